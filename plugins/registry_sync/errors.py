@@ -1,0 +1,90 @@
+"""What can go wrong, one class per decision that a caller takes.
+
+::
+
+    RegistrySyncError
+    ├── NotFound              the registry says it is not there    -> gone at the source: skipped
+    ├── TemporaryError        outage, time-out, reset, corruption  -> retry
+    ├── RateLimited           the registry named a time to wait    -> defer until then
+    ├── DeniedError           wrong password, missing right        -> fail at once
+    ├── RefusedError          immutable tag, type, quota, policy   -> fail at once
+    │   └── NotCopyableWhole  an index that skopeo cannot take     -> stage it child by child
+    └── ConfigurationError    mirrors file, worker, address, TLS   -> fail at once
+        └── MirrorsFileError  every problem of a mirrors file at once
+
+The core raises these and never an exception of Airflow's; ``operators/outcome.py`` is the one place that turns them
+into fail, retry or defer.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+
+
+class RegistrySyncError(Exception):
+    """Base of all errors of this package; its message says what was seen, where, and what to do.
+
+    ``error_class`` is the word that reports show. ``is_permanent`` says that trying again changes nothing.
+    """
+
+    error_class: ClassVar[str] = "error"
+    is_permanent: ClassVar[bool] = True
+
+
+class NotFound(RegistrySyncError):
+    """The registry answered that a repository, tag, manifest or blob does not exist."""
+
+    error_class = "not_found"
+
+
+class TemporaryError(RegistrySyncError):
+    """An outage, a time-out, a broken connection or damaged content: the same call may work later."""
+
+    error_class = "temporary"
+    is_permanent = False
+
+
+class RateLimited(RegistrySyncError):
+    """The registry asks to be left alone until ``retry_at`` (aware UTC)."""
+
+    error_class = "rate_limited"
+    is_permanent = False
+
+    def __init__(self, message: str, *, retry_at: datetime) -> None:
+        super().__init__(message)
+        self.retry_at = retry_at
+
+
+class DeniedError(RegistrySyncError):
+    """The registry does not accept the credentials, or they lack the right for this call."""
+
+    error_class = "denied"
+
+
+class RefusedError(RegistrySyncError):
+    """A registry or policy refuses this content or tag: immutable tag, unsupported type, quota, read-only."""
+
+    error_class = "refused"
+
+
+class NotCopyableWhole(RefusedError):
+    """skopeo cannot copy this image index in one piece; its children one by one can be copied."""
+
+
+class ConfigurationError(RegistrySyncError):
+    """Somebody has to change the mirrors file, a Connection or the worker before this can work."""
+
+    error_class = "configuration"
+
+
+class MirrorsFileError(ConfigurationError):
+    """A mirrors file that cannot be used; ``problems`` holds one line of text for each thing to mend.
+
+    >>> str(MirrorsFileError(("mirrors.yaml:3: mirrors.a: unknown key 'sorce'",)))
+    "mirrors.yaml:3: mirrors.a: unknown key 'sorce'"
+    """
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
