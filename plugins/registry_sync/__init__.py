@@ -1,1 +1,3 @@
-"""Keep container images in step between registries, as Apache Airflow DAGs written from one mirrors file."""
+"""Mirror container images between registries, driven by one file and run by Apache Airflow."""
+
+__version__ = "0.1.0"

@@ -1,9 +1,10 @@
-"""Credentials of one registry, kept out of every text that a person or a log may see."""
+"""Where a registry is and who we are there; the secret is kept out of every text that a person or a log may see."""
 
 from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,3 +24,13 @@ class Credentials:
         https://www.rfc-editor.org/rfc/rfc7617, containers-auth.json(5). As secret as the password itself.
         """
         return b64encode(f"{self.username}:{self.secret}".encode()).decode("ascii")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """How to reach one registry: ``tls=False`` is plain HTTP, ``ca_file`` a CA of its own, no credentials anonymous."""
+
+    host: str
+    tls: bool = True
+    ca_file: Path | None = None
+    credentials: Credentials | None = None

@@ -5,6 +5,7 @@
     RegistrySyncError
     ├── NotFound              the registry says it is not there    -> gone at the source: skipped
     ├── TemporaryError        outage, time-out, reset, corruption  -> retry
+    │   └── MissingContent    a manifest's blob or child is absent -> copy its content again
     ├── RateLimited           the registry named a time to wait    -> defer until then
     ├── DeniedError           wrong password, missing right        -> fail at once
     ├── RefusedError          immutable tag, type, quota, policy   -> fail at once
@@ -43,6 +44,10 @@ class TemporaryError(RegistrySyncError):
 
     error_class = "temporary"
     is_permanent = False
+
+
+class MissingContent(TemporaryError):
+    """The destination does not have a blob or child of the manifest that it is given (collected as garbage, perhaps)."""
 
 
 class RateLimited(RegistrySyncError):

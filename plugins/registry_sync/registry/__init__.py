@@ -1,0 +1,1 @@
+"""The only HTTP of this package: registries' APIs behind one protocol."""

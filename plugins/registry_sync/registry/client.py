@@ -1,0 +1,45 @@
+"""What a registry can do for mirroring, as a protocol; each kind of registry implements it in a file of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from registry_sync.oci import Manifest
+from registry_sync.reference import Digest, Repository
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagEntry:
+    """A tag in a listing. ``digest`` and ``pushed_at`` (aware UTC) are ``None`` where a registry does not list them."""
+
+    name: str
+    digest: Digest | None = None
+    pushed_at: datetime | None = None
+
+
+class RegistryClient(Protocol):
+    """One registry. Methods raise the classes of ``errors.py``; an error is never an empty answer."""
+
+    def ping(self) -> None:
+        """Check that the registry answers and accepts our credentials."""
+
+    def list_repositories(self, namespace: str) -> Iterator[str]:
+        """Names of the repositories in ``namespace``, such as ``giantswarm/hyperkube`` in ``giantswarm``."""
+
+    def list_tags(self, repository: Repository) -> Iterator[TagEntry]:
+        """All tags. :raises NotFound: when there is no such repository."""
+
+    def head_manifest(self, repository: Repository, target: str | Digest) -> Digest | None:
+        """The digest that a tag (or digest) names, or ``None`` when it is not there. No pull is counted."""
+
+    def get_manifest(self, repository: Repository, target: Digest) -> Manifest:
+        """The manifest's own bytes, checked against the digest. :raises NotFound: when it is gone."""
+
+    def put_manifest(self, repository: Repository, target: str | Digest, manifest: Manifest) -> None:
+        """Publish the manifest's very bytes under a tag, or under its digest."""
+
+    def close(self) -> None:
+        """Close the connections."""

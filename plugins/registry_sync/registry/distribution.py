@@ -1,0 +1,121 @@
+"""Any registry that speaks the OCI distribution spec and nothing more.
+
+https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md. Its listing gives names only, so digests cost
+one HEAD per tag, and push times are not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from registry_sync.credentials import Endpoint
+from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError, TemporaryError
+from registry_sync.oci import ACCEPT, MAX_MANIFEST_BYTES, Manifest, parse_manifest
+from registry_sync.reference import Digest, Repository
+from registry_sync.registry.client import TagEntry
+from registry_sync.registry.transport import Answer, Transport
+
+PAGE_SIZE = 100
+
+
+class DistributionClient:
+    """A :class:`~registry_sync.registry.client.RegistryClient` over the OCI distribution API alone."""
+
+    def __init__(self, endpoint: Endpoint, *, max_connections: int = 8) -> None:
+        self._transport = Transport(endpoint, max_connections=max_connections)
+        self._host = endpoint.host
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def ping(self) -> None:
+        """Check that the registry answers and accepts our credentials."""
+        self._transport.challenge()
+
+    def list_repositories(self, namespace: str) -> Iterator[str]:
+        """Names from ``_catalog``, which is Docker's own addition to the API and often closed.
+
+        https://distribution.github.io/distribution/spec/api/#listing-repositories
+
+        :raises ConfigurationError: when the registry has no catalog for us.
+        """
+        try:
+            for name in self._names(f"/v2/_catalog?n={PAGE_SIZE}", "registry:catalog:*", "repositories"):
+                if name.startswith(f"{namespace}/"):
+                    yield name
+        except (NotFound, DeniedError, RefusedError) as error:
+            advice = f"write the repositories of {namespace!r} one by one"
+            raise ConfigurationError(f"{self._host} does not list its repositories, {advice} ({error})") from error
+
+    def list_tags(self, repository: Repository) -> Iterator[TagEntry]:
+        """All tags, by name only. :raises NotFound: when there is no such repository."""
+        path = f"/v2/{repository.name}/tags/list?n={PAGE_SIZE}"
+        for name in self._names(path, _pull(repository), "tags"):
+            yield TagEntry(name=name)
+
+    def head_manifest(self, repository: Repository, target: str | Digest) -> Digest | None:
+        """The digest that a tag (or digest) names, or ``None`` when it is not there.
+
+        A registry may leave the digest out of its answer; then the manifest is read and its digest computed.
+        """
+        try:
+            answer = self._manifest_call("HEAD", repository, target)
+            text = answer.headers.get("Docker-Content-Digest")
+            return _digest(text, answer) if text else Digest.of(self._manifest_call("GET", repository, target).content)
+        except NotFound:
+            return None
+
+    def get_manifest(self, repository: Repository, target: Digest) -> Manifest:
+        """The manifest's own bytes. :raises TemporaryError: when they are not what the digest says."""
+        answer = self._manifest_call("GET", repository, target)
+        if Digest.of(answer.content, target.algorithm) != target:
+            raise TemporaryError(f"{repository}@{target} arrived damaged: its content has another digest")
+        return parse_manifest(answer.content, answer.headers.get("Content-Type", ""))
+
+    def put_manifest(self, repository: Repository, target: str | Digest, manifest: Manifest) -> None:
+        """Publish the manifest's very bytes under a tag, or under its digest."""
+        path = f"/v2/{repository.name}/manifests/{target}"
+        scope, headers = f"repository:{repository.name}:pull,push", {"Content-Type": manifest.media_type}
+        try:
+            self._transport.call("PUT", path, scope=scope, headers=headers, body=manifest.content)
+        except NotFound as error:
+            raise RefusedError(f"{repository} cannot be pushed to; create it at the registry first ({error})") from error
+
+    def _manifest_call(self, method: str, repository: Repository, target: str | Digest) -> Answer:
+        path = f"/v2/{repository.name}/manifests/{target}"
+        return self._transport.call(
+            method, path, scope=_pull(repository), headers={"Accept": ACCEPT}, max_bytes=MAX_MANIFEST_BYTES
+        )
+
+    def _names(self, path: str, scope: str, key: str) -> Iterator[str]:
+        """The names under ``key`` of every page. A page must be an object with that key; ``null`` is no name.
+
+        :raises TemporaryError: when an answer is something else, or a page brings nothing new.
+        """
+        seen = set[str]()
+        for answer in self._transport.pages(path, scope=scope):
+            document = answer.json()
+            names = document.get(key, ...) if isinstance(document, dict) else ...
+            if names is ... or not (names is None or _are_strings(names)):
+                raise TemporaryError(f"{answer.url.partition('?')[0]} answered {answer.status} without a list of {key}")
+            new = [name for name in names or () if name not in seen]
+            if names and not new:
+                raise TemporaryError(f"{answer.url.partition('?')[0]} answers the same page again")
+            seen.update(new)
+            yield from new
+
+
+def _are_strings(names: object) -> bool:
+    return isinstance(names, list) and all(isinstance(name, str) for name in names)
+
+
+def _digest(text: str, answer: Answer) -> Digest:
+    try:
+        return Digest.parse(text)
+    except ValueError as error:
+        raise TemporaryError(f"{answer.url} answered with {text!r} for a digest") from error
+
+
+def _pull(repository: Repository) -> str:
+    return f"repository:{repository.name}:pull"

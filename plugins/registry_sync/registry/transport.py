@@ -1,0 +1,370 @@
+"""HTTP to one registry, with all that every call needs: time-outs, retry, log-in, bounds, paging, errors.
+
+Only this module imports ``requests``. What it guards: an answer is read up to a bound; ``Link`` stays on the
+registry's own origin; a redirect to another host carries no Authorization; an error page is an error.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.utils import parse_header_links
+
+from registry_sync import __version__
+from registry_sync.credentials import Endpoint
+from registry_sync.errors import (
+    ConfigurationError,
+    DeniedError,
+    MissingContent,
+    NotFound,
+    RateLimited,
+    RefusedError,
+    RegistrySyncError,
+    TemporaryError,
+)
+from registry_sync.reference import DOCKER_HUB
+from registry_sync.registry.auth import Authenticator
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS, READ_SECONDS, ANSWER_SECONDS = 10, 60, 300
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+MAX_ERROR_BYTES = 64 * 1024
+ATTEMPTS = 3
+LONGEST_WAIT_SECONDS = 10
+"""A longer wait that a registry asks for is not slept in a worker: it becomes :class:`RateLimited`."""
+
+_BLIPS = frozenset({408, 425, 500, 502, 503, 504})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MAX_REDIRECTS = 5
+_MISSING_CONTENT = frozenset({"MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN", "BLOB_UNKNOWN"})
+_API_HOSTS = {DOCKER_HUB: "registry-1.docker.io"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A complete answer of a registry; names of ``headers`` are found in any case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+    url: str
+
+    def json(self) -> Any:
+        """:raises TemporaryError: when the body is not JSON, as with the page of a proxy."""
+        try:
+            return json.loads(self.content)
+        except (ValueError, RecursionError) as error:
+            kind = self.headers.get("Content-Type", "no type")
+            raise TemporaryError(f"{_shown(self.url)} answered {self.status} with {kind}, not JSON") from error
+
+
+class Transport:
+    """A session with one registry. Safe to use from ``max_connections`` threads at once."""
+
+    def __init__(self, endpoint: Endpoint, *, max_connections: int = 8) -> None:
+        if endpoint.ca_file and not endpoint.ca_file.is_file():
+            raise ConfigurationError(f"{endpoint.host}: there is no CA file {str(endpoint.ca_file)!r} on this worker")
+        self.endpoint = endpoint
+        self.base_url = f"{'https' if endpoint.tls else 'http'}://{_API_HOSTS.get(endpoint.host, endpoint.host)}"
+        self._authenticator = Authenticator(endpoint, self._fetch_token)
+        self._session = requests.Session()
+        self._session.headers["User-Agent"] = f"registry_sync/{__version__}"
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        for prefix in ("https://", "http://"):
+            self._session.mount(prefix, HTTPAdapter(pool_maxsize=max_connections))
+
+    def close(self) -> None:
+        """Close the session's connections."""
+        self._session.close()
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        scope: str = "",
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        max_bytes: int = MAX_ANSWER_BYTES,
+    ) -> Answer:
+        """Send a request that may be repeated (all of ours may), logged in for ``scope``.
+
+        :param path: from the root, such as ``/v2/``, or a URL on the same origin.
+        :raises RegistrySyncError: one of its classes for every status from 400 on, and for what never got an answer.
+        """
+        url = urljoin(self.base_url, path)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                answer = self._logged_in(method, url, scope, headers or {}, body, max_bytes)
+            except TemporaryError as error:
+                if attempt == ATTEMPTS:
+                    raise
+                self._wait(_pause_seconds(attempt), error)
+                continue
+            if answer.status < 400:
+                return answer
+            error_seen = decode_error(answer, method)
+            wait_seconds = _wait_asked_for(answer, datetime.now(UTC))
+            if attempt == ATTEMPTS or not _is_worth_repeating(answer, wait_seconds):
+                raise error_seen
+            self._wait(wait_seconds or _pause_seconds(attempt), error_seen)
+        raise AssertionError("the last attempt returns or raises")
+
+    def pages(self, path: str, *, scope: str = "") -> Iterator[Answer]:
+        """The answer to a GET of ``path``, and all that its ``Link: rel="next"`` lead to.
+
+        :raises ConfigurationError: when a link leaves the registry's origin.
+        :raises TemporaryError: when a link leads back to a page already seen.
+        """
+        url, seen = urljoin(self.base_url, path), set[str]()
+        while url:
+            seen.add(url)
+            answer = self.call("GET", url, scope=scope)
+            yield answer
+            url = _next_link(answer)
+            if url and _origin(url) != _origin(self.base_url):
+                raise ConfigurationError(f"{self.endpoint.host} pages on to another host, {_shown(url)}; not followed")
+            if url in seen:
+                raise TemporaryError(f"{self.endpoint.host} pages in a circle at {_shown(url)}")
+
+    def challenge(self) -> Answer:
+        """GET ``/v2/``, logged in when the registry asks for that.
+
+        :raises DeniedError: when it does not accept the credentials.
+        :raises ConfigurationError: when what answers is no registry.
+        """
+        try:
+            return self.call("GET", "/v2/")
+        except (NotFound, RefusedError) as error:
+            raise ConfigurationError(f"{self.base_url} does not answer like a registry: {error}") from error
+
+    def _wait(self, seconds: float, reason: RegistrySyncError) -> None:
+        log.warning("%s; again in %.1f s", reason, seconds)
+        time.sleep(seconds)
+
+    def _logged_in(
+        self, method: str, url: str, scope: str, headers: Mapping[str, str], body: bytes | None, max_bytes: int
+    ) -> Answer:
+        """Answer a 401 once by what it asks for; a second one stands."""
+        sent = self._authenticator.header(scope)
+        answer = self._follow(method, url, sent, headers, body, max_bytes)
+        if answer.status != 401:
+            return answer
+        self._authenticator.learn(answer.headers.get("WWW-Authenticate", ""), scope, sent=sent)
+        better = self._authenticator.header(scope)
+        return answer if better == sent else self._follow(method, url, better, headers, body, max_bytes)
+
+    def _follow(
+        self, method: str, url: str, sent: str | None, headers: Mapping[str, str], body: bytes | None, max_bytes: int
+    ) -> Answer:
+        answer = self._send(method, url, sent, headers, body, max_bytes)
+        for _ in range(_MAX_REDIRECTS):
+            if answer.status not in _REDIRECTS:
+                return answer
+            if method not in ("GET", "HEAD"):
+                raise ConfigurationError(f"{_shown(url)} redirects a {method}; is {self.endpoint.host} the right host?")
+            target = urljoin(answer.url, answer.headers.get("Location", ""))
+            if urlsplit(target).scheme not in ({"https"} if self.endpoint.tls else {"https", "http"}):
+                raise ConfigurationError(
+                    f"{_shown(url)} redirects to {_shown(target)}, which is not https; not followed"
+                )
+            keeps = sent if _origin(target) == _origin(self.base_url) else None
+            answer = self._send(method, target, keeps, headers, body, max_bytes)
+        raise TemporaryError(f"{_shown(url)} redirects more than {_MAX_REDIRECTS} times")
+
+    def _fetch_token(self, url: str, authorization: str | None) -> Any:
+        answer = self._send("GET", url, authorization, {}, None, MAX_ANSWER_BYTES)
+        if answer.status in (400, 401, 403, 404):
+            who = repr(self.endpoint.credentials.username) if self.endpoint.credentials else "an anonymous user"
+            text = _first_problem(answer)[1]
+            raise DeniedError(
+                f"{urlsplit(url).netloc} does not log in {who} to {self.endpoint.host}: {answer.status} {text}"
+            )
+        if answer.status != 200:
+            raise decode_error(answer, "GET")
+        return answer.json()
+
+    def _send(
+        self, method: str, url: str, sent: str | None, headers: Mapping[str, str], body: bytes | None, max_bytes: int
+    ) -> Answer:
+        """One exchange on the wire. ``auth`` is always given, since requests would look into ~/.netrc otherwise."""
+        try:
+            response = self._session.request(
+                method,
+                url,
+                headers=dict(headers),
+                data=body,
+                auth=_authorize(sent),
+                timeout=(CONNECT_SECONDS, READ_SECONDS),
+                verify=str(self.endpoint.ca_file) if self.endpoint.ca_file else True,
+                allow_redirects=False,
+                stream=True,
+            )
+            with response:
+                content = _read(response, max_bytes if response.status_code < 400 else MAX_ERROR_BYTES)
+        except requests.RequestException as error:
+            raise _decode_exception(error, url) from error
+        return Answer(status=response.status_code, headers=response.headers, content=content, url=url)
+
+
+def decode_error(answer: Answer, method: str) -> RegistrySyncError:
+    """The error that an answer from status 400 on means, by its status and the OCI error code in its body.
+
+    https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#error-codes
+    """
+    code, text = _first_problem(answer)
+    message = f"{method} {_shown(answer.url)} answered {answer.status} {text}".rstrip()
+    match answer.status:
+        case 429:
+            wait_seconds = _wait_asked_for(answer, now := datetime.now(UTC))
+            if wait_seconds is None:
+                return TemporaryError(message)
+            return RateLimited(message, retry_at=now + timedelta(seconds=wait_seconds))
+        case status if code in _MISSING_CONTENT and method == "PUT":
+            return MissingContent(message)
+        case 404:
+            return NotFound(message)
+        case 403 if "quota" in text.lower() or "upper limit" in text.lower():
+            return RefusedError(message)
+        case 401 | 403:
+            return DeniedError(f"{message} (not permitted with these credentials, or it does not exist)")
+        case status if status in _BLIPS or status >= 500 or code == "TOOMANYREQUESTS":
+            return TemporaryError(message)
+    return RefusedError(message)
+
+
+def _first_problem(answer: Answer) -> tuple[str, str]:
+    """Code and text of the first entry of ``errors``, else the start of the body as text."""
+    try:
+        document = json.loads(answer.content)
+        first = document["errors"][0]
+        code = str(first.get("code", ""))
+        texts = [code, str(first.get("message") or ""), json.dumps(first["detail"]) if first.get("detail") else ""]
+        return code, _one_line(": ".join(filter(None, texts)))
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        return "", _one_line(answer.content.decode("utf-8", "replace"))
+
+
+def _one_line(text: str, limit: int = 300) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _is_worth_repeating(answer: Answer, wait_seconds: float | None) -> bool:
+    if answer.status == 429 or wait_seconds is not None:
+        return (answer.status == 429 or answer.status in _BLIPS) and (wait_seconds or 0) <= LONGEST_WAIT_SECONDS
+    return answer.status in _BLIPS
+
+
+def _wait_asked_for(answer: Answer, now: datetime) -> float | None:
+    """Seconds that ``Retry-After`` (a number or a date) or Docker's ``X-Retry-After`` (Unix time) ask for.
+
+    https://www.rfc-editor.org/rfc/rfc9110#field.retry-after; https://docs.docker.com/reference/api/hub/latest/
+    """
+    if text := answer.headers.get("Retry-After", "").strip():
+        if text.isascii() and text.isdigit():
+            return min(float(text), _LONGEST_BELIEVED_SECONDS)
+        try:
+            asked = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        asked = asked if asked.tzinfo else asked.replace(tzinfo=UTC)
+        return min(max((asked - now).total_seconds(), 0.0), _LONGEST_BELIEVED_SECONDS)
+    text = answer.headers.get("X-Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return min(max(float(text) - now.timestamp(), 0.0), _LONGEST_BELIEVED_SECONDS)
+    return None
+
+
+_LONGEST_BELIEVED_SECONDS = 24 * 3600.0
+
+
+def _pause_seconds(attempt: int) -> float:
+    """Half a second, then twice as long each time, give or take a half, so that workers do not march in step."""
+    return 0.5 * 2.0 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - a delay, no secret
+
+
+def _authorize(sent: str | None) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
+    def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if sent:
+            request.headers["Authorization"] = sent
+        return request
+
+    return authorize
+
+
+def _read(response: requests.Response, max_bytes: int) -> bytes:
+    """The body, whole; of an error only the first ``max_bytes``.
+
+    :raises RefusedError: when an answer that is no error is larger.
+    :raises TemporaryError: when it trickles in for longer than ``ANSWER_SECONDS``.
+    """
+    content, deadline = bytearray(), time.monotonic() + ANSWER_SECONDS
+    for chunk in response.iter_content(64 * 1024):
+        content += chunk
+        if len(content) > max_bytes:
+            if response.status_code >= 400:
+                break
+            raise RefusedError(f"{_shown(response.url)} answered with more than {max_bytes} bytes")
+        if time.monotonic() > deadline:
+            raise TemporaryError(f"{_shown(response.url)} was still answering after {ANSWER_SECONDS} s")
+    return bytes(content[:max_bytes])
+
+
+def _decode_exception(error: requests.RequestException, url: str) -> RegistrySyncError:
+    """What an exchange without an answer means: addresses and certificates need somebody, the rest needs time."""
+    where = f"{urlsplit(url).scheme}://{urlsplit(url).netloc}"
+    reason = _innermost(error)
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        advice = "give its registry a ca_file, or have the certificate renewed"
+        return ConfigurationError(
+            f"{where} shows a certificate that is not accepted ({reason.verify_message}); {advice}"
+        )
+    if isinstance(reason, ssl.SSLError) and reason.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
+        return ConfigurationError(f"{where} does not speak TLS; if that is right, write tls: false for its registry")
+    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
+        return ConfigurationError(f"{where} is no usable address: {error}")
+    return TemporaryError(f"{where} cannot be reached: {_one_line(str(reason) or type(reason).__name__)}")
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """The cause below the wrapping of requests and urllib3, which bury it in ``args`` and ``reason``."""
+    for _ in range(10):
+        inner = getattr(error, "reason", None)
+        if not isinstance(inner, BaseException):
+            inner = next((each for each in error.args if isinstance(each, BaseException)), error.__cause__)
+        if inner is None:
+            break
+        error = inner
+    return error
+
+
+def _next_link(answer: Answer) -> str:
+    for link in parse_header_links(answer.headers.get("Link", "")):
+        if link.get("rel") == "next" and link.get("url"):
+            return urljoin(answer.url, link["url"])
+    return ""
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+
+
+def _shown(url: str) -> str:
+    """A URL as texts may show it: without its query, which can hold tokens and signatures."""
+    return url.partition("?")[0]

@@ -1,0 +1,194 @@
+"""What happened per tag: the values that cross XCom as JSON, and the tables that people read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Self
+
+Outcome = Literal["copied", "would_copy", "unchanged", "skipped", "failed"]
+OUTCOMES: tuple[Outcome, ...] = ("copied", "would_copy", "unchanged", "skipped", "failed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagResult:
+    """What became of one tag. ``digest`` is the source's; ``error_class`` is set when the outcome is ``failed``."""
+
+    tag: str
+    outcome: Outcome
+    reason: str
+    digest: str | None = None
+    sent_bytes: int = 0
+    seconds: float = 0.0
+    error_class: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteReport:
+    """What one route did.
+
+    ``counts`` is the number of tags by outcome. ``tags`` holds only those that were copied or failed (in a dry run:
+    would be copied), so that a report does not grow with the tags that are in step. ``error`` is set when the route
+    failed as a whole, before or between its tags.
+    """
+
+    mirror: str
+    source: str
+    destination: str
+    counts: Mapping[str, int]
+    tags: tuple[TagResult, ...] = ()
+    notes: tuple[str, ...] = ()
+    sent_bytes: int = 0
+    seconds: float = 0.0
+    dry_run: bool = False
+    error: str | None = None
+    error_class: str | None = None
+    retry_at: datetime | None = None
+
+    @property
+    def failed_tags(self) -> tuple[TagResult, ...]:
+        return tuple(each for each in self.tags if each.outcome == "failed")
+
+    @property
+    def is_failed(self) -> bool:
+        return self.error is not None or bool(self.failed_tags)
+
+    def to_json(self) -> dict[str, Any]:
+        """This report as JSON-simple values, for XCom."""
+        document = asdict(self)
+        document["tags"] = [asdict(each) for each in self.tags]
+        document["notes"] = list(self.notes)
+        document["retry_at"] = self.retry_at.isoformat() if self.retry_at else None
+        return document
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_json` wrote. :raises TypeError: when it is something else."""
+        fields = dict(document)
+        retry_at = fields.pop("retry_at", None)
+        tags = tuple(TagResult(**each) for each in fields.pop("tags", ()))
+        notes = tuple(fields.pop("notes", ()))
+        when = datetime.fromisoformat(retry_at) if retry_at else None
+        return cls(**fields, tags=tags, notes=notes, retry_at=when)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """What all routes of a DAG run did. ``missing`` names routes and tasks that ended without a report."""
+
+    mirror: str
+    routes: tuple[RouteReport, ...]
+    missing: tuple[str, ...] = field(default=())
+
+    @property
+    def failed_routes(self) -> tuple[RouteReport, ...]:
+        return tuple(each for each in self.routes if each.is_failed)
+
+    @property
+    def is_failed(self) -> bool:
+        return bool(self.failed_routes or self.missing)
+
+
+def summary(run: RunReport) -> str:
+    """One sentence about a run.
+
+    >>> summary(RunReport(mirror="m", routes=()))
+    'm: nothing to do, no repository was chosen'
+    """
+    if not run.routes and not run.missing:
+        return f"{run.mirror}: nothing to do, no repository was chosen"
+    totals = _totals(run.routes)
+    if run.is_failed:
+        bad = len(run.failed_routes) + len(run.missing)
+        return f"{run.mirror}: {bad} of {len(run.routes) + len(run.missing)} routes failed, {_copied(totals)}"
+    if not totals["copied"] and not totals["would_copy"]:
+        return f"{run.mirror}: everything is in step, nothing was copied ({totals['unchanged']} tags unchanged)"
+    return f"{run.mirror}: {_copied(totals)}, {totals['unchanged']} unchanged"
+
+
+def _copied(totals: Mapping[str, int]) -> str:
+    if totals["would_copy"]:
+        return f"{totals['would_copy']} tags would be copied (dry run)"
+    return f"{totals['copied']} tags copied"
+
+
+def text_table(routes: Sequence[RouteReport]) -> str:
+    """The routes, then each tag that was copied or failed, as a table of plain text."""
+    parts = [_text(_ROUTE_HEADINGS, [_route_row(each) for each in routes] + _total_row(routes), right=_ROUTE_RIGHT)]
+    rows = [_tag_row(route, tag) for route in routes for tag in route.tags]
+    if rows:
+        parts.append(_text(_TAG_HEADINGS, rows, right=_TAG_RIGHT))
+    parts += [f"{_arrow(each)}: {note}" for each in routes for note in each.notes]
+    parts += [f"{_arrow(each)}: FAILED: {each.error}" for each in routes if each.error]
+    return "\n\n".join(parts)
+
+
+_ROUTE_HEADINGS = ("repository", "destination", "copied", "unchanged", "skipped", "failed", "digests", "sent", "seconds")
+_ROUTE_RIGHT = frozenset(range(2, 9))
+_TAG_HEADINGS = ("tag", "outcome", "digest", "sent", "seconds", "reason")
+_TAG_RIGHT = frozenset((3, 4))
+
+
+def _route_row(route: RouteReport) -> tuple[str, ...]:
+    counts = route.counts
+    copied = f"{counts.get('would_copy', 0)} (dry run)" if route.dry_run else str(counts.get("copied", 0))
+    digests = len({each.digest for each in route.tags if each.outcome in ("copied", "would_copy")})
+    failed = "all" if route.error and not route.failed_tags else str(counts.get("failed", 0))
+    tail = (str(digests), human_bytes(route.sent_bytes), f"{route.seconds:.1f}")
+    return (route.source, f"→ {route.destination}", copied, *(str(counts.get(k, 0)) for k in _KEPT), failed, *tail)
+
+
+_KEPT = ("unchanged", "skipped")
+
+
+def _total_row(routes: Sequence[RouteReport]) -> list[tuple[str, ...]]:
+    if len(routes) < 2:
+        return []
+    totals = _totals(routes)
+    copied = totals["copied"] + totals["would_copy"]
+    digests = len({each.digest for route in routes for each in route.tags if each.outcome in ("copied", "would_copy")})
+    sent, seconds = sum(each.sent_bytes for each in routes), sum(each.seconds for each in routes)
+    numbers = (copied, totals["unchanged"], totals["skipped"], totals["failed"], digests)
+    return [(f"{len(routes)} routes", "", *(str(each) for each in numbers), human_bytes(sent), f"{seconds:.1f}")]
+
+
+def _totals(routes: Iterable[RouteReport]) -> dict[str, int]:
+    totals = dict.fromkeys(OUTCOMES, 0)
+    for route in routes:
+        for outcome, count in route.counts.items():
+            totals[outcome] += count  # type: ignore[index]
+    return totals  # type: ignore[return-value]
+
+
+def _tag_row(route: RouteReport, tag: TagResult) -> tuple[str, ...]:
+    short = tag.digest[:19] if tag.digest else "-"
+    name = f"{route.destination}:{tag.tag}"
+    return (name, tag.outcome.replace("_", " "), short, human_bytes(tag.sent_bytes), f"{tag.seconds:.1f}", tag.reason)
+
+
+def _arrow(route: RouteReport) -> str:
+    return f"{route.source} → {route.destination}"
+
+
+def human_bytes(count: float) -> str:
+    """A number of bytes as people read it.
+
+    >>> human_bytes(999), human_bytes(1234567)
+    ('999 B', '1.2 MB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def _text(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[int]) -> str:
+    widths = [max(len(row[i]) for row in (headings, *rows)) for i in range(len(headings))]
+    lines = [headings, ["─" * width for width in widths], *rows]
+    return "\n".join(
+        "  ".join(cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))).rstrip()
+        for line in lines
+    )
+
