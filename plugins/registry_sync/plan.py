@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
+from registry_sync.mirrors import MovedTagPolicy
 from registry_sync.reference import Digest
 from registry_sync.tags import Selection
-
-MovedTagPolicy = Literal["follow", "keep", "fail"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

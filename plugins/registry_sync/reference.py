@@ -35,7 +35,9 @@ def parse_host(text: str) -> str:
     :raises ConfigurationError: when it is no host, for example a URL.
     """
     if not _HOST.fullmatch(text):
-        raise ConfigurationError(f"{text!r} is not a registry host; write host or host:port, without https:// or a path")
+        raise ConfigurationError(
+            f"{text!r} is not a registry host; write host or host:port, without https:// or a path"
+        )
     return DOCKER_HUB if text.lower() in _DOCKER_HUB_ALIASES else text
 
 

@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Self
 
+from registry_sync.errors import RateLimited, RegistrySyncError
+from registry_sync.mirrors import Route
+
 Outcome = Literal["copied", "would_copy", "unchanged", "skipped", "failed"]
 OUTCOMES: tuple[Outcome, ...] = ("copied", "would_copy", "unchanged", "skipped", "failed")
 
@@ -63,6 +66,20 @@ class RouteReport:
         return document
 
     @classmethod
+    def of_error(cls, route: Route, error: RegistrySyncError, *, dry_run: bool) -> Self:
+        """The report of a route that failed as a whole."""
+        return cls(
+            mirror=route.mirror,
+            source=str(route.source_repository),
+            destination=str(route.destination_repository),
+            counts={},
+            dry_run=dry_run,
+            error=str(error),
+            error_class=error.error_class,
+            retry_at=error.retry_at if isinstance(error, RateLimited) else None,
+        )
+
+    @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """Read what :meth:`to_json` wrote. :raises TypeError: when it is something else."""
         fields = dict(document)
@@ -115,16 +132,26 @@ def _copied(totals: Mapping[str, int]) -> str:
 
 def text_table(routes: Sequence[RouteReport]) -> str:
     """The routes, then each tag that was copied or failed, as a table of plain text."""
-    parts = [_text(_ROUTE_HEADINGS, [_route_row(each) for each in routes] + _total_row(routes), right=_ROUTE_RIGHT)]
+    parts = [table(_ROUTE_HEADINGS, [_route_row(each) for each in routes] + _total_row(routes), right=_ROUTE_RIGHT)]
     rows = [_tag_row(route, tag) for route in routes for tag in route.tags]
     if rows:
-        parts.append(_text(_TAG_HEADINGS, rows, right=_TAG_RIGHT))
+        parts.append(table(_TAG_HEADINGS, rows, right=_TAG_RIGHT))
     parts += [f"{_arrow(each)}: {note}" for each in routes for note in each.notes]
     parts += [f"{_arrow(each)}: FAILED: {each.error}" for each in routes if each.error]
     return "\n\n".join(parts)
 
 
-_ROUTE_HEADINGS = ("repository", "destination", "copied", "unchanged", "skipped", "failed", "digests", "sent", "seconds")
+_ROUTE_HEADINGS = (
+    "repository",
+    "destination",
+    "copied",
+    "unchanged",
+    "skipped",
+    "failed",
+    "digests",
+    "sent",
+    "seconds",
+)
 _ROUTE_RIGHT = frozenset(range(2, 9))
 _TAG_HEADINGS = ("tag", "outcome", "digest", "sent", "seconds", "reason")
 _TAG_RIGHT = frozenset((3, 4))
@@ -184,11 +211,15 @@ def human_bytes(count: float) -> str:
     return f"{count:.1f} TB"
 
 
-def _text(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[int]) -> str:
-    widths = [max(len(row[i]) for row in (headings, *rows)) for i in range(len(headings))]
-    lines = [headings, ["─" * width for width in widths], *rows]
-    return "\n".join(
-        "  ".join(cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))).rstrip()
-        for line in lines
-    )
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset()) -> str:
+    """Columns of plain text under their headings; the columns in ``right`` are aligned to the right."""
+    widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
+    return "\n".join(_line(cells, widths, right) for cells in (headings, ["─" * width for width in widths], *rows))
 
+
+def _line(cells: Sequence[str], widths: Sequence[int], right: frozenset[int]) -> str:
+    padded = [
+        cell.rjust(width) if column in right else cell.ljust(width)
+        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ]
+    return "  ".join(padded).rstrip()

@@ -140,7 +140,11 @@ def _head(client: RegistryClient, repository: Repository, tag: str) -> TagState:
 def _raise_if_hopeless(states: Mapping[str, TagState]) -> None:
     """:raises TemporaryError: when several tags could not be read and none could."""
     if len(states) == FAILURES_IN_A_ROW:
-        unreadable = [each for each in states.values() if isinstance(each, Unreadable) and each.error_class == TemporaryError.error_class]
+        unreadable = [
+            each
+            for each in states.values()
+            if isinstance(each, Unreadable) and each.error_class == TemporaryError.error_class
+        ]
         if len(unreadable) == FAILURES_IN_A_ROW:
             raise TemporaryError(unreadable[-1].text)
 
@@ -319,7 +323,11 @@ class _Progress:
         """Say what became of finished tags."""
         for each in results:
             self._done += 1
-            what = f"{each.outcome} {each.digest or ''}".strip() if each.outcome == "copied" else f"{each.outcome}: {each.reason}"
+            what = (
+                f"{each.outcome} {each.digest or ''}".strip()
+                if each.outcome == "copied"
+                else f"{each.outcome}: {each.reason}"
+            )
             rate = human_bytes(each.sent_bytes / each.seconds) if each.seconds else "0 B"
             sent = f", {human_bytes(each.sent_bytes)} in {each.seconds:.1f} s ({rate}/s)" if each.sent_bytes else ""
             log.info("[%d/%d] %s %s%s", self._done, self._total, each.tag, what, sent)

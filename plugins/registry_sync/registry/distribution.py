@@ -80,7 +80,9 @@ class DistributionClient:
         try:
             self._transport.call("PUT", path, scope=scope, headers=headers, body=manifest.content)
         except NotFound as error:
-            raise RefusedError(f"{repository} cannot be pushed to; create it at the registry first ({error})") from error
+            raise RefusedError(
+                f"{repository} cannot be pushed to; create it at the registry first ({error})"
+            ) from error
 
     def _manifest_call(self, method: str, repository: Repository, target: str | Digest) -> Answer:
         path = f"/v2/{repository.name}/manifests/{target}"

@@ -1,0 +1,62 @@
+# make demo    mirror real images between three registries on this machine, through Airflow
+# make ui      look at the demo in Airflow's web UI
+# make test    all tests, with real registries, skopeo and Airflow
+# make lint    ruff, mypy
+# make venv    only the Python environment
+
+PYTHON ?= $(firstword $(foreach each,python3.11 python3.12 python3.13 python3,$(shell command -v $(each))))
+VENV := .venv
+PIP := $(VENV)/bin/pip --disable-pip-version-check --quiet
+export PYTHONPATH := plugins:.
+
+.PHONY: demo ui screenshot test lint format bench schema venv dev packages clean
+
+demo: $(VENV)/ready packages
+	@$(VENV)/bin/python -m demo run
+
+ui: $(VENV)/ready packages
+	@$(VENV)/bin/python -m demo ui
+
+screenshot: $(VENV)/ready packages
+	@scripts/install_packages.sh chromium=chromium
+	@$(VENV)/bin/python -m demo screenshot
+
+test: $(VENV)/dev packages
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+lint: $(VENV)/dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: $(VENV)/dev
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+bench: $(VENV)/ready packages
+	@$(VENV)/bin/python -m bench
+
+schema: $(VENV)/ready
+	$(VENV)/bin/python -m registry_sync schema > include/mirrors.schema.json
+
+venv: $(VENV)/ready
+
+dev: $(VENV)/dev
+
+packages:
+	@scripts/install_packages.sh skopeo=skopeo docker-registry=docker-registry
+
+$(VENV)/ready: requirements.txt constraints.txt
+	@echo "Python environment: $(VENV) (about a minute the first time)"
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or later is needed, $(PYTHON) is {sys.version.split()[0]}; choose another with make PYTHON=...")'
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install -r requirements.txt -c constraints.txt
+	@touch $@
+
+$(VENV)/dev: $(VENV)/ready requirements-dev.txt
+	@$(PIP) install -r requirements-dev.txt -c constraints.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,15 @@
+"""One DAG per mirror of include/mirrors.yaml. A mirror that has an error is left out; registry_mirrors_check shows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from airflow.sdk import get_parsing_context
+
+from registry_sync.dag import build_dag, dag_id, mirror_name
+from registry_sync.mirrors_file import load_healthy_mirrors, mirrors_path
+
+_only = get_parsing_context().dag_id
+_file, _ = load_healthy_mirrors(mirrors_path(Path(__file__).resolve().parent.parent), only=mirror_name(_only))
+for _mirror in _file.mirrors.values():
+    globals()[dag_id(_mirror.name)] = build_dag(_mirror, _file)

@@ -1,0 +1,12 @@
+"""No DAG: shows what is wrong with include/mirrors.yaml as an import error, while the healthy mirrors go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from airflow.sdk import get_parsing_context
+
+from registry_sync.mirrors_file import load_mirrors, mirrors_path
+
+if get_parsing_context().dag_id is None:
+    load_mirrors(mirrors_path(Path(__file__).resolve().parent.parent))

@@ -1,0 +1,179 @@
+"""``python -m registry_sync``: check a mirrors file, see what a run would do, print the file's JSON Schema."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+from registry_sync.errors import ConfigurationError, RegistrySyncError
+from registry_sync.mirrors import Mirror, MirrorsFile, Registry, Route, expand_routes, select_routes
+from registry_sync.mirrors_file import json_schema, load_mirrors, mirrors_path
+from registry_sync.plan import CopyTag, Decision, Failed, Plan, Skipped, Unchanged
+from registry_sync.registry.client import RegistryClient
+from registry_sync.report import table
+from registry_sync.sync import Sides, observe_and_plan
+from registry_sync.tags import TagRules
+
+PROJECT = Path(__file__).resolve().parents[2]
+OK, FAILED, UNUSABLE = 0, 1, 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command. 0: done; 1: something failed or would fail; 2: the mirrors file or the arguments cannot be used."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        return int(arguments.command(arguments))
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return UNUSABLE
+    except RegistrySyncError as error:
+        print(error, file=sys.stderr)
+        return FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m registry_sync", description="Mirror container images.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    file = argparse.ArgumentParser(add_help=False)
+    default = mirrors_path(PROJECT)
+    file.add_argument("file", nargs="?", type=Path, default=default, metavar="FILE", help=f"mirrors file ({default})")
+
+    validate = commands.add_parser("validate", parents=[file], help="check a mirrors file and name every problem")
+    validate.set_defaults(command=_validate)
+
+    plan = commands.add_parser(
+        "plan", parents=[file], help="read both sides, and print what a run would do and why; copies nothing"
+    )
+    plan.add_argument("--mirror", required=True, metavar="NAME", help="the mirror to plan")
+    plan.add_argument("--repository", action="append", default=[], metavar="GLOB", help="only these (may be repeated)")
+    plan.add_argument("--destination", action="append", default=[], metavar="NAME", help="only these (may be repeated)")
+    plan.add_argument("--tag", action="append", default=[], metavar="GLOB", help="only these (may be repeated)")
+    plan.add_argument("--json", action="store_true", help="for programs")
+    plan.set_defaults(command=_plan)
+
+    schema = commands.add_parser("schema", help="print the JSON Schema of mirrors files")
+    schema.set_defaults(command=_schema)
+    return parser
+
+
+def _validate(arguments: argparse.Namespace) -> int:
+    file = load_mirrors(arguments.file)
+    print(f"{arguments.file} is valid")
+    rows = [
+        (each.name, each.source, ", ".join(each.destinations), str(len(each.rules)), each.schedule or "by hand")
+        for each in file.mirrors.values()
+    ]
+    if rows:
+        print(table(("mirror", "source", "destinations", "rules", "schedule (UTC)"), rows, right=frozenset({3})))
+    return OK
+
+
+def _schema(_: argparse.Namespace) -> int:
+    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    return OK
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    file = load_mirrors(arguments.file)
+    mirror = _mirror(file, arguments.mirror)
+    only = TagRules(include=tuple(arguments.tag)) if arguments.tag else TagRules()
+    documents: list[dict[str, Any]] = []
+    failed = 0
+    for name in _destinations(mirror, arguments.destination):
+        for route, planned in _plans(file, mirror, name, arguments.repository, only):
+            failed += isinstance(planned, RegistrySyncError) or any(isinstance(d, Failed) for d in planned.decisions)
+            documents.append(_document(route, planned))
+            if not arguments.json:
+                print(f"\n{_text(route, planned)}")
+    if arguments.json:
+        print(json.dumps(documents, indent=2, ensure_ascii=False))
+    elif failed:
+        print(f"\n{failed} of {len(documents)} routes would fail", file=sys.stderr)
+    return FAILED if failed else OK
+
+
+def _mirror(file: MirrorsFile, name: str) -> Mirror:
+    if name not in file.mirrors:
+        raise ConfigurationError(f"there is no mirror {name!r} in {file.path}; there are {', '.join(file.mirrors)}")
+    return file.mirrors[name]
+
+
+def _destinations(mirror: Mirror, chosen: Sequence[str]) -> Sequence[str]:
+    if unknown := [each for each in chosen if each not in mirror.destinations]:
+        raise ConfigurationError(f"{mirror.name!r} has no destination {unknown}; it has {list(mirror.destinations)}")
+    return chosen or mirror.destinations
+
+
+def _plans(
+    file: MirrorsFile, mirror: Mirror, destination: str, globs: Sequence[str], only: TagRules
+) -> Iterator[tuple[Route, Plan | RegistrySyncError]]:
+    """Each route to one destination with its plan, or with the error that kept it from being read."""
+    here, there = file.registries[mirror.source], file.registries[destination]
+    with ExitStack() as stack:
+        sides = Sides(
+            source=stack.enter_context(closing(_client(here))), destination=stack.enter_context(closing(_client(there)))
+        )
+        for route in select_routes(expand_routes(mirror, here, there, sides.source.list_repositories), globs):
+            try:
+                yield route, observe_and_plan(route, sides, only)
+            except RegistrySyncError as error:
+                yield route, error
+
+
+def _client(registry: Registry) -> RegistryClient:
+    """Opened with the registry's Airflow Connection, so that the plan is what a run would make."""
+    from registry_sync.hooks.registry import RegistryHook
+
+    return RegistryHook(registry).get_conn()
+
+
+def _document(route: Route, planned: Plan | RegistrySyncError) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "source": str(route.source_repository),
+        "destination": str(route.destination_repository),
+    }
+    if isinstance(planned, RegistrySyncError):
+        return {**document, "error": str(planned), "error_class": planned.error_class}
+    return {**document, "tags": [_decision_document(each) for each in planned.decisions]}
+
+
+def _decision_document(decision: Decision) -> dict[str, Any]:
+    word, digest, reason = _words(decision)
+    return {"tag": decision.tag, "decision": word, "digest": digest, "reason": reason}
+
+
+def _text(route: Route, planned: Plan | RegistrySyncError) -> str:
+    heading = f"{route.source_repository} → {route.destination_repository}"
+    if isinstance(planned, RegistrySyncError):
+        return f"{heading}\n  FAILED: {planned}"
+    rows = []
+    for each in planned.decisions:
+        word, digest, reason = _words(each)
+        rows.append((each.tag, word.replace("_", " "), digest[:19] if digest else "-", reason))
+    if not rows:
+        return f"{heading}\n  the source repository holds no tag"
+    return f"{heading}\n{table(('tag', 'decision', 'digest', 'reason'), rows)}"
+
+
+def _words(decision: Decision) -> tuple[str, str | None, str]:
+    """What is decided in one word, the source's digest where it is known, and why."""
+    match decision:
+        case CopyTag(digest=digest, reason=reason):
+            return "copy", str(digest), reason
+        case Unchanged(digest=digest):
+            return "unchanged", str(digest), "same digest"
+        case Skipped(reason=reason):
+            return "skip", None, reason
+        case Failed(reason=reason):
+            return "fail", None, reason
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Airflow hooks: thin adapters from Connections to the core's values."""

@@ -1,0 +1,346 @@
+"""Read a mirrors file: strict, with every problem at once, each with its line and what to write instead."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from registry_sync.errors import MirrorsFileError
+from registry_sync.mirrors import (
+    Mirror,
+    MirrorEntry,
+    MirrorsFile,
+    NamespaceRule,
+    Registry,
+    RegistryEntry,
+    RepositoryRule,
+    Route,
+    RouteOptions,
+    Word,
+    listed_routes,
+    name_problem,
+)
+from registry_sync.reference import Repository
+from registry_sync.tags import TagRules
+from registry_sync.yaml_document import Document, Place, read_yaml, show_place
+
+PATH_VARIABLE = "REGISTRY_SYNC_MIRRORS_FILE"
+
+
+class MirrorsDocument(BaseModel):
+    """Container registries, and what is kept in step between them."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", title="Mirrors file of registry_sync")
+
+    registries: Mapping[Word, RegistryEntry] = Field(description="The registries, by a name of your choice")
+    defaults: RouteOptions = Field(RouteOptions(), description="Options of all mirrors that do not write their own")
+    mirrors: Mapping[Word, MirrorEntry] = Field(description="What to mirror; each becomes the DAG mirror_NAME")
+
+
+def mirrors_path(project: Path) -> Path:
+    """Where the mirrors file is: ``include/mirrors.yaml`` in ``project``, unless the environment names another."""
+    return Path(os.environ.get(PATH_VARIABLE) or project / "include" / "mirrors.yaml")
+
+
+def load_mirrors(path: Path) -> MirrorsFile:
+    """Read a mirrors file.
+
+    :raises MirrorsFileError: with all that is wrong with it.
+    """
+    file, problems = load_healthy_mirrors(path)
+    if problems:
+        raise MirrorsFileError(problems)
+    return file
+
+
+def load_healthy_mirrors(path: Path, only: str | None = None) -> tuple[MirrorsFile, tuple[str, ...]]:
+    """Read a mirrors file without the mirrors that have a problem, and all problems as text.
+
+    :param only: the name of one mirror; the others are then not even looked at, which is fast.
+    :raises MirrorsFileError: when nothing of it can be used.
+    """
+    document = read_yaml(_read(path), path.name)
+    if only is not None and isinstance(document.value, dict) and isinstance(document.value.get("mirrors"), dict):
+        document.value["mirrors"] = {name: each for name, each in document.value["mirrors"].items() if name == only}
+    problems = [_Problem(place, text) for place, text in document.problems]
+    written = _validate(document, problems)
+    registries = {name: Registry(name=name, **dict(each)) for name, each in written.registries.items()}
+    mirrors = {
+        name: Mirror(name=name, defaults=written.defaults, **dict(each)) for name, each in written.mirrors.items()
+    }
+    file = MirrorsFile(path=path, registries=registries, mirrors=mirrors)
+    problems += _check(file, document)
+    broken = {each.place[1] for each in problems if each.place[:1] == ("mirrors",) and len(each.place) > 1}
+    healthy = {name: each for name, each in mirrors.items() if name not in broken and _uses_known(each, registries)}
+    texts = dict.fromkeys(each.text(document) for each in sorted(problems, key=lambda each: each.line(document)))
+    return MirrorsFile(path=path, registries=registries, mirrors=healthy), tuple(texts)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a mirrors file, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **MirrorsDocument.model_json_schema()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    place: Place
+    what: str
+
+    def text(self, document: Document) -> str:
+        place = f"{show_place(self.place)}: " if self.place else ""
+        return f"{document.at(self.place)}: {place}{self.what}"
+
+    def line(self, document: Document) -> int:
+        return int(document.at(self.place).rpartition(":")[2])
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        advice = f"is there a file? {PATH_VARIABLE} names another place"
+        raise MirrorsFileError((f"{path}: the mirrors file cannot be read ({error}); {advice}",)) from error
+
+
+def _validate(document: Document, problems: list[_Problem]) -> MirrorsDocument:
+    """The document's sound entries; what is wrong with the others is added to ``problems``.
+
+    :raises MirrorsFileError: when something is wrong outside any entry of registries or mirrors.
+    """
+    try:
+        return MirrorsDocument.model_validate(document.value)
+    except ValidationError as error:
+        found = [_explain(each, document) for each in error.errors(include_url=False) if not _is_echo(each)]
+    problems += found
+    broken = {each.place[:2] for each in found}
+    if any(len(each) < 2 or each[0] not in ("registries", "mirrors") for each in broken):
+        raise MirrorsFileError(tuple(each.text(document) for each in problems))
+    sound = dict(document.value)
+    for section in ("registries", "mirrors"):
+        sound[section] = {name: each for name, each in sound[section].items() if (section, name) not in broken}
+    return MirrorsDocument.model_validate(sound)
+
+
+def _is_echo(error: ErrorDetails) -> bool:
+    """A list whose only entry is wrong is called too short as well."""
+    return error["type"] == "too_short" and bool(error["input"])
+
+
+def _explain(error: ErrorDetails, document: Document) -> _Problem:
+    """An error of pydantic's in our words, at its place in the file."""
+    place = _place(error["loc"])
+    match error["type"]:
+        case "missing":
+            return _Problem(place[:-1], f"{str(place[-1])!r} is missing")
+        case "extra_forbidden":
+            return _Problem(place, _unknown_key(place, _RULES.get(error["loc"][4]) if len(error["loc"]) > 4 else None))
+    while place and place not in document.lines:
+        place = place[:-1]
+    return _Problem(place, _expectation(error, document, place))
+
+
+def _place(location: tuple[str | int, ...]) -> Place:
+    """Without what pydantic adds to a location: the form of a rule, and the mark of a bad key."""
+    parts = [each for each in location if each != "[key]"]
+    if len(parts) > 4 and parts[2] == "repositories":
+        del parts[4]
+    return tuple(parts)
+
+
+_EXPECTED = {
+    "string_type": "a string",
+    "int_type": "a whole number",
+    "bool_type": "true or false",
+    "tuple_type": "a list, such as [a, b]",
+    "mapping_type": "a mapping (name: ...)",
+    "model_type": "a mapping (key: value)",
+    "model_attributes_type": "a mapping (key: value)",
+    "union_tag_not_found": "a repository name, or a mapping with either repository: or namespace:",
+    "string_pattern_mismatch": "a name of letters, digits, '_' and '-'",
+}
+
+
+def _expectation(error: ErrorDetails, document: Document, place: Place) -> str:
+    got = _got(error["input"], document.texts.get(place))
+    match error["type"]:
+        case "string_type" if isinstance(error["input"], int | float):
+            return f'expected a string, got {got} (quote it: "{document.texts.get(place, error["input"])}")'
+        case "value_error":
+            return str(error["ctx"]["error"])
+        case "literal_error":
+            return f"expected {error['ctx']['expected']}, got {got}"
+        case "too_short" | "string_too_short":
+            return "it is empty; write a value, or leave the key out"
+        case kind if kind in _EXPECTED:
+            return f"expected {_EXPECTED[kind]}, got {got}"
+    return f"{error['msg'].removeprefix('Input ')}, got {got}"
+
+
+def _got(value: Any, text: str | None) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return f"the boolean {text or value}"
+        case int() | float():
+            return f"the number {text or value}"
+        case str():
+            return repr(value)
+        case dict():
+            return "a mapping"
+        case tuple():
+            return "a list"
+    return repr(value)
+
+
+def _unknown_key(place: Place, rule: type[BaseModel] | None) -> str:
+    """``rule`` is the form of the rule that ``place`` is in, if it is in one."""
+    key, known = str(place[-1]), _known_keys(place[:-1], rule)
+    close = get_close_matches(key, known, n=1)
+    return f"unknown key {key!r}; " + (f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}")
+
+
+_RULES: Mapping[str | int, type[BaseModel]] = {"repository": RepositoryRule, "namespace": NamespaceRule}
+
+
+def _known_keys(place: Place, rule: type[BaseModel] | None) -> list[str]:
+    """The keys that the mapping at ``place`` can have."""
+    model: type[BaseModel]
+    match place:
+        case ():
+            model = MirrorsDocument
+        case (*_, "tags"):
+            model = TagRules
+        case ("registries", _):
+            model = RegistryEntry
+        case ("defaults",):
+            model = RouteOptions
+        case _:
+            model = rule or MirrorEntry
+    return list(model.model_fields)
+
+
+def _uses_known(mirror: Mirror, registries: Mapping[str, Registry]) -> bool:
+    return all(each in registries for each in (mirror.source, *mirror.destinations))
+
+
+def _check(file: MirrorsFile, document: Document) -> list[_Problem]:
+    """What no entry shows by itself: names that do not exist, and routes that disturb each other."""
+    problems = [each for mirror in file.mirrors.values() for each in _check_names(mirror, document.value["registries"])]
+    routes = [
+        (place, route)
+        for mirror in file.mirrors.values()
+        if _uses_known(mirror, file.registries)
+        for place, route in _placed_routes(mirror, file.registries)
+    ]
+    named = [_Problem(place, problem) for place, route in routes if (problem := name_problem(route))]
+    return [*problems, *named, *_check_writers(routes), *_check_cycles(file, routes)]
+
+
+def _check_names(mirror: Mirror, written: Mapping[str, Any]) -> Iterator[_Problem]:
+    """``written`` are all registries of the file, also those with a problem of their own."""
+    places: list[tuple[Place, str]] = [(("mirrors", mirror.name, "source"), mirror.source)]
+    for index, name in enumerate(mirror.destinations):
+        place = ("mirrors", mirror.name, "destinations", index)
+        places.append((place, name))
+        if name in mirror.destinations[:index]:
+            yield _Problem(place, f"{name!r} is written twice; keep one")
+    for place, name in places:
+        if name not in written:
+            close = get_close_matches(name, written, n=1)
+            advice = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(written) or 'none'}"
+            yield _Problem(place, f"there is no registry {name!r}; {advice}")
+
+
+def _placed_routes(mirror: Mirror, registries: Mapping[str, Registry]) -> Iterator[tuple[Place, Route]]:
+    """The routes of the repositories that are written by name, each with where that is."""
+    indexes = [index for index, rule in enumerate(mirror.rules) if isinstance(rule, RepositoryRule)]
+    for name in dict.fromkeys(mirror.destinations):
+        routes = listed_routes(mirror, registries[mirror.source], registries[name])
+        for index, route in zip(indexes, routes, strict=True):
+            yield ("mirrors", mirror.name, "repositories", index), route
+
+
+def _check_writers(routes: list[tuple[Place, Route]]) -> Iterator[_Problem]:
+    writers: dict[Repository, tuple[Place, Route]] = {}
+    for place, route in routes:
+        first_place, first = writers.setdefault(route.destination_repository, (place, route))
+        if first is route:
+            continue
+        if first.source_repository != route.source_repository:
+            other = f"{first.source_repository} ({show_place(first_place)})"
+            problem = f"{other} is mirrored to {route.destination_repository} too, and would overwrite it; rename one"
+            yield _Problem(place, problem)
+        elif first.mirror == route.mirror:
+            problem = f"{route.source_repository} is written twice, first as {show_place(first_place)}; keep one"
+            yield _Problem(place, problem)
+
+
+def _check_cycles(file: MirrorsFile, routes: list[tuple[Place, Route]]) -> Iterator[_Problem]:
+    """Mirrors that lead back to where they started would overwrite what was just pushed there."""
+    writes: dict[Repository, list[Repository]] = {}
+    for _, route in routes:
+        writes.setdefault(route.source_repository, []).append(route.destination_repository)
+    namespaces = [_Namespace.of(file, mirror, rule) for mirror, rule in _namespace_rules(file)]
+    for each in namespaces:
+        if each.host in each.goals:
+            problem = f"namespace {each.rule.namespace!r} would be mirrored to itself; choose another destination"
+            yield _Problem(("mirrors", each.mirror), problem)
+    starts = [(place, route.source_repository) for place, route in routes]
+    starts += [(("mirrors", each.mirror), Repository(each.host, f"{each.rule.namespace}/any")) for each in namespaces]
+    reported: set[Repository] = set()
+    for place, start in starts:
+        path = _way_back(start, writes, namespaces)
+        if path and reported.isdisjoint(path):
+            reported.update(path)
+            yield _Problem(place, f"a circle of mirrors: {' → '.join(map(str, (*path, start)))}; remove one of them")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Namespace:
+    """A namespace rule, and the hosts that it reads from and writes to."""
+
+    mirror: str
+    rule: NamespaceRule
+    host: str
+    goals: tuple[str, ...]
+
+    @classmethod
+    def of(cls, file: MirrorsFile, mirror: Mirror, rule: NamespaceRule) -> _Namespace:
+        goals = tuple(file.registries[each].host for each in mirror.destinations)
+        return cls(mirror=mirror.name, rule=rule, host=file.registries[mirror.source].host, goals=goals)
+
+    def writes(self, repository: Repository) -> list[Repository]:
+        is_read = repository.host == self.host and repository.name.startswith(f"{self.rule.namespace}/")
+        found = is_read and self.rule.chooses(repository.name)
+        return [Repository(goal, repository.name) for goal in self.goals] if found else []
+
+
+def _namespace_rules(file: MirrorsFile) -> Iterator[tuple[Mirror, NamespaceRule]]:
+    for mirror in file.mirrors.values():
+        if _uses_known(mirror, file.registries):
+            yield from ((mirror, rule) for rule in mirror.rules if isinstance(rule, NamespaceRule))
+
+
+def _way_back(
+    start: Repository, writes: Mapping[Repository, list[Repository]], namespaces: list[_Namespace]
+) -> tuple[Repository, ...]:
+    """The repositories on a way from ``start`` to itself by two mirrors or more; empty when there is none."""
+    ways, seen = [(start,)], set[Repository]()
+    while ways:
+        way = ways.pop()
+        here = way[-1]
+        for there in (*writes.get(here, ()), *(goal for each in namespaces for goal in each.writes(here))):
+            if there == start and here != start:
+                return way
+            if there not in seen:
+                seen.add(there)
+                ways.append((*way, there))
+    return ()

@@ -1,0 +1,1 @@
+"""Airflow operators: thin adapters from tasks to the core."""

@@ -1,0 +1,104 @@
+"""One repository to one destination: the mapped task of every mirror's DAG."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from registry_sync.errors import RegistrySyncError
+from registry_sync.hooks.registry import RegistryHook
+from registry_sync.mirrors import Route
+from registry_sync.operators.outcome import error_of, wait_worth_deferring
+from registry_sync.report import RouteReport
+from registry_sync.triggers.not_before import NotBeforeTrigger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from registry_sync.skopeo import Skopeo
+
+REPORT_KEY = "report"
+"""The XCom key of a route's report. It is pushed whether the task then succeeds or fails."""
+
+MOST_WAITS = 12
+
+
+class MirrorRepositoryOperator(BaseOperator):
+    """Bring one repository at one destination into step with the source.
+
+    Self-contained and idempotent: each try observes afresh and copies only what is still missing.
+
+    :param route: a :class:`~registry_sync.mirrors.Route` as JSON, from ``Route.to_json``.
+    :param tags: of the tags that the route's rules select, work on those that match one of these globs; empty: all.
+    :param dry_run: say what would be copied, and copy nothing.
+    """
+
+    template_fields: Sequence[str] = ()
+    ui_color = "#d5e8f7"
+
+    def __init__(
+        self, *, route: Mapping[str, Any], tags: Sequence[str] = (), dry_run: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.route = route
+        self.tags = tags
+        self.dry_run = dry_run
+        self._skopeo: Skopeo | None = None
+
+    def execute(self, context: Context, event: Mapping[str, Any] | None = None, waits: int = 0) -> None:
+        """Sync the route, push its report, and only then fail, retry or wait.
+
+        :param event: of the trigger, when this is called again after a wait.
+        :param waits: how often this try has waited for a registry already.
+        """
+        route = Route.from_json(self.route)
+        try:
+            report = self._sync(route)
+            error = error_of(report)
+        except RegistrySyncError as raised:
+            report, error = RouteReport.of_error(route, raised, dry_run=self.dry_run), raised
+        context["ti"].xcom_push(REPORT_KEY, report.to_json())
+        if error is not None:
+            self._end(error, waits)
+
+    def on_kill(self) -> None:
+        """End every skopeo that is running."""
+        if self._skopeo is not None:
+            self._skopeo.stop()
+
+    def _sync(self, route: Route) -> RouteReport:
+        from registry_sync.skopeo import Skopeo, find_skopeo
+        from registry_sync.sync import Sides, sync_route
+        from registry_sync.tags import TagRules
+
+        source, destination = RegistryHook(route.source), RegistryHook(route.destination)
+        with ExitStack() as stack:
+            sides = Sides(
+                source=stack.enter_context(closing(source.get_conn())),
+                destination=stack.enter_context(closing(destination.get_conn())),
+            )
+            self._skopeo = stack.enter_context(
+                Skopeo(
+                    find_skopeo(),
+                    source=source.endpoint(),
+                    destination=destination.endpoint(),
+                    copy_timeout_seconds=route.settings.copy_timeout_minutes * 60,
+                    stall_timeout_seconds=route.settings.stall_timeout_seconds,
+                    log=self.log.info,
+                )
+            )
+            only = TagRules(include=tuple(self.tags)) if self.tags else TagRules()
+            return sync_route(route, sides, self._skopeo, only_tags=only, dry_run=self.dry_run)
+
+    def _end(self, error: RegistrySyncError, waits: int) -> None:
+        """Wait without a worker where a registry named a time far ahead; otherwise leave it to the retry policy."""
+        until = wait_worth_deferring(error, datetime.now(UTC))
+        if until is None or waits >= MOST_WAITS:
+            raise error
+        self.log.warning("%s\nThe registry asks to wait; going on at %s", error, until.isoformat())
+        trigger = NotBeforeTrigger(moment=until.isoformat())
+        self.defer(trigger=trigger, method_name="execute", kwargs={"waits": waits + 1})

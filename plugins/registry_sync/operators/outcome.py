@@ -1,0 +1,75 @@
+"""What a failure means to Airflow: fail, retry or wait. This is the only place that decides it."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from airflow.sdk import RetryDecision, RetryPolicy
+
+from registry_sync.errors import (
+    ConfigurationError,
+    DeniedError,
+    RateLimited,
+    RefusedError,
+    RegistrySyncError,
+    TemporaryError,
+)
+from registry_sync.report import RouteReport
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 30, 900
+DEFER_FROM_SECONDS = 120
+"""A wait this long frees the worker; a shorter one is an ordinary retry."""
+
+_BY_CLASS = {each.error_class: each for each in (ConfigurationError, DeniedError, RefusedError, TemporaryError)}
+
+
+def error_of(report: RouteReport) -> RegistrySyncError | None:
+    """The one error that stands for all failed tags of a route, with each of them in its message.
+
+    A route with one temporary failure is worth another try, whatever else failed in it: the try copies only what is
+    still missing.
+    """
+    failed = report.failed_tags
+    if not failed:
+        return None
+    message = f"{report.source} → {report.destination}: {len(failed)} tags failed"
+    message = "\n  ".join([message, *(f"{each.tag}: {each.reason}" for each in failed)])
+    if report.retry_at:
+        return RateLimited(message, retry_at=report.retry_at)
+    classes = {each.error_class for each in failed}
+    if TemporaryError.error_class in classes:
+        return TemporaryError(message)
+    return _BY_CLASS.get(str(failed[0].error_class), RefusedError)(message)
+
+
+def wait_worth_deferring(error: BaseException, now: datetime) -> datetime | None:
+    """Until when to wait without a worker, or ``None`` when the error names no such time."""
+    if isinstance(error, RateLimited) and (error.retry_at - now).total_seconds() >= DEFER_FROM_SECONDS:
+        return error.retry_at
+    return None
+
+
+class MirrorRetryPolicy(RetryPolicy):
+    """Permanent errors fail at once; temporary ones are tried again later, each task at a time of its own.
+
+    Airflow's own back-off gives all mapped instances of a task the same delay, so that they would come back together.
+    """
+
+    def evaluate(
+        self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
+    ) -> RetryDecision:
+        """Decide by the error's class. ``try_number`` counts from 1; what is not ours is Airflow's to decide."""
+        if not isinstance(exception, RegistrySyncError):
+            return RetryDecision.default()
+        if exception.is_permanent:
+            return RetryDecision.fail(f"{exception.error_class}: trying again changes nothing")
+        seconds = min(FIRST_RETRY_SECONDS * 2.0 ** (try_number - 1), LONGEST_RETRY_SECONDS)
+        if isinstance(exception, RateLimited):
+            seconds = max(0.0, (exception.retry_at - datetime.now(UTC)).total_seconds()) + FIRST_RETRY_SECONDS
+        delay = timedelta(seconds=seconds * random.uniform(1.0, 1.5))  # noqa: S311 - a delay, no secret
+        return RetryDecision.retry(delay=delay, reason=exception.error_class)

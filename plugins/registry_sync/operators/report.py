@@ -1,0 +1,97 @@
+"""The last task of a mirror's DAG: one table, and the run's true outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator, TriggerRule
+from airflow.sdk.exceptions import AirflowFailException
+
+from registry_sync.mirrors import Route
+from registry_sync.operators.mirror_repository import REPORT_KEY
+from registry_sync.report import RouteReport, RunReport, summary, text_table
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+_FINE = frozenset({"success", "skipped"})
+
+
+class ReportOperator(BaseOperator):
+    """Print what all routes did; fail when one of them failed, since a DAG run's state is that of its last task.
+
+    :param mirror: name of the mirror.
+    :param destinations: names of its destinations; :func:`plan_task` and :func:`copy_task` name their tasks.
+    """
+
+    template_fields: Sequence[str] = ()
+    ui_color = "#e8e8e8"
+
+    def __init__(self, *, mirror: str, destinations: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(trigger_rule=TriggerRule.ALL_DONE, **kwargs)
+        self.mirror = mirror
+        self.destinations = destinations
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """The run's totals."""
+        run = self._collect(context)
+        if run.routes:
+            self.log.info("\n%s", text_table(run.routes))
+        for name in run.missing:
+            self.log.error("%s ended without a report; its own log says why", name)
+        if run.is_failed:
+            raise AirflowFailException(summary(run))
+        self.log.info("%s", summary(run))
+        return {"summary": summary(run)}
+
+    def _collect(self, context: Context) -> RunReport:
+        ti = context["ti"]
+        task_ids = [name(each) for each in self.destinations for name in (plan_task, copy_task)]
+        states = ti.get_task_states(dag_id=ti.dag_id, task_ids=task_ids, run_ids=[ti.run_id]).get(ti.run_id, {})
+        routes: list[RouteReport] = []
+        missing: list[str] = []
+        for each in self.destinations:
+            if states.get(plan_task(each)) not in _FINE:
+                missing.append(f"{plan_task(each)} ({states.get(plan_task(each))})")
+                continue
+            planned = ti.xcom_pull(task_ids=plan_task(each)) or []
+            pushed = ti.xcom_pull(task_ids=[copy_task(each)], key=REPORT_KEY) or []
+            found, lost = match_reports(planned, pushed, copy_task(each), states)
+            routes += found
+            missing += lost
+        return RunReport(mirror=self.mirror, routes=tuple(routes), missing=tuple(missing))
+
+
+def plan_task(destination: str) -> str:
+    """The id of the task that lists the routes to a destination."""
+    return f"routes_to_{destination}"
+
+
+def copy_task(destination: str) -> str:
+    """The id of the task that is mapped over the routes to a destination."""
+    return f"to_{destination}"
+
+
+def match_reports(
+    planned: Sequence[Mapping[str, Any]],
+    pushed: Sequence[Mapping[str, Any]],
+    task_id: str,
+    states: Mapping[str, str],
+) -> tuple[list[RouteReport], list[str]]:
+    """The reports of the planned routes, and the routes whose task failed without one (killed, for example).
+
+    :param planned: arguments of the mapped task, by map index.
+    :param pushed: reports as JSON, in any order.
+    :param states: of mapped tasks, as ``{task_id}_{map_index}``.
+    """
+    reports = {(each.source, each.destination): each for each in map(RouteReport.from_json, filter(None, pushed))}
+    found, lost = [], []
+    for index, row in enumerate(planned):
+        route, state = Route.from_json(row["route"]), states.get(f"{task_id}_{index}")
+        report = reports.get((str(route.source_repository), str(route.destination_repository)))
+        if report is not None:
+            found.append(report)
+        if state not in _FINE and (report is None or not report.is_failed):
+            lost.append(f"{route.label} ({state})")
+    return found, lost

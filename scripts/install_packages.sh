@@ -1,0 +1,33 @@
+#!/bin/sh
+# Install the Debian packages named as COMMAND=PACKAGE whose command is missing; where there is no apt, say what to do.
+set -eu
+
+missing=""
+for pair in "$@"; do
+    command -v "${pair%%=*}" >/dev/null 2>&1 || missing="$missing ${pair#*=}"
+done
+[ -z "$missing" ] && exit 0
+
+explain() {
+    echo "These are needed and missing:$missing" >&2
+    echo "$1" >&2
+    echo "Elsewhere than on Debian or Ubuntu:" >&2
+    echo "  skopeo (1.9 or later)    https://github.com/containers/skopeo/blob/main/install.md" >&2
+    echo "  docker-registry (2.8+)   https://github.com/distribution/distribution/releases, as 'docker-registry' on PATH" >&2
+    echo "  chromium                 your distribution's package" >&2
+    exit 1
+}
+
+command -v apt-get >/dev/null 2>&1 || explain "This machine has no apt-get; install them with its own package manager."
+if [ "$(id -u)" = 0 ]; then
+    as_root=""
+elif command -v sudo >/dev/null 2>&1; then
+    as_root="sudo"
+else
+    explain "Run as root, or with sudo installed: apt-get install$missing"
+fi
+echo "Installing Debian packages:$missing"
+export DEBIAN_FRONTEND=noninteractive
+$as_root apt-get update -qq
+# shellcheck disable=SC2086 # a list of words
+$as_root apt-get install -y -qq --no-install-recommends $missing >/dev/null

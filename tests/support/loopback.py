@@ -1,0 +1,91 @@
+"""An HTTP server on a free loopback port, and the record that servers for tests keep of what they were asked."""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A request as a server saw it. ``status`` is what it answered, 0 when it closed the connection instead."""
+
+    method: str
+    path: str
+    query: str = ""
+    status: int
+
+
+class LoopbackHandler(BaseHTTPRequestHandler):
+    """A quiet HTTP/1.1 handler with connections that stay open."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: what was asked is in the server's ``requests()``."""
+
+
+class LoopbackServer(ThreadingHTTPServer):
+    """Serves on ``host`` from ``start()`` to ``stop()``; each connection has a thread of its own."""
+
+    request_queue_size = 256
+    daemon_threads = True
+
+    def __init__(self, handler: Callable[[Any, Any, Any], socketserver.BaseRequestHandler]) -> None:
+        self._connections: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        super().__init__((LOOPBACK, 0), handler)
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+
+    @property
+    def host(self) -> str:
+        """``127.0.0.1:PORT``."""
+        return f"{LOOPBACK}:{self.server_address[1]}"
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Accept no more and end every open connection, so that no handler waits for one."""
+        self.shutdown()
+        self._thread.join()
+        with self._lock:
+            for each in self._connections:
+                _shutdown(each)
+        self.server_close()
+
+    def server_bind(self) -> None:
+        """Bind without the look-up of this machine's name that HTTPServer makes."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = LOOPBACK, self.server_address[1]
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Show faults of a handler; a client that went away is none."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
+
+
+def _shutdown(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # the other side was faster
