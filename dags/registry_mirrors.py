@@ -1,4 +1,4 @@
-"""One DAG per mirror of include/mirrors.yaml. A mirror that has an error is left out; registry_mirrors_check shows it."""
+"""One DAG per mirror of include/mirrors.yaml. registry_mirrors_check shows the errors of those left out."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ OK, FAILED, UNUSABLE = 0, 1, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command. 0: done; 1: something failed or would fail; 2: the mirrors file or the arguments cannot be used."""
+    """Run a command. 0: done; 1: something failed or would fail; 2: the mirrors file or an argument cannot be used."""
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param
 
@@ -71,7 +72,7 @@ def build_dag(mirror: Mirror, file: MirrorsFile) -> DAG:
 
 def parameters(mirror: Mirror) -> Mapping[str, Param]:
     """The fields of the trigger form. Empty ones choose everything."""
-    globs = {"type": ["null", "array"], "items": {"type": "string"}}
+    globs: dict[str, Any] = {"type": ["null", "array"], "items": {"type": "string"}}
     return {
         "repositories": Param(
             None,
@@ -111,8 +112,11 @@ def describe(mirror: Mirror, file: MirrorsFile) -> str:
             mirror.description,
             f"Copies images from `{source.host}` ({source.name}) {when}{past}, to:\n\n{goals}",
             f"Repositories:\n\n{rules}",
-            "One task per repository and destination copies the tags that are missing or have moved there, with the "
-            "same digests, and verifies them. A failed one can be cleared alone; it copies only what is still missing.",
+            (
+                "One task per repository and destination copies the tags that are missing or have moved there, with "
+                "the same digests, and verifies them. A failed one can be cleared alone; it copies only what is "
+                "still missing."
+            ),
             f"From `{_shown(file.path)}`.",
         )
         if part

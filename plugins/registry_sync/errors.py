@@ -47,7 +47,7 @@ class TemporaryError(RegistrySyncError):
 
 
 class MissingContent(TemporaryError):
-    """The destination does not have a blob or child of the manifest that it is given (collected as garbage, perhaps)."""
+    """The destination does not have a blob or child of the manifest that it is given (garbage-collected?)."""
 
 
 class RateLimited(RegistrySyncError):

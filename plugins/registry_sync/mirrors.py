@@ -247,7 +247,7 @@ class Route:
         return f"{self.source_repository.name} → {self.destination.name}{tail}"
 
     def to_json(self) -> dict[str, Any]:
-        """This route as JSON-simple values, for XCom. Credentials are no part of it."""
+        """The route as JSON-simple values, for XCom. Credentials are no part of it."""
         return {
             "label": self.label,
             "mirror": self.mirror,

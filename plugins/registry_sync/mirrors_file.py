@@ -210,20 +210,22 @@ def _unknown_key(place: Place, rule: type[BaseModel] | None) -> str:
 _RULES: Mapping[str | int, type[BaseModel]] = {"repository": RepositoryRule, "namespace": NamespaceRule}
 
 
+_MODELS: Mapping[str, type[BaseModel]] = {
+    "registries": RegistryEntry,
+    "defaults": RouteOptions,
+    "mirrors": MirrorEntry,
+}
+
+
 def _known_keys(place: Place, rule: type[BaseModel] | None) -> list[str]:
     """The keys that the mapping at ``place`` can have."""
     model: type[BaseModel]
-    match place:
-        case ():
-            model = MirrorsDocument
-        case (*_, "tags"):
-            model = TagRules
-        case ("registries", _):
-            model = RegistryEntry
-        case ("defaults",):
-            model = RouteOptions
-        case _:
-            model = rule or MirrorEntry
+    if not place:
+        model = MirrorsDocument
+    elif place[-1] == "tags":
+        model = TagRules
+    else:
+        model = rule or _MODELS[str(place[0])]
     return list(model.model_fields)
 
 
@@ -248,7 +250,7 @@ def _check_names(mirror: Mirror, written: Mapping[str, Any]) -> Iterator[_Proble
     """``written`` are all registries of the file, also those with a problem of their own."""
     places: list[tuple[Place, str]] = [(("mirrors", mirror.name, "source"), mirror.source)]
     for index, name in enumerate(mirror.destinations):
-        place = ("mirrors", mirror.name, "destinations", index)
+        place: Place = ("mirrors", mirror.name, "destinations", index)
         places.append((place, name))
         if name in mirror.destinations[:index]:
             yield _Problem(place, f"{name!r} is written twice; keep one")
@@ -333,7 +335,8 @@ def _way_back(
     start: Repository, writes: Mapping[Repository, list[Repository]], namespaces: list[_Namespace]
 ) -> tuple[Repository, ...]:
     """The repositories on a way from ``start`` to itself by two mirrors or more; empty when there is none."""
-    ways, seen = [(start,)], set[Repository]()
+    ways: list[tuple[Repository, ...]] = [(start,)]
+    seen = set[Repository]()
     while ways:
         way = ways.pop()
         here = way[-1]

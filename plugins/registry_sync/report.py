@@ -58,7 +58,7 @@ class RouteReport:
         return self.error is not None or bool(self.failed_tags)
 
     def to_json(self) -> dict[str, Any]:
-        """This report as JSON-simple values, for XCom."""
+        """The report as JSON-simple values, for XCom."""
         document = asdict(self)
         document["tags"] = [asdict(each) for each in self.tags]
         document["notes"] = list(self.notes)

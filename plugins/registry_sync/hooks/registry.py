@@ -74,6 +74,6 @@ def _check_host(registry: Registry, connection: Connection) -> None:
         written = f"{written}:{connection.port}"
     if written and parse_host(written) != registry.host:
         raise ConfigurationError(
-            f"Connection {registry.connection!r} is for host {written!r}, but registry {registry.name!r} of the mirrors "
-            f"file is {registry.host!r}; its password was not sent. Mend the host of one of them"
+            f"Connection {registry.connection!r} is for host {written!r}, but registry {registry.name!r} of the "
+            f"mirrors file is {registry.host!r}; its password was not sent. Mend the host of one of them"
         )

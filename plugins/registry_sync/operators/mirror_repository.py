@@ -34,19 +34,19 @@ class MirrorRepositoryOperator(BaseOperator):
 
     :param route: a :class:`~registry_sync.mirrors.Route` as JSON, from ``Route.to_json``.
     :param tags: of the tags that the route's rules select, work on those that match one of these globs; empty: all.
-    :param dry_run: say what would be copied, and copy nothing.
+    :param is_dry_run: say what would be copied, and copy nothing.
     """
 
     template_fields: Sequence[str] = ()
     ui_color = "#d5e8f7"
 
     def __init__(
-        self, *, route: Mapping[str, Any], tags: Sequence[str] = (), dry_run: bool = False, **kwargs: Any
+        self, *, route: Mapping[str, Any], tags: Sequence[str] = (), is_dry_run: bool = False, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.route = route
         self.tags = tags
-        self.dry_run = dry_run
+        self.is_dry_run = is_dry_run
         self._skopeo: Skopeo | None = None
 
     def execute(self, context: Context, event: Mapping[str, Any] | None = None, waits: int = 0) -> None:
@@ -60,7 +60,7 @@ class MirrorRepositoryOperator(BaseOperator):
             report = self._sync(route)
             error = error_of(report)
         except RegistrySyncError as raised:
-            report, error = RouteReport.of_error(route, raised, dry_run=self.dry_run), raised
+            report, error = RouteReport.of_error(route, raised, dry_run=self.is_dry_run), raised
         context["ti"].xcom_push(REPORT_KEY, report.to_json())
         if error is not None:
             self._end(error, waits)
@@ -92,7 +92,7 @@ class MirrorRepositoryOperator(BaseOperator):
                 )
             )
             only = TagRules(include=tuple(self.tags)) if self.tags else TagRules()
-            return sync_route(route, sides, self._skopeo, only_tags=only, dry_run=self.dry_run)
+            return sync_route(route, sides, self._skopeo, only_tags=only, dry_run=self.is_dry_run)
 
     def _end(self, error: RegistrySyncError, waits: int) -> None:
         """Wait without a worker where a registry named a time far ahead; otherwise leave it to the retry policy."""

@@ -47,7 +47,7 @@ class PlanRoutesOperator(BaseOperator):
         check_length(len(routes), self.mirror.name)
         self.log.info("%d routes:\n%s", len(routes), "\n".join(each.label for each in routes))
         return [
-            {"route": each.to_json(), "tags": params["tags"] or [], "dry_run": params["dry_run"]} for each in routes
+            {"route": each.to_json(), "tags": params["tags"] or [], "is_dry_run": params["dry_run"]} for each in routes
         ]
 
     def _expand(self) -> list[Route]:

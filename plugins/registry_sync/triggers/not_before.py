@@ -27,6 +27,6 @@ class NotBeforeTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Sleep in steps of a minute at most, since clocks are set and machines suspended."""
         until = datetime.fromisoformat(self.moment)
-        while (left_seconds := (until - datetime.now(UTC)).total_seconds()) > 0:
+        while (left_seconds := (until - datetime.now(UTC)).total_seconds()) > 0:  # noqa: ASYNC110 - it is a clock
             await asyncio.sleep(min(left_seconds, 60))
         yield TriggerEvent({"moment": self.moment})

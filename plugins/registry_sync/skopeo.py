@@ -1,0 +1,298 @@
+"""Skopeo, which moves the content of images: finding it, and copies with it that can be limited, watched and stopped.
+
+https://github.com/containers/skopeo/blob/main/docs/skopeo-copy.1.md
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from registry_sync.credentials import Endpoint
+from registry_sync.errors import ConfigurationError, TemporaryError
+from registry_sync.reference import Reference
+from registry_sync.skopeo_errors import decode_failure, redact
+from registry_sync.skopeo_files import SideFiles, SkopeoFiles, write_files
+from registry_sync.skopeo_process import SkopeoProcess
+
+VERSION_SECONDS = 10
+ORPHAN_SECONDS = 60
+"""Skopeo's own limit on a copy is that much longer than ours, so that ours gives the message."""
+
+_LINES_KEPT = 50
+_NOT_TOLD = ("Getting image", "Storing signatures", "Writing manifest")
+_VERSION = re.compile(r"skopeo version (\d+)\.(\d+)\.(\d+)")
+
+
+class Version(NamedTuple):
+    """A version of skopeo.
+
+    >>> str(Version(1, 9, 3))
+    '1.9.3'
+    """
+
+    major: int
+    minor: int
+    patch: int
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}.{self.patch}"
+
+
+OLDEST_VERSION = Version(1, 9, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkopeoBinary:
+    """A skopeo that works, and the command before it that ties its life to ours, where there is one."""
+
+    path: Path
+    version: Version
+    launcher: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A finished copy. ``sent_bytes`` is what skopeo wrote to its connections, so it has requests and TLS in it too."""
+
+    sent_bytes: int
+
+
+def find_skopeo() -> SkopeoBinary:
+    """The skopeo on PATH.
+
+    :raises ConfigurationError: when there is none, or it is too old or none at all.
+    """
+    found = shutil.which("skopeo")
+    if found is None:
+        raise ConfigurationError(
+            "there is no skopeo on this worker's PATH; on Debian and Ubuntu: apt-get install skopeo"
+        )
+    version = _read_version(found)
+    if version < OLDEST_VERSION:
+        raise ConfigurationError(f"{found} is skopeo {version}, but at least {OLDEST_VERSION} is needed; update it")
+    return SkopeoBinary(path=Path(found), version=version, launcher=_find_launcher(found))
+
+
+def _read_version(path: str) -> Version:
+    try:
+        output = _ask_version(path)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ConfigurationError(f"{path} --version does not work on this worker: {error}") from error
+    match = _VERSION.match(output)
+    if match is None:
+        raise ConfigurationError(f"{path} --version answered {output[:200]!r}, not 'skopeo version …'; is it skopeo?")
+    return Version(*map(int, match.groups()))
+
+
+def _find_launcher(path: str) -> tuple[str, ...]:
+    """``setpriv --pdeathsig KILL``, which has the kernel kill skopeo when the thread that started it is no more.
+
+    That thread waits in :meth:`Skopeo.copy` all the time, so it ends only with the whole task, for example when that is
+    out of memory; no orphan then goes on pushing. Calling prctl between fork and exec instead is not safe with threads.
+    Where this setpriv cannot do it, an orphan ends at its next line of output, or by ``--command-timeout``.
+    """
+    setpriv = shutil.which("setpriv")
+    if setpriv:
+        launcher = (setpriv, "--pdeathsig", "KILL")
+        with suppress(OSError, subprocess.SubprocessError):
+            if _VERSION.match(_ask_version(*launcher, path)):
+                return launcher
+    return ()
+
+
+def _ask_version(*command: str) -> str:
+    done = subprocess.run(
+        [*command, "--version"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=VERSION_SECONDS,
+        check=False,
+        env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
+    )
+    return done.stdout or done.stderr
+
+
+def copy_argv(
+    binary: SkopeoBinary,
+    files: SkopeoFiles,
+    source: Reference,
+    destination: Reference,
+    *,
+    is_index: bool,
+    format: str,  # noqa: A002 - skopeo's own word
+    timeout_seconds: float,
+) -> list[str]:
+    """The command that copies one digest unchanged.
+
+    ``--preserve-digests``: without it a passing fault makes skopeo push other bytes, and succeed. ``--format``, the
+    index's own: without it skopeo answers every failure of an index with the same text about converting it.
+
+    :param format: ``oci`` or ``v2s2``.
+    :param timeout_seconds: after that long skopeo ends by itself, should nobody be left to end it.
+    """
+    return [
+        *binary.launcher,
+        str(binary.path),
+        *("--command-timeout", f"{timeout_seconds}s"),
+        *("--policy", str(files.policy)),
+        *("--registries.d", str(files.registries_d)),
+        *("--tmpdir", str(files.temporary)),
+        "copy",
+        *(("--all", "--preserve-digests", "--format", format) if is_index else ("--preserve-digests",)),
+        *_side_arguments("src", files.source),
+        *_side_arguments("dest", files.destination),
+        _image_argument(files.source, source),
+        _image_argument(files.destination, destination),
+    ]
+
+
+def _side_arguments(side: str, files: SideFiles) -> list[str]:
+    arguments = [f"--{side}-authfile", str(files.auth_file)]
+    if files.cert_dir:
+        arguments += [f"--{side}-cert-dir", str(files.cert_dir)]
+    if not files.tls:
+        arguments += [f"--{side}-tls-verify=false"]
+    return arguments
+
+
+def _image_argument(files: SideFiles, reference: Reference) -> str:
+    return f"docker://{files.host}{str(reference).removeprefix(reference.repository.host)}"
+
+
+class Skopeo:
+    """Copies between two registries, in several threads at once, from ``with`` to the block's end.
+
+    Secrets stand in files that only we can read and that are gone afterwards, never in arguments, environment or log.
+    No copy outlives its call.
+
+    :param copy_timeout_seconds: the longest that one copy may take.
+    :param stall_timeout_seconds: the longest that one copy may move no byte. It is not watched where there is no
+        ``/proc/PID/io``, that is, anywhere but on Linux.
+    :param log: takes a format and its arguments, as ``Logger.info`` does; called for each line that skopeo prints.
+    """
+
+    def __init__(
+        self,
+        binary: SkopeoBinary,
+        *,
+        source: Endpoint,
+        destination: Endpoint,
+        copy_timeout_seconds: float,
+        stall_timeout_seconds: float,
+        log: Callable[..., object],
+    ) -> None:
+        self._binary = binary
+        self._source = source
+        self._destination = destination
+        self._copy_timeout_seconds = copy_timeout_seconds
+        self._stall_timeout_seconds = stall_timeout_seconds
+        self._log = log
+        self._files: SkopeoFiles
+        self._cleanup = ExitStack()
+        self._running: dict[SkopeoProcess, None] = {}
+        self._is_stopping = False
+        self._finished_bytes = 0
+        self._counting = threading.Lock()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            temporary = tempfile.TemporaryDirectory(prefix="registry_sync-", ignore_cleanup_errors=True)
+            directory = stack.enter_context(temporary)
+            self._files = write_files(Path(directory), source=self._source, destination=self._destination)
+            self._cleanup = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self.stop()
+            for each in list(self._running):
+                each.end()
+        finally:
+            self._cleanup.close()
+
+    def stop(self) -> None:
+        """End every copy now, and start none any more. Returns at once; what does not obey is killed by its own thread.
+
+        It may be called in a signal handler, so it takes no lock: the thread that it interrupts may hold that.
+        """
+        self._is_stopping = True
+        for each in list(self._running):
+            each.terminate()
+
+    @property
+    def sent_bytes(self) -> int:
+        """What finished and running copies have sent so far."""
+        with self._counting:
+            return self._finished_bytes + sum(each.sent_bytes for each in self._running)
+
+    def copy(self, source: Reference, destination: Reference, *, is_index: bool, format: str) -> Sent:  # noqa: A002
+        """Have the destination hold what ``source`` names.
+
+        :param is_index: copy all that the index names, and the index.
+        :param format: the family of an index, ``oci`` or ``v2s2``.
+        :raises NotFound: when the source does not have it, or not all of it.
+        :raises NotCopyableWhole: when it is an index that this skopeo cannot copy in one piece.
+        :raises TemporaryError: also when it took too long, stood still, or :meth:`stop` was called.
+        :raises RegistrySyncError: other classes, by what skopeo said.
+        """
+        self._check_stopping()
+        limit = self._copy_timeout_seconds + ORPHAN_SECONDS
+        argv = copy_argv(
+            self._binary, self._files, source, destination, is_index=is_index, format=format, timeout_seconds=limit
+        )
+        child = SkopeoProcess(argv, self._files.environment)
+        try:
+            self._running[child] = None
+            what = f"{source} to {destination.repository}"
+            lines = self._follow(child, what, getattr(source.target, "short", str(source.target)))
+        finally:
+            child.close()
+            self._count(child)
+        if child.code:
+            self._check_stopping()
+            raise decode_failure(child.code, lines, source=source, destination=destination, is_index=is_index)
+        return Sent(sent_bytes=child.sent_bytes)
+
+    def _follow(self, child: SkopeoProcess, what: str, name: str) -> Sequence[str]:
+        """Tell what it prints, and see that it moves, until its end. Returns its last lines."""
+        kept: deque[str] = deque(maxlen=_LINES_KEPT)
+        while (lines := child.read_lines()) is not None:
+            for line in map(redact, lines):
+                kept.append(line)
+                if line and not line.startswith(_NOT_TOLD):
+                    self._log("%s: %s", name, line)
+            self._check_stopping()
+            if child.age_seconds > self._copy_timeout_seconds:
+                raise TemporaryError(
+                    f"the copy of {what} took longer than {self._copy_timeout_seconds} s and was ended"
+                )
+            if child.idle_seconds > self._stall_timeout_seconds:
+                raise TemporaryError(
+                    f"the copy of {what} stood still for {self._stall_timeout_seconds} s and was ended"
+                )
+        return kept
+
+    def _check_stopping(self) -> None:
+        if self._is_stopping:
+            raise TemporaryError("the task is being ended, so that skopeo was stopped")
+
+    def _count(self, child: SkopeoProcess) -> None:
+        with self._counting:
+            self._running.pop(child, None)
+            self._finished_bytes += child.sent_bytes

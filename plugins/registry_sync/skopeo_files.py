@@ -1,0 +1,146 @@
+"""The files that skopeo is run with, so that nothing of the host's own configuration or log-ins has a say.
+
+containers-auth.json(5), containers-policy.json(5), containers-registries.conf(5), containers-certs.d(5).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from registry_sync.credentials import Endpoint
+from registry_sync.errors import ConfigurationError
+
+_ACCEPT_ANYTHING = {"default": [{"type": "insecureAcceptAnything"}]}
+"""Digests say what is copied. Signatures are copied like other tags and not checked: Debian's 1.9.3 cannot do that."""
+
+_PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideFiles:
+    """What skopeo is given for one registry. ``cert_dir`` is ``None`` when it has no CA of its own."""
+
+    host: str
+    tls: bool
+    auth_file: Path
+    cert_dir: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkopeoFiles:
+    """Everything that a skopeo of one route is given, in a directory that only we can read."""
+
+    source: SideFiles
+    destination: SideFiles
+    policy: Path
+    registries_d: Path
+    temporary: Path
+    environment: Mapping[str, str]
+
+
+def write_files(directory: Path, *, source: Endpoint, destination: Endpoint) -> SkopeoFiles:
+    """Fill the empty ``directory``, which has to be ours alone (mode 0700).
+
+    :raises ConfigurationError: when a CA file is not there.
+    """
+    home, registries_d, temporary = directory / "home", directory / "registries.d", directory / "tmp"
+    for each in (home, registries_d, temporary):
+        each.mkdir()
+    _write_registries_conf(home)
+    policy = directory / "policy.json"
+    _write_private(policy, _ACCEPT_ANYTHING)
+    return SkopeoFiles(
+        source=_write_side(directory / "source", source),
+        destination=_write_side(directory / "destination", destination),
+        policy=policy,
+        registries_d=registries_d,
+        temporary=temporary,
+        environment=_environment(home),
+    )
+
+
+def skopeo_host(endpoint: Endpoint) -> str:
+    """The host as skopeo has to see it: it takes a first part without dot and port for a name at Docker Hub.
+
+    >>> skopeo_host(Endpoint(host="registry", tls=False))
+    'registry:80'
+    """
+    if "." in endpoint.host or ":" in endpoint.host or endpoint.host == "localhost":
+        return endpoint.host
+    return f"{endpoint.host}:{443 if endpoint.tls else 80}"
+
+
+def _write_side(directory: Path, endpoint: Endpoint) -> SideFiles:
+    """Without credentials the file is there too, and empty: skopeo would look for the user's own otherwise."""
+    directory.mkdir()
+    host = skopeo_host(endpoint)
+    auths = {host: {"auth": endpoint.credentials.basic()}} if endpoint.credentials else {}
+    auth_file = directory / "auth.json"
+    _write_private(auth_file, {"auths": auths})
+    cert_dir = _write_certificate(directory / "certs", endpoint) if endpoint.ca_file else None
+    return SideFiles(host=host, tls=endpoint.tls, auth_file=auth_file, cert_dir=cert_dir)
+
+
+def _write_certificate(directory: Path, endpoint: Endpoint) -> Path:
+    """The directory gets the authority alone. Next to the CA file there may be keys, which skopeo would present."""
+    if not endpoint.ca_file or not endpoint.ca_file.is_file():
+        raise ConfigurationError(f"{endpoint.host}: there is no CA file {str(endpoint.ca_file)!r} on this worker")
+    directory.mkdir()
+    (directory / "ca.crt").write_bytes(endpoint.ca_file.read_bytes())
+    return directory
+
+
+def _write_registries_conf(home: Path) -> None:
+    """Put an empty file where a user has one.
+
+    ``--registries-conf`` would not do: with it, skopeo still reads the host's ``/etc/containers/registries.conf.d``,
+    whose redirects and blocks then hold for us; with a user's file it does not (both seen with 1.9.3).
+    """
+    path = home / ".config" / "containers" / "registries.conf"
+    path.parent.mkdir(parents=True)
+    path.touch()
+
+
+def _write_private(path: Path, document: Any) -> None:
+    """Write with mode 0600 from the first moment, whatever the umask."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(document, file)
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """All that skopeo gets to see. Not in it are Airflow's variables, which hold secrets, and REGISTRY_AUTH_FILE."""
+    kept = {name: os.environ[name] for name in ("PATH", *_PROXY_VARIABLES) if name in os.environ}
+    return {
+        **kept,
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "XDG_CONFIG_HOME": str(home / ".config"),
+        "XDG_DATA_HOME": str(_notes_directory() or home / ".local" / "share"),
+        "XDG_RUNTIME_DIR": str(home),
+    }
+
+
+def _notes_directory() -> Path | None:
+    """Where skopeo notes which repository has which layer.
+
+    It outlives the task: a layer that the destination has in another repository is then mounted from there and not sent
+    again. Skopeo run by root uses a place of its own.
+
+    ``None`` when somebody else was there first, as can happen in a directory that all users share.
+    """
+    directory = Path(tempfile.gettempdir()) / f"registry_sync-{os.getuid()}"
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        status = directory.lstat()
+    except OSError:
+        return None
+    is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
+    return directory if is_ours else None

@@ -1,0 +1,112 @@
+"""A skopeo that runs. Only this module and :mod:`registry_sync.skopeo` start processes."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, cast
+
+from registry_sync.errors import TemporaryError
+
+POLL_SECONDS = 0.25
+END_SECONDS = 3
+"""How long a skopeo that was asked to end may take before it is killed. Airflow itself kills a task after five."""
+
+_PIPE_BYTES = 1 << 16
+
+
+class SkopeoProcess:
+    """A skopeo that runs: what it prints, how much it moves, and its end. Read by the thread that started it.
+
+    It stays in the task's process group, which Airflow kills as a whole.
+    """
+
+    def __init__(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
+        try:
+            self._process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                bufsize=0,
+            )
+        except OSError as error:
+            raise TemporaryError(f"skopeo could not be started: {error}") from error
+        self._pipe = cast("IO[bytes]", self._process.stdout)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._pipe, selectors.EVENT_READ)
+        self._rest = b""
+        self._printed_bytes = self._moved_bytes = self.sent_bytes = 0
+        self._started = self._moved = time.monotonic()
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code, negative for a signal."""
+        return self._process.returncode
+
+    @property
+    def age_seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    @property
+    def idle_seconds(self) -> float:
+        """Since it last moved a byte."""
+        return time.monotonic() - self._moved
+
+    def read_lines(self) -> list[str] | None:
+        """The lines since the last call, after waiting a moment for some; ``None`` when it has ended.
+
+        The counters are read while the process is there or only just dead, since they vanish when it is waited for.
+        """
+        is_readable = bool(self._selector.select(POLL_SECONDS))
+        self._look_at_counters()
+        if not is_readable:
+            return [] if self._process.poll() is None else None
+        piece = os.read(self._pipe.fileno(), _PIPE_BYTES)
+        if not piece and not self._rest:
+            self._process.wait()
+            return None
+        self._printed_bytes += len(piece)
+        *lines, self._rest = (self._rest + (piece or b"\n")).split(b"\n")
+        return [line.decode(errors="replace") for line in lines]
+
+    def terminate(self) -> None:
+        """Ask it to end. It does so at once, as skopeo handles no signal."""
+        self._process.terminate()
+
+    def end(self) -> None:
+        """Have it ended, whatever it takes."""
+        self._process.terminate()
+        try:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(END_SECONDS)
+        finally:
+            self._process.kill()
+            self._process.wait()
+
+    def close(self) -> None:
+        """Have it ended, and close what connects us to it."""
+        try:
+            self.end()
+        finally:
+            self._selector.close()
+            self._pipe.close()
+
+    def _look_at_counters(self) -> None:
+        """``rchar`` and ``wchar`` of proc(5) count network traffic too, and stand still when nothing is moved."""
+        try:
+            text = Path(f"/proc/{self._process.pid}/io").read_text(encoding="ascii")
+        except OSError:
+            self._moved = time.monotonic() if not self._moved_bytes else self._moved
+            return
+        counters = dict(line.split(": ") for line in text.splitlines())
+        read_bytes, written_bytes = int(counters["rchar"]), int(counters["wchar"])
+        if read_bytes + written_bytes > self._moved_bytes:
+            self._moved_bytes, self._moved = read_bytes + written_bytes, time.monotonic()
+        self.sent_bytes = max(0, written_bytes - self._printed_bytes)
