@@ -12,12 +12,29 @@ from registry_sync.reference import Digest, Repository
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RepositoryEntry:
+    """A repository in a listing.
+
+    ``modified_at`` (aware UTC) is when a tag was last pushed there; ``None`` is unknown, never "long ago".
+    ``is_private`` is ``None`` where a registry does not tell.
+    """
+
+    name: str
+    modified_at: datetime | None = None
+    is_private: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TagEntry:
-    """A tag in a listing. ``digest`` and ``pushed_at`` (aware UTC) are ``None`` where a registry does not list them."""
+    """A tag in a listing. ``digest`` and ``pushed_at`` (aware UTC) are ``None`` where a registry does not list them.
+
+    ``is_locked``: the registry refuses to overwrite it.
+    """
 
     name: str
     digest: Digest | None = None
     pushed_at: datetime | None = None
+    is_locked: bool = False
 
 
 class RegistryClient(Protocol):

@@ -17,7 +17,7 @@ class NotBeforeTrigger(BaseTrigger):
     """
 
     def __init__(self, *, moment: str) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
         self.moment = moment
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
