@@ -1,0 +1,177 @@
+"""Which push times a run looks at: its data interval, or everything; and what earlier runs already brought into step.
+
+Pure: no clock and no Airflow. A registry tells only the newest push of a tag, so a window never brings back the past;
+it says which of today's tags are worth a look.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+from registry_sync.errors import ConfigurationError
+from registry_sync.mirrors import Route
+from registry_sync.schedule import ticks_within
+
+CLOCK_SKEW = timedelta(minutes=10)
+"""So much before its start a window looks for tags, since a registry's clock may be behind ours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Push times from ``start`` up to but without ``end`` (aware UTC), ``None`` being open; ``why`` is for people.
+
+    >>> Window(why="full check").is_everything
+    True
+    """
+
+    why: str
+    start: datetime | None = None
+    end: datetime | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        return self.start is None and self.end is None
+
+    @property
+    def since(self) -> datetime | None:
+        """How far back tags have to be read."""
+        return self.start - CLOCK_SKEW if self.start else None
+
+    def holds(self, pushed_at: datetime | None) -> bool:
+        """Whether a tag pushed then is to be looked at. One of unknown push time always is."""
+        if pushed_at is None:
+            return True
+        return (self.since is None or pushed_at >= self.since) and (self.end is None or pushed_at < self.end)
+
+    def __str__(self) -> str:
+        if self.is_everything:
+            return f"everything ({self.why})"
+        return f"tags pushed {_shown(self.start, self.end)} ({self.why})"
+
+    def to_json(self) -> dict[str, Any]:
+        """The window as JSON-simple values, for XCom."""
+        return {"why": self.why, "start": _iso(self.start), "end": _iso(self.end)}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_json` wrote."""
+        return cls(why=document["why"], start=_moment(document["start"]), end=_moment(document["end"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What is known of a DAG run: its Airflow type, and its data interval, which a manual run may lack."""
+
+    run_type: str
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The run's parameters ``window``, ``window_from`` and ``window_to``."""
+
+    window: str = "auto"
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+def window_of_run(run: Run, asked: Asked, full_check: str | None) -> Window:
+    """The window of a run, before it is known what earlier runs did.
+
+    :param full_check: a schedule; the run whose interval holds one of its ticks compares everything.
+    :raises ConfigurationError: when the parameters contradict each other.
+    """
+    check_asked(asked)
+    if asked.window == "all":
+        return Window(why="asked for")
+    if asked.window == "from_to":
+        return Window(why="asked for", start=asked.start, end=asked.end)
+    if run.run_type == "manual" or run.start is None or run.end is None or run.start >= run.end:
+        return Window(why=f"{run.run_type} run")
+    if run.run_type == "backfill":
+        return Window(why="backfill", start=run.start, end=run.end)
+    if full_check and ticks_within(full_check, run.start, run.end):
+        return Window(why=f"full check, {full_check}")
+    return Window(why=run.run_type, start=run.start, end=run.end)
+
+
+def check_asked(asked: Asked) -> None:
+    """:raises ConfigurationError: when the parameters of a run's window contradict each other."""
+    has_limits = asked.start is not None or asked.end is not None
+    if asked.window == "from_to" and not has_limits:
+        raise ConfigurationError("window is from_to, but neither window_from nor window_to is given")
+    if asked.window != "from_to" and has_limits:
+        raise ConfigurationError(f"window_from and window_to go with window: from_to, not with {asked.window!r}")
+    if asked.start and asked.end and asked.start >= asked.end:
+        raise ConfigurationError(f"window_from {asked.start} is not before window_to {asked.end}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InStep:
+    """What scheduled runs have brought into step: ``routes`` (their keys), with all pushed before ``until``."""
+
+    until: datetime
+    routes: frozenset[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The state as JSON-simple values, for XCom."""
+        return {"until": self.until.isoformat(), "routes": sorted(self.routes)}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_json` wrote."""
+        return cls(until=datetime.fromisoformat(document["until"]), routes=frozenset(document["routes"]))
+
+
+def route_key(route: Route) -> str:
+    """Twelve digits that stand for a route and its settings: a changed rule makes another route."""
+    settings = route.settings.model_dump(mode="json", include={"tags"})
+    parts = [str(route.source_repository), str(route.destination_repository), settings]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def window_of_route(run: Window, run_type: str, route: Route, in_step: InStep | None) -> Window:
+    """The window of one route: the run's own, longer where earlier runs were missed, or everything at first.
+
+    Only scheduled runs build on each other. Without word of an earlier one that finished this route, all is compared.
+    """
+    if run.is_everything or run_type != "scheduled" or run.start is None:
+        return run
+    if in_step is None or route_key(route) not in in_step.routes:
+        return Window(why="first run of this route, or the last one did not finish it")
+    if in_step.until < run.start:
+        return replace(run, start=in_step.until, why=f"{run.why}, and what was missed")
+    return run
+
+
+def advance(previous: InStep | None, end: datetime, finished: Collection[str]) -> InStep:
+    """What is in step after a scheduled run.
+
+    :param end: of the run's data interval.
+    :param finished: keys of the routes that succeeded, or had nothing modified.
+    """
+    if previous is not None and previous.until > end:
+        return previous
+    return InStep(until=end, routes=frozenset(finished))
+
+
+def _shown(start: datetime | None, end: datetime | None) -> str:
+    """Two moments as people write them, the day once when it is the same."""
+    if start is None or end is None:
+        return f"from {start:%Y-%m-%d %H:%M}" if start else f"before {end:%Y-%m-%d %H:%M}"
+    last = f"{end:%H:%M}" if start.date() == end.date() else f"{end:%Y-%m-%d %H:%M}"
+    return f"{start:%Y-%m-%d %H:%M}–{last} UTC"
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text).astimezone(UTC) if text else None
