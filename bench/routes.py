@@ -1,4 +1,4 @@
-"""N routes of T tags each, cold and then in step, between two real registries; requests as the registries count them."""
+"""N routes of T tags each, cold and then in step, between two real registries that count the requests."""
 
 from __future__ import annotations
 

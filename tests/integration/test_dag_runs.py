@@ -1,0 +1,311 @@
+"""Whole DAG runs: a real Airflow (scheduler, LocalExecutor), real registries, the real skopeo."""
+
+from __future__ import annotations
+
+import json
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import images
+from tests.support.airflow import LocalAirflow
+from tests.support.interceptor import Interceptor
+from tests.support.registry import Htpasswd, RegistryProcess
+
+pytestmark = [pytest.mark.xdist_group("airflow"), pytest.mark.timeout(300)]
+
+PASSWORD = "hunter2-of-the-destination"
+BASIC = b64encode(f"robot:{PASSWORD}".encode()).decode()
+APP = images.multi_arch("app")
+WEB = images.multi_arch("web", attestations=True)
+BIG = images.image([images.big_layer(8_000_000)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """A source, an open destination behind an interceptor, a destination with a password, and an Airflow."""
+
+    source: RegistryProcess
+    open: RegistryProcess
+    wire: Interceptor
+    locked: RegistryProcess
+    airflow: LocalAirflow
+    file: Path
+
+    def write(self, *, extra: str = "") -> None:
+        """Write the mirrors file; ``extra`` are further mirrors."""
+        start = datetime.now(UTC) - timedelta(days=5)
+        self.file.write_text(
+            _MIRRORS.format(
+                source=self.source.host, open=self.wire.host, locked=self.locked.host, start=f"{start:%Y-%m-%d}"
+            )
+            + extra
+        )
+
+
+_MIRRORS = """\
+registries:
+  source: {{host: "{source}", tls: false}}
+  open: {{host: "{open}", tls: false}}
+  locked: {{host: "{locked}", tls: false, connection: registry_locked}}
+mirrors:
+  hourly:
+    schedule: "@hourly"
+    start_date: "{start}"
+    source: source
+    destinations: [open, locked]
+    repositories: [team/app, {{repository: team/web, rename: web/site}}]
+  daily:
+    schedule: "@daily"
+    start_date: "{start}"
+    source: source
+    destinations: [open]
+    repositories: [{{repository: team/app, rename: daily/app}}]
+  by_hand:
+    source: source
+    destinations: [open, locked]
+    repositories:
+      - {{repository: team/app, rename: hand/app}}
+      - {{repository: team/web, rename: hand/web}}
+      - {{repository: team/big, rename: hand/big}}
+    retries: 0
+"""
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("airflow")
+    with ExitStack() as opened:
+        source = opened.enter_context(RegistryProcess())
+        destination = opened.enter_context(RegistryProcess())
+        wire = opened.enter_context(Interceptor(destination.url))
+        locked = opened.enter_context(RegistryProcess(auth=Htpasswd(users={"robot": PASSWORD})))
+        for tag in ("v1", "v2", "latest"):
+            images.push(source.url, "team/app", tag, APP if tag == "v1" else images.multi_arch("app two"))
+        images.push(source.url, "team/web", "v1", WEB)
+        images.push(source.url, "team/big", "v1", BIG)
+        airflow = LocalAirflow(
+            folder / "home",
+            mirrors_file=folder / "mirrors.yaml",
+            paused=True,
+            connections={
+                "registry_locked": {
+                    "conn_type": "docker",
+                    "host": locked.host,
+                    "login": "robot",
+                    "password": PASSWORD,
+                }
+            },
+            settings={
+                "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "2",
+                "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+                "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
+            },
+        )
+        built = Stack(
+            source=source, open=destination, wire=wire, locked=locked, airflow=airflow, file=folder / "mirrors.yaml"
+        )
+        built.write()
+        opened.enter_context(airflow)
+        yield built
+
+
+def run_by_hand(stack: Stack, **conf: Any) -> dict[str, Any]:
+    """Trigger ``mirror_by_hand`` as its form does, and wait for the end of the run."""
+    api = stack.airflow.api
+    api.wait_for_dag("mirror_by_hand")
+    api.unpause("mirror_by_hand")
+    return api.wait_for_run("mirror_by_hand", api.trigger("mirror_by_hand", conf))
+
+
+def labels(stack: Stack, run: dict[str, Any], task_id: str) -> dict[str, str]:
+    """State of each mapped task by its label in the UI."""
+    found = stack.airflow.api.task_instances(run["dag_id"], run["dag_run_id"], task_id)
+    return {each["rendered_map_index"]: each["state"] for each in found}
+
+
+def report_log(stack: Stack, run: dict[str, Any], try_number: int = 1) -> str:
+    return stack.airflow.api.log(run["dag_id"], run["dag_run_id"], "report", try_number=try_number)
+
+
+def wait_until(holds: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        time.sleep(0.1)
+
+
+def test_a_scheduled_run_mirrors_all_routes_and_reports(stack: Stack) -> None:
+    api = stack.airflow.api
+    dag = api.wait_for_dag("mirror_hourly")
+    assert dag["timetable_summary"] == "0 * * * *"
+    api.unpause("mirror_hourly")
+    wait_until(lambda: bool(api.dag_runs("mirror_hourly")), "the scheduler made a run")
+    run = api.wait_for_run("mirror_hourly", api.dag_runs("mirror_hourly")[0]["dag_run_id"])
+    api.unpause("mirror_hourly", paused=True)
+    assert (run["run_type"], run["state"]) == ("scheduled", "success")
+    start, end = (datetime.fromisoformat(run[f"data_interval_{side}"]) for side in ("start", "end"))
+    assert end - start == timedelta(hours=1)
+    assert labels(stack, run, "to_open") == {"team/app → open": "success", "team/web → open/web/site": "success"}
+    assert labels(stack, run, "to_locked") == {"team/app → locked": "success", "team/web → locked/web/site": "success"}
+    assert images.pull_whole(stack.open.url, "team/app", "v1") == {"linux/amd64", "linux/arm64"}
+    assert images.resolve(stack.open.url, "web/site", "v1") == WEB.digest
+    log = report_log(stack, run)
+    assert f"{stack.source.host}/team/app" in log
+    assert "hourly: 8 tags copied, 0 unchanged" in log
+
+
+def test_a_run_by_hand_takes_parameters(stack: Stack) -> None:
+    run = run_by_hand(stack, repositories=["team/a*"], destinations=["open"], tags=["v1"], dry_run=True)
+    assert (run["run_type"], run["state"]) == ("manual", "success")
+    assert "by_hand: 1 tags would be copied (dry run), 0 unchanged" in report_log(stack, run)
+    assert images.resolve(stack.open.url, "hand/app", "v1") is None
+    run = run_by_hand(stack, repositories=["team/a*"], destinations=["open"], tags=["v1"])
+    assert labels(stack, run, "to_open") == {"team/app → open/hand/app": "success"}
+    assert images.resolve(stack.open.url, "hand/app", "v1") == APP.digest
+    assert images.resolve(stack.open.url, "hand/app", "v2") is None
+    assert images.resolve(stack.open.url, "hand/web", "v1") is None
+
+
+def test_a_key_that_is_no_parameter_is_refused(stack: Stack) -> None:
+    run = run_by_hand(stack, repositorys=["team/app"])
+    assert run["state"] == "failed"
+    log = stack.airflow.api.log("mirror_by_hand", run["dag_run_id"], "routes_to_open")
+    assert "unknown parameters ['repositorys']; there are ['destinations', 'dry_run', 'repositories', 'tags'" in log
+
+
+def test_a_backfill_of_three_days(stack: Stack) -> None:
+    last = datetime.now(UTC).date() - timedelta(days=1)
+    first = last - timedelta(days=2)
+    api = stack.airflow.api
+    api.wait_for_dag("mirror_daily")
+    done = stack.airflow.run(
+        "backfill", "create", "--dag-id", "mirror_daily", "--from-date", str(first), "--to-date", str(last)
+    )
+    assert done.returncode == 0, done.stderr
+    api.unpause("mirror_daily")
+    wait_until(lambda: len(api.dag_runs("mirror_daily")) >= 3, "the backfill has its runs")
+    api.unpause("mirror_daily", paused=False)
+    runs = [each for each in api.dag_runs("mirror_daily") if each["run_type"] == "backfill"]
+    ended = [api.wait_for_run("mirror_daily", each["dag_run_id"]) for each in runs]
+    api.unpause("mirror_daily", paused=True)
+    assert [each["state"] for each in ended] == ["success"] * 3
+    assert sorted(each["logical_date"][:10] for each in ended) == [str(first + timedelta(days=n)) for n in range(3)]
+    assert images.resolve(stack.open.url, "daily/app", "v2") is not None
+    reports = "\n".join(report_log(stack, each) for each in ended)
+    assert reports.count("daily: everything is in step, nothing was copied (3 tags unchanged)") >= 1
+
+
+def test_a_failed_route_is_cleared_and_retried_alone(stack: Stack) -> None:
+    api = stack.airflow.api
+    stack.wire.answer("PUT", "/v2/hand/web/manifests/v1", 403, b'{"errors": [{"code": "DENIED", "message": "no"}]}')
+    run = run_by_hand(stack, destinations=["open"], repositories=["team/app", "team/web"])
+    stack.wire.clear_rules()
+    dag_id, run_id = run["dag_id"], run["dag_run_id"]
+    assert run["state"] == "failed"
+    assert labels(stack, run, "to_open") == {
+        "team/app → open/hand/app": "success",
+        "team/web → open/hand/web": "failed",
+    }
+    log = report_log(stack, run)
+    assert "by_hand: 1 of 2 routes failed" in log
+    assert f"{stack.wire.host}/hand/web:v1" in log
+    [failed] = [each for each in api.task_instances(dag_id, run_id, "to_open") if each["state"] == "failed"]
+    assert failed["try_number"] == 1
+    cleared = api.clear(dag_id, run_id, [("to_open", failed["map_index"])])
+    assert {(each["task_id"], each["map_index"]) for each in cleared} == {
+        ("to_open", failed["map_index"]),
+        ("report", -1),
+    }
+    run = api.wait_for_run(dag_id, run_id)
+    assert run["state"] == "success"
+    tries = {each["rendered_map_index"]: each["try_number"] for each in api.task_instances(dag_id, run_id, "to_open")}
+    assert tries == {"team/app → open/hand/app": 1, "team/web → open/hand/web": 2}
+    assert images.resolve(stack.open.url, "hand/web", "v1") == WEB.digest
+
+
+def test_marking_a_task_failed_ends_its_skopeo(stack: Stack) -> None:
+    api = stack.airflow.api
+    api.wait_for_dag("mirror_by_hand")
+    api.unpause("mirror_by_hand")
+    stack.wire.slow("PATCH", "/v2/hand/big/", 200_000)
+    run_id = api.trigger("mirror_by_hand", {"destinations": ["open"], "repositories": ["team/big"]})
+    wait_until(lambda: bool(_skopeos(stack.wire.host)), "skopeo runs")
+    api.set_state("mirror_by_hand", run_id, "to_open", "failed", map_index=0)
+    wait_until(lambda: not _skopeos(stack.wire.host), "skopeo is gone", 20)
+    stack.wire.clear_rules()
+    assert api.wait_for_run("mirror_by_hand", run_id)["state"] == "failed"
+    assert images.resolve(stack.open.url, "hand/big", "v1") is None
+    wait_until(lambda: not list((stack.airflow.home / "tmp").rglob("auth.json")), "no auth file is left")
+
+
+def _skopeos(host: str) -> list[int]:
+    """Processes of skopeo that write to ``host``."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile
+            argv = (entry / "cmdline").read_bytes().decode().split("\0")
+            if Path(argv[0]).name == "skopeo" and any(each.startswith(f"docker://{host}/") for each in argv):
+                found.append(int(entry.name))
+    return found
+
+
+def test_a_broken_mirror_shows_its_error_and_the_others_go_on(stack: Stack) -> None:
+    api = stack.airflow.api
+    stack.write(extra="  broken: {source: sauce, destinations: [open], repositories: [team/app], schedul: '@hourly'}\n")
+    try:
+        wait_until(lambda: "registry_mirrors_check.py" in api.import_errors(), "the error is shown")
+        shown = api.import_errors()
+        assert set(shown) == {"registry_mirrors_check.py"}
+        text = shown["registry_mirrors_check.py"]
+        assert "mirrors.yaml:26: mirrors.broken.schedul: unknown key 'schedul'; did you mean 'schedule'?" in text
+        assert not api.call("GET", "dags/mirror_hourly")["is_stale"]
+    finally:
+        stack.write()
+    wait_until(lambda: not api.import_errors(), "the error is gone")
+
+
+def test_a_file_that_is_no_yaml_shows_its_error_and_keeps_the_history(stack: Stack) -> None:
+    api = stack.airflow.api
+    before = {each["dag_run_id"] for each in api.dag_runs("mirror_hourly")}
+    stack.file.write_text("registries: {a: [\n")
+    try:
+        wait_until(lambda: len(api.import_errors()) == 2, "both files show it")
+        for text in api.import_errors().values():
+            assert "mirrors.yaml:2: this is not valid YAML: " in text
+    finally:
+        stack.write()
+    wait_until(lambda: not api.import_errors(), "the error is gone")
+    api.wait_for_dag("mirror_hourly")
+    assert {each["dag_run_id"] for each in api.dag_runs("mirror_hourly")} >= before
+
+
+def test_nothing_secret_is_in_logs_xcom_or_rendered_fields(stack: Stack) -> None:
+    """Last in the file: over everything that the tests before it left behind, at log level DEBUG."""
+    api = stack.airflow.api
+    run = run_by_hand(stack, destinations=["locked"], repositories=["team/app", "team/web"])
+    assert run["state"] == "success"
+    home = stack.airflow.home
+    logs = [*(home / "logs").rglob("*.log"), *(home / "output").iterdir()]
+    assert sum(path.stat().st_size for path in logs) > 10_000
+    documents = [path.read_text(errors="replace") for path in logs]
+    dags = ("mirror_hourly", "mirror_daily", "mirror_by_hand")
+    for dag_id in dags:
+        documents.append(json.dumps(api.call("GET", f"dags/{dag_id}/details")))
+        documents.append(json.dumps(api.call("GET", f"dags/{dag_id}/dagRuns/~/taskInstances", limit=500)))
+        entries = api.call("GET", f"dags/{dag_id}/dagRuns/~/taskInstances/~/xcomEntries", limit=500)["xcom_entries"]
+        for each in entries:
+            value = api.xcom(dag_id, each["run_id"], each["task_id"], each["key"], each["map_index"])
+            documents.append(json.dumps(value))
+    assert any('"counts"' in each for each in documents), "there are no reports among the XComs"
+    database = (home / "airflow.db").read_bytes().decode("latin-1")
+    for document in (*documents, database):
+        assert PASSWORD not in document
+        assert BASIC not in document
