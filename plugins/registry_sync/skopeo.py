@@ -31,7 +31,7 @@ ORPHAN_SECONDS = 60
 """Skopeo's own limit on a copy is that much longer than ours, so that ours gives the message."""
 
 _LINES_KEPT = 50
-_NOT_TOLD = ("Getting image", "Storing signatures", "Writing manifest")
+_NOT_TOLD = ("Getting ", "Storing ", "Writing manifest")
 _VERSION = re.compile(r"skopeo version (\d+)\.(\d+)\.(\d+)")
 
 
@@ -64,7 +64,7 @@ class SkopeoBinary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """A finished copy. ``sent_bytes`` is what skopeo wrote to its connections, so it has requests and TLS in it too."""
+    """A finished copy. ``sent_bytes`` went through skopeo, with requests and TLS, without content already there."""
 
     sent_bytes: int
 
@@ -76,9 +76,8 @@ def find_skopeo() -> SkopeoBinary:
     """
     found = shutil.which("skopeo")
     if found is None:
-        raise ConfigurationError(
-            "there is no skopeo on this worker's PATH; on Debian and Ubuntu: apt-get install skopeo"
-        )
+        advice = "install it, on Debian and Ubuntu with apt-get install skopeo"
+        raise ConfigurationError(f"there is no skopeo on this worker's PATH; {advice}")
     version = _read_version(found)
     if version < OLDEST_VERSION:
         raise ConfigurationError(f"{found} is skopeo {version}, but at least {OLDEST_VERSION} is needed; update it")
@@ -133,7 +132,7 @@ def copy_argv(
     destination: Reference,
     *,
     is_index: bool,
-    format: str,  # noqa: A002 - skopeo's own word
+    format: str,
     timeout_seconds: float,
 ) -> list[str]:
     """The command that copies one digest unchanged.
@@ -239,9 +238,9 @@ class Skopeo:
     def sent_bytes(self) -> int:
         """What finished and running copies have sent so far."""
         with self._counting:
-            return self._finished_bytes + sum(each.sent_bytes for each in self._running)
+            return self._finished_bytes + sum(each.sent_bytes for each in list(self._running))
 
-    def copy(self, source: Reference, destination: Reference, *, is_index: bool, format: str) -> Sent:  # noqa: A002
+    def copy(self, source: Reference, destination: Reference, *, is_index: bool, format: str) -> Sent:
         """Have the destination hold what ``source`` names.
 
         :param is_index: copy all that the index names, and the index.
@@ -278,15 +277,14 @@ class Skopeo:
                 if line and not line.startswith(_NOT_TOLD):
                     self._log("%s: %s", name, line)
             self._check_stopping()
-            if child.age_seconds > self._copy_timeout_seconds:
-                raise TemporaryError(
-                    f"the copy of {what} took longer than {self._copy_timeout_seconds} s and was ended"
-                )
-            if child.idle_seconds > self._stall_timeout_seconds:
-                raise TemporaryError(
-                    f"the copy of {what} stood still for {self._stall_timeout_seconds} s and was ended"
-                )
+            self._check_time(child, what)
         return kept
+
+    def _check_time(self, child: SkopeoProcess, what: str) -> None:
+        if child.age_seconds > self._copy_timeout_seconds:
+            raise TemporaryError(f"the copy of {what} was ended: it took longer than {self._copy_timeout_seconds} s")
+        if child.idle_seconds > self._stall_timeout_seconds:
+            raise TemporaryError(f"the copy of {what} was ended: it moved nothing for {self._stall_timeout_seconds} s")
 
     def _check_stopping(self) -> None:
         if self._is_stopping:

@@ -90,9 +90,7 @@ _CASES = (
     ),
     _case("context deadline exceeded", TemporaryError, "took too long"),
     _case(f"too ?many ?requests|{_status('429')}", TemporaryError, "asks for fewer requests"),
-    _case(
-        "did not match|does not match|digest invalid|size invalid", TemporaryError, "has the content damaged on its way"
-    ),
+    _case("did not match|does not match|digest invalid|size invalid", TemporaryError, "sent or got damaged content"),
     _case(
         "blob unknown|manifest unknown",
         MissingContent,
@@ -126,7 +124,7 @@ _CASES = (
     _case(
         f"unauthorized|authentication required|denied|forbidden|insufficient_scope|{_status('401|403')}",
         DeniedError,
-        "says no: not permitted with these credentials, or it does not exist; check its Connection",
+        "does not permit it with our credentials, or does not have it; check its Connection",
     ),
     _case(
         "initiating layer upload.*" + _status("404"),
@@ -136,10 +134,10 @@ _CASES = (
     ),
     _case(_status("404"), NotFound, "does not have it", "source"),
     _case(_status("404|408|425"), TemporaryError, "broke off the upload"),
-    _case(_status(r"5\d\d"), TemporaryError, "has an outage"),
+    _case(_status("5[0-9]{2}"), TemporaryError, "has an outage"),
     _case(
-        f"unsupported|manifest invalid|invalid character|saved with digest|would require|would change|rejected"
-        f"|must be converted|cannot modify|{_status(r'4[0-9]{2}')}",
+        "unsupported|manifest invalid|invalid character|saved with digest|would require|would change|rejected"
+        f"|unexpectedly received|cannot modify|{_status('4[0-9]{2}')}",
         RefusedError,
         "refuses it as it is",
     ),
@@ -165,7 +163,7 @@ def redact(line: str) -> str:
 
 
 def last_words(lines: Sequence[str]) -> str:
-    r"""The message of the last line of level fatal or error, else the last line. Digests are cut to what people compare.
+    r"""The message of the last line of level fatal or error, else the last line; digests are cut short.
 
     >>> last_words([r'time="…" level=fatal msg="reading \"a\": EOF"'])
     'reading "a": EOF'

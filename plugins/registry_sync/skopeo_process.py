@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import selectors
+import select
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -16,6 +16,10 @@ from registry_sync.errors import TemporaryError
 POLL_SECONDS = 0.25
 END_SECONDS = 3
 """How long a skopeo that was asked to end may take before it is killed. Airflow itself kills a task after five."""
+
+SIGN_OF_LIFE_BYTES = 256
+"""Less between two looks is no progress: a skopeo that only waits moves some 10 bytes a second for ever, by which the
+threads of a Go program wake each other. One HTTP request is more than this."""
 
 _PIPE_BYTES = 1 << 16
 
@@ -39,10 +43,10 @@ class SkopeoProcess:
         except OSError as error:
             raise TemporaryError(f"skopeo could not be started: {error}") from error
         self._pipe = cast("IO[bytes]", self._process.stdout)
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._pipe, selectors.EVENT_READ)
+        self._poll = select.poll()
+        self._poll.register(self._pipe, select.POLLIN)
         self._rest = b""
-        self._printed_bytes = self._moved_bytes = self.sent_bytes = 0
+        self._moved_bytes = self.sent_bytes = 0
         self._started = self._moved = time.monotonic()
 
     @property
@@ -64,15 +68,15 @@ class SkopeoProcess:
 
         The counters are read while the process is there or only just dead, since they vanish when it is waited for.
         """
-        is_readable = bool(self._selector.select(POLL_SECONDS))
+        is_readable = bool(self._poll.poll(POLL_SECONDS * 1000))
         self._look_at_counters()
         if not is_readable:
             return [] if self._process.poll() is None else None
         piece = os.read(self._pipe.fileno(), _PIPE_BYTES)
         if not piece and not self._rest:
-            self._process.wait()
-            return None
-        self._printed_bytes += len(piece)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(POLL_SECONDS)
+            return [] if self.code is None else None
         *lines, self._rest = (self._rest + (piece or b"\n")).split(b"\n")
         return [line.decode(errors="replace") for line in lines]
 
@@ -95,11 +99,14 @@ class SkopeoProcess:
         try:
             self.end()
         finally:
-            self._selector.close()
             self._pipe.close()
 
     def _look_at_counters(self) -> None:
-        """``rchar`` and ``wchar`` of proc(5) count network traffic too, and stand still when nothing is moved."""
+        """``rchar`` and ``wchar`` of proc(5) count network traffic too, and hardly grow when nothing is moved.
+
+        What is sent was read before. Each of the two has something else in it as well (the program's own files, notes
+        of layers), about 0.1 MB, so the smaller one is the better estimate.
+        """
         try:
             text = Path(f"/proc/{self._process.pid}/io").read_text(encoding="ascii")
         except OSError:
@@ -107,6 +114,7 @@ class SkopeoProcess:
             return
         counters = dict(line.split(": ") for line in text.splitlines())
         read_bytes, written_bytes = int(counters["rchar"]), int(counters["wchar"])
-        if read_bytes + written_bytes > self._moved_bytes:
-            self._moved_bytes, self._moved = read_bytes + written_bytes, time.monotonic()
-        self.sent_bytes = max(0, written_bytes - self._printed_bytes)
+        if read_bytes + written_bytes >= self._moved_bytes + SIGN_OF_LIFE_BYTES:
+            self._moved = time.monotonic()
+        self._moved_bytes = read_bytes + written_bytes
+        self.sent_bytes = min(read_bytes, written_bytes)

@@ -1,0 +1,768 @@
+"""Copies by the real skopeo between real registries, and what becomes of them on a bad wire, a full stop or a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import socketserver
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
+
+import pytest
+import requests
+
+from registry_sync import skopeo_process
+from registry_sync.credentials import Credentials, Endpoint
+from registry_sync.errors import (
+    ConfigurationError,
+    DeniedError,
+    MissingContent,
+    NotCopyableWhole,
+    NotFound,
+    RefusedError,
+    RegistrySyncError,
+    TemporaryError,
+)
+from registry_sync.oci import parse_manifest
+from registry_sync.reference import Reference, Repository
+from registry_sync.skopeo import Sent, Skopeo, find_skopeo
+from tests.support import images
+from tests.support.interceptor import Interceptor
+from tests.support.registry import Htpasswd, RegistryProcess
+from tests.support.tls import CertificateAuthority
+from tests.support.token_server import TokenServer
+
+BOTH = {"linux/amd64", "linux/arm64"}
+ROBOT = Credentials(username="robot", secret="the-robots-password")
+WRONG = Credentials(username="robot", secret="a-guess")
+IMAGE = images.multi_arch("one")
+FROM, TO = "team/app", "mirror/app"
+STOPPED = "the task is being ended, so that skopeo was stopped"
+
+Server = RegistryProcess | Interceptor
+T = TypeVar("T")
+
+
+@pytest.fixture(scope="module")
+def source() -> Iterator[RegistryProcess]:
+    with RegistryProcess() as registry:
+        images.push(registry.url, FROM, "v1", IMAGE)
+        yield registry
+
+
+@pytest.fixture
+def destination() -> Iterator[RegistryProcess]:
+    with RegistryProcess() as registry:
+        yield registry
+
+
+@pytest.fixture
+def source_wire(source: RegistryProcess) -> Iterator[Interceptor]:
+    with Interceptor(source.url) as wire:
+        yield wire
+
+
+@pytest.fixture
+def wire(destination: RegistryProcess) -> Iterator[Interceptor]:
+    """Before the destination."""
+    with Interceptor(destination.url) as wire:
+        yield wire
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left() -> Iterator[None]:
+    yield
+    assert running_skopeos() == []
+
+
+def plain(server: Server, **options: Any) -> Endpoint:
+    return Endpoint(host=server.host, tls=False, **options)
+
+
+@contextmanager
+def skopeo(
+    source: Endpoint,
+    destination: Endpoint,
+    *,
+    log: Callable[..., object] = lambda *_: None,
+    copy_timeout_seconds: float = 60,
+    stall_timeout_seconds: float = 30,
+) -> Iterator[Skopeo]:
+    with Skopeo(
+        find_skopeo(),
+        source=source,
+        destination=destination,
+        copy_timeout_seconds=copy_timeout_seconds,
+        stall_timeout_seconds=stall_timeout_seconds,
+        log=log,
+    ) as opened:
+        yield opened
+
+
+def copy(opened: Skopeo, source: str, destination: str, image: images.Image = IMAGE) -> Sent:
+    manifest = parse_manifest(image.content, image.media_type)
+    return opened.copy(
+        Reference(Repository(source, FROM), image.digest),
+        Reference(Repository(destination, TO), image.digest),
+        is_index=manifest.is_index,
+        format=manifest.format,
+    )
+
+
+def copy_once(source: Endpoint, destination: Endpoint, image: images.Image = IMAGE, **options: Any) -> Sent:
+    with skopeo(source, destination, **options) as opened:
+        return copy(opened, source.host, destination.host, image)
+
+
+def failure(
+    source: Endpoint, destination: Endpoint, image: images.Image = IMAGE, **options: float
+) -> RegistrySyncError:
+    with pytest.raises(RegistrySyncError) as caught:
+        copy_once(source, destination, image, **options)
+    return caught.value
+
+
+def running_skopeos(parent: int | None = None) -> list[int]:
+    """Process ids of the skopeos that ``parent`` (this process) has started."""
+    found = []
+    for each in Path("/proc").iterdir():
+        try:
+            name, _, rest = (each / "stat").read_text().partition(" (")[2].rpartition(")")
+        except (OSError, UnicodeDecodeError):
+            continue
+        if name == "skopeo" and int(rest.split()[1]) == (parent or os.getpid()):
+            found.append(int(each.name))
+    return found
+
+
+def wait_for(look: Callable[[], T], seconds: float = 10) -> T:
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"waited for {seconds} seconds"
+        time.sleep(0.01)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("image", "platforms"),
+    [
+        (images.multi_arch("an index"), BOTH),
+        (images.multi_arch("a Docker list", format="docker"), BOTH),
+        (images.multi_arch("with attestations", attestations=True), BOTH),
+        (images.image([images.layer({"a": b"one image"})]), {"linux/amd64"}),
+        (images.image([images.layer({"a": b"one image of Docker"})], format="docker"), {"linux/amd64"}),
+        (images.artifact("chart"), set()),
+        (images.index([]), set()),
+    ],
+    ids=["index", "docker list", "attestations", "image", "docker image", "artifact", "empty index"],
+)
+def test_everything_arrives_unchanged(
+    source: RegistryProcess, destination: RegistryProcess, image: images.Image, platforms: set[str]
+) -> None:
+    images.push(source.url, FROM, None, image)
+    sent = copy_once(plain(source), plain(destination), image)
+    assert images.pull_whole(destination.url, TO, image.digest) == platforms
+    assert sent.sent_bytes > 0
+
+
+def test_many_threads_copy_at_once(source: RegistryProcess, destination: RegistryProcess) -> None:
+    many = [images.multi_arch(f"many {each}", base=images.layer({"base": b"%d" % each})) for each in range(6)]
+    for each in many:
+        images.push(source.url, FROM, None, each)
+    with skopeo(plain(source), plain(destination)) as opened, ThreadPoolExecutor(3) as pool:
+        sent = list(pool.map(lambda image: copy(opened, source.host, destination.host, image), many))
+        assert opened.sent_bytes == sum(each.sent_bytes for each in sent)
+    for each in many:
+        assert images.pull_whole(destination.url, TO, each.digest) == BOTH
+
+
+def test_bytes_sent_are_about_those_of_the_content(source: RegistryProcess, destination: RegistryProcess) -> None:
+    image = images.image([images.big_layer(5_000_000, seed=1)])
+    images.push(source.url, FROM, None, image)
+    with skopeo(plain(source), plain(destination)) as opened:
+        first = copy(opened, source.host, destination.host, image).sent_bytes
+        again = copy(opened, source.host, destination.host, image).sent_bytes
+        assert opened.sent_bytes == first + again
+    assert image.size_bytes <= first <= image.size_bytes + 300_000
+    assert again <= 300_000
+
+
+def test_a_layer_that_another_repository_has_is_mounted(source: RegistryProcess, destination: RegistryProcess) -> None:
+    copy_once(plain(source), plain(destination))
+    destination.clear_requests()
+    with skopeo(plain(source), plain(destination)) as opened:
+        opened.copy(
+            Reference(Repository(source.host, FROM), IMAGE.digest),
+            Reference(Repository(destination.host, "mirror/other"), IMAGE.digest),
+            is_index=True,
+            format="oci",
+        )
+    mounts = [each for each in destination.requests() if "mount=" in each.query]
+    assert {each.status for each in mounts} == {201}
+    assert images.pull_whole(destination.url, "mirror/other", IMAGE.digest) == BOTH
+
+
+def test_what_skopeo_prints_is_told_line_by_line(source: RegistryProcess, destination: RegistryProcess) -> None:
+    lines: list[str] = []
+    with skopeo(plain(source), plain(destination), log=lambda text, *values: lines.append(text % values)) as opened:
+        copy(opened, source.host, destination.host)
+    one, two = IMAGE.children
+    assert lines[0] == f"{IMAGE.digest.short}: Copying 2 of 2 images in list"
+    blobs = [f"{IMAGE.digest.short}: Copying blob {blob.digest}" for child in (one, two) for blob in child.blobs[1:]]
+    assert set(blobs) < set(lines)
+    assert len(lines) == 1 + 2 * 4
+
+
+def test_passwords_on_both_sides() -> None:
+    users = Htpasswd(users={ROBOT.username: ROBOT.secret})
+    with RegistryProcess(auth=users) as source, RegistryProcess(auth=users) as destination:
+        session = robot_session()
+        images.push(source.url, FROM, "v1", IMAGE, session=session)
+        copy_once(plain(source, credentials=ROBOT), plain(destination, credentials=ROBOT))
+        assert images.pull_whole(destination.url, TO, IMAGE.digest, session=session) == BOTH
+        error = failure(plain(source, credentials=WRONG), plain(destination, credentials=ROBOT))
+        assert type(error) is DeniedError
+        assert str(error) == (
+            f"source {source.host}/{FROM} does not permit it with our credentials, or does not have it; check its "
+            f"Connection (skopeo: initializing source docker://{source.host}/{FROM}@{IMAGE.digest.short}: reading "
+            f"manifest {IMAGE.digest.short} in {source.host}/{FROM}: unauthorized: authentication required)"
+        )
+
+
+def robot_session() -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False
+    session.auth = (ROBOT.username, ROBOT.secret)
+    return session
+
+
+@pytest.mark.parametrize("credentials", [WRONG, None])
+def test_the_destination_does_not_take_our_password(source: RegistryProcess, credentials: Credentials | None) -> None:
+    with RegistryProcess(auth=Htpasswd(users={ROBOT.username: ROBOT.secret})) as locked:
+        error = failure(plain(source), plain(locked, credentials=credentials))
+    assert type(error) is DeniedError
+    assert str(error).startswith(f"destination {locked.host}/{TO} does not permit it with our credentials, or does ")
+
+
+def test_tokens(source: RegistryProcess) -> None:
+    with TokenServer({ROBOT.username: ROBOT.secret}) as tokens, RegistryProcess(auth=tokens.token_auth) as locked:
+        copy_once(plain(source), plain(locked, credentials=ROBOT))
+        assert images.pull_whole(locked.url, TO, IMAGE.digest, session=tokens.session(TO)) == BOTH
+        error = failure(plain(source), plain(locked, credentials=WRONG))
+        assert type(error) is DeniedError
+        assert str(error).endswith(
+            "unable to retrieve auth token: invalid username/password: unauthorized: incorrect username or password)"
+        )
+
+
+def test_a_right_that_is_missing(source: RegistryProcess) -> None:
+    with (
+        TokenServer({ROBOT.username: ROBOT.secret}, grants={ROBOT.username: {TO: ("pull",)}}) as tokens,
+        RegistryProcess(auth=tokens.token_auth) as locked,
+    ):
+        assert type(failure(plain(source), plain(locked, credentials=ROBOT))) is DeniedError
+
+
+def test_tls_with_an_own_authority(source: RegistryProcess, tmp_path: Path) -> None:
+    authority = CertificateAuthority.create(tmp_path)
+    with RegistryProcess(tls=authority.issue()) as secure:
+        trusted = Endpoint(host=secure.host, ca_file=authority.ca_file)
+        copy_once(plain(source), trusted)
+        assert images.pull_whole(secure.url, TO, IMAGE.digest, ca_file=authority.ca_file) == BOTH
+        error = failure(plain(source), Endpoint(host=secure.host))
+        assert type(error) is ConfigurationError
+        assert str(error).startswith(
+            f"destination {secure.host}/{TO} shows a certificate that is not accepted; give its registry a ca_file, or "
+            "have the certificate renewed (skopeo: "
+        )
+
+
+def test_tls_is_expected_and_not_spoken(source: RegistryProcess, destination: RegistryProcess) -> None:
+    error = failure(Endpoint(host=source.host), plain(destination))
+    assert type(error) is ConfigurationError
+    assert str(error) == (
+        f"source {source.host}/{FROM} does not speak TLS; if that is right, write tls: false for its registry (skopeo: "
+        f"initializing source docker://{source.host}/{FROM}@{IMAGE.digest.short}: pinging container registry "
+        f'{source.host}: Get "https://{source.host}/v2/": http: server gave HTTP response to HTTPS client)'
+    )
+
+
+class _Tunnel(socketserver.BaseRequestHandler):
+    """An HTTP proxy's CONNECT, which leads every name to one registry on this machine."""
+
+    asked: list[str]
+    registry: tuple[str, int]
+
+    def handle(self) -> None:
+        with self.request.makefile("rb") as lines:
+            self.asked.append(lines.readline().decode().split()[1])
+            while lines.readline().strip():
+                continue
+        with socket.create_connection(self.registry) as upstream:
+            self.request.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            other = {self.request: upstream, upstream: self.request}
+            while True:
+                for each in select.select(list(other), [], [])[0]:
+                    piece = each.recv(1 << 16)
+                    if not piece:
+                        return
+                    other[each].sendall(piece)
+
+
+def test_docker_hub_through_a_proxy(source: RegistryProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy that stands in the environment is used, and Docker Hub gets the credentials that are for docker.io."""
+    authority = CertificateAuthority.create(tmp_path)
+    hub_certificate = authority.issue(["registry-1.docker.io", "127.0.0.1"])
+    users = Htpasswd(users={ROBOT.username: ROBOT.secret})
+    with (
+        RegistryProcess(tls=hub_certificate, auth=users) as hub,
+        socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Tunnel) as proxy,
+    ):
+        proxy.daemon_threads = True
+        _Tunnel.asked, _Tunnel.registry = [], ("127.0.0.1", int(hub.host.rpartition(":")[2]))
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.server_address[1]}")
+        copy_once(plain(source), Endpoint(host="docker.io", ca_file=authority.ca_file, credentials=ROBOT))
+        proxy.shutdown()
+        session = robot_session()
+        assert images.pull_whole(hub.url, TO, IMAGE.digest, session=session, ca_file=authority.ca_file) == BOTH
+    assert set(_Tunnel.asked) == {"registry-1.docker.io:443"}
+
+
+def test_gone_at_the_source(source: RegistryProcess, destination: RegistryProcess) -> None:
+    image = images.multi_arch("never pushed")
+    error = failure(plain(source), plain(destination), image)
+    assert type(error) is NotFound
+    assert str(error) == (
+        f"source {source.host}/{FROM} does not have it (skopeo: initializing source docker://{source.host}/{FROM}"
+        f"@{image.digest.short}: reading manifest {image.digest.short} in {source.host}/{FROM}: manifest unknown: "
+        "manifest unknown)"
+    )
+
+
+def test_a_child_is_gone_at_the_source(source: RegistryProcess, destination: RegistryProcess) -> None:
+    image = images.multi_arch("to lose a child")
+    images.push(source.url, FROM, None, image)
+    images.delete_manifest(source.url, FROM, image.children[1].digest)
+    assert type(failure(plain(source), plain(destination), image)) is NotFound
+    assert images.resolve(destination.url, TO, image.digest) is None
+
+
+def test_a_read_only_destination(source: RegistryProcess) -> None:
+    with RegistryProcess(read_only=True) as closed:
+        error = failure(plain(source), plain(closed))
+    assert type(error) is RefusedError
+    assert str(error) == (
+        f"destination {closed.host}/{TO} refuses it as it is (skopeo: copying image 1/2 from manifest list: writing "
+        f"blob: initiating layer upload to /v2/{TO}/blobs/uploads/ in {closed.host}: StatusCode: 405, Method not "
+        "allowed)"
+    )
+
+
+def test_a_registry_that_is_down(source: RegistryProcess) -> None:
+    with RegistryProcess() as stopped:
+        stopped.stop()
+        error = failure(plain(source), plain(stopped))
+        assert type(error) is TemporaryError
+        assert str(error).startswith(f"destination {stopped.host}/{TO} cannot be reached, or broke off (skopeo: ")
+        assert str(error).endswith(f"dial tcp {stopped.host}: connect: connection refused)")
+        error = failure(plain(stopped), plain(source))
+        assert type(error) is TemporaryError
+        assert str(error).startswith(f"source {stopped.host}/{FROM} cannot be reached, or broke off (skopeo: ")
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        images.nested_index("nested"),
+        images.index_with_descriptor_field("typed", "artifactType"),
+        images.index_with_descriptor_field("inlined", "data"),
+    ],
+    ids=["nested", "artifactType", "data"],
+)
+def test_an_index_that_this_skopeo_cannot_copy_whole(
+    source: RegistryProcess, destination: RegistryProcess, image: images.Image
+) -> None:
+    """Either it says so, or (a newer skopeo) it copies it unchanged."""
+    images.push(source.url, FROM, None, image)
+    try:
+        copy_once(plain(source), plain(destination), image)
+    except NotCopyableWhole as error:
+        name = f"{source.host}/{FROM}@{image.digest}"
+        assert str(error).startswith(f"{name} cannot be copied in one piece (skopeo: ")  # noqa: PT017 - one of two
+    else:
+        assert images.pull_whole(destination.url, TO, image.digest) == BOTH
+
+
+NO_MANIFEST = b'{"errors": [{"code": "MANIFEST_BLOB_UNKNOWN", "message": "blob unknown to registry"}]}'
+OVER_QUOTA = b'{"errors": [{"code": "DENIED", "message": "adding 1 MiB will exceed the configured upper limit"}]}'
+NO_REPOSITORY = b'{"errors": [{"code": "NAME_UNKNOWN", "message": "no such repository"}]}'
+UNAUTHORIZED = b'{"errors": [{"code": "UNAUTHORIZED", "message": "not you"}]}'
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (401, UNAUTHORIZED, DeniedError),
+        (403, b"<html>no</html>", DeniedError),
+        (403, OVER_QUOTA, RefusedError),
+        (404, NO_REPOSITORY, RefusedError),
+        (400, NO_MANIFEST, MissingContent),
+        (409, b"conflict", RefusedError),
+        (413, b"", RefusedError),
+        (429, b"", TemporaryError),
+        (500, b"", TemporaryError),
+        (503, b"<html>no backend</html>", TemporaryError),
+    ],
+)
+def test_the_true_reason_why_an_index_is_refused(
+    source: RegistryProcess, wire: Interceptor, status: int, body: bytes, expected: type[RegistrySyncError]
+) -> None:
+    wire.answer("PUT", f"/manifests/{IMAGE.digest}", status, body)
+    error = failure(plain(source), plain(wire))
+    assert type(error) is expected
+    assert str(error).startswith(f"destination {wire.host}/{TO} ")
+
+
+def test_a_reset_upload(source: RegistryProcess, wire: Interceptor) -> None:
+    """The URL of an upload has its state in the query, which opens it to everybody until it ends."""
+    lines: list[str] = []
+    wire.reset("PATCH", "/blobs/")
+    with (
+        skopeo(plain(source), plain(wire), log=lambda text, *values: lines.append(text % values)) as opened,
+        pytest.raises(TemporaryError) as caught,
+    ):
+        copy(opened, source.host, wire.host)
+    assert str(caught.value).startswith(f"destination {wire.host}/{TO} cannot be reached, or broke off (skopeo: ")
+    assert "level=fatal" in lines[-1]
+    for text in (str(caught.value), lines[-1]):
+        assert f"http://{wire.host}/v2/{TO}/blobs/uploads/" in text
+        assert "?…" in text
+        assert "_state" not in text
+
+
+def test_a_reset_download(source_wire: Interceptor, destination: RegistryProcess) -> None:
+    source_wire.truncate("GET", "/blobs/", 20)
+    error = failure(plain(source_wire), plain(destination))
+    assert type(error) is TemporaryError
+    assert str(error).startswith(f"source {source_wire.host}/{FROM} cannot be reached, or broke off (skopeo: ")
+
+
+def test_damaged_content(source_wire: Interceptor, destination: RegistryProcess) -> None:
+    source_wire.answer("GET", "/blobs/", 200, b"other bytes")
+    error = failure(plain(source_wire), plain(destination))
+    assert type(error) is TemporaryError
+    assert str(error).startswith(f"source {source_wire.host}/{FROM} sent or got damaged content (skopeo: ")
+    assert images.resolve(destination.url, TO, IMAGE.digest) is None
+
+
+def test_a_log_in_that_ends_in_the_middle_of_a_copy(source_wire: Interceptor, destination: RegistryProcess) -> None:
+    source_wire.answer("GET", "/blobs/", 401, UNAUTHORIZED)
+    error = failure(plain(source_wire), plain(destination))
+    assert type(error) is TemporaryError
+    assert "no longer accepted the log-in in the middle of the copy" in str(error)
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH", "PUT"])
+def test_a_destination_that_falls_silent(source: RegistryProcess, wire: Interceptor, method: str) -> None:
+    wire.hang(method, "/(blobs|manifests)/")
+    started = time.monotonic()
+    error = failure(plain(source), plain(wire), stall_timeout_seconds=1)
+    assert type(error) is TemporaryError
+    assert str(error) == (
+        f"the copy of {source.host}/{FROM}@{IMAGE.digest} to {wire.host}/{TO} was ended: it moved nothing for 1 s"
+    )
+    assert 1 < time.monotonic() - started < 5
+
+
+def test_slow_is_not_silent(source_wire: Interceptor, source: RegistryProcess, destination: RegistryProcess) -> None:
+    image = images.image([images.big_layer(300_000, seed=2)])
+    images.push(source.url, FROM, None, image)
+    source_wire.slow("GET", "/blobs/", 150_000)
+    started = time.monotonic()
+    copy_once(plain(source_wire), plain(destination), image, stall_timeout_seconds=1)
+    assert time.monotonic() - started > 1.5
+    assert images.pull_whole(destination.url, TO, image.digest) == {"linux/amd64"}
+
+
+def test_a_copy_that_takes_too_long(source: RegistryProcess, wire: Interceptor) -> None:
+    wire.hang("PATCH", "/blobs/")
+    error = failure(plain(source), plain(wire), copy_timeout_seconds=1)
+    assert type(error) is TemporaryError
+    assert str(error) == (
+        f"the copy of {source.host}/{FROM}@{IMAGE.digest} to {wire.host}/{TO} was ended: it took longer than 1 s"
+    )
+
+
+def test_stop_ends_every_copy(source: RegistryProcess, wire: Interceptor) -> None:
+    wire.hang("PATCH", "/blobs/")
+    with skopeo(plain(source), plain(wire)) as opened, ThreadPoolExecutor(3) as pool:
+        copies = [pool.submit(copy, opened, source.host, wire.host) for _ in range(3)]
+        wait_for(lambda: len([each for each in wire.requests() if each.method == "PATCH"]) >= 3)
+        assert len(running_skopeos()) == 3
+        started = time.monotonic()
+        opened.stop()
+        for each in copies:
+            assert str(each.exception(timeout=5)) == STOPPED
+        assert time.monotonic() - started < 2
+        assert running_skopeos() == []
+        wire.clear_requests()
+        with pytest.raises(TemporaryError, match=STOPPED):
+            copy(opened, source.host, wire.host)
+        assert wire.requests() == []
+
+
+def test_leaving_the_block_ends_what_still_runs(source: RegistryProcess, wire: Interceptor) -> None:
+    wire.hang("PATCH", "/blobs/")
+    with ThreadPoolExecutor(1) as pool:
+        with skopeo(plain(source), plain(wire)) as opened:
+            pending = pool.submit(copy, opened, source.host, wire.host)
+            wait_for(running_skopeos)
+        assert running_skopeos() == []
+        assert str(pending.exception(timeout=5)) == STOPPED
+
+
+def test_stop_in_a_signal_handler(source: RegistryProcess, wire: Interceptor) -> None:
+    """As Airflow's ``on_kill`` does: in the very thread that waits for the copy. It must not wait for itself."""
+    wire.hang("PATCH", "/blobs/")
+    with skopeo(plain(source), plain(wire)) as opened:
+        with alarm(0.3, lambda *_: opened.stop()), pytest.raises(TemporaryError, match=STOPPED):
+            copy(opened, source.host, wire.host)
+        assert running_skopeos() == []
+
+
+def test_a_timeout_of_the_task_leaves_no_process(source: RegistryProcess, wire: Interceptor) -> None:
+    """Airflow's AirflowTaskTimeout is a BaseException that a signal handler raises, anywhere."""
+
+    class TaskTimeout(BaseException):
+        pass
+
+    def expire(*_: object) -> None:
+        raise TaskTimeout
+
+    wire.hang("PATCH", "/blobs/")
+    with skopeo(plain(source), plain(wire)) as opened:
+        with alarm(0.3, expire), pytest.raises(TaskTimeout):
+            copy(opened, source.host, wire.host)
+        assert running_skopeos() == []
+
+
+@contextmanager
+def alarm(seconds: float, handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_skopeo_is_killed_from_outside(source: RegistryProcess, wire: Interceptor) -> None:
+    wire.hang("PATCH", "/blobs/")
+    with skopeo(plain(source), plain(wire)) as opened, ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(copy, opened, source.host, wire.host)
+        (pid,) = wait_for(running_skopeos)
+        os.kill(pid, signal.SIGKILL)
+        error = pending.exception(timeout=5)
+    assert type(error) is TemporaryError
+    assert str(error) == (
+        f"skopeo was ended by signal 9 (Killed) while it copied {source.host}/{FROM}@{IMAGE.digest} to "
+        f"{wire.host}/{TO}@{IMAGE.digest}"
+    )
+
+
+WORKER = """
+import sys, threading
+from registry_sync.credentials import Endpoint
+from registry_sync.reference import Reference
+from registry_sync.skopeo import Skopeo, find_skopeo
+source, destination = (Reference.parse(each) for each in sys.argv[1:])
+sides = {"source": Endpoint(host=source.repository.host, tls=False)}
+sides["destination"] = Endpoint(host=destination.repository.host, tls=False)
+with Skopeo(find_skopeo(), **sides, copy_timeout_seconds=60, stall_timeout_seconds=60, log=print) as opened:
+    how = {"is_index": True, "format": "oci"}
+    thread = threading.Thread(target=opened.copy, args=(source, destination), kwargs=how)
+    thread.start()
+    thread.join()
+"""
+
+
+def test_skopeo_dies_with_its_worker(source: RegistryProcess, wire: Interceptor, tmp_path: Path) -> None:
+    """It is in the worker's own process group, which Airflow kills, and it dies with the worker alone as well."""
+    wire.hang("PATCH", "/blobs/")
+    names = f"{source.host}/{FROM}@{IMAGE.digest}", f"{wire.host}/{TO}@{IMAGE.digest}"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)}
+    worker = subprocess.Popen(
+        [sys.executable, "-c", WORKER, *names], env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        wait_for(lambda: [each for each in wire.requests() if each.method == "PATCH"])
+        (pid,) = running_skopeos(worker.pid)
+        assert os.getpgid(pid) == worker.pid
+    finally:
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.wait()
+    wait_for(lambda: not is_alive(pid), seconds=2)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether it runs; a dead process that nobody has waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
+
+
+@contextmanager
+def stand_in(directory: Path, program: str, log: Callable[..., object] = lambda *_: None) -> Iterator[Skopeo]:
+    """Another program in skopeo's place, which does what no skopeo was made to do yet."""
+    path = directory / "stand-in"
+    path.write_text(f"#!{sys.executable}\nimport os, signal, sys, time\n{program}")
+    path.chmod(0o755)
+    endpoint = Endpoint(host="registry.example")
+    limits = {"copy_timeout_seconds": 30.0, "stall_timeout_seconds": 1.0}
+    with Skopeo(replace(find_skopeo(), path=path), source=endpoint, destination=endpoint, log=log, **limits) as opened:
+        yield opened
+
+
+def test_waking_up_is_no_sign_of_life(tmp_path: Path) -> None:
+    """As seen with a skopeo whose registry was silent: Go's own threads wake each other by a byte through a pipe."""
+    program = "out, in_ = os.pipe()\nwhile True: os.write(in_, b'x'); os.read(out, 1); time.sleep(0.02)"
+    with stand_in(tmp_path, program) as opened, pytest.raises(TemporaryError, match="it moved nothing for 1"):
+        copy(opened, "registry.example", "registry.example")
+
+
+def test_one_that_does_not_want_to_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(skopeo_process, "END_SECONDS", 0.3)
+    program = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('deaf', flush=True)\ntime.sleep(60)"
+    lines: list[str] = []
+    with ThreadPoolExecutor(1) as pool, stand_in(tmp_path, program, lambda *values: lines.append(values[-1])) as opened:
+        pending = pool.submit(copy, opened, "registry.example", "registry.example")
+        wait_for(lambda: "deaf" in lines)
+        started = time.monotonic()
+        opened.stop()
+        assert str(pending.exception(timeout=10)) == STOPPED
+        assert 0.3 <= time.monotonic() - started < 3
+
+
+def test_full_pipes_do_not_block(tmp_path: Path) -> None:
+    program = (
+        "for number in range(20_000):\n"
+        "    print('out', 'x' * 100, number)\n"
+        "    print('error', 'x' * 100, number, file=sys.stderr)\n"
+        "sys.stdout.flush()\n"
+        "sys.stderr.write('no line end')\n"
+        "sys.exit(3)"
+    )
+    lines: list[str] = []
+    with (
+        stand_in(tmp_path, program, lambda *values: lines.append(values[-1])) as opened,
+        pytest.raises(TemporaryError) as caught,
+    ):
+        copy(opened, "registry.example", "registry.example")
+    assert len(lines) == 40_001
+    assert str(caught.value).endswith("which is tried again (skopeo: no line end)")
+
+
+def test_a_program_that_is_gone(tmp_path: Path) -> None:
+    with stand_in(tmp_path, "") as opened:
+        (tmp_path / "stand-in").unlink()
+        with pytest.raises(TemporaryError) as caught:
+            copy(opened, "registry.example", "registry.example")
+    assert "No such file or directory" in str(caught.value)
+
+
+def test_nothing_of_the_host_has_a_say(
+    source: RegistryProcess, destination: RegistryProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user's registries.conf blocks the source. The control shows that a skopeo left to itself obeys that."""
+    conf = tmp_path / ".config" / "containers" / "registries.conf"
+    conf.parent.mkdir(parents=True)
+    conf.write_text(f'[[registry]]\nlocation = "{source.host}"\nblocked = true\n')
+    monkeypatch.setenv("HOME", str(tmp_path))
+    control = ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{source.host}/{FROM}:v1"]
+    blocked = subprocess.run(control, capture_output=True, text=True, timeout=30, check=False)
+    assert "is blocked in" in blocked.stderr
+    copy_once(plain(source), plain(destination))
+    assert images.pull_whole(destination.url, TO, IMAGE.digest) == BOTH
+
+
+def test_no_log_in_of_the_host_is_used(
+    source: RegistryProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The password in REGISTRY_AUTH_FILE is right. The control shows that a skopeo left to itself uses it."""
+    with RegistryProcess(auth=Htpasswd(users={ROBOT.username: ROBOT.secret})) as locked:
+        images.push(locked.url, TO, "v1", IMAGE, session=robot_session())
+        auth_file = tmp_path / "auth.json"
+        auth_file.write_text(json.dumps({"auths": {locked.host: {"auth": ROBOT.basic()}}}))
+        monkeypatch.setenv("REGISTRY_AUTH_FILE", str(auth_file))
+        control = ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{locked.host}/{TO}:v1"]
+        assert subprocess.run(control, capture_output=True, timeout=30, check=False).returncode == 0
+        assert type(failure(plain(source), plain(locked))) is DeniedError
+
+
+def test_secrets_stand_in_no_place_that_others_can_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("AIRFLOW_CONN_REGISTRY", f"docker://robot:{ROBOT.secret}@registry.example")
+    users = Htpasswd(users={ROBOT.username: ROBOT.secret})
+    secrets = (ROBOT.secret, ROBOT.basic())
+    lines: list[str] = []
+    with (
+        RegistryProcess(auth=users) as source,
+        RegistryProcess(auth=users) as destination,
+        Interceptor(destination.url) as wire,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        images.push(source.url, FROM, "v1", IMAGE, session=robot_session())
+        wire.hang("PATCH", "/blobs/")
+        sides = plain(source, credentials=ROBOT), plain(wire, credentials=ROBOT)
+        with skopeo(*sides, log=lambda text, *values: lines.append(text % values)) as opened:
+            pending = pool.submit(copy, opened, source.host, wire.host)
+            wait_for(lambda: [each for each in wire.requests() if each.method == "PATCH"])
+            (pid,) = running_skopeos()
+            seen = [(Path("/proc") / str(pid) / name).read_text() for name in ("cmdline", "environ")]
+            private = [each for each in tmp_path.iterdir() if (each / "policy.json").exists()]
+            files = list(private[0].rglob("auth.json"))
+            assert [each.stat().st_mode & 0o777 for each in (*private, *files)] == [0o700, 0o600, 0o600]
+            assert all(ROBOT.basic() in each.read_text() for each in files)
+        seen += [str(pending.exception()), *lines]
+    assert len(seen) > 4
+    assert not [text for text in seen for secret in secrets if secret in text]
+    assert not private[0].exists()
+
+
+def test_the_private_directory_is_gone_after_a_failure(
+    source: RegistryProcess, destination: RegistryProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    failure(plain(source), plain(destination), images.multi_arch("not there"))
+    with pytest.raises(ConfigurationError, match="there is no CA file"):
+        copy_once(plain(source), Endpoint(host=destination.host, ca_file=tmp_path / "ca.crt"))
+    assert [each.name for each in tmp_path.iterdir() if each.name != f"registry_sync-{os.getuid()}"] == []
+
+
+def test_bytes_are_counted_while_a_copy_runs(source: RegistryProcess, destination: RegistryProcess) -> None:
+    image = images.image([images.big_layer(2_000_000, seed=3)])
+    images.push(source.url, FROM, None, image)
+    with Interceptor(source.url) as slow, ThreadPoolExecutor(1) as pool:
+        slow.slow("GET", "/blobs/", 1_000_000)
+        with skopeo(plain(slow), plain(destination)) as opened:
+            pending = pool.submit(copy, opened, slow.host, destination.host, image)
+            seen = wait_for(lambda: opened.sent_bytes if opened.sent_bytes > 500_000 else 0)
+            assert not pending.done()
+            assert seen < image.size_bytes
+            assert opened.sent_bytes <= pending.result().sent_bytes == opened.sent_bytes
