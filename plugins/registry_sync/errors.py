@@ -3,15 +3,16 @@
 ::
 
     RegistrySyncError
-    ├── NotFound              the registry says it is not there    -> gone at the source: skipped
-    ├── TemporaryError        outage, time-out, reset, corruption  -> retry
-    │   └── MissingContent    a manifest's blob or child is absent -> copy its content again
-    ├── RateLimited           the registry named a time to wait    -> defer until then
-    ├── DeniedError           wrong password, missing right        -> fail at once
-    ├── RefusedError          immutable tag, type, quota, policy   -> fail at once
-    │   └── NotCopyableWhole  an index that skopeo cannot take     -> stage it child by child
-    └── ConfigurationError    mirrors file, worker, address, TLS   -> fail at once
-        └── MirrorsFileError  every problem of a mirrors file at once
+    ├── NotFound                 the registry says it is not there    -> gone at the source: skipped
+    ├── TemporaryError           outage, time-out, reset, corruption  -> retry
+    │   └── MissingContent       a manifest's blob or child is absent -> copy its content again
+    ├── RateLimited              the registry named a time to wait    -> defer until then
+    ├── DeniedError              wrong password, missing right        -> fail at once
+    ├── RefusedError             immutable tag, type, quota, policy   -> fail at once
+    │   ├── UnsupportedArtifact  a type that the destination lacks    -> skip the tag
+    │   └── NotCopyableWhole     an index that skopeo cannot take     -> stage it child by child
+    └── ConfigurationError       mirrors file, worker, address, TLS   -> fail at once
+        └── MirrorsFileError     every problem of a mirrors file at once
 
 The core raises these and never an exception of Airflow's; ``operators/outcome.py`` is the one place that turns them
 into fail, retry or defer.
@@ -71,6 +72,10 @@ class RefusedError(RegistrySyncError):
     """A registry or policy refuses this content or tag: immutable tag, unsupported type, quota, read-only."""
 
     error_class = "refused"
+
+
+class UnsupportedArtifact(RefusedError):
+    """The destination never takes manifests of this type, such as signatures; no image is missing without it."""
 
 
 class NotCopyableWhole(RefusedError):

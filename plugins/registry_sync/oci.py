@@ -94,7 +94,7 @@ def parse_manifest(content: bytes, media_type: str) -> Manifest:
             return Manifest(content=content, media_type=media_type, digest=digest, children=children)
         blobs = tuple(_descriptor(each) for each in (document["config"], *(document.get("layers") or ())))
         return Manifest(content=content, media_type=media_type, digest=digest, blobs=blobs)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise RefusedError(f"manifest {digest.short} ({media_type}) is broken: {error!r}") from error
 
 
@@ -109,4 +109,6 @@ def _descriptor(raw: dict[str, Any]) -> Descriptor:
 
 
 def _platform(raw: dict[str, Any]) -> Platform:
-    return Platform(os=str(raw["os"]), architecture=str(raw["architecture"]), variant=raw.get("variant") or None)
+    """A platform is only shown, so that one without a required field does not keep its index from being mirrored."""
+    os, architecture, variant = (str(raw.get(key) or "") for key in ("os", "architecture", "variant"))
+    return Platform(os=os, architecture=architecture, variant=variant or None)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+from airflow.sdk._shared.secrets_masker import redact
 
 from registry_sync.errors import RegistrySyncError
 from registry_sync.hooks.registry import RegistryHook
@@ -49,7 +51,7 @@ class MirrorRepositoryOperator(BaseOperator):
         self.is_dry_run = is_dry_run
         self._skopeo: Skopeo | None = None
 
-    def execute(self, context: Context, event: Mapping[str, Any] | None = None, waits: int = 0) -> None:
+    def execute(self, context: Context, event: Mapping[str, Any] | None = None, waits: int = 0) -> None:  # noqa: ARG002
         """Sync the route, push its report, and only then fail, retry or wait.
 
         :param event: of the trigger, when this is called again after a wait.
@@ -61,7 +63,7 @@ class MirrorRepositoryOperator(BaseOperator):
             error = error_of(report)
         except RegistrySyncError as raised:
             report, error = RouteReport.of_error(route, raised, dry_run=self.is_dry_run), raised
-        context["ti"].xcom_push(REPORT_KEY, report.to_json())
+        context["ti"].xcom_push(REPORT_KEY, _masked(report).to_json())
         if error is not None:
             self._end(error, waits)
 
@@ -102,3 +104,12 @@ class MirrorRepositoryOperator(BaseOperator):
         self.log.warning("%s\nThe registry asks to wait; going on at %s", error, until.isoformat())
         trigger = NotBeforeTrigger(moment=until.isoformat())
         self.defer(trigger=trigger, method_name="execute", kwargs={"waits": waits + 1})
+
+
+def _masked(report: RouteReport) -> RouteReport:
+    """The report with secrets masked in its texts, which a registry may have repeated in an answer.
+
+    Airflow does that for logs and not for XCom.
+    """
+    tags = tuple(replace(each, reason=str(redact(each.reason))) for each in report.tags)
+    return replace(report, tags=tags, error=str(redact(report.error)) if report.error else None)

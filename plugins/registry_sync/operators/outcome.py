@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 30, 900
 DEFER_FROM_SECONDS = 120
 """A wait this long frees the worker; a shorter one is an ordinary retry."""
+SPREAD_SECONDS = 60
+"""Tasks that wait for the same registry go on within this time, and not all in the same moment."""
 
 _BY_CLASS = {each.error_class: each for each in (ConfigurationError, DeniedError, RefusedError, TemporaryError)}
 
@@ -50,7 +52,7 @@ def error_of(report: RouteReport) -> RegistrySyncError | None:
 def wait_worth_deferring(error: BaseException, now: datetime) -> datetime | None:
     """Until when to wait without a worker, or ``None`` when the error names no such time."""
     if isinstance(error, RateLimited) and (error.retry_at - now).total_seconds() >= DEFER_FROM_SECONDS:
-        return error.retry_at
+        return error.retry_at + timedelta(seconds=random.uniform(0.0, SPREAD_SECONDS))  # noqa: S311 - no secret
     return None
 
 
@@ -61,7 +63,11 @@ class MirrorRetryPolicy(RetryPolicy):
     """
 
     def evaluate(
-        self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
+        self,
+        exception: BaseException,
+        try_number: int,
+        max_tries: int,  # noqa: ARG002 - Airflow's signature
+        context: Context | None = None,  # noqa: ARG002 - Airflow's signature
     ) -> RetryDecision:
         """Decide by the error's class. ``try_number`` counts from 1; what is not ours is Airflow's to decide."""
         if not isinstance(exception, RegistrySyncError):

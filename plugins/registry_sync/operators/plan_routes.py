@@ -65,15 +65,14 @@ class PlanRoutesOperator(BaseOperator):
 def read_parameters(context: Context) -> Mapping[str, Any]:
     """The run's parameters.
 
-    Airflow takes any key in a run's conf and ignores those that are no parameter; a typo would then quietly mean
-    "everything".
+    Airflow takes any key in a run's conf, and adds it to the parameters; a typo would then quietly mean "everything".
 
     :raises ConfigurationError: for a key that is no parameter.
     """
-    params = context["params"]
-    unknown = sorted(set(getattr(context["dag_run"], "conf", None) or {}) - set(params))
+    params, declared = context["params"], context["dag"].params
+    unknown = sorted(set(params) - set(declared))
     if unknown:
-        raise ConfigurationError(f"unknown parameters {unknown}; there are {sorted(params)}")
+        raise ConfigurationError(f"unknown parameters {unknown}; there are {sorted(declared)}")
     return {name: _stripped(value) for name, value in params.items()}
 
 

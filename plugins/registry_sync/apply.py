@@ -1,0 +1,323 @@
+"""Copy what a plan says: stage content under its digest, publish tags, verify. One bad tag does not stop the others."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from registry_sync.errors import (
+    MissingContent,
+    NotCopyableWhole,
+    NotFound,
+    RateLimited,
+    RefusedError,
+    RegistrySyncError,
+    TemporaryError,
+)
+from registry_sync.mirrors import Route
+from registry_sync.oci import Manifest
+from registry_sync.plan import CopyTag, Plan
+from registry_sync.reference import Digest, Reference
+from registry_sync.registry.client import RegistryClient
+from registry_sync.report import TagResult, human_bytes
+from registry_sync.skopeo import Skopeo
+
+log = logging.getLogger(__name__)
+
+PROGRESS_SECONDS = 15
+FAILURES_IN_A_ROW = 5
+"""After so many temporary failures one after the other, the registries are asked whether they are there at all. If one
+is not, the rest is left for the retry; otherwise the work goes on, since the good tags may be those behind the bad."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Staged:
+    """Content that the destination holds under its digest and that only lacks its tags.
+
+    ``refusal`` is set when the registry took the content of a single image, but not its manifest under a digest.
+    """
+
+    manifest: Manifest
+    was_there: bool
+    sent_bytes: int = 0
+    refusal: RefusedError | None = None
+
+    def reason(self, error: RegistrySyncError) -> RegistrySyncError:
+        """Why a tag could not be published: an earlier refusal says more than what followed from it.
+
+        An outage did not follow from it, and may pass.
+        """
+        is_consequence = error.is_permanent or isinstance(error, MissingContent)
+        return self.refusal if self.refusal and is_consequence else error
+
+
+class _Claims:
+    """Digests that are being written by a thread; another that wants one of them waits.
+
+    Registries do not all bear two writers of one digest: docker-registry 2.8 refused an index as broken while a tag of
+    one of its children was pushed.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._taken: set[Digest] = set()
+
+    @contextmanager
+    def hold(self, manifest: Manifest) -> Iterator[bool]:
+        """Claim a manifest and its children, all at once; yields whether that took waiting."""
+        digests = {manifest.digest, *(child.digest for child in manifest.children)}
+        with self._changed:
+            is_late = not digests.isdisjoint(self._taken)
+            self._changed.wait_for(lambda: digests.isdisjoint(self._taken))
+            self._taken |= digests
+        try:
+            yield is_late
+        finally:
+            with self._changed:
+                self._taken -= digests
+                self._changed.notify_all()
+
+
+class Apply:
+    """Copies digests and publishes tags for one route."""
+
+    def __init__(self, route: Route, *, source: RegistryClient, destination: RegistryClient, skopeo: Skopeo) -> None:
+        self._route = route
+        self._source = source
+        self._destination = destination
+        self._skopeo = skopeo
+        self._claims = _Claims()
+        self._counting = threading.Lock()
+        self._failures_in_a_row = 0
+        self._obstacle: RegistrySyncError | None = None
+
+    @property
+    def retry_at(self) -> datetime | None:
+        """Until when a registry asks to be left alone, if one does."""
+        return self._obstacle.retry_at if isinstance(self._obstacle, RateLimited) else None
+
+    def apply(self, plan: Plan) -> list[TagResult]:
+        """One result per tag to copy. The first digest goes alone, so that layers that all share go once."""
+        groups = list(plan.by_digest.items())
+        results: list[TagResult] = []
+        progress = _Progress(total=len(plan.copies), skopeo=self._skopeo)
+        with thread_pool(self._route.settings.parallel_copies) as pool:
+            try:
+                for batch in (groups[:1], groups[1:]):
+                    for done in self._apply_batch(pool, batch, progress):
+                        progress.add(done)
+                        results += done
+            except BaseException:
+                self._skopeo.stop()
+                raise
+        return results
+
+    def _apply_batch(
+        self, pool: ThreadPoolExecutor, batch: Sequence[tuple[Digest, tuple[CopyTag, ...]]], progress: _Progress
+    ) -> Iterator[list[TagResult]]:
+        pending: dict[Future[list[TagResult]], tuple[CopyTag, ...]] = {}
+        for digest, tags in batch:
+            pending[pool.submit(self._copy, digest, tags)] = tags
+        while pending:
+            done = wait(pending, timeout=PROGRESS_SECONDS, return_when=FIRST_COMPLETED).done
+            if not done:
+                progress.log([tags[0] for future, tags in pending.items() if future.running()])
+            for future in done:
+                pending.pop(future)
+                yield future.result()
+
+    def _copy(self, digest: Digest, tags: tuple[CopyTag, ...]) -> list[TagResult]:
+        """Stage one digest and publish its tags."""
+        if self._obstacle:
+            return [_not_tried(tag, self._obstacle) for tag in tags]
+        started = time.monotonic()
+        try:
+            manifest, is_there = self._read(digest)
+            with self._claims.hold(manifest) as is_late:
+                staged = self._stage(manifest, is_there=is_there or (is_late and self._holds(digest)))
+                return self._publish_all(tags, staged, started)
+        except RegistrySyncError as error:
+            self._count(error)
+            return [self._explain(tag, error, time.monotonic() - started) for tag in tags]
+
+    def _read(self, digest: Digest) -> tuple[Manifest, bool]:
+        """The manifest, and whether the destination has it; it is then read there, and no pull counts at the source."""
+        try:
+            return self._destination.get_manifest(self._route.destination_repository, digest), True
+        except NotFound:
+            return self._source.get_manifest(self._route.source_repository, digest), False
+
+    def _holds(self, digest: Digest) -> bool:
+        return self._destination.head_manifest(self._route.destination_repository, digest) == digest
+
+    def _stage(self, manifest: Manifest, *, is_there: bool) -> _Staged:
+        """Have the destination hold a manifest and all that it names, under digests only."""
+        return _Staged(manifest=manifest, was_there=True) if is_there else self._send(manifest)
+
+    def _send(self, manifest: Manifest) -> _Staged:
+        source = Reference(self._route.source_repository, manifest.digest)
+        destination = Reference(self._route.destination_repository, manifest.digest)
+        try:
+            sent = self._skopeo.copy(source, destination, is_index=manifest.is_index, format=manifest.format)
+        except NotCopyableWhole as error:
+            log.info("%s: skopeo cannot copy it whole, copying its parts (%s)", manifest.digest.short, error)
+            return self._send_parts(manifest)
+        except RefusedError as error:
+            if manifest.is_index:
+                raise
+            return _Staged(manifest=manifest, was_there=False, refusal=error)
+        return _Staged(manifest=manifest, was_there=False, sent_bytes=sent.sent_bytes)
+
+    def _send_parts(self, index: Manifest) -> _Staged:
+        """Children one by one, then the index's own bytes. Works for every shape of index (nested, for example)."""
+        sent_bytes = 0
+        for child in index.children:
+            manifest, is_there = self._read(child.digest)
+            staged = self._stage(manifest, is_there=is_there)
+            if staged.refusal:
+                raise staged.refusal
+            sent_bytes += staged.sent_bytes
+        self._destination.put_manifest(self._route.destination_repository, index.digest, index)
+        return _Staged(manifest=index, was_there=False, sent_bytes=sent_bytes)
+
+    def _publish_all(self, tags: Iterable[CopyTag], staged: _Staged, started: float) -> list[TagResult]:
+        """One result per tag. The bytes sent, and the time that took, are those of the first."""
+        results = []
+        for tag in tags:
+            results.append(_not_tried(tag, self._obstacle) if self._obstacle else self._publish(tag, staged, started))
+            staged, started = replace(staged, sent_bytes=0), time.monotonic()
+        return results
+
+    def _publish(self, tag: CopyTag, staged: _Staged, started: float) -> TagResult:
+        """PUT the manifest's bytes under the tag, and read back what the tag then names."""
+        try:
+            sent_bytes = staged.sent_bytes + self._put(tag.tag, staged)
+            self._verify(tag)
+        except RegistrySyncError as error:
+            self._count(error)
+            return self._explain(tag, staged.reason(error), time.monotonic() - started)
+        self._failures_in_a_row = 0
+        return TagResult(
+            tag=tag.tag,
+            outcome="copied",
+            reason=tag.reason,
+            digest=str(tag.digest),
+            sent_bytes=sent_bytes,
+            seconds=round(time.monotonic() - started, 3),
+        )
+
+    def _put(self, tag: str, staged: _Staged) -> int:
+        """Publish; content that the destination claimed to hold and does not is sent. Returns the bytes sent."""
+        repository, sent_bytes = self._route.destination_repository, 0
+        try:
+            self._destination.put_manifest(repository, tag, staged.manifest)
+        except MissingContent:
+            if not staged.was_there:
+                raise
+            sent_bytes = self._send(staged.manifest).sent_bytes
+            self._destination.put_manifest(repository, tag, staged.manifest)
+        return sent_bytes
+
+    def _verify(self, tag: CopyTag) -> None:
+        """:raises TemporaryError: when the destination's tag does not name the planned digest."""
+        seen = self._destination.head_manifest(self._route.destination_repository, tag.tag)
+        if seen != tag.digest:
+            what = seen.short if seen else "nothing"
+            raise TemporaryError(f"published, but the destination's tag names {what}, not {tag.digest.short}")
+
+    def _explain(self, tag: CopyTag, error: RegistrySyncError, seconds: float) -> TagResult:
+        """What a failed copy means for a tag. Content that the source no longer has may have a simple reason."""
+        if not isinstance(error, NotFound):
+            return _failed(tag, error, seconds=seconds)
+        try:
+            now = self._source.head_manifest(self._route.source_repository, tag.tag)
+        except RegistrySyncError as unreadable:
+            return _failed(tag, unreadable, seconds=seconds)
+        if now is None:
+            return TagResult(tag=tag.tag, outcome="skipped", reason="deleted at the source since it was listed")
+        if now != tag.digest:
+            moved = f"moved at the source while it was copied, to {now.short}; the next try copies that"
+            return _failed(tag, TemporaryError(moved), seconds=seconds)
+        return _failed(tag, RefusedError(f"the source's own image is incomplete: {error}"), seconds=seconds)
+
+    def _count(self, error: RegistrySyncError) -> None:
+        """Note a failure. One that concerns a whole registry ends the work, and leaves the rest for another try."""
+        with self._counting:
+            if isinstance(error, RateLimited):
+                if self.retry_at is None or error.retry_at > self.retry_at:
+                    self._obstacle = error
+            elif not error.is_permanent and not self._obstacle:
+                self._failures_in_a_row += 1
+                if self._failures_in_a_row % FAILURES_IN_A_ROW == 0:
+                    self._obstacle = self._absence()
+
+    def _absence(self) -> RegistrySyncError | None:
+        """Why one of the registries does not answer; ``None`` when both do."""
+        try:
+            self._source.ping()
+            self._destination.ping()
+        except RegistrySyncError as error:
+            return error
+        return None
+
+
+class _Progress:
+    """Log lines about a route at work: tags done of how many, bytes, rate, what is being copied."""
+
+    def __init__(self, *, total: int, skopeo: Skopeo) -> None:
+        self._total, self._done = total, 0
+        self._skopeo, self._started = skopeo, time.monotonic()
+
+    def add(self, results: Iterable[TagResult]) -> None:
+        """Say what became of finished tags."""
+        for each in results:
+            self._done += 1
+            what = (
+                f"{each.outcome} {each.digest or ''}".strip()
+                if each.outcome == "copied"
+                else f"{each.outcome}: {each.reason}"
+            )
+            rate = human_bytes(each.sent_bytes / each.seconds) if each.seconds else "0 B"
+            sent = f", {human_bytes(each.sent_bytes)} in {each.seconds:.1f} s ({rate}/s)" if each.sent_bytes else ""
+            log.info("[%d/%d] %s %s%s", self._done, self._total, each.tag, what, sent)
+
+    def log(self, copying: Iterable[CopyTag]) -> None:
+        """Say how far a long copy is."""
+        sent, seconds = self._skopeo.sent_bytes, time.monotonic() - self._started
+        names = ", ".join(f"{each.tag} {each.digest.short}" for each in copying) or "nothing"
+        rate = human_bytes(sent / seconds)
+        log.info("%d of %d tags, %s sent, %s/s, copying %s", self._done, self._total, human_bytes(sent), rate, names)
+
+
+@contextmanager
+def thread_pool(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool that, unlike its own context manager, does not wait for its threads when the task is being killed."""
+    pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="registry_sync")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _not_tried(tag: CopyTag, obstacle: RegistrySyncError) -> TagResult:
+    reason = f"not tried any more after: {obstacle}"
+    return TagResult(
+        tag=tag.tag, outcome="failed", reason=reason, digest=str(tag.digest), error_class=obstacle.error_class
+    )
+
+
+def _failed(tag: CopyTag, error: RegistrySyncError, *, seconds: float) -> TagResult:
+    return TagResult(
+        tag=tag.tag,
+        outcome="failed",
+        reason=str(error),
+        digest=str(tag.digest),
+        seconds=round(seconds, 3),
+        error_class=error.error_class,
+    )

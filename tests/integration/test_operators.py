@@ -1,0 +1,741 @@
+"""The operators through Airflow's own task runner, over real registries. Airflow's API is a fake at the wire."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import os
+import random
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+from airflow.sdk.definitions.mappedoperator import MappedOperator
+from airflow.sdk.execution_time.comms import DeferTask, RetryTask
+from airflow.sdk.execution_time.supervisor import TaskRunResult
+
+from registry_sync.credentials import Credentials
+from registry_sync.dag import build_dag
+from registry_sync.errors import ConfigurationError, DeniedError, RateLimited, RefusedError, TemporaryError
+from registry_sync.mirrors_file import PATH_VARIABLE, load_mirrors
+from registry_sync.operators.mirror_repository import MOST_WAITS, MirrorRepositoryOperator
+from registry_sync.triggers.not_before import NotBeforeTrigger
+from tests.integration.conftest import SkopeoLog
+from tests.support import images
+from tests.support.interceptor import Interceptor
+from tests.support.loopback import Request
+from tests.support.registry import Htpasswd, RegistryProcess
+from tests.support.task_runner import FakeApi, run, supervise, trigger_arguments
+from tests.support.token_server import TokenServer
+
+READER = Credentials(username="reader", secret="reads-only-7f3a")
+WRITER = Credentials(username="writer", secret="writes-too-9c1e")
+PLAN, COPY, REPORT = "routes_to_backup", "to_backup", "report"
+Server = RegistryProcess | Interceptor
+
+
+@pytest.fixture(scope="module")
+def source() -> Iterator[RegistryProcess]:
+    with RegistryProcess() as registry:
+        yield registry
+
+
+@pytest.fixture(scope="module")
+def destination() -> Iterator[RegistryProcess]:
+    with RegistryProcess() as registry:
+        yield registry
+
+
+@pytest.fixture
+def wire(destination: RegistryProcess) -> Iterator[Interceptor]:
+    """The way to the destination."""
+    with Interceptor(destination.url) as interceptor:
+        yield interceptor
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A repository of the test's own."""
+    return f"team/{re.sub(r'[^a-z0-9]+', '-', request.node.name.lower()).strip('-')}"
+
+
+@pytest.fixture(autouse=True)
+def no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chance gives the lowest that it may, which is no pause at all before a further attempt."""
+    monkeypatch.setattr(random, "uniform", lambda low, _high: low if low >= 1 else 0.01)
+
+
+@dataclass(kw_only=True)
+class Run:
+    """A DAG run of one mirror: its DAG, and what Airflow's API knows."""
+
+    dag: DAG
+    api: FakeApi
+
+    def plan(self, **conf: Any) -> TaskRunResult:
+        self.api.conf = conf
+        return run(self.dag, PLAN, self.api)
+
+    def copy(self, *, map_index: int = 0, try_number: int = 1) -> TaskRunResult:
+        """Run one of the mapped tasks, over the rows that the first task returned."""
+        if (PLAN, -1, "return_value") not in self.api.xcoms:
+            assert self.plan(**self.api.conf).state == "success"
+        return run(self.dag, COPY, self.api, map_index=map_index, try_number=try_number)
+
+    def report(self, **states: str) -> TaskRunResult:
+        self.api.states = states
+        return run(self.dag, REPORT, self.api)
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        rows = self.api.xcoms[PLAN, -1, "return_value"]
+        assert isinstance(rows, list)
+        return rows
+
+    def pushed(self, map_index: int = 0) -> dict[str, Any]:
+        """The report that a mapped task pushed."""
+        report = self.api.xcoms[COPY, map_index, "report"]
+        assert isinstance(report, dict)
+        return report
+
+
+NewRun = Callable[..., Run]
+
+
+@pytest.fixture
+def new_run(tmp_path: Path) -> NewRun:
+    def new(
+        here: Server,
+        there: Server,
+        *repositories: Any,
+        connections: Mapping[str, Mapping[str, Any]] | None = None,
+        source: Mapping[str, Any] | None = None,
+        destination: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Run:
+        path = tmp_path / "mirrors.yaml"
+        path.write_text(json.dumps(a_mirrors_file(here, there, repositories, source, destination, options)))
+        file = load_mirrors(path)
+        dag = build_dag(file.mirrors["team"], file)
+        return Run(dag=dag, api=FakeApi(dag_id=dag.dag_id, connections=connections or {}))
+
+    return new
+
+
+def a_mirrors_file(
+    here: Server,
+    there: Server,
+    repositories: Any,
+    source: Mapping[str, Any] | None,
+    destination: Mapping[str, Any] | None,
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    registries = {
+        "origin": {"host": here.host, "tls": False, **(source or {})},
+        "backup": {"host": there.host, "tls": False, **(destination or {})},
+    }
+    mirror = {"source": "origin", "destinations": ["backup"], "repositories": list(repositories), **options}
+    return {"registries": registries, "mirrors": {"team": mirror}}
+
+
+def a_connection(credentials: Credentials, host: str = "") -> dict[str, Any]:
+    return {"host": host, "login": credentials.username, "password": credentials.secret}
+
+
+def failed_at_once(result: TaskRunResult, error: type[Exception]) -> str:
+    """The message of a task that failed for good although it had tries left."""
+    assert isinstance(result.error, error), result
+    assert result.state == "failed"
+    assert getattr(result.msg, "state", None) == "failed"
+    return str(result.error)
+
+
+def retried(result: TaskRunResult, error: type[Exception]) -> RetryTask:
+    assert isinstance(result.error, error), result
+    assert result.state == "up_for_retry"
+    assert isinstance(result.msg, RetryTask)
+    return result.msg
+
+
+def deferred(result: TaskRunResult) -> DeferTask:
+    assert result.state == "deferred", result
+    assert result.error is None
+    assert isinstance(result.msg, DeferTask)
+    return result.msg
+
+
+class TestPlanRoutes:
+    def test_rows_are_the_arguments_of_the_mapped_task(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
+    ) -> None:
+        run = new_run(source, destination, "team/b", {"repository": "team/a", "rename": "copies/a"})
+        assert run.plan().state == "success"
+        arguments = set(inspect.signature(MirrorRepositoryOperator.__init__).parameters) - {"self", "kwargs"}
+        assert [set(row) for row in run.rows] == [arguments, arguments]
+        assert [row["route"]["label"] for row in run.rows] == ["team/a → backup/copies/a", "team/b → backup"]
+        assert [(row["tags"], row["is_dry_run"]) for row in run.rows] == [([], False), ([], False)]
+
+    def test_parameters(self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun) -> None:
+        run = new_run(source, destination, "team/a", "team/b", "other/c")
+        conf = {
+            "repositories": ["team/*", ""],
+            "destinations": ["backup"],
+            "tags": ["v1*", " v2 ", ""],
+            "dry_run": True,
+        }
+        assert run.plan(**conf).state == "success"
+        assert [row["route"]["source_repository"] for row in run.rows] == ["team/a", "team/b"]
+        assert [(row["tags"], row["is_dry_run"]) for row in run.rows] == 2 * [(["v1*", "v2"], True)]
+
+    def test_a_namespace_is_found_through_the_registry(self, destination: RegistryProcess, new_run: NewRun) -> None:
+        with RegistryProcess() as here:
+            for repository in ("team/app", "team/app-test", "team/db", "other/app"):
+                images.push(here.url, repository, "v1", images.image([]))
+            run = new_run(here, destination, {"namespace": "team", "exclude": ["*-test"]})
+            assert run.plan().state == "success"
+        assert [row["route"]["label"] for row in run.rows] == ["team/app → backup", "team/db → backup"]
+
+    def test_a_destination_that_was_not_asked_for_is_left_alone(
+        self, source: RegistryProcess, destination: RegistryProcess, tmp_path: Path
+    ) -> None:
+        document = a_mirrors_file(source, destination, ["team/a"], None, None, {"destinations": ["backup", "third"]})
+        document["registries"]["third"] = {"host": "third.invalid"}
+        (tmp_path / "mirrors.yaml").write_text(json.dumps(document))
+        file = load_mirrors(tmp_path / "mirrors.yaml")
+        dag = build_dag(file.mirrors["team"], file)
+        api = FakeApi(dag_id=dag.dag_id, conf={"destinations": ["backup"]})
+        assert run(dag, "routes_to_third", api).state == "success"
+        assert api.xcoms == {("routes_to_third", -1, "return_value"): []}
+
+    def test_a_glob_that_matches_nothing(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
+    ) -> None:
+        result = new_run(source, destination, "team/a", "team/b").plan(repositories=["team/a", "taem/*"])
+        assert failed_at_once(result, ConfigurationError) == (
+            "no repository of this mirror matches ['taem/*']; it has ['team/a', 'team/b']"
+        )
+
+    def test_a_key_that_is_no_parameter(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
+    ) -> None:
+        result = new_run(source, destination, "team/a").plan(repositorys=["team/a"])
+        assert failed_at_once(result, ConfigurationError) == (
+            "unknown parameters ['repositorys']; there are ['destinations', 'dry_run', 'repositories', 'tags']"
+        )
+
+    def test_more_routes_than_airflow_maps(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "2")
+        result = new_run(source, destination, "team/a", "team/b", "team/c").plan()
+        assert failed_at_once(result, ConfigurationError) == (
+            "mirror 'team' has 3 routes, Airflow maps 2 at most: split the mirror, or set "
+            "AIRFLOW__CORE__MAX_MAP_LENGTH higher for the API server and the workers"
+        )
+
+    def test_no_skopeo(
+        self,
+        source: RegistryProcess,
+        destination: RegistryProcess,
+        new_run: NewRun,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        result = new_run(source, destination, "team/a").plan()
+        message = failed_at_once(result, ConfigurationError)
+        assert message.startswith("there is no skopeo on this worker's PATH; ")
+        assert "apt-get install skopeo" in message
+
+    def test_an_old_skopeo(
+        self,
+        source: RegistryProcess,
+        destination: RegistryProcess,
+        new_run: NewRun,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        old = tmp_path / "skopeo"
+        old.write_text("#!/bin/sh\necho skopeo version 1.4.1\n")
+        old.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+        result = new_run(source, destination, "team/a").plan()
+        message = failed_at_once(result, ConfigurationError)
+        assert message.startswith(f"{old} is skopeo 1.4.1, but at least 1.9.0 is needed; ")
+
+    @pytest.mark.parametrize("down", ["source", "destination"])
+    def test_a_registry_that_is_down_is_one_failure_worth_a_retry(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, down: str
+    ) -> None:
+        with RegistryProcess() as gone:
+            pass
+        ends = (gone, destination) if down == "source" else (source, gone)
+        result = new_run(*ends, "team/a", "team/b").plan()
+        assert retried(result, TemporaryError).retry_reason == "temporary"
+        assert str(result.error) == f"http://{gone.host} cannot be reached: [Errno 111] Connection refused"
+
+    def test_a_wrong_password_is_one_clear_failure(self, source: RegistryProcess, new_run: NewRun) -> None:
+        wrong = a_connection(Credentials(username="writer", secret="a-wrong-guess"))
+        with TokenServer({WRITER.username: WRITER.secret}) as tokens, RegistryProcess(auth=tokens.token_auth) as locked:
+            run = new_run(
+                *(source, locked, "team/a", "team/b"),
+                destination={"connection": "at_backup"},
+                connections={"at_backup": wrong},
+            )
+            message = failed_at_once(run.plan(), DeniedError)
+            realm = tokens.realm.removeprefix("http://").removesuffix("/token")
+        assert message == (
+            f"{realm} does not log in 'writer' to {locked.host}: 401 UNAUTHORIZED: incorrect username or password"
+        )
+
+
+class TestConnections:
+    def test_one_that_does_not_exist(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
+    ) -> None:
+        result = new_run(source, destination, "team/a", source={"connection": "at_origin"}).plan()
+        assert failed_at_once(result, ConfigurationError) == (
+            "registry 'origin': there is no Airflow Connection 'at_origin'; create it (type docker, with login and "
+            "password), or remove the key to pull anonymously"
+        )
+
+    def test_one_for_another_host_keeps_its_password(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
+    ) -> None:
+        connections = {"at_backup": a_connection(WRITER, "registry.example:5000")}
+        destination.clear_requests()
+        run = new_run(source, destination, "team/a", destination={"connection": "at_backup"}, connections=connections)
+        assert failed_at_once(run.plan(), ConfigurationError) == (
+            "Connection 'at_backup' is for host 'registry.example:5000', but registry 'backup' of the mirrors file is "
+            f"'{destination.host}'; its password was not sent. Mend the host of one of them"
+        )
+        assert destination.requests() == []
+
+    @pytest.mark.parametrize("form", ["host:port", "host and port", "url", "none"])
+    def test_the_ways_to_write_a_host(self, source: RegistryProcess, new_run: NewRun, name: str, form: str) -> None:
+        images.push(source.url, name, "v1", images.image([]))
+        with RegistryProcess(auth=Htpasswd(users={WRITER.username: WRITER.secret})) as locked:
+            host, port = locked.host.split(":")
+            ways: dict[str, dict[str, Any]] = {
+                "host:port": {"host": locked.host},
+                "host and port": {"host": host, "port": int(port)},
+                "url": {"host": f"{locked.url}/v2/"},
+                "none": {},
+            }
+            run = new_run(
+                *(source, locked, name),
+                destination={"connection": "at_backup"},
+                connections={"at_backup": {**a_connection(WRITER), **ways[form]}},
+            )
+            assert run.copy().state == "success"
+        assert run.pushed()["counts"]["copied"] == 1
+
+    def test_one_that_is_gone_when_the_route_starts(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
+    ) -> None:
+        run = new_run(
+            *(source, destination, "team/a"),
+            source={"connection": "at_origin"},
+            connections={"at_origin": a_connection(READER)},
+        )
+        assert run.plan().state == "success"
+        run.api.connections = {}
+        message = failed_at_once(run.copy(), ConfigurationError)
+        assert message.startswith("registry 'origin': there is no Airflow Connection 'at_origin'; ")
+        assert (run.pushed()["error"], run.pushed()["error_class"]) == (message, "configuration")
+
+
+class TestMirrorRepository:
+    def test_copies_pushes_its_report_and_has_a_label(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, name: str
+    ) -> None:
+        content = images.multi_arch(name)
+        images.push(source.url, name, "v1", content)
+        run = new_run(source, destination, name)
+        result = run.copy()
+        assert result.state == "success"
+        assert result.ti.rendered_map_index == f"{name} → backup"
+        assert f"{name} → backup" in run.api.rendered
+        report = run.pushed()
+        assert report["counts"] == {"copied": 1, "would_copy": 0, "unchanged": 0, "skipped": 0, "failed": 0}
+        assert [each["tag"] for each in report["tags"]] == ["v1"]
+        assert set(run.api.xcoms) == {(PLAN, -1, "return_value"), (COPY, 0, "report")}
+        assert images.pull_whole(destination.url, name, "v1") == {"linux/amd64", "linux/arm64"}
+
+    def test_a_label_of_any_length_fits_airflows_column(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
+    ) -> None:
+        long_name = "/".join(["a-quite-long-part-of-a-name"] * 9)
+        run = new_run(source, destination, long_name)
+        failed_at_once(run.copy(), ConfigurationError)
+        assert [len(each) for each in run.api.rendered] == [250]
+
+    def test_the_runs_tags_and_dry_run_reach_it(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, name: str
+    ) -> None:
+        for tag in ("v1", "v2"):
+            images.push(source.url, name, tag, images.image([], labels={"tag": tag}))
+        run = new_run(source, destination, name)
+        assert run.plan(tags=["v2"], dry_run=True).state == "success"
+        assert run.copy().state == "success"
+        assert [(each["tag"], each["outcome"]) for each in run.pushed()["tags"]] == [("v2", "would_copy")]
+        assert images.resolve(destination.url, name, "v2") is None
+
+    def test_a_failure_names_each_tag_and_pushes_its_report_first(
+        self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str
+    ) -> None:
+        for tag in ("v1", "v2", "v3"):
+            images.push(source.url, name, tag, images.image([], labels={"tag": tag}))
+        wire.answer("PUT", "/manifests/v1$", 409, b'{"errors": [{"code": "DENIED", "message": "immutable"}]}')
+        wire.answer("PUT", "/manifests/v2$", 413, b"too large")
+        run = new_run(source, wire, name)
+        message = failed_at_once(run.copy(), RefusedError)
+        assert message == (
+            f"{source.host}/{name} → {wire.host}/{name}: 2 tags failed\n"
+            f"  v1: PUT {wire.url}/v2/{name}/manifests/v1 answered 409 DENIED: immutable\n"
+            f"  v2: PUT {wire.url}/v2/{name}/manifests/v2 answered 413 too large"
+        )
+        report = run.pushed()
+        assert {each["tag"]: each["outcome"] for each in report["tags"]} == {
+            "v1": "failed",
+            "v2": "failed",
+            "v3": "copied",
+        }
+        assert report["counts"]["failed"] == 2
+
+    def test_a_route_that_fails_as_a_whole_has_a_report_too(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, name: str
+    ) -> None:
+        run = new_run(source, destination, name)
+        message = failed_at_once(run.copy(), ConfigurationError)
+        assert message.startswith(f"the source has no repository {source.host}/{name}; check its name in ")
+        assert run.pushed() == {
+            "mirror": "team",
+            "source": f"{source.host}/{name}",
+            "destination": f"{destination.host}/{name}",
+            "counts": {},
+            "tags": [],
+            "notes": [],
+            "sent_bytes": 0,
+            "seconds": 0.0,
+            "dry_run": False,
+            "error": message,
+            "error_class": "configuration",
+            "retry_at": None,
+        }
+
+    def test_a_time_out_leaves_no_skopeo(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, name: str
+    ) -> None:
+        content = images.image([images.layer({"a": name.encode()})])
+        images.push(source.url, name, "v1", content)
+        with Interceptor(source.url) as slow:
+            slow.hang("GET", f"/blobs/{content.blobs[1].digest}$")
+            run = new_run(slow, destination, name)
+            task = run.dag.task_dict[COPY]
+            assert isinstance(task, MappedOperator)
+            task.partial_kwargs["execution_timeout"] = timedelta(seconds=1)
+            result = run.copy()
+            assert result.state == "up_for_retry"
+            assert type(result.error).__name__ == "AirflowTaskTimeout"
+            assert processes_naming(slow.host) == {}
+        assert images.resolve(destination.url, name, "v1") is None
+
+
+class TestRetries:
+    """What Airflow is told after each class of error."""
+
+    def fails_with(self, new_run: NewRun, wire: Interceptor, source: RegistryProcess, name: str, status: int) -> Run:
+        images.push(source.url, name, "v1", images.image([]))
+        wire.answer("PUT", "/manifests/v1$", status)
+        return new_run(source, wire, name)
+
+    @pytest.mark.parametrize(
+        ("try_number", "seconds"), [(1, 30), (2, 60), (3, 120), (4, 240), (5, 480), (6, 900), (60, 900)]
+    )
+    def test_temporary_ones_later_and_later(
+        self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str, try_number: int, seconds: int
+    ) -> None:
+        run = self.fails_with(new_run, wire, source, name, 503)
+        message = retried(run.copy(try_number=try_number), TemporaryError)
+        assert message.retry_reason == "temporary"
+        assert message.retry_delay_seconds == seconds
+        assert run.api.messages[-1]["retry_reason"] == "temporary"
+
+    def test_each_at_a_time_of_its_own(
+        self,
+        source: RegistryProcess,
+        wire: Interceptor,
+        new_run: NewRun,
+        name: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(random, "uniform", lambda low, high: high if low >= 1 else 0.01)
+        run = self.fails_with(new_run, wire, source, name, 503)
+        assert retried(run.copy(), TemporaryError).retry_delay_seconds == 45
+
+    def test_the_last_one_fails(self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str) -> None:
+        run = self.fails_with(new_run, wire, source, name, 503)
+        assert run.plan().state == "success"
+        run.api.should_retry = False
+        assert failed_at_once(run.copy(try_number=4), TemporaryError).endswith(
+            f"  v1: PUT {wire.url}/v2/{name}/manifests/v1 answered 503"
+        )
+
+    @pytest.mark.parametrize(("status", "error"), [(401, DeniedError), (403, DeniedError), (405, RefusedError)])
+    def test_permanent_ones_fail_at_once(
+        self,
+        source: RegistryProcess,
+        wire: Interceptor,
+        new_run: NewRun,
+        name: str,
+        status: int,
+        error: type[Exception],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        run = self.fails_with(new_run, wire, source, name, status)
+        failed_at_once(run.copy(), error)
+
+    def test_one_temporary_one_is_worth_a_try_for_all(
+        self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str
+    ) -> None:
+        run = self.fails_with(new_run, wire, source, name, 409)
+        images.push(source.url, name, "v2", images.image([]))
+        wire.answer("PUT", "/manifests/v2$", 502)
+        message = retried(run.copy(), TemporaryError)
+        assert message.retry_reason == "temporary"
+
+    def test_a_retry_copies_what_is_missing_and_no_more(
+        self,
+        source: RegistryProcess,
+        wire: Interceptor,
+        new_run: NewRun,
+        name: str,
+        skopeo_log: SkopeoLog,
+    ) -> None:
+        run = self.fails_with(new_run, wire, source, name, 503)
+        images.push(source.url, name, "v2", images.image([], labels={"name": name}))
+        retried(run.copy(), TemporaryError)
+        assert len(skopeo_log.copies) == 2
+        wire.clear_rules()
+        assert run.copy(try_number=2).state == "success"
+        assert len(skopeo_log.copies) == 2
+        assert run.pushed()["counts"] == {"copied": 1, "would_copy": 0, "unchanged": 1, "skipped": 0, "failed": 0}
+
+    def test_a_short_wait_is_a_retry_after_it(
+        self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str
+    ) -> None:
+        images.push(source.url, name, "v1", images.image([]))
+        wire.answer("PUT", "/manifests/v1$", 429, headers={"Retry-After": "60"})
+        message = retried(new_run(source, wire, name).copy(), RateLimited)
+        assert message.retry_reason == "rate_limited"
+        assert message.retry_delay_seconds is not None
+        assert 80 < message.retry_delay_seconds <= 90
+
+
+class TestWaiting:
+    @pytest.fixture
+    def limited(self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str) -> Run:
+        """A run whose destination asks to wait for two hours, after its first tag."""
+        for tag in ("v1", "v2"):
+            images.push(source.url, name, tag, images.image([], labels={"tag": tag}))
+        wire.answer("PUT", "/manifests/v2$", 429, headers={"Retry-After": "7200"})
+        return new_run(source, wire, name)
+
+    def test_a_long_wait_frees_the_worker_and_costs_no_retry(self, limited: Run) -> None:
+        began = datetime.now(UTC)
+        message = deferred(limited.copy())
+        arguments = trigger_arguments(message)
+        moment = datetime.fromisoformat(arguments["moment"])
+        assert timedelta(seconds=7190) < moment - began < timedelta(seconds=7290)
+        module, _, name = message.classpath.rpartition(".")
+        trigger = getattr(import_module(module), name)(**arguments)
+        assert isinstance(trigger, NotBeforeTrigger)
+        assert trigger.serialize() == (message.classpath, arguments)
+        assert (message.next_method, message.next_kwargs) == ("execute", {"waits": 1})
+        assert [each["state"] for each in limited.api.messages] == ["success", "deferred"]
+        assert limited.pushed()["counts"]["failed"] == 1
+        assert limited.pushed()["retry_at"] is not None
+
+    def test_a_limit_on_looking_waits_too(
+        self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str
+    ) -> None:
+        images.push(source.url, name, "v1", images.image([]))
+        wire.answer("HEAD", "/manifests/v1$", 429, headers={"Retry-After": "7200"})
+        run = new_run(source, wire, name)
+        deferred(run.copy())
+        assert run.pushed()["error"] == f"HEAD {wire.url}/v2/{name}/manifests/v1 answered 429"
+        assert run.pushed()["error_class"] == "rate_limited"
+
+    def test_it_goes_on_where_it_stopped(self, limited: Run, wire: Interceptor) -> None:
+        limited.api.resume = deferred(limited.copy())
+        wire.clear_rules()
+        assert limited.copy().state == "success"
+        assert limited.pushed()["counts"] == {"copied": 1, "would_copy": 0, "unchanged": 1, "skipped": 0, "failed": 0}
+
+    def test_it_may_wait_again_but_not_for_ever(self, limited: Run) -> None:
+        for waits in range(1, MOST_WAITS + 1):
+            message = deferred(limited.copy())
+            assert message.next_kwargs == {"waits": waits}
+            limited.api.resume = message
+        assert retried(limited.copy(), RateLimited).retry_reason == "rate_limited"
+
+
+class TestReport:
+    @pytest.fixture
+    def done(self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str) -> Run:
+        """A run of two routes, of which the second fails."""
+        for repository in (f"{name}/a", f"{name}/b"):
+            images.push(source.url, repository, "v1", images.image([]))
+        wire.answer("PUT", "/b/manifests/v1$", 409)
+        run = new_run(source, wire, f"{name}/a", f"{name}/b")
+        assert run.copy(map_index=0).state == "success"
+        failed_at_once(run.copy(map_index=1), RefusedError)
+        return run
+
+    def test_one_table_and_the_runs_true_outcome(
+        self, done: Run, wire: Interceptor, name: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        result = done.report(**{PLAN: "success", f"{COPY}_0": "success", f"{COPY}_1": "failed"})
+        assert result.state == "failed"
+        assert str(result.error) == "team: 1 of 2 routes failed, 1 tags copied"
+        printed = capsys.readouterr().out
+        assert re.search(rf"{name}/a  +→ {wire.host}/{name}/a  +1  +0  +0  +0  +1 ", printed)
+        assert re.search(rf"{name}/b  +→ {wire.host}/{name}/b  +0  +0  +0  +1  +0 ", printed)
+        assert f"PUT {wire.url}/v2/{name}/b/manifests/v1 answered 409" in printed
+
+    def test_success(self, done: Run, wire: Interceptor) -> None:
+        wire.clear_rules()
+        assert done.copy(map_index=1).state == "success"
+        result = done.report(**{PLAN: "success", f"{COPY}_0": "success", f"{COPY}_1": "success"})
+        assert result.state == "success"
+        assert done.api.xcoms[REPORT, -1, "return_value"] == {"summary": "team: 2 tags copied, 0 unchanged"}
+
+    def test_a_route_that_was_killed_has_no_report_and_fails_the_run(
+        self, done: Run, name: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        del done.api.xcoms[COPY, 1, "report"]
+        result = done.report(**{PLAN: "success", f"{COPY}_0": "success", f"{COPY}_1": "failed"})
+        assert result.state == "failed"
+        assert str(result.error) == "team: 1 of 2 routes failed, 1 tags copied"
+        assert f"{name}/b → backup (failed) ended without a report; its own log says why" in capsys.readouterr().out
+
+    def test_a_plan_that_failed_fails_the_run(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        result = new_run(source, destination, "team/a").report(**{PLAN: "failed", COPY: "upstream_failed"})
+        assert result.state == "failed"
+        assert str(result.error) == "team: 1 of 1 routes failed, 0 tags copied"
+        assert f"{PLAN} (failed) ended without a report; its own log says why" in capsys.readouterr().out
+
+    def test_nothing_to_do_is_success_and_said(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
+    ) -> None:
+        run = new_run(source, destination, "team/a")
+        run.api.xcoms[PLAN, -1, "return_value"] = []
+        assert run.report(**{PLAN: "success", COPY: "skipped"}).state == "success"
+        summary = "team: nothing to do, no repository was chosen"
+        assert run.api.xcoms[REPORT, -1, "return_value"] == {"summary": summary}
+
+    def test_it_says_when_everything_was_in_step(self, done: Run, wire: Interceptor) -> None:
+        wire.clear_rules()
+        for _ in range(2):
+            for map_index in (0, 1):
+                assert done.copy(map_index=map_index).state == "success"
+        done.report(**{PLAN: "success", f"{COPY}_0": "success", f"{COPY}_1": "success"})
+        summary = "team: everything is in step, nothing was copied (2 tags unchanged)"
+        assert done.api.xcoms[REPORT, -1, "return_value"] == {"summary": summary}
+
+
+class TestOnAWorker:
+    """In a process of its own below Airflow's supervisor, with the task's log file."""
+
+    def test_nothing_secret_is_told_anywhere(
+        self, new_run: NewRun, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen = dict[str, bytes]()
+        monkeypatch.setenv(PATH_VARIABLE, str(tmp_path / "mirrors.yaml"))
+        monkeypatch.setenv("AIRFLOW_CONN_AT_BACKUP", json.dumps({"conn_type": "docker", **a_connection(WRITER)}))
+        with (
+            TokenServer({READER.username: READER.secret}) as tokens,
+            RegistryProcess(auth=tokens.token_auth) as origin,
+            RegistryProcess(auth=Htpasswd(users={WRITER.username: WRITER.secret})) as backup,
+            Interceptor(origin.url) as here,
+            Interceptor(backup.url) as there,
+            tokens.session(name) as session,
+        ):
+            for tag in ("v1", "v2"):
+                images.push(origin.url, name, tag, images.multi_arch(f"{name} {tag}"), session=session)
+            here.after("GET", "/blobs/", lambda _: seen.update(processes_naming(here.host)))
+            there.answer("PUT", "/manifests/v2$", 409, f"{WRITER.username}:{WRITER.secret} {WRITER.basic()}".encode())
+            run = new_run(
+                *(here, there, name),
+                source={"connection": "at_origin"},
+                destination={"connection": "at_backup"},
+                connections={"at_origin": a_connection(READER)},
+            )
+            log = supervise(PLAN, run.api, tmp_path / "plan.log")
+            log += supervise(COPY, run.api, tmp_path / "copy.log", map_index=0)
+        assert run.pushed()["counts"]["copied"] == 1
+        assert run.pushed()["counts"]["failed"] == 1
+        assert run.api.messages[-1]["state"] == "failed"
+        assert len(run.api.rendered) == 1
+        assert any("skopeo" in each for each in seen), seen
+        told = [log, json.dumps(list(run.api.xcoms.values())), json.dumps([run.api.messages, run.api.rendered])]
+        told += [f"{command} {environment.decode(errors='replace')}" for command, environment in seen.items()]
+        assert "answered 409 writer:*** ***" in log
+        for each in (READER, WRITER):
+            for secret in (each.secret, each.basic()):
+                assert [text for text in told if secret in text] == []
+
+    def test_a_task_that_is_ended_leaves_no_skopeo(
+        self,
+        source: RegistryProcess,
+        destination: RegistryProcess,
+        new_run: NewRun,
+        name: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setenv(PATH_VARIABLE, str(tmp_path / "mirrors.yaml"))
+        contents = [images.image([images.layer({"a": f"{name} {number}".encode()})]) for number in range(3)]
+        for number, content in enumerate(contents):
+            images.push(source.url, name, f"v{number}", content)
+        seen = dict[str, bytes]()
+        with Interceptor(source.url) as slow:
+            run = new_run(slow, destination, name)
+            assert run.plan().state == "success"
+
+            def end(_: Request) -> None:
+                seen.update(processes_naming(slow.host))
+                run.api.is_ended = True
+
+            blob = f"/blobs/{contents[0].blobs[1].digest}$"
+            slow.after("GET", blob, end)
+            slow.slow("GET", blob, 1)
+            log = supervise(COPY, run.api, tmp_path / "copy.log", map_index=0)
+            assert processes_naming(slow.host) == {}
+        assert any("skopeo" in each for each in seen), seen
+        assert "the task is being ended, so that skopeo was stopped" in log
+        assert images.resolve(destination.url, name, "v0") is None
+
+
+def processes_naming(host: str) -> dict[str, bytes]:
+    """Command lines that name a registry, each with the environment of its process."""
+    found = {}
+    for each in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (each / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if host in command:
+                found[command] = (each / "environ").read_bytes()
+        except OSError:
+            continue  # it has ended meanwhile
+    return found

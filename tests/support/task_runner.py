@@ -1,0 +1,171 @@
+"""One task through Airflow's own task runner, with no database: its execution API is a fake at the wire.
+
+:func:`run` stays in this process. :func:`supervise` has the task in a process of its own, below Airflow's real
+supervisor and with its log file, as on a worker.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import re
+import signal
+import uuid
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from airflow.executors.workloads.base import BundleInfo
+from airflow.sdk import DAG
+from airflow.sdk.api.client import Client
+from airflow.sdk.api.datamodels._generated import TaskInstance
+from airflow.sdk.execution_time.comms import DeferTask
+from airflow.sdk.execution_time.supervisor import TaskRunResult, run_task_in_process, supervise_task
+
+RUN_ID = "manual__2026-01-01"
+_ENDED = {"detail": {"reason": "not_running", "message": "somebody marked it as failed", "current_state": "failed"}}
+
+
+@dataclass(kw_only=True)
+class FakeApi:
+    """What Airflow's execution API knows about one DAG run, and what tasks told it.
+
+    ``connections`` are by id, ``xcoms`` by task, map index and key; ``states`` by task id, with ``_INDEX`` for one of a
+    mapped task. ``messages`` are the states that tasks reported, ``rendered`` their rendered fields and labels. With
+    ``resume`` a task goes on after that wait; with ``is_ended`` it learns at its next heartbeat that it has to end.
+    """
+
+    dag_id: str
+    connections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    conf: Mapping[str, Any] = field(default_factory=dict)
+    states: Mapping[str, str] = field(default_factory=dict)
+    max_tries: int = 3
+    should_retry: bool = True
+    xcoms: dict[tuple[str, int, str], Any] = field(default_factory=dict)
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    rendered: list[Any] = field(default_factory=list)
+    resume: DeferTask | None = None
+    is_ended: bool = False
+
+    def client(self) -> Client:
+        return Client(base_url="http://in-memory", token="", transport=httpx.MockTransport(self._answer))
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content) if request.content else None
+        match request.method, request.url.path.strip("/").split("/"):
+            case "PATCH", ["task-instances", _, "run"]:
+                return httpx.Response(200, json=self._run_context())
+            case "PATCH", ["task-instances", _, "state"]:
+                self.messages.append(dict(body or {}))
+                return httpx.Response(204)
+            case ("PUT", ["task-instances", _, "rtif"]) | ("PATCH", ["task-instances", _, "rendered-map-index"]):
+                self.rendered.append(body)
+                return httpx.Response(201, json={"ok": True})
+            case "PUT", ["task-instances", _, "heartbeat"]:
+                return httpx.Response(409, json=_ENDED) if self.is_ended else httpx.Response(204)
+            case "GET", ["task-instances", "states"]:
+                return httpx.Response(200, json={"task_states": {RUN_ID: self._states(request)}})
+            case "GET", ["connections", name]:
+                return self._connection(name)
+            case method, ["xcoms", _, _, task_id, key, *rest]:
+                return self._xcom(method, task_id, key, rest, request, body)
+        raise AssertionError(f"the fake of Airflow's API does not know {request.method} {request.url}")
+
+    def _run_context(self) -> dict[str, Any]:
+        run: dict[str, Any] = dict.fromkeys(_DAG_RUN_FIELDS)
+        run |= {"dag_id": self.dag_id, "run_id": RUN_ID, "run_after": _NOW, "run_type": "manual", "state": "running"}
+        run |= {"conf": dict(self.conf), "consumed_asset_events": []}
+        context: dict[str, Any] = {"dag_run": run, "max_tries": self.max_tries, "should_retry": self.should_retry}
+        if self.resume:
+            kwargs = {**dict(self.resume.next_kwargs or {}), "event": {"moment": "as the trigger says"}}
+            context |= {"next_method": self.resume.next_method, "next_kwargs": kwargs}
+        return context
+
+    def _states(self, request: httpx.Request) -> dict[str, str]:
+        asked = request.url.params.get_list("task_ids")
+        return {name: state for name, state in self.states.items() if re.sub(r"_\d+$", "", name) in asked}
+
+    def _connection(self, name: str) -> httpx.Response:
+        if name not in self.connections:
+            return httpx.Response(404, json={"detail": {"reason": "not_found", "message": f"no {name}"}})
+        empty = dict.fromkeys(("host", "schema", "login", "password", "port", "extra"))
+        return httpx.Response(200, json={**empty, "conn_id": name, "conn_type": "docker", **self.connections[name]})
+
+    def _xcom(
+        self, method: str, task_id: str, key: str, rest: list[str], request: httpx.Request, value: Any
+    ) -> httpx.Response:
+        map_index = int(request.url.params.get("map_index", "-1"))
+        found = [self.xcoms[each] for each in sorted(self.xcoms) if (each[0], each[2]) == (task_id, key)]
+        match method, rest:
+            case "POST", []:
+                self.xcoms[task_id, map_index, key] = value
+                return httpx.Response(201, json={"ok": True})
+            case "GET", ["slice"]:
+                return httpx.Response(200, json=found)
+            case "GET", [] if (task_id, map_index, key) in self.xcoms:
+                return httpx.Response(200, json={"key": key, "value": self.xcoms[task_id, map_index, key]})
+            case "GET", []:
+                return httpx.Response(404, json={"detail": {"reason": "not_found", "message": "no such XCom"}})
+        raise AssertionError(f"the fake of Airflow's API does not know {method} {request.url}")
+
+
+_NOW = "2026-01-01T00:00:00Z"
+_DAG_RUN_FIELDS = (
+    *("logical_date", "data_interval_start", "data_interval_end", "start_date", "end_date", "partition_key"),
+)
+
+
+def run(dag: DAG, task_id: str, api: FakeApi, *, map_index: int = -1, try_number: int = 1) -> TaskRunResult:
+    """Run a task of ``dag`` in this process: parameters, templates, mapping, retry policy, deferral as on a worker."""
+    ti = _task_instance(dag.dag_id, task_id, map_index, try_number)
+    with _signals_kept(), api.client() as client:
+        return run_task_in_process(ti, dag.task_dict[task_id], client=client)
+
+
+def supervise(task_id: str, api: FakeApi, log_file: Path, *, map_index: int = -1) -> str:
+    """Run a task of the project's DAG files in a process of its own, and return its log."""
+    ti = _task_instance(api.dag_id, task_id, map_index, 1)
+    with _signals_kept(), warnings.catch_warnings(), api.client() as client:
+        warnings.simplefilter("ignore", ResourceWarning)  # the supervisor leaves its sockets to the garbage collector
+        supervise_task(
+            ti=ti,
+            bundle_info=BundleInfo(name="dags-folder"),
+            dag_rel_path="registry_mirrors.py",
+            token="",
+            client=client,
+            log_path=str(log_file),
+        )
+        gc.collect()
+    return log_file.read_text()
+
+
+def _task_instance(dag_id: str, task_id: str, map_index: int, try_number: int) -> TaskInstance:
+    return TaskInstance(
+        id=uuid.uuid4(),
+        dag_version_id=uuid.uuid4(),
+        dag_id=dag_id,
+        task_id=task_id,
+        run_id=RUN_ID,
+        map_index=map_index,
+        try_number=try_number,
+    )
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """The runner puts a handler of its own for SIGTERM, and leaves it there."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def trigger_arguments(message: DeferTask) -> dict[str, Any]:
+    """What the trigger of a deferred task is made with."""
+    assert isinstance(message.trigger_kwargs, dict)
+    return dict(message.trigger_kwargs)
