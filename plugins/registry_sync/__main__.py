@@ -1,4 +1,4 @@
-"""``python -m registry_sync``: check a mirrors file, see what a run would do, print the file's JSON Schema."""
+"""``python -m registry_sync``: check a mirrors file and its registries, see what a run would do, print a schema."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
+from registry_sync.check import check_registries
 from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.mirrors import Mirror, MirrorsFile, Registry, Route, expand_routes, select_routes
 from registry_sync.mirrors_file import json_schema, load_mirrors, mirrors_path
 from registry_sync.plan import CopyTag, Decision, Failed, Plan, Skipped, Unchanged
 from registry_sync.registry.client import RegistryClient
 from registry_sync.report import table
-from registry_sync.sync import Sides, observe_and_plan
+from registry_sync.sync import Sides, lister, observe_and_plan
 from registry_sync.tags import TagRules
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -43,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     file = argparse.ArgumentParser(add_help=False)
     default = mirrors_path(PROJECT)
-    file.add_argument("file", nargs="?", type=Path, default=default, metavar="FILE", help=f"mirrors file ({default})")
+    file.add_argument("file", nargs="?", type=Path, default=default, metavar="FILE", help="mirrors file (%(default)s)")
 
     validate = commands.add_parser("validate", parents=[file], help="check a mirrors file and name every problem")
     validate.set_defaults(command=_validate)
@@ -54,13 +55,26 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--mirror", required=True, metavar="NAME", help="the mirror to plan")
     plan.add_argument("--repository", action="append", default=[], metavar="GLOB", help="only these (may be repeated)")
     plan.add_argument("--destination", action="append", default=[], metavar="NAME", help="only these (may be repeated)")
-    plan.add_argument("--tag", action="append", default=[], metavar="GLOB", help="only these (may be repeated)")
+    plan.add_argument(
+        "--tag", action="append", type=_glob, default=[], metavar="GLOB", help="only these (may be repeated)"
+    )
     plan.add_argument("--json", action="store_true", help="for programs")
     plan.set_defaults(command=_plan)
+
+    check = commands.add_parser(
+        "check", parents=[file], help="log in at each registry and list a page, to see what is missing; writes nothing"
+    )
+    check.set_defaults(command=_check)
 
     schema = commands.add_parser("schema", help="print the JSON Schema of mirrors files")
     schema.set_defaults(command=_schema)
     return parser
+
+
+def _glob(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty, and would choose nothing")
+    return text
 
 
 def _validate(arguments: argparse.Namespace) -> int:
@@ -73,6 +87,19 @@ def _validate(arguments: argparse.Namespace) -> int:
     if rows:
         print(table(("mirror", "source", "destinations", "rules", "schedule (UTC)"), rows, right=frozenset({3})))
     return OK
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    rows, problems = [], []
+    for each in check_registries(load_mirrors(arguments.file), _client):
+        name = each.registry.name
+        rows.append((name, each.registry.host, each.what, "FAILED" if each.problem else "ok"))
+        if each.problem:
+            problems.append(f"{name}: {each.what}: {each.problem}")
+    print(table(("registry", "host", "tried", "result"), rows))
+    for problem in problems:
+        print(f"\n{problem}", file=sys.stderr)
+    return FAILED if problems else OK
 
 
 def _schema(_: argparse.Namespace) -> int:
@@ -101,7 +128,8 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 def _mirror(file: MirrorsFile, name: str) -> Mirror:
     if name not in file.mirrors:
-        raise ConfigurationError(f"there is no mirror {name!r} in {file.path}; there are {', '.join(file.mirrors)}")
+        known = ", ".join(file.mirrors) or "none"
+        raise ConfigurationError(f"there is no mirror {name!r} in {file.path}; there are {known}")
     return file.mirrors[name]
 
 
@@ -120,11 +148,11 @@ def _plans(
         sides = Sides(
             source=stack.enter_context(closing(_client(here))), destination=stack.enter_context(closing(_client(there)))
         )
-        for route in select_routes(expand_routes(mirror, here, there, sides.source.list_repositories), globs):
+        for found in select_routes(expand_routes(mirror, here, there, lister(sides.source)), globs):
             try:
-                yield route, observe_and_plan(route, sides, only)
+                yield found.route, observe_and_plan(found.route, sides, only)
             except RegistrySyncError as error:
-                yield route, error
+                yield found.route, error
 
 
 def _client(registry: Registry) -> RegistryClient:

@@ -19,6 +19,7 @@ from registry_sync.errors import (
     RefusedError,
     RegistrySyncError,
     TemporaryError,
+    UnsupportedArtifact,
 )
 from registry_sync.mirrors import Route
 from registry_sync.oci import Manifest
@@ -233,6 +234,8 @@ class Apply:
 
     def _explain(self, tag: CopyTag, error: RegistrySyncError, seconds: float) -> TagResult:
         """What a failed copy means for a tag. Content that the source no longer has may have a simple reason."""
+        if isinstance(error, UnsupportedArtifact):
+            return TagResult(tag=tag.tag, outcome="skipped", reason=str(error), digest=str(tag.digest))
         if not isinstance(error, NotFound):
             return _failed(tag, error, seconds=seconds)
         try:

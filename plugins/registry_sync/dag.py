@@ -73,6 +73,7 @@ def build_dag(mirror: Mirror, file: MirrorsFile) -> DAG:
 def parameters(mirror: Mirror) -> Mapping[str, Param]:
     """The fields of the trigger form. Empty ones choose everything."""
     globs: dict[str, Any] = {"type": ["null", "array"], "items": {"type": "string"}}
+    moment: dict[str, Any] = {"type": ["null", "string"], "format": "date-time"}
     return {
         "repositories": Param(
             None,
@@ -94,6 +95,16 @@ def parameters(mirror: Mirror) -> Mapping[str, Param]:
             description="Names or globs, one per line; empty: all that the mirrors file chooses.",
             **globs,
         ),
+        "window": Param(
+            "auto",
+            type="string",
+            title="Window",
+            enum=["auto", "all", "from_to"],
+            description="Push times to look at. auto: a scheduled run or backfill its data interval, a run by hand "
+            "everything; all: everything; from_to: as given below. Sources that tell no push times compare everything.",
+        ),
+        "window_from": Param(None, title="Pushed from (UTC)", description="With window from_to.", **moment),
+        "window_to": Param(None, title="Pushed before (UTC)", description="With window from_to.", **moment),
         "dry_run": Param(False, type="boolean", title="Dry run", description="Say what would be copied; copy nothing."),
     }
 

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
 from registry_sync.errors import ConfigurationError
 from registry_sync.reference import DOCKER_HUB, Repository, parse_host, parse_repository_name
 from registry_sync.schedule import check_schedule
 from registry_sync.tags import Patterns, TagRules
 
-Kind = Literal["distribution"]
+Kind = Literal["distribution", "quay", "docker_hub", "acr", "aliyun", "harbor", "google"]
 MovedTagPolicy = Literal["follow", "keep", "fail"]
 
 
@@ -32,13 +42,32 @@ def _raising_value_error(parse: Callable[[str], str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _aware_utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+def _parse_moment(written: Any) -> datetime:
+    """A date or time in ISO 8601, in UTC unless it has an offset.
+
+    A number is refused. pydantic would take ``2026`` for seconds since 1970.
+    """
+    try:
+        moment = written if isinstance(written, datetime) else datetime.fromisoformat(written)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"expected a date such as 2026-01-31 or 2026-01-31T12:00Z, got {written!r}") from error
+
+
+def _check_absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError(f"expected an absolute path, since a worker runs anywhere, got {str(path)!r}")
+    return path
 
 
 Host = Annotated[str, _raising_value_error(parse_host)]
 RepositoryName = Annotated[str, _raising_value_error(parse_repository_name)]
 Schedule = Annotated[str, _raising_value_error(check_schedule)]
+Moment = Annotated[
+    datetime,
+    BeforeValidator(_parse_moment),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": each} for each in ("date", "date-time")]}),
+]
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=100)]
 """A name of a mirror or registry; it becomes part of DAG and task ids."""
 
@@ -51,7 +80,15 @@ class RegistryEntry(_Strict):
     """An entry of ``registries:`` as it is written."""
 
     host: Host = Field(description="host or host:port, such as quay.io; Docker Hub is docker.io")
-    kind: Kind = Field("distribution", description="Which API it has: distribution is any OCI registry")
+    kind: Kind | None = Field(
+        None,
+        description="Which API it has; told by well-known hosts, otherwise distribution, which is any OCI registry",
+    )
+    api_url: str | None = Field(
+        None,
+        min_length=1,
+        description="Address of the API of a quay, docker_hub or harbor, when it is not the usual one",
+    )
     connection: str | None = Field(
         None,
         min_length=1,
@@ -59,10 +96,14 @@ class RegistryEntry(_Strict):
     )
     private: bool = Field(False, description="Only we can push to it, so machines may use it as a mirror")
     tls: bool = Field(True, description="false is plain HTTP; for a registry on the same machine")
-    ca_file: Annotated[Path, Field(strict=False)] | None = Field(
+    ca_file: Annotated[Path, Field(strict=False), AfterValidator(_check_absolute)] | None = Field(
         None, description="PEM file, on the workers, of the authority that signed its certificate"
     )
     max_connections: int = Field(8, ge=1, le=64, description="Connections that one task opens to it at once")
+    requests_per_second: Annotated[float, Field(gt=0, strict=False)] | None = Field(
+        None,
+        description="How fast one task asks it (the kind's usual rate); of a kind with an API, how fast it asks that",
+    )
     pool: str = Field("default_pool", min_length=1, description="Airflow pool for tasks that write to it; must exist")
 
     @model_validator(mode="after")
@@ -133,6 +174,7 @@ class NamespaceRule(RouteOptions):
     namespace: RepositoryName = Field(description="First part of the names, such as giantswarm")
     include: Patterns | None = Field(None, description="Globs of the names within the namespace; without it all")
     exclude: Patterns | None = Field(None, description="Globs of names to leave out of those")
+    include_private: bool = Field(False, description="Also the repositories that are not public")
 
     @property
     def summary(self) -> str:
@@ -190,9 +232,10 @@ class MirrorEntry(RouteOptions):
     schedule: Schedule | None = Field(
         None, description="Cron expression or preset such as @hourly, in UTC; without it only by hand"
     )
-    start_date: Annotated[datetime, Field(strict=False), AfterValidator(_aware_utc)] | None = Field(
-        None, description="The first scheduled interval starts here (UTC)"
+    full_check: Schedule | None = Field(
+        "@daily", description="Runs whose interval holds a tick of this compare everything and not just what was pushed"
     )
+    start_date: Moment | None = Field(None, description="The first scheduled interval starts here (UTC)")
     catchup: bool = Field(False, description="Also run for the intervals between start_date and now")
     retries: int = Field(3, ge=0, le=100, description="How often Airflow tries a failed route again")
 
@@ -230,7 +273,10 @@ class MirrorsFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One source repository to one destination repository, and how. One mapped task each."""
+    """One source repository to one destination repository, and how. One mapped task each.
+
+    ``is_discovered``: it was found through its namespace, and is not written by name.
+    """
 
     mirror: str
     source: Registry
@@ -238,6 +284,7 @@ class Route:
     source_repository: Repository
     destination_repository: Repository
     settings: RouteSettings
+    is_discovered: bool = False
 
     @property
     def label(self) -> str:
@@ -256,6 +303,7 @@ class Route:
             "source_repository": self.source_repository.name,
             "destination_repository": self.destination_repository.name,
             "settings": self.settings.model_dump(mode="json", exclude_defaults=True),
+            "is_discovered": self.is_discovered,
         }
 
     @classmethod
@@ -270,28 +318,43 @@ class Route:
             source_repository=Repository(source.host, document["source_repository"]),
             destination_repository=Repository(destination.host, document["destination_repository"]),
             settings=RouteSettings.model_validate(document["settings"], strict=False),
+            is_discovered=document["is_discovered"],
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundRoute:
+    """A route, and when a tag was last pushed to its source repository (``None``: unknown)."""
+
+    route: Route
+    modified_at: datetime | None = None
+
+
+ListRepositories = Callable[[str, bool], Mapping[str, datetime | None]]
+"""From a namespace, and whether private ones are wanted, to the repositories there and when each was last pushed to."""
+
+
 def expand_routes(
-    mirror: Mirror, source: Registry, destination: Registry, list_repositories: Callable[[str], Iterable[str]]
-) -> list[Route]:
+    mirror: Mirror, source: Registry, destination: Registry, list_repositories: ListRepositories
+) -> list[FoundRoute]:
     """The routes of a mirror to one destination, in the order of their labels.
 
     A repository that is written by its name is not found a second time through its namespace.
 
-    :param list_repositories: names of the repositories in a namespace of the source.
+    :param list_repositories: asks the source.
     :raises ConfigurationError: when a namespace gives no repository, or two routes would write one repository.
     """
-    routes = list(listed_routes(mirror, source, destination))
-    known = {each.source_repository.name for each in routes}
+    routes = [FoundRoute(route=each) for each in listed_routes(mirror, source, destination)]
+    known = {each.route.source_repository.name for each in routes}
     for rule in mirror.rules:
         if isinstance(rule, NamespaceRule):
-            names = [each for each in _discover(rule, source, list_repositories) if each not in known]
-            known.update(names)
-            routes += [_route(mirror, source, destination, name, name, rule) for name in names]
-    check_destinations(routes)
-    return sorted(routes, key=lambda each: each.label)
+            found = _discover(rule, source, list_repositories)
+            for name in sorted(found.keys() - known):
+                route = replace(_route(mirror, source, destination, name, name, rule), is_discovered=True)
+                routes.append(FoundRoute(route=route, modified_at=found[name]))
+            known |= found.keys()
+    check_destinations(each.route for each in routes)
+    return sorted(routes, key=lambda each: each.route.label)
 
 
 def listed_routes(mirror: Mirror, source: Registry, destination: Registry) -> Iterator[Route]:
@@ -313,26 +376,27 @@ def _route(mirror: Mirror, source: Registry, destination: Registry, here: str, t
     )
 
 
-def _discover(rule: NamespaceRule, source: Registry, list_repositories: Callable[[str], Iterable[str]]) -> list[str]:
-    found = sorted(list_repositories(rule.namespace))
-    chosen = [each for each in found if rule.chooses(each)]
+def _discover(
+    rule: NamespaceRule, source: Registry, list_repositories: ListRepositories
+) -> Mapping[str, datetime | None]:
+    found = list_repositories(rule.namespace, rule.include_private)
+    chosen = {name: modified_at for name, modified_at in found.items() if rule.chooses(name)}
     if not chosen:
         seen = f"{len(found)} repositories, of which include and exclude leave none" if found else "no repository"
         raise ConfigurationError(f"namespace {rule.namespace!r} of {source.host} has {seen}; mend the rule or its name")
     return chosen
 
 
-def select_routes(routes: Iterable[Route], globs: Sequence[str]) -> list[Route]:
+def select_routes(routes: Sequence[FoundRoute], globs: Sequence[str]) -> list[FoundRoute]:
     """The routes whose source repository matches one of ``globs``; all when there is none.
 
     :raises ConfigurationError: when a glob matches no repository, since then less would be done than was asked for.
     """
-    routes = list(routes)
-    names = [each.source_repository.name for each in routes]
+    names = [each.route.source_repository.name for each in routes]
     if idle := [glob for glob in globs if not any(fnmatchcase(name, glob) for name in names)]:
         raise ConfigurationError(f"no repository of this mirror matches {idle}; it has {sorted(set(names))}")
-    chosen = [each for each in routes if any(fnmatchcase(each.source_repository.name, glob) for glob in globs)]
-    return chosen if globs else routes
+    named = zip(names, routes, strict=True)
+    return [route for name, route in named if not globs or any(fnmatchcase(name, glob) for glob in globs)]
 
 
 def check_destinations(routes: Iterable[Route]) -> None:
@@ -352,6 +416,6 @@ def name_problem(route: Route) -> str:
     if route.source_repository == route.destination_repository:
         return f"{route.source_repository} would be mirrored to itself; choose another destination, or rename it"
     if route.destination_repository.host == DOCKER_HUB and route.destination_repository.name.count("/") != 1:
-        name = route.destination_repository.name
-        return f"Docker Hub has names of two parts, NAMESPACE/NAME, and {name!r} has another number; rename it"
+        name, advice = route.destination_repository.name, "exclude it" if route.is_discovered else "rename it"
+        return f"Docker Hub has names of two parts, NAMESPACE/NAME, and {name!r} has another number; {advice}"
     return ""

@@ -61,9 +61,13 @@ Decision = CopyTag | Unchanged | Skipped | Failed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One decision per tag that the source lists, in the order of their names."""
+    """One decision per tag that the source lists, in the order of their names.
+
+    ``outside`` is the number of tags that were read and left out, since they were not pushed in the run's window.
+    """
 
     decisions: tuple[Decision, ...]
+    outside: int = 0
 
     @property
     def copies(self) -> tuple[CopyTag, ...]:

@@ -32,7 +32,8 @@ class RouteReport:
     """What one route did.
 
     ``counts`` is the number of tags by outcome. ``tags`` holds only those that were copied or failed (in a dry run:
-    would be copied), so that a report does not grow with the tags that are in step. ``error`` is set when the route
+    would be copied), so that a report does not grow with the tags that are in step. ``window`` says in words which push
+    times were looked at. ``error`` is set when the route
     failed as a whole, before or between its tags.
     """
 
@@ -45,6 +46,7 @@ class RouteReport:
     sent_bytes: int = 0
     seconds: float = 0.0
     dry_run: bool = False
+    window: str = ""
     error: str | None = None
     error_class: str | None = None
     retry_at: datetime | None = None
@@ -120,6 +122,9 @@ def summary(run: RunReport) -> str:
         bad = len(run.failed_routes) + len(run.missing)
         return f"{run.mirror}: {bad} of {len(run.routes) + len(run.missing)} routes failed, {_copied(totals)}"
     if not totals["copied"] and not totals["would_copy"]:
+        if totals["skipped"]:
+            left = f"{totals['unchanged']} tags unchanged, {totals['skipped']} skipped"
+            return f"{run.mirror}: nothing was to be copied ({left})"
         return f"{run.mirror}: everything is in step, nothing was copied ({totals['unchanged']} tags unchanged)"
     return f"{run.mirror}: {_copied(totals)}, {totals['unchanged']} unchanged"
 
@@ -204,11 +209,13 @@ def human_bytes(count: float) -> str:
     >>> human_bytes(999), human_bytes(1234567)
     ('999 B', '1.2 MB')
     """
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+    if count < 999.5:
+        return f"{count:.0f} B"
+    for unit in ("kB", "MB", "GB"):
         count /= 1000
-    return f"{count:.1f} TB"
+        if count < 999.95:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1000:.1f} TB"
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset()) -> str:

@@ -21,6 +21,7 @@ from registry_sync.errors import (
     RefusedError,
     RegistrySyncError,
     TemporaryError,
+    UnsupportedArtifact,
 )
 from registry_sync.reference import Reference
 
@@ -116,6 +117,7 @@ _CASES = (
         "does not let it be changed (immutable)",
         "destination",
     ),
+    _case("unknown manifest class", UnsupportedArtifact, "takes no artifact of this type", "destination"),
     _case(
         "(?:reading blob|reading config blob|uploading layer).*(?:unauthorized|authentication required)",
         TemporaryError,

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from registry_sync.apply import FAILURES_IN_A_ROW, PROGRESS_SECONDS, Apply, thread_pool
 from registry_sync.errors import (
@@ -18,13 +19,14 @@ from registry_sync.errors import (
     RegistrySyncError,
     TemporaryError,
 )
-from registry_sync.mirrors import Route
+from registry_sync.mirrors import ListRepositories, Route
 from registry_sync.plan import CopyTag, Decision, Failed, Plan, Skipped, TagState, Unchanged, Unreadable, plan_route
 from registry_sync.reference import Digest, Repository
-from registry_sync.registry.client import RegistryClient
+from registry_sync.registry.client import RegistryClient, TagEntry
 from registry_sync.report import OUTCOMES, RouteReport, TagResult, text_table
 from registry_sync.skopeo import Skopeo
 from registry_sync.tags import Selection, TagRules, select_tags
+from registry_sync.window import Window
 
 log = logging.getLogger(__name__)
 
@@ -37,22 +39,43 @@ class Sides:
     destination: RegistryClient
 
 
+def lister(source: RegistryClient) -> ListRepositories:
+    """How to list a namespace of ``source``."""
+
+    def list_repositories(namespace: str, include_private: bool) -> dict[str, datetime | None]:
+        entries = source.list_repositories(namespace, include_private=include_private)
+        return {each.name: each.modified_at for each in entries}
+
+    return list_repositories
+
+
+EVERYTHING = Window(why="all tags")
+
+
 def sync_route(
-    route: Route, sides: Sides, skopeo: Skopeo, *, only_tags: TagRules = TagRules(), dry_run: bool = False
+    route: Route,
+    sides: Sides,
+    skopeo: Skopeo,
+    *,
+    only_tags: TagRules = TagRules(),
+    window: Window = EVERYTHING,
+    dry_run: bool = False,
 ) -> RouteReport:
     """Copy what is missing or has moved, and report per tag. A tag that fails does not stop the others.
 
     :param only_tags: of the tags that the route's rules select, work on these only.
+    :param window: and of those on the ones that were pushed then.
     :raises RegistrySyncError: when the route as a whole cannot be worked on, for example because a side is down.
     """
     started = time.monotonic()
-    plan = observe_and_plan(route, sides, only_tags)
+    plan = observe_and_plan(route, sides, only_tags, window)
     log_plan(plan)
     work = Apply(route, source=sides.source, destination=sides.destination, skopeo=skopeo)
     copied = [] if dry_run else work.apply(plan)
     others = [_preview(each) for each in plan.decisions if dry_run or not isinstance(each, CopyTag)]
     report = replace(
-        _report(route, [*copied, *others]),
+        _report(route, plan, [*copied, *others]),
+        window=str(window),
         sent_bytes=skopeo.sent_bytes,
         seconds=round(time.monotonic() - started, 3),
         dry_run=dry_run,
@@ -62,19 +85,21 @@ def sync_route(
     return report
 
 
-def observe_and_plan(route: Route, sides: Sides, only_tags: TagRules) -> Plan:
+def observe_and_plan(route: Route, sides: Sides, only_tags: TagRules, window: Window = EVERYTHING) -> Plan:
     """Read both sides and decide; nothing is changed.
 
     :raises ConfigurationError: when the source has no such repository.
     """
-    listed = _list_tags(sides.source, route.source_repository)
-    selection = _select(listed, route.settings.tags, only_tags)
-    log.info("%s lists %d tags, %d chosen", route.source_repository, len(listed), len(selection.selected))
-    names = {name: listed[name] for name in selection.selected}
+    listed = _list_tags(route, sides.source, window)
+    within = {each.name: each.digest for each in listed if window.holds(each.pushed_at)}
+    selection = _select(within, route.settings.tags, only_tags)
+    log.info("%s: %d tags read, %d chosen; %s", route.source_repository, len(listed), len(selection.selected), window)
+    names = {name: within[name] for name in selection.selected}
     source = _observe(sides.source, route.source_repository, names, route.source.max_connections)
-    wanted = dict.fromkeys(name for name, state in source.items() if isinstance(state, Digest))
-    there = _observe(sides.destination, route.destination_repository, wanted, route.destination.max_connections)
-    return plan_route(selection, source, there, route.settings.on_moved_tag)
+    wanted = [name for name, state in source.items() if isinstance(state, Digest)]
+    there = _observe_destination(route, sides.destination, wanted, len(listed))
+    plan = plan_route(selection, source, there, route.settings.on_moved_tag)
+    return replace(plan, outside=len(listed) - len(within))
 
 
 _KINDS = ((CopyTag, "to copy"), (Unchanged, "unchanged"), (Skipped, "skipped"), (Failed, "failed"))
@@ -91,12 +116,18 @@ def log_plan(plan: Plan, limit: int = 20) -> None:
         log.info("  … and %d more", len(left) - limit)
 
 
-def _list_tags(source: RegistryClient, repository: Repository) -> dict[str, Digest | None]:
+def _list_tags(route: Route, source: RegistryClient, window: Window) -> list[TagEntry]:
+    """What the source lists, as far back as the window goes."""
     try:
-        return {entry.name: entry.digest for entry in source.list_tags(repository)}
+        return list(source.list_tags(route.source_repository, since=window.since))
     except NotFound as error:
+        if route.is_discovered:
+            log.info("%s is listed by its namespace and holds no tag (%s)", route.source_repository, error)
+            return []
         advice = "check its name in the mirrors file, and that it holds a tag"
-        raise ConfigurationError(f"the source has no repository {repository}; {advice} ({error})") from error
+        raise ConfigurationError(
+            f"the source has no repository {route.source_repository}; {advice} ({error})"
+        ) from error
 
 
 def _select(listed: Iterable[str], rules: TagRules, only: TagRules) -> Selection:
@@ -104,6 +135,29 @@ def _select(listed: Iterable[str], rules: TagRules, only: TagRules) -> Selection
     by_rules = select_tags(listed, rules)
     asked = select_tags(by_rules.selected, only)
     return Selection(selected=asked.selected, rejected={**by_rules.rejected, **asked.rejected})
+
+
+LISTED_AT_ONCE = 100
+"""Tags that one request lists, at the least, where a registry lists them with digests."""
+
+
+def _observe_destination(
+    route: Route, client: RegistryClient, wanted: Sequence[str], listed_at_source: int
+) -> Mapping[str, TagState]:
+    """What each wanted tag names at the destination: by its listing or one HEAD each, whichever is fewer requests.
+
+    How long the listing is is not known before; the source's is taken for a measure. A listing that is refused, or that
+    an API does not find, proves nothing: then each tag is asked for by name.
+    """
+    repository, threads = route.destination_repository, route.destination.max_connections
+    if client.lists_digests and len(wanted) > 1 + listed_at_source // LISTED_AT_ONCE:
+        try:
+            listed = {each.name: each.digest for each in client.list_tags(repository)}
+        except (NotFound, DeniedError) as error:
+            log.info("%s is not listed, so that each tag takes a HEAD (%s)", repository, error)
+        else:
+            return _observe(client, repository, {name: listed[name] for name in wanted if name in listed}, threads)
+    return _observe(client, repository, dict.fromkeys(wanted), threads)
 
 
 def _observe(
@@ -153,7 +207,7 @@ def _preview(decision: Decision) -> TagResult:
             return TagResult(tag=tag, outcome="failed", reason=reason, error_class=error_class)
 
 
-def _report(route: Route, results: Sequence[TagResult]) -> RouteReport:
+def _report(route: Route, plan: Plan, results: Sequence[TagResult]) -> RouteReport:
     counts = Counter(each.outcome for each in results)
     kept = sorted((each for each in results if each.outcome not in ("unchanged", "skipped")), key=lambda each: each.tag)
     return RouteReport(
@@ -162,12 +216,14 @@ def _report(route: Route, results: Sequence[TagResult]) -> RouteReport:
         destination=str(route.destination_repository),
         counts={outcome: counts[outcome] for outcome in OUTCOMES},
         tags=tuple(kept),
-        notes=_notes(results),
+        notes=_notes(plan, results),
     )
 
 
-def _notes(results: Sequence[TagResult]) -> tuple[str, ...]:
+def _notes(plan: Plan, results: Sequence[TagResult]) -> tuple[str, ...]:
     """What a reader should see although nothing failed: that there was nothing to do, which may be a mistake."""
+    if not results and plan.outside:
+        return ()
     if not results:
         return ("the source repository holds no tag",)
     if all(each.outcome == "skipped" for each in results):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import TYPE_CHECKING
+
 from airflow.sdk import BaseHook, Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
@@ -10,8 +13,9 @@ from registry_sync.credentials import Credentials, Endpoint
 from registry_sync.errors import ConfigurationError
 from registry_sync.mirrors import Registry
 from registry_sync.reference import parse_host
-from registry_sync.registry.client import RegistryClient
-from registry_sync.registry.kinds import open_client
+
+if TYPE_CHECKING:
+    from registry_sync.registry.client import RegistryClient
 
 
 class RegistryHook(BaseHook):
@@ -33,8 +37,18 @@ class RegistryHook(BaseHook):
 
     def get_conn(self) -> RegistryClient:
         """A client with credentials; nothing is sent yet. The caller closes it."""
-        return open_client(self.registry.kind, self.endpoint(), max_connections=self.registry.max_connections)
+        from registry_sync.registry.kinds import open_client
 
+        registry = self.registry
+        return open_client(
+            registry.kind,
+            self.endpoint,
+            max_connections=registry.max_connections,
+            api_url=registry.api_url,
+            requests_per_second=registry.requests_per_second,
+        )
+
+    @cached_property
     def endpoint(self) -> Endpoint:
         """How to reach the registry, and who we are there.
 

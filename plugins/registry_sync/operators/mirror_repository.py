@@ -17,6 +17,7 @@ from registry_sync.mirrors import Route
 from registry_sync.operators.outcome import error_of, wait_worth_deferring
 from registry_sync.report import RouteReport
 from registry_sync.triggers.not_before import NotBeforeTrigger
+from registry_sync.window import Window
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -36,6 +37,7 @@ class MirrorRepositoryOperator(BaseOperator):
 
     :param route: a :class:`~registry_sync.mirrors.Route` as JSON, from ``Route.to_json``.
     :param tags: of the tags that the route's rules select, work on those that match one of these globs; empty: all.
+    :param window: push times to look at, a :class:`~registry_sync.window.Window` as JSON; ``None``: everything.
     :param is_dry_run: say what would be copied, and copy nothing.
     """
 
@@ -43,11 +45,18 @@ class MirrorRepositoryOperator(BaseOperator):
     ui_color = "#d5e8f7"
 
     def __init__(
-        self, *, route: Mapping[str, Any], tags: Sequence[str] = (), is_dry_run: bool = False, **kwargs: Any
+        self,
+        *,
+        route: Mapping[str, Any],
+        tags: Sequence[str] = (),
+        window: Mapping[str, Any] | None = None,
+        is_dry_run: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.route = route
         self.tags = tags
+        self.window = window
         self.is_dry_run = is_dry_run
         self._skopeo: Skopeo | None = None
 
@@ -74,7 +83,7 @@ class MirrorRepositoryOperator(BaseOperator):
 
     def _sync(self, route: Route) -> RouteReport:
         from registry_sync.skopeo import Skopeo, find_skopeo
-        from registry_sync.sync import Sides, sync_route
+        from registry_sync.sync import EVERYTHING, Sides, sync_route
         from registry_sync.tags import TagRules
 
         source, destination = RegistryHook(route.source), RegistryHook(route.destination)
@@ -86,15 +95,16 @@ class MirrorRepositoryOperator(BaseOperator):
             self._skopeo = stack.enter_context(
                 Skopeo(
                     find_skopeo(),
-                    source=source.endpoint(),
-                    destination=destination.endpoint(),
+                    source=source.endpoint,
+                    destination=destination.endpoint,
                     copy_timeout_seconds=route.settings.copy_timeout_minutes * 60,
                     stall_timeout_seconds=route.settings.stall_timeout_seconds,
                     log=self.log.info,
                 )
             )
             only = TagRules(include=tuple(self.tags)) if self.tags else TagRules()
-            return sync_route(route, sides, self._skopeo, only_tags=only, dry_run=self.is_dry_run)
+            window = Window.from_json(self.window) if self.window else EVERYTHING
+            return sync_route(route, sides, self._skopeo, only_tags=only, window=window, dry_run=self.is_dry_run)
 
     def _end(self, error: RegistrySyncError, waits: int) -> None:
         """Wait without a worker where a registry named a time far ahead; otherwise leave it to the retry policy."""

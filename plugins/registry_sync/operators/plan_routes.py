@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.configuration import conf
@@ -11,10 +12,21 @@ from airflow.sdk import BaseOperator
 
 from registry_sync.errors import ConfigurationError
 from registry_sync.hooks.registry import RegistryHook
-from registry_sync.mirrors import Mirror, Registry, Route, expand_routes, select_routes
+from registry_sync.mirrors import (
+    FoundRoute,
+    Mirror,
+    Registry,
+    Route,
+    expand_routes,
+    select_routes,
+)
+from registry_sync.window import Asked, InStep, Run, Window, route_key, window_of_route, window_of_run
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+UNMODIFIED_KEY = "unmodified"
+"""The XCom key of the routes (their keys) that a run leaves out, since nothing was pushed to their repository."""
 
 
 class PlanRoutesOperator(BaseOperator):
@@ -40,26 +52,102 @@ class PlanRoutesOperator(BaseOperator):
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Arguments of one :class:`MirrorRepositoryOperator` per route, in a stable order."""
         params = read_parameters(context)
+        run = read_run(context)
+        window = window_of_run(run, read_asked(params), self.mirror.full_check)
         if params["destinations"] and self.destination.name not in params["destinations"]:
             self.log.info("%s is not among the destinations of this run; nothing to do", self.destination.name)
             return []
-        routes = select_routes(self._expand(), params["repositories"] or [])
-        check_length(len(routes), self.mirror.name)
-        self.log.info("%d routes:\n%s", len(routes), "\n".join(each.label for each in routes))
+        found, window = self._expand(window)
+        chosen = select_routes(found, params["repositories"] or [])
+        in_step = read_in_step(context, self.destination.name)
+        work, unmodified = split_unmodified(chosen, window, run.run_type, in_step)
+        if unmodified:
+            context["ti"].xcom_push(UNMODIFIED_KEY, [route_key(each) for each in unmodified])
+        check_length(len(work), self.mirror.name)
+        self._tell(window, work, unmodified)
         return [
-            {"route": each.to_json(), "tags": params["tags"] or [], "is_dry_run": params["dry_run"]} for each in routes
+            {
+                "route": route.to_json(),
+                "tags": params["tags"] or [],
+                "window": each_window.to_json(),
+                "is_dry_run": params["dry_run"],
+            }
+            for route, each_window in work
         ]
 
-    def _expand(self) -> list[Route]:
-        """Check both registries and skopeo, then turn the mirror's rules into routes."""
+    def _expand(self, window: Window) -> tuple[list[FoundRoute], Window]:
+        """Check both registries and skopeo; the routes that the mirror's rules give, and the window that can be had."""
         from registry_sync.skopeo import find_skopeo
+        from registry_sync.sync import lister
 
         self.log.info("skopeo %s", find_skopeo().version)
         with closing(RegistryHook(self.destination).get_conn()) as destination:
             destination.ping()
         with closing(RegistryHook(self.source).get_conn()) as source:
             source.ping()
-            return expand_routes(self.mirror, self.source, self.destination, source.list_repositories)
+            if not window.is_everything and not source.lists_push_times:
+                window = Window(why=f"{window.why}; {self.source.host} tells no push times")
+            found = expand_routes(self.mirror, self.source, self.destination, lister(source))
+            return found, window
+
+    def _tell(self, window: Window, work: Sequence[tuple[Route, Window]], unmodified: Sequence[Route]) -> None:
+        self.log.info("This run looks at %s", window)
+        if unmodified:
+            self.log.info("%d repositories have had no push in that time and are not read", len(unmodified))
+        lines = [f"{route.label}: {own}" if own != window else route.label for route, own in work]
+        self.log.info("%d routes:\n%s", len(work), "\n".join(lines))
+
+
+def split_unmodified(
+    found: Iterable[FoundRoute], window: Window, run_type: str, in_step: InStep | None
+) -> tuple[list[tuple[Route, Window]], list[Route]]:
+    """The routes to work on, each with its window; and those to whose repository nothing was pushed in it."""
+    work: list[tuple[Route, Window]] = []
+    unmodified: list[Route] = []
+    for each in found:
+        own = window_of_route(window, run_type, each.route, in_step)
+        if each.modified_at and own.since and each.modified_at < own.since:
+            unmodified.append(each.route)
+        else:
+            work.append((each.route, own))
+    return work, unmodified
+
+
+def read_run(context: Context) -> Run:
+    """The run's type and data interval; a manual run may have none."""
+    start, end = context.get("data_interval_start"), context.get("data_interval_end")
+    return Run(run_type=context["dag_run"].run_type.value, start=_utc(start), end=_utc(end))
+
+
+def read_asked(params: Mapping[str, Any]) -> Asked:
+    """The window that the run's parameters ask for."""
+    start, end = params["window_from"], params["window_to"]
+    return Asked(
+        window=params["window"],
+        start=_utc(datetime.fromisoformat(start)) if start else None,
+        end=_utc(datetime.fromisoformat(end)) if end else None,
+    )
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    """Plain aware UTC; a moment without a zone is UTC."""
+    if moment is None:
+        return None
+    zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return datetime.fromtimestamp(zoned.timestamp(), UTC)
+
+
+def read_in_step(context: Context, destination: str) -> InStep | None:
+    """What the last scheduled run before this one left in step, from the XCom of its report."""
+    document = context["ti"].xcom_pull(
+        task_ids="report", key=in_step_key(destination), map_indexes=-1, include_prior_dates=True
+    )
+    return InStep.from_json(document) if document else None
+
+
+def in_step_key(destination: str) -> str:
+    """The XCom key under which the report says what is in step at a destination."""
+    return f"in_step_{destination}"
 
 
 def read_parameters(context: Context) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, TriggerRule
@@ -10,7 +10,9 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from registry_sync.mirrors import Route
 from registry_sync.operators.mirror_repository import REPORT_KEY
+from registry_sync.operators.plan_routes import UNMODIFIED_KEY, in_step_key, read_in_step, read_run
 from registry_sync.report import RouteReport, RunReport, summary, text_table
+from registry_sync.window import advance, route_key
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -54,10 +56,12 @@ class ReportOperator(BaseOperator):
         for each in self.destinations:
             if states.get(plan_task(each)) not in _FINE:
                 missing.append(f"{plan_task(each)} ({states.get(plan_task(each))})")
+                remember_in_step(context, each, None)
                 continue
             planned = ti.xcom_pull(task_ids=plan_task(each)) or []
             pushed = ti.xcom_pull(task_ids=[copy_task(each)], key=REPORT_KEY) or []
             found, lost = match_reports(planned, pushed, copy_task(each), states)
+            remember_in_step(context, each, finished_routes(planned, copy_task(each), states))
             routes += found
             missing += lost
         return RunReport(mirror=self.mirror, routes=tuple(routes), missing=tuple(missing))
@@ -71,6 +75,29 @@ def plan_task(destination: str) -> str:
 def copy_task(destination: str) -> str:
     """The id of the task that is mapped over the routes to a destination."""
     return f"to_{destination}"
+
+
+def finished_routes(planned: Sequence[Mapping[str, Any]], task_id: str, states: Mapping[str, str]) -> Collection[str]:
+    """The keys of the planned routes whose task succeeded."""
+    routes = (Route.from_json(row["route"]) for row in planned)
+    return [route_key(each) for index, each in enumerate(routes) if states.get(f"{task_id}_{index}") == "success"]
+
+
+def remember_in_step(context: Context, destination: str, finished: Collection[str] | None) -> None:
+    """Say for the scheduled runs to come what is in step: they look no further back than that.
+
+    :param finished: keys of the routes that succeeded; ``None`` when this run learned nothing, so that what was known
+        before still holds.
+    """
+    run, ti = read_run(context), context["ti"]
+    if run.run_type != "scheduled" or run.end is None:
+        return
+    previous = read_in_step(context, destination)
+    if finished is not None:
+        unmodified = ti.xcom_pull(task_ids=plan_task(destination), key=UNMODIFIED_KEY) or []
+        previous = advance(previous, run.end, [*finished, *unmodified])
+    if previous is not None:
+        ti.xcom_push(in_step_key(destination), previous.to_json())
 
 
 def match_reports(

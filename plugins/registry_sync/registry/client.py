@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from registry_sync.oci import Manifest
 from registry_sync.reference import Digest, Repository
@@ -38,16 +38,28 @@ class TagEntry:
 
 
 class RegistryClient(Protocol):
-    """One registry. Methods raise the classes of ``errors.py``; an error is never an empty answer."""
+    """One registry. Methods raise the classes of ``errors.py``; an error is never an empty answer.
+
+    ``lists_digests`` and ``lists_push_times``: whether :meth:`list_tags` gives them, as far as it can.
+    """
+
+    lists_digests: ClassVar[bool]
+    lists_push_times: ClassVar[bool]
 
     def ping(self) -> None:
         """Check that the registry answers and accepts our credentials."""
 
-    def list_repositories(self, namespace: str) -> Iterator[str]:
-        """Names of the repositories in ``namespace``, such as ``giantswarm/hyperkube`` in ``giantswarm``."""
+    def list_repositories(self, namespace: str, *, include_private: bool = False) -> Iterator[RepositoryEntry]:
+        """The repositories in ``namespace``, such as ``giantswarm/hyperkube`` in ``giantswarm``.
 
-    def list_tags(self, repository: Repository) -> Iterator[TagEntry]:
-        """All tags. :raises NotFound: when there is no such repository."""
+        :raises ConfigurationError: when the registry does not list them, or has none there for us to see.
+        """
+
+    def list_tags(self, repository: Repository, *, since: datetime | None = None) -> Iterator[TagEntry]:
+        """All tags, each name once; with ``since`` at least those that were pushed from then on.
+
+        :raises NotFound: when there is no such repository.
+        """
 
     def head_manifest(self, repository: Repository, target: str | Digest) -> Digest | None:
         """The digest that a tag (or digest) names, or ``None`` when it is not there. No pull is counted."""

@@ -7,22 +7,39 @@ one HEAD per tag, and push times are not known.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
+from typing import ClassVar
 
 from registry_sync.credentials import Endpoint
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError, TemporaryError
 from registry_sync.oci import ACCEPT, MAX_MANIFEST_BYTES, Manifest, parse_manifest
 from registry_sync.reference import Digest, Repository
-from registry_sync.registry.client import TagEntry
+from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.transport import Answer, Transport
 
 PAGE_SIZE = 100
 
 
 class DistributionClient:
-    """A :class:`~registry_sync.registry.client.RegistryClient` over the OCI distribution API alone."""
+    """A :class:`~registry_sync.registry.client.RegistryClient` over the OCI distribution API alone.
 
-    def __init__(self, endpoint: Endpoint, *, max_connections: int = 8) -> None:
-        self._transport = Transport(endpoint, max_connections=max_connections)
+    Kinds that have an API beside it extend this class; ``api_url`` is where that is, and without meaning here.
+
+    :param requests_per_second: how fast requests may start.
+    """
+
+    lists_digests: ClassVar[bool] = False
+    lists_push_times: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        max_connections: int = 8,
+        api_url: str | None = None,  # noqa: ARG002 - the kinds with an API of their own use it
+        requests_per_second: float | None = None,
+    ) -> None:
+        self._transport = Transport(endpoint, max_connections=max_connections, requests_per_second=requests_per_second)
         self._host = endpoint.host
 
     def close(self) -> None:
@@ -33,7 +50,7 @@ class DistributionClient:
         """Check that the registry answers and accepts our credentials."""
         self._transport.challenge()
 
-    def list_repositories(self, namespace: str) -> Iterator[str]:
+    def list_repositories(self, namespace: str, *, include_private: bool = False) -> Iterator[RepositoryEntry]:  # noqa: ARG002 - it does not tell
         """Names from ``_catalog``, which is Docker's own addition to the API and often closed.
 
         https://distribution.github.io/distribution/spec/api/#listing-repositories
@@ -43,12 +60,12 @@ class DistributionClient:
         try:
             for name in self._names(f"/v2/_catalog?n={PAGE_SIZE}", "registry:catalog:*", "repositories"):
                 if name.startswith(f"{namespace}/"):
-                    yield name
+                    yield RepositoryEntry(name=name)
         except (NotFound, DeniedError, RefusedError) as error:
             advice = f"write the repositories of {namespace!r} one by one"
             raise ConfigurationError(f"{self._host} does not list its repositories, {advice} ({error})") from error
 
-    def list_tags(self, repository: Repository) -> Iterator[TagEntry]:
+    def list_tags(self, repository: Repository, *, since: datetime | None = None) -> Iterator[TagEntry]:  # noqa: ARG002 - no times
         """All tags, by name only. :raises NotFound: when there is no such repository."""
         path = f"/v2/{repository.name}/tags/list?n={PAGE_SIZE}"
         for name in self._names(path, _pull(repository), "tags"):

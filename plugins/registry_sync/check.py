@@ -1,0 +1,80 @@
+"""Try out each registry of a mirrors file as a run would use it, without writing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+from registry_sync.errors import RegistrySyncError
+from registry_sync.mirrors import Mirror, MirrorsFile, NamespaceRule, Registry
+from registry_sync.reference import Repository
+from registry_sync.registry.client import RegistryClient
+
+OpenClient = Callable[[Registry], RegistryClient]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """What was tried at a registry, and how that went; ``problem`` is empty when it went well."""
+
+    registry: Registry
+    what: str
+    problem: str = ""
+
+
+def check_registries(file: MirrorsFile, open_client: OpenClient) -> Iterator[Check]:
+    """Try each registry once: to log in, then one page of a listing where it is a source, one HEAD where it is not.
+
+    Whether we may push is not tried: Quay creates a repository when somebody only asks for that right.
+    """
+    for registry in file.registries.values():
+        yield from _check(registry, file, open_client)
+
+
+def _check(registry: Registry, file: MirrorsFile, open_client: OpenClient) -> Iterator[Check]:
+    what = "log in" if registry.connection else "answer to an anonymous user"
+    try:
+        client = open_client(registry)
+    except RegistrySyncError as error:
+        yield Check(registry=registry, what=what, problem=str(error))
+        return
+    with closing(client):
+        login = _try(registry, what, client.ping)
+        yield login
+        if login.problem:
+            return
+        for mirror in file.mirrors.values():
+            if mirror.source == registry.name:
+                yield _check_source(registry, mirror, client)
+            elif registry.name in mirror.destinations:
+                yield _check_destination(registry, mirror, client)
+
+
+def _check_source(registry: Registry, mirror: Mirror, client: RegistryClient) -> Check:
+    rule = mirror.rules[0]
+    if isinstance(rule, NamespaceRule):
+        namespace, private = rule.namespace, rule.include_private
+        listing = client.list_repositories(namespace, include_private=private)
+        return _try(registry, f"list {namespace!r} ({mirror.name})", lambda: next(iter(listing), None))
+    repository = Repository.at(registry.host, rule.repository)
+    return _try(
+        registry, f"list {repository.name} ({mirror.name})", lambda: next(iter(client.list_tags(repository)), None)
+    )
+
+
+def _check_destination(registry: Registry, mirror: Mirror, client: RegistryClient) -> Check:
+    rule = mirror.rules[0]
+    name = f"{rule.namespace}/any" if isinstance(rule, NamespaceRule) else rule.rename or rule.repository
+    repository = Repository.at(registry.host, name)
+    return _try(
+        registry, f"look into {repository.name} ({mirror.name})", lambda: client.head_manifest(repository, "latest")
+    )
+
+
+def _try(registry: Registry, what: str, call: Callable[[], object]) -> Check:
+    try:
+        call()
+    except RegistrySyncError as error:
+        return Check(registry=registry, what=what, problem=str(error))
+    return Check(registry=registry, what=what)

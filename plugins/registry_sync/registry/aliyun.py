@@ -1,0 +1,59 @@
+"""Aliyun (Alibaba Cloud) Container Registry: ``/v2`` and nothing else, so that a digest costs a HEAD.
+
+Its own listings are another API with AccessKeys of another service, which we do not use:
+https://www.alibabacloud.com/help/en/acr/developer-reference/api-cr-2018-12-01-overview.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from registry_sync.errors import ConfigurationError, DeniedError, RefusedError, UnsupportedArtifact
+from registry_sync.oci import Manifest
+from registry_sync.reference import Digest, Repository
+from registry_sync.registry.client import RepositoryEntry
+from registry_sync.registry.distribution import DistributionClient
+
+
+class AliyunClient(DistributionClient):
+    """A :class:`~registry_sync.registry.client.RegistryClient` for personal and enterprise instances alike."""
+
+    lists_digests: ClassVar[bool] = False
+    lists_push_times: ClassVar[bool] = False
+
+    def list_repositories(self, namespace: str, *, include_private: bool = False) -> Iterator[RepositoryEntry]:  # noqa: ARG002 - there is no list
+        """There is no ``_catalog``.
+
+        https://github.com/goharbor/harbor/blob/main/src/pkg/reg/adapter/aliacr/adapter.go
+
+        :raises ConfigurationError: always.
+        """
+        raise ConfigurationError(
+            f"Aliyun ({self._host}) does not list repositories; write the repositories of {namespace!r} one by one"
+        )
+
+    def put_manifest(self, repository: Repository, target: str | Digest, manifest: Manifest) -> None:
+        """Publish the manifest's very bytes under a tag, or under its digest.
+
+        :raises UnsupportedArtifact: for signatures and attestations, of which Aliyun does not know the config's type:
+            https://github.com/cnrancher/hangar/issues/238.
+        :raises DeniedError: among others when the namespace does not exist; Aliyun then speaks of access alone.
+        """
+        try:
+            super().put_manifest(repository, target, manifest)
+        except (DeniedError, RefusedError) as error:
+            text = str(error).lower()
+            if "unknown manifest class" in text:
+                raise UnsupportedArtifact(f"Aliyun takes no artifact of this type as {repository} ({error})") from error
+            if "requested access to the resource is denied" in text:
+                raise DeniedError(f"{error}; {_advice(repository)}") from error
+            raise
+
+
+def _advice(repository: Repository) -> str:
+    namespace = repository.name.partition("/")[0]
+    return (
+        f"the namespace {namespace!r} has to exist at {repository.host}, to create repositories automatically, and to "
+        "let this user push"
+    )
