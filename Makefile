@@ -6,7 +6,7 @@
 
 PYTHON ?= $(firstword $(foreach each,python3.11 python3.12 python3.13 python3,$(shell command -v $(each))))
 VENV := .venv
-PIP := $(VENV)/bin/pip --disable-pip-version-check --quiet
+PIP := $(VENV)/bin/pip --disable-pip-version-check --no-cache-dir --quiet
 export PYTHONPATH := plugins:.
 
 .PHONY: demo ui screenshot test lint format bench schema venv dev packages clean

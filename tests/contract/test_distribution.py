@@ -10,6 +10,7 @@ import pytest
 from registry_sync.credentials import Credentials, Endpoint
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RegistrySyncError
 from registry_sync.reference import Digest, Repository
+from registry_sync.registry.client import RepositoryEntry
 from registry_sync.registry.distribution import DistributionClient
 from tests.contract.replay import RECORDED, VERSIONS, replay
 
@@ -59,7 +60,7 @@ def test_pages_are_followed_by_link(version: str) -> None:
 
 def test_catalog_is_filtered_by_namespace(version: str) -> None:
     with replay(version, "catalog") as server, client(server.host) as asked:
-        assert list(asked.list_repositories("public")) == [PUBLIC]
+        assert list(asked.list_repositories("public")) == [RepositoryEntry(name=PUBLIC)]
 
 
 def test_a_refused_catalog_names_the_remedy(version: str) -> None:
@@ -71,8 +72,8 @@ def test_a_refused_catalog_names_the_remedy(version: str) -> None:
         list(asked.list_repositories("public"))
     assert str(caught.value) == (
         f"{server.host} does not list its repositories, write the repositories of 'public' one by one (GET "
-        f"http://{server.host}/v2/_catalog answered 400 PAGINATION_NUMBER_INVALID: invalid number of results requested: "
-        '{"n": 5000})'
+        f"http://{server.host}/v2/_catalog answered 400 PAGINATION_NUMBER_INVALID: invalid number of results "
+        'requested: {"n": 5000})'
     )
 
 

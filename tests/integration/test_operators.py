@@ -227,7 +227,8 @@ class TestPlanRoutes:
     ) -> None:
         result = new_run(source, destination, "team/a").plan(repositorys=["team/a"])
         assert failed_at_once(result, ConfigurationError) == (
-            "unknown parameters ['repositorys']; there are ['destinations', 'dry_run', 'repositories', 'tags']"
+            "unknown parameters ['repositorys']; there are ['destinations', 'dry_run', 'repositories', 'tags', "
+            "'window', 'window_from', 'window_to']"
         )
 
     def test_more_routes_than_airflow_maps(
@@ -426,6 +427,7 @@ class TestMirrorRepository:
             "sent_bytes": 0,
             "seconds": 0.0,
             "dry_run": False,
+            "window": "",
             "error": message,
             "error_class": "configuration",
             "retry_at": None,

@@ -451,7 +451,7 @@ def test_rules_and_this_runs_choice_both_hold(
     assert counted(report) == {"copied": 1, "skipped": 3}
     assert only_tag(report).tag == "v2"
     assert report.notes == ()
-    assert caplog.messages[0] == f"{source.host}/{name} lists 4 tags, 1 chosen"
+    assert caplog.messages[0] == f"{source.host}/{name}: 4 tags read, 1 chosen; everything (all tags)"
     assert caplog.messages[1:5] == [
         "Plan: 1 to copy, 3 skipped",
         "  other: matches none of 'v*'",

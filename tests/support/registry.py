@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import bcrypt
-
 from registry_sync.reference import Digest
 from tests.support.loopback import LOOPBACK, Request
 from tests.support.tls import Certificate
@@ -336,4 +334,6 @@ def _tail(path: Path, size_bytes: int = 16_384) -> str:
 
 def _htpasswd_line(user: str, password: str) -> str:
     """With the least cost that bcrypt has: a registry hashes the password anew for each request."""
+    import bcrypt  # noqa: PLC0415 - only tests have it; the demo starts registries without it
+
     return f"{user}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds=4)).decode()}\n"

@@ -15,6 +15,7 @@ from registry_sync.errors import (
     RefusedError,
     RegistrySyncError,
     TemporaryError,
+    UnsupportedArtifact,
 )
 from registry_sync.reference import Digest, Reference, Repository
 from registry_sync.skopeo_errors import decode_failure, last_words, redact
@@ -147,6 +148,11 @@ TEXTS: list[tuple[str, type[RegistrySyncError], str]] = [
     (f"{PUT}unknown: tag is immutable", RefusedError, DESTINATION),
     (f"{PUT}tag invalid: this tag may not be overwritten", RefusedError, DESTINATION),
     (f"{INDEX}unknown: tag is immutable)", RefusedError, DESTINATION),
+    (
+        f"{PUT}denied: unknown manifest class for application/vnd.oci.empty.v1+json",
+        UnsupportedArtifact,
+        DESTINATION,
+    ),
     (f"{INDEX}unauthorized: no)", DeniedError, DESTINATION),
     (f"{INDEX}denied)", DeniedError, DESTINATION),
     (f"{IMG}writing blob: layer BLOB was saved with digest sha256:0", RefusedError, DESTINATION),

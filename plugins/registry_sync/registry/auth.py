@@ -5,12 +5,14 @@ https://distribution.github.io/distribution/spec/auth/token/ and RFC 7235 for th
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
+from base64 import urlsafe_b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
 from registry_sync.credentials import Endpoint
@@ -54,7 +56,7 @@ class Token:
     good_until: float
 
 
-def parse_token(answer: Any, *, now: float) -> Token | None:
+def parse_token(answer: Any, *, now: float, default_seconds: float = DEFAULT_TOKEN_SECONDS) -> Token | None:
     """Read the answer of a token endpoint; ``None`` when it holds no token. ``now`` is ``time.monotonic()``.
 
     A tenth of the lifetime is kept as a margin, so that a token does not expire on its way.
@@ -64,14 +66,55 @@ def parse_token(answer: Any, *, now: float) -> Token | None:
     value = answer.get("token") or answer.get("access_token")
     if not isinstance(value, str):
         return None
-    seconds = answer.get("expires_in")
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds <= 0:
-        seconds = DEFAULT_TOKEN_SECONDS
-    return Token(value=value, good_until=now + 0.9 * seconds)
+    lifetimes = (answer.get("expires_in"), _jwt_seconds(value), default_seconds)
+    return Token(value=value, good_until=now + 0.9 * next(filter(_is_lifetime, lifetimes)))
 
 
-class Authenticator:
-    """Gives the Authorization header for a scope, once the registry's first 401 has said how.
+def _is_lifetime(seconds: Any) -> bool:
+    return isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0
+
+
+def _jwt_seconds(token: str) -> Any:
+    """``exp`` less ``iat`` of a JWT, unverified: Quay and Azure say a token's lifetime nowhere else.
+
+    https://www.rfc-editor.org/rfc/rfc7519#section-4.1; ``None`` when the token is none, or does not say.
+    """
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return claims["exp"] - claims["iat"]
+    except (IndexError, KeyError, TypeError, ValueError, RecursionError):
+        return None
+
+
+class Authenticator(Protocol):
+    """Who we are to one server. Safe to use from many threads at once."""
+
+    def header(self, scope: str, /) -> str | None:
+        """The Authorization header to send for ``scope``, or ``None`` to send none."""
+
+    def learn(self, challenge: str, scope: str, /, *, sent: str | None) -> None:
+        """Take in the ``WWW-Authenticate`` of a 401 that answered the Authorization ``sent``.
+
+        When :meth:`header` gives something else afterwards, the request is sent once more with that.
+        """
+
+
+class FixedAuthorization:
+    """An :class:`Authenticator` that sends the same header always, or with ``None`` never one."""
+
+    def __init__(self, value: str | None) -> None:
+        self._value = value
+
+    def header(self, _scope: str, /) -> str | None:
+        return self._value
+
+    def learn(self, _challenge: str, _scope: str, /, *, sent: str | None) -> None:
+        """Nothing: there is no other header to try after ``sent``."""
+
+
+class ChallengeAuthenticator:
+    """An :class:`Authenticator` for ``/v2``: Basic or a token, once the registry's first 401 has said how.
 
     ``fetch`` takes a token URL and an Authorization header (or ``None``: anonymous) and returns the decoded JSON; it
     raises :class:`DeniedError` when the credentials are not accepted. Tokens are cached by scope; one thread fetches
@@ -85,14 +128,14 @@ class Authenticator:
         self._tokens: dict[str, Token] = {}
         self._lock = threading.Lock()
 
-    def header(self, scope: str) -> str | None:
+    def header(self, scope: str, /) -> str | None:
         """The Authorization header to send, or ``None`` as long as the registry has not asked for one."""
         challenge = self._challenge
         if challenge is None:
             return None
         return self._basic() if challenge.scheme == "basic" else f"Bearer {self._token(scope, challenge).value}"
 
-    def learn(self, header: str, scope: str, *, sent: str | None) -> None:
+    def learn(self, header: str, scope: str, /, *, sent: str | None) -> None:
         """Take in the challenge of a 401 that answered a request with the Authorization ``sent``.
 
         :raises DeniedError: when there is nothing better to send: no challenge, or no credentials for it.

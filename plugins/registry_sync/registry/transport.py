@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import re
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -36,7 +37,8 @@ from registry_sync.errors import (
     TemporaryError,
 )
 from registry_sync.reference import DOCKER_HUB
-from registry_sync.registry.auth import Authenticator
+from registry_sync.registry.auth import Authenticator, ChallengeAuthenticator
+from registry_sync.registry.throttle import Throttle
 
 log = logging.getLogger(__name__)
 
@@ -71,16 +73,41 @@ class Answer:
             kind = self.headers.get("Content-Type", "no type")
             raise TemporaryError(f"{_shown(self.url)} answered {self.status} with {kind}, not JSON") from error
 
+    def rows(self, key: str, *fields: str) -> list[dict[str, Any]]:
+        """The objects in the list ``key`` of a JSON object, each of which has a text for each of ``fields``.
+
+        :raises TemporaryError: when the body is anything else: an error page is never an empty list.
+        """
+        document = self.json()
+        rows = document.get(key) if isinstance(document, dict) else None
+        if not isinstance(rows, list) or not all(_has_texts(row, fields) for row in rows):
+            raise TemporaryError(f"{_shown(self.url)} answered {self.status} without a list of {key}")
+        return rows
+
 
 class Transport:
-    """A session with one registry. Safe to use from ``max_connections`` threads at once."""
+    """A session with one registry, or with one API of its own. Safe to use from ``max_connections`` threads at once.
 
-    def __init__(self, endpoint: Endpoint, *, max_connections: int = 8) -> None:
+    :param base_url: of an API that is elsewhere than the registry, such as ``https://hub.docker.com``.
+    :param authenticator: who we are there, when the API does not say by challenge how to log in.
+    :param requests_per_second: how fast requests may start; ``None`` is no limit.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        max_connections: int = 8,
+        base_url: str | None = None,
+        authenticator: Authenticator | None = None,
+        requests_per_second: float | None = None,
+    ) -> None:
         if endpoint.ca_file and not endpoint.ca_file.is_file():
             raise ConfigurationError(f"{endpoint.host}: there is no CA file {str(endpoint.ca_file)!r} on this worker")
         self.endpoint = endpoint
-        self.base_url = f"{'https' if endpoint.tls else 'http'}://{_API_HOSTS.get(endpoint.host, endpoint.host)}"
-        self._authenticator = Authenticator(endpoint, self._fetch_token)
+        self.base_url = _api_origin(endpoint, base_url) if base_url else _registry_origin(endpoint)
+        self._authenticator = authenticator or ChallengeAuthenticator(endpoint, self._fetch_token)
+        self._throttle = Throttle(requests_per_second)
         self._session = requests.Session()
         self._session.headers["User-Agent"] = f"registry_sync/{__version__}"
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -124,9 +151,20 @@ class Transport:
             self._wait(wait_seconds or _pause_seconds(attempt), error_seen)
         raise AssertionError("the last attempt returns or raises")
 
-    def pages(self, path: str, *, scope: str = "") -> Iterator[Answer]:
+    def call_once(self, method: str, path: str, *, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Send a request anonymously and not again, as a log-in does: the call that needed it is the one repeated.
+
+        :raises RegistrySyncError: as :meth:`call` does.
+        """
+        answer = self._follow(method, urljoin(self.base_url, path), None, headers, body, MAX_ANSWER_BYTES)
+        if answer.status >= 400:
+            raise decode_error(answer, method)
+        return answer
+
+    def pages(self, path: str, *, scope: str = "", next_of: Callable[[Answer], str] | None = None) -> Iterator[Answer]:
         """The answer to a GET of ``path``, and all that its ``Link: rel="next"`` lead to.
 
+        :param next_of: finds the address of the next page where it stands elsewhere; empty is the end.
         :raises ConfigurationError: when a link leaves the registry's origin.
         :raises TemporaryError: when a link leads back to a page already seen.
         """
@@ -135,7 +173,8 @@ class Transport:
             seen.add(url)
             answer = self.call("GET", url, scope=scope)
             yield answer
-            url = _next_link(answer)
+            following = (next_of or _next_link)(answer)
+            url = urljoin(answer.url, following) if following else ""
             if url and _origin(url) != _origin(self.base_url):
                 raise ConfigurationError(f"{self.endpoint.host} pages on to another host, {_shown(url)}; not followed")
             if url in seen:
@@ -202,6 +241,7 @@ class Transport:
         self, method: str, url: str, sent: str | None, headers: Mapping[str, str], body: bytes | None, max_bytes: int
     ) -> Answer:
         """One exchange on the wire. ``auth`` is always given, since requests would look into ~/.netrc otherwise."""
+        self._throttle.wait()
         try:
             response = self._session.request(
                 method,
@@ -240,6 +280,8 @@ def decode_error(answer: Answer, method: str) -> RegistrySyncError:
             return NotFound(message)
         case 403 if "quota" in text.lower() or "upper limit" in text.lower():
             return RefusedError(message)
+        case 401 | 403 if method == "POST":
+            return DeniedError(message)  # a log-in, which has nothing to be missing
         case 401 | 403:
             return DeniedError(f"{message} (not permitted with these credentials, or it does not exist)")
         case status if status in _BLIPS or status >= 500 or code == "TOOMANYREQUESTS":
@@ -248,15 +290,22 @@ def decode_error(answer: Answer, method: str) -> RegistrySyncError:
 
 
 def _first_problem(answer: Answer) -> tuple[str, str]:
-    """Code and text of the first entry of ``errors``, else the start of the body as text."""
+    """Code and text of the first entry of ``errors``, or the text that an API has instead, else the body's start."""
+    body = answer.content.decode("utf-8", "replace")
     try:
-        document = json.loads(answer.content)
+        document = json.loads(body)
+        if "errors" not in document:
+            return "", _one_line(next((each for each in map(document.get, _TEXTS) if isinstance(each, str)), body))
         first = document["errors"][0]
         code = str(first.get("code", ""))
         texts = [code, str(first.get("message") or ""), json.dumps(first["detail"]) if first.get("detail") else ""]
         return code, _one_line(": ".join(filter(None, texts)))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        return "", _one_line(answer.content.decode("utf-8", "replace"))
+        return "", _one_line(body)
+
+
+_TEXTS = ("detail", "message", "error")
+"""Where Quay's API (the first) and Docker Hub's (any) say what is wrong."""
 
 
 def _one_line(text: str, limit: int = 300) -> str:
@@ -271,26 +320,55 @@ def _is_worth_repeating(answer: Answer, wait_seconds: float | None) -> bool:
 
 
 def _wait_asked_for(answer: Answer, now: datetime) -> float | None:
-    """Seconds that ``Retry-After`` (a number or a date) or Docker's ``X-Retry-After`` (Unix time) ask for.
+    """Seconds that the registry asks to be left alone, from whichever header says it; at most a day is believed.
 
-    https://www.rfc-editor.org/rfc/rfc9110#field.retry-after; https://docs.docker.com/reference/api/hub/latest/
+    ``Retry-After`` is a number or a date (https://www.rfc-editor.org/rfc/rfc9110#field.retry-after). Docker Hub's API
+    once had ``X-Retry-After`` and has ``X-RateLimit-Reset``, both Unix times
+    (https://docs.docker.com/reference/api/hub/latest/); the latter stands on every answer, and asks to wait on a 429.
     """
-    if text := answer.headers.get("Retry-After", "").strip():
-        if text.isascii() and text.isdigit():
-            return min(float(text), _LONGEST_BELIEVED_SECONDS)
-        try:
-            asked = parsedate_to_datetime(text)
-        except ValueError:
-            return None
-        asked = asked if asked.tzinfo else asked.replace(tzinfo=UTC)
-        return min(max((asked - now).total_seconds(), 0.0), _LONGEST_BELIEVED_SECONDS)
-    text = answer.headers.get("X-Retry-After", "").strip()
-    if text.isascii() and text.isdigit():
-        return min(max(float(text) - now.timestamp(), 0.0), _LONGEST_BELIEVED_SECONDS)
-    return None
+    headers = answer.headers
+    waits = [_retry_after(headers.get("Retry-After", ""), now), _seconds_until(headers.get("X-Retry-After", ""), now)]
+    if answer.status == 429:
+        waits.append(_seconds_until(headers.get("X-RateLimit-Reset", ""), now))
+        waits.append(_part_of_window(headers.get("RateLimit-Limit", "")))
+    named = (min(max(wait, 0.0), _LONGEST_BELIEVED_SECONDS) for wait in waits if wait is not None)
+    return next(named, None)
 
 
 _LONGEST_BELIEVED_SECONDS = 24 * 3600.0
+_FIRST_UNIX_TIME = 1_000_000_000
+"""A smaller number (a time before 2001) is no time but a count of seconds, or of anything else."""
+
+WINDOW_PARTS = 12
+"""Docker Hub's pull limit is so many pulls in a window (``100;w=21600``), and names no time from which on one is free.
+
+Twelve waits of a twelfth each cover the window; a task waits that often before it gives up
+(``operators/mirror_repository.py``, ``MOST_WAITS``). https://docs.docker.com/docker-hub/usage/pulls/
+"""
+
+
+def _retry_after(text: str, now: datetime) -> float | None:
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        asked = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return ((asked if asked.tzinfo else asked.replace(tzinfo=UTC)) - now).total_seconds()
+
+
+def _seconds_until(text: str, now: datetime) -> float | None:
+    """From ``now`` until a Unix time; ``None`` when it is none."""
+    text = text.strip()
+    is_time = text.isascii() and text.isdigit() and float(text) >= _FIRST_UNIX_TIME
+    return float(text) - now.timestamp() if is_time else None
+
+
+def _part_of_window(text: str) -> float | None:
+    """A twelfth of the window in a header such as ``100;w=21600``, in seconds."""
+    window = re.search(r";\s*w=([0-9]+)", text)
+    return float(window[1]) / WINDOW_PARTS if window else None
 
 
 def _pause_seconds(attempt: int) -> float:
@@ -356,8 +434,30 @@ def _innermost(error: BaseException) -> BaseException:
 def _next_link(answer: Answer) -> str:
     for link in parse_header_links(answer.headers.get("Link", "")):
         if link.get("rel") == "next" and link.get("url"):
-            return urljoin(answer.url, link["url"])
+            return link["url"]
     return ""
+
+
+def _registry_origin(endpoint: Endpoint) -> str:
+    return f"{'https' if endpoint.tls else 'http'}://{_API_HOSTS.get(endpoint.host, endpoint.host)}"
+
+
+def _api_origin(endpoint: Endpoint, address: str) -> str:
+    """The ``api_url`` of a registry, to which its credentials will go.
+
+    :raises ConfigurationError: when it is more or less than an origin, or plain HTTP although the registry is not.
+    """
+    schemes = "https" if endpoint.tls else "https?"
+    if not re.fullmatch(rf"{schemes}://([a-zA-Z0-9.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{{1,5}})?/?", address):
+        shown = re.sub("//[^/]*@", "//…@", address)
+        raise ConfigurationError(
+            f"{endpoint.host}: {shown!r} is no address of an API; write https://host or https://host:port"
+        )
+    return address.rstrip("/")
+
+
+def _has_texts(row: Any, fields: tuple[str, ...]) -> bool:
+    return isinstance(row, dict) and all(isinstance(row.get(field), str) for field in fields)
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

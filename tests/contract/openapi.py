@@ -1,0 +1,46 @@
+"""Definitions of another make than ``swagger.py`` reads: OpenAPI 3, and Quay's paths with slashes in a parameter."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jsonschema import Draft4Validator  # type: ignore[import-untyped]  # comes with Airflow
+
+from tests.contract.swagger import Swagger
+
+
+class QuaySwagger(Swagger):
+    """``{repository}`` is ``namespace/name``, with its slash."""
+
+    def __init__(self, file_name: str) -> None:
+        super().__init__(file_name)
+        self.prefix = ""
+
+    def _pattern(self, template: str) -> str:
+        return re.sub(r"\\{\w+\\}", lambda _: "[^?]+", re.escape(template))
+
+
+class OpenApi(Swagger):
+    """OpenAPI 3 has the type of a parameter below ``schema``, and bodies by media type."""
+
+    def check_body(self, path: str, body: Mapping[str, Any]) -> None:
+        """:raises jsonschema.ValidationError: when a POST to ``path`` does not take ``body``."""
+        content = self.document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+        Draft4Validator({**content["schema"], "components": self.document["components"]}).validate(body)
+
+    def example(self, path: str) -> bytes:
+        """The first example that the definition has for a GET of ``path``."""
+        content = self.document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]
+        return json.dumps(next(iter(content["examples"].values()))["value"]).encode()
+
+    def example_of(self, schema: str) -> dict[str, Any]:
+        """What the definition gives as examples for the properties of a schema."""
+        properties = self.document["components"]["schemas"][schema]["properties"]
+        return {name: each["example"] for name, each in properties.items() if "example" in each}
+
+    def _parameters(self, operation: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        for each in super()._parameters(operation):
+            yield {**each["schema"], **each}

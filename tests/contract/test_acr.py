@@ -1,0 +1,291 @@
+"""The client against Azure's definition, and against answers that Azure gives at times."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from registry_sync.credentials import Credentials, Endpoint
+from registry_sync.errors import ConfigurationError, DeniedError, NotFound, TemporaryError
+from registry_sync.reference import Digest, Repository
+from registry_sync.registry.acr import AcrClient
+from registry_sync.registry.client import RepositoryEntry, TagEntry
+from tests.contract.swagger import Swagger
+from tests.support.interceptor import Interceptor
+
+AZURE = Swagger("acr.json")
+CATALOG, TAGS = "/acr/v1/_catalog", "/acr/v1/{name}/_tags"
+TAGS_OF_APP = "^/acr/v1/team/app/_tags$"
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+REFUSAL = json.dumps(
+    {
+        "errors": [
+            {
+                "code": "UNAUTHORIZED",
+                "message": "authentication required, visit https://aka.ms/acr/authorization for more information.",
+                "detail": [{"Type": "repository", "Name": "team/app", "Action": "metadata_read"}],
+            }
+        ]
+    }
+).encode()
+
+
+@pytest.fixture
+def wire() -> Iterator[Interceptor]:
+    with Interceptor("http://127.0.0.1:1") as interceptor:
+        yield interceptor
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The clock is patched: pauses are noted, not slept."""
+    pauses: list[float] = []
+    monkeypatch.setattr("registry_sync.registry.transport.time.sleep", pauses.append)
+    return pauses
+
+
+@contextmanager
+def client(wire: Interceptor, credentials: Credentials | None = None) -> Iterator[AcrClient]:
+    with closing(AcrClient(Endpoint(host=wire.host, tls=False, credentials=credentials))) as opened:
+        yield opened
+
+
+def app(wire: Interceptor) -> Repository:
+    return Repository(wire.host, "team/app")
+
+
+def tag(name: str, pushed_at: datetime | None, **attributes: bool) -> dict[str, Any]:
+    shown = f"{pushed_at:%Y-%m-%dT%H:%M:%S}.1234567Z" if pushed_at else None
+    enabled = {"deleteEnabled": True, "writeEnabled": True, "readEnabled": True, "listEnabled": True}
+    return {
+        "name": name,
+        "digest": str(Digest.of(name.encode())),
+        "createdTime": "2018-09-06T06:17:21.0856539Z",
+        "lastUpdateTime": shown,
+        "changeableAttributes": {**enabled, **attributes},
+    }
+
+
+def page(*tags: dict[str, Any]) -> bytes:
+    return json.dumps({"registry": "r.azurecr.io", "imageName": "team/app", "tags": tags}).encode()
+
+
+def link(last: str, orderby: str | None = "timedesc") -> dict[str, str]:
+    order = "" if orderby is None else f"&orderby={orderby}"
+    return {"Link": f'</acr/v1/team/app/_tags?last={last}&n=100{order}>; rel="next"'}
+
+
+def queries(wire: Interceptor) -> list[str]:
+    return [each.query for each in wire.requests()]
+
+
+def hours_ago(hours: float) -> datetime:
+    return NOON - timedelta(hours=hours)
+
+
+def test_the_example_of_a_tag_list(wire: Interceptor) -> None:
+    wire.answer("GET", "/acr/v1/nanoserver/_tags", 200, AZURE.example(TAGS))
+    with client(wire) as asked:
+        entries = list(asked.list_tags(Repository(wire.host, "nanoserver")))
+    assert entries == [
+        TagEntry(
+            name="4.7.2-20180905-nanoserver-1803",
+            digest=Digest.parse("sha256:110d2b6c84592561338aa040b1b14b7ab81c2f9edbd564c2285dd7d70d777086"),
+            pushed_at=datetime(2018, 9, 6, 6, 17, 21, 85653, UTC),
+        ),
+        TagEntry(
+            name="4.7.2-20180906-nanoserver-1803",
+            digest=Digest.parse("sha256:7af5cd1dde3e8f5c2c9103860afa4ca871a6075373b6564b0e7b1b47866dab52"),
+            pushed_at=datetime(2018, 9, 7, 16, 30, 46, 702273, UTC),
+        ),
+    ]
+
+
+def test_the_example_of_a_catalog(wire: Interceptor) -> None:
+    wire.answer("GET", CATALOG, 200, AZURE.example(CATALOG))
+    with client(wire) as asked:
+        assert list(asked.list_repositories("production")) == [RepositoryEntry(name="production/alpine")]
+        assert list(asked.list_repositories("product")) == []
+
+
+def test_our_requests_are_what_the_definition_takes(wire: Interceptor) -> None:
+    wire.answer("GET", CATALOG, 200, AZURE.example(CATALOG))
+    wire.answer("GET", TAGS_OF_APP, 200, page(tag("v2", NOON)), link("v2"), times=1)
+    wire.answer("GET", TAGS_OF_APP, 200, page(tag("v1", hours_ago(1))))
+    AZURE.check_answer(TAGS, page(tag("v1", NOON)))
+    with client(wire) as asked:
+        list(asked.list_repositories("team"))
+        list(asked.list_tags(app(wire), since=hours_ago(9)))
+        list(asked.list_tags(app(wire)))
+    assert [AZURE.check_request(each) for each in wire.requests()] == [CATALOG, TAGS, TAGS, TAGS]
+
+
+def test_reading_stops_at_the_start_of_the_window(wire: Interceptor) -> None:
+    wire.answer("GET", TAGS_OF_APP, 200, page(tag("v4", NOON), tag("v3", hours_ago(1))), link("v3"), times=1)
+    wire.answer("GET", TAGS_OF_APP, 200, page(tag("v2", hours_ago(2)), tag("v1", hours_ago(3))), link("v1"))
+    with client(wire) as asked:
+        assert [each.name for each in asked.list_tags(app(wire), since=hours_ago(2))] == ["v4", "v3", "v2", "v1"]
+    assert queries(wire) == ["n=100&orderby=timedesc", "n=100&orderby=timedesc&last=v3"]
+
+
+@pytest.mark.parametrize("orderby", ["", None], ids=["empty", "absent"])
+def test_the_order_is_kept_where_a_link_loses_it(wire: Interceptor, orderby: str | None) -> None:
+    wire.answer("GET", TAGS_OF_APP, 200, page(tag("v2", NOON)), link("v2", orderby), times=1)
+    wire.answer("GET", TAGS_OF_APP, 200, page(tag("v1", hours_ago(1))))
+    with client(wire) as asked:
+        assert [each.name for each in asked.list_tags(app(wire), since=hours_ago(3))] == ["v2", "v1"]
+    assert queries(wire) == ["n=100&orderby=timedesc", "n=100&orderby=timedesc&last=v2"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ([tag("a", hours_ago(5)), tag("b", NOON)], []),
+        ([tag("a", hours_ago(5)), tag("b", None)], []),
+        ([tag("a", None)], []),
+        ([], []),
+        ([tag("a", hours_ago(1))], [tag("b", NOON), tag("c", hours_ago(9))]),
+    ],
+    ids=["within a page", "a time is unknown", "no time at all", "nothing on a page", "from page to page"],
+)
+def test_out_of_order_all_is_read_by_name(
+    wire: Interceptor, first: list[dict[str, Any]], second: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Wherever the order broke off, the tags are complete, and each comes once."""
+    wire.answer("GET", TAGS_OF_APP, 200, page(*first), link("a"), times=1)
+    if second:
+        wire.answer("GET", TAGS_OF_APP, 200, page(*second), link("c"), times=1)
+    wire.answer("GET", TAGS_OF_APP, 200, page(tag("a", NOON), tag("b", NOON)), link("b", ""), times=1)
+    wire.answer("GET", TAGS_OF_APP, 200, page(tag("c", NOON), tag("d", hours_ago(90))))
+    with client(wire) as asked:
+        names = [each.name for each in asked.list_tags(app(wire), since=hours_ago(3))]
+    assert sorted(names) == ["a", "b", "c", "d"]
+    assert queries(wire)[-2:] == ["n=100", "last=b&n=100&orderby="]
+    assert caplog.messages == [f"{app(wire)} does not list its tags newest first; all are read"]
+
+
+def test_a_link_of_another_form_is_followed(wire: Interceptor) -> None:
+    following = {"Link": '</acr/v1/team/app/_tags?cursor=abc>; rel="next"'}
+    wire.answer("GET", TAGS_OF_APP, 200, page(tag("v2", NOON)), following, times=1)
+    wire.answer("GET", TAGS_OF_APP, 200, page(tag("v1", hours_ago(1))))
+    with client(wire) as asked:
+        assert [each.name for each in asked.list_tags(app(wire), since=hours_ago(3))] == ["v2", "v1"]
+    assert queries(wire) == ["n=100&orderby=timedesc", "cursor=abc"]
+
+
+def test_equal_times_do_not_end_the_reading(wire: Interceptor) -> None:
+    """They would stand first in rising order too."""
+    wire.answer("GET", TAGS_OF_APP, 200, page(tag("a", hours_ago(9)), tag("b", hours_ago(9))), link("b"), times=1)
+    wire.answer("GET", TAGS_OF_APP, 200, page(tag("c", hours_ago(9))))
+    with client(wire) as asked:
+        assert [each.name for each in asked.list_tags(app(wire), since=hours_ago(3))] == ["a", "b", "c"]
+
+
+def test_a_last_that_comes_again_ends(wire: Interceptor) -> None:
+    wire.answer("GET", TAGS_OF_APP, 200, page(tag("v1", NOON)), link("v1"))
+    with client(wire) as asked, pytest.raises(TemporaryError) as caught:
+        list(asked.list_tags(app(wire), since=hours_ago(1)))
+    assert str(caught.value) == f"{wire.host} pages in a circle at {wire.url}/acr/v1/team/app/_tags"
+    assert len(wire.requests()) < 10
+
+
+def test_without_a_window_tags_are_read_by_name(wire: Interceptor) -> None:
+    """By name, since a tag that is pushed meanwhile would change its place in the order of times."""
+    wire.answer("GET", TAGS_OF_APP, 200, page(tag("v1", NOON)), link("v1", ""), times=1)
+    wire.answer("GET", TAGS_OF_APP, 200, page(tag("v2", None)))
+    with client(wire) as asked:
+        assert [each.name for each in asked.list_tags(app(wire))] == ["v1", "v2"]
+    assert queries(wire) == ["n=100", "last=v1&n=100&orderby="]
+
+
+def test_locked_tags(wire: Interceptor) -> None:
+    tags = [tag("v1", NOON, writeEnabled=False), tag("v2", NOON, deleteEnabled=False), tag("v3", NOON)]
+    del tags[2]["changeableAttributes"]
+    wire.answer("GET", TAGS_OF_APP, 200, page(*tags))
+    with client(wire) as asked:
+        assert [each.is_locked for each in asked.list_tags(app(wire))] == [True, False, False]
+
+
+@pytest.mark.parametrize("text", [None, "", "yesterday", "0001-01-01T00:00:00Z", "2026-11-23T12:00:00", 7])
+def test_a_time_that_is_none_is_unknown(wire: Interceptor, text: Any) -> None:
+    wire.answer("GET", TAGS_OF_APP, 200, page({**tag("v1", None), "lastUpdateTime": text, "digest": "sha256:short"}))
+    with client(wire) as asked:
+        assert list(asked.list_tags(app(wire))) == [TagEntry(name="v1")]
+
+
+@pytest.mark.parametrize(
+    "body", [b"[]", b"{}", b'{"tags": {}}', b'{"tags": ["v1"]}', b'{"tags": [{"name": null}]}', b'{"errors": []}']
+)
+def test_an_answer_that_is_no_list_is_no_empty_list(wire: Interceptor, body: bytes) -> None:
+    wire.answer("GET", TAGS_OF_APP, 200, body)
+    with client(wire) as asked, pytest.raises(TemporaryError) as caught:
+        list(asked.list_tags(app(wire)))
+    assert str(caught.value) == f"{wire.url}/acr/v1/team/app/_tags answered 200 without a list of tags"
+
+
+def test_a_repository_without_tags(wire: Interceptor) -> None:
+    wire.answer("GET", TAGS_OF_APP, 200, b'{"registry": "r", "imageName": "team/app", "tags": null}')
+    with client(wire) as asked:
+        assert list(asked.list_tags(app(wire))) == []
+
+
+def test_a_missing_repository(wire: Interceptor) -> None:
+    error = b'{"errors": [{"code": "NAME_UNKNOWN", "message": "repository name not known", "detail": {"name": "x"}}]}'
+    wire.answer("GET", TAGS_OF_APP, 404, error)
+    with client(wire) as asked, pytest.raises(NotFound) as caught:
+        list(asked.list_tags(app(wire)))
+    assert str(caught.value) == (
+        f'GET {wire.url}/acr/v1/team/app/_tags answered 404 NAME_UNKNOWN: repository name not known: {{"name": "x"}}'
+    )
+
+
+def test_an_anonymous_user_falls_back_to_names(wire: Interceptor, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    realm = f'Bearer realm="{wire.url}/oauth2/token",service="{wire.host}"'
+    wire.answer("GET", TAGS_OF_APP, 401, REFUSAL, {"WWW-Authenticate": realm})
+    wire.answer("GET", "/oauth2/token", 401, REFUSAL, times=1)
+    wire.answer("GET", "/oauth2/token", 200, b'{"access_token": "for-pull"}')
+    wire.answer("GET", "^/v2/team/app/tags/list$", 200, b'{"name": "team/app", "tags": ["v1", "v2"]}')
+    with client(wire) as asked:
+        entries = list(asked.list_tags(app(wire), since=NOON))
+    assert entries == [TagEntry(name="v1"), TagEntry(name="v2")]
+    assert caplog.messages[-1].startswith(
+        f"{app(wire)} lists no digests to an anonymous user, so that each tag takes a HEAD ("
+    )
+
+
+def test_credentials_without_the_right_to_list(wire: Interceptor) -> None:
+    """A refusal that credentials get stands: ``/v2/…/tags/list`` takes the same right."""
+    wire.answer("GET", TAGS_OF_APP, 401, REFUSAL, {"WWW-Authenticate": 'Basic realm="r"'})
+    with client(wire, Credentials(username="token", secret="s")) as asked, pytest.raises(DeniedError) as caught:
+        list(asked.list_tags(app(wire)))
+    assert str(caught.value) == (
+        f"GET {wire.url}/acr/v1/team/app/_tags answered 401 UNAUTHORIZED: authentication required, visit "
+        'https://aka.ms/acr/authorization for more information.: [{"Type": "repository", "Name": "team/app", "Action": '
+        '"metadata_read"}] (not permitted with these credentials, or it does not exist); to list tags, a token needs '
+        "metadata/read beside content/read"
+    )
+
+
+def test_credentials_that_may_not_read_the_catalog(wire: Interceptor) -> None:
+    wire.answer("GET", CATALOG, 403, b"no")
+    with client(wire) as asked, pytest.raises(ConfigurationError) as caught:
+        list(asked.list_repositories("team"))
+    assert str(caught.value) == (
+        f"{wire.host} does not list its repositories to us; let the credentials read its catalog, or write the "
+        f"repositories of 'team' one by one (GET {wire.url}/acr/v1/_catalog answered 403 no (not permitted with these "
+        "credentials, or it does not exist))"
+    )
+
+
+def test_too_many_requests_as_a_page(wire: Interceptor, short_pauses: list[float]) -> None:
+    wire.answer("GET", TAGS_OF_APP, 429, b"<html><h1>429 Too Many Requests</h1></html>", times=1)
+    wire.answer("GET", TAGS_OF_APP, 200, page(tag("v1", NOON)))
+    with client(wire) as asked:
+        assert len(list(asked.list_tags(app(wire)))) == 1
+    assert len(short_pauses) == 1

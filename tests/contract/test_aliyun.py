@@ -1,0 +1,106 @@
+"""The client against what Aliyun is known to answer; there is no definition of the part of it that we use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+
+from registry_sync.credentials import Credentials, Endpoint
+from registry_sync.errors import ConfigurationError, DeniedError, RefusedError, UnsupportedArtifact
+from registry_sync.oci import OCI_MANIFEST, parse_manifest
+from registry_sync.reference import Repository
+from registry_sync.registry.aliyun import AliyunClient
+from registry_sync.registry.client import TagEntry
+from tests.support import images
+from tests.support.interceptor import Interceptor
+
+SIGNATURE = images.artifact("signature", config_type="application/vnd.oci.empty.v1+json")
+USER = Credentials(username="mirror@1234567890", secret="the-fixed-password")
+
+
+@pytest.fixture
+def wire() -> Iterator[Interceptor]:
+    with Interceptor("http://127.0.0.1:1") as interceptor:
+        yield interceptor
+
+
+@contextmanager
+def client(wire: Interceptor, credentials: Credentials | None = None) -> Iterator[AliyunClient]:
+    with closing(AliyunClient(Endpoint(host=wire.host, tls=False, credentials=credentials))) as opened:
+        yield opened
+
+
+def app(wire: Interceptor) -> Repository:
+    return Repository(wire.host, "team/app")
+
+
+def refusal(message: str, code: str = "DENIED") -> bytes:
+    return json.dumps({"errors": [{"code": code, "message": message}]}).encode()
+
+
+def test_repositories_have_to_be_written(wire: Interceptor) -> None:
+    with client(wire) as asked, pytest.raises(ConfigurationError) as caught:
+        asked.list_repositories("team")
+    assert str(caught.value) == (
+        f"Aliyun ({wire.host}) does not list repositories; write the repositories of 'team' one by one"
+    )
+    assert wire.requests() == []
+
+
+def test_tags_are_names_and_a_digest_costs_a_head(wire: Interceptor) -> None:
+    """With a token of ten minutes, from a realm at another of Aliyun's hosts."""
+    with Interceptor("http://127.0.0.1:1") as tokens:
+        service = "registry.aliyuncs.com:cn-shanghai:26842"
+        challenge = {"WWW-Authenticate": f'Bearer realm="{tokens.url}/auth",service="{service}"'}
+        wire.answer("GET", "^/v2/team/app/tags/list$", 401, headers=challenge, times=1)
+        wire.answer("GET", "^/v2/team/app/tags/list$", 200, b'{"name": "team/app", "tags": ["v1"]}')
+        digest = {"Docker-Content-Digest": str(SIGNATURE.digest)}
+        wire.answer("HEAD", "^/v2/team/app/manifests/v1$", 200, headers=digest)
+        wire.answer("HEAD", "^/v2/team/app/manifests/v2$", 404)
+        tokens.answer("GET", "^/auth$", 200, b'{"token": "t", "expires_in": 600}')
+        with client(wire, USER) as asked:
+            assert list(asked.list_tags(app(wire))) == [TagEntry(name="v1")]
+            assert asked.head_manifest(app(wire), "v1") == SIGNATURE.digest
+            assert asked.head_manifest(app(wire), "v2") is None
+        (token,) = tokens.requests()
+    assert token.query == ("service=registry.aliyuncs.com%3Acn-shanghai%3A26842&scope=repository%3Ateam%2Fapp%3Apull")
+    assert len(wire.requests()) == 4
+
+
+@pytest.mark.parametrize("status", [400, 403, 405, 415])
+def test_an_artifact_that_aliyun_does_not_know(wire: Interceptor, status: int) -> None:
+    text = "unknown manifest class for application/vnd.oci.empty.v1+json"
+    wire.answer("PUT", "/manifests/sha256-abc.sig$", status, refusal(text))
+    manifest = parse_manifest(SIGNATURE.content, OCI_MANIFEST)
+    with client(wire, USER) as asked, pytest.raises(UnsupportedArtifact) as caught:
+        asked.put_manifest(app(wire), "sha256-abc.sig", manifest)
+    assert str(caught.value).startswith(
+        f"Aliyun takes no artifact of this type as {wire.host}/team/app (PUT {wire.url}/v2/team/app/manifests/"
+        f"sha256-abc.sig answered {status} DENIED: {text}"
+    )
+
+
+def test_a_missing_namespace(wire: Interceptor) -> None:
+    wire.answer("PUT", "/manifests/v1$", 403, refusal("requested access to the resource is denied"))
+    manifest = parse_manifest(SIGNATURE.content, OCI_MANIFEST)
+    with client(wire, USER) as asked, pytest.raises(DeniedError) as caught:
+        asked.put_manifest(app(wire), "v1", manifest)
+    assert str(caught.value) == (
+        f"PUT {wire.url}/v2/team/app/manifests/v1 answered 403 DENIED: requested access to the resource is denied (not "
+        "permitted with these credentials, or it does not exist); the namespace 'team' has to exist at "
+        f"{wire.host}, to create repositories automatically, and to let this user push"
+    )
+
+
+def test_other_refusals_stay_as_they_are(wire: Interceptor) -> None:
+    wire.answer("PUT", "/manifests/v1$", 400, refusal("manifest invalid", "MANIFEST_INVALID"))
+    manifest = parse_manifest(SIGNATURE.content, OCI_MANIFEST)
+    with client(wire, USER) as asked, pytest.raises(RefusedError) as caught:
+        asked.put_manifest(app(wire), "v1", manifest)
+    assert type(caught.value) is RefusedError
+    assert str(caught.value) == (
+        f"PUT {wire.url}/v2/team/app/manifests/v1 answered 400 MANIFEST_INVALID: manifest invalid"
+    )

@@ -1,0 +1,157 @@
+"""The client against Azure's API before a real registry: full and windowed listings, tokens, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from registry_sync.credentials import Credentials, Endpoint
+from registry_sync.errors import NotFound
+from registry_sync.oci import parse_manifest
+from registry_sync.reference import Repository
+from registry_sync.registry.acr import AcrClient
+from registry_sync.registry.client import RepositoryEntry, TagEntry
+from tests.contract.swagger import Swagger
+from tests.support import images
+from tests.support.acr_api import AcrApi
+from tests.support.registry import RegistryProcess
+from tests.support.token_server import TokenServer
+
+IMAGE = images.multi_arch("one")
+OTHER = images.multi_arch("other")
+NAME = "team/app"
+ROBOT = Credentials(username="robot", secret="the-robots-password")
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+EVERY_RIGHT = {"*": ("pull", "push", "metadata_read"), "registry:catalog": ("*",)}
+
+
+@contextmanager
+def client(host: str, credentials: Credentials | None = None) -> Iterator[AcrClient]:
+    with closing(AcrClient(Endpoint(host=host, tls=False, credentials=credentials))) as opened:
+        yield opened
+
+
+@pytest.fixture
+def registry() -> Iterator[RegistryProcess]:
+    with RegistryProcess() as registry:
+        images.push(registry.url, NAME, "v000", IMAGE)
+        yield registry
+
+
+def fill(registry: RegistryProcess, count: int) -> list[str]:
+    """``count`` tags in the repository, made by publishing one manifest again and again."""
+    names = [f"v{each:03}" for each in range(count)]
+    with client(registry.host) as pushing:
+        manifest = parse_manifest(IMAGE.content, IMAGE.media_type)
+        for name in names[1:]:
+            pushing.put_manifest(Repository(registry.host, NAME), name, manifest)
+    return names
+
+
+def test_lists_digests_times_and_locks(registry: RegistryProcess) -> None:
+    images.push(registry.url, NAME, "moved", OTHER)
+    with AcrApi(registry) as azure, client(azure.host) as asked:
+        azure.set_pushed_at(NAME, "v000", NOON)
+        azure.set_pushed_at(NAME, "moved", None)
+        azure.lock(NAME, "v000")
+        entries = list(asked.list_tags(Repository(azure.host, NAME)))
+        assert entries == [
+            TagEntry(name="moved", digest=OTHER.digest),
+            TagEntry(name="v000", digest=IMAGE.digest, pushed_at=NOON, is_locked=True),
+        ]
+        assert list(asked.list_repositories("team")) == [RepositoryEntry(name=NAME)]
+
+
+def test_a_push_has_the_time_of_the_push(registry: RegistryProcess) -> None:
+    started = datetime.now(UTC) - timedelta(seconds=1)
+    with AcrApi(registry) as azure, client(azure.host) as asked:
+        target = Repository(azure.host, NAME)
+        asked.put_manifest(target, "v001", asked.get_manifest(target, IMAGE.digest))
+        (entry,) = [each for each in asked.list_tags(target) if each.name == "v001"]
+        assert asked.head_manifest(target, "v001") == entry.digest == IMAGE.digest
+    assert entry.pushed_at is not None
+    assert started <= entry.pushed_at <= datetime.now(UTC) + timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("loses_order", [False, True])
+def test_what_listing_costs(registry: RegistryProcess, loses_order: bool) -> None:
+    """One request for a hundred tags, and one for a window in a repository of any size."""
+    names = fill(registry, 250)
+    with AcrApi(registry, loses_order=loses_order) as azure, client(azure.host) as asked:
+        for age, name in enumerate(reversed(names)):
+            azure.set_pushed_at(NAME, name, NOON - timedelta(hours=age))
+        assert [each.name for each in asked.list_tags(Repository(azure.host, NAME))] == names
+        assert len(azure.requests()) == 3
+        azure.clear_requests()
+        listed = [each.name for each in asked.list_tags(Repository(azure.host, NAME), since=NOON - timedelta(hours=5))]
+        assert listed == names[:149:-1]
+        assert len(azure.requests()) == 1
+        azure.clear_requests()
+        since = NOON - timedelta(hours=500)
+        assert [each.name for each in asked.list_tags(Repository(azure.host, NAME), since=since)] == names[::-1]
+        assert len(azure.requests()) == 3
+
+
+def test_the_stand_in_answers_as_defined(registry: RegistryProcess) -> None:
+    definition = Swagger("acr.json")
+    with AcrApi(registry) as azure:
+        definition.check_answer("/acr/v1/{name}/_tags", azure.answer(f"/acr/v1/{NAME}/_tags", "n=100", None).body)
+        definition.check_answer("/acr/v1/_catalog", azure.answer("/acr/v1/_catalog", "", None).body)
+
+
+def test_a_missing_repository(registry: RegistryProcess) -> None:
+    with AcrApi(registry) as azure, client(azure.host) as asked, pytest.raises(NotFound) as caught:
+        list(asked.list_tags(Repository(azure.host, "team/other")))
+    assert str(caught.value) == (
+        f"GET {azure.url}/acr/v1/team/other/_tags answered 404 NAME_UNKNOWN: repository name not known to registry: "
+        '{"name": "team/other"}'
+    )
+
+
+def test_tokens_for_listing_and_for_pulling() -> None:
+    """Azure does not state how long its tokens live, and one that has expired is fetched anew."""
+    with (
+        TokenServer({ROBOT.username: ROBOT.secret}, grants={"robot": EVERY_RIGHT}, states_expiry=False) as tokens,
+        RegistryProcess(auth=tokens.token_auth) as locked,
+        AcrApi(locked, realm=tokens.realm) as azure,
+        client(azure.host, ROBOT) as asked,
+    ):
+        images.push(locked.url, NAME, "v1", IMAGE, session=tokens.session(NAME))
+        target = Repository(azure.host, NAME)
+        asked.ping()
+        tokens.clear_requests()
+        for _ in range(2):
+            assert [each.digest for each in asked.list_tags(target)] == [IMAGE.digest]
+            assert asked.head_manifest(target, "v1") == IMAGE.digest
+            assert list(asked.list_repositories("team")) == [RepositoryEntry(name=NAME)]
+        listing, pulling = f"repository:{NAME}:metadata_read", f"repository:{NAME}:pull"
+        assert scopes_of(tokens) == [listing, pulling, "registry:catalog:*"]
+        azure.revoke_tokens()
+        assert [each.name for each in asked.list_tags(target)] == ["v1"]
+        assert scopes_of(tokens) == [listing, pulling, "registry:catalog:*", listing]
+
+
+def scopes_of(tokens: TokenServer) -> list[str]:
+    return [scope for each in tokens.requests() for scope in each.scopes]
+
+
+def test_anonymous_users_who_may_pull_but_not_list() -> None:
+    with (
+        TokenServer({}, anonymous={NAME: ("pull",)}) as tokens,
+        RegistryProcess(auth=tokens.token_auth) as locked,
+        AcrApi(locked, realm=tokens.realm) as azure,
+        client(azure.host) as asked,
+    ):
+        images.push(locked.url, NAME, "v1", IMAGE, session=tokens.session(NAME))
+        assert list(asked.list_tags(Repository(azure.host, NAME))) == [TagEntry(name="v1")]
+        assert asked.head_manifest(Repository(azure.host, NAME), "v1") == IMAGE.digest
+
+
+def test_whole_images_pass(registry: RegistryProcess) -> None:
+    """So that skopeo and the end-to-end tests can push through it."""
+    with AcrApi(registry) as azure:
+        images.push(azure.url, NAME, "v2", OTHER)
+        assert images.pull_whole(azure.url, NAME, "v2") == {"linux/amd64", "linux/arm64"}

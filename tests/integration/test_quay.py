@@ -1,0 +1,349 @@
+"""The client against a Quay API in front of a real registry, with what happens to such an API at times."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from registry_sync.credentials import Credentials, Endpoint
+from registry_sync.errors import ConfigurationError, DeniedError, NotFound, TemporaryError
+from registry_sync.reference import Digest, Repository
+from registry_sync.registry import throttle, transport
+from registry_sync.registry.client import RepositoryEntry, TagEntry
+from registry_sync.registry.quay import API_REQUESTS_PER_SECOND, OAUTH_USER, QuayClient
+from tests.support import images
+from tests.support.interceptor import Interceptor
+from tests.support.loopback import Request
+from tests.support.quay_api import QuayApi
+from tests.support.registry import RegistryProcess
+from tests.support.token_server import TokenServer
+
+IMAGE = images.multi_arch("one")
+OTHER = Digest.of(b"other")
+NAME = "acme/app"
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+TOKEN = Credentials(username=OAUTH_USER, secret="an-oauth-token")
+ROBOT = Credentials(username="acme+puller", secret="the-robots-password")
+HTML = b"<html>\r\n<head><title>429 Too Many Requests</title></head>\r\n</html>"
+
+
+class Clock:
+    """A clock that only sleeping moves. ``sleeps`` are the pauses in seconds."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.sleeps: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture(autouse=True)
+def pace(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of the throttle."""
+    clock = Clock()
+    monkeypatch.setattr(throttle, "time", clock)
+    return clock
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The transport's pauses are noted, not slept."""
+    pauses: list[float] = []
+    clock = SimpleNamespace(sleep=pauses.append, monotonic=time.monotonic)
+    monkeypatch.setattr(transport, "time", clock)
+    return pauses
+
+
+@pytest.fixture(scope="module")
+def registry() -> Iterator[RegistryProcess]:
+    with RegistryProcess() as registry:
+        images.push(registry.url, NAME, "v1", IMAGE)
+        yield registry
+
+
+@pytest.fixture
+def quay(registry: RegistryProcess) -> Iterator[QuayApi]:
+    with QuayApi(registry.url, tokens={TOKEN.secret: {"acme"}}) as api:
+        yield api
+
+
+@contextmanager
+def client(server: Interceptor, credentials: Credentials | None = None, **options: Any) -> Iterator[QuayClient]:
+    endpoint = Endpoint(host=server.host, tls=False, credentials=credentials)
+    with closing(QuayClient(endpoint, **options)) as opened:
+        yield opened
+
+
+def app(server: Interceptor) -> Repository:
+    return Repository(server.host, NAME)
+
+
+def fill(api: QuayApi, count: int, name: str = NAME) -> list[str]:
+    """Tags pushed a minute apart, the newest first."""
+    for number in range(count):
+        api.push(name, f"v{number}", NOON + timedelta(minutes=number), OTHER)
+    return [f"v{number}" for number in reversed(range(count))]
+
+
+def names(asked: QuayClient, api: QuayApi, since: datetime | None = None) -> list[str]:
+    return [each.name for each in asked.list_tags(app(api), since=since)]
+
+
+def pages_of(api: QuayApi) -> int:
+    return len([each for each in api.requests() if each.path.endswith("/tag/")])
+
+
+def test_a_listing_says_what_the_registry_holds(quay: QuayApi) -> None:
+    quay.push(NAME, "v1", NOON)
+    with client(quay) as asked:
+        assert list(asked.list_repositories("acme")) == [RepositoryEntry(name=NAME, modified_at=NOON, is_private=False)]
+        assert list(asked.list_tags(app(quay))) == [TagEntry(name="v1", digest=IMAGE.digest, pushed_at=NOON)]
+        assert asked.head_manifest(app(quay), "v1") == IMAGE.digest
+        assert asked.get_manifest(app(quay), IMAGE.digest).content == IMAGE.content
+
+
+@pytest.mark.parametrize(("count", "pages"), [(0, 1), (100, 1), (101, 2), (1000, 10)])
+def test_a_request_per_hundred_tags(quay: QuayApi, count: int, pages: int) -> None:
+    quay.add(NAME)
+    expected = fill(quay, count)
+    with client(quay) as asked:
+        assert names(asked, quay) == expected
+    assert len(quay.requests()) == pages
+
+
+def test_a_request_per_hundred_repositories(quay: QuayApi) -> None:
+    for number in range(250):
+        quay.add(f"acme/app{number}")
+    quay.add("other/app")
+    with client(quay) as asked:
+        assert [each.name for each in asked.list_repositories("acme")] == [f"acme/app{each}" for each in range(250)]
+    assert len(quay.requests()) == 3
+
+
+@pytest.mark.parametrize(("minute", "pages"), [(990, 1), (900, 2), (850, 2), (0, 10)])
+def test_a_window_is_read_no_further_than_its_start(quay: QuayApi, minute: int, pages: int) -> None:
+    expected = fill(quay, 1000)
+    with client(quay) as asked:
+        read = names(asked, quay, since=NOON + timedelta(minutes=minute))
+    assert read[: 1000 - minute] == expected[: 1000 - minute]
+    assert read == expected[: pages * 100]
+    assert pages_of(quay) == pages
+
+
+def test_out_of_order_everything_is_read(registry: RegistryProcess) -> None:
+    with QuayApi(registry.url, is_ordered=False) as api, client(api) as asked:
+        expected = fill(api, 350)
+        assert sorted(names(asked, api, since=NOON + timedelta(minutes=349))) == sorted(expected)
+
+
+def test_equal_times_show_no_order(quay: QuayApi) -> None:
+    for number in range(250):
+        quay.push(NAME, f"v{number:03}", NOON, OTHER)
+    with client(quay) as asked:
+        assert len(names(asked, quay, since=NOON + timedelta(hours=1))) == 250
+
+
+def test_a_push_in_between_gives_no_tag_twice(quay: QuayApi) -> None:
+    expected = fill(quay, 250)
+
+    def push(_: Request) -> None:
+        quay.push(NAME, "new", NOON + timedelta(days=1), OTHER)
+
+    quay.after("GET", "/tag/$", push, times=1)
+    with client(quay) as asked:
+        assert names(asked, quay) == [*expected, "new"]
+    assert pages_of(quay) == 4
+
+
+def test_a_tag_that_is_moved_in_between_is_not_missed(quay: QuayApi) -> None:
+    """It leaves a page that is still to come for one that was read."""
+    expected = fill(quay, 250)
+
+    def move(_: Request) -> None:
+        quay.push(NAME, "v0", NOON + timedelta(days=1), IMAGE.digest)
+
+    quay.after("GET", "/tag/$", move, times=1)
+    with client(quay) as asked:
+        entries = list(asked.list_tags(app(quay)))
+    assert [each.name for each in entries] == expected
+    assert entries[-1] == TagEntry(name="v0", digest=IMAGE.digest, pushed_at=NOON + timedelta(days=1))
+
+
+def test_a_deletion_in_between_leaves_one_tag_to_the_next_listing(quay: QuayApi) -> None:
+    expected = fill(quay, 250)
+
+    def delete(_: Request) -> None:
+        quay.delete(NAME, "v249", NOON)
+
+    quay.after("GET", "/tag/$", delete, times=1)
+    with client(quay) as asked:
+        assert set(expected) - set(names(asked, quay)) == {"v149"}
+        assert names(asked, quay) == expected[1:]
+
+
+def test_a_listing_that_starts_over_ends(quay: QuayApi) -> None:
+    for number in range(250):
+        quay.add(f"acme/app{number}")
+    quay.after("GET", "/repository$", lambda _: quay.forget_pages(), times=1)
+    with client(quay) as asked, pytest.raises(TemporaryError) as caught:
+        list(asked.list_repositories("acme"))
+    assert str(caught.value) == f"{quay.host} starts its list of 'acme' over in the middle; try again"
+    assert len(quay.requests()) == 2
+
+
+def test_private_repositories_come_when_they_are_asked_for(quay: QuayApi) -> None:
+    quay.add("acme/open")
+    quay.add("acme/closed", is_public=False)
+    with client(quay, TOKEN) as asked:
+        assert [each.name for each in asked.list_repositories("acme")] == ["acme/open"]
+        assert [(each.name, each.is_private) for each in asked.list_repositories("acme", include_private=True)] == [
+            ("acme/open", False),
+            ("acme/closed", True),
+        ]
+
+
+def test_a_namespace_of_private_repositories(quay: QuayApi) -> None:
+    quay.add("acme/closed", is_public=False)
+    with client(quay, TOKEN) as asked, pytest.raises(ConfigurationError) as caught:
+        list(asked.list_repositories("acme"))
+    assert str(caught.value) == (
+        f"namespace 'acme' of {quay.host} has no public repository, and 1 private ones; write include_private: true to "
+        "mirror those"
+    )
+
+
+def test_a_token_that_expires_between_two_pages(quay: QuayApi) -> None:
+    for number in range(250):
+        quay.add(f"acme/app{number}", is_public=number < 150)
+    quay.after("GET", "/repository$", lambda _: quay.revoke(TOKEN.secret), times=1)
+    with client(quay, TOKEN) as asked, pytest.raises(DeniedError, match="ignores the OAuth token"):
+        list(asked.list_repositories("acme", include_private=True))
+
+
+def test_401_means_missing_or_private(quay: QuayApi) -> None:
+    quay.add("acme/closed", is_public=False)
+    for name in ("acme/closed", "acme/nosuch"):
+        with client(quay) as asked, pytest.raises(DeniedError, match=f"{name} is missing or not permitted"):
+            list(asked.list_tags(Repository(quay.host, name)))
+    with client(quay, TOKEN) as asked, pytest.raises(NotFound):
+        list(asked.list_tags(Repository(quay.host, "acme/nosuch")))
+    with client(quay, TOKEN) as asked, pytest.raises(DeniedError):
+        list(asked.list_tags(Repository(quay.host, "other/nosuch")))
+
+
+def test_a_robot_has_the_names_of_a_private_repository() -> None:
+    """And no right to push is asked for, which would create a repository at Quay."""
+    with (
+        TokenServer({ROBOT.username: ROBOT.secret}) as tokens,
+        RegistryProcess(auth=tokens.token_auth) as locked,
+        QuayApi(locked.url) as api,
+        client(api, ROBOT) as asked,
+    ):
+        images.push(locked.url, NAME, "v1", IMAGE, session=tokens.session(NAME))
+        api.add(NAME, is_public=False)
+        asked.ping()
+        assert list(asked.list_tags(app(api))) == [TagEntry(name="v1")]
+        assert asked.head_manifest(app(api), "v1") == IMAGE.digest
+        with pytest.raises(NotFound):
+            list(asked.list_tags(Repository(api.host, "acme/nosuch")))
+        scopes = {scope for each in tokens.requests() for scope in each.scopes}
+        assert scopes == {f"repository:{NAME}:pull", "repository:acme/nosuch:pull"}
+
+
+def test_an_oauth_token_logs_in_at_both() -> None:
+    with (
+        TokenServer({TOKEN.username: TOKEN.secret}) as tokens,
+        RegistryProcess(auth=tokens.token_auth) as locked,
+        QuayApi(locked.url, tokens={TOKEN.secret: {"acme"}}) as api,
+    ):
+        images.push(locked.url, NAME, "v1", IMAGE, session=tokens.session(NAME))
+        api.add(NAME, is_public=False)
+        api.push(NAME, "v1", NOON, IMAGE.digest)
+        with client(api, TOKEN) as asked:
+            asked.ping()
+            assert names(asked, api) == ["v1"]
+            assert asked.head_manifest(app(api), "v1") == IMAGE.digest
+        wrong = Credentials(username=OAUTH_USER, secret="another")
+        with client(api, wrong) as asked, pytest.raises(DeniedError, match=r"does not log in '\$oauthtoken'"):
+            asked.ping()
+
+
+def test_a_html_page_of_429_is_tried_again(quay: QuayApi, short_pauses: list[float]) -> None:
+    fill(quay, 1)
+    quay.answer("GET", "/tag/$", 429, HTML, {"Content-Type": "text/html"}, times=2)
+    with client(quay) as asked:
+        assert names(asked, quay) == ["v0"]
+    assert len(short_pauses) == 2
+
+
+def test_a_html_page_of_429_for_long_is_temporary(quay: QuayApi) -> None:
+    quay.answer("GET", "/tag/$", 429, HTML, {"Content-Type": "text/html"})
+    with client(quay) as asked, pytest.raises(TemporaryError) as caught:
+        names(asked, quay)
+    assert str(caught.value) == (
+        f"GET {quay.url}/api/v1/repository/acme/app/tag/ answered 429 <html> <head><title>429 Too Many "
+        "Requests</title></head> </html>"
+    )
+
+
+def test_only_the_api_is_slowed_down(quay: QuayApi, pace: Clock) -> None:
+    quay.push(NAME, "v1", NOON)
+    fill(quay, 399)
+    with client(quay) as asked:
+        names(asked, quay)
+        assert pace.sleeps == [1 / API_REQUESTS_PER_SECOND] * 3
+        for _ in range(20):
+            asked.head_manifest(app(quay), "v1")
+    assert len(pace.sleeps) == 3
+
+
+def test_threads_share_one_pace(quay: QuayApi, pace: Clock) -> None:
+    fill(quay, 1)
+    with client(quay, requests_per_second=2) as asked, ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: names(asked, quay), range(16)))
+    assert pace.now >= 1000 + 15 * 0.5 - 0.01
+
+
+def test_an_api_elsewhere(quay: QuayApi, registry: RegistryProcess) -> None:
+    """The token goes to the API's host and the registry's, each for its own."""
+    with QuayApi(registry.url, tokens={TOKEN.secret: {"acme"}}) as elsewhere:
+        elsewhere.push(NAME, "v1", NOON)
+        with client(quay, TOKEN, api_url=f"{elsewhere.url}/") as asked:
+            assert names(asked, quay) == ["v1"]
+            assert asked.head_manifest(app(quay), "v1") == IMAGE.digest
+        assert {each.path.split("/")[1] for each in elsewhere.requests()} == {"api"}
+        assert {each.path.split("/")[1] for each in quay.requests()} == {"v2"}
+
+
+def test_a_redirect_of_the_api_takes_no_token_along(quay: QuayApi, registry: RegistryProcess) -> None:
+    with QuayApi(registry.url, tokens={TOKEN.secret: {"acme"}}) as elsewhere:
+        elsewhere.add(NAME, is_public=False)
+        target = f"{elsewhere.url}/api/v1/repository/{NAME}/tag/"
+        quay.answer("GET", "/tag/$", 302, headers={"Location": target})
+        with client(quay, TOKEN) as asked, pytest.raises(DeniedError):
+            names(asked, quay)
+        assert [each.status for each in elsewhere.requests()] == [401]
+
+
+def test_nothing_secret_is_logged(quay: QuayApi, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    quay.add(NAME, is_public=False)
+    quay.answer("GET", "/tag/$", 503, times=1)
+    with client(quay, TOKEN) as asked:
+        names(asked, quay)
+        list(asked.list_repositories("acme", include_private=True))
+    assert caplog.text
+    assert TOKEN.secret not in caplog.text
