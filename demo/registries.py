@@ -1,0 +1,113 @@
+"""Three real registries on this machine, and the images in the first of them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from demo.folder import DemoFolder
+from tests.support.airflow import LocalAirflow
+from tests.support.images import Image, big_layer, image, layer, multi_arch, push
+from tests.support.loopback import LOOPBACK
+from tests.support.registry import RegistryProcess
+
+SOURCE, DESTINATIONS = "quay", ("acr", "aliyun")
+MIRROR = "node_images"
+DAG_ID = f"mirror_{MIRROR}"
+
+_MIRRORS_FILE = """\
+# The demo writes this file anew each time it starts, since the ports have to be free ones.
+registries:                # three registries on this machine, which stand in for real ones
+  quay:   {{host: "{quay}", tls: false}}
+  acr:    {{host: "{acr}", tls: false}}
+  aliyun: {{host: "{aliyun}", tls: false}}
+
+mirrors:
+  {mirror}:
+    description: What a node needs to start, from Quay to Azure and Aliyun
+    schedule: "@daily"
+    source: quay
+    destinations: [acr, aliyun]
+    retries: 0             # what fails in the demo shall show at once
+    repositories:
+      - giantswarm/hyperkube                  # every tag
+      - repository: giantswarm/node-exporter
+        rename: mirrored/node-exporter        # another name at the destinations
+      - repository: giantswarm/pause
+        tags: {{exclude: ["*-dev"]}}
+      - namespace: giantswarm                 # found through the registry's API
+        include: ["*-operator"]
+"""
+
+
+@contextmanager
+def running_registries(folder: DemoFolder) -> Iterator[Mapping[str, RegistryProcess]]:
+    """The registries by name, with what earlier demos left in them."""
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(_registry(folder.storage(name))) for name in (SOURCE, *DESTINATIONS)}
+
+
+@contextmanager
+def _registry(storage: Path) -> Iterator[RegistryProcess]:
+    """A registry at the port that it had before, where that is free: Airflow counts a mirror's new host as a change."""
+    memory = storage.with_suffix(".port")
+    before = int(memory.read_text()) if memory.exists() else 0
+    with RegistryProcess(storage=storage, port=before if before and is_free_port(before) else None) as registry:
+        memory.write_text(registry.host.rpartition(":")[2])
+        yield registry
+
+
+def is_free_port(port: int) -> bool:
+    """Whether a server can listen on ``port``."""
+    with socket.socket() as probe:
+        # As servers do: a port whose last connections are still fading out is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+        return True
+
+
+def push_images(source: RegistryProcess) -> int:
+    """Push the demo's images, always the same; the number of tags."""
+    images = _images()
+    for (repository, tag), each in images.items():
+        push(source.url, repository, tag, each)
+    return len(images)
+
+
+def write_mirrors_file(path: Path, registries: Mapping[str, RegistryProcess]) -> None:
+    """Write the mirrors file with the hosts that the registries have now."""
+    path.write_text(_MIRRORS_FILE.format(mirror=MIRROR, **{name: each.host for name, each in registries.items()}))
+
+
+def airflow_of(folder: DemoFolder, settings: Mapping[str, str] | None = None, port: int | None = None) -> LocalAirflow:
+    """The demo's Airflow, with its database ready."""
+    airflow = LocalAirflow(folder.airflow_home, mirrors_file=folder.mirrors_file, settings=settings, port=port)
+    if not airflow.is_migrated:
+        print("Airflow      creates its database, SQLite (some seconds)", flush=True)
+        airflow.migrate()
+    return airflow
+
+
+def _images() -> dict[tuple[str, str], Image]:
+    """By repository and tag. All share one layer, as images of one distribution do."""
+    base = big_layer(3_000_000)
+    newest = multi_arch("hyperkube 1.32.0", base=base)
+    pause_platforms = ["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/s390x"]
+    return {
+        ("giantswarm/hyperkube", "v1.30.8"): multi_arch("hyperkube 1.30.8", base=base),
+        ("giantswarm/hyperkube", "v1.31.4"): multi_arch("hyperkube 1.31.4", base=base),
+        ("giantswarm/hyperkube", "v1.32.0"): newest,
+        ("giantswarm/hyperkube", "latest"): newest,
+        ("giantswarm/aws-operator", "14.1.0"): multi_arch("aws-operator 14.1.0", base=base, attestations=True),
+        ("giantswarm/aws-operator", "14.2.0"): multi_arch("aws-operator 14.2.0", base=base, attestations=True),
+        ("giantswarm/cert-operator", "3.4.1"): multi_arch("cert-operator 3.4.1", base=base),
+        ("giantswarm/node-exporter", "v1.7.0"): image([base, layer({"version": b"1.7.0"})], format="docker"),
+        ("giantswarm/node-exporter", "v1.8.2"): multi_arch("node-exporter 1.8.2", format="docker", base=base),
+        ("giantswarm/pause", "3.10"): multi_arch("pause 3.10", pause_platforms),
+        ("giantswarm/pause", "3.11-dev"): multi_arch("pause 3.11", pause_platforms),
+    }
