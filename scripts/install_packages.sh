@@ -31,3 +31,7 @@ export DEBIAN_FRONTEND=noninteractive
 $as_root apt-get update -qq
 # shellcheck disable=SC2086 # a list of words
 $as_root apt-get install -y -qq --no-install-recommends $missing >/dev/null
+# Debian starts an open registry with the package; ours are started when they are needed, on ports of their own.
+case "$missing" in
+    *docker-registry*) [ ! -d /run/systemd/system ] || $as_root systemctl disable --now docker-registry ;;
+esac

@@ -7,7 +7,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ OK, FAILED, UNUSABLE = 0, 1, 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. 0: done; 1: something failed or would fail; 2: the mirrors file or an argument cannot be used."""
     arguments = _parser().parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         return int(arguments.command(arguments))
     except ConfigurationError as error:
@@ -156,10 +155,14 @@ def _plans(
 
 
 def _client(registry: Registry) -> RegistryClient:
-    """Opened with the registry's Airflow Connection, so that the plan is what a run would make."""
-    from registry_sync.hooks.registry import RegistryHook
+    """Opened with the registry's Airflow Connection, so that the plan is what a run would make.
 
-    return RegistryHook(registry).get_conn()
+    Airflow sends its logs to what standard output is when it is imported; there they would spoil what programs read.
+    """
+    with redirect_stdout(sys.stderr):
+        from registry_sync.hooks.registry import RegistryHook
+
+        return RegistryHook(registry).get_conn()
 
 
 def _document(route: Route, planned: Plan | RegistrySyncError) -> dict[str, Any]:
@@ -204,4 +207,6 @@ def _words(decision: Decision) -> tuple[str, str | None, str]:
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("registry_sync").setLevel(logging.WARNING)  # Airflow asks the root logger for more
     sys.exit(main())

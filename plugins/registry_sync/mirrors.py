@@ -100,7 +100,7 @@ class RegistryEntry(_Strict):
         None, description="PEM file, on the workers, of the authority that signed its certificate"
     )
     max_connections: int = Field(8, ge=1, le=64, description="Connections that one task opens to it at once")
-    requests_per_second: Annotated[float, Field(gt=0, strict=False)] | None = Field(
+    requests_per_second: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         None,
         description="How fast one task asks it (the kind's usual rate); of a kind with an API, how fast it asks that",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -39,9 +39,14 @@ class MirrorsDocument(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", title="Mirrors file of registry_sync")
 
-    registries: Mapping[Word, RegistryEntry] = Field(description="The registries, by a name of your choice")
+    registries: Mapping[Word, RegistryEntry] = Field(
+        description="The registries, by a name of your choice", json_schema_extra={"additionalProperties": False}
+    )
     defaults: RouteOptions = Field(RouteOptions(), description="Options of all mirrors that do not write their own")
-    mirrors: Mapping[Word, MirrorEntry] = Field(description="What to mirror; each becomes the DAG mirror_NAME")
+    mirrors: Mapping[Word, MirrorEntry] = Field(
+        description="What to mirror; each becomes the DAG mirror_NAME",
+        json_schema_extra={"additionalProperties": False},
+    )
 
 
 def mirrors_path(project: Path) -> Path:
@@ -79,8 +84,7 @@ def load_healthy_mirrors(path: Path, only: str | None = None) -> tuple[MirrorsFi
     problems += _check(file, document)
     broken = {each.place[1] for each in problems if each.place[:1] == ("mirrors",) and len(each.place) > 1}
     healthy = {name: each for name, each in mirrors.items() if name not in broken and _uses_known(each, registries)}
-    texts = dict.fromkeys(each.text(document) for each in sorted(problems, key=lambda each: each.line(document)))
-    return MirrorsFile(path=path, registries=registries, mirrors=healthy), tuple(texts)
+    return MirrorsFile(path=path, registries=registries, mirrors=healthy), _texts(problems, document)
 
 
 def json_schema() -> dict[str, Any]:
@@ -101,12 +105,24 @@ class _Problem:
         return int(document.at(self.place).rpartition(":")[2])
 
 
+def _texts(problems: Iterable[_Problem], document: Document) -> tuple[str, ...]:
+    """The problems in the order of their lines, each once."""
+    in_order = sorted(problems, key=lambda each: each.line(document))
+    return tuple(dict.fromkeys(each.text(document) for each in in_order))
+
+
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        content = path.read_bytes()
+    except OSError as error:
         advice = f"is there a file? {PATH_VARIABLE} names another place"
         raise MirrorsFileError((f"{path}: the mirrors file cannot be read ({error}); {advice}",)) from error
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        problem = f"{path.name}:{line}: this is not UTF-8 text ({error.reason}); save it with that encoding"
+        raise MirrorsFileError((problem,)) from error
 
 
 def _validate(document: Document, problems: list[_Problem]) -> MirrorsDocument:
@@ -115,13 +131,17 @@ def _validate(document: Document, problems: list[_Problem]) -> MirrorsDocument:
     :raises MirrorsFileError: when something is wrong outside any entry of registries or mirrors.
     """
     try:
-        return MirrorsDocument.model_validate(document.value)
+        written = MirrorsDocument.model_validate(document.value)
     except ValidationError as error:
+        known = {each.place for each in problems}
         found = [_explain(each, document) for each in error.errors(include_url=False) if not _is_echo(each)]
-    problems += found
-    broken = {each.place[:2] for each in found}
+        problems += [each for each in found if each.place not in known]
+    else:
+        if not problems:
+            return written
+    broken = {each.place[:2] for each in problems}
     if any(len(each) < 2 or each[0] not in ("registries", "mirrors") for each in broken):
-        raise MirrorsFileError(tuple(each.text(document) for each in problems))
+        raise MirrorsFileError(_texts(problems, document))
     sound = dict(document.value)
     for section in ("registries", "mirrors"):
         sound[section] = {name: each for name, each in sound[section].items() if (section, name) not in broken}
@@ -143,6 +163,8 @@ def _explain(error: ErrorDetails, document: Document) -> _Problem:
             return _Problem(place, _unknown_key(place, _RULES.get(error["loc"][4]) if len(error["loc"]) > 4 else None))
     while place and place not in document.lines:
         place = place[:-1]
+    if not place:
+        return _Problem(place, f"expected registries: and mirrors:, got {_got(error['input'], None)}")
     return _Problem(place, _expectation(error, document, place))
 
 
@@ -157,9 +179,13 @@ def _place(location: tuple[str | int, ...]) -> Place:
 _EXPECTED = {
     "string_type": "a string",
     "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a number",
     "bool_type": "true or false",
     "tuple_type": "a list, such as [a, b]",
     "mapping_type": "a mapping (name: ...)",
+    "dict_type": "a mapping (name: ...)",
+    "path_type": "a string",
     "model_type": "a mapping (key: value)",
     "model_attributes_type": "a mapping (key: value)",
     "union_tag_not_found": "a repository name, or a mapping with either repository: or namespace:",
@@ -177,7 +203,15 @@ def _expectation(error: ErrorDetails, document: Document, place: Place) -> str:
         case "literal_error":
             return f"expected {error['ctx']['expected']}, got {got}"
         case "too_short" | "string_too_short":
-            return "it is empty; write a value, or leave the key out"
+            return "it is empty; write a value, or remove it"
+        case "string_too_long":
+            return f"it has {len(error['input'])} characters, at most {error['ctx']['max_length']} are allowed"
+        case "greater_than_equal":
+            return f"expected {error['ctx']['ge']} or more, got {got}"
+        case "greater_than":
+            return f"expected more than {error['ctx']['gt']:g}, got {got}"
+        case "less_than_equal":
+            return f"expected {error['ctx']['le']} or less, got {got}"
         case kind if kind in _EXPECTED:
             return f"expected {_EXPECTED[kind]}, got {got}"
     return f"{error['msg'].removeprefix('Input ')}, got {got}"
@@ -222,7 +256,7 @@ def _known_keys(place: Place, rule: type[BaseModel] | None) -> list[str]:
     model: type[BaseModel]
     if not place:
         model = MirrorsDocument
-    elif place[-1] == "tags":
+    elif place[-1] == "tags" and place not in {("mirrors", "tags"), ("registries", "tags")}:
         model = TagRules
     else:
         model = rule or _MODELS[str(place[0])]
@@ -235,18 +269,23 @@ def _uses_known(mirror: Mirror, registries: Mapping[str, Registry]) -> bool:
 
 def _check(file: MirrorsFile, document: Document) -> list[_Problem]:
     """What no entry shows by itself: names that do not exist, and routes that disturb each other."""
-    problems = [each for mirror in file.mirrors.values() for each in _check_names(mirror, document.value["registries"])]
+    written = document.value["registries"]
+    problems = [each for mirror in file.mirrors.values() for each in _check_names(mirror, file.registries, written)]
     routes = [
         (place, route)
         for mirror in file.mirrors.values()
         if _uses_known(mirror, file.registries)
         for place, route in _placed_routes(mirror, file.registries)
     ]
-    named = [_Problem(place, problem) for place, route in routes if (problem := name_problem(route))]
+    named = [
+        _Problem(place, problem)
+        for place, route in routes
+        if (problem := _prefix_problem(route) or name_problem(route))
+    ]
     return [*problems, *named, *_check_writers(routes), *_check_cycles(file, routes)]
 
 
-def _check_names(mirror: Mirror, written: Mapping[str, Any]) -> Iterator[_Problem]:
+def _check_names(mirror: Mirror, registries: Mapping[str, Registry], written: Mapping[str, Any]) -> Iterator[_Problem]:
     """``written`` are all registries of the file, also those with a problem of their own."""
     places: list[tuple[Place, str]] = [(("mirrors", mirror.name, "source"), mirror.source)]
     for index, name in enumerate(mirror.destinations):
@@ -254,11 +293,24 @@ def _check_names(mirror: Mirror, written: Mapping[str, Any]) -> Iterator[_Proble
         places.append((place, name))
         if name in mirror.destinations[:index]:
             yield _Problem(place, f"{name!r} is written twice; keep one")
+            continue
+        host = registries[name].host if name in registries else None
+        for other in mirror.destinations[:index]:
+            if other in registries and registries[other].host == host:
+                yield _Problem(place, f"{other!r} and {name!r} are both {host}; keep one")
     for place, name in places:
         if name not in written:
             close = get_close_matches(name, written, n=1)
             advice = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(written) or 'none'}"
             yield _Problem(place, f"there is no registry {name!r}; {advice}")
+
+
+def _prefix_problem(route: Route) -> str:
+    """A name that was copied with its registry; empty when it was not."""
+    name, host = route.source_repository.name, route.source_repository.host
+    if name.startswith(f"{host}/"):
+        return f"{name!r} has its registry in it, which source: names already; write {name.removeprefix(f'{host}/')!r}"
+    return ""
 
 
 def _placed_routes(mirror: Mirror, registries: Mapping[str, Registry]) -> Iterator[tuple[Place, Route]]:
@@ -274,7 +326,7 @@ def _check_writers(routes: list[tuple[Place, Route]]) -> Iterator[_Problem]:
     writers: dict[Repository, tuple[Place, Route]] = {}
     for place, route in routes:
         first_place, first = writers.setdefault(route.destination_repository, (place, route))
-        if first is route:
+        if first is route or first_place == place:
             continue
         if first.source_repository != route.source_repository:
             other = f"{first.source_repository} ({show_place(first_place)})"
@@ -296,7 +348,7 @@ def _check_cycles(file: MirrorsFile, routes: list[tuple[Place, Route]]) -> Itera
             problem = f"namespace {each.rule.namespace!r} would be mirrored to itself; choose another destination"
             yield _Problem(("mirrors", each.mirror), problem)
     starts = [(place, route.source_repository) for place, route in routes]
-    starts += [(("mirrors", each.mirror), Repository(each.host, f"{each.rule.namespace}/any")) for each in namespaces]
+    starts += [(("mirrors", each.mirror), example) for each in namespaces for example in each.examples()]
     reported: set[Repository] = set()
     for place, start in starts:
         path = _way_back(start, writes, namespaces)
@@ -318,6 +370,11 @@ class _Namespace:
     def of(cls, file: MirrorsFile, mirror: Mirror, rule: NamespaceRule) -> _Namespace:
         goals = tuple(file.registries[each].host for each in mirror.destinations)
         return cls(mirror=mirror.name, rule=rule, host=file.registries[mirror.source].host, goals=goals)
+
+    def examples(self) -> list[Repository]:
+        """Repositories that it may find, one for each of its globs."""
+        names = [each.replace("*", "any").replace("?", "a") for each in self.rule.include or ("*",)]
+        return [Repository(self.host, f"{self.rule.namespace}/{name}") for name in names]
 
     def writes(self, repository: Repository) -> list[Repository]:
         is_read = repository.host == self.host and repository.name.startswith(f"{self.rule.namespace}/")

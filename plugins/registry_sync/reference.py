@@ -22,23 +22,35 @@ _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 _DIGEST = re.compile(r"([a-z0-9]+(?:[.+_-][a-z0-9]+)*):([a-zA-Z0-9=_-]+)")
 _HEX_LENGTH = {"sha256": 64, "sha512": 128}
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
-_HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?")
+_HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::([0-9]{{1,5}}))?")
 MAX_NAME_LENGTH = 255
 
 
 def parse_host(text: str) -> str:
-    """A registry's ``host`` or ``host:port``, aliases of Docker Hub as ``docker.io``.
+    """A registry's ``host`` or ``host:port`` in lower case, aliases of Docker Hub as ``docker.io``.
 
     >>> parse_host("index.docker.io")
     'docker.io'
 
-    :raises ConfigurationError: when it is no host, for example a URL.
+    :raises ConfigurationError: when it is no host, for example a URL, or a name that image references cannot hold.
     """
-    if not _HOST.fullmatch(text):
+    match, host = _HOST.fullmatch(text), text.lower()
+    if match is None or not 0 < int(match[1] or 443) < 65536:
         raise ConfigurationError(
             f"{text!r} is not a registry host; write host or host:port, without https:// or a path"
         )
-    return DOCKER_HUB if text.lower() in _DOCKER_HUB_ALIASES else text
+    if not _reads_as_host(host):
+        problem = "has neither a dot nor a port, so that an image's name would stand for one of Docker Hub"
+        raise ConfigurationError(f"{text!r} {problem}; write the port too, such as {f'{text}:443'!r}")
+    return DOCKER_HUB if host in _DOCKER_HUB_ALIASES else host
+
+
+def _reads_as_host(first: str) -> bool:
+    """Whether Docker (and skopeo) takes the first part of an image's name for a host.
+
+    https://github.com/distribution/reference/blob/v0.6.0/normalize.go#L140
+    """
+    return "." in first or ":" in first or first == "localhost"
 
 
 def parse_repository_name(text: str) -> str:
@@ -56,10 +68,10 @@ def _fault_of_name(text: str) -> str:
         return "it is empty"
     if len(text) > MAX_NAME_LENGTH:
         return f"it has {len(text)} characters, at most {MAX_NAME_LENGTH} are allowed"
-    if text != text.lower():
-        return f"upper-case letters are not allowed; write {text.lower()!r}"
     if "@" in text or ":" in text:
         return "write it without registry, tag and digest (tags have a key of their own)"
+    if _NAME.fullmatch(text.lower()):
+        return f"upper-case letters are not allowed; write {text.lower()!r}"
     return "only a-z, 0-9 and single '.', '_', '-' or '__' between them, in parts separated by '/'"
 
 
@@ -119,12 +131,10 @@ class Repository:
     def parse(cls, text: str) -> Self:
         """Read ``host/name``, or a Docker Hub name without a host as Docker does.
 
-        Docker takes the first part for a host when it has a dot or a port, or is ``localhost``.
-
         :raises ConfigurationError: when host or name are outside the grammar.
         """
         first, slash, rest = text.partition("/")
-        if slash and ("." in first or ":" in first or first == "localhost"):
+        if slash and _reads_as_host(first):
             return cls.at(first, rest)
         return cls.at(DOCKER_HUB, text)
 
@@ -159,14 +169,14 @@ class Reference:
         """
         name, at, digest = text.partition("@")
         if at:
-            if _tag_of(name)[1]:
+            if _tag_of(name)[1] is not None:
                 raise ConfigurationError(f"{text!r} has a tag and a digest; write one of them")
             try:
                 return cls(Repository.parse(name), Digest.parse(digest))
             except ValueError as error:
                 raise ConfigurationError(f"{text!r}: {error}") from error
         name, tag = _tag_of(text)
-        if not is_tag(tag or "latest"):
+        if tag is not None and not is_tag(tag):
             raise ConfigurationError(f"{text!r}: {tag!r} is not a tag")
         return cls(Repository.parse(name), tag or "latest")
 
@@ -175,7 +185,7 @@ class Reference:
         return f"{self.repository}{separator}{self.target}"
 
 
-def _tag_of(text: str) -> tuple[str, str]:
+def _tag_of(text: str) -> tuple[str, str | None]:
     """Split ``host:port/name:tag`` at the tag's colon, which no slash follows."""
     name, colon, tag = text.rpartition(":")
-    return (name, tag) if colon and "/" not in tag else (text, "")
+    return (name, tag) if colon and "/" not in tag else (text, None)

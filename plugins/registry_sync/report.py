@@ -122,10 +122,9 @@ def summary(run: RunReport) -> str:
         bad = len(run.failed_routes) + len(run.missing)
         return f"{run.mirror}: {bad} of {len(run.routes) + len(run.missing)} routes failed, {_copied(totals)}"
     if not totals["copied"] and not totals["would_copy"]:
-        if totals["skipped"]:
-            left = f"{totals['unchanged']} tags unchanged, {totals['skipped']} skipped"
-            return f"{run.mirror}: nothing was to be copied ({left})"
-        return f"{run.mirror}: everything is in step, nothing was copied ({totals['unchanged']} tags unchanged)"
+        skipped = f", {totals['skipped']} skipped" if totals["skipped"] else ""
+        state = "everything is in step" if totals["unchanged"] or not skipped else "no tag is mirrored"
+        return f"{run.mirror}: {state}, nothing was copied ({totals['unchanged']} tags unchanged{skipped})"
     return f"{run.mirror}: {_copied(totals)}, {totals['unchanged']} unchanged"
 
 
@@ -195,8 +194,8 @@ def _totals(routes: Iterable[RouteReport]) -> dict[str, int]:
 
 def _tag_row(route: RouteReport, tag: TagResult) -> tuple[str, ...]:
     short = tag.digest[:19] if tag.digest else "-"
-    name = f"{route.destination}:{tag.tag}"
-    return (name, tag.outcome.replace("_", " "), short, human_bytes(tag.sent_bytes), f"{tag.seconds:.1f}", tag.reason)
+    name, reason = f"{route.destination}:{tag.tag}", " ".join(tag.reason.split())
+    return (name, tag.outcome.replace("_", " "), short, human_bytes(tag.sent_bytes), f"{tag.seconds:.1f}", reason)
 
 
 def _arrow(route: RouteReport) -> str:

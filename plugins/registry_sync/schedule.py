@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import re
+from datetime import UTC, datetime, timedelta
 
-from croniter import croniter
+from croniter import CroniterBadDateError, croniter
 
 from registry_sync.errors import ConfigurationError
 
@@ -15,12 +16,18 @@ PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 def check_schedule(text: str) -> str:
     """``text`` itself, when it is a schedule.
 
-    :raises ConfigurationError: when it is neither a cron expression nor a preset.
+    :raises ConfigurationError: when it is neither a cron expression nor a preset, or names no day of any year.
     """
-    if text in PRESETS or (len(text.split()) == 5 and croniter.is_valid(text)):
+    if text in PRESETS:
         return text
-    advice = f"write five cron fields such as '0 * * * *', or one of {', '.join(PRESETS)}"
-    raise ConfigurationError(f"{text!r} is no schedule; {advice}")
+    if len(text.split()) != 5 or _RANDOM.search(text) or not croniter.is_valid(text):
+        advice = f"write five cron fields such as '0 * * * *', or one of {', '.join(PRESETS)}"
+        raise ConfigurationError(f"{text!r} is no schedule; {advice}")
+    try:
+        croniter(text, datetime(2026, 1, 1, tzinfo=UTC)).get_next()
+    except CroniterBadDateError as error:
+        raise ConfigurationError(f"{text!r} never comes, no month has such a day; mend the day or the month") from error
+    return text
 
 
 def ticks_within(schedule: str, start: datetime, end: datetime) -> bool:
@@ -35,3 +42,6 @@ def ticks_within(schedule: str, start: datetime, end: datetime) -> bool:
 
 _EXPRESSIONS = {"@quarterly": "0 0 1 */3 *"}
 """Presets of Airflow's that croniter does not know."""
+
+_RANDOM = re.compile(r"(?:^|[\s,])r", re.IGNORECASE)
+"""croniter's ``R`` is a number by chance, another one whenever the DAG file is read."""

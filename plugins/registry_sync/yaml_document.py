@@ -23,8 +23,10 @@ Place = tuple[str | int, ...]
 """The keys and list positions that lead to a value, such as ``("mirrors", "a", "repositories", 1)``."""
 
 MAX_VALUES = 500_000
-_PLAIN = {f"tag:yaml.org,2002:{each}" for each in ("str", "int", "float", "bool", "null")}
-_TEXT = frozenset({"tag:yaml.org,2002:str", "tag:yaml.org,2002:timestamp"})
+_YAML = "tag:yaml.org,2002:"
+_SCALARS = frozenset(f"{_YAML}{each}" for each in ("int", "float", "bool", "null"))
+_TEXT = frozenset({f"{_YAML}str", f"{_YAML}timestamp"})
+_Entries = dict[str, tuple[yaml.Node, yaml.Node]]
 
 
 @dataclass(slots=True)
@@ -62,23 +64,31 @@ def read_yaml(text: str, name: str) -> Document:
 
     :raises MirrorsFileError: when it is no YAML, with the line.
     """
+    try:
+        return _read_document(text, Document(name))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = min(mark.line, text.count("\n")) + 1 if mark else 1
+        begun = error.context_mark.line + 1 if error.context_mark else line
+        problem = " ".join(filter(None, (error.context, f"(line {begun})" if begun != line else "", error.problem)))
+        raise MirrorsFileError((f"{name}:{line}: this is not valid YAML: {problem}",)) from error
+    except yaml.reader.ReaderError as error:
+        character = chr(error.character) if isinstance(error.character, int) else str(error.character)
+        line = text.partition(character)[0].count("\n") + 1
+        problem = f"{name}:{line}: the control character {character!r} is not allowed in YAML; remove it"
+        raise MirrorsFileError((problem,)) from error
+    except RecursionError as error:
+        raise MirrorsFileError((f"{name}:1: nested too deeply; does an alias stand within its own anchor?",)) from error
+
+
+def _read_document(text: str, document: Document) -> Document:
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
-        document = Document(name)
         document.value = _Reader(loader, document).read(node, ()) if node is not None else None
-        return document
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        problem = " ".join(filter(None, (error.context, error.problem)))
-        raise MirrorsFileError((f"{name}:{line}: this is not valid YAML: {problem}",)) from error
-    except yaml.YAMLError as error:
-        raise MirrorsFileError((f"{name}:1: this is not valid YAML: {error}",)) from error
-    except RecursionError as error:
-        raise MirrorsFileError((f"{name}:1: nested too deeply; does an alias stand within its own anchor?",)) from error
     finally:
         loader.dispose()
+    return document
 
 
 class _Reader:
@@ -86,6 +96,7 @@ class _Reader:
 
     def __init__(self, loader: Any, document: Document) -> None:
         self._loader, self._document = loader, document
+        self._known_entries: dict[int, _Entries] = {}
 
     def read(self, node: yaml.Node, place: Place) -> Any:
         document = self._document
@@ -93,39 +104,81 @@ class _Reader:
         if len(document.lines) > MAX_VALUES:
             raise MirrorsFileError((f"{document.at(place)}: more than {MAX_VALUES} values; do aliases multiply here?",))
         if isinstance(node, yaml.MappingNode):
+            self._check_tag(node, "map", place)
             return self._mapping(node, place)
         if isinstance(node, yaml.SequenceNode):
+            self._check_tag(node, "seq", place)
             return tuple(self.read(each, (*place, index)) for index, each in enumerate(node.value))
         return self._scalar(node, place)
 
     def _mapping(self, node: yaml.MappingNode, place: Place) -> Mapping[str, Any]:
-        self._find_duplicates(node, place)
-        self._loader.flatten_mapping(node)
+        self._check_keys(node, place)
         values: dict[str, Any] = {}
-        for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                self._document.problems.append((place, f"line {key.start_mark.line + 1}: a key must be a plain word"))
-                continue
-            here = (*place, key.value)
+        for name, (key, value) in self._entries(node).items():
+            here = (*place, name)
             self._document.lines[here] = key.start_mark.line + 1
-            values[key.value] = self.read(value, here)
+            values[name] = self.read(value, here)
         return values
 
-    def _find_duplicates(self, node: yaml.MappingNode, place: Place) -> None:
+    def _check_keys(self, node: yaml.MappingNode, place: Place) -> None:
         first: dict[str, int] = {}
         for key, _ in node.value:
             line = key.start_mark.line + 1
-            if isinstance(key, yaml.ScalarNode) and key.value in first:
+            if not isinstance(key, yaml.ScalarNode):
+                self._document.lines[*place, "?"] = line
+                self._document.problems.append(((*place, "?"), "a key must be a plain word"))
+            elif key.value in first:
                 problem = f"{key.value!r} is written twice, in line {first[key.value]} and line {line}; keep one"
                 self._document.problems.append(((*place, key.value), problem))
-            elif isinstance(key, yaml.ScalarNode):
+            else:
                 first[key.value] = line
 
+    def _entries(self, node: yaml.MappingNode) -> _Entries:
+        """Key and value by the key's text, with those that ``<<`` merges in.
+
+        Each key once and each mapping once, so that neither duplicate keys nor merges multiply what is read.
+        """
+        if id(node) not in self._known_entries:
+            merged: _Entries = {}
+            own: _Entries = {}
+            for key, value in node.value:
+                if key.tag == f"{_YAML}merge":
+                    merged |= self._merged(value)
+                elif isinstance(key, yaml.ScalarNode):
+                    own[key.value] = (key, value)
+            self._known_entries[id(node)] = merged | own
+        return self._known_entries[id(node)]
+
+    def _merged(self, value: yaml.Node) -> _Entries:
+        """What ``<<: value`` adds; of several mappings an earlier one wins (https://yaml.org/type/merge.html)."""
+        entries: _Entries = {}
+        for each in reversed(value.value) if isinstance(value, yaml.SequenceNode) else (value,):
+            if not isinstance(each, yaml.MappingNode):
+                problem = "<< takes a mapping, or a list of them"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=each.start_mark)
+            entries |= self._entries(each)
+        return entries
+
     def _scalar(self, node: yaml.Node, place: Place) -> Any:
-        self._document.texts[place] = str(node.value)
-        if node.tag in _TEXT:
-            return str(node.value)
-        if node.tag in _PLAIN:
-            return self._loader.construct_object(node)
-        self._document.problems.append((place, f"YAML values of type {node.tag} are not used here; write plain text"))
-        return None
+        text = self._document.texts[place] = str(node.value)
+        if node.tag in _SCALARS:
+            try:
+                return self._loader.construct_object(node)
+            except (ValueError, KeyError, IndexError):  # what PyYAML lets through, such as !!int abc
+                self._document.problems.append((place, f"{text[:40]!r} is no {_shown(node.tag)}"))
+        elif node.tag not in _TEXT:
+            self._refuse_tag(node, place)
+        return text
+
+    def _check_tag(self, node: yaml.Node, kind: str, place: Place) -> None:
+        if node.tag != f"{_YAML}{kind}":
+            self._refuse_tag(node, place)
+
+    def _refuse_tag(self, node: yaml.Node, place: Place) -> None:
+        problem = f"YAML's type {_shown(node.tag)} is not used here; write the value without it, or in quotes"
+        self._document.problems.append((place, problem))
+
+
+def _shown(tag: str) -> str:
+    """A type as people write it: ``!!int``."""
+    return tag.replace(_YAML, "!!")

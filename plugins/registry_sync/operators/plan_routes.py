@@ -59,7 +59,7 @@ class PlanRoutesOperator(BaseOperator):
             return []
         found, window = self._expand(window)
         chosen = select_routes(found, params["repositories"] or [])
-        in_step = read_in_step(context, self.destination.name)
+        in_step = read_in_step(context, self.destination.name) if run.run_type == "scheduled" else None
         work, unmodified = split_unmodified(chosen, window, run.run_type, in_step)
         if unmodified:
             context["ti"].xcom_push(UNMODIFIED_KEY, [route_key(each) for each in unmodified])

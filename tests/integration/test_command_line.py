@@ -1,0 +1,172 @@
+"""``python -m registry_sync plan`` against real registries: what a run would do and why, and nothing is copied."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import registry_sync.hooks.registry  # noqa: F401 - Airflow binds its logging to what standard output is just now
+from registry_sync.__main__ import FAILED, OK, PROJECT, main
+from tests.support import images
+from tests.support.registry import RegistryProcess
+
+OLD, NEW = images.multi_arch("old"), images.multi_arch("new")
+READS = {"GET", "HEAD"}
+
+Plan = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def source() -> Iterator[RegistryProcess]:
+    with RegistryProcess() as registry:
+        for tag in ("missing", "moved", "same"):
+            images.push(registry.url, "team/app", tag, NEW)
+        images.push(registry.url, "team/app", "old-dev", OLD)
+        images.push(registry.url, "team/other", "v1", OLD)
+        yield registry
+
+
+@pytest.fixture(scope="module")
+def destination() -> Iterator[RegistryProcess]:
+    with RegistryProcess() as registry:
+        images.push(registry.url, "copies/app", "moved", OLD)
+        images.push(registry.url, "copies/app", "same", NEW)
+        yield registry
+
+
+@pytest.fixture
+def plan(
+    source: RegistryProcess, destination: RegistryProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Plan:
+    """Exit code, output and errors of a plan by a mirrors file with these rules."""
+
+    def plan(*repositories: Any, arguments: tuple[str, ...] = ()) -> tuple[int, str, str]:
+        registries = {
+            "origin": {"host": source.host, "tls": False},
+            "backup": {"host": destination.host, "tls": False},
+        }
+        mirror = {"source": "origin", "destinations": ["backup"], "repositories": repositories}
+        file = tmp_path / "mirrors.yaml"
+        file.write_text(json.dumps({"registries": registries, "mirrors": {"team": mirror}}))
+        code = main(["plan", str(file), "--mirror", "team", *arguments])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return plan
+
+
+def app(**options: Any) -> dict[str, Any]:
+    return {"repository": "team/app", "rename": "copies/app", "tags": {"exclude": ["*-dev"]}, **options}
+
+
+def test_a_plan_as_text(plan: Plan, source: RegistryProcess, destination: RegistryProcess) -> None:
+    old, new = OLD.digest.short, NEW.digest.short
+    assert plan(app()) == (
+        OK,
+        (
+            f"\n{source.host}/team/app → {destination.host}/copies/app\n"
+            "tag      decision   digest               reason\n"
+            "───────  ─────────  ───────────────────  "
+            "────────────────────────────────────────────────────────────────────────────────\n"
+            f"missing  copy       {new}  missing at the destination\n"
+            f"moved    copy       {new}  moved: {new} at the source, {old} at the destination\n"
+            "old-dev  skip       -                    excluded by '*-dev'\n"
+            f"same     unchanged  {new}  same digest\n"
+        ),
+        "",
+    )
+
+
+def test_a_plan_for_programs(plan: Plan, source: RegistryProcess, destination: RegistryProcess) -> None:
+    code, printed, errors = plan(app(on_moved_tag="fail"), arguments=("--json", "--tag", "mo*", "--tag", "same"))
+    moved = f"moved: {NEW.digest.short} at the source, {OLD.digest.short} at the destination"
+    assert (code, errors) == (FAILED, "")
+    assert json.loads(printed) == [
+        {
+            "source": f"{source.host}/team/app",
+            "destination": f"{destination.host}/copies/app",
+            "tags": [
+                {
+                    "tag": "missing",
+                    "decision": "skip",
+                    "digest": None,
+                    "reason": "matches none of 'mo*', 'same'",
+                },
+                {"tag": "moved", "decision": "fail", "digest": None, "reason": f"{moved}; on_moved_tag is fail"},
+                {"tag": "old-dev", "decision": "skip", "digest": None, "reason": "excluded by '*-dev'"},
+                {"tag": "same", "decision": "unchanged", "digest": str(NEW.digest), "reason": "same digest"},
+            ],
+        }
+    ]
+
+
+def test_only_the_repositories_that_were_asked_for(plan: Plan) -> None:
+    code, printed, errors = plan(app(), "team/other", arguments=("--json", "--repository", "*/other"))
+    assert (code, errors) == (OK, "")
+    assert [(each["tag"], each["decision"]) for document in json.loads(printed) for each in document["tags"]] == [
+        ("v1", "copy")
+    ]
+
+
+def test_a_namespace_is_expanded(plan: Plan, source: RegistryProcess) -> None:
+    code, printed, _ = plan({"namespace": "team"}, arguments=("--json",))
+    assert code == OK
+    assert [each["source"] for each in json.loads(printed)] == [
+        f"{source.host}/team/app",
+        f"{source.host}/team/other",
+    ]
+
+
+def test_a_route_that_cannot_be_read_does_not_hide_the_others(
+    plan: Plan, source: RegistryProcess, destination: RegistryProcess
+) -> None:
+    code, printed, errors = plan("team/gone", "team/other")
+    assert (code, errors) == (FAILED, "\n1 of 2 routes would fail\n")
+    gone, other = printed.strip().split("\n\n")
+    heading, problem = gone.split("\n")
+    assert heading == f"{source.host}/team/gone → {destination.host}/team/gone"
+    assert problem.startswith(
+        f"  FAILED: the source has no repository {source.host}/team/gone; "
+        "check its name in the mirrors file, and that it holds a tag ("
+    )
+    assert other.startswith(f"{source.host}/team/other → {destination.host}/team/other\n")
+
+
+def test_a_plan_only_reads(plan: Plan, source: RegistryProcess, destination: RegistryProcess) -> None:
+    source.clear_requests()
+    destination.clear_requests()
+    plan(app())
+    requests = [*source.requests(), *destination.requests()]
+    assert requests
+    assert {each.method for each in requests} <= READS
+
+
+def test_output_is_for_programs_and_everything_else_is_quiet(
+    source: RegistryProcess, destination: RegistryProcess, tmp_path: Path
+) -> None:
+    """Airflow, which is imported for its Connections, logs to standard output."""
+    file = tmp_path / "mirrors.yaml"
+    file.write_text(f"""
+registries:
+  origin: {{host: "{source.host}", tls: false, connection: robot}}
+  backup: {{host: "{destination.host}", tls: false}}
+mirrors:
+  team: {{source: origin, destinations: [backup], repositories: [team/other]}}
+""")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(PROJECT / "plugins"),
+        "PYTHONIOENCODING": "utf-8",
+        "AIRFLOW_CONN_ROBOT": "docker://robot:the-robots-password@/",
+    }
+    command = [sys.executable, "-m", "registry_sync", "plan", str(file), "--mirror", "team", "--json"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (OK, "")
+    assert json.loads(ended.stdout)[0]["source"] == f"{source.host}/team/other"
