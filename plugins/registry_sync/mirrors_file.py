@@ -82,7 +82,7 @@ def load_healthy_mirrors(path: Path, only: str | None = None) -> tuple[MirrorsFi
     }
     file = MirrorsFile(path=path, registries=registries, mirrors=mirrors)
     problems += _check(file, document)
-    broken = {each.place[1] for each in problems if each.place[:1] == ("mirrors",) and len(each.place) > 1}
+    broken = {each.place[1] for each in problems if each.place[0] == "mirrors"}
     healthy = {name: each for name, each in mirrors.items() if name not in broken and _uses_known(each, registries)}
     return MirrorsFile(path=path, registries=registries, mirrors=healthy), _texts(problems, document)
 

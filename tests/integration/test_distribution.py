@@ -414,9 +414,7 @@ def test_a_destination_repository_that_does_not_exist(wire: Interceptor) -> None
         (415, b"", RefusedError),
     ],
 )
-def test_refusals_are_not_repeated(
-    wire: Interceptor, status: int, body: bytes, expected: type[Exception]
-) -> None:
+def test_refusals_are_not_repeated(wire: Interceptor, status: int, body: bytes, expected: type[Exception]) -> None:
     wire.answer("PUT", "/manifests/", status, body)
     with client(wire.host) as asked, pytest.raises(expected):
         asked.put_manifest(at(wire), "v1", parse_manifest(IMAGE.content, IMAGE.media_type))

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -135,7 +134,7 @@ def test_each_day_of_a_backfill_copies_exactly_its_tags(stack: Stack) -> None:
 class Steps:
     """The scheduled runs of the mirror that catches up, which come one after the other by themselves.
 
-    Quay takes seconds to list its repositories. In that time, before a run looks up what is in step, that can be changed.
+    Quay takes seconds to list its repositories. In that time, before a run looks up what is in step, that can change.
     """
 
     stack: Stack

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from urllib.parse import urljoin
 
 import requests
@@ -79,15 +79,15 @@ class Image:
     @property
     def size_bytes(self) -> int:
         """Bytes of the manifests and of every distinct blob below."""
-        return len(self.content) + sum(len(each.content) for each in set(self._all_blobs())) + self._child_bytes()
+        return len(self.content) + sum(len(each.content) for each in set(self.all_blobs())) + self.child_bytes()
 
-    def _all_blobs(self) -> Iterator[Blob]:
+    def all_blobs(self) -> Iterator[Blob]:
         yield from self.blobs
         for child in self.children:
-            yield from child._all_blobs()
+            yield from child.all_blobs()
 
-    def _child_bytes(self) -> int:
-        return sum(len(child.content) + child._child_bytes() for child in self.children)
+    def child_bytes(self) -> int:
+        return sum(len(child.content) + child.child_bytes() for child in self.children)
 
 
 def _tar(files: Mapping[str, bytes]) -> bytes:
@@ -298,7 +298,7 @@ class _Repository:
         address = urljoin(self.base, path)
         return self._session.request(method, address, verify=self._verify, timeout=TIMEOUT_SECONDS, **options)
 
-    def __enter__(self) -> _Repository:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from tests.support.loopback import LoopbackHandler, LoopbackServer, Request
@@ -119,7 +119,7 @@ class Interceptor:
         self._stopped = threading.Event()
         self._server = LoopbackServer(partial(_Handler, self))
 
-    def __enter__(self) -> Interceptor:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from registry_sync.reference import Digest
 from tests.support.loopback import LOOPBACK, Request
@@ -140,7 +140,7 @@ class RegistryProcess:
         self.stop()
         shutil.rmtree(self._directory, ignore_errors=True)
 
-    def __enter__(self) -> RegistryProcess:
+    def __enter__(self) -> Self:
         try:
             self.start()
         except BaseException:

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 import jwt
@@ -87,7 +87,7 @@ class TokenServer:
         self._requests: list[TokenRequest] = []
         self._server = LoopbackServer(partial(_Handler, self))
 
-    def __enter__(self) -> TokenServer:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

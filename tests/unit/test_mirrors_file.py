@@ -582,8 +582,20 @@ def test_routes_that_disturb_each_other(write: Write, mirrors: list[str], expect
             "b: {source: acr, destinations: [hub], repositories: [x/y]}",
         ],
         ["a: {source: quay, destinations: [hub], repositories: [pause]}"],
+        [
+            "a: {source: quay, destinations: [acr], repositories: [x/y]}",
+            "b: {source: hub, destinations: [quay], repositories: [{namespace: x}]}",
+        ],
     ],
-    ids=["renamed", "two copies", "two mirrors of one route", "namespaces that do not meet", "chain", "library"],
+    ids=[
+        "renamed",
+        "two copies",
+        "two mirrors of one route",
+        "namespaces that do not meet",
+        "chain",
+        "library",
+        "namespace elsewhere",
+    ],
 )
 def test_routes_that_do_not(write: Write, mirrors: list[str]) -> None:
     assert len(load_mirrors(write(many(*mirrors))).mirrors) == len(mirrors)
@@ -675,6 +687,13 @@ def test_a_registry_that_is_written_twice_is_not_used(write: Write) -> None:
     file, found = load_healthy_mirrors(write(text))
     assert list(file.mirrors) == []
     assert found == ("mirrors.yaml:4: registries.acr: 'acr' is written twice, in line 3 and line 4; keep one",)
+
+
+def test_a_mirror_may_have_the_name_of_a_broken_registry(write: Write) -> None:
+    mirrors = "acr: {source: quay, destinations: [hub], repositories: [x/y]}"
+    file, found = load_healthy_mirrors(write(many(mirrors).replace("acr.example", "https://acr.example")))
+    assert list(file.mirrors) == ["acr"]
+    assert found == (f"mirrors.yaml:3: registries.acr.host: 'https://acr.example' {NO_HOST}",)
 
 
 def test_only_one_mirror_is_looked_at(write: Write) -> None:
