@@ -1,13 +1,14 @@
-"""``python -m bench [ROUTES TAGS]``: print the tables."""
+"""``python -m bench``: print the tables."""
 
 from __future__ import annotations
 
-import sys
+import logging
 
 from bench.routes import Measured, measure
+from bench.vendors import Hourly, Pair, measure_pairs, measure_window
 from registry_sync.report import table
 
-_HEADINGS = (
+_PASSES = (
     "pass",
     "routes",
     "tags",
@@ -20,9 +21,11 @@ _HEADINGS = (
     "CPU s",
     "peak MB",
 )
+_PAIRS = ("source", "destination", "tags", "requests source", "destination", "per 100 tags")
+_WINDOW = ("repositories", "tags", "modified", "requests to read", "to copy", "copied")
 
 
-def _row(each: Measured) -> tuple[str, ...]:
+def _pass_row(each: Measured) -> tuple[str, ...]:
     return (
         each.what,
         str(each.routes),
@@ -38,12 +41,27 @@ def _row(each: Measured) -> tuple[str, ...]:
     )
 
 
-def main(arguments: list[str]) -> None:
-    """Measure and print. Without arguments: 1 route of 100 tags, then 10 of 20."""
-    sizes = [(int(arguments[0]), int(arguments[1]))] if arguments else [(1, 100), (10, 20)]
-    rows = [_row(each) for routes, tags in sizes for each in measure(routes, tags)]
-    print(table(_HEADINGS, rows, right=frozenset(range(1, len(_HEADINGS)))))
+def _pair_row(each: Pair) -> tuple[str, ...]:
+    requests = (each.tags, each.source_requests, each.destination_requests)
+    return (each.source, each.destination, *map(str, requests), f"{each.per_100_tags:.1f}")
+
+
+def _window_row(each: Hourly) -> tuple[str, ...]:
+    numbers = (each.repositories, each.tags, each.modified, each.read_requests, each.copy_requests, each.copied)
+    return tuple(map(str, numbers))
+
+
+def main() -> None:
+    """Measure and print: real copies between two plain registries, then what is in step between the vendors' kinds."""
+    logging.disable(logging.WARNING)
+    rows = [_pass_row(each) for routes, tags in ((1, 100), (10, 20)) for each in measure(routes, tags)]
+    print("Copies between two registries of the OCI distribution spec:\n")
+    print(table(_PASSES, rows, right=frozenset(range(1, len(_PASSES)))))
+    print("\nTags in step, by the kinds of the registries (stand-ins with their APIs, on loopback):\n")
+    print(table(_PAIRS, [_pair_row(each) for each in measure_pairs(300)], right=frozenset(range(2, len(_PAIRS)))))
+    print("\nAn hourly window, quay to acr:\n")
+    print(table(_WINDOW, [_window_row(measure_window(1000, 300, 5))], right=frozenset(range(len(_WINDOW)))))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -6,14 +6,10 @@ import resource
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 
-from registry_sync.credentials import Endpoint
-from registry_sync.mirrors import Mirror, Registry, Route, listed_routes
-from registry_sync.registry.kinds import open_client
-from registry_sync.skopeo import Skopeo, find_skopeo
-from registry_sync.sync import Sides, sync_route
+from bench.clients import registry, route, sync
+from registry_sync.mirrors import Route
 from tests.support import images
 from tests.support.registry import RegistryProcess
 
@@ -48,19 +44,16 @@ class Measured:
 def measure(routes: int, tags: int) -> list[Measured]:
     """A cold pass, then one in which all is in step."""
     with RegistryProcess() as source, RegistryProcess() as destination:
-        for route in range(routes):
+        for number in range(routes):
             for tag in range(tags):
-                images.push(source.url, f"bench/app{route}", f"v{tag}", images.multi_arch(f"{route}.{tag}"))
-        work = _routes(source.host, destination.host, routes)
+                images.push(source.url, f"bench/app{number}", f"v{tag}", images.multi_arch(f"{number}.{tag}"))
+        work = _routes(source, destination, routes)
         return [_pass(what, work, tags, source, destination) for what in ("cold", "in step")]
 
 
-def _routes(source: str, destination: str, count: int) -> list[Route]:
-    here = Registry(name="source", host=source, tls=False)
-    there = Registry(name="destination", host=destination, tls=False)
-    names = tuple(f"bench/app{each}" for each in range(count))
-    mirror = Mirror(name="bench", source="source", destinations=("destination",), repositories=names)
-    return list(listed_routes(mirror, here, there))
+def _routes(source: RegistryProcess, destination: RegistryProcess, count: int) -> list[Route]:
+    here, there = (registry("distribution", each.host, each.url) for each in (source, destination))
+    return [route(here, there, f"bench/app{each}") for each in range(count)]
 
 
 def _pass(
@@ -69,7 +62,7 @@ def _pass(
     source.clear_requests()
     destination.clear_requests()
     began, cpu = time.monotonic(), _cpu_seconds()
-    copied = sum(_sync(route) for route in routes)
+    copied = sum(sync(each) for each in routes)
     wall, cpu = time.monotonic() - began, _cpu_seconds() - cpu
     methods = Counter(each.method for each in destination.requests())
     return Measured(
@@ -84,25 +77,3 @@ def _pass(
         cpu_seconds=cpu,
         peak_megabytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     )
-
-
-def _sync(route: Route) -> int:
-    """Sync a route as its task does, with clients of its own; the number of tags copied."""
-    here = Endpoint(host=route.source.host, tls=False)
-    there = Endpoint(host=route.destination.host, tls=False)
-    with (
-        closing(open_client("distribution", here, max_connections=8)) as source,
-        closing(open_client("distribution", there, max_connections=8)) as destination,
-        Skopeo(
-            find_skopeo(),
-            source=here,
-            destination=there,
-            copy_timeout_seconds=600,
-            stall_timeout_seconds=60,
-            log=lambda *_: None,
-        ) as skopeo,
-    ):
-        report = sync_route(route, Sides(source=source, destination=destination), skopeo)
-    if report.is_failed:
-        raise RuntimeError(f"the benchmark's own copy failed: {report}")
-    return report.counts["copied"]

@@ -1,0 +1,155 @@
+"""Requests per 100 tags in step, per pair of kinds, and those of an hourly window; counted at the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from bench.clients import NAME, NOON, fill, hours_ago, plan, registry, route, sync
+from registry_sync.credentials import Endpoint
+from registry_sync.mirrors import Mirror, NamespaceRule, Registry, expand_routes
+from registry_sync.operators.plan_routes import split_unmodified
+from registry_sync.reference import Digest
+from registry_sync.registry.kinds import open_client
+from registry_sync.sync import lister
+from registry_sync.window import InStep, Window, route_key
+from tests.support import images
+from tests.support.acr_api import AcrApi
+from tests.support.docker_hub_api import DockerHubApi
+from tests.support.interceptor import Interceptor
+from tests.support.quay_api import QuayApi
+from tests.support.registry import RegistryProcess
+
+PAIRS = (
+    ("quay", "acr"),
+    ("quay", "docker_hub"),
+    ("docker_hub", "acr"),
+    ("quay", "aliyun"),
+    ("quay", "distribution"),
+    ("distribution", "distribution"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Requests of one pass in which every tag is in step."""
+
+    source: str
+    destination: str
+    tags: int
+    source_requests: int
+    destination_requests: int
+
+    @property
+    def per_100_tags(self) -> float:
+        return 100 * (self.source_requests + self.destination_requests) / self.tags
+
+
+def measure_pairs(tags: int) -> list[Pair]:
+    """One pass over a repository of ``tags`` tags for each of :data:`PAIRS`."""
+    with RegistryProcess() as here, RegistryProcess() as there:
+        contents = fill(here, NAME, tags)
+        fill(there, NAME, tags)
+        return [_pair(kinds, here, there, contents) for kinds in PAIRS]
+
+
+def _pair(kinds: tuple[str, str], here: RegistryProcess, there: RegistryProcess, tags: dict[str, images.Image]) -> Pair:
+    with stand_in(kinds[0], here, tags) as source, stand_in(kinds[1], there, tags) as destination:
+        work = route(registry(kinds[0], source.host, source.url), registry(kinds[1], destination.host, destination.url))
+        copied = sync(work)
+        if copied:
+            raise RuntimeError(f"{kinds}: {copied} tags were copied although all are in step")
+        return Pair(
+            source=kinds[0],
+            destination=kinds[1],
+            tags=len(tags),
+            source_requests=len(source.requests()),
+            destination_requests=len(destination.requests()),
+        )
+
+
+@contextmanager
+def stand_in(kind: str, server: RegistryProcess, tags: dict[str, images.Image]) -> Iterator[Any]:
+    """A server of this kind in front of a real registry, that counts what it is asked."""
+    makers: dict[str, Callable[[], Any]] = {
+        "quay": lambda: QuayApi(server.url),
+        "docker_hub": lambda: DockerHubApi(server.url),
+        "acr": lambda: AcrApi(server),
+    }
+    with makers.get(kind, lambda: Interceptor(server.url))() as api:
+        if kind in ("quay", "docker_hub"):
+            for age, (tag, image) in enumerate(reversed(tags.items())):
+                api.push(NAME, tag, hours_ago(age + 1), image.digest)
+        yield api
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hourly:
+    """An hourly window over many repositories. ``read_requests`` are those until it is known what to copy."""
+
+    repositories: int
+    tags: int
+    modified: int
+    read_requests: int
+    copy_requests: int
+    copied: int
+
+
+def measure_window(repositories: int, tags: int, modified: int) -> Hourly:
+    """Quay to ACR: ``modified`` repositories have one new tag each in the window, and nothing else has changed."""
+    with ExitStack() as stack:
+        here, there = stack.enter_context(RegistryProcess()), stack.enter_context(RegistryProcess())
+        quay, azure = stack.enter_context(QuayApi(here.url)), stack.enter_context(AcrApi(there))
+        _fill_quay(quay, here, repositories, tags, modified)
+        source, destination = registry("quay", quay.host, quay.url), registry("acr", azure.host, azure.url)
+        window = Window(why="scheduled", start=NOON - timedelta(hours=1), end=NOON)
+        quay.clear_requests()
+        azure.clear_requests()
+        work = _routes(source, destination, window)
+        for each, own in work:
+            plan(each, own)
+        read = len(quay.requests()) + len(azure.requests())
+        copied = sum(sync(each, own) for each, own in work)
+        total = len(quay.requests()) + len(azure.requests())
+        reading_again = read - _listing_requests(repositories)
+        return Hourly(
+            repositories=repositories,
+            tags=repositories * tags,
+            modified=modified,
+            read_requests=read,
+            copy_requests=total - read - reading_again,
+            copied=copied,
+        )
+
+
+def _fill_quay(quay: QuayApi, here: RegistryProcess, repositories: int, tags: int, modified: int) -> None:
+    """Old tags exist in the listing only, since nobody reads them; new ones are real."""
+    old = Digest.of(b"old")
+    for number in range(repositories):
+        name = f"acme/app{number:04}"
+        for tag in range(tags):
+            quay.push(name, f"v{tag}", hours_ago(24 + tag), old)
+        if number < modified:
+            images.push(here.url, name, "new", images.multi_arch(name))
+            quay.push(name, "new", NOON - timedelta(minutes=30))
+
+
+def _routes(source: Registry, destination: Registry, window: Window) -> Sequence[Any]:
+    """As the first task of a run finds them, after an earlier run that left everything in step."""
+    rule = NamespaceRule(namespace="acme")
+    mirror = Mirror(name="bench", source="quay", destinations=("acr",), repositories=(rule,))
+    endpoint = Endpoint(host=source.host, tls=False)
+    client = open_client("quay", endpoint, max_connections=8, api_url=source.api_url)
+    try:
+        found = expand_routes(mirror, source, destination, lister(client))
+    finally:
+        client.close()
+    in_step = InStep(until=NOON - timedelta(hours=1), routes=frozenset(route_key(each.route) for each in found))
+    return split_unmodified(found, window, "scheduled", in_step)[0]
+
+
+def _listing_requests(repositories: int) -> int:
+    return -(-repositories // 100)
