@@ -8,6 +8,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
+
 PROJECT = Path(__file__).resolve().parent.parent
 
 _OWN_HOME = Path(tempfile.mkdtemp(prefix="airflow-home-"))
@@ -22,6 +24,8 @@ def _forget_settings() -> None:
 
 
 _forget_settings()
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")  # tests share two cores with registries and Airflow
 atexit.register(shutil.rmtree, _OWN_HOME, ignore_errors=True)
 os.environ.update(
     AIRFLOW_HOME=str(_OWN_HOME),

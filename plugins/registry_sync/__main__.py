@@ -160,8 +160,11 @@ def _client(registry: Registry) -> RegistryClient:
     Airflow sends its logs to what standard output is when it is imported; there they would spoil what programs read.
     """
     with redirect_stdout(sys.stderr):
-        from registry_sync.hooks.registry import RegistryHook
-
+        try:
+            from registry_sync.hooks.registry import RegistryHook
+        except ModuleNotFoundError as error:
+            advice = "run this where Airflow is installed, since registries are opened with its Connections"
+            raise ConfigurationError(f"{error}; {advice}") from error
         return RegistryHook(registry).get_conn()
 
 

@@ -241,6 +241,7 @@ class Apply:
         try:
             now = self._source.head_manifest(self._route.source_repository, tag.tag)
         except RegistrySyncError as unreadable:
+            self._count(unreadable)
             return _failed(tag, unreadable, seconds=seconds)
         if now is None:
             return TagResult(tag=tag.tag, outcome="skipped", reason="deleted at the source since it was listed")

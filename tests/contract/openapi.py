@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jsonschema import Draft4Validator  # type: ignore[import-untyped]  # comes with Airflow
+from jsonschema import Draft4Validator
 
 from tests.contract.swagger import Swagger
 

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import yaml
-from jsonschema import Draft4Validator, FormatChecker  # type: ignore[import-untyped]  # comes with Airflow
+from jsonschema import Draft4Validator, FormatChecker
 
 from tests.support.loopback import Request
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import requests
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # comes with Airflow
+from jsonschema import Draft202012Validator
 
 from registry_sync.credentials import Credentials, Endpoint
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RegistrySyncError, TemporaryError

@@ -31,9 +31,6 @@ class CertificateAuthority:
     """Signs certificates that a client trusts when it is given ``ca_file``.
 
     ``ca_file`` is alone in its directory, apart from a folder, so that this can be skopeo's ``--src-cert-dir``.
-
-    >>> authority = CertificateAuthority.create(tmp_path)  # doctest: +SKIP
-    >>> RegistryProcess(tls=authority.issue())  # doctest: +SKIP
     """
 
     directory: Path

@@ -215,6 +215,21 @@ def test_the_table_of_a_dry_run() -> None:
     ]
 
 
+def test_totals_of_two_routes_count_a_digest_once() -> None:
+    """The digest of a failed tag is not among them, and tags of a dry run are."""
+    would = TagResult(tag="v1", outcome="would_copy", reason="missing at the destination", digest=DIGEST)
+    first = a_report("a", would, replace(would, tag="v2", digest=OTHER), counts={"would_copy": 2}, dry_run=True)
+    failed = replace(FAILED, digest="sha256:" + 64 * "c")
+    second = a_report("b", replace(COPIED, digest=DIGEST), failed, counts={"copied": 1, "failed": 1})
+    assert lines(text_table([first, second]))[:5] == [
+        "repository  destination           copied  unchanged  skipped  failed  digests  sent  seconds",
+        "──────────  ───────────────  ───────────  ─────────  ───────  ──────  ───────  ────  ───────",
+        "quay.io/a   → acr.example/a  2 (dry run)          0        0       0        2   0 B      0.0",
+        "quay.io/b   → acr.example/b            1          0        0       1        1   0 B      0.0",
+        "2 routes                               3          0        0       1        2   0 B      0.0",
+    ]
+
+
 def test_a_reason_of_several_lines_is_one_line_of_the_table() -> None:
     tag = replace(FAILED, reason="the registry said:\n  <html>\r\n\tno\n")
     assert lines(text_table([a_report("team/app", tag)]))[-1].endswith("0.0  the registry said: <html> no")

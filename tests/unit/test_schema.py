@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it comes with Airflow, without types
+from jsonschema import Draft202012Validator
 
 from registry_sync.__main__ import PROJECT, main
 from registry_sync.mirrors_file import json_schema, load_mirrors

@@ -6,7 +6,7 @@ import base64
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
@@ -14,13 +14,21 @@ from requests.structures import CaseInsensitiveDict
 
 from registry_sync.credentials import Endpoint
 from registry_sync.errors import ConfigurationError, RateLimited, RegistrySyncError, TemporaryError
-from registry_sync.registry import throttle
+from registry_sync.registry import throttle, transport
 from registry_sync.registry.auth import parse_token
 from registry_sync.registry.throttle import Throttle
 from registry_sync.registry.transport import WINDOW_PARTS, Answer, Transport, decode_error
 
 URL = "https://registry.example/v2/a/b/manifests/v1"
-NOW = datetime.now(UTC)
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+class Noon(datetime):
+    """The clock is patched: it is noon."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]  # noqa: ARG003
+        return NOW
 
 
 def error_of(status: int, headers: dict[str, str], body: bytes = b"") -> RegistrySyncError:
@@ -52,10 +60,11 @@ def unix(**offset: float) -> str:
         ({"ratelimit-limit": f"1;w={10**9}"}, timedelta(days=1)),
     ],
 )
-def test_a_429_that_names_a_time(headers: dict[str, str], wait: timedelta) -> None:
+def test_a_429_that_names_a_time(headers: dict[str, str], wait: timedelta, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "datetime", Noon)
     error = error_of(429, headers)
     assert isinstance(error, RateLimited)
-    assert abs(error.retry_at - NOW - wait) < timedelta(seconds=60)
+    assert error.retry_at == NOW + wait
 
 
 @pytest.mark.parametrize(

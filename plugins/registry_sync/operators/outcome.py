@@ -44,7 +44,7 @@ def error_of(report: RouteReport) -> RegistrySyncError | None:
     if report.retry_at:
         return RateLimited(message, retry_at=report.retry_at)
     classes = {each.error_class for each in failed}
-    if TemporaryError.error_class in classes:
+    if classes & {TemporaryError.error_class, RateLimited.error_class}:
         return TemporaryError(message)
     return _BY_CLASS.get(str(failed[0].error_class), RefusedError)(message)
 
