@@ -2,6 +2,7 @@
 # make ui      look at the demo in Airflow's web UI
 # make test    all tests, with real registries, skopeo and Airflow
 # make lint    ruff, mypy
+# make reliability   every fault at every stage (about ten minutes), and the table of it in docs/reliability.md
 # make venv    only the Python environment
 
 PYTHON ?= $(firstword $(foreach each,python3.11 python3.12 python3.13 python3,$(shell command -v $(each))))
@@ -9,7 +10,7 @@ VENV := .venv
 PIP := $(VENV)/bin/pip --disable-pip-version-check --no-cache-dir --quiet
 export PYTHONPATH := plugins:.
 
-.PHONY: demo ui screenshot test lint format bench schema venv dev packages clean
+.PHONY: demo ui screenshot test reliability lint format bench load schema venv dev packages clean
 
 demo: $(VENV)/ready packages
 	@$(VENV)/bin/python -m demo run
@@ -24,6 +25,9 @@ screenshot: $(VENV)/ready packages
 test: $(VENV)/dev packages
 	$(VENV)/bin/python -m pytest $(ARGS)
 
+reliability: $(VENV)/dev packages
+	FAULTS=all $(VENV)/bin/python -m pytest tests/faults/test_matrix.py $(ARGS)
+
 lint: $(VENV)/dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -35,6 +39,9 @@ format: $(VENV)/dev
 
 bench: $(VENV)/ready packages
 	@$(VENV)/bin/python -m bench
+
+load: $(VENV)/ready packages
+	@$(VENV)/bin/python -m bench.load --write
 
 schema: $(VENV)/ready
 	$(VENV)/bin/python -m registry_sync schema > include/mirrors.schema.json

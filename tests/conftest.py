@@ -25,7 +25,11 @@ def _forget_settings() -> None:
 
 _forget_settings()
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("busy")  # tests share two cores with registries and Airflow
+settings.register_profile("long", settings.get_profile("busy"), max_examples=2000)
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "busy")
+settings.load_profile(PROFILE)  # tests share two cores with registries and Airflow
+IS_LONG = PROFILE == "long"
+"""For a night: many more examples and interleavings than CI has time for."""
 atexit.register(shutil.rmtree, _OWN_HOME, ignore_errors=True)
 os.environ.update(
     AIRFLOW_HOME=str(_OWN_HOME),

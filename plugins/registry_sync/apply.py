@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from registry_sync.claims import Claims
 from registry_sync.errors import (
     MissingContent,
     NotCopyableWhole,
@@ -58,33 +59,6 @@ class _Staged:
         return self.refusal if self.refusal and is_consequence else error
 
 
-class _Claims:
-    """Digests that are being written by a thread; another that wants one of them waits.
-
-    Registries do not all bear two writers of one digest: docker-registry 2.8 refused an index as broken while a tag of
-    one of its children was pushed.
-    """
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._taken: set[Digest] = set()
-
-    @contextmanager
-    def hold(self, manifest: Manifest) -> Iterator[bool]:
-        """Claim a manifest and its children, all at once; yields whether that took waiting."""
-        digests = {manifest.digest, *(child.digest for child in manifest.children)}
-        with self._changed:
-            is_late = not digests.isdisjoint(self._taken)
-            self._changed.wait_for(lambda: digests.isdisjoint(self._taken))
-            self._taken |= digests
-        try:
-            yield is_late
-        finally:
-            with self._changed:
-                self._taken -= digests
-                self._changed.notify_all()
-
-
 class Apply:
     """Copies digests and publishes tags for one route."""
 
@@ -93,7 +67,7 @@ class Apply:
         self._source = source
         self._destination = destination
         self._skopeo = skopeo
-        self._claims = _Claims()
+        self._claims = Claims(str(route.destination_repository), skopeo.check_stopping)
         self._counting = threading.Lock()
         self._failures_in_a_row = 0
         self._obstacle: RegistrySyncError | None = None
@@ -140,8 +114,8 @@ class Apply:
         started = time.monotonic()
         try:
             manifest, is_there = self._read(digest)
-            with self._claims.hold(manifest) as is_late:
-                staged = self._stage(manifest, is_there=is_there or (is_late and self._holds(digest)))
+            with self._claims.hold({str(digest), *(str(child.digest) for child in manifest.children)}):
+                staged = self._stage(manifest, is_there=is_there or self._holds(digest))
                 return self._publish_all(tags, staged, started)
         except RegistrySyncError as error:
             self._count(error)
@@ -155,6 +129,7 @@ class Apply:
             return self._source.get_manifest(self._route.source_repository, digest), False
 
     def _holds(self, digest: Digest) -> bool:
+        """The last look before a copy: another run may have made it since the manifest was read."""
         return self._destination.head_manifest(self._route.destination_repository, digest) == digest
 
     def _stage(self, manifest: Manifest, *, is_there: bool) -> _Staged:
@@ -198,8 +173,9 @@ class Apply:
     def _publish(self, tag: CopyTag, staged: _Staged, started: float) -> TagResult:
         """PUT the manifest's bytes under the tag, and read back what the tag then names."""
         try:
-            sent_bytes = staged.sent_bytes + self._put(tag.tag, staged)
-            self._verify(tag)
+            with self._claims.hold({tag.tag}):
+                sent_bytes = staged.sent_bytes + (0 if self._is_published(tag) else self._put(tag.tag, staged))
+                self._verify(tag)
         except RegistrySyncError as error:
             self._count(error)
             return self._explain(tag, staged.reason(error), time.monotonic() - started)
@@ -212,6 +188,22 @@ class Apply:
             sent_bytes=sent_bytes,
             seconds=round(time.monotonic() - started, 3),
         )
+
+    def _is_published(self, tag: CopyTag) -> bool:
+        """Whether another run has published it since the plan was made.
+
+        :raises TemporaryError: when that published something else, and the source names something else by now, too: our
+            plan is then older than the other run's, and would set the tag back.
+        """
+        now = self._destination.head_manifest(self._route.destination_repository, tag.tag)
+        is_changed = now not in (tag.digest, tag.replaces)
+        if is_changed and self._source.head_manifest(self._route.source_repository, tag.tag) != tag.digest:
+            what = f"names {now.short}" if now else "is gone"
+            raise TemporaryError(
+                f"another run was faster: the destination's tag {what} by now, and the source's has moved on; the next try "
+                "compares them again"
+            )
+        return now == tag.digest
 
     def _put(self, tag: str, staged: _Staged) -> int:
         """Publish; content that the destination claimed to hold and does not is sent. Returns the bytes sent."""

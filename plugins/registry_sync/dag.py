@@ -54,6 +54,7 @@ def build_dag(mirror: Mirror, file: MirrorsFile) -> DAG:
             "retries": mirror.retries,
             "retry_delay": timedelta(minutes=1),
             "retry_policy": MirrorRetryPolicy(),
+            "execution_timeout": timedelta(minutes=mirror.task_timeout_minutes),
         },
     )
     with dag:

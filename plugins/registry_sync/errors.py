@@ -23,15 +23,22 @@ from __future__ import annotations
 from datetime import datetime
 from typing import ClassVar
 
+from registry_sync.text import harmless
+
 
 class RegistrySyncError(Exception):
     """Base of all errors of this package; its message says what was seen, where, and what to do.
 
     ``error_class`` is the word that reports show. ``is_permanent`` says that trying again changes nothing.
+
+    A message may repeat what a registry sent. Here, for all of them, it is made fit to be read.
     """
 
     error_class: ClassVar[str] = "error"
     is_permanent: ClassVar[bool] = True
+
+    def __init__(self, message: str) -> None:
+        super().__init__(harmless(message))
 
 
 class NotFound(RegistrySyncError):

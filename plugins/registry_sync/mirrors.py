@@ -238,6 +238,9 @@ class MirrorEntry(RouteOptions):
     start_date: Moment | None = Field(None, description="The first scheduled interval starts here (UTC)")
     catchup: bool = Field(False, description="Also run for the intervals between start_date and now")
     retries: int = Field(3, ge=0, le=100, description="How often Airflow tries a failed route again")
+    task_timeout_minutes: int = Field(
+        1440, ge=1, description="The longest that one try of a task may take; what it copied stays for the next"
+    )
 
     @model_validator(mode="after")
     def _check_dates(self) -> Self:

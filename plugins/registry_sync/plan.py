@@ -24,11 +24,15 @@ TagState = Digest | Unreadable | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyTag:
-    """Copy the manifest ``digest`` and all that it names, and publish it as ``tag``."""
+    """Copy the manifest ``digest`` and all that it names, and publish it as ``tag``.
+
+    ``replaces`` is what the destination's tag names, as far as the plan knows.
+    """
 
     tag: str
     digest: Digest
     reason: str
+    replaces: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +129,7 @@ def _plan_moved(tag: str, here: Digest, there: Digest, on_moved_tag: MovedTagPol
     moved = f"moved: {here.short} at the source, {there.short} at the destination"
     match on_moved_tag:
         case "follow":
-            return CopyTag(tag=tag, digest=here, reason=moved)
+            return CopyTag(tag=tag, digest=here, reason=moved, replaces=there)
         case "keep":
             return Skipped(tag=tag, reason=f"{moved}; kept, since on_moved_tag is keep")
         case "fail":

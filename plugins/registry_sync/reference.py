@@ -60,7 +60,7 @@ def parse_repository_name(text: str) -> str:
     """
     if _NAME.fullmatch(text) and len(text) <= MAX_NAME_LENGTH:
         return text
-    raise ConfigurationError(f"{text!r} is not a repository name: {_fault_of_name(text)}")
+    raise ConfigurationError(f"{text[: 2 * MAX_NAME_LENGTH]!r} is not a repository name: {_fault_of_name(text)}")
 
 
 def _fault_of_name(text: str) -> str:

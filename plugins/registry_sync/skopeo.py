@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -21,10 +20,12 @@ from typing import NamedTuple, Self
 
 from registry_sync.credentials import Endpoint
 from registry_sync.errors import ConfigurationError, TemporaryError
+from registry_sync.private_directory import private_directory
 from registry_sync.reference import Reference
 from registry_sync.skopeo_errors import decode_failure, redact
 from registry_sync.skopeo_files import SideFiles, SkopeoFiles, write_files
 from registry_sync.skopeo_process import SkopeoProcess
+from registry_sync.text import one_line
 
 VERSION_SECONDS = 10
 ORPHAN_SECONDS = 60
@@ -209,9 +210,11 @@ class Skopeo:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            temporary = tempfile.TemporaryDirectory(prefix="registry_sync-", ignore_cleanup_errors=True)
-            directory = stack.enter_context(temporary)
-            self._files = write_files(Path(directory), source=self._source, destination=self._destination)
+            try:
+                directory = stack.enter_context(private_directory())
+                self._files = write_files(directory, source=self._source, destination=self._destination)
+            except OSError as error:
+                raise TemporaryError(f"this worker's temporary directory cannot be written to: {error}") from error
             self._cleanup = stack.pop_all()
         return self
 
@@ -234,6 +237,11 @@ class Skopeo:
         for each in list(self._running):
             each.terminate()
 
+    def check_stopping(self) -> None:
+        """:raises TemporaryError: after :meth:`stop`."""
+        if self._is_stopping:
+            raise TemporaryError("the task is being ended, so that skopeo was stopped")
+
     @property
     def sent_bytes(self) -> int:
         """What finished and running copies have sent so far."""
@@ -250,7 +258,7 @@ class Skopeo:
         :raises TemporaryError: also when it took too long, stood still, or :meth:`stop` was called.
         :raises RegistrySyncError: other classes, by what skopeo said.
         """
-        self._check_stopping()
+        self.check_stopping()
         limit = self._copy_timeout_seconds + ORPHAN_SECONDS
         argv = copy_argv(
             self._binary, self._files, source, destination, is_index=is_index, format=format, timeout_seconds=limit
@@ -264,7 +272,7 @@ class Skopeo:
             child.close()
             self._count(child)
         if child.code:
-            self._check_stopping()
+            self.check_stopping()
             raise decode_failure(child.code, lines, source=source, destination=destination, is_index=is_index)
         return Sent(sent_bytes=child.sent_bytes)
 
@@ -272,11 +280,11 @@ class Skopeo:
         """Tell what it prints, and see that it moves, until its end. Returns its last lines."""
         kept: deque[str] = deque(maxlen=_LINES_KEPT)
         while (lines := child.read_lines()) is not None:
-            for line in map(redact, lines):
+            for line in (one_line(redact(each)) for each in lines):
                 kept.append(line)
                 if line and not line.startswith(_NOT_TOLD):
                     self._log("%s: %s", name, line)
-            self._check_stopping()
+            self.check_stopping()
             self._check_time(child, what)
         return kept
 
@@ -285,10 +293,6 @@ class Skopeo:
             raise TemporaryError(f"the copy of {what} was ended: it took longer than {self._copy_timeout_seconds} s")
         if child.idle_seconds > self._stall_timeout_seconds:
             raise TemporaryError(f"the copy of {what} was ended: it moved nothing for {self._stall_timeout_seconds} s")
-
-    def _check_stopping(self) -> None:
-        if self._is_stopping:
-            raise TemporaryError("the task is being ended, so that skopeo was stopped")
 
     def _count(self, child: SkopeoProcess) -> None:
         with self._counting:

@@ -89,6 +89,11 @@ _CASES = (
         ConfigurationError,
         "cannot be worked on with the skopeo of this worker; check its version and configuration",
     ),
+    _case(
+        f"pinging container registry.*{_status('404')}",
+        TemporaryError,
+        "does not answer like a registry; if that lasts, check what stands before it",
+    ),
     _case("context deadline exceeded", TemporaryError, "took too long"),
     _case(f"too ?many ?requests|{_status('429')}", TemporaryError, "asks for fewer requests"),
     _case("did not match|does not match|digest invalid|size invalid", TemporaryError, "sent or got damaged content"),

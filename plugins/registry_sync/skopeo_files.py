@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import stat
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from registry_sync.claims import our_directory
 from registry_sync.credentials import Endpoint
 from registry_sync.errors import ConfigurationError
 
@@ -116,31 +115,17 @@ def _write_private(path: Path, document: Any) -> None:
 
 
 def _environment(home: Path) -> dict[str, str]:
-    """All that skopeo gets to see. Not in it are Airflow's variables, which hold secrets, and REGISTRY_AUTH_FILE."""
+    """All that skopeo gets to see. Not in it are Airflow's variables, which hold secrets, and REGISTRY_AUTH_FILE.
+
+    XDG_DATA_HOME outlives the task. Skopeo notes there which repository has which layer: one that the destination has
+    in another repository is then mounted from there and not sent again. Skopeo run by root uses a place of its own.
+    """
     kept = {name: os.environ[name] for name in ("PATH", *_PROXY_VARIABLES) if name in os.environ}
     return {
         **kept,
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "XDG_CONFIG_HOME": str(home / ".config"),
-        "XDG_DATA_HOME": str(_notes_directory() or home / ".local" / "share"),
+        "XDG_DATA_HOME": str(our_directory() or home / ".local" / "share"),
         "XDG_RUNTIME_DIR": str(home),
     }
-
-
-def _notes_directory() -> Path | None:
-    """Where skopeo notes which repository has which layer.
-
-    It outlives the task: a layer that the destination has in another repository is then mounted from there and not sent
-    again. Skopeo run by root uses a place of its own.
-
-    ``None`` when somebody else was there first, as can happen in a directory that all users share.
-    """
-    directory = Path(tempfile.gettempdir()) / f"registry_sync-{os.getuid()}"
-    try:
-        directory.mkdir(mode=0o700, exist_ok=True)
-        status = directory.lstat()
-    except OSError:
-        return None
-    is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
-    return directory if is_ours else None

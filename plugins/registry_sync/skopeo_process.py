@@ -77,7 +77,8 @@ class SkopeoProcess:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(POLL_SECONDS)
             return [] if self.code is None else None
-        *lines, self._rest = (self._rest + (piece or b"\n")).split(b"\n")
+        is_whole = not piece or len(self._rest) > _PIPE_BYTES  # a line that does not end is cut
+        *lines, self._rest = (self._rest + piece + b"\n" * is_whole).split(b"\n")
         return [line.decode(errors="replace") for line in lines]
 
     def terminate(self) -> None:

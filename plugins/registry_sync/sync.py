@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,16 +16,18 @@ from registry_sync.errors import (
     DeniedError,
     NotFound,
     RateLimited,
+    RefusedError,
     RegistrySyncError,
     TemporaryError,
 )
 from registry_sync.mirrors import ListRepositories, Route
 from registry_sync.plan import CopyTag, Decision, Failed, Plan, Skipped, TagState, Unchanged, Unreadable, plan_route
-from registry_sync.reference import Digest, Repository
+from registry_sync.reference import Digest, Repository, is_tag
 from registry_sync.registry.client import RegistryClient, TagEntry
 from registry_sync.report import OUTCOMES, RouteReport, TagResult, text_table
 from registry_sync.skopeo import Skopeo
 from registry_sync.tags import Selection, TagRules, select_tags
+from registry_sync.text import one_line
 from registry_sync.window import Window
 
 log = logging.getLogger(__name__)
@@ -117,9 +119,10 @@ def log_plan(plan: Plan, limit: int = 20) -> None:
 
 
 def _list_tags(route: Route, source: RegistryClient, window: Window) -> list[TagEntry]:
-    """What the source lists, as far back as the window goes."""
+    """What the source lists, as far back as the window goes. A name that is no tag is made fit to be shown."""
     try:
-        return list(source.list_tags(route.source_repository, since=window.since))
+        listed = _bounded(source.list_tags(route.source_repository, since=window.since), route.source_repository)
+        return [each if is_tag(each.name) else replace(each, name=one_line(each.name, 200)) for each in listed]
     except NotFound as error:
         if route.is_discovered:
             log.info("%s is listed by its namespace and holds no tag (%s)", route.source_repository, error)
@@ -128,6 +131,19 @@ def _list_tags(route: Route, source: RegistryClient, window: Window) -> list[Tag
         raise ConfigurationError(
             f"the source has no repository {route.source_repository}; {advice} ({error})"
         ) from error
+
+
+MAX_TAGS = 250_000
+"""Of one repository. A task needs about 1 kB of memory for each; docs/security.md has figures."""
+
+
+def _bounded(entries: Iterable[TagEntry], repository: Repository) -> Iterator[TagEntry]:
+    """:raises RefusedError: when there are more than :data:`MAX_TAGS`."""
+    for number, entry in enumerate(entries):
+        if number >= MAX_TAGS:
+            advice = "remove what nobody needs, or mirror the rest from a repository of its own"
+            raise RefusedError(f"{repository} lists more than {MAX_TAGS} tags, the most that one task reads; {advice}")
+        yield entry
 
 
 def _select(listed: Iterable[str], rules: TagRules, only: TagRules) -> Selection:
@@ -152,8 +168,8 @@ def _observe_destination(
     repository, threads = route.destination_repository, route.destination.max_connections
     if client.lists_digests and len(wanted) > 1 + listed_at_source // LISTED_AT_ONCE:
         try:
-            listed = {each.name: each.digest for each in client.list_tags(repository)}
-        except (NotFound, DeniedError) as error:
+            listed = {each.name: each.digest for each in _bounded(client.list_tags(repository), repository)}
+        except (NotFound, DeniedError, RefusedError) as error:
             log.info("%s is not listed, so that each tag takes a HEAD (%s)", repository, error)
         else:
             return _observe(client, repository, {name: listed[name] for name in wanted if name in listed}, threads)

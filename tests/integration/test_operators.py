@@ -25,7 +25,8 @@ from registry_sync.credentials import Credentials
 from registry_sync.dag import build_dag
 from registry_sync.errors import ConfigurationError, DeniedError, RateLimited, RefusedError, TemporaryError
 from registry_sync.mirrors_file import PATH_VARIABLE, load_mirrors
-from registry_sync.operators.mirror_repository import MOST_WAITS, MirrorRepositoryOperator
+from registry_sync.operators.mirror_repository import MirrorRepositoryOperator
+from registry_sync.operators.outcome import MOST_WAITS
 from registry_sync.triggers.not_before import NotBeforeTrigger
 from tests.integration.conftest import SkopeoLog
 from tests.support import images

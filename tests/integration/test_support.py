@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from urllib3.exceptions import ProtocolError
 
 from registry_sync.reference import Digest
 from tests.support import images
@@ -430,6 +431,58 @@ class TestInterceptor:
         with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
             images.pull_whole(interceptor.url, "team/cut", "v1")
         assert images.pull_whole(interceptor.url, "team/cut", "v1") == {"linux/amd64"}
+
+    def test_truncate_can_look_like_an_end(self, interceptor: Interceptor) -> None:
+        image = images.image([images.big_layer(300_000)])
+        images.push(interceptor.url, "team/cut", "v2", image)
+        path = f"/v2/team/cut/blobs/{image.blobs[1].digest}"
+        interceptor.truncate("GET", path, 100_000, times=1, is_reset=False)
+        with requests.get(f"{interceptor.url}{path}", stream=True, timeout=5) as answer:
+            assert len(answer.raw.read(100_000)) == 100_000
+            with pytest.raises(ProtocolError, match="IncompleteRead"):
+                answer.raw.read(1)
+
+    def test_lose_does_what_was_asked_and_does_not_tell(
+        self, interceptor: Interceptor, registry: RegistryProcess
+    ) -> None:
+        interceptor.lose("PUT", "/manifests/v1$", times=1)
+        with pytest.raises(requests.ConnectionError, match="Connection reset by peer"):
+            images.push(interceptor.url, "team/lost", "v1", IMAGE)
+        assert images.resolve(registry.url, "team/lost", "v1") == IMAGE.digest
+
+    def test_corrupt_damages_what_is_sent_or_what_is_answered(self, interceptor: Interceptor) -> None:
+        image = images.image([images.big_layer(200_000)])
+        interceptor.corrupt("PUT", "/blobs/uploads/", times=1)
+        with pytest.raises(images.PushRefusedError, match="DIGEST_INVALID"):
+            images.push(interceptor.url, "team/damaged", "v1", image)
+        images.push(interceptor.url, "team/damaged", "v1", image)
+        path = f"/v2/team/damaged/blobs/{image.blobs[1].digest}"
+        interceptor.corrupt("GET", path, times=1)
+        damaged, whole = (requests.get(f"{interceptor.url}{path}", timeout=5).content for _ in range(2))
+        assert (damaged[:-1], damaged[-1]) == (whole[:-1], whole[-1] ^ 0xFF)
+
+    def test_header(self, interceptor: Interceptor) -> None:
+        images.push(interceptor.url, "team/header", "v1", IMAGE)
+        other = Digest.of(b"other")
+        interceptor.header("HEAD", "/manifests/v1$", "Docker-Content-Digest", str(other), times=1)
+        seen = [images.resolve(interceptor.url, "team/header", "v1") for _ in range(2)]
+        assert seen == [other, IMAGE.digest]
+
+    def test_anonymous_forgets_who_asks(self) -> None:
+        with RegistryProcess(auth=Htpasswd(users={"robot": "secret"})) as locked, Interceptor(locked.url) as wire:
+            wire.anonymous("GET", "^/v2/$", times=1)
+            answers = [requests.get(f"{wire.url}/v2/", auth=("robot", "secret"), timeout=5) for _ in range(2)]
+        assert [each.status_code for each in answers] == [401, 200]
+        assert answers[0].headers["WWW-Authenticate"] == 'Basic realm="tests"'
+
+    def test_tls_with_a_certificate_that_is_replaced(self, registry: RegistryProcess, tmp_path: Path) -> None:
+        authority = CertificateAuthority.create(tmp_path)
+        with Interceptor(registry.url, certificate=authority.issue()) as interceptor:
+            images.push(interceptor.url, "team/encrypted", "v1", IMAGE, ca_file=authority.ca_file)
+            assert images.pull_whole(interceptor.url, "team/encrypted", "v1", ca_file=authority.ca_file) == BOTH
+            interceptor.show(authority.issue(expired=True))
+            with pytest.raises(requests.exceptions.SSLError, match="certificate has expired"):
+                images.resolve(interceptor.url, "team/encrypted", "v1", ca_file=authority.ca_file)
 
     def test_hang_ends_with_the_client(self, interceptor: Interceptor) -> None:
         interceptor.hang("GET", "^/v2/$", times=1)

@@ -253,6 +253,7 @@ def test_content_that_is_there_needs_only_its_tag(
         f"GET manifests/{content.digest} 200",
         "HEAD manifests/v1 200",
         "HEAD manifests/v1 404",
+        "HEAD manifests/v1 404",
         "PUT manifests/v1 201",
     ]
     assert skopeo_log.copies == []

@@ -212,6 +212,11 @@ class LocalAirflow:
         """Components that were started and have ended by themselves."""
         return [name for name, process in self._processes.items() if process.poll() is not None]
 
+    @property
+    def pids(self) -> dict[Component, int]:
+        """The process at the root of each component's own."""
+        return {name: process.pid for name, process in self._processes.items()}
+
     def output(self, component: Component) -> str:
         """What a component has printed so far."""
         return self._output_file(component).read_text(errors="replace")

@@ -10,13 +10,14 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from tests.support.loopback import LoopbackHandler, LoopbackServer, Request
+from tests.support.tls import Certificate
 
 UPSTREAM_TIMEOUT_SECONDS = 60.0
 CHUNK_BYTES = 1 << 16
@@ -47,11 +48,35 @@ class Hang:
     """Accept the request and say nothing until one side closes."""
 
 
+@dataclass(frozen=True, slots=True)
+class Lose:
+    """Let the registry do it, and reset the connection in place of its answer."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truncate:
-    """Pass the registry's answer on, but break off after ``size_bytes`` of its body."""
+    """Pass the registry's answer on, but break off after ``size_bytes`` of its body: by a reset, or as at its end."""
 
     size_bytes: int
+    is_reset: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Corrupt:
+    """Turn over the bits of a body's last byte: what a request sends, or, without a body in it, what is answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """Give a header of the registry's answer another value."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Anonymous:
+    """Pass the request on without its Authorization: the registry then answers as to a token that has expired."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +100,7 @@ class Delay:
     seconds: float
 
 
-Action = Answer | Reset | Hang | Truncate | After | Slow | Delay
+Action = Answer | Reset | Hang | Lose | Truncate | Corrupt | Header | Anonymous | After | Slow | Delay
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,6 +120,10 @@ class _Course:
 
     ending: Answer | Reset | Hang | None = None
     truncate: Truncate | None = None
+    is_lost: bool = False
+    is_corrupt: bool = False
+    is_anonymous: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
     callbacks: tuple[Callable[[Request], None], ...] = ()
     bytes_per_second: int | None = None
     delay_seconds: float = 0.0
@@ -107,10 +136,12 @@ class Interceptor:
     acts ``times`` times, or always. Rules may be added and cleared while requests run.
 
     Clients use ``host`` or ``url`` in place of the registry's; its ``Location`` headers lead back here. It speaks plain
-    HTTP itself; ``ca_file`` is for an upstream with TLS.
+    HTTP itself unless it has a ``certificate``; ``ca_file`` is for an upstream with TLS.
     """
 
-    def __init__(self, upstream_url: str, *, ca_file: Path | None = None) -> None:
+    def __init__(
+        self, upstream_url: str, *, ca_file: Path | None = None, certificate: Certificate | None = None
+    ) -> None:
         self._upstream = urlsplit(upstream_url)
         self._tls = ssl.create_default_context(cafile=ca_file) if self._upstream.scheme == "https" else None
         self._lock = threading.Lock()
@@ -118,6 +149,8 @@ class Interceptor:
         self._requests: list[Request] = []
         self._stopped = threading.Event()
         self._server = LoopbackServer(partial(_Handler, self))
+        if certificate:
+            self.show(certificate)
 
     def __enter__(self) -> Self:
         self.start()
@@ -141,7 +174,16 @@ class Interceptor:
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}"
+        return f"{self.scheme}://{self.host}"
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self._server.tls else "http"
+
+    def show(self, certificate: Certificate) -> None:
+        """Have another certificate from the next connection on."""
+        self._server.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._server.tls.load_cert_chain(certificate.cert_file, certificate.key_file)
 
     def requests(self) -> list[Request]:
         """The requests since the start or ``clear_requests()``, in the order of their answers."""
@@ -172,9 +214,27 @@ class Interceptor:
         """Never answer; the registry does not see the request."""
         self._add(method, path_regex, Hang(), times)
 
-    def truncate(self, method: str, path_regex: str, size_bytes: int, times: int | None = None) -> None:
-        """Reset the connection after ``size_bytes`` of the answer's body."""
-        self._add(method, path_regex, Truncate(size_bytes=size_bytes), times)
+    def lose(self, method: str, path_regex: str, times: int | None = None) -> None:
+        """Reset the connection when the registry has done what was asked, in place of its answer."""
+        self._add(method, path_regex, Lose(), times)
+
+    def truncate(
+        self, method: str, path_regex: str, size_bytes: int, times: int | None = None, *, is_reset: bool = True
+    ) -> None:
+        """Reset the connection after ``size_bytes`` of the answer's body, or close it as if that were all."""
+        self._add(method, path_regex, Truncate(size_bytes=size_bytes, is_reset=is_reset), times)
+
+    def corrupt(self, method: str, path_regex: str, times: int | None = None) -> None:
+        """Damage the last byte of the request's body, or of the answer's when the request has none."""
+        self._add(method, path_regex, Corrupt(), times)
+
+    def header(self, method: str, path_regex: str, name: str, value: str, times: int | None = None) -> None:
+        """Have the registry's answer say ``value`` in its header ``name``."""
+        self._add(method, path_regex, Header(name=name, value=value), times)
+
+    def anonymous(self, method: str, path_regex: str, times: int | None = None) -> None:
+        """Pass the request on without its Authorization, so that the registry does not know who asks."""
+        self._add(method, path_regex, Anonymous(), times)
 
     def after(
         self, method: str, path_regex: str, callback: Callable[[Request], None], times: int | None = None
@@ -301,22 +361,27 @@ class _Handler(LoopbackHandler):
             request = self._record(response.status)
             for callback in course.callbacks:
                 callback(request)
-            self._return(response, course)
+            if course.is_lost:
+                self._reset()
+            else:
+                self._return(response, course)
         finally:
             upstream.close()
 
     def _ask(self, upstream: http.client.HTTPConnection, course: _Course) -> http.client.HTTPResponse:
         upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+        dropped = _HOP_BY_HOP | {"expect", "x-forwarded-proto"} | ({"authorization"} if course.is_anonymous else set())
         for name, value in self.headers.items():
-            if name.lower() not in _HOP_BY_HOP | {"expect", "x-forwarded-proto"}:
+            if name.lower() not in dropped:
                 upstream.putheader(name, value)
-        upstream.putheader("X-Forwarded-Proto", "http")
+        upstream.putheader("X-Forwarded-Proto", self._interceptor.scheme)
         body = self._request_body()
         is_chunked = "Content-Length" not in self.headers and body is not None
         if is_chunked:
             upstream.putheader("Transfer-Encoding", "chunked")
+        sent = self._paced(_damaged(body) if course.is_corrupt else body, course) if body else None
         try:
-            upstream.endheaders(self._paced(body, course) if body else None, encode_chunked=is_chunked)
+            upstream.endheaders(sent, encode_chunked=is_chunked)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True  # a refusal may have come before the body's end: read it
         return upstream.getresponse()
@@ -342,7 +407,8 @@ class _Handler(LoopbackHandler):
         for name, value in response.headers.items():
             if name.lower() not in _HOP_BY_HOP:
                 is_location = name.lower() == "location"
-                self.send_header(name, self._interceptor.own_location(value) if is_location else value)
+                own = self._interceptor.own_location(value) if is_location else value
+                self.send_header(name, course.headers.get(name, own))
         if is_chunked:
             self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
@@ -351,16 +417,24 @@ class _Handler(LoopbackHandler):
 
     def _return_body(self, response: http.client.HTTPResponse, course: _Course, *, is_chunked: bool) -> None:
         left = course.truncate.size_bytes if course.truncate else None
-        for piece in self._paced(iter(partial(response.read, CHUNK_BYTES), b""), course):
+        pieces: Iterable[bytes] = iter(partial(response.read, CHUNK_BYTES), b"")
+        if course.is_corrupt and self.command == "GET":
+            pieces = _damaged(pieces)
+        for piece in self._paced(pieces, course):
             kept = piece if left is None else piece[:left]
             self.wfile.write(b"%x\r\n%b\r\n" % (len(kept), kept) if is_chunked and kept else kept)
             left = None if left is None else left - len(kept)
             if left == 0:
-                self._reset()
+                self._break_off(course)
                 return
         if is_chunked:
             self.wfile.write(b"0\r\n\r\n")
         elif response.length:  # the registry broke off: let the client see that too
+            self._reset()
+
+    def _break_off(self, course: _Course) -> None:
+        self.close_connection = True
+        if course.truncate and course.truncate.is_reset:
             self._reset()
 
     def _paced(self, pieces: Iterable[bytes], course: _Course) -> Iterator[bytes]:
@@ -391,6 +465,17 @@ def _pieces(read: Callable[[int], bytes], size_bytes: int) -> Iterator[bytes]:
         yield piece
 
 
+def _damaged(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The pieces, with the bits of the last byte of the last one turned over."""
+    held = b""
+    for piece in pieces:
+        if held:
+            yield held
+        held = piece
+    if held:
+        yield held[:-1] + bytes((held[-1] ^ 0xFF,))
+
+
 def _ends(action: Action) -> bool:
     return isinstance(action, Answer | Reset | Hang)
 
@@ -401,6 +486,10 @@ def _course(actions: Iterable[Action]) -> _Course:
     return _Course(
         ending=next((each for each in actions if isinstance(each, Answer | Reset | Hang)), None),
         truncate=next((each for each in actions if isinstance(each, Truncate)), None),
+        is_lost=any(isinstance(each, Lose) for each in actions),
+        is_corrupt=any(isinstance(each, Corrupt) for each in actions),
+        is_anonymous=any(isinstance(each, Anonymous) for each in actions),
+        headers={each.name: each.value for each in actions if isinstance(each, Header)},
         callbacks=tuple(each.callback for each in actions if isinstance(each, After)),
         bytes_per_second=min(rates, default=None),
         delay_seconds=sum(each.seconds for each in actions if isinstance(each, Delay)),

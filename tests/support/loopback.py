@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import socketserver
+import ssl
 import sys
 import threading
 from collections.abc import Callable
@@ -35,10 +36,14 @@ class LoopbackHandler(BaseHTTPRequestHandler):
 
 
 class LoopbackServer(ThreadingHTTPServer):
-    """Serves on ``host`` from ``start()`` to ``stop()``; each connection has a thread of its own."""
+    """Serves on ``host`` from ``start()`` to ``stop()``; each connection has a thread of its own.
+
+    New connections are encrypted while ``tls`` is set.
+    """
 
     request_queue_size = 256
     daemon_threads = True
+    tls: ssl.SSLContext | None = None
 
     def __init__(self, handler: Callable[[Any, Any, Any], socketserver.BaseRequestHandler]) -> None:
         self._connections: set[socket.socket] = set()
@@ -68,6 +73,13 @@ class LoopbackServer(ThreadingHTTPServer):
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = LOOPBACK, self.server_address[1]
 
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """A connection; its thread does the handshake, with the first byte that it reads."""
+        connection, address = super().get_request()
+        if self.tls:
+            connection = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
+
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
             self._connections.add(request)
@@ -79,8 +91,8 @@ class LoopbackServer(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Show faults of a handler; a client that went away is none."""
-        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+        """Show faults of a handler; a client that went away is none, nor one that does not like our certificate."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError | ssl.SSLError):
             super().handle_error(request, client_address)
 
 

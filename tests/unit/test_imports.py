@@ -15,7 +15,7 @@ from registry_sync.__main__ import PROJECT
 
 PACKAGE = PROJECT / "plugins" / "registry_sync"
 
-FIRST_ROW = ("errors", "reference", "oci", "credentials")
+FIRST_ROW = ("text", "errors", "reference", "oci", "credentials")
 RULES = (*FIRST_ROW, "tags", "schedule", "mirrors")
 PROTOCOL = "registry.client"
 CORE = (
@@ -34,7 +34,10 @@ CORE = (
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "__init__": (),
-    "errors": (),
+    "text": (),
+    "errors": ("text",),
+    "claims": (),
+    "private_directory": (),
     "reference": ("errors",),
     "oci": ("errors", "reference"),
     "credentials": (),
@@ -46,9 +49,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "window": RULES,
     "plan": (*RULES, "window"),
     "report": (*RULES, "window", "plan"),
-    "skopeo*": (*FIRST_ROW, "skopeo_*"),
+    "skopeo*": (*FIRST_ROW, "skopeo_*", "claims", "private_directory"),
     "registry.*": (*FIRST_ROW, "registry", "registry.*"),
-    "apply": (*RULES, "window", "plan", "report", "skopeo", PROTOCOL),
+    "apply": (*RULES, "window", "plan", "report", "skopeo", "claims", PROTOCOL),
     "sync": (*RULES, "window", "plan", "report", "skopeo", "apply", PROTOCOL),
     "check": (*RULES, "mirrors_file", PROTOCOL),
     "nodes.*": (*RULES, PROTOCOL, "nodes.*"),

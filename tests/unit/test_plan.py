@@ -74,7 +74,7 @@ def test_states_for_which_the_policy_does_not_matter(
 @pytest.mark.parametrize(
     ("policy", "decision"),
     [
-        ("follow", CopyTag(tag="v1", digest=NEW, reason=MOVED)),
+        ("follow", CopyTag(tag="v1", digest=NEW, reason=MOVED, replaces=OLD)),
         ("keep", Skipped(tag="v1", reason=f"{MOVED}; kept, since on_moved_tag is keep")),
         ("fail", Failed(tag="v1", reason=f"{MOVED}; on_moved_tag is fail", error_class="refused")),
     ],

@@ -64,6 +64,8 @@ TEXTS: list[tuple[str, type[RegistrySyncError], str]] = [
     ),
     (f"{FETCH}Error fetching blob: {CODE}404 (Not Found)", NotFound, SOURCE),
     (f"{FETCH}fetching blob: blob unknown", NotFound, SOURCE),
+    (f"{SRC}pinging container registry SHOST: {CODE}404 (Not Found)", TemporaryError, SOURCE),
+    (f'{REUSE}pinging container registry DHOST: StatusCode: 404, ""', TemporaryError, DESTINATION),
     (f"{START}name unknown: The repository with name 'DNAME' does not exist", RefusedError, DESTINATION),
     (f"{START}StatusCode: 404, <html>", RefusedError, DESTINATION),
     (f"{CHUNK}StatusCode: 404, upload gone", TemporaryError, DESTINATION),

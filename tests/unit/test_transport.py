@@ -89,7 +89,7 @@ def test_a_limit_on_another_answer_is_no_wish_to_wait() -> None:
 
 
 def test_waits_of_a_window_cover_it() -> None:
-    from registry_sync.operators.mirror_repository import MOST_WAITS  # noqa: PLC0415 - imports Airflow
+    from registry_sync.operators.outcome import MOST_WAITS  # noqa: PLC0415 - imports Airflow
 
     assert MOST_WAITS >= WINDOW_PARTS
 

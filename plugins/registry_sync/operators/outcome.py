@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from airflow.sdk import RetryDecision, RetryPolicy
+from airflow.sdk import BaseOperator, RetryDecision, RetryPolicy
 
 from registry_sync.errors import (
     ConfigurationError,
@@ -17,6 +17,7 @@ from registry_sync.errors import (
     TemporaryError,
 )
 from registry_sync.report import RouteReport
+from registry_sync.triggers.not_before import NotBeforeTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -26,6 +27,8 @@ DEFER_FROM_SECONDS = 120
 """A wait this long frees the worker; a shorter one is an ordinary retry."""
 SPREAD_SECONDS = 60
 """Tasks that wait for the same registry go on within this time, and not all in the same moment."""
+MOST_WAITS = 12
+"""How often one try of a task waits without a worker."""
 
 _BY_CLASS = {each.error_class: each for each in (ConfigurationError, DeniedError, RefusedError, TemporaryError)}
 
@@ -54,6 +57,19 @@ def wait_worth_deferring(error: BaseException, now: datetime) -> datetime | None
     if isinstance(error, RateLimited) and (error.retry_at - now).total_seconds() >= DEFER_FROM_SECONDS:
         return error.retry_at + timedelta(seconds=random.uniform(0.0, SPREAD_SECONDS))  # noqa: S311 - no secret
     return None
+
+
+def wait_or_raise(operator: BaseOperator, error: RegistrySyncError, waits: int) -> NoReturn:
+    """Wait without a worker where a registry named a time far ahead; otherwise leave it to the retry policy.
+
+    :param operator: whose ``execute`` is called again after the wait, with ``waits``, their number.
+    """
+    until = wait_worth_deferring(error, datetime.now(UTC))
+    if until is None or waits >= MOST_WAITS:
+        raise error
+    operator.log.warning("%s\nThe registry asks to wait; going on at %s", error, until.isoformat())
+    trigger = NotBeforeTrigger(moment=until.isoformat())
+    operator.defer(trigger=trigger, method_name="execute", kwargs={"waits": waits + 1})
 
 
 class MirrorRetryPolicy(RetryPolicy):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.configuration import conf
 from airflow.sdk import BaseOperator
 
-from registry_sync.errors import ConfigurationError
+from registry_sync.errors import ConfigurationError, RateLimited
 from registry_sync.hooks.registry import RegistryHook
 from registry_sync.mirrors import (
     FoundRoute,
@@ -20,6 +20,7 @@ from registry_sync.mirrors import (
     expand_routes,
     select_routes,
 )
+from registry_sync.operators.outcome import wait_or_raise
 from registry_sync.window import Asked, InStep, Run, Window, route_key, window_of_route, window_of_run
 
 if TYPE_CHECKING:
@@ -49,8 +50,22 @@ class PlanRoutesOperator(BaseOperator):
         self.source = source
         self.destination = destination
 
-    def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Arguments of one :class:`MirrorRepositoryOperator` per route, in a stable order."""
+    def execute(
+        self,
+        context: Context,
+        event: Mapping[str, Any] | None = None,  # noqa: ARG002 - of the trigger, after a wait
+        waits: int = 0,
+    ) -> list[dict[str, Any]]:
+        """Arguments of one :class:`MirrorRepositoryOperator` per route, in a stable order.
+
+        :param waits: how often this try has waited for a registry already.
+        """
+        try:
+            return self._rows(context)
+        except RateLimited as error:
+            wait_or_raise(self, error, waits)
+
+    def _rows(self, context: Context) -> list[dict[str, Any]]:
         params = read_parameters(context)
         run = read_run(context)
         window = window_of_run(run, read_asked(params), self.mirror.full_check)

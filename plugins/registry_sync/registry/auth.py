@@ -21,6 +21,11 @@ from registry_sync.errors import ConfigurationError, DeniedError, TemporaryError
 DEFAULT_TOKEN_SECONDS = 60
 """How long a token lives when its issuer does not say (token spec, "expires_in")."""
 
+_LONGEST_TOKEN_SECONDS = 24 * 3600
+_LONGEST_CHALLENGE = 4096
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+"""What can stand in a header, of which RFC 6750 allows tokens a part."""
+
 _CHALLENGE = re.compile(r"\s*([A-Za-z][A-Za-z0-9_-]*)\s+(.*)", re.DOTALL)
 _PARAMETER = re.compile(r'([A-Za-z][A-Za-z0-9_-]*)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))\s*(?:,|$)')
 
@@ -39,7 +44,7 @@ def parse_challenge(header: str) -> Challenge | None:
     >>> parse_challenge('Bearer realm="https://a.example/token",service="r"').parameters["service"]
     'r'
     """
-    match = _CHALLENGE.match(header)
+    match = _CHALLENGE.match(header[:_LONGEST_CHALLENGE])
     if match is None:
         return None
     parameters = {
@@ -57,17 +62,20 @@ class Token:
 
 
 def parse_token(answer: Any, *, now: float, default_seconds: float = DEFAULT_TOKEN_SECONDS) -> Token | None:
-    """Read the answer of a token endpoint; ``None`` when it holds no token. ``now`` is ``time.monotonic()``.
+    """Read the answer of a token endpoint; ``None`` when it holds no token, or one that no header can hold.
+
+    ``now`` is ``time.monotonic()``.
 
     A tenth of the lifetime is kept as a margin, so that a token does not expire on its way.
     """
     if not isinstance(answer, dict):
         return None
     value = answer.get("token") or answer.get("access_token")
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not _TOKEN.fullmatch(value):
         return None
     lifetimes = (answer.get("expires_in"), _jwt_seconds(value), default_seconds)
-    return Token(value=value, good_until=now + 0.9 * next(filter(_is_lifetime, lifetimes)))
+    seconds = min(next(filter(_is_lifetime, lifetimes)), _LONGEST_TOKEN_SECONDS)
+    return Token(value=value, good_until=now + 0.9 * seconds)
 
 
 def _is_lifetime(seconds: Any) -> bool:
@@ -176,7 +184,10 @@ def token_url(endpoint: Endpoint, challenge: Challenge, scope: str) -> str:
     :raises ConfigurationError: when the realm is no URL, or plain HTTP although the registry is not.
     """
     realm = challenge.parameters.get("realm", "")
-    parts = urlsplit(realm)
+    try:
+        parts = urlsplit(realm)
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme not in ({"https"} if endpoint.tls else {"https", "http"}) or not parts.netloc:
         raise ConfigurationError(
             f"{endpoint.host} sends log-ins to {realm!r}, no https address; nothing was sent there"

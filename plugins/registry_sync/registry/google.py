@@ -15,7 +15,7 @@ from registry_sync.reference import Repository
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.listing import parse_digest, parse_time
-from registry_sync.registry.transport import Answer
+from registry_sync.registry.transport import MAX_PAGES, Answer, endless
 
 PAGE_SIZE = 10_000
 """What Google's own tools ask for, which is one page for nearly every repository."""
@@ -40,7 +40,9 @@ class GoogleClient(DistributionClient):
             yield from super().list_repositories(namespace, include_private=include_private)
             return
         waiting = _children(namespace, pages)
-        for name in waiting:
+        for number, name in enumerate(waiting):
+            if number >= MAX_PAGES:
+                raise endless(f"{self._host}, namespace {namespace!r}")
             pages = list(self._pages(name))
             waiting += _children(name, pages)
             if any(page.get("manifest") or page.get("tags") for page in pages):
@@ -58,7 +60,7 @@ class GoogleClient(DistributionClient):
         for page in self._pages(repository.name):
             entries = _entries(page, since)
             if not (seen or entries) and (children := _children(repository.name, [page])):
-                raise NotFound(f"{repository} holds no image itself, but {', '.join(children[:3])}")
+                raise NotFound(f"{repository} holds no image itself, but {', '.join(map(repr, children[:3]))}")
             yield from (each for name, each in entries.items() if name not in seen)
             seen.update(entries)
 
@@ -106,4 +108,4 @@ def _entries(page: Page, since: datetime | None) -> dict[str, TagEntry]:
 def _uploaded_at(raw: Mapping[str, Any]) -> datetime | None:
     """``timeUploadedMs``, milliseconds since 1970 in a string; ``"0"`` is unknown."""
     text = str(raw.get("timeUploadedMs", ""))
-    return parse_time(int(text) / 1000) if text.isascii() and text.isdigit() else None
+    return parse_time(int(text) / 1000) if text.isascii() and text.isdigit() and len(text) < 20 else None

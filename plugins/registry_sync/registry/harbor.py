@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from itertools import chain, count
+from itertools import chain
 from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
@@ -18,7 +18,7 @@ from registry_sync.registry.auth import FixedAuthorization
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.listing import parse_digest, parse_time
-from registry_sync.registry.transport import Answer, Transport
+from registry_sync.registry.transport import MAX_PAGES, Answer, Transport, endless
 
 PAGE_SIZE = 100
 """The most that the API gives."""
@@ -135,7 +135,7 @@ class HarborClient(DistributionClient):
         :raises TemporaryError: when an answer is no list, or a page comes twice.
         """
         before, seen = None, 0
-        for page in count(1):
+        for page in range(1, MAX_PAGES + 1):
             numbers = {"page": page, "page_size": page_size}
             answer = self._api.call("GET", f"/api/v2.0{path}?{urlencode({**query, **numbers})}")
             items = _items(answer)
@@ -145,6 +145,7 @@ class HarborClient(DistributionClient):
             before, seen = items, seen + len(items)
             if not items or not _goes_on(answer, seen):
                 return
+        raise endless(f"{self._host}{path}")
 
 
 def _items(answer: Answer) -> list[Item]:
@@ -157,7 +158,8 @@ def _items(answer: Answer) -> list[Item]:
 def _goes_on(answer: Answer, seen: int) -> bool:
     """Whether there is a next page, by ``Link`` or else by ``X-Total-Count``, of which a proxy may leave out one."""
     total = answer.headers.get("X-Total-Count", "")
-    return 'rel="next"' in answer.headers.get("Link", "") or (total.isdecimal() and seen < int(total))
+    is_number = total.isdecimal() and len(total) < 20
+    return 'rel="next"' in answer.headers.get("Link", "") or (is_number and seen < int(total))
 
 
 def _artifacts_path(repository: Repository) -> str:
@@ -174,7 +176,10 @@ def _artifacts_path(repository: Repository) -> str:
 def _entries(artifact: Item) -> Iterator[TagEntry]:
     """The tags of an artifact; they have push times of their own, which moving a tag renews."""
     digest = parse_digest(artifact.get("digest"))
-    for raw in artifact.get("tags") or ():
+    tags = artifact.get("tags") or []
+    if not isinstance(tags, list) or not all(isinstance(each, dict) for each in tags):
+        raise TemporaryError("Harbor lists an artifact whose tags are no list")
+    for raw in tags:
         yield TagEntry(
             name=_name(raw),
             digest=digest,
@@ -187,7 +192,7 @@ def _name(item: Item) -> str:
     """:raises TemporaryError: when what Harbor lists has no name."""
     name = item.get("name")
     if not isinstance(name, str):
-        raise TemporaryError(f"Harbor lists something without a name, only {', '.join(sorted(item)) or 'nothing'}")
+        raise TemporaryError(f"Harbor lists something without a name, only {sorted(item)[:10]}")
     return name
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from datetime import datetime
-from itertools import count
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
@@ -19,7 +18,7 @@ from registry_sync.registry.auth import FixedAuthorization
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.listing import parse_digest, parse_time, read_tags
-from registry_sync.registry.transport import Answer, Transport
+from registry_sync.registry.transport import MAX_PAGES, Answer, Transport, endless
 
 log = logging.getLogger(__name__)
 
@@ -142,13 +141,14 @@ class QuayClient(DistributionClient):
     def _repository_pages(self, namespace: str) -> Iterator[Answer]:
         """Without ``public`` an anonymous user sees nothing; with it, a token still shows what is private."""
         query = {"namespace": namespace, "public": "true", "last_modified": "true"}
-        while True:
+        for _ in range(MAX_PAGES):
             answer = self._api.call("GET", f"/api/v1/repository?{urlencode(query)}")
             yield answer
             next_page = answer.json().get("next_page")
             if not next_page:
                 return
             query["next_page"] = str(next_page)
+        raise endless(f"{self._host}, namespace {namespace!r}")
 
     def _check_token_is_used(self, rows: list[dict[str, Any]]) -> None:
         """``is_starred`` stands in answers to a known user only; a token that has expired is ignored without a word."""
@@ -160,7 +160,7 @@ class QuayClient(DistributionClient):
 
     def _tag_pages(self, repository: Repository) -> Iterator[list[TagEntry]]:
         """Without the slash at its end the path is redirected; ``has_additional`` is the only mark of the end."""
-        for page in count(1):
+        for page in range(1, MAX_PAGES + 1):
             query = urlencode({"onlyActiveTags": "true", "limit": PAGE_SIZE, "page": page})
             answer = self._api.call("GET", f"/api/v1/repository/{repository.name}/tag/?{query}")
             yield [_tag(row) for row in answer.rows("tags", "name")]
@@ -169,6 +169,7 @@ class QuayClient(DistributionClient):
                 raise TemporaryError(f"{self._host} does not say whether {repository} has more tags")
             if not has_more:
                 return
+        raise endless(f"tags of {repository}")
 
 
 def _oauth_token(credentials: Credentials | None) -> str | None:

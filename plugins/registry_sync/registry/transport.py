@@ -23,6 +23,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import parse_header_links
+from urllib3.exceptions import HTTPError
 
 from registry_sync import __version__
 from registry_sync.credentials import Endpoint
@@ -39,12 +40,15 @@ from registry_sync.errors import (
 from registry_sync.reference import DOCKER_HUB
 from registry_sync.registry.auth import Authenticator, ChallengeAuthenticator
 from registry_sync.registry.throttle import Throttle
+from registry_sync.text import one_line
 
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS, READ_SECONDS, ANSWER_SECONDS = 10, 60, 300
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
+MAX_PAGES = 10_000
+"""A listing of more pages than this does not end: with a hundred entries each, it has a million."""
 ATTEMPTS = 3
 LONGEST_WAIT_SECONDS = 10
 """A longer wait that a registry asks for is not slept in a worker: it becomes :class:`RateLimited`."""
@@ -108,7 +112,7 @@ class Transport:
         self.base_url = _api_origin(endpoint, base_url) if base_url else _registry_origin(endpoint)
         self._authenticator = authenticator or ChallengeAuthenticator(endpoint, self._fetch_token)
         self._throttle = Throttle(requests_per_second)
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.headers["User-Agent"] = f"registry_sync/{__version__}"
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for prefix in ("https://", "http://"):
@@ -137,10 +141,13 @@ class Transport:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 answer = self._logged_in(method, url, scope, headers or {}, body, max_bytes)
-            except TemporaryError as error:
-                if attempt == ATTEMPTS:
+            except (TemporaryError, RateLimited) as error:
+                pause_seconds = _pause_seconds(attempt)
+                if isinstance(error, RateLimited):  # where it logs in
+                    pause_seconds = max(0.0, (error.retry_at - datetime.now(UTC)).total_seconds())
+                if attempt == ATTEMPTS or pause_seconds > LONGEST_WAIT_SECONDS:
                     raise
-                self._wait(_pause_seconds(attempt), error)
+                self._wait(pause_seconds, error)
                 continue
             if answer.status < 400:
                 return answer
@@ -166,6 +173,7 @@ class Transport:
 
         :param next_of: finds the address of the next page where it stands elsewhere; empty is the end.
         :raises ConfigurationError: when a link leaves the registry's origin.
+        :raises RefusedError: when it does not end.
         :raises TemporaryError: when a link leads back to a page already seen.
         """
         url, seen = urljoin(self.base_url, path), set[str]()
@@ -174,7 +182,9 @@ class Transport:
             answer = self.call("GET", url, scope=scope)
             yield answer
             following = (next_of or _next_link)(answer)
-            url = urljoin(answer.url, following) if following else ""
+            url = _join(answer.url, following) if following else ""
+            if len(seen) >= MAX_PAGES and url:
+                raise endless(_shown(answer.url))
             if url and _origin(url) != _origin(self.base_url):
                 raise ConfigurationError(f"{self.endpoint.host} pages on to another host, {_shown(url)}; not followed")
             if url in seen:
@@ -198,10 +208,13 @@ class Transport:
     def _logged_in(
         self, method: str, url: str, scope: str, headers: Mapping[str, str], body: bytes | None, max_bytes: int
     ) -> Answer:
-        """Answer a 401 once by what it asks for; a second one stands."""
+        """Answer a 401 once by what it asks for; a second one stands.
+
+        Only the registry itself says where to log in: not a host that it redirected to, which would get the password.
+        """
         sent = self._authenticator.header(scope)
         answer = self._follow(method, url, sent, headers, body, max_bytes)
-        if answer.status != 401:
+        if answer.status != 401 or _origin(answer.url) != _origin(self.base_url):
             return answer
         self._authenticator.learn(answer.headers.get("WWW-Authenticate", ""), scope, sent=sent)
         better = self._authenticator.header(scope)
@@ -216,7 +229,7 @@ class Transport:
                 return answer
             if method not in ("GET", "HEAD"):
                 raise ConfigurationError(f"{_shown(url)} redirects a {method}; is {self.endpoint.host} the right host?")
-            target = urljoin(answer.url, answer.headers.get("Location", ""))
+            target = _join(answer.url, answer.headers.get("Location", ""))
             if urlsplit(target).scheme not in ({"https"} if self.endpoint.tls else {"https", "http"}):
                 raise ConfigurationError(
                     f"{_shown(url)} redirects to {_shown(target)}, which is not https; not followed"
@@ -256,9 +269,19 @@ class Transport:
             )
             with response:
                 content = _read(response, max_bytes if response.status_code < 400 else MAX_ERROR_BYTES)
-        except requests.RequestException as error:
-            raise _decode_exception(error, url) from error
+        except (requests.RequestException, HTTPError) as error:
+            raise _decode_exception(error, url) from None  # its text has the query, which can be a signature
         return Answer(status=response.status_code, headers=response.headers, content=content, url=url)
+
+
+class _Session(requests.Session):
+    """Without the look at redirects that requests takes even when it must not follow any.
+
+    It reads the whole body of a redirect into memory, however long that is, and fails on an address that is none.
+    """
+
+    def get_redirect_target(self, _: requests.Response) -> None:
+        return None
 
 
 def decode_error(answer: Answer, method: str) -> RegistrySyncError:
@@ -295,22 +318,26 @@ def _first_problem(answer: Answer) -> tuple[str, str]:
     try:
         document = json.loads(body)
         if "errors" not in document:
-            return "", _one_line(next((each for each in map(document.get, _TEXTS) if isinstance(each, str)), body))
+            text = next((each for each in map(document.get, _TEXTS) if isinstance(each, str)), body)
+            return "", one_line(text, LONGEST_PROBLEM)
         first = document["errors"][0]
         code = str(first.get("code", ""))
         texts = [code, str(first.get("message") or ""), json.dumps(first["detail"]) if first.get("detail") else ""]
-        return code, _one_line(": ".join(filter(None, texts)))
+        return code, one_line(": ".join(filter(None, texts)), LONGEST_PROBLEM)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        return "", _one_line(body)
+        return "", one_line(body, LONGEST_PROBLEM)
 
 
 _TEXTS = ("detail", "message", "error")
 """Where Quay's API (the first) and Docker Hub's (any) say what is wrong."""
 
 
-def _one_line(text: str, limit: int = 300) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+LONGEST_PROBLEM = 300
+
+
+def endless(where: str) -> RefusedError:
+    """What is raised for a listing of more than :data:`MAX_PAGES` pages."""
+    return RefusedError(f"{where}: the listing has more than {MAX_PAGES} pages, or does not end")
 
 
 def _is_worth_repeating(answer: Answer, wait_seconds: float | None) -> bool:
@@ -343,7 +370,7 @@ WINDOW_PARTS = 12
 """Docker Hub's pull limit is so many pulls in a window (``100;w=21600``), and names no time from which on one is free.
 
 Twelve waits of a twelfth each cover the window; a task waits that often before it gives up
-(``operators/mirror_repository.py``, ``MOST_WAITS``). https://docs.docker.com/docker-hub/usage/pulls/
+(``operators/outcome.py``, ``MOST_WAITS``). https://docs.docker.com/docker-hub/usage/pulls/
 """
 
 
@@ -392,7 +419,7 @@ def _read(response: requests.Response, max_bytes: int) -> bytes:
     :raises TemporaryError: when it trickles in for longer than ``ANSWER_SECONDS``.
     """
     content, deadline = bytearray(), time.monotonic() + ANSWER_SECONDS
-    for chunk in response.iter_content(64 * 1024):
+    while chunk := response.raw.read1(64 * 1024, decode_content=True):  # what has come, without waiting for all of it
         content += chunk
         if len(content) > max_bytes:
             if response.status_code >= 400:
@@ -403,7 +430,7 @@ def _read(response: requests.Response, max_bytes: int) -> bytes:
     return bytes(content[:max_bytes])
 
 
-def _decode_exception(error: requests.RequestException, url: str) -> RegistrySyncError:
+def _decode_exception(error: requests.RequestException | HTTPError, url: str) -> RegistrySyncError:
     """What an exchange without an answer means: addresses and certificates need somebody, the rest needs time."""
     where = f"{urlsplit(url).scheme}://{urlsplit(url).netloc}"
     reason = _innermost(error)
@@ -415,8 +442,10 @@ def _decode_exception(error: requests.RequestException, url: str) -> RegistrySyn
     if isinstance(reason, ssl.SSLError) and reason.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
         return ConfigurationError(f"{where} does not speak TLS; if that is right, write tls: false for its registry")
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
-        return ConfigurationError(f"{where} is no usable address: {error}")
-    return TemporaryError(f"{where} cannot be reached: {_one_line(str(reason) or type(reason).__name__)}")
+        return ConfigurationError(f"{where} is no usable address: {_shown(str(error))}")
+    return TemporaryError(
+        f"{where} cannot be reached: {one_line(str(reason) or type(reason).__name__, LONGEST_PROBLEM)}"
+    )
 
 
 def _innermost(error: BaseException) -> BaseException:
@@ -456,8 +485,34 @@ def _api_origin(endpoint: Endpoint, address: str) -> str:
     return address.rstrip("/")
 
 
+def _without_queries(record: logging.LogRecord) -> bool:
+    """Urllib3 logs every URL at level debug, and the query of one can be a signature that opens a blob to everybody."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            f"{_shown(each)}?…" if isinstance(each, str) and "?" in each else each for each in record.args
+        )
+    return True
+
+
+for _name in ("urllib3.connectionpool", "urllib3.util.retry"):
+    logging.getLogger(_name).addFilter(_without_queries)
+
+
 def _has_texts(row: Any, fields: tuple[str, ...]) -> bool:
     return isinstance(row, dict) and all(isinstance(row.get(field), str) for field in fields)
+
+
+def _join(base: str, address: str) -> str:
+    """Where ``address``, a registry's own words, leads from ``base``.
+
+    :raises TemporaryError: when it is no address.
+    """
+    try:
+        url = urljoin(base, address)
+        _origin(url)
+    except ValueError as error:
+        raise TemporaryError(f"{_shown(base)} leads to {_shown(address)!r}, which is no address ({error})") from error
+    return url
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

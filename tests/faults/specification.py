@@ -1,0 +1,228 @@
+"""The specification: each fault at each stage, and what Airflow is told. ``docs/reliability.md`` is made from it.
+
+Airflow is told *success*; *wait* (the task is deferred: no worker, no retry spent); *retry* (one of the retries is
+spent), or *fail* (at once, whatever retries are left), each with the class of the error.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+PING = ("source: ping", "destination: ping")
+LOG_IN = ("source: log in", "destination: log in", "source: token", "destination: token")
+HEAD = ("source: HEAD", "destination: HEAD", "destination: verify")
+MANIFEST = ("source: manifest", "destination: manifest")
+PUT = ("destination: PUT by tag",)
+READS = ("source: list", *HEAD, *MANIFEST)
+OURS = (*READS, *PUT)
+"""Requests of our own client, which tries each three times."""
+SKOPEO_PING = ("source: skopeo's ping", "destination: skopeo's ping")
+UPLOAD = ("destination: blob POST", "destination: blob PATCH", "destination: blob PUT")
+WRITES = (*UPLOAD, "destination: PUT by digest")
+SKOPEO = (*SKOPEO_PING, "source: blob", "destination: blob HEAD", *WRITES)
+"""Requests of skopeo, which tries most of them once."""
+WITH_BODY = ("destination: blob PATCH", "destination: PUT by digest")
+
+DENIED, REFUSED, CONFIGURATION = "fail: denied", "fail: refused", "fail: configuration"
+RETRY, RETRY_LATER, WAIT, SUCCESS = "retry: temporary", "retry: rate_limited", "wait", "success"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A fault at some stages, with the same end at each: while it lasts, and when it happens once.
+
+    ``says`` is a part of the message. An empty ``passing`` is not run, as it would take skopeo a minute.
+    """
+
+    fault: str
+    stages: tuple[str, ...]
+    lasting: str
+    passing: str
+    says: str = ""
+
+
+def _row(fault: str, stages: tuple[str, ...], lasting: str, passing: str, says: str = "") -> Row:
+    return Row(fault=fault, stages=stages, lasting=lasting, passing=passing, says=says)
+
+
+def _without(stages: tuple[str, ...], *left_out: str) -> tuple[str, ...]:
+    return tuple(each for each in stages if each not in left_out)
+
+
+_OUTAGE = "has an outage"
+_FEWER = "asks for fewer requests"
+_STALLED = "moved nothing for 3 s"
+_BROKE_OFF = "cannot be reached, or broke off"
+_NOT_PERMITTED = "does not permit it with our credentials, or does not have it; check its Connection"
+_MID_COPY = "no longer accepted the log-in in the middle of the copy"
+_DAMAGED = "sent or got damaged content"
+
+SPECIFICATION = (
+    _row("401", (*PING, *READS, *PUT), DENIED, DENIED, "denies access without saying how to log in"),
+    _row("401", LOG_IN, DENIED, DENIED, "does not log in 'robot' to"),
+    _row(
+        "401",
+        (*SKOPEO_PING, "destination: blob HEAD", "destination: blob POST", "destination: PUT by digest"),
+        *(DENIED, DENIED, _NOT_PERMITTED),
+    ),
+    _row("401", ("source: blob", "destination: blob PATCH", "destination: blob PUT"), RETRY, RETRY, _MID_COPY),
+    _row("401, token expired", (*PING, *OURS), DENIED, SUCCESS, "answered 401"),
+    _row(
+        "401, token expired",
+        ("destination: blob HEAD", "destination: blob POST", "destination: PUT by digest"),
+        *(DENIED, DENIED, _NOT_PERMITTED),
+    ),
+    _row(
+        "401, token expired",
+        ("source: blob", "destination: blob PATCH", "destination: blob PUT"),
+        *(RETRY, RETRY, _MID_COPY),
+    ),
+    _row("403", (*PING, *OURS), DENIED, DENIED, "answered 403"),
+    _row("403", LOG_IN, DENIED, DENIED, "does not log in 'robot' to"),
+    _row("403", SKOPEO, DENIED, DENIED, _NOT_PERMITTED),
+    _row("403, HTML", (*PING, *OURS), DENIED, DENIED, "answered 403"),
+    _row("403, HTML", SKOPEO, DENIED, DENIED, _NOT_PERMITTED),
+    _row("404", PING, CONFIGURATION, CONFIGURATION, "does not answer like a registry: GET"),
+    _row("404", LOG_IN, DENIED, DENIED, "does not log in 'robot' to"),
+    _row("404", ("source: list",), CONFIGURATION, CONFIGURATION, "check its name in the mirrors file"),
+    _row("404", ("source: HEAD",), "skipped", "skipped"),
+    _row("404", ("destination: HEAD",), RETRY, SUCCESS, "published, but the destination's tag names nothing"),
+    _row("404", ("destination: verify",), RETRY, RETRY, "published, but the destination's tag names nothing"),
+    _row("404", ("source: manifest", "source: blob"), REFUSED, REFUSED, "the source's own image is incomplete"),
+    _row("404", ("destination: manifest", "destination: blob HEAD"), SUCCESS, SUCCESS),
+    _row("404", PUT, REFUSED, REFUSED, "cannot be pushed to; create it at the registry first"),
+    _row("404", SKOPEO_PING, RETRY, RETRY, "does not answer like a registry"),
+    _row("404", WRITES, REFUSED, REFUSED, "cannot be pushed to; create it at the registry first"),
+    _row("404, HTML", _without(UPLOAD, "destination: blob POST"), RETRY, RETRY, "broke off the upload"),
+    _row("429, Retry-After: 1", (*PING, *LOG_IN, *OURS), RETRY_LATER, SUCCESS, "answered 429"),
+    _row("429, Retry-After: 1", _without(SKOPEO, *WITH_BODY), RETRY, SUCCESS, _FEWER),
+    _row("429, Retry-After: 1", WITH_BODY, RETRY, RETRY, _FEWER),
+    _row("429, Retry-After: 7200", (*PING, *LOG_IN, *OURS), WAIT, WAIT, "answered 429"),
+    _row("429, Retry-After: 7200", _without(SKOPEO, *WITH_BODY), RETRY, "", _STALLED),
+    _row("429, Retry-After: 7200", WITH_BODY, RETRY, RETRY, _FEWER),
+    _row("429, Retry-After: a date", (*PING, *LOG_IN, *OURS), WAIT, WAIT, "answered 429"),
+    _row("429", (*PING, *LOG_IN, *OURS), RETRY, SUCCESS, "answered 429"),
+    _row("429", _without(SKOPEO, *WITH_BODY), RETRY, SUCCESS, _STALLED),
+    _row("429", WITH_BODY, RETRY, RETRY, _FEWER),
+    _row("429, HTML", (*PING, *LOG_IN, *OURS), RETRY, SUCCESS, "answered 429"),
+    _row("429, HTML", WITH_BODY, RETRY, RETRY, _FEWER),
+    _row("500", (*PING, *LOG_IN, *OURS), RETRY, SUCCESS, "answered 500"),
+    _row("500", SKOPEO, RETRY, RETRY, _OUTAGE),
+    _row("502", (*PING, *LOG_IN, *OURS), RETRY, SUCCESS, "answered 502"),
+    _row("502", SKOPEO, RETRY, RETRY, _OUTAGE),
+    _row("503", (*PING, *LOG_IN, *OURS), RETRY, SUCCESS, "answered 503"),
+    _row("503", SKOPEO, RETRY, RETRY, _OUTAGE),
+    _row("503, HTML", (*PING, *LOG_IN, *OURS), RETRY, SUCCESS, "answered 503"),
+    _row("503, HTML", SKOPEO, RETRY, RETRY, _OUTAGE),
+    _row("504", (*PING, *LOG_IN, *OURS), RETRY, SUCCESS, "answered 504"),
+    _row("504", SKOPEO, RETRY, RETRY, _OUTAGE),
+    _row("reset", (*PING, *LOG_IN, *OURS), RETRY, SUCCESS, "cannot be reached: [Errno 104] Connection reset by peer"),
+    _row("reset", SKOPEO, RETRY, RETRY, _BROKE_OFF),
+    _row(
+        "reset within the answer",
+        (*PING, *LOG_IN, "source: list", *MANIFEST),
+        *(RETRY, SUCCESS, "cannot be reached: [Errno 104] Connection reset by peer"),
+    ),
+    _row("reset within the answer", ("source: blob",), RETRY, RETRY, _BROKE_OFF),
+    _row(
+        "reset after it was done",
+        (*PING, *LOG_IN, *OURS),
+        *(RETRY, SUCCESS, "cannot be reached: [Errno 104] Connection reset by peer"),
+    ),
+    _row("reset after it was done", SKOPEO, RETRY, RETRY, _BROKE_OFF),
+    _row(
+        "truncated",
+        (*PING, *LOG_IN, "source: list", *MANIFEST),
+        *(RETRY, SUCCESS, "cannot be reached: IncompleteRead(40 bytes read"),
+    ),
+    _row("truncated", ("source: blob",), RETRY, RETRY, _BROKE_OFF),
+    _row("corrupt", (*LOG_IN, "source: list"), RETRY, SUCCESS, "not JSON"),
+    _row("corrupt", ("source: manifest",), RETRY, RETRY, "arrived damaged: its content has another digest"),
+    _row("corrupt", ("source: blob", "destination: blob PATCH"), RETRY, RETRY, _DAMAGED),
+    _row("corrupt", ("destination: PUT by digest",), REFUSED, REFUSED, "refuses it as it is"),
+    _row("corrupt", PUT, REFUSED, REFUSED, "answered 400"),
+    _row("slow", (*PING, *LOG_IN, *OURS, *SKOPEO), SUCCESS, SUCCESS),
+    _row("hang", (*PING, *LOG_IN, *OURS), RETRY, SUCCESS, "cannot be reached: timed out"),
+    _row("hang", SKOPEO, RETRY, RETRY, _STALLED),
+    _row("wrong digest header", ("source: HEAD",), REFUSED, RETRY, "the source's own image is incomplete"),
+    _row(
+        "wrong digest header",
+        ("destination: HEAD",),
+        *(RETRY, SUCCESS, "published, but the destination's tag names sha256:923b80571104"),
+    ),
+    _row(
+        "wrong digest header",
+        ("destination: verify",),
+        *(RETRY, RETRY, "published, but the destination's tag names sha256:923b80571104"),
+    ),
+    _row("wrong digest header", (*MANIFEST, *WRITES, *PUT), SUCCESS, SUCCESS),
+    _row("200, HTML", SKOPEO_PING, DENIED, DENIED, _NOT_PERMITTED),
+    _row("200, HTML", LOG_IN, RETRY, SUCCESS, "answered 200 with text/html; charset=utf-8, not JSON"),
+    _row("200, HTML", ("source: list",), RETRY, RETRY, "answered 200 with text/html; charset=utf-8, not JSON"),
+    _row("200, HTML", ("source: HEAD", "destination: HEAD", "destination: verify"), SUCCESS, SUCCESS),
+    _row("200, HTML", MANIFEST, RETRY, RETRY, "arrived damaged: its content has another digest"),
+    _row("200, HTML", ("source: blob",), RETRY, RETRY, _DAMAGED),
+    _row("200, HTML", PUT, RETRY, RETRY, "published, but the destination's tag names"),
+    _row("200, HTML", ("destination: blob HEAD",), RETRY, RETRY, "does not have content of this image that it claimed"),
+    _row("200, HTML", ("destination: blob POST", "destination: blob PATCH"), RETRY, RETRY, "which is tried again"),
+    _row("disk full", (*UPLOAD, "destination: PUT by digest"), RETRY, RETRY, _OUTAGE),
+    _row("disk full", PUT, RETRY, SUCCESS, "no space left on device"),
+    _row("immutable tag, 409", PUT, REFUSED, REFUSED, "tag is immutable"),
+    _row("immutable tag, 412", PUT, REFUSED, REFUSED, "configured as immutable"),
+    _row("immutable tag, 400", PUT, REFUSED, REFUSED, "the tag is immutable and cannot be overwritten"),
+    _row("quota exceeded", WRITES, REFUSED, REFUSED, "has no room left for it; raise its quota or remove images"),
+    _row("quota exceeded", PUT, REFUSED, REFUSED, "will exceed the configured upper limit"),
+    _row("missing blob", ("destination: PUT by digest",), RETRY, RETRY, "does not have content of this image"),
+    _row("missing blob", PUT, RETRY, RETRY, "MANIFEST_BLOB_UNKNOWN: blob unknown to registry"),
+    _row("certificate expired", PING, CONFIGURATION, "", "shows a certificate that is not accepted"),
+    _row("certificate expired", ("source: list",), CONFIGURATION, "", "or have the certificate renewed"),
+    _row(
+        "certificate expired",
+        ("source: new connection", "destination: new connection"),
+        *(CONFIGURATION, "", "shows a certificate that is not accepted; give its registry a ca_file, or have"),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A row at one of its stages."""
+
+    fault: str
+    stage: str
+    lasting: str
+    passing: str
+    says: str
+
+    def __str__(self) -> str:
+        return f"{self.fault} - {self.stage}"
+
+
+def every_case() -> Iterator[Case]:
+    for row in SPECIFICATION:
+        yield from _cases_of(row)
+
+
+def cases() -> list[Case]:
+    """One stage of each row, and what it takes to have each stage once; ``FAULTS=all`` is everything."""
+    if os.environ.get("FAULTS") == "all":
+        return list(every_case())
+    chosen: dict[Case, None] = {}
+    for number, row in enumerate(SPECIFICATION):
+        found = list(_cases_of(row))
+        chosen[found[number % len(found)]] = None
+    for each in every_case():
+        if each.stage not in {case.stage for case in chosen}:
+            chosen[each] = None
+    return list(chosen)
+
+
+def _cases_of(row: Row) -> Iterator[Case]:
+    for stage in row.stages:
+        yield Case(fault=row.fault, stage=stage, lasting=row.lasting, passing=row.passing, says=row.says)
+
+
+Seen = Mapping[tuple[str, str], tuple[str, str, str]]
+"""Fault and stage to what Airflow was told while the fault lasted and when it happened once, and the message's part."""

@@ -1,0 +1,52 @@
+"""Where it goes wrong: the stages of a run, each as requests that a wire can tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Wire = Literal["source", "destination", "source's log-in", "destination's log-in"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Requests of ``method`` to ``path`` on a wire, from the start on, or ``after`` a request to the destination.
+
+    ``task`` is whose requests these are: of the one that lists the routes, or of the one that copies.
+    """
+
+    wire: Wire
+    method: str
+    path: str
+    task: Literal["plan", "copy"] = "copy"
+    after: tuple[str, str] | None = None
+
+
+_TAG, _DIGEST, _UPLOAD = "/manifests/v1$", "/manifests/sha256:", "/blobs/uploads/"
+
+STAGES: Mapping[str, Stage] = {
+    "source: ping": Stage(wire="source", method="GET", path="^/v2/$", task="plan"),
+    "source: log in": Stage(wire="source's log-in", method="GET", path="^/token$", task="plan"),
+    "source: token": Stage(wire="source's log-in", method="GET", path="^/token$"),
+    "source: list": Stage(wire="source", method="GET", path="/tags/list$"),
+    "source: HEAD": Stage(wire="source", method="HEAD", path=_TAG),
+    "source: manifest": Stage(wire="source", method="GET", path=_DIGEST),
+    "source: skopeo's ping": Stage(wire="source", method="GET", path="^/v2/$"),
+    "source: new connection": Stage(wire="source", method="GET", path="^/v2/", after=("HEAD", _TAG)),
+    "source: blob": Stage(wire="source", method="GET", path="/blobs/sha256:"),
+    "destination: ping": Stage(wire="destination", method="GET", path="^/v2/$", task="plan"),
+    "destination: log in": Stage(wire="destination's log-in", method="GET", path="^/token$", task="plan"),
+    "destination: token": Stage(wire="destination's log-in", method="GET", path="^/token$"),
+    "destination: HEAD": Stage(wire="destination", method="HEAD", path=_TAG),
+    "destination: manifest": Stage(wire="destination", method="GET", path=_DIGEST),
+    "destination: skopeo's ping": Stage(wire="destination", method="GET", path="^/v2/$"),
+    "destination: new connection": Stage(wire="destination", method="GET", path="^/v2/", after=("HEAD", _TAG)),
+    "destination: blob HEAD": Stage(wire="destination", method="HEAD", path="/blobs/sha256:"),
+    "destination: blob POST": Stage(wire="destination", method="POST", path=_UPLOAD),
+    "destination: blob PATCH": Stage(wire="destination", method="PATCH", path=_UPLOAD),
+    "destination: blob PUT": Stage(wire="destination", method="PUT", path=_UPLOAD),
+    "destination: PUT by digest": Stage(wire="destination", method="PUT", path=_DIGEST),
+    "destination: PUT by tag": Stage(wire="destination", method="PUT", path=_TAG),
+    "destination: verify": Stage(wire="destination", method="HEAD", path=_TAG, after=("PUT", _TAG)),
+}

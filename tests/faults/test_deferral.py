@@ -1,0 +1,132 @@
+"""A registry that asks to be left alone for long: the task waits without a worker, and goes on in time."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.execution_time.comms import DeferTask
+
+from registry_sync.operators.outcome import SPREAD_SECONDS
+from tests.faults.world import COPY, MirrorRun, World, a_world
+from tests.support import images
+from tests.support.airflow import PROJECT, LocalAirflow
+from tests.support.interceptor import Interceptor
+from tests.support.registry import RegistryProcess
+from tests.support.task_runner import trigger_arguments
+
+WAIT_SECONDS = 40
+DEFER_FROM_SECONDS, SPREAD_OF_TEST_SECONDS = 10, 2
+_SHORTER = f"""\
+from registry_sync.operators import outcome
+outcome.DEFER_FROM_SECONDS, outcome.SPREAD_SECONDS = {DEFER_FROM_SECONDS}, {SPREAD_OF_TEST_SECONDS}
+"""
+"""What the file of DAGs has in addition: waits that a test has the time for. Every task reads that file first."""
+
+
+@pytest.mark.xdist_group("airflow")
+@pytest.mark.timeout(300)
+def test_a_task_that_waits_holds_no_worker_and_goes_on_in_time(tmp_path: Path) -> None:
+    """In an Airflow with room for one task at a time, another run goes from its start to its end meanwhile."""
+    write_dag_file(tmp_path / "dags")
+    went_on: list[datetime] = []
+    with RegistryProcess() as source, RegistryProcess() as destination, Interceptor(destination.url) as wire:
+        for name in ("limited", "other"):
+            images.push(source.url, f"team/{name}", "v1", images.multi_arch(name))
+        put = ("PUT", "^/v2/team/limited/manifests/v1$")
+        wire.answer(*put, 429, headers={"Retry-After": str(WAIT_SECONDS)}, times=1)
+        wire.after(*put, lambda _: went_on.append(datetime.now(UTC)))
+        (tmp_path / "mirrors.yaml").write_text(json.dumps(two_mirrors(source.host, wire.host)))
+        airflow = LocalAirflow(
+            tmp_path / "home",
+            dags=tmp_path / "dags",
+            mirrors_file=tmp_path / "mirrors.yaml",
+            settings={"AIRFLOW__CORE__PARALLELISM": "1"},
+        )
+        with airflow:
+            api = airflow.api
+            for name in ("limited", "other"):
+                api.wait_for_dag(f"mirror_{name}")
+            run_id = api.trigger("mirror_limited")
+            wait_until(lambda: states(airflow, run_id) == ["deferred"])
+            log = api.log("mirror_limited", run_id, COPY, map_index=0)
+            moment = datetime.fromisoformat(log.partition("The registry asks to wait; going on at ")[2].split()[0])
+            other = api.wait_for_run("mirror_other", api.trigger("mirror_other"))
+            assert other["state"] == "success"
+            assert datetime.fromisoformat(other["end_date"]) < moment
+            assert went_on == []
+            assert api.wait_for_run("mirror_limited", run_id)["state"] == "success"
+            [task] = api.task_instances("mirror_limited", run_id, COPY)
+            assert (task["state"], task["try_number"]) == ("success", 1)
+            report = api.xcom("mirror_limited", run_id, COPY, "report", 0)
+        assert images.resolve(destination.url, "team/limited", "v1") == images.multi_arch("limited").digest
+    assert (json.loads(report) if isinstance(report, str) else report)["counts"]["copied"] == 1
+    [seen] = went_on
+    assert moment <= seen < moment + timedelta(seconds=30)
+
+
+def write_dag_file(folder: Path) -> None:
+    head, own, rest = (PROJECT / "dags" / "registry_mirrors.py").read_text().partition("_only = ")
+    assert own
+    folder.mkdir()
+    (folder / "registry_mirrors.py").write_text(f"{head}{_SHORTER}{own}{rest}")
+
+
+def two_mirrors(source: str, backup: str) -> dict[str, Any]:
+    registries = {"source": {"host": source, "tls": False}, "backup": {"host": backup, "tls": False}}
+    mirrors = {
+        name: {"source": "source", "destinations": ["backup"], "repositories": [f"team/{name}"]}
+        for name in ("limited", "other")
+    }
+    return {"registries": registries, "mirrors": mirrors}
+
+
+def states(airflow: LocalAirflow, run_id: str) -> list[str]:
+    return [each["state"] for each in airflow.api.task_instances("mirror_limited", run_id, COPY)]
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+
+
+class TestManyAtOnce:
+    """Routes that one registry has sent away until the same moment."""
+
+    @pytest.fixture
+    def world(self, tmp_path: Path) -> Iterator[World]:
+        with a_world(tmp_path) as world:
+            yield world
+
+    def test_they_come_back_one_by_one(self, world: World) -> None:
+        """Each task draws its own moment, within a minute from when the registry is open again."""
+        random.seed(20)
+        opens = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+        headers = {"Retry-After": format_datetime(opens, usegmt=True)}
+        world.wires["source"].answer("GET", "/tags/list$", 429, headers=headers)
+        moments = [moment_of(world.mirror(f"team/app{number}")) for number in range(20)]
+        world.wires["source"].clear_rules()
+        after = sorted((each - opens).total_seconds() for each in moments)
+        assert after[0] >= -1
+        assert after[-1] <= SPREAD_SECONDS
+        crowds = Counter(int(each // (SPREAD_SECONDS / 6)) for each in after)
+        assert len(crowds) >= 5
+        assert max(crowds.values()) <= 8
+
+
+def moment_of(run: MirrorRun) -> datetime:
+    """When the task goes on, which had to wait."""
+    assert run.plan().state == "success"
+    result = run.copy()
+    assert isinstance(result.msg, DeferTask), result
+    return datetime.fromisoformat(trigger_arguments(result.msg)["moment"])

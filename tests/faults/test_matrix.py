@@ -1,0 +1,109 @@
+"""Each fault at each stage, through the real operators, skopeo and registries: what Airflow is told, and what is left.
+
+By default one stage of each row of the specification is run; ``make reliability`` runs all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from airflow.sdk.execution_time.supervisor import TaskRunResult
+
+from registry_sync.registry import transport
+from tests.faults.faults import FAULTS
+from tests.faults.specification import Case, cases
+from tests.faults.stages import STAGES, Stage
+from tests.faults.world import TAG, MirrorRun, World, a_world, outcome
+from tests.support.interceptor import Interceptor
+
+READ_SECONDS = 0.5
+LONGEST_SECONDS = 30.0
+"""No case takes longer, whatever hangs: three attempts of a request, or a copy that stands still for three seconds."""
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with a_world(tmp_path_factory.mktemp("mirrors")) as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with a_world(tmp_path_factory.mktemp("mirrors"), tls=True) as world:
+        yield world
+
+
+@pytest.fixture(autouse=True)
+def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read gives up early, and chance makes the pauses between attempts next to nothing."""
+    monkeypatch.setattr(transport, "READ_SECONDS", READ_SECONDS)
+    monkeypatch.setattr(random, "uniform", lambda low, _high: low if low >= 1 else 0.01)
+
+
+@pytest.mark.parametrize("case", cases(), ids=str)
+def test_fault(
+    case: Case,
+    request: pytest.FixtureRequest,
+    capsys: pytest.CaptureFixture[str],
+    record_property: Callable[[str, object], None],
+) -> None:
+    world = request.getfixturevalue("encrypted" if case.fault == "certificate expired" else "plain")
+    lasting, message = observe(world, case, None, capsys)
+    assert lasting == case.lasting, message
+    if lasting not in ("success", "skipped"):
+        assert case.says in message
+        assert world.wires[STAGES[case.stage].wire].host in message
+    passing = observe(world, case, 1, capsys)[0] if case.passing else ""
+    assert passing == case.passing
+    record_property("seen", (case.fault, case.stage, lasting, passing, case.says))
+
+
+def observe(world: World, case: Case, times: int | None, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
+    """Run a mirror into the fault, and once more when that is gone. What Airflow was told first, and why.
+
+    A task that waits raises no error; why it does is in its log.
+    """
+    stage, name = STAGES[case.stage], f"team/{hashlib.sha256(f'{case} {times}'.encode()).hexdigest()[:12]}"
+    old, new = world.put(name)
+    run = world.mirror(name)
+    if stage.task == "copy":
+        assert run.plan().state == "success"
+    world.wires[stage.wire].clear_requests()
+    capsys.readouterr()
+    try:
+        begin(world, case, times)
+        started = time.monotonic()
+        result = go(run, stage)
+        seconds = time.monotonic() - started
+    finally:
+        world.repair()
+    assert seconds < LONGEST_SECONDS
+    assert was_asked(world.wires[stage.wire], stage) or case.fault == "certificate expired"
+    told, printed = outcome(result, run.pushed()), capsys.readouterr().out
+    whole = [{TAG: new.digest}] if told == "success" else [{TAG: each.digest} for each in (old, new)]
+    assert world.shown(name) in whole
+    assert outcome(go(run, stage), run.pushed()) == "success"
+    assert world.shown(name) == {TAG: new.digest}
+    return told, printed if told == "wait" else str(result.error)
+
+
+def begin(world: World, case: Case, times: int | None) -> None:
+    stage = STAGES[case.stage]
+    wire, fault = world.wires[stage.wire], FAULTS[case.fault]
+    if stage.after is None:
+        fault(wire, stage.method, stage.path, times)
+    else:
+        world.wires["destination"].after(*stage.after, lambda _: fault(wire, stage.method, stage.path, times), times=1)
+
+
+def go(run: MirrorRun, stage: Stage) -> TaskRunResult:
+    return run.copy() if stage.task == "copy" else run.both()
+
+
+def was_asked(wire: Interceptor, stage: Stage) -> bool:
+    return any(each.method == stage.method and re.search(stage.path, each.path) for each in wire.requests())

@@ -1,0 +1,311 @@
+"""What a kill leaves behind, and what the next try makes of it: the worker, the registries, a full disk. No Airflow.
+
+Real registries and the real skopeo; the worker is a process of its own that can be killed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from registry_sync.credentials import Credentials
+from registry_sync.errors import TemporaryError
+from registry_sync.private_directory import PREFIX
+from registry_sync.skopeo import Skopeo
+from tests.support import images
+from tests.support.interceptor import Interceptor
+from tests.support.loopback import Request
+from tests.support.registry import Htpasswd, RegistryProcess
+from tests.support.sync import a_route, sync
+
+ROBOT = Credentials(username="robot", secret="the-robots-password")
+NAME = "team/app"
+SMALL = images.layer({"small": b"arrives before the kill"})
+BIG = images.big_layer(2_000_000, seed=17)
+IMAGE = images.image([SMALL, BIG])
+CONFIG = IMAGE.blobs[0]
+
+
+@pytest.fixture
+def source() -> Iterator[RegistryProcess]:
+    with RegistryProcess() as registry:
+        images.push(registry.url, NAME, "v1", IMAGE)
+        yield registry
+
+
+@pytest.fixture
+def destination() -> Iterator[RegistryProcess]:
+    with RegistryProcess(auth=Htpasswd(users={ROBOT.username: ROBOT.secret})) as registry:
+        yield registry
+
+
+@pytest.fixture
+def here(source: RegistryProcess) -> Iterator[Interceptor]:
+    """The big layer takes long, so that what is small is there before it."""
+    with Interceptor(source.url) as wire:
+        wire.slow("GET", f"/blobs/{BIG.digest}$", 100_000)
+        yield wire
+
+
+@pytest.fixture
+def there(destination: RegistryProcess) -> Iterator[Interceptor]:
+    with Interceptor(destination.url) as wire:
+        yield wire
+
+
+@pytest.fixture(autouse=True)
+def own_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def session() -> images.requests.Session:
+    opened = images.requests.Session()
+    opened.trust_env = False
+    opened.auth = (ROBOT.username, ROBOT.secret)
+    return opened
+
+
+def resolve(destination: RegistryProcess) -> object:
+    with session() as reader:
+        return images.resolve(destination.url, NAME, "v1", session=reader)
+
+
+def committed(destination: RegistryProcess) -> Counter[str]:
+    """How often each blob was uploaded to the end, over all tries."""
+    return Counter(
+        each.query.partition("digest=")[2].replace("%3A", ":").partition("&")[0]
+        for each in destination.requests()
+        if each.method == "PUT" and "/blobs/uploads/" in each.path and each.status == 201
+    )
+
+
+def everything_arrives(here: Interceptor, there: Interceptor, destination: RegistryProcess) -> None:
+    """The next try copies what is missing: no blob that was committed goes a second time."""
+    here.clear_rules()
+    there.clear_rules()
+    report = sync(a_route(here, there, NAME), there=ROBOT)
+    assert report.counts["copied"] == 1, report
+    assert committed(destination) == {str(each.digest): 1 for each in IMAGE.blobs}
+    with session() as reader:
+        assert images.pull_whole(destination.url, NAME, "v1", session=reader) == {"linux/amd64"}
+
+
+def private_directories() -> list[Path]:
+    return list(Path(tempfile.gettempdir()).glob(f"{PREFIX}*"))
+
+
+def skopeos(host: str) -> list[int]:
+    """Processes of skopeo that write to ``host``."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            argv = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue  # it has ended meanwhile
+        if Path(argv[0]).name == "skopeo" and any(each.startswith(f"docker://{host}/") for each in argv):
+            found.append(int(entry.name))
+    return found
+
+
+def wait_until(holds: Callable[[], object], what: str, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        time.sleep(0.02)
+
+
+_WORKER = """
+import sys, tempfile
+from pathlib import Path
+from registry_sync.credentials import Credentials
+from registry_sync.errors import RegistrySyncError
+from tests.support.sync import a_route, sync
+class At:
+    def __init__(self, host): self.host = host
+here, there, user, secret = sys.argv[1:]
+try:
+    report = sync(a_route(At(here), At(there), "team/app"), there=Credentials(username=user, secret=secret))
+    print(dict(report.counts), [each.reason for each in report.failed_tags])
+except RegistrySyncError as error:
+    print(type(error).__name__, error)
+print("left:", *(each.name for each in Path(tempfile.gettempdir()).rglob("auth.json")))
+"""
+
+
+@contextmanager
+def worker(
+    here: Interceptor, there: Interceptor, *, below: Sequence[str] = (), temporary: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that brings the route into step; ``below`` is a command to run it with."""
+    directory = str(temporary or tempfile.gettempdir())
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": directory}
+    command = [*below, sys.executable, "-c", _WORKER, here.host, there.host, ROBOT.username, ROBOT.secret]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_worker_that_is_killed(here: Interceptor, there: Interceptor, destination: RegistryProcess) -> None:
+    with worker(here, there) as process:
+        wait_until(lambda: set(committed(destination)) >= {str(SMALL.digest)}, "the small layer is there")
+        (directory,) = private_directories()
+        assert ROBOT.basic() in (directory / "destination" / "auth.json").read_text()
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    wait_until(lambda: not skopeos(there.host), "its skopeo is gone", 5)
+    assert resolve(destination) is None
+    assert private_directories() == [directory]
+    everything_arrives(here, there, destination)
+    assert private_directories() == []
+
+
+def test_a_worker_that_is_killed_before_the_tag(
+    here: Interceptor, there: Interceptor, destination: RegistryProcess
+) -> None:
+    here.clear_rules()
+    there.hang("PUT", "/manifests/v1$")
+    with worker(here, there) as process:
+        wait_until(lambda: any(each.path.endswith("/v1") and each.method == "PUT" for each in there.requests()), "PUT")
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert resolve(destination) is None
+    there.clear_requests()
+    everything_arrives(here, there, destination)
+    assert [each for each in there.requests() if "/blobs/" in each.path] == []
+
+
+def test_a_destination_that_is_killed(here: Interceptor, there: Interceptor, destination: RegistryProcess) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(sync, a_route(here, there, NAME), there=ROBOT)
+        wait_until(lambda: set(committed(destination)) >= {str(SMALL.digest)}, "the small layer is there")
+        destination.kill()
+        report = pending.result(timeout=60)
+    (failed,) = report.failed_tags
+    assert failed.error_class == "temporary", failed
+    destination.start()
+    assert resolve(destination) is None
+    everything_arrives(here, there, destination)
+
+
+def test_a_source_that_is_killed(
+    source: RegistryProcess, here: Interceptor, there: Interceptor, destination: RegistryProcess
+) -> None:
+    """With what it sends in the air: the interceptor stands for the network, and breaks off with it."""
+    here.clear_rules()
+    here.truncate("GET", f"/blobs/{BIG.digest}$", 500_000)
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(sync, a_route(here, there, NAME), there=ROBOT)
+        wait_until(lambda: set(committed(destination)) >= {str(SMALL.digest)}, "the small layer is there")
+        source.kill()
+        report = pending.result(timeout=60)
+    (failed,) = report.failed_tags
+    assert failed.error_class == "temporary", failed
+    source.start()
+    assert resolve(destination) is None
+    everything_arrives(here, there, destination)
+
+
+def test_a_destination_that_is_killed_as_it_takes_the_tag(
+    here: Interceptor, there: Interceptor, destination: RegistryProcess
+) -> None:
+    """It had the tag, and nobody was told: the next try finds it in step, or publishes it anew."""
+    here.clear_rules()
+    there.after("PUT", "/manifests/v1$", lambda _: destination.kill(), times=1)
+    (failed,) = sync(a_route(here, there, NAME), there=ROBOT).failed_tags
+    assert failed.error_class == "temporary", failed
+    destination.start()
+    assert resolve(destination) in (None, IMAGE.digest)
+    report = sync(a_route(here, there, NAME), there=ROBOT)
+    assert report.counts["unchanged"] + report.counts["copied"] == 1
+    assert committed(destination) == {str(each.digest): 1 for each in IMAGE.blobs}
+
+
+@pytest.mark.parametrize("stage", ["PATCH", "PUT"])
+def test_a_task_that_is_ended(
+    here: Interceptor, there: Interceptor, destination: RegistryProcess, stage: str
+) -> None:
+    """As by SIGTERM, through ``on_kill``: in the middle of a layer, and of the last one's end."""
+    started: list[Skopeo] = []
+    has_small = lambda: set(committed(destination)) >= {str(SMALL.digest)}  # noqa: E731
+
+    def stop(_: Request) -> None:
+        if has_small():
+            started[0].stop()
+
+    if stage == "PUT":
+        here.clear_rules()
+        there.after("PUT", "/blobs/uploads/", stop)
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(sync, a_route(here, there, NAME), there=ROBOT, on_start=started.append)
+        wait_until(has_small, "the small layer is there")
+        started[0].stop()
+        (failed,) = pending.result(timeout=30).failed_tags
+    assert (failed.error_class, failed.reason) == (
+        "temporary",
+        "the task is being ended, so that skopeo was stopped",
+    )
+    assert private_directories() == []
+    assert skopeos(there.host) == []
+    assert resolve(destination) is None
+    everything_arrives(here, there, destination)
+
+
+def _on_a_small_disk(directory: Path, size: str) -> list[str]:
+    """What a command is run below so that ``directory`` has hardly any room; where we may not, no file may be large.
+
+    The file system is seen by that command alone, and goes with it.
+    """
+    unshare, mount = shutil.which("unshare"), shutil.which("mount")
+    script = 'mount -t tmpfs -o "size=$1,mode=1777" tmpfs "$2" && shift 2 && exec "$@"'
+    command = [str(unshare), "-m", "sh", "-c", script, "sh", size, str(directory)]
+    if unshare and mount and subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
+        return command
+    return ["prlimit", f"--fsize={ {'4k': 20, '8k': 60}.get(size, 1_000_000) }", "--"]
+
+
+@pytest.mark.parametrize(("size", "is_enough"), [("4k", False), ("8k", False), ("32k", True)])
+def test_a_disk_that_is_full(
+    here: Interceptor,
+    there: Interceptor,
+    destination: RegistryProcess,
+    tmp_path: Path,
+    size: str,
+    is_enough: bool,
+) -> None:
+    """Of the worker. With room for no more than our own few files, copies work: content goes through no disk."""
+    here.clear_rules()
+    (tmp_path / "disk").mkdir()
+    disk = tmp_path / "disk"
+    with worker(here, there, below=_on_a_small_disk(disk, size), temporary=disk) as process:
+        out, _ = process.communicate(timeout=60)
+    said, left = out.decode().splitlines()
+    assert left == "left:"
+    if is_enough:
+        assert said.startswith("{'copied': 1, "), said
+    else:
+        assert said.startswith("TemporaryError this worker's temporary directory cannot be written to: [Errno "), said
+        assert resolve(destination) is None
+        everything_arrives(here, there, destination)
+
+
+def test_no_temporary_directory_at_all(
+    here: Interceptor, there: Interceptor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(TemporaryError, match="temporary directory cannot be written to: .*No such file or directory"):
+        sync(a_route(here, there, NAME), there=ROBOT)

@@ -1,0 +1,366 @@
+"""Several runs over one destination at once: scheduled, by hand, backfill, on one machine and on several.
+
+Real registries and the real skopeo. ``HYPOTHESIS_PROFILE=long`` tries more interleavings.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from registry_sync.reference import Digest
+from registry_sync.report import RouteReport
+from tests.conftest import IS_LONG
+from tests.integration.conftest import SkopeoLog
+from tests.support import images
+from tests.support.interceptor import Interceptor
+from tests.support.loopback import Request
+from tests.support.registry import RegistryProcess
+from tests.support.sync import a_route, sync
+
+MOST_TRIES = 5
+FASTER = "another run was faster: the destination's tag "
+
+
+@pytest.fixture(scope="module")
+def source() -> Iterator[RegistryProcess]:
+    with RegistryProcess() as registry:
+        yield registry
+
+
+@pytest.fixture(scope="module")
+def destination() -> Iterator[RegistryProcess]:
+    with RegistryProcess() as registry:
+        yield registry
+
+
+@pytest.fixture
+def here(source: RegistryProcess) -> Iterator[Interceptor]:
+    with Interceptor(source.url) as wire:
+        yield wire
+
+
+@pytest.fixture
+def there(destination: RegistryProcess) -> Iterator[Interceptor]:
+    with Interceptor(destination.url) as wire:
+        yield wire
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A repository of the test's own."""
+    return "team/" + "".join(each if each.isalnum() else "-" for each in request.node.name.lower()).strip("-")
+
+
+@pytest.fixture(autouse=True)
+def own_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests have claims of their own."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+def an_image(text: str) -> images.Image:
+    """An image for two platforms that shares no layer with any other."""
+    return images.multi_arch(text, base=images.layer({"base": text.encode()}))
+
+
+def uploads(destination: RegistryProcess, name: str) -> Counter[str]:
+    """How often each blob was uploaded to the end."""
+    return Counter(
+        each.query.partition("digest=")[2].replace("%3A", ":").partition("&")[0]
+        for each in destination.requests()
+        if each.method == "PUT" and each.path.startswith(f"/v2/{name}/blobs/uploads/") and each.status == 201
+    )
+
+
+class Watch:
+    """Looks at a destination's tags whenever one was published."""
+
+    def __init__(self, destination: RegistryProcess, there: Interceptor, name: str) -> None:
+        self._destination, self._name = destination, name
+        self.pushed: dict[str, list[Digest]] = defaultdict(list)
+        self.wrong: list[str] = []
+        there.after("PUT", f"/v2/{name}/manifests/[^:]+$", self._look)
+
+    def _look(self, request: Request) -> None:
+        tag = request.path.rpartition("/")[2]
+        digest = images.resolve(self._destination.url, self._name, tag)
+        if digest not in self.pushed[tag]:
+            self.wrong.append(f"{tag} names {digest}, which the source never did")
+        images.pull_whole(self._destination.url, self._name, tag)
+
+
+class World:
+    """A source whose tags move while runs read it; what each tag ever named there."""
+
+    def __init__(self, source: RegistryProcess, name: str, watch: Watch, chance: random.Random) -> None:
+        self._source, self._name, self._watch, self._chance = source, name, watch, chance
+        self._number = 0
+
+    def push(self, tag: str) -> None:
+        self._number += 1
+        content = an_image(f"{self._name} {self._number}")
+        self._watch.pushed[tag].append(content.digest)
+        images.push(self._source.url, self._name, tag, content)
+
+    def move_some(self) -> None:
+        for tag in self._chance.sample(sorted(self._watch.pushed), 2):
+            self.push(tag)
+
+
+@pytest.mark.parametrize("seed", range(60 if IS_LONG else 3))
+def test_any_interleaving_ends_right_and_copies_nothing_twice(
+    source: RegistryProcess,
+    destination: RegistryProcess,
+    here: Interceptor,
+    there: Interceptor,
+    name: str,
+    skopeo_log: SkopeoLog,
+    seed: int,
+) -> None:
+    """Runs start at any time while tags move, each request takes any time; a failed run is tried again, as by Airflow."""
+    chance = random.Random(seed)
+    watch = Watch(destination, there, name)
+    world = World(source, name, watch, chance)
+    for tag in ("v1", "v2", "latest"):
+        world.push(tag)
+    for wire in (here, there):
+        for method in ("GET", "HEAD", "PUT"):
+            for seconds in (0.02, 0.1, 0.3):
+                wire.delay(method, f"/v2/{name}/.*[{''.join(chance.sample('0123456789abcdeflnstuv', 5))}]$", seconds)
+    with ThreadPoolExecutor(4) as pool:
+        runs = []
+        for has_moves in (False, True, False, True):
+            if has_moves:
+                world.move_some()
+            runs.append(pool.submit(sync_until_done, here, there, name))
+            time.sleep(chance.uniform(0, 0.8))
+        for each in runs:
+            each.result(timeout=120)
+    assert watch.wrong == []
+    for tag, digests in watch.pushed.items():
+        assert images.resolve(destination.url, name, tag) == digests[-1], tag
+    assert [digest for digest, count in copies(skopeo_log, name).items() if count > 1] == []
+    assert [blob for blob, count in uploads(destination, name).items() if count > 1] == []
+
+
+def sync_until_done(here: Interceptor, there: Interceptor, name: str) -> RouteReport:
+    for _ in range(MOST_TRIES):
+        report = sync(a_route(here, there, name, parallel_copies=2))
+        if not report.is_failed:
+            return report
+        assert {each.error_class for each in report.failed_tags} == {"temporary"}, report.failed_tags
+        assert all(each.reason.startswith(FASTER) for each in report.failed_tags), report.failed_tags
+    raise AssertionError(f"not done after {MOST_TRIES} tries")
+
+
+def copies(skopeo_log: SkopeoLog, name: str) -> Counter[str]:
+    """How often skopeo was started for each digest."""
+    digests = [each.rpartition("@")[2] for each in skopeo_log.copies if f"/{name}@" in each]
+    return Counter(digests)
+
+
+_RUN = """
+import sys
+from tests.support.sync import a_route, sync
+class At:
+    def __init__(self, host): self.host = host
+here, there, name = sys.argv[1:]
+report = sync(a_route(At(here), At(there), name))
+sys.exit(1 if report.is_failed else 0)
+"""
+
+
+def processes(here: Interceptor, there: Interceptor, name: str, directories: list[Path]) -> list[int]:
+    """Exit codes of runs at once, one for each temporary directory that is given."""
+    started = []
+    for each in directories:
+        each.mkdir(exist_ok=True)
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(each)}
+        command = [sys.executable, "-c", _RUN, here.host, there.host, name]
+        started.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+    try:
+        return [each.wait(timeout=90) for each in started]
+    finally:
+        for each in started:
+            each.kill()
+            each.wait()
+
+
+@pytest.mark.parametrize("machines", [1, 3])
+def test_tasks_in_processes_of_their_own(
+    source: RegistryProcess,
+    destination: RegistryProcess,
+    here: Interceptor,
+    there: Interceptor,
+    name: str,
+    skopeo_log: SkopeoLog,
+    tmp_path: Path,
+    machines: int,
+) -> None:
+    """On one machine nothing is copied twice. Others, with another directory for claims, see what is there already."""
+    contents = {f"v{number}": an_image(f"{name} {number}") for number in range(4)}
+    for tag, content in contents.items():
+        images.push(source.url, name, tag, content)
+    watch = Watch(destination, there, name)
+    watch.pushed.update({tag: [content.digest] for tag, content in contents.items()})
+    here.delay("GET", "/blobs/", 0.4)
+    directories = [tmp_path / f"machine-{number % machines}" for number in range(3)]
+    codes = processes(here, there, name, directories)
+    started = copies(skopeo_log, name)
+    if machines == 1:
+        assert codes == [0, 0, 0]
+        assert started == Counter({str(each.digest): 1 for each in contents.values()})
+        assert set(uploads(destination, name).values()) == {1}
+    assert sum(started.values()) <= len(contents) * machines
+    here.clear_rules()
+    assert not sync_until_done_once(here, there, name).is_failed
+    assert watch.wrong == []
+    for tag, content in contents.items():
+        assert images.resolve(destination.url, name, tag) == content.digest
+
+
+def sync_until_done_once(here: Interceptor, there: Interceptor, name: str) -> RouteReport:
+    return sync(a_route(here, there, name))
+
+
+class TestAnotherRunMeanwhile:
+    """One after the other, at the very moment where it matters."""
+
+    @pytest.fixture(autouse=True)
+    def content(self, source: RegistryProcess, name: str) -> None:
+        self.planned, self.newer = an_image(f"{name} planned"), an_image(f"{name} newer")
+        images.push(source.url, name, "latest", self.planned)
+
+    def test_it_copied_the_same(
+        self,
+        destination: RegistryProcess,
+        here: Interceptor,
+        there: Interceptor,
+        name: str,
+        skopeo_log: SkopeoLog,
+    ) -> None:
+        """Between the first look at the destination and the copy: the last look finds it, and the tag is not pushed."""
+        reports: list[RouteReport] = []
+        here.after(
+            "GET",
+            f"/manifests/{self.planned.digest}$",
+            lambda _: reports.append(sync(a_route(here, there, name))),
+            times=1,
+        )
+        report = sync(a_route(here, there, name))
+        assert [each.counts["copied"] for each in (report, *reports)] == [1, 1]
+        assert copies(skopeo_log, name) == {str(self.planned.digest): 1}
+        pushes = [each for each in there.requests() if each.method == "PUT" and each.path.endswith("/latest")]
+        assert [each.status for each in pushes] == [201]
+
+    def test_it_published_something_newer(
+        self, source: RegistryProcess, destination: RegistryProcess, here: Interceptor, there: Interceptor, name: str
+    ) -> None:
+        """A run with an older plan does not set the tag back."""
+
+        def move_and_sync(_: Request) -> None:
+            images.push(source.url, name, "latest", self.newer)
+            assert not sync(a_route(here, there, name)).is_failed
+
+        here.after("GET", f"/blobs/{self.planned.children[0].blobs[1].digest}$", move_and_sync, times=1)
+        report = sync(a_route(here, there, name))
+        (failed,) = report.failed_tags
+        assert (failed.error_class, failed.reason) == (
+            "temporary",
+            f"{FASTER}names {self.newer.digest.short} by now, and the source's has moved on; the next try compares them "
+            "again",
+        )
+        assert images.resolve(destination.url, name, "latest") == self.newer.digest
+        assert sync(a_route(here, there, name)).counts["unchanged"] == 1
+
+    def test_somebody_else_pushed_to_the_destination(
+        self, destination: RegistryProcess, here: Interceptor, there: Interceptor, name: str
+    ) -> None:
+        """The plan is still the newest that is known: it holds."""
+        stranger = an_image(f"{name} stranger")
+        here.after(
+            "GET",
+            f"/blobs/{self.planned.children[0].blobs[1].digest}$",
+            lambda _: images.push(destination.url, name, "latest", stranger),
+            times=1,
+        )
+        assert sync(a_route(here, there, name)).counts["copied"] == 1
+        assert images.resolve(destination.url, name, "latest") == self.planned.digest
+
+    def test_a_tag_that_moves_faster_than_it_is_copied_comes_forward_all_the_same(
+        self, source: RegistryProcess, destination: RegistryProcess, here: Interceptor, there: Interceptor, name: str
+    ) -> None:
+        """No other run is at work, so what was planned is published, and the next run follows."""
+        images.push(destination.url, name, "latest", an_image(f"{name} old"))
+        here.after(
+            "GET",
+            f"/blobs/{self.planned.children[0].blobs[1].digest}$",
+            lambda _: images.push(source.url, name, "latest", self.newer) and None,
+            times=1,
+        )
+        assert sync(a_route(here, there, name)).counts["copied"] == 1
+        assert images.resolve(destination.url, name, "latest") == self.planned.digest
+        assert sync(a_route(here, there, name)).counts["copied"] == 1
+        assert images.resolve(destination.url, name, "latest") == self.newer.digest
+
+
+def test_a_run_that_waits_for_another_can_be_ended(
+    source: RegistryProcess, here: Interceptor, there: Interceptor, name: str
+) -> None:
+    images.push(source.url, name, "v1", an_image(name))
+    here.hang("GET", "/blobs/")
+    with ThreadPoolExecutor(2) as pool:
+        stops = [threading.Event(), threading.Event()]
+        runs = [
+            pool.submit(sync, a_route(here, there, name), on_start=lambda skopeo, stop=stop: _stop_on(stop, skopeo.stop))
+            for stop in stops
+        ]
+        _wait(lambda: any(each.path.find("/blobs/") > 0 for each in here.requests()))
+        time.sleep(0.5)
+        assert not any(each.done() for each in runs)
+        for stop in stops:
+            stop.set()
+        reasons = [run.result(timeout=20).failed_tags[0].reason for run in runs]
+    assert reasons == 2 * ["the task is being ended, so that skopeo was stopped"]
+
+
+def _stop_on(event: threading.Event, stop: object) -> None:
+    assert callable(stop)
+    threading.Thread(target=lambda: event.wait(60) and stop(), daemon=True).start()
+
+
+def _wait(holds: object, seconds: float = 30) -> None:
+    assert callable(holds)
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_two_mirrors_onto_one_registry(
+    source: RegistryProcess, destination: RegistryProcess, here: Interceptor, there: Interceptor, name: str
+) -> None:
+    """Repositories of their own that share their layers, at once, each with a run of its own."""
+    base = images.layer({"base": name.encode()})
+    names = [f"{name}/{letter}" for letter in "abc"]
+    for each in names:
+        for tag in ("v1", "v2"):
+            images.push(source.url, each, tag, images.multi_arch(f"{each} {tag}", base=base))
+    here.delay("GET", "/blobs/", 0.1)
+    with ThreadPoolExecutor(3) as pool:
+        reports = list(pool.map(lambda each: sync(a_route(here, there, each, mirror=each[-1])), names))
+    assert [each.counts["copied"] for each in reports] == [2, 2, 2]
+    for each in names:
+        for tag in ("v1", "v2"):
+            assert images.pull_whole(destination.url, each, tag) == {"linux/amd64", "linux/arm64"}

@@ -1,0 +1,540 @@
+"""What a hostile registry, network or name gets: no password, no terminal, no memory. docs/security.md names these tests."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+import logging
+import os
+import random
+import re
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import requests
+
+from registry_sync.__main__ import main
+from registry_sync.credentials import Credentials, Endpoint
+from registry_sync.dag import build_dag
+from registry_sync.errors import (
+    ConfigurationError,
+    DeniedError,
+    RefusedError,
+    RegistrySyncError,
+    TemporaryError,
+)
+from registry_sync.mirrors import expand_routes
+from registry_sync.mirrors_file import PATH_VARIABLE, load_mirrors
+from registry_sync.reference import Repository
+from registry_sync.registry import transport
+from registry_sync.registry.distribution import DistributionClient
+from registry_sync.registry.quay import OAUTH_USER
+from registry_sync.sync import MAX_TAGS, lister
+from tests.integration.test_operators import COPY, PLAN, a_connection, a_mirrors_file, processes_naming
+from tests.support import images
+from tests.support.interceptor import Interceptor
+from tests.support.quay_api import QuayApi
+from tests.support.registry import Htpasswd, RegistryProcess
+from tests.support.scripted import Reply, ScriptedServer, Shown
+from tests.support.sync import a_route, sync
+from tests.support.task_runner import FakeApi, supervise
+from tests.support.tls import CertificateAuthority
+from tests.support.token_server import TokenServer
+
+ROBOT = Credentials(username="robot", secret="the-robots-password")
+READER = Credentials(username="reader", secret="reads-only-7f3a/+ä")
+OAUTH = Credentials(username=OAUTH_USER, secret="an-oauth-token-31c9")
+WRITER = Credentials(username="writer", secret="writes-too-9c1e")
+SIGNATURE = "51gn4tur3-of-a-presigned-address"
+NAME = "team/app"
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "uniform", lambda _low, _high: 0.01)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> CertificateAuthority:
+    return CertificateAuthority.create(tmp_path / "authority")
+
+
+def client(server: ScriptedServer, authority: CertificateAuthority | None = None) -> DistributionClient:
+    ca_file = authority.ca_file if authority else None
+    return DistributionClient(Endpoint(host=server.host, tls=authority is not None, ca_file=ca_file, credentials=ROBOT))
+
+
+def at(server: ScriptedServer) -> Repository:
+    return Repository(server.host, NAME)
+
+
+def answers(*replies: Reply) -> Callable[[Shown], Reply]:
+    """One after the other; the last for ever."""
+    left = list(replies)
+    return lambda _: left.pop(0) if len(left) > 1 else left[0]
+
+
+def login(realm: str) -> Reply:
+    return Reply(status=401, headers={"WWW-Authenticate": f'Bearer realm="{realm}",service="s"'})
+
+
+def authorizations(server: ScriptedServer) -> list[str | None]:
+    return [each.authorization for each in server.shown]
+
+
+GIVES_A_TOKEN = answers(Reply(body=b'{"token": "a-token", "expires_in": 300}'))
+BASIC = f"Basic {ROBOT.basic()}"
+
+
+class TestWherePasswordsGo:
+    """To the registry that is configured, and to the realm that it names itself over TLS. To nobody else."""
+
+    def test_a_realm_on_another_host_over_tls_gets_the_password(self, authority: CertificateAuthority) -> None:
+        """As with docker.io and auth.docker.io. Whoever is the registry could have asked for the password itself."""
+        with (
+            ScriptedServer(GIVES_A_TOKEN, tls=authority.issue()) as realm,
+            ScriptedServer(answers(login(f"{realm.url}/token"), Reply()), tls=authority.issue()) as registry,
+            closing(client(registry, authority)) as asked,
+        ):
+            asked.ping()
+            assert authorizations(realm) == [BASIC]
+            assert authorizations(registry) == [None, "Bearer a-token"]
+
+    def test_a_realm_over_plain_http_gets_nothing(self, authority: CertificateAuthority) -> None:
+        with (
+            ScriptedServer(GIVES_A_TOKEN) as realm,
+            ScriptedServer(answers(login(f"{realm.url}/token")), tls=authority.issue()) as registry,
+            closing(client(registry, authority)) as asked,
+            pytest.raises(ConfigurationError) as caught,
+        ):
+            asked.ping()
+        assert str(caught.value) == (
+            f"{registry.host} sends log-ins to '{realm.url}/token', no https address; nothing was sent there"
+        )
+        assert realm.shown == []
+        assert authorizations(registry) == [None]
+
+    def test_a_realm_with_a_certificate_that_is_not_accepted_gets_nothing(
+        self, authority: CertificateAuthority, tmp_path: Path
+    ) -> None:
+        other = CertificateAuthority.create(tmp_path / "other")
+        with (
+            ScriptedServer(GIVES_A_TOKEN, tls=other.issue()) as realm,
+            ScriptedServer(answers(login(f"{realm.url}/token")), tls=authority.issue()) as registry,
+            closing(client(registry, authority)) as asked,
+            pytest.raises(ConfigurationError, match="shows a certificate that is not accepted"),
+        ):
+            asked.ping()
+        assert realm.shown == []
+
+    def test_a_realm_that_redirects_is_not_followed(self, authority: CertificateAuthority) -> None:
+        with (
+            ScriptedServer(GIVES_A_TOKEN, tls=authority.issue()) as other,
+            ScriptedServer(
+                answers(Reply(status=307, headers={"Location": f"{other.url}/token"})), tls=authority.issue()
+            ) as realm,
+            ScriptedServer(answers(login(f"{realm.url}/token")), tls=authority.issue()) as registry,
+            closing(client(registry, authority)) as asked,
+            pytest.raises(RegistrySyncError),
+        ):
+            asked.ping()
+        assert authorizations(realm) == [BASIC]
+        assert other.shown == []
+
+    def test_a_redirect_to_another_host_carries_neither_password_nor_token(
+        self, authority: CertificateAuthority
+    ) -> None:
+        """Not even when that host says where to log in: that is for the registry to say."""
+        with (
+            ScriptedServer(GIVES_A_TOKEN, tls=authority.issue()) as evil_realm,
+            ScriptedServer(answers(login(f"{evil_realm.url}/token")), tls=authority.issue()) as storage,
+            ScriptedServer(GIVES_A_TOKEN, tls=authority.issue()) as realm,
+            ScriptedServer(
+                answers(
+                    login(f"{realm.url}/token"), Reply(status=307, headers={"Location": f"{storage.url}/blob?X=1"})
+                ),
+                tls=authority.issue(),
+            ) as registry,
+            closing(client(registry, authority)) as asked,
+            pytest.raises(DeniedError),
+        ):
+            asked.head_manifest(at(registry), "v1")
+        assert authorizations(storage) == [None]
+        assert evil_realm.shown == []
+        assert authorizations(registry) == [None, "Bearer a-token"]
+
+    @pytest.mark.parametrize("scheme", ["http", "ftp", "file"])
+    def test_a_redirect_that_leaves_tls_is_refused(self, authority: CertificateAuthority, scheme: str) -> None:
+        with (
+            ScriptedServer(answers(Reply())) as plain,
+            ScriptedServer(
+                answers(Reply(status=302, headers={"Location": f"{scheme}://{plain.host}/etc/passwd"})),
+                tls=authority.issue(),
+            ) as registry,
+            closing(client(registry, authority)) as asked,
+            pytest.raises(ConfigurationError, match="which is not https; not followed"),
+        ):
+            asked.ping()
+        assert plain.shown == []
+
+    def test_pages_elsewhere_are_not_read(self, authority: CertificateAuthority) -> None:
+        with (
+            ScriptedServer(answers(Reply(body=b'{"tags": []}')), tls=authority.issue()) as evil,
+            ScriptedServer(
+                answers(Reply(body=b'{"tags": ["v1"]}', headers={"Link": f'<{evil.url}/v2/next>; rel="next"'})),
+                tls=authority.issue(),
+            ) as registry,
+            closing(client(registry, authority)) as asked,
+            pytest.raises(ConfigurationError, match="pages on to another host"),
+        ):
+            list(asked.list_tags(at(registry)))
+        assert evil.shown == []
+
+    def test_a_token_that_no_header_can_hold_is_none(self) -> None:
+        """It would forge a header, or be told in the complaint about it."""
+        evil = answers(Reply(body=json.dumps({"token": "a\r\nX-Evil: 1"}).encode()))
+        with (
+            ScriptedServer(evil) as realm,
+            ScriptedServer(answers(login(f"{realm.url}/token"))) as registry,
+            closing(client(registry)) as asked,
+            pytest.raises(TemporaryError, match="answered without a token"),
+        ):
+            asked.ping()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Login:
+    """How a source is logged in to: its credentials, and what else tells who we are on the way."""
+
+    credentials: Credentials
+    kind: str | None = None
+
+
+LOGINS = {"basic": Login(credentials=READER), "bearer": Login(credentials=READER), "oauth": Login(credentials=OAUTH)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A registry that is locked, the address to use, and a session for the test to push with."""
+
+    server: Interceptor
+    behind: RegistryProcess
+    session: requests.Session
+
+
+def a_source(stack: ExitStack, login: str) -> Source:
+    user = LOGINS[login].credentials
+    if login == "basic":
+        behind = stack.enter_context(RegistryProcess(auth=Htpasswd(users={user.username: user.secret})))
+        session = stack.enter_context(requests.Session())
+        session.trust_env, session.auth = False, (user.username, user.secret.encode())
+        server: Interceptor = stack.enter_context(Interceptor(behind.url))
+        return Source(server=server, behind=behind, session=session)
+    tokens = stack.enter_context(TokenServer({user.username: user.secret}))
+    behind = stack.enter_context(RegistryProcess(auth=tokens.token_auth))
+    session = stack.enter_context(tokens.session(NAME))
+    if login == "oauth":
+        quay = stack.enter_context(QuayApi(behind.url, tokens={user.secret: ["team"]}))
+        return Source(server=quay, behind=behind, session=session)
+    return Source(server=stack.enter_context(Interceptor(behind.url)), behind=behind, session=session)
+
+
+@pytest.mark.parametrize("login", LOGINS)
+def test_secrets_are_told_nowhere(login: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task on a worker, at log level DEBUG: two copies, one refused in words that repeat the password.
+
+    Searched for the passwords in every form, tokens, and signatures of addresses: the task's log, XCom, rendered
+    fields, states, command lines and environments of all that it starts, and what stays in the temporary directory.
+    The source sends its content from a storage of its own, which must not learn who is asking.
+    """
+    reader, seen = LOGINS[login].credentials, dict[str, bytes]()
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setenv("AIRFLOW__LOGGING__LOGGING_LEVEL", "DEBUG")
+    monkeypatch.setenv(PATH_VARIABLE, str(tmp_path / "mirrors.yaml"))
+    monkeypatch.setenv("AIRFLOW_CONN_AT_BACKUP", json.dumps({"conn_type": "docker", **a_connection(WRITER)}))
+    with ExitStack() as stack:
+        origin = a_source(stack, login)
+        backup = stack.enter_context(RegistryProcess(auth=Htpasswd(users={WRITER.username: WRITER.secret})))
+        there = stack.enter_context(Interceptor(backup.url))
+        storage = stack.enter_context(ScriptedServer(lambda _: Reply(status=404)))
+        contents = {}
+        for tag in ("v1", "v2"):
+            content = images.multi_arch(f"{login} {tag}", base=images.layer({"base": f"{login} {tag}".encode()}))
+            images.push(origin.behind.url, NAME, tag, content, session=origin.session)
+            if isinstance(origin.server, QuayApi):
+                origin.server.push(NAME, tag, datetime.now(UTC), content.digest)
+            contents |= stored(content)
+        storage.script = lambda shown: contents[shown.target.partition("?")[0].rpartition("/")[2]]
+        for digest in contents:
+            target = f"{storage.url}/storage/{digest}?X-Amz-Signature={SIGNATURE}"
+            kind = "blobs" if "json" not in contents[digest].headers.get("Content-Type", "") else "manifests"
+            origin.server.after("GET", f"/{digest}$", lambda _: seen.update(processes_naming(there.host)))
+            origin.server.answer("GET", f"/{kind}/{digest}$", 307, headers={"Location": target})
+        echo = f"{WRITER.username}:{WRITER.secret} {WRITER.basic()}".encode()
+        there.answer("PUT", "/manifests/v2$", 409, echo)
+        there.after("HEAD", "/blobs/", lambda _: seen.update(processes_naming(there.host)))
+        file = a_mirrors_file(
+            origin.server, there, [NAME], {"connection": "at_origin"}, {"connection": "at_backup"}, {}
+        )
+        if login == "oauth":
+            file["registries"]["origin"]["kind"] = "quay"
+        (tmp_path / "mirrors.yaml").write_text(json.dumps(file))
+        mirrors = load_mirrors(tmp_path / "mirrors.yaml")
+        dag = build_dag(mirrors.mirrors["team"], mirrors)
+        api = FakeApi(dag_id=dag.dag_id, connections={"at_origin": a_connection(reader)})
+        log = supervise(PLAN, api, tmp_path / "plan.log") + supervise(COPY, api, tmp_path / "copy.log", map_index=0)
+        assert {each.authorization for each in storage.shown} == {None}
+        assert any(SIGNATURE in each.target for each in storage.shown)
+    report = api.xcoms[COPY, 0, "report"]
+    assert report["counts"].get("copied") == report["counts"].get("failed") == 1, json.dumps(report, indent=1)
+    assert re.search(r'"(HEAD|GET) /v2/team/app/manifests/', log), "urllib3 has logged nothing: is this level DEBUG?"
+    assert "/storage/sha256" in log
+    assert any("skopeo" in each for each in seen), seen
+    told = {"log": log, "xcom": json.dumps(list(api.xcoms.values())), "messages": str([api.messages, api.rendered])}
+    told |= {command: environment.decode(errors="replace") + command for command, environment in seen.items()}
+    told |= {str(path): path.read_text(errors="replace") for path in temporary.rglob("*") if path.is_file()}
+    assert [path.name for path in temporary.rglob("*.json")] == []
+    needles = {each for user in (reader, WRITER) for each in forms(user)} | {SIGNATURE, "eyJ"}
+    assert [(where, needle) for where, text in told.items() for needle in needles if needle in text] == []
+
+
+def stored(content: images.Image) -> dict[str, Reply]:
+    """Everything of an image by its digest, as a storage gives it."""
+    manifest = {"Content-Type": content.media_type, "Docker-Content-Digest": str(content.digest)}
+    found = {str(content.digest): Reply(headers=manifest, body=content.content)}
+    found |= {str(each.digest): Reply(body=each.content) for each in content.blobs}
+    for child in content.children:
+        found |= stored(child)
+    return found
+
+
+def forms(credentials: Credentials) -> set[str]:
+    """A password as it is, encoded for a header, for an address and for JSON."""
+    secret = credentials.secret
+    return {secret, credentials.basic(), quote(secret), quote(secret, safe=""), json.dumps(secret)[1:-1]}
+
+
+@pytest.fixture(scope="module")
+def source() -> Iterator[RegistryProcess]:
+    with RegistryProcess() as registry:
+        images.push(registry.url, NAME, "good", images.image([]))
+        yield registry
+
+
+HOSTILE_TAGS = (
+    "v1\n2026-01-01 00:00:00 INFO - everything is in step",
+    "\x1b[2J\x1b]0;owned\x07",
+    "<script>alert(1)</script>",
+    "a|b|c",
+    "../../../etc/cron.d/evil",
+    "--authfile=/etc/shadow",
+    "$(reboot)",
+    "gpj\u202egnp",
+    "v" * 10_000_000,
+    "{{ conn.registry.password }}",
+)
+
+
+class TestNamesFromRegistries:
+    """Tags, repositories and error bodies are text of strangers."""
+
+    @pytest.fixture
+    def here(self, source: RegistryProcess) -> Iterator[Interceptor]:
+        with Interceptor(source.url) as wire:
+            yield wire
+
+    @pytest.fixture
+    def there(self) -> Iterator[Interceptor]:
+        with RegistryProcess() as registry, Interceptor(registry.url) as wire:
+            yield wire
+
+    def test_hostile_tags_are_skipped_and_harmless_to_read(
+        self,
+        here: Interceptor,
+        there: Interceptor,
+        caplog: pytest.LogCaptureFixture,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        caplog.set_level(logging.DEBUG)
+        here.answer("GET", "/tags/list$", 200, json.dumps({"tags": ["good", *HOSTILE_TAGS]}).encode())
+        report = sync(a_route(here, there, NAME))
+        assert {name: number for name, number in report.counts.items() if number} == {
+            "copied": 1,
+            "skipped": len(HOSTILE_TAGS),
+        }
+        told = [line for message in caplog.messages for line in message.split("\n")]
+        assert all(line.isprintable() and len(line) < 1000 for line in told)
+        assert not any(line.startswith("2026-01-01 00:00:00 INFO") for line in told)
+        assert any("\\x1b[2J\\x1b]0;owned\\x07: no tag by the OCI grammar" in line for line in told)
+        asked = {each.path for each in (*here.requests(), *there.requests())}
+        assert all(re.fullmatch(r"/v2/(team/app/[a-zA-Z0-9/:._=-]+)?", each) for each in asked), asked
+        assert {path.name for path in tmp_path.rglob("*")} <= {f"registry_sync-{os.getuid()}", "claims"} | caches(
+            tmp_path
+        )
+
+    def test_hostile_tags_on_the_command_line(
+        self,
+        here: Interceptor,
+        there: Interceptor,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        here.answer("GET", "/tags/list$", 200, json.dumps({"tags": ["good", *HOSTILE_TAGS]}).encode())
+        path = tmp_path / "mirrors.yaml"
+        path.write_text(json.dumps(a_mirrors_file(here, there, [NAME], None, None, {})))
+        main(["plan", "--mirror", "team", str(path)])
+        lines = capsys.readouterr().out.split("\n")
+        assert all(line.isprintable() and len(line) < 1000 for line in lines)
+        assert not any(line.startswith("2026-01-01") for line in lines)
+
+    @pytest.mark.parametrize(
+        "repository", ["team/a\n\x1b[2Jb", "team/../../etc", "team/<script>", "team/" + "x" * 10**7]
+    )
+    def test_hostile_repositories_are_an_error_that_can_be_read(
+        self, here: Interceptor, there: Interceptor, tmp_path: Path, repository: str
+    ) -> None:
+        here.answer("GET", "/_catalog$", 200, json.dumps({"repositories": [repository]}).encode())
+        path = tmp_path / "mirrors.yaml"
+        path.write_text(json.dumps(a_mirrors_file(here, there, [{"namespace": "team"}], None, None, {})))
+        mirrors = load_mirrors(path)
+        with closing(DistributionClient(Endpoint(host=here.host, tls=False))) as asked:
+            with pytest.raises(ConfigurationError, match="is not a repository name: ") as caught:
+                expand_routes(
+                    mirrors.mirrors["team"], mirrors.registries["origin"], mirrors.registries["backup"], lister(asked)
+                )
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 20_000
+
+    def test_hostile_error_bodies_are_one_line(self, here: Interceptor, there: Interceptor) -> None:
+        evil = "denied\x1b[31m\n2026-01-01 INFO - all is well\u202e" + "x" * 10_000
+        body = json.dumps({"errors": [{"code": "DENIED\x07", "message": evil}]}).encode()
+        there.answer("PUT", "/manifests/good$", 403, body)
+        (failed,) = sync(a_route(here, there, NAME)).failed_tags
+        assert failed.reason.isprintable()
+        assert len(failed.reason) < 600
+        assert "answered 403 DENIED\\x07: denied\\x1b[31m 2026-01-01 INFO - all is well\\u202exxx" in failed.reason
+
+    def test_hostile_words_of_skopeo_are_one_line(self, here: Interceptor, there: Interceptor) -> None:
+        """What a registry says to skopeo comes back through its output."""
+        body = json.dumps({"errors": [{"code": "DENIED", "message": "no\x1b[31m\nINFO all is well"}]}).encode()
+        there.answer("POST", "/blobs/uploads/", 403, body)
+        (failed,) = sync(a_route(here, there, NAME)).failed_tags
+        assert failed.error_class == "denied"
+        assert failed.reason.isprintable()
+
+    def test_nothing_of_a_registry_is_in_the_docs_of_a_dag(self, here: Interceptor, tmp_path: Path) -> None:
+        """They are Markdown, made when the file is read, when nobody is asked anything."""
+        path = tmp_path / "mirrors.yaml"
+        path.write_text(
+            json.dumps(a_mirrors_file(here, here, [{"namespace": "team"}], None, {"host": "b.example"}, {}))
+        )
+        mirrors = load_mirrors(path)
+        build_dag(mirrors.mirrors["team"], mirrors)
+        assert here.requests() == []
+
+
+def caches(folder: Path) -> set[str]:
+    """What skopeo itself notes of layers, which another user than root keeps in our directory."""
+    return {path.name for path in folder.rglob("*") if "containers" in path.parts}
+
+
+class TestEndlessAnswers:
+    """Bounded in memory and time, and a clear error."""
+
+    def test_a_million_tags(self) -> None:
+        """More than the most that one task reads; names come as fast as the wire is."""
+
+        def page(shown: Shown) -> Reply:
+            number = int(shown.target.rpartition("last=")[2] or 0) if "last=" in shown.target else 0
+            names = [f"v{number}.{each}" for each in range(10_000)]
+            link = {"Link": f'</v2/{NAME}/tags/list?last={number + 1}>; rel="next"'} if number < 99 else {}
+            return Reply(body=json.dumps({"tags": names}).encode(), headers=link)
+
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with ScriptedServer(page) as registry, pytest.raises(RefusedError) as caught:
+            sync(a_route(registry, registry, NAME))
+        assert str(caught.value) == (
+            f"{registry.host}/{NAME} lists more than {MAX_TAGS} tags, the most that one task reads; remove what nobody "
+            "needs, or mirror the rest from a repository of its own"
+        )
+        assert len(registry.shown) == MAX_TAGS // 10_000 + 1
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000, "kilobytes"
+
+    def test_pages_that_never_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each links to another, and none has a name."""
+        monkeypatch.setattr(transport, "MAX_PAGES", 50)
+        numbers = itertools.count()
+
+        def page(_: Shown) -> Reply:
+            link = f'</v2/{NAME}/tags/list?last={next(numbers)}>; rel="next"'
+            return Reply(body=b'{"tags": []}', headers={"Link": link})
+
+        with (
+            ScriptedServer(page) as registry,
+            closing(client(registry)) as asked,
+            pytest.raises(RefusedError) as caught,
+        ):
+            list(asked.list_tags(at(registry)))
+        where = f"{registry.url}/v2/{NAME}/tags/list"
+        assert str(caught.value) == f"{where}: the listing has more than 50 pages, or does not end"
+        assert len(registry.shown) == 50
+
+    @pytest.mark.parametrize("status", [200, 307, 403])
+    def test_a_body_without_end(self, status: int) -> None:
+        """Of an answer, of a redirect, which has none that is read, and of an error."""
+        sent = itertools.count()
+        endless = (b"x" * 65536 for _ in iter(lambda: next(sent), -1))
+        reply = Reply(status=status, body=endless, headers={"Location": "/elsewhere"})
+        started = time.monotonic()
+        with ScriptedServer(answers(reply)) as registry, closing(client(registry)) as asked:
+            with pytest.raises(RegistrySyncError) as caught:
+                list(asked.list_tags(at(registry)))
+        assert next(sent) < 1000, "chunks of 64 kB"
+        assert time.monotonic() - started < 20
+        assert len(str(caught.value)) < 1000
+
+    def test_a_body_that_unpacks_to_gigabytes(self) -> None:
+        bomb = gzip.compress(gzip.compress(b"\0" * 10**6) + b"\0" * 5 * 10**8, compresslevel=1)
+        assert len(bomb) < 3_000_000
+        reply = Reply(body=bomb, headers={"Content-Encoding": "gzip"})
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with ScriptedServer(answers(reply)) as registry, closing(client(registry)) as asked:
+            with pytest.raises(RefusedError, match="answered with more than 16777216 bytes"):
+                list(asked.list_tags(at(registry)))
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000, "kilobytes"
+
+    def test_an_error_of_many_lines_is_not_the_log_of_one(self, tmp_path: Path) -> None:
+        """A thousand tags that fail are a thousand lines, and no more than fit."""
+        error = RefusedError("\n".join(f"v{number}: {'x' * 1000}" for number in range(10_000)))
+        assert len(str(error)) < 210_000
+        assert re.search(r"… and \d+ characters more$", str(error))
+
+
+def test_an_address_with_a_signature_is_in_no_exception(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither in its text nor in those that it came from, which Airflow prints with it."""
+    caplog.set_level(logging.DEBUG)
+    with ScriptedServer(answers(Reply())) as gone:
+        host = gone.host
+    reply = Reply(status=307, headers={"Location": f"http://{host}/blob?X-Amz-Signature={SIGNATURE}"})
+    with ScriptedServer(answers(reply)) as registry, closing(client(registry)) as asked:
+        with pytest.raises(TemporaryError, match="cannot be reached") as caught:
+            asked.head_manifest(at(registry), "v1")
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert SIGNATURE not in str(error)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    assert SIGNATURE not in caplog.text
