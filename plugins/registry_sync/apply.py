@@ -200,8 +200,8 @@ class Apply:
         if is_changed and self._source.head_manifest(self._route.source_repository, tag.tag) != tag.digest:
             what = f"names {now.short}" if now else "is gone"
             raise TemporaryError(
-                f"another run was faster: the destination's tag {what} by now, and the source's has moved on; the next try "
-                "compares them again"
+                f"another run was faster: the destination's tag {what} by now, and the source's has moved on; "
+                "the next try compares them again"
             )
         return now == tag.digest
 

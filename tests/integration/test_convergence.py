@@ -260,4 +260,4 @@ def test_one_good_run_puts_everything_right(world: World, monkeypatch: pytest.Mo
         suppress_health_check=list(HealthCheck),
         print_blob=True,
     )
-    run_state_machine_as_test(lambda: Story(world), settings=story)
+    run_state_machine_as_test(lambda: Story(world), settings=story)  # type: ignore[arg-type]  # it takes any maker

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import requests
 
 from registry_sync.credentials import Credentials
 from registry_sync.errors import TemporaryError
@@ -71,8 +72,8 @@ def own_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return tmp_path
 
 
-def session() -> images.requests.Session:
-    opened = images.requests.Session()
+def session() -> requests.Session:
+    opened = requests.Session()
     opened.trust_env = False
     opened.auth = (ROBOT.username, ROBOT.secret)
     return opened
@@ -236,12 +237,12 @@ def test_a_destination_that_is_killed_as_it_takes_the_tag(
 
 
 @pytest.mark.parametrize("stage", ["PATCH", "PUT"])
-def test_a_task_that_is_ended(
-    here: Interceptor, there: Interceptor, destination: RegistryProcess, stage: str
-) -> None:
+def test_a_task_that_is_ended(here: Interceptor, there: Interceptor, destination: RegistryProcess, stage: str) -> None:
     """As by SIGTERM, through ``on_kill``: in the middle of a layer, and of the last one's end."""
     started: list[Skopeo] = []
-    has_small = lambda: set(committed(destination)) >= {str(SMALL.digest)}  # noqa: E731
+
+    def has_small() -> bool:
+        return set(committed(destination)) >= {str(SMALL.digest)}
 
     def stop(_: Request) -> None:
         if has_small():
@@ -307,5 +308,5 @@ def test_no_temporary_directory_at_all(
     here: Interceptor, there: Interceptor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
-    with pytest.raises(TemporaryError, match="temporary directory cannot be written to: .*No such file or directory"):
+    with pytest.raises(TemporaryError, match=r"cannot be written to: .*No such file or directory"):
         sync(a_route(here, there, NAME), there=ROBOT)

@@ -10,7 +10,6 @@ import random
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ import pytest
 
 from registry_sync.reference import Digest
 from registry_sync.report import RouteReport
+from registry_sync.skopeo import Skopeo
 from tests.conftest import IS_LONG
 from tests.integration.conftest import SkopeoLog
 from tests.support import images
@@ -128,7 +128,7 @@ def test_any_interleaving_ends_right_and_copies_nothing_twice(
     skopeo_log: SkopeoLog,
     seed: int,
 ) -> None:
-    """Runs start at any time while tags move, each request takes any time; a failed run is tried again, as by Airflow."""
+    """Runs start at any time while tags move, requests take any time; a failed run is tried again, as by Airflow."""
     chance = random.Random(seed)
     watch = Watch(destination, there, name)
     world = World(source, name, watch, chance)
@@ -184,9 +184,9 @@ sys.exit(1 if report.is_failed else 0)
 def processes(here: Interceptor, there: Interceptor, name: str, directories: list[Path]) -> list[int]:
     """Exit codes of runs at once, one for each temporary directory that is given."""
     started = []
-    for each in directories:
-        each.mkdir(exist_ok=True)
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(each)}
+    for directory in directories:
+        directory.mkdir(exist_ok=True)
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(directory)}
         command = [sys.executable, "-c", _RUN, here.host, there.host, name]
         started.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
     try:
@@ -224,14 +224,10 @@ def test_tasks_in_processes_of_their_own(
         assert set(uploads(destination, name).values()) == {1}
     assert sum(started.values()) <= len(contents) * machines
     here.clear_rules()
-    assert not sync_until_done_once(here, there, name).is_failed
+    assert not sync(a_route(here, there, name)).is_failed
     assert watch.wrong == []
     for tag, content in contents.items():
         assert images.resolve(destination.url, name, tag) == content.digest
-
-
-def sync_until_done_once(here: Interceptor, there: Interceptor, name: str) -> RouteReport:
-    return sync(a_route(here, there, name))
 
 
 class TestAnotherRunMeanwhile:
@@ -242,14 +238,7 @@ class TestAnotherRunMeanwhile:
         self.planned, self.newer = an_image(f"{name} planned"), an_image(f"{name} newer")
         images.push(source.url, name, "latest", self.planned)
 
-    def test_it_copied_the_same(
-        self,
-        destination: RegistryProcess,
-        here: Interceptor,
-        there: Interceptor,
-        name: str,
-        skopeo_log: SkopeoLog,
-    ) -> None:
+    def test_it_copied_the_same(self, here: Interceptor, there: Interceptor, name: str, skopeo_log: SkopeoLog) -> None:
         """Between the first look at the destination and the copy: the last look finds it, and the tag is not pushed."""
         reports: list[RouteReport] = []
         here.after(
@@ -276,10 +265,10 @@ class TestAnotherRunMeanwhile:
         here.after("GET", f"/blobs/{self.planned.children[0].blobs[1].digest}$", move_and_sync, times=1)
         report = sync(a_route(here, there, name))
         (failed,) = report.failed_tags
-        assert (failed.error_class, failed.reason) == (
-            "temporary",
-            f"{FASTER}names {self.newer.digest.short} by now, and the source's has moved on; the next try compares them "
-            "again",
+        assert failed.error_class == "temporary"
+        assert failed.reason == (
+            f"{FASTER}names {self.newer.digest.short} by now, and the source's has moved on; "
+            "the next try compares them again"
         )
         assert images.resolve(destination.url, name, "latest") == self.newer.digest
         assert sync(a_route(here, there, name)).counts["unchanged"] == 1
@@ -289,12 +278,11 @@ class TestAnotherRunMeanwhile:
     ) -> None:
         """The plan is still the newest that is known: it holds."""
         stranger = an_image(f"{name} stranger")
-        here.after(
-            "GET",
-            f"/blobs/{self.planned.children[0].blobs[1].digest}$",
-            lambda _: images.push(destination.url, name, "latest", stranger),
-            times=1,
-        )
+
+        def push(_: Request) -> None:
+            images.push(destination.url, name, "latest", stranger)
+
+        here.after("GET", f"/blobs/{self.planned.children[0].blobs[1].digest}$", push, times=1)
         assert sync(a_route(here, there, name)).counts["copied"] == 1
         assert images.resolve(destination.url, name, "latest") == self.planned.digest
 
@@ -303,12 +291,11 @@ class TestAnotherRunMeanwhile:
     ) -> None:
         """No other run is at work, so what was planned is published, and the next run follows."""
         images.push(destination.url, name, "latest", an_image(f"{name} old"))
-        here.after(
-            "GET",
-            f"/blobs/{self.planned.children[0].blobs[1].digest}$",
-            lambda _: images.push(source.url, name, "latest", self.newer) and None,
-            times=1,
-        )
+
+        def move(_: Request) -> None:
+            images.push(source.url, name, "latest", self.newer)
+
+        here.after("GET", f"/blobs/{self.planned.children[0].blobs[1].digest}$", move, times=1)
         assert sync(a_route(here, there, name)).counts["copied"] == 1
         assert images.resolve(destination.url, name, "latest") == self.planned.digest
         assert sync(a_route(here, there, name)).counts["copied"] == 1
@@ -320,32 +307,19 @@ def test_a_run_that_waits_for_another_can_be_ended(
 ) -> None:
     images.push(source.url, name, "v1", an_image(name))
     here.hang("GET", "/blobs/")
+    started: list[Skopeo] = []
     with ThreadPoolExecutor(2) as pool:
-        stops = [threading.Event(), threading.Event()]
-        runs = [
-            pool.submit(sync, a_route(here, there, name), on_start=lambda skopeo, stop=stop: _stop_on(stop, skopeo.stop))
-            for stop in stops
-        ]
-        _wait(lambda: any(each.path.find("/blobs/") > 0 for each in here.requests()))
+        runs = [pool.submit(sync, a_route(here, there, name), on_start=started.append) for _ in range(2)]
+        deadline = time.monotonic() + 30
+        while not any("/blobs/" in each.path for each in here.requests()):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
         time.sleep(0.5)
         assert not any(each.done() for each in runs)
-        for stop in stops:
-            stop.set()
+        for each in started:
+            each.stop()
         reasons = [run.result(timeout=20).failed_tags[0].reason for run in runs]
     assert reasons == 2 * ["the task is being ended, so that skopeo was stopped"]
-
-
-def _stop_on(event: threading.Event, stop: object) -> None:
-    assert callable(stop)
-    threading.Thread(target=lambda: event.wait(60) and stop(), daemon=True).start()
-
-
-def _wait(holds: object, seconds: float = 30) -> None:
-    assert callable(holds)
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_two_mirrors_onto_one_registry(

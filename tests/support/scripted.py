@@ -1,4 +1,4 @@
-"""A server that follows a script, over TLS if asked, and notes what it was shown: what registries do, and must not get."""
+"""A server that follows a script, over TLS if asked, and notes what it was shown."""
 
 from __future__ import annotations
 

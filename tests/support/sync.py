@@ -73,6 +73,4 @@ def sync(
 
 
 def _client(registry: Registry, endpoint: Endpoint) -> Any:
-    return open_client(
-        registry.kind, endpoint, max_connections=8, requests_per_second=registry.requests_per_second
-    )
+    return open_client(registry.kind, endpoint, max_connections=8, requests_per_second=registry.requests_per_second)

@@ -9,7 +9,7 @@ import copy
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -335,10 +335,8 @@ def test_any_text_as_a_name(text: str) -> None:
             parse(text)
         except RegistrySyncError as error:
             check_error(error)
-    try:
-        Digest.parse(text)
-    except ValueError as error:
-        assert text[:10] in str(error) or repr(text)[1:10] in str(error)
+    with suppress(ValueError):
+        assert str(Digest.parse(text)) == text
 
 
 MIRRORS = {
@@ -368,7 +366,10 @@ def test_any_mirrors_file(document: Any, tmp_path_factory: pytest.TempPathFactor
         load_mirrors(path)
     except MirrorsFileError as error:
         check_error(error)
-        assert all(each.startswith("mirrors.yaml:") for each in error.problems)
+        problems = error.problems
+    else:
+        problems = ()
+    assert all(each.startswith("mirrors.yaml:") for each in problems)
 
 
 _FOLDER: dict[str, Path] = {}

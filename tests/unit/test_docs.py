@@ -1,0 +1,37 @@
+"""Pages that name tests name tests that exist."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from registry_sync.__main__ import PROJECT
+
+NAMED = re.compile(r"`(tests/[\w/]+\.py)::([\w:]+)`")
+PAGES = [page for page in (PROJECT / "docs").glob("*.md") if NAMED.search(page.read_text(encoding="utf-8"))]
+
+
+def names_of_tests(path: Path) -> set[str]:
+    """The tests of a module, by function or ``Class::function``."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = {each.name for each in tree.body if isinstance(each, ast.FunctionDef)}
+    for owner in (each for each in tree.body if isinstance(each, ast.ClassDef)):
+        found |= {f"{owner.name}::{each.name}" for each in owner.body if isinstance(each, ast.FunctionDef)}
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_test_that_a_page_names_exists(page: Path) -> None:
+    named = NAMED.findall(page.read_text(encoding="utf-8"))
+    missing = [f"{file}::{name}" for file, name in named if name not in names_of_tests(PROJECT / file)]
+    assert missing == []
+
+
+def test_the_page_of_threats_is_among_them() -> None:
+    text = (PROJECT / "docs" / "security.md").read_text(encoding="utf-8")
+    rows = [line for line in text.partition("## Threats")[2].splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 30
+    assert [row for row in rows if not NAMED.search(row)] == []
