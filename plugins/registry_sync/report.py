@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -140,9 +141,18 @@ def text_table(routes: Sequence[RouteReport]) -> str:
     rows = [_tag_row(route, tag) for route in routes for tag in route.tags]
     if rows:
         parts.append(table(_TAG_HEADINGS, rows, right=_TAG_RIGHT))
+    parts += _windows(routes)
     parts += [f"{_arrow(each)}: {note}" for each in routes for note in each.notes]
     parts += [f"{_arrow(each)}: FAILED: {each.error}" for each in routes if each.error]
     return "\n\n".join(parts)
+
+
+def _windows(routes: Sequence[RouteReport]) -> list[str]:
+    """What was looked at: once when that is the same for all, otherwise with the number of routes."""
+    counts = Counter(each.window for each in routes if each.window)
+    if len(counts) == 1 and counts.total() == len(routes):
+        return [f"Looked at {next(iter(counts))}"]
+    return ["\n".join(f"{count} routes looked at {window}" for window, count in counts.items())] if counts else []
 
 
 _ROUTE_HEADINGS = (

@@ -97,7 +97,8 @@ def observe_and_plan(route: Route, sides: Sides, only_tags: TagRules, window: Wi
     names = {name: within[name] for name in selection.selected}
     source = _observe(sides.source, route.source_repository, names, route.source.max_connections)
     wanted = [name for name, state in source.items() if isinstance(state, Digest)]
-    there = _observe_destination(route, sides.destination, wanted, len(listed))
+    size = len(listed) if window.is_everything else None
+    there = _observe_destination(route, sides.destination, wanted, size)
     plan = plan_route(selection, source, there, route.settings.on_moved_tag)
     return replace(plan, outside=len(listed) - len(within))
 
@@ -121,7 +122,8 @@ def _list_tags(route: Route, source: RegistryClient, window: Window) -> list[Tag
     try:
         return list(source.list_tags(route.source_repository, since=window.since))
     except NotFound as error:
-        if route.is_discovered:
+        if route.is_discovered and not source.lists_digests:
+            # A catalog keeps the names of emptied repositories; a vendor's API answers 404 for what is denied, too.
             log.info("%s is listed by its namespace and holds no tag (%s)", route.source_repository, error)
             return []
         advice = "check its name in the mirrors file, and that it holds a tag"
@@ -142,15 +144,19 @@ LISTED_AT_ONCE = 100
 
 
 def _observe_destination(
-    route: Route, client: RegistryClient, wanted: Sequence[str], listed_at_source: int
+    route: Route, client: RegistryClient, wanted: Sequence[str], size: int | None
 ) -> Mapping[str, TagState]:
     """What each wanted tag names at the destination: by its listing or one HEAD each, whichever is fewer requests.
 
-    How long the listing is is not known before; the source's is taken for a measure. A listing that is refused, or that
-    an API does not find, proves nothing: then each tag is asked for by name.
+    How long the listing is is not known before. A listing that is refused, or that an API does not find, proves
+    nothing: then each tag is asked for by name.
+
+    :param size: of the source's listing, which is taken for a measure; ``None`` when only a part of it was read: then
+        up to a hundred tags are asked for by name.
     """
     repository, threads = route.destination_repository, route.destination.max_connections
-    if client.lists_digests and len(wanted) > 1 + listed_at_source // LISTED_AT_ONCE:
+    pages = LISTED_AT_ONCE if size is None else 1 + size // LISTED_AT_ONCE
+    if client.lists_digests and len(wanted) > pages:
         try:
             listed = {each.name: each.digest for each in client.list_tags(repository)}
         except (NotFound, DeniedError) as error:

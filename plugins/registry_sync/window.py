@@ -92,7 +92,7 @@ def window_of_run(run: Run, asked: Asked, full_check: str | None) -> Window:
         return Window(why="asked for")
     if asked.window == "from_to":
         return Window(why="asked for", start=asked.start, end=asked.end)
-    if run.run_type == "manual" or run.start is None or run.end is None or run.start >= run.end:
+    if run.run_type not in ("scheduled", "backfill") or run.start is None or run.end is None or run.start >= run.end:
         return Window(why=f"{run.run_type} run")
     if run.run_type == "backfill":
         return Window(why="backfill", start=run.start, end=run.end)
@@ -131,23 +131,28 @@ class InStep:
 
 def route_key(route: Route) -> str:
     """Twelve digits that stand for a route and its settings: a changed rule makes another route."""
-    settings = route.settings.model_dump(mode="json", include={"tags"})
+    settings = route.settings.model_dump(mode="json", include={"tags", "on_moved_tag"})
     parts = [str(route.source_repository), str(route.destination_repository), settings]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def window_of_route(run: Window, run_type: str, route: Route, in_step: InStep | None) -> Window:
+def window_of_route(
+    run: Window, run_type: str, route: Route, in_step: InStep | None, full_check: str | None = None
+) -> Window:
     """The window of one route: the run's own, longer where earlier runs were missed, or everything at first.
 
-    Only scheduled runs build on each other. Without word of an earlier one that finished this route, all is compared.
+    Only scheduled runs build on each other. Without word of an earlier one that finished this route, all is compared,
+    and so it is when a full check was among what was missed.
     """
-    if run.is_everything or run_type != "scheduled" or run.start is None:
+    if run.is_everything or run_type != "scheduled" or run.start is None or run.end is None:
         return run
     if in_step is None or route_key(route) not in in_step.routes:
         return Window(why="first run of this route, or the last one did not finish it")
-    if in_step.until < run.start:
-        return replace(run, start=in_step.until, why=f"{run.why}, and what was missed")
-    return run
+    if in_step.until >= run.start:
+        return run
+    if full_check and ticks_within(full_check, in_step.until, run.end):
+        return Window(why=f"full check, {full_check}, which was missed")
+    return replace(run, start=in_step.until, why=f"{run.why}, and what was missed")
 
 
 def advance(previous: InStep | None, end: datetime, finished: Collection[str]) -> InStep:

@@ -77,12 +77,19 @@ def test_a_page_on_another_host_is_not_followed() -> None:
         )
 
 
-def test_a_page_beyond_the_end_is_the_end() -> None:
-    body = {**RECORDED["tags_page"]["body"], "next": f"{DEBIAN_TAGS}?page=2&page_size=100"}
-    answers = at(DEBIAN_TAGS, "tags_page", body=body), at(DEBIAN_TAGS, "tags_page_beyond_end")
-    with serve(*answers) as server, client(server) as asked:
-        assert len(list(asked.list_tags(Repository(server.host, "library/debian")))) == 2
-        assert requests_of(server) == [f"{DEBIAN_TAGS}?page_size=100", f"{DEBIAN_TAGS}?page=2&page_size=100"]
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_page_beyond_the_end_is_the_end_when_all_were_seen(count: int) -> None:
+    body = {**RECORDED["tags_page"]["body"], "count": count, "next": f"{DEBIAN_TAGS}?page=2&page_size=100"}
+    first = at(DEBIAN_TAGS, "tags_page", body=body)
+    with serve(first, at(DEBIAN_TAGS, "tags_page_beyond_end"), first) as server, client(server) as asked:
+        listing = asked.list_tags(Repository(server.host, "library/debian"))
+        if count == 2:
+            assert len(list(listing)) == 2
+        else:
+            with pytest.raises(TemporaryError, match=r"^a page of 3 entries is missing after 2 of them: "):
+                list(listing)
+        pages = [f"{DEBIAN_TAGS}?page_size=100", f"{DEBIAN_TAGS}?page=2&page_size=100"]
+        assert requests_of(server) == [*pages, pages[0]]
 
 
 @pytest.mark.parametrize("credentials", [None, ROBOT])

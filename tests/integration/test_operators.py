@@ -25,7 +25,8 @@ from registry_sync.credentials import Credentials
 from registry_sync.dag import build_dag
 from registry_sync.errors import ConfigurationError, DeniedError, RateLimited, RefusedError, TemporaryError
 from registry_sync.mirrors_file import PATH_VARIABLE, load_mirrors
-from registry_sync.operators.mirror_repository import MOST_WAITS, MirrorRepositoryOperator
+from registry_sync.operators.mirror_repository import MirrorRepositoryOperator
+from registry_sync.operators.waiting import MOST_WAITS
 from registry_sync.triggers.not_before import NotBeforeTrigger
 from tests.integration.conftest import SkopeoLog
 from tests.support import images
@@ -576,6 +577,18 @@ class TestWaiting:
         deferred(run.copy())
         assert run.pushed()["error"] == f"HEAD {wire.url}/v2/{name}/manifests/v1 answered 429"
         assert run.pushed()["error_class"] == "rate_limited"
+
+    def test_a_limit_before_there_are_routes_waits_too(
+        self, source: RegistryProcess, wire: Interceptor, new_run: NewRun
+    ) -> None:
+        wire.answer("GET", "/v2/$", 429, headers={"Retry-After": "7200"})
+        run = new_run(source, wire, "team/a")
+        message = deferred(run.plan())
+        assert (message.next_method, message.next_kwargs) == ("execute", {"waits": 1})
+        run.api.resume = message
+        wire.clear_rules()
+        assert run.plan().state == "success"
+        assert [row["route"]["label"] for row in run.rows] == ["team/a → backup"]
 
     def test_it_goes_on_where_it_stopped(self, limited: Run, wire: Interceptor) -> None:
         limited.api.resume = deferred(limited.copy())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -14,9 +13,9 @@ from airflow.sdk._shared.secrets_masker import redact
 from registry_sync.errors import RegistrySyncError
 from registry_sync.hooks.registry import RegistryHook
 from registry_sync.mirrors import Route
-from registry_sync.operators.outcome import error_of, wait_worth_deferring
+from registry_sync.operators.outcome import error_of
+from registry_sync.operators.waiting import wait_or_raise
 from registry_sync.report import RouteReport
-from registry_sync.triggers.not_before import NotBeforeTrigger
 from registry_sync.window import Window
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 REPORT_KEY = "report"
 """The XCom key of a route's report. It is pushed whether the task then succeeds or fails."""
-
-MOST_WAITS = 12
 
 
 class MirrorRepositoryOperator(BaseOperator):
@@ -74,7 +71,7 @@ class MirrorRepositoryOperator(BaseOperator):
             report, error = RouteReport.of_error(route, raised, dry_run=self.is_dry_run), raised
         context["ti"].xcom_push(REPORT_KEY, _masked(report).to_json())
         if error is not None:
-            self._end(error, waits)
+            wait_or_raise(self, error, waits)
 
     def on_kill(self) -> None:
         """End every skopeo that is running."""
@@ -105,15 +102,6 @@ class MirrorRepositoryOperator(BaseOperator):
             only = TagRules(include=tuple(self.tags)) if self.tags else TagRules()
             window = Window.from_json(self.window) if self.window else EVERYTHING
             return sync_route(route, sides, self._skopeo, only_tags=only, window=window, dry_run=self.is_dry_run)
-
-    def _end(self, error: RegistrySyncError, waits: int) -> None:
-        """Wait without a worker where a registry named a time far ahead; otherwise leave it to the retry policy."""
-        until = wait_worth_deferring(error, datetime.now(UTC))
-        if until is None or waits >= MOST_WAITS:
-            raise error
-        self.log.warning("%s\nThe registry asks to wait; going on at %s", error, until.isoformat())
-        trigger = NotBeforeTrigger(moment=until.isoformat())
-        self.defer(trigger=trigger, method_name="execute", kwargs={"waits": waits + 1})
 
 
 def _masked(report: RouteReport) -> RouteReport:

@@ -75,7 +75,7 @@ class MirrorRetryPolicy(RetryPolicy):
         if exception.is_permanent:
             return RetryDecision.fail(f"{exception.error_class}: trying again changes nothing")
         seconds = min(FIRST_RETRY_SECONDS * 2.0 ** (try_number - 1), LONGEST_RETRY_SECONDS)
-        if isinstance(exception, RateLimited):
-            seconds = max(0.0, (exception.retry_at - datetime.now(UTC)).total_seconds()) + FIRST_RETRY_SECONDS
         delay = timedelta(seconds=seconds * random.uniform(1.0, 1.5))  # noqa: S311 - a delay, no secret
+        if isinstance(exception, RateLimited):
+            delay += max(timedelta(), exception.retry_at - datetime.now(UTC))
         return RetryDecision.retry(delay=delay, reason=exception.error_class)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.configuration import conf
 from airflow.sdk import BaseOperator
 
-from registry_sync.errors import ConfigurationError
+from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.hooks.registry import RegistryHook
 from registry_sync.mirrors import (
     FoundRoute,
@@ -20,6 +20,7 @@ from registry_sync.mirrors import (
     expand_routes,
     select_routes,
 )
+from registry_sync.operators.waiting import wait_or_raise
 from registry_sync.window import Asked, InStep, Run, Window, route_key, window_of_route, window_of_run
 
 if TYPE_CHECKING:
@@ -49,8 +50,22 @@ class PlanRoutesOperator(BaseOperator):
         self.source = source
         self.destination = destination
 
-    def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Arguments of one :class:`MirrorRepositoryOperator` per route, in a stable order."""
+    def execute(
+        self,
+        context: Context,
+        event: Mapping[str, Any] | None = None,  # noqa: ARG002 - of the trigger, after a wait
+        waits: int = 0,
+    ) -> list[dict[str, Any]]:
+        """Arguments of one :class:`MirrorRepositoryOperator` per route, in a stable order.
+
+        :param waits: how often this try has waited for a registry already.
+        """
+        try:
+            return self._plan(context)
+        except RegistrySyncError as error:
+            wait_or_raise(self, error, waits)
+
+    def _plan(self, context: Context) -> list[dict[str, Any]]:
         params = read_parameters(context)
         run = read_run(context)
         window = window_of_run(run, read_asked(params), self.mirror.full_check)
@@ -60,7 +75,7 @@ class PlanRoutesOperator(BaseOperator):
         found, window = self._expand(window)
         chosen = select_routes(found, params["repositories"] or [])
         in_step = read_in_step(context, self.destination.name) if run.run_type == "scheduled" else None
-        work, unmodified = split_unmodified(chosen, window, run.run_type, in_step)
+        work, unmodified = split_unmodified(chosen, window, run.run_type, in_step, self.mirror.full_check)
         if unmodified:
             context["ti"].xcom_push(UNMODIFIED_KEY, [route_key(each) for each in unmodified])
         check_length(len(work), self.mirror.name)
@@ -99,13 +114,13 @@ class PlanRoutesOperator(BaseOperator):
 
 
 def split_unmodified(
-    found: Iterable[FoundRoute], window: Window, run_type: str, in_step: InStep | None
+    found: Iterable[FoundRoute], window: Window, run_type: str, in_step: InStep | None, full_check: str | None
 ) -> tuple[list[tuple[Route, Window]], list[Route]]:
     """The routes to work on, each with its window; and those to whose repository nothing was pushed in it."""
     work: list[tuple[Route, Window]] = []
     unmodified: list[Route] = []
     for each in found:
-        own = window_of_route(window, run_type, each.route, in_step)
+        own = window_of_route(window, run_type, each.route, in_step, full_check)
         if each.modified_at and own.since and each.modified_at < own.since:
             unmodified.append(each.route)
         else:

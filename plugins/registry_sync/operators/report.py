@@ -49,22 +49,33 @@ class ReportOperator(BaseOperator):
 
     def _collect(self, context: Context) -> RunReport:
         ti = context["ti"]
-        task_ids = [name(each) for each in self.destinations for name in (plan_task, copy_task)]
-        states = ti.get_task_states(dag_id=ti.dag_id, task_ids=task_ids, run_ids=[ti.run_id]).get(ti.run_id, {})
+        plans = _states(context, [plan_task(each) for each in self.destinations])
         routes: list[RouteReport] = []
         missing: list[str] = []
         for each in self.destinations:
-            if states.get(plan_task(each)) not in _FINE:
-                missing.append(f"{plan_task(each)} ({states.get(plan_task(each))})")
+            if plans.get(plan_task(each)) not in _FINE:
+                missing.append(f"{plan_task(each)} ({plans.get(plan_task(each))})")
                 remember_in_step(context, each, None)
                 continue
+            states = _states(context, [copy_task(each)])
             planned = ti.xcom_pull(task_ids=plan_task(each)) or []
             pushed = ti.xcom_pull(task_ids=[copy_task(each)], key=REPORT_KEY) or []
             found, lost = match_reports(planned, pushed, copy_task(each), states)
-            remember_in_step(context, each, finished_routes(planned, copy_task(each), states))
+            remember_in_step(context, each, finished_routes(planned, found, copy_task(each), states))
             routes += found
             missing += lost
         return RunReport(mirror=self.mirror, routes=tuple(routes), missing=tuple(missing))
+
+
+def _states(context: Context, task_ids: list[str]) -> Mapping[str, str]:
+    """States by task id, with ``_INDEX`` behind that of a mapped task.
+
+    Mapped tasks are asked for one by one: ``to_acr`` with index 1 would be taken for the task ``to_acr_1``.
+    """
+    ti = context["ti"]
+    found = ti.get_task_states(dag_id=ti.dag_id, task_ids=task_ids, run_ids=[ti.run_id])
+    states: Mapping[str, str] = found.get(ti.run_id, {})
+    return states
 
 
 def plan_task(destination: str) -> str:
@@ -77,10 +88,18 @@ def copy_task(destination: str) -> str:
     return f"to_{destination}"
 
 
-def finished_routes(planned: Sequence[Mapping[str, Any]], task_id: str, states: Mapping[str, str]) -> Collection[str]:
-    """The keys of the planned routes whose task succeeded."""
+def finished_routes(
+    planned: Sequence[Mapping[str, Any]], reports: Sequence[RouteReport], task_id: str, states: Mapping[str, str]
+) -> Collection[str]:
+    """The keys of the planned routes whose task succeeded, and not because somebody marked it so."""
+    fine = {(each.source, each.destination) for each in reports if not each.is_failed and not each.dry_run}
     routes = (Route.from_json(row["route"]) for row in planned)
-    return [route_key(each) for index, each in enumerate(routes) if states.get(f"{task_id}_{index}") == "success"]
+    return [
+        route_key(each)
+        for index, each in enumerate(routes)
+        if states.get(f"{task_id}_{index}") == "success"
+        and (str(each.source_repository), str(each.destination_repository)) in fine
+    ]
 
 
 def remember_in_step(context: Context, destination: str, finished: Collection[str] | None) -> None:

@@ -7,6 +7,7 @@ one HEAD per tag, and push times are not known.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import ClassVar
 
@@ -30,6 +31,8 @@ class DistributionClient:
 
     lists_digests: ClassVar[bool] = False
     lists_push_times: ClassVar[bool] = False
+    denies_what_is_missing: ClassVar[bool] = False
+    """A repository that does not exist is denied to whoever may pull only; who may push as well is told the truth."""
 
     def __init__(
         self,
@@ -88,12 +91,12 @@ class DistributionClient:
         answer = self._manifest_call("GET", repository, target)
         if Digest.of(answer.content, target.algorithm) != target:
             raise TemporaryError(f"{repository}@{target} arrived damaged: its content has another digest")
-        return parse_manifest(answer.content, answer.headers.get("Content-Type", ""))
+        return replace(parse_manifest(answer.content, answer.headers.get("Content-Type", "")), digest=target)
 
     def put_manifest(self, repository: Repository, target: str | Digest, manifest: Manifest) -> None:
         """Publish the manifest's very bytes under a tag, or under its digest."""
         path = f"/v2/{repository.name}/manifests/{target}"
-        scope, headers = f"repository:{repository.name}:pull,push", {"Content-Type": manifest.media_type}
+        scope, headers = _pull_and_push(repository), {"Content-Type": manifest.media_type}
         try:
             self._transport.call("PUT", path, scope=scope, headers=headers, body=manifest.content)
         except NotFound as error:
@@ -102,10 +105,15 @@ class DistributionClient:
             ) from error
 
     def _manifest_call(self, method: str, repository: Repository, target: str | Digest) -> Answer:
-        path = f"/v2/{repository.name}/manifests/{target}"
-        return self._transport.call(
-            method, path, scope=_pull(repository), headers={"Accept": ACCEPT}, max_bytes=MAX_MANIFEST_BYTES
-        )
+        path, headers = f"/v2/{repository.name}/manifests/{target}", {"Accept": ACCEPT}
+        scope = _pull(repository)
+        try:
+            return self._transport.call(method, path, scope=scope, headers=headers, max_bytes=MAX_MANIFEST_BYTES)
+        except DeniedError:
+            if not (self.denies_what_is_missing and self._transport.endpoint.credentials):
+                raise
+            scope = _pull_and_push(repository)
+            return self._transport.call(method, path, scope=scope, headers=headers, max_bytes=MAX_MANIFEST_BYTES)
 
     def _names(self, path: str, scope: str, key: str) -> Iterator[str]:
         """The names under ``key`` of every page. A page must be an object with that key; ``null`` is no name.
@@ -133,7 +141,11 @@ def _digest(text: str, answer: Answer) -> Digest:
     try:
         return Digest.parse(text)
     except ValueError as error:
-        raise TemporaryError(f"{answer.url} answered with {text!r} for a digest") from error
+        raise TemporaryError(f"{answer.url.partition('?')[0]} answered with {text!r} for a digest") from error
+
+
+def _pull_and_push(repository: Repository) -> str:
+    return f"repository:{repository.name}:pull,push"
 
 
 def _pull(repository: Repository) -> str:

@@ -45,6 +45,7 @@ class DockerHubClient(DistributionClient):
 
     lists_digests: ClassVar[bool] = True
     lists_push_times: ClassVar[bool] = True
+    denies_what_is_missing: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -131,14 +132,26 @@ class DockerHubClient(DistributionClient):
             yield [_tag(row) for row in answer.rows("results", "name")]
 
     def _pages(self, path: str) -> Iterator[Answer]:
-        """A page beyond the end is 404, which happens when entries are deleted while pages are read."""
-        pages = self._api.pages(path, next_of=_next)
-        yield next(pages)
+        """A page beyond the end is 404, as happens when entries are deleted while pages are read.
+
+        :raises TemporaryError: when such a page comes before as many entries were seen as there are.
+        """
+        pages, seen = self._api.pages(path, next_of=_next), 0
+        yield (first := next(pages))
+        seen += len(first.rows("results"))
         while True:
             try:
                 answer = next(pages)
-            except (StopIteration, NotFound):
+            except StopIteration:
                 return
+            except NotFound as error:
+                count = self._api.call("GET", path).json().get("count")
+                if not isinstance(count, int) or count > seen:
+                    raise TemporaryError(
+                        f"a page of {count} entries is missing after {seen} of them: {error}"
+                    ) from error
+                return
+            seen += len(answer.rows("results"))
             yield answer
 
 

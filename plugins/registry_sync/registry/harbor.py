@@ -143,7 +143,7 @@ class HarborClient(DistributionClient):
                 raise TemporaryError(f"{_shown(answer)} answers the same page again")
             yield items
             before, seen = items, seen + len(items)
-            if not items or not _goes_on(answer, seen):
+            if not items or not _goes_on(answer, seen, is_full=len(items) >= page_size):
                 return
 
 
@@ -154,10 +154,12 @@ def _items(answer: Answer) -> list[Item]:
     return items
 
 
-def _goes_on(answer: Answer, seen: int) -> bool:
-    """Whether there is a next page, by ``Link`` or else by ``X-Total-Count``, of which a proxy may leave out one."""
+def _goes_on(answer: Answer, seen: int, *, is_full: bool) -> bool:
+    """Whether there is a next page, by ``Link`` or else by ``X-Total-Count``; without both, behind a full page."""
     total = answer.headers.get("X-Total-Count", "")
-    return 'rel="next"' in answer.headers.get("Link", "") or (total.isdecimal() and seen < int(total))
+    if 'rel="next"' in answer.headers.get("Link", ""):
+        return True
+    return seen < int(total) if total.isdecimal() else is_full and "Link" not in answer.headers
 
 
 def _artifacts_path(repository: Repository) -> str:

@@ -107,7 +107,7 @@ class Transport:
         self.endpoint = endpoint
         self.base_url = _api_origin(endpoint, base_url) if base_url else _registry_origin(endpoint)
         self._authenticator = authenticator or ChallengeAuthenticator(endpoint, self._fetch_token)
-        self._throttle = Throttle(requests_per_second)
+        self._throttle = Throttle(requests_per_second, server=urlsplit(self.base_url).netloc)
         self._session = requests.Session()
         self._session.headers["User-Agent"] = f"registry_sync/{__version__}"
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -343,7 +343,7 @@ WINDOW_PARTS = 12
 """Docker Hub's pull limit is so many pulls in a window (``100;w=21600``), and names no time from which on one is free.
 
 Twelve waits of a twelfth each cover the window; a task waits that often before it gives up
-(``operators/mirror_repository.py``, ``MOST_WAITS``). https://docs.docker.com/docker-hub/usage/pulls/
+(``operators/waiting.py``, ``MOST_WAITS``). https://docs.docker.com/docker-hub/usage/pulls/
 """
 
 
