@@ -15,8 +15,10 @@ from registry_sync.check import check_registries
 from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.mirrors import Mirror, MirrorsFile, Registry, Route, expand_routes, select_routes
 from registry_sync.mirrors_file import json_schema, load_mirrors, mirrors_path
+from registry_sync.nodes.commands import add_nodes
+from registry_sync.nodes.readiness_commands import Clients
 from registry_sync.plan import CopyTag, Decision, Failed, Plan, Skipped, Unchanged
-from registry_sync.registry.client import RegistryClient
+from registry_sync.registry.client import PullClient, RegistryClient
 from registry_sync.report import table
 from registry_sync.sync import Sides, lister, observe_and_plan
 from registry_sync.tags import TagRules
@@ -64,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
         "check", parents=[file], help="log in at each registry and list a page, to see what is missing; writes nothing"
     )
     check.set_defaults(command=_check)
+
+    add_nodes(commands, default, Clients(source=_client, node=_node_client))
 
     schema = commands.add_parser("schema", help="print the JSON Schema of mirrors files")
     schema.set_defaults(command=_schema)
@@ -166,6 +170,14 @@ def _client(registry: Registry) -> RegistryClient:
             advice = "run this where Airflow is installed, since registries are opened with its Connections"
             raise ConfigurationError(f"{error}; {advice}") from error
         return RegistryHook(registry).get_conn()
+
+
+def _node_client(registry: Registry, answer_seconds: float) -> PullClient:
+    """Opened as a machine that pulls does, without the registry's Connection."""
+    with redirect_stdout(sys.stderr):
+        from registry_sync.hooks.registry import RegistryHook
+
+        return RegistryHook(registry).get_node_conn(answer_seconds)
 
 
 def _document(route: Route, planned: Plan | RegistrySyncError) -> dict[str, Any]:

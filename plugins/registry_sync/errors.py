@@ -5,7 +5,9 @@
     RegistrySyncError
     ├── NotFound                 the registry says it is not there    -> gone at the source: skipped
     ├── TemporaryError           outage, time-out, reset, corruption  -> retry
-    │   └── MissingContent       a manifest's blob or child is absent -> copy its content again
+    │   ├── MissingContent       a manifest's blob or child is absent -> copy its content again
+    │   ├── DamagedContent       bytes are not what their digest says -> say so: some runtimes stop there
+    │   └── TooSlow              an answer did not come in its time   -> say so: every runtime goes on waiting
     ├── RateLimited              the registry named a time to wait    -> defer until then
     ├── DeniedError              wrong password, missing right        -> fail at once
     ├── RefusedError             immutable tag, type, quota, policy   -> fail at once
@@ -49,6 +51,14 @@ class TemporaryError(RegistrySyncError):
 
 class MissingContent(TemporaryError):
     """The destination does not have a blob or child of the manifest that it is given (garbage-collected?)."""
+
+
+class DamagedContent(TemporaryError):
+    """What arrived is not what its digest or size says, or only a part of it."""
+
+
+class TooSlow(TemporaryError):
+    """A registry took the request, and its answer did not come, or not whole, in the time that it has."""
 
 
 class RateLimited(RegistrySyncError):

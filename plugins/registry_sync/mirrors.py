@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -22,24 +22,14 @@ from pydantic import (
 )
 
 from registry_sync.errors import ConfigurationError
-from registry_sync.reference import DOCKER_HUB, Repository, parse_host, parse_repository_name
+from registry_sync.fields import Host, RepositoryName, Word, raising_value_error
+from registry_sync.node_pools import NodePool
+from registry_sync.reference import DOCKER_HUB, Repository
 from registry_sync.schedule import check_schedule
 from registry_sync.tags import Patterns, TagRules
 
 Kind = Literal["distribution", "quay", "docker_hub", "acr", "aliyun", "harbor", "google"]
 MovedTagPolicy = Literal["follow", "keep", "fail"]
-
-
-def _raising_value_error(parse: Callable[[str], str]) -> AfterValidator:
-    """``parse`` as pydantic wants it: with a ValueError for what it refuses."""
-
-    def check(text: str) -> str:
-        try:
-            return parse(text)
-        except ConfigurationError as error:
-            raise ValueError(str(error)) from error
-
-    return AfterValidator(check)
 
 
 def _parse_moment(written: Any) -> datetime:
@@ -60,16 +50,12 @@ def _check_absolute(path: Path) -> Path:
     return path
 
 
-Host = Annotated[str, _raising_value_error(parse_host)]
-RepositoryName = Annotated[str, _raising_value_error(parse_repository_name)]
-Schedule = Annotated[str, _raising_value_error(check_schedule)]
+Schedule = Annotated[str, raising_value_error(check_schedule)]
 Moment = Annotated[
     datetime,
     BeforeValidator(_parse_moment),
     WithJsonSchema({"anyOf": [{"type": "string", "format": each} for each in ("date", "date-time")]}),
 ]
-Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=100)]
-"""A name of a mirror or registry; it becomes part of DAG and task ids."""
 
 
 class _Strict(BaseModel):
@@ -269,6 +255,7 @@ class MirrorsFile:
     path: Path
     registries: Mapping[str, Registry]
     mirrors: Mapping[str, Mirror]
+    node_pools: Mapping[str, NodePool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

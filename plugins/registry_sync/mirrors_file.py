@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from registry_sync.errors import MirrorsFileError
+from registry_sync.fields import Word
 from registry_sync.mirrors import (
     Mirror,
     MirrorEntry,
@@ -23,10 +24,11 @@ from registry_sync.mirrors import (
     RepositoryRule,
     Route,
     RouteOptions,
-    Word,
     listed_routes,
     name_problem,
 )
+from registry_sync.node_pools import BootstrapImage, NodePool, NodePoolEntry, PoolMirror
+from registry_sync.pool_checks import check_pools
 from registry_sync.reference import Repository
 from registry_sync.tags import TagRules
 from registry_sync.yaml_document import Document, Place, read_yaml, show_place
@@ -47,6 +49,9 @@ class MirrorsDocument(BaseModel):
         description="What to mirror; each becomes the DAG mirror_NAME",
         json_schema_extra={"additionalProperties": False},
     )
+    nodes: Mapping[Word, NodePoolEntry] = Field(
+        {}, description="Pools of machines, and what they pull by", json_schema_extra={"additionalProperties": False}
+    )
 
 
 def mirrors_path(project: Path) -> Path:
@@ -66,7 +71,7 @@ def load_mirrors(path: Path) -> MirrorsFile:
 
 
 def load_healthy_mirrors(path: Path, only: str | None = None) -> tuple[MirrorsFile, tuple[str, ...]]:
-    """Read a mirrors file without the mirrors that have a problem, and all problems as text.
+    """Read a mirrors file without the mirrors and node pools that have a problem, and all problems as text.
 
     :param only: the name of one mirror; the others are then not even looked at, which is fast.
     :raises MirrorsFileError: when nothing of it can be used.
@@ -74,17 +79,23 @@ def load_healthy_mirrors(path: Path, only: str | None = None) -> tuple[MirrorsFi
     document = read_yaml(_read(path), path.name)
     if only is not None and isinstance(document.value, dict) and isinstance(document.value.get("mirrors"), dict):
         document.value["mirrors"] = {name: each for name, each in document.value["mirrors"].items() if name == only}
+        document.value.pop("nodes", None)
     problems = [_Problem(place, text) for place, text in document.problems]
     written = _validate(document, problems)
     registries = {name: Registry(name=name, **dict(each)) for name, each in written.registries.items()}
     mirrors = {
         name: Mirror(name=name, defaults=written.defaults, **dict(each)) for name, each in written.mirrors.items()
     }
-    file = MirrorsFile(path=path, registries=registries, mirrors=mirrors)
+    pools = {name: NodePool(name=name, **dict(each)) for name, each in written.nodes.items()}
+    file = MirrorsFile(path=path, registries=registries, mirrors=mirrors, node_pools=pools)
     problems += _check(file, document)
     broken = {each.place[1] for each in problems if each.place[0] == "mirrors"}
     healthy = {name: each for name, each in mirrors.items() if name not in broken and _uses_known(each, registries)}
-    return MirrorsFile(path=path, registries=registries, mirrors=healthy), _texts(problems, document)
+    problems += _check_pools(file, document, is_whole=all(each.place[0] == "nodes" for each in problems))
+    sick = {each.place[1] for each in problems if each.place[0] == "nodes" and len(each.place) > 1}
+    pools = {name: each for name, each in pools.items() if name not in sick}
+    sound = MirrorsFile(path=path, registries=registries, mirrors=healthy, node_pools=pools)
+    return sound, _texts(problems, document)
 
 
 def json_schema() -> dict[str, Any]:
@@ -128,7 +139,7 @@ def _read(path: Path) -> str:
 def _validate(document: Document, problems: list[_Problem]) -> MirrorsDocument:
     """The document's sound entries; what is wrong with the others is added to ``problems``.
 
-    :raises MirrorsFileError: when something is wrong outside any entry of registries or mirrors.
+    :raises MirrorsFileError: when something is wrong outside any entry of registries, mirrors or nodes.
     """
     try:
         written = MirrorsDocument.model_validate(document.value)
@@ -139,11 +150,13 @@ def _validate(document: Document, problems: list[_Problem]) -> MirrorsDocument:
     else:
         if not problems:
             return written
-    broken = {each.place[:2] for each in problems}
-    if any(len(each) < 2 or each[0] not in ("registries", "mirrors") for each in broken):
+    broken = {each.place[:2] for each in problems} - {("nodes",)}
+    if any(len(each) < 2 or each[0] not in _MODELS.keys() - {"defaults"} for each in broken):
         raise MirrorsFileError(_texts(problems, document))
     sound = dict(document.value)
-    for section in ("registries", "mirrors"):
+    if not isinstance(sound.get("nodes"), Mapping):
+        sound.pop("nodes", None)
+    for section in sound.keys() & {"registries", "mirrors", "nodes"}:
         sound[section] = {name: each for name, each in sound[section].items() if (section, name) not in broken}
     return MirrorsDocument.model_validate(sound)
 
@@ -160,7 +173,7 @@ def _explain(error: ErrorDetails, document: Document) -> _Problem:
         case "missing":
             return _Problem(place[:-1], f"{str(place[-1])!r} is missing")
         case "extra_forbidden":
-            return _Problem(place, _unknown_key(place, _RULES.get(error["loc"][4]) if len(error["loc"]) > 4 else None))
+            return _Problem(place, _unknown_key(place, _form(error["loc"])))
     while place and place not in document.lines:
         place = place[:-1]
     if not place:
@@ -171,7 +184,7 @@ def _explain(error: ErrorDetails, document: Document) -> _Problem:
 def _place(location: tuple[str | int, ...]) -> Place:
     """Without what pydantic adds to a location: the form of a rule, and the mark of a bad key."""
     parts = [each for each in location if each != "[key]"]
-    if len(parts) > 4 and parts[2] == "repositories":
+    if len(parts) > 4 and parts[2] in _FORMS:
         del parts[4]
     return tuple(parts)
 
@@ -241,13 +254,24 @@ def _unknown_key(place: Place, rule: type[BaseModel] | None) -> str:
     return f"unknown key {key!r}; " + (f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}")
 
 
-_RULES: Mapping[str | int, type[BaseModel]] = {"repository": RepositoryRule, "namespace": NamespaceRule}
+_FORMS: Mapping[str | int, Mapping[str | int, type[BaseModel]]] = {
+    "repositories": {"repository": RepositoryRule, "namespace": NamespaceRule},
+    "mirrors": {"mapping": PoolMirror},
+    "bootstrap_images": {"mapping": BootstrapImage},
+}
+"""Of the lists whose entries have several forms: the mappings among these, by what pydantic calls them."""
+
+
+def _form(location: tuple[str | int, ...]) -> type[BaseModel] | None:
+    """The form of the list entry that ``location`` is in, if it is in one."""
+    return _FORMS.get(location[2], {}).get(location[4]) if len(location) > 4 else None
 
 
 _MODELS: Mapping[str, type[BaseModel]] = {
     "registries": RegistryEntry,
     "defaults": RouteOptions,
     "mirrors": MirrorEntry,
+    "nodes": NodePoolEntry,
 }
 
 
@@ -256,7 +280,7 @@ def _known_keys(place: Place, rule: type[BaseModel] | None) -> list[str]:
     model: type[BaseModel]
     if not place:
         model = MirrorsDocument
-    elif place[-1] == "tags" and place not in {("mirrors", "tags"), ("registries", "tags")}:
+    elif place[-1] == "tags" and place not in {("mirrors", "tags"), ("registries", "tags"), ("nodes", "tags")}:
         model = TagRules
     else:
         model = rule or _MODELS[str(place[0])]
@@ -298,11 +322,25 @@ def _check_names(mirror: Mirror, registries: Mapping[str, Registry], written: Ma
         for other in mirror.destinations[:index]:
             if other in registries and registries[other].host == host:
                 yield _Problem(place, f"{other!r} and {name!r} are both {host}; keep one")
+    yield from _unknown_registries(places, written)
+
+
+def _unknown_registries(places: Iterable[tuple[Place, str]], written: Mapping[str, Any]) -> Iterator[_Problem]:
     for place, name in places:
         if name not in written:
             close = get_close_matches(name, written, n=1)
             advice = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(written) or 'none'}"
             yield _Problem(place, f"there is no registry {name!r}; {advice}")
+
+
+def _check_pools(file: MirrorsFile, document: Document, *, is_whole: bool) -> Iterator[_Problem]:
+    """``is_whole``: no mirror was left out for a problem of its own, so that a route that is missing is truly so."""
+    for pool in file.node_pools.values():
+        names = [each.registry for each in pool.pool_mirrors]
+        places: list[tuple[Place, str]] = [(("nodes", pool.name, "registry"), pool.registry)]
+        places += [(("nodes", pool.name, "mirrors", index), name) for index, name in enumerate(names)]
+        yield from _unknown_registries(places, document.value["registries"])
+    yield from (_Problem(place, what) for place, what in check_pools(file, with_routes=is_whole))
 
 
 def _prefix_problem(route: Route) -> str:

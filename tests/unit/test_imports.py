@@ -16,10 +16,12 @@ from registry_sync.__main__ import PROJECT
 PACKAGE = PROJECT / "plugins" / "registry_sync"
 
 FIRST_ROW = ("errors", "reference", "oci", "credentials")
-RULES = (*FIRST_ROW, "tags", "schedule", "mirrors")
+RULES = (*FIRST_ROW, "tags", "schedule", "fields", "node_versions", "node_pools", "mirrors")
 PROTOCOL = "registry.client"
 CORE = (
     *RULES,
+    "route_map",
+    "pool_checks",
     "yaml_document",
     "mirrors_file",
     "window",
@@ -40,9 +42,14 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "credentials": (),
     "tags": FIRST_ROW,
     "schedule": FIRST_ROW,
-    "mirrors": (*FIRST_ROW, "tags", "schedule"),
+    "fields": FIRST_ROW,
+    "node_versions": FIRST_ROW,
+    "node_pools": (*FIRST_ROW, "tags", "fields", "node_versions"),
+    "mirrors": (*FIRST_ROW, "tags", "schedule", "fields", "node_pools"),
+    "route_map": RULES,
+    "pool_checks": (*RULES, "route_map"),
     "yaml_document": FIRST_ROW,
-    "mirrors_file": (*RULES, "yaml_document"),
+    "mirrors_file": (*RULES, "pool_checks", "yaml_document"),
     "window": RULES,
     "plan": (*RULES, "window"),
     "report": (*RULES, "window", "plan"),
@@ -51,11 +58,12 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "apply": (*RULES, "window", "plan", "report", "skopeo", PROTOCOL),
     "sync": (*RULES, "window", "plan", "report", "skopeo", "apply", PROTOCOL),
     "check": (*RULES, "mirrors_file", PROTOCOL),
-    "nodes.*": (*RULES, PROTOCOL, "nodes.*"),
+    "nodes.*": (*RULES, "route_map", "pool_checks", "yaml_document", "mirrors_file", "report", PROTOCOL, "nodes.*"),
     "hooks.*": (*RULES, PROTOCOL, "registry.kinds"),
     "triggers.*": FIRST_ROW,
-    "operators.*": (*CORE, "hooks.*", "triggers.*", "operators.*"),
+    "operators.*": (*CORE, "nodes.*", "hooks.*", "triggers.*", "operators.*"),
     "dag": (*CORE, "operators.*"),
+    "readiness_dag": (*CORE, "dag", "operators.*"),
     "ui.*": (*CORE, "nodes.*", "ui.*"),
     "plugin": ("ui", "ui.*"),
     "__main__": (*CORE, "nodes.*", "hooks.*"),
@@ -75,10 +83,11 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "multiprocessing": (),
     "pty": (),
     "yaml": ("yaml_document",),
-    "pydantic": ("tags", "mirrors", "mirrors_file"),
+    "pydantic": ("tags", "fields", "node_pools", "mirrors", "mirrors_file"),
     "pydantic_core": ("mirrors_file",),
     "croniter": ("schedule",),
-    "airflow": ("hooks.*", "operators.*", "triggers.*", "dag", "ui.*", "plugin"),
+    "jinja2": ("nodes.render", "ui.*"),
+    "airflow": ("hooks.*", "operators.*", "triggers.*", "dag", "readiness_dag", "ui.*", "plugin"),
 }
 """The two doors out, and who else may know what."""
 

@@ -37,6 +37,25 @@ class TagEntry:
     is_locked: bool = False
 
 
+class PullClient(Protocol):
+    """A registry as a machine that pulls sees it. Methods raise the classes of ``errors.py``."""
+
+    def head_manifest(self, repository: Repository, target: str | Digest) -> Digest | None:
+        """The digest that a tag (or digest) names, or ``None`` when it is not there."""
+
+    def get_manifest(self, repository: Repository, target: Digest) -> Manifest:
+        """The manifest's own bytes, checked against the digest. :raises NotFound: when it is gone."""
+
+    def head_blob(self, repository: Repository, digest: Digest) -> int | None:
+        """The size of a blob in bytes, ``None`` where the registry does not tell. :raises NotFound: when it is gone."""
+
+    def read_blob(self, repository: Repository, digest: Digest) -> int:
+        """Read a whole blob, checked against the digest, and return its size in bytes; its content is not kept."""
+
+    def close(self) -> None:
+        """Close the connections."""
+
+
 class RegistryClient(Protocol):
     """One registry. Methods raise the classes of ``errors.py``; an error is never an empty answer.
 

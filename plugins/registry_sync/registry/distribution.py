@@ -6,17 +6,25 @@ one HEAD per tag, and push times are not known.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from typing import ClassVar
 
 from registry_sync.credentials import Endpoint
-from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError, TemporaryError
+from registry_sync.errors import (
+    ConfigurationError,
+    DamagedContent,
+    DeniedError,
+    NotFound,
+    RefusedError,
+    TemporaryError,
+)
 from registry_sync.oci import ACCEPT, MAX_MANIFEST_BYTES, Manifest, parse_manifest
 from registry_sync.reference import Digest, Repository
 from registry_sync.registry.client import RepositoryEntry, TagEntry
-from registry_sync.registry.transport import Answer, Transport
+from registry_sync.registry.transport import Answer, Patience, Transport
 
 PAGE_SIZE = 100
 
@@ -27,6 +35,7 @@ class DistributionClient:
     Kinds that have an API beside it extend this class; ``api_url`` is where that is, and without meaning here.
 
     :param requests_per_second: how fast requests may start.
+    :param patience: how long to wait for it, and how often to try.
     """
 
     lists_digests: ClassVar[bool] = False
@@ -41,8 +50,11 @@ class DistributionClient:
         max_connections: int = 8,
         api_url: str | None = None,  # noqa: ARG002 - the kinds with an API of their own use it
         requests_per_second: float | None = None,
+        patience: Patience = Patience(),
     ) -> None:
-        self._transport = Transport(endpoint, max_connections=max_connections, requests_per_second=requests_per_second)
+        self._transport = Transport(
+            endpoint, max_connections=max_connections, requests_per_second=requests_per_second, patience=patience
+        )
         self._host = endpoint.host
 
     def close(self) -> None:
@@ -87,10 +99,10 @@ class DistributionClient:
             return None
 
     def get_manifest(self, repository: Repository, target: Digest) -> Manifest:
-        """The manifest's own bytes. :raises TemporaryError: when they are not what the digest says."""
+        """The manifest's own bytes. :raises DamagedContent: when they are not what the digest says."""
         answer = self._manifest_call("GET", repository, target)
         if Digest.of(answer.content, target.algorithm) != target:
-            raise TemporaryError(f"{repository}@{target} arrived damaged: its content has another digest")
+            raise DamagedContent(f"{repository}@{target} arrived damaged: its content has another digest")
         return replace(parse_manifest(answer.content, answer.headers.get("Content-Type", "")), digest=target)
 
     def put_manifest(self, repository: Repository, target: str | Digest, manifest: Manifest) -> None:
@@ -103,6 +115,28 @@ class DistributionClient:
             raise RefusedError(
                 f"{repository} cannot be pushed to; create it at the registry first ({error})"
             ) from error
+
+    def head_blob(self, repository: Repository, digest: Digest) -> int | None:
+        """The size of a blob in bytes, ``None`` where the registry does not tell. :raises NotFound: when it is gone."""
+        answer = self._transport.call("HEAD", _blob(repository, digest), scope=_pull(repository), headers=_AS_IT_IS)
+        text = answer.headers.get("Content-Length", "")
+        return int(text) if text.isascii() and text.isdigit() else None
+
+    def read_blob(self, repository: Repository, digest: Digest) -> int:
+        """Read a whole blob, keep nothing of it, and return its size in bytes.
+
+        :raises DamagedContent: when its bytes are not what the digest says.
+        """
+        seen, sizes = hashlib.new(digest.algorithm), list[int]()
+
+        def take(chunk: bytes) -> None:
+            seen.update(chunk)
+            sizes.append(len(chunk))
+
+        self._transport.download(_blob(repository, digest), take, scope=_pull(repository), headers=_AS_IT_IS)
+        if seen.hexdigest() != digest.encoded:
+            raise DamagedContent(f"blob {digest} of {repository} arrived damaged: its content has another digest")
+        return sum(sizes)
 
     def _manifest_call(self, method: str, repository: Repository, target: str | Digest) -> Answer:
         path, headers = f"/v2/{repository.name}/manifests/{target}", {"Accept": ACCEPT}
@@ -146,6 +180,14 @@ def _digest(text: str, answer: Answer) -> Digest:
 
 def _pull_and_push(repository: Repository) -> str:
     return f"repository:{repository.name}:pull,push"
+
+
+_AS_IT_IS = {"Accept-Encoding": "identity"}
+"""Sizes and digests are those of the stored bytes, which a server may otherwise compress on their way."""
+
+
+def _blob(repository: Repository, digest: Digest) -> str:
+    return f"/v2/{repository.name}/blobs/{digest}"
 
 
 def _pull(repository: Repository) -> str:

@@ -10,12 +10,13 @@ from registry_sync.errors import ConfigurationError
 from registry_sync.registry import quay
 from registry_sync.registry.acr import AcrClient
 from registry_sync.registry.aliyun import AliyunClient
-from registry_sync.registry.client import RegistryClient
+from registry_sync.registry.client import PullClient, RegistryClient
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.docker_hub import DockerHubClient
 from registry_sync.registry.google import GoogleClient
 from registry_sync.registry.harbor import HarborClient
 from registry_sync.registry.quay import QuayClient
+from registry_sync.registry.transport import Patience
 
 CLIENTS: Mapping[str, type[DistributionClient]] = {
     "distribution": DistributionClient,
@@ -78,3 +79,12 @@ def open_client(
         raise ConfigurationError(f"{endpoint.host}: a registry of kind {kind!r} has no api_url; remove it")
     rate = requests_per_second or REQUESTS_PER_SECOND.get(kind)
     return CLIENTS[kind](endpoint, max_connections=max_connections, api_url=api_url, requests_per_second=rate)
+
+
+def open_as_node(endpoint: Endpoint, *, answer_seconds: float) -> PullClient:
+    """The client for a registry as a machine sees it that pulls: nothing but the distribution API, and one try.
+
+    :param answer_seconds: how long a connection and each part of an answer may take.
+    """
+    patience = Patience(connect_seconds=answer_seconds, read_seconds=answer_seconds, attempts=1)
+    return DistributionClient(endpoint, patience=patience)
