@@ -22,6 +22,7 @@ screenshot: $(VENV)/ready packages
 	@$(VENV)/bin/python -m demo screenshot
 
 test: $(VENV)/dev packages
+	@scripts/install_packages.sh gpg=gnupg
 	$(VENV)/bin/python -m pytest $(ARGS)
 
 lint: $(VENV)/dev

@@ -14,7 +14,7 @@ explain() {
     echo "Elsewhere than on Debian or Ubuntu:" >&2
     echo "  skopeo (1.9 or later)    https://github.com/containers/skopeo/blob/main/install.md" >&2
     echo "  docker-registry (2.8+)   https://github.com/distribution/distribution/releases, as 'docker-registry' on PATH" >&2
-    echo "  chromium                 your distribution's package" >&2
+    echo "  gnupg, chromium          your distribution's packages" >&2
     exit 1
 }
 

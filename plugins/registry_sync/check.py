@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from registry_sync.errors import RegistrySyncError
-from registry_sync.mirrors import Mirror, MirrorsFile, NamespaceRule, Registry
+from registry_sync.mirrors import Mirror, MirrorsFile, NamespaceRule, Registry, route_of
 from registry_sync.reference import Repository
 from registry_sync.registry.client import RegistryClient
 
@@ -48,7 +48,7 @@ def _check(registry: Registry, file: MirrorsFile, open_client: OpenClient) -> It
             if mirror.source == registry.name:
                 yield _check_source(registry, mirror, client)
             elif registry.name in mirror.destinations:
-                yield _check_destination(registry, mirror, client)
+                yield _check_destination(registry, mirror, file.registries[mirror.source], client)
 
 
 def _check_source(registry: Registry, mirror: Mirror, client: RegistryClient) -> Check:
@@ -63,10 +63,10 @@ def _check_source(registry: Registry, mirror: Mirror, client: RegistryClient) ->
     )
 
 
-def _check_destination(registry: Registry, mirror: Mirror, client: RegistryClient) -> Check:
+def _check_destination(registry: Registry, mirror: Mirror, source: Registry, client: RegistryClient) -> Check:
     rule = mirror.rules[0]
-    name = f"{rule.namespace}/any" if isinstance(rule, NamespaceRule) else rule.rename or rule.repository
-    repository = Repository.at(registry.host, name)
+    name = f"{rule.namespace}/any" if isinstance(rule, NamespaceRule) else rule.repository
+    repository = route_of(mirror, rule, source, registry, name).destination_repository
     return _try(
         registry, f"look into {repository.name} ({mirror.name})", lambda: client.head_manifest(repository, "latest")
     )
