@@ -23,6 +23,7 @@ screenshot: $(VENV)/ready packages
 	@$(VENV)/bin/python -m demo screenshot
 
 test: $(VENV)/dev packages drill-packages
+	@scripts/install_packages.sh gpg=gnupg
 	$(VENV)/bin/python -m pytest $(ARGS)
 
 drill: $(VENV)/dev packages drill-packages

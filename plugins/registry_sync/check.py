@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from registry_sync.errors import ConfigurationError, RegistrySyncError
-from registry_sync.mirrors import Mirror, MirrorsFile, NamespaceRule, Registry, RepositoryRule, Rule
+from registry_sync.mirrors import Mirror, MirrorsFile, NamespaceRule, Registry, RepositoryRule, Rule, route_of
 from registry_sync.reference import Repository
 from registry_sync.registry.client import RegistryClient
 
@@ -49,7 +49,7 @@ def _check(registry: Registry, file: MirrorsFile, open_client: OpenClient) -> It
             if mirror.source == registry.name:
                 yield from (_check_source(registry, mirror, rule, client) for rule in _one_of_each(mirror))
             elif registry.name in mirror.destinations:
-                yield _check_destination(registry, mirror, client)
+                yield _check_destination(registry, mirror, file.registries[mirror.source], client)
 
 
 def _one_of_each(mirror: Mirror) -> Iterator[Rule]:
@@ -75,10 +75,10 @@ def _first(listing: Iterable[object], namespace: str) -> object:
     raise ConfigurationError(f"namespace {namespace!r} has no repository that we may see; check its name")
 
 
-def _check_destination(registry: Registry, mirror: Mirror, client: RegistryClient) -> Check:
+def _check_destination(registry: Registry, mirror: Mirror, source: Registry, client: RegistryClient) -> Check:
     rule = mirror.rules[0]
-    name = f"{rule.namespace}/any" if isinstance(rule, NamespaceRule) else rule.rename or rule.repository
-    repository = Repository.at(registry.host, name)
+    name = f"{rule.namespace}/any" if isinstance(rule, NamespaceRule) else rule.repository
+    repository = route_of(mirror, rule, source, registry, name).destination_repository
     return _try(
         registry, f"look into {repository.name} ({mirror.name})", lambda: client.head_manifest(repository, "latest")
     )

@@ -12,8 +12,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from registry_sync.errors import MirrorsFileError
+from registry_sync.errors import ConfigurationError, MirrorsFileError
 from registry_sync.fields import Word
+from registry_sync.kinds import LISTS_PUSH_TIMES
 from registry_sync.mirrors import (
     Mirror,
     MirrorEntry,
@@ -24,11 +25,12 @@ from registry_sync.mirrors import (
     RepositoryRule,
     Route,
     RouteOptions,
-    listed_routes,
     name_problem,
+    route_of,
 )
 from registry_sync.node_pools import BootstrapImage, NodePool, NodePoolEntry, PoolMirror
 from registry_sync.pool_checks import check_pools
+from registry_sync.prune import PruneRules
 from registry_sync.reference import Repository
 from registry_sync.tags import TagRules
 from registry_sync.yaml_document import Document, Place, read_yaml, show_place
@@ -282,6 +284,8 @@ def _known_keys(place: Place, rule: type[BaseModel] | None) -> list[str]:
         model = MirrorsDocument
     elif place[-1] == "tags" and place not in {("mirrors", "tags"), ("registries", "tags"), ("nodes", "tags")}:
         model = TagRules
+    elif place[-1] == "prune" and place not in {("mirrors", "prune"), ("registries", "prune")}:
+        model = PruneRules
     else:
         model = rule or _MODELS[str(place[0])]
     return list(model.model_fields)
@@ -295,18 +299,12 @@ def _check(file: MirrorsFile, document: Document) -> list[_Problem]:
     """What no entry shows by itself: names that do not exist, and routes that disturb each other."""
     written = document.value["registries"]
     problems = [each for mirror in file.mirrors.values() for each in _check_names(mirror, file.registries, written)]
-    routes = [
-        (place, route)
-        for mirror in file.mirrors.values()
-        if _uses_known(mirror, file.registries)
-        for place, route in _placed_routes(mirror, file.registries)
-    ]
-    named = [
-        _Problem(place, problem)
-        for place, route in routes
-        if (problem := _prefix_problem(route) or name_problem(route))
-    ]
-    return [*problems, *named, *_check_writers(routes), *_check_cycles(file, routes)]
+    known = [each for each in file.mirrors.values() if _uses_known(each, file.registries)]
+    placed = [each for mirror in known for each in _placed_routes(mirror, file.registries)]
+    routes = [(place, route) for place, route in placed if isinstance(route, Route)]
+    named = [_Problem(place, problem) for place, route in placed if (problem := _problem_of(route))]
+    named += [each for mirror in known for each in _check_push_times(mirror, file.registries[mirror.source])]
+    return [*problems, *named, *_check_writers(routes), *_check_cycles(file, routes), *_check_pruned(file, routes)]
 
 
 def _check_names(mirror: Mirror, registries: Mapping[str, Registry], written: Mapping[str, Any]) -> Iterator[_Problem]:
@@ -343,6 +341,22 @@ def _check_pools(file: MirrorsFile, document: Document, *, is_whole: bool) -> It
     yield from (_Problem(place, what) for place, what in check_pools(file, with_routes=is_whole))
 
 
+def _check_push_times(mirror: Mirror, source: Registry) -> Iterator[_Problem]:
+    """Rules that go by what the source does not tell."""
+    if source.api_kind in LISTS_PUSH_TIMES:
+        return
+    for index, rule in enumerate(mirror.rules):
+        for key in mirror.settings(rule).tags.push_time_keys:
+            place: Place = ("mirrors", mirror.name, "repositories", index) if rule.tags else ("mirrors", mirror.name)
+            advice = "newest_by: semver or name needs none" if key == "newest" else "remove it"
+            problem = f"{key} goes by push times, which a source of kind {source.api_kind!r} does not tell; {advice}"
+            yield _Problem((*place, "tags"), problem)
+
+
+def _problem_of(route: Route | ConfigurationError) -> str:
+    return str(route) if isinstance(route, ConfigurationError) else _prefix_problem(route) or name_problem(route)
+
+
 def _prefix_problem(route: Route) -> str:
     """A name that was copied with its registry; empty when it was not."""
     name, host = route.source_repository.name, route.source_repository.host
@@ -351,13 +365,35 @@ def _prefix_problem(route: Route) -> str:
     return ""
 
 
-def _placed_routes(mirror: Mirror, registries: Mapping[str, Registry]) -> Iterator[tuple[Place, Route]]:
-    """The routes of the repositories that are written by name, each with where that is."""
-    indexes = [index for index, rule in enumerate(mirror.rules) if isinstance(rule, RepositoryRule)]
+def _placed_routes(
+    mirror: Mirror, registries: Mapping[str, Registry]
+) -> Iterator[tuple[Place, Route | ConfigurationError]]:
+    """The routes of the repositories that are written by name, or what is wrong with them, each with where that is.
+
+    Of a namespace there is no more to say than whether the names of examples can be made.
+    """
+    source = registries[mirror.source]
     for name in dict.fromkeys(mirror.destinations):
-        routes = listed_routes(mirror, registries[mirror.source], registries[name])
-        for index, route in zip(indexes, routes, strict=True):
-            yield ("mirrors", mirror.name, "repositories", index), route
+        for index, rule in enumerate(mirror.rules):
+            place: Place = ("mirrors", mirror.name, "repositories", index)
+            try:
+                if isinstance(rule, RepositoryRule):
+                    yield place, route_of(mirror, rule, source, registries[name], rule.repository)
+                else:
+                    _check_names_differ(mirror, rule, source, registries[name])
+            except ConfigurationError as error:
+                yield place, error
+
+
+def _check_names_differ(mirror: Mirror, rule: NamespaceRule, source: Registry, destination: Registry) -> None:
+    """:raises ConfigurationError: when two repositories of a namespace would have one name, or none can be made."""
+    examples = [f"{rule.namespace}/{name}" for name in ("any", "other")]
+    first, second = (route_of(mirror, rule, source, destination, each).destination_repository for each in examples)
+    if first == second:
+        raise ConfigurationError(
+            f"all repositories of the namespace would be mirrored to {first}; write a template such as "
+            f"rename: {first.name}/{{{{ name }}}}"
+        )
 
 
 def _check_writers(routes: list[tuple[Place, Route]]) -> Iterator[_Problem]:
@@ -382,7 +418,7 @@ def _check_cycles(file: MirrorsFile, routes: list[tuple[Place, Route]]) -> Itera
         writes.setdefault(route.source_repository, []).append(route.destination_repository)
     namespaces = [_Namespace.of(file, mirror, rule) for mirror, rule in _namespace_rules(file)]
     for each in namespaces:
-        if each.host in each.goals:
+        if any(example in each.writes(example) for example in each.examples()):
             problem = f"namespace {each.rule.namespace!r} would be mirrored to itself; choose another destination"
             yield _Problem(("mirrors", each.mirror), problem)
     starts = [(place, route.source_repository) for place, route in routes]
@@ -395,29 +431,87 @@ def _check_cycles(file: MirrorsFile, routes: list[tuple[Place, Route]]) -> Itera
             yield _Problem(place, f"a circle of mirrors: {' → '.join(map(str, (*path, start)))}; remove one of them")
 
 
+def _check_pruned(file: MirrorsFile, routes: list[tuple[Place, Route]]) -> Iterator[_Problem]:
+    """What another mirror writes to a repository would be pruned as a stray."""
+    namespaces = [_Namespace.of(file, mirror, rule) for mirror, rule in _namespace_rules(file)]
+    written: dict[Repository, list[tuple[Place, Route]]] = {}
+    for place, route in routes:
+        written.setdefault(route.destination_repository, []).append((place, route))
+    for place, route in routes:
+        if route.settings.deletes_tags:
+            others = [show_place(other) for other, _ in written[route.destination_repository] if other != place]
+            others += [each.shown for each in namespaces if each.mirror != route.mirror and each.may_write(route)]
+            yield from _pruned_by_two(place, str(route.destination_repository), others)
+    for each in namespaces:
+        if file.mirrors[each.mirror].settings(each.rule).deletes_tags:
+            others = [
+                show_place(place) for place, route in routes if route.mirror != each.mirror and each.may_write(route)
+            ]
+            others += [other.shown for other in namespaces if other.mirror != each.mirror and each.meets(other)]
+            yield from _pruned_by_two(("mirrors", each.mirror), f"namespace {each.rule.namespace!r}", others)
+
+
+def _pruned_by_two(place: Place, what: str, others: list[str]) -> Iterator[_Problem]:
+    if others:
+        advice = "give it a destination of its own, or write prune: {tags: none} for it"
+        yield _Problem(place, f"{what} is pruned here and written by {others[0]} too; {advice}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Namespace:
-    """A namespace rule, and the hosts that it reads from and writes to."""
+    """A namespace rule, and the registries that it reads from and writes to."""
 
-    mirror: str
+    entry: Mirror
     rule: NamespaceRule
-    host: str
-    goals: tuple[str, ...]
+    source: Registry
+    goals: tuple[Registry, ...]
 
     @classmethod
     def of(cls, file: MirrorsFile, mirror: Mirror, rule: NamespaceRule) -> _Namespace:
-        goals = tuple(file.registries[each].host for each in mirror.destinations)
-        return cls(mirror=mirror.name, rule=rule, host=file.registries[mirror.source].host, goals=goals)
+        goals = tuple(file.registries[each] for each in mirror.destinations)
+        return cls(entry=mirror, rule=rule, source=file.registries[mirror.source], goals=goals)
+
+    @property
+    def mirror(self) -> str:
+        return self.entry.name
+
+    @property
+    def host(self) -> str:
+        return self.source.host
 
     def examples(self) -> list[Repository]:
         """Repositories that it may find, one for each of its globs."""
         names = [each.replace("*", "any").replace("?", "a") for each in self.rule.include or ("*",)]
         return [Repository(self.host, f"{self.rule.namespace}/{name}") for name in names]
 
+    @property
+    def shown(self) -> str:
+        return f"namespace {self.rule.namespace!r} of mirrors.{self.mirror}"
+
+    def may_write(self, route: Route) -> bool:
+        """Whether it may find a repository that it then mirrors to the route's destination."""
+        names = {route.source_repository.name, route.destination_repository.name}
+        return any(route.destination_repository in self.writes(Repository(self.host, name)) for name in names)
+
+    def meets(self, other: _Namespace) -> bool:
+        """Whether both may write one repository, as far as examples tell."""
+        examples = [each.name for each in (*self.examples(), *other.examples())]
+        return any(
+            set(self.writes(Repository(self.host, name))) & set(other.writes(Repository(other.host, name)))
+            for name in examples
+        )
+
     def writes(self, repository: Repository) -> list[Repository]:
         is_read = repository.host == self.host and repository.name.startswith(f"{self.rule.namespace}/")
         found = is_read and self.rule.chooses(repository.name)
-        return [Repository(goal, repository.name) for goal in self.goals] if found else []
+        return [goal for each in self.goals if (goal := self._goal(each, repository))] if found else []
+
+    def _goal(self, registry: Registry, repository: Repository) -> Repository | None:
+        """``None`` when its name there cannot be made, which is said elsewhere."""
+        try:
+            return route_of(self.entry, self.rule, self.source, registry, repository.name).destination_repository
+        except ConfigurationError:
+            return None
 
 
 def _namespace_rules(file: MirrorsFile) -> Iterator[tuple[Mirror, NamespaceRule]]:

@@ -8,9 +8,8 @@ from itertools import chain
 
 from registry_sync.mirrors import MirrorsFile, Registry, Route
 from registry_sync.node_pools import BootstrapImage, NodePool, Runtime
-from registry_sync.reference import DOCKER_HUB, Repository, is_tag
+from registry_sync.reference import DOCKER_HUB, Repository
 from registry_sync.route_map import RouteMap, why_not
-from registry_sync.tags import TagRules
 
 PoolProblem = tuple[tuple[str | int, ...], str]
 """Where in the mirrors file, and what."""
@@ -138,7 +137,7 @@ def _image_problem(image: BootstrapImage, registry: Registry, endpoint: Registry
     if not coming:
         advice = _advice(image, endpoint, routes)
         return f"no route copies it to {endpoint.name!r}, where machines look for {repository}; {advice}"
-    reasons = {tag: _reasons(tag, coming) for tag in _exact_tags(image.tags)}
+    reasons = {tag: _reasons(tag, coming) for tag in (image.tags.by_name if image.tags else ())}
     return next((f"tag {tag!r} does not come to {repository}: {why}" for tag, why in reasons.items() if why), "")
 
 
@@ -154,11 +153,6 @@ def _advice(image: BootstrapImage, endpoint: Registry, routes: RouteMap) -> str:
     if not mirrors:
         return f"no mirror has the destination {endpoint.name!r}; add one that copies {image.repository}"
     return f"add {image.repository} to {' or '.join(map(repr, mirrors))}"
-
-
-def _exact_tags(rules: TagRules | None) -> list[str]:
-    """The tags that are asked for by their names and not by globs."""
-    return [each for each in (rules and rules.include) or () if is_tag(each)]
 
 
 def _reasons(tag: str, routes: list[Route]) -> str:

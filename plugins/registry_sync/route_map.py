@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
-from registry_sync.mirrors import Mirror, MirrorsFile, NamespaceRule, Registry, Route, listed_routes
+from registry_sync import selection
+from registry_sync.errors import ConfigurationError
+from registry_sync.mirrors import Mirror, MirrorsFile, NamespaceRule, Registry, RepositoryRule, Route, route_of
 from registry_sync.reference import Repository
-from registry_sync.tags import select_tags
 
 
 def why_not(route: Route, tag: str) -> str:
     """Why ``route`` never copies ``tag``, judged by the tag's name; empty when it may."""
-    return select_tags([tag], route.settings.tags).rejected.get(tag, "")
+    return selection.why_not(tag, route.settings.tags)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,19 +35,34 @@ class NamespaceRoutes:
         """The route of the repository ``name``, when the rule chooses it."""
         if name in self.listed or not name.startswith(f"{self.rule.namespace}/") or not self.rule.chooses(name):
             return None
-        return Route(
-            mirror=self.mirror.name,
-            source=self.source,
-            destination=self.destination,
-            source_repository=Repository(self.source.host, name),
-            destination_repository=Repository(self.destination.host, name),
-            settings=self.mirror.settings(self.rule),
-            is_discovered=True,
-        )
+        try:
+            route = route_of(self.mirror, self.rule, self.source, self.destination, name)
+        except ConfigurationError:  # it has no name there; the run says so
+            return None
+        return replace(route, is_discovered=True)
 
     def route_into(self, name: str) -> Route | None:
-        """The route that writes the repository ``name``; repositories of a namespace keep their names."""
-        return self.route(name)
+        """The route that writes the repository ``name``: of the source repository whose name would become that."""
+        try:
+            made = route_of(self.mirror, self.rule, self.source, self.destination, f"{self.rule.namespace}/{_SAMPLE}")
+        except ConfigurationError:
+            return None
+        before, *rest = map(re.escape, made.destination_repository.name.split(_SAMPLE))
+        match = re.fullmatch(f"{before}(?P<name>.+){'(?P=name)'.join(rest)}", name) if rest else None
+        route = self.route(f"{self.rule.namespace}/{match['name']}") if match else None
+        return route if route and route.destination_repository.name == name else None
+
+
+_SAMPLE = "0sample0"
+"""Stands for any name within a namespace, to see where it comes to stand at the destination."""
+
+
+def _listed(mirror: Mirror, source: Registry, destination: Registry) -> Iterator[Route]:
+    """The routes that are written by name, without those that have no name at the destination: reported elsewhere."""
+    for rule in mirror.rules:
+        if isinstance(rule, RepositoryRule):
+            with suppress(ConfigurationError):
+                yield route_of(mirror, rule, source, destination, rule.repository)
 
 
 class RouteMap:
@@ -63,7 +81,7 @@ class RouteMap:
     def _add(self, mirror: Mirror, file: MirrorsFile) -> None:
         source = file.registries[mirror.source]
         for destination in (file.registries[each] for each in mirror.destinations):
-            routes = list(listed_routes(mirror, source, destination))
+            routes = list(_listed(mirror, source, destination))
             self.listed += routes
             listed = frozenset(each.source_repository.name for each in routes)
             self.namespaces += (

@@ -222,5 +222,14 @@ def test_our_requests_are_what_the_definition_takes() -> None:
     assert api.logins == [{"identifier": "acme", "secret": ROBOT.secret}]
 
 
+def test_what_creates_a_repository_is_what_the_definition_takes() -> None:
+    with DockerHubApi("http://127.0.0.1:1", users={"acme": ROBOT.secret}) as api, client(api, ROBOT) as asked:
+        asked.create_repository(Repository(api.host, "acme/app"))
+        checked = [HUB.check_request(each) for each in api.requests()]
+        HUB.check_body(REPOSITORIES, api.created[0])
+    assert checked == [LOGIN, f"{REPOSITORIES}/{{repository}}", REPOSITORIES]
+    assert api.created == [{"namespace": "acme", "name": "app", "registry": "docker.io", "is_private": False}]
+
+
 def test_the_api_is_where_the_definition_says() -> None:
     assert [each["url"] for each in HUB.document["servers"]] == [API_URL]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from registry_sync.credentials import Credentials, Endpoint
-from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RateLimited, TemporaryError
+from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RateLimited, RefusedError, TemporaryError
 from registry_sync.reference import Digest, Repository
 from registry_sync.registry import transport
 from registry_sync.registry.client import RepositoryEntry, TagEntry
@@ -353,3 +353,31 @@ def test_a_repository_that_does_not_exist_yet_is_not_denied_for_ever(hub: Docker
     hub.answer("HEAD", "/manifests/v1$", 401, headers=challenge)
     with client(hub, MEMBER) as asked, pytest.raises(DeniedError):
         asked.head_manifest(Repository(hub.host, "acme/new"), "v1")
+
+
+def test_a_repository_is_created_once(hub: DockerHubApi) -> None:
+    with client(hub, MEMBER) as asked:
+        asked.create_repository(app(hub))
+        asked.create_repository(app(hub))
+        assert [(each.name, each.is_private) for each in asked.list_repositories("acme")] == [(NAME, False)]
+    assert len(hub.created) == 1
+
+
+def test_a_repository_that_another_run_creates_meanwhile(hub: DockerHubApi) -> None:
+    hub.add(NAME)
+    hub.answer("GET", "/repositories/app$", 404, b"{}", times=1)
+    with client(hub, MEMBER) as asked:
+        asked.create_repository(app(hub))
+
+
+def test_a_repository_that_cannot_be_created(hub: DockerHubApi) -> None:
+    hub.answer("POST", "/repositories$", 404, b'{"message": "namespace not found"}')
+    with client(hub, MEMBER) as asked, pytest.raises(RefusedError) as caught:
+        asked.create_repository(app(hub))
+    assert str(caught.value) == (
+        f"{app(hub)} cannot be created, does its namespace exist? "
+        f"(POST {hub.url}/v2/namespaces/acme/repositories answered 404 namespace not found)"
+    )
+    with client(hub) as asked, pytest.raises(DeniedError) as denied:
+        asked.create_repository(app(hub))
+    assert str(denied.value) == f"creating repositories at {hub.host} needs a Docker ID and an access token"

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from registry_sync.errors import RegistrySyncError, TemporaryError
 from registry_sync.mirrors import MirrorsFile, Registry
 from registry_sync.node_pools import BootstrapImage, NodePool
 from registry_sync.nodes.readiness import EndpointCheck, Expected
 from registry_sync.reference import Digest, Reference, Repository
-from registry_sync.registry.client import RegistryClient
+from registry_sync.registry.client import RegistryClient, TagEntry
 from registry_sync.route_map import RouteMap
-from registry_sync.tags import TagRules, select_tags
+from registry_sync.selection import select_tags, why_not
+from registry_sync.tags import TagRules
 
 OpenClient = Callable[[Registry], RegistryClient]
 Digests = Mapping[str, str]
@@ -124,20 +125,16 @@ class _Planner:
     def _remember(self, repository: Repository, rules: TagRules) -> dict[str, Digest | None]:
         prefix = f"{repository}:"
         known = {name.removeprefix(prefix): each for name, each in self._earlier.items() if name.startswith(prefix)}
-        chosen = select_tags([*known, *_exact(rules)], rules).selected
+        chosen = [each for each in dict.fromkeys([*known, *rules.by_name]) if not why_not(each, rules)]
         return {tag: Digest.parse(known[tag]) if tag in known else None for tag in chosen}
 
 
 def _digests(client: RegistryClient, repository: Repository, rules: TagRules) -> dict[str, Digest | None]:
     """The tags by the rules, and what they name. Where all are written by their names, nothing is listed."""
-    exact = _exact(rules)
-    listed: dict[str, Digest | None] = dict.fromkeys(exact)
-    if len(exact) < len(rules.include or ("*",)):
-        listed = {each.name: each.digest for each in client.list_tags(repository)}
-    chosen = select_tags([*listed, *exact], rules).selected
-    return {tag: listed.get(tag) or client.head_manifest(repository, tag) for tag in chosen}
-
-
-def _exact(rules: TagRules) -> list[str]:
-    """The tags that are asked for by their names and not by globs."""
-    return [each for each in rules.include or () if not re.search(r"[*?\[]", each)]
+    entries = [TagEntry(name=each) for each in rules.by_name]
+    if not rules.is_all_by_name:
+        listed = {each.name: each for each in client.list_tags(repository)}
+        entries = list({**{each.name: each for each in entries}, **listed}.values())
+    selection = select_tags(entries, rules, now=datetime.now(UTC))
+    digests = {**{each.name: each.digest for each in entries}, **selection.pins}
+    return {tag: digests.get(tag) or client.head_manifest(repository, tag) for tag in selection.selected}

@@ -11,6 +11,7 @@ from airflow.sdk import RetryDecision, RetryPolicy
 from registry_sync.errors import (
     ConfigurationError,
     DeniedError,
+    LockedTag,
     RateLimited,
     RefusedError,
     RegistrySyncError,
@@ -27,26 +28,34 @@ DEFER_FROM_SECONDS = 120
 SPREAD_SECONDS = 60
 """Tasks that wait for the same registry go on within this time, and not all in the same moment."""
 
-_BY_CLASS = {each.error_class: each for each in (ConfigurationError, DeniedError, RefusedError, TemporaryError)}
+_CLASSES = (ConfigurationError, DeniedError, LockedTag, RefusedError, TemporaryError)
+_BY_CLASS = {each.error_class: each for each in _CLASSES}
 
 
 def error_of(report: RouteReport) -> RegistrySyncError | None:
-    """The one error that stands for all failed tags of a route, with each of them in its message.
+    """The one error that stands for all failed and locked tags of a route, with each of them in its message.
 
     A route with one temporary failure is worth another try, whatever else failed in it: the try copies only what is
-    still missing.
+    still missing. One of which some tags are locked and none failed is not.
     """
-    failed = report.failed_tags
-    if not failed:
+    failed, locked = report.failed_tags, report.locked_tags
+    if not failed and not locked:
         return None
-    message = f"{report.source} → {report.destination}: {len(failed)} tags failed"
-    message = "\n  ".join([message, *(f"{each.tag}: {each.reason}" for each in failed)])
+    parts = [f"{len(failed)} tags failed"] if failed else []
+    parts += [f"{len(locked)} tags are locked at the destination, {_UNLOCK}"] if locked else []
+    heading = f"{report.source} → {report.destination}: {' and '.join(parts)}"
+    message = "\n  ".join([heading, *(f"{each.tag}: {each.reason}" for each in (*failed, *locked))])
+    if not failed:
+        return LockedTag(message)
     if report.retry_at:
         return RateLimited(message, retry_at=report.retry_at)
     classes = {each.error_class for each in failed}
     if classes & {TemporaryError.error_class, RateLimited.error_class}:
         return TemporaryError(message)
     return _BY_CLASS.get(str(failed[0].error_class), RefusedError)(message)
+
+
+_UNLOCK = "which does not let them be overwritten (unlock them there, or write on_moved_tag: keep for them)"
 
 
 def wait_worth_deferring(error: BaseException, now: datetime) -> datetime | None:

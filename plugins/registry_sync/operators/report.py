@@ -10,7 +10,14 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from registry_sync.mirrors import Route
 from registry_sync.operators.mirror_repository import REPORT_KEY
-from registry_sync.operators.plan_routes import UNMODIFIED_KEY, in_step_key, read_in_step, read_run
+from registry_sync.operators.plan_routes import (
+    UNMODIFIED_KEY,
+    in_step_key,
+    prune_key,
+    read_in_step,
+    read_prune_memory,
+    read_run,
+)
 from registry_sync.report import RouteReport, RunReport, summary, text_table
 from registry_sync.window import advance, route_key
 
@@ -56,12 +63,14 @@ class ReportOperator(BaseOperator):
             if plans.get(plan_task(each)) not in _FINE:
                 missing.append(f"{plan_task(each)} ({plans.get(plan_task(each))})")
                 remember_in_step(context, each, None)
+                remember_planned(context, each, None, [])
                 continue
             states = _states(context, [copy_task(each)])
             planned = ti.xcom_pull(task_ids=plan_task(each)) or []
             pushed = ti.xcom_pull(task_ids=[copy_task(each)], key=REPORT_KEY) or []
             found, lost = match_reports(planned, pushed, copy_task(each), states)
             remember_in_step(context, each, finished_routes(planned, found, copy_task(each), states))
+            remember_planned(context, each, planned, found)
             routes += found
             missing += lost
         return RunReport(mirror=self.mirror, routes=tuple(routes), missing=tuple(missing))
@@ -119,6 +128,31 @@ def remember_in_step(context: Context, destination: str, finished: Collection[st
         ti.xcom_push(in_step_key(destination), previous.to_json())
 
 
+def remember_planned(
+    context: Context, destination: str, planned: Sequence[Mapping[str, Any]] | None, reports: Sequence[RouteReport]
+) -> None:
+    """Say for the scheduled runs to come what this one planned to delete. Without pruning nothing is said.
+
+    :param planned: arguments of the mapped task; ``None`` when it is not known which routes there are.
+    """
+    run, ti = read_run(context), context["ti"]
+    if run.run_type != "scheduled" or run.end is None:
+        return
+    before = after = read_prune_memory(context, destination)
+    if planned is not None:
+        routes = [Route.from_json(row["route"]) for row in planned]
+        keys = {_ends(each): route_key(each) for each in routes if each.settings.deletes_tags}
+        found = {keys[each.ends]: each.pruning for each in reports if each.pruning and each.ends in keys}
+        unmodified = ti.xcom_pull(task_ids=plan_task(destination), key=UNMODIFIED_KEY) or []
+        after = before.after(found, [*keys.values(), *unmodified], run.end)
+    if before.routes or after.routes:
+        ti.xcom_push(prune_key(destination), after.to_json())
+
+
+def _ends(route: Route) -> tuple[str, str]:
+    return str(route.source_repository), str(route.destination_repository)
+
+
 def match_reports(
     planned: Sequence[Mapping[str, Any]],
     pushed: Sequence[Mapping[str, Any]],
@@ -131,11 +165,11 @@ def match_reports(
     :param pushed: reports as JSON, in any order.
     :param states: of mapped tasks, as ``{task_id}_{map_index}``.
     """
-    reports = {(each.source, each.destination): each for each in map(RouteReport.from_json, filter(None, pushed))}
+    reports = {each.ends: each for each in map(RouteReport.from_json, filter(None, pushed))}
     found, lost = [], []
     for index, row in enumerate(planned):
         route, state = Route.from_json(row["route"]), states.get(f"{task_id}_{index}")
-        report = reports.get((str(route.source_repository), str(route.destination_repository)))
+        report = reports.get(_ends(route))
         if report is not None:
             found.append(report)
         if state not in _FINE and (report is None or not report.is_failed):

@@ -7,6 +7,7 @@ one HEAD per tag, and push times are not known.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -21,10 +22,21 @@ from registry_sync.errors import (
     RefusedError,
     TemporaryError,
 )
-from registry_sync.oci import ACCEPT, MAX_MANIFEST_BYTES, Manifest, parse_manifest
+from registry_sync.oci import (
+    ACCEPT,
+    MAX_MANIFEST_BYTES,
+    OCI_INDEX,
+    Descriptor,
+    Manifest,
+    check_type,
+    merge_indexes,
+    parse_manifest,
+)
 from registry_sync.reference import Digest, Repository
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.transport import Answer, Patience, Transport
+
+log = logging.getLogger(__name__)
 
 PAGE_SIZE = 100
 
@@ -42,6 +54,7 @@ class DistributionClient:
     lists_push_times: ClassVar[bool] = False
     denies_what_is_missing: ClassVar[bool] = False
     """A repository that does not exist is denied to whoever may pull only; who may push as well is told the truth."""
+    deletes_tags_alone: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -56,6 +69,7 @@ class DistributionClient:
             endpoint, max_connections=max_connections, requests_per_second=requests_per_second, patience=patience
         )
         self._host = endpoint.host
+        self._has_referrers: bool | None = None
 
     def close(self) -> None:
         """Close the connections."""
@@ -99,8 +113,13 @@ class DistributionClient:
             return None
 
     def get_manifest(self, repository: Repository, target: Digest) -> Manifest:
-        """The manifest's own bytes. :raises DamagedContent: when they are not what the digest says."""
+        """The manifest's own bytes. :raises DamagedContent: when they are not what the digest says.
+
+        :raises RefusedError: for a type that cannot be mirrored. Schema 1 is of it: what its digest is of is only a
+            part of its bytes.
+        """
         answer = self._manifest_call("GET", repository, target)
+        check_type(answer.headers.get("Content-Type", ""), target)
         if Digest.of(answer.content, target.algorithm) != target:
             raise DamagedContent(f"{repository}@{target} arrived damaged: its content has another digest")
         return replace(parse_manifest(answer.content, answer.headers.get("Content-Type", "")), digest=target)
@@ -137,6 +156,59 @@ class DistributionClient:
         if seen.hexdigest() != digest.encoded:
             raise DamagedContent(f"blob {digest} of {repository} arrived damaged: its content has another digest")
         return sum(sizes)
+
+    def delete_tag(self, repository: Repository, tag: str) -> None:
+        """Delete a tag; where the registry deletes manifests only, its manifest with all that are its tags.
+
+        distribution 3 deletes a tag alone. docker-registry 2.8 answers 400 to one, and takes digests; a registry that
+        may not delete at all answers 405 to both.
+
+        :raises NotFound: when it is not there.
+        :raises RefusedError: when the registry does not delete.
+        """
+        try:
+            self._delete(repository, tag)
+        except RefusedError as error:
+            if self.deletes_tags_alone:
+                raise
+            digest = self.head_manifest(repository, tag)
+            if digest is None:
+                raise NotFound(f"{repository}:{tag} is not there") from error
+            self._delete(repository, digest)
+
+    def _delete(self, repository: Repository, target: str | Digest) -> None:
+        path = f"/v2/{repository.name}/manifests/{target}"
+        self._transport.call("DELETE", path, scope=f"repository:{repository.name}:delete")
+
+    def create_repository(self, repository: Repository) -> None:
+        """Nothing: a push creates it."""
+
+    def get_blob(self, repository: Repository, descriptor: Descriptor) -> bytes:
+        """A small blob, such as an image's config. :raises TemporaryError: when it is not what the digest says."""
+        path = f"/v2/{repository.name}/blobs/{descriptor.digest}"
+        answer = self._transport.call("GET", path, scope=_pull(repository), max_bytes=MAX_MANIFEST_BYTES)
+        if Digest.of(answer.content, descriptor.digest.algorithm) != descriptor.digest:
+            raise TemporaryError(f"{repository}@{descriptor.digest} arrived damaged: its content has another digest")
+        return answer.content
+
+    def list_referrers(self, repository: Repository, subject: Digest) -> Manifest | None:
+        """What refers to a digest, as one index; ``None`` when the registry has no such API.
+
+        https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-referrers. A registry that has
+        it answers for every digest, at the least with an empty list; some of the others refuse the call and do not say
+        404. Once it is known to be absent it is not asked for again.
+        """
+        if self._has_referrers is False:
+            return None
+        path = f"/v2/{repository.name}/referrers/{subject}"
+        try:
+            pages = [_index(each, subject) for each in self._transport.pages(path, scope=_pull(repository))]
+        except (NotFound, RefusedError, DeniedError) as error:
+            log.info("%s lists no referrers, its tags are looked at instead (%s)", self._host, error)
+            self._has_referrers = False
+            return None
+        self._has_referrers = True
+        return merge_indexes(pages)
 
     def _manifest_call(self, method: str, repository: Repository, target: str | Digest) -> Answer:
         path, headers = f"/v2/{repository.name}/manifests/{target}", {"Accept": ACCEPT}
@@ -188,6 +260,17 @@ _AS_IT_IS = {"Accept-Encoding": "identity"}
 
 def _blob(repository: Repository, digest: Digest) -> str:
     return f"/v2/{repository.name}/blobs/{digest}"
+
+
+def _index(answer: Answer, subject: Digest) -> Manifest:
+    """:raises TemporaryError: when the answer is no index: an error page is never an empty list."""
+    answer.rows("manifests", "mediaType", "digest")
+    try:
+        return parse_manifest(answer.content, OCI_INDEX)
+    except RefusedError as error:
+        raise TemporaryError(
+            f"{answer.url} answered with no list of what refers to {subject.short}: {error}"
+        ) from error
 
 
 def _pull(repository: Repository) -> str:

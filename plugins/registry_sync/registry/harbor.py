@@ -35,6 +35,7 @@ class HarborClient(DistributionClient):
 
     lists_digests: ClassVar[bool] = True
     lists_push_times: ClassVar[bool] = True
+    deletes_tags_alone: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -109,6 +110,10 @@ class HarborClient(DistributionClient):
             if entry.name not in seen:
                 seen.add(entry.name)
                 yield entry
+
+    def delete_tag(self, repository: Repository, tag: str) -> None:
+        """Delete a tag alone; the artifact stays without it. An immutable one is refused."""
+        self._api.call("DELETE", f"/api/v2.0{_artifacts_path(repository)}/{tag}/tags/{tag}")
 
     def _tags(self, repository: Repository) -> Iterator[TagEntry]:
         query = {"q": "tags=*", "with_tag": "true", "with_immutable_status": "true", "sort": "-push_time"}

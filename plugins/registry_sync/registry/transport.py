@@ -31,6 +31,7 @@ from registry_sync.errors import (
     ConfigurationError,
     DamagedContent,
     DeniedError,
+    LockedTag,
     MissingContent,
     NotFound,
     RateLimited,
@@ -326,6 +327,8 @@ def decode_error(answer: Answer, method: str) -> RegistrySyncError:
             return RateLimited(message, retry_at=now + timedelta(seconds=wait_seconds))
         case status if code in _MISSING_CONTENT and method == "PUT":
             return MissingContent(message)
+        case status if method == "PUT" and _is_locked(answer, code, text):
+            return LockedTag(message)
         case 404:
             return NotFound(message)
         case 403 if "quota" in text.lower() or "upper limit" in text.lower():
@@ -337,6 +340,24 @@ def decode_error(answer: Answer, method: str) -> RegistrySyncError:
         case status if status in _BLIPS or status >= 500 or code == "TOOMANYREQUESTS":
             return TemporaryError(message)
     return RefusedError(message)
+
+
+def _is_locked(answer: Answer, code: str, text: str) -> bool:
+    """Whether a manifest was refused since its tag must not be overwritten. Registries say that in many ways.
+
+    Harbor 412 (https://github.com/goharbor/harbor/pull/9427); ECR 400 TAG_INVALID
+    (https://github.com/moby/buildkit/issues/3776); ACR 405 REGISTRY_DISALLOWED_OPERATION, which is said of a
+    repository too (https://github.com/Azure/acr-cli/issues/70); Aliyun "The requested tag already exists and cannot be
+    overwritten".
+    """
+    is_tag = re.search("/manifests/[^/:]+$", _shown(answer.url)) is not None
+    return is_tag and 400 <= answer.status < 500 and (answer.status == 412 or bool(_LOCKED.search(f"{code} {text}")))
+
+
+_LOCKED = re.compile(
+    r"TAG_INVALID|immutab|REGISTRY_DISALLOWED_OPERATION|cannot be overwrit|tag is locked|tag already exists",
+    re.IGNORECASE,
+)
 
 
 def _first_problem(answer: Answer) -> tuple[str, str]:
