@@ -37,7 +37,8 @@ class FakeApi:
 
     ``connections`` are by id, ``xcoms`` by task, map index and key; ``states`` by task id, with ``_INDEX`` for one of a
     mapped task. With an ``interval`` the run is a scheduled one. ``messages`` are the states that tasks reported,
-    ``rendered`` their rendered fields and labels. With ``resume`` a task goes on after that wait; with ``is_ended`` it learns at its next heartbeat that it has to end.
+    ``rendered`` their rendered fields and labels. With ``resume`` a task goes on after that wait; with ``is_ended`` it
+    learns at its next heartbeat that it has to end.
     """
 
     dag_id: str

@@ -117,7 +117,17 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     "check": (*RULES, "mirrors_file", PROTOCOL),
     "explain": (*RULES, "selection", "report", "belongings", "sync", PROTOCOL),
-    "nodes.*": (*RULES, "route_map", "pool_checks", "yaml_document", "mirrors_file", "report", PROTOCOL, "nodes.*"),
+    "nodes.*": (
+        *RULES,
+        "selection",
+        "route_map",
+        "pool_checks",
+        "yaml_document",
+        "mirrors_file",
+        "report",
+        PROTOCOL,
+        "nodes.*",
+    ),
     "hooks.*": (*RULES, PROTOCOL, "registry.kinds"),
     "triggers.*": FIRST_ROW,
     "operators.*": (*CORE, "nodes.*", "hooks.*", "triggers.*", "operators.*"),
@@ -145,7 +155,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "pydantic": ("tags", "moved", "prune", "fields", "node_pools", "mirrors", "mirrors_file"),
     "pydantic_core": ("mirrors_file",),
     "croniter": ("schedule",),
-    "jinja2": ("nodes.render", "ui.*"),
+    "jinja2": ("moved", "naming", "nodes.render", "ui.*"),
     "airflow": ("hooks.*", "operators.*", "triggers.*", "dag", "readiness_dag", "ui.*", "plugin"),
 }
 """The two doors out, and who else may know what."""

@@ -957,7 +957,7 @@ def test_a_registry_that_is_written_twice_is_not_used(write: Write) -> None:
 
 
 def test_a_mirror_may_have_the_name_of_a_broken_registry(write: Write) -> None:
-    mirrors = "acr: {source: quay, destinations: [hub], repositories: [x/y]}"
+    mirrors = "acr: {source: quay, destinations: [hub], repositories: [team/app]}"
     file, found = load_healthy_mirrors(write(many(mirrors).replace("acr.example", "https://acr.example")))
     assert list(file.mirrors) == ["acr"]
     assert found == (f"mirrors.yaml:3: registries.acr.host: 'https://acr.example' {NO_HOST}",)
