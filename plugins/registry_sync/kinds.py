@@ -22,6 +22,9 @@ HOSTS: tuple[tuple[Kind, str], ...] = (
 )
 """Hosts, whole and in lower case, of the kinds that are services. Harbor is at everybody's own host."""
 
+OWN_API: frozenset[Kind] = frozenset({"quay", "docker_hub", "harbor"})
+"""The kinds whose API may be at another address than the registry, for which ``api_url`` can be written."""
+
 CREATES_REPOSITORIES: frozenset[Kind] = frozenset({"docker_hub"})
 """The kinds with a call to create a repository, for which ``create_repository`` can be written."""
 
@@ -37,6 +40,19 @@ def infer_kind(host: str) -> Kind:
     """
     name = host.lower().removesuffix(":443")
     return next((kind for kind, pattern in HOSTS if re.fullmatch(pattern, name)), "distribution")
+
+
+def api_url_fault(address: str, *, tls: bool) -> str:
+    """Why ``address`` is no ``api_url``, to which credentials may go; empty when it is one. A password is not shown.
+
+    >>> api_url_fault("https://quay.example:8443", tls=True)
+    ''
+    """
+    schemes = "https" if tls else "https?"
+    if re.fullmatch(rf"{schemes}://([a-zA-Z0-9.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{{1,5}})?/?", address):
+        return ""
+    shown = re.sub("//[^/]*@", "//…@", address)
+    return f"{shown!r} is no address of an API; write https://host or https://host:port"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from pydantic import (
 
 from registry_sync.errors import ConfigurationError
 from registry_sync.fields import Host, RepositoryName, Word, raising_value_error
-from registry_sync.kinds import CREATES_REPOSITORIES, Kind, infer_kind, name_fault
+from registry_sync.kinds import CREATES_REPOSITORIES, OWN_API, Kind, api_url_fault, infer_kind, name_fault
 from registry_sync.moved import FOLLOW, BackupTag, MovedTagPolicies
 from registry_sync.naming import Names, Naming, check_name_part, check_rename, destination_name
 from registry_sync.node_pools import NodePool
@@ -106,6 +106,14 @@ class RegistryEntry(_Strict):
     def _check_tls(self) -> Self:
         if self.ca_file and not self.tls:
             raise ValueError("ca_file is for TLS, which tls: false turns off; remove one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _check_api_url(self) -> Self:
+        if self.api_url and self.api_kind not in OWN_API:
+            raise ValueError(f"a registry of kind {self.api_kind!r} has no api_url; remove it")
+        if self.api_url and (fault := api_url_fault(self.api_url, tls=self.tls)):
+            raise ValueError(f"api_url: {fault}")
         return self
 
     @model_validator(mode="after")

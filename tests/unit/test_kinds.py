@@ -13,13 +13,14 @@ from registry_sync.kinds import (
     HOSTS,
     KINDS,
     LISTS_PUSH_TIMES,
+    OWN_API,
     first_push_advice,
     infer_kind,
     name_fault,
 )
 from registry_sync.reference import parse_host
 from registry_sync.registry.distribution import DistributionClient
-from registry_sync.registry.kinds import CLIENTS, OWN_API, REQUESTS_PER_SECOND, open_client
+from registry_sync.registry.kinds import CLIENTS, REQUESTS_PER_SECOND, open_client
 
 
 @pytest.mark.parametrize(

@@ -566,6 +566,30 @@ def test_names_at_the_destination_decide_about_circles(write: Write) -> None:
     assert load_mirrors(write(many(there, onward, same))).mirrors.keys() == {"a", "b", "c"}
 
 
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ({"api_url": "https://api.example"}, "a registry of kind 'distribution' has no api_url; remove it"),
+        (
+            {"kind": "quay", "api_url": "quay.example"},
+            "api_url: 'quay.example' is no address of an API; write https://host or https://host:port",
+        ),
+        (
+            {"kind": "harbor", "api_url": "https://me:secret@harbor.example"},
+            "api_url: 'https://…@harbor.example' is no address of an API; write https://host or https://host:port",
+        ),
+        (
+            {"kind": "quay", "api_url": "http://quay.example"},
+            "api_url: 'http://quay.example' is no address of an API; write https://host or https://host:port",
+        ),
+    ],
+)
+def test_an_api_url_that_cannot_be_used(write: Write, entry: dict[str, Any], problem: str) -> None:
+    assert problems(write(with_registry(**entry))) == [f"mirrors.yaml:3: registries.acr: {problem}"]
+    file = load_mirrors(write(with_registry(kind="quay", api_url="https://quay.example:8443")))
+    assert file.registries["acr"].api_url == "https://quay.example:8443"
+
+
 def test_a_registry_of_a_kind_without_a_call_to_create_repositories(write: Write) -> None:
     assert problems(write(with_registry(create_repository=True))) == [
         (

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from registry_sync.credentials import Endpoint
 from registry_sync.errors import ConfigurationError
-from registry_sync.kinds import infer_kind
+from registry_sync.kinds import OWN_API, infer_kind
 from registry_sync.registry import quay
 from registry_sync.registry.acr import AcrClient
 from registry_sync.registry.aliyun import AliyunClient
@@ -27,9 +27,6 @@ CLIENTS: Mapping[str, type[DistributionClient]] = {
     "harbor": HarborClient,
     "google": GoogleClient,
 }
-
-OWN_API = frozenset({"quay", "docker_hub", "harbor"})
-"""The kinds whose API may be at another address than the registry."""
 
 REQUESTS_PER_SECOND = {
     "quay": quay.API_REQUESTS_PER_SECOND,

@@ -40,6 +40,7 @@ from registry_sync.errors import (
     TemporaryError,
     TooSlow,
 )
+from registry_sync.kinds import api_url_fault
 from registry_sync.reference import DOCKER_HUB
 from registry_sync.registry.auth import Authenticator, ChallengeAuthenticator
 from registry_sync.registry.throttle import Throttle
@@ -524,12 +525,8 @@ def _api_origin(endpoint: Endpoint, address: str) -> str:
 
     :raises ConfigurationError: when it is more or less than an origin, or plain HTTP although the registry is not.
     """
-    schemes = "https" if endpoint.tls else "https?"
-    if not re.fullmatch(rf"{schemes}://([a-zA-Z0-9.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{{1,5}})?/?", address):
-        shown = re.sub("//[^/]*@", "//…@", address)
-        raise ConfigurationError(
-            f"{endpoint.host}: {shown!r} is no address of an API; write https://host or https://host:port"
-        )
+    if fault := api_url_fault(address, tls=endpoint.tls):
+        raise ConfigurationError(f"{endpoint.host}: {fault}")
     return address.rstrip("/")
 
 
