@@ -24,9 +24,11 @@ PUBLIC_HOSTS = (
     r"registry\.k8s\.io",
     r"mcr\.microsoft\.com",
     r"registry\.gitlab\.com",
-    r"registry(-[a-z]+)?\.[a-z0-9-]+\.aliyuncs\.com",
+    r"registry(-[a-z]+)*\.[a-z0-9-]+\.aliyuncs\.com",
+    r"ccr\.ccs\.tencentyun\.com|swr\.[a-z0-9-]+\.myhuaweicloud\.com|docker\.m\.daocloud\.io",
     r"registry\.access\.redhat\.com|registry\.redhat\.io|registry\.connect\.redhat\.com",
-    r"nvcr\.io|lscr\.io|cgr\.dev|ttl\.sh|icr\.io|registry\.fly\.io|registry\.digitalocean\.com",
+    r"nvcr\.io|lscr\.io|cgr\.dev|ttl\.sh|([a-z0-9-]+\.)?icr\.io|registry\.fly\.io|registry\.digitalocean\.com",
+    r"[a-z0-9-]+\.ocir\.io|registry\.heroku\.com|docker\.cloudsmith\.io|docker\.pkg\.github\.com|rg\.[a-z0-9-]+\.scw\.cloud",
 )
 """Hosts, whole and without port 443, that many share: names there are given to whoever asks first, or are not ours."""
 

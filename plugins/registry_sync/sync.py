@@ -252,7 +252,8 @@ def _narrow(
 
 
 def _is_inside(entry: TagEntry, rules: TagRules, window: Window) -> bool:
-    return window.holds(rules.enters_at(entry.pushed_at))
+    """A tag that is named counts from its push, since no other rule is about it."""
+    return window.holds(entry.pushed_at if entry.name in rules.named else rules.enters_at(entry.pushed_at))
 
 
 def _known_digests(selection: Selection, listed: Iterable[TagEntry]) -> dict[str, Digest | None]:

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from registry_sync.errors import ConfigurationError, RefusedError
 from registry_sync.reference import Digest
+from registry_sync.registry.client import TagEntry
 from registry_sync.selection import Selection, Step, check_min_tags, select_tags, why_not
+from registry_sync.sync import _is_inside
 from registry_sync.tags import TagRules
 from registry_sync.window import Window
 
@@ -308,3 +310,13 @@ def test_nothing_grows_old_outside_every_window(listed: list[Listed], rules: Tag
     times = {each.name: each.pushed_at for each in listed}
     for tag in now - before - set(rules.named):
         assert rules.newest or window.holds(rules.enters_at(times[tag]))
+
+
+def test_a_named_tag_is_in_the_window_of_its_push_whatever_age_the_others_need() -> None:
+    start = NOW - timedelta(hours=1)
+    window = Window(why="scheduled", start=start, end=NOW)
+    rules = TagRules(names=("latest",), older_than="90d")
+    pushed_at = NOW - timedelta(minutes=30)
+    assert _is_inside(TagEntry(name="latest", pushed_at=pushed_at), rules, window)
+    assert not _is_inside(TagEntry(name="v1", pushed_at=pushed_at), rules, window)
+    assert _is_inside(TagEntry(name="v1", pushed_at=pushed_at - timedelta(days=90)), rules, window)
