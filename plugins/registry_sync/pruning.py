@@ -152,7 +152,7 @@ class _Destination:
         if why := self._why_not(deletion, needed):
             return TagResult(tag=deletion.tag, outcome="skipped", reason=why, digest=digest)
         try:
-            self._client.delete_tag(self._repository, deletion.tag)
+            self._client.delete_tag(self._repository, deletion.tag, deletion.digest)
         except NotFound:
             log.info("%s:%s is gone already", self._repository, deletion.tag)
         if self._head(deletion.tag) is not None:

@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from registry_sync.credentials import Credentials, Endpoint
-from registry_sync.errors import DeniedError, NotFound, RefusedError
+from registry_sync.errors import DeniedError, NotFound, RefusedError, TemporaryError
 from registry_sync.reference import Repository
 from registry_sync.registry.kinds import CLIENTS
 from tests.support import images
@@ -40,7 +40,7 @@ def delete_tag(kind: str, wire: Interceptor | RegistryProcess, credentials: Cred
     api_url = wire.url if kind == "docker_hub" else None
     endpoint = Endpoint(host=wire.host, tls=False, credentials=credentials)
     with closing(CLIENTS[kind](endpoint, api_url=api_url)) as client:
-        client.delete_tag(Repository(wire.host, "team/app"), "v1")
+        client.delete_tag(Repository(wire.host, "team/app"), "v1", images.multi_arch("app").digest)
 
 
 def credentials_for(kind: str) -> Credentials | None:
@@ -117,6 +117,17 @@ def test_at_a_registry_that_deletes_images_only() -> None:
         with pytest.raises(NotFound) as caught:
             delete_tag("distribution", registry)
     assert str(caught.value) == f"{registry.host}/team/app:v1 is not there"
+
+
+def test_an_image_that_was_pushed_meanwhile_is_not_deleted() -> None:
+    new = images.multi_arch("pushed meanwhile")
+    with RegistryProcess() as registry:
+        images.push(registry.url, "team/app", "v1", new)
+        with pytest.raises(TemporaryError) as caught:
+            delete_tag("distribution", registry)
+        assert images.resolve(registry.url, "team/app", "v1") == new.digest
+    moved = f"{registry.host}/team/app:v1 has moved to {new.digest.short} since it was looked at"
+    assert str(caught.value) == f"{moved}; it was not deleted"
 
 
 def test_a_token_that_may_delete_is_asked_for() -> None:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, quote, urlsplit
 
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError
-from registry_sync.reference import Repository
+from registry_sync.reference import Digest, Repository
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.listing import parse_digest, parse_time
@@ -70,7 +70,7 @@ class AcrClient(DistributionClient):
                 seen.add(entry.name)
                 yield entry
 
-    def delete_tag(self, repository: Repository, tag: str) -> None:
+    def delete_tag(self, repository: Repository, tag: str, digest: Digest) -> None:  # noqa: ARG002 - it goes alone
         """Delete a tag alone ("untag"); the image stays under its digest. A locked tag is refused.
 
         A token needs content/delete. ``/v2`` would delete the image with all its tags.

@@ -91,9 +91,10 @@ class RegistryClient(Protocol):
     def put_manifest(self, repository: Repository, target: str | Digest, manifest: Manifest) -> None:
         """Publish the manifest's very bytes under a tag, or under its digest."""
 
-    def delete_tag(self, repository: Repository, tag: str) -> None:
+    def delete_tag(self, repository: Repository, tag: str, digest: Digest) -> None:
         """Delete a tag, and with it perhaps its manifest under all its tags: see ``deletes_tags_alone``.
 
+        :param digest: what the tag was seen to name; no other manifest is deleted.
         :raises NotFound: when it is not there.
         """
 

@@ -157,7 +157,7 @@ class DistributionClient:
             raise DamagedContent(f"blob {digest} of {repository} arrived damaged: its content has another digest")
         return sum(sizes)
 
-    def delete_tag(self, repository: Repository, tag: str) -> None:
+    def delete_tag(self, repository: Repository, tag: str, digest: Digest) -> None:
         """Delete a tag; where the registry deletes manifests only, its manifest with all that are its tags.
 
         distribution 3 deletes a tag alone. docker-registry 2.8 answers 400 to one, and takes digests; a registry that
@@ -165,15 +165,19 @@ class DistributionClient:
 
         :raises NotFound: when it is not there.
         :raises RefusedError: when the registry does not delete.
+        :raises TemporaryError: when the tag names something else than ``digest`` by now.
         """
         try:
             self._delete(repository, tag)
         except RefusedError as error:
             if self.deletes_tags_alone:
                 raise
-            digest = self.head_manifest(repository, tag)
-            if digest is None:
+            now = self.head_manifest(repository, tag)
+            if now is None:
                 raise NotFound(f"{repository}:{tag} is not there") from error
+            if now != digest:
+                moved = f"{repository}:{tag} has moved to {now.short} since it was looked at"
+                raise TemporaryError(f"{moved}; it was not deleted") from error
             self._delete(repository, digest)
 
     def _delete(self, repository: Repository, target: str | Digest) -> None:

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from registry_sync.credentials import Credentials, Endpoint
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError, TemporaryError
-from registry_sync.reference import Repository
+from registry_sync.reference import Digest, Repository
 from registry_sync.registry.auth import FixedAuthorization, Token, parse_token
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.distribution import DistributionClient
@@ -140,7 +140,7 @@ class DockerHubClient(DistributionClient):
             return False
         return True
 
-    def delete_tag(self, repository: Repository, tag: str) -> None:
+    def delete_tag(self, repository: Repository, tag: str, digest: Digest) -> None:  # noqa: ARG002 - it goes alone
         """Delete a tag alone. An access token needs the right to delete.
 
         Docker's definition of the API leaves this out; the path is the one that its own web pages and tools have.

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 from registry_sync.credentials import Endpoint
 from registry_sync.errors import ConfigurationError, NotFound, TemporaryError
-from registry_sync.reference import Repository
+from registry_sync.reference import Digest, Repository
 from registry_sync.registry.auth import FixedAuthorization
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.distribution import DistributionClient
@@ -111,7 +111,7 @@ class HarborClient(DistributionClient):
                 seen.add(entry.name)
                 yield entry
 
-    def delete_tag(self, repository: Repository, tag: str) -> None:
+    def delete_tag(self, repository: Repository, tag: str, digest: Digest) -> None:  # noqa: ARG002 - it goes alone
         """Delete a tag alone; the artifact stays without it. An immutable one is refused."""
         self._api.call("DELETE", f"/api/v2.0{_artifacts_path(repository)}/{tag}/tags/{tag}")
 

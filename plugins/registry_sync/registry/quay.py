@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from registry_sync.credentials import Credentials, Endpoint
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError, TemporaryError
-from registry_sync.reference import Repository
+from registry_sync.reference import Digest, Repository
 from registry_sync.registry.auth import FixedAuthorization
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.distribution import DistributionClient
@@ -120,7 +120,7 @@ class QuayClient(DistributionClient):
             log.info("%s has no public listing, so that each tag takes a HEAD (%s)", repository, error)
             yield from super().list_tags(repository)
 
-    def delete_tag(self, repository: Repository, tag: str) -> None:
+    def delete_tag(self, repository: Repository, tag: str, digest: Digest) -> None:  # noqa: ARG002 - it goes alone
         """Delete a tag alone; Quay keeps it for the namespace's time machine, two weeks by default.
 
         :raises DeniedError: also when there is no OAuth token, since robot accounts are anonymous to the API.
