@@ -236,10 +236,13 @@ class Transport:
         max_bytes: int,
         sink: Sink | None = None,
     ) -> Answer:
-        """Answer a 401 once by what it asks for; a second one stands."""
+        """Answer a 401 once by what it asks for; a second one stands.
+
+        Only the registry itself says where to log in: not a host that it redirected to, which would get the password.
+        """
         sent = self._authenticator.header(scope)
         answer = self._follow(method, url, sent, headers, body, max_bytes, sink)
-        if answer.status != 401:
+        if answer.status != 401 or _origin(answer.url) != _origin(self.base_url):
             return answer
         self._authenticator.learn(answer.headers.get("WWW-Authenticate", ""), scope, sent=sent)
         better = self._authenticator.header(scope)
