@@ -148,7 +148,7 @@ def _routes(source: Registry, destination: Registry, window: Window) -> Sequence
     finally:
         client.close()
     in_step = InStep(until=NOON - timedelta(hours=1), routes=frozenset(route_key(each.route) for each in found))
-    return split_unmodified(found, window, "scheduled", in_step)[0]
+    return split_unmodified(found, window, "scheduled", in_step, mirror.full_check)[0]
 
 
 def _listing_requests(repositories: int) -> int:

@@ -2,6 +2,7 @@
 # Install the Debian packages named as COMMAND=PACKAGE whose command is missing; where there is no apt, say what to do.
 set -eu
 
+PATH=$PATH:/usr/sbin:/sbin # where daemons are, also for those who may not start them
 missing=""
 for pair in "$@"; do
     command -v "${pair%%=*}" >/dev/null 2>&1 || missing="$missing ${pair#*=}"
@@ -14,7 +15,8 @@ explain() {
     echo "Elsewhere than on Debian or Ubuntu:" >&2
     echo "  skopeo (1.9 or later)    https://github.com/containers/skopeo/blob/main/install.md" >&2
     echo "  docker-registry (2.8+)   https://github.com/distribution/distribution/releases, as 'docker-registry' on PATH" >&2
-    echo "  chromium                 your distribution's package" >&2
+    echo "  dockerd, containerd      https://docs.docker.com/engine/install/" >&2
+    echo "  gnupg, chromium          your distribution's packages" >&2
     exit 1
 }
 
@@ -29,9 +31,20 @@ fi
 echo "Installing Debian packages:$missing"
 export DEBIAN_FRONTEND=noninteractive
 $as_root apt-get update -qq
+# Debian starts a server with its package. Ours are started when they are needed, on ports and in networks of their own.
+# https://people.debian.org/~hmh/invokerc.d-policyrc.d-specification.txt
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap '$as_root rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
+    $as_root chmod +x "$policy"
+fi
 # shellcheck disable=SC2086 # a list of words
 $as_root apt-get install -y -qq --no-install-recommends $missing >/dev/null
-# Debian starts an open registry with the package; ours are started when they are needed, on ports of their own.
-case "$missing" in
-    *docker-registry*) [ ! -d /run/systemd/system ] || $as_root systemctl disable --now docker-registry ;;
-esac
+[ -d /run/systemd/system ] || exit 0
+for package in $missing; do
+    case "$package" in # nor with the machine
+        docker-registry | containerd) $as_root systemctl disable --quiet "$package" ;;
+        docker.io) $as_root systemctl disable --quiet docker.socket docker.service ;;
+    esac
+done

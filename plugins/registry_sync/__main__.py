@@ -8,18 +8,22 @@ import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, redirect_stdout
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from registry_sync.check import check_registries
 from registry_sync.errors import ConfigurationError, RegistrySyncError
+from registry_sync.explain import explain
 from registry_sync.mirrors import Mirror, MirrorsFile, Registry, Route, expand_routes, select_routes
 from registry_sync.mirrors_file import json_schema, load_mirrors, mirrors_path
-from registry_sync.plan import CopyTag, Decision, Failed, Plan, Skipped, Unchanged
-from registry_sync.registry.client import RegistryClient
+from registry_sync.nodes.commands import add_nodes
+from registry_sync.nodes.readiness_commands import Clients
+from registry_sync.plan import CopyTag, Decision, DeleteTag, Failed, Locked, Plan, Skipped, Unchanged
+from registry_sync.registry.client import PullClient, RegistryClient
 from registry_sync.report import table
 from registry_sync.sync import Sides, lister, observe_and_plan
-from registry_sync.tags import TagRules
+from registry_sync.tags import TagRules, only_tags
 
 PROJECT = Path(__file__).resolve().parents[2]
 OK, FAILED, UNUSABLE = 0, 1, 2
@@ -60,10 +64,23 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--json", action="store_true", help="for programs")
     plan.set_defaults(command=_plan)
 
+    explain = commands.add_parser(
+        "explain",
+        parents=[file],
+        help="print each setting of a repository and where it is written, and why each tag is chosen or not",
+    )
+    explain.add_argument("--mirror", required=True, metavar="NAME", help="the mirror to explain")
+    explain.add_argument("--repository", required=True, metavar="NAME", help="a source repository of it")
+    explain.add_argument("--destination", action="append", default=[], metavar="NAME", help="only these")
+    explain.add_argument("--tag", action="append", type=_glob, default=[], metavar="GLOB", help="only these")
+    explain.set_defaults(command=_explain)
+
     check = commands.add_parser(
         "check", parents=[file], help="log in at each registry and list a page, to see what is missing; writes nothing"
     )
     check.set_defaults(command=_check)
+
+    add_nodes(commands, default, Clients(source=_client, node=_node_client))
 
     schema = commands.add_parser("schema", help="print the JSON Schema of mirrors files")
     schema.set_defaults(command=_schema)
@@ -109,7 +126,7 @@ def _schema(_: argparse.Namespace) -> int:
 def _plan(arguments: argparse.Namespace) -> int:
     file = load_mirrors(arguments.file)
     mirror = _mirror(file, arguments.mirror)
-    only = TagRules(include=tuple(arguments.tag)) if arguments.tag else TagRules()
+    only = only_tags(arguments.tag)
     documents: list[dict[str, Any]] = []
     failed = 0
     for name in _destinations(mirror, arguments.destination):
@@ -123,6 +140,16 @@ def _plan(arguments: argparse.Namespace) -> int:
     elif failed:
         print(f"\n{failed} of {len(documents)} routes would fail", file=sys.stderr)
     return FAILED if failed else OK
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    file = load_mirrors(arguments.file)
+    mirror = _mirror(file, arguments.mirror)
+    destinations, now = _destinations(mirror, arguments.destination), datetime.now(UTC)
+    patterns = only_tags(arguments.tag).include or ()
+    for each in explain(file, mirror, arguments.repository, destinations, _client, now):
+        print(f"\n{each.text(patterns)}")
+    return OK
 
 
 def _mirror(file: MirrorsFile, name: str) -> Mirror:
@@ -168,6 +195,14 @@ def _client(registry: Registry) -> RegistryClient:
         return RegistryHook(registry).get_conn()
 
 
+def _node_client(registry: Registry, answer_seconds: float) -> PullClient:
+    """Opened as a machine that pulls does, without the registry's Connection."""
+    with redirect_stdout(sys.stderr):
+        from registry_sync.hooks.registry import RegistryHook
+
+        return RegistryHook(registry).get_node_conn(answer_seconds)
+
+
 def _document(route: Route, planned: Plan | RegistrySyncError) -> dict[str, Any]:
     document: dict[str, Any] = {
         "source": str(route.source_repository),
@@ -175,7 +210,8 @@ def _document(route: Route, planned: Plan | RegistrySyncError) -> dict[str, Any]
     }
     if isinstance(planned, RegistrySyncError):
         return {**document, "error": str(planned), "error_class": planned.error_class}
-    return {**document, "tags": [_decision_document(each) for each in planned.decisions]}
+    selection = [{"step": each.what, "tags": each.tags} for each in planned.attrition]
+    return {**document, "selection": selection, "tags": [_decision_document(each) for each in planned.decisions]}
 
 
 def _decision_document(decision: Decision) -> dict[str, Any]:
@@ -193,7 +229,8 @@ def _text(route: Route, planned: Plan | RegistrySyncError) -> str:
         rows.append((each.tag, word.replace("_", " "), digest[:19] if digest else "-", reason))
     if not rows:
         return f"{heading}\n  the source repository holds no tag"
-    return f"{heading}\n{table(('tag', 'decision', 'digest', 'reason'), rows)}"
+    attrition = f"\n{planned.shown_attrition}" if planned.attrition else ""
+    return f"{heading}{attrition}\n{table(('tag', 'decision', 'digest', 'reason'), rows)}"
 
 
 def _words(decision: Decision) -> tuple[str, str | None, str]:
@@ -205,6 +242,10 @@ def _words(decision: Decision) -> tuple[str, str | None, str]:
             return "unchanged", str(digest), "same digest"
         case Skipped(reason=reason):
             return "skip", None, reason
+        case DeleteTag(digest=digest, reason=reason):
+            return "delete", str(digest), reason
+        case Locked(digest=digest, reason=reason):
+            return "locked", str(digest), reason
         case Failed(reason=reason):
             return "fail", None, reason
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
-from registry_sync.claims import Claims
+from registry_sync.backup import keep_backup
 from registry_sync.errors import (
+    LockedTag,
     MissingContent,
-    NotCopyableWhole,
     NotFound,
     RateLimited,
     RefusedError,
@@ -25,10 +25,11 @@ from registry_sync.errors import (
 from registry_sync.mirrors import Route
 from registry_sync.oci import Manifest
 from registry_sync.plan import CopyTag, Plan
-from registry_sync.reference import Digest, Reference
+from registry_sync.reference import Digest
 from registry_sync.registry.client import RegistryClient
 from registry_sync.report import TagResult, human_bytes
 from registry_sync.skopeo import Skopeo
+from registry_sync.stage import Stage, Staged
 
 log = logging.getLogger(__name__)
 
@@ -38,36 +39,29 @@ FAILURES_IN_A_ROW = 5
 is not, the rest is left for the retry; otherwise the work goes on, since the good tags may be those behind the bad."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Staged:
-    """Content that the destination holds under its digest and that only lacks its tags.
+class Apply:
+    """Copies digests and publishes tags for one route.
 
-    ``refusal`` is set when the registry took the content of a single image, but not its manifest under a digest.
+    :param bring: called with digests that are staged, before a tag that leads to them is published, to bring what
+        belongs to them. When it raises, the tag is not published, so that another try does both.
     """
 
-    manifest: Manifest
-    was_there: bool
-    sent_bytes: int = 0
-    refusal: RefusedError | None = None
-
-    def reason(self, error: RegistrySyncError) -> RegistrySyncError:
-        """Why a tag could not be published: an earlier refusal says more than what followed from it.
-
-        An outage did not follow from it, and may pass.
-        """
-        is_consequence = error.is_permanent or isinstance(error, MissingContent)
-        return self.refusal if self.refusal and is_consequence else error
-
-
-class Apply:
-    """Copies digests and publishes tags for one route."""
-
-    def __init__(self, route: Route, *, source: RegistryClient, destination: RegistryClient, skopeo: Skopeo) -> None:
+    def __init__(
+        self,
+        route: Route,
+        *,
+        source: RegistryClient,
+        destination: RegistryClient,
+        skopeo: Skopeo,
+        stage: Stage,
+        bring: Callable[[Sequence[Digest]], None],
+    ) -> None:
         self._route = route
         self._source = source
         self._destination = destination
         self._skopeo = skopeo
-        self._claims = Claims(str(route.destination_repository), skopeo.check_stopping)
+        self._stage = stage
+        self._bring = bring
         self._counting = threading.Lock()
         self._failures_in_a_row = 0
         self._obstacle: RegistrySyncError | None = None
@@ -78,10 +72,14 @@ class Apply:
         return self._obstacle.retry_at if isinstance(self._obstacle, RateLimited) else None
 
     def apply(self, plan: Plan) -> list[TagResult]:
-        """One result per tag to copy. The first digest goes alone, so that layers that all share go once."""
-        groups = list(plan.by_digest.items())
-        results: list[TagResult] = []
+        """One result per tag to copy. The first digest goes alone, so that layers that all share go once.
+
+        Backups are made before all else, one after the other: at no time is a digest written twice.
+        """
         progress = _Progress(total=len(plan.copies), skopeo=self._skopeo)
+        results = self._back_up(plan.copies)
+        progress.add(results)
+        groups = list(plan.without(each.tag for each in results).by_digest.items())
         with thread_pool(self._route.settings.parallel_copies) as pool:
             try:
                 for batch in (groups[:1], groups[1:]):
@@ -92,6 +90,21 @@ class Apply:
                 self._skopeo.stop()
                 raise
         return results
+
+    def _back_up(self, copies: Iterable[CopyTag]) -> list[TagResult]:
+        """Keep what will be overwritten; the results of those tags that must not be, since that failed."""
+        failed = []
+        for copy in (each for each in copies if each.backup):
+            started = time.monotonic()
+            try:
+                if self._obstacle:
+                    raise self._obstacle
+                keep_backup(self._destination, self._route.destination_repository, copy)
+            except RegistrySyncError as error:
+                self._count(error)
+                result = _failed(copy, error, seconds=time.monotonic() - started)
+                failed.append(replace(result, reason=_unkept(copy, error)))
+        return failed
 
     def _apply_batch(
         self, pool: ThreadPoolExecutor, batch: Sequence[tuple[Digest, tuple[CopyTag, ...]]], progress: _Progress
@@ -113,56 +126,17 @@ class Apply:
             return [_not_tried(tag, self._obstacle) for tag in tags]
         started = time.monotonic()
         try:
-            manifest, is_there = self._read(digest)
-            with self._claims.hold({str(digest), *(str(child.digest) for child in manifest.children)}):
-                staged = self._stage(manifest, is_there=is_there or self._holds(digest))
+            manifest, is_there = self._stage.read(digest)
+            with self._stage.claim(manifest):
+                staged = self._stage.stage(manifest, is_there=is_there or self._stage.holds(digest))
+            self._bring(_subjects(manifest, is_made=tags[0].source_digest is not None))
+            with self._stage.claim(manifest):
                 return self._publish_all(tags, staged, started)
         except RegistrySyncError as error:
             self._count(error)
             return [self._explain(tag, error, time.monotonic() - started) for tag in tags]
 
-    def _read(self, digest: Digest) -> tuple[Manifest, bool]:
-        """The manifest, and whether the destination has it; it is then read there, and no pull counts at the source."""
-        try:
-            return self._destination.get_manifest(self._route.destination_repository, digest), True
-        except NotFound:
-            return self._source.get_manifest(self._route.source_repository, digest), False
-
-    def _holds(self, digest: Digest) -> bool:
-        """The last look before a copy: another run may have made it since the manifest was read."""
-        return self._destination.head_manifest(self._route.destination_repository, digest) == digest
-
-    def _stage(self, manifest: Manifest, *, is_there: bool) -> _Staged:
-        """Have the destination hold a manifest and all that it names, under digests only."""
-        return _Staged(manifest=manifest, was_there=True) if is_there else self._send(manifest)
-
-    def _send(self, manifest: Manifest) -> _Staged:
-        source = Reference(self._route.source_repository, manifest.digest)
-        destination = Reference(self._route.destination_repository, manifest.digest)
-        try:
-            sent = self._skopeo.copy(source, destination, is_index=manifest.is_index, format=manifest.format)
-        except NotCopyableWhole as error:
-            log.info("%s: skopeo cannot copy it whole, copying its parts (%s)", manifest.digest.short, error)
-            return self._send_parts(manifest)
-        except RefusedError as error:
-            if manifest.is_index:
-                raise
-            return _Staged(manifest=manifest, was_there=False, refusal=error)
-        return _Staged(manifest=manifest, was_there=False, sent_bytes=sent.sent_bytes)
-
-    def _send_parts(self, index: Manifest) -> _Staged:
-        """Children one by one, then the index's own bytes. Works for every shape of index (nested, for example)."""
-        sent_bytes = 0
-        for child in index.children:
-            manifest, is_there = self._read(child.digest)
-            staged = self._stage(manifest, is_there=is_there)
-            if staged.refusal:
-                raise staged.refusal
-            sent_bytes += staged.sent_bytes
-        self._destination.put_manifest(self._route.destination_repository, index.digest, index)
-        return _Staged(manifest=index, was_there=False, sent_bytes=sent_bytes)
-
-    def _publish_all(self, tags: Iterable[CopyTag], staged: _Staged, started: float) -> list[TagResult]:
+    def _publish_all(self, tags: Iterable[CopyTag], staged: Staged, started: float) -> list[TagResult]:
         """One result per tag. The bytes sent, and the time that took, are those of the first."""
         results = []
         for tag in tags:
@@ -170,10 +144,10 @@ class Apply:
             staged, started = replace(staged, sent_bytes=0), time.monotonic()
         return results
 
-    def _publish(self, tag: CopyTag, staged: _Staged, started: float) -> TagResult:
+    def _publish(self, tag: CopyTag, staged: Staged, started: float) -> TagResult:
         """PUT the manifest's bytes under the tag, and read back what the tag then names."""
         try:
-            with self._claims.hold({tag.tag}):
+            with self._stage.claims.hold({tag.tag}):
                 sent_bytes = staged.sent_bytes + (0 if self._is_published(tag) else self._put(tag.tag, staged))
                 self._verify(tag)
         except RegistrySyncError as error:
@@ -197,7 +171,8 @@ class Apply:
         """
         now = self._destination.head_manifest(self._route.destination_repository, tag.tag)
         is_changed = now not in (tag.digest, tag.replaces)
-        if is_changed and self._source.head_manifest(self._route.source_repository, tag.tag) != tag.digest:
+        here = tag.source_digest or tag.digest
+        if is_changed and self._source.head_manifest(self._route.source_repository, tag.tag) != here:
             what = f"names {now.short}" if now else "is gone"
             raise TemporaryError(
                 f"another run was faster: the destination's tag {what} by now, and the source's has moved on; "
@@ -205,7 +180,7 @@ class Apply:
             )
         return now == tag.digest
 
-    def _put(self, tag: str, staged: _Staged) -> int:
+    def _put(self, tag: str, staged: Staged) -> int:
         """Publish; content that the destination claimed to hold and does not is sent. Returns the bytes sent."""
         repository, sent_bytes = self._route.destination_repository, 0
         try:
@@ -213,7 +188,7 @@ class Apply:
         except MissingContent:
             if not staged.was_there:
                 raise
-            sent_bytes = self._send(staged.manifest).sent_bytes
+            sent_bytes = self._stage.send(staged.manifest).sent_bytes
             self._destination.put_manifest(repository, tag, staged.manifest)
         return sent_bytes
 
@@ -226,6 +201,8 @@ class Apply:
 
     def _explain(self, tag: CopyTag, error: RegistrySyncError, seconds: float) -> TagResult:
         """What a failed copy means for a tag. Content that the source no longer has may have a simple reason."""
+        if isinstance(error, LockedTag):
+            return replace(_failed(tag, error, seconds=seconds), outcome="locked")
         if isinstance(error, UnsupportedArtifact):
             return TagResult(tag=tag.tag, outcome="skipped", reason=str(error), digest=str(tag.digest))
         if not isinstance(error, NotFound):
@@ -237,7 +214,7 @@ class Apply:
             return _failed(tag, unreadable, seconds=seconds)
         if now is None:
             return TagResult(tag=tag.tag, outcome="skipped", reason="deleted at the source since it was listed")
-        if now != tag.digest:
+        if now != (tag.source_digest or tag.digest):
             moved = f"moved at the source while it was copied, to {now.short}; the next try copies that"
             return _failed(tag, TemporaryError(moved), seconds=seconds)
         return _failed(tag, RefusedError(f"the source's own image is incomplete: {error}"), seconds=seconds)
@@ -299,6 +276,17 @@ def thread_pool(threads: int) -> Iterator[ThreadPoolExecutor]:
         yield pool
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _unkept(copy: CopyTag, error: RegistrySyncError) -> str:
+    """Both reasons: that the tag has moved, and why it is not overwritten all the same."""
+    return f"{copy.reason}: that failed, so that the tag was not overwritten ({error})"
+
+
+def _subjects(manifest: Manifest, *, is_made: bool) -> list[Digest]:
+    """The digests that signatures can be about; of an index that is made here there are none."""
+    children = [child.digest for child in manifest.children]
+    return children if is_made else [manifest.digest, *children]
 
 
 def _not_tried(tag: CopyTag, obstacle: RegistrySyncError) -> TagResult:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 
-from registry_sync.errors import RegistrySyncError
-from registry_sync.mirrors import Mirror, MirrorsFile, NamespaceRule, Registry
+from registry_sync.errors import ConfigurationError, RegistrySyncError
+from registry_sync.mirrors import Mirror, MirrorsFile, NamespaceRule, Registry, RepositoryRule, Rule, route_of
 from registry_sync.reference import Repository
 from registry_sync.registry.client import RegistryClient
 
@@ -46,27 +47,38 @@ def _check(registry: Registry, file: MirrorsFile, open_client: OpenClient) -> It
             return
         for mirror in file.mirrors.values():
             if mirror.source == registry.name:
-                yield _check_source(registry, mirror, client)
+                yield from (_check_source(registry, mirror, rule, client) for rule in _one_of_each(mirror))
             elif registry.name in mirror.destinations:
-                yield _check_destination(registry, mirror, client)
+                yield _check_destination(registry, mirror, file.registries[mirror.source], client)
 
 
-def _check_source(registry: Registry, mirror: Mirror, client: RegistryClient) -> Check:
-    rule = mirror.rules[0]
+def _one_of_each(mirror: Mirror) -> Iterator[Rule]:
+    """The first namespace and the first repository: listing all would be the work of a run."""
+    for form in (NamespaceRule, RepositoryRule):
+        yield from islice((each for each in mirror.rules if isinstance(each, form)), 1)
+
+
+def _check_source(registry: Registry, mirror: Mirror, rule: Rule, client: RegistryClient) -> Check:
     if isinstance(rule, NamespaceRule):
         namespace, private = rule.namespace, rule.include_private
         listing = client.list_repositories(namespace, include_private=private)
-        return _try(registry, f"list {namespace!r} ({mirror.name})", lambda: next(iter(listing), None))
+        return _try(registry, f"list {namespace!r} ({mirror.name})", lambda: _first(listing, namespace))
     repository = Repository.at(registry.host, rule.repository)
     return _try(
         registry, f"list {repository.name} ({mirror.name})", lambda: next(iter(client.list_tags(repository)), None)
     )
 
 
-def _check_destination(registry: Registry, mirror: Mirror, client: RegistryClient) -> Check:
+def _first(listing: Iterable[object], namespace: str) -> object:
+    for each in listing:
+        return each
+    raise ConfigurationError(f"namespace {namespace!r} has no repository that we may see; check its name")
+
+
+def _check_destination(registry: Registry, mirror: Mirror, source: Registry, client: RegistryClient) -> Check:
     rule = mirror.rules[0]
-    name = f"{rule.namespace}/any" if isinstance(rule, NamespaceRule) else rule.rename or rule.repository
-    repository = Repository.at(registry.host, name)
+    name = f"{rule.namespace}/any" if isinstance(rule, NamespaceRule) else rule.repository
+    repository = route_of(mirror, rule, source, registry, name).destination_repository
     return _try(
         registry, f"look into {repository.name} ({mirror.name})", lambda: client.head_manifest(repository, "latest")
     )

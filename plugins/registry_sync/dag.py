@@ -106,7 +106,9 @@ def parameters(mirror: Mirror) -> Mapping[str, Param]:
         ),
         "window_from": Param(None, title="Pushed from (UTC)", description="With window from_to.", **moment),
         "window_to": Param(None, title="Pushed before (UTC)", description="With window from_to.", **moment),
-        "dry_run": Param(False, type="boolean", title="Dry run", description="Say what would be copied; copy nothing."),
+        "dry_run": Param(
+            False, type="boolean", title="Dry run", description="Say what would be copied or deleted; change nothing."
+        ),
     }
 
 

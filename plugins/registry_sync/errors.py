@@ -5,11 +5,15 @@
     RegistrySyncError
     ├── NotFound                 the registry says it is not there    -> gone at the source: skipped
     ├── TemporaryError           outage, time-out, reset, corruption  -> retry
-    │   └── MissingContent       a manifest's blob or child is absent -> copy its content again
+    │   ├── MissingContent       a manifest's blob or child is absent -> copy its content again
+    │   ├── DamagedContent       bytes are not what their digest says -> say so: some runtimes stop there
+    │   └── TooSlow              an answer did not come in its time   -> say so: every runtime goes on waiting
     ├── RateLimited              the registry named a time to wait    -> defer until then
     ├── DeniedError              wrong password, missing right        -> fail at once
-    ├── RefusedError             immutable tag, type, quota, policy   -> fail at once
+    ├── RefusedError             type, quota, policy, read-only       -> fail at once
+    │   ├── LockedTag            an immutable tag at the destination  -> an outcome of its own
     │   ├── UnsupportedArtifact  a type that the destination lacks    -> skip the tag
+    │   ├── NotTrusted           a trust policy does not accept it    -> publish it on no account
     │   └── NotCopyableWhole     an index that skopeo cannot take     -> stage it child by child
     └── ConfigurationError       mirrors file, worker, address, TLS   -> fail at once
         └── MirrorsFileError     every problem of a mirrors file at once
@@ -58,6 +62,14 @@ class MissingContent(TemporaryError):
     """The destination does not have a blob or child of the manifest that it is given (garbage-collected?)."""
 
 
+class DamagedContent(TemporaryError):
+    """What arrived is not what its digest or size says, or only a part of it."""
+
+
+class TooSlow(TemporaryError):
+    """A registry took the request, and its answer did not come, or not whole, in the time that it has."""
+
+
 class RateLimited(RegistrySyncError):
     """The registry asks to be left alone until ``retry_at`` (aware UTC)."""
 
@@ -76,13 +88,23 @@ class DeniedError(RegistrySyncError):
 
 
 class RefusedError(RegistrySyncError):
-    """A registry or policy refuses this content or tag: immutable tag, unsupported type, quota, read-only."""
+    """A registry or policy refuses this content or tag: unsupported type, quota, read-only, immutable tag."""
 
     error_class = "refused"
 
 
+class LockedTag(RefusedError):
+    """The destination does not let this tag name anything else: it is locked, immutable, or written once for all."""
+
+    error_class = "locked"
+
+
 class UnsupportedArtifact(RefusedError):
     """The destination never takes manifests of this type, such as signatures; no image is missing without it."""
+
+
+class NotTrusted(RefusedError):
+    """The mirror's trust policy does not accept the image, for example since a signature is missing."""
 
 
 class NotCopyableWhole(RefusedError):

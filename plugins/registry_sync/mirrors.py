@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -22,24 +21,17 @@ from pydantic import (
 )
 
 from registry_sync.errors import ConfigurationError
-from registry_sync.reference import DOCKER_HUB, Repository, parse_host, parse_repository_name
+from registry_sync.fields import Host, RepositoryName, Word, raising_value_error
+from registry_sync.kinds import CREATES_REPOSITORIES, OWN_API, Kind, api_url_fault, infer_kind, name_fault
+from registry_sync.moved import FOLLOW, BackupTag, MovedTagPolicies
+from registry_sync.naming import Names, Naming, check_name_part, check_rename, destination_name
+from registry_sync.node_pools import NodePool
+from registry_sync.patterns import first_match, matches
+from registry_sync.platforms import parse_platform
+from registry_sync.prune import PruneRules
+from registry_sync.reference import Repository
 from registry_sync.schedule import check_schedule
 from registry_sync.tags import Patterns, TagRules
-
-Kind = Literal["distribution", "quay", "docker_hub", "acr", "aliyun", "harbor", "google"]
-MovedTagPolicy = Literal["follow", "keep", "fail"]
-
-
-def _raising_value_error(parse: Callable[[str], str]) -> AfterValidator:
-    """``parse`` as pydantic wants it: with a ValueError for what it refuses."""
-
-    def check(text: str) -> str:
-        try:
-            return parse(text)
-        except ConfigurationError as error:
-            raise ValueError(str(error)) from error
-
-    return AfterValidator(check)
 
 
 def _parse_moment(written: Any) -> datetime:
@@ -60,16 +52,17 @@ def _check_absolute(path: Path) -> Path:
     return path
 
 
-Host = Annotated[str, _raising_value_error(parse_host)]
-RepositoryName = Annotated[str, _raising_value_error(parse_repository_name)]
-Schedule = Annotated[str, _raising_value_error(check_schedule)]
+Rename = Annotated[str, raising_value_error(check_rename)]
+NamePart = Annotated[str, raising_value_error(check_name_part)]
+"""A piece of a repository name; whether the whole is a name shows where it is put together."""
+Schedule = Annotated[str, raising_value_error(check_schedule)]
 Moment = Annotated[
     datetime,
     BeforeValidator(_parse_moment),
     WithJsonSchema({"anyOf": [{"type": "string", "format": each} for each in ("date", "date-time")]}),
 ]
-Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=100)]
-"""A name of a mirror or registry; it becomes part of DAG and task ids."""
+WorkerFile = Annotated[Path, Field(strict=False), AfterValidator(_check_absolute)]
+Platforms = Annotated[tuple[Annotated[str, raising_value_error(parse_platform)], ...], Field(min_length=1)]
 
 
 class _Strict(BaseModel):
@@ -96,13 +89,16 @@ class RegistryEntry(_Strict):
     )
     private: bool = Field(False, description="Only we can push to it, so machines may use it as a mirror")
     tls: bool = Field(True, description="false is plain HTTP; for a registry on the same machine")
-    ca_file: Annotated[Path, Field(strict=False), AfterValidator(_check_absolute)] | None = Field(
+    ca_file: WorkerFile | None = Field(
         None, description="PEM file, on the workers, of the authority that signed its certificate"
     )
     max_connections: int = Field(8, ge=1, le=64, description="Connections that one task opens to it at once")
     requests_per_second: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         None,
         description="How fast one task asks it (the kind's usual rate); of a kind with an API, how fast it asks that",
+    )
+    create_repository: bool = Field(
+        False, description="Create a public repository there before the first push to it; for docker_hub"
     )
     pool: str = Field("default_pool", min_length=1, description="Airflow pool for tasks that write to it; must exist")
 
@@ -111,6 +107,26 @@ class RegistryEntry(_Strict):
         if self.ca_file and not self.tls:
             raise ValueError("ca_file is for TLS, which tls: false turns off; remove one of them")
         return self
+
+    @model_validator(mode="after")
+    def _check_api_url(self) -> Self:
+        if self.api_url and self.api_kind not in OWN_API:
+            raise ValueError(f"a registry of kind {self.api_kind!r} has no api_url; remove it")
+        if self.api_url and (fault := api_url_fault(self.api_url, tls=self.tls)):
+            raise ValueError(f"api_url: {fault}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_create_repository(self) -> Self:
+        if self.create_repository and self.api_kind not in CREATES_REPOSITORIES:
+            which = f"a registry of kind {self.api_kind!r} has no call for that"
+            raise ValueError(f"create_repository is for {', '.join(CREATES_REPOSITORIES)}, {which}; remove it")
+        return self
+
+    @property
+    def api_kind(self) -> Kind:
+        """Its kind, as written or as its host tells."""
+        return self.kind or infer_kind(self.host)
 
 
 class Registry(RegistryEntry):
@@ -123,8 +139,34 @@ class RouteOptions(_Strict):
     """What can be written in ``defaults:``, at a mirror and at a rule; the innermost that is written counts."""
 
     tags: TagRules | None = Field(None, description="Which tags are mirrored; without it all")
-    on_moved_tag: MovedTagPolicy | None = Field(
-        None, description="A tag that names another digest at the destination is overwritten (follow), kept, or fails"
+    prefix: NamePart | None = Field(
+        None, description="What comes before the names at the destinations, such as mirror/; not where there is rename"
+    )
+    strip_prefix: NamePart | None = Field(
+        None, description="What is taken from the beginning of the names first, such as giantswarm/"
+    )
+    on_moved_tag: MovedTagPolicies | None = Field(
+        None,
+        description="A tag that names another digest at the destination is overwritten (follow), kept, or fails; or "
+        "patterns of tags with one of these each, of which the first that matches counts",
+    )
+    backup_tag: BackupTag | None = Field(
+        None,
+        description="Jinja2 template of the tag that keeps what is about to be overwritten, such as "
+        "{{ tag }}-was-{{ digest_short }}; there are tag, digest, digest_short, date and time",
+    )
+    prune: PruneRules | None = Field(None, description="Which tags of the destination are deleted; without it none")
+    platforms: Platforms | None = Field(
+        None, description="Of images for several platforms, mirror only these, such as linux/amd64; without it all"
+    )
+    signatures: bool | None = Field(
+        None, description="Signatures, attestations and SBOMs go along with the image that they are about (true)"
+    )
+    policy: WorkerFile | None = Field(
+        None, description="containers-policy.json(5) file, on the workers, that images have to pass to be copied"
+    )
+    registries_d: WorkerFile | None = Field(
+        None, description="containers-registries.d(5) folder, on the workers: where the policy finds signatures"
     )
     parallel_copies: Annotated[int, Field(ge=1, le=32)] | None = Field(
         None, description="Images that one task copies at once (4)"
@@ -141,10 +183,22 @@ class RouteSettings(_Strict):
     """The options in force for a route. Minutes and seconds as the names say."""
 
     tags: TagRules = TagRules()
-    on_moved_tag: MovedTagPolicy = "follow"
+    prefix: str = ""
+    strip_prefix: str = ""
+    on_moved_tag: MovedTagPolicies = FOLLOW
+    backup_tag: str | None = None
+    prune: PruneRules | None = None
+    platforms: tuple[str, ...] = ()
+    signatures: bool = True
+    policy: Path | None = None
+    registries_d: Path | None = None
     parallel_copies: int = 4
     copy_timeout_minutes: int = 60
     stall_timeout_seconds: int = 300
+
+    @property
+    def deletes_tags(self) -> bool:
+        return self.prune is not None and self.prune.tags != "none"
 
     @classmethod
     def resolve(cls, *layers: RouteOptions) -> Self:
@@ -160,7 +214,9 @@ class RepositoryRule(RouteOptions):
     """One repository to mirror, the same name at the destination unless renamed."""
 
     repository: RepositoryName = Field(description="Name without its registry, such as giantswarm/hyperkube")
-    rename: RepositoryName | None = Field(None, description="Its name at the destinations")
+    rename: Rename | None = Field(
+        None, description="Its whole name at the destinations, or a Jinja2 template such as copies/{{ name }}"
+    )
 
     @property
     def summary(self) -> str:
@@ -175,18 +231,22 @@ class NamespaceRule(RouteOptions):
     include: Patterns | None = Field(None, description="Globs of the names within the namespace; without it all")
     exclude: Patterns | None = Field(None, description="Globs of names to leave out of those")
     include_private: bool = Field(False, description="Also the repositories that are not public")
+    rename: Rename | None = Field(
+        None, description="Jinja2 template of their names at the destinations, such as copies/{{ name }}"
+    )
 
     @property
     def summary(self) -> str:
         """The rule in a few words of Markdown."""
         which = f" matching {_code(self.include)}" if self.include else ""
-        return f"all of `{self.namespace}`{which}" + (f" but {_code(self.exclude)}" if self.exclude else "")
+        but = f" but {_code(self.exclude)}" if self.exclude else ""
+        return f"all of `{self.namespace}`{which}{but}" + (f" as `{self.rename}`" if self.rename else "")
 
     def chooses(self, repository: str) -> bool:
         """Whether the globs choose ``repository``, the whole name of one in the namespace."""
         within = repository.removeprefix(f"{self.namespace}/")
-        included = self.include is None or any(fnmatchcase(within, each) for each in self.include)
-        return included and not any(fnmatchcase(within, each) for each in self.exclude or ())
+        included = self.include is None or first_match(self.include, within)
+        return bool(included) and not first_match(self.exclude or (), within)
 
 
 Rule = RepositoryRule | NamespaceRule
@@ -272,6 +332,7 @@ class MirrorsFile:
     path: Path
     registries: Mapping[str, Registry]
     mirrors: Mapping[str, Mirror]
+    node_pools: Mapping[str, NodePool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -353,7 +414,7 @@ def expand_routes(
         if isinstance(rule, NamespaceRule):
             found = _discover(rule, source, list_repositories)
             for name in sorted(found.keys() - known):
-                route = replace(_route(mirror, source, destination, name, name, rule), is_discovered=True)
+                route = replace(route_of(mirror, rule, source, destination, name), is_discovered=True)
                 routes.append(FoundRoute(route=route, modified_at=found[name]))
             known |= found.keys()
     check_destinations(each.route for each in routes)
@@ -364,18 +425,24 @@ def listed_routes(mirror: Mirror, source: Registry, destination: Registry) -> It
     """The routes of the repositories that are written by name, in the order of the file."""
     for rule in mirror.rules:
         if isinstance(rule, RepositoryRule):
-            here = Repository.at(source.host, rule.repository).name
-            yield _route(mirror, source, destination, here, rule.rename or here, rule)
+            yield route_of(mirror, rule, source, destination, rule.repository)
 
 
-def _route(mirror: Mirror, source: Registry, destination: Registry, here: str, there: str, rule: Rule) -> Route:
+def route_of(mirror: Mirror, rule: Rule, source: Registry, destination: Registry, repository: str) -> Route:
+    """The route of one source repository.
+
+    :raises ConfigurationError: when its name at the destination cannot be made.
+    """
+    here, settings = Repository.at(source.host, repository), mirror.settings(rule)
+    naming = Naming(rename=rule.rename, prefix=settings.prefix, strip_prefix=settings.strip_prefix)
+    names = Names(repository=here.name, registry=source.name, destination=destination.name, mirror=mirror.name)
     return Route(
         mirror=mirror.name,
         source=source,
         destination=destination,
-        source_repository=Repository.at(source.host, here),
-        destination_repository=Repository.at(destination.host, there),
-        settings=mirror.settings(rule),
+        source_repository=here,
+        destination_repository=Repository.at(destination.host, destination_name(naming, names)),
+        settings=settings,
     )
 
 
@@ -396,10 +463,10 @@ def select_routes(routes: Sequence[FoundRoute], globs: Sequence[str]) -> list[Fo
     :raises ConfigurationError: when a glob matches no repository, since then less would be done than was asked for.
     """
     names = [each.route.source_repository.name for each in routes]
-    if idle := [glob for glob in globs if not any(fnmatchcase(name, glob) for name in names)]:
+    if idle := [glob for glob in globs if not any(matches(glob, name) for name in names)]:
         raise ConfigurationError(f"no repository of this mirror matches {idle}; it has {sorted(set(names))}")
     named = zip(names, routes, strict=True)
-    return [route for name, route in named if not globs or any(fnmatchcase(name, glob) for glob in globs)]
+    return [route for name, route in named if not globs or first_match(globs, name)]
 
 
 def check_destinations(routes: Iterable[Route]) -> None:
@@ -418,7 +485,5 @@ def name_problem(route: Route) -> str:
     """Why a route cannot be, judged by its names alone; empty when it can."""
     if route.source_repository == route.destination_repository:
         return f"{route.source_repository} would be mirrored to itself; choose another destination, or rename it"
-    if route.destination_repository.host == DOCKER_HUB and route.destination_repository.name.count("/") != 1:
-        name, advice = route.destination_repository.name, "exclude it" if route.is_discovered else "rename it"
-        return f"Docker Hub has names of two parts, NAMESPACE/NAME, and {name!r} has another number; {advice}"
-    return ""
+    fault = name_fault(route.destination.api_kind, route.destination_repository.name)
+    return f"{fault}; {'exclude or rename it' if route.is_discovered else 'rename it'}" if fault else ""

@@ -12,7 +12,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from registry_sync.errors import MirrorsFileError
+from registry_sync.errors import ConfigurationError, MirrorsFileError
+from registry_sync.fields import Word
+from registry_sync.kinds import LISTS_PUSH_TIMES
 from registry_sync.mirrors import (
     Mirror,
     MirrorEntry,
@@ -23,10 +25,12 @@ from registry_sync.mirrors import (
     RepositoryRule,
     Route,
     RouteOptions,
-    Word,
-    listed_routes,
     name_problem,
+    route_of,
 )
+from registry_sync.node_pools import BootstrapImage, NodePool, NodePoolEntry, PoolMirror
+from registry_sync.pool_checks import check_pools
+from registry_sync.prune import PruneRules
 from registry_sync.reference import Repository
 from registry_sync.tags import TagRules
 from registry_sync.yaml_document import Document, Place, read_yaml, show_place
@@ -47,6 +51,9 @@ class MirrorsDocument(BaseModel):
         description="What to mirror; each becomes the DAG mirror_NAME",
         json_schema_extra={"additionalProperties": False},
     )
+    nodes: Mapping[Word, NodePoolEntry] = Field(
+        {}, description="Pools of machines, and what they pull by", json_schema_extra={"additionalProperties": False}
+    )
 
 
 def mirrors_path(project: Path) -> Path:
@@ -66,7 +73,7 @@ def load_mirrors(path: Path) -> MirrorsFile:
 
 
 def load_healthy_mirrors(path: Path, only: str | None = None) -> tuple[MirrorsFile, tuple[str, ...]]:
-    """Read a mirrors file without the mirrors that have a problem, and all problems as text.
+    """Read a mirrors file without the mirrors and node pools that have a problem, and all problems as text.
 
     :param only: the name of one mirror; the others are then not even looked at, which is fast.
     :raises MirrorsFileError: when nothing of it can be used.
@@ -74,17 +81,23 @@ def load_healthy_mirrors(path: Path, only: str | None = None) -> tuple[MirrorsFi
     document = read_yaml(_read(path), path.name)
     if only is not None and isinstance(document.value, dict) and isinstance(document.value.get("mirrors"), dict):
         document.value["mirrors"] = {name: each for name, each in document.value["mirrors"].items() if name == only}
+        document.value.pop("nodes", None)
     problems = [_Problem(place, text) for place, text in document.problems]
     written = _validate(document, problems)
     registries = {name: Registry(name=name, **dict(each)) for name, each in written.registries.items()}
     mirrors = {
         name: Mirror(name=name, defaults=written.defaults, **dict(each)) for name, each in written.mirrors.items()
     }
-    file = MirrorsFile(path=path, registries=registries, mirrors=mirrors)
+    pools = {name: NodePool(name=name, **dict(each)) for name, each in written.nodes.items()}
+    file = MirrorsFile(path=path, registries=registries, mirrors=mirrors, node_pools=pools)
     problems += _check(file, document)
     broken = {each.place[1] for each in problems if each.place[0] == "mirrors"}
     healthy = {name: each for name, each in mirrors.items() if name not in broken and _uses_known(each, registries)}
-    return MirrorsFile(path=path, registries=registries, mirrors=healthy), _texts(problems, document)
+    problems += _check_pools(file, document, is_whole=all(each.place[0] == "nodes" for each in problems))
+    sick = {each.place[1] for each in problems if each.place[0] == "nodes" and len(each.place) > 1}
+    pools = {name: each for name, each in pools.items() if name not in sick}
+    sound = MirrorsFile(path=path, registries=registries, mirrors=healthy, node_pools=pools)
+    return sound, _texts(problems, document)
 
 
 def json_schema() -> dict[str, Any]:
@@ -128,7 +141,7 @@ def _read(path: Path) -> str:
 def _validate(document: Document, problems: list[_Problem]) -> MirrorsDocument:
     """The document's sound entries; what is wrong with the others is added to ``problems``.
 
-    :raises MirrorsFileError: when something is wrong outside any entry of registries or mirrors.
+    :raises MirrorsFileError: when something is wrong outside any entry of registries, mirrors or nodes.
     """
     try:
         written = MirrorsDocument.model_validate(document.value)
@@ -139,11 +152,13 @@ def _validate(document: Document, problems: list[_Problem]) -> MirrorsDocument:
     else:
         if not problems:
             return written
-    broken = {each.place[:2] for each in problems}
-    if any(len(each) < 2 or each[0] not in ("registries", "mirrors") for each in broken):
+    broken = {each.place[:2] for each in problems} - {("nodes",)}
+    if any(len(each) < 2 or each[0] not in _MODELS.keys() - {"defaults"} for each in broken):
         raise MirrorsFileError(_texts(problems, document))
     sound = dict(document.value)
-    for section in ("registries", "mirrors"):
+    if not isinstance(sound.get("nodes"), Mapping):
+        sound.pop("nodes", None)
+    for section in sound.keys() & {"registries", "mirrors", "nodes"}:
         sound[section] = {name: each for name, each in sound[section].items() if (section, name) not in broken}
     return MirrorsDocument.model_validate(sound)
 
@@ -160,7 +175,7 @@ def _explain(error: ErrorDetails, document: Document) -> _Problem:
         case "missing":
             return _Problem(place[:-1], f"{str(place[-1])!r} is missing")
         case "extra_forbidden":
-            return _Problem(place, _unknown_key(place, _RULES.get(error["loc"][4]) if len(error["loc"]) > 4 else None))
+            return _Problem(place, _unknown_key(place, _form(error["loc"])))
     while place and place not in document.lines:
         place = place[:-1]
     if not place:
@@ -171,7 +186,7 @@ def _explain(error: ErrorDetails, document: Document) -> _Problem:
 def _place(location: tuple[str | int, ...]) -> Place:
     """Without what pydantic adds to a location: the form of a rule, and the mark of a bad key."""
     parts = [each for each in location if each != "[key]"]
-    if len(parts) > 4 and parts[2] == "repositories":
+    if len(parts) > 4 and parts[2] in _FORMS:
         del parts[4]
     return tuple(parts)
 
@@ -241,13 +256,24 @@ def _unknown_key(place: Place, rule: type[BaseModel] | None) -> str:
     return f"unknown key {key!r}; " + (f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}")
 
 
-_RULES: Mapping[str | int, type[BaseModel]] = {"repository": RepositoryRule, "namespace": NamespaceRule}
+_FORMS: Mapping[str | int, Mapping[str | int, type[BaseModel]]] = {
+    "repositories": {"repository": RepositoryRule, "namespace": NamespaceRule},
+    "mirrors": {"mapping": PoolMirror},
+    "bootstrap_images": {"mapping": BootstrapImage},
+}
+"""Of the lists whose entries have several forms: the mappings among these, by what pydantic calls them."""
+
+
+def _form(location: tuple[str | int, ...]) -> type[BaseModel] | None:
+    """The form of the list entry that ``location`` is in, if it is in one."""
+    return _FORMS.get(location[2], {}).get(location[4]) if len(location) > 4 else None
 
 
 _MODELS: Mapping[str, type[BaseModel]] = {
     "registries": RegistryEntry,
     "defaults": RouteOptions,
     "mirrors": MirrorEntry,
+    "nodes": NodePoolEntry,
 }
 
 
@@ -256,8 +282,10 @@ def _known_keys(place: Place, rule: type[BaseModel] | None) -> list[str]:
     model: type[BaseModel]
     if not place:
         model = MirrorsDocument
-    elif place[-1] == "tags" and place not in {("mirrors", "tags"), ("registries", "tags")}:
+    elif place[-1] == "tags" and place not in {("mirrors", "tags"), ("registries", "tags"), ("nodes", "tags")}:
         model = TagRules
+    elif place[-1] == "prune" and place not in {("mirrors", "prune"), ("registries", "prune")}:
+        model = PruneRules
     else:
         model = rule or _MODELS[str(place[0])]
     return list(model.model_fields)
@@ -271,18 +299,12 @@ def _check(file: MirrorsFile, document: Document) -> list[_Problem]:
     """What no entry shows by itself: names that do not exist, and routes that disturb each other."""
     written = document.value["registries"]
     problems = [each for mirror in file.mirrors.values() for each in _check_names(mirror, file.registries, written)]
-    routes = [
-        (place, route)
-        for mirror in file.mirrors.values()
-        if _uses_known(mirror, file.registries)
-        for place, route in _placed_routes(mirror, file.registries)
-    ]
-    named = [
-        _Problem(place, problem)
-        for place, route in routes
-        if (problem := _prefix_problem(route) or name_problem(route))
-    ]
-    return [*problems, *named, *_check_writers(routes), *_check_cycles(file, routes)]
+    known = [each for each in file.mirrors.values() if _uses_known(each, file.registries)]
+    placed = [each for mirror in known for each in _placed_routes(mirror, file.registries)]
+    routes = [(place, route) for place, route in placed if isinstance(route, Route)]
+    named = [_Problem(place, problem) for place, route in placed if (problem := _problem_of(route))]
+    named += [each for mirror in known for each in _check_push_times(mirror, file.registries[mirror.source])]
+    return [*problems, *named, *_check_writers(routes), *_check_cycles(file, routes), *_check_pruned(file, routes)]
 
 
 def _check_names(mirror: Mirror, registries: Mapping[str, Registry], written: Mapping[str, Any]) -> Iterator[_Problem]:
@@ -298,11 +320,41 @@ def _check_names(mirror: Mirror, registries: Mapping[str, Registry], written: Ma
         for other in mirror.destinations[:index]:
             if other in registries and registries[other].host == host:
                 yield _Problem(place, f"{other!r} and {name!r} are both {host}; keep one")
+    yield from _unknown_registries(places, written)
+
+
+def _unknown_registries(places: Iterable[tuple[Place, str]], written: Mapping[str, Any]) -> Iterator[_Problem]:
     for place, name in places:
         if name not in written:
             close = get_close_matches(name, written, n=1)
             advice = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(written) or 'none'}"
             yield _Problem(place, f"there is no registry {name!r}; {advice}")
+
+
+def _check_pools(file: MirrorsFile, document: Document, *, is_whole: bool) -> Iterator[_Problem]:
+    """``is_whole``: no mirror was left out for a problem of its own, so that a route that is missing is truly so."""
+    for pool in file.node_pools.values():
+        names = [each.registry for each in pool.pool_mirrors]
+        places: list[tuple[Place, str]] = [(("nodes", pool.name, "registry"), pool.registry)]
+        places += [(("nodes", pool.name, "mirrors", index), name) for index, name in enumerate(names)]
+        yield from _unknown_registries(places, document.value["registries"])
+    yield from (_Problem(place, what) for place, what in check_pools(file, with_routes=is_whole))
+
+
+def _check_push_times(mirror: Mirror, source: Registry) -> Iterator[_Problem]:
+    """Rules that go by what the source does not tell."""
+    if source.api_kind in LISTS_PUSH_TIMES:
+        return
+    for index, rule in enumerate(mirror.rules):
+        for key in mirror.settings(rule).tags.push_time_keys:
+            place: Place = ("mirrors", mirror.name, "repositories", index) if rule.tags else ("mirrors", mirror.name)
+            advice = "newest_by: semver or name needs none" if key == "newest" else "remove it"
+            problem = f"{key} goes by push times, which a source of kind {source.api_kind!r} does not tell; {advice}"
+            yield _Problem((*place, "tags"), problem)
+
+
+def _problem_of(route: Route | ConfigurationError) -> str:
+    return str(route) if isinstance(route, ConfigurationError) else _prefix_problem(route) or name_problem(route)
 
 
 def _prefix_problem(route: Route) -> str:
@@ -313,13 +365,35 @@ def _prefix_problem(route: Route) -> str:
     return ""
 
 
-def _placed_routes(mirror: Mirror, registries: Mapping[str, Registry]) -> Iterator[tuple[Place, Route]]:
-    """The routes of the repositories that are written by name, each with where that is."""
-    indexes = [index for index, rule in enumerate(mirror.rules) if isinstance(rule, RepositoryRule)]
+def _placed_routes(
+    mirror: Mirror, registries: Mapping[str, Registry]
+) -> Iterator[tuple[Place, Route | ConfigurationError]]:
+    """The routes of the repositories that are written by name, or what is wrong with them, each with where that is.
+
+    Of a namespace there is no more to say than whether the names of examples can be made.
+    """
+    source = registries[mirror.source]
     for name in dict.fromkeys(mirror.destinations):
-        routes = listed_routes(mirror, registries[mirror.source], registries[name])
-        for index, route in zip(indexes, routes, strict=True):
-            yield ("mirrors", mirror.name, "repositories", index), route
+        for index, rule in enumerate(mirror.rules):
+            place: Place = ("mirrors", mirror.name, "repositories", index)
+            try:
+                if isinstance(rule, RepositoryRule):
+                    yield place, route_of(mirror, rule, source, registries[name], rule.repository)
+                else:
+                    _check_names_differ(mirror, rule, source, registries[name])
+            except ConfigurationError as error:
+                yield place, error
+
+
+def _check_names_differ(mirror: Mirror, rule: NamespaceRule, source: Registry, destination: Registry) -> None:
+    """:raises ConfigurationError: when two repositories of a namespace would have one name, or none can be made."""
+    examples = [f"{rule.namespace}/{name}" for name in ("any", "other")]
+    first, second = (route_of(mirror, rule, source, destination, each).destination_repository for each in examples)
+    if first == second:
+        raise ConfigurationError(
+            f"all repositories of the namespace would be mirrored to {first}; write a template such as "
+            f"rename: {first.name}/{{{{ name }}}}"
+        )
 
 
 def _check_writers(routes: list[tuple[Place, Route]]) -> Iterator[_Problem]:
@@ -344,7 +418,7 @@ def _check_cycles(file: MirrorsFile, routes: list[tuple[Place, Route]]) -> Itera
         writes.setdefault(route.source_repository, []).append(route.destination_repository)
     namespaces = [_Namespace.of(file, mirror, rule) for mirror, rule in _namespace_rules(file)]
     for each in namespaces:
-        if each.host in each.goals:
+        if any(example in each.writes(example) for example in each.examples()):
             problem = f"namespace {each.rule.namespace!r} would be mirrored to itself; choose another destination"
             yield _Problem(("mirrors", each.mirror), problem)
     starts = [(place, route.source_repository) for place, route in routes]
@@ -357,29 +431,87 @@ def _check_cycles(file: MirrorsFile, routes: list[tuple[Place, Route]]) -> Itera
             yield _Problem(place, f"a circle of mirrors: {' → '.join(map(str, (*path, start)))}; remove one of them")
 
 
+def _check_pruned(file: MirrorsFile, routes: list[tuple[Place, Route]]) -> Iterator[_Problem]:
+    """What another mirror writes to a repository would be pruned as a stray."""
+    namespaces = [_Namespace.of(file, mirror, rule) for mirror, rule in _namespace_rules(file)]
+    written: dict[Repository, list[tuple[Place, Route]]] = {}
+    for place, route in routes:
+        written.setdefault(route.destination_repository, []).append((place, route))
+    for place, route in routes:
+        if route.settings.deletes_tags:
+            others = [show_place(other) for other, _ in written[route.destination_repository] if other != place]
+            others += [each.shown for each in namespaces if each.mirror != route.mirror and each.may_write(route)]
+            yield from _pruned_by_two(place, str(route.destination_repository), others)
+    for each in namespaces:
+        if file.mirrors[each.mirror].settings(each.rule).deletes_tags:
+            others = [
+                show_place(place) for place, route in routes if route.mirror != each.mirror and each.may_write(route)
+            ]
+            others += [other.shown for other in namespaces if other.mirror != each.mirror and each.meets(other)]
+            yield from _pruned_by_two(("mirrors", each.mirror), f"namespace {each.rule.namespace!r}", others)
+
+
+def _pruned_by_two(place: Place, what: str, others: list[str]) -> Iterator[_Problem]:
+    if others:
+        advice = "give it a destination of its own, or write prune: {tags: none} for it"
+        yield _Problem(place, f"{what} is pruned here and written by {others[0]} too; {advice}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Namespace:
-    """A namespace rule, and the hosts that it reads from and writes to."""
+    """A namespace rule, and the registries that it reads from and writes to."""
 
-    mirror: str
+    entry: Mirror
     rule: NamespaceRule
-    host: str
-    goals: tuple[str, ...]
+    source: Registry
+    goals: tuple[Registry, ...]
 
     @classmethod
     def of(cls, file: MirrorsFile, mirror: Mirror, rule: NamespaceRule) -> _Namespace:
-        goals = tuple(file.registries[each].host for each in mirror.destinations)
-        return cls(mirror=mirror.name, rule=rule, host=file.registries[mirror.source].host, goals=goals)
+        goals = tuple(file.registries[each] for each in mirror.destinations)
+        return cls(entry=mirror, rule=rule, source=file.registries[mirror.source], goals=goals)
+
+    @property
+    def mirror(self) -> str:
+        return self.entry.name
+
+    @property
+    def host(self) -> str:
+        return self.source.host
 
     def examples(self) -> list[Repository]:
         """Repositories that it may find, one for each of its globs."""
         names = [each.replace("*", "any").replace("?", "a") for each in self.rule.include or ("*",)]
         return [Repository(self.host, f"{self.rule.namespace}/{name}") for name in names]
 
+    @property
+    def shown(self) -> str:
+        return f"namespace {self.rule.namespace!r} of mirrors.{self.mirror}"
+
+    def may_write(self, route: Route) -> bool:
+        """Whether it may find a repository that it then mirrors to the route's destination."""
+        names = {route.source_repository.name, route.destination_repository.name}
+        return any(route.destination_repository in self.writes(Repository(self.host, name)) for name in names)
+
+    def meets(self, other: _Namespace) -> bool:
+        """Whether both may write one repository, as far as examples tell."""
+        examples = [each.name for each in (*self.examples(), *other.examples())]
+        return any(
+            set(self.writes(Repository(self.host, name))) & set(other.writes(Repository(other.host, name)))
+            for name in examples
+        )
+
     def writes(self, repository: Repository) -> list[Repository]:
         is_read = repository.host == self.host and repository.name.startswith(f"{self.rule.namespace}/")
         found = is_read and self.rule.chooses(repository.name)
-        return [Repository(goal, repository.name) for goal in self.goals] if found else []
+        return [goal for each in self.goals if (goal := self._goal(each, repository))] if found else []
+
+    def _goal(self, registry: Registry, repository: Repository) -> Repository | None:
+        """``None`` when its name there cannot be made, which is said elsewhere."""
+        try:
+            return route_of(self.entry, self.rule, self.source, registry, repository.name).destination_repository
+        except ConfigurationError:
+            return None
 
 
 def _namespace_rules(file: MirrorsFile) -> Iterator[tuple[Mirror, NamespaceRule]]:

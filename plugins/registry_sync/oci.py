@@ -8,6 +8,7 @@ https://distribution.github.io/distribution/spec/manifest-v2-2/
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,10 +84,8 @@ def parse_manifest(content: bytes, media_type: str) -> Manifest:
 
     :raises RefusedError: for a type that cannot be mirrored (Docker schema 1, for example) or a broken document.
     """
-    media_type = media_type.partition(";")[0].strip().lower()
     digest = Digest.of(content)
-    if media_type not in INDEX_TYPES | MANIFEST_TYPES:
-        raise RefusedError(f"manifest {digest.short} is of type {media_type!r}, which cannot be mirrored unchanged")
+    media_type = check_type(media_type, digest)
     try:
         document = json.loads(content)
         if media_type in INDEX_TYPES:
@@ -96,6 +95,40 @@ def parse_manifest(content: bytes, media_type: str) -> Manifest:
         return Manifest(content=content, media_type=media_type, digest=digest, blobs=blobs)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise RefusedError(f"manifest {digest.short} ({media_type}) is broken: {error!r}") from error
+
+
+def check_type(media_type: str, digest: Digest) -> str:
+    """The media type in a Content-Type. :raises RefusedError: when it is one that cannot be mirrored."""
+    media_type = media_type.partition(";")[0].strip().lower()
+    if media_type not in INDEX_TYPES | MANIFEST_TYPES:
+        raise RefusedError(f"manifest {digest.short} is of type {media_type!r}, which cannot be mirrored unchanged")
+    return media_type
+
+
+def merge_indexes(indexes: Iterable[Manifest]) -> Manifest:
+    """One OCI index of all that ``indexes`` list, each digest once, in the order in which they come.
+
+    The entries are as they were: a list of referrers has ``artifactType`` and annotations in them.
+    """
+    entries: dict[str, dict[str, Any]] = {}
+    for index in indexes:
+        for child, entry in zip(index.children, json.loads(index.content).get("manifests") or (), strict=True):
+            entries.setdefault(str(child.digest), entry)
+    return make_index(list(entries.values()))
+
+
+def select_children(index: Manifest, digests: Collection[Digest]) -> Manifest:
+    """The OCI index of those children alone, their entries as they were."""
+    entries = json.loads(index.content).get("manifests") or ()
+    return make_index([entry for child, entry in zip(index.children, entries, strict=True) if child.digest in digests])
+
+
+def make_index(entries: Sequence[Mapping[str, Any]], annotations: Mapping[str, str] | None = None) -> Manifest:
+    """The OCI index of ``entries``, the same to the byte always."""
+    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
+    if annotations:
+        document["annotations"] = dict(sorted(annotations.items()))
+    return parse_manifest(json.dumps(document, separators=(",", ":")).encode("ascii"), OCI_INDEX)
 
 
 def _descriptor(raw: dict[str, Any]) -> Descriptor:

@@ -23,7 +23,7 @@ from registry_sync.errors import ConfigurationError, TemporaryError
 from registry_sync.private_directory import private_directory
 from registry_sync.reference import Reference
 from registry_sync.skopeo_errors import decode_failure, redact
-from registry_sync.skopeo_files import SideFiles, SkopeoFiles, write_files
+from registry_sync.skopeo_files import SideFiles, SkopeoFiles, Trust, write_files
 from registry_sync.skopeo_process import SkopeoProcess
 from registry_sync.text import one_line
 
@@ -135,6 +135,7 @@ def copy_argv(
     is_index: bool,
     format: str,
     timeout_seconds: float,
+    is_checked: bool = True,
 ) -> list[str]:
     """The command that copies one digest unchanged.
 
@@ -143,16 +144,20 @@ def copy_argv(
 
     :param format: ``oci`` or ``v2s2``.
     :param timeout_seconds: after that long skopeo ends by itself, should nobody be left to end it.
+    :param is_checked: by the trust policy, if there is one. Signatures themselves are not signed. Those that skopeo
+        finds for its check stay behind: a destination has no place for them, but tags, and those we copy ourselves.
     """
+    trust = files.trust if is_checked else None
     return [
         *binary.launcher,
         str(binary.path),
         *("--command-timeout", f"{timeout_seconds}s"),
-        *("--policy", str(files.policy)),
-        *("--registries.d", str(files.registries_d)),
+        *("--policy", str(trust.policy if trust else files.policy)),
+        *("--registries.d", str((trust and trust.registries_d) or files.registries_d)),
         *("--tmpdir", str(files.temporary)),
         "copy",
         *(("--all", "--preserve-digests", "--format", format) if is_index else ("--preserve-digests",)),
+        *(("--remove-signatures",) if trust else ()),
         *_side_arguments("src", files.source),
         *_side_arguments("dest", files.destination),
         _image_argument(files.source, source),
@@ -179,6 +184,7 @@ class Skopeo:
     Secrets stand in files that only we can read and that are gone afterwards, never in arguments, environment or log.
     No copy outlives its call.
 
+    :param trust: what an image has to pass before anything of it is copied; ``None`` accepts anything.
     :param copy_timeout_seconds: the longest that one copy may take.
     :param stall_timeout_seconds: the longest that one copy may move no byte. It is not watched where there is no
         ``/proc/PID/io``, that is, anywhere but on Linux.
@@ -194,8 +200,10 @@ class Skopeo:
         copy_timeout_seconds: float,
         stall_timeout_seconds: float,
         log: Callable[..., object],
+        trust: Trust | None = None,
     ) -> None:
         self._binary = binary
+        self.trust = trust
         self._source = source
         self._destination = destination
         self._copy_timeout_seconds = copy_timeout_seconds
@@ -212,7 +220,8 @@ class Skopeo:
         with ExitStack() as stack:
             try:
                 directory = stack.enter_context(private_directory())
-                self._files = write_files(directory, source=self._source, destination=self._destination)
+                sides = {"source": self._source, "destination": self._destination}
+                self._files = write_files(directory, **sides, trust=self.trust)
             except OSError as error:
                 raise TemporaryError(f"this worker's temporary directory cannot be written to: {error}") from error
             self._cleanup = stack.pop_all()
@@ -248,11 +257,15 @@ class Skopeo:
         with self._counting:
             return self._finished_bytes + sum(each.sent_bytes for each in list(self._running))
 
-    def copy(self, source: Reference, destination: Reference, *, is_index: bool, format: str) -> Sent:
+    def copy(
+        self, source: Reference, destination: Reference, *, is_index: bool, format: str, is_checked: bool = True
+    ) -> Sent:
         """Have the destination hold what ``source`` names.
 
         :param is_index: copy all that the index names, and the index.
         :param format: the family of an index, ``oci`` or ``v2s2``.
+        :param is_checked: by the trust policy; of an index, each image that it names.
+        :raises NotTrusted: when that does not accept it.
         :raises NotFound: when the source does not have it, or not all of it.
         :raises NotCopyableWhole: when it is an index that this skopeo cannot copy in one piece.
         :raises TemporaryError: also when it took too long, stood still, or :meth:`stop` was called.
@@ -261,7 +274,14 @@ class Skopeo:
         self.check_stopping()
         limit = self._copy_timeout_seconds + ORPHAN_SECONDS
         argv = copy_argv(
-            self._binary, self._files, source, destination, is_index=is_index, format=format, timeout_seconds=limit
+            self._binary,
+            self._files,
+            source,
+            destination,
+            is_index=is_index,
+            format=format,
+            timeout_seconds=limit,
+            is_checked=is_checked,
         )
         child = SkopeoProcess(argv, self._files.environment)
         try:
@@ -273,7 +293,10 @@ class Skopeo:
             self._count(child)
         if child.code:
             self.check_stopping()
-            raise decode_failure(child.code, lines, source=source, destination=destination, is_index=is_index)
+            policy = self.trust.policy if self.trust else None
+            raise decode_failure(
+                child.code, lines, source=source, destination=destination, is_index=is_index, policy=policy
+            )
         return Sent(sent_bytes=child.sent_bytes)
 
     def _follow(self, child: SkopeoProcess, what: str, name: str) -> Sequence[str]:

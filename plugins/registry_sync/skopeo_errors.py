@@ -10,6 +10,7 @@ import re
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from registry_sync.errors import (
@@ -18,12 +19,14 @@ from registry_sync.errors import (
     MissingContent,
     NotCopyableWhole,
     NotFound,
+    NotTrusted,
     RefusedError,
     RegistrySyncError,
     TemporaryError,
     UnsupportedArtifact,
 )
 from registry_sync.reference import Reference
+from registry_sync.skopeo_probe import SIGSTORE_DISABLED
 
 Side = Literal["source", "destination"]
 
@@ -48,6 +51,10 @@ _NOT_WHOLE = re.compile(r"manifest list must be converted|unexpectedly received 
 ``artifactType`` in a descriptor before 1.15, or zstd layers without an annotation from 1.14 on."""
 
 
+_NOT_TRUSTED = re.compile(r"source image rejected")
+_NO_SIGSTORE = re.compile(SIGSTORE_DISABLED)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Case:
     """Texts of one meaning, which goes on where "source quay.io/a/b" began; with ``side``, only when that failed."""
@@ -68,6 +75,11 @@ def _status(codes: str) -> str:
 
 
 _CASES = (
+    _case(
+        _NO_SIGSTORE.pattern,
+        ConfigurationError,
+        "cannot be checked by the skopeo of this worker, which was built without sigstore; install another one",
+    ),
     _case(
         "x509: ",
         ConfigurationError,
@@ -185,12 +197,19 @@ def last_words(lines: Sequence[str]) -> str:
 
 
 def decode_failure(
-    code: int, lines: Sequence[str], *, source: Reference, destination: Reference, is_index: bool
+    code: int,
+    lines: Sequence[str],
+    *,
+    source: Reference,
+    destination: Reference,
+    is_index: bool,
+    policy: Path | None = None,
 ) -> RegistrySyncError:
     """The error that skopeo's end means.
 
     :param code: its exit code, negative for a signal.
     :param lines: the last lines that it printed.
+    :param policy: by which it judged what may be copied.
     """
     if code < 0:
         name = signal.strsignal(-code) or "unknown"
@@ -199,6 +218,9 @@ def decode_failure(
     text = _without_names(words, source, destination)
     if is_index and _NOT_WHOLE.search(text):
         return NotCopyableWhole(f"{source} cannot be copied in one piece (skopeo: {words})")
+    if _NOT_TRUSTED.search(text) and not _NO_SIGSTORE.search(text):
+        advice = "have it signed as that policy asks, or change the policy"
+        return NotTrusted(f"{source} is not accepted by the policy {str(policy)!r}; {advice} (skopeo: {words})")
     side = _failed_side(text)
     who = _who(side, source, destination)
     for each in _CASES:

@@ -17,7 +17,19 @@ from registry_sync.credentials import Endpoint
 from registry_sync.errors import ConfigurationError
 
 _ACCEPT_ANYTHING = {"default": [{"type": "insecureAcceptAnything"}]}
-"""Digests say what is copied. Signatures are copied like other tags and not checked: Debian's 1.9.3 cannot do that."""
+"""Digests say what is copied. What is trusted beyond that is for a policy of the user's to say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """What skopeo checks images by: a containers-policy.json(5), and the registries.d(5) that say where to look.
+
+    Without ``registries_d`` signatures are looked for nowhere.
+    """
+
+    policy: Path
+    registries_d: Path | None = None
+
 
 _PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 
@@ -34,17 +46,21 @@ class SideFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkopeoFiles:
-    """Everything that a skopeo of one route is given, in a directory that only we can read."""
+    """Everything that a skopeo of one route is given, in a directory that only we can read.
+
+    ``policy`` accepts anything, and ``registries_d`` is empty; with ``trust``, images are copied by that instead.
+    """
 
     source: SideFiles
     destination: SideFiles
     policy: Path
     registries_d: Path
+    trust: Trust | None = None
     temporary: Path
     environment: Mapping[str, str]
 
 
-def write_files(directory: Path, *, source: Endpoint, destination: Endpoint) -> SkopeoFiles:
+def write_files(directory: Path, *, source: Endpoint, destination: Endpoint, trust: Trust | None = None) -> SkopeoFiles:
     """Fill the empty ``directory``, which has to be ours alone (mode 0700).
 
     :raises ConfigurationError: when a CA file is not there.
@@ -60,6 +76,7 @@ def write_files(directory: Path, *, source: Endpoint, destination: Endpoint) -> 
         destination=_write_side(directory / "destination", destination),
         policy=policy,
         registries_d=registries_d,
+        trust=trust,
         temporary=temporary,
         environment=_environment(home),
     )

@@ -5,28 +5,50 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from registry_sync.apply import FAILURES_IN_A_ROW, PROGRESS_SECONDS, Apply, thread_pool
+from registry_sync.belongings import Belongings, left_behind, set_apart
 from registry_sync.errors import (
     ConfigurationError,
     DeniedError,
+    LockedTag,
     NotFound,
     RateLimited,
     RefusedError,
     RegistrySyncError,
     TemporaryError,
 )
+from registry_sync.kinds import first_push_advice
 from registry_sync.mirrors import ListRepositories, Route
-from registry_sync.plan import CopyTag, Decision, Failed, Plan, Skipped, TagState, Unchanged, Unreadable, plan_route
+from registry_sync.moved import overwriting, set_aside_backups
+from registry_sync.plan import (
+    CopyTag,
+    Decision,
+    DeleteTag,
+    Failed,
+    Locked,
+    Plan,
+    Skipped,
+    TagState,
+    Unchanged,
+    Unreadable,
+    plan_route,
+)
+from registry_sync.prune import Planned
+from registry_sync.pruning import Pruning, delete_due, not_deleted, still_planned
 from registry_sync.reference import Digest, Repository, is_tag
+from registry_sync.referrers import set_aside_about
 from registry_sync.registry.client import RegistryClient, TagEntry
 from registry_sync.report import OUTCOMES, RouteReport, TagResult, text_table
+from registry_sync.selection import Selection, check_min_tags, select_tags
 from registry_sync.skopeo import Skopeo
-from registry_sync.tags import Selection, TagRules, select_tags
+from registry_sync.stage import Stage
+from registry_sync.subsets import add_choice, choose_platforms, leave_out, remember
+from registry_sync.tags import TagRules
 from registry_sync.text import one_line
 from registry_sync.window import Window
 
@@ -54,6 +76,36 @@ def lister(source: RegistryClient) -> ListRepositories:
 EVERYTHING = Window(why="all tags")
 
 
+class _Work:
+    """What writes to a route's destination: images, and what belongs to them."""
+
+    def __init__(self, route: Route, sides: Sides, skopeo: Skopeo, plan: Plan) -> None:
+        self._route, self._sides, self._plan = route, sides, plan
+        stage = Stage(route, sides.source, sides.destination, skopeo, plan.subsets)
+        self._belongings = Belongings(route, sides.source, sides.destination, stage.without_policy(), plan)
+        bring = self._belongings.bring if route.settings.signatures else lambda _: None
+        self._apply = Apply(
+            route, source=sides.source, destination=sides.destination, skopeo=skopeo, stage=stage, bring=bring
+        )
+        self.notes: tuple[str, ...] = ()
+
+    def do(self, window: Window) -> list[TagResult]:
+        """Copy, then bring what came late. Returns a result for each tag, and for all that belongs to images."""
+        copied = self._apply.apply(self._plan)
+        if self._route.settings.signatures and not self._apply.retry_at:
+            self._belongings.bring_late(window)
+        if self._plan.memory:
+            self.notes = remember(self._sides.destination, self._route.destination_repository, self._plan.memory)
+        belongings = self._belongings.results
+        self.notes = (*self.notes, *left_behind(belongings))
+        return [*copied, *belongings]
+
+    @property
+    def retry_at(self) -> datetime | None:
+        """Until when a registry asks to be left alone, if one does."""
+        return self._apply.retry_at or self._belongings.retry_at
+
+
 def sync_route(
     route: Route,
     sides: Sides,
@@ -61,22 +113,29 @@ def sync_route(
     *,
     only_tags: TagRules = TagRules(),
     window: Window = EVERYTHING,
+    planned: Planned | None = None,
     dry_run: bool = False,
 ) -> RouteReport:
     """Copy what is missing or has moved, and report per tag. A tag that fails does not stop the others.
 
     :param only_tags: of the tags that the route's rules select, work on these only.
     :param window: and of those on the ones that were pushed then.
+    :param planned: what earlier scheduled runs planned to delete; only that is deleted.
     :raises RegistrySyncError: when the route as a whole cannot be worked on, for example because a side is down.
     """
     started = time.monotonic()
-    plan = observe_and_plan(route, sides, only_tags, window)
+    plan = observe_and_plan(route, sides, only_tags, window, planned)
     log_plan(plan)
-    work = Apply(route, source=sides.source, destination=sides.destination, skopeo=skopeo)
-    copied = [] if dry_run else work.apply(plan)
-    others = [_preview(each) for each in plan.decisions if dry_run or not isinstance(each, CopyTag)]
+    if plan.copies and route.destination.create_repository and not dry_run:
+        sides.destination.create_repository(route.destination_repository)
+    work = _Work(route, sides, skopeo, plan)
+    copied = [] if dry_run else work.do(window)
+    done = (CopyTag, DeleteTag) if not dry_run else ()
+    others = [_preview(each) for each in plan.decisions if not isinstance(each, done)]
+    deleted = [] if dry_run else delete_due(route, sides.destination, plan, [*copied, *others])
     report = replace(
-        _report(route, plan, [*copied, *others]),
+        _report(route, plan, [*copied, *others, *deleted], work.notes),
+        pruning=still_planned(plan, deleted),
         window=str(window),
         sent_bytes=skopeo.sent_bytes,
         seconds=round(time.monotonic() - started, 3),
@@ -87,44 +146,84 @@ def sync_route(
     return report
 
 
-def observe_and_plan(route: Route, sides: Sides, only_tags: TagRules, window: Window = EVERYTHING) -> Plan:
+def observe_and_plan(
+    route: Route,
+    sides: Sides,
+    only_tags: TagRules,
+    window: Window = EVERYTHING,
+    planned: Planned | None = None,
+    *,
+    now: datetime | None = None,
+) -> Plan:
     """Read both sides and decide; nothing is changed.
 
+    Tags to delete are looked for only when all tags of both sides are looked at.
+
+    :param now: what the ages of tags are counted from; ``None`` is the present.
     :raises ConfigurationError: when the source has no such repository.
+    :raises RefusedError: when the rules choose fewer tags than ``min_tags``.
     """
-    listed = _list_tags(route, sides.source, window)
-    within = {each.name: each.digest for each in listed if window.holds(each.pushed_at)}
-    selection = _select(within, route.settings.tags, only_tags)
-    log.info("%s: %d tags read, %d chosen; %s", route.source_repository, len(listed), len(selection.selected), window)
-    names = {name: within[name] for name in selection.selected}
+    now, since = now or datetime.now(UTC), None if route.settings.tags.needs_whole_listing else window.since
+    listed, about = set_apart(list_tags(route, sides.source, since), route.settings)
+    chosen = choose_tags(route, listed, now=now, is_whole=since is None)
+    check_min_tags(chosen, route.settings.tags, route.source_repository)
+    selection = _narrow(chosen, listed, route.settings.tags, only_tags, window)
+    log.info("%s: %s; %s", route.source_repository, selection.attrition, window)
+    names = _known_digests(selection, listed)
     source = _observe(sides.source, route.source_repository, names, route.source.max_connections)
-    wanted = [name for name, state in source.items() if isinstance(state, Digest)]
-    there = _observe_destination(route, sides.destination, wanted, len(listed))
-    plan = plan_route(selection, source, there, route.settings.on_moved_tag)
-    return replace(plan, outside=len(listed) - len(within))
+    is_everything = since is None and window.is_everything and not only_tags.applies
+    platforms = choose_platforms(route, sides.source, sides.destination, source, is_everything=is_everything)
+    wanted = [name for name, state in platforms.states.items() if isinstance(state, Digest)]
+    size = len(listed) if since is None else None
+    there, locked = _observe_destination(route, sides.destination, wanted, size)
+    selection = _fail_lost_pins(route, sides.source, selection, in_step=_in_step(platforms.states, there))
+    rules = overwriting(route.settings.on_moved_tag, route.settings.backup_tag, locked, now)
+    plan = replace(
+        add_choice(plan_route(leave_out(selection, platforms), platforms.states, there, rules), platforms),
+        outside=sum(not _is_inside(each, route.settings.tags, window) for each in listed),
+        attrition=selection.steps if route.settings.tags.applies or only_tags.applies else (),
+        about=about,
+        is_whole=since is None,
+    )
+    if is_everything and route.settings.prune and route.settings.deletes_tags:
+        pruning = Pruning(route, sides.source, sides.destination, route.settings.prune)
+        plan = pruning.add_to(plan, [each.name for each in listed], selection, planned)
+    return plan
 
 
-_KINDS = ((CopyTag, "to copy"), (Unchanged, "unchanged"), (Skipped, "skipped"), (Failed, "failed"))
+_KINDS = (
+    (CopyTag, "to copy"),
+    (Unchanged, "unchanged"),
+    (Skipped, "skipped"),
+    (DeleteTag, "to delete"),
+    (Locked, "locked"),
+    (Failed, "failed"),
+)
 
 
 def log_plan(plan: Plan, limit: int = 20) -> None:
     """Say how many tags need what, and why the first ``limit`` of those not copied are left alone."""
     counts = Counter(type(each) for each in plan.decisions)
     log.info("Plan: %s", ", ".join(f"{counts[kind]} {words}" for kind, words in _KINDS if counts[kind]) or "no tags")
-    left = [each for each in plan.decisions if isinstance(each, Skipped | Failed)]
+    left = [each for each in plan.decisions if isinstance(each, Skipped | DeleteTag | Locked | Failed)]
     for each in left[:limit]:
         log.info("  %s: %s", each.tag, each.reason)
     if len(left) > limit:
         log.info("  … and %d more", len(left) - limit)
 
 
-def _list_tags(route: Route, source: RegistryClient, window: Window) -> list[TagEntry]:
-    """What the source lists, as far back as the window goes. A name that is no tag is made fit to be shown."""
+def list_tags(route: Route, source: RegistryClient, since: datetime | None = None) -> list[TagEntry]:
+    """What the source lists, back to ``since`` at the least. A name that is no tag is made fit to be shown.
+
+    :raises ConfigurationError: when the source has no such repository.
+    :raises RefusedError: when there are more than :data:`MAX_TAGS`.
+    """
     try:
-        listed = _bounded(source.list_tags(route.source_repository, since=window.since), route.source_repository)
+        listed = _bounded(source.list_tags(route.source_repository, since=since), route.source_repository)
         return [each if is_tag(each.name) else replace(each, name=one_line(each.name, 200)) for each in listed]
     except NotFound as error:
-        if route.is_discovered:
+        if route.is_discovered and not source.lists_digests:
+            # A catalog keeps the names of emptied repositories; a vendor's API answers 404 for what is denied, too.
             log.info("%s is listed by its namespace and holds no tag (%s)", route.source_repository, error)
             return []
         advice = "check its name in the mirrors file, and that it holds a tag"
@@ -146,11 +245,51 @@ def _bounded(entries: Iterable[TagEntry], repository: Repository) -> Iterator[Ta
         yield entry
 
 
-def _select(listed: Iterable[str], rules: TagRules, only: TagRules) -> Selection:
-    """By the route's rules first, then by what this run was asked for."""
-    by_rules = select_tags(listed, rules)
-    asked = select_tags(by_rules.selected, only)
-    return Selection(selected=asked.selected, rejected={**by_rules.rejected, **asked.rejected})
+def choose_tags(route: Route, listed: Sequence[TagEntry], *, now: datetime, is_whole: bool = True) -> Selection:
+    """What the route's rules choose. What is no image of the source's own is set aside before they count anything."""
+    names = [each.name for each in listed]
+    aside = set_aside_backups(names, route.settings.backup_tag)
+    aside |= set_aside_about(names, signatures=route.settings.signatures)
+    images = [each for each in listed if each.name not in aside]
+    chosen = select_tags(images, route.settings.tags, now=now, is_whole=is_whole)
+    return replace(chosen, rejected={**chosen.rejected, **aside})
+
+
+def _narrow(
+    chosen: Selection, listed: Iterable[TagEntry], rules: TagRules, only: TagRules, window: Window
+) -> Selection:
+    """Of what the rules choose, what this run was asked for and what came to be chosen in its window.
+
+    The window never changes what is chosen.
+    """
+    asked = chosen.narrow(only)
+    if window.is_everything:
+        return asked
+    return asked.without({each.name for each in listed if not _is_inside(each, rules, window)}, "in the window")
+
+
+def _is_inside(entry: TagEntry, rules: TagRules, window: Window) -> bool:
+    """A tag that is named counts from its push, since no other rule is about it."""
+    return window.holds(entry.pushed_at if entry.name in rules.named else rules.enters_at(entry.pushed_at))
+
+
+def _known_digests(selection: Selection, listed: Iterable[TagEntry]) -> dict[str, Digest | None]:
+    """What each chosen tag is pinned to, or names by the listing; ``None`` where that does not tell."""
+    digests = {each.name: each.digest for each in listed} | dict(selection.pins)
+    return {name: digests[name] for name in selection.selected}
+
+
+def _in_step(here: Mapping[str, TagState], there: Mapping[str, TagState]) -> frozenset[str]:
+    return frozenset(tag for tag, state in here.items() if state is not None and there.get(tag) == state)
+
+
+def _fail_lost_pins(
+    route: Route, source: RegistryClient, selection: Selection, *, in_step: Collection[str]
+) -> Selection:
+    """Pinned digests that are to be copied are asked for, since no listing tells whether the source still has them."""
+    due = [tag for tag in selection.selected if tag in selection.pins and tag not in in_step]
+    lost = [tag for tag in due if source.head_manifest(route.source_repository, selection.pins[tag]) is None]
+    return selection.fail(lost, "the source no longer has the digest that names pins it to; pin another")
 
 
 LISTED_AT_ONCE = 100
@@ -158,22 +297,30 @@ LISTED_AT_ONCE = 100
 
 
 def _observe_destination(
-    route: Route, client: RegistryClient, wanted: Sequence[str], listed_at_source: int
-) -> Mapping[str, TagState]:
-    """What each wanted tag names at the destination: by its listing or one HEAD each, whichever is fewer requests.
+    route: Route, client: RegistryClient, wanted: Sequence[str], size: int | None
+) -> tuple[Mapping[str, TagState], frozenset[str]]:
+    """What each wanted tag names at the destination, and which are known to be locked there.
 
-    How long the listing is is not known before; the source's is taken for a measure. A listing that is refused, or that
-    an API does not find, proves nothing: then each tag is asked for by name.
+    By its listing or one HEAD each, whichever is fewer requests.
+
+    How long the listing is is not known before. A listing that is refused, or that an API does not find, proves
+    nothing: then each tag is asked for by name.
+
+    :param size: of the source's listing, which is taken for a measure; ``None`` when only a part of it was read: then
+        up to a hundred tags are asked for by name.
     """
     repository, threads = route.destination_repository, route.destination.max_connections
-    if client.lists_digests and len(wanted) > 1 + listed_at_source // LISTED_AT_ONCE:
+    pages = LISTED_AT_ONCE if size is None else 1 + size // LISTED_AT_ONCE
+    if client.lists_digests and len(wanted) > pages:
         try:
-            listed = {each.name: each.digest for each in _bounded(client.list_tags(repository), repository)}
+            entries = {each.name: each for each in _bounded(client.list_tags(repository), repository)}
         except (NotFound, DeniedError, RefusedError) as error:
             log.info("%s is not listed, so that each tag takes a HEAD (%s)", repository, error)
         else:
-            return _observe(client, repository, {name: listed[name] for name in wanted if name in listed}, threads)
-    return _observe(client, repository, dict.fromkeys(wanted), threads)
+            listed = {name: entries[name].digest for name in wanted if name in entries}
+            locked = frozenset(name for name in listed if entries[name].is_locked)
+            return _observe(client, repository, listed, threads), locked
+    return _observe(client, repository, dict.fromkeys(wanted), threads), frozenset()
 
 
 def _observe(
@@ -219,11 +366,17 @@ def _preview(decision: Decision) -> TagResult:
             return TagResult(tag=tag, outcome="unchanged", reason="same digest", digest=str(digest))
         case Skipped(tag=tag, reason=reason):
             return TagResult(tag=tag, outcome="skipped", reason=reason)
+        case DeleteTag(tag=tag, digest=digest, reason=reason):
+            return TagResult(tag=tag, outcome="would_delete", reason=reason, digest=str(digest))
+        case Locked(tag=tag, digest=digest, reason=reason):
+            return TagResult(
+                tag=tag, outcome="locked", reason=reason, digest=str(digest), error_class=LockedTag.error_class
+            )
         case Failed(tag=tag, reason=reason, error_class=error_class):
             return TagResult(tag=tag, outcome="failed", reason=reason, error_class=error_class)
 
 
-def _report(route: Route, plan: Plan, results: Sequence[TagResult]) -> RouteReport:
+def _report(route: Route, plan: Plan, results: Sequence[TagResult], notes: Iterable[str] = ()) -> RouteReport:
     counts = Counter(each.outcome for each in results)
     kept = sorted((each for each in results if each.outcome not in ("unchanged", "skipped")), key=lambda each: each.tag)
     return RouteReport(
@@ -232,16 +385,32 @@ def _report(route: Route, plan: Plan, results: Sequence[TagResult]) -> RouteRepo
         destination=str(route.destination_repository),
         counts={outcome: counts[outcome] for outcome in OUTCOMES},
         tags=tuple(kept),
-        notes=_notes(plan, results),
+        notes=(
+            *_notes(plan, results),
+            *_first_push_advice(route, results),
+            *plan.notes,
+            *notes,
+            *not_deleted(results, plan),
+        ),
     )
 
 
+def _first_push_advice(route: Route, results: Sequence[TagResult]) -> tuple[str, ...]:
+    """What may have to be done at the destination, when nothing can be written there at all."""
+    is_refused = any(each.outcome == "failed" and each.error_class in _NOT_WRITABLE for each in results)
+    has_any = any(each.outcome in ("copied", "unchanged") for each in results)
+    advice = first_push_advice(route.destination.api_kind, route.destination_repository.name)
+    return (advice,) if advice and is_refused and not has_any else ()
+
+
+_NOT_WRITABLE = frozenset({"denied", "not_found", "refused"})
+
+
 def _notes(plan: Plan, results: Sequence[TagResult]) -> tuple[str, ...]:
-    """What a reader should see although nothing failed: that there was nothing to do, which may be a mistake."""
-    if not results and plan.outside:
-        return ()
-    if not results:
-        return ("the source repository holds no tag",)
-    if all(each.outcome == "skipped" for each in results):
-        return (f"no tag is mirrored, all {len(results)} were skipped",)
-    return ()
+    """What a reader should see although nothing failed: what the rules left, and that there was nothing to do."""
+    attrition = (plan.shown_attrition,) if plan.attrition else ()
+    if not results and not plan.outside:
+        return (*attrition, "the source repository holds no tag")
+    if results and all(each.outcome == "skipped" for each in results):
+        return (*attrition, f"no tag is mirrored, all {len(results)} were skipped")
+    return attrition

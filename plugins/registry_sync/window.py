@@ -25,6 +25,8 @@ CLOCK_SKEW = timedelta(minutes=10)
 class Window:
     """Push times from ``start`` up to but without ``end`` (aware UTC), ``None`` being open; ``why`` is for people.
 
+    ``is_full_check``: it is everything for the sake of what no push time tells, and not since there is nothing less.
+
     >>> Window(why="full check").is_everything
     True
     """
@@ -32,6 +34,7 @@ class Window:
     why: str
     start: datetime | None = None
     end: datetime | None = None
+    is_full_check: bool = False
 
     @property
     def is_everything(self) -> bool:
@@ -55,12 +58,22 @@ class Window:
 
     def to_json(self) -> dict[str, Any]:
         """The window as JSON-simple values, for XCom."""
-        return {"why": self.why, "start": _iso(self.start), "end": _iso(self.end)}
+        return {
+            "why": self.why,
+            "start": _iso(self.start),
+            "end": _iso(self.end),
+            "is_full_check": self.is_full_check,
+        }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """Read what :meth:`to_json` wrote."""
-        return cls(why=document["why"], start=_moment(document["start"]), end=_moment(document["end"]))
+        return cls(
+            why=document["why"],
+            start=_moment(document["start"]),
+            end=_moment(document["end"]),
+            is_full_check=document.get("is_full_check", False),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,15 +102,15 @@ def window_of_run(run: Run, asked: Asked, full_check: str | None) -> Window:
     """
     check_asked(asked)
     if asked.window == "all":
-        return Window(why="asked for")
+        return Window(why="asked for", is_full_check=True)
     if asked.window == "from_to":
         return Window(why="asked for", start=asked.start, end=asked.end)
-    if run.run_type == "manual" or run.start is None or run.end is None or run.start >= run.end:
+    if run.run_type not in ("scheduled", "backfill") or run.start is None or run.end is None or run.start >= run.end:
         return Window(why=f"{run.run_type} run")
     if run.run_type == "backfill":
         return Window(why="backfill", start=run.start, end=run.end)
     if full_check and ticks_within(full_check, run.start, run.end):
-        return Window(why=f"full check, {full_check}")
+        return Window(why=f"full check, {full_check}", is_full_check=True)
     return Window(why=run.run_type, start=run.start, end=run.end)
 
 
@@ -131,23 +144,28 @@ class InStep:
 
 def route_key(route: Route) -> str:
     """Twelve digits that stand for a route and its settings: a changed rule makes another route."""
-    settings = route.settings.model_dump(mode="json", include={"tags"})
+    settings = route.settings.model_dump(mode="json", include={"tags", "on_moved_tag", "platforms"})
     parts = [str(route.source_repository), str(route.destination_repository), settings]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def window_of_route(run: Window, run_type: str, route: Route, in_step: InStep | None) -> Window:
+def window_of_route(
+    run: Window, run_type: str, route: Route, in_step: InStep | None, full_check: str | None = None
+) -> Window:
     """The window of one route: the run's own, longer where earlier runs were missed, or everything at first.
 
-    Only scheduled runs build on each other. Without word of an earlier one that finished this route, all is compared.
+    Only scheduled runs build on each other. Without word of an earlier one that finished this route, all is compared,
+    and so it is when a full check was among what was missed.
     """
-    if run.is_everything or run_type != "scheduled" or run.start is None:
+    if run.is_everything or run_type != "scheduled" or run.start is None or run.end is None:
         return run
     if in_step is None or route_key(route) not in in_step.routes:
         return Window(why="first run of this route, or the last one did not finish it")
-    if in_step.until < run.start:
-        return replace(run, start=in_step.until, why=f"{run.why}, and what was missed")
-    return run
+    if in_step.until >= run.start:
+        return run
+    if full_check and ticks_within(full_check, in_step.until, run.end):
+        return Window(why=f"full check, {full_check}, which was missed")
+    return replace(run, start=in_step.until, why=f"{run.why}, and what was missed")
 
 
 def advance(previous: InStep | None, end: datetime, finished: Collection[str]) -> InStep:

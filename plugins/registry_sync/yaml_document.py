@@ -6,8 +6,10 @@ that was written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import yaml
@@ -64,8 +66,77 @@ def read_yaml(text: str, name: str) -> Document:
 
     :raises MirrorsFileError: when it is no YAML, with the line.
     """
-    try:
+    with _explained(text, name):
         return _read_document(text, Document(name))
+
+
+def read_all_yaml(text: str, name: str) -> list[Any]:
+    """The values of all documents in ``text``.
+
+    :raises MirrorsFileError: when it is no YAML, with the line.
+    """
+    with _explained(text, name):
+        loader = _Loader(text)
+        try:
+            return [_Reader(loader, Document(name)).read(node, ()) for node in _nodes(loader)]
+        finally:
+            loader.dispose()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A scalar, and where it stands in its text: characters from ``start`` to ``end``, quotes included."""
+
+    place: Place
+    value: str
+    start: int
+    end: int
+    line: int
+
+
+def read_spans(text: str, name: str) -> list[Span]:
+    """Every scalar value of all documents in ``text``; for an alias, what it stands for once more.
+
+    :raises MirrorsFileError: when it is no YAML, with the line.
+    """
+    with _explained(text, name):
+        loader = yaml.SafeLoader(text)  # libyaml does not count a byte order mark
+        try:
+            spans = (each for node in _nodes(loader) for each in _spans(node, ()))
+            found = list(islice(spans, MAX_VALUES + 1))
+        finally:
+            loader.dispose()
+    if len(found) > MAX_VALUES:
+        raise MirrorsFileError((f"{name}:1: more than {MAX_VALUES} values; do aliases multiply here?",))
+    return found
+
+
+def _nodes(loader: Any) -> Iterator[yaml.Node]:
+    while loader.check_node():
+        yield loader.get_node()
+
+
+def _spans(node: yaml.Node, place: Place) -> Iterator[Span]:
+    match node:
+        case yaml.MappingNode():
+            for key, value in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    problem = "a key must be a plain word (is this a template? Render it first)"
+                    raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+                yield from _spans(value, (*place, key.value))
+        case yaml.SequenceNode():
+            for index, each in enumerate(node.value):
+                yield from _spans(each, (*place, index))
+        case yaml.ScalarNode():
+            start, end = node.start_mark, node.end_mark
+            yield Span(place=place, value=node.value, start=start.index, end=end.index, line=start.line + 1)
+
+
+@contextmanager
+def _explained(text: str, name: str) -> Iterator[None]:
+    """What PyYAML raises, as an error that names the line."""
+    try:
+        yield
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = min(mark.line, text.count("\n")) + 1 if mark else 1

@@ -77,12 +77,19 @@ def test_a_page_on_another_host_is_not_followed() -> None:
         )
 
 
-def test_a_page_beyond_the_end_is_the_end() -> None:
-    body = {**RECORDED["tags_page"]["body"], "next": f"{DEBIAN_TAGS}?page=2&page_size=100"}
-    answers = at(DEBIAN_TAGS, "tags_page", body=body), at(DEBIAN_TAGS, "tags_page_beyond_end")
-    with serve(*answers) as server, client(server) as asked:
-        assert len(list(asked.list_tags(Repository(server.host, "library/debian")))) == 2
-        assert requests_of(server) == [f"{DEBIAN_TAGS}?page_size=100", f"{DEBIAN_TAGS}?page=2&page_size=100"]
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_page_beyond_the_end_is_the_end_when_all_were_seen(count: int) -> None:
+    body = {**RECORDED["tags_page"]["body"], "count": count, "next": f"{DEBIAN_TAGS}?page=2&page_size=100"}
+    first = at(DEBIAN_TAGS, "tags_page", body=body)
+    with serve(first, at(DEBIAN_TAGS, "tags_page_beyond_end"), first) as server, client(server) as asked:
+        listing = asked.list_tags(Repository(server.host, "library/debian"))
+        if count == 2:
+            assert len(list(listing)) == 2
+        else:
+            with pytest.raises(TemporaryError, match=r"^a page of 3 entries is missing after 2 of them: "):
+                list(listing)
+        pages = [f"{DEBIAN_TAGS}?page_size=100", f"{DEBIAN_TAGS}?page=2&page_size=100"]
+        assert requests_of(server) == [*pages, pages[0]]
 
 
 @pytest.mark.parametrize("credentials", [None, ROBOT])
@@ -213,6 +220,15 @@ def test_our_requests_are_what_the_definition_takes() -> None:
             HUB.check_body(LOGIN, each)
     assert checked == [LOGIN, REPOSITORIES, REPOSITORIES, TAGS, TAGS]
     assert api.logins == [{"identifier": "acme", "secret": ROBOT.secret}]
+
+
+def test_what_creates_a_repository_is_what_the_definition_takes() -> None:
+    with DockerHubApi("http://127.0.0.1:1", users={"acme": ROBOT.secret}) as api, client(api, ROBOT) as asked:
+        asked.create_repository(Repository(api.host, "acme/app"))
+        checked = [HUB.check_request(each) for each in api.requests()]
+        HUB.check_body(REPOSITORIES, api.created[0])
+    assert checked == [LOGIN, f"{REPOSITORIES}/{{repository}}", REPOSITORIES]
+    assert api.created == [{"namespace": "acme", "name": "app", "registry": "docker.io", "is_private": False}]
 
 
 def test_the_api_is_where_the_definition_says() -> None:

@@ -171,7 +171,7 @@ def test_an_item_without_a_name(wire: Interceptor) -> None:
     wire.answer("GET", ARTIFACTS_PATH, 200, items(artifact(DIGESTS[1], {"id": 7})))
     with client(wire) as asked, pytest.raises(TemporaryError) as caught:
         list(asked.list_tags(app(wire)))
-    assert str(caught.value) == "Harbor lists something without a name, only id"
+    assert str(caught.value) == "Harbor lists something without a name, only ['id']"
 
 
 def test_a_missing_repository(wire: Interceptor) -> None:

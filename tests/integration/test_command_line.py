@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 import registry_sync.hooks.registry  # noqa: F401 - Airflow binds its logging to what standard output is just now
-from registry_sync.__main__ import FAILED, OK, PROJECT, main
+from registry_sync.__main__ import FAILED, OK, PROJECT, UNUSABLE, main
 from tests.support import images
 from tests.support.registry import RegistryProcess
 
@@ -45,17 +46,20 @@ def destination() -> Iterator[RegistryProcess]:
 def plan(
     source: RegistryProcess, destination: RegistryProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> Plan:
-    """Exit code, output and errors of a plan by a mirrors file with these rules."""
+    """Exit code, output and errors of a command, plan unless another is said, by a mirrors file with these rules."""
 
-    def plan(*repositories: Any, arguments: tuple[str, ...] = ()) -> tuple[int, str, str]:
+    def plan(
+        *repositories: Any, arguments: tuple[str, ...] = (), command: str = "plan", **options: Any
+    ) -> tuple[int, str, str]:
         registries = {
             "origin": {"host": source.host, "tls": False},
             "backup": {"host": destination.host, "tls": False},
         }
-        mirror = {"source": "origin", "destinations": ["backup"], "repositories": repositories}
+        mirror = {"source": "origin", "destinations": ["backup"], "repositories": repositories, **options}
         file = tmp_path / "mirrors.yaml"
-        file.write_text(json.dumps({"registries": registries, "mirrors": {"team": mirror}}))
-        code = main(["plan", str(file), "--mirror", "team", *arguments])
+        defaults = {"parallel_copies": 2}
+        file.write_text(json.dumps({"registries": registries, "defaults": defaults, "mirrors": {"team": mirror}}))
+        code = main([command, str(file), "--mirror", "team", *arguments])
         printed = capsys.readouterr()
         return code, printed.out, printed.err
 
@@ -72,6 +76,7 @@ def test_a_plan_as_text(plan: Plan, source: RegistryProcess, destination: Regist
         OK,
         (
             f"\n{source.host}/team/app → {destination.host}/copies/app\n"
+            "listed 4 → exclude 3\n"
             "tag      decision   digest               reason\n"
             "───────  ─────────  ───────────────────  "
             "────────────────────────────────────────────────────────────────────────────────\n"
@@ -92,6 +97,11 @@ def test_a_plan_for_programs(plan: Plan, source: RegistryProcess, destination: R
         {
             "source": f"{source.host}/team/app",
             "destination": f"{destination.host}/copies/app",
+            "selection": [
+                {"step": "listed", "tags": 4},
+                {"step": "exclude", "tags": 3},
+                {"step": "asked for", "tags": 2},
+            ],
             "tags": [
                 {
                     "tag": "missing",
@@ -146,6 +156,73 @@ def test_a_plan_only_reads(plan: Plan, source: RegistryProcess, destination: Reg
     requests = [*source.requests(), *destination.requests()]
     assert requests
     assert {each.method for each in requests} <= READS
+
+
+def settings_of(explained: str) -> dict[str, tuple[str, str]]:
+    """Value and origin of each setting in what explain prints."""
+    rows = explained.split("\n\n")[1].splitlines()[2:]
+    parts = (re.split("  +", each) for each in rows)
+    return {name: (value, origin) for name, value, origin in parts}
+
+
+def test_what_holds_for_a_repository_and_where_it_is_written(
+    plan: Plan, source: RegistryProcess, destination: RegistryProcess
+) -> None:
+    rule = app(
+        tags={"names": ["old-dev", "gone"], "include": ["/m.*/"], "newest": 1, "newest_by": "name", "min_tags": 9}
+    )
+    code, printed, errors = plan(
+        "team/other", rule, command="explain", arguments=("--repository", "team/app"), on_moved_tag="keep"
+    )
+    assert (code, errors) == (OK, "")
+    heading, _, attrition, tags = printed.strip().split("\n\n")
+    place = "mirrors.team.repositories[1]"
+    assert heading == f"{source.host}/team/app → {destination.host}/copies/app  (by {place})"
+    settings = settings_of(printed.strip())
+    assert settings["rename"] == ("copies/app", place)
+    assert settings["tags"] == (
+        (
+            '{"names": ["old-dev", "gone"], "include": ["/m.*/"], "newest": 1, "newest_by": "name", "min_tags": 9}',
+            place,
+        )
+    )
+    assert settings["parallel_copies"] == ("2", "defaults")
+    assert settings["on_moved_tag"][1] == "mirrors.team"
+    assert settings["prefix"] == ("-", "built in")
+    assert settings["copy_timeout_minutes"] == ("60", "built in")
+    assert attrition == (
+        "listed 4 → include 2 → newest 1 → with names 2; min_tags is 9, so that a run fails and copies nothing"
+    )
+    assert [re.split("  +", each) for each in tags.splitlines()[2:]] == [
+        ["gone", "FAILED", "names has it, and the source has no such tag; mend the name, or remove it"],
+        ["missing", "no", "not among the newest 1 by name"],
+        ["moved", "yes", "every rule lets it pass"],
+        ["old-dev", "yes", "names has it"],
+        ["same", "no", "matches none of '/m.*/'"],
+    ]
+
+
+def test_why_one_tag_is_chosen(plan: Plan) -> None:
+    namespace = {"namespace": "team", "include": ["a*"], "rename": "copies/{{ name }}"}
+    ask = ("--repository", "team/app", "--destination", "backup", "--tag", "sam*")
+    code, printed, _ = plan("team/other", namespace, command="explain", arguments=ask)
+    assert code == OK
+    assert printed.strip().split("\n\n")[2:] == [
+        "listed 4",
+        "tag   chosen  why\n────  ──────  ────────────────\nsame  yes     there is no rule",
+    ]
+    assert settings_of(printed.strip())["rename"] == ("copies/{{ name }}", "mirrors.team.repositories[1]")
+    code, printed, _ = plan("team/app", command="explain", arguments=("--repository", "team/app", "--tag", "none"))
+    assert printed.strip().split("\n\n")[3] == "the source lists no such tag"
+
+
+def test_a_repository_that_no_rule_is_for(plan: Plan) -> None:
+    rules = ("team/other", {"namespace": "team", "exclude": ["app"]})
+    assert plan(*rules, command="explain", arguments=("--repository", "team/app")) == (
+        UNUSABLE,
+        "",
+        "no rule of mirror 'team' is for 'team/app'; its repositories are `team/other`, all of `team` but `app`\n",
+    )
 
 
 def test_output_is_for_programs_and_everything_else_is_quiet(

@@ -187,7 +187,7 @@ class Story(RuleBasedStateMachine):
         run = Run(run_type="scheduled", start=start, end=end)
         window = window_of_run(run, Asked(), None)
         with suppress(RegistrySyncError):  # then the task that plans has failed, and what was known before still holds
-            work, unmodified = split_unmodified([self.found()], window, run.run_type, self.in_step)
+            work, unmodified = split_unmodified([self.found()], window, run.run_type, self.in_step, None)
             finished = [route_key(each) for each in unmodified]
             finished += [route_key(route) for route, own in work if self.run(own)]
             self.in_step = advance(self.in_step, end, finished)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support import images
-from tests.support.airflow import LocalAirflow
+from tests.support.airflow import Component, LocalAirflow
 from tests.support.interceptor import Interceptor
 from tests.support.registry import Htpasswd, RegistryProcess
 
@@ -26,6 +26,10 @@ BASIC = b64encode(f"robot:{PASSWORD}".encode()).decode()
 APP = images.multi_arch("app")
 WEB = images.multi_arch("web", attestations=True)
 BIG = images.image([images.big_layer(8_000_000)])
+
+
+WRITERS: tuple[Component, ...] = ("scheduler", "dag-processor")
+"""What writes to the database all the time. SQLite may then be locked for the one command that does without the API."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,11 +190,13 @@ def test_a_backfill_of_three_days(stack: Stack) -> None:
     first = last - timedelta(days=2)
     api = stack.airflow.api
     api.wait_for_dag("mirror_daily")
+    stack.airflow.stop(WRITERS)
     done = stack.airflow.run(
         *("backfill", "create", "--dag-id", "mirror_daily", "--from-date", str(first), "--to-date", str(last)),
         *("--max-active-runs", "1"),
     )
     assert done.returncode == 0, done.stderr
+    stack.airflow.start(WRITERS)
     api.unpause("mirror_daily")
     wait_until(lambda: len(api.dag_runs("mirror_daily")) >= 3, "the backfill has its runs")
     api.unpause("mirror_daily", paused=False)

@@ -353,6 +353,19 @@ def test_a_redirect_elsewhere_carries_no_password(registry: RegistryProcess, wir
         assert [each.status for each in elsewhere.requests()] == [401]
 
 
+def test_a_host_that_is_redirected_to_does_not_say_where_to_log_in(
+    registry: RegistryProcess, wire: Interceptor
+) -> None:
+    with Interceptor(registry.url) as elsewhere:
+        challenge = {"WWW-Authenticate": f'Bearer realm="{elsewhere.url}/token",service="evil"'}
+        elsewhere.answer("HEAD", "/manifests/", 401, headers=challenge)
+        elsewhere.answer("GET", "/token", 200, b'{"token": "t"}')
+        wire.answer("HEAD", "/manifests/", 307, headers={"Location": f"{elsewhere.url}/v2/team/app/manifests/v1"})
+        with client(wire.host, credentials=ROBOT) as asked, pytest.raises(DeniedError):
+            asked.head_manifest(at(wire), "v1")
+        assert [each.path for each in elsewhere.requests()] == ["/v2/team/app/manifests/v1"]
+
+
 def test_redirects_without_end(wire: Interceptor) -> None:
     wire.answer("HEAD", "/manifests/", 302, headers={"Location": "/v2/team/app/manifests/v1"})
     with client(wire.host) as asked, pytest.raises(TemporaryError, match="redirects more than 5 times"):

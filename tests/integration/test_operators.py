@@ -23,10 +23,20 @@ from airflow.sdk.execution_time.supervisor import TaskRunResult
 
 from registry_sync.credentials import Credentials
 from registry_sync.dag import build_dag
-from registry_sync.errors import ConfigurationError, DeniedError, RateLimited, RefusedError, TemporaryError
+from registry_sync.errors import (
+    ConfigurationError,
+    DeniedError,
+    LockedTag,
+    RateLimited,
+    RefusedError,
+    TemporaryError,
+)
 from registry_sync.mirrors_file import PATH_VARIABLE, load_mirrors
 from registry_sync.operators.mirror_repository import MirrorRepositoryOperator
-from registry_sync.operators.outcome import MOST_WAITS
+from registry_sync.operators.waiting import MOST_WAITS
+from registry_sync.report import OUTCOMES
+from registry_sync.skopeo import find_skopeo
+from registry_sync.skopeo_probe import can_verify_sigstore
 from registry_sync.triggers.not_before import NotBeforeTrigger
 from tests.integration.conftest import SkopeoLog
 from tests.support import images
@@ -148,6 +158,11 @@ def a_mirrors_file(
 
 def a_connection(credentials: Credentials, host: str = "") -> dict[str, Any]:
     return {"host": host, "login": credentials.username, "password": credentials.secret}
+
+
+def counts(**numbers: int) -> dict[str, int]:
+    """The counts of a report, all others being zero."""
+    return {**dict.fromkeys(OUTCOMES, 0), **numbers}
 
 
 def failed_at_once(result: TaskRunResult, error: type[Exception]) -> str:
@@ -298,6 +313,37 @@ class TestPlanRoutes:
         )
 
 
+class TestTrust:
+    """A policy reaches the skopeo of the mapped task, and one that cannot be enforced fails before there is one."""
+
+    def test_a_policy_is_enforced(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, name: str, tmp_path: Path
+    ) -> None:
+        policy = tmp_path / "policy.json"
+        policy.write_text('{"default": [{"type": "reject"}]}')
+        images.push(source.url, name, "v1", content := images.multi_arch(name))
+        run = new_run(source, destination, name, policy=str(policy))
+        message = failed_at_once(run.copy(), RefusedError)
+        assert f"v1: {source.host}/{name}@{content.digest} is not accepted by the policy {str(policy)!r}; " in message
+        assert images.resolve(destination.url, name, "v1") is None
+
+    def test_one_that_is_missing(self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun) -> None:
+        run = new_run(source, destination, "team/a", policy="/nowhere/policy.json")
+        message = failed_at_once(run.plan(), ConfigurationError)
+        assert message == "the policy '/nowhere/policy.json' cannot be read on this worker: No such file or directory"
+
+    def test_one_that_this_skopeo_cannot_enforce(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, tmp_path: Path
+    ) -> None:
+        if can_verify_sigstore(find_skopeo().path):
+            pytest.skip("this skopeo can verify sigstore signatures; Debian 12's cannot")
+        policy = tmp_path / "policy.json"
+        policy.write_text('{"default": [{"type": "sigstoreSigned"}]}')
+        run = new_run(source, destination, {"repository": "team/a", "policy": str(policy)})
+        message = failed_at_once(run.plan(), ConfigurationError)
+        assert message.startswith(f"the policy {str(policy)!r} asks for sigstore signatures (sigstoreSigned), which ")
+
+
 class TestConnections:
     def test_one_that_does_not_exist(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
@@ -366,7 +412,7 @@ class TestMirrorRepository:
         assert result.ti.rendered_map_index == f"{name} → backup"
         assert f"{name} → backup" in run.api.rendered
         report = run.pushed()
-        assert report["counts"] == {"copied": 1, "would_copy": 0, "unchanged": 0, "skipped": 0, "failed": 0}
+        assert report["counts"] == counts(copied=1)
         assert [each["tag"] for each in report["tags"]] == ["v1"]
         assert set(run.api.xcoms) == {(PLAN, -1, "return_value"), (COPY, 0, "report")}
         assert images.pull_whole(destination.url, name, "v1") == {"linux/amd64", "linux/arm64"}
@@ -395,13 +441,13 @@ class TestMirrorRepository:
     ) -> None:
         for tag in ("v1", "v2", "v3"):
             images.push(source.url, name, tag, images.image([], labels={"tag": tag}))
-        wire.answer("PUT", "/manifests/v1$", 409, b'{"errors": [{"code": "DENIED", "message": "immutable"}]}')
+        wire.answer("PUT", "/manifests/v1$", 409, b'{"errors": [{"code": "DENIED", "message": "quota"}]}')
         wire.answer("PUT", "/manifests/v2$", 413, b"too large")
         run = new_run(source, wire, name)
         message = failed_at_once(run.copy(), RefusedError)
         assert message == (
             f"{source.host}/{name} → {wire.host}/{name}: 2 tags failed\n"
-            f"  v1: PUT {wire.url}/v2/{name}/manifests/v1 answered 409 DENIED: immutable\n"
+            f"  v1: PUT {wire.url}/v2/{name}/manifests/v1 answered 409 DENIED: quota\n"
             f"  v2: PUT {wire.url}/v2/{name}/manifests/v2 answered 413 too large"
         )
         report = run.pushed()
@@ -429,6 +475,7 @@ class TestMirrorRepository:
             "seconds": 0.0,
             "dry_run": False,
             "window": "",
+            "pruning": None,
             "error": message,
             "error_class": "configuration",
             "retry_at": None,
@@ -531,7 +578,7 @@ class TestRetries:
         wire.clear_rules()
         assert run.copy(try_number=2).state == "success"
         assert len(skopeo_log.copies) == 2
-        assert run.pushed()["counts"] == {"copied": 1, "would_copy": 0, "unchanged": 1, "skipped": 0, "failed": 0}
+        assert run.pushed()["counts"] == counts(copied=1, unchanged=1)
 
     def test_a_short_wait_is_a_retry_after_it(
         self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str
@@ -578,11 +625,23 @@ class TestWaiting:
         assert run.pushed()["error"] == f"HEAD {wire.url}/v2/{name}/manifests/v1 answered 429"
         assert run.pushed()["error_class"] == "rate_limited"
 
+    def test_a_limit_before_there_are_routes_waits_too(
+        self, source: RegistryProcess, wire: Interceptor, new_run: NewRun
+    ) -> None:
+        wire.answer("GET", "/v2/$", 429, headers={"Retry-After": "7200"})
+        run = new_run(source, wire, "team/a")
+        message = deferred(run.plan())
+        assert (message.next_method, message.next_kwargs) == ("execute", {"waits": 1})
+        run.api.resume = message
+        wire.clear_rules()
+        assert run.plan().state == "success"
+        assert [row["route"]["label"] for row in run.rows] == ["team/a → backup"]
+
     def test_it_goes_on_where_it_stopped(self, limited: Run, wire: Interceptor) -> None:
         limited.api.resume = deferred(limited.copy())
         wire.clear_rules()
         assert limited.copy().state == "success"
-        assert limited.pushed()["counts"] == {"copied": 1, "would_copy": 0, "unchanged": 1, "skipped": 0, "failed": 0}
+        assert limited.pushed()["counts"] == counts(copied=1, unchanged=1)
 
     def test_it_may_wait_again_but_not_for_ever(self, limited: Run) -> None:
         for waits in range(1, MOST_WAITS + 1):
@@ -742,3 +801,96 @@ def processes_naming(host: str) -> dict[str, bytes]:
         except OSError:
             continue  # it has ended meanwhile
     return found
+
+
+class TestLockedTags:
+    def test_fail_at_once_and_the_message_says_what_to_do(
+        self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str
+    ) -> None:
+        images.push(destination.url, name, "v1", images.image([], labels={"name": f"{name} old"}))
+        images.push(source.url, name, "v1", images.image([], labels={"name": name}))
+        wire.answer("PUT", "/manifests/v1$", 412, b"configured as immutable")
+        run = new_run(source, wire, name)
+        assert failed_at_once(run.copy(), LockedTag) == (
+            f"{source.host}/{name} → {wire.host}/{name}: 1 tags are locked at the destination, which does not let them "
+            "be overwritten (unlock them there, or write on_moved_tag: keep for them)\n"
+            f"  v1: PUT {wire.url}/v2/{name}/manifests/v1 answered 412 configured as immutable"
+        )
+        assert run.pushed()["counts"] == counts(locked=1)
+        assert run.report(**{PLAN: "success", f"{COPY}_0": "failed"}).state == "failed"
+        kept = new_run(source, wire, {"repository": name, "on_moved_tag": {"v*": "keep"}})
+        assert kept.copy().state == "success"
+        assert kept.pushed()["counts"] == counts(skipped=1)
+
+
+class TestPruning:
+    """From run to run, with what the report remembers and nothing else."""
+
+    @pytest.fixture
+    def pruned(self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, name: str) -> Run:
+        """A mirror of ten tags, of which the source has lost the last."""
+        for number in range(10):
+            content = images.image([], labels={"name": f"{name} v{number}"})
+            for registry in (source, destination):
+                images.push(registry.url, name, f"v{number}", content)
+        source.forget_tag(name, "v9")
+        return new_run(source, destination, name, prune={"tags": "gone_at_source", "dry_run": False})
+
+    def run_all(self, run: Run, hour: int | None, state: str = "success") -> dict[str, int]:
+        """A whole DAG run, scheduled for the hour that ends then, or by hand; returns its counts that are not zero."""
+        kept = {key: value for key, value in run.api.xcoms.items() if key == MEMORY}
+        run.api.xcoms.clear()
+        run.api.xcoms |= kept
+        end = datetime(2026, 11, 24, hour or 0, tzinfo=UTC)
+        run.api.interval = (end - timedelta(hours=1), end) if hour is not None else None
+        assert run.copy().state == state
+        assert run.report(**{PLAN: "success", f"{COPY}_0": state}).state == state
+        return {outcome: count for outcome, count in run.pushed()["counts"].items() if count}
+
+    def test_is_planned_by_one_scheduled_run_and_done_by_the_next(
+        self, pruned: Run, destination: RegistryProcess, name: str
+    ) -> None:
+        assert self.run_all(pruned, hour=1) == {"unchanged": 9, "would_delete": 1}
+        (memory,) = pruned.api.xcoms[MEMORY].values()
+        assert [len(each) for each in memory["marks"]] == [8]
+        assert (memory["listed"], memory["at"]) == (9, "2026-11-24T01:00:00+00:00")
+        assert self.run_all(pruned, hour=2) == {"unchanged": 9, "deleted": 1}
+        assert images.resolve(destination.url, name, "v9") is None
+        assert self.run_all(pruned, hour=3) == {"unchanged": 9}
+        (memory,) = pruned.api.xcoms[MEMORY].values()
+        assert (memory["marks"], memory["listed"]) == ([], 9)
+        summary = "team: everything is in step, nothing was copied (9 tags unchanged)"
+        assert pruned.api.xcoms[REPORT, -1, "return_value"] == {"summary": summary}
+
+    def test_is_not_done_by_the_same_run_when_it_is_cleared(
+        self, pruned: Run, destination: RegistryProcess, name: str
+    ) -> None:
+        for _ in range(3):
+            assert self.run_all(pruned, hour=1) == {"unchanged": 9, "would_delete": 1}
+        assert images.resolve(destination.url, name, "v9") is not None
+
+    def test_is_neither_planned_nor_done_by_hand(self, pruned: Run, destination: RegistryProcess, name: str) -> None:
+        assert self.run_all(pruned, hour=None) == {"unchanged": 9, "would_delete": 1}
+        assert MEMORY not in pruned.api.xcoms
+        assert self.run_all(pruned, hour=1) == {"unchanged": 9, "would_delete": 1}
+        assert self.run_all(pruned, hour=None) == {"unchanged": 9, "would_delete": 1}
+        assert images.resolve(destination.url, name, "v9") is not None
+        assert self.run_all(pruned, hour=2) == {"unchanged": 9, "deleted": 1}
+
+    def test_outlives_a_run_that_failed(
+        self, pruned: Run, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, name: str
+    ) -> None:
+        assert self.run_all(pruned, hour=1) == {"unchanged": 9, "would_delete": 1}
+        images.push(destination.url, name, "v8", images.image([], labels={"name": f"{name} other"}))
+        pruned.dag = new_run(
+            source,
+            destination,
+            {"repository": name, "on_moved_tag": "fail"},
+            prune={"tags": "gone_at_source", "dry_run": False},
+        ).dag
+        assert self.run_all(pruned, hour=2, state="failed") == {"unchanged": 8, "failed": 1, "would_delete": 1}
+        images.push(destination.url, name, "v8", images.image([], labels={"name": f"{name} v8"}))
+        assert self.run_all(pruned, hour=3) == {"unchanged": 9, "deleted": 1}
+
+
+MEMORY = (REPORT, -1, "planned_deletions_backup")

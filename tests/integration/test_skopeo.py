@@ -634,7 +634,7 @@ def stand_in(directory: Path, program: str, log: Callable[..., object] = lambda 
     path.write_text(f"#!{sys.executable}\nimport os, signal, sys, time\n{program}")
     path.chmod(0o755)
     endpoint = Endpoint(host="registry.example")
-    limits = {"copy_timeout_seconds": 30.0, "stall_timeout_seconds": 1.0}
+    limits: dict[str, Any] = {"copy_timeout_seconds": 30.0, "stall_timeout_seconds": 1.0}
     with Skopeo(replace(find_skopeo(), path=path), source=endpoint, destination=endpoint, log=log, **limits) as opened:
         yield opened
 

@@ -229,7 +229,7 @@ def test_a_repository_in_step_costs_one_look_at_each_tag(
     for registry in (source, destination):
         registry.clear_requests()
     report = run(a_route(source, destination, name))
-    assert report.counts == {"copied": 0, "would_copy": 0, "unchanged": 2, "skipped": 0, "failed": 0}
+    assert counted(report) == {"unchanged": 2}
     assert (report.tags, report.sent_bytes, report.notes, report.is_failed) == ((), 0, (), False)
     assert asked(source, name) == ["GET tags/list 200", "HEAD manifests/v1 200", "HEAD manifests/v2 200"]
     assert asked(destination, name) == ["HEAD manifests/v1 200", "HEAD manifests/v2 200"]
@@ -248,7 +248,8 @@ def test_content_that_is_there_needs_only_its_tag(
         registry.clear_requests()
     result = only_tag(run(a_route(source, destination, name)))
     assert (result.outcome, result.sent_bytes) == ("copied", 0)
-    assert asked(source, name) == ["GET tags/list 200", "HEAD manifests/v1 200"]
+    referrers = f"GET referrers/{content.digest} 404"
+    assert asked(source, name) == [referrers, "GET tags/list 200", "HEAD manifests/v1 200"]
     assert asked(destination, name) == [
         f"GET manifests/{content.digest} 200",
         "HEAD manifests/v1 200",
@@ -451,8 +452,9 @@ def test_rules_and_this_runs_choice_both_hold(
     report = run(a_route(source, destination, name, tags=rules), only_tags=TagRules(include=("v2*",)))
     assert counted(report) == {"copied": 1, "skipped": 3}
     assert only_tag(report).tag == "v2"
-    assert report.notes == ()
-    assert caplog.messages[0] == f"{source.host}/{name}: 4 tags read, 1 chosen; everything (all tags)"
+    attrition = "listed 4 → include 3 → exclude 2 → asked for 1"
+    assert report.notes == (attrition,)
+    assert caplog.messages[0] == f"{source.host}/{name}: {attrition}; everything (all tags)"
     assert caplog.messages[1:5] == [
         "Plan: 1 to copy, 3 skipped",
         "  other: matches none of 'v*'",
@@ -466,7 +468,7 @@ def test_a_choice_that_leaves_no_tag_is_noted(source: RegistryProcess, destinati
     images.push(source.url, name, "v1", an_image(name))
     report = run(a_route(source, destination, name), only_tags=TagRules(include=("v9*",)))
     assert counted(report) == {"skipped": 1}
-    assert report.notes == ("no tag is mirrored, all 1 were skipped",)
+    assert report.notes == ("listed 1 → asked for 0", "no tag is mirrored, all 1 were skipped")
 
 
 def test_a_dry_run_changes_nothing(
@@ -492,13 +494,13 @@ class TestOneBadTag:
     ) -> None:
         for tag in ("v1", "v2", "v3"):
             images.push(source.url, name, tag, images.multi_arch(f"{name} {tag}"))
-        body = b'{"errors": [{"code": "TAG_INVALID", "message": "tag v2 is immutable"}]}'
+        body = b'{"errors": [{"code": "DENIED", "message": "the project is closed"}]}'
         wire.answer("PUT", "/manifests/v2$", 409, body)
         report = run(a_route(source, wire, name))
         assert counted(report) == {"copied": 2, "failed": 1}
         (failed,) = report.failed_tags
         assert (failed.tag, failed.error_class) == ("v2", "refused")
-        assert failed.reason == (f"PUT {wire.url}/v2/{name}/manifests/v2 answered 409 TAG_INVALID: tag v2 is immutable")
+        assert failed.reason == f"PUT {wire.url}/v2/{name}/manifests/v2 answered 409 DENIED: the project is closed"
         assert images.resolve(destination.url, name, "v1") is not None
         assert images.resolve(destination.url, name, "v2") is None
         assert images.resolve(destination.url, name, "v3") is not None
@@ -814,12 +816,12 @@ class TestManyImages:
     ) -> None:
         for number in range(7):
             images.push(source.url, name, f"v{number}", an_image(f"{name} {number}"))
-        source_wire.delay("GET", "/blobs/", 0.2)
+        source_wire.delay("GET", "/blobs/", 0.5)
         before = threading.active_count()
         report = run(a_route(source_wire, destination, name, parallel_copies=3))
         assert counted(report) == {"copied": 7}
         assert skopeo_log.at_once[:2] == [1, 1]
-        assert max(skopeo_log.at_once) == 3
+        assert 2 <= max(skopeo_log.at_once) <= 3
         assert threading.active_count() <= before + 3
 
     def test_images_that_have_tags_beside_those_of_their_index(

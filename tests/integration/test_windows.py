@@ -64,6 +64,12 @@ mirrors:
     source: quay
     destinations: [there]
     repositories: [{{namespace: day}}]
+  checked:
+    schedule: "@daily"
+    start_date: "{start}"
+    source: quay
+    destinations: [there]
+    repositories: [day/app]
   steps:
     schedule: "@daily"
     start_date: "{steps}"
@@ -208,6 +214,20 @@ def test_scheduled_runs_build_on_each_other(stack: Stack) -> None:
     api.unpause("mirror_steps", paused=True)
     assert stack.labels(run) == ["steps/app → there", "steps/quiet → there"]
     assert stack.has("steps/app", "before")
+
+
+def test_the_run_with_the_tick_of_its_full_check_compares_everything(stack: Stack) -> None:
+    stack.push("day/app", "ancient", TODAY - timedelta(days=200))
+    api = stack.airflow.api
+    api.wait_for_dag("mirror_checked")
+    api.unpause("mirror_checked")
+    wait_until(lambda: bool(api.dag_runs("mirror_checked")), "the scheduler made a run")
+    run = api.wait_for_run("mirror_checked", api.dag_runs("mirror_checked")[0]["dag_run_id"])
+    api.unpause("mirror_checked", paused=True)
+    assert (run["run_type"], run["state"]) == ("scheduled", "success")
+    assert "This run looks at everything (full check, @daily)" in stack.log(run, "routes_to_there")
+    assert "Looked at everything (full check, @daily)" in stack.log(run, "report")
+    assert stack.has("day/app", "ancient")
 
 
 def test_a_run_by_hand_compares_everything_unless_asked_otherwise(stack: Stack) -> None:

@@ -26,6 +26,7 @@ MAX_PAGE = 100
 TIMEOUT_SECONDS = 60.0
 
 _TAGS = re.compile(r"/acr/v1/(.+)/_tags")
+_TAG = re.compile(r"/acr/v1/(.+)/_tags/([^/]+)")
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding"})
 _BODYLESS = frozenset({204, 304})
 
@@ -103,6 +104,23 @@ class AcrApi:
         with self._lock:
             self._requests.append(request)
 
+    def answer_delete(self, path: str, authorization: str | None) -> _Answer:
+        """What ``/acr/v1`` answers to a DELETE of a tag, which leaves its image and the other tags of that."""
+        match = _TAG.fullmatch(path)
+        if match is None:
+            return _error(404, "NAME_UNKNOWN", "no such path")
+        name, tag = match.groups()
+        if refusal := self._refusal(f"repository:{name}:delete", authorization):
+            return refusal
+        with self._lock:
+            if (name, tag) in self._locked:
+                return _error(405, "REGISTRY_DISALLOWED_OPERATION", "The operation is disallowed on this registry")
+        try:
+            self.registry.forget_tag(name, tag)
+        except FileNotFoundError:
+            return _error(404, "TAG_UNKNOWN", "the specified tag does not exist")
+        return _Answer(status=202, body=b"", headers={"Content-Length": "0"})
+
     def answer(self, path: str, query: str, authorization: str | None) -> _Answer:
         """What ``/acr/v1`` answers to a GET."""
         options = dict(parse_qsl(query, keep_blank_values=True))
@@ -174,7 +192,9 @@ class _Handler(LoopbackHandler):
 
     def do_any(self) -> None:
         parts = urlsplit(self.path)
-        if parts.path.startswith("/acr/v1/"):
+        if parts.path.startswith("/acr/v1/") and self.command == "DELETE":
+            answer = self._api.answer_delete(parts.path, self.headers.get("Authorization"))
+        elif parts.path.startswith("/acr/v1/"):
             answer = self._api.answer(parts.path, parts.query, self.headers.get("Authorization"))
         else:
             answer = self._pass_on()

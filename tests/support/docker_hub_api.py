@@ -24,6 +24,7 @@ DEFAULT_PAGE_SIZE = 10
 TOKENS = "/v2/auth/token"
 
 _REPOSITORIES = re.compile(r"/v2/namespaces/([^/]+)/repositories")
+_REPOSITORY = re.compile(r"/v2/namespaces/([^/]+)/repositories/([^/]+)")
 _TAGS = re.compile(r"/v2/namespaces/([^/]+)/repositories/([^/]+)/tags")
 _FORMER_TAGS = re.compile(r"/v2/repositories/([^/]+)/([^/]+)/tags")
 
@@ -49,7 +50,7 @@ class DockerHubApi(ApiServer):
     ``users`` (identifier to secret) may log in and then see everything, private or not. As the Hub does, it answers 404
     for what is missing or private and for a page beyond the end, and an unknown namespace with no repository.
 
-    ``logins`` are the documents that log-ins were tried with.
+    ``logins`` are the documents that log-ins were tried with, ``created`` those of calls to create a repository.
 
     :param is_ordered: tags come newest first; else by name.
     :param tags_need_login: the definition's word for tags is kept to, except on the path that they had before.
@@ -67,6 +68,7 @@ class DockerHubApi(ApiServer):
     ) -> None:
         super().__init__(registry_url)
         self.logins: list[Mapping[str, str]] = []
+        self.created: list[Mapping[str, Any]] = []
         self._users = dict(users or {})
         self._is_ordered = is_ordered
         self._tags_need_login = tags_need_login
@@ -106,7 +108,12 @@ class DockerHubApi(ApiServer):
             if asked.bearer and asked.bearer not in self._tokens:
                 return json_answer({"detail": "Token is invalid or expired"}, 401)
             if match := _REPOSITORIES.fullmatch(asked.path):
+                if asked.method == "POST":
+                    return self._create(match[1], json.loads(asked.body))
                 return self._page(asked, [_shown_repository(each) for each in self._listed(match[1], asked)])
+            if match := _REPOSITORY.fullmatch(asked.path):
+                known = self._repositories.get(f"{match[1]}/{match[2]}")
+                return json_answer(_shown_repository(known)) if known else _missing()
             if match := _TAGS.fullmatch(asked.path):
                 if self._tags_need_login and not asked.bearer:
                     return json_answer({"detail": "Authentication required"}, 401)
@@ -122,6 +129,14 @@ class DockerHubApi(ApiServer):
         token = secrets.token_urlsafe(16)
         self._tokens.add(token)
         return json_answer({"access_token": token})
+
+    def _create(self, namespace: str, document: Mapping[str, Any]) -> Answer:
+        self.created.append(document)
+        name = f"{namespace}/{document['name']}"
+        if name in self._repositories:
+            return json_answer({"message": "Repository with this name already exists"}, 400)
+        self.add(name, is_private=bool(document["is_private"]))
+        return json_answer(_shown_repository(self._repositories[name]), 201)
 
     def _listed(self, namespace: str, asked: Asked) -> list[_Repository]:
         own = [each for each in self._repositories.values() if each.name.startswith(f"{namespace}/")]

@@ -33,6 +33,8 @@ DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 HELM_CONFIG = "application/vnd.cncf.helm.config.v1+json"
 HELM_LAYER = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
+COSIGN_PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"
+EMPTY_CONFIG = "application/vnd.oci.empty.v1+json"
 IN_TOTO = "application/vnd.in-toto+json"
 
 NO_PLATFORM = "unknown/unknown"
@@ -197,6 +199,30 @@ def artifact(
     config = Blob(_json({"name": text, "version": "0.1.0", "apiVersion": "v2"}), config_type)
     content = replace(layer({f"{text}/Chart.yaml": f"name: {text}\n".encode()}), media_type=layer_type)
     return _manifest(OCI_MANIFEST, config, (content,), subject=subject)
+
+
+def cosign_signature(subject: Image, key: str = "a key") -> Image:
+    """What ``cosign sign`` pushes under :func:`cosign_tag`: a layer that names ``subject``, signed with nothing.
+
+    https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md
+    """
+    payload = {"critical": {"image": {"docker-manifest-digest": str(subject.digest)}, "type": "cosign"}, "optional": {}}
+    layers = (Blob(_json({**payload, "optional": {"key": key}}), COSIGN_PAYLOAD),)
+    config = Blob(_json({"architecture": "", "config": {}, "os": "", "rootfs": {"type": "layers"}}), OCI_CONFIG)
+    return _manifest(OCI_MANIFEST, config, layers)
+
+
+def cosign_tag(subject: Image, kind: Literal["sig", "att", "sbom"] = "sig") -> str:
+    """The tag under which cosign keeps what is about ``subject``."""
+    return f"{subject.digest.algorithm}-{subject.digest.encoded}.{kind}"
+
+
+def bare_artifact(
+    text: str, artifact_type: str = "application/vnd.example.sbom", subject: Image | None = None
+) -> Image:
+    """An OCI 1.1 artifact: with a type of its own, and an empty config."""
+    content = Blob(text.encode(), "text/plain")
+    return _manifest(OCI_MANIFEST, Blob(b"{}", EMPTY_CONFIG), (content,), subject=subject, artifact_type=artifact_type)
 
 
 class PushRefusedError(Exception):
@@ -419,9 +445,12 @@ def _manifest(
     *,
     annotations: Mapping[str, str] | None = None,
     subject: Image | None = None,
+    artifact_type: str | None = None,
 ) -> Image:
     document: dict[str, Any] = {"schemaVersion": 2, "mediaType": media_type, "config": _blob_descriptor(config)}
     document["layers"] = [_blob_descriptor(each) for each in layers]
+    if artifact_type is not None:
+        document["artifactType"] = artifact_type
     if subject is not None:
         document["subject"] = _descriptor(subject.media_type, subject.digest, len(subject.content))
     if annotations:

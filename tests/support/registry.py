@@ -156,7 +156,7 @@ class RegistryProcess:
         self._settle()
         with self._access_log.open("rb") as log:
             log.seek(self._cleared_bytes)
-            return list(_parse_access_log(log.read().decode(errors="replace")))
+            return list(parse_access_log(log.read().decode(errors="replace")))
 
     def clear_requests(self) -> None:
         self._settle()
@@ -174,7 +174,18 @@ class RegistryProcess:
 
         :raises FileNotFoundError: when there is no such blob.
         """
-        shutil.rmtree(self._registry_root / "blobs" / digest.algorithm / digest.encoded[:2] / digest.encoded)
+        shutil.rmtree(self._blob_folder(digest))
+
+    def damage_blob(self, digest: Digest) -> None:
+        """Change the bytes of a blob in the storage and not their number, as a damaged disk does.
+
+        :raises FileNotFoundError: when there is no such blob.
+        """
+        data = self._blob_folder(digest) / "data"
+        data.write_bytes(bytes(each ^ 0xFF for each in data.read_bytes()))
+
+    def _blob_folder(self, digest: Digest) -> Path:
+        return self._registry_root / "blobs" / digest.algorithm / digest.encoded[:2] / digest.encoded
 
     @property
     def _registry_root(self) -> Path:
@@ -316,7 +327,7 @@ def _answers(port: int, agent: str, *, is_tls: bool) -> bool:
     return True
 
 
-def _parse_access_log(text: str) -> Iterator[Request]:
+def parse_access_log(text: str) -> Iterator[Request]:
     """Read Apache combined lines, without the probes of :class:`RegistryProcess` itself."""
     for line in text.splitlines():
         match = _ACCESS_LINE.match(line)

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,16 @@ class FakeApi:
     """What Airflow's execution API knows about one DAG run, and what tasks told it.
 
     ``connections`` are by id, ``xcoms`` by task, map index and key; ``states`` by task id, with ``_INDEX`` for one of a
-    mapped task. ``messages`` are the states that tasks reported, ``rendered`` their rendered fields and labels. With
-    ``resume`` a task goes on after that wait; with ``is_ended`` it learns at its next heartbeat that it has to end.
+    mapped task. With an ``interval`` the run is a scheduled one. ``messages`` are the states that tasks reported,
+    ``rendered`` their rendered fields and labels. With ``resume`` a task goes on after that wait; with ``is_ended`` it
+    learns at its next heartbeat that it has to end.
     """
 
     dag_id: str
     connections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     conf: Mapping[str, Any] = field(default_factory=dict)
     states: Mapping[str, str] = field(default_factory=dict)
+    interval: tuple[datetime, datetime] | None = None
     max_tries: int = 3
     should_retry: bool = True
     xcoms: dict[tuple[str, int, str], Any] = field(default_factory=dict)
@@ -78,6 +81,14 @@ class FakeApi:
     def _run_context(self) -> dict[str, Any]:
         run: dict[str, Any] = dict.fromkeys(_DAG_RUN_FIELDS)
         run |= {"dag_id": self.dag_id, "run_id": RUN_ID, "run_after": _NOW, "run_type": "manual", "state": "running"}
+        if self.interval:
+            start, end = (each.isoformat() for each in self.interval)
+            run |= {
+                "run_type": "scheduled",
+                "data_interval_start": start,
+                "data_interval_end": end,
+                "logical_date": start,
+            }
         run |= {"conf": dict(self.conf), "consumed_asset_events": []}
         context: dict[str, Any] = {"dag_run": run, "max_tries": self.max_tries, "should_retry": self.should_retry}
         if self.resume:

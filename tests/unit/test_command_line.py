@@ -19,10 +19,10 @@ registries:
   acr: {host: acr.example}
   hub: {host: docker.io}
 mirrors:
-  often: {source: quay, destinations: [acr, hub], schedule: "@hourly", repositories: [a/b, c/d]}
-  by_hand: {source: quay, destinations: [acr], repositories: [a/e]}
+  often: {source: quay, destinations: [acr, hub], schedule: "@hourly", repositories: [team/app, team/web]}
+  by_hand: {source: quay, destinations: [acr], repositories: [team/job]}
 """
-BAD = GOOD.replace("[acr, hub]", "[acr, hbu]").replace("a/e", "A/e")
+BAD = GOOD.replace("[acr, hub]", "[acr, hbu]").replace("team/job", "Team/job")
 
 
 @pytest.fixture
@@ -59,8 +59,8 @@ def test_every_problem_of_a_bad_file(file: Path, capsys: pytest.CaptureFixture[s
         "",
         (
             "mirrors.yaml:6: mirrors.often.destinations[1]: there is no registry 'hbu'; did you mean 'hub'?\n"
-            "mirrors.yaml:7: mirrors.by_hand.repositories[0]: 'A/e' is not a repository name: "
-            "upper-case letters are not allowed; write 'a/e'\n"
+            "mirrors.yaml:7: mirrors.by_hand.repositories[0]: 'Team/job' is not a repository name: "
+            "upper-case letters are not allowed; write 'team/job'\n"
         ),
     )
 
@@ -102,8 +102,8 @@ def test_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
         (["--mirror", "oftn"], "there is no mirror 'oftn' in {file}; there are often, by_hand"),
         (["--mirror", "often", "--destination", "quay"], "'often' has no destination ['quay']; it has ['acr', 'hub']"),
         (
-            ["--mirror", "often", "--repository", "x/*", "--repository", "a/*"],
-            "no repository of this mirror matches ['x/*']; it has ['a/b', 'c/d']",
+            ["--mirror", "often", "--repository", "x/*", "--repository", "team/*"],
+            "no repository of this mirror matches ['x/*']; it has ['team/app', 'team/web']",
         ),
     ],
 )

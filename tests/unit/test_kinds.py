@@ -8,8 +8,19 @@ import pytest
 
 from registry_sync.credentials import Endpoint
 from registry_sync.errors import ConfigurationError
+from registry_sync.kinds import (
+    CREATES_REPOSITORIES,
+    HOSTS,
+    KINDS,
+    LISTS_PUSH_TIMES,
+    OWN_API,
+    first_push_advice,
+    infer_kind,
+    name_fault,
+)
 from registry_sync.reference import parse_host
-from registry_sync.registry.kinds import CLIENTS, HOSTS, OWN_API, REQUESTS_PER_SECOND, infer_kind, open_client
+from registry_sync.registry.distribution import DistributionClient
+from registry_sync.registry.kinds import CLIENTS, REQUESTS_PER_SECOND, open_client
 
 
 @pytest.mark.parametrize(
@@ -53,6 +64,7 @@ def test_the_kind_of_a_host(host: str, kind: str) -> None:
 
 def test_every_kind_that_is_named_has_a_client() -> None:
     assert {kind for kind, _ in HOSTS} | OWN_API | set(REQUESTS_PER_SECOND) <= set(CLIENTS)
+    assert set(KINDS) == set(CLIENTS)
     assert sorted(CLIENTS) == ["acr", "aliyun", "distribution", "docker_hub", "google", "harbor", "quay"]
 
 
@@ -75,3 +87,37 @@ def test_a_kind_without_an_api_has_no_other_address(kind: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         open_client(kind, Endpoint(host="registry.example"), max_connections=2, api_url="https://api.example")
     assert str(caught.value) == f"registry.example: a registry of kind {kind!r} has no api_url; remove it"
+
+
+def test_what_is_told_of_kinds_is_what_their_clients_do() -> None:
+    assert {kind for kind, each in CLIENTS.items() if each.lists_push_times} == LISTS_PUSH_TIMES
+    creates = DistributionClient.create_repository
+    assert {kind for kind, each in CLIENTS.items() if each.create_repository is not creates} == CREATES_REPOSITORIES
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "fault"),
+    [
+        ("distribution", "a", ""),
+        ("acr", "a/b/c/d", ""),
+        ("docker_hub", "library/alpine", ""),
+        ("docker_hub", "alpine", "Docker Hub has names of two parts, NAMESPACE/NAME, and 'alpine' has 1"),
+        ("quay", "team/nested/app", ""),
+        ("aliyun", "team/app", ""),
+        (
+            "aliyun",
+            "t/app",
+            "Aliyun has names whose parts are 2 to 120 characters long, and 't' of 't/app' has 1",
+        ),
+        ("harbor", "project/nested/app", ""),
+    ],
+)
+def test_names_that_a_kind_can_hold(kind: str, name: str, fault: str) -> None:
+    assert name_fault(kind, name) == fault
+
+
+def test_advice_for_a_first_push() -> None:
+    assert first_push_advice("distribution", "team/app") == ""
+    advice = "create the namespace 'team', and turn on Automatically Create Repository for it"
+    assert first_push_advice("aliyun", "team/app") == f"if 'team/app' is not there yet: {advice}"
+    assert all("{" not in first_push_advice(each, "team/app") for each in KINDS)

@@ -25,6 +25,8 @@ from registry_sync.mirrors import (
     expand_routes,
     select_routes,
 )
+from registry_sync.moved import MovedTagPolicies
+from registry_sync.prune import PruneRules
 from registry_sync.reference import Repository
 from registry_sync.tags import TagRules
 
@@ -33,16 +35,33 @@ ACR = Registry(name="acr", host="acr.example", connection="registry_acr", ca_fil
 HUB = Registry(name="hub", host="docker.io")
 PUSHED = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
-POLICIES = st.sampled_from(["follow", "keep", "fail"])
+KEEP: MovedTagPolicies = (("*", "keep"),)
+FAIL: MovedTagPolicies = (("*", "fail"),)
+POLICIES = st.sampled_from([KEEP, FAIL, (("v*", "fail"), ("latest", "follow"), ("*", "keep"))])
+PRUNES = st.sampled_from([PruneRules(tags="none"), PruneRules(tags="not_selected", keep=("*-lts",), dry_run=False)])
 NUMBERS = st.integers(1, 32)
+PATTERNS = st.lists(
+    st.just("/v[0-9]+/") | st.text(min_size=1).filter(lambda text: not text.startswith("/")), min_size=1
+).map(tuple)
 TAG_RULES = st.builds(
     TagRules,
-    include=st.none() | st.lists(st.text(min_size=1), min_size=1).map(tuple),
-    exclude=st.none() | st.lists(st.text(min_size=1), min_size=1).map(tuple),
+    names=st.sampled_from([None, ("latest", f"v1@sha256:{64 * 'a'}")]),
+    include=st.none() | PATTERNS,
+    exclude=st.none() | PATTERNS,
+    semver=st.just("^1 || 3.x"),
+    prereleases=st.booleans(),
+    older_than=st.sampled_from([None, "12h"]),
+    newest=st.integers(1, 9),
+    newest_by=st.sampled_from([None, "semver", "push_time", "name"]),
+    min_tags=st.sampled_from([None, 3]),
 )
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "tags": TAG_RULES,
+    "prefix": st.sampled_from(["", "mirror/"]),
+    "strip_prefix": st.sampled_from(["", "a/"]),
     "on_moved_tag": POLICIES,
+    "backup_tag": st.just("{{ tag }}-was-{{ digest_short }}"),
+    "prune": PRUNES,
     "parallel_copies": NUMBERS,
     "copy_timeout_minutes": NUMBERS,
     "stall_timeout_seconds": NUMBERS,
@@ -82,7 +101,7 @@ def labels(routes: Sequence[FoundRoute]) -> list[str]:
 def test_settings_without_a_word_of_the_user() -> None:
     assert RouteSettings.resolve() == RouteSettings(
         tags=TagRules(),
-        on_moved_tag="follow",
+        on_moved_tag=(("*", "follow"),),
         parallel_copies=4,
         copy_timeout_minutes=60,
         stall_timeout_seconds=300,
@@ -91,16 +110,16 @@ def test_settings_without_a_word_of_the_user() -> None:
 
 def test_a_rule_overrides_its_mirror_and_that_the_defaults() -> None:
     mirror = a_mirror(
-        {"repository": "a/b", "on_moved_tag": "fail"},
+        {"repository": "a/b", "on_moved_tag": FAIL},
         "c/d",
-        defaults=RouteOptions(on_moved_tag="keep", parallel_copies=2, copy_timeout_minutes=5),
+        defaults=RouteOptions(on_moved_tag=KEEP, parallel_copies=2, copy_timeout_minutes=5),
         parallel_copies=8,
         tags=TagRules(exclude=("*-dev",)),
     )
     first, second = mirror.rules
     common: dict[str, Any] = {"tags": TagRules(exclude=("*-dev",)), "parallel_copies": 8, "copy_timeout_minutes": 5}
-    assert mirror.settings(first) == RouteSettings(on_moved_tag="fail", **common)
-    assert mirror.settings(second) == RouteSettings(on_moved_tag="keep", **common)
+    assert mirror.settings(first) == RouteSettings(on_moved_tag=FAIL, **common)
+    assert mirror.settings(second) == RouteSettings(on_moved_tag=KEEP, **common)
 
 
 def test_tag_rules_are_replaced_and_not_merged() -> None:
@@ -180,9 +199,9 @@ def test_globs_are_of_the_name_within_the_namespace(globs: Any, name: str, is_ch
 
 
 def test_routes_of_repositories_that_are_written_by_name() -> None:
-    mirror = a_mirror("c/d", {"repository": "a/b", "rename": "mirrored/b", "on_moved_tag": "keep"})
+    mirror = a_mirror("c/d", {"repository": "a/b", "rename": "mirrored/b", "on_moved_tag": KEEP})
     assert expand_routes(mirror, QUAY, ACR, nothing_found) == [
-        FoundRoute(route=a_route("a/b", "mirrored/b", settings=RouteSettings(on_moved_tag="keep"))),
+        FoundRoute(route=a_route("a/b", "mirrored/b", settings=RouteSettings(on_moved_tag=KEEP))),
         FoundRoute(route=a_route("c/d", "c/d")),
     ]
 
@@ -251,7 +270,7 @@ def test_a_discovered_repository_that_docker_hub_cannot_hold() -> None:
     with pytest.raises(ConfigurationError) as caught:
         expand_routes(a_mirror({"namespace": "a"}), QUAY, HUB, lambda _namespace, _private: {"a/b/c": None})
     assert str(caught.value) == (
-        "Docker Hub has names of two parts, NAMESPACE/NAME, and 'a/b/c' has another number; exclude it"
+        "Docker Hub has names of two parts, NAMESPACE/NAME, and 'a/b/c' has 3; exclude or rename it"
     )
 
 

@@ -173,6 +173,7 @@ def test_bad_registries(write: Write, entry: Any, problem: str) -> None:
     assert problems(write(with_registry(**entry))) == [f"mirrors.yaml:3: registries.acr{problem}"]
 
 
+TAG_KEYS = "names, include, exclude, semver, prereleases, older_than, younger_than, newest, newest_by, min_tags"
 NO_DATE = "expected a date such as 2026-01-31 or 2026-01-31T12:00Z, got"
 NO_SCHEDULE = (
     "is no schedule; write five cron fields such as '0 * * * *', "
@@ -216,13 +217,39 @@ NO_SCHEDULE = (
         ({"retries": 1.5}, ".retries: expected a whole number, got the number 1.5"),
         ({"description": ["x"]}, ".description: expected a string, got a list"),
         ({"on_moved_tag": "folow"}, ".on_moved_tag: expected 'follow', 'keep' or 'fail', got 'folow'"),
+        (
+            {"on_moved_tag": {"latest": "follow", "v*": "fial"}},
+            ".on_moved_tag: expected 'follow', 'keep' or 'fail' for 'v*', got 'fial'",
+        ),
+        (
+            {"on_moved_tag": 7},
+            ".on_moved_tag: expected 'follow', 'keep' or 'fail', or patterns of tags with one of these each, got 7",
+        ),
+        (
+            {"backup_tag": "{{ tga }}-was"},
+            ".backup_tag: '{{ tga }}-was': there is no 'tga'; there are tag, digest, digest_short, date, time",
+        ),
+        ({"backup_tag": "{{ tag }"}, ".backup_tag: '{{ tag }' is no Jinja2 template: unexpected '}'"),
+        ({"backup_tag": ""}, ".backup_tag: it is empty; write a value, or remove it"),
+        ({"prune": True}, ".prune: expected a mapping (key: value), got the boolean true"),
+        ({"prune": {}}, ".prune: 'tags' is missing"),
+        ({"prune": {"tags": "all"}}, ".prune.tags: expected 'gone_at_source', 'not_selected' or 'none', got 'all'"),
+        (
+            {"prune": {"tags": "none", "spare": ["v*"]}},
+            ".prune.spare: unknown key 'spare'; there are tags, keep, max_percent, dry_run",
+        ),
+        (
+            {"prune": {"tags": "none", "max_percent": 0}},
+            ".prune.max_percent: expected 1 or more, got the number 0",
+        ),
+        ({"prune": {"tags": "none", "dry_run": "no"}}, ".prune.dry_run: expected true or false, got 'no'"),
         ({"parallel_copies": 33}, ".parallel_copies: expected 32 or less, got the number 33"),
         ({"tags": ["v*"]}, ".tags: expected a mapping (key: value), got a list"),
         ({"tags": {"include": "v*"}}, ".tags.include: expected a list, such as [a, b], got 'v*'"),
         ({"tags": {"include": []}}, ".tags.include: it is empty; write a value, or remove it"),
         ({"tags": {"include": [""]}}, ".tags.include[0]: it is empty; write a value, or remove it"),
         ({"tags": {"includ": ["v*"]}}, ".tags.includ: unknown key 'includ'; did you mean 'include'?"),
-        ({"tags": {"only": ["v*"]}}, ".tags.only: unknown key 'only'; there are include, exclude"),
+        ({"tags": {"only": ["v*"]}}, f".tags.only: unknown key 'only'; there are {TAG_KEYS}"),
         ({"destination": "acr"}, ".destination: unknown key 'destination'; did you mean 'destinations'?"),
     ],
 )
@@ -254,7 +281,7 @@ def test_dates_and_quoted_numbers_are_text(write: Write) -> None:
 
 
 RULE = "expected a repository name, or a mapping with either repository: or namespace:, got"
-OPTIONS = "tags, on_moved_tag, parallel_copies, copy_timeout_minutes, stall_timeout_seconds"
+OPTIONS = ", ".join(RouteOptions.model_fields)
 
 
 @pytest.mark.parametrize(
@@ -306,10 +333,274 @@ def test_bad_rules(write: Write, rule: Any, problem: str) -> None:
 
 
 def test_an_option_that_a_form_of_rule_does_not_have(write: Write) -> None:
-    keys = f"{OPTIONS}, namespace, include, exclude, include_private"
-    assert problems(write(with_repositories({"namespace": "a", "rename": "b"}))) == [
-        f"mirrors.yaml:5: mirrors.m.repositories[0].rename: unknown key 'rename'; there are {keys}"
+    keys = f"{OPTIONS}, namespace, include, exclude, include_private, rename"
+    assert problems(write(with_repositories({"namespace": "a", "repositry": "b"}))) == [
+        f"mirrors.yaml:5: mirrors.m.repositories[0].repositry: unknown key 'repositry'; there are {keys}"
     ]
+
+
+RANGES = "write such as '>=1.2 <2', '^1.4', '~1.4.2', '1.x', '1.2 - 1.4' or two of them with || between"
+DIGEST = f"sha256:{64 * 'a'}"
+
+
+@pytest.mark.parametrize(
+    ("tags", "problem"),
+    [
+        ({"semver": 1.2}, '.semver: expected a string, got the number 1.2 (quote it: "1.2")'),
+        ({"semver": ""}, ".semver: it is empty; write a value, or remove it"),
+        ({"semver": "latest"}, f".semver: 'latest' is no range of versions: 'latest' is no version; {RANGES}"),
+        ({"semver": ">=1.2, <2"}, f".semver: '>=1.2, <2' is no range of versions: '1.2,' is no version; {RANGES}"),
+        ({"semver": "1.x.3"}, f".semver: '1.x.3' is no range of versions: a number stands behind an x; {RANGES}"),
+        (
+            {"semver": "9007199254740992.0.0"},
+            f".semver: '9007199254740992.0.0' is no range of versions: numbers go up to 9007199254740991; {RANGES}",
+        ),
+        (
+            {"include": ["/v[/"]},
+            ".include[0]: '/v[/' is no regular expression: unterminated character set at position 1",
+        ),
+        (
+            {"exclude": ["*-dev", "/(a)\\1/"]},
+            (
+                ".exclude[1]: '/(a)\\1/' is no regular expression: "
+                "\\1 is not known here; there are . [] () | * + ? {} and \\d \\s \\w"
+            ),
+        ),
+        (
+            {"include": ["/a{9999}/"]},
+            ".include[0]: '/a{9999}/' is no regular expression: it is too large; write smaller counts in {}",
+        ),
+        ({"include": ["//"]}, ".include[0]: it is empty; write a value, or remove it"),
+        ({"older_than": "90"}, ".older_than: expected a duration such as 12h, 90d or 6w, got '90'"),
+        ({"older_than": "0d"}, ".older_than: expected a duration such as 12h, 90d or 6w, got '0d'"),
+        ({"younger_than": "1 month"}, ".younger_than: expected a duration such as 12h, 90d or 6w, got '1 month'"),
+        ({"younger_than": 90}, '.younger_than: expected a string, got the number 90 (quote it: "90")'),
+        (
+            {"older_than": "6w", "younger_than": "42d"},
+            ": no tag is older than 6w and younger than 42d; make younger_than the longer one",
+        ),
+        ({"newest": 0}, ".newest: expected 1 or more, got the number 0"),
+        ({"newest": "20"}, ".newest: expected a whole number, got '20'"),
+        (
+            {"newest": 20, "newest_by": "age"},
+            ".newest_by: expected 'semver', 'push_time' or 'name', got 'age'",
+        ),
+        ({"newest_by": "name"}, ": newest_by goes with newest, which says how many; write it, or remove newest_by"),
+        (
+            {"prereleases": True},
+            ": prereleases goes with semver, or with newest_by: semver; write one of them, or remove it",
+        ),
+        ({"semver": "*", "prereleases": "yes"}, ".prereleases: expected true or false, got 'yes'"),
+        ({"min_tags": 0}, ".min_tags: expected 1 or more, got the number 0"),
+        ({"names": []}, ".names: it is empty; write a value, or remove it"),
+        ({"names": "latest"}, ".names: expected a list, such as [a, b], got 'latest'"),
+        ({"names": [22]}, '.names[0]: expected a string, got the number 22 (quote it: "22")'),
+        (
+            {"names": ["v*"]},
+            ".names[0]: 'v*' is not a tag; names are tags, or TAG@sha256:…; globs go into include",
+        ),
+        (
+            {"names": ["v1@sha256:aa"]},
+            (
+                ".names[0]: 'v1@sha256:aa': 'sha256:aa' is not a sha256 or sha512 digest; "
+                "pin a tag as TAG@sha256: and 64 digits of 0-9 and a-f"
+            ),
+        ),
+        ({"names": ["v1", f"v1@{DIGEST}"]}, ": names has 'v1' twice; keep one"),
+    ],
+)
+def test_bad_tag_rules(write: Write, tags: Any, problem: str) -> None:
+    assert problems(write(with_mirror(tags=tags))) == [f"mirrors.yaml:5: mirrors.m.tags{problem}"]
+
+
+@pytest.mark.parametrize(
+    ("tags", "problem"),
+    [
+        ({"older_than": "1d"}, "older_than goes by push times, which a source of kind 'acr' does not tell; remove it"),
+        (
+            {"younger_than": "1d"},
+            "younger_than goes by push times, which a source of kind 'acr' does not tell; remove it",
+        ),
+        (
+            {"newest": 5},
+            (
+                "newest goes by push times, which a source of kind 'acr' does not tell; "
+                "newest_by: semver or name needs none"
+            ),
+        ),
+    ],
+)
+def test_rules_by_push_time_need_a_source_that_tells_them(write: Write, tags: Any, problem: str) -> None:
+    problem = problem.replace("'acr'", "'distribution'")
+    mirror = {"source": "acr", "destinations": ["quay"], "tags": tags}
+    assert problems(write(with_mirror(**mirror))) == [f"mirrors.yaml:5: mirrors.m.tags: {problem}"]
+    rule = {"repository": "a/b", "tags": tags}
+    assert problems(write(with_mirror(**{**mirror, "tags": {"include": ["*"]}, "repositories": [rule]}))) == [
+        f"mirrors.yaml:5: mirrors.m.repositories[0].tags: {problem}"
+    ]
+    with_times = _file(registry={"kind": "harbor"}, mirror={**mirror, "repositories": ["team/app"]})
+    assert load_mirrors(write(with_times)).mirrors
+
+
+VARIABLES = "repository, namespace, name, registry, destination, mirror"
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [
+        (
+            {"repository": "a/b", "rename": "{{ nam }}"},
+            f".rename: '{{{{ nam }}}}' has unknown variables ['nam']; there are {VARIABLES}",
+        ),
+        (
+            {"repository": "a/b", "rename": "{{ name"},
+            ".rename: '{{ name' is no template: unexpected end of template, expected 'end of print statement'.",
+        ),
+        (
+            {"repository": "a/b", "rename": "{{ name | upper }}"},
+            (
+                ": rename '{{ name | upper }}' does not name 'a/b': 'B' is not a repository name: "
+                "upper-case letters are not allowed; write 'b'"
+            ),
+        ),
+        (
+            {"repository": "a/b", "rename": "{{ name.__class__.__mro__ }}"},
+            (
+                ": rename '{{ name.__class__.__mro__ }}' cannot be made for 'a/b': "
+                "access to attribute '__class__' of 'str' object is unsafe."
+            ),
+        ),
+        (
+            {"namespace": "a", "rename": "copies"},
+            (
+                ": all repositories of the namespace would be mirrored to acr.example/copies; "
+                "write a template such as rename: copies/{{ name }}"
+            ),
+        ),
+        (
+            {"namespace": "a", "rename": "copies/{{ namespace }}"},
+            (
+                ": all repositories of the namespace would be mirrored to acr.example/copies/a; "
+                "write a template such as rename: copies/a/{{ name }}"
+            ),
+        ),
+        (
+            {"repository": "a/b", "strip_prefix": "c/"},
+            ": 'a/b' does not begin with strip_prefix 'c/'; mend it, or write strip_prefix: \"\" for this one",
+        ),
+        (
+            {"namespace": "a", "strip_prefix": "c/"},
+            ": 'a/any' does not begin with strip_prefix 'c/'; mend it, or write strip_prefix: \"\" for this one",
+        ),
+        (
+            {"repository": "a/b", "strip_prefix": "a"},
+            (
+                ": prefix '' with strip_prefix 'a' does not name 'a/b': '/b' is not a repository name: "
+                "only a-z, 0-9 and single '.', '_', '-' or '__' between them, in parts separated by '/'"
+            ),
+        ),
+        (
+            {"repository": "a/b", "prefix": "Mirror/"},
+            ".prefix: 'Mirror/' is no piece of a repository name; write a-z, 0-9, '.', '_', '-' and '/'",
+        ),
+        ({"repository": "a/b", "prefix": 1}, '.prefix: expected a string, got the number 1 (quote it: "1")'),
+    ],
+)
+def test_bad_names(write: Write, rule: Any, problem: str) -> None:
+    assert problems(write(with_repositories(rule))) == [f"mirrors.yaml:5: mirrors.m.repositories[0]{problem}"]
+
+
+@pytest.mark.parametrize(
+    ("destination", "name", "problem"),
+    [
+        ({"host": "docker.io"}, "a/b/c", "Docker Hub has names of two parts, NAMESPACE/NAME, and 'a/b/c' has 3"),
+        (
+            {"host": "docker.io"},
+            "a/b",
+            "Docker Hub has names whose parts are 2 to 255 characters long, and 'b' of 'a/b' has 1",
+        ),
+        (
+            {"host": "quay.example", "kind": "quay"},
+            "app",
+            "Quay has names of two parts or more, NAMESPACE/NAME, and 'app' has 1",
+        ),
+        (
+            {"host": "registry.cn-shanghai.aliyuncs.com"},
+            "team/a/b",
+            "Aliyun has names of two parts, NAMESPACE/NAME, and 'team/a/b' has 3",
+        ),
+        (
+            {"host": "registry.cn-shanghai.aliyuncs.com"},
+            f"team/{65 * 'a'}",
+            f"Aliyun has names whose parts are 2 to 64 characters long, and '{65 * 'a'}' of 'team/{65 * 'a'}' has 65",
+        ),
+        ({"kind": "harbor"}, "app", "Harbor has names of two parts or more, PROJECT/NAME, and 'app' has 1"),
+    ],
+)
+def test_names_that_a_destination_cannot_hold(write: Write, destination: Any, name: str, problem: str) -> None:
+    path = write(_file(registry=destination, mirror={"repositories": [name]}))
+    assert problems(path) == [f"mirrors.yaml:5: mirrors.m.repositories[0]: {problem}; rename it"]
+
+
+def test_one_place_for_two_repositories_by_their_prefixes(write: Write) -> None:
+    rules = [{"repository": "a/app", "strip_prefix": "a/"}, {"repository": "b/app", "strip_prefix": "b/"}]
+    assert problems(write(with_mirror(repositories=rules, prefix="copies/"))) == [
+        (
+            "mirrors.yaml:5: mirrors.m.repositories[1]: quay.io/a/app (mirrors.m.repositories[0]) is mirrored to "
+            "acr.example/copies/app too, and would overwrite it; rename one"
+        )
+    ]
+
+
+def test_names_at_the_destination_decide_about_circles(write: Write) -> None:
+    there = "a: {source: quay, destinations: [acr], repositories: [{namespace: x}], prefix: copies/}"
+    back = "b: {source: acr, destinations: [quay], repositories: [{namespace: copies/x}], strip_prefix: copies/}"
+    assert problems(write(many(there, back))) == [
+        (
+            "mirrors.yaml:7: mirrors.a: a circle of mirrors: quay.io/x/any → acr.example/copies/x/any → quay.io/x/any; "
+            "remove one of them"
+        )
+    ]
+    onward = back.replace("strip_prefix: copies/", "prefix: more/")
+    same = "c: {source: acr, destinations: [acr2], repositories: [{namespace: z, rename: 'y/{{ name }}'}]}"
+    assert load_mirrors(write(many(there, onward, same))).mirrors.keys() == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ({"api_url": "https://api.example"}, "a registry of kind 'distribution' has no api_url; remove it"),
+        (
+            {"kind": "quay", "api_url": "quay.example"},
+            "api_url: 'quay.example' is no address of an API; write https://host or https://host:port",
+        ),
+        (
+            {"kind": "harbor", "api_url": "https://me:secret@harbor.example"},
+            "api_url: 'https://…@harbor.example' is no address of an API; write https://host or https://host:port",
+        ),
+        (
+            {"kind": "quay", "api_url": "http://quay.example"},
+            "api_url: 'http://quay.example' is no address of an API; write https://host or https://host:port",
+        ),
+    ],
+)
+def test_an_api_url_that_cannot_be_used(write: Write, entry: dict[str, Any], problem: str) -> None:
+    assert problems(write(with_registry(**entry))) == [f"mirrors.yaml:3: registries.acr: {problem}"]
+    file = load_mirrors(write(with_registry(kind="quay", api_url="https://quay.example:8443")))
+    assert file.registries["acr"].api_url == "https://quay.example:8443"
+
+
+def test_a_registry_of_a_kind_without_a_call_to_create_repositories(write: Write) -> None:
+    assert problems(write(with_registry(create_repository=True))) == [
+        (
+            "mirrors.yaml:3: registries.acr: create_repository is for docker_hub, "
+            "a registry of kind 'distribution' has no call for that; remove it"
+        )
+    ]
+    file = load_mirrors(
+        write(_file(registry={"host": "docker.io", "create_repository": True}, mirror={"repositories": ["team/app"]}))
+    )
+    assert file.registries["acr"].create_repository
 
 
 def test_entries_that_are_named_tags_have_the_keys_of_their_section(write: Write) -> None:
@@ -441,44 +732,44 @@ def many(*mirrors: str) -> str:
     ("mirrors", "expected"),
     [
         (
-            ["a: {source: quay, destinations: [acr], repositories: [x/y, {repository: z, rename: x/y}]}"],
+            ["a: {source: quay, destinations: [acr], repositories: [x/yy, {repository: z, rename: x/yy}]}"],
             [
                 (
-                    "7: mirrors.a.repositories[1]: quay.io/x/y (mirrors.a.repositories[0]) is mirrored to "
-                    "acr.example/x/y too, and would overwrite it; rename one"
+                    "7: mirrors.a.repositories[1]: quay.io/x/yy (mirrors.a.repositories[0]) is mirrored to "
+                    "acr.example/x/yy too, and would overwrite it; rename one"
                 )
             ],
         ),
         (
             [
-                "a: {source: quay, destinations: [acr], repositories: [x/y]}",
-                "b: {source: hub, destinations: [acr], repositories: [x/y]}",
+                "a: {source: quay, destinations: [acr], repositories: [x/yy]}",
+                "b: {source: hub, destinations: [acr], repositories: [x/yy]}",
             ],
             [
                 (
-                    "8: mirrors.b.repositories[0]: quay.io/x/y (mirrors.a.repositories[0]) is mirrored to "
-                    "acr.example/x/y too, and would overwrite it; rename one"
+                    "8: mirrors.b.repositories[0]: quay.io/x/yy (mirrors.a.repositories[0]) is mirrored to "
+                    "acr.example/x/yy too, and would overwrite it; rename one"
                 )
             ],
         ),
         (
-            ["a: {source: quay, destinations: [acr], repositories: [x/y, x/z, {repository: x/y}]}"],
+            ["a: {source: quay, destinations: [acr], repositories: [x/yy, x/zz, {repository: x/yy}]}"],
             [
                 (
-                    "7: mirrors.a.repositories[2]: quay.io/x/y is written twice, first as mirrors.a.repositories[0]; "
+                    "7: mirrors.a.repositories[2]: quay.io/x/yy is written twice, first as mirrors.a.repositories[0]; "
                     "keep one"
                 )
             ],
         ),
         (
-            ["a: {source: quay, destinations: [acr, acr2], repositories: [x/y, x/z]}"],
+            ["a: {source: quay, destinations: [acr, acr2], repositories: [x/yy, x/zz]}"],
             ["7: mirrors.a.destinations[1]: 'acr' and 'acr2' are both acr.example; keep one"],
         ),
         (
-            ["a: {source: quay, destinations: [acr, quay], repositories: [x/y]}"],
+            ["a: {source: quay, destinations: [acr, quay], repositories: [x/yy]}"],
             [
                 (
-                    "7: mirrors.a.repositories[0]: quay.io/x/y would be mirrored to itself; "
+                    "7: mirrors.a.repositories[0]: quay.io/x/yy would be mirrored to itself; "
                     "choose another destination, or rename it"
                 )
             ],
@@ -488,36 +779,36 @@ def many(*mirrors: str) -> str:
             ["7: mirrors.a: namespace 'x' would be mirrored to itself; choose another destination"],
         ),
         (
-            ["a: {source: quay, destinations: [hub], repositories: [x/y/z, pause, x/y]}"],
+            ["a: {source: quay, destinations: [hub], repositories: [x/y/z, pause, x/yy]}"],
             [
                 (
                     "7: mirrors.a.repositories[0]: Docker Hub has names of two parts, NAMESPACE/NAME, "
-                    "and 'x/y/z' has another number; rename it"
+                    "and 'x/y/z' has 3; rename it"
                 )
             ],
         ),
         (
             [
-                "a: {source: quay, destinations: [acr], repositories: [x/y]}",
-                "b: {source: acr, destinations: [quay], repositories: [x/y]}",
+                "a: {source: quay, destinations: [acr], repositories: [x/yy]}",
+                "b: {source: acr, destinations: [quay], repositories: [x/yy]}",
             ],
             [
                 (
-                    "7: mirrors.a.repositories[0]: a circle of mirrors: quay.io/x/y → acr.example/x/y → quay.io/x/y; "
-                    "remove one of them"
+                    "7: mirrors.a.repositories[0]: a circle of mirrors: quay.io/x/yy → acr.example/x/yy → quay.io/x/yy"
+                    "; remove one of them"
                 )
             ],
         ),
         (
             [
-                "a: {source: quay, destinations: [acr], repositories: [x/y]}",
-                "b: {source: acr2, destinations: [hub], repositories: [{repository: x/y, rename: x/z}]}",
-                "c: {source: hub, destinations: [quay], repositories: [{repository: x/z, rename: x/y}]}",
+                "a: {source: quay, destinations: [acr], repositories: [x/yy]}",
+                "b: {source: acr2, destinations: [hub], repositories: [{repository: x/yy, rename: x/zz}]}",
+                "c: {source: hub, destinations: [quay], repositories: [{repository: x/zz, rename: x/yy}]}",
             ],
             [
                 (
-                    "7: mirrors.a.repositories[0]: a circle of mirrors: quay.io/x/y → acr.example/x/y → "
-                    "docker.io/x/z → quay.io/x/y; remove one of them"
+                    "7: mirrors.a.repositories[0]: a circle of mirrors: quay.io/x/yy → acr.example/x/yy → "
+                    "docker.io/x/zz → quay.io/x/yy; remove one of them"
                 )
             ],
         ),
@@ -535,13 +826,13 @@ def many(*mirrors: str) -> str:
         ),
         (
             [
-                "a: {source: quay, destinations: [acr], repositories: [x/y]}",
+                "a: {source: quay, destinations: [acr], repositories: [x/yy]}",
                 "b: {source: acr, destinations: [quay], repositories: [{namespace: x}]}",
             ],
             [
                 (
-                    "7: mirrors.a.repositories[0]: a circle of mirrors: quay.io/x/y → acr.example/x/y → quay.io/x/y; "
-                    "remove one of them"
+                    "7: mirrors.a.repositories[0]: a circle of mirrors: quay.io/x/yy → acr.example/x/yy → quay.io/x/yy"
+                    "; remove one of them"
                 )
             ],
         ),
@@ -567,19 +858,19 @@ def test_routes_that_disturb_each_other(write: Write, mirrors: list[str], expect
 @pytest.mark.parametrize(
     "mirrors",
     [
-        ["a: {source: quay, destinations: [quay], repositories: [{repository: x/y, rename: copy/y}]}"],
-        ["a: {source: quay, destinations: [acr], repositories: [x/y, {repository: x/y, rename: copy/y}]}"],
+        ["a: {source: quay, destinations: [quay], repositories: [{repository: x/yy, rename: copy/y}]}"],
+        ["a: {source: quay, destinations: [acr], repositories: [x/yy, {repository: x/yy, rename: copy/y}]}"],
         [
-            "a: {source: quay, destinations: [acr], repositories: [x/y]}",
-            "b: {source: quay, destinations: [acr, hub], repositories: [x/y]}",
+            "a: {source: quay, destinations: [acr], repositories: [x/yy]}",
+            "b: {source: quay, destinations: [acr, hub], repositories: [x/yy]}",
         ],
         [
             "a: {source: quay, destinations: [acr], repositories: [{namespace: x, include: ['*-app']}]}",
             "b: {source: acr, destinations: [quay], repositories: [{namespace: x, exclude: ['*-app']}]}",
         ],
         [
-            "a: {source: quay, destinations: [acr], repositories: [x/y]}",
-            "b: {source: acr, destinations: [hub], repositories: [x/y]}",
+            "a: {source: quay, destinations: [acr], repositories: [x/yy]}",
+            "b: {source: acr, destinations: [hub], repositories: [x/yy]}",
         ],
         ["a: {source: quay, destinations: [hub], repositories: [pause]}"],
         [
@@ -650,25 +941,25 @@ def test_healthy_mirrors_survive_beside_broken_ones(write: Write) -> None:
     [
         (
             [
-                "a: {source: quay, destinations: [acr], repositories: [x/y]}",
-                "b: {source: hub, destinations: [acr], repositories: [x/y]}",
+                "a: {source: quay, destinations: [acr], repositories: [x/yy]}",
+                "b: {source: hub, destinations: [acr], repositories: [x/yy]}",
             ],
             ["a"],
             ["mirrors.b.repositories[0]"],
         ),
         (
             [
-                "a: {source: quay, destinations: [acr], repositories: [x/y]}",
-                "b: {source: quay, destinations: [nowhere], repositories: [x/y]}",
+                "a: {source: quay, destinations: [acr], repositories: [x/yy]}",
+                "b: {source: quay, destinations: [nowhere], repositories: [x/yy]}",
             ],
             ["a"],
             ["mirrors.b.destinations[0]"],
         ),
         (
             [
-                "a: &a {source: quay, destinations: [acr], repositories: [x/y], retries: 1, retries: 2}",
+                "a: &a {source: quay, destinations: [acr], repositories: [x/yy], retries: 1, retries: 2}",
                 "b: *a",
-                "c: {source: quay, destinations: [acr], repositories: [x/z]}",
+                "c: {source: quay, destinations: [acr], repositories: [x/zz]}",
             ],
             ["c"],
             ["mirrors.a.retries", "mirrors.b.retries"],
@@ -683,14 +974,14 @@ def test_which_mirrors_survive(write: Write, mirrors: list[str], healthy: list[s
 
 
 def test_a_registry_that_is_written_twice_is_not_used(write: Write) -> None:
-    text = many("a: {source: quay, destinations: [acr], repositories: [x/y]}").replace("  acr2:", "  acr:")
+    text = many("a: {source: quay, destinations: [acr], repositories: [x/yy]}").replace("  acr2:", "  acr:")
     file, found = load_healthy_mirrors(write(text))
     assert list(file.mirrors) == []
     assert found == ("mirrors.yaml:4: registries.acr: 'acr' is written twice, in line 3 and line 4; keep one",)
 
 
 def test_a_mirror_may_have_the_name_of_a_broken_registry(write: Write) -> None:
-    mirrors = "acr: {source: quay, destinations: [hub], repositories: [x/y]}"
+    mirrors = "acr: {source: quay, destinations: [hub], repositories: [team/app]}"
     file, found = load_healthy_mirrors(write(many(mirrors).replace("acr.example", "https://acr.example")))
     assert list(file.mirrors) == ["acr"]
     assert found == (f"mirrors.yaml:3: registries.acr.host: 'https://acr.example' {NO_HOST}",)
@@ -776,3 +1067,76 @@ def test_where_the_mirrors_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert mirrors_path(tmp_path) == tmp_path / "include" / "mirrors.yaml"
     monkeypatch.setenv("REGISTRY_SYNC_MIRRORS_FILE", "/etc/mirrors.yaml")
     assert mirrors_path(tmp_path) == Path("/etc/mirrors.yaml")
+
+
+PRUNED = "prune: {tags: gone_at_source}"
+PRUNED_BY = "is pruned here and written by"
+ADVICE = "give it a destination of its own, or write prune: {tags: none} for it"
+
+
+@pytest.mark.parametrize(
+    ("mirrors", "expected"),
+    [
+        (
+            [
+                f"a: {{source: quay, destinations: [acr], repositories: [x/yy, x/zz], {PRUNED}}}",
+                "b: {source: quay, destinations: [acr], repositories: [x/yy]}",
+            ],
+            (
+                "7: mirrors.a.repositories[0]: acr.example/x/yy is pruned here and written by "
+                "mirrors.b.repositories[0] too; "
+            ),
+        ),
+        (
+            [
+                f"a: {{source: quay, destinations: [acr], repositories: [x/yy], {PRUNED}}}",
+                "b: {source: quay, destinations: [acr], repositories: [{namespace: x}]}",
+            ],
+            (
+                "7: mirrors.a.repositories[0]: acr.example/x/yy is pruned here and written by "
+                "namespace 'x' of mirrors.b too; "
+            ),
+        ),
+        (
+            [
+                f"a: {{source: quay, destinations: [acr], repositories: [{{namespace: x}}], {PRUNED}}}",
+                "b: {source: quay, destinations: [acr], repositories: [x/yy]}",
+            ],
+            f"7: mirrors.a: namespace 'x' {PRUNED_BY} mirrors.b.repositories[0] too; ",
+        ),
+        (
+            [
+                f"a: {{source: quay, destinations: [acr], repositories: [{{namespace: x, {PRUNED}}}]}}",
+                "b: {source: hub, destinations: [acr], repositories: [{namespace: x}]}",
+            ],
+            f"7: mirrors.a: namespace 'x' {PRUNED_BY} namespace 'x' of mirrors.b too; ",
+        ),
+    ],
+)
+def test_what_another_mirror_writes_is_not_pruned(write: Write, mirrors: list[str], expected: str) -> None:
+    assert problems(write(many(*mirrors))) == [f"mirrors.yaml:{expected}{ADVICE}"]
+
+
+@pytest.mark.parametrize(
+    "mirrors",
+    [
+        [
+            "a: {source: quay, destinations: [acr], repositories: [x/yy], prune: {tags: none}}",
+            "b: {source: quay, destinations: [acr], repositories: [x/yy]}",
+        ],
+        [
+            f"a: {{source: quay, destinations: [acr], repositories: [{{namespace: x}}, x/yy], {PRUNED}}}",
+            "b: {source: quay, destinations: [acr], repositories: [{namespace: z}]}",
+        ],
+        [
+            f"a: {{source: quay, destinations: [acr], repositories: [{{namespace: x, include: [a-*]}}], {PRUNED}}}",
+            "b: {source: quay, destinations: [acr], repositories: [{namespace: x, include: [b-*]}]}",
+        ],
+        [
+            f"a: {{source: quay, destinations: [acr], repositories: [x/yy], {PRUNED}}}",
+            "b: {source: quay, destinations: [hub], repositories: [x/yy]}",
+        ],
+    ],
+)
+def test_a_repository_of_one_mirror_is_pruned(write: Write, mirrors: list[str]) -> None:
+    assert list(load_mirrors(write(many(*mirrors))).mirrors) == ["a", "b"]

@@ -11,6 +11,7 @@ from airflow.sdk import RetryAction
 from registry_sync.errors import (
     ConfigurationError,
     DeniedError,
+    LockedTag,
     MirrorsFileError,
     MissingContent,
     NotCopyableWhole,
@@ -56,6 +57,7 @@ def test_a_report_without_failed_tags_has_no_error() -> None:
         (["refused"], RefusedError),
         (["configuration"], ConfigurationError),
         (["not_found"], RefusedError),
+        (["locked"], LockedTag),
         (["denied", "refused"], DeniedError),
         (["denied", "temporary"], TemporaryError),
         (["temporary", "refused", "configuration"], TemporaryError),
@@ -66,6 +68,28 @@ def test_one_error_stands_for_all_failed_tags(classes: list[str], error: type[Re
     assert type(raised) is error
     head = f"quay.io/a/b → acr.example/a/b: {len(classes)} tags failed"
     assert str(raised) == "\n  ".join([head, *(f"v{n}: {each} error" for n, each in enumerate(classes))])
+
+
+UNLOCK = "which does not let them be overwritten (unlock them there, or write on_moved_tag: keep for them)"
+
+
+def test_locked_tags_alone_are_an_error_of_their_own_that_says_what_to_do() -> None:
+    locked = TagResult(tag="v1", outcome="locked", reason="moved, and locked", error_class="locked")
+    raised = error_of(a_report(locked, retry_at=NOW))
+    assert type(raised) is LockedTag
+    assert str(raised) == (
+        f"quay.io/a/b → acr.example/a/b: 1 tags are locked at the destination, {UNLOCK}\n  v1: moved, and locked"
+    )
+
+
+def test_locked_tags_beside_a_temporary_failure_are_named_and_do_not_keep_it_from_a_retry() -> None:
+    locked = TagResult(tag="v1", outcome="locked", reason="moved, and locked", error_class="locked")
+    raised = error_of(a_report(locked, failed("v2", "temporary")))
+    assert type(raised) is TemporaryError
+    assert str(raised) == (
+        f"quay.io/a/b → acr.example/a/b: 1 tags failed and 1 tags are locked at the destination, {UNLOCK}\n"
+        "  v2: temporary error\n  v1: moved, and locked"
+    )
 
 
 def test_a_registry_that_named_a_time_decides() -> None:
@@ -102,6 +126,7 @@ def test_other_errors_name_no_time(error: Exception) -> None:
     ("error", "reason"),
     [
         (DeniedError("x"), "denied: trying again changes nothing"),
+        (LockedTag("x"), "locked: trying again changes nothing"),
         (RefusedError("x"), "refused: trying again changes nothing"),
         (NotCopyableWhole("x"), "refused: trying again changes nothing"),
         (NotFound("x"), "not_found: trying again changes nothing"),

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from registry_sync.errors import ConfigurationError
-from registry_sync.operators.plan_routes import check_length, read_parameters
+from registry_sync.mirrors import FoundRoute, RouteSettings
+from registry_sync.operators.plan_routes import check_length, read_parameters, split_unmodified
+from registry_sync.tags import TagRules
+from registry_sync.window import Window
+from tests.unit.test_mirrors import a_route
 
 DECLARED: dict[str, Any] = {"repositories": None, "destinations": [], "tags": None, "dry_run": False}
 
@@ -44,3 +49,17 @@ def test_more_routes_than_airflow_maps() -> None:
         "mirror 'm' has 1025 routes, Airflow maps 1024 at most: "
         "split the mirror, or set AIRFLOW__CORE__MAX_MAP_LENGTH higher for the API server and the workers"
     )
+
+
+def test_a_repository_without_a_push_is_read_when_its_tags_may_have_come_of_age() -> None:
+    start = datetime(2026, 11, 24, tzinfo=UTC)
+    window = Window(why="scheduled", start=start, end=start + timedelta(days=1))
+    modified_at = start - timedelta(days=30)
+    ages = {older_than: RouteSettings(tags=TagRules(older_than=older_than)) for older_than in (None, "29d", "30d")}
+    found = [
+        FoundRoute(route=a_route(f"a/{older_than}".lower(), settings=settings), modified_at=modified_at)
+        for older_than, settings in ages.items()
+    ]
+    work, unmodified = split_unmodified(found, window, "backfill", None, None)
+    assert [route.source_repository.name for route, _ in work] == ["a/30d"]
+    assert [route.source_repository.name for route in unmodified] == ["a/none", "a/29d"]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from registry_sync.errors import DeniedError, RateLimited, RegistrySyncError
 from registry_sync.mirrors import Registry, Route, RouteSettings
+from registry_sync.prune import Planned
 from registry_sync.reference import Repository
 from registry_sync.report import (
     OUTCOMES,
@@ -64,6 +65,7 @@ REPORTS = st.builds(
     sent_bytes=st.integers(0, 10**15),
     seconds=st.floats(0, 1e6),
     dry_run=st.booleans(),
+    pruning=st.none() | st.builds(Planned, marks=st.lists(TEXTS).map(tuple), listed=st.integers(0, 1000)),
     error=st.none() | TEXTS,
     error_class=st.none() | TEXTS,
     retry_at=st.none() | st.datetimes(timezones=st.just(UTC)),
@@ -103,7 +105,7 @@ def test_a_report_comes_back_from_json(report: RouteReport) -> None:
 def test_a_report_as_json() -> None:
     report = a_report("team/app", COPIED, counts={"copied": 1}, notes=("a note",), retry_at=MOMENT)
     document = report.to_json()
-    assert document["counts"] == {"copied": 1, "would_copy": 0, "unchanged": 0, "skipped": 0, "failed": 0}
+    assert document["counts"] == dict.fromkeys(OUTCOMES, 0) | {"copied": 1}
     assert document["retry_at"] == "2026-11-24T12:30:00+00:00"
     assert document["notes"] == ["a note"]
     assert document["tags"] == [
@@ -230,6 +232,32 @@ def test_totals_of_two_routes_count_a_digest_once() -> None:
     ]
 
 
+def test_the_table_of_what_does_not_happen_in_most_runs() -> None:
+    gone = TagResult(tag="v0", outcome="deleted", reason="gone at the source", digest=DIGEST)
+    going = TagResult(tag="v1", outcome="would_delete", reason="gone at the source", digest=DIGEST)
+    locked = TagResult(tag="v2", outcome="locked", reason="it is locked", digest=OTHER, error_class="locked")
+    counts = {"deleted": 1, "would_delete": 1, "locked": 1}
+    routes = [a_report("team/app", gone, going, locked, counts=counts), a_report("team/b", counts={"unchanged": 1})]
+    assert [row[17:100] for row in lines(text_table(routes))[:5]] == [
+        " destination             copied  unchanged  skipped         deleted  locked  failed",
+        " ──────────────────────  ──────  ─────────  ───────  ──────────────  ──────  ──────",
+        " → acr.example/team/app       0          0        0  1 (+1 planned)       1       0",
+        " → acr.example/team/b         0          1        0               0       0       0",
+        "                              0          1        0  1 (+1 planned)       1       0",
+    ]
+    assert [row.split()[1:3] for row in lines(text_table(routes))[8:]] == [
+        ["deleted", "sha256:aaaaaaaaaaaa"],
+        ["would", "delete"],
+        ["locked", "sha256:bbbbbbbbbbbb"],
+    ]
+
+
+def test_locked_tags_make_a_failed_route() -> None:
+    locked = TagResult(tag="v2", outcome="locked", reason="it is locked", error_class="locked")
+    report = a_report("team/app", locked, counts={"locked": 1})
+    assert (report.is_failed, report.failed_tags, report.locked_tags) == (True, (), (locked,))
+
+
 def test_a_reason_of_several_lines_is_one_line_of_the_table() -> None:
     tag = replace(FAILED, reason="the registry said:\n  <html>\r\n\tno\n")
     assert lines(text_table([a_report("team/app", tag)]))[-1].endswith("0.0  the registry said: <html> no")
@@ -273,6 +301,26 @@ def test_a_reason_of_several_lines_is_one_line_of_the_table() -> None:
             [a_report("team/app", FAILED, counts={"would_copy": 2, "failed": 1}, dry_run=True)],
             [],
             "m: 1 of 1 routes failed, 2 tags would be copied (dry run)",
+        ),
+        (
+            [a_report(counts={"copied": 1, "deleted": 2, "would_delete": 3, "unchanged": 4})],
+            [],
+            "m: 1 tags copied, 4 unchanged, 2 deleted, 3 to be deleted",
+        ),
+        (
+            [a_report(counts={"unchanged": 4, "would_delete": 3})],
+            [],
+            "m: everything is in step, nothing was copied (4 tags unchanged), 3 to be deleted",
+        ),
+        (
+            [
+                a_report(
+                    *("team/app", TagResult(tag="v1", outcome="locked", reason="it is locked")),
+                    counts={"unchanged": 4, "locked": 1},
+                )
+            ],
+            [],
+            "m: 1 of 1 routes failed, 0 tags copied, 1 locked",
         ),
         (
             [a_report(counts={"copied": 1})],

@@ -6,7 +6,9 @@ import json
 import os
 import stat
 import tempfile
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +17,7 @@ from registry_sync.credentials import Credentials, Endpoint
 from registry_sync.errors import ConfigurationError
 from registry_sync.reference import Digest, Reference, Repository
 from registry_sync.skopeo import SkopeoBinary, Version, copy_argv, find_skopeo
-from registry_sync.skopeo_files import SideFiles, SkopeoFiles, write_files
+from registry_sync.skopeo_files import SideFiles, SkopeoFiles, Trust, write_files
 
 DIGEST = Digest.of(b"image")
 BINARY = SkopeoBinary(
@@ -64,6 +66,25 @@ def test_the_command_for_an_index() -> None:
         f"docker://docker.io/library/alpine@{DIGEST}",
         f"docker://acr.example:5000/mirror/alpine@{DIGEST}",
     ]
+
+
+def test_the_command_under_a_policy() -> None:
+    """Signatures that it is found good by are not copied along: that needs a place for them at the destination."""
+    trust = Trust(policy=Path("/etc/team.json"), registries_d=Path("/etc/registries.d"))
+    files = replace(FILES, trust=trust)
+    how: dict[str, Any] = {"is_index": True, "format": "oci", "timeout_seconds": 90}
+    argv = copy_argv(BINARY, files, SOURCE, DESTINATION, **how)
+    assert argv[6:10] == ["--policy", "/etc/team.json", "--registries.d", "/etc/registries.d"]
+    assert argv[12:18] == ["copy", "--all", "--preserve-digests", "--format", "oci", "--remove-signatures"]
+    files = replace(FILES, trust=Trust(policy=Path("/etc/team.json")))
+    assert copy_argv(BINARY, files, SOURCE, DESTINATION, **how)[8:10] == ["--registries.d", "/p/registries.d"]
+
+
+def test_the_command_for_a_signature_under_a_policy() -> None:
+    files = replace(FILES, trust=Trust(policy=Path("/etc/team.json"), registries_d=Path("/etc/registries.d")))
+    how: dict[str, Any] = {"is_index": False, "format": "oci", "timeout_seconds": 90}
+    argv = copy_argv(BINARY, files, SOURCE, DESTINATION, **how, is_checked=False)
+    assert argv == copy_argv(BINARY, FILES, SOURCE, DESTINATION, **how)
 
 
 def test_the_command_for_one_image_over_plain_http() -> None:

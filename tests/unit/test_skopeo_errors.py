@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from registry_sync.errors import (
     MissingContent,
     NotCopyableWhole,
     NotFound,
+    NotTrusted,
     RefusedError,
     RegistrySyncError,
     TemporaryError,
@@ -159,7 +162,7 @@ TEXTS: list[tuple[str, type[RegistrySyncError], str]] = [
     (f"{INDEX}denied)", DeniedError, DESTINATION),
     (f"{IMG}writing blob: layer BLOB was saved with digest sha256:0", RefusedError, DESTINATION),
     (f"{SRC}reading manifest TARGET in SREPO: context deadline exceeded", TemporaryError, SOURCE),
-    (f"{IMG}Source image rejected: Running image docker://S is rejected by policy.", RefusedError, SOURCE),
+    (f"{IMG}Source image rejected: Debian-local change: sigstore disabled", ConfigurationError, SOURCE),
     (
         "Error loading trust policy: open /etc/containers/policy.json: no such file or directory",
         ConfigurationError,
@@ -226,6 +229,26 @@ def test_what_a_text_means(
 def test_an_index_that_cannot_be_copied_whole(text: str) -> None:
     assert type(decode(text, PLAIN)) is NotCopyableWhole
     assert type(decode(text, PLAIN, is_index=False)) is RefusedError
+
+
+@pytest.mark.parametrize("names", [PLAIN, MISLEADING], ids=["plain", "misleading"])
+@pytest.mark.parametrize(
+    "why",
+    [
+        "Running image docker://S is rejected by policy.",
+        "A signature was required, but no signature exists",
+        "Signature for identity docker://S is not accepted",
+    ],
+)
+def test_an_image_that_a_policy_rejects(why: str, names: tuple[Reference, Reference]) -> None:
+    words = fill(f"{IMG}Source image rejected: {why}", names)
+    arguments: dict[str, Any] = {"source": names[0], "destination": names[1], "is_index": True}
+    error = decode_failure(1, [logged(words)], policy=Path("/etc/team.json"), **arguments)
+    assert type(error) is NotTrusted
+    assert str(error).startswith(
+        f"{names[0]} is not accepted by the policy '/etc/team.json'; have it signed as that policy asks, or change the "
+        "policy (skopeo: copying image 1/2 from manifest list: Source image rejected: "
+    )
 
 
 def test_a_message_says_who_what_and_what_to_do() -> None:

@@ -1,77 +1,105 @@
-"""Tag rules: which tags are chosen, and why the others are not."""
+"""Tag rules as they are written: what they mean together, and what of them needs more than a tag's name."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from registry_sync.tags import Selection, TagRules, select_tags
+from registry_sync.errors import ConfigurationError
+from registry_sync.reference import Digest
+from registry_sync.tags import FILTERS, TagRules, only_tags, parse_duration, parse_named
 
-NO_TAG = "no tag by the OCI grammar, it cannot be pushed"
-GLOBS = st.one_of(st.none(), st.lists(st.sampled_from(["v*", "*-dev", "?1", "[a-c]*", "*"]), min_size=1).map(tuple))
-RULES = st.builds(TagRules, include=GLOBS, exclude=GLOBS)
-LISTED = st.lists(st.sampled_from(["v1", "v1-dev", "a", "B", "latest", "", "sha256:aa", "v1+x"]) | st.text(max_size=4))
-
-
-def test_without_rules_every_tag_is_chosen() -> None:
-    assert select_tags(["v2", "v1"], TagRules()) == Selection(selected=("v1", "v2"), rejected={})
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+DIGEST = Digest("sha256", 64 * "a")
 
 
-def test_include_then_exclude_each_with_its_reason() -> None:
-    rules = TagRules(include=("v*", "1.*"), exclude=("*-dev", "*-rc?"))
-    assert select_tags(["v1", "1.0", "latest", "v1-dev", "v1-rc1", "v1-rc10", "V2"], rules) == Selection(
-        selected=("1.0", "v1", "v1-rc10"),
-        rejected={
-            "V2": "matches none of 'v*', '1.*'",
-            "latest": "matches none of 'v*', '1.*'",
-            "v1-dev": "excluded by '*-dev'",
-            "v1-rc1": "excluded by '*-rc?'",
-        },
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("1h", timedelta(hours=1)), ("12h", timedelta(hours=12)), ("90d", timedelta(days=90)), ("6w", timedelta(days=42))],
+)
+def test_durations(text: str, expected: timedelta) -> None:
+    assert parse_duration(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "90", "0d", "1.5d", "-1d", "90D", "90 d", "d", "1d12h", "30m", "1y", "100000d", "٣d"]
+)
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_duration(text)
+    assert str(caught.value) == f"expected a duration such as 12h, 90d or 6w, got {text!r}"
+
+
+def test_names_and_pins() -> None:
+    assert parse_named("latest") == ("latest", None)
+    assert parse_named(f"v1@{DIGEST}") == ("v1", DIGEST)
+    assert TagRules(names=("latest", f"v1@{DIGEST}")).named == {"latest": None, "v1": DIGEST}
+
+
+@pytest.mark.parametrize(
+    ("rules", "applies", "has_filters", "needs_whole_listing"),
+    [
+        ({}, False, False, False),
+        ({"names": ("a",)}, True, False, False),
+        ({"include": ("a",)}, True, True, False),
+        ({"exclude": ("a",)}, True, True, False),
+        ({"semver": "1.x", "prereleases": True}, True, True, False),
+        ({"younger_than": "1d"}, True, True, False),
+        ({"older_than": "1d"}, True, True, True),
+        ({"newest": 1}, True, True, True),
+        ({"min_tags": 1}, False, False, True),
+    ],
+)
+def test_what_rules_need(rules: Any, applies: bool, has_filters: bool, needs_whole_listing: bool) -> None:
+    written = TagRules(**rules)
+    assert (written.applies, written.has_filters, written.needs_whole_listing) == (
+        applies,
+        has_filters,
+        needs_whole_listing,
     )
 
 
-@pytest.mark.parametrize("listed", [f"sha256:{64 * 'a'}", "v1+build", "", 129 * "a"])
-def test_what_is_no_tag_is_left_out_whatever_the_rules_say(listed: str) -> None:
-    selection = select_tags([listed], TagRules(include=("*",)))
-    assert selection == Selection(selected=(), rejected={listed: NO_TAG})
+def test_every_rule_is_known_to_the_order_in_which_they_apply() -> None:
+    assert set(TagRules.model_fields) == {*FILTERS, "names", "prereleases", "newest_by", "min_tags"}
 
 
-def test_a_tag_that_is_listed_twice_counts_once() -> None:
-    assert select_tags(["v1", "v1"], TagRules()).selected == ("v1",)
+@pytest.mark.parametrize(
+    ("rules", "order", "push_time_keys"),
+    [
+        ({"newest": 1}, "push_time", ("newest",)),
+        ({"newest": 1, "semver": "1.x"}, "semver", ()),
+        ({"newest": 1, "semver": "1.x", "newest_by": "push_time"}, "push_time", ("newest",)),
+        ({"newest": 1, "newest_by": "name"}, "name", ()),
+        ({"older_than": "1d", "younger_than": "2d"}, "push_time", ("older_than", "younger_than")),
+    ],
+)
+def test_what_newest_goes_by(rules: Any, order: str, push_time_keys: tuple[str, ...]) -> None:
+    written = TagRules(**rules)
+    assert (written.order, written.push_time_keys) == (order, push_time_keys)
 
 
-@pytest.mark.parametrize(("globs", "problem"), [((), "too_short"), (("",), "string_too_short")])
+def test_when_a_tag_comes_to_be_chosen() -> None:
+    assert TagRules().enters_at(NOON) == NOON
+    assert TagRules(older_than="2d").enters_at(NOON) == NOON + timedelta(days=2)
+    assert TagRules(older_than="2d").enters_at(None) is None
+
+
+def test_the_tags_that_a_run_was_asked_for() -> None:
+    assert only_tags([]) == TagRules()
+    assert only_tags(["v1*", "/v2/"]) == TagRules(include=("v1*", "/v2/"))
+    with pytest.raises(ConfigurationError) as caught:
+        only_tags(["v1*", "/v[/"])
+    assert str(caught.value) == "'/v[/' is no regular expression: unterminated character set at position 1"
+
+
+@pytest.mark.parametrize(("patterns", "problem"), [((), "too_short"), (("",), "string_too_short")])
 @pytest.mark.parametrize("key", ["include", "exclude"])
-def test_globs_that_choose_nothing_are_refused(key: str, globs: tuple[str, ...], problem: str) -> None:
-    written: Any = {key: globs}
+def test_patterns_that_choose_nothing_are_refused(key: str, patterns: tuple[str, ...], problem: str) -> None:
+    written: Any = {key: patterns}
     with pytest.raises(ValidationError) as caught:
         TagRules(**written)
     first = caught.value.errors()[0]
     assert (first["type"], first["loc"][0]) == (problem, key)
-
-
-@given(LISTED, RULES)
-def test_each_listed_tag_is_either_selected_or_has_a_reason(listed: list[str], rules: TagRules) -> None:
-    selection = select_tags(listed, rules)
-    assert sorted([*selection.selected, *selection.rejected]) == sorted(set(listed))
-    assert all(selection.rejected.values())
-
-
-@given(LISTED, RULES)
-def test_selecting_from_the_selected_changes_nothing(listed: list[str], rules: TagRules) -> None:
-    selected = select_tags(listed, rules).selected
-    assert select_tags(selected, rules) == Selection(selected=selected, rejected={})
-
-
-@given(LISTED.flatmap(lambda listed: st.tuples(st.just(listed), st.permutations(listed))), RULES)
-def test_the_order_of_the_listing_has_no_influence(listings: tuple[list[str], list[str]], rules: TagRules) -> None:
-    assert select_tags(listings[0], rules) == select_tags(listings[1], rules)
-
-
-@given(LISTED, LISTED, RULES)
-def test_other_tags_have_no_influence(some: list[str], more: list[str], rules: TagRules) -> None:
-    assert set(select_tags(some, rules).selected) <= set(select_tags([*some, *more], rules).selected)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,7 +92,7 @@ def test_a_limit_on_another_answer_is_no_wish_to_wait() -> None:
 
 
 def test_waits_of_a_window_cover_it() -> None:
-    from registry_sync.operators.outcome import MOST_WAITS  # noqa: PLC0415 - imports Airflow
+    from registry_sync.operators.waiting import MOST_WAITS  # noqa: PLC0415 - imports Airflow
 
     assert MOST_WAITS >= WINDOW_PARTS
 
@@ -216,6 +219,27 @@ def test_no_pace_waits_never(clock: Clock) -> None:
     pace = Throttle(None)
     for _ in range(100):
         pace.wait()
+    assert clock.now == 50.0
+
+
+def test_clients_of_one_server_share_a_pace(clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    one, two, other = (Throttle(4, server=each) for each in ("quay.example", "quay.example", "hub.example"))
+    starts = []
+    for pace in (one, two, one, other):
+        pace.wait()
+        starts.append(clock.now)
+    assert starts == [50.0, 50.25, 50.5, 50.5]
+
+
+@pytest.mark.parametrize("text", ["no number", "", "99999999.0"])
+def test_a_file_of_another_boot_is_no_pace(
+    clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    pace = Throttle(4, server="quay.example")
+    (tmp_path / f"registry_sync-{os.getuid()}" / "pace-quay.example").write_text(text)
+    pace.wait()
     assert clock.now == 50.0
 
 

@@ -15,7 +15,7 @@ from registry_sync.mirrors import Registry
 from registry_sync.reference import parse_host
 
 if TYPE_CHECKING:
-    from registry_sync.registry.client import RegistryClient
+    from registry_sync.registry.client import PullClient, RegistryClient
 
 
 class RegistryHook(BaseHook):
@@ -47,6 +47,16 @@ class RegistryHook(BaseHook):
             api_url=registry.api_url,
             requests_per_second=registry.requests_per_second,
         )
+
+    def get_node_conn(self, answer_seconds: float) -> PullClient:
+        """A client without credentials, as a machine is that pulls; nothing is sent yet. The caller closes it.
+
+        :param answer_seconds: how long the registry may take to answer.
+        """
+        from registry_sync.registry.kinds import open_as_node
+
+        endpoint = Endpoint(host=self.registry.host, tls=self.registry.tls, ca_file=self.registry.ca_file)
+        return open_as_node(endpoint, answer_seconds=answer_seconds)
 
     @cached_property
     def endpoint(self) -> Endpoint:

@@ -13,7 +13,8 @@ from airflow.sdk._shared.secrets_masker import redact
 from registry_sync.errors import RegistrySyncError
 from registry_sync.hooks.registry import RegistryHook
 from registry_sync.mirrors import Route
-from registry_sync.operators.outcome import error_of, wait_or_raise
+from registry_sync.operators.outcome import error_of
+from registry_sync.operators.waiting import wait_or_raise
 from registry_sync.report import RouteReport
 from registry_sync.window import Window
 
@@ -34,7 +35,9 @@ class MirrorRepositoryOperator(BaseOperator):
     :param route: a :class:`~registry_sync.mirrors.Route` as JSON, from ``Route.to_json``.
     :param tags: of the tags that the route's rules select, work on those that match one of these globs; empty: all.
     :param window: push times to look at, a :class:`~registry_sync.window.Window` as JSON; ``None``: everything.
-    :param is_dry_run: say what would be copied, and copy nothing.
+    :param planned: what earlier scheduled runs planned to delete, a :class:`~registry_sync.prune.Planned` as JSON;
+        ``None``: nothing, so that this run deletes nothing.
+    :param is_dry_run: say what would be copied or deleted, and do neither.
     """
 
     template_fields: Sequence[str] = ()
@@ -46,6 +49,7 @@ class MirrorRepositoryOperator(BaseOperator):
         route: Mapping[str, Any],
         tags: Sequence[str] = (),
         window: Mapping[str, Any] | None = None,
+        planned: Mapping[str, Any] | None = None,
         is_dry_run: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -53,6 +57,7 @@ class MirrorRepositoryOperator(BaseOperator):
         self.route = route
         self.tags = tags
         self.window = window
+        self.planned = planned
         self.is_dry_run = is_dry_run
         self._skopeo: Skopeo | None = None
 
@@ -78,9 +83,11 @@ class MirrorRepositoryOperator(BaseOperator):
             self._skopeo.stop()
 
     def _sync(self, route: Route) -> RouteReport:
+        from registry_sync.prune import Planned
         from registry_sync.skopeo import Skopeo, find_skopeo
         from registry_sync.sync import EVERYTHING, Sides, sync_route
-        from registry_sync.tags import TagRules
+        from registry_sync.tags import only_tags
+        from registry_sync.trust import trust_of
 
         source, destination = RegistryHook(route.source), RegistryHook(route.destination)
         with ExitStack() as stack:
@@ -95,12 +102,20 @@ class MirrorRepositoryOperator(BaseOperator):
                     destination=destination.endpoint,
                     copy_timeout_seconds=route.settings.copy_timeout_minutes * 60,
                     stall_timeout_seconds=route.settings.stall_timeout_seconds,
+                    trust=trust_of(route.settings),
                     log=self.log.info,
                 )
             )
-            only = TagRules(include=tuple(self.tags)) if self.tags else TagRules()
+            only = only_tags(self.tags)
             window = Window.from_json(self.window) if self.window else EVERYTHING
-            return sync_route(route, sides, self._skopeo, only_tags=only, window=window, dry_run=self.is_dry_run)
+            planned = Planned.from_json(self.planned) if self.planned else None
+            return sync_route(
+                *(route, sides, self._skopeo),
+                only_tags=only,
+                window=window,
+                planned=planned,
+                dry_run=self.is_dry_run,
+            )
 
 
 def _masked(report: RouteReport) -> RouteReport:
@@ -109,4 +124,5 @@ def _masked(report: RouteReport) -> RouteReport:
     Airflow does that for logs and not for XCom.
     """
     tags = tuple(replace(each, reason=str(redact(each.reason))) for each in report.tags)
-    return replace(report, tags=tags, error=str(redact(report.error)) if report.error else None)
+    notes = tuple(str(redact(each)) for each in report.notes)
+    return replace(report, tags=tags, notes=notes, error=str(redact(report.error)) if report.error else None)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from airflow.sdk import BaseOperator, RetryDecision, RetryPolicy
+from airflow.sdk import RetryDecision, RetryPolicy
 
 from registry_sync.errors import (
     ConfigurationError,
     DeniedError,
+    LockedTag,
     RateLimited,
     RefusedError,
     RegistrySyncError,
     TemporaryError,
 )
 from registry_sync.report import RouteReport
-from registry_sync.triggers.not_before import NotBeforeTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -27,23 +27,26 @@ DEFER_FROM_SECONDS = 120
 """A wait this long frees the worker; a shorter one is an ordinary retry."""
 SPREAD_SECONDS = 60
 """Tasks that wait for the same registry go on within this time, and not all in the same moment."""
-MOST_WAITS = 12
-"""How often one try of a task waits without a worker."""
 
-_BY_CLASS = {each.error_class: each for each in (ConfigurationError, DeniedError, RefusedError, TemporaryError)}
+_CLASSES = (ConfigurationError, DeniedError, LockedTag, RefusedError, TemporaryError)
+_BY_CLASS = {each.error_class: each for each in _CLASSES}
 
 
 def error_of(report: RouteReport) -> RegistrySyncError | None:
-    """The one error that stands for all failed tags of a route, with each of them in its message.
+    """The one error that stands for all failed and locked tags of a route, with each of them in its message.
 
     A route with one temporary failure is worth another try, whatever else failed in it: the try copies only what is
-    still missing.
+    still missing. One of which some tags are locked and none failed is not.
     """
-    failed = report.failed_tags
-    if not failed:
+    failed, locked = report.failed_tags, report.locked_tags
+    if not failed and not locked:
         return None
-    message = f"{report.source} → {report.destination}: {len(failed)} tags failed"
-    message = "\n  ".join([message, *(f"{each.tag}: {each.reason}" for each in failed)])
+    parts = [f"{len(failed)} tags failed"] if failed else []
+    parts += [f"{len(locked)} tags are locked at the destination, {_UNLOCK}"] if locked else []
+    heading = f"{report.source} → {report.destination}: {' and '.join(parts)}"
+    message = "\n  ".join([heading, *(f"{each.tag}: {each.reason}" for each in (*failed, *locked))])
+    if not failed:
+        return LockedTag(message)
     if report.retry_at:
         return RateLimited(message, retry_at=report.retry_at)
     classes = {each.error_class for each in failed}
@@ -52,24 +55,14 @@ def error_of(report: RouteReport) -> RegistrySyncError | None:
     return _BY_CLASS.get(str(failed[0].error_class), RefusedError)(message)
 
 
+_UNLOCK = "which does not let them be overwritten (unlock them there, or write on_moved_tag: keep for them)"
+
+
 def wait_worth_deferring(error: BaseException, now: datetime) -> datetime | None:
     """Until when to wait without a worker, or ``None`` when the error names no such time."""
     if isinstance(error, RateLimited) and (error.retry_at - now).total_seconds() >= DEFER_FROM_SECONDS:
         return error.retry_at + timedelta(seconds=random.uniform(0.0, SPREAD_SECONDS))  # noqa: S311 - no secret
     return None
-
-
-def wait_or_raise(operator: BaseOperator, error: RegistrySyncError, waits: int) -> NoReturn:
-    """Wait without a worker where a registry named a time far ahead; otherwise leave it to the retry policy.
-
-    :param operator: whose ``execute`` is called again after the wait, with ``waits``, their number.
-    """
-    until = wait_worth_deferring(error, datetime.now(UTC))
-    if until is None or waits >= MOST_WAITS:
-        raise error
-    operator.log.warning("%s\nThe registry asks to wait; going on at %s", error, until.isoformat())
-    trigger = NotBeforeTrigger(moment=until.isoformat())
-    operator.defer(trigger=trigger, method_name="execute", kwargs={"waits": waits + 1})
 
 
 class MirrorRetryPolicy(RetryPolicy):
@@ -91,7 +84,7 @@ class MirrorRetryPolicy(RetryPolicy):
         if exception.is_permanent:
             return RetryDecision.fail(f"{exception.error_class}: trying again changes nothing")
         seconds = min(FIRST_RETRY_SECONDS * 2.0 ** (try_number - 1), LONGEST_RETRY_SECONDS)
-        if isinstance(exception, RateLimited):
-            seconds = max(0.0, (exception.retry_at - datetime.now(UTC)).total_seconds()) + FIRST_RETRY_SECONDS
         delay = timedelta(seconds=seconds * random.uniform(1.0, 1.5))  # noqa: S311 - a delay, no secret
+        if isinstance(exception, RateLimited):
+            delay += max(timedelta(), exception.retry_at - datetime.now(UTC))
         return RetryDecision.retry(delay=delay, reason=exception.error_class)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.configuration import conf
 from airflow.sdk import BaseOperator
 
-from registry_sync.errors import ConfigurationError, RateLimited
+from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.hooks.registry import RegistryHook
 from registry_sync.mirrors import (
     FoundRoute,
@@ -20,7 +20,9 @@ from registry_sync.mirrors import (
     expand_routes,
     select_routes,
 )
-from registry_sync.operators.outcome import wait_or_raise
+from registry_sync.operators.waiting import wait_or_raise
+from registry_sync.prune import PruneMemory
+from registry_sync.tags import only_tags
 from registry_sync.window import Asked, InStep, Run, Window, route_key, window_of_route, window_of_run
 
 if TYPE_CHECKING:
@@ -61,21 +63,23 @@ class PlanRoutesOperator(BaseOperator):
         :param waits: how often this try has waited for a registry already.
         """
         try:
-            return self._rows(context)
-        except RateLimited as error:
+            return self._plan(context)
+        except RegistrySyncError as error:
             wait_or_raise(self, error, waits)
 
-    def _rows(self, context: Context) -> list[dict[str, Any]]:
+    def _plan(self, context: Context) -> list[dict[str, Any]]:
         params = read_parameters(context)
         run = read_run(context)
         window = window_of_run(run, read_asked(params), self.mirror.full_check)
         if params["destinations"] and self.destination.name not in params["destinations"]:
             self.log.info("%s is not among the destinations of this run; nothing to do", self.destination.name)
             return []
+        only_tags(params["tags"] or [])  # refuses what is no pattern, before there are tasks
         found, window = self._expand(window)
         chosen = select_routes(found, params["repositories"] or [])
         in_step = read_in_step(context, self.destination.name) if run.run_type == "scheduled" else None
-        work, unmodified = split_unmodified(chosen, window, run.run_type, in_step)
+        planned = read_planned(context, run, self.destination.name)
+        work, unmodified = split_unmodified(chosen, window, run.run_type, in_step, self.mirror.full_check)
         if unmodified:
             context["ti"].xcom_push(UNMODIFIED_KEY, [route_key(each) for each in unmodified])
         check_length(len(work), self.mirror.name)
@@ -85,6 +89,7 @@ class PlanRoutesOperator(BaseOperator):
                 "route": route.to_json(),
                 "tags": params["tags"] or [],
                 "window": each_window.to_json(),
+                "planned": planned.get(route_key(route)),
                 "is_dry_run": params["dry_run"],
             }
             for route, each_window in work
@@ -94,8 +99,11 @@ class PlanRoutesOperator(BaseOperator):
         """Check both registries and skopeo; the routes that the mirror's rules give, and the window that can be had."""
         from registry_sync.skopeo import find_skopeo
         from registry_sync.sync import lister
+        from registry_sync.trust import check_trust
 
-        self.log.info("skopeo %s", find_skopeo().version)
+        skopeo = find_skopeo()
+        self.log.info("skopeo %s", skopeo.version)
+        check_trust((self.mirror.settings(each) for each in self.mirror.rules), skopeo)
         with closing(RegistryHook(self.destination).get_conn()) as destination:
             destination.ping()
         with closing(RegistryHook(self.source).get_conn()) as source:
@@ -114,14 +122,15 @@ class PlanRoutesOperator(BaseOperator):
 
 
 def split_unmodified(
-    found: Iterable[FoundRoute], window: Window, run_type: str, in_step: InStep | None
+    found: Iterable[FoundRoute], window: Window, run_type: str, in_step: InStep | None, full_check: str | None
 ) -> tuple[list[tuple[Route, Window]], list[Route]]:
     """The routes to work on, each with its window; and those to whose repository nothing was pushed in it."""
     work: list[tuple[Route, Window]] = []
     unmodified: list[Route] = []
     for each in found:
-        own = window_of_route(window, run_type, each.route, in_step)
-        if each.modified_at and own.since and each.modified_at < own.since:
+        own = window_of_route(window, run_type, each.route, in_step, full_check)
+        changed_at = each.route.settings.tags.enters_at(each.modified_at)
+        if changed_at and own.since and changed_at < own.since:
             unmodified.append(each.route)
         else:
             work.append((each.route, own))
@@ -158,6 +167,27 @@ def read_in_step(context: Context, destination: str) -> InStep | None:
         task_ids="report", key=in_step_key(destination), map_indexes=-1, include_prior_dates=True
     )
     return InStep.from_json(document) if document else None
+
+
+def read_planned(context: Context, run: Run, destination: str) -> Mapping[str, Any]:
+    """By the routes' keys, what scheduled runs before this one planned to delete, which only a scheduled run does."""
+    if run.run_type != "scheduled" or run.end is None:
+        return {}
+    memory = read_prune_memory(context, destination)
+    return {key: found.to_json() for key in memory.routes if (found := memory.before(key, run.end))}
+
+
+def read_prune_memory(context: Context, destination: str) -> PruneMemory:
+    """What scheduled runs planned to delete, from the XCom of the report of the last one."""
+    document = context["ti"].xcom_pull(
+        task_ids="report", key=prune_key(destination), map_indexes=-1, include_prior_dates=True
+    )
+    return PruneMemory.from_json(document or {})
+
+
+def prune_key(destination: str) -> str:
+    """The XCom key under which the report says what is planned to be deleted at a destination."""
+    return f"planned_deletions_{destination}"
 
 
 def in_step_key(destination: str) -> str:

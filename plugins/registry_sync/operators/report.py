@@ -10,7 +10,14 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from registry_sync.mirrors import Route
 from registry_sync.operators.mirror_repository import REPORT_KEY
-from registry_sync.operators.plan_routes import UNMODIFIED_KEY, in_step_key, read_in_step, read_run
+from registry_sync.operators.plan_routes import (
+    UNMODIFIED_KEY,
+    in_step_key,
+    prune_key,
+    read_in_step,
+    read_prune_memory,
+    read_run,
+)
 from registry_sync.report import RouteReport, RunReport, summary, text_table
 from registry_sync.window import advance, route_key
 
@@ -49,22 +56,35 @@ class ReportOperator(BaseOperator):
 
     def _collect(self, context: Context) -> RunReport:
         ti = context["ti"]
-        task_ids = [name(each) for each in self.destinations for name in (plan_task, copy_task)]
-        states = ti.get_task_states(dag_id=ti.dag_id, task_ids=task_ids, run_ids=[ti.run_id]).get(ti.run_id, {})
+        plans = _states(context, [plan_task(each) for each in self.destinations])
         routes: list[RouteReport] = []
         missing: list[str] = []
         for each in self.destinations:
-            if states.get(plan_task(each)) not in _FINE:
-                missing.append(f"{plan_task(each)} ({states.get(plan_task(each))})")
+            if plans.get(plan_task(each)) not in _FINE:
+                missing.append(f"{plan_task(each)} ({plans.get(plan_task(each))})")
                 remember_in_step(context, each, None)
+                remember_planned(context, each, None, [])
                 continue
+            states = _states(context, [copy_task(each)])
             planned = ti.xcom_pull(task_ids=plan_task(each)) or []
             pushed = ti.xcom_pull(task_ids=[copy_task(each)], key=REPORT_KEY) or []
             found, lost = match_reports(planned, pushed, copy_task(each), states)
-            remember_in_step(context, each, finished_routes(planned, copy_task(each), states))
+            remember_in_step(context, each, finished_routes(planned, found, copy_task(each), states))
+            remember_planned(context, each, planned, found)
             routes += found
             missing += lost
         return RunReport(mirror=self.mirror, routes=tuple(routes), missing=tuple(missing))
+
+
+def _states(context: Context, task_ids: list[str]) -> Mapping[str, str]:
+    """States by task id, with ``_INDEX`` behind that of a mapped task.
+
+    Mapped tasks are asked for one by one: ``to_acr`` with index 1 would be taken for the task ``to_acr_1``.
+    """
+    ti = context["ti"]
+    found = ti.get_task_states(dag_id=ti.dag_id, task_ids=task_ids, run_ids=[ti.run_id])
+    states: Mapping[str, str] = found.get(ti.run_id, {})
+    return states
 
 
 def plan_task(destination: str) -> str:
@@ -77,10 +97,18 @@ def copy_task(destination: str) -> str:
     return f"to_{destination}"
 
 
-def finished_routes(planned: Sequence[Mapping[str, Any]], task_id: str, states: Mapping[str, str]) -> Collection[str]:
-    """The keys of the planned routes whose task succeeded."""
+def finished_routes(
+    planned: Sequence[Mapping[str, Any]], reports: Sequence[RouteReport], task_id: str, states: Mapping[str, str]
+) -> Collection[str]:
+    """The keys of the planned routes whose task succeeded, and not because somebody marked it so."""
+    fine = {(each.source, each.destination) for each in reports if not each.is_failed and not each.dry_run}
     routes = (Route.from_json(row["route"]) for row in planned)
-    return [route_key(each) for index, each in enumerate(routes) if states.get(f"{task_id}_{index}") == "success"]
+    return [
+        route_key(each)
+        for index, each in enumerate(routes)
+        if states.get(f"{task_id}_{index}") == "success"
+        and (str(each.source_repository), str(each.destination_repository)) in fine
+    ]
 
 
 def remember_in_step(context: Context, destination: str, finished: Collection[str] | None) -> None:
@@ -100,6 +128,31 @@ def remember_in_step(context: Context, destination: str, finished: Collection[st
         ti.xcom_push(in_step_key(destination), previous.to_json())
 
 
+def remember_planned(
+    context: Context, destination: str, planned: Sequence[Mapping[str, Any]] | None, reports: Sequence[RouteReport]
+) -> None:
+    """Say for the scheduled runs to come what this one planned to delete. Without pruning nothing is said.
+
+    :param planned: arguments of the mapped task; ``None`` when it is not known which routes there are.
+    """
+    run, ti = read_run(context), context["ti"]
+    if run.run_type != "scheduled" or run.end is None:
+        return
+    before = after = read_prune_memory(context, destination)
+    if planned is not None:
+        routes = [Route.from_json(row["route"]) for row in planned]
+        keys = {_ends(each): route_key(each) for each in routes if each.settings.deletes_tags}
+        found = {keys[each.ends]: each.pruning for each in reports if each.pruning and each.ends in keys}
+        unmodified = ti.xcom_pull(task_ids=plan_task(destination), key=UNMODIFIED_KEY) or []
+        after = before.after(found, [*keys.values(), *unmodified], run.end)
+    if before.routes or after.routes:
+        ti.xcom_push(prune_key(destination), after.to_json())
+
+
+def _ends(route: Route) -> tuple[str, str]:
+    return str(route.source_repository), str(route.destination_repository)
+
+
 def match_reports(
     planned: Sequence[Mapping[str, Any]],
     pushed: Sequence[Mapping[str, Any]],
@@ -112,11 +165,11 @@ def match_reports(
     :param pushed: reports as JSON, in any order.
     :param states: of mapped tasks, as ``{task_id}_{map_index}``.
     """
-    reports = {(each.source, each.destination): each for each in map(RouteReport.from_json, filter(None, pushed))}
+    reports = {each.ends: each for each in map(RouteReport.from_json, filter(None, pushed))}
     found, lost = [], []
     for index, row in enumerate(planned):
         route, state = Route.from_json(row["route"]), states.get(f"{task_id}_{index}")
-        report = reports.get((str(route.source_repository), str(route.destination_repository)))
+        report = reports.get(_ends(route))
         if report is not None:
             found.append(report)
         if state not in _FINE and (report is None or not report.is_failed):

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, quote, urlsplit
 
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError
-from registry_sync.reference import Repository
+from registry_sync.reference import Digest, Repository
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.listing import parse_digest, parse_time
@@ -38,6 +38,7 @@ class AcrClient(DistributionClient):
 
     lists_digests: ClassVar[bool] = True
     lists_push_times: ClassVar[bool] = True
+    deletes_tags_alone: ClassVar[bool] = True
 
     def list_repositories(self, namespace: str, *, include_private: bool = False) -> Iterator[RepositoryEntry]:  # noqa: ARG002 - a registry is private or open as a whole
         """Names from the catalog. When they were modified costs a request each, as much as their newest tags.
@@ -68,6 +69,14 @@ class AcrClient(DistributionClient):
             if entry.name not in seen:
                 seen.add(entry.name)
                 yield entry
+
+    def delete_tag(self, repository: Repository, tag: str, digest: Digest) -> None:  # noqa: ARG002 - it goes alone
+        """Delete a tag alone ("untag"); the image stays under its digest. A locked tag is refused.
+
+        A token needs content/delete. ``/v2`` would delete the image with all its tags.
+        """
+        path = f"/acr/v1/{repository.name}/_tags/{tag}"
+        self._transport.call("DELETE", path, scope=f"repository:{repository.name}:delete")
 
     def _tags(self, repository: Repository, since: datetime | None) -> Iterator[TagEntry]:
         try:

@@ -21,6 +21,8 @@ class AliyunClient(DistributionClient):
 
     lists_digests: ClassVar[bool] = False
     lists_push_times: ClassVar[bool] = False
+    denies_what_is_missing: ClassVar[bool] = True
+    deletes_tags_alone: ClassVar[bool] = False
 
     def list_repositories(self, namespace: str, *, include_private: bool = False) -> Iterator[RepositoryEntry]:  # noqa: ARG002 - there is no list
         """There is no ``_catalog``.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Protocol
 
-from registry_sync.oci import Manifest
+from registry_sync.oci import Descriptor, Manifest
 from registry_sync.reference import Digest, Repository
 
 
@@ -37,14 +37,35 @@ class TagEntry:
     is_locked: bool = False
 
 
+class PullClient(Protocol):
+    """A registry as a machine that pulls sees it. Methods raise the classes of ``errors.py``."""
+
+    def head_manifest(self, repository: Repository, target: str | Digest) -> Digest | None:
+        """The digest that a tag (or digest) names, or ``None`` when it is not there."""
+
+    def get_manifest(self, repository: Repository, target: Digest) -> Manifest:
+        """The manifest's own bytes, checked against the digest. :raises NotFound: when it is gone."""
+
+    def head_blob(self, repository: Repository, digest: Digest) -> int | None:
+        """The size of a blob in bytes, ``None`` where the registry does not tell. :raises NotFound: when it is gone."""
+
+    def read_blob(self, repository: Repository, digest: Digest) -> int:
+        """Read a whole blob, checked against the digest, and return its size in bytes; its content is not kept."""
+
+    def close(self) -> None:
+        """Close the connections."""
+
+
 class RegistryClient(Protocol):
     """One registry. Methods raise the classes of ``errors.py``; an error is never an empty answer.
 
     ``lists_digests`` and ``lists_push_times``: whether :meth:`list_tags` gives them, as far as it can.
+    ``deletes_tags_alone``: whether :meth:`delete_tag` leaves all other tags of the same image, whatever the registry.
     """
 
     lists_digests: ClassVar[bool]
     lists_push_times: ClassVar[bool]
+    deletes_tags_alone: ClassVar[bool]
 
     def ping(self) -> None:
         """Check that the registry answers and accepts our credentials."""
@@ -69,6 +90,22 @@ class RegistryClient(Protocol):
 
     def put_manifest(self, repository: Repository, target: str | Digest, manifest: Manifest) -> None:
         """Publish the manifest's very bytes under a tag, or under its digest."""
+
+    def delete_tag(self, repository: Repository, tag: str, digest: Digest) -> None:
+        """Delete a tag, and with it perhaps its manifest under all its tags: see ``deletes_tags_alone``.
+
+        :param digest: what the tag was seen to name; no other manifest is deleted.
+        :raises NotFound: when it is not there.
+        """
+
+    def get_blob(self, repository: Repository, descriptor: Descriptor) -> bytes:
+        """A small blob, such as an image's config, checked against the digest. :raises NotFound: when it is gone."""
+
+    def list_referrers(self, repository: Repository, subject: Digest) -> Manifest | None:
+        """What refers to a digest, as one index; ``None`` when the registry has no such API, and a tag has the list."""
+
+    def create_repository(self, repository: Repository) -> None:
+        """Have a repository before the first push to it. Nothing, where a push creates it."""
 
     def close(self) -> None:
         """Close the connections."""

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from registry_sync.credentials import Credentials, Endpoint
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError, TemporaryError
-from registry_sync.reference import Repository
+from registry_sync.reference import Digest, Repository
 from registry_sync.registry.auth import FixedAuthorization, Token, parse_token
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.distribution import DistributionClient
@@ -45,6 +45,8 @@ class DockerHubClient(DistributionClient):
 
     lists_digests: ClassVar[bool] = True
     lists_push_times: ClassVar[bool] = True
+    denies_what_is_missing: ClassVar[bool] = True
+    deletes_tags_alone: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -109,6 +111,46 @@ class DockerHubClient(DistributionClient):
         except NotFound as error:
             raise NotFound(f"{repository} is missing or not permitted ({error})") from error
 
+    def create_repository(self, repository: Repository) -> None:
+        """Create it, public, unless it is there. The Hub would create it with the first push too, and maybe private.
+
+        https://docs.docker.com/reference/api/hub/latest/#tag/repositories/operation/CreateRepository
+
+        :raises DeniedError: also without credentials.
+        :raises RefusedError: when it is not there afterwards, for example since the namespace is unknown.
+        """
+        if self._login is None:
+            raise DeniedError(f"creating repositories at {self._host} needs a Docker ID and an access token")
+        if self._has(repository):
+            return
+        namespace, _, name = repository.name.partition("/")
+        document = {"namespace": namespace, "name": name, "registry": "docker.io", "is_private": False}
+        headers, path = {"Content-Type": "application/json"}, f"/v2/namespaces/{namespace}/repositories"
+        try:
+            self._api.call("POST", path, headers=headers, body=json.dumps(document).encode())
+        except (RefusedError, NotFound) as error:
+            if not self._has(repository):
+                raise RefusedError(f"{repository} cannot be created, does its namespace exist? ({error})") from error
+
+    def _has(self, repository: Repository) -> bool:
+        namespace, _, name = repository.name.partition("/")
+        try:
+            self._api.call("GET", f"/v2/namespaces/{namespace}/repositories/{name}")
+        except NotFound:
+            return False
+        return True
+
+    def delete_tag(self, repository: Repository, tag: str, digest: Digest) -> None:  # noqa: ARG002 - it goes alone
+        """Delete a tag alone. An access token needs the right to delete.
+
+        Docker's definition of the API leaves this out; the path is the one that its own web pages and tools have.
+
+        :raises DeniedError: also without credentials.
+        """
+        if self._login is None:
+            raise DeniedError(f"deleting tags at {self._host} needs a Docker ID and an access token that may delete")
+        self._api.call("DELETE", f"/v2/repositories/{repository.name}/tags/{tag}/")
+
     def _repositories(self, namespace: str) -> Iterator[dict[str, Any]]:
         path = f"/v2/namespaces/{quote(namespace, safe='')}/repositories?page_size={PAGE_SIZE}&ordering=name"
         for answer in self._pages(path):
@@ -131,14 +173,26 @@ class DockerHubClient(DistributionClient):
             yield [_tag(row) for row in answer.rows("results", "name")]
 
     def _pages(self, path: str) -> Iterator[Answer]:
-        """A page beyond the end is 404, which happens when entries are deleted while pages are read."""
-        pages = self._api.pages(path, next_of=_next)
-        yield next(pages)
+        """A page beyond the end is 404, as happens when entries are deleted while pages are read.
+
+        :raises TemporaryError: when such a page comes before as many entries were seen as there are.
+        """
+        pages, seen = self._api.pages(path, next_of=_next), 0
+        yield (first := next(pages))
+        seen += len(first.rows("results"))
         while True:
             try:
                 answer = next(pages)
-            except (StopIteration, NotFound):
+            except StopIteration:
                 return
+            except NotFound as error:
+                count = self._api.call("GET", path).json().get("count")
+                if not isinstance(count, int) or count > seen:
+                    raise TemporaryError(
+                        f"a page of {count} entries is missing after {seen} of them: {error}"
+                    ) from error
+                return
+            seen += len(answer.rows("results"))
             yield answer
 
 

@@ -26,6 +26,7 @@ class GoogleClient(DistributionClient):
 
     lists_digests: ClassVar[bool] = True
     lists_push_times: ClassVar[bool] = True
+    deletes_tags_alone: ClassVar[bool] = True
 
     def list_repositories(self, namespace: str, *, include_private: bool = False) -> Iterator[RepositoryEntry]:
         """The repositories below ``namespace`` at any depth, for one request each; or the catalog if there is no tree.

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 from registry_sync.credentials import Endpoint
 from registry_sync.errors import ConfigurationError, NotFound, TemporaryError
-from registry_sync.reference import Repository
+from registry_sync.reference import Digest, Repository
 from registry_sync.registry.auth import FixedAuthorization
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.distribution import DistributionClient
@@ -35,6 +35,7 @@ class HarborClient(DistributionClient):
 
     lists_digests: ClassVar[bool] = True
     lists_push_times: ClassVar[bool] = True
+    deletes_tags_alone: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -110,6 +111,10 @@ class HarborClient(DistributionClient):
                 seen.add(entry.name)
                 yield entry
 
+    def delete_tag(self, repository: Repository, tag: str, digest: Digest) -> None:  # noqa: ARG002 - it goes alone
+        """Delete a tag alone; the artifact stays without it. An immutable one is refused."""
+        self._api.call("DELETE", f"/api/v2.0{_artifacts_path(repository)}/{tag}/tags/{tag}")
+
     def _tags(self, repository: Repository) -> Iterator[TagEntry]:
         query = {"q": "tags=*", "with_tag": "true", "with_immutable_status": "true", "sort": "-push_time"}
         for artifacts in self._pages(_artifacts_path(repository), query):
@@ -143,7 +148,7 @@ class HarborClient(DistributionClient):
                 raise TemporaryError(f"{_shown(answer)} answers the same page again")
             yield items
             before, seen = items, seen + len(items)
-            if not items or not _goes_on(answer, seen):
+            if not items or not _goes_on(answer, seen, is_full=len(items) >= page_size):
                 return
         raise endless(f"{self._host}{path}")
 
@@ -155,11 +160,14 @@ def _items(answer: Answer) -> list[Item]:
     return items
 
 
-def _goes_on(answer: Answer, seen: int) -> bool:
-    """Whether there is a next page, by ``Link`` or else by ``X-Total-Count``, of which a proxy may leave out one."""
+def _goes_on(answer: Answer, seen: int, *, is_full: bool) -> bool:
+    """Whether there is a next page, by ``Link`` or else by ``X-Total-Count``; without both, behind a full page."""
     total = answer.headers.get("X-Total-Count", "")
-    is_number = total.isdecimal() and len(total) < 20
-    return 'rel="next"' in answer.headers.get("Link", "") or (is_number and seen < int(total))
+    if 'rel="next"' in answer.headers.get("Link", ""):
+        return True
+    if total.isdecimal() and len(total) < 20:
+        return seen < int(total)
+    return is_full and "Link" not in answer.headers
 
 
 def _artifacts_path(repository: Repository) -> str:

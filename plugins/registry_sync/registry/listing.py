@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import MAXYEAR, UTC, datetime
+from itertools import islice
 from typing import Any
 
 from registry_sync.errors import TemporaryError
@@ -44,15 +45,17 @@ def read_tags(
 
     The offset moves when tags change while pages are read. A push moves one entry to the front, and those before its
     old place by one: then a page begins with what the last one ended with, and the first page is read again for what
-    went there. A deletion shows nowhere; it moves an entry from a page to come to one that was read, and the next
-    listing has it. Whoever deletes what a listing lacks has to ask for it by name first.
+    went there. A deletion shows nowhere; it moves an entry from a page to come to one that was read. With ``since`` the
+    pages are therefore read once more when they are several, for no later window would hold that entry. Without, the
+    next full listing has it; whoever deletes what a listing lacks has to ask for it by name first.
 
     :param read_pages: starts to read from the first page.
     :param where: what is read, for texts.
     :raises TemporaryError: when pages bring nothing new and do not end.
     """
-    seen, order, brings_new, has_moved = set[str](), _Order(), True, False
+    seen, order, brings_new, has_moved, pages = set[str](), _Order(), True, False, 0
     for page in read_pages():
+        pages += 1
         if not brings_new:
             raise TemporaryError(f"{where}: the listing of its tags does not end, and repeats itself")
         new = list(_unseen(page, seen))
@@ -61,8 +64,9 @@ def read_tags(
         order.see(page)
         if since and order.is_older_from_here(since):
             break
-    if has_moved:
-        yield from _unseen(next(read_pages()), seen)
+    again = pages if since and pages > 1 else int(has_moved)
+    for page in islice(read_pages(), again) if again else ():
+        yield from _unseen(page, seen)
 
 
 def _unseen(page: Iterable[TagEntry], seen: set[str]) -> Iterator[TagEntry]:

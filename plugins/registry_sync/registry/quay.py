@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from registry_sync.credentials import Credentials, Endpoint
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError, TemporaryError
-from registry_sync.reference import Repository
+from registry_sync.reference import Digest, Repository
 from registry_sync.registry.auth import FixedAuthorization
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.distribution import DistributionClient
@@ -44,6 +44,7 @@ class QuayClient(DistributionClient):
 
     lists_digests: ClassVar[bool] = True
     lists_push_times: ClassVar[bool] = True
+    deletes_tags_alone: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -117,6 +118,17 @@ class QuayClient(DistributionClient):
                 raise DeniedError(f"{repository} is missing or not permitted, {self._advice()} ({error})") from error
             log.info("%s has no public listing, so that each tag takes a HEAD (%s)", repository, error)
             yield from super().list_tags(repository)
+
+    def delete_tag(self, repository: Repository, tag: str, digest: Digest) -> None:  # noqa: ARG002 - it goes alone
+        """Delete a tag alone; Quay keeps it for the namespace's time machine, two weeks by default.
+
+        :raises DeniedError: also when there is no OAuth token, since robot accounts are anonymous to the API.
+        """
+        if self._token is None:
+            raise DeniedError(
+                f"deleting tags at {self._host} needs {OAUTH_USER!r} and an OAuth token with the scope repo:write"
+            )
+        self._api.call("DELETE", f"/api/v1/repository/{repository.name}/tag/{tag}")
 
     def _advice(self) -> str:
         if self._token:

@@ -2,27 +2,73 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import re
+import tempfile
 import threading
 import time
+from pathlib import Path
+
+_FARTHEST_SECONDS = 60.0
+"""No task takes a start so far ahead: what a file says beyond that is of another boot of the machine."""
 
 
 class Throttle:
     """Lets requests start no faster than ``requests_per_second``; ``None`` is as fast as they come.
 
-    It holds for one client in one process. Registries count by address or by user: what several tasks may do at once is
-    for Airflow's pools to say.
+    With ``server`` that holds for all tasks of this user on this machine, which registries see as one address: the next
+    free start stands in a file, by a clock that all processes share. Other machines have a pace of their own.
     """
 
-    def __init__(self, requests_per_second: float | None) -> None:
+    def __init__(self, requests_per_second: float | None, *, server: str = "") -> None:
         self._gap_seconds = 1 / requests_per_second if requests_per_second else 0.0
+        self._file = _pace_file(server) if server and requests_per_second else None
         self._next_start = 0.0
         self._lock = threading.Lock()
 
     def wait(self) -> None:
         """Take the next free start, and sleep until it has come."""
+        if not self._gap_seconds:
+            return
         with self._lock:
             now = time.monotonic()
-            start = max(now, self._next_start)
-            self._next_start = start + self._gap_seconds
+            start = self._take_shared(self._file, now) if self._file else self._take(self._next_start, now)
         if start > now:
             time.sleep(start - now)
+
+    def _take(self, next_start: float, now: float) -> float:
+        start = next_start if now < next_start < now + _FARTHEST_SECONDS else now
+        self._next_start = start + self._gap_seconds
+        return start
+
+    def _take_shared(self, file: Path, now: float) -> float:
+        """Where the file cannot be had, on a full disk for example, the pace is our own."""
+        try:
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except OSError:
+            return self._take(self._next_start, now)
+        with os.fdopen(descriptor, "r+", encoding="ascii") as shared:
+            fcntl.flock(shared, fcntl.LOCK_EX)
+            start = self._take(_number(shared.read(40)), now)
+            shared.seek(0)
+            shared.write(f"{self._next_start:020.6f}\n")
+        return start
+
+
+def _pace_file(server: str) -> Path | None:
+    """A file for ``server`` in a directory of this user's own; ``None`` when somebody else was there first."""
+    directory = Path(tempfile.gettempdir()) / f"registry_sync-{os.getuid()}"
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        is_ours = directory.lstat().st_uid == os.getuid() and directory.is_dir() and not directory.is_symlink()
+    except OSError:
+        return None
+    return directory / f"pace-{re.sub('[^a-zA-Z0-9.-]', '_', server)}" if is_ours else None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0

@@ -23,20 +23,24 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import parse_header_links
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, IncompleteRead, ReadTimeoutError
 
 from registry_sync import __version__
 from registry_sync.credentials import Endpoint
 from registry_sync.errors import (
     ConfigurationError,
+    DamagedContent,
     DeniedError,
+    LockedTag,
     MissingContent,
     NotFound,
     RateLimited,
     RefusedError,
     RegistrySyncError,
     TemporaryError,
+    TooSlow,
 )
+from registry_sync.kinds import api_url_fault
 from registry_sync.reference import DOCKER_HUB
 from registry_sync.registry.auth import Authenticator, ChallengeAuthenticator
 from registry_sync.registry.throttle import Throttle
@@ -58,6 +62,19 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
 _MISSING_CONTENT = frozenset({"MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN", "BLOB_UNKNOWN"})
 _API_HOSTS = {DOCKER_HUB: "registry-1.docker.io"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long a connection and each part of an answer may take, and how often a request is sent at most."""
+
+    connect_seconds: float = CONNECT_SECONDS
+    read_seconds: float = READ_SECONDS
+    attempts: int = ATTEMPTS
+
+
+Sink = Callable[[bytes], object]
+"""Takes the parts of a body, one after the other, instead of memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,13 +122,15 @@ class Transport:
         base_url: str | None = None,
         authenticator: Authenticator | None = None,
         requests_per_second: float | None = None,
+        patience: Patience = Patience(),
     ) -> None:
         if endpoint.ca_file and not endpoint.ca_file.is_file():
             raise ConfigurationError(f"{endpoint.host}: there is no CA file {str(endpoint.ca_file)!r} on this worker")
         self.endpoint = endpoint
         self.base_url = _api_origin(endpoint, base_url) if base_url else _registry_origin(endpoint)
         self._authenticator = authenticator or ChallengeAuthenticator(endpoint, self._fetch_token)
-        self._throttle = Throttle(requests_per_second)
+        self._throttle = Throttle(requests_per_second, server=urlsplit(self.base_url).netloc)
+        self._patience = patience
         self._session = _Session()
         self._session.headers["User-Agent"] = f"registry_sync/{__version__}"
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -138,14 +157,14 @@ class Transport:
         :raises RegistrySyncError: one of its classes for every status from 400 on, and for what never got an answer.
         """
         url = urljoin(self.base_url, path)
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, self._patience.attempts + 1):
             try:
                 answer = self._logged_in(method, url, scope, headers or {}, body, max_bytes)
             except (TemporaryError, RateLimited) as error:
                 pause_seconds = _pause_seconds(attempt)
                 if isinstance(error, RateLimited):  # where it logs in
                     pause_seconds = max(0.0, (error.retry_at - datetime.now(UTC)).total_seconds())
-                if attempt == ATTEMPTS or pause_seconds > LONGEST_WAIT_SECONDS:
+                if attempt == self._patience.attempts or pause_seconds > LONGEST_WAIT_SECONDS:
                     raise
                 self._wait(pause_seconds, error)
                 continue
@@ -153,7 +172,7 @@ class Transport:
                 return answer
             error_seen = decode_error(answer, method)
             wait_seconds = _wait_asked_for(answer, datetime.now(UTC))
-            if attempt == ATTEMPTS or not _is_worth_repeating(answer, wait_seconds):
+            if attempt == self._patience.attempts or not _is_worth_repeating(answer, wait_seconds):
                 raise error_seen
             self._wait(wait_seconds or _pause_seconds(attempt), error_seen)
         raise AssertionError("the last attempt returns or raises")
@@ -166,6 +185,17 @@ class Transport:
         answer = self._follow(method, urljoin(self.base_url, path), None, headers, body, MAX_ANSWER_BYTES)
         if answer.status >= 400:
             raise decode_error(answer, method)
+        return answer
+
+    def download(self, path: str, sink: Sink, *, scope: str = "", headers: Mapping[str, str] | None = None) -> Answer:
+        """GET ``path``, once, and give the body to ``sink`` as it comes; the answer that is returned has none.
+
+        :raises RegistrySyncError: as :meth:`call` does, perhaps after a part of the body.
+        """
+        url = urljoin(self.base_url, path)
+        answer = self._logged_in("GET", url, scope, headers or {}, None, MAX_ANSWER_BYTES, sink)
+        if answer.status >= 400:
+            raise decode_error(answer, "GET")
         return answer
 
     def pages(self, path: str, *, scope: str = "", next_of: Callable[[Answer], str] | None = None) -> Iterator[Answer]:
@@ -206,24 +236,38 @@ class Transport:
         time.sleep(seconds)
 
     def _logged_in(
-        self, method: str, url: str, scope: str, headers: Mapping[str, str], body: bytes | None, max_bytes: int
+        self,
+        method: str,
+        url: str,
+        scope: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        max_bytes: int,
+        sink: Sink | None = None,
     ) -> Answer:
         """Answer a 401 once by what it asks for; a second one stands.
 
         Only the registry itself says where to log in: not a host that it redirected to, which would get the password.
         """
         sent = self._authenticator.header(scope)
-        answer = self._follow(method, url, sent, headers, body, max_bytes)
+        answer = self._follow(method, url, sent, headers, body, max_bytes, sink)
         if answer.status != 401 or _origin(answer.url) != _origin(self.base_url):
             return answer
         self._authenticator.learn(answer.headers.get("WWW-Authenticate", ""), scope, sent=sent)
         better = self._authenticator.header(scope)
-        return answer if better == sent else self._follow(method, url, better, headers, body, max_bytes)
+        return answer if better == sent else self._follow(method, url, better, headers, body, max_bytes, sink)
 
     def _follow(
-        self, method: str, url: str, sent: str | None, headers: Mapping[str, str], body: bytes | None, max_bytes: int
+        self,
+        method: str,
+        url: str,
+        sent: str | None,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        max_bytes: int,
+        sink: Sink | None = None,
     ) -> Answer:
-        answer = self._send(method, url, sent, headers, body, max_bytes)
+        answer = self._send(method, url, sent, headers, body, max_bytes, sink)
         for _ in range(_MAX_REDIRECTS):
             if answer.status not in _REDIRECTS:
                 return answer
@@ -235,7 +279,7 @@ class Transport:
                     f"{_shown(url)} redirects to {_shown(target)}, which is not https; not followed"
                 )
             keeps = sent if _origin(target) == _origin(self.base_url) else None
-            answer = self._send(method, target, keeps, headers, body, max_bytes)
+            answer = self._send(method, target, keeps, headers, body, max_bytes, sink)
         raise TemporaryError(f"{_shown(url)} redirects more than {_MAX_REDIRECTS} times")
 
     def _fetch_token(self, url: str, authorization: str | None) -> Any:
@@ -251,7 +295,14 @@ class Transport:
         return answer.json()
 
     def _send(
-        self, method: str, url: str, sent: str | None, headers: Mapping[str, str], body: bytes | None, max_bytes: int
+        self,
+        method: str,
+        url: str,
+        sent: str | None,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        max_bytes: int,
+        sink: Sink | None = None,
     ) -> Answer:
         """One exchange on the wire. ``auth`` is always given, since requests would look into ~/.netrc otherwise."""
         self._throttle.wait()
@@ -262,13 +313,13 @@ class Transport:
                 headers=dict(headers),
                 data=body,
                 auth=_authorize(sent),
-                timeout=(CONNECT_SECONDS, READ_SECONDS),
+                timeout=(self._patience.connect_seconds, self._patience.read_seconds),
                 verify=str(self.endpoint.ca_file) if self.endpoint.ca_file else True,
                 allow_redirects=False,
                 stream=True,
             )
             with response:
-                content = _read(response, max_bytes if response.status_code < 400 else MAX_ERROR_BYTES)
+                content = _read(response, max_bytes if response.status_code < 400 else MAX_ERROR_BYTES, sink)
         except (requests.RequestException, HTTPError) as error:
             raise _decode_exception(error, url) from None  # its text has the query, which can be a signature
         return Answer(status=response.status_code, headers=response.headers, content=content, url=url)
@@ -299,6 +350,8 @@ def decode_error(answer: Answer, method: str) -> RegistrySyncError:
             return RateLimited(message, retry_at=now + timedelta(seconds=wait_seconds))
         case status if code in _MISSING_CONTENT and method == "PUT":
             return MissingContent(message)
+        case status if method == "PUT" and _is_locked(answer, code, text):
+            return LockedTag(message)
         case 404:
             return NotFound(message)
         case 403 if "quota" in text.lower() or "upper limit" in text.lower():
@@ -310,6 +363,24 @@ def decode_error(answer: Answer, method: str) -> RegistrySyncError:
         case status if status in _BLIPS or status >= 500 or code == "TOOMANYREQUESTS":
             return TemporaryError(message)
     return RefusedError(message)
+
+
+def _is_locked(answer: Answer, code: str, text: str) -> bool:
+    """Whether a manifest was refused since its tag must not be overwritten. Registries say that in many ways.
+
+    Harbor 412 (https://github.com/goharbor/harbor/pull/9427); ECR 400 TAG_INVALID
+    (https://github.com/moby/buildkit/issues/3776); ACR 405 REGISTRY_DISALLOWED_OPERATION, which is said of a
+    repository too (https://github.com/Azure/acr-cli/issues/70); Aliyun "The requested tag already exists and cannot be
+    overwritten".
+    """
+    is_tag = re.search("/manifests/[^/:]+$", _shown(answer.url)) is not None
+    return is_tag and 400 <= answer.status < 500 and (answer.status == 412 or bool(_LOCKED.search(f"{code} {text}")))
+
+
+_LOCKED = re.compile(
+    r"TAG_INVALID|immutab|REGISTRY_DISALLOWED_OPERATION|cannot be overwrit|tag is locked|tag already exists",
+    re.IGNORECASE,
+)
 
 
 def _first_problem(answer: Answer) -> tuple[str, str]:
@@ -370,7 +441,7 @@ WINDOW_PARTS = 12
 """Docker Hub's pull limit is so many pulls in a window (``100;w=21600``), and names no time from which on one is free.
 
 Twelve waits of a twelfth each cover the window; a task waits that often before it gives up
-(``operators/outcome.py``, ``MOST_WAITS``). https://docs.docker.com/docker-hub/usage/pulls/
+(``operators/waiting.py``, ``MOST_WAITS``). https://docs.docker.com/docker-hub/usage/pulls/
 """
 
 
@@ -412,21 +483,22 @@ def _authorize(sent: str | None) -> Callable[[requests.PreparedRequest], request
     return authorize
 
 
-def _read(response: requests.Response, max_bytes: int) -> bytes:
-    """The body, whole; of an error only the first ``max_bytes``.
+def _read(response: requests.Response, max_bytes: int, sink: Sink | None) -> bytes:
+    """The body, whole; of an error only the first ``max_bytes``. A ``sink`` takes that of a 200 instead.
 
     :raises RefusedError: when an answer that is no error is larger.
-    :raises TemporaryError: when it trickles in for longer than ``ANSWER_SECONDS``.
+    :raises TooSlow: when it trickles in for longer than ``ANSWER_SECONDS``.
     """
     content, deadline = bytearray(), time.monotonic() + ANSWER_SECONDS
+    take = sink if sink and response.status_code == 200 else content.extend
     while chunk := response.raw.read1(64 * 1024, decode_content=True):  # what has come, without waiting for all of it
-        content += chunk
+        take(chunk)
         if len(content) > max_bytes:
             if response.status_code >= 400:
                 break
             raise RefusedError(f"{_shown(response.url)} answered with more than {max_bytes} bytes")
         if time.monotonic() > deadline:
-            raise TemporaryError(f"{_shown(response.url)} was still answering after {ANSWER_SECONDS} s")
+            raise TooSlow(f"{_shown(response.url)} was still answering after {ANSWER_SECONDS} s")
     return bytes(content[:max_bytes])
 
 
@@ -443,9 +515,12 @@ def _decode_exception(error: requests.RequestException | HTTPError, url: str) ->
         return ConfigurationError(f"{where} does not speak TLS; if that is right, write tls: false for its registry")
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
         return ConfigurationError(f"{where} is no usable address: {_shown(str(error))}")
-    return TemporaryError(
-        f"{where} cannot be reached: {one_line(str(reason) or type(reason).__name__, LONGEST_PROBLEM)}"
-    )
+    if isinstance(reason, IncompleteRead):
+        return DamagedContent(f"{where} broke off within its answer: {one_line(str(reason), LONGEST_PROBLEM)}")
+    text = one_line(str(reason) or type(reason).__name__, LONGEST_PROBLEM)
+    if any(isinstance(each, ReadTimeoutError) for each in (error, *error.args)):
+        return TooSlow(f"{where} took the request and does not answer: {text}")
+    return TemporaryError(f"{where} cannot be reached: {text}")
 
 
 def _innermost(error: BaseException) -> BaseException:
@@ -476,12 +551,8 @@ def _api_origin(endpoint: Endpoint, address: str) -> str:
 
     :raises ConfigurationError: when it is more or less than an origin, or plain HTTP although the registry is not.
     """
-    schemes = "https" if endpoint.tls else "https?"
-    if not re.fullmatch(rf"{schemes}://([a-zA-Z0-9.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{{1,5}})?/?", address):
-        shown = re.sub("//[^/]*@", "//…@", address)
-        raise ConfigurationError(
-            f"{endpoint.host}: {shown!r} is no address of an API; write https://host or https://host:port"
-        )
+    if fault := api_url_fault(address, tls=endpoint.tls):
+        raise ConfigurationError(f"{endpoint.host}: {fault}")
     return address.rstrip("/")
 
 

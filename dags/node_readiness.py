@@ -1,0 +1,15 @@
+"""The DAG mirror_readiness over the pools of nodes in include/mirrors.yaml, if there are any."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from airflow.sdk import get_parsing_context
+
+from registry_sync.mirrors_file import load_healthy_mirrors, mirrors_path
+from registry_sync.readiness_dag import DAG_ID, build_readiness_dag
+
+if get_parsing_context().dag_id in (None, DAG_ID):
+    _file, _ = load_healthy_mirrors(mirrors_path(Path(__file__).resolve().parent.parent))
+    if _file.node_pools:
+        mirror_readiness = build_readiness_dag(_file)

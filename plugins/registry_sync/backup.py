@@ -1,0 +1,31 @@
+"""Keep an image under a backup's tag before its own tag is overwritten: by its manifest's own bytes, and verified."""
+
+from __future__ import annotations
+
+from registry_sync.errors import RefusedError, TemporaryError
+from registry_sync.plan import CopyTag
+from registry_sync.reference import Repository
+from registry_sync.registry.client import RegistryClient
+
+
+def keep_backup(client: RegistryClient, repository: Repository, copy: CopyTag) -> None:
+    """Have the backup's tag name what the tag names; one that does already costs two looks and no write.
+
+    :raises RegistrySyncError: when it does not afterwards. Then the tag must not be overwritten.
+    """
+    backup = copy.backup
+    if backup is None:
+        return
+    now = client.head_manifest(repository, copy.tag)
+    if now != backup.digest:
+        names = now.short if now else "nothing"
+        raise TemporaryError(f"the destination's tag names {names} by now; the next try keeps that")
+    held = client.head_manifest(repository, backup.tag)
+    if held == backup.digest:
+        return
+    if held is not None:
+        raise RefusedError(f"that tag is there already and names {held.short}; write a distinct backup_tag")
+    client.put_manifest(repository, backup.tag, client.get_manifest(repository, backup.digest))
+    held = client.head_manifest(repository, backup.tag)
+    if held != backup.digest:
+        raise TemporaryError(f"published, but it names {held.short if held else 'nothing'}, not {backup.digest.short}")

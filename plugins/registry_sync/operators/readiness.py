@@ -1,0 +1,167 @@
+"""The three tasks of the readiness DAG: list the checks, look at one image in one registry, report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.configuration import conf
+from airflow.sdk import BaseOperator, TriggerRule
+from airflow.sdk._shared.secrets_masker import redact
+from airflow.sdk.exceptions import AirflowFailException
+
+from registry_sync.errors import ConfigurationError, RefusedError, RegistrySyncError, TemporaryError
+from registry_sync.hooks.registry import RegistryHook
+from registry_sync.mirrors import MirrorsFile
+from registry_sync.node_pools import NodePool
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from registry_sync.nodes.readiness import ImageReadiness
+    from registry_sync.nodes.readiness_report import ReadinessReport
+
+PLAN, CHECK, REPORT = "list_images", "check", "report"
+"""The ids of the tasks."""
+
+FOUND_KEY, DIGESTS_KEY, NOTES_KEY, PROBLEMS_KEY = "found", "digests", "notes", "problems"
+"""XCom keys: what a check found, and what the list of checks goes with."""
+
+
+class ListImagesOperator(BaseOperator):
+    """List the bootstrap images of all pools with the digests that they should have, and where each has to be.
+
+    Digests are those of the registries that the images are pushed to. While one of these is down, what it said in an
+    earlier run stands in.
+
+    :param file: the mirrors file.
+    """
+
+    template_fields: Sequence[str] = ()
+    ui_color = "#e8e8e8"
+
+    def __init__(self, *, file: MirrorsFile, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.file = file
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Arguments of one :class:`CheckEndpointOperator` per image and registry."""
+        from registry_sync.nodes.readiness_plan import plan_checks
+
+        ti = context["ti"]
+        earlier = ti.xcom_pull(task_ids=PLAN, key=DIGESTS_KEY, map_indexes=-1, include_prior_dates=True) or {}
+        pools = list(self.file.node_pools.values())
+        plan = plan_checks(self.file, pools, lambda registry: RegistryHook(registry).get_conn(), earlier)
+        ti.xcom_push(DIGESTS_KEY, plan.digests)
+        ti.xcom_push(NOTES_KEY, [str(redact(each)) for each in plan.notes])
+        ti.xcom_push(PROBLEMS_KEY, plan.problems)
+        for text in (*plan.notes, *plan.problems):
+            self.log.warning("%s", text)
+        _check_length(len(plan.checks))
+        self.log.info("%d checks:\n%s", len(plan.checks), "\n".join(each.label for each in plan.checks))
+        return [{"check": each.to_json()} for each in plan.checks]
+
+
+def _check_length(count: int) -> None:
+    """:raises ConfigurationError: when Airflow would not map a task over so many checks."""
+    most = conf.getint("core", "max_map_length")
+    if count > most:
+        advice = "name fewer, or set AIRFLOW__CORE__MAX_MAP_LENGTH higher for the API server and the workers"
+        raise ConfigurationError(f"bootstrap images need {count} checks, Airflow maps {most} at most: {advice}")
+
+
+class CheckEndpointOperator(BaseOperator):
+    """Look at one bootstrap image in one registry that nodes pull from, as they see it: anonymously, in good time.
+
+    :param check: an :class:`~registry_sync.nodes.readiness.EndpointCheck` as JSON.
+    """
+
+    template_fields: Sequence[str] = ()
+    ui_color = "#e3f2e1"
+
+    def __init__(self, *, check: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.check = check
+
+    def execute(self, context: Context) -> None:
+        """Push what was found, and only then fail or retry."""
+        found = self._look(context["params"])
+        context["ti"].xcom_push(FOUND_KEY, [each.to_json() for each in found])
+        for each in found:
+            if each.is_ready:
+                self.log.info("%s is ready at %s: %s", each.image, each.registry, each.digest)
+        if error := error_of(found):
+            raise error
+
+    def _look(self, params: Mapping[str, Any]) -> list[ImageReadiness]:
+        from registry_sync.nodes.readiness import EndpointCheck, Limits, check_endpoint
+
+        check = EndpointCheck.from_json(self.check)
+        limits = Limits(
+            request_seconds=params["request_seconds"], read_bytes=round(params["read_megabytes"] * 1_000_000)
+        )
+        with closing(RegistryHook(check.registry).get_node_conn(limits.request_seconds)) as client:
+            return check_endpoint(check, client, limits, datetime.now(UTC).date())
+
+
+def error_of(found: Sequence[ImageReadiness]) -> RegistrySyncError | None:
+    """What a check that found a fault ends with: worth another try, unless what is there is plainly another thing."""
+    faulty = [each for each in found if not each.is_ready]
+    if not faulty:
+        return None
+    message = "\n".join(f"{each.image} from {each.registry}: {each.problem}" for each in faulty)
+    is_plain = all(each.fault in ("wrong", "unreadable") for each in faulty)
+    return RefusedError(message) if is_plain else TemporaryError(message)
+
+
+class ReadinessReportOperator(BaseOperator):
+    """Print whether nodes would start now, with each single registry down; fail where they would not and should.
+
+    :param pools: the pools that were checked.
+    """
+
+    template_fields: Sequence[str] = ()
+    ui_color = "#e8e8e8"
+
+    def __init__(self, *, pools: Sequence[NodePool], **kwargs: Any) -> None:
+        super().__init__(trigger_rule=TriggerRule.ALL_DONE, **kwargs)
+        self.pools = pools
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """The verdicts, for programs."""
+        report = self._collect(context)
+        self.log.info("Would a node start now?\n\n%s", report.text())
+        if report.is_failed:
+            raise AirflowFailException(report.summary)
+        self.log.info("%s", report.summary)
+        return {"summary": report.summary, "verdicts": [each.to_json() for each in report.verdicts]}
+
+    def _collect(self, context: Context) -> ReadinessReport:
+        from registry_sync.nodes.readiness import ImageReadiness
+        from registry_sync.nodes.readiness_report import ReadinessReport
+
+        ti = context["ti"]
+        planned = ti.xcom_pull(task_ids=PLAN)
+        notes, problems = (ti.xcom_pull(task_ids=PLAN, key=key) or [] for key in (NOTES_KEY, PROBLEMS_KEY))
+        if planned is None:
+            problems = [f"{PLAN} ended without a list of images; its own log says why"]
+        pushed = filter(None, ti.xcom_pull(task_ids=[CHECK], key=FOUND_KEY) or [])
+        found = [ImageReadiness.from_json(each) for images in pushed for each in images]
+        return ReadinessReport.of(self.pools, with_unchecked(planned or [], found), notes=notes, problems=problems)
+
+
+def with_unchecked(planned: Sequence[Mapping[str, Any]], found: Sequence[ImageReadiness]) -> list[ImageReadiness]:
+    """What was found, in the order of the plan; an image whose task ended without a word (killed, say) is unchecked."""
+    from registry_sync.nodes.readiness import EndpointCheck, ImageReadiness
+
+    by_place = {(each.pool, each.image, each.registry): each for each in found}
+    checks = (EndpointCheck.from_json(row["check"]) for row in planned)
+    places = ((check, each.tag) for check in checks for each in check.tags)
+    problem = "its task ended without a result; its own log says why"
+    return [
+        by_place.get((check.pool, check.image(tag), check.registry.name))
+        or ImageReadiness.unchecked(check, tag, problem)
+        for check, tag in places
+    ]

@@ -1,0 +1,143 @@
+"""How each kind of registry deletes a tag: the requests, and what of its answers means what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from registry_sync.credentials import Credentials, Endpoint
+from registry_sync.errors import DeniedError, NotFound, RefusedError, TemporaryError
+from registry_sync.reference import Repository
+from registry_sync.registry.kinds import CLIENTS
+from tests.support import images
+from tests.support.interceptor import Interceptor
+from tests.support.registry import RegistryProcess
+from tests.support.token_server import TokenServer
+
+OAUTH = Credentials(username="$oauthtoken", secret="the-oauth-token")
+USER = Credentials(username="team", secret="a-password")
+PATHS = {
+    "distribution": "/v2/team/app/manifests/v1",
+    "aliyun": "/v2/team/app/manifests/v1",
+    "google": "/v2/team/app/manifests/v1",
+    "acr": "/acr/v1/team/app/_tags/v1",
+    "quay": "/api/v1/repository/team/app/tag/v1",
+    "docker_hub": "/v2/repositories/team/app/tags/v1/",
+    "harbor": "/api/v2.0/projects/team/repositories/app/artifacts/v1/tags/v1",
+}
+
+
+@pytest.fixture
+def wire() -> Iterator[Interceptor]:
+    with Interceptor("http://127.0.0.1:1") as interceptor:
+        yield interceptor
+
+
+def delete_tag(kind: str, wire: Interceptor | RegistryProcess, credentials: Credentials | None = None) -> None:
+    api_url = wire.url if kind == "docker_hub" else None
+    endpoint = Endpoint(host=wire.host, tls=False, credentials=credentials)
+    with closing(CLIENTS[kind](endpoint, api_url=api_url)) as client:
+        client.delete_tag(Repository(wire.host, "team/app"), "v1", images.multi_arch("app").digest)
+
+
+def credentials_for(kind: str) -> Credentials | None:
+    return {"quay": OAUTH, "docker_hub": USER}.get(kind)
+
+
+def asked(wire: Interceptor) -> list[str]:
+    return [f"{each.method} {each.path}" for each in wire.requests() if each.method != "POST"]
+
+
+def test_which_kinds_delete_tags_alone() -> None:
+    alone = {kind for kind, client in CLIENTS.items() if client.deletes_tags_alone}
+    assert alone == {"acr", "quay", "docker_hub", "harbor", "google"}
+
+
+@pytest.mark.parametrize("kind", CLIENTS)
+@pytest.mark.parametrize("status", [200, 202, 204])
+def test_is_one_request(wire: Interceptor, kind: str, status: int) -> None:
+    wire.answer("POST", "/v2/auth/token$", 200, json.dumps({"access_token": "t", "expires_in": 60}).encode())
+    wire.answer("DELETE", f"^{PATHS[kind]}$", status)
+    delete_tag(kind, wire, credentials_for(kind))
+    assert asked(wire) == [f"DELETE {PATHS[kind]}"]
+
+
+@pytest.mark.parametrize("kind", CLIENTS)
+def test_of_a_tag_that_is_gone(wire: Interceptor, kind: str) -> None:
+    wire.answer("POST", "/v2/auth/token$", 200, json.dumps({"access_token": "t", "expires_in": 60}).encode())
+    wire.answer("DELETE", f"^{PATHS[kind]}$", 404)
+    with pytest.raises(NotFound) as caught:
+        delete_tag(kind, wire, credentials_for(kind))
+    assert str(caught.value) == f"DELETE {wire.url}{PATHS[kind]} answered 404"
+
+
+@pytest.mark.parametrize("kind", [kind for kind, client in CLIENTS.items() if client.deletes_tags_alone])
+def test_that_is_refused_is_no_reason_to_delete_an_image(wire: Interceptor, kind: str) -> None:
+    wire.answer("POST", "/v2/auth/token$", 200, json.dumps({"access_token": "t", "expires_in": 60}).encode())
+    wire.answer("DELETE", f"^{PATHS[kind]}$", 412, b"it is immutable")
+    with pytest.raises(RefusedError) as caught:
+        delete_tag(kind, wire, credentials_for(kind))
+    assert str(caught.value) == f"DELETE {wire.url}{PATHS[kind]} answered 412 it is immutable"
+    assert asked(wire) == [f"DELETE {PATHS[kind]}"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "credentials", "text"),
+    [
+        ("quay", None, "needs '$oauthtoken' and an OAuth token with the scope repo:write"),
+        ("quay", USER, "needs '$oauthtoken' and an OAuth token with the scope repo:write"),
+        ("docker_hub", None, "needs a Docker ID and an access token that may delete"),
+    ],
+)
+def test_without_the_right_credentials_nothing_is_sent(
+    wire: Interceptor, kind: str, credentials: Credentials | None, text: str
+) -> None:
+    with pytest.raises(DeniedError) as caught:
+        delete_tag(kind, wire, credentials)
+    assert str(caught.value) == f"deleting tags at {wire.host} {text}"
+    assert wire.requests() == []
+
+
+def test_at_a_registry_that_deletes_images_only() -> None:
+    """docker-registry 2.8 answers 400 to a tag; with its image go all tags of that."""
+    content = images.multi_arch("app")
+    with RegistryProcess() as registry:
+        for tag in ("v1", "v1.0"):
+            images.push(registry.url, "team/app", tag, content)
+        images.push(registry.url, "team/app", "v2", images.multi_arch("other"))
+        registry.clear_requests()
+        delete_tag("distribution", registry)
+        seen = [(each.method, each.path.rpartition("/")[2], each.status) for each in registry.requests()]
+        assert seen == [("DELETE", "v1", 400), ("HEAD", "v1", 200), ("DELETE", str(content.digest), 202)]
+        assert images.resolve(registry.url, "team/app", "v1.0") is None
+        assert images.resolve(registry.url, "team/app", "v2") is not None
+        with pytest.raises(NotFound) as caught:
+            delete_tag("distribution", registry)
+    assert str(caught.value) == f"{registry.host}/team/app:v1 is not there"
+
+
+def test_an_image_that_was_pushed_meanwhile_is_not_deleted() -> None:
+    new = images.multi_arch("pushed meanwhile")
+    with RegistryProcess() as registry:
+        images.push(registry.url, "team/app", "v1", new)
+        with pytest.raises(TemporaryError) as caught:
+            delete_tag("distribution", registry)
+        assert images.resolve(registry.url, "team/app", "v1") == new.digest
+    moved = f"{registry.host}/team/app:v1 has moved to {new.digest.short} since it was looked at"
+    assert str(caught.value) == f"{moved}; it was not deleted"
+
+
+def test_a_token_that_may_delete_is_asked_for() -> None:
+    rights = {"*": ("pull", "push", "delete")}
+    with (
+        TokenServer({USER.username: USER.secret}, grants={USER.username: rights}) as tokens,
+        RegistryProcess(auth=tokens.token_auth) as registry,
+    ):
+        images.push(registry.url, "team/app", "v1", images.multi_arch("app"), session=tokens.session("team/app"))
+        tokens.clear_requests()
+        delete_tag("distribution", registry, USER)
+        scopes = {scope for each in tokens.requests() for scope in each.scopes}
+        assert scopes == {"repository:team/app:delete", "repository:team/app:pull"}

@@ -1,0 +1,82 @@
+"""The registries of the drill: real ones with TLS in the namespace, and a door on this side to push through."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from registry_sync.reference import Digest
+from tests.drill.namespace import Namespace, Spawned
+from tests.support import images
+from tests.support.loopback import Request
+from tests.support.registry import RegistryProcess, parse_access_log
+from tests.support.tls import Certificate
+
+PORT = 443
+
+
+class DrillRegistry:
+    """A registry at ``address`` in the namespace, up between ``start()`` and ``stop()``.
+
+    Images are pushed from this side, through a second process over the same storage.
+    """
+
+    def __init__(self, namespace: Namespace, name: str, address: str, certificate: Certificate) -> None:
+        self._namespace, self._address, self._certificate = namespace, address, certificate
+        self._folder = namespace.folder / name
+        self._folder.mkdir()
+        self._door = RegistryProcess(storage=self._folder / "storage")
+        self._process: Spawned | None = None
+
+    def door(self) -> RegistryProcess:
+        """To be entered before images are pushed."""
+        return self._door
+
+    def push(self, repository: str, tag: str, image: images.Image) -> None:
+        images.push(self._door.url, repository, tag, image)
+
+    def forget_blob(self, digest: Digest) -> None:
+        """Lose the bytes of a blob, as a damaged disk does."""
+        self._door.forget_blob(digest)
+
+    def damage_blob(self, digest: Digest) -> None:
+        """Change the bytes of a blob and not their number."""
+        self._door.damage_blob(digest)
+
+    def start(self, *, is_broken: bool = False) -> None:
+        """Come up; ``is_broken``: with a storage that gives an error for everything, so that each answer is a 500."""
+        storage = Path("/dev/null") if is_broken else self._folder / "storage"
+        config = self._folder / "config.yml"
+        config.write_text(json.dumps(self._config(storage)))
+        self._access_log.write_bytes(b"")
+        self._process = self._namespace.spawn("docker-registry", "serve", str(config), log=self._access_log)
+        self._process.wait_until(lambda: self._namespace.listens(self._address, PORT))
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.stop()
+            self._process = None
+
+    def requests(self) -> list[Request]:
+        """What was asked since the start; it is stopped for that, so that the log is whole. None when it was down."""
+        if self._process is None:
+            return []
+        self.stop()
+        return list(parse_access_log(self._access_log.read_text()))
+
+    @property
+    def _access_log(self) -> Path:
+        return self._folder / "access.log"
+
+    def _config(self, storage: Path) -> dict[str, object]:
+        """https://distribution.github.io/distribution/about/configuration/ ; JSON is YAML."""
+        tls = {"certificate": str(self._certificate.cert_file), "key": str(self._certificate.key_file)}
+        return {
+            "version": "0.1",
+            "log": {"level": "warn"},
+            "storage": {
+                "filesystem": {"rootdirectory": str(storage)},
+                "maintenance": {"uploadpurging": {"enabled": False}},
+            },
+            "http": {"addr": f"{self._address}:{PORT}", "secret": "of the drill", "tls": tls},
+        }

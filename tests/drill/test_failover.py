@@ -1,0 +1,192 @@
+"""The drill: what real daemons do, by our rendered files, when a registry is down, broken, or not to be trusted.
+
+The registries' own access logs say who was asked for what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pytest
+
+from registry_sync.nodes.failover import Failover, gets_image
+from registry_sync.nodes.readiness import Fault
+from tests.drill.conftest import HUB_ADDRESS, MIRROR_ADDRESS, Lab
+from tests.drill.runtimes import PullFailedError
+from tests.support import images
+from tests.support.loopback import Request
+
+pytestmark = [pytest.mark.xdist_group("drill"), pytest.mark.timeout(120)]
+
+State = Literal["up", "down", "broken"]
+Copy = Literal["same", "none", "theirs", "without a layer", "with a damaged layer"]
+Got = Literal["ours", "theirs", "nothing"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """The world of a pull: the registries, what the mirror holds under the name, and what is asked for."""
+
+    hub: State = "up"
+    mirror: State = "up"
+    copy: Copy = "same"
+    by: Literal["tag", "digest"] = "tag"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What came of it: the image, who sent blobs of it, who saw no request at all, and the mirror's refusals."""
+
+    got: Got = "ours"
+    sent_by: frozenset[str] = frozenset()
+    silent: frozenset[str] = frozenset()
+    refusals: frozenset[int] = frozenset()
+
+
+HUB, MIRROR, BOTH = frozenset({"hub"}), frozenset({"mirror"}), frozenset({"hub", "mirror"})
+FAILS = Seen(got="nothing", silent=BOTH)
+FROM_HUB = Seen(sent_by=HUB)
+FROM_MIRROR, FROM_MIRROR_ALONE = Seen(sent_by=MIRROR), Seen(sent_by=MIRROR, silent=HUB)
+
+CASES: Mapping[str, tuple[Case, Seen, Seen, Seen]] = {
+    # case                      docker, containerd, containerd that believes no tag of the mirror
+    "mirror up": (Case(), FROM_MIRROR_ALONE, FROM_MIRROR_ALONE, FROM_MIRROR),
+    "hub down, by tag": (Case(hub="down"), FROM_MIRROR_ALONE, FROM_MIRROR_ALONE, FAILS),
+    "hub down, by digest": (
+        Case(hub="down", by="digest"),
+        FROM_MIRROR_ALONE,
+        FROM_MIRROR_ALONE,
+        FROM_MIRROR_ALONE,
+    ),
+    "mirror down": (
+        Case(mirror="down"),
+        Seen(sent_by=HUB, silent=MIRROR),
+        Seen(sent_by=HUB, silent=MIRROR),
+        Seen(sent_by=HUB, silent=MIRROR),
+    ),
+    "mirror broken": (
+        Case(mirror="broken"),
+        Seen(sent_by=HUB, refusals=frozenset({500})),
+        Seen(sent_by=HUB, refusals=frozenset({500})),
+        Seen(sent_by=HUB, refusals=frozenset({500})),
+    ),
+    "tag missing": (
+        Case(copy="none"),
+        Seen(sent_by=HUB, refusals=frozenset({404})),
+        Seen(sent_by=HUB, refusals=frozenset({404})),
+        Seen(sent_by=HUB, refusals=frozenset({404})),
+    ),
+    "both down": (Case(hub="down", mirror="down"), FAILS, FAILS, FAILS),
+    "squatted, by tag": (
+        Case(copy="theirs"),
+        Seen(got="theirs", sent_by=MIRROR, silent=HUB),
+        Seen(got="theirs", sent_by=MIRROR, silent=HUB),
+        Seen(sent_by=HUB, refusals=frozenset({404})),
+    ),
+    "squatted, by digest": (
+        Case(copy="theirs", by="digest"),
+        Seen(sent_by=HUB, refusals=frozenset({404})),
+        Seen(sent_by=HUB, refusals=frozenset({404})),
+        Seen(sent_by=HUB, refusals=frozenset({404})),
+    ),
+    "layer missing": (
+        Case(copy="without a layer"),
+        Seen(sent_by=BOTH, refusals=frozenset({404})),
+        Seen(sent_by=BOTH, refusals=frozenset({404})),
+        Seen(sent_by=BOTH, refusals=frozenset({404})),
+    ),
+    "layer damaged": (
+        Case(copy="with a damaged layer"),
+        Seen(sent_by=BOTH),
+        Seen(got="nothing", sent_by=MIRROR, silent=HUB),
+        Seen(got="nothing", sent_by=MIRROR),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_a_node_gets(lab: Lab, name: str) -> None:
+    """And that ``nodes check`` would have foretold it: its rules are what the daemons do."""
+    case, *expected = CASES[name]
+    seen = hold(lab, name, case)
+    assert seen == expected[["docker", "containerd", "containerd_pull_only"].index(lab.pool.name)]
+    if case.by == "tag":
+        assert gets_image(Failover.of(lab.pool), faults(case, lab), None) is (seen.got == "ours")
+
+
+def test_of_a_mirror_for_bytes_only_the_hub_is_asked_what_a_tag_is(lab: Lab) -> None:
+    repository, _ = push(lab, "one look", Case())
+    lab.hub.start()
+    lab.mirror.start()
+    lab.runtime.pull(f"docker.io/{repository}", "v1")
+    look = Request(method="HEAD", path=f"/v2/{repository}/manifests/v1", status=200)
+    assert lab.hub.requests() == ([look] if lab.pool.name == "containerd_pull_only" else [])
+
+
+def test_the_error_names_one_registry_of_two(lab: Lab) -> None:
+    """With dockerd it is the last that was asked, with containerd the first."""
+    with pytest.raises(PullFailedError, match=r"connect: connection refused$") as caught:
+        lab.runtime.pull("docker.io/team/app", "v1")
+    named = [each for each in (HUB_ADDRESS, MIRROR_ADDRESS) if f"dial tcp {each}:443" in str(caught.value)]
+    assert named == [MIRROR_ADDRESS if lab.pool.name == "containerd" else HUB_ADDRESS]
+
+
+def hold(lab: Lab, name: str, case: Case) -> Seen:
+    """Make the world of a case, pull in it, and say what came of it."""
+    repository, ours = push(lab, name, case)
+    for registry, state in ((lab.hub, case.hub), (lab.mirror, case.mirror)):
+        if state != "down":
+            registry.start(is_broken=state == "broken")
+    got = pull(lab, repository, "v1" if case.by == "tag" else str(ours.digest), ours)
+    asked = {"hub": lab.hub.requests(), "mirror": lab.mirror.requests()}
+    return Seen(
+        got=got,
+        sent_by=frozenset(each for each in asked if has_sent_blobs(asked[each])),
+        silent=frozenset(each for each in asked if not asked[each]),
+        refusals=frozenset(each.status for each in asked["mirror"] if each.status >= 400),
+    )
+
+
+def push(lab: Lab, name: str, case: Case) -> tuple[str, images.Image]:
+    """Push an image of the case's own to Docker Hub, and what the case says to the mirror."""
+    repository = f"team/{name.replace(',', '').replace(' ', '-')}"
+    ours, theirs = images.multi_arch(f"ours, {name}"), images.multi_arch(f"theirs, {name}")
+    lab.hub.push(repository, "v1", ours)
+    if case.copy != "none":
+        lab.mirror.push(repository, "v1", theirs if case.copy == "theirs" else ours)
+    for each in ours.children:
+        if case.copy == "without a layer":
+            lab.mirror.forget_blob(each.blobs[-1].digest)
+        elif case.copy == "with a damaged layer":
+            lab.mirror.damage_blob(each.blobs[-1].digest)
+    return repository, ours
+
+
+def pull(lab: Lab, repository: str, target: str, ours: images.Image) -> Got:
+    try:
+        found = lab.runtime.pull(f"docker.io/{repository}", target)
+    except PullFailedError:
+        return "nothing"
+    return "ours" if found in {str(each.blobs[0].digest) for each in ours.children} else "theirs"
+
+
+def has_sent_blobs(requests: Sequence[Request]) -> bool:
+    return any(each.method == "GET" and "/blobs/" in each.path and each.status == 200 for each in requests)
+
+
+def faults(case: Case, lab: Lab) -> dict[str, Fault | None]:
+    """What a check of readiness finds in the world of a case."""
+    believed = lab.pool.pool_mirrors[0].trust == "pull+resolve"
+    copies: Mapping[Copy, Fault | None] = {
+        "same": None,
+        "none": "absent",
+        "theirs": "wrong" if believed else "absent",
+        "without a layer": "incomplete",
+        "with a damaged layer": "damaged",
+    }
+    return {
+        "hub": None if case.hub == "up" else "absent",
+        "acme": copies[case.copy] if case.mirror == "up" else "absent",
+    }

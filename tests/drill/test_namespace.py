@@ -1,0 +1,81 @@
+"""What the drill is held in: nothing of it is seen outside, reaches a network, or is left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from registry_sync.__main__ import PROJECT
+from tests.drill.namespace import Namespace, children_of
+
+pytestmark = [pytest.mark.xdist_group("drill"), pytest.mark.usefixtures("possible")]
+
+MAKER = """
+import sys
+from pathlib import Path
+from tests.drill.namespace import Namespace, children_of
+with Namespace({"example.test": "10.77.0.1"}) as namespace:
+    namespace.spawn("sleep", "1000", log=Path(sys.argv[1]))
+    print(namespace.first, namespace.folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+def run(namespace: Namespace, *command: str) -> str:
+    """What a command prints within."""
+    log = namespace.folder / "output"
+    log.write_bytes(b"")
+    namespace.spawn(*command, log=log).wait()
+    return log.read_text()
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_no_network_is_reached() -> None:
+    with Namespace({"example.test": "10.77.0.1"}) as namespace:
+        assert run(namespace, "ip", "-o", "route", "get", "10.77.0.1").startswith("local 10.77.0.1 dev lo")
+        assert run(namespace, "ip", "route", "get", "192.0.2.1") == "RTNETLINK answers: Network is unreachable\n"
+        assert run(namespace, "getent", "hosts", "example.test").split() == ["10.77.0.1", "example.test"]
+
+
+def test_nothing_is_seen_outside() -> None:
+    marks = [Path(f"{place}/mark-of-the-drill") for place in ("/etc", "/run", "/opt")]
+    before = Path("/proc/mounts").read_text()
+    with Namespace({}) as namespace:
+        assert run(namespace, "touch", *map(str, marks)) == ""
+        assert run(namespace, "ls", *map(str, marks)).split() == sorted(map(str, marks))
+        assert not any(each.exists() for each in marks)
+        assert Path("/proc/mounts").read_text() == before
+        first, folder = namespace.first, namespace.folder
+    assert not Path(f"/proc/{first}").exists()
+    assert not folder.exists()
+
+
+def test_nothing_lives_on_when_who_made_it_is_killed(tmp_path: Path) -> None:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": f"{PROJECT}:{PROJECT / 'plugins'}",
+        "TMPDIR": str(tmp_path),
+    }
+    with subprocess.Popen(
+        [sys.executable, "-c", MAKER, str(tmp_path / "log")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+    ) as maker:
+        assert maker.stdout is not None
+        first = int(maker.stdout.readline().split()[0])
+        (unshare,) = [each for each in children_of(maker.pid) if children_of(each) == [first]]
+        maker.kill()
+    wait_until(lambda: not Path(f"/proc/{first}").exists() and not Path(f"/proc/{unshare}").exists())

@@ -1,0 +1,97 @@
+"""``python -m registry_sync check`` against real registries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import registry_sync.hooks.registry  # noqa: F401 - Airflow binds its logging to what standard output is just now
+from registry_sync.__main__ import FAILED, OK, main
+from tests.support import images
+from tests.support.registry import Htpasswd, RegistryProcess
+
+PASSWORD = "of-the-robot"
+
+
+@pytest.fixture(scope="module")
+def source() -> Iterator[RegistryProcess]:
+    with RegistryProcess() as registry:
+        images.push(registry.url, "team/app", "v1", images.multi_arch("app"))
+        yield registry
+
+
+@pytest.fixture(scope="module")
+def locked() -> Iterator[RegistryProcess]:
+    with RegistryProcess(auth=Htpasswd(users={"robot": PASSWORD})) as registry:
+        yield registry
+
+
+def write(folder: Path, source: str, locked: str, *repositories: Any) -> str:
+    registries = {
+        "origin": {"host": source, "tls": False},
+        "backup": {"host": locked, "tls": False, "connection": "registry_backup"},
+    }
+    mirror = {"source": "origin", "destinations": ["backup"], "repositories": repositories}
+    file = folder / "mirrors.yaml"
+    file.write_text(json.dumps({"registries": registries, "mirrors": {"team": mirror}}))
+    return str(file)
+
+
+def connect(monkeypatch: pytest.MonkeyPatch, host: str, password: str) -> None:
+    fields = {"conn_type": "docker", "host": host, "login": "robot", "password": password}
+    monkeypatch.setenv("AIRFLOW_CONN_REGISTRY_BACKUP", json.dumps(fields))
+
+
+def test_all_is_well(
+    source: RegistryProcess,
+    locked: RegistryProcess,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    connect(monkeypatch, locked.host, PASSWORD)
+    file = write(tmp_path, source.host, locked.host, "team/app", {"namespace": "team"})
+    source.clear_requests()
+    locked.clear_requests()
+    assert main(["check", file]) == OK
+    printed = capsys.readouterr()
+    rows = [" ".join(line.split()) for line in printed.out.splitlines()]
+    assert rows[0] == "registry host tried result"
+    assert rows[2:] == [
+        f"origin {source.host} answer to an anonymous user ok",
+        f"origin {source.host} list 'team' (team) ok",
+        f"origin {source.host} list team/app (team) ok",
+        f"backup {locked.host} log in ok",
+        f"backup {locked.host} look into team/app (team) ok",
+    ]
+    assert {each.method for each in (*source.requests(), *locked.requests())} <= {"GET", "HEAD"}
+
+
+def test_what_is_wrong_is_named(
+    source: RegistryProcess,
+    locked: RegistryProcess,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    connect(monkeypatch, locked.host, "wrong")
+    file = write(tmp_path, source.host, locked.host, {"namespace": "taem"}, "team/none")
+    assert main(["check", file]) == FAILED
+    printed = capsys.readouterr()
+    assert [line.split()[-1] for line in printed.out.splitlines()[2:]] == ["ok", "FAILED", "FAILED", "FAILED"]
+    problems = [each for each in printed.err.split("\n\n") if each.strip()]
+    assert "namespace 'taem' has no repository that we may see; check its name" in problems[0]
+    assert "answered 404 NAME_UNKNOWN" in problems[1]
+    assert f"backup: log in: GET {locked.url}/v2/ answered 401 UNAUTHORIZED" in problems[2]
+    assert "wrong" not in printed.out + printed.err
+
+
+def test_a_connection_that_is_missing(
+    source: RegistryProcess, locked: RegistryProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", write(tmp_path, source.host, locked.host, "team/app")]) == FAILED
+    assert "registry 'backup': there is no Airflow Connection 'registry_backup'; create it" in capsys.readouterr().err

@@ -1,0 +1,257 @@
+"""Some platforms of an image: the index that is made, and that the next run finds it in step for no more requests."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from registry_sync.oci import ACCEPT, parse_manifest
+from registry_sync.platforms import MEMORY_TAG, choose
+from registry_sync.reference import Digest
+from tests.integration.conftest import SkopeoLog
+from tests.support import images
+from tests.support.images import Image
+from tests.support.interceptor import Interceptor
+from tests.support.registry import RegistryProcess
+from tests.support.routes import asked, counted, make_route, result_of, run_route
+
+BOTH = ("linux/amd64", "linux/arm64")
+FIVE = ("linux/amd64", "linux/arm/v7", "linux/arm64", "linux/s390x", "windows/amd64")
+
+
+@pytest.fixture(scope="module")
+def source() -> Iterator[RegistryProcess]:
+    with RegistryProcess() as registry:
+        yield registry
+
+
+@pytest.fixture(scope="module")
+def destination() -> Iterator[RegistryProcess]:
+    with RegistryProcess() as registry:
+        yield registry
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
+    return f"team/{words}"
+
+
+def subset(whole: Image, platforms: tuple[str, ...] = BOTH) -> Digest:
+    return choose(parse_manifest(whole.content, whole.media_type), platforms).manifest.digest
+
+
+def get(registry: RegistryProcess, name: str, reference: str | Digest) -> requests.Response:
+    return requests.get(f"{registry.url}/v2/{name}/manifests/{reference}", headers={"Accept": ACCEPT}, timeout=10)
+
+
+@pytest.mark.parametrize("format", ["oci", "docker"])
+def test_a_subset_arrives_and_is_in_step_next_time(
+    source: RegistryProcess, destination: RegistryProcess, name: str, skopeo_log: SkopeoLog, format: images.Format
+) -> None:
+    whole = images.multi_arch(name, FIVE, format, attestations=format == "oci")
+    images.push(source.url, name, "v1", whole)
+    route = make_route(source, destination, name, platforms=BOTH)
+    made = subset(whole)
+    result = result_of(run_route(route), "v1")
+    assert (result.outcome, result.digest) == ("copied", str(made))
+    assert result.reason == (f"missing at the destination; made of {whole.digest.short} for the chosen platforms")
+    assert images.resolve(destination.url, name, "v1") == made
+    assert images.pull_whole(destination.url, name, "v1") == set(BOTH)
+    assert get(destination, name, "v1").headers["Content-Type"] == whole.media_type
+    dropped = [each.digest for each in whole.children if each.platform in FIVE and each.platform not in BOTH]
+    assert [images.resolve(destination.url, name, each) for each in dropped] == [None, None, None]
+    assert len(skopeo_log.copies) == (4 if format == "oci" else 2)
+    for registry in (source, destination):
+        registry.clear_requests()
+    assert counted(run_route(route)) == {"unchanged": 1}
+    assert asked(source, name) == ["GET tags/list 200", "HEAD manifests/v1 200"]
+    memory = images.resolve(destination.url, name, MEMORY_TAG)
+    assert asked(destination, name)[:2] == [f"GET manifests/{memory} 200", f"HEAD manifests/{MEMORY_TAG} 200"]
+    assert "HEAD manifests/v1 200" in asked(destination, name)
+    assert len(skopeo_log.copies) == (4 if format == "oci" else 2)
+
+
+def test_a_tag_that_is_new_or_has_moved_costs_one_read(
+    source: RegistryProcess, destination: RegistryProcess, name: str
+) -> None:
+    old, new, other = (images.multi_arch(f"{name} {each}", FIVE) for each in ("old", "new", "other"))
+    images.push(source.url, name, "latest", old)
+    route = make_route(source, destination, name, platforms=BOTH)
+    run_route(route)
+    images.push(source.url, name, "latest", new)
+    images.push(source.url, name, "v2", other)
+    images.push(source.url, name, "v1", old)
+    source.clear_requests()
+    report = run_route(route)
+    assert counted(report) == {"copied": 3}
+    assert [each for each in asked(source, name) if each.startswith(f"GET manifests/{old.digest}")] == []
+    for each in (new, other):
+        assert asked(source, name).count(f"GET manifests/{each.digest} 200") == 1
+    assert result_of(report, "latest").reason == (
+        f"moved: {subset(new).short} at the source, {subset(old).short} at the destination; made of "
+        f"{new.digest.short} for the chosen platforms"
+    )
+    assert images.resolve(destination.url, name, "latest") == subset(new)
+    assert images.resolve(destination.url, name, "v1") == subset(old)
+
+
+def test_a_lost_memory_costs_reads_and_no_copy(
+    source: RegistryProcess, destination: RegistryProcess, name: str, skopeo_log: SkopeoLog
+) -> None:
+    for tag in ("v1", "v2"):
+        images.push(source.url, name, tag, images.multi_arch(f"{name} {tag}", FIVE))
+    route = make_route(source, destination, name, platforms=BOTH)
+    run_route(route)
+    destination.forget_tag(name, MEMORY_TAG)
+    copies = len(skopeo_log.copies)
+    source.clear_requests()
+    assert counted(run_route(route)) == {"unchanged": 2}
+    assert len([each for each in asked(source, name) if each.startswith("GET manifests/")]) == 2
+    assert len(skopeo_log.copies) == copies
+    source.clear_requests()
+    assert counted(run_route(route)) == {"unchanged": 2}
+    assert [each for each in asked(source, name) if each.startswith("GET manifests/")] == []
+
+
+def test_other_platforms_make_another_index(source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+    whole = images.multi_arch(name, FIVE)
+    images.push(source.url, name, "v1", whole)
+    assert counted(run_route(make_route(source, destination, name))) == {"copied": 1}
+    assert images.resolve(destination.url, name, "v1") == whole.digest
+    for platforms in (BOTH, ("linux/s390x",)):
+        route = make_route(source, destination, name, platforms=platforms)
+        assert counted(run_route(route)) == {"copied": 1}
+        assert images.pull_whole(destination.url, name, "v1") == set(platforms)
+        assert counted(run_route(route)) == {"unchanged": 1}
+
+
+def test_a_memory_that_is_not_ours_is_written_anew(
+    source: RegistryProcess, destination: RegistryProcess, name: str
+) -> None:
+    whole = images.multi_arch(name, FIVE)
+    images.push(source.url, name, "v1", whole)
+    images.push(
+        destination.url,
+        name,
+        MEMORY_TAG,
+        images.index([], annotations={"registry_sync.platforms": ",".join(BOTH), "a": "b"}),
+    )
+    route = make_route(source, destination, name, platforms=BOTH)
+    assert counted(run_route(route)) == {"copied": 1}
+    document = get(destination, name, MEMORY_TAG).json()
+    assert document["annotations"] == {"registry_sync.platforms": ",".join(BOTH), str(whole.digest): str(subset(whole))}
+
+
+def test_a_destination_that_does_not_take_the_memory(
+    source: RegistryProcess, destination: RegistryProcess, name: str
+) -> None:
+    images.push(source.url, name, "v1", images.multi_arch(name, FIVE))
+    with Interceptor(destination.url) as wire:
+        wire.answer("PUT", f"/{MEMORY_TAG}$", 403, b'{"errors": [{"code": "DENIED", "message": "no such tag"}]}')
+        report = run_route(make_route(source, wire, name, platforms=BOTH))
+        assert counted(report) == {"copied": 1}
+        (note,) = report.notes
+        assert note == (
+            f"{wire.host}/{name} does not take 'registry_sync-platforms', so that every run reads the platforms again "
+            f"(PUT {wire.url}/v2/{name}/manifests/{MEMORY_TAG} answered 403 DENIED: no such tag (not permitted with "
+            "these credentials, or it does not exist))"
+        )
+
+
+def test_nothing_left_out_is_the_very_same_index(
+    source: RegistryProcess, destination: RegistryProcess, name: str, skopeo_log: SkopeoLog
+) -> None:
+    whole = images.multi_arch(name, attestations=True)
+    images.push(source.url, name, "v1", whole)
+    source.clear_requests()
+    result = result_of(run_route(make_route(source, destination, name, platforms=BOTH)), "v1")
+    assert (result.digest, result.reason) == (str(whole.digest), "missing at the destination")
+    assert len(skopeo_log.copies) == 1
+    assert images.resolve(destination.url, name, "v1") == whole.digest
+
+
+class TestSingleImages:
+    def test_one_of_a_chosen_platform_and_one_of_another(
+        self,
+        source: RegistryProcess,
+        destination: RegistryProcess,
+        name: str,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        caplog.set_level("INFO")
+        here = images.image([images.layer({"a": name.encode()})], "linux/arm64")
+        images.push(source.url, name, "arm", here)
+        images.push(source.url, name, "mainframe", images.image([images.layer({"a": b"z"})], "linux/s390x"))
+        images.push(source.url, name, "chart", images.artifact(name))
+        route = make_route(source, destination, name, platforms=BOTH)
+        assert counted(run_route(route)) == {"copied": 2, "skipped": 1}
+        why = "it is for linux/s390x alone, which is none of linux/amd64, linux/arm64"
+        assert f"  mainframe: {why}" in caplog.messages
+        assert images.resolve(destination.url, name, "arm") == here.digest
+        source.clear_requests()
+        assert counted(run_route(route)) == {"unchanged": 2, "skipped": 1}
+        assert {each.split()[0] for each in asked(source, name)[1:]} == {"HEAD"}
+        assert caplog.messages.count(f"  mainframe: {why}") == 2
+
+
+class TestAPlatformThatIsMissing:
+    def test_is_named_and_the_others_are_mirrored(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
+        whole = images.multi_arch(name, ("linux/amd64", "linux/s390x"))
+        images.push(source.url, name, "v1", whole)
+        report = run_route(make_route(source, destination, name, platforms=BOTH))
+        assert result_of(report, "v1").reason == (
+            f"missing at the destination; made of {whole.digest.short} for the chosen platforms; it has no linux/arm64"
+        )
+        assert report.notes == ("1 tags lack a chosen platform: v1 (linux/arm64)",)
+        assert images.pull_whole(destination.url, name, "v1") == {"linux/amd64"}
+
+    def test_fails_when_none_is_left(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+        images.push(source.url, name, "v1", images.multi_arch(name, ("linux/s390x", "windows/amd64")))
+        route = make_route(source, destination, name, platforms=BOTH)
+        for _ in range(2):
+            source.clear_requests()
+            result = result_of(run_route(route), "v1")
+            assert (result.outcome, result.error_class) == ("failed", "refused")
+            assert result.reason == (
+                "none of the platforms linux/amd64, linux/arm64 is in it; it has linux/s390x, windows/amd64"
+            )
+        assert asked(source, name) == ["GET tags/list 200", "HEAD manifests/v1 200"]
+
+
+def test_a_subset_of_what_skopeo_cannot_copy_whole(
+    source: RegistryProcess, destination: RegistryProcess, name: str
+) -> None:
+    """Its descriptors have ``artifactType``, which stays in the made index."""
+    children = images.index_with_descriptor_field(name, "artifactType").children
+    images.push(source.url, name, "v1", images.index(children))
+    run_route(make_route(source, destination, name, platforms=("linux/arm64",)))
+    (entry,) = json.loads(get(destination, name, "v1").content)["manifests"]
+    assert entry["artifactType"] == "application/vnd.example+json"
+    assert images.pull_whole(destination.url, name, "v1") == {"linux/arm64"}
+
+
+def test_a_child_that_is_gone_at_the_source(source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+    """What a tag names at the source is compared with the source's digest, and not with the made one."""
+    whole = images.multi_arch(name, FIVE)
+    images.push(source.url, name, "v1", whole)
+    gone = whole.children[0].digest
+    with Interceptor(source.url) as wire:
+        wire.after("GET", f"/{whole.digest}$", lambda _: images.delete_manifest(source.url, name, gone), times=1)
+        result = result_of(run_route(make_route(wire, destination, name, platforms=BOTH)), "v1")
+    assert (result.outcome, result.error_class) == ("failed", "refused")
+    assert result.reason.startswith("the source's own image is incomplete: GET ")
+
+
+def test_a_dry_run_reads_and_writes_nothing(source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+    images.push(source.url, name, "v1", images.multi_arch(name, FIVE))
+    destination.clear_requests()
+    report = run_route(make_route(source, destination, name, platforms=BOTH), dry_run=True)
+    assert counted(report) == {"would_copy": 1}
+    assert {each.method for each in destination.requests()} == {"HEAD"}

@@ -1,0 +1,424 @@
+"""Pruning: planned in one run and done in the next, over real registries, and all that it must not touch."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from registry_sync.mirrors import Registry, Route, RouteSettings
+from registry_sync.reference import Repository
+from registry_sync.report import RouteReport
+from registry_sync.window import Window
+from tests.support import images
+from tests.support.acr_api import AcrApi
+from tests.support.images import Image
+from tests.support.interceptor import Interceptor
+from tests.support.registry import RegistryProcess
+from tests.support.routes import counted, make_route, result_of, run_route
+
+GONE = {"tags": "gone_at_source", "max_percent": 50, "dry_run": False}
+NOT_SELECTED = {**GONE, "tags": "not_selected"}
+AGAIN = "deleted when a scheduled run finds it so again"
+SAME_IMAGE = "has the same image, and this registry may delete it with all its tags"
+
+
+@pytest.fixture(scope="module")
+def source() -> Iterator[RegistryProcess]:
+    with RegistryProcess() as registry:
+        yield registry
+
+
+@pytest.fixture(scope="module")
+def destination() -> Iterator[RegistryProcess]:
+    with RegistryProcess() as registry:
+        yield registry
+
+
+@pytest.fixture
+def wire(destination: RegistryProcess) -> Iterator[Interceptor]:
+    """The way to the destination."""
+    with Interceptor(destination.url) as interceptor:
+        yield interceptor
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A repository of the test's own."""
+    return f"team/{re.sub(r'[^a-z0-9]+', '-', request.node.name.lower()).strip('-')}"
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chance makes the pauses before a further attempt; here it makes them short."""
+    monkeypatch.setattr("random.uniform", lambda _low, _high: 0.01)
+
+
+@pytest.fixture
+def in_step(source: RegistryProcess, destination: RegistryProcess, name: str) -> dict[str, Image]:
+    """Six tags with an image each, at both sides; of them the source has lost the first, v0."""
+    pushed = {tag: images.image([], labels={"tag": f"{name} {tag}"}) for tag in ("v0", "v1", "v2", "v3", "v4", "v5")}
+    for tag, content in pushed.items():
+        for registry in (source, destination):
+            images.push(registry.url, name, tag, content)
+    source.forget_tag(name, "v0")
+    return pushed
+
+
+def push(registry: RegistryProcess, name: str, tag: str, content: Image) -> None:
+    images.push(registry.url, name, tag, content)
+
+
+def tags_of(registry: RegistryProcess, name: str) -> set[str]:
+    root = registry.storage / "docker/registry/v2/repositories" / name / "_manifests/tags"
+    return {each.name for each in root.iterdir() if (each / "current" / "link").exists()}
+
+
+def deletes(wire: Interceptor) -> list[str]:
+    return [each.path.rpartition("/")[2] for each in wire.requests() if each.method == "DELETE"]
+
+
+def two_runs(route: Route, **options: Any) -> tuple[RouteReport, RouteReport]:
+    first = run_route(route, **options)
+    return first, run_route(route, planned=first.pruning, **options)
+
+
+@pytest.mark.usefixtures("in_step")
+class TestTwoSteps:
+    def test_planned_in_one_run_and_done_in_the_next(
+        self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str
+    ) -> None:
+        route = make_route(source, wire, name, prune=GONE)
+        first = run_route(route)
+        assert counted(first) == {"unchanged": 5, "would_delete": 1}
+        result = result_of(first, "v0")
+        assert (result.outcome, result.reason) == ("would_delete", f"gone at the source; {AGAIN}")
+        assert deletes(wire) == []
+        second = run_route(route, planned=first.pruning)
+        assert counted(second) == {"unchanged": 5, "deleted": 1}
+        result = result_of(second, "v0")
+        assert (result.outcome, result.reason) == ("deleted", "gone at the source")
+        assert tags_of(destination, name) == {"v1", "v2", "v3", "v4", "v5"}
+        third = run_route(route, planned=second.pruning)
+        assert counted(third) == {"unchanged": 5}
+        assert third.pruning is not None
+        assert (third.pruning.marks, third.pruning.listed) == ((), 5)
+        assert not third.is_failed
+
+    def test_what_is_new_in_the_second_run_waits_for_a_third(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
+        route = make_route(source, destination, name, prune=GONE)
+        first = run_route(route)
+        source.forget_tag(name, "v1")
+        second = run_route(route, planned=first.pruning)
+        assert counted(second) == {"unchanged": 4, "deleted": 1, "would_delete": 1}
+        assert result_of(second, "v1").reason == f"gone at the source; {AGAIN}"
+        assert counted(run_route(route, planned=second.pruning)) == {"unchanged": 4, "deleted": 1}
+        assert tags_of(destination, name) == {"v2", "v3", "v4", "v5"}
+
+    def test_what_has_moved_between_the_runs_is_planned_anew(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
+        route = make_route(source, destination, name, prune=GONE)
+        first = run_route(route)
+        images.push(destination.url, name, "v0", images.image([], labels={"tag": f"{name} other"}))
+        second = run_route(route, planned=first.pruning)
+        assert counted(second) == {"unchanged": 5, "would_delete": 1}
+        assert "v0" in tags_of(destination, name)
+
+    def test_what_comes_back_stays(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str, in_step: dict[str, Image]
+    ) -> None:
+        route = make_route(source, destination, name, prune=GONE)
+        first = run_route(route)
+        images.push(source.url, name, "v0", in_step["v0"])
+        assert counted(run_route(route, planned=first.pruning)) == {"unchanged": 6}
+
+    def test_what_moves_at_the_last_moment_stays(
+        self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str
+    ) -> None:
+        route = make_route(source, wire, name, prune=GONE)
+        first = run_route(route)
+        other = images.image([], labels={"tag": f"{name} other"})
+        wire.after("HEAD", "/manifests/v0$", lambda _: push(destination, name, "v0", other), times=1)
+        second = run_route(route, planned=first.pruning)
+        assert counted(second) == {"unchanged": 5, "skipped": 1}
+        assert second.notes == (f"v0 is not deleted: moved since it was looked at, to {other.digest.short}",)
+        assert images.resolve(destination.url, name, "v0") == other.digest
+
+    def test_by_default_it_is_only_said(self, source: RegistryProcess, wire: Interceptor, name: str) -> None:
+        route = make_route(source, wire, name, prune={"tags": "gone_at_source"})
+        for report in two_runs(route):
+            assert result_of(report, "v0").reason == "gone at the source; only said, since prune.dry_run is true"
+        assert deletes(wire) == []
+
+    def test_a_dry_run_deletes_nothing(self, source: RegistryProcess, wire: Interceptor, name: str) -> None:
+        route = make_route(source, wire, name, prune=GONE)
+        first = run_route(route)
+        second = run_route(route, planned=first.pruning, dry_run=True)
+        assert counted(second) == {"unchanged": 5, "would_delete": 1}
+        assert second.pruning == first.pruning
+        assert deletes(wire) == []
+
+    def test_nothing_is_deleted_when_another_tag_failed(
+        self, source: RegistryProcess, wire: Interceptor, name: str
+    ) -> None:
+        route = make_route(source, wire, name, prune=GONE)
+        first = run_route(route)
+        images.push(source.url, name, "v6", images.image([], labels={"tag": f"{name} v6"}))
+        wire.answer("PUT", "/manifests/v6$", 413)
+        second = run_route(route, planned=first.pruning)
+        assert counted(second) == {"unchanged": 5, "failed": 1, "would_delete": 1}
+        assert result_of(second, "v0").reason == "gone at the source; left for now, since other tags failed"
+        assert deletes(wire) == []
+        wire.clear_rules()
+        assert counted(run_route(route, planned=second.pruning)) == {"unchanged": 5, "copied": 1, "deleted": 1}
+
+    def test_a_windowed_run_does_not_prune(self, source: RegistryProcess, wire: Interceptor, name: str) -> None:
+        route = make_route(source, wire, name, prune=GONE)
+        first = run_route(route)
+        window = Window(why="scheduled", start=datetime(2026, 11, 24, tzinfo=UTC))
+        report = run_route(route, planned=first.pruning, window=window)
+        assert counted(report) == {"unchanged": 5}
+        assert report.pruning is None
+        assert deletes(wire) == []
+
+
+@pytest.mark.usefixtures("in_step")
+class TestRefusals:
+    """When nothing is deleted, whatever was planned."""
+
+    def notes(self, route: Route, **options: Any) -> tuple[str, ...]:
+        first = run_route(make_route_like(route, max_percent=100))
+        report = run_route(route, planned=first.pruning, **options)
+        assert "deleted" not in counted(report)
+        assert "would_delete" not in counted(report)
+        return report.notes
+
+    def test_more_than_max_percent(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+        for tag in ("v1", "v2", "v3"):
+            source.forget_tag(name, tag)
+        assert self.notes(make_route(source, destination, name, prune=GONE)) == (
+            (
+                "nothing is pruned: 4 of 6 tags would be deleted (v0, v1, v2, v3), and max_percent 50 allows 3; if "
+                "they are to go, raise it for as long as that takes"
+            ),
+        )
+
+    def test_an_empty_source(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+        with Interceptor(source.url) as empty:
+            route = make_route(empty, destination, name, prune=GONE)
+            first = run_route(route)
+            assert counted(first) == {"unchanged": 5, "would_delete": 1}
+            empty.answer("GET", "/tags/list$", 200, json.dumps({"name": name, "tags": None}).encode())
+            report = run_route(route, planned=first.pruning)
+        assert counted(report) == {}
+        assert report.notes == (
+            "the source repository holds no tag",
+            "nothing is pruned: the source lists no tag",
+        )
+        assert report.pruning is not None
+        assert (report.pruning.marks, report.pruning.listed) == ((), 5)
+        assert len(tags_of(destination, name)) == 6
+
+    def test_a_source_that_shrank(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+        route = make_route(source, destination, name, prune={**GONE, "max_percent": 40})
+        first = run_route(route)
+        for tag in ("v1", "v2", "v3"):
+            source.forget_tag(name, tag)
+        assert run_route(route, planned=first.pruning).notes == (
+            (
+                "nothing is pruned: the source lists 2 tags, and 5 when it was last looked at; the next run takes that "
+                "for true"
+            ),
+        )
+
+    def test_rules_that_select_nothing(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+        route = make_route(source, destination, name, prune=NOT_SELECTED, tags={"include": ("w*",)})
+        assert "nothing is pruned: the rules select no tag" in self.notes(route)
+
+    def test_a_destination_that_does_not_list_its_tags(
+        self, source: RegistryProcess, wire: Interceptor, name: str
+    ) -> None:
+        wire.answer("GET", "/tags/list$", 405)
+        assert run_route(make_route(source, wire, name, prune=GONE)).notes == (
+            f"nothing is pruned: GET {wire.url}/v2/{name}/tags/list answered 405",
+        )
+
+    def test_a_tag_that_a_listing_left_out(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
+        """As pages by offset do when tags are deleted while they are read."""
+        with Interceptor(source.url) as here:
+            listed = {"name": name, "tags": ["v2", "v3", "v4", "v5"]}
+            here.answer("GET", "/tags/list$", 200, json.dumps(listed).encode())
+            first, second = two_runs(make_route(here, destination, name, prune=GONE))
+        assert [each.tag for each in first.tags] == ["v0"]
+        assert counted(second) == {"unchanged": 4, "deleted": 1}
+        assert "v1" in tags_of(destination, name)
+
+
+def make_route_like(route: Route, **prune: Any) -> Route:
+    """The same route with other limits to what is deleted."""
+    rules = route.settings.prune
+    assert rules is not None
+    settings = route.settings.model_copy(update={"prune": rules.model_copy(update=prune)})
+    return Route(
+        mirror=route.mirror,
+        source=route.source,
+        destination=route.destination,
+        source_repository=route.source_repository,
+        destination_repository=route.destination_repository,
+        settings=settings,
+    )
+
+
+class TestWhatStays:
+    def test_backups_signatures_what_is_kept_and_what_is_not_ours(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str, in_step: dict[str, Image]
+    ) -> None:
+        digest = in_step["v1"].digest.encoded
+        strange = images.image([], labels={"tag": f"{name} strange"})
+        staying = {"v0-lts", "own-build", f"sha256-{digest}.sig", f"sha256-{digest}", f"v1-was-{digest[:12]}"}
+        for tag in staying:
+            images.push(destination.url, name, tag, strange)
+        route = make_route(
+            *(source, destination, name),
+            prune={**NOT_SELECTED, "keep": ("*-lts",)},
+            tags={"include": ("v*",), "exclude": ("v5",)},
+            backup_tag="{{ tag }}-was-{{ digest_short }}",
+        )
+        first, second = two_runs(route)
+        assert counted(second) == {"unchanged": 4, "deleted": 2}
+        assert result_of(first, "v5").reason == f"no longer selected: excluded by 'v5'; {AGAIN}"
+        assert result_of(second, "v5").reason == "no longer selected: excluded by 'v5'"
+        assert tags_of(destination, name) == {"v1", "v2", "v3", "v4", *staying}
+
+    def test_what_refers_to_an_image_that_is_there(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str, in_step: dict[str, Image]
+    ) -> None:
+        subject = in_step["v1"].digest
+        images.push(destination.url, name, "v0", about(in_step["v1"]))
+        _, second = two_runs(make_route(source, destination, name, prune=GONE))
+        assert second.notes == (f"v0 is not deleted: it belongs to {subject.short}, which stays",)
+        assert "v0" in tags_of(destination, name)
+
+    def test_an_image_that_has_another_tag(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str, in_step: dict[str, Image]
+    ) -> None:
+        images.push(destination.url, name, "own", in_step["v0"])
+        route = make_route(source, destination, name, prune=GONE, tags={"include": ("v*",)})
+        for report in two_runs(route):
+            assert counted(report) == {"unchanged": 5}
+            assert f"v0 is not deleted: own {SAME_IMAGE}" in report.notes
+        assert {"v0", "own"} <= tags_of(destination, name)
+
+    def test_an_image_that_gets_another_tag_in_the_same_run(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str, in_step: dict[str, Image]
+    ) -> None:
+        route = make_route(source, destination, name, prune=GONE)
+        first = run_route(route)
+        images.push(source.url, name, "v6", in_step["v0"])
+        second = run_route(route, planned=first.pruning)
+        assert counted(second) == {"unchanged": 5, "copied": 1, "skipped": 1}
+        assert second.notes == (f"v0 is not deleted: v6 {SAME_IMAGE}",)
+        assert images.resolve(destination.url, name, "v6") == in_step["v0"].digest
+
+    @pytest.mark.usefixtures("in_step")
+    def test_a_part_of_an_image_that_stays(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
+        whole = images.multi_arch(name)
+        images.push(source.url, name, "v1", whole)
+        images.push(destination.url, name, "v1", whole)
+        images.push(destination.url, name, "v0", whole.children[0])
+        _, second = two_runs(make_route(source, destination, name, prune=GONE))
+        assert second.notes == (f"v0 is not deleted: v1 {SAME_IMAGE}",)
+        assert images.pull_whole(destination.url, name, "v1") == {"linux/amd64", "linux/arm64"}
+
+    def test_tags_of_one_image_that_all_go(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str, in_step: dict[str, Image]
+    ) -> None:
+        images.push(destination.url, name, "v0.0", in_step["v0"])
+        _, second = two_runs(make_route(source, destination, name, prune=GONE))
+        assert counted(second) == {"unchanged": 5, "deleted": 2}
+        assert tags_of(destination, name) == {"v1", "v2", "v3", "v4", "v5"}
+
+
+def about(subject: Image) -> Image:
+    """An artifact that names the image that it is about, as OCI 1.1 has it."""
+    plain = images.artifact("about")
+    document = json.loads(plain.content)
+    document["subject"] = {
+        "mediaType": subject.media_type,
+        "digest": str(subject.digest),
+        "size": len(subject.content),
+    }
+    return images.Image(content=json.dumps(document).encode(), media_type=plain.media_type, blobs=plain.blobs)
+
+
+@pytest.mark.usefixtures("in_step")
+class TestAnswersOfTheRegistry:
+    def test_one_that_does_not_delete(self, source: RegistryProcess, name: str) -> None:
+        with RegistryProcess(delete_enabled=False) as fixed:
+            for tag in ("v0", "v1", "v2", "v3", "v4", "v5"):
+                images.push(fixed.url, name, tag, images.image([], labels={"tag": f"{name} {tag}"}))
+            _, second = two_runs(make_route(source, fixed, name, prune=GONE))
+            result = result_of(second, "v0")
+            assert (result.outcome, result.error_class) == ("failed", "refused")
+            assert re.fullmatch(
+                rf"not deleted: DELETE {fixed.url}/v2/{name}/manifests/sha256:[0-9a-f]+ answered 405 "
+                "UNSUPPORTED: The operation is unsupported.",
+                result.reason,
+            )
+            assert "v0" in tags_of(fixed, name)
+
+    def test_one_that_only_says_so(self, source: RegistryProcess, wire: Interceptor, name: str) -> None:
+        wire.answer("DELETE", "/manifests/", 202)
+        _, second = two_runs(make_route(source, wire, name, prune=GONE))
+        result = result_of(second, "v0")
+        assert (result.outcome, result.error_class) == ("failed", "temporary")
+        assert result.reason == "not deleted: the registry accepted that, and the tag is still there"
+
+    def test_one_that_does_not_let_us(self, source: RegistryProcess, wire: Interceptor, name: str) -> None:
+        source.forget_tag(name, "v1")
+        wire.answer("DELETE", "/manifests/", 403, b'{"errors": [{"code": "DENIED"}]}')
+        _, second = two_runs(make_route(source, wire, name, prune=GONE))
+        denied = f"DELETE {wire.url}/v2/{name}/manifests/v0 answered 403 DENIED (not permitted with these credentials, "
+        assert result_of(second, "v0").error_class == "denied"
+        assert result_of(second, "v0").reason == f"not deleted: {denied}or it does not exist)"
+        assert result_of(second, "v1").reason == f"gone at the source; left for now: {denied}or it does not exist)"
+        assert deletes(wire) == ["v0"]
+
+    def test_one_that_asks_to_wait(self, source: RegistryProcess, wire: Interceptor, name: str) -> None:
+        wire.answer("DELETE", "/manifests/", 429, headers={"Retry-After": "7200"})
+        _, second = two_runs(make_route(source, wire, name, prune=GONE))
+        asked = f"DELETE {wire.url}/v2/{name}/manifests/v0 answered 429"
+        assert result_of(second, "v0").reason == f"gone at the source; left for now: {asked}"
+        assert (second.is_failed, second.retry_at) == (False, None)
+
+    def test_one_that_deletes_tags_alone(self, source: RegistryProcess, name: str, in_step: dict[str, Image]) -> None:
+        with RegistryProcess() as registry, AcrApi(registry) as azure:
+            for tag, content in in_step.items():
+                images.push(registry.url, name, tag, content)
+            images.push(registry.url, name, "own", in_step["v0"])
+            images.push(registry.url, name, "v-locked", in_step["v0"])
+            azure.lock(name, "v-locked")
+            route = Route(
+                mirror="team",
+                source=Registry(name="origin", host=source.host, tls=False),
+                destination=Registry(name="azure", host=azure.host, tls=False, kind="acr"),
+                source_repository=Repository(source.host, name),
+                destination_repository=Repository(azure.host, name),
+                settings=RouteSettings(prune=GONE, tags={"include": ("v*",)}),  # type: ignore[arg-type]
+            )
+            _, second = two_runs(route)
+            assert counted(second) == {"unchanged": 5, "deleted": 1}
+            assert [each for each in second.notes if "deleted" in each] == []
+            assert tags_of(registry, name) == {"v1", "v2", "v3", "v4", "v5", "own", "v-locked"}
+            assert images.resolve(registry.url, name, "own") == in_step["v0"].digest

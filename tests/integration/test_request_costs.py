@@ -1,0 +1,25 @@
+"""What is promised about requests, held by the benchmarks' own measurements at smaller sizes."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.vendors import measure_pairs, measure_window
+
+pytestmark = pytest.mark.xdist_group("costs")
+
+
+def test_a_tag_in_step_costs_what_is_promised() -> None:
+    """Two requests for a hundred tags where both sides list digests, one each for a destination that does not."""
+    per_100_tags = {(each.source, each.destination): each.per_100_tags for each in measure_pairs(200)}
+    for pair in (("quay", "acr"), ("quay", "docker_hub"), ("docker_hub", "acr")):
+        assert per_100_tags[pair] <= 4
+    for destination in ("aliyun", "distribution"):
+        assert 100 <= per_100_tags["quay", destination] <= 104
+
+
+def test_an_hourly_window_reads_only_what_was_modified() -> None:
+    """One request for a hundred repositories, then a page and a HEAD for each modified one."""
+    hourly = measure_window(repositories=300, tags=20, modified=5)
+    assert hourly.read_requests == 3 + 5 + 5
+    assert hourly.copied == 5

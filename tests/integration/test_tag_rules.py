@@ -1,0 +1,295 @@
+"""Tag rules, windows and names in whole routes: a Quay API before a real registry, a real destination, real skopeo."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from registry_sync.credentials import Credentials, Endpoint
+from registry_sync.errors import ConfigurationError, RefusedError
+from registry_sync.mirrors import Mirror, NamespaceRule, Registry, RepositoryRule, Route, RouteSettings, expand_routes
+from registry_sync.reference import Digest, Repository
+from registry_sync.registry.kinds import open_client
+from registry_sync.report import RouteReport
+from registry_sync.skopeo import Skopeo, find_skopeo
+from registry_sync.sync import EVERYTHING, Sides, lister, sync_route
+from registry_sync.tags import TagRules
+from registry_sync.window import Window
+from tests.support import images
+from tests.support.docker_hub_api import DockerHubApi
+from tests.support.quay_api import QuayApi
+from tests.support.registry import RegistryProcess
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+LAST_HOUR = Window(why="test", start=NOW - timedelta(hours=1), end=NOW + timedelta(hours=1))
+
+
+@pytest.fixture(scope="module")
+def behind() -> Iterator[RegistryProcess]:
+    with RegistryProcess() as registry:
+        yield registry
+
+
+@pytest.fixture(scope="module")
+def quay(behind: RegistryProcess) -> Iterator[QuayApi]:
+    with QuayApi(behind.url) as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def destination() -> Iterator[RegistryProcess]:
+    with RegistryProcess() as registry:
+        yield registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """A Quay and a destination, and a repository of the test's own in both."""
+
+    quay: QuayApi
+    behind: RegistryProcess
+    destination: RegistryProcess
+    name: str
+
+    def push(self, tag: str, *, hours_ago: float, name: str = "") -> Digest:
+        """Push a small image at the source, at a time that only Quay's API tells."""
+        content = images.multi_arch(f"{name or self.name}:{tag}:{hours_ago}")
+        images.push(self.behind.url, name or self.name, tag, content)
+        self.quay.push(name or self.name, tag, NOW - timedelta(hours=hours_ago))
+        return content.digest
+
+    def route(self, *, there: str | None = None, **rules: Any) -> Route:
+        return Route(
+            mirror="m",
+            source=Registry(name="quay", host=self.quay.host, kind="quay", tls=False),
+            destination=Registry(name="there", host=self.destination.host, tls=False),
+            source_repository=Repository(self.quay.host, self.name),
+            destination_repository=Repository(self.destination.host, there or self.name),
+            settings=RouteSettings(tags=TagRules(**rules)),
+        )
+
+    def run(self, window: Window = EVERYTHING, *, only: TagRules = TagRules(), **rules: Any) -> RouteReport:
+        return run(self.route(**rules), window, only=only)
+
+    def there(self) -> set[str]:
+        """The tags that the destination has by now."""
+        client = open_client("distribution", Endpoint(host=self.destination.host, tls=False), max_connections=1)
+        with closing(client):
+            return {each.name for each in client.list_tags(Repository(self.destination.host, self.name))}
+
+    def pages(self) -> int:
+        return len([each for each in self.quay.requests() if each.path.endswith("/tag/")])
+
+
+@pytest.fixture
+def stack(
+    quay: QuayApi, behind: RegistryProcess, destination: RegistryProcess, request: pytest.FixtureRequest
+) -> Stack:
+    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
+    return Stack(quay=quay, behind=behind, destination=destination, name=f"team/{words}")
+
+
+def run(
+    route: Route,
+    window: Window = EVERYTHING,
+    *,
+    only: TagRules = TagRules(),
+    there: Credentials | None = None,
+) -> RouteReport:
+    ends = [
+        Endpoint(host=registry.host, tls=False, credentials=credentials)
+        for registry, credentials in ((route.source, None), (route.destination, there))
+    ]
+    with (
+        closing(open_client(route.source.kind, ends[0], max_connections=4, requests_per_second=1000.0)) as source,
+        closing(
+            open_client(route.destination.kind, ends[1], max_connections=4, api_url=route.destination.api_url)
+        ) as destination,
+        Skopeo(
+            find_skopeo(),
+            source=ends[0],
+            destination=ends[1],
+            copy_timeout_seconds=60,
+            stall_timeout_seconds=30,
+            log=logging.getLogger("skopeo").info,
+        ) as skopeo,
+    ):
+        return sync_route(route, Sides(source=source, destination=destination), skopeo, only_tags=only, window=window)
+
+
+def copied(report: RouteReport) -> list[str]:
+    return [each.tag for each in report.tags if each.outcome == "copied"]
+
+
+VERSIONS = ("v1.0.0", "v1.2.0", "v1.10.0", "v1.11.0-rc.1", "v2.0.0", "latest")
+
+
+def test_the_newest_versions_and_what_became_of_the_others(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
+    for index, tag in enumerate(VERSIONS):
+        stack.push(tag, hours_ago=100 - index)
+    caplog.set_level(logging.INFO)
+    report = stack.run(include=("v*",), semver="^1", newest=2)
+    assert copied(report) == ["v1.10.0", "v1.2.0"]
+    assert stack.there() == {"v1.10.0", "v1.2.0"}
+    attrition = "listed 6 → include 5 → semver 3 → newest 2"
+    assert report.notes == (attrition,)
+    assert f"{stack.quay.host}/{stack.name}: {attrition}; everything (all tags)" in caplog.messages
+    assert "  v1.0.0: not among the newest 2 versions" in caplog.messages
+
+
+def test_a_window_says_what_is_compared_and_not_what_is_chosen(stack: Stack) -> None:
+    """The newest two by name are c and d. Of these only d is in the window; b is in it and not chosen."""
+    for tag, hours_ago in (("a", 50), ("b", 0.2), ("c", 30), ("d", 0.5)):
+        stack.push(tag, hours_ago=hours_ago)
+    report = stack.run(LAST_HOUR, newest=2, newest_by="name")
+    assert copied(report) == ["d"]
+    assert report.notes == ("listed 4 → newest 2 → in the window 1",)
+    assert copied(stack.run(newest=2, newest_by="name")) == ["c"]
+    assert stack.there() == {"c", "d"}
+
+
+def test_rules_that_need_all_tags_read_them_all_and_others_do_not(stack: Stack) -> None:
+    """Quay lists 100 tags a page, newest first."""
+    digest = stack.push("v0.0.0", hours_ago=500)
+    for index in range(250):
+        stack.quay.push(stack.name, f"v1.{index}.0", NOW - timedelta(hours=10 + index), digest)
+    stack.quay.push(stack.name, "v2.0.0", NOW - timedelta(minutes=5), digest)
+    for rules, pages in (({"semver": "*"}, 1), ({"semver": "*", "newest": 9}, 3), ({"min_tags": 200}, 3)):
+        stack.quay.clear_requests()
+        stack.run(LAST_HOUR, **rules, only=TagRules(include=("nothing",)))
+        assert stack.pages() == pages, rules
+
+
+def test_a_tag_that_grows_old_enough_is_in_the_window_in_which_it_does(stack: Stack) -> None:
+    for tag, hours_ago in (("long-ago", 100), ("just-now-old", 24.5), ("young", 0.5)):
+        stack.push(tag, hours_ago=hours_ago)
+    assert copied(stack.run(LAST_HOUR, older_than="24h")) == ["just-now-old"]
+    assert copied(stack.run(older_than="24h")) == ["long-ago"]
+
+
+def test_too_few_tags_fail_the_route_and_nothing_is_copied(stack: Stack) -> None:
+    stack.push("v1.0.0", hours_ago=2)
+    with pytest.raises(RefusedError) as caught:
+        stack.run(semver=">=1", min_tags=2)
+    assert str(caught.value) == (
+        f"only 1 tags of {stack.quay.host}/{stack.name} are chosen, and min_tags is 2 (listed 1 → semver 1); "
+        "nothing was copied. Does the source list all its tags?"
+    )
+    with pytest.raises(RefusedError):
+        stack.run(LAST_HOUR, semver=">=1", min_tags=2)
+    assert images.resolve(stack.destination.url, stack.name, "v1.0.0") is None
+
+
+def test_names_beside_rules_and_one_that_is_missing(stack: Stack) -> None:
+    for tag in ("latest", "v1.0.0", "v2.0.0"):
+        stack.push(tag, hours_ago=2)
+    report = stack.run(names=("latest", "stable"), semver="2.x")
+    assert copied(report) == ["latest", "v2.0.0"]
+    assert [(each.tag, each.error_class, each.reason) for each in report.failed_tags] == [
+        ("stable", "configuration", "names has it, and the source has no such tag; mend the name, or remove it")
+    ]
+    assert report.notes == ("listed 3 → semver 1 → with names 2",)
+
+
+def test_a_pinned_tag_stays_at_its_digest_although_it_moves_at_the_source(stack: Stack) -> None:
+    pinned = stack.push("v1", hours_ago=9)
+    moved = stack.push("v1", hours_ago=1)
+    assert pinned != moved
+    assert copied(stack.run(names=(f"v1@{pinned}",))) == ["v1"]
+    assert images.resolve(stack.destination.url, stack.name, "v1") == pinned
+    stack.behind.clear_requests()
+    assert stack.run(names=(f"v1@{pinned}",)).counts["unchanged"] == 1
+    assert not [each for each in stack.behind.requests() if "/manifests/" in each.path]
+
+
+def test_a_pin_whose_digest_the_source_has_no_more(stack: Stack) -> None:
+    stack.push("v1", hours_ago=9)
+    report = stack.run(names=(f"v1@{Digest.of(b'gone')}",))
+    assert [(each.tag, each.error_class, each.reason) for each in report.failed_tags] == [
+        ("v1", "configuration", "the source no longer has the digest that names pins it to; pin another")
+    ]
+
+
+def test_a_source_that_tells_no_push_times(stack: Stack) -> None:
+    images.push(stack.behind.url, stack.name, "v1", images.multi_arch("v1"))
+    route = stack.route(older_than="1d")
+    source = Registry(name="plain", host=stack.behind.host, tls=False)
+    plain = Route(
+        mirror="m",
+        source=source,
+        destination=route.destination,
+        source_repository=Repository(stack.behind.host, stack.name),
+        destination_repository=route.destination_repository,
+        settings=route.settings,
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        run(plain)
+    assert str(caught.value) == "older_than goes by push times, and the source tells none; remove it here"
+
+
+def test_names_at_the_destination_of_listed_and_discovered_repositories(stack: Stack) -> None:
+    namespace = stack.name.removeprefix("team/")
+    for name in ("one", "two-app", "three-app"):
+        stack.push("v1", hours_ago=1, name=f"{namespace}/{name}")
+    rules = (
+        RepositoryRule(repository=f"{namespace}/one", rename="{{ destination }}/{{ name }}-of-{{ namespace }}"),
+        NamespaceRule(namespace=namespace, include=("/t.*-app/",), strip_prefix=f"{namespace}/"),
+    )
+    mirror = Mirror(name="m", source="quay", destinations=("there",), repositories=rules, prefix="copies/")
+    template = stack.route()
+    with closing(open_client("quay", Endpoint(host=stack.quay.host, tls=False), max_connections=1)) as client:
+        found = expand_routes(mirror, template.source, template.destination, lister(client))
+    names = [each.route.destination_repository.name for each in found]
+    assert names == [f"there/one-of-{namespace}", "copies/three-app", "copies/two-app"]
+    for each in found:
+        assert copied(run(each.route)) == ["v1"]
+        assert images.resolve(stack.destination.url, each.route.destination_repository.name, "v1")
+
+
+def test_discovered_repositories_that_would_be_one(stack: Stack) -> None:
+    namespace = stack.name.removeprefix("team/")
+    for name in ("app", "my-app"):
+        stack.push("v1", hours_ago=1, name=f"{namespace}/{name}")
+    rule = NamespaceRule(namespace=namespace, rename="copies/{{ name | replace('my-', '') }}")
+    mirror = Mirror(name="m", source="quay", destinations=("there",), repositories=(rule,))
+    template = stack.route()
+    with closing(open_client("quay", Endpoint(host=stack.quay.host, tls=False), max_connections=1)) as client:
+        with pytest.raises(ConfigurationError) as caught:
+            expand_routes(mirror, template.source, template.destination, lister(client))
+    here, there = f"{stack.quay.host}/{namespace}", f"{stack.destination.host}/copies/app"
+    assert str(caught.value) == f"{here}/app and {here}/my-app would both be mirrored to {there}; rename one"
+
+
+MEMBER = Credentials(username="acme", secret="dckr_pat_secret")
+
+
+def test_a_repository_is_created_before_the_first_push(stack: Stack) -> None:
+    stack.push("v1", hours_ago=1)
+    with DockerHubApi(stack.destination.url, users={MEMBER.username: MEMBER.secret}) as hub:
+        route = stack.route()
+        there = Registry(
+            name="hub", host=hub.host, kind="docker_hub", api_url=hub.url, tls=False, create_repository=True
+        )
+        created = Route(
+            mirror="m",
+            source=route.source,
+            destination=there,
+            source_repository=route.source_repository,
+            destination_repository=Repository(hub.host, stack.name),
+            settings=route.settings,
+        )
+        assert copied(run(created, there=MEMBER)) == ["v1"]
+        calls = [(each.method, each.path, each.status) for each in hub.requests() if "/repositories" in each.path]
+        namespace, _, name = stack.name.partition("/")
+        path = f"/v2/namespaces/{namespace}/repositories"
+        assert calls == [("GET", f"{path}/{name}", 404), ("POST", path, 201)]
+        hub.clear_requests()
+        assert run(created, there=MEMBER).counts["unchanged"] == 1
+        assert [each for each in hub.requests() if each.path.startswith(path) and not each.path.endswith("/tags")] == []
