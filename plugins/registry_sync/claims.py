@@ -12,14 +12,13 @@ import hashlib
 import logging
 import os
 import random
-import stat
 import struct
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+
+from registry_sync.user_directory import user_directory
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +86,7 @@ def _offset(name: str) -> int:
 
 def _try_to_lock(offsets: Iterable[int]) -> int | None:
     """:raises BlockingIOError: when somebody else holds one of them."""
-    directory = our_directory()
+    directory = user_directory()
     if directory is None or _SET_LOCK is None:
         return None
     descriptor = os.open(directory / "claims", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -98,18 +97,3 @@ def _try_to_lock(offsets: Iterable[int]) -> int | None:
         os.close(descriptor)
         raise
     return descriptor
-
-
-def our_directory() -> Path | None:
-    """A directory in the temporary one that outlives tasks; ``None`` when somebody else was there first.
-
-    That can happen where all users share the temporary directory.
-    """
-    directory = Path(tempfile.gettempdir()) / f"registry_sync-{os.getuid()}"
-    try:
-        directory.mkdir(mode=0o700, exist_ok=True)
-        status = directory.lstat()
-    except OSError:
-        return None
-    is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
-    return directory if is_ours else None

@@ -215,6 +215,7 @@ class Skopeo:
         self._is_stopping = False
         self._finished_bytes = 0
         self._counting = threading.Lock()
+        self._starting = threading.Lock()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -232,7 +233,9 @@ class Skopeo:
     ) -> None:
         try:
             self.stop()
-            for each in list(self._running):
+            with self._starting:  # whoever has it knows of no stop, and starts a last one
+                running = list(self._running)
+            for each in running:
                 each.end()
         finally:
             self._cleanup.close()
@@ -283,9 +286,8 @@ class Skopeo:
             timeout_seconds=limit,
             is_checked=is_checked,
         )
-        child = SkopeoProcess(argv, self._files.environment)
+        child = self._start(argv)
         try:
-            self._running[child] = None
             what = f"{source} to {destination.repository}"
             lines = self._follow(child, what, getattr(source.target, "short", str(source.target)))
         finally:
@@ -298,6 +300,14 @@ class Skopeo:
                 child.code, lines, source=source, destination=destination, is_index=is_index, policy=policy
             )
         return Sent(sent_bytes=child.sent_bytes)
+
+    def _start(self, argv: Sequence[str]) -> SkopeoProcess:
+        """Start a skopeo that leaving the block is sure to find."""
+        with self._starting:
+            self.check_stopping()
+            child = SkopeoProcess(argv, self._files.environment)
+            self._running[child] = None
+        return child
 
     def _follow(self, child: SkopeoProcess, what: str, name: str) -> Sequence[str]:
         """Tell what it prints, and see that it moves, until its end. Returns its last lines."""

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from registry_sync.claims import our_directory
 from registry_sync.credentials import Endpoint
 from registry_sync.errors import ConfigurationError
+from registry_sync.user_directory import user_directory
 
 _ACCEPT_ANYTHING = {"default": [{"type": "insecureAcceptAnything"}]}
 """Digests say what is copied. What is trusted beyond that is for a policy of the user's to say."""
@@ -143,6 +143,6 @@ def _environment(home: Path) -> dict[str, str]:
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "XDG_CONFIG_HOME": str(home / ".config"),
-        "XDG_DATA_HOME": str(our_directory() or home / ".local" / "share"),
+        "XDG_DATA_HOME": str(user_directory() or home / ".local" / "share"),
         "XDG_RUNTIME_DIR": str(home),
     }

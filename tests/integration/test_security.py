@@ -385,9 +385,12 @@ class TestNamesFromRegistries:
         assert any("\\x1b[2J\\x1b]0;owned\\x07: no tag by the OCI grammar" in line for line in told)
         asked = {each.path for each in (*here.requests(), *there.requests())}
         assert all(re.fullmatch(r"/v2/(team/app/[a-zA-Z0-9/:._=-]+)?", each) for each in asked), asked
-        assert {path.name for path in tmp_path.rglob("*")} <= {f"registry_sync-{os.getuid()}", "claims"} | caches(
-            tmp_path
-        )
+        own = {
+            f"registry_sync-{os.getuid()}",
+            "claims",
+            *(f"pace-{each.host.replace(':', '_')}" for each in (here, there)),
+        }
+        assert {path.name for path in tmp_path.rglob("*")} <= own | caches(tmp_path)
 
     def test_hostile_tags_on_the_command_line(
         self,

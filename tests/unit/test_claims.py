@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from registry_sync.claims import Claims, our_directory
+from registry_sync.claims import Claims
 from registry_sync.errors import TemporaryError
+from registry_sync.user_directory import user_directory
 
 REPOSITORY = "registry.example/team/app"
 
@@ -127,7 +128,7 @@ def test_another_process_is_waited_for_until_it_is_killed() -> None:
 def test_where_there_is_no_place_for_locks_work_goes_on(tmp_path: Path) -> None:
     """For example on a full disk: then there is only the look at the destination."""
     (tmp_path / f"registry_sync-{os.getuid()}").write_text("somebody was here first")
-    assert our_directory() is None
+    assert user_directory() is None
     with claims().hold(["a"]), claims().hold(["a"]):
         pass
 
@@ -135,14 +136,14 @@ def test_where_there_is_no_place_for_locks_work_goes_on(tmp_path: Path) -> None:
 def test_nothing_is_left_but_one_file(tmp_path: Path) -> None:
     with claims().hold(map(str, range(1000))):
         pass
-    directory = our_directory()
+    directory = user_directory()
     assert directory == tmp_path / f"registry_sync-{os.getuid()}"
     assert [(each.name, each.stat().st_size) for each in directory.iterdir()] == [("claims", 0)]
 
 
 def test_a_lock_is_not_taken_through_a_link(tmp_path: Path) -> None:
     """In a directory that others can write to, a link could lead to any file of ours."""
-    directory = our_directory()
+    directory = user_directory()
     assert directory is not None
     (directory / "claims").symlink_to(tmp_path / "elsewhere")
     with claims().hold(["a"]):

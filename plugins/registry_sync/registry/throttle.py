@@ -5,10 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import tempfile
 import threading
 import time
 from pathlib import Path
+
+from registry_sync.user_directory import user_directory
 
 _FARTHEST_SECONDS = 60.0
 """No task takes a start so far ahead: what a file says beyond that is of another boot of the machine."""
@@ -57,14 +58,9 @@ class Throttle:
 
 
 def _pace_file(server: str) -> Path | None:
-    """A file for ``server`` in a directory of this user's own; ``None`` when somebody else was there first."""
-    directory = Path(tempfile.gettempdir()) / f"registry_sync-{os.getuid()}"
-    try:
-        directory.mkdir(mode=0o700, exist_ok=True)
-        is_ours = directory.lstat().st_uid == os.getuid() and directory.is_dir() and not directory.is_symlink()
-    except OSError:
-        return None
-    return directory / f"pace-{re.sub('[^a-zA-Z0-9.-]', '_', server)}" if is_ours else None
+    """A file for ``server`` ; ``None`` when there is no place for it."""
+    directory = user_directory()
+    return directory / f"pace-{re.sub('[^a-zA-Z0-9.-]', '_', server)}" if directory else None
 
 
 def _number(text: str) -> float:
