@@ -28,7 +28,7 @@ test: $(VENV)/dev packages drill-packages
 	$(VENV)/bin/python -m pytest $(ARGS)
 
 reliability: $(VENV)/dev packages
-	FAULTS=all $(VENV)/bin/python -m pytest tests/faults/test_matrix.py $(ARGS)
+	FAULTS=all $(VENV)/bin/python -m pytest --dist load tests/faults/test_matrix.py $(ARGS)
 
 drill: $(VENV)/dev packages drill-packages
 	$(VENV)/bin/python -m pytest tests/drill -n 0 -v $(ARGS)

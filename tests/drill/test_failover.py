@@ -18,7 +18,7 @@ from tests.drill.runtimes import PullFailedError
 from tests.support import images
 from tests.support.loopback import Request
 
-pytestmark = [pytest.mark.xdist_group("drill"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 State = Literal["up", "down", "broken"]
 Copy = Literal["same", "none", "theirs", "without a layer", "with a damaged layer"]

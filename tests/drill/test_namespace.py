@@ -14,7 +14,7 @@ import pytest
 from registry_sync.__main__ import PROJECT
 from tests.drill.namespace import Namespace, children_of
 
-pytestmark = [pytest.mark.xdist_group("drill"), pytest.mark.usefixtures("possible")]
+pytestmark = pytest.mark.usefixtures("possible")
 
 MAKER = """
 import sys

@@ -32,7 +32,6 @@ outcome.DEFER_FROM_SECONDS, outcome.SPREAD_SECONDS = {DEFER_FROM_SECONDS}, {SPRE
 """What the file of DAGs has in addition: waits that a test has the time for. Every task reads that file first."""
 
 
-@pytest.mark.xdist_group("airflow")
 @pytest.mark.timeout(300)
 def test_a_task_that_waits_holds_no_worker_and_goes_on_in_time(tmp_path: Path) -> None:
     """In an Airflow with room for one task at a time, another run goes from its start to its end meanwhile."""

@@ -20,7 +20,7 @@ from tests.support.airflow import LocalAirflow
 from tests.support.interceptor import Interceptor
 from tests.support.registry import Htpasswd, RegistryProcess
 
-pytestmark = [pytest.mark.xdist_group("kills"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 DAG = "mirror_kills"
 USER, PASSWORD = "robot", "hunter2-of-the-destination"

@@ -19,7 +19,7 @@ from tests.support.airflow import PROJECT, Component, LocalAirflow
 from tests.support.interceptor import Interceptor
 from tests.support.registry import Htpasswd, RegistryProcess
 
-pytestmark = [pytest.mark.xdist_group("airflow"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 PASSWORD = "hunter2-of-the-destination"
 BASIC = b64encode(f"robot:{PASSWORD}".encode()).decode()

@@ -534,7 +534,6 @@ class TestDag:
         )
 
 
-@pytest.mark.xdist_group("airflow")
 @pytest.mark.timeout(300)
 def test_runs_of_a_real_airflow(stack: Stack, tmp_path: Path) -> None:
     """A run remembers for those after it what the source said."""

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from bench.vendors import measure_pairs, measure_window
-
-pytestmark = pytest.mark.xdist_group("costs")
 
 
 def test_a_tag_in_step_costs_what_is_promised() -> None:

@@ -16,7 +16,7 @@ from tests.support.airflow import LocalAirflow
 from tests.support.quay_api import QuayApi
 from tests.support.registry import RegistryProcess
 
-pytestmark = [pytest.mark.xdist_group("windows"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 LAST_HOUR = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
