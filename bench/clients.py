@@ -10,7 +10,8 @@ from registry_sync.credentials import Endpoint
 from registry_sync.mirrors import Mirror, Registry, Route, listed_routes
 from registry_sync.registry.client import RegistryClient
 from registry_sync.registry.kinds import open_client
-from registry_sync.skopeo import Skopeo, find_skopeo
+from registry_sync.skopeo import Skopeo
+from registry_sync.skopeo_program import find_skopeo
 from registry_sync.sync import EVERYTHING, Sides, observe_and_plan, sync_route
 from registry_sync.tags import TagRules
 from registry_sync.window import Window

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -44,6 +45,12 @@ def _parse_moment(written: Any) -> datetime:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"expected a date such as 2026-01-31 or 2026-01-31T12:00Z, got {written!r}") from error
+
+
+def _check_docker_url(url: str) -> str:
+    if not re.fullmatch(r"unix:///.+|tcp://[^/]+", url):
+        raise ValueError(f"expected unix:///path/of/docker.sock or tcp://host:port, got {url!r}")
+    return url
 
 
 def _check_absolute(path: Path) -> Path:
@@ -135,6 +142,38 @@ class Registry(RegistryEntry):
     name: Word
 
 
+Runner = Literal["local", "docker"]
+
+
+class SkopeoOptions(_Strict):
+    """Where skopeo runs: on the worker, or in containers of a Docker daemon."""
+
+    runner: Runner = Field("local", description="local: the worker's own skopeo; docker: a container for each copy")
+    image: str | None = Field(
+        None, min_length=1, description="Image with skopeo, such as quay.io/skopeo/stable:v1.18.0; for docker"
+    )
+    docker_url: Annotated[str, AfterValidator(_check_docker_url)] = Field(
+        "unix:///var/run/docker.sock", description="The Docker daemon, as seen by the worker; for docker"
+    )
+    tls_dir: WorkerFile | None = Field(
+        None, description="Folder, on the workers, with ca.pem, cert.pem and key.pem for a docker_url of tcp://"
+    )
+    network: str = Field("bridge", min_length=1, description="Network of the daemon's that containers join; for docker")
+
+    @model_validator(mode="after")
+    def _check_runner(self) -> Self:
+        if self.runner == "docker" and self.image is None:
+            raise ValueError("runner: docker needs an image that has skopeo, such as quay.io/skopeo/stable:v1.18.0")
+        if self.runner == "local" and self.model_fields_set - {"runner"}:
+            others = ", ".join(sorted(self.model_fields_set - {"runner"}))
+            raise ValueError(f"{others}: this is for runner: docker; write that too, or remove it")
+        if self.docker_url.startswith("tcp://") and self.tls_dir is None:
+            raise ValueError(
+                f"docker_url {self.docker_url!r} needs a tls_dir: without TLS, whoever reaches that port is root there"
+            )
+        return self
+
+
 class RouteOptions(_Strict):
     """What can be written in ``defaults:``, at a mirror and at a rule; the innermost that is written counts."""
 
@@ -168,6 +207,7 @@ class RouteOptions(_Strict):
     registries_d: WorkerFile | None = Field(
         None, description="containers-registries.d(5) folder, on the workers: where the policy finds signatures"
     )
+    skopeo: SkopeoOptions | None = Field(None, description="Where skopeo runs; without it on the worker")
     parallel_copies: Annotated[int, Field(ge=1, le=32)] | None = Field(
         None, description="Images that one task copies at once (4)"
     )
@@ -192,6 +232,7 @@ class RouteSettings(_Strict):
     signatures: bool = True
     policy: Path | None = None
     registries_d: Path | None = None
+    skopeo: SkopeoOptions = SkopeoOptions()
     parallel_copies: int = 4
     copy_timeout_minutes: int = 60
     stall_timeout_seconds: int = 300

@@ -1,66 +1,32 @@
-"""Skopeo, which moves the content of images: finding it, and copies with it that can be limited, watched and stopped.
+"""Skopeo, which moves the content of images: copies that can be limited, watched and stopped.
 
 https://github.com/containers/skopeo/blob/main/docs/skopeo-copy.1.md
 """
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from registry_sync.credentials import Endpoint
-from registry_sync.errors import ConfigurationError, TemporaryError
+from registry_sync.errors import TemporaryError
 from registry_sync.private_directory import private_directory
 from registry_sync.reference import Reference
 from registry_sync.skopeo_errors import decode_failure, redact
 from registry_sync.skopeo_files import SideFiles, SkopeoFiles, Trust, write_files
-from registry_sync.skopeo_process import SkopeoProcess
+from registry_sync.skopeo_program import RunningSkopeo, SkopeoProgram
 from registry_sync.text import one_line
 
-VERSION_SECONDS = 10
 ORPHAN_SECONDS = 60
 """Skopeo's own limit on a copy is that much longer than ours, so that ours gives the message."""
 
 _LINES_KEPT = 50
 _NOT_TOLD = ("Getting ", "Storing ", "Writing manifest")
-_VERSION = re.compile(r"skopeo version (\d+)\.(\d+)\.(\d+)")
-
-
-class Version(NamedTuple):
-    """A version of skopeo.
-
-    >>> str(Version(1, 9, 3))
-    '1.9.3'
-    """
-
-    major: int
-    minor: int
-    patch: int
-
-    def __str__(self) -> str:
-        return f"{self.major}.{self.minor}.{self.patch}"
-
-
-OLDEST_VERSION = Version(1, 9, 0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SkopeoBinary:
-    """A skopeo that works, and the command before it that ties its life to ours, where there is one."""
-
-    path: Path
-    version: Version
-    launcher: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,64 +36,8 @@ class Sent:
     sent_bytes: int
 
 
-def find_skopeo() -> SkopeoBinary:
-    """The skopeo on PATH.
-
-    :raises ConfigurationError: when there is none, or it is too old or none at all.
-    """
-    found = shutil.which("skopeo")
-    if found is None:
-        advice = "install it, on Debian and Ubuntu with apt-get install skopeo"
-        raise ConfigurationError(f"there is no skopeo on this worker's PATH; {advice}")
-    version = _read_version(found)
-    if version < OLDEST_VERSION:
-        raise ConfigurationError(f"{found} is skopeo {version}, but at least {OLDEST_VERSION} is needed; update it")
-    return SkopeoBinary(path=Path(found), version=version, launcher=_find_launcher(found))
-
-
-def _read_version(path: str) -> Version:
-    try:
-        output = _ask_version(path)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise ConfigurationError(f"{path} --version does not work on this worker: {error}") from error
-    match = _VERSION.match(output)
-    if match is None:
-        raise ConfigurationError(f"{path} --version answered {output[:200]!r}, not 'skopeo version …'; is it skopeo?")
-    return Version(*map(int, match.groups()))
-
-
-def _find_launcher(path: str) -> tuple[str, ...]:
-    """``setpriv --pdeathsig KILL``, which has the kernel kill skopeo when the thread that started it is no more.
-
-    That thread waits in :meth:`Skopeo.copy` all the time, so it ends only with the whole task, for example when that is
-    out of memory; no orphan then goes on pushing. Calling prctl between fork and exec instead is not safe with threads.
-    Where this setpriv cannot do it, an orphan ends at its next line of output, or by ``--command-timeout``.
-    """
-    setpriv = shutil.which("setpriv")
-    if setpriv:
-        launcher = (setpriv, "--pdeathsig", "KILL")
-        with suppress(OSError, subprocess.SubprocessError):
-            if _VERSION.match(_ask_version(*launcher, path)):
-                return launcher
-    return ()
-
-
-def _ask_version(*command: str) -> str:
-    done = subprocess.run(
-        [*command, "--version"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=VERSION_SECONDS,
-        check=False,
-        env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
-    )
-    return done.stdout or done.stderr
-
-
 def copy_argv(
-    binary: SkopeoBinary,
+    program: SkopeoProgram,
     files: SkopeoFiles,
     source: Reference,
     destination: Reference,
@@ -149,8 +59,7 @@ def copy_argv(
     """
     trust = files.trust if is_checked else None
     return [
-        *binary.launcher,
-        str(binary.path),
+        *program.command,
         *("--command-timeout", f"{timeout_seconds}s"),
         *("--policy", str(trust.policy if trust else files.policy)),
         *("--registries.d", str((trust and trust.registries_d) or files.registries_d)),
@@ -184,16 +93,17 @@ class Skopeo:
     Secrets stand in files that only we can read and that are gone afterwards, never in arguments, environment or log.
     No copy outlives its call.
 
+    :param program: the skopeo to run.
     :param trust: what an image has to pass before anything of it is copied; ``None`` accepts anything.
     :param copy_timeout_seconds: the longest that one copy may take.
-    :param stall_timeout_seconds: the longest that one copy may move no byte. It is not watched where there is no
-        ``/proc/PID/io``, that is, anywhere but on Linux.
+    :param stall_timeout_seconds: the longest that one copy may move no byte. It is not watched where that cannot be
+        told, as anywhere but on Linux.
     :param log: takes a format and its arguments, as ``Logger.info`` does; called for each line that skopeo prints.
     """
 
     def __init__(
         self,
-        binary: SkopeoBinary,
+        program: SkopeoProgram,
         *,
         source: Endpoint,
         destination: Endpoint,
@@ -202,7 +112,7 @@ class Skopeo:
         log: Callable[..., object],
         trust: Trust | None = None,
     ) -> None:
-        self._binary = binary
+        self._program = program
         self.trust = trust
         self._source = source
         self._destination = destination
@@ -211,7 +121,7 @@ class Skopeo:
         self._log = log
         self._files: SkopeoFiles
         self._cleanup = ExitStack()
-        self._running: dict[SkopeoProcess, None] = {}
+        self._running: dict[RunningSkopeo, None] = {}
         self._is_stopping = False
         self._finished_bytes = 0
         self._counting = threading.Lock()
@@ -277,7 +187,7 @@ class Skopeo:
         self.check_stopping()
         limit = self._copy_timeout_seconds + ORPHAN_SECONDS
         argv = copy_argv(
-            self._binary,
+            self._program,
             self._files,
             source,
             destination,
@@ -301,15 +211,15 @@ class Skopeo:
             )
         return Sent(sent_bytes=child.sent_bytes)
 
-    def _start(self, argv: Sequence[str]) -> SkopeoProcess:
+    def _start(self, argv: Sequence[str]) -> RunningSkopeo:
         """Start a skopeo that leaving the block is sure to find."""
         with self._starting:
             self.check_stopping()
-            child = SkopeoProcess(argv, self._files.environment)
+            child = self._program.start(argv, self._files.workspace)
             self._running[child] = None
         return child
 
-    def _follow(self, child: SkopeoProcess, what: str, name: str) -> Sequence[str]:
+    def _follow(self, child: RunningSkopeo, what: str, name: str) -> Sequence[str]:
         """Tell what it prints, and see that it moves, until its end. Returns its last lines."""
         kept: deque[str] = deque(maxlen=_LINES_KEPT)
         while (lines := child.read_lines()) is not None:
@@ -321,13 +231,13 @@ class Skopeo:
             self._check_time(child, what)
         return kept
 
-    def _check_time(self, child: SkopeoProcess, what: str) -> None:
+    def _check_time(self, child: RunningSkopeo, what: str) -> None:
         if child.age_seconds > self._copy_timeout_seconds:
             raise TemporaryError(f"the copy of {what} was ended: it took longer than {self._copy_timeout_seconds} s")
         if child.idle_seconds > self._stall_timeout_seconds:
             raise TemporaryError(f"the copy of {what} was ended: it moved nothing for {self._stall_timeout_seconds} s")
 
-    def _count(self, child: SkopeoProcess) -> None:
+    def _count(self, child: RunningSkopeo) -> None:
         with self._counting:
             self._running.pop(child, None)
             self._finished_bytes += child.sent_bytes

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,15 @@ class Trust:
 
     policy: Path
     registries_d: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """What a skopeo is run with: a directory that only we can read, all of its environment, and files elsewhere."""
+
+    directory: Path
+    environment: Mapping[str, str]
+    outside: tuple[Path, ...] = ()
 
 
 _PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
@@ -57,7 +66,7 @@ class SkopeoFiles:
     registries_d: Path
     trust: Trust | None = None
     temporary: Path
-    environment: Mapping[str, str]
+    workspace: Workspace
 
 
 def write_files(directory: Path, *, source: Endpoint, destination: Endpoint, trust: Trust | None = None) -> SkopeoFiles:
@@ -78,8 +87,36 @@ def write_files(directory: Path, *, source: Endpoint, destination: Endpoint, tru
         registries_d=registries_d,
         trust=trust,
         temporary=temporary,
-        environment=_environment(home),
+        workspace=Workspace(directory=directory, environment=_environment(home), outside=_outside(trust)),
     )
+
+
+def _outside(trust: Trust | None) -> tuple[Path, ...]:
+    """What a policy consists of: itself, the keys that it names, and where signatures are.
+
+    What is wrong with one that cannot be read, skopeo says.
+    """
+    if trust is None:
+        return ()
+    try:
+        keys = tuple(_key_files(json.loads(trust.policy.read_bytes())))
+    except (OSError, ValueError, RecursionError):
+        keys = ()
+    places = (trust.policy, *keys, *((trust.registries_d,) if trust.registries_d else ()))
+    return tuple(dict.fromkeys(each for each in places if each.exists()))
+
+
+def _key_files(document: Any) -> Iterator[Path]:
+    """``keyPath``, ``keyPaths``, ``caPath`` and their like, at whatever depth. containers-policy.json(5)."""
+    if isinstance(document, dict):
+        for name, value in document.items():
+            if name.endswith(("Path", "Paths")):
+                yield from (Path(each) for each in ([value] if isinstance(value, str) else value))
+            else:
+                yield from _key_files(value)
+    if isinstance(document, list):
+        for each in document:
+            yield from _key_files(each)
 
 
 def skopeo_host(endpoint: Endpoint) -> str:

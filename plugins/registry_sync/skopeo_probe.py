@@ -8,11 +8,11 @@ from __future__ import annotations
 import base64
 import json
 import os
-import subprocess
-import tempfile
 from pathlib import Path
 
-from registry_sync.errors import ConfigurationError
+from registry_sync.private_directory import private_directory
+from registry_sync.skopeo_files import Workspace
+from registry_sync.skopeo_program import SkopeoProgram, run
 
 PROBE_SECONDS = 10
 SIGSTORE_DISABLED = "sigstore disabled"
@@ -31,17 +31,20 @@ _SIGNATURE = {
 }
 
 
-def can_verify_sigstore(skopeo: Path) -> bool:
+def can_verify_sigstore(skopeo: SkopeoProgram) -> bool:
     """Whether this skopeo gets as far as looking at a sigstore signature. It is given an image on disk with a bad one.
 
     :raises ConfigurationError: when it does not run at all.
     """
-    with tempfile.TemporaryDirectory(prefix="registry_sync-") as directory:
-        image, policy = Path(directory) / "image", Path(directory) / "policy.json"
+    with private_directory() as directory:
+        image, policy = directory / "image", directory / "policy.json"
         _write_image(image)
         key = base64.b64encode(b"no key").decode()
         policy.write_text(json.dumps({"default": [{"type": "sigstoreSigned", "keyData": key}]}))
-        return SIGSTORE_DISABLED not in _refusal(skopeo, policy, image)
+        argv = [*skopeo.command, "--policy", str(policy), "copy", f"dir:{image}", f"dir:{directory / 'copy'}"]
+        environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(directory), "LANG": "C.UTF-8"}
+        said = run(skopeo, argv, Workspace(directory=directory, environment=environment), PROBE_SECONDS)
+        return SIGSTORE_DISABLED not in said
 
 
 def _write_image(directory: Path) -> None:
@@ -50,22 +53,3 @@ def _write_image(directory: Path) -> None:
     (directory / "version").write_text(_DIRECTORY_VERSION)
     (directory / "manifest.json").write_text(json.dumps(_MANIFEST))
     (directory / "signature-1").write_bytes(b"\0sigstore-json\n" + json.dumps(_SIGNATURE).encode())
-
-
-def _refusal(skopeo: Path, policy: Path, image: Path) -> str:
-    argv = [str(skopeo), "--policy", str(policy), "copy", f"dir:{image}", f"dir:{image.parent / 'copy'}"]
-    environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(image.parent), "LANG": "C.UTF-8"}
-    try:
-        done = subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=PROBE_SECONDS,
-            check=False,
-            env=environment,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise ConfigurationError(f"{skopeo} does not work on this worker: {error}") from error
-    return done.stderr

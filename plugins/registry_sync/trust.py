@@ -11,9 +11,9 @@ from typing import Any
 
 from registry_sync.errors import ConfigurationError
 from registry_sync.mirrors import RouteSettings
-from registry_sync.skopeo import SkopeoBinary
 from registry_sync.skopeo_files import Trust
 from registry_sync.skopeo_probe import can_verify_sigstore
+from registry_sync.skopeo_program import SkopeoProgram
 
 SIGSTORE = "sigstoreSigned"
 
@@ -30,7 +30,7 @@ def trust_of(settings: RouteSettings) -> Trust | None:
     return None
 
 
-def check_trust(all_settings: Iterable[RouteSettings], skopeo: SkopeoBinary) -> None:
+def check_trust(all_settings: Iterable[RouteSettings], skopeo: SkopeoProgram) -> None:
     """See that this worker can enforce what the routes ask for, before one of them starts.
 
     :raises ConfigurationError: when a file is not there or no policy, or asks for what this skopeo cannot do.
@@ -40,13 +40,13 @@ def check_trust(all_settings: Iterable[RouteSettings], skopeo: SkopeoBinary) -> 
             _check(trust, skopeo)
 
 
-def _check(trust: Trust, skopeo: SkopeoBinary) -> None:
+def _check(trust: Trust, skopeo: SkopeoProgram) -> None:
     policy = _read_policy(trust)
     if trust.registries_d and not trust.registries_d.is_dir():
         raise ConfigurationError(f"there is no folder {str(trust.registries_d)!r}, the registries_d, on this worker")
-    if SIGSTORE in _types(policy) and not can_verify_sigstore(skopeo.path):
+    if SIGSTORE in _types(policy) and not can_verify_sigstore(skopeo):
         raise ConfigurationError(
-            f"the policy {str(trust.policy)!r} asks for sigstore signatures ({SIGSTORE}), which {skopeo.path} "
+            f"the policy {str(trust.policy)!r} asks for sigstore signatures ({SIGSTORE}), which {skopeo.shown} "
             f"{skopeo.version} cannot verify: Debian 12 builds it without; install skopeo 1.18 or later, as Debian 13 "
             "and https://github.com/containers/skopeo/blob/main/install.md have it, or ask for signedBy (GPG)"
         )

@@ -19,6 +19,7 @@ _TOLD: Mapping[str, str] = {
     "retry: temporary": "**retry**",
     "retry: rate_limited": "**retry**, after the time that was asked for",
     "fail: denied": "**fails at once**, denied",
+    "fail: locked": "**fails at once**, locked",
     "fail: refused": "**fails at once**, refused",
     "fail: configuration": "**fails at once**, configuration",
     "": "not run: skopeo waits a minute, then asks again",

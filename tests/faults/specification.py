@@ -25,7 +25,8 @@ SKOPEO = (*SKOPEO_PING, "source: blob", "destination: blob HEAD", *WRITES)
 """Requests of skopeo, which tries most of them once."""
 WITH_BODY = ("destination: blob PATCH", "destination: PUT by digest")
 
-DENIED, REFUSED, CONFIGURATION = "fail: denied", "fail: refused", "fail: configuration"
+DENIED, LOCKED, REFUSED = "fail: denied", "fail: locked", "fail: refused"
+CONFIGURATION = "fail: configuration"
 RETRY, RETRY_LATER, WAIT, SUCCESS = "retry: temporary", "retry: rate_limited", "wait", "success"
 
 
@@ -135,7 +136,7 @@ SPECIFICATION = (
     _row(
         "truncated",
         (*PING, *LOG_IN, "source: list", *MANIFEST),
-        *(RETRY, SUCCESS, "cannot be reached: IncompleteRead(40 bytes read"),
+        *(RETRY, SUCCESS, "broke off within its answer: IncompleteRead(40 bytes read"),
     ),
     _row("truncated", ("source: blob",), RETRY, RETRY, _BROKE_OFF),
     _row("corrupt", (*LOG_IN, "source: list"), RETRY, SUCCESS, "not JSON"),
@@ -169,9 +170,9 @@ SPECIFICATION = (
     _row("200, HTML", ("destination: blob POST", "destination: blob PATCH"), RETRY, RETRY, "which is tried again"),
     _row("disk full", (*UPLOAD, "destination: PUT by digest"), RETRY, RETRY, _OUTAGE),
     _row("disk full", PUT, RETRY, SUCCESS, "no space left on device"),
-    _row("immutable tag, 409", PUT, REFUSED, REFUSED, "tag is immutable"),
-    _row("immutable tag, 412", PUT, REFUSED, REFUSED, "configured as immutable"),
-    _row("immutable tag, 400", PUT, REFUSED, REFUSED, "the tag is immutable and cannot be overwritten"),
+    _row("immutable tag, 409", PUT, LOCKED, LOCKED, "tag is immutable"),
+    _row("immutable tag, 412", PUT, LOCKED, LOCKED, "configured as immutable"),
+    _row("immutable tag, 400", PUT, LOCKED, LOCKED, "the tag is immutable and cannot be overwritten"),
     _row("quota exceeded", WRITES, REFUSED, REFUSED, "has no room left for it; raise its quota or remove images"),
     _row("quota exceeded", PUT, REFUSED, REFUSED, "will exceed the configured upper limit"),
     _row("missing blob", ("destination: PUT by digest",), RETRY, RETRY, "does not have content of this image"),

@@ -39,7 +39,7 @@ def full_host() -> Iterator[str]:
 
 
 def test_a_host_that_does_not_take_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(transport, "USUAL", transport.Patience(connect_seconds=0.2))
     monkeypatch.setattr(random, "uniform", lambda _low, _high: 0.01)
     with full_host() as host:
         asked, began = Transport(Endpoint(host=host, tls=False)), time.monotonic()
@@ -52,7 +52,7 @@ def test_a_host_that_does_not_take_a_connection(monkeypatch: pytest.MonkeyPatch)
 def test_an_answer_that_trickles_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each read of it is quick: only the whole is too long."""
     monkeypatch.setattr(transport, "ANSWER_SECONDS", 0.5)
-    monkeypatch.setattr(transport, "ATTEMPTS", 1)
+    monkeypatch.setattr(transport, "USUAL", transport.Patience(attempts=1))
     with RegistryProcess() as registry, Interceptor(registry.url) as wire:
         for number in range(10):
             images.push(registry.url, "team/app", f"a-tag-with-quite-a-long-name-{number}", images.image([]))

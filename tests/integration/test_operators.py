@@ -35,8 +35,8 @@ from registry_sync.mirrors_file import PATH_VARIABLE, load_mirrors
 from registry_sync.operators.mirror_repository import MirrorRepositoryOperator
 from registry_sync.operators.waiting import MOST_WAITS
 from registry_sync.report import OUTCOMES
-from registry_sync.skopeo import find_skopeo
 from registry_sync.skopeo_probe import can_verify_sigstore
+from registry_sync.skopeo_program import find_skopeo
 from registry_sync.triggers.not_before import NotBeforeTrigger
 from tests.integration.conftest import SkopeoLog
 from tests.support import images
@@ -335,7 +335,7 @@ class TestTrust:
     def test_one_that_this_skopeo_cannot_enforce(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, tmp_path: Path
     ) -> None:
-        if can_verify_sigstore(find_skopeo().path):
+        if can_verify_sigstore(find_skopeo()):
             pytest.skip("this skopeo can verify sigstore signatures; Debian 12's cannot")
         policy = tmp_path / "policy.json"
         policy.write_text('{"default": [{"type": "sigstoreSigned"}]}')

@@ -93,8 +93,12 @@ class Watch:
         there.after("PUT", f"/v2/{name}/manifests/[^:]+$", self._look)
 
     def _look(self, request: Request) -> None:
+        """docker-registry writes over the file of a tag in place: for a moment, a second writer empties it."""
         tag = request.path.rpartition("/")[2]
         digest = images.resolve(self._destination.url, self._name, tag)
+        if digest is None:
+            time.sleep(0.2)
+            digest = images.resolve(self._destination.url, self._name, tag)
         if digest not in self.pushed[tag]:
             self.wrong.append(f"{tag} names {digest}, which the source never did")
         images.pull_whole(self._destination.url, self._name, tag)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -51,8 +52,9 @@ class Clock:
 
 
 @pytest.fixture(autouse=True)
-def pace(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock of the throttle."""
+def pace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Clock:
+    """The clock of the throttle, whose file no other test has written to."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     clock = Clock()
     monkeypatch.setattr(throttle, "time", clock)
     return clock

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -36,11 +36,17 @@ from registry_sync.errors import (
     RegistrySyncError,
     TemporaryError,
 )
+from registry_sync.hooks.skopeo import SkopeoHook
+from registry_sync.mirrors import SkopeoOptions
 from registry_sync.oci import parse_manifest
 from registry_sync.reference import Reference, Repository
-from registry_sync.skopeo import Sent, Skopeo, find_skopeo
+from registry_sync.skopeo import Sent, Skopeo
+from registry_sync.skopeo_program import SkopeoProgram, find_skopeo
 from tests.support import images
+from tests.support.dockerd import Dockerd
+from tests.support.dockerd import why_not as why_no_docker
 from tests.support.interceptor import Interceptor
+from tests.support.possible import needs
 from tests.support.registry import Htpasswd, RegistryProcess
 from tests.support.tls import CertificateAuthority
 from tests.support.token_server import TokenServer
@@ -82,10 +88,56 @@ def wire(destination: RegistryProcess) -> Iterator[Interceptor]:
         yield wire
 
 
+class Local:
+    """The skopeo of this machine, as processes of ours."""
+
+    def find(self) -> SkopeoProgram:
+        return find_skopeo()
+
+    def running(self) -> list[int]:
+        return running_skopeos(os.getpid())
+
+
+class InContainers:
+    """The same skopeo, in containers of a Docker daemon, which have this machine's loopback."""
+
+    def __init__(self, daemon: Dockerd) -> None:
+        self._daemon = daemon
+        options = SkopeoOptions(runner="docker", image=daemon.load_skopeo(), docker_url=daemon.url, network="host")
+        self._program = SkopeoHook(options, task="tests").get_conn()
+
+    def find(self) -> SkopeoProgram:
+        return self._program
+
+    def running(self) -> list[int]:
+        with closing(self._daemon.client()) as client:
+            found = [client.inspect_container(each["Id"]) for each in client.containers(all=True)]
+        return [each["State"]["Pid"] for each in found]
+
+
+RUNNERS: list[Local | InContainers] = [Local()]
+"""The last one is what tests use."""
+
+
+@pytest.fixture(scope="module", params=["local", "docker"])
+def runner(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tests that ask for this hold wherever skopeo runs."""
+    if request.param == "local":
+        yield
+        return
+    needs(why_no_docker())
+    with Dockerd() as daemon:
+        RUNNERS.append(InContainers(daemon))
+        try:
+            yield
+        finally:
+            RUNNERS.pop()
+
+
 @pytest.fixture(autouse=True)
 def no_process_is_left() -> Iterator[None]:
     yield
-    assert running_skopeos() == []
+    assert RUNNERS[-1].running() == []
 
 
 def plain(server: Server, **options: Any) -> Endpoint:
@@ -102,7 +154,7 @@ def skopeo(
     stall_timeout_seconds: float = 30,
 ) -> Iterator[Skopeo]:
     with Skopeo(
-        find_skopeo(),
+        RUNNERS[-1].find(),
         source=source,
         destination=destination,
         copy_timeout_seconds=copy_timeout_seconds,
@@ -135,15 +187,15 @@ def failure(
     return caught.value
 
 
-def running_skopeos(parent: int | None = None) -> list[int]:
-    """Process ids of the skopeos that ``parent`` (this process) has started."""
+def running_skopeos(parent: int) -> list[int]:
+    """Process ids of the skopeos that ``parent`` has started."""
     found = []
     for each in Path("/proc").iterdir():
         try:
             name, _, rest = (each / "stat").read_text().partition(" (")[2].rpartition(")")
         except (OSError, UnicodeDecodeError):
             continue
-        if name == "skopeo" and int(rest.split()[1]) == (parent or os.getpid()):
+        if name == "skopeo" and int(rest.split()[1]) == parent:
             found.append(int(each.name))
     return found
 
@@ -156,6 +208,7 @@ def wait_for(look: Callable[[], T], seconds: float = 10) -> T:
     return found
 
 
+@pytest.mark.usefixtures("runner")
 @pytest.mark.parametrize(
     ("image", "platforms"),
     [
@@ -178,6 +231,7 @@ def test_everything_arrives_unchanged(
     assert sent.sent_bytes > 0
 
 
+@pytest.mark.usefixtures("runner")
 def test_many_threads_copy_at_once(source: RegistryProcess, destination: RegistryProcess) -> None:
     many = [images.multi_arch(f"many {each}", base=images.layer({"base": b"%d" % each})) for each in range(6)]
     for each in many:
@@ -215,6 +269,7 @@ def test_a_layer_that_another_repository_has_is_mounted(source: RegistryProcess,
     assert images.pull_whole(destination.url, "mirror/other", IMAGE.digest) == BOTH
 
 
+@pytest.mark.usefixtures("runner")
 def test_what_skopeo_prints_is_told_line_by_line(source: RegistryProcess, destination: RegistryProcess) -> None:
     lines: list[str] = []
     with skopeo(plain(source), plain(destination), log=lambda text, *values: lines.append(text % values)) as opened:
@@ -226,6 +281,7 @@ def test_what_skopeo_prints_is_told_line_by_line(source: RegistryProcess, destin
     assert len(lines) == 1 + 2 * 4
 
 
+@pytest.mark.usefixtures("runner")
 def test_passwords_on_both_sides() -> None:
     users = Htpasswd(users={ROBOT.username: ROBOT.secret})
     with RegistryProcess(auth=users) as source, RegistryProcess(auth=users) as destination:
@@ -249,6 +305,7 @@ def robot_session() -> requests.Session:
     return session
 
 
+@pytest.mark.usefixtures("runner")
 @pytest.mark.parametrize("credentials", [WRONG, None])
 def test_the_destination_does_not_take_our_password(source: RegistryProcess, credentials: Credentials | None) -> None:
     with RegistryProcess(auth=Htpasswd(users={ROBOT.username: ROBOT.secret})) as locked:
@@ -257,6 +314,7 @@ def test_the_destination_does_not_take_our_password(source: RegistryProcess, cre
     assert str(error).startswith(f"destination {locked.host}/{TO} does not permit it with our credentials, or does ")
 
 
+@pytest.mark.usefixtures("runner")
 def test_tokens(source: RegistryProcess) -> None:
     with TokenServer({ROBOT.username: ROBOT.secret}) as tokens, RegistryProcess(auth=tokens.token_auth) as locked:
         copy_once(plain(source), plain(locked, credentials=ROBOT))
@@ -268,6 +326,7 @@ def test_tokens(source: RegistryProcess) -> None:
         )
 
 
+@pytest.mark.usefixtures("runner")
 def test_a_right_that_is_missing(source: RegistryProcess) -> None:
     with (
         TokenServer({ROBOT.username: ROBOT.secret}, grants={ROBOT.username: {TO: ("pull",)}}) as tokens,
@@ -276,6 +335,7 @@ def test_a_right_that_is_missing(source: RegistryProcess) -> None:
         assert type(failure(plain(source), plain(locked, credentials=ROBOT))) is DeniedError
 
 
+@pytest.mark.usefixtures("runner")
 def test_tls_with_an_own_authority(source: RegistryProcess, tmp_path: Path) -> None:
     authority = CertificateAuthority.create(tmp_path)
     with RegistryProcess(tls=authority.issue()) as secure:
@@ -290,6 +350,7 @@ def test_tls_with_an_own_authority(source: RegistryProcess, tmp_path: Path) -> N
         )
 
 
+@pytest.mark.usefixtures("runner")
 def test_tls_is_expected_and_not_spoken(source: RegistryProcess, destination: RegistryProcess) -> None:
     error = failure(Endpoint(host=source.host), plain(destination))
     assert type(error) is ConfigurationError
@@ -322,6 +383,7 @@ class _Tunnel(socketserver.BaseRequestHandler):
                     other[each].sendall(piece)
 
 
+@pytest.mark.usefixtures("runner")
 def test_docker_hub_through_a_proxy(source: RegistryProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The proxy that stands in the environment is used, and Docker Hub gets the credentials that are for docker.io."""
     authority = CertificateAuthority.create(tmp_path)
@@ -342,6 +404,7 @@ def test_docker_hub_through_a_proxy(source: RegistryProcess, tmp_path: Path, mon
     assert set(_Tunnel.asked) == {"registry-1.docker.io:443"}
 
 
+@pytest.mark.usefixtures("runner")
 def test_gone_at_the_source(source: RegistryProcess, destination: RegistryProcess) -> None:
     image = images.multi_arch("never pushed")
     error = failure(plain(source), plain(destination), image)
@@ -353,6 +416,7 @@ def test_gone_at_the_source(source: RegistryProcess, destination: RegistryProces
     )
 
 
+@pytest.mark.usefixtures("runner")
 def test_a_child_is_gone_at_the_source(source: RegistryProcess, destination: RegistryProcess) -> None:
     image = images.multi_arch("to lose a child")
     images.push(source.url, FROM, None, image)
@@ -361,6 +425,7 @@ def test_a_child_is_gone_at_the_source(source: RegistryProcess, destination: Reg
     assert images.resolve(destination.url, TO, image.digest) is None
 
 
+@pytest.mark.usefixtures("runner")
 def test_a_read_only_destination(source: RegistryProcess) -> None:
     with RegistryProcess(read_only=True) as closed:
         error = failure(plain(source), plain(closed))
@@ -372,6 +437,7 @@ def test_a_read_only_destination(source: RegistryProcess) -> None:
     )
 
 
+@pytest.mark.usefixtures("runner")
 def test_a_registry_that_is_down(source: RegistryProcess) -> None:
     with RegistryProcess() as stopped:
         stopped.stop()
@@ -384,6 +450,7 @@ def test_a_registry_that_is_down(source: RegistryProcess) -> None:
         assert str(error).startswith(f"source {stopped.host}/{FROM} cannot be reached, or broke off (skopeo: ")
 
 
+@pytest.mark.usefixtures("runner")
 @pytest.mark.parametrize(
     "image",
     [
@@ -413,6 +480,7 @@ NO_REPOSITORY = b'{"errors": [{"code": "NAME_UNKNOWN", "message": "no such repos
 UNAUTHORIZED = b'{"errors": [{"code": "UNAUTHORIZED", "message": "not you"}]}'
 
 
+@pytest.mark.usefixtures("runner")
 @pytest.mark.parametrize(
     ("status", "body", "expected"),
     [
@@ -437,6 +505,7 @@ def test_the_true_reason_why_an_index_is_refused(
     assert str(error).startswith(f"destination {wire.host}/{TO} ")
 
 
+@pytest.mark.usefixtures("runner")
 def test_a_reset_upload(source: RegistryProcess, wire: Interceptor) -> None:
     """The URL of an upload has its state in the query, which opens it to everybody until it ends."""
     lines: list[str] = []
@@ -454,6 +523,7 @@ def test_a_reset_upload(source: RegistryProcess, wire: Interceptor) -> None:
         assert "_state" not in text
 
 
+@pytest.mark.usefixtures("runner")
 def test_a_reset_download(source_wire: Interceptor, destination: RegistryProcess) -> None:
     source_wire.truncate("GET", "/blobs/", 20)
     error = failure(plain(source_wire), plain(destination))
@@ -461,6 +531,7 @@ def test_a_reset_download(source_wire: Interceptor, destination: RegistryProcess
     assert str(error).startswith(f"source {source_wire.host}/{FROM} cannot be reached, or broke off (skopeo: ")
 
 
+@pytest.mark.usefixtures("runner")
 def test_damaged_content(source_wire: Interceptor, destination: RegistryProcess) -> None:
     source_wire.answer("GET", "/blobs/", 200, b"other bytes")
     error = failure(plain(source_wire), plain(destination))
@@ -469,6 +540,7 @@ def test_damaged_content(source_wire: Interceptor, destination: RegistryProcess)
     assert images.resolve(destination.url, TO, IMAGE.digest) is None
 
 
+@pytest.mark.usefixtures("runner")
 def test_a_log_in_that_ends_in_the_middle_of_a_copy(source_wire: Interceptor, destination: RegistryProcess) -> None:
     source_wire.answer("GET", "/blobs/", 401, UNAUTHORIZED)
     error = failure(plain(source_wire), plain(destination))
@@ -476,6 +548,7 @@ def test_a_log_in_that_ends_in_the_middle_of_a_copy(source_wire: Interceptor, de
     assert "no longer accepted the log-in in the middle of the copy" in str(error)
 
 
+@pytest.mark.usefixtures("runner")
 @pytest.mark.parametrize("method", ["POST", "PATCH", "PUT"])
 def test_a_destination_that_falls_silent(source: RegistryProcess, wire: Interceptor, method: str) -> None:
     wire.hang(method, "/(blobs|manifests)/")
@@ -488,6 +561,7 @@ def test_a_destination_that_falls_silent(source: RegistryProcess, wire: Intercep
     assert 1 < time.monotonic() - started < 5
 
 
+@pytest.mark.usefixtures("runner")
 def test_slow_is_not_silent(source_wire: Interceptor, source: RegistryProcess, destination: RegistryProcess) -> None:
     image = images.image([images.big_layer(300_000, seed=2)])
     images.push(source.url, FROM, None, image)
@@ -498,6 +572,7 @@ def test_slow_is_not_silent(source_wire: Interceptor, source: RegistryProcess, d
     assert images.pull_whole(destination.url, TO, image.digest) == {"linux/amd64"}
 
 
+@pytest.mark.usefixtures("runner")
 def test_a_copy_that_takes_too_long(source: RegistryProcess, wire: Interceptor) -> None:
     wire.hang("PATCH", "/blobs/")
     error = failure(plain(source), plain(wire), copy_timeout_seconds=1)
@@ -507,43 +582,47 @@ def test_a_copy_that_takes_too_long(source: RegistryProcess, wire: Interceptor) 
     )
 
 
+@pytest.mark.usefixtures("runner")
 def test_stop_ends_every_copy(source: RegistryProcess, wire: Interceptor) -> None:
     wire.hang("PATCH", "/blobs/")
     with skopeo(plain(source), plain(wire)) as opened, ThreadPoolExecutor(3) as pool:
         copies = [pool.submit(copy, opened, source.host, wire.host) for _ in range(3)]
         wait_for(lambda: len([each for each in wire.requests() if each.method == "PATCH"]) >= 3)
-        assert len(running_skopeos()) == 3
+        assert len(RUNNERS[-1].running()) == 3
         started = time.monotonic()
         opened.stop()
         for each in copies:
             assert str(each.exception(timeout=5)) == STOPPED
         assert time.monotonic() - started < 2
-        assert running_skopeos() == []
+        assert RUNNERS[-1].running() == []
         wire.clear_requests()
         with pytest.raises(TemporaryError, match=STOPPED):
             copy(opened, source.host, wire.host)
         assert wire.requests() == []
 
 
+@pytest.mark.usefixtures("runner")
 def test_leaving_the_block_ends_what_still_runs(source: RegistryProcess, wire: Interceptor) -> None:
     wire.hang("PATCH", "/blobs/")
     with ThreadPoolExecutor(1) as pool:
         with skopeo(plain(source), plain(wire)) as opened:
             pending = pool.submit(copy, opened, source.host, wire.host)
-            wait_for(running_skopeos)
-        assert running_skopeos() == []
+            wait_for(RUNNERS[-1].running)
+        assert RUNNERS[-1].running() == []
         assert str(pending.exception(timeout=5)) == STOPPED
 
 
+@pytest.mark.usefixtures("runner")
 def test_stop_in_a_signal_handler(source: RegistryProcess, wire: Interceptor) -> None:
     """As Airflow's ``on_kill`` does: in the very thread that waits for the copy. It must not wait for itself."""
     wire.hang("PATCH", "/blobs/")
     with skopeo(plain(source), plain(wire)) as opened:
         with alarm(0.3, lambda *_: opened.stop()), pytest.raises(TemporaryError, match=STOPPED):
             copy(opened, source.host, wire.host)
-        assert running_skopeos() == []
+        assert RUNNERS[-1].running() == []
 
 
+@pytest.mark.usefixtures("runner")
 def test_a_timeout_of_the_task_leaves_no_process(source: RegistryProcess, wire: Interceptor) -> None:
     """Airflow's AirflowTaskTimeout is a BaseException that a signal handler raises, anywhere."""
 
@@ -557,7 +636,7 @@ def test_a_timeout_of_the_task_leaves_no_process(source: RegistryProcess, wire: 
     with skopeo(plain(source), plain(wire)) as opened:
         with alarm(0.3, expire), pytest.raises(TaskTimeout):
             copy(opened, source.host, wire.host)
-        assert running_skopeos() == []
+        assert RUNNERS[-1].running() == []
 
 
 @contextmanager
@@ -571,11 +650,12 @@ def alarm(seconds: float, handler: Callable[[int, FrameType | None], object]) ->
         signal.signal(signal.SIGALRM, before)
 
 
+@pytest.mark.usefixtures("runner")
 def test_skopeo_is_killed_from_outside(source: RegistryProcess, wire: Interceptor) -> None:
     wire.hang("PATCH", "/blobs/")
     with skopeo(plain(source), plain(wire)) as opened, ThreadPoolExecutor(1) as pool:
         pending = pool.submit(copy, opened, source.host, wire.host)
-        (pid,) = wait_for(running_skopeos)
+        (pid,) = wait_for(RUNNERS[-1].running)
         os.kill(pid, signal.SIGKILL)
         error = pending.exception(timeout=5)
     assert type(error) is TemporaryError
@@ -589,7 +669,8 @@ WORKER = """
 import sys, threading
 from registry_sync.credentials import Endpoint
 from registry_sync.reference import Reference
-from registry_sync.skopeo import Skopeo, find_skopeo
+from registry_sync.skopeo import Skopeo
+from registry_sync.skopeo_program import find_skopeo
 source, destination = (Reference.parse(each) for each in sys.argv[1:])
 sides = {"source": Endpoint(host=source.repository.host, tls=False)}
 sides["destination"] = Endpoint(host=destination.repository.host, tls=False)
@@ -686,6 +767,7 @@ def test_a_program_that_is_gone(tmp_path: Path) -> None:
     assert "No such file or directory" in str(caught.value)
 
 
+@pytest.mark.usefixtures("runner")
 def test_nothing_of_the_host_has_a_say(
     source: RegistryProcess, destination: RegistryProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -701,6 +783,7 @@ def test_nothing_of_the_host_has_a_say(
     assert images.pull_whole(destination.url, TO, IMAGE.digest) == BOTH
 
 
+@pytest.mark.usefixtures("runner")
 def test_no_log_in_of_the_host_is_used(
     source: RegistryProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -715,6 +798,7 @@ def test_no_log_in_of_the_host_is_used(
         assert type(failure(plain(source), plain(locked))) is DeniedError
 
 
+@pytest.mark.usefixtures("runner")
 def test_secrets_stand_in_no_place_that_others_can_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("AIRFLOW_CONN_REGISTRY", f"docker://robot:{ROBOT.secret}@registry.example")
@@ -733,7 +817,7 @@ def test_secrets_stand_in_no_place_that_others_can_read(tmp_path: Path, monkeypa
         with skopeo(*sides, log=lambda text, *values: lines.append(text % values)) as opened:
             pending = pool.submit(copy, opened, source.host, wire.host)
             wait_for(lambda: [each for each in wire.requests() if each.method == "PATCH"])
-            (pid,) = running_skopeos()
+            (pid,) = RUNNERS[-1].running()
             seen = [(Path("/proc") / str(pid) / name).read_text() for name in ("cmdline", "environ")]
             private = [each for each in tmp_path.iterdir() if (each / "policy.json").exists()]
             files = list(private[0].rglob("auth.json"))
@@ -745,6 +829,7 @@ def test_secrets_stand_in_no_place_that_others_can_read(tmp_path: Path, monkeypa
     assert not private[0].exists()
 
 
+@pytest.mark.usefixtures("runner")
 def test_the_private_directory_is_gone_after_a_failure(
     source: RegistryProcess, destination: RegistryProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -755,6 +840,7 @@ def test_the_private_directory_is_gone_after_a_failure(
     assert [each.name for each in tmp_path.iterdir() if each.name != f"registry_sync-{os.getuid()}"] == []
 
 
+@pytest.mark.usefixtures("runner")
 def test_bytes_are_counted_while_a_copy_runs(source: RegistryProcess, destination: RegistryProcess) -> None:
     image = images.image([images.big_layer(2_000_000, seed=3)])
     images.push(source.url, FROM, None, image)

@@ -24,7 +24,8 @@ from registry_sync.mirrors import Registry, Route, RouteSettings
 from registry_sync.reference import Digest, Repository
 from registry_sync.registry.kinds import open_client
 from registry_sync.report import RouteReport, TagResult
-from registry_sync.skopeo import Skopeo, find_skopeo
+from registry_sync.skopeo import Skopeo
+from registry_sync.skopeo_program import find_skopeo
 from registry_sync.sync import Sides, sync_route
 from registry_sync.tags import TagRules
 from tests.integration.conftest import SkopeoLog

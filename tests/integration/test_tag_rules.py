@@ -18,7 +18,8 @@ from registry_sync.mirrors import Mirror, NamespaceRule, Registry, RepositoryRul
 from registry_sync.reference import Digest, Repository
 from registry_sync.registry.kinds import open_client
 from registry_sync.report import RouteReport
-from registry_sync.skopeo import Skopeo, find_skopeo
+from registry_sync.skopeo import Skopeo
+from registry_sync.skopeo_program import find_skopeo
 from registry_sync.sync import EVERYTHING, Sides, lister, sync_route
 from registry_sync.tags import TagRules
 from registry_sync.window import Window

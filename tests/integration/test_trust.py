@@ -13,8 +13,8 @@ import pytest
 
 from registry_sync.errors import ConfigurationError
 from registry_sync.mirrors import RouteSettings
-from registry_sync.skopeo import find_skopeo
 from registry_sync.skopeo_probe import can_verify_sigstore
+from registry_sync.skopeo_program import find_skopeo
 from registry_sync.trust import check_trust
 from tests.integration.conftest import SkopeoLog
 from tests.support import images
@@ -199,7 +199,7 @@ class TestSigstore:
 
     def test_a_skopeo_that_cannot_is_found_out_at_the_start(self, policy: Path) -> None:
         skopeo = find_skopeo()
-        if can_verify_sigstore(skopeo.path):
+        if can_verify_sigstore(skopeo):
             check_trust([RouteSettings(policy=policy)], skopeo)
             return
         with pytest.raises(ConfigurationError) as caught:
@@ -213,7 +213,7 @@ class TestSigstore:
     def test_what_is_signed_is_mirrored_and_what_is_not_is_refused(
         self, source: RegistryProcess, destination: RegistryProcess, name: str, policy: Path
     ) -> None:
-        if not can_verify_sigstore(find_skopeo().path):
+        if not can_verify_sigstore(find_skopeo()):
             pytest.skip("this skopeo was built without sigstore, as Debian 12's is")
         content = images.image([images.layer({"a": name.encode()})])
         images.push(source.url, name, "v2", images.image([images.layer({"b": name.encode()})]))

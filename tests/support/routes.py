@@ -12,7 +12,8 @@ from registry_sync.prune import Planned
 from registry_sync.reference import Repository
 from registry_sync.registry.kinds import open_client
 from registry_sync.report import RouteReport, TagResult
-from registry_sync.skopeo import Skopeo, find_skopeo
+from registry_sync.skopeo import Skopeo
+from registry_sync.skopeo_program import find_skopeo
 from registry_sync.sync import EVERYTHING, Sides, sync_route
 from registry_sync.trust import trust_of
 from registry_sync.window import Window

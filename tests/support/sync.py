@@ -12,7 +12,8 @@ from registry_sync.mirrors import Registry, Route, RouteSettings
 from registry_sync.reference import Repository
 from registry_sync.registry.kinds import open_client
 from registry_sync.report import RouteReport
-from registry_sync.skopeo import Skopeo, find_skopeo
+from registry_sync.skopeo import Skopeo
+from registry_sync.skopeo_program import find_skopeo
 from registry_sync.sync import EVERYTHING, Sides, sync_route
 from registry_sync.window import Window
 

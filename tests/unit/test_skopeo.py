@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from registry_sync import skopeo
+from registry_sync import skopeo_program
 from registry_sync.credentials import Credentials, Endpoint
 from registry_sync.errors import ConfigurationError
 from registry_sync.reference import Digest, Reference, Repository
-from registry_sync.skopeo import SkopeoBinary, Version, copy_argv, find_skopeo
-from registry_sync.skopeo_files import SideFiles, SkopeoFiles, Trust, write_files
+from registry_sync.skopeo import copy_argv
+from registry_sync.skopeo_files import SideFiles, SkopeoFiles, Trust, Workspace, write_files
+from registry_sync.skopeo_program import SkopeoBinary, Version, find_skopeo
 
 DIGEST = Digest.of(b"image")
 BINARY = SkopeoBinary(
@@ -34,7 +35,7 @@ FILES = SkopeoFiles(
     policy=Path("/p/policy.json"),
     registries_d=Path("/p/registries.d"),
     temporary=Path("/p/tmp"),
-    environment={},
+    workspace=Workspace(directory=Path("/p"), environment={}),
 )
 SOURCE = Reference(Repository("docker.io", "library/alpine"), DIGEST)
 DESTINATION = Reference(Repository("acr.example:5000", "mirror/alpine"), DIGEST)
@@ -95,7 +96,7 @@ def test_the_command_for_one_image_over_plain_http() -> None:
         policy=FILES.policy,
         registries_d=FILES.registries_d,
         temporary=FILES.temporary,
-        environment={},
+        workspace=FILES.workspace,
     )
     source = Reference(Repository("registry", "team/app"), "v1")
     binary = SkopeoBinary(path=Path("skopeo"), version=Version(1, 22, 0))
@@ -187,7 +188,7 @@ def test_it_does_not_run(binaries: Path) -> None:
 
 
 def test_it_hangs(binaries: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(skopeo, "VERSION_SECONDS", 0.2)
+    monkeypatch.setattr(skopeo_program, "VERSION_SECONDS", 0.2)
     write_program(binaries / "skopeo", "exec /bin/sleep 30")
     with pytest.raises(ConfigurationError, match=r"skopeo --version does not work on this worker: .*timed out"):
         find_skopeo()
@@ -266,7 +267,7 @@ def test_the_environment_is_made_from_nothing(tmp_path: Path, monkeypatch: pytes
     private = tmp_path / "private"
     private.mkdir()
     files = write_files(private, source=Endpoint(host="quay.io"), destination=Endpoint(host="acr.example"))
-    assert files.environment == {
+    assert files.workspace.environment == {
         "PATH": "/usr/bin",
         "HTTPS_PROXY": "http://proxy.example:3128",
         "HOME": f"{private}/home",
@@ -295,4 +296,4 @@ def test_notes_of_layers_are_not_kept_where_others_can_write(
         case _:
             taken.touch()
     files = write_files(private, source=Endpoint(host="quay.io"), destination=Endpoint(host="acr.example"))
-    assert files.environment["XDG_DATA_HOME"] == f"{private}/home/.local/share"
+    assert files.workspace.environment["XDG_DATA_HOME"] == f"{private}/home/.local/share"

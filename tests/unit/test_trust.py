@@ -10,8 +10,8 @@ import pytest
 
 from registry_sync.errors import ConfigurationError
 from registry_sync.mirrors import RouteSettings
-from registry_sync.skopeo import SkopeoBinary, Version
 from registry_sync.skopeo_files import Trust
+from registry_sync.skopeo_program import SkopeoBinary, Version
 from registry_sync.trust import check_trust, trust_of
 
 GPG = {"default": [{"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/keys/team.gpg"}]}

@@ -12,6 +12,7 @@ from airflow.sdk._shared.secrets_masker import redact
 
 from registry_sync.errors import RegistrySyncError
 from registry_sync.hooks.registry import RegistryHook
+from registry_sync.hooks.skopeo import SkopeoHook, task_of
 from registry_sync.mirrors import Route
 from registry_sync.operators.outcome import error_of
 from registry_sync.operators.waiting import wait_or_raise
@@ -69,7 +70,7 @@ class MirrorRepositoryOperator(BaseOperator):
         """
         route = Route.from_json(self.route)
         try:
-            report = self._sync(route)
+            report = self._sync(route, task_of(context))
             error = error_of(report)
         except RegistrySyncError as raised:
             report, error = RouteReport.of_error(route, raised, dry_run=self.is_dry_run), raised
@@ -82,9 +83,9 @@ class MirrorRepositoryOperator(BaseOperator):
         if self._skopeo is not None:
             self._skopeo.stop()
 
-    def _sync(self, route: Route) -> RouteReport:
+    def _sync(self, route: Route, task: str) -> RouteReport:
         from registry_sync.prune import Planned
-        from registry_sync.skopeo import Skopeo, find_skopeo
+        from registry_sync.skopeo import Skopeo
         from registry_sync.sync import EVERYTHING, Sides, sync_route
         from registry_sync.tags import only_tags
         from registry_sync.trust import trust_of
@@ -97,7 +98,7 @@ class MirrorRepositoryOperator(BaseOperator):
             )
             self._skopeo = stack.enter_context(
                 Skopeo(
-                    find_skopeo(),
+                    SkopeoHook(route.settings.skopeo, task=task).get_conn(),
                     source=source.endpoint,
                     destination=destination.endpoint,
                     copy_timeout_seconds=route.settings.copy_timeout_minutes * 60,

@@ -12,6 +12,7 @@ from airflow.sdk import BaseOperator
 
 from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.hooks.registry import RegistryHook
+from registry_sync.hooks.skopeo import SkopeoHook, task_of
 from registry_sync.mirrors import (
     FoundRoute,
     Mirror,
@@ -75,7 +76,7 @@ class PlanRoutesOperator(BaseOperator):
             self.log.info("%s is not among the destinations of this run; nothing to do", self.destination.name)
             return []
         only_tags(params["tags"] or [])  # refuses what is no pattern, before there are tasks
-        found, window = self._expand(window)
+        found, window = self._expand(window, task_of(context))
         chosen = select_routes(found, params["repositories"] or [])
         in_step = read_in_step(context, self.destination.name) if run.run_type == "scheduled" else None
         planned = read_planned(context, run, self.destination.name)
@@ -95,15 +96,16 @@ class PlanRoutesOperator(BaseOperator):
             for route, each_window in work
         ]
 
-    def _expand(self, window: Window) -> tuple[list[FoundRoute], Window]:
+    def _expand(self, window: Window, task: str) -> tuple[list[FoundRoute], Window]:
         """Check both registries and skopeo; the routes that the mirror's rules give, and the window that can be had."""
-        from registry_sync.skopeo import find_skopeo
         from registry_sync.sync import lister
         from registry_sync.trust import check_trust
 
-        skopeo = find_skopeo()
-        self.log.info("skopeo %s", skopeo.version)
-        check_trust((self.mirror.settings(each) for each in self.mirror.rules), skopeo)
+        all_settings = [self.mirror.settings(each) for each in self.mirror.rules]
+        for options in dict.fromkeys(each.skopeo for each in all_settings):
+            skopeo = SkopeoHook(options, task=task).get_conn()
+            self.log.info("%s, version %s", skopeo.shown, skopeo.version)
+            check_trust((each for each in all_settings if each.skopeo == options), skopeo)
         with closing(RegistryHook(self.destination).get_conn()) as destination:
             destination.ping()
         with closing(RegistryHook(self.source).get_conn()) as source:

@@ -39,6 +39,7 @@ from registry_sync.registry.transport import Answer, Patience, Transport
 log = logging.getLogger(__name__)
 
 PAGE_SIZE = 100
+_SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
 
 
 class DistributionClient:
@@ -63,7 +64,7 @@ class DistributionClient:
         max_connections: int = 8,
         api_url: str | None = None,  # noqa: ARG002 - the kinds with an API of their own use it
         requests_per_second: float | None = None,
-        patience: Patience = Patience(),
+        patience: Patience | None = None,
     ) -> None:
         self._transport = Transport(
             endpoint, max_connections=max_connections, requests_per_second=requests_per_second, patience=patience
@@ -119,10 +120,11 @@ class DistributionClient:
             part of its bytes.
         """
         answer = self._manifest_call("GET", repository, target)
-        check_type(answer.headers.get("Content-Type", ""), target)
-        if Digest.of(answer.content, target.algorithm) != target:
+        media_type = answer.headers.get("Content-Type", "")
+        if not media_type.startswith(_SCHEMA_1) and Digest.of(answer.content, target.algorithm) != target:
             raise DamagedContent(f"{repository}@{target} arrived damaged: its content has another digest")
-        return replace(parse_manifest(answer.content, answer.headers.get("Content-Type", "")), digest=target)
+        check_type(media_type, target)
+        return replace(parse_manifest(answer.content, media_type), digest=target)
 
     def put_manifest(self, repository: Repository, target: str | Digest, manifest: Manifest) -> None:
         """Publish the manifest's very bytes under a tag, or under its digest."""

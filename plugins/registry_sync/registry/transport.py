@@ -73,6 +73,8 @@ class Patience:
     attempts: int = ATTEMPTS
 
 
+USUAL = Patience()
+
 Sink = Callable[[bytes], object]
 """Takes the parts of a body, one after the other, instead of memory."""
 
@@ -122,7 +124,7 @@ class Transport:
         base_url: str | None = None,
         authenticator: Authenticator | None = None,
         requests_per_second: float | None = None,
-        patience: Patience = Patience(),
+        patience: Patience | None = None,
     ) -> None:
         if endpoint.ca_file and not endpoint.ca_file.is_file():
             raise ConfigurationError(f"{endpoint.host}: there is no CA file {str(endpoint.ca_file)!r} on this worker")
@@ -130,7 +132,7 @@ class Transport:
         self.base_url = _api_origin(endpoint, base_url) if base_url else _registry_origin(endpoint)
         self._authenticator = authenticator or ChallengeAuthenticator(endpoint, self._fetch_token)
         self._throttle = Throttle(requests_per_second, server=urlsplit(self.base_url).netloc)
-        self._patience = patience
+        self._patience = patience or USUAL
         self._session = _Session()
         self._session.headers["User-Agent"] = f"registry_sync/{__version__}"
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
