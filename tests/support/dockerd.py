@@ -10,6 +10,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
@@ -18,7 +19,7 @@ from docker import APIClient
 from tests.support.kept_process import end, launch
 
 START_TIMEOUT_SECONDS = 30.0
-IMAGE = "skopeo-of-this-machine:latest"
+IMAGE = "skopeo-of-this-machine"
 
 _DAEMON = """
 set -eu
@@ -67,12 +68,16 @@ class Dockerd:
 
     def load_skopeo(self) -> str:
         """An image made of this machine's skopeo and what it needs; its name."""
+        self.load(IMAGE, _skopeo_files())
+        return IMAGE
+
+    def load(self, image: str, files: Iterable[str]) -> None:
+        """Make an image of this machine's files, and a directory for temporary ones."""
         client = self.client()
         try:
-            client.import_image_from_data(_skopeo_archive(), repository=IMAGE.partition(":")[0], tag="latest")
+            client.import_image_from_data(_archive(files), repository=image, tag="latest")
         finally:
             client.close()
-        return IMAGE
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
@@ -87,14 +92,17 @@ class Dockerd:
         raise TimeoutError(f"dockerd does not answer:\n{said[-4000:]}")
 
 
-def _skopeo_archive() -> bytes:
-    """https://docs.docker.com/reference/cli/docker/image/import/."""
+def _skopeo_files() -> list[str]:
     binary = str(shutil.which("skopeo"))
     linked = subprocess.run(["ldd", binary], capture_output=True, text=True, check=True).stdout
-    libraries = [word for word in linked.split() if word.startswith("/")]
+    return [binary, *(word for word in linked.split() if word.startswith("/"))]
+
+
+def _archive(files: Iterable[str]) -> bytes:
+    """https://docs.docker.com/reference/cli/docker/image/import/."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w", dereference=True) as tar:
-        for each in (binary, *libraries):
+        for each in files:
             tar.add(each)
         folder = tarfile.TarInfo("tmp")
         folder.type, folder.mode = tarfile.DIRTYPE, 0o1777

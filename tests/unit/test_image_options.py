@@ -54,7 +54,9 @@ def test_the_innermost_counts(tmp_path: Path) -> None:
 
 
 def test_they_cross_xcom(tmp_path: Path) -> None:
-    path = write(tmp_path, platforms=["linux/amd64"], signatures=False, policy="/p.json", registries_d="/d")
+    skopeo = {"runner": "docker", "image": "skopeo", "docker_url": "tcp://docker:2376", "tls_dir": "/tls"}
+    files = {"policy": "/p.json", "registries_d": "/d"}
+    path = write(tmp_path, platforms=["linux/amd64"], signatures=False, skopeo=skopeo, **files)
     found = settings(path)
     document = json.loads(json.dumps(found.model_dump(mode="json", exclude_defaults=True)))
     assert RouteSettings.model_validate(document, strict=False) == found
@@ -78,6 +80,24 @@ def test_they_cross_xcom(tmp_path: Path) -> None:
             {"registries_d": "registries.d"},
             "registries_d: expected an absolute path, since a worker runs anywhere, got 'registries.d'",
         ),
+        (
+            {"skopeo": {"runner": "docker"}},
+            "skopeo: runner: docker needs an image that has skopeo, such as quay.io/skopeo/stable:v1.18.0",
+        ),
+        (
+            {"skopeo": {"network": "host", "image": "skopeo"}},
+            "skopeo: image, network: this is for runner: docker; write that too, or remove it",
+        ),
+        (
+            {"skopeo": {"runner": "docker", "image": "skopeo", "docker_url": "http://docker"}},
+            "skopeo.docker_url: expected unix:///path/of/docker.sock or tcp://host:port, got 'http://docker'",
+        ),
+        (
+            {"skopeo": {"runner": "docker", "image": "skopeo", "docker_url": "tcp://docker:2376"}},
+            "skopeo: docker_url 'tcp://docker:2376' needs a tls_dir: without TLS, whoever reaches that port is root "
+            "there",
+        ),
+        ({"skopeo": {"runner": "podman"}}, "skopeo.runner: expected 'local' or 'docker', got 'podman'"),
         ({"platform": ["linux/amd64"]}, "platform: unknown key 'platform'; did you mean 'platforms'?"),
     ],
 )

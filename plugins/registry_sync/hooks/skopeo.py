@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
@@ -58,20 +59,20 @@ class SkopeoHook(BaseHook):
         """Clients are not shared, since threads use them at once."""
         from airflow.providers.docker.hooks.docker import DockerHook
 
-        folder = self.options.tls_dir
+        url, folder = self.options.docker_url, self.options.tls_dir
+        if url.startswith("unix://") and not Path(url.removeprefix("unix://")).exists():
+            raise TemporaryError(
+                f"there is no Docker daemon at {url}; is it running, and can this worker see its socket?"
+            )
         tls = folder and DockerHook.construct_tls_config(
             ca_cert=str(folder / "ca.pem"), client_cert=str(folder / "cert.pem"), client_key=str(folder / "key.pem")
         )
-        hook = DockerHook(
-            docker_conn_id=None, base_url=self.options.docker_url, version="auto", tls=tls, timeout=DOCKER_SECONDS
-        )
+        hook = DockerHook(docker_conn_id=None, base_url=url, version="auto", tls=tls, timeout=DOCKER_SECONDS)
         try:
             client: APIClient = hook.get_conn()
         except AirflowException as error:
-            advice = "is it running, and may this worker's user use its socket?"
-            raise TemporaryError(
-                f"the Docker daemon at {self.options.docker_url} cannot be reached; {advice}"
-            ) from error
+            advice = "is it running, and may this worker's user use it?"
+            raise TemporaryError(f"the Docker daemon at {url} cannot be reached; {advice}") from error
         return client
 
 

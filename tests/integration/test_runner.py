@@ -1,0 +1,184 @@
+"""Mirrors whose skopeo runs in containers of a Docker daemon: whole runs, what is refused, and what a kill leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.execution_time.supervisor import TaskRunResult
+
+from registry_sync.dag import build_dag
+from registry_sync.errors import ConfigurationError, RefusedError, TemporaryError
+from registry_sync.hooks.skopeo import SkopeoHook
+from registry_sync.mirrors import SkopeoOptions
+from registry_sync.mirrors_file import load_mirrors
+from registry_sync.skopeo_container import TASK_LABEL
+from registry_sync.skopeo_probe import can_verify_sigstore
+from registry_sync.skopeo_program import find_skopeo
+from tests.support import images
+from tests.support.dockerd import Dockerd, why_not
+from tests.support.interceptor import Interceptor
+from tests.support.possible import needs
+from tests.support.registry import RegistryProcess
+from tests.support.task_runner import RUN_ID, FakeApi, run
+
+NAME = "team/app"
+ROUTES, COPY = "routes_to_backup", "to_backup"
+IMAGE = images.multi_arch("in a container")
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[Dockerd]:
+    needs(why_not())
+    with Dockerd() as dockerd:
+        dockerd.load_skopeo()
+        yield dockerd
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mirror:
+    """A mirror of one repository between two registries, with a wire before the destination."""
+
+    daemon: Dockerd
+    source: RegistryProcess
+    destination: RegistryProcess
+    wire: Interceptor
+    folder: Path
+
+    def run(self, task_id: str = COPY, *, try_number: int = 1, **options: Any) -> TaskRunResult:
+        """Run a task of its DAG; ``options`` are of its mirror."""
+        skopeo = {
+            "runner": "docker",
+            "image": "skopeo-of-this-machine",
+            "docker_url": self.daemon.url,
+            "network": "host",
+            **options.pop("skopeo", {}),
+        }
+        path = self.folder / "mirrors.yaml"
+        sides = {
+            "origin": {"host": self.source.host, "tls": False},
+            "backup": {"host": self.wire.host, "tls": False},
+        }
+        mirror = {"source": "origin", "destinations": ["backup"], "repositories": [NAME], "skopeo": skopeo, **options}
+        path.write_text(json.dumps({"registries": sides, "mirrors": {"team": mirror}}))
+        file = load_mirrors(path)
+        dag = build_dag(file.mirrors["team"], file)
+        api = FakeApi(dag_id=dag.dag_id)
+        planned = run(dag, ROUTES, api, map_index=-1)
+        if task_id == ROUTES or planned.state != "success":
+            return planned
+        return run(dag, COPY, api, map_index=0, try_number=try_number)
+
+    def containers(self) -> list[dict[str, Any]]:
+        with closing(self.daemon.client()) as client:
+            return list(client.containers(all=True))
+
+
+@pytest.fixture
+def mirror(daemon: Dockerd, tmp_path: Path) -> Iterator[Mirror]:
+    with (
+        RegistryProcess() as source,
+        RegistryProcess() as destination,
+        Interceptor(destination.url) as wire,
+    ):
+        images.push(source.url, NAME, "v1", IMAGE)
+        yield Mirror(daemon=daemon, source=source, destination=destination, wire=wire, folder=tmp_path)
+
+
+def test_a_run(mirror: Mirror, capsys: pytest.CaptureFixture[str]) -> None:
+    assert mirror.run(ROUTES).state == "success"
+    assert f"skopeo of skopeo-of-this-machine, version {find_skopeo().version}" in capsys.readouterr().out
+    assert mirror.run().state == "success"
+    assert images.pull_whole(mirror.destination.url, NAME, "v1") == {"linux/amd64", "linux/arm64"}
+    assert images.resolve(mirror.destination.url, NAME, "v1") == IMAGE.digest
+    assert mirror.containers() == []
+
+
+def test_a_worker_without_skopeo(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(mirror.folder))
+    assert mirror.run().state == "success"
+
+
+def test_a_network_of_its_own_is_not_this_machines(mirror: Mirror) -> None:
+    """Its loopback is empty, which shows that the copy does run in there."""
+    result = mirror.run(skopeo={"network": "none"})
+    assert result.state == "up_for_retry"
+    assert isinstance(result.error, TemporaryError)
+    assert f"source {mirror.source.host}/{NAME} cannot be reached, or broke off (skopeo: " in str(result.error)
+    assert mirror.containers() == []
+
+
+@pytest.mark.parametrize(
+    ("skopeo", "expected", "text"),
+    [
+        (
+            {"docker_url": "unix:///nowhere"},
+            TemporaryError,
+            "there is no Docker daemon at unix:///nowhere; is it running, and can this worker see its socket?",
+        ),
+        ({"network": "lost"}, ConfigurationError, "network lost not found"),
+    ],
+    ids=["no daemon", "no network"],
+)
+def test_a_daemon_that_cannot_be_used(
+    mirror: Mirror, skopeo: dict[str, str], expected: type[Exception], text: str
+) -> None:
+    result = mirror.run(ROUTES, skopeo=skopeo)
+    assert type(result.error) is expected
+    assert text in str(result.error)
+    assert mirror.containers() == []
+
+
+def test_an_image_that_cannot_be_had(mirror: Mirror) -> None:
+    image = f"{mirror.source.host}/no/skopeo:v1"
+    result = mirror.run(ROUTES, skopeo={"image": image})
+    assert result.state == "failed"
+    assert isinstance(result.error, ConfigurationError)
+    where = f"the Docker daemon at {mirror.daemon.url}"
+    assert str(result.error).startswith(f"{where} has no image {image!r} or network 'host', and cannot get it: ")
+
+
+def test_an_image_without_skopeo(mirror: Mirror) -> None:
+    mirror.daemon.load("an-image-of-nothing", {})
+    result = mirror.run(ROUTES, skopeo={"image": "an-image-of-nothing"})
+    assert result.state == "failed"
+    assert isinstance(result.error, ConfigurationError)
+    assert '"skopeo": executable file not found in $PATH' in str(result.error)
+    assert mirror.containers() == []
+
+
+def test_what_a_killed_worker_left_ends_with_the_next_try(mirror: Mirror) -> None:
+    """No process of ours is left to end it. What another task started is not touched."""
+    ours, others = f"mirror_team/{RUN_ID}/{COPY}/0", f"mirror_team/{RUN_ID}/{COPY}/1"
+    left = [leave_a_container(mirror.daemon, task) for task in (ours, others)]
+    assert mirror.run(try_number=2).state == "success"
+    assert [each["Id"] for each in mirror.containers()] == left[1:]
+    with closing(mirror.daemon.client()) as client:
+        client.remove_container(left[1], force=True)
+
+
+def leave_a_container(daemon: Dockerd, task: str) -> str:
+    with closing(daemon.client()) as client:
+        created = client.create_container("skopeo-of-this-machine", ["skopeo"], labels={TASK_LABEL: task})
+    return str(created["Id"])
+
+
+def test_a_policy_goes_along(mirror: Mirror) -> None:
+    policy = mirror.folder / "policy.json"
+    policy.write_text(json.dumps({"default": [{"type": "reject"}]}))
+    result = mirror.run(policy=str(policy))
+    assert result.state == "failed"
+    assert isinstance(result.error, RefusedError)
+    assert f"is not accepted by the policy {str(policy)!r}" in str(result.error)
+    assert images.resolve(mirror.destination.url, NAME, "v1") is None
+
+
+def test_whether_it_can_verify_sigstore_is_asked_in_the_container(daemon: Dockerd) -> None:
+    options = SkopeoOptions(runner="docker", image="skopeo-of-this-machine", docker_url=daemon.url, network="host")
+    found = SkopeoHook(options, task="tests").get_conn()
+    assert can_verify_sigstore(found) == can_verify_sigstore(find_skopeo())
