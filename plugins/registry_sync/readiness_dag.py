@@ -8,7 +8,6 @@ from datetime import timedelta
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param
 
 from registry_sync.dag import LONG_AGO
-from registry_sync.errors import ConfigurationError
 from registry_sync.mirrors import MirrorsFile
 from registry_sync.operators.outcome import MirrorRetryPolicy
 from registry_sync.operators.readiness import (
@@ -21,17 +20,13 @@ from registry_sync.operators.readiness import (
 )
 
 DAG_ID = "mirror_readiness"
+"""No mirror may be called readiness: mirrors_file.py refuses it."""
 SCHEDULE = "@hourly"
 LABEL = "{{ (task.check.label)[:250] }}"
 
 
 def build_readiness_dag(file: MirrorsFile) -> DAG:
-    """The DAG over all pools of a mirrors file: list images, check each at each registry that nodes ask, report.
-
-    :raises ConfigurationError: when a mirror has the DAG id already.
-    """
-    if DAG_ID.removeprefix("mirror_") in file.mirrors:
-        raise ConfigurationError(f"the mirror 'readiness' would have the DAG id {DAG_ID!r} too; give it another name")
+    """The DAG over all pools of a mirrors file: list images, check each at each registry that nodes ask, report."""
     dag = DAG(
         dag_id=DAG_ID,
         description="Would nodes start now, with each single registry down?",

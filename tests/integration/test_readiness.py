@@ -16,7 +16,6 @@ from airflow.sdk import DAG
 
 import registry_sync.hooks.registry  # noqa: F401 - Airflow binds its logging to what standard output is just now
 from registry_sync.__main__ import FAILED, OK, UNUSABLE, main
-from registry_sync.errors import ConfigurationError
 from registry_sync.hooks.registry import RegistryHook
 from registry_sync.mirrors import Registry
 from registry_sync.mirrors_file import load_mirrors
@@ -523,15 +522,6 @@ class TestDag:
         assert states == ["success"] * 3
         said_by = f"{stack.source.host} when it last answered"
         assert rows[0]["check"]["tags"] == [{"tag": "v1", "digest": str(IMAGE.digest), "said_by": said_by}]
-
-    def test_a_mirror_with_the_same_dag_id(self, stack: Stack) -> None:
-        text = stack.file.read_text().replace("quay_to_world", "readiness")
-        stack.file.write_text(text)
-        with pytest.raises(ConfigurationError) as caught:
-            build_readiness_dag(load_mirrors(stack.file))
-        assert str(caught.value) == (
-            "the mirror 'readiness' would have the DAG id 'mirror_readiness' too; give it another name"
-        )
 
 
 @pytest.mark.xdist_group("airflow")
