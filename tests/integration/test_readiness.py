@@ -26,6 +26,7 @@ from registry_sync.reference import Digest, Repository
 from tests.support import images
 from tests.support.airflow import LocalAirflow
 from tests.support.interceptor import Interceptor
+from tests.support.loopback import Blackhole
 from tests.support.registry import Htpasswd, RegistryProcess
 from tests.support.task_runner import FakeApi, run
 from tests.support.tls import CertificateAuthority
@@ -163,6 +164,7 @@ def faulty(found: ImageReadiness) -> tuple[Fault | None, str]:
     return found.fault, found.problem
 
 
+WHO_ANSWERS = "find out what answers in the registry's place, such as the log-in page of a proxy"
 AGAIN = "delete the image there, then run the mirror 'quay_to_acr'"
 
 
@@ -227,6 +229,27 @@ class TestFaults:
         assert found.problem.startswith(start)
         assert found.problem.endswith(f"; {AGAIN}")
 
+    def test_a_page_in_place_of_a_platform(self, wire: Interceptor) -> None:
+        """The runtime takes the page for an answer, and does not ask the next registry."""
+        wire.answer("GET", f"/manifests/{ARM.digest}", 200, HTML, {"Content-Type": "text/html"})
+        assert faulty(look(check_at(wire.host))) == (
+            "unreadable",
+            (
+                f"reading {wire.host}/{NAME}@{ARM.digest}: manifest {ARM.digest.short} is of type 'text/html', which "
+                f"cannot be mirrored unchanged; {WHO_ANSWERS}"
+            ),
+        )
+
+    def test_a_platform_that_is_refused(self, wire: Interceptor) -> None:
+        wire.answer("GET", f"/manifests/{ARM.digest}", 405, b"not that way")
+        assert faulty(look(check_at(wire.host))) == (
+            "unreadable",
+            (
+                f"reading {wire.host}/{NAME}@{ARM.digest}: GET {wire.url}/v2/{NAME}/manifests/{ARM.digest} "
+                f"answered 405 not that way; {WHO_ANSWERS}"
+            ),
+        )
+
     def test_a_blob_that_is_missing(self, own: RegistryProcess) -> None:
         own.forget_blob(LAYER.digest)
         problem = f"HEAD {own.url}/v2/{NAME}/blobs/{LAYER.digest} answered 404; {AGAIN}"
@@ -282,8 +305,8 @@ class TestFaults:
         assert faulty(look(check_at(wire.host))) == (
             "unreadable",
             (
-                f"manifest {digest.short} is of type 'text/html', which cannot be mirrored unchanged; "
-                "find out what answers in the registry's place, such as the log-in page of a proxy"
+                f"reading {wire.host}/{NAME}@{digest}: manifest {digest.short} is of type 'text/html', which cannot be "
+                f"mirrored unchanged; {WHO_ANSWERS}"
             ),
         )
 
@@ -311,6 +334,38 @@ class TestFaults:
                 "no runtime goes on to the next registry from that: take acr out of the pool until it is fast"
             ),
         )
+
+    def test_an_error_that_takes_long(self, own: RegistryProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A node waits for it as for any answer."""
+        clock = [0.0]
+        monkeypatch.setattr(readiness, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+        own.forget_blob(LAYER.digest)
+        with Interceptor(own.url) as wire:
+            late = f"/blobs/{LAYER.digest}"
+            wire.after("HEAD", late, lambda _: clock.__setitem__(0, clock[0] + 30.4))
+            assert faulty(look(check_at(wire.host))) == (
+                "slow",
+                (
+                    f"a look at blob {LAYER.digest} took 30.4 s, more than 30 s, and ended with: "
+                    f"HEAD {wire.url}/v2/{NAME}{late} answered 404; "
+                    "no runtime goes on to the next registry from that: take acr out of the pool until it is fast"
+                ),
+            )
+
+    def test_a_registry_that_takes_no_connection(self) -> None:
+        """As behind a firewall that swallows packets."""
+        with Blackhole() as there:
+            found = look(check_at(there.host), replace(PATIENT, request_seconds=0.5))
+            assert 0.5 <= found.slowest_seconds < 10
+            assert faulty(found) == (
+                "silent",
+                (
+                    f"http://{there.host} neither takes nor refuses a connection: timed out; "
+                    "nodes wait for that at each pull before they ask the next registry, "
+                    "dockerd 15 s, CRI-O 60 s, containerd 150 s (10 s from 2.1 on, as rendered): "
+                    "take acr out of the pool until it answers"
+                ),
+            )
 
     def test_an_answer_that_never_comes(self, wire: Interceptor) -> None:
         wire.hang("GET", f"/blobs/{LAYER.digest}")
@@ -423,7 +478,19 @@ class TestCommand:
     def test_a_source_that_is_down_and_was_never_seen(self, check: Command, stack: Stack) -> None:
         """Tags that are written by their names are still known; copies that differ are not believed."""
         stack.source.stop()
-        assert check()[0] == FAILED
+        code, printed, _ = check()
+        assert code == FAILED
+        assert printed.split("\n\n")[0].splitlines()[2:] == [
+            "outside  NO: team/pause:*  NO: team/pause:*  NO: team/pause:*",
+            "alone    NO: team/pause:*  not used          no, as configured",
+        ]
+        down = f"{stack.source.url} cannot be reached: [Errno 111] Connection refused"
+        assert (
+            "outside: team/pause:* from acr: which tags of it nodes need is not known: "
+            f"{stack.source.host} does not answer, and no earlier check is known; "
+            "write its tags by their names, or keep what nodes check --json prints"
+        ) in printed.splitlines()
+        assert f"{stack.source.host}/{NAME} could not be asked for its digests: {down}" in printed.splitlines()
         stack.write(tags={"include": ["v1"]})
         code, printed, _ = check()
         assert code == OK
@@ -435,11 +502,50 @@ class TestCommand:
         assert {each["fault"] for each in json.loads(printed)["images"] if each["pool"] == "outside"} == {"wrong"}
 
     def test_a_tag_that_the_source_does_not_have(self, check: Command, stack: Stack) -> None:
+        """Nothing says what it should be: no promise holds, whatever the copies are."""
         stack.write(tags={"include": ["v1", "v9"]})
-        code, printed, _ = check()
+        images.push(stack.acr.url, NAME, "v9", IMAGE)
+        code, printed, _ = check("--pool", "outside")
         assert code == FAILED
-        assert f"{stack.source.host}/{NAME}:v9 is a bootstrap image, and is not there" in printed.splitlines()
-        assert printed.splitlines()[-1] == "problems with the list of images: 1"
+        assert printed.split("\n\n")[0] == (
+            "pool     all up             acr down           hub down\n"
+            "───────  ─────────────────  ─────────────────  ─────────────────\n"
+            "outside  NO: team/pause:v9  NO: team/pause:v9  NO: team/pause:v9"
+        )
+        problem = (
+            f"{stack.source.host}/{NAME}:v9 is not there, so that nothing says what it should be elsewhere; "
+            "push it, or mend the tags of the bootstrap image"
+        )
+        lines = printed.splitlines()
+        assert f"outside: team/pause:v9 from acr: {problem}" in lines
+        assert f"outside: team/pause:v9 from hub: {problem}" in lines
+        assert lines[-1] == "nodes of outside would not start now"
+
+    @pytest.mark.parametrize("tags", [{"semver": ">=7"}, {"include": ["release-*"]}])
+    def test_rules_that_choose_no_tag(self, check: Command, stack: Stack, tags: Mapping[str, Any]) -> None:
+        stack.write(tags=tags)
+        code, printed, _ = check("--pool", "alone")
+        assert code == FAILED
+        assert printed.split("\n\n")[0] == (
+            "pool   all up            hub down\n"
+            "─────  ────────────────  ─────────────────\n"
+            "alone  NO: team/pause:*  no, as configured"
+        )
+        assert (
+            f"alone: team/pause:* from hub: the rules of the bootstrap image choose none of the 2 tags of "
+            f"{stack.source.host}/{NAME}; mend them"
+        ) in printed.splitlines()
+
+    def test_a_repository_that_the_source_does_not_have(self, check: Command, stack: Stack) -> None:
+        """It was there in an earlier check, and somebody deleted it: that it is gone is what the source says now."""
+        stack.source.forget_repository(NAME)
+        code, printed, _ = check("--pool", "alone")
+        assert code == FAILED
+        assert "alone  NO: team/pause:*  no, as configured" in printed.splitlines()
+        assert (
+            f"alone: team/pause:* from hub: the rules of the bootstrap image choose none of the 0 tags of "
+            f"{stack.source.host}/{NAME}; mend them"
+        ) in printed.splitlines()
 
     def test_arguments_that_cannot_be_used(self, check: Command, tmp_path: Path) -> None:
         code, _, errors = check("--pool", "nowhere")
@@ -510,8 +616,10 @@ class TestDag:
         assert (result.state, str(result.error)) == ("failed", "nodes would not start: outside with acr down")
 
     def test_the_list_of_images_that_failed(self, stack: Stack) -> None:
-        result = Dag(stack.file).report()
-        assert (result.state, str(result.error)) == ("failed", "problems with the list of images: 1")
+        """Nothing was looked at, and so nothing is promised."""
+        dag = Dag(stack.file)
+        result = dag.report()
+        assert (result.state, str(result.error)) == ("failed", "nodes of outside, alone would not start now")
 
     def test_a_source_that_is_down_since_an_earlier_run(self, stack: Stack) -> None:
         """The fake API keeps what the first run pushed, as Airflow does for the runs after it."""
@@ -521,7 +629,9 @@ class TestDag:
         states, rows = dag.run()
         assert states == ["success"] * 3
         said_by = f"{stack.source.host} when it last answered"
-        assert rows[0]["check"]["tags"] == [{"tag": "v1", "digest": str(IMAGE.digest), "said_by": said_by}]
+        assert rows[0]["check"]["tags"] == [
+            {"tag": "v1", "digest": str(IMAGE.digest), "said_by": said_by, "problem": ""}
+        ]
 
 
 @pytest.mark.xdist_group("airflow")

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from registry_sync.errors import RegistrySyncError, TemporaryError
+from registry_sync.errors import NotFound, RegistrySyncError, TemporaryError
 from registry_sync.mirrors import MirrorsFile, Registry
 from registry_sync.node_pools import BootstrapImage, NodePool
 from registry_sync.nodes.readiness import EndpointCheck, Expected
@@ -24,7 +24,7 @@ Digests = Mapping[str, str]
 
 @dataclass(kw_only=True, slots=True)
 class ReadinessPlan:
-    """The checks of some pools. ``problems`` are images that cannot be checked at all.
+    """The checks of some pools.
 
     ``digests`` is what is known of the images now: kept, it stands in for a source that is down later. ``notes`` say
     where it did.
@@ -33,7 +33,6 @@ class ReadinessPlan:
     checks: list[EndpointCheck] = field(default_factory=list)
     digests: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
 
 
 def plan_checks(
@@ -48,8 +47,7 @@ def plan_checks(
     for pool in pools:
         for image in pool.images:
             planner.add(pool, image)
-    plan = planner.plan
-    return replace(plan, notes=list(dict.fromkeys(plan.notes)), problems=list(dict.fromkeys(plan.problems)))
+    return replace(planner.plan, notes=list(dict.fromkeys(planner.plan.notes)))
 
 
 def find_source(registry: Registry, repository: Repository, routes: RouteMap) -> tuple[Registry, Repository]:
@@ -73,9 +71,6 @@ class _Planner:
         registry = self._file.registries[pool.registry]
         repository = Repository.at(registry.host, image.repository)
         expected = self._expect(*find_source(registry, repository, self._routes), image.tags or TagRules())
-        if not expected:
-            self.plan.problems.append(f"{pool.name}: no tag of {repository.name} is known, and so none was checked")
-            return
         mirrors = [(each.registry, each.trust == "pull+resolve") for each in pool.pool_mirrors]
         for name, resolves in (*mirrors, (pool.registry, True)):
             self.plan.checks.append(self._check(pool, self._file.registries[name], repository.name, expected, resolves))
@@ -94,47 +89,81 @@ class _Planner:
         )
 
     def _expect(self, source: Registry, repository: Repository, rules: TagRules) -> list[Expected]:
-        """The tags that nodes need and their digests, by the source, or by what it said when it last answered."""
+        """The tags that nodes need and their digests, by the source, or by what it said when it last answered.
+
+        There is always one, so that an image of which nothing is known is not taken for one that is not needed.
+        """
         try:
-            digests, said_by = self._ask(source, repository, rules), repository.host
+            expected = self._ask(source, repository, rules)
         except RegistrySyncError as error:
             self.plan.notes.append(f"{repository} could not be asked for its digests: {error}")
-            digests, said_by = self._remember(repository, rules), f"{repository.host} when it last answered"
-        known = {str(Reference(repository, tag)): str(digest) for tag, digest in digests.items() if digest}
+            expected = self._remember(repository, rules)
+        known = {str(Reference(repository, each.tag)): str(each.digest) for each in expected if each.digest}
         self.plan.digests |= known
-        unknown = f"since {repository.host} does not answer and no earlier check is known"
-        return [
-            Expected(tag=tag, digest=digest, said_by=said_by if digest else unknown) for tag, digest in digests.items()
-        ]
+        return expected
 
-    def _ask(self, source: Registry, repository: Repository, rules: TagRules) -> dict[str, Digest | None]:
+    def _ask(self, source: Registry, repository: Repository, rules: TagRules) -> list[Expected]:
         """A source that does not answer is not asked again for each of its images."""
         if source.name in self._down:
             raise self._down[source.name]
         try:
             with closing(self._open_client(source)) as client:
-                found = _digests(client, repository, rules)
+                return _expected(client, repository, rules)
         except TemporaryError as error:
             self._down[source.name] = error
             raise
-        self.plan.problems += [
-            f"{Reference(repository, tag)} is a bootstrap image, and is not there" for tag in found if not found[tag]
-        ]
-        return {tag: digest for tag, digest in found.items() if digest}
 
-    def _remember(self, repository: Repository, rules: TagRules) -> dict[str, Digest | None]:
+    def _remember(self, repository: Repository, rules: TagRules) -> list[Expected]:
         prefix = f"{repository}:"
         known = {name.removeprefix(prefix): each for name, each in self._earlier.items() if name.startswith(prefix)}
         chosen = [each for each in dict.fromkeys([*known, *rules.by_name]) if not why_not(each, rules)]
-        return {tag: Digest.parse(known[tag]) if tag in known else None for tag in chosen}
+        last = f"{repository.host} when it last answered"
+        unknown = f"since {repository.host} does not answer and no earlier check is known"
+        return [
+            Expected(tag=tag, digest=Digest.parse(known[tag]), said_by=last)
+            if tag in known
+            else Expected(tag=tag, digest=None, said_by=unknown)
+            for tag in chosen
+        ] or [
+            _unknown(
+                f"which tags of it nodes need is not known: {repository.host} does not answer, and no earlier check is "
+                "known; write its tags by their names, or keep what nodes check --json prints"
+            )
+        ]
 
 
-def _digests(client: RegistryClient, repository: Repository, rules: TagRules) -> dict[str, Digest | None]:
+ANY_TAG = "*"
+"""Stands for the tags of an image of which none is known."""
+
+
+def _unknown(problem: str) -> Expected:
+    return Expected(tag=ANY_TAG, digest=None, problem=problem)
+
+
+def _expected(client: RegistryClient, repository: Repository, rules: TagRules) -> list[Expected]:
     """The tags by the rules, and what they name. Where all are written by their names, nothing is listed."""
-    entries = [TagEntry(name=each) for each in rules.by_name]
-    if not rules.is_all_by_name:
-        listed = {each.name: each for each in client.list_tags(repository)}
-        entries = list({**{each.name: each for each in entries}, **listed}.values())
-    selection = select_tags(entries, rules, now=datetime.now(UTC))
-    digests = {**{each.name: each.digest for each in entries}, **selection.pins}
-    return {tag: digests.get(tag) or client.head_manifest(repository, tag) for tag in selection.selected}
+    entries = {each: TagEntry(name=each) for each in rules.by_name}
+    listed = {} if rules.is_all_by_name else _list(client, repository)
+    entries |= listed
+    selection = select_tags(entries.values(), rules, now=datetime.now(UTC))
+    digests = {**{name: each.digest for name, each in entries.items()}, **selection.pins}
+    found = [_found(client, repository, tag, digests.get(tag)) for tag in selection.selected]
+    found += [Expected(tag=tag, digest=None, problem=why) for tag, why in selection.failed.items()]
+    where = f"the {len(listed)} tags of {repository}"
+    return found or [_unknown(f"the rules of the bootstrap image choose none of {where}; mend them")]
+
+
+def _list(client: RegistryClient, repository: Repository) -> dict[str, TagEntry]:
+    """The tags of a repository; none, where the source says that there is no such repository."""
+    try:
+        return {each.name: each for each in client.list_tags(repository)}
+    except NotFound:
+        return {}
+
+
+def _found(client: RegistryClient, repository: Repository, tag: str, listed: Digest | None) -> Expected:
+    digest = listed or client.head_manifest(repository, tag)
+    if digest:
+        return Expected(tag=tag, digest=digest, said_by=repository.host)
+    missing = f"{Reference(repository, tag)} is not there, so that nothing says what it should be elsewhere"
+    return Expected(tag=tag, digest=None, problem=f"{missing}; push it, or mend the tags of the bootstrap image")

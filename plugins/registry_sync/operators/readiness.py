@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PLAN, CHECK, REPORT = "list_images", "check", "report"
 """The ids of the tasks."""
 
-FOUND_KEY, DIGESTS_KEY, NOTES_KEY, PROBLEMS_KEY = "found", "digests", "notes", "problems"
+FOUND_KEY, DIGESTS_KEY, NOTES_KEY = "found", "digests", "notes"
 """XCom keys: what a check found, and what the list of checks goes with."""
 
 
@@ -56,8 +56,7 @@ class ListImagesOperator(BaseOperator):
         plan = plan_checks(self.file, pools, lambda registry: RegistryHook(registry).get_conn(), earlier)
         ti.xcom_push(DIGESTS_KEY, plan.digests)
         ti.xcom_push(NOTES_KEY, [str(redact(each)) for each in plan.notes])
-        ti.xcom_push(PROBLEMS_KEY, plan.problems)
-        for text in (*plan.notes, *plan.problems):
+        for text in plan.notes:
             self.log.warning("%s", text)
         _check_length(len(plan.checks))
         self.log.info("%d checks:\n%s", len(plan.checks), "\n".join(each.label for each in plan.checks))
@@ -144,12 +143,32 @@ class ReadinessReportOperator(BaseOperator):
 
         ti = context["ti"]
         planned = ti.xcom_pull(task_ids=PLAN)
-        notes, problems = (ti.xcom_pull(task_ids=PLAN, key=key) or [] for key in (NOTES_KEY, PROBLEMS_KEY))
         if planned is None:
-            problems = [f"{PLAN} ended without a list of images; its own log says why"]
+            return ReadinessReport.of(self.pools, unlisted(self.pools))
         pushed = filter(None, ti.xcom_pull(task_ids=[CHECK], key=FOUND_KEY) or [])
         found = [ImageReadiness.from_json(each) for images in pushed for each in images]
-        return ReadinessReport.of(self.pools, with_unchecked(planned or [], found), notes=notes, problems=problems)
+        notes = ti.xcom_pull(task_ids=PLAN, key=NOTES_KEY) or []
+        return ReadinessReport.of(self.pools, with_unchecked(planned, found), notes=notes)
+
+
+def unlisted(pools: Sequence[NodePool]) -> list[ImageReadiness]:
+    """All bootstrap images, none of them looked at, since there is no list of what to look for."""
+    from registry_sync.nodes.readiness import ImageReadiness
+    from registry_sync.nodes.readiness_plan import ANY_TAG
+
+    problem = f"it was not looked at: {PLAN} ended without a list of images; its own log says why"
+    return [
+        ImageReadiness(
+            pool=pool.name,
+            image=f"{image.repository}:{ANY_TAG}",
+            registry=registry,
+            fault="unchecked",
+            problem=problem,
+        )
+        for pool in pools
+        for image in pool.images
+        for registry in (*(each.registry for each in pool.pool_mirrors), pool.registry)
+    ]
 
 
 def with_unchecked(planned: Sequence[Mapping[str, Any]], found: Sequence[ImageReadiness]) -> list[ImageReadiness]:

@@ -33,6 +33,7 @@ from registry_sync.errors import (
     DeniedError,
     LockedTag,
     MissingContent,
+    NotConnected,
     NotFound,
     RateLimited,
     RefusedError,
@@ -497,6 +498,8 @@ def _decode_exception(error: requests.RequestException, url: str) -> RegistrySyn
     text = _one_line(str(reason) or type(reason).__name__)
     if any(isinstance(each, ReadTimeoutError) for each in error.args):
         return TooSlow(f"{where} took the request and does not answer: {text}")
+    if isinstance(error, requests.ConnectTimeout):
+        return NotConnected(f"{where} neither takes nor refuses a connection: {text}")
     return TemporaryError(f"{where} cannot be reached: {text}")
 
 
