@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param
 
-from registry_sync.dag import LONG_AGO
+from registry_sync.dag import LONG_AGO, dag_id
 from registry_sync.mirrors import MirrorsFile
 from registry_sync.operators.outcome import MirrorRetryPolicy
 from registry_sync.operators.readiness import (
@@ -40,7 +40,7 @@ def build_readiness_dag(file: MirrorsFile) -> DAG:
         default_args={"retries": 1, "retry_delay": timedelta(minutes=1), "retry_policy": MirrorRetryPolicy()},
     )
     with dag:
-        planned = ListImagesOperator(task_id=PLAN, file=file)
+        planned = ListImagesOperator(task_id=PLAN, file=file, dag_ids={each: dag_id(each) for each in file.mirrors})
         checked = CheckEndpointOperator.partial(task_id=CHECK, map_index_template=LABEL).expand_kwargs(planned.output)
         report = ReadinessReportOperator(task_id=REPORT, pools=list(file.node_pools.values()), retries=0)
         planned >> checked >> report

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +23,7 @@ from registry_sync.nodes import readiness
 from registry_sync.nodes.readiness import EndpointCheck, Expected, Fault, ImageReadiness, Limits, check_endpoint
 from registry_sync.readiness_dag import build_readiness_dag
 from registry_sync.reference import Digest, Repository
+from registry_sync.report import RouteReport, TagResult
 from tests.support import images
 from tests.support.airflow import LocalAirflow
 from tests.support.interceptor import Interceptor
@@ -501,6 +502,19 @@ class TestCommand:
         assert code == FAILED
         assert {each["fault"] for each in json.loads(printed)["images"] if each["pool"] == "outside"} == {"wrong"}
 
+    def test_a_mirror_of_some_platforms(self, check: Command, stack: Stack) -> None:
+        """Its copies have digests of their own, which are no sign that somebody else pushed them."""
+        document = json.loads(stack.file.read_text())
+        document["mirrors"]["quay_to_world"]["platforms"] = ["linux/amd64"]
+        stack.file.write_text(json.dumps(document))
+        images.push(stack.acr.url, NAME, "v1", OTHER)
+        code, printed, _ = check("--pool", "alone")
+        assert (code, "alone  yes     no, as configured" in printed) == (OK, True)
+        assert (
+            "team/pause:v1 from hub: its digest was compared with no other, since 'quay_to_world' mirrors linux/amd64 "
+            "alone, under another digest"
+        ) in printed.splitlines()
+
     def test_a_tag_that_the_source_does_not_have(self, check: Command, stack: Stack) -> None:
         """Nothing says what it should be: no promise holds, whatever the copies are."""
         stack.write(tags={"include": ["v1", "v9"]})
@@ -537,7 +551,7 @@ class TestCommand:
         ) in printed.splitlines()
 
     def test_a_repository_that_the_source_does_not_have(self, check: Command, stack: Stack) -> None:
-        """It was there in an earlier check, and somebody deleted it: that it is gone is what the source says now."""
+        """That it is gone is what the source says, and not that the source cannot be asked."""
         stack.source.forget_repository(NAME)
         code, printed, _ = check("--pool", "alone")
         assert code == FAILED
@@ -633,11 +647,50 @@ class TestDag:
             {"tag": "v1", "digest": str(IMAGE.digest), "said_by": said_by, "problem": ""}
         ]
 
+    def test_a_source_that_is_down_since_a_mirror_ran(self, stack: Stack) -> None:
+        """What a mirror copied after the last look at the source is a later word, and what it copied before is none."""
+        dag = Dag(stack.file)
+        dag.run()
+        stack.source.stop()
+        repository = f"{stack.source.host}/{NAME}"
+        after, before = datetime.now(UTC) + timedelta(hours=1), datetime.now(UTC) - timedelta(hours=1)
+        for moment, digest in ((after, OTHER.digest), (before, AMD.digest)):
+            dag.api.others["mirror_quay_to_world", f"scheduled__{moment.isoformat()}", "to_acr", "report"] = [
+                copied(repository, "v1", digest),
+                copied(repository, "v2", digest),
+            ]
+        rows = dag.run()[1]
+        run_id = f"the run scheduled__{after.isoformat()} of mirror_quay_to_world"
+        assert rows[0]["check"]["tags"] == [
+            {"tag": "v1", "digest": str(OTHER.digest), "said_by": f"{stack.source.host} in {run_id}", "problem": ""}
+        ]
+
+    def test_a_source_that_is_down_and_was_never_seen_but_by_a_mirror(self, stack: Stack) -> None:
+        stack.source.stop()
+        dag = Dag(stack.file)
+        run_id = "manual__2026-11-23T10:00:00.123+00:00_a1b2"
+        reports = [copied(f"{stack.source.host}/{NAME}", tag, IMAGE.digest) for tag in ("v1", "v1-dev")]
+        dag.api.others["mirror_quay_to_world", run_id, "to_hub", "report"] = [*reports, None]
+        states, rows = dag.run()
+        assert states == ["success"] * 3
+        said_by = f"{stack.source.host} in the run {run_id} of mirror_quay_to_world"
+        assert rows[0]["check"]["tags"] == [
+            {"tag": "v1", "digest": str(IMAGE.digest), "said_by": said_by, "problem": ""}
+        ]
+
+
+def copied(source: str, tag: str, digest: Digest) -> dict[str, Any]:
+    """A report of a mirror's task, as it crosses XCom."""
+    tags = (TagResult(tag=tag, outcome="copied", reason="moved", digest=str(digest)),)
+    return RouteReport(
+        mirror="quay_to_world", source=source, destination="any", counts={"copied": 1}, tags=tags
+    ).to_json()
+
 
 @pytest.mark.xdist_group("airflow")
 @pytest.mark.timeout(300)
 def test_runs_of_a_real_airflow(stack: Stack, tmp_path: Path) -> None:
-    """A run remembers for those after it what the source said."""
+    """A run remembers for those after it what the source said, and so does a mirror's."""
     airflow = LocalAirflow(tmp_path / "airflow", mirrors_file=stack.file)
     airflow.migrate()
     first = airflow.run("dags", "test", "mirror_readiness", timeout_seconds=150)
@@ -649,3 +702,12 @@ def test_runs_of_a_real_airflow(stack: Stack, tmp_path: Path) -> None:
     assert second.returncode == 1
     assert "nodes of outside would not start now" in second.stdout
     assert f"{IMAGE.digest} by {stack.source.host} when it last answered" in second.stdout
+    images.push(stack.acr.url, NAME, "v1", IMAGE)
+    stack.source.start()
+    images.push(stack.source.url, NAME, "v1", OTHER)
+    mirrored = airflow.run("dags", "test", "mirror_quay_to_world", timeout_seconds=150)
+    assert mirrored.returncode == 0, mirrored.stdout[-4000:] + mirrored.stderr[-4000:]
+    stack.source.stop()
+    third = airflow.run("dags", "test", "mirror_readiness", timeout_seconds=150)
+    assert third.returncode == 0, third.stdout[-4000:] + third.stderr[-4000:]
+    assert "outside  yes     yes       yes\n" in third.stdout

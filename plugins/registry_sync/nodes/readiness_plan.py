@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
+from typing import TypeVar
 
 from registry_sync.errors import NotFound, RegistrySyncError, TemporaryError
 from registry_sync.mirrors import MirrorsFile, Registry
@@ -17,9 +19,22 @@ from registry_sync.route_map import RouteMap
 from registry_sync.selection import select_tags, why_not
 from registry_sync.tags import TagRules
 
+T = TypeVar("T")
 OpenClient = Callable[[Registry], RegistryClient]
 Digests = Mapping[str, str]
 """What images named at their source: ``quay.io/giantswarm/pause:3.9`` to its digest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copied:
+    """What a run of a mirror found an image to be at its source, and copied; ``run`` is for people."""
+
+    digest: str
+    run: str
+
+
+Reports = Callable[[], Mapping[str, Copied]]
+"""Reads what mirrors copied after the digests of an earlier plan were asked for, by names like those."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -27,23 +42,25 @@ class ReadinessPlan:
     """The checks of some pools.
 
     ``digests`` is what is known of the images now: kept, it stands in for a source that is down later. ``notes`` say
-    where it did.
+    where it did. ``asked_at`` is when the sources that answered were asked, by their repositories.
     """
 
     checks: list[EndpointCheck] = field(default_factory=list)
     digests: dict[str, str] = field(default_factory=dict)
+    asked_at: dict[str, datetime] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
 def plan_checks(
-    file: MirrorsFile, pools: Sequence[NodePool], open_client: OpenClient, earlier: Digests
+    file: MirrorsFile, pools: Sequence[NodePool], open_client: OpenClient, earlier: Digests, reports: Reports = dict
 ) -> ReadinessPlan:
     """Ask the source of each bootstrap image for its tags and digests, and list where each of them has to be.
 
     :param open_client: opens a source, with credentials: nodes need not be able to read it.
     :param earlier: ``digests`` of an earlier plan, for sources that are down.
+    :param reports: called when a source is down; what it tells is later than ``earlier``.
     """
-    planner = _Planner(file, open_client, earlier)
+    planner = _Planner(file, open_client, earlier, cache(reports))
     for pool in pools:
         for image in pool.images:
             planner.add(pool, image)
@@ -60,8 +77,8 @@ def find_source(registry: Registry, repository: Repository, routes: RouteMap) ->
 
 
 class _Planner:
-    def __init__(self, file: MirrorsFile, open_client: OpenClient, earlier: Digests) -> None:
-        self._file, self._open_client, self._earlier = file, open_client, earlier
+    def __init__(self, file: MirrorsFile, open_client: OpenClient, earlier: Digests, reports: Reports) -> None:
+        self._file, self._open_client, self._earlier, self._reports = file, open_client, earlier, reports
         self._routes = RouteMap(file)
         self._down: dict[str, RegistrySyncError] = {}
         self.plan = ReadinessPlan()
@@ -79,6 +96,8 @@ class _Planner:
         self, pool: NodePool, registry: Registry, name: str, expected: list[Expected], resolves: bool
     ) -> EndpointCheck:
         repository = Repository(registry.host, name)
+        if resolves and (why := self._why_another(repository)):
+            expected = [replace(each, digest=None, said_by=why) if each.digest else each for each in expected]
         return EndpointCheck(
             pool=pool.name,
             registry=registry,
@@ -88,13 +107,29 @@ class _Planner:
             copied_by=next((each.mirror for each in self._routes.into(repository)), None),
         )
 
+    def _why_another(self, repository: Repository) -> str:
+        """Why the digest there is not that of the source; empty when it is. Made of some platforms, it is another."""
+        seen = {repository}
+        while route := next(
+            (each for each in self._routes.into(repository) if each.source_repository not in seen), None
+        ):
+            if route.settings.platforms:
+                return (
+                    f"since {route.mirror!r} mirrors {', '.join(route.settings.platforms)} alone, under another digest"
+                )
+            repository = route.source_repository
+            seen.add(repository)
+        return ""
+
     def _expect(self, source: Registry, repository: Repository, rules: TagRules) -> list[Expected]:
         """The tags that nodes need and their digests, by the source, or by what it said when it last answered.
 
         There is always one, so that an image of which nothing is known is not taken for one that is not needed.
         """
+        asked_at = datetime.now(UTC)
         try:
             expected = self._ask(source, repository, rules)
+            self.plan.asked_at[str(repository)] = asked_at
         except RegistrySyncError as error:
             self.plan.notes.append(f"{repository} could not be asked for its digests: {error}")
             expected = self._remember(repository, rules)
@@ -114,22 +149,32 @@ class _Planner:
             raise
 
     def _remember(self, repository: Repository, rules: TagRules) -> list[Expected]:
-        prefix = f"{repository}:"
-        known = {name.removeprefix(prefix): each for name, each in self._earlier.items() if name.startswith(prefix)}
-        chosen = [each for each in dict.fromkeys([*known, *rules.by_name]) if not why_not(each, rules)]
-        last = f"{repository.host} when it last answered"
-        unknown = f"since {repository.host} does not answer and no earlier check is known"
-        return [
-            Expected(tag=tag, digest=Digest.parse(known[tag]), said_by=last)
-            if tag in known
-            else Expected(tag=tag, digest=None, said_by=unknown)
-            for tag in chosen
-        ] or [
-            _unknown(
-                f"which tags of it nodes need is not known: {repository.host} does not answer, and no earlier check is "
-                "known; write its tags by their names, or keep what nodes check --json prints"
-            )
-        ]
+        """What an earlier plan knew, and what mirrors have copied since. Of new tags, the latter count by name only.
+
+        Without an earlier plan, what mirrors copied is all that is known of tags that are not written by name.
+        """
+        known = _of(repository, self._earlier)
+        copied = _of(repository, self._reports())
+        chosen = [each for each in dict.fromkeys([*(known or copied), *rules.by_name]) if not why_not(each, rules)]
+        expected = [_remembered(repository, tag, known.get(tag), copied.get(tag)) for tag in chosen]
+        down = f"{repository.host} does not answer, and no earlier check is known"
+        advice = "write its tags by their names, or keep what nodes check --json prints"
+        return expected or [_unknown(f"which tags of it nodes need is not known: {down}; {advice}")]
+
+
+def _of(repository: Repository, named: Mapping[str, T]) -> dict[str, T]:
+    """By tags, what stands there for a repository."""
+    prefix = f"{repository}:"
+    return {name.removeprefix(prefix): each for name, each in named.items() if name.startswith(prefix)}
+
+
+def _remembered(repository: Repository, tag: str, known: str | None, copied: Copied | None) -> Expected:
+    if copied:
+        return Expected(tag=tag, digest=Digest.parse(copied.digest), said_by=f"{repository.host} in {copied.run}")
+    if known:
+        return Expected(tag=tag, digest=Digest.parse(known), said_by=f"{repository.host} when it last answered")
+    unknown = f"since {repository.host} does not answer and no earlier check is known"
+    return Expected(tag=tag, digest=None, said_by=unknown)
 
 
 ANY_TAG = "*"
