@@ -432,7 +432,7 @@ def test_a_registries_conf_with_a_pattern_for_a_prefix(machine: Path, prefix: st
             key=f"registry.{prefix}",
             verdict="unexpected",
             found=f'{{"prefix": "{prefix}", "mirror": [{{"location": "evil.example"}}]}}',
-            advice="it holds for every registry of such a name, and they are taken for one",
+            advice="it holds for this registry too, and for every other of such a name",
         )
     ]
 

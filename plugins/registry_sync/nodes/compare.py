@@ -65,6 +65,7 @@ TRAPS: Mapping[str, str] = {
     "io.containerd.cri.v1.images": "only version = 3 reads it; there is no mirror",
     "io.containerd.grpc.v1.cri": "version = 3 does not read it; there is no mirror",
     "mirrors": "beside config_path it keeps the CRI plugin from loading, and the node is NotReady",
+    "rewrite": "images are asked for by other names than those that mirrors copy them to",
     "skipFallback": "machines never fall back",
     "skip_verify": "whoever is on the way can answer in the mirror's place",
 }
@@ -286,7 +287,7 @@ def _trap(key: Any, place: Place) -> str:
     if place == ("registry",) and re.search(r" \([0-9]+\)$", str(key)):
         return "it is defined twice, and only the first table counts; keep one"
     if place == ("registry",) and str(key).startswith("*."):
-        return "it holds for every registry of such a name, and they are taken for one"
+        return "it holds for this registry too, and for every other of such a name"
     return TRAPS.get(key, "")
 
 
