@@ -7,7 +7,8 @@
     ├── TemporaryError           outage, time-out, reset, corruption  -> retry
     │   ├── MissingContent       a manifest's blob or child is absent -> copy its content again
     │   ├── DamagedContent       bytes are not what their digest says -> say so: some runtimes stop there
-    │   └── TooSlow              an answer did not come in its time   -> say so: every runtime goes on waiting
+    │   ├── TooSlow              an answer did not come in its time   -> say so: every runtime goes on waiting
+    │   └── NotConnected         no connection came in its time       -> say so: runtimes wait long, and then go on
     ├── RateLimited              the registry named a time to wait    -> defer until then
     ├── DeniedError              wrong password, missing right        -> fail at once
     ├── RefusedError             type, quota, policy, read-only       -> fail at once
@@ -68,6 +69,10 @@ class DamagedContent(TemporaryError):
 
 class TooSlow(TemporaryError):
     """A registry took the request, and its answer did not come, or not whole, in the time that it has."""
+
+
+class NotConnected(TemporaryError):
+    """A registry did not take a connection, nor refuse it, in the time that it has: packets are swallowed."""
 
 
 class RateLimited(RegistrySyncError):

@@ -299,12 +299,19 @@ def _check(file: MirrorsFile, document: Document) -> list[_Problem]:
     """What no entry shows by itself: names that do not exist, and routes that disturb each other."""
     written = document.value["registries"]
     problems = [each for mirror in file.mirrors.values() for each in _check_names(mirror, file.registries, written)]
+    problems += [_Problem(("mirrors", name), _RESERVED[name]) for name in file.mirrors if name in _RESERVED]
     known = [each for each in file.mirrors.values() if _uses_known(each, file.registries)]
     placed = [each for mirror in known for each in _placed_routes(mirror, file.registries)]
     routes = [(place, route) for place, route in placed if isinstance(route, Route)]
     named = [_Problem(place, problem) for place, route in placed if (problem := _problem_of(route))]
     named += [each for mirror in known for each in _check_push_times(mirror, file.registries[mirror.source])]
     return [*problems, *named, *_check_writers(routes), *_check_cycles(file, routes), *_check_pruned(file, routes)]
+
+
+_RESERVED = {
+    "readiness": "its DAG would be mirror_readiness, which looks whether nodes would start; give it another name"
+}
+"""Names of mirrors whose DAG is there already."""
 
 
 def _check_names(mirror: Mirror, registries: Mapping[str, Registry], written: Mapping[str, Any]) -> Iterator[_Problem]:

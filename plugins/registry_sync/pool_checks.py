@@ -15,7 +15,7 @@ PoolProblem = tuple[tuple[str | int, ...], str]
 """Where in the mirrors file, and what."""
 
 PUBLIC_HOSTS = (
-    r"docker\.io",
+    r"((index|registry-1)\.)?docker\.io|registry\.hub\.docker\.com",
     r"quay\.io",
     r"ghcr\.io",
     r"public\.ecr\.aws",
@@ -30,7 +30,7 @@ PUBLIC_HOSTS = (
     r"nvcr\.io|lscr\.io|cgr\.dev|ttl\.sh|([a-z0-9-]+\.)?icr\.io|registry\.fly\.io|registry\.digitalocean\.com",
     r"[a-z0-9-]+\.ocir\.io|registry\.heroku\.com|docker\.cloudsmith\.io|docker\.pkg\.github\.com|rg\.[a-z0-9-]+\.scw\.cloud",
 )
-"""Hosts, whole and without port 443, that many share: names there are given to whoever asks first, or are not ours."""
+"""Hosts, whole and without a port, that many share: names there are given to whoever asks first, or are not ours."""
 
 ECR_HOST = r"\d{12}\.dkr[.-]ecr(-fips)?\.[a-z0-9-]+\.(amazonaws\.com(\.cn)?|on\.aws)"
 """Private registries of AWS; they answer nobody without a token that is good for twelve hours.
@@ -69,7 +69,7 @@ def _check_mirrors(pool: NodePool, file: MirrorsFile) -> Iterator[PoolProblem]:
 
 def mirror_problem(mirror: Registry, registry: Registry) -> str:
     """Why machines must not use ``mirror`` for images of ``registry``; empty when they may."""
-    host = mirror.host.removesuffix(":443")
+    host = re.sub(r":[0-9]+$", "", mirror.host)
     if mirror.host == registry.host:
         return f"{mirror.host} is what the names stand for, and machines ask it after the mirrors anyway; remove it"
     if any(re.fullmatch(each, host) for each in PUBLIC_HOSTS):
@@ -134,8 +134,8 @@ def _image_problem(image: BootstrapImage, registry: Registry, endpoint: Registry
     """Why machines would not find an image of ``registry`` at ``endpoint``."""
     repository = Repository(endpoint.host, Repository.at(registry.host, image.repository).name)
     coming = list(routes.into(repository))
-    if not coming and endpoint is registry and any(routes.out_of(repository)):
-        return ""  # it is at home there
+    if not coming and any(routes.out_of(repository)):
+        return ""  # it is pushed there
     if not coming:
         advice = _advice(image, endpoint, routes)
         return f"no route copies it to {endpoint.name!r}, where machines look for {repository}; {advice}"
@@ -159,6 +159,7 @@ def _advice(image: BootstrapImage, endpoint: Registry, routes: RouteMap) -> str:
 
 def _reasons(tag: str, routes: list[Route]) -> str:
     """Why none of ``routes`` copies ``tag``; empty when one does."""
-    rejected = {each.mirror: why_not(each, tag) for each in routes}
-    reasons = [f"{mirror!r} leaves it out ({why})" for mirror, why in rejected.items() if why]
-    return "; ".join(reasons) if len(reasons) == len(rejected) else ""
+    reasons = [(each.mirror, why_not(each, tag)) for each in routes]
+    if not all(why for _, why in reasons):
+        return ""
+    return "; ".join(f"{mirror!r} leaves it out ({why})" for mirror, why in reasons)

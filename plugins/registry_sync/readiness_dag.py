@@ -7,8 +7,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param
 
-from registry_sync.dag import LONG_AGO
-from registry_sync.errors import ConfigurationError
+from registry_sync.dag import LONG_AGO, dag_id
 from registry_sync.mirrors import MirrorsFile
 from registry_sync.operators.outcome import MirrorRetryPolicy
 from registry_sync.operators.readiness import (
@@ -21,17 +20,13 @@ from registry_sync.operators.readiness import (
 )
 
 DAG_ID = "mirror_readiness"
+"""No mirror may be called readiness: mirrors_file.py refuses it."""
 SCHEDULE = "@hourly"
 LABEL = "{{ (task.check.label)[:250] }}"
 
 
 def build_readiness_dag(file: MirrorsFile) -> DAG:
-    """The DAG over all pools of a mirrors file: list images, check each at each registry that nodes ask, report.
-
-    :raises ConfigurationError: when a mirror has the DAG id already.
-    """
-    if DAG_ID.removeprefix("mirror_") in file.mirrors:
-        raise ConfigurationError(f"the mirror 'readiness' would have the DAG id {DAG_ID!r} too; give it another name")
+    """The DAG over all pools of a mirrors file: list images, check each at each registry that nodes ask, report."""
     dag = DAG(
         dag_id=DAG_ID,
         description="Would nodes start now, with each single registry down?",
@@ -45,7 +40,7 @@ def build_readiness_dag(file: MirrorsFile) -> DAG:
         default_args={"retries": 1, "retry_delay": timedelta(minutes=1), "retry_policy": MirrorRetryPolicy()},
     )
     with dag:
-        planned = ListImagesOperator(task_id=PLAN, file=file)
+        planned = ListImagesOperator(task_id=PLAN, file=file, dag_ids={each: dag_id(each) for each in file.mirrors})
         checked = CheckEndpointOperator.partial(task_id=CHECK, map_index_template=LABEL).expand_kwargs(planned.output)
         report = ReadinessReportOperator(task_id=REPORT, pools=list(file.node_pools.values()), retries=0)
         planned >> checked >> report

@@ -23,6 +23,7 @@ class NamespaceRoutes:
     """The routes that a namespace rule gives to one destination, for whatever repositories are there.
 
     ``listed``: source repositories that the mirror has by their names, so that the rule does not count for them.
+    ``earlier``: rules of the mirror that stand before it; what one of them finds is not found again.
     """
 
     mirror: Mirror
@@ -30,10 +31,11 @@ class NamespaceRoutes:
     source: Registry
     destination: Registry
     listed: frozenset[str]
+    earlier: tuple[NamespaceRule, ...] = ()
 
     def route(self, name: str) -> Route | None:
         """The route of the repository ``name``, when the rule chooses it."""
-        if name in self.listed or not name.startswith(f"{self.rule.namespace}/") or not self.rule.chooses(name):
+        if name in self.listed or not _finds(self.rule, name) or any(_finds(each, name) for each in self.earlier):
             return None
         try:
             route = route_of(self.mirror, self.rule, self.source, self.destination, name)
@@ -51,6 +53,10 @@ class NamespaceRoutes:
         match = re.fullmatch(f"{before}(?P<name>.+){'(?P=name)'.join(rest)}", name) if rest else None
         route = self.route(f"{self.rule.namespace}/{match['name']}") if match else None
         return route if route and route.destination_repository.name == name else None
+
+
+def _finds(rule: NamespaceRule, name: str) -> bool:
+    return name.startswith(f"{rule.namespace}/") and rule.chooses(name)
 
 
 _SAMPLE = "0sample0"
@@ -84,10 +90,17 @@ class RouteMap:
             routes = list(_listed(mirror, source, destination))
             self.listed += routes
             listed = frozenset(each.source_repository.name for each in routes)
+            rules = tuple(each for each in mirror.rules if isinstance(each, NamespaceRule))
             self.namespaces += (
-                NamespaceRoutes(mirror=mirror, rule=rule, source=source, destination=destination, listed=listed)
-                for rule in mirror.rules
-                if isinstance(rule, NamespaceRule)
+                NamespaceRoutes(
+                    mirror=mirror,
+                    rule=rule,
+                    source=source,
+                    destination=destination,
+                    listed=listed,
+                    earlier=rules[:index],
+                )
+                for index, rule in enumerate(rules)
             )
 
     def into(self, repository: Repository) -> Iterator[Route]:

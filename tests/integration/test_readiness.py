@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +16,6 @@ from airflow.sdk import DAG
 
 import registry_sync.hooks.registry  # noqa: F401 - Airflow binds its logging to what standard output is just now
 from registry_sync.__main__ import FAILED, OK, UNUSABLE, main
-from registry_sync.errors import ConfigurationError
 from registry_sync.hooks.registry import RegistryHook
 from registry_sync.mirrors import Registry
 from registry_sync.mirrors_file import load_mirrors
@@ -24,9 +23,11 @@ from registry_sync.nodes import readiness
 from registry_sync.nodes.readiness import EndpointCheck, Expected, Fault, ImageReadiness, Limits, check_endpoint
 from registry_sync.readiness_dag import build_readiness_dag
 from registry_sync.reference import Digest, Repository
+from registry_sync.report import RouteReport, TagResult
 from tests.support import images
 from tests.support.airflow import LocalAirflow
 from tests.support.interceptor import Interceptor
+from tests.support.loopback import Blackhole
 from tests.support.registry import Htpasswd, RegistryProcess
 from tests.support.task_runner import FakeApi, run
 from tests.support.tls import CertificateAuthority
@@ -164,6 +165,7 @@ def faulty(found: ImageReadiness) -> tuple[Fault | None, str]:
     return found.fault, found.problem
 
 
+WHO_ANSWERS = "find out what answers in the registry's place, such as the log-in page of a proxy"
 AGAIN = "delete the image there, then run the mirror 'quay_to_acr'"
 
 
@@ -228,6 +230,27 @@ class TestFaults:
         assert found.problem.startswith(start)
         assert found.problem.endswith(f"; {AGAIN}")
 
+    def test_a_page_in_place_of_a_platform(self, wire: Interceptor) -> None:
+        """The runtime takes the page for an answer, and does not ask the next registry."""
+        wire.answer("GET", f"/manifests/{ARM.digest}", 200, HTML, {"Content-Type": "text/html"})
+        assert faulty(look(check_at(wire.host))) == (
+            "unreadable",
+            (
+                f"reading {wire.host}/{NAME}@{ARM.digest}: manifest {ARM.digest.short} is of type 'text/html', which "
+                f"cannot be mirrored unchanged; {WHO_ANSWERS}"
+            ),
+        )
+
+    def test_a_platform_that_is_refused(self, wire: Interceptor) -> None:
+        wire.answer("GET", f"/manifests/{ARM.digest}", 405, b"not that way")
+        assert faulty(look(check_at(wire.host))) == (
+            "unreadable",
+            (
+                f"reading {wire.host}/{NAME}@{ARM.digest}: GET {wire.url}/v2/{NAME}/manifests/{ARM.digest} "
+                f"answered 405 not that way; {WHO_ANSWERS}"
+            ),
+        )
+
     def test_a_blob_that_is_missing(self, own: RegistryProcess) -> None:
         own.forget_blob(LAYER.digest)
         problem = f"HEAD {own.url}/v2/{NAME}/blobs/{LAYER.digest} answered 404; {AGAIN}"
@@ -283,8 +306,8 @@ class TestFaults:
         assert faulty(look(check_at(wire.host))) == (
             "unreadable",
             (
-                f"manifest {digest.short} is of type 'text/html', which cannot be mirrored unchanged; "
-                "find out what answers in the registry's place, such as the log-in page of a proxy"
+                f"reading {wire.host}/{NAME}@{digest}: manifest {digest.short} is of type 'text/html', which cannot be "
+                f"mirrored unchanged; {WHO_ANSWERS}"
             ),
         )
 
@@ -312,6 +335,38 @@ class TestFaults:
                 "no runtime goes on to the next registry from that: take acr out of the pool until it is fast"
             ),
         )
+
+    def test_an_error_that_takes_long(self, own: RegistryProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A node waits for it as for any answer."""
+        clock = [0.0]
+        monkeypatch.setattr(readiness, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+        own.forget_blob(LAYER.digest)
+        with Interceptor(own.url) as wire:
+            late = f"/blobs/{LAYER.digest}"
+            wire.after("HEAD", late, lambda _: clock.__setitem__(0, clock[0] + 30.4))
+            assert faulty(look(check_at(wire.host))) == (
+                "slow",
+                (
+                    f"a look at blob {LAYER.digest} took 30.4 s, more than 30 s, and ended with: "
+                    f"HEAD {wire.url}/v2/{NAME}{late} answered 404; "
+                    "no runtime goes on to the next registry from that: take acr out of the pool until it is fast"
+                ),
+            )
+
+    def test_a_registry_that_takes_no_connection(self) -> None:
+        """As behind a firewall that swallows packets."""
+        with Blackhole() as there:
+            found = look(check_at(there.host), replace(PATIENT, request_seconds=0.5))
+            assert 0.5 <= found.slowest_seconds < 10
+            assert faulty(found) == (
+                "silent",
+                (
+                    f"http://{there.host} neither takes nor refuses a connection: timed out; "
+                    "nodes wait for that at each pull before they ask the next registry, "
+                    "dockerd 15 s, CRI-O 60 s, containerd 150 s (10 s from 2.1 on, as rendered): "
+                    "take acr out of the pool until it answers"
+                ),
+            )
 
     def test_an_answer_that_never_comes(self, wire: Interceptor) -> None:
         wire.hang("GET", f"/blobs/{LAYER.digest}")
@@ -424,7 +479,19 @@ class TestCommand:
     def test_a_source_that_is_down_and_was_never_seen(self, check: Command, stack: Stack) -> None:
         """Tags that are written by their names are still known; copies that differ are not believed."""
         stack.source.stop()
-        assert check()[0] == FAILED
+        code, printed, _ = check()
+        assert code == FAILED
+        assert printed.split("\n\n")[0].splitlines()[2:] == [
+            "outside  NO: team/pause:*  NO: team/pause:*  NO: team/pause:*",
+            "alone    NO: team/pause:*  not used          no, as configured",
+        ]
+        down = f"{stack.source.url} cannot be reached: [Errno 111] Connection refused"
+        assert (
+            "outside: team/pause:* from acr: which tags of it nodes need is not known: "
+            f"{stack.source.host} does not answer, and no earlier check is known; "
+            "write its tags by their names, or keep what nodes check --json prints"
+        ) in printed.splitlines()
+        assert f"{stack.source.host}/{NAME} could not be asked for its digests: {down}" in printed.splitlines()
         stack.write(tags={"include": ["v1"]})
         code, printed, _ = check()
         assert code == OK
@@ -435,12 +502,64 @@ class TestCommand:
         assert code == FAILED
         assert {each["fault"] for each in json.loads(printed)["images"] if each["pool"] == "outside"} == {"wrong"}
 
+    def test_a_mirror_of_some_platforms(self, check: Command, stack: Stack) -> None:
+        """Its copies have digests of their own, which are no sign that somebody else pushed them."""
+        document = json.loads(stack.file.read_text())
+        document["mirrors"]["quay_to_world"]["platforms"] = ["linux/amd64"]
+        stack.file.write_text(json.dumps(document))
+        images.push(stack.acr.url, NAME, "v1", OTHER)
+        code, printed, _ = check("--pool", "alone")
+        assert (code, "alone  yes     no, as configured" in printed) == (OK, True)
+        assert (
+            "team/pause:v1 from hub: its digest was compared with no other, since 'quay_to_world' mirrors linux/amd64 "
+            "alone, under another digest"
+        ) in printed.splitlines()
+
     def test_a_tag_that_the_source_does_not_have(self, check: Command, stack: Stack) -> None:
+        """Nothing says what it should be: no promise holds, whatever the copies are."""
         stack.write(tags={"include": ["v1", "v9"]})
-        code, printed, _ = check()
+        images.push(stack.acr.url, NAME, "v9", IMAGE)
+        code, printed, _ = check("--pool", "outside")
         assert code == FAILED
-        assert f"{stack.source.host}/{NAME}:v9 is a bootstrap image, and is not there" in printed.splitlines()
-        assert printed.splitlines()[-1] == "problems with the list of images: 1"
+        assert printed.split("\n\n")[0] == (
+            "pool     all up             acr down           hub down\n"
+            "───────  ─────────────────  ─────────────────  ─────────────────\n"
+            "outside  NO: team/pause:v9  NO: team/pause:v9  NO: team/pause:v9"
+        )
+        problem = (
+            f"{stack.source.host}/{NAME}:v9 is not there, so that nothing says what it should be elsewhere; "
+            "push it, or mend the tags of the bootstrap image"
+        )
+        lines = printed.splitlines()
+        assert f"outside: team/pause:v9 from acr: {problem}" in lines
+        assert f"outside: team/pause:v9 from hub: {problem}" in lines
+        assert lines[-1] == "nodes of outside would not start now"
+
+    @pytest.mark.parametrize("tags", [{"semver": ">=7"}, {"include": ["release-*"]}])
+    def test_rules_that_choose_no_tag(self, check: Command, stack: Stack, tags: Mapping[str, Any]) -> None:
+        stack.write(tags=tags)
+        code, printed, _ = check("--pool", "alone")
+        assert code == FAILED
+        assert printed.split("\n\n")[0] == (
+            "pool   all up            hub down\n"
+            "─────  ────────────────  ─────────────────\n"
+            "alone  NO: team/pause:*  no, as configured"
+        )
+        assert (
+            f"alone: team/pause:* from hub: the rules of the bootstrap image choose none of the 2 tags of "
+            f"{stack.source.host}/{NAME}; mend them"
+        ) in printed.splitlines()
+
+    def test_a_repository_that_the_source_does_not_have(self, check: Command, stack: Stack) -> None:
+        """That it is gone is what the source says, and not that the source cannot be asked."""
+        stack.source.forget_repository(NAME)
+        code, printed, _ = check("--pool", "alone")
+        assert code == FAILED
+        assert "alone  NO: team/pause:*  no, as configured" in printed.splitlines()
+        assert (
+            f"alone: team/pause:* from hub: the rules of the bootstrap image choose none of the 0 tags of "
+            f"{stack.source.host}/{NAME}; mend them"
+        ) in printed.splitlines()
 
     def test_arguments_that_cannot_be_used(self, check: Command, tmp_path: Path) -> None:
         code, _, errors = check("--pool", "nowhere")
@@ -511,8 +630,10 @@ class TestDag:
         assert (result.state, str(result.error)) == ("failed", "nodes would not start: outside with acr down")
 
     def test_the_list_of_images_that_failed(self, stack: Stack) -> None:
-        result = Dag(stack.file).report()
-        assert (result.state, str(result.error)) == ("failed", "problems with the list of images: 1")
+        """Nothing was looked at, and so nothing is promised."""
+        dag = Dag(stack.file)
+        result = dag.report()
+        assert (result.state, str(result.error)) == ("failed", "nodes of outside, alone would not start now")
 
     def test_a_source_that_is_down_since_an_earlier_run(self, stack: Stack) -> None:
         """The fake API keeps what the first run pushed, as Airflow does for the runs after it."""
@@ -522,21 +643,53 @@ class TestDag:
         states, rows = dag.run()
         assert states == ["success"] * 3
         said_by = f"{stack.source.host} when it last answered"
-        assert rows[0]["check"]["tags"] == [{"tag": "v1", "digest": str(IMAGE.digest), "said_by": said_by}]
+        assert rows[0]["check"]["tags"] == [
+            {"tag": "v1", "digest": str(IMAGE.digest), "said_by": said_by, "problem": ""}
+        ]
 
-    def test_a_mirror_with_the_same_dag_id(self, stack: Stack) -> None:
-        text = stack.file.read_text().replace("quay_to_world", "readiness")
-        stack.file.write_text(text)
-        with pytest.raises(ConfigurationError) as caught:
-            build_readiness_dag(load_mirrors(stack.file))
-        assert str(caught.value) == (
-            "the mirror 'readiness' would have the DAG id 'mirror_readiness' too; give it another name"
-        )
+    def test_a_source_that_is_down_since_a_mirror_ran(self, stack: Stack) -> None:
+        """What a mirror copied after the last look at the source is a later word, and what it copied before is none."""
+        dag = Dag(stack.file)
+        dag.run()
+        stack.source.stop()
+        repository = f"{stack.source.host}/{NAME}"
+        after, before = datetime.now(UTC) + timedelta(hours=1), datetime.now(UTC) - timedelta(hours=1)
+        for moment, digest in ((after, OTHER.digest), (before, AMD.digest)):
+            dag.api.others["mirror_quay_to_world", f"scheduled__{moment.isoformat()}", "to_acr", "report"] = [
+                copied(repository, "v1", digest),
+                copied(repository, "v2", digest),
+            ]
+        rows = dag.run()[1]
+        run_id = f"the run scheduled__{after.isoformat()} of mirror_quay_to_world"
+        assert rows[0]["check"]["tags"] == [
+            {"tag": "v1", "digest": str(OTHER.digest), "said_by": f"{stack.source.host} in {run_id}", "problem": ""}
+        ]
+
+    def test_a_source_that_is_down_and_was_never_seen_but_by_a_mirror(self, stack: Stack) -> None:
+        stack.source.stop()
+        dag = Dag(stack.file)
+        run_id = "manual__2026-11-23T10:00:00.123+00:00_a1b2"
+        reports = [copied(f"{stack.source.host}/{NAME}", tag, IMAGE.digest) for tag in ("v1", "v1-dev")]
+        dag.api.others["mirror_quay_to_world", run_id, "to_hub", "report"] = [*reports, None]
+        states, rows = dag.run()
+        assert states == ["success"] * 3
+        said_by = f"{stack.source.host} in the run {run_id} of mirror_quay_to_world"
+        assert rows[0]["check"]["tags"] == [
+            {"tag": "v1", "digest": str(IMAGE.digest), "said_by": said_by, "problem": ""}
+        ]
+
+
+def copied(source: str, tag: str, digest: Digest) -> dict[str, Any]:
+    """A report of a mirror's task, as it crosses XCom."""
+    tags = (TagResult(tag=tag, outcome="copied", reason="moved", digest=str(digest)),)
+    return RouteReport(
+        mirror="quay_to_world", source=source, destination="any", counts={"copied": 1}, tags=tags
+    ).to_json()
 
 
 @pytest.mark.timeout(300)
 def test_runs_of_a_real_airflow(stack: Stack, tmp_path: Path) -> None:
-    """A run remembers for those after it what the source said."""
+    """A run remembers for those after it what the source said, and so does a mirror's."""
     airflow = LocalAirflow(tmp_path / "airflow", mirrors_file=stack.file)
     airflow.migrate()
     first = airflow.run("dags", "test", "mirror_readiness", timeout_seconds=150)
@@ -548,3 +701,12 @@ def test_runs_of_a_real_airflow(stack: Stack, tmp_path: Path) -> None:
     assert second.returncode == 1
     assert "nodes of outside would not start now" in second.stdout
     assert f"{IMAGE.digest} by {stack.source.host} when it last answered" in second.stdout
+    images.push(stack.acr.url, NAME, "v1", IMAGE)
+    stack.source.start()
+    images.push(stack.source.url, NAME, "v1", OTHER)
+    mirrored = airflow.run("dags", "test", "mirror_quay_to_world", timeout_seconds=150)
+    assert mirrored.returncode == 0, mirrored.stdout[-4000:] + mirrored.stderr[-4000:]
+    stack.source.stop()
+    third = airflow.run("dags", "test", "mirror_readiness", timeout_seconds=150)
+    assert third.returncode == 0, third.stdout[-4000:] + third.stderr[-4000:]
+    assert "outside  yes     yes       yes\n" in third.stdout

@@ -8,9 +8,10 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 
 LOOPBACK = "127.0.0.1"
 
@@ -101,3 +102,29 @@ def _shutdown(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
     except OSError:
         return  # the other side was faster
+
+
+class Blackhole:
+    """A port that neither takes nor refuses a connection: its queue is full, so that the kernel drops what comes."""
+
+    def __init__(self) -> None:
+        self._listener = socket.socket()
+        self._listener.bind((LOOPBACK, 0))
+        self._listener.listen(0)
+        self._queued = [socket.socket() for _ in range(4)]
+
+    @property
+    def host(self) -> str:
+        """``127.0.0.1:PORT``."""
+        return f"{LOOPBACK}:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        for each in self._queued:
+            each.setblocking(False)
+            with suppress(BlockingIOError):
+                each.connect(self._listener.getsockname())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in (*self._queued, self._listener):
+            each.close()

@@ -169,6 +169,13 @@ class RegistryProcess:
         """
         shutil.rmtree(self._registry_root / "repositories" / repository / "_manifests" / "tags" / tag)
 
+    def forget_repository(self, repository: str) -> None:
+        """Remove a repository from the storage, as if someone had deleted it.
+
+        :raises FileNotFoundError: when there is no such repository.
+        """
+        shutil.rmtree(self._registry_root / "repositories" / repository)
+
     def forget_blob(self, digest: Digest) -> None:
         """Remove the bytes of a blob or manifest from the storage, as a damaged disk does; links to it stay.
 

@@ -38,7 +38,7 @@ class FakeApi:
     ``connections`` are by id, ``xcoms`` by task, map index and key; ``states`` by task id, with ``_INDEX`` for one of a
     mapped task. With an ``interval`` the run is a scheduled one. ``messages`` are the states that tasks reported,
     ``rendered`` their rendered fields and labels. With ``resume`` a task goes on after that wait; with ``is_ended`` it
-    learns at its next heartbeat that it has to end.
+    learns at its next heartbeat that it has to end. ``others`` are XComs of other DAGs, by DAG, run, task and key.
     """
 
     dag_id: str
@@ -53,6 +53,7 @@ class FakeApi:
     rendered: list[Any] = field(default_factory=list)
     resume: DeferTask | None = None
     is_ended: bool = False
+    others: dict[tuple[str, str, str, str], list[Any]] = field(default_factory=dict)
 
     def client(self) -> Client:
         return Client(base_url="http://in-memory", token="", transport=httpx.MockTransport(self._answer))
@@ -71,9 +72,14 @@ class FakeApi:
             case "PUT", ["task-instances", _, "heartbeat"]:
                 return httpx.Response(409, json=_ENDED) if self.is_ended else httpx.Response(204)
             case "GET", ["task-instances", "states"]:
-                return httpx.Response(200, json={"task_states": {RUN_ID: self._states(request)}})
+                dag_id = request.url.params["dag_id"]
+                states = {run: {"report": "success"} for dag, run, *_ in self.others if dag == dag_id}
+                own = {RUN_ID: self._states(request)} if dag_id == self.dag_id else {}
+                return httpx.Response(200, json={"task_states": {**states, **own}})
             case "GET", ["connections", name]:
                 return self._connection(name)
+            case "GET", ["xcoms", dag_id, run_id, task_id, key, "slice"] if dag_id != self.dag_id:
+                return httpx.Response(200, json=self.others.get((dag_id, run_id, task_id, key), []))
             case method, ["xcoms", _, _, task_id, key, *rest]:
                 return self._xcom(method, task_id, key, rest, request, body)
         raise AssertionError(f"the fake of Airflow's API does not know {request.method} {request.url}")

@@ -32,6 +32,7 @@ registries:
   ghcr: {host: ghcr.io, private: true}
   ecr: {host: 123456789012.dkr.ecr.eu-west-1.amazonaws.com, private: true}
   twin: {host: acr.example, private: true}
+  own: {host: own.example, private: true}
 mirrors:
   world:
     source: quay
@@ -41,6 +42,7 @@ mirrors:
       - {repository: infra/old, rename: infra/new}
       - {namespace: team, include: ["*-app"], exclude: [bad-*]}
   china: {source: hub, destinations: [aliyun], repositories: [infra/base]}
+  pushed: {source: own, destinations: [hub], repositories: [infra/pushed]}
 nodes:
 """
 FIRST_LINE = FILE.count("\n") + 1
@@ -224,6 +226,10 @@ def test_one_mirror_twice(write: Write, second: str) -> None:
         "docker.io",
         "quay.io",
         "quay.io:443",
+        "quay.io:80",
+        "ghcr.io:8443",
+        "registry-1.docker.io:443",
+        "index.docker.io:80",
         "ghcr.io",
         "public.ecr.aws",
         "gcr.io",
@@ -268,6 +274,7 @@ def test_hosts_of_ones_own(write: Write, host: str) -> None:
         "123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com",
         "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn",
         "123456789012.dkr-ecr.us-east-1.on.aws",
+        "123456789012.dkr.ecr.us-east-1.amazonaws.com:443",
     ],
 )
 def test_hosts_that_answer_nobody_anonymous(write: Write, host: str) -> None:
@@ -368,29 +375,67 @@ def test_images_that_no_route_brings(write: Write, entry: dict[str, Any], image:
         ({"registry": "aliyun"}, "infra/base"),
         ({"registry": "hub"}, "infra/base"),
         ({"registry": "quay"}, "infra/old"),
+        ({"mirrors": ["own"]}, "infra/pushed"),
     ],
-    ids=["by name", "by its new name", "by namespace", "outright", "copied to the hub", "at home"],
+    ids=["by name", "by its new name", "by namespace", "outright", "copied to the hub", "at home", "at the mirror"],
 )
 def test_images_that_a_route_brings(write: Write, entry: dict[str, Any], image: str) -> None:
     assert load_mirrors(write(with_pool(**entry, bootstrap_images=[image]))).node_pools["p"].images
+
+
+TWO_RULES = """\
+registries: {quay: {host: quay.io}, hub: {host: docker.io}}
+mirrors:
+  world:
+    source: quay
+    destinations: [hub]
+    repositories:
+      - {namespace: team, include: ["*-app"], tags: {exclude: [v1]}}
+      - {namespace: team, include: ["one-*"], tags: {exclude: [v2]}}
+nodes:
+  p: {registry: hub, bootstrap_images: [{repository: team/one-app, tags: {include: [v1, v2]}}]}
+"""
+
+
+def test_of_two_rules_that_find_an_image_the_first_counts(write: Write) -> None:
+    """As in a run; what the second leaves out does not matter, nor what it lets through."""
+    assert problems(write(TWO_RULES)) == [
+        (
+            "mirrors.yaml:10: nodes.p.bootstrap_images[0]: tag 'v1' does not come to docker.io/team/one-app: "
+            "'world' leaves it out (excluded by 'v1')"
+        )
+    ]
+    text = TWO_RULES.replace("exclude: [v1]", "exclude: [v3]")
+    assert load_mirrors(write(text)).node_pools["p"].images
+
+
+def test_a_mirror_that_would_have_the_dag_id_of_readiness(write: Write) -> None:
+    text = FILE.replace("  pushed:", "  readiness:").replace("nodes:\n", "")
+    problem = (
+        "mirrors.yaml:21: mirrors.readiness: its DAG would be mirror_readiness, which looks whether nodes would start; "
+        "give it another name"
+    )
+    assert problems(write(text)) == [problem]
+    file, found = load_healthy_mirrors(write(text))
+    assert (list(file.mirrors), found) == (["world", "china"], (problem,))
 
 
 def test_a_missing_route_is_not_reported_while_a_mirror_is_broken(write: Write) -> None:
     """It may well be the one."""
     text = with_pool(mirrors=["acr"], bootstrap_images=["infra/other"]).replace("source: quay", "source: qay")
     assert problems(write(text)) == [
-        "mirrors.yaml:13: mirrors.world.source: there is no registry 'qay'; did you mean 'quay'?"
+        "mirrors.yaml:14: mirrors.world.source: there is no registry 'qay'; did you mean 'quay'?"
     ]
 
 
 def test_a_broken_pool_leaves_the_others_and_all_mirrors(write: Write) -> None:
     text = f"{FILE}  bad: {{registry: nowhere}}\n  worse: {{}}\n  good: {{registry: hub, mirrors: [acr]}}\n"
     file, found = load_healthy_mirrors(write(text))
-    assert (list(file.node_pools), list(file.mirrors)) == (["good"], ["world", "china"])
+    assert (list(file.node_pools), list(file.mirrors)) == (["good"], ["world", "china", "pushed"])
     assert found == (
         (
             f"mirrors.yaml:{FIRST_LINE}: nodes.bad.registry: there is no registry 'nowhere'; "
-            "there are quay, hub, acr, acr2, open, aliyun, ghcr, ecr, twin"
+            "there are quay, hub, acr, acr2, open, aliyun, ghcr, ecr, twin, own"
         ),
         f"mirrors.yaml:{FIRST_LINE + 1}: nodes.worse: 'registry' is missing",
     )
@@ -399,7 +444,7 @@ def test_a_broken_pool_leaves_the_others_and_all_mirrors(write: Write) -> None:
 @pytest.mark.parametrize(("written", "got"), [("[]", "a list"), ("", "nothing"), ("x", "'x'")])
 def test_a_section_that_is_none_leaves_the_mirrors(write: Write, written: str, got: str) -> None:
     file, found = load_healthy_mirrors(write(FILE.replace("nodes:", f"nodes: {written}")))
-    assert (dict(file.node_pools), list(file.mirrors)) == ({}, ["world", "china"])
+    assert (dict(file.node_pools), list(file.mirrors)) == ({}, ["world", "china", "pushed"])
     assert found == (f"mirrors.yaml:{FIRST_LINE - 1}: nodes: expected a mapping (name: ...), got {got}",)
 
 

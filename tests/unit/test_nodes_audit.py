@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -171,13 +172,14 @@ def machine(tmp_path: Path) -> Path:
     return tmp_path
 
 
+CHINA = "registry-intl.cn-shanghai.aliyuncs.com"
 MIRROR_URLS = '["https://gsoci.azurecr.io", "http://mirror.internal.example:5000", "https://mirror.office.example"]'
 
 
 def test_a_typo_of_dockerd(machine: Path) -> None:
     path = machine / "daemon.json"
     path.write_text(f'{{"log-driver": "journald", "registry-mirror": {MIRROR_URLS}, "max-download-attempts": 5}}')
-    assert differences(path, "docker") == [
+    assert differences(path, "docker", version="20.10") == [
         Difference(key="registry-mirrors", verdict="missing", expected=MIRROR_URLS),
         Difference(key="max-download-attempts", verdict="different", found="5", expected="1"),
         Difference(
@@ -190,7 +192,22 @@ def test_what_else_dockerd_is_told_does_not_matter(machine: Path) -> None:
     path = machine / "daemon.json"
     rest = '"insecure-registries": [], "max-concurrent-downloads": 3, "dns": ["10.0.0.2"]'
     path.write_text(f'{{{rest}, "registry-mirrors": {MIRROR_URLS.replace(".io", ".io/")}, "max-download-attempts": 1}}')
-    assert differences(path, "docker") == []
+    assert differences(path, "docker", version=">=20.10") == []
+
+
+def test_an_option_that_an_old_dockerd_does_not_start_with(machine: Path) -> None:
+    path = machine / "daemon.json"
+    path.write_text(f'{{"registry-mirrors": {MIRROR_URLS}, "max-download-attempts": 1}}')
+    assert differences(path, "docker") == [
+        Difference(
+            key="max-download-attempts",
+            verdict="unexpected",
+            found="1",
+            advice="dockerd before 20.10 does not start with it; say --version when these are later",
+        )
+    ]
+    path.write_text('{"registry-mirrors": [], "max-download-attempts": 5}')
+    assert differences(path, "docker", "china") == []
 
 
 def test_mirrors_that_should_be_gone(machine: Path) -> None:
@@ -379,6 +396,44 @@ location = "evil.example"
         Difference(
             key="registry.docker.io.blocked", verdict="unexpected", found="true", advice="machines never fall back"
         ),
+    ]
+
+
+def test_a_registries_conf_with_one_prefix_twice(machine: Path) -> None:
+    """Of two tables with one prefix the first counts."""
+    path = machine / "registries.conf"
+    text = (folder_of("crio", "", "china") / "registries.conf").read_text()
+    squatter = '[[registry]]\nlocation = "{}"\n[[registry.mirror]]\nlocation = "evil.example"\n'
+    path.write_text(text + squatter.format(CHINA))
+    table = f'{{"location": "{CHINA}", "mirror": [{{"location": "evil.example"}}]}}'
+    again = Difference(
+        key=f"registry.{CHINA} (2)",
+        verdict="unexpected",
+        found=table,
+        advice="it is defined twice, and only the first table counts; keep one",
+    )
+    assert differences(path, "crio", "china") == [again]
+    path.write_text(squatter.format(CHINA) + text)
+    assert differences(path, "crio", "china") == [
+        Difference(key=f"registry.{CHINA}.prefix", verdict="missing", expected=f'"{CHINA}"'),
+        Difference(key=f"registry.{CHINA}.mirror", verdict="unexpected", found='[{"location": "evil.example"}]'),
+        replace(again, found=f'{{"prefix": "{CHINA}", "location": "{CHINA}"}}'),
+    ]
+
+
+@pytest.mark.parametrize("prefix", ["*.aliyuncs.com", "*.cn-shanghai.aliyuncs.com", "*.com"])
+def test_a_registries_conf_with_a_pattern_for_a_prefix(machine: Path, prefix: str) -> None:
+    path = machine / "registries.conf"
+    text = (folder_of("crio", "", "china") / "registries.conf").read_text()
+    other = '\n[[registry]]\nprefix = "*.example.com"\nblocked = true\n'
+    path.write_text(f'{text}{other}[[registry]]\nprefix = "{prefix}"\n[[registry.mirror]]\nlocation = "evil.example"\n')
+    assert differences(path, "crio", "china") == [
+        Difference(
+            key=f"registry.{prefix}",
+            verdict="unexpected",
+            found=f'{{"prefix": "{prefix}", "mirror": [{{"location": "evil.example"}}]}}',
+            advice="it holds for this registry too, and for every other of such a name",
+        )
     ]
 
 

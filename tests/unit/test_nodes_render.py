@@ -31,6 +31,7 @@ FILE = GOLDEN / "mirrors.yaml"
 CASES: tuple[tuple[Runtime, str, str], ...] = (
     ("docker", "20.10", "outside_china"),
     ("docker", "19.3", "outside_china"),
+    ("docker", "", "outside_china"),
     ("docker", "28", "china"),
     ("containerd", "1.6", "outside_china"),
     ("containerd", "1.7", "bytes_only"),
@@ -126,11 +127,13 @@ def urls(mirrors: Sequence[tuple[Registry, Trust]]) -> list[str]:
 
 
 @settings(deadline=None)  # the first example reads the templates
-@given(whole_trust())
-def test_dockerd_gets_the_mirrors_in_order(mirrors: list[tuple[Registry, Trust]]) -> None:
-    document = json.loads(rendered(mirrors, "docker")["daemon.json"])
+@given(whole_trust(), st.sampled_from(["", "19.3", ">=19.3", "<20.10", ">=20.10", "20.10.24", ">=20.10, <29"]))
+def test_dockerd_gets_the_mirrors_in_order(mirrors: list[tuple[Registry, Trust]], version: str) -> None:
+    """An option that one of the versions does not know would keep it from starting."""
+    document = json.loads(rendered(mirrors, "docker", version)["daemon.json"])
     assert document.pop("registry-mirrors") == urls(mirrors)
-    assert document == ({"max-download-attempts": 1} if mirrors else {})
+    knows = version.strip(">=").startswith("20.10")
+    assert document == ({"max-download-attempts": 1} if mirrors and knows else {})
 
 
 @settings(deadline=None)  # the first example reads the templates

@@ -6,7 +6,9 @@ Runtimes skip keys that they do not know, so a typo is seen by nobody until the 
 from __future__ import annotations
 
 import json
+import re
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -59,9 +61,11 @@ TRAPS: Mapping[str, str] = {
     "*": "it holds for every registry, whose names are then taken for those of this one",
     "blocked": "machines never fall back",
     "configs": "beside config_path it keeps the CRI plugin from loading, and the node is NotReady",
+    "max-download-attempts": "dockerd before 20.10 does not start with it; say --version when these are later",
     "io.containerd.cri.v1.images": "only version = 3 reads it; there is no mirror",
     "io.containerd.grpc.v1.cri": "version = 3 does not read it; there is no mirror",
     "mirrors": "beside config_path it keeps the CRI plugin from loading, and the node is NotReady",
+    "rewrite": "images are asked for by other names than those that mirrors copy them to",
     "skipFallback": "machines never fall back",
     "skip_verify": "whoever is on the way can answer in the mirror's place",
 }
@@ -96,8 +100,10 @@ def compare_file(
         versions = Versions(floor=(2,))
     texts = {each.path.name: each.text for each in render_pool(file, pool, runtime, versions)}
     name = "hosts.toml" if runtime == "containerd" and _is_hosts(document, path) else form.name
-    expected = form.parse(texts[name], Path(name))
-    return list(_compare(form.ours(expected, host), form.ours(document, host), (), KNOWN_KEYS[runtime]))
+    expected, found = form.ours(form.parse(texts[name], Path(name)), host), form.ours(document, host)
+    if runtime == "docker" and not pool.mirrors:
+        found.pop("max-download-attempts", None)  # without mirrors it is no matter of ours
+    return list(_compare(expected, found, (), KNOWN_KEYS[runtime]))
 
 
 def _read(path: Path) -> str:
@@ -150,12 +156,25 @@ def _containerd(document: Any, _: str) -> Any:
 
 
 def _crio(document: Any, host: str) -> Any:
-    """The tables of one registry and of namespaces in it, by their prefixes."""
+    """The tables of one registry, of namespaces in it, and of patterns that it matches, by their prefixes.
+
+    Of several with one prefix, the first counts (seen with skopeo 1.9); the others get a number.
+    """
     written = document.get("registry")
     tables = [each for each in written if isinstance(each, dict)] if isinstance(written, list) else []
-    named = {str(each.get("prefix", each.get("location"))): each for each in tables}
-    ours = {name: each for name, each in named.items() if f"{name}/".startswith(f"{host}/")}
+    ours: dict[str, Any] = {}
+    counts = Counter[str]()
+    for table in tables:
+        prefix = str(table.get("prefix", table.get("location")))
+        if f"{prefix}/".startswith(f"{host}/") or _is_pattern_of(prefix, host):
+            counts[prefix] += 1
+            ours[prefix if counts[prefix] == 1 else f"{prefix} ({counts[prefix]})"] = table
     return {**_like(document, ("registry",)), "registry": ours}
+
+
+def _is_pattern_of(prefix: str, host: str) -> bool:
+    """Whether a prefix such as ``*.io`` is one of ``host`` too; the star stands for any number of names."""
+    return prefix.startswith("*.") and host.endswith(prefix.partition("/")[0].removeprefix("*"))
 
 
 def _k3s(documents: Any, host: str) -> Any:
@@ -257,10 +276,19 @@ def _stray(key: Any, value: Any, place: Place, missing: list[Any], known: frozen
     """A key that is not rendered: one that the runtime does not know, or one that changes what it does."""
     shown, text = show_place((*place, key)), _shown(value)
     if key in known or place in NAMED or isinstance(key, int):
-        return Difference(key=shown, verdict="unexpected", found=text, advice=TRAPS.get(key, ""))
+        return Difference(key=shown, verdict="unexpected", found=text, advice=_trap(key, place))
     close = get_close_matches(str(key), [*missing, *sorted(known)], n=1)
     advice = f"did you mean {close[0]!r}?" if close else "it does nothing"
     return Difference(key=shown, verdict="unknown", found=text, advice=advice)
+
+
+def _trap(key: Any, place: Place) -> str:
+    """What comes of a key that is not rendered; empty where that is plain."""
+    if place == ("registry",) and re.search(r" \([0-9]+\)$", str(key)):
+        return "it is defined twice, and only the first table counts; keep one"
+    if place == ("registry",) and str(key).startswith("*."):
+        return "it holds for this registry too, and for every other of such a name"
+    return TRAPS.get(key, "")
 
 
 def _normal(value: Any) -> Any:

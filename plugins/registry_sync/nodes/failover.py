@@ -24,12 +24,14 @@ FALLS_BACK: Mapping[Behaviour, frozenset[Fault]] = {
     "docker": frozenset({"absent", "incomplete", "unreadable", "damaged"}),
     "containerd": frozenset({"absent", "incomplete"}),
     "crio": frozenset({"absent"}),
-    "unknown": frozenset({"absent"}),
 }
-"""The faults of a registry after which a runtime asks the next one. After any other the pull fails, or never ends, or
-gets another image."""
+"""The faults of a registry after which a runtime asks the next one at once. After any other the pull fails, or never
+ends, or gets another image. A silent registry is waited for: ``Failover.dial_seconds``."""
 
-_WHILE_RESOLVING: frozenset[Fault] = frozenset({"absent", "slow", "wrong", "unreadable", "unchecked"})
+LONGEST_WAIT_SECONDS = 30
+"""A start that waits longer than that, for each image anew, is no start in good time."""
+
+_WHILE_RESOLVING: frozenset[Fault] = frozenset({"absent", "silent", "slow", "wrong", "unreadable", "unchecked"})
 """The faults that are met when a tag is turned into a digest; the others are met when content is fetched."""
 
 
@@ -43,11 +45,15 @@ class PullEndpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failover:
-    """The registries that the nodes of a pool ask, in their order: mirrors, and last the one that names stand for."""
+    """The registries that the nodes of a pool ask, in their order: mirrors, and last the one that names stand for.
+
+    ``dial_seconds`` is how long a pull waits for a registry that takes no connection, before it asks the next.
+    """
 
     pool: str
     behaviour: Behaviour
     endpoints: tuple[PullEndpoint, ...]
+    dial_seconds: int = 150
 
     @classmethod
     def of(cls, pool: NodePool) -> Self:
@@ -56,7 +62,10 @@ class Failover:
             PullEndpoint(registry=each.registry, resolves=each.trust == "pull+resolve") for each in pool.pool_mirrors
         ]
         endpoints = (*mirrors, PullEndpoint(registry=pool.registry))
-        return cls(pool=pool.name, behaviour=behaviour_of(pool), endpoints=endpoints)
+        behaviour = behaviour_of(pool)
+        return cls(
+            pool=pool.name, behaviour=behaviour, endpoints=endpoints, dial_seconds=_dial_seconds(pool, behaviour)
+        )
 
     @property
     def registries(self) -> tuple[str, ...]:
@@ -83,12 +92,30 @@ def behaviour_of(pool: NodePool) -> Behaviour:
             return "crio"
 
 
+def _dial_seconds(pool: NodePool, behaviour: Behaviour) -> int:
+    """As seen: dockerd pings once, for 15 s, and CRI-O's library twice, for 30 s.
+
+    containerd dials anew for each of five requests, for 30 s or, by the ``dial_timeout`` that is rendered where 2.1
+    honours it, for 2 s. k3s and Talos write its files without that.
+    """
+    match behaviour:
+        case "docker":
+            return 15
+        case "crio":
+            return 60
+        case "containerd" if pool.runtime == "containerd" and pool.versions.are_at_least("2.1"):
+            return 10
+        case _:
+            return 150
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """Whether the nodes of a pool would start with ``down`` out of reach (``None``: with everything up).
 
     ``is_promised`` is false where the pool's configuration says no already, such as a pool without mirrors whose
-    registry is down. ``missing`` are those of its ``images`` that a node would not get.
+    registry is down. ``missing`` are those of its ``images`` that a node would not get. ``wait_seconds``: how long it
+    waits, for an image, for registries that take no connection.
     """
 
     pool: str
@@ -96,6 +123,7 @@ class Verdict:
     images: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     is_promised: bool = True
+    wait_seconds: int = 0
 
     @property
     def starts(self) -> bool:
@@ -113,6 +141,7 @@ class Verdict:
             "down": self.down,
             "starts": self.starts,
             "is_promised": self.is_promised,
+            "wait_seconds": self.wait_seconds,
             "images": list(self.images),
             "missing": list(self.missing),
         }
@@ -124,21 +153,48 @@ def gets_image(failover: Failover, faults: Mapping[str, Fault | None], down: str
     :param faults: of the image, by registry; ``None``: it is ready there.
     :param down: a registry that does not answer.
     """
+    return _wait_seconds(failover, faults, down) is not None
+
+
+def _wait_seconds(failover: Failover, faults: Mapping[str, Fault | None], down: str | None) -> int | None:
+    """How long a node waits for registries that take no connection until it gets an image; ``None``: it does not."""
     found: Mapping[str, Fault | None] = {**faults, **({down: "absent"} if down else {})}
-    asked = [each for each in failover.endpoints if each.resolves or failover.behaviour != "crio"]
-    resolving = [_while_resolving(found.get(each.registry, "unchecked")) for each in asked if each.resolves]
-    fetching = [found.get(each.registry, "unchecked") for each in asked]
-    return _walk(resolving, failover.behaviour) and _walk(fetching, failover.behaviour)
+    waits = [_wait_by(failover, found, each) for each in _MAY_BE.get(failover.behaviour, (failover.behaviour,))]
+    return None if None in waits else max(each for each in waits if each is not None)
+
+
+_MAY_BE: Mapping[Behaviour, tuple[Behaviour, ...]] = {"unknown": ("containerd", "crio")}
+"""What an unknown runtime may be. dockerd gets whatever containerd gets, and has no mirrors for bytes only."""
+
+
+def _wait_by(failover: Failover, found: Mapping[str, Fault | None], behaviour: Behaviour) -> int | None:
+    goes_on = FALLS_BACK[behaviour]
+    if failover.dial_seconds <= LONGEST_WAIT_SECONDS:
+        goes_on |= {"silent"}
+    asked = [each for each in failover.endpoints if each.resolves or behaviour != "crio"]
+    faults = {each.registry: found.get(each.registry, "unchecked") for each in asked}
+    resolving = {each.registry: _while_resolving(faults[each.registry]) for each in asked if each.resolves}
+    ways = (_walk(resolving, goes_on), _walk(faults, goes_on))
+    if None in ways:
+        return None
+    silent = {name for way in ways for name in way or () if faults[name] == "silent"}
+    return len(silent) * failover.dial_seconds
 
 
 def _while_resolving(fault: Fault | None) -> Fault | None:
     return fault if fault in _WHILE_RESOLVING else None
 
 
-def _walk(faults: Iterable[Fault | None], behaviour: Behaviour) -> bool:
-    """Whether the first registry that a runtime does not fall back from is one without a fault."""
-    met = next((each for each in faults if each not in FALLS_BACK[behaviour]), "absent")
-    return met is None
+def _walk(faults: Mapping[str, Fault | None], goes_on: frozenset[Fault]) -> list[str] | None:
+    """The registries that a runtime asks until one is without a fault; ``None``: there is none, or it stops before."""
+    way = []
+    for name, fault in faults.items():
+        way.append(name)
+        if fault is None:
+            return way
+        if fault not in goes_on:
+            return None
+    return None
 
 
 def judge(failovers: Sequence[Failover], found: Iterable[ImageReadiness]) -> list[Verdict]:
@@ -154,9 +210,15 @@ def judge(failovers: Sequence[Failover], found: Iterable[ImageReadiness]) -> lis
 
 
 def _verdict(failover: Failover, images: Mapping[str, Mapping[str, Fault | None]], down: str | None) -> Verdict:
-    missing = tuple(image for image, faults in sorted(images.items()) if not gets_image(failover, faults, down))
-    promised = gets_image(failover, dict.fromkeys(failover.registries), down)
-    return Verdict(pool=failover.pool, down=down, images=tuple(sorted(images)), missing=missing, is_promised=promised)
+    waits = {image: _wait_seconds(failover, faults, down) for image, faults in sorted(images.items())}
+    return Verdict(
+        pool=failover.pool,
+        down=down,
+        images=tuple(waits),
+        missing=tuple(image for image, wait in waits.items() if wait is None),
+        is_promised=gets_image(failover, dict.fromkeys(failover.registries), down),
+        wait_seconds=max((each for each in waits.values() if each is not None), default=0),
+    )
 
 
 def start_table(verdicts: Sequence[Verdict]) -> str:
@@ -172,7 +234,7 @@ def _cell(verdict: Verdict) -> str:
     if not verdict.images:
         return "no images"
     if verdict.starts:
-        return "yes"
+        return f"yes, after {verdict.wait_seconds} s" if verdict.wait_seconds else "yes"
     if not verdict.is_promised:
         return "no, as configured"
     more = f" and {len(verdict.missing) - 1} more" if len(verdict.missing) > 1 else ""

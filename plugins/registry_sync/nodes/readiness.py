@@ -10,18 +10,27 @@ from datetime import date
 from functools import partial
 from typing import Any, Literal, Self, TypeVar
 
-from registry_sync.errors import DamagedContent, DeniedError, NotFound, RefusedError, RegistrySyncError, TooSlow
+from registry_sync.errors import (
+    DamagedContent,
+    DeniedError,
+    NotConnected,
+    NotFound,
+    RefusedError,
+    RegistrySyncError,
+    TooSlow,
+)
 from registry_sync.mirrors import Registry
 from registry_sync.oci import Descriptor, Manifest
 from registry_sync.reference import Digest, Reference, Repository
 from registry_sync.registry.client import PullClient
 
-Fault = Literal["absent", "incomplete", "unreadable", "damaged", "wrong", "slow", "unchecked"]
+Fault = Literal["absent", "silent", "incomplete", "unreadable", "damaged", "wrong", "slow", "unchecked"]
 """What is wrong with an image at a registry, by what a runtime makes of it.
 
-absent: the registry answers quickly with an error, or not at all. incomplete: a platform or a blob is absent.
-unreadable: it answers with something else than a manifest, such as a log-in page. damaged: bytes are not what their
-digest or size says. wrong: the tag names another image. slow: an answer takes too long. unchecked: we could not tell.
+absent: the registry answers quickly with an error, or refuses the connection. silent: it takes no connection, and
+refuses none. incomplete: a platform or a blob is absent. unreadable: it answers with something else than a manifest,
+such as a log-in page. damaged: bytes are not what their digest or size says. wrong: the tag names another image. slow:
+an answer takes too long, or an error does. unchecked: we could not tell.
 """
 
 REQUEST_SECONDS = 6.0
@@ -43,11 +52,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """The digest that a tag should name, and who says so; ``None``: nobody could be asked."""
+    """The digest that a tag should name, and who says so; ``None``: nobody could be asked.
+
+    ``problem`` is why there is nothing to look for, such as a tag that its source does not have; otherwise empty.
+    """
 
     tag: str
     digest: Digest | None
-    said_by: str
+    said_by: str = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +94,7 @@ class EndpointCheck:
             "pool": self.pool,
             "registry": self.registry.model_dump(mode="json", exclude_defaults=True),
             "repository": self.repository.name,
-            "tags": [
-                {"tag": each.tag, "digest": str(each.digest) if each.digest else None, "said_by": each.said_by}
-                for each in self.tags
-            ],
+            "tags": [{**asdict(each), "digest": str(each.digest) if each.digest else None} for each in self.tags],
             "resolves": self.resolves,
             "copied_by": self.copied_by,
         }
@@ -158,6 +168,8 @@ def check_endpoint(check: EndpointCheck, client: PullClient, limits: Limits, tod
 
 
 def _check_image(check: EndpointCheck, expected: Expected, pull: _Pull, today: date) -> ImageReadiness:
+    if expected.problem:
+        return ImageReadiness.unchecked(check, expected.tag, expected.problem)
     fault: Fault | None = None
     problem = ""
     try:
@@ -190,14 +202,11 @@ class _FaultError(Exception):
 
 
 _FaultsByError = tuple[tuple[type[RegistrySyncError], Fault], ...]
-_OF_IMAGE: _FaultsByError = (
-    (TooSlow, "slow"),
-    (DamagedContent, "damaged"),
-    (RefusedError, "unreadable"),
-    (RegistrySyncError, "absent"),
-)
-_OF_CONTENT: _FaultsByError = ((TooSlow, "slow"), (DamagedContent, "damaged"), (RegistrySyncError, "incomplete"))
-"""What an error means: for the manifest that a tag names, and for all that this one leads to."""
+_ALWAYS: _FaultsByError = ((TooSlow, "slow"), (NotConnected, "silent"), (DamagedContent, "damaged"))
+_OF_IMAGE: _FaultsByError = (*_ALWAYS, (RefusedError, "unreadable"), (RegistrySyncError, "absent"))
+_OF_PLATFORM: _FaultsByError = (*_ALWAYS, (RefusedError, "unreadable"), (RegistrySyncError, "incomplete"))
+_OF_BLOB: _FaultsByError = (*_ALWAYS, (RegistrySyncError, "incomplete"))
+"""What an error means: for the manifest that a tag names, for those of its platforms, and for their blobs."""
 
 
 class _Pull:
@@ -232,11 +241,17 @@ class _Pull:
         """Ask for the size of every blob, and read some of them whole."""
         for digest, size_bytes in self.sizes.items():
             head = partial(self._client.head_blob, self._repository, digest)
-            found = self._timed(f"a look at blob {digest}", _OF_CONTENT, head)
+            found = self._timed(f"a look at blob {digest}", _OF_BLOB, head)
             self._check_size(digest, size_bytes, found)
         for digest in choose_reads(self.sizes, self._limits.read_bytes, today):
-            read = partial(self._client.read_blob, self._repository, digest)
-            self.read_bytes += _met(_OF_CONTENT, read)
+            self.read_bytes += self._read(digest)
+
+    def _read(self, digest: Digest) -> int:
+        """A blob, whole, however long that takes."""
+        try:
+            return self._client.read_blob(self._repository, digest)
+        except RegistrySyncError as error:
+            raise _FaultError(_fault_of(error, _OF_BLOB), str(error)) from error
 
     def _descend(self, manifest: Manifest) -> None:
         self.sizes |= {each.digest: each.size_bytes for each in manifest.blobs if not _is_elsewhere(each)}
@@ -244,7 +259,7 @@ class _Pull:
             if not _is_attestation(child):
                 if child.platform:
                     self.platforms.add(str(child.platform))
-                self._descend(self._get(child.digest, _OF_CONTENT))
+                self._descend(self._get(child.digest, _OF_PLATFORM))
 
     def _get(self, digest: Digest, faults: _FaultsByError) -> Manifest:
         get = partial(self._client.get_manifest, self._repository, digest)
@@ -258,22 +273,27 @@ class _Pull:
     def _timed(self, what: str, faults: _FaultsByError, call: Callable[[], T]) -> T:
         started = time.monotonic()
         try:
-            found = _met(faults, call)
-        finally:
-            seconds = time.monotonic() - started
-            self.slowest_seconds = max(self.slowest_seconds, seconds)
-        if seconds > self._limits.request_seconds:
-            raise _FaultError("slow", f"{what} took {seconds:.1f} s, more than {self._limits.request_seconds:g} s")
+            found = call()
+        except RegistrySyncError as error:
+            fault = _fault_of(error, faults)
+            self._stop(what, started, fault, error)
+            raise _FaultError(fault, f"{what}: {error}" if fault == "unreadable" else str(error)) from error
+        self._stop(what, started)
         return found
 
+    def _stop(
+        self, what: str, started: float, fault: Fault | None = None, error: RegistrySyncError | None = None
+    ) -> None:
+        """:raises _FaultError: when it took too long; an error that comes late has been waited for as well."""
+        seconds = time.monotonic() - started
+        self.slowest_seconds = max(self.slowest_seconds, seconds)
+        if seconds > self._limits.request_seconds and fault not in ("silent", "slow"):
+            took = f"{what} took {seconds:.1f} s, more than {self._limits.request_seconds:g} s"
+            raise _FaultError("slow", f"{took}, and ended with: {error}" if error else took) from error
 
-def _met(faults: _FaultsByError, call: Callable[[], T]) -> T:
-    """What ``call`` returns; an error of the registry's as the fault that it means."""
-    try:
-        return call()
-    except RegistrySyncError as error:
-        fault = next(fault for each, fault in faults if isinstance(error, each))
-        raise _FaultError(fault, str(error)) from error
+
+def _fault_of(error: RegistrySyncError, faults: _FaultsByError) -> Fault:
+    return next(fault for each, fault in faults if isinstance(error, each))
 
 
 def _is_attestation(child: Descriptor) -> bool:
@@ -319,6 +339,11 @@ def _advice(met: _FaultError, check: EndpointCheck) -> str:
             return f"{again}, and find out who else can push there"
         case "unreadable":
             return "find out what answers in the registry's place, such as the log-in page of a proxy"
+        case "silent":
+            return (
+                "nodes wait for that at each pull before they ask the next registry, dockerd 15 s, CRI-O 60 s, "
+                f"containerd 150 s (10 s from 2.1 on, as rendered): take {name} out of the pool until it answers"
+            )
         case "slow":
             return f"no runtime goes on to the next registry from that: take {name} out of the pool until it is fast"
         case "unchecked":

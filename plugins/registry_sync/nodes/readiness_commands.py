@@ -70,7 +70,7 @@ def check(arguments: argparse.Namespace, clients: Clients) -> int:
     plan = plan_checks(file, pools, clients.source, read_digests(arguments.expect) if arguments.expect else {})
     limits = Limits(request_seconds=arguments.seconds, read_bytes=arguments.read_megabytes * 1_000_000)
     found = run_checks(plan.checks, clients, limits)
-    report = ReadinessReport.of(pools, found, notes=plan.notes, problems=plan.problems)
+    report = ReadinessReport.of(pools, found, notes=plan.notes)
     if arguments.json:
         print(json.dumps({**report.to_json(), "digests": plan.digests}, indent=2, ensure_ascii=False))
     else:

@@ -14,34 +14,23 @@ from registry_sync.report import human_bytes, table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadinessReport:
-    """The verdicts on some pools and what they follow from.
-
-    ``problems`` are images that could not be checked at all, ``notes`` what a reader should know besides.
-    """
+    """The verdicts on some pools and what they follow from; ``notes`` is what a reader should know besides."""
 
     verdicts: tuple[Verdict, ...]
     images: tuple[ImageReadiness, ...]
     notes: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
 
     @classmethod
-    def of(
-        cls,
-        pools: Sequence[NodePool],
-        found: Sequence[ImageReadiness],
-        *,
-        notes: Sequence[str] = (),
-        problems: Sequence[str] = (),
-    ) -> Self:
+    def of(cls, pools: Sequence[NodePool], found: Sequence[ImageReadiness], *, notes: Sequence[str] = ()) -> Self:
         """Judge what was found at the registries of ``pools``."""
         images = distrust_differing(found)
         verdicts = judge([Failover.of(each) for each in pools], images)
-        return cls(verdicts=tuple(verdicts), images=tuple(images), notes=tuple(notes), problems=tuple(problems))
+        return cls(verdicts=tuple(verdicts), images=tuple(images), notes=tuple(notes))
 
     @property
     def is_failed(self) -> bool:
         """Whether somebody has to act, and not only when a node fails to start today."""
-        return bool(self.problems) or any(each.is_failed for each in self.verdicts)
+        return any(each.is_failed for each in self.verdicts)
 
     @property
     def summary(self) -> str:
@@ -51,7 +40,6 @@ class ReadinessReport:
         later = [f"{each.pool} with {each.down} down" for each in failed if each.down and each.pool not in now]
         parts = [f"nodes of {', '.join(now)} would not start now"] if now else []
         parts += [f"nodes would not start: {', '.join(later)}"] if later else []
-        parts += [f"problems with the list of images: {len(self.problems)}"] if self.problems else []
         return "; ".join(parts) or "nodes of every pool would start, as far as their configuration promises"
 
     def text(self) -> str:
@@ -64,7 +52,7 @@ class ReadinessReport:
         ]
         parts += dict.fromkeys(f"{each.image} from {each.registry}: {each.note}" for each in self.images if each.note)
         parts += [_unpromised(each) for each in self.verdicts if each.images and not each.is_promised]
-        return "\n\n".join([*parts, *self.notes, *self.problems])
+        return "\n\n".join([*parts, *self.notes])
 
     def to_json(self) -> dict[str, Any]:
         """For programs."""
@@ -74,7 +62,6 @@ class ReadinessReport:
             "verdicts": [each.to_json() for each in self.verdicts],
             "images": [each.to_json() for each in self.images],
             "notes": list(self.notes),
-            "problems": list(self.problems),
         }
 
 

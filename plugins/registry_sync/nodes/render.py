@@ -113,7 +113,7 @@ def _context(file: MirrorsFile, pool: NodePool, runtime: Runtime, versions: Vers
         "mirrors": endpoints(pool, file.registries),
         "folder": registry.host.replace(":", "_") + "_" * (":" in registry.host),
         "shown_versions": str(versions),
-        "limits_attempts": versions == Versions() or versions.are_at_least("20.10"),
+        "limits_attempts": versions.are_at_least("20.10"),
         "is_2": versions.are_at_least("2"),
         "honours_dial_timeout": versions.are_at_least("2.1"),
         "has_documents": runtime == "talos" and versions.are_at_least("1.12"),

@@ -33,6 +33,7 @@ from registry_sync.errors import (
     DeniedError,
     LockedTag,
     MissingContent,
+    NotConnected,
     NotFound,
     RateLimited,
     RefusedError,
@@ -522,6 +523,8 @@ def _decode_exception(error: requests.RequestException | HTTPError, url: str) ->
     text = one_line(str(reason) or type(reason).__name__, LONGEST_PROBLEM)
     if any(isinstance(each, ReadTimeoutError) for each in (error, *error.args)):
         return TooSlow(f"{where} took the request and does not answer: {text}")
+    if isinstance(error, requests.ConnectTimeout):
+        return NotConnected(f"{where} neither takes nor refuses a connection: {text}")
     return TemporaryError(f"{where} cannot be reached: {text}")
 
 
