@@ -95,8 +95,8 @@ def test_they_cross_xcom(tmp_path: Path) -> None:
         (
             {"skopeo": {"runner": "docker", "image": "skopeo", "docker_url": "tcp://docker:2376"}},
             (
-                "skopeo: docker_url 'tcp://docker:2376' needs a tls_dir: without TLS, whoever reaches that port is root "
-                "there"
+                "skopeo: docker_url 'tcp://docker:2376' needs a tls_dir: without TLS, whoever reaches that port is "
+                "root there"
             ),
         ),
         ({"skopeo": {"runner": "podman"}}, "skopeo.runner: expected 'local' or 'docker', got 'podman'"),
