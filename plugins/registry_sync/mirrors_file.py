@@ -409,6 +409,14 @@ def _check_writers(routes: list[tuple[Place, Route]]) -> Iterator[_Problem]:
         elif first.mirror == route.mirror:
             problem = f"{route.source_repository} is written twice, first as {show_place(first_place)}; keep one"
             yield _Problem(place, problem)
+        elif first.settings.tags == route.settings.tags and _platforms(first) != _platforms(route):
+            both = f"{show_place(first_place)} has the same tags there with other platforms"
+            problem = f"{both}, and each would overwrite what the other made; rename one, or choose other tags"
+            yield _Problem(place, problem)
+
+
+def _platforms(route: Route) -> frozenset[str]:
+    return frozenset(route.settings.platforms)
 
 
 def _check_cycles(file: MirrorsFile, routes: list[tuple[Place, Route]]) -> Iterator[_Problem]:

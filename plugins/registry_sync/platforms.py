@@ -27,11 +27,20 @@ IMAGE_CONFIGS = frozenset(
 )
 """The types of config that say which platform an image is for. Helm charts and other artifacts have none of them."""
 
-MEMORY_TAG = "registry_sync-platforms"
-"""The tag, at a destination, of what is remembered there of source digests and chosen platforms."""
+MEMORY_PREFIX = "registry_sync-platforms"
+"""How the tags begin, at a destination, of what is remembered there of source digests and chosen platforms."""
 
 _SAME_AS_NONE = {"arm64": "v8"}
 """The variant that is meant where an architecture has none: https://github.com/containerd/platforms."""
+
+
+def memory_tag(mirror: str) -> str:
+    """The tag of what one mirror remembers. Another that writes to the same repository may choose other platforms.
+
+    >>> memory_tag("quay_to_acr")
+    'registry_sync-platforms.quay_to_acr'
+    """
+    return f"{MEMORY_PREFIX}.{mirror}"
 
 
 class NotChosen(RefusedError):

@@ -17,7 +17,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from registry_sync.patterns import first_match
-from registry_sync.platforms import MEMORY_TAG
+from registry_sync.platforms import MEMORY_PREFIX
 from registry_sync.reference import Digest
 from registry_sync.tags import Patterns
 
@@ -108,7 +108,7 @@ def _why(tag: str, rules: PruneRules, sides: BothSides, owns: Owns) -> str:
 
 def _is_protected(tag: str, rules: PruneRules, sides: BothSides, is_backup: Callable[[str], bool]) -> bool:
     is_kept = first_match(rules.keep or (), tag) is not None
-    is_ours = is_backup(tag) or is_about_a_digest(tag) or tag == MEMORY_TAG
+    is_ours = is_backup(tag) or is_about_a_digest(tag) or tag.startswith(MEMORY_PREFIX)
     return is_kept or is_ours or tag in sides.locked
 
 

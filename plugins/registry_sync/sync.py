@@ -93,7 +93,7 @@ class _Work:
         if self._route.settings.signatures and not self._apply.retry_at:
             self._belongings.bring_late(window)
         if self._plan.memory:
-            self.notes = remember(self._sides.destination, self._route.destination_repository, self._plan.memory)
+            self.notes = remember(self._sides.destination, self._route, self._plan.memory)
         belongings = self._belongings.results
         self.notes = (*self.notes, *left_behind(belongings))
         return [*copied, *belongings]

@@ -372,8 +372,10 @@ class TestSharedChildren:
         assert {(each.tag, each.reason) for each in report.tags if each.outcome == "failed"} == {
             (
                 each,
-                f"what belongs to {child.digest.short} did not arrive: PUT {wire.url}/v2/{name}/manifests/{tag} "
-                "answered 507 disk full",
+                (
+                    f"what belongs to {child.digest.short} did not arrive: PUT {wire.url}/v2/{name}/manifests/{tag} "
+                    "answered 507 disk full"
+                ),
             )
             for each in ("a", "b")
         }

@@ -753,6 +753,19 @@ def many(*mirrors: str) -> str:
             ],
         ),
         (
+            [
+                "a: {source: quay, destinations: [acr], repositories: [x/yy], platforms: [linux/amd64]}",
+                "b: {source: quay, destinations: [acr], repositories: [x/yy]}",
+                "c: {source: quay, destinations: [acr], repositories: [{repository: x/yy, tags: {include: [v1]}}]}",
+            ],
+            [
+                (
+                    "8: mirrors.b.repositories[0]: mirrors.a.repositories[0] has the same tags there with other "
+                    "platforms, and each would overwrite what the other made; rename one, or choose other tags"
+                )
+            ],
+        ),
+        (
             ["a: {source: quay, destinations: [acr], repositories: [x/yy, x/zz, {repository: x/yy}]}"],
             [
                 (
@@ -840,6 +853,7 @@ def many(*mirrors: str) -> str:
     ids=[
         "one place within a mirror",
         "one place across mirrors",
+        "other platforms of the same tags",
         "written twice",
         "one host under two names",
         "onto itself",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from registry_sync.moved import backup_template
-from registry_sync.platforms import MEMORY_TAG
+from registry_sync.platforms import memory_tag
 from registry_sync.prune import (
     BothSides,
     Planned,
@@ -27,6 +27,8 @@ from registry_sync.prune import (
     shared,
 )
 from registry_sync.reference import Digest
+
+MEMORY_TAG = memory_tag("team")
 
 A, B, C = (Digest("sha256", 64 * each) for each in "abc")
 SIGNATURE = f"sha256-{64 * 'a'}.sig"
