@@ -112,8 +112,19 @@ def _is_protected(tag: str, rules: PruneRules, sides: BothSides, is_backup: Call
     return is_kept or is_ours or tag in sides.locked
 
 
-def refusal(rules: PruneRules, sides: BothSides, wanted: Collection[str], owns: Owns, earlier: Planned | None) -> str:
-    """Why nothing is deleted although tags are to go; empty when all is well."""
+def refusal(
+    rules: PruneRules,
+    sides: BothSides,
+    wanted: Collection[str],
+    earlier: Planned | None,
+    *,
+    owns: Owns,
+    is_backup: Callable[[str], bool],
+) -> str:
+    """Why nothing is deleted although tags are to go; empty when all is well.
+
+    The share is of the tags that could ever be deleted: what is protected, or is somebody else's, makes it no smaller.
+    """
     if not sides.listed:
         return "the source lists no tag"
     if not sides.selected:
@@ -123,7 +134,8 @@ def refusal(rules: PruneRules, sides: BothSides, wanted: Collection[str], owns: 
             f"the source lists {len(sides.listed)} tags, and {earlier.listed} when it was last looked at; the next run "
             "takes that for true"
         )
-    own = sum(1 for tag in sides.there if tag in sides.listed or owns(tag))
+    ours = (tag for tag in sides.there if tag in sides.selected or tag in wanted or owns(tag))
+    own = sum(1 for tag in ours if not _is_protected(tag, rules, sides, is_backup))
     most = ceil(own * rules.max_percent / 100)
     if len(wanted) > most:
         return (

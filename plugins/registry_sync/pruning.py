@@ -9,7 +9,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from registry_sync.apply import thread_pool
-from registry_sync.errors import DeniedError, NotFound, RateLimited, RefusedError, RegistrySyncError, TemporaryError
+from registry_sync.errors import (
+    DeniedError,
+    LockedTag,
+    NotFound,
+    RateLimited,
+    RefusedError,
+    RegistrySyncError,
+    TemporaryError,
+)
 from registry_sync.mirrors import Route
 from registry_sync.moved import backup_template
 from registry_sync.oci import INDEX_TYPES
@@ -47,7 +55,7 @@ class Pruning:
     def _add_to(self, plan: Plan, listed: Collection[str], selection: Selection, earlier: Planned | None) -> Plan:
         sides = self._observe(listed, selection)
         wanted = candidates(self._rules, sides, owns=self._owns, is_backup=self._is_backup)
-        if why := refusal(self._rules, sides, wanted, self._owns, earlier):
+        if why := refusal(self._rules, sides, wanted, earlier, owns=self._owns, is_backup=self._is_backup):
             seen = len(listed) or (earlier.listed if earlier else 0)
             return _with_notes(replace(plan, pruning=Planned(marks=(), listed=seen)), f"nothing is pruned: {why}")
         there = self._digests(wanted, sides.there)
@@ -248,7 +256,7 @@ def _with_notes(plan: Plan, *notes: str) -> Plan:
 def _failed(deletion: DeleteTag, error: RegistrySyncError, seconds: float) -> TagResult:
     return TagResult(
         tag=deletion.tag,
-        outcome="failed",
+        outcome="locked" if isinstance(error, LockedTag) else "failed",
         reason=f"not deleted: {error}",
         digest=str(deletion.digest),
         seconds=round(seconds, 3),

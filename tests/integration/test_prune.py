@@ -378,6 +378,29 @@ class TestAnswersOfTheRegistry:
             )
             assert "v0" in tags_of(fixed, name)
 
+    @pytest.mark.parametrize(
+        ("status", "code", "message"),
+        [
+            (412, "PRECONDITION", "Failed to process request due to 'app:v0' configured as immutable."),
+            (405, "REGISTRY_DISALLOWED_OPERATION", "The operation is disallowed on this image."),
+            (400, "DENIED", "the tag is locked"),
+        ],
+    )
+    def test_one_where_the_tag_is_locked(
+        self, source: RegistryProcess, wire: Interceptor, name: str, status: int, code: str, message: str
+    ) -> None:
+        """Its image must not be deleted by digest instead, which the registry may well do."""
+        body = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
+        wire.answer("DELETE", "/manifests/v0$", status, body)
+        _, second = two_runs(make_route(source, wire, name, prune=GONE))
+        assert counted(second) == {"unchanged": 5, "locked": 1}
+        result = result_of(second, "v0")
+        assert (result.outcome, result.error_class) == ("locked", "locked")
+        assert result.reason == (
+            f"not deleted: DELETE {wire.url}/v2/{name}/manifests/v0 answered {status} {code}: {message}"
+        )
+        assert deletes(wire) == ["v0"]
+
     def test_one_that_only_says_so(self, source: RegistryProcess, wire: Interceptor, name: str) -> None:
         wire.answer("DELETE", "/manifests/", 202)
         _, second = two_runs(make_route(source, wire, name, prune=GONE))
