@@ -229,8 +229,11 @@ def list_tags(route: Route, source: RegistryClient, since: datetime | None = Non
 
 
 def choose_tags(route: Route, listed: Sequence[TagEntry], *, now: datetime, is_whole: bool = True) -> Selection:
-    """What the route's rules choose. What is no image of the source's own is set aside before they count anything."""
-    names = [each.name for each in listed]
+    """What the route's rules choose. What is no image of the source's own is set aside before they count anything.
+
+    One that the rule ``names`` has is an image's, whatever its form.
+    """
+    names = [each.name for each in listed if each.name not in route.settings.tags.named]
     aside = set_aside_backups(names, route.settings.backup_tag)
     aside |= set_aside_about(names, signatures=route.settings.signatures)
     images = [each for each in listed if each.name not in aside]

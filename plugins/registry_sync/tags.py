@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from registry_sync.errors import ConfigurationError
 from registry_sync.patterns import check_pattern
+from registry_sync.platforms import MEMORY_PREFIX
 from registry_sync.reference import Digest, is_tag
 from registry_sync.semver_ranges import parse_range
 
@@ -53,6 +54,8 @@ def parse_named(text: str) -> tuple[str, Digest | None]:
     tag, at, digest = text.partition("@")
     if not is_tag(tag):
         raise ConfigurationError(f"{tag!r} is not a tag; names are tags, or TAG@sha256:…; globs go into include")
+    if tag.startswith(MEMORY_PREFIX):
+        raise ConfigurationError(f"{tag!r} is a note of registry_sync's own, which is never mirrored; remove it")
     try:
         return tag, Digest.parse(digest) if at else None
     except ValueError as error:

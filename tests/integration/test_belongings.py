@@ -144,6 +144,19 @@ class TestCosignTags:
         }
         assert images.resolve(destination.url, name, tag) == content.digest
 
+    @pytest.mark.parametrize("signatures", [True, False])
+    def test_what_names_has_is_an_image_whatever_its_form(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str, signatures: bool
+    ) -> None:
+        """Of the form of a signature, of a list of referrers, and of a backup."""
+        content = images.image([images.layer({"a": name.encode()})])
+        tags = (images.cosign_tag(content), referrers_tag(content.digest), f"v1-was-{content.digest.encoded[:12]}")
+        for tag in tags:
+            images.push(source.url, name, tag, content)
+        settings = {"signatures": signatures, "backup_tag": BACKUP_TAG, "tags": TagRules(names=tags)}
+        assert counted(run_route(make_route(source, destination, name, **settings))) == {"copied": 3}
+        assert {images.resolve(destination.url, name, tag) for tag in tags} == {content.digest}
+
     def test_stay_behind_when_signatures_is_false(
         self, source: RegistryProcess, destination: RegistryProcess, name: str, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -400,6 +400,13 @@ DIGEST = f"sha256:{64 * 'a'}"
             ".names[0]: 'v*' is not a tag; names are tags, or TAG@sha256:…; globs go into include",
         ),
         (
+            {"names": ["registry_sync-platforms.m"]},
+            (
+                ".names[0]: 'registry_sync-platforms.m' is a note of registry_sync's own, which is never mirrored; "
+                "remove it"
+            ),
+        ),
+        (
             {"names": ["v1@sha256:aa"]},
             (
                 ".names[0]: 'v1@sha256:aa': 'sha256:aa' is not a sha256 or sha512 digest; "
