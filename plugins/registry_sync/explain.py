@@ -98,14 +98,14 @@ def explain(
         for destination in destinations
     ]
     with closing(open_client(source)) as client:
-        tags = list_tags(routes[0][2], client)
+        tags, has_push_times = list_tags(routes[0][2], client), client.lists_push_times
     for index, rule, route in routes:
         listed, about = set_apart(tags, route.settings)
         yield Explanation(
             route=route,
             place=_place(mirror, index),
             settings=tuple(_settings(mirror, index, rule)),
-            selection=with_followers(choose_tags(route, listed, now=now), about),
+            selection=with_followers(choose_tags(route, listed, now=now, has_push_times=has_push_times), about),
         )
 
 

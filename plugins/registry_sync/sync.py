@@ -163,7 +163,8 @@ def observe_and_plan(
     """
     now, since = now or datetime.now(UTC), None if route.settings.tags.needs_whole_listing else window.since
     listed, about = set_apart(list_tags(route, sides.source, since), route.settings)
-    chosen = choose_tags(route, listed, now=now, is_whole=since is None)
+    has_push_times = sides.source.lists_push_times
+    chosen = choose_tags(route, listed, now=now, is_whole=since is None, has_push_times=has_push_times)
     check_min_tags(chosen, route.settings.tags, route.source_repository)
     selection = _narrow(chosen, listed, route.settings.tags, only_tags, window)
     log.info("%s: %s; %s", route.source_repository, selection.attrition, window)
@@ -228,7 +229,9 @@ def list_tags(route: Route, source: RegistryClient, since: datetime | None = Non
         ) from error
 
 
-def choose_tags(route: Route, listed: Sequence[TagEntry], *, now: datetime, is_whole: bool = True) -> Selection:
+def choose_tags(
+    route: Route, listed: Sequence[TagEntry], *, now: datetime, has_push_times: bool, is_whole: bool = True
+) -> Selection:
     """What the route's rules choose. What is no image of the source's own is set aside before they count anything.
 
     One that the rule ``names`` has is an image's, whatever its form.
@@ -237,7 +240,8 @@ def choose_tags(route: Route, listed: Sequence[TagEntry], *, now: datetime, is_w
     aside = set_aside_backups(names, route.settings.backup_tag)
     aside |= set_aside_about(names, signatures=route.settings.signatures)
     images = [each for each in listed if each.name not in aside]
-    chosen = select_tags(images, route.settings.tags, now=now, is_whole=is_whole)
+    rules = route.settings.tags
+    chosen = select_tags(images, rules, now=now, is_whole=is_whole, has_push_times=has_push_times)
     return replace(chosen, rejected={**chosen.rejected, **aside})
 
 

@@ -153,8 +153,9 @@ class TestCosignTags:
         tags = (images.cosign_tag(content), referrers_tag(content.digest), f"v1-was-{content.digest.encoded[:12]}")
         for tag in tags:
             images.push(source.url, name, tag, content)
-        settings = {"signatures": signatures, "backup_tag": BACKUP_TAG, "tags": TagRules(names=tags)}
-        assert counted(run_route(make_route(source, destination, name, **settings))) == {"copied": 3}
+        rules = TagRules(names=tags)
+        route = make_route(source, destination, name, signatures=signatures, backup_tag=BACKUP_TAG, tags=rules)
+        assert counted(run_route(route)) == {"copied": 3}
         assert {images.resolve(destination.url, name, tag) for tag in tags} == {content.digest}
 
     def test_stay_behind_when_signatures_is_false(

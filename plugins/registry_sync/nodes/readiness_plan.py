@@ -135,6 +135,7 @@ def _digests(client: RegistryClient, repository: Repository, rules: TagRules) ->
     if not rules.is_all_by_name:
         listed = {each.name: each for each in client.list_tags(repository)}
         entries = list({**{each.name: each for each in entries}, **listed}.values())
-    selection = select_tags(entries, rules, now=datetime.now(UTC))
+    has_push_times = client.lists_push_times and not rules.is_all_by_name
+    selection = select_tags(entries, rules, now=datetime.now(UTC), has_push_times=has_push_times)
     digests = {**{each.name: each.digest for each in entries}, **selection.pins}
     return {tag: digests.get(tag) or client.head_manifest(repository, tag) for tag in selection.selected}
