@@ -140,7 +140,7 @@ def _settings(mirror: Mirror, index: int, rule: Rule) -> Iterator[tuple[str, str
     values = mirror.settings(rule).model_dump(mode="json")
     levels = ((_place(mirror, index), rule), (f"mirrors.{mirror.name}", mirror), ("defaults", mirror.defaults))
     for name in RouteOptions.model_fields:
-        origin = next((place for place, level in levels if getattr(level, name) is not None), "built in")
+        origin = next((place for place, level in levels if name in level.written_options), "built in")
         value = as_written(values[name]) if name == "on_moved_tag" else values[name]
         yield name, _as_written(value), origin
 

@@ -136,7 +136,10 @@ class Registry(RegistryEntry):
 
 
 class RouteOptions(_Strict):
-    """What can be written in ``defaults:``, at a mirror and at a rule; the innermost that is written counts."""
+    """What can be written in ``defaults:``, at a mirror and at a rule; the innermost that is written counts.
+
+    ``null`` is written too: it turns off what an outer level has.
+    """
 
     tags: TagRules | None = Field(None, description="Which tags are mirrored; without it all")
     prefix: NamePart | None = Field(
@@ -178,6 +181,11 @@ class RouteOptions(_Strict):
         None, description="A copy that moves no byte for so long is ended (300)"
     )
 
+    @property
+    def written_options(self) -> frozenset[str]:
+        """The options that stand here, whatever else does; also as ``null``."""
+        return frozenset(self.model_fields_set & RouteOptions.model_fields.keys())
+
 
 class RouteSettings(_Strict):
     """The options in force for a route. Minutes and seconds as the names say."""
@@ -205,9 +213,8 @@ class RouteSettings(_Strict):
         """The settings that ``layers`` give, outermost first; a later one overrides an earlier one key by key."""
         written: dict[str, Any] = {}
         for layer in layers:
-            options = {name: getattr(layer, name) for name in RouteOptions.model_fields}
-            written |= {name: value for name, value in options.items() if value is not None}
-        return cls(**written)
+            written |= {name: getattr(layer, name) for name in layer.written_options}
+        return cls(**{name: value for name, value in written.items() if value is not None})
 
 
 class RepositoryRule(RouteOptions):

@@ -67,7 +67,9 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "stall_timeout_seconds": NUMBERS,
 }
 SETTINGS = st.fixed_dictionaries(FIELDS).map(lambda fields: RouteSettings(**fields))
-OPTIONS = st.fixed_dictionaries({}, optional=FIELDS).map(lambda fields: RouteOptions(**fields))
+OPTIONS = st.fixed_dictionaries({}, optional={name: st.none() | each for name, each in FIELDS.items()}).map(
+    lambda fields: RouteOptions(**fields)
+)
 
 
 def a_mirror(*repositories: Any, **options: Any) -> Mirror:
@@ -131,8 +133,9 @@ def test_tag_rules_are_replaced_and_not_merged() -> None:
 def test_each_option_comes_from_the_innermost_layer_that_has_it(layers: list[RouteOptions]) -> None:
     settings = RouteSettings.resolve(*layers)
     for name in FIELDS:
-        written = [value for each in layers if (value := getattr(each, name)) is not None]
-        assert getattr(settings, name) == (written[-1] if written else getattr(RouteSettings(), name))
+        written = [getattr(each, name) for each in layers if name in each.model_fields_set]
+        is_set = bool(written) and written[-1] is not None
+        assert getattr(settings, name) == (written[-1] if is_set else getattr(RouteSettings(), name))
 
 
 @given(SETTINGS, st.booleans(), st.sampled_from(["a/b", "c/d"]))
