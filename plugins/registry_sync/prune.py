@@ -84,6 +84,23 @@ def is_about_a_digest(tag: str) -> bool:
     return _ABOUT_A_DIGEST.match(tag) is not None
 
 
+_DIGITS = 8
+
+
+def may_be_named_after_its_digest(tag: str) -> bool:
+    """Whether it is worth a request to know what a tag names, so that :func:`is_named_after_its_digest` can tell."""
+    return re.search(f"[0-9a-f]{{{_DIGITS}}}", tag) is not None
+
+
+def is_named_after_its_digest(tag: str, digest: Digest | None) -> bool:
+    """Whether a tag has in it the first digits of what it names. So have backups, also by a template of former days.
+
+    >>> is_named_after_its_digest("v1-was-0123456789ab", Digest("sha256", "0123456789ab" + 52 * "0"))
+    True
+    """
+    return digest is not None and digest.encoded[:_DIGITS] in tag
+
+
 Owns = Callable[[str], bool]
 
 
@@ -109,7 +126,8 @@ def _why(tag: str, rules: PruneRules, sides: BothSides, owns: Owns) -> str:
 def _is_protected(tag: str, rules: PruneRules, sides: BothSides, is_backup: Callable[[str], bool]) -> bool:
     is_kept = first_match(rules.keep or (), tag) is not None
     is_ours = is_backup(tag) or is_about_a_digest(tag) or tag.startswith(MEMORY_PREFIX)
-    return is_kept or is_ours or tag in sides.locked
+    is_old_backup = tag not in sides.listed and is_named_after_its_digest(tag, sides.there.get(tag))
+    return is_kept or is_ours or is_old_backup or tag in sides.locked
 
 
 def refusal(

@@ -22,7 +22,18 @@ from registry_sync.mirrors import Route
 from registry_sync.moved import backup_template
 from registry_sync.oci import INDEX_TYPES
 from registry_sync.plan import DeleteTag, Plan, add_deletions
-from registry_sync.prune import MOST_AT_ONCE, BothSides, Planned, PruneRules, candidates, mark, refusal, shared
+from registry_sync.prune import (
+    MOST_AT_ONCE,
+    BothSides,
+    Planned,
+    PruneRules,
+    candidates,
+    is_about_a_digest,
+    mark,
+    may_be_named_after_its_digest,
+    refusal,
+    shared,
+)
 from registry_sync.reference import Digest
 from registry_sync.registry.client import RegistryClient, TagEntry
 from registry_sync.report import TagResult
@@ -78,13 +89,19 @@ class Pruning:
 
     def _observe(self, listed: Collection[str], selection: Selection) -> BothSides:
         there = self._repository.list_tags()
+        unknown = [each.name for each in there if each.digest is None and self._may_be_old_backup(each.name, listed)]
         return BothSides(
             listed=frozenset(listed),
             selected=frozenset((*selection.selected, *selection.failed)),
             rejected=selection.rejected,
-            there={each.name: each.digest for each in there},
+            there={**{each.name: each.digest for each in there}, **self._repository.heads(unknown)},
             locked=frozenset(each.name for each in there if each.is_locked),
         )
+
+    def _may_be_old_backup(self, tag: str, listed: Collection[str]) -> bool:
+        """By a template that is not in force any more. What the source lists is no backup of ours."""
+        is_strange = tag not in listed and may_be_named_after_its_digest(tag) and not is_about_a_digest(tag)
+        return is_strange and self._owns(tag) and not self._is_backup(tag)
 
     def _owns(self, tag: str) -> bool:
         return not why_not(tag, self._route.settings.tags)

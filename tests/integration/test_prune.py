@@ -299,6 +299,30 @@ class TestWhatStays:
         assert result_of(second, "v5").reason == "no longer selected: excluded by 'v5'"
         assert tags_of(destination, name) == {"v1", "v2", "v3", "v4", *staying}
 
+    @pytest.mark.parametrize("backup_tag", [None, "{{ tag }}-before-{{ date }}-{{ time }}"])
+    def test_backups_by_a_template_of_former_days(
+        self,
+        source: RegistryProcess,
+        wire: Interceptor,
+        destination: RegistryProcess,
+        name: str,
+        in_step: dict[str, Image],
+        backup_tag: str | None,
+    ) -> None:
+        """They are known by the digest in their name, which is that of what they name."""
+        old = images.image([], labels={"tag": f"{name} old"})
+        hexadecimal = old.digest.encoded
+        staying = {f"v1-was-{hexadecimal[:12]}", f"v1.sha256.{hexadecimal}", f"vold-{hexadecimal[:8]}"}
+        for tag in staying:
+            images.push(destination.url, name, tag, old)
+        images.push(destination.url, name, "v1-was-0123456789ab", in_step["v0"])
+        route = make_route(source, wire, name, prune=GONE, backup_tag=backup_tag)
+        first, second = two_runs(route)
+        assert counted(second) == {"unchanged": 5, "deleted": 2}
+        assert [each.tag for each in second.tags] == ["v0", "v1-was-0123456789ab"]
+        assert tags_of(destination, name) == {"v1", "v2", "v3", "v4", "v5", *staying}
+        assert first.notes == second.notes == ()
+
     def test_what_refers_to_an_image_that_is_there(
         self, source: RegistryProcess, destination: RegistryProcess, name: str, in_step: dict[str, Image]
     ) -> None:
