@@ -242,6 +242,17 @@ class NamespaceRule(RouteOptions):
         None, description="Jinja2 template of their names at the destinations, such as copies/{{ name }}"
     )
 
+    @model_validator(mode="after")
+    def _check_globs(self) -> Self:
+        """In ``exclude`` such a one would leave out nothing, in silence."""
+        start = f"{self.namespace}/"
+        if idle := next(
+            (each for each in (*(self.include or ()), *(self.exclude or ())) if each.startswith(start)), None
+        ):
+            advice = f"patterns are of the names within the namespace; write {idle.removeprefix(start)!r}"
+            raise ValueError(f"{idle!r} begins with the namespace, and {advice}")
+        return self
+
     @property
     def summary(self) -> str:
         """The rule in a few words of Markdown."""

@@ -382,6 +382,9 @@ def _prefix_problem(route: Route) -> str:
     name, host = route.source_repository.name, route.source_repository.host
     if name.startswith(f"{host}/"):
         return f"{name!r} has its registry in it, which source: names already; write {name.removeprefix(f'{host}/')!r}"
+    name, host = route.destination_repository.name, route.destination_repository.host
+    if name.startswith(f"{host}/"):
+        return f"its name at the destination, {name!r}, has the registry in it, which destinations: names already"
     return ""
 
 

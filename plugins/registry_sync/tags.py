@@ -159,6 +159,13 @@ class TagRules(BaseModel):
         return pushed_at + parse_duration(self.older_than) if pushed_at and self.older_than else pushed_at
 
 
+def _most(rules: TagRules) -> int | None:
+    """The most tags that can be chosen, where that is known before any are listed."""
+    if rules.has_filters and not rules.newest:
+        return None
+    return len(rules.names or ()) + (rules.newest or 0) or None
+
+
 def _contradictions(rules: TagRules) -> Iterator[str]:
     tags = [parse_named(each)[0] for each in rules.names or ()]
     if twice := next((tag for index, tag in enumerate(tags) if tag in tags[:index]), None):
@@ -167,6 +174,8 @@ def _contradictions(rules: TagRules) -> Iterator[str]:
         yield "prereleases goes with semver, or with newest_by: semver; write one of them, or remove it"
     if rules.newest_by and not rules.newest:
         yield "newest_by goes with newest, which says how many; write it, or remove newest_by"
+    if rules.min_tags and (most := _most(rules)) and most < rules.min_tags:
+        yield f"min_tags {rules.min_tags} is never reached, since no more than {most} tags can be chosen; lower it"
     old, young = rules.older_than, rules.younger_than
     if old and young and parse_duration(old) >= parse_duration(young):
         yield f"no tag is older than {old} and younger than {young}; make younger_than the longer one"
