@@ -149,4 +149,6 @@ def _as_written(value: Any) -> str:
     """As YAML has it in one line; nothing of what is not set."""
     if isinstance(value, dict):
         value = {key: each for key, each in value.items() if key == "dry_run" or each not in (None, False)}
-    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False) if value else "-"
+    if value in (None, "", [], {}):
+        return "-"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
