@@ -235,7 +235,7 @@ class Belongings:
         except (NotFound, RefusedError) as error:
             self._add(_refused(referrers_tag(subject), subject, error))
             return None
-        return found if found and found.is_index else None
+        return found if found and found.is_index and found.digest != subject else None
 
     def _bring_referrer(self, digest: Digest, subject: Digest) -> bool:
         """Whether the destination has it now."""
@@ -263,7 +263,9 @@ class Belongings:
                 return
             before = self._destination.head_manifest(repository, tag)
             known = [self._destination.get_manifest(repository, before)] if before else []
-            merged = merge_indexes([*(each for each in known if each.is_index), index])
+            if before == subject or not all(each.is_index for each in known):
+                raise RefusedError(f"{repository}:{tag} names an image there, and no list of referrers; retag that")
+            merged = merge_indexes([*known, index])
             if merged.digest != before:
                 self._publish_list(tag, merged, index)
         except (RefusedError, DeniedError) as error:

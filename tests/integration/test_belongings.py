@@ -493,6 +493,29 @@ class TestReferrers:
         assert [each["digest"] for each in entries] == [str(own.digest), str(theirs.digest)]
         assert entries[0]["annotations"] == {"org.example.name": "kept"}
 
+    @pytest.mark.parametrize("is_itself", [True, False])
+    def test_an_image_where_the_list_should_be_is_not_overwritten(
+        self,
+        source: RegistryProcess,
+        source_api: ReferrersApi,
+        destination: RegistryProcess,
+        name: str,
+        is_itself: bool,
+    ) -> None:
+        """Some tag an image by its own digest."""
+        content = images.multi_arch(name)
+        tag, image = referrers_tag(content.digest), content if is_itself else images.image([])
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, None, images.bare_artifact(name, subject=content))
+        images.push(destination.url, name, tag, image)
+        report = run_route(make_route(source_api, destination, name))
+        assert counted(report) == {"copied": 2, "failed": 1}
+        assert result_of(report, tag).reason == (
+            f"belongs to {content.digest.short}, and cannot be copied: {destination.host}/{name}:{tag} names an image "
+            "there, and no list of referrers; retag that"
+        )
+        assert images.resolve(destination.url, name, tag) == image.digest
+
     def test_a_list_at_the_destination_of_what_is_gone(
         self, source: RegistryProcess, source_api: ReferrersApi, destination: RegistryProcess, name: str
     ) -> None:
