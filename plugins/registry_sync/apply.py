@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
-from registry_sync.backup import keep_backup, unkept
+from registry_sync.backup import keep_backup, pushed_meanwhile, unkept
 from registry_sync.errors import (
     LockedTag,
     MissingContent,
@@ -166,11 +166,14 @@ class Apply:
     def _is_published(self, tag: CopyTag) -> bool:
         """Whether another run has published it since the plan was made.
 
-        :raises TemporaryError: when that published something else, and the source names something else by now, too: our
-            plan is then older than the other run's, and would set the tag back.
+        :raises TemporaryError: when the tag names something else that must not be overwritten, or has no backup; or
+            when the source names something else by now, too: our plan is then older than the other run's, and would set
+            the tag back.
         """
         now = self._destination.head_manifest(self._route.destination_repository, tag.tag)
         is_changed = now not in (tag.digest, tag.replaces)
+        if now and is_changed and not self._route.settings.overwrites(tag.tag):
+            raise pushed_meanwhile(now)
         here = tag.source_digest or tag.digest
         if is_changed and self._source.head_manifest(self._route.source_repository, tag.tag) != here:
             what = f"names {now.short}" if now else "is gone"
