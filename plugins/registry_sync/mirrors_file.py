@@ -92,7 +92,7 @@ def load_healthy_mirrors(path: Path, only: str | None = None) -> tuple[MirrorsFi
     pools = {name: NodePool(name=name, **dict(each)) for name, each in written.nodes.items()}
     file = MirrorsFile(path=path, registries=registries, mirrors=mirrors, node_pools=pools)
     problems += _check(file, document)
-    problems += [each for mirror in mirrors.values() for each in _check_options(mirror, document)]
+    problems += [each for mirror in mirrors.values() for each in _check_options(mirror)]
     broken = {each.place[1] for each in problems if each.place[0] == "mirrors"}
     healthy = {name: each for name, each in mirrors.items() if name not in broken and _uses_known(each, registries)}
     problems += _check_pools(file, document, is_whole=all(each.place[0] == "nodes" for each in problems))
@@ -145,15 +145,17 @@ def _validate(document: Document, problems: list[_Problem]) -> MirrorsDocument:
 
     :raises MirrorsFileError: when something is wrong outside any entry of registries, mirrors or nodes.
     """
+    found: list[_Problem] = []
+    written = None
     try:
         written = MirrorsDocument.model_validate(document.value)
     except ValidationError as error:
-        known = {each.place for each in problems}
         found = [_explain(each, document) for each in error.errors(include_url=False) if not _is_echo(each)]
-        problems += [each for each in found if each.place not in known]
-    else:
-        if not problems:
-            return written
+    for some in (found, list(_check_empty(document))):
+        known = {each.place for each in problems}
+        problems += [each for each in some if each.place not in known]
+    if written and not problems:
+        return written
     broken = {each.place[:2] for each in problems} - {("nodes",)}
     if any(len(each) < 2 or each[0] not in _MODELS.keys() - {"defaults"} for each in broken):
         raise MirrorsFileError(_texts(problems, document))
@@ -163,6 +165,33 @@ def _validate(document: Document, problems: list[_Problem]) -> MirrorsDocument:
     for section in sound.keys() & {"registries", "mirrors", "nodes"}:
         sound[section] = {name: each for name, each in sound[section].items() if (section, name) not in broken}
     return MirrorsDocument.model_validate(sound)
+
+
+def _check_empty(document: Document) -> Iterator[_Problem]:
+    """Keys with nothing behind them, as they are left by whoever comments out what stands below.
+
+    YAML reads null. That would mean all tags for ``include:``, and none for ``keep:``.
+    """
+    for place, text in document.texts.items():
+        if place and not text and _is_null(document.value, place):
+            is_option = place[-1] in RouteOptions.model_fields and _is_level(place[:-1])
+            advice = "null to turn off what an outer level has" if is_option else "a value"
+            yield _Problem(place, f"it is empty; write {advice}, or remove it")
+
+
+def _is_null(value: Any, place: Place) -> bool:
+    """Whether null stands at a place, if that is looked at at all."""
+    for each in place[:-1]:
+        value = value.get(each, {}) if isinstance(value, Mapping) else value[each]
+    return (value.get(place[-1], "") if isinstance(value, Mapping) else value[place[-1]]) is None
+
+
+def _is_level(place: Place) -> bool:
+    """Whether options can stand there: in ``defaults``, a mirror, or an entry of ``repositories``."""
+    match place:
+        case ("defaults",) | ("mirrors", _) | ("mirrors", _, "repositories", _):
+            return True
+    return False
 
 
 def _is_echo(error: ErrorDetails) -> bool:
@@ -350,17 +379,11 @@ def _check_pools(file: MirrorsFile, document: Document, *, is_whole: bool) -> It
     yield from (_Problem(place, what) for place, what in check_pools(file, with_routes=is_whole))
 
 
-def _check_options(mirror: Mirror, document: Document) -> Iterator[_Problem]:
-    """Options that say nothing, or nothing without another."""
+def _check_options(mirror: Mirror) -> Iterator[_Problem]:
+    """Options that say nothing without another."""
     here: Place = ("mirrors", mirror.name)
-    rules = [((*here, "repositories", index), rule) for index, rule in enumerate(mirror.rules)]
-    levels: list[tuple[Place, RouteOptions]] = [(("defaults",), mirror.defaults), (here, mirror), *rules]
-    for place, level in levels:
-        for name in sorted(level.written_options):
-            if getattr(level, name) is None and document.texts.get((*place, name)) == "":
-                advice = "write null to turn off what an outer level has, or remove it"
-                yield _Problem((*place, name), f"it is empty; {advice}")
-    for rule_place, rule in rules:
+    for index, rule in enumerate(mirror.rules):
+        rule_place: Place = (*here, "repositories", index)
         settings = mirror.settings(rule)
         if settings.registries_d and not settings.policy:
             place = rule_place if rule.written_options & {"policy", "registries_d"} else here
