@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from registry_sync.mirrors import (
     route_of,
 )
 from registry_sync.node_pools import BootstrapImage, NodePool, NodePoolEntry, PoolMirror
+from registry_sync.patterns import common_name
 from registry_sync.pool_checks import check_pools
 from registry_sync.prune import PruneRules
 from registry_sync.reference import Repository
@@ -489,7 +491,7 @@ def _check_cycles(file: MirrorsFile, routes: list[tuple[Place, Route]]) -> Itera
         path = _way_back(start, writes, namespaces)
         if path and reported.isdisjoint(path):
             reported.update(path)
-            yield _Problem(place, f"a circle of mirrors: {' → '.join(map(str, (*path, start)))}; remove one of them")
+            yield _Problem(place, f"a circle of mirrors: {' → '.join(map(str, path))}; remove one of them")
 
 
 def _check_pruned(file: MirrorsFile, routes: list[tuple[Place, Route]]) -> Iterator[_Problem]:
@@ -541,9 +543,16 @@ class _Namespace:
         return self.source.host
 
     def examples(self) -> list[Repository]:
-        """Repositories that it may find, one for each of its globs."""
-        names = [each.replace("*", "any").replace("?", "a") for each in self.rule.include or ("*",)]
-        return [Repository(self.host, f"{self.rule.namespace}/{name}") for name in names]
+        """Repositories that it may find, one for each of its patterns."""
+        names = map(self._example, self.rule.include or ("*",))
+        return [self._at(name) for name in names if name]
+
+    def _example(self, pattern: str) -> str | None:
+        name = pattern.replace("*", "any").replace("?", "a")
+        return name if self.rule.chooses(self._at(name).name) else common_name([pattern], self.rule.exclude or ())
+
+    def _at(self, name: str) -> Repository:
+        return Repository(self.host, f"{self.rule.namespace}/{name}")
 
     @property
     def shown(self) -> str:
@@ -551,12 +560,18 @@ class _Namespace:
 
     def may_write(self, route: Route) -> bool:
         """Whether it may find a repository that it then mirrors to the route's destination."""
-        names = {route.source_repository.name, route.destination_repository.name}
+        settings, there = self.entry.settings(self.rule), route.destination_repository.name
+        last = f"{self.rule.namespace}/{there.rpartition('/')[2]}"
+        names = {route.source_repository.name, there, settings.strip_prefix + there.removeprefix(settings.prefix), last}
         return any(route.destination_repository in self.writes(Repository(self.host, name)) for name in names)
 
     def meets(self, other: _Namespace) -> bool:
         """Whether both may write one repository, as far as examples tell."""
         examples = [each.name for each in (*self.examples(), *other.examples())]
+        excluded = (*(self.rule.exclude or ()), *(other.rule.exclude or ()))
+        for pair in product(self.rule.include or ("*",), other.rule.include or ("*",)):
+            if name := common_name(pair, excluded):
+                examples += [self._at(name).name, other._at(name).name]
         return any(
             set(self.writes(Repository(self.host, name))) & set(other.writes(Repository(other.host, name)))
             for name in examples
@@ -584,16 +599,24 @@ def _namespace_rules(file: MirrorsFile) -> Iterator[tuple[Mirror, NamespaceRule]
 def _way_back(
     start: Repository, writes: Mapping[Repository, list[Repository]], namespaces: list[_Namespace]
 ) -> tuple[Repository, ...]:
-    """The repositories on a way from ``start`` to itself by two mirrors or more; empty when there is none."""
-    ways: list[tuple[Repository, ...]] = [(start,)]
+    """The repositories on a way from ``start`` to itself by two mirrors or more; empty when there is none.
+
+    Or to where a namespace is read a second time, under a name that has grown meanwhile: so it would for ever.
+    """
+    ways: list[tuple[tuple[Repository, ...], frozenset[int]]] = [((start,), frozenset())]
     seen = set[Repository]()
     while ways:
-        way = ways.pop()
+        way, used = ways.pop()
         here = way[-1]
-        for there in (*writes.get(here, ()), *(goal for each in namespaces for goal in each.writes(here))):
+        steps = [(there, used) for there in writes.get(here, ())]
+        for number, each in enumerate(namespaces):
+            steps += [(there, used | {number}) for there in each.writes(here) if there != here]
+            if number in used and each.writes(here):
+                return (*way, *each.writes(here)[:1])
+        for there, passed in steps:
             if there == start and here != start:
-                return way
+                return (*way, there)
             if there not in seen:
                 seen.add(there)
-                ways.append((*way, there))
+                ways.append(((*way, there), passed))
     return ()

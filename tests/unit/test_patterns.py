@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_sync.errors import ConfigurationError
-from registry_sync.patterns import check_pattern, first_match, matches
+from registry_sync.patterns import check_pattern, common_name, first_match, matches
 
 
 @pytest.mark.parametrize(
@@ -108,6 +108,29 @@ def test_expressions_for_which_going_back_takes_for_ever(expression: str) -> Non
     started = time.monotonic()
     assert not matches(f"/{expression}/", 127 * "a" + "!")
     assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("wanted", "unwanted", "name"),
+    [
+        (["*"], [], "a"),
+        (["*"], ["?"], "aa"),
+        (["/.*-operator/"], [], "a-operator"),
+        (["[!a]*", "*z"], ["z", "?z"], "baz"),
+        (["/v[0-9]+/", "*1?"], [], "v10"),
+        (["team/*"], [], "team/a"),
+        (["[]a-]b"], [], "ab"),
+        (["a*"], ["/a.*/"], None),
+        (["[z-a]"], [], None),
+        (["[[&&]b"], [], None),
+        (["[^a]b"], [], "ab"),
+        (["a[b"], [], None),
+        (["A"], [], None),
+        (["/(a?){60}-/"], [], None),
+    ],
+)
+def test_a_name_that_patterns_have_in_common(wanted: list[str], unwanted: list[str], name: str | None) -> None:
+    assert common_name(wanted, unwanted) == name
 
 
 ATOMS = st.sampled_from(["a", "b", ".", "[ab]", "[^a]", r"\d", r"\.", r"\w", "1", "[]a]", "-", r"\-", "[a-z0-9]"])
