@@ -51,6 +51,11 @@ def check_pattern(pattern: str) -> str:
         raise ConfigurationError(f"{pattern!r} matches no name; a regular expression has a / at its end as well")
     elif "[" in pattern and "]" not in pattern.partition("[")[2]:
         raise ConfigurationError(f"{pattern!r} matches no name; its [ has no ]")
+    elif strange := next(filter(_IN_NO_NAME.fullmatch, _GLOB.findall(pattern)), None):
+        raise ConfigurationError(
+            f"{pattern!r} matches no name, since none has {strange!r} in it; globs have *, ? and [a-z], and a regular "
+            "expression stands between two /"
+        )
     return pattern
 
 
@@ -94,6 +99,10 @@ def _as_expression(glob: str) -> str:
 
 
 _GLOB = re.compile(r"\[(?:!.|[^!])[^\]]*\]|.", re.DOTALL)
+
+
+_IN_NO_NAME = re.compile(r"[^A-Za-z0-9_./*?-]")
+"""A character of a glob that neither tags nor repositories have. Sets may have any."""
 
 
 def _as_set(part: str) -> str:

@@ -102,6 +102,27 @@ def test_patterns_that_match_nothing(pattern: str) -> None:
     assert str(caught.value) == "it is empty; write a value, or remove it"
 
 
+@pytest.mark.parametrize(
+    ("glob", "character"),
+    [
+        *(("v{1,2}", "{"), ("v1,v2", ","), ("!v1", "!"), ("^v1$", "^"), (" v1", " "), ("v1|v2", "|"), ("a:v1", ":")),
+        *(("v1\\.2", "\\"), ("v1.+", "+"), ("[ab]]", "]"), ("v1\n", "\n"), ("ä*", "ä"), ("(v1)", "(")),
+    ],
+)
+def test_globs_that_match_nothing(glob: str, character: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        check_pattern(glob)
+    assert str(caught.value) == (
+        f"{glob!r} matches no name, since none has {character!r} in it; globs have *, ? and [a-z], and a regular "
+        "expression stands between two /"
+    )
+
+
+def test_globs_of_what_names_have() -> None:
+    for glob in ("v1.2-rc_3", "*", "?", "[!a]*", "[^,]", "team/app", "[a-z]", "V*"):
+        assert check_pattern(glob) == glob
+
+
 @pytest.mark.parametrize("expression", ["(a+)+", "(a|a)*", "(a*)*(a*)*", "(.*a){12}", "(a|aa)+", "(a?){60}a{60}"])
 def test_expressions_for_which_going_back_takes_for_ever(expression: str) -> None:
     """For all of these ``re`` needs longer than this universe has, or nearly."""
