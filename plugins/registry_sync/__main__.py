@@ -211,7 +211,8 @@ def _document(route: Route, planned: Plan | RegistrySyncError) -> dict[str, Any]
     if isinstance(planned, RegistrySyncError):
         return {**document, "error": str(planned), "error_class": planned.error_class}
     selection = [{"step": each.what, "tags": each.tags} for each in planned.attrition]
-    return {**document, "selection": selection, "tags": [_decision_document(each) for each in planned.decisions]}
+    tags = [_decision_document(each) for each in planned.decisions]
+    return {**document, "selection": selection, "tags": tags, "notes": list(planned.notes)}
 
 
 def _decision_document(decision: Decision) -> dict[str, Any]:
@@ -227,10 +228,9 @@ def _text(route: Route, planned: Plan | RegistrySyncError) -> str:
     for each in planned.decisions:
         word, digest, reason = _words(each)
         rows.append((each.tag, word.replace("_", " "), digest[:19] if digest else "-", reason))
-    if not rows:
-        return f"{heading}\n  the source repository holds no tag"
-    attrition = f"\n{planned.shown_attrition}" if planned.attrition else ""
-    return f"{heading}{attrition}\n{table(('tag', 'decision', 'digest', 'reason'), rows)}"
+    attrition = [planned.shown_attrition] if planned.attrition else []
+    decisions = table(("tag", "decision", "digest", "reason"), rows) if rows else "  the source repository holds no tag"
+    return "\n".join((heading, *attrition, decisions, *planned.notes))
 
 
 def _words(decision: Decision) -> tuple[str, str | None, str]:

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
-from registry_sync.backup import keep_backup, unkept
+from registry_sync.backup import keep_backup, pushed_meanwhile, unkept
 from registry_sync.errors import (
+    ConfigurationError,
     LockedTag,
     MissingContent,
     NotFound,
@@ -30,6 +31,7 @@ from registry_sync.registry.client import RegistryClient
 from registry_sync.report import TagResult, human_bytes
 from registry_sync.skopeo import Skopeo
 from registry_sync.stage import Stage, Staged
+from registry_sync.tags import LOST_PIN
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +64,7 @@ class Apply:
         self._skopeo = skopeo
         self._stage = stage
         self._bring = bring
+        self._pins = {tag: pin for tag, pin in route.settings.tags.named.items() if pin}
         self._counting = threading.Lock()
         self._failures_in_a_row = 0
         self._obstacle: RegistrySyncError | None = None
@@ -166,13 +169,15 @@ class Apply:
     def _is_published(self, tag: CopyTag) -> bool:
         """Whether another run has published it since the plan was made.
 
-        :raises TemporaryError: when that published something else, and the source names something else by now, too: our
-            plan is then older than the other run's, and would set the tag back.
+        :raises TemporaryError: when the tag names something else that must not be overwritten, or has no backup; or
+            when the source names something else by now, too: our plan is then older than the other run's, and would set
+            the tag back.
         """
         now = self._destination.head_manifest(self._route.destination_repository, tag.tag)
         is_changed = now not in (tag.digest, tag.replaces)
-        here = tag.source_digest or tag.digest
-        if is_changed and self._source.head_manifest(self._route.source_repository, tag.tag) != here:
+        if now and is_changed and not self._route.settings.overwrites(tag.tag):
+            raise pushed_meanwhile(now)
+        if is_changed and self._now_at_source(tag) != (tag.source_digest or tag.digest):
             what = f"names {now.short}" if now else "is gone"
             raise TemporaryError(
                 f"another run was faster: the destination's tag {what} by now, and the source's has moved on; "
@@ -208,16 +213,22 @@ class Apply:
         if not isinstance(error, NotFound):
             return _failed(tag, error, seconds=seconds)
         try:
-            now = self._source.head_manifest(self._route.source_repository, tag.tag)
+            now = self._now_at_source(tag)
         except RegistrySyncError as unreadable:
             self._count(unreadable)
             return _failed(tag, unreadable, seconds=seconds)
+        if now is None and tag.tag in self._pins:
+            return _failed(tag, ConfigurationError(LOST_PIN), seconds=seconds)
         if now is None:
             return TagResult(tag=tag.tag, outcome="skipped", reason="deleted at the source since it was listed")
         if now != (tag.source_digest or tag.digest):
             moved = f"moved at the source while it was copied, to {now.short}; the next try copies that"
             return _failed(tag, TemporaryError(moved), seconds=seconds)
         return _failed(tag, RefusedError(f"the source's own image is incomplete: {error}"), seconds=seconds)
+
+    def _now_at_source(self, tag: CopyTag) -> Digest | None:
+        """What is to be mirrored under a tag by now: what it is pinned to, or what the source's tag names."""
+        return self._source.head_manifest(self._route.source_repository, self._pins.get(tag.tag) or tag.tag)
 
     def _count(self, error: RegistrySyncError) -> None:
         """Note a failure. One that concerns a whole registry ends the work, and leaves the rest for another try."""

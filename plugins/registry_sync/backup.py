@@ -1,10 +1,13 @@
-"""Keep an image under a backup's tag before its own tag is overwritten: by its manifest's own bytes, and verified."""
+"""Keep an image under a backup's tag before its own tag is overwritten: by its manifest's own bytes, and verified.
+
+A tag that must not just be overwritten is looked at once more right before it is.
+"""
 
 from __future__ import annotations
 
 from registry_sync.errors import RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.plan import CopyTag
-from registry_sync.reference import Repository
+from registry_sync.reference import Digest, Repository
 from registry_sync.registry.client import RegistryClient
 
 
@@ -29,6 +32,12 @@ def keep_backup(client: RegistryClient, repository: Repository, copy: CopyTag) -
     held = client.head_manifest(repository, backup.tag)
     if held != backup.digest:
         raise TemporaryError(f"published, but it names {held.short if held else 'nothing'}, not {backup.digest.short}")
+
+
+def pushed_meanwhile(now: Digest) -> TemporaryError:
+    """Why a tag is not written of which the plan knew nothing, or something else."""
+    seen = f"the destination's tag was pushed meanwhile, and names {now.short}"
+    return TemporaryError(f"{seen}; the next try decides what is done with that")
 
 
 def unkept(copy: CopyTag, error: RegistrySyncError) -> str:

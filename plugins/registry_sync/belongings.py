@@ -18,7 +18,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from registry_sync.apply import thread_pool
-from registry_sync.backup import keep_backup, unkept
+from registry_sync.backup import keep_backup, pushed_meanwhile, unkept
 from registry_sync.errors import (
     DeniedError,
     LockedTag,
@@ -174,6 +174,7 @@ class Belongings:
             staged = self._bring_manifest(decision.digest)
             with self._stage.claims.hold([tag]):
                 self._back_up(decision)
+                self._look_again(decision)
                 self._publish(tag, staged)
         except (RefusedError, DeniedError, NotFound) as error:
             self._add(_refused(tag, subject, error))
@@ -197,6 +198,14 @@ class Belongings:
         except RegistrySyncError as error:
             kind = type(error) if isinstance(error, TemporaryError | DeniedError) else RefusedError
             raise kind(unkept(copy, error)) from error
+
+    def _look_again(self, copy: CopyTag) -> None:
+        """:raises TemporaryError: when the tag came to name something else that must not just be overwritten."""
+        if copy.backup or self._route.settings.overwrites(copy.tag):
+            return
+        now = self._destination.head_manifest(self._route.destination_repository, copy.tag)
+        if now not in (None, copy.digest):
+            raise pushed_meanwhile(now)
 
     def _bring_manifest(self, digest: Digest) -> Staged:
         """Have the destination hold it under its digest."""

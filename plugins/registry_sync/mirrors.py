@@ -24,7 +24,7 @@ from pydantic import (
 from registry_sync.errors import ConfigurationError
 from registry_sync.fields import Host, RepositoryName, Word, raising_value_error
 from registry_sync.kinds import CREATES_REPOSITORIES, OWN_API, Kind, api_url_fault, infer_kind, name_fault
-from registry_sync.moved import FOLLOW, BackupTag, MovedTagPolicies
+from registry_sync.moved import FOLLOW, BackupTag, MovedTagPolicies, policy_of
 from registry_sync.naming import Names, Naming, check_name_part, check_rename, destination_name
 from registry_sync.node_pools import NodePool
 from registry_sync.patterns import first_match, matches
@@ -244,6 +244,10 @@ class RouteSettings(_Strict):
     parallel_copies: int = 4
     copy_timeout_minutes: int = 60
     stall_timeout_seconds: int = 300
+
+    def overwrites(self, tag: str) -> bool:
+        """Whether a tag is written whatever it names at the destination by then, and nothing of that is kept."""
+        return self.backup_tag is None and policy_of(tag, self.on_moved_tag)[0] == "follow"
 
     @property
     def deletes_tags(self) -> bool:

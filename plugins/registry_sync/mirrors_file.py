@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from registry_sync.mirrors import (
     route_of,
 )
 from registry_sync.node_pools import BootstrapImage, NodePool, NodePoolEntry, PoolMirror
+from registry_sync.patterns import common_name
 from registry_sync.pool_checks import check_pools
 from registry_sync.prune import PruneRules
 from registry_sync.reference import Repository
@@ -92,7 +94,7 @@ def load_healthy_mirrors(path: Path, only: str | None = None) -> tuple[MirrorsFi
     pools = {name: NodePool(name=name, **dict(each)) for name, each in written.nodes.items()}
     file = MirrorsFile(path=path, registries=registries, mirrors=mirrors, node_pools=pools)
     problems += _check(file, document)
-    problems += [each for mirror in mirrors.values() for each in _check_options(mirror, document)]
+    problems += [each for mirror in mirrors.values() for each in _check_options(mirror)]
     broken = {each.place[1] for each in problems if each.place[0] == "mirrors"}
     healthy = {name: each for name, each in mirrors.items() if name not in broken and _uses_known(each, registries)}
     problems += _check_pools(file, document, is_whole=all(each.place[0] == "nodes" for each in problems))
@@ -145,15 +147,17 @@ def _validate(document: Document, problems: list[_Problem]) -> MirrorsDocument:
 
     :raises MirrorsFileError: when something is wrong outside any entry of registries, mirrors or nodes.
     """
+    found: list[_Problem] = []
+    written = None
     try:
         written = MirrorsDocument.model_validate(document.value)
     except ValidationError as error:
-        known = {each.place for each in problems}
         found = [_explain(each, document) for each in error.errors(include_url=False) if not _is_echo(each)]
-        problems += [each for each in found if each.place not in known]
-    else:
-        if not problems:
-            return written
+    for some in (found, list(_check_empty(document))):
+        known = {each.place for each in problems}
+        problems += [each for each in some if each.place not in known]
+    if written and not problems:
+        return written
     broken = {each.place[:2] for each in problems} - {("nodes",)}
     if any(len(each) < 2 or each[0] not in _MODELS.keys() - {"defaults"} for each in broken):
         raise MirrorsFileError(_texts(problems, document))
@@ -163,6 +167,33 @@ def _validate(document: Document, problems: list[_Problem]) -> MirrorsDocument:
     for section in sound.keys() & {"registries", "mirrors", "nodes"}:
         sound[section] = {name: each for name, each in sound[section].items() if (section, name) not in broken}
     return MirrorsDocument.model_validate(sound)
+
+
+def _check_empty(document: Document) -> Iterator[_Problem]:
+    """Keys with nothing behind them, as they are left by whoever comments out what stands below.
+
+    YAML reads null. That would mean all tags for ``include:``, and none for ``keep:``.
+    """
+    for place, text in document.texts.items():
+        if place and not text and _is_null(document.value, place):
+            is_option = place[-1] in RouteOptions.model_fields and _is_level(place[:-1])
+            advice = "null to turn off what an outer level has" if is_option else "a value"
+            yield _Problem(place, f"it is empty; write {advice}, or remove it")
+
+
+def _is_null(value: Any, place: Place) -> bool:
+    """Whether null stands at a place, if that is looked at at all."""
+    for each in place[:-1]:
+        value = value.get(each, {}) if isinstance(value, Mapping) else value[each]
+    return (value.get(place[-1], "") if isinstance(value, Mapping) else value[place[-1]]) is None
+
+
+def _is_level(place: Place) -> bool:
+    """Whether options can stand there: in ``defaults``, a mirror, or an entry of ``repositories``."""
+    match place:
+        case ("defaults",) | ("mirrors", _) | ("mirrors", _, "repositories", _):
+            return True
+    return False
 
 
 def _is_echo(error: ErrorDetails) -> bool:
@@ -350,17 +381,11 @@ def _check_pools(file: MirrorsFile, document: Document, *, is_whole: bool) -> It
     yield from (_Problem(place, what) for place, what in check_pools(file, with_routes=is_whole))
 
 
-def _check_options(mirror: Mirror, document: Document) -> Iterator[_Problem]:
-    """Options that say nothing, or nothing without another."""
+def _check_options(mirror: Mirror) -> Iterator[_Problem]:
+    """Options that say nothing without another."""
     here: Place = ("mirrors", mirror.name)
-    rules = [((*here, "repositories", index), rule) for index, rule in enumerate(mirror.rules)]
-    levels: list[tuple[Place, RouteOptions]] = [(("defaults",), mirror.defaults), (here, mirror), *rules]
-    for place, level in levels:
-        for name in sorted(level.written_options):
-            if getattr(level, name) is None and document.texts.get((*place, name)) == "":
-                advice = "write null to turn off what an outer level has, or remove it"
-                yield _Problem((*place, name), f"it is empty; {advice}")
-    for rule_place, rule in rules:
+    for index, rule in enumerate(mirror.rules):
+        rule_place: Place = (*here, "repositories", index)
         settings = mirror.settings(rule)
         if settings.registries_d and not settings.policy:
             place = rule_place if rule.written_options & {"policy", "registries_d"} else here
@@ -466,7 +491,7 @@ def _check_cycles(file: MirrorsFile, routes: list[tuple[Place, Route]]) -> Itera
         path = _way_back(start, writes, namespaces)
         if path and reported.isdisjoint(path):
             reported.update(path)
-            yield _Problem(place, f"a circle of mirrors: {' → '.join(map(str, (*path, start)))}; remove one of them")
+            yield _Problem(place, f"a circle of mirrors: {' → '.join(map(str, path))}; remove one of them")
 
 
 def _check_pruned(file: MirrorsFile, routes: list[tuple[Place, Route]]) -> Iterator[_Problem]:
@@ -518,9 +543,16 @@ class _Namespace:
         return self.source.host
 
     def examples(self) -> list[Repository]:
-        """Repositories that it may find, one for each of its globs."""
-        names = [each.replace("*", "any").replace("?", "a") for each in self.rule.include or ("*",)]
-        return [Repository(self.host, f"{self.rule.namespace}/{name}") for name in names]
+        """Repositories that it may find, one for each of its patterns."""
+        names = map(self._example, self.rule.include or ("*",))
+        return [self._at(name) for name in names if name]
+
+    def _example(self, pattern: str) -> str | None:
+        name = pattern.replace("*", "any").replace("?", "a")
+        return name if self.rule.chooses(self._at(name).name) else common_name([pattern], self.rule.exclude or ())
+
+    def _at(self, name: str) -> Repository:
+        return Repository(self.host, f"{self.rule.namespace}/{name}")
 
     @property
     def shown(self) -> str:
@@ -528,12 +560,18 @@ class _Namespace:
 
     def may_write(self, route: Route) -> bool:
         """Whether it may find a repository that it then mirrors to the route's destination."""
-        names = {route.source_repository.name, route.destination_repository.name}
+        settings, there = self.entry.settings(self.rule), route.destination_repository.name
+        last = f"{self.rule.namespace}/{there.rpartition('/')[2]}"
+        names = {route.source_repository.name, there, settings.strip_prefix + there.removeprefix(settings.prefix), last}
         return any(route.destination_repository in self.writes(Repository(self.host, name)) for name in names)
 
     def meets(self, other: _Namespace) -> bool:
         """Whether both may write one repository, as far as examples tell."""
         examples = [each.name for each in (*self.examples(), *other.examples())]
+        excluded = (*(self.rule.exclude or ()), *(other.rule.exclude or ()))
+        for pair in product(self.rule.include or ("*",), other.rule.include or ("*",)):
+            if name := common_name(pair, excluded):
+                examples += [self._at(name).name, other._at(name).name]
         return any(
             set(self.writes(Repository(self.host, name))) & set(other.writes(Repository(other.host, name)))
             for name in examples
@@ -561,16 +599,24 @@ def _namespace_rules(file: MirrorsFile) -> Iterator[tuple[Mirror, NamespaceRule]
 def _way_back(
     start: Repository, writes: Mapping[Repository, list[Repository]], namespaces: list[_Namespace]
 ) -> tuple[Repository, ...]:
-    """The repositories on a way from ``start`` to itself by two mirrors or more; empty when there is none."""
-    ways: list[tuple[Repository, ...]] = [(start,)]
+    """The repositories on a way from ``start`` to itself by two mirrors or more; empty when there is none.
+
+    Or to where a namespace is read a second time, under a name that has grown meanwhile: so it would for ever.
+    """
+    ways: list[tuple[tuple[Repository, ...], frozenset[int]]] = [((start,), frozenset())]
     seen = set[Repository]()
     while ways:
-        way = ways.pop()
+        way, used = ways.pop()
         here = way[-1]
-        for there in (*writes.get(here, ()), *(goal for each in namespaces for goal in each.writes(here))):
+        steps = [(there, used) for there in writes.get(here, ())]
+        for number, each in enumerate(namespaces):
+            steps += [(there, used | {number}) for there in each.writes(here) if there != here]
+            if number in used and each.writes(here):
+                return (*way, *each.writes(here)[:1])
+        for there, passed in steps:
             if there == start and here != start:
-                return way
+                return (*way, there)
             if there not in seen:
                 seen.add(there)
-                ways.append((*way, there))
+                ways.append(((*way, there), passed))
     return ()

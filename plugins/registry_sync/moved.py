@@ -124,6 +124,8 @@ class BackupTemplate:
             name = self.compiled.render(values)
         except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise ValueError(f"{self.text!r} cannot be made for {tag!r}: {error}") from error
+        except RecursionError as error:  # macros can call themselves
+            raise ValueError(f"{self.text!r} cannot be made for {tag!r}: it is nested too deeply") from error
         if not is_tag(name):
             raise ValueError(f"{self.text!r} gives {name!r} for {tag!r}, which is no tag")
         if name == tag:
@@ -151,6 +153,8 @@ def backup_template(text: str) -> BackupTemplate:
         compiled = environment.from_string(text)
     except TemplateSyntaxError as error:
         raise ValueError(f"{text!r} is no Jinja2 template: {error.message}") from error
+    except RecursionError as error:
+        raise ValueError(f"{text!r} is no Jinja2 template: it is nested too deeply") from error
     if unknown := sorted(meta.find_undeclared_variables(tree) - _FORMS.keys()):
         raise ValueError(f"{text!r}: there is no {unknown[0]!r}; there are {', '.join(_FORMS)}")
     return BackupTemplate(text=text, compiled=compiled, form=re.compile("".join(_forms(tree))))

@@ -107,6 +107,10 @@ def _render(text: str, names: Names) -> str:
         return _template(text).render({each: getattr(names, each) for each in VARIABLES})
     except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise ConfigurationError(f"rename {text!r} cannot be made for {names.repository!r}: {error}") from error
+    except RecursionError as error:  # macros can call themselves
+        raise ConfigurationError(
+            f"rename {text!r} cannot be made for {names.repository!r}: it is nested too deeply"
+        ) from error
 
 
 @lru_cache(maxsize=1000)
@@ -116,6 +120,8 @@ def _template(text: str) -> Template:
         template = _ENVIRONMENT.from_string(text)
     except TemplateError as error:
         raise ConfigurationError(f"{text!r} is no template: {error}") from error
+    except RecursionError as error:
+        raise ConfigurationError(f"{text!r} is no template: it is nested too deeply") from error
     if unknown:
         raise ConfigurationError(f"{text!r} has unknown variables {sorted(unknown)}; there are {', '.join(VARIABLES)}")
     return template

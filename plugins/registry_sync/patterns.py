@@ -8,15 +8,19 @@ back-references and looking around.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
 from functools import lru_cache
+from string import ascii_lowercase, digits
 
 from registry_sync.errors import ConfigurationError
 
 MAX_STATES = 2000
 """So large an expression may become once its counts are written out; each is looked at for each character."""
+MAX_LOOKED_AT = 2000
+"""So many beginnings of names are tried to find one that patterns have in common."""
 MAX_KNOWN = 10_000
 """So many steps an expression remembers, to take them faster when they come again."""
 
@@ -47,12 +51,66 @@ def check_pattern(pattern: str) -> str:
         raise ConfigurationError(f"{pattern!r} matches no name; a regular expression has a / at its end as well")
     elif "[" in pattern and "]" not in pattern.partition("[")[2]:
         raise ConfigurationError(f"{pattern!r} matches no name; its [ has no ]")
+    elif strange := next(filter(_IN_NO_NAME.fullmatch, _GLOB.findall(pattern)), None):
+        raise ConfigurationError(
+            f"{pattern!r} matches no name, since none has {strange!r} in it; globs have *, ? and [a-z], and a regular "
+            "expression stands between two /"
+        )
     return pattern
 
 
 def first_match(patterns: Iterable[str], text: str) -> str | None:
     """The first of the patterns that matches."""
     return next((each for each in patterns if matches(each, text)), None)
+
+
+def common_name(wanted: Sequence[str], unwanted: Sequence[str] = ()) -> str | None:
+    """A repository name, as short as can be, that all of ``wanted`` match and none of ``unwanted``; ``None``: unknown.
+
+    >>> common_name(["*-app", "/[b-d].*/"], ["b*"])
+    'c-app'
+    """
+    texts = (each[1:-1] if is_expression(each) else _as_expression(each) for each in (*wanted, *unwanted))
+    everything = tuple(map(_compiled, texts))
+    todo = deque([("", tuple(each.begin for each in everything))])
+    seen = set[tuple[bool, tuple[frozenset[int], ...]]]()
+    while todo and len(seen) < MAX_LOOKED_AT:
+        name, states = todo.popleft()
+        for character in _LETTERS + (_BETWEEN if name and name[-1] in _LETTERS else ""):
+            after = tuple(each.after(state, character) for each, state in zip(everything, states, strict=True))
+            is_end = [each.end in state for each, state in zip(everything, after, strict=True)]
+            if character in _LETTERS and all(is_end[: len(wanted)]) and not any(is_end[len(wanted) :]):
+                return name + character
+            key = (character in _LETTERS, after)
+            if all(after[: len(wanted)]) and key not in seen:
+                seen.add(key)
+                todo.append((name + character, after))
+    return None
+
+
+_LETTERS, _BETWEEN = ascii_lowercase + digits, "-._/"
+"""What repository names are made of; the latter only between the former."""
+
+
+def _as_expression(glob: str) -> str:
+    """A glob as a regular expression that matches the same."""
+    parts = _GLOB.findall(glob)
+    return "".join({"*": ".*", "?": "."}.get(each) or _as_set(each) or re.escape(each) for each in parts)
+
+
+_GLOB = re.compile(r"\[(?:!.|[^!])[^\]]*\]|.", re.DOTALL)
+
+
+_IN_NO_NAME = re.compile(r"[^A-Za-z0-9_./*?-]")
+"""A character of a glob that neither tags nor repositories have. Sets may have any."""
+
+
+def _as_set(part: str) -> str:
+    """A set, as Python's own globs read it; one such as ``[z-a]``, in which nothing is, as a set of nothing."""
+    if not (part.startswith("[") and len(part) > 1):
+        return ""
+    read = translate(part).removeprefix("(?s:").removesuffix(r")\Z")
+    return read if read.startswith("[") else r"[^\d\D]"
 
 
 @lru_cache(maxsize=1000)
@@ -88,12 +146,18 @@ class _Expression:
 
     def matches(self, text: str) -> bool:
         """Whether the whole text leads from the first state to the last."""
-        states = self._with_free({0})
+        states = self.begin
         for character in text:
-            states = self._after(states, character)
+            states = self.after(states, character)
         return self.end in states
 
-    def _after(self, states: frozenset[int], character: str) -> frozenset[int]:
+    @property
+    def begin(self) -> frozenset[int]:
+        """The states before the first character."""
+        return self._with_free({0})
+
+    def after(self, states: frozenset[int], character: str) -> frozenset[int]:
+        """The states behind a character; none where it leads nowhere."""
         known = self._known.get((states, character))
         if known is None:
             steps = (step for state in states if (step := self.steps[state]))

@@ -64,7 +64,7 @@ class BothSides:
 
     :ivar listed: all that the source lists.
     :ivar selected: those of them that the route mirrors.
-    :ivar rejected: the others, each with the reason.
+    :ivar rejected: the others, each with the reason; without those that will be selected once they are old enough.
     :ivar there: all at the destination, with what they name, as far as that is known.
     :ivar locked: those of them that the destination does not let be deleted.
     """

@@ -94,7 +94,7 @@ class Pruning:
         return BothSides(
             listed=frozenset(listed),
             selected=frozenset((*selection.selected, *selection.failed)),
-            rejected=selection.rejected,
+            rejected={tag: why for tag, why in selection.rejected.items() if tag not in selection.not_yet},
             there={**{each.name: each.digest for each in there}, **self._repository.heads(unknown)},
             locked=frozenset(each.name for each in there if each.is_locked),
         )

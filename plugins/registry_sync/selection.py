@@ -43,12 +43,14 @@ class Selection:
     """The chosen tags in the order of their names, and for every other one why it is not chosen.
 
     ``failed`` are tags of which the rules cannot tell whether they are chosen, each with what is to be done about it.
+    ``not_yet`` are those of the rejected that only have to grow older.
     ``pins`` is what tags are pinned to. ``steps`` are the rules that applied, and how many tags each left.
     """
 
     selected: tuple[str, ...]
     rejected: Mapping[str, str]
     failed: Mapping[str, str] = field(default_factory=dict)
+    not_yet: frozenset[str] = frozenset()
     pins: Mapping[str, Digest] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
 
@@ -114,15 +116,18 @@ def select_tags(
 
 def _filter(left: Sequence[Entry], rules: TagRules, now: datetime, *, has_push_times: bool) -> Selection:
     """What one rule after the other leaves. ``names`` alone are a rule that leaves nothing."""
-    rejected, failed, steps = dict[str, str](), dict[str, str](), list[Step]()
+    rejected, failed, steps, not_yet = dict[str, str](), dict[str, str](), list[Step](), frozenset[str]()
     if rules.names and not rules.has_filters:
         return Selection(selected=(), rejected={each.name: "not among names" for each in left})
     for rule in (each for each in FILTERS if getattr(rules, each) is not None):
         failed |= _without_push_time(left, rule, has_push_times) if rule in rules.push_time_keys else {}
-        rejected |= _JUDGES[rule]([each for each in left if each.name not in failed], rules, now)
+        left_out = _JUDGES[rule]([each for each in left if each.name not in failed], rules, now)
+        rejected |= left_out
+        not_yet = frozenset(left_out) if rule == "older_than" else not_yet
         left = [each for each in left if each.name not in rejected and each.name not in failed]
         steps.append(Step(what=rule, tags=len(left)))
-    return Selection(selected=tuple(each.name for each in left), rejected=rejected, failed=failed, steps=tuple(steps))
+    selected = tuple(each.name for each in left)
+    return Selection(selected=selected, rejected=rejected, failed=failed, not_yet=not_yet, steps=tuple(steps))
 
 
 def _add_named(filtered: Selection, named: Mapping[str, Digest | None], listed: Collection[str]) -> Selection:

@@ -48,7 +48,7 @@ from registry_sync.selection import Selection, check_min_tags, select_tags
 from registry_sync.skopeo import Skopeo
 from registry_sync.stage import Stage
 from registry_sync.subsets import add_choice, choose_platforms, leave_out, remember
-from registry_sync.tags import TagRules
+from registry_sync.tags import LOST_PIN, TagRules
 from registry_sync.text import one_line
 from registry_sync.window import Window
 
@@ -301,7 +301,7 @@ def _fail_lost_pins(
     """Pinned digests that are to be copied are asked for, since no listing tells whether the source still has them."""
     due = [tag for tag in selection.selected if tag in selection.pins and tag not in in_step]
     lost = [tag for tag in due if source.head_manifest(route.source_repository, selection.pins[tag]) is None]
-    return selection.fail(lost, "the source no longer has the digest that names pins it to; pin another")
+    return selection.fail(lost, LOST_PIN)
 
 
 LISTED_AT_ONCE = 100

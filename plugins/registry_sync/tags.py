@@ -19,6 +19,9 @@ FILTERS = ("include", "exclude", "semver", "older_than", "younger_than", "newest
 """The rules that leave tags out, in the order in which they apply. ``names`` stand apart from them."""
 
 
+LOST_PIN = "the source no longer has the digest that names pins it to; pin another"
+
+
 def _checked_by(parse: Callable[[str], object]) -> AfterValidator:
     """A check by ``parse`` as pydantic wants it: with a ValueError for what is refused. The text stays as it is."""
 

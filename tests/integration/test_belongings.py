@@ -256,6 +256,32 @@ class TestCosignTags:
         assert counted(run_route(route)) == {"copied": 1}
         assert images.resolve(destination.url, name, tag) == own.digest
 
+    @pytest.mark.parametrize("settings", [{"on_moved_tag": {"sha256-*": "keep"}}, {"backup_tag": BACKUP_TAG}])
+    def test_a_destinations_own_that_arrives_meanwhile_is_not_overwritten(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str, settings: dict[str, Any]
+    ) -> None:
+        """There was none when it was looked for. The next try sees it, and keeps it or has a backup."""
+        content = images.multi_arch(name)
+        tag, own = images.cosign_tag(content), images.cosign_signature(content, "ours")
+        theirs = images.cosign_signature(content, "theirs")
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, tag, theirs)
+
+        def push(_: Request) -> None:
+            images.push(destination.url, name, tag, own)
+
+        with Interceptor(source.url) as here:
+            here.after("GET", f"/blobs/{theirs.blobs[1].digest}$", push, times=1)
+            route = make_route(here, destination, name, **settings)
+            assert result_of(run_route(route), "v1").reason == (
+                f"what belongs to {content.digest.short} did not arrive: the destination's tag was pushed meanwhile, "
+                f"and names {own.digest.short}; the next try decides what is done with that"
+            )
+            assert images.resolve(destination.url, name, tag) == own.digest
+            assert not run_route(route).is_failed
+        kept = f"{tag}-was-{own.digest.encoded[:12]}" if "backup_tag" in settings else tag
+        assert images.resolve(destination.url, name, kept) == own.digest
+
     def test_one_that_is_overwritten_has_a_backup_first(
         self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str
     ) -> None:

@@ -113,8 +113,36 @@ def test_a_plan_for_programs(plan: Plan, source: RegistryProcess, destination: R
                 {"tag": "old-dev", "decision": "skip", "digest": None, "reason": "excluded by '*-dev'"},
                 {"tag": "same", "decision": "unchanged", "digest": str(NEW.digest), "reason": "same digest"},
             ],
+            "notes": [],
         }
     ]
+
+
+def test_a_plan_says_why_nothing_is_pruned(plan: Plan, source: RegistryProcess, destination: RegistryProcess) -> None:
+    """And whatever else a run would note: it is why people look at a plan."""
+    stray = ["gone-1", "gone-2"]
+    for tag in stray:
+        images.push(destination.url, "copies/pruned", tag, OLD)
+    images.push(source.url, "lab/pruned", "same", NEW)
+    images.push(destination.url, "copies/pruned", "same", NEW)
+    rule = {"repository": "lab/pruned", "rename": "copies/pruned", "prune": {"tags": "gone_at_source"}}
+    note = (
+        "nothing is pruned: 2 of 3 tags would be deleted (gone-1, gone-2), and max_percent 10 allows 1; if they are to "
+        "go, raise it for as long as that takes"
+    )
+    assert plan(rule) == (
+        OK,
+        (
+            f"\n{source.host}/lab/pruned → {destination.host}/copies/pruned\n"
+            "tag   decision   digest               reason\n"
+            "────  ─────────  ───────────────────  ───────────\n"
+            f"same  unchanged  {NEW.digest.short}  same digest\n"
+            f"{note}\n"
+        ),
+        "",
+    )
+    _, printed, _ = plan(rule, arguments=("--json",))
+    assert [each["notes"] for each in json.loads(printed)] == [[note]]
 
 
 def test_only_the_repositories_that_were_asked_for(plan: Plan) -> None:

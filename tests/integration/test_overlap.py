@@ -33,6 +33,13 @@ MOST_TRIES = 5
 FASTER = "another run was faster: the destination's tag "
 
 
+def pushed_meanwhile(content: images.Image) -> str:
+    return (
+        f"the destination's tag was pushed meanwhile, and names {content.digest.short}; the next try decides what is "
+        "done with that"
+    )
+
+
 @pytest.fixture(scope="module")
 def source() -> Iterator[RegistryProcess]:
     with RegistryProcess() as registry:
@@ -289,6 +296,46 @@ class TestAnotherRunMeanwhile:
         here.after("GET", f"/blobs/{self.planned.children[0].blobs[1].digest}$", push, times=1)
         assert sync(a_route(here, there, name)).counts["copied"] == 1
         assert images.resolve(destination.url, name, "latest") == self.planned.digest
+
+    @pytest.mark.parametrize("policy", ["keep", "fail"])
+    def test_somebody_else_pushed_what_must_not_be_overwritten(
+        self, destination: RegistryProcess, here: Interceptor, there: Interceptor, name: str, policy: str
+    ) -> None:
+        """The plan says that there is nothing to keep. The next try sees that there is."""
+        stranger = an_image(f"{name} stranger")
+        route = a_route(here, there, name, on_moved_tag={"other": "follow", "*": policy})
+
+        def push(_: Request) -> None:
+            images.push(destination.url, name, "latest", stranger)
+
+        here.after("GET", f"/blobs/{self.planned.children[0].blobs[1].digest}$", push, times=1)
+        (failed,) = sync(route).failed_tags
+        assert (failed.error_class, failed.reason) == ("temporary", pushed_meanwhile(stranger))
+        again = sync(route)
+        assert (again.counts["skipped"], again.counts["failed"]) == ((1, 0) if policy == "keep" else (0, 1))
+        assert images.resolve(destination.url, name, "latest") == stranger.digest
+
+    @pytest.mark.parametrize("is_new", [True, False])
+    def test_somebody_else_pushed_what_has_no_backup(
+        self, destination: RegistryProcess, here: Interceptor, there: Interceptor, name: str, *, is_new: bool
+    ) -> None:
+        """Whether there was a tag before, which has one, or none. The next try keeps what is there now."""
+        stranger = an_image(f"{name} stranger")
+        route = a_route(here, there, name, backup_tag="{{ tag }}-was-{{ digest_short }}")
+        if not is_new:
+            images.push(destination.url, name, "latest", an_image(f"{name} old"))
+
+        def push(_: Request) -> None:
+            images.push(destination.url, name, "latest", stranger)
+
+        here.after("GET", f"/blobs/{self.planned.children[0].blobs[1].digest}$", push, times=1)
+        (failed,) = sync(route).failed_tags
+        assert (failed.error_class, failed.reason) == ("temporary", pushed_meanwhile(stranger))
+        assert images.resolve(destination.url, name, "latest") == stranger.digest
+        assert sync(route).counts["copied"] == 1
+        assert images.resolve(destination.url, name, "latest") == self.planned.digest
+        kept = f"latest-was-{stranger.digest.encoded[:12]}"
+        assert images.resolve(destination.url, name, kept) == stranger.digest
 
     def test_a_tag_that_moves_faster_than_it_is_copied_comes_forward_all_the_same(
         self, source: RegistryProcess, destination: RegistryProcess, here: Interceptor, there: Interceptor, name: str

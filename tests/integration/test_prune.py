@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from tests.support import images
 from tests.support.acr_api import AcrApi
 from tests.support.images import Image
 from tests.support.interceptor import Interceptor
+from tests.support.quay_api import QuayApi
 from tests.support.registry import RegistryProcess
 from tests.support.routes import counted, make_route, result_of, run_route
 
@@ -298,6 +299,24 @@ class TestWhatStays:
         assert result_of(first, "v5").reason == f"no longer selected: excluded by 'v5'; {AGAIN}"
         assert result_of(second, "v5").reason == "no longer selected: excluded by 'v5'"
         assert tags_of(destination, name) == {"v1", "v2", "v3", "v4", *staying}
+
+    def test_what_is_not_old_enough_yet(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str, in_step: dict[str, Image]
+    ) -> None:
+        """A tag that moves at the source is young again. The destination keeps the image that was old enough."""
+        new, now = images.multi_arch(f"{name} new"), datetime.now(UTC).replace(microsecond=0)
+        with QuayApi(source.url) as quay:
+            for tag in sorted(in_step.keys() - {"v0"}):
+                quay.push(name, tag, now - timedelta(days=30))
+            images.push(source.url, name, "v1", new)
+            quay.push(name, "v1", now - timedelta(hours=1))
+            route = make_route(
+                quay, destination, name, source_kind="quay", tags={"older_than": "7d"}, prune=NOT_SELECTED
+            )
+            first, second = two_runs(route, api_url=quay.url)
+        assert counted(first) == {"unchanged": 4, "skipped": 1, "would_delete": 1}
+        assert counted(second) == {"unchanged": 4, "skipped": 1, "deleted": 1}
+        assert images.resolve(destination.url, name, "v1") == in_step["v1"].digest
 
     @pytest.mark.parametrize("backup_tag", [None, "{{ tag }}-before-{{ date }}-{{ time }}"])
     def test_backups_by_a_template_of_former_days(

@@ -25,6 +25,8 @@ from registry_sync.tags import TagRules
 from registry_sync.window import Window
 from tests.support import images
 from tests.support.docker_hub_api import DockerHubApi
+from tests.support.interceptor import Interceptor
+from tests.support.loopback import Request
 from tests.support.quay_api import QuayApi
 from tests.support.registry import RegistryProcess
 
@@ -66,12 +68,12 @@ class Stack:
         self.quay.push(name or self.name, tag, NOW - timedelta(hours=hours_ago))
         return content.digest
 
-    def route(self, *, there: str | None = None, **rules: Any) -> Route:
+    def route(self, *, source: str | None = None, there: str | None = None, **rules: Any) -> Route:
         return Route(
             mirror="m",
-            source=Registry(name="quay", host=self.quay.host, kind="quay", tls=False),
+            source=Registry(name="quay", host=source or self.quay.host, kind="quay", tls=False),
             destination=Registry(name="there", host=self.destination.host, tls=False),
-            source_repository=Repository(self.quay.host, self.name),
+            source_repository=Repository(source or self.quay.host, self.name),
             destination_repository=Repository(self.destination.host, there or self.name),
             settings=RouteSettings(tags=TagRules(**rules)),
         )
@@ -216,6 +218,39 @@ def test_a_pin_whose_digest_the_source_has_no_more(stack: Stack) -> None:
     assert [(each.tag, each.error_class, each.reason) for each in report.failed_tags] == [
         ("v1", "configuration", "the source no longer has the digest that names pins it to; pin another")
     ]
+
+
+@pytest.mark.parametrize("has_moved", [True, False])
+def test_a_pin_whose_image_is_incomplete_is_said_to_be_that(stack: Stack, *, has_moved: bool) -> None:
+    """Whatever the tag names by now, or if it is gone: another try, or nothing at all, would not bring it."""
+    pinned = images.multi_arch(f"{stack.name} pinned")
+    images.push(stack.behind.url, stack.name, "v1", pinned)
+    images.delete_manifest(stack.behind.url, stack.name, pinned.children[1].digest)
+    stack.behind.forget_tag(stack.name, "v1")
+    stack.push("v1" if has_moved else "other", hours_ago=1)
+    report = stack.run(names=(f"v1@{pinned.digest}",))
+    ((tag, error_class, reason),) = [(each.tag, each.error_class, each.reason) for each in report.failed_tags]
+    assert (tag, error_class) == ("v1", "refused")
+    here = f"source {stack.quay.host}/{stack.name}"
+    assert reason.startswith(f"the source's own image is incomplete: {here} does not have it (skopeo: ")
+
+
+def test_a_pin_whose_digest_goes_while_it_is_copied(stack: Stack) -> None:
+    pinned = images.multi_arch(f"{stack.name} pinned")
+    images.push(stack.behind.url, stack.name, "v1", pinned)
+    moved = stack.push("v1", hours_ago=1)
+
+    def delete(_: Request) -> None:
+        images.delete_manifest(stack.behind.url, stack.name, pinned.digest)
+
+    with Interceptor(stack.quay.url) as here:
+        here.after("HEAD", f"/manifests/{pinned.digest}$", delete, times=1)
+        report = run(stack.route(source=here.host, names=(f"v1@{pinned.digest}",)))
+    assert [(each.tag, each.error_class, each.reason) for each in report.failed_tags] == [
+        ("v1", "configuration", "the source no longer has the digest that names pins it to; pin another")
+    ]
+    assert images.resolve(stack.destination.url, stack.name, "v1") is None
+    assert moved != pinned.digest
 
 
 def test_a_source_that_tells_no_push_times(stack: Stack) -> None:

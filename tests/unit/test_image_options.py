@@ -10,7 +10,7 @@ import pytest
 
 from registry_sync.errors import MirrorsFileError
 from registry_sync.mirrors import RouteSettings
-from registry_sync.mirrors_file import load_mirrors
+from registry_sync.mirrors_file import load_healthy_mirrors, load_mirrors
 
 
 def write(directory: Path, defaults: Any = None, rule: Any = None, **mirror: Any) -> Path:
@@ -95,6 +95,46 @@ def test_an_empty_value_is_not_null(tmp_path: Path) -> None:
         f"mirrors.yaml:8: mirrors.a.platforms: {advice}",
         f"mirrors.yaml:13: mirrors.a.repositories[0].tags: {advice}",
     ]
+
+
+def test_what_is_empty_within_an_option_or_an_entry(tmp_path: Path) -> None:
+    """Each of them would mean something else in silence: all tags, nothing kept, no credentials, no full check."""
+    path = tmp_path / "mirrors.yaml"
+    path.write_text(
+        "registries:\n"
+        "  quay: {host: quay.io}\n"
+        "  acr: {host: acr.example}\n"
+        "  hub:\n"
+        "    host: docker.io\n"
+        "    connection:\n"
+        "mirrors:\n"
+        "  a:\n"
+        "    source: quay\n"
+        "    destinations: [acr]\n"
+        "    full_check:\n"
+        "    prune:\n"
+        "      tags: not_selected\n"
+        "      keep:\n"
+        "#       - '*-lts'\n"
+        "    repositories:\n"
+        "      - repository: team/app\n"
+        "        tags:\n"
+        "          include: null\n"
+        "          exclude:\n"
+        "      - namespace: other\n"
+        "        include:\n"
+        "  b: {source: quay, destinations: [acr], prefix: b/, repositories: [team/app]}\n"
+        "  c: {source: quay, destinations: [hub], prefix: c/, strip_prefix: team/, repositories: [team/app]}\n"
+    )
+    healthy, problems = load_healthy_mirrors(path)
+    assert problems == (
+        "mirrors.yaml:6: registries.hub.connection: it is empty; write a value, or remove it",
+        "mirrors.yaml:11: mirrors.a.full_check: it is empty; write a value, or remove it",
+        "mirrors.yaml:14: mirrors.a.prune.keep: it is empty; write a value, or remove it",
+        "mirrors.yaml:20: mirrors.a.repositories[0].tags.exclude: it is empty; write a value, or remove it",
+        "mirrors.yaml:22: mirrors.a.repositories[1].include: it is empty; write a value, or remove it",
+    )
+    assert list(healthy.mirrors) == ["b"]
 
 
 ALONE = "registries_d '/d' is where a policy finds signatures, and there is no policy; write policy: too, or "

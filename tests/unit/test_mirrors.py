@@ -41,7 +41,8 @@ POLICIES = st.sampled_from([KEEP, FAIL, (("v*", "fail"), ("latest", "follow"), (
 PRUNES = st.sampled_from([PruneRules(tags="none"), PruneRules(tags="not_selected", keep=("*-lts",), dry_run=False)])
 NUMBERS = st.integers(1, 32)
 PATTERNS = st.lists(
-    st.just("/v[0-9]+/") | st.text(min_size=1).filter(lambda text: text[0] != "/" and "[" not in text), min_size=1
+    st.sampled_from(["/v[0-9]+/", "[!ä]*"]) | st.from_regex(r"[A-Za-z0-9_.*?-][A-Za-z0-9_./*?-]*", fullmatch=True),
+    min_size=1,
 ).map(tuple)
 TAG_RULES = st.builds(
     TagRules,

@@ -604,6 +604,38 @@ def test_names_at_the_destination_decide_about_circles(write: Write) -> None:
     assert load_mirrors(write(many(there, onward, same))).mirrors.keys() == {"a", "b", "c"}
 
 
+def test_patterns_of_every_form_are_seen_in_circles(write: Write) -> None:
+    there = "a: {source: quay, destinations: [acr], repositories: [{namespace: x, include: ['/[k-m]+-op/']}]}"
+    back = "b: {source: acr, destinations: [quay], repositories: [{namespace: x, include: ['[j-l]*']}]}"
+    assert problems(write(many(there, back))) == [
+        (
+            "mirrors.yaml:7: mirrors.a: a circle of mirrors: quay.io/x/k-op → acr.example/x/k-op → quay.io/x/k-op; "
+            "remove one of them"
+        )
+    ]
+
+
+def test_a_namespace_that_would_find_its_own_copies(write: Write) -> None:
+    """Every run would make copies of the copies that the one before made."""
+    within = "a: {source: quay, destinations: [quay], repositories: [{namespace: x, rename: 'x/copy-{{ name }}'}]}"
+    assert problems(write(many(within))) == [
+        (
+            "mirrors.yaml:7: mirrors.a: a circle of mirrors: quay.io/x/any → quay.io/x/copy-any → "
+            "quay.io/x/copy-copy-any; remove one of them"
+        )
+    ]
+    there = within.replace("destinations: [quay]", "destinations: [acr]")
+    back = "b: {source: acr, destinations: [quay], repositories: [{namespace: x}]}"
+    assert problems(write(many(there, back))) == [
+        (
+            "mirrors.yaml:7: mirrors.a: a circle of mirrors: quay.io/x/any → acr.example/x/copy-any → "
+            "quay.io/x/copy-any → acr.example/x/copy-copy-any; remove one of them"
+        )
+    ]
+    apart = within.replace("namespace: x,", "namespace: x, exclude: ['copy-*'],")
+    assert list(load_mirrors(write(many(apart))).mirrors) == ["a"]
+
+
 @pytest.mark.parametrize(
     ("entry", "problem"),
     [
@@ -1163,6 +1195,39 @@ ADVICE = "give it a destination of its own, or write prune: {tags: none} for it"
             ],
             f"7: mirrors.a: namespace 'x' {PRUNED_BY} namespace 'x' of mirrors.b too; ",
         ),
+        *(
+            (
+                [
+                    f"a: {{source: quay, destinations: [acr], repositories: [{{namespace: x, {PRUNED}, {ours}}}]}}",
+                    f"b: {{source: hub, destinations: [acr], repositories: [{{namespace: x, {theirs}}}]}}",
+                ],
+                f"7: mirrors.a: namespace 'x' {PRUNED_BY} namespace 'x' of mirrors.b too; ",
+            )
+            for ours, theirs in (
+                ("include: ['/.*-operator/']", "include: ['/.*-operator/']"),
+                ("include: ['[b-d]*']", "include: ['[!a]?']"),
+                ("include: ['/b.*/']", "include: ['*z']"),
+                ("exclude: ['any', '?']", "include: ['/[a-z]{1,2}/']"),
+            )
+        ),
+        *(
+            (
+                [
+                    f"a: {{source: quay, destinations: [acr], repositories: [{rule}]}}",
+                    f"b: {{source: hub, destinations: [acr], repositories: [{{namespace: x}}], {naming}}}",
+                ],
+                f"7: mirrors.a.repositories[0]: acr.example/{name} {PRUNED_BY} namespace 'x' of mirrors.b too; ",
+            )
+            for name, naming in (("m/x/yy", "prefix: m/"), ("m/yy", "prefix: m/, strip_prefix: x/"))
+            for rule in [f"{{repository: y, rename: {name}, {PRUNED}}}"]
+        ),
+        (
+            [
+                f"a: {{source: quay, destinations: [acr], {PRUNED}, repositories: [{{repository: y, rename: m/yy}}]}}",
+                "b: {source: hub, destinations: [acr], repositories: [{namespace: x, rename: 'm/{{ name }}'}]}",
+            ],
+            f"7: mirrors.a.repositories[0]: acr.example/m/yy {PRUNED_BY} namespace 'x' of mirrors.b too; ",
+        ),
     ],
 )
 def test_what_another_mirror_writes_is_not_pruned(write: Write, mirrors: list[str], expected: str) -> None:
@@ -1187,6 +1252,10 @@ def test_what_another_mirror_writes_is_not_pruned(write: Write, mirrors: list[st
         [
             f"a: {{source: quay, destinations: [acr], repositories: [x/yy], {PRUNED}}}",
             "b: {source: quay, destinations: [hub], repositories: [x/yy]}",
+        ],
+        [
+            f"a: {{source: quay, destinations: [acr], {PRUNED}, repositories: [{{namespace: x, include: ['[a-m]']}}]}}",
+            "b: {source: quay, destinations: [acr], repositories: [{namespace: x, exclude: ['[a-m]*']}]}",
         ],
     ],
 )

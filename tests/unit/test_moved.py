@@ -36,6 +36,10 @@ def parsed(kind: Any, written: Any) -> Any:
     return TypeAdapter(kind).validate_python(written, strict=True)
 
 
+ENDLESS = "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}"
+"""Jinja2's macros can call themselves."""
+
+
 def problem(kind: Any, written: Any) -> str:
     with pytest.raises(ValidationError) as caught:
         parsed(kind, written)
@@ -133,6 +137,8 @@ class TestBackupTag:
             ("{{ tag.x.y }}-was", "cannot be made for 'latest': 'str object' has no attribute 'x'"),
             ("{{ tag.__class__.__mro__ }}", "access to attribute '__class__' of 'str' object is unsafe."),
             ("{{ 1 / 0 }}", "cannot be made for 'latest': division by zero"),
+            (ENDLESS, "cannot be made for 'latest': it is nested too deeply"),
+            (f"{{{{ {3000 * '('}tag }}}}", "is no Jinja2 template: it is nested too deeply"),
         ],
     )
     def test_what_is_refused_at_load(self, template: str, text: str) -> None:

@@ -61,12 +61,20 @@ def test_pieces_of_names(text: str) -> None:
             "'builtin_function_or_method object' has no attribute '__globals__'",
         ),
         ("{{ name.x }}", "'str object' has no attribute 'x'"),
+        ("{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}{{ name }}", "it is nested too deeply"),
     ],
 )
 def test_templates_that_cannot_be_made(template: str, problem: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         destination_name(Naming(rename=template), names("a/b"))
     assert str(caught.value) == f"rename {template!r} cannot be made for 'a/b': {problem}"
+
+
+def test_a_template_that_is_nested_without_end() -> None:
+    template = f"{{{{ {3000 * '('}name }}}}"
+    with pytest.raises(ConfigurationError) as caught:
+        check_rename(template)
+    assert str(caught.value) == f"{template!r} is no template: it is nested too deeply"
 
 
 def test_templates_whose_result_is_no_name() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_sync.errors import ConfigurationError
-from registry_sync.patterns import check_pattern, first_match, matches
+from registry_sync.patterns import check_pattern, common_name, first_match, matches
 
 
 @pytest.mark.parametrize(
@@ -102,12 +102,56 @@ def test_patterns_that_match_nothing(pattern: str) -> None:
     assert str(caught.value) == "it is empty; write a value, or remove it"
 
 
+@pytest.mark.parametrize(
+    ("glob", "character"),
+    [
+        *(("v{1,2}", "{"), ("v1,v2", ","), ("!v1", "!"), ("^v1$", "^"), (" v1", " "), ("v1|v2", "|"), ("a:v1", ":")),
+        *(("v1\\.2", "\\"), ("v1.+", "+"), ("[ab]]", "]"), ("v1\n", "\n"), ("ä*", "ä"), ("(v1)", "(")),
+    ],
+)
+def test_globs_that_match_nothing(glob: str, character: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        check_pattern(glob)
+    assert str(caught.value) == (
+        f"{glob!r} matches no name, since none has {character!r} in it; globs have *, ? and [a-z], and a regular "
+        "expression stands between two /"
+    )
+
+
+def test_globs_of_what_names_have() -> None:
+    for glob in ("v1.2-rc_3", "*", "?", "[!a]*", "[^,]", "team/app", "[a-z]", "V*"):
+        assert check_pattern(glob) == glob
+
+
 @pytest.mark.parametrize("expression", ["(a+)+", "(a|a)*", "(a*)*(a*)*", "(.*a){12}", "(a|aa)+", "(a?){60}a{60}"])
 def test_expressions_for_which_going_back_takes_for_ever(expression: str) -> None:
     """For all of these ``re`` needs longer than this universe has, or nearly."""
     started = time.monotonic()
     assert not matches(f"/{expression}/", 127 * "a" + "!")
     assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("wanted", "unwanted", "name"),
+    [
+        (["*"], [], "a"),
+        (["*"], ["?"], "aa"),
+        (["/.*-operator/"], [], "a-operator"),
+        (["[!a]*", "*z"], ["z", "?z"], "baz"),
+        (["/v[0-9]+/", "*1?"], [], "v10"),
+        (["team/*"], [], "team/a"),
+        (["[]a-]b"], [], "ab"),
+        (["a*"], ["/a.*/"], None),
+        (["[z-a]"], [], None),
+        (["[[&&]b"], [], None),
+        (["[^a]b"], [], "ab"),
+        (["a[b"], [], None),
+        (["A"], [], None),
+        (["/(a?){60}-/"], [], None),
+    ],
+)
+def test_a_name_that_patterns_have_in_common(wanted: list[str], unwanted: list[str], name: str | None) -> None:
+    assert common_name(wanted, unwanted) == name
 
 
 ATOMS = st.sampled_from(["a", "b", ".", "[ab]", "[^a]", r"\d", r"\.", r"\w", "1", "[]a]", "-", r"\-", "[a-z0-9]"])
