@@ -38,6 +38,7 @@ from registry_sync.reference import Repository
 from registry_sync.registry import transport
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.quay import OAUTH_USER
+from registry_sync.registry.transport import Transport
 from registry_sync.sync import MAX_TAGS, lister
 from tests.integration.test_operators import COPY, PLAN, a_connection, a_mirrors_file, processes_naming
 from tests.support import images
@@ -543,4 +544,20 @@ def test_an_address_with_a_signature_is_in_no_exception(caplog: pytest.LogCaptur
     while error is not None:
         assert SIGNATURE not in str(error)
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    assert SIGNATURE not in caplog.text
+
+
+def test_malformed_headers_are_no_way_into_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """urllib3 warns of them, with the address they came from, and with a traceback that repeats them."""
+    caplog.set_level(logging.DEBUG)
+    evil = "no colon\x1b[31m " + "x" * 5000
+    reply = Reply(headers={f"X: y\r\n{evil}\r\nZ": ""}, body=[b"{}"])
+    with ScriptedServer(answers(reply)) as registry:
+        asked = Transport(Endpoint(host=registry.host, tls=False))
+        asked.call("GET", f"/v2/?X-Amz-Signature={SIGNATURE}")
+        asked.close()
+    (warning,) = (each for each in caplog.records if each.levelno == logging.WARNING)
+    assert warning.name == "urllib3.connection"
+    assert warning.getMessage().isprintable()
+    assert len(caplog.text) < 2000
     assert SIGNATURE not in caplog.text

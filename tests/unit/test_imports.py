@@ -145,9 +145,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 """DESIGN's section on layout as a table. A module that no row is for has to be given one there and here."""
 
 ONLY_IN: dict[str, tuple[str, ...]] = {
-    "requests": ("registry.transport",),
-    "urllib3": ("registry.transport",),
-    "http.client": (),
+    "requests": ("registry.timely", "registry.transport"),
+    "urllib3": ("registry.timely", "registry.transport"),
+    "http.client": ("registry.timely",),
     "urllib.request": (),
     "socket": (),
     "ssl": ("registry.transport",),

@@ -77,6 +77,8 @@ def test_a_429_that_names_a_time(headers: dict[str, str], wait: timedelta, monke
         {"Retry-After": "soon"},
         {"Retry-After": "-5"},
         {"Retry-After": "٣"},
+        {"Retry-After": f"Wed, 21 Oct {'9' * 20} 07:28:00 GMT"},
+        {"Retry-After": f"Wed, 21 Oct 2026 07:28:00 +{'9' * 20}"},
         {"X-RateLimit-Reset": "60"},
         {"X-Retry-After": "60"},
         {"ratelimit-limit": "100"},
