@@ -71,7 +71,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "errors": ("text",),
     "user_directory": (),
     "claims": ("user_directory",),
-    "private_directory": (),
+    "private_directory": ("errors",),
     "reference": ("errors",),
     "oci": ("errors", "reference"),
     "platforms": ("errors", "reference", "oci"),
