@@ -146,7 +146,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 
 ONLY_IN: dict[str, tuple[str, ...]] = {
     "requests": ("registry.timely", "registry.transport"),
-    "urllib3": ("registry.timely", "registry.transport"),
+    "urllib3": ("registry.timely", "registry.transport", "skopeo_container"),
     "http.client": ("registry.timely",),
     "urllib.request": (),
     "socket": (),
