@@ -148,7 +148,7 @@ class Apply:
         """PUT the manifest's bytes under the tag, and read back what the tag then names."""
         try:
             with self._stage.claims.hold({tag.tag}):
-                sent_bytes = staged.sent_bytes + (0 if self._is_published(tag) else self._put(tag.tag, staged))
+                sent_bytes = staged.sent_bytes + (0 if self._stage.is_published(tag) else self._put(tag.tag, staged))
                 self._verify(tag)
         except RegistrySyncError as error:
             self._count(error)
@@ -162,23 +162,6 @@ class Apply:
             sent_bytes=sent_bytes,
             seconds=round(time.monotonic() - started, 3),
         )
-
-    def _is_published(self, tag: CopyTag) -> bool:
-        """Whether another run has published it since the plan was made.
-
-        :raises TemporaryError: when that published something else, and the source names something else by now, too: our
-            plan is then older than the other run's, and would set the tag back.
-        """
-        now = self._destination.head_manifest(self._route.destination_repository, tag.tag)
-        is_changed = now not in (tag.digest, tag.replaces)
-        here = tag.source_digest or tag.digest
-        if is_changed and self._source.head_manifest(self._route.source_repository, tag.tag) != here:
-            what = f"names {now.short}" if now else "is gone"
-            raise TemporaryError(
-                f"another run was faster: the destination's tag {what} by now, and the source's has moved on; "
-                "the next try compares them again"
-            )
-        return now == tag.digest
 
     def _put(self, tag: str, staged: Staged) -> int:
         """Publish; content that the destination claimed to hold and does not is sent. Returns the bytes sent."""

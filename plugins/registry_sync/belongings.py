@@ -173,8 +173,9 @@ class Belongings:
                 return self._leave(decision, subject)
             staged = self._bring_manifest(decision.digest)
             with self._stage.claims.hold([tag]):
-                self._back_up(decision)
-                self._publish(tag, staged)
+                if not self._stage.is_published(decision):
+                    self._back_up(decision)
+                    self._publish(tag, staged)
         except (RefusedError, DeniedError, NotFound) as error:
             self._add(_refused(tag, subject, error))
             return []

@@ -151,7 +151,19 @@ class _Destination:
         return self._client.head_manifest(self._repository, target)
 
     def delete(self, deletions: Sequence[DeleteTag], claims: Claims) -> list[TagResult]:
-        """One result per tag. When the registry asks to wait or does not let us, the others are left for later."""
+        """One result per tag.
+
+        Where a tag goes with its manifest, that is claimed as well, before it is looked at which other tags need it:
+        one that another task publishes goes before that look, or comes after the deletion.
+        """
+        claimed = {each.tag for each in deletions}
+        if not self._client.deletes_tags_alone:
+            claimed |= {str(each.digest) for each in deletions}
+        with claims.hold(claimed):
+            return self._delete_each(deletions)
+
+    def _delete_each(self, deletions: Sequence[DeleteTag]) -> list[TagResult]:
+        """When the registry asks to wait or does not let us, the others are left for later."""
         results: list[TagResult] = []
         obstacle: RegistrySyncError | None = None
         needed: dict[Digest, str] | None = None
@@ -162,8 +174,7 @@ class _Destination:
             started = time.monotonic()
             try:
                 needed = self._needed(deletions) if needed is None else needed
-                with claims.hold([each.tag]):
-                    results.append(self._delete(each, needed, started))
+                results.append(self._delete(each, needed, started))
             except RateLimited as error:
                 obstacle = error
                 results.append(_waiting(each, f"{each.reason}; left for now: {error}"))

@@ -100,7 +100,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "skopeo*": (*FIRST_ROW, "skopeo_*", "user_directory", "private_directory"),
     "trust": (*RULES, "skopeo", "skopeo_*"),
     "registry.*": (*FIRST_ROW, "registry", "registry.*", "user_directory"),
-    "stage": (*RULES, "skopeo", "claims", PROTOCOL),
+    "stage": (*RULES, "plan", "skopeo", "claims", PROTOCOL),
     "backup": (*FIRST_ROW, "plan", PROTOCOL),
     "apply": (*RULES, "window", "plan", "report", "skopeo", "stage", "backup", PROTOCOL),
     "pruning": (*RULES, "selection", "plan", "report", "apply", "claims", PROTOCOL),
