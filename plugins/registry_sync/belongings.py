@@ -36,7 +36,7 @@ from registry_sync.oci import Manifest, merge_indexes, select_children
 from registry_sync.plan import CopyTag, Decision, Failed, Plan, Unchanged, plan_tag
 from registry_sync.reference import Digest
 from registry_sync.referrers import COSIGN_SUFFIXES, TagAbout, referrers_tag, subject_of
-from registry_sync.registry.client import RegistryClient, TagEntry
+from registry_sync.registry.client import RegistryClient, TagEntry, bounded_tags
 from registry_sync.report import TagResult
 from registry_sync.selection import Selection
 from registry_sync.stage import Stage, Staged
@@ -158,7 +158,8 @@ class Belongings:
     def _tags(self) -> Mapping[str, Digest | None]:
         with self._lock:
             if not self._is_whole:
-                listed = self._source.list_tags(self._route.source_repository)
+                repository = self._route.source_repository
+                listed = bounded_tags(self._source.list_tags(repository), repository)
                 self._listed |= {each.name: each for each in map(_about, listed) if subject_of(each.name)}
                 self._is_whole = True
             return {name: each.digest for name, each in self._listed.items()}

@@ -36,7 +36,7 @@ from registry_sync.prune import (
     shared,
 )
 from registry_sync.reference import Digest
-from registry_sync.registry.client import RegistryClient, TagEntry
+from registry_sync.registry.client import RegistryClient, TagEntry, bounded_tags
 from registry_sync.report import TagResult
 from registry_sync.selection import Selection, why_not
 
@@ -138,7 +138,7 @@ class _Destination:
     def list_tags(self) -> list[TagEntry]:
         """All tags; none, when it is not there."""
         try:
-            return list(self._client.list_tags(self._repository))
+            return list(bounded_tags(self._client.list_tags(self._repository), self._repository))
         except NotFound:
             return []
 
