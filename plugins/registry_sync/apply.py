@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
-from registry_sync.backup import keep_backup, pushed_meanwhile, unkept
+from registry_sync.backup import keep_backup, unkept
 from registry_sync.errors import (
     ConfigurationError,
     LockedTag,
@@ -151,7 +151,8 @@ class Apply:
         """PUT the manifest's bytes under the tag, and read back what the tag then names."""
         try:
             with self._stage.claims.hold({tag.tag}):
-                sent_bytes = staged.sent_bytes + (0 if self._is_published(tag) else self._put(tag.tag, staged))
+                is_there = self._stage.is_published(tag, self._pins.get(tag.tag))
+                sent_bytes = staged.sent_bytes + (0 if is_there else self._put(tag.tag, staged))
                 self._verify(tag)
         except RegistrySyncError as error:
             self._count(error)
@@ -165,25 +166,6 @@ class Apply:
             sent_bytes=sent_bytes,
             seconds=round(time.monotonic() - started, 3),
         )
-
-    def _is_published(self, tag: CopyTag) -> bool:
-        """Whether another run has published it since the plan was made.
-
-        :raises TemporaryError: when the tag names something else that must not be overwritten, or has no backup; or
-            when the source names something else by now, too: our plan is then older than the other run's, and would set
-            the tag back.
-        """
-        now = self._destination.head_manifest(self._route.destination_repository, tag.tag)
-        is_changed = now not in (tag.digest, tag.replaces)
-        if now and is_changed and not self._route.settings.overwrites(tag.tag):
-            raise pushed_meanwhile(now)
-        if is_changed and self._now_at_source(tag) != (tag.source_digest or tag.digest):
-            what = f"names {now.short}" if now else "is gone"
-            raise TemporaryError(
-                f"another run was faster: the destination's tag {what} by now, and the source's has moved on; "
-                "the next try compares them again"
-            )
-        return now == tag.digest
 
     def _put(self, tag: str, staged: Staged) -> int:
         """Publish; content that the destination claimed to hold and does not is sent. Returns the bytes sent."""

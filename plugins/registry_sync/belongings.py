@@ -18,7 +18,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from registry_sync.apply import thread_pool
-from registry_sync.backup import keep_backup, pushed_meanwhile, unkept
+from registry_sync.backup import keep_backup, unkept
 from registry_sync.errors import (
     DeniedError,
     LockedTag,
@@ -36,7 +36,7 @@ from registry_sync.oci import Manifest, merge_indexes, select_children
 from registry_sync.plan import CopyTag, Decision, Failed, Plan, Unchanged, plan_tag
 from registry_sync.reference import Digest
 from registry_sync.referrers import COSIGN_SUFFIXES, TagAbout, referrers_tag, subject_of
-from registry_sync.registry.client import RegistryClient, TagEntry
+from registry_sync.registry.client import RegistryClient, TagEntry, bounded_tags
 from registry_sync.report import TagResult
 from registry_sync.selection import Selection
 from registry_sync.stage import Stage, Staged
@@ -158,7 +158,8 @@ class Belongings:
     def _tags(self) -> Mapping[str, Digest | None]:
         with self._lock:
             if not self._is_whole:
-                listed = self._source.list_tags(self._route.source_repository)
+                repository = self._route.source_repository
+                listed = bounded_tags(self._source.list_tags(repository), repository)
                 self._listed |= {each.name: each for each in map(_about, listed) if subject_of(each.name)}
                 self._is_whole = True
             return {name: each.digest for name, each in self._listed.items()}
@@ -173,9 +174,9 @@ class Belongings:
                 return self._leave(decision, subject)
             staged = self._bring_manifest(decision.digest)
             with self._stage.claims.hold([tag]):
-                self._back_up(decision)
-                self._look_again(decision)
-                self._publish(tag, staged)
+                if not self._stage.is_published(decision):
+                    self._back_up(decision)
+                    self._publish(tag, staged)
         except (RefusedError, DeniedError, NotFound) as error:
             self._add(_refused(tag, subject, error))
             return []
@@ -198,14 +199,6 @@ class Belongings:
         except RegistrySyncError as error:
             kind = type(error) if isinstance(error, TemporaryError | DeniedError) else RefusedError
             raise kind(unkept(copy, error)) from error
-
-    def _look_again(self, copy: CopyTag) -> None:
-        """:raises TemporaryError: when the tag came to name something else that must not just be overwritten."""
-        if copy.backup or self._route.settings.overwrites(copy.tag):
-            return
-        now = self._destination.head_manifest(self._route.destination_repository, copy.tag)
-        if now not in (None, copy.digest):
-            raise pushed_meanwhile(now)
 
     def _bring_manifest(self, digest: Digest) -> Staged:
         """Have the destination hold it under its digest."""

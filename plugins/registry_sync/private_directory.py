@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from registry_sync.errors import TemporaryError
+
 log = logging.getLogger(__name__)
 
 PREFIX = "registry_sync-task-"
@@ -27,16 +29,29 @@ PREFIX = "registry_sync-task-"
 def private_directory() -> Iterator[Path]:
     """A new one, of mode 0700, until the block's end; first, those are removed whose owners were killed.
 
-    :raises OSError: when there is no room for it.
+    :raises TemporaryError: when there is no room for it.
     """
-    remove_abandoned()
-    directory, lock = _make()
+    with writing():
+        remove_abandoned()
+        directory, lock = _make()
     try:
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
         if lock is not None:
             os.close(lock)
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """For the few files that a task writes.
+
+    :raises TemporaryError: when they cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise TemporaryError(f"this worker's temporary directory cannot be written to: {error}") from error
 
 
 def remove_abandoned() -> None:

@@ -36,7 +36,7 @@ from registry_sync.prune import (
     shared,
 )
 from registry_sync.reference import Digest
-from registry_sync.registry.client import RegistryClient, TagEntry
+from registry_sync.registry.client import RegistryClient, TagEntry, bounded_tags
 from registry_sync.report import TagResult
 from registry_sync.selection import Selection, why_not
 
@@ -138,7 +138,7 @@ class _Destination:
     def list_tags(self) -> list[TagEntry]:
         """All tags; none, when it is not there."""
         try:
-            return list(self._client.list_tags(self._repository))
+            return list(bounded_tags(self._client.list_tags(self._repository), self._repository))
         except NotFound:
             return []
 
@@ -151,7 +151,19 @@ class _Destination:
         return self._client.head_manifest(self._repository, target)
 
     def delete(self, deletions: Sequence[DeleteTag], claims: Claims) -> list[TagResult]:
-        """One result per tag. When the registry asks to wait or does not let us, the others are left for later."""
+        """One result per tag.
+
+        Where a tag goes with its manifest, that is claimed as well, before it is looked at which other tags need it:
+        one that another task publishes goes before that look, or comes after the deletion.
+        """
+        claimed = {each.tag for each in deletions}
+        if not self._client.deletes_tags_alone:
+            claimed |= {str(each.digest) for each in deletions}
+        with claims.hold(claimed):
+            return self._delete_each(deletions)
+
+    def _delete_each(self, deletions: Sequence[DeleteTag]) -> list[TagResult]:
+        """When the registry asks to wait or does not let us, the others are left for later."""
         results: list[TagResult] = []
         obstacle: RegistrySyncError | None = None
         needed: dict[Digest, str] | None = None
@@ -162,8 +174,7 @@ class _Destination:
             started = time.monotonic()
             try:
                 needed = self._needed(deletions) if needed is None else needed
-                with claims.hold([each.tag]):
-                    results.append(self._delete(each, needed, started))
+                results.append(self._delete(each, needed, started))
             except RateLimited as error:
                 obstacle = error
                 results.append(_waiting(each, f"{each.reason}; left for now: {error}"))

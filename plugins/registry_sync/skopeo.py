@@ -15,7 +15,7 @@ from typing import Self
 
 from registry_sync.credentials import Endpoint
 from registry_sync.errors import TemporaryError
-from registry_sync.private_directory import private_directory
+from registry_sync.private_directory import private_directory, writing
 from registry_sync.reference import Reference
 from registry_sync.skopeo_errors import decode_failure, redact
 from registry_sync.skopeo_files import SideFiles, SkopeoFiles, Trust, write_files
@@ -129,12 +129,10 @@ class Skopeo:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            try:
-                directory = stack.enter_context(private_directory())
-                sides = {"source": self._source, "destination": self._destination}
+            directory = stack.enter_context(private_directory())
+            sides = {"source": self._source, "destination": self._destination}
+            with writing():
                 self._files = write_files(directory, **sides, trust=self.trust)
-            except OSError as error:
-                raise TemporaryError(f"this worker's temporary directory cannot be written to: {error}") from error
             self._cleanup = stack.pop_all()
         return self
 

@@ -13,18 +13,21 @@ import logging
 import os
 import queue
 import signal
+import struct
 import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from docker import APIClient
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import LogConfig
+from urllib3.exceptions import HTTPError
 
 from registry_sync.errors import ConfigurationError, TemporaryError
 from registry_sync.private_directory import private_directory
@@ -43,6 +46,10 @@ log = logging.getLogger(__name__)
 
 TASK_LABEL = "registry_sync.task"
 """On every container: the task that it works for. A later try of that task removes what a killed worker left."""
+
+FORGOTTEN = timedelta(minutes=10)
+"""A container that has not run for so long is of a worker that was killed: others are removed as soon as they end. It
+has files with passwords in it, and its task may never be tried again, so that any task removes it."""
 
 LOOK_SECONDS = 0.2
 """How often the daemon is asked how much a copy has moved. What it moves after the last look is not counted."""
@@ -166,7 +173,7 @@ class SkopeoContainer:
         try:
             for piece in output:
                 self._said.put(piece)
-        except OSError as error:
+        except (OSError, HTTPError, struct.error) as error:  # the last is docker's, for a head of a piece cut short
             log.debug("the output of a container broke off: %s", error)
         finally:
             self._said.put(None)
@@ -182,35 +189,41 @@ class SkopeoContainer:
         return [last]
 
     def _exit_code(self) -> int:
-        """A container that somebody has removed was killed before."""
+        """A container that somebody has removed was killed before.
+
+        One that goes on although its output broke off is not waited for: nobody would see whether it moves.
+        """
         with _told(self._docker), closing(self._docker.connect()) as client:
             try:
-                status = int(client.wait(self._id)["StatusCode"])
+                status = int(client.wait(self._id, timeout=client.timeout)["StatusCode"])
             except NotFound:
                 return -signal.SIGKILL
         return _KILLED - status if status > _KILLED else status
 
     def _look_at_counters(self) -> None:
-        """What it has moved, where that can be told; where not, it is taken for moving."""
+        """What it has moved, where that can be told; where not, it is taken for moving.
+
+        A daemon that does not answer is no reason to take it for that: then nobody could end it either.
+        """
         if time.monotonic() - self._looked < LOOK_SECONDS:
             return
+        with suppress(DockerException, OSError):
+            self._take_in(self._counters())
         self._looked = time.monotonic()
-        counters = self._counters()
-        if counters is None:
+
+    def _take_in(self, counters: tuple[int, int] | None) -> None:
+        """Those of a container that has ended are gone, or zero: what was seen before holds."""
+        if counters is None or sum(counters) >= self._moved_bytes + SIGN_OF_LIFE_BYTES:
             self._moved = time.monotonic()
-            return
-        if sum(counters) >= self._moved_bytes + SIGN_OF_LIFE_BYTES:
-            self._moved = time.monotonic()
-        self._moved_bytes, self.sent_bytes = sum(counters), min(counters)
+        if counters and sum(counters) > self._moved_bytes:
+            self._moved_bytes, self.sent_bytes = sum(counters), min(counters)
 
     def _counters(self) -> tuple[int, int] | None:
         """Bytes in and out: of its network, or of its process, where it shares the host's network and that is ours."""
-        with suppress(DockerException, OSError):
-            if self._docker.network != "host":
-                networks = self._client.stats(self._id, stream=False, one_shot=True).get("networks", {}).values()
-                return sum(each["rx_bytes"] for each in networks), sum(each["tx_bytes"] for each in networks)
-            return _process_counters(self._client.inspect_container(self._id)["State"]["Pid"], self._id)
-        return None
+        if self._docker.network != "host":
+            networks = self._client.stats(self._id, stream=False, one_shot=True).get("networks", {}).values()
+            return sum(each["rx_bytes"] for each in networks), sum(each["tx_bytes"] for each in networks)
+        return _process_counters(self._client.inspect_container(self._id)["State"]["Pid"], self._id)
 
 
 def _process_counters(pid: int, container: str) -> tuple[int, int] | None:
@@ -273,11 +286,26 @@ def _pull_image(docker: Docker) -> None:
 
 
 def _remove_abandoned(docker: Docker) -> None:
-    """Remove the containers of an earlier try of this task, whose worker was killed."""
+    """Remove what killed workers left: the containers of an earlier try of this task, and those long forgotten."""
     with _told(docker), closing(docker.connect()) as client:
-        for each in client.containers(all=True, filters={"label": f"{TASK_LABEL}={docker.task}"}):
-            log.info("container %s is of an earlier try of this task, which was killed; it is removed", each["Id"][:12])
-            client.remove_container(each["Id"], force=True)
+        for each in client.containers(all=True, filters={"label": TASK_LABEL}):
+            if each["Labels"][TASK_LABEL] == docker.task or _is_forgotten(client, each):
+                log.info("container %s is of a task that was killed; it is removed", each["Id"][:12])
+                with suppress(NotFound):  # another task may be faster
+                    client.remove_container(each["Id"], force=True)
+
+
+def _is_forgotten(client: APIClient, container: Mapping[str, Any]) -> bool:
+    """By the daemon's own clock."""
+    if container["State"] not in ("created", "exited", "dead"):
+        return False
+    try:
+        seen = client.inspect_container(container["Id"])
+    except NotFound:
+        return False
+    since = seen["Created"] if seen["State"]["Status"] == "created" else seen["State"]["FinishedAt"]
+    now = datetime.fromisoformat(client.info()["SystemTime"])
+    return now - datetime.fromisoformat(since) > FORGOTTEN
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import json
 import os
 from pathlib import Path
 
-from registry_sync.private_directory import private_directory
+from registry_sync.private_directory import private_directory, writing
 from registry_sync.skopeo_files import Workspace
 from registry_sync.skopeo_program import SkopeoProgram, run
 
@@ -35,12 +35,14 @@ def can_verify_sigstore(skopeo: SkopeoProgram) -> bool:
     """Whether this skopeo gets as far as looking at a sigstore signature. It is given an image on disk with a bad one.
 
     :raises ConfigurationError: when it does not run at all.
+    :raises TemporaryError: when there is no room for the image.
     """
     with private_directory() as directory:
         image, policy = directory / "image", directory / "policy.json"
-        _write_image(image)
         key = base64.b64encode(b"no key").decode()
-        policy.write_text(json.dumps({"default": [{"type": "sigstoreSigned", "keyData": key}]}))
+        with writing():
+            _write_image(image)
+            policy.write_text(json.dumps({"default": [{"type": "sigstoreSigned", "keyData": key}]}))
         argv = [*skopeo.command, "--policy", str(policy), "copy", f"dir:{image}", f"dir:{directory / 'copy'}"]
         environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(directory), "LANG": "C.UTF-8"}
         said = run(skopeo, argv, Workspace(directory=directory, environment=environment), PROBE_SECONDS)

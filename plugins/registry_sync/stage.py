@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from registry_sync.backup import pushed_meanwhile
 from registry_sync.claims import Claims
 from registry_sync.errors import (
     LockedTag,
@@ -16,9 +17,11 @@ from registry_sync.errors import (
     NotTrusted,
     RefusedError,
     RegistrySyncError,
+    TemporaryError,
 )
 from registry_sync.mirrors import Route
 from registry_sync.oci import Manifest
+from registry_sync.plan import CopyTag
 from registry_sync.platforms import Subset, choose, memory_tag
 from registry_sync.reference import Digest, Reference
 from registry_sync.registry.client import RegistryClient
@@ -109,6 +112,27 @@ class Stage:
     def holds(self, digest: Digest) -> bool:
         """Whether the destination has it by now: another task may have brought it since its manifest was read."""
         return self._destination.head_manifest(self._route.destination_repository, digest) == digest
+
+    def is_published(self, tag: CopyTag, pin: Digest | None = None) -> bool:
+        """Whether another run has published it since the plan was made.
+
+        :param pin: what is mirrored under the tag, whatever the source's tag names.
+        :raises TemporaryError: when the tag names something else that must not be overwritten, or has no backup; or
+            when the source names something else by now, too: our plan is then older than the other run's, and would set
+            the tag back.
+        """
+        now = self._destination.head_manifest(self._route.destination_repository, tag.tag)
+        is_changed = now not in (tag.digest, tag.replaces)
+        if now and is_changed and not self._route.settings.overwrites(tag.tag):
+            raise pushed_meanwhile(now)
+        here = tag.source_digest or tag.digest
+        if is_changed and self._source.head_manifest(self._route.source_repository, pin or tag.tag) != here:
+            what = f"names {now.short}" if now else "is gone"
+            raise TemporaryError(
+                f"another run was faster: the destination's tag {what} by now, and the source's has moved on; "
+                "the next try compares them again"
+            )
+        return now == tag.digest
 
     def stage(self, manifest: Manifest, *, is_there: bool) -> Staged:
         """Have the destination hold a manifest and all that it names, under digests only.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -42,7 +42,7 @@ from registry_sync.prune import Planned
 from registry_sync.pruning import Pruning, delete_due, not_deleted, still_planned
 from registry_sync.reference import Digest, Repository, is_tag
 from registry_sync.referrers import set_aside_about
-from registry_sync.registry.client import RegistryClient, TagEntry
+from registry_sync.registry.client import MAX_REPOSITORIES, RegistryClient, TagEntry, bounded, bounded_tags
 from registry_sync.report import OUTCOMES, RouteReport, TagResult, text_table
 from registry_sync.selection import Selection, check_min_tags, select_tags
 from registry_sync.skopeo import Skopeo
@@ -67,7 +67,12 @@ def lister(source: RegistryClient) -> ListRepositories:
     """How to list a namespace of ``source``."""
 
     def list_repositories(namespace: str, include_private: bool) -> dict[str, datetime | None]:
-        entries = source.list_repositories(namespace, include_private=include_private)
+        entries = bounded(
+            source.list_repositories(namespace, include_private=include_private),
+            MAX_REPOSITORIES,
+            "repositories",
+            namespace,
+        )
         return {each.name: each.modified_at for each in entries}
 
     return list_repositories
@@ -222,10 +227,10 @@ def list_tags(route: Route, source: RegistryClient, since: datetime | None = Non
     """What the source lists, back to ``since`` at the least. A name that is no tag is made fit to be shown.
 
     :raises ConfigurationError: when the source has no such repository.
-    :raises RefusedError: when there are more than :data:`MAX_TAGS`.
+    :raises RefusedError: when there are more than ``MAX_TAGS``.
     """
     try:
-        listed = _bounded(source.list_tags(route.source_repository, since=since), route.source_repository)
+        listed = bounded_tags(source.list_tags(route.source_repository, since=since), route.source_repository)
         return [each if is_tag(each.name) else replace(each, name=one_line(each.name, 200)) for each in listed]
     except NotFound as error:
         if route.is_discovered and not source.lists_digests:
@@ -236,19 +241,6 @@ def list_tags(route: Route, source: RegistryClient, since: datetime | None = Non
         raise ConfigurationError(
             f"the source has no repository {route.source_repository}; {advice} ({error})"
         ) from error
-
-
-MAX_TAGS = 250_000
-"""Of one repository. A task needs about 1 kB of memory for each; docs/security.md has figures."""
-
-
-def _bounded(entries: Iterable[TagEntry], repository: Repository) -> Iterator[TagEntry]:
-    """:raises RefusedError: when there are more than :data:`MAX_TAGS`."""
-    for number, entry in enumerate(entries):
-        if number >= MAX_TAGS:
-            advice = "remove what nobody needs, or mirror the rest from a repository of its own"
-            raise RefusedError(f"{repository} lists more than {MAX_TAGS} tags, the most that one task reads; {advice}")
-        yield entry
 
 
 def choose_tags(
@@ -325,7 +317,7 @@ def _observe_destination(
     pages = LISTED_AT_ONCE if size is None else 1 + size // LISTED_AT_ONCE
     if client.lists_digests and len(wanted) > pages:
         try:
-            entries = {each.name: each for each in _bounded(client.list_tags(repository), repository)}
+            entries = {each.name: each for each in bounded_tags(client.list_tags(repository), repository)}
         except (NotFound, DeniedError, RefusedError) as error:
             log.info("%s is not listed, so that each tag takes a HEAD (%s)", repository, error)
         else:

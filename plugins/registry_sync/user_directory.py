@@ -13,8 +13,8 @@ def user_directory() -> Path | None:
 
     The former can happen where all users share the temporary directory.
     """
-    directory = Path(tempfile.gettempdir()) / f"registry_sync-{os.getuid()}"
     try:
+        directory = Path(tempfile.gettempdir()) / f"registry_sync-{os.getuid()}"  # which looks for one with room
         directory.mkdir(mode=0o700, exist_ok=True)
         status = directory.lstat()
     except OSError:

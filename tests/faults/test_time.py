@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import random
-import socket
+import socketserver
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,54 +15,84 @@ from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 from registry_sync.credentials import Endpoint
 from registry_sync.dag import build_dag
-from registry_sync.errors import TemporaryError
+from registry_sync.errors import NotConnected, TooSlow
 from registry_sync.mirrors_file import load_mirrors
-from registry_sync.registry import transport
+from registry_sync.registry import timely, transport
 from registry_sync.registry.transport import Transport
 from tests.support import images
 from tests.support.interceptor import Interceptor
-from tests.support.loopback import LOOPBACK
+from tests.support.loopback import Blackhole, LoopbackServer
 from tests.support.registry import RegistryProcess
-
-
-@contextmanager
-def full_host() -> Iterator[str]:
-    """A host that takes no further connection: the kernel drops what does not fit the queue of this one."""
-    with socket.socket() as server, socket.socket() as first, socket.socket() as second:
-        server.bind((LOOPBACK, 0))
-        server.listen(0)
-        for client in (first, second):
-            client.setblocking(False)
-            client.connect_ex(server.getsockname())
-        yield f"{LOOPBACK}:{server.getsockname()[1]}"
 
 
 def test_a_host_that_does_not_take_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "USUAL", transport.Patience(connect_seconds=0.2))
     monkeypatch.setattr(random, "uniform", lambda _low, _high: 0.01)
-    with full_host() as host:
-        asked, began = Transport(Endpoint(host=host, tls=False)), time.monotonic()
-        with pytest.raises(TemporaryError, match=rf"^http://{host} cannot be reached: "):
+    with Blackhole() as hole:
+        asked, began = Transport(Endpoint(host=hole.host, tls=False)), time.monotonic()
+        with pytest.raises(NotConnected) as caught:
             asked.challenge()
         asked.close()
-    assert 0.6 <= time.monotonic() - began < 5
+        assert str(caught.value) == f"http://{hole.host} neither takes nor refuses a connection: timed out"
+    assert 0.6 <= time.monotonic() - began < 30, "three times 0.2 s, and far less than a kernel's own limit"
 
 
 def test_an_answer_that_trickles_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each read of it is quick: only the whole is too long."""
-    monkeypatch.setattr(transport, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(timely, "ANSWER_SECONDS", 0.5)
     monkeypatch.setattr(transport, "USUAL", transport.Patience(attempts=1))
     with RegistryProcess() as registry, Interceptor(registry.url) as wire:
         for number in range(10):
             images.push(registry.url, "team/app", f"a-tag-with-quite-a-long-name-{number}", images.image([]))
-        wire.slow("GET", "/tags/list$", 40)
+        wire.slow("GET", "/tags/list$", 10)
         asked, began = Transport(Endpoint(host=wire.host, tls=False)), time.monotonic()
-        with pytest.raises(TemporaryError) as caught:
+        with pytest.raises(TooSlow) as caught:
             list(asked.pages("/v2/team/app/tags/list"))
         seconds = time.monotonic() - began
         asked.close()
     assert str(caught.value) == f"{wire.url}/v2/team/app/tags/list was still answering after 0.5 s"
-    assert 0.5 <= seconds < 3
+    assert 0.5 <= seconds < 20, "all of it would take longer"
+
+
+TRICKLES = {
+    "headers": (b"HTTP/1.1 200 OK\r\nX-Long: ", b"x"),
+    "continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
+    "packed": (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08\x08" + 6 * b"\0", b"a file's name "),
+}
+"""How an answer begins, and what comes then, again and again."""
+
+
+class Trickle(socketserver.StreamRequestHandler):
+    """Sends ``begin``, and ``piece`` until the client has had enough."""
+
+    begin, piece = b"", b""
+
+    def handle(self) -> None:
+        self.request.recv(65536)
+        self.wfile.write(self.begin)
+        while True:
+            self.wfile.write(self.piece)
+            time.sleep(0.02)
+
+
+@pytest.mark.parametrize("what", TRICKLES)
+def test_an_answer_that_trickles_in_where_nobody_looks(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within what the libraries read in one go: a line, what they skip, and what gives nothing when it is unpacked."""
+    monkeypatch.setattr(timely, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(transport, "USUAL", transport.Patience(attempts=1))
+    begin, piece = TRICKLES[what]
+    server = LoopbackServer(type("Handler", (Trickle,), {"begin": begin, "piece": piece}))
+    server.start()
+    asked = Transport(Endpoint(host=server.host, tls=False))
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            error = pool.submit(asked.call, "GET", "/v2/").exception(timeout=30)
+    finally:
+        server.stop()
+        asked.close()
+    assert type(error) is TooSlow
+    assert str(error) == f"http://{server.host}/v2/ was still answering after 0.5 s"
 
 
 @pytest.mark.parametrize(("written", "minutes"), [({}, 24 * 60), ({"task_timeout_minutes": 90}, 90)])

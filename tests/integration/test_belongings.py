@@ -297,6 +297,30 @@ class TestCosignTags:
         assert images.resolve(destination.url, name, kept) == own.digest
         assert images.resolve(destination.url, name, tag) == theirs.digest
 
+    def test_a_run_with_an_older_list_does_not_set_one_back(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
+        """A tag of signatures moves with each that is added; another run may have brought the newer one meanwhile."""
+        content = images.multi_arch(name)
+        tag, older, newer = images.cosign_tag(content), *(images.cosign_signature(content, each) for each in "ab")
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, tag, older)
+
+        def sign_and_run(_: Request) -> None:
+            images.push(source.url, name, tag, newer)
+            assert counted(run_route(make_route(source, destination, name))) == {"copied": 2}
+
+        with Interceptor(source.url) as here:
+            here.after("GET", f"/manifests/{older.digest}$", sign_and_run, times=1)
+            report = run_route(make_route(here, destination, name))
+        assert counted(report) == {"failed": 1}
+        assert result_of(report, "v1").reason == (
+            f"what belongs to {content.digest.short} did not arrive: another run was faster: the destination's tag "
+            f"names {newer.digest.short} by now, and the source's has moved on; the next try compares them again"
+        )
+        assert images.resolve(destination.url, name, tag) == newer.digest
+        assert counted(run_route(make_route(source, destination, name))) == {"unchanged": 1}
+
     @pytest.mark.parametrize(("status", "error_class"), [(413, "refused"), (507, "temporary")])
     def test_a_backup_that_fails_stops_the_overwrite(
         self,

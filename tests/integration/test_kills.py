@@ -168,7 +168,7 @@ def test_a_worker_that_is_killed(here: Interceptor, there: Interceptor, destinat
         assert ROBOT.basic() in (directory / "destination" / "auth.json").read_text()
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    wait_until(lambda: not skopeos(there.host), "its skopeo is gone", 5)
+    wait_until(lambda: not skopeos(there.host), "its skopeo is gone")
     assert resolve(destination) is None
     assert private_directories() == [directory]
     everything_arrives(here, there, destination)

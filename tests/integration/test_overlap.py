@@ -100,15 +100,21 @@ class Watch:
         there.after("PUT", f"/v2/{name}/manifests/[^:]+$", self._look)
 
     def _look(self, request: Request) -> None:
-        """docker-registry writes over the file of a tag in place: for a moment, a second writer empties it."""
         tag = request.path.rpartition("/")[2]
-        digest = images.resolve(self._destination.url, self._name, tag)
-        if digest is None:
-            time.sleep(0.2)
-            digest = images.resolve(self._destination.url, self._name, tag)
+        digest = self._resolve(tag)
         if digest not in self.pushed[tag]:
             self.wrong.append(f"{tag} names {digest}, which the source never did")
-        images.pull_whole(self._destination.url, self._name, tag)
+        if digest:
+            images.pull_whole(self._destination.url, self._name, digest)
+
+    def _resolve(self, tag: str) -> Digest | None:
+        """docker-registry writes over the file of a tag in place: for a moment, a second writer empties it."""
+        digest = None
+        for _ in range(50):
+            if digest := images.resolve(self._destination.url, self._name, tag):
+                break
+            time.sleep(0.1)
+        return digest
 
 
 class World:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.support import images
 from tests.support.acr_api import AcrApi
 from tests.support.images import Image
 from tests.support.interceptor import Interceptor
+from tests.support.loopback import Request
 from tests.support.quay_api import QuayApi
 from tests.support.registry import RegistryProcess
 from tests.support.routes import counted, make_route, result_of, run_route
@@ -373,6 +375,27 @@ class TestWhatStays:
         assert images.resolve(destination.url, name, "v6") == in_step["v0"].digest
 
     @pytest.mark.usefixtures("in_step")
+    def test_an_image_that_another_run_gives_a_tag_in_the_last_moment(
+        self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str
+    ) -> None:
+        """All tags of a digest go with it: the other run publishes before it is looked at those, or afterwards."""
+        route = make_route(source, wire, name, prune=GONE)
+        first = run_route(route)
+        with ThreadPoolExecutor(1) as pool:
+            others: list[Future[RouteReport]] = []
+
+            def publish(_: Request) -> None:
+                push(source, name, "again", images.image([], labels={"tag": f"{name} v0"}))
+                others.append(pool.submit(run_route, make_route(source, wire, name)))
+                wait(others, timeout=2)
+
+            wire.after("DELETE", "/manifests/v0$", publish, times=1)
+            second = run_route(route, planned=first.pruning)
+        (other,) = (each.result() for each in others)
+        assert result_of(second, "v0").outcome == "deleted"
+        assert result_of(other, "again").outcome == "copied"
+        assert tags_of(destination, name) == {"v1", "v2", "v3", "v4", "v5", "again"}
+
     def test_a_part_of_an_image_that_stays(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:

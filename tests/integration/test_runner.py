@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 
+from registry_sync import hooks, skopeo_container
 from registry_sync.dag import build_dag
 from registry_sync.errors import ConfigurationError, RefusedError, TemporaryError
 from registry_sync.hooks.skopeo import SkopeoHook
@@ -23,6 +25,7 @@ from registry_sync.skopeo_program import find_skopeo
 from tests.support import images
 from tests.support.dockerd import Dockerd, why_not
 from tests.support.interceptor import Interceptor
+from tests.support.loopback import Request
 from tests.support.possible import needs
 from tests.support.registry import RegistryProcess
 from tests.support.task_runner import RUN_ID, FakeApi, run
@@ -160,6 +163,49 @@ def test_what_a_killed_worker_left_ends_with_the_next_try(mirror: Mirror) -> Non
     assert [each["Id"] for each in mirror.containers()] == left[1:]
     with closing(mirror.daemon.client()) as client:
         client.remove_container(left[1], force=True)
+
+
+def test_what_was_forgotten_goes_with_any_task(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own task may never be tried again, and it has the files with passwords in it."""
+    others = f"mirror_team/{RUN_ID}/{COPY}/1"
+    left = leave_a_container(mirror.daemon, others)
+    with closing(mirror.daemon.client()) as client:
+        running = client.create_container(
+            "skopeo-of-this-machine",
+            ["skopeo", "inspect", f"docker://{mirror.wire.host}/{NAME}", "--tls-verify=false"],
+            labels={TASK_LABEL: others},
+            host_config=client.create_host_config(network_mode="host"),
+        )["Id"]
+        mirror.wire.hang("GET", "/manifests/latest$")
+        client.start(running)
+        assert mirror.run().state == "success"
+        assert {each["Id"] for each in mirror.containers()} == {left, running}
+        monkeypatch.setattr(skopeo_container, "FORGOTTEN", timedelta())
+        assert mirror.run().state == "success"
+        assert [each["Id"] for each in mirror.containers()] == [running]
+        client.remove_container(running, force=True)
+
+
+def test_a_daemon_that_falls_silent(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the copy moves cannot be told any more, nor can it be ended: it is not waited for until its last limit.
+
+    The next try removes what this one had to leave.
+    """
+    monkeypatch.setattr(hooks.skopeo, "DOCKER_SECONDS", 1)
+    mirror.wire.hang("PATCH", "/blobs/")
+    with ExitStack() as silence:
+
+        def fall_silent(_: Request) -> None:
+            silence.enter_context(mirror.daemon.silent())
+
+        mirror.wire.after("POST", "/blobs/uploads/", fall_silent, times=1)
+        result = mirror.run(stall_timeout_seconds=3)
+    assert result.state == "up_for_retry"
+    assert isinstance(result.error, TemporaryError)
+    assert str(result.error).endswith(f" to {mirror.wire.host}/{NAME} was ended: it moved nothing for 3 s")
+    mirror.wire.clear_rules()
+    assert mirror.run(try_number=2).state == "success"
+    assert mirror.containers() == []
 
 
 def leave_a_container(daemon: Dockerd, task: str) -> str:

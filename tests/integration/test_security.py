@@ -34,11 +34,15 @@ from registry_sync.errors import (
 )
 from registry_sync.mirrors import expand_routes
 from registry_sync.mirrors_file import PATH_VARIABLE, load_mirrors
+from registry_sync.prune import PruneRules
 from registry_sync.reference import Repository
+from registry_sync.registry import client as registry_client
 from registry_sync.registry import transport
+from registry_sync.registry.client import MAX_REPOSITORIES, MAX_TAGS
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.quay import OAUTH_USER
-from registry_sync.sync import MAX_TAGS, lister
+from registry_sync.registry.transport import Transport
+from registry_sync.sync import lister
 from tests.integration.test_operators import COPY, PLAN, a_connection, a_mirrors_file, processes_naming
 from tests.support import images
 from tests.support.interceptor import Interceptor
@@ -480,6 +484,43 @@ class TestEndlessAnswers:
         assert len(registry.shown) == MAX_TAGS // 10_000 + 1
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000, "kilobytes"
 
+    def test_a_million_tags_where_others_are_deleted(
+        self, source: RegistryProcess, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A destination's listing is as much a stranger's."""
+        monkeypatch.setattr(registry_client, "MAX_TAGS", 50)
+        body = json.dumps({"tags": [f"v{number}" for number in range(51)]}).encode()
+        with Interceptor(source.url) as there:
+            there.answer("GET", "/tags/list$", 200, body)
+            rules = PruneRules(tags="gone_at_source", dry_run=False)
+            report = sync(a_route(source, there, NAME, prune=rules))
+        (note,) = report.notes
+        assert note == (
+            f"nothing is pruned: {there.host}/{NAME} lists more than 50 tags, the most that one task reads; "
+            "remove what nobody needs, or mirror the rest from a repository of its own"
+        )
+
+    def test_a_catalog_without_end(self) -> None:
+        numbers = itertools.count()
+
+        def page(_: Shown) -> Reply:
+            number = next(numbers)
+            names = [f"team/{number}-{each}" for each in range(10_000)]
+            link = {"Link": f'</v2/_catalog?last={number}>; rel="next"'}
+            return Reply(body=json.dumps({"repositories": names}).encode(), headers=link)
+
+        with (
+            ScriptedServer(page) as registry,
+            closing(client(registry)) as asked,
+            pytest.raises(RefusedError) as caught,
+        ):
+            lister(asked)("team", False)
+        assert str(caught.value) == (
+            f"team lists more than {MAX_REPOSITORIES} repositories, the most that one task reads; remove what nobody "
+            "needs, or mirror the rest from a repository of its own"
+        )
+        assert len(registry.shown) == MAX_REPOSITORIES // 10_000 + 1
+
     def test_pages_that_never_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Each links to another, and none has a name."""
         monkeypatch.setattr(transport, "MAX_PAGES", 50)
@@ -543,4 +584,20 @@ def test_an_address_with_a_signature_is_in_no_exception(caplog: pytest.LogCaptur
     while error is not None:
         assert SIGNATURE not in str(error)
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    assert SIGNATURE not in caplog.text
+
+
+def test_malformed_headers_are_no_way_into_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """urllib3 warns of them, with the address they came from, and with a traceback that repeats them."""
+    caplog.set_level(logging.DEBUG)
+    evil = "no colon\x1b[31m " + "x" * 5000
+    reply = Reply(headers={f"X: y\r\n{evil}\r\nZ": ""}, body=[b"{}"])
+    with ScriptedServer(answers(reply)) as registry:
+        asked = Transport(Endpoint(host=registry.host, tls=False))
+        asked.call("GET", f"/v2/?X-Amz-Signature={SIGNATURE}")
+        asked.close()
+    (warning,) = (each for each in caplog.records if each.levelno == logging.WARNING)
+    assert warning.name == "urllib3.connection"
+    assert warning.getMessage().isprintable()
+    assert len(caplog.text) < 2000
     assert SIGNATURE not in caplog.text

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -63,6 +65,16 @@ class Dockerd:
         end([self._process])
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """It takes connections and answers nothing, while its containers go on."""
+        (pid,) = (each for each in _children(self._process.pid) if _program(each) == "dockerd")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
     def client(self) -> APIClient:
         return APIClient(base_url=self.url, version="auto")
 
@@ -90,6 +102,14 @@ class Dockerd:
         said = (self.folder / "log").read_text(errors="replace")
         self.__exit__()
         raise TimeoutError(f"dockerd does not answer:\n{said[-4000:]}")
+
+
+def _children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _program(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
 
 
 def _skopeo_files() -> list[str]:

@@ -122,7 +122,7 @@ def test_another_process_is_waited_for_until_it_is_killed() -> None:
         time.sleep(0.2)
         assert not pending.done()
         process.send_signal(signal.SIGKILL)
-        assert pending.result(timeout=10)
+        assert pending.result(timeout=60)
 
 
 def test_where_there_is_no_place_for_locks_work_goes_on(tmp_path: Path) -> None:

@@ -159,6 +159,9 @@ LINKS = st.sampled_from(ADDRESSES).map(lambda each: f'<{each}>; rel="next"')
 CHALLENGES = st.sampled_from(ADDRESSES).map(lambda each: f'Bearer realm="{each}",service="s"') | st.sampled_from(
     ["", "Basic", 'Basic realm="r"', "Bearer", "Negotiate", 'Bearer realm="', "a" * 5000, '"' * 5000, "=,=,=", "\xff"]
 )
+DIGITS = st.sampled_from(["0", "1", "21", "99", "2026", "9999", "99999", "9" * 20, "9" * 400, "-1", "x"])
+DATES = st.tuples(DIGITS, DIGITS, DIGITS, DIGITS).map(lambda each: "Wed, {} Oct {} {}:28:00 +{}".format(*each))
+"""Dates of RFC 9110, more or less."""
 HEADERS = st.fixed_dictionaries(
     {},
     optional={
@@ -167,7 +170,7 @@ HEADERS = st.fixed_dictionaries(
         "WWW-Authenticate": CHALLENGES,
         "Docker-Content-Digest": HEADER_TEXTS | st.just(DIGEST),
         "Content-Type": st.sampled_from([OCI_INDEX, OCI_MANIFEST, "text/html", "application/json", "\xff/;;"]),
-        "Retry-After": HEADER_TEXTS | st.sampled_from(["5", "Wed, 21 Oct 99999 07:28:00 GMT", "x" * 100]),
+        "Retry-After": HEADER_TEXTS | DATES | st.sampled_from(["5", "x" * 100]),
         "X-RateLimit-Reset": HEADER_TEXTS,
         "RateLimit-Limit": HEADER_TEXTS | st.sampled_from(["100;w=" + "9" * 400, ";w=0"]),
         "X-Total-Count": HEADER_TEXTS,

@@ -71,7 +71,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "errors": ("text",),
     "user_directory": (),
     "claims": ("user_directory",),
-    "private_directory": (),
+    "private_directory": ("errors",),
     "reference": ("errors",),
     "oci": ("errors", "reference"),
     "platforms": ("errors", "reference", "oci"),
@@ -100,7 +100,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "skopeo*": (*FIRST_ROW, "skopeo_*", "user_directory", "private_directory"),
     "trust": (*RULES, "skopeo", "skopeo_*"),
     "registry.*": (*FIRST_ROW, "registry", "registry.*", "user_directory"),
-    "stage": (*RULES, "skopeo", "claims", PROTOCOL),
+    "stage": (*RULES, "plan", "backup", "skopeo", "claims", PROTOCOL),
     "backup": (*FIRST_ROW, "plan", PROTOCOL),
     "apply": (*RULES, "window", "plan", "report", "skopeo", "stage", "backup", PROTOCOL),
     "pruning": (*RULES, "selection", "plan", "report", "apply", "claims", PROTOCOL),
@@ -145,9 +145,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 """DESIGN's section on layout as a table. A module that no row is for has to be given one there and here."""
 
 ONLY_IN: dict[str, tuple[str, ...]] = {
-    "requests": ("registry.transport",),
-    "urllib3": ("registry.transport",),
-    "http.client": (),
+    "requests": ("registry.timely", "registry.transport"),
+    "urllib3": ("registry.timely", "registry.transport", "skopeo_container"),
+    "http.client": ("registry.timely",),
     "urllib.request": (),
     "socket": (),
     "ssl": ("registry.transport",),

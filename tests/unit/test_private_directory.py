@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from registry_sync.errors import TemporaryError
 from registry_sync.private_directory import PREFIX, private_directory, remove_abandoned
+from registry_sync.user_directory import user_directory
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +32,7 @@ def test_only_we_can_read_it_and_it_goes_with_the_block(tmp_path: Path) -> None:
 
 _OWNER = """
 import subprocess, sys
+from registry_sync.errors import TemporaryError
 from registry_sync.private_directory import private_directory
 with private_directory() as directory:
     (directory / "secret").write_text("hunter2")
@@ -90,3 +93,16 @@ def test_several_of_one_process(tmp_path: Path) -> None:
     with ExitStack() as stack:
         directories = {stack.enter_context(private_directory()) for _ in range(3)}
         assert set(tmp_path.iterdir()) == directories
+
+
+def test_no_room_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python looks for a place with room when it is first asked, and finds none where all is full or read-only."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "gone")])
+    with pytest.raises(TemporaryError) as caught, private_directory():
+        raise AssertionError("there was a place")
+    assert str(caught.value) == (
+        "this worker's temporary directory cannot be written to: [Errno 2] No usable temporary directory found in "
+        f"{[str(tmp_path / 'gone')]}"
+    )
+    assert user_directory() is None

@@ -77,6 +77,8 @@ def test_a_429_that_names_a_time(headers: dict[str, str], wait: timedelta, monke
         {"Retry-After": "soon"},
         {"Retry-After": "-5"},
         {"Retry-After": "٣"},
+        {"Retry-After": f"Wed, 21 Oct {'9' * 20} 07:28:00 GMT"},
+        {"Retry-After": f"Wed, 21 Oct 2026 07:28:00 +{'9' * 20}"},
         {"X-RateLimit-Reset": "60"},
         {"X-Retry-After": "60"},
         {"ratelimit-limit": "100"},
@@ -241,6 +243,18 @@ def test_a_file_of_another_boot_is_no_pace(
     (tmp_path / f"registry_sync-{os.getuid()}" / "pace-quay.example").write_text(text)
     pace.wait()
     assert clock.now == 50.0
+
+
+def test_on_a_full_disk_the_pace_is_our_own(clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There the file can still be opened, and not be written."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    pace, starts = Throttle(4, server="quay.example"), []
+    (tmp_path / f"registry_sync-{os.getuid()}" / "pace-quay.example").symlink_to("/dev/full")
+    monkeypatch.setattr(os, "O_NOFOLLOW", 0)
+    for _ in range(3):
+        pace.wait()
+        starts.append(clock.now)
+    assert starts == [50.0, 50.25, 50.5]
 
 
 def test_threads_take_starts_of_their_own() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, TypeVar
 
+from registry_sync.errors import RefusedError
 from registry_sync.oci import Descriptor, Manifest
 from registry_sync.reference import Digest, Repository
 
@@ -35,6 +36,29 @@ class TagEntry:
     digest: Digest | None = None
     pushed_at: datetime | None = None
     is_locked: bool = False
+
+
+MAX_TAGS = 250_000
+"""Of one repository. A task needs about 1 kB of memory for each; docs/security.md has figures."""
+
+MAX_REPOSITORIES = 100_000
+"""Of one namespace; Airflow maps a task over a thousand, unless it is set to more."""
+
+Entry = TypeVar("Entry")
+
+
+def bounded(entries: Iterable[Entry], most: int, what: str, where: object) -> Iterator[Entry]:
+    """:raises RefusedError: when there are more than ``most``."""
+    for number, entry in enumerate(entries):
+        if number >= most:
+            advice = "remove what nobody needs, or mirror the rest from a repository of its own"
+            raise RefusedError(f"{where} lists more than {most} {what}, the most that one task reads; {advice}")
+        yield entry
+
+
+def bounded_tags(entries: Iterable[TagEntry], repository: Repository) -> Iterator[TagEntry]:
+    """:raises RefusedError: when there are more than :data:`MAX_TAGS`."""
+    return bounded(entries, MAX_TAGS, "tags", repository)
 
 
 class PullClient(Protocol):

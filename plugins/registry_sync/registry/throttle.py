@@ -7,6 +7,7 @@ import os
 import re
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from registry_sync.user_directory import user_directory
@@ -34,7 +35,7 @@ class Throttle:
             return
         with self._lock:
             now = time.monotonic()
-            start = self._take_shared(self._file, now) if self._file else self._take(self._next_start, now)
+            start = self._take_anywhere(now)
         if start > now:
             time.sleep(start - now)
 
@@ -43,13 +44,17 @@ class Throttle:
         self._next_start = start + self._gap_seconds
         return start
 
+    def _take_anywhere(self, now: float) -> float:
+        """Where the file cannot be had or written, on a full disk for example, the pace is our own."""
+        own = self._next_start
+        with suppress(OSError):
+            if self._file:
+                return self._take_shared(self._file, now)
+        return self._take(own, now)
+
     def _take_shared(self, file: Path, now: float) -> float:
-        """Where the file cannot be had, on a full disk for example, the pace is our own."""
-        try:
-            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        except OSError:
-            return self._take(self._next_start, now)
-        with os.fdopen(descriptor, "r+", encoding="ascii") as shared:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "r+", encoding="ascii", errors="replace") as shared:
             fcntl.flock(shared, fcntl.LOCK_EX)
             start = self._take(_number(shared.read(40)), now)
             shared.seek(0)

@@ -1,7 +1,7 @@
 """HTTP to one registry, with all that every call needs: time-outs, retry, log-in, bounds, paging, errors.
 
-Only this module imports ``requests``. What it guards: an answer is read up to a bound; ``Link`` stays on the
-registry's own origin; a redirect to another host carries no Authorization; an error page is an error.
+Only this module and ``timely.py`` import ``requests``. What it guards: an answer is read up to a bound; ``Link`` stays
+on the registry's own origin; a redirect to another host carries no Authorization; an error page is an error.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.utils import parse_header_links
 from urllib3.exceptions import HTTPError, IncompleteRead, ReadTimeoutError
 
@@ -45,11 +44,12 @@ from registry_sync.kinds import api_url_fault
 from registry_sync.reference import DOCKER_HUB
 from registry_sync.registry.auth import Authenticator, ChallengeAuthenticator
 from registry_sync.registry.throttle import Throttle
+from registry_sync.registry.timely import Overdue, TimelyAdapter
 from registry_sync.text import one_line
 
 log = logging.getLogger(__name__)
 
-CONNECT_SECONDS, READ_SECONDS, ANSWER_SECONDS = 10, 60, 300
+CONNECT_SECONDS, READ_SECONDS = 10, 60
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
 MAX_PAGES = 10_000
@@ -138,7 +138,7 @@ class Transport:
         self._session.headers["User-Agent"] = f"registry_sync/{__version__}"
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for prefix in ("https://", "http://"):
-            self._session.mount(prefix, HTTPAdapter(pool_maxsize=max_connections))
+            self._session.mount(prefix, TimelyAdapter(pool_maxsize=max_connections))
 
     def close(self) -> None:
         """Close the session's connections."""
@@ -323,6 +323,8 @@ class Transport:
             )
             with response:
                 content = _read(response, max_bytes if response.status_code < 400 else MAX_ERROR_BYTES, sink)
+        except Overdue as error:
+            raise TooSlow(f"{_shown(url)} {error}") from None
         except (requests.RequestException, HTTPError) as error:
             raise _decode_exception(error, url) from None  # its text has the query, which can be a signature
         return Answer(status=response.status_code, headers=response.headers, content=content, url=url)
@@ -466,7 +468,7 @@ def _retry_after(text: str, now: datetime) -> float | None:
         return float(text)
     try:
         asked = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return ((asked if asked.tzinfo else asked.replace(tzinfo=UTC)) - now).total_seconds()
 
@@ -502,9 +504,8 @@ def _read(response: requests.Response, max_bytes: int, sink: Sink | None) -> byt
     """The body, whole; of an error only the first ``max_bytes``. A ``sink`` takes that of a 200 instead.
 
     :raises RefusedError: when an answer that is no error is larger.
-    :raises TooSlow: when it trickles in for longer than ``ANSWER_SECONDS``.
     """
-    content, deadline = bytearray(), time.monotonic() + ANSWER_SECONDS
+    content = bytearray()
     take = sink if sink and response.status_code == 200 else content.extend
     while chunk := response.raw.read1(64 * 1024, decode_content=True):  # what has come, without waiting for all of it
         take(chunk)
@@ -512,8 +513,6 @@ def _read(response: requests.Response, max_bytes: int, sink: Sink | None) -> byt
             if response.status_code >= 400:
                 break
             raise RefusedError(f"{_shown(response.url)} answered with more than {max_bytes} bytes")
-        if time.monotonic() > deadline:
-            raise TooSlow(f"{_shown(response.url)} was still answering after {ANSWER_SECONDS} s")
     return bytes(content[:max_bytes])
 
 
@@ -573,17 +572,26 @@ def _api_origin(endpoint: Endpoint, address: str) -> str:
     return address.rstrip("/")
 
 
-def _without_queries(record: logging.LogRecord) -> bool:
-    """Urllib3 logs every URL at level debug, and the query of one can be a signature that opens a blob to everybody."""
+def _made_harmless(record: logging.LogRecord) -> bool:
+    """Urllib3 logs every URL at level debug, and the query of one can be a signature that opens a blob to everybody.
+
+    Of an answer with malformed headers it logs the URL at level warning, with a traceback that has the headers' text.
+    """
     if isinstance(record.args, tuple):
         record.args = tuple(
-            f"{_shown(each)}?…" if isinstance(each, str) and "?" in each else each for each in record.args
+            each if isinstance(each, int | float) else _without_query(one_line(str(each), LONGEST_PROBLEM))
+            for each in record.args
         )
+    record.exc_info = None
     return True
 
 
-for _name in ("urllib3.connectionpool", "urllib3.util.retry"):
-    logging.getLogger(_name).addFilter(_without_queries)
+def _without_query(text: str) -> str:
+    return f"{_shown(text)}?…" if "?" in text else text
+
+
+for _name in ("urllib3.connection", "urllib3.connectionpool", "urllib3.util.retry"):
+    logging.getLogger(_name).addFilter(_made_harmless)
 
 
 def _has_texts(row: Any, fields: tuple[str, ...]) -> bool:
