@@ -386,6 +386,8 @@ CHECK = EndpointCheck(
     ),
     resolves=False,
     copied_by="quay_to_acr",
+    on_moved_tag=(("v*", "keep"),),
+    place="fallback",
 )
 
 

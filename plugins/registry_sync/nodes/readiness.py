@@ -20,6 +20,7 @@ from registry_sync.errors import (
     TooSlow,
 )
 from registry_sync.mirrors import Registry
+from registry_sync.moved import FOLLOW, MovedTagPolicy, policy_of
 from registry_sync.oci import Descriptor, Manifest
 from registry_sync.reference import Digest, Reference, Repository
 from registry_sync.registry.client import PullClient
@@ -32,6 +33,9 @@ refuses none. incomplete: a platform or a blob is absent. unreadable: it answers
 such as a log-in page. damaged: bytes are not what their digest or size says. wrong: the tag names another image. slow:
 an answer takes too long, or an error does. unchecked: we could not tell.
 """
+
+PoolPlace = Literal["mirror", "fallback", "sole"]
+"""Where a registry stands in a pool: before another, behind mirrors that are trusted with tags, or without such."""
 
 REQUEST_SECONDS = 6.0
 READ_BYTES = 50_000_000
@@ -68,7 +72,7 @@ class EndpointCheck:
     """A bootstrap image of a pool, to be looked at in one registry that the pool pulls from. One mapped task each.
 
     ``resolves``: nodes take tags from there, and not only bytes whose digest they know. ``copied_by`` is the mirror
-    that brings the image there, ``None`` where it is pushed.
+    that brings the image there, ``None`` where it is pushed; ``on_moved_tag`` is what that does with moved tags.
     """
 
     pool: str
@@ -77,6 +81,8 @@ class EndpointCheck:
     tags: tuple[Expected, ...]
     resolves: bool = True
     copied_by: str | None = None
+    on_moved_tag: tuple[tuple[str, MovedTagPolicy], ...] = FOLLOW
+    place: PoolPlace = "mirror"
 
     @property
     def label(self) -> str:
@@ -97,6 +103,8 @@ class EndpointCheck:
             "tags": [{**asdict(each), "digest": str(each.digest) if each.digest else None} for each in self.tags],
             "resolves": self.resolves,
             "copied_by": self.copied_by,
+            "on_moved_tag": [list(each) for each in self.on_moved_tag],
+            "place": self.place,
         }
 
     @classmethod
@@ -114,6 +122,8 @@ class EndpointCheck:
             tags=tuple(tags),
             resolves=document["resolves"],
             copied_by=document["copied_by"],
+            on_moved_tag=tuple((pattern, policy) for pattern, policy in document["on_moved_tag"]),
+            place=document["place"],
         )
 
 
@@ -176,7 +186,7 @@ def _check_image(check: EndpointCheck, expected: Expected, pull: _Pull, today: d
         pull.read_manifests(expected, by_tag=check.resolves)
         pull.look_at_blobs(today)
     except _FaultError as met:
-        fault, problem = met.fault, f"{met}; {_advice(met, check)}"
+        fault, problem = met.fault, f"{met}; {_advice(met, check, expected.tag)}"
     return ImageReadiness(
         pool=check.pool,
         image=check.image(expected.tag),
@@ -324,21 +334,27 @@ def choose_reads(sizes: Mapping[Digest, int], budget_bytes: int, today: date) ->
     return chosen
 
 
-def _advice(met: _FaultError, check: EndpointCheck) -> str:
-    name, again = check.registry.name, _copy_again(check)
+def _advice(met: _FaultError, check: EndpointCheck, tag: str) -> str:
+    name, again, cause = check.registry.name, _copy_again(check), met.__cause__
     match met.fault:
-        case "absent" if isinstance(met.__cause__, DeniedError):
-            return f"nodes do not log in: let everybody pull from {name}"
-        case "absent" if met.__cause__ is None or isinstance(met.__cause__, NotFound):
+        case "absent" | "incomplete" if isinstance(cause, DeniedError):
+            return f"nodes do not log in: let everybody pull from {name}, and if the image is not there, {again}"
+        case "absent" if cause is None or isinstance(cause, NotFound):
             return again
         case "absent":
-            return f"until {name} is up again, nodes have only the other registries of their pool"
+            return f"until {name} is up again, {_left(check)}"
+        case "incomplete" if not isinstance(cause, NotFound):
+            return f"until {name} serves it again, {_left(check)}"
+        case "damaged" if cause is not None:  # perhaps on its way
+            return f"check again, and if it stays so, delete the image there, then {again}"
         case "incomplete" | "damaged":
             return f"delete the image there, then {again}"
         case "wrong":
-            return f"{again}, and find out who else can push there"
+            return _advice_on_wrong(check, tag)
         case "unreadable":
             return "find out what answers in the registry's place, such as the log-in page of a proxy"
+        case "silent" | "slow" if check.place != "mirror":
+            return _advice_on_waiting(check, "is fast" if met.fault == "slow" else "answers")
         case "silent":
             return (
                 "nodes wait for that at each pull before they ask the next registry, dockerd 15 s, CRI-O 60 s, "
@@ -348,6 +364,27 @@ def _advice(met: _FaultError, check: EndpointCheck) -> str:
             return f"no runtime goes on to the next registry from that: take {name} out of the pool until it is fast"
         case "unchecked":
             raise AssertionError("what was not looked at has no first fault")
+
+
+def _left(check: EndpointCheck) -> str:
+    if check.place == "sole":
+        return "nodes of the pool pull no tag"
+    return "nodes have only the other registries of their pool"
+
+
+def _advice_on_wrong(check: EndpointCheck, tag: str) -> str:
+    policy, written = policy_of(tag, check.on_moved_tag)
+    if check.copied_by and policy != "follow":
+        return f"{check.copied_by!r} leaves it so, since {written}: find out which of them is right"
+    return f"{_copy_again(check)}, and find out who else can push there"
+
+
+def _advice_on_waiting(check: EndpointCheck, better: str) -> str:
+    """For the registry that names stand for, which cannot be taken out of its pool."""
+    name = check.registry.name
+    if check.place == "sole":
+        return f"no runtime gives up on that: nodes of the pool pull no tag until {name} {better}"
+    return f"no runtime gives up on that: what the mirrors before {name} lack cannot be pulled until it {better}"
 
 
 def _copy_again(check: EndpointCheck) -> str:
