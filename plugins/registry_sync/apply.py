@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
-from registry_sync.backup import keep_backup
+from registry_sync.backup import keep_backup, unkept
 from registry_sync.errors import (
     LockedTag,
     MissingContent,
@@ -103,7 +103,7 @@ class Apply:
             except RegistrySyncError as error:
                 self._count(error)
                 result = _failed(copy, error, seconds=time.monotonic() - started)
-                failed.append(replace(result, reason=_unkept(copy, error)))
+                failed.append(replace(result, reason=unkept(copy, error)))
         return failed
 
     def _apply_batch(
@@ -276,11 +276,6 @@ def thread_pool(threads: int) -> Iterator[ThreadPoolExecutor]:
         yield pool
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _unkept(copy: CopyTag, error: RegistrySyncError) -> str:
-    """Both reasons: that the tag has moved, and why it is not overwritten all the same."""
-    return f"{copy.reason}: that failed, so that the tag was not overwritten ({error})"
 
 
 def _subjects(manifest: Manifest, *, is_made: bool) -> list[Digest]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry_sync.errors import RefusedError, TemporaryError
+from registry_sync.errors import RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.plan import CopyTag
 from registry_sync.reference import Repository
 from registry_sync.registry.client import RegistryClient
@@ -29,3 +29,8 @@ def keep_backup(client: RegistryClient, repository: Repository, copy: CopyTag) -
     held = client.head_manifest(repository, backup.tag)
     if held != backup.digest:
         raise TemporaryError(f"published, but it names {held.short if held else 'nothing'}, not {backup.digest.short}")
+
+
+def unkept(copy: CopyTag, error: RegistrySyncError) -> str:
+    """Both reasons: that the tag has moved, and why it is not overwritten all the same."""
+    return f"{copy.reason}: that failed, so that the tag was not overwritten ({error})"

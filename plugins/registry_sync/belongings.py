@@ -13,12 +13,15 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from registry_sync.apply import thread_pool
+from registry_sync.backup import keep_backup, unkept
 from registry_sync.errors import (
     DeniedError,
+    LockedTag,
     MissingContent,
     NotFound,
     RateLimited,
@@ -28,9 +31,9 @@ from registry_sync.errors import (
     UnsupportedArtifact,
 )
 from registry_sync.mirrors import Route, RouteSettings
-from registry_sync.moved import policy_of
+from registry_sync.moved import overwriting
 from registry_sync.oci import Manifest, merge_indexes, select_children
-from registry_sync.plan import Plan, Unchanged
+from registry_sync.plan import CopyTag, Decision, Failed, Plan, Unchanged, plan_tag
 from registry_sync.reference import Digest
 from registry_sync.referrers import COSIGN_SUFFIXES, TagAbout, referrers_tag, subject_of
 from registry_sync.registry.client import RegistryClient, TagEntry
@@ -65,8 +68,10 @@ class Belongings:
         self._listed = {each.name: each for each in plan.about}
         self._is_whole = plan.is_whole
         self._in_step = {each.digest for each in plan.decisions if isinstance(each, Unchanged)}
+        settings = route.settings
+        self._overwriting = overwriting(settings.on_moved_tag, settings.backup_tag, frozenset(), datetime.now(UTC))
         self._lock = threading.Lock()
-        self._seen: set[Digest] = set()
+        self._brought: dict[Digest, Future[list[Digest]]] = {}
         self._results: list[TagResult] = []
         self._retry_at: datetime | None = None
 
@@ -84,14 +89,30 @@ class Belongings:
     def bring(self, subjects: Sequence[Digest]) -> None:
         """Bring what belongs to these digests, and what belongs to that in turn. Each digest is looked at once.
 
+        What another thread is bringing is waited for, and fails here as well when it fails there.
+
         :raises TemporaryError: when a part of it may arrive with another try.
         :raises RateLimited: when a registry asks to wait.
         """
-        waiting = list(subjects)
+        waiting, seen = list(subjects), set[Digest]()
         while waiting:
             subject = waiting.pop(0)
-            if self._is_new(subject):
-                waiting += self._bring_one(subject)
+            if subject not in seen:
+                seen.add(subject)
+                waiting += self._bring_once(subject)
+
+    def _bring_once(self, subject: Digest) -> list[Digest]:
+        """Who brings something waits for nobody, so that nobody waits for ever."""
+        with self._lock:
+            is_ours = subject not in self._brought
+            brought = self._brought.setdefault(subject, Future())
+        if is_ours:
+            try:
+                brought.set_result(self._bring_one(subject))
+            except BaseException as error:
+                brought.set_exception(error)
+                raise
+        return brought.result()
 
     def _bring_one(self, subject: Digest) -> list[Digest]:
         """Returns what is there now, also what was before: an earlier try may have ended between it and its own."""
@@ -107,7 +128,7 @@ class Belongings:
         """
         late = {*self._late_subjects(window), *(self._in_step if window.is_full_check else ())}
         with thread_pool(self._route.settings.parallel_copies) as pool:
-            for _ in pool.map(self._bring_one_late, sorted(late - self._seen)):
+            for _ in pool.map(self._bring_one_late, sorted(late - self._brought.keys())):
                 continue
 
     def _late_subjects(self, window: Window) -> Iterator[Digest]:
@@ -129,12 +150,6 @@ class Belongings:
                 self._retry_at = error.retry_at
             self._add(_failed(referrers_tag(subject), error))
 
-    def _is_new(self, subject: Digest) -> bool:
-        with self._lock:
-            is_new = subject not in self._seen
-            self._seen.add(subject)
-        return is_new
-
     def _bring_tags(self, subject: Digest) -> list[Digest]:
         names = (f"{subject.algorithm}-{subject.encoded}{suffix}" for suffix in COSIGN_SUFFIXES)
         tags = self._tags()
@@ -153,25 +168,41 @@ class Belongings:
         try:
             digest = listed or self._source.head_manifest(self._route.source_repository, tag)
             there = self._destination.head_manifest(self._route.destination_repository, tag)
-            if digest is None or digest == there or self._is_kept(tag, there):
-                return [digest] if digest and digest == there else []
-            staged = self._bring_manifest(digest)
-            self._publish(tag, staged)
+            decision = plan_tag(tag, digest, there, self._overwriting)
+            if not isinstance(decision, CopyTag):
+                return self._leave(decision, subject)
+            staged = self._bring_manifest(decision.digest)
+            with self._stage.claims.hold([tag]):
+                self._back_up(decision)
+                self._publish(tag, staged)
         except (RefusedError, DeniedError, NotFound) as error:
             self._add(_refused(tag, subject, error))
             return []
-        self._add(_copied(tag, subject, staged, started))
-        return [digest]
+        self._add(_copied(tag, subject, staged, started, f"; {decision.reason}" if there else ""))
+        return [decision.digest]
 
-    def _is_kept(self, tag: str, there: Digest | None) -> bool:
-        """A destination may have signatures of its own, which a policy about tags that have moved keeps as well."""
-        return there is not None and policy_of(tag, self._route.settings.on_moved_tag)[0] != "follow"
+    def _leave(self, decision: Decision, subject: Digest) -> list[Digest]:
+        """What is in step counts as brought. A destination may keep signatures of its own, and may insist on them."""
+        if isinstance(decision, Failed):
+            reason, error_class = f"belongs to {subject.short}; {decision.reason}", decision.error_class
+            self._add(TagResult(tag=decision.tag, outcome="failed", reason=reason, error_class=error_class))
+        return [decision.digest] if isinstance(decision, Unchanged) else []
+
+    def _back_up(self, copy: CopyTag) -> None:
+        """:raises RegistrySyncError: when that fails. Then the tag must not be overwritten."""
+        try:
+            keep_backup(self._destination, self._route.destination_repository, copy)
+        except RateLimited:
+            raise
+        except RegistrySyncError as error:
+            kind = type(error) if isinstance(error, TemporaryError | DeniedError) else RefusedError
+            raise kind(unkept(copy, error)) from error
 
     def _bring_manifest(self, digest: Digest) -> Staged:
         """Have the destination hold it under its digest."""
         manifest, is_there = self._stage.read(digest)
         with self._stage.claim(manifest):
-            return self._stage.stage(manifest, is_there=is_there)
+            return self._stage.stage(manifest, is_there=is_there or self._stage.holds(digest))
 
     def _publish(self, tag: str, staged: Staged) -> None:
         """:raises TemporaryError: when the tag then names something else."""
@@ -205,7 +236,7 @@ class Belongings:
         except (NotFound, RefusedError) as error:
             self._add(_refused(referrers_tag(subject), subject, error))
             return None
-        return found if found and found.is_index else None
+        return found if found and found.is_index and found.digest != subject else None
 
     def _bring_referrer(self, digest: Digest, subject: Digest) -> bool:
         """Whether the destination has it now."""
@@ -231,13 +262,22 @@ class Belongings:
         try:
             if self._destination.list_referrers(repository, subject) is not None:
                 return
-            before = self._destination.head_manifest(repository, tag)
-            known = [self._destination.get_manifest(repository, before)] if before else []
-            merged = merge_indexes([*(each for each in known if each.is_index), index])
-            if merged.digest != before:
-                self._publish_list(tag, merged, index)
+            with self._stage.claims.hold(
+                [tag]
+            ):  # of two tasks that add to a list, the second reads what the first wrote
+                self._add_to_list(tag, subject, index)
         except (RefusedError, DeniedError) as error:
             self._add(_refused(tag, subject, error))
+
+    def _add_to_list(self, tag: str, subject: Digest, index: Manifest) -> None:
+        repository = self._route.destination_repository
+        before = self._destination.head_manifest(repository, tag)
+        known = [self._destination.get_manifest(repository, before)] if before else []
+        if before == subject or not all(each.is_index for each in known):
+            raise RefusedError(f"{repository}:{tag} names an image there, and no list of referrers; retag that")
+        merged = merge_indexes([*known, index])
+        if merged.digest != before:
+            self._publish_list(tag, merged, index)
 
     def _publish_list(self, tag: str, merged: Manifest, own: Manifest) -> None:
         """A registry takes no list of what it does not have: then what it listed before is not there any more."""
@@ -282,11 +322,11 @@ def _about(entry: TagEntry) -> TagAbout:
     return TagAbout(name=entry.name, digest=entry.digest, pushed_at=entry.pushed_at)
 
 
-def _copied(tag: str, subject: Digest, staged: Staged, started: float) -> TagResult:
+def _copied(tag: str, subject: Digest, staged: Staged, started: float, why: str = "") -> TagResult:
     return TagResult(
         tag=tag,
         outcome="copied",
-        reason=f"belongs to {subject.short}",
+        reason=f"belongs to {subject.short}{why}",
         digest=str(staged.manifest.digest),
         sent_bytes=staged.sent_bytes,
         seconds=round(time.monotonic() - started, 3),
@@ -298,6 +338,8 @@ def _refused(tag: str, subject: Digest, error: RegistrySyncError) -> TagResult:
     reason = f"belongs to {subject.short}, and cannot be copied: {error}"
     if isinstance(error, UnsupportedArtifact | NotFound):
         return TagResult(tag=tag, outcome="skipped", reason=reason)
+    if isinstance(error, LockedTag):
+        return TagResult(tag=tag, outcome="locked", reason=reason, error_class=error.error_class)
     return TagResult(tag=tag, outcome="failed", reason=reason, error_class=error.error_class)
 
 

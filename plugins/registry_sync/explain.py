@@ -98,14 +98,14 @@ def explain(
         for destination in destinations
     ]
     with closing(open_client(source)) as client:
-        tags = list_tags(routes[0][2], client)
+        tags, has_push_times = list_tags(routes[0][2], client), client.lists_push_times
     for index, rule, route in routes:
         listed, about = set_apart(tags, route.settings)
         yield Explanation(
             route=route,
             place=_place(mirror, index),
             settings=tuple(_settings(mirror, index, rule)),
-            selection=with_followers(choose_tags(route, listed, now=now), about),
+            selection=with_followers(choose_tags(route, listed, now=now, has_push_times=has_push_times), about),
         )
 
 
@@ -140,7 +140,7 @@ def _settings(mirror: Mirror, index: int, rule: Rule) -> Iterator[tuple[str, str
     values = mirror.settings(rule).model_dump(mode="json")
     levels = ((_place(mirror, index), rule), (f"mirrors.{mirror.name}", mirror), ("defaults", mirror.defaults))
     for name in RouteOptions.model_fields:
-        origin = next((place for place, level in levels if getattr(level, name) is not None), "built in")
+        origin = next((place for place, level in levels if name in level.written_options), "built in")
         value = as_written(values[name]) if name == "on_moved_tag" else values[name]
         yield name, _as_written(value), origin
 
@@ -149,4 +149,6 @@ def _as_written(value: Any) -> str:
     """As YAML has it in one line; nothing of what is not set."""
     if isinstance(value, dict):
         value = {key: each for key, each in value.items() if key == "dry_run" or each not in (None, False)}
-    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False) if value else "-"
+    if value in (None, "", [], {}):
+        return "-"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

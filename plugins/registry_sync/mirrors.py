@@ -175,7 +175,10 @@ class SkopeoOptions(_Strict):
 
 
 class RouteOptions(_Strict):
-    """What can be written in ``defaults:``, at a mirror and at a rule; the innermost that is written counts."""
+    """What can be written in ``defaults:``, at a mirror and at a rule; the innermost that is written counts.
+
+    ``null`` is written too: it turns off what an outer level has.
+    """
 
     tags: TagRules | None = Field(None, description="Which tags are mirrored; without it all")
     prefix: NamePart | None = Field(
@@ -218,6 +221,11 @@ class RouteOptions(_Strict):
         None, description="A copy that moves no byte for so long is ended (300)"
     )
 
+    @property
+    def written_options(self) -> frozenset[str]:
+        """The options that stand here, whatever else does; also as ``null``."""
+        return frozenset(self.model_fields_set & RouteOptions.model_fields.keys())
+
 
 class RouteSettings(_Strict):
     """The options in force for a route. Minutes and seconds as the names say."""
@@ -246,9 +254,8 @@ class RouteSettings(_Strict):
         """The settings that ``layers`` give, outermost first; a later one overrides an earlier one key by key."""
         written: dict[str, Any] = {}
         for layer in layers:
-            options = {name: getattr(layer, name) for name in RouteOptions.model_fields}
-            written |= {name: value for name, value in options.items() if value is not None}
-        return cls(**written)
+            written |= {name: getattr(layer, name) for name in layer.written_options}
+        return cls(**{name: value for name, value in written.items() if value is not None})
 
 
 class RepositoryRule(RouteOptions):
@@ -275,6 +282,17 @@ class NamespaceRule(RouteOptions):
     rename: Rename | None = Field(
         None, description="Jinja2 template of their names at the destinations, such as copies/{{ name }}"
     )
+
+    @model_validator(mode="after")
+    def _check_globs(self) -> Self:
+        """In ``exclude`` such a one would leave out nothing, in silence."""
+        start = f"{self.namespace}/"
+        if idle := next(
+            (each for each in (*(self.include or ()), *(self.exclude or ())) if each.startswith(start)), None
+        ):
+            advice = f"patterns are of the names within the namespace; write {idle.removeprefix(start)!r}"
+            raise ValueError(f"{idle!r} begins with the namespace, and {advice}")
+        return self
 
     @property
     def summary(self) -> str:

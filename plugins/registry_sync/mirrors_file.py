@@ -86,11 +86,13 @@ def load_healthy_mirrors(path: Path, only: str | None = None) -> tuple[MirrorsFi
     written = _validate(document, problems)
     registries = {name: Registry(name=name, **dict(each)) for name, each in written.registries.items()}
     mirrors = {
-        name: Mirror(name=name, defaults=written.defaults, **dict(each)) for name, each in written.mirrors.items()
+        name: Mirror(name=name, defaults=written.defaults, **{key: getattr(each, key) for key in each.model_fields_set})
+        for name, each in written.mirrors.items()
     }
     pools = {name: NodePool(name=name, **dict(each)) for name, each in written.nodes.items()}
     file = MirrorsFile(path=path, registries=registries, mirrors=mirrors, node_pools=pools)
     problems += _check(file, document)
+    problems += [each for mirror in mirrors.values() for each in _check_options(mirror, document)]
     broken = {each.place[1] for each in problems if each.place[0] == "mirrors"}
     healthy = {name: each for name, each in mirrors.items() if name not in broken and _uses_known(each, registries)}
     problems += _check_pools(file, document, is_whole=all(each.place[0] == "nodes" for each in problems))
@@ -348,6 +350,24 @@ def _check_pools(file: MirrorsFile, document: Document, *, is_whole: bool) -> It
     yield from (_Problem(place, what) for place, what in check_pools(file, with_routes=is_whole))
 
 
+def _check_options(mirror: Mirror, document: Document) -> Iterator[_Problem]:
+    """Options that say nothing, or nothing without another."""
+    here: Place = ("mirrors", mirror.name)
+    rules = [((*here, "repositories", index), rule) for index, rule in enumerate(mirror.rules)]
+    levels: list[tuple[Place, RouteOptions]] = [(("defaults",), mirror.defaults), (here, mirror), *rules]
+    for place, level in levels:
+        for name in sorted(level.written_options):
+            if getattr(level, name) is None and document.texts.get((*place, name)) == "":
+                advice = "write null to turn off what an outer level has, or remove it"
+                yield _Problem((*place, name), f"it is empty; {advice}")
+    for rule_place, rule in rules:
+        settings = mirror.settings(rule)
+        if settings.registries_d and not settings.policy:
+            place = rule_place if rule.written_options & {"policy", "registries_d"} else here
+            what = f"registries_d {str(settings.registries_d)!r} is where a policy finds signatures"
+            yield _Problem(place, f"{what}, and there is no policy; write policy: too, or registries_d: null")
+
+
 def _check_push_times(mirror: Mirror, source: Registry) -> Iterator[_Problem]:
     """Rules that go by what the source does not tell."""
     if source.api_kind in LISTS_PUSH_TIMES:
@@ -369,6 +389,9 @@ def _prefix_problem(route: Route) -> str:
     name, host = route.source_repository.name, route.source_repository.host
     if name.startswith(f"{host}/"):
         return f"{name!r} has its registry in it, which source: names already; write {name.removeprefix(f'{host}/')!r}"
+    name, host = route.destination_repository.name, route.destination_repository.host
+    if name.startswith(f"{host}/"):
+        return f"its name at the destination, {name!r}, has the registry in it, which destinations: names already"
     return ""
 
 
@@ -416,6 +439,14 @@ def _check_writers(routes: list[tuple[Place, Route]]) -> Iterator[_Problem]:
         elif first.mirror == route.mirror:
             problem = f"{route.source_repository} is written twice, first as {show_place(first_place)}; keep one"
             yield _Problem(place, problem)
+        elif first.settings.tags == route.settings.tags and _platforms(first) != _platforms(route):
+            both = f"{show_place(first_place)} has the same tags there with other platforms"
+            problem = f"{both}, and each would overwrite what the other made; rename one, or choose other tags"
+            yield _Problem(place, problem)
+
+
+def _platforms(route: Route) -> frozenset[str]:
+    return frozenset(route.settings.platforms)
 
 
 def _check_cycles(file: MirrorsFile, routes: list[tuple[Place, Route]]) -> Iterator[_Problem]:

@@ -31,6 +31,8 @@ def _parse_policies(written: Any) -> Any:
         case str():
             return (("*", _policy(written)),)
         case Mapping() if written:
+            if idle := list(written)[list(written).index("*") + 1 :] if "*" in written else []:
+                raise ValueError(f"{idle[0]!r} never counts, since '*' before it matches every tag; write '*' last")
             return tuple((_pattern(each), _policy(policy, f" for {each!r}")) for each, policy in written.items())
         case tuple() | list() if written and all(isinstance(each, tuple | list) for each in written):
             return tuple(map(tuple, written))

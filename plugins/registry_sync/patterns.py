@@ -43,6 +43,10 @@ def check_pattern(pattern: str) -> str:
         raise ConfigurationError("it is empty; write a value, or remove it")
     if is_expression(pattern):
         _compiled(pattern[1:-1])
+    elif pattern.startswith("/"):
+        raise ConfigurationError(f"{pattern!r} matches no name; a regular expression has a / at its end as well")
+    elif "[" in pattern and "]" not in pattern.partition("[")[2]:
+        raise ConfigurationError(f"{pattern!r} matches no name; its [ has no ]")
     return pattern
 
 

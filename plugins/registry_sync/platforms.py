@@ -8,6 +8,7 @@ the source's bytes and the chosen platforms alone decide about its digest.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,11 +28,30 @@ IMAGE_CONFIGS = frozenset(
 )
 """The types of config that say which platform an image is for. Helm charts and other artifacts have none of them."""
 
-MEMORY_TAG = "registry_sync-platforms"
-"""The tag, at a destination, of what is remembered there of source digests and chosen platforms."""
+MEMORY_PREFIX = "registry_sync-platforms"
+"""How the tags begin, at a destination, of what is remembered there of source digests and chosen platforms."""
+
+_OTHER_NAMES = {
+    "x86_64": "amd64",
+    "aarch64": "arm64",
+    "i386": "386",
+    "i686": "386",
+    "armhf": "arm/v7",
+    "armv7": "arm/v7",
+}
+"""What machines call architectures that images call otherwise: https://go.dev/doc/install/source#environment."""
 
 _SAME_AS_NONE = {"arm64": "v8"}
 """The variant that is meant where an architecture has none: https://github.com/containerd/platforms."""
+
+
+def memory_tag(mirror: str) -> str:
+    """The tag of what one mirror remembers. Another that writes to the same repository may choose other platforms.
+
+    >>> memory_tag("quay_to_acr")
+    'registry_sync-platforms.quay_to_acr'
+    """
+    return f"{MEMORY_PREFIX}.{mirror}"
 
 
 class NotChosen(RefusedError):
@@ -63,9 +83,11 @@ def parse_platform(text: str) -> str:
     :raises ConfigurationError: when it is none.
     """
     parts = text.split("/")
-    if len(parts) in (2, 3) and all(part and part == part.strip().lower() for part in parts):
-        return text
-    raise ConfigurationError(f"expected a platform such as linux/amd64 or linux/arm/v7, got {text!r}")
+    if not (len(parts) in (2, 3) and all(re.fullmatch(r"[a-z0-9_.-]+", part) for part in parts)):
+        raise ConfigurationError(f"expected a platform such as linux/amd64 or linux/arm/v7, got {text!r}")
+    if usual := _OTHER_NAMES.get(parts[1]):
+        raise ConfigurationError(f"{text!r} is no platform of images; write '{parts[0]}/{usual}'")
+    return text
 
 
 def is_chosen(platform: Platform, chosen: str) -> bool:

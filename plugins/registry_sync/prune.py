@@ -17,7 +17,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from registry_sync.patterns import first_match
-from registry_sync.platforms import MEMORY_TAG
+from registry_sync.platforms import MEMORY_PREFIX
 from registry_sync.reference import Digest
 from registry_sync.tags import Patterns
 
@@ -84,6 +84,23 @@ def is_about_a_digest(tag: str) -> bool:
     return _ABOUT_A_DIGEST.match(tag) is not None
 
 
+_DIGITS = 8
+
+
+def may_be_named_after_its_digest(tag: str) -> bool:
+    """Whether it is worth a request to know what a tag names, so that :func:`is_named_after_its_digest` can tell."""
+    return re.search(f"[0-9a-f]{{{_DIGITS}}}", tag) is not None
+
+
+def is_named_after_its_digest(tag: str, digest: Digest | None) -> bool:
+    """Whether a tag has in it the first digits of what it names. So have backups, also by a template of former days.
+
+    >>> is_named_after_its_digest("v1-was-0123456789ab", Digest("sha256", "0123456789ab" + 52 * "0"))
+    True
+    """
+    return digest is not None and digest.encoded[:_DIGITS] in tag
+
+
 Owns = Callable[[str], bool]
 
 
@@ -108,12 +125,24 @@ def _why(tag: str, rules: PruneRules, sides: BothSides, owns: Owns) -> str:
 
 def _is_protected(tag: str, rules: PruneRules, sides: BothSides, is_backup: Callable[[str], bool]) -> bool:
     is_kept = first_match(rules.keep or (), tag) is not None
-    is_ours = is_backup(tag) or is_about_a_digest(tag) or tag == MEMORY_TAG
-    return is_kept or is_ours or tag in sides.locked
+    is_ours = is_backup(tag) or is_about_a_digest(tag) or tag.startswith(MEMORY_PREFIX)
+    is_old_backup = tag not in sides.listed and is_named_after_its_digest(tag, sides.there.get(tag))
+    return is_kept or is_ours or is_old_backup or tag in sides.locked
 
 
-def refusal(rules: PruneRules, sides: BothSides, wanted: Collection[str], owns: Owns, earlier: Planned | None) -> str:
-    """Why nothing is deleted although tags are to go; empty when all is well."""
+def refusal(
+    rules: PruneRules,
+    sides: BothSides,
+    wanted: Collection[str],
+    earlier: Planned | None,
+    *,
+    owns: Owns,
+    is_backup: Callable[[str], bool],
+) -> str:
+    """Why nothing is deleted although tags are to go; empty when all is well.
+
+    The share is of the tags that could ever be deleted: what is protected, or is somebody else's, makes it no smaller.
+    """
     if not sides.listed:
         return "the source lists no tag"
     if not sides.selected:
@@ -123,7 +152,8 @@ def refusal(rules: PruneRules, sides: BothSides, wanted: Collection[str], owns: 
             f"the source lists {len(sides.listed)} tags, and {earlier.listed} when it was last looked at; the next run "
             "takes that for true"
         )
-    own = sum(1 for tag in sides.there if tag in sides.listed or owns(tag))
+    ours = (tag for tag in sides.there if tag in sides.selected or tag in wanted or owns(tag))
+    own = sum(1 for tag in ours if not _is_protected(tag, rules, sides, is_backup))
     most = ceil(own * rules.max_percent / 100)
     if len(wanted) > most:
         return (

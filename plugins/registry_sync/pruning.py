@@ -9,12 +9,32 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from registry_sync.apply import thread_pool
-from registry_sync.errors import DeniedError, NotFound, RateLimited, RefusedError, RegistrySyncError, TemporaryError
+from registry_sync.claims import Claims
+from registry_sync.errors import (
+    DeniedError,
+    LockedTag,
+    NotFound,
+    RateLimited,
+    RefusedError,
+    RegistrySyncError,
+    TemporaryError,
+)
 from registry_sync.mirrors import Route
 from registry_sync.moved import backup_template
 from registry_sync.oci import INDEX_TYPES
 from registry_sync.plan import DeleteTag, Plan, add_deletions
-from registry_sync.prune import MOST_AT_ONCE, BothSides, Planned, PruneRules, candidates, mark, refusal, shared
+from registry_sync.prune import (
+    MOST_AT_ONCE,
+    BothSides,
+    Planned,
+    PruneRules,
+    candidates,
+    is_about_a_digest,
+    mark,
+    may_be_named_after_its_digest,
+    refusal,
+    shared,
+)
 from registry_sync.reference import Digest
 from registry_sync.registry.client import RegistryClient, TagEntry
 from registry_sync.report import TagResult
@@ -47,7 +67,7 @@ class Pruning:
     def _add_to(self, plan: Plan, listed: Collection[str], selection: Selection, earlier: Planned | None) -> Plan:
         sides = self._observe(listed, selection)
         wanted = candidates(self._rules, sides, owns=self._owns, is_backup=self._is_backup)
-        if why := refusal(self._rules, sides, wanted, self._owns, earlier):
+        if why := refusal(self._rules, sides, wanted, earlier, owns=self._owns, is_backup=self._is_backup):
             seen = len(listed) or (earlier.listed if earlier else 0)
             return _with_notes(replace(plan, pruning=Planned(marks=(), listed=seen)), f"nothing is pruned: {why}")
         there = self._digests(wanted, sides.there)
@@ -70,13 +90,19 @@ class Pruning:
 
     def _observe(self, listed: Collection[str], selection: Selection) -> BothSides:
         there = self._repository.list_tags()
+        unknown = [each.name for each in there if each.digest is None and self._may_be_old_backup(each.name, listed)]
         return BothSides(
             listed=frozenset(listed),
             selected=frozenset((*selection.selected, *selection.failed)),
             rejected=selection.rejected,
-            there={each.name: each.digest for each in there},
+            there={**{each.name: each.digest for each in there}, **self._repository.heads(unknown)},
             locked=frozenset(each.name for each in there if each.is_locked),
         )
+
+    def _may_be_old_backup(self, tag: str, listed: Collection[str]) -> bool:
+        """By a template that is not in force any more. What the source lists is no backup of ours."""
+        is_strange = tag not in listed and may_be_named_after_its_digest(tag) and not is_about_a_digest(tag)
+        return is_strange and self._owns(tag) and not self._is_backup(tag)
 
     def _owns(self, tag: str) -> bool:
         return not why_not(tag, self._route.settings.tags)
@@ -124,7 +150,7 @@ class _Destination:
     def _head(self, target: str | Digest) -> Digest | None:
         return self._client.head_manifest(self._repository, target)
 
-    def delete(self, deletions: Sequence[DeleteTag]) -> list[TagResult]:
+    def delete(self, deletions: Sequence[DeleteTag], claims: Claims) -> list[TagResult]:
         """One result per tag. When the registry asks to wait or does not let us, the others are left for later."""
         results: list[TagResult] = []
         obstacle: RegistrySyncError | None = None
@@ -136,7 +162,8 @@ class _Destination:
             started = time.monotonic()
             try:
                 needed = self._needed(deletions) if needed is None else needed
-                results.append(self._delete(each, needed, started))
+                with claims.hold([each.tag]):
+                    results.append(self._delete(each, needed, started))
             except RateLimited as error:
                 obstacle = error
                 results.append(_waiting(each, f"{each.reason}; left for now: {error}"))
@@ -206,16 +233,19 @@ class _Destination:
         return [*(each.digest for each in manifest.children), *inner]
 
 
-def delete_due(route: Route, destination: RegistryClient, plan: Plan, others: Iterable[TagResult]) -> list[TagResult]:
+def delete_due(
+    route: Route, destination: RegistryClient, plan: Plan, others: Iterable[TagResult], claims: Claims
+) -> list[TagResult]:
     """Delete what is due, and say what is not. When another tag failed nothing is deleted: what is old may be needed.
 
     :param others: what became of all tags that are not to be deleted.
+    :param claims: of all that write to the destination repository at once.
     """
     due = [each for each in plan.deletions if each.is_due]
     waiting = [_waiting(each, each.reason) for each in plan.deletions if not each.is_due]
     if any(each.outcome == "failed" for each in others):
         return [*waiting, *(_waiting(each, f"{each.reason}; left for now, since other tags failed") for each in due)]
-    return [*waiting, *(_Destination(route, destination).delete(due) if due else ())]
+    return [*waiting, *(_Destination(route, destination).delete(due, claims) if due else ())]
 
 
 def _waiting(deletion: DeleteTag, reason: str) -> TagResult:
@@ -248,7 +278,7 @@ def _with_notes(plan: Plan, *notes: str) -> Plan:
 def _failed(deletion: DeleteTag, error: RegistrySyncError, seconds: float) -> TagResult:
     return TagResult(
         tag=deletion.tag,
-        outcome="failed",
+        outcome="locked" if isinstance(error, LockedTag) else "failed",
         reason=f"not deleted: {error}",
         digest=str(deletion.digest),
         seconds=round(seconds, 3),

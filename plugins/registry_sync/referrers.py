@@ -13,7 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from registry_sync.platforms import MEMORY_TAG
+from registry_sync.platforms import MEMORY_PREFIX
 from registry_sync.reference import Digest
 
 
@@ -55,7 +55,9 @@ def referrers_tag(digest: Digest) -> str:
 
 def set_aside_about(tags: Collection[str], *, signatures: bool) -> dict[str, str]:
     """The tags that are not mirrored since they are about images, or are our own, each with that for a reason."""
-    reasons = {MEMORY_TAG: "a note of registry_sync's own about the repository that it mirrors to"}
-    if not signatures:
-        reasons |= dict.fromkeys(filter(subject_of, tags), "belongs to an image, and signatures is false")
-    return {tag: reasons[tag] for tag in tags if tag in reasons}
+    about = {} if signatures else dict.fromkeys(filter(subject_of, tags), _LEFT_BEHIND)
+    return {tag: about.get(tag, _OWN_NOTE) for tag in tags if tag in about or tag.startswith(MEMORY_PREFIX)}
+
+
+_LEFT_BEHIND = "belongs to an image, and signatures is false"
+_OWN_NOTE = "a note of registry_sync's own about the repository that it mirrors to"

@@ -88,17 +88,20 @@ class Selection:
         return replace(self, selected=selected, failed={**self.failed, **dict.fromkeys(tags, reason)})
 
 
-def select_tags(listed: Iterable[Entry], rules: TagRules, *, now: datetime, is_whole: bool = True) -> Selection:
+def select_tags(
+    listed: Iterable[Entry], rules: TagRules, *, now: datetime, is_whole: bool = True, has_push_times: bool = True
+) -> Selection:
     """Apply the rules. The order of the listing has no influence.
 
     :param now: what ages are counted from, aware UTC.
     :param is_whole: ``listed`` is all that the source has, so that of ``names`` those that are not there are missing.
+    :param has_push_times: the source lists push times; one that is unknown is then that tag's own fault.
     :raises ConfigurationError: when a rule goes by push times, and the source tells none.
     """
     entries = {each.name: each for each in sorted(listed, key=lambda each: each.name)}
     no_tags = {name: "no tag by the OCI grammar, it cannot be pushed" for name in entries if not is_tag(name)}
     others = [each for name, each in entries.items() if name not in no_tags and name not in rules.named]
-    filtered = _filter(others, rules, now)
+    filtered = _filter(others, rules, now, has_push_times=has_push_times)
     chosen = _add_named(filtered, rules.named, entries) if rules.names else filtered
     return replace(
         chosen,
@@ -109,13 +112,13 @@ def select_tags(listed: Iterable[Entry], rules: TagRules, *, now: datetime, is_w
     )
 
 
-def _filter(left: Sequence[Entry], rules: TagRules, now: datetime) -> Selection:
+def _filter(left: Sequence[Entry], rules: TagRules, now: datetime, *, has_push_times: bool) -> Selection:
     """What one rule after the other leaves. ``names`` alone are a rule that leaves nothing."""
     rejected, failed, steps = dict[str, str](), dict[str, str](), list[Step]()
     if rules.names and not rules.has_filters:
         return Selection(selected=(), rejected={each.name: "not among names" for each in left})
     for rule in (each for each in FILTERS if getattr(rules, each) is not None):
-        failed |= _without_push_time(left, rule) if rule in rules.push_time_keys else {}
+        failed |= _without_push_time(left, rule, has_push_times) if rule in rules.push_time_keys else {}
         rejected |= _JUDGES[rule]([each for each in left if each.name not in failed], rules, now)
         left = [each for each in left if each.name not in rejected and each.name not in failed]
         steps.append(Step(what=rule, tags=len(left)))
@@ -175,14 +178,14 @@ def _why_no_version(tag: str, rules: TagRules) -> str:
     return f"not in semver {rules.semver!r}"
 
 
-def _without_push_time(entries: Sequence[Entry], rule: str) -> dict[str, str]:
+def _without_push_time(entries: Sequence[Entry], rule: str, has_push_times: bool) -> dict[str, str]:
     """The tags that ``rule`` cannot judge, since their push time is unknown. It is never taken for now or long ago.
 
-    :raises ConfigurationError: when that is so of all.
+    :raises ConfigurationError: when that is so of all tags of such a source.
     """
     unknown = [each.name for each in entries if each.pushed_at is None]
     advice = " (newest_by: semver or name needs none)" if rule == "newest" else ""
-    if unknown and len(unknown) == len(entries):
+    if unknown and not has_push_times:
         raise ConfigurationError(f"{rule} goes by push times, and the source tells none{advice}; remove it here")
     reason = f"{rule} goes by push times, and the source does not tell when this one was pushed; write it into names"
     return dict.fromkeys(unknown, f"{reason} or exclude")

@@ -19,7 +19,7 @@ from registry_sync.errors import (
 )
 from registry_sync.mirrors import Route
 from registry_sync.oci import Manifest
-from registry_sync.platforms import Subset, choose
+from registry_sync.platforms import Subset, choose, memory_tag
 from registry_sync.reference import Digest, Reference
 from registry_sync.registry.client import RegistryClient
 from registry_sync.skopeo import Skopeo
@@ -95,7 +95,12 @@ class Stage:
         if subset.manifest is not None:
             return subset.manifest
         whole = self._source.get_manifest(self._route.source_repository, subset.source)
-        return choose(whole, self._route.settings.platforms).manifest
+        made = choose(whole, self._route.settings.platforms).manifest
+        if made.digest != digest:
+            seen = f"{made.digest.short} is made of {subset.source.short}, and {digest.short} is remembered"
+            tag = memory_tag(self._route.mirror)
+            raise RefusedError(f"{seen} under {tag!r}; delete that tag at the destination, it is then made anew")
+        return made
 
     def claim(self, manifest: Manifest) -> AbstractContextManager[None]:
         """Keep all others from writing a manifest or one of its children."""

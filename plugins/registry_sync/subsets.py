@@ -1,9 +1,9 @@
 """What the tags of a route name once platforms are chosen: the digests of the indexes that are made for it.
 
 The source tells a tag's digest without a pull, but not which platforms are behind it. So each source digest is read
-once, and what came of it is remembered at the destination, in the annotations of an index under the tag
-:data:`~registry_sync.platforms.MEMORY_TAG`. It says for each source digest what is mirrored of it, which never changes.
-When it is lost, the source's manifests are read again, and nothing is copied again.
+once, and what came of it is remembered at the destination, in the annotations of an index under a tag of the mirror's
+own, :func:`~registry_sync.platforms.memory_tag`. It says for each source digest what is mirrored of it, which never
+changes. When it is lost, the source's manifests are read again, and nothing is copied again.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeGuard
 
 from registry_sync.apply import thread_pool
 from registry_sync.errors import (
@@ -27,12 +28,12 @@ from registry_sync.oci import Manifest, make_index
 from registry_sync.plan import CopyTag, Decision, Failed, Plan, Skipped, TagState, Unreadable
 from registry_sync.platforms import (
     IMAGE_CONFIGS,
-    MEMORY_TAG,
     Choice,
     NotChosen,
     Subset,
     choose,
     is_chosen,
+    memory_tag,
     platform_of_config,
 )
 from registry_sync.reference import Digest, Repository
@@ -43,15 +44,20 @@ log = logging.getLogger(__name__)
 
 PLATFORMS_KEY = "registry_sync.platforms"
 MOST_REMEMBERED = 20_000
-"""Digests that one memory holds: 3 MB, where a registry takes a manifest of 4."""
+"""Digests that one memory holds: 3 MB, where a registry takes a manifest of 4. Always those that come first by their
+names, so that the same memory is made of the same tags; the others are read by each run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
-    """A source digest of which nothing is mirrored: left out by choice (``skip``), or since it cannot be (``fail``)."""
+    """A source digest of which nothing is mirrored: left out by choice (``skip``), or since it cannot be (``fail``).
+
+    ``is_lasting``: its content says so, which never changes. What a registry refuses it may give another time.
+    """
 
     kind: str
     reason: str
+    is_lasting: bool = True
 
     def __str__(self) -> str:
         return f"{self.kind} {self.reason}"
@@ -59,6 +65,20 @@ class Left:
 
 Known = Digest | Left
 """What is mirrored of a source digest: itself, an index that is made of it, or nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What is known of source digests, and which of the chosen platforms those lack that lack any."""
+
+    known: Mapping[Digest, Known] = field(default_factory=dict)
+    missing: Mapping[Digest, tuple[str, ...]] = field(default_factory=dict)
+
+    def only(self, digests: Iterable[Digest]) -> Memory:
+        """What it says of these, as much of it as one manifest holds."""
+        kept = sorted(each for each in digests if each in self.known)[:MOST_REMEMBERED]
+        missing = {digest: self.missing[digest] for digest in kept if digest in self.missing}
+        return Memory(known={digest: self.known[digest] for digest in kept}, missing=missing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,19 +118,21 @@ def choose_platforms(
     if not platforms:
         return Chosen(states=states)
     digests = {state for state in states.values() if isinstance(state, Digest)}
-    memory = _recall(destination, route.destination_repository, platforms) if digests else {}
+    memory = _recall(destination, route, platforms) if digests else Memory()
     reader = _Reader(source, route.source_repository, platforms)
-    found = reader.read_all(sorted(digests - memory.keys()), route.source.max_connections)
-    known = {**memory, **{digest: each for digest, each in found.items() if not isinstance(each, Unreadable | None)}}
-    kept = {digest: known[digest] for digest in known if digest in digests or not is_everything}
+    found = reader.read_all(sorted(digests - memory.known.keys()), route.source.max_connections)
+    lasting = {digest: each for digest, each in found.items() if _is_lasting(each)}
+    learned = Memory(known={**memory.known, **lasting}, missing={**memory.missing, **reader.missing})
+    kept = learned.only(digests if is_everything else learned.known)
     document = _memory_document(kept, platforms) if kept != memory else None
-    return _chosen(states, {**known, **found}, reader, document)
+    return _chosen(states, {**memory.known, **found}, learned.missing, reader.read, document)
 
 
 def _chosen(
     states: Mapping[str, TagState],
     results: Mapping[Digest, Known | Unreadable | None],
-    reader: _Reader,
+    missing: Mapping[Digest, tuple[str, ...]],
+    read: Mapping[Digest, Subset],
     memory: Manifest | None,
 ) -> Chosen:
     wanted: dict[str, TagState] = {}
@@ -128,10 +150,14 @@ def _chosen(
         states=wanted,
         left=left,
         sources={tag: digest for tag, digest in known.items() if wanted.get(tag) not in (None, digest)},
-        read=reader.read,
-        missing={tag: reader.missing[digest] for tag, digest in known.items() if digest in reader.missing},
+        read=read,
+        missing={tag: missing[digest] for tag, digest in known.items() if digest in missing},
         memory=memory,
     )
+
+
+def _is_lasting(found: Known | Unreadable | None) -> TypeGuard[Known]:
+    return isinstance(found, Digest) or (isinstance(found, Left) and found.is_lasting)
 
 
 class _Reader:
@@ -153,71 +179,90 @@ class _Reader:
     def _read(self, digest: Digest) -> Known | Unreadable | None:
         """What is mirrored of a digest; ``None`` when it is gone."""
         try:
-            return self._choose(self._client.get_manifest(self._repository, digest))
+            manifest = self._client.get_manifest(self._repository, digest)
+            config = self._config(manifest)
         except NotFound:
             return None
-        except NotChosen as error:
-            return Left(kind="skip", reason=str(error))
         except RefusedError as error:
-            return Left(kind="fail", reason=str(error))
+            return Left(kind="fail", reason=str(error), is_lasting=False)
         except (RateLimited, DeniedError, ConfigurationError):
             raise
         except RegistrySyncError as error:
             return Unreadable(error_class=error.error_class, text=str(error))
+        try:
+            return self._choose(manifest, config)
+        except NotChosen as error:
+            return Left(kind="skip", reason=str(error))
+        except RefusedError as error:
+            return Left(kind="fail", reason=str(error))
 
-    def _choose(self, manifest: Manifest) -> Digest:
-        choice = choose(manifest, self._platforms) if manifest.is_index else self._choose_single(manifest)
+    def _config(self, manifest: Manifest) -> bytes | None:
+        """Of an image for one platform, which only that tells. What has another type of config runs on none."""
+        if manifest.is_index or manifest.blobs[0].media_type not in IMAGE_CONFIGS:
+            return None
+        return self._client.get_blob(self._repository, manifest.blobs[0])
+
+    def _choose(self, manifest: Manifest, config: bytes | None) -> Digest:
+        choice = choose(manifest, self._platforms) if manifest.is_index else self._choose_single(manifest, config)
         self.read[choice.manifest.digest] = Subset(source=manifest.digest, manifest=choice.manifest)
         if choice.missing:
             self.missing[manifest.digest] = choice.missing
         return choice.manifest.digest
 
-    def _choose_single(self, manifest: Manifest) -> Choice:
-        """An image for one platform, which only its config tells. What has another type of config runs on none."""
-        config = manifest.blobs[0]
-        platform = None
-        if config.media_type in IMAGE_CONFIGS:
-            platform = platform_of_config(self._client.get_blob(self._repository, config))
+    def _choose_single(self, manifest: Manifest, config: bytes | None) -> Choice:
+        platform = platform_of_config(config) if config is not None else None
         if platform is None or any(is_chosen(platform, each) for each in self._platforms):
             return Choice(manifest=manifest)
         raise NotChosen(f"it is for {platform} alone, which is none of {', '.join(self._platforms)}")
 
 
-def _recall(client: RegistryClient, repository: Repository, platforms: tuple[str, ...]) -> dict[Digest, Known]:
+def _recall(client: RegistryClient, route: Route, platforms: tuple[str, ...]) -> Memory:
     """What earlier runs learned for these platforms; nothing when they did not."""
-    digest = client.head_manifest(repository, MEMORY_TAG)
+    repository, tag = route.destination_repository, memory_tag(route.mirror)
+    digest = client.head_manifest(repository, tag)
     if digest is None:
-        return {}
+        return Memory()
     try:
         annotations = json.loads(client.get_manifest(repository, digest).content).get("annotations") or {}
         if annotations.pop(PLATFORMS_KEY, None) != _key(platforms):
-            return {}
-        return {Digest.parse(key): _parse_known(value) for key, value in annotations.items()}
+            return Memory()
+        entries = {Digest.parse(key): _parse_known(value) for key, value in annotations.items()}
     except (NotFound, RefusedError, ValueError, AttributeError, TypeError) as error:
-        log.warning("%s:%s is not what we wrote, and is written anew (%r)", repository, MEMORY_TAG, error)
-        return {}
+        log.warning("%s:%s is not what we wrote, and is written anew (%r)", repository, tag, error)
+        return Memory()
+    missing = {digest: lacks for digest, (_, lacks) in entries.items() if lacks}
+    return Memory(known={digest: known for digest, (known, _) in entries.items()}, missing=missing)
 
 
 def _key(platforms: tuple[str, ...]) -> str:
     return ",".join(sorted(platforms))
 
 
-def _parse_known(text: str) -> Known:
+_LACKS = " lacks "
+
+
+def _parse_known(text: str) -> tuple[Known, tuple[str, ...]]:
+    """What :func:`_memory_document` wrote of one digest, and what it lacks."""
     kind, _, reason = text.partition(" ")
-    return Left(kind=kind, reason=reason) if kind in ("skip", "fail") else Digest.parse(text)
+    if kind in ("skip", "fail"):
+        return Left(kind=kind, reason=reason), ()
+    digest, _, lacks = text.partition(_LACKS)
+    return Digest.parse(digest), tuple(lacks.split(",")) if lacks else ()
 
 
-def _memory_document(known: Mapping[Digest, Known], platforms: tuple[str, ...]) -> Manifest:
-    entries = {str(digest): str(each) for digest, each in sorted(known.items())[:MOST_REMEMBERED]}
+def _memory_document(memory: Memory, platforms: tuple[str, ...]) -> Manifest:
+    lacks = {digest: _LACKS + ",".join(each) for digest, each in memory.missing.items()}
+    entries = {str(digest): f"{each}{lacks.get(digest, '')}" for digest, each in memory.known.items()}
     return make_index((), {PLATFORMS_KEY: _key(platforms), **entries})
 
 
-def remember(client: RegistryClient, repository: Repository, memory: Manifest) -> tuple[str, ...]:
+def remember(client: RegistryClient, route: Route, memory: Manifest) -> tuple[str, ...]:
     """Write the memory; a note when that is refused, which costs the next run the same reads again."""
+    repository, tag = route.destination_repository, memory_tag(route.mirror)
     try:
-        client.put_manifest(repository, MEMORY_TAG, memory)
+        client.put_manifest(repository, tag, memory)
     except RegistrySyncError as error:
-        return (f"{repository} does not take {MEMORY_TAG!r}, so that every run reads the platforms again ({error})",)
+        return (f"{repository} does not take {tag!r}, so that every run reads the platforms again ({error})",)
     return ()
 
 

@@ -82,6 +82,7 @@ class _Work:
     def __init__(self, route: Route, sides: Sides, skopeo: Skopeo, plan: Plan) -> None:
         self._route, self._sides, self._plan = route, sides, plan
         stage = Stage(route, sides.source, sides.destination, skopeo, plan.subsets)
+        self._claims = stage.claims
         self._belongings = Belongings(route, sides.source, sides.destination, stage.without_policy(), plan)
         bring = self._belongings.bring if route.settings.signatures else lambda _: None
         self._apply = Apply(
@@ -95,10 +96,14 @@ class _Work:
         if self._route.settings.signatures and not self._apply.retry_at:
             self._belongings.bring_late(window)
         if self._plan.memory:
-            self.notes = remember(self._sides.destination, self._route.destination_repository, self._plan.memory)
+            self.notes = remember(self._sides.destination, self._route, self._plan.memory)
         belongings = self._belongings.results
         self.notes = (*self.notes, *left_behind(belongings))
         return [*copied, *belongings]
+
+    def delete(self, others: Iterable[TagResult]) -> list[TagResult]:
+        """Delete what is due, given what became of all other tags."""
+        return delete_due(self._route, self._sides.destination, self._plan, others, self._claims)
 
     @property
     def retry_at(self) -> datetime | None:
@@ -132,7 +137,7 @@ def sync_route(
     copied = [] if dry_run else work.do(window)
     done = (CopyTag, DeleteTag) if not dry_run else ()
     others = [_preview(each) for each in plan.decisions if not isinstance(each, done)]
-    deleted = [] if dry_run else delete_due(route, sides.destination, plan, [*copied, *others])
+    deleted = [] if dry_run else work.delete([*copied, *others])
     report = replace(
         _report(route, plan, [*copied, *others, *deleted], work.notes),
         pruning=still_planned(plan, deleted),
@@ -165,7 +170,8 @@ def observe_and_plan(
     """
     now, since = now or datetime.now(UTC), None if route.settings.tags.needs_whole_listing else window.since
     listed, about = set_apart(list_tags(route, sides.source, since), route.settings)
-    chosen = choose_tags(route, listed, now=now, is_whole=since is None)
+    has_push_times = sides.source.lists_push_times
+    chosen = choose_tags(route, listed, now=now, is_whole=since is None, has_push_times=has_push_times)
     check_min_tags(chosen, route.settings.tags, route.source_repository)
     selection = _narrow(chosen, listed, route.settings.tags, only_tags, window)
     log.info("%s: %s; %s", route.source_repository, selection.attrition, window)
@@ -245,13 +251,19 @@ def _bounded(entries: Iterable[TagEntry], repository: Repository) -> Iterator[Ta
         yield entry
 
 
-def choose_tags(route: Route, listed: Sequence[TagEntry], *, now: datetime, is_whole: bool = True) -> Selection:
-    """What the route's rules choose. What is no image of the source's own is set aside before they count anything."""
-    names = [each.name for each in listed]
+def choose_tags(
+    route: Route, listed: Sequence[TagEntry], *, now: datetime, has_push_times: bool, is_whole: bool = True
+) -> Selection:
+    """What the route's rules choose. What is no image of the source's own is set aside before they count anything.
+
+    One that the rule ``names`` has is an image's, whatever its form.
+    """
+    names = [each.name for each in listed if each.name not in route.settings.tags.named]
     aside = set_aside_backups(names, route.settings.backup_tag)
     aside |= set_aside_about(names, signatures=route.settings.signatures)
     images = [each for each in listed if each.name not in aside]
-    chosen = select_tags(images, route.settings.tags, now=now, is_whole=is_whole)
+    rules = route.settings.tags
+    chosen = select_tags(images, rules, now=now, is_whole=is_whole, has_push_times=has_push_times)
     return replace(chosen, rejected={**chosen.rejected, **aside})
 
 

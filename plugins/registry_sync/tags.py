@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from registry_sync.errors import ConfigurationError
 from registry_sync.patterns import check_pattern
+from registry_sync.platforms import MEMORY_PREFIX
 from registry_sync.reference import Digest, is_tag
 from registry_sync.semver_ranges import parse_range
 
@@ -53,6 +54,8 @@ def parse_named(text: str) -> tuple[str, Digest | None]:
     tag, at, digest = text.partition("@")
     if not is_tag(tag):
         raise ConfigurationError(f"{tag!r} is not a tag; names are tags, or TAG@sha256:…; globs go into include")
+    if tag.startswith(MEMORY_PREFIX):
+        raise ConfigurationError(f"{tag!r} is a note of registry_sync's own, which is never mirrored; remove it")
     try:
         return tag, Digest.parse(digest) if at else None
     except ValueError as error:
@@ -156,6 +159,13 @@ class TagRules(BaseModel):
         return pushed_at + parse_duration(self.older_than) if pushed_at and self.older_than else pushed_at
 
 
+def _most(rules: TagRules) -> int | None:
+    """The most tags that can be chosen, where that is known before any are listed."""
+    if rules.has_filters and not rules.newest:
+        return None
+    return len(rules.names or ()) + (rules.newest or 0) or None
+
+
 def _contradictions(rules: TagRules) -> Iterator[str]:
     tags = [parse_named(each)[0] for each in rules.names or ()]
     if twice := next((tag for index, tag in enumerate(tags) if tag in tags[:index]), None):
@@ -164,6 +174,8 @@ def _contradictions(rules: TagRules) -> Iterator[str]:
         yield "prereleases goes with semver, or with newest_by: semver; write one of them, or remove it"
     if rules.newest_by and not rules.newest:
         yield "newest_by goes with newest, which says how many; write it, or remove newest_by"
+    if rules.min_tags and (most := _most(rules)) and most < rules.min_tags:
+        yield f"min_tags {rules.min_tags} is never reached, since no more than {most} tags can be chosen; lower it"
     old, young = rules.older_than, rules.younger_than
     if old and young and parse_duration(old) >= parse_duration(young):
         yield f"no tag is older than {old} and younger than {young}; make younger_than the longer one"

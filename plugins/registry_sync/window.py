@@ -144,7 +144,7 @@ class InStep:
 
 def route_key(route: Route) -> str:
     """Twelve digits that stand for a route and its settings: a changed rule makes another route."""
-    settings = route.settings.model_dump(mode="json", include={"tags", "on_moved_tag", "platforms"})
+    settings = route.settings.model_dump(mode="json", include={"tags", "on_moved_tag", "platforms", "signatures"})
     parts = [str(route.source_repository), str(route.destination_repository), settings]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -159,13 +159,21 @@ def window_of_route(
     """
     if run.is_everything or run_type != "scheduled" or run.start is None or run.end is None:
         return run
+    if in_step and _with_other_signatures(route) in in_step.routes:
+        return Window(why="full check, since signatures was changed", is_full_check=True)
     if in_step is None or route_key(route) not in in_step.routes:
         return Window(why="first run of this route, or the last one did not finish it")
     if in_step.until >= run.start:
         return run
     if full_check and ticks_within(full_check, in_step.until, run.end):
-        return Window(why=f"full check, {full_check}, which was missed")
+        return Window(why=f"full check, {full_check}, which was missed", is_full_check=True)
     return replace(run, start=in_step.until, why=f"{run.why}, and what was missed")
+
+
+def _with_other_signatures(route: Route) -> str:
+    """The key that the route had before that setting was changed. Only a full check finds those of what is in step."""
+    signatures = not route.settings.signatures
+    return route_key(replace(route, settings=route.settings.model_copy(update={"signatures": signatures})))
 
 
 def advance(previous: InStep | None, end: datetime, finished: Collection[str]) -> InStep:

@@ -145,7 +145,7 @@ SPECIFICATION = (
     _row("corrupt", ("destination: PUT by digest",), REFUSED, REFUSED, "refuses it as it is"),
     _row("corrupt", PUT, REFUSED, REFUSED, "answered 400"),
     _row("slow", (*PING, *LOG_IN, *OURS, *SKOPEO), SUCCESS, SUCCESS),
-    _row("hang", (*PING, *LOG_IN, *OURS), RETRY, SUCCESS, "cannot be reached: timed out"),
+    _row("hang", (*PING, *LOG_IN, *OURS), RETRY, SUCCESS, "took the request and does not answer: timed out"),
     _row("hang", SKOPEO, RETRY, RETRY, _STALLED),
     _row("wrong digest header", ("source: HEAD",), REFUSED, RETRY, "the source's own image is incomplete"),
     _row(

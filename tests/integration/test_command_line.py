@@ -169,7 +169,9 @@ def test_what_holds_for_a_repository_and_where_it_is_written(
     plan: Plan, source: RegistryProcess, destination: RegistryProcess
 ) -> None:
     rule = app(
-        tags={"names": ["old-dev", "gone"], "include": ["/m.*/"], "newest": 1, "newest_by": "name", "min_tags": 9}
+        tags={"names": ["old-dev", "gone"], "include": ["/m.*/"], "newest": 1, "newest_by": "name", "min_tags": 3},
+        signatures=False,
+        backup_tag=None,
     )
     code, printed, errors = plan(
         "team/other", rule, command="explain", arguments=("--repository", "team/app"), on_moved_tag="keep"
@@ -182,16 +184,18 @@ def test_what_holds_for_a_repository_and_where_it_is_written(
     assert settings["rename"] == ("copies/app", place)
     assert settings["tags"] == (
         (
-            '{"names": ["old-dev", "gone"], "include": ["/m.*/"], "newest": 1, "newest_by": "name", "min_tags": 9}',
+            '{"names": ["old-dev", "gone"], "include": ["/m.*/"], "newest": 1, "newest_by": "name", "min_tags": 3}',
             place,
         )
     )
     assert settings["parallel_copies"] == ("2", "defaults")
     assert settings["on_moved_tag"][1] == "mirrors.team"
     assert settings["prefix"] == ("-", "built in")
+    assert settings["signatures"] == ("false", place)
+    assert settings["backup_tag"] == ("-", place)
     assert settings["copy_timeout_minutes"] == ("60", "built in")
     assert attrition == (
-        "listed 4 → include 2 → newest 1 → with names 2; min_tags is 9, so that a run fails and copies nothing"
+        "listed 4 → include 2 → newest 1 → with names 2; min_tags is 3, so that a run fails and copies nothing"
     )
     assert [re.split("  +", each) for each in tags.splitlines()[2:]] == [
         ["gone", "FAILED", "names has it, and the source has no such tag; mend the name, or remove it"],

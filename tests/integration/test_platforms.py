@@ -5,19 +5,27 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 import requests
 
 from registry_sync.oci import ACCEPT, parse_manifest
-from registry_sync.platforms import MEMORY_TAG, choose
+from registry_sync.platforms import choose, memory_tag
 from registry_sync.reference import Digest
+from registry_sync.subsets import MOST_REMEMBERED
+from registry_sync.tags import TagRules
+from registry_sync.window import Window
 from tests.integration.conftest import SkopeoLog
 from tests.support import images
 from tests.support.images import Image
 from tests.support.interceptor import Interceptor
 from tests.support.registry import RegistryProcess
 from tests.support.routes import asked, counted, make_route, result_of, run_route
+
+MEMORY_TAG = memory_tag("team")
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 BOTH = ("linux/amd64", "linux/arm64")
 FIVE = ("linux/amd64", "linux/arm/v7", "linux/arm64", "linux/s390x", "windows/amd64")
@@ -157,10 +165,82 @@ def test_a_destination_that_does_not_take_the_memory(
         assert counted(report) == {"copied": 1}
         (note,) = report.notes
         assert note == (
-            f"{wire.host}/{name} does not take 'registry_sync-platforms', so that every run reads the platforms again "
-            f"(PUT {wire.url}/v2/{name}/manifests/{MEMORY_TAG} answered 403 DENIED: no such tag (not permitted with "
-            "these credentials, or it does not exist))"
+            f"{wire.host}/{name} does not take 'registry_sync-platforms.team', so that every run reads the platforms "
+            f"again (PUT {wire.url}/v2/{name}/manifests/{MEMORY_TAG} answered 403 DENIED: no such tag (not permitted "
+            "with these credentials, or it does not exist))"
         )
+
+
+def test_two_mirrors_with_different_platforms_remember_apart(
+    source: RegistryProcess, destination: RegistryProcess, name: str
+) -> None:
+    """Each has tags of its own in the one repository that both write to."""
+    for tag in ("v1", "v2"):
+        images.push(source.url, name, tag, images.multi_arch(f"{name} {tag}", FIVE))
+    one = make_route(source, destination, name, platforms=BOTH, tags=TagRules(include=("v1",)))
+    other = make_route(source, destination, name, platforms=("linux/s390x",), tags=TagRules(include=("v2",)))
+    routes = (one, replace(other, mirror="other"))
+    for route in routes:
+        assert counted(run_route(route)) == {"copied": 1, "skipped": 1}
+    source.clear_requests()
+    destination.clear_requests()
+    for route in routes:
+        assert counted(run_route(route)) == {"unchanged": 1, "skipped": 1}
+    for registry in (source, destination):
+        assert [each for each in asked(registry, name) if each.startswith(("PUT", "GET manifests/v"))] == []
+    assert len([each for each in asked(source, name) if each.startswith("GET manifests/")]) == 0
+    for tag, platforms in (("v1", set(BOTH)), ("v2", {"linux/s390x"})):
+        assert images.pull_whole(destination.url, name, tag) == platforms
+
+
+def test_a_memory_that_is_full_is_not_written_by_every_run(
+    source: RegistryProcess, destination: RegistryProcess, name: str
+) -> None:
+    images.push(source.url, name, "v1", images.multi_arch(name, FIVE))
+    known = {f"sha256:{number:064x}": f"sha256:{number:064x}" for number in range(MOST_REMEMBERED)}
+    memory = images.index([], annotations={"registry_sync.platforms": ",".join(BOTH), **known})
+    images.push(destination.url, name, MEMORY_TAG, memory)
+    route, window = make_route(source, destination, name, platforms=BOTH), Window(why="scheduled", start=NOON)
+    assert counted(run_route(route, window=window)) == {"copied": 1}
+    destination.clear_requests()
+    assert counted(run_route(route, window=window)) == {"unchanged": 1}
+    assert [each for each in asked(destination, name) if each.startswith("PUT")] == []
+    assert images.resolve(destination.url, name, MEMORY_TAG) == memory.digest
+
+
+def test_what_the_source_refuses_is_asked_for_again(
+    source: RegistryProcess, destination: RegistryProcess, name: str
+) -> None:
+    """It says nothing about the content, which is what is remembered."""
+    whole = images.multi_arch(name, FIVE)
+    images.push(source.url, name, "v1", whole)
+    with Interceptor(source.url) as wire:
+        wire.answer("GET", f"/{whole.digest}$", 405, times=1)
+        route = make_route(wire, destination, name, platforms=BOTH)
+        result = result_of(run_route(route), "v1")
+        assert (result.outcome, result.error_class) == ("failed", "refused")
+        assert result.reason == f"GET {wire.url}/v2/{name}/manifests/{whole.digest} answered 405"
+        assert counted(run_route(route)) == {"copied": 1}
+    assert images.resolve(destination.url, name, "v1") == subset(whole)
+
+
+def test_a_memory_that_is_wrong_publishes_nothing(
+    source: RegistryProcess, destination: RegistryProcess, name: str
+) -> None:
+    whole, wrong = images.multi_arch(name, FIVE), Digest.of(name.encode())
+    images.push(source.url, name, "v1", whole)
+    note = {"registry_sync.platforms": ",".join(BOTH), str(whole.digest): str(wrong)}
+    images.push(destination.url, name, MEMORY_TAG, images.index([], annotations=note))
+    route = make_route(source, destination, name, platforms=BOTH)
+    result = result_of(run_route(route), "v1")
+    assert (result.outcome, result.error_class) == ("failed", "refused")
+    assert result.reason == (
+        f"{subset(whole).short} is made of {whole.digest.short}, and {wrong.short} is remembered under "
+        "'registry_sync-platforms.team'; delete that tag at the destination, it is then made anew"
+    )
+    assert images.resolve(destination.url, name, "v1") is None
+    destination.forget_tag(name, MEMORY_TAG)
+    assert counted(run_route(route)) == {"copied": 1}
 
 
 def test_nothing_left_out_is_the_very_same_index(
@@ -210,6 +290,10 @@ class TestAPlatformThatIsMissing:
             f"missing at the destination; made of {whole.digest.short} for the chosen platforms; it has no linux/arm64"
         )
         assert report.notes == ("1 tags lack a chosen platform: v1 (linux/arm64)",)
+        for _ in range(2):
+            again = run_route(make_route(source, destination, name, platforms=BOTH))
+            assert counted(again) == {"unchanged": 1}
+            assert again.notes == report.notes
         assert images.pull_whole(destination.url, name, "v1") == {"linux/amd64"}
 
     def test_fails_when_none_is_left(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:

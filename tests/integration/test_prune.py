@@ -299,6 +299,30 @@ class TestWhatStays:
         assert result_of(second, "v5").reason == "no longer selected: excluded by 'v5'"
         assert tags_of(destination, name) == {"v1", "v2", "v3", "v4", *staying}
 
+    @pytest.mark.parametrize("backup_tag", [None, "{{ tag }}-before-{{ date }}-{{ time }}"])
+    def test_backups_by_a_template_of_former_days(
+        self,
+        source: RegistryProcess,
+        wire: Interceptor,
+        destination: RegistryProcess,
+        name: str,
+        in_step: dict[str, Image],
+        backup_tag: str | None,
+    ) -> None:
+        """They are known by the digest in their name, which is that of what they name."""
+        old = images.image([], labels={"tag": f"{name} old"})
+        hexadecimal = old.digest.encoded
+        staying = {f"v1-was-{hexadecimal[:12]}", f"v1.sha256.{hexadecimal}", f"vold-{hexadecimal[:8]}"}
+        for tag in staying:
+            images.push(destination.url, name, tag, old)
+        images.push(destination.url, name, "v1-was-0123456789ab", in_step["v0"])
+        route = make_route(source, wire, name, prune=GONE, backup_tag=backup_tag)
+        first, second = two_runs(route)
+        assert counted(second) == {"unchanged": 5, "deleted": 2}
+        assert [each.tag for each in second.tags] == ["v0", "v1-was-0123456789ab"]
+        assert tags_of(destination, name) == {"v1", "v2", "v3", "v4", "v5", *staying}
+        assert first.notes == second.notes == ()
+
     def test_what_refers_to_an_image_that_is_there(
         self, source: RegistryProcess, destination: RegistryProcess, name: str, in_step: dict[str, Image]
     ) -> None:
@@ -377,6 +401,29 @@ class TestAnswersOfTheRegistry:
                 result.reason,
             )
             assert "v0" in tags_of(fixed, name)
+
+    @pytest.mark.parametrize(
+        ("status", "code", "message"),
+        [
+            (412, "PRECONDITION", "Failed to process request due to 'app:v0' configured as immutable."),
+            (405, "REGISTRY_DISALLOWED_OPERATION", "The operation is disallowed on this image."),
+            (400, "DENIED", "the tag is locked"),
+        ],
+    )
+    def test_one_where_the_tag_is_locked(
+        self, source: RegistryProcess, wire: Interceptor, name: str, status: int, code: str, message: str
+    ) -> None:
+        """Its image must not be deleted by digest instead, which the registry may well do."""
+        body = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
+        wire.answer("DELETE", "/manifests/v0$", status, body)
+        _, second = two_runs(make_route(source, wire, name, prune=GONE))
+        assert counted(second) == {"unchanged": 5, "locked": 1}
+        result = result_of(second, "v0")
+        assert (result.outcome, result.error_class) == ("locked", "locked")
+        assert result.reason == (
+            f"not deleted: DELETE {wire.url}/v2/{name}/manifests/v0 answered {status} {code}: {message}"
+        )
+        assert deletes(wire) == ["v0"]
 
     def test_one_that_only_says_so(self, source: RegistryProcess, wire: Interceptor, name: str) -> None:
         wire.answer("DELETE", "/manifests/", 202)

@@ -53,6 +53,70 @@ def test_the_innermost_counts(tmp_path: Path) -> None:
     assert (found.policy, found.registries_d) == (Path("/etc/team.json"), Path("/etc/registries.d"))
 
 
+def test_null_turns_off_what_an_outer_level_has(tmp_path: Path) -> None:
+    outer = {
+        "platforms": ["linux/amd64"],
+        "policy": "/p.json",
+        "registries_d": "/d",
+        "backup_tag": "{{ tag }}-was-{{ digest_short }}",
+    }
+    off = dict.fromkeys(outer)
+    path = write(tmp_path, {**outer, "parallel_copies": 8}, {"repository": "team/app", **off, "parallel_copies": None})
+    assert settings(path) == RouteSettings()
+    assert settings(write(tmp_path, outer, **off)) == RouteSettings()
+    again = {"repository": "team/app", "policy": "/q.json"}
+    assert settings(write(tmp_path, outer, again, **off)) == RouteSettings(policy=Path("/q.json"))
+
+
+def test_an_empty_value_is_not_null(tmp_path: Path) -> None:
+    """As it is left by whoever comments out what stands below it."""
+    path = tmp_path / "mirrors.yaml"
+    path.write_text(
+        "registries: {quay: {host: quay.io}, acr: {host: acr.example}}\n"
+        "defaults:\n"
+        "  policy:\n"
+        "mirrors:\n"
+        "  a:\n"
+        "    source: quay\n"
+        "    destinations: [acr]\n"
+        "    platforms:\n"
+        "    repositories:\n"
+        "      - repository: team/app\n"
+        "        prefix: ''\n"
+        "        policy: ~\n"
+        "        tags:\n"
+        '#         include: ["v*"]\n'
+    )
+    with pytest.raises(MirrorsFileError) as caught:
+        load_mirrors(path)
+    advice = "it is empty; write null to turn off what an outer level has, or remove it"
+    assert str(caught.value).split("\n") == [
+        f"mirrors.yaml:3: defaults.policy: {advice}",
+        f"mirrors.yaml:8: mirrors.a.platforms: {advice}",
+        f"mirrors.yaml:13: mirrors.a.repositories[0].tags: {advice}",
+    ]
+
+
+ALONE = "registries_d '/d' is where a policy finds signatures, and there is no policy; write policy: too, or "
+
+
+@pytest.mark.parametrize(
+    ("defaults", "mirror", "rule", "place"),
+    [
+        ({"registries_d": "/d"}, {}, {}, "a"),
+        ({}, {"registries_d": "/d"}, {}, "a"),
+        ({}, {}, {"registries_d": "/d"}, "a.repositories[0]"),
+        ({"policy": "/p.json"}, {"registries_d": "/d"}, {"policy": None}, "a.repositories[0]"),
+    ],
+)
+def test_registries_d_without_a_policy(tmp_path: Path, defaults: Any, mirror: Any, rule: Any, place: str) -> None:
+    with pytest.raises(MirrorsFileError) as caught:
+        load_mirrors(write(tmp_path, defaults, {"repository": "team/app", **rule}, **mirror))
+    assert str(caught.value) == f"mirrors.yaml:4: mirrors.{place}: {ALONE}registries_d: null"
+    policy = {"repository": "team/app", **rule, "policy": "/p.json"}
+    assert settings(write(tmp_path, defaults, policy, **mirror)).registries_d == Path("/d")
+
+
 def test_they_cross_xcom(tmp_path: Path) -> None:
     skopeo = {"runner": "docker", "image": "skopeo", "docker_url": "tcp://docker:2376", "tls_dir": "/tls"}
     files = {"policy": "/p.json", "registries_d": "/d"}

@@ -103,8 +103,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "stage": (*RULES, "skopeo", "claims", PROTOCOL),
     "backup": (*FIRST_ROW, "plan", PROTOCOL),
     "apply": (*RULES, "window", "plan", "report", "skopeo", "stage", "backup", PROTOCOL),
-    "pruning": (*RULES, "selection", "plan", "report", "apply", PROTOCOL),
-    "belongings": (*RULES, "selection", "window", "plan", "report", "stage", "apply", PROTOCOL),
+    "pruning": (*RULES, "selection", "plan", "report", "apply", "claims", PROTOCOL),
+    "belongings": (*RULES, "selection", "window", "plan", "report", "stage", "backup", "apply", PROTOCOL),
     "subsets": (*RULES, "selection", "window", "plan", "apply", PROTOCOL),
     "sync": (
         *RULES,

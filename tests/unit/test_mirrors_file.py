@@ -392,12 +392,31 @@ DIGEST = f"sha256:{64 * 'a'}"
         ),
         ({"semver": "*", "prereleases": "yes"}, ".prereleases: expected true or false, got 'yes'"),
         ({"min_tags": 0}, ".min_tags: expected 1 or more, got the number 0"),
+        (
+            {"min_tags": 6, "newest": 4, "newest_by": "name", "names": ["latest"]},
+            ": min_tags 6 is never reached, since no more than 5 tags can be chosen; lower it",
+        ),
+        (
+            {"min_tags": 2, "names": ["latest"]},
+            ": min_tags 2 is never reached, since no more than 1 tags can be chosen; lower it",
+        ),
+        (
+            {"exclude": ["/v1.*"]},
+            ".exclude[0]: '/v1.*' matches no name; a regular expression has a / at its end as well",
+        ),
         ({"names": []}, ".names: it is empty; write a value, or remove it"),
         ({"names": "latest"}, ".names: expected a list, such as [a, b], got 'latest'"),
         ({"names": [22]}, '.names[0]: expected a string, got the number 22 (quote it: "22")'),
         (
             {"names": ["v*"]},
             ".names[0]: 'v*' is not a tag; names are tags, or TAG@sha256:…; globs go into include",
+        ),
+        (
+            {"names": ["registry_sync-platforms.m"]},
+            (
+                ".names[0]: 'registry_sync-platforms.m' is a note of registry_sync's own, which is never mirrored; "
+                "remove it"
+            ),
         ),
         (
             {"names": ["v1@sha256:aa"]},
@@ -540,6 +559,25 @@ def test_bad_names(write: Write, rule: Any, problem: str) -> None:
 def test_names_that_a_destination_cannot_hold(write: Write, destination: Any, name: str, problem: str) -> None:
     path = write(_file(registry=destination, mirror={"repositories": [name]}))
     assert problems(path) == [f"mirrors.yaml:5: mirrors.m.repositories[0]: {problem}; rename it"]
+
+
+def test_globs_that_begin_with_the_namespace(write: Write) -> None:
+    path = write(with_repositories({"namespace": "giantswarm", "exclude": ["giantswarm/*-test"]}))
+    assert problems(path) == [
+        (
+            "mirrors.yaml:5: mirrors.m.repositories[0]: 'giantswarm/*-test' begins with the namespace, and patterns "
+            "are of the names within the namespace; write '*-test'"
+        )
+    ]
+
+
+def test_a_prefix_with_the_destinations_registry_in_it(write: Write) -> None:
+    assert problems(write(with_mirror(prefix="acr.example/copies/"))) == [
+        (
+            "mirrors.yaml:5: mirrors.m.repositories[0]: its name at the destination, 'acr.example/copies/a/b', has the "
+            "registry in it, which destinations: names already"
+        )
+    ]
 
 
 def test_one_place_for_two_repositories_by_their_prefixes(write: Write) -> None:
@@ -753,6 +791,19 @@ def many(*mirrors: str) -> str:
             ],
         ),
         (
+            [
+                "a: {source: quay, destinations: [acr], repositories: [x/yy], platforms: [linux/amd64]}",
+                "b: {source: quay, destinations: [acr], repositories: [x/yy]}",
+                "c: {source: quay, destinations: [acr], repositories: [{repository: x/yy, tags: {include: [v1]}}]}",
+            ],
+            [
+                (
+                    "8: mirrors.b.repositories[0]: mirrors.a.repositories[0] has the same tags there with other "
+                    "platforms, and each would overwrite what the other made; rename one, or choose other tags"
+                )
+            ],
+        ),
+        (
             ["a: {source: quay, destinations: [acr], repositories: [x/yy, x/zz, {repository: x/yy}]}"],
             [
                 (
@@ -840,6 +891,7 @@ def many(*mirrors: str) -> str:
     ids=[
         "one place within a mirror",
         "one place across mirrors",
+        "other platforms of the same tags",
         "written twice",
         "one host under two names",
         "onto itself",

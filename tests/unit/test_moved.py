@@ -64,6 +64,10 @@ class TestPolicies:
             ({1.5: "fail"}, "expected patterns of tags, got 1.5 (quote it)"),
             ({"/v(/": "fail"}, "'/v(/' is no regular expression: missing ), unterminated subpattern at position 1"),
             ({}, "expected 'follow', 'keep' or 'fail', or patterns of tags with one of these each, got {}"),
+            (
+                {"*": "keep", "latest": "follow"},
+                "'latest' never counts, since '*' before it matches every tag; write '*' last",
+            ),
             (True, "expected 'follow', 'keep' or 'fail', or patterns of tags with one of these each, got True"),
             (
                 ("keep",),

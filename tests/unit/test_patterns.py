@@ -33,14 +33,28 @@ from registry_sync.patterns import check_pattern, first_match, matches
         ("/a{2,3}/", "aaaa", False),
         ("/a.c/", "a\nc", True),
         (r"/a\.c/", "abc", False),
-        ("/", "/", True),
-        ("/x", "/x", True),
         ("team/*", "team/app", True),
     ],
 )
 def test_what_matches(pattern: str, text: str, expected: bool) -> None:
     assert check_pattern(pattern) == pattern
     assert matches(pattern, text) is expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "problem"),
+    [
+        ("/", "'/' matches no name; a regular expression has a / at its end as well"),
+        (r"/v1\..*", r"'/v1\\..*' matches no name; a regular expression has a / at its end as well"),
+        ("v[0-9", "'v[0-9' matches no name; its [ has no ]"),
+        ("v]0[", "'v]0[' matches no name; its [ has no ]"),
+    ],
+)
+def test_what_matches_nothing_is_refused(pattern: str, problem: str) -> None:
+    """In ``exclude`` and ``keep`` it would leave out and keep nothing, in silence."""
+    with pytest.raises(ConfigurationError) as caught:
+        check_pattern(pattern)
+    assert str(caught.value) == problem
 
 
 def test_the_first_pattern_that_matches() -> None:

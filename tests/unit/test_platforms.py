@@ -33,11 +33,23 @@ def test_platforms_that_can_be_written(text: str) -> None:
     assert parse_platform(text) == text
 
 
-@pytest.mark.parametrize("text", ["", "linux", "linux/", "/amd64", "linux/arm/v7/x", "Linux/amd64", "linux/ amd64"])
+@pytest.mark.parametrize(
+    "text", ["", "linux", "linux/", "/amd64", "linux/arm/v7/x", "Linux/amd64", "linux/ amd64", "windows/amd64:10.0"]
+)
 def test_platforms_that_cannot(text: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse_platform(text)
     assert str(caught.value) == f"expected a platform such as linux/amd64 or linux/arm/v7, got {text!r}"
+
+
+@pytest.mark.parametrize(
+    ("text", "usual"),
+    [("linux/x86_64", "linux/amd64"), ("linux/aarch64", "linux/arm64"), ("linux/armhf", "linux/arm/v7")],
+)
+def test_platforms_by_other_names(text: str, usual: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_platform(text)
+    assert str(caught.value) == f"{text!r} is no platform of images; write {usual!r}"
 
 
 @pytest.mark.parametrize(

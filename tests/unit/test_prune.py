@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from registry_sync.moved import backup_template
-from registry_sync.platforms import MEMORY_TAG
+from registry_sync.platforms import memory_tag
 from registry_sync.prune import (
     BothSides,
     Planned,
@@ -27,6 +27,8 @@ from registry_sync.prune import (
     shared,
 )
 from registry_sync.reference import Digest
+
+MEMORY_TAG = memory_tag("team")
 
 A, B, C = (Digest("sha256", 64 * each) for each in "abc")
 SIGNATURE = f"sha256-{64 * 'a'}.sig"
@@ -100,14 +102,29 @@ def test_what_is_to_go_and_why(rules: PruneRules, deleted: dict[str, str]) -> No
         (
             *({}, {"v0", "v2"}, None),
             (
-                "2 of 10 tags would be deleted (v0, v2), and max_percent 10 allows 1; if they are to go, raise it for "
+                "2 of 4 tags would be deleted (v0, v2), and max_percent 10 allows 1; if they are to go, raise it for "
                 "as long as that takes"
             ),
         ),
     ],
 )
 def test_when_nothing_is_deleted(changes: Any, wanted: set[str], earlier: Planned | None, text: str) -> None:
-    assert refusal(GONE, replace(SIDES, **changes), wanted, owns, earlier) == text
+    assert refusal(GONE, replace(SIDES, **changes), wanted, earlier, owns=owns, is_backup=is_backup) == text
+
+
+def test_the_share_is_of_what_could_be_deleted() -> None:
+    """Of the eleven tags that are there: not the signatures, backups and so on, and not what others pushed."""
+    rules = PruneRules(tags="gone_at_source", keep=("*-kept",), max_percent=50)
+    sides = replace(SIDES, there={**SIDES.there, "v8": C, "v9": C})
+    wanted = candidates(rules, sides, owns=owns, is_backup=is_backup)
+    assert set(wanted) == {"v0", "v8", "v9"}
+    assert refusal(rules, sides, wanted, None, owns=owns, is_backup=is_backup) == ""
+    sides = replace(sides, there={**sides.there, "v7": C})
+    wanted = candidates(rules, sides, owns=owns, is_backup=is_backup)
+    assert refusal(rules, sides, wanted, None, owns=owns, is_backup=is_backup) == (
+        "4 of 6 tags would be deleted (v0, v7, v8, v9), and max_percent 50 allows 3; if they are to go, raise it for "
+        "as long as that takes"
+    )
 
 
 @pytest.mark.parametrize(("percent", "tags", "most"), [(10, 1, 1), (10, 10, 1), (10, 11, 2), (100, 7, 7), (1, 100, 1)])
@@ -115,15 +132,15 @@ def test_a_share_is_rounded_up(percent: int, tags: int, most: int) -> None:
     names = [f"v{number}" for number in range(tags)]
     sides = BothSides(listed={"other"}, selected={"other"}, rejected={}, there=dict.fromkeys(names, A))
     rules = PruneRules(tags="gone_at_source", max_percent=percent)
-    assert refusal(rules, sides, names[:most], owns, None) == ""
+    assert refusal(rules, sides, names[:most], None, owns=owns, is_backup=is_backup) == ""
     if most < tags:
-        assert refusal(rules, sides, names[: most + 1], owns, None) != ""
+        assert refusal(rules, sides, names[: most + 1], None, owns=owns, is_backup=is_backup) != ""
 
 
 def test_a_refusal_names_no_more_than_five() -> None:
     there = dict.fromkeys((f"v{number}" for number in range(9)), A)
     sides = BothSides(listed={"main"}, selected={"main"}, rejected={}, there=there)
-    assert refusal(GONE, sides, there, owns, None).startswith(
+    assert refusal(GONE, sides, there, None, owns=owns, is_backup=is_backup).startswith(
         "9 of 9 tags would be deleted (v0, v1, v2, v3, v4, …), and max_percent 10 allows 1; "
     )
 
@@ -224,7 +241,7 @@ def both_sides(draw: st.DrawFn) -> BothSides:
 def deletions(rules: PruneRules, sides: BothSides) -> set[str]:
     """What would be deleted at last."""
     wanted = candidates(rules, sides, owns=owns, is_backup=is_backup)
-    return set() if refusal(rules, sides, wanted, owns, None) else set(wanted)
+    return set() if refusal(rules, sides, wanted, None, owns=owns, is_backup=is_backup) else set(wanted)
 
 
 @given(RULES, both_sides())
@@ -251,7 +268,8 @@ def test_only_what_the_mirror_would_own(rules: PruneRules, sides: BothSides) -> 
 
 @given(RULES, both_sides())
 def test_no_more_than_the_share_that_is_allowed(rules: PruneRules, sides: BothSides) -> None:
-    own = [tag for tag in sides.there if tag in sides.listed or owns(tag)]
+    never = {BACKUP, MEMORY_TAG, SIGNATURE, SIGNATURE.removesuffix(".sig"), *sides.locked}
+    own = [tag for tag in sides.there if tag not in never and (tag in sides.listed or owns(tag))]
     assert len(deletions(rules, sides)) < len(own) * rules.max_percent / 100 + 1
 
 
@@ -265,7 +283,7 @@ def test_once_it_is_done_there_is_nothing_left_to_delete(rules: PruneRules, side
 @given(RULES, both_sides(), st.integers(1, 1000))
 def test_a_source_that_shrank_deletes_nothing(rules: PruneRules, sides: BothSides, before: int) -> None:
     wanted = candidates(rules, sides, owns=owns, is_backup=is_backup)
-    why = refusal(rules, sides, wanted, owns, Planned(marks=(), listed=before))
+    why = refusal(rules, sides, wanted, Planned(marks=(), listed=before), owns=owns, is_backup=is_backup)
     if len(sides.listed) < before * (100 - rules.max_percent) / 100:
         assert why != ""
 

@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_sync.oci import OCI_INDEX, Manifest, make_index, merge_indexes, parse_manifest, select_children
-from registry_sync.platforms import MEMORY_TAG
+from registry_sync.platforms import memory_tag
 from registry_sync.reference import Digest, is_tag
 from registry_sync.referrers import referrers_tag, set_aside_about, subject_of
 from tests.support import images
+
+MEMORY_TAG = memory_tag("team")
 
 SUBJECT = Digest.of(b"image")
 HEX = SUBJECT.encoded

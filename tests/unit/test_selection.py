@@ -35,9 +35,11 @@ def ago(name: str, days: float) -> Listed:
     return Listed(name, NOW - timedelta(days=days))
 
 
-def select(listed: list[Listed] | list[str], *, is_whole: bool = True, **rules: Any) -> Selection:
+def select(
+    listed: list[Listed] | list[str], *, is_whole: bool = True, has_push_times: bool = True, **rules: Any
+) -> Selection:
     entries = [each if isinstance(each, Listed) else Listed(each) for each in listed]
-    return select_tags(entries, TagRules(**rules), now=NOW, is_whole=is_whole)
+    return select_tags(entries, TagRules(**rules), now=NOW, is_whole=is_whole, has_push_times=has_push_times)
 
 
 def test_without_rules_every_tag_is_chosen() -> None:
@@ -172,10 +174,20 @@ def test_pins_are_chosen_whether_the_tag_is_listed_or_not() -> None:
 )
 def test_rules_that_need_push_times_where_there_are_none(rules: Any, problem: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        select(["a", "b"], **rules)
+        select(["a", "b"], has_push_times=False, **rules)
     assert str(caught.value) == problem
-    assert select([], **rules).selected == ()
-    assert select(["a", "b"], include=("c",), **rules).selected == ()
+    assert select([], has_push_times=False, **rules).selected == ()
+    assert select(["a", "b"], include=("c",), has_push_times=False, **rules).selected == ()
+
+
+def test_one_unknown_push_time_fails_one_tag_though_no_other_is_left() -> None:
+    """The source tells push times, and the other tags did not get as far as the rule that goes by them."""
+    selection = select([ago("a", 1), Listed("b")], include=("b",), older_than="1h")
+    assert (selection.selected, set(selection.rejected)) == ((), {"a"})
+    assert selection.failed == {
+        "b": "older_than goes by push times, and the source does not tell when this one was pushed; "
+        "write it into names or exclude"
+    }
 
 
 def test_a_tag_whose_push_time_is_unknown_is_neither_new_nor_old() -> None:

@@ -155,6 +155,15 @@ class TestOfRoute:
     def test_a_missed_full_check_too(self, until: float) -> None:
         window = window_of_route(scheduled(4, 5), "scheduled", a_route(), in_step(until, a_route()), "@daily")
         assert str(window) == "everything (full check, @daily, which was missed)"
+        assert window.is_full_check
+
+    @pytest.mark.parametrize("before", [True, False])
+    def test_other_signatures_take_a_full_check(self, before: bool) -> None:
+        """Those of images that are in step are found by no other run."""
+        state = in_step(13, a_route(signatures=before))
+        window = window_of_route(scheduled(13, 14), "scheduled", a_route(signatures=not before), state)
+        assert str(window) == "everything (full check, since signatures was changed)"
+        assert window.is_full_check
 
     @pytest.mark.parametrize("run_type", ["backfill", "manual"])
     def test_other_runs_do_not_build_on_scheduled_ones(self, run_type: str) -> None:

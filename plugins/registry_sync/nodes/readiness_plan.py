@@ -200,7 +200,8 @@ def _expected(client: RegistryClient, repository: Repository, rules: TagRules) -
     entries = {each: TagEntry(name=each) for each in rules.by_name}
     listed = {} if rules.is_all_by_name else _list(client, repository)
     entries |= listed
-    selection = select_tags(entries.values(), rules, now=datetime.now(UTC))
+    has_push_times = client.lists_push_times and not rules.is_all_by_name
+    selection = select_tags(entries.values(), rules, now=datetime.now(UTC), has_push_times=has_push_times)
     digests = {**{name: each.digest for name, each in entries.items()}, **selection.pins}
     found = [_found(client, repository, tag, digests.get(tag)) for tag in selection.selected]
     found += [Expected(tag=tag, digest=None, problem=why) for tag, why in selection.failed.items()]

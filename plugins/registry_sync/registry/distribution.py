@@ -18,6 +18,7 @@ from registry_sync.errors import (
     ConfigurationError,
     DamagedContent,
     DeniedError,
+    LockedTag,
     NotFound,
     RefusedError,
     TemporaryError,
@@ -166,11 +167,14 @@ class DistributionClient:
         may not delete at all answers 405 to both.
 
         :raises NotFound: when it is not there.
+        :raises LockedTag: when the tag is locked. Then its manifest is not deleted either.
         :raises RefusedError: when the registry does not delete.
         :raises TemporaryError: when the tag names something else than ``digest`` by now.
         """
         try:
             self._delete(repository, tag)
+        except LockedTag:
+            raise
         except RefusedError as error:
             if self.deletes_tags_alone:
                 raise

@@ -353,7 +353,7 @@ def decode_error(answer: Answer, method: str) -> RegistrySyncError:
             return RateLimited(message, retry_at=now + timedelta(seconds=wait_seconds))
         case status if code in _MISSING_CONTENT and method == "PUT":
             return MissingContent(message)
-        case status if method == "PUT" and _is_locked(answer, code, text):
+        case status if (is_locked := _LOCKS.get(method)) and is_locked(answer, code, text):
             return LockedTag(message)
         case 404:
             return NotFound(message)
@@ -384,6 +384,18 @@ _LOCKED = re.compile(
     r"TAG_INVALID|immutab|REGISTRY_DISALLOWED_OPERATION|cannot be overwrit|tag is locked|tag already exists",
     re.IGNORECASE,
 )
+
+
+def _is_locked_against_deletion(answer: Answer, code: str, text: str) -> bool:
+    """Whether a tag is not deleted since it is locked: Harbor 412, ACR 405, others in words.
+
+    TAG_INVALID is none of them: a registry that deletes by digest only may say that of any tag.
+    """
+    words = re.search(r"immutab|REGISTRY_DISALLOWED_OPERATION|\blocked\b", f"{code} {text}", re.IGNORECASE)
+    return 400 <= answer.status < 500 and (answer.status == 412 or words is not None)
+
+
+_LOCKS = {"PUT": _is_locked, "DELETE": _is_locked_against_deletion}
 
 
 def _first_problem(answer: Answer) -> tuple[str, str]:
