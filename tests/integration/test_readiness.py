@@ -239,8 +239,8 @@ class TestFaults:
         assert faulty(look(check_at(wire.host))) == (
             "unreadable",
             (
-                f"reading {wire.host}/{NAME}@{ARM.digest}: manifest {ARM.digest.short} is of type 'text/html', which "
-                f"cannot be mirrored unchanged; {WHO_ANSWERS}"
+                f"{wire.host}/{NAME}@{ARM.digest} arrived damaged: its content has another digest, and is of type "
+                f"'text/html'; {WHO_ANSWERS}"
             ),
         )
 
@@ -278,7 +278,7 @@ class TestFaults:
             ),
         )
 
-    def test_a_store_of_blobs_that_is_down(self, shared: RegistryProcess, wire: Interceptor) -> None:
+    def test_a_store_of_blobs_that_is_down(self, wire: Interceptor) -> None:
         wire.answer("GET", "/blobs/", 307, b"", {"Location": "http://127.0.0.1:1/blob"})
         assert faulty(look(check_at(wire.host))) == (
             "incomplete",
@@ -348,12 +348,12 @@ class TestFaults:
             (
                 "fallback",
                 "until acr is up again, nodes have only the other registries of their pool",
-                "no runtime gives up on that: what the mirrors before acr lack cannot be pulled until it is fast",
+                "nodes do not get what the mirrors before acr lack until it is fast",
             ),
             (
                 "sole",
-                "until acr is up again, nodes of the pool pull no tag",
-                "no runtime gives up on that: nodes of the pool pull no tag until acr is fast",
+                "until acr is up again, nodes pull no tag",
+                "nodes pull no tag until acr is fast",
             ),
         ],
     )

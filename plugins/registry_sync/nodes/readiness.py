@@ -13,6 +13,7 @@ from typing import Any, Literal, Self, TypeVar
 from registry_sync.errors import (
     DamagedContent,
     DeniedError,
+    NoManifest,
     NotConnected,
     NotFound,
     RefusedError,
@@ -212,7 +213,12 @@ class _FaultError(Exception):
 
 
 _FaultsByError = tuple[tuple[type[RegistrySyncError], Fault], ...]
-_ALWAYS: _FaultsByError = ((TooSlow, "slow"), (NotConnected, "silent"), (DamagedContent, "damaged"))
+_ALWAYS: _FaultsByError = (
+    (NoManifest, "unreadable"),
+    (TooSlow, "slow"),
+    (NotConnected, "silent"),
+    (DamagedContent, "damaged"),
+)
 _OF_IMAGE: _FaultsByError = (*_ALWAYS, (RefusedError, "unreadable"), (RegistrySyncError, "absent"))
 _OF_PLATFORM: _FaultsByError = (*_ALWAYS, (RefusedError, "unreadable"), (RegistrySyncError, "incomplete"))
 _OF_BLOB: _FaultsByError = (*_ALWAYS, (RegistrySyncError, "incomplete"))
@@ -287,7 +293,7 @@ class _Pull:
         except RegistrySyncError as error:
             fault = _fault_of(error, faults)
             self._stop(what, started, fault, error)
-            raise _FaultError(fault, f"{what}: {error}" if fault == "unreadable" else str(error)) from error
+            raise _FaultError(fault, f"{what}: {error}" if isinstance(error, RefusedError) else str(error)) from error
         self._stop(what, started)
         return found
 
@@ -335,41 +341,32 @@ def choose_reads(sizes: Mapping[Digest, int], budget_bytes: int, today: date) ->
 
 
 def _advice(met: _FaultError, check: EndpointCheck, tag: str) -> str:
-    name, again, cause = check.registry.name, _copy_again(check), met.__cause__
     match met.fault:
-        case "absent" | "incomplete" if isinstance(cause, DeniedError):
-            return f"nodes do not log in: let everybody pull from {name}, and if the image is not there, {again}"
-        case "absent" if cause is None or isinstance(cause, NotFound):
-            return again
-        case "absent":
-            return f"until {name} is up again, {_left(check)}"
-        case "incomplete" if not isinstance(cause, NotFound):
-            return f"until {name} serves it again, {_left(check)}"
-        case "damaged" if cause is not None:  # perhaps on its way
-            return f"check again, and if it stays so, delete the image there, then {again}"
-        case "incomplete" | "damaged":
-            return f"delete the image there, then {again}"
+        case "absent" | "incomplete" | "damaged":
+            return _advice_on_content(met, check)
         case "wrong":
             return _advice_on_wrong(check, tag)
         case "unreadable":
             return "find out what answers in the registry's place, such as the log-in page of a proxy"
-        case "silent" | "slow" if check.place != "mirror":
-            return _advice_on_waiting(check, "is fast" if met.fault == "slow" else "answers")
-        case "silent":
-            return (
-                "nodes wait for that at each pull before they ask the next registry, dockerd 15 s, CRI-O 60 s, "
-                f"containerd 150 s (10 s from 2.1 on, as rendered): take {name} out of the pool until it answers"
-            )
-        case "slow":
-            return f"no runtime goes on to the next registry from that: take {name} out of the pool until it is fast"
+        case "silent" | "slow":
+            return _advice_on_waiting(met.fault, check)
         case "unchecked":
             raise AssertionError("what was not looked at has no first fault")
 
 
-def _left(check: EndpointCheck) -> str:
-    if check.place == "sole":
-        return "nodes of the pool pull no tag"
-    return "nodes have only the other registries of their pool"
+def _advice_on_content(met: _FaultError, check: EndpointCheck) -> str:
+    """By what was seen: an image is deleted only where that is what mends it, and never for an outage."""
+    name, again, cause = check.registry.name, _copy_again(check), met.__cause__
+    anew = again if met.fault == "absent" else f"delete the image there, then {again}"
+    if cause is None or isinstance(cause, NotFound):
+        return anew
+    if isinstance(cause, DamagedContent):
+        return f"check again, and if it stays so, {anew}"  # it may come from the way
+    if isinstance(cause, DeniedError):
+        return f"nodes do not log in: let everybody pull from {name}, and if the image is not there, {again}"
+    does = "is up" if met.fault == "absent" else "serves it"
+    has = "pull no tag" if check.place == "sole" else "have only the other registries of their pool"
+    return f"until {name} {does} again, nodes {has}"
 
 
 def _advice_on_wrong(check: EndpointCheck, tag: str) -> str:
@@ -379,12 +376,21 @@ def _advice_on_wrong(check: EndpointCheck, tag: str) -> str:
     return f"{_copy_again(check)}, and find out who else can push there"
 
 
-def _advice_on_waiting(check: EndpointCheck, better: str) -> str:
-    """For the registry that names stand for, which cannot be taken out of its pool."""
-    name = check.registry.name
-    if check.place == "sole":
-        return f"no runtime gives up on that: nodes of the pool pull no tag until {name} {better}"
-    return f"no runtime gives up on that: what the mirrors before {name} lack cannot be pulled until it {better}"
+def _advice_on_waiting(fault: Literal["silent", "slow"], check: EndpointCheck) -> str:
+    """The registry that names stand for cannot be taken out of its pool."""
+    name, better = check.registry.name, "answers" if fault == "silent" else "is fast"
+    match check.place:
+        case "sole":
+            return f"nodes pull no tag until {name} {better}"
+        case "fallback":
+            return f"nodes do not get what the mirrors before {name} lack until it {better}"
+        case "mirror" if fault == "silent":
+            return (
+                "nodes wait for that at each pull before they ask the next registry, dockerd 15 s, CRI-O 60 s, "
+                f"containerd 150 s (10 s from 2.1 on, as rendered): take {name} out of the pool until it answers"
+            )
+        case "mirror":
+            return f"no runtime goes on to the next registry from that: take {name} out of the pool until it is fast"
 
 
 def _copy_again(check: EndpointCheck) -> str:
