@@ -98,7 +98,7 @@ class _Planner:
     ) -> EndpointCheck:
         repository = Repository(registry.host, name)
         if resolves and (why := self._why_another(repository)):
-            expected = [replace(each, digest=None, said_by=why) if each.digest else each for each in expected]
+            expected = [each if each.problem else replace(each, digest=None, said_by=why) for each in expected]
         route = next(self._routes.into(repository), None)
         return EndpointCheck(
             pool=pool.name,
