@@ -407,6 +407,21 @@ class TestFaults:
             ),
         )
 
+    def test_a_blob_that_trickles_in(self, wire: Interceptor, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each part of it comes in time, and a node would still wait for ever."""
+        clock = [0.0]
+        monkeypatch.setattr(readiness, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+        late = f"/blobs/{LAYER.digest}"
+        wire.after("GET", late, lambda _: clock.__setitem__(0, clock[0] + 30.4))
+        size_bytes = len(LAYER.content)
+        assert faulty(look(check_at(wire.host))) == (
+            "slow",
+            (
+                f"reading the {size_bytes} B of blob {LAYER.digest} took 30.4 s, more than 30.0 s; "
+                "no runtime goes on to the next registry from that: take acr out of the pool until it is fast"
+            ),
+        )
+
     def test_an_error_that_takes_long(self, own: RegistryProcess, monkeypatch: pytest.MonkeyPatch) -> None:
         """A node waits for it as for any answer."""
         clock = [0.0]
@@ -585,6 +600,21 @@ class TestCommand:
             "team/pause:v1 from hub: its digest was compared with no other, since 'quay_to_world' mirrors linux/amd64 "
             "alone, under another digest"
         ) in printed.splitlines()
+
+    @pytest.mark.parametrize("is_down", [False, True])
+    def test_mirrors_of_several_platforms(self, check: Command, stack: Stack, *, is_down: bool) -> None:
+        """Their copies differ from each other as well, whether or not the source can be asked."""
+        document = json.loads(stack.file.read_text())
+        mirror = document["mirrors"].pop("quay_to_world")
+        for name, platform in (("hub", "linux/amd64"), ("acr", "linux/arm64")):
+            document["mirrors"][f"to_{name}"] = {**mirror, "destinations": [name], "platforms": [platform]}
+        document["nodes"]["outside"]["bootstrap_images"] = [{"repository": NAME, "tags": {"include": ["v1"]}}]
+        stack.file.write_text(json.dumps(document))
+        images.push(stack.acr.url, NAME, "v1", OTHER)
+        if is_down:
+            stack.source.stop()
+        code, printed, _ = check("--pool", "outside")
+        assert (code, "outside  yes     yes       yes" in printed.splitlines()) == (OK, True)
 
     def test_a_tag_that_the_source_does_not_have(self, check: Command, stack: Stack) -> None:
         """Nothing says what it should be: no promise holds, whatever the copies are."""

@@ -25,6 +25,7 @@ from registry_sync.moved import FOLLOW, MovedTagPolicy, policy_of
 from registry_sync.oci import Descriptor, Manifest
 from registry_sync.reference import Digest, Reference, Repository
 from registry_sync.registry.client import PullClient
+from registry_sync.report import human_bytes
 
 Fault = Literal["absent", "silent", "incomplete", "unreadable", "damaged", "wrong", "slow", "unchecked"]
 """What is wrong with an image at a registry, by what a runtime makes of it.
@@ -40,6 +41,8 @@ PoolPlace = Literal["mirror", "fallback", "sole"]
 
 REQUEST_SECONDS = 6.0
 READ_BYTES = 50_000_000
+SLOWEST_BYTES_PER_SECOND = 100_000
+"""A registry that sends blobs slower than that is slow: 100 MB would take a quarter of an hour."""
 
 T = TypeVar("T")
 
@@ -263,11 +266,18 @@ class _Pull:
             self.read_bytes += self._read(digest)
 
     def _read(self, digest: Digest) -> int:
-        """A blob, whole, however long that takes."""
+        """A blob, whole, for which there is time by its size."""
+        started = time.monotonic()
         try:
-            return self._client.read_blob(self._repository, digest)
+            size_bytes = self._client.read_blob(self._repository, digest)
         except RegistrySyncError as error:
             raise _FaultError(_fault_of(error, _OF_BLOB), str(error)) from error
+        seconds = time.monotonic() - started
+        allowed = self._limits.request_seconds + size_bytes / SLOWEST_BYTES_PER_SECOND
+        if seconds > allowed:
+            took = f"reading the {human_bytes(size_bytes)} of blob {digest} took {seconds:.1f} s"
+            raise _FaultError("slow", f"{took}, more than {allowed:.1f} s")
+        return size_bytes
 
     def _descend(self, manifest: Manifest) -> None:
         self.sizes |= {each.digest: each.size_bytes for each in manifest.blobs if not _is_elsewhere(each)}
