@@ -195,6 +195,29 @@ def test_what_else_dockerd_is_told_does_not_matter(machine: Path) -> None:
     assert differences(path, "docker", version=">=20.10") == []
 
 
+def test_registries_that_dockerd_takes_for_insecure(machine: Path) -> None:
+    """Our own is asked without looking at its certificate then; others are none of our business."""
+    path = machine / "daemon.json"
+    path.write_text(f'{{"registry-mirrors": [], "insecure-registries": ["10.0.0.0/8", "{CHINA}"]}}')
+    assert differences(path, "docker", "china") == [
+        Difference(
+            key="insecure-registries",
+            verdict="unexpected",
+            found=f'["{CHINA}"]',
+            advice="whoever is on the way can answer in the registry's place",
+        )
+    ]
+    plain = machine / "mirrors.yaml"
+    plain.write_text(
+        '{registries: {home: {host: "local.example:5000", tls: false}}, mirrors: {}, nodes: {p: {registry: home}}}'
+    )
+    file = load_mirrors(plain)
+    listed = Difference(key="insecure-registries", verdict="missing", expected='["local.example:5000"]')
+    for others, expected in (('"other.example:5000"', [listed]), ('"x", "local.example:5000"', [])):
+        path.write_text(f'{{"registry-mirrors": [], "insecure-registries": [{others}]}}')
+        assert compare_file(file, file.node_pools["p"], "docker", Versions(), path) == expected
+
+
 def test_an_option_that_an_old_dockerd_does_not_start_with(machine: Path) -> None:
     path = machine / "daemon.json"
     path.write_text(f'{{"registry-mirrors": {MIRROR_URLS}, "max-download-attempts": 1}}')

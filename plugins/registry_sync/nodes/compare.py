@@ -40,7 +40,7 @@ class Difference:
 KNOWN_KEYS: Mapping[str, frozenset[str]] = {
     runtime: frozenset(keys.split())
     for runtime, keys in {
-        "docker": "registry-mirrors max-download-attempts",
+        "docker": "registry-mirrors max-download-attempts insecure-registries",
         "containerd": "server host capabilities ca client skip_verify header override_path dial_timeout "
         "version plugins registry config_path mirrors configs auths headers",
         "crio": "registry prefix location insecure blocked mirror mirror-by-digest-only pull-from-mirror",
@@ -62,6 +62,7 @@ TRAPS: Mapping[str, str] = {
     "blocked": "machines never fall back",
     "configs": "beside config_path it keeps the CRI plugin from loading, and the node is NotReady",
     "max-download-attempts": "dockerd before 20.10 does not start with it; say --version when these are later",
+    "insecure-registries": "whoever is on the way can answer in the registry's place",
     "io.containerd.cri.v1.images": "only version = 3 reads it; there is no mirror",
     "io.containerd.grpc.v1.cri": "version = 3 does not read it; there is no mirror",
     "mirrors": "beside config_path it keeps the CRI plugin from loading, and the node is NotReady",
@@ -142,8 +143,12 @@ def _parse_yaml(text: str, path: Path) -> Any:
     return [each for each in read_all_yaml(text, str(path)) if isinstance(each, dict)]
 
 
-def _docker(document: Any, _: str) -> Any:
-    return _like(document, ("registry-mirrors", "max-download-attempts"))
+def _docker(document: Any, host: str) -> Any:
+    """Of registries that are taken for insecure, only our own matters."""
+    ours = _like(document, ("registry-mirrors", "max-download-attempts"))
+    insecure = document.get("insecure-registries")
+    named = [each for each in insecure if each == host] if isinstance(insecure, list) else []
+    return {**ours, "insecure-registries": named[:1]} if named else ours
 
 
 def _containerd(document: Any, _: str) -> Any:
