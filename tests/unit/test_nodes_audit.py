@@ -639,6 +639,19 @@ def test_a_file_that_is_as_it_should_be(machine: Path, capsys: pytest.CaptureFix
             "{",
             "this is not valid JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
         ),
+        (
+            "docker",
+            '{"registry-mirrors": ["https://evil.example"], "registry-mirrors": []}',
+            "'registry-mirrors' is written twice, and only one of them counts; keep one",
+        ),
+        (
+            "docker",
+            "[" * 100_000,
+            (
+                "this is not valid JSON: "
+                "maximum recursion depth exceeded while decoding a JSON array from a unicode string"
+            ),
+        ),
         ("crio", "[", "this is not valid TOML: Invalid initial character for a key part (at end of document)"),
     ],
 )
@@ -650,6 +663,16 @@ def test_files_that_cannot_be_read(
     assert run(path, "--pool", "china", "--runtime", runtime) == UNUSABLE
     out, errors = capsys.readouterr()
     assert (out, errors) == ("", f"{path}: {problem}\n")
+
+
+@pytest.mark.parametrize("runtime", ["k3s", "talos"])
+def test_a_key_that_is_written_twice(machine: Path, runtime: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Some readers take the last, and others none."""
+    path = machine / "file"
+    path.write_text("a: 1\n---\nmirrors: {docker.io: {}}\nmirrors: {}\n")
+    assert run(path, "--pool", "china", "--runtime", runtime) == UNUSABLE
+    problem = "'mirrors' is written twice, in line 3 and line 4; keep one"
+    assert capsys.readouterr() == ("", f"{path}:4: mirrors: {problem}\n")
 
 
 @pytest.mark.parametrize(

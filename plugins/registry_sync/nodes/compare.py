@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -124,12 +125,19 @@ def _is_hosts(document: Any, path: Path) -> bool:
 
 def _parse_json(text: str, path: Path) -> Any:
     try:
-        document = json.loads(text)
-    except ValueError as error:
+        document = json.loads(text, object_pairs_hook=partial(_once_each, path))
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path}: this is not valid JSON: {error}") from error
     if not isinstance(document, dict):
         raise ConfigurationError(f"{path}: expected an object, {{...}}")
     return document
+
+
+def _once_each(path: Path, entries: list[tuple[str, Any]]) -> dict[str, Any]:
+    twice = [key for key, count in Counter(key for key, _ in entries).items() if count > 1]
+    if twice:
+        raise ConfigurationError(f"{path}: {twice[0]!r} is written twice, and only one of them counts; keep one")
+    return dict(entries)
 
 
 def _parse_toml(text: str, path: Path) -> Any:
