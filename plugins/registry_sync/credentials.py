@@ -28,9 +28,13 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """How to reach one registry: ``tls=False`` is plain HTTP, ``ca_file`` a CA of its own, no credentials anonymous."""
+    """How to reach one registry: ``tls=False`` is plain HTTP, ``ca_file`` a CA of its own, no credentials anonymous.
+
+    ``is_node``: we are a machine that pulls, which has no credentials to be given.
+    """
 
     host: str
     tls: bool = True
     ca_file: Path | None = None
     credentials: Credentials | None = None
+    is_node: bool = False

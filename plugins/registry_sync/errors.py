@@ -7,6 +7,7 @@
     ├── TemporaryError           outage, time-out, reset, corruption  -> retry
     │   ├── MissingContent       a manifest's blob or child is absent -> copy its content again
     │   ├── DamagedContent       bytes are not what their digest says -> say so: some runtimes stop there
+    │   │   └── NoManifest       a page or the like came in its place -> ask what answers there, delete nothing
     │   ├── TooSlow              an answer did not come in its time   -> say so: every runtime goes on waiting
     │   └── NotConnected         no connection came in its time       -> say so: runtimes wait long, and then go on
     ├── RateLimited              the registry named a time to wait    -> defer until then
@@ -65,6 +66,10 @@ class MissingContent(TemporaryError):
 
 class DamagedContent(TemporaryError):
     """What arrived is not what its digest or size says, or only a part of it."""
+
+
+class NoManifest(DamagedContent):
+    """Something else arrived in the place of a manifest, such as the page of a proxy."""
 
 
 class TooSlow(TemporaryError):

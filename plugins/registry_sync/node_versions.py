@@ -39,7 +39,7 @@ class Versions:
             if match is None:
                 raise ConfigurationError(f"{text!r} is no range of versions; write one such as '>=1.7' or '>=1.7, <2'")
             versions = versions._narrowed(match[1], match[2])
-        if versions.floor and versions.ceiling and versions.floor >= versions.ceiling:
+        if versions.ceiling is not None and (versions.floor or ()) >= versions.ceiling:
             raise ConfigurationError(f"no version is in {text!r}; mend one of its bounds")
         return versions
 
@@ -60,9 +60,8 @@ class Versions:
     def _narrowed(self, sign: str, version: str) -> Self:
         first, after = _numbers(version), _after(version)
         floor = {">=": first, "==": first, "": first, ">": after}.get(sign, ())
-        ceilings = [
-            each for each in (self.ceiling, {"<": first, "<=": after, "==": after, "": after}.get(sign)) if each
-        ]
+        ceiling = {"<": first, "<=": after, "==": after, "": after}.get(sign)
+        ceilings = [each for each in (self.ceiling, ceiling) if each is not None]
         return type(self)(floor=max(self.floor or (), floor) or None, ceiling=min(ceilings, default=None))
 
 

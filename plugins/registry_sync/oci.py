@@ -97,10 +97,19 @@ def parse_manifest(content: bytes, media_type: str) -> Manifest:
         raise RefusedError(f"manifest {digest.short} ({media_type}) is broken: {error!r}") from error
 
 
+def is_manifest(media_type: str) -> bool:
+    """Whether a Content-Type is one of a manifest or an index that can be mirrored."""
+    return _bare(media_type) in INDEX_TYPES | MANIFEST_TYPES
+
+
+def _bare(media_type: str) -> str:
+    return media_type.partition(";")[0].strip().lower()
+
+
 def check_type(media_type: str, digest: Digest) -> str:
     """The media type in a Content-Type. :raises RefusedError: when it is one that cannot be mirrored."""
-    media_type = media_type.partition(";")[0].strip().lower()
-    if media_type not in INDEX_TYPES | MANIFEST_TYPES:
+    media_type = _bare(media_type)
+    if not is_manifest(media_type):
         raise RefusedError(f"manifest {digest.short} is of type {media_type!r}, which cannot be mirrored unchanged")
     return media_type
 

@@ -73,14 +73,18 @@ def read_yaml(text: str, name: str) -> Document:
 def read_all_yaml(text: str, name: str) -> list[Any]:
     """The values of all documents in ``text``.
 
-    :raises MirrorsFileError: when it is no YAML, with the line.
+    :raises MirrorsFileError: when it is no YAML, or has a key twice, with the line.
     """
     with _explained(text, name):
         loader = _Loader(text)
         try:
-            return [_Reader(loader, Document(name)).read(node, ()) for node in _nodes(loader)]
+            documents = [_read_node(loader, node, Document(name)) for node in _nodes(loader)]
         finally:
             loader.dispose()
+    found = ((each, place, problem) for each in documents for place, problem in each.problems)
+    if problems := tuple(f"{each.at(place)}: {show_place(place)}: {problem}" for each, place, problem in found):
+        raise MirrorsFileError(problems)
+    return [each.value for each in documents]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +163,11 @@ def _read_document(text: str, document: Document) -> Document:
         document.value = _Reader(loader, document).read(node, ()) if node is not None else None
     finally:
         loader.dispose()
+    return document
+
+
+def _read_node(loader: Any, node: yaml.Node, document: Document) -> Document:
+    document.value = _Reader(loader, document).read(node, ())
     return document
 
 

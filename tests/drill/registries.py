@@ -18,11 +18,14 @@ PORT = 443
 class DrillRegistry:
     """A registry at ``address`` in the namespace, up between ``start()`` and ``stop()``.
 
-    Images are pushed from this side, through a second process over the same storage.
+    Images are pushed from this side, through a second process over the same storage. Without a certificate it speaks
+    plain HTTP.
     """
 
-    def __init__(self, namespace: Namespace, name: str, address: str, certificate: Certificate) -> None:
-        self._namespace, self._address, self._certificate = namespace, address, certificate
+    def __init__(
+        self, namespace: Namespace, name: str, address: str, certificate: Certificate | None, port: int = PORT
+    ) -> None:
+        self._namespace, self._address, self._certificate, self._port = namespace, address, certificate, port
         self._folder = namespace.folder / name
         self._folder.mkdir()
         self._door = RegistryProcess(storage=self._folder / "storage")
@@ -50,7 +53,7 @@ class DrillRegistry:
         config.write_text(json.dumps(self._config(storage)))
         self._access_log.write_bytes(b"")
         self._process = self._namespace.spawn("docker-registry", "serve", str(config), log=self._access_log)
-        self._process.wait_until(lambda: self._namespace.listens(self._address, PORT))
+        self._process.wait_until(lambda: self._namespace.listens(self._address, self._port))
 
     def stop(self) -> None:
         if self._process:
@@ -70,7 +73,9 @@ class DrillRegistry:
 
     def _config(self, storage: Path) -> dict[str, object]:
         """https://distribution.github.io/distribution/about/configuration/ ; JSON is YAML."""
-        tls = {"certificate": str(self._certificate.cert_file), "key": str(self._certificate.key_file)}
+        http: dict[str, object] = {"addr": f"{self._address}:{self._port}", "secret": "of the drill"}
+        if self._certificate:
+            http["tls"] = {"certificate": str(self._certificate.cert_file), "key": str(self._certificate.key_file)}
         return {
             "version": "0.1",
             "log": {"level": "warn"},
@@ -78,5 +83,5 @@ class DrillRegistry:
                 "filesystem": {"rootdirectory": str(storage)},
                 "maintenance": {"uploadpurging": {"enabled": False}},
             },
-            "http": {"addr": f"{self._address}:{PORT}", "secret": "of the drill", "tls": tls},
+            "http": http,
         }

@@ -167,6 +167,8 @@ def faulty(found: ImageReadiness) -> tuple[Fault | None, str]:
 
 WHO_ANSWERS = "find out what answers in the registry's place, such as the log-in page of a proxy"
 AGAIN = "delete the image there, then run the mirror 'quay_to_acr'"
+IF_SO = f"check again, and if it stays so, {AGAIN}"
+UNTIL = "until acr serves it again, nodes have only the other registries of their pool"
 
 
 class TestFaults:
@@ -205,8 +207,8 @@ class TestFaults:
             assert faulty(look(check_at(locked.host))) == (
                 "absent",
                 (
-                    f"{locked.host} wants a user name and password; give its registry a connection; "
-                    "nodes do not log in: let everybody pull from acr"
+                    f"{locked.host} wants a user name and password; nodes do not log in: let everybody pull from acr, "
+                    "and if the image is not there, run the mirror 'quay_to_acr'"
                 ),
             )
 
@@ -218,7 +220,8 @@ class TestFaults:
                 (
                     f"HEAD {registry.url}/v2/{NAME}/manifests/v1 answered 401 "
                     "(not permitted with these credentials, or it does not exist); "
-                    "nodes do not log in: let everybody pull from acr"
+                    "nodes do not log in: let everybody pull from acr, "
+                    "and if the image is not there, run the mirror 'quay_to_acr'"
                 ),
             )
 
@@ -236,8 +239,8 @@ class TestFaults:
         assert faulty(look(check_at(wire.host))) == (
             "unreadable",
             (
-                f"reading {wire.host}/{NAME}@{ARM.digest}: manifest {ARM.digest.short} is of type 'text/html', which "
-                f"cannot be mirrored unchanged; {WHO_ANSWERS}"
+                f"{wire.host}/{NAME}@{ARM.digest} arrived damaged: its content has another digest, and is of type "
+                f"'text/html'; {WHO_ANSWERS}"
             ),
         )
 
@@ -256,6 +259,32 @@ class TestFaults:
         problem = f"HEAD {own.url}/v2/{NAME}/blobs/{LAYER.digest} answered 404; {AGAIN}"
         assert faulty(look(check_at(own.host))) == ("incomplete", problem)
 
+    @pytest.mark.parametrize("path", [f"/manifests/{ARM.digest}", f"/blobs/{LAYER.digest}"])
+    def test_a_part_that_cannot_be_had_for_now(self, wire: Interceptor, path: str) -> None:
+        """An outage is no reason to delete an image that is whole."""
+        wire.answer("*", path, 503)
+        found = look(check_at(wire.host))
+        assert found.fault == "incomplete"
+        assert found.problem.endswith(f" {wire.url}/v2/{NAME}{path} answered 503; {UNTIL}")
+
+    def test_a_blob_that_is_denied(self, wire: Interceptor) -> None:
+        wire.answer("*", f"/blobs/{LAYER.digest}", 403)
+        assert faulty(look(check_at(wire.host))) == (
+            "incomplete",
+            (
+                f"HEAD {wire.url}/v2/{NAME}/blobs/{LAYER.digest} answered 403 "
+                "(not permitted with these credentials, or it does not exist); nodes do not log in: "
+                "let everybody pull from acr, and if the image is not there, run the mirror 'quay_to_acr'"
+            ),
+        )
+
+    def test_a_store_of_blobs_that_is_down(self, wire: Interceptor) -> None:
+        wire.answer("GET", "/blobs/", 307, b"", {"Location": "http://127.0.0.1:1/blob"})
+        assert faulty(look(check_at(wire.host))) == (
+            "incomplete",
+            f"http://127.0.0.1:1 cannot be reached: [Errno 111] Connection refused; {UNTIL}",
+        )
+
     def test_a_blob_of_another_size(self, wire: Interceptor) -> None:
         wire.answer("HEAD", f"/blobs/{LAYER.digest}", 200, b"7 bytes")
         size_bytes = len(LAYER.content)
@@ -269,7 +298,7 @@ class TestFaults:
         assert look(check_at(own.host), replace(PATIENT, read_bytes=0)).is_ready
         assert faulty(look(check_at(own.host))) == (
             "damaged",
-            f"blob {LAYER.digest} of {own.host}/{NAME} arrived damaged: its content has another digest; {AGAIN}",
+            f"blob {LAYER.digest} of {own.host}/{NAME} arrived damaged: its content has another digest; {IF_SO}",
         )
 
     def test_a_blob_that_ends_too_soon(self, wire: Interceptor) -> None:
@@ -287,7 +316,7 @@ class TestFaults:
         wire.answer("GET", "/manifests/sha256:", 200, OTHER.content, {"Content-Type": OTHER.media_type})
         assert faulty(look(check_at(wire.host))) == (
             "damaged",
-            f"{wire.host}/{NAME}@{IMAGE.digest} arrived damaged: its content has another digest; {AGAIN}",
+            f"{wire.host}/{NAME}@{IMAGE.digest} arrived damaged: its content has another digest; {IF_SO}",
         )
 
     def test_a_squatted_name(self, own: RegistryProcess) -> None:
@@ -299,6 +328,48 @@ class TestFaults:
                 "run the mirror 'quay_to_acr', and find out who else can push there"
             ),
         )
+
+    @pytest.mark.parametrize("policy", ["keep", "fail"])
+    def test_a_tag_that_its_mirror_does_not_move(self, own: RegistryProcess, policy: str) -> None:
+        """Then another run of the mirror does not help, and nobody need have pushed there."""
+        images.push(own.url, NAME, "v1", OTHER)
+        found = look(check_at(own.host, on_moved_tag=(("latest", "follow"), ("v*", policy))))
+        assert faulty(found) == (
+            "wrong",
+            (
+                f"{own.host}/{NAME}:v1 is {OTHER.digest} there, and {IMAGE.digest} by quay.io; "
+                f"'quay_to_acr' leaves it so, since on_moved_tag is {policy} for 'v*': find out which of them is right"
+            ),
+        )
+
+    @pytest.mark.parametrize(
+        ("place", "down", "slow"),
+        [
+            (
+                "fallback",
+                "until acr is up again, nodes have only the other registries of their pool",
+                "nodes do not get what the mirrors before acr lack until it is fast",
+            ),
+            (
+                "sole",
+                "until acr is up again, nodes pull no tag",
+                "nodes pull no tag until acr is fast",
+            ),
+        ],
+    )
+    def test_a_registry_that_cannot_be_taken_out_of_the_pool(
+        self, own: RegistryProcess, place: str, down: str, slow: str
+    ) -> None:
+        with Interceptor(own.url) as wire:
+            wire.hang("HEAD", "/manifests/")
+            found = look(check_at(wire.host, place=place), replace(PATIENT, request_seconds=0.5))
+        assert (found.fault, found.problem.partition("; ")[2]) == ("slow", slow)
+        with Blackhole() as there:
+            found = look(check_at(there.host, place=place), replace(PATIENT, request_seconds=0.5))
+        assert (found.fault, found.problem.partition("; ")[2]) == ("silent", slow.replace("is fast", "answers"))
+        own.stop()
+        found = look(check_at(own.host, place=place))
+        assert (found.fault, found.problem.partition("; ")[2]) == ("absent", down)
 
     def test_a_page_in_place_of_the_registry(self, wire: Interceptor) -> None:
         wire.answer("*", "/", 200, HTML, {"Content-Type": "text/html"})
@@ -332,6 +403,21 @@ class TestFaults:
             "slow",
             (
                 f"{what.replace('HOST', wire.host)} took 30.4 s, more than 30 s; "
+                "no runtime goes on to the next registry from that: take acr out of the pool until it is fast"
+            ),
+        )
+
+    def test_a_blob_that_trickles_in(self, wire: Interceptor, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each part of it comes in time, and a node would still wait for ever."""
+        clock = [0.0]
+        monkeypatch.setattr(readiness, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+        late = f"/blobs/{LAYER.digest}"
+        wire.after("GET", late, lambda _: clock.__setitem__(0, clock[0] + 30.4))
+        size_bytes = len(LAYER.content)
+        assert faulty(look(check_at(wire.host))) == (
+            "slow",
+            (
+                f"reading the {size_bytes} B of blob {LAYER.digest} took 30.4 s, more than 30.0 s; "
                 "no runtime goes on to the next registry from that: take acr out of the pool until it is fast"
             ),
         )
@@ -514,6 +600,21 @@ class TestCommand:
             "team/pause:v1 from hub: its digest was compared with no other, since 'quay_to_world' mirrors linux/amd64 "
             "alone, under another digest"
         ) in printed.splitlines()
+
+    @pytest.mark.parametrize("is_down", [False, True])
+    def test_mirrors_of_several_platforms(self, check: Command, stack: Stack, *, is_down: bool) -> None:
+        """Their copies differ from each other as well, whether or not the source can be asked."""
+        document = json.loads(stack.file.read_text())
+        mirror = document["mirrors"].pop("quay_to_world")
+        for name, platform in (("hub", "linux/amd64"), ("acr", "linux/arm64")):
+            document["mirrors"][f"to_{name}"] = {**mirror, "destinations": [name], "platforms": [platform]}
+        document["nodes"]["outside"]["bootstrap_images"] = [{"repository": NAME, "tags": {"include": ["v1"]}}]
+        stack.file.write_text(json.dumps(document))
+        images.push(stack.acr.url, NAME, "v1", OTHER)
+        if is_down:
+            stack.source.stop()
+        code, printed, _ = check("--pool", "outside")
+        assert (code, "outside  yes     yes       yes" in printed.splitlines()) == (OK, True)
 
     def test_a_tag_that_the_source_does_not_have(self, check: Command, stack: Stack) -> None:
         """Nothing says what it should be: no promise holds, whatever the copies are."""

@@ -161,6 +161,10 @@ NO_RANGE = "is no range of versions; write one such as '>=1.7' or '>=1.7, <2'"
             {"runtime": "crio", "version": ">=2, <1.7"},
             ".version: no version is in '>=2, <1.7'; mend one of its bounds",
         ),
+        (
+            {"runtime": "crio", "version": "<0"},
+            ".version: no version is in '<0'; mend one of its bounds",
+        ),
         ({"version": "1.7"}, ".version: a version of what? Write runtime: too"),
         ({"mirors": ["acr"]}, ".mirors: unknown key 'mirors'; did you mean 'mirrors'?"),
         ({"xyz": 1}, f".xyz: unknown key 'xyz'; there are {KEYS}"),

@@ -195,6 +195,29 @@ def test_what_else_dockerd_is_told_does_not_matter(machine: Path) -> None:
     assert differences(path, "docker", version=">=20.10") == []
 
 
+def test_registries_that_dockerd_takes_for_insecure(machine: Path) -> None:
+    """Our own is asked without looking at its certificate then; others are none of our business."""
+    path = machine / "daemon.json"
+    path.write_text(f'{{"registry-mirrors": [], "insecure-registries": ["10.0.0.0/8", "{CHINA}"]}}')
+    assert differences(path, "docker", "china") == [
+        Difference(
+            key="insecure-registries",
+            verdict="unexpected",
+            found=f'["{CHINA}"]',
+            advice="whoever is on the way can answer in the registry's place",
+        )
+    ]
+    plain = machine / "mirrors.yaml"
+    plain.write_text(
+        '{registries: {home: {host: "local.example:5000", tls: false}}, mirrors: {}, nodes: {p: {registry: home}}}'
+    )
+    file = load_mirrors(plain)
+    listed = Difference(key="insecure-registries", verdict="missing", expected='["local.example:5000"]')
+    for others, expected in (('"other.example:5000"', [listed]), ('"x", "local.example:5000"', [])):
+        path.write_text(f'{{"registry-mirrors": [], "insecure-registries": [{others}]}}')
+        assert compare_file(file, file.node_pools["p"], "docker", Versions(), path) == expected
+
+
 def test_an_option_that_an_old_dockerd_does_not_start_with(machine: Path) -> None:
     path = machine / "daemon.json"
     path.write_text(f'{{"registry-mirrors": {MIRROR_URLS}, "max-download-attempts": 1}}')
@@ -616,6 +639,19 @@ def test_a_file_that_is_as_it_should_be(machine: Path, capsys: pytest.CaptureFix
             "{",
             "this is not valid JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
         ),
+        (
+            "docker",
+            '{"registry-mirrors": ["https://evil.example"], "registry-mirrors": []}',
+            "'registry-mirrors' is written twice, and only one of them counts; keep one",
+        ),
+        (
+            "docker",
+            "[" * 100_000,
+            (
+                "this is not valid JSON: "
+                "maximum recursion depth exceeded while decoding a JSON array from a unicode string"
+            ),
+        ),
         ("crio", "[", "this is not valid TOML: Invalid initial character for a key part (at end of document)"),
     ],
 )
@@ -627,6 +663,16 @@ def test_files_that_cannot_be_read(
     assert run(path, "--pool", "china", "--runtime", runtime) == UNUSABLE
     out, errors = capsys.readouterr()
     assert (out, errors) == ("", f"{path}: {problem}\n")
+
+
+@pytest.mark.parametrize("runtime", ["k3s", "talos"])
+def test_a_key_that_is_written_twice(machine: Path, runtime: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Some readers take the last, and others none."""
+    path = machine / "file"
+    path.write_text("a: 1\n---\nmirrors: {docker.io: {}}\nmirrors: {}\n")
+    assert run(path, "--pool", "china", "--runtime", runtime) == UNUSABLE
+    problem = "'mirrors' is written twice, in line 3 and line 4; keep one"
+    assert capsys.readouterr() == ("", f"{path}:4: mirrors: {problem}\n")
 
 
 @pytest.mark.parametrize(

@@ -373,3 +373,12 @@ def test_a_file_that_is_not_there(path: Path, tmp_path: Path, capsys: pytest.Cap
         "",
         f"{missing}: it cannot be read ([Errno 2] No such file or directory: '{missing}')\n",
     )
+
+
+def test_an_output_that_cannot_be_written(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images, taken = tmp_path / "images.txt", tmp_path / "taken"
+    images.write_text("alpine\n")
+    taken.write_text("")
+    assert run(path, str(images), "--output", str(taken)) == UNUSABLE
+    problem = f"{taken / 'images.txt'}: it cannot be written ([Errno 17] File exists: '{taken}')\n"
+    assert capsys.readouterr() == ("", problem)

@@ -9,6 +9,7 @@ import json
 import shutil
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -215,6 +216,41 @@ def test_a_registry_with_a_port() -> None:
     assert tomllib.loads(hosts.text)["server"] == "https://local.example:5000"
 
 
+@pytest.mark.parametrize(
+    ("host", "folder"),
+    [("[fd00::1]:5000", "[fd00::1]_5000_"), ("[fd00::1]", "[fd00::1]"), ("acr.example", "acr.example")],
+)
+def test_containerd_looks_for_the_folder_of_an_address(host: str, folder: str) -> None:
+    """The host itself, or with underscores around the port: hostDirectory in containerd's remotes/docker/config.
+
+    containerd 1.6 takes no image's name with an address of IPv6 in it (seen); later ones were not tried.
+    """
+    file, pool = pool_of([], host)
+    assert str(render_pool(file, pool, "containerd", Versions())[1].path) == f"certs.d/{folder}/hosts.toml"
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_registry_without_tls(count: int) -> None:
+    """No runtime asks it by plain HTTP unless told so."""
+    file, pool = pool_of([(registry("m", "acr.example"), "pull+resolve")][:count], "local.example:5000")
+    file = replace(file, registries={**file.registries, "home": registry("home", "local.example:5000", tls=False)})
+
+    def text(runtime: Runtime, version: str = "1") -> str:
+        return render_pool(file, pool, runtime, Versions.parse(version))[-1].text
+
+    urls = [*["https://acr.example"][:count], "http://local.example:5000"]
+    assert yaml.safe_load(text("k3s")) == {"mirrors": {"local.example:5000": {"endpoint": urls}}}
+    machine = {"registries": {"mirrors": {"local.example:5000": {"endpoints": urls}}}}
+    assert yaml.safe_load(text("talos")) == {"machine": machine}
+    assert yaml.safe_load(text("talos", "1.12"))["endpoints"] == [{"url": each} for each in urls]
+    assert tomllib.loads(text("containerd"))["server"] == "http://local.example:5000"
+    assert tomllib.loads(text("crio"))["registry"][0]["insecure"] is True
+    if not count:  # dockerd has mirrors for Docker Hub alone
+        daemon, why = render_pool(file, pool, "docker", Versions())
+        assert json.loads(daemon.text) == {"registry-mirrors": [], "insecure-registries": ["local.example:5000"]}
+        assert "- `insecure-registries`: it speaks plain HTTP, which dockerd otherwise does not." in why.text
+
+
 def test_nothing_is_ever_rendered_for_all_registries() -> None:
     for runtime in RUNTIMES:
         for each in render_case(runtime, "", "outside_china"):
@@ -288,6 +324,13 @@ def test_nothing_is_written_when_one_file_differs(tmp_path: Path) -> None:
     assert lines[-2].startswith("... and ")
     assert lines[-1] == "nothing was written; --force replaces what differs"
     assert [each.name for each in tmp_path.iterdir()] == ["config.toml"]
+
+
+def test_a_folder_in_place_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "registries.yaml"
+    path.mkdir()
+    assert render("--pool", "china", "--runtime", "k3s", "--output", str(tmp_path), "--force") == UNUSABLE
+    assert capsys.readouterr() == ("", f"{path}: it cannot be read ([Errno 21] Is a directory: '{path}')\n")
 
 
 def test_a_rendered_file_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

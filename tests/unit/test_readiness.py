@@ -367,11 +367,13 @@ def test_copies_that_differ_while_no_source_answers() -> None:
     note = "its digest was compared with no other"
     images = [found("acr", digest=str(ONE), note=note), found("hub", digest=str(OTHER), note=note)]
     assert [(each.fault, each.problem) for each in distrust_differing(images)] == [
-        ("wrong", f"it is {each} there and another image elsewhere, and its source does not answer; compare them")
+        ("wrong", f"it is {each} there and another image elsewhere, and nothing says which is right; compare them")
         for each in (ONE, OTHER)
     ]
     same = [found("acr", digest=str(ONE), note=note), found("hub", digest=str(ONE), note=note)]
     assert distrust_differing(same) == same
+    for_a_reason = [found("acr", digest=str(ONE), note="some platforms"), found("hub", digest=str(OTHER), note=note)]
+    assert distrust_differing(for_a_reason) == for_a_reason
     known = [found("acr", digest=str(ONE)), found("hub", digest=str(OTHER))]
     assert distrust_differing(known) == known
 
@@ -386,6 +388,8 @@ CHECK = EndpointCheck(
     ),
     resolves=False,
     copied_by="quay_to_acr",
+    on_moved_tag=(("v*", "keep"),),
+    place="fallback",
 )
 
 

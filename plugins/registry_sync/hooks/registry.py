@@ -55,7 +55,8 @@ class RegistryHook(BaseHook):
         """
         from registry_sync.registry.kinds import open_as_node
 
-        endpoint = Endpoint(host=self.registry.host, tls=self.registry.tls, ca_file=self.registry.ca_file)
+        registry = self.registry
+        endpoint = Endpoint(host=registry.host, tls=registry.tls, ca_file=registry.ca_file, is_node=True)
         return open_as_node(endpoint, answer_seconds=answer_seconds)
 
     @cached_property

@@ -145,11 +145,18 @@ def _rewrite(files: Sequence[str], names: NameMap, output: Path | None) -> int:
         if output is None:
             sys.stdout.write(result.text)
         else:
-            output.mkdir(parents=True, exist_ok=True)
-            (output / Path(each).name).write_bytes(result.text.encode())
+            _write(output / Path(each).name, result.text)
     problems = [problem for each in results.values() for problem in each.problems]
     print(*problems, sep="\n", end="\n" if problems else "", file=sys.stderr)
     return FAILED if problems else OK
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode())
+    except OSError as error:
+        raise ConfigurationError(f"{path}: it cannot be written ({error})") from error
 
 
 def _text(name: str) -> str:

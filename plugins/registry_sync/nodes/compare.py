@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,7 +41,7 @@ class Difference:
 KNOWN_KEYS: Mapping[str, frozenset[str]] = {
     runtime: frozenset(keys.split())
     for runtime, keys in {
-        "docker": "registry-mirrors max-download-attempts",
+        "docker": "registry-mirrors max-download-attempts insecure-registries",
         "containerd": "server host capabilities ca client skip_verify header override_path dial_timeout "
         "version plugins registry config_path mirrors configs auths headers",
         "crio": "registry prefix location insecure blocked mirror mirror-by-digest-only pull-from-mirror",
@@ -62,6 +63,7 @@ TRAPS: Mapping[str, str] = {
     "blocked": "machines never fall back",
     "configs": "beside config_path it keeps the CRI plugin from loading, and the node is NotReady",
     "max-download-attempts": "dockerd before 20.10 does not start with it; say --version when these are later",
+    "insecure-registries": "whoever is on the way can answer in the registry's place",
     "io.containerd.cri.v1.images": "only version = 3 reads it; there is no mirror",
     "io.containerd.grpc.v1.cri": "version = 3 does not read it; there is no mirror",
     "mirrors": "beside config_path it keeps the CRI plugin from loading, and the node is NotReady",
@@ -123,12 +125,19 @@ def _is_hosts(document: Any, path: Path) -> bool:
 
 def _parse_json(text: str, path: Path) -> Any:
     try:
-        document = json.loads(text)
-    except ValueError as error:
+        document = json.loads(text, object_pairs_hook=partial(_once_each, path))
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path}: this is not valid JSON: {error}") from error
     if not isinstance(document, dict):
         raise ConfigurationError(f"{path}: expected an object, {{...}}")
     return document
+
+
+def _once_each(path: Path, entries: list[tuple[str, Any]]) -> dict[str, Any]:
+    twice = [key for key, count in Counter(key for key, _ in entries).items() if count > 1]
+    if twice:
+        raise ConfigurationError(f"{path}: {twice[0]!r} is written twice, and only one of them counts; keep one")
+    return dict(entries)
 
 
 def _parse_toml(text: str, path: Path) -> Any:
@@ -142,8 +151,12 @@ def _parse_yaml(text: str, path: Path) -> Any:
     return [each for each in read_all_yaml(text, str(path)) if isinstance(each, dict)]
 
 
-def _docker(document: Any, _: str) -> Any:
-    return _like(document, ("registry-mirrors", "max-download-attempts"))
+def _docker(document: Any, host: str) -> Any:
+    """Of registries that are taken for insecure, only our own matters."""
+    ours = _like(document, ("registry-mirrors", "max-download-attempts"))
+    insecure = document.get("insecure-registries")
+    named = [each for each in insecure if each == host] if isinstance(insecure, list) else []
+    return {**ours, "insecure-registries": named[:1]} if named else ours
 
 
 def _containerd(document: Any, _: str) -> Any:

@@ -13,6 +13,7 @@ from typing import Any, Literal, Self, TypeVar
 from registry_sync.errors import (
     DamagedContent,
     DeniedError,
+    NoManifest,
     NotConnected,
     NotFound,
     RefusedError,
@@ -20,9 +21,11 @@ from registry_sync.errors import (
     TooSlow,
 )
 from registry_sync.mirrors import Registry
+from registry_sync.moved import FOLLOW, MovedTagPolicy, policy_of
 from registry_sync.oci import Descriptor, Manifest
 from registry_sync.reference import Digest, Reference, Repository
 from registry_sync.registry.client import PullClient
+from registry_sync.report import human_bytes
 
 Fault = Literal["absent", "silent", "incomplete", "unreadable", "damaged", "wrong", "slow", "unchecked"]
 """What is wrong with an image at a registry, by what a runtime makes of it.
@@ -33,8 +36,13 @@ such as a log-in page. damaged: bytes are not what their digest or size says. wr
 an answer takes too long, or an error does. unchecked: we could not tell.
 """
 
+PoolPlace = Literal["mirror", "fallback", "sole"]
+"""Where a registry stands in a pool: before another, behind mirrors that are trusted with tags, or without such."""
+
 REQUEST_SECONDS = 6.0
 READ_BYTES = 50_000_000
+SLOWEST_BYTES_PER_SECOND = 100_000
+"""A registry that sends blobs slower than that is slow: 100 MB would take a quarter of an hour."""
 
 T = TypeVar("T")
 
@@ -68,7 +76,7 @@ class EndpointCheck:
     """A bootstrap image of a pool, to be looked at in one registry that the pool pulls from. One mapped task each.
 
     ``resolves``: nodes take tags from there, and not only bytes whose digest they know. ``copied_by`` is the mirror
-    that brings the image there, ``None`` where it is pushed.
+    that brings the image there, ``None`` where it is pushed; ``on_moved_tag`` is what that does with moved tags.
     """
 
     pool: str
@@ -77,6 +85,8 @@ class EndpointCheck:
     tags: tuple[Expected, ...]
     resolves: bool = True
     copied_by: str | None = None
+    on_moved_tag: tuple[tuple[str, MovedTagPolicy], ...] = FOLLOW
+    place: PoolPlace = "mirror"
 
     @property
     def label(self) -> str:
@@ -97,6 +107,8 @@ class EndpointCheck:
             "tags": [{**asdict(each), "digest": str(each.digest) if each.digest else None} for each in self.tags],
             "resolves": self.resolves,
             "copied_by": self.copied_by,
+            "on_moved_tag": [list(each) for each in self.on_moved_tag],
+            "place": self.place,
         }
 
     @classmethod
@@ -114,6 +126,8 @@ class EndpointCheck:
             tags=tuple(tags),
             resolves=document["resolves"],
             copied_by=document["copied_by"],
+            on_moved_tag=tuple((pattern, policy) for pattern, policy in document["on_moved_tag"]),
+            place=document["place"],
         )
 
 
@@ -176,7 +190,7 @@ def _check_image(check: EndpointCheck, expected: Expected, pull: _Pull, today: d
         pull.read_manifests(expected, by_tag=check.resolves)
         pull.look_at_blobs(today)
     except _FaultError as met:
-        fault, problem = met.fault, f"{met}; {_advice(met, check)}"
+        fault, problem = met.fault, f"{met}; {_advice(met, check, expected.tag)}"
     return ImageReadiness(
         pool=check.pool,
         image=check.image(expected.tag),
@@ -202,7 +216,12 @@ class _FaultError(Exception):
 
 
 _FaultsByError = tuple[tuple[type[RegistrySyncError], Fault], ...]
-_ALWAYS: _FaultsByError = ((TooSlow, "slow"), (NotConnected, "silent"), (DamagedContent, "damaged"))
+_ALWAYS: _FaultsByError = (
+    (NoManifest, "unreadable"),
+    (TooSlow, "slow"),
+    (NotConnected, "silent"),
+    (DamagedContent, "damaged"),
+)
 _OF_IMAGE: _FaultsByError = (*_ALWAYS, (RefusedError, "unreadable"), (RegistrySyncError, "absent"))
 _OF_PLATFORM: _FaultsByError = (*_ALWAYS, (RefusedError, "unreadable"), (RegistrySyncError, "incomplete"))
 _OF_BLOB: _FaultsByError = (*_ALWAYS, (RegistrySyncError, "incomplete"))
@@ -247,11 +266,18 @@ class _Pull:
             self.read_bytes += self._read(digest)
 
     def _read(self, digest: Digest) -> int:
-        """A blob, whole, however long that takes."""
+        """A blob, whole, for which there is time by its size."""
+        started = time.monotonic()
         try:
-            return self._client.read_blob(self._repository, digest)
+            size_bytes = self._client.read_blob(self._repository, digest)
         except RegistrySyncError as error:
             raise _FaultError(_fault_of(error, _OF_BLOB), str(error)) from error
+        seconds = time.monotonic() - started
+        allowed = self._limits.request_seconds + size_bytes / SLOWEST_BYTES_PER_SECOND
+        if seconds > allowed:
+            took = f"reading the {human_bytes(size_bytes)} of blob {digest} took {seconds:.1f} s"
+            raise _FaultError("slow", f"{took}, more than {allowed:.1f} s")
+        return size_bytes
 
     def _descend(self, manifest: Manifest) -> None:
         self.sizes |= {each.digest: each.size_bytes for each in manifest.blobs if not _is_elsewhere(each)}
@@ -277,7 +303,7 @@ class _Pull:
         except RegistrySyncError as error:
             fault = _fault_of(error, faults)
             self._stop(what, started, fault, error)
-            raise _FaultError(fault, f"{what}: {error}" if fault == "unreadable" else str(error)) from error
+            raise _FaultError(fault, f"{what}: {error}" if isinstance(error, RefusedError) else str(error)) from error
         self._stop(what, started)
         return found
 
@@ -324,30 +350,57 @@ def choose_reads(sizes: Mapping[Digest, int], budget_bytes: int, today: date) ->
     return chosen
 
 
-def _advice(met: _FaultError, check: EndpointCheck) -> str:
-    name, again = check.registry.name, _copy_again(check)
+def _advice(met: _FaultError, check: EndpointCheck, tag: str) -> str:
     match met.fault:
-        case "absent" if isinstance(met.__cause__, DeniedError):
-            return f"nodes do not log in: let everybody pull from {name}"
-        case "absent" if met.__cause__ is None or isinstance(met.__cause__, NotFound):
-            return again
-        case "absent":
-            return f"until {name} is up again, nodes have only the other registries of their pool"
-        case "incomplete" | "damaged":
-            return f"delete the image there, then {again}"
+        case "absent" | "incomplete" | "damaged":
+            return _advice_on_content(met, check)
         case "wrong":
-            return f"{again}, and find out who else can push there"
+            return _advice_on_wrong(check, tag)
         case "unreadable":
             return "find out what answers in the registry's place, such as the log-in page of a proxy"
-        case "silent":
+        case "silent" | "slow":
+            return _advice_on_waiting(met.fault, check)
+        case "unchecked":
+            raise AssertionError("what was not looked at has no first fault")
+
+
+def _advice_on_content(met: _FaultError, check: EndpointCheck) -> str:
+    """By what was seen: an image is deleted only where that is what mends it, and never for an outage."""
+    name, again, cause = check.registry.name, _copy_again(check), met.__cause__
+    anew = again if met.fault == "absent" else f"delete the image there, then {again}"
+    if cause is None or isinstance(cause, NotFound):
+        return anew
+    if isinstance(cause, DamagedContent):
+        return f"check again, and if it stays so, {anew}"  # it may come from the way
+    if isinstance(cause, DeniedError):
+        return f"nodes do not log in: let everybody pull from {name}, and if the image is not there, {again}"
+    does = "is up" if met.fault == "absent" else "serves it"
+    has = "pull no tag" if check.place == "sole" else "have only the other registries of their pool"
+    return f"until {name} {does} again, nodes {has}"
+
+
+def _advice_on_wrong(check: EndpointCheck, tag: str) -> str:
+    policy, written = policy_of(tag, check.on_moved_tag)
+    if check.copied_by and policy != "follow":
+        return f"{check.copied_by!r} leaves it so, since {written}: find out which of them is right"
+    return f"{_copy_again(check)}, and find out who else can push there"
+
+
+def _advice_on_waiting(fault: Literal["silent", "slow"], check: EndpointCheck) -> str:
+    """The registry that names stand for cannot be taken out of its pool."""
+    name, better = check.registry.name, "answers" if fault == "silent" else "is fast"
+    match check.place:
+        case "sole":
+            return f"nodes pull no tag until {name} {better}"
+        case "fallback":
+            return f"nodes do not get what the mirrors before {name} lack until it {better}"
+        case "mirror" if fault == "silent":
             return (
                 "nodes wait for that at each pull before they ask the next registry, dockerd 15 s, CRI-O 60 s, "
                 f"containerd 150 s (10 s from 2.1 on, as rendered): take {name} out of the pool until it answers"
             )
-        case "slow":
+        case "mirror":
             return f"no runtime goes on to the next registry from that: take {name} out of the pool until it is fast"
-        case "unchecked":
-            raise AssertionError("what was not looked at has no first fault")
 
 
 def _copy_again(check: EndpointCheck) -> str:

@@ -99,7 +99,7 @@ def read_digests(file: Path) -> Digests:
     try:
         digests = json.loads(file.read_bytes())["digests"]
         return {str(name): str(digest) for name, digest in digests.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigurationError(
             f"{file} is not what nodes check --json printed ({error!r}); make one while every source answers"
         ) from error

@@ -11,8 +11,9 @@ from typing import TypeVar
 
 from registry_sync.errors import NotFound, RegistrySyncError, TemporaryError
 from registry_sync.mirrors import MirrorsFile, Registry
+from registry_sync.moved import FOLLOW
 from registry_sync.node_pools import BootstrapImage, NodePool
-from registry_sync.nodes.readiness import EndpointCheck, Expected
+from registry_sync.nodes.readiness import EndpointCheck, Expected, PoolPlace
 from registry_sync.reference import Digest, Reference, Repository
 from registry_sync.registry.client import RegistryClient, TagEntry
 from registry_sync.route_map import RouteMap
@@ -97,14 +98,17 @@ class _Planner:
     ) -> EndpointCheck:
         repository = Repository(registry.host, name)
         if resolves and (why := self._why_another(repository)):
-            expected = [replace(each, digest=None, said_by=why) if each.digest else each for each in expected]
+            expected = [each if each.problem else replace(each, digest=None, said_by=why) for each in expected]
+        route = next(self._routes.into(repository), None)
         return EndpointCheck(
             pool=pool.name,
             registry=registry,
             repository=repository,
             tags=tuple(expected),
             resolves=resolves,
-            copied_by=next((each.mirror for each in self._routes.into(repository)), None),
+            copied_by=route.mirror if route else None,
+            on_moved_tag=route.settings.on_moved_tag if route else FOLLOW,
+            place=_place(pool, registry),
         )
 
     def _why_another(self, repository: Repository) -> str:
@@ -160,6 +164,12 @@ class _Planner:
         down = f"{repository.host} does not answer, and no earlier check is known"
         advice = "write its tags by their names, or keep what nodes check --json prints"
         return expected or [_unknown(f"which tags of it nodes need is not known: {down}; {advice}")]
+
+
+def _place(pool: NodePool, registry: Registry) -> PoolPlace:
+    if registry.name != pool.registry:
+        return "mirror"
+    return "fallback" if any(each.trust == "pull+resolve" for each in pool.pool_mirrors) else "sole"
 
 
 def _of(repository: Repository, named: Mapping[str, T]) -> dict[str, T]:

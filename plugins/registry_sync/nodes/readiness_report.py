@@ -66,18 +66,21 @@ class ReadinessReport:
 
 
 def distrust_differing(found: Sequence[ImageReadiness]) -> list[ImageReadiness]:
-    """Where no source says what an image should be, and its copies differ, each of them may be the wrong one."""
-    digests: dict[tuple[str, str], set[str]] = {}
+    """Where nothing says what an image should be, and its copies differ, each of them may be the wrong one.
+
+    Copies that differ for a reason, such as those of mirrors with other platforms, have other notes.
+    """
+    digests: dict[tuple[str, str, str], set[str]] = {}
     for each in found:
         if each.note and each.digest:
-            digests.setdefault((each.pool, each.image), set()).add(each.digest)
-    return [_distrusted(each, digests.get((each.pool, each.image), set())) for each in found]
+            digests.setdefault((each.pool, each.image, each.note), set()).add(each.digest)
+    return [_distrusted(each, digests.get((each.pool, each.image, each.note), set())) for each in found]
 
 
 def _distrusted(image: ImageReadiness, digests: set[str]) -> ImageReadiness:
     if not image.is_ready or len(digests) < 2:
         return image
-    problem = f"it is {image.digest} there and another image elsewhere, and its source does not answer; compare them"
+    problem = f"it is {image.digest} there and another image elsewhere, and nothing says which is right; compare them"
     return replace(image, fault="wrong", problem=problem)
 
 

@@ -5,6 +5,7 @@ What each runtime makes of these files, fault by fault, was found out by running
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import unified_diff
@@ -104,14 +105,19 @@ def render_pool(file: MirrorsFile, pool: NodePool, runtime: Runtime, versions: V
 
 
 def _context(file: MirrorsFile, pool: NodePool, runtime: Runtime, versions: Versions) -> dict[str, Any]:
-    """What templates know. Each version-dependent form is chosen so that it works for the whole range."""
+    """What templates know. Each version-dependent form is chosen so that it works for the whole range.
+
+    ``urls``: what k3s and Talos have to be told, which ask the registry itself by HTTPS alone.
+    """
     registry = file.registries[pool.registry]
+    mirrors = endpoints(pool, file.registries)
     return {
         "pool": pool,
         "registry": registry,
         "upstream": address(registry),
-        "mirrors": endpoints(pool, file.registries),
-        "folder": registry.host.replace(":", "_") + "_" * (":" in registry.host),
+        "mirrors": mirrors,
+        "urls": [each.url for each in mirrors] + ([] if registry.tls else [address(registry)]),
+        "folder": re.sub(r":([0-9]+)$", r"_\1_", registry.host),
         "shown_versions": str(versions),
         "limits_attempts": versions.are_at_least("20.10"),
         "is_2": versions.are_at_least("2"),
@@ -131,12 +137,19 @@ def write_files(files: Iterable[RenderedFile], folder: Path, *, force: bool) -> 
         a file cannot be written.
     """
     texts = {folder / each.path: each.text for each in files}
-    present = {path: path.read_bytes().decode("utf-8", "replace") for path in texts if path.exists()}
+    present = {path: _present(path) for path in texts if path.exists()}
     differing = [path for path, text in present.items() if text != texts[path]]
     if differing and not force:
         differences = "\n".join(_difference(path, present[path], texts[path]) for path in differing)
         raise ConfigurationError(f"{differences}\nnothing was written; --force replaces what differs")
     return {path: _write(path, text, present.get(path)) for path, text in texts.items()}
+
+
+def _present(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8", "replace")
+    except OSError as error:
+        raise ConfigurationError(f"{path}: it cannot be read ({error})") from error
 
 
 def _write(path: Path, text: str, present: str | None) -> Written:

@@ -152,7 +152,8 @@ class ChallengeAuthenticator:
         if challenge is None or challenge.scheme not in ("basic", "bearer"):
             raise DeniedError(f"{self._endpoint.host} denies access without saying how to log in ({header!r})")
         if challenge.scheme == "basic" and self._endpoint.credentials is None:
-            raise DeniedError(f"{self._endpoint.host} wants a user name and password; give its registry a connection")
+            advice = "" if self._endpoint.is_node else "; give its registry a connection"
+            raise DeniedError(f"{self._endpoint.host} wants a user name and password{advice}")
         with self._lock:
             self._challenge = challenge
             token = self._tokens.get(scope)

@@ -19,6 +19,7 @@ from registry_sync.errors import (
     DamagedContent,
     DeniedError,
     LockedTag,
+    NoManifest,
     NotFound,
     RefusedError,
     TemporaryError,
@@ -30,6 +31,7 @@ from registry_sync.oci import (
     Descriptor,
     Manifest,
     check_type,
+    is_manifest,
     merge_indexes,
     parse_manifest,
 )
@@ -117,13 +119,17 @@ class DistributionClient:
     def get_manifest(self, repository: Repository, target: Digest) -> Manifest:
         """The manifest's own bytes. :raises DamagedContent: when they are not what the digest says.
 
+        :raises NoManifest: when they do not even pretend to be a manifest.
         :raises RefusedError: for a type that cannot be mirrored. Schema 1 is of it: what its digest is of is only a
             part of its bytes.
         """
         answer = self._manifest_call("GET", repository, target)
         media_type = answer.headers.get("Content-Type", "")
         if not media_type.startswith(_SCHEMA_1) and Digest.of(answer.content, target.algorithm) != target:
-            raise DamagedContent(f"{repository}@{target} arrived damaged: its content has another digest")
+            damage = f"{repository}@{target} arrived damaged: its content has another digest"
+            if is_manifest(media_type):
+                raise DamagedContent(damage)
+            raise NoManifest(f"{damage}, and is of type {media_type!r}")
         check_type(media_type, target)
         return replace(parse_manifest(answer.content, media_type), digest=target)
 
