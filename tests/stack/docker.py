@@ -30,7 +30,6 @@ class Docker:
 
     def __init__(self, namespace: Namespace, doors: Doors) -> None:
         self._namespace, self._doors = namespace, doors
-        self._opened: dict[int, str] = {}
         self.folder = namespace.folder
 
     @classmethod
@@ -42,7 +41,7 @@ class Docker:
             parent = namespace.folder.name  # all cgroups of it are below one of this name
             process = namespace.spawn(
                 "dockerd",
-                f"--data-root={namespace.folder / 'docker'}",
+                f"--data-root={namespace.folder / 'data' / 'docker'}",
                 "--exec-root=/run/docker",
                 "--pidfile=/run/docker.pid",
                 f"--host={docker.address}",
@@ -97,11 +96,12 @@ class Docker:
         (found,) = json.loads(self.run("inspect", name))
         return dict(found)
 
-    def door(self, port: int) -> str:
-        """The address on this side, as ``127.0.0.1:PORT``, of a port that a container publishes."""
-        if port not in self._opened:
-            self._opened[port] = self._doors.open(port)
-        return self._opened[port]
+    def door(self, port: int, container: str | None = None) -> str:
+        """The address on this side, as ``127.0.0.1:PORT``, of a port of a container, or of one that is published."""
+        if container is None:
+            return self._doors.open(port)
+        (network,) = self.inspect(container)["NetworkSettings"]["Networks"].values()
+        return self._doors.open(port, network["IPAddress"])
 
     def remove_containers(self) -> None:
         if left := self.try_run("ps", "-aq").stdout.split():

@@ -62,7 +62,7 @@ def _wait_for_route(namespace: Namespace, process: subprocess.Popen[bytes], log:
 
 
 class Doors:
-    """Ports of this machine that lead to ports of ``127.0.0.1`` in a namespace, from ``with`` to the block's end."""
+    """Ports of this machine that lead into a namespace, from ``with`` to the block's end."""
 
     def __init__(self, namespace: Namespace) -> None:
         # A thread can live in another network than its process. Its sockets do, whoever uses them.
@@ -76,15 +76,15 @@ class Doors:
         self._stack.close()
         self._inside.shutdown()
 
-    def open(self, port: int) -> str:
-        """The address, as ``127.0.0.1:PORT``, that leads to ``port`` within."""
-        server = LoopbackServer(partial(_Door, partial(self._connect, port)))
+    def open(self, port: int, address: str = LOOPBACK) -> str:
+        """The address, as ``127.0.0.1:PORT``, that leads to ``port`` of ``address`` within."""
+        server = LoopbackServer(partial(_Door, partial(self._connect, address, port)))
         server.start()
         self._stack.callback(server.stop)
         return server.host
 
-    def _connect(self, port: int) -> socket.socket:
-        return self._inside.submit(socket.create_connection, (LOOPBACK, port)).result()
+    def _connect(self, address: str, port: int) -> socket.socket:
+        return self._inside.submit(socket.create_connection, (address, port)).result()
 
 
 class _Door(socketserver.BaseRequestHandler):
