@@ -17,6 +17,8 @@ POLL_SECONDS = 0.5
 
 SERVICES = frozenset({"postgres", "redis", "api-server", "scheduler", "dag-processor", "triggerer", "worker"})
 
+SECRETS = ("ADMIN_PASSWORD", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "API_SECRET_KEY", "JWT_SECRET", "FERNET_KEY")
+
 _NOT_OURS = shutil.ignore_patterns(".git", ".venv", ".env", ".demo", ".*_cache", ".hypothesis", "__pycache__")
 
 
@@ -28,6 +30,9 @@ class Stack:
         self.folder = docker.folder / name
         self._compose = compose
         shutil.copytree(PROJECT, self.folder, ignore=_NOT_OURS)
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder)
 
     def write_settings(self, **settings: str) -> None:
         """Have .env say this, whatever it said before."""
