@@ -25,8 +25,12 @@ ENV AIRFLOW_HOME=/opt/airflow \
 WORKDIR /opt/airflow
 
 COPY requirements.txt requirements-stack.txt constraints.txt /opt/registry_sync/
+# More packages, such as apache-airflow-providers-cncf-kubernetes for the KubernetesExecutor.
+ARG EXTRA_REQUIREMENTS=""
+# The versions: those that are tested with registry_sync, or those of a full Airflow image, /home/airflow/constraints.txt.
+ARG CONSTRAINTS=/opt/registry_sync/constraints.txt
 RUN pip install --no-cache-dir --disable-pip-version-check \
-    -r /opt/registry_sync/requirements-stack.txt -c /opt/registry_sync/constraints.txt
+    -r /opt/registry_sync/requirements-stack.txt ${EXTRA_REQUIREMENTS} -c "${CONSTRAINTS}"
 
 COPY deploy/image/ /opt/registry_sync/
 COPY dags/ /opt/airflow/dags/
