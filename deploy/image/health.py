@@ -13,9 +13,10 @@ import os
 import socket
 import sys
 import urllib.request
+from collections.abc import Callable
 
 LATELY_SECONDS = 60
-TIMEOUT_SECONDS = 10
+TIMEOUT_SECONDS = 5
 
 
 def answers(url: str) -> bool:
@@ -43,10 +44,8 @@ def worker_answers() -> bool:
     return bool(app.control.ping(destination=[f"celery@{socket.gethostname()}"], timeout=TIMEOUT_SECONDS))
 
 
-def main(what: str, *arguments: str) -> bool:
-    checks = {"http": answers, "job": is_at_work, "worker": worker_answers}
-    return checks[what](*arguments)
-
+CHECKS: dict[str, Callable[..., bool]] = {"http": answers, "job": is_at_work, "worker": worker_answers}
 
 if __name__ == "__main__":
-    sys.exit(0 if main(*sys.argv[1:]) else 1)
+    what, *arguments = sys.argv[1:]
+    sys.exit(0 if CHECKS[what](*arguments) else 1)

@@ -60,7 +60,7 @@ def build_dag(mirror: Mirror, file: MirrorsFile) -> DAG:
         report = ReportOperator(task_id="report", mirror=mirror.name, destinations=list(mirror.destinations), retries=0)
         for name in mirror.destinations:
             destination = file.registries[name]
-            workers = {"queue": destination.queue} if destination.queue else {}  # also for planning, which logs in there
+            workers = {"queue": destination.queue} if destination.queue else {}  # of planning too, which logs in there
             planned = PlanRoutesOperator(
                 task_id=plan_task(name),
                 mirror=mirror,

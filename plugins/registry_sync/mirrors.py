@@ -102,7 +102,7 @@ class RegistryEntry(_Strict):
     )
     pool: str = Field("default_pool", min_length=1, description="Airflow pool for tasks that write to it; must exist")
     queue: str | None = Field(
-        None, min_length=1, description="Celery queue of the workers that write to it; without it Airflow's default queue"
+        None, min_length=1, description="Celery queue of the workers that write to it; without it Airflow's default"
     )
 
     @model_validator(mode="after")

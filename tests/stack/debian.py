@@ -45,9 +45,12 @@ def bootstrap(
     ]
     # Thousands of small files: in memory where that is possible.
     environment = {**os.environ, **({"TMPDIR": str(_MEMORY)} if _MEMORY.is_dir() else {})}
-    with log.open("wb") as output, subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=output, env=environment
-    ) as process:
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=output, env=environment
+        ) as process,
+    ):
         assert process.stdin is not None
         process.stdin.write(_sources(suite).encode())
         process.stdin.close()

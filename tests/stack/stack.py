@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from tests.stack.docker import COMMAND_TIMEOUT_SECONDS, Docker, run, succeeded, which

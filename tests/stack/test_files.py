@@ -66,7 +66,7 @@ def test_the_demo_is_only_in_its_profile(stack: Stack) -> None:
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_no_secret_has_a_default(stack: Stack, name: str) -> None:
-    secrets = {each: "x" * 44 for each in SECRETS}
+    secrets = dict.fromkeys(SECRETS, "x" * 44)
     stack.write_settings(**secrets | {name: ""})
     with pytest.raises(CommandError, match=f"{name} is missing in .env, make env writes one"):
         stack.compose("config")

@@ -96,7 +96,7 @@ def wait_for_copy(stack: Stack) -> str:
 def test_nothing_is_lost_when_the_stack_is_taken_down_and_started_again(stack: Stack) -> None:
     before = {each["dag_run_id"]: each["state"] for each in stack.api().dag_runs(DAG)}
     log = stack.api().log(DAG, next(iter(before)), "report")
-    stack.compose("down")
+    stack.compose("down", "--timeout", "60")
     stack.compose("up", "-d")
     stack.wait_until_healthy()
     assert {each["dag_run_id"]: each["state"] for each in stack.api().dag_runs(DAG)} == before

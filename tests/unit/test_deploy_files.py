@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -74,7 +75,7 @@ def test_the_example_explains_every_setting_of_the_stack() -> None:
     defaults = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", files[0].read_text()))
     lines = (PROJECT / ".env.example").read_text().splitlines()
     explained = {}
-    for before, line in zip(lines, lines[1:], strict=False):
+    for before, line in itertools.pairwise(lines):
         if found := re.fullmatch(r"#?([A-Z_]+)=(.*)", line):
             assert before.startswith("#"), line
             explained[found[1]] = found[2]
