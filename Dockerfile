@@ -1,18 +1,47 @@
 # Airflow with skopeo and registry_sync. Build: docker build -t registry-sync .
-# Any base with Python 3.11 to 3.13 and apt will do: docker build --build-arg AIRFLOW_IMAGE=...
-ARG AIRFLOW_IMAGE=apache/airflow:3.3.2-python3.11
+#
+# Any base of Debian or Ubuntu with Python 3.11 to 3.13 and pip will do, whether Airflow is in it or not:
+#   docker build --build-arg AIRFLOW_IMAGE=python:3.11-slim-bookworm -t registry-sync .
+ARG AIRFLOW_IMAGE=apache/airflow:slim-3.3.2-python3.11
 FROM ${AIRFLOW_IMAGE}
 
+# A base that has skopeo and the user already is left as it is, so that it builds where there is no network either.
 USER root
-RUN apt-get update \
-    && apt-get install -y --no-install-recommends skopeo ca-certificates \
-    && rm -rf /var/lib/apt/lists/*
-USER airflow
+RUN command -v skopeo >/dev/null || { \
+        apt-get update \
+        && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends skopeo ca-certificates \
+        && rm -rf /var/lib/apt/lists/*; \
+    } \
+    && { id airflow >/dev/null 2>&1 || useradd --uid 50000 --gid 0 --create-home airflow; } \
+    && install -d -o airflow -g 0 -m 0775 /opt/airflow /opt/airflow/logs /opt/airflow/state
+USER 50000
 
-COPY --chown=airflow:0 requirements.txt constraints.txt /opt/registry_sync/
-RUN pip install --no-cache-dir -r /opt/registry_sync/requirements.txt \
-    "apache-airflow[celery,postgres,redis]==3.3.2" -c /opt/registry_sync/constraints.txt
+# PATH, and the permission to install in the user's own home, are for bases that are not Airflow's.
+ENV AIRFLOW_HOME=/opt/airflow \
+    PATH=/home/airflow/.local/bin:${PATH} \
+    PIP_BREAK_SYSTEM_PACKAGES=1 \
+    AIRFLOW__CORE__LOAD_EXAMPLES=false \
+    AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL=1
+WORKDIR /opt/airflow
 
-COPY --chown=airflow:0 dags /opt/airflow/dags
-COPY --chown=airflow:0 plugins /opt/airflow/plugins
-COPY --chown=airflow:0 include /opt/airflow/include
+COPY requirements.txt requirements-stack.txt constraints.txt /opt/registry_sync/
+# More packages, such as apache-airflow-providers-cncf-kubernetes for the KubernetesExecutor.
+ARG EXTRA_REQUIREMENTS=""
+# The versions: those that are tested with registry_sync, or those of a full Airflow image, /home/airflow/constraints.txt.
+ARG CONSTRAINTS=/opt/registry_sync/constraints.txt
+RUN pip install --no-cache-dir --disable-pip-version-check \
+    -r /opt/registry_sync/requirements-stack.txt ${EXTRA_REQUIREMENTS} -c "${CONSTRAINTS}"
+
+COPY deploy/image/ /opt/registry_sync/
+COPY dags/ /opt/airflow/dags/
+COPY plugins/ /opt/airflow/plugins/
+COPY include/ /opt/airflow/include/
+
+# Last, since they differ from build to build: --build-arg VERSION=... --build-arg REVISION="$(git rev-parse HEAD)"
+ARG VERSION=unreleased
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="registry_sync" \
+    org.opencontainers.image.description="Airflow that mirrors container images between registries" \
+    org.opencontainers.image.licenses="Apache-2.0" \
+    org.opencontainers.image.version="${VERSION}" \
+    org.opencontainers.image.revision="${REVISION}"

@@ -1,7 +1,10 @@
 # make demo    mirror real images between three registries on this machine, through Airflow
 # make ui      look at the demo in Airflow's web UI
+# make env          write .env, with new secrets, for docker-compose.yaml
+# make connections  bring Connections and pools of the running stack to what the files in secrets/ say
 # make test    all tests, with real registries, skopeo and Airflow, and as root with real Docker and containerd
-# make drill   only the latter: what machines get when a registry is down
+# make drill   only what machines get when a registry is down
+# make stack   only the stack of docker-compose.yaml: build it, start it, mirror, kill a worker, remove it
 # make lint    ruff, mypy
 # make reliability   every fault at every stage (about ten minutes), and the table of it in docs/reliability.md
 # make venv    only the Python environment
@@ -11,7 +14,11 @@ VENV := .venv
 PIP := $(VENV)/bin/pip --disable-pip-version-check --no-cache-dir --quiet
 export PYTHONPATH := plugins:.
 
-.PHONY: demo ui screenshot test reliability drill lint format bench load schema venv dev packages drill-packages clean
+# Compose is a plug-in of docker, or a command of its own.
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+
+.PHONY: demo ui screenshot env connections test drill stack reliability lint format bench load schema venv dev packages \
+	drill-packages stack-packages clean
 
 demo: $(VENV)/ready packages
 	@$(VENV)/bin/python -m demo run
@@ -23,7 +30,13 @@ screenshot: $(VENV)/ready packages
 	@scripts/install_packages.sh chromium=chromium
 	@$(VENV)/bin/python -m demo screenshot
 
-test: $(VENV)/dev packages drill-packages
+env:
+	@scripts/make_env.sh
+
+connections:
+	@$(COMPOSE) run --rm init
+
+test: $(VENV)/dev packages drill-packages stack-packages
 	@scripts/install_packages.sh gpg=gnupg
 	$(VENV)/bin/python -m pytest $(ARGS)
 
@@ -32,6 +45,9 @@ reliability: $(VENV)/dev packages
 
 drill: $(VENV)/dev packages drill-packages
 	$(VENV)/bin/python -m pytest tests/drill -n 0 -v $(ARGS)
+
+stack: $(VENV)/dev packages stack-packages
+	$(VENV)/bin/python -m pytest tests/stack -n 0 -v $(ARGS)
 
 lint: $(VENV)/dev
 	$(VENV)/bin/ruff check .
@@ -58,9 +74,13 @@ dev: $(VENV)/dev
 packages:
 	@scripts/install_packages.sh skopeo=skopeo docker-registry=docker-registry
 
-# Only root can hold the drill; for others it is left out, and tests say so.
+# Only root can hold the drill and start the stack; for others these are left out, and tests say so.
 drill-packages:
 	@test "$$(id -u)" != 0 || scripts/install_packages.sh dockerd=docker.io containerd=containerd ip=iproute2 unshare=util-linux
+
+stack-packages:
+	@test "$$(id -u)" != 0 || scripts/install_packages.sh dockerd=docker.io docker=docker.io docker-compose=docker-compose \
+		slirp4netns=slirp4netns mmdebstrap=mmdebstrap iptables=iptables ip=iproute2 unshare=util-linux
 
 $(VENV)/ready: requirements.txt constraints.txt
 	@echo "Python environment: $(VENV) (about a minute the first time)"

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from demo.folder import DemoFolder
 from tests.support.airflow import LocalAirflow
-from tests.support.images import Image, big_layer, image, layer, multi_arch, push
 from tests.support.loopback import LOOPBACK
 from tests.support.registry import RegistryProcess
 
@@ -71,14 +70,6 @@ def is_free_port(port: int) -> bool:
         return True
 
 
-def push_images(source: RegistryProcess) -> int:
-    """Push the demo's images, always the same; the number of tags."""
-    images = _images()
-    for (repository, tag), each in images.items():
-        push(source.url, repository, tag, each)
-    return len(images)
-
-
 def write_mirrors_file(path: Path, registries: Mapping[str, RegistryProcess]) -> None:
     """Write the mirrors file with the hosts that the registries have now."""
     path.write_text(_MIRRORS_FILE.format(mirror=MIRROR, **{name: each.host for name, each in registries.items()}))
@@ -91,23 +82,3 @@ def airflow_of(folder: DemoFolder, settings: Mapping[str, str] | None = None, po
         print("Airflow      creates its database, SQLite (some seconds)", flush=True)
         airflow.migrate()
     return airflow
-
-
-def _images() -> dict[tuple[str, str], Image]:
-    """By repository and tag. All share one layer, as images of one distribution do."""
-    base = big_layer(3_000_000)
-    newest = multi_arch("hyperkube 1.32.0", base=base)
-    pause_platforms = ["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/s390x"]
-    return {
-        ("giantswarm/hyperkube", "v1.30.8"): multi_arch("hyperkube 1.30.8", base=base),
-        ("giantswarm/hyperkube", "v1.31.4"): multi_arch("hyperkube 1.31.4", base=base),
-        ("giantswarm/hyperkube", "v1.32.0"): newest,
-        ("giantswarm/hyperkube", "latest"): newest,
-        ("giantswarm/aws-operator", "14.1.0"): multi_arch("aws-operator 14.1.0", base=base, attestations=True),
-        ("giantswarm/aws-operator", "14.2.0"): multi_arch("aws-operator 14.2.0", base=base, attestations=True),
-        ("giantswarm/cert-operator", "3.4.1"): multi_arch("cert-operator 3.4.1", base=base),
-        ("giantswarm/node-exporter", "v1.7.0"): image([base, layer({"version": b"1.7.0"})], format="docker"),
-        ("giantswarm/node-exporter", "v1.8.2"): multi_arch("node-exporter 1.8.2", format="docker", base=base),
-        ("giantswarm/pause", "3.10"): multi_arch("pause 3.10", pause_platforms),
-        ("giantswarm/pause", "3.11-dev"): multi_arch("pause 3.11", pause_platforms),
-    }

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TextIO
 
 from demo.folder import DemoFolder, shown
-from demo.registries import DAG_ID, SOURCE, airflow_of, push_images, running_registries, write_mirrors_file
+from demo.images import push_images
+from demo.registries import DAG_ID, SOURCE, airflow_of, running_registries, write_mirrors_file
 from tests.support.airflow import LocalAirflow, log_text
 
 TAIL_LINES = 25
@@ -25,7 +26,7 @@ def run(folder: DemoFolder) -> int:
     with running_registries(folder) as registries:
         for name, each in registries.items():
             print(f"Registry     {name} is {each.host}", flush=True)
-        count = push_images(registries[SOURCE])
+        count = push_images(registries[SOURCE].url)
         print(f"Images       {count} tags are in {SOURCE}, of several platforms each", flush=True)
         write_mirrors_file(folder.mirrors_file, registries)
         print(f"Mirrors file {shown(folder.mirrors_file)}", flush=True)

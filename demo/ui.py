@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from demo.folder import DemoError, DemoFolder, shown
+from demo.images import push_images
 from demo.registries import (
     DAG_ID,
     SOURCE,
     airflow_of,
     is_free_port,
-    push_images,
     running_registries,
     write_mirrors_file,
 )
@@ -40,7 +40,7 @@ def ui(folder: DemoFolder) -> int:
 def running_airflow(folder: DemoFolder) -> Iterator[LocalAirflow]:
     """Registries with their images, and an Airflow that knows the demo's DAG."""
     with running_registries(folder) as registries:
-        push_images(registries[SOURCE])
+        push_images(registries[SOURCE].url)
         write_mirrors_file(folder.mirrors_file, registries)
         airflow = airflow_of(folder, port=USUAL_PORT if is_free_port(USUAL_PORT) else None)
         print("Airflow      starts (up to half a minute)", flush=True)

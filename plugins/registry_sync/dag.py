@@ -61,11 +61,16 @@ def build_dag(mirror: Mirror, file: MirrorsFile) -> DAG:
         report = ReportOperator(task_id="report", mirror=mirror.name, destinations=list(mirror.destinations), retries=0)
         for name in mirror.destinations:
             destination = file.registries[name]
+            workers = {"queue": destination.queue} if destination.queue else {}  # of planning too, which logs in there
             planned = PlanRoutesOperator(
-                task_id=plan_task(name), mirror=mirror, source=file.registries[mirror.source], destination=destination
+                task_id=plan_task(name),
+                mirror=mirror,
+                source=file.registries[mirror.source],
+                destination=destination,
+                **workers,
             )
             copied = MirrorRepositoryOperator.partial(
-                task_id=copy_task(name), pool=destination.pool, map_index_template=LABEL
+                task_id=copy_task(name), pool=destination.pool, map_index_template=LABEL, **workers
             ).expand_kwargs(planned.output)
             planned >> copied >> report
     return dag

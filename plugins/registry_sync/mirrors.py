@@ -108,6 +108,9 @@ class RegistryEntry(_Strict):
         False, description="Create a public repository there before the first push to it; for docker_hub"
     )
     pool: str = Field("default_pool", min_length=1, description="Airflow pool for tasks that write to it; must exist")
+    queue: str | None = Field(
+        None, min_length=1, description="Celery queue of the workers that write to it; without it Airflow's default"
+    )
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:

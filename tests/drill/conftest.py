@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +14,10 @@ import pytest
 from registry_sync.mirrors_file import load_mirrors
 from registry_sync.node_pools import NodePool
 from registry_sync.nodes.render import render_pool, write_files
-from tests.drill.namespace import Namespace, why_not
 from tests.drill.registries import DrillRegistry
 from tests.drill.runtimes import Containerd, Dockerd, Runtime, version_of
+from tests.support.namespace import Namespace, why_not
+from tests.support.possible import require
 from tests.support.tls import CertificateAuthority
 
 Pool = Literal["docker", "containerd", "containerd_pull_only"]
@@ -41,10 +41,7 @@ class Lab:
 @pytest.fixture(scope="session")
 def possible() -> None:
     """Where the drill cannot be held, CI fails, and everybody else is told why it was left out."""
-    if reason := why_not():
-        if os.environ.get("CI", "") not in ("", "false", "0"):
-            pytest.fail(f"the drill cannot be held here: {reason}")
-        pytest.skip(reason)
+    require(why_not(("dockerd", "containerd", "docker-registry"), "drill"), "the drill cannot be held here")
 
 
 @pytest.fixture(scope="module", params=POOLS)

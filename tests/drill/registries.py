@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 from registry_sync.reference import Digest
-from tests.drill.namespace import Namespace, Spawned
 from tests.support import images
 from tests.support.loopback import Request
+from tests.support.namespace import Namespace, Spawned
 from tests.support.registry import RegistryProcess, parse_access_log
 from tests.support.tls import Certificate
 

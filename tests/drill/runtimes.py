@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 import grpc
 
-from tests.drill.namespace import Namespace
+from tests.support.namespace import Namespace
 
 PULL_TIMEOUT_SECONDS = 60.0
 

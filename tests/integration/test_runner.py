@@ -23,10 +23,9 @@ from registry_sync.skopeo_container import TASK_LABEL
 from registry_sync.skopeo_probe import can_verify_sigstore
 from registry_sync.skopeo_program import find_skopeo
 from tests.support import images
-from tests.support.dockerd import Dockerd, why_not
+from tests.support.dockerd import Dockerd, require_dockerd
 from tests.support.interceptor import Interceptor
 from tests.support.loopback import Request
-from tests.support.possible import needs
 from tests.support.registry import RegistryProcess
 from tests.support.task_runner import RUN_ID, FakeApi, run
 
@@ -37,7 +36,7 @@ IMAGE = images.multi_arch("in a container")
 
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Dockerd]:
-    needs(why_not())
+    require_dockerd()
     with Dockerd() as dockerd:
         dockerd.load_skopeo()
         yield dockerd

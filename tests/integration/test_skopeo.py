@@ -43,10 +43,8 @@ from registry_sync.reference import Reference, Repository
 from registry_sync.skopeo import Sent, Skopeo
 from registry_sync.skopeo_program import SkopeoProgram, find_skopeo
 from tests.support import images
-from tests.support.dockerd import Dockerd
-from tests.support.dockerd import why_not as why_no_docker
+from tests.support.dockerd import Dockerd, require_dockerd
 from tests.support.interceptor import Interceptor
-from tests.support.possible import needs
 from tests.support.registry import Htpasswd, RegistryProcess
 from tests.support.tls import CertificateAuthority
 from tests.support.token_server import TokenServer
@@ -129,7 +127,7 @@ RUNNERS: list[Local | InContainers] = [Local()]
 
 @pytest.fixture(scope="module")
 def containers() -> Iterator[InContainers]:
-    needs(why_no_docker())
+    require_dockerd()
     with Dockerd() as daemon:
         yield InContainers(daemon)
 

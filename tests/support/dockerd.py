@@ -19,6 +19,8 @@ from typing import Self
 from docker import APIClient
 
 from tests.support.kept_process import end, launch
+from tests.support.namespace import why_not
+from tests.support.possible import require
 
 START_TIMEOUT_SECONDS = 30.0
 IMAGE = "skopeo-of-this-machine"
@@ -33,12 +35,9 @@ exec dockerd --data-root="$FOLDER/data" --exec-root=/run/docker --pidfile=/run/d
 """``/run`` is its own, so that it meets no other daemon. Containers have this machine's loopback (host) or nothing."""
 
 
-def why_not() -> str | None:
-    """Why this machine cannot run one; ``None`` when it can."""
-    if os.geteuid() != 0:
-        return "only root can start a Docker daemon"
-    missing = [each for each in ("dockerd", "unshare", "mount", "ldd", "skopeo") if shutil.which(each) is None]
-    return f"{', '.join(missing)}: not installed" if missing else None
+def require_dockerd() -> None:
+    """Where it cannot run, CI fails, and everybody else is told why a test was left out."""
+    require(why_not(("dockerd", "ldd", "skopeo"), "drill-packages packages"), "skopeo cannot run in containers here")
 
 
 class Dockerd:

@@ -8,13 +8,13 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 START_TIMEOUT_SECONDS = 30.0
 POLL_SECONDS = 0.01
-_COMMANDS = ("unshare", "nsenter", "ip", "mount", "dockerd", "containerd", "docker-registry")
+_COMMANDS = ("unshare", "nsenter", "ip", "mount")
 
 _LISTENING = "0A"
 
@@ -49,7 +49,7 @@ class Namespace:
     """
 
     def __init__(self, hosts: Mapping[str, str]) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="drill-"))  # short, since a socket's path has 107 bytes at most
+        self.folder = Path(tempfile.mkdtemp(prefix="lab-"))  # short, since a socket's path has 107 bytes at most
         self._hosts = hosts
         self._children: list[Spawned] = []
 
@@ -147,10 +147,13 @@ def children_of(process: int) -> list[int]:
         return []
 
 
-def why_not() -> str:
-    """Why the drill cannot be held here; empty when it can."""
-    if missing := [each for each in _COMMANDS if shutil.which(each) is None]:
-        return f"not installed: {', '.join(missing)} (make drill installs them on Debian and Ubuntu)"
+def why_not(commands: Iterable[str], target: str) -> str:
+    """Why there can be no namespace with ``commands`` here; empty when there can.
+
+    :param target: the target of the Makefile that installs the commands.
+    """
+    if missing := [each for each in (*_COMMANDS, *commands) if shutil.which(each) is None]:
+        return f"not installed: {', '.join(missing)} (make {target} installs them on Debian and Ubuntu)"
     if os.geteuid() != 0:
         return "only root may make mounts, networks and processes of its own"
     try:

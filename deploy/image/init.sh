@@ -1,0 +1,18 @@
+#!/bin/bash
+# Brings the database, log-ins, Connections and pools to what files and environment say. It may run again at any time.
+set -euo pipefail
+
+python3 /opt/registry_sync/passwords.py
+airflow db migrate
+
+secrets=/opt/airflow/secrets
+for file in "$secrets"/connections.{yaml,json,env}; do
+    [ ! -s "$file" ] || airflow connections import --overwrite "$file"
+done
+if [ -n "${CONNECTIONS:-}" ]; then
+    file=$(mktemp --suffix=.json)
+    trap 'rm -f "$file"' EXIT
+    printf '%s' "$CONNECTIONS" >"$file"
+    airflow connections import --overwrite "$file"
+fi
+[ ! -s "$secrets/pools.json" ] || airflow pools import "$secrets/pools.json"

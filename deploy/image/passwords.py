@@ -1,0 +1,31 @@
+"""Gives the user admin of the web UI the password in ADMIN_PASSWORD.
+
+Other users keep the one that they have; Airflow makes one for a user that has none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+FILE = Path(os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"])
+
+
+def read(file: Path) -> dict[str, str]:
+    """The passwords by user; none when there is no file yet."""
+    text = file.read_text() if file.exists() else ""
+    return dict(json.loads(text)) if text.strip() else {}
+
+
+def write(file: Path, passwords: dict[str, str]) -> None:
+    """For this user's eyes only, and never half."""
+    new = file.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    with open(new, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as output:
+        json.dump(passwords, output)
+    new.replace(file)
+
+
+if __name__ == "__main__":
+    write(FILE, read(FILE) | {"admin": os.environ["ADMIN_PASSWORD"]})

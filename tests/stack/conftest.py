@@ -1,0 +1,53 @@
+"""What the tests of the stack share: a Docker of their own, the images, and one stack that they all look at."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from tests.stack.docker import COMMANDS, Docker
+from tests.stack.images import make_standins
+from tests.stack.stack import Stack
+from tests.support.namespace import why_not
+from tests.support.possible import require
+
+
+@pytest.fixture(scope="session")
+def docker() -> Iterator[Docker]:
+    """Where it cannot run, CI fails, and everybody else is told why these tests were left out."""
+    require(why_not(COMMANDS, "stack"), "the stack cannot be started here")
+    with Docker.running() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def built(docker: Docker) -> Docker:
+    """A Docker that holds our image, built by our files from stand-ins for the official ones."""
+    make_standins(docker)
+    stack = Stack(docker, "build")
+    stack.make_settings()
+    stack.compose("build")
+    return docker
+
+
+@pytest.fixture(scope="module")
+def stack(built: Docker) -> Iterator[Stack]:
+    """A healthy one with two workers, secrets of its own, and the demo's registries; a lost task is noticed soon."""
+    stack = Stack(built, "stack")
+    stack.make_settings(
+        COMPOSE_PROFILES="demo",
+        MIRRORS_FILE="/opt/airflow/include/examples/demo.yaml",
+        PAUSE_NEW_MIRRORS="false",
+        LOST_TASK_SECONDS="15",
+        WORKER_CONCURRENCY="2",
+    )
+    shutil.copy(stack.folder / "secrets" / "connections.example.yaml", stack.folder / "secrets" / "connections.yaml")
+    shutil.copy(stack.folder / "secrets" / "pools.example.json", stack.folder / "secrets" / "pools.json")
+    stack.compose("up", "-d", "--scale", "worker=2")
+    stack.wait_until_healthy()
+    try:
+        yield stack
+    finally:
+        stack.compose("down", "-v", "--timeout", "5")

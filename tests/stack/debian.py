@@ -1,0 +1,78 @@
+"""Debian's packages, from wherever this machine has them.
+
+What its apt and pip are told of that goes into what is made here, and so into nothing of the project's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.stack.docker import CommandError, which
+
+AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+SUITE = "bookworm"
+
+_MEMORY = Path("/dev/shm")
+_PIP_SETTINGS = ("cert", "index-url", "extra-index-url", "trusted-host", "proxy")
+
+
+@contextmanager
+def bootstrap(
+    packages: Sequence[str], *options: str, log: Path, suite: str = SUITE, target: str = "-"
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Install packages into a new file system, ``target``: a folder, or a tar that the process writes to ``stdout``.
+
+    https://manpages.debian.org/bookworm/mmdebstrap/mmdebstrap.1.en.html
+
+    :raises CommandError: at the block's end, when a package cannot be had, for example.
+    """
+    settings = sorted(Path("/etc/apt/apt.conf.d").glob("9*"))
+    command = [
+        which("mmdebstrap"),
+        f"--include={','.join(packages)}",
+        '--aptopt=Apt::Install-Recommends "false"',
+        *(f"--aptopt={each}" for each in settings),
+        *options,
+        suite,
+        target,
+        "-",
+    ]
+    # Thousands of small files: in memory where that is possible.
+    environment = {**os.environ, **({"TMPDIR": str(_MEMORY)} if _MEMORY.is_dir() else {})}
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=output, env=environment
+        ) as process,
+    ):
+        assert process.stdin is not None
+        process.stdin.write(_sources(suite).encode())
+        process.stdin.close()
+        yield process
+    if process.returncode:
+        raise CommandError(f"{' '.join(packages)} cannot be had:\n{log.read_text(errors='replace')[-8000:]}")
+
+
+def _sources(suite: str) -> str:
+    """Where this machine has its packages from, in either format of apt's, for another suite."""
+    folder = Path("/etc/apt")
+    files = (folder / "sources.list", *sorted((folder / "sources.list.d").glob("debian*")))
+    text = "\n".join(each.read_text() for each in files if each.exists())
+    return re.sub(r"\b(bookworm|trixie|forky|sid)\b", suite, text)
+
+
+def pip_settings() -> str:
+    """A pip.conf by which pip reaches its index as it does here.
+
+    ``pip config list`` prints lines such as ``:env:.cert='/a/file'`` and ``global.cert='/a/file'``.
+    """
+    said = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
+    pairs = [line.partition("=") for line in said.stdout.splitlines()]
+    named = {name.rpartition(".")[2]: value.strip("'") for name, _, value in pairs}
+    return "[global]\n" + "".join(f"{each} = {named[each]}\n" for each in _PIP_SETTINGS if each in named)

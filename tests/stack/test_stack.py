@@ -1,0 +1,129 @@
+"""The stack of docker-compose.yaml, really started: what a team has to be able to rely on."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+import requests
+
+from tests.stack.docker import CommandError, Docker
+from tests.stack.stack import Stack, wait_for
+from tests.support import images
+from tests.support.airflow import AirflowApi, AirflowApiError
+
+pytestmark = pytest.mark.timeout(600)
+
+DAG = "mirror_demo"
+BIG = "giantswarm/big"
+BIG_BYTES = 100_000_000
+
+
+def test_secrets_that_everybody_knows_start_nothing(built: Docker) -> None:
+    """As they are refused in all ways: tests/unit/test_check_secrets.py."""
+    stack = Stack(built, "refused")
+    demo = (stack.folder / "deploy" / "demo.env").read_text()
+    (stack.folder / ".env").write_text(demo.replace("COMPOSE_PROFILES=demo\n", ""))
+    try:
+        with pytest.raises(CommandError, match="check-secrets"):
+            stack.compose("up", "-d")
+        said = stack.compose("logs", "--no-color", "check-secrets")
+        assert "JWT_SECRET is the demo's, which everybody knows; only the profile demo may have it" in said
+        containers = built.run("ps", "--all", "--format", "{{.Names}} {{.State}}")
+        assert containers == "refused_check-secrets_1 exited\n"
+    finally:
+        stack.compose("down", "-v")
+        stack.remove()
+
+
+def test_nobody_gets_in_without_the_password(stack: Stack) -> None:
+    assert requests.get(f"{stack.url}/api/v2/dags", timeout=30).status_code == 401
+    with pytest.raises(AirflowApiError, match=r"answered 401: .*Invalid credentials"):
+        AirflowApi(stack.url, "admin", "admin").call("GET", "dags")
+    assert stack.api().import_errors() == {}
+
+
+def test_connections_and_pools_are_what_the_files_say(stack: Stack) -> None:
+    connection = stack.api().call("GET", "connections/registry_acr")
+    assert (connection["conn_type"], connection["host"], connection["login"], connection["password"]) == (
+        "docker",
+        "gsoci.azurecr.io",
+        "mirror",
+        "***",
+    )
+    assert stack.api().call("GET", "pools/registry_acr")["slots"] == 8
+    query = "SELECT password FROM connection WHERE conn_id = 'registry_acr'"
+    stored = stack.exec("postgres", "psql", "-U", "airflow", "-Atc", query)
+    assert "a token's password" not in stored
+
+
+def test_two_workers_mirror_from_registry_to_registry(stack: Stack) -> None:
+    api = stack.api()
+    run_id = first_run(api)
+    assert api.wait_for_run(DAG, run_id)["state"] == "success"
+    routes = api.task_instances(DAG, run_id, "to_destination")
+    assert {each["state"] for each in routes} == {"success"}
+    assert {each["queue"] for each in routes} == {"mirror"}
+    assert len({each["hostname"] for each in routes}) == 2
+    source, destination = stack.registry_url("demo-source"), stack.registry_url("demo-destination")
+    for repository, tag in (("giantswarm/hyperkube", "v1.32.0"), ("giantswarm/pause", "3.10")):
+        images.pull_whole(destination, repository, tag)
+        assert images.resolve(destination, repository, tag) == images.resolve(source, repository, tag)
+
+
+def first_run(api: AirflowApi) -> str:
+    """Of a mirror that is new; the schedule gives it one for yesterday."""
+    api.wait_for_dag(DAG)
+    wait_for(lambda: bool(api.dag_runs(DAG)), "no run", 60)
+    return str(api.dag_runs(DAG)[0]["dag_run_id"])
+
+
+def test_a_run_survives_that_a_worker_is_killed_while_it_copies(stack: Stack) -> None:
+    """The other worker does the task again, once the scheduler has not heard of it for a while."""
+    api = stack.api()
+    api.wait_for_dag(DAG)
+    image = images.image([images.big_layer(BIG_BYTES)])
+    images.push(stack.registry_url("demo-source"), BIG, "v1", image)
+    (slow,) = stack.containers("demo-destination")
+    stack.docker.run("update", "--cpus", "0.05", slow)
+    run_id = api.trigger(DAG, {"repositories": [BIG]})
+    victim = wait_for_copy(stack)
+    (before,) = api.task_instances(DAG, run_id, "to_destination")
+    assert before["state"] == "running"
+    stack.docker.run("kill", victim)
+    stack.docker.run("update", "--cpus", "1", slow)
+    assert api.wait_for_run(DAG, run_id, timeout_seconds=300)["state"] == "success"
+    (after,) = api.task_instances(DAG, run_id, "to_destination")
+    assert after["try_number"] == 2
+    assert after["hostname"] != before["hostname"]
+    assert images.resolve(stack.registry_url("demo-destination"), BIG, "v1") == image.digest
+    images.pull_whole(stack.registry_url("demo-destination"), BIG, "v1")
+
+
+def wait_for_copy(stack: Stack) -> str:
+    """The worker that runs skopeo copy, while it does."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        for worker in stack.containers("worker"):
+            if re.search(r"skopeo .*\bcopy ", stack.docker.try_run("top", worker, "-eo", "pid,args").stdout):
+                return worker
+    raise TimeoutError("no worker copies")
+
+
+def test_nothing_is_lost_when_the_stack_is_taken_down_and_started_again(stack: Stack) -> None:
+    before = {each["dag_run_id"]: each["state"] for each in stack.api().dag_runs(DAG)}
+    log = stack.api().log(DAG, next(iter(before)), "report")
+    stack.compose("down", "--timeout", "60")
+    stack.compose("up", "-d")
+    stack.wait_until_healthy()
+    assert {each["dag_run_id"]: each["state"] for each in stack.api().dag_runs(DAG)} == before
+    assert stack.api().log(DAG, next(iter(before)), "report") == log
+
+
+def test_down_with_volumes_leaves_nothing(stack: Stack) -> None:
+    stack.compose("down", "-v", "--timeout", "5")
+    label = f"label=com.docker.compose.project={stack.folder.name}"
+    for kind in ("container", "volume", "network"):
+        assert stack.docker.run(kind, "ls", "--quiet", "--filter", label) == ""
+    assert stack.docker.run("volume", "ls", "--quiet") == ""
