@@ -7,6 +7,7 @@ import time
 
 import pytest
 import requests
+import yaml
 
 from tests.stack.docker import CommandError, Docker
 from tests.stack.stack import Stack, wait_for
@@ -16,7 +17,7 @@ from tests.support.airflow import AirflowApi, AirflowApiError
 pytestmark = pytest.mark.timeout(600)
 
 DAG = "mirror_demo"
-BIG = "giantswarm/big"
+BIG, BOXED = "giantswarm/big", "giantswarm/boxed"
 BIG_BYTES = 100_000_000
 
 
@@ -119,6 +120,37 @@ def test_nothing_is_lost_when_the_stack_is_taken_down_and_started_again(stack: S
     stack.wait_until_healthy()
     assert {each["dag_run_id"]: each["state"] for each in stack.api().dag_runs(DAG)} == before
     assert stack.api().log(DAG, next(iter(before)), "report") == log
+
+
+def test_skopeo_runs_in_containers_where_workers_may_start_them(stack: Stack) -> None:
+    """Beside the workers, in the network of the stack, where the names of the registries are known."""
+    socket = stack.docker.folder / "docker.sock"
+    settings = {**stack.settings, "DOCKER_SOCKET": str(socket), "DOCKER_GROUP": str(socket.stat().st_gid)}
+    stack.write_settings(**settings)
+    write_skopeo(stack, runner="docker", image="registry-sync", network=f"{stack.folder.name}_default")
+    files = ("-f", "docker-compose.yaml", "-f", "deploy/docker-socket.yaml")
+    stack.compose(*files, "up", "-d", "--scale", "worker=2")
+    stack.wait_until_healthy()
+    image = images.image([images.big_layer(5_000_000, seed=7)])
+    images.push(stack.registry_url("demo-source"), BOXED, "v1", image)
+    began = time.time()
+    run_id = stack.api().trigger(DAG, {"repositories": [BOXED]})
+    assert stack.api().wait_for_run(DAG, run_id)["state"] == "success"
+    images.pull_whole(stack.registry_url("demo-destination"), BOXED, "v1")
+    assert images.resolve(stack.registry_url("demo-destination"), BOXED, "v1") == image.digest
+    ours = ("--filter", "label=registry_sync.task")
+    period = ("--since", f"{began:.0f}", "--until", f"{time.time() + 1:.0f}")
+    created = stack.docker.run("events", *period, *ours, "--filter", "event=create", "--format", "{{json .}}")
+    assert f"{DAG}/{run_id}/to_destination/0" in created
+    assert stack.docker.run("ps", "--all", "--quiet", *ours) == ""
+
+
+def write_skopeo(stack: Stack, **options: str) -> None:
+    """Have the demo's mirror run skopeo like this."""
+    file = stack.folder / "include" / "examples" / "demo.yaml"
+    document = yaml.safe_load(file.read_text())
+    document["mirrors"]["demo"]["skopeo"] = options
+    file.write_text(yaml.safe_dump(document))
 
 
 def test_down_with_volumes_leaves_nothing(stack: Stack) -> None:
