@@ -232,7 +232,8 @@ def test_containerd_looks_for_the_folder_of_an_address(host: str, folder: str) -
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_registry_without_tls(count: int) -> None:
     """No runtime asks it by plain HTTP unless told so."""
-    file, pool = pool_of([(registry("m", "acr.example"), "pull+resolve")][:count], "local.example:5000")
+    mirrors: list[tuple[Registry, Trust]] = [(registry("m", "acr.example"), "pull+resolve")]
+    file, pool = pool_of(mirrors[:count], "local.example:5000")
     file = replace(file, registries={**file.registries, "home": registry("home", "local.example:5000", tls=False)})
 
     def text(runtime: Runtime, version: str = "1") -> str:
