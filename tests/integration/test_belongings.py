@@ -24,21 +24,9 @@ from tests.support.loopback import Request
 from tests.support.quay_api import QuayApi
 from tests.support.referrers_api import ReferrersApi
 from tests.support.registry import RegistryProcess
-from tests.support.routes import FULL_CHECK, Server, asked, counted, make_route, result_of, run_route
+from tests.support.routes import FULL_CHECK, asked, counted, make_route, result_of, run_route
 
 BACKUP_TAG = "{{ tag }}-was-{{ digest_short }}"
-
-
-@pytest.fixture(scope="module")
-def source() -> Iterator[RegistryProcess]:
-    with RegistryProcess() as registry:
-        yield registry
-
-
-@pytest.fixture(scope="module")
-def destination() -> Iterator[RegistryProcess]:
-    with RegistryProcess() as registry:
-        yield registry
 
 
 @pytest.fixture
@@ -59,17 +47,11 @@ def wire(destination: RegistryProcess) -> Iterator[Interceptor]:
         yield interceptor
 
 
-@pytest.fixture
-def name(request: pytest.FixtureRequest) -> str:
-    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
-    return f"team/{words}"
-
-
-def get(server: Server, name: str, reference: str | Digest) -> requests.Response:
+def get(server: RegistryProcess | Interceptor, name: str, reference: str | Digest) -> requests.Response:
     return requests.get(f"{server.url}/v2/{name}/manifests/{reference}", headers={"Accept": ACCEPT}, timeout=10)
 
 
-def listed(server: Server, name: str, reference: str | Digest) -> list[dict[str, Any]]:
+def listed(server: RegistryProcess | Interceptor, name: str, reference: str | Digest) -> list[dict[str, Any]]:
     """The entries of an index."""
     entries: list[dict[str, Any]] = json.loads(get(server, name, reference).content)["manifests"]
     return entries

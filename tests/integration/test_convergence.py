@@ -35,7 +35,7 @@ from tests.support.interceptor import Interceptor
 from tests.support.loopback import Request
 from tests.support.quay_api import QuayApi
 from tests.support.registry import RegistryProcess
-from tests.support.sync import a_route, sync
+from tests.support.routes import make_route, run_route
 
 DAWN = datetime(2026, 3, 1, tzinfo=UTC)
 TAGS = ("v1", "v2", "latest")
@@ -121,7 +121,7 @@ class Story(RuleBasedStateMachine):
 
     @property
     def route(self) -> Route:
-        return a_route(self.world.quay, self.world.there, self.name, kind="quay", parallel_copies=2)
+        return make_route(self.world.quay, self.world.there, self.name, source_kind="quay", parallel_copies=2)
 
     def watch(self) -> None:
         self.world.there.after("PUT", f"/v2/{self.name}/manifests/[^:]+$", self.look)
@@ -216,7 +216,7 @@ class Story(RuleBasedStateMachine):
     def run(self, window: Window) -> bool:
         """Whether the route's task would succeed."""
         try:
-            report: RouteReport | None = sync(self.route, window=window, on_start=self.started)
+            report: RouteReport | None = run_route(self.route, window=window, on_start=self.started)
         except RegistrySyncError:
             report = None
         finally:
@@ -242,7 +242,7 @@ class Story(RuleBasedStateMachine):
         self.no_tag_is_wrong_or_lost()
         there = {tag: images.resolve(self.world.destination.url, self.name, tag) for tag in self.current}
         assert there == self.current
-        report = sync(self.route)
+        report = run_route(self.route)
         assert {outcome: number for outcome, number in report.counts.items() if number} in (
             {},
             {"unchanged": len(self.current)},

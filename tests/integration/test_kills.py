@@ -29,7 +29,7 @@ from tests.support import images
 from tests.support.interceptor import Interceptor
 from tests.support.loopback import Request
 from tests.support.registry import Htpasswd, RegistryProcess
-from tests.support.sync import a_route, sync
+from tests.support.routes import make_route, run_route
 
 ROBOT = Credentials(username="robot", secret="the-robots-password")
 NAME = "team/app"
@@ -97,7 +97,7 @@ def everything_arrives(here: Interceptor, there: Interceptor, destination: Regis
     """The next try copies what is missing: no blob that was committed goes a second time."""
     here.clear_rules()
     there.clear_rules()
-    report = sync(a_route(here, there, NAME), there=ROBOT)
+    report = run_route(make_route(here, there, NAME), there=ROBOT)
     assert report.counts["copied"] == 1, report
     assert committed(destination) == {str(each.digest): 1 for each in IMAGE.blobs}
     with session() as reader:
@@ -133,12 +133,12 @@ import sys, tempfile
 from pathlib import Path
 from registry_sync.credentials import Credentials
 from registry_sync.errors import RegistrySyncError
-from tests.support.sync import a_route, sync
+from tests.support.routes import make_route, run_route
 class At:
     def __init__(self, host): self.host = host
 here, there, user, secret = sys.argv[1:]
 try:
-    report = sync(a_route(At(here), At(there), "team/app"), there=Credentials(username=user, secret=secret))
+    report = run_route(make_route(At(here), At(there), "team/app"), there=Credentials(username=user, secret=secret))
     print(dict(report.counts), [each.reason for each in report.failed_tags])
 except RegistrySyncError as error:
     print(type(error).__name__, error)
@@ -192,7 +192,7 @@ def test_a_worker_that_is_killed_before_the_tag(
 
 def test_a_destination_that_is_killed(here: Interceptor, there: Interceptor, destination: RegistryProcess) -> None:
     with ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(sync, a_route(here, there, NAME), there=ROBOT)
+        pending = pool.submit(run_route, make_route(here, there, NAME), there=ROBOT)
         wait_until(lambda: set(committed(destination)) >= {str(SMALL.digest)}, "the small layer is there")
         destination.kill()
         report = pending.result(timeout=60)
@@ -210,7 +210,7 @@ def test_a_source_that_is_killed(
     here.clear_rules()
     here.truncate("GET", f"/blobs/{BIG.digest}$", 500_000)
     with ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(sync, a_route(here, there, NAME), there=ROBOT)
+        pending = pool.submit(run_route, make_route(here, there, NAME), there=ROBOT)
         wait_until(lambda: set(committed(destination)) >= {str(SMALL.digest)}, "the small layer is there")
         source.kill()
         report = pending.result(timeout=60)
@@ -227,11 +227,11 @@ def test_a_destination_that_is_killed_as_it_takes_the_tag(
     """It had the tag, and nobody was told: the next try finds it in step, or publishes it anew."""
     here.clear_rules()
     there.after("PUT", "/manifests/v1$", lambda _: destination.kill(), times=1)
-    (failed,) = sync(a_route(here, there, NAME), there=ROBOT).failed_tags
+    (failed,) = run_route(make_route(here, there, NAME), there=ROBOT).failed_tags
     assert failed.error_class == "temporary", failed
     destination.start()
     assert resolve(destination) in (None, IMAGE.digest)
-    report = sync(a_route(here, there, NAME), there=ROBOT)
+    report = run_route(make_route(here, there, NAME), there=ROBOT)
     assert report.counts["unchanged"] + report.counts["copied"] == 1
     assert committed(destination) == {str(each.digest): 1 for each in IMAGE.blobs}
 
@@ -252,7 +252,7 @@ def test_a_task_that_is_ended(here: Interceptor, there: Interceptor, destination
         here.clear_rules()
         there.after("PUT", "/blobs/uploads/", stop)
     with ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(sync, a_route(here, there, NAME), there=ROBOT, on_start=started.append)
+        pending = pool.submit(run_route, make_route(here, there, NAME), there=ROBOT, on_start=started.append)
         wait_until(has_small, "the small layer is there")
         started[0].stop()
         (failed,) = pending.result(timeout=30).failed_tags
@@ -309,4 +309,4 @@ def test_no_temporary_directory_at_all(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     with pytest.raises(TemporaryError, match=r"cannot be written to: .*No such file or directory"):
-        sync(a_route(here, there, NAME), there=ROBOT)
+        run_route(make_route(here, there, NAME), there=ROBOT)

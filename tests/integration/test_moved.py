@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,29 +22,11 @@ from tests.support.routes import asked, counted, make_route, result_of, run_rout
 BACKUP_TAG = "{{ tag }}-was-{{ digest_short }}"
 
 
-@pytest.fixture(scope="module")
-def source() -> Iterator[RegistryProcess]:
-    with RegistryProcess() as registry:
-        yield registry
-
-
-@pytest.fixture(scope="module")
-def destination() -> Iterator[RegistryProcess]:
-    with RegistryProcess() as registry:
-        yield registry
-
-
 @pytest.fixture
 def wire(destination: RegistryProcess) -> Iterator[Interceptor]:
     """The way to the destination."""
     with Interceptor(destination.url) as interceptor:
         yield interceptor
-
-
-@pytest.fixture
-def name(request: pytest.FixtureRequest) -> str:
-    """A repository of the test's own."""
-    return f"team/{re.sub(r'[^a-z0-9]+', '-', request.node.name.lower()).strip('-')}"
 
 
 @pytest.fixture(autouse=True)

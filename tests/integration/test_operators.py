@@ -52,29 +52,11 @@ PLAN, COPY, REPORT = "routes_to_backup", "to_backup", "report"
 Server = RegistryProcess | Interceptor
 
 
-@pytest.fixture(scope="module")
-def source() -> Iterator[RegistryProcess]:
-    with RegistryProcess() as registry:
-        yield registry
-
-
-@pytest.fixture(scope="module")
-def destination() -> Iterator[RegistryProcess]:
-    with RegistryProcess() as registry:
-        yield registry
-
-
 @pytest.fixture
 def wire(destination: RegistryProcess) -> Iterator[Interceptor]:
     """The way to the destination."""
     with Interceptor(destination.url) as interceptor:
         yield interceptor
-
-
-@pytest.fixture
-def name(request: pytest.FixtureRequest) -> str:
-    """A repository of the test's own."""
-    return f"team/{re.sub(r'[^a-z0-9]+', '-', request.node.name.lower()).strip('-')}"
 
 
 @pytest.fixture(autouse=True)

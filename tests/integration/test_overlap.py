@@ -27,7 +27,7 @@ from tests.support import images
 from tests.support.interceptor import Interceptor
 from tests.support.loopback import Request
 from tests.support.registry import RegistryProcess
-from tests.support.sync import a_route, sync
+from tests.support.routes import make_route, run_route
 
 MOST_TRIES = 5
 FASTER = "another run was faster: the destination's tag "
@@ -40,18 +40,6 @@ def pushed_meanwhile(content: images.Image) -> str:
     )
 
 
-@pytest.fixture(scope="module")
-def source() -> Iterator[RegistryProcess]:
-    with RegistryProcess() as registry:
-        yield registry
-
-
-@pytest.fixture(scope="module")
-def destination() -> Iterator[RegistryProcess]:
-    with RegistryProcess() as registry:
-        yield registry
-
-
 @pytest.fixture
 def here(source: RegistryProcess) -> Iterator[Interceptor]:
     with Interceptor(source.url) as wire:
@@ -62,12 +50,6 @@ def here(source: RegistryProcess) -> Iterator[Interceptor]:
 def there(destination: RegistryProcess) -> Iterator[Interceptor]:
     with Interceptor(destination.url) as wire:
         yield wire
-
-
-@pytest.fixture
-def name(request: pytest.FixtureRequest) -> str:
-    """A repository of the test's own."""
-    return "team/" + "".join(each if each.isalnum() else "-" for each in request.node.name.lower()).strip("-")
 
 
 @pytest.fixture(autouse=True)
@@ -173,7 +155,7 @@ def test_any_interleaving_ends_right_and_copies_nothing_twice(
 
 def sync_until_done(here: Interceptor, there: Interceptor, name: str) -> RouteReport:
     for _ in range(MOST_TRIES):
-        report = sync(a_route(here, there, name, parallel_copies=2))
+        report = run_route(make_route(here, there, name, parallel_copies=2))
         if not report.is_failed:
             return report
         assert {each.error_class for each in report.failed_tags} == {"temporary"}, report.failed_tags
@@ -189,11 +171,11 @@ def copies(skopeo_log: SkopeoLog, name: str) -> Counter[str]:
 
 _RUN = """
 import sys
-from tests.support.sync import a_route, sync
+from tests.support.routes import make_route, run_route
 class At:
     def __init__(self, host): self.host = host
 here, there, name = sys.argv[1:]
-report = sync(a_route(At(here), At(there), name))
+report = run_route(make_route(At(here), At(there), name))
 sys.exit(1 if report.is_failed else 0)
 """
 
@@ -241,7 +223,7 @@ def test_tasks_in_processes_of_their_own(
         assert set(uploads(destination, name).values()) == {1}
     assert sum(started.values()) <= len(contents) * machines
     here.clear_rules()
-    assert not sync(a_route(here, there, name)).is_failed
+    assert not run_route(make_route(here, there, name)).is_failed
     assert watch.wrong == []
     for tag, content in contents.items():
         assert images.resolve(destination.url, name, tag) == content.digest
@@ -261,10 +243,10 @@ class TestAnotherRunMeanwhile:
         here.after(
             "GET",
             f"/manifests/{self.planned.digest}$",
-            lambda _: reports.append(sync(a_route(here, there, name))),
+            lambda _: reports.append(run_route(make_route(here, there, name))),
             times=1,
         )
-        report = sync(a_route(here, there, name))
+        report = run_route(make_route(here, there, name))
         assert [each.counts["copied"] for each in (report, *reports)] == [1, 1]
         assert copies(skopeo_log, name) == {str(self.planned.digest): 1}
         pushes = [each for each in there.requests() if each.method == "PUT" and each.path.endswith("/latest")]
@@ -277,10 +259,10 @@ class TestAnotherRunMeanwhile:
 
         def move_and_sync(_: Request) -> None:
             images.push(source.url, name, "latest", self.newer)
-            assert not sync(a_route(here, there, name)).is_failed
+            assert not run_route(make_route(here, there, name)).is_failed
 
         here.after("GET", f"/blobs/{self.planned.children[0].blobs[1].digest}$", move_and_sync, times=1)
-        report = sync(a_route(here, there, name))
+        report = run_route(make_route(here, there, name))
         (failed,) = report.failed_tags
         assert failed.error_class == "temporary"
         assert failed.reason == (
@@ -288,7 +270,7 @@ class TestAnotherRunMeanwhile:
             "the next try compares them again"
         )
         assert images.resolve(destination.url, name, "latest") == self.newer.digest
-        assert sync(a_route(here, there, name)).counts["unchanged"] == 1
+        assert run_route(make_route(here, there, name)).counts["unchanged"] == 1
 
     def test_somebody_else_pushed_to_the_destination(
         self, destination: RegistryProcess, here: Interceptor, there: Interceptor, name: str
@@ -300,7 +282,7 @@ class TestAnotherRunMeanwhile:
             images.push(destination.url, name, "latest", stranger)
 
         here.after("GET", f"/blobs/{self.planned.children[0].blobs[1].digest}$", push, times=1)
-        assert sync(a_route(here, there, name)).counts["copied"] == 1
+        assert run_route(make_route(here, there, name)).counts["copied"] == 1
         assert images.resolve(destination.url, name, "latest") == self.planned.digest
 
     @pytest.mark.parametrize("policy", ["keep", "fail"])
@@ -309,15 +291,15 @@ class TestAnotherRunMeanwhile:
     ) -> None:
         """The plan says that there is nothing to keep. The next try sees that there is."""
         stranger = an_image(f"{name} stranger")
-        route = a_route(here, there, name, on_moved_tag={"other": "follow", "*": policy})
+        route = make_route(here, there, name, on_moved_tag={"other": "follow", "*": policy})
 
         def push(_: Request) -> None:
             images.push(destination.url, name, "latest", stranger)
 
         here.after("GET", f"/blobs/{self.planned.children[0].blobs[1].digest}$", push, times=1)
-        (failed,) = sync(route).failed_tags
+        (failed,) = run_route(route).failed_tags
         assert (failed.error_class, failed.reason) == ("temporary", pushed_meanwhile(stranger))
-        again = sync(route)
+        again = run_route(route)
         assert (again.counts["skipped"], again.counts["failed"]) == ((1, 0) if policy == "keep" else (0, 1))
         assert images.resolve(destination.url, name, "latest") == stranger.digest
 
@@ -327,7 +309,7 @@ class TestAnotherRunMeanwhile:
     ) -> None:
         """Whether there was a tag before, which has one, or none. The next try keeps what is there now."""
         stranger = an_image(f"{name} stranger")
-        route = a_route(here, there, name, backup_tag="{{ tag }}-was-{{ digest_short }}")
+        route = make_route(here, there, name, backup_tag="{{ tag }}-was-{{ digest_short }}")
         if not is_new:
             images.push(destination.url, name, "latest", an_image(f"{name} old"))
 
@@ -335,10 +317,10 @@ class TestAnotherRunMeanwhile:
             images.push(destination.url, name, "latest", stranger)
 
         here.after("GET", f"/blobs/{self.planned.children[0].blobs[1].digest}$", push, times=1)
-        (failed,) = sync(route).failed_tags
+        (failed,) = run_route(route).failed_tags
         assert (failed.error_class, failed.reason) == ("temporary", pushed_meanwhile(stranger))
         assert images.resolve(destination.url, name, "latest") == stranger.digest
-        assert sync(route).counts["copied"] == 1
+        assert run_route(route).counts["copied"] == 1
         assert images.resolve(destination.url, name, "latest") == self.planned.digest
         kept = f"latest-was-{stranger.digest.encoded[:12]}"
         assert images.resolve(destination.url, name, kept) == stranger.digest
@@ -353,9 +335,9 @@ class TestAnotherRunMeanwhile:
             images.push(source.url, name, "latest", self.newer)
 
         here.after("GET", f"/blobs/{self.planned.children[0].blobs[1].digest}$", move, times=1)
-        assert sync(a_route(here, there, name)).counts["copied"] == 1
+        assert run_route(make_route(here, there, name)).counts["copied"] == 1
         assert images.resolve(destination.url, name, "latest") == self.planned.digest
-        assert sync(a_route(here, there, name)).counts["copied"] == 1
+        assert run_route(make_route(here, there, name)).counts["copied"] == 1
         assert images.resolve(destination.url, name, "latest") == self.newer.digest
 
 
@@ -366,7 +348,7 @@ def test_a_run_that_waits_for_another_can_be_ended(
     here.hang("GET", "/blobs/")
     started: list[Skopeo] = []
     with ThreadPoolExecutor(2) as pool:
-        runs = [pool.submit(sync, a_route(here, there, name), on_start=started.append) for _ in range(2)]
+        runs = [pool.submit(run_route, make_route(here, there, name), on_start=started.append) for _ in range(2)]
         deadline = time.monotonic() + 30
         while not any("/blobs/" in each.path for each in here.requests()):
             assert time.monotonic() < deadline
@@ -390,7 +372,7 @@ def test_two_mirrors_onto_one_registry(
             images.push(source.url, each, tag, images.multi_arch(f"{each} {tag}", base=base))
     here.delay("GET", "/blobs/", 0.1)
     with ThreadPoolExecutor(3) as pool:
-        reports = list(pool.map(lambda each: sync(a_route(here, there, each, mirror=each[-1])), names))
+        reports = list(pool.map(lambda each: run_route(make_route(here, there, each, mirror=each[-1])), names))
     assert [each.counts["copied"] for each in reports] == [2, 2, 2]
     for each in names:
         for tag in ("v1", "v2"):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -29,24 +27,6 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 BOTH = ("linux/amd64", "linux/arm64")
 FIVE = ("linux/amd64", "linux/arm/v7", "linux/arm64", "linux/s390x", "windows/amd64")
-
-
-@pytest.fixture(scope="module")
-def source() -> Iterator[RegistryProcess]:
-    with RegistryProcess() as registry:
-        yield registry
-
-
-@pytest.fixture(scope="module")
-def destination() -> Iterator[RegistryProcess]:
-    with RegistryProcess() as registry:
-        yield registry
-
-
-@pytest.fixture
-def name(request: pytest.FixtureRequest) -> str:
-    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
-    return f"team/{words}"
 
 
 def subset(whole: Image, platforms: tuple[str, ...] = BOTH) -> Digest:

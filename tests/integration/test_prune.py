@@ -30,29 +30,11 @@ AGAIN = "deleted when a scheduled run finds it so again"
 SAME_IMAGE = "has the same image, and this registry may delete it with all its tags"
 
 
-@pytest.fixture(scope="module")
-def source() -> Iterator[RegistryProcess]:
-    with RegistryProcess() as registry:
-        yield registry
-
-
-@pytest.fixture(scope="module")
-def destination() -> Iterator[RegistryProcess]:
-    with RegistryProcess() as registry:
-        yield registry
-
-
 @pytest.fixture
 def wire(destination: RegistryProcess) -> Iterator[Interceptor]:
     """The way to the destination."""
     with Interceptor(destination.url) as interceptor:
         yield interceptor
-
-
-@pytest.fixture
-def name(request: pytest.FixtureRequest) -> str:
-    """A repository of the test's own."""
-    return f"team/{re.sub(r'[^a-z0-9]+', '-', request.node.name.lower()).strip('-')}"
 
 
 @pytest.fixture(autouse=True)

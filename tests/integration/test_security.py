@@ -48,8 +48,8 @@ from tests.support import images
 from tests.support.interceptor import Interceptor
 from tests.support.quay_api import QuayApi
 from tests.support.registry import Htpasswd, RegistryProcess
+from tests.support.routes import make_route, run_route
 from tests.support.scripted import Reply, ScriptedServer, Shown
-from tests.support.sync import a_route, sync
 from tests.support.task_runner import FakeApi, supervise
 from tests.support.tls import CertificateAuthority
 from tests.support.token_server import TokenServer
@@ -378,7 +378,7 @@ class TestNamesFromRegistries:
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
         caplog.set_level(logging.DEBUG)
         here.answer("GET", "/tags/list$", 200, json.dumps({"tags": ["good", *HOSTILE_TAGS]}).encode())
-        report = sync(a_route(here, there, NAME))
+        report = run_route(make_route(here, there, NAME))
         assert {name: number for name, number in report.counts.items() if number} == {
             "copied": 1,
             "skipped": len(HOSTILE_TAGS),
@@ -433,7 +433,7 @@ class TestNamesFromRegistries:
         evil = "denied\x1b[31m\n2026-01-01 INFO - all is well\u202e" + "x" * 10_000
         body = json.dumps({"errors": [{"code": "DENIED\x07", "message": evil}]}).encode()
         there.answer("PUT", "/manifests/good$", 403, body)
-        (failed,) = sync(a_route(here, there, NAME)).failed_tags
+        (failed,) = run_route(make_route(here, there, NAME)).failed_tags
         assert failed.reason.isprintable()
         assert len(failed.reason) < 600
         assert "answered 403 DENIED\\x07: denied\\x1b[31m 2026-01-01 INFO - all is well\\u202exxx" in failed.reason
@@ -442,7 +442,7 @@ class TestNamesFromRegistries:
         """What a registry says to skopeo comes back through its output."""
         body = json.dumps({"errors": [{"code": "DENIED", "message": "no\x1b[31m\nINFO all is well"}]}).encode()
         there.answer("POST", "/blobs/uploads/", 403, body)
-        (failed,) = sync(a_route(here, there, NAME)).failed_tags
+        (failed,) = run_route(make_route(here, there, NAME)).failed_tags
         assert failed.error_class == "denied"
         assert failed.reason.isprintable()
 
@@ -476,7 +476,7 @@ class TestEndlessAnswers:
 
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         with ScriptedServer(page) as registry, pytest.raises(RefusedError) as caught:
-            sync(a_route(registry, registry, NAME))
+            run_route(make_route(registry, registry, NAME))
         assert str(caught.value) == (
             f"{registry.host}/{NAME} lists more than {MAX_TAGS} tags, the most that one task reads; remove what nobody "
             "needs, or mirror the rest from a repository of its own"
@@ -493,7 +493,7 @@ class TestEndlessAnswers:
         with Interceptor(source.url) as there:
             there.answer("GET", "/tags/list$", 200, body)
             rules = PruneRules(tags="gone_at_source", dry_run=False)
-            report = sync(a_route(source, there, NAME, prune=rules))
+            report = run_route(make_route(source, there, NAME, prune=rules))
         (note,) = report.notes
         assert note == (
             f"nothing is pruned: {there.host}/{NAME} lists more than 50 tags, the most that one task reads; "

@@ -8,49 +8,33 @@ import random
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from requests import Session
 
 from registry_sync import apply
-from registry_sync.credentials import Credentials, Endpoint
+from registry_sync.credentials import Credentials
 from registry_sync.errors import ConfigurationError, DeniedError, RateLimited, TemporaryError
-from registry_sync.mirrors import Registry, Route, RouteSettings
-from registry_sync.reference import Digest, Repository
-from registry_sync.registry.kinds import open_client
+from registry_sync.mirrors import Route
+from registry_sync.reference import Digest
 from registry_sync.report import RouteReport, TagResult
-from registry_sync.skopeo import Skopeo
-from registry_sync.skopeo_program import find_skopeo
-from registry_sync.sync import Sides, sync_route
 from registry_sync.tags import TagRules
 from tests.integration.conftest import SkopeoLog
 from tests.support import images
 from tests.support.images import Image
 from tests.support.interceptor import Interceptor
 from tests.support.registry import Htpasswd, RegistryProcess
+from tests.support.routes import asked, counted, make_route, run_route
 from tests.support.tls import CertificateAuthority
 from tests.support.token_server import TokenServer
 
 READER = Credentials(username="reader", secret="reads-only-7")
 WRITER = Credentials(username="writer", secret="writes-too-9")
 Server = RegistryProcess | Interceptor
-
-
-@pytest.fixture(scope="module")
-def source() -> Iterator[RegistryProcess]:
-    with RegistryProcess() as registry:
-        yield registry
-
-
-@pytest.fixture(scope="module")
-def destination() -> Iterator[RegistryProcess]:
-    with RegistryProcess() as registry:
-        yield registry
 
 
 @pytest.fixture
@@ -66,70 +50,10 @@ def wire(destination: RegistryProcess) -> Iterator[Interceptor]:
         yield interceptor
 
 
-@pytest.fixture
-def name(request: pytest.FixtureRequest) -> str:
-    """A repository of the test's own."""
-    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
-    return f"team/{words}"
-
-
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chance makes the pauses before a further attempt; here it makes them short."""
     monkeypatch.setattr(random, "uniform", lambda _low, _high: 0.01)
-
-
-def a_route(here: Server, there: Server, name: str, *, rename: str | None = None, **settings: Any) -> Route:
-    source = Registry(name="origin", host=here.host, tls=False)
-    destination = Registry(name="backup", host=there.host, tls=False)
-    return Route(
-        mirror="team",
-        source=source,
-        destination=destination,
-        source_repository=Repository(here.host, name),
-        destination_repository=Repository(there.host, rename or name),
-        settings=RouteSettings(**settings),
-    )
-
-
-def run(
-    route: Route,
-    *,
-    here: Credentials | None = None,
-    there: Credentials | None = None,
-    only_tags: TagRules = TagRules(),
-    dry_run: bool = False,
-) -> RouteReport:
-    """Sync the route as the operator does, with what an Airflow Connection would give."""
-    ends = [
-        Endpoint(host=registry.host, tls=registry.tls, ca_file=registry.ca_file, credentials=credentials)
-        for registry, credentials in ((route.source, here), (route.destination, there))
-    ]
-    with (
-        closing(open_client(route.source.kind, ends[0], max_connections=8)) as source,
-        closing(open_client(route.destination.kind, ends[1], max_connections=8)) as destination,
-        Skopeo(
-            find_skopeo(),
-            source=ends[0],
-            destination=ends[1],
-            copy_timeout_seconds=60,
-            stall_timeout_seconds=30,
-            log=logging.getLogger("skopeo").info,
-        ) as skopeo,
-    ):
-        return sync_route(
-            route, Sides(source=source, destination=destination), skopeo, only_tags=only_tags, dry_run=dry_run
-        )
-
-
-def asked(server: Server, name: str) -> list[str]:
-    """The requests for a repository, as ``METHOD rest-of-path status``, sorted."""
-    prefix = f"/v2/{name}/"
-    return sorted(
-        f"{each.method} {each.path.removeprefix(prefix)} {each.status}"
-        for each in server.requests()
-        if each.path.startswith(prefix)
-    )
 
 
 def writes(server: Server, name: str) -> list[str]:
@@ -143,10 +67,6 @@ def uploads(server: Server, name: str) -> list[str]:
         for each in server.requests()
         if each.method == "PUT" and each.path.startswith(f"/v2/{name}/blobs/uploads/") and each.status == 201
     )
-
-
-def counted(report: RouteReport) -> dict[str, int]:
-    return {outcome: count for outcome, count in report.counts.items() if count}
 
 
 def only_tag(report: RouteReport) -> TagResult:
@@ -177,7 +97,7 @@ CONTENTS = {
 def test_content_arrives_whole(source: RegistryProcess, destination: RegistryProcess, name: str, kind: str) -> None:
     content = CONTENTS[kind]
     images.push(source.url, name, "v1", content)
-    report = run(a_route(source, destination, name))
+    report = run_route(make_route(source, destination, name))
     result = only_tag(report)
     assert (result.tag, result.outcome, result.reason) == ("v1", "copied", "missing at the destination")
     assert result.digest == str(content.digest)
@@ -187,7 +107,7 @@ def test_content_arrives_whole(source: RegistryProcess, destination: RegistryPro
     assert images.resolve(destination.url, name, "v1") == content.digest
     platforms = images.pull_whole(destination.url, name, "v1")
     assert platforms == images.pull_whole(source.url, name, "v1")
-    again = run(a_route(source, destination, name))
+    again = run_route(make_route(source, destination, name))
     assert counted(again) == {"unchanged": 1}
     assert again.tags == ()
 
@@ -197,7 +117,7 @@ def test_an_index_that_skopeo_refuses_goes_child_by_child(
 ) -> None:
     content = images.nested_index(name)
     images.push(source.url, name, "v1", content)
-    assert counted(run(a_route(source, destination, name))) == {"copied": 1}
+    assert counted(run_route(make_route(source, destination, name))) == {"copied": 1}
     inner = [each.digest for each in content.children]
     assert len(skopeo_log.copies) == 3
     for arguments, digest in zip(skopeo_log.copies, [content.digest, *inner], strict=True):
@@ -211,7 +131,7 @@ def test_tags_of_one_digest_cost_one_copy(
     content = images.multi_arch(name, base=images.layer({"base": name.encode()}))
     for tag in ("v1", "v1.0", "latest"):
         images.push(source.url, name, tag, content)
-    report = run(a_route(source, destination, name))
+    report = run_route(make_route(source, destination, name))
     assert counted(report) == {"copied": 3}
     assert [each.tag for each in report.tags if each.sent_bytes] == ["latest"]
     assert len(skopeo_log.copies) == 1
@@ -229,7 +149,7 @@ def test_a_repository_in_step_costs_one_look_at_each_tag(
             images.push(registry.url, name, tag, images.multi_arch(tag))
     for registry in (source, destination):
         registry.clear_requests()
-    report = run(a_route(source, destination, name))
+    report = run_route(make_route(source, destination, name))
     assert counted(report) == {"unchanged": 2}
     assert (report.tags, report.sent_bytes, report.notes, report.is_failed) == ((), 0, (), False)
     assert asked(source, name) == ["GET tags/list 200", "HEAD manifests/v1 200", "HEAD manifests/v2 200"]
@@ -247,7 +167,7 @@ def test_content_that_is_there_needs_only_its_tag(
     images.push(destination.url, name, "old-name", content)
     for registry in (source, destination):
         registry.clear_requests()
-    result = only_tag(run(a_route(source, destination, name)))
+    result = only_tag(run_route(make_route(source, destination, name)))
     assert (result.outcome, result.sent_bytes) == ("copied", 0)
     referrers = f"GET referrers/{content.digest} 404"
     assert asked(source, name) == [referrers, "GET tags/list 200", "HEAD manifests/v1 200"]
@@ -265,7 +185,7 @@ def test_content_that_is_there_needs_only_its_tag(
 def test_a_renamed_repository(source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
     content = images.multi_arch(name)
     images.push(source.url, name, "v1", content)
-    report = run(a_route(source, destination, name, rename=f"mirrored/{name}"))
+    report = run_route(make_route(source, destination, name, rename=f"mirrored/{name}"))
     assert report.source == f"{source.host}/{name}"
     assert report.destination == f"{destination.host}/mirrored/{name}"
     assert images.pull_whole(destination.url, f"mirrored/{name}", "v1") == {"linux/amd64", "linux/arm64"}
@@ -281,7 +201,7 @@ class TestMovedTag:
         self.text = f"moved: {self.new.digest.short} at the source, {self.old.digest.short} at the destination"
 
     def test_followed(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
-        result = only_tag(run(a_route(source, destination, name)))
+        result = only_tag(run_route(make_route(source, destination, name)))
         assert (result.outcome, result.reason, result.digest) == ("copied", self.text, str(self.new.digest))
         assert images.resolve(destination.url, name, "latest") == self.new.digest
 
@@ -289,13 +209,13 @@ class TestMovedTag:
         self, source: RegistryProcess, destination: RegistryProcess, name: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.INFO)
-        report = run(a_route(source, destination, name, on_moved_tag="keep"))
+        report = run_route(make_route(source, destination, name, on_moved_tag="keep"))
         assert counted(report) == {"skipped": 1}
         assert f"  latest: {self.text}; kept, since on_moved_tag is keep" in caplog.messages
         assert images.resolve(destination.url, name, "latest") == self.old.digest
 
     def test_fails(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
-        result = only_tag(run(a_route(source, destination, name, on_moved_tag="fail")))
+        result = only_tag(run_route(make_route(source, destination, name, on_moved_tag="fail")))
         assert (result.outcome, result.error_class) == ("failed", "refused")
         assert result.reason == f"{self.text}; on_moved_tag is fail"
         assert images.resolve(destination.url, name, "latest") == self.old.digest
@@ -313,7 +233,7 @@ class TestASourceThatChangesMeanwhile:
         caplog.set_level(logging.INFO)
         images.push(source.url, name, "v1", an_image(name))
         source_wire.after("GET", "/tags/list$", lambda _: source.forget_tag(name, "v1"))
-        assert counted(run(a_route(source_wire, destination, name))) == {"skipped": 1}
+        assert counted(run_route(make_route(source_wire, destination, name))) == {"skipped": 1}
         assert "  v1: the source lists it but has no manifest for it (deleted meanwhile?)" in caplog.messages
         assert asked(destination, name) == []
 
@@ -330,7 +250,7 @@ class TestASourceThatChangesMeanwhile:
         images.push(source.url, name, "v1", doomed)
         images.push(source.url, name, "v2", other)
         source_wire.after("HEAD", "/v1$", lambda _: images.delete_manifest(source.url, name, doomed.digest), times=1)
-        report = run(a_route(source_wire, destination, name))
+        report = run_route(make_route(source_wire, destination, name))
         assert counted(report) == {"copied": 1, "skipped": 1}
         assert "[1/2] v1 skipped: deleted at the source since it was listed" in caplog.messages
         assert not report.is_failed
@@ -345,7 +265,7 @@ class TestASourceThatChangesMeanwhile:
             "GET", f"/{doomed.digest}$", lambda _: images.delete_manifest(source.url, name, child), times=1
         )
         source_wire.after("GET", f"/{child}$", lambda _: source.forget_tag(name, "v1"), times=1)
-        assert counted(run(a_route(source_wire, destination, name))) == {"skipped": 1}
+        assert counted(run_route(make_route(source_wire, destination, name))) == {"skipped": 1}
         assert images.resolve(destination.url, name, "v1") is None
 
     def test_moved_tag_gets_the_planned_digest_and_follows_next_time(
@@ -354,10 +274,10 @@ class TestASourceThatChangesMeanwhile:
         planned, newer = an_image(f"{name} planned"), an_image(f"{name} newer")
         images.push(source.url, name, "latest", planned)
         source_wire.after("HEAD", "/latest$", lambda _: _push(source, name, "latest", newer), times=1)
-        first = only_tag(run(a_route(source_wire, destination, name)))
+        first = only_tag(run_route(make_route(source_wire, destination, name)))
         assert (first.outcome, first.digest) == ("copied", str(planned.digest))
         assert images.resolve(destination.url, name, "latest") == planned.digest
-        second = only_tag(run(a_route(source_wire, destination, name)))
+        second = only_tag(run_route(make_route(source_wire, destination, name)))
         assert (second.outcome, second.digest) == ("copied", str(newer.digest))
         assert images.resolve(destination.url, name, "latest") == newer.digest
 
@@ -372,7 +292,7 @@ class TestASourceThatChangesMeanwhile:
             images.push(source.url, name, "latest", newer)
 
         source_wire.after("HEAD", "/latest$", replace, times=1)
-        result = only_tag(run(a_route(source_wire, destination, name)))
+        result = only_tag(run_route(make_route(source_wire, destination, name)))
         assert (result.outcome, result.error_class) == ("failed", "temporary")
         assert result.reason == (
             f"moved at the source while it was copied, to {newer.digest.short}; the next try copies that"
@@ -391,7 +311,7 @@ def test_an_incomplete_image_at_the_source_is_said_to_be_that(
     images.push(source.url, name, "v1", content)
     missing = content.children[1].digest
     images.delete_manifest(source.url, name, missing)
-    result = only_tag(run(a_route(source, destination, name)))
+    result = only_tag(run_route(make_route(source, destination, name)))
     assert (result.outcome, result.error_class) == ("failed", "refused")
     assert result.reason.startswith(
         f"the source's own image is incomplete: source {source.host}/{name} does not have it (skopeo: "
@@ -408,7 +328,7 @@ def test_an_empty_repository_says_so(
 ) -> None:
     caplog.set_level(logging.INFO)
     source_wire.answer("GET", "/tags/list$", 200, json.dumps({"name": name, "tags": None}).encode())
-    report = run(a_route(source_wire, destination, name))
+    report = run_route(make_route(source_wire, destination, name))
     assert counted(report) == {}
     assert report.notes == ("the source repository holds no tag",)
     assert not report.is_failed
@@ -418,7 +338,7 @@ def test_an_empty_repository_says_so(
 
 def test_a_missing_source_repository(source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        run(a_route(source, destination, name))
+        run_route(make_route(source, destination, name))
     assert str(caught.value) == (
         f"the source has no repository {source.host}/{name}; check its name in the mirrors file, and that it holds a "
         f"tag (GET {source.url}/v2/{name}/tags/list answered 404 NAME_UNKNOWN: repository name not known to registry: "
@@ -438,7 +358,7 @@ def test_a_digest_shaped_tag_is_skipped(
     images.push(source.url, name, "v1", content)
     tags = [str(content.digest), "v1"]
     source_wire.answer("GET", "/tags/list$", 200, json.dumps({"name": name, "tags": tags}).encode())
-    report = run(a_route(source_wire, destination, name))
+    report = run_route(make_route(source_wire, destination, name))
     assert counted(report) == {"copied": 1, "skipped": 1}
     assert f"  {content.digest}: no tag by the OCI grammar, it cannot be pushed" in caplog.messages
 
@@ -450,7 +370,7 @@ def test_rules_and_this_runs_choice_both_hold(
     for tag in ("v1", "v2", "v2-dev", "other"):
         images.push(source.url, name, tag, an_image(f"{name} {tag}"))
     rules = TagRules(include=("v*",), exclude=("*-dev",))
-    report = run(a_route(source, destination, name, tags=rules), only_tags=TagRules(include=("v2*",)))
+    report = run_route(make_route(source, destination, name, tags=rules), only_tags=TagRules(include=("v2*",)))
     assert counted(report) == {"copied": 1, "skipped": 3}
     assert only_tag(report).tag == "v2"
     attrition = "listed 4 → include 3 → exclude 2 → asked for 1"
@@ -467,7 +387,7 @@ def test_rules_and_this_runs_choice_both_hold(
 
 def test_a_choice_that_leaves_no_tag_is_noted(source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
     images.push(source.url, name, "v1", an_image(name))
-    report = run(a_route(source, destination, name), only_tags=TagRules(include=("v9*",)))
+    report = run_route(make_route(source, destination, name), only_tags=TagRules(include=("v9*",)))
     assert counted(report) == {"skipped": 1}
     assert report.notes == ("listed 1 → asked for 0", "no tag is mirrored, all 1 were skipped")
 
@@ -480,7 +400,7 @@ def test_a_dry_run_changes_nothing(
     images.push(destination.url, name, "v2", an_image(f"{name} old"))
     for registry in (source, destination):
         registry.clear_requests()
-    report = run(a_route(source, destination, name), dry_run=True)
+    report = run_route(make_route(source, destination, name), dry_run=True)
     assert counted(report) == {"would_copy": 2}
     assert (report.dry_run, report.is_failed, report.sent_bytes) == (True, False, 0)
     assert [(each.tag, each.outcome) for each in report.tags] == [("v1", "would_copy"), ("v2", "would_copy")]
@@ -497,7 +417,7 @@ class TestOneBadTag:
             images.push(source.url, name, tag, images.multi_arch(f"{name} {tag}"))
         body = b'{"errors": [{"code": "DENIED", "message": "the project is closed"}]}'
         wire.answer("PUT", "/manifests/v2$", 409, body)
-        report = run(a_route(source, wire, name))
+        report = run_route(make_route(source, wire, name))
         assert counted(report) == {"copied": 2, "failed": 1}
         (failed,) = report.failed_tags
         assert (failed.tag, failed.error_class) == ("v2", "refused")
@@ -506,7 +426,7 @@ class TestOneBadTag:
         assert images.resolve(destination.url, name, "v2") is None
         assert images.resolve(destination.url, name, "v3") is not None
         wire.clear_rules()
-        assert counted(run(a_route(source, wire, name))) == {"copied": 1, "unchanged": 2}
+        assert counted(run_route(make_route(source, wire, name))) == {"copied": 1, "unchanged": 2}
 
     def test_an_unreadable_tag_does_not_stop_the_others(
         self, source: RegistryProcess, source_wire: Interceptor, destination: RegistryProcess, name: str
@@ -514,7 +434,7 @@ class TestOneBadTag:
         for tag in ("v1", "v2"):
             images.push(source.url, name, tag, an_image(f"{name} {tag}"))
         source_wire.answer("HEAD", "/manifests/v1$", 500)
-        report = run(a_route(source_wire, destination, name))
+        report = run_route(make_route(source_wire, destination, name))
         assert counted(report) == {"copied": 1, "failed": 1}
         (failed,) = report.failed_tags
         assert (failed.tag, failed.error_class) == ("v1", "temporary")
@@ -527,7 +447,7 @@ class TestOneBadTag:
     ) -> None:
         images.push(source.url, name, "v1", an_image(name))
         wire.answer("HEAD", "/manifests/v1$", 502)
-        result = only_tag(run(a_route(source, wire, name)))
+        result = only_tag(run_route(make_route(source, wire, name)))
         assert result.reason == (
             f"the destination does not tell what it names: HEAD {wire.url}/v2/{name}/manifests/v1 answered 502"
         )
@@ -542,7 +462,7 @@ class TestOneBadTag:
             images.push(source.url, name, tag, content := an_image(f"{name} {tag}"))
             if tag in bad:
                 source_wire.truncate("GET", f"/blobs/{content.blobs[1].digest}$", 10)
-        report = run(a_route(source_wire, destination, name, parallel_copies=1))
+        report = run_route(make_route(source_wire, destination, name, parallel_copies=1))
         assert counted(report) == {"copied": 1, "failed": 7}
         assert {each.error_class for each in report.failed_tags} == {"temporary"}
 
@@ -552,7 +472,7 @@ class TestOneBadTag:
         for tag in [*(f"a{number}" for number in range(7)), "good"]:
             images.push(source.url, name, tag, an_image(name))
         source_wire.answer("HEAD", "/manifests/a.$", 500)
-        report = run(a_route(source_wire, destination, name))
+        report = run_route(make_route(source_wire, destination, name))
         assert counted(report) == {"copied": 1, "failed": 7}
 
 
@@ -561,7 +481,7 @@ class TestARegistryThatIsDown:
         with RegistryProcess() as gone:
             pass
         with pytest.raises(TemporaryError) as caught:
-            run(a_route(gone, destination, name))
+            run_route(make_route(gone, destination, name))
         assert str(caught.value) == f"http://{gone.host} cannot be reached: [Errno 111] Connection refused"
 
     @pytest.mark.parametrize("tags", [1, 30])
@@ -571,7 +491,7 @@ class TestARegistryThatIsDown:
         with RegistryProcess() as gone:
             pass
         with pytest.raises(TemporaryError) as caught:
-            run(a_route(source, gone, name))
+            run_route(make_route(source, gone, name))
         assert str(caught.value) == f"http://{gone.host} cannot be reached: [Errno 111] Connection refused"
 
     def test_the_destination_in_the_middle(self, source: RegistryProcess, name: str, skopeo_log: SkopeoLog) -> None:
@@ -579,7 +499,7 @@ class TestARegistryThatIsDown:
             images.push(source.url, name, f"v{number:02}", an_image(f"{name} {number}"))
         with RegistryProcess() as going, Interceptor(going.url) as wire:
             wire.after("PUT", "/manifests/v01$", lambda _: going.stop(), times=1)
-            report = run(a_route(source, wire, name, parallel_copies=1))
+            report = run_route(make_route(source, wire, name, parallel_copies=1))
         assert counted(report) == {"copied": 1, "failed": 19}
         assert len(skopeo_log.copies) == 2
         reasons = {each.tag: each.reason for each in report.failed_tags}
@@ -597,7 +517,7 @@ class TestDenied:
         with RegistryProcess(auth=Htpasswd(users={READER.username: READER.secret})) as locked:
             wrong = Credentials(username=READER.username, secret="a-wrong-guess")
             with pytest.raises(DeniedError) as caught:
-                run(a_route(locked, destination, name), here=wrong)
+                run_route(make_route(locked, destination, name), here=wrong)
             assert str(caught.value).startswith(
                 f"GET {locked.url}/v2/{name}/tags/list answered 401 UNAUTHORIZED: authentication required"
             )
@@ -611,7 +531,7 @@ class TestDenied:
             RegistryProcess(auth=tokens.token_auth) as locked,
             pytest.raises(DeniedError) as caught,
         ):
-            run(a_route(source, locked, name), there=wrong)
+            run_route(make_route(source, locked, name), there=wrong)
         realm = tokens.realm.removeprefix("http://").removesuffix("/token")
         assert str(caught.value) == (
             f"{realm} does not log in 'writer' to {locked.host}: 401 UNAUTHORIZED: incorrect username or password"
@@ -624,7 +544,7 @@ class TestDenied:
             TokenServer({WRITER.username: WRITER.secret}, grants={WRITER.username: {"*": ["pull"]}}) as tokens,
             RegistryProcess(auth=tokens.token_auth) as locked,
         ):
-            report = run(a_route(source, locked, name), there=WRITER)
+            report = run_route(make_route(source, locked, name), there=WRITER)
         assert counted(report) == {"failed": 2}
         for each in report.failed_tags:
             assert each.error_class == "denied"
@@ -636,7 +556,7 @@ def test_a_destination_that_is_read_only(source: RegistryProcess, name: str) -> 
     images.push(source.url, name, "v1", an_image(name))
     images.push(source.url, name, "v2", images.multi_arch(name))
     with RegistryProcess(read_only=True) as frozen:
-        report = run(a_route(source, frozen, name))
+        report = run_route(make_route(source, frozen, name))
     assert counted(report) == {"failed": 2}
     for each in report.failed_tags:
         assert each.error_class == "refused"
@@ -657,7 +577,7 @@ class TestLogInsOfTheirOwn:
             session_of(WRITER) as is_writer,
         ):
             images.push(here.url, name, "v1", content, session=reads, ca_file=ours.ca_file)
-            report = run(behind_tls(a_route(here, there, name), ours, theirs), here=READER, there=WRITER)
+            report = run_route(behind_tls(make_route(here, there, name), ours, theirs), here=READER, there=WRITER)
             assert counted(report) == {"copied": 1}
             platforms = images.pull_whole(there.url, name, "v1", session=is_writer, ca_file=theirs.ca_file)
         assert platforms == {"linux/amd64", "linux/arm64"}
@@ -665,9 +585,9 @@ class TestLogInsOfTheirOwn:
     def test_an_authority_that_is_not_given(self, tmp_path: Path, destination: RegistryProcess, name: str) -> None:
         ours, other = (CertificateAuthority.create(tmp_path / each) for each in ("ours", "other"))
         with RegistryProcess(tls=ours.issue()) as here:
-            route = a_route(here, destination, name)
+            route = make_route(here, destination, name)
             with pytest.raises(ConfigurationError) as caught:
-                run(replace(behind_tls(route, other, other), destination=route.destination))
+                run_route(replace(behind_tls(route, other, other), destination=route.destination))
         assert str(caught.value) == (
             f"{here.url} shows a certificate that is not accepted (unable to get local issuer certificate); give its "
             "registry a ca_file, or have the certificate renewed"
@@ -686,7 +606,7 @@ class TestLogInsOfTheirOwn:
             ends = {token_registry: tokens.session(name), password_registry: session}
             here, there = ends if token_side == "source" else reversed(ends)
             images.push(here.url, name, "v1", content, session=ends[here])
-            assert counted(run(a_route(here, there, name), here=READER, there=WRITER)) == {"copied": 1}
+            assert counted(run_route(make_route(here, there, name), here=READER, there=WRITER)) == {"copied": 1}
             platforms = images.pull_whole(there.url, name, "v1", session=ends[there])
             ends[token_registry].close()
             assert {each.user for each in tokens.requests()} == {with_token.username}
@@ -717,7 +637,7 @@ class TestVerify:
         images.push(source.url, name, "v1", content)
         headers = {"Docker-Content-Digest": str(other)}
         wire.after("PUT", "/v1$", lambda _: wire.answer("HEAD", "/v1$", 200, headers=headers), times=1)
-        result = only_tag(run(a_route(source, wire, name)))
+        result = only_tag(run_route(make_route(source, wire, name)))
         assert (result.outcome, result.error_class) == ("failed", "temporary")
         assert result.reason == (
             f"published, but the destination's tag names {other.short}, not {content.digest.short}"
@@ -729,7 +649,7 @@ class TestVerify:
         content = an_image(name)
         images.push(source.url, name, "v1", content)
         wire.after("PUT", "/v1$", lambda _: destination.forget_tag(name, "v1"), times=1)
-        result = only_tag(run(a_route(source, wire, name)))
+        result = only_tag(run_route(make_route(source, wire, name)))
         assert (result.outcome, result.error_class) == ("failed", "temporary")
         assert result.reason == f"published, but the destination's tag names nothing, not {content.digest.short}"
 
@@ -743,7 +663,7 @@ def test_lost_content_is_sent_again(
     images.push(destination.url, name, "before", content)
     lost = content.blobs[1].digest
     destination.forget_blob(lost)
-    result = only_tag(run(a_route(source, destination, name)))
+    result = only_tag(run_route(make_route(source, destination, name)))
     assert (result.outcome, result.sent_bytes > 0) == ("copied", True)
     assert len(skopeo_log.copies) == 1
     assert uploads(destination, name).count(str(lost)) == 2
@@ -761,13 +681,13 @@ class TestADestinationThatTakesNoPushByDigest:
     def test_gets_a_single_image_by_its_tag(
         self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str
     ) -> None:
-        assert counted(run(a_route(source, wire, name))) == {"copied": 1}
+        assert counted(run_route(make_route(source, wire, name))) == {"copied": 1}
         assert images.resolve(destination.url, name, "v1") == self.content.digest
         assert images.pull_whole(destination.url, name, "v1") == {"linux/amd64"}
 
     def test_an_outage_then_is_no_refusal(self, source: RegistryProcess, wire: Interceptor, name: str) -> None:
         wire.answer("PUT", "/manifests/v1$", 503)
-        result = only_tag(run(a_route(source, wire, name)))
+        result = only_tag(run_route(make_route(source, wire, name)))
         assert (result.outcome, result.error_class) == ("failed", "temporary")
         assert result.reason == f"PUT {wire.url}/v2/{name}/manifests/v1 answered 503"
 
@@ -780,7 +700,7 @@ class TestRateLimit:
         source_wire.answer("HEAD", "/v1$", 429, headers={"Retry-After": "7200"})
         asked_at = datetime.now(UTC)
         with pytest.raises(RateLimited) as caught:
-            run(a_route(source_wire, wire, name))
+            run_route(make_route(source_wire, wire, name))
         assert str(caught.value) == f"HEAD {source_wire.url}/v2/{name}/manifests/v1 answered 429"
         assert timedelta(seconds=7190) < caught.value.retry_at - asked_at < timedelta(seconds=7260)
 
@@ -790,7 +710,7 @@ class TestRateLimit:
         images.push(source.url, name, "v2-too", an_image(f"{name} v2"))
         wire.answer("PUT", "/manifests/v2", 429, headers={"Retry-After": "7200"})
         asked_at = datetime.now(UTC)
-        report = run(a_route(source, wire, name, parallel_copies=1))
+        report = run_route(make_route(source, wire, name, parallel_copies=1))
         assert counted(report) == {"copied": 1, "failed": 3}
         assert report.retry_at is not None
         assert timedelta(seconds=7190) < report.retry_at - asked_at < timedelta(seconds=7260)
@@ -818,7 +738,7 @@ class TestManyImages:
         for number in range(7):
             images.push(source.url, name, f"v{number}", an_image(f"{name} {number}"))
         source_wire.delay("GET", "/blobs/", 0.5)
-        report = run(a_route(source_wire, destination, name, parallel_copies=3))
+        report = run_route(make_route(source_wire, destination, name, parallel_copies=3))
         assert counted(report) == {"copied": 7}
         assert skopeo_log.at_once[:2] == [1, 1]
         assert 2 <= max(skopeo_log.at_once) <= 3
@@ -834,7 +754,7 @@ class TestManyImages:
             images.push(source.url, name, f"v{number}", content)
             for child, architecture in zip(content.children, ("amd64", "arm64"), strict=True):
                 images.push(source.url, name, f"v{number}-{architecture}", child)
-        report = run(a_route(source, destination, name, parallel_copies=8))
+        report = run_route(make_route(source, destination, name, parallel_copies=8))
         assert counted(report) == {"copied": 24}, report.failed_tags
         assert len(uploads(destination, name)) == len(set(uploads(destination, name)))
 
@@ -843,7 +763,7 @@ class TestManyImages:
         contents = [images.multi_arch(f"{name} {number}", base=base) for number in range(6)]
         for number, each in enumerate(contents):
             images.push(source.url, name, f"v{number}", each)
-        assert counted(run(a_route(source, destination, name, parallel_copies=6))) == {"copied": 6}
+        assert counted(run_route(make_route(source, destination, name, parallel_copies=6))) == {"copied": 6}
         assert uploads(destination, name).count(str(base.digest)) == 1
         blobs = {str(blob.digest) for each in contents for child in each.children for blob in child.blobs}
         assert uploads(destination, name) == sorted(blobs)
@@ -862,7 +782,7 @@ def test_a_long_copy_tells_how_far_it_is(
     content = images.image([images.big_layer(1_500_000, seed=len(name))])
     images.push(source.url, name, "v1", content)
     source_wire.slow("GET", "/blobs/", 1_000_000)
-    assert counted(run(a_route(source_wire, destination, name))) == {"copied": 1}
+    assert counted(run_route(make_route(source_wire, destination, name))) == {"copied": 1}
     told = [each for each in caplog.messages if " sent, " in each]
     assert len(told) >= 2
     pattern = rf"0 of 1 tags, [0-9.]+ [kM]?B sent, [0-9.]+ [kM]?B/s, copying v1 {content.digest.short}"

@@ -18,9 +18,7 @@ from registry_sync.mirrors import Mirror, NamespaceRule, Registry, RepositoryRul
 from registry_sync.reference import Digest, Repository
 from registry_sync.registry.kinds import open_client
 from registry_sync.report import RouteReport
-from registry_sync.skopeo import Skopeo
-from registry_sync.skopeo_program import find_skopeo
-from registry_sync.sync import EVERYTHING, Sides, lister, sync_route
+from registry_sync.sync import EVERYTHING, lister
 from registry_sync.tags import TagRules
 from registry_sync.window import Window
 from tests.support import images
@@ -29,6 +27,7 @@ from tests.support.interceptor import Interceptor
 from tests.support.loopback import Request
 from tests.support.quay_api import QuayApi
 from tests.support.registry import RegistryProcess
+from tests.support.routes import run_route
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 LAST_HOUR = Window(why="test", start=NOW - timedelta(hours=1), end=NOW + timedelta(hours=1))
@@ -44,12 +43,6 @@ def behind() -> Iterator[RegistryProcess]:
 def quay(behind: RegistryProcess) -> Iterator[QuayApi]:
     with QuayApi(behind.url) as api:
         yield api
-
-
-@pytest.fixture(scope="module")
-def destination() -> Iterator[RegistryProcess]:
-    with RegistryProcess() as registry:
-        yield registry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +72,7 @@ class Stack:
         )
 
     def run(self, window: Window = EVERYTHING, *, only: TagRules = TagRules(), **rules: Any) -> RouteReport:
-        return run(self.route(**rules), window, only=only)
+        return run_route(self.route(**rules), window=window, only_tags=only)
 
     def there(self) -> set[str]:
         """The tags that the destination has by now."""
@@ -97,34 +90,6 @@ def stack(
 ) -> Stack:
     words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
     return Stack(quay=quay, behind=behind, destination=destination, name=f"team/{words}")
-
-
-def run(
-    route: Route,
-    window: Window = EVERYTHING,
-    *,
-    only: TagRules = TagRules(),
-    there: Credentials | None = None,
-) -> RouteReport:
-    ends = [
-        Endpoint(host=registry.host, tls=False, credentials=credentials)
-        for registry, credentials in ((route.source, None), (route.destination, there))
-    ]
-    with (
-        closing(open_client(route.source.kind, ends[0], max_connections=4, requests_per_second=1000.0)) as source,
-        closing(
-            open_client(route.destination.kind, ends[1], max_connections=4, api_url=route.destination.api_url)
-        ) as destination,
-        Skopeo(
-            find_skopeo(),
-            source=ends[0],
-            destination=ends[1],
-            copy_timeout_seconds=60,
-            stall_timeout_seconds=30,
-            log=logging.getLogger("skopeo").info,
-        ) as skopeo,
-    ):
-        return sync_route(route, Sides(source=source, destination=destination), skopeo, only_tags=only, window=window)
 
 
 def copied(report: RouteReport) -> list[str]:
@@ -245,7 +210,7 @@ def test_a_pin_whose_digest_goes_while_it_is_copied(stack: Stack) -> None:
 
     with Interceptor(stack.quay.url) as here:
         here.after("HEAD", f"/manifests/{pinned.digest}$", delete, times=1)
-        report = run(stack.route(source=here.host, names=(f"v1@{pinned.digest}",)))
+        report = run_route(stack.route(source=here.host, names=(f"v1@{pinned.digest}",)))
     assert [(each.tag, each.error_class, each.reason) for each in report.failed_tags] == [
         ("v1", "configuration", "the source no longer has the digest that names pins it to; pin another")
     ]
@@ -266,7 +231,7 @@ def test_a_source_that_tells_no_push_times(stack: Stack) -> None:
         settings=route.settings,
     )
     with pytest.raises(ConfigurationError) as caught:
-        run(plain)
+        run_route(plain)
     assert str(caught.value) == "older_than goes by push times, and the source tells none; remove it here"
 
 
@@ -285,7 +250,7 @@ def test_names_at_the_destination_of_listed_and_discovered_repositories(stack: S
     names = [each.route.destination_repository.name for each in found]
     assert names == [f"there/one-of-{namespace}", "copies/three-app", "copies/two-app"]
     for each in found:
-        assert copied(run(each.route)) == ["v1"]
+        assert copied(run_route(each.route)) == ["v1"]
         assert images.resolve(stack.destination.url, each.route.destination_repository.name, "v1")
 
 
@@ -321,11 +286,11 @@ def test_a_repository_is_created_before_the_first_push(stack: Stack) -> None:
             destination_repository=Repository(hub.host, stack.name),
             settings=route.settings,
         )
-        assert copied(run(created, there=MEMBER)) == ["v1"]
+        assert copied(run_route(created, there=MEMBER)) == ["v1"]
         calls = [(each.method, each.path, each.status) for each in hub.requests() if "/repositories" in each.path]
         namespace, _, name = stack.name.partition("/")
         path = f"/v2/namespaces/{namespace}/repositories"
         assert calls == [("GET", f"{path}/{name}", 404), ("POST", path, 201)]
         hub.clear_requests()
-        assert run(created, there=MEMBER).counts["unchanged"] == 1
+        assert run_route(created, there=MEMBER).counts["unchanged"] == 1
         assert [each for each in hub.requests() if each.path.startswith(path) and not each.path.endswith("/tags")] == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,27 +24,9 @@ from tests.support.routes import counted, make_route, result_of, run_route
 
 
 @pytest.fixture(scope="module")
-def source() -> Iterator[RegistryProcess]:
-    with RegistryProcess() as registry:
-        yield registry
-
-
-@pytest.fixture(scope="module")
-def destination() -> Iterator[RegistryProcess]:
-    with RegistryProcess() as registry:
-        yield registry
-
-
-@pytest.fixture(scope="module")
 def signer(source: RegistryProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signer]:
     with Signer(tmp_path_factory.mktemp("trust"), source.host) as signer:
         yield signer
-
-
-@pytest.fixture
-def name(request: pytest.FixtureRequest) -> str:
-    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
-    return f"team/{words}"
 
 
 def trusting(signer: Signer) -> dict[str, Any]:

@@ -3,37 +3,55 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import closing
-from typing import Any
+from typing import Any, Protocol
 
-from registry_sync.credentials import Endpoint
+from registry_sync.credentials import Credentials, Endpoint
 from registry_sync.mirrors import Registry, Route, RouteSettings
 from registry_sync.prune import Planned
 from registry_sync.reference import Repository
+from registry_sync.registry.client import RegistryClient
 from registry_sync.registry.kinds import open_client
 from registry_sync.report import RouteReport, TagResult
 from registry_sync.skopeo import Skopeo
 from registry_sync.skopeo_program import find_skopeo
 from registry_sync.sync import EVERYTHING, Sides, sync_route
+from registry_sync.tags import TagRules
 from registry_sync.trust import trust_of
 from registry_sync.window import Window
 from tests.support.interceptor import Interceptor
 from tests.support.registry import RegistryProcess
 
-Server = RegistryProcess | Interceptor
+
+class Server(Protocol):
+    """Whatever has an address: a registry, or what stands before one."""
+
+    @property
+    def host(self) -> str: ...
+
+
 FULL_CHECK = Window(why="full check, @daily", is_full_check=True)
 
 
-def make_route(here: Server, there: Server, name: str, *, source_kind: str | None = None, **settings: Any) -> Route:
-    """A route over plain HTTP, to a repository of the same name."""
-    source = Registry.model_validate({"name": "origin", "host": here.host, "tls": False, "kind": source_kind})
-    destination = Registry(name="backup", host=there.host, tls=False)
+def make_route(
+    here: Server,
+    there: Server,
+    name: str,
+    *,
+    source_kind: str | None = None,
+    mirror: str = "team",
+    rename: str | None = None,
+    **settings: Any,
+) -> Route:
+    """A route over plain HTTP, to a repository of the same name unless there is ``rename``."""
+    source = {"name": "origin", "host": here.host, "tls": False, "kind": source_kind, "requests_per_second": 1000.0}
     return Route(
-        mirror="team",
-        source=source,
-        destination=destination,
+        mirror=mirror,
+        source=Registry.model_validate(source),
+        destination=Registry(name="backup", host=there.host, tls=False),
         source_repository=Repository(here.host, name),
-        destination_repository=Repository(there.host, name),
+        destination_repository=Repository(there.host, rename or name),
         settings=RouteSettings(**settings),
     )
 
@@ -41,20 +59,29 @@ def make_route(here: Server, there: Server, name: str, *, source_kind: str | Non
 def run_route(
     route: Route,
     *,
+    here: Credentials | None = None,
+    there: Credentials | None = None,
+    only_tags: TagRules = TagRules(),
     window: Window = EVERYTHING,
     planned: Planned | None = None,
     api_url: str | None = None,
     dry_run: bool = False,
+    on_start: Callable[[Skopeo], object] = lambda _: None,
 ) -> RouteReport:
     """Bring it into step.
 
+    :param here: what an Airflow Connection for the source would give; ``there``: for the destination.
     :param planned: what an earlier run planned to delete.
     :param api_url: of the source's own API.
+    :param on_start: gets the Skopeo before the work begins, for a test that stops it as Airflow's ``on_kill`` does.
     """
-    ends = [Endpoint(host=each.host, tls=each.tls) for each in (route.source, route.destination)]
+    ends = [
+        Endpoint(host=registry.host, tls=registry.tls, ca_file=registry.ca_file, credentials=credentials)
+        for registry, credentials in ((route.source, here), (route.destination, there))
+    ]
     with (
-        closing(open_client(route.source.kind, ends[0], max_connections=8, api_url=api_url)) as source,
-        closing(open_client(route.destination.kind, ends[1], max_connections=8)) as destination,
+        closing(_client(route.source, ends[0], api_url)) as source,
+        closing(_client(route.destination, ends[1], route.destination.api_url)) as destination,
         Skopeo(
             find_skopeo(),
             source=ends[0],
@@ -65,11 +92,22 @@ def run_route(
             trust=trust_of(route.settings),
         ) as skopeo,
     ):
-        sides = Sides(source=source, destination=destination)
-        return sync_route(route, sides, skopeo, window=window, planned=planned, dry_run=dry_run)
+        on_start(skopeo)
+        return sync_route(
+            *(route, Sides(source=source, destination=destination), skopeo),
+            only_tags=only_tags,
+            window=window,
+            planned=planned,
+            dry_run=dry_run,
+        )
 
 
-def asked(server: Server, name: str) -> list[str]:
+def _client(registry: Registry, endpoint: Endpoint, api_url: str | None) -> RegistryClient:
+    pace = registry.requests_per_second
+    return open_client(registry.kind, endpoint, max_connections=8, api_url=api_url, requests_per_second=pace)
+
+
+def asked(server: RegistryProcess | Interceptor, name: str) -> list[str]:
     """The requests for a repository, as ``METHOD rest-of-path status``, sorted."""
     prefix = f"/v2/{name}/"
     return sorted(
