@@ -17,7 +17,8 @@ def test_the_secret_is_in_no_text() -> None:
     endpoint = Endpoint(host="quay.io", ca_file=Path("/ca.pem"), credentials=credentials)
     assert f"{credentials} {credentials!r}" == "Credentials(username='robot') Credentials(username='robot')"
     assert repr(endpoint) == (
-        "Endpoint(host='quay.io', tls=True, ca_file=PosixPath('/ca.pem'), credentials=Credentials(username='robot'))"
+        "Endpoint(host='quay.io', tls=True, ca_file=PosixPath('/ca.pem'), credentials=Credentials(username='robot'), "
+        "is_node=False)"
     )
 
 
