@@ -24,7 +24,7 @@ ENV AIRFLOW_HOME=/opt/airflow \
     AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL=1
 WORKDIR /opt/airflow
 
-COPY requirements.txt requirements-stack.txt constraints.txt /opt/registry_sync/
+COPY --chown=50000:0 requirements.txt requirements-stack.txt constraints.txt /opt/registry_sync/
 # More packages, such as apache-airflow-providers-cncf-kubernetes for the KubernetesExecutor.
 ARG EXTRA_REQUIREMENTS=""
 # The versions: those that are tested with registry_sync, or those of a full Airflow image, /home/airflow/constraints.txt.
@@ -32,10 +32,10 @@ ARG CONSTRAINTS=/opt/registry_sync/constraints.txt
 RUN pip install --no-cache-dir --disable-pip-version-check \
     -r /opt/registry_sync/requirements-stack.txt ${EXTRA_REQUIREMENTS} -c "${CONSTRAINTS}"
 
-COPY deploy/image/ /opt/registry_sync/
-COPY dags/ /opt/airflow/dags/
-COPY plugins/ /opt/airflow/plugins/
-COPY include/ /opt/airflow/include/
+COPY --chown=50000:0 deploy/image/ /opt/registry_sync/
+COPY --chown=50000:0 dags/ /opt/airflow/dags/
+COPY --chown=50000:0 plugins/ /opt/airflow/plugins/
+COPY --chown=50000:0 include/ /opt/airflow/include/
 
 # Last, since they differ from build to build: --build-arg VERSION=... --build-arg REVISION="$(git rev-parse HEAD)"
 ARG VERSION=unreleased

@@ -27,7 +27,7 @@ def faults(settings: Mapping[str, str]) -> Iterator[str]:
         value = settings.get(name, "")
         if not value:
             yield f"{name} is missing"
-        elif value.startswith(DEMO):
+        elif any(each.startswith(DEMO) for each in value.split(",")):
             if not is_demo:
                 yield f"{name} is the demo's, which everybody knows; only the profile demo may have it"
             elif not LOOPBACK.fullmatch(settings.get("BIND_ADDRESS", "127.0.0.1")):

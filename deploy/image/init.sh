@@ -6,6 +6,10 @@ python3 /opt/registry_sync/passwords.py
 airflow db migrate
 
 secrets=/opt/airflow/secrets
+if ! ls "$secrets" >/dev/null; then
+    echo "secrets/ cannot be read by the user of the containers: chown -R 50000 secrets" >&2
+    exit 1
+fi
 for file in "$secrets"/connections.{yaml,json,env}; do
     [ ! -s "$file" ] || airflow connections import --overwrite "$file"
 done

@@ -1,12 +1,13 @@
-"""Gives the user admin of the web UI the password in ADMIN_PASSWORD.
+"""Gives the user admin of the web UI the password in ADMIN_PASSWORD, and a new one to each user that has none.
 
-Other users keep the one that they have; Airflow makes one for a user that has none.
+Airflow would make those, too, and print them to the log of the API server.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 from pathlib import Path
 
 FILE = Path(os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"])
@@ -28,4 +29,6 @@ def write(file: Path, passwords: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    write(FILE, read(FILE) | {"admin": os.environ["ADMIN_PASSWORD"]})
+    users = os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"].split(",")
+    new = {each.partition(":")[0].strip(): secrets.token_urlsafe(16) for each in users}
+    write(FILE, new | read(FILE) | {"admin": os.environ["ADMIN_PASSWORD"]})

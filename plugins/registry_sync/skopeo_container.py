@@ -282,7 +282,9 @@ def _pull_image(docker: Docker) -> None:
             client.inspect_image(docker.image)
         except ImageNotFound:
             log.info("The Docker daemon at %s pulls %s", docker.url, docker.image)
-            client.pull(docker.image)
+            for step in client.pull(docker.image, stream=True, decode=True):
+                if "error" in step:
+                    raise TemporaryError(f"the Docker daemon at {docker.url} cannot pull it: {step['error']}") from None
 
 
 def _remove_abandoned(docker: Docker) -> None:
@@ -291,8 +293,10 @@ def _remove_abandoned(docker: Docker) -> None:
         for each in client.containers(all=True, filters={"label": TASK_LABEL}):
             if each["Labels"][TASK_LABEL] == docker.task or _is_forgotten(client, each):
                 log.info("container %s is of a task that was killed; it is removed", each["Id"][:12])
-                with suppress(NotFound):  # another task may be faster
+                try:
                     client.remove_container(each["Id"], force=True)
+                except APIError as error:  # another task may be at it: then it is not there, or a conflict (409)
+                    log.info("container %s was not removed: %s", each["Id"][:12], error.explanation)
 
 
 def _is_forgotten(client: APIClient, container: Mapping[str, Any]) -> bool:
@@ -337,7 +341,7 @@ def _environment(workspace: Workspace) -> Mapping[str, str]:
 def _archive(workspace: Workspace) -> bytes:
     """A tar of the files, each under the name that it has here, so that the same arguments find them there."""
     archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
+    with tarfile.open(fileobj=archive, mode="w", dereference=True) as tar:
         for each in (workspace.directory, *workspace.outside):
             tar.add(each, arcname=str(each).lstrip("/"))
     return archive.getvalue()

@@ -111,7 +111,8 @@ def _key_files(document: Any) -> Iterator[Path]:
     if isinstance(document, dict):
         for name, value in document.items():
             if name.endswith(("Path", "Paths")):
-                yield from (Path(each) for each in ([value] if isinstance(value, str) else value))
+                paths = value if isinstance(value, list) else [value]
+                yield from (Path(each) for each in paths if isinstance(each, str))
             else:
                 yield from _key_files(value)
     if isinstance(document, list):

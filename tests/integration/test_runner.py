@@ -214,8 +214,9 @@ def leave_a_container(daemon: Dockerd, task: str) -> str:
 
 
 def test_a_policy_goes_along(mirror: Mirror) -> None:
-    policy = mirror.folder / "policy.json"
-    policy.write_text(json.dumps({"default": [{"type": "reject"}]}))
+    policy, behind = mirror.folder / "policy.json", mirror.folder / "..data"
+    behind.write_text(json.dumps({"default": [{"type": "reject"}]}))
+    policy.symlink_to(behind)  # as Kubernetes mounts a ConfigMap
     result = mirror.run(policy=str(policy))
     assert result.state == "failed"
     assert isinstance(result.error, RefusedError)

@@ -41,11 +41,12 @@ def stack(built: Docker) -> Iterator[Stack]:
         MIRRORS_FILE="/opt/airflow/include/examples/demo.yaml",
         PAUSE_NEW_MIRRORS="false",
         LOST_TASK_SECONDS="15",
+        WORKERS="2",
         WORKER_CONCURRENCY="2",
     )
     shutil.copy(stack.folder / "secrets" / "connections.example.yaml", stack.folder / "secrets" / "connections.yaml")
     shutil.copy(stack.folder / "secrets" / "pools.example.json", stack.folder / "secrets" / "pools.json")
-    stack.compose("up", "-d", "--scale", "worker=2")
+    stack.compose("up", "-d")
     stack.wait_until_healthy()
     try:
         yield stack

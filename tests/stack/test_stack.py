@@ -19,6 +19,7 @@ pytestmark = pytest.mark.timeout(600)
 DAG = "mirror_demo"
 BIG, BOXED = "giantswarm/big", "giantswarm/boxed"
 BIG_BYTES = 100_000_000
+BACKUP = "/var/lib/postgresql/data/backup.dump"
 
 
 def test_secrets_that_everybody_knows_start_nothing(built: Docker) -> None:
@@ -113,13 +114,28 @@ def wait_for_copy(stack: Stack) -> str:
 
 
 def test_nothing_is_lost_when_the_stack_is_taken_down_and_started_again(stack: Stack) -> None:
+    """From a backup, with which an empty database begins."""
     before = {each["dag_run_id"]: each["state"] for each in stack.api().dag_runs(DAG)}
     log = stack.api().log(DAG, next(iter(before)), "report")
+    stack.exec("postgres", "pg_dump", "--username=airflow", "--format=custom", f"--file={BACKUP}", "airflow")
     stack.compose("down", "--timeout", "60")
+    restore(stack)
     stack.compose("up", "-d")
     stack.wait_until_healthy()
     assert {each["dag_run_id"]: each["state"] for each in stack.api().dag_runs(DAG)} == before
     assert stack.api().log(DAG, next(iter(before)), "report") == log
+    assert len(stack.containers("worker")) == 2
+
+
+def restore(stack: Stack) -> None:
+    """As docs/operate.md has it."""
+    stack.compose("up", "-d", "postgres")
+    (postgres,) = stack.containers("postgres")
+    ready = ("exec", postgres, "pg_isready", "--host=127.0.0.1", "--username=airflow")
+    wait_for(lambda: stack.docker.try_run(*ready).returncode == 0, "no database", 60)
+    stack.exec("postgres", "dropdb", "--username=airflow", "--if-exists", "airflow")
+    stack.exec("postgres", "createdb", "--username=airflow", "airflow")
+    stack.exec("postgres", "pg_restore", "--username=airflow", "--dbname=airflow", BACKUP)
 
 
 def test_skopeo_runs_in_containers_where_workers_may_start_them(stack: Stack) -> None:
@@ -129,7 +145,7 @@ def test_skopeo_runs_in_containers_where_workers_may_start_them(stack: Stack) ->
     stack.write_settings(**settings)
     write_skopeo(stack, runner="docker", image="registry-sync", network=f"{stack.folder.name}_default")
     files = ("-f", "docker-compose.yaml", "-f", "deploy/docker-socket.yaml")
-    stack.compose(*files, "up", "-d", "--scale", "worker=2")
+    stack.compose(*files, "up", "-d")
     stack.wait_until_healthy()
     image = images.image([images.big_layer(5_000_000, seed=7)])
     images.push(stack.registry_url("demo-source"), BOXED, "v1", image)

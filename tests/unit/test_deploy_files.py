@@ -96,7 +96,7 @@ def test_constraints_hold_what_the_image_installs() -> None:
 
 
 def test_only_what_the_dockerfile_copies_goes_to_the_builder() -> None:
-    copied = re.findall(r"^COPY (.*) \S+$", (PROJECT / "Dockerfile").read_text(), re.MULTILINE)
+    copied = re.findall(r"^COPY --chown=50000:0 (.*) \S+$", (PROJECT / "Dockerfile").read_text(), re.MULTILINE)
     paths = {each.rstrip("/") for line in copied for each in line.split()}
     lines = (PROJECT / ".dockerignore").read_text().splitlines()
     assert {line[1:] for line in lines if line.startswith("!")} == paths

@@ -297,3 +297,15 @@ def test_notes_of_layers_are_not_kept_where_others_can_write(
             taken.touch()
     files = write_files(private, source=Endpoint(host="quay.io"), destination=Endpoint(host="acr.example"))
     assert files.workspace.environment["XDG_DATA_HOME"] == f"{private}/home/.local/share"
+
+
+def test_what_a_policy_consists_of(tmp_path: Path) -> None:
+    """Its keys are files too; what is no path is for skopeo to refuse."""
+    policy, key, private = tmp_path / "policy.json", tmp_path / "team.gpg", tmp_path / "private"
+    key.touch()
+    private.mkdir()
+    rules = [{"keyPath": str(key)}, {"keyPaths": [str(key), 7]}, {"keyPath": None}, {"keyPath": "/nowhere"}]
+    policy.write_text(json.dumps({"default": rules}))
+    endpoint = Endpoint(host="quay.io")
+    files = write_files(private, source=endpoint, destination=endpoint, trust=Trust(policy=policy))
+    assert files.workspace.outside == (policy, key)
