@@ -33,7 +33,7 @@ def test_secrets_that_everybody_knows_start_nothing(built: Docker) -> None:
         said = stack.compose("logs", "--no-color", "check-secrets")
         assert "JWT_SECRET is the demo's, which everybody knows; only the profile demo may have it" in said
         containers = built.run("ps", "--all", "--format", "{{.Names}} {{.State}}")
-        assert containers == "refused_check-secrets_1 exited\n"
+        assert containers == "registry-sync-demo_check-secrets_1 exited\n"
     finally:
         stack.compose("down", "-v")
         stack.remove()
