@@ -39,7 +39,7 @@ class TagEntry:
 
 
 MAX_TAGS = 250_000
-"""Of one repository. A task needs about 1 kB of memory for each; docs/security.md has figures."""
+"""Of one repository."""
 
 MAX_REPOSITORIES = 100_000
 """Of one namespace; Airflow maps a task over a thousand, unless it is set to more."""
