@@ -6,7 +6,7 @@ import logging
 
 from bench.routes import Measured, measure
 from bench.vendors import Hourly, Pair, measure_pairs, measure_window
-from registry_sync.report import table
+from registry_sync.text_table import table
 
 _PASSES = (
     "pass",

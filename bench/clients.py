@@ -6,17 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-from registry_sync.credentials import Endpoint
-from registry_sync.mirrors import Mirror, Registry, Route, listed_routes
+from registry_sync.config.model import Mirror, Registry
 from registry_sync.registry.client import RegistryClient
-from registry_sync.registry.kinds import open_client
-from registry_sync.skopeo import Skopeo
-from registry_sync.skopeo_program import find_skopeo
-from registry_sync.sync import EVERYTHING, Sides, observe_and_plan, sync_route
-from registry_sync.tags import TagRules
-from registry_sync.window import Window
-from tests.support import images
-from tests.support.registry import RegistryProcess
+from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.open import open_client
+from registry_sync.routes.discovery import listed_routes
+from registry_sync.routes.route import Route
+from registry_sync.skopeo.copier import Skopeo
+from registry_sync.skopeo.local import find_skopeo
+from registry_sync.sync.route import EVERYTHING, Sides, observe_and_plan, sync_route
+from registry_sync.sync.window import Window
+from registry_sync.tags.rules import TagRules
+from testkit import images
+from testkit.registry import RegistryProcess
 
 NAME = "acme/app"
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)

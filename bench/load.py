@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from bench.clients import NOON, plan, registry, route
-from registry_sync.reference import Digest
-from tests.support.airflow import PROJECT, LocalAirflow
-from tests.support.quay_api import QuayApi
-from tests.support.registry import RegistryProcess
+from registry_sync.oci.reference import Digest
+from testkit.airflow import PROJECT, LocalAirflow
+from testkit.quay_api import QuayApi
+from testkit.registry import RegistryProcess
 
 PAGE = PROJECT / "docs" / "reliability.md"
 BEGIN, END = "<!-- begin: written by python -m bench.load --write -->", "<!-- end: written by python -m bench.load -->"

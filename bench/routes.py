@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.clients import registry, route, sync
-from registry_sync.mirrors import Route
-from tests.support import images
-from tests.support.registry import RegistryProcess
+from registry_sync.routes.route import Route
+from testkit import images
+from testkit.registry import RegistryProcess
 
 WRITES = frozenset({"PUT", "POST", "PATCH", "DELETE"})
 

@@ -9,19 +9,22 @@ from datetime import timedelta
 from typing import Any
 
 from bench.clients import NAME, NOON, fill, hours_ago, plan, registry, route, sync
-from registry_sync.credentials import Endpoint
-from registry_sync.mirrors import Mirror, NamespaceRule, Registry, expand_routes
-from registry_sync.operators.plan_routes import split_unmodified
-from registry_sync.reference import Digest
-from registry_sync.registry.kinds import open_client
-from registry_sync.sync import lister
-from registry_sync.window import InStep, Window, route_key
-from tests.support import images
-from tests.support.acr_api import AcrApi
-from tests.support.docker_hub_api import DockerHubApi
-from tests.support.interceptor import Interceptor
-from tests.support.quay_api import QuayApi
-from tests.support.registry import RegistryProcess
+from registry_sync.airflow.operators.plan_routes import split_unmodified
+from registry_sync.config.model import Mirror, NamespaceRule, Registry
+from registry_sync.oci.reference import Digest
+from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.open import open_client
+from registry_sync.routes.discovery import expand_routes
+from registry_sync.routes.route import route_key
+from registry_sync.sync.route import lister
+from registry_sync.sync.run_state import InStep
+from registry_sync.sync.window import Window
+from testkit import images
+from testkit.acr_api import AcrApi
+from testkit.docker_hub_api import DockerHubApi
+from testkit.interceptor import Interceptor
+from testkit.quay_api import QuayApi
+from testkit.registry import RegistryProcess
 
 PAIRS = (
     ("quay", "acr"),

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from airflow.sdk import get_parsing_context
 
-from registry_sync.dag import build_dag, dag_id, mirror_name
-from registry_sync.mirrors_file import load_healthy_mirrors, mirrors_path
+from registry_sync.airflow.ids import dag_id, mirror_name
+from registry_sync.airflow.mirror_dag import build_dag
+from registry_sync.routes.load import load_healthy_mirrors, mirrors_path
 
 _only = get_parsing_context().dag_id
 _file, _ = load_healthy_mirrors(mirrors_path(Path(__file__).resolve().parent.parent), only=mirror_name(_only))

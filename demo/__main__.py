@@ -13,8 +13,8 @@ from demo.folder import DemoError, DemoFolder
 from demo.run import run
 from demo.screenshot import screenshot
 from demo.ui import ui
-from tests.support.airflow import PROJECT, AirflowStartError
-from tests.support.registry import RegistryStartError
+from testkit.airflow import PROJECT, AirflowStartError
+from testkit.registry import RegistryStartError
 
 COMMANDS: Mapping[str, Callable[[DemoFolder], int]] = {"run": run, "ui": ui, "screenshot": screenshot}
 

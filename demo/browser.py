@@ -18,7 +18,7 @@ import requests
 from websockets.sync.client import ClientConnection, connect
 
 from demo.folder import DemoError
-from tests.support.kept_process import end, launch
+from testkit.kept_process import end, launch
 
 START_TIMEOUT_SECONDS = 30.0
 CALL_TIMEOUT_SECONDS = 30.0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tests.support.airflow import PROJECT
+from testkit.airflow import PROJECT
 
 
 class DemoError(Exception):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.images import Image, big_layer, image, layer, multi_arch, push
+from testkit.images import Image, big_layer, image, layer, multi_arch, push
 
 
 def push_images(url: str) -> int:

@@ -8,9 +8,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from demo.folder import DemoFolder
-from tests.support.airflow import LocalAirflow
-from tests.support.loopback import LOOPBACK
-from tests.support.registry import RegistryProcess
+from testkit.airflow import LocalAirflow
+from testkit.loopback import LOOPBACK
+from testkit.registry import RegistryProcess
 
 SOURCE, DESTINATIONS = "quay", ("acr", "aliyun")
 MIRROR = "node_images"

@@ -16,7 +16,7 @@ from demo.registries import (
     running_registries,
     write_mirrors_file,
 )
-from tests.support.airflow import LocalAirflow
+from testkit.airflow import LocalAirflow
 
 USUAL_PORT = 8080
 

@@ -7,6 +7,7 @@ colour it, line ends that forge a log line, marks that turn the direction of wri
 from __future__ import annotations
 
 LONGEST_LINE = 10_000
+
 LONGEST_TEXT = 200_000
 """Of a whole message, which has a line for each tag that failed."""
 

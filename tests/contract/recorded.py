@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.interceptor import Interceptor
+from testkit.interceptor import Interceptor
 
 Exchange = Mapping[str, Any]
 

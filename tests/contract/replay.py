@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.interceptor import Interceptor
+from testkit.interceptor import Interceptor
 
 RECORDED: Mapping[str, Mapping[str, Any]] = json.loads(Path(__file__).with_name("distribution.json").read_text())
 VERSIONS = tuple(RECORDED)

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import yaml
 from jsonschema import Draft4Validator, FormatChecker
 
-from tests.support.loopback import Request
+from testkit.loopback import Request
 
 _BOOLEANS = {"true", "false"}
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from registry_sync.credentials import Credentials, Endpoint
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, TemporaryError
-from registry_sync.reference import Digest, Repository
+from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.acr import AcrClient
 from registry_sync.registry.client import RepositoryEntry, TagEntry
+from registry_sync.registry.endpoint import Credentials, Endpoint
+from testkit.interceptor import Interceptor
 from tests.contract.swagger import Swagger
-from tests.support.interceptor import Interceptor
 
 AZURE = Swagger("acr.json")
 CATALOG, TAGS = "/acr/v1/_catalog", "/acr/v1/{name}/_tags"

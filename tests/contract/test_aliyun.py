@@ -8,14 +8,14 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from registry_sync.credentials import Credentials, Endpoint
 from registry_sync.errors import ConfigurationError, DeniedError, RefusedError, UnsupportedArtifact
-from registry_sync.oci import OCI_MANIFEST, parse_manifest
-from registry_sync.reference import Repository
+from registry_sync.oci.manifest import OCI_MANIFEST, parse_manifest
+from registry_sync.oci.reference import Repository
 from registry_sync.registry.aliyun import AliyunClient
 from registry_sync.registry.client import TagEntry
-from tests.support import images
-from tests.support.interceptor import Interceptor
+from registry_sync.registry.endpoint import Credentials, Endpoint
+from testkit import images
+from testkit.interceptor import Interceptor
 
 SIGNATURE = images.artifact("signature", config_type="application/vnd.oci.empty.v1+json")
 USER = Credentials(username="mirror@1234567890", secret="the-fixed-password")

@@ -8,14 +8,14 @@ from contextlib import closing
 
 import pytest
 
-from registry_sync.credentials import Credentials, Endpoint
 from registry_sync.errors import DeniedError, NotFound, RefusedError, TemporaryError
-from registry_sync.reference import Repository
-from registry_sync.registry.kinds import CLIENTS
-from tests.support import images
-from tests.support.interceptor import Interceptor
-from tests.support.registry import RegistryProcess
-from tests.support.token_server import TokenServer
+from registry_sync.oci.reference import Repository
+from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.registry.open import CLIENTS
+from testkit import images
+from testkit.interceptor import Interceptor
+from testkit.registry import RegistryProcess
+from testkit.token_server import TokenServer
 
 OAUTH = Credentials(username="$oauthtoken", secret="the-oauth-token")
 USER = Credentials(username="team", secret="a-password")

@@ -7,11 +7,11 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from registry_sync.credentials import Credentials, Endpoint
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RegistrySyncError
-from registry_sync.reference import Digest, Repository
+from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import RepositoryEntry
 from registry_sync.registry.distribution import DistributionClient
+from registry_sync.registry.endpoint import Credentials, Endpoint
 from tests.contract.replay import RECORDED, VERSIONS, replay
 
 PUBLIC = "public/app"

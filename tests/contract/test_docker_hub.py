@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from registry_sync.credentials import Credentials, Endpoint
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RateLimited, TemporaryError
-from registry_sync.reference import Digest, Repository
+from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.docker_hub import API_URL, DockerHubClient
+from registry_sync.registry.endpoint import Credentials, Endpoint
+from testkit.docker_hub_api import DockerHubApi
+from testkit.interceptor import Interceptor
 from tests.contract.openapi import OpenApi
 from tests.contract.recorded import Exchange, load_exchanges, requests_of, serve
-from tests.support.docker_hub_api import DockerHubApi
-from tests.support.interceptor import Interceptor
 
 RECORDED = load_exchanges("docker_hub.json")
 HUB = OpenApi("docker-hub.yaml")

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from registry_sync.credentials import Endpoint
 from registry_sync.errors import ConfigurationError, NotFound, TemporaryError
-from registry_sync.reference import Digest, Repository
+from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import RepositoryEntry, TagEntry
+from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.google import GoogleClient
-from tests.support.interceptor import Interceptor
+from testkit.interceptor import Interceptor
 
 EXAMPLE = json.loads(Path(__file__).with_name("google-registry.json").read_text())["gcr_tags_list"]
 NAME = "my-project/app"

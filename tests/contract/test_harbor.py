@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from registry_sync.credentials import Credentials, Endpoint
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, TemporaryError
-from registry_sync.reference import Digest, Repository
+from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import RepositoryEntry, TagEntry
+from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.registry.harbor import HarborClient
+from testkit.interceptor import Interceptor
+from testkit.loopback import LoopbackHandler, LoopbackServer
 from tests.contract.swagger import Swagger
-from tests.support.interceptor import Interceptor
-from tests.support.loopback import LoopbackHandler, LoopbackServer
 
 HARBOR = Swagger("harbor.yaml")
 PROJECTS = "/projects"

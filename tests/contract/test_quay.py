@@ -13,15 +13,15 @@ import pytest
 import requests
 from jsonschema import Draft202012Validator
 
-from registry_sync.credentials import Credentials, Endpoint
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RegistrySyncError, TemporaryError
-from registry_sync.reference import Digest, Repository
+from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import RepositoryEntry, TagEntry
+from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.registry.quay import OAUTH_USER, QuayClient
+from testkit.interceptor import Interceptor
+from testkit.quay_api import QuayApi
 from tests.contract.openapi import QuaySwagger
 from tests.contract.recorded import Exchange, load_exchanges, requests_of, serve
-from tests.support.interceptor import Interceptor
-from tests.support.quay_api import QuayApi
 
 RECORDED = load_exchanges("quay.json")
 QUAY = QuaySwagger("quay-swagger.json")

@@ -11,14 +11,14 @@ from typing import Literal, get_args
 
 import pytest
 
-from registry_sync.mirrors_file import load_mirrors
-from registry_sync.node_pools import NodePool
+from registry_sync.config.node_pools import NodePool
 from registry_sync.nodes.render import render_pool, write_files
+from registry_sync.routes.load import load_mirrors
+from testkit.namespace import Namespace, why_not
+from testkit.possible import require
+from testkit.tls import CertificateAuthority
 from tests.drill.registries import DrillRegistry
 from tests.drill.runtimes import Containerd, Dockerd, Runtime, version_of
-from tests.support.namespace import Namespace, why_not
-from tests.support.possible import require
-from tests.support.tls import CertificateAuthority
 
 Pool = Literal["docker", "containerd", "containerd_pull_only"]
 POOLS: tuple[Pool, ...] = get_args(Pool)

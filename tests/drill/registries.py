@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from registry_sync.reference import Digest
-from tests.support import images
-from tests.support.loopback import Request
-from tests.support.namespace import Namespace, Spawned
-from tests.support.registry import RegistryProcess, parse_access_log
-from tests.support.tls import Certificate
+from registry_sync.oci.reference import Digest
+from testkit import images
+from testkit.loopback import Request
+from testkit.namespace import Namespace, Spawned
+from testkit.registry import RegistryProcess, parse_access_log
+from testkit.tls import Certificate
 
 PORT = 443
 

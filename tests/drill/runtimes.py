@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 import grpc
 
-from tests.support.namespace import Namespace
+from testkit.namespace import Namespace
 
 PULL_TIMEOUT_SECONDS = 60.0
 

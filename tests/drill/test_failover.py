@@ -11,12 +11,12 @@ from typing import Literal
 
 import pytest
 
-from registry_sync.nodes.failover import Failover, gets_image
-from registry_sync.nodes.readiness import Fault
+from registry_sync.nodes.readiness.check import Fault
+from registry_sync.nodes.runtime_failover import Failover, gets_image
+from testkit import images
+from testkit.loopback import Request
 from tests.drill.conftest import HUB_ADDRESS, MIRROR_ADDRESS, Lab
 from tests.drill.runtimes import PullFailedError
-from tests.support import images
-from tests.support.loopback import Request
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from registry_sync.__main__ import PROJECT
-from tests.support.namespace import Namespace, children_of
+from testkit.airflow import PROJECT
+from testkit.namespace import Namespace, children_of
 
 pytestmark = pytest.mark.usefixtures("possible")
 
 MAKER = """
 import sys
 from pathlib import Path
-from tests.support.namespace import Namespace, children_of
+from testkit.namespace import Namespace, children_of
 with Namespace({"example.test": "10.77.0.1"}) as namespace:
     namespace.spawn("sleep", "1000", log=Path(sys.argv[1]))
     print(namespace.first, namespace.folder, flush=True)

@@ -7,14 +7,14 @@ from typing import Literal
 
 import pytest
 
-from registry_sync.mirrors_file import load_mirrors
 from registry_sync.nodes.render import render_pool, write_files
+from registry_sync.routes.load import load_mirrors
+from testkit import images
+from testkit.namespace import Namespace
+from testkit.tls import CertificateAuthority
 from tests.drill.conftest import start
 from tests.drill.registries import DrillRegistry
 from tests.drill.runtimes import version_of
-from tests.support import images
-from tests.support.namespace import Namespace
-from tests.support.tls import CertificateAuthority
 
 ADDRESS, PORT = "10.77.0.3", 5000
 HOST = f"registry.internal:{PORT}"

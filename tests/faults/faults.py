@@ -12,9 +12,9 @@ from email.utils import format_datetime
 from functools import cache
 from pathlib import Path
 
-from registry_sync.reference import Digest
-from tests.support.interceptor import Interceptor
-from tests.support.tls import CertificateAuthority
+from registry_sync.oci.reference import Digest
+from testkit.interceptor import Interceptor
+from testkit.tls import CertificateAuthority
 
 Fault = Callable[[Interceptor, str, str, int | None], None]
 """Has a wire do it to requests of a method and path, so many times, or always."""

@@ -15,19 +15,19 @@ from typing import Any
 import pytest
 from airflow.sdk.execution_time.comms import DeferTask
 
-from registry_sync.operators.outcome import SPREAD_SECONDS
+from registry_sync.airflow.retries import SPREAD_SECONDS
+from testkit import images
+from testkit.airflow import PROJECT, LocalAirflow
+from testkit.interceptor import Interceptor
+from testkit.registry import RegistryProcess
+from testkit.task_runner import trigger_arguments
 from tests.faults.world import COPY, MirrorRun, World, a_world
-from tests.support import images
-from tests.support.airflow import PROJECT, LocalAirflow
-from tests.support.interceptor import Interceptor
-from tests.support.registry import RegistryProcess
-from tests.support.task_runner import trigger_arguments
 
 WAIT_SECONDS = 40
 DEFER_FROM_SECONDS, SPREAD_OF_TEST_SECONDS = 10, 2
 _SHORTER = f"""\
-from registry_sync.operators import outcome
-outcome.DEFER_FROM_SECONDS, outcome.SPREAD_SECONDS = {DEFER_FROM_SECONDS}, {SPREAD_OF_TEST_SECONDS}
+from registry_sync.airflow import retries
+retries.DEFER_FROM_SECONDS, retries.SPREAD_SECONDS = {DEFER_FROM_SECONDS}, {SPREAD_OF_TEST_SECONDS}
 """
 """What the file of DAGs has in addition: waits that a test has the time for. Every task reads that file first."""
 

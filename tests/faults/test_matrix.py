@@ -15,11 +15,11 @@ import pytest
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 
 from registry_sync.registry import transport
+from testkit.interceptor import Interceptor
 from tests.faults.faults import FAULTS
 from tests.faults.specification import Case, cases
 from tests.faults.stages import STAGES, Stage
 from tests.faults.world import TAG, MirrorRun, World, a_world, outcome
-from tests.support.interceptor import Interceptor
 
 READ_SECONDS = 0.5
 LONGEST_SECONDS = 30.0

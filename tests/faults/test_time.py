@@ -13,16 +13,17 @@ from pathlib import Path
 import pytest
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
-from registry_sync.credentials import Endpoint
-from registry_sync.dag import build_dag
+from registry_sync.airflow.mirror_dag import build_dag
 from registry_sync.errors import NotConnected, TooSlow
-from registry_sync.mirrors_file import load_mirrors
-from registry_sync.registry import timely, transport
+from registry_sync.registry import deadline as timely
+from registry_sync.registry import transport
+from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.transport import Transport
-from tests.support import images
-from tests.support.interceptor import Interceptor
-from tests.support.loopback import Blackhole, LoopbackServer
-from tests.support.registry import RegistryProcess
+from registry_sync.routes.load import load_mirrors
+from testkit import images
+from testkit.interceptor import Interceptor
+from testkit.loopback import Blackhole, LoopbackServer
+from testkit.registry import RegistryProcess
 
 
 def test_a_host_that_does_not_take_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,17 +13,17 @@ from airflow.sdk import DAG
 from airflow.sdk.execution_time.comms import DeferTask, RetryTask
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 
-from registry_sync.dag import build_dag
+from registry_sync.airflow.mirror_dag import build_dag
 from registry_sync.errors import RegistrySyncError
-from registry_sync.mirrors_file import load_mirrors
-from registry_sync.reference import Digest
+from registry_sync.oci.reference import Digest
+from registry_sync.routes.load import load_mirrors
+from testkit import images
+from testkit.interceptor import Interceptor
+from testkit.registry import RegistryProcess
+from testkit.task_runner import FakeApi, run
+from testkit.token_server import TokenServer
 from tests.faults.faults import authority
 from tests.faults.stages import Wire
-from tests.support import images
-from tests.support.interceptor import Interceptor
-from tests.support.registry import RegistryProcess
-from tests.support.task_runner import FakeApi, run
-from tests.support.token_server import TokenServer
 
 PLAN, COPY, TAG = "routes_to_backup", "to_backup", "v1"
 STALL_SECONDS = 3

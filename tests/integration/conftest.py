@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.registry import RegistryProcess
+from testkit.registry import RegistryProcess
 
 _SCRIPT = """#!/bin/sh
 echo "start $$ $*" >>{log}

@@ -8,17 +8,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from registry_sync.credentials import Credentials, Endpoint
 from registry_sync.errors import NotFound
-from registry_sync.oci import parse_manifest
-from registry_sync.reference import Repository
+from registry_sync.oci.manifest import parse_manifest
+from registry_sync.oci.reference import Repository
 from registry_sync.registry.acr import AcrClient
 from registry_sync.registry.client import RepositoryEntry, TagEntry
+from registry_sync.registry.endpoint import Credentials, Endpoint
+from testkit import images
+from testkit.acr_api import AcrApi
+from testkit.registry import RegistryProcess
+from testkit.token_server import TokenServer
 from tests.contract.swagger import Swagger
-from tests.support import images
-from tests.support.acr_api import AcrApi
-from tests.support.registry import RegistryProcess
-from tests.support.token_server import TokenServer
 
 IMAGE = images.multi_arch("one")
 OTHER = images.multi_arch("other")

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import requests
 
-from tests.support import images
-from tests.support.airflow import LocalAirflow
-from tests.support.interceptor import Interceptor
-from tests.support.registry import Htpasswd, RegistryProcess
+from testkit import images
+from testkit.airflow import LocalAirflow
+from testkit.interceptor import Interceptor
+from testkit.registry import Htpasswd, RegistryProcess
 
 pytestmark = pytest.mark.timeout(300)
 

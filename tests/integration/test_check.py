@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-import registry_sync.hooks.registry  # noqa: F401 - Airflow binds its logging to what standard output is just now
-from registry_sync.__main__ import FAILED, OK, main
-from tests.support import images
-from tests.support.registry import Htpasswd, RegistryProcess
+import registry_sync.airflow.hooks.registry  # noqa: F401 - Airflow binds its logging to what standard output is just now
+from registry_sync.cli.main import FAILED, OK, main
+from testkit import images
+from testkit.registry import Htpasswd, RegistryProcess
 
 PASSWORD = "of-the-robot"
 

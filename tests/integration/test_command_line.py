@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-import registry_sync.hooks.registry  # noqa: F401 - Airflow binds its logging to what standard output is just now
-from registry_sync.__main__ import FAILED, OK, PROJECT, UNUSABLE, main
-from tests.support import images
-from tests.support.registry import RegistryProcess
+import registry_sync.airflow.hooks.registry  # noqa: F401 - Airflow binds its logging to what standard output is just now
+from registry_sync.cli.main import FAILED, OK, PROJECT, UNUSABLE, main
+from testkit import images
+from testkit.registry import RegistryProcess
 
 OLD, NEW = images.multi_arch("old"), images.multi_arch("new")
 READS = {"GET", "HEAD"}

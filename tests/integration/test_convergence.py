@@ -20,22 +20,24 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from registry_sync.credentials import Endpoint
+from registry_sync.airflow.operators.plan_routes import split_unmodified
 from registry_sync.errors import RegistrySyncError
-from registry_sync.mirrors import FoundRoute, Route
-from registry_sync.operators.plan_routes import split_unmodified
-from registry_sync.reference import Digest
+from registry_sync.oci.reference import Digest
+from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.quay import QuayClient
-from registry_sync.report import RouteReport
-from registry_sync.skopeo import Skopeo
-from registry_sync.window import Asked, InStep, Run, Window, advance, route_key, window_of_run
+from registry_sync.routes.discovery import FoundRoute
+from registry_sync.routes.route import Route, route_key
+from registry_sync.skopeo.copier import Skopeo
+from registry_sync.sync.report import RouteReport
+from registry_sync.sync.run_state import InStep, advance
+from registry_sync.sync.window import Asked, Run, Window, window_of_run
+from testkit import images
+from testkit.interceptor import Interceptor
+from testkit.loopback import Request
+from testkit.quay_api import QuayApi
+from testkit.registry import RegistryProcess
+from testkit.routes import make_route, run_route
 from tests.conftest import IS_LONG
-from tests.support import images
-from tests.support.interceptor import Interceptor
-from tests.support.loopback import Request
-from tests.support.quay_api import QuayApi
-from tests.support.registry import RegistryProcess
-from tests.support.routes import make_route, run_route
 
 DAWN = datetime(2026, 3, 1, tzinfo=UTC)
 TAGS = ("v1", "v2", "latest")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from demo.run import Progress
-from tests.support.airflow import PROJECT
+from testkit.airflow import PROJECT
 
 DAG_TEST = "[DAG TEST] {} task_id={} map_index={}"
 
@@ -136,10 +136,10 @@ def test_a_failure_is_shown_with_its_log_and_the_report() -> None:
                 {"event": "2 routes:\na → acr\nb → acr", "logger": "operators.PlanRoutesOperator"},
                 {"event": DAG_TEST.format("end task", "routes_to_acr", -1)},
                 {"event": DAG_TEST.format("starting", "to_acr", 1)},
-                {"event": "Plan: 1 Unchanged", "logger": "registry_sync.sync"},
+                {"event": "Plan: 1 Unchanged", "logger": "registry_sync.sync.route"},
                 {"event": DAG_TEST.format("end task", "to_acr", 1)},
                 {"event": DAG_TEST.format("starting", "to_acr", 0)},
-                {"event": "Plan: 1 CopyTag", "logger": "registry_sync.sync"},
+                {"event": "Plan: 1 CopyTag", "logger": "registry_sync.sync.route"},
                 {"event": "Task failed with exception", "logger": "task", "level": "error", "exception": error},
                 {"event": DAG_TEST.format("end task", "to_acr", 0)},
                 {"event": "Traceback of a library"},

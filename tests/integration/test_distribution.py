@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from registry_sync.credentials import Credentials, Endpoint
 from registry_sync.errors import (
     ConfigurationError,
     DeniedError,
@@ -25,16 +24,17 @@ from registry_sync.errors import (
     RefusedError,
     TemporaryError,
 )
-from registry_sync.oci import parse_manifest
-from registry_sync.reference import Digest, Repository
+from registry_sync.oci.manifest import parse_manifest
+from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry import transport
 from registry_sync.registry.client import RepositoryEntry
 from registry_sync.registry.distribution import DistributionClient
-from tests.support import images
-from tests.support.interceptor import Interceptor
-from tests.support.registry import Htpasswd, RegistryProcess
-from tests.support.tls import CertificateAuthority
-from tests.support.token_server import TokenServer
+from registry_sync.registry.endpoint import Credentials, Endpoint
+from testkit import images
+from testkit.interceptor import Interceptor
+from testkit.registry import Htpasswd, RegistryProcess
+from testkit.tls import CertificateAuthority
+from testkit.token_server import TokenServer
 
 IMAGE = images.multi_arch("one")
 ROBOT = Credentials(username="robot", secret="the-robots-password")

@@ -13,18 +13,18 @@ from typing import Any
 
 import pytest
 
-from registry_sync.credentials import Credentials, Endpoint
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RateLimited, RefusedError, TemporaryError
-from registry_sync.reference import Digest, Repository
+from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry import transport
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.docker_hub import DockerHubClient
-from tests.support import images
-from tests.support.docker_hub_api import DockerHubApi
-from tests.support.interceptor import Interceptor
-from tests.support.loopback import Request
-from tests.support.registry import RegistryProcess
-from tests.support.token_server import TokenServer
+from registry_sync.registry.endpoint import Credentials, Endpoint
+from testkit import images
+from testkit.docker_hub_api import DockerHubApi
+from testkit.interceptor import Interceptor
+from testkit.loopback import Request
+from testkit.registry import RegistryProcess
+from testkit.token_server import TokenServer
 
 IMAGE = images.multi_arch("one")
 OTHER = Digest.of(b"other")

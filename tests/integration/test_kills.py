@@ -21,15 +21,15 @@ from pathlib import Path
 import pytest
 import requests
 
-from registry_sync.credentials import Credentials
 from registry_sync.errors import TemporaryError
-from registry_sync.private_directory import PREFIX
-from registry_sync.skopeo import Skopeo
-from tests.support import images
-from tests.support.interceptor import Interceptor
-from tests.support.loopback import Request
-from tests.support.registry import Htpasswd, RegistryProcess
-from tests.support.routes import make_route, run_route
+from registry_sync.registry.endpoint import Credentials
+from registry_sync.skopeo.copier import Skopeo
+from registry_sync.worker.private_directory import PREFIX
+from testkit import images
+from testkit.interceptor import Interceptor
+from testkit.loopback import Request
+from testkit.registry import Htpasswd, RegistryProcess
+from testkit.routes import make_route, run_route
 
 ROBOT = Credentials(username="robot", secret="the-robots-password")
 NAME = "team/app"
@@ -131,9 +131,9 @@ def wait_until(holds: Callable[[], object], what: str, seconds: float = 30) -> N
 _WORKER = """
 import sys, tempfile
 from pathlib import Path
-from registry_sync.credentials import Credentials
 from registry_sync.errors import RegistrySyncError
-from tests.support.routes import make_route, run_route
+from registry_sync.registry.endpoint import Credentials
+from testkit.routes import make_route, run_route
 class At:
     def __init__(self, host): self.host = host
 here, there, user, secret = sys.argv[1:]

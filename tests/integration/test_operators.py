@@ -21,30 +21,23 @@ from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.execution_time.comms import DeferTask, RetryTask
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 
-from registry_sync.credentials import Credentials
-from registry_sync.dag import build_dag
-from registry_sync.errors import (
-    ConfigurationError,
-    DeniedError,
-    LockedTag,
-    RateLimited,
-    RefusedError,
-    TemporaryError,
-)
-from registry_sync.mirrors_file import PATH_VARIABLE, load_mirrors
-from registry_sync.operators.mirror_repository import MirrorRepositoryOperator
-from registry_sync.operators.waiting import MOST_WAITS
-from registry_sync.report import OUTCOMES
-from registry_sync.skopeo_probe import can_verify_sigstore
-from registry_sync.skopeo_program import find_skopeo
-from registry_sync.triggers.not_before import NotBeforeTrigger
+from registry_sync.airflow.deferral import MOST_WAITS
+from registry_sync.airflow.mirror_dag import build_dag
+from registry_sync.airflow.operators.mirror_repository import MirrorRepositoryOperator
+from registry_sync.airflow.triggers.not_before import NotBeforeTrigger
+from registry_sync.errors import ConfigurationError, DeniedError, LockedTag, RateLimited, RefusedError, TemporaryError
+from registry_sync.registry.endpoint import Credentials
+from registry_sync.routes.load import PATH_VARIABLE, load_mirrors
+from registry_sync.skopeo.local import find_skopeo
+from registry_sync.skopeo.policy import can_verify_sigstore
+from registry_sync.sync.report import OUTCOMES
+from testkit import images
+from testkit.interceptor import Interceptor
+from testkit.loopback import Request
+from testkit.registry import Htpasswd, RegistryProcess
+from testkit.task_runner import FakeApi, run, supervise, trigger_arguments
+from testkit.token_server import TokenServer
 from tests.integration.conftest import SkopeoLog
-from tests.support import images
-from tests.support.interceptor import Interceptor
-from tests.support.loopback import Request
-from tests.support.registry import Htpasswd, RegistryProcess
-from tests.support.task_runner import FakeApi, run, supervise, trigger_arguments
-from tests.support.token_server import TokenServer
 
 READER = Credentials(username="reader", secret="reads-only-7f3a")
 WRITER = Credentials(username="writer", secret="writes-too-9c1e")

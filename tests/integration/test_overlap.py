@@ -18,16 +18,16 @@ from pathlib import Path
 
 import pytest
 
-from registry_sync.reference import Digest
-from registry_sync.report import RouteReport
-from registry_sync.skopeo import Skopeo
+from registry_sync.oci.reference import Digest
+from registry_sync.skopeo.copier import Skopeo
+from registry_sync.sync.report import RouteReport
+from testkit import images
+from testkit.interceptor import Interceptor
+from testkit.loopback import Request
+from testkit.registry import RegistryProcess
+from testkit.routes import make_route, run_route
 from tests.conftest import IS_LONG
 from tests.integration.conftest import SkopeoLog
-from tests.support import images
-from tests.support.interceptor import Interceptor
-from tests.support.loopback import Request
-from tests.support.registry import RegistryProcess
-from tests.support.routes import make_route, run_route
 
 MOST_TRIES = 5
 FASTER = "another run was faster: the destination's tag "
@@ -171,7 +171,7 @@ def copies(skopeo_log: SkopeoLog, name: str) -> Counter[str]:
 
 _RUN = """
 import sys
-from tests.support.routes import make_route, run_route
+from testkit.routes import make_route, run_route
 class At:
     def __init__(self, host): self.host = host
 here, there, name = sys.argv[1:]

@@ -9,18 +9,19 @@ from datetime import UTC, datetime
 import pytest
 import requests
 
-from registry_sync.oci import ACCEPT, parse_manifest
-from registry_sync.platforms import choose, memory_tag
-from registry_sync.reference import Digest
-from registry_sync.subsets import MOST_REMEMBERED
-from registry_sync.tags import TagRules
-from registry_sync.window import Window
+from registry_sync.oci.manifest import ACCEPT, parse_manifest
+from registry_sync.oci.platforms import choose
+from registry_sync.oci.reference import Digest
+from registry_sync.oci.reserved_tags import memory_tag
+from registry_sync.sync.platform_indexes import MOST_REMEMBERED
+from registry_sync.sync.window import Window
+from registry_sync.tags.rules import TagRules
+from testkit import images
+from testkit.images import Image
+from testkit.interceptor import Interceptor
+from testkit.registry import RegistryProcess
+from testkit.routes import asked, counted, make_route, result_of, run_route
 from tests.integration.conftest import SkopeoLog
-from tests.support import images
-from tests.support.images import Image
-from tests.support.interceptor import Interceptor
-from tests.support.registry import RegistryProcess
-from tests.support.routes import asked, counted, make_route, result_of, run_route
 
 MEMORY_TAG = memory_tag("team")
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)

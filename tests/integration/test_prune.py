@@ -11,18 +11,20 @@ from typing import Any
 
 import pytest
 
-from registry_sync.mirrors import Registry, Route, RouteSettings
-from registry_sync.reference import Repository
-from registry_sync.report import RouteReport
-from registry_sync.window import Window
-from tests.support import images
-from tests.support.acr_api import AcrApi
-from tests.support.images import Image
-from tests.support.interceptor import Interceptor
-from tests.support.loopback import Request
-from tests.support.quay_api import QuayApi
-from tests.support.registry import RegistryProcess
-from tests.support.routes import counted, make_route, result_of, run_route
+from registry_sync.config.model import Registry
+from registry_sync.config.settings import RouteSettings
+from registry_sync.oci.reference import Repository
+from registry_sync.routes.route import Route
+from registry_sync.sync.report import RouteReport
+from registry_sync.sync.window import Window
+from testkit import images
+from testkit.acr_api import AcrApi
+from testkit.images import Image
+from testkit.interceptor import Interceptor
+from testkit.loopback import Request
+from testkit.quay_api import QuayApi
+from testkit.registry import RegistryProcess
+from testkit.routes import counted, make_route, result_of, run_route
 
 GONE = {"tags": "gone_at_source", "max_percent": 50, "dry_run": False}
 NOT_SELECTED = {**GONE, "tags": "not_selected"}

@@ -15,18 +15,19 @@ from typing import Any
 
 import pytest
 
-from registry_sync.credentials import Credentials, Endpoint
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, TemporaryError
-from registry_sync.reference import Digest, Repository
-from registry_sync.registry import throttle, transport
+from registry_sync.oci.reference import Digest, Repository
+from registry_sync.registry import rate_limit as throttle
+from registry_sync.registry import transport
 from registry_sync.registry.client import RepositoryEntry, TagEntry
+from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.registry.quay import API_REQUESTS_PER_SECOND, OAUTH_USER, QuayClient
-from tests.support import images
-from tests.support.interceptor import Interceptor
-from tests.support.loopback import Request
-from tests.support.quay_api import QuayApi
-from tests.support.registry import RegistryProcess
-from tests.support.token_server import TokenServer
+from testkit import images
+from testkit.interceptor import Interceptor
+from testkit.loopback import Request
+from testkit.quay_api import QuayApi
+from testkit.registry import RegistryProcess
+from testkit.token_server import TokenServer
 
 IMAGE = images.multi_arch("one")
 OTHER = Digest.of(b"other")

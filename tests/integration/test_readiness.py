@@ -14,24 +14,24 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
-import registry_sync.hooks.registry  # noqa: F401 - Airflow binds its logging to what standard output is just now
-from registry_sync.__main__ import FAILED, OK, UNUSABLE, main
-from registry_sync.hooks.registry import RegistryHook
-from registry_sync.mirrors import Registry
-from registry_sync.mirrors_file import load_mirrors
-from registry_sync.nodes import readiness
-from registry_sync.nodes.readiness import EndpointCheck, Expected, Fault, ImageReadiness, Limits, check_endpoint
-from registry_sync.readiness_dag import build_readiness_dag
-from registry_sync.reference import Digest, Repository
-from registry_sync.report import RouteReport, TagResult
-from tests.support import images
-from tests.support.airflow import LocalAirflow
-from tests.support.interceptor import Interceptor
-from tests.support.loopback import Blackhole
-from tests.support.registry import Htpasswd, RegistryProcess
-from tests.support.task_runner import FakeApi, run
-from tests.support.tls import CertificateAuthority
-from tests.support.token_server import TokenServer
+import registry_sync.airflow.hooks.registry  # noqa: F401 - Airflow binds its logging to what standard output is just now
+from registry_sync.airflow.hooks.registry import RegistryHook
+from registry_sync.airflow.readiness_dag import build_readiness_dag
+from registry_sync.cli.main import FAILED, OK, UNUSABLE, main
+from registry_sync.config.model import Registry
+from registry_sync.nodes.readiness import check as readiness
+from registry_sync.nodes.readiness.check import EndpointCheck, Expected, Fault, ImageReadiness, Limits, check_endpoint
+from registry_sync.oci.reference import Digest, Repository
+from registry_sync.routes.load import load_mirrors
+from registry_sync.sync.report import RouteReport, TagResult
+from testkit import images
+from testkit.airflow import LocalAirflow
+from testkit.interceptor import Interceptor
+from testkit.loopback import Blackhole
+from testkit.registry import Htpasswd, RegistryProcess
+from testkit.task_runner import FakeApi, run
+from testkit.tls import CertificateAuthority
+from testkit.token_server import TokenServer
 
 NAME = "team/pause"
 IMAGE = images.multi_arch("pause", attestations=True)

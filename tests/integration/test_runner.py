@@ -13,21 +13,22 @@ from typing import Any
 import pytest
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 
-from registry_sync import hooks, skopeo_container
-from registry_sync.dag import build_dag
+from registry_sync.airflow import hooks
+from registry_sync.airflow.hooks.skopeo import SkopeoHook
+from registry_sync.airflow.mirror_dag import build_dag
+from registry_sync.config.settings import SkopeoOptions
 from registry_sync.errors import ConfigurationError, RefusedError, TemporaryError
-from registry_sync.hooks.skopeo import SkopeoHook
-from registry_sync.mirrors import SkopeoOptions
-from registry_sync.mirrors_file import load_mirrors
-from registry_sync.skopeo_container import TASK_LABEL
-from registry_sync.skopeo_probe import can_verify_sigstore
-from registry_sync.skopeo_program import find_skopeo
-from tests.support import images
-from tests.support.dockerd import Dockerd, require_dockerd
-from tests.support.interceptor import Interceptor
-from tests.support.loopback import Request
-from tests.support.registry import RegistryProcess
-from tests.support.task_runner import RUN_ID, FakeApi, run
+from registry_sync.routes.load import load_mirrors
+from registry_sync.skopeo import container as skopeo_container
+from registry_sync.skopeo.container import TASK_LABEL
+from registry_sync.skopeo.local import find_skopeo
+from registry_sync.skopeo.policy import can_verify_sigstore
+from testkit import images
+from testkit.dockerd import Dockerd, require_dockerd
+from testkit.interceptor import Interceptor
+from testkit.loopback import Request
+from testkit.registry import RegistryProcess
+from testkit.task_runner import RUN_ID, FakeApi, run
 
 NAME = "team/app"
 ROUTES, COPY = "routes_to_backup", "to_backup"

@@ -22,37 +22,31 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from registry_sync.__main__ import main
-from registry_sync.credentials import Credentials, Endpoint
-from registry_sync.dag import build_dag
-from registry_sync.errors import (
-    ConfigurationError,
-    DeniedError,
-    RefusedError,
-    RegistrySyncError,
-    TemporaryError,
-)
-from registry_sync.mirrors import expand_routes
-from registry_sync.mirrors_file import PATH_VARIABLE, load_mirrors
-from registry_sync.prune import PruneRules
-from registry_sync.reference import Repository
+from registry_sync.airflow.mirror_dag import build_dag
+from registry_sync.cli.main import main
+from registry_sync.config.prune_rules import PruneRules
+from registry_sync.errors import ConfigurationError, DeniedError, RefusedError, RegistrySyncError, TemporaryError
+from registry_sync.oci.reference import Repository
 from registry_sync.registry import client as registry_client
 from registry_sync.registry import transport
 from registry_sync.registry.client import MAX_REPOSITORIES, MAX_TAGS
 from registry_sync.registry.distribution import DistributionClient
+from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.registry.quay import OAUTH_USER
 from registry_sync.registry.transport import Transport
-from registry_sync.sync import lister
+from registry_sync.routes.discovery import expand_routes
+from registry_sync.routes.load import PATH_VARIABLE, load_mirrors
+from registry_sync.sync.route import lister
+from testkit import images
+from testkit.interceptor import Interceptor
+from testkit.quay_api import QuayApi
+from testkit.registry import Htpasswd, RegistryProcess
+from testkit.routes import make_route, run_route
+from testkit.scripted import Reply, ScriptedServer, Shown
+from testkit.task_runner import FakeApi, supervise
+from testkit.tls import CertificateAuthority
+from testkit.token_server import TokenServer
 from tests.integration.test_operators import COPY, PLAN, a_connection, a_mirrors_file, processes_naming
-from tests.support import images
-from tests.support.interceptor import Interceptor
-from tests.support.quay_api import QuayApi
-from tests.support.registry import Htpasswd, RegistryProcess
-from tests.support.routes import make_route, run_route
-from tests.support.scripted import Reply, ScriptedServer, Shown
-from tests.support.task_runner import FakeApi, supervise
-from tests.support.tls import CertificateAuthority
-from tests.support.token_server import TokenServer
 
 ROBOT = Credentials(username="robot", secret="the-robots-password")
 READER = Credentials(username="reader", secret="reads-only-7f3a/+ä")

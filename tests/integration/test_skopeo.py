@@ -24,8 +24,8 @@ from typing import Any, TypeVar
 import pytest
 import requests
 
-from registry_sync import skopeo_process
-from registry_sync.credentials import Credentials, Endpoint
+from registry_sync.airflow.hooks.skopeo import SkopeoHook
+from registry_sync.config.settings import SkopeoOptions
 from registry_sync.errors import (
     ConfigurationError,
     DeniedError,
@@ -36,18 +36,19 @@ from registry_sync.errors import (
     RegistrySyncError,
     TemporaryError,
 )
-from registry_sync.hooks.skopeo import SkopeoHook
-from registry_sync.mirrors import SkopeoOptions
-from registry_sync.oci import parse_manifest
-from registry_sync.reference import Reference, Repository
-from registry_sync.skopeo import Sent, Skopeo
-from registry_sync.skopeo_program import SkopeoProgram, find_skopeo
-from tests.support import images
-from tests.support.dockerd import Dockerd, require_dockerd
-from tests.support.interceptor import Interceptor
-from tests.support.registry import Htpasswd, RegistryProcess
-from tests.support.tls import CertificateAuthority
-from tests.support.token_server import TokenServer
+from registry_sync.oci.manifest import parse_manifest
+from registry_sync.oci.reference import Reference, Repository
+from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.skopeo import local as skopeo_process
+from registry_sync.skopeo.copier import Sent, Skopeo
+from registry_sync.skopeo.local import find_skopeo
+from registry_sync.skopeo.runner import SkopeoProgram
+from testkit import images
+from testkit.dockerd import Dockerd, require_dockerd
+from testkit.interceptor import Interceptor
+from testkit.registry import Htpasswd, RegistryProcess
+from testkit.tls import CertificateAuthority
+from testkit.token_server import TokenServer
 
 BOTH = {"linux/amd64", "linux/arm64"}
 ROBOT = Credentials(username="robot", secret="the-robots-password")
@@ -696,10 +697,10 @@ def test_skopeo_is_killed_from_outside(source: RegistryProcess, wire: Intercepto
 
 WORKER = """
 import sys, threading
-from registry_sync.credentials import Endpoint
-from registry_sync.reference import Reference
-from registry_sync.skopeo import Skopeo
-from registry_sync.skopeo_program import find_skopeo
+from registry_sync.oci.reference import Reference
+from registry_sync.registry.endpoint import Endpoint
+from registry_sync.skopeo.copier import Skopeo
+from registry_sync.skopeo.local import find_skopeo
 source, destination = (Reference.parse(each) for each in sys.argv[1:])
 sides = {"source": Endpoint(host=source.repository.host, tls=False)}
 sides["destination"] = Endpoint(host=destination.repository.host, tls=False)

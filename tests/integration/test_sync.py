@@ -16,21 +16,21 @@ from pathlib import Path
 import pytest
 from requests import Session
 
-from registry_sync import apply
-from registry_sync.credentials import Credentials
 from registry_sync.errors import ConfigurationError, DeniedError, RateLimited, TemporaryError
-from registry_sync.mirrors import Route
-from registry_sync.reference import Digest
-from registry_sync.report import RouteReport, TagResult
-from registry_sync.tags import TagRules
+from registry_sync.oci.reference import Digest
+from registry_sync.registry.endpoint import Credentials
+from registry_sync.routes.route import Route
+from registry_sync.sync import publish as apply
+from registry_sync.sync.report import RouteReport, TagResult
+from registry_sync.tags.rules import TagRules
+from testkit import images
+from testkit.images import Image
+from testkit.interceptor import Interceptor
+from testkit.registry import Htpasswd, RegistryProcess
+from testkit.routes import asked, counted, make_route, run_route
+from testkit.tls import CertificateAuthority
+from testkit.token_server import TokenServer
 from tests.integration.conftest import SkopeoLog
-from tests.support import images
-from tests.support.images import Image
-from tests.support.interceptor import Interceptor
-from tests.support.registry import Htpasswd, RegistryProcess
-from tests.support.routes import asked, counted, make_route, run_route
-from tests.support.tls import CertificateAuthority
-from tests.support.token_server import TokenServer
 
 READER = Credentials(username="reader", secret="reads-only-7")
 WRITER = Credentials(username="writer", secret="writes-too-9")

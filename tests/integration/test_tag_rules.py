@@ -12,22 +12,25 @@ from typing import Any
 
 import pytest
 
-from registry_sync.credentials import Credentials, Endpoint
+from registry_sync.config.model import Mirror, NamespaceRule, Registry, RepositoryRule
+from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import ConfigurationError, RefusedError
-from registry_sync.mirrors import Mirror, NamespaceRule, Registry, RepositoryRule, Route, RouteSettings, expand_routes
-from registry_sync.reference import Digest, Repository
-from registry_sync.registry.kinds import open_client
-from registry_sync.report import RouteReport
-from registry_sync.sync import EVERYTHING, lister
-from registry_sync.tags import TagRules
-from registry_sync.window import Window
-from tests.support import images
-from tests.support.docker_hub_api import DockerHubApi
-from tests.support.interceptor import Interceptor
-from tests.support.loopback import Request
-from tests.support.quay_api import QuayApi
-from tests.support.registry import RegistryProcess
-from tests.support.routes import run_route
+from registry_sync.oci.reference import Digest, Repository
+from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.registry.open import open_client
+from registry_sync.routes.discovery import expand_routes
+from registry_sync.routes.route import Route
+from registry_sync.sync.report import RouteReport
+from registry_sync.sync.route import EVERYTHING, lister
+from registry_sync.sync.window import Window
+from registry_sync.tags.rules import TagRules
+from testkit import images
+from testkit.docker_hub_api import DockerHubApi
+from testkit.interceptor import Interceptor
+from testkit.loopback import Request
+from testkit.quay_api import QuayApi
+from testkit.registry import RegistryProcess
+from testkit.routes import run_route
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 LAST_HOUR = Window(why="test", start=NOW - timedelta(hours=1), end=NOW + timedelta(hours=1))

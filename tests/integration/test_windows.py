@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.support import images
-from tests.support.airflow import LocalAirflow
-from tests.support.quay_api import QuayApi
-from tests.support.registry import RegistryProcess
+from testkit import images
+from testkit.airflow import LocalAirflow
+from testkit.quay_api import QuayApi
+from testkit.registry import RegistryProcess
 
 pytestmark = pytest.mark.timeout(300)
 

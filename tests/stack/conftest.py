@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from testkit.namespace import why_not
+from testkit.possible import require
 from tests.stack.docker import COMMANDS, Docker
 from tests.stack.images import make_standins
 from tests.stack.stack import Stack
-from tests.support.namespace import why_not
-from tests.support.possible import require
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.namespace import Namespace
-from tests.support.network import NAME_SERVER, Doors, way_out
+from testkit.namespace import Namespace
+from testkit.network import NAME_SERVER, Doors, way_out
 
 COMMANDS = ("dockerd", "docker", "docker-compose", "slirp4netns", "mmdebstrap", "iptables")
 COMMAND_TIMEOUT_SECONDS = 300.0

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+from testkit.airflow import PROJECT, AirflowApi
 from tests.stack.docker import COMMAND_TIMEOUT_SECONDS, Docker, run, succeeded, which
-from tests.support.airflow import PROJECT, AirflowApi
 
 HEALTHY_TIMEOUT_SECONDS = 240.0
 POLL_SECONDS = 0.5

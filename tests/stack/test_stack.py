@@ -9,10 +9,10 @@ import pytest
 import requests
 import yaml
 
+from testkit import images
+from testkit.airflow import AirflowApi, AirflowApiError
 from tests.stack.docker import CommandError, Docker
 from tests.stack.stack import Stack, wait_for
-from tests.support import images
-from tests.support.airflow import AirflowApi, AirflowApiError
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -23,7 +23,7 @@ BACKUP = "/var/lib/postgresql/data/backup.dump"
 
 
 def test_secrets_that_everybody_knows_start_nothing(built: Docker) -> None:
-    """As they are refused in all ways: tests/unit/test_check_secrets.py."""
+    """As they are refused in all ways: tests/unit/deploy/test_check_secrets.py."""
     stack = Stack(built, "refused")
     demo = (stack.folder / "deploy" / "demo.env").read_text()
     (stack.folder / ".env").write_text(demo.replace("COMPOSE_PROFILES=demo\n", ""))

@@ -21,22 +21,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry_sync.credentials import Credentials, Endpoint
 from registry_sync.errors import MirrorsFileError, RegistrySyncError
-from registry_sync.mirrors_file import load_mirrors
-from registry_sync.oci import OCI_INDEX, OCI_MANIFEST, parse_manifest
-from registry_sync.reference import Digest, Reference, Repository
+from registry_sync.oci.manifest import OCI_INDEX, OCI_MANIFEST, parse_manifest
+from registry_sync.oci.reference import Digest, Reference, Repository
 from registry_sync.registry import transport
 from registry_sync.registry.auth import Challenge, parse_challenge, parse_token, token_url
 from registry_sync.registry.client import RegistryClient
-from registry_sync.registry.kinds import CLIENTS, open_client
-from registry_sync.registry.listing import parse_time
-from registry_sync.registry.transport import Answer, Transport, decode_error
-from registry_sync.skopeo_errors import decode_failure, last_words
+from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.registry.http_errors import decode_error
+from registry_sync.registry.open import CLIENTS, open_client
+from registry_sync.registry.response import Answer
+from registry_sync.registry.tag_pages import parse_time
+from registry_sync.registry.transport import Transport
+from registry_sync.routes.load import load_mirrors
+from registry_sync.skopeo.errors import decode_failure, last_words
 from registry_sync.text import LONGEST_TEXT
+from testkit import images
+from testkit.interceptor import ANY, Interceptor
 from tests.conftest import IS_LONG
-from tests.support import images
-from tests.support.interceptor import ANY, Interceptor
 
 FEW = settings(max_examples=1000 if IS_LONG else 40)
 IMAGE = images.multi_arch("fuzz")

@@ -1,1 +1,1 @@
-"""The machines that pull: what their runtimes need, rendered, audited and checked from the mirrors file."""
+"""The machines that pull: render, audit, rewrite, readiness."""

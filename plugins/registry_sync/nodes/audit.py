@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from registry_sync.mirrors import MirrorsFile, Registry, Route
-from registry_sync.node_pools import NodePool
-from registry_sync.reference import Repository
-from registry_sync.route_map import RouteMap
+from registry_sync.config.model import MirrorsFile, Registry
+from registry_sync.config.node_pools import NodePool
+from registry_sync.oci.reference import Repository
+from registry_sync.routes.graph import RouteMap
+from registry_sync.routes.route import Route
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,12 +14,12 @@ from typing import Any, Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from registry_sync.config.model import MirrorsFile, Registry
+from registry_sync.config.node_pools import NodePool, Runtime
+from registry_sync.config.runtime_versions import Versions
 from registry_sync.errors import ConfigurationError
-from registry_sync.mirrors import MirrorsFile, Registry
-from registry_sync.node_pools import NodePool, Runtime
-from registry_sync.node_versions import Versions
-from registry_sync.pool_checks import runtime_problem
-from registry_sync.reference import DOCKER_HUB
+from registry_sync.oci.reference import DOCKER_HUB
+from registry_sync.routes.check_node_pools import runtime_problem
 
 RUNTIMES: Mapping[Runtime, Mapping[str, str]] = {
     "docker": {"daemon.json": "daemon.json.j2", "daemon.json.md": "daemon.json.md.j2"},
@@ -31,6 +31,7 @@ RUNTIMES: Mapping[Runtime, Mapping[str, str]] = {
 """The files of each runtime, and their templates."""
 
 HUB_ADDRESS = "https://registry-1.docker.io"
+
 MAX_DIFFERENCES = 40
 
 _TEMPLATES = Environment(

@@ -1,1 +1,1 @@
-"""The only HTTP of this package: registries' APIs behind one protocol."""
+"""The only HTTP: one client per kind of registry behind one protocol."""

@@ -16,11 +16,11 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, quote, urlsplit
 
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError
-from registry_sync.reference import Digest, Repository
+from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.distribution import DistributionClient
-from registry_sync.registry.listing import parse_digest, parse_time
-from registry_sync.registry.transport import Answer
+from registry_sync.registry.response import Answer
+from registry_sync.registry.tag_pages import parse_digest, parse_time
 
 log = logging.getLogger(__name__)
 

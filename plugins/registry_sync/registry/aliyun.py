@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from registry_sync.errors import ConfigurationError, DeniedError, RefusedError, UnsupportedArtifact
-from registry_sync.oci import Manifest
-from registry_sync.reference import Digest, Repository
+from registry_sync.oci.manifest import Manifest
+from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import RepositoryEntry
 from registry_sync.registry.distribution import DistributionClient
 

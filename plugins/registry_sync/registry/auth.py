@@ -15,18 +15,21 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
-from registry_sync.credentials import Endpoint
 from registry_sync.errors import ConfigurationError, DeniedError, TemporaryError
+from registry_sync.registry.endpoint import Endpoint
 
 DEFAULT_TOKEN_SECONDS = 60
 """How long a token lives when its issuer does not say (token spec, "expires_in")."""
 
 _LONGEST_TOKEN_SECONDS = 24 * 3600
+
 _LONGEST_CHALLENGE = 4096
+
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 """What can stand in a header, of which RFC 6750 allows tokens a part."""
 
 _CHALLENGE = re.compile(r"\s*([A-Za-z][A-Za-z0-9_-]*)\s+(.*)", re.DOTALL)
+
 _PARAMETER = re.compile(r'([A-Za-z][A-Za-z0-9_-]*)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))\s*(?:,|$)')
 
 

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import ClassVar, Protocol, TypeVar
 
 from registry_sync.errors import RefusedError
-from registry_sync.oci import Descriptor, Manifest
-from registry_sync.reference import Digest, Repository
+from registry_sync.oci.manifest import Descriptor, Manifest
+from registry_sync.oci.reference import Digest, Repository
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import ClassVar
 
-from registry_sync.credentials import Endpoint
 from registry_sync.errors import (
     ConfigurationError,
     DamagedContent,
@@ -24,7 +23,7 @@ from registry_sync.errors import (
     RefusedError,
     TemporaryError,
 )
-from registry_sync.oci import (
+from registry_sync.oci.manifest import (
     ACCEPT,
     MAX_MANIFEST_BYTES,
     OCI_INDEX,
@@ -35,13 +34,16 @@ from registry_sync.oci import (
     merge_indexes,
     parse_manifest,
 )
-from registry_sync.reference import Digest, Repository
+from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import RepositoryEntry, TagEntry
-from registry_sync.registry.transport import Answer, Patience, Transport
+from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.response import Answer
+from registry_sync.registry.transport import Patience, Transport
 
 log = logging.getLogger(__name__)
 
 PAGE_SIZE = 100
+
 _SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
 
 

@@ -17,19 +17,22 @@ from datetime import datetime
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from registry_sync.credentials import Credentials, Endpoint
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError, TemporaryError
-from registry_sync.reference import Digest, Repository
+from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.auth import FixedAuthorization, Token, parse_token
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.distribution import DistributionClient
-from registry_sync.registry.listing import parse_digest, parse_time, read_tags
-from registry_sync.registry.transport import Answer, Transport
+from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.registry.response import Answer
+from registry_sync.registry.tag_pages import parse_digest, parse_time, read_tags
+from registry_sync.registry.transport import Transport
 
 log = logging.getLogger(__name__)
 
 API_URL = "https://hub.docker.com"
+
 PAGE_SIZE = 100
+
 TOKEN_SECONDS = 600.0
 
 

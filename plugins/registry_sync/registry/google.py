@@ -11,11 +11,12 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from registry_sync.errors import DeniedError, NotFound, RefusedError, TemporaryError
-from registry_sync.reference import Repository
+from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.distribution import DistributionClient
-from registry_sync.registry.listing import parse_digest, parse_time
-from registry_sync.registry.transport import MAX_PAGES, Answer, endless
+from registry_sync.registry.response import Answer
+from registry_sync.registry.tag_pages import parse_digest, parse_time
+from registry_sync.registry.transport import MAX_PAGES, endless
 
 PAGE_SIZE = 10_000
 """What Google's own tools ask for, which is one page for nearly every repository."""

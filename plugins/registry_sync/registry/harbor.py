@@ -11,14 +11,15 @@ from itertools import chain
 from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
-from registry_sync.credentials import Endpoint
 from registry_sync.errors import ConfigurationError, NotFound, TemporaryError
-from registry_sync.reference import Digest, Repository
+from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.auth import FixedAuthorization
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.distribution import DistributionClient
-from registry_sync.registry.listing import parse_digest, parse_time
-from registry_sync.registry.transport import MAX_PAGES, Answer, Transport, endless
+from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.response import Answer
+from registry_sync.registry.tag_pages import parse_digest, parse_time
+from registry_sync.registry.transport import MAX_PAGES, Transport, endless
 
 PAGE_SIZE = 100
 """The most that the API gives."""

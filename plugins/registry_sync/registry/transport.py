@@ -6,33 +6,24 @@ on the registry's own origin; a redirect to another host carries no Authorizatio
 
 from __future__ import annotations
 
-import json
 import logging
 import random
-import re
-import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.utils import parse_header_links
-from urllib3.exceptions import HTTPError, IncompleteRead, ReadTimeoutError
+from urllib3.exceptions import HTTPError
 
 from registry_sync import __version__
-from registry_sync.credentials import Endpoint
 from registry_sync.errors import (
     ConfigurationError,
-    DamagedContent,
     DeniedError,
-    LockedTag,
-    MissingContent,
-    NotConnected,
     NotFound,
     RateLimited,
     RefusedError,
@@ -40,28 +31,46 @@ from registry_sync.errors import (
     TemporaryError,
     TooSlow,
 )
-from registry_sync.kinds import api_url_fault
-from registry_sync.reference import DOCKER_HUB
+from registry_sync.oci.reference import DOCKER_HUB
 from registry_sync.registry.auth import Authenticator, ChallengeAuthenticator
-from registry_sync.registry.throttle import Throttle
-from registry_sync.registry.timely import Overdue, TimelyAdapter
+from registry_sync.registry.deadline import Overdue, TimelyAdapter
+from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.http_errors import (
+    BLIPS,
+    LONGEST_PROBLEM,
+    decode_error,
+    decode_exception,
+    first_problem,
+)
+from registry_sync.registry.kinds import api_url_fault
+from registry_sync.registry.rate_limit import Throttle
+from registry_sync.registry.response import Answer
+from registry_sync.registry.retry_after import (
+    requested_delay,
+)
+from registry_sync.registry.urls import join_url, origin_of, shown_url, without_query
 from registry_sync.text import one_line
 
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS, READ_SECONDS = 10, 60
+
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
+
 MAX_ERROR_BYTES = 64 * 1024
+
 MAX_PAGES = 10_000
 """A listing of more pages than this does not end: with a hundred entries each, it has a million."""
+
 ATTEMPTS = 3
+
 LONGEST_WAIT_SECONDS = 10
 """A longer wait that a registry asks for is not slept in a worker: it becomes :class:`RateLimited`."""
 
-_BLIPS = frozenset({408, 425, 500, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
 _MAX_REDIRECTS = 5
-_MISSING_CONTENT = frozenset({"MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN", "BLOB_UNKNOWN"})
+
 _API_HOSTS = {DOCKER_HUB: "registry-1.docker.io"}
 
 
@@ -78,35 +87,6 @@ USUAL = Patience()
 
 Sink = Callable[[bytes], object]
 """Takes the parts of a body, one after the other, instead of memory."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A complete answer of a registry; names of ``headers`` are found in any case."""
-
-    status: int
-    headers: Mapping[str, str]
-    content: bytes
-    url: str
-
-    def json(self) -> Any:
-        """:raises TemporaryError: when the body is not JSON, as with the page of a proxy."""
-        try:
-            return json.loads(self.content)
-        except (ValueError, RecursionError) as error:
-            kind = self.headers.get("Content-Type", "no type")
-            raise TemporaryError(f"{_shown(self.url)} answered {self.status} with {kind}, not JSON") from error
-
-    def rows(self, key: str, *fields: str) -> list[dict[str, Any]]:
-        """The objects in the list ``key`` of a JSON object, each of which has a text for each of ``fields``.
-
-        :raises TemporaryError: when the body is anything else: an error page is never an empty list.
-        """
-        document = self.json()
-        rows = document.get(key) if isinstance(document, dict) else None
-        if not isinstance(rows, list) or not all(_has_texts(row, fields) for row in rows):
-            raise TemporaryError(f"{_shown(self.url)} answered {self.status} without a list of {key}")
-        return rows
 
 
 class Transport:
@@ -174,7 +154,7 @@ class Transport:
             if answer.status < 400:
                 return answer
             error_seen = decode_error(answer, method)
-            wait_seconds = _wait_asked_for(answer, datetime.now(UTC))
+            wait_seconds = requested_delay(answer, datetime.now(UTC))
             if attempt == self._patience.attempts or not _is_worth_repeating(answer, wait_seconds):
                 raise error_seen
             self._wait(wait_seconds or _pause_seconds(attempt), error_seen)
@@ -215,13 +195,15 @@ class Transport:
             answer = self.call("GET", url, scope=scope)
             yield answer
             following = (next_of or _next_link)(answer)
-            url = _join(answer.url, following) if following else ""
+            url = join_url(answer.url, following) if following else ""
             if len(seen) >= MAX_PAGES and url:
-                raise endless(_shown(answer.url))
-            if url and _origin(url) != _origin(self.base_url):
-                raise ConfigurationError(f"{self.endpoint.host} pages on to another host, {_shown(url)}; not followed")
+                raise endless(shown_url(answer.url))
+            if url and origin_of(url) != origin_of(self.base_url):
+                raise ConfigurationError(
+                    f"{self.endpoint.host} pages on to another host, {shown_url(url)}; not followed"
+                )
             if url in seen:
-                raise TemporaryError(f"{self.endpoint.host} pages in a circle at {_shown(url)}")
+                raise TemporaryError(f"{self.endpoint.host} pages in a circle at {shown_url(url)}")
 
     def challenge(self) -> Answer:
         """GET ``/v2/``, logged in when the registry asks for that.
@@ -254,7 +236,7 @@ class Transport:
         """
         sent = self._authenticator.header(scope)
         answer = self._follow(method, url, sent, headers, body, max_bytes, sink)
-        if answer.status != 401 or _origin(answer.url) != _origin(self.base_url):
+        if answer.status != 401 or origin_of(answer.url) != origin_of(self.base_url):
             return answer
         self._authenticator.learn(answer.headers.get("WWW-Authenticate", ""), scope, sent=sent)
         better = self._authenticator.header(scope)
@@ -275,21 +257,23 @@ class Transport:
             if answer.status not in _REDIRECTS:
                 return answer
             if method not in ("GET", "HEAD"):
-                raise ConfigurationError(f"{_shown(url)} redirects a {method}; is {self.endpoint.host} the right host?")
-            target = _join(answer.url, answer.headers.get("Location", ""))
+                raise ConfigurationError(
+                    f"{shown_url(url)} redirects a {method}; is {self.endpoint.host} the right host?"
+                )
+            target = join_url(answer.url, answer.headers.get("Location", ""))
             if urlsplit(target).scheme not in ({"https"} if self.endpoint.tls else {"https", "http"}):
                 raise ConfigurationError(
-                    f"{_shown(url)} redirects to {_shown(target)}, which is not https; not followed"
+                    f"{shown_url(url)} redirects to {shown_url(target)}, which is not https; not followed"
                 )
-            keeps = sent if _origin(target) == _origin(self.base_url) else None
+            keeps = sent if origin_of(target) == origin_of(self.base_url) else None
             answer = self._send(method, target, keeps, headers, body, max_bytes, sink)
-        raise TemporaryError(f"{_shown(url)} redirects more than {_MAX_REDIRECTS} times")
+        raise TemporaryError(f"{shown_url(url)} redirects more than {_MAX_REDIRECTS} times")
 
     def _fetch_token(self, url: str, authorization: str | None) -> Any:
         answer = self._send("GET", url, authorization, {}, None, MAX_ANSWER_BYTES)
         if answer.status in (400, 401, 403, 404):
             who = repr(self.endpoint.credentials.username) if self.endpoint.credentials else "an anonymous user"
-            text = _first_problem(answer)[1]
+            text = first_problem(answer)[1]
             raise DeniedError(
                 f"{urlsplit(url).netloc} does not log in {who} to {self.endpoint.host}: {answer.status} {text}"
             )
@@ -324,10 +308,15 @@ class Transport:
             with response:
                 content = _read(response, max_bytes if response.status_code < 400 else MAX_ERROR_BYTES, sink)
         except Overdue as error:
-            raise TooSlow(f"{_shown(url)} {error}") from None
+            raise TooSlow(f"{shown_url(url)} {error}") from None
         except (requests.RequestException, HTTPError) as error:
-            raise _decode_exception(error, url) from None  # its text has the query, which can be a signature
+            raise decode_exception(error, url) from None  # its text has the query, which can be a signature
         return Answer(status=response.status_code, headers=response.headers, content=content, url=url)
+
+
+def endless(where: str) -> RefusedError:
+    """What is raised for a listing of more than :data:`MAX_PAGES` pages."""
+    return RefusedError(f"{where}: the listing has more than {MAX_PAGES} pages, or does not end")
 
 
 class _Session(requests.Session):
@@ -340,150 +329,10 @@ class _Session(requests.Session):
         return None
 
 
-def decode_error(answer: Answer, method: str) -> RegistrySyncError:
-    """The error that an answer from status 400 on means, by its status and the OCI error code in its body.
-
-    https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#error-codes
-    """
-    code, text = _first_problem(answer)
-    message = f"{method} {_shown(answer.url)} answered {answer.status} {text}".rstrip()
-    match answer.status:
-        case 429:
-            wait_seconds = _wait_asked_for(answer, now := datetime.now(UTC))
-            if wait_seconds is None:
-                return TemporaryError(message)
-            return RateLimited(message, retry_at=now + timedelta(seconds=wait_seconds))
-        case status if code in _MISSING_CONTENT and method == "PUT":
-            return MissingContent(message)
-        case status if (is_locked := _LOCKS.get(method)) and is_locked(answer, code, text):
-            return LockedTag(message)
-        case 404:
-            return NotFound(message)
-        case 403 if "quota" in text.lower() or "upper limit" in text.lower():
-            return RefusedError(message)
-        case 401 | 403 if method == "POST":
-            return DeniedError(message)  # a log-in, which has nothing to be missing
-        case 401 | 403:
-            return DeniedError(f"{message} (not permitted with these credentials, or it does not exist)")
-        case status if status in _BLIPS or status >= 500 or code == "TOOMANYREQUESTS":
-            return TemporaryError(message)
-    return RefusedError(message)
-
-
-def _is_locked(answer: Answer, code: str, text: str) -> bool:
-    """Whether a manifest was refused since its tag must not be overwritten. Registries say that in many ways.
-
-    Harbor 412 (https://github.com/goharbor/harbor/pull/9427); ECR 400 TAG_INVALID
-    (https://github.com/moby/buildkit/issues/3776); ACR 405 REGISTRY_DISALLOWED_OPERATION, which is said of a
-    repository too (https://github.com/Azure/acr-cli/issues/70); Aliyun "The requested tag already exists and cannot be
-    overwritten".
-    """
-    is_tag = re.search("/manifests/[^/:]+$", _shown(answer.url)) is not None
-    return is_tag and 400 <= answer.status < 500 and (answer.status == 412 or bool(_LOCKED.search(f"{code} {text}")))
-
-
-_LOCKED = re.compile(
-    r"TAG_INVALID|immutab|REGISTRY_DISALLOWED_OPERATION|cannot be overwrit|tag is locked|tag already exists",
-    re.IGNORECASE,
-)
-
-
-def _is_locked_against_deletion(answer: Answer, code: str, text: str) -> bool:
-    """Whether a tag is not deleted since it is locked: Harbor 412, ACR 405, others in words.
-
-    TAG_INVALID is none of them: a registry that deletes by digest only may say that of any tag.
-    """
-    words = re.search(r"immutab|REGISTRY_DISALLOWED_OPERATION|\blocked\b", f"{code} {text}", re.IGNORECASE)
-    return 400 <= answer.status < 500 and (answer.status == 412 or words is not None)
-
-
-_LOCKS = {"PUT": _is_locked, "DELETE": _is_locked_against_deletion}
-
-
-def _first_problem(answer: Answer) -> tuple[str, str]:
-    """Code and text of the first entry of ``errors``, or the text that an API has instead, else the body's start."""
-    body = answer.content.decode("utf-8", "replace")
-    try:
-        document = json.loads(body)
-        if "errors" not in document:
-            text = next((each for each in map(document.get, _TEXTS) if isinstance(each, str)), body)
-            return "", one_line(text, LONGEST_PROBLEM)
-        first = document["errors"][0]
-        code = str(first.get("code", ""))
-        texts = [code, str(first.get("message") or ""), json.dumps(first["detail"]) if first.get("detail") else ""]
-        return code, one_line(": ".join(filter(None, texts)), LONGEST_PROBLEM)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        return "", one_line(body, LONGEST_PROBLEM)
-
-
-_TEXTS = ("detail", "message", "error")
-"""Where Quay's API (the first) and Docker Hub's (any) say what is wrong."""
-
-
-LONGEST_PROBLEM = 300
-
-
-def endless(where: str) -> RefusedError:
-    """What is raised for a listing of more than :data:`MAX_PAGES` pages."""
-    return RefusedError(f"{where}: the listing has more than {MAX_PAGES} pages, or does not end")
-
-
 def _is_worth_repeating(answer: Answer, wait_seconds: float | None) -> bool:
     if answer.status == 429 or wait_seconds is not None:
-        return (answer.status == 429 or answer.status in _BLIPS) and (wait_seconds or 0) <= LONGEST_WAIT_SECONDS
-    return answer.status in _BLIPS
-
-
-def _wait_asked_for(answer: Answer, now: datetime) -> float | None:
-    """Seconds that the registry asks to be left alone, from whichever header says it; at most a day is believed.
-
-    ``Retry-After`` is a number or a date (https://www.rfc-editor.org/rfc/rfc9110#field.retry-after). Docker Hub's API
-    once had ``X-Retry-After`` and has ``X-RateLimit-Reset``, both Unix times
-    (https://docs.docker.com/reference/api/hub/latest/); the latter stands on every answer, and asks to wait on a 429.
-    """
-    headers = answer.headers
-    waits = [_retry_after(headers.get("Retry-After", ""), now), _seconds_until(headers.get("X-Retry-After", ""), now)]
-    if answer.status == 429:
-        waits.append(_seconds_until(headers.get("X-RateLimit-Reset", ""), now))
-        waits.append(_part_of_window(headers.get("RateLimit-Limit", "")))
-    named = (min(max(wait, 0.0), _LONGEST_BELIEVED_SECONDS) for wait in waits if wait is not None)
-    return next(named, None)
-
-
-_LONGEST_BELIEVED_SECONDS = 24 * 3600.0
-_FIRST_UNIX_TIME = 1_000_000_000
-"""A smaller number (a time before 2001) is no time but a count of seconds, or of anything else."""
-
-WINDOW_PARTS = 12
-"""Docker Hub's pull limit is so many pulls in a window (``100;w=21600``), and names no time from which on one is free.
-
-Twelve waits of a twelfth each cover the window; a task waits that often before it gives up
-(``operators/waiting.py``, ``MOST_WAITS``). https://docs.docker.com/docker-hub/usage/pulls/
-"""
-
-
-def _retry_after(text: str, now: datetime) -> float | None:
-    text = text.strip()
-    if text.isascii() and text.isdigit():
-        return float(text)
-    try:
-        asked = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    return ((asked if asked.tzinfo else asked.replace(tzinfo=UTC)) - now).total_seconds()
-
-
-def _seconds_until(text: str, now: datetime) -> float | None:
-    """From ``now`` until a Unix time; ``None`` when it is none."""
-    text = text.strip()
-    is_time = text.isascii() and text.isdigit() and float(text) >= _FIRST_UNIX_TIME
-    return float(text) - now.timestamp() if is_time else None
-
-
-def _part_of_window(text: str) -> float | None:
-    """A twelfth of the window in a header such as ``100;w=21600``, in seconds."""
-    window = re.search(r";\s*w=([0-9]+)", text)
-    return float(window[1]) / WINDOW_PARTS if window else None
+        return (answer.status == 429 or answer.status in BLIPS) and (wait_seconds or 0) <= LONGEST_WAIT_SECONDS
+    return answer.status in BLIPS
 
 
 def _pause_seconds(attempt: int) -> float:
@@ -512,43 +361,8 @@ def _read(response: requests.Response, max_bytes: int, sink: Sink | None) -> byt
         if len(content) > max_bytes:
             if response.status_code >= 400:
                 break
-            raise RefusedError(f"{_shown(response.url)} answered with more than {max_bytes} bytes")
+            raise RefusedError(f"{shown_url(response.url)} answered with more than {max_bytes} bytes")
     return bytes(content[:max_bytes])
-
-
-def _decode_exception(error: requests.RequestException | HTTPError, url: str) -> RegistrySyncError:
-    """What an exchange without an answer means: addresses and certificates need somebody, the rest needs time."""
-    where = f"{urlsplit(url).scheme}://{urlsplit(url).netloc}"
-    reason = _innermost(error)
-    if isinstance(reason, ssl.SSLCertVerificationError):
-        advice = "give its registry a ca_file, or have the certificate renewed"
-        return ConfigurationError(
-            f"{where} shows a certificate that is not accepted ({reason.verify_message}); {advice}"
-        )
-    if isinstance(reason, ssl.SSLError) and reason.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
-        return ConfigurationError(f"{where} does not speak TLS; if that is right, write tls: false for its registry")
-    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
-        return ConfigurationError(f"{where} is no usable address: {_shown(str(error))}")
-    if isinstance(reason, IncompleteRead):
-        return DamagedContent(f"{where} broke off within its answer: {one_line(str(reason), LONGEST_PROBLEM)}")
-    text = one_line(str(reason) or type(reason).__name__, LONGEST_PROBLEM)
-    if any(isinstance(each, ReadTimeoutError) for each in (error, *error.args)):
-        return TooSlow(f"{where} took the request and does not answer: {text}")
-    if isinstance(error, requests.ConnectTimeout):
-        return NotConnected(f"{where} neither takes nor refuses a connection: {text}")
-    return TemporaryError(f"{where} cannot be reached: {text}")
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """The cause below the wrapping of requests and urllib3, which bury it in ``args`` and ``reason``."""
-    for _ in range(10):
-        inner = getattr(error, "reason", None)
-        if not isinstance(inner, BaseException):
-            inner = next((each for each in error.args if isinstance(each, BaseException)), error.__cause__)
-        if inner is None:
-            break
-        error = inner
-    return error
 
 
 def _next_link(answer: Answer) -> str:
@@ -579,43 +393,12 @@ def _made_harmless(record: logging.LogRecord) -> bool:
     """
     if isinstance(record.args, tuple):
         record.args = tuple(
-            each if isinstance(each, int | float) else _without_query(one_line(str(each), LONGEST_PROBLEM))
+            each if isinstance(each, int | float) else without_query(one_line(str(each), LONGEST_PROBLEM))
             for each in record.args
         )
     record.exc_info = None
     return True
 
 
-def _without_query(text: str) -> str:
-    return f"{_shown(text)}?…" if "?" in text else text
-
-
 for _name in ("urllib3.connection", "urllib3.connectionpool", "urllib3.util.retry"):
     logging.getLogger(_name).addFilter(_made_harmless)
-
-
-def _has_texts(row: Any, fields: tuple[str, ...]) -> bool:
-    return isinstance(row, dict) and all(isinstance(row.get(field), str) for field in fields)
-
-
-def _join(base: str, address: str) -> str:
-    """Where ``address``, a registry's own words, leads from ``base``.
-
-    :raises TemporaryError: when it is no address.
-    """
-    try:
-        url = urljoin(base, address)
-        _origin(url)
-    except ValueError as error:
-        raise TemporaryError(f"{_shown(base)} leads to {_shown(address)!r}, which is no address ({error})") from error
-    return url
-
-
-def _origin(url: str) -> tuple[str, str, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}.get(parts.scheme)
-
-
-def _shown(url: str) -> str:
-    """A URL as texts may show it: without its query, which can hold tokens and signatures."""
-    return url.partition("?")[0]

@@ -1,0 +1,1 @@
+"""DAGs, operators, hooks and triggers; the only importer of Airflow."""

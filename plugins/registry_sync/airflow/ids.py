@@ -1,0 +1,35 @@
+"""Ids of DAGs and tasks, and keys of XComs."""
+
+from __future__ import annotations
+
+
+def dag_id(mirror_name: str) -> str:
+    """The id of a mirror's DAG.
+
+    >>> dag_id("quay_to_acr")
+    'mirror_quay_to_acr'
+    """
+    return f"mirror_{mirror_name}"
+
+
+def mirror_name(dag: str | None) -> str | None:
+    """The mirror whose DAG has this id; ``None`` for ``None``.
+
+    >>> mirror_name("mirror_quay_to_acr")
+    'quay_to_acr'
+    """
+    return dag.removeprefix("mirror_") if dag is not None else None
+
+
+REPORT_KEY = "report"
+"""The XCom key of a route's report. It is pushed whether the task then succeeds or fails."""
+
+
+def plan_task(destination: str) -> str:
+    """The id of the task that lists the routes to a destination."""
+    return f"routes_to_{destination}"
+
+
+def copy_task(destination: str) -> str:
+    """The id of the task that is mapped over the routes to a destination."""
+    return f"to_{destination}"

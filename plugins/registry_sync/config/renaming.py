@@ -1,0 +1,128 @@
+"""What a repository is called at a destination: its own name, one given by ``rename``, or one with another beginning.
+
+The templates are Jinja2 in its sandbox: https://jinja.palletsprojects.com/en/stable/sandbox/.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from jinja2 import StrictUndefined, Template, TemplateError, meta
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from registry_sync.errors import ConfigurationError
+from registry_sync.oci.reference import parse_repository_name
+
+VARIABLES = ("repository", "namespace", "name", "registry", "destination", "mirror")
+
+_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Naming:
+    """``rename`` is the whole name, or a template of it; without it ``strip_prefix`` goes and ``prefix`` comes."""
+
+    rename: str | None = None
+    prefix: str = ""
+    strip_prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """What templates can use: a source repository, and by their names the source, the destination and the mirror."""
+
+    repository: str
+    registry: str
+    destination: str
+    mirror: str
+
+    @property
+    def namespace(self) -> str:
+        """All of the repository before its last part; empty when it has one part only."""
+        return self.repository.rpartition("/")[0]
+
+    @property
+    def name(self) -> str:
+        """The repository's last part."""
+        return self.repository.rpartition("/")[2]
+
+
+def check_rename(text: str) -> str:
+    """A name, or a template of one.
+
+    :raises ConfigurationError: when it is neither, or a template of variables that do not exist.
+    """
+    if not is_template(text):
+        return parse_repository_name(text)
+    _template(text)
+    return text
+
+
+def check_name_part(text: str) -> str:
+    """A piece of a repository name, maybe empty. :raises ConfigurationError: when no name can have it."""
+    if re.fullmatch(r"[a-z0-9._/-]*", text):
+        return text
+    raise ConfigurationError(f"{text!r} is no piece of a repository name; write a-z, 0-9, '.', '_', '-' and '/'")
+
+
+def is_template(text: str) -> bool:
+    """Whether it is a template, and not a name: names have no braces."""
+    return "{" in text
+
+
+def destination_name(naming: Naming, names: Names) -> str:
+    """The name at the destination.
+
+    >>> names = Names(repository="a/app", registry="quay", destination="hub", mirror="m")
+    >>> destination_name(Naming(rename="copies/{{ namespace }}-{{ name }}"), names)
+    'copies/a-app'
+    >>> destination_name(Naming(strip_prefix="a/", prefix="mirror/"), names)
+    'mirror/app'
+
+    :raises ConfigurationError: when that is no name, or the repository does not begin with ``strip_prefix``.
+    """
+    if naming.rename and not is_template(naming.rename):
+        return naming.rename
+    if naming.rename:
+        return _check(_render(naming.rename, names), f"rename {naming.rename!r}", names)
+    if not names.repository.startswith(naming.strip_prefix):
+        advice = 'mend it, or write strip_prefix: "" for this one'
+        raise ConfigurationError(
+            f"{names.repository!r} does not begin with strip_prefix {naming.strip_prefix!r}; {advice}"
+        )
+    made = naming.prefix + names.repository.removeprefix(naming.strip_prefix)
+    return _check(made, f"prefix {naming.prefix!r} with strip_prefix {naming.strip_prefix!r}", names)
+
+
+def _check(made: str, how: str, names: Names) -> str:
+    try:
+        return parse_repository_name(made)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{how} does not name {names.repository!r}: {error}") from error
+
+
+def _render(text: str, names: Names) -> str:
+    try:
+        return _template(text).render({each: getattr(names, each) for each in VARIABLES})
+    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"rename {text!r} cannot be made for {names.repository!r}: {error}") from error
+    except RecursionError as error:  # macros can call themselves
+        raise ConfigurationError(
+            f"rename {text!r} cannot be made for {names.repository!r}: it is nested too deeply"
+        ) from error
+
+
+@lru_cache(maxsize=1000)
+def _template(text: str) -> Template:
+    try:
+        unknown = meta.find_undeclared_variables(_ENVIRONMENT.parse(text)) - set(VARIABLES)
+        template = _ENVIRONMENT.from_string(text)
+    except TemplateError as error:
+        raise ConfigurationError(f"{text!r} is no template: {error}") from error
+    except RecursionError as error:
+        raise ConfigurationError(f"{text!r} is no template: it is nested too deeply") from error
+    if unknown:
+        raise ConfigurationError(f"{text!r} has unknown variables {sorted(unknown)}; there are {', '.join(VARIABLES)}")
+    return template

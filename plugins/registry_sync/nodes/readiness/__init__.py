@@ -1,0 +1,1 @@
+"""Whether a node would start now."""

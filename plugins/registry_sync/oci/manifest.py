@@ -1,0 +1,160 @@
+"""The documents of the OCI image spec that mirroring reads: descriptors, image manifests, image indexes.
+
+https://github.com/opencontainers/image-spec/blob/v1.1.0/image-index.md,
+https://github.com/opencontainers/image-spec/blob/v1.1.0/manifest.md; for Docker's:
+https://distribution.github.io/distribution/spec/manifest-v2-2/
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from registry_sync.errors import RefusedError
+from registry_sync.oci.reference import Digest
+
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+
+INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_LIST})
+
+MANIFEST_TYPES = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
+
+ACCEPT = f"{OCI_INDEX}, {DOCKER_LIST}, {OCI_MANIFEST}, {DOCKER_MANIFEST}"
+"""Every type that we compare. A registry that is asked with less answers with another digest, or with 404."""
+
+MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+"""The size up to which a registry must accept a manifest (distribution spec, "Pushing Manifests")."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """What a child of an index runs on.
+
+    >>> str(Platform(os="linux", architecture="arm", variant="v7"))
+    'linux/arm/v7'
+    """
+
+    os: str
+    architecture: str
+    variant: str | None = None
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Descriptor:
+    """A pointer to content: its type, digest and size, and for a child of an index its platform."""
+
+    media_type: str
+    digest: Digest
+    size_bytes: int
+    platform: Platform | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A manifest as the registry holds it: the very bytes, and what they point to.
+
+    An index has ``children`` and no ``blobs``; an image manifest has ``blobs`` (its config first, then its layers).
+    """
+
+    content: bytes
+    media_type: str
+    digest: Digest
+    children: tuple[Descriptor, ...] = ()
+    blobs: tuple[Descriptor, ...] = ()
+
+    @property
+    def is_index(self) -> bool:
+        return self.media_type in INDEX_TYPES
+
+    @property
+    def format(self) -> str:
+        """The name that skopeo's ``--format`` has for this manifest's family."""
+        return "v2s2" if self.media_type in (DOCKER_LIST, DOCKER_MANIFEST) else "oci"
+
+
+def parse_manifest(content: bytes, media_type: str) -> Manifest:
+    """Read a manifest or index; ``media_type`` is the registry's Content-Type, of which parameters are dropped.
+
+    :raises RefusedError: for a type that cannot be mirrored (Docker schema 1, for example) or a broken document.
+    """
+    digest = Digest.of(content)
+    media_type = check_type(media_type, digest)
+    try:
+        document = json.loads(content)
+        if media_type in INDEX_TYPES:
+            children = tuple(_descriptor(each) for each in document.get("manifests") or ())
+            return Manifest(content=content, media_type=media_type, digest=digest, children=children)
+        blobs = tuple(_descriptor(each) for each in (document["config"], *(document.get("layers") or ())))
+        return Manifest(content=content, media_type=media_type, digest=digest, blobs=blobs)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise RefusedError(f"manifest {digest.short} ({media_type}) is broken: {error!r}") from error
+
+
+def is_manifest(media_type: str) -> bool:
+    """Whether a Content-Type is one of a manifest or an index that can be mirrored."""
+    return _bare(media_type) in INDEX_TYPES | MANIFEST_TYPES
+
+
+def _bare(media_type: str) -> str:
+    return media_type.partition(";")[0].strip().lower()
+
+
+def check_type(media_type: str, digest: Digest) -> str:
+    """The media type in a Content-Type. :raises RefusedError: when it is one that cannot be mirrored."""
+    media_type = _bare(media_type)
+    if not is_manifest(media_type):
+        raise RefusedError(f"manifest {digest.short} is of type {media_type!r}, which cannot be mirrored unchanged")
+    return media_type
+
+
+def merge_indexes(indexes: Iterable[Manifest]) -> Manifest:
+    """One OCI index of all that ``indexes`` list, each digest once, in the order in which they come.
+
+    The entries are as they were: a list of referrers has ``artifactType`` and annotations in them.
+    """
+    entries: dict[str, dict[str, Any]] = {}
+    for index in indexes:
+        for child, entry in zip(index.children, json.loads(index.content).get("manifests") or (), strict=True):
+            entries.setdefault(str(child.digest), entry)
+    return make_index(list(entries.values()))
+
+
+def select_children(index: Manifest, digests: Collection[Digest]) -> Manifest:
+    """The OCI index of those children alone, their entries as they were."""
+    entries = json.loads(index.content).get("manifests") or ()
+    return make_index([entry for child, entry in zip(index.children, entries, strict=True) if child.digest in digests])
+
+
+def make_index(entries: Sequence[Mapping[str, Any]], annotations: Mapping[str, str] | None = None) -> Manifest:
+    """The OCI index of ``entries``, the same to the byte always."""
+    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
+    if annotations:
+        document["annotations"] = dict(sorted(annotations.items()))
+    return parse_manifest(json.dumps(document, separators=(",", ":")).encode("ascii"), OCI_INDEX)
+
+
+def _descriptor(raw: dict[str, Any]) -> Descriptor:
+    platform = raw.get("platform")
+    return Descriptor(
+        media_type=str(raw["mediaType"]),
+        digest=Digest.parse(raw["digest"]),
+        size_bytes=int(raw["size"]),
+        platform=_platform(platform) if platform else None,
+    )
+
+
+def _platform(raw: dict[str, Any]) -> Platform:
+    """A platform is only shown, so that one without a required field does not keep its index from being mirrored."""
+    os, architecture, variant = (str(raw.get(key) or "") for key in ("os", "architecture", "variant"))
+    return Platform(os=os, architecture=architecture, variant=variant or None)

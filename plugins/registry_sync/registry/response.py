@@ -1,0 +1,47 @@
+"""A complete response of a registry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from registry_sync.errors import (
+    TemporaryError,
+)
+from registry_sync.registry.urls import shown_url
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A complete answer of a registry; names of ``headers`` are found in any case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+    url: str
+
+    def json(self) -> Any:
+        """:raises TemporaryError: when the body is not JSON, as with the page of a proxy."""
+        try:
+            return json.loads(self.content)
+        except (ValueError, RecursionError) as error:
+            kind = self.headers.get("Content-Type", "no type")
+            raise TemporaryError(f"{shown_url(self.url)} answered {self.status} with {kind}, not JSON") from error
+
+    def rows(self, key: str, *fields: str) -> list[dict[str, Any]]:
+        """The objects in the list ``key`` of a JSON object, each of which has a text for each of ``fields``.
+
+        :raises TemporaryError: when the body is anything else: an error page is never an empty list.
+        """
+        document = self.json()
+        rows = document.get(key) if isinstance(document, dict) else None
+        if not isinstance(rows, list) or not all(has_texts(row, fields) for row in rows):
+            raise TemporaryError(f"{shown_url(self.url)} answered {self.status} without a list of {key}")
+        return rows
+
+
+def has_texts(row: Any, fields: tuple[str, ...]) -> bool:
+    """Whether ``row`` is an object with a string for each of ``fields``."""
+    return isinstance(row, dict) and all(isinstance(row.get(field), str) for field in fields)

@@ -1,0 +1,40 @@
+"""URLs: joined, compared by origin, and shown without secrets."""
+
+from __future__ import annotations
+
+from urllib.parse import urljoin, urlsplit
+
+from registry_sync.errors import (
+    TemporaryError,
+)
+
+
+def without_query(text: str) -> str:
+    """A text with what follows its first question mark cut."""
+    return f"{shown_url(text)}?…" if "?" in text else text
+
+
+def join_url(base: str, address: str) -> str:
+    """Where ``address``, a registry's own words, leads from ``base``.
+
+    :raises TemporaryError: when it is no address.
+    """
+    try:
+        url = urljoin(base, address)
+        origin_of(url)
+    except ValueError as error:
+        raise TemporaryError(
+            f"{shown_url(base)} leads to {shown_url(address)!r}, which is no address ({error})"
+        ) from error
+    return url
+
+
+def origin_of(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port, as browsers compare them: https://www.rfc-editor.org/rfc/rfc6454."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+
+
+def shown_url(url: str) -> str:
+    """A URL as texts may show it: without its query, which can hold tokens and signatures."""
+    return url.partition("?")[0]

@@ -1,0 +1,1 @@
+"""The only subprocess: copies by digest, on this worker or in containers."""

@@ -1,0 +1,1 @@
+"""One route: observe, plan, transfer, publish, prune, report."""

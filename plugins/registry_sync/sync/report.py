@@ -1,0 +1,257 @@
+"""What happened per tag: the values that cross XCom as JSON, and the tables that people read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Self, get_args
+
+from registry_sync.errors import RateLimited, RegistrySyncError
+from registry_sync.routes.route import Route
+from registry_sync.sync.run_state import Planned
+from registry_sync.text_table import human_bytes, table
+
+Outcome = Literal["copied", "would_copy", "deleted", "would_delete", "unchanged", "skipped", "locked", "failed"]
+
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagResult:
+    """What became of one tag.
+
+    ``digest`` is the source's, of a deleted tag the one it named. ``error_class`` is set when the outcome is ``failed``
+    or ``locked``.
+    """
+
+    tag: str
+    outcome: Outcome
+    reason: str
+    digest: str | None = None
+    sent_bytes: int = 0
+    seconds: float = 0.0
+    error_class: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteReport:
+    """What one route did.
+
+    ``counts`` is the number of tags by outcome. ``tags`` holds only those that were copied or deleted (in a dry run:
+    would be), are locked or failed, so that a report does not grow with the tags that are in step. ``window`` says in
+    words which push times were looked at. ``pruning`` is what the next scheduled run has to know, if this one looked
+    for tags to delete. ``error`` is set when the route failed as a whole, before or between its tags.
+    """
+
+    mirror: str
+    source: str
+    destination: str
+    counts: Mapping[str, int]
+    tags: tuple[TagResult, ...] = ()
+    notes: tuple[str, ...] = ()
+    sent_bytes: int = 0
+    seconds: float = 0.0
+    dry_run: bool = False
+    window: str = ""
+    pruning: Planned | None = None
+    error: str | None = None
+    error_class: str | None = None
+    retry_at: datetime | None = None
+
+    @property
+    def failed_tags(self) -> tuple[TagResult, ...]:
+        return tuple(each for each in self.tags if each.outcome == "failed")
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """What it was between, which only one route of a run is."""
+        return self.source, self.destination
+
+    @property
+    def locked_tags(self) -> tuple[TagResult, ...]:
+        return tuple(each for each in self.tags if each.outcome == "locked")
+
+    @property
+    def is_failed(self) -> bool:
+        return self.error is not None or bool(self.failed_tags or self.locked_tags)
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON-simple values, for XCom."""
+        document = asdict(self)
+        document["tags"] = [asdict(each) for each in self.tags]
+        document["notes"] = list(self.notes)
+        document["pruning"] = self.pruning.to_json() if self.pruning else None
+        document["retry_at"] = self.retry_at.isoformat() if self.retry_at else None
+        return document
+
+    @classmethod
+    def of_error(cls, route: Route, error: RegistrySyncError, *, dry_run: bool) -> Self:
+        """The report of a route that failed as a whole."""
+        return cls(
+            mirror=route.mirror,
+            source=str(route.source_repository),
+            destination=str(route.destination_repository),
+            counts={},
+            dry_run=dry_run,
+            error=str(error),
+            error_class=error.error_class,
+            retry_at=error.retry_at if isinstance(error, RateLimited) else None,
+        )
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_json` wrote. :raises TypeError: when it is something else."""
+        fields = dict(document)
+        retry_at = fields.pop("retry_at", None)
+        tags = tuple(TagResult(**each) for each in fields.pop("tags", ()))
+        notes = tuple(fields.pop("notes", ()))
+        pruning = fields.pop("pruning", None)
+        planned = Planned.from_json(pruning) if pruning else None
+        when = datetime.fromisoformat(retry_at) if retry_at else None
+        return cls(**fields, tags=tags, notes=notes, pruning=planned, retry_at=when)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """What all routes of a DAG run did. ``missing`` names routes and tasks that ended without a report."""
+
+    mirror: str
+    routes: tuple[RouteReport, ...]
+    missing: tuple[str, ...] = field(default=())
+
+    @property
+    def failed_routes(self) -> tuple[RouteReport, ...]:
+        return tuple(each for each in self.routes if each.is_failed)
+
+    @property
+    def is_failed(self) -> bool:
+        return bool(self.failed_routes or self.missing)
+
+
+def summary(run: RunReport) -> str:
+    """One sentence about a run.
+
+    >>> summary(RunReport(mirror="m", routes=()))
+    'm: nothing to do, no repository was chosen'
+    """
+    if not run.routes and not run.missing:
+        return f"{run.mirror}: nothing to do, no repository was chosen"
+    totals = _totals(run.routes)
+    if run.is_failed:
+        bad, all_routes = len(run.failed_routes) + len(run.missing), len(run.routes) + len(run.missing)
+        return f"{run.mirror}: {bad} of {all_routes} routes failed, {_copied(totals)}{_others(totals)}"
+    if not totals["copied"] and not totals["would_copy"]:
+        skipped = f", {totals['skipped']} skipped" if totals["skipped"] else ""
+        state = "everything is in step" if totals["unchanged"] or not skipped else "no tag is mirrored"
+        kept = f"{totals['unchanged']} tags unchanged{skipped}"
+        return f"{run.mirror}: {state}, nothing was copied ({kept}){_others(totals)}"
+    return f"{run.mirror}: {_copied(totals)}, {totals['unchanged']} unchanged{_others(totals)}"
+
+
+def _copied(totals: Mapping[str, int]) -> str:
+    if totals["would_copy"]:
+        return f"{totals['would_copy']} tags would be copied (dry run)"
+    return f"{totals['copied']} tags copied"
+
+
+def _others(totals: Mapping[str, int]) -> str:
+    """What does not happen in most runs."""
+    words = (("deleted", "deleted"), ("would_delete", "to be deleted"), ("locked", "locked"))
+    return "".join(f", {totals[outcome]} {word}" for outcome, word in words if totals[outcome])
+
+
+def text_table(routes: Sequence[RouteReport]) -> str:
+    """The routes, then each tag that was copied, deleted, locked or failed, as a table of plain text."""
+    parts = [_route_table(routes)]
+    rows = [_tag_row(route, tag) for route in routes for tag in route.tags]
+    if rows:
+        parts.append(table(_TAG_HEADINGS, rows, right=_TAG_RIGHT))
+    parts += _windows(routes)
+    parts += [f"{_arrow(each)}: {note}" for each in routes for note in each.notes]
+    parts += [f"{_arrow(each)}: FAILED: {each.error}" for each in routes if each.error]
+    return "\n\n".join(parts)
+
+
+def _windows(routes: Sequence[RouteReport]) -> list[str]:
+    """What was looked at: once when that is the same for all, otherwise with the number of routes."""
+    counts = Counter(each.window for each in routes if each.window)
+    if len(counts) == 1 and counts.total() == len(routes):
+        return [f"Looked at {next(iter(counts))}"]
+    return ["\n".join(f"{count} routes looked at {window}" for window, count in counts.items())] if counts else []
+
+
+_COLUMNS = ("copied", "unchanged", "skipped", "deleted", "locked", "failed", "digests", "sent", "seconds")
+
+_TAG_HEADINGS = ("tag", "outcome", "digest", "sent", "seconds", "reason")
+
+_TAG_RIGHT = frozenset((3, 4))
+
+
+def _route_table(routes: Sequence[RouteReport]) -> str:
+    """Columns that would be zero all the way down in most runs are left out then."""
+    totals = _totals(routes)
+    shown = {"deleted": totals["deleted"] + totals["would_delete"], "locked": totals["locked"]}
+    columns = [each for each in _COLUMNS if shown.get(each, True)]
+    rows = [(each.source, f"→ {each.destination}", *(_cells(each)[name] for name in columns)) for each in routes]
+    if len(routes) > 1:
+        cells = _total_cells(routes, totals)
+        rows.append((f"{len(routes)} routes", "", *(cells[name] for name in columns)))
+    return table(("repository", "destination", *columns), rows, right=frozenset(range(2, 2 + len(columns))))
+
+
+def _cells(route: RouteReport) -> dict[str, str]:
+    counts = dict.fromkeys(OUTCOMES, 0) | dict(route.counts)
+    return {
+        "copied": f"{counts['would_copy']} (dry run)" if route.dry_run else str(counts["copied"]),
+        "unchanged": str(counts["unchanged"]),
+        "skipped": str(counts["skipped"]),
+        "deleted": _deleted(counts),
+        "locked": str(counts["locked"]),
+        "failed": "all" if route.error and not route.failed_tags else str(counts["failed"]),
+        "digests": str(_digests([route])),
+        "sent": human_bytes(route.sent_bytes),
+        "seconds": f"{route.seconds:.1f}",
+    }
+
+
+def _total_cells(routes: Sequence[RouteReport], totals: Mapping[str, int]) -> dict[str, str]:
+    numbers = {name: str(totals[name]) for name in ("unchanged", "skipped", "locked", "failed")}
+    return {
+        **numbers,
+        "copied": str(totals["copied"] + totals["would_copy"]),
+        "deleted": _deleted(totals),
+        "digests": str(_digests(routes)),
+        "sent": human_bytes(sum(each.sent_bytes for each in routes)),
+        "seconds": f"{sum(each.seconds for each in routes):.1f}",
+    }
+
+
+def _deleted(counts: Mapping[str, int]) -> str:
+    """Deletions that wait for a later run are not done, and said to be so."""
+    planned = f" (+{counts['would_delete']} planned)" if counts["would_delete"] else ""
+    return f"{counts['deleted']}{planned}"
+
+
+def _digests(routes: Iterable[RouteReport]) -> int:
+    """How many images were copied, or would be, under however many tags."""
+    return len({each.digest for route in routes for each in route.tags if each.outcome in ("copied", "would_copy")})
+
+
+def _totals(routes: Iterable[RouteReport]) -> dict[str, int]:
+    totals = dict.fromkeys(OUTCOMES, 0)
+    for route in routes:
+        for outcome, count in route.counts.items():
+            totals[outcome] += count  # type: ignore[index]
+    return totals  # type: ignore[return-value]
+
+
+def _tag_row(route: RouteReport, tag: TagResult) -> tuple[str, ...]:
+    short = tag.digest[:19] if tag.digest else "-"
+    name, reason = f"{route.destination}:{tag.tag}", " ".join(tag.reason.split())
+    return (name, tag.outcome.replace("_", " "), short, human_bytes(tag.sent_bytes), f"{tag.seconds:.1f}", reason)
+
+
+def _arrow(route: RouteReport) -> str:
+    return f"{route.source} → {route.destination}"

@@ -1,0 +1,288 @@
+"""Version ranges in npm's dialect, such as ``>=1.2 <2 || ^3.1``, and the versions that image tags stand for.
+
+The dialect: https://github.com/npm/node-semver#ranges, checked against node-semver itself (``tests/unit/npm_ranges``).
+How a tag is read as a version is ours: :func:`read_version`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import takewhile
+from typing import Self
+
+from registry_sync.errors import ConfigurationError
+
+MAX_NUMBER = 2**53 - 1
+"""Larger numbers are no versions to npm, whose numbers are JavaScript's."""
+
+_Identifier = tuple[int, int, str]
+
+_NUMBER = r"(?:0|[1-9][0-9]*)"
+
+_SUFFIX = rf"(?:{_NUMBER}|[0-9]*[a-zA-Z-][a-zA-Z0-9-]*)"
+
+_SUFFIXES = rf"{_SUFFIX}(?:\.{_SUFFIX})*"
+
+_BUILD = r"[a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)*"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Version:
+    """A version; compared as https://semver.org says, a pre-release being lower than its release."""
+
+    major: int
+    minor: int
+    patch: int
+    is_release: bool = True
+    prerelease: tuple[_Identifier, ...] = ()
+
+    @classmethod
+    def of(cls, major: int, minor: int, patch: int, prerelease: str = "") -> Self:
+        """:raises ValueError: when a number is too large."""
+        if max(major, minor, patch) > MAX_NUMBER:
+            raise ValueError(f"numbers go up to {MAX_NUMBER}")
+        return cls(major, minor, patch, not prerelease, tuple(map(_identifier, filter(None, prerelease.split(".")))))
+
+
+def _identifier(text: str) -> _Identifier:
+    """Numbers come before words, and compare as numbers."""
+    return (0, int(text), "") if text.isdigit() else (1, 0, text)
+
+
+_TAG = re.compile(rf"(v?)({_NUMBER})(?:\.({_NUMBER}))?(?:\.({_NUMBER}))?(?:-({_SUFFIXES}))?(?:_[a-zA-Z0-9._-]+)?")
+
+
+def read_version(tag: str) -> Version | None:
+    """The version that a tag stands for; ``None`` when it stands for none.
+
+    A leading ``v`` is ignored and missing parts are zero, so that ``v1`` and ``1.0`` are 1.0.0. A number alone is no
+    version: ``20261124`` and ``1234567`` are a date and a commit. What follows ``-`` is a pre-release, also where it
+    was meant as a variant (``1.4.2-alpine``). What follows ``_`` is a build, as in Helm's tags, since a tag has no
+    ``+``; it is ignored.
+
+    >>> read_version("v1.2") == read_version("1.2.0_build.5"), read_version("latest")
+    (True, None)
+    """
+    match = _TAG.fullmatch(tag)
+    if match is None or not (match[1] or match[3]):
+        return None
+    try:
+        return Version.of(int(match[2]), int(match[3] or 0), int(match[4] or 0), match[5] or "")
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """A comparison with a version; ``operator`` is one of ``< <= > >= =``."""
+
+    operator: str
+    version: Version
+
+    def holds(self, version: Version) -> bool:
+        match self.operator:
+            case "<":
+                return version < self.version
+            case "<=":
+                return version <= self.version
+            case ">":
+                return version > self.version
+            case ">=":
+                return version >= self.version
+        return version == self.version
+
+
+_Bounds = tuple[_Bound, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Alternatives, each a list of bounds that all have to hold.
+
+    >>> parse_range(">=1.2 <2 || 3.x").holds(Version.of(1, 9, 0))
+    True
+    """
+
+    alternatives: tuple[_Bounds, ...]
+    prereleases: bool
+
+    def holds(self, version: Version) -> bool:
+        """Whether the version is in the range.
+
+        Without ``prereleases`` a pre-release is only where a bound names one of the same major.minor.patch.
+        """
+        return any(
+            all(bound.holds(version) for bound in bounds) and (version.is_release or self._asks_for(version, bounds))
+            for bounds in self.alternatives
+        )
+
+    def _asks_for(self, version: Version, bounds: _Bounds) -> bool:
+        return self.prereleases or any(
+            not each.version.is_release and _numbers(each.version) == _numbers(version) for each in bounds
+        )
+
+
+def _numbers(version: Version) -> tuple[int, int, int]:
+    return version.major, version.minor, version.patch
+
+
+@lru_cache(maxsize=1000)
+def parse_range(text: str, *, prereleases: bool = False) -> Range:
+    """Read a range.
+
+    :param prereleases: it takes pre-releases like other versions, ``includePrerelease`` of node-semver.
+    :raises ConfigurationError: when it is none.
+    """
+    parser = _Parser(prereleases=prereleases)
+    try:
+        alternatives = tuple(parser.alternative(each) for each in text.split("||"))
+    except ValueError as error:
+        advice = "write such as '>=1.2 <2', '^1.4', '~1.4.2', '1.x', '1.2 - 1.4' or two of them with || between"
+        raise ConfigurationError(f"{text!r} is no range of versions: {error}; {advice}") from error
+    return Range(((),) if () in alternatives else alternatives, prereleases)
+
+
+_PART = rf"({_NUMBER}|[xX*])"
+
+_PARTIAL = re.compile(rf"([v=]*){_PART}(?:\.{_PART}(?:\.{_PART}(?:-({_SUFFIXES}))?)?)?")
+
+_OPERATOR = re.compile(r"~>?|\^|[<>]?=?")
+
+_SPACE_AFTER = re.compile(r"([<>=~^v])\s+(?=[0-9xX*v=])|([<>~])\s+(?==)")
+
+_BUILD_PART = re.compile(rf"\+{_BUILD}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Partial:
+    """A version in a range, as far as it is written: ``numbers`` are none to three, those before the first ``x``."""
+
+    numbers: tuple[int, ...]
+    prerelease: str = ""
+    prefix: str = ""
+    has_gap: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """:raises ValueError: when it is none."""
+        match = _PARTIAL.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{text!r} is no version")
+        parts = [each for each in match.group(2, 3, 4) if each is not None]
+        numbers = tuple(map(int, takewhile(str.isdigit, parts)))
+        has_gap = any(map(str.isdigit, parts[len(numbers) :]))
+        prerelease = match[5] or "" if len(numbers) == 3 else ""
+        return cls(numbers=numbers, prerelease=prerelease, prefix=match[1], has_gap=has_gap)
+
+    @property
+    def is_whole(self) -> bool:
+        return len(self.numbers) == 3
+
+    @property
+    def lowest(self) -> Version:
+        """With zeros for what is not written."""
+        return _version(self.numbers, self.prerelease)
+
+    @property
+    def exact(self) -> Version:
+        """All parts. :raises ValueError: when there is a ``=`` before it, since that is an operator's place."""
+        if "=" in self.prefix:
+            raise ValueError("there is a '=' too much")
+        return self.lowest
+
+    def following(self, kept: int) -> Version:
+        """The lowest version beyond all that have the first ``kept`` numbers."""
+        numbers = self.numbers[:kept]
+        return _version((*numbers[:-1], numbers[-1] + 1), "0")
+
+
+def _version(numbers: tuple[int, ...], prerelease: str) -> Version:
+    major, minor, patch = (*numbers, 0, 0, 0)[:3]
+    return Version.of(major, minor, patch, prerelease)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parser:
+    """Reads ranges into bounds, as ``classes/range.js`` of node-semver does."""
+
+    prereleases: bool
+
+    def alternative(self, text: str) -> _Bounds:
+        """What stands between two ``||``; no bounds are any version.
+
+        :raises ValueError: when it is no range.
+        """
+        text = " ".join(_BUILD_PART.sub("", text).split())
+        low, dash, high = text.partition(" - ")
+        if dash:
+            return (*self._hyphen_low(_Partial.parse(low)), *self._hyphen_high(_Partial.parse(high)))
+        return tuple(bound for word in _SPACE_AFTER.sub(r"\1\2", text).split() for bound in self._word(word))
+
+    def _hyphen_low(self, low: _Partial) -> Iterator[_Bound]:
+        """With ``prereleases`` also those of the version itself, unlike after ``>=``."""
+        begin = low.exact if low.is_whole else low.lowest
+        yield from self._at_least(begin if low.prerelease else self._lower(begin))
+
+    def _hyphen_high(self, high: _Partial) -> Iterator[_Bound]:
+        if high.prerelease:
+            yield _Bound("<=", high.lowest)
+        elif high.is_whole and not self.prereleases:
+            yield _Bound("<=", high.exact)
+        elif high.numbers:
+            yield _Bound("<", high.following(3))
+
+    def _word(self, word: str) -> Iterator[_Bound]:
+        match = _OPERATOR.match(word)
+        operator = match[0] if match else ""
+        partial = _Partial.parse(word.removeprefix(operator))
+        if operator in {"^", "~", "~>"}:
+            return self._near(operator, partial)
+        return self._compare(operator, partial)
+
+    def _near(self, operator: str, partial: _Partial) -> Iterator[_Bound]:
+        """``^`` keeps the numbers up to the first that is not zero, ``~`` those up to the minor one."""
+        if not partial.numbers:
+            return
+        kept = 2
+        if operator == "^":
+            kept = next((count for count, each in enumerate(partial.numbers, start=1) if each), 3)
+        yield from self._from(partial)
+        yield _Bound("<", partial.following(kept))
+
+    def _compare(self, operator: str, partial: _Partial) -> Iterator[_Bound]:
+        """A comparison; with a version of which parts are missing, all that begin like it are equal."""
+        if partial.has_gap:
+            raise ValueError("a number stands behind an x")
+        match operator:
+            case "<" | ">" if not partial.numbers:
+                yield _Bound("<", _version((), "0"))  # nothing is
+            case _ if not partial.numbers:
+                return
+            case ">=":
+                yield from self._from(partial) if not partial.is_whole else self._at_least(partial.exact)
+            case _ if partial.is_whole:
+                yield _Bound(operator or "=", partial.exact)
+            case ">":
+                yield _Bound(">=", self._lower(partial.following(3)))
+            case "<":
+                yield _Bound("<", _version(partial.numbers, "0"))
+            case "<=":
+                yield _Bound("<", partial.following(3))
+            case _:
+                yield from self._from(partial)
+                yield _Bound("<", partial.following(3))
+
+    def _from(self, partial: _Partial) -> Iterator[_Bound]:
+        yield from self._at_least(partial.lowest if partial.is_whole else self._lower(partial.lowest))
+
+    def _at_least(self, version: Version) -> Iterator[_Bound]:
+        """Nothing where every version is meant: npm does not count that as a bound."""
+        if version != self._lower(_version((), "")):
+            yield _Bound(">=", version)
+
+    def _lower(self, version: Version) -> Version:
+        """Where versions with these numbers begin: with their pre-releases, where those count."""
+        return _version(_numbers(version), "0" if self.prereleases else "")

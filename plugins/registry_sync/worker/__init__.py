@@ -1,0 +1,1 @@
+"""Files that the tasks of one machine share: private directories and write locks."""

@@ -1,0 +1,774 @@
+"""What belongs to an image goes along with it: cosign's tags, and OCI 1.1 referrers with their API and without."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import requests
+
+from registry_sync.oci.artifact_tags import referrers_tag
+from registry_sync.oci.manifest import ACCEPT
+from registry_sync.oci.reference import Digest
+from registry_sync.sync.window import Window
+from registry_sync.tags.rules import TagRules
+from testkit import images
+from testkit.images import Image
+from testkit.interceptor import Interceptor
+from testkit.loopback import Request
+from testkit.quay_api import QuayApi
+from testkit.referrers_api import ReferrersApi
+from testkit.registry import RegistryProcess
+from testkit.routes import FULL_CHECK, asked, counted, make_route, result_of, run_route
+from tests.integration.conftest import SkopeoLog
+
+BACKUP_TAG = "{{ tag }}-was-{{ digest_short }}"
+
+
+@pytest.fixture
+def source_api(source: RegistryProcess) -> Iterator[ReferrersApi]:
+    with ReferrersApi(source) as api:
+        yield api
+
+
+@pytest.fixture
+def destination_api(destination: RegistryProcess) -> Iterator[ReferrersApi]:
+    with ReferrersApi(destination) as api:
+        yield api
+
+
+@pytest.fixture
+def wire(destination: RegistryProcess) -> Iterator[Interceptor]:
+    with Interceptor(destination.url) as interceptor:
+        yield interceptor
+
+
+def get(server: RegistryProcess | Interceptor, name: str, reference: str | Digest) -> requests.Response:
+    return requests.get(f"{server.url}/v2/{name}/manifests/{reference}", headers={"Accept": ACCEPT}, timeout=10)
+
+
+def listed(server: RegistryProcess | Interceptor, name: str, reference: str | Digest) -> list[dict[str, Any]]:
+    """The entries of an index."""
+    entries: list[dict[str, Any]] = json.loads(get(server, name, reference).content)["manifests"]
+    return entries
+
+
+def push_list(registry: RegistryProcess, name: str, subject: Image, *referrers: Image) -> Image:
+    """The list that a client keeps under a tag where the registry has no API for it."""
+    content = images.index([])
+    document = json.loads(content.content)
+    document["manifests"] = [
+        {
+            "mediaType": each.media_type,
+            "digest": str(each.digest),
+            "size": len(each.content),
+            "artifactType": json.loads(each.content).get("artifactType", "application/vnd.example"),
+            "annotations": {"org.example.name": "kept"},
+        }
+        for each in referrers
+    ]
+    body = json.dumps(document).encode()
+    images.push(registry.url, name, None, content)
+    index = Image(content=body, media_type=content.media_type)
+    images.push(registry.url, name, referrers_tag(subject.digest), index)
+    return index
+
+
+class TestCosignTags:
+    def test_follow_their_image_and_its_children(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
+        content = images.multi_arch(name)
+        child = content.children[0]
+        kept = {
+            images.cosign_tag(content): images.cosign_signature(content),
+            images.cosign_tag(content, "att"): images.artifact("att"),
+            images.cosign_tag(content, "sbom"): images.bare_artifact("sbom"),
+            images.cosign_tag(child): images.cosign_signature(child),
+        }
+        images.push(source.url, name, "v1", content)
+        for tag, each in kept.items():
+            images.push(source.url, name, tag, each)
+        report = run_route(make_route(source, destination, name))
+        assert counted(report) == {"copied": 5}
+        for tag, each in kept.items():
+            assert images.resolve(destination.url, name, tag) == each.digest
+            images.pull_whole(destination.url, name, tag)
+        result = result_of(report, images.cosign_tag(child))
+        assert (result.outcome, result.reason) == ("copied", f"belongs to {child.digest.short}")
+        assert result.digest == str(kept[images.cosign_tag(child)].digest)
+
+    def test_no_rule_counts_them_and_those_of_other_images_stay(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
+        for tag in ("v1", "dev"):
+            images.push(source.url, name, tag, content := images.multi_arch(f"{name} {tag}"))
+            images.push(source.url, name, images.cosign_tag(content), images.cosign_signature(content))
+        report = run_route(make_route(source, destination, name, tags=TagRules(include=("v*",))))
+        assert counted(report) == {"copied": 2, "skipped": 1}
+        assert images.resolve(destination.url, name, images.cosign_tag(content)) is None
+
+    def test_one_that_is_asked_for_by_name_is_a_tag_like_others(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
+        """Some tag an image by its own digest."""
+        content = images.image([images.layer({"a": name.encode()})])
+        tag = referrers_tag(content.digest)
+        images.push(source.url, name, tag, content)
+        images.push(source.url, name, "v1", content)
+        assert counted(run_route(make_route(source, destination, name, tags=TagRules(names=(tag,))))) == {
+            "copied": 1,
+            "skipped": 1,
+        }
+        assert images.resolve(destination.url, name, tag) == content.digest
+
+    @pytest.mark.parametrize("signatures", [True, False])
+    def test_what_names_has_is_an_image_whatever_its_form(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str, signatures: bool
+    ) -> None:
+        """Of the form of a signature, of a list of referrers, and of a backup."""
+        content = images.image([images.layer({"a": name.encode()})])
+        tags = (images.cosign_tag(content), referrers_tag(content.digest), f"v1-was-{content.digest.encoded[:12]}")
+        for tag in tags:
+            images.push(source.url, name, tag, content)
+        rules = TagRules(names=tags)
+        route = make_route(source, destination, name, signatures=signatures, backup_tag=BACKUP_TAG, tags=rules)
+        assert counted(run_route(route)) == {"copied": 3}
+        assert {images.resolve(destination.url, name, tag) for tag in tags} == {content.digest}
+
+    def test_stay_behind_when_signatures_is_false(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+        content = images.multi_arch(name)
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, images.cosign_tag(content), images.cosign_signature(content))
+        source.clear_requests()
+        assert counted(run_route(make_route(source, destination, name, signatures=False))) == {
+            "copied": 1,
+            "skipped": 1,
+        }
+        assert f"  {images.cosign_tag(content)}: belongs to an image, and signatures is false" in caplog.messages
+        assert not [each for each in source.requests() if "referrers" in each.path]
+
+    def test_a_signature_of_a_signature(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+        content, sbom = images.image([images.layer({"a": name.encode()})]), images.bare_artifact(name)
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, images.cosign_tag(content, "sbom"), sbom)
+        images.push(source.url, name, images.cosign_tag(sbom), images.cosign_signature(sbom))
+        assert counted(run_route(make_route(source, destination, name))) == {"copied": 3}
+        assert images.resolve(destination.url, name, images.cosign_tag(sbom)) is not None
+
+    def test_arrive_before_the_tag(self, source: RegistryProcess, wire: Interceptor, name: str) -> None:
+        content = images.multi_arch(name)
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, images.cosign_tag(content), images.cosign_signature(content))
+        assert counted(run_route(make_route(source, wire, name))) == {"copied": 2}
+        puts = [each.path.rpartition("/")[2] for each in wire.requests() if each.method == "PUT"]
+        assert [each for each in puts if each in ("v1", images.cosign_tag(content))] == [
+            images.cosign_tag(content),
+            "v1",
+        ]
+
+    def test_when_they_fail_for_now_the_tag_waits_for_them(
+        self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str
+    ) -> None:
+        content = images.multi_arch(name)
+        tag = images.cosign_tag(content)
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, tag, images.cosign_signature(content))
+        wire.answer("PUT", f"/{tag}$", 503)
+        report = run_route(make_route(source, wire, name))
+        assert counted(report) == {"failed": 1}
+        assert result_of(report, "v1").error_class == "temporary"
+        assert result_of(report, "v1").reason == (
+            f"what belongs to {content.digest.short} did not arrive: PUT {wire.url}/v2/{name}/manifests/{tag} "
+            "answered 503"
+        )
+        assert images.resolve(destination.url, name, "v1") is None
+        wire.clear_rules()
+        assert counted(run_route(make_route(source, wire, name))) == {"copied": 2}
+        assert images.resolve(destination.url, name, tag) is not None
+
+    def test_another_try_goes_on_where_one_ended(
+        self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str
+    ) -> None:
+        """The SBOM arrived and its own signature did not."""
+        content, sbom = images.image([images.layer({"a": name.encode()})]), images.bare_artifact(name)
+        tag = images.cosign_tag(sbom)
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, images.cosign_tag(content, "sbom"), sbom)
+        images.push(source.url, name, tag, images.cosign_signature(sbom))
+        wire.answer("PUT", f"/{tag}$", 503)
+        assert counted(run_route(make_route(source, wire, name))) == {"copied": 1, "failed": 1}
+        wire.clear_rules()
+        assert counted(run_route(make_route(source, wire, name))) == {"copied": 2}
+        assert images.resolve(destination.url, name, tag) is not None
+
+    def test_when_they_are_refused_for_good_the_image_is_mirrored_all_the_same(
+        self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str
+    ) -> None:
+        content = images.multi_arch(name)
+        tag = images.cosign_tag(content)
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, tag, images.cosign_signature(content))
+        body = b'{"errors": [{"code": "MANIFEST_INVALID", "message": "no such tags here"}]}'
+        wire.answer("PUT", f"/{tag}$", 400, body)
+        report = run_route(make_route(source, wire, name))
+        assert counted(report) == {"copied": 1, "failed": 1}
+        assert result_of(report, tag).reason == (
+            f"belongs to {content.digest.short}, and cannot be copied: PUT {wire.url}/v2/{name}/manifests/{tag} "
+            "answered 400 MANIFEST_INVALID: no such tags here"
+        )
+        assert images.resolve(destination.url, name, "v1") == content.digest
+
+    def test_a_destinations_own_signatures_are_kept_when_it_is_said(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
+        content = images.multi_arch(name)
+        tag, own = images.cosign_tag(content), images.cosign_signature(content, "ours")
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, tag, images.cosign_signature(content, "theirs"))
+        images.push(destination.url, name, tag, own)
+        route = make_route(source, destination, name, on_moved_tag=(("sha256-*", "keep"), ("*", "follow")))
+        assert counted(run_route(route)) == {"copied": 1}
+        assert images.resolve(destination.url, name, tag) == own.digest
+
+    @pytest.mark.parametrize("settings", [{"on_moved_tag": {"sha256-*": "keep"}}, {"backup_tag": BACKUP_TAG}])
+    def test_a_destinations_own_that_arrives_meanwhile_is_not_overwritten(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str, settings: dict[str, Any]
+    ) -> None:
+        """There was none when it was looked for. The next try sees it, and keeps it or has a backup."""
+        content = images.multi_arch(name)
+        tag, own = images.cosign_tag(content), images.cosign_signature(content, "ours")
+        theirs = images.cosign_signature(content, "theirs")
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, tag, theirs)
+
+        def push(_: Request) -> None:
+            images.push(destination.url, name, tag, own)
+
+        with Interceptor(source.url) as here:
+            here.after("GET", f"/blobs/{theirs.blobs[1].digest}$", push, times=1)
+            route = make_route(here, destination, name, **settings)
+            assert result_of(run_route(route), "v1").reason == (
+                f"what belongs to {content.digest.short} did not arrive: the destination's tag was pushed meanwhile, "
+                f"and names {own.digest.short}; the next try decides what is done with that"
+            )
+            assert images.resolve(destination.url, name, tag) == own.digest
+            assert not run_route(route).is_failed
+        kept = f"{tag}-was-{own.digest.encoded[:12]}" if "backup_tag" in settings else tag
+        assert images.resolve(destination.url, name, kept) == own.digest
+
+    def test_one_that_is_overwritten_has_a_backup_first(
+        self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str
+    ) -> None:
+        content, tag, theirs, own = with_another_signature(source, destination, name)
+        kept = f"{tag}-was-{own.digest.encoded[:12]}"
+        report = run_route(make_route(source, wire, name, backup_tag=BACKUP_TAG))
+        assert counted(report) == {"copied": 2}
+        assert result_of(report, tag).reason == (
+            f"belongs to {content.digest.short}; {moved(theirs, own)}, which is kept as {kept}"
+        )
+        puts = [each.path.rpartition("/")[2] for each in wire.requests() if each.method == "PUT"]
+        assert [each for each in puts if each in (kept, tag, "v1")] == [kept, tag, "v1"]
+        assert images.resolve(destination.url, name, kept) == own.digest
+        assert images.resolve(destination.url, name, tag) == theirs.digest
+
+    def test_a_run_with_an_older_list_does_not_set_one_back(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
+        """A tag of signatures moves with each that is added; another run may have brought the newer one meanwhile."""
+        content = images.multi_arch(name)
+        tag, older, newer = images.cosign_tag(content), *(images.cosign_signature(content, each) for each in "ab")
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, tag, older)
+
+        def sign_and_run(_: Request) -> None:
+            images.push(source.url, name, tag, newer)
+            assert counted(run_route(make_route(source, destination, name))) == {"copied": 2}
+
+        with Interceptor(source.url) as here:
+            here.after("GET", f"/manifests/{older.digest}$", sign_and_run, times=1)
+            report = run_route(make_route(here, destination, name))
+        assert counted(report) == {"failed": 1}
+        assert result_of(report, "v1").reason == (
+            f"what belongs to {content.digest.short} did not arrive: another run was faster: the destination's tag "
+            f"names {newer.digest.short} by now, and the source's has moved on; the next try compares them again"
+        )
+        assert images.resolve(destination.url, name, tag) == newer.digest
+        assert counted(run_route(make_route(source, destination, name))) == {"unchanged": 1}
+
+    @pytest.mark.parametrize(("status", "error_class"), [(413, "refused"), (507, "temporary")])
+    def test_a_backup_that_fails_stops_the_overwrite(
+        self,
+        source: RegistryProcess,
+        destination: RegistryProcess,
+        wire: Interceptor,
+        name: str,
+        status: int,
+        error_class: str,
+    ) -> None:
+        """For good: the signature is failed by itself. For now: the image waits for it, as for any other."""
+        content, tag, theirs, own = with_another_signature(source, destination, name)
+        kept = f"{tag}-was-{own.digest.encoded[:12]}"
+        wire.answer("PUT", f"/{re.escape(kept)}$", status, b"no more")
+        report = run_route(make_route(source, wire, name, backup_tag=BACKUP_TAG))
+        why = (
+            f"{moved(theirs, own)}, which is kept as {kept}: that failed, so that the tag was not overwritten "
+            f"(PUT {wire.url}/v2/{name}/manifests/{kept} answered {status} no more)"
+        )
+        if error_class == "refused":
+            assert counted(report) == {"copied": 1, "failed": 1}
+            assert result_of(report, tag).reason == f"belongs to {content.digest.short}, and cannot be copied: {why}"
+        else:
+            assert counted(report) == {"failed": 1}
+            assert result_of(report, "v1").reason == f"what belongs to {content.digest.short} did not arrive: {why}"
+        assert {each.error_class for each in report.tags if each.outcome == "failed"} == {error_class}
+        assert images.resolve(destination.url, name, tag) == own.digest
+
+    def test_one_that_must_not_be_overwritten_fails_as_tags_of_images_do(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
+        content, tag, theirs, own = with_another_signature(source, destination, name)
+        policies = (("sha256-*", "fail"), ("*", "follow"))
+        report = run_route(make_route(source, destination, name, on_moved_tag=policies))
+        assert counted(report) == {"copied": 1, "failed": 1}
+        result = result_of(report, tag)
+        assert (result.outcome, result.error_class) == ("failed", "refused")
+        assert result.reason == (
+            f"belongs to {content.digest.short}; {moved(theirs, own)}; on_moved_tag is fail for 'sha256-*'"
+        )
+        assert images.resolve(destination.url, name, tag) == own.digest
+
+    def test_one_that_is_locked_has_that_outcome(
+        self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str
+    ) -> None:
+        content, tag, _, own = with_another_signature(source, destination, name)
+        body = b'{"errors": [{"code": "TAG_IMMUTABLE", "message": "tag is immutable"}]}'
+        wire.answer("PUT", f"/{tag}$", 409, body)
+        report = run_route(make_route(source, wire, name))
+        assert counted(report) == {"copied": 1, "locked": 1}
+        result = result_of(report, tag)
+        assert (result.outcome, result.error_class) == ("locked", "locked")
+        assert result.reason == (
+            f"belongs to {content.digest.short}, and cannot be copied: PUT {wire.url}/v2/{name}/manifests/{tag} "
+            "answered 409 TAG_IMMUTABLE: tag is immutable"
+        )
+        assert images.resolve(destination.url, name, tag) == own.digest
+
+
+def with_another_signature(
+    source: RegistryProcess, destination: RegistryProcess, name: str
+) -> tuple[Image, str, Image, Image]:
+    """An image at the source whose signature's tag names another signature at the destination."""
+    content = images.multi_arch(name)
+    tag = images.cosign_tag(content)
+    theirs, own = (images.cosign_signature(content, each) for each in ("theirs", "ours"))
+    images.push(source.url, name, "v1", content)
+    images.push(source.url, name, tag, theirs)
+    images.push(destination.url, name, tag, own)
+    return content, tag, theirs, own
+
+
+def moved(here: Image, there: Image) -> str:
+    return f"moved: {here.digest.short} at the source, {there.digest.short} at the destination"
+
+
+class TestSharedChildren:
+    """Two indexes that have an image in common, copied at the same time: both wait for that image's signature."""
+
+    @pytest.fixture
+    def child(self, source: RegistryProcess, name: str) -> Image:
+        """A signed image of ``a`` and ``b``, which go along after ``first``, since the first digest goes alone."""
+        whole = images.multi_arch(name)
+        child = whole.children[0]
+        images.push(source.url, name, "a", whole)
+        images.push(source.url, name, "b", images.index([child, images.image([], labels={"of": name})]))
+        images.push(source.url, name, "0", images.image([], labels={"first": name}))
+        images.push(source.url, name, images.cosign_tag(child), images.cosign_signature(child))
+        return child
+
+    def test_no_tag_is_published_before_it(
+        self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str, child: Image
+    ) -> None:
+        tag = images.cosign_tag(child)
+        seen = dict[str, Digest | None]()
+        wire.delay("PUT", f"/{tag}$", 1.5)
+
+        def look(request: Request) -> None:
+            seen[request.path.rpartition("/")[2]] = images.resolve(destination.url, name, tag)
+
+        wire.after("PUT", "/manifests/[ab]$", look)
+        assert counted(run_route(make_route(source, wire, name))) == {"copied": 4}
+        signature = images.cosign_signature(child).digest
+        assert seen == {"a": signature, "b": signature}
+
+    def test_no_tag_is_published_without_it(
+        self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str, child: Image
+    ) -> None:
+        tag = images.cosign_tag(child)
+        wire.answer("PUT", f"/{tag}$", 507, b"disk full")
+        report = run_route(make_route(source, wire, name))
+        assert counted(report) == {"copied": 1, "failed": 2}
+        assert {(each.tag, each.reason) for each in report.tags if each.outcome == "failed"} == {
+            (
+                each,
+                (
+                    f"what belongs to {child.digest.short} did not arrive: PUT {wire.url}/v2/{name}/manifests/{tag} "
+                    "answered 507 disk full"
+                ),
+            )
+            for each in ("a", "b")
+        }
+        assert [images.resolve(destination.url, name, each) for each in ("a", "b")] == [None, None]
+
+
+class TestRequests:
+    def test_in_step_there_are_none(
+        self, source: RegistryProcess, source_api: ReferrersApi, destination: RegistryProcess, name: str
+    ) -> None:
+        content = images.multi_arch(name)
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, images.cosign_tag(content), images.cosign_signature(content))
+        route = make_route(source_api, destination, name)
+        run_route(route)
+        source_api.clear_requests()
+        destination.clear_requests()
+        assert counted(run_route(route)) == {"unchanged": 1}
+        assert asked(source_api, name) == ["GET tags/list 200", "HEAD manifests/v1 200"]
+        assert asked(destination, name) == ["HEAD manifests/v1 200"]
+
+    def test_a_new_digest_costs_one(
+        self, source: RegistryProcess, source_api: ReferrersApi, destination: RegistryProcess, name: str
+    ) -> None:
+        content = images.multi_arch(name)
+        images.push(source.url, name, "v1", content)
+        run_route(make_route(source_api, destination, name))
+        digests = [content.digest, *(each.digest for each in content.children)]
+        referrers = [each for each in asked(source_api, name) if "referrers" in each]
+        assert referrers == sorted(f"GET referrers/{each} 200" for each in digests)
+
+    def test_a_source_without_the_api_is_asked_once(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
+        for number in range(3):
+            images.push(source.url, name, f"v{number}", images.multi_arch(f"{name} {number}"))
+        source.clear_requests()
+        run_route(make_route(source, destination, name, parallel_copies=1))
+        assert len([each for each in asked(source, name) if "referrers" in each]) == 1
+
+
+class TestReferrers:
+    def test_with_the_api_on_both_sides(
+        self,
+        source: RegistryProcess,
+        source_api: ReferrersApi,
+        destination: RegistryProcess,
+        destination_api: ReferrersApi,
+        name: str,
+    ) -> None:
+        content = images.multi_arch(name)
+        sbom = images.bare_artifact("sbom", subject=content)
+        of_child = images.artifact("scan", subject=content.children[1])
+        of_sbom = images.bare_artifact("signature", subject=sbom)
+        images.push(source.url, name, "v1", content)
+        for each in (sbom, of_child, of_sbom):
+            images.push(source.url, name, None, each)
+        report = run_route(make_route(source_api, destination_api, name))
+        assert counted(report) == {"copied": 4}
+        assert result_of(report, str(of_sbom.digest)).reason == f"belongs to {sbom.digest.short}"
+        for each in (sbom, of_child, of_sbom):
+            assert images.resolve(destination.url, name, each.digest) == each.digest
+            images.pull_whole(destination.url, name, each.digest)
+        url = f"{destination_api.url}/v2/{name}/referrers/{content.digest}"
+        assert [each["digest"] for each in requests.get(url, timeout=10).json()["manifests"]] == [str(sbom.digest)]
+        assert images.resolve(destination.url, name, referrers_tag(content.digest)) is None
+
+    def test_a_destination_without_the_api_gets_the_list_under_its_tag(
+        self, source: RegistryProcess, source_api: ReferrersApi, destination: RegistryProcess, name: str
+    ) -> None:
+        content = images.multi_arch(name)
+        first, second = (images.bare_artifact(text, subject=content) for text in ("first", "second"))
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, None, first)
+        run_route(make_route(source_api, destination, name))
+        (entry,) = listed(destination, name, referrers_tag(content.digest))
+        assert entry == {
+            "mediaType": first.media_type,
+            "digest": str(first.digest),
+            "size": len(first.content),
+            "artifactType": "application/vnd.example.sbom",
+        }
+        images.push(source.url, name, None, second)
+        assert counted(run_route(make_route(source_api, destination, name))) == {"unchanged": 1}
+        late = run_route(make_route(source_api, destination, name), window=FULL_CHECK)
+        assert counted(late) == {"copied": 1, "unchanged": 1}
+        found = {each["digest"] for each in listed(destination, name, referrers_tag(content.digest))}
+        assert found == {str(first.digest), str(second.digest)}
+
+    def test_what_the_destination_lists_by_itself_stays_in_the_list(
+        self, source: RegistryProcess, source_api: ReferrersApi, destination: RegistryProcess, name: str
+    ) -> None:
+        content = images.multi_arch(name)
+        own, theirs = (images.bare_artifact(text, subject=content) for text in ("own", "theirs"))
+        images.push(destination.url, name, None, own)
+        push_list(destination, name, content, own)
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, None, theirs)
+        run_route(make_route(source_api, destination, name))
+        entries = listed(destination, name, referrers_tag(content.digest))
+        assert [each["digest"] for each in entries] == [str(own.digest), str(theirs.digest)]
+        assert entries[0]["annotations"] == {"org.example.name": "kept"}
+
+    @pytest.mark.parametrize("is_itself", [True, False])
+    def test_an_image_where_the_list_should_be_is_not_overwritten(
+        self,
+        source: RegistryProcess,
+        source_api: ReferrersApi,
+        destination: RegistryProcess,
+        name: str,
+        is_itself: bool,
+    ) -> None:
+        """Some tag an image by its own digest."""
+        content = images.multi_arch(name)
+        tag, image = referrers_tag(content.digest), content if is_itself else images.image([])
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, None, images.bare_artifact(name, subject=content))
+        images.push(destination.url, name, tag, image)
+        report = run_route(make_route(source_api, destination, name))
+        assert counted(report) == {"copied": 2, "failed": 1}
+        assert result_of(report, tag).reason == (
+            f"belongs to {content.digest.short}, and cannot be copied: {destination.host}/{name}:{tag} names an image "
+            "there, and no list of referrers; retag that"
+        )
+        assert images.resolve(destination.url, name, tag) == image.digest
+
+    def test_a_list_at_the_destination_of_what_is_gone(
+        self, source: RegistryProcess, source_api: ReferrersApi, destination: RegistryProcess, name: str
+    ) -> None:
+        content = images.multi_arch(name)
+        gone, theirs = (images.bare_artifact(f"{name} {text}", subject=content) for text in ("gone", "theirs"))
+        images.push(destination.url, name, None, gone)
+        push_list(destination, name, content, gone)
+        images.delete_manifest(destination.url, name, gone.digest)
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, None, theirs)
+        assert counted(run_route(make_route(source_api, destination, name))) == {"copied": 2}
+        entries = listed(destination, name, referrers_tag(content.digest))
+        assert [each["digest"] for each in entries] == [str(theirs.digest)]
+
+    @pytest.mark.parametrize("has_api", [True, False])
+    def test_a_source_that_has_a_list_under_a_tag(
+        self,
+        source: RegistryProcess,
+        destination: RegistryProcess,
+        destination_api: ReferrersApi,
+        name: str,
+        skopeo_log: SkopeoLog,
+        has_api: bool,
+    ) -> None:
+        """Skopeo before 1.15 cannot copy such a list, whose entries have ``artifactType``: it is made anew."""
+        content = images.multi_arch(name)
+        sbom = images.bare_artifact("sbom", subject=content)
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, None, sbom)
+        push_list(source, name, content, sbom)
+        report = run_route(make_route(source, destination_api if has_api else destination, name))
+        assert counted(report) == {"copied": 2}
+        assert len(skopeo_log.copies) == 2
+        images.pull_whole(destination.url, name, sbom.digest)
+        tag = images.resolve(destination.url, name, referrers_tag(content.digest))
+        assert (tag is None) == has_api
+        if not has_api:
+            assert listed(destination, name, referrers_tag(content.digest))[0]["annotations"] == {
+                "org.example.name": "kept"
+            }
+
+    @pytest.mark.parametrize("status", [400, 401, 403, 404, 405])
+    def test_a_source_that_refuses_the_question_has_its_lists_under_tags(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str, status: int
+    ) -> None:
+        content = images.multi_arch(name)
+        sbom = images.bare_artifact("sbom", subject=content)
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, None, sbom)
+        push_list(source, name, content, sbom)
+        with Interceptor(source.url) as source_wire:
+            source_wire.answer("GET", "/referrers/", status)
+            assert counted(run_route(make_route(source_wire, destination, name))) == {"copied": 2}
+            asks = [each for each in source_wire.requests() if "referrers" in each.path]
+        assert len(asks) == 1
+        assert images.resolve(destination.url, name, sbom.digest) == sbom.digest
+
+    def test_many_pages(self, source: RegistryProcess, destination_api: ReferrersApi, name: str) -> None:
+        content = images.image([images.layer({"a": name.encode()})])
+        images.push(source.url, name, "v1", content)
+        for number in range(5):
+            images.push(source.url, name, None, images.bare_artifact(f"{number}", subject=content))
+        with ReferrersApi(source, page_size=2) as paged:
+            report = run_route(make_route(paged, destination_api, name))
+        assert counted(report) == {"copied": 6}
+
+    def test_an_answer_that_is_no_list_is_no_empty_list(
+        self, source: RegistryProcess, source_api: ReferrersApi, destination: RegistryProcess, name: str
+    ) -> None:
+        content = images.image([images.layer({"a": name.encode()})])
+        images.push(source.url, name, "v1", content)
+        source_api.answer("GET", "/referrers/", 200, b"<html>", {"Content-Type": "text/html"})
+        result = result_of(run_route(make_route(source_api, destination, name)), "v1")
+        assert result.error_class == "temporary"
+        assert result.reason == (
+            f"what belongs to {content.digest.short} did not arrive: {source_api.url}/v2/{name}/referrers/"
+            f"{content.digest} answered 200 with text/html, not JSON"
+        )
+
+    def test_a_type_that_the_destination_never_takes_is_skipped(
+        self, source: RegistryProcess, source_api: ReferrersApi, wire: Interceptor, name: str
+    ) -> None:
+        """As Aliyun answers to what has an empty config."""
+        content = images.multi_arch(name)
+        sbom = images.bare_artifact("sbom", subject=content)
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, None, sbom)
+        message = "unknown manifest class for application/vnd.oci.empty.v1+json"
+        body = json.dumps({"errors": [{"code": "DENIED", "message": message}]}).encode()
+        wire.answer("PUT", f"/{sbom.digest}$", 403, body)
+        report = run_route(make_route(source_api, wire, name))
+        assert counted(report) == {"copied": 1, "skipped": 1}
+        (note,) = report.notes
+        assert note.startswith(
+            f"1 signatures or the like stay behind: belongs to {content.digest.short}, and cannot be copied: "
+            f"destination {wire.host}/{name} takes no artifact of this type (skopeo: "
+        )
+        assert not [each for each in wire.requests() if referrers_tag(content.digest) in each.path]
+
+
+class TestLate:
+    """What came to the source after its image had been mirrored."""
+
+    def test_a_tag_pushed_in_the_window(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+        noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+        content = images.multi_arch(name)
+        tag = images.cosign_tag(content.children[0])
+        with QuayApi(source.url) as quay:
+            images.push(source.url, name, "v1", content)
+            quay.push(name, "v1", noon)
+            route = make_route(quay, destination, name, source_kind="quay")
+            first = Window(why="scheduled", start=noon - timedelta(hours=1), end=noon + timedelta(hours=1))
+            assert counted(run_route(route, window=first, api_url=quay.url)) == {"copied": 1}
+            images.push(source.url, name, tag, images.cosign_signature(content.children[0]))
+            unknown = images.multi_arch(f"{name} not mirrored")
+            images.push(source.url, name, images.cosign_tag(unknown), images.cosign_signature(unknown))
+            for each in (tag, images.cosign_tag(unknown)):
+                quay.push(name, each, noon + timedelta(hours=2))
+            second = Window(why="scheduled", start=noon + timedelta(hours=1), end=noon + timedelta(hours=3))
+            report = run_route(route, window=second, api_url=quay.url)
+        assert counted(report) == {"copied": 1}
+        assert result_of(report, tag).outcome == "copied"
+        assert images.resolve(destination.url, name, images.cosign_tag(unknown)) is None
+
+    def test_a_tag_that_is_older_than_the_window_of_its_image(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
+        """As after a promotion: the image and its signature are old, and one more tag is new."""
+        noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+        content = images.multi_arch(name)
+        with QuayApi(source.url) as quay:
+            for tag, each, at in (
+                ("v1", content, noon),
+                (images.cosign_tag(content), images.cosign_signature(content), noon - timedelta(days=9)),
+                *((f"old-{each}", content, noon - timedelta(days=8)) for each in range(120)),
+            ):
+                images.push(source.url, name, tag, each)
+                quay.push(name, tag, at)
+            route = make_route(quay, destination, name, source_kind="quay", tags=TagRules(include=("v*",)))
+            window = Window(why="scheduled", start=noon - timedelta(hours=1), end=noon + timedelta(hours=1))
+            report = run_route(route, window=window, api_url=quay.url)
+        assert counted(report)["copied"] == 2
+        assert images.resolve(destination.url, name, images.cosign_tag(content)) is not None
+
+    def test_in_a_full_check_of_what_tells_no_push_times(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
+        content = images.multi_arch(name)
+        images.push(source.url, name, "v1", content)
+        route = make_route(source, destination, name)
+        run_route(route)
+        images.push(source.url, name, images.cosign_tag(content), images.cosign_signature(content))
+        assert counted(run_route(route)) == {"unchanged": 1}
+        assert counted(run_route(route, window=FULL_CHECK)) == {"copied": 1, "unchanged": 1}
+        assert counted(run_route(route, window=FULL_CHECK)) == {"unchanged": 1}
+
+    def test_one_that_fails_is_reported_and_its_image_stays(
+        self, source: RegistryProcess, wire: Interceptor, name: str
+    ) -> None:
+        content = images.multi_arch(name)
+        images.push(source.url, name, "v1", content)
+        route = make_route(source, wire, name)
+        run_route(route)
+        tag = images.cosign_tag(content)
+        images.push(source.url, name, tag, images.cosign_signature(content))
+        wire.answer("PUT", f"/{tag}$", 429, headers={"Retry-After": "7200"})
+        report = run_route(route, window=FULL_CHECK)
+        assert counted(report) == {"failed": 1, "unchanged": 1}
+        assert result_of(report, referrers_tag(content.digest)).error_class == "rate_limited"
+        assert report.retry_at is not None
+
+
+def test_platforms_and_signatures_together(
+    source: RegistryProcess, source_api: ReferrersApi, destination: RegistryProcess, name: str
+) -> None:
+    """The index's own signature does not fit the one that is made, so it stays; those of the children go along."""
+    whole = images.multi_arch(name, ["linux/amd64", "linux/s390x"])
+    chosen, other = whole.children
+    images.push(source.url, name, "v1", whole)
+    for each in (whole, chosen, other):
+        images.push(source.url, name, images.cosign_tag(each), images.cosign_signature(each))
+    run_route(make_route(source_api, destination, name, platforms=("linux/amd64",)))
+    found = [images.resolve(destination.url, name, images.cosign_tag(each)) for each in (whole, chosen, other)]
+    assert found == [None, images.cosign_signature(chosen).digest, None]
+
+
+ARTIFACTS = {
+    "helm-chart": images.artifact("chart"),
+    "any-config": images.artifact("any", config_type="application/vnd.example.config.v1+json", layer_type="text/plain"),
+    "oci-1-1": images.bare_artifact("bare"),
+    "with-subject": images.bare_artifact("refers", subject=images.image([])),
+}
+
+
+@pytest.mark.parametrize("kind", ARTIFACTS)
+def test_artifacts_that_are_no_images(
+    source: RegistryProcess, destination: RegistryProcess, name: str, kind: str
+) -> None:
+    images.push(source.url, name, "v1", ARTIFACTS[kind])
+    assert counted(run_route(make_route(source, destination, name, platforms=("linux/amd64",)))) == {"copied": 1}
+    assert images.resolve(destination.url, name, "v1") == ARTIFACTS[kind].digest
+    images.pull_whole(destination.url, name, "v1")
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "application/vnd.docker.distribution.manifest.v1+prettyjws",
+        "application/vnd.docker.distribution.manifest.v1+json",
+        "application/vnd.oci.artifact.manifest.v1+json",
+    ],
+)
+def test_types_that_cannot_be_mirrored(destination: RegistryProcess, name: str, media_type: str) -> None:
+    """Of schema 1 the digest is of a part of the bytes, so that these do not look like what was asked for."""
+    content = b'{"schemaVersion": 1}'
+    digest = Digest.of(b"the part that is signed" if "docker" in media_type else content)
+    headers = {"Content-Type": media_type, "Docker-Content-Digest": str(digest)}
+    with Interceptor(destination.url) as wire:
+        wire.answer("GET", "/tags/list$", 200, b'{"tags": ["v1"]}')
+        for method in ("HEAD", "GET"):
+            wire.answer(method, "/manifests/", 200, content, headers)
+        result = result_of(run_route(make_route(wire, destination, name)), "v1")
+    assert (result.outcome, result.error_class) == ("failed", "refused")
+    assert result.reason == f"manifest {digest.short} is of type {media_type!r}, which cannot be mirrored unchanged"

@@ -1,0 +1,229 @@
+"""Only what is trusted: the real skopeo enforces a policy, before a tag is published and whatever is there already."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from registry_sync.errors import ConfigurationError
+from registry_sync.skopeo.config_files import Trust
+from registry_sync.skopeo.local import find_skopeo
+from registry_sync.skopeo.policy import can_verify_sigstore, check_trust
+from testkit import images
+from testkit.gpg import Signer
+from testkit.interceptor import Interceptor
+from testkit.registry import RegistryProcess
+from testkit.routes import counted, make_route, result_of, run_route
+from tests.integration.conftest import SkopeoLog
+
+
+@pytest.fixture(scope="module")
+def signer(source: RegistryProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signer]:
+    with Signer(tmp_path_factory.mktemp("trust"), source.host) as signer:
+        yield signer
+
+
+def trusting(signer: Signer) -> dict[str, Any]:
+    return {"policy": signer.policy, "registries_d": signer.registries_d}
+
+
+def test_what_is_signed_is_mirrored_and_what_is_not_is_refused(
+    source: RegistryProcess, destination: RegistryProcess, signer: Signer, name: str
+) -> None:
+    signed, other = images.multi_arch(f"{name} signed"), images.multi_arch(f"{name} other")
+    images.push(source.url, name, "v1", signed)
+    images.push(source.url, name, "v2", other)
+    signer.sign_all(name, signed)
+    report = run_route(make_route(source, destination, name, **trusting(signer)))
+    assert counted(report) == {"copied": 1, "failed": 1}
+    assert images.pull_whole(destination.url, name, "v1") == {"linux/amd64", "linux/arm64"}
+    failed = result_of(report, "v2")
+    assert failed.error_class == "refused"
+    assert failed.reason == (
+        f"{source.host}/{name}@{other.digest} is not accepted by the policy {str(signer.policy)!r}; have it signed as "
+        "that policy asks, or change the policy (skopeo: copying image 1/2 from manifest list: Source image rejected: "
+        "A signature was required, but no signature exists)"
+    )
+    assert images.resolve(destination.url, name, "v2") is None
+
+
+def test_every_child_of_an_index_has_to_pass(
+    source: RegistryProcess, destination: RegistryProcess, signer: Signer, name: str
+) -> None:
+    content = images.multi_arch(name)
+    images.push(source.url, name, "v1", content)
+    signer.sign(name, content.children[0])
+    result = result_of(run_route(make_route(source, destination, name, **trusting(signer))), "v1")
+    assert (result.outcome, result.error_class) == ("failed", "refused")
+    assert "copying image 2/2 from manifest list: Source image rejected" in result.reason
+    assert images.resolve(destination.url, name, "v1") is None
+
+
+def test_a_signature_by_somebody_else(
+    source: RegistryProcess, destination: RegistryProcess, signer: Signer, name: str, tmp_path: Path
+) -> None:
+    content = images.image([images.layer({"a": name.encode()})])
+    images.push(source.url, name, "v1", content)
+    with Signer(tmp_path, source.host) as other:
+        other.sign(name, content)
+        settings: dict[str, Any] = {"policy": signer.policy, "registries_d": other.registries_d}
+        result = result_of(run_route(make_route(source, destination, name, **settings)), "v1")
+    assert result.error_class == "refused"
+    assert "is not accepted by the policy" in result.reason
+    assert images.resolve(destination.url, name, "v1") is None
+
+
+class TestContentThatIsThereAlready:
+    """Somebody pushed it, or it was mirrored before there was a policy. A tag is another matter."""
+
+    @pytest.mark.parametrize("kind", ["index", "single", "nested"])
+    def test_is_not_published_past_the_policy(
+        self, source: RegistryProcess, destination: RegistryProcess, signer: Signer, name: str, kind: str
+    ) -> None:
+        layer = images.layer({"a": name.encode()})
+        content = {
+            "index": images.multi_arch(name),
+            "single": images.image([layer]),
+            "nested": images.nested_index(name),
+        }[kind]
+        images.push(source.url, name, "v1", content)
+        images.push(destination.url, name, None, content)
+        result = result_of(run_route(make_route(source, destination, name, **trusting(signer))), "v1")
+        assert (result.outcome, result.error_class) == ("failed", "refused")
+        assert "is not accepted by the policy" in result.reason
+        assert images.resolve(destination.url, name, "v1") is None
+
+    def test_is_not_sent_again_when_it_passes(
+        self, source: RegistryProcess, destination: RegistryProcess, signer: Signer, name: str
+    ) -> None:
+        content = images.multi_arch(name)
+        images.push(source.url, name, "v1", content)
+        images.push(destination.url, name, None, content)
+        signer.sign_all(name, content)
+        destination.clear_requests()
+        assert counted(run_route(make_route(source, destination, name, **trusting(signer)))) == {"copied": 1}
+        assert not [each for each in destination.requests() if each.method in ("POST", "PATCH")]
+
+    def test_nor_by_a_registry_that_takes_no_push_by_digest(
+        self, source: RegistryProcess, destination: RegistryProcess, signer: Signer, name: str
+    ) -> None:
+        content = images.image([images.layer({"a": name.encode()})])
+        images.push(source.url, name, "v1", content)
+        images.push(destination.url, name, None, content)
+        with Interceptor(destination.url) as wire:
+            wire.answer("PUT", "/manifests/sha256:", 400)
+            result = result_of(run_route(make_route(source, wire, name, **trusting(signer))), "v1")
+        assert "is not accepted by the policy" in result.reason
+        assert images.resolve(destination.url, name, "v1") is None
+
+
+def test_some_platforms_need_no_other_signatures(
+    source: RegistryProcess, destination: RegistryProcess, signer: Signer, name: str
+) -> None:
+    content = images.multi_arch(name, ["linux/amd64", "linux/s390x"])
+    images.push(source.url, name, "v1", content)
+    settings = {**trusting(signer), "platforms": ("linux/amd64",)}
+    route = make_route(source, destination, name, **settings)
+    assert "is not accepted by the policy" in result_of(run_route(route), "v1").reason
+    signer.sign(name, content.children[0])
+    assert counted(run_route(route)) == {"copied": 1}
+    assert images.pull_whole(destination.url, name, "v1") == {"linux/amd64"}
+
+
+def test_signatures_of_a_trusted_image_need_none_themselves(
+    source: RegistryProcess, destination: RegistryProcess, signer: Signer, name: str, skopeo_log: SkopeoLog
+) -> None:
+    content = images.multi_arch(name)
+    tag = images.cosign_tag(content)
+    images.push(source.url, name, "v1", content)
+    images.push(source.url, name, tag, images.cosign_signature(content))
+    signer.sign_all(name, content)
+    assert counted(run_route(make_route(source, destination, name, **trusting(signer)))) == {"copied": 2}
+    assert images.resolve(destination.url, name, tag) is not None
+    assert [str(signer.policy) in each for each in skopeo_log.copies] == [True, False]
+
+
+def test_an_image_that_is_refused_brings_nothing_along(
+    source: RegistryProcess, destination: RegistryProcess, signer: Signer, name: str
+) -> None:
+    content = images.multi_arch(name)
+    images.push(source.url, name, "v1", content)
+    images.push(source.url, name, images.cosign_tag(content), images.cosign_signature(content))
+    assert counted(run_route(make_route(source, destination, name, **trusting(signer)))) == {"failed": 1}
+    assert images.resolve(destination.url, name, images.cosign_tag(content)) is None
+
+
+def test_a_policy_that_is_not_there(source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+    """The check at the start of a run is on another worker at times."""
+    images.push(source.url, name, "v1", images.image([]))
+    route = make_route(source, destination, name, policy=Path("/nowhere/policy.json"))
+    result = result_of(run_route(route), "v1")
+    assert (result.outcome, result.error_class) == ("failed", "configuration")
+    assert "open /nowhere/policy.json: no such file or directory" in result.reason
+    assert images.resolve(destination.url, name, "v1") is None
+
+
+class TestSigstore:
+    @pytest.fixture
+    def policy(self, tmp_path: Path) -> Path:
+        path = tmp_path / "policy.json"
+        keys = {"type": "sigstoreSigned", "keyPath": str(tmp_path / "key.pub")}
+        identity = {"signedIdentity": {"type": "matchRepository"}}
+        path.write_text(json.dumps({"default": [{**keys, **identity}]}))
+        return path
+
+    def test_a_skopeo_that_cannot_is_found_out_at_the_start(self, policy: Path) -> None:
+        skopeo = find_skopeo()
+        if can_verify_sigstore(skopeo):
+            check_trust([Trust(policy=policy)], skopeo)
+            return
+        with pytest.raises(ConfigurationError) as caught:
+            check_trust([Trust(policy=policy)], skopeo)
+        assert str(caught.value) == (
+            f"the policy {str(policy)!r} asks for sigstore signatures (sigstoreSigned), which {skopeo.path} "
+            f"{skopeo.version} cannot verify: Debian 12 builds it without; install skopeo 1.18 or later, as Debian 13 "
+            "and https://github.com/containers/skopeo/blob/main/install.md have it, or ask for signedBy (GPG)"
+        )
+
+    def test_what_is_signed_is_mirrored_and_what_is_not_is_refused(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str, policy: Path
+    ) -> None:
+        if not can_verify_sigstore(find_skopeo()):
+            pytest.skip("this skopeo was built without sigstore, as Debian 12's is")
+        content = images.image([images.layer({"a": name.encode()})])
+        images.push(source.url, name, "v2", images.image([images.layer({"b": name.encode()})]))
+        images.push(source.url, name, "plain", content)
+        registries_d = sign_by_sigstore(policy.parent, f"{source.host}/{name}")
+        settings: dict[str, Any] = {"policy": policy, "registries_d": registries_d}
+        report = run_route(make_route(source, destination, name, **settings))
+        assert {each.tag: each.outcome for each in report.tags} == {
+            "plain": "copied",
+            "v1": "copied",
+            "v2": "failed",
+            images.cosign_tag(content): "copied",
+        }
+        assert "is not accepted by the policy" in result_of(report, "v2").reason
+
+
+def sign_by_sigstore(directory: Path, repository: str) -> Path:
+    """Push ``v1``, which is ``plain`` with a signature under cosign's tag; returns the registries.d to find it by."""
+    registries_d, passphrase = directory / "registries.d", directory / "passphrase"
+    registries_d.mkdir()
+    (registries_d / "tests.yaml").write_text("default-docker:\n  use-sigstore-attachments: true\n")
+    passphrase.write_text("secret\n")
+    key = str(directory / "key")
+    for command in (
+        ["generate-sigstore-key", "--output-prefix", key, "--passphrase-file", str(passphrase)],
+        [
+            *("--registries.d", str(registries_d), "--insecure-policy", "copy", "--preserve-digests"),
+            *("--src-tls-verify=false", "--dest-tls-verify=false", "--sign-by-sigstore-private-key", f"{key}.private"),
+            *("--sign-passphrase-file", str(passphrase), f"docker://{repository}:plain", f"docker://{repository}:v1"),
+        ],
+    ):
+        subprocess.run(["skopeo", *command], check=True, capture_output=True, timeout=60)
+    return registries_d

@@ -1,0 +1,165 @@
+"""``python -m registry_sync``: its commands that need no registry, by their exit codes and texts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from registry_sync.cli.main import OK, PROJECT, UNUSABLE, main
+from registry_sync.routes.load import json_schema
+
+GOOD = """\
+registries:
+  quay: {host: quay.io}
+  acr: {host: acr.example}
+  hub: {host: docker.io}
+mirrors:
+  often: {source: quay, destinations: [acr, hub], schedule: "@hourly", repositories: [team/app, team/web]}
+  by_hand: {source: quay, destinations: [acr], repositories: [team/job]}
+"""
+BAD = GOOD.replace("[acr, hub]", "[acr, hbu]").replace("team/job", "Team/job")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "mirrors.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_a_valid_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", str(file)]) == OK
+    assert capsys.readouterr() == (
+        (
+            f"{file} is valid\n"
+            "mirror   source  destinations  rules  schedule (UTC)\n"
+            "───────  ──────  ────────────  ─────  ──────────────\n"
+            "often    quay    acr, hub          2  @hourly\n"
+            "by_hand  quay    acr               1  by hand\n"
+        ),
+        "",
+    )
+
+
+def test_a_valid_file_without_mirrors(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text("registries: {}\nmirrors: {}\n")
+    assert main(["validate", str(file)]) == OK
+    assert capsys.readouterr() == (f"{file} is valid\n", "")
+
+
+def test_every_problem_of_a_bad_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(BAD)
+    assert main(["validate", str(file)]) == UNUSABLE
+    assert capsys.readouterr() == (
+        "",
+        (
+            "mirrors.yaml:6: mirrors.often.destinations[1]: there is no registry 'hbu'; did you mean 'hub'?\n"
+            "mirrors.yaml:7: mirrors.by_hand.repositories[0]: 'Team/job' is not a repository name: "
+            "upper-case letters are not allowed; write 'team/job'\n"
+        ),
+    )
+
+
+def test_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "none.yaml"
+    assert main(["validate", str(path)]) == UNUSABLE
+    assert capsys.readouterr() == (
+        "",
+        (
+            f"{path}: the mirrors file cannot be read ([Errno 2] No such file or directory: '{path}'); "
+            "is there a file? REGISTRY_SYNC_MIRRORS_FILE names another place\n"
+        ),
+    )
+
+
+def test_the_file_of_the_environment(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REGISTRY_SYNC_MIRRORS_FILE", str(file))
+    assert main(["validate"]) == OK
+    assert capsys.readouterr().out.startswith(f"{file} is valid\n")
+
+
+def test_the_file_of_the_project(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate"]) == OK
+    assert capsys.readouterr().out.startswith(f"{PROJECT / 'include' / 'mirrors.yaml'} is valid\n")
+
+
+def test_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema"]) == OK
+    printed, errors = capsys.readouterr()
+    assert (json.loads(printed), errors) == (json_schema(), "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--mirror", "oftn"], "there is no mirror 'oftn' in {file}; there are often, by_hand"),
+        (["--mirror", "often", "--destination", "quay"], "'often' has no destination ['quay']; it has ['acr', 'hub']"),
+        (
+            ["--mirror", "often", "--repository", "x/*", "--repository", "team/*"],
+            "no repository of this mirror matches ['x/*']; it has ['team/app', 'team/web']",
+        ),
+    ],
+)
+def test_plans_that_cannot_be_made(
+    file: Path, arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", str(file), *arguments]) == UNUSABLE
+    assert capsys.readouterr() == ("", problem.format(file=file) + "\n")
+
+
+def test_a_plan_by_a_file_without_mirrors(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text("registries: {}\nmirrors: {}\n")
+    assert main(["plan", str(file), "--mirror", "often"]) == UNUSABLE
+    assert capsys.readouterr() == ("", f"there is no mirror 'often' in {file}; there are none\n")
+
+
+@pytest.mark.parametrize("command", [["plan", "--mirror", "often"], ["check"]])
+def test_a_bad_file_is_not_acted_upon(file: Path, command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(BAD)
+    assert main([command[0], str(file), *command[1:]]) == UNUSABLE
+    out, errors = capsys.readouterr()
+    assert (out, len(errors.splitlines())) == ("", 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ([], "python -m registry_sync: error: the following arguments are required: COMMAND"),
+        (["plan"], "python -m registry_sync plan: error: the following arguments are required: --mirror"),
+        (
+            ["plan", "--mirror", "m", "--tag", ""],
+            "python -m registry_sync plan: error: argument --tag: it is empty, and would choose nothing",
+        ),
+        (["validate", "a", "b"], "python -m registry_sync: error: unrecognized arguments: b"),
+    ],
+)
+def test_arguments_that_are_wrong(arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == UNUSABLE
+    assert capsys.readouterr().err.splitlines()[-1] == problem
+
+
+def test_help_names_the_file_that_is_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("REGISTRY_SYNC_MIRRORS_FILE", "/100%/mirrors.yaml")
+    with pytest.raises(SystemExit) as caught:
+        main(["validate", "--help"])
+    assert caught.value.code == OK
+    assert "mirrors file (/100%/mirrors.yaml)" in capsys.readouterr().out
+
+
+def test_exit_codes_of_the_process(file: Path) -> None:
+    """Scripts and CI go by them."""
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT / "plugins"), "PYTHONIOENCODING": "utf-8"}
+    command = [sys.executable, "-m", "registry_sync", "validate", str(file)]
+    assert subprocess.run(command, env=environment, capture_output=True, check=False).returncode == OK
+    file.write_text(BAD)
+    ended = subprocess.run(command, env=environment, capture_output=True, check=False, text=True)
+    assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (UNUSABLE, "", 2)

@@ -1,0 +1,299 @@
+"""The values of a mirrors file: settings that are inherited, and the routes that follow from a mirror."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from registry_sync.config.model import Mirror, NamespaceRule, Registry, RepositoryRule
+from registry_sync.config.prune_rules import PruneRules
+from registry_sync.config.settings import RouteOptions, RouteSettings
+from registry_sync.errors import ConfigurationError
+from registry_sync.oci.reference import Repository
+from registry_sync.routes.discovery import FoundRoute, expand_routes, select_routes
+from registry_sync.routes.route import Route
+from registry_sync.tags.overwrite_policy import MovedTagPolicies
+from registry_sync.tags.rules import TagRules
+
+QUAY = Registry(name="quay", host="quay.io")
+ACR = Registry(name="acr", host="acr.example", connection="registry_acr", ca_file=Path("/ca.pem"), max_connections=2)
+HUB = Registry(name="hub", host="docker.io")
+PUSHED = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+KEEP: MovedTagPolicies = (("*", "keep"),)
+FAIL: MovedTagPolicies = (("*", "fail"),)
+POLICIES = st.sampled_from([KEEP, FAIL, (("v*", "fail"), ("latest", "follow"), ("*", "keep"))])
+PRUNES = st.sampled_from([PruneRules(tags="none"), PruneRules(tags="not_selected", keep=("*-lts",), dry_run=False)])
+NUMBERS = st.integers(1, 32)
+PATTERNS = st.lists(
+    st.sampled_from(["/v[0-9]+/", "[!ä]*"]) | st.from_regex(r"[A-Za-z0-9_.*?-][A-Za-z0-9_./*?-]*", fullmatch=True),
+    min_size=1,
+).map(tuple)
+TAG_RULES = st.builds(
+    TagRules,
+    names=st.sampled_from([None, ("latest", f"v1@sha256:{64 * 'a'}")]),
+    include=st.none() | PATTERNS,
+    exclude=st.none() | PATTERNS,
+    semver=st.just("^1 || 3.x"),
+    prereleases=st.booleans(),
+    older_than=st.sampled_from([None, "12h"]),
+    newest=st.integers(3, 9),
+    newest_by=st.sampled_from([None, "semver", "push_time", "name"]),
+    min_tags=st.sampled_from([None, 3]),
+)
+FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "tags": TAG_RULES,
+    "prefix": st.sampled_from(["", "mirror/"]),
+    "strip_prefix": st.sampled_from(["", "a/"]),
+    "on_moved_tag": POLICIES,
+    "backup_tag": st.just("{{ tag }}-was-{{ digest_short }}"),
+    "prune": PRUNES,
+    "parallel_copies": NUMBERS,
+    "copy_timeout_minutes": NUMBERS,
+    "stall_timeout_seconds": NUMBERS,
+}
+SETTINGS = st.fixed_dictionaries(FIELDS).map(lambda fields: RouteSettings(**fields))
+OPTIONS = st.fixed_dictionaries({}, optional={name: st.none() | each for name, each in FIELDS.items()}).map(
+    lambda fields: RouteOptions(**fields)
+)
+
+
+def a_mirror(*repositories: Any, **options: Any) -> Mirror:
+    rules = tuple(each if isinstance(each, str) else _rule(**each) for each in repositories)
+    return Mirror(name="m", source="quay", destinations=("acr",), repositories=rules, **options)
+
+
+def _rule(**written: Any) -> RepositoryRule | NamespaceRule:
+    return RepositoryRule(**written) if "repository" in written else NamespaceRule(**written)
+
+
+def a_route(source: str = "a/b", destination: str = "a/b", **fields: Any) -> Route:
+    return Route(
+        mirror="m",
+        source=QUAY,
+        destination=ACR,
+        source_repository=Repository(QUAY.host, source),
+        destination_repository=Repository(ACR.host, destination),
+        **{"settings": RouteSettings(), **fields},
+    )
+
+
+def nothing_found(namespace: str, include_private: bool) -> Mapping[str, datetime | None]:
+    raise AssertionError(f"{namespace} was asked for (private: {include_private})")
+
+
+def labels(routes: Sequence[FoundRoute]) -> list[str]:
+    return [each.route.label for each in routes]
+
+
+def test_settings_without_a_word_of_the_user() -> None:
+    assert RouteSettings.resolve() == RouteSettings(
+        tags=TagRules(),
+        on_moved_tag=(("*", "follow"),),
+        parallel_copies=4,
+        copy_timeout_minutes=60,
+        stall_timeout_seconds=300,
+    )
+
+
+def test_a_rule_overrides_its_mirror_and_that_the_defaults() -> None:
+    mirror = a_mirror(
+        {"repository": "a/b", "on_moved_tag": FAIL},
+        "c/d",
+        defaults=RouteOptions(on_moved_tag=KEEP, parallel_copies=2, copy_timeout_minutes=5),
+        parallel_copies=8,
+        tags=TagRules(exclude=("*-dev",)),
+    )
+    first, second = mirror.rules
+    common: dict[str, Any] = {"tags": TagRules(exclude=("*-dev",)), "parallel_copies": 8, "copy_timeout_minutes": 5}
+    assert mirror.settings(first) == RouteSettings(on_moved_tag=FAIL, **common)
+    assert mirror.settings(second) == RouteSettings(on_moved_tag=KEEP, **common)
+
+
+def test_tag_rules_are_replaced_and_not_merged() -> None:
+    outer, inner = RouteOptions(tags=TagRules(include=("v*",))), RouteOptions(tags=TagRules(exclude=("*-dev",)))
+    assert RouteSettings.resolve(outer, inner).tags == TagRules(exclude=("*-dev",))
+
+
+@given(st.lists(OPTIONS, max_size=3))
+def test_each_option_comes_from_the_innermost_layer_that_has_it(layers: list[RouteOptions]) -> None:
+    settings = RouteSettings.resolve(*layers)
+    for name in FIELDS:
+        written = [getattr(each, name) for each in layers if name in each.model_fields_set]
+        is_set = bool(written) and written[-1] is not None
+        assert getattr(settings, name) == (written[-1] if is_set else getattr(RouteSettings(), name))
+
+
+@given(SETTINGS, st.booleans(), st.sampled_from(["a/b", "c/d"]))
+def test_a_route_comes_back_from_json(settings: RouteSettings, is_discovered: bool, there: str) -> None:
+    route = a_route("a/b", there, settings=settings, is_discovered=is_discovered)
+    assert Route.from_json(json.loads(json.dumps(route.to_json()))) == route
+
+
+def test_a_route_as_json_holds_what_differs_from_the_defaults() -> None:
+    assert a_route("a/b", "c/d", settings=RouteSettings(tags=TagRules(include=("v*",)))).to_json() == {
+        "label": "a/b → acr/c/d",
+        "mirror": "m",
+        "source": {"host": "quay.io", "name": "quay"},
+        "destination": {
+            "host": "acr.example",
+            "connection": "registry_acr",
+            "ca_file": "/ca.pem",
+            "max_connections": 2,
+            "name": "acr",
+        },
+        "source_repository": "a/b",
+        "destination_repository": "c/d",
+        "settings": {"tags": {"include": ["v*"]}},
+        "is_discovered": False,
+    }
+
+
+def test_labels_have_the_name_at_the_destination_where_it_is_another() -> None:
+    assert a_route("a/b", "a/b").label == "a/b → acr"
+    assert a_route("a/b", "mirrored/b").label == "a/b → acr/mirrored/b"
+
+
+@pytest.mark.parametrize(
+    ("rule", "summary"),
+    [
+        (RepositoryRule(repository="a/b"), "`a/b`"),
+        (RepositoryRule(repository="a/b", rename="c/d"), "`a/b` as `c/d`"),
+        (NamespaceRule(namespace="a"), "all of `a`"),
+        (
+            NamespaceRule(namespace="a", include=("*-operator", "b"), exclude=("*-test",)),
+            "all of `a` matching `*-operator`, `b` but `*-test`",
+        ),
+    ],
+)
+def test_rules_in_words(rule: RepositoryRule | NamespaceRule, summary: str) -> None:
+    assert rule.summary == summary
+
+
+@pytest.mark.parametrize(
+    ("globs", "name", "is_chosen"),
+    [
+        ({}, "a/b", True),
+        ({"include": ("*-operator",)}, "a/aws-operator", True),
+        ({"include": ("*-operator",)}, "a/operator", False),
+        ({"include": ("aws-*",)}, "a/aws-operator", True),
+        ({"include": ("b/*",)}, "a/b", False),
+        ({"exclude": ("*-test",)}, "a/b-test", False),
+        ({"include": ("b*",), "exclude": ("bc",)}, "a/bc", False),
+        ({"include": ("b*",)}, "a/b/c", True),
+    ],
+)
+def test_globs_are_of_the_name_within_the_namespace(globs: Any, name: str, is_chosen: bool) -> None:
+    assert NamespaceRule(namespace="a", **globs).chooses(name) is is_chosen
+
+
+def test_routes_of_repositories_that_are_written_by_name() -> None:
+    mirror = a_mirror("c/d", {"repository": "a/b", "rename": "mirrored/b", "on_moved_tag": KEEP})
+    assert expand_routes(mirror, QUAY, ACR, nothing_found) == [
+        FoundRoute(route=a_route("a/b", "mirrored/b", settings=RouteSettings(on_moved_tag=KEEP))),
+        FoundRoute(route=a_route("c/d", "c/d")),
+    ]
+
+
+def test_official_images_of_docker_hub_are_in_its_library() -> None:
+    mirror = a_mirror("alpine", {"repository": "busybox", "rename": "tools/busybox"})
+    assert labels(expand_routes(mirror, HUB, ACR, nothing_found)) == [
+        "library/alpine → acr",
+        "library/busybox → acr/tools/busybox",
+    ]
+    assert labels(expand_routes(a_mirror("alpine"), QUAY, HUB, nothing_found)) == ["alpine → hub/library/alpine"]
+
+
+def test_a_namespace_is_what_the_registry_lists_without_what_is_written_by_name() -> None:
+    mirror = a_mirror(
+        {"repository": "a/named-operator", "rename": "x/y"},
+        {"namespace": "a", "include": ("*-operator",), "exclude": ("old-*",), "parallel_copies": 2},
+        {"namespace": "a", "include_private": True},
+    )
+    asked: list[tuple[str, bool]] = []
+
+    def listed(namespace: str, include_private: bool) -> Mapping[str, datetime | None]:
+        asked.append((namespace, include_private))
+        return {"a/z-operator": PUSHED, "a/named-operator": PUSHED, "a/old-operator": None, "a/other": None}
+
+    routes = expand_routes(mirror, QUAY, ACR, listed)
+    assert asked == [("a", False), ("a", True)]
+    assert [
+        (
+            each.route.label,
+            each.modified_at,
+            each.route.is_discovered,
+            each.route.settings.parallel_copies,
+        )
+        for each in routes
+    ] == [
+        ("a/named-operator → acr/x/y", None, False, 4),
+        ("a/old-operator → acr", None, True, 4),
+        ("a/other → acr", None, True, 4),
+        ("a/z-operator → acr", PUSHED, True, 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("found", "seen"),
+    [
+        ({}, "no repository"),
+        ({"a/b": None, "a/c": None}, "2 repositories, of which include and exclude leave none"),
+    ],
+)
+def test_a_namespace_in_which_nothing_is_found(found: Mapping[str, datetime | None], seen: str) -> None:
+    mirror = a_mirror({"namespace": "a", "include": ("x*",)})
+    with pytest.raises(ConfigurationError) as caught:
+        expand_routes(mirror, QUAY, ACR, lambda _namespace, _private: found)
+    assert str(caught.value) == f"namespace 'a' of quay.io has {seen}; mend the rule or its name"
+
+
+def test_a_discovered_repository_that_has_a_renamed_one_in_its_place() -> None:
+    mirror = a_mirror({"repository": "x/y", "rename": "a/b"}, {"namespace": "a"})
+    with pytest.raises(ConfigurationError) as caught:
+        expand_routes(mirror, QUAY, ACR, lambda _namespace, _private: {"a/b": None})
+    assert str(caught.value) == "quay.io/x/y and quay.io/a/b would both be mirrored to acr.example/a/b; rename one"
+
+
+def test_a_discovered_repository_that_docker_hub_cannot_hold() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        expand_routes(a_mirror({"namespace": "a"}), QUAY, HUB, lambda _namespace, _private: {"a/b/c": None})
+    assert str(caught.value) == (
+        "Docker Hub has names of two parts, NAMESPACE/NAME, and 'a/b/c' has 3; exclude or rename it"
+    )
+
+
+def test_a_repository_onto_itself() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        expand_routes(a_mirror("a/b"), QUAY, QUAY, nothing_found)
+    assert str(caught.value) == "quay.io/a/b would be mirrored to itself; choose another destination, or rename it"
+
+
+FOUND = [FoundRoute(route=a_route(name, name)) for name in ("a/b", "a/c", "d/e")]
+
+
+@pytest.mark.parametrize(
+    ("globs", "names"),
+    [
+        ([], ["a/b", "a/c", "d/e"]),
+        (["a/*"], ["a/b", "a/c"]),
+        (["d/e", "a/b"], ["a/b", "d/e"]),
+        (["*", "a/b"], ["a/b", "a/c", "d/e"]),
+        (["a/?"], ["a/b", "a/c"]),
+    ],
+)
+def test_selecting_routes_keeps_their_order(globs: list[str], names: list[str]) -> None:
+    assert [each.route.source_repository.name for each in select_routes(FOUND, globs)] == names
+
+
+def test_a_glob_that_matches_nothing_is_an_error_and_not_less_work() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        select_routes(FOUND, ["a/*", "A/*", "x"])
+    assert str(caught.value) == ("no repository of this mirror matches ['A/*', 'x']; it has ['a/b', 'a/c', 'd/e']")

@@ -1,0 +1,213 @@
+"""The options about what is mirrored of an image: platforms, signatures, policy; and what a slip in one gets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from registry_sync.config.settings import RouteSettings
+from registry_sync.errors import MirrorsFileError
+from registry_sync.routes.load import load_healthy_mirrors, load_mirrors
+
+
+def write(directory: Path, defaults: Any = None, rule: Any = None, **mirror: Any) -> Path:
+    """A good file but for the options that are given, on one line each."""
+    path = directory / "mirrors.yaml"
+    entry = {"source": "quay", "destinations": ["acr"], **mirror, "repositories": [rule or "team/app"]}
+    lines = [
+        f"defaults: {json.dumps(defaults or {})}",
+        "registries: {quay: {host: quay.io}, acr: {host: acr.example}}",
+        "mirrors:",
+        f"  a: {json.dumps(entry)}",
+    ]
+    path.write_text("\n".join(lines))
+    return path
+
+
+def settings(path: Path) -> RouteSettings:
+    mirror = load_mirrors(path).mirrors["a"]
+    return mirror.settings(mirror.rules[0])
+
+
+def test_the_defaults(tmp_path: Path) -> None:
+    found = settings(write(tmp_path))
+    assert (found.platforms, found.signatures, found.policy, found.registries_d) == ((), True, None, None)
+
+
+def test_the_innermost_counts(tmp_path: Path) -> None:
+    rule = {"repository": "team/app", "platforms": ["linux/arm/v7"], "signatures": True}
+    path = write(
+        tmp_path,
+        {"platforms": ["linux/amd64"], "policy": "/etc/all.json"},
+        rule,
+        signatures=False,
+        policy="/etc/team.json",
+        registries_d="/etc/registries.d",
+    )
+    found = settings(path)
+    assert found.platforms == ("linux/arm/v7",)
+    assert found.signatures is True
+    assert (found.policy, found.registries_d) == (Path("/etc/team.json"), Path("/etc/registries.d"))
+
+
+def test_null_turns_off_what_an_outer_level_has(tmp_path: Path) -> None:
+    outer = {
+        "platforms": ["linux/amd64"],
+        "policy": "/p.json",
+        "registries_d": "/d",
+        "backup_tag": "{{ tag }}-was-{{ digest_short }}",
+    }
+    off = dict.fromkeys(outer)
+    path = write(tmp_path, {**outer, "parallel_copies": 8}, {"repository": "team/app", **off, "parallel_copies": None})
+    assert settings(path) == RouteSettings()
+    assert settings(write(tmp_path, outer, **off)) == RouteSettings()
+    again = {"repository": "team/app", "policy": "/q.json"}
+    assert settings(write(tmp_path, outer, again, **off)) == RouteSettings(policy=Path("/q.json"))
+
+
+def test_an_empty_value_is_not_null(tmp_path: Path) -> None:
+    """As it is left by whoever comments out what stands below it."""
+    path = tmp_path / "mirrors.yaml"
+    path.write_text(
+        "registries: {quay: {host: quay.io}, acr: {host: acr.example}}\n"
+        "defaults:\n"
+        "  policy:\n"
+        "mirrors:\n"
+        "  a:\n"
+        "    source: quay\n"
+        "    destinations: [acr]\n"
+        "    platforms:\n"
+        "    repositories:\n"
+        "      - repository: team/app\n"
+        "        prefix: ''\n"
+        "        policy: ~\n"
+        "        tags:\n"
+        '#         include: ["v*"]\n'
+    )
+    with pytest.raises(MirrorsFileError) as caught:
+        load_mirrors(path)
+    advice = "it is empty; write null to turn off what an outer level has, or remove it"
+    assert str(caught.value).split("\n") == [
+        f"mirrors.yaml:3: defaults.policy: {advice}",
+        f"mirrors.yaml:8: mirrors.a.platforms: {advice}",
+        f"mirrors.yaml:13: mirrors.a.repositories[0].tags: {advice}",
+    ]
+
+
+def test_what_is_empty_within_an_option_or_an_entry(tmp_path: Path) -> None:
+    """Each of them would mean something else in silence: all tags, nothing kept, no credentials, no full check."""
+    path = tmp_path / "mirrors.yaml"
+    path.write_text(
+        "registries:\n"
+        "  quay: {host: quay.io}\n"
+        "  acr: {host: acr.example}\n"
+        "  hub:\n"
+        "    host: docker.io\n"
+        "    connection:\n"
+        "mirrors:\n"
+        "  a:\n"
+        "    source: quay\n"
+        "    destinations: [acr]\n"
+        "    full_check:\n"
+        "    prune:\n"
+        "      tags: not_selected\n"
+        "      keep:\n"
+        "#       - '*-lts'\n"
+        "    repositories:\n"
+        "      - repository: team/app\n"
+        "        tags:\n"
+        "          include: null\n"
+        "          exclude:\n"
+        "      - namespace: other\n"
+        "        include:\n"
+        "  b: {source: quay, destinations: [acr], prefix: b/, repositories: [team/app]}\n"
+        "  c: {source: quay, destinations: [hub], prefix: c/, strip_prefix: team/, repositories: [team/app]}\n"
+    )
+    healthy, problems = load_healthy_mirrors(path)
+    assert problems == (
+        "mirrors.yaml:6: registries.hub.connection: it is empty; write a value, or remove it",
+        "mirrors.yaml:11: mirrors.a.full_check: it is empty; write a value, or remove it",
+        "mirrors.yaml:14: mirrors.a.prune.keep: it is empty; write a value, or remove it",
+        "mirrors.yaml:20: mirrors.a.repositories[0].tags.exclude: it is empty; write a value, or remove it",
+        "mirrors.yaml:22: mirrors.a.repositories[1].include: it is empty; write a value, or remove it",
+    )
+    assert list(healthy.mirrors) == ["b"]
+
+
+ALONE = "registries_d '/d' is where a policy finds signatures, and there is no policy; write policy: too, or "
+
+
+@pytest.mark.parametrize(
+    ("defaults", "mirror", "rule", "place"),
+    [
+        ({"registries_d": "/d"}, {}, {}, "a"),
+        ({}, {"registries_d": "/d"}, {}, "a"),
+        ({}, {}, {"registries_d": "/d"}, "a.repositories[0]"),
+        ({"policy": "/p.json"}, {"registries_d": "/d"}, {"policy": None}, "a.repositories[0]"),
+    ],
+)
+def test_registries_d_without_a_policy(tmp_path: Path, defaults: Any, mirror: Any, rule: Any, place: str) -> None:
+    with pytest.raises(MirrorsFileError) as caught:
+        load_mirrors(write(tmp_path, defaults, {"repository": "team/app", **rule}, **mirror))
+    assert str(caught.value) == f"mirrors.yaml:4: mirrors.{place}: {ALONE}registries_d: null"
+    policy = {"repository": "team/app", **rule, "policy": "/p.json"}
+    assert settings(write(tmp_path, defaults, policy, **mirror)).registries_d == Path("/d")
+
+
+def test_they_cross_xcom(tmp_path: Path) -> None:
+    skopeo = {"runner": "docker", "image": "skopeo", "docker_url": "tcp://docker:2376", "tls_dir": "/tls"}
+    files = {"policy": "/p.json", "registries_d": "/d"}
+    path = write(tmp_path, platforms=["linux/amd64"], signatures=False, skopeo=skopeo, **files)
+    found = settings(path)
+    document = json.loads(json.dumps(found.model_dump(mode="json", exclude_defaults=True)))
+    assert RouteSettings.model_validate(document, strict=False) == found
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"platforms": "linux/amd64"}, "platforms: expected a list, such as [a, b], got 'linux/amd64'"),
+        ({"platforms": []}, "platforms: it is empty; write a value, or remove it"),
+        (
+            {"platforms": ["linux/amd64", "arm64"]},
+            "platforms[1]: expected a platform such as linux/amd64 or linux/arm/v7, got 'arm64'",
+        ),
+        ({"signatures": "yes"}, "signatures: expected true or false, got 'yes'"),
+        (
+            {"policy": "policy.json"},
+            "policy: expected an absolute path, since a worker runs anywhere, got 'policy.json'",
+        ),
+        (
+            {"registries_d": "registries.d"},
+            "registries_d: expected an absolute path, since a worker runs anywhere, got 'registries.d'",
+        ),
+        (
+            {"skopeo": {"runner": "docker"}},
+            "skopeo: runner: docker needs an image that has skopeo, such as quay.io/skopeo/stable:v1.18.0",
+        ),
+        (
+            {"skopeo": {"network": "host", "image": "skopeo"}},
+            "skopeo: image, network: this is for runner: docker; write that too, or remove it",
+        ),
+        (
+            {"skopeo": {"runner": "docker", "image": "skopeo", "docker_url": "http://docker"}},
+            "skopeo.docker_url: expected unix:///path/of/docker.sock or tcp://host:port, got 'http://docker'",
+        ),
+        (
+            {"skopeo": {"runner": "docker", "image": "skopeo", "docker_url": "tcp://docker:2376"}},
+            (
+                "skopeo: docker_url 'tcp://docker:2376' needs a tls_dir: without TLS, whoever reaches that port is "
+                "root there"
+            ),
+        ),
+        ({"skopeo": {"runner": "podman"}}, "skopeo.runner: expected 'local' or 'docker', got 'podman'"),
+        ({"platform": ["linux/amd64"]}, "platform: unknown key 'platform'; did you mean 'platforms'?"),
+    ],
+)
+def test_what_a_slip_gets(tmp_path: Path, options: Any, problem: str) -> None:
+    with pytest.raises(MirrorsFileError) as caught:
+        load_mirrors(write(tmp_path, **options))
+    assert str(caught.value) == f"mirrors.yaml:4: mirrors.a.{problem}"

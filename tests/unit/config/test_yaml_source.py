@@ -1,0 +1,238 @@
+"""YAML as plain values with their lines; what is no YAML, or more of it than is used here."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from registry_sync.config.yaml_source import Document, Place, read_yaml, show_place
+from registry_sync.errors import MirrorsFileError
+
+TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), max_size=8)
+INVALID = "this is not valid YAML"
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3).map(tuple) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=10,
+)
+
+
+def read(text: str) -> Document:
+    return read_yaml(text, "mirrors.yaml")
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(MirrorsFileError) as caught:
+        read(text)
+    return str(caught.value)
+
+
+def as_lists(value: Any) -> Any:
+    """Tuples as lists, since safe YAML writes no tuples."""
+    match value:
+        case dict():
+            return {key: as_lists(each) for key, each in value.items()}
+        case tuple():
+            return [as_lists(each) for each in value]
+    return value
+
+
+@given(VALUES, st.booleans())
+def test_what_was_written_is_read(value: Any, is_flow: bool) -> None:
+    document = read(yaml.safe_dump(as_lists(value), default_flow_style=is_flow, allow_unicode=True))
+    assert (document.value, document.problems) == (value, [])
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_document_or_names_a_line(text: str) -> None:
+    try:
+        document = read(text)
+    except MirrorsFileError as error:
+        (problem,) = error.problems
+    else:
+        problem = document.at(())
+    assert re.match(r"mirrors\.yaml:\d+(: |$)", problem)
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("1.10", 1.1),
+        ("0o17", "0o17"),
+        ("017", 15),
+        ("1:30", 90),
+        ("1_000", 1000),
+        (".inf", math.inf),
+        ("no", False),
+        ("on", True),
+        ("~", None),
+        ("", None),
+        ("2026-01-01", "2026-01-01"),
+        ("2026-01-01 10:00:00", "2026-01-01 10:00:00"),
+        ("!!str 1.10", "1.10"),
+        ('"1.10"', "1.10"),
+        ("localhost:5000", "localhost:5000"),
+    ],
+)
+def test_scalars_and_how_they_were_written(written: str, value: Any) -> None:
+    document = read(f"a: {written}\n")
+    assert document.value == {"a": value}
+    assert type(document.value["a"]) is type(value)
+    assert document.texts["a",] == written.removeprefix("!!str ").strip('"')
+
+
+def test_keys_are_the_text_that_was_written() -> None:
+    assert read("{on: 1, 1.10: 2, null: 3, 2026-01-01: 4}").value == {"on": 1, "1.10": 2, "null": 3, "2026-01-01": 4}
+
+
+def test_lines_of_keys_and_of_values() -> None:
+    document = read("a:\n  - b\n  - c:\n      d\n# comment\ne: {f: 1,\n  g: 2}\n")
+    places: list[Place] = [(), ("a",), ("a", 0), ("a", 1), ("a", 1, "c"), ("e",), ("e", "f"), ("e", "g")]
+    assert [document.at(each) for each in places] == [f"mirrors.yaml:{line}" for line in (1, 1, 2, 3, 3, 6, 6, 7)]
+    assert document.at(("e", "no", "such", 1)) == "mirrors.yaml:6"
+
+
+@pytest.mark.parametrize(
+    ("place", "shown"),
+    [((), ""), (("a",), "a"), (("a", 0, 1, "b"), "a[0][1].b"), ((0, "a"), "[0].a")],
+)
+def test_places_as_text(place: Place, shown: str) -> None:
+    assert show_place(place) == shown
+
+
+def test_an_empty_document_is_nothing() -> None:
+    assert read("").value is None
+    assert read("# only a comment\n").value is None
+
+
+def test_a_byte_order_mark_is_no_part_of_the_document() -> None:
+    assert read("\ufeffa: 1\n").value == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a: [1,\nb: 2", f"2: {INVALID}: while parsing a flow sequence (line 1) did not find expected ',' or ']'"),
+        ("a:\n\tb: 2", f"2: {INVALID}: while scanning for the next token found character that cannot start any token"),
+        ("a: 'b\nc", f"2: {INVALID}: while scanning a quoted scalar (line 1) found unexpected end of stream"),
+        ("a: *nowhere", f"1: {INVALID}: found undefined alias"),
+        (
+            "a: 1\n---\nb: 2",
+            f"2: {INVALID}: expected a single document in the stream (line 1) but found another document",
+        ),
+        ("a: 1\nb\n", f"3: {INVALID}: while scanning a simple key (line 2) could not find expected ':'"),
+        ("a: 1\nb: \x00", "2: the control character '\\x00' is not allowed in YAML; remove it"),
+        ("# é\nb: \x07\n", "2: the control character '\\x07' is not allowed in YAML; remove it"),
+        ("a: {}\nb: {<<: 5}", f"2: {INVALID}: << takes a mapping, or a list of them"),
+        ("a: {}\nb: {<<: [{}, 5]}", f"2: {INVALID}: << takes a mapping, or a list of them"),
+        ("a: &a [*a]", "1: nested too deeply; does an alias stand within its own anchor?"),
+        ("a: &a {b: *a}", "1: nested too deeply; does an alias stand within its own anchor?"),
+        ("a: &a {<<: *a}", "1: nested too deeply; does an alias stand within its own anchor?"),
+    ],
+)
+def test_what_is_no_yaml(text: str, problem: str) -> None:
+    assert refusal(text) == f"mirrors.yaml:{problem}"
+
+
+def test_deep_nesting_is_refused() -> None:
+    nested = "[" * 5000 + "]" * 5000
+    problem = "while increasing flow level exceeded maximum nesting depth"
+    assert refusal(nested) == f"mirrors.yaml:1: {INVALID}: {problem}"
+
+
+def lines_of_doubling(last: int, form: str) -> str:
+    """A document of few lines, each of which names the one before twice."""
+    return "\n".join(["a0: &a0 {x: 1}", *(form.format(n, n - 1) for n in range(1, last + 1))])
+
+
+def test_aliases_that_multiply_are_refused() -> None:
+    text = lines_of_doubling(40, "a{0}: &a{0} [*a{1}, *a{1}]")
+    assert refusal(text) == "mirrors.yaml:2: more than 500000 values; do aliases multiply here?"
+
+
+def test_merges_do_not_multiply() -> None:
+    document = read(lines_of_doubling(60, "a{0}: &a{0} {{<<: [*a{1}, *a{1}]}}"))
+    assert document.value["a60"] == {"x": 1}
+
+
+def test_duplicate_keys_do_not_multiply() -> None:
+    document = read(lines_of_doubling(60, "a{0}: &a{0} {{k: *a{1}, k: *a{1}}}"))
+    assert document.problems[0] == (("a1", "k"), "'k' is written twice, in line 2 and line 2; keep one")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{<<: {a: 1}, b: 2}", {"a": 1, "b": 2}),
+        ("{a: 2, <<: {a: 1}}", {"a": 2}),
+        ("{<<: [{a: 1}, {a: 2, b: 2}]}", {"a": 1, "b": 2}),
+        ("{<<: {<<: {a: 1}, b: 1}, b: 2}", {"a": 1, "b": 2}),
+        ('{"<<": {a: 1}}', {"<<": {"a": 1}}),
+    ],
+)
+def test_merge_keys(text: str, value: Any) -> None:
+    document = read(text)
+    assert (document.value, document.problems) == (value, [])
+
+
+def test_a_mapping_that_merges_and_is_named_again_has_no_duplicates() -> None:
+    document = read("a: &a {<<: {x: 1}, x: 2}\nb: *a\nc: {<<: *a, x: 3}\n")
+    assert document.value == {"a": {"x": 2}, "b": {"x": 2}, "c": {"x": 3}}
+    assert document.problems == []
+
+
+def test_duplicate_keys_are_noted_and_the_rest_is_read() -> None:
+    document = read("a: 1\nb: &b\n  c: 1\n  c: 2\na: 3\nd: *b\n")
+    assert document.value == {"a": 3, "b": {"c": 2}, "d": {"c": 2}}
+    assert document.problems == [
+        (("a",), "'a' is written twice, in line 1 and line 5; keep one"),
+        (("b", "c"), "'c' is written twice, in line 3 and line 4; keep one"),
+        (("d", "c"), "'c' is written twice, in line 3 and line 4; keep one"),
+    ]
+
+
+def test_a_key_that_is_a_list_is_noted() -> None:
+    document = read("a:\n  b: 1\n  ? [c, d]\n  : 2\n")
+    assert document.value == {"a": {"b": 1}}
+    assert document.problems == [(("a", "?"), "a key must be a plain word")]
+    assert document.at(("a", "?")) == "mirrors.yaml:3"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "!!python/name:os.system x",
+        "!!python/object/apply:os.system [x]",
+        "!!python/object/new:os.system {a: x}",
+        "!!set {x}",
+        "!!binary aGk=",
+        "!vault x",
+        "=",
+    ],
+)
+def test_types_that_are_not_used(written: str) -> None:
+    document = read(f"a: {written}\n")
+    shown = "!!value" if written == "=" else written.partition(" ")[0]
+    problem = f"YAML's type {shown} is not used here; write the value without it, or in quotes"
+    assert document.problems == [(("a",), problem)]
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("!!int abc", "'abc' is no !!int"),
+        ('!!int ""', "'' is no !!int"),
+        ("!!float abc", "'abc' is no !!float"),
+        ("!!bool maybe", "'maybe' is no !!bool"),
+        (5000 * "1", f"{40 * '1'!r} is no !!int"),
+    ],
+    ids=["int", "empty int", "float", "bool", "more digits than Python reads"],
+)
+def test_scalars_that_are_not_what_they_say(written: str, problem: str) -> None:
+    assert read(f"a: {written}\n").problems == [(("a",), problem)]

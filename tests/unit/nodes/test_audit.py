@@ -1,0 +1,694 @@
+"""``nodes audit``: where bootstrap images come from, and files from machines held against what is rendered."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from registry_sync.cli.main import FAILED, OK, UNUSABLE, main
+from registry_sync.config.node_pools import Runtime
+from registry_sync.config.runtime_versions import Versions
+from registry_sync.errors import ConfigurationError
+from registry_sync.nodes.audit import audit_pool
+from registry_sync.nodes.compare_file import Difference, compare_file
+from registry_sync.routes.load import load_mirrors
+from tests.unit.nodes.test_render import CASES, FILE, folder_of, render_case
+
+MIRRORS = """\
+registries:
+  quay: {host: quay.io}
+  other: {host: other.example}
+  hub: {host: docker.io}
+  acr: {host: acr.example, private: true}
+  acr2: {host: acr2.example, private: true}
+mirrors:
+  world: {source: quay, destinations: [acr, hub], repositories: [infra/base], schedule: "@hourly"}
+  half: {source: quay, destinations: [acr], repositories: [infra/half]}
+  one: {source: quay, destinations: [acr], repositories: [infra/two]}
+  two: {source: other, destinations: [hub], repositories: [infra/two], schedule: "@hourly"}
+  chain: {source: hub, destinations: [acr2], repositories: [infra/base], schedule: "@hourly"}
+nodes:
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "mirrors.yaml"
+    path.write_text(MIRRORS)
+    return path
+
+
+def audit(path: Path, pool: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    path.write_text(f"{MIRRORS}  p: {pool}\n")
+    file = load_mirrors(path)
+    found = audit_pool(file, file.node_pools["p"])
+    return found.problems, found.notes
+
+
+BY_HAND = "mirror {!r} has no schedule: what it brings is as old as its last run by hand"
+
+
+@pytest.mark.parametrize(
+    ("pool", "problems", "notes"),
+    [
+        ("{registry: hub, mirrors: [acr], bootstrap_images: [infra/base]}", (), ()),
+        ("{registry: hub, mirrors: [acr2, acr], bootstrap_images: [infra/base]}", (), ()),
+        (
+            "{registry: hub, mirrors: [acr]}",
+            (),
+            ("it has no bootstrap_images, so nothing shows whether its machines would start",),
+        ),
+        (
+            "{registry: hub, bootstrap_images: [infra/base]}",
+            (),
+            ("all comes from docker.io: while that is down, no machine pulls anything",),
+        ),
+        (
+            "{registry: hub, mirrors: [{registry: acr, trust: pull}], bootstrap_images: [infra/base]}",
+            (),
+            ("its mirrors are trusted with bytes only: while docker.io is down, no tag can be pulled",),
+        ),
+        (
+            "{registry: hub, mirrors: [acr], bootstrap_images: [infra/half]}",
+            (
+                (
+                    "no route brings docker.io/infra/half to 'hub': machines that fall back to it do not find it "
+                    "there, or find what somebody else pushed; mirror it there"
+                ),
+            ),
+            (BY_HAND.format("half"),),
+        ),
+        (
+            "{registry: hub, mirrors: [acr], bootstrap_images: [infra/two]}",
+            (
+                (
+                    "docker.io/infra/two is not the same everywhere: at acr from quay.io/infra/two, at hub from "
+                    "other.example/infra/two; machines that fall back get another image"
+                ),
+            ),
+            (BY_HAND.format("one"),),
+        ),
+    ],
+    ids=["whole", "over two mirrors", "no images", "outright", "bytes only", "no fallback", "two origins"],
+)
+def test_audits(path: Path, pool: str, problems: tuple[str, ...], notes: tuple[str, ...]) -> None:
+    assert audit(path, pool) == (problems, notes)
+
+
+def test_the_audit_as_text(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path.write_text(
+        f"{MIRRORS}"
+        "  outside: {registry: hub, mirrors: [acr], bootstrap_images: [infra/base, infra/half]}\n"
+        "  home: {registry: quay, bootstrap_images: [infra/base]}\n"
+    )
+    assert main(["nodes", "audit", "--mirrors-file", str(path)]) == FAILED
+    assert capsys.readouterr() == (
+        dedent("""\
+            outside: acr (pull+resolve) → hub
+            image       pulled from             brought by
+            ──────────  ──────────────────────  ─────────────────────────────
+            infra/base  acr.example/infra/base  world from quay.io/infra/base
+            infra/base  docker.io/infra/base    world from quay.io/infra/base
+            infra/half  acr.example/infra/half  half from quay.io/infra/half
+            infra/half  docker.io/infra/half    NOTHING
+            PROBLEM: no route brings docker.io/infra/half to 'hub': machines that fall back to it do not find it there, or find what somebody else pushed; mirror it there
+            note: mirror 'half' has no schedule: what it brings is as old as its last run by hand
+
+            home: quay
+            image       pulled from         brought by
+            ──────────  ──────────────────  ─────────────
+            infra/base  quay.io/infra/base  at home there
+            note: all comes from quay.io: while that is down, no machine pulls anything
+            """),  # noqa: E501
+        "",
+    )
+    assert main(["nodes", "audit", "--mirrors-file", str(path), "--pool", "home"]) == OK
+    assert capsys.readouterr().out.startswith("home: quay\n")
+
+
+def test_a_file_without_pools(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path.write_text(MIRRORS.replace("nodes:\n", ""))
+    assert main(["nodes", "audit", "--mirrors-file", str(path)]) == OK
+    assert capsys.readouterr() == (f"{path} has no nodes: section\n", "")
+
+
+def test_what_is_refused_when_the_file_is_read(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path.write_text(f"{MIRRORS}  p: {{registry: hub, mirrors: [quay]}}\n")
+    assert main(["nodes", "audit", "--mirrors-file", str(path)]) == UNUSABLE
+    out, errors = capsys.readouterr()
+    assert (out, errors.startswith("mirrors.yaml:14: nodes.p.mirrors[0]: quay.io is shared with everybody: ")) == (
+        "",
+        True,
+    )
+
+
+@pytest.mark.parametrize("case", CASES, ids="-".join)
+def test_what_is_rendered_differs_in_nothing(case: tuple[Runtime, str, str]) -> None:
+    runtime, version, name = case
+    file = load_mirrors(FILE)
+    for each in render_case(*case):
+        if each.path.suffix != ".md":
+            path = folder_of(*case) / each.path
+            versions = Versions.parse(version) if version else Versions()
+            assert compare_file(file, file.node_pools[name], runtime, versions, path) == [], each.path
+
+
+def differences(path: Path, runtime: Runtime, pool: str = "outside_china", version: str = "") -> list[Difference]:
+    file = load_mirrors(FILE)
+    versions = Versions.parse(version) if version else Versions()
+    return compare_file(file, file.node_pools[pool], runtime, versions, path)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    """A folder with what was read back from a machine."""
+    return tmp_path
+
+
+CHINA = "registry-intl.cn-shanghai.aliyuncs.com"
+MIRROR_URLS = '["https://gsoci.azurecr.io", "http://mirror.internal.example:5000", "https://mirror.office.example"]'
+
+
+def test_a_typo_of_dockerd(machine: Path) -> None:
+    path = machine / "daemon.json"
+    path.write_text(f'{{"log-driver": "journald", "registry-mirror": {MIRROR_URLS}, "max-download-attempts": 5}}')
+    assert differences(path, "docker", version="20.10") == [
+        Difference(key="registry-mirrors", verdict="missing", expected=MIRROR_URLS),
+        Difference(key="max-download-attempts", verdict="different", found="5", expected="1"),
+        Difference(
+            key="registry-mirror", verdict="unknown", found=MIRROR_URLS, advice="did you mean 'registry-mirrors'?"
+        ),
+    ]
+
+
+def test_what_else_dockerd_is_told_does_not_matter(machine: Path) -> None:
+    path = machine / "daemon.json"
+    rest = '"insecure-registries": [], "max-concurrent-downloads": 3, "dns": ["10.0.0.2"]'
+    path.write_text(f'{{{rest}, "registry-mirrors": {MIRROR_URLS.replace(".io", ".io/")}, "max-download-attempts": 1}}')
+    assert differences(path, "docker", version=">=20.10") == []
+
+
+def test_registries_that_dockerd_takes_for_insecure(machine: Path) -> None:
+    """Our own is asked without looking at its certificate then; others are none of our business."""
+    path = machine / "daemon.json"
+    path.write_text(f'{{"registry-mirrors": [], "insecure-registries": ["10.0.0.0/8", "{CHINA}"]}}')
+    assert differences(path, "docker", "china") == [
+        Difference(
+            key="insecure-registries",
+            verdict="unexpected",
+            found=f'["{CHINA}"]',
+            advice="whoever is on the way can answer in the registry's place",
+        )
+    ]
+    plain = machine / "mirrors.yaml"
+    plain.write_text(
+        '{registries: {home: {host: "local.example:5000", tls: false}}, mirrors: {}, nodes: {p: {registry: home}}}'
+    )
+    file = load_mirrors(plain)
+    listed = Difference(key="insecure-registries", verdict="missing", expected='["local.example:5000"]')
+    for others, expected in (('"other.example:5000"', [listed]), ('"x", "local.example:5000"', [])):
+        path.write_text(f'{{"registry-mirrors": [], "insecure-registries": [{others}]}}')
+        assert compare_file(file, file.node_pools["p"], "docker", Versions(), path) == expected
+
+
+def test_an_option_that_an_old_dockerd_does_not_start_with(machine: Path) -> None:
+    path = machine / "daemon.json"
+    path.write_text(f'{{"registry-mirrors": {MIRROR_URLS}, "max-download-attempts": 1}}')
+    assert differences(path, "docker") == [
+        Difference(
+            key="max-download-attempts",
+            verdict="unexpected",
+            found="1",
+            advice="dockerd before 20.10 does not start with it; say --version when these are later",
+        )
+    ]
+    path.write_text('{"registry-mirrors": [], "max-download-attempts": 5}')
+    assert differences(path, "docker", "china") == []
+
+
+def test_mirrors_that_should_be_gone(machine: Path) -> None:
+    path = machine / "daemon.json"
+    path.write_text('{"registry-mirrors": ["https://gsoci.azurecr.io"]}')
+    assert differences(path, "docker", "china") == [
+        Difference(key="registry-mirrors", verdict="different", found='["https://gsoci.azurecr.io"]', expected="[]")
+    ]
+    path.write_text("{}")
+    assert differences(path, "docker", "china") == [
+        Difference(key="registry-mirrors", verdict="missing", expected="[]")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            'capabilities = ["pull", "resolve"]\n  # 30',
+            'capabilties = ["pull", "resolve"]\n  # 30',
+            [
+                Difference(
+                    key="host.https://gsoci.azurecr.io.capabilities", verdict="missing", expected='["pull", "resolve"]'
+                ),
+                Difference(
+                    key="host.https://gsoci.azurecr.io.capabilties",
+                    verdict="unknown",
+                    found='["pull", "resolve"]',
+                    advice="did you mean 'capabilities'?",
+                ),
+            ],
+        ),
+        (
+            'server = "https://registry-1.docker.io"',
+            'server = "https://docker.io"',
+            [
+                Difference(
+                    key="server",
+                    verdict="different",
+                    found='"https://docker.io"',
+                    expected='"https://registry-1.docker.io"',
+                )
+            ],
+        ),
+        (
+            '[host."https://gsoci.azurecr.io"]',
+            '[host."https://evil.example"]\n[host."https://gsoci.azurecr.io"]',
+            [Difference(key="host.https://evil.example", verdict="unexpected", found="{}")],
+        ),
+        (
+            '[host."https://gsoci.azurecr.io"]',
+            '[host."https://gsoci.azurecr.io"]\n  skip_verify = true',
+            [
+                Difference(
+                    key="host.https://gsoci.azurecr.io.skip_verify",
+                    verdict="unexpected",
+                    found="true",
+                    advice="whoever is on the way can answer in the mirror's place",
+                )
+            ],
+        ),
+        (
+            'capabilities = ["pull", "resolve"]\n  # 30',
+            'capabilities = ["resolve", "pull"]\n  # 30',
+            [],
+        ),
+    ],
+    ids=["typo", "server", "another host", "no verification", "other order of capabilities"],
+)
+def test_a_hosts_toml_that_differs(machine: Path, old: str, new: str, expected: list[Difference]) -> None:
+    text = (folder_of("containerd", "2.1", "outside_china") / "certs.d" / "docker.io" / "hosts.toml").read_text()
+    assert old in text
+    path = machine / "hosts.toml"
+    path.write_text(text.replace(old, new, 1))
+    assert differences(path, "containerd", version="2.1") == expected
+
+
+def test_the_order_of_mirrors_counts(machine: Path) -> None:
+    first, second, third = (
+        "https://gsoci.azurecr.io",
+        "http://mirror.internal.example:5000",
+        "https://mirror.office.example",
+    )
+    path = machine / "hosts.toml"
+    table = '[host."{}"]\ncapabilities = ["pull", "resolve"]\n'
+    path.write_text(
+        'server = "https://registry-1.docker.io"\n' + "".join(table.format(each) for each in (second, first, third))
+    )
+    assert differences(path, "containerd", version="1.7") == [
+        Difference(
+            key="host",
+            verdict="different",
+            found=f'["{second}", "{first}", "{third}"]',
+            expected=f'["{first}", "{second}", "{third}"]',
+            advice="their order counts",
+        )
+    ]
+
+
+CONFIG = """\
+version = {version}
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "registry.k8s.io/pause:3.9"
+[plugins."{plugin}".registry]
+  {key} = "/etc/containerd/certs.d"
+"""
+OLD, NEW = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"
+
+
+@pytest.mark.parametrize(
+    ("version", "plugin", "given"), [(2, OLD, ""), (2, OLD, "1.7"), (3, NEW, ""), (3, NEW, ">=2"), (2, OLD, ">=1.7")]
+)
+def test_a_config_of_containerd_that_is_right(machine: Path, version: int, plugin: str, given: str) -> None:
+    path = machine / "config.toml"
+    path.write_text(CONFIG.format(version=version, plugin=plugin, key="config_path"))
+    assert differences(path, "containerd", version=given) == []
+
+
+def test_the_old_plugin_under_version_3(machine: Path) -> None:
+    """The containerd 2.x that reads this says nothing, and has no mirror."""
+    path = machine / "config.toml"
+    path.write_text(CONFIG.format(version=3, plugin=OLD, key="config_path"))
+    registry = '{"registry": {"config_path": "/etc/containerd/certs.d"}}'
+    assert differences(path, "containerd") == [
+        Difference(key=f"plugins.{NEW}", verdict="missing", expected=registry),
+        Difference(
+            key=f"plugins.{OLD}",
+            verdict="unexpected",
+            found=registry,
+            advice="version = 3 does not read it; there is no mirror",
+        ),
+    ]
+
+
+def test_mirrors_beside_config_path(machine: Path) -> None:
+    path = machine / "config.toml"
+    config = CONFIG.format(version=2, plugin=OLD, key="config_path")
+    path.write_text(f'{config}[plugins."{OLD}".registry.mirrors."docker.io"]\n  endpoint = ["https://acr.example"]\n')
+    assert differences(path, "containerd", version="1.7") == [
+        Difference(
+            key=f"plugins.{OLD}.registry.mirrors",
+            verdict="unexpected",
+            found='{"docker.io": {"endpoint": ["https://acr.example"]}}',
+            advice="beside config_path it keeps the CRI plugin from loading, and the node is NotReady",
+        )
+    ]
+
+
+def test_a_typo_of_config_path(machine: Path) -> None:
+    path = machine / "config.toml"
+    path.write_text(CONFIG.format(version=2, plugin=OLD, key="config_pat"))
+    value = '"/etc/containerd/certs.d"'
+    key = f"plugins.{OLD}.registry.config_pat"
+    assert differences(path, "containerd", version="1.7") == [
+        Difference(key=f"{key}h", verdict="missing", expected=value),
+        Difference(key=key, verdict="unknown", found=value, advice="did you mean 'config_path'?"),
+    ]
+
+
+def test_a_registries_conf_that_differs(machine: Path) -> None:
+    path = machine / "50-registry-sync.conf"
+    path.write_text("""\
+unqualified-search-registries = ["docker.io"]
+[[registry]]
+location = "quay.io"
+blocked = true
+[[registry]]
+prefix = "docker.io"
+location = "docker.io"
+blocked = true
+[[registry.mirror]]
+location = "gsoci.azurecr.io"
+pull-frm-mirror = "digest-only"
+[[registry.mirror]]
+location = "evil.example"
+""")
+    assert differences(path, "crio", "bytes_only") == [
+        Difference(key="registry.docker.io.mirror[0].pull-from-mirror", verdict="missing", expected='"digest-only"'),
+        Difference(
+            key="registry.docker.io.mirror[0].pull-frm-mirror",
+            verdict="unknown",
+            found='"digest-only"',
+            advice="did you mean 'pull-from-mirror'?",
+        ),
+        Difference(key="registry.docker.io.mirror[1]", verdict="unexpected", found='{"location": "evil.example"}'),
+        Difference(
+            key="registry.docker.io.blocked", verdict="unexpected", found="true", advice="machines never fall back"
+        ),
+    ]
+
+
+def test_a_registries_conf_with_one_prefix_twice(machine: Path) -> None:
+    """Of two tables with one prefix the first counts."""
+    path = machine / "registries.conf"
+    text = (folder_of("crio", "", "china") / "registries.conf").read_text()
+    squatter = '[[registry]]\nlocation = "{}"\n[[registry.mirror]]\nlocation = "evil.example"\n'
+    path.write_text(text + squatter.format(CHINA))
+    table = f'{{"location": "{CHINA}", "mirror": [{{"location": "evil.example"}}]}}'
+    again = Difference(
+        key=f"registry.{CHINA} (2)",
+        verdict="unexpected",
+        found=table,
+        advice="it is defined twice, and only the first table counts; keep one",
+    )
+    assert differences(path, "crio", "china") == [again]
+    path.write_text(squatter.format(CHINA) + text)
+    assert differences(path, "crio", "china") == [
+        Difference(key=f"registry.{CHINA}.prefix", verdict="missing", expected=f'"{CHINA}"'),
+        Difference(key=f"registry.{CHINA}.mirror", verdict="unexpected", found='[{"location": "evil.example"}]'),
+        replace(again, found=f'{{"prefix": "{CHINA}", "location": "{CHINA}"}}'),
+    ]
+
+
+@pytest.mark.parametrize("prefix", ["*.aliyuncs.com", "*.cn-shanghai.aliyuncs.com", "*.com"])
+def test_a_registries_conf_with_a_pattern_for_a_prefix(machine: Path, prefix: str) -> None:
+    path = machine / "registries.conf"
+    text = (folder_of("crio", "", "china") / "registries.conf").read_text()
+    other = '\n[[registry]]\nprefix = "*.example.com"\nblocked = true\n'
+    path.write_text(f'{text}{other}[[registry]]\nprefix = "{prefix}"\n[[registry.mirror]]\nlocation = "evil.example"\n')
+    assert differences(path, "crio", "china") == [
+        Difference(
+            key=f"registry.{prefix}",
+            verdict="unexpected",
+            found=f'{{"prefix": "{prefix}", "mirror": [{{"location": "evil.example"}}]}}',
+            advice="it holds for this registry too, and for every other of such a name",
+        )
+    ]
+
+
+def test_a_registries_yaml_that_differs(machine: Path) -> None:
+    path = machine / "registries.yaml"
+    path.write_text("""\
+mirrors:
+  docker.io:
+    endpoints: ["https://gsoci.azurecr.io"]
+  "*":
+    endpoint: ["https://gsoci.azurecr.io"]
+  quay.io:
+    endpoint: ["https://quay.example"]
+configs:
+  gsoci.azurecr.io: {auth: {username: x}}
+""")
+    assert differences(path, "k3s") == [
+        Difference(key="mirrors.docker.io.endpoint", verdict="missing", expected=MIRROR_URLS),
+        Difference(
+            key="mirrors.docker.io.endpoints",
+            verdict="unknown",
+            found='["https://gsoci.azurecr.io"]',
+            advice="did you mean 'endpoint'?",
+        ),
+        Difference(
+            key="mirrors.*",
+            verdict="unexpected",
+            found='{"endpoint": ["https://gsoci.azurecr.io"]}',
+            advice="it holds for every registry, whose names are then taken for those of this one",
+        ),
+    ]
+
+
+def test_a_machine_configuration_of_talos(machine: Path) -> None:
+    path = machine / "worker.yaml"
+    rendered = (folder_of("talos", "1.12", "outside_china") / "registry-mirrors.yaml").read_text()
+    path.write_text(
+        f"version: v1alpha1\nmachine:\n  type: worker\n---\nkind: RegistryMirrorConfig\nname: quay.io\n---\n{rendered}"
+        "skipFallback: true\n"
+    )
+    assert differences(path, "talos", version="1.12") == [
+        Difference(
+            key="RegistryMirrorConfig.docker.io.skipFallback",
+            verdict="unexpected",
+            found="true",
+            advice="machines never fall back",
+        )
+    ]
+
+
+def test_an_older_machine_configuration_of_talos(machine: Path) -> None:
+    path = machine / "worker.yaml"
+    path.write_text("""\
+machine:
+  type: worker
+  registries:
+    config: {}
+    mirrors:
+      quay.io: {endpoints: ["https://quay.example"]}
+      docker.io:
+        endpoints: ["https://gsoci.azurecr.io"]
+        overridePaths: true
+""")
+    key = "machine.registries.mirrors.docker.io"
+    assert differences(path, "talos", version="1.11") == [
+        Difference(
+            key=f"{key}.endpoints", verdict="different", found='["https://gsoci.azurecr.io"]', expected=MIRROR_URLS
+        ),
+        Difference(key=f"{key}.overridePaths", verdict="unknown", found="true", advice="did you mean 'overridePath'?"),
+    ]
+
+
+def test_a_talos_machine_without_any_mirror(machine: Path) -> None:
+    path = machine / "worker.yaml"
+    path.write_text("machine: {type: worker}\n")
+    assert [(each.key, each.verdict) for each in differences(path, "talos", version="1.12")] == [
+        ("RegistryMirrorConfig.docker.io", "missing")
+    ]
+    assert [(each.key, each.verdict) for each in differences(path, "talos", version="1.11")] == [
+        ("machine.registries.mirrors.docker.io", "missing")
+    ]
+
+
+@pytest.mark.parametrize("version", ["1.11", "1.12"])
+def test_a_talos_machine_that_shall_have_no_mirror(machine: Path, version: str) -> None:
+    path = machine / "worker.yaml"
+    path.write_text("machine: {type: worker}\n")
+    assert differences(path, "talos", "china", version) == []
+    path.write_text("mirrors: {}\n")
+    assert differences(path, "k3s", "china") == []
+
+
+FILE_KEYS = [
+    *("machine", "registries", "registry", "mirrors", "mirror", "plugins", "version", "host", "server", "capabilities"),
+    *("registry-mirrors", "docker.io", "*", "kind", "name", "endpoints", "prefix", "x"),
+]
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.sampled_from(["", "docker.io", "https://acr.example/", "3"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(FILE_KEYS),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(value=VALUES, runtime=st.sampled_from(["docker", "k3s", "talos"]))
+def test_no_file_makes_it_stumble(machine: Path, value: Any, runtime: Runtime) -> None:
+    path = machine / "file"
+    path.write_text(json.dumps(value))
+    try:
+        found = differences(path, runtime)
+    except ConfigurationError:
+        return
+    assert all(each.found or each.expected for each in found)
+
+
+@pytest.mark.parametrize("runtime", ["containerd", "crio"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "registry = 5",
+        "registry = [5]",
+        "registry = {prefix = 'docker.io'}",
+        "[[registry]]\nprefix = 'docker.io'\nmirror = 5",
+        "[[registry]]\nprefix = 'docker.io'\nmirror = []",
+        "plugins = 5",
+        "version = 3\nplugins = {}",
+        f"version = 2\nplugins = {{'{OLD}' = 5}}",
+        f"version = 2\nplugins = {{'{OLD}' = {{registry = 5}}}}",
+        "host = 5",
+        "[host]\n'https://gsoci.azurecr.io' = 5",
+        "server = 'x'\n[host.'https://gsoci.azurecr.io']\ncapabilities = 5",
+    ],
+)
+def test_tables_that_are_none(machine: Path, text: str, runtime: Runtime) -> None:
+    path = machine / "file.toml"
+    path.write_text(text)
+    assert differences(path, runtime) != []
+
+
+def run(path: Path, *arguments: str) -> int:
+    return main(["nodes", "audit", "--mirrors-file", str(FILE), "--against", str(path), *arguments])
+
+
+def test_differences_as_a_table(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = machine / "daemon.json"
+    path.write_text('{"registry-mirror": ["https://gsoci.azurecr.io"]}')
+    assert run(path, "--pool", "china", "--runtime", "docker") == FAILED
+    assert capsys.readouterr() == (
+        dedent("""\
+            key               verdict  found                         expected  advice
+            ────────────────  ───────  ────────────────────────────  ────────  ────────────────────────────────
+            registry-mirrors  missing  -                             []        -
+            registry-mirror   unknown  ["https://gsoci.azurecr.io"]  -         did you mean 'registry-mirrors'?
+            """),
+        "",
+    )
+
+
+def test_a_file_that_is_as_it_should_be(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = machine / "daemon.json"
+    path.write_text('{"registry-mirrors": [], "debug": true}')
+    assert run(path, "--pool", "china", "--runtime", "docker") == OK
+    assert capsys.readouterr() == (f"{path} is what pool 'china' asks of docker\n", "")
+
+
+@pytest.mark.parametrize(
+    ("runtime", "content", "problem"),
+    [
+        ("docker", "[]", "expected an object, {...}"),
+        (
+            "docker",
+            "{",
+            "this is not valid JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
+        ),
+        (
+            "docker",
+            '{"registry-mirrors": ["https://evil.example"], "registry-mirrors": []}',
+            "'registry-mirrors' is written twice, and only one of them counts; keep one",
+        ),
+        (
+            "docker",
+            "[" * 100_000,
+            (
+                "this is not valid JSON: "
+                "maximum recursion depth exceeded while decoding a JSON array from a unicode string"
+            ),
+        ),
+        ("crio", "[", "this is not valid TOML: Invalid initial character for a key part (at end of document)"),
+    ],
+)
+def test_files_that_cannot_be_read(
+    machine: Path, runtime: str, content: str, problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = machine / "file"
+    path.write_text(content)
+    assert run(path, "--pool", "china", "--runtime", runtime) == UNUSABLE
+    out, errors = capsys.readouterr()
+    assert (out, errors) == ("", f"{path}: {problem}\n")
+
+
+@pytest.mark.parametrize("runtime", ["k3s", "talos"])
+def test_a_key_that_is_written_twice(machine: Path, runtime: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Some readers take the last, and others none."""
+    path = machine / "file"
+    path.write_text("a: 1\n---\nmirrors: {docker.io: {}}\nmirrors: {}\n")
+    assert run(path, "--pool", "china", "--runtime", runtime) == UNUSABLE
+    problem = "'mirrors' is written twice, in line 3 and line 4; keep one"
+    assert capsys.readouterr() == ("", f"{path}:4: mirrors: {problem}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ([], "--against needs --pool, the pool of the machine that the file is from"),
+        (["--pool", "china"], "the runtime of pool 'china' is not known; write --runtime, or runtime: at the pool"),
+        (
+            ["--pool", "china", "--runtime", "k3s"],
+            "{path}: it cannot be read ([Errno 2] No such file or directory: '{path}')",
+        ),
+    ],
+)
+def test_arguments_that_do_not_fit(
+    machine: Path, arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = machine / "none"
+    assert run(path, *arguments) == UNUSABLE
+    assert capsys.readouterr() == ("", problem.format(path=path) + "\n")

@@ -1,0 +1,269 @@
+"""What the transport believes of answers and addresses, and its pace."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import Any
+
+import pytest
+from requests.structures import CaseInsensitiveDict
+
+from registry_sync.errors import ConfigurationError, RateLimited, RegistrySyncError, TemporaryError
+from registry_sync.registry import http_errors
+from registry_sync.registry import rate_limit as throttle
+from registry_sync.registry.auth import parse_token
+from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.http_errors import decode_error
+from registry_sync.registry.rate_limit import Throttle
+from registry_sync.registry.response import Answer
+from registry_sync.registry.retry_after import WINDOW_PARTS
+from registry_sync.registry.transport import Transport
+
+URL = "https://registry.example/v2/a/b/manifests/v1"
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+class Noon(datetime):
+    """The clock is patched: it is noon."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]  # noqa: ARG003
+        return NOW
+
+
+def error_of(status: int, headers: dict[str, str], body: bytes = b"") -> RegistrySyncError:
+    answer = Answer(status=status, headers=CaseInsensitiveDict(headers), content=body, url=URL)
+    return decode_error(answer, "GET")
+
+
+def unix(**offset: float) -> str:
+    return str(int((NOW + timedelta(**offset)).timestamp()))
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        ({"Retry-After": "90"}, timedelta(seconds=90)),
+        ({"Retry-After": (NOW + timedelta(hours=2)).strftime("%a, %d %b %Y %H:%M:%S GMT")}, timedelta(hours=2)),
+        ({"X-Retry-After": unix(minutes=5)}, timedelta(minutes=5)),
+        ({"X-RateLimit-Reset": unix(minutes=1)}, timedelta(minutes=1)),
+        ({"ratelimit-limit": "100;w=21600"}, timedelta(minutes=30)),
+        ({"RateLimit-Limit": "200 ; w=3600"}, timedelta(minutes=5)),
+        ({"Retry-After": "30", "X-RateLimit-Reset": unix(hours=9), "ratelimit-limit": "1;w=9"}, timedelta(seconds=30)),
+        ({"Retry-After": "soon", "X-RateLimit-Reset": unix(hours=1)}, timedelta(hours=1)),
+        ({"Retry-After": "0"}, timedelta()),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, timedelta()),
+        ({"X-RateLimit-Reset": unix(hours=-1)}, timedelta()),
+        ({"Retry-After": "9" * 300}, timedelta(days=1)),
+        ({"X-Retry-After": unix(days=400)}, timedelta(days=1)),
+        ({"X-RateLimit-Reset": "9" * 300}, timedelta(days=1)),
+        ({"ratelimit-limit": f"1;w={10**9}"}, timedelta(days=1)),
+    ],
+)
+def test_a_429_that_names_a_time(headers: dict[str, str], wait: timedelta, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_errors, "datetime", Noon)
+    error = error_of(429, headers)
+    assert isinstance(error, RateLimited)
+    assert error.retry_at == NOW + wait
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Retry-After": "soon"},
+        {"Retry-After": "-5"},
+        {"Retry-After": "٣"},
+        {"Retry-After": f"Wed, 21 Oct {'9' * 20} 07:28:00 GMT"},
+        {"Retry-After": f"Wed, 21 Oct 2026 07:28:00 +{'9' * 20}"},
+        {"X-RateLimit-Reset": "60"},
+        {"X-Retry-After": "60"},
+        {"ratelimit-limit": "100"},
+        {"ratelimit-remaining": "0;w=21600"},
+    ],
+)
+def test_a_429_that_names_none(headers: dict[str, str]) -> None:
+    assert type(error_of(429, headers)) is TemporaryError
+
+
+def test_a_limit_on_another_answer_is_no_wish_to_wait() -> None:
+    assert type(error_of(503, {"X-RateLimit-Reset": unix(hours=1), "ratelimit-limit": "1;w=60"})) is TemporaryError
+
+
+def test_waits_of_a_window_cover_it() -> None:
+    from registry_sync.airflow.deferral import MOST_WAITS  # noqa: PLC0415 - imports Airflow
+
+    assert MOST_WAITS >= WINDOW_PARTS
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b'{"errors": [{"code": "NAME_UNKNOWN", "message": "no"}]}', " NAME_UNKNOWN: no"),
+        (b'{"detail": "Not Found", "error_message": "x", "title": "y"}', " Not Found"),
+        (b'{"message": "httperror 404: object not found", "errinfo": {}}', " httperror 404: object not found"),
+        (b'{"detail": "Rate limit exceeded", "error": false}', " Rate limit exceeded"),
+        (b'{"error": "Invalid bearer token format"}', " Invalid bearer token format"),
+        (b'{"message": {"limit": "Max 100."}}', ' {"message": {"limit": "Max 100."}}'),
+        (b'{"errors": []}', ' {"errors": []}'),
+        (b'{"errors": null}', ' {"errors": null}'),
+        (b'"detail"', ' "detail"'),
+        (b"[]", " []"),
+        (b"7", " 7"),
+        (b"<html>\n no </html>", " <html> no </html>"),
+        (b"\xff", " �"),
+        (b"", ""),
+    ],
+)
+def test_what_an_error_says(body: bytes, text: str) -> None:
+    assert str(error_of(404, {}, body)) == f"GET {URL} answered 404{text}"
+
+
+@pytest.mark.parametrize(
+    ("address", "tls"),
+    [
+        ("http://api.example", True),
+        ("ftp://api.example", False),
+        ("api.example", True),
+        ("https://", True),
+        ("https://api.example/quay", True),
+        ("https://api.example?x=1", True),
+        ("https://user@api.example", True),
+        ("https://api.example:port", True),
+        ("https://api example", True),
+        ("https://api.example\n", True),
+    ],
+)
+def test_an_api_that_is_no_https_origin(address: str, tls: bool) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Transport(Endpoint(host="registry.example", tls=tls), base_url=address)
+    shown = address.replace("user@", "…@")
+    assert str(caught.value) == (
+        f"registry.example: {shown!r} is no address of an API; write https://host or https://host:port"
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "tls"),
+    [("https://api.example/", True), ("https://[::1]:8443", True), ("http://api.example:80", False)],
+)
+def test_an_api_elsewhere(address: str, tls: bool) -> None:
+    assert Transport(Endpoint(host="registry.example", tls=tls), base_url=address).base_url == address.rstrip("/")
+
+
+def jwt(**claims: Any) -> str:
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
+    return f"e30.{payload}.signature"
+
+
+@pytest.mark.parametrize(
+    ("answer", "seconds"),
+    [
+        ({"token": "t", "expires_in": 300}, 300),
+        ({"access_token": jwt(iat=1000, exp=4600)}, 3600),
+        ({"token": jwt(iat=1000, exp=4600), "expires_in": 10}, 10),
+        ({"token": jwt(exp=4600)}, 60),
+        ({"token": jwt(iat="a", exp="b")}, 60),
+        ({"token": jwt(iat=4600, exp=1000)}, 60),
+        ({"token": "a.!.b"}, 60),
+        ({"token": "opaque"}, 60),
+        ({"token": "opaque", "expires_in": True}, 60),
+        ({"token": "opaque", "expires_in": "300"}, 60),
+    ],
+)
+def test_how_long_a_token_lives(answer: dict[str, Any], seconds: float) -> None:
+    token = parse_token(answer, now=100.0)
+    assert token is not None
+    assert token.good_until == pytest.approx(100 + 0.9 * seconds)
+
+
+class Clock:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 50.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(throttle, "time", clock)
+    return clock
+
+
+def test_starts_are_apart(clock: Clock) -> None:
+    pace, starts = Throttle(4), []
+    for _ in range(5):
+        pace.wait()
+        starts.append(clock.now)
+    assert starts == [50.0, 50.25, 50.5, 50.75, 51.0]
+
+
+def test_idle_time_is_not_saved_up(clock: Clock) -> None:
+    pace = Throttle(2)
+    pace.wait()
+    clock.now += 60
+    pace.wait()
+    pace.wait()
+    assert clock.now == 110.5
+
+
+def test_no_pace_waits_never(clock: Clock) -> None:
+    pace = Throttle(None)
+    for _ in range(100):
+        pace.wait()
+    assert clock.now == 50.0
+
+
+def test_clients_of_one_server_share_a_pace(clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    one, two, other = (Throttle(4, server=each) for each in ("quay.example", "quay.example", "hub.example"))
+    starts = []
+    for pace in (one, two, one, other):
+        pace.wait()
+        starts.append(clock.now)
+    assert starts == [50.0, 50.25, 50.5, 50.5]
+
+
+@pytest.mark.parametrize("text", ["no number", "", "99999999.0"])
+def test_a_file_of_another_boot_is_no_pace(
+    clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    pace = Throttle(4, server="quay.example")
+    (tmp_path / f"registry_sync-{os.getuid()}" / "pace-quay.example").write_text(text)
+    pace.wait()
+    assert clock.now == 50.0
+
+
+def test_on_a_full_disk_the_pace_is_our_own(clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There the file can still be opened, and not be written."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    pace, starts = Throttle(4, server="quay.example"), []
+    (tmp_path / f"registry_sync-{os.getuid()}" / "pace-quay.example").symlink_to("/dev/full")
+    monkeypatch.setattr(os, "O_NOFOLLOW", 0)
+    for _ in range(3):
+        pace.wait()
+        starts.append(clock.now)
+    assert starts == [50.0, 50.25, 50.5]
+
+
+def test_threads_take_starts_of_their_own() -> None:
+    pace = Throttle(200)
+    began = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: pace.wait(), range(21)))
+    assert time.monotonic() - began >= 0.1

@@ -1,0 +1,517 @@
+"""The ``nodes:`` section of a mirrors file: what it means, and every way to get it wrong with its whole answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from registry_sync.config.node_pools import BootstrapImage, PoolMirror
+from registry_sync.config.runtime_versions import Versions
+from registry_sync.errors import ConfigurationError, MirrorsFileError
+from registry_sync.routes.check_node_pools import mirror_problem
+from registry_sync.routes.load import json_schema, load_healthy_mirrors, load_mirrors
+from registry_sync.tags.rules import TagRules
+
+Write = Callable[[str], Path]
+
+FILE = """\
+registries:
+  quay: {host: quay.io}
+  hub: {host: docker.io}
+  acr: {host: acr.example, private: true}
+  acr2: {host: acr2.example, private: true}
+  open: {host: open.example}
+  aliyun: {host: registry-intl.cn-shanghai.aliyuncs.com, private: true}
+  ghcr: {host: ghcr.io, private: true}
+  ecr: {host: 123456789012.dkr.ecr.eu-west-1.amazonaws.com, private: true}
+  twin: {host: acr.example, private: true}
+  own: {host: own.example, private: true}
+mirrors:
+  world:
+    source: quay
+    destinations: [acr, hub]
+    repositories:
+      - {repository: infra/base, tags: {exclude: ["*-dev"]}}
+      - {repository: infra/old, rename: infra/new}
+      - {namespace: team, include: ["*-app"], exclude: [bad-*]}
+  china: {source: hub, destinations: [aliyun], repositories: [infra/base]}
+  pushed: {source: own, destinations: [hub], repositories: [infra/pushed]}
+nodes:
+"""
+FIRST_LINE = FILE.count("\n") + 1
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write(text: str) -> Path:
+        path = tmp_path / "mirrors.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def with_pool(**entry: Any) -> str:
+    """A good file with one pool, in its last line."""
+    pool = {"registry": "hub", **entry}
+    return f"{FILE}  p: {yaml.safe_dump(pool, default_flow_style=True, width=10_000, sort_keys=False)}"
+
+
+def problems(path: Path) -> list[str]:
+    with pytest.raises(MirrorsFileError) as caught:
+        load_mirrors(path)
+    return str(caught.value).split("\n")
+
+
+def test_the_short_form(write: Write) -> None:
+    file = load_mirrors(
+        write(f"{FILE}  outside_china: {{registry: hub, mirrors: [acr]}}\n  china: {{registry: aliyun}}\n")
+    )
+    outside, china = file.node_pools.values()
+    assert (outside.name, outside.registry, outside.pool_mirrors) == (
+        "outside_china",
+        "hub",
+        (PoolMirror(registry="acr", trust="pull+resolve"),),
+    )
+    assert (china.name, china.registry, china.pool_mirrors, china.images) == ("china", "aliyun", (), ())
+    assert china.versions == Versions()
+
+
+def test_the_long_form(write: Write) -> None:
+    pool = load_mirrors(
+        write(
+            with_pool(
+                description="Workers",
+                mirrors=["acr", {"registry": "acr2", "trust": "pull"}],
+                runtime="containerd",
+                version=">=1.7, <2",
+            )
+        )
+    ).node_pools["p"]
+    assert pool.pool_mirrors == (PoolMirror(registry="acr"), PoolMirror(registry="acr2", trust="pull"))
+    assert (pool.description, pool.runtime) == ("Workers", "containerd")
+    assert pool.versions == Versions(floor=(1, 7), ceiling=(2,))
+
+
+def test_bootstrap_images(write: Write) -> None:
+    images = ["infra/base", {"repository": "team/one-app", "tags": {"include": ["v1"]}}]
+    pool = load_mirrors(write(with_pool(mirrors=["acr"], bootstrap_images=images))).node_pools["p"]
+    assert pool.images == (
+        BootstrapImage(repository="infra/base"),
+        BootstrapImage(repository="team/one-app", tags=TagRules(include=("v1",))),
+    )
+
+
+def test_a_file_without_nodes(write: Write) -> None:
+    assert load_mirrors(write(FILE.replace("nodes:\n", ""))).node_pools == {}
+
+
+KEYS = "description, registry, mirrors, bootstrap_images, runtime, version"
+NO_RANGE = "is no range of versions; write one such as '>=1.7' or '>=1.7, <2'"
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ({"registry": "hbu"}, ".registry: there is no registry 'hbu'; did you mean 'hub'?"),
+        ({"registry": None}, ".registry: expected a string, got nothing"),
+        ({"mirrors": ["acr", "arc"]}, ".mirrors[1]: there is no registry 'arc'; did you mean 'acr'?"),
+        ({"mirrors": "acr"}, ".mirrors: expected a list, such as [a, b], got 'acr'"),
+        ({"mirrors": [5]}, ".mirrors[0]: expected a registry's name, or a mapping with registry:, got the number 5"),
+        ({"mirrors": [{"trust": "pull"}]}, ".mirrors[0]: 'registry' is missing"),
+        (
+            {"mirrors": [{"registry": "acr", "trust": "resolve"}]},
+            ".mirrors[0].trust: expected 'pull+resolve' or 'pull', got 'resolve'",
+        ),
+        (
+            {"mirrors": [{"registry": "acr", "trsut": "pull"}]},
+            ".mirrors[0].trsut: unknown key 'trsut'; did you mean 'trust'?",
+        ),
+        (
+            {"bootstrap_images": [1.1]},
+            ".bootstrap_images[0]: expected a repository name, or a mapping with repository:, got the number 1.1",
+        ),
+        (
+            {"bootstrap_images": ["Infra/base"]},
+            (
+                ".bootstrap_images[0]: 'Infra/base' is not a repository name: "
+                "upper-case letters are not allowed; write 'infra/base'"
+            ),
+        ),
+        (
+            {"bootstrap_images": [{"repository": "infra/base", "tags": {"includ": ["x"]}}]},
+            ".bootstrap_images[0].tags.includ: unknown key 'includ'; did you mean 'include'?",
+        ),
+        (
+            {"bootstrap_images": [{"repository": "infra/base", "tag": "v1"}]},
+            ".bootstrap_images[0].tag: unknown key 'tag'; did you mean 'tags'?",
+        ),
+        ({"runtime": "podman"}, ".runtime: expected 'docker', 'containerd', 'crio', 'k3s' or 'talos', got 'podman'"),
+        ({"runtime": "crio", "version": 1.7}, '.version: expected a string, got the number 1.7 (quote it: "1.7")'),
+        ({"runtime": "crio", "version": "~1.7"}, f".version: '~1.7' {NO_RANGE}"),
+        ({"runtime": "crio", "version": ""}, f".version: '' {NO_RANGE}"),
+        (
+            {"runtime": "crio", "version": ">=2, <1.7"},
+            ".version: no version is in '>=2, <1.7'; mend one of its bounds",
+        ),
+        (
+            {"runtime": "crio", "version": "<0"},
+            ".version: no version is in '<0'; mend one of its bounds",
+        ),
+        ({"version": "1.7"}, ".version: a version of what? Write runtime: too"),
+        ({"mirors": ["acr"]}, ".mirors: unknown key 'mirors'; did you mean 'mirrors'?"),
+        ({"xyz": 1}, f".xyz: unknown key 'xyz'; there are {KEYS}"),
+    ],
+)
+def test_bad_pools(write: Write, entry: Any, problem: str) -> None:
+    assert problems(write(with_pool(**entry))) == [f"mirrors.yaml:{FIRST_LINE}: nodes.p{problem}"]
+
+
+SQUATTING = (
+    "a mirror is asked for every image of docker.io and not only for yours, so whoever pushes datadog/agent there "
+    "first decides what your machines run under that name"
+)
+
+
+@pytest.mark.parametrize(
+    ("mirrors", "problem"),
+    [
+        (["quay"], f"quay.io is shared with everybody: {SQUATTING}; take a registry that only you push to"),
+        (["ghcr"], f"ghcr.io is shared with everybody: {SQUATTING}; take a registry that only you push to"),
+        (
+            ["aliyun"],
+            (
+                "registry-intl.cn-shanghai.aliyuncs.com is shared with everybody: "
+                f"{SQUATTING}; take a registry that only you push to"
+            ),
+        ),
+        (
+            [{"registry": "open", "trust": "pull"}],
+            (
+                f"'open' (open.example) is not marked private: {SQUATTING}; "
+                "if only you can push to it, write private: true at registries.open"
+            ),
+        ),
+        (
+            ["ecr"],
+            (
+                "123456789012.dkr.ecr.eu-west-1.amazonaws.com answers nobody without a token, and runtimes send a "
+                "mirror none, so that every pull would pass it by; take a registry that can be read anonymously"
+            ),
+        ),
+        (
+            ["hub"],
+            "docker.io is what the names stand for, and machines ask it after the mirrors anyway; remove it",
+        ),
+    ],
+    ids=["quay", "ghcr", "aliyun", "not private", "ecr", "itself"],
+)
+def test_registries_that_must_not_be_mirrors(write: Write, mirrors: list[Any], problem: str) -> None:
+    assert problems(write(with_pool(mirrors=mirrors))) == [f"mirrors.yaml:{FIRST_LINE}: nodes.p.mirrors[0]: {problem}"]
+
+
+@pytest.mark.parametrize("second", ["acr", "twin"])
+def test_one_mirror_twice(write: Write, second: str) -> None:
+    assert problems(write(with_pool(mirrors=["acr", second]))) == [
+        f"mirrors.yaml:{FIRST_LINE}: nodes.p.mirrors[1]: 'acr' and {second!r} are both acr.example; keep one"
+    ]
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "docker.io",
+        "quay.io",
+        "quay.io:443",
+        "quay.io:80",
+        "ghcr.io:8443",
+        "registry-1.docker.io:443",
+        "index.docker.io:80",
+        "ghcr.io",
+        "public.ecr.aws",
+        "gcr.io",
+        "eu.gcr.io",
+        "mirror.gcr.io",
+        "europe-docker.pkg.dev",
+        "registry.k8s.io",
+        "mcr.microsoft.com",
+        "registry.gitlab.com",
+        "registry.cn-hangzhou.aliyuncs.com",
+        "registry-vpc.cn-hangzhou.aliyuncs.com",
+    ],
+)
+def test_shared_hosts(write: Write, host: str) -> None:
+    file = load_mirrors(write(FILE.replace("nodes:\n", "")))
+    mirror = file.registries["acr"].model_copy(update={"host": host})
+    registry = file.registries["hub"].model_copy(update={"host": "other.example"})
+    assert mirror_problem(mirror, registry).startswith(f"{host} is shared with everybody: ")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "gsoci.azurecr.io",
+        "team-registry.cn-shanghai.cr.aliyuncs.com",
+        "crpi-1a2b.cn-hangzhou.personal.cr.aliyuncs.com",
+        "harbor.example:8443",
+        "quay.example.io",
+        "notquay.io",
+        "registry.gitlab.example.com",
+    ],
+)
+def test_hosts_of_ones_own(write: Write, host: str) -> None:
+    file = load_mirrors(write(FILE.replace("nodes:\n", "")))
+    assert mirror_problem(file.registries["acr"].model_copy(update={"host": host}), file.registries["hub"]) == ""
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "123456789012.dkr.ecr.us-east-1.amazonaws.com",
+        "123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com",
+        "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn",
+        "123456789012.dkr-ecr.us-east-1.on.aws",
+        "123456789012.dkr.ecr.us-east-1.amazonaws.com:443",
+    ],
+)
+def test_hosts_that_answer_nobody_anonymous(write: Write, host: str) -> None:
+    file = load_mirrors(write(FILE.replace("nodes:\n", "")))
+    mirror = file.registries["acr"].model_copy(update={"host": host})
+    assert mirror_problem(mirror, file.registries["hub"]).startswith(f"{host} answers nobody without a token")
+
+
+@pytest.mark.parametrize("runtime", ["docker", "k3s", "talos"])
+def test_runtimes_that_cannot_take_bytes_only(write: Write, runtime: str) -> None:
+    assert problems(write(with_pool(mirrors=[{"registry": "acr", "trust": "pull"}], runtime=runtime))) == [
+        (
+            f"mirrors.yaml:{FIRST_LINE}: nodes.p.runtime: {runtime} has no way to take bytes from a mirror without "
+            "believing its tags, and 'acr' is trusted with pull only; take containerd or crio, or trust it with "
+            "pull+resolve"
+        )
+    ]
+
+
+def test_dockerd_has_mirrors_for_docker_hub_alone(write: Write) -> None:
+    assert problems(write(with_pool(registry="quay", mirrors=["acr"], runtime="docker"))) == [
+        (
+            f"mirrors.yaml:{FIRST_LINE}: nodes.p.runtime: dockerd uses mirrors for docker.io alone, and the names of "
+            "this pool stand for quay.io; remove mirrors:, or take containerd or crio"
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("entry", "image", "problem"),
+    [
+        (
+            {"mirrors": ["acr"]},
+            "infra/other",
+            "no route copies it to 'acr', where machines look for acr.example/infra/other; add infra/other to 'world'",
+        ),
+        (
+            {"mirrors": ["acr", "acr2"]},
+            "infra/base",
+            (
+                "no route copies it to 'acr2', where machines look for acr2.example/infra/base; "
+                "no mirror has the destination 'acr2'; add one that copies infra/base"
+            ),
+        ),
+        (
+            {"mirrors": ["acr"]},
+            "infra/old",
+            (
+                "no route copies it to 'acr', where machines look for acr.example/infra/old; "
+                "'world' copies it there as infra/new, and machines ask by its own name; remove rename:"
+            ),
+        ),
+        (
+            {"mirrors": ["acr"]},
+            "team/bad-app",
+            (
+                "no route copies it to 'acr', where machines look for acr.example/team/bad-app; "
+                "add team/bad-app to 'world'"
+            ),
+        ),
+        (
+            {"mirrors": ["acr"]},
+            "alpine",
+            "no route copies it to 'acr', where machines look for acr.example/library/alpine; add alpine to 'world'",
+        ),
+        (
+            {"registry": "aliyun"},
+            "team/one-app",
+            (
+                "no route copies it to 'aliyun', where machines look for "
+                "registry-intl.cn-shanghai.aliyuncs.com/team/one-app; add team/one-app to 'china'"
+            ),
+        ),
+        (
+            {"mirrors": ["acr"]},
+            "docker.io/infra/base",
+            "'docker.io/infra/base' has its registry in it, which registry: names already; write 'infra/base'",
+        ),
+        (
+            {"mirrors": ["acr"]},
+            {"repository": "infra/base", "tags": {"include": ["v1", "v2-dev", "v3*"]}},
+            "tag 'v2-dev' does not come to acr.example/infra/base: 'world' leaves it out (excluded by '*-dev')",
+        ),
+    ],
+    ids=["no rule", "no mirror", "renamed", "excluded", "short name", "outright", "with registry", "tag"],
+)
+def test_images_that_no_route_brings(write: Write, entry: dict[str, Any], image: Any, problem: str) -> None:
+    path = write(with_pool(**entry, bootstrap_images=[image]))
+    assert problems(path) == [f"mirrors.yaml:{FIRST_LINE}: nodes.p.bootstrap_images[0]: {problem}"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "image"),
+    [
+        ({"mirrors": ["acr"]}, "infra/base"),
+        ({"mirrors": ["acr"]}, "infra/new"),
+        ({"mirrors": ["acr"]}, "team/one-app"),
+        ({"registry": "aliyun"}, "infra/base"),
+        ({"registry": "hub"}, "infra/base"),
+        ({"registry": "quay"}, "infra/old"),
+        ({"mirrors": ["own"]}, "infra/pushed"),
+    ],
+    ids=["by name", "by its new name", "by namespace", "outright", "copied to the hub", "at home", "at the mirror"],
+)
+def test_images_that_a_route_brings(write: Write, entry: dict[str, Any], image: str) -> None:
+    assert load_mirrors(write(with_pool(**entry, bootstrap_images=[image]))).node_pools["p"].images
+
+
+TWO_RULES = """\
+registries: {quay: {host: quay.io}, hub: {host: docker.io}}
+mirrors:
+  world:
+    source: quay
+    destinations: [hub]
+    repositories:
+      - {namespace: team, include: ["*-app"], tags: {exclude: [v1]}}
+      - {namespace: team, include: ["one-*"], tags: {exclude: [v2]}}
+nodes:
+  p: {registry: hub, bootstrap_images: [{repository: team/one-app, tags: {include: [v1, v2]}}]}
+"""
+
+
+def test_of_two_rules_that_find_an_image_the_first_counts(write: Write) -> None:
+    """As in a run; what the second leaves out does not matter, nor what it lets through."""
+    assert problems(write(TWO_RULES)) == [
+        (
+            "mirrors.yaml:10: nodes.p.bootstrap_images[0]: tag 'v1' does not come to docker.io/team/one-app: "
+            "'world' leaves it out (excluded by 'v1')"
+        )
+    ]
+    text = TWO_RULES.replace("exclude: [v1]", "exclude: [v3]")
+    assert load_mirrors(write(text)).node_pools["p"].images
+
+
+def test_a_mirror_that_would_have_the_dag_id_of_readiness(write: Write) -> None:
+    text = FILE.replace("  pushed:", "  readiness:").replace("nodes:\n", "")
+    problem = (
+        "mirrors.yaml:21: mirrors.readiness: its DAG would be mirror_readiness, which looks whether nodes would start; "
+        "give it another name"
+    )
+    assert problems(write(text)) == [problem]
+    file, found = load_healthy_mirrors(write(text))
+    assert (list(file.mirrors), found) == (["world", "china"], (problem,))
+
+
+def test_a_missing_route_is_not_reported_while_a_mirror_is_broken(write: Write) -> None:
+    """It may well be the one."""
+    text = with_pool(mirrors=["acr"], bootstrap_images=["infra/other"]).replace("source: quay", "source: qay")
+    assert problems(write(text)) == [
+        "mirrors.yaml:14: mirrors.world.source: there is no registry 'qay'; did you mean 'quay'?"
+    ]
+
+
+def test_a_broken_pool_leaves_the_others_and_all_mirrors(write: Write) -> None:
+    text = f"{FILE}  bad: {{registry: nowhere}}\n  worse: {{}}\n  good: {{registry: hub, mirrors: [acr]}}\n"
+    file, found = load_healthy_mirrors(write(text))
+    assert (list(file.node_pools), list(file.mirrors)) == (["good"], ["world", "china", "pushed"])
+    assert found == (
+        (
+            f"mirrors.yaml:{FIRST_LINE}: nodes.bad.registry: there is no registry 'nowhere'; "
+            "there are quay, hub, acr, acr2, open, aliyun, ghcr, ecr, twin, own"
+        ),
+        f"mirrors.yaml:{FIRST_LINE + 1}: nodes.worse: 'registry' is missing",
+    )
+
+
+@pytest.mark.parametrize(("written", "got"), [("[]", "a list"), ("", "nothing"), ("x", "'x'")])
+def test_a_section_that_is_none_leaves_the_mirrors(write: Write, written: str, got: str) -> None:
+    file, found = load_healthy_mirrors(write(FILE.replace("nodes:", f"nodes: {written}")))
+    assert (dict(file.node_pools), list(file.mirrors)) == ({}, ["world", "china", "pushed"])
+    assert found == (f"mirrors.yaml:{FIRST_LINE - 1}: nodes: expected a mapping (name: ...), got {got}",)
+
+
+def test_pools_are_not_looked_at_for_one_mirror(write: Write) -> None:
+    """Every task reads the file for its own mirror; a pool is no matter of its."""
+    file, found = load_healthy_mirrors(write(with_pool(registry="nowhere")), only="world")
+    assert (list(file.mirrors), dict(file.node_pools), found) == (["world"], {}, ())
+
+
+def test_the_schema_takes_both_forms() -> None:
+    def faults(**pool: Any) -> list[str]:
+        document = {"registries": {}, "mirrors": {}, "nodes": {"p": {"registry": "hub", **pool}}}
+        return sorted(each.json_path for each in Draft202012Validator(json_schema()).iter_errors(document))
+
+    assert faults(mirrors=["acr"]) == []
+    assert faults(mirrors=[{"registry": "acr", "trust": "pull"}], runtime="k3s", version=">=1.30") == []
+    assert faults(bootstrap_images=["a/b", {"repository": "a/c", "tags": {"include": ["v*"]}}]) == []
+    assert faults(mirrors=[{"registry": "acr", "trust": "resolve"}]) == ["$.nodes.p.mirrors[0]"]
+    assert faults(runtime="podman") == ["$.nodes.p.runtime"]
+    assert faults(bootstrap_image=[]) == ["$.nodes.p"]
+
+
+@pytest.mark.parametrize(
+    ("text", "floor", "ceiling"),
+    [
+        ("1.7", (1, 7), (1, 8)),
+        ("==2.0", (2,), (2, 1)),
+        ("1.7.24~ds1", (1, 7, 24), (1, 7, 25)),
+        ("v1.29.3+k3s1", (1, 29, 3), (1, 29, 4)),
+        (">=1.7", (1, 7), None),
+        (">1.7", (1, 8), None),
+        ("<2", None, (2,)),
+        ("<=1.7", None, (1, 8)),
+        (">= 1.6, <2, <1.8", (1, 6), (1, 8)),
+    ],
+)
+def test_ranges_of_versions(text: str, floor: Any, ceiling: Any) -> None:
+    assert Versions.parse(text) == Versions(floor=floor, ceiling=ceiling)
+
+
+@pytest.mark.parametrize("text", ["", "x", "1.", ">=1.7 <2", "~1.7", ">=1.7,", "1.2.3.4.5"])
+def test_texts_that_are_no_range(text: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Versions.parse(text)
+    assert str(caught.value) == f"{text!r} {NO_RANGE}"
+
+
+NUMBERS = st.lists(st.integers(0, 40), min_size=1, max_size=3).filter(any).map(lambda each: ".".join(map(str, each)))
+
+
+@given(NUMBERS, NUMBERS)
+def test_a_version_is_in_what_it_begins(one: str, other: str) -> None:
+    exact = Versions.parse(one)
+    assert exact.are_at_least(one)
+    assert exact.meet(exact)
+    assert Versions.parse(f">={one}").are_at_least(other) == exact.are_at_least(other)
+    assert exact.meet(Versions.parse(f">={one}"))
+    assert not exact.meet(Versions.parse(f">{one}"))
+    assert not exact.meet(Versions.parse(f"<{one}"))
+
+
+@given(NUMBERS, NUMBERS)
+def test_a_range_reads_what_it_shows(one: str, other: str) -> None:
+    low, high = sorted((one, other), key=lambda each: Versions.parse(f">={each}").floor or ())
+    versions = Versions.parse(f">={low}, <={high}")
+    assert Versions.parse(str(versions)) == versions

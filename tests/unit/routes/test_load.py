@@ -1,0 +1,1264 @@
+"""Mirrors files: a good one, every kind of bad one with its whole answer, and what survives beside a bad entry."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from registry_sync.config.model import NamespaceRule, RepositoryRule
+from registry_sync.config.settings import RouteOptions
+from registry_sync.errors import MirrorsFileError
+from registry_sync.routes.load import load_healthy_mirrors, load_mirrors, mirrors_path
+from registry_sync.tags.rules import TagRules
+
+Write = Callable[[str | bytes], Path]
+
+GOOD = """\
+registries:
+  quay: {host: quay.io, connection: registry_quay}
+  hub: {host: index.docker.io}
+  local: {host: "localhost:5000", tls: false, private: true, pool: local}
+
+defaults:
+  parallel_copies: 2
+
+mirrors:
+  a:
+    description: Node images
+    schedule: "@hourly"
+    start_date: 2026-01-01
+    catchup: true
+    source: quay
+    destinations: [hub, local]
+    on_moved_tag: keep
+    repositories:
+      - giantswarm/hyperkube
+      - repository: giantswarm/aws-operator
+        rename: mirrored/aws-operator
+        tags: {include: ["v*"], exclude: ["*-dev"]}
+      - namespace: giantswarm
+        include: ["*-app"]
+  b: {source: quay, destinations: [local], repositories: [giantswarm/pause]}
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write(content: str | bytes) -> Path:
+        path = tmp_path / "mirrors.yaml"
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write
+
+
+def problems(path: Path) -> list[str]:
+    with pytest.raises(MirrorsFileError) as caught:
+        load_mirrors(path)
+    return str(caught.value).split("\n")
+
+
+def with_registry(**entry: Any) -> str:
+    """A good file but for the keys that are given to a registry, in line 3."""
+    return _file(registry=entry)
+
+
+def with_mirror(**entry: Any) -> str:
+    """A good file but for the keys that are given to a mirror, in line 5."""
+    return _file(mirror=entry)
+
+
+def with_repositories(*repositories: Any) -> str:
+    """A good file but for the repositories of a mirror, in line 5."""
+    return with_mirror(repositories=list(repositories))
+
+
+def _file(registry: Mapping[str, Any] | None = None, mirror: Mapping[str, Any] | None = None) -> str:
+    return (
+        "registries:\n"
+        "  quay: {host: quay.io}\n"
+        f"  acr: {_flow({'host': 'acr.example', **(registry or {})})}\n"
+        "mirrors:\n"
+        f"  m: {_flow({'source': 'quay', 'destinations': ['acr'], 'repositories': ['a/b'], **(mirror or {})})}\n"
+    )
+
+
+def _flow(value: Any) -> str:
+    return yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False).strip()
+
+
+def test_a_good_file(write: Write) -> None:
+    file = load_mirrors(write(GOOD))
+    assert {name: (each.name, each.host, each.tls) for name, each in file.registries.items()} == {
+        "quay": ("quay", "quay.io", True),
+        "hub": ("hub", "docker.io", True),
+        "local": ("local", "localhost:5000", False),
+    }
+    assert list(file.mirrors) == ["a", "b"]
+    mirror = file.mirrors["a"]
+    assert mirror.rules == (
+        RepositoryRule(repository="giantswarm/hyperkube"),
+        RepositoryRule(
+            repository="giantswarm/aws-operator",
+            rename="mirrored/aws-operator",
+            tags=TagRules(include=("v*",), exclude=("*-dev",)),
+        ),
+        NamespaceRule(namespace="giantswarm", include=("*-app",)),
+    )
+    assert (mirror.schedule, mirror.start_date) == ("@hourly", datetime(2026, 1, 1, tzinfo=UTC))
+    assert mirror.defaults == RouteOptions(parallel_copies=2)
+    assert [mirror.settings(each).parallel_copies for each in mirror.rules] == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("written", "moment"),
+    [
+        ("2026-01-31", datetime(2026, 1, 31, tzinfo=UTC)),
+        ("2026-01-31 10:30", datetime(2026, 1, 31, 10, 30, tzinfo=UTC)),
+        ("2026-01-31T10:30:00Z", datetime(2026, 1, 31, 10, 30, tzinfo=UTC)),
+        ("2026-01-31T10:30:00+02:00", datetime(2026, 1, 31, 8, 30, tzinfo=UTC)),
+    ],
+)
+def test_dates_are_utc(write: Write, written: str, moment: datetime) -> None:
+    file = load_mirrors(write(_file().replace("source: quay", f"source: quay, start_date: {written}")))
+    assert file.mirrors["m"].start_date == moment
+
+
+GRAMMAR = "only a-z, 0-9 and single '.', '_', '-' or '__' between them, in parts separated by '/'"
+NO_HOST = "is not a registry host; write host or host:port, without https:// or a path"
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ({"host": "https://acr.example"}, f".host: 'https://acr.example' {NO_HOST}"),
+        ({"host": "acr.example/team"}, f".host: 'acr.example/team' {NO_HOST}"),
+        ({"host": ""}, f".host: '' {NO_HOST}"),
+        (
+            {"host": "acr"},
+            (
+                ".host: 'acr' has neither a dot nor a port, so that an image's name would stand for one of Docker Hub; "
+                "write the port too, such as 'acr:443'"
+            ),
+        ),
+        ({"host": 5000}, '.host: expected a string, got the number 5000 (quote it: "5000")'),
+        ({"host": None}, ".host: expected a string, got nothing"),
+        ({"host": ["acr.example"]}, ".host: expected a string, got a list"),
+        ({"tls": "false"}, ".tls: expected true or false, got 'false'"),
+        ({"tls": 0}, ".tls: expected true or false, got the number 0"),
+        (
+            {"tls": False, "ca_file": "/ca.pem"},
+            ": ca_file is for TLS, which tls: false turns off; remove one of them",
+        ),
+        ({"ca_file": "ca.pem"}, ".ca_file: expected an absolute path, since a worker runs anywhere, got 'ca.pem'"),
+        ({"ca_file": 1.1}, ".ca_file: expected a string, got the number 1.1"),
+        ({"connection": ""}, ".connection: it is empty; write a value, or remove it"),
+        ({"max_connections": 0}, ".max_connections: expected 1 or more, got the number 0"),
+        ({"max_connections": 65}, ".max_connections: expected 64 or less, got the number 65"),
+        ({"max_connections": "8"}, ".max_connections: expected a whole number, got '8'"),
+        ({"requests_per_second": 0}, ".requests_per_second: expected more than 0, got the number 0"),
+        ({"requests_per_second": "5"}, ".requests_per_second: expected a number, got '5'"),
+        ({"requests_per_second": True}, ".requests_per_second: expected a number, got the boolean true"),
+        ({"requests_per_second": math.inf}, ".requests_per_second: expected a number, got the number .inf"),
+        ({"conection": "x"}, ".conection: unknown key 'conection'; did you mean 'connection'?"),
+        ({"pool": ""}, ".pool: it is empty; write a value, or remove it"),
+    ],
+)
+def test_bad_registries(write: Write, entry: Any, problem: str) -> None:
+    assert problems(write(with_registry(**entry))) == [f"mirrors.yaml:3: registries.acr{problem}"]
+
+
+TAG_KEYS = "names, include, exclude, semver, prereleases, older_than, younger_than, newest, newest_by, min_tags"
+NO_DATE = "expected a date such as 2026-01-31 or 2026-01-31T12:00Z, got"
+NO_SCHEDULE = (
+    "is no schedule; write five cron fields such as '0 * * * *', "
+    "or one of @hourly, @daily, @weekly, @monthly, @quarterly, @yearly"
+)
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ({"source": "qay"}, ".source: there is no registry 'qay'; did you mean 'quay'?"),
+        ({"source": "harbor"}, ".source: there is no registry 'harbor'; there are quay, acr"),
+        ({"source": None}, ".source: expected a string, got nothing"),
+        ({"destinations": ["acr", "acrr"]}, ".destinations[1]: there is no registry 'acrr'; did you mean 'acr'?"),
+        ({"destinations": ["acr", "acr"]}, ".destinations[1]: 'acr' is written twice; keep one"),
+        ({"destinations": []}, ".destinations: it is empty; write a value, or remove it"),
+        ({"destinations": "acr"}, ".destinations: expected a list, such as [a, b], got 'acr'"),
+        ({"destinations": None}, ".destinations: expected a list, such as [a, b], got nothing"),
+        ({"repositories": []}, ".repositories: it is empty; write a value, or remove it"),
+        ({"repositories": "a/b"}, ".repositories: expected a list, such as [a, b], got 'a/b'"),
+        ({"repositories": {"a": "b"}}, ".repositories: expected a list, such as [a, b], got a mapping"),
+        ({"schedule": "hourly"}, f".schedule: 'hourly' {NO_SCHEDULE}"),
+        ({"schedule": "@reboot"}, f".schedule: '@reboot' {NO_SCHEDULE}"),
+        ({"schedule": "* * * *"}, f".schedule: '* * * *' {NO_SCHEDULE}"),
+        ({"schedule": 5}, '.schedule: expected a string, got the number 5 (quote it: "5")'),
+        (
+            {"schedule": "0 0 30 2 *"},
+            ".schedule: '0 0 30 2 *' never comes, no month has such a day; mend the day or the month",
+        ),
+        ({"catchup": True}, ": catchup needs a schedule and a start_date, from which to catch up"),
+        (
+            {"catchup": True, "schedule": "@daily"},
+            ": catchup needs a schedule and a start_date, from which to catch up",
+        ),
+        ({"start_date": "soon"}, f".start_date: {NO_DATE} 'soon'"),
+        ({"start_date": "2026-13-01"}, f".start_date: {NO_DATE} '2026-13-01'"),
+        ({"start_date": 2026}, f".start_date: {NO_DATE} 2026"),
+        ({"start_date": "2026"}, f".start_date: {NO_DATE} '2026'"),
+        ({"start_date": "0001-01-01T00:00+05:00"}, f".start_date: {NO_DATE} '0001-01-01T00:00+05:00'"),
+        ({"retries": -1}, ".retries: expected 0 or more, got the number -1"),
+        ({"retries": 1.5}, ".retries: expected a whole number, got the number 1.5"),
+        ({"description": ["x"]}, ".description: expected a string, got a list"),
+        ({"on_moved_tag": "folow"}, ".on_moved_tag: expected 'follow', 'keep' or 'fail', got 'folow'"),
+        (
+            {"on_moved_tag": {"latest": "follow", "v*": "fial"}},
+            ".on_moved_tag: expected 'follow', 'keep' or 'fail' for 'v*', got 'fial'",
+        ),
+        (
+            {"on_moved_tag": 7},
+            ".on_moved_tag: expected 'follow', 'keep' or 'fail', or patterns of tags with one of these each, got 7",
+        ),
+        (
+            {"backup_tag": "{{ tga }}-was"},
+            ".backup_tag: '{{ tga }}-was': there is no 'tga'; there are tag, digest, digest_short, date, time",
+        ),
+        ({"backup_tag": "{{ tag }"}, ".backup_tag: '{{ tag }' is no Jinja2 template: unexpected '}'"),
+        ({"backup_tag": ""}, ".backup_tag: it is empty; write a value, or remove it"),
+        ({"prune": True}, ".prune: expected a mapping (key: value), got the boolean true"),
+        ({"prune": {}}, ".prune: 'tags' is missing"),
+        ({"prune": {"tags": "all"}}, ".prune.tags: expected 'gone_at_source', 'not_selected' or 'none', got 'all'"),
+        (
+            {"prune": {"tags": "none", "spare": ["v*"]}},
+            ".prune.spare: unknown key 'spare'; there are tags, keep, max_percent, dry_run",
+        ),
+        (
+            {"prune": {"tags": "none", "max_percent": 0}},
+            ".prune.max_percent: expected 1 or more, got the number 0",
+        ),
+        ({"prune": {"tags": "none", "dry_run": "no"}}, ".prune.dry_run: expected true or false, got 'no'"),
+        ({"parallel_copies": 33}, ".parallel_copies: expected 32 or less, got the number 33"),
+        ({"tags": ["v*"]}, ".tags: expected a mapping (key: value), got a list"),
+        ({"tags": {"include": "v*"}}, ".tags.include: expected a list, such as [a, b], got 'v*'"),
+        ({"tags": {"include": []}}, ".tags.include: it is empty; write a value, or remove it"),
+        ({"tags": {"include": [""]}}, ".tags.include[0]: it is empty; write a value, or remove it"),
+        ({"tags": {"includ": ["v*"]}}, ".tags.includ: unknown key 'includ'; did you mean 'include'?"),
+        ({"tags": {"only": ["v*"]}}, f".tags.only: unknown key 'only'; there are {TAG_KEYS}"),
+        ({"destination": "acr"}, ".destination: unknown key 'destination'; did you mean 'destinations'?"),
+    ],
+)
+def test_bad_mirrors(write: Write, entry: Any, problem: str) -> None:
+    assert problems(write(with_mirror(**entry))) == [f"mirrors.yaml:5: mirrors.m{problem}"]
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("1.10", 'expected a string, got the number 1.10 (quote it: "1.10")'),
+        ("2026", 'expected a string, got the number 2026 (quote it: "2026")'),
+        ("0x1F", 'expected a string, got the number 0x1F (quote it: "0x1F")'),
+        ("no", 'expected a string, got the boolean no (quote it: "no")'),
+        ("on", 'expected a string, got the boolean on (quote it: "on")'),
+        ("null", "expected a string, got nothing"),
+        ("[v1]", "expected a string, got a list"),
+        ("{a: b}", "expected a string, got a mapping"),
+    ],
+)
+def test_globs_that_yaml_does_not_read_as_text(write: Write, written: str, problem: str) -> None:
+    path = write(_file(mirror={"tags": {"include": ["v*", "THIS"]}}).replace("THIS", written))
+    assert problems(path) == [f"mirrors.yaml:5: mirrors.m.tags.include[1]: {problem}"]
+
+
+def test_dates_and_quoted_numbers_are_text(write: Write) -> None:
+    path = write(_file(mirror={"tags": {"include": ["THIS"]}}).replace("[THIS]", '[2026-01-31, "1.10", 1.2.3]'))
+    assert load_mirrors(path).mirrors["m"].tags == TagRules(include=("2026-01-31", "1.10", "1.2.3"))
+
+
+RULE = "expected a repository name, or a mapping with either repository: or namespace:, got"
+OPTIONS = ", ".join(RouteOptions.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [
+        (1.1, f": {RULE} the number 1.1"),
+        (None, f": {RULE} nothing"),
+        (["a/b"], f": {RULE} a list"),
+        ({}, f": {RULE} a mapping"),
+        ({"rename": "a/b"}, f": {RULE} a mapping"),
+        ({"repository": "a/b", "namespace": "a"}, f": {RULE} a mapping"),
+        ("", ": '' is not a repository name: it is empty"),
+        (
+            "Giantswarm/App",
+            ": 'Giantswarm/App' is not a repository name: upper-case letters are not allowed; write 'giantswarm/app'",
+        ),
+        (
+            "a/b:v1",
+            (
+                ": 'a/b:v1' is not a repository name: "
+                "write it without registry, tag and digest (tags have a key of their own)"
+            ),
+        ),
+        ("a b", f": 'a b' is not a repository name: {GRAMMAR}"),
+        ("a/*", f": 'a/*' is not a repository name: {GRAMMAR}"),
+        ("quay.io/a/b", ": 'quay.io/a/b' has its registry in it, which source: names already; write 'a/b'"),
+        ({"repository": "a//b"}, f".repository: 'a//b' is not a repository name: {GRAMMAR}"),
+        ({"repository": 1}, '.repository: expected a string, got the number 1 (quote it: "1")'),
+        ({"repository": "a/b", "rename": "-"}, f".rename: '-' is not a repository name: {GRAMMAR}"),
+        ({"repository": "a/b", "renam": "x"}, ".renam: unknown key 'renam'; did you mean 'rename'?"),
+        (
+            {"repository": "a/b", "include": ["x"]},
+            f".include: unknown key 'include'; there are {OPTIONS}, repository, rename",
+        ),
+        (
+            {"repository": "a/b", "tags": {"exlude": ["x"]}},
+            ".tags.exlude: unknown key 'exlude'; did you mean 'exclude'?",
+        ),
+        ({"namespace": "a/"}, f".namespace: 'a/' is not a repository name: {GRAMMAR}"),
+        ({"namespace": "a", "include": []}, ".include: it is empty; write a value, or remove it"),
+        (
+            {"namespace": "a", "tags": {"include": [True]}},
+            '.tags.include[0]: expected a string, got the boolean true (quote it: "true")',
+        ),
+    ],
+)
+def test_bad_rules(write: Write, rule: Any, problem: str) -> None:
+    assert problems(write(with_repositories("c/d", rule))) == [f"mirrors.yaml:5: mirrors.m.repositories[1]{problem}"]
+
+
+def test_an_option_that_a_form_of_rule_does_not_have(write: Write) -> None:
+    keys = f"{OPTIONS}, namespace, include, exclude, include_private, rename"
+    assert problems(write(with_repositories({"namespace": "a", "repositry": "b"}))) == [
+        f"mirrors.yaml:5: mirrors.m.repositories[0].repositry: unknown key 'repositry'; there are {keys}"
+    ]
+
+
+RANGES = "write such as '>=1.2 <2', '^1.4', '~1.4.2', '1.x', '1.2 - 1.4' or two of them with || between"
+DIGEST = f"sha256:{64 * 'a'}"
+
+
+@pytest.mark.parametrize(
+    ("tags", "problem"),
+    [
+        ({"semver": 1.2}, '.semver: expected a string, got the number 1.2 (quote it: "1.2")'),
+        ({"semver": ""}, ".semver: it is empty; write a value, or remove it"),
+        ({"semver": "latest"}, f".semver: 'latest' is no range of versions: 'latest' is no version; {RANGES}"),
+        ({"semver": ">=1.2, <2"}, f".semver: '>=1.2, <2' is no range of versions: '1.2,' is no version; {RANGES}"),
+        ({"semver": "1.x.3"}, f".semver: '1.x.3' is no range of versions: a number stands behind an x; {RANGES}"),
+        (
+            {"semver": "9007199254740992.0.0"},
+            f".semver: '9007199254740992.0.0' is no range of versions: numbers go up to 9007199254740991; {RANGES}",
+        ),
+        (
+            {"include": ["/v[/"]},
+            ".include[0]: '/v[/' is no regular expression: unterminated character set at position 1",
+        ),
+        (
+            {"exclude": ["*-dev", "/(a)\\1/"]},
+            (
+                ".exclude[1]: '/(a)\\1/' is no regular expression: "
+                "\\1 is not known here; there are . [] () | * + ? {} and \\d \\s \\w"
+            ),
+        ),
+        (
+            {"include": ["/a{9999}/"]},
+            ".include[0]: '/a{9999}/' is no regular expression: it is too large; write smaller counts in {}",
+        ),
+        ({"include": ["//"]}, ".include[0]: it is empty; write a value, or remove it"),
+        ({"older_than": "90"}, ".older_than: expected a duration such as 12h, 90d or 6w, got '90'"),
+        ({"older_than": "0d"}, ".older_than: expected a duration such as 12h, 90d or 6w, got '0d'"),
+        ({"younger_than": "1 month"}, ".younger_than: expected a duration such as 12h, 90d or 6w, got '1 month'"),
+        ({"younger_than": 90}, '.younger_than: expected a string, got the number 90 (quote it: "90")'),
+        (
+            {"older_than": "6w", "younger_than": "42d"},
+            ": no tag is older than 6w and younger than 42d; make younger_than the longer one",
+        ),
+        ({"newest": 0}, ".newest: expected 1 or more, got the number 0"),
+        ({"newest": "20"}, ".newest: expected a whole number, got '20'"),
+        (
+            {"newest": 20, "newest_by": "age"},
+            ".newest_by: expected 'semver', 'push_time' or 'name', got 'age'",
+        ),
+        ({"newest_by": "name"}, ": newest_by goes with newest, which says how many; write it, or remove newest_by"),
+        (
+            {"prereleases": True},
+            ": prereleases goes with semver, or with newest_by: semver; write one of them, or remove it",
+        ),
+        ({"semver": "*", "prereleases": "yes"}, ".prereleases: expected true or false, got 'yes'"),
+        ({"min_tags": 0}, ".min_tags: expected 1 or more, got the number 0"),
+        (
+            {"min_tags": 6, "newest": 4, "newest_by": "name", "names": ["latest"]},
+            ": min_tags 6 is never reached, since no more than 5 tags can be chosen; lower it",
+        ),
+        (
+            {"min_tags": 2, "names": ["latest"]},
+            ": min_tags 2 is never reached, since no more than 1 tags can be chosen; lower it",
+        ),
+        (
+            {"exclude": ["/v1.*"]},
+            ".exclude[0]: '/v1.*' matches no name; a regular expression has a / at its end as well",
+        ),
+        ({"names": []}, ".names: it is empty; write a value, or remove it"),
+        ({"names": "latest"}, ".names: expected a list, such as [a, b], got 'latest'"),
+        ({"names": [22]}, '.names[0]: expected a string, got the number 22 (quote it: "22")'),
+        (
+            {"names": ["v*"]},
+            ".names[0]: 'v*' is not a tag; names are tags, or TAG@sha256:…; globs go into include",
+        ),
+        (
+            {"names": ["registry_sync-platforms.m"]},
+            (
+                ".names[0]: 'registry_sync-platforms.m' is a note of registry_sync's own, which is never mirrored; "
+                "remove it"
+            ),
+        ),
+        (
+            {"names": ["v1@sha256:aa"]},
+            (
+                ".names[0]: 'v1@sha256:aa': 'sha256:aa' is not a sha256 or sha512 digest; "
+                "pin a tag as TAG@sha256: and 64 digits of 0-9 and a-f"
+            ),
+        ),
+        ({"names": ["v1", f"v1@{DIGEST}"]}, ": names has 'v1' twice; keep one"),
+    ],
+)
+def test_bad_tag_rules(write: Write, tags: Any, problem: str) -> None:
+    assert problems(write(with_mirror(tags=tags))) == [f"mirrors.yaml:5: mirrors.m.tags{problem}"]
+
+
+@pytest.mark.parametrize(
+    ("tags", "problem"),
+    [
+        ({"older_than": "1d"}, "older_than goes by push times, which a source of kind 'acr' does not tell; remove it"),
+        (
+            {"younger_than": "1d"},
+            "younger_than goes by push times, which a source of kind 'acr' does not tell; remove it",
+        ),
+        (
+            {"newest": 5},
+            (
+                "newest goes by push times, which a source of kind 'acr' does not tell; "
+                "newest_by: semver or name needs none"
+            ),
+        ),
+    ],
+)
+def test_rules_by_push_time_need_a_source_that_tells_them(write: Write, tags: Any, problem: str) -> None:
+    problem = problem.replace("'acr'", "'distribution'")
+    mirror = {"source": "acr", "destinations": ["quay"], "tags": tags}
+    assert problems(write(with_mirror(**mirror))) == [f"mirrors.yaml:5: mirrors.m.tags: {problem}"]
+    rule = {"repository": "a/b", "tags": tags}
+    assert problems(write(with_mirror(**{**mirror, "tags": {"include": ["*"]}, "repositories": [rule]}))) == [
+        f"mirrors.yaml:5: mirrors.m.repositories[0].tags: {problem}"
+    ]
+    with_times = _file(registry={"kind": "harbor"}, mirror={**mirror, "repositories": ["team/app"]})
+    assert load_mirrors(write(with_times)).mirrors
+
+
+VARIABLES = "repository, namespace, name, registry, destination, mirror"
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [
+        (
+            {"repository": "a/b", "rename": "{{ nam }}"},
+            f".rename: '{{{{ nam }}}}' has unknown variables ['nam']; there are {VARIABLES}",
+        ),
+        (
+            {"repository": "a/b", "rename": "{{ name"},
+            ".rename: '{{ name' is no template: unexpected end of template, expected 'end of print statement'.",
+        ),
+        (
+            {"repository": "a/b", "rename": "{{ name | upper }}"},
+            (
+                ": rename '{{ name | upper }}' does not name 'a/b': 'B' is not a repository name: "
+                "upper-case letters are not allowed; write 'b'"
+            ),
+        ),
+        (
+            {"repository": "a/b", "rename": "{{ name.__class__.__mro__ }}"},
+            (
+                ": rename '{{ name.__class__.__mro__ }}' cannot be made for 'a/b': "
+                "access to attribute '__class__' of 'str' object is unsafe."
+            ),
+        ),
+        (
+            {"namespace": "a", "rename": "copies"},
+            (
+                ": all repositories of the namespace would be mirrored to acr.example/copies; "
+                "write a template such as rename: copies/{{ name }}"
+            ),
+        ),
+        (
+            {"namespace": "a", "rename": "copies/{{ namespace }}"},
+            (
+                ": all repositories of the namespace would be mirrored to acr.example/copies/a; "
+                "write a template such as rename: copies/a/{{ name }}"
+            ),
+        ),
+        (
+            {"repository": "a/b", "strip_prefix": "c/"},
+            ": 'a/b' does not begin with strip_prefix 'c/'; mend it, or write strip_prefix: \"\" for this one",
+        ),
+        (
+            {"namespace": "a", "strip_prefix": "c/"},
+            ": 'a/any' does not begin with strip_prefix 'c/'; mend it, or write strip_prefix: \"\" for this one",
+        ),
+        (
+            {"repository": "a/b", "strip_prefix": "a"},
+            (
+                ": prefix '' with strip_prefix 'a' does not name 'a/b': '/b' is not a repository name: "
+                "only a-z, 0-9 and single '.', '_', '-' or '__' between them, in parts separated by '/'"
+            ),
+        ),
+        (
+            {"repository": "a/b", "prefix": "Mirror/"},
+            ".prefix: 'Mirror/' is no piece of a repository name; write a-z, 0-9, '.', '_', '-' and '/'",
+        ),
+        ({"repository": "a/b", "prefix": 1}, '.prefix: expected a string, got the number 1 (quote it: "1")'),
+    ],
+)
+def test_bad_names(write: Write, rule: Any, problem: str) -> None:
+    assert problems(write(with_repositories(rule))) == [f"mirrors.yaml:5: mirrors.m.repositories[0]{problem}"]
+
+
+@pytest.mark.parametrize(
+    ("destination", "name", "problem"),
+    [
+        ({"host": "docker.io"}, "a/b/c", "Docker Hub has names of two parts, NAMESPACE/NAME, and 'a/b/c' has 3"),
+        (
+            {"host": "docker.io"},
+            "a/b",
+            "Docker Hub has names whose parts are 2 to 255 characters long, and 'b' of 'a/b' has 1",
+        ),
+        (
+            {"host": "quay.example", "kind": "quay"},
+            "app",
+            "Quay has names of two parts or more, NAMESPACE/NAME, and 'app' has 1",
+        ),
+        (
+            {"host": "registry.cn-shanghai.aliyuncs.com"},
+            "team/a/b",
+            "Aliyun has names of two parts, NAMESPACE/NAME, and 'team/a/b' has 3",
+        ),
+        (
+            {"host": "registry.cn-shanghai.aliyuncs.com"},
+            f"team/{65 * 'a'}",
+            f"Aliyun has names whose parts are 2 to 64 characters long, and '{65 * 'a'}' of 'team/{65 * 'a'}' has 65",
+        ),
+        ({"kind": "harbor"}, "app", "Harbor has names of two parts or more, PROJECT/NAME, and 'app' has 1"),
+    ],
+)
+def test_names_that_a_destination_cannot_hold(write: Write, destination: Any, name: str, problem: str) -> None:
+    path = write(_file(registry=destination, mirror={"repositories": [name]}))
+    assert problems(path) == [f"mirrors.yaml:5: mirrors.m.repositories[0]: {problem}; rename it"]
+
+
+def test_globs_that_begin_with_the_namespace(write: Write) -> None:
+    path = write(with_repositories({"namespace": "giantswarm", "exclude": ["giantswarm/*-test"]}))
+    assert problems(path) == [
+        (
+            "mirrors.yaml:5: mirrors.m.repositories[0]: 'giantswarm/*-test' begins with the namespace, and patterns "
+            "are of the names within the namespace; write '*-test'"
+        )
+    ]
+
+
+def test_a_prefix_with_the_destinations_registry_in_it(write: Write) -> None:
+    assert problems(write(with_mirror(prefix="acr.example/copies/"))) == [
+        (
+            "mirrors.yaml:5: mirrors.m.repositories[0]: its name at the destination, 'acr.example/copies/a/b', has the "
+            "registry in it, which destinations: names already"
+        )
+    ]
+
+
+def test_one_place_for_two_repositories_by_their_prefixes(write: Write) -> None:
+    rules = [{"repository": "a/app", "strip_prefix": "a/"}, {"repository": "b/app", "strip_prefix": "b/"}]
+    assert problems(write(with_mirror(repositories=rules, prefix="copies/"))) == [
+        (
+            "mirrors.yaml:5: mirrors.m.repositories[1]: quay.io/a/app (mirrors.m.repositories[0]) is mirrored to "
+            "acr.example/copies/app too, and would overwrite it; rename one"
+        )
+    ]
+
+
+def test_names_at_the_destination_decide_about_circles(write: Write) -> None:
+    there = "a: {source: quay, destinations: [acr], repositories: [{namespace: x}], prefix: copies/}"
+    back = "b: {source: acr, destinations: [quay], repositories: [{namespace: copies/x}], strip_prefix: copies/}"
+    assert problems(write(many(there, back))) == [
+        (
+            "mirrors.yaml:7: mirrors.a: a circle of mirrors: quay.io/x/any → acr.example/copies/x/any → quay.io/x/any; "
+            "remove one of them"
+        )
+    ]
+    onward = back.replace("strip_prefix: copies/", "prefix: more/")
+    same = "c: {source: acr, destinations: [acr2], repositories: [{namespace: z, rename: 'y/{{ name }}'}]}"
+    assert load_mirrors(write(many(there, onward, same))).mirrors.keys() == {"a", "b", "c"}
+
+
+def test_patterns_of_every_form_are_seen_in_circles(write: Write) -> None:
+    there = "a: {source: quay, destinations: [acr], repositories: [{namespace: x, include: ['/[k-m]+-op/']}]}"
+    back = "b: {source: acr, destinations: [quay], repositories: [{namespace: x, include: ['[j-l]*']}]}"
+    assert problems(write(many(there, back))) == [
+        (
+            "mirrors.yaml:7: mirrors.a: a circle of mirrors: quay.io/x/k-op → acr.example/x/k-op → quay.io/x/k-op; "
+            "remove one of them"
+        )
+    ]
+
+
+def test_a_namespace_that_would_find_its_own_copies(write: Write) -> None:
+    """Every run would make copies of the copies that the one before made."""
+    within = "a: {source: quay, destinations: [quay], repositories: [{namespace: x, rename: 'x/copy-{{ name }}'}]}"
+    assert problems(write(many(within))) == [
+        (
+            "mirrors.yaml:7: mirrors.a: a circle of mirrors: quay.io/x/any → quay.io/x/copy-any → "
+            "quay.io/x/copy-copy-any; remove one of them"
+        )
+    ]
+    there = within.replace("destinations: [quay]", "destinations: [acr]")
+    back = "b: {source: acr, destinations: [quay], repositories: [{namespace: x}]}"
+    assert problems(write(many(there, back))) == [
+        (
+            "mirrors.yaml:7: mirrors.a: a circle of mirrors: quay.io/x/any → acr.example/x/copy-any → "
+            "quay.io/x/copy-any → acr.example/x/copy-copy-any; remove one of them"
+        )
+    ]
+    apart = within.replace("namespace: x,", "namespace: x, exclude: ['copy-*'],")
+    assert list(load_mirrors(write(many(apart))).mirrors) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ({"api_url": "https://api.example"}, "a registry of kind 'distribution' has no api_url; remove it"),
+        (
+            {"kind": "quay", "api_url": "quay.example"},
+            "api_url: 'quay.example' is no address of an API; write https://host or https://host:port",
+        ),
+        (
+            {"kind": "harbor", "api_url": "https://me:secret@harbor.example"},
+            "api_url: 'https://…@harbor.example' is no address of an API; write https://host or https://host:port",
+        ),
+        (
+            {"kind": "quay", "api_url": "http://quay.example"},
+            "api_url: 'http://quay.example' is no address of an API; write https://host or https://host:port",
+        ),
+    ],
+)
+def test_an_api_url_that_cannot_be_used(write: Write, entry: dict[str, Any], problem: str) -> None:
+    assert problems(write(with_registry(**entry))) == [f"mirrors.yaml:3: registries.acr: {problem}"]
+    file = load_mirrors(write(with_registry(kind="quay", api_url="https://quay.example:8443")))
+    assert file.registries["acr"].api_url == "https://quay.example:8443"
+
+
+def test_a_registry_of_a_kind_without_a_call_to_create_repositories(write: Write) -> None:
+    assert problems(write(with_registry(create_repository=True))) == [
+        (
+            "mirrors.yaml:3: registries.acr: create_repository is for docker_hub, "
+            "a registry of kind 'distribution' has no call for that; remove it"
+        )
+    ]
+    file = load_mirrors(
+        write(_file(registry={"host": "docker.io", "create_repository": True}, mirror={"repositories": ["team/app"]}))
+    )
+    assert file.registries["acr"].create_repository
+
+
+def test_entries_that_are_named_tags_have_the_keys_of_their_section(write: Write) -> None:
+    text = _file(registry={"hst": "x"}, mirror={"descripton": "x"})
+    assert problems(write(text.replace("acr:", "tags:").replace("m:", "tags:"))) == [
+        "mirrors.yaml:3: registries.tags.hst: unknown key 'hst'; did you mean 'host'?",
+        "mirrors.yaml:5: mirrors.tags.descripton: unknown key 'descripton'; did you mean 'description'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ["1: expected registries: and mirrors:, got nothing"]),
+        ("# nothing\n", ["1: expected registries: and mirrors:, got nothing"]),
+        ("- a\n", ["1: expected registries: and mirrors:, got a list"]),
+        ("text\n", ["1: expected registries: and mirrors:, got 'text'"]),
+        ("{}\n", ["1: 'registries' is missing", "1: 'mirrors' is missing"]),
+        (
+            "registries:\nmirrors: []\n",
+            [
+                "1: registries: expected a mapping (name: ...), got nothing",
+                "2: mirrors: expected a mapping (name: ...), got a list",
+            ],
+        ),
+        ("registries: {}\nmirrors: {}\ndefaults: x\n", ["3: defaults: expected a mapping (key: value), got 'x'"]),
+        (
+            "registries: {}\nmirrors: {}\ndefaults: {paralel_copies: 1, tags: {inclde: [x]}}\n",
+            [
+                "3: defaults.tags.inclde: unknown key 'inclde'; did you mean 'include'?",
+                "3: defaults.paralel_copies: unknown key 'paralel_copies'; did you mean 'parallel_copies'?",
+            ],
+        ),
+        (
+            "mirrors: {}\nmirors: {}\n",
+            ["1: 'registries' is missing", "2: mirors: unknown key 'mirors'; did you mean 'mirrors'?"],
+        ),
+        (
+            "registries: {}\nmirrors: {}\nmirrors: {}\n",
+            ["3: mirrors: 'mirrors' is written twice, in line 2 and line 3; keep one"],
+        ),
+    ],
+)
+def test_files_of_which_nothing_can_be_used(write: Write, text: str, expected: list[str]) -> None:
+    path = write(text)
+    assert problems(path) == [f"mirrors.yaml:{each}" for each in expected]
+    with pytest.raises(MirrorsFileError):
+        load_healthy_mirrors(path)
+
+
+@pytest.mark.parametrize("name", ["with space", "a.b", "a/b", "ä", "''"])
+def test_names_that_cannot_be_part_of_a_dag_id(write: Write, name: str) -> None:
+    text = _file().replace("  m:", f"  {name}:")
+    shown = name.strip("'")
+    assert problems(write(text)) == [
+        f"mirrors.yaml:5: mirrors.{shown}: expected a name of letters, digits, '_' and '-', got {shown!r}"
+    ]
+
+
+def test_a_name_that_is_too_long_for_a_dag_id(write: Write) -> None:
+    name = 101 * "m"
+    assert problems(write(_file().replace("  m:", f"  {name}:"))) == [
+        f"mirrors.yaml:5: mirrors.{name}: it has 101 characters, at most 100 are allowed"
+    ]
+
+
+def test_an_entry_without_its_required_keys(write: Write) -> None:
+    assert problems(write("registries:\n  quay: {}\nmirrors:\n  m:\n    schedule: '@daily'\n")) == [
+        "mirrors.yaml:2: registries.quay: 'host' is missing",
+        "mirrors.yaml:4: mirrors.m: 'source' is missing",
+        "mirrors.yaml:4: mirrors.m: 'destinations' is missing",
+        "mirrors.yaml:4: mirrors.m: 'repositories' is missing",
+    ]
+
+
+def test_a_file_without_registries_for_its_mirror(write: Write) -> None:
+    assert problems(write("registries: {}\nmirrors: {m: {source: a, destinations: [b], repositories: [c]}}\n")) == [
+        "mirrors.yaml:2: mirrors.m.source: there is no registry 'a'; there are none",
+        "mirrors.yaml:2: mirrors.m.destinations[0]: there is no registry 'b'; there are none",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "place", "key", "lines"),
+    [
+        (GOOD.replace("description: Node images", "source: hub"), 15, "mirrors.a.source", "source", (11, 15)),
+        (GOOD.replace("  b:", "  a:"), 25, "mirrors.a", "a", (10, 25)),
+        (
+            GOOD.replace("rename: m", "repository: m"),
+            21,
+            "mirrors.a.repositories[1].repository",
+            "repository",
+            (20, 21),
+        ),
+        (GOOD.replace("  local:", "  quay:"), 4, "registries.quay", "quay", (2, 4)),
+        (
+            GOOD.replace("  parallel", "  parallel_copies: 1\n  parallel"),
+            8,
+            "defaults.parallel_copies",
+            "parallel_copies",
+            (7, 8),
+        ),
+    ],
+    ids=["key", "mirror", "rule", "registry", "default"],
+)
+def test_duplicate_keys(write: Write, text: str, line: int, place: str, key: str, lines: tuple[int, int]) -> None:
+    first, second = lines
+    assert problems(write(text))[0] == (
+        f"mirrors.yaml:{line}: {place}: {key!r} is written twice, in line {first} and line {second}; keep one"
+    )
+
+
+def many(*mirrors: str) -> str:
+    """Registries in lines 2 to 5, then a mirror a line from line 7."""
+    return "\n".join(
+        [
+            "registries:",
+            "  quay: {host: quay.io}",
+            "  acr: {host: acr.example}",
+            "  acr2: {host: ACR.example}",
+            "  hub: {host: docker.io}",
+            "mirrors:",
+            *(f"  {each}" for each in mirrors),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("mirrors", "expected"),
+    [
+        (
+            ["a: {source: quay, destinations: [acr], repositories: [x/yy, {repository: z, rename: x/yy}]}"],
+            [
+                (
+                    "7: mirrors.a.repositories[1]: quay.io/x/yy (mirrors.a.repositories[0]) is mirrored to "
+                    "acr.example/x/yy too, and would overwrite it; rename one"
+                )
+            ],
+        ),
+        (
+            [
+                "a: {source: quay, destinations: [acr], repositories: [x/yy]}",
+                "b: {source: hub, destinations: [acr], repositories: [x/yy]}",
+            ],
+            [
+                (
+                    "8: mirrors.b.repositories[0]: quay.io/x/yy (mirrors.a.repositories[0]) is mirrored to "
+                    "acr.example/x/yy too, and would overwrite it; rename one"
+                )
+            ],
+        ),
+        (
+            [
+                "a: {source: quay, destinations: [acr], repositories: [x/yy], platforms: [linux/amd64]}",
+                "b: {source: quay, destinations: [acr], repositories: [x/yy]}",
+                "c: {source: quay, destinations: [acr], repositories: [{repository: x/yy, tags: {include: [v1]}}]}",
+            ],
+            [
+                (
+                    "8: mirrors.b.repositories[0]: mirrors.a.repositories[0] has the same tags there with other "
+                    "platforms, and each would overwrite what the other made; rename one, or choose other tags"
+                )
+            ],
+        ),
+        (
+            ["a: {source: quay, destinations: [acr], repositories: [x/yy, x/zz, {repository: x/yy}]}"],
+            [
+                (
+                    "7: mirrors.a.repositories[2]: quay.io/x/yy is written twice, first as mirrors.a.repositories[0]; "
+                    "keep one"
+                )
+            ],
+        ),
+        (
+            ["a: {source: quay, destinations: [acr, acr2], repositories: [x/yy, x/zz]}"],
+            ["7: mirrors.a.destinations[1]: 'acr' and 'acr2' are both acr.example; keep one"],
+        ),
+        (
+            ["a: {source: quay, destinations: [acr, quay], repositories: [x/yy]}"],
+            [
+                (
+                    "7: mirrors.a.repositories[0]: quay.io/x/yy would be mirrored to itself; "
+                    "choose another destination, or rename it"
+                )
+            ],
+        ),
+        (
+            ["a: {source: acr, destinations: [acr2], repositories: [{namespace: x}]}"],
+            ["7: mirrors.a: namespace 'x' would be mirrored to itself; choose another destination"],
+        ),
+        (
+            ["a: {source: quay, destinations: [hub], repositories: [x/y/z, pause, x/yy]}"],
+            [
+                (
+                    "7: mirrors.a.repositories[0]: Docker Hub has names of two parts, NAMESPACE/NAME, "
+                    "and 'x/y/z' has 3; rename it"
+                )
+            ],
+        ),
+        (
+            [
+                "a: {source: quay, destinations: [acr], repositories: [x/yy]}",
+                "b: {source: acr, destinations: [quay], repositories: [x/yy]}",
+            ],
+            [
+                (
+                    "7: mirrors.a.repositories[0]: a circle of mirrors: quay.io/x/yy → acr.example/x/yy → quay.io/x/yy"
+                    "; remove one of them"
+                )
+            ],
+        ),
+        (
+            [
+                "a: {source: quay, destinations: [acr], repositories: [x/yy]}",
+                "b: {source: acr2, destinations: [hub], repositories: [{repository: x/yy, rename: x/zz}]}",
+                "c: {source: hub, destinations: [quay], repositories: [{repository: x/zz, rename: x/yy}]}",
+            ],
+            [
+                (
+                    "7: mirrors.a.repositories[0]: a circle of mirrors: quay.io/x/yy → acr.example/x/yy → "
+                    "docker.io/x/zz → quay.io/x/yy; remove one of them"
+                )
+            ],
+        ),
+        (
+            [
+                "a: {source: quay, destinations: [acr], repositories: [{namespace: x, include: ['*-app']}]}",
+                "b: {source: acr, destinations: [quay], repositories: [{namespace: x, exclude: ['*-test']}]}",
+            ],
+            [
+                (
+                    "7: mirrors.a: a circle of mirrors: quay.io/x/any-app → acr.example/x/any-app → quay.io/x/any-app; "
+                    "remove one of them"
+                )
+            ],
+        ),
+        (
+            [
+                "a: {source: quay, destinations: [acr], repositories: [x/yy]}",
+                "b: {source: acr, destinations: [quay], repositories: [{namespace: x}]}",
+            ],
+            [
+                (
+                    "7: mirrors.a.repositories[0]: a circle of mirrors: quay.io/x/yy → acr.example/x/yy → quay.io/x/yy"
+                    "; remove one of them"
+                )
+            ],
+        ),
+    ],
+    ids=[
+        "one place within a mirror",
+        "one place across mirrors",
+        "other platforms of the same tags",
+        "written twice",
+        "one host under two names",
+        "onto itself",
+        "namespace onto itself",
+        "Docker Hub's levels",
+        "circle of two",
+        "circle of three with renames",
+        "circle of namespaces",
+        "circle with a namespace",
+    ],
+)
+def test_routes_that_disturb_each_other(write: Write, mirrors: list[str], expected: list[str]) -> None:
+    assert problems(write(many(*mirrors))) == [f"mirrors.yaml:{each}" for each in expected]
+
+
+@pytest.mark.parametrize(
+    "mirrors",
+    [
+        ["a: {source: quay, destinations: [quay], repositories: [{repository: x/yy, rename: copy/y}]}"],
+        ["a: {source: quay, destinations: [acr], repositories: [x/yy, {repository: x/yy, rename: copy/y}]}"],
+        [
+            "a: {source: quay, destinations: [acr], repositories: [x/yy]}",
+            "b: {source: quay, destinations: [acr, hub], repositories: [x/yy]}",
+        ],
+        [
+            "a: {source: quay, destinations: [acr], repositories: [{namespace: x, include: ['*-app']}]}",
+            "b: {source: acr, destinations: [quay], repositories: [{namespace: x, exclude: ['*-app']}]}",
+        ],
+        [
+            "a: {source: quay, destinations: [acr], repositories: [x/yy]}",
+            "b: {source: acr, destinations: [hub], repositories: [x/yy]}",
+        ],
+        ["a: {source: quay, destinations: [hub], repositories: [pause]}"],
+        [
+            "a: {source: quay, destinations: [acr], repositories: [x/y]}",
+            "b: {source: hub, destinations: [quay], repositories: [{namespace: x}]}",
+        ],
+    ],
+    ids=[
+        "renamed",
+        "two copies",
+        "two mirrors of one route",
+        "namespaces that do not meet",
+        "chain",
+        "library",
+        "namespace elsewhere",
+    ],
+)
+def test_routes_that_do_not(write: Write, mirrors: list[str]) -> None:
+    assert len(load_mirrors(write(many(*mirrors))).mirrors) == len(mirrors)
+
+
+ALL_AT_ONCE = """\
+registries:
+  quay: {host: quay.io}
+  acr: {host: https://acr.example, tls: yes please}
+mirrors:
+  good: {source: quay, destinations: [quay], repositories: [{repository: a/b, rename: c/d}]}
+  late: {source: acr, destinations: [quay], repositories: [late/one]}
+  bad:
+    sorce: quay
+    destinations: [acrr]
+    repositories:
+      - A
+      - b
+      - b
+  twice:
+    source: qay
+    source: quay
+    destinations: [quay]
+    repositories: [a/b]
+"""
+
+
+def test_all_problems_at_once_in_the_order_of_their_lines(write: Write) -> None:
+    path = write(ALL_AT_ONCE)
+    assert problems(path) == [
+        f"mirrors.yaml:3: registries.acr.host: 'https://acr.example' {NO_HOST}",
+        "mirrors.yaml:3: registries.acr.tls: expected true or false, got 'yes please'",
+        "mirrors.yaml:7: mirrors.bad: 'source' is missing",
+        "mirrors.yaml:8: mirrors.bad.sorce: unknown key 'sorce'; did you mean 'source'?",
+        (
+            "mirrors.yaml:11: mirrors.bad.repositories[0]: 'A' is not a repository name: "
+            "upper-case letters are not allowed; write 'a'"
+        ),
+        "mirrors.yaml:16: mirrors.twice.source: 'source' is written twice, in line 15 and line 16; keep one",
+    ]
+
+
+def test_healthy_mirrors_survive_beside_broken_ones(write: Write) -> None:
+    file, found = load_healthy_mirrors(write(ALL_AT_ONCE))
+    assert list(file.mirrors) == ["good"]
+    assert list(file.registries) == ["quay"]
+    assert len(found) == 6
+
+
+@pytest.mark.parametrize(
+    ("mirrors", "healthy", "broken"),
+    [
+        (
+            [
+                "a: {source: quay, destinations: [acr], repositories: [x/yy]}",
+                "b: {source: hub, destinations: [acr], repositories: [x/yy]}",
+            ],
+            ["a"],
+            ["mirrors.b.repositories[0]"],
+        ),
+        (
+            [
+                "a: {source: quay, destinations: [acr], repositories: [x/yy]}",
+                "b: {source: quay, destinations: [nowhere], repositories: [x/yy]}",
+            ],
+            ["a"],
+            ["mirrors.b.destinations[0]"],
+        ),
+        (
+            [
+                "a: &a {source: quay, destinations: [acr], repositories: [x/yy], retries: 1, retries: 2}",
+                "b: *a",
+                "c: {source: quay, destinations: [acr], repositories: [x/zz]}",
+            ],
+            ["c"],
+            ["mirrors.a.retries", "mirrors.b.retries"],
+        ),
+    ],
+    ids=["second writer", "unknown registry", "duplicate key behind an alias"],
+)
+def test_which_mirrors_survive(write: Write, mirrors: list[str], healthy: list[str], broken: list[str]) -> None:
+    file, found = load_healthy_mirrors(write(many(*mirrors)))
+    assert list(file.mirrors) == healthy
+    assert [each.split(": ")[1] for each in found] == broken
+
+
+def test_a_registry_that_is_written_twice_is_not_used(write: Write) -> None:
+    text = many("a: {source: quay, destinations: [acr], repositories: [x/yy]}").replace("  acr2:", "  acr:")
+    file, found = load_healthy_mirrors(write(text))
+    assert list(file.mirrors) == []
+    assert found == ("mirrors.yaml:4: registries.acr: 'acr' is written twice, in line 3 and line 4; keep one",)
+
+
+def test_a_mirror_may_have_the_name_of_a_broken_registry(write: Write) -> None:
+    mirrors = "acr: {source: quay, destinations: [hub], repositories: [team/app]}"
+    file, found = load_healthy_mirrors(write(many(mirrors).replace("acr.example", "https://acr.example")))
+    assert list(file.mirrors) == ["acr"]
+    assert found == (f"mirrors.yaml:3: registries.acr.host: 'https://acr.example' {NO_HOST}",)
+
+
+def test_only_one_mirror_is_looked_at(write: Write) -> None:
+    path = write(ALL_AT_ONCE.replace("https://acr.example, tls: yes please", "acr.example"))
+    file, found = load_healthy_mirrors(path, only="late")
+    assert (list(file.mirrors), list(file.registries)) == (["late"], ["quay", "acr"])
+    file, found = load_healthy_mirrors(path, only="bad")
+    assert list(file.mirrors) == []
+    assert found[0] == "mirrors.yaml:7: mirrors.bad: 'source' is missing"
+    file, found = load_healthy_mirrors(path, only="no such mirror")
+    assert list(file.mirrors) == []
+
+
+def test_yaml_that_is_none_is_named_with_its_line(write: Write) -> None:
+    assert problems(write(GOOD.replace("[hub, local]", "[hub, local"))) == [
+        (
+            "mirrors.yaml:17: this is not valid YAML: while parsing a flow sequence (line 16) "
+            "did not find expected ',' or ']'"
+        )
+    ]
+
+
+def test_values_of_python_are_not_made(write: Write, tmp_path: Path) -> None:
+    mark = tmp_path / "made"
+    text = _file(mirror={"description": "THIS"}).replace("THIS", f"!!python/object/apply:os.mkdir ['{mark}']")
+    assert problems(write(text)) == [
+        (
+            "mirrors.yaml:5: mirrors.m.description: YAML's type !!python/object/apply:os.mkdir is not used here; "
+            "write the value without it, or in quotes"
+        )
+    ]
+    assert not mark.exists()
+
+
+def test_aliases_that_multiply(write: Write) -> None:
+    lines = ["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 40))]
+    assert problems(write("\n".join(lines))) == ["mirrors.yaml:1: more than 500000 values; do aliases multiply here?"]
+
+
+def test_an_alias_within_itself(write: Write) -> None:
+    assert problems(write("registries: &a {quay: *a}\n")) == [
+        "mirrors.yaml:1: nested too deeply; does an alias stand within its own anchor?"
+    ]
+
+
+def test_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "mirrors.yaml"
+    assert problems(path) == [
+        (
+            f"{path}: the mirrors file cannot be read ([Errno 2] No such file or directory: '{path}'); "
+            "is there a file? REGISTRY_SYNC_MIRRORS_FILE names another place"
+        )
+    ]
+
+
+def test_a_folder_in_its_place(tmp_path: Path) -> None:
+    assert problems(tmp_path) == [
+        (
+            f"{tmp_path}: the mirrors file cannot be read ([Errno 21] Is a directory: '{tmp_path}'); "
+            "is there a file? REGISTRY_SYNC_MIRRORS_FILE names another place"
+        )
+    ]
+
+
+def test_text_that_is_not_utf_8(write: Write) -> None:
+    assert problems(write(GOOD.replace("Node images", "Nöde").encode("latin-1"))) == [
+        "mirrors.yaml:11: this is not UTF-8 text (invalid start byte); save it with that encoding"
+    ]
+
+
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbf" + GOOD.encode(), GOOD.replace("\n", "\r\n").encode()])
+def test_files_of_other_editors(write: Write, content: bytes) -> None:
+    assert list(load_mirrors(write(content)).mirrors) == ["a", "b"]
+
+
+def test_where_the_mirrors_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("REGISTRY_SYNC_MIRRORS_FILE", raising=False)
+    assert mirrors_path(tmp_path) == tmp_path / "include" / "mirrors.yaml"
+    monkeypatch.setenv("REGISTRY_SYNC_MIRRORS_FILE", "")
+    assert mirrors_path(tmp_path) == tmp_path / "include" / "mirrors.yaml"
+    monkeypatch.setenv("REGISTRY_SYNC_MIRRORS_FILE", "/etc/mirrors.yaml")
+    assert mirrors_path(tmp_path) == Path("/etc/mirrors.yaml")
+
+
+PRUNED = "prune: {tags: gone_at_source}"
+PRUNED_BY = "is pruned here and written by"
+ADVICE = "give it a destination of its own, or write prune: {tags: none} for it"
+
+
+@pytest.mark.parametrize(
+    ("mirrors", "expected"),
+    [
+        (
+            [
+                f"a: {{source: quay, destinations: [acr], repositories: [x/yy, x/zz], {PRUNED}}}",
+                "b: {source: quay, destinations: [acr], repositories: [x/yy]}",
+            ],
+            (
+                "7: mirrors.a.repositories[0]: acr.example/x/yy is pruned here and written by "
+                "mirrors.b.repositories[0] too; "
+            ),
+        ),
+        (
+            [
+                f"a: {{source: quay, destinations: [acr], repositories: [x/yy], {PRUNED}}}",
+                "b: {source: quay, destinations: [acr], repositories: [{namespace: x}]}",
+            ],
+            (
+                "7: mirrors.a.repositories[0]: acr.example/x/yy is pruned here and written by "
+                "namespace 'x' of mirrors.b too; "
+            ),
+        ),
+        (
+            [
+                f"a: {{source: quay, destinations: [acr], repositories: [{{namespace: x}}], {PRUNED}}}",
+                "b: {source: quay, destinations: [acr], repositories: [x/yy]}",
+            ],
+            f"7: mirrors.a: namespace 'x' {PRUNED_BY} mirrors.b.repositories[0] too; ",
+        ),
+        (
+            [
+                f"a: {{source: quay, destinations: [acr], repositories: [{{namespace: x, {PRUNED}}}]}}",
+                "b: {source: hub, destinations: [acr], repositories: [{namespace: x}]}",
+            ],
+            f"7: mirrors.a: namespace 'x' {PRUNED_BY} namespace 'x' of mirrors.b too; ",
+        ),
+        *(
+            (
+                [
+                    f"a: {{source: quay, destinations: [acr], repositories: [{{namespace: x, {PRUNED}, {ours}}}]}}",
+                    f"b: {{source: hub, destinations: [acr], repositories: [{{namespace: x, {theirs}}}]}}",
+                ],
+                f"7: mirrors.a: namespace 'x' {PRUNED_BY} namespace 'x' of mirrors.b too; ",
+            )
+            for ours, theirs in (
+                ("include: ['/.*-operator/']", "include: ['/.*-operator/']"),
+                ("include: ['[b-d]*']", "include: ['[!a]?']"),
+                ("include: ['/b.*/']", "include: ['*z']"),
+                ("exclude: ['any', '?']", "include: ['/[a-z]{1,2}/']"),
+            )
+        ),
+        *(
+            (
+                [
+                    f"a: {{source: quay, destinations: [acr], repositories: [{rule}]}}",
+                    f"b: {{source: hub, destinations: [acr], repositories: [{{namespace: x}}], {naming}}}",
+                ],
+                f"7: mirrors.a.repositories[0]: acr.example/{name} {PRUNED_BY} namespace 'x' of mirrors.b too; ",
+            )
+            for name, naming in (("m/x/yy", "prefix: m/"), ("m/yy", "prefix: m/, strip_prefix: x/"))
+            for rule in [f"{{repository: y, rename: {name}, {PRUNED}}}"]
+        ),
+        (
+            [
+                f"a: {{source: quay, destinations: [acr], {PRUNED}, repositories: [{{repository: y, rename: m/yy}}]}}",
+                "b: {source: hub, destinations: [acr], repositories: [{namespace: x, rename: 'm/{{ name }}'}]}",
+            ],
+            f"7: mirrors.a.repositories[0]: acr.example/m/yy {PRUNED_BY} namespace 'x' of mirrors.b too; ",
+        ),
+    ],
+)
+def test_what_another_mirror_writes_is_not_pruned(write: Write, mirrors: list[str], expected: str) -> None:
+    assert problems(write(many(*mirrors))) == [f"mirrors.yaml:{expected}{ADVICE}"]
+
+
+@pytest.mark.parametrize(
+    "mirrors",
+    [
+        [
+            "a: {source: quay, destinations: [acr], repositories: [x/yy], prune: {tags: none}}",
+            "b: {source: quay, destinations: [acr], repositories: [x/yy]}",
+        ],
+        [
+            f"a: {{source: quay, destinations: [acr], repositories: [{{namespace: x}}, x/yy], {PRUNED}}}",
+            "b: {source: quay, destinations: [acr], repositories: [{namespace: z}]}",
+        ],
+        [
+            f"a: {{source: quay, destinations: [acr], repositories: [{{namespace: x, include: [a-*]}}], {PRUNED}}}",
+            "b: {source: quay, destinations: [acr], repositories: [{namespace: x, include: [b-*]}]}",
+        ],
+        [
+            f"a: {{source: quay, destinations: [acr], repositories: [x/yy], {PRUNED}}}",
+            "b: {source: quay, destinations: [hub], repositories: [x/yy]}",
+        ],
+        [
+            f"a: {{source: quay, destinations: [acr], {PRUNED}, repositories: [{{namespace: x, include: ['[a-m]']}}]}}",
+            "b: {source: quay, destinations: [acr], repositories: [{namespace: x, exclude: ['[a-m]*']}]}",
+        ],
+    ],
+)
+def test_a_repository_of_one_mirror_is_pruned(write: Write, mirrors: list[str]) -> None:
+    assert list(load_mirrors(write(many(*mirrors))).mirrors) == ["a", "b"]

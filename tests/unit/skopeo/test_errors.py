@@ -1,0 +1,319 @@
+"""Every text that skopeo was seen to fail with, and what it means; faults injected into 1.9.3 and 1.22."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from registry_sync.errors import (
+    ConfigurationError,
+    DeniedError,
+    MissingContent,
+    NotCopyableWhole,
+    NotFound,
+    NotTrusted,
+    RefusedError,
+    RegistrySyncError,
+    TemporaryError,
+    UnsupportedArtifact,
+)
+from registry_sync.oci.reference import Digest, Reference, Repository
+from registry_sync.skopeo.errors import decode_failure, last_words, redact
+
+DIGEST = Digest.of(b"image")
+BLOB = Digest.of(b"blob")
+
+PLAIN = Reference(Repository("quay.io", "team/app"), DIGEST), Reference(Repository("acr.example:5000", "a/b"), DIGEST)
+MISLEADING = (
+    Reference(Repository("x509.example", "quota/immutable"), DIGEST),
+    Reference(Repository("denied.example", "toomanyrequests/x509"), DIGEST),
+)
+
+# In the texts: S and D are the references, SREPO and DREPO without digest, SHOST, DHOST, DNAME, TARGET, BLOB.
+SRC = "initializing source docker://S: "
+IMG = "copying image 1/2 from manifest list: "
+READ = f"{SRC}reading manifest TARGET in SREPO: "
+REUSE = f"{IMG}trying to reuse blob BLOB at destination: "
+EXISTS = f"{REUSE}checking whether a blob BLOB exists in DREPO: "
+START = f"{IMG}writing blob: initiating layer upload to /v2/DNAME/blobs/uploads/ in DHOST: "
+CHUNK = f"{IMG}writing blob: uploading layer chunked: "
+LAYER = f"{IMG}writing blob: uploading layer to https://DHOST/v2/DNAME/blobs/uploads/1?_state=secret: "
+PATCH = f'{IMG}writing blob: Patch "https://DHOST/v2/DNAME/blobs/uploads/1?_state=secret": '
+FETCH = f"{IMG}reading blob BLOB: "
+PUT = f"{IMG}writing manifest: uploading manifest TARGET to DREPO: "
+LIST = "Uploading manifest list failed, attempted the following formats: application/vnd.oci.image.index.v1+json("
+INDEX = f"{LIST}uploading manifest TARGET to DREPO: "
+ASK_S = f'{SRC}pinging container registry SHOST: Get "https://SHOST/v2/": '
+ASK_D = f'{REUSE}pinging container registry DHOST: Get "https://DHOST/v2/": '
+TCP = "readfrom tcp 192.0.2.1:1->192.0.2.2:443: happened during read: "
+HTTP = "received unexpected HTTP status: "
+CODE = "invalid status code from registry "
+TOKEN = "unable to retrieve auth token: invalid username/password: "
+
+SOURCE, DESTINATION, EITHER = "source SREPO", "destination DREPO", "the copy of S to DREPO"
+
+TEXTS: list[tuple[str, type[RegistrySyncError], str]] = [
+    (f"{READ}manifest unknown: manifest unknown", NotFound, SOURCE),
+    (f"{READ}name unknown", NotFound, SOURCE),
+    (f"{READ}StatusCode: 404, not found", NotFound, SOURCE),
+    (f'{READ}StatusCode: 404, "not found"', NotFound, SOURCE),
+    (
+        f"{IMG}determining manifest MIME type for docker://S: reading manifest BLOB in SREPO: manifest unknown",
+        NotFound,
+        SOURCE,
+    ),
+    (f"{FETCH}Error fetching blob: {CODE}404 (Not Found)", NotFound, SOURCE),
+    (f"{FETCH}fetching blob: blob unknown", NotFound, SOURCE),
+    (f"{SRC}pinging container registry SHOST: {CODE}404 (Not Found)", TemporaryError, SOURCE),
+    (f'{REUSE}pinging container registry DHOST: StatusCode: 404, ""', TemporaryError, DESTINATION),
+    (f"{START}name unknown: The repository with name 'DNAME' does not exist", RefusedError, DESTINATION),
+    (f"{START}StatusCode: 404, <html>", RefusedError, DESTINATION),
+    (f"{CHUNK}StatusCode: 404, upload gone", TemporaryError, DESTINATION),
+    (f"{READ}unauthorized: access to the requested resource is not authorized", DeniedError, SOURCE),
+    (f"{SRC}{TOKEN}unauthorized: incorrect username or password", DeniedError, SOURCE),
+    (f"{REUSE}{TOKEN}unauthorized: incorrect username or password", DeniedError, DESTINATION),
+    (f"{EXISTS}unauthorized: authentication required", DeniedError, DESTINATION),
+    (f"{EXISTS}authentication required", DeniedError, DESTINATION),
+    (f"{IMG}reading config blob BLOB: {TOKEN}unauthorized", TemporaryError, SOURCE),
+    (f"{FETCH}authentication required", TemporaryError, SOURCE),
+    (f"{CHUNK}unauthorized: token expired", TemporaryError, DESTINATION),
+    (f"{START}unauthorized", DeniedError, DESTINATION),
+    (f"{READ}denied", DeniedError, SOURCE),
+    (f"{START}denied: requested access to the resource is denied", DeniedError, DESTINATION),
+    (f"{READ}StatusCode: 403, <html><body>no", DeniedError, SOURCE),
+    (f'{READ}StatusCode: 403, "<html><body>no"', DeniedError, SOURCE),
+    (f"{FETCH}Error fetching blob: {CODE}403 (Forbidden)", DeniedError, SOURCE),
+    (f"{FETCH}fetching blob: denied", DeniedError, SOURCE),
+    (f"{REUSE}failed to read from destination repository DNAME: 403 (Forbidden)", DeniedError, DESTINATION),
+    (f'{EXISTS}StatusCode: 403, ""', DeniedError, DESTINATION),
+    (f"{SRC}Requesting bearer token: {CODE}403 (Forbidden)", DeniedError, SOURCE),
+    (f"{SRC}Requesting bearer token: {HTTP}403 Forbidden", DeniedError, SOURCE),
+    (
+        f"{START}denied: adding 50.2 KiB of storage resource, which will exceed the configured upper limit of 1.0 GiB",
+        RefusedError,
+        DESTINATION,
+    ),
+    (f"{READ}toomanyrequests: You have reached your pull rate limit.", TemporaryError, SOURCE),
+    (f"{SRC}pinging container registry SHOST: too many requests to registry", TemporaryError, SOURCE),
+    (f'{SRC}pinging container registry SHOST: StatusCode: 429, ""', TemporaryError, SOURCE),
+    (f"{FETCH}too many requests to registry", TemporaryError, SOURCE),
+    (f"{FETCH}fetching blob: toomanyrequests", TemporaryError, SOURCE),
+    (f"{INDEX}StatusCode: 429, )", TemporaryError, DESTINATION),
+    (f"{READ}{HTTP}503 Service Unavailable", TemporaryError, SOURCE),
+    (f"{SRC}pinging container registry SHOST: {CODE}503 (Service Unavailable)", TemporaryError, SOURCE),
+    (f"{FETCH}Error fetching blob: {CODE}502 (Bad Gateway)", TemporaryError, SOURCE),
+    (f"{FETCH}fetching blob: {HTTP}502 Bad Gateway", TemporaryError, SOURCE),
+    (
+        f"{REUSE}failed to read from destination repository DNAME: 500 (Internal Server Error)",
+        TemporaryError,
+        DESTINATION,
+    ),
+    (f"{EXISTS}{HTTP}500 Internal Server Error", TemporaryError, DESTINATION),
+    (f"{START}{HTTP}503 Service Unavailable", TemporaryError, DESTINATION),
+    (f"{LAYER}{HTTP}504 Gateway Timeout", TemporaryError, DESTINATION),
+    (f"{INDEX}{HTTP}500 Internal Server Error)", TemporaryError, DESTINATION),
+    (f'{SRC}Get "https://SHOST/v2/": EOF', TemporaryError, SOURCE),
+    (f"{ASK_S}dial tcp 192.0.2.1:443: connect: connection refused", TemporaryError, SOURCE),
+    (f"{ASK_D}dial tcp: lookup DHOST on 192.0.2.53:53: no such host", TemporaryError, DESTINATION),
+    (f"{PATCH}{TCP}read tcp 192.0.2.1:2->192.0.2.3:443: read: connection reset by peer", TemporaryError, SOURCE),
+    (f"{PATCH}{TCP}unexpected EOF", TemporaryError, SOURCE),
+    (f"{PATCH}write tcp 192.0.2.1:1->192.0.2.2:443: write: broken pipe", TemporaryError, DESTINATION),
+    (f"{PATCH}use of closed network connection", TemporaryError, DESTINATION),
+    (f"{PATCH}net/http: TLS handshake timeout", TemporaryError, DESTINATION),
+    (f"{START}StatusCode: 405, Method not allowed", RefusedError, DESTINATION),
+    (f"{CHUNK}StatusCode: 413, <html>", RefusedError, DESTINATION),
+    (f"{ASK_S}x509: certificate signed by unknown authority", ConfigurationError, SOURCE),
+    (
+        f"{ASK_D}tls: failed to verify certificate: x509: certificate is valid for other.example, not DHOST",
+        ConfigurationError,
+        DESTINATION,
+    ),
+    (f"{ASK_S}tls: first record does not look like a TLS handshake", ConfigurationError, SOURCE),
+    (f"{ASK_S}http: server gave HTTP response to HTTPS client", ConfigurationError, SOURCE),
+    (f'{SRC}Get "https://SHOST/v2/": Proxy Authentication Required', ConfigurationError, SOURCE),
+    (f"{PATCH}happened during read: Digest did not match, expected BLOB, got BLOB", TemporaryError, SOURCE),
+    (f"{IMG}Download config.json digest BLOB does not match expected BLOB", TemporaryError, SOURCE),
+    (f"{LAYER}digest invalid: provided digest did not match uploaded content", TemporaryError, DESTINATION),
+    (f"{LAYER}provided digest did not match uploaded content", TemporaryError, DESTINATION),
+    (
+        f"{SRC}reading manifest TARGET in SREPO: Manifest does not match provided manifest digest TARGET",
+        TemporaryError,
+        SOURCE,
+    ),
+    (f"{PUT}manifest invalid: not this", RefusedError, DESTINATION),
+    (f"{PUT}StatusCode: 415, not this type", RefusedError, DESTINATION),
+    (f"{PUT}manifest blob unknown: blob unknown to registry", MissingContent, DESTINATION),
+    (f"{PUT}blob unknown to registry", MissingContent, DESTINATION),
+    (f"{INDEX}manifest unknown)", MissingContent, DESTINATION),
+    ("initializing image from source docker://S: invalid character '<' looking for …", RefusedError, SOURCE),
+    ("initializing image from source docker://S: unsupported schema version 2", RefusedError, SOURCE),
+    (f"{PUT}unknown: tag is immutable", RefusedError, DESTINATION),
+    (f"{PUT}tag invalid: this tag may not be overwritten", RefusedError, DESTINATION),
+    (f"{INDEX}unknown: tag is immutable)", RefusedError, DESTINATION),
+    (
+        f"{PUT}denied: unknown manifest class for application/vnd.oci.empty.v1+json",
+        UnsupportedArtifact,
+        DESTINATION,
+    ),
+    (f"{INDEX}unauthorized: no)", DeniedError, DESTINATION),
+    (f"{INDEX}denied)", DeniedError, DESTINATION),
+    (f"{IMG}writing blob: layer BLOB was saved with digest sha256:0", RefusedError, DESTINATION),
+    (f"{SRC}reading manifest TARGET in SREPO: context deadline exceeded", TemporaryError, SOURCE),
+    (f"{IMG}Source image rejected: Debian-local change: sigstore disabled", ConfigurationError, SOURCE),
+    (
+        "Error loading trust policy: open /etc/containers/policy.json: no such file or directory",
+        ConfigurationError,
+        EITHER,
+    ),
+    ("Error loading trust policy: no policy.json file found at any of the following: …", ConfigurationError, EITHER),
+    ("unknown flag: --preserve-digests", ConfigurationError, EITHER),
+    (
+        "Invalid source name docker://S: invalid reference format: repository name must be lowercase",
+        ConfigurationError,
+        EITHER,
+    ),
+    ("fatal error: something that nobody has seen yet", TemporaryError, EITHER),
+]
+
+CONVERT = (
+    'Manifest list must be converted to type "application/vnd.oci.image.index.v1+json" to be written to destination'
+)
+NOT_WHOLE = [
+    f"{IMG}Unexpectedly received a manifest list instead of a manifest for a single image",
+    f'{CONVERT}, but we cannot modify it: "Instructed to preserve digests"',
+]
+
+
+def fill(text: str, names: tuple[Reference, Reference]) -> str:
+    source, destination = names
+    for name, value in (
+        ("SREPO", source.repository),
+        ("DREPO", destination.repository),
+        ("SHOST", source.repository.host),
+        ("DHOST", destination.repository.host),
+        ("DNAME", destination.repository.name),
+        ("TARGET", source.target),
+        ("BLOB", BLOB),
+        ("docker://S", f"docker://{source}"),
+        ("the copy of S ", f"the copy of {source} "),
+    ):
+        text = text.replace(name, str(value))
+    return text
+
+
+def logged(text: str) -> str:
+    """As logrus writes it: in Go's quotes, which are JSON's for these texts."""
+    return f'time="2026-11-23T10:00:00Z" level=fatal msg={json.dumps(text, ensure_ascii=False)}'
+
+
+def decode(text: str, names: tuple[Reference, Reference], *, is_index: bool = True) -> RegistrySyncError:
+    lines = ["Copying blob sha256:0", logged(text)]
+    return decode_failure(1, lines, source=names[0], destination=names[1], is_index=is_index)
+
+
+@pytest.mark.parametrize("names", [PLAIN, MISLEADING], ids=["plain", "misleading"])
+@pytest.mark.parametrize(("text", "expected", "who"), TEXTS, ids=[text[-60:] for text, _, _ in TEXTS])
+def test_what_a_text_means(
+    text: str, expected: type[RegistrySyncError], who: str, names: tuple[Reference, Reference]
+) -> None:
+    error = decode(fill(text, names), names)
+    assert type(error) is expected, str(error)
+    assert str(error).startswith(f"{fill(who, names)} "), str(error)
+    assert "secret" not in str(error)
+
+
+@pytest.mark.parametrize("text", NOT_WHOLE)
+def test_an_index_that_cannot_be_copied_whole(text: str) -> None:
+    assert type(decode(text, PLAIN)) is NotCopyableWhole
+    assert type(decode(text, PLAIN, is_index=False)) is RefusedError
+
+
+@pytest.mark.parametrize("names", [PLAIN, MISLEADING], ids=["plain", "misleading"])
+@pytest.mark.parametrize(
+    "why",
+    [
+        "Running image docker://S is rejected by policy.",
+        "A signature was required, but no signature exists",
+        "Signature for identity docker://S is not accepted",
+    ],
+)
+def test_an_image_that_a_policy_rejects(why: str, names: tuple[Reference, Reference]) -> None:
+    words = fill(f"{IMG}Source image rejected: {why}", names)
+    arguments: dict[str, Any] = {"source": names[0], "destination": names[1], "is_index": True}
+    error = decode_failure(1, [logged(words)], policy=Path("/etc/team.json"), **arguments)
+    assert type(error) is NotTrusted
+    assert str(error).startswith(
+        f"{names[0]} is not accepted by the policy '/etc/team.json'; have it signed as that policy asks, or change the "
+        "policy (skopeo: copying image 1/2 from manifest list: Source image rejected: "
+    )
+
+
+def test_a_message_says_who_what_and_what_to_do() -> None:
+    error = decode(fill(f"{START}name unknown: no such\n\trepository", PLAIN), PLAIN)
+    assert str(error) == (
+        "destination acr.example:5000/a/b cannot be pushed to; create it at the registry first "
+        "(skopeo: copying image 1/2 from manifest list: writing blob: initiating layer upload to "
+        "/v2/a/b/blobs/uploads/ in acr.example:5000: name unknown: no such repository)"
+    )
+
+
+def test_a_tag_that_misleads() -> None:
+    tagged = (Reference(PLAIN[0].repository, "x509"), Reference(PLAIN[1].repository, "denied"))
+    error = decode("initializing source docker://quay.io/team/app:x509: reading manifest x509 in quay.io/team/app: "
+                   "manifest unknown", tagged)  # fmt: skip
+    assert type(error) is NotFound
+    error = decode("writing manifest: uploading manifest denied to acr.example:5000/a/b: EOF", tagged)
+    assert type(error) is TemporaryError
+
+
+@pytest.mark.parametrize(("code", "name"), [(-9, "9 (Killed)"), (-15, "15 (Terminated)")])
+def test_a_signal(code: int, name: str) -> None:
+    error = decode_failure(code, [], source=PLAIN[0], destination=PLAIN[1], is_index=True)
+    assert type(error) is TemporaryError
+    assert str(error) == f"skopeo was ended by signal {name} while it copied {PLAIN[0]} to {PLAIN[1]}"
+
+
+def test_no_words_at_all() -> None:
+    error = decode_failure(3, ["", ""], source=PLAIN[0], destination=PLAIN[1], is_index=True)
+    assert type(error) is TemporaryError
+    assert str(error).endswith(
+        "failed in a way that is not known, which is tried again (skopeo: no message, exit code 3)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (['time="t" level=fatal msg=EOF'], "EOF"),
+        (['time="t" level=warning msg="retrying"', 'time="t" level=error msg="a \\"b\\" c"', "later"], 'a "b" c'),
+        (['time="t" level=error msg="first"', 'time="t" level=fatal msg="last" error="other"'], "last"),
+        (['time="t" level=fatal msg="one\\n\\ttwo\\\\three"'], "one two\\three"),
+        (["panic: runtime error", ""], "panic: runtime error"),
+        (['time="t" level=fatal msg="' + "x" * 5000 + '"'], "x" * 599 + "…"),
+        ([f'time="t" level=fatal msg="reading {BLOB}"'], f"reading {BLOB.short}"),
+        ([], ""),
+    ],
+)
+def test_the_last_words(lines: list[str], words: str) -> None:
+    assert last_words(lines) == words
+
+
+@pytest.mark.parametrize(
+    ("line", "redacted"),
+    [
+        ("Copying blob sha256:0", "Copying blob sha256:0"),
+        ('Get "https://cdn.example/b?X-Amz-Signature=abc&x=1": EOF', 'Get "https://cdn.example/b?…": EOF'),
+        (r'msg="Get \"https://cdn.example/b?sig=a%2Fb\": EOF"', r'msg="Get \"https://cdn.example/b?…\": EOF"'),
+        ("to https://r.example/1?_state=abc: denied", "to https://r.example/1?…: denied"),
+        ('"https://s.example/b?se=2026-01-01T00:00:00Z&sig=abc": EOF', '"https://s.example/b?…": EOF'),
+        ("at https://r.example/1?_state=abc", "at https://r.example/1?…"),
+        ('"http://robot:hunter2@proxy.example:3128": EOF', '"http://…@proxy.example:3128": EOF'),
+        ("docker://quay.io/a/b@sha256:0: why?", "docker://quay.io/a/b@sha256:0: why?"),
+    ],
+)
+def test_redaction(line: str, redacted: str) -> None:
+    assert redact(line) == redacted
+    assert redact(redacted) == redacted

@@ -1,0 +1,224 @@
+"""The decision for every pair of states, and the laws of planning."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from registry_sync.oci.reference import Digest
+from registry_sync.sync.plan import (
+    Backup,
+    CopyTag,
+    Decision,
+    DeleteTag,
+    Failed,
+    Locked,
+    Plan,
+    Skipped,
+    TagState,
+    Unchanged,
+    Unreadable,
+    add_deletions,
+    plan_route,
+    plan_tag,
+)
+from registry_sync.tags.overwrite_policy import MovedTagPolicy, Overwriting, overwriting
+from registry_sync.tags.select import Selection
+
+OLD, NEW = Digest("sha256", 64 * "a"), Digest("sha256", 64 * "b")
+DOWN = Unreadable(error_class="temporary", text="GET /v2/ answered 503")
+
+MISSING = CopyTag(tag="v1", digest=NEW, reason="missing at the destination")
+SAME = Unchanged(tag="v1", digest=NEW)
+GONE = Skipped(tag="v1", reason="the source lists it but has no manifest for it (deleted meanwhile?)")
+SOURCE_UNREADABLE = Failed(
+    tag="v1", reason="the source does not tell what it names: GET /v2/ answered 503", error_class="temporary"
+)
+DESTINATION_UNREADABLE = Failed(
+    tag="v1", reason="the destination does not tell what it names: GET /v2/ answered 503", error_class="temporary"
+)
+MOVED = "moved: sha256:bbbbbbbbbbbb at the source, sha256:aaaaaaaaaaaa at the destination"
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+FOLLOW, KEEP, FAIL = (Overwriting(policies=(("*", each),)) for each in ("follow", "keep", "fail"))
+BACKED_UP = overwriting((("*", "follow"),), "{{ tag }}-was-{{ digest_short }}", frozenset(), NOON)
+BY_PATTERN = Overwriting(policies=(("latest", "follow"), ("v*", "fail"), ("*", "keep")), locked=frozenset({"latest"}))
+
+POLICIES = st.sampled_from([FOLLOW, KEEP, FAIL, BACKED_UP, BY_PATTERN])
+TAGS = st.sampled_from(["v1", "v2", "latest", "V1", "1.0"])
+STATES = st.sampled_from([OLD, NEW, Digest("sha512", 128 * "a"), None, DOWN])
+SIDES = st.dictionaries(TAGS, STATES)
+
+
+@st.composite
+def selections(draw: st.DrawFn) -> Selection:
+    tags = draw(st.lists(TAGS, unique=True))
+    selected = draw(st.lists(st.sampled_from(tags), unique=True)) if tags else []
+    rejected = {tag: "excluded by a rule" for tag in tags if tag not in selected}
+    return Selection(selected=tuple(selected), rejected=rejected)
+
+
+@pytest.mark.parametrize("policy", [FOLLOW, KEEP, FAIL, BACKED_UP, BY_PATTERN])
+@pytest.mark.parametrize(
+    ("source", "destination", "decision"),
+    [
+        (NEW, None, MISSING),
+        (NEW, NEW, SAME),
+        (NEW, DOWN, DESTINATION_UNREADABLE),
+        (None, None, GONE),
+        (None, OLD, GONE),
+        (None, DOWN, GONE),
+        (DOWN, None, SOURCE_UNREADABLE),
+        (DOWN, OLD, SOURCE_UNREADABLE),
+        (DOWN, DOWN, SOURCE_UNREADABLE),
+    ],
+)
+def test_states_for_which_the_policy_does_not_matter(
+    source: TagState, destination: TagState, decision: Decision, policy: Overwriting
+) -> None:
+    assert plan_tag("v1", source, destination, policy) == decision
+
+
+@pytest.mark.parametrize(
+    ("policy", "decision"),
+    [
+        (FOLLOW, CopyTag(tag="v1", digest=NEW, reason=MOVED, replaces=OLD)),
+        (KEEP, Skipped(tag="v1", reason=f"{MOVED}; kept, since on_moved_tag is keep")),
+        (FAIL, Failed(tag="v1", reason=f"{MOVED}; on_moved_tag is fail", error_class="refused")),
+        (BY_PATTERN, Failed(tag="v1", reason=f"{MOVED}; on_moved_tag is fail for 'v*'", error_class="refused")),
+        (
+            BACKED_UP,
+            CopyTag(
+                tag="v1",
+                digest=NEW,
+                reason=f"{MOVED}, which is kept as v1-was-aaaaaaaaaaaa",
+                replaces=OLD,
+                backup=Backup(tag="v1-was-aaaaaaaaaaaa", digest=OLD),
+            ),
+        ),
+    ],
+)
+def test_a_moved_tag(policy: Overwriting, decision: Decision) -> None:
+    assert plan_tag("v1", NEW, OLD, policy) == decision
+
+
+@pytest.mark.parametrize(
+    ("policy", "decision"),
+    [
+        ("follow", Locked(tag="v1", digest=NEW, reason=f"{MOVED}, where it is locked")),
+        ("keep", Skipped(tag="v1", reason=f"{MOVED}; kept, since on_moved_tag is keep")),
+        ("fail", Failed(tag="v1", reason=f"{MOVED}; on_moved_tag is fail", error_class="refused")),
+    ],
+)
+def test_a_moved_tag_that_is_locked(policy: MovedTagPolicy, decision: Decision) -> None:
+    rules = Overwriting(policies=(("*", policy),), locked=frozenset({"v1"}))
+    assert plan_tag("v1", NEW, OLD, rules) == decision
+    assert plan_tag("v1", NEW, NEW, rules) == SAME
+    assert plan_tag("v1", NEW, None, rules) == MISSING
+
+
+def test_a_tag_that_is_too_long_for_a_backup_is_not_overwritten() -> None:
+    tag = 120 * "a"
+    decision = plan_tag(tag, NEW, OLD, BACKED_UP)
+    template = "'{{ tag }}-was-{{ digest_short }}'"
+    assert decision == Failed(
+        tag=tag,
+        reason=f"{MOVED}; not overwritten, since it has no backup: {template} gives '{tag}-was-aaaaaaaaaaaa' for "
+        f"'{tag}', which is no tag",
+        error_class="configuration",
+    )
+
+
+def test_a_tag_that_was_skipped_is_deleted_instead() -> None:
+    selection = Selection(selected=("v2",), rejected={"v1": "excluded by 'v1'"})
+    plan = plan_route(selection, {"v2": NEW}, {})
+    deletions = (
+        DeleteTag(tag="v1", digest=OLD, reason="no longer selected"),
+        DeleteTag(tag="v0", digest=OLD, reason="gone"),
+    )
+    assert add_deletions(plan, deletions).decisions == (deletions[1], deletions[0], replace(MISSING, tag="v2"))
+    assert add_deletions(plan, deletions).deletions == (deletions[1], deletions[0])
+
+
+def test_a_route_has_a_decision_for_every_listed_tag_in_the_order_of_their_names() -> None:
+    selection = Selection(selected=("v2", "v1", "v3"), rejected={"dev": "excluded by 'dev'"})
+    plan = plan_route(selection, {"v1": NEW, "v2": OLD}, {"v2": OLD, "stray": OLD})
+    assert plan == Plan(
+        decisions=(
+            Skipped(tag="dev", reason="excluded by 'dev'"),
+            MISSING,
+            Unchanged(tag="v2", digest=OLD),
+            Skipped(tag="v3", reason="the source lists it but has no manifest for it (deleted meanwhile?)"),
+        )
+    )
+
+
+def test_a_tag_that_the_rules_cannot_judge_fails() -> None:
+    selection = Selection(selected=(), rejected={}, failed={"v1": "names has it, and the source has no such tag"})
+    failed = Failed(tag="v1", reason="names has it, and the source has no such tag", error_class="configuration")
+    assert plan_route(selection, {}, {}).decisions == (failed,)
+
+
+def test_tags_of_one_digest_are_one_copy() -> None:
+    selection = Selection(selected=("a", "b", "c", "d"), rejected={})
+    plan = plan_route(selection, {"a": NEW, "b": OLD, "c": NEW, "d": NEW}, {"d": NEW})
+    names = {digest: [each.tag for each in copies] for digest, copies in plan.by_digest.items()}
+    assert names == {NEW: ["a", "c"], OLD: ["b"]}
+    assert [each.tag for each in plan.copies] == ["a", "b", "c"]
+
+
+@given(selections(), SIDES, SIDES, POLICIES)
+def test_each_listed_tag_has_one_decision(
+    selection: Selection, source: dict[str, TagState], destination: dict[str, TagState], policy: Overwriting
+) -> None:
+    plan = plan_route(selection, source, destination, policy)
+    assert [each.tag for each in plan.decisions] == sorted([*selection.selected, *selection.rejected])
+
+
+@given(selections(), SIDES, SIDES, POLICIES)
+def test_what_is_copied_is_selected_and_the_sources_and_not_there(
+    selection: Selection, source: dict[str, TagState], destination: dict[str, TagState], policy: Overwriting
+) -> None:
+    for each in plan_route(selection, source, destination, policy).copies:
+        assert each.tag in selection.selected
+        assert each.digest == source[each.tag]
+        assert destination.get(each.tag) != each.digest
+        assert policy in {FOLLOW, BACKED_UP} or destination.get(each.tag) is None
+        assert (each.backup is not None) == (policy is BACKED_UP and destination.get(each.tag) is not None)
+        assert each.backup is None or each.backup.digest == destination[each.tag]
+
+
+@given(selections(), SIDES, SIDES, POLICIES)
+def test_planning_against_the_applied_state_copies_nothing(
+    selection: Selection, source: dict[str, TagState], destination: dict[str, TagState], policy: Overwriting
+) -> None:
+    plan = plan_route(selection, source, destination, policy)
+    applied = {**destination, **{each.tag: each.digest for each in plan.copies}}
+    again = plan_route(selection, source, applied, policy)
+    assert again.copies == ()
+    kept = [each for each in plan.decisions if not isinstance(each, CopyTag)]
+    assert [each for each in again.decisions if each in kept] == kept
+
+
+@given(selections(), SIDES, SIDES, POLICIES)
+def test_the_order_of_the_selection_has_no_influence(
+    selection: Selection, source: dict[str, TagState], destination: dict[str, TagState], policy: Overwriting
+) -> None:
+    turned = Selection(
+        selected=tuple(reversed(selection.selected)), rejected=dict(reversed(list(selection.rejected.items())))
+    )
+    assert plan_route(turned, source, destination, policy) == plan_route(selection, source, destination, policy)
+
+
+@given(selections(), SIDES, SIDES, POLICIES)
+def test_copies_by_digest_are_the_copies(
+    selection: Selection, source: dict[str, TagState], destination: dict[str, TagState], policy: Overwriting
+) -> None:
+    plan = plan_route(selection, source, destination, policy)
+    grouped = [each for copies in plan.by_digest.values() for each in copies]
+    assert sorted(grouped, key=lambda each: each.tag) == list(plan.copies)
+    assert all(each.digest == digest for digest, copies in plan.by_digest.items() for each in copies)

@@ -1,0 +1,368 @@
+"""Reports: over XCom and back, as tables, and in one sentence."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from registry_sync.config.model import Registry
+from registry_sync.config.settings import RouteSettings
+from registry_sync.errors import DeniedError, RateLimited, RegistrySyncError
+from registry_sync.oci.reference import Repository
+from registry_sync.routes.route import Route
+from registry_sync.sync.report import OUTCOMES, Outcome, RouteReport, RunReport, TagResult, summary, text_table
+from registry_sync.sync.run_state import Planned
+from registry_sync.text_table import human_bytes, table
+
+DIGEST = "sha256:" + 64 * "a"
+OTHER = "sha256:" + 64 * "b"
+MOMENT = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
+
+COPIED = TagResult(
+    tag="v1",
+    outcome="copied",
+    reason="missing at the destination",
+    digest=DIGEST,
+    sent_bytes=1_234_567,
+    seconds=1.25,
+)
+FAILED = TagResult(
+    tag="v2", outcome="failed", reason="quota is used up", digest=OTHER, seconds=0.04, error_class="refused"
+)
+
+TEXTS = st.text(max_size=8)
+TAG_RESULTS = st.builds(
+    TagResult,
+    tag=TEXTS,
+    outcome=st.sampled_from(OUTCOMES),
+    reason=TEXTS,
+    digest=st.none() | st.just(DIGEST),
+    sent_bytes=st.integers(0, 10**15),
+    seconds=st.floats(0, 1e6),
+    error_class=st.none() | st.just("temporary"),
+)
+REPORTS = st.builds(
+    RouteReport,
+    mirror=TEXTS,
+    source=TEXTS,
+    destination=TEXTS,
+    counts=st.dictionaries(st.sampled_from(OUTCOMES), st.integers(0, 1000)),
+    tags=st.lists(TAG_RESULTS, max_size=3).map(tuple),
+    notes=st.lists(TEXTS, max_size=2).map(tuple),
+    sent_bytes=st.integers(0, 10**15),
+    seconds=st.floats(0, 1e6),
+    dry_run=st.booleans(),
+    pruning=st.none() | st.builds(Planned, marks=st.lists(TEXTS).map(tuple), listed=st.integers(0, 1000)),
+    error=st.none() | TEXTS,
+    error_class=st.none() | TEXTS,
+    retry_at=st.none() | st.datetimes(timezones=st.just(UTC)),
+)
+
+
+def a_report(name: str = "team/app", *tags: TagResult, **fields: Any) -> RouteReport:
+    counts = dict.fromkeys(OUTCOMES, 0) | fields.pop("counts", {})
+    source, destination = f"quay.io/{name}", f"acr.example/{name}"
+    return RouteReport(mirror="m", source=source, destination=destination, counts=counts, tags=tags, **fields)
+
+
+def a_route() -> Route:
+    return Route(
+        mirror="m",
+        source=Registry(name="quay", host="quay.io"),
+        destination=Registry(name="acr", host="acr.example"),
+        source_repository=Repository("quay.io", "team/app"),
+        destination_repository=Repository("acr.example", "team/app"),
+        settings=RouteSettings(),
+    )
+
+
+def lines(text: str) -> list[str]:
+    return text.split("\n")
+
+
+def test_every_outcome_is_counted() -> None:
+    assert set(OUTCOMES) == set(get_args(Outcome))
+
+
+@given(REPORTS)
+def test_a_report_comes_back_from_json(report: RouteReport) -> None:
+    assert RouteReport.from_json(json.loads(json.dumps(report.to_json()))) == report
+
+
+def test_a_report_as_json() -> None:
+    report = a_report("team/app", COPIED, counts={"copied": 1}, notes=("a note",), retry_at=MOMENT)
+    document = report.to_json()
+    assert document["counts"] == dict.fromkeys(OUTCOMES, 0) | {"copied": 1}
+    assert document["retry_at"] == "2026-11-24T12:30:00+00:00"
+    assert document["notes"] == ["a note"]
+    assert document["tags"] == [
+        {
+            "tag": "v1",
+            "outcome": "copied",
+            "reason": "missing at the destination",
+            "digest": DIGEST,
+            "sent_bytes": 1_234_567,
+            "seconds": 1.25,
+            "error_class": None,
+        }
+    ]
+
+
+def test_json_that_is_no_report() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
+        RouteReport.from_json({"mirror": "m", "source": "a", "destination": "b", "counts": {}, "colour": "red"})
+
+
+@pytest.mark.parametrize(
+    ("error", "error_class", "retry_at"),
+    [
+        (DeniedError("wrong password"), "denied", None),
+        (RateLimited("too fast", retry_at=MOMENT), "rate_limited", MOMENT),
+    ],
+)
+def test_a_route_that_failed_as_a_whole(error: RegistrySyncError, error_class: str, retry_at: datetime | None) -> None:
+    report = RouteReport.of_error(a_route(), error, dry_run=True)
+    assert report == RouteReport(
+        mirror="m",
+        source="quay.io/team/app",
+        destination="acr.example/team/app",
+        counts={},
+        dry_run=True,
+        error=str(error),
+        error_class=error_class,
+        retry_at=retry_at,
+    )
+    assert (report.is_failed, report.failed_tags) == (True, ())
+
+
+def test_failed_tags_make_a_failed_route_and_that_a_failed_run() -> None:
+    good, bad = a_report("good", COPIED), a_report("bad", COPIED, FAILED)
+    run = RunReport(mirror="m", routes=(good, bad))
+    assert (good.is_failed, bad.is_failed, bad.failed_tags) == (False, True, (FAILED,))
+    assert (run.is_failed, run.failed_routes) == (True, (bad,))
+    assert not RunReport(mirror="m", routes=(good,)).is_failed
+    assert RunReport(mirror="m", routes=(good,), missing=("team/lost → acr (failed)",)).is_failed
+
+
+def test_the_table_of_one_route_in_step() -> None:
+    report = a_report("team/app", counts={"unchanged": 12, "skipped": 3}, seconds=0.349)
+    assert lines(text_table([report])) == [
+        "repository        destination             copied  unchanged  skipped  failed  digests  sent  seconds",
+        "────────────────  ──────────────────────  ──────  ─────────  ───────  ──────  ───────  ────  ───────",
+        "quay.io/team/app  → acr.example/team/app       0         12        3       0        0   0 B      0.3",
+    ]
+
+
+def test_the_table_of_several_routes_with_totals_tags_notes_and_errors() -> None:
+    again = replace(COPIED, tag="v1.0", sent_bytes=0, seconds=0.1)
+    routes = [
+        a_report(
+            "team/app",
+            COPIED,
+            again,
+            FAILED,
+            counts={"copied": 2, "failed": 1, "unchanged": 7},
+            sent_bytes=1_234_567,
+            seconds=2.5,
+        ),
+        a_report("team/empty", notes=("the source repository holds no tag",), seconds=0.2),
+        replace(RouteReport.of_error(a_route(), DeniedError("wrong password"), dry_run=False), seconds=0.1),
+    ]
+    assert lines(text_table(routes)) == [
+        "repository          destination               copied  unchanged  skipped  failed  digests    sent  seconds",
+        "──────────────────  ────────────────────────  ──────  ─────────  ───────  ──────  ───────  ──────  ───────",
+        "quay.io/team/app    → acr.example/team/app         2          7        0       1        1  1.2 MB      2.5",
+        "quay.io/team/empty  → acr.example/team/empty       0          0        0       0        0     0 B      0.2",
+        "quay.io/team/app    → acr.example/team/app         0          0        0     all        0     0 B      0.1",
+        "3 routes                                           2          7        0       1        1  1.2 MB      2.8",
+        "",
+        "tag                        outcome  digest                 sent  seconds  reason",
+        "─────────────────────────  ───────  ───────────────────  ──────  ───────  ──────────────────────────",
+        "acr.example/team/app:v1    copied   sha256:aaaaaaaaaaaa  1.2 MB      1.2  missing at the destination",
+        "acr.example/team/app:v1.0  copied   sha256:aaaaaaaaaaaa     0 B      0.1  missing at the destination",
+        "acr.example/team/app:v2    failed   sha256:bbbbbbbbbbbb     0 B      0.0  quota is used up",
+        "",
+        "quay.io/team/empty → acr.example/team/empty: the source repository holds no tag",
+        "",
+        "quay.io/team/app → acr.example/team/app: FAILED: wrong password",
+    ]
+
+
+def test_the_table_of_a_dry_run() -> None:
+    tag = TagResult(tag="v1", outcome="would_copy", reason="missing at the destination", digest=DIGEST)
+    kept = TagResult(tag="v2", outcome="failed", reason="moved; on_moved_tag is fail", error_class="refused")
+    report = a_report("team/app", tag, kept, counts={"would_copy": 1, "failed": 1}, dry_run=True)
+    assert lines(text_table([report])) == [
+        "repository        destination                  copied  unchanged  skipped  failed  digests  sent  seconds",
+        "────────────────  ──────────────────────  ───────────  ─────────  ───────  ──────  ───────  ────  ───────",
+        "quay.io/team/app  → acr.example/team/app  1 (dry run)          0        0       1        1   0 B      0.0",
+        "",
+        "tag                      outcome     digest               sent  seconds  reason",
+        "───────────────────────  ──────────  ───────────────────  ────  ───────  ───────────────────────────",
+        "acr.example/team/app:v1  would copy  sha256:aaaaaaaaaaaa   0 B      0.0  missing at the destination",
+        "acr.example/team/app:v2  failed      -                     0 B      0.0  moved; on_moved_tag is fail",
+    ]
+
+
+def test_totals_of_two_routes_count_a_digest_once() -> None:
+    """The digest of a failed tag is not among them, and tags of a dry run are."""
+    would = TagResult(tag="v1", outcome="would_copy", reason="missing at the destination", digest=DIGEST)
+    first = a_report("a", would, replace(would, tag="v2", digest=OTHER), counts={"would_copy": 2}, dry_run=True)
+    failed = replace(FAILED, digest="sha256:" + 64 * "c")
+    second = a_report("b", replace(COPIED, digest=DIGEST), failed, counts={"copied": 1, "failed": 1})
+    assert lines(text_table([first, second]))[:5] == [
+        "repository  destination           copied  unchanged  skipped  failed  digests  sent  seconds",
+        "──────────  ───────────────  ───────────  ─────────  ───────  ──────  ───────  ────  ───────",
+        "quay.io/a   → acr.example/a  2 (dry run)          0        0       0        2   0 B      0.0",
+        "quay.io/b   → acr.example/b            1          0        0       1        1   0 B      0.0",
+        "2 routes                               3          0        0       1        2   0 B      0.0",
+    ]
+
+
+def test_the_table_of_what_does_not_happen_in_most_runs() -> None:
+    gone = TagResult(tag="v0", outcome="deleted", reason="gone at the source", digest=DIGEST)
+    going = TagResult(tag="v1", outcome="would_delete", reason="gone at the source", digest=DIGEST)
+    locked = TagResult(tag="v2", outcome="locked", reason="it is locked", digest=OTHER, error_class="locked")
+    counts = {"deleted": 1, "would_delete": 1, "locked": 1}
+    routes = [a_report("team/app", gone, going, locked, counts=counts), a_report("team/b", counts={"unchanged": 1})]
+    assert [row[17:100] for row in lines(text_table(routes))[:5]] == [
+        " destination             copied  unchanged  skipped         deleted  locked  failed",
+        " ──────────────────────  ──────  ─────────  ───────  ──────────────  ──────  ──────",
+        " → acr.example/team/app       0          0        0  1 (+1 planned)       1       0",
+        " → acr.example/team/b         0          1        0               0       0       0",
+        "                              0          1        0  1 (+1 planned)       1       0",
+    ]
+    assert [row.split()[1:3] for row in lines(text_table(routes))[8:]] == [
+        ["deleted", "sha256:aaaaaaaaaaaa"],
+        ["would", "delete"],
+        ["locked", "sha256:bbbbbbbbbbbb"],
+    ]
+
+
+def test_locked_tags_make_a_failed_route() -> None:
+    locked = TagResult(tag="v2", outcome="locked", reason="it is locked", error_class="locked")
+    report = a_report("team/app", locked, counts={"locked": 1})
+    assert (report.is_failed, report.failed_tags, report.locked_tags) == (True, (), (locked,))
+
+
+def test_a_reason_of_several_lines_is_one_line_of_the_table() -> None:
+    tag = replace(FAILED, reason="the registry said:\n  <html>\r\n\tno\n")
+    assert lines(text_table([a_report("team/app", tag)]))[-1].endswith("0.0  the registry said: <html> no")
+
+
+@pytest.mark.parametrize(
+    ("routes", "missing", "sentence"),
+    [
+        ([], [], "m: nothing to do, no repository was chosen"),
+        (
+            [a_report(counts={"unchanged": 3}), a_report(counts={"unchanged": 4})],
+            [],
+            "m: everything is in step, nothing was copied (7 tags unchanged)",
+        ),
+        (
+            [a_report(counts={"unchanged": 3, "skipped": 2})],
+            [],
+            "m: everything is in step, nothing was copied (3 tags unchanged, 2 skipped)",
+        ),
+        (
+            [a_report(counts={"skipped": 2})],
+            [],
+            "m: no tag is mirrored, nothing was copied (0 tags unchanged, 2 skipped)",
+        ),
+        (
+            [a_report("team/app", COPIED, counts={"copied": 5, "unchanged": 3, "skipped": 1})],
+            [],
+            "m: 5 tags copied, 3 unchanged",
+        ),
+        (
+            [a_report(counts={"would_copy": 5, "unchanged": 3}, dry_run=True)],
+            [],
+            "m: 5 tags would be copied (dry run), 3 unchanged",
+        ),
+        (
+            [a_report("team/app", COPIED, FAILED, counts={"copied": 2, "failed": 1}), a_report()],
+            [],
+            "m: 1 of 2 routes failed, 2 tags copied",
+        ),
+        (
+            [a_report("team/app", FAILED, counts={"would_copy": 2, "failed": 1}, dry_run=True)],
+            [],
+            "m: 1 of 1 routes failed, 2 tags would be copied (dry run)",
+        ),
+        (
+            [a_report(counts={"copied": 1, "deleted": 2, "would_delete": 3, "unchanged": 4})],
+            [],
+            "m: 1 tags copied, 4 unchanged, 2 deleted, 3 to be deleted",
+        ),
+        (
+            [a_report(counts={"unchanged": 4, "would_delete": 3})],
+            [],
+            "m: everything is in step, nothing was copied (4 tags unchanged), 3 to be deleted",
+        ),
+        (
+            [
+                a_report(
+                    *("team/app", TagResult(tag="v1", outcome="locked", reason="it is locked")),
+                    counts={"unchanged": 4, "locked": 1},
+                )
+            ],
+            [],
+            "m: 1 of 1 routes failed, 0 tags copied, 1 locked",
+        ),
+        (
+            [a_report(counts={"copied": 1})],
+            ["team/lost → acr (failed)", "routes_to_hub (upstream_failed)"],
+            "m: 2 of 3 routes failed, 1 tags copied",
+        ),
+        ([], ["routes_to_acr (failed)"], "m: 1 of 1 routes failed, 0 tags copied"),
+    ],
+)
+def test_a_run_in_one_sentence(routes: list[RouteReport], missing: list[str], sentence: str) -> None:
+    assert summary(RunReport(mirror="m", routes=tuple(routes), missing=tuple(missing))) == sentence
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (999.4, "999 B"),
+        (999.5, "1.0 kB"),
+        (1000, "1.0 kB"),
+        (1049, "1.0 kB"),
+        (999_940, "999.9 kB"),
+        (999_950, "1.0 MB"),
+        (999_960, "1.0 MB"),
+        (1_234_567, "1.2 MB"),
+        (999_949_999, "999.9 MB"),
+        (999_950_000, "1.0 GB"),
+        (999_960_000_000, "1.0 TB"),
+        (1_234_567_000_000_000, "1234.6 TB"),
+    ],
+)
+def test_bytes_as_people_read_them(count: float, text: str) -> None:
+    assert human_bytes(count) == text
+
+
+@given(st.floats(0, 999_949_999_999))
+def test_no_number_of_bytes_has_four_digits_before_its_point(count: float) -> None:
+    assert len(human_bytes(count).split(" ", maxsplit=1)[0].partition(".")[0]) <= 3
+
+
+def test_columns_are_as_wide_as_their_widest_cell() -> None:
+    assert lines(table(("a", "number"), [("first", "1"), ("b", "1000000")], right=frozenset({1}))) == [
+        "a       number",
+        "─────  ───────",
+        "first        1",
+        "b      1000000",
+    ]
+
+
+def test_a_table_without_rows_is_its_headings() -> None:
+    assert lines(table(("tag", "reason"), [])) == ["tag  reason", "───  ──────"]

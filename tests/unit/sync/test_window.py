@@ -1,0 +1,231 @@
+"""Which push times a run looks at, and what runs leave to those after them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from registry_sync.airflow.operators.plan_routes import split_unmodified
+from registry_sync.airflow.operators.report import finished_routes
+from registry_sync.config.model import Mirror, Registry, RepositoryRule
+from registry_sync.errors import ConfigurationError
+from registry_sync.routes.discovery import FoundRoute, listed_routes
+from registry_sync.routes.route import Route, route_key
+from registry_sync.sync.report import RouteReport, TagResult
+from registry_sync.sync.run_state import InStep, advance
+from registry_sync.sync.window import CLOCK_SKEW, Asked, Run, Window, window_of_route, window_of_run
+from registry_sync.tags.rules import TagRules
+
+DAY = datetime(2026, 11, 24, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+MOMENTS = st.integers(0, 365 * 24 * 3600).map(lambda seconds: DAY + timedelta(seconds=seconds))
+
+
+def at(hour: float) -> datetime:
+    return DAY + hour * HOUR
+
+
+def scheduled(start: float, end: float) -> Window:
+    return Window(why="scheduled", start=at(start), end=at(end))
+
+
+def a_route(name: str = "team/app", **options: Any) -> Route:
+    here, there = Registry(name="here", host="here.example"), Registry(name="there", host="there.example")
+    rule = RepositoryRule(repository=name, **options)
+    mirror = Mirror(name="m", source="here", destinations=("there",), repositories=(rule,))
+    return next(listed_routes(mirror, here, there))
+
+
+def in_step(until: float, *routes: Route) -> InStep:
+    return InStep(until=at(until), routes=frozenset(map(route_key, routes)))
+
+
+class TestOfRun:
+    @pytest.mark.parametrize(
+        ("run", "asked", "full_check", "expected"),
+        [
+            ("scheduled", {}, None, "tags pushed 2026-11-24 13:00–14:00 UTC (scheduled)"),
+            ("scheduled", {}, "@daily", "tags pushed 2026-11-24 13:00–14:00 UTC (scheduled)"),
+            ("scheduled", {}, "30 13 * * *", "everything (full check, 30 13 * * *)"),
+            ("scheduled", {}, "0 13 * * *", "everything (full check, 0 13 * * *)"),
+            ("scheduled", {}, "0 14 * * *", "tags pushed 2026-11-24 13:00–14:00 UTC (scheduled)"),
+            ("backfill", {}, "0 13 * * *", "tags pushed 2026-11-24 13:00–14:00 UTC (backfill)"),
+            ("manual", {}, "@hourly", "everything (manual run)"),
+            ("asset_triggered", {}, None, "everything (asset_triggered run)"),
+            ("scheduled", {"window": "all"}, None, "everything (asked for)"),
+            ("manual", {"window": "from_to", "start": at(1)}, None, "tags pushed from 2026-11-24 01:00 (asked for)"),
+            ("manual", {"window": "from_to", "end": at(1)}, None, "tags pushed before 2026-11-24 01:00 (asked for)"),
+        ],
+    )
+    def test_what_it_looks_at(self, run: str, asked: dict[str, Any], full_check: str | None, expected: str) -> None:
+        window = window_of_run(Run(run_type=run, start=at(13), end=at(14)), Asked(**asked), full_check)
+        assert str(window) == expected
+
+    @pytest.mark.parametrize(("start", "end"), [(None, None), (at(13), at(13))])
+    def test_without_an_interval_it_is_everything(self, start: datetime | None, end: datetime | None) -> None:
+        window = window_of_run(Run(run_type="scheduled", start=start, end=end), Asked(), None)
+        assert str(window) == "everything (scheduled run)"
+
+    @pytest.mark.parametrize(
+        ("asked", "problem"),
+        [
+            ({"window": "from_to"}, "window is from_to, but neither window_from nor window_to is given"),
+            ({"start": at(1)}, "window_from and window_to go with window: from_to, not with 'auto'"),
+            ({"window": "all", "end": at(1)}, "window_from and window_to go with window: from_to, not with 'all'"),
+            (
+                {"window": "from_to", "start": at(2), "end": at(1)},
+                "window_from 2026-11-24 02:00:00+00:00 is not before window_to 2026-11-24 01:00:00+00:00",
+            ),
+        ],
+    )
+    def test_parameters_that_contradict_each_other(self, asked: dict[str, Any], problem: str) -> None:
+        with pytest.raises(ConfigurationError) as caught:
+            window_of_run(Run(run_type="manual"), Asked(**asked), None)
+        assert str(caught.value) == problem
+
+
+class TestWindow:
+    def test_it_begins_a_little_earlier_for_the_sake_of_other_clocks(self) -> None:
+        window = scheduled(13, 14)
+        assert window.holds(at(13) - CLOCK_SKEW)
+        assert not window.holds(at(13) - CLOCK_SKEW - timedelta(microseconds=1))
+
+    def test_it_ends_before_its_end(self) -> None:
+        assert scheduled(13, 14).holds(at(14) - timedelta(microseconds=1))
+        assert not scheduled(13, 14).holds(at(14))
+
+    @given(MOMENTS, MOMENTS)
+    def test_an_unknown_push_time_is_always_looked_at(self, start: datetime, end: datetime) -> None:
+        assert Window(why="", start=start, end=end).holds(None)
+
+    @given(MOMENTS)
+    def test_everything_holds_everything(self, moment: datetime) -> None:
+        assert Window(why="").holds(moment)
+        assert Window(why="").since is None
+
+    @given(st.none() | MOMENTS, st.none() | MOMENTS, st.text())
+    def test_json_round_trip(self, start: datetime | None, end: datetime | None, why: str) -> None:
+        window = Window(why=why, start=start, end=end)
+        assert Window.from_json(window.to_json()) == window
+
+    @given(st.lists(MOMENTS, min_size=2, max_size=9, unique=True), MOMENTS)
+    def test_windows_that_follow_each_other_leave_no_gap(self, ends: list[datetime], pushed_at: datetime) -> None:
+        ends.sort()
+        windows = [Window(why="", start=start, end=end) for start, end in pairwise(ends)]
+        is_within = ends[0] <= pushed_at < ends[-1]
+        assert not is_within or any(each.holds(pushed_at) for each in windows)
+
+
+class TestOfRoute:
+    def test_the_first_run_compares_everything(self) -> None:
+        window = window_of_route(scheduled(13, 14), "scheduled", a_route(), None)
+        assert str(window) == "everything (first run of this route, or the last one did not finish it)"
+
+    def test_a_route_that_was_not_finished_is_compared_in_full(self) -> None:
+        state = in_step(13, a_route("team/other"))
+        assert window_of_route(scheduled(13, 14), "scheduled", a_route(), state).is_everything
+
+    @pytest.mark.parametrize("options", [{"tags": TagRules(include=("v*",))}, {"on_moved_tag": "keep"}])
+    def test_so_is_one_whose_rule_has_changed(self, options: dict[str, Any]) -> None:
+        state = in_step(13, a_route())
+        assert window_of_route(scheduled(13, 14), "scheduled", a_route(**options), state).is_everything
+
+    @pytest.mark.parametrize("until", [13, 14, 20])
+    def test_one_in_step_keeps_the_run_s_window(self, until: float) -> None:
+        state = in_step(until, a_route())
+        assert window_of_route(scheduled(13, 14), "scheduled", a_route(), state) == scheduled(13, 14)
+
+    def test_missed_runs_are_made_up_for(self) -> None:
+        window = window_of_route(scheduled(13, 14), "scheduled", a_route(), in_step(3, a_route()), "@daily")
+        assert str(window) == "tags pushed 2026-11-24 03:00–14:00 UTC (scheduled, and what was missed)"
+
+    @pytest.mark.parametrize("until", [-1, 0])
+    def test_a_missed_full_check_too(self, until: float) -> None:
+        window = window_of_route(scheduled(4, 5), "scheduled", a_route(), in_step(until, a_route()), "@daily")
+        assert str(window) == "everything (full check, @daily, which was missed)"
+        assert window.is_full_check
+
+    @pytest.mark.parametrize("before", [True, False])
+    def test_other_signatures_take_a_full_check(self, before: bool) -> None:
+        """Those of images that are in step are found by no other run."""
+        state = in_step(13, a_route(signatures=before))
+        window = window_of_route(scheduled(13, 14), "scheduled", a_route(signatures=not before), state)
+        assert str(window) == "everything (full check, since signatures was changed)"
+        assert window.is_full_check
+
+    @pytest.mark.parametrize("run_type", ["backfill", "manual"])
+    def test_other_runs_do_not_build_on_scheduled_ones(self, run_type: str) -> None:
+        assert window_of_route(scheduled(13, 14), run_type, a_route(), None, "@daily") == scheduled(13, 14)
+
+    def test_everything_stays_everything(self) -> None:
+        everything = Window(why="full check, @daily")
+        assert window_of_route(everything, "scheduled", a_route(), in_step(3, a_route())) == everything
+
+
+class TestUnmodified:
+    def test_a_repository_without_a_push_in_the_window_is_left_out(self) -> None:
+        old, new, unknown = a_route("team/old"), a_route("team/new"), a_route("team/unknown")
+        found = [
+            FoundRoute(route=old, modified_at=at(13) - CLOCK_SKEW - timedelta(seconds=1)),
+            FoundRoute(route=new, modified_at=at(13) - CLOCK_SKEW),
+            FoundRoute(route=unknown),
+        ]
+        state = in_step(13, old, new, unknown)
+        work, unmodified = split_unmodified(found, scheduled(13, 14), "scheduled", state, None)
+        assert work == [(new, scheduled(13, 14)), (unknown, scheduled(13, 14))]
+        assert unmodified == [old]
+
+    def test_but_not_on_its_first_run(self) -> None:
+        found = [FoundRoute(route=a_route(), modified_at=at(-100))]
+        work, unmodified = split_unmodified(found, scheduled(13, 14), "scheduled", None, None)
+        assert [window.is_everything for _, window in work] == [True]
+        assert unmodified == []
+
+
+class TestAdvance:
+    def test_it_moves_to_the_end_of_the_run(self) -> None:
+        assert advance(in_step(13, a_route()), at(14), ["k"]) == InStep(until=at(14), routes=frozenset({"k"}))
+
+    def test_an_old_run_that_is_cleared_takes_nothing_back(self) -> None:
+        state = in_step(14, a_route())
+        assert advance(state, at(13), []) == state
+
+    def test_json_round_trip(self) -> None:
+        state = in_step(14, a_route(), a_route("team/other"))
+        assert InStep.from_json(state.to_json()) == state
+
+
+class TestFinished:
+    def rows(self) -> list[dict[str, Any]]:
+        return [{"route": a_route(name).to_json()} for name in ("team/a", "team/b")]
+
+    def report(self, name: str, **fields: Any) -> RouteReport:
+        source, destination = f"here.example/{name}", f"there.example/{name}"
+        return RouteReport(mirror="m", source=source, destination=destination, counts={}, **fields)
+
+    @pytest.mark.parametrize(
+        ("state", "fields", "is_finished"),
+        [
+            ("success", {}, True),
+            ("failed", {}, False),
+            ("skipped", {}, False),
+            ("success", {"error": "the source is down"}, False),
+            ("success", {"tags": (TagResult(tag="v1", outcome="failed", reason="no"),)}, False),
+            ("success", {"dry_run": True}, False),
+        ],
+    )
+    def test_only_what_its_report_says_too(self, state: str, fields: dict[str, Any], is_finished: bool) -> None:
+        reports = [self.report("team/a", **fields), self.report("team/b")]
+        finished = finished_routes(self.rows(), reports, "to_there", {"to_there_0": state, "to_there_1": "success"})
+        a, b = route_key(a_route("team/a")), route_key(a_route("team/b"))
+        assert finished == ([a, b] if is_finished else [b])
+
+    def test_a_route_without_a_report_is_not(self) -> None:
+        states = {"to_there_0": "success", "to_there_1": "success"}
+        finished = finished_routes(self.rows(), [self.report("team/b")], "to_there", states)
+        assert finished == [route_key(a_route("team/b"))]

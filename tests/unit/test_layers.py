@@ -1,0 +1,159 @@
+"""The directions in which imports point between the packages, and the modules that may know the outside world."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from functools import cache
+
+import pytest
+
+from testkit.airflow import PROJECT
+
+PACKAGE = PROJECT / "plugins" / "registry_sync"
+
+BASE = ("errors", "text", "text_table")
+"""Modules that stand beside the packages. They import only each other."""
+
+LAYERS: dict[str, tuple[str, ...]] = {
+    "oci": (),
+    "worker": (),
+    "registry": ("oci", "worker"),
+    "skopeo": ("oci", "worker", "registry.endpoint"),
+    "tags": ("oci",),
+    "config": ("oci", "tags", "registry.kinds"),
+    "routes": ("oci", "tags", "config", "registry.kinds"),
+    "sync": ("oci", "worker", "registry", "skopeo", "tags", "config", "routes"),
+    "nodes": ("oci", "registry", "tags", "config", "routes"),
+    "airflow": ("oci", "worker", "registry", "skopeo", "tags", "config", "routes", "sync", "nodes"),
+    "cli": ("oci", "worker", "registry", "skopeo", "tags", "config", "routes", "sync", "nodes", "airflow"),
+}
+"""The packages from the bottom up, each with what it may import beside :data:`BASE`: packages, or single modules."""
+
+ONLY_IN: dict[str, tuple[str, ...]] = {
+    "requests": ("registry.deadline", "registry.transport", "registry.http_errors"),
+    "urllib3": ("registry.deadline", "registry.transport", "registry.http_errors", "skopeo.container"),
+    "http.client": ("registry.deadline",),
+    "urllib.request": (),
+    "socket": (),
+    "ssl": ("registry.http_errors",),
+    "httpx": (),
+    "aiohttp": (),
+    "subprocess": ("skopeo.local",),
+    "docker": ("skopeo.container", "airflow.hooks.skopeo"),
+    "multiprocessing": (),
+    "pty": (),
+    "yaml": ("config.yaml_source",),
+    "pydantic": ("tags", "config", "routes"),
+    "pydantic_core": ("config.explain_errors",),
+    "croniter": ("config.schedule",),
+    "jinja2": ("tags.backup_names", "config.renaming", "nodes.render"),
+    "airflow": ("airflow",),
+}
+"""Modules and packages that may import something from outside."""
+
+
+def modules() -> list[str]:
+    """Every module by its dotted name within the package; a package is the name of its folder."""
+    paths = (path.relative_to(PACKAGE).with_suffix("").parts for path in PACKAGE.rglob("*.py"))
+    return sorted(".".join(parts[:-1] if parts[-1] == "__init__" else parts) or "__init__" for parts in paths)
+
+
+MODULES = modules()
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
+    """Everything that a module imports, also within functions and for type checkers."""
+    file = PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
+    file = file if file.exists() else PACKAGE.joinpath(*module.removeprefix("__init__").split("."), "__init__.py")
+    return frozenset(imported_by(ast.parse(file.read_text(encoding="utf-8"))))
+
+
+def imported_by(tree: ast.AST) -> set[str]:
+    names = set[str]()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=aliases):
+                names |= {alias.name for alias in aliases}
+            case ast.ImportFrom(module=str(origin), level=0, names=aliases):
+                names |= {origin, *(f"{origin}.{alias.name}" for alias in aliases)}
+            case ast.ImportFrom():
+                raise AssertionError("imports are written in full, not with dots")
+    return names
+
+
+def is_in(name: str, places: tuple[str, ...]) -> bool:
+    """Whether a module is one of the places, or in one of them."""
+    return any(f"{name}.".startswith(f"{place}.") for place in places)
+
+
+def own_imports(module: str) -> list[str]:
+    """The modules of the package that a module imports."""
+    within = (name.removeprefix("registry_sync.") for name in imports(module) if name.startswith("registry_sync."))
+    return sorted(name for name in within if name in MODULES and name not in LAYERS)
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_imports_point_downwards(package: str) -> None:
+    allowed = (*BASE, package, *LAYERS[package])
+    inside = [module for module in MODULES if is_in(module, (package,))]
+    wrong = [
+        f"{module} imports {name}" for module in inside for name in own_imports(module) if not is_in(name, allowed)
+    ]
+    assert wrong == []
+
+
+def test_every_module_is_in_a_layer() -> None:
+    assert [each for each in MODULES if not is_in(each, (*LAYERS, *BASE, "__init__", "__main__"))] == []
+    assert [name for each in BASE for name in own_imports(each) if not is_in(name, BASE)] == []
+
+
+@pytest.mark.parametrize("outside", ONLY_IN)
+def test_each_door_out_is_in_one_place(outside: str) -> None:
+    users = [module for module in MODULES if any(f"{name}.".startswith(f"{outside}.") for name in imports(module))]
+    assert [module for module in users if not is_in(module, ONLY_IN[outside])] == []
+
+
+@pytest.mark.parametrize(
+    ("outside", "module"), [(outside, module) for outside, places in ONLY_IN.items() for module in places]
+)
+def test_the_doors_are_where_we_think(outside: str, module: str) -> None:
+    inside = [name for each in MODULES if is_in(each, (module,)) for name in imports(each)]
+    assert any(f"{name}.".startswith(f"{outside}.") for name in inside)
+
+
+WITHOUT_AIRFLOW = """
+import importlib, sys
+from importlib.abc import MetaPathFinder
+
+class NoAirflow(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "airflow":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, NoAirflow())
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print(*sorted(name for name in sys.modules if name.startswith("registry_sync.")))
+"""
+
+
+def run_without_airflow(*names: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", WITHOUT_AIRFLOW, *names]
+    environment = {"PYTHONPATH": str(PROJECT / "plugins")}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_core_needs_no_airflow() -> None:
+    core = [f"registry_sync.{each}" for each in MODULES if not is_in(each, ("__init__", "__main__", "airflow"))]
+    ended = run_without_airflow(*core)
+    assert ended.stderr == ""
+    assert set(core) <= set(ended.stdout.split())
+
+
+def test_modules_that_need_airflow_say_so() -> None:
+    """Otherwise the test before this one would prove nothing."""
+    ended = run_without_airflow("registry_sync.airflow.retries")
+    assert ended.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'airflow'"

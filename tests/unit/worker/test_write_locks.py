@@ -1,0 +1,151 @@
+"""Claims between threads and between processes."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from registry_sync.errors import TemporaryError
+from registry_sync.worker.shared_directory import user_directory
+from registry_sync.worker.write_locks import Claims
+
+REPOSITORY = "registry.example/team/app"
+
+
+@pytest.fixture(autouse=True)
+def own_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(random, "uniform", lambda _low, _high: 0.01)
+
+
+def claims(repository: str = REPOSITORY) -> Claims:
+    """As a task of its own has them."""
+    return Claims(repository, lambda: None)
+
+
+@pytest.mark.parametrize("is_one_task", [True, False])
+def test_one_at_a_time(is_one_task: bool) -> None:
+    shared, counting, inside, most = claims(), threading.Lock(), 0, 0
+
+    def work(number: int) -> None:
+        nonlocal inside, most
+        with (shared if is_one_task else claims()).hold(["a", f"own-{number}"]):
+            with counting:
+                inside += 1
+                most = max(most, inside)
+            time.sleep(0.01)
+            with counting:
+                inside -= 1
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert most == 1
+
+
+@pytest.mark.parametrize(
+    ("repository", "names"), [(REPOSITORY, ["b", "c"]), ("registry.example/team/other", ["a"])], ids=["names", "repo"]
+)
+def test_others_do_not_wait(repository: str, names: list[str]) -> None:
+    with claims().hold(["a"]):
+        with claims(repository).hold(names):
+            pass
+
+
+def test_claims_that_overlap_crosswise_all_come_through() -> None:
+    """None holds something while it waits, so that no two wait for each other."""
+    own = [claims() for _ in range(4)]
+
+    def work(number: int) -> None:
+        names = ["a", "b", "c", "d"]
+        for turn in range(25):
+            with own[number].hold(random.sample(names, 1 + (number + turn) % 4)):
+                pass
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4), timeout=60))
+
+
+def test_waiting_ends_with_the_task() -> None:
+    def is_ended() -> None:
+        raise TemporaryError("the task is being ended")
+
+    with claims().hold(["a"]):
+        other = Claims(REPOSITORY, is_ended)
+        with pytest.raises(TemporaryError, match="the task is being ended"), other.hold(["a"]):
+            raise AssertionError("it was claimed already")
+    with other.hold(["a"]):
+        pass
+
+
+_HOLDER = """
+import sys, time
+from registry_sync.worker.write_locks import Claims
+with Claims(sys.argv[1], lambda: None).hold(sys.argv[2:]):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@contextmanager
+def another_process(*names: str) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": tempfile.gettempdir()}
+    command = [sys.executable, "-c", _HOLDER, REPOSITORY, *names]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"held\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_another_process_is_waited_for_until_it_is_killed() -> None:
+    with another_process("a", "b") as process, ThreadPoolExecutor(1) as pool:
+
+        def work() -> bool:
+            with claims().hold(["b"]):
+                return True
+
+        pending = pool.submit(work)
+        time.sleep(0.2)
+        assert not pending.done()
+        process.send_signal(signal.SIGKILL)
+        assert pending.result(timeout=60)
+
+
+def test_where_there_is_no_place_for_locks_work_goes_on(tmp_path: Path) -> None:
+    """For example on a full disk: then there is only the look at the destination."""
+    (tmp_path / f"registry_sync-{os.getuid()}").write_text("somebody was here first")
+    assert user_directory() is None
+    with claims().hold(["a"]), claims().hold(["a"]):
+        pass
+
+
+def test_nothing_is_left_but_one_file(tmp_path: Path) -> None:
+    with claims().hold(map(str, range(1000))):
+        pass
+    directory = user_directory()
+    assert directory == tmp_path / f"registry_sync-{os.getuid()}"
+    assert [(each.name, each.stat().st_size) for each in directory.iterdir()] == [("claims", 0)]
+
+
+def test_a_lock_is_not_taken_through_a_link(tmp_path: Path) -> None:
+    """In a directory that others can write to, a link could lead to any file of ours."""
+    directory = user_directory()
+    assert directory is not None
+    (directory / "claims").symlink_to(tmp_path / "elsewhere")
+    with claims().hold(["a"]):
+        pass
+    assert not (tmp_path / "elsewhere").exists()
