@@ -18,8 +18,8 @@ from registry_sync.skopeo.copier import Skopeo
 from registry_sync.skopeo.local import find_skopeo
 from registry_sync.sync.report import RouteReport, TagResult
 from registry_sync.sync.route import EVERYTHING, Sides, sync_route
-from registry_sync.sync.run_state import Planned
-from registry_sync.sync.session import trust_of
+from registry_sync.sync.run_state import PlannedDeletions
+from registry_sync.sync.session import policy_files_of
 from registry_sync.sync.window import Window
 from registry_sync.tags.rules import TagRules
 from testkit.interceptor import Interceptor
@@ -65,7 +65,7 @@ def run_route(
     there: Credentials | None = None,
     only_tags: TagRules = TagRules(),
     window: Window = EVERYTHING,
-    planned: Planned | None = None,
+    planned: PlannedDeletions | None = None,
     api_url: str | None = None,
     dry_run: bool = False,
     on_start: Callable[[Skopeo], object] = lambda _: None,
@@ -91,7 +91,7 @@ def run_route(
             copy_timeout_seconds=60,
             stall_timeout_seconds=30,
             log=logging.getLogger("skopeo").info,
-            trust=trust_of(route.settings),
+            trust=policy_files_of(route.settings),
         ) as skopeo,
     ):
         on_start(skopeo)

@@ -29,7 +29,7 @@ from registry_sync.routes.discovery import FoundRoute
 from registry_sync.routes.route import Route, route_key
 from registry_sync.skopeo.copier import Skopeo
 from registry_sync.sync.report import RouteReport
-from registry_sync.sync.run_state import InStep, advance
+from registry_sync.sync.run_state import Watermark, advance
 from registry_sync.sync.window import Asked, Run, Window, window_of_run
 from testkit import images
 from testkit.interceptor import Interceptor
@@ -110,7 +110,7 @@ class Story(RuleBasedStateMachine):
         self.world = world
         self.name = f"story-{next(_MACHINES)}/app"
         self.now = self.last_end = DAWN
-        self.in_step: InStep | None = None
+        self.in_step: Watermark | None = None
         self.current: dict[str, Digest] = {}
         self.ever: dict[str, set[Digest]] = defaultdict(set)
         self.published: set[str] = set()
@@ -192,7 +192,7 @@ class Story(RuleBasedStateMachine):
             work, unmodified = split_unmodified([self.found()], window, run.run_type, self.in_step, None)
             finished = [route_key(each) for each in unmodified]
             finished += [route_key(route) for route, own in work if self.run(own)]
-            self.in_step = advance(self.in_step, end, finished)
+            self.in_step = advance_watermark(self.in_step, end, finished)
 
     @rule(changes=CHANGES, hours_ago=st.none() | st.integers(0, 6), trouble=TROUBLES)
     def run_by_hand_or_backfill(self, changes: Changes, hours_ago: int | None, trouble: Trouble) -> None:

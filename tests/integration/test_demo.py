@@ -57,7 +57,7 @@ def processes_of(folder: Path) -> list[str]:
     return found
 
 
-def left_behind(folder: Path) -> list[str]:
+def skipped_artifacts_note(folder: Path) -> list[str]:
     return [*processes_of(folder), *map(str, (folder / "home").iterdir()), *map(str, (folder / "tmp").iterdir())]
 
 
@@ -80,7 +80,7 @@ def test_the_first_run_copies_and_the_second_finds_everything_in_step(tmp_path: 
         "\n  to_acr  giantswarm/node-exporter → acr/mirrored/node-exporter\n    [1/2] v1.7.0 copied sha256:" in output
     )
     assert "make ui " in output
-    assert left_behind(tmp_path) == []
+    assert skipped_artifacts_note(tmp_path) == []
 
     code, output = run_demo(tmp_path)
     assert code == 0, output
@@ -89,7 +89,7 @@ def test_the_first_run_copies_and_the_second_finds_everything_in_step(tmp_path: 
         r"^node_images: (everything is in step, )?nothing was .*copied \(20 tags unchanged", output, re.MULTILINE
     )
     assert output.count("    nothing to copy\n") == 10
-    assert left_behind(tmp_path) == []
+    assert skipped_artifacts_note(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -106,9 +106,9 @@ def test_nothing_stays_when_the_demo_is_ended(number: signal.Signals, moment: st
         process.communicate(timeout=30)
     assert process.returncode == (-number if number == signal.SIGKILL else 130)
     deadline = time.monotonic() + 10
-    while left_behind(tmp_path) and time.monotonic() < deadline:
+    while skipped_artifacts_note(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert left_behind(tmp_path) == []
+    assert skipped_artifacts_note(tmp_path) == []
 
 
 def test_two_demos_in_one_folder_are_refused(tmp_path: Path) -> None:

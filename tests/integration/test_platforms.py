@@ -12,7 +12,7 @@ import requests
 from registry_sync.oci.manifest import ACCEPT, parse_manifest
 from registry_sync.oci.platforms import choose
 from registry_sync.oci.reference import Digest
-from registry_sync.oci.reserved_tags import memory_tag
+from registry_sync.oci.reserved_tags import platform_cache_tag
 from registry_sync.sync.platform_indexes import MOST_REMEMBERED
 from registry_sync.sync.window import Window
 from registry_sync.tags.rules import TagRules
@@ -23,7 +23,7 @@ from testkit.registry import RegistryProcess
 from testkit.routes import asked, counted, make_route, result_of, run_route
 from tests.integration.conftest import SkopeoLog
 
-MEMORY_TAG = memory_tag("team")
+MEMORY_TAG = platform_cache_tag("team")
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 BOTH = ("linux/amd64", "linux/arm64")

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from registry_sync.errors import ConfigurationError
-from registry_sync.skopeo.config_files import Trust
+from registry_sync.skopeo.config_files import PolicyFiles
 from registry_sync.skopeo.local import find_skopeo
-from registry_sync.skopeo.policy import can_verify_sigstore, check_trust
+from registry_sync.skopeo.policy import can_verify_sigstore, check_policies
 from testkit import images
 from testkit.gpg import Signer
 from testkit.interceptor import Interceptor
@@ -180,10 +180,10 @@ class TestSigstore:
     def test_a_skopeo_that_cannot_is_found_out_at_the_start(self, policy: Path) -> None:
         skopeo = find_skopeo()
         if can_verify_sigstore(skopeo):
-            check_trust([Trust(policy=policy)], skopeo)
+            check_policies([PolicyFiles(policy=policy)], skopeo)
             return
         with pytest.raises(ConfigurationError) as caught:
-            check_trust([Trust(policy=policy)], skopeo)
+            check_policies([PolicyFiles(policy=policy)], skopeo)
         assert str(caught.value) == (
             f"the policy {str(policy)!r} asks for sigstore signatures (sigstoreSigned), which {skopeo.path} "
             f"{skopeo.version} cannot verify: Debian 12 builds it without; install skopeo 1.18 or later, as Debian 13 "

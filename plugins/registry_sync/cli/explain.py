@@ -15,7 +15,7 @@ from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import RegistryClient
 from registry_sync.routes.route import Route, route_of
-from registry_sync.sync.attached_artifacts import set_apart, with_followers
+from registry_sync.sync.attached_artifacts import explain_artifact_tags, split_artifact_tags
 from registry_sync.sync.route import choose_tags, list_tags
 from registry_sync.tags.overwrite_policy import as_written
 from registry_sync.tags.patterns import matches
@@ -92,12 +92,12 @@ def explain(
     with closing(open_client(source)) as client:
         tags, has_push_times = list_tags(routes[0][2], client), client.lists_push_times
     for index, rule, route in routes:
-        listed, about = set_apart(tags, route.settings)
+        listed, about = split_artifact_tags(tags, route.settings)
         yield Explanation(
             route=route,
             place=_place(mirror, index),
             settings=tuple(_settings(mirror, index, rule)),
-            selection=with_followers(choose_tags(route, listed, now=now, has_push_times=has_push_times), about),
+            selection=explain_artifact_tags(choose_tags(route, listed, now=now, has_push_times=has_push_times), about),
         )
 
 

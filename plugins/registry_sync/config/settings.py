@@ -20,7 +20,7 @@ from registry_sync.config.fields import (
 )
 from registry_sync.config.prune_rules import PruneRules
 from registry_sync.tags.backup_names import BackupTag
-from registry_sync.tags.overwrite_policy import FOLLOW, MovedTagPolicies, policy_of
+from registry_sync.tags.overwrite_policy import FOLLOW, OverwritePolicies, policy_of
 from registry_sync.tags.rules import TagRules
 
 Runner = Literal["local", "docker"]
@@ -68,7 +68,7 @@ class RouteOptions(Strict):
     strip_prefix: NamePart | None = Field(
         None, description="What is taken from the beginning of the names first, such as giantswarm/"
     )
-    on_moved_tag: MovedTagPolicies | None = Field(
+    on_moved_tag: OverwritePolicies | None = Field(
         None,
         description="A tag that names another digest at the destination is overwritten (follow), kept, or fails; or "
         "patterns of tags with one of these each, of which the first that matches counts",
@@ -114,7 +114,7 @@ class RouteSettings(Strict):
     tags: TagRules = TagRules()
     prefix: str = ""
     strip_prefix: str = ""
-    on_moved_tag: MovedTagPolicies = FOLLOW
+    on_moved_tag: OverwritePolicies = FOLLOW
     backup_tag: str | None = None
     prune: PruneRules | None = None
     platforms: tuple[str, ...] = ()

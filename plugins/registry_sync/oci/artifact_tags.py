@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from registry_sync.oci.reference import Digest
-from registry_sync.oci.reserved_tags import MEMORY_PREFIX
+from registry_sync.oci.reserved_tags import PLATFORM_CACHE_PREFIX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TagAbout:
+class ArtifactTag:
     """A listed tag that is about a digest; ``pushed_at`` is aware UTC. ``None`` is unknown."""
 
     name: str
@@ -54,10 +54,10 @@ def referrers_tag(digest: Digest) -> str:
     return f"{digest.algorithm[:32]}-{digest.encoded[:64]}"
 
 
-def set_aside_about(tags: Collection[str], *, signatures: bool) -> dict[str, str]:
+def reject_artifact_tags(tags: Collection[str], *, signatures: bool) -> dict[str, str]:
     """The tags that are not mirrored since they are about images, or are our own, each with that for a reason."""
     about = {} if signatures else dict.fromkeys(filter(subject_of, tags), _LEFT_BEHIND)
-    return {tag: about.get(tag, _OWN_NOTE) for tag in tags if tag in about or tag.startswith(MEMORY_PREFIX)}
+    return {tag: about.get(tag, _OWN_NOTE) for tag in tags if tag in about or tag.startswith(PLATFORM_CACHE_PREFIX)}
 
 
 _LEFT_BEHIND = "belongs to an image, and signatures is false"
@@ -67,6 +67,6 @@ _OWN_NOTE = "a note of registry_sync's own about the repository that it mirrors 
 ABOUT_A_DIGEST = re.compile(r"sha(256|512)-[0-9a-f]{64}.*")
 
 
-def is_about_a_digest(tag: str) -> bool:
+def is_artifact_tag(tag: str) -> bool:
     """Whether a tag is a signature, an attestation, an SBOM or a list of referrers, by its name."""
     return ABOUT_A_DIGEST.match(tag) is not None

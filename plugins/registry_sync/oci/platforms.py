@@ -42,12 +42,12 @@ _SAME_AS_NONE = {"arm64": "v8"}
 """The variant that is meant where an architecture has none: https://github.com/containerd/platforms."""
 
 
-class NotChosen(RefusedError):
+class PlatformNotSelected(RefusedError):
     """The image is for one platform, and that is not a chosen one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class FilteredIndex:
     """What is mirrored of an image: ``manifest``, and which of the chosen platforms it lacks."""
 
     manifest: Manifest
@@ -55,7 +55,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subset:
+class PlatformIndex:
     """An index that is made of some of the children of ``source``; ``manifest`` where that was read."""
 
     source: Digest
@@ -78,10 +78,10 @@ def parse_platform(text: str) -> str:
     return text
 
 
-def is_chosen(platform: Platform, chosen: str) -> bool:
+def matches_platform(platform: Platform, chosen: str) -> bool:
     """Whether ``chosen`` stands for a platform. Without a variant it stands for all of them.
 
-    >>> is_chosen(Platform(os="linux", architecture="arm", variant="v7"), "linux/arm")
+    >>> matches_platform(Platform(os="linux", architecture="arm", variant="v7"), "linux/arm")
     True
     """
     os, architecture, *variant = chosen.split("/")
@@ -91,24 +91,24 @@ def is_chosen(platform: Platform, chosen: str) -> bool:
     return not variant or (platform.variant or usual) == variant[0]
 
 
-def choose(index: Manifest, platforms: Sequence[str]) -> Choice:
+def choose(index: Manifest, platforms: Sequence[str]) -> FilteredIndex:
     """The index with the children for ``platforms`` and their attestations. With nothing left out it is itself.
 
     An index that names no platform at all, of artifacts or of further indexes, is not taken apart.
 
     :raises RefusedError: when no child is for a chosen platform.
     """
-    named = [each.platform for each in index.children if each.platform and is_real(each.platform)]
+    named = [each.platform for each in index.children if each.platform and is_runnable(each.platform)]
     if not named:
-        return Choice(manifest=index)
-    missing = tuple(each for each in platforms if not any(is_chosen(platform, each) for platform in named))
+        return FilteredIndex(manifest=index)
+    missing = tuple(each for each in platforms if not any(matches_platform(platform, each) for platform in named))
     if len(missing) == len(platforms):
         has = ", ".join(sorted({str(each) for each in named}))
         raise RefusedError(f"none of the platforms {', '.join(platforms)} is in it; it has {has}")
-    return Choice(manifest=_without_others(index, platforms), missing=missing)
+    return FilteredIndex(manifest=_without_others(index, platforms), missing=missing)
 
 
-def is_real(platform: Platform) -> bool:
+def is_runnable(platform: Platform) -> bool:
     """Whether something runs on it. BuildKit gives its attestations the platform ``unknown/unknown``."""
     return bool(platform.os and platform.architecture) and (platform.os, platform.architecture) != (
         "unknown",
@@ -128,7 +128,7 @@ def _without_others(index: Manifest, platforms: Sequence[str]) -> Manifest:
 
 
 def _is_wanted(child: Descriptor, platforms: Sequence[str]) -> bool:
-    return child.platform is not None and any(is_chosen(child.platform, each) for each in platforms)
+    return child.platform is not None and any(matches_platform(child.platform, each) for each in platforms)
 
 
 def _subject(entry: dict[str, Any]) -> str | None:
@@ -148,4 +148,4 @@ def platform_of_config(content: bytes) -> Platform | None:
     except (ValueError, AttributeError, RecursionError) as error:
         raise RefusedError(f"its config is broken, so that its platform is not known: {error!r}") from error
     platform = Platform(os=os, architecture=architecture, variant=variant or None)
-    return platform if is_real(platform) else None
+    return platform if is_runnable(platform) else None

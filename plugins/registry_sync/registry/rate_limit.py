@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from registry_sync.worker.shared_directory import user_directory
+from registry_sync.worker.shared_directory import shared_directory
 
 _FARTHEST_SECONDS = 60.0
 """No task takes a start so far ahead: what a file says beyond that is of another boot of the machine."""
@@ -64,7 +64,7 @@ class Throttle:
 
 def _pace_file(server: str) -> Path | None:
     """A file for ``server`` ; ``None`` when there is no place for it."""
-    directory = user_directory()
+    directory = shared_directory()
     return directory / f"pace-{re.sub('[^a-zA-Z0-9.-]', '_', server)}" if directory else None
 
 

@@ -14,14 +14,14 @@ from typing import Any
 
 from registry_sync.errors import ConfigurationError
 from registry_sync.registry.endpoint import Endpoint
-from registry_sync.worker.shared_directory import user_directory
+from registry_sync.worker.shared_directory import shared_directory
 
 _ACCEPT_ANYTHING = {"default": [{"type": "insecureAcceptAnything"}]}
 """Digests say what is copied. What is trusted beyond that is for a policy of the user's to say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trust:
+class PolicyFiles:
     """What skopeo checks images by: a containers-policy.json(5), and the registries.d(5) that say where to look.
 
     Without ``registries_d`` signatures are looked for nowhere.
@@ -64,12 +64,14 @@ class SkopeoFiles:
     destination: SideFiles
     policy: Path
     registries_d: Path
-    trust: Trust | None = None
+    trust: PolicyFiles | None = None
     temporary: Path
     workspace: Workspace
 
 
-def write_files(directory: Path, *, source: Endpoint, destination: Endpoint, trust: Trust | None = None) -> SkopeoFiles:
+def write_files(
+    directory: Path, *, source: Endpoint, destination: Endpoint, trust: PolicyFiles | None = None
+) -> SkopeoFiles:
     """Fill the empty ``directory``, which has to be ours alone (mode 0700).
 
     :raises ConfigurationError: when a CA file is not there.
@@ -91,7 +93,7 @@ def write_files(directory: Path, *, source: Endpoint, destination: Endpoint, tru
     )
 
 
-def _outside(trust: Trust | None) -> tuple[Path, ...]:
+def _outside(trust: PolicyFiles | None) -> tuple[Path, ...]:
     """What a policy consists of: itself, the keys that it names, and where signatures are.
 
     What is wrong with one that cannot be read, skopeo says.
@@ -181,6 +183,6 @@ def _environment(home: Path) -> dict[str, str]:
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "XDG_CONFIG_HOME": str(home / ".config"),
-        "XDG_DATA_HOME": str(user_directory() or home / ".local" / "share"),
+        "XDG_DATA_HOME": str(shared_directory() or home / ".local" / "share"),
         "XDG_RUNTIME_DIR": str(home),
     }

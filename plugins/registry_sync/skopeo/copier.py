@@ -17,7 +17,7 @@ from registry_sync.errors import TemporaryError
 from registry_sync.oci.reference import Reference
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.skopeo.command import copy_argv
-from registry_sync.skopeo.config_files import SkopeoFiles, Trust, write_files
+from registry_sync.skopeo.config_files import PolicyFiles, SkopeoFiles, write_files
 from registry_sync.skopeo.errors import decode_failure, redact
 from registry_sync.skopeo.runner import RunningSkopeo, SkopeoProgram
 from registry_sync.text import one_line
@@ -61,7 +61,7 @@ class Skopeo:
         copy_timeout_seconds: float,
         stall_timeout_seconds: float,
         log: Callable[..., object],
-        trust: Trust | None = None,
+        trust: PolicyFiles | None = None,
     ) -> None:
         self._program = program
         self.trust = trust

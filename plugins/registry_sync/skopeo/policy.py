@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from registry_sync.errors import ConfigurationError
-from registry_sync.skopeo.config_files import Trust, Workspace
+from registry_sync.skopeo.config_files import PolicyFiles, Workspace
 from registry_sync.skopeo.errors import SIGSTORE_DISABLED
 from registry_sync.skopeo.runner import SkopeoProgram, run
 from registry_sync.worker.private_directory import private_directory, writing
@@ -65,7 +65,7 @@ def _write_image(directory: Path) -> None:
 SIGSTORE = "sigstoreSigned"
 
 
-def check_trust(policies: Iterable[Trust | None], skopeo: SkopeoProgram) -> None:
+def check_policies(policies: Iterable[PolicyFiles | None], skopeo: SkopeoProgram) -> None:
     """See that this worker can enforce what the routes ask for, before one of them starts.
 
     :raises ConfigurationError: when a file is not there or no policy, or asks for what this skopeo cannot do.
@@ -75,7 +75,7 @@ def check_trust(policies: Iterable[Trust | None], skopeo: SkopeoProgram) -> None
             _check(trust, skopeo)
 
 
-def _check(trust: Trust, skopeo: SkopeoProgram) -> None:
+def _check(trust: PolicyFiles, skopeo: SkopeoProgram) -> None:
     policy = _read_policy(trust)
     if trust.registries_d and not trust.registries_d.is_dir():
         raise ConfigurationError(f"there is no folder {str(trust.registries_d)!r}, the registries_d, on this worker")
@@ -87,7 +87,7 @@ def _check(trust: Trust, skopeo: SkopeoProgram) -> None:
         )
 
 
-def _read_policy(trust: Trust) -> dict[str, Any]:
+def _read_policy(trust: PolicyFiles) -> dict[str, Any]:
     where = f"the policy {str(trust.policy)!r}"
     try:
         document = json.loads(trust.policy.read_bytes())

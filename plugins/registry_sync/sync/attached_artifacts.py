@@ -29,7 +29,7 @@ from registry_sync.errors import (
     TemporaryError,
     UnsupportedArtifact,
 )
-from registry_sync.oci.artifact_tags import COSIGN_SUFFIXES, TagAbout, referrers_tag, subject_of
+from registry_sync.oci.artifact_tags import COSIGN_SUFFIXES, ArtifactTag, referrers_tag, subject_of
 from registry_sync.oci.manifest import Manifest, merge_indexes, select_children
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.client import RegistryClient, TagEntry, bounded_tags
@@ -38,7 +38,7 @@ from registry_sync.sync.backup import keep_backup, unkept
 from registry_sync.sync.plan import CopyTag, Decision, Failed, Plan, Unchanged, plan_tag
 from registry_sync.sync.report import TagResult
 from registry_sync.sync.threads import thread_pool
-from registry_sync.sync.transfer import Stage, Staged
+from registry_sync.sync.transfer import Transfer, Transferred
 from registry_sync.sync.window import Window
 from registry_sync.tags.overwrite_policy import overwriting
 from registry_sync.tags.select import Selection
@@ -46,7 +46,7 @@ from registry_sync.tags.select import Selection
 log = logging.getLogger(__name__)
 
 
-class Belongings:
+class AttachedArtifacts:
     """What belongs to the images of one route. Safe to use from several threads.
 
     :param stage: sends without asking a trust policy, since signatures are not signed themselves.
@@ -59,7 +59,7 @@ class Belongings:
         route: Route,
         source: RegistryClient,
         destination: RegistryClient,
-        stage: Stage,
+        stage: Transfer,
         plan: Plan,
     ) -> None:
         self._route = route
@@ -122,7 +122,7 @@ class Belongings:
         except TemporaryError as error:
             raise TemporaryError(f"what belongs to {subject.short} did not arrive: {error}") from error
 
-    def bring_late(self, window: Window) -> None:
+    def copy_added_later(self, window: Window) -> None:
         """Bring what came to the source after its image did, which a run notices only later.
 
         Tags that were pushed in the run's window; in a full check, all tags, and the referrers of all that is in step.
@@ -201,13 +201,13 @@ class Belongings:
             kind = type(error) if isinstance(error, TemporaryError | DeniedError) else RefusedError
             raise kind(unkept(copy, error)) from error
 
-    def _bring_manifest(self, digest: Digest) -> Staged:
+    def _bring_manifest(self, digest: Digest) -> Transferred:
         """Have the destination hold it under its digest."""
         manifest, is_there = self._stage.read(digest)
         with self._stage.claim(manifest):
             return self._stage.stage(manifest, is_there=is_there or self._stage.holds(digest))
 
-    def _publish(self, tag: str, staged: Staged) -> None:
+    def _publish(self, tag: str, staged: Transferred) -> None:
         """:raises TemporaryError: when the tag then names something else."""
         repository, manifest = self._route.destination_repository, staged.manifest
         try:
@@ -285,9 +285,9 @@ class Belongings:
     def _publish_list(self, tag: str, merged: Manifest, own: Manifest) -> None:
         """A registry takes no list of what it does not have: then what it listed before is not there any more."""
         try:
-            self._publish(tag, Staged(manifest=merged, was_there=False))
+            self._publish(tag, Transferred(manifest=merged, was_there=False))
         except MissingContent:
-            self._publish(tag, Staged(manifest=own, was_there=False))
+            self._publish(tag, Transferred(manifest=own, was_there=False))
 
     def _add(self, result: TagResult) -> None:
         log.info("%s %s: %s", result.tag, result.outcome, result.reason)
@@ -295,7 +295,9 @@ class Belongings:
             self._results.append(result)
 
 
-def set_apart(listed: Iterable[TagEntry], settings: RouteSettings) -> tuple[list[TagEntry], tuple[TagAbout, ...]]:
+def split_artifact_tags(
+    listed: Iterable[TagEntry], settings: RouteSettings
+) -> tuple[list[TagEntry], tuple[ArtifactTag, ...]]:
     """The tags of images, and those that follow an image: no rule chooses those, and none counts them.
 
     One that ``names`` has is an image's, whatever its form.
@@ -307,25 +309,25 @@ def set_apart(listed: Iterable[TagEntry], settings: RouteSettings) -> tuple[list
     return images, tuple(_about(each) for each in entries if each.name in follow)
 
 
-def with_followers(selection: Selection, about: Iterable[TagAbout]) -> Selection:
+def explain_artifact_tags(selection: Selection, about: Iterable[ArtifactTag]) -> Selection:
     """The selection with the tags that were set apart, for people who ask about one of them."""
     follow = {each.name: subject for each in about if (subject := subject_of(each.name))}
     reasons = {name: f"no rule counts it, it goes along with {subject.short}" for name, subject in follow.items()}
     return replace(selection, rejected={**selection.rejected, **reasons})
 
 
-def left_behind(results: Iterable[TagResult]) -> Iterator[str]:
+def skipped_artifacts_note(results: Iterable[TagResult]) -> Iterator[str]:
     """What a reader should see of what was left behind, which nothing else shows."""
     skipped = [each for each in results if each.outcome == "skipped"]
     if skipped:
         yield f"{len(skipped)} signatures or the like stay behind: {skipped[0].reason}"
 
 
-def _about(entry: TagEntry) -> TagAbout:
-    return TagAbout(name=entry.name, digest=entry.digest, pushed_at=entry.pushed_at)
+def _about(entry: TagEntry) -> ArtifactTag:
+    return ArtifactTag(name=entry.name, digest=entry.digest, pushed_at=entry.pushed_at)
 
 
-def _copied(tag: str, subject: Digest, staged: Staged, started: float, why: str = "") -> TagResult:
+def _copied(tag: str, subject: Digest, staged: Transferred, started: float, why: str = "") -> TagResult:
     return TagResult(
         tag=tag,
         outcome="copied",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from registry_sync.oci.artifact_tags import TagAbout
+from registry_sync.oci.artifact_tags import ArtifactTag
 from registry_sync.oci.manifest import Manifest
-from registry_sync.oci.platforms import Subset
+from registry_sync.oci.platforms import PlatformIndex
 from registry_sync.oci.reference import Digest
-from registry_sync.sync.run_state import Planned
-from registry_sync.tags.overwrite_policy import OVERWRITE, Overwriting, policy_of
+from registry_sync.sync.run_state import PlannedDeletions
+from registry_sync.tags.overwrite_policy import OVERWRITE_ALL, OverwriteRules, policy_of
 from registry_sync.tags.select import Selection, Step
 
 
@@ -112,11 +112,11 @@ class Plan:
     decisions: tuple[Decision, ...]
     outside: int = 0
     attrition: tuple[Step, ...] = ()
-    pruning: Planned | None = None
+    pruning: PlannedDeletions | None = None
     notes: tuple[str, ...] = ()
-    subsets: Mapping[Digest, Subset] = field(default_factory=dict)
+    subsets: Mapping[Digest, PlatformIndex] = field(default_factory=dict)
     memory: Manifest | None = None
-    about: tuple[TagAbout, ...] = ()
+    about: tuple[ArtifactTag, ...] = ()
     is_whole: bool = True
 
     @property
@@ -150,7 +150,7 @@ def plan_route(
     selection: Selection,
     source: Mapping[str, TagState],
     destination: Mapping[str, TagState],
-    overwriting: Overwriting = OVERWRITE,
+    overwriting: OverwriteRules = OVERWRITE_ALL,
 ) -> Plan:
     """Decide for every listed tag.
 
@@ -166,7 +166,9 @@ def plan_route(
     return Plan(decisions=tuple(sorted(decisions, key=lambda each: each.tag)))
 
 
-def plan_tag(tag: str, source: TagState, destination: TagState, overwriting: Overwriting = OVERWRITE) -> Decision:
+def plan_tag(
+    tag: str, source: TagState, destination: TagState, overwriting: OverwriteRules = OVERWRITE_ALL
+) -> Decision:
     """Decide for one tag that the rules select."""
     match source, destination:
         case None, _:
@@ -189,7 +191,7 @@ def _unreadable(tag: str, side: str, state: Unreadable) -> Failed:
     return Failed(tag=tag, reason=reason, error_class=state.error_class)
 
 
-def _plan_moved(tag: str, here: Digest, there: Digest, overwriting: Overwriting) -> Decision:
+def _plan_moved(tag: str, here: Digest, there: Digest, overwriting: OverwriteRules) -> Decision:
     moved = f"moved: {here.short} at the source, {there.short} at the destination"
     policy, written = policy_of(tag, overwriting.policies)
     match policy:
@@ -203,7 +205,7 @@ def _plan_moved(tag: str, here: Digest, there: Digest, overwriting: Overwriting)
             return Failed(tag=tag, reason=f"{moved}; {written}", error_class="refused")
 
 
-def _plan_overwrite(tag: str, here: Digest, there: Digest, moved: str, overwriting: Overwriting) -> Decision:
+def _plan_overwrite(tag: str, here: Digest, there: Digest, moved: str, overwriting: OverwriteRules) -> Decision:
     """Overwrite a tag, after a backup where that is asked for."""
     if overwriting.backup_name is None:
         return CopyTag(tag=tag, digest=here, reason=moved, replaces=there)

@@ -1,9 +1,9 @@
 """What the tags of a route name once platforms are chosen: the digests of the indexes that are made for it.
 
 The source returns a tag's digest without a pull, but not the platforms behind it. So each source digest is read once,
-and the result is cached at the destination, in the annotations of an index under a tag of the mirror's own,
-:func:`~registry_sync.oci.reserved_tags.memory_tag`. When the cache is lost, the source's manifests are read again, and
-nothing is copied again.
+and the result is cached at the destination, in the annotations of an index under a tag of the mirror's own
+(:func:`~registry_sync.oci.reserved_tags.platform_cache_tag`). When the cache is lost, the source's manifests are read
+again, and nothing is copied again.
 """
 
 from __future__ import annotations
@@ -16,9 +16,17 @@ from typing import TypeGuard
 
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RateLimited, RefusedError, RegistrySyncError
 from registry_sync.oci.manifest import Manifest, make_index
-from registry_sync.oci.platforms import IMAGE_CONFIGS, Choice, NotChosen, Subset, choose, is_chosen, platform_of_config
+from registry_sync.oci.platforms import (
+    IMAGE_CONFIGS,
+    FilteredIndex,
+    PlatformIndex,
+    PlatformNotSelected,
+    choose,
+    matches_platform,
+    platform_of_config,
+)
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.oci.reserved_tags import memory_tag
+from registry_sync.oci.reserved_tags import platform_cache_tag
 from registry_sync.registry.client import RegistryClient
 from registry_sync.routes.route import Route
 from registry_sync.sync.plan import CopyTag, Decision, Failed, Plan, Skipped, TagState, Unreadable
@@ -82,7 +90,7 @@ class Chosen:
     states: Mapping[str, TagState]
     left: Mapping[str, Decision] = field(default_factory=dict)
     sources: Mapping[str, Digest] = field(default_factory=dict)
-    read: Mapping[Digest, Subset] = field(default_factory=dict)
+    read: Mapping[Digest, PlatformIndex] = field(default_factory=dict)
     missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     memory: Manifest | None = None
 
@@ -118,7 +126,7 @@ def _chosen(
     states: Mapping[str, TagState],
     results: Mapping[Digest, Known | Unreadable | None],
     missing: Mapping[Digest, tuple[str, ...]],
-    read: Mapping[Digest, Subset],
+    read: Mapping[Digest, PlatformIndex],
     memory: Manifest | None,
 ) -> Chosen:
     wanted: dict[str, TagState] = {}
@@ -153,7 +161,7 @@ class _Reader:
         self._client = client
         self._repository = repository
         self._platforms = platforms
-        self.read: dict[Digest, Subset] = {}
+        self.read: dict[Digest, PlatformIndex] = {}
         self.missing: dict[Digest, tuple[str, ...]] = {}
 
     def read_all(self, digests: list[Digest], threads: int) -> dict[Digest, Known | Unreadable | None]:
@@ -177,7 +185,7 @@ class _Reader:
             return Unreadable(error_class=error.error_class, text=str(error))
         try:
             return self._choose(manifest, config)
-        except NotChosen as error:
+        except PlatformNotSelected as error:
             return Left(kind="skip", reason=str(error))
         except RefusedError as error:
             return Left(kind="fail", reason=str(error))
@@ -190,21 +198,21 @@ class _Reader:
 
     def _choose(self, manifest: Manifest, config: bytes | None) -> Digest:
         choice = choose(manifest, self._platforms) if manifest.is_index else self._choose_single(manifest, config)
-        self.read[choice.manifest.digest] = Subset(source=manifest.digest, manifest=choice.manifest)
+        self.read[choice.manifest.digest] = PlatformIndex(source=manifest.digest, manifest=choice.manifest)
         if choice.missing:
             self.missing[manifest.digest] = choice.missing
         return choice.manifest.digest
 
-    def _choose_single(self, manifest: Manifest, config: bytes | None) -> Choice:
+    def _choose_single(self, manifest: Manifest, config: bytes | None) -> FilteredIndex:
         platform = platform_of_config(config) if config is not None else None
-        if platform is None or any(is_chosen(platform, each) for each in self._platforms):
-            return Choice(manifest=manifest)
-        raise NotChosen(f"it is for {platform} alone, which is none of {', '.join(self._platforms)}")
+        if platform is None or any(matches_platform(platform, each) for each in self._platforms):
+            return FilteredIndex(manifest=manifest)
+        raise PlatformNotSelected(f"it is for {platform} alone, which is none of {', '.join(self._platforms)}")
 
 
 def _recall(client: RegistryClient, route: Route, platforms: tuple[str, ...]) -> Memory:
     """What earlier runs learned for these platforms; nothing when they did not."""
-    repository, tag = route.destination_repository, memory_tag(route.mirror)
+    repository, tag = route.destination_repository, platform_cache_tag(route.mirror)
     digest = client.head_manifest(repository, tag)
     if digest is None:
         return Memory()
@@ -244,7 +252,7 @@ def _memory_document(memory: Memory, platforms: tuple[str, ...]) -> Manifest:
 
 def remember(client: RegistryClient, route: Route, memory: Manifest) -> tuple[str, ...]:
     """Write the memory; a note when that is refused, which costs the next run the same reads again."""
-    repository, tag = route.destination_repository, memory_tag(route.mirror)
+    repository, tag = route.destination_repository, platform_cache_tag(route.mirror)
     try:
         client.put_manifest(repository, tag, memory)
     except RegistrySyncError as error:
@@ -262,7 +270,7 @@ def add_choice(plan: Plan, chosen: Chosen) -> Plan:
     decisions = [_explain(each, chosen) if isinstance(each, CopyTag) else each for each in plan.decisions]
     copied = {each.digest for each in decisions if isinstance(each, CopyTag)}
     made = {each.digest: each.source_digest for each in decisions if isinstance(each, CopyTag) and each.source_digest}
-    subsets = {digest: Subset(source=source) for digest, source in made.items()}
+    subsets = {digest: PlatformIndex(source=source) for digest, source in made.items()}
     subsets |= {digest: each for digest, each in chosen.read.items() if digest in copied}
     return replace(
         plan,

@@ -18,7 +18,7 @@ from registry_sync.errors import (
     RegistrySyncError,
     TemporaryError,
 )
-from registry_sync.oci.artifact_tags import is_about_a_digest
+from registry_sync.oci.artifact_tags import is_artifact_tag
 from registry_sync.oci.manifest import INDEX_TYPES
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.client import RegistryClient, TagEntry, bounded_tags
@@ -34,11 +34,11 @@ from registry_sync.sync.prune_plan import (
     shared,
 )
 from registry_sync.sync.report import TagResult
-from registry_sync.sync.run_state import Planned
+from registry_sync.sync.run_state import PlannedDeletions
 from registry_sync.sync.threads import thread_pool
 from registry_sync.tags.backup_names import backup_template
 from registry_sync.tags.select import Selection, why_not
-from registry_sync.worker.write_locks import Claims
+from registry_sync.worker.write_locks import WriteLocks
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,9 @@ class Pruning:
         self._repository = _Destination(route, destination)
         self._rules = rules
 
-    def add_to(self, plan: Plan, listed: Collection[str], selection: Selection, earlier: Planned | None) -> Plan:
+    def add_to(
+        self, plan: Plan, listed: Collection[str], selection: Selection, earlier: PlannedDeletions | None
+    ) -> Plan:
         """The plan with what is to be deleted. When it cannot be told, nothing is, and a note says why.
 
         :param listed: all tags of the source, and no fewer.
@@ -64,12 +66,16 @@ class Pruning:
         except (DeniedError, RefusedError, TemporaryError) as error:
             return _with_notes(plan, f"nothing is pruned: {error}")
 
-    def _add_to(self, plan: Plan, listed: Collection[str], selection: Selection, earlier: Planned | None) -> Plan:
+    def _add_to(
+        self, plan: Plan, listed: Collection[str], selection: Selection, earlier: PlannedDeletions | None
+    ) -> Plan:
         sides = self._observe(listed, selection)
         wanted = candidates(self._rules, sides, owns=self._owns, is_backup=self._is_backup)
         if why := refusal(self._rules, sides, wanted, earlier, owns=self._owns, is_backup=self._is_backup):
             seen = len(listed) or (earlier.listed if earlier else 0)
-            return _with_notes(replace(plan, pruning=Planned(marks=(), listed=seen)), f"nothing is pruned: {why}")
+            return _with_notes(
+                replace(plan, pruning=PlannedDeletions(marks=(), listed=seen)), f"nothing is pruned: {why}"
+            )
         there = self._digests(wanted, sides.there)
         kept = {} if self._destination.deletes_tags_alone else shared(wanted, there)
         deletions = [
@@ -77,11 +83,11 @@ class Pruning:
             for tag in self._gone(wanted, listed)
             if tag not in kept and (digest := there[tag])
         ][:MOST_AT_ONCE]
-        planned = Planned(marks=tuple(mark(each.tag, each.digest) for each in deletions), listed=len(listed))
+        planned = PlannedDeletions(marks=tuple(mark(each.tag, each.digest) for each in deletions), listed=len(listed))
         notes = [f"{tag} is not deleted: {other} {_SAME_IMAGE}" for tag, other in kept.items()]
         return _with_notes(add_deletions(replace(plan, pruning=planned), tuple(deletions)), *notes)
 
-    def _plan(self, tag: str, digest: Digest, reason: str, earlier: Planned | None) -> DeleteTag:
+    def _plan(self, tag: str, digest: Digest, reason: str, earlier: PlannedDeletions | None) -> DeleteTag:
         if self._rules.dry_run:
             return DeleteTag(tag=tag, digest=digest, reason=f"{reason}; only said, since prune.dry_run is true")
         if earlier is None or mark(tag, digest) not in earlier.marks:
@@ -101,7 +107,7 @@ class Pruning:
 
     def _may_be_old_backup(self, tag: str, listed: Collection[str]) -> bool:
         """By a template that is not in force any more. What the source lists is no backup of ours."""
-        is_strange = tag not in listed and may_be_named_after_its_digest(tag) and not is_about_a_digest(tag)
+        is_strange = tag not in listed and may_be_named_after_its_digest(tag) and not is_artifact_tag(tag)
         return is_strange and self._owns(tag) and not self._is_backup(tag)
 
     def _owns(self, tag: str) -> bool:
@@ -150,7 +156,7 @@ class _Destination:
     def _head(self, target: str | Digest) -> Digest | None:
         return self._client.head_manifest(self._repository, target)
 
-    def delete(self, deletions: Sequence[DeleteTag], claims: Claims) -> list[TagResult]:
+    def delete(self, deletions: Sequence[DeleteTag], claims: WriteLocks) -> list[TagResult]:
         """One result per tag.
 
         Where a tag goes with its manifest, that is claimed as well, before it is looked at which other tags need it:
@@ -245,7 +251,7 @@ class _Destination:
 
 
 def delete_due(
-    route: Route, destination: RegistryClient, plan: Plan, others: Iterable[TagResult], claims: Claims
+    route: Route, destination: RegistryClient, plan: Plan, others: Iterable[TagResult], claims: WriteLocks
 ) -> list[TagResult]:
     """Delete what is due, and say what is not. When another tag failed nothing is deleted: what is old may be needed.
 
@@ -263,7 +269,7 @@ def _waiting(deletion: DeleteTag, reason: str) -> TagResult:
     return TagResult(tag=deletion.tag, outcome="would_delete", reason=reason, digest=str(deletion.digest))
 
 
-def still_planned(plan: Plan, deleted: Iterable[TagResult]) -> Planned | None:
+def still_planned(plan: Plan, deleted: Iterable[TagResult]) -> PlannedDeletions | None:
     """What the next run may delete: what this one planned and did not do."""
     if plan.pruning is None:
         return None

@@ -30,7 +30,7 @@ from registry_sync.sync.backup import keep_backup, unkept
 from registry_sync.sync.plan import CopyTag, Plan
 from registry_sync.sync.report import TagResult
 from registry_sync.sync.threads import PROGRESS_SECONDS, thread_pool
-from registry_sync.sync.transfer import Stage, Staged
+from registry_sync.sync.transfer import Transfer, Transferred
 from registry_sync.tags.rules import LOST_PIN
 from registry_sync.text_table import human_bytes
 
@@ -41,7 +41,7 @@ FAILURES_IN_A_ROW = 5
 is not, the rest is left for the retry; otherwise the work goes on, since the good tags may be those behind the bad."""
 
 
-class Apply:
+class Publisher:
     """Copies digests and publishes tags for one route.
 
     :param bring: called with digests that are staged, before a tag that leads to them is published, to bring what
@@ -55,7 +55,7 @@ class Apply:
         source: RegistryClient,
         destination: RegistryClient,
         skopeo: Skopeo,
-        stage: Stage,
+        stage: Transfer,
         bring: Callable[[Sequence[Digest]], None],
     ) -> None:
         self._route = route
@@ -139,7 +139,7 @@ class Apply:
             self._count(error)
             return [self._explain(tag, error, time.monotonic() - started) for tag in tags]
 
-    def _publish_all(self, tags: Iterable[CopyTag], staged: Staged, started: float) -> list[TagResult]:
+    def _publish_all(self, tags: Iterable[CopyTag], staged: Transferred, started: float) -> list[TagResult]:
         """One result per tag. The bytes sent, and the time that took, are those of the first."""
         results = []
         for tag in tags:
@@ -147,7 +147,7 @@ class Apply:
             staged, started = replace(staged, sent_bytes=0), time.monotonic()
         return results
 
-    def _publish(self, tag: CopyTag, staged: Staged, started: float) -> TagResult:
+    def _publish(self, tag: CopyTag, staged: Transferred, started: float) -> TagResult:
         """PUT the manifest's bytes under the tag, and read back what the tag then names."""
         try:
             with self._stage.claims.hold({tag.tag}):
@@ -167,7 +167,7 @@ class Apply:
             seconds=round(time.monotonic() - started, 3),
         )
 
-    def _put(self, tag: str, staged: Staged) -> int:
+    def _put(self, tag: str, staged: Transferred) -> int:
         """Publish; content that the destination claimed to hold and does not is sent. Returns the bytes sent."""
         repository, sent_bytes = self._route.destination_repository, 0
         try:

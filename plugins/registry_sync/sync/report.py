@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, get_args
 
 from registry_sync.errors import RateLimited, RegistrySyncError
 from registry_sync.routes.route import Route
-from registry_sync.sync.run_state import Planned
+from registry_sync.sync.run_state import PlannedDeletions
 from registry_sync.text_table import human_bytes, table
 
 Outcome = Literal["copied", "would_copy", "deleted", "would_delete", "unchanged", "skipped", "locked", "failed"]
@@ -55,7 +55,7 @@ class RouteReport:
     seconds: float = 0.0
     dry_run: bool = False
     window: str = ""
-    pruning: Planned | None = None
+    pruning: PlannedDeletions | None = None
     error: str | None = None
     error_class: str | None = None
     retry_at: datetime | None = None
@@ -108,7 +108,7 @@ class RouteReport:
         tags = tuple(TagResult(**each) for each in fields.pop("tags", ()))
         notes = tuple(fields.pop("notes", ()))
         pruning = fields.pop("pruning", None)
-        planned = Planned.from_json(pruning) if pruning else None
+        planned = PlannedDeletions.from_json(pruning) if pruning else None
         when = datetime.fromisoformat(retry_at) if retry_at else None
         return cls(**fields, tags=tags, notes=notes, pruning=planned, retry_at=when)
 
@@ -162,7 +162,7 @@ def _others(totals: Mapping[str, int]) -> str:
     return "".join(f", {totals[outcome]} {word}" for outcome, word in words if totals[outcome])
 
 
-def text_table(routes: Sequence[RouteReport]) -> str:
+def report_table(routes: Sequence[RouteReport]) -> str:
     """The routes, then each tag that was copied, deleted, locked or failed, as a table of plain text."""
     parts = [_route_table(routes)]
     rows = [_tag_row(route, tag) for route in routes for tag in route.tags]

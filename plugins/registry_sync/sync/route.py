@@ -20,14 +20,14 @@ from registry_sync.errors import (
     RegistrySyncError,
     TemporaryError,
 )
-from registry_sync.oci.artifact_tags import set_aside_about
+from registry_sync.oci.artifact_tags import reject_artifact_tags
 from registry_sync.oci.reference import Digest, Repository, is_tag
 from registry_sync.registry.client import MAX_REPOSITORIES, RegistryClient, TagEntry, bounded, bounded_tags
 from registry_sync.registry.kinds import first_push_advice
 from registry_sync.routes.discovery import ListRepositories
 from registry_sync.routes.route import Route
 from registry_sync.skopeo.copier import Skopeo
-from registry_sync.sync.attached_artifacts import Belongings, left_behind, set_apart
+from registry_sync.sync.attached_artifacts import AttachedArtifacts, skipped_artifacts_note, split_artifact_tags
 from registry_sync.sync.plan import (
     CopyTag,
     Decision,
@@ -43,13 +43,13 @@ from registry_sync.sync.plan import (
 )
 from registry_sync.sync.platform_indexes import add_choice, choose_platforms, leave_out, remember
 from registry_sync.sync.prune import Pruning, delete_due, not_deleted, still_planned
-from registry_sync.sync.publish import FAILURES_IN_A_ROW, Apply
-from registry_sync.sync.report import OUTCOMES, RouteReport, TagResult, text_table
-from registry_sync.sync.run_state import Planned
+from registry_sync.sync.publish import FAILURES_IN_A_ROW, Publisher
+from registry_sync.sync.report import OUTCOMES, RouteReport, TagResult, report_table
+from registry_sync.sync.run_state import PlannedDeletions
 from registry_sync.sync.threads import PROGRESS_SECONDS, thread_pool
-from registry_sync.sync.transfer import Stage
+from registry_sync.sync.transfer import Transfer
 from registry_sync.sync.window import Window
-from registry_sync.tags.backup_names import set_aside_backups
+from registry_sync.tags.backup_names import reject_backup_tags
 from registry_sync.tags.overwrite_policy import overwriting
 from registry_sync.tags.rules import LOST_PIN, TagRules
 from registry_sync.tags.select import Selection, check_min_tags, select_tags
@@ -89,11 +89,11 @@ class _Work:
 
     def __init__(self, route: Route, sides: Sides, skopeo: Skopeo, plan: Plan) -> None:
         self._route, self._sides, self._plan = route, sides, plan
-        stage = Stage(route, sides.source, sides.destination, skopeo, plan.subsets)
+        stage = Transfer(route, sides.source, sides.destination, skopeo, plan.subsets)
         self._claims = stage.claims
-        self._belongings = Belongings(route, sides.source, sides.destination, stage.without_policy(), plan)
+        self._belongings = AttachedArtifacts(route, sides.source, sides.destination, stage.without_policy(), plan)
         bring = self._belongings.bring if route.settings.signatures else lambda _: None
-        self._apply = Apply(
+        self._apply = Publisher(
             route, source=sides.source, destination=sides.destination, skopeo=skopeo, stage=stage, bring=bring
         )
         self.notes: tuple[str, ...] = ()
@@ -102,11 +102,11 @@ class _Work:
         """Copy, then bring what came late. Returns a result for each tag, and for all that belongs to images."""
         copied = self._apply.apply(self._plan)
         if self._route.settings.signatures and not self._apply.retry_at:
-            self._belongings.bring_late(window)
+            self._belongings.copy_added_later(window)
         if self._plan.memory:
             self.notes = remember(self._sides.destination, self._route, self._plan.memory)
         belongings = self._belongings.results
-        self.notes = (*self.notes, *left_behind(belongings))
+        self.notes = (*self.notes, *skipped_artifacts_note(belongings))
         return [*copied, *belongings]
 
     def delete(self, others: Iterable[TagResult]) -> list[TagResult]:
@@ -126,7 +126,7 @@ def sync_route(
     *,
     only_tags: TagRules = TagRules(),
     window: Window = EVERYTHING,
-    planned: Planned | None = None,
+    planned: PlannedDeletions | None = None,
     dry_run: bool = False,
 ) -> RouteReport:
     """Copy what is missing or has moved, and report per tag. A tag that fails does not stop the others.
@@ -155,7 +155,7 @@ def sync_route(
         dry_run=dry_run,
         retry_at=work.retry_at,
     )
-    log.info("\n%s", text_table([report]))
+    log.info("\n%s", report_table([report]))
     return report
 
 
@@ -164,7 +164,7 @@ def observe_and_plan(
     sides: Sides,
     only_tags: TagRules,
     window: Window = EVERYTHING,
-    planned: Planned | None = None,
+    planned: PlannedDeletions | None = None,
     *,
     now: datetime | None = None,
 ) -> Plan:
@@ -177,7 +177,7 @@ def observe_and_plan(
     :raises RefusedError: when the rules choose fewer tags than ``min_tags``.
     """
     now, since = now or datetime.now(UTC), None if route.settings.tags.needs_whole_listing else window.since
-    listed, about = set_apart(list_tags(route, sides.source, since), route.settings)
+    listed, about = split_artifact_tags(list_tags(route, sides.source, since), route.settings)
     has_push_times = sides.source.lists_push_times
     chosen = choose_tags(route, listed, now=now, is_whole=since is None, has_push_times=has_push_times)
     check_min_tags(chosen, route.settings.tags, route.source_repository)
@@ -254,8 +254,8 @@ def choose_tags(
     One that the rule ``names`` has is an image's, whatever its form.
     """
     names = [each.name for each in listed if each.name not in route.settings.tags.named]
-    aside = set_aside_backups(names, route.settings.backup_tag)
-    aside |= set_aside_about(names, signatures=route.settings.signatures)
+    aside = reject_backup_tags(names, route.settings.backup_tag)
+    aside |= reject_artifact_tags(names, signatures=route.settings.signatures)
     images = [each for each in listed if each.name not in aside]
     rules = route.settings.tags
     chosen = select_tags(images, rules, now=now, is_whole=is_whole, has_push_times=has_push_times)

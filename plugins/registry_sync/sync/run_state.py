@@ -9,7 +9,7 @@ from typing import Any, Self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InStep:
+class Watermark:
     """What scheduled runs have brought into step: ``routes`` (their keys), with all pushed before ``until``."""
 
     until: datetime
@@ -25,7 +25,7 @@ class InStep:
         return cls(until=datetime.fromisoformat(document["until"]), routes=frozenset(document["routes"]))
 
 
-def advance(previous: InStep | None, end: datetime, finished: Collection[str]) -> InStep:
+def advance_watermark(previous: Watermark | None, end: datetime, finished: Collection[str]) -> Watermark:
     """What is in step after a scheduled run.
 
     :param end: of the run's data interval.
@@ -33,11 +33,11 @@ def advance(previous: InStep | None, end: datetime, finished: Collection[str]) -
     """
     if previous is not None and previous.until > end:
         return previous
-    return InStep(until=end, routes=frozenset(finished))
+    return Watermark(until=end, routes=frozenset(finished))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
+class PlannedDeletions:
     """What a run of a route planned to delete, for the next: a mark for each tag, and how many the source listed."""
 
     marks: tuple[str, ...]
@@ -54,25 +54,25 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedRoute:
+class DatedDeletions:
     """What is planned for one route; ``at`` is the end of the data interval of the run that planned it."""
 
-    planned: Planned
+    planned: PlannedDeletions
     at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PruneMemory:
+class DeletionPlans:
     """What scheduled runs planned to delete at one destination, by the routes' keys. It crosses XCom between runs."""
 
-    routes: Mapping[str, PlannedRoute]
+    routes: Mapping[str, DatedDeletions]
 
-    def before(self, route: str, moment: datetime) -> Planned | None:
+    def before(self, route: str, moment: datetime) -> PlannedDeletions | None:
         """What runs before the one whose data interval ends then planned for a route."""
         found = self.routes.get(route)
         return found.planned if found and found.at < moment else None
 
-    def after(self, planned: Mapping[str, Planned], routes: Iterable[str], moment: datetime) -> Self:
+    def after(self, planned: Mapping[str, PlannedDeletions], routes: Iterable[str], moment: datetime) -> Self:
         """What is planned after a run: by this one for the routes that it looked at, as before for the others.
 
         :param routes: keys of all routes that there still are.
@@ -80,7 +80,7 @@ class PruneMemory:
         """
         kept = {key: each for key, each in self.routes.items() if key in set(routes)}
         late = {key for key, each in kept.items() if each.at > moment}
-        new = {key: PlannedRoute(planned=each, at=moment) for key, each in planned.items() if key not in late}
+        new = {key: DatedDeletions(planned=each, at=moment) for key, each in planned.items() if key not in late}
         return type(self)(routes={**kept, **new})
 
     def to_json(self) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class PruneMemory:
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """Read what :meth:`to_json` wrote."""
         routes = {
-            key: PlannedRoute(planned=Planned.from_json(each), at=datetime.fromisoformat(each["at"]))
+            key: DatedDeletions(planned=PlannedDeletions.from_json(each), at=datetime.fromisoformat(each["at"]))
             for key, each in document.items()
         }
         return cls(routes=routes)

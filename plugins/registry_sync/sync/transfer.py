@@ -18,21 +18,21 @@ from registry_sync.errors import (
     TemporaryError,
 )
 from registry_sync.oci.manifest import Manifest
-from registry_sync.oci.platforms import Subset, choose
+from registry_sync.oci.platforms import PlatformIndex, choose
 from registry_sync.oci.reference import Digest, Reference
-from registry_sync.oci.reserved_tags import memory_tag
+from registry_sync.oci.reserved_tags import platform_cache_tag
 from registry_sync.registry.client import RegistryClient
 from registry_sync.routes.route import Route
 from registry_sync.skopeo.copier import Skopeo
 from registry_sync.sync.backup import pushed_meanwhile
 from registry_sync.sync.plan import CopyTag
-from registry_sync.worker.write_locks import Claims
+from registry_sync.worker.write_locks import WriteLocks
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Staged:
+class Transferred:
     """Content that the destination holds under its digest and that only lacks its tags.
 
     ``refusal`` is set when the registry took the content of a single image, but not its manifest under a digest.
@@ -52,7 +52,7 @@ class Staged:
         return self.refusal if self.refusal and is_consequence else error
 
 
-class Stage:
+class Transfer:
     """Brings manifests to one route's destination.
 
     :param subsets: the indexes that are made here, which the source does not have, by their digest.
@@ -67,9 +67,9 @@ class Stage:
         source: RegistryClient,
         destination: RegistryClient,
         skopeo: Skopeo,
-        subsets: Mapping[Digest, Subset],
+        subsets: Mapping[Digest, PlatformIndex],
         *,
-        claims: Claims | None = None,
+        claims: WriteLocks | None = None,
         is_checked: bool = True,
     ) -> None:
         self._route = route
@@ -78,12 +78,12 @@ class Stage:
         self._skopeo = skopeo
         self._subsets = subsets
         self._is_checked = is_checked
-        self.claims = claims or Claims(str(route.destination_repository), skopeo.check_stopping)
+        self.claims = claims or WriteLocks(str(route.destination_repository), skopeo.check_stopping)
 
-    def without_policy(self) -> Stage:
+    def without_policy(self) -> Transfer:
         """One beside this that asks no policy, for what is not signed since it is a signature."""
         sides = (self._source, self._destination)
-        return Stage(self._route, *sides, self._skopeo, {}, claims=self.claims, is_checked=False)
+        return Transfer(self._route, *sides, self._skopeo, {}, claims=self.claims, is_checked=False)
 
     def read(self, digest: Digest) -> tuple[Manifest, bool]:
         """The manifest, and whether the destination has it; it is then read there, and no pull counts at the source."""
@@ -102,7 +102,7 @@ class Stage:
         made = choose(whole, self._route.settings.platforms).manifest
         if made.digest != digest:
             seen = f"{made.digest.short} is made of {subset.source.short}, and {digest.short} is remembered"
-            tag = memory_tag(self._route.mirror)
+            tag = platform_cache_tag(self._route.mirror)
             raise RefusedError(f"{seen} under {tag!r}; delete that tag at the destination, it is then made anew")
         return made
 
@@ -135,16 +135,16 @@ class Stage:
             )
         return now == tag.digest
 
-    def stage(self, manifest: Manifest, *, is_there: bool) -> Staged:
+    def stage(self, manifest: Manifest, *, is_there: bool) -> Transferred:
         """Have the destination hold a manifest and all that it names, under digests only.
 
         :raises NotTrusted: when the policy does not accept it, or one of its children.
         """
         if is_there and not (self._is_checked and self._skopeo.trust):
-            return Staged(manifest=manifest, was_there=True)
+            return Transferred(manifest=manifest, was_there=True)
         return self.send(manifest)
 
-    def send(self, manifest: Manifest) -> Staged:
+    def send(self, manifest: Manifest) -> Transferred:
         """Send a manifest and all that it names, whether or not it is there."""
         subset = self._subsets.get(manifest.digest)
         if subset is not None and subset.source != manifest.digest:
@@ -159,8 +159,8 @@ class Stage:
         except RefusedError as error:
             if manifest.is_index:
                 raise
-            return Staged(manifest=manifest, was_there=False, refusal=error)
-        return Staged(manifest=manifest, was_there=False, sent_bytes=sent_bytes)
+            return Transferred(manifest=manifest, was_there=False, refusal=error)
+        return Transferred(manifest=manifest, was_there=False, sent_bytes=sent_bytes)
 
     def _copy(self, manifest: Manifest) -> int:
         sent = self._skopeo.copy(
@@ -172,7 +172,7 @@ class Stage:
         )
         return sent.sent_bytes
 
-    def _send_parts(self, index: Manifest) -> Staged:
+    def _send_parts(self, index: Manifest) -> Transferred:
         """Children one by one, then the index's own bytes. Works for every shape of index (nested, for example)."""
         sent_bytes = 0
         for child in index.children:
@@ -182,4 +182,4 @@ class Stage:
                 raise staged.refusal
             sent_bytes += staged.sent_bytes
         self._destination.put_manifest(self._route.destination_repository, index.digest, index)
-        return Staged(manifest=index, was_there=False, sent_bytes=sent_bytes)
+        return Transferred(manifest=index, was_there=False, sent_bytes=sent_bytes)

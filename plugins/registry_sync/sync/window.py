@@ -14,7 +14,7 @@ from typing import Any, Self
 from registry_sync.config.schedule import ticks_within
 from registry_sync.errors import ConfigurationError
 from registry_sync.routes.route import Route, route_key
-from registry_sync.sync.run_state import InStep
+from registry_sync.sync.run_state import Watermark
 
 CLOCK_SKEW = timedelta(minutes=10)
 """So much before its start a window looks for tags, since a registry's clock may be behind ours."""
@@ -125,7 +125,7 @@ def check_asked(asked: Asked) -> None:
 
 
 def window_of_route(
-    run: Window, run_type: str, route: Route, in_step: InStep | None, full_check: str | None = None
+    run: Window, run_type: str, route: Route, in_step: Watermark | None, full_check: str | None = None
 ) -> Window:
     """The window of one route: the run's own, longer where earlier runs were missed, or everything at first.
 

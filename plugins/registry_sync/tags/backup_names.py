@@ -140,7 +140,7 @@ def _check_examples(template: BackupTemplate) -> None:
         raise ValueError(f"{template.text!r} has the form of ordinary tags such as {ordinary!r}, {problem}")
 
 
-def set_aside_backups(tags: Collection[str], backup_tag: str | None) -> dict[str, str]:
+def reject_backup_tags(tags: Collection[str], backup_tag: str | None) -> dict[str, str]:
     """The tags that are backups, which are never mirrored, each with that for a reason."""
     if backup_tag is None:
         return {}

@@ -20,9 +20,9 @@ from registry_sync.tags.backup_names import (
 )
 from registry_sync.tags.patterns import check_pattern, matches
 
-MovedTagPolicy = Literal["follow", "keep", "fail"]
+OverwritePolicy = Literal["follow", "keep", "fail"]
 
-_POLICIES: tuple[str, ...] = get_args(MovedTagPolicy)
+_POLICIES: tuple[str, ...] = get_args(OverwritePolicy)
 
 _ONE_OF_THEM = "'follow', 'keep' or 'fail'"
 
@@ -58,8 +58,8 @@ def _pattern(written: Any) -> str:
 
 _POLICY_SCHEMA = {"type": "string", "enum": list(_POLICIES)}
 
-MovedTagPolicies = Annotated[
-    tuple[tuple[str, MovedTagPolicy], ...],
+OverwritePolicies = Annotated[
+    tuple[tuple[str, OverwritePolicy], ...],
     BeforeValidator(_parse_policies),
     WithJsonSchema(
         {"anyOf": [_POLICY_SCHEMA, {"type": "object", "minProperties": 1, "additionalProperties": _POLICY_SCHEMA}]}
@@ -67,10 +67,10 @@ MovedTagPolicies = Annotated[
 ]
 """Patterns with a policy each. The first that matches a tag counts; one that none matches is followed."""
 
-FOLLOW: tuple[tuple[str, MovedTagPolicy], ...] = (("*", "follow"),)
+FOLLOW: tuple[tuple[str, OverwritePolicy], ...] = (("*", "follow"),)
 
 
-def policy_of(tag: str, policies: Iterable[tuple[str, MovedTagPolicy]]) -> tuple[MovedTagPolicy, str]:
+def policy_of(tag: str, policies: Iterable[tuple[str, OverwritePolicy]]) -> tuple[OverwritePolicy, str]:
     """What is done with ``tag`` when it has moved, and in words where that is written.
 
     >>> policy_of("v1", (("latest", "follow"), ("v*", "fail")))
@@ -91,25 +91,25 @@ def as_written(policies: Iterable[tuple[str, str]]) -> str | dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Overwriting:
+class OverwriteRules:
     """What is done with a tag that names another digest at the destination.
 
     ``locked`` are the tags that the destination lists as such. ``backup_name`` gives a backup's tag for a tag and what
     it names there, and raises ValueError when it cannot; ``None``: nothing is kept.
     """
 
-    policies: tuple[tuple[str, MovedTagPolicy], ...] = FOLLOW
+    policies: tuple[tuple[str, OverwritePolicy], ...] = FOLLOW
     locked: frozenset[str] = frozenset()
     backup_name: Callable[[str, Digest], str] | None = None
 
 
-OVERWRITE = Overwriting()
+OVERWRITE_ALL = OverwriteRules()
 """Every tag that has moved is overwritten, and nothing is kept."""
 
 
 def overwriting(
-    policies: tuple[tuple[str, MovedTagPolicy], ...], backup_tag: str | None, locked: frozenset[str], now: datetime
-) -> Overwriting:
+    policies: tuple[tuple[str, OverwritePolicy], ...], backup_tag: str | None, locked: frozenset[str], now: datetime
+) -> OverwriteRules:
     """The rules of a route, as of ``now``."""
     name = partial(backup_template(backup_tag).name, moment=now) if backup_tag else None
-    return Overwriting(policies=policies, locked=locked, backup_name=name)
+    return OverwriteRules(policies=policies, locked=locked, backup_name=name)

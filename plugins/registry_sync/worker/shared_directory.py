@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 
-def user_directory() -> Path | None:
+def shared_directory() -> Path | None:
     """Where it is; ``None`` when somebody else was there first, or there is no room.
 
     The former can happen where all users share the temporary directory.

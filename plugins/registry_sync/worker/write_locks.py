@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from registry_sync.worker.shared_directory import user_directory
+from registry_sync.worker.shared_directory import shared_directory
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ _SET_LOCK = getattr(fcntl, "F_OFD_SETLK", None)
 """Locks of an open file, not of a process: they hold between threads too. Linux has them."""
 
 
-class Claims:
+class WriteLocks:
     """What is being written to one repository; another that wants some of it waits.
 
     Registries do not all bear two writers of one digest: docker-registry 2.8 refused an index as broken while a tag of
@@ -87,7 +87,7 @@ def _offset(name: str) -> int:
 
 def _try_to_lock(offsets: Iterable[int]) -> int | None:
     """:raises BlockingIOError: when somebody else holds one of them."""
-    directory = user_directory()
+    directory = shared_directory()
     if directory is None or _SET_LOCK is None:
         return None
     descriptor = os.open(directory / "claims", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

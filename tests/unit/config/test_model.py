@@ -19,7 +19,7 @@ from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.discovery import FoundRoute, expand_routes, select_routes
 from registry_sync.routes.route import Route
-from registry_sync.tags.overwrite_policy import MovedTagPolicies
+from registry_sync.tags.overwrite_policy import OverwritePolicies
 from registry_sync.tags.rules import TagRules
 
 QUAY = Registry(name="quay", host="quay.io")
@@ -27,8 +27,8 @@ ACR = Registry(name="acr", host="acr.example", connection="registry_acr", ca_fil
 HUB = Registry(name="hub", host="docker.io")
 PUSHED = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
-KEEP: MovedTagPolicies = (("*", "keep"),)
-FAIL: MovedTagPolicies = (("*", "fail"),)
+KEEP: OverwritePolicies = (("*", "keep"),)
+FAIL: OverwritePolicies = (("*", "fail"),)
 POLICIES = st.sampled_from([KEEP, FAIL, (("v*", "fail"), ("latest", "follow"), ("*", "keep"))])
 PRUNES = st.sampled_from([PruneRules(tags="none"), PruneRules(tags="not_selected", keep=("*-lts",), dry_run=False)])
 NUMBERS = st.integers(1, 32)
@@ -178,7 +178,7 @@ def test_rules_in_words(rule: RepositoryRule | NamespaceRule, summary: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("globs", "name", "is_chosen"),
+    ("globs", "name", "matches_platform"),
     [
         ({}, "a/b", True),
         ({"include": ("*-operator",)}, "a/aws-operator", True),
@@ -190,8 +190,8 @@ def test_rules_in_words(rule: RepositoryRule | NamespaceRule, summary: str) -> N
         ({"include": ("b*",)}, "a/b/c", True),
     ],
 )
-def test_globs_are_of_the_name_within_the_namespace(globs: Any, name: str, is_chosen: bool) -> None:
-    assert NamespaceRule(namespace="a", **globs).chooses(name) is is_chosen
+def test_globs_are_of_the_name_within_the_namespace(globs: Any, name: str, matches_platform: bool) -> None:
+    assert NamespaceRule(namespace="a", **globs).chooses(name) is matches_platform
 
 
 def test_routes_of_repositories_that_are_written_by_name() -> None:

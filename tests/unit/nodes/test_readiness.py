@@ -450,7 +450,8 @@ def test_the_trigger_form_starts_from_the_usual_limits() -> None:
 PARSED = """
 import sys
 import registry_sync.airflow.readiness_dag
-print(*sorted(name for name in sys.modules if name.startswith(("registry_sync.registry.", "registry_sync.nodes.", "registry_sync.skopeo."))))
+packages = ("registry_sync.registry.", "registry_sync.nodes.", "registry_sync.skopeo.")
+print(*sorted(name for name in sys.modules if name.startswith(packages)))
 """
 
 

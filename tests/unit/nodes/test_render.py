@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from registry_sync.cli.main import OK, UNUSABLE, main
 from registry_sync.config.model import MirrorsFile, Registry
-from registry_sync.config.node_pools import NodePool, PoolMirror, Runtime, Trust
+from registry_sync.config.node_pools import NodePool, PoolMirror, Runtime, MirrorTrust
 from registry_sync.config.runtime_versions import Versions
 from registry_sync.errors import ConfigurationError
 from registry_sync.nodes.render import RUNTIMES, RenderedFile, render_pool, write_files
@@ -88,7 +88,7 @@ def registry(name: str, host: str, **entry: Any) -> Registry:
     return Registry(name=name, host=host, **entry)
 
 
-def pool_of(mirrors: Sequence[tuple[Registry, Trust]], host: str = "docker.io") -> tuple[MirrorsFile, NodePool]:
+def pool_of(mirrors: Sequence[tuple[Registry, MirrorTrust]], host: str = "docker.io") -> tuple[MirrorsFile, NodePool]:
     registries = {"home": registry("home", host), **{each.name: each for each, _ in mirrors}}
     pool = NodePool(
         name="p",
@@ -99,7 +99,7 @@ def pool_of(mirrors: Sequence[tuple[Registry, Trust]], host: str = "docker.io") 
 
 
 def rendered(
-    mirrors: Sequence[tuple[Registry, Trust]], runtime: Runtime, version: str = "", host: str = "docker.io"
+    mirrors: Sequence[tuple[Registry, MirrorTrust]], runtime: Runtime, version: str = "", host: str = "docker.io"
 ) -> dict[str, str]:
     file, pool = pool_of(mirrors, host)
     versions = Versions.parse(version) if version else Versions()
@@ -112,24 +112,24 @@ HOSTS = st.lists(
 
 
 @st.composite
-def whole_trust(draw: st.DrawFn) -> list[tuple[Registry, Trust]]:
+def whole_trust(draw: st.DrawFn) -> list[tuple[Registry, MirrorTrust]]:
     names = draw(HOSTS)
     return [(registry(f"m{n}", host, tls=draw(st.booleans())), "pull+resolve") for n, host in enumerate(names)]
 
 
 @st.composite
-def any_trust(draw: st.DrawFn) -> list[tuple[Registry, Trust]]:
-    trust = st.sampled_from(get_args(Trust))
+def any_trust(draw: st.DrawFn) -> list[tuple[Registry, MirrorTrust]]:
+    trust = st.sampled_from(get_args(MirrorTrust))
     return [(each, draw(trust)) for each, _ in draw(whole_trust())]
 
 
-def urls(mirrors: Sequence[tuple[Registry, Trust]]) -> list[str]:
+def urls(mirrors: Sequence[tuple[Registry, MirrorTrust]]) -> list[str]:
     return [f"{'https' if each.tls else 'http'}://{each.host}" for each, _ in mirrors]
 
 
 @settings(deadline=None)  # the first example reads the templates
 @given(whole_trust(), st.sampled_from(["", "19.3", ">=19.3", "<20.10", ">=20.10", "20.10.24", ">=20.10, <29"]))
-def test_dockerd_gets_the_mirrors_in_order(mirrors: list[tuple[Registry, Trust]], version: str) -> None:
+def test_dockerd_gets_the_mirrors_in_order(mirrors: list[tuple[Registry, MirrorTrust]], version: str) -> None:
     """An option that one of the versions does not know would keep it from starting."""
     document = json.loads(rendered(mirrors, "docker", version)["daemon.json"])
     assert document.pop("registry-mirrors") == urls(mirrors)
@@ -139,7 +139,7 @@ def test_dockerd_gets_the_mirrors_in_order(mirrors: list[tuple[Registry, Trust]]
 
 @settings(deadline=None)  # the first example reads the templates
 @given(any_trust(), st.sampled_from(["", "1.6", "1.7", "2.0", "2.1", ">=1.7", ">=2.1"]))
-def test_containerd_gets_the_mirrors_in_order(mirrors: list[tuple[Registry, Trust]], version: str) -> None:
+def test_containerd_gets_the_mirrors_in_order(mirrors: list[tuple[Registry, MirrorTrust]], version: str) -> None:
     document = tomllib.loads(rendered(mirrors, "containerd", version)["hosts.toml"])
     assert document.pop("server") == "https://registry-1.docker.io"
     hosts = document.pop("host", {})
@@ -175,7 +175,7 @@ def test_version_and_plugin_of_containerd_fit_together(version: str, document: t
 
 @settings(deadline=None)  # the first example reads the templates
 @given(any_trust())
-def test_cri_o_gets_the_mirrors_in_order(mirrors: list[tuple[Registry, Trust]]) -> None:
+def test_cri_o_gets_the_mirrors_in_order(mirrors: list[tuple[Registry, MirrorTrust]]) -> None:
     table = {"prefix": "docker.io", "location": "docker.io"}
     tables = [
         {"location": each.host, "pull-from-mirror": "all" if trust == "pull+resolve" else "digest-only"}
@@ -188,14 +188,14 @@ def test_cri_o_gets_the_mirrors_in_order(mirrors: list[tuple[Registry, Trust]]) 
 
 @settings(deadline=None)  # the first example reads the templates
 @given(whole_trust())
-def test_k3s_gets_the_mirrors_in_order(mirrors: list[tuple[Registry, Trust]]) -> None:
+def test_k3s_gets_the_mirrors_in_order(mirrors: list[tuple[Registry, MirrorTrust]]) -> None:
     document = yaml.safe_load(rendered(mirrors, "k3s")["registries.yaml"])
     assert document == {"mirrors": {"docker.io": {"endpoint": urls(mirrors)}} if mirrors else {}}
 
 
 @settings(deadline=None)  # the first example reads the templates
 @given(whole_trust())
-def test_talos_gets_the_mirrors_in_order(mirrors: list[tuple[Registry, Trust]]) -> None:
+def test_talos_gets_the_mirrors_in_order(mirrors: list[tuple[Registry, MirrorTrust]]) -> None:
     newer = yaml.safe_load(rendered(mirrors, "talos", ">=1.12")["registry-mirrors.yaml"])
     assert newer == {
         "apiVersion": "v1alpha1",
@@ -232,7 +232,7 @@ def test_containerd_looks_for_the_folder_of_an_address(host: str, folder: str) -
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_registry_without_tls(count: int) -> None:
     """No runtime asks it by plain HTTP unless told so."""
-    mirrors: list[tuple[Registry, Trust]] = [(registry("m", "acr.example"), "pull+resolve")]
+    mirrors: list[tuple[Registry, MirrorTrust]] = [(registry("m", "acr.example"), "pull+resolve")]
     file, pool = pool_of(mirrors[:count], "local.example:5000")
     file = replace(file, registries={**file.registries, "home": registry("home", "local.example:5000", tls=False)})
 

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_sync.oci.artifact_tags import referrers_tag, set_aside_about, subject_of
+from registry_sync.oci.artifact_tags import referrers_tag, reject_artifact_tags, subject_of
 from registry_sync.oci.manifest import OCI_INDEX, Manifest, make_index, merge_indexes, parse_manifest, select_children
 from registry_sync.oci.reference import Digest, is_tag
-from registry_sync.oci.reserved_tags import memory_tag
+from registry_sync.oci.reserved_tags import platform_cache_tag
 from testkit import images
 
-MEMORY_TAG = memory_tag("team")
+MEMORY_TAG = platform_cache_tag("team")
 
 SUBJECT = Digest.of(b"image")
 HEX = SUBJECT.encoded
@@ -48,8 +48,8 @@ def test_the_tag_of_a_list_is_cut_where_a_tag_would_be_too_long() -> None:
 def test_what_is_set_aside() -> None:
     tags = ["v1", f"sha256-{HEX}.sig", MEMORY_TAG]
     ours = {MEMORY_TAG: "a note of registry_sync's own about the repository that it mirrors to"}
-    assert set_aside_about(tags, signatures=True) == ours
-    assert set_aside_about(tags, signatures=False) == {
+    assert reject_artifact_tags(tags, signatures=True) == ours
+    assert reject_artifact_tags(tags, signatures=False) == {
         f"sha256-{HEX}.sig": "belongs to an image, and signatures is false",
         **ours,
     }

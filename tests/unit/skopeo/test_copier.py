@@ -17,7 +17,7 @@ from registry_sync.oci.reference import Digest, Reference, Repository
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.skopeo import local as skopeo_program
 from registry_sync.skopeo.command import copy_argv
-from registry_sync.skopeo.config_files import SideFiles, SkopeoFiles, Trust, Workspace, write_files
+from registry_sync.skopeo.config_files import PolicyFiles, SideFiles, SkopeoFiles, Workspace, write_files
 from registry_sync.skopeo.local import SkopeoBinary, find_skopeo
 from registry_sync.skopeo.runner import Version
 
@@ -72,18 +72,18 @@ def test_the_command_for_an_index() -> None:
 
 def test_the_command_under_a_policy() -> None:
     """Signatures that it is found good by are not copied along: that needs a place for them at the destination."""
-    trust = Trust(policy=Path("/etc/team.json"), registries_d=Path("/etc/registries.d"))
+    trust = PolicyFiles(policy=Path("/etc/team.json"), registries_d=Path("/etc/registries.d"))
     files = replace(FILES, trust=trust)
     how: dict[str, Any] = {"is_index": True, "format": "oci", "timeout_seconds": 90}
     argv = copy_argv(BINARY, files, SOURCE, DESTINATION, **how)
     assert argv[6:10] == ["--policy", "/etc/team.json", "--registries.d", "/etc/registries.d"]
     assert argv[12:18] == ["copy", "--all", "--preserve-digests", "--format", "oci", "--remove-signatures"]
-    files = replace(FILES, trust=Trust(policy=Path("/etc/team.json")))
+    files = replace(FILES, trust=PolicyFiles(policy=Path("/etc/team.json")))
     assert copy_argv(BINARY, files, SOURCE, DESTINATION, **how)[8:10] == ["--registries.d", "/p/registries.d"]
 
 
 def test_the_command_for_a_signature_under_a_policy() -> None:
-    files = replace(FILES, trust=Trust(policy=Path("/etc/team.json"), registries_d=Path("/etc/registries.d")))
+    files = replace(FILES, trust=PolicyFiles(policy=Path("/etc/team.json"), registries_d=Path("/etc/registries.d")))
     how: dict[str, Any] = {"is_index": False, "format": "oci", "timeout_seconds": 90}
     argv = copy_argv(BINARY, files, SOURCE, DESTINATION, **how, is_checked=False)
     assert argv == copy_argv(BINARY, FILES, SOURCE, DESTINATION, **how)
@@ -308,5 +308,5 @@ def test_what_a_policy_consists_of(tmp_path: Path) -> None:
     rules = [{"keyPath": str(key)}, {"keyPaths": [str(key), 7]}, {"keyPath": None}, {"keyPath": "/nowhere"}]
     policy.write_text(json.dumps({"default": rules}))
     endpoint = Endpoint(host="quay.io")
-    files = write_files(private, source=endpoint, destination=endpoint, trust=Trust(policy=policy))
+    files = write_files(private, source=endpoint, destination=endpoint, trust=PolicyFiles(policy=policy))
     assert files.workspace.outside == (policy, key)

@@ -10,11 +10,11 @@ import pytest
 
 from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import ConfigurationError
-from registry_sync.skopeo.config_files import Trust
+from registry_sync.skopeo.config_files import PolicyFiles
 from registry_sync.skopeo.local import SkopeoBinary
-from registry_sync.skopeo.policy import check_trust
+from registry_sync.skopeo.policy import check_policies
 from registry_sync.skopeo.runner import Version
-from registry_sync.sync.session import trust_of
+from registry_sync.sync.session import policy_files_of
 
 GPG = {"default": [{"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/keys/team.gpg"}]}
 SIGSTORE = {"default": [{"type": "reject"}], "transports": {"docker": {"quay.io": [{"type": "sigstoreSigned"}]}}}
@@ -37,18 +37,18 @@ def write_policy(directory: Path, document: Any) -> RouteSettings:
 
 def problem(settings: RouteSettings, skopeo: SkopeoBinary) -> str:
     with pytest.raises(ConfigurationError) as caught:
-        check_trust([trust_of(settings)], skopeo)
+        check_policies([policy_files_of(settings)], skopeo)
     return str(caught.value)
 
 
 def test_without_a_policy_there_is_nothing_to_check(tmp_path: Path) -> None:
-    assert trust_of(RouteSettings()) is None
-    check_trust([trust_of(RouteSettings())], a_skopeo(tmp_path, "exit 1"))
+    assert policy_files_of(RouteSettings()) is None
+    check_policies([policy_files_of(RouteSettings())], a_skopeo(tmp_path, "exit 1"))
 
 
 def test_both_places() -> None:
     settings = RouteSettings(policy=Path("/p.json"), registries_d=Path("/d"))
-    assert trust_of(settings) == Trust(policy=Path("/p.json"), registries_d=Path("/d"))
+    assert policy_files_of(settings) == PolicyFiles(policy=Path("/p.json"), registries_d=Path("/d"))
 
 
 def test_places_of_signatures_for_no_policy(tmp_path: Path) -> None:
@@ -57,12 +57,12 @@ def test_places_of_signatures_for_no_policy(tmp_path: Path) -> None:
 
 
 def test_a_policy_for_gpg_needs_no_sigstore(tmp_path: Path) -> None:
-    check_trust([trust_of(write_policy(tmp_path, GPG))], a_skopeo(tmp_path, WITHOUT_SIGSTORE))
+    check_policies([policy_files_of(write_policy(tmp_path, GPG))], a_skopeo(tmp_path, WITHOUT_SIGSTORE))
 
 
 def test_a_policy_for_sigstore(tmp_path: Path) -> None:
     settings = write_policy(tmp_path, SIGSTORE)
-    check_trust([trust_of(settings)], a_skopeo(tmp_path, WITH_SIGSTORE))
+    check_policies([policy_files_of(settings)], a_skopeo(tmp_path, WITH_SIGSTORE))
     skopeo = a_skopeo(tmp_path, WITHOUT_SIGSTORE)
     assert problem(settings, skopeo) == (
         f"the policy '{settings.policy}' asks for sigstore signatures (sigstoreSigned), which {skopeo.path} 1.9.3 "
@@ -74,7 +74,7 @@ def test_a_policy_for_sigstore(tmp_path: Path) -> None:
 def test_each_policy_is_checked_once(tmp_path: Path) -> None:
     settings = write_policy(tmp_path, SIGSTORE)
     log = tmp_path / "log"
-    check_trust([trust_of(settings), trust_of(settings)], a_skopeo(tmp_path, f"echo once >>{log}"))
+    check_policies([policy_files_of(settings), policy_files_of(settings)], a_skopeo(tmp_path, f"echo once >>{log}"))
     assert log.read_text() == "once\n"
 
 

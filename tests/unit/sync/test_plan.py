@@ -26,7 +26,7 @@ from registry_sync.sync.plan import (
     plan_route,
     plan_tag,
 )
-from registry_sync.tags.overwrite_policy import MovedTagPolicy, Overwriting, overwriting
+from registry_sync.tags.overwrite_policy import OverwritePolicy, OverwriteRules, overwriting
 from registry_sync.tags.select import Selection
 
 OLD, NEW = Digest("sha256", 64 * "a"), Digest("sha256", 64 * "b")
@@ -44,9 +44,11 @@ DESTINATION_UNREADABLE = Failed(
 MOVED = "moved: sha256:bbbbbbbbbbbb at the source, sha256:aaaaaaaaaaaa at the destination"
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
-FOLLOW, KEEP, FAIL = (Overwriting(policies=(("*", each),)) for each in ("follow", "keep", "fail"))
+FOLLOW, KEEP, FAIL = (OverwriteRules(policies=(("*", each),)) for each in ("follow", "keep", "fail"))
 BACKED_UP = overwriting((("*", "follow"),), "{{ tag }}-was-{{ digest_short }}", frozenset(), NOON)
-BY_PATTERN = Overwriting(policies=(("latest", "follow"), ("v*", "fail"), ("*", "keep")), locked=frozenset({"latest"}))
+BY_PATTERN = OverwriteRules(
+    policies=(("latest", "follow"), ("v*", "fail"), ("*", "keep")), locked=frozenset({"latest"})
+)
 
 POLICIES = st.sampled_from([FOLLOW, KEEP, FAIL, BACKED_UP, BY_PATTERN])
 TAGS = st.sampled_from(["v1", "v2", "latest", "V1", "1.0"])
@@ -78,7 +80,7 @@ def selections(draw: st.DrawFn) -> Selection:
     ],
 )
 def test_states_for_which_the_policy_does_not_matter(
-    source: TagState, destination: TagState, decision: Decision, policy: Overwriting
+    source: TagState, destination: TagState, decision: Decision, policy: OverwriteRules
 ) -> None:
     assert plan_tag("v1", source, destination, policy) == decision
 
@@ -102,7 +104,7 @@ def test_states_for_which_the_policy_does_not_matter(
         ),
     ],
 )
-def test_a_moved_tag(policy: Overwriting, decision: Decision) -> None:
+def test_a_moved_tag(policy: OverwriteRules, decision: Decision) -> None:
     assert plan_tag("v1", NEW, OLD, policy) == decision
 
 
@@ -114,8 +116,8 @@ def test_a_moved_tag(policy: Overwriting, decision: Decision) -> None:
         ("fail", Failed(tag="v1", reason=f"{MOVED}; on_moved_tag is fail", error_class="refused")),
     ],
 )
-def test_a_moved_tag_that_is_locked(policy: MovedTagPolicy, decision: Decision) -> None:
-    rules = Overwriting(policies=(("*", policy),), locked=frozenset({"v1"}))
+def test_a_moved_tag_that_is_locked(policy: OverwritePolicy, decision: Decision) -> None:
+    rules = OverwriteRules(policies=(("*", policy),), locked=frozenset({"v1"}))
     assert plan_tag("v1", NEW, OLD, rules) == decision
     assert plan_tag("v1", NEW, NEW, rules) == SAME
     assert plan_tag("v1", NEW, None, rules) == MISSING
@@ -173,7 +175,7 @@ def test_tags_of_one_digest_are_one_copy() -> None:
 
 @given(selections(), SIDES, SIDES, POLICIES)
 def test_each_listed_tag_has_one_decision(
-    selection: Selection, source: dict[str, TagState], destination: dict[str, TagState], policy: Overwriting
+    selection: Selection, source: dict[str, TagState], destination: dict[str, TagState], policy: OverwriteRules
 ) -> None:
     plan = plan_route(selection, source, destination, policy)
     assert [each.tag for each in plan.decisions] == sorted([*selection.selected, *selection.rejected])
@@ -181,7 +183,7 @@ def test_each_listed_tag_has_one_decision(
 
 @given(selections(), SIDES, SIDES, POLICIES)
 def test_what_is_copied_is_selected_and_the_sources_and_not_there(
-    selection: Selection, source: dict[str, TagState], destination: dict[str, TagState], policy: Overwriting
+    selection: Selection, source: dict[str, TagState], destination: dict[str, TagState], policy: OverwriteRules
 ) -> None:
     for each in plan_route(selection, source, destination, policy).copies:
         assert each.tag in selection.selected
@@ -194,7 +196,7 @@ def test_what_is_copied_is_selected_and_the_sources_and_not_there(
 
 @given(selections(), SIDES, SIDES, POLICIES)
 def test_planning_against_the_applied_state_copies_nothing(
-    selection: Selection, source: dict[str, TagState], destination: dict[str, TagState], policy: Overwriting
+    selection: Selection, source: dict[str, TagState], destination: dict[str, TagState], policy: OverwriteRules
 ) -> None:
     plan = plan_route(selection, source, destination, policy)
     applied = {**destination, **{each.tag: each.digest for each in plan.copies}}
@@ -206,7 +208,7 @@ def test_planning_against_the_applied_state_copies_nothing(
 
 @given(selections(), SIDES, SIDES, POLICIES)
 def test_the_order_of_the_selection_has_no_influence(
-    selection: Selection, source: dict[str, TagState], destination: dict[str, TagState], policy: Overwriting
+    selection: Selection, source: dict[str, TagState], destination: dict[str, TagState], policy: OverwriteRules
 ) -> None:
     turned = Selection(
         selected=tuple(reversed(selection.selected)), rejected=dict(reversed(list(selection.rejected.items())))
@@ -216,7 +218,7 @@ def test_the_order_of_the_selection_has_no_influence(
 
 @given(selections(), SIDES, SIDES, POLICIES)
 def test_copies_by_digest_are_the_copies(
-    selection: Selection, source: dict[str, TagState], destination: dict[str, TagState], policy: Overwriting
+    selection: Selection, source: dict[str, TagState], destination: dict[str, TagState], policy: OverwriteRules
 ) -> None:
     plan = plan_route(selection, source, destination, policy)
     grouped = [each for copies in plan.by_digest.values() for each in copies]

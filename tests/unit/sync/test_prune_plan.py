@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from registry_sync.config.prune_rules import PruneRules
-from registry_sync.oci.artifact_tags import is_about_a_digest
+from registry_sync.oci.artifact_tags import is_artifact_tag
 from registry_sync.oci.reference import Digest
-from registry_sync.oci.reserved_tags import memory_tag
+from registry_sync.oci.reserved_tags import platform_cache_tag
 from registry_sync.sync.prune_plan import BothSides, candidates, mark, refusal, shared
-from registry_sync.sync.run_state import Planned, PlannedRoute, PruneMemory
+from registry_sync.sync.run_state import DatedDeletions, DeletionPlans, PlannedDeletions
 from registry_sync.tags.backup_names import backup_template
 
-MEMORY_TAG = memory_tag("team")
+MEMORY_TAG = platform_cache_tag("team")
 
 A, B, C = (Digest("sha256", 64 * each) for each in "abc")
 SIGNATURE = f"sha256-{64 * 'a'}.sig"
@@ -86,9 +86,9 @@ def test_what_is_to_go_and_why(rules: PruneRules, deleted: dict[str, str]) -> No
         ({}, {"v0"}, None, ""),
         ({"listed": frozenset()}, {"v0"}, None, "the source lists no tag"),
         ({"selected": frozenset()}, {"v0"}, None, "the rules select no tag"),
-        ({}, {"v0"}, Planned(marks=(), listed=4), ""),
+        ({}, {"v0"}, PlannedDeletions(marks=(), listed=4), ""),
         (
-            *({}, {"v0"}, Planned(marks=(), listed=5)),
+            *({}, {"v0"}, PlannedDeletions(marks=(), listed=5)),
             "the source lists 4 tags, and 5 when it was last looked at; the next run takes that for true",
         ),
         (
@@ -100,7 +100,7 @@ def test_what_is_to_go_and_why(rules: PruneRules, deleted: dict[str, str]) -> No
         ),
     ],
 )
-def test_when_nothing_is_deleted(changes: Any, wanted: set[str], earlier: Planned | None, text: str) -> None:
+def test_when_nothing_is_deleted(changes: Any, wanted: set[str], earlier: PlannedDeletions | None, text: str) -> None:
     assert refusal(GONE, replace(SIDES, **changes), wanted, earlier, owns=owns, is_backup=is_backup) == text
 
 
@@ -172,31 +172,36 @@ def test_rules_that_are_refused(written: Any, place: tuple[str, ...], text: str)
     ],
 )
 def test_tags_that_are_about_a_digest(tag: str, is_one: bool) -> None:
-    assert is_about_a_digest(tag) == is_one
+    assert is_artifact_tag(tag) == is_one
 
 
 class TestMemory:
     def test_over_json_and_back(self) -> None:
-        memory = PruneMemory(routes={"aa": PlannedRoute(planned=Planned(marks=("0a1b2c3d",), listed=7), at=NOON)})
-        assert PruneMemory.from_json(json.loads(json.dumps(memory.to_json()))) == memory
+        memory = DeletionPlans(
+            routes={"aa": DatedDeletions(planned=PlannedDeletions(marks=("0a1b2c3d",), listed=7), at=NOON)}
+        )
+        assert DeletionPlans.from_json(json.loads(json.dumps(memory.to_json()))) == memory
 
     def test_a_run_knows_what_was_planned_before_it_and_not_by_itself(self) -> None:
-        planned = Planned(marks=(mark("v0", A),), listed=7)
-        memory = PruneMemory(routes={}).after({"aa": planned}, ["aa"], NOON)
+        planned = PlannedDeletions(marks=(mark("v0", A),), listed=7)
+        memory = DeletionPlans(routes={}).after({"aa": planned}, ["aa"], NOON)
         assert memory.before("aa", NOON) is None
         assert memory.before("aa", NOON + timedelta(hours=1)) == planned
         assert memory.before("bb", NOON + timedelta(hours=1)) is None
 
     def test_a_run_that_did_not_look_changes_nothing_and_routes_that_are_gone_are_forgotten(self) -> None:
-        old, new = Planned(marks=("00000001",), listed=7), Planned(marks=(), listed=8)
-        memory = PruneMemory(routes={}).after({"aa": old, "bb": old, "cc": old}, ["aa", "bb", "cc"], NOON)
+        old, new = PlannedDeletions(marks=("00000001",), listed=7), PlannedDeletions(marks=(), listed=8)
+        memory = DeletionPlans(routes={}).after({"aa": old, "bb": old, "cc": old}, ["aa", "bb", "cc"], NOON)
         later = NOON + timedelta(hours=1)
         memory = memory.after({"bb": new}, ["aa", "bb"], later)
-        assert memory.routes == {"aa": PlannedRoute(planned=old, at=NOON), "bb": PlannedRoute(planned=new, at=later)}
+        assert memory.routes == {
+            "aa": DatedDeletions(planned=old, at=NOON),
+            "bb": DatedDeletions(planned=new, at=later),
+        }
 
     def test_a_run_of_the_past_does_not_undo_what_a_later_one_planned(self) -> None:
-        late, early = Planned(marks=("00000001",), listed=7), Planned(marks=("00000002",), listed=7)
-        memory = PruneMemory(routes={}).after({"aa": late}, ["aa"], NOON)
+        late, early = PlannedDeletions(marks=("00000001",), listed=7), PlannedDeletions(marks=("00000002",), listed=7)
+        memory = DeletionPlans(routes={}).after({"aa": late}, ["aa"], NOON)
         assert memory.after({"aa": early}, ["aa"], NOON - timedelta(hours=1)) == memory
 
 
@@ -275,7 +280,7 @@ def test_once_it_is_done_there_is_nothing_left_to_delete(rules: PruneRules, side
 @given(RULES, both_sides(), st.integers(1, 1000))
 def test_a_source_that_shrank_deletes_nothing(rules: PruneRules, sides: BothSides, before: int) -> None:
     wanted = candidates(rules, sides, owns=owns, is_backup=is_backup)
-    why = refusal(rules, sides, wanted, Planned(marks=(), listed=before), owns=owns, is_backup=is_backup)
+    why = refusal(rules, sides, wanted, PlannedDeletions(marks=(), listed=before), owns=owns, is_backup=is_backup)
     if len(sides.listed) < before * (100 - rules.max_percent) / 100:
         assert why != ""
 

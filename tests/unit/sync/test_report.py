@@ -16,8 +16,8 @@ from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import DeniedError, RateLimited, RegistrySyncError
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.route import Route
-from registry_sync.sync.report import OUTCOMES, Outcome, RouteReport, RunReport, TagResult, summary, text_table
-from registry_sync.sync.run_state import Planned
+from registry_sync.sync.report import OUTCOMES, Outcome, RouteReport, RunReport, TagResult, report_table, summary
+from registry_sync.sync.run_state import PlannedDeletions
 from registry_sync.text_table import human_bytes, table
 
 DIGEST = "sha256:" + 64 * "a"
@@ -58,7 +58,7 @@ REPORTS = st.builds(
     sent_bytes=st.integers(0, 10**15),
     seconds=st.floats(0, 1e6),
     dry_run=st.booleans(),
-    pruning=st.none() | st.builds(Planned, marks=st.lists(TEXTS).map(tuple), listed=st.integers(0, 1000)),
+    pruning=st.none() | st.builds(PlannedDeletions, marks=st.lists(TEXTS).map(tuple), listed=st.integers(0, 1000)),
     error=st.none() | TEXTS,
     error_class=st.none() | TEXTS,
     retry_at=st.none() | st.datetimes(timezones=st.just(UTC)),
@@ -152,7 +152,7 @@ def test_failed_tags_make_a_failed_route_and_that_a_failed_run() -> None:
 
 def test_the_table_of_one_route_in_step() -> None:
     report = a_report("team/app", counts={"unchanged": 12, "skipped": 3}, seconds=0.349)
-    assert lines(text_table([report])) == [
+    assert lines(report_table([report])) == [
         "repository        destination             copied  unchanged  skipped  failed  digests  sent  seconds",
         "────────────────  ──────────────────────  ──────  ─────────  ───────  ──────  ───────  ────  ───────",
         "quay.io/team/app  → acr.example/team/app       0         12        3       0        0   0 B      0.3",
@@ -174,7 +174,7 @@ def test_the_table_of_several_routes_with_totals_tags_notes_and_errors() -> None
         a_report("team/empty", notes=("the source repository holds no tag",), seconds=0.2),
         replace(RouteReport.of_error(a_route(), DeniedError("wrong password"), dry_run=False), seconds=0.1),
     ]
-    assert lines(text_table(routes)) == [
+    assert lines(report_table(routes)) == [
         "repository          destination               copied  unchanged  skipped  failed  digests    sent  seconds",
         "──────────────────  ────────────────────────  ──────  ─────────  ───────  ──────  ───────  ──────  ───────",
         "quay.io/team/app    → acr.example/team/app         2          7        0       1        1  1.2 MB      2.5",
@@ -198,7 +198,7 @@ def test_the_table_of_a_dry_run() -> None:
     tag = TagResult(tag="v1", outcome="would_copy", reason="missing at the destination", digest=DIGEST)
     kept = TagResult(tag="v2", outcome="failed", reason="moved; on_moved_tag is fail", error_class="refused")
     report = a_report("team/app", tag, kept, counts={"would_copy": 1, "failed": 1}, dry_run=True)
-    assert lines(text_table([report])) == [
+    assert lines(report_table([report])) == [
         "repository        destination                  copied  unchanged  skipped  failed  digests  sent  seconds",
         "────────────────  ──────────────────────  ───────────  ─────────  ───────  ──────  ───────  ────  ───────",
         "quay.io/team/app  → acr.example/team/app  1 (dry run)          0        0       1        1   0 B      0.0",
@@ -216,7 +216,7 @@ def test_totals_of_two_routes_count_a_digest_once() -> None:
     first = a_report("a", would, replace(would, tag="v2", digest=OTHER), counts={"would_copy": 2}, dry_run=True)
     failed = replace(FAILED, digest="sha256:" + 64 * "c")
     second = a_report("b", replace(COPIED, digest=DIGEST), failed, counts={"copied": 1, "failed": 1})
-    assert lines(text_table([first, second]))[:5] == [
+    assert lines(report_table([first, second]))[:5] == [
         "repository  destination           copied  unchanged  skipped  failed  digests  sent  seconds",
         "──────────  ───────────────  ───────────  ─────────  ───────  ──────  ───────  ────  ───────",
         "quay.io/a   → acr.example/a  2 (dry run)          0        0       0        2   0 B      0.0",
@@ -231,14 +231,14 @@ def test_the_table_of_what_does_not_happen_in_most_runs() -> None:
     locked = TagResult(tag="v2", outcome="locked", reason="it is locked", digest=OTHER, error_class="locked")
     counts = {"deleted": 1, "would_delete": 1, "locked": 1}
     routes = [a_report("team/app", gone, going, locked, counts=counts), a_report("team/b", counts={"unchanged": 1})]
-    assert [row[17:100] for row in lines(text_table(routes))[:5]] == [
+    assert [row[17:100] for row in lines(report_table(routes))[:5]] == [
         " destination             copied  unchanged  skipped         deleted  locked  failed",
         " ──────────────────────  ──────  ─────────  ───────  ──────────────  ──────  ──────",
         " → acr.example/team/app       0          0        0  1 (+1 planned)       1       0",
         " → acr.example/team/b         0          1        0               0       0       0",
         "                              0          1        0  1 (+1 planned)       1       0",
     ]
-    assert [row.split()[1:3] for row in lines(text_table(routes))[8:]] == [
+    assert [row.split()[1:3] for row in lines(report_table(routes))[8:]] == [
         ["deleted", "sha256:aaaaaaaaaaaa"],
         ["would", "delete"],
         ["locked", "sha256:bbbbbbbbbbbb"],
@@ -253,7 +253,7 @@ def test_locked_tags_make_a_failed_route() -> None:
 
 def test_a_reason_of_several_lines_is_one_line_of_the_table() -> None:
     tag = replace(FAILED, reason="the registry said:\n  <html>\r\n\tno\n")
-    assert lines(text_table([a_report("team/app", tag)]))[-1].endswith("0.0  the registry said: <html> no")
+    assert lines(report_table([a_report("team/app", tag)]))[-1].endswith("0.0  the registry said: <html> no")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from registry_sync.errors import ConfigurationError
 from registry_sync.routes.discovery import FoundRoute, listed_routes
 from registry_sync.routes.route import Route, route_key
 from registry_sync.sync.report import RouteReport, TagResult
-from registry_sync.sync.run_state import InStep, advance
+from registry_sync.sync.run_state import Watermark, advance_watermark
 from registry_sync.sync.window import CLOCK_SKEW, Asked, Run, Window, window_of_route, window_of_run
 from registry_sync.tags.rules import TagRules
 
@@ -41,8 +41,8 @@ def a_route(name: str = "team/app", **options: Any) -> Route:
     return next(listed_routes(mirror, here, there))
 
 
-def in_step(until: float, *routes: Route) -> InStep:
-    return InStep(until=at(until), routes=frozenset(map(route_key, routes)))
+def in_step(until: float, *routes: Route) -> Watermark:
+    return Watermark(until=at(until), routes=frozenset(map(route_key, routes)))
 
 
 class TestOfRun:
@@ -189,15 +189,17 @@ class TestUnmodified:
 
 class TestAdvance:
     def test_it_moves_to_the_end_of_the_run(self) -> None:
-        assert advance(in_step(13, a_route()), at(14), ["k"]) == InStep(until=at(14), routes=frozenset({"k"}))
+        assert advance_watermark(in_step(13, a_route()), at(14), ["k"]) == Watermark(
+            until=at(14), routes=frozenset({"k"})
+        )
 
     def test_an_old_run_that_is_cleared_takes_nothing_back(self) -> None:
         state = in_step(14, a_route())
-        assert advance(state, at(13), []) == state
+        assert advance_watermark(state, at(13), []) == state
 
     def test_json_round_trip(self) -> None:
         state = in_step(14, a_route(), a_route("team/other"))
-        assert InStep.from_json(state.to_json()) == state
+        assert Watermark.from_json(state.to_json()) == state
 
 
 class TestFinished:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from registry_sync.oci.reference import Digest, is_tag
-from registry_sync.tags.backup_names import BackupTag, backup_template, set_aside_backups
-from registry_sync.tags.overwrite_policy import MovedTagPolicies, policy_of
+from registry_sync.tags.backup_names import BackupTag, backup_template, reject_backup_tags
+from registry_sync.tags.overwrite_policy import OverwritePolicies, policy_of
 
 OLD = Digest("sha256", "0123456789ab" + 52 * "0")
 EVENING = datetime(2026, 11, 24, 18, 30, 5, tzinfo=UTC)
@@ -58,7 +58,7 @@ class TestPolicies:
         ],
     )
     def test_a_word_a_mapping_and_what_json_makes_of_it(self, written: Any, pairs: Any) -> None:
-        assert parsed(MovedTagPolicies, written) == pairs
+        assert parsed(OverwritePolicies, written) == pairs
 
     @pytest.mark.parametrize(
         ("written", "text"),
@@ -81,7 +81,7 @@ class TestPolicies:
         ],
     )
     def test_what_is_refused(self, written: Any, text: str) -> None:
-        assert problem(MovedTagPolicies, written) == text
+        assert problem(OverwritePolicies, written) == text
 
     @pytest.mark.parametrize(
         ("tag", "policy"),
@@ -93,7 +93,7 @@ class TestPolicies:
         ],
     )
     def test_the_first_that_matches_counts_and_the_others_follow(self, tag: str, policy: Any) -> None:
-        policies = parsed(MovedTagPolicies, {"latest": "follow", "/v[0-9]+/": "fail", "v*": "keep"})
+        policies = parsed(OverwritePolicies, {"latest": "follow", "/v[0-9]+/": "fail", "v*": "keep"})
         assert policy_of(tag, policies) == policy
 
 
@@ -163,5 +163,5 @@ class TestBackupTag:
     def test_backups_are_set_aside(self) -> None:
         tags = ["latest", "latest-was-0123456789ab", "v1-was-good"]
         reason = "a backup, by its name (backup_tag '{{ tag }}-was-{{ digest_short }}')"
-        assert set_aside_backups(tags, USUAL) == {"latest-was-0123456789ab": reason}
-        assert set_aside_backups(tags, None) == {}
+        assert reject_backup_tags(tags, USUAL) == {"latest-was-0123456789ab": reason}
+        assert reject_backup_tags(tags, None) == {}

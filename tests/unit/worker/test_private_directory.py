@@ -14,7 +14,7 @@ import pytest
 
 from registry_sync.errors import TemporaryError
 from registry_sync.worker.private_directory import PREFIX, private_directory, remove_abandoned
-from registry_sync.worker.shared_directory import user_directory
+from registry_sync.worker.shared_directory import shared_directory
 
 
 @pytest.fixture(autouse=True)
@@ -105,4 +105,4 @@ def test_no_room_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         "this worker's temporary directory cannot be written to: [Errno 2] No usable temporary directory found in "
         f"{[str(tmp_path / 'gone')]}"
     )
-    assert user_directory() is None
+    assert shared_directory() is None

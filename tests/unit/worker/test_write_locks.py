@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from registry_sync.errors import TemporaryError
-from registry_sync.worker.shared_directory import user_directory
-from registry_sync.worker.write_locks import Claims
+from registry_sync.worker.shared_directory import shared_directory
+from registry_sync.worker.write_locks import WriteLocks
 
 REPOSITORY = "registry.example/team/app"
 
@@ -30,9 +30,9 @@ def own_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(random, "uniform", lambda _low, _high: 0.01)
 
 
-def claims(repository: str = REPOSITORY) -> Claims:
+def claims(repository: str = REPOSITORY) -> WriteLocks:
     """As a task of its own has them."""
-    return Claims(repository, lambda: None)
+    return WriteLocks(repository, lambda: None)
 
 
 @pytest.mark.parametrize("is_one_task", [True, False])
@@ -82,7 +82,7 @@ def test_waiting_ends_with_the_task() -> None:
         raise TemporaryError("the task is being ended")
 
     with claims().hold(["a"]):
-        other = Claims(REPOSITORY, is_ended)
+        other = WriteLocks(REPOSITORY, is_ended)
         with pytest.raises(TemporaryError, match="the task is being ended"), other.hold(["a"]):
             raise AssertionError("it was claimed already")
     with other.hold(["a"]):
@@ -91,8 +91,8 @@ def test_waiting_ends_with_the_task() -> None:
 
 _HOLDER = """
 import sys, time
-from registry_sync.worker.write_locks import Claims
-with Claims(sys.argv[1], lambda: None).hold(sys.argv[2:]):
+from registry_sync.worker.write_locks import WriteLocks
+with WriteLocks(sys.argv[1], lambda: None).hold(sys.argv[2:]):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -128,7 +128,7 @@ def test_another_process_is_waited_for_until_it_is_killed() -> None:
 def test_where_there_is_no_place_for_locks_work_goes_on(tmp_path: Path) -> None:
     """For example on a full disk: then there is only the look at the destination."""
     (tmp_path / f"registry_sync-{os.getuid()}").write_text("somebody was here first")
-    assert user_directory() is None
+    assert shared_directory() is None
     with claims().hold(["a"]), claims().hold(["a"]):
         pass
 
@@ -136,14 +136,14 @@ def test_where_there_is_no_place_for_locks_work_goes_on(tmp_path: Path) -> None:
 def test_nothing_is_left_but_one_file(tmp_path: Path) -> None:
     with claims().hold(map(str, range(1000))):
         pass
-    directory = user_directory()
+    directory = shared_directory()
     assert directory == tmp_path / f"registry_sync-{os.getuid()}"
     assert [(each.name, each.stat().st_size) for each in directory.iterdir()] == [("claims", 0)]
 
 
 def test_a_lock_is_not_taken_through_a_link(tmp_path: Path) -> None:
     """In a directory that others can write to, a link could lead to any file of ours."""
-    directory = user_directory()
+    directory = shared_directory()
     assert directory is not None
     (directory / "claims").symlink_to(tmp_path / "elsewhere")
     with claims().hold(["a"]):

@@ -84,8 +84,8 @@ class MirrorRepositoryOperator(BaseOperator):
     def _sync(self, route: Route, task: str) -> RouteReport:
         from registry_sync.skopeo.copier import Skopeo
         from registry_sync.sync.route import EVERYTHING, Sides, sync_route
-        from registry_sync.sync.run_state import Planned
-        from registry_sync.sync.session import trust_of
+        from registry_sync.sync.run_state import PlannedDeletions
+        from registry_sync.sync.session import policy_files_of
         from registry_sync.tags.rules import only_tags
 
         source, destination = RegistryHook(route.source), RegistryHook(route.destination)
@@ -101,13 +101,13 @@ class MirrorRepositoryOperator(BaseOperator):
                     destination=destination.endpoint,
                     copy_timeout_seconds=route.settings.copy_timeout_minutes * 60,
                     stall_timeout_seconds=route.settings.stall_timeout_seconds,
-                    trust=trust_of(route.settings),
+                    trust=policy_files_of(route.settings),
                     log=self.log.info,
                 )
             )
             only = only_tags(self.tags)
             window = Window.from_json(self.window) if self.window else EVERYTHING
-            planned = Planned.from_json(self.planned) if self.planned else None
+            planned = PlannedDeletions.from_json(self.planned) if self.planned else None
             return sync_route(
                 *(route, sides, self._skopeo),
                 only_tags=only,

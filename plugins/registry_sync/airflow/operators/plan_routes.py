@@ -17,7 +17,7 @@ from registry_sync.config.model import Mirror, Registry
 from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.routes.discovery import FoundRoute, expand_routes, select_routes
 from registry_sync.routes.route import Route, route_key
-from registry_sync.sync.run_state import InStep, PruneMemory
+from registry_sync.sync.run_state import DeletionPlans, Watermark
 from registry_sync.sync.window import Asked, Run, Window, window_of_route, window_of_run
 from registry_sync.tags.rules import only_tags
 
@@ -73,7 +73,7 @@ class PlanRoutesOperator(BaseOperator):
         only_tags(params["tags"] or [])  # refuses what is no pattern, before there are tasks
         found, window = self._expand(window, task_of(context))
         chosen = select_routes(found, params["repositories"] or [])
-        in_step = read_in_step(context, self.destination.name) if run.run_type == "scheduled" else None
+        in_step = read_watermark(context, self.destination.name) if run.run_type == "scheduled" else None
         planned = read_planned(context, run, self.destination.name)
         work, unmodified = split_unmodified(chosen, window, run.run_type, in_step, self.mirror.full_check)
         if unmodified:
@@ -93,15 +93,15 @@ class PlanRoutesOperator(BaseOperator):
 
     def _expand(self, window: Window, task: str) -> tuple[list[FoundRoute], Window]:
         """Check both registries and skopeo; the routes that the mirror's rules give, and the window that can be had."""
-        from registry_sync.skopeo.policy import check_trust
+        from registry_sync.skopeo.policy import check_policies
         from registry_sync.sync.route import lister
-        from registry_sync.sync.session import trust_of
+        from registry_sync.sync.session import policy_files_of
 
         all_settings = [self.mirror.settings(each) for each in self.mirror.rules]
         for options in dict.fromkeys(each.skopeo for each in all_settings):
             skopeo = SkopeoHook(options, task=task).get_conn()
             self.log.info("%s, version %s", skopeo.shown, skopeo.version)
-            check_trust((trust_of(each) for each in all_settings if each.skopeo == options), skopeo)
+            check_policies((policy_files_of(each) for each in all_settings if each.skopeo == options), skopeo)
         with closing(RegistryHook(self.destination).get_conn()) as destination:
             destination.ping()
         with closing(RegistryHook(self.source).get_conn()) as source:
@@ -120,7 +120,7 @@ class PlanRoutesOperator(BaseOperator):
 
 
 def split_unmodified(
-    found: Iterable[FoundRoute], window: Window, run_type: str, in_step: InStep | None, full_check: str | None
+    found: Iterable[FoundRoute], window: Window, run_type: str, in_step: Watermark | None, full_check: str | None
 ) -> tuple[list[tuple[Route, Window]], list[Route]]:
     """The routes to work on, each with its window; and those to whose repository nothing was pushed in it."""
     work: list[tuple[Route, Window]] = []
@@ -159,36 +159,36 @@ def _utc(moment: datetime | None) -> datetime | None:
     return datetime.fromtimestamp(zoned.timestamp(), UTC)
 
 
-def read_in_step(context: Context, destination: str) -> InStep | None:
+def read_watermark(context: Context, destination: str) -> Watermark | None:
     """What the last scheduled run before this one left in step, from the XCom of its report."""
     document = context["ti"].xcom_pull(
-        task_ids="report", key=in_step_key(destination), map_indexes=-1, include_prior_dates=True
+        task_ids="report", key=watermark_key(destination), map_indexes=-1, include_prior_dates=True
     )
-    return InStep.from_json(document) if document else None
+    return Watermark.from_json(document) if document else None
 
 
 def read_planned(context: Context, run: Run, destination: str) -> Mapping[str, Any]:
     """By the routes' keys, what scheduled runs before this one planned to delete, which only a scheduled run does."""
     if run.run_type != "scheduled" or run.end is None:
         return {}
-    memory = read_prune_memory(context, destination)
+    memory = read_deletion_plans(context, destination)
     return {key: found.to_json() for key in memory.routes if (found := memory.before(key, run.end))}
 
 
-def read_prune_memory(context: Context, destination: str) -> PruneMemory:
+def read_deletion_plans(context: Context, destination: str) -> DeletionPlans:
     """What scheduled runs planned to delete, from the XCom of the report of the last one."""
     document = context["ti"].xcom_pull(
-        task_ids="report", key=prune_key(destination), map_indexes=-1, include_prior_dates=True
+        task_ids="report", key=deletion_plans_key(destination), map_indexes=-1, include_prior_dates=True
     )
-    return PruneMemory.from_json(document or {})
+    return DeletionPlans.from_json(document or {})
 
 
-def prune_key(destination: str) -> str:
+def deletion_plans_key(destination: str) -> str:
     """The XCom key under which the report says what is planned to be deleted at a destination."""
     return f"planned_deletions_{destination}"
 
 
-def in_step_key(destination: str) -> str:
+def watermark_key(destination: str) -> str:
     """The XCom key under which the report says what is in step at a destination."""
     return f"in_step_{destination}"
 

@@ -11,15 +11,15 @@ from airflow.sdk.exceptions import AirflowFailException
 from registry_sync.airflow.ids import REPORT_KEY, copy_task, plan_task
 from registry_sync.airflow.operators.plan_routes import (
     UNMODIFIED_KEY,
-    in_step_key,
-    prune_key,
-    read_in_step,
-    read_prune_memory,
+    deletion_plans_key,
+    read_deletion_plans,
     read_run,
+    read_watermark,
+    watermark_key,
 )
 from registry_sync.routes.route import Route, route_key
-from registry_sync.sync.report import RouteReport, RunReport, summary, text_table
-from registry_sync.sync.run_state import advance
+from registry_sync.sync.report import RouteReport, RunReport, report_table, summary
+from registry_sync.sync.run_state import advance_watermark
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -46,7 +46,7 @@ class ReportOperator(BaseOperator):
         """The run's totals."""
         run = self._collect(context)
         if run.routes:
-            self.log.info("\n%s", text_table(run.routes))
+            self.log.info("\n%s", report_table(run.routes))
         for name in run.missing:
             self.log.error("%s ended without a report; its own log says why", name)
         if run.is_failed:
@@ -62,15 +62,15 @@ class ReportOperator(BaseOperator):
         for each in self.destinations:
             if plans.get(plan_task(each)) not in _FINE:
                 missing.append(f"{plan_task(each)} ({plans.get(plan_task(each))})")
-                remember_in_step(context, each, None)
-                remember_planned(context, each, None, [])
+                push_watermark(context, each, None)
+                push_deletion_plans(context, each, None, [])
                 continue
             states = _states(context, [copy_task(each)])
             planned = ti.xcom_pull(task_ids=plan_task(each)) or []
             pushed = ti.xcom_pull(task_ids=[copy_task(each)], key=REPORT_KEY) or []
             found, lost = match_reports(planned, pushed, copy_task(each), states)
-            remember_in_step(context, each, finished_routes(planned, found, copy_task(each), states))
-            remember_planned(context, each, planned, found)
+            push_watermark(context, each, finished_routes(planned, found, copy_task(each), states))
+            push_deletion_plans(context, each, planned, found)
             routes += found
             missing += lost
         return RunReport(mirror=self.mirror, routes=tuple(routes), missing=tuple(missing))
@@ -101,7 +101,7 @@ def finished_routes(
     ]
 
 
-def remember_in_step(context: Context, destination: str, finished: Collection[str] | None) -> None:
+def push_watermark(context: Context, destination: str, finished: Collection[str] | None) -> None:
     """Say for the scheduled runs to come what is in step: they look no further back than that.
 
     :param finished: keys of the routes that succeeded; ``None`` when this run learned nothing, so that what was known
@@ -110,15 +110,15 @@ def remember_in_step(context: Context, destination: str, finished: Collection[st
     run, ti = read_run(context), context["ti"]
     if run.run_type != "scheduled" or run.end is None:
         return
-    previous = read_in_step(context, destination)
+    previous = read_watermark(context, destination)
     if finished is not None:
         unmodified = ti.xcom_pull(task_ids=plan_task(destination), key=UNMODIFIED_KEY) or []
-        previous = advance(previous, run.end, [*finished, *unmodified])
+        previous = advance_watermark(previous, run.end, [*finished, *unmodified])
     if previous is not None:
-        ti.xcom_push(in_step_key(destination), previous.to_json())
+        ti.xcom_push(watermark_key(destination), previous.to_json())
 
 
-def remember_planned(
+def push_deletion_plans(
     context: Context, destination: str, planned: Sequence[Mapping[str, Any]] | None, reports: Sequence[RouteReport]
 ) -> None:
     """Say for the scheduled runs to come what this one planned to delete. Without pruning nothing is said.
@@ -128,7 +128,7 @@ def remember_planned(
     run, ti = read_run(context), context["ti"]
     if run.run_type != "scheduled" or run.end is None:
         return
-    before = after = read_prune_memory(context, destination)
+    before = after = read_deletion_plans(context, destination)
     if planned is not None:
         routes = [Route.from_json(row["route"]) for row in planned]
         keys = {_ends(each): route_key(each) for each in routes if each.settings.deletes_tags}
@@ -136,7 +136,7 @@ def remember_planned(
         unmodified = ti.xcom_pull(task_ids=plan_task(destination), key=UNMODIFIED_KEY) or []
         after = before.after(found, [*keys.values(), *unmodified], run.end)
     if before.routes or after.routes:
-        ti.xcom_push(prune_key(destination), after.to_json())
+        ti.xcom_push(deletion_plans_key(destination), after.to_json())
 
 
 def _ends(route: Route) -> tuple[str, str]:

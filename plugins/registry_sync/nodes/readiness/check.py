@@ -24,7 +24,7 @@ from registry_sync.errors import (
 from registry_sync.oci.manifest import Descriptor, Manifest
 from registry_sync.oci.reference import Digest, Reference, Repository
 from registry_sync.registry.client import PullClient
-from registry_sync.tags.overwrite_policy import FOLLOW, MovedTagPolicy, policy_of
+from registry_sync.tags.overwrite_policy import FOLLOW, OverwritePolicy, policy_of
 from registry_sync.text_table import human_bytes
 
 Fault = Literal["absent", "silent", "incomplete", "unreadable", "damaged", "wrong", "slow", "unchecked"]
@@ -87,7 +87,7 @@ class EndpointCheck:
     tags: tuple[Expected, ...]
     resolves: bool = True
     copied_by: str | None = None
-    on_moved_tag: tuple[tuple[str, MovedTagPolicy], ...] = FOLLOW
+    on_moved_tag: tuple[tuple[str, OverwritePolicy], ...] = FOLLOW
     place: PoolPlace = "mirror"
 
     @property
