@@ -17,7 +17,7 @@ from registry_sync.registry.open import open_client
 from registry_sync.routes.discovery import expand_routes
 from registry_sync.routes.route import route_key
 from registry_sync.sync.route import lister
-from registry_sync.sync.run_state import InStep
+from registry_sync.sync.run_state import Watermark
 from registry_sync.sync.window import Window
 from testkit import images
 from testkit.acr_api import AcrApi
@@ -150,7 +150,7 @@ def _routes(source: Registry, destination: Registry, window: Window) -> Sequence
         found = expand_routes(mirror, source, destination, lister(client))
     finally:
         client.close()
-    in_step = InStep(until=NOON - timedelta(hours=1), routes=frozenset(route_key(each.route) for each in found))
+    in_step = Watermark(until=NOON - timedelta(hours=1), routes=frozenset(route_key(each.route) for each in found))
     return split_unmodified(found, window, "scheduled", in_step, mirror.full_check)[0]
 
 

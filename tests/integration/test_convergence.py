@@ -29,7 +29,7 @@ from registry_sync.routes.discovery import FoundRoute
 from registry_sync.routes.route import Route, route_key
 from registry_sync.skopeo.copier import Skopeo
 from registry_sync.sync.report import RouteReport
-from registry_sync.sync.run_state import Watermark, advance
+from registry_sync.sync.run_state import Watermark, advance_watermark
 from registry_sync.sync.window import Asked, Run, Window, window_of_run
 from testkit import images
 from testkit.interceptor import Interceptor

@@ -13,7 +13,7 @@ from testkit.airflow import PROJECT
 
 PACKAGE = PROJECT / "plugins" / "registry_sync"
 
-BASE = ("errors", "text", "report_table")
+BASE = ("errors", "text", "text_table")
 """Modules that stand beside the packages. They import only each other."""
 
 LAYERS: dict[str, tuple[str, ...]] = {

@@ -13,7 +13,7 @@ from registry_sync.tags.rules import TagRules
 
 Runtime = Literal["docker", "containerd", "crio", "k3s", "talos"]
 
-PolicyFiles = Literal["pull+resolve", "pull"]
+MirrorTrust = Literal["pull+resolve", "pull"]
 """What a machine believes a mirror: which digest a tag names as well (``pull+resolve``), or only bytes whose digest it
 knows from the registry itself (``pull``). https://github.com/containerd/containerd/blob/main/docs/hosts.md#capabilities
 """
@@ -23,7 +23,7 @@ class PoolMirror(Strict):
     """A registry that machines ask before the one that an image's name stands for."""
 
     registry: str = Field(description="Name of the registry; it has to be private: true, and readable anonymously")
-    trust: PolicyFiles = Field(
+    trust: MirrorTrust = Field(
         "pull+resolve",
         description="pull: only for bytes whose digest the registry itself has named, so that no tag is taken from it",
     )

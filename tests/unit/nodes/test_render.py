@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from registry_sync.cli.main import OK, UNUSABLE, main
 from registry_sync.config.model import MirrorsFile, Registry
-from registry_sync.config.node_pools import NodePool, PoolMirror, Runtime, MirrorTrust
+from registry_sync.config.node_pools import MirrorTrust, NodePool, PoolMirror, Runtime
 from registry_sync.config.runtime_versions import Versions
 from registry_sync.errors import ConfigurationError
 from registry_sync.nodes.render import RUNTIMES, RenderedFile, render_pool, write_files
