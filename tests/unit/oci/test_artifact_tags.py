@@ -21,7 +21,7 @@ HEX = SUBJECT.encoded
 
 
 @pytest.mark.parametrize("suffix", ["", ".sig", ".att", ".sbom"])
-def test_tags_about_a_digest(suffix: str) -> None:
+def test_artifact_tags_name_their_subject(suffix: str) -> None:
     assert subject_of(f"sha256-{HEX}{suffix}") == SUBJECT
 
 
@@ -29,7 +29,7 @@ def test_tags_about_a_digest(suffix: str) -> None:
     "tag",
     ["v1", "latest", f"sha256-{HEX[:-1]}", f"sha256-{HEX}.sig2", f"sha256-{HEX}.SIG", f"sha512-{HEX}", f"x-{HEX}.sig"],
 )
-def test_ordinary_tags(tag: str) -> None:
+def test_ordinary_tags_have_no_subject(tag: str) -> None:
     assert subject_of(tag) is None
 
 
@@ -45,7 +45,7 @@ def test_the_tag_of_a_list_is_cut_where_a_tag_would_be_too_long() -> None:
     assert referrers_tag(digest) == f"sha512-{digest.encoded[:64]}"
 
 
-def test_what_is_set_aside() -> None:
+def test_artifact_tags_and_platform_caches_are_rejected() -> None:
     tags = ["v1", f"sha256-{HEX}.sig", MEMORY_TAG]
     ours = {MEMORY_TAG: "a note of registry_sync's own about the repository that it mirrors to"}
     assert reject_artifact_tags(tags, signatures=True) == ours
@@ -80,14 +80,14 @@ def test_lists_are_merged_once_each(groups: list[list[str]]) -> None:
     assert merge_indexes([merged, *(index_of(*each) for each in groups)]).content == merged.content
 
 
-def test_some_entries_of_a_list() -> None:
+def test_selected_children_keep_their_order() -> None:
     whole = index_of("a", "b", "c")
     some = select_children(whole, {whole.children[2].digest, whole.children[0].digest, Digest.of(b"other")})
     assert types_in(some) == ["application/vnd.a", "application/vnd.c"]
     assert some == parse_manifest(some.content, OCI_INDEX)
 
 
-def test_the_bytes_of_a_list() -> None:
+def test_index_bytes_are_canonical() -> None:
     assert make_index([], {"b": "2", "a": "é"}).content == (
         b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[],'
         b'"annotations":{"a":"\\u00e9","b":"2"}}'

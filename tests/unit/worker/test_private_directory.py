@@ -86,13 +86,13 @@ def test_many_at_once_do_not_take_each_others(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_several_of_one_process(tmp_path: Path) -> None:
+def test_one_process_may_have_several(tmp_path: Path) -> None:
     with ExitStack() as stack:
         directories = {stack.enter_context(private_directory()) for _ in range(3)}
         assert set(tmp_path.iterdir()) == directories
 
 
-def test_no_room_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_room_anywhere_is_a_temporary_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Python looks for a place with room when it is first asked, and finds none where all is full or read-only."""
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "gone")])

@@ -32,7 +32,7 @@ def claims(repository: str = REPOSITORY) -> WriteLocks:
 
 
 @pytest.mark.parametrize("is_one_task", [True, False])
-def test_one_at_a_time(is_one_task: bool) -> None:
+def test_one_task_at_a_time_holds_a_lock(is_one_task: bool) -> None:
     shared, counting, inside, most = claims(), threading.Lock(), 0, 0
 
     def work(number: int) -> None:
@@ -53,13 +53,13 @@ def test_one_at_a_time(is_one_task: bool) -> None:
 @pytest.mark.parametrize(
     ("repository", "names"), [(REPOSITORY, ["b", "c"]), ("registry.example/team/other", ["a"])], ids=["names", "repo"]
 )
-def test_others_do_not_wait(repository: str, names: list[str]) -> None:
+def test_other_locks_do_not_wait(repository: str, names: list[str]) -> None:
     with claims().hold(["a"]):
         with claims(repository).hold(names):
             pass
 
 
-def test_claims_that_overlap_crosswise_all_come_through() -> None:
+def test_overlapping_sets_of_locks_do_not_deadlock() -> None:
     """None holds something while it waits, so that no two wait for each other."""
     own = [claims() for _ in range(4)]
 
@@ -121,7 +121,7 @@ def test_another_process_is_waited_for_until_it_is_killed() -> None:
         assert pending.result(timeout=PATIENCE_SECONDS)
 
 
-def test_where_there_is_no_place_for_locks_work_goes_on(tmp_path: Path) -> None:
+def test_without_a_place_for_locks_work_goes_on(tmp_path: Path) -> None:
     """For example on a full disk: then there is only the look at the destination."""
     (tmp_path / f"registry_sync-{os.getuid()}").write_text("somebody was here first")
     assert shared_directory() is None
@@ -129,7 +129,7 @@ def test_where_there_is_no_place_for_locks_work_goes_on(tmp_path: Path) -> None:
         pass
 
 
-def test_nothing_is_left_but_one_file(tmp_path: Path) -> None:
+def test_one_file_remains(tmp_path: Path) -> None:
     with claims().hold(map(str, range(1000))):
         pass
     directory = shared_directory()
