@@ -51,7 +51,7 @@ def test_which_kinds_delete_tags_alone() -> None:
 
 @pytest.mark.parametrize("kind", CLIENTS)
 @pytest.mark.parametrize("status", [200, 202, 204])
-def test_is_one_request(wire: Interceptor, kind: str, status: int) -> None:
+def test_deletion_is_one_request(wire: Interceptor, kind: str, status: int) -> None:
     wire.answer("POST", "/v2/auth/token$", 200, json.dumps({"access_token": "t", "expires_in": 60}).encode())
     wire.answer("DELETE", f"^{PATHS[kind]}$", status)
     delete_tag(kind, wire, credentials_for(kind))
@@ -59,7 +59,7 @@ def test_is_one_request(wire: Interceptor, kind: str, status: int) -> None:
 
 
 @pytest.mark.parametrize("kind", CLIENTS)
-def test_of_a_tag_that_is_gone(wire: Interceptor, kind: str) -> None:
+def test_deleting_a_missing_tag_is_not_found(wire: Interceptor, kind: str) -> None:
     wire.answer("POST", "/v2/auth/token$", 200, json.dumps({"access_token": "t", "expires_in": 60}).encode())
     wire.answer("DELETE", f"^{PATHS[kind]}$", 404)
     with pytest.raises(NotFound) as caught:
@@ -68,7 +68,7 @@ def test_of_a_tag_that_is_gone(wire: Interceptor, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind, client in CLIENTS.items() if client.deletes_tags_alone])
-def test_that_is_refused_is_no_reason_to_delete_an_image(wire: Interceptor, kind: str) -> None:
+def test_a_refused_deletion_deletes_no_image(wire: Interceptor, kind: str) -> None:
     wire.answer("POST", "/v2/auth/token$", 200, json.dumps({"access_token": "t", "expires_in": 60}).encode())
     wire.answer("DELETE", f"^{PATHS[kind]}$", 412, b"it is immutable")
     with pytest.raises(RefusedError) as caught:
@@ -85,7 +85,7 @@ def test_that_is_refused_is_no_reason_to_delete_an_image(wire: Interceptor, kind
         ("docker_hub", None, "needs a Docker ID and an access token that may delete"),
     ],
 )
-def test_without_the_right_credentials_nothing_is_sent(
+def test_deletion_needs_the_right_credentials(
     wire: Interceptor, kind: str, credentials: Credentials | None, text: str
 ) -> None:
     with pytest.raises(DeniedError) as caught:
@@ -94,7 +94,7 @@ def test_without_the_right_credentials_nothing_is_sent(
     assert wire.requests() == []
 
 
-def test_at_a_registry_that_deletes_images_only() -> None:
+def test_a_registry_without_tag_deletion_deletes_the_image_with_all_its_tags() -> None:
     """docker-registry 2.8 answers 400 to a tag; with its image go all tags of that."""
     content = images.multi_arch("app")
     with RegistryProcess() as registry:

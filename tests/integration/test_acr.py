@@ -73,7 +73,7 @@ def test_a_push_has_the_time_of_the_push(registry: RegistryProcess) -> None:
 
 
 @pytest.mark.parametrize("loses_order", [False, True])
-def test_what_listing_costs(registry: RegistryProcess, loses_order: bool) -> None:
+def test_listing_takes_one_request_per_hundred_tags(registry: RegistryProcess, loses_order: bool) -> None:
     """One request for a hundred tags, and one for a window in a repository of any size."""
     names = fill(registry, 250)
     with AcrApi(registry, loses_order=loses_order) as azure, client(azure) as asked:
@@ -98,7 +98,7 @@ def test_the_stand_in_answers_as_defined(registry: RegistryProcess) -> None:
         definition.check_answer("/acr/v1/_catalog", azure.answer("/acr/v1/_catalog", "", None).body)
 
 
-def test_a_missing_repository(registry: RegistryProcess) -> None:
+def test_a_missing_repository_is_not_found(registry: RegistryProcess) -> None:
     with AcrApi(registry) as azure, client(azure) as asked, pytest.raises(NotFound) as caught:
         list(asked.list_tags(Repository(azure.host, "team/other")))
     assert str(caught.value) == (
@@ -107,7 +107,7 @@ def test_a_missing_repository(registry: RegistryProcess) -> None:
     )
 
 
-def test_tokens_for_listing_and_for_pulling() -> None:
+def test_expired_tokens_are_fetched_again() -> None:
     """Azure does not state how long its tokens live, and one that has expired is fetched anew."""
     with (
         TokenServer({ROBOT.username: ROBOT.secret}, grants={"robot": EVERY_RIGHT}, states_expiry=False) as tokens,
@@ -134,7 +134,7 @@ def scopes_of(tokens: TokenServer) -> list[str]:
     return [scope for each in tokens.requests() for scope in each.scopes]
 
 
-def test_anonymous_users_who_may_pull_but_not_list() -> None:
+def test_anonymous_users_without_the_right_to_list_read_names() -> None:
     with (
         TokenServer({}, anonymous={NAME: ("pull",)}) as tokens,
         RegistryProcess(auth=tokens.token_auth) as locked,
@@ -146,7 +146,7 @@ def test_anonymous_users_who_may_pull_but_not_list() -> None:
         assert asked.head_manifest(Repository(azure.host, NAME), "v1") == IMAGE.digest
 
 
-def test_whole_images_pass(registry: RegistryProcess) -> None:
+def test_the_stand_in_takes_whole_images(registry: RegistryProcess) -> None:
     """So that skopeo and the end-to-end tests can push through it."""
     with AcrApi(registry) as azure:
         images.push(azure.url, NAME, "v2", OTHER)

@@ -132,7 +132,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield Stack(source=source, destination=destination, wire=wire, airflow=airflow, session=session)
 
 
-def test_a_task_that_is_cleared_while_it_runs_starts_anew(stack: Stack) -> None:
+def test_a_task_cleared_while_it_runs_starts_again(stack: Stack) -> None:
     run_id = stack.start_copy("cleared")
     (before,) = stack.skopeos()
     stack.airflow.api.clear(DAG, run_id, [("to_there", 0)])

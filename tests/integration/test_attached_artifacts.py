@@ -99,7 +99,7 @@ class TestCosignTags:
         assert (result.outcome, result.reason) == ("copied", f"belongs to {child.digest.short}")
         assert result.digest == str(kept[images.cosign_tag(child)].digest)
 
-    def test_no_rule_counts_them_and_those_of_other_images_stay(
+    def test_follow_selected_images_only(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:
         for tag in ("v1", "dev"):
@@ -109,7 +109,7 @@ class TestCosignTags:
         assert counted(report) == {"copied": 2, "skipped": 1}
         assert images.resolve(destination.url, name, images.cosign_tag(content)) is None
 
-    def test_one_that_is_asked_for_by_name_is_a_tag_like_others(
+    def test_an_artifact_tag_asked_for_by_name_is_an_ordinary_tag(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:
         """Some tag an image by its own digest."""
@@ -124,7 +124,7 @@ class TestCosignTags:
         assert images.resolve(destination.url, name, tag) == content.digest
 
     @pytest.mark.parametrize("signatures", [True, False])
-    def test_what_names_has_is_an_image_whatever_its_form(
+    def test_tags_in_names_are_images_whatever_their_form(
         self, source: RegistryProcess, destination: RegistryProcess, name: str, signatures: bool
     ) -> None:
         """Of the form of a signature, of a list of referrers, and of a backup."""
@@ -152,7 +152,9 @@ class TestCosignTags:
         assert f"  {images.cosign_tag(content)}: belongs to an image, and signatures is false" in caplog.messages
         assert not [each for each in source.requests() if "referrers" in each.path]
 
-    def test_a_signature_of_a_signature(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+    def test_a_signature_of_a_signature_is_copied(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
         content, sbom = images.image([images.layer({"a": name.encode()})]), images.bare_artifact(name)
         images.push(source.url, name, "v1", content)
         images.push(source.url, name, images.cosign_tag(content, "sbom"), sbom)
@@ -171,7 +173,7 @@ class TestCosignTags:
             "v1",
         ]
 
-    def test_when_they_fail_for_now_the_tag_waits_for_them(
+    def test_the_tag_waits_when_they_fail_temporarily(
         self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str
     ) -> None:
         content = images.multi_arch(name)
@@ -191,7 +193,7 @@ class TestCosignTags:
         assert counted(run_route(make_route(source, wire, name))) == {"copied": 2}
         assert images.resolve(destination.url, name, tag) is not None
 
-    def test_another_try_goes_on_where_one_ended(
+    def test_another_try_continues_where_one_ended(
         self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str
     ) -> None:
         """The SBOM arrived and its own signature did not."""
@@ -206,7 +208,7 @@ class TestCosignTags:
         assert counted(run_route(make_route(source, wire, name))) == {"copied": 2}
         assert images.resolve(destination.url, name, tag) is not None
 
-    def test_when_they_are_refused_for_good_the_image_is_mirrored_all_the_same(
+    def test_the_image_is_mirrored_when_they_are_refused(
         self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str
     ) -> None:
         content = images.multi_arch(name)
@@ -223,7 +225,7 @@ class TestCosignTags:
         )
         assert images.resolve(destination.url, name, "v1") == content.digest
 
-    def test_a_destinations_own_signatures_are_kept_when_it_is_said(
+    def test_signatures_of_the_destination_are_kept_by_policy(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:
         content = images.multi_arch(name)
@@ -236,7 +238,7 @@ class TestCosignTags:
         assert images.resolve(destination.url, name, tag) == own.digest
 
     @pytest.mark.parametrize("settings", [{"on_moved_tag": {"sha256-*": "keep"}}, {"backup_tag": BACKUP_TAG}])
-    def test_a_destinations_own_that_arrives_meanwhile_is_not_overwritten(
+    def test_a_signature_pushed_to_the_destination_meanwhile_is_not_overwritten(
         self, source: RegistryProcess, destination: RegistryProcess, name: str, settings: dict[str, Any]
     ) -> None:
         """There was none when it was looked for. The next try sees it, and keeps it or has a backup."""
@@ -261,7 +263,7 @@ class TestCosignTags:
         kept = f"{tag}-was-{own.digest.encoded[:12]}" if "backup_tag" in settings else tag
         assert images.resolve(destination.url, name, kept) == own.digest
 
-    def test_one_that_is_overwritten_has_a_backup_first(
+    def test_an_overwritten_signature_has_a_backup_first(
         self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str
     ) -> None:
         content, tag, theirs, own = with_another_signature(source, destination, name)
@@ -276,7 +278,7 @@ class TestCosignTags:
         assert images.resolve(destination.url, name, kept) == own.digest
         assert images.resolve(destination.url, name, tag) == theirs.digest
 
-    def test_a_run_with_an_older_list_does_not_set_one_back(
+    def test_a_run_with_an_older_listing_does_not_restore_an_older_signature(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:
         """A tag of signatures moves with each that is added; another run may have brought the newer one meanwhile."""
@@ -328,7 +330,7 @@ class TestCosignTags:
         assert {each.error_class for each in report.tags if each.outcome == "failed"} == {error_class}
         assert images.resolve(destination.url, name, tag) == own.digest
 
-    def test_one_that_must_not_be_overwritten_fails_as_tags_of_images_do(
+    def test_a_signature_with_policy_fail_fails(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:
         content, tag, theirs, own = with_another_signature(source, destination, name)
@@ -342,7 +344,7 @@ class TestCosignTags:
         )
         assert images.resolve(destination.url, name, tag) == own.digest
 
-    def test_one_that_is_locked_has_that_outcome(
+    def test_a_locked_signature_is_reported_as_locked(
         self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str
     ) -> None:
         content, tag, _, own = with_another_signature(source, destination, name)
@@ -390,7 +392,7 @@ class TestSharedChildren:
         images.push(source.url, name, images.cosign_tag(child), images.cosign_signature(child))
         return child
 
-    def test_no_tag_is_published_before_it(
+    def test_tags_are_published_after_the_signature_of_a_shared_child(
         self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str, child: Image
     ) -> None:
         tag = images.cosign_tag(child)
@@ -405,7 +407,7 @@ class TestSharedChildren:
         signature = images.cosign_signature(child).digest
         assert seen == {"a": signature, "b": signature}
 
-    def test_no_tag_is_published_without_it(
+    def test_tags_are_not_published_without_the_signature_of_a_shared_child(
         self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str, child: Image
     ) -> None:
         tag = images.cosign_tag(child)
@@ -426,7 +428,7 @@ class TestSharedChildren:
 
 
 class TestRequests:
-    def test_in_step_there_are_none(
+    def test_a_route_in_sync_costs_none(
         self, source: RegistryProcess, source_api: ReferrersApi, destination: RegistryProcess, name: str
     ) -> None:
         content = images.multi_arch(name)
@@ -440,7 +442,7 @@ class TestRequests:
         assert asked(source_api, name) == ["GET tags/list 200", "HEAD manifests/v1 200"]
         assert asked(destination, name) == ["HEAD manifests/v1 200"]
 
-    def test_a_new_digest_costs_one(
+    def test_a_new_digest_costs_one_per_manifest(
         self, source: RegistryProcess, source_api: ReferrersApi, destination: RegistryProcess, name: str
     ) -> None:
         content = images.multi_arch(name)
@@ -461,7 +463,7 @@ class TestRequests:
 
 
 class TestReferrers:
-    def test_with_the_api_on_both_sides(
+    def test_are_copied_with_the_api_on_both_sides(
         self,
         source: RegistryProcess,
         source_api: ReferrersApi,
@@ -547,7 +549,7 @@ class TestReferrers:
         )
         assert images.resolve(destination.url, name, tag) == image.digest
 
-    def test_a_list_at_the_destination_of_what_is_gone(
+    def test_a_destinations_list_of_missing_artifacts_is_replaced(
         self, source: RegistryProcess, source_api: ReferrersApi, destination: RegistryProcess, name: str
     ) -> None:
         content = images.multi_arch(name)
@@ -589,7 +591,7 @@ class TestReferrers:
             }
 
     @pytest.mark.parametrize("status", [400, 401, 403, 404, 405])
-    def test_a_source_that_refuses_the_question_has_its_lists_under_tags(
+    def test_a_source_that_refuses_the_api_is_read_by_its_tags(
         self, source: RegistryProcess, destination: RegistryProcess, name: str, status: int
     ) -> None:
         content = images.multi_arch(name)
@@ -604,7 +606,7 @@ class TestReferrers:
         assert len(asks) == 1
         assert images.resolve(destination.url, name, sbom.digest) == sbom.digest
 
-    def test_many_pages(self, source: RegistryProcess, destination_api: ReferrersApi, name: str) -> None:
+    def test_all_pages_are_read(self, source: RegistryProcess, destination_api: ReferrersApi, name: str) -> None:
         content = images.image([images.layer({"a": name.encode()})])
         images.push(source.url, name, "v1", content)
         for number in range(5):
@@ -650,7 +652,9 @@ class TestReferrers:
 class TestLate:
     """What came to the source after its image had been mirrored."""
 
-    def test_a_tag_pushed_in_the_window(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+    def test_a_signature_pushed_in_the_window_is_copied(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
         noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
         content = images.multi_arch(name)
         tag = images.cosign_tag(content.children[0])
@@ -671,7 +675,7 @@ class TestLate:
         assert result_of(report, tag).outcome == "copied"
         assert images.resolve(destination.url, name, images.cosign_tag(unknown)) is None
 
-    def test_a_tag_that_is_older_than_the_window_of_its_image(
+    def test_a_signature_older_than_the_window_of_its_image_is_copied(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:
         """As after a promotion: the image and its signature are old, and one more tag is new."""
@@ -691,7 +695,7 @@ class TestLate:
         assert counted(report)["copied"] == 2
         assert images.resolve(destination.url, name, images.cosign_tag(content)) is not None
 
-    def test_in_a_full_check_of_what_tells_no_push_times(
+    def test_a_full_check_finds_it_without_push_times(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:
         content = images.multi_arch(name)
@@ -703,7 +707,7 @@ class TestLate:
         assert counted(run_route(route, window=FULL_CHECK)) == {"copied": 1, "unchanged": 1}
         assert counted(run_route(route, window=FULL_CHECK)) == {"unchanged": 1}
 
-    def test_one_that_fails_is_reported_and_its_image_stays(
+    def test_a_late_signature_that_fails_is_reported_and_its_image_stays(
         self, source: RegistryProcess, wire: Interceptor, name: str
     ) -> None:
         content = images.multi_arch(name)
@@ -719,7 +723,7 @@ class TestLate:
         assert report.retry_at is not None
 
 
-def test_platforms_and_signatures_together(
+def test_platforms_keep_the_signatures_of_children(
     source: RegistryProcess, source_api: ReferrersApi, destination: RegistryProcess, name: str
 ) -> None:
     """The index's own signature does not fit the one that is made, so it stays; those of the children go along."""
@@ -742,7 +746,7 @@ ARTIFACTS = {
 
 
 @pytest.mark.parametrize("kind", ARTIFACTS)
-def test_artifacts_that_are_no_images(
+def test_artifacts_that_are_not_images_are_mirrored(
     source: RegistryProcess, destination: RegistryProcess, name: str, kind: str
 ) -> None:
     images.push(source.url, name, "v1", ARTIFACTS[kind])
@@ -759,7 +763,7 @@ def test_artifacts_that_are_no_images(
         "application/vnd.oci.artifact.manifest.v1+json",
     ],
 )
-def test_types_that_cannot_be_mirrored(destination: RegistryProcess, name: str, media_type: str) -> None:
+def test_unknown_types_are_refused(destination: RegistryProcess, name: str, media_type: str) -> None:
     """Of schema 1 the digest is of a part of the bytes, so that these do not look like what was asked for."""
     content = b'{"schemaVersion": 1}'
     digest = Digest.of(b"the part that is signed" if "docker" in media_type else content)

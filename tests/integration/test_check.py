@@ -46,7 +46,7 @@ def connect(monkeypatch: pytest.MonkeyPatch, host: str, password: str) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_REGISTRY_BACKUP", json.dumps(fields))
 
 
-def test_all_is_well(
+def test_working_registries_are_reported(
     source: RegistryProcess,
     locked: RegistryProcess,
     tmp_path: Path,
@@ -71,7 +71,7 @@ def test_all_is_well(
     assert {each.method for each in (*source.requests(), *locked.requests())} <= {"GET", "HEAD"}
 
 
-def test_what_is_wrong_is_named(
+def test_faults_are_reported(
     source: RegistryProcess,
     locked: RegistryProcess,
     tmp_path: Path,
@@ -90,7 +90,7 @@ def test_what_is_wrong_is_named(
     assert "wrong" not in printed.out + printed.err
 
 
-def test_a_connection_that_is_missing(
+def test_a_missing_connection_is_reported(
     source: RegistryProcess, locked: RegistryProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["check", write(tmp_path, source.host, locked.host, "team/app")]) == FAILED

@@ -70,7 +70,7 @@ def app(**options: Any) -> dict[str, Any]:
     return {"repository": "team/app", "rename": "copies/app", "tags": {"exclude": ["*-dev"]}, **options}
 
 
-def test_a_plan_as_text(plan: Plan, source: RegistryProcess, destination: RegistryProcess) -> None:
+def test_plan_prints_a_table(plan: Plan, source: RegistryProcess, destination: RegistryProcess) -> None:
     old, new = OLD.digest.short, NEW.digest.short
     assert plan(app()) == (
         OK,
@@ -89,7 +89,7 @@ def test_a_plan_as_text(plan: Plan, source: RegistryProcess, destination: Regist
     )
 
 
-def test_a_plan_for_programs(plan: Plan, source: RegistryProcess, destination: RegistryProcess) -> None:
+def test_plan_prints_json(plan: Plan, source: RegistryProcess, destination: RegistryProcess) -> None:
     code, printed, errors = plan(app(on_moved_tag="fail"), arguments=("--json", "--tag", "mo*", "--tag", "same"))
     moved = f"moved: {NEW.digest.short} at the source, {OLD.digest.short} at the destination"
     assert (code, errors) == (FAILED, "")
@@ -145,7 +145,7 @@ def test_a_plan_says_why_nothing_is_pruned(plan: Plan, source: RegistryProcess, 
     assert [each["notes"] for each in json.loads(printed)] == [[note]]
 
 
-def test_only_the_repositories_that_were_asked_for(plan: Plan) -> None:
+def test_plan_reads_only_the_chosen_repositories(plan: Plan) -> None:
     code, printed, errors = plan(app(), "team/other", arguments=("--json", "--repository", "*/other"))
     assert (code, errors) == (OK, "")
     assert [(each["tag"], each["decision"]) for document in json.loads(printed) for each in document["tags"]] == [
@@ -193,7 +193,7 @@ def settings_of(explained: str) -> dict[str, tuple[str, str]]:
     return {name: (value, origin) for name, value, origin in parts}
 
 
-def test_what_holds_for_a_repository_and_where_it_is_written(
+def test_explain_shows_settings_and_where_they_are_written(
     plan: Plan, source: RegistryProcess, destination: RegistryProcess
 ) -> None:
     rule = app(
@@ -234,7 +234,7 @@ def test_what_holds_for_a_repository_and_where_it_is_written(
     ]
 
 
-def test_why_one_tag_is_chosen(plan: Plan) -> None:
+def test_explain_shows_why_a_tag_is_chosen(plan: Plan) -> None:
     namespace = {"namespace": "team", "include": ["a*"], "rename": "copies/{{ name }}"}
     ask = ("--repository", "team/app", "--destination", "backup", "--tag", "sam*")
     code, printed, _ = plan("team/other", namespace, command="explain", arguments=ask)
@@ -248,7 +248,7 @@ def test_why_one_tag_is_chosen(plan: Plan) -> None:
     assert printed.strip().split("\n\n")[3] == "the source lists no such tag"
 
 
-def test_a_repository_that_no_rule_is_for(plan: Plan) -> None:
+def test_explain_refuses_a_repository_without_a_rule(plan: Plan) -> None:
     rules = ("team/other", {"namespace": "team", "exclude": ["app"]})
     assert plan(*rules, command="explain", arguments=("--repository", "team/app")) == (
         UNUSABLE,

@@ -179,7 +179,7 @@ def test_a_key_that_is_no_parameter_is_refused(stack: Stack) -> None:
     assert "unknown parameters ['repositorys']; there are ['destinations', 'dry_run', 'repositories', 'tags'" in log
 
 
-def test_a_backfill_of_three_days(stack: Stack) -> None:
+def test_a_backfill_runs_once_a_day(stack: Stack) -> None:
     last = datetime.now(UTC).date() - timedelta(days=1)
     first = last - timedelta(days=2)
     api = stack.airflow.api

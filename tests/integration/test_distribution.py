@@ -88,7 +88,7 @@ def test_a_repository_whose_tags_are_gone_lists_nothing() -> None:
         assert list(asked.list_tags(at(emptied))) == []
 
 
-def test_null_tags(wire: Interceptor) -> None:
+def test_null_tags_are_an_empty_list(wire: Interceptor) -> None:
     wire.answer("GET", "/tags/list", 200, b'{"name": "team/app", "tags": null}')
     with client(wire.host) as asked:
         assert list(asked.list_tags(at(wire))) == []
@@ -112,7 +112,7 @@ def test_an_error_page_is_never_an_empty_list(wire: Interceptor, body: bytes, pr
     assert str(caught.value) == f"{wire.url}/v2/team/app/tags/list {problem}"
 
 
-def test_htpasswd() -> None:
+def test_basic_credentials_are_accepted_or_denied() -> None:
     with RegistryProcess(auth=Htpasswd(users={ROBOT.username: ROBOT.secret})) as locked:
         with client(locked.host, credentials=ROBOT) as asked:
             asked.ping()
@@ -146,7 +146,7 @@ def test_tokens_are_fetched_once_per_scope() -> None:
         assert [each.scopes for each in tokens.requests()][1:] == [(f"repository:{NAME}:pull,push",)]
 
 
-def test_an_expired_token_is_fetched_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_expired_token_is_fetched_again(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr("registry_sync.registry.auth.time.monotonic", lambda: now)
     with (
@@ -164,7 +164,7 @@ def test_an_expired_token_is_fetched_anew(monkeypatch: pytest.MonkeyPatch) -> No
         assert len(tokens.requests()) == 2
 
 
-def test_a_token_that_the_registry_no_longer_takes_is_fetched_anew_once() -> None:
+def test_a_token_that_the_registry_rejects_is_fetched_again_once() -> None:
     with (
         TokenServer({}, anonymous={NAME: ("pull",)}) as tokens,
         RegistryProcess(auth=tokens.token_auth) as locked,
@@ -179,7 +179,7 @@ def test_a_token_that_the_registry_no_longer_takes_is_fetched_anew_once() -> Non
         assert len(tokens.requests()) == 2
 
 
-def test_a_wrong_password_at_the_token_server() -> None:
+def test_a_wrong_password_at_the_token_server_is_denied() -> None:
     wrong = Credentials(username="robot", secret="guess")
     with (
         TokenServer({ROBOT.username: ROBOT.secret}) as tokens,
@@ -206,7 +206,7 @@ def test_a_right_that_is_missing_is_denied() -> None:
             asked.put_manifest(at(locked), "v2", manifest)
 
 
-def test_tls_with_an_own_authority(tmp_path: Path) -> None:
+def test_a_private_authority_needs_its_ca_file(tmp_path: Path) -> None:
     authority = CertificateAuthority.create(tmp_path)
     with RegistryProcess(tls=authority.issue()) as secure:
         with client(secure.host, tls=True, ca_file=authority.ca_file) as asked:
@@ -219,7 +219,7 @@ def test_tls_with_an_own_authority(tmp_path: Path) -> None:
             asked.ping()
 
 
-def test_an_expired_certificate(tmp_path: Path) -> None:
+def test_an_expired_certificate_is_refused(tmp_path: Path) -> None:
     authority = CertificateAuthority.create(tmp_path)
     with (
         RegistryProcess(tls=authority.issue(expired=True)) as secure,
@@ -229,7 +229,7 @@ def test_an_expired_certificate(tmp_path: Path) -> None:
         asked.ping()
 
 
-def test_tls_is_expected_and_not_spoken(registry: RegistryProcess) -> None:
+def test_a_registry_without_tls_is_reported(registry: RegistryProcess) -> None:
     with client(registry.host, tls=True) as asked, pytest.raises(ConfigurationError) as caught:
         asked.ping()
     assert str(caught.value) == (
@@ -237,14 +237,14 @@ def test_tls_is_expected_and_not_spoken(registry: RegistryProcess) -> None:
     )
 
 
-def test_a_ca_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_ca_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         DistributionClient(Endpoint(host="registry.example", ca_file=tmp_path / "ca.crt"))
     missing = str(tmp_path / "ca.crt")
     assert str(caught.value) == f"registry.example: there is no CA file {missing!r} on this worker"
 
 
-def test_a_registry_that_is_down(recorded_pauses: list[float]) -> None:
+def test_a_registry_that_is_down_is_a_temporary_error(recorded_pauses: list[float]) -> None:
     with RegistryProcess() as stopped:
         stopped.stop()
         with client(stopped.host) as asked, pytest.raises(TemporaryError) as caught:
@@ -322,7 +322,7 @@ def test_paging_in_a_circle_ends(wire: Interceptor, link: str) -> None:
         list(asked.list_tags(at(wire)))
 
 
-def test_many_pages(wire: Interceptor) -> None:
+def test_many_pages_are_read(wire: Interceptor) -> None:
     for page in range(30):
         names = json.dumps({"tags": [f"v{page}.{each}" for each in range(100)]}).encode()
         link = {"Link": f'</v2/team/app/tags/list?n=100&last=v{page}.99>; rel="next"'} if page < 29 else {}
@@ -357,7 +357,7 @@ def test_a_host_that_is_redirected_to_does_not_say_where_to_log_in(
         assert [each.path for each in elsewhere.requests()] == ["/v2/team/app/manifests/v1"]
 
 
-def test_redirects_without_end(wire: Interceptor) -> None:
+def test_endless_redirects_are_a_temporary_error(wire: Interceptor) -> None:
     wire.answer("HEAD", "/manifests/", 302, headers={"Location": "/v2/team/app/manifests/v1"})
     with client(wire.host) as asked, pytest.raises(TemporaryError, match="redirects more than 5 times"):
         asked.head_manifest(at(wire), "v1")
@@ -390,13 +390,13 @@ def test_head_without_a_digest_reads_and_hashes(wire: Interceptor) -> None:
         assert asked.head_manifest(at(wire), "v1") == IMAGE.digest
 
 
-def test_a_manifest_whose_content_is_absent() -> None:
+def test_a_manifest_without_its_content_is_missing_content() -> None:
     with RegistryProcess() as empty, client(empty.host) as asked:
         with pytest.raises(MissingContent):
             asked.put_manifest(at(empty), "v1", parse_manifest(IMAGE.content, IMAGE.media_type))
 
 
-def test_a_destination_repository_that_does_not_exist(wire: Interceptor) -> None:
+def test_a_missing_destination_repository_is_refused(wire: Interceptor) -> None:
     wire.answer("PUT", "/manifests/", 404, b'{"errors": [{"code": "NAME_UNKNOWN", "message": "no such repository"}]}')
     with client(wire.host) as asked, pytest.raises(RefusedError) as caught:
         asked.put_manifest(at(wire), "v1", parse_manifest(IMAGE.content, IMAGE.media_type))
@@ -451,7 +451,7 @@ def test_no_password_of_the_machine_is_used(wire: Interceptor, tmp_path: Path, m
     assert [each.status for each in wire.requests()] == [200]
 
 
-def test_a_digest_header_that_is_none(wire: Interceptor) -> None:
+def test_an_invalid_digest_header_is_a_temporary_error(wire: Interceptor) -> None:
     wire.answer("HEAD", "/manifests/", 200, headers={"Docker-Content-Digest": "sha256:short"})
     with client(wire.host) as asked, pytest.raises(TemporaryError, match="answered with 'sha256:short' for a digest"):
         asked.head_manifest(at(wire), Digest.of(b""))

@@ -143,7 +143,7 @@ def test_a_push_in_between_gives_no_tag_twice(hub: DockerHubApi) -> None:
     assert len(hub.requests()) == 4
 
 
-def test_a_page_beyond_the_end_after_deletions(hub: DockerHubApi) -> None:
+def test_a_page_beyond_the_end_restarts_the_listing(hub: DockerHubApi) -> None:
     expected = fill(hub, 101)
 
     def delete(_: Request) -> None:
@@ -187,7 +187,7 @@ def test_private_repositories_come_when_they_are_asked_for(hub: DockerHubApi) ->
     )
 
 
-def test_a_namespace_of_private_repositories(hub: DockerHubApi) -> None:
+def test_a_namespace_of_private_repositories_is_refused(hub: DockerHubApi) -> None:
     hub.add("acme/closed", is_private=True)
     with client(hub, MEMBER) as asked, pytest.raises(ConfigurationError) as caught:
         list(asked.list_repositories("acme"))
@@ -199,7 +199,7 @@ def test_a_namespace_of_private_repositories(hub: DockerHubApi) -> None:
         list(asked.list_repositories("acme"))
 
 
-def test_a_missing_repository(hub: DockerHubApi) -> None:
+def test_a_missing_repository_is_not_found(hub: DockerHubApi) -> None:
     with client(hub, MEMBER) as asked, pytest.raises(NotFound, match=f"{NAME} is missing or not permitted"):
         names(asked, hub)
 
@@ -352,14 +352,14 @@ def test_a_repository_is_created_once(hub: DockerHubApi) -> None:
     assert len(hub.created) == 1
 
 
-def test_a_repository_that_another_run_creates_meanwhile(hub: DockerHubApi) -> None:
+def test_a_repository_created_meanwhile_is_accepted(hub: DockerHubApi) -> None:
     hub.add(NAME)
     hub.answer("GET", "/repositories/app$", 404, b"{}", times=1)
     with client(hub, MEMBER) as asked:
         asked.create_repository(app(hub))
 
 
-def test_a_repository_that_cannot_be_created(hub: DockerHubApi) -> None:
+def test_a_repository_that_cannot_be_created_is_refused(hub: DockerHubApi) -> None:
     hub.answer("POST", "/repositories$", 404, b'{"message": "namespace not found"}')
     with client(hub, MEMBER) as asked, pytest.raises(RefusedError) as caught:
         asked.create_repository(app(hub))

@@ -161,7 +161,9 @@ class TestPlanRoutes:
         assert [row["route"]["label"] for row in run.rows] == ["team/a → backup/copies/a", "team/b → backup"]
         assert [(row["tags"], row["is_dry_run"]) for row in run.rows] == [([], False), ([], False)]
 
-    def test_parameters(self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun) -> None:
+    def test_parameters_choose_repositories_destinations_and_tags(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
+    ) -> None:
         run = new_run(source, destination, "team/a", "team/b", "other/c")
         conf = {
             "repositories": ["team/*", ""],
@@ -193,7 +195,7 @@ class TestPlanRoutes:
         assert run(dag, "routes_to_third", api).state == "success"
         assert api.xcoms == {("routes_to_third", -1, "return_value"): []}
 
-    def test_a_glob_that_matches_nothing(
+    def test_a_glob_without_a_match_is_refused(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
     ) -> None:
         result = new_run(source, destination, "team/a", "team/b").plan(repositories=["team/a", "taem/*"])
@@ -201,7 +203,7 @@ class TestPlanRoutes:
             "no repository of this mirror matches ['taem/*']; it has ['team/a', 'team/b']"
         )
 
-    def test_a_key_that_is_no_parameter(
+    def test_an_unknown_parameter_is_refused(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
     ) -> None:
         result = new_run(source, destination, "team/a").plan(repositorys=["team/a"])
@@ -210,7 +212,7 @@ class TestPlanRoutes:
             "'window', 'window_from', 'window_to']"
         )
 
-    def test_more_routes_than_airflow_maps(
+    def test_more_routes_than_airflow_maps_are_refused(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "2")
@@ -220,7 +222,7 @@ class TestPlanRoutes:
             "AIRFLOW__CORE__MAX_MAP_LENGTH higher for the API server and the workers"
         )
 
-    def test_no_skopeo(
+    def test_a_missing_skopeo_fails_at_once(
         self,
         source: RegistryProcess,
         destination: RegistryProcess,
@@ -234,7 +236,7 @@ class TestPlanRoutes:
         assert message.startswith("there is no skopeo on this worker's PATH; ")
         assert "apt-get install skopeo" in message
 
-    def test_an_old_skopeo(
+    def test_a_too_old_skopeo_fails_at_once(
         self,
         source: RegistryProcess,
         destination: RegistryProcess,
@@ -290,12 +292,14 @@ class TestTrust:
         assert f"v1: {source.host}/{name}@{content.digest} is not accepted by the policy {str(policy)!r}; " in message
         assert images.resolve(destination.url, name, "v1") is None
 
-    def test_one_that_is_missing(self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun) -> None:
+    def test_a_missing_policy_fails_at_once(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
+    ) -> None:
         run = new_run(source, destination, "team/a", policy="/nowhere/policy.json")
         message = failed_at_once(run.plan(), ConfigurationError)
         assert message == "the policy '/nowhere/policy.json' cannot be read on this worker: No such file or directory"
 
-    def test_one_that_this_skopeo_cannot_enforce(
+    def test_a_policy_that_skopeo_cannot_enforce_fails_at_once(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, tmp_path: Path
     ) -> None:
         if can_verify_sigstore(find_skopeo()):
@@ -308,7 +312,7 @@ class TestTrust:
 
 
 class TestConnections:
-    def test_one_that_does_not_exist(
+    def test_a_missing_connection_fails_at_once(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
     ) -> None:
         result = new_run(source, destination, "team/a", source={"connection": "at_origin"}).plan()
@@ -317,7 +321,7 @@ class TestConnections:
             "password), or remove the key to pull anonymously"
         )
 
-    def test_one_for_another_host_keeps_its_password(
+    def test_a_connection_for_another_host_keeps_its_password(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
     ) -> None:
         connections = {"at_backup": a_connection(WRITER, "registry.example:5000")}
@@ -330,7 +334,9 @@ class TestConnections:
         assert destination.requests() == []
 
     @pytest.mark.parametrize("form", ["host:port", "host and port", "url", "none"])
-    def test_the_ways_to_write_a_host(self, source: RegistryProcess, new_run: NewRun, name: str, form: str) -> None:
+    def test_a_host_may_be_written_in_several_ways(
+        self, source: RegistryProcess, new_run: NewRun, name: str, form: str
+    ) -> None:
         images.push(source.url, name, "v1", images.image([]))
         with RegistryProcess(auth=Htpasswd(users={WRITER.username: WRITER.secret})) as locked:
             host, port = locked.host.split(":")
@@ -348,7 +354,7 @@ class TestConnections:
             assert run.copy().state == "success"
         assert run.pushed()["counts"]["copied"] == 1
 
-    def test_one_that_is_gone_when_the_route_starts(
+    def test_a_connection_removed_before_the_route_fails_at_once(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
     ) -> None:
         run = new_run(
@@ -473,7 +479,7 @@ class TestRetries:
     @pytest.mark.parametrize(
         ("try_number", "seconds"), [(1, 30), (2, 60), (3, 120), (4, 240), (5, 480), (6, 900), (60, 900)]
     )
-    def test_temporary_ones_later_and_later(
+    def test_temporary_errors_are_retried_with_growing_delays(
         self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str, try_number: int, seconds: int
     ) -> None:
         run = self.fails_with(new_run, wire, source, name, 503)
@@ -482,7 +488,7 @@ class TestRetries:
         assert message.retry_delay_seconds == seconds
         assert run.api.messages[-1]["retry_reason"] == "temporary"
 
-    def test_each_at_a_time_of_its_own(
+    def test_tasks_are_retried_at_different_times(
         self,
         source: RegistryProcess,
         wire: Interceptor,
@@ -494,7 +500,7 @@ class TestRetries:
         run = self.fails_with(new_run, wire, source, name, 503)
         assert retried(run.copy(), TemporaryError).retry_delay_seconds == 45
 
-    def test_the_last_one_fails(self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str) -> None:
+    def test_the_last_try_fails(self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str) -> None:
         run = self.fails_with(new_run, wire, source, name, 503)
         assert run.plan().state == "success"
         run.api.should_retry = False
@@ -503,7 +509,7 @@ class TestRetries:
         )
 
     @pytest.mark.parametrize(("status", "error"), [(401, DeniedError), (403, DeniedError), (405, RefusedError)])
-    def test_permanent_ones_fail_at_once(
+    def test_permanent_errors_fail_at_once(
         self,
         source: RegistryProcess,
         wire: Interceptor,
@@ -517,7 +523,7 @@ class TestRetries:
         run = self.fails_with(new_run, wire, source, name, status)
         failed_at_once(run.copy(), error)
 
-    def test_one_temporary_one_is_worth_a_try_for_all(
+    def test_one_temporary_error_retries_the_route(
         self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str
     ) -> None:
         run = self.fails_with(new_run, wire, source, name, 409)
@@ -543,7 +549,7 @@ class TestRetries:
         assert len(skopeo_log.copies) == 2
         assert run.pushed()["counts"] == counts(copied=1, unchanged=1)
 
-    def test_a_short_wait_is_a_retry_after_it(
+    def test_a_short_rate_limit_is_a_retry_after_it(
         self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str
     ) -> None:
         images.push(source.url, name, "v1", images.image([]))
@@ -563,7 +569,7 @@ class TestWaiting:
         wire.answer("PUT", "/manifests/v2$", 429, headers={"Retry-After": "7200"})
         return new_run(source, wire, name)
 
-    def test_a_long_wait_frees_the_worker_and_costs_no_retry(self, limited: Run) -> None:
+    def test_a_long_rate_limit_defers_and_costs_no_retry(self, limited: Run) -> None:
         began = datetime.now(UTC)
         message = deferred(limited.copy())
         arguments = trigger_arguments(message)
@@ -578,7 +584,7 @@ class TestWaiting:
         assert limited.pushed()["counts"]["failed"] == 1
         assert limited.pushed()["retry_at"] is not None
 
-    def test_a_limit_on_looking_waits_too(
+    def test_a_rate_limit_on_reads_defers(
         self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str
     ) -> None:
         images.push(source.url, name, "v1", images.image([]))
@@ -588,7 +594,7 @@ class TestWaiting:
         assert run.pushed()["error"] == f"HEAD {wire.url}/v2/{name}/manifests/v1 answered 429"
         assert run.pushed()["error_class"] == "rate_limited"
 
-    def test_a_limit_before_there_are_routes_waits_too(
+    def test_a_rate_limit_before_planning_defers(
         self, source: RegistryProcess, wire: Interceptor, new_run: NewRun
     ) -> None:
         wire.answer("GET", "/v2/$", 429, headers={"Retry-After": "7200"})
@@ -600,13 +606,13 @@ class TestWaiting:
         assert run.plan().state == "success"
         assert [row["route"]["label"] for row in run.rows] == ["team/a → backup"]
 
-    def test_it_goes_on_where_it_stopped(self, limited: Run, wire: Interceptor) -> None:
+    def test_a_deferred_task_continues_where_it_stopped(self, limited: Run, wire: Interceptor) -> None:
         limited.api.resume = deferred(limited.copy())
         wire.clear_rules()
         assert limited.copy().state == "success"
         assert limited.pushed()["counts"] == counts(copied=1, unchanged=1)
 
-    def test_it_may_wait_again_but_not_for_ever(self, limited: Run) -> None:
+    def test_deferrals_of_one_task_are_bounded(self, limited: Run) -> None:
         for waits in range(1, MOST_WAITS + 1):
             message = deferred(limited.copy())
             assert message.next_kwargs == {"waits": waits}
@@ -637,7 +643,7 @@ class TestReport:
         assert re.search(rf"{name}/b  +→ {wire.host}/{name}/b  +0  +0  +0  +1  +0 ", printed)
         assert f"PUT {wire.url}/v2/{name}/b/manifests/v1 answered 409" in printed
 
-    def test_success(self, done: Run, wire: Interceptor) -> None:
+    def test_a_finished_run_succeeds(self, done: Run, wire: Interceptor) -> None:
         wire.clear_rules()
         assert done.copy(map_index=1).state == "success"
         result = done.report(**{PLAN: "success", f"{COPY}_0": "success", f"{COPY}_1": "success"})
@@ -661,7 +667,7 @@ class TestReport:
         assert str(result.error) == "team: 1 of 1 routes failed, 0 tags copied"
         assert f"{PLAN} (failed) ended without a report; its own log says why" in capsys.readouterr().out
 
-    def test_nothing_to_do_is_success_and_said(
+    def test_a_plan_without_routes_succeeds_with_a_note(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
     ) -> None:
         run = new_run(source, destination, "team/a")
@@ -670,7 +676,7 @@ class TestReport:
         summary = "team: nothing to do, no repository was chosen"
         assert run.api.xcoms[REPORT, -1, "return_value"] == {"summary": summary}
 
-    def test_it_says_when_everything_was_in_step(self, done: Run, wire: Interceptor) -> None:
+    def test_the_summary_tells_when_everything_was_in_sync(self, done: Run, wire: Interceptor) -> None:
         wire.clear_rules()
         for _ in range(2):
             for map_index in (0, 1):

@@ -92,7 +92,7 @@ class TestBackup:
         ("status", "body", "error_class", "outcome"),
         [(507, b"disk full", "temporary", "failed"), (413, b"no more", "refused", "failed")],
     )
-    def test_that_fails_stops_the_overwrite(
+    def test_failing_stops_the_overwrite(
         self,
         source: RegistryProcess,
         destination: RegistryProcess,
@@ -132,7 +132,7 @@ class TestBackup:
         )
         assert images.resolve(destination.url, name, "latest") == old.digest
 
-    def test_whose_tag_has_another_image_is_not_overwritten_itself(
+    def test_with_another_image_under_its_tag_is_not_overwritten(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:
         old, new = move(source, destination, name, "latest")
@@ -145,7 +145,7 @@ class TestBackup:
         )
         assert images.resolve(destination.url, name, "latest") == old.digest
 
-    def test_of_what_somebody_else_pushed_meanwhile_waits_for_the_next_try(
+    def test_of_a_concurrent_push_waits_for_the_next_try(
         self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str
     ) -> None:
         old, new = move(source, destination, name, "latest")
@@ -161,7 +161,7 @@ class TestBackup:
         assert counted(run_route(route)) == {"copied": 1}
         assert images.resolve(destination.url, name, backup_of("latest", theirs)) == theirs.digest
 
-    def test_that_is_there_already_costs_two_looks(
+    def test_existing_already_costs_two_requests(
         self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str
     ) -> None:
         old, _ = move(source, destination, name, "latest")
@@ -179,7 +179,7 @@ class TestBackup:
         assert (result.outcome, result.reason) == ("would_copy", reason)
         assert {each.method for each in destination.requests()} == {"HEAD"}
 
-    def test_many_at_once_of_images_that_change_places(
+    def test_works_for_images_that_swap_their_tags(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:
         """What is backed up is at the same time what other tags are moved to."""
@@ -195,7 +195,7 @@ class TestBackup:
             assert images.resolve(destination.url, name, backup_of(tag, was)) == was.digest
 
 
-def test_policies_by_pattern(source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+def test_each_pattern_has_its_own_policy(source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
     old, new = move(source, destination, name, "latest", "v1", "main")
     policies = {"latest": "follow", "/v[0-9]+/": "fail", "*": "keep"}
     report = run_route(make_route(source, destination, name, on_moved_tag=policies))

@@ -42,7 +42,7 @@ def get(registry: RegistryProcess, name: str, reference: str | Digest) -> reques
 
 
 @pytest.mark.parametrize("format", ["oci", "docker"])
-def test_a_subset_arrives_and_is_in_step_next_time(
+def test_a_platform_index_is_in_sync_in_the_next_run(
     source: RegistryProcess, destination: RegistryProcess, name: str, skopeo_log: SkopeoLog, format: images.Format
 ) -> None:
     whole = images.multi_arch(name, FIVE, format, attestations=format == "oci")
@@ -92,7 +92,7 @@ def test_a_tag_that_is_new_or_has_moved_costs_one_read(
     assert images.resolve(destination.url, name, "v1") == subset(old)
 
 
-def test_a_lost_memory_costs_reads_and_no_copy(
+def test_a_lost_platform_cache_costs_reads_and_no_copy(
     source: RegistryProcess, destination: RegistryProcess, name: str, skopeo_log: SkopeoLog
 ) -> None:
     for tag in ("v1", "v2"):
@@ -122,9 +122,7 @@ def test_other_platforms_make_another_index(source: RegistryProcess, destination
         assert counted(run_route(route)) == {"unchanged": 1}
 
 
-def test_a_memory_that_is_not_ours_is_written_anew(
-    source: RegistryProcess, destination: RegistryProcess, name: str
-) -> None:
+def test_a_foreign_platform_cache_is_replaced(source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
     whole = images.multi_arch(name, FIVE)
     images.push(source.url, name, "v1", whole)
     images.push(
@@ -139,7 +137,7 @@ def test_a_memory_that_is_not_ours_is_written_anew(
     assert document["annotations"] == {"registry_sync.platforms": ",".join(BOTH), str(whole.digest): str(subset(whole))}
 
 
-def test_a_destination_that_does_not_take_the_memory(
+def test_a_destination_may_refuse_the_platform_cache(
     source: RegistryProcess, destination: RegistryProcess, name: str
 ) -> None:
     images.push(source.url, name, "v1", images.multi_arch(name, FIVE))
@@ -155,7 +153,7 @@ def test_a_destination_that_does_not_take_the_memory(
         )
 
 
-def test_two_mirrors_with_different_platforms_remember_apart(
+def test_two_mirrors_with_different_platforms_have_two_caches(
     source: RegistryProcess, destination: RegistryProcess, name: str
 ) -> None:
     """Each has tags of its own in the one repository that both write to."""
@@ -177,7 +175,7 @@ def test_two_mirrors_with_different_platforms_remember_apart(
         assert images.pull_whole(destination.url, name, tag) == platforms
 
 
-def test_a_memory_that_is_full_is_not_written_by_every_run(
+def test_a_full_platform_cache_is_not_written_by_every_run(
     source: RegistryProcess, destination: RegistryProcess, name: str
 ) -> None:
     images.push(source.url, name, "v1", images.multi_arch(name, FIVE))
@@ -192,7 +190,7 @@ def test_a_memory_that_is_full_is_not_written_by_every_run(
     assert images.resolve(destination.url, name, MEMORY_TAG) == memory.digest
 
 
-def test_what_the_source_refuses_is_asked_for_again(
+def test_content_that_the_source_refuses_is_requested_again(
     source: RegistryProcess, destination: RegistryProcess, name: str
 ) -> None:
     """It says nothing about the content, which is what is remembered."""
@@ -208,7 +206,7 @@ def test_what_the_source_refuses_is_asked_for_again(
     assert images.resolve(destination.url, name, "v1") == subset(whole)
 
 
-def test_a_memory_that_is_wrong_publishes_nothing(
+def test_a_wrong_platform_cache_publishes_nothing(
     source: RegistryProcess, destination: RegistryProcess, name: str
 ) -> None:
     whole, wrong = images.multi_arch(name, FIVE), Digest.of(name.encode())
@@ -227,7 +225,7 @@ def test_a_memory_that_is_wrong_publishes_nothing(
     assert counted(run_route(route)) == {"copied": 1}
 
 
-def test_nothing_left_out_is_the_very_same_index(
+def test_an_index_with_all_platforms_chosen_keeps_its_digest(
     source: RegistryProcess, destination: RegistryProcess, name: str, skopeo_log: SkopeoLog
 ) -> None:
     whole = images.multi_arch(name, attestations=True)
@@ -240,7 +238,7 @@ def test_nothing_left_out_is_the_very_same_index(
 
 
 class TestSingleImages:
-    def test_one_of_a_chosen_platform_and_one_of_another(
+    def test_single_images_are_copied_for_chosen_platforms_only(
         self,
         source: RegistryProcess,
         destination: RegistryProcess,
@@ -293,7 +291,7 @@ class TestAPlatformThatIsMissing:
         assert asked(source, name) == ["GET tags/list 200", "HEAD manifests/v1 200"]
 
 
-def test_a_subset_of_what_skopeo_cannot_copy_whole(
+def test_a_platform_index_is_made_of_an_index_that_skopeo_refuses(
     source: RegistryProcess, destination: RegistryProcess, name: str
 ) -> None:
     """Its descriptors have ``artifactType``, which stays in the made index."""
@@ -305,7 +303,9 @@ def test_a_subset_of_what_skopeo_cannot_copy_whole(
     assert images.pull_whole(destination.url, name, "v1") == {"linux/arm64"}
 
 
-def test_a_child_that_is_gone_at_the_source(source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+def test_a_missing_child_at_the_source_fails_its_tag(
+    source: RegistryProcess, destination: RegistryProcess, name: str
+) -> None:
     """What a tag names at the source is compared with the source's digest, and not with the made one."""
     whole = images.multi_arch(name, FIVE)
     images.push(source.url, name, "v1", whole)

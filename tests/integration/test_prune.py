@@ -83,7 +83,7 @@ class TestTwoSteps:
         assert (third.pruning.marks, third.pruning.listed) == ((), 5)
         assert not third.is_failed
 
-    def test_what_is_new_in_the_second_run_waits_for_a_third(
+    def test_a_deletion_new_in_the_second_run_waits_for_a_third(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:
         route = make_route(source, destination, name, prune=GONE)
@@ -95,7 +95,7 @@ class TestTwoSteps:
         assert counted(run_route(route, planned=second.pruning)) == {"unchanged": 4, "deleted": 1}
         assert tags_of(destination, name) == {"v2", "v3", "v4", "v5"}
 
-    def test_what_has_moved_between_the_runs_is_planned_anew(
+    def test_a_tag_changed_between_the_runs_is_planned_again(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:
         route = make_route(source, destination, name, prune=GONE)
@@ -105,7 +105,7 @@ class TestTwoSteps:
         assert counted(second) == {"unchanged": 5, "would_delete": 1}
         assert "v0" in tags_of(destination, name)
 
-    def test_what_comes_back_stays(
+    def test_a_tag_that_returns_to_the_source_stays(
         self, source: RegistryProcess, destination: RegistryProcess, name: str, in_step: dict[str, Image]
     ) -> None:
         route = make_route(source, destination, name, prune=GONE)
@@ -113,7 +113,7 @@ class TestTwoSteps:
         images.push(source.url, name, "v0", in_step["v0"])
         assert counted(run_route(route, planned=first.pruning)) == {"unchanged": 6}
 
-    def test_what_moves_at_the_last_moment_stays(
+    def test_a_tag_changed_at_the_last_moment_stays(
         self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str
     ) -> None:
         route = make_route(source, wire, name, prune=GONE)
@@ -125,7 +125,9 @@ class TestTwoSteps:
         assert second.notes == (f"v0 is not deleted: moved since it was looked at, to {other.digest.short}",)
         assert images.resolve(destination.url, name, "v0") == other.digest
 
-    def test_by_default_it_is_only_said(self, source: RegistryProcess, wire: Interceptor, name: str) -> None:
+    def test_deletions_are_only_reported_by_default(
+        self, source: RegistryProcess, wire: Interceptor, name: str
+    ) -> None:
         route = make_route(source, wire, name, prune={"tags": "gone_at_source"})
         for report in two_runs(route):
             assert result_of(report, "v0").reason == "gone at the source; only said, since prune.dry_run is true"
@@ -174,7 +176,9 @@ class TestRefusals:
         assert "would_delete" not in counted(report)
         return report.notes
 
-    def test_more_than_max_percent(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+    def test_more_than_max_percent_prunes_nothing(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
         for tag in ("v1", "v2", "v3"):
             source.forget_tag(name, tag)
         assert self.notes(make_route(source, destination, name, prune=GONE)) == (
@@ -184,7 +188,9 @@ class TestRefusals:
             ),
         )
 
-    def test_an_empty_source(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+    def test_an_empty_source_prunes_nothing(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
         with Interceptor(source.url) as empty:
             route = make_route(empty, destination, name, prune=GONE)
             first = run_route(route)
@@ -200,7 +206,9 @@ class TestRefusals:
         assert (report.pruning.marks, report.pruning.listed) == ((), 5)
         assert len(tags_of(destination, name)) == 6
 
-    def test_a_source_that_shrank(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+    def test_a_source_that_shrank_prunes_nothing(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
         route = make_route(source, destination, name, prune={**GONE, "max_percent": 40})
         first = run_route(route)
         for tag in ("v1", "v2", "v3"):
@@ -212,11 +220,13 @@ class TestRefusals:
             ),
         )
 
-    def test_rules_that_select_nothing(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+    def test_rules_that_select_nothing_prune_nothing(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
         route = make_route(source, destination, name, prune=NOT_SELECTED, tags={"include": ("w*",)})
         assert "nothing is pruned: the rules select no tag" in self.notes(route)
 
-    def test_a_destination_that_does_not_list_its_tags(
+    def test_a_destination_without_a_tag_list_prunes_nothing(
         self, source: RegistryProcess, wire: Interceptor, name: str
     ) -> None:
         wire.answer("GET", "/tags/list$", 405)
@@ -224,7 +234,7 @@ class TestRefusals:
             f"nothing is pruned: GET {wire.url}/v2/{name}/tags/list answered 405",
         )
 
-    def test_a_tag_that_a_listing_left_out(
+    def test_a_tag_missing_from_one_listing_stays(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:
         """As pages by offset do when tags are deleted while they are read."""
@@ -253,7 +263,7 @@ def make_route_like(route: Route, **prune: Any) -> Route:
 
 
 class TestWhatStays:
-    def test_backups_signatures_what_is_kept_and_what_is_not_ours(
+    def test_backups_signatures_kept_and_foreign_tags_stay(
         self, source: RegistryProcess, destination: RegistryProcess, name: str, in_step: dict[str, Image]
     ) -> None:
         digest = in_step["v1"].digest.encoded
@@ -273,7 +283,7 @@ class TestWhatStays:
         assert result_of(second, "v5").reason == "no longer selected: excluded by 'v5'"
         assert tags_of(destination, name) == {"v1", "v2", "v3", "v4", *staying}
 
-    def test_what_is_not_old_enough_yet(
+    def test_a_tag_that_is_not_old_enough_stays(
         self, source: RegistryProcess, destination: RegistryProcess, name: str, in_step: dict[str, Image]
     ) -> None:
         """A tag that moves at the source is young again. The destination keeps the image that was old enough."""
@@ -292,7 +302,7 @@ class TestWhatStays:
         assert images.resolve(destination.url, name, "v1") == in_step["v1"].digest
 
     @pytest.mark.parametrize("backup_tag", [None, "{{ tag }}-before-{{ date }}-{{ time }}"])
-    def test_backups_by_a_template_of_former_days(
+    def test_backups_of_an_earlier_template_stay(
         self,
         source: RegistryProcess,
         wire: Interceptor,
@@ -315,7 +325,7 @@ class TestWhatStays:
         assert tags_of(destination, name) == {"v1", "v2", "v3", "v4", "v5", *staying}
         assert first.notes == second.notes == ()
 
-    def test_what_refers_to_an_image_that_is_there(
+    def test_an_artifact_of_an_existing_image_stays(
         self, source: RegistryProcess, destination: RegistryProcess, name: str, in_step: dict[str, Image]
     ) -> None:
         subject = in_step["v1"].digest
@@ -324,7 +334,7 @@ class TestWhatStays:
         assert second.notes == (f"v0 is not deleted: it belongs to {subject.short}, which stays",)
         assert "v0" in tags_of(destination, name)
 
-    def test_an_image_that_has_another_tag(
+    def test_an_image_with_another_tag_stays(
         self, source: RegistryProcess, destination: RegistryProcess, name: str, in_step: dict[str, Image]
     ) -> None:
         images.push(destination.url, name, "own", in_step["v0"])
@@ -334,7 +344,7 @@ class TestWhatStays:
             assert f"v0 is not deleted: own {SAME_IMAGE}" in report.notes
         assert {"v0", "own"} <= tags_of(destination, name)
 
-    def test_an_image_that_gets_another_tag_in_the_same_run(
+    def test_an_image_tagged_again_in_the_same_run_stays(
         self, source: RegistryProcess, destination: RegistryProcess, name: str, in_step: dict[str, Image]
     ) -> None:
         route = make_route(source, destination, name, prune=GONE)
@@ -346,7 +356,7 @@ class TestWhatStays:
         assert images.resolve(destination.url, name, "v6") == in_step["v0"].digest
 
     @pytest.mark.usefixtures("in_step")
-    def test_an_image_that_another_run_gives_a_tag_in_the_last_moment(
+    def test_an_image_tagged_by_another_run_meanwhile_stays(
         self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str
     ) -> None:
         """All tags of a digest go with it: the other run publishes before it is looked at those, or afterwards."""
@@ -367,7 +377,7 @@ class TestWhatStays:
         assert result_of(other, "again").outcome == "copied"
         assert tags_of(destination, name) == {"v1", "v2", "v3", "v4", "v5", "again"}
 
-    def test_a_part_of_an_image_that_stays(
+    def test_a_child_of_a_remaining_image_stays(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:
         whole = images.multi_arch(name)
@@ -378,7 +388,7 @@ class TestWhatStays:
         assert second.notes == (f"v0 is not deleted: v1 {SAME_IMAGE}",)
         assert images.pull_whole(destination.url, name, "v1") == {"linux/amd64", "linux/arm64"}
 
-    def test_tags_of_one_image_that_all_go(
+    def test_all_tags_of_one_image_may_be_deleted(
         self, source: RegistryProcess, destination: RegistryProcess, name: str, in_step: dict[str, Image]
     ) -> None:
         images.push(destination.url, name, "v0.0", in_step["v0"])
@@ -401,7 +411,7 @@ def about(subject: Image) -> Image:
 
 @pytest.mark.usefixtures("in_step")
 class TestAnswersOfTheRegistry:
-    def test_one_that_does_not_delete(self, source: RegistryProcess, name: str) -> None:
+    def test_deletion_turned_off_is_reported(self, source: RegistryProcess, name: str) -> None:
         with RegistryProcess(delete_enabled=False) as fixed:
             for tag in ("v0", "v1", "v2", "v3", "v4", "v5"):
                 images.push(fixed.url, name, tag, images.image([], labels={"tag": f"{name} {tag}"}))
@@ -423,7 +433,7 @@ class TestAnswersOfTheRegistry:
             (400, "DENIED", "the tag is locked"),
         ],
     )
-    def test_one_where_the_tag_is_locked(
+    def test_a_locked_tag_is_reported_as_locked(
         self, source: RegistryProcess, wire: Interceptor, name: str, status: int, code: str, message: str
     ) -> None:
         """Its image must not be deleted by digest instead, which the registry may well do."""
@@ -438,14 +448,16 @@ class TestAnswersOfTheRegistry:
         )
         assert deletes(wire) == ["v0"]
 
-    def test_one_that_only_says_so(self, source: RegistryProcess, wire: Interceptor, name: str) -> None:
+    def test_a_deletion_without_effect_is_a_temporary_failure(
+        self, source: RegistryProcess, wire: Interceptor, name: str
+    ) -> None:
         wire.answer("DELETE", "/manifests/", 202)
         _, second = two_runs(make_route(source, wire, name, prune=GONE))
         result = result_of(second, "v0")
         assert (result.outcome, result.error_class) == ("failed", "temporary")
         assert result.reason == "not deleted: the registry accepted that, and the tag is still there"
 
-    def test_one_that_does_not_let_us(self, source: RegistryProcess, wire: Interceptor, name: str) -> None:
+    def test_a_denied_deletion_is_reported(self, source: RegistryProcess, wire: Interceptor, name: str) -> None:
         source.forget_tag(name, "v1")
         wire.answer("DELETE", "/manifests/", 403, b'{"errors": [{"code": "DENIED"}]}')
         _, second = two_runs(make_route(source, wire, name, prune=GONE))
@@ -455,14 +467,18 @@ class TestAnswersOfTheRegistry:
         assert result_of(second, "v1").reason == f"gone at the source; left for now: {denied}or it does not exist)"
         assert deletes(wire) == ["v0"]
 
-    def test_one_that_asks_to_wait(self, source: RegistryProcess, wire: Interceptor, name: str) -> None:
+    def test_a_rate_limited_deletion_is_left_for_later(
+        self, source: RegistryProcess, wire: Interceptor, name: str
+    ) -> None:
         wire.answer("DELETE", "/manifests/", 429, headers={"Retry-After": "7200"})
         _, second = two_runs(make_route(source, wire, name, prune=GONE))
         asked = f"DELETE {wire.url}/v2/{name}/manifests/v0 answered 429"
         assert result_of(second, "v0").reason == f"gone at the source; left for now: {asked}"
         assert (second.is_failed, second.retry_at) == (False, None)
 
-    def test_one_that_deletes_tags_alone(self, source: RegistryProcess, name: str, in_step: dict[str, Image]) -> None:
+    def test_a_registry_that_deletes_tags_alone_deletes_shared_images_tags(
+        self, source: RegistryProcess, name: str, in_step: dict[str, Image]
+    ) -> None:
         with RegistryProcess() as registry, AcrApi(registry) as azure:
             for tag, content in in_step.items():
                 images.push(registry.url, name, tag, content)

@@ -210,7 +210,7 @@ def test_private_repositories_come_when_they_are_asked_for(quay: QuayApi) -> Non
         ]
 
 
-def test_a_namespace_of_private_repositories(quay: QuayApi) -> None:
+def test_a_namespace_of_private_repositories_is_refused(quay: QuayApi) -> None:
     quay.add("acme/closed", is_public=False)
     with client(quay, TOKEN) as asked, pytest.raises(ConfigurationError) as caught:
         list(asked.list_repositories("acme"))
@@ -220,7 +220,7 @@ def test_a_namespace_of_private_repositories(quay: QuayApi) -> None:
     )
 
 
-def test_a_token_that_expires_between_two_pages(quay: QuayApi) -> None:
+def test_a_token_that_expires_between_two_pages_is_denied(quay: QuayApi) -> None:
     for number in range(250):
         quay.add(f"acme/app{number}", is_public=number < 150)
     quay.after("GET", "/repository$", lambda _: quay.revoke(TOKEN.secret), times=1)
@@ -294,7 +294,7 @@ def test_a_html_page_of_429_for_long_is_temporary(quay: QuayApi) -> None:
     )
 
 
-def test_only_the_api_is_slowed_down(quay: QuayApi, pace: Clock) -> None:
+def test_only_the_api_has_a_request_rate(quay: QuayApi, pace: Clock) -> None:
     quay.push(NAME, "v1", NOON)
     fill(quay, 399)
     with client(quay) as asked:
@@ -305,14 +305,14 @@ def test_only_the_api_is_slowed_down(quay: QuayApi, pace: Clock) -> None:
     assert len(pace.sleeps) == 3
 
 
-def test_threads_share_one_pace(quay: QuayApi, pace: Clock) -> None:
+def test_threads_share_one_request_rate(quay: QuayApi, pace: Clock) -> None:
     fill(quay, 1)
     with client(quay, requests_per_second=2) as asked, ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: names(asked, quay), range(16)))
     assert pace.now >= 1000 + 15 * 0.5 - 0.01
 
 
-def test_an_api_elsewhere(quay: QuayApi, registry: RegistryProcess) -> None:
+def test_api_url_moves_the_api(quay: QuayApi, registry: RegistryProcess) -> None:
     """The token goes to the API's host and the registry's, each for its own."""
     with QuayApi(registry.url, tokens={TOKEN.secret: {"acme"}}) as elsewhere:
         elsewhere.push(NAME, "v1", NOON)

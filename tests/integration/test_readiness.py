@@ -86,7 +86,7 @@ def look(check: EndpointCheck, limits: Limits = PATIENT) -> ImageReadiness:
         return found
 
 
-def test_an_image_that_is_ready(shared: RegistryProcess) -> None:
+def test_a_ready_image_is_measured(shared: RegistryProcess) -> None:
     """Every platform and each of its blobs; the attestations, which no node pulls, are left alone."""
     shared.clear_requests()
     found = look(check_at(shared.host))
@@ -111,7 +111,7 @@ def test_an_image_that_is_ready(shared: RegistryProcess) -> None:
     assert {path for method, path in asked[9:] if method == "GET"} == {f"blobs/{each.digest}" for each in blobs}
 
 
-def test_reads_whole_what_the_budget_lets(shared: RegistryProcess) -> None:
+def test_blobs_are_read_whole_within_the_budget(shared: RegistryProcess) -> None:
     largest = max(len(each.content) for each in IMAGE.children[0].blobs)
     found = look(check_at(shared.host), Limits(read_bytes=largest))
     assert 0 < found.read_bytes <= largest
@@ -129,13 +129,13 @@ def test_bytes_only_are_looked_for_by_the_digest_that_another_registry_names(sha
     )
 
 
-def test_a_digest_that_nobody_knows(shared: RegistryProcess) -> None:
+def test_an_unknown_digest_is_noted(shared: RegistryProcess) -> None:
     found = look(check_at(shared.host, None, resolves=False))
     assert (found.fault, found.digest) == (None, str(IMAGE.digest))
     assert found.note == "its digest was compared with no other, quay.io"
 
 
-def test_by_the_token_flow_of_a_node() -> None:
+def test_tokens_are_fetched_as_a_node_does() -> None:
     rules = {NAME: ("pull",)}
     with TokenServer({}, anonymous=rules) as tokens, RegistryProcess(auth=tokens.token_auth) as registry:
         images.push(registry.url, NAME, "v1", IMAGE, session=tokens.session(NAME))
@@ -143,7 +143,7 @@ def test_by_the_token_flow_of_a_node() -> None:
         assert {(each.user, each.status) for each in tokens.requests()} == {(None, 200)}
 
 
-def test_blobs_that_are_kept_elsewhere(shared: RegistryProcess, wire: Interceptor) -> None:
+def test_blobs_behind_a_redirect_are_found(shared: RegistryProcess, wire: Interceptor) -> None:
     """Registries in clouds send those who ask for a blob on to a store of theirs."""
     there = f"{shared.url}/v2/{NAME}/blobs/{LAYER.digest}"
     wire.answer("*", f"/blobs/{LAYER.digest}", 307, b"<a href=...>", {"Location": there})
@@ -151,7 +151,7 @@ def test_blobs_that_are_kept_elsewhere(shared: RegistryProcess, wire: Intercepto
     assert (found.fault, found.read_bytes) == (None, found.size_bytes)
 
 
-def test_tls(tmp_path: Path) -> None:
+def test_tls_is_checked_as_by_a_node(tmp_path: Path) -> None:
     authority = CertificateAuthority.create(tmp_path)
     with RegistryProcess(tls=authority.issue()) as registry:
         images.push(registry.url, NAME, "v1", IMAGE, ca_file=authority.ca_file)
@@ -510,7 +510,7 @@ def check(stack: Stack, capsys: pytest.CaptureFixture[str]) -> Command:
 
 
 class TestCommand:
-    def test_everything_is_ready(self, check: Command) -> None:
+    def test_a_ready_pool_is_a_success(self, check: Command) -> None:
         code, printed, errors = check()
         assert (code, errors) == (OK, "")
         assert printed.split("\n\n")[0] == (
@@ -521,11 +521,11 @@ class TestCommand:
         )
         assert printed.splitlines()[-1] == "nodes of every pool would start, as far as their configuration promises"
 
-    def test_one_pool(self, check: Command) -> None:
+    def test_one_pool_can_be_chosen(self, check: Command) -> None:
         code, printed, _ = check("--pool", "alone", "--json")
         assert (code, {each["pool"] for each in json.loads(printed)["verdicts"]}) == (OK, {"alone"})
 
-    def test_a_mirror_that_lacks_an_image(self, check: Command, stack: Stack) -> None:
+    def test_a_mirror_without_an_image_fails_the_check(self, check: Command, stack: Stack) -> None:
         """Nodes start now, and would not with the hub down: that is to be mended before it is."""
         stack.acr.forget_tag(NAME, "v1")
         code, printed, _ = check()
@@ -537,14 +537,16 @@ class TestCommand:
         assert problem in printed.splitlines()
         assert printed.splitlines()[-1] == "nodes would not start: outside with hub down"
 
-    def test_a_registry_that_is_down_now(self, check: Command, stack: Stack) -> None:
+    def test_a_registry_that_is_down_fails_the_check(self, check: Command, stack: Stack) -> None:
         stack.hub.stop()
         code, printed, _ = check()
         assert code == FAILED
         assert "outside  yes                NO: team/pause:v1  yes" in printed
         assert "alone    NO: team/pause:v1  not used           no, as configured" in printed
 
-    def test_a_source_that_is_down(self, check: Command, stack: Stack, tmp_path: Path) -> None:
+    def test_a_source_that_is_down_is_replaced_by_an_earlier_report(
+        self, check: Command, stack: Stack, tmp_path: Path
+    ) -> None:
         """What it said the last time stands in, also for which tags there are."""
         earlier = tmp_path / "earlier.json"
         earlier.write_text(check("--json")[1])
@@ -588,7 +590,7 @@ class TestCommand:
         assert code == FAILED
         assert {each["fault"] for each in json.loads(printed)["images"] if each["pool"] == "outside"} == {"wrong"}
 
-    def test_a_mirror_of_some_platforms(self, check: Command, stack: Stack) -> None:
+    def test_copies_of_some_platforms_may_differ_from_the_source(self, check: Command, stack: Stack) -> None:
         """Its copies have digests of their own, which are no sign that somebody else pushed them."""
         document = json.loads(stack.file.read_text())
         document["mirrors"]["quay_to_world"]["platforms"] = ["linux/amd64"]
@@ -602,7 +604,7 @@ class TestCommand:
         ) in printed.splitlines()
 
     @pytest.mark.parametrize("is_down", [False, True])
-    def test_mirrors_of_several_platforms(self, check: Command, stack: Stack, *, is_down: bool) -> None:
+    def test_copies_of_different_platforms_may_differ(self, check: Command, stack: Stack, *, is_down: bool) -> None:
         """Their copies differ from each other as well, whether or not the source can be asked."""
         document = json.loads(stack.file.read_text())
         mirror = document["mirrors"].pop("quay_to_world")
@@ -616,7 +618,7 @@ class TestCommand:
         code, printed, _ = check("--pool", "outside")
         assert (code, "outside  yes     yes       yes" in printed.splitlines()) == (OK, True)
 
-    def test_a_tag_that_the_source_does_not_have(self, check: Command, stack: Stack) -> None:
+    def test_a_tag_missing_at_the_source_is_reported(self, check: Command, stack: Stack) -> None:
         """Nothing says what it should be: no promise holds, whatever the copies are."""
         stack.write(tags={"include": ["v1", "v9"]})
         images.push(stack.acr.url, NAME, "v9", IMAGE)
@@ -637,7 +639,7 @@ class TestCommand:
         assert lines[-1] == "nodes of outside would not start now"
 
     @pytest.mark.parametrize("tags", [{"semver": ">=7"}, {"include": ["release-*"]}])
-    def test_rules_that_choose_no_tag(self, check: Command, stack: Stack, tags: Mapping[str, Any]) -> None:
+    def test_rules_without_a_tag_are_reported(self, check: Command, stack: Stack, tags: Mapping[str, Any]) -> None:
         stack.write(tags=tags)
         code, printed, _ = check("--pool", "alone")
         assert code == FAILED
@@ -651,7 +653,7 @@ class TestCommand:
             f"{stack.source.host}/{NAME}; mend them"
         ) in printed.splitlines()
 
-    def test_a_repository_that_the_source_does_not_have(self, check: Command, stack: Stack) -> None:
+    def test_a_repository_missing_at_the_source_is_reported(self, check: Command, stack: Stack) -> None:
         """That it is gone is what the source says, and not that the source cannot be asked."""
         stack.source.forget_repository(NAME)
         code, printed, _ = check("--pool", "alone")
@@ -662,7 +664,7 @@ class TestCommand:
             f"{stack.source.host}/{NAME}; mend them"
         ) in printed.splitlines()
 
-    def test_arguments_that_cannot_be_used(self, check: Command, tmp_path: Path) -> None:
+    def test_unusable_arguments_are_refused(self, check: Command, tmp_path: Path) -> None:
         code, _, errors = check("--pool", "nowhere")
         assert code == UNUSABLE
         assert errors.startswith("there is no pool 'nowhere'")
@@ -696,7 +698,7 @@ class Dag:
 
 
 class TestDag:
-    def test_a_check_for_each_image_and_registry(self, stack: Stack) -> None:
+    def test_each_image_and_registry_has_a_check(self, stack: Stack) -> None:
         dag = Dag(stack.file)
         states, rows = dag.run()
         assert [each["check"]["label"] for each in rows] == [
@@ -723,14 +725,14 @@ class TestDag:
         images.push(stack.acr.url, NAME, "v1", OTHER)
         assert Dag(stack.file).run()[0] == ["failed", "success", "success"]
 
-    def test_a_check_that_was_killed(self, stack: Stack) -> None:
+    def test_a_killed_check_fails_the_report(self, stack: Stack) -> None:
         dag = Dag(stack.file)
         dag.run()
         del dag.api.xcoms["check", 1, "found"]
         result = dag.report()
         assert (result.state, str(result.error)) == ("failed", "nodes would not start: outside with acr down")
 
-    def test_the_list_of_images_that_failed(self, stack: Stack) -> None:
+    def test_a_failed_list_of_images_fails_the_report(self, stack: Stack) -> None:
         """Nothing was looked at, and so nothing is promised."""
         dag = Dag(stack.file)
         result = dag.report()
@@ -789,7 +791,7 @@ def copied(source: str, tag: str, digest: Digest) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(300)
-def test_runs_of_a_real_airflow(stack: Stack, tmp_path: Path) -> None:
+def test_runs_of_a_real_airflow_use_earlier_observations(stack: Stack, tmp_path: Path) -> None:
     """A run remembers for those after it what the source said, and so does a mirror's."""
     airflow = LocalAirflow(tmp_path / "airflow", mirrors_file=stack.file)
     airflow.migrate()

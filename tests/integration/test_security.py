@@ -195,7 +195,7 @@ class TestWherePasswordsGo:
             list(asked.list_tags(at(registry)))
         assert evil.shown == []
 
-    def test_a_token_that_no_header_can_hold_is_none(self) -> None:
+    def test_a_token_that_no_header_can_hold_is_refused(self) -> None:
         """It would forge a header, or be told in the complaint about it."""
         evil = answers(Reply(body=json.dumps({"token": "a\r\nX-Evil: 1"}).encode()))
         with (

@@ -280,7 +280,7 @@ def test_what_skopeo_prints_is_told_line_by_line(source: RegistryProcess, destin
 
 
 @pytest.mark.usefixtures("runner")
-def test_passwords_on_both_sides() -> None:
+def test_both_sides_may_need_passwords() -> None:
     users = Htpasswd(users={ROBOT.username: ROBOT.secret})
     with RegistryProcess(auth=users) as source, RegistryProcess(auth=users) as destination:
         session = robot_session()
@@ -313,7 +313,7 @@ def test_the_destination_does_not_take_our_password(source: RegistryProcess, cre
 
 
 @pytest.mark.usefixtures("runner")
-def test_tokens(source: RegistryProcess) -> None:
+def test_tokens_are_fetched_by_skopeo(source: RegistryProcess) -> None:
     with TokenServer({ROBOT.username: ROBOT.secret}) as tokens, RegistryProcess(auth=tokens.token_auth) as locked:
         copy_once(plain(source), plain(locked, credentials=ROBOT))
         assert images.pull_whole(locked.url, TO, IMAGE.digest, session=tokens.session(TO)) == BOTH
@@ -325,7 +325,7 @@ def test_tokens(source: RegistryProcess) -> None:
 
 
 @pytest.mark.usefixtures("runner")
-def test_a_right_that_is_missing(source: RegistryProcess) -> None:
+def test_a_missing_right_is_denied(source: RegistryProcess) -> None:
     with (
         TokenServer({ROBOT.username: ROBOT.secret}, grants={ROBOT.username: {TO: ("pull",)}}) as tokens,
         RegistryProcess(auth=tokens.token_auth) as locked,
@@ -403,7 +403,7 @@ def test_docker_hub_through_a_proxy(source: RegistryProcess, tmp_path: Path, mon
 
 
 @pytest.mark.usefixtures("runner")
-def test_gone_at_the_source(source: RegistryProcess, destination: RegistryProcess) -> None:
+def test_a_missing_image_is_not_found(source: RegistryProcess, destination: RegistryProcess) -> None:
     image = images.multi_arch("never pushed")
     error = failure(plain(source), plain(destination), image)
     assert type(error) is NotFound
@@ -530,7 +530,7 @@ def test_a_reset_download(source_wire: Interceptor, destination: RegistryProcess
 
 
 @pytest.mark.usefixtures("runner")
-def test_damaged_content(source_wire: Interceptor, destination: RegistryProcess) -> None:
+def test_damaged_content_is_a_temporary_error(source_wire: Interceptor, destination: RegistryProcess) -> None:
     source_wire.answer("GET", "/blobs/", 200, b"other bytes")
     error = failure(plain(source_wire), plain(destination))
     assert type(error) is TemporaryError

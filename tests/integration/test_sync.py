@@ -122,7 +122,7 @@ def test_tags_of_one_digest_cost_one_copy(
         assert images.resolve(destination.url, name, tag) == content.digest
 
 
-def test_a_repository_in_step_costs_one_look_at_each_tag(
+def test_a_repository_in_sync_costs_one_request_per_tag(
     source: RegistryProcess, destination: RegistryProcess, name: str, skopeo_log: SkopeoLog
 ) -> None:
     for tag in ("v1", "v2"):
@@ -140,7 +140,7 @@ def test_a_repository_in_step_costs_one_look_at_each_tag(
     assert skopeo_log.copies == []
 
 
-def test_content_that_is_there_needs_only_its_tag(
+def test_existing_content_needs_only_its_tag(
     source: RegistryProcess, destination: RegistryProcess, name: str, skopeo_log: SkopeoLog
 ) -> None:
     content = images.multi_arch(name)
@@ -163,7 +163,9 @@ def test_content_that_is_there_needs_only_its_tag(
     assert images.resolve(destination.url, name, "v1") == content.digest
 
 
-def test_a_renamed_repository(source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+def test_a_repository_is_copied_under_its_new_name(
+    source: RegistryProcess, destination: RegistryProcess, name: str
+) -> None:
     content = images.multi_arch(name)
     images.push(source.url, name, "v1", content)
     report = run_route(make_route(source, destination, name, rename=f"mirrored/{name}"))
@@ -181,12 +183,12 @@ class TestMovedTag:
         images.push(source.url, name, "latest", self.new)
         self.text = f"moved: {self.new.digest.short} at the source, {self.old.digest.short} at the destination"
 
-    def test_followed(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+    def test_is_overwritten_by_default(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
         result = only_tag(run_route(make_route(source, destination, name)))
         assert (result.outcome, result.reason, result.digest) == ("copied", self.text, str(self.new.digest))
         assert images.resolve(destination.url, name, "latest") == self.new.digest
 
-    def test_kept(
+    def test_is_kept_with_policy_keep(
         self, source: RegistryProcess, destination: RegistryProcess, name: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.INFO)
@@ -195,7 +197,7 @@ class TestMovedTag:
         assert f"  latest: {self.text}; kept, since on_moved_tag is keep" in caplog.messages
         assert images.resolve(destination.url, name, "latest") == self.old.digest
 
-    def test_fails(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+    def test_fails_with_policy_fail(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
         result = only_tag(run_route(make_route(source, destination, name, on_moved_tag="fail")))
         assert (result.outcome, result.error_class) == ("failed", "refused")
         assert result.reason == f"{self.text}; on_moved_tag is fail"
@@ -285,7 +287,7 @@ def _push(registry: RegistryProcess, name: str, tag: str, content: Image) -> Non
     images.push(registry.url, name, tag, content)
 
 
-def test_an_incomplete_image_at_the_source_is_said_to_be_that(
+def test_an_incomplete_image_at_the_source_is_reported(
     source: RegistryProcess, destination: RegistryProcess, name: str
 ) -> None:
     content = images.multi_arch(name)
@@ -317,7 +319,9 @@ def test_an_empty_repository_says_so(
     assert caplog.messages[-1].endswith(f"{report.source} → {report.destination}: the source repository holds no tag")
 
 
-def test_a_missing_source_repository(source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+def test_a_missing_source_repository_is_reported(
+    source: RegistryProcess, destination: RegistryProcess, name: str
+) -> None:
     with pytest.raises(ConfigurationError) as caught:
         run_route(make_route(source, destination, name))
     assert str(caught.value) == (
@@ -434,7 +438,7 @@ class TestOneBadTag:
         )
         assert writes(destination, name) == []
 
-    def test_many_bad_ones_in_a_row_do_not_either(
+    def test_many_refused_tags_in_a_row_do_not_stop_the_others(
         self, source: RegistryProcess, source_wire: Interceptor, destination: RegistryProcess, name: str
     ) -> None:
         """Else the good ones behind them would never have their turn, on no try."""
@@ -447,7 +451,7 @@ class TestOneBadTag:
         assert counted(report) == {"copied": 1, "failed": 7}
         assert {each.error_class for each in report.failed_tags} == {"temporary"}
 
-    def test_many_unreadable_ones_do_not_either(
+    def test_many_unreadable_tags_do_not_stop_the_others(
         self, source: RegistryProcess, source_wire: Interceptor, destination: RegistryProcess, name: str
     ) -> None:
         for tag in [*(f"a{number}" for number in range(7)), "good"]:
@@ -458,7 +462,7 @@ class TestOneBadTag:
 
 
 class TestARegistryThatIsDown:
-    def test_the_source(self, destination: RegistryProcess, name: str) -> None:
+    def test_is_a_temporary_error_as_source(self, destination: RegistryProcess, name: str) -> None:
         with RegistryProcess() as gone:
             pass
         with pytest.raises(TemporaryError) as caught:
@@ -466,7 +470,7 @@ class TestARegistryThatIsDown:
         assert str(caught.value) == f"http://{gone.host} cannot be reached: [Errno 111] Connection refused"
 
     @pytest.mark.parametrize("tags", [1, 30])
-    def test_the_destination(self, source: RegistryProcess, name: str, tags: int) -> None:
+    def test_is_a_temporary_error_as_destination(self, source: RegistryProcess, name: str, tags: int) -> None:
         for number in range(tags):
             images.push(source.url, name, f"v{number}", an_image(name))
         with RegistryProcess() as gone:
@@ -475,7 +479,9 @@ class TestARegistryThatIsDown:
             run_route(make_route(source, gone, name))
         assert str(caught.value) == f"http://{gone.host} cannot be reached: [Errno 111] Connection refused"
 
-    def test_the_destination_in_the_middle(self, source: RegistryProcess, name: str, skopeo_log: SkopeoLog) -> None:
+    def test_fails_the_remaining_tags_when_it_stops_as_destination(
+        self, source: RegistryProcess, name: str, skopeo_log: SkopeoLog
+    ) -> None:
         for number in range(20):
             images.push(source.url, name, f"v{number:02}", an_image(f"{name} {number}"))
         with RegistryProcess() as going, Interceptor(going.url) as wire:
@@ -494,7 +500,7 @@ class TestARegistryThatIsDown:
 
 
 class TestDenied:
-    def test_wrong_password_for_the_source(self, destination: RegistryProcess, name: str) -> None:
+    def test_a_wrong_password_for_the_source_is_denied(self, destination: RegistryProcess, name: str) -> None:
         with RegistryProcess(auth=Htpasswd(users={READER.username: READER.secret})) as locked:
             wrong = Credentials(username=READER.username, secret="a-wrong-guess")
             with pytest.raises(DeniedError) as caught:
@@ -504,7 +510,7 @@ class TestDenied:
             )
         assert "a-wrong-guess" not in str(caught.value)
 
-    def test_wrong_password_for_the_destination(self, source: RegistryProcess, name: str) -> None:
+    def test_a_wrong_password_for_the_destination_is_denied(self, source: RegistryProcess, name: str) -> None:
         images.push(source.url, name, "v1", an_image(name))
         wrong = Credentials(username=WRITER.username, secret="a-wrong-guess")
         with (
@@ -518,7 +524,7 @@ class TestDenied:
             f"{realm} does not log in 'writer' to {locked.host}: 401 UNAUTHORIZED: incorrect username or password"
         )
 
-    def test_a_user_who_may_only_pull(self, source: RegistryProcess, name: str) -> None:
+    def test_a_user_who_may_only_pull_is_denied(self, source: RegistryProcess, name: str) -> None:
         images.push(source.url, name, "v1", an_image(name))
         images.push(source.url, name, "v2", images.multi_arch(name))
         with (
@@ -533,7 +539,7 @@ class TestDenied:
             assert "denied: requested access to the resource is denied" in each.reason
 
 
-def test_a_destination_that_is_read_only(source: RegistryProcess, name: str) -> None:
+def test_a_read_only_destination_refuses_each_tag(source: RegistryProcess, name: str) -> None:
     images.push(source.url, name, "v1", an_image(name))
     images.push(source.url, name, "v2", images.multi_arch(name))
     with RegistryProcess(read_only=True) as frozen:
@@ -563,7 +569,7 @@ class TestLogInsOfTheirOwn:
             platforms = images.pull_whole(there.url, name, "v1", session=is_writer, ca_file=theirs.ca_file)
         assert platforms == {"linux/amd64", "linux/arm64"}
 
-    def test_an_authority_that_is_not_given(self, tmp_path: Path, destination: RegistryProcess, name: str) -> None:
+    def test_a_missing_authority_is_reported(self, tmp_path: Path, destination: RegistryProcess, name: str) -> None:
         ours, other = (CertificateAuthority.create(tmp_path / each) for each in ("ours", "other"))
         with RegistryProcess(tls=ours.issue()) as here:
             route = make_route(here, destination, name)
@@ -611,7 +617,7 @@ def behind_tls(route: Route, source: CertificateAuthority, destination: Certific
 
 
 class TestVerify:
-    def test_a_destination_that_then_names_another_digest(
+    def test_another_digest_after_the_push_fails_the_tag(
         self, source: RegistryProcess, wire: Interceptor, name: str
     ) -> None:
         content, other = an_image(name), Digest.of(b"other")
@@ -624,7 +630,7 @@ class TestVerify:
             f"published, but the destination's tag names {other.short}, not {content.digest.short}"
         )
 
-    def test_a_destination_that_then_has_no_such_tag(
+    def test_a_missing_tag_after_the_push_fails_the_tag(
         self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str
     ) -> None:
         content = an_image(name)
@@ -666,7 +672,7 @@ class TestADestinationThatTakesNoPushByDigest:
         assert images.resolve(destination.url, name, "v1") == self.content.digest
         assert images.pull_whole(destination.url, name, "v1") == {"linux/amd64"}
 
-    def test_an_outage_then_is_no_refusal(self, source: RegistryProcess, wire: Interceptor, name: str) -> None:
+    def test_an_outage_is_not_taken_for_a_refusal(self, source: RegistryProcess, wire: Interceptor, name: str) -> None:
         wire.answer("PUT", "/manifests/v1$", 503)
         result = only_tag(run_route(make_route(source, wire, name)))
         assert (result.outcome, result.error_class) == ("failed", "temporary")
@@ -674,7 +680,7 @@ class TestADestinationThatTakesNoPushByDigest:
 
 
 class TestRateLimit:
-    def test_while_looking(
+    def test_on_reads_ends_the_run(
         self, source: RegistryProcess, source_wire: Interceptor, name: str, wire: Interceptor
     ) -> None:
         images.push(source.url, name, "v1", an_image(name))
@@ -685,7 +691,9 @@ class TestRateLimit:
         assert str(caught.value) == f"HEAD {source_wire.url}/v2/{name}/manifests/v1 answered 429"
         assert timedelta(seconds=7190) < caught.value.retry_at - asked_at < timedelta(seconds=7260)
 
-    def test_while_copying(self, source: RegistryProcess, wire: Interceptor, name: str, skopeo_log: SkopeoLog) -> None:
+    def test_on_writes_leaves_the_other_tags_for_later(
+        self, source: RegistryProcess, wire: Interceptor, name: str, skopeo_log: SkopeoLog
+    ) -> None:
         for tag in ("v1", "v2", "v3"):
             images.push(source.url, name, tag, an_image(f"{name} {tag}"))
         images.push(source.url, name, "v2-too", an_image(f"{name} v2"))
@@ -725,7 +733,7 @@ class TestManyImages:
         assert 2 <= max(skopeo_log.at_once) <= 3
         assert len([each for each in threading.enumerate() if each.name.startswith("registry_sync")]) <= 3
 
-    def test_images_that_have_tags_beside_those_of_their_index(
+    def test_images_may_have_tags_beside_their_index(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:
         """As with v1, v1-amd64 and v1-arm64. No digest has two writers at once, which docker-registry does not bear."""
@@ -750,7 +758,7 @@ class TestManyImages:
         assert uploads(destination, name) == sorted(blobs)
 
 
-def test_a_long_copy_tells_how_far_it_is(
+def test_a_long_copy_logs_its_progress(
     source: RegistryProcess,
     destination: RegistryProcess,
     source_wire: Interceptor,

@@ -102,7 +102,7 @@ def copied(report: RouteReport) -> list[str]:
 VERSIONS = ("v1.0.0", "v1.2.0", "v1.10.0", "v1.11.0-rc.1", "v2.0.0", "latest")
 
 
-def test_the_newest_versions_and_what_became_of_the_others(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
+def test_newest_selects_versions_and_reports_the_others(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
     for index, tag in enumerate(VERSIONS):
         stack.push(tag, hours_ago=100 - index)
     caplog.set_level(logging.INFO)
@@ -158,7 +158,7 @@ def test_too_few_tags_fail_the_route_and_nothing_is_copied(stack: Stack) -> None
     assert images.resolve(stack.destination.url, stack.name, "v1.0.0") is None
 
 
-def test_names_beside_rules_and_one_that_is_missing(stack: Stack) -> None:
+def test_names_are_added_to_the_rules_and_a_missing_one_fails(stack: Stack) -> None:
     for tag in ("latest", "v1.0.0", "v2.0.0"):
         stack.push(tag, hours_ago=2)
     report = stack.run(names=("latest", "stable"), semver="2.x")
@@ -180,7 +180,7 @@ def test_a_pinned_tag_stays_at_its_digest_although_it_moves_at_the_source(stack:
     assert not [each for each in stack.behind.requests() if "/manifests/" in each.path]
 
 
-def test_a_pin_whose_digest_the_source_has_no_more(stack: Stack) -> None:
+def test_a_pin_to_a_missing_digest_fails(stack: Stack) -> None:
     stack.push("v1", hours_ago=9)
     report = stack.run(names=(f"v1@{Digest.of(b'gone')}",))
     assert [(each.tag, each.error_class, each.reason) for each in report.failed_tags] == [
@@ -189,7 +189,7 @@ def test_a_pin_whose_digest_the_source_has_no_more(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("has_moved", [True, False])
-def test_a_pin_whose_image_is_incomplete_is_said_to_be_that(stack: Stack, *, has_moved: bool) -> None:
+def test_a_pin_to_an_incomplete_image_is_reported(stack: Stack, *, has_moved: bool) -> None:
     """Whatever the tag names by now, or if it is gone: another try, or nothing at all, would not bring it."""
     pinned = images.multi_arch(f"{stack.name} pinned")
     images.push(stack.behind.url, stack.name, "v1", pinned)
@@ -203,7 +203,7 @@ def test_a_pin_whose_image_is_incomplete_is_said_to_be_that(stack: Stack, *, has
     assert reason.startswith(f"the source's own image is incomplete: {here} does not have it (skopeo: ")
 
 
-def test_a_pin_whose_digest_goes_while_it_is_copied(stack: Stack) -> None:
+def test_a_pin_whose_digest_vanishes_during_its_copy_fails(stack: Stack) -> None:
     pinned = images.multi_arch(f"{stack.name} pinned")
     images.push(stack.behind.url, stack.name, "v1", pinned)
     moved = stack.push("v1", hours_ago=1)
@@ -221,7 +221,7 @@ def test_a_pin_whose_digest_goes_while_it_is_copied(stack: Stack) -> None:
     assert moved != pinned.digest
 
 
-def test_a_source_that_tells_no_push_times(stack: Stack) -> None:
+def test_a_source_without_push_times_is_refused_for_age_rules(stack: Stack) -> None:
     images.push(stack.behind.url, stack.name, "v1", images.multi_arch("v1"))
     route = stack.route(older_than="1d")
     source = Registry(name="plain", host=stack.behind.host, tls=False)
@@ -238,7 +238,7 @@ def test_a_source_that_tells_no_push_times(stack: Stack) -> None:
     assert str(caught.value) == "older_than goes by push times, and the source tells none; remove it here"
 
 
-def test_names_at_the_destination_of_listed_and_discovered_repositories(stack: Stack) -> None:
+def test_listed_and_discovered_repositories_are_renamed(stack: Stack) -> None:
     namespace = stack.name.removeprefix("team/")
     for name in ("one", "two-app", "three-app"):
         stack.push("v1", hours_ago=1, name=f"{namespace}/{name}")
@@ -257,7 +257,7 @@ def test_names_at_the_destination_of_listed_and_discovered_repositories(stack: S
         assert images.resolve(stack.destination.url, each.route.destination_repository.name, "v1")
 
 
-def test_discovered_repositories_that_would_be_one(stack: Stack) -> None:
+def test_discovered_repositories_with_one_destination_name_are_refused(stack: Stack) -> None:
     namespace = stack.name.removeprefix("team/")
     for name in ("app", "my-app"):
         stack.push("v1", hours_ago=1, name=f"{namespace}/{name}")

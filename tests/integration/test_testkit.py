@@ -115,14 +115,14 @@ class TestImages:
         with pytest.raises(AssertionError, match=rf"blobs/{blob.digest}: the bytes have sha256:"):
             images.pull_whole(interceptor.url, "team/changed", "v1")
 
-    def test_a_refusal_has_status_and_body(self, registry: RegistryProcess) -> None:
+    def test_a_refused_push_shows_status_and_body(self, registry: RegistryProcess) -> None:
         without_blobs = replace(images.image([images.layer({"never": b"pushed"})]), blobs=())
         with pytest.raises(images.PushRefusedError, match=r"PUT http://.*/manifests/v1 answered 400: ") as caught:
             images.push(registry.url, "team/refused", "v1", without_blobs)
         assert caught.value.status == 400
         assert "MANIFEST_BLOB_UNKNOWN" in caught.value.body
 
-    def test_nothing_resolves_to_none(self, registry: RegistryProcess) -> None:
+    def test_a_missing_tag_resolves_to_none(self, registry: RegistryProcess) -> None:
         assert images.resolve(registry.url, "team/nothing", "v1") is None
 
 
@@ -383,7 +383,7 @@ class TestInterceptor:
         assert done.status_code == 201
         assert requests.get(done.headers["Location"], timeout=PATIENCE_SECONDS).content == content
 
-    def test_answer(self, interceptor: Interceptor, registry: RegistryProcess) -> None:
+    def test_answer_replaces_the_upstreams_answer(self, interceptor: Interceptor, registry: RegistryProcess) -> None:
         registry.clear_requests()
         interceptor.answer("GET", "^/v2/$", 429, b"slow down", {"Retry-After": "7"}, times=2)
         interceptor.answer("GET", "^/v2/$", 503, times=1)
@@ -407,14 +407,14 @@ class TestInterceptor:
         interceptor.clear_rules()
         assert requests.head(f"{interceptor.url}/v2/", timeout=PATIENCE_SECONDS).status_code == 200
 
-    def test_reset(self, interceptor: Interceptor) -> None:
+    def test_reset_cuts_the_connection(self, interceptor: Interceptor) -> None:
         interceptor.reset("GET", "^/v2/", times=1)
         with pytest.raises(requests.ConnectionError, match="Connection reset by peer"):
             requests.get(f"{interceptor.url}/v2/", timeout=PATIENCE_SECONDS)
         assert requests.get(f"{interceptor.url}/v2/", timeout=PATIENCE_SECONDS).status_code == 200
         assert [each.status for each in interceptor.requests()] == [0, 200]
 
-    def test_truncate(self, interceptor: Interceptor) -> None:
+    def test_truncate_cuts_the_body(self, interceptor: Interceptor) -> None:
         image = images.image([images.big_layer(300_000)])
         images.push(interceptor.url, "team/cut", "v1", image)
         interceptor.truncate("GET", str(image.blobs[1].digest), 100_000, times=1)
@@ -451,7 +451,7 @@ class TestInterceptor:
         damaged, whole = (requests.get(f"{interceptor.url}{path}", timeout=PATIENCE_SECONDS).content for _ in range(2))
         assert (damaged[:-1], damaged[-1]) == (whole[:-1], whole[-1] ^ 0xFF)
 
-    def test_header(self, interceptor: Interceptor) -> None:
+    def test_header_changes_an_answer(self, interceptor: Interceptor) -> None:
         images.push(interceptor.url, "team/header", "v1", IMAGE)
         other = Digest.of(b"other")
         interceptor.header("HEAD", "/manifests/v1$", "Docker-Content-Digest", str(other), times=1)
@@ -523,7 +523,7 @@ class TestInterceptor:
         assert seen == [Request(method="GET", path="/v2/team/moving/tags/list", query="n=5", status=200)]
         assert images.resolve(interceptor.url, "team/moving", "v1") is None
 
-    def test_slow_and_delay(self, interceptor: Interceptor) -> None:
+    def test_slow_and_delay_take_their_time(self, interceptor: Interceptor) -> None:
         image = images.image([images.big_layer(40_000)])
         interceptor.slow("PUT", "/blobs/uploads/", 200_000)
         interceptor.slow("GET", "/blobs/", 200_000)
