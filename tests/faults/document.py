@@ -1,4 +1,4 @@
-"""Render the table in ``docs/reliability.md``, from the results of a run of the whole matrix or from the specification."""
+"""Render the table in ``docs/reliability.md``, from the results of a whole run or from the specification."""
 
 from __future__ import annotations
 
@@ -47,11 +47,7 @@ def render(seen: Seen) -> str:
 
 
 def _once(fault: str, passing: str) -> str:
-    return (
-        "not tested: it lasts until the certificate is renewed"
-        if fault == "certificate expired"
-        else _OUTCOMES[passing]
-    )
+    return "not tested: lasts until renewed" if fault == "certificate expired" else _OUTCOMES[passing]
 
 
 def _places(stages: Iterable[str]) -> str:
