@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from registry_sync.cli.main import OK, PROJECT, UNUSABLE, main
+from registry_sync.cli.arguments import OK, UNUSABLE
+from registry_sync.cli.main import PROJECT, main
 from registry_sync.routes.load import json_schema
 
 GOOD = """\
@@ -99,7 +100,7 @@ def test_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--mirror", "oftn"], "there is no mirror 'oftn' in {file}; there are often, by_hand"),
+        (["--mirror", "oftn"], "{file} has no mirror 'oftn'; its mirrors are often, by_hand"),
         (["--mirror", "often", "--destination", "quay"], "'often' has no destination ['quay']; it has ['acr', 'hub']"),
         (
             ["--mirror", "often", "--repository", "x/*", "--repository", "team/*"],
