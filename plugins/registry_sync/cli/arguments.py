@@ -14,8 +14,8 @@ OK, FAILED, UNUSABLE = 0, 1, 2
 def named_mirror(file: MirrorsFile, name: str) -> Mirror:
     """The mirror of a file by its name. :raises ConfigurationError: when the file has no such mirror."""
     if name not in file.mirrors:
-        known = ", ".join(file.mirrors) or "none"
-        raise ConfigurationError(f"{file.path} has no mirror {name!r}; its mirrors are {known}")
+        known = f"its mirrors are {', '.join(file.mirrors)}" if file.mirrors else "it has no mirrors at all"
+        raise ConfigurationError(f"{file.path} has no mirror {name!r}; {known}")
     return file.mirrors[name]
 
 

@@ -118,7 +118,7 @@ def test_plans_that_cannot_be_made(
 def test_a_plan_by_a_file_without_mirrors(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text("registries: {}\nmirrors: {}\n")
     assert main(["plan", str(file), "--mirror", "often"]) == UNUSABLE
-    assert capsys.readouterr() == ("", f"there is no mirror 'often' in {file}; there are none\n")
+    assert capsys.readouterr() == ("", f"{file} has no mirror 'often'; it has no mirrors at all\n")
 
 
 @pytest.mark.parametrize("command", [["plan", "--mirror", "often"], ["check"]])
