@@ -17,7 +17,8 @@ from airflow.sdk import DAG
 import registry_sync.airflow.hooks.registry  # noqa: F401 - Airflow binds its logging to what standard output is just now
 from registry_sync.airflow.hooks.registry import RegistryHook
 from registry_sync.airflow.readiness_dag import build_readiness_dag
-from registry_sync.cli.main import FAILED, OK, UNUSABLE, main
+from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
+from registry_sync.cli.main import main
 from registry_sync.config.model import Registry
 from registry_sync.nodes.readiness import check as readiness
 from registry_sync.nodes.readiness.check import EndpointCheck, Expected, Fault, ImageReadiness, Limits, check_endpoint
@@ -782,9 +783,9 @@ class TestDag:
 
 def copied(source: str, tag: str, digest: Digest) -> dict[str, Any]:
     """A report of a mirror's task, as it crosses XCom."""
-    tags = (TagResult(tag=tag, outcome="copied", reason="moved", digest=str(digest)),)
+    tags = (TagResult.copied(tag, digest, "changed"),)
     return RouteReport(
-        mirror="quay_to_world", source=source, destination="any", counts={"copied": 1}, tags=tags
+        mirror="quay_to_world", route_key="any", source=source, destination="any", counts={"copied": 1}, tags=tags
     ).to_json()
 
 

@@ -36,7 +36,7 @@ from registry_sync.registry.quay import OAUTH_USER
 from registry_sync.registry.transport import Transport
 from registry_sync.routes.discovery import expand_routes
 from registry_sync.routes.load import PATH_VARIABLE, load_mirrors
-from registry_sync.sync.route import lister
+from registry_sync.sync.source import repository_lister
 from testkit import images
 from testkit.interceptor import Interceptor
 from testkit.quay_api import QuayApi
@@ -418,7 +418,10 @@ class TestNamesFromRegistries:
         with closing(DistributionClient(Endpoint(host=here.host, tls=False))) as asked:
             with pytest.raises(ConfigurationError, match="is not a repository name: ") as caught:
                 expand_routes(
-                    mirrors.mirrors["team"], mirrors.registries["origin"], mirrors.registries["backup"], lister(asked)
+                    mirrors.mirrors["team"],
+                    mirrors.registries["origin"],
+                    mirrors.registries["backup"],
+                    repository_lister(asked),
                 )
         assert str(caught.value).isprintable()
         assert len(str(caught.value)) < 20_000
@@ -508,7 +511,7 @@ class TestEndlessAnswers:
             closing(client(registry)) as asked,
             pytest.raises(RefusedError) as caught,
         ):
-            lister(asked)("team", False)
+            repository_lister(asked)("team", False)
         assert str(caught.value) == (
             f"team lists more than {MAX_REPOSITORIES} repositories, the most that one task reads; remove what nobody "
             "needs, or mirror the rest from a repository of its own"

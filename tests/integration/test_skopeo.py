@@ -167,7 +167,7 @@ def skopeo(
     stall_timeout_seconds: float = 30,
 ) -> Iterator[Skopeo]:
     with Skopeo(
-        RUNNERS[-1].find(),
+        RUNNERS[-1].find,
         source=source,
         destination=destination,
         copy_timeout_seconds=copy_timeout_seconds,
@@ -704,7 +704,7 @@ from registry_sync.skopeo.local import find_skopeo
 source, destination = (Reference.parse(each) for each in sys.argv[1:])
 sides = {"source": Endpoint(host=source.repository.host, tls=False)}
 sides["destination"] = Endpoint(host=destination.repository.host, tls=False)
-with Skopeo(find_skopeo(), **sides, copy_timeout_seconds=60, stall_timeout_seconds=60, log=print) as opened:
+with Skopeo(find_skopeo, **sides, copy_timeout_seconds=60, stall_timeout_seconds=60, log=print) as opened:
     how = {"is_index": True, "format": "oci"}
     thread = threading.Thread(target=opened.copy, args=(source, destination), kwargs=how)
     thread.start()
@@ -746,7 +746,9 @@ def stand_in(directory: Path, program: str, log: Callable[..., object] = lambda 
     path.chmod(0o755)
     endpoint = Endpoint(host="registry.example")
     limits: dict[str, Any] = {"copy_timeout_seconds": 30.0, "stall_timeout_seconds": 1.0}
-    with Skopeo(replace(find_skopeo(), path=path), source=endpoint, destination=endpoint, log=log, **limits) as opened:
+    with Skopeo(
+        lambda: replace(find_skopeo(), path=path), source=endpoint, destination=endpoint, log=log, **limits
+    ) as opened:
         yield opened
 
 

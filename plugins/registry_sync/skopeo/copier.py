@@ -44,7 +44,7 @@ class Skopeo:
     Secrets stand in files that only we can read and that are gone afterwards, never in arguments, environment or log.
     No copy outlives its call.
 
-    :param program: the skopeo to run.
+    :param find: returns the skopeo to run; called when the block is entered.
     :param trust: what an image has to pass before anything of it is copied; ``None`` accepts anything.
     :param copy_timeout_seconds: the longest that one copy may take.
     :param stall_timeout_seconds: the longest that one copy may move no byte. It is not watched where that cannot be
@@ -54,7 +54,7 @@ class Skopeo:
 
     def __init__(
         self,
-        program: SkopeoProgram,
+        find: Callable[[], SkopeoProgram],
         *,
         source: Endpoint,
         destination: Endpoint,
@@ -63,13 +63,14 @@ class Skopeo:
         log: Callable[..., object],
         trust: PolicyFiles | None = None,
     ) -> None:
-        self._program = program
+        self._find = find
         self.trust = trust
         self._source = source
         self._destination = destination
         self._copy_timeout_seconds = copy_timeout_seconds
         self._stall_timeout_seconds = stall_timeout_seconds
         self._log = log
+        self._program: SkopeoProgram
         self._files: SkopeoFiles
         self._cleanup = ExitStack()
         self._running: dict[RunningSkopeo, None] = {}
@@ -79,6 +80,7 @@ class Skopeo:
         self._starting = threading.Lock()
 
     def __enter__(self) -> Self:
+        self._program = self._find()
         with ExitStack() as stack:
             directory = stack.enter_context(private_directory())
             sides = {"source": self._source, "destination": self._destination}

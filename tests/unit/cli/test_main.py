@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from registry_sync.cli.main import OK, PROJECT, UNUSABLE, main
+from registry_sync.cli.arguments import OK, UNUSABLE
+from registry_sync.cli.main import PROJECT, main
 from registry_sync.routes.load import json_schema
 
 GOOD = """\
@@ -99,7 +100,7 @@ def test_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--mirror", "oftn"], "there is no mirror 'oftn' in {file}; there are often, by_hand"),
+        (["--mirror", "oftn"], "{file} has no mirror 'oftn'; its mirrors are often, by_hand"),
         (["--mirror", "often", "--destination", "quay"], "'often' has no destination ['quay']; it has ['acr', 'hub']"),
         (
             ["--mirror", "often", "--repository", "x/*", "--repository", "team/*"],
@@ -117,7 +118,7 @@ def test_plans_that_cannot_be_made(
 def test_a_plan_by_a_file_without_mirrors(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text("registries: {}\nmirrors: {}\n")
     assert main(["plan", str(file), "--mirror", "often"]) == UNUSABLE
-    assert capsys.readouterr() == ("", f"there is no mirror 'often' in {file}; there are none\n")
+    assert capsys.readouterr() == ("", f"{file} has no mirror 'often'; it has no mirrors at all\n")
 
 
 @pytest.mark.parametrize("command", [["plan", "--mirror", "often"], ["check"]])

@@ -51,11 +51,6 @@ def test_both_places() -> None:
     assert policy_files_of(settings) == PolicyFiles(policy=Path("/p.json"), registries_d=Path("/d"))
 
 
-def test_places_of_signatures_for_no_policy(tmp_path: Path) -> None:
-    settings = RouteSettings(registries_d=Path("/d"))
-    assert problem(settings, a_skopeo(tmp_path, "")) == "registries_d '/d' is for a policy; write policy: too"
-
-
 def test_a_policy_for_gpg_needs_no_sigstore(tmp_path: Path) -> None:
     check_policies([policy_files_of(write_policy(tmp_path, GPG))], a_skopeo(tmp_path, WITHOUT_SIGSTORE))
 
