@@ -1,4 +1,4 @@
-"""What is wrong with a pool of machines, as far as the mirrors file alone tells; no network."""
+"""Problems of node pools that the mirrors file shows without contacting a registry."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ PUBLIC_HOSTS = (
     r"nvcr\.io|lscr\.io|cgr\.dev|ttl\.sh|([a-z0-9-]+\.)?icr\.io|registry\.fly\.io|registry\.digitalocean\.com",
     r"[a-z0-9-]+\.ocir\.io|registry\.heroku\.com|docker\.cloudsmith\.io|docker\.pkg\.github\.com|rg\.[a-z0-9-]+\.scw\.cloud",
 )
-"""Hosts, whole and without a port, that many share: names there are given to whoever asks first, or are not ours."""
+"""Public registries, as regular expressions of whole hosts without a port: anyone can register names there."""
 
 ECR_HOST = r"\d{12}\.dkr[.-]ecr(-fips)?\.[a-z0-9-]+\.(amazonaws\.com(\.cn)?|on\.aws)"
-"""Private registries of AWS; they answer nobody without a token that is good for twelve hours.
+"""Private registries of AWS; every request needs a token, which is valid for twelve hours.
 https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html
 """
 
 WHOLE_TRUST_ONLY: tuple[Runtime, ...] = ("docker", "k3s", "talos")
-"""Runtimes whose configuration cannot say that a mirror is for bytes only."""
+"""Runtimes whose configuration cannot limit a mirror to content by digest."""
 
 
 def check_pools(checked: CheckedFile, *, with_images: bool) -> Iterator[Problem]:
@@ -71,42 +71,44 @@ def _check_mirrors(pool: NodePool, checked: CheckedFile) -> Iterator[Problem]:
     for index, entry in enumerate(pool.pool_mirrors):
         mirror, place = registries[entry.registry], _place(pool, "mirrors", index)
         if mirror.host in names:
-            yield Problem(place, f"{names[mirror.host]!r} and {mirror.name!r} are both {mirror.host}; keep one")
+            yield Problem(
+                place, f"{names[mirror.host]!r} and {mirror.name!r} are the same registry, {mirror.host}; keep one"
+            )
         elif problem := mirror_problem(mirror, registries[pool.registry]):
             yield Problem(place, problem)
         names[mirror.host] = mirror.name
 
 
 def mirror_problem(mirror: Registry, registry: Registry) -> str:
-    """Why machines must not use ``mirror`` for images of ``registry``; empty when they may."""
+    """Return why machines must not use ``mirror`` for images of ``registry``; empty when they may."""
     host = re.sub(r":[0-9]+$", "", mirror.host)
     if mirror.host == registry.host:
-        return f"{mirror.host} is what the names stand for, and machines ask it after the mirrors anyway; remove it"
+        return f"{mirror.host} is the registry of the pool, which machines use after the mirrors anyway; remove it"
     if any(re.fullmatch(each, host) for each in PUBLIC_HOSTS):
-        return f"{mirror.host} is shared with everybody: {_squatting(registry)}; take a registry that only you push to"
+        return f"{mirror.host} is a public registry: {_squatting(registry)}; use a registry that only you can push to"
     if re.fullmatch(ECR_HOST, host):
         return (
-            f"{mirror.host} answers nobody without a token, and runtimes send a mirror none, so that every pull would "
-            "pass it by; take a registry that can be read anonymously"
+            f"{mirror.host} requires a token, which runtimes do not send to a mirror, and every pull would skip it; "
+            "use a registry that allows anonymous reads"
         )
     if not mirror.private:
         return (
             f"{mirror.name!r} ({mirror.host}) is not marked private: {_squatting(registry)}; if only you can push to "
-            f"it, write private: true at registries.{mirror.name}"
+            f"it, set private: true in registries.{mirror.name}"
         )
     return ""
 
 
 def _squatting(registry: Registry) -> str:
     return (
-        f"a mirror is asked for every image of {registry.host} and not only for yours, so whoever pushes "
+        f"machines request every image of {registry.host} from a mirror, not only yours, so whoever pushes "
         "datadog/agent there first decides what your machines run under that name"
     )
 
 
 def _check_version(pool: NodePool, _: CheckedFile) -> Iterator[Problem]:
     if pool.version and not pool.runtime:
-        yield Problem(_place(pool, "version"), "a version of what? Write runtime: too")
+        yield Problem(_place(pool, "version"), "version has no effect without runtime; add runtime:, or remove it")
 
 
 def _check_runtime(pool: NodePool, checked: CheckedFile) -> Iterator[Problem]:
@@ -116,17 +118,17 @@ def _check_runtime(pool: NodePool, checked: CheckedFile) -> Iterator[Problem]:
 
 
 def runtime_problem(pool: NodePool, registry: Registry, runtime: Runtime) -> str:
-    """Why ``runtime`` cannot do what the pool says; empty when it can."""
+    """Return why ``runtime`` does not support the mirrors of a pool; empty when it does."""
     if runtime == "docker" and pool.mirrors and registry.host != DOCKER_HUB:
         return (
-            f"dockerd uses mirrors for {DOCKER_HUB} alone, and the names of this pool stand for {registry.host}; "
-            "remove mirrors:, or take containerd or crio"
+            f"dockerd supports mirrors only for {DOCKER_HUB}, and the registry of this pool is {registry.host}; "
+            "remove mirrors:, or use containerd or crio"
         )
     untrusted = [each.registry for each in pool.pool_mirrors if each.trust == "pull"]
     if untrusted and runtime in WHOLE_TRUST_ONLY:
         return (
-            f"{runtime} has no way to take bytes from a mirror without believing its tags, and {untrusted[0]!r} is "
-            "trusted with pull only; take containerd or crio, or trust it with pull+resolve"
+            f"{runtime} cannot pull from a mirror without also resolving tags there, and {untrusted[0]!r} has "
+            "trust: pull; use containerd or crio, or set trust: pull+resolve"
         )
     return ""
 
@@ -146,7 +148,7 @@ def _image_problems(
     """Why machines would not find an image of ``registry`` at each of ``endpoints``."""
     if image.repository.startswith(f"{registry.host}/"):
         name = image.repository.removeprefix(f"{registry.host}/")
-        yield f"{image.repository!r} has its registry in it, which registry: names already; write {name!r}"
+        yield f"{image.repository!r} includes the registry, which registry: already names; write {name!r}"
         return
     for endpoint in endpoints:
         repository = Repository(endpoint.host, Repository.at(registry.host, image.repository).name)
@@ -162,7 +164,7 @@ def _missing_tags(image: BootstrapImage, repository: Repository, writers: list[R
     """The first tag of an image that no route copies to ``repository``, with the reasons."""
     tags = image.tags.by_name if image.tags else ()
     reasons = ((tag, _reasons(tag, writers)) for tag in tags)
-    problems = (f"tag {tag!r} does not come to {repository}: {reason}" for tag, reason in reasons if reason)
+    problems = (f"tag {tag!r} is not copied to {repository}: {reason}" for tag, reason in reasons if reason)
     return islice(problems, 1)
 
 
@@ -171,7 +173,7 @@ def _reasons(tag: str, routes: list[Route]) -> str:
     reasons = [(route.mirror, why_not(route, tag)) for route in routes]
     if not all(reason for _, reason in reasons):
         return ""
-    return "; ".join(f"{mirror!r} leaves it out ({reason})" for mirror, reason in reasons)
+    return "; ".join(f"{mirror!r} skips it ({reason})" for mirror, reason in reasons)
 
 
 def _advice(image: BootstrapImage, endpoint: Registry, routes: RouteMap) -> str:
@@ -180,7 +182,8 @@ def _advice(image: BootstrapImage, endpoint: Registry, routes: RouteMap) -> str:
     for route in listed:
         if route.source_repository.name == image.repository:
             renamed = route.destination_repository.name
-            return f"{route.mirror!r} copies it there as {renamed}, and machines ask by its own name; remove rename:"
+            advice = "but machines look for the original name; remove rename:"
+            return f"{route.mirror!r} copies it there as {renamed}, {advice}"
     by_namespace = [entry.mirror.name for entry in routes.namespaces if entry.destination.name == endpoint.name]
     mirrors = dict.fromkeys([*(route.mirror for route in listed), *by_namespace])
     if not mirrors:

@@ -59,8 +59,8 @@ def unknown_registries(places: Iterable[tuple[Place, str]], names: Collection[st
     for place, name in places:
         if name not in names:
             close = get_close_matches(name, names, n=1)
-            advice = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names) or 'none'}"
-            yield Problem(place, f"there is no registry {name!r}; {advice}")
+            advice = f"did you mean {close[0]!r}?" if close else f"the file has {', '.join(names) or 'none'}"
+            yield Problem(place, f"no registry named {name!r}; {advice}")
 
 
 def _check_destinations_differ(checked: CheckedFile) -> Iterator[Problem]:
@@ -69,10 +69,10 @@ def _check_destinations_differ(checked: CheckedFile) -> Iterator[Problem]:
             place: Place = ("mirrors", mirror.name, "destinations", index)
             earlier = mirror.destinations[:index]
             if name in earlier:
-                yield Problem(place, f"{name!r} is written twice; keep one")
+                yield Problem(place, f"{name!r} is listed twice; keep one")
             elif other := _same_host(name, earlier, checked.file.registries):
                 host = checked.file.registries[name].host
-                yield Problem(place, f"{other!r} and {name!r} are both {host}; keep one")
+                yield Problem(place, f"{other!r} and {name!r} are the same registry, {host}; keep one")
 
 
 def _same_host(name: str, others: Iterable[str], registries: Mapping[str, Registry]) -> str | None:
@@ -82,9 +82,9 @@ def _same_host(name: str, others: Iterable[str], registries: Mapping[str, Regist
 
 
 _RESERVED = {
-    "readiness": "its DAG would be mirror_readiness, which looks whether nodes would start; give it another name"
+    "readiness": "this name is reserved: the DAG mirror_readiness checks whether nodes can start; choose another name"
 }
-"""Mirrors whose DAG id is taken, and what to do."""
+"""Names that a mirror cannot have because their DAG exists, each with the message."""
 
 
 def _check_reserved_names(checked: CheckedFile) -> Iterator[Problem]:
@@ -102,10 +102,13 @@ def _prefix_problem(route: Route) -> str:
     """A problem when a name includes its registry; else empty."""
     name, host = route.source_repository.name, route.source_repository.host
     if name.startswith(f"{host}/"):
-        return f"{name!r} has its registry in it, which source: names already; write {name.removeprefix(f'{host}/')!r}"
+        return f"{name!r} includes the registry, which source: already names; write {name.removeprefix(f'{host}/')!r}"
     name, host = route.destination_repository.name, route.destination_repository.host
     if name.startswith(f"{host}/"):
-        return f"its name at the destination, {name!r}, has the registry in it, which destinations: names already"
+        return (
+            f"its name at the destination, {name!r}, includes the registry, which destinations: already names; "
+            f"remove {f'{host}/'!r} from prefix or rename"
+        )
     return ""
 
 
@@ -117,7 +120,7 @@ def _check_namespace_names(checked: CheckedFile) -> Iterator[Problem]:
             yield Problem(namespace.place, str(error))
             continue
         if first == second:
-            advice = f"write a template such as rename: {first.name}/{{{{ name }}}}"
+            advice = f"use a template such as rename: {first.name}/{{{{ name }}}}"
             problem = f"all repositories of the namespace would be mirrored to {first}; {advice}"
             yield Problem(namespace.place, problem)
 
@@ -138,8 +141,8 @@ def _rules_by_push_time(mirror: Mirror, source: Registry) -> Iterator[Problem]:
     for index, rule in enumerate(mirror.rules):
         place = rule_place(mirror, index) if rule.tags else ("mirrors", mirror.name)
         for key in mirror.settings(rule).tags.push_time_keys:
-            advice = "newest_by: semver or name needs none" if key == "newest" else "remove it"
-            problem = f"{key} goes by push times, which a source of kind {source.api_kind!r} does not tell; {advice}"
+            advice = "use newest_by: semver or newest_by: name" if key == "newest" else "remove it"
+            problem = f"{key} needs push times, which a source of kind {source.api_kind!r} does not report; {advice}"
             yield Problem((*place, "tags"), problem)
 
 
@@ -156,13 +159,13 @@ def _conflict(first: PlacedRoute, route: Route) -> str:
     place, other = show_place(first.place), first.route
     if other.source_repository != route.source_repository:
         source = f"{other.source_repository} ({place})"
-        return f"{source} is mirrored to {route.destination_repository} too, and would overwrite it; rename one"
+        return f"{source} is also mirrored to {route.destination_repository} and would overwrite it; rename one"
     if other.mirror == route.mirror:
-        return f"{route.source_repository} is written twice, first as {place}; keep one"
+        return f"{route.source_repository} is listed twice, first as {place}; keep one"
     has_same_tags = other.settings.tags == route.settings.tags
     if has_same_tags and set(other.settings.platforms) != set(route.settings.platforms):
-        both = f"{place} has the same tags there with other platforms"
-        return f"{both}, and each would overwrite what the other made; rename one, or choose other tags"
+        both = f"{place} copies the same tags to {route.destination_repository} with other platforms"
+        return f"{both}, and each would overwrite the other's images; rename one, or select other tags"
     return ""
 
 
@@ -177,7 +180,7 @@ def _check_cycles(checked: CheckedFile) -> Iterator[Problem]:
             reported.update(path)
             if path:
                 shown = " → ".join(map(str, path))
-                yield Problem(place, f"a circle of mirrors: {shown}; remove one of them")
+                yield Problem(place, f"these mirrors form a cycle: {shown}; remove one of them")
 
 
 def _example_starts(namespace: NamespaceRoutes) -> Iterator[tuple[Place, Repository]]:
@@ -232,8 +235,8 @@ def _show_namespace(namespace: NamespaceRoutes) -> str:
 
 def _pruned_by_two(place: Place, name: str, others: Iterator[str]) -> Iterator[Problem]:
     if other := next(others, None):
-        advice = "give it a destination of its own, or write prune: {tags: none} for it"
-        yield Problem(place, f"{name} is pruned here and written by {other} too; {advice}")
+        advice = "give it a destination of its own, or set prune: {tags: none} for it"
+        yield Problem(place, f"{name} is pruned here but also written by {other}; {advice}")
 
 
 def _check_signature_lookup(checked: CheckedFile) -> Iterator[Problem]:
@@ -244,8 +247,9 @@ def _check_signature_lookup(checked: CheckedFile) -> Iterator[Problem]:
             if settings.registries_d and not settings.policy:
                 is_at_rule = bool(rule.written_options & {"policy", "registries_d"})
                 place = rule_place(mirror, index) if is_at_rule else ("mirrors", mirror.name)
-                what = f"registries_d {str(settings.registries_d)!r} is where a policy finds signatures"
-                yield Problem(place, f"{what}, and there is no policy; write policy: too, or registries_d: null")
+                yield Problem(
+                    place, "registries_d has no effect without policy; add policy:, or set registries_d: null"
+                )
 
 
 CHECKS: tuple[Callable[[CheckedFile], Iterator[Problem]], ...] = (

@@ -69,13 +69,13 @@ def _read(path: Path) -> str:
     try:
         content = path.read_bytes()
     except OSError as error:
-        advice = f"is there a file? {PATH_VARIABLE} names another place"
-        raise MirrorsFileError((f"{path}: the mirrors file cannot be read ({error}); {advice}",)) from error
+        advice = f"to use another file, set {PATH_VARIABLE}"
+        raise MirrorsFileError((f"{path}: cannot read the mirrors file ({error}); {advice}",)) from error
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        problem = f"{path.name}:{line}: this is not UTF-8 text ({error.reason}); save it with that encoding"
+        problem = f"{path.name}:{line}: this is not UTF-8 text ({error.reason}); save the file as UTF-8"
         raise MirrorsFileError((problem,)) from error
 
 

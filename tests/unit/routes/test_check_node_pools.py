@@ -120,9 +120,9 @@ NO_RANGE = "is no range of versions; write one such as '>=1.7' or '>=1.7, <2'"
 @pytest.mark.parametrize(
     ("entry", "problem"),
     [
-        ({"registry": "hbu"}, ".registry: there is no registry 'hbu'; did you mean 'hub'?"),
+        ({"registry": "hbu"}, ".registry: no registry named 'hbu'; did you mean 'hub'?"),
         ({"registry": None}, ".registry: expected a string, got nothing"),
-        ({"mirrors": ["acr", "arc"]}, ".mirrors[1]: there is no registry 'arc'; did you mean 'acr'?"),
+        ({"mirrors": ["acr", "arc"]}, ".mirrors[1]: no registry named 'arc'; did you mean 'acr'?"),
         ({"mirrors": "acr"}, ".mirrors: expected a list, such as [a, b], got 'acr'"),
         ({"mirrors": [5]}, ".mirrors[0]: expected a registry's name, or a mapping with registry:, got the number 5"),
         ({"mirrors": [{"trust": "pull"}]}, ".mirrors[0]: 'registry' is missing"),
@@ -165,9 +165,9 @@ NO_RANGE = "is no range of versions; write one such as '>=1.7' or '>=1.7, <2'"
             {"runtime": "crio", "version": "<0"},
             ".version: no version is in '<0'; mend one of its bounds",
         ),
-        ({"version": "1.7"}, ".version: a version of what? Write runtime: too"),
+        ({"version": "1.7"}, ".version: version has no effect without runtime; add runtime:, or remove it"),
         ({"mirors": ["acr"]}, ".mirors: unknown key 'mirors'; did you mean 'mirrors'?"),
-        ({"xyz": 1}, f".xyz: unknown key 'xyz'; there are {KEYS}"),
+        ({"xyz": 1}, f".xyz: unknown key 'xyz'; allowed are {KEYS}"),
     ],
 )
 def test_bad_pools(write: Write, entry: Any, problem: str) -> None:
@@ -175,7 +175,7 @@ def test_bad_pools(write: Write, entry: Any, problem: str) -> None:
 
 
 SQUATTING = (
-    "a mirror is asked for every image of docker.io and not only for yours, so whoever pushes datadog/agent there "
+    "machines request every image of docker.io from a mirror, not only yours, so whoever pushes datadog/agent there "
     "first decides what your machines run under that name"
 )
 
@@ -183,32 +183,32 @@ SQUATTING = (
 @pytest.mark.parametrize(
     ("mirrors", "problem"),
     [
-        (["quay"], f"quay.io is shared with everybody: {SQUATTING}; take a registry that only you push to"),
-        (["ghcr"], f"ghcr.io is shared with everybody: {SQUATTING}; take a registry that only you push to"),
+        (["quay"], f"quay.io is a public registry: {SQUATTING}; use a registry that only you can push to"),
+        (["ghcr"], f"ghcr.io is a public registry: {SQUATTING}; use a registry that only you can push to"),
         (
             ["aliyun"],
             (
-                "registry-intl.cn-shanghai.aliyuncs.com is shared with everybody: "
-                f"{SQUATTING}; take a registry that only you push to"
+                "registry-intl.cn-shanghai.aliyuncs.com is a public registry: "
+                f"{SQUATTING}; use a registry that only you can push to"
             ),
         ),
         (
             [{"registry": "open", "trust": "pull"}],
             (
                 f"'open' (open.example) is not marked private: {SQUATTING}; "
-                "if only you can push to it, write private: true at registries.open"
+                "if only you can push to it, set private: true in registries.open"
             ),
         ),
         (
             ["ecr"],
             (
-                "123456789012.dkr.ecr.eu-west-1.amazonaws.com answers nobody without a token, and runtimes send a "
-                "mirror none, so that every pull would pass it by; take a registry that can be read anonymously"
+                "123456789012.dkr.ecr.eu-west-1.amazonaws.com requires a token, which runtimes do not send to a "
+                "mirror, and every pull would skip it; use a registry that allows anonymous reads"
             ),
         ),
         (
             ["hub"],
-            "docker.io is what the names stand for, and machines ask it after the mirrors anyway; remove it",
+            "docker.io is the registry of the pool, which machines use after the mirrors anyway; remove it",
         ),
     ],
     ids=["quay", "ghcr", "aliyun", "not private", "ecr", "itself"],
@@ -220,7 +220,10 @@ def test_registries_that_must_not_be_mirrors(write: Write, mirrors: list[Any], p
 @pytest.mark.parametrize("second", ["acr", "twin"])
 def test_one_mirror_twice(write: Write, second: str) -> None:
     assert problems(write(with_pool(mirrors=["acr", second]))) == [
-        f"mirrors.yaml:{FIRST_LINE}: nodes.p.mirrors[1]: 'acr' and {second!r} are both acr.example; keep one"
+        (
+            f"mirrors.yaml:{FIRST_LINE}: nodes.p.mirrors[1]: 'acr' and {second!r} are the same registry, acr.example; "
+            "keep one"
+        )
     ]
 
 
@@ -251,7 +254,7 @@ def test_shared_hosts(write: Write, host: str) -> None:
     file = load_mirrors(write(FILE.replace("nodes:\n", "")))
     mirror = file.registries["acr"].model_copy(update={"host": host})
     registry = file.registries["hub"].model_copy(update={"host": "other.example"})
-    assert mirror_problem(mirror, registry).startswith(f"{host} is shared with everybody: ")
+    assert mirror_problem(mirror, registry).startswith(f"{host} is a public registry: ")
 
 
 @pytest.mark.parametrize(
@@ -284,16 +287,15 @@ def test_hosts_of_ones_own(write: Write, host: str) -> None:
 def test_hosts_that_answer_nobody_anonymous(write: Write, host: str) -> None:
     file = load_mirrors(write(FILE.replace("nodes:\n", "")))
     mirror = file.registries["acr"].model_copy(update={"host": host})
-    assert mirror_problem(mirror, file.registries["hub"]).startswith(f"{host} answers nobody without a token")
+    assert mirror_problem(mirror, file.registries["hub"]).startswith(f"{host} requires a token")
 
 
 @pytest.mark.parametrize("runtime", ["docker", "k3s", "talos"])
 def test_runtimes_that_cannot_take_bytes_only(write: Write, runtime: str) -> None:
     assert problems(write(with_pool(mirrors=[{"registry": "acr", "trust": "pull"}], runtime=runtime))) == [
         (
-            f"mirrors.yaml:{FIRST_LINE}: nodes.p.runtime: {runtime} has no way to take bytes from a mirror without "
-            "believing its tags, and 'acr' is trusted with pull only; take containerd or crio, or trust it with "
-            "pull+resolve"
+            f"mirrors.yaml:{FIRST_LINE}: nodes.p.runtime: {runtime} cannot pull from a mirror without also resolving "
+            "tags there, and 'acr' has trust: pull; use containerd or crio, or set trust: pull+resolve"
         )
     ]
 
@@ -301,8 +303,8 @@ def test_runtimes_that_cannot_take_bytes_only(write: Write, runtime: str) -> Non
 def test_dockerd_has_mirrors_for_docker_hub_alone(write: Write) -> None:
     assert problems(write(with_pool(registry="quay", mirrors=["acr"], runtime="docker"))) == [
         (
-            f"mirrors.yaml:{FIRST_LINE}: nodes.p.runtime: dockerd uses mirrors for docker.io alone, and the names of "
-            "this pool stand for quay.io; remove mirrors:, or take containerd or crio"
+            f"mirrors.yaml:{FIRST_LINE}: nodes.p.runtime: dockerd supports mirrors only for docker.io, and the "
+            "registry of this pool is quay.io; remove mirrors:, or use containerd or crio"
         )
     ]
 
@@ -328,7 +330,7 @@ def test_dockerd_has_mirrors_for_docker_hub_alone(write: Write) -> None:
             "infra/old",
             (
                 "no route copies it to 'acr', where machines look for acr.example/infra/old; "
-                "'world' copies it there as infra/new, and machines ask by its own name; remove rename:"
+                "'world' copies it there as infra/new, but machines look for the original name; remove rename:"
             ),
         ),
         (
@@ -355,12 +357,12 @@ def test_dockerd_has_mirrors_for_docker_hub_alone(write: Write) -> None:
         (
             {"mirrors": ["acr"]},
             "docker.io/infra/base",
-            "'docker.io/infra/base' has its registry in it, which registry: names already; write 'infra/base'",
+            "'docker.io/infra/base' includes the registry, which registry: already names; write 'infra/base'",
         ),
         (
             {"mirrors": ["acr"]},
             {"repository": "infra/base", "tags": {"include": ["v1", "v2-dev", "v3*"]}},
-            "tag 'v2-dev' does not come to acr.example/infra/base: 'world' leaves it out (excluded by '*-dev')",
+            "tag 'v2-dev' is not copied to acr.example/infra/base: 'world' skips it (excluded by '*-dev')",
         ),
     ],
     ids=["no rule", "no mirror", "renamed", "excluded", "short name", "outright", "with registry", "tag"],
@@ -405,8 +407,8 @@ def test_of_two_rules_that_find_an_image_the_first_counts(write: Write) -> None:
     """As in a run; what the second leaves out does not matter, nor what it lets through."""
     assert problems(write(TWO_RULES)) == [
         (
-            "mirrors.yaml:10: nodes.p.bootstrap_images[0]: tag 'v1' does not come to docker.io/team/one-app: "
-            "'world' leaves it out (excluded by 'v1')"
+            "mirrors.yaml:10: nodes.p.bootstrap_images[0]: tag 'v1' is not copied to docker.io/team/one-app: "
+            "'world' skips it (excluded by 'v1')"
         )
     ]
     text = TWO_RULES.replace("exclude: [v1]", "exclude: [v3]")
@@ -416,8 +418,8 @@ def test_of_two_rules_that_find_an_image_the_first_counts(write: Write) -> None:
 def test_a_mirror_that_would_have_the_dag_id_of_readiness(write: Write) -> None:
     text = FILE.replace("  pushed:", "  readiness:").replace("nodes:\n", "")
     problem = (
-        "mirrors.yaml:21: mirrors.readiness: its DAG would be mirror_readiness, which looks whether nodes would start; "
-        "give it another name"
+        "mirrors.yaml:21: mirrors.readiness: this name is reserved: the DAG mirror_readiness checks whether nodes can "
+        "start; choose another name"
     )
     assert problems(write(text)) == [problem]
     file, found = load_healthy_mirrors(write(text))
@@ -428,7 +430,7 @@ def test_a_missing_route_is_not_reported_while_a_mirror_is_broken(write: Write) 
     """It may well be the one."""
     text = with_pool(mirrors=["acr"], bootstrap_images=["infra/other"]).replace("source: quay", "source: qay")
     assert problems(write(text)) == [
-        "mirrors.yaml:14: mirrors.world.source: there is no registry 'qay'; did you mean 'quay'?"
+        "mirrors.yaml:14: mirrors.world.source: no registry named 'qay'; did you mean 'quay'?"
     ]
 
 
@@ -438,8 +440,8 @@ def test_a_broken_pool_leaves_the_others_and_all_mirrors(write: Write) -> None:
     assert (list(file.node_pools), list(file.mirrors)) == (["good"], ["world", "china", "pushed"])
     assert found == (
         (
-            f"mirrors.yaml:{FIRST_LINE}: nodes.bad.registry: there is no registry 'nowhere'; "
-            "there are quay, hub, acr, acr2, open, aliyun, ghcr, ecr, twin, own"
+            f"mirrors.yaml:{FIRST_LINE}: nodes.bad.registry: no registry named 'nowhere'; "
+            "the file has quay, hub, acr, acr2, open, aliyun, ghcr, ecr, twin, own"
         ),
         f"mirrors.yaml:{FIRST_LINE + 1}: nodes.worse: 'registry' is missing",
     )

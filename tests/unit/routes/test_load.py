@@ -185,11 +185,11 @@ NO_SCHEDULE = (
 @pytest.mark.parametrize(
     ("entry", "problem"),
     [
-        ({"source": "qay"}, ".source: there is no registry 'qay'; did you mean 'quay'?"),
-        ({"source": "harbor"}, ".source: there is no registry 'harbor'; there are quay, acr"),
+        ({"source": "qay"}, ".source: no registry named 'qay'; did you mean 'quay'?"),
+        ({"source": "harbor"}, ".source: no registry named 'harbor'; the file has quay, acr"),
         ({"source": None}, ".source: expected a string, got nothing"),
-        ({"destinations": ["acr", "acrr"]}, ".destinations[1]: there is no registry 'acrr'; did you mean 'acr'?"),
-        ({"destinations": ["acr", "acr"]}, ".destinations[1]: 'acr' is written twice; keep one"),
+        ({"destinations": ["acr", "acrr"]}, ".destinations[1]: no registry named 'acrr'; did you mean 'acr'?"),
+        ({"destinations": ["acr", "acr"]}, ".destinations[1]: 'acr' is listed twice; keep one"),
         ({"destinations": []}, ".destinations: it is empty; write a value, or remove it"),
         ({"destinations": "acr"}, ".destinations: expected a list, such as [a, b], got 'acr'"),
         ({"destinations": None}, ".destinations: expected a list, such as [a, b], got nothing"),
@@ -237,7 +237,7 @@ NO_SCHEDULE = (
         ({"prune": {"tags": "all"}}, ".prune.tags: expected 'gone_at_source', 'not_selected' or 'none', got 'all'"),
         (
             {"prune": {"tags": "none", "spare": ["v*"]}},
-            ".prune.spare: unknown key 'spare'; there are tags, keep, max_percent, dry_run",
+            ".prune.spare: unknown key 'spare'; allowed are tags, keep, max_percent, dry_run",
         ),
         (
             {"prune": {"tags": "none", "max_percent": 0}},
@@ -250,7 +250,7 @@ NO_SCHEDULE = (
         ({"tags": {"include": []}}, ".tags.include: it is empty; write a value, or remove it"),
         ({"tags": {"include": [""]}}, ".tags.include[0]: it is empty; write a value, or remove it"),
         ({"tags": {"includ": ["v*"]}}, ".tags.includ: unknown key 'includ'; did you mean 'include'?"),
-        ({"tags": {"only": ["v*"]}}, f".tags.only: unknown key 'only'; there are {TAG_KEYS}"),
+        ({"tags": {"only": ["v*"]}}, f".tags.only: unknown key 'only'; allowed are {TAG_KEYS}"),
         ({"destination": "acr"}, ".destination: unknown key 'destination'; did you mean 'destinations'?"),
     ],
 )
@@ -308,14 +308,14 @@ OPTIONS = ", ".join(RouteOptions.model_fields)
         ),
         ("a b", f": 'a b' is not a repository name: {GRAMMAR}"),
         ("a/*", f": 'a/*' is not a repository name: {GRAMMAR}"),
-        ("quay.io/a/b", ": 'quay.io/a/b' has its registry in it, which source: names already; write 'a/b'"),
+        ("quay.io/a/b", ": 'quay.io/a/b' includes the registry, which source: already names; write 'a/b'"),
         ({"repository": "a//b"}, f".repository: 'a//b' is not a repository name: {GRAMMAR}"),
         ({"repository": 1}, '.repository: expected a string, got the number 1 (quote it: "1")'),
         ({"repository": "a/b", "rename": "-"}, f".rename: '-' is not a repository name: {GRAMMAR}"),
         ({"repository": "a/b", "renam": "x"}, ".renam: unknown key 'renam'; did you mean 'rename'?"),
         (
             {"repository": "a/b", "include": ["x"]},
-            f".include: unknown key 'include'; there are {OPTIONS}, repository, rename",
+            f".include: unknown key 'include'; allowed are {OPTIONS}, repository, rename",
         ),
         (
             {"repository": "a/b", "tags": {"exlude": ["x"]}},
@@ -336,7 +336,7 @@ def test_bad_rules(write: Write, rule: Any, problem: str) -> None:
 def test_an_option_that_a_form_of_rule_does_not_have(write: Write) -> None:
     keys = f"{OPTIONS}, namespace, include, exclude, include_private, rename"
     assert problems(write(with_repositories({"namespace": "a", "repositry": "b"}))) == [
-        f"mirrors.yaml:5: mirrors.m.repositories[0].repositry: unknown key 'repositry'; there are {keys}"
+        f"mirrors.yaml:5: mirrors.m.repositories[0].repositry: unknown key 'repositry'; allowed are {keys}"
     ]
 
 
@@ -436,22 +436,17 @@ def test_bad_tag_rules(write: Write, tags: Any, problem: str) -> None:
 @pytest.mark.parametrize(
     ("tags", "problem"),
     [
-        ({"older_than": "1d"}, "older_than goes by push times, which a source of kind 'acr' does not tell; remove it"),
-        (
-            {"younger_than": "1d"},
-            "younger_than goes by push times, which a source of kind 'acr' does not tell; remove it",
-        ),
+        ({"older_than": "1d"}, "older_than needs push times, which {source} does not report; remove it"),
+        ({"younger_than": "1d"}, "younger_than needs push times, which {source} does not report; remove it"),
         (
             {"newest": 5},
-            (
-                "newest goes by push times, which a source of kind 'acr' does not tell; "
-                "newest_by: semver or name needs none"
-            ),
+            "newest needs push times, which {source} does not report; use newest_by: semver or newest_by: name",
         ),
     ],
+    ids=["older_than", "younger_than", "newest"],
 )
 def test_rules_by_push_time_need_a_source_that_tells_them(write: Write, tags: Any, problem: str) -> None:
-    problem = problem.replace("'acr'", "'distribution'")
+    problem = problem.format(source="a source of kind 'distribution'")
     mirror = {"source": "acr", "destinations": ["quay"], "tags": tags}
     assert problems(write(with_mirror(**mirror))) == [f"mirrors.yaml:5: mirrors.m.tags: {problem}"]
     rule = {"repository": "a/b", "tags": tags}
@@ -494,14 +489,14 @@ VARIABLES = "repository, namespace, name, registry, destination, mirror"
             {"namespace": "a", "rename": "copies"},
             (
                 ": all repositories of the namespace would be mirrored to acr.example/copies; "
-                "write a template such as rename: copies/{{ name }}"
+                "use a template such as rename: copies/{{ name }}"
             ),
         ),
         (
             {"namespace": "a", "rename": "copies/{{ namespace }}"},
             (
                 ": all repositories of the namespace would be mirrored to acr.example/copies/a; "
-                "write a template such as rename: copies/a/{{ name }}"
+                "use a template such as rename: copies/a/{{ name }}"
             ),
         ),
         (
@@ -575,8 +570,8 @@ def test_globs_that_begin_with_the_namespace(write: Write) -> None:
 def test_a_prefix_with_the_destinations_registry_in_it(write: Write) -> None:
     assert problems(write(with_mirror(prefix="acr.example/copies/"))) == [
         (
-            "mirrors.yaml:5: mirrors.m.repositories[0]: its name at the destination, 'acr.example/copies/a/b', has the "
-            "registry in it, which destinations: names already"
+            "mirrors.yaml:5: mirrors.m.repositories[0]: its name at the destination, 'acr.example/copies/a/b', "
+            "includes the registry, which destinations: already names; remove 'acr.example/' from prefix or rename"
         )
     ]
 
@@ -585,8 +580,8 @@ def test_one_place_for_two_repositories_by_their_prefixes(write: Write) -> None:
     rules = [{"repository": "a/app", "strip_prefix": "a/"}, {"repository": "b/app", "strip_prefix": "b/"}]
     assert problems(write(with_mirror(repositories=rules, prefix="copies/"))) == [
         (
-            "mirrors.yaml:5: mirrors.m.repositories[1]: quay.io/a/app (mirrors.m.repositories[0]) is mirrored to "
-            "acr.example/copies/app too, and would overwrite it; rename one"
+            "mirrors.yaml:5: mirrors.m.repositories[1]: quay.io/a/app (mirrors.m.repositories[0]) is also mirrored "
+            "to acr.example/copies/app and would overwrite it; rename one"
         )
     ]
 
@@ -596,8 +591,8 @@ def test_names_at_the_destination_decide_about_circles(write: Write) -> None:
     back = "b: {source: acr, destinations: [quay], repositories: [{namespace: copies/x}], strip_prefix: copies/}"
     assert problems(write(many(there, back))) == [
         (
-            "mirrors.yaml:7: mirrors.a: a circle of mirrors: quay.io/x/any → acr.example/copies/x/any → quay.io/x/any; "
-            "remove one of them"
+            "mirrors.yaml:7: mirrors.a: these mirrors form a cycle: "
+            "quay.io/x/any → acr.example/copies/x/any → quay.io/x/any; remove one of them"
         )
     ]
     onward = back.replace("strip_prefix: copies/", "prefix: more/")
@@ -610,8 +605,8 @@ def test_patterns_of_every_form_are_seen_in_circles(write: Write) -> None:
     back = "b: {source: acr, destinations: [quay], repositories: [{namespace: x, include: ['[j-l]*']}]}"
     assert problems(write(many(there, back))) == [
         (
-            "mirrors.yaml:7: mirrors.a: a circle of mirrors: quay.io/x/k-op → acr.example/x/k-op → quay.io/x/k-op; "
-            "remove one of them"
+            "mirrors.yaml:7: mirrors.a: these mirrors form a cycle: "
+            "quay.io/x/k-op → acr.example/x/k-op → quay.io/x/k-op; remove one of them"
         )
     ]
 
@@ -621,15 +616,16 @@ def test_a_namespace_that_would_find_its_own_copies(write: Write) -> None:
     within = "a: {source: quay, destinations: [quay], repositories: [{namespace: x, rename: 'x/copy-{{ name }}'}]}"
     assert problems(write(many(within))) == [
         (
-            "mirrors.yaml:7: mirrors.a: a circle of mirrors: quay.io/x/any → quay.io/x/copy-any → "
-            "quay.io/x/copy-copy-any; remove one of them"
+            "mirrors.yaml:7: mirrors.a: these mirrors form a cycle: "
+            "quay.io/x/any → quay.io/x/copy-any → quay.io/x/copy-copy-any; remove one of them"
         )
     ]
     there = within.replace("destinations: [quay]", "destinations: [acr]")
     back = "b: {source: acr, destinations: [quay], repositories: [{namespace: x}]}"
     assert problems(write(many(there, back))) == [
         (
-            "mirrors.yaml:7: mirrors.a: a circle of mirrors: quay.io/x/any → acr.example/x/copy-any → "
+            "mirrors.yaml:7: mirrors.a: these mirrors form a cycle: "
+            "quay.io/x/any → acr.example/x/copy-any → "
             "quay.io/x/copy-any → acr.example/x/copy-copy-any; remove one of them"
         )
     ]
@@ -711,7 +707,7 @@ def test_entries_that_are_named_tags_have_the_keys_of_their_section(write: Write
         ),
         (
             "registries: {}\nmirrors: {}\nmirrors: {}\n",
-            ["3: mirrors: 'mirrors' is written twice, in line 2 and line 3; keep one"],
+            ["3: mirrors: duplicate key 'mirrors', in line 2 and line 3; keep one"],
         ),
     ],
 )
@@ -749,8 +745,8 @@ def test_an_entry_without_its_required_keys(write: Write) -> None:
 
 def test_a_file_without_registries_for_its_mirror(write: Write) -> None:
     assert problems(write("registries: {}\nmirrors: {m: {source: a, destinations: [b], repositories: [c]}}\n")) == [
-        "mirrors.yaml:2: mirrors.m.source: there is no registry 'a'; there are none",
-        "mirrors.yaml:2: mirrors.m.destinations[0]: there is no registry 'b'; there are none",
+        "mirrors.yaml:2: mirrors.m.source: no registry named 'a'; the file has none",
+        "mirrors.yaml:2: mirrors.m.destinations[0]: no registry named 'b'; the file has none",
     ]
 
 
@@ -780,7 +776,7 @@ def test_a_file_without_registries_for_its_mirror(write: Write) -> None:
 def test_duplicate_keys(write: Write, text: str, line: int, place: str, key: str, lines: tuple[int, int]) -> None:
     first, second = lines
     assert problems(write(text))[0] == (
-        f"mirrors.yaml:{line}: {place}: {key!r} is written twice, in line {first} and line {second}; keep one"
+        f"mirrors.yaml:{line}: {place}: duplicate key {key!r}, in line {first} and line {second}; keep one"
     )
 
 
@@ -806,8 +802,8 @@ def many(*mirrors: str) -> str:
             ["a: {source: quay, destinations: [acr], repositories: [x/yy, {repository: z, rename: x/yy}]}"],
             [
                 (
-                    "7: mirrors.a.repositories[1]: quay.io/x/yy (mirrors.a.repositories[0]) is mirrored to "
-                    "acr.example/x/yy too, and would overwrite it; rename one"
+                    "7: mirrors.a.repositories[1]: quay.io/x/yy (mirrors.a.repositories[0]) is also mirrored "
+                    "to acr.example/x/yy and would overwrite it; rename one"
                 )
             ],
         ),
@@ -818,8 +814,8 @@ def many(*mirrors: str) -> str:
             ],
             [
                 (
-                    "8: mirrors.b.repositories[0]: quay.io/x/yy (mirrors.a.repositories[0]) is mirrored to "
-                    "acr.example/x/yy too, and would overwrite it; rename one"
+                    "8: mirrors.b.repositories[0]: quay.io/x/yy (mirrors.a.repositories[0]) is also mirrored "
+                    "to acr.example/x/yy and would overwrite it; rename one"
                 )
             ],
         ),
@@ -831,8 +827,9 @@ def many(*mirrors: str) -> str:
             ],
             [
                 (
-                    "8: mirrors.b.repositories[0]: mirrors.a.repositories[0] has the same tags there with other "
-                    "platforms, and each would overwrite what the other made; rename one, or choose other tags"
+                    "8: mirrors.b.repositories[0]: mirrors.a.repositories[0] copies the same tags to "
+                    "acr.example/x/yy with other platforms, and each would overwrite the other's images; rename one, "
+                    "or select other tags"
                 )
             ],
         ),
@@ -840,14 +837,14 @@ def many(*mirrors: str) -> str:
             ["a: {source: quay, destinations: [acr], repositories: [x/yy, x/zz, {repository: x/yy}]}"],
             [
                 (
-                    "7: mirrors.a.repositories[2]: quay.io/x/yy is written twice, first as mirrors.a.repositories[0]; "
+                    "7: mirrors.a.repositories[2]: quay.io/x/yy is listed twice, first as mirrors.a.repositories[0]; "
                     "keep one"
                 )
             ],
         ),
         (
             ["a: {source: quay, destinations: [acr, acr2], repositories: [x/yy, x/zz]}"],
-            ["7: mirrors.a.destinations[1]: 'acr' and 'acr2' are both acr.example; keep one"],
+            ["7: mirrors.a.destinations[1]: 'acr' and 'acr2' are the same registry, acr.example; keep one"],
         ),
         (
             ["a: {source: quay, destinations: [acr, quay], repositories: [x/yy]}"],
@@ -878,8 +875,8 @@ def many(*mirrors: str) -> str:
             ],
             [
                 (
-                    "7: mirrors.a.repositories[0]: a circle of mirrors: quay.io/x/yy → acr.example/x/yy → quay.io/x/yy"
-                    "; remove one of them"
+                    "7: mirrors.a.repositories[0]: these mirrors form a cycle: "
+                    "quay.io/x/yy → acr.example/x/yy → quay.io/x/yy; remove one of them"
                 )
             ],
         ),
@@ -891,8 +888,8 @@ def many(*mirrors: str) -> str:
             ],
             [
                 (
-                    "7: mirrors.a.repositories[0]: a circle of mirrors: quay.io/x/yy → acr.example/x/yy → "
-                    "docker.io/x/zz → quay.io/x/yy; remove one of them"
+                    "7: mirrors.a.repositories[0]: these mirrors form a cycle: "
+                    "quay.io/x/yy → acr.example/x/yy → docker.io/x/zz → quay.io/x/yy; remove one of them"
                 )
             ],
         ),
@@ -903,8 +900,8 @@ def many(*mirrors: str) -> str:
             ],
             [
                 (
-                    "7: mirrors.a: a circle of mirrors: quay.io/x/any-app → acr.example/x/any-app → quay.io/x/any-app; "
-                    "remove one of them"
+                    "7: mirrors.a: these mirrors form a cycle: "
+                    "quay.io/x/any-app → acr.example/x/any-app → quay.io/x/any-app; remove one of them"
                 )
             ],
         ),
@@ -915,8 +912,8 @@ def many(*mirrors: str) -> str:
             ],
             [
                 (
-                    "7: mirrors.a.repositories[0]: a circle of mirrors: quay.io/x/yy → acr.example/x/yy → quay.io/x/yy"
-                    "; remove one of them"
+                    "7: mirrors.a.repositories[0]: these mirrors form a cycle: "
+                    "quay.io/x/yy → acr.example/x/yy → quay.io/x/yy; remove one of them"
                 )
             ],
         ),
@@ -1010,7 +1007,7 @@ def test_all_problems_at_once_in_the_order_of_their_lines(write: Write) -> None:
             "mirrors.yaml:11: mirrors.bad.repositories[0]: 'A' is not a repository name: "
             "upper-case letters are not allowed; write 'a'"
         ),
-        "mirrors.yaml:16: mirrors.twice.source: 'source' is written twice, in line 15 and line 16; keep one",
+        "mirrors.yaml:16: mirrors.twice.source: duplicate key 'source', in line 15 and line 16; keep one",
     ]
 
 
@@ -1062,7 +1059,7 @@ def test_a_registry_that_is_written_twice_is_not_used(write: Write) -> None:
     text = many("a: {source: quay, destinations: [acr], repositories: [x/yy]}").replace("  acr2:", "  acr:")
     file, found = load_healthy_mirrors(write(text))
     assert list(file.mirrors) == []
-    assert found == ("mirrors.yaml:4: registries.acr: 'acr' is written twice, in line 3 and line 4; keep one",)
+    assert found == ("mirrors.yaml:4: registries.acr: duplicate key 'acr', in line 3 and line 4; keep one",)
 
 
 def test_a_mirror_may_have_the_name_of_a_broken_registry(write: Write) -> None:
@@ -1097,8 +1094,8 @@ def test_values_of_python_are_not_made(write: Write, tmp_path: Path) -> None:
     text = _file(mirror={"description": "THIS"}).replace("THIS", f"!!python/object/apply:os.mkdir ['{mark}']")
     assert problems(write(text)) == [
         (
-            "mirrors.yaml:5: mirrors.m.description: YAML's type !!python/object/apply:os.mkdir is not used here; "
-            "write the value without it, or in quotes"
+            "mirrors.yaml:5: mirrors.m.description: the YAML tag !!python/object/apply:os.mkdir is not supported; "
+            "remove it, or quote the value"
         )
     ]
     assert not mark.exists()
@@ -1106,12 +1103,12 @@ def test_values_of_python_are_not_made(write: Write, tmp_path: Path) -> None:
 
 def test_aliases_that_multiply(write: Write) -> None:
     lines = ["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 40))]
-    assert problems(write("\n".join(lines))) == ["mirrors.yaml:1: more than 500000 values; do aliases multiply here?"]
+    assert problems(write("\n".join(lines))) == ["mirrors.yaml:1: more than 500000 values; do aliases multiply them?"]
 
 
 def test_an_alias_within_itself(write: Write) -> None:
     assert problems(write("registries: &a {quay: *a}\n")) == [
-        "mirrors.yaml:1: nested too deeply; does an alias stand within its own anchor?"
+        "mirrors.yaml:1: nested too deeply; does an anchor contain its own alias?"
     ]
 
 
@@ -1119,8 +1116,8 @@ def test_no_file(tmp_path: Path) -> None:
     path = tmp_path / "mirrors.yaml"
     assert problems(path) == [
         (
-            f"{path}: the mirrors file cannot be read ([Errno 2] No such file or directory: '{path}'); "
-            "is there a file? REGISTRY_SYNC_MIRRORS_FILE names another place"
+            f"{path}: cannot read the mirrors file ([Errno 2] No such file or directory: '{path}'); "
+            "to use another file, set REGISTRY_SYNC_MIRRORS_FILE"
         )
     ]
 
@@ -1128,15 +1125,15 @@ def test_no_file(tmp_path: Path) -> None:
 def test_a_folder_in_its_place(tmp_path: Path) -> None:
     assert problems(tmp_path) == [
         (
-            f"{tmp_path}: the mirrors file cannot be read ([Errno 21] Is a directory: '{tmp_path}'); "
-            "is there a file? REGISTRY_SYNC_MIRRORS_FILE names another place"
+            f"{tmp_path}: cannot read the mirrors file ([Errno 21] Is a directory: '{tmp_path}'); "
+            "to use another file, set REGISTRY_SYNC_MIRRORS_FILE"
         )
     ]
 
 
 def test_text_that_is_not_utf_8(write: Write) -> None:
     assert problems(write(GOOD.replace("Node images", "Nöde").encode("latin-1"))) == [
-        "mirrors.yaml:11: this is not UTF-8 text (invalid start byte); save it with that encoding"
+        "mirrors.yaml:11: this is not UTF-8 text (invalid start byte); save the file as UTF-8"
     ]
 
 
@@ -1155,8 +1152,8 @@ def test_where_the_mirrors_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 PRUNED = "prune: {tags: gone_at_source}"
-PRUNED_BY = "is pruned here and written by"
-ADVICE = "give it a destination of its own, or write prune: {tags: none} for it"
+PRUNED_BY = "is pruned here but also written by"
+ADVICE = "give it a destination of its own, or set prune: {tags: none} for it"
 
 
 @pytest.mark.parametrize(
@@ -1168,8 +1165,8 @@ ADVICE = "give it a destination of its own, or write prune: {tags: none} for it"
                 "b: {source: quay, destinations: [acr], repositories: [x/yy]}",
             ],
             (
-                "7: mirrors.a.repositories[0]: acr.example/x/yy is pruned here and written by "
-                "mirrors.b.repositories[0] too; "
+                "7: mirrors.a.repositories[0]: acr.example/x/yy is pruned here but also written by "
+                "mirrors.b.repositories[0]; "
             ),
         ),
         (
@@ -1178,8 +1175,8 @@ ADVICE = "give it a destination of its own, or write prune: {tags: none} for it"
                 "b: {source: quay, destinations: [acr], repositories: [{namespace: x}]}",
             ],
             (
-                "7: mirrors.a.repositories[0]: acr.example/x/yy is pruned here and written by "
-                "namespace 'x' of mirrors.b too; "
+                "7: mirrors.a.repositories[0]: acr.example/x/yy is pruned here but also written by "
+                "namespace 'x' of mirrors.b; "
             ),
         ),
         (
@@ -1187,14 +1184,14 @@ ADVICE = "give it a destination of its own, or write prune: {tags: none} for it"
                 f"a: {{source: quay, destinations: [acr], repositories: [{{namespace: x}}], {PRUNED}}}",
                 "b: {source: quay, destinations: [acr], repositories: [x/yy]}",
             ],
-            f"7: mirrors.a: namespace 'x' {PRUNED_BY} mirrors.b.repositories[0] too; ",
+            f"7: mirrors.a: namespace 'x' {PRUNED_BY} mirrors.b.repositories[0]; ",
         ),
         (
             [
                 f"a: {{source: quay, destinations: [acr], repositories: [{{namespace: x, {PRUNED}}}]}}",
                 "b: {source: hub, destinations: [acr], repositories: [{namespace: x}]}",
             ],
-            f"7: mirrors.a: namespace 'x' {PRUNED_BY} namespace 'x' of mirrors.b too; ",
+            f"7: mirrors.a: namespace 'x' {PRUNED_BY} namespace 'x' of mirrors.b; ",
         ),
         *(
             (
@@ -1202,7 +1199,7 @@ ADVICE = "give it a destination of its own, or write prune: {tags: none} for it"
                     f"a: {{source: quay, destinations: [acr], repositories: [{{namespace: x, {PRUNED}, {ours}}}]}}",
                     f"b: {{source: hub, destinations: [acr], repositories: [{{namespace: x, {theirs}}}]}}",
                 ],
-                f"7: mirrors.a: namespace 'x' {PRUNED_BY} namespace 'x' of mirrors.b too; ",
+                f"7: mirrors.a: namespace 'x' {PRUNED_BY} namespace 'x' of mirrors.b; ",
             )
             for ours, theirs in (
                 ("include: ['/.*-operator/']", "include: ['/.*-operator/']"),
@@ -1217,7 +1214,7 @@ ADVICE = "give it a destination of its own, or write prune: {tags: none} for it"
                     f"a: {{source: quay, destinations: [acr], repositories: [{rule}]}}",
                     f"b: {{source: hub, destinations: [acr], repositories: [{{namespace: x}}], {naming}}}",
                 ],
-                f"7: mirrors.a.repositories[0]: acr.example/{name} {PRUNED_BY} namespace 'x' of mirrors.b too; ",
+                f"7: mirrors.a.repositories[0]: acr.example/{name} {PRUNED_BY} namespace 'x' of mirrors.b; ",
             )
             for name, naming in (("m/x/yy", "prefix: m/"), ("m/yy", "prefix: m/, strip_prefix: x/"))
             for rule in [f"{{repository: y, rename: {name}, {PRUNED}}}"]
@@ -1227,7 +1224,7 @@ ADVICE = "give it a destination of its own, or write prune: {tags: none} for it"
                 f"a: {{source: quay, destinations: [acr], {PRUNED}, repositories: [{{repository: y, rename: m/yy}}]}}",
                 "b: {source: hub, destinations: [acr], repositories: [{namespace: x, rename: 'm/{{ name }}'}]}",
             ],
-            f"7: mirrors.a.repositories[0]: acr.example/m/yy {PRUNED_BY} namespace 'x' of mirrors.b too; ",
+            f"7: mirrors.a.repositories[0]: acr.example/m/yy {PRUNED_BY} namespace 'x' of mirrors.b; ",
         ),
     ],
 )
