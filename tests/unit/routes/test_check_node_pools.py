@@ -1,25 +1,21 @@
-"""The ``nodes:`` section of a mirrors file: what it means, and every way to get it wrong with its whole answer."""
+"""The ``nodes:`` section of a mirrors file: its values, and the whole message of every mistake."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from registry_sync.config.node_pools import BootstrapImage, PoolMirror
 from registry_sync.config.runtime_versions import Versions
-from registry_sync.errors import ConfigurationError, MirrorsFileError
+from registry_sync.errors import ConfigurationError
 from registry_sync.routes.check_node_pools import mirror_problem
 from registry_sync.routes.load import json_schema, load_healthy_mirrors, load_mirrors
 from registry_sync.tags.rules import TagRules
-
-Write = Callable[[str], Path]
+from tests.unit.routes.files import Write, flow, label, problems
 
 FILE = """\
 registries:
@@ -48,29 +44,13 @@ nodes:
 FIRST_LINE = FILE.count("\n") + 1
 
 
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    def write(text: str) -> Path:
-        path = tmp_path / "mirrors.yaml"
-        path.write_text(text)
-        return path
-
-    return write
-
-
 def with_pool(**entry: Any) -> str:
-    """A good file with one pool, in its last line."""
+    """A valid file with one pool, in its last line."""
     pool = {"registry": "hub", **entry}
-    return f"{FILE}  p: {yaml.safe_dump(pool, default_flow_style=True, width=10_000, sort_keys=False)}"
+    return f"{FILE}  p: {flow(pool)}\n"
 
 
-def problems(path: Path) -> list[str]:
-    with pytest.raises(MirrorsFileError) as caught:
-        load_mirrors(path)
-    return str(caught.value).split("\n")
-
-
-def test_the_short_form(write: Write) -> None:
+def test_pool_is_read_in_its_short_form(write: Write) -> None:
     file = load_mirrors(
         write(f"{FILE}  outside_china: {{registry: hub, mirrors: [acr]}}\n  china: {{registry: aliyun}}\n")
     )
@@ -84,7 +64,7 @@ def test_the_short_form(write: Write) -> None:
     assert china.versions == Versions()
 
 
-def test_the_long_form(write: Write) -> None:
+def test_pool_is_read_in_its_long_form(write: Write) -> None:
     pool = load_mirrors(
         write(
             with_pool(
@@ -100,7 +80,7 @@ def test_the_long_form(write: Write) -> None:
     assert pool.versions == Versions(floor=(1, 7), ceiling=(2,))
 
 
-def test_bootstrap_images(write: Write) -> None:
+def test_bootstrap_images_are_names_or_mappings(write: Write) -> None:
     images = ["infra/base", {"repository": "team/one-app", "tags": {"include": ["v1"]}}]
     pool = load_mirrors(write(with_pool(mirrors=["acr"], bootstrap_images=images))).node_pools["p"]
     assert pool.images == (
@@ -109,7 +89,7 @@ def test_bootstrap_images(write: Write) -> None:
     )
 
 
-def test_a_file_without_nodes(write: Write) -> None:
+def test_nodes_are_optional(write: Write) -> None:
     assert load_mirrors(write(FILE.replace("nodes:\n", ""))).node_pools == {}
 
 
@@ -169,8 +149,9 @@ NO_RANGE = "is no range of versions; write one such as '>=1.7' or '>=1.7, <2'"
         ({"mirors": ["acr"]}, ".mirors: unknown key 'mirors'; did you mean 'mirrors'?"),
         ({"xyz": 1}, f".xyz: unknown key 'xyz'; allowed are {KEYS}"),
     ],
+    ids=label,
 )
-def test_bad_pools(write: Write, entry: Any, problem: str) -> None:
+def test_invalid_pool_is_refused(write: Write, entry: Any, problem: str) -> None:
     assert problems(write(with_pool(**entry))) == [f"mirrors.yaml:{FIRST_LINE}: nodes.p{problem}"]
 
 
@@ -213,12 +194,12 @@ SQUATTING = (
     ],
     ids=["quay", "ghcr", "aliyun", "not private", "ecr", "itself"],
 )
-def test_registries_that_must_not_be_mirrors(write: Write, mirrors: list[Any], problem: str) -> None:
+def test_unsuitable_mirror_is_refused(write: Write, mirrors: list[Any], problem: str) -> None:
     assert problems(write(with_pool(mirrors=mirrors))) == [f"mirrors.yaml:{FIRST_LINE}: nodes.p.mirrors[0]: {problem}"]
 
 
 @pytest.mark.parametrize("second", ["acr", "twin"])
-def test_one_mirror_twice(write: Write, second: str) -> None:
+def test_one_registry_as_two_mirrors_is_refused(write: Write, second: str) -> None:
     assert problems(write(with_pool(mirrors=["acr", second]))) == [
         (
             f"mirrors.yaml:{FIRST_LINE}: nodes.p.mirrors[1]: 'acr' and {second!r} are the same registry, acr.example; "
@@ -250,7 +231,7 @@ def test_one_mirror_twice(write: Write, second: str) -> None:
         "registry-vpc.cn-hangzhou.aliyuncs.com",
     ],
 )
-def test_shared_hosts(write: Write, host: str) -> None:
+def test_public_registry_must_not_be_a_mirror(write: Write, host: str) -> None:
     file = load_mirrors(write(FILE.replace("nodes:\n", "")))
     mirror = file.registries["acr"].model_copy(update={"host": host})
     registry = file.registries["hub"].model_copy(update={"host": "other.example"})
@@ -269,7 +250,7 @@ def test_shared_hosts(write: Write, host: str) -> None:
         "registry.gitlab.example.com",
     ],
 )
-def test_hosts_of_ones_own(write: Write, host: str) -> None:
+def test_private_registry_may_be_a_mirror(write: Write, host: str) -> None:
     file = load_mirrors(write(FILE.replace("nodes:\n", "")))
     assert mirror_problem(file.registries["acr"].model_copy(update={"host": host}), file.registries["hub"]) == ""
 
@@ -284,14 +265,14 @@ def test_hosts_of_ones_own(write: Write, host: str) -> None:
         "123456789012.dkr.ecr.us-east-1.amazonaws.com:443",
     ],
 )
-def test_hosts_that_answer_nobody_anonymous(write: Write, host: str) -> None:
+def test_registry_without_anonymous_reads_must_not_be_a_mirror(write: Write, host: str) -> None:
     file = load_mirrors(write(FILE.replace("nodes:\n", "")))
     mirror = file.registries["acr"].model_copy(update={"host": host})
     assert mirror_problem(mirror, file.registries["hub"]).startswith(f"{host} requires a token")
 
 
 @pytest.mark.parametrize("runtime", ["docker", "k3s", "talos"])
-def test_runtimes_that_cannot_take_bytes_only(write: Write, runtime: str) -> None:
+def test_trust_pull_is_refused_for_runtimes_without_it(write: Write, runtime: str) -> None:
     assert problems(write(with_pool(mirrors=[{"registry": "acr", "trust": "pull"}], runtime=runtime))) == [
         (
             f"mirrors.yaml:{FIRST_LINE}: nodes.p.runtime: {runtime} cannot pull from a mirror without also resolving "
@@ -300,7 +281,7 @@ def test_runtimes_that_cannot_take_bytes_only(write: Write, runtime: str) -> Non
     ]
 
 
-def test_dockerd_has_mirrors_for_docker_hub_alone(write: Write) -> None:
+def test_dockerd_supports_mirrors_only_for_docker_hub(write: Write) -> None:
     assert problems(write(with_pool(registry="quay", mirrors=["acr"], runtime="docker"))) == [
         (
             f"mirrors.yaml:{FIRST_LINE}: nodes.p.runtime: dockerd supports mirrors only for docker.io, and the "
@@ -365,9 +346,11 @@ def test_dockerd_has_mirrors_for_docker_hub_alone(write: Write) -> None:
             "tag 'v2-dev' is not copied to acr.example/infra/base: 'world' skips it (excluded by '*-dev')",
         ),
     ],
-    ids=["no rule", "no mirror", "renamed", "excluded", "short name", "outright", "with registry", "tag"],
+    ids=["no rule", "no mirror", "renamed", "excluded", "short name", "without mirrors", "with registry", "tag"],
 )
-def test_images_that_no_route_brings(write: Write, entry: dict[str, Any], image: Any, problem: str) -> None:
+def test_bootstrap_image_without_a_route_is_refused(
+    write: Write, entry: dict[str, Any], image: Any, problem: str
+) -> None:
     path = write(with_pool(**entry, bootstrap_images=[image]))
     assert problems(path) == [f"mirrors.yaml:{FIRST_LINE}: nodes.p.bootstrap_images[0]: {problem}"]
 
@@ -383,9 +366,17 @@ def test_images_that_no_route_brings(write: Write, entry: dict[str, Any], image:
         ({"registry": "quay"}, "infra/old"),
         ({"mirrors": ["own"]}, "infra/pushed"),
     ],
-    ids=["by name", "by its new name", "by namespace", "outright", "copied to the hub", "at home", "at the mirror"],
+    ids=[
+        "by name",
+        "by its new name",
+        "by namespace",
+        "without mirrors",
+        "copied to the hub",
+        "at its source",
+        "pushed to the mirror",
+    ],
 )
-def test_images_that_a_route_brings(write: Write, entry: dict[str, Any], image: str) -> None:
+def test_bootstrap_image_with_a_route_is_accepted(write: Write, entry: dict[str, Any], image: str) -> None:
     assert load_mirrors(write(with_pool(**entry, bootstrap_images=[image]))).node_pools["p"].images
 
 
@@ -403,8 +394,8 @@ nodes:
 """
 
 
-def test_of_two_rules_that_find_an_image_the_first_counts(write: Write) -> None:
-    """As in a run; what the second leaves out does not matter, nor what it lets through."""
+def test_first_of_two_namespace_rules_decides_about_an_image(write: Write) -> None:
+    """As in a run: the tag rules of the second one do not matter."""
     assert problems(write(TWO_RULES)) == [
         (
             "mirrors.yaml:10: nodes.p.bootstrap_images[0]: tag 'v1' is not copied to docker.io/team/one-app: "
@@ -415,7 +406,7 @@ def test_of_two_rules_that_find_an_image_the_first_counts(write: Write) -> None:
     assert load_mirrors(write(text)).node_pools["p"].images
 
 
-def test_a_mirror_that_would_have_the_dag_id_of_readiness(write: Write) -> None:
+def test_mirror_named_readiness_is_refused(write: Write) -> None:
     text = FILE.replace("  pushed:", "  readiness:").replace("nodes:\n", "")
     problem = (
         "mirrors.yaml:21: mirrors.readiness: this name is reserved: the DAG mirror_readiness checks whether nodes can "
@@ -426,15 +417,15 @@ def test_a_mirror_that_would_have_the_dag_id_of_readiness(write: Write) -> None:
     assert (list(file.mirrors), found) == (["world", "china"], (problem,))
 
 
-def test_a_missing_route_is_not_reported_while_a_mirror_is_broken(write: Write) -> None:
-    """It may well be the one."""
+def test_missing_route_is_not_reported_while_a_mirror_is_broken(write: Write) -> None:
+    """The broken mirror may be the one that copies it."""
     text = with_pool(mirrors=["acr"], bootstrap_images=["infra/other"]).replace("source: quay", "source: qay")
     assert problems(write(text)) == [
         "mirrors.yaml:14: mirrors.world.source: no registry named 'qay'; did you mean 'quay'?"
     ]
 
 
-def test_a_broken_pool_leaves_the_others_and_all_mirrors(write: Write) -> None:
+def test_broken_pool_leaves_the_others_and_all_mirrors(write: Write) -> None:
     text = f"{FILE}  bad: {{registry: nowhere}}\n  worse: {{}}\n  good: {{registry: hub, mirrors: [acr]}}\n"
     file, found = load_healthy_mirrors(write(text))
     assert (list(file.node_pools), list(file.mirrors)) == (["good"], ["world", "china", "pushed"])
@@ -447,20 +438,22 @@ def test_a_broken_pool_leaves_the_others_and_all_mirrors(write: Write) -> None:
     )
 
 
-@pytest.mark.parametrize(("written", "got"), [("[]", "a list"), ("", "nothing"), ("x", "'x'")])
-def test_a_section_that_is_none_leaves_the_mirrors(write: Write, written: str, got: str) -> None:
+@pytest.mark.parametrize(
+    ("written", "got"), [("[]", "a list"), ("", "nothing"), ("x", "'x'")], ids=["list", "empty", "text"]
+)
+def test_invalid_nodes_section_leaves_the_mirrors(write: Write, written: str, got: str) -> None:
     file, found = load_healthy_mirrors(write(FILE.replace("nodes:", f"nodes: {written}")))
     assert (dict(file.node_pools), list(file.mirrors)) == ({}, ["world", "china", "pushed"])
     assert found == (f"mirrors.yaml:{FIRST_LINE - 1}: nodes: expected a mapping (name: ...), got {got}",)
 
 
-def test_pools_are_not_looked_at_for_one_mirror(write: Write) -> None:
-    """Every task reads the file for its own mirror; a pool is no matter of its."""
+def test_only_skips_node_pools(write: Write) -> None:
+    """Every task loads the file for its own mirror, and needs no node pool."""
     file, found = load_healthy_mirrors(write(with_pool(registry="nowhere")), only="world")
     assert (list(file.mirrors), dict(file.node_pools), found) == (["world"], {}, ())
 
 
-def test_the_schema_takes_both_forms() -> None:
+def test_schema_accepts_both_forms_of_entries() -> None:
     def faults(**pool: Any) -> list[str]:
         document = {"registries": {}, "mirrors": {}, "nodes": {"p": {"registry": "hub", **pool}}}
         return sorted(each.json_path for each in Draft202012Validator(json_schema()).iter_errors(document))
@@ -486,13 +479,14 @@ def test_the_schema_takes_both_forms() -> None:
         ("<=1.7", None, (1, 8)),
         (">= 1.6, <2, <1.8", (1, 6), (1, 8)),
     ],
+    ids=label,
 )
-def test_ranges_of_versions(text: str, floor: Any, ceiling: Any) -> None:
+def test_version_range_is_parsed(text: str, floor: Any, ceiling: Any) -> None:
     assert Versions.parse(text) == Versions(floor=floor, ceiling=ceiling)
 
 
 @pytest.mark.parametrize("text", ["", "x", "1.", ">=1.7 <2", "~1.7", ">=1.7,", "1.2.3.4.5"])
-def test_texts_that_are_no_range(text: str) -> None:
+def test_invalid_version_range_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Versions.parse(text)
     assert str(caught.value) == f"{text!r} {NO_RANGE}"
@@ -502,7 +496,7 @@ NUMBERS = st.lists(st.integers(0, 40), min_size=1, max_size=3).filter(any).map(l
 
 
 @given(NUMBERS, NUMBERS)
-def test_a_version_is_in_what_it_begins(one: str, other: str) -> None:
+def test_version_is_within_its_own_prefix(one: str, other: str) -> None:
     exact = Versions.parse(one)
     assert exact.are_at_least(one)
     assert exact.meet(exact)
@@ -513,7 +507,7 @@ def test_a_version_is_in_what_it_begins(one: str, other: str) -> None:
 
 
 @given(NUMBERS, NUMBERS)
-def test_a_range_reads_what_it_shows(one: str, other: str) -> None:
+def test_version_range_parses_its_own_text(one: str, other: str) -> None:
     low, high = sorted((one, other), key=lambda each: Versions.parse(f">={each}").floor or ())
     versions = Versions.parse(f">={low}, <={high}")
     assert Versions.parse(str(versions)) == versions

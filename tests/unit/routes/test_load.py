@@ -1,23 +1,21 @@
-"""Mirrors files: a good one, every kind of bad one with its whole answer, and what survives beside a bad entry."""
+"""Loading mirrors files: a valid one, the whole message of every mistake, and the entries kept beside a broken one."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from registry_sync.config.model import NamespaceRule, RepositoryRule
 from registry_sync.config.settings import RouteOptions
 from registry_sync.errors import MirrorsFileError
 from registry_sync.routes.load import load_healthy_mirrors, load_mirrors, mirrors_path
 from registry_sync.tags.rules import TagRules
-
-Write = Callable[[str | bytes], Path]
+from tests.unit.routes.files import Write, flow, label, problems
 
 GOOD = """\
 registries:
@@ -48,34 +46,18 @@ mirrors:
 """
 
 
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    def write(content: str | bytes) -> Path:
-        path = tmp_path / "mirrors.yaml"
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return path
-
-    return write
-
-
-def problems(path: Path) -> list[str]:
-    with pytest.raises(MirrorsFileError) as caught:
-        load_mirrors(path)
-    return str(caught.value).split("\n")
-
-
 def with_registry(**entry: Any) -> str:
-    """A good file but for the keys that are given to a registry, in line 3."""
+    """A valid file except for the given keys of a registry, in line 3."""
     return _file(registry=entry)
 
 
 def with_mirror(**entry: Any) -> str:
-    """A good file but for the keys that are given to a mirror, in line 5."""
+    """A valid file except for the given keys of a mirror, in line 5."""
     return _file(mirror=entry)
 
 
 def with_repositories(*repositories: Any) -> str:
-    """A good file but for the repositories of a mirror, in line 5."""
+    """A valid file except for the repositories of a mirror, in line 5."""
     return with_mirror(repositories=list(repositories))
 
 
@@ -83,17 +65,13 @@ def _file(registry: Mapping[str, Any] | None = None, mirror: Mapping[str, Any] |
     return (
         "registries:\n"
         "  quay: {host: quay.io}\n"
-        f"  acr: {_flow({'host': 'acr.example', **(registry or {})})}\n"
+        f"  acr: {flow({'host': 'acr.example', **(registry or {})})}\n"
         "mirrors:\n"
-        f"  m: {_flow({'source': 'quay', 'destinations': ['acr'], 'repositories': ['a/b'], **(mirror or {})})}\n"
+        f"  m: {flow({'source': 'quay', 'destinations': ['acr'], 'repositories': ['a/b'], **(mirror or {})})}\n"
     )
 
 
-def _flow(value: Any) -> str:
-    return yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False).strip()
-
-
-def test_a_good_file(write: Write) -> None:
+def test_valid_file_is_read_with_all_its_values(write: Write) -> None:
     file = load_mirrors(write(GOOD))
     assert {name: (each.name, each.host, each.tls) for name, each in file.registries.items()} == {
         "quay": ("quay", "quay.io", True),
@@ -124,6 +102,7 @@ def test_a_good_file(write: Write) -> None:
         ("2026-01-31T10:30:00Z", datetime(2026, 1, 31, 10, 30, tzinfo=UTC)),
         ("2026-01-31T10:30:00+02:00", datetime(2026, 1, 31, 8, 30, tzinfo=UTC)),
     ],
+    ids=label,
 )
 def test_dates_are_utc(write: Write, written: str, moment: datetime) -> None:
     file = load_mirrors(write(_file().replace("source: quay", f"source: quay, start_date: {written}")))
@@ -169,8 +148,9 @@ NO_HOST = "is not a registry host; write host or host:port, without https:// or 
         ({"conection": "x"}, ".conection: unknown key 'conection'; did you mean 'connection'?"),
         ({"pool": ""}, ".pool: it is empty; write a value, or remove it"),
     ],
+    ids=label,
 )
-def test_bad_registries(write: Write, entry: Any, problem: str) -> None:
+def test_invalid_registry_is_refused(write: Write, entry: Any, problem: str) -> None:
     assert problems(write(with_registry(**entry))) == [f"mirrors.yaml:3: registries.acr{problem}"]
 
 
@@ -253,8 +233,9 @@ NO_SCHEDULE = (
         ({"tags": {"only": ["v*"]}}, f".tags.only: unknown key 'only'; allowed are {TAG_KEYS}"),
         ({"destination": "acr"}, ".destination: unknown key 'destination'; did you mean 'destinations'?"),
     ],
+    ids=label,
 )
-def test_bad_mirrors(write: Write, entry: Any, problem: str) -> None:
+def test_invalid_mirror_is_refused(write: Write, entry: Any, problem: str) -> None:
     assert problems(write(with_mirror(**entry))) == [f"mirrors.yaml:5: mirrors.m{problem}"]
 
 
@@ -270,8 +251,9 @@ def test_bad_mirrors(write: Write, entry: Any, problem: str) -> None:
         ("[v1]", "expected a string, got a list"),
         ("{a: b}", "expected a string, got a mapping"),
     ],
+    ids=label,
 )
-def test_globs_that_yaml_does_not_read_as_text(write: Write, written: str, problem: str) -> None:
+def test_glob_that_yaml_reads_as_another_type_is_refused(write: Write, written: str, problem: str) -> None:
     path = write(_file(mirror={"tags": {"include": ["v*", "THIS"]}}).replace("THIS", written))
     assert problems(path) == [f"mirrors.yaml:5: mirrors.m.tags.include[1]: {problem}"]
 
@@ -328,12 +310,13 @@ OPTIONS = ", ".join(RouteOptions.model_fields)
             '.tags.include[0]: expected a string, got the boolean true (quote it: "true")',
         ),
     ],
+    ids=label,
 )
-def test_bad_rules(write: Write, rule: Any, problem: str) -> None:
+def test_invalid_rule_is_refused(write: Write, rule: Any, problem: str) -> None:
     assert problems(write(with_repositories("c/d", rule))) == [f"mirrors.yaml:5: mirrors.m.repositories[1]{problem}"]
 
 
-def test_an_option_that_a_form_of_rule_does_not_have(write: Write) -> None:
+def test_unknown_key_of_a_namespace_rule_lists_its_keys(write: Write) -> None:
     keys = f"{OPTIONS}, namespace, include, exclude, include_private, rename"
     assert problems(write(with_repositories({"namespace": "a", "repositry": "b"}))) == [
         f"mirrors.yaml:5: mirrors.m.repositories[0].repositry: unknown key 'repositry'; allowed are {keys}"
@@ -428,8 +411,9 @@ DIGEST = f"sha256:{64 * 'a'}"
         ),
         ({"names": ["v1", f"v1@{DIGEST}"]}, ": names has 'v1' twice; keep one"),
     ],
+    ids=label,
 )
-def test_bad_tag_rules(write: Write, tags: Any, problem: str) -> None:
+def test_invalid_tag_rules_are_refused(write: Write, tags: Any, problem: str) -> None:
     assert problems(write(with_mirror(tags=tags))) == [f"mirrors.yaml:5: mirrors.m.tags{problem}"]
 
 
@@ -445,7 +429,7 @@ def test_bad_tag_rules(write: Write, tags: Any, problem: str) -> None:
     ],
     ids=["older_than", "younger_than", "newest"],
 )
-def test_rules_by_push_time_need_a_source_that_tells_them(write: Write, tags: Any, problem: str) -> None:
+def test_push_time_rules_need_a_source_that_reports_them(write: Write, tags: Any, problem: str) -> None:
     problem = problem.format(source="a source of kind 'distribution'")
     mirror = {"source": "acr", "destinations": ["quay"], "tags": tags}
     assert problems(write(with_mirror(**mirror))) == [f"mirrors.yaml:5: mirrors.m.tags: {problem}"]
@@ -520,8 +504,9 @@ VARIABLES = "repository, namespace, name, registry, destination, mirror"
         ),
         ({"repository": "a/b", "prefix": 1}, '.prefix: expected a string, got the number 1 (quote it: "1")'),
     ],
+    ids=label,
 )
-def test_bad_names(write: Write, rule: Any, problem: str) -> None:
+def test_invalid_renaming_is_refused(write: Write, rule: Any, problem: str) -> None:
     assert problems(write(with_repositories(rule))) == [f"mirrors.yaml:5: mirrors.m.repositories[0]{problem}"]
 
 
@@ -551,13 +536,16 @@ def test_bad_names(write: Write, rule: Any, problem: str) -> None:
         ),
         ({"kind": "harbor"}, "app", "Harbor has names of two parts or more, PROJECT/NAME, and 'app' has 1"),
     ],
+    ids=label,
 )
-def test_names_that_a_destination_cannot_hold(write: Write, destination: Any, name: str, problem: str) -> None:
+def test_name_that_the_destination_does_not_support_is_refused(
+    write: Write, destination: Any, name: str, problem: str
+) -> None:
     path = write(_file(registry=destination, mirror={"repositories": [name]}))
     assert problems(path) == [f"mirrors.yaml:5: mirrors.m.repositories[0]: {problem}; rename it"]
 
 
-def test_globs_that_begin_with_the_namespace(write: Write) -> None:
+def test_glob_that_begins_with_the_namespace_is_refused(write: Write) -> None:
     path = write(with_repositories({"namespace": "giantswarm", "exclude": ["giantswarm/*-test"]}))
     assert problems(path) == [
         (
@@ -567,7 +555,7 @@ def test_globs_that_begin_with_the_namespace(write: Write) -> None:
     ]
 
 
-def test_a_prefix_with_the_destinations_registry_in_it(write: Write) -> None:
+def test_prefix_that_includes_the_registry_is_refused(write: Write) -> None:
     assert problems(write(with_mirror(prefix="acr.example/copies/"))) == [
         (
             "mirrors.yaml:5: mirrors.m.repositories[0]: its name at the destination, 'acr.example/copies/a/b', "
@@ -576,7 +564,7 @@ def test_a_prefix_with_the_destinations_registry_in_it(write: Write) -> None:
     ]
 
 
-def test_one_place_for_two_repositories_by_their_prefixes(write: Write) -> None:
+def test_two_repositories_with_one_destination_by_prefix_are_refused(write: Write) -> None:
     rules = [{"repository": "a/app", "strip_prefix": "a/"}, {"repository": "b/app", "strip_prefix": "b/"}]
     assert problems(write(with_mirror(repositories=rules, prefix="copies/"))) == [
         (
@@ -586,7 +574,7 @@ def test_one_place_for_two_repositories_by_their_prefixes(write: Write) -> None:
     ]
 
 
-def test_names_at_the_destination_decide_about_circles(write: Write) -> None:
+def test_cycles_follow_the_names_at_the_destination(write: Write) -> None:
     there = "a: {source: quay, destinations: [acr], repositories: [{namespace: x}], prefix: copies/}"
     back = "b: {source: acr, destinations: [quay], repositories: [{namespace: copies/x}], strip_prefix: copies/}"
     assert problems(write(many(there, back))) == [
@@ -600,7 +588,7 @@ def test_names_at_the_destination_decide_about_circles(write: Write) -> None:
     assert load_mirrors(write(many(there, onward, same))).mirrors.keys() == {"a", "b", "c"}
 
 
-def test_patterns_of_every_form_are_seen_in_circles(write: Write) -> None:
+def test_cycles_are_found_through_patterns_of_every_form(write: Write) -> None:
     there = "a: {source: quay, destinations: [acr], repositories: [{namespace: x, include: ['/[k-m]+-op/']}]}"
     back = "b: {source: acr, destinations: [quay], repositories: [{namespace: x, include: ['[j-l]*']}]}"
     assert problems(write(many(there, back))) == [
@@ -611,7 +599,7 @@ def test_patterns_of_every_form_are_seen_in_circles(write: Write) -> None:
     ]
 
 
-def test_a_namespace_that_would_find_its_own_copies(write: Write) -> None:
+def test_namespace_that_rereads_its_own_copies_is_refused(write: Write) -> None:
     """Every run would make copies of the copies that the one before made."""
     within = "a: {source: quay, destinations: [quay], repositories: [{namespace: x, rename: 'x/copy-{{ name }}'}]}"
     assert problems(write(many(within))) == [
@@ -650,14 +638,15 @@ def test_a_namespace_that_would_find_its_own_copies(write: Write) -> None:
             "api_url: 'http://quay.example' is no address of an API; write https://host or https://host:port",
         ),
     ],
+    ids=label,
 )
-def test_an_api_url_that_cannot_be_used(write: Write, entry: dict[str, Any], problem: str) -> None:
+def test_invalid_api_url_is_refused(write: Write, entry: dict[str, Any], problem: str) -> None:
     assert problems(write(with_registry(**entry))) == [f"mirrors.yaml:3: registries.acr: {problem}"]
     file = load_mirrors(write(with_registry(kind="quay", api_url="https://quay.example:8443")))
     assert file.registries["acr"].api_url == "https://quay.example:8443"
 
 
-def test_a_registry_of_a_kind_without_a_call_to_create_repositories(write: Write) -> None:
+def test_create_repository_is_refused_for_other_kinds(write: Write) -> None:
     assert problems(write(with_registry(create_repository=True))) == [
         (
             "mirrors.yaml:3: registries.acr: create_repository is for docker_hub, "
@@ -670,7 +659,7 @@ def test_a_registry_of_a_kind_without_a_call_to_create_repositories(write: Write
     assert file.registries["acr"].create_repository
 
 
-def test_entries_that_are_named_tags_have_the_keys_of_their_section(write: Write) -> None:
+def test_entry_named_tags_has_the_keys_of_its_section(write: Write) -> None:
     text = _file(registry={"hst": "x"}, mirror={"descripton": "x"})
     assert problems(write(text.replace("acr:", "tags:").replace("m:", "tags:"))) == [
         "mirrors.yaml:3: registries.tags.hst: unknown key 'hst'; did you mean 'host'?",
@@ -710,8 +699,20 @@ def test_entries_that_are_named_tags_have_the_keys_of_their_section(write: Write
             ["3: mirrors: duplicate key 'mirrors', in line 2 and line 3; keep one"],
         ),
     ],
+    ids=[
+        "empty",
+        "only a comment",
+        "list",
+        "text",
+        "no sections",
+        "sections without entries",
+        "defaults that are text",
+        "unknown keys in defaults",
+        "misspelt section",
+        "duplicate section",
+    ],
 )
-def test_files_of_which_nothing_can_be_used(write: Write, text: str, expected: list[str]) -> None:
+def test_problem_outside_of_entries_refuses_the_whole_file(write: Write, text: str, expected: list[str]) -> None:
     path = write(text)
     assert problems(path) == [f"mirrors.yaml:{each}" for each in expected]
     with pytest.raises(MirrorsFileError):
@@ -719,7 +720,7 @@ def test_files_of_which_nothing_can_be_used(write: Write, text: str, expected: l
 
 
 @pytest.mark.parametrize("name", ["with space", "a.b", "a/b", "ä", "''"])
-def test_names_that_cannot_be_part_of_a_dag_id(write: Write, name: str) -> None:
+def test_name_that_does_not_fit_a_dag_id_is_refused(write: Write, name: str) -> None:
     text = _file().replace("  m:", f"  {name}:")
     shown = name.strip("'")
     assert problems(write(text)) == [
@@ -727,14 +728,14 @@ def test_names_that_cannot_be_part_of_a_dag_id(write: Write, name: str) -> None:
     ]
 
 
-def test_a_name_that_is_too_long_for_a_dag_id(write: Write) -> None:
+def test_name_too_long_for_a_dag_id_is_refused(write: Write) -> None:
     name = 101 * "m"
     assert problems(write(_file().replace("  m:", f"  {name}:"))) == [
         f"mirrors.yaml:5: mirrors.{name}: it has 101 characters, at most 100 are allowed"
     ]
 
 
-def test_an_entry_without_its_required_keys(write: Write) -> None:
+def test_missing_keys_are_reported(write: Write) -> None:
     assert problems(write("registries:\n  quay: {}\nmirrors:\n  m:\n    schedule: '@daily'\n")) == [
         "mirrors.yaml:2: registries.quay: 'host' is missing",
         "mirrors.yaml:4: mirrors.m: 'source' is missing",
@@ -743,7 +744,7 @@ def test_an_entry_without_its_required_keys(write: Write) -> None:
     ]
 
 
-def test_a_file_without_registries_for_its_mirror(write: Write) -> None:
+def test_registries_of_a_mirror_must_exist(write: Write) -> None:
     assert problems(write("registries: {}\nmirrors: {m: {source: a, destinations: [b], repositories: [c]}}\n")) == [
         "mirrors.yaml:2: mirrors.m.source: no registry named 'a'; the file has none",
         "mirrors.yaml:2: mirrors.m.destinations[0]: no registry named 'b'; the file has none",
@@ -773,7 +774,9 @@ def test_a_file_without_registries_for_its_mirror(write: Write) -> None:
     ],
     ids=["key", "mirror", "rule", "registry", "default"],
 )
-def test_duplicate_keys(write: Write, text: str, line: int, place: str, key: str, lines: tuple[int, int]) -> None:
+def test_duplicate_key_is_refused(
+    write: Write, text: str, line: int, place: str, key: str, lines: tuple[int, int]
+) -> None:
     first, second = lines
     assert problems(write(text))[0] == (
         f"mirrors.yaml:{line}: {place}: duplicate key {key!r}, in line {first} and line {second}; keep one"
@@ -933,7 +936,7 @@ def many(*mirrors: str) -> str:
         "circle with a namespace",
     ],
 )
-def test_routes_that_disturb_each_other(write: Write, mirrors: list[str], expected: list[str]) -> None:
+def test_conflicting_routes_are_refused(write: Write, mirrors: list[str], expected: list[str]) -> None:
     assert problems(write(many(*mirrors))) == [f"mirrors.yaml:{each}" for each in expected]
 
 
@@ -970,7 +973,7 @@ def test_routes_that_disturb_each_other(write: Write, mirrors: list[str], expect
         "namespace elsewhere",
     ],
 )
-def test_routes_that_do_not(write: Write, mirrors: list[str]) -> None:
+def test_independent_routes_are_accepted(write: Write, mirrors: list[str]) -> None:
     assert len(load_mirrors(write(many(*mirrors))).mirrors) == len(mirrors)
 
 
@@ -996,7 +999,7 @@ mirrors:
 """
 
 
-def test_all_problems_at_once_in_the_order_of_their_lines(write: Write) -> None:
+def test_all_problems_are_reported_in_the_order_of_their_lines(write: Write) -> None:
     path = write(ALL_AT_ONCE)
     assert problems(path) == [
         f"mirrors.yaml:3: registries.acr.host: 'https://acr.example' {NO_HOST}",
@@ -1011,7 +1014,7 @@ def test_all_problems_at_once_in_the_order_of_their_lines(write: Write) -> None:
     ]
 
 
-def test_healthy_mirrors_survive_beside_broken_ones(write: Write) -> None:
+def test_healthy_mirrors_are_kept_beside_broken_ones(write: Write) -> None:
     file, found = load_healthy_mirrors(write(ALL_AT_ONCE))
     assert list(file.mirrors) == ["good"]
     assert list(file.registries) == ["quay"]
@@ -1049,27 +1052,29 @@ def test_healthy_mirrors_survive_beside_broken_ones(write: Write) -> None:
     ],
     ids=["second writer", "unknown registry", "duplicate key behind an alias"],
 )
-def test_which_mirrors_survive(write: Write, mirrors: list[str], healthy: list[str], broken: list[str]) -> None:
+def test_only_the_mirrors_with_a_problem_are_removed(
+    write: Write, mirrors: list[str], healthy: list[str], broken: list[str]
+) -> None:
     file, found = load_healthy_mirrors(write(many(*mirrors)))
     assert list(file.mirrors) == healthy
     assert [each.split(": ")[1] for each in found] == broken
 
 
-def test_a_registry_that_is_written_twice_is_not_used(write: Write) -> None:
+def test_duplicate_registry_is_not_used(write: Write) -> None:
     text = many("a: {source: quay, destinations: [acr], repositories: [x/yy]}").replace("  acr2:", "  acr:")
     file, found = load_healthy_mirrors(write(text))
     assert list(file.mirrors) == []
     assert found == ("mirrors.yaml:4: registries.acr: duplicate key 'acr', in line 3 and line 4; keep one",)
 
 
-def test_a_mirror_may_have_the_name_of_a_broken_registry(write: Write) -> None:
+def test_mirror_may_have_the_name_of_a_broken_registry(write: Write) -> None:
     mirrors = "acr: {source: quay, destinations: [hub], repositories: [team/app]}"
     file, found = load_healthy_mirrors(write(many(mirrors).replace("acr.example", "https://acr.example")))
     assert list(file.mirrors) == ["acr"]
     assert found == (f"mirrors.yaml:3: registries.acr.host: 'https://acr.example' {NO_HOST}",)
 
 
-def test_only_one_mirror_is_looked_at(write: Write) -> None:
+def test_only_reads_one_mirror(write: Write) -> None:
     path = write(ALL_AT_ONCE.replace("https://acr.example, tls: yes please", "acr.example"))
     file, found = load_healthy_mirrors(path, only="late")
     assert (list(file.mirrors), list(file.registries)) == (["late"], ["quay", "acr"])
@@ -1080,7 +1085,7 @@ def test_only_one_mirror_is_looked_at(write: Write) -> None:
     assert list(file.mirrors) == []
 
 
-def test_yaml_that_is_none_is_named_with_its_line(write: Write) -> None:
+def test_invalid_yaml_is_reported_with_its_line(write: Write) -> None:
     assert problems(write(GOOD.replace("[hub, local]", "[hub, local"))) == [
         (
             "mirrors.yaml:17: this is not valid YAML: while parsing a flow sequence (line 16) "
@@ -1089,7 +1094,7 @@ def test_yaml_that_is_none_is_named_with_its_line(write: Write) -> None:
     ]
 
 
-def test_values_of_python_are_not_made(write: Write, tmp_path: Path) -> None:
+def test_python_tags_are_not_executed(write: Write, tmp_path: Path) -> None:
     mark = tmp_path / "made"
     text = _file(mirror={"description": "THIS"}).replace("THIS", f"!!python/object/apply:os.mkdir ['{mark}']")
     assert problems(write(text)) == [
@@ -1101,18 +1106,18 @@ def test_values_of_python_are_not_made(write: Write, tmp_path: Path) -> None:
     assert not mark.exists()
 
 
-def test_aliases_that_multiply(write: Write) -> None:
+def test_multiplying_aliases_are_refused(write: Write) -> None:
     lines = ["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 40))]
     assert problems(write("\n".join(lines))) == ["mirrors.yaml:1: more than 500000 values; do aliases multiply them?"]
 
 
-def test_an_alias_within_itself(write: Write) -> None:
+def test_alias_within_its_own_anchor_is_refused(write: Write) -> None:
     assert problems(write("registries: &a {quay: *a}\n")) == [
         "mirrors.yaml:1: nested too deeply; does an anchor contain its own alias?"
     ]
 
 
-def test_no_file(tmp_path: Path) -> None:
+def test_missing_file_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "mirrors.yaml"
     assert problems(path) == [
         (
@@ -1122,7 +1127,7 @@ def test_no_file(tmp_path: Path) -> None:
     ]
 
 
-def test_a_folder_in_its_place(tmp_path: Path) -> None:
+def test_folder_instead_of_a_file_is_reported(tmp_path: Path) -> None:
     assert problems(tmp_path) == [
         (
             f"{tmp_path}: cannot read the mirrors file ([Errno 21] Is a directory: '{tmp_path}'); "
@@ -1131,18 +1136,24 @@ def test_a_folder_in_its_place(tmp_path: Path) -> None:
     ]
 
 
-def test_text_that_is_not_utf_8(write: Write) -> None:
+def test_other_encodings_than_utf_8_are_refused(write: Write) -> None:
     assert problems(write(GOOD.replace("Node images", "Nöde").encode("latin-1"))) == [
         "mirrors.yaml:11: this is not UTF-8 text (invalid start byte); save the file as UTF-8"
     ]
 
 
-@pytest.mark.parametrize("content", [b"\xef\xbb\xbf" + GOOD.encode(), GOOD.replace("\n", "\r\n").encode()])
-def test_files_of_other_editors(write: Write, content: bytes) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [b"\xef\xbb\xbf" + GOOD.encode(), GOOD.replace("\n", "\r\n").encode()],
+    ids=["byte order mark", "CRLF"],
+)
+def test_byte_order_mark_and_crlf_are_accepted(write: Write, content: bytes) -> None:
     assert list(load_mirrors(write(content)).mirrors) == ["a", "b"]
 
 
-def test_where_the_mirrors_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_mirrors_path_comes_from_the_environment_else_the_project(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv("REGISTRY_SYNC_MIRRORS_FILE", raising=False)
     assert mirrors_path(tmp_path) == tmp_path / "include" / "mirrors.yaml"
     monkeypatch.setenv("REGISTRY_SYNC_MIRRORS_FILE", "")
@@ -1226,9 +1237,30 @@ ADVICE = "give it a destination of its own, or set prune: {tags: none} for it"
             ],
             f"7: mirrors.a.repositories[0]: acr.example/m/yy {PRUNED_BY} namespace 'x' of mirrors.b; ",
         ),
+        (
+            [
+                f"a: {{source: quay, destinations: [acr], {PRUNED}, repositories: [{{repository: y, rename: m/yy-c}}]}}",
+                "b: {source: hub, destinations: [acr], repositories: [{namespace: x, rename: 'm/{{ name }}-c'}]}",
+            ],
+            f"7: mirrors.a.repositories[0]: acr.example/m/yy-c {PRUNED_BY} namespace 'x' of mirrors.b; ",
+        ),
+    ],
+    ids=[
+        "repository, repository",
+        "repository, namespace",
+        "namespace, repository",
+        "namespace, namespace",
+        "the same expression",
+        "overlapping sets",
+        "expression and glob",
+        "excluded example",
+        "prefix",
+        "prefix and strip_prefix",
+        "rename",
+        "rename with a suffix",
     ],
 )
-def test_what_another_mirror_writes_is_not_pruned(write: Write, mirrors: list[str], expected: str) -> None:
+def test_pruning_what_another_mirror_writes_is_refused(write: Write, mirrors: list[str], expected: str) -> None:
     assert problems(write(many(*mirrors))) == [f"mirrors.yaml:{expected}{ADVICE}"]
 
 
@@ -1256,6 +1288,7 @@ def test_what_another_mirror_writes_is_not_pruned(write: Write, mirrors: list[st
             "b: {source: quay, destinations: [acr], repositories: [{namespace: x, exclude: ['[a-m]*']}]}",
         ],
     ],
+    ids=["prune is off", "other namespace", "globs apart", "other destination", "sets apart"],
 )
-def test_a_repository_of_one_mirror_is_pruned(write: Write, mirrors: list[str]) -> None:
+def test_pruning_what_one_mirror_writes_is_accepted(write: Write, mirrors: list[str]) -> None:
     assert list(load_mirrors(write(many(*mirrors))).mirrors) == ["a", "b"]
