@@ -1239,7 +1239,7 @@ ADVICE = "give it a destination of its own, or set prune: {tags: none} for it"
         ),
         (
             [
-                f"a: {{source: quay, destinations: [acr], {PRUNED}, repositories: [{{repository: y, rename: m/yy-c}}]}}",
+                f"a: {{source: quay, destinations: [acr], repositories: [{{repository: y, rename: m/yy-c}}], {PRUNED}}}",
                 "b: {source: hub, destinations: [acr], repositories: [{namespace: x, rename: 'm/{{ name }}-c'}]}",
             ],
             f"7: mirrors.a.repositories[0]: acr.example/m/yy-c {PRUNED_BY} namespace 'x' of mirrors.b; ",
