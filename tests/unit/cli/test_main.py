@@ -59,7 +59,7 @@ def test_every_problem_of_a_bad_file(file: Path, capsys: pytest.CaptureFixture[s
     assert capsys.readouterr() == (
         "",
         (
-            "mirrors.yaml:6: mirrors.often.destinations[1]: there is no registry 'hbu'; did you mean 'hub'?\n"
+            "mirrors.yaml:6: mirrors.often.destinations[1]: no registry named 'hbu'; did you mean 'hub'?\n"
             "mirrors.yaml:7: mirrors.by_hand.repositories[0]: 'Team/job' is not a repository name: "
             "upper-case letters are not allowed; write 'team/job'\n"
         ),
@@ -72,8 +72,8 @@ def test_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == (
         "",
         (
-            f"{path}: the mirrors file cannot be read ([Errno 2] No such file or directory: '{path}'); "
-            "is there a file? REGISTRY_SYNC_MIRRORS_FILE names another place\n"
+            f"{path}: cannot read the mirrors file ([Errno 2] No such file or directory: '{path}'); "
+            "to use another file, set REGISTRY_SYNC_MIRRORS_FILE\n"
         ),
     )
 

@@ -270,8 +270,8 @@ def test_what_a_runtime_cannot_do_is_refused(runtime: Runtime) -> None:
     with pytest.raises(ConfigurationError) as caught:
         render_case(runtime, "", "bytes_only")
     assert str(caught.value) == (
-        f"bytes_only: {runtime} has no way to take bytes from a mirror without believing its tags, and 'acr' is "
-        "trusted with pull only; take containerd or crio, or trust it with pull+resolve"
+        f"bytes_only: {runtime} cannot pull from a mirror without also resolving tags there, and 'acr' has "
+        "trust: pull; use containerd or crio, or set trust: pull+resolve"
     )
 
 
