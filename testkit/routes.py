@@ -91,7 +91,7 @@ def run_route(
             copy_timeout_seconds=60,
             stall_timeout_seconds=30,
             log=logging.getLogger("skopeo").info,
-            trust=policy_files_of(route.settings),
+            policy_files=policy_files_of(route.settings),
         ) as skopeo,
     ):
         on_start(skopeo)

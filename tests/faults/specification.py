@@ -53,8 +53,8 @@ def _without(stages: tuple[str, ...], *left_out: str) -> tuple[str, ...]:
 
 
 _OUTAGE = "has an outage"
-_FEWER = "asks for fewer requests"
-_STALLED = "moved nothing for 3 s"
+_FEWER = "rate-limits us"
+_STALLED = "no bytes moved for 3 s"
 _BROKE_OFF = "cannot be reached, or broke off"
 _NOT_PERMITTED = "does not permit it with our credentials, or does not have it; check its Connection"
 _MID_COPY = "no longer accepted the log-in in the middle of the copy"

@@ -643,7 +643,7 @@ class TestReferrers:
         (note,) = report.notes
         assert note.startswith(
             f"1 signatures or the like stay behind: belongs to {content.digest.short}, and cannot be copied: "
-            f"destination {wire.host}/{name} takes no artifact of this type (skopeo: "
+            f"destination {wire.host}/{name} does not accept artifacts of this type (skopeo: "
         )
         assert not [each for each in wire.requests() if referrers_tag(content.digest) in each.path]
 

@@ -258,7 +258,7 @@ def test_a_task_that_is_ended(here: Interceptor, there: Interceptor, destination
         (failed,) = pending.result(timeout=30).failed_tags
     assert (failed.error_class, failed.reason) == (
         "temporary",
-        "the task is being ended, so that skopeo was stopped",
+        "the task is being ended, so skopeo was stopped",
     )
     assert private_directories() == []
     assert skopeos(there.host) == []

@@ -358,7 +358,7 @@ def test_a_run_that_waits_for_another_can_be_ended(
         for each in started:
             each.stop()
         reasons = [run.result(timeout=20).failed_tags[0].reason for run in runs]
-    assert reasons == 2 * ["the task is being ended, so that skopeo was stopped"]
+    assert reasons == 2 * ["the task is being ended, so skopeo was stopped"]
 
 
 def test_two_mirrors_onto_one_registry(

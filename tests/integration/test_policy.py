@@ -45,8 +45,8 @@ def test_what_is_signed_is_mirrored_and_what_is_not_is_refused(
     failed = result_of(report, "v2")
     assert failed.error_class == "refused"
     assert failed.reason == (
-        f"{source.host}/{name}@{other.digest} is not accepted by the policy {str(signer.policy)!r}; have it signed as "
-        "that policy asks, or change the policy (skopeo: copying image 1/2 from manifest list: Source image rejected: "
+        f"{source.host}/{name}@{other.digest} is not accepted by the policy {str(signer.policy)!r}; sign it as the "
+        "policy requires, or change the policy (skopeo: copying image 1/2 from manifest list: Source image rejected: "
         "A signature was required, but no signature exists)"
     )
     assert images.resolve(destination.url, name, "v2") is None
@@ -185,9 +185,9 @@ class TestSigstore:
         with pytest.raises(ConfigurationError) as caught:
             check_policies([PolicyFiles(policy=policy)], skopeo)
         assert str(caught.value) == (
-            f"the policy {str(policy)!r} asks for sigstore signatures (sigstoreSigned), which {skopeo.path} "
+            f"the policy {str(policy)!r} requires sigstore signatures (sigstoreSigned), which {skopeo.path} "
             f"{skopeo.version} cannot verify: Debian 12 builds it without; install skopeo 1.18 or later, as Debian 13 "
-            "and https://github.com/containers/skopeo/blob/main/install.md have it, or ask for signedBy (GPG)"
+            "and https://github.com/containers/skopeo/blob/main/install.md have it, or require signedBy (GPG)"
         )
 
     def test_what_is_signed_is_mirrored_and_what_is_not_is_refused(

@@ -180,7 +180,7 @@ def test_what_was_forgotten_goes_with_any_task(mirror: Mirror, monkeypatch: pyte
         client.start(running)
         assert mirror.run().state == "success"
         assert {each["Id"] for each in mirror.containers()} == {left, running}
-        monkeypatch.setattr(skopeo_container, "FORGOTTEN", timedelta())
+        monkeypatch.setattr(skopeo_container, "ABANDONED_AFTER", timedelta())
         assert mirror.run().state == "success"
         assert [each["Id"] for each in mirror.containers()] == [running]
         client.remove_container(running, force=True)
@@ -202,7 +202,7 @@ def test_a_daemon_that_falls_silent(mirror: Mirror, monkeypatch: pytest.MonkeyPa
         result = mirror.run(stall_timeout_seconds=3)
     assert result.state == "up_for_retry"
     assert isinstance(result.error, TemporaryError)
-    assert str(result.error).endswith(f" to {mirror.wire.host}/{NAME} was ended: it moved nothing for 3 s")
+    assert str(result.error).endswith(f" to {mirror.wire.host}/{NAME} was ended: no bytes moved for 3 s")
     mirror.wire.clear_rules()
     assert mirror.run(try_number=2).state == "success"
     assert mirror.containers() == []

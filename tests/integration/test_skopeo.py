@@ -40,7 +40,7 @@ from registry_sync.oci.manifest import parse_manifest
 from registry_sync.oci.reference import Reference, Repository
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.skopeo import local as skopeo_process
-from registry_sync.skopeo.copier import Sent, Skopeo
+from registry_sync.skopeo.copier import CopyResult, Skopeo
 from registry_sync.skopeo.local import find_skopeo
 from registry_sync.skopeo.runner import SkopeoProgram
 from testkit import images
@@ -55,7 +55,7 @@ ROBOT = Credentials(username="robot", secret="the-robots-password")
 WRONG = Credentials(username="robot", secret="a-guess")
 IMAGE = images.multi_arch("one")
 FROM, TO = "team/app", "mirror/app"
-STOPPED = "the task is being ended, so that skopeo was stopped"
+STOPPED = "the task is being ended, so skopeo was stopped"
 
 Server = RegistryProcess | Interceptor
 T = TypeVar("T")
@@ -177,7 +177,7 @@ def skopeo(
         yield opened
 
 
-def copy(opened: Skopeo, source: str, destination: str, image: images.Image = IMAGE) -> Sent:
+def copy(opened: Skopeo, source: str, destination: str, image: images.Image = IMAGE) -> CopyResult:
     manifest = parse_manifest(image.content, image.media_type)
     return opened.copy(
         Reference(Repository(source, FROM), image.digest),
@@ -187,7 +187,7 @@ def copy(opened: Skopeo, source: str, destination: str, image: images.Image = IM
     )
 
 
-def copy_once(source: Endpoint, destination: Endpoint, image: images.Image = IMAGE, **options: Any) -> Sent:
+def copy_once(source: Endpoint, destination: Endpoint, image: images.Image = IMAGE, **options: Any) -> CopyResult:
     with skopeo(source, destination, **options) as opened:
         return copy(opened, source.host, destination.host, image)
 
@@ -573,7 +573,7 @@ def test_a_destination_that_falls_silent(source: RegistryProcess, wire: Intercep
     error = failure(plain(source), plain(wire), stall_timeout_seconds=1)
     assert type(error) is TemporaryError
     assert str(error) == (
-        f"the copy of {source.host}/{FROM}@{IMAGE.digest} to {wire.host}/{TO} was ended: it moved nothing for 1 s"
+        f"the copy of {source.host}/{FROM}@{IMAGE.digest} to {wire.host}/{TO} was ended: no bytes moved for 1 s"
     )
     assert 1 < time.monotonic() - started < 20
 
@@ -595,7 +595,7 @@ def test_a_copy_that_takes_too_long(source: RegistryProcess, wire: Interceptor) 
     error = failure(plain(source), plain(wire), copy_timeout_seconds=1)
     assert type(error) is TemporaryError
     assert str(error) == (
-        f"the copy of {source.host}/{FROM}@{IMAGE.digest} to {wire.host}/{TO} was ended: it took longer than 1 s"
+        f"the copy of {source.host}/{FROM}@{IMAGE.digest} to {wire.host}/{TO} was ended: it took more than 1 s"
     )
 
 
@@ -690,7 +690,7 @@ def test_skopeo_is_killed_from_outside(source: RegistryProcess, wire: Intercepto
         error = pending.exception(timeout=20)
     assert type(error) is TemporaryError
     assert str(error) == (
-        f"skopeo was ended by signal 9 (Killed) while it copied {source.host}/{FROM}@{IMAGE.digest} to "
+        f"skopeo was killed by signal 9 (Killed) while copying {source.host}/{FROM}@{IMAGE.digest} to "
         f"{wire.host}/{TO}@{IMAGE.digest}"
     )
 
@@ -753,7 +753,7 @@ def stand_in(directory: Path, program: str, log: Callable[..., object] = lambda 
 def test_waking_up_is_no_sign_of_life(tmp_path: Path) -> None:
     """As seen with a skopeo whose registry was silent: Go's own threads wake each other by a byte through a pipe."""
     program = "out, in_ = os.pipe()\nwhile True: os.write(in_, b'x'); os.read(out, 1); time.sleep(0.02)"
-    with stand_in(tmp_path, program) as opened, pytest.raises(TemporaryError, match="it moved nothing for 1"):
+    with stand_in(tmp_path, program) as opened, pytest.raises(TemporaryError, match="no bytes moved for 1"):
         copy(opened, "registry.example", "registry.example")
 
 
@@ -786,7 +786,7 @@ def test_full_pipes_do_not_block(tmp_path: Path) -> None:
     ):
         copy(opened, "registry.example", "registry.example")
     assert len(lines) == 40_001
-    assert str(caught.value).endswith("which is tried again (skopeo: no line end)")
+    assert str(caught.value).endswith("and is retried (skopeo: no line end)")
 
 
 def test_a_program_that_is_gone(tmp_path: Path) -> None:

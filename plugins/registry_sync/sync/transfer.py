@@ -140,7 +140,7 @@ class Transfer:
 
         :raises NotTrusted: when the policy does not accept it, or one of its children.
         """
-        if is_there and not (self._is_checked and self._skopeo.trust):
+        if is_there and not (self._is_checked and self._skopeo.policy_files):
             return Transferred(manifest=manifest, was_there=True)
         return self.send(manifest)
 

@@ -17,13 +17,13 @@ from registry_sync.oci.reference import Digest, Reference, Repository
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.skopeo import local as skopeo_program
 from registry_sync.skopeo.command import copy_argv
-from registry_sync.skopeo.config_files import PolicyFiles, SideFiles, SkopeoFiles, Workspace, write_files
+from registry_sync.skopeo.config_files import PolicyFiles, SideFiles, SkopeoFiles, Workspace, write_skopeo_files
 from registry_sync.skopeo.local import SkopeoBinary, find_skopeo
-from registry_sync.skopeo.runner import Version
+from registry_sync.skopeo.runner import SkopeoVersion
 
 DIGEST = Digest.of(b"image")
 BINARY = SkopeoBinary(
-    path=Path("/usr/bin/skopeo"), version=Version(1, 9, 3), launcher=("setpriv", "--pdeathsig", "KILL")
+    path=Path("/usr/bin/skopeo"), version=SkopeoVersion(1, 9, 3), launcher=("setpriv", "--pdeathsig", "KILL")
 )
 FILES = SkopeoFiles(
     source=SideFiles(host="docker.io", tls=True, auth_file=Path("/p/source/auth.json"), cert_dir=None),
@@ -33,8 +33,8 @@ FILES = SkopeoFiles(
         auth_file=Path("/p/destination/auth.json"),
         cert_dir=Path("/p/destination/certs"),
     ),
-    policy=Path("/p/policy.json"),
-    registries_d=Path("/p/registries.d"),
+    default_policy=Path("/p/policy.json"),
+    empty_registries_d=Path("/p/registries.d"),
     temporary=Path("/p/tmp"),
     workspace=Workspace(directory=Path("/p"), environment={}),
 )
@@ -72,18 +72,20 @@ def test_the_command_for_an_index() -> None:
 
 def test_the_command_under_a_policy() -> None:
     """Signatures that it is found good by are not copied along: that needs a place for them at the destination."""
-    trust = PolicyFiles(policy=Path("/etc/team.json"), registries_d=Path("/etc/registries.d"))
-    files = replace(FILES, trust=trust)
+    policy_files = PolicyFiles(policy=Path("/etc/team.json"), registries_d=Path("/etc/registries.d"))
+    files = replace(FILES, policy_files=policy_files)
     how: dict[str, Any] = {"is_index": True, "format": "oci", "timeout_seconds": 90}
     argv = copy_argv(BINARY, files, SOURCE, DESTINATION, **how)
     assert argv[6:10] == ["--policy", "/etc/team.json", "--registries.d", "/etc/registries.d"]
     assert argv[12:18] == ["copy", "--all", "--preserve-digests", "--format", "oci", "--remove-signatures"]
-    files = replace(FILES, trust=PolicyFiles(policy=Path("/etc/team.json")))
+    files = replace(FILES, policy_files=PolicyFiles(policy=Path("/etc/team.json")))
     assert copy_argv(BINARY, files, SOURCE, DESTINATION, **how)[8:10] == ["--registries.d", "/p/registries.d"]
 
 
 def test_the_command_for_a_signature_under_a_policy() -> None:
-    files = replace(FILES, trust=PolicyFiles(policy=Path("/etc/team.json"), registries_d=Path("/etc/registries.d")))
+    files = replace(
+        FILES, policy_files=PolicyFiles(policy=Path("/etc/team.json"), registries_d=Path("/etc/registries.d"))
+    )
     how: dict[str, Any] = {"is_index": False, "format": "oci", "timeout_seconds": 90}
     argv = copy_argv(BINARY, files, SOURCE, DESTINATION, **how, is_checked=False)
     assert argv == copy_argv(BINARY, FILES, SOURCE, DESTINATION, **how)
@@ -94,13 +96,13 @@ def test_the_command_for_one_image_over_plain_http() -> None:
     files = SkopeoFiles(
         source=plain,
         destination=FILES.destination,
-        policy=FILES.policy,
-        registries_d=FILES.registries_d,
+        default_policy=FILES.default_policy,
+        empty_registries_d=FILES.empty_registries_d,
         temporary=FILES.temporary,
         workspace=FILES.workspace,
     )
     source = Reference(Repository("registry", "team/app"), "v1")
-    binary = SkopeoBinary(path=Path("skopeo"), version=Version(1, 22, 0))
+    binary = SkopeoBinary(path=Path("skopeo"), version=SkopeoVersion(1, 22, 0))
     argv = copy_argv(binary, files, source, DESTINATION, is_index=False, format="oci", timeout_seconds=1.5)
     assert argv == [
         *("skopeo", "--command-timeout", "1.5s", "--policy", "/p/policy.json", "--registries.d", "/p/registries.d"),
@@ -147,7 +149,7 @@ def test_there_is_no_skopeo() -> None:
     with pytest.raises(ConfigurationError) as caught:
         find_skopeo()
     assert str(caught.value) == (
-        "there is no skopeo on this worker's PATH; install it, on Debian and Ubuntu with apt-get install skopeo"
+        "skopeo not found on this worker's PATH; install it, on Debian and Ubuntu with apt-get install skopeo"
     )
 
 
@@ -173,9 +175,7 @@ def test_it_is_no_skopeo(binaries: Path, script: str, answer: str) -> None:
     write_program(binaries / "skopeo", script)
     with pytest.raises(ConfigurationError) as caught:
         find_skopeo()
-    assert str(caught.value) == (
-        f"{binaries}/skopeo --version answered {answer}, not 'skopeo version …'; is it skopeo?"
-    )
+    assert str(caught.value) == (f"{binaries}/skopeo --version printed {answer}, not 'skopeo version …'; is it skopeo?")
 
 
 def test_it_does_not_run(binaries: Path) -> None:
@@ -209,7 +209,7 @@ def test_credentials_stand_in_a_file_per_side_that_only_we_can_read(tmp_path: Pa
     robot = Credentials(username="robot", secret="hünter2")
     umask = os.umask(0)
     try:
-        files = write_files(
+        files = write_skopeo_files(
             tmp_path, source=Endpoint(host="docker.io", credentials=robot), destination=Endpoint(host="acr.example")
         )
     finally:
@@ -217,7 +217,7 @@ def test_credentials_stand_in_a_file_per_side_that_only_we_can_read(tmp_path: Pa
     assert json.loads(files.source.auth_file.read_text()) == {"auths": {"docker.io": {"auth": robot.basic()}}}
     assert json.loads(files.destination.auth_file.read_text()) == {"auths": {}}
     assert mode(files.source.auth_file) == mode(files.destination.auth_file) == 0o600
-    assert json.loads(files.policy.read_text()) == {"default": [{"type": "insecureAcceptAnything"}]}
+    assert json.loads(files.default_policy.read_text()) == {"default": [{"type": "insecureAcceptAnything"}]}
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_credentials_stand_in_a_file_per_side_that_only_we_can_read(tmp_path: Pa
     ],
 )
 def test_a_host_is_not_taken_for_a_name_at_docker_hub(tmp_path: Path, endpoint: Endpoint, host: str) -> None:
-    files = write_files(tmp_path, source=endpoint, destination=endpoint)
+    files = write_skopeo_files(tmp_path, source=endpoint, destination=endpoint)
     assert files.source.host == host
     assert files.source.tls == endpoint.tls
 
@@ -244,7 +244,7 @@ def test_of_a_ca_directory_only_the_ca_file_is_shown(tmp_path: Path) -> None:
     (ours / "root.pem").write_text("the authority")
     (ours / "client.key").write_text("a secret")
     endpoint = Endpoint(host="acr.example", ca_file=ours / "root.pem")
-    files = write_files(private, source=Endpoint(host="quay.io"), destination=endpoint)
+    files = write_skopeo_files(private, source=Endpoint(host="quay.io"), destination=endpoint)
     assert files.source.cert_dir is None
     assert files.destination.cert_dir is not None
     assert {each.name: each.read_text() for each in files.destination.cert_dir.iterdir()} == {"ca.crt": "the authority"}
@@ -253,7 +253,7 @@ def test_of_a_ca_directory_only_the_ca_file_is_shown(tmp_path: Path) -> None:
 def test_a_ca_file_that_is_not_there(tmp_path: Path) -> None:
     endpoint = Endpoint(host="acr.example", ca_file=tmp_path / "ca.crt")
     with pytest.raises(ConfigurationError) as caught:
-        write_files(tmp_path, source=endpoint, destination=endpoint)
+        write_skopeo_files(tmp_path, source=endpoint, destination=endpoint)
     assert str(caught.value) == f"acr.example: there is no CA file '{tmp_path}/ca.crt' on this worker"
 
 
@@ -267,7 +267,7 @@ def test_the_environment_is_made_from_nothing(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "secret")
     private = tmp_path / "private"
     private.mkdir()
-    files = write_files(private, source=Endpoint(host="quay.io"), destination=Endpoint(host="acr.example"))
+    files = write_skopeo_files(private, source=Endpoint(host="quay.io"), destination=Endpoint(host="acr.example"))
     assert files.workspace.environment == {
         "PATH": "/usr/bin",
         "HTTPS_PROXY": "http://proxy.example:3128",
@@ -296,7 +296,7 @@ def test_notes_of_layers_are_not_kept_where_others_can_write(
             taken.symlink_to(elsewhere)
         case _:
             taken.touch()
-    files = write_files(private, source=Endpoint(host="quay.io"), destination=Endpoint(host="acr.example"))
+    files = write_skopeo_files(private, source=Endpoint(host="quay.io"), destination=Endpoint(host="acr.example"))
     assert files.workspace.environment["XDG_DATA_HOME"] == f"{private}/home/.local/share"
 
 
@@ -308,5 +308,5 @@ def test_what_a_policy_consists_of(tmp_path: Path) -> None:
     rules = [{"keyPath": str(key)}, {"keyPaths": [str(key), 7]}, {"keyPath": None}, {"keyPath": "/nowhere"}]
     policy.write_text(json.dumps({"default": rules}))
     endpoint = Endpoint(host="quay.io")
-    files = write_files(private, source=endpoint, destination=endpoint, trust=PolicyFiles(policy=policy))
+    files = write_skopeo_files(private, source=endpoint, destination=endpoint, policy_files=PolicyFiles(policy=policy))
     assert files.workspace.outside == (policy, key)

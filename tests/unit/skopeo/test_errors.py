@@ -246,7 +246,7 @@ def test_an_image_that_a_policy_rejects(why: str, names: tuple[Reference, Refere
     error = decode_failure(1, [logged(words)], policy=Path("/etc/team.json"), **arguments)
     assert type(error) is NotTrusted
     assert str(error).startswith(
-        f"{names[0]} is not accepted by the policy '/etc/team.json'; have it signed as that policy asks, or change the "
+        f"{names[0]} is not accepted by the policy '/etc/team.json'; sign it as the policy requires, or change the "
         "policy (skopeo: copying image 1/2 from manifest list: Source image rejected: "
     )
 
@@ -273,15 +273,13 @@ def test_a_tag_that_misleads() -> None:
 def test_a_signal(code: int, name: str) -> None:
     error = decode_failure(code, [], source=PLAIN[0], destination=PLAIN[1], is_index=True)
     assert type(error) is TemporaryError
-    assert str(error) == f"skopeo was ended by signal {name} while it copied {PLAIN[0]} to {PLAIN[1]}"
+    assert str(error) == f"skopeo was killed by signal {name} while copying {PLAIN[0]} to {PLAIN[1]}"
 
 
 def test_no_words_at_all() -> None:
     error = decode_failure(3, ["", ""], source=PLAIN[0], destination=PLAIN[1], is_index=True)
     assert type(error) is TemporaryError
-    assert str(error).endswith(
-        "failed in a way that is not known, which is tried again (skopeo: no message, exit code 3)"
-    )
+    assert str(error).endswith("failed for an unknown reason, and is retried (skopeo: no message, exit code 3)")
 
 
 @pytest.mark.parametrize(

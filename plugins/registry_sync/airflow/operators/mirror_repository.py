@@ -101,7 +101,7 @@ class MirrorRepositoryOperator(BaseOperator):
                     destination=destination.endpoint,
                     copy_timeout_seconds=route.settings.copy_timeout_minutes * 60,
                     stall_timeout_seconds=route.settings.stall_timeout_seconds,
-                    trust=policy_files_of(route.settings),
+                    policy_files=policy_files_of(route.settings),
                     log=self.log.info,
                 )
             )
