@@ -152,7 +152,7 @@ class TestCosignTags:
             "copied": 1,
             "skipped": 1,
         }
-        assert f"  {images.cosign_tag(content)}: belongs to an image, and signatures is false" in caplog.messages
+        assert f"  {images.cosign_tag(content)}: attached to an image, and signatures is false" in caplog.messages
         assert not [each for each in source.requests() if "referrers" in each.path]
 
     def test_a_signature_of_a_signature(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:

@@ -174,7 +174,7 @@ class AttachedArtifacts:
             if not isinstance(decision, CopyTag):
                 return self._leave(decision, subject)
             staged = self._bring_manifest(decision.digest)
-            with self._stage.claims.hold([tag]):
+            with self._stage.claims.acquire([tag]):
                 if not self._stage.is_published(decision):
                     self._back_up(decision)
                     self._publish(tag, staged)
@@ -265,7 +265,7 @@ class AttachedArtifacts:
         try:
             if self._destination.list_referrers(repository, subject) is not None:
                 return
-            with self._stage.claims.hold(
+            with self._stage.claims.acquire(
                 [tag]
             ):  # of two tasks that add to a list, the second reads what the first wrote
                 self._add_to_list(tag, subject, index)

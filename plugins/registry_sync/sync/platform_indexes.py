@@ -21,9 +21,9 @@ from registry_sync.oci.platforms import (
     FilteredIndex,
     PlatformIndex,
     PlatformNotSelected,
-    choose,
+    filter_index,
     matches_platform,
-    platform_of_config,
+    parse_config_platform,
 )
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.oci.reserved_tags import platform_cache_tag
@@ -197,14 +197,14 @@ class _Reader:
         return self._client.get_blob(self._repository, manifest.blobs[0])
 
     def _choose(self, manifest: Manifest, config: bytes | None) -> Digest:
-        choice = choose(manifest, self._platforms) if manifest.is_index else self._choose_single(manifest, config)
+        choice = filter_index(manifest, self._platforms) if manifest.is_index else self._choose_single(manifest, config)
         self.read[choice.manifest.digest] = PlatformIndex(source=manifest.digest, manifest=choice.manifest)
         if choice.missing:
             self.missing[manifest.digest] = choice.missing
         return choice.manifest.digest
 
     def _choose_single(self, manifest: Manifest, config: bytes | None) -> FilteredIndex:
-        platform = platform_of_config(config) if config is not None else None
+        platform = parse_config_platform(config) if config is not None else None
         if platform is None or any(matches_platform(platform, each) for each in self._platforms):
             return FilteredIndex(manifest=manifest)
         raise PlatformNotSelected(f"it is for {platform} alone, which is none of {', '.join(self._platforms)}")

@@ -165,7 +165,7 @@ class _Destination:
         claimed = {each.tag for each in deletions}
         if not self._client.deletes_tags_alone:
             claimed |= {str(each.digest) for each in deletions}
-        with claims.hold(claimed):
+        with claims.acquire(claimed):
             return self._delete_each(deletions)
 
     def _delete_each(self, deletions: Sequence[DeleteTag]) -> list[TagResult]:

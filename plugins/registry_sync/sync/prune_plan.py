@@ -15,7 +15,7 @@ from math import ceil
 from registry_sync.config.prune_rules import PruneRules
 from registry_sync.oci.artifact_tags import is_artifact_tag
 from registry_sync.oci.reference import Digest
-from registry_sync.oci.reserved_tags import PLATFORM_CACHE_PREFIX
+from registry_sync.oci.reserved_tags import is_reserved_tag
 from registry_sync.sync.run_state import PlannedDeletions
 from registry_sync.tags.patterns import first_match
 
@@ -82,7 +82,7 @@ def _why(tag: str, rules: PruneRules, sides: BothSides, owns: Owns) -> str:
 
 def _is_protected(tag: str, rules: PruneRules, sides: BothSides, is_backup: Callable[[str], bool]) -> bool:
     is_kept = first_match(rules.keep or (), tag) is not None
-    is_ours = is_backup(tag) or is_artifact_tag(tag) or tag.startswith(PLATFORM_CACHE_PREFIX)
+    is_ours = is_backup(tag) or is_artifact_tag(tag) or is_reserved_tag(tag)
     is_old_backup = tag not in sides.listed and is_named_after_its_digest(tag, sides.there.get(tag))
     return is_kept or is_ours or is_old_backup or tag in sides.locked
 

@@ -150,7 +150,7 @@ class Publisher:
     def _publish(self, tag: CopyTag, staged: Transferred, started: float) -> TagResult:
         """PUT the manifest's bytes under the tag, and read back what the tag then names."""
         try:
-            with self._stage.claims.hold({tag.tag}):
+            with self._stage.claims.acquire({tag.tag}):
                 is_there = self._stage.is_published(tag, self._pins.get(tag.tag))
                 sent_bytes = staged.sent_bytes + (0 if is_there else self._put(tag.tag, staged))
                 self._verify(tag)

@@ -18,7 +18,7 @@ from registry_sync.errors import (
     TemporaryError,
 )
 from registry_sync.oci.manifest import Manifest
-from registry_sync.oci.platforms import PlatformIndex, choose
+from registry_sync.oci.platforms import PlatformIndex, filter_index
 from registry_sync.oci.reference import Digest, Reference
 from registry_sync.oci.reserved_tags import platform_cache_tag
 from registry_sync.registry.client import RegistryClient
@@ -99,7 +99,7 @@ class Transfer:
         if subset.manifest is not None:
             return subset.manifest
         whole = self._source.get_manifest(self._route.source_repository, subset.source)
-        made = choose(whole, self._route.settings.platforms).manifest
+        made = filter_index(whole, self._route.settings.platforms).manifest
         if made.digest != digest:
             seen = f"{made.digest.short} is made of {subset.source.short}, and {digest.short} is remembered"
             tag = platform_cache_tag(self._route.mirror)
@@ -108,7 +108,7 @@ class Transfer:
 
     def claim(self, manifest: Manifest) -> AbstractContextManager[None]:
         """Keep all others from writing a manifest or one of its children."""
-        return self.claims.hold({str(manifest.digest), *(str(child.digest) for child in manifest.children)})
+        return self.claims.acquire({str(manifest.digest), *(str(child.digest) for child in manifest.children)})
 
     def holds(self, digest: Digest) -> bool:
         """Whether the destination has it by now: another task may have brought it since its manifest was read."""

@@ -47,10 +47,10 @@ def test_the_tag_of_a_list_is_cut_where_a_tag_would_be_too_long() -> None:
 
 def test_what_is_set_aside() -> None:
     tags = ["v1", f"sha256-{HEX}.sig", MEMORY_TAG]
-    ours = {MEMORY_TAG: "a note of registry_sync's own about the repository that it mirrors to"}
+    ours = {MEMORY_TAG: "a platform cache of registry_sync, not an image"}
     assert reject_artifact_tags(tags, signatures=True) == ours
     assert reject_artifact_tags(tags, signatures=False) == {
-        f"sha256-{HEX}.sig": "belongs to an image, and signatures is false",
+        f"sha256-{HEX}.sig": "attached to an image, and signatures is false",
         **ours,
     }
 

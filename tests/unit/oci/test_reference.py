@@ -91,7 +91,7 @@ def test_a_host_that_references_would_take_for_a_namespace() -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse_host("registry")
     assert str(caught.value) == (
-        "'registry' has neither a dot nor a port, so that an image's name would stand for one of Docker Hub; "
+        "'registry' has neither a dot nor a port, so image names with it would mean Docker Hub; "
         "write the port too, such as 'registry:443'"
     )
 

@@ -143,7 +143,7 @@ NO_HOST = "is not a registry host; write host or host:port, without https:// or 
         (
             {"host": "acr"},
             (
-                ".host: 'acr' has neither a dot nor a port, so that an image's name would stand for one of Docker Hub; "
+                ".host: 'acr' has neither a dot nor a port, so image names with it would mean Docker Hub; "
                 "write the port too, such as 'acr:443'"
             ),
         ),

@@ -41,7 +41,7 @@ def test_one_at_a_time(is_one_task: bool) -> None:
 
     def work(number: int) -> None:
         nonlocal inside, most
-        with (shared if is_one_task else claims()).hold(["a", f"own-{number}"]):
+        with (shared if is_one_task else claims()).acquire(["a", f"own-{number}"]):
             with counting:
                 inside += 1
                 most = max(most, inside)
@@ -58,8 +58,8 @@ def test_one_at_a_time(is_one_task: bool) -> None:
     ("repository", "names"), [(REPOSITORY, ["b", "c"]), ("registry.example/team/other", ["a"])], ids=["names", "repo"]
 )
 def test_others_do_not_wait(repository: str, names: list[str]) -> None:
-    with claims().hold(["a"]):
-        with claims(repository).hold(names):
+    with claims().acquire(["a"]):
+        with claims(repository).acquire(names):
             pass
 
 
@@ -70,7 +70,7 @@ def test_claims_that_overlap_crosswise_all_come_through() -> None:
     def work(number: int) -> None:
         names = ["a", "b", "c", "d"]
         for turn in range(25):
-            with own[number].hold(random.sample(names, 1 + (number + turn) % 4)):
+            with own[number].acquire(random.sample(names, 1 + (number + turn) % 4)):
                 pass
 
     with ThreadPoolExecutor(4) as pool:
@@ -81,18 +81,18 @@ def test_waiting_ends_with_the_task() -> None:
     def is_ended() -> None:
         raise TemporaryError("the task is being ended")
 
-    with claims().hold(["a"]):
+    with claims().acquire(["a"]):
         other = WriteLocks(REPOSITORY, is_ended)
-        with pytest.raises(TemporaryError, match="the task is being ended"), other.hold(["a"]):
+        with pytest.raises(TemporaryError, match="the task is being ended"), other.acquire(["a"]):
             raise AssertionError("it was claimed already")
-    with other.hold(["a"]):
+    with other.acquire(["a"]):
         pass
 
 
 _HOLDER = """
 import sys, time
 from registry_sync.worker.write_locks import WriteLocks
-with WriteLocks(sys.argv[1], lambda: None).hold(sys.argv[2:]):
+with WriteLocks(sys.argv[1], lambda: None).acquire(sys.argv[2:]):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -115,7 +115,7 @@ def test_another_process_is_waited_for_until_it_is_killed() -> None:
     with another_process("a", "b") as process, ThreadPoolExecutor(1) as pool:
 
         def work() -> bool:
-            with claims().hold(["b"]):
+            with claims().acquire(["b"]):
                 return True
 
         pending = pool.submit(work)
@@ -129,23 +129,23 @@ def test_where_there_is_no_place_for_locks_work_goes_on(tmp_path: Path) -> None:
     """For example on a full disk: then there is only the look at the destination."""
     (tmp_path / f"registry_sync-{os.getuid()}").write_text("somebody was here first")
     assert shared_directory() is None
-    with claims().hold(["a"]), claims().hold(["a"]):
+    with claims().acquire(["a"]), claims().acquire(["a"]):
         pass
 
 
 def test_nothing_is_left_but_one_file(tmp_path: Path) -> None:
-    with claims().hold(map(str, range(1000))):
+    with claims().acquire(map(str, range(1000))):
         pass
     directory = shared_directory()
     assert directory == tmp_path / f"registry_sync-{os.getuid()}"
-    assert [(each.name, each.stat().st_size) for each in directory.iterdir()] == [("claims", 0)]
+    assert [(each.name, each.stat().st_size) for each in directory.iterdir()] == [("write_locks", 0)]
 
 
 def test_a_lock_is_not_taken_through_a_link(tmp_path: Path) -> None:
     """In a directory that others can write to, a link could lead to any file of ours."""
     directory = shared_directory()
     assert directory is not None
-    (directory / "claims").symlink_to(tmp_path / "elsewhere")
-    with claims().hold(["a"]):
+    (directory / "write_locks").symlink_to(tmp_path / "elsewhere")
+    with claims().acquire(["a"]):
         pass
     assert not (tmp_path / "elsewhere").exists()
