@@ -1,4 +1,4 @@
-"""The check of policies before a run; that they are enforced is shown in tests/integration."""
+"""Checks of policies before a run. Tests of their enforcement are in tests/integration."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def test_without_a_policy_there_is_nothing_to_check(tmp_path: Path) -> None:
     check_policies([policy_files_of(RouteSettings())], a_skopeo(tmp_path, "exit 1"))
 
 
-def test_both_places() -> None:
+def test_policy_files_have_both_paths() -> None:
     settings = RouteSettings(policy=Path("/p.json"), registries_d=Path("/d"))
     assert policy_files_of(settings) == PolicyFiles(policy=Path("/p.json"), registries_d=Path("/d"))
 
 
-def test_places_of_signatures_for_no_policy(tmp_path: Path) -> None:
+def test_registries_d_without_a_policy_is_refused(tmp_path: Path) -> None:
     settings = RouteSettings(registries_d=Path("/d"))
     assert problem(settings, a_skopeo(tmp_path, "")) == "registries_d '/d' is for a policy; write policy: too"
 
@@ -60,7 +60,7 @@ def test_a_policy_for_gpg_needs_no_sigstore(tmp_path: Path) -> None:
     check_policies([policy_files_of(write_policy(tmp_path, GPG))], a_skopeo(tmp_path, WITHOUT_SIGSTORE))
 
 
-def test_a_policy_for_sigstore(tmp_path: Path) -> None:
+def test_a_policy_for_sigstore_needs_a_skopeo_with_sigstore(tmp_path: Path) -> None:
     settings = write_policy(tmp_path, SIGSTORE)
     check_policies([policy_files_of(settings)], a_skopeo(tmp_path, WITH_SIGSTORE))
     skopeo = a_skopeo(tmp_path, WITHOUT_SIGSTORE)
@@ -86,12 +86,12 @@ def test_each_policy_is_checked_once(tmp_path: Path) -> None:
         ("{}", "is not a containers-policy.json(5): it has no 'default'"),
     ],
 )
-def test_a_file_that_is_no_policy(tmp_path: Path, content: str, expected: str) -> None:
+def test_a_file_that_is_not_a_policy_is_refused(tmp_path: Path, content: str, expected: str) -> None:
     settings = write_policy(tmp_path, content)
     assert problem(settings, a_skopeo(tmp_path, "")) == f"the policy '{settings.policy}' {expected}"
 
 
-def test_files_that_are_not_there(tmp_path: Path) -> None:
+def test_missing_files_are_reported(tmp_path: Path) -> None:
     skopeo, lost = a_skopeo(tmp_path, ""), tmp_path / "lost"
     assert problem(RouteSettings(policy=lost), skopeo) == (
         f"the policy '{lost}' cannot be read on this worker: No such file or directory"
@@ -100,6 +100,6 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     assert problem(settings, skopeo) == f"registries_d '{lost}' is not a directory on this worker"
 
 
-def test_a_skopeo_that_does_not_run(tmp_path: Path) -> None:
+def test_a_skopeo_that_cannot_be_started_is_reported(tmp_path: Path) -> None:
     skopeo = SkopeoBinary(path=tmp_path / "gone", version=SkopeoVersion(1, 9, 3))
     assert problem(write_policy(tmp_path, SIGSTORE), skopeo).startswith(f"{skopeo.path} does not work on this worker: ")
