@@ -221,7 +221,7 @@ class TestCosignTags:
         report = run_route(make_route(source, wire, name))
         assert counted(report) == {"copied": 1, "failed": 1}
         assert result_of(report, tag).reason == (
-            f"attached to {content.digest.short}, and cannot be copied: PUT {wire.url}/v2/{name}/manifests/{tag} "
+            f"attached to {content.digest.short}, cannot be copied: PUT {wire.url}/v2/{name}/manifests/{tag} "
             "answered 400 MANIFEST_INVALID: no such tags here"
         )
         assert images.resolve(destination.url, name, "v1") == content.digest
@@ -324,7 +324,7 @@ class TestCosignTags:
         )
         if error_class == "refused":
             assert counted(report) == {"copied": 1, "failed": 1}
-            assert result_of(report, tag).reason == f"attached to {content.digest.short}, and cannot be copied: {why}"
+            assert result_of(report, tag).reason == f"attached to {content.digest.short}, cannot be copied: {why}"
         else:
             assert counted(report) == {"failed": 1}
             assert result_of(report, "v1").reason == f"what attached to {content.digest.short} did not arrive: {why}"
@@ -356,7 +356,7 @@ class TestCosignTags:
         result = result_of(report, tag)
         assert (result.outcome, result.error_class) == ("locked", "locked")
         assert result.reason == (
-            f"attached to {content.digest.short}, and cannot be copied: PUT {wire.url}/v2/{name}/manifests/{tag} "
+            f"attached to {content.digest.short}, cannot be copied: PUT {wire.url}/v2/{name}/manifests/{tag} "
             "answered 409 TAG_IMMUTABLE: tag is immutable"
         )
         assert images.resolve(destination.url, name, tag) == own.digest
@@ -543,7 +543,7 @@ class TestReferrers:
         report = run_route(make_route(source_api, destination, name))
         assert counted(report) == {"copied": 2, "failed": 1}
         assert result_of(report, tag).reason == (
-            f"attached to {content.digest.short}, and cannot be copied: {destination.host}/{name}:{tag} names an image "
+            f"attached to {content.digest.short}, cannot be copied: {destination.host}/{name}:{tag} names an image "
             "there, and no list of referrers; retag that"
         )
         assert images.resolve(destination.url, name, tag) == image.digest
@@ -642,8 +642,9 @@ class TestReferrers:
         assert counted(report) == {"copied": 1, "skipped": 1}
         (note,) = report.notes
         assert note.startswith(
-            f"1 signatures or the like stay behind: attached to {content.digest.short}, and cannot be copied: "
-            f"destination {wire.host}/{name} takes no artifact of this type (skopeo: "
+            f"1 attached artifacts (signatures, for example) were skipped: attached to {content.digest.short}, "
+            "cannot be copied: "
+            f"destination {wire.host}/{name} does not accept artifacts of this type (skopeo: "
         )
         assert not [each for each in wire.requests() if referrers_tag(content.digest) in each.path]
 

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from registry_sync.oci.manifest import ACCEPT, parse_manifest
-from registry_sync.oci.platforms import choose
+from registry_sync.oci.platforms import filter_index
 from registry_sync.oci.reference import Digest
 from registry_sync.oci.reserved_tags import platform_cache_tag
 from registry_sync.sync.platform_cache import MAX_CACHED_DIGESTS
@@ -31,7 +31,7 @@ FIVE = ("linux/amd64", "linux/arm/v7", "linux/arm64", "linux/s390x", "windows/am
 
 
 def subset(whole: Image, platforms: tuple[str, ...] = BOTH) -> Digest:
-    return choose(parse_manifest(whole.content, whole.media_type), platforms).manifest.digest
+    return filter_index(parse_manifest(whole.content, whole.media_type), platforms).manifest.digest
 
 
 def get(registry: RegistryProcess, name: str, reference: str | Digest) -> requests.Response:
@@ -285,7 +285,7 @@ class TestAPlatformThatIsMissing:
             result = result_of(run_route(route), "v1")
             assert (result.outcome, result.error_class) == ("failed", "refused")
             assert result.reason == (
-                "none of the platforms linux/amd64, linux/arm64 is in it; it has linux/s390x, windows/amd64"
+                "the image has none of the platforms linux/amd64, linux/arm64; it has linux/s390x, windows/amd64"
             )
         assert asked(source, name) == ["GET tags/list 200", "HEAD manifests/v1 200"]
 

@@ -385,7 +385,7 @@ class TestNamesFromRegistries:
         assert all(re.fullmatch(r"/v2/(team/app/[a-zA-Z0-9/:._=-]+)?", each) for each in asked), asked
         own = {
             f"registry_sync-{os.getuid()}",
-            "claims",
+            "write_locks",
             *(f"pace-{each.host.replace(':', '_')}" for each in (here, there)),
         }
         assert {path.name for path in tmp_path.rglob("*")} <= own | caches(tmp_path)

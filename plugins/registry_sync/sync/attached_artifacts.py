@@ -167,7 +167,7 @@ class AttachedArtifacts:
             if not isinstance(decision, CopyTag):
                 return self._keep(decision, subject)
             transferred = self._transfer_digest(decision.digest)
-            with self._session.locks.hold([tag]):
+            with self._session.locks.acquire([tag]):
                 if not is_published(self._session, decision):
                     self._back_up(decision)
                     self._publish(tag, transferred)
@@ -261,7 +261,7 @@ class AttachedArtifacts:
         try:
             if self._session.destination.list_referrers(repository, subject) is not None:
                 return
-            with self._session.locks.hold([tag]):  # another task that adds to the list reads what this one wrote
+            with self._session.locks.acquire([tag]):  # another task that adds to the list reads what this one wrote
                 self._add_to_list(tag, subject, index)
         except (RefusedError, DeniedError) as error:
             self._add(_refused(tag, subject, error))

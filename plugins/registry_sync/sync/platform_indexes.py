@@ -14,9 +14,9 @@ from registry_sync.oci.platforms import (
     FilteredIndex,
     PlatformIndex,
     PlatformNotSelected,
-    choose,
+    filter_index,
     matches_platform,
-    platform_of_config,
+    parse_config_platform,
 )
 from registry_sync.oci.reference import Digest
 from registry_sync.sync.plan import TagState, Unreadable
@@ -136,14 +136,16 @@ class _PlatformReader:
         return self._client.get_blob(self._repository, manifest.blobs[0])
 
     def _filter(self, manifest: Manifest, config: bytes | None) -> Digest:
-        filtered = choose(manifest, self._platforms) if manifest.is_index else self._filter_single(manifest, config)
+        filtered = (
+            filter_index(manifest, self._platforms) if manifest.is_index else self._filter_single(manifest, config)
+        )
         self.indexes[filtered.manifest.digest] = PlatformIndex(source=manifest.digest, manifest=filtered.manifest)
         if filtered.missing:
             self.missing[manifest.digest] = filtered.missing
         return filtered.manifest.digest
 
     def _filter_single(self, manifest: Manifest, config: bytes | None) -> FilteredIndex:
-        platform = platform_of_config(config) if config is not None else None
+        platform = parse_config_platform(config) if config is not None else None
         if platform is None or any(matches_platform(platform, chosen) for chosen in self._platforms):
             return FilteredIndex(manifest=manifest)
         raise PlatformNotSelected(f"the image is for {platform} only, and platforms has {', '.join(self._platforms)}")

@@ -162,7 +162,7 @@ class _Deleter:
         names = {deletion.tag for deletion in self.deletions}
         if not self.session.destination.deletes_tags_alone:
             names |= {str(deletion.digest) for deletion in self.deletions}
-        with self.session.locks.hold(names):
+        with self.session.locks.acquire(names):
             return [self._delete(deletion) for deletion in self.deletions]
 
     def _delete(self, deletion: DeleteTag) -> TagResult:

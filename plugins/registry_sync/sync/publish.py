@@ -139,7 +139,7 @@ class Publisher:
     def _publish_tag(self, tag: CopyTag, transferred: Transferred, started: float) -> TagResult:
         """PUT the manifest's bytes under the tag, and verify the digest that the tag then has."""
         try:
-            with self._session.locks.hold({tag.tag}):
+            with self._session.locks.acquire({tag.tag}):
                 was_published = is_published(self._session, tag, self._pins.get(tag.tag))
                 sent_bytes = transferred.sent_bytes + (0 if was_published else self._put(tag.tag, transferred))
                 self._verify(tag)

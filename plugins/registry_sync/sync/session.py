@@ -66,7 +66,7 @@ def open_session(route: Route, connections: Connections) -> Iterator[Session]:
             destination=connections.endpoint(route.destination),
             copy_timeout_seconds=settings.copy_timeout_minutes * 60,
             stall_timeout_seconds=settings.stall_timeout_seconds,
-            trust=policy_files_of(settings),
+            policy_files=policy_files_of(settings),
             log=log.info,
         )
         locks = WriteLocks(str(route.destination_repository), skopeo.check_stopping)

@@ -19,7 +19,7 @@ from registry_sync.errors import (
 )
 from registry_sync.oci.index_walk import walk_manifests
 from registry_sync.oci.manifest import Manifest
-from registry_sync.oci.platforms import PlatformIndex, choose
+from registry_sync.oci.platforms import PlatformIndex, filter_index
 from registry_sync.oci.reference import Digest, Reference
 from registry_sync.oci.reserved_tags import platform_cache_tag
 from registry_sync.sync.plan import CopyTag
@@ -81,7 +81,9 @@ class Transfer:
             return source.get_manifest(route.source_repository, digest)
         if index.manifest is not None:
             return index.manifest
-        made = choose(source.get_manifest(route.source_repository, index.source), route.settings.platforms).manifest
+        made = filter_index(
+            source.get_manifest(route.source_repository, index.source), route.settings.platforms
+        ).manifest
         if made.digest != digest:
             raise RefusedError(
                 f"the platform index of {index.source.short} is {made.digest.short}, but the platform cache has "
@@ -92,7 +94,7 @@ class Transfer:
 
     def lock(self, manifest: Manifest) -> AbstractContextManager[None]:
         """Acquire the write locks of a manifest and its children."""
-        return self.session.locks.hold({str(manifest.digest), *(str(child.digest) for child in manifest.children)})
+        return self.session.locks.acquire({str(manifest.digest), *(str(child.digest) for child in manifest.children)})
 
     def is_held(self, digest: Digest) -> bool:
         """Whether the destination has a digest. Another task may have transferred it since its manifest was read."""

@@ -122,7 +122,7 @@ NO_HOST = "is not a registry host; write host or host:port, without https:// or 
         (
             {"host": "acr"},
             (
-                ".host: 'acr' has neither a dot nor a port, so that an image's name would stand for one of Docker Hub; "
+                ".host: 'acr' has neither a dot nor a port, so image names with it would mean Docker Hub; "
                 "write the port too, such as 'acr:443'"
             ),
         ),
@@ -1239,7 +1239,7 @@ ADVICE = "give it a destination of its own, or set prune: {tags: none} for it"
         ),
         (
             [
-                f"a: {{source: quay, destinations: [acr], repositories: [{{repository: y, rename: m/yy-c}}], {PRUNED}}}",
+                f"a: {{source: quay, destinations: [acr], repositories: [{{repository: y, rename: m/y-c}}], {PRUNED}}}",
                 "b: {source: hub, destinations: [acr], repositories: [{namespace: x, rename: 'm/{{ name }}-c'}]}",
             ],
             f"7: mirrors.a.repositories[0]: acr.example/m/yy-c {PRUNED_BY} namespace 'x' of mirrors.b; ",

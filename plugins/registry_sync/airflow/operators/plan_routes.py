@@ -98,7 +98,7 @@ class PlanRoutesOperator(BaseOperator):
         all_settings = [self.mirror.settings(each) for each in self.mirror.rules]
         for options in dict.fromkeys(each.skopeo for each in all_settings):
             skopeo = SkopeoHook(options, task=task).get_conn()
-            self.log.info("%s, version %s", skopeo.shown, skopeo.version)
+            self.log.info("%s, version %s", skopeo.label, skopeo.version)
             check_policies((policy_files_of(each) for each in all_settings if each.skopeo == options), skopeo)
         with closing(RegistryHook(self.destination).get_conn()) as destination:
             destination.ping()
