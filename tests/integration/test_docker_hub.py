@@ -176,7 +176,8 @@ def test_a_next_page_on_another_host_is_not_followed(registry: RegistryProcess, 
         with pytest.raises(ConfigurationError) as caught:
             names(asked, api)
     assert str(caught.value) == (
-        f"{api.host} pages on to another host, {hub.url}/v2/namespaces/acme/repositories/app/tags; not followed"
+        f"{api.host}: the link to the next page leads to another host, {hub.url}/v2/namespaces/acme/repositories/app/"
+        "tags; not followed"
     )
     assert hub.requests() == []
 

@@ -447,7 +447,7 @@ class TestFaults:
             assert faulty(found) == (
                 "silent",
                 (
-                    f"http://{there.host} neither takes nor refuses a connection: timed out; "
+                    f"http://{there.host} neither accepted nor refused the connection: timed out; "
                     "nodes wait for that at each pull before they ask the next registry, "
                     "dockerd 15 s, CRI-O 60 s, containerd 150 s (10 s from 2.1 on, as rendered): "
                     "take acr out of the pool until it answers"

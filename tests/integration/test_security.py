@@ -195,7 +195,7 @@ class TestWherePasswordsGo:
                 tls=authority.issue(),
             ) as registry,
             closing(client(registry, authority)) as asked,
-            pytest.raises(ConfigurationError, match="pages on to another host"),
+            pytest.raises(ConfigurationError, match="the link to the next page leads to another host"),
         ):
             list(asked.list_tags(at(registry)))
         assert evil.shown == []

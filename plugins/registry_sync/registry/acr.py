@@ -19,7 +19,7 @@ from registry_sync.errors import ConfigurationError, DeniedError, NotFound, Refu
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.distribution import DistributionClient
-from registry_sync.registry.response import Answer
+from registry_sync.registry.response import Response
 from registry_sync.registry.tag_pages import parse_digest, parse_time
 
 log = logging.getLogger(__name__)
@@ -90,8 +90,8 @@ class AcrClient(DistributionClient):
 
     def _by_name(self, repository: Repository) -> Iterator[TagEntry]:
         """Every tag, in an order that pushes meanwhile do not change."""
-        for answer in self._transport.pages(_tags_path(repository), scope=_metadata(repository)):
-            yield from _entries(answer)
+        for response in self._transport.pages(_tags_path(repository), scope=_metadata(repository)):
+            yield from _entries(response)
 
     def _newest_first(self, repository: Repository, since: datetime) -> Iterator[TagEntry]:
         """Tags down to ``since``. When a page is out of order, or holds a tag without a time, all tags follow by name.
@@ -100,11 +100,11 @@ class AcrClient(DistributionClient):
         """
         path, times = f"{_tags_path(repository)}&orderby=timedesc", list[datetime | None]()
         following = partial(_next_in_order, path)
-        for answer in self._transport.pages(path, scope=_metadata(repository), next_of=following):
-            entries = list(_entries(answer))
+        for response in self._transport.pages(path, scope=_metadata(repository), next_of=following):
+            entries = list(_entries(response))
             yield from entries
             times += [each.pushed_at for each in entries]
-            if following(answer) and not _descend(times):
+            if following(response) and not _descend(times):
                 log.warning("%s does not list its tags newest first; all are read", repository)
                 yield from self._by_name(repository)
                 return
@@ -112,12 +112,12 @@ class AcrClient(DistributionClient):
                 return
 
 
-def _next_in_order(path: str, answer: Answer) -> str:
+def _next_in_order(path: str, response: Response) -> str:
     """The next page, asked for in our own words, and of ``Link`` only ``last``; empty when there is none.
 
     The links sometimes lose the order (``orderby=``), and by name from there on tags would be left out.
     """
-    link = _NEXT.search(answer.headers.get("Link", ""))
+    link = _NEXT.search(response.headers.get("Link", ""))
     if link is None:
         return ""
     last = parse_qs(urlsplit(link[1]).query).get("last")
@@ -133,11 +133,11 @@ def _is_newer(moment: datetime | None, other: datetime | None) -> bool:
     return moment is not None and other is not None and moment > other
 
 
-def _entries(answer: Answer) -> Iterator[TagEntry]:
+def _entries(response: Response) -> Iterator[TagEntry]:
     """The tags of a page; a repository of untagged manifests has ``null``."""
-    document = answer.json()
+    document = response.json()
     has_none = isinstance(document, dict) and document.get("tags", ...) is None
-    return iter(()) if has_none else map(_entry, answer.rows("tags", "name"))
+    return iter(()) if has_none else map(_entry, response.rows("tags", "name"))
 
 
 def _entry(row: dict[str, Any]) -> TagEntry:

@@ -64,19 +64,19 @@ class Token:
     good_until: float
 
 
-def parse_token(answer: Any, *, now: float, default_seconds: float = DEFAULT_TOKEN_SECONDS) -> Token | None:
-    """Read the answer of a token endpoint; ``None`` when it holds no token, or one that no header can hold.
+def parse_token(response: Any, *, now: float, default_seconds: float = DEFAULT_TOKEN_SECONDS) -> Token | None:
+    """Read the response of a token endpoint; ``None`` when it holds no token, or one that no header can hold.
 
     ``now`` is ``time.monotonic()``.
 
     A tenth of the lifetime is kept as a margin, so that a token does not expire on its way.
     """
-    if not isinstance(answer, dict):
+    if not isinstance(response, dict):
         return None
-    value = answer.get("token") or answer.get("access_token")
+    value = response.get("token") or response.get("access_token")
     if not isinstance(value, str) or not _TOKEN.fullmatch(value):
         return None
-    lifetimes = (answer.get("expires_in"), _jwt_seconds(value), default_seconds)
+    lifetimes = (response.get("expires_in"), _jwt_seconds(value), default_seconds)
     seconds = min(next(filter(_is_lifetime, lifetimes)), _LONGEST_TOKEN_SECONDS)
     return Token(value=value, good_until=now + 0.9 * seconds)
 

@@ -81,7 +81,7 @@ class PullClient(Protocol):
 
 
 class RegistryClient(Protocol):
-    """One registry. Methods raise the classes of ``errors.py``; an error is never an empty answer.
+    """One registry. Methods raise the classes of ``errors.py``; an error is never an empty response.
 
     ``lists_digests`` and ``lists_push_times``: whether :meth:`list_tags` gives them, as far as it can.
     ``deletes_tags_alone``: whether :meth:`delete_tag` leaves all other tags of the same image, whatever the registry.

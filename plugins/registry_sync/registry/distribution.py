@@ -18,7 +18,7 @@ from registry_sync.errors import (
     DamagedContent,
     DeniedError,
     LockedTag,
-    NoManifest,
+    NotAManifest,
     NotFound,
     RefusedError,
     TemporaryError,
@@ -37,8 +37,8 @@ from registry_sync.oci.manifest import (
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.endpoint import Endpoint
-from registry_sync.registry.response import Answer
-from registry_sync.registry.transport import Patience, Transport
+from registry_sync.registry.response import Response
+from registry_sync.registry.transport import RequestLimits, Transport
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class DistributionClient:
     Kinds that have an API beside it extend this class; ``api_url`` is where that is, and without meaning here.
 
     :param requests_per_second: how fast requests may start.
-    :param patience: how long to wait for it, and how often to try.
+    :param limits: how long to wait for it, and how often to try.
     """
 
     lists_digests: ClassVar[bool] = False
@@ -69,10 +69,10 @@ class DistributionClient:
         max_connections: int = 8,
         api_url: str | None = None,  # noqa: ARG002 - the kinds with an API of their own use it
         requests_per_second: float | None = None,
-        patience: Patience | None = None,
+        limits: RequestLimits | None = None,
     ) -> None:
         self._transport = Transport(
-            endpoint, max_connections=max_connections, requests_per_second=requests_per_second, patience=patience
+            endpoint, max_connections=max_connections, requests_per_second=requests_per_second, limits=limits
         )
         self._host = endpoint.host
         self._has_referrers: bool | None = None
@@ -109,31 +109,33 @@ class DistributionClient:
     def head_manifest(self, repository: Repository, target: str | Digest) -> Digest | None:
         """The digest that a tag (or digest) names, or ``None`` when it is not there.
 
-        A registry may leave the digest out of its answer; then the manifest is read and its digest computed.
+        A registry may leave the digest out of its response; then the manifest is read and its digest computed.
         """
         try:
-            answer = self._manifest_call("HEAD", repository, target)
-            text = answer.headers.get("Docker-Content-Digest")
-            return _digest(text, answer) if text else Digest.of(self._manifest_call("GET", repository, target).content)
+            response = self._manifest_call("HEAD", repository, target)
+            text = response.headers.get("Docker-Content-Digest")
+            return (
+                _digest(text, response) if text else Digest.of(self._manifest_call("GET", repository, target).content)
+            )
         except NotFound:
             return None
 
     def get_manifest(self, repository: Repository, target: Digest) -> Manifest:
         """The manifest's own bytes. :raises DamagedContent: when they are not what the digest says.
 
-        :raises NoManifest: when they do not even pretend to be a manifest.
+        :raises NotAManifest: when they do not even pretend to be a manifest.
         :raises RefusedError: for a type that cannot be mirrored. Schema 1 is of it: what its digest is of is only a
             part of its bytes.
         """
-        answer = self._manifest_call("GET", repository, target)
-        media_type = answer.headers.get("Content-Type", "")
-        if not media_type.startswith(_SCHEMA_1) and Digest.of(answer.content, target.algorithm) != target:
+        response = self._manifest_call("GET", repository, target)
+        media_type = response.headers.get("Content-Type", "")
+        if not media_type.startswith(_SCHEMA_1) and Digest.of(response.content, target.algorithm) != target:
             damage = f"{repository}@{target} arrived damaged: its content has another digest"
             if is_manifest(media_type):
                 raise DamagedContent(damage)
-            raise NoManifest(f"{damage}, and is of type {media_type!r}")
+            raise NotAManifest(f"{damage}, and is of type {media_type!r}")
         check_type(media_type, target)
-        return replace(parse_manifest(answer.content, media_type), digest=target)
+        return replace(parse_manifest(response.content, media_type), digest=target)
 
     def put_manifest(self, repository: Repository, target: str | Digest, manifest: Manifest) -> None:
         """Publish the manifest's very bytes under a tag, or under its digest."""
@@ -148,8 +150,8 @@ class DistributionClient:
 
     def head_blob(self, repository: Repository, digest: Digest) -> int | None:
         """The size of a blob in bytes, ``None`` where the registry does not tell. :raises NotFound: when it is gone."""
-        answer = self._transport.call("HEAD", _blob(repository, digest), scope=_pull(repository), headers=_AS_IT_IS)
-        text = answer.headers.get("Content-Length", "")
+        response = self._transport.call("HEAD", _blob(repository, digest), scope=_pull(repository), headers=_AS_IT_IS)
+        text = response.headers.get("Content-Length", "")
         return int(text) if text.isascii() and text.isdigit() else None
 
     def read_blob(self, repository: Repository, digest: Digest) -> int:
@@ -204,10 +206,10 @@ class DistributionClient:
     def get_blob(self, repository: Repository, descriptor: Descriptor) -> bytes:
         """A small blob, such as an image's config. :raises TemporaryError: when it is not what the digest says."""
         path = f"/v2/{repository.name}/blobs/{descriptor.digest}"
-        answer = self._transport.call("GET", path, scope=_pull(repository), max_bytes=MAX_MANIFEST_BYTES)
-        if Digest.of(answer.content, descriptor.digest.algorithm) != descriptor.digest:
+        response = self._transport.call("GET", path, scope=_pull(repository), max_bytes=MAX_MANIFEST_BYTES)
+        if Digest.of(response.content, descriptor.digest.algorithm) != descriptor.digest:
             raise TemporaryError(f"{repository}@{descriptor.digest} arrived damaged: its content has another digest")
-        return answer.content
+        return response.content
 
     def list_referrers(self, repository: Repository, subject: Digest) -> Manifest | None:
         """What refers to a digest, as one index; ``None`` when the registry has no such API.
@@ -228,7 +230,7 @@ class DistributionClient:
         self._has_referrers = True
         return merge_indexes(pages)
 
-    def _manifest_call(self, method: str, repository: Repository, target: str | Digest) -> Answer:
+    def _manifest_call(self, method: str, repository: Repository, target: str | Digest) -> Response:
         path, headers = f"/v2/{repository.name}/manifests/{target}", {"Accept": ACCEPT}
         scope = _pull(repository)
         try:
@@ -242,17 +244,19 @@ class DistributionClient:
     def _names(self, path: str, scope: str, key: str) -> Iterator[str]:
         """The names under ``key`` of every page. A page must be an object with that key; ``null`` is no name.
 
-        :raises TemporaryError: when an answer is something else, or a page brings nothing new.
+        :raises TemporaryError: when an response is something else, or a page brings nothing new.
         """
         seen = set[str]()
-        for answer in self._transport.pages(path, scope=scope):
-            document = answer.json()
+        for response in self._transport.pages(path, scope=scope):
+            document = response.json()
             names = document.get(key, ...) if isinstance(document, dict) else ...
             if names is ... or not (names is None or _are_strings(names)):
-                raise TemporaryError(f"{answer.url.partition('?')[0]} answered {answer.status} without a list of {key}")
+                raise TemporaryError(
+                    f"{response.url.partition('?')[0]} answered {response.status} without a list of {key}"
+                )
             new = [name for name in names or () if name not in seen]
             if names and not new:
-                raise TemporaryError(f"{answer.url.partition('?')[0]} answers the same page again")
+                raise TemporaryError(f"{response.url.partition('?')[0]} answers the same page again")
             seen.update(new)
             yield from new
 
@@ -261,11 +265,11 @@ def _are_strings(names: object) -> bool:
     return isinstance(names, list) and all(isinstance(name, str) for name in names)
 
 
-def _digest(text: str, answer: Answer) -> Digest:
+def _digest(text: str, response: Response) -> Digest:
     try:
         return Digest.parse(text)
     except ValueError as error:
-        raise TemporaryError(f"{answer.url.partition('?')[0]} answered with {text!r} for a digest") from error
+        raise TemporaryError(f"{response.url.partition('?')[0]} answered with {text!r} for a digest") from error
 
 
 def _pull_and_push(repository: Repository) -> str:
@@ -280,14 +284,14 @@ def _blob(repository: Repository, digest: Digest) -> str:
     return f"/v2/{repository.name}/blobs/{digest}"
 
 
-def _index(answer: Answer, subject: Digest) -> Manifest:
-    """:raises TemporaryError: when the answer is no index: an error page is never an empty list."""
-    answer.rows("manifests", "mediaType", "digest")
+def _index(response: Response, subject: Digest) -> Manifest:
+    """:raises TemporaryError: when the response is no index: an error page is never an empty list."""
+    response.rows("manifests", "mediaType", "digest")
     try:
-        return parse_manifest(answer.content, OCI_INDEX)
+        return parse_manifest(response.content, OCI_INDEX)
     except RefusedError as error:
         raise TemporaryError(
-            f"{answer.url} answered with no list of what refers to {subject.short}: {error}"
+            f"{response.url} answered with no list of what refers to {subject.short}: {error}"
         ) from error
 
 

@@ -23,7 +23,7 @@ from registry_sync.registry.auth import FixedAuthorization, Token, parse_token
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Credentials, Endpoint
-from registry_sync.registry.response import Answer
+from registry_sync.registry.response import Response
 from registry_sync.registry.tag_pages import parse_digest, parse_time, read_tags
 from registry_sync.registry.transport import Transport
 
@@ -76,7 +76,7 @@ class DockerHubClient(DistributionClient):
         self._api.close()
 
     def ping(self) -> None:
-        """Check that the registry and the API for listings answer and accept our credentials."""
+        """Check that the registry and the API for listings response and accept our credentials."""
         super().ping()
         try:
             self._api.call("GET", "/v2/namespaces/library/repositories?page_size=1")
@@ -156,8 +156,8 @@ class DockerHubClient(DistributionClient):
 
     def _repositories(self, namespace: str) -> Iterator[dict[str, Any]]:
         path = f"/v2/namespaces/{quote(namespace, safe='')}/repositories?page_size={PAGE_SIZE}&ordering=name"
-        for answer in self._pages(path):
-            for row in answer.rows("results", "namespace", "name"):
+        for response in self._pages(path):
+            for row in response.rows("results", "namespace", "name"):
                 if row.get("repository_type") != "plugin":
                     yield row
 
@@ -172,10 +172,10 @@ class DockerHubClient(DistributionClient):
             yield from self._tags(f"/v2/repositories/{namespace}/{name}/tags?page_size={PAGE_SIZE}")
 
     def _tags(self, path: str) -> Iterator[list[TagEntry]]:
-        for answer in self._pages(path):
-            yield [_tag(row) for row in answer.rows("results", "name")]
+        for response in self._pages(path):
+            yield [_tag(row) for row in response.rows("results", "name")]
 
-    def _pages(self, path: str) -> Iterator[Answer]:
+    def _pages(self, path: str) -> Iterator[Response]:
         """A page beyond the end is 404, as happens when entries are deleted while pages are read.
 
         :raises TemporaryError: when such a page comes before as many entries were seen as there are.
@@ -185,7 +185,7 @@ class DockerHubClient(DistributionClient):
         seen += len(first.rows("results"))
         while True:
             try:
-                answer = next(pages)
+                response = next(pages)
             except StopIteration:
                 return
             except NotFound as error:
@@ -195,8 +195,8 @@ class DockerHubClient(DistributionClient):
                         f"a page of {count} entries is missing after {seen} of them: {error}"
                     ) from error
                 return
-            seen += len(answer.rows("results"))
-            yield answer
+            seen += len(response.rows("results"))
+            yield response
 
 
 class HubLogin:
@@ -237,17 +237,17 @@ class HubLogin:
         wire = Transport(self._endpoint, base_url=self._base_url, authenticator=FixedAuthorization(None))
         with closing(wire):
             try:
-                answer = wire.call_once("POST", "/v2/auth/token", headers=headers, body=json.dumps(document).encode())
+                response = wire.call_once("POST", "/v2/auth/token", headers=headers, body=json.dumps(document).encode())
             except DeniedError as error:
                 raise DeniedError(f"{self._base_url} does not log in {who!r}: {error}") from error
-        token = parse_token(answer.json(), now=time.monotonic(), default_seconds=TOKEN_SECONDS)
+        token = parse_token(response.json(), now=time.monotonic(), default_seconds=TOKEN_SECONDS)
         if token is None:
             raise TemporaryError(f"{self._base_url} answered without a token for {who!r}")
         return token
 
 
-def _next(answer: Answer) -> str:
-    following = answer.json().get("next")
+def _next(response: Response) -> str:
+    following = response.json().get("next")
     return following if isinstance(following, str) else ""
 
 

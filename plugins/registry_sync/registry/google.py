@@ -14,9 +14,9 @@ from registry_sync.errors import DeniedError, NotFound, RefusedError, TemporaryE
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.distribution import DistributionClient
-from registry_sync.registry.response import Answer
+from registry_sync.registry.response import Response
 from registry_sync.registry.tag_pages import parse_digest, parse_time
-from registry_sync.registry.transport import MAX_PAGES, endless
+from registry_sync.registry.transport import MAX_PAGES, too_many_pages
 
 PAGE_SIZE = 10_000
 """What Google's own tools ask for, which is one page for nearly every repository."""
@@ -44,7 +44,7 @@ class GoogleClient(DistributionClient):
         waiting = _children(namespace, pages)
         for number, name in enumerate(waiting):
             if number >= MAX_PAGES:
-                raise endless(f"{self._host}, namespace {namespace!r}")
+                raise too_many_pages(f"{self._host}, namespace {namespace!r}")
             pages = list(self._pages(name))
             waiting += _children(name, pages)
             if any(page.get("manifest") or page.get("tags") for page in pages):
@@ -75,10 +75,10 @@ Page = dict[str, Any]
 """A page of ``tags/list``: ``tags``, and with the extension ``manifest`` (digest to tags and times) and ``child``."""
 
 
-def _page(answer: Answer) -> Page:
-    page = answer.json()
+def _page(response: Response) -> Page:
+    page = response.json()
     if not (isinstance(page, dict) and {"tags", "manifest"} & page.keys() and _is_sound(page)):
-        raise TemporaryError(f"{answer.url.partition('?')[0]} answered {answer.status} without a list of tags")
+        raise TemporaryError(f"{response.url.partition('?')[0]} answered {response.status} without a list of tags")
     return page
 
 

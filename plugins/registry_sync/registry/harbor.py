@@ -17,9 +17,9 @@ from registry_sync.registry.auth import FixedAuthorization
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Endpoint
-from registry_sync.registry.response import Answer
+from registry_sync.registry.response import Response
 from registry_sync.registry.tag_pages import parse_digest, parse_time
-from registry_sync.registry.transport import MAX_PAGES, Transport, endless
+from registry_sync.registry.transport import MAX_PAGES, Transport, too_many_pages
 
 PAGE_SIZE = 100
 """The most that the API gives."""
@@ -138,37 +138,37 @@ class HarborClient(DistributionClient):
     def _pages(self, path: str, query: Mapping[str, str], page_size: int = PAGE_SIZE) -> Iterator[list[Item]]:
         """The items of every page, by number: a ``Link`` repeats the path as the last proxy made it, half decoded.
 
-        :raises TemporaryError: when an answer is no list, or a page comes twice.
+        :raises TemporaryError: when an response is no list, or a page comes twice.
         """
         before, seen = None, 0
         for page in range(1, MAX_PAGES + 1):
             numbers = {"page": page, "page_size": page_size}
-            answer = self._api.call("GET", f"/api/v2.0{path}?{urlencode({**query, **numbers})}")
-            items = _items(answer)
+            response = self._api.call("GET", f"/api/v2.0{path}?{urlencode({**query, **numbers})}")
+            items = _items(response)
             if items and items == before:
-                raise TemporaryError(f"{_shown(answer)} answers the same page again")
+                raise TemporaryError(f"{_shown(response)} answers the same page again")
             yield items
             before, seen = items, seen + len(items)
-            if not items or not _goes_on(answer, seen, is_full=len(items) >= page_size):
+            if not items or not _goes_on(response, seen, is_full=len(items) >= page_size):
                 return
-        raise endless(f"{self._host}{path}")
+        raise too_many_pages(f"{self._host}{path}")
 
 
-def _items(answer: Answer) -> list[Item]:
-    items = answer.json()
+def _items(response: Response) -> list[Item]:
+    items = response.json()
     if not (isinstance(items, list) and all(isinstance(each, dict) for each in items)):
-        raise TemporaryError(f"{_shown(answer)} answered {answer.status} without a list")
+        raise TemporaryError(f"{_shown(response)} answered {response.status} without a list")
     return items
 
 
-def _goes_on(answer: Answer, seen: int, *, is_full: bool) -> bool:
+def _goes_on(response: Response, seen: int, *, is_full: bool) -> bool:
     """Whether there is a next page, by ``Link`` or else by ``X-Total-Count``; without both, behind a full page."""
-    total = answer.headers.get("X-Total-Count", "")
-    if 'rel="next"' in answer.headers.get("Link", ""):
+    total = response.headers.get("X-Total-Count", "")
+    if 'rel="next"' in response.headers.get("Link", ""):
         return True
     if total.isdecimal() and len(total) < 20:
         return seen < int(total)
-    return is_full and "Link" not in answer.headers
+    return is_full and "Link" not in response.headers
 
 
 def _artifacts_path(repository: Repository) -> str:
@@ -205,5 +205,5 @@ def _name(item: Item) -> str:
     return name
 
 
-def _shown(answer: Answer) -> str:
-    return answer.url.partition("?")[0]
+def _shown(response: Response) -> str:
+    return response.url.partition("?")[0]

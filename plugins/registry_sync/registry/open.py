@@ -16,7 +16,7 @@ from registry_sync.registry.google import GoogleClient
 from registry_sync.registry.harbor import HarborClient
 from registry_sync.registry.kinds import OWN_API, infer_kind
 from registry_sync.registry.quay import QuayClient
-from registry_sync.registry.transport import Patience
+from registry_sync.registry.transport import RequestLimits
 
 CLIENTS: Mapping[str, type[DistributionClient]] = {
     "distribution": DistributionClient,
@@ -59,7 +59,7 @@ def open_client(
 def open_as_node(endpoint: Endpoint, *, answer_seconds: float) -> PullClient:
     """The client for a registry as a machine sees it that pulls: nothing but the distribution API, and one try.
 
-    :param answer_seconds: how long a connection and each part of an answer may take.
+    :param answer_seconds: how long a connection and each part of an response may take.
     """
-    patience = Patience(connect_seconds=answer_seconds, read_seconds=answer_seconds, attempts=1)
-    return DistributionClient(endpoint, patience=patience)
+    limits = RequestLimits(connect_seconds=answer_seconds, read_seconds=answer_seconds, attempts=1)
+    return DistributionClient(endpoint, limits=limits)

@@ -17,9 +17,9 @@ from registry_sync.registry.auth import FixedAuthorization
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Credentials, Endpoint
-from registry_sync.registry.response import Answer
+from registry_sync.registry.response import Response
 from registry_sync.registry.tag_pages import parse_digest, parse_time, read_tags
-from registry_sync.registry.transport import MAX_PAGES, Transport, endless
+from registry_sync.registry.transport import MAX_PAGES, Transport, too_many_pages
 
 log = logging.getLogger(__name__)
 
@@ -142,8 +142,8 @@ class QuayClient(DistributionClient):
         Quay answers a ``next_page`` that it does not know, or that is older than two days, with its first page.
         """
         seen = set[str]()
-        for answer in self._repository_pages(namespace):
-            rows = answer.rows("repositories", "namespace", "name")
+        for response in self._repository_pages(namespace):
+            rows = response.rows("repositories", "namespace", "name")
             self._check_token_is_used(rows)
             entries = [_repository(row) for row in rows]
             if not seen.isdisjoint(each.name for each in entries) or (seen and not entries):
@@ -151,17 +151,17 @@ class QuayClient(DistributionClient):
             seen.update(each.name for each in entries)
             yield from entries
 
-    def _repository_pages(self, namespace: str) -> Iterator[Answer]:
+    def _repository_pages(self, namespace: str) -> Iterator[Response]:
         """Without ``public`` an anonymous user sees nothing; with it, a token still shows what is private."""
         query = {"namespace": namespace, "public": "true", "last_modified": "true"}
         for _ in range(MAX_PAGES):
-            answer = self._api.call("GET", f"/api/v1/repository?{urlencode(query)}")
-            yield answer
-            next_page = answer.json().get("next_page")
+            response = self._api.call("GET", f"/api/v1/repository?{urlencode(query)}")
+            yield response
+            next_page = response.json().get("next_page")
             if not next_page:
                 return
             query["next_page"] = str(next_page)
-        raise endless(f"{self._host}, namespace {namespace!r}")
+        raise too_many_pages(f"{self._host}, namespace {namespace!r}")
 
     def _check_token_is_used(self, rows: list[dict[str, Any]]) -> None:
         """``is_starred`` stands in answers to a known user only; a token that has expired is ignored without a word."""
@@ -175,14 +175,14 @@ class QuayClient(DistributionClient):
         """Without the slash at its end the path is redirected; ``has_additional`` is the only mark of the end."""
         for page in range(1, MAX_PAGES + 1):
             query = urlencode({"onlyActiveTags": "true", "limit": PAGE_SIZE, "page": page})
-            answer = self._api.call("GET", f"/api/v1/repository/{repository.name}/tag/?{query}")
-            yield [_tag(row) for row in answer.rows("tags", "name")]
-            has_more = answer.json().get("has_additional")
+            response = self._api.call("GET", f"/api/v1/repository/{repository.name}/tag/?{query}")
+            yield [_tag(row) for row in response.rows("tags", "name")]
+            has_more = response.json().get("has_additional")
             if not isinstance(has_more, bool):
                 raise TemporaryError(f"{self._host} does not say whether {repository} has more tags")
             if not has_more:
                 return
-        raise endless(f"tags of {repository}")
+        raise too_many_pages(f"tags of {repository}")
 
 
 def _oauth_token(credentials: Credentials | None) -> str | None:
