@@ -255,7 +255,7 @@ def test_an_anonymous_user_falls_back_to_names(wire: Interceptor, caplog: pytest
         entries = list(asked.list_tags(app(wire), since=NOON))
     assert entries == [TagEntry(name="v1"), TagEntry(name="v2")]
     assert caplog.messages[-1].startswith(
-        f"{app(wire)} lists no digests to an anonymous user, so that each tag takes a HEAD ("
+        f"{app(wire)} does not list digests for anonymous users; each tag needs a HEAD request ("
     )
 
 

@@ -465,5 +465,8 @@ def test_no_password_of_the_machine_is_used(wire: Interceptor, tmp_path: Path, m
 
 def test_a_digest_header_that_is_none(wire: Interceptor) -> None:
     wire.answer("HEAD", "/manifests/", 200, headers={"Docker-Content-Digest": "sha256:short"})
-    with client(wire.host) as asked, pytest.raises(TemporaryError, match="answered with 'sha256:short' for a digest"):
+    with (
+        client(wire.host) as asked,
+        pytest.raises(TemporaryError, match="answered with the invalid digest 'sha256:short'"),
+    ):
         asked.head_manifest(at(wire), Digest.of(b""))

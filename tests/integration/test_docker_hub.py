@@ -194,8 +194,8 @@ def test_private_repositories_come_when_they_are_asked_for(hub: DockerHubApi) ->
     with client(hub) as asked, pytest.raises(ConfigurationError) as caught:
         list(asked.list_repositories("acme", include_private=True))
     assert str(caught.value) == (
-        f"{hub.host} shows private repositories to their members only; give its registry a connection with a Docker ID "
-        "and an access token"
+        f"{hub.host} lists private repositories only for their members; give its registry a connection with a Docker "
+        "ID and an access token"
     )
 
 

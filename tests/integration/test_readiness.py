@@ -22,6 +22,7 @@ from registry_sync.config.model import Registry
 from registry_sync.nodes.readiness import check as readiness
 from registry_sync.nodes.readiness.check import EndpointCheck, Expected, Fault, ImageReadiness, Limits, check_endpoint
 from registry_sync.oci.reference import Digest, Repository
+from registry_sync.registry import client as registry_client
 from registry_sync.routes.load import load_mirrors
 from registry_sync.sync.report import RouteReport, TagResult
 from testkit import images
@@ -207,8 +208,8 @@ class TestFaults:
             assert faulty(look(check_at(locked.host))) == (
                 "absent",
                 (
-                    f"{locked.host} wants a user name and password; nodes do not log in: let everybody pull from acr, "
-                    "and if the image is not there, run the mirror 'quay_to_acr'"
+                    f"{locked.host} requires a user name and password; nodes do not log in: let everybody pull from "
+                    "acr, and if the image is not there, run the mirror 'quay_to_acr'"
                 ),
             )
 
@@ -220,8 +221,8 @@ class TestFaults:
                 (
                     f"HEAD {registry.url}/v2/{NAME}/manifests/v1 answered 401 "
                     "(not permitted with these credentials, or it does not exist); "
-                    "nodes do not log in: let everybody pull from acr, "
-                    "and if the image is not there, run the mirror 'quay_to_acr'"
+                    "nodes do not log in: let everybody pull from "
+                    "acr, and if the image is not there, run the mirror 'quay_to_acr'"
                 ),
             )
 
@@ -536,6 +537,15 @@ class TestCommand:
         )
         assert problem in printed.splitlines()
         assert printed.splitlines()[-1] == "nodes would not start: outside with hub down"
+
+    def test_a_source_with_more_tags_than_the_limit(
+        self, check: Command, stack: Stack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The listing stops at the limit, like every other listing."""
+        monkeypatch.setattr(registry_client, "MAX_TAGS", 1)
+        code, printed, _ = check("--pool", "alone")
+        assert code == FAILED
+        assert f"{stack.source.host}/{NAME} lists more than 1 tags, the most that one task reads" in printed
 
     def test_a_registry_that_is_down_now(self, check: Command, stack: Stack) -> None:
         stack.hub.stop()

@@ -116,7 +116,7 @@ class TestWherePasswordsGo:
         ):
             asked.ping()
         assert str(caught.value) == (
-            f"{registry.host} sends log-ins to '{realm.url}/token', no https address; nothing was sent there"
+            f"{registry.host} sends logins to '{realm.url}/token', which is not an https URL; nothing was sent there"
         )
         assert realm.shown == []
         assert authorizations(registry) == [None]

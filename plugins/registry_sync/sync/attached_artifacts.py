@@ -32,7 +32,7 @@ from registry_sync.errors import (
 from registry_sync.oci.artifact_tags import COSIGN_SUFFIXES, ArtifactTag, referrers_tag, subject_of
 from registry_sync.oci.manifest import Manifest, merge_indexes, select_children
 from registry_sync.oci.reference import Digest
-from registry_sync.registry.client import RegistryClient, TagEntry, bounded_tags
+from registry_sync.registry.client import RegistryClient, TagEntry
 from registry_sync.routes.route import Route
 from registry_sync.sync.backup import keep_backup, unkept
 from registry_sync.sync.plan import CopyTag, Decision, Failed, Plan, Unchanged, plan_tag
@@ -160,7 +160,7 @@ class AttachedArtifacts:
         with self._lock:
             if not self._is_whole:
                 repository = self._route.source_repository
-                listed = bounded_tags(self._source.list_tags(repository), repository)
+                listed = self._source.list_tags(repository)
                 self._listed |= {each.name: each for each in map(_about, listed) if subject_of(each.name)}
                 self._is_whole = True
             return {name: each.digest for name, each in self._listed.items()}

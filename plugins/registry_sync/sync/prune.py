@@ -21,7 +21,7 @@ from registry_sync.errors import (
 from registry_sync.oci.artifact_tags import is_artifact_tag
 from registry_sync.oci.manifest import INDEX_TYPES
 from registry_sync.oci.reference import Digest
-from registry_sync.registry.client import RegistryClient, TagEntry, bounded_tags
+from registry_sync.registry.client import RegistryClient, TagEntry
 from registry_sync.routes.route import Route
 from registry_sync.sync.plan import DeleteTag, Plan, add_deletions
 from registry_sync.sync.prune_plan import (
@@ -144,7 +144,7 @@ class _Destination:
     def list_tags(self) -> list[TagEntry]:
         """All tags; none, when it is not there."""
         try:
-            return list(bounded_tags(self._client.list_tags(self._repository), self._repository))
+            return list(self._client.list_tags(self._repository))
         except NotFound:
             return []
 

@@ -22,7 +22,7 @@ from registry_sync.errors import (
 )
 from registry_sync.oci.artifact_tags import reject_artifact_tags
 from registry_sync.oci.reference import Digest, Repository, is_tag
-from registry_sync.registry.client import MAX_REPOSITORIES, RegistryClient, TagEntry, bounded, bounded_tags
+from registry_sync.registry.client import RegistryClient, TagEntry
 from registry_sync.registry.kinds import first_push_advice
 from registry_sync.routes.discovery import ListRepositories
 from registry_sync.routes.route import Route
@@ -70,12 +70,7 @@ def lister(source: RegistryClient) -> ListRepositories:
     """How to list a namespace of ``source``."""
 
     def list_repositories(namespace: str, include_private: bool) -> dict[str, datetime | None]:
-        entries = bounded(
-            source.list_repositories(namespace, include_private=include_private),
-            MAX_REPOSITORIES,
-            "repositories",
-            namespace,
-        )
+        entries = source.list_repositories(namespace, include_private=include_private)
         return {each.name: each.modified_at for each in entries}
 
     return list_repositories
@@ -233,7 +228,7 @@ def list_tags(route: Route, source: RegistryClient, since: datetime | None = Non
     :raises RefusedError: when there are more than ``MAX_TAGS``.
     """
     try:
-        listed = bounded_tags(source.list_tags(route.source_repository, since=since), route.source_repository)
+        listed = source.list_tags(route.source_repository, since=since)
         return [each if is_tag(each.name) else replace(each, name=one_line(each.name, 200)) for each in listed]
     except NotFound as error:
         if route.is_discovered and not source.lists_digests:
@@ -320,7 +315,7 @@ def _observe_destination(
     pages = LISTED_AT_ONCE if size is None else 1 + size // LISTED_AT_ONCE
     if client.lists_digests and len(wanted) > pages:
         try:
-            entries = {each.name: each for each in bounded_tags(client.list_tags(repository), repository)}
+            entries = {each.name: each for each in client.list_tags(repository)}
         except (NotFound, DeniedError, RefusedError) as error:
             log.info("%s is not listed, so that each tag takes a HEAD (%s)", repository, error)
         else:

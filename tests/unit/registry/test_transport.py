@@ -145,7 +145,7 @@ def test_an_api_that_is_no_https_origin(address: str, tls: bool) -> None:
         Transport(Endpoint(host="registry.example", tls=tls), base_url=address)
     shown = address.replace("user@", "…@")
     assert str(caught.value) == (
-        f"registry.example: {shown!r} is no address of an API; write https://host or https://host:port"
+        f"registry.example: {shown!r} is not a valid API address; write https://host or https://host:port"
     )
 
 
