@@ -116,7 +116,7 @@ class TestWherePasswordsGo:
         ):
             asked.ping()
         assert str(caught.value) == (
-            f"{registry.host} sends log-ins to '{realm.url}/token', no https address; nothing was sent there"
+            f"{registry.host} sends logins to '{realm.url}/token', which is not an https URL; nothing was sent there"
         )
         assert realm.shown == []
         assert authorizations(registry) == [None]
@@ -195,7 +195,7 @@ class TestWherePasswordsGo:
                 tls=authority.issue(),
             ) as registry,
             closing(client(registry, authority)) as asked,
-            pytest.raises(ConfigurationError, match="pages on to another host"),
+            pytest.raises(ConfigurationError, match="the link to the next page leads to another host"),
         ):
             list(asked.list_tags(at(registry)))
         assert evil.shown == []

@@ -29,7 +29,6 @@ from registry_sync.errors import (
 from registry_sync.oci.artifact_tags import COSIGN_SUFFIXES, referrers_tag, subject_of
 from registry_sync.oci.manifest import Manifest, merge_indexes, select_children
 from registry_sync.oci.reference import Digest
-from registry_sync.registry.client import bounded_tags
 from registry_sync.sync.backup import backup_failure, keep_backup
 from registry_sync.sync.observation import Observation
 from registry_sync.sync.plan import CopyTag, Decision, Failed, Unchanged
@@ -152,7 +151,7 @@ class AttachedArtifacts:
         with self._lock:
             if not self._is_complete:
                 repository = self._session.route.source_repository
-                entries = bounded_tags(self._session.source.list_tags(repository), repository)
+                entries = self._session.source.list_tags(repository)
                 self._listed |= {entry.name: artifact_tag(entry) for entry in entries if subject_of(entry.name)}
                 self._is_complete = True
             return {name: tag.digest for name, tag in self._listed.items()}

@@ -18,7 +18,7 @@ from registry_sync.errors import (
     TemporaryError,
 )
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry.client import RegistryClient, TagEntry, bounded_tags
+from registry_sync.registry.client import RegistryClient, TagEntry
 from registry_sync.sync.observation import Observation
 from registry_sync.sync.plan import TagState, Unreadable
 from registry_sync.sync.platform_indexes import FilteredTags, filter_platforms
@@ -110,7 +110,7 @@ def _observe_destination(
     pages = TAGS_PER_PAGE if listing_size is None else 1 + listing_size // TAGS_PER_PAGE
     if client.lists_digests and len(tags) > pages:
         try:
-            entries = {entry.name: entry for entry in bounded_tags(client.list_tags(repository), repository)}
+            entries = {entry.name: entry for entry in client.list_tags(repository)}
         except (NotFound, DeniedError, RefusedError) as error:
             log.info("%s cannot be listed; reading each tag by HEAD (%s)", repository, error)
         else:

@@ -13,7 +13,7 @@ from registry_sync.oci.artifact_tags import is_artifact_tag
 from registry_sync.oci.index_walk import walk_manifests
 from registry_sync.oci.manifest import INDEX_TYPES, Manifest
 from registry_sync.oci.reference import Digest
-from registry_sync.registry.client import TagEntry, bounded_tags
+from registry_sync.registry.client import TagEntry
 from registry_sync.sync.plan import DeleteTag, Plan
 from registry_sync.sync.prune_plan import (
     SAME_IMAGE,
@@ -97,7 +97,7 @@ def _list_destination(session: Session) -> list[TagEntry]:
     """All tags of the destination repository; none when the repository does not exist."""
     repository = session.route.destination_repository
     try:
-        return list(bounded_tags(session.destination.list_tags(repository), repository))
+        return list(session.destination.list_tags(repository))
     except NotFound:
         return []
 

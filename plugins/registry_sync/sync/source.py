@@ -11,7 +11,7 @@ from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import ConfigurationError, NotFound
 from registry_sync.oci.artifact_tags import ArtifactTag, reject_artifact_tags, subject_of
 from registry_sync.oci.reference import is_tag
-from registry_sync.registry.client import MAX_REPOSITORIES, RegistryClient, TagEntry, bounded, bounded_tags
+from registry_sync.registry.client import RegistryClient, TagEntry
 from registry_sync.routes.discovery import ListRepositories
 from registry_sync.routes.route import Route
 from registry_sync.sync.window import Window
@@ -28,8 +28,7 @@ def repository_lister(source: RegistryClient) -> ListRepositories:
 
     def list_repositories(namespace: str, include_private: bool) -> dict[str, datetime | None]:
         listed = source.list_repositories(namespace, include_private=include_private)
-        entries = bounded(listed, MAX_REPOSITORIES, "repositories", namespace)
-        return {entry.name: entry.modified_at for entry in entries}
+        return {entry.name: entry.modified_at for entry in listed}
 
     return list_repositories
 
@@ -41,7 +40,7 @@ def list_tags(route: Route, source: RegistryClient, since: datetime | None = Non
     :raises RefusedError: when there are more than ``MAX_TAGS``.
     """
     try:
-        listed = bounded_tags(source.list_tags(route.source_repository, since=since), route.source_repository)
+        listed = source.list_tags(route.source_repository, since=since)
         return [entry if is_tag(entry.name) else replace(entry, name=one_line(entry.name, 200)) for entry in listed]
     except NotFound as error:
         if route.is_discovered and not source.lists_digests:

@@ -265,9 +265,7 @@ def test_a_discovered_repository_that_has_a_renamed_one_in_its_place() -> None:
 def test_a_discovered_repository_that_docker_hub_cannot_hold() -> None:
     with pytest.raises(ConfigurationError) as caught:
         expand_routes(a_mirror({"namespace": "a"}), QUAY, HUB, lambda _namespace, _private: {"a/b/c": None})
-    assert str(caught.value) == (
-        "Docker Hub has names of two parts, NAMESPACE/NAME, and 'a/b/c' has 3; exclude or rename it"
-    )
+    assert str(caught.value) == ("Docker Hub names have two parts, NAMESPACE/NAME; 'a/b/c' has 3; exclude or rename it")
 
 
 def test_a_repository_onto_itself() -> None:
