@@ -8,6 +8,8 @@ import random
 import shutil
 import tempfile
 import time
+from dataclasses import is_dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +17,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 PROJECT = Path(__file__).resolve().parent.parent
+
+MOST_ID = 60
+"""Characters of one value in the id of a test."""
 
 _OWN_HOME = Path(tempfile.mkdtemp(prefix="airflow-home-"))
 """Each test process has one, so that tests neither meet each other nor a home that is in use."""
@@ -65,3 +70,19 @@ def recorded_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def minimal_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make chance return the lowest value, and next to nothing where that is below a second."""
     monkeypatch.setattr(random, "uniform", lambda low, _high: low if low >= 1 else 0.01)
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Show values that have no short form in pytest, such as mappings, by what they hold instead of a number."""
+    match val:
+        case BaseException():
+            text = f"{type(val).__name__}({val})"
+        case timedelta() | datetime() | Path():
+            text = str(val)
+        case dict() | list() | tuple():
+            text = repr(val)
+        case _ if is_dataclass(val) and not isinstance(val, type):
+            text = type(val).__name__ if type(val).__str__ is object.__str__ else str(val)
+        case _:
+            return None
+    return text if len(text) <= MOST_ID else f"{text[: MOST_ID - 1]}…"

@@ -75,7 +75,11 @@ def selections(draw: st.DrawFn) -> Selection:
     return Selection(selected=tuple(selected), rejected=rejected)
 
 
-@pytest.mark.parametrize("policy", [FOLLOW, KEEP, FAIL, BACKED_UP, BY_PATTERN])
+@pytest.mark.parametrize(
+    "policy",
+    [FOLLOW, KEEP, FAIL, BACKED_UP, BY_PATTERN],
+    ids=["follow", "keep", "fail", "follow with backup", "by pattern"],
+)
 @pytest.mark.parametrize(
     ("source", "destination", "decision"),
     [
@@ -88,6 +92,17 @@ def selections(draw: st.DrawFn) -> Selection:
         (DOWN, None, SOURCE_UNREADABLE),
         (DOWN, OLD, SOURCE_UNREADABLE),
         (DOWN, DOWN, SOURCE_UNREADABLE),
+    ],
+    ids=[
+        "missing at the destination",
+        "same",
+        "destination unreadable",
+        "gone at both sides",
+        "gone at the source",
+        "gone at the source, destination unreadable",
+        "source unreadable",
+        "source unreadable, stale at the destination",
+        "both unreadable",
     ],
 )
 def test_states_for_which_the_policy_does_not_matter(

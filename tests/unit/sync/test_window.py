@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -230,3 +231,33 @@ class TestFinished:
         states = {"to_there_0": "success", "to_there_1": "success"}
         finished = finished_routes(self.routes(), [self.report("team/b")], "to_there", states)
         assert finished == [route_key(a_route("team/b"))]
+
+
+MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
+BEFORE = Run(run_type="scheduled", start=datetime(2026, 3, 1, 22, tzinfo=UTC), end=datetime(2026, 3, 1, 23, tzinfo=UTC))
+OVER = Run(run_type="scheduled", start=MIDNIGHT, end=datetime(2026, 3, 2, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("run", "asked", "expected"),
+    [
+        (OVER, Asked(), True),
+        (BEFORE, Asked(), False),
+        (Run(run_type="manual"), Asked(), False),
+        (Run(run_type="manual"), Asked(window="all"), True),
+        (OVER, Asked(window="from_to", start=MIDNIGHT), False),
+        (Run(run_type="backfill", start=OVER.start, end=OVER.end), Asked(), False),
+    ],
+)
+def test_a_full_check_is_one_that_is_asked_for(run: Run, asked: Asked, *, expected: bool) -> None:
+    """A run by hand compares all tags too, and asks a registry no question more than that takes."""
+    assert window_of_run(run, asked, "@daily").is_full_check is expected
+
+
+@pytest.mark.parametrize("window", [Window(why="a", is_full_check=True), Window(why="b", start=MIDNIGHT)])
+def test_a_window_comes_back_from_json(window: Window) -> None:
+    assert Window.from_json(json.loads(json.dumps(window.to_json()))) == window
+
+
+def test_json_without_the_full_check_is_read() -> None:
+    assert Window.from_json({"why": "a", "start": None, "end": None}) == Window(why="a")
