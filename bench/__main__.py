@@ -52,7 +52,7 @@ def _window_row(each: Hourly) -> tuple[str, ...]:
 
 
 def main() -> None:
-    """Measure and print: real copies between two plain registries, then what is in step between the vendors' kinds."""
+    """Measure and print copies between two plain registries, then routes in sync between the vendors' kinds."""
     logging.disable(logging.WARNING)
     rows = [_pass_row(each) for routes, tags in ((1, 100), (10, 20)) for each in measure(routes, tags)]
     print("Copies between two registries of the OCI distribution spec:\n")

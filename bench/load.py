@@ -1,7 +1,7 @@
 """``python -m bench.load``: many routes, many tags and many mirrors at once, through a real Airflow; prints Markdown.
 
-``--write`` puts the tables into ``docs/reliability.md``. All tags are in step, between two stand-ins of Quay on
-loopback, so that the figures are what mirroring costs by itself, without the transfer of any image.
+``--write`` puts the tables into ``docs/reliability.md``. All tags are in sync between two stand-ins of Quay on
+loopback, so the figures are the cost of mirroring itself, without transfers.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SAMPLE_SECONDS = 2.0
 
 @dataclass(kw_only=True)
 class Memory:
-    """The most memory (PSS) that each part of an Airflow was seen to hold, in megabytes, from ``with`` to the end."""
+    """Peak memory (PSS) of each part of an Airflow in megabytes, from ``with`` to the block's end."""
 
     airflow: LocalAirflow
     peaks: Counter[str] = field(default_factory=Counter)
@@ -59,7 +59,7 @@ class Memory:
 
 
 def _parts(airflow: LocalAirflow) -> Iterator[tuple[str, int]]:
-    """Each process of an Airflow: which part it belongs to, and its megabytes."""
+    """Part and megabytes of each process of an Airflow."""
     for component, root in airflow.pids.items():
         part = _PARTS.get(component, component)
         for pid in _tree(root):
@@ -84,7 +84,7 @@ _PARTS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What a number of runs at once came to."""
+    """Figures of several runs at once."""
 
     mirrors: int
     routes: int
@@ -113,7 +113,7 @@ def stand_ins(names: Sequence[str], tags: int) -> Iterator[tuple[QuayApi, QuayAp
 
 
 def through_airflow(mirrors: int, routes: int, tags: int, folder: Path) -> Load:
-    """Runs of all mirrors, asked for in the same moment."""
+    """Runs of all mirrors, triggered at the same time."""
     names = {
         f"m{mirror:02}": [f"acme/m{mirror:02}-app{each:04}" for each in range(routes)] for mirror in range(mirrors)
     }
@@ -166,7 +166,7 @@ def _database_bytes(airflow: LocalAirflow) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Big:
-    """One repository with many tags, all in step: what a task over it takes."""
+    """Cost of a task over one repository with many tags, all in sync."""
 
     tags: int
     requests: int
@@ -176,7 +176,7 @@ class Big:
 
 
 def one_repository(tags: int) -> Big:
-    """A pass over a repository of ``tags`` tags, in a process of its own."""
+    """A pass over a repository of ``tags`` tags in its own process."""
     with stand_ins(["acme/big"], tags) as (here, there):
         work = route(registry("quay", here.host, here.url), registry("quay", there.host, there.url), "acme/big")
         with multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -186,7 +186,7 @@ def one_repository(tags: int) -> Big:
 
 
 def _pass(work: Any) -> tuple[float, float, float]:
-    """Megabytes before and at the most, and seconds of CPU."""
+    """Megabytes before and at the peak, and seconds of CPU."""
     idle, began = _own_megabytes(), time.process_time()
     copies = plan(work)
     if copies:

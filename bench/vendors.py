@@ -1,4 +1,4 @@
-"""Requests per 100 tags in step, per pair of kinds, and those of an hourly window; counted at the wire."""
+"""Requests per 100 tags in sync for pairs of kinds, and for an hourly window, counted at the wire."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PAIRS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Requests of one pass in which every tag is in step."""
+    """Requests of one pass over tags in sync."""
 
     source: str
     destination: str
@@ -76,7 +76,7 @@ def _pair(kinds: tuple[str, str], here: RegistryProcess, there: RegistryProcess,
 
 @contextmanager
 def stand_in(kind: str, server: RegistryProcess, tags: dict[str, images.Image]) -> Iterator[Any]:
-    """A server of this kind in front of a real registry, that counts what it is asked."""
+    """A server of this kind in front of a real registry that counts requests."""
     makers: dict[str, Callable[[], Any]] = {
         "quay": lambda: QuayApi(server.url),
         "docker_hub": lambda: DockerHubApi(server.url),
@@ -91,7 +91,7 @@ def stand_in(kind: str, server: RegistryProcess, tags: dict[str, images.Image]) 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hourly:
-    """An hourly window over many repositories. ``read_requests`` are those until it is known what to copy."""
+    """An hourly window over many repositories. ``read_requests`` are those before the first copy."""
 
     repositories: int
     tags: int
@@ -102,7 +102,7 @@ class Hourly:
 
 
 def measure_window(repositories: int, tags: int, modified: int) -> Hourly:
-    """Quay to ACR: ``modified`` repositories have one new tag each in the window, and nothing else has changed."""
+    """Quay to ACR: ``modified`` repositories have one new tag each in the window, without other changes."""
     with ExitStack() as stack:
         here, there = stack.enter_context(RegistryProcess()), stack.enter_context(RegistryProcess())
         quay, azure = stack.enter_context(QuayApi(here.url)), stack.enter_context(AcrApi(there))
@@ -129,7 +129,7 @@ def measure_window(repositories: int, tags: int, modified: int) -> Hourly:
 
 
 def _fill_quay(quay: QuayApi, here: RegistryProcess, repositories: int, tags: int, modified: int) -> None:
-    """Old tags exist in the listing only, since nobody reads them; new ones are real."""
+    """Push tags. Old ones exist in the listing only, because they are not read; new ones are real."""
     old = Digest.of(b"old")
     for number in range(repositories):
         name = f"acme/app{number:04}"
@@ -141,7 +141,7 @@ def _fill_quay(quay: QuayApi, here: RegistryProcess, repositories: int, tags: in
 
 
 def _routes(source: Registry, destination: Registry, window: Window) -> Sequence[Any]:
-    """As the first task of a run finds them, after an earlier run that left everything in step."""
+    """Routes as the first task of a run plans them, after a run that left everything in sync."""
     rule = NamespaceRule(namespace="acme")
     mirror = Mirror(name="bench", source="quay", destinations=("acr",), repositories=(rule,))
     endpoint = Endpoint(host=source.host, tls=False)

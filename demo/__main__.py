@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _leave(*_: object) -> NoReturn:
-    """Leave as after Ctrl-C, through every ``finally``, so that nothing stays behind."""
+    """Exit as after Ctrl-C, through every ``finally``."""
     raise KeyboardInterrupt
 
 

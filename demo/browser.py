@@ -1,4 +1,4 @@
-"""Headless Chromium, spoken to in its DevTools protocol: https://chromedevtools.github.io/devtools-protocol/."""
+"""Headless Chromium, controlled by its DevTools protocol: https://chromedevtools.github.io/devtools-protocol/."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Page:
         self._numbers = itertools.count(1)
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """Call a method of the protocol; its result.
+        """Call a method of the protocol, and return its result.
 
         :raises DemoError: when the browser refuses.
         """
@@ -43,20 +43,20 @@ class Page:
         while True:
             message = json.loads(self._socket.recv(timeout=PATIENCE_SECONDS))
             if message.get("id") != number:
-                continue  # an event, which we do not follow
+                continue  # an event, which is ignored
             if "error" in message:
                 raise DemoError(f"the browser refused {method}: {message['error']}")
             result: dict[str, Any] = message["result"]
             return result
 
     def evaluate(self, script: str) -> Any:
-        """The value of a JavaScript expression."""
+        """Value of a JavaScript expression."""
         return self.call("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
 
     def wait_until(self, script: str) -> None:
         """Wait until a JavaScript expression is true.
 
-        :raises DemoError: when it does not become true in time, with what the page shows.
+        :raises DemoError: when it stays false. The message has the page's text.
         """
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not self.evaluate(script):
@@ -72,7 +72,7 @@ class Page:
 
 @contextmanager
 def browser_page(home: Path, environment: Mapping[str, str], *, width: int, height: int) -> Iterator[Page]:
-    """An empty page in a browser of its own, which writes below ``home`` only.
+    """An empty page in a new browser, which writes below ``home`` only.
 
     :raises DemoError: when Chromium is not installed, or does not start.
     """
@@ -102,7 +102,7 @@ def browser_page(home: Path, environment: Mapping[str, str], *, width: int, heig
 def _page_address(address: str) -> str:
     """The web socket of the page that the browser has opened."""
     with requests.Session() as session:
-        session.trust_env = False  # a proxy knows nothing of this machine's loopback
+        session.trust_env = False  # proxies do not reach this machine's loopback
         targets = session.get(f"http://{address}/json/list", timeout=PATIENCE_SECONDS).json()
     return str(next(each["webSocketDebuggerUrl"] for each in targets if each["type"] == "page"))
 

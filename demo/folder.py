@@ -1,4 +1,4 @@
-"""The folder that holds everything of the demo, so that removing it removes the demo."""
+"""The folder of the demo's files. Removing it removes the demo."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from testkit.airflow import PROJECT
 
 
 class DemoError(Exception):
-    """The demo cannot go on; the message says what to do."""
+    """The demo cannot continue. The message has the remedy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoFolder:
-    """Where the demo keeps registries, mirrors file and Airflow."""
+    """Folder of the demo's registries, mirrors file and Airflow."""
 
     path: Path
 
@@ -35,7 +35,7 @@ class DemoFolder:
 
     @property
     def airflow_output(self) -> Path:
-        """What Airflow printed during the last run."""
+        """Airflow's output of the last run."""
         return self.path / "last-run.jsonl"
 
     @property
@@ -48,7 +48,7 @@ class DemoFolder:
     @classmethod
     @contextmanager
     def open(cls, path: Path) -> Iterator[Self]:
-        """Make the folder, and keep it for this process alone: two demos would write the same registries.
+        """Make the folder, and lock it for this process, because two demos would write to the same registries.
 
         :raises DemoError: when another demo is using it.
         """
@@ -63,13 +63,13 @@ class DemoFolder:
             yield folder
 
     def _use_temporary(self) -> None:
-        """Have everything temporary below this folder, and nothing there from a demo that was killed."""
+        """Put temporary files below this folder, without those of a killed demo."""
         shutil.rmtree(self.temporary, ignore_errors=True)
         self.temporary.mkdir()
         os.environ["TMPDIR"] = tempfile.tempdir = str(self.temporary)
 
 
 def shown(path: Path) -> str:
-    """A path as people name it: from the project's folder where it is in there."""
+    """A path to show: relative to the project where it is inside."""
     path = path.resolve()
     return str(path.relative_to(PROJECT)) if path.is_relative_to(PROJECT) else str(path)

@@ -6,7 +6,7 @@ from testkit.images import Image, big_layer, image, layer, multi_arch, push
 
 
 def push_images(url: str) -> int:
-    """Push the demo's images, always the same, to the registry at ``url``; the number of tags."""
+    """Push the demo's images to the registry at ``url``, and return the number of tags."""
     images = demo_images()
     for (repository, tag), each in images.items():
         push(url, repository, tag, each)
@@ -14,7 +14,7 @@ def push_images(url: str) -> int:
 
 
 def demo_images() -> dict[tuple[str, str], Image]:
-    """By repository and tag. All share one layer, as images of one distribution do."""
+    """Images by repository and tag. All share one layer, as images of one distribution do."""
     base = big_layer(3_000_000)
     newest = multi_arch("hyperkube 1.32.0", base=base)
     pause_platforms = ["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/s390x"]

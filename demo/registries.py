@@ -43,14 +43,14 @@ mirrors:
 
 @contextmanager
 def running_registries(folder: DemoFolder) -> Iterator[Mapping[str, RegistryProcess]]:
-    """The registries by name, with what earlier demos left in them."""
+    """Registries by name, with the content of earlier demos."""
     with ExitStack() as stack:
         yield {name: stack.enter_context(_registry(folder.storage(name))) for name in (SOURCE, *DESTINATIONS)}
 
 
 @contextmanager
 def _registry(storage: Path) -> Iterator[RegistryProcess]:
-    """A registry at the port that it had before, where that is free: Airflow counts a mirror's new host as a change."""
+    """A registry at its earlier port if that is free, because Airflow counts a mirror's new host as a change."""
     memory = storage.with_suffix(".port")
     before = int(memory.read_text()) if memory.exists() else 0
     with RegistryProcess(storage=storage, port=before if before and is_free_port(before) else None) as registry:
@@ -59,9 +59,9 @@ def _registry(storage: Path) -> Iterator[RegistryProcess]:
 
 
 def is_free_port(port: int) -> bool:
-    """Whether a server can listen on ``port``."""
+    """Return whether a server can listen on ``port``."""
     with socket.socket() as probe:
-        # As servers do: a port whose last connections are still fading out is free.
+        # As servers do: a port with connections in TIME_WAIT is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
@@ -71,7 +71,7 @@ def is_free_port(port: int) -> bool:
 
 
 def write_mirrors_file(path: Path, registries: Mapping[str, RegistryProcess]) -> None:
-    """Write the mirrors file with the hosts that the registries have now."""
+    """Write the mirrors file with the current hosts of the registries."""
     path.write_text(_MIRRORS_FILE.format(mirror=MIRROR, **{name: each.host for name, each in registries.items()}))
 
 

@@ -1,4 +1,4 @@
-"""``make demo``: one DAG run from beginning to end, in one process, with nothing of Airflow left running."""
+"""``make demo``: one whole DAG run in one process, after which no Airflow is left running."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from testkit.airflow import LocalAirflow, log_text
 TAIL_LINES = 25
 
 _TASK_LOGGERS = ("task", "airflow.task", "registry_sync")
-"""Of these a task's log consists; the others are those of the server that the same process plays for it."""
+"""Loggers of a task; the others are those of the server in the same process."""
 
 
 def run(folder: DemoFolder) -> int:
-    """Mirror the images through one DAG run, and print what it did. 0 when the run succeeded."""
+    """Mirror the images through one DAG run, and print its progress. Return 0 when it succeeded."""
     started = time.monotonic()
     with running_registries(folder) as registries:
         for name, each in registries.items():
@@ -51,7 +51,7 @@ def _run_dag(airflow: LocalAirflow, folder: DemoFolder) -> int:
 
 
 def _records(lines: Iterable[str], output: TextIO) -> Iterator[dict[str, Any]]:
-    """Airflow's log, one record per line; what is printed beside it becomes a record as well."""
+    """Records of Airflow's log. Other printed lines become records too."""
     for line in lines:
         output.write(f"{line}\n")
         try:
@@ -62,7 +62,7 @@ def _records(lines: Iterable[str], output: TextIO) -> Iterator[dict[str, Any]]:
 
 
 class Progress:
-    """Makes, of the log of ``airflow dags test``, what a person wants to follow."""
+    """Turns the log of ``airflow dags test`` into readable progress."""
 
     _TASK = re.compile(r"\[DAG TEST\] (?P<what>starting|end task) task_id=(?P<task>\S+) map_index=(?P<index>-?\d+)")
     _ROUTES = re.compile(r"\d+ routes:\n(?P<labels>.+)", re.DOTALL)
@@ -99,14 +99,14 @@ class Progress:
                 yield f"    FAILED: {_reason(record)}"
 
     def ending(self, *, succeeded: bool) -> str:
-        """The run's report as its last task printed it; when the run failed, also the log of what failed first."""
+        """The run's report from its last task; for a failed run, also the log of the first failure."""
         if succeeded:
             return "\n\n".join(self._report)
         tail = self._failed_log or self._last
         return "\n\n".join([*self._report, "The log of the first failure ends with:", "\n".join(tail)])
 
     def _turn(self, what: str, task: str, index: str) -> Iterator[str]:
-        """A task begins or ends."""
+        """Follow the start or end of a task."""
         if what == "starting":
             self._log, self._is_quiet = [], True
             if int(index) < 0:
@@ -117,12 +117,12 @@ class Progress:
             yield "    nothing to copy"
 
     def _label(self, task: str, index: int) -> str:
-        """The route of a mapped task; its map index counts the routes that were planned."""
+        """Route of a mapped task. Its map index counts the planned routes."""
         labels = self._labels.get(f"routes_{task}", [])
         return labels[index] if 0 <= index < len(labels) else ""
 
 
 def _reason(record: Mapping[str, Any]) -> str:
-    """What an error says: the message of its exception, and not of those that led to it."""
+    """Message of an error's own exception, without its causes."""
     raised = record.get("exception")
     return str(raised[0]["exc_value"] if isinstance(raised, list) and raised else record.get("event", ""))

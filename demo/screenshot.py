@@ -20,7 +20,7 @@ WIDTH, HEIGHT = 1600, 700
 def screenshot(folder: DemoFolder) -> int:
     """Run the DAG in a whole Airflow, and photograph its mapped tasks.
 
-    It begins with nothing, so that the picture has no other runs than those of this Airflow.
+    It starts from an empty folder, so the picture shows the runs of this Airflow only.
     """
     shutil.rmtree(folder.path / "screenshot", ignore_errors=True)
     with running_airflow(DemoFolder(path=folder.path / "screenshot")) as airflow:
@@ -37,7 +37,7 @@ def screenshot(folder: DemoFolder) -> int:
 
 
 def _open_mapped_tasks(page: Page, airflow: LocalAirflow, run_id: str) -> None:
-    """Log in with the cookie that the UI itself would get, and wait until every label is on the page."""
+    """Log in with the UI's cookie, and wait until every label is on the page."""
     page.call("Network.setCookie", name="_token", value=airflow.api.token, url=airflow.url)
     page.call("Page.navigate", url=f"{airflow.url}/dags/{DAG_ID}/runs/{quote(run_id)}/tasks/{TASK}/mapped")
     labels = [each["rendered_map_index"] for each in airflow.api.task_instances(DAG_ID, run_id, TASK)]

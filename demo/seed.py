@@ -1,4 +1,4 @@
-"""Pushes the images of the demo to a registry: python -m demo.seed URL."""
+"""Push the images of the demo to a registry: python -m demo.seed URL."""
 
 from __future__ import annotations
 

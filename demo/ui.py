@@ -1,4 +1,4 @@
-"""``make ui``: the demo's registries with a whole Airflow over them, to look and click, until Ctrl-C."""
+"""``make ui``: the demo's registries and a whole Airflow with its web UI, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ USUAL_PORT = 8080
 
 
 def ui(folder: DemoFolder) -> int:
-    """Serve until Ctrl-C, which is the ordinary end."""
+    """Serve until Ctrl-C."""
     with suppress(KeyboardInterrupt), running_airflow(folder) as airflow:
         run_id = airflow.api.trigger(DAG_ID)
         print(f"\n  {airflow.url}/dags/{DAG_ID}")
@@ -38,7 +38,7 @@ def ui(folder: DemoFolder) -> int:
 
 @contextmanager
 def running_airflow(folder: DemoFolder) -> Iterator[LocalAirflow]:
-    """Registries with their images, and an Airflow that knows the demo's DAG."""
+    """Registries with their images, and an Airflow with the demo's DAG."""
     with running_registries(folder) as registries:
         push_images(registries[SOURCE].url)
         write_mirrors_file(folder.mirrors_file, registries)

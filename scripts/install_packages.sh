@@ -1,8 +1,8 @@
 #!/bin/sh
-# Install the Debian packages named as COMMAND=PACKAGE whose command is missing; where there is no apt, say what to do.
+# Install Debian packages, given as COMMAND=PACKAGE, whose command is missing. Without apt-get, print what to install.
 set -eu
 
-PATH=$PATH:/usr/sbin:/sbin # where daemons are, also for those who may not start them
+PATH=$PATH:/usr/sbin:/sbin # daemons are here, also for users who may not start them
 missing=""
 for pair in "$@"; do
     command -v "${pair%%=*}" >/dev/null 2>&1 || missing="$missing ${pair#*=}"
@@ -10,9 +10,9 @@ done
 [ -z "$missing" ] && exit 0
 
 explain() {
-    echo "These are needed and missing:$missing" >&2
+    echo "Missing packages:$missing" >&2
     echo "$1" >&2
-    echo "Elsewhere than on Debian or Ubuntu:" >&2
+    echo "On other systems than Debian and Ubuntu:" >&2
     echo "  skopeo (1.9 or later)    https://github.com/containers/skopeo/blob/main/install.md" >&2
     echo "  docker-registry (2.8+)   https://github.com/distribution/distribution/releases, as 'docker-registry' on PATH" >&2
     echo "  dockerd, containerd      https://docs.docker.com/engine/install/" >&2
@@ -20,7 +20,7 @@ explain() {
     exit 1
 }
 
-command -v apt-get >/dev/null 2>&1 || explain "This machine has no apt-get; install them with its own package manager."
+command -v apt-get >/dev/null 2>&1 || explain "apt-get was not found; install them with this system's package manager."
 if [ "$(id -u)" = 0 ]; then
     as_root=""
 elif command -v sudo >/dev/null 2>&1; then
@@ -31,7 +31,7 @@ fi
 echo "Installing Debian packages:$missing"
 export DEBIAN_FRONTEND=noninteractive
 $as_root apt-get update -qq
-# Debian starts a server with its package. Ours are started when they are needed, on ports and in networks of their own.
+# Debian starts a server when its package is installed. Tests start servers themselves, on their own ports and networks.
 # https://people.debian.org/~hmh/invokerc.d-policyrc.d-specification.txt
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
@@ -43,7 +43,7 @@ fi
 $as_root apt-get install -y -qq --no-install-recommends $missing >/dev/null
 [ -d /run/systemd/system ] || exit 0
 for package in $missing; do
-    case "$package" in # nor with the machine
+    case "$package" in # nor at boot
         docker-registry | containerd) $as_root systemctl disable --quiet "$package" ;;
         docker.io) $as_root systemctl disable --quiet docker.socket docker.service ;;
     esac

@@ -1,6 +1,6 @@
-"""Azure's ``/acr/v1`` before a real registry: its listings tell what the registry holds, with push times and locks.
+"""Azure's ``/acr/v1`` in front of a real registry: its listings show the registry's content with push times and locks.
 
-As tests/contract/acr.json has it; what it leaves open is as Azure's own clients expect it.
+It follows tests/contract/acr.json, and Azure's own clients where that is silent.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ class _Answer:
 
 
 class AcrApi:
-    """An Azure container registry at ``host``; ``/v2`` is passed on to ``registry``, which need not know.
+    """An Azure container registry at ``host``; ``/v2`` is passed on to ``registry``.
 
     A tag was pushed when its file in the registry's storage was last written, or at the time that
     :meth:`set_pushed_at` gave it. Listings are read from that storage, without a request to the registry.
 
-    :param realm: where tokens are to be fetched, of which listing needs one with ``metadata_read``. ``None``: nobody is
-        asked who he is.
-    :param loses_order: links to a next page carry an empty ``orderby``, as Azure's do at times.
+    :param realm: address of the token server; listing needs a token with ``metadata_read``. ``None``: access is
+        anonymous.
+    :param loses_order: links to a next page carry an empty ``orderby``, as Azure's sometimes do.
     """
 
     def __init__(self, registry: RegistryProcess, *, realm: str | None = None, loses_order: bool = False) -> None:
@@ -69,7 +69,7 @@ class AcrApi:
 
     @property
     def host(self) -> str:
-        """``127.0.0.1:PORT``, as it stands in an image reference."""
+        """``127.0.0.1:PORT``, as in an image reference."""
         return self._server.host
 
     @property
@@ -77,7 +77,7 @@ class AcrApi:
         return f"http://{self.host}"
 
     def requests(self) -> list[Request]:
-        """All requests, of ``/v2`` too, since the start or ``clear_requests()``, in the order of their answers."""
+        """All requests, also of ``/v2``, since the start or ``clear_requests()``, in the order of their answers."""
         with self._lock:
             return list(self._requests)
 
@@ -86,17 +86,17 @@ class AcrApi:
             self._requests.clear()
 
     def set_pushed_at(self, repository: str, tag: str, moment: datetime | None) -> None:
-        """Let a tag have been pushed then; ``None``: the listing tells no time for it."""
+        """Set the push time of a tag. ``None``: the listing has no time for it."""
         with self._lock:
             self._pushed_at[repository, tag] = moment
 
     def lock(self, repository: str, tag: str) -> None:
-        """Let a tag be listed as one that may not be written."""
+        """List a tag as locked against writes."""
         with self._lock:
             self._locked.add((repository, tag))
 
     def revoke_tokens(self) -> None:
-        """Let every token that was used for listing so far have expired."""
+        """Expire every token that was used for listing so far."""
         with self._lock:
             self._revoked |= self._tokens
 
@@ -105,7 +105,7 @@ class AcrApi:
             self._requests.append(request)
 
     def answer_delete(self, path: str, authorization: str | None) -> _Answer:
-        """What ``/acr/v1`` answers to a DELETE of a tag, which leaves its image and the other tags of that."""
+        """Answer of ``/acr/v1`` to a DELETE of a tag. The image and its other tags stay."""
         match = _TAG.fullmatch(path)
         if match is None:
             return _error(404, "NAME_UNKNOWN", "no such path")
@@ -122,7 +122,7 @@ class AcrApi:
         return _Answer(status=202, body=b"", headers={"Content-Length": "0"})
 
     def answer(self, path: str, query: str, authorization: str | None) -> _Answer:
-        """What ``/acr/v1`` answers to a GET."""
+        """Answer of ``/acr/v1`` to a GET."""
         options = dict(parse_qsl(query, keep_blank_values=True))
         if path == "/acr/v1/_catalog":
             return self._refusal("registry:catalog:*", authorization) or self._catalog(options)
@@ -208,7 +208,7 @@ class _Handler(LoopbackHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_any  # noqa: N815 - names of the base class
 
     def _pass_on(self) -> _Answer:
-        """What the registry answers. It is told our own host, so that its ``Location`` headers lead back here."""
+        """Answer of the registry. It receives our own host, so its ``Location`` headers lead back here."""
         upstream = http.client.HTTPConnection(self._api.registry.host, timeout=PATIENCE_SECONDS)
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
         try:
@@ -261,7 +261,7 @@ def _error(status: int, code: str, message: str, detail: Any = None) -> _Answer:
 
 
 def _grants(token: str, scope: str) -> bool:
-    """Whether a token that has not expired holds the right; who signed it is not looked at."""
+    """Return whether an unexpired token holds the right. Its signature is not verified."""
     try:
         claims = jwt.decode(token, options={"verify_signature": False, "verify_exp": True, "verify_aud": False})
     except jwt.InvalidTokenError:
@@ -271,5 +271,5 @@ def _grants(token: str, scope: str) -> bool:
 
 
 def _shown(moment: datetime) -> str:
-    """As Azure writes it, with seven fractional digits."""
+    """A time as Azure writes it, with seven fractional digits."""
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}0Z"

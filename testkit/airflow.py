@@ -1,4 +1,4 @@
-"""A real Airflow on this machine, with a home of its own, for tests and the demo."""
+"""A real Airflow on this machine with its own home, for tests and the demo."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ _KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
 
 
 class AirflowStartError(Exception):
-    """A component did not come up; the message ends with the tail of its output."""
+    """A component did not start. The message ends with the tail of its output."""
 
 
 class AirflowApiError(Exception):
-    """An answer of the REST API that is no success; ``status`` and ``body`` are its parts."""
+    """An unsuccessful answer of the REST API, with its ``status`` and ``body``."""
 
     def __init__(self, response: requests.Response) -> None:
         self.status = response.status_code
@@ -55,14 +55,14 @@ class AirflowApiError(Exception):
 
 
 class LocalAirflow:
-    """An Airflow with everything it writes below ``home``, which is made when it is missing and never removed.
+    """An Airflow that writes below ``home`` only. The folder is created when it is missing, and never removed.
 
-    Its processes see nothing of this machine's own Airflow, proxies or home directory, listen on loopback only, and
-    end with ``stop()``, or when this process dies. What each prints is in ``home/output/``.
+    Its processes see nothing of this machine's own Airflow, proxies or home directory. They listen on loopback only,
+    and end with ``stop()`` or when this process dies. Their output is in ``home/output/``.
 
-    :param mirrors_file: what ``REGISTRY_SYNC_MIRRORS_FILE`` names.
+    :param mirrors_file: value of ``REGISTRY_SYNC_MIRRORS_FILE``.
     :param connections: Airflow Connections by id, as fields: ``{"conn_type": "docker", "host": …, "login": …}``.
-    :param settings: further environment variables, such as ``{"AIRFLOW__CORE__PARALLELISM": "2"}``; they win.
+    :param settings: further environment variables, such as ``{"AIRFLOW__CORE__PARALLELISM": "2"}``; they override others.
     :param paused: whether new DAGs wait to be unpaused.
     :param port: of web UI and API; a free one unless given.
     """
@@ -134,11 +134,11 @@ class LocalAirflow:
 
     @property
     def is_migrated(self) -> bool:
-        """Whether ``migrate()`` has been here before, with this version of Airflow."""
+        """Return whether this version of Airflow has migrated the database."""
         return self._migrated_file.exists() and self._migrated_file.read_text() == version("apache-airflow-core")
 
     def migrate(self) -> None:
-        """Create the database, or bring it to this version of Airflow.
+        """Create the database, or migrate it to this version of Airflow.
 
         :raises AirflowStartError: when that fails.
         """
@@ -150,7 +150,7 @@ class LocalAirflow:
     def run(self, *arguments: str, timeout_seconds: float = PATIENCE_SECONDS) -> subprocess.CompletedProcess[str]:
         """Run ``airflow ARGUMENTS`` to its end.
 
-        :raises TimeoutError: when it takes longer; it and all that it started are then ended.
+        :raises TimeoutError: when it takes longer. The command and its children are ended then.
         """
         process = self._launch(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
@@ -163,7 +163,7 @@ class LocalAirflow:
 
     @contextmanager
     def stream(self, *arguments: str) -> Iterator[AirflowOutput]:
-        """Run ``airflow ARGUMENTS`` and read its output line by line; it is ended with the block."""
+        """Run ``airflow ARGUMENTS`` and read its output line by line. The command is ended with the block."""
         process = self._launch(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         try:
             yield AirflowOutput(process)
@@ -171,9 +171,9 @@ class LocalAirflow:
             end([process])
 
     def start(self, components: Collection[Component] = COMPONENTS) -> None:
-        """Start what scheduled runs need, and wait until all of it is at work. Ask for ``migrate()`` before.
+        """Start the components of scheduled runs, and wait until all work. Call ``migrate()`` before.
 
-        :raises AirflowStartError: when a component ends, or is not there in time.
+        :raises AirflowStartError: when a component ends, or does not start in time.
         """
         self._passwords_file.parent.mkdir(parents=True, exist_ok=True)
         self._passwords_file.write_text(json.dumps({self.user: self.password}))
@@ -187,11 +187,11 @@ class LocalAirflow:
             raise
 
     def stop(self, components: Collection[Component] = COMPONENTS) -> None:
-        """End components and everything that they started. What runs is not waited for longer than a few seconds."""
+        """End components and their children. Running tasks have a few seconds to end."""
         end([self._processes.pop(each) for each in components if each in self._processes])
 
     def kill(self, component: Component) -> None:
-        """End a component as a crash does, with the tasks that run below it; ``start([component])`` brings it back."""
+        """Kill a component with the tasks below it, as a crash does. ``start([component])`` starts it again."""
         process = self._processes.pop(component)
         for child in _children(process.pid):
             os.kill(child, signal.SIGKILL)
@@ -207,16 +207,16 @@ class LocalAirflow:
 
     @property
     def ended(self) -> list[Component]:
-        """Components that were started and have ended by themselves."""
+        """Started components that have ended by themselves."""
         return [name for name, process in self._processes.items() if process.poll() is not None]
 
     @property
     def pids(self) -> dict[Component, int]:
-        """The process at the root of each component's own."""
+        """The root process of each component."""
         return {name: process.pid for name, process in self._processes.items()}
 
     def output(self, component: Component) -> str:
-        """What a component has printed so far."""
+        """Output of a component so far."""
         return self._output_file(component).read_text(errors="replace")
 
     @property
@@ -249,12 +249,12 @@ class LocalAirflow:
             self._processes[component] = self._launch(arguments, stdout=output, stderr=subprocess.STDOUT)
 
     def _arguments(self, component: Component) -> list[str]:
-        """A component's command line.
+        """Command line of a component.
 
-        The API for people and that for tasks are processes of their own. In one, they stop each other over SQLite: the
-        former waits for the lock in the event loop that a task's transaction needs to commit and give the lock back.
+        The API for people and the API for tasks are two processes. In one process they deadlock over SQLite: a task's
+        transaction holds the lock and needs the event loop to commit, while the event loop waits for the lock.
 
-        Airflow would serve task logs for other machines, on all addresses of this one; here the files are at hand.
+        Airflow does not serve task logs on this machine's addresses, because their files are here.
         """
         match component:
             case "api-server":
@@ -267,7 +267,7 @@ class LocalAirflow:
                 return [component]
 
     def _wait_until_ready(self) -> None:
-        """Our password is what tells our API server from another one that owns the port."""
+        """Wait until all components work. Our password distinguishes our API server from another one on the port."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         missing: list[str] = []
         while time.monotonic() < deadline:
@@ -302,23 +302,23 @@ class LocalAirflow:
 
 
 class AirflowOutput:
-    """What a command of Airflow's prints."""
+    """Output of a command of Airflow."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
 
     def __iter__(self) -> Iterator[str]:
-        """Lines without their ends, as they come."""
+        """Lines without their line ends, as they arrive."""
         for line in self._process.stdout or ():
             yield line.decode(errors="replace").rstrip("\n")
 
     def wait(self) -> int:
-        """The exit code of the command."""
+        """Wait for the command, and return its exit code."""
         return self._process.wait()
 
 
 class AirflowApi:
-    """Airflow's REST API, as far as tests and the demo need it. Documents are as the API has them."""
+    """Airflow's REST API, as far as tests and the demo need it. It returns the API's own documents."""
 
     def __init__(self, url: str, user: str, password: str) -> None:
         self._url, self._user, self._password = url, user, password
@@ -327,15 +327,15 @@ class AirflowApi:
 
     @cached_property
     def token(self) -> str:
-        """What a log-in gives; in the web UI it is the cookie ``_token``."""
+        """Token of a log-in; the web UI has it in the cookie ``_token``."""
         login = {"username": self._user, "password": self._password}
         response = self._session.post(f"{self._url}/auth/token", json=login, timeout=PATIENCE_SECONDS)
         return str(_document(response)["access_token"])
 
     def call(self, method: str, path: str, *, json: Any = None, **params: Any) -> Any:
-        """One request below ``/api/v2/``; the answer's document.
+        """Send a request below ``/api/v2/``, and return the answer's document.
 
-        :raises AirflowApiError: for an answer that is no success.
+        :raises AirflowApiError: when the answer is not a success.
         """
         response = self._session.request(
             method,
@@ -367,7 +367,7 @@ class AirflowApi:
     def trigger(
         self, dag_id: str, conf: Mapping[str, Any] | None = None, *, logical_date: datetime | None = None
     ) -> str:
-        """Ask for a run by hand; its id."""
+        """Trigger a run by hand, and return its id."""
         moment = logical_date.isoformat() if logical_date else None
         body = {"conf": dict(conf or {}), "logical_date": moment}
         return str(self.call("POST", f"dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
@@ -377,7 +377,7 @@ class AirflowApi:
         return run
 
     def dag_runs(self, dag_id: str) -> list[dict[str, Any]]:
-        """Oldest first."""
+        """DAG runs, oldest first."""
         answer = self.call("GET", f"dags/{dag_id}/dagRuns", order_by="run_after", limit=100)
         return list(answer["dag_runs"])
 
@@ -391,13 +391,13 @@ class AirflowApi:
         return wait_until(finished, f"{run_id} of {dag_id} ends", seconds=seconds)
 
     def task_instances(self, dag_id: str, run_id: str, task_id: str | None = None) -> list[dict[str, Any]]:
-        """By task and map index; ``rendered_map_index`` is the label."""
+        """Task instances by task and map index; ``rendered_map_index`` is the label."""
         only = {"task_id": task_id} if task_id else {}
         answer = self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances", limit=100, **only)
         return sorted(answer["task_instances"], key=lambda each: (each["task_id"], each["map_index"]))
 
     def log(self, dag_id: str, run_id: str, task_id: str, *, map_index: int = -1, try_number: int = 1) -> str:
-        """The text of a try's log: what was logged, and the messages of exceptions, without times and other fields."""
+        """Text of a try's log: log lines and messages of exceptions, without times and other fields."""
         path = f"{_task_instance(dag_id, run_id, task_id)}/logs/{try_number}"
         content = self.call("GET", path, map_index=map_index, full_content=True)["content"]
         return "\n".join(each if isinstance(each, str) else log_text(each) for each in content)
@@ -409,7 +409,7 @@ class AirflowApi:
     def clear(
         self, dag_id: str, run_id: str, tasks: Sequence[str | tuple[str, int]], *, downstream: bool = True
     ) -> list[dict[str, Any]]:
-        """Have task instances run again: a whole task, or one map index of it; with what follows. What was cleared."""
+        """Clear a task, or one map index of it, with the tasks after it. Return the cleared instances."""
         body = {
             "dry_run": False,
             "dag_run_id": run_id,
@@ -421,7 +421,7 @@ class AirflowApi:
         return list(self.call("POST", f"dags/{dag_id}/clearTaskInstances", json=body)["task_instances"])
 
     def set_state(self, dag_id: str, run_id: str, task_id: str, state: str, *, map_index: int = -1) -> None:
-        """Mark a task instance as ``failed`` or ``success``, as a person does in the UI; one that runs is killed."""
+        """Mark a task instance as ``failed`` or ``success``, as a person does in the UI. A running one is killed."""
         path = _task_instance(dag_id, run_id, task_id) + (f"/{map_index}" if map_index >= 0 else "")
         self.call("PATCH", path, json={"new_state": state})
 
@@ -435,7 +435,7 @@ class AirflowApi:
         max_active_runs: int = 10,
         reprocess: Literal["none", "completed", "failed"] = "none",
     ) -> int:
-        """Ask for the runs between two dates, both included; the backfill's id."""
+        """Create a backfill between two dates, both included, and return its id."""
         body = {
             "dag_id": dag_id,
             "from_date": first.isoformat(),
@@ -447,13 +447,13 @@ class AirflowApi:
         return int(self.call("POST", "backfills", json=body)["id"])
 
     def import_errors(self) -> dict[str, str]:
-        """File name to what went wrong in it."""
+        """Import errors by file name."""
         errors = self.call("GET", "importErrors", limit=100)["import_errors"]
         return {Path(each["filename"]).name: str(each["stack_trace"]) for each in errors}
 
 
 def log_text(record: Mapping[str, Any]) -> str:
-    """A record of a structured log of Airflow's as people read it: its event, and the exceptions below it."""
+    """Text of a record of Airflow's structured log: its event, and the exceptions below it."""
     raised = record.get("error_detail") or record.get("exception") or []
     exceptions = [f"{each['exc_type']}: {each['exc_value']}" for each in raised if isinstance(each, Mapping)]
     return "\n".join([str(record.get("event", "")), *exceptions])

@@ -1,4 +1,4 @@
-"""What servers for tests have in common that add a vendor's API to a registry."""
+"""Base of the test servers that add a vendor's API to a registry."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from testkit.loopback import Request
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A request to a vendor's API. ``bearer`` is the token it came with; of a parameter the last value counts."""
+    """A request to a vendor's API. ``bearer`` is its token. The last value of a repeated parameter counts."""
 
     method: str
     path: str
@@ -26,9 +26,9 @@ class Asked:
 
 
 class ApiServer(Interceptor, ABC):
-    """A registry and its vendor's API at one address: what is not the API's goes to the registry.
+    """A registry and its vendor's API at one address. All other paths go to the registry.
 
-    The rules of an :class:`Interceptor` hold for the API too.
+    The rules of an :class:`Interceptor` apply to the API too.
     """
 
     def __init__(self, registry_url: str) -> None:
@@ -41,11 +41,11 @@ class ApiServer(Interceptor, ABC):
 
     @abstractmethod
     def is_api(self, path: str) -> bool:
-        """Whether a path is the API's."""
+        """Return whether a path belongs to the API."""
 
     @abstractmethod
     def answer_api(self, asked: Asked) -> Answer:
-        """The API's answer."""
+        """Answer of the API."""
 
 
 class _ApiHandler(_Handler):

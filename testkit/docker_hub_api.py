@@ -1,4 +1,4 @@
-"""Docker Hub's API in front of a real registry, with the repositories, tags and push times that a test sets.
+"""Docker Hub's API in front of a real registry. Tests set its repositories, tags and push times.
 
 https://docs.docker.com/reference/api/hub/latest/ and ``tests/contract/docker_hub.json``.
 """
@@ -47,14 +47,14 @@ class _Repository:
 class DockerHubApi(ApiServer):
     """The API from a table, and the rest of ``/v2`` from the registry at ``registry_url``.
 
-    ``users`` (identifier to secret) may log in and then see everything, private or not. As the Hub does, it answers 404
-    for what is missing or private and for a page beyond the end, and an unknown namespace with no repository.
+    ``users`` (identifier to secret) may log in, and then see private repositories too. As the Hub does, it answers 404
+    for missing and private repositories and for a page beyond the end. An unknown namespace has no repositories.
 
-    ``logins`` are the documents that log-ins were tried with, ``created`` those of calls to create a repository.
+    ``logins`` are the documents of log-ins, ``created`` those of calls that create a repository.
 
-    :param is_ordered: tags come newest first; else by name.
-    :param tags_need_login: the definition's word for tags is kept to, except on the path that they had before.
-    :param next_origin: the address that links to next pages have, instead of our own.
+    :param is_ordered: list tags newest first; otherwise by name.
+    :param tags_need_login: listing tags needs a log-in, as the definition says, except on their former path.
+    :param next_origin: address in links to next pages, instead of our own.
     """
 
     def __init__(
@@ -78,12 +78,12 @@ class DockerHubApi(ApiServer):
         self._table = threading.RLock()
 
     def add(self, repository: str, *, is_private: bool = False, kind: str | None = "image") -> None:
-        """A repository ``namespace/name`` without tags; of ``kind`` image or plugin, or ``None``."""
+        """Add a repository ``namespace/name`` without tags. ``kind`` is image, plugin or ``None``."""
         with self._table:
             self._repositories[repository] = _Repository(name=repository, is_private=is_private, kind=kind)
 
     def push(self, repository: str, tag: str, at: datetime | None, digest: Digest | None = None) -> None:
-        """Have ``tag`` pushed at a time. Without a time or digest the listing says ``null``."""
+        """Push ``tag`` at a time. Without a time or digest the listing has ``null``."""
         with self._table:
             if repository not in self._repositories:
                 self.add(repository)
@@ -94,7 +94,7 @@ class DockerHubApi(ApiServer):
             del self._repositories[repository].tags[tag]
 
     def expire_tokens(self) -> None:
-        """Let all that are logged in log in again."""
+        """Expire all log-ins."""
         with self._table:
             self._tokens.clear()
 
@@ -192,7 +192,7 @@ def _shown_tag(tag: _Tag) -> dict[str, Any]:
 
 
 def _shown_time(moment: datetime | None) -> str | None:
-    """As the Hub does, without trailing zeros."""
+    """A time as the Hub writes it, without trailing zeros."""
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}".rstrip("0").rstrip(".") + "Z" if moment else None
 
 

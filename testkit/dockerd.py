@@ -1,4 +1,4 @@
-"""A Docker daemon of the tests' own, and an image in it that has this machine's skopeo."""
+"""A Docker daemon for tests, with an image that holds this machine's skopeo."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ mount -t tmpfs tmpfs "$FOLDER/data"
 exec dockerd --data-root="$FOLDER/data" --exec-root=/run/docker --pidfile=/run/docker.pid \
     --host="unix://$FOLDER/docker.sock" --bridge=none --iptables=false --ip6tables=false
 """
-"""``/run`` is its own, so that it meets no other daemon. Containers have this machine's loopback (host) or nothing."""
+"""``/run`` is private, apart from other daemons. Containers have this machine's loopback (host) or no network."""
 
 
 def require_dockerd() -> None:
-    """Where it cannot run, CI fails, and everybody else is told why a test was left out."""
+    """Fail in CI, and skip elsewhere, where Docker cannot run."""
     require(why_not(("dockerd", "ldd", "skopeo"), "drill-packages packages"), "skopeo cannot run in containers here")
 
 
 class Dockerd:
-    """dockerd with all that it writes below a folder of its own, from ``with`` to the block's end."""
+    """dockerd with all its files below one folder, from ``with`` to the block's end."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="dockerd-"))  # short, since a socket's path has 107 bytes at most
+        self.folder = Path(tempfile.mkdtemp(prefix="dockerd-"))  # short, because a socket's path has at most 107 bytes
         self.url = f"unix://{self.folder / 'docker.sock'}"
 
     def __enter__(self) -> Self:
@@ -66,7 +66,7 @@ class Dockerd:
 
     @contextmanager
     def silent(self) -> Iterator[None]:
-        """It takes connections and answers nothing, while its containers go on."""
+        """Stop the daemon from answering. It still takes connections, and its containers go on."""
         (pid,) = (each for each in _children(self._process.pid) if _program(each) == "dockerd")
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -78,12 +78,12 @@ class Dockerd:
         return APIClient(base_url=self.url, version="auto")
 
     def load_skopeo(self) -> str:
-        """An image made of this machine's skopeo and what it needs; its name."""
+        """Make an image of this machine's skopeo and its libraries, and return its name."""
         self.load(IMAGE, _skopeo_files())
         return IMAGE
 
     def load(self, image: str, files: Iterable[str]) -> None:
-        """Make an image of this machine's files, and a directory for temporary ones."""
+        """Make an image of this machine's files and a temporary directory."""
         client = self.client()
         try:
             client.import_image_from_data(_archive(files), repository=image, tag="latest")
@@ -118,7 +118,7 @@ def _skopeo_files() -> list[str]:
 
 
 def _archive(files: Iterable[str]) -> bytes:
-    """https://docs.docker.com/reference/cli/docker/image/import/."""
+    """Archive for https://docs.docker.com/reference/cli/docker/image/import/."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w", dereference=True) as tar:
         for each in files:

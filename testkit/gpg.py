@@ -19,9 +19,9 @@ USER = "tests@example.com"
 
 
 class Signer:
-    """A key, the policy that asks for its signatures, and the lookaside in ``directory`` that they are put into.
+    """A key, the policy that requires its signatures, and their lookaside in ``directory``.
 
-    GnuPG talks to its agent by a socket in its home, whose path must be short; so that is elsewhere.
+    GnuPG's home is elsewhere, because the path of its agent's socket must be short.
     """
 
     def __init__(self, directory: Path, host: str) -> None:
@@ -51,7 +51,7 @@ class Signer:
         shutil.rmtree(self._home, ignore_errors=True)
 
     def sign(self, repository: str, image: Image) -> None:
-        """Sign one manifest, and put the signature where a reader of the lookaside finds it."""
+        """Sign one manifest, and put the signature into the lookaside."""
         manifest = self._directory / "manifest.json"
         manifest.write_bytes(image.content)
         place = self._lookaside / f"{repository}@{image.digest.algorithm}={image.digest.encoded}"
@@ -60,7 +60,7 @@ class Signer:
         self._run([*command, "--output", str(place / "signature-1")])
 
     def sign_all(self, repository: str, index: Image) -> None:
-        """Sign every image that an index names; of the index itself no signature is asked for."""
+        """Sign every image of an index. The index itself needs no signature."""
         for child in index.children:
             self.sign(repository, child)
 

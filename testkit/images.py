@@ -1,7 +1,7 @@
-"""Container images made in memory, pushed to a registry over plain HTTP, and pulled again to the last byte.
+"""Container images made in memory, pushed to a registry, and pulled again to the last byte.
 
-Everything is deterministic: the same arguments make the same digests. :func:`pull_whole` reads documents by itself and
-not through ``registry_sync``, so that it can prove what that code did.
+Everything is deterministic: the same arguments make the same digests. :func:`pull_whole` parses documents without
+``registry_sync``, so it can prove what that code did.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _RANDOM_CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Blob:
-    """Bytes that a manifest points to. ``media_type`` may stay empty for a layer: its image's format gives it.
+    """Bytes that a manifest points to. A layer without ``media_type`` has the one of its image's format.
 
     ``diff_id`` is the digest of a layer before compression, which the image's config repeats.
     """
@@ -62,9 +62,9 @@ class Blob:
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """A manifest or an index as it will be pushed, with all that it points to.
+    """A manifest or an index with all its content.
 
-    ``descriptor_fields`` are the further fields of the descriptor by which an index points to this one.
+    ``descriptor_fields`` are further fields of its descriptor in an index.
     """
 
     content: bytes = field(repr=False)
@@ -103,21 +103,21 @@ def _tar(files: Mapping[str, bytes]) -> bytes:
 
 
 def layer(files: Mapping[str, bytes], *, compress_level: int = 6) -> Blob:
-    """A real tar.gz of ``files``, with owner, mode and time fixed."""
+    """A tar.gz of ``files`` with fixed owner, mode and time."""
     tar_bytes = _tar(files)
     content = gzip.compress(tar_bytes, compresslevel=compress_level, mtime=0)
     return Blob(content, diff_id=Digest.of(tar_bytes))
 
 
 def big_layer(size_bytes: int, seed: int = 0) -> Blob:
-    """A layer of a little over ``size_bytes`` that no compression makes smaller; another ``seed``, other bytes."""
+    """A layer of a little more than ``size_bytes`` that does not compress. Another ``seed`` makes other bytes."""
     source = random.Random(seed)
     sizes = [_RANDOM_CHUNK_BYTES] * (size_bytes // _RANDOM_CHUNK_BYTES) + [size_bytes % _RANDOM_CHUNK_BYTES]
     return layer({"data": b"".join(source.randbytes(each) for each in sizes)}, compress_level=0)
 
 
 BASE_LAYER = layer({"etc/os-release": b"NAME=base\n"})
-"""The layer that images of :func:`multi_arch` share, as real ones share their distribution."""
+"""Layer that images of :func:`multi_arch` share, as real images share a distribution."""
 
 
 def image(
@@ -159,16 +159,16 @@ def multi_arch(
     base: Blob = BASE_LAYER,
     attestations: bool = False,
 ) -> Image:
-    """An index with an image for each platform, of two layers: ``base``, and one that says ``text`` and the platform.
+    """An index with an image of two layers for each platform: ``base``, and a layer with ``text`` and the platform.
 
-    With ``attestations``, each image has one beside it, as BuildKit pushes by default.
+    With ``attestations``, each image has an attestation, as BuildKit pushes by default.
     """
     children = [_small_image(text, each, format, base) for each in platforms]
     return index([*children, *(attestation(each) for each in children)] if attestations else children, format)
 
 
 def attestation(subject: Image) -> Image:
-    """BuildKit's provenance of ``subject``: a manifest of platform unknown/unknown that an index holds beside it.
+    """BuildKit's provenance of ``subject``: a manifest of platform unknown/unknown in the same index.
 
     https://docs.docker.com/build/metadata/attestations/storage/
     """
@@ -202,7 +202,7 @@ def artifact(
 
 
 def cosign_signature(subject: Image, key: str = "a key") -> Image:
-    """What ``cosign sign`` pushes under :func:`cosign_tag`: a layer that names ``subject``, signed with nothing.
+    """Image as ``cosign sign`` pushes it under :func:`cosign_tag`: a layer that names ``subject``, with a fake signature.
 
     https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md
     """
@@ -213,20 +213,20 @@ def cosign_signature(subject: Image, key: str = "a key") -> Image:
 
 
 def cosign_tag(subject: Image, kind: Literal["sig", "att", "sbom"] = "sig") -> str:
-    """The tag under which cosign keeps what is about ``subject``."""
+    """Tag of cosign's artifacts of ``subject``."""
     return f"{subject.digest.algorithm}-{subject.digest.encoded}.{kind}"
 
 
 def bare_artifact(
     text: str, artifact_type: str = "application/vnd.example.sbom", subject: Image | None = None
 ) -> Image:
-    """An OCI 1.1 artifact: with a type of its own, and an empty config."""
+    """An OCI 1.1 artifact with an ``artifactType`` and an empty config."""
     content = Blob(text.encode(), "text/plain")
     return _manifest(OCI_MANIFEST, Blob(b"{}", EMPTY_CONFIG), (content,), subject=subject, artifact_type=artifact_type)
 
 
 class PushRefusedError(Exception):
-    """The registry did not accept a part of an image; ``status`` and ``body`` are its answer."""
+    """The registry refused a part of an image; ``status`` and ``body`` are its answer."""
 
     def __init__(self, response: requests.Response) -> None:
         self.status = response.status_code
@@ -243,9 +243,9 @@ def push(
     session: requests.Session | None = None,
     ca_file: Path | None = None,
 ) -> Digest:
-    """Push ``image`` and all below it, children by digest first, then itself by ``tag``, or by digest for ``None``.
+    """Push ``image``: first its content, by digest, then itself by ``tag``, or by digest for ``None``.
 
-    :raises PushRefusedError: when the registry's answer is not the one that the distribution spec has for success.
+    :raises PushRefusedError: when the registry's answer is not the success of the distribution spec.
     """
     with _Repository(url, repository, session, ca_file) as target:
         _push(target, image, tag or str(image.digest))
@@ -260,7 +260,7 @@ def resolve(
     session: requests.Session | None = None,
     ca_file: Path | None = None,
 ) -> Digest | None:
-    """The digest that ``reference`` stands for, or ``None`` when the registry does not have it.
+    """Digest of ``reference``, or ``None`` when the registry does not have it.
 
     :raises AssertionError: for any other answer than 200 and 404.
     """
@@ -298,20 +298,20 @@ def pull_whole(
     session: requests.Session | None = None,
     ca_file: Path | None = None,
 ) -> frozenset[str]:
-    """Pull everything that ``reference`` leads to, check each digest and size, and return the platforms it runs on.
+    """Pull all content of ``reference``, check each digest and size, and return its platforms.
 
-    Attestations and artifacts are pulled and checked too, but are no platform.
+    Attestations and artifacts are pulled and checked too, but have no platform.
 
-    :raises AssertionError: at the first part that is missing or wrong, saying which.
+    :raises AssertionError: at the first part that is missing or wrong, with its name.
     """
     with _Repository(url, repository, session, ca_file) as source:
         return frozenset(_pull_manifest(source, str(reference), None)) - {NO_PLATFORM}
 
 
 class _Repository:
-    """Where parts of an image are pushed to or pulled from.
+    """A repository that parts of an image are pushed to or pulled from.
 
-    ``verify`` goes with each request: in the environment, REQUESTS_CA_BUNDLE overrides what a session has.
+    ``verify`` goes with each request, because REQUESTS_CA_BUNDLE of the environment overrides a session's.
     """
 
     def __init__(self, url: str, name: str, session: requests.Session | None, ca_file: Path | None) -> None:
@@ -366,7 +366,7 @@ def _push_blob(target: _Repository, blob: Blob) -> None:
 
 
 def _pull_manifest(source: _Repository, reference: str, descriptor: Mapping[str, Any] | None) -> Iterator[str]:
-    """Platforms of the manifest at ``reference``; its own ``descriptor`` in an index, when it was found in one."""
+    """Platforms of the manifest at ``reference``. ``descriptor`` is its entry in an index, if it has one."""
     response = source.send("GET", f"manifests/{reference}", headers={"Accept": ACCEPT})
     place = f"{source}manifests/{reference}"
     _expect(response.ok, f"{place} answered {response.status_code}: {response.text[:500]}")
@@ -399,7 +399,7 @@ def _pull_blobs(
 
 
 def _pull_blob(source: _Repository, descriptor: Mapping[str, Any], *, keep: bool) -> bytes:
-    """Read a blob to its end; its bytes are returned only to ``keep``, for layers may be larger than memory."""
+    """Read a blob to its end. Its bytes are returned only with ``keep``, because layers may be larger than memory."""
     place = f"{source}blobs/{descriptor['digest']}"
     options: dict[str, Any] = {"headers": {"Accept-Encoding": "identity"}, "stream": True}
     with source.send("GET", f"blobs/{descriptor['digest']}", **options) as response:

@@ -1,4 +1,4 @@
-"""A reverse proxy before a registry that does on request what networks and registries do at times."""
+"""A reverse proxy in front of a registry that injects faults of networks and registries."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ class Hang:
 
 @dataclass(frozen=True, slots=True)
 class Lose:
-    """Let the registry do it, and reset the connection in place of its answer."""
+    """Pass the request on, and reset the connection instead of returning the answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truncate:
-    """Pass the registry's answer on, but break off after ``size_bytes`` of its body: by a reset, or as at its end."""
+    """Cut the answer after ``size_bytes`` of its body, by a reset or as if the body ended there."""
 
     size_bytes: int
     is_reset: bool = True
@@ -63,12 +63,12 @@ class Truncate:
 
 @dataclass(frozen=True, slots=True)
 class Corrupt:
-    """Turn over the bits of a body's last byte: what a request sends, or, without a body in it, what is answered."""
+    """Invert the last byte of the request's body, or of the answer's when the request has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """Give a header of the registry's answer another value."""
+    """Change a header of the registry's answer."""
 
     name: str
     value: str
@@ -76,26 +76,26 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Anonymous:
-    """Pass the request on without its Authorization: the registry then answers as to a token that has expired."""
+    """Pass the request on without its Authorization, as if its token had expired."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class After:
-    """Call when the registry has answered and the client has seen nothing yet."""
+    """Call back between the registry's answer and the client seeing it."""
 
     callback: Callable[[Request], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slow:
-    """Move bodies, in both directions, no faster than this."""
+    """Limit the speed of bodies in both directions."""
 
     bytes_per_second: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delay:
-    """Wait before the request goes on, as a long way does."""
+    """Delay the request, as a slow network does."""
 
     seconds: float
 
@@ -116,7 +116,7 @@ class _Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Course:
-    """What the rules make of one request. Of the actions that end it, the one whose rule was given first."""
+    """Actions of the rules for one request. The first rule wins among actions that end it."""
 
     ending: Answer | Reset | Hang | None = None
     truncate: Truncate | None = None
@@ -130,13 +130,13 @@ class _Course:
 
 
 class Interceptor:
-    """Passes requests on to ``upstream_url``, except where a rule says otherwise.
+    """Passes requests on to ``upstream_url``, except where a rule changes that.
 
-    A rule is for a method (or ``ANY``) and a regular expression that is searched in the path, without the query. It
+    A rule has a method (or ``ANY``) and a regular expression that is searched in the path, without the query. It
     acts ``times`` times, or always. Rules may be added and cleared while requests run.
 
-    Clients use ``host`` or ``url`` in place of the registry's; its ``Location`` headers lead back here. It speaks plain
-    HTTP itself unless it has a ``certificate``; ``ca_file`` is for an upstream with TLS.
+    Clients use ``host`` or ``url`` instead of the registry's; ``Location`` headers lead back here. It speaks plain
+    HTTP unless it has a ``certificate``; ``ca_file`` is for an upstream with TLS.
     """
 
     def __init__(
@@ -163,13 +163,13 @@ class Interceptor:
         self._server.start()
 
     def stop(self) -> None:
-        """Stop, which releases requests that hang, wait or are slow."""
+        """Stop, and release requests that hang, wait or are slow."""
         self._stopped.set()
         self._server.stop()
 
     @property
     def host(self) -> str:
-        """``127.0.0.1:PORT``, as it stands in an image reference."""
+        """``127.0.0.1:PORT``, as in an image reference."""
         return self._server.host
 
     @property
@@ -181,7 +181,7 @@ class Interceptor:
         return "https" if self._server.tls else "http"
 
     def show(self, certificate: Certificate) -> None:
-        """Have another certificate from the next connection on."""
+        """Use another certificate from the next connection on."""
         self._server.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._server.tls.load_cert_chain(certificate.cert_file, certificate.key_file)
 
@@ -215,7 +215,7 @@ class Interceptor:
         self._add(method, path_regex, Hang(), times)
 
     def lose(self, method: str, path_regex: str, times: int | None = None) -> None:
-        """Reset the connection when the registry has done what was asked, in place of its answer."""
+        """Pass the request on, and reset the connection instead of returning the answer."""
         self._add(method, path_regex, Lose(), times)
 
     def truncate(
@@ -229,25 +229,25 @@ class Interceptor:
         self._add(method, path_regex, Corrupt(), times)
 
     def header(self, method: str, path_regex: str, name: str, value: str, times: int | None = None) -> None:
-        """Have the registry's answer say ``value`` in its header ``name``."""
+        """Set the header ``name`` of the registry's answer to ``value``."""
         self._add(method, path_regex, Header(name=name, value=value), times)
 
     def anonymous(self, method: str, path_regex: str, times: int | None = None) -> None:
-        """Pass the request on without its Authorization, so that the registry does not know who asks."""
+        """Pass the request on without its Authorization."""
         self._add(method, path_regex, Anonymous(), times)
 
     def after(
         self, method: str, path_regex: str, callback: Callable[[Request], None], times: int | None = None
     ) -> None:
-        """Call ``callback`` between the registry's answer and the client seeing it, to change the world there."""
+        """Call ``callback`` between the registry's answer and the client seeing it."""
         self._add(method, path_regex, After(callback=callback), times)
 
     def slow(self, method: str, path_regex: str, bytes_per_second: int, times: int | None = None) -> None:
-        """Move bodies, in both directions, no faster than ``bytes_per_second``."""
+        """Limit bodies in both directions to ``bytes_per_second``."""
         self._add(method, path_regex, Slow(bytes_per_second=bytes_per_second), times)
 
     def delay(self, method: str, path_regex: str, seconds: float, times: int | None = None) -> None:
-        """Let each request wait ``seconds``, as a long way does."""
+        """Delay each request by ``seconds``, as a slow network does."""
         self._add(method, path_regex, Delay(seconds=seconds), times)
 
     def clear_rules(self) -> None:
@@ -260,7 +260,7 @@ class Interceptor:
             self._rules.append(_Rule(method=method, path=re.compile(path_regex), action=action, remaining=remaining))
 
     def take_course(self, method: str, path: str) -> _Course:
-        """The actions for a request, each counted as used."""
+        """Actions for a request, counted as used."""
         with self._lock:
             actions: list[Action] = []
             for rule in self._rules:
@@ -285,12 +285,12 @@ class Interceptor:
         return http.client.HTTPConnection(host, port, timeout=PATIENCE_SECONDS)
 
     def own_location(self, location: str) -> str:
-        """``location`` with the registry's own address replaced by this one's."""
+        """``location`` with this server's address instead of the registry's."""
         return location.replace(f"{self._upstream.scheme}://{self._upstream.netloc}/", f"{self.url}/", 1)
 
 
 class _Handler(LoopbackHandler):
-    """One client connection, and for each of its requests one connection to the registry."""
+    """A client connection, with a connection to the registry for each request."""
 
     def __init__(self, interceptor: Interceptor, *args: Any) -> None:
         self._interceptor = interceptor
@@ -333,7 +333,7 @@ class _Handler(LoopbackHandler):
             self.wfile.write(answer.body)
 
     def _reset(self) -> None:
-        """Close with SO_LINGER of zero, which makes the kernel send RST; detached, or the base class would send FIN."""
+        """Close with SO_LINGER 0, so the kernel sends RST. The socket is detached, or the base class would send FIN."""
         self.close_connection = True
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         socket.close(self.connection.detach())
@@ -383,7 +383,7 @@ class _Handler(LoopbackHandler):
         try:
             upstream.endheaders(sent, encode_chunked=is_chunked)
         except (BrokenPipeError, ConnectionResetError):
-            self.close_connection = True  # a refusal may have come before the body's end: read it
+            self.close_connection = True  # an early refusal may be waiting: read it
         return upstream.getresponse()
 
     def _request_body(self) -> Iterator[bytes] | None:
@@ -429,7 +429,7 @@ class _Handler(LoopbackHandler):
                 return
         if is_chunked:
             self.wfile.write(b"0\r\n\r\n")
-        elif response.length:  # the registry broke off: let the client see that too
+        elif response.length:  # the registry closed the connection: the client sees that too
             self._reset()
 
     def _break_off(self, course: _Course) -> None:
@@ -466,7 +466,7 @@ def _pieces(read: Callable[[int], bytes], size_bytes: int) -> Iterator[bytes]:
 
 
 def _damaged(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The pieces, with the bits of the last byte of the last one turned over."""
+    """The pieces, with the last byte inverted."""
     held = b""
     for piece in pieces:
         if held:

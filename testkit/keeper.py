@@ -1,14 +1,14 @@
-"""Runs a command until it ends, and then ends every process that is left below it.
+"""Run a command until it ends, and then end every process below it.
 
 ::
 
     python keeper.py GRACE_SECONDS COMMAND [ARGUMENT...]
 
-The command is ended, too, when this process is told to (SIGTERM, SIGINT) or when its standard input closes, as happens
-when whoever started it dies in whatever way. Airflow's tasks make process groups of their own, so that a signal to a
-group does not reach them; on Linux, orphans become children of the keeper instead of being lost.
+The command is ended, too, on SIGTERM and SIGINT, and when standard input closes because the parent died. Airflow's
+tasks have process groups of their own, which a signal to the command's group does not reach. On Linux, orphans become
+children of the keeper.
 
-It uses nothing but the standard library, so that it starts at once.
+It uses only the standard library, so it starts at once.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ def _end(process: subprocess.Popen[bytes], grace_seconds: float) -> None:
 
 
 def _children() -> list[int]:
-    """Of this process, orphans included; whatever runs below them becomes ours when they are gone."""
+    """Children of this process, including orphans. Their children become ours when they end."""
     try:
         return [int(each) for each in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
     except OSError:
-        return []  # there is no /proc here
+        return []  # this system has no /proc
 
 
 if __name__ == "__main__":

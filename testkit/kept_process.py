@@ -1,4 +1,4 @@
-"""Processes that end, with everything below them, when this one does."""
+"""Processes that end with this one, with all their children."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ STOP_GRACE_SECONDS = 3.0
 def launch(
     command: Sequence[str], *, environment: Mapping[str, str], folder: Path, stdout: Any, stderr: Any
 ) -> subprocess.Popen[bytes]:
-    """Start ``command`` below a keeper, which is the process that is returned; its exit code is the command's.
+    """Start ``command`` below a keeper, and return the keeper. Its exit code is the command's.
 
-    It has a session of its own: Ctrl-C is for the caller to act on, and does not reach it by itself.
+    The keeper has its own session, so Ctrl-C reaches the caller only.
     """
     return subprocess.Popen(
         [sys.executable, "-ISs", str(KEEPER), str(STOP_GRACE_SECONDS), *command],
@@ -33,9 +33,9 @@ def launch(
 
 
 def end(processes: Iterable[subprocess.Popen[bytes]]) -> None:
-    """End what :func:`launch` returned, with everything below, and wait for it."""
+    """End processes of :func:`launch` with their children, and wait for them."""
     processes = list(processes)
-    for each in processes:  # all before the first is waited for, so that they go down together
+    for each in processes:  # signal all before waiting, so they end at the same time
         if each.poll() is None:
             each.terminate()
     for each in processes:
@@ -47,6 +47,6 @@ def end(processes: Iterable[subprocess.Popen[bytes]]) -> None:
 
 @cache
 def _lifeline() -> int:
-    """The reading end of a pipe that nobody writes to: it closes when this process ends, in whatever way."""
+    """Reading end of a pipe without a writer. It closes when this process ends, however that happens."""
     reading, _ = os.pipe()
     return reading

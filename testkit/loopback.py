@@ -1,4 +1,4 @@
-"""An HTTP server on a free loopback port, and the record that servers for tests keep of what they were asked."""
+"""An HTTP server on a free loopback port that records its requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A request as a server saw it. ``status`` is what it answered, 0 when it closed the connection instead."""
+    """A request to a test server. ``status`` is that of the answer, or 0 when the connection was closed instead."""
 
     method: str
     path: str
@@ -27,13 +27,13 @@ class Request:
 
 
 class LoopbackHandler(BaseHTTPRequestHandler):
-    """A quiet HTTP/1.1 handler with connections that stay open."""
+    """A silent HTTP/1.1 handler that keeps connections open."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: what was asked is in the server's ``requests()``."""
+        """Log nothing; the requests are in the server's ``requests()``."""
 
 
 class LoopbackServer(ThreadingHTTPServer):
@@ -61,7 +61,7 @@ class LoopbackServer(ThreadingHTTPServer):
         self._thread.start()
 
     def stop(self) -> None:
-        """Accept no more and end every open connection, so that no handler waits for one."""
+        """Accept no more connections, and close the open ones so their handlers end."""
         self.shutdown()
         self._thread.join()
         with self._lock:
@@ -70,12 +70,12 @@ class LoopbackServer(ThreadingHTTPServer):
         self.server_close()
 
     def server_bind(self) -> None:
-        """Bind without the look-up of this machine's name that HTTPServer makes."""
+        """Bind without looking up this machine's name, as HTTPServer does."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = LOOPBACK, self.server_address[1]
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """A connection; its thread does the handshake, with the first byte that it reads."""
+        """Accept a connection. Its thread does the TLS handshake with the first read."""
         connection, address = super().get_request()
         if self.tls:
             connection = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
@@ -92,7 +92,7 @@ class LoopbackServer(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Show faults of a handler; a client that went away is none, nor one that does not like our certificate."""
+        """Show errors of a handler, except a closed connection and a rejected certificate."""
         if not isinstance(sys.exception(), ConnectionError | TimeoutError | ssl.SSLError):
             super().handle_error(request, client_address)
 
@@ -105,7 +105,7 @@ def _shutdown(connection: socket.socket) -> None:
 
 
 class Blackhole:
-    """A port that neither takes nor refuses a connection: its queue is full, so that the kernel drops what comes."""
+    """A port that neither accepts nor refuses connections: its queue is full, so the kernel drops packets."""
 
     def __init__(self) -> None:
         self._listener = socket.socket()

@@ -1,4 +1,4 @@
-"""A private piece of this machine: mounts, network and processes that nobody else sees, and that vanish together."""
+"""Private mounts, network and processes on this machine (Linux namespaces), which vanish together."""
 
 from __future__ import annotations
 
@@ -32,25 +32,24 @@ mount --bind "$FOLDER/containerd" /etc/containerd
 echo ready
 exec cat
 """
-"""``cat`` is the first process of the namespace. It ends when its input does, as when this process dies in whatever
-way; the kernel then kills all others, and takes back mounts and network."""
+"""``cat`` is the first process of the namespace. It ends with its input, also when this process dies. The kernel then
+kills all other processes, and removes mounts and network."""
 
 
 class NamespaceError(Exception):
-    """A namespace, or something in it, did not come up; the message ends with what it said."""
+    """A namespace or a process in it did not start. The message ends with its output."""
 
 
 class Namespace:
-    """Mounts, network and processes of their own, from ``with`` to the block's end.
+    """Private mounts, network and processes, from ``with`` to the block's end.
 
-    ``folder`` is seen from both sides, apart from ``folder/data``, which is memory within. ``/etc``, ``/run`` and
-    ``/opt``, where daemons leave things, are copies that vanish. Nothing within reaches a
-    network: there is only ``lo``, with ``hosts`` (names to addresses of our own choice; 127.0.0.0/8 would not do, since
-    dockerd verifies no certificate there).
+    ``folder`` is visible on both sides, except ``folder/data``, which is memory inside the namespace. ``/etc``,
+    ``/run`` and ``/opt``, where daemons write, are copies that vanish. The only network is ``lo``, with ``hosts``
+    (names to addresses; outside of 127.0.0.0/8, where dockerd verifies no certificate).
     """
 
     def __init__(self, hosts: Mapping[str, str]) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="lab-"))  # short, since a socket's path has 107 bytes at most
+        self.folder = Path(tempfile.mkdtemp(prefix="lab-"))  # short, because a socket's path has at most 107 bytes
         self._hosts = hosts
         self._children: list[Spawned] = []
 
@@ -88,13 +87,13 @@ class Namespace:
         shutil.rmtree(self.folder)
 
     def spawn(self, *command: str, log: Path, environment: Mapping[str, str] | None = None) -> Spawned:
-        """Start a command within; what it prints goes to ``log``."""
+        """Start a command in the namespace, with its output in ``log``."""
         spawned = Spawned(self.first, command, log, environment or {})
         self._children.append(spawned)
         return spawned
 
     def listens(self, address: str, port: int) -> bool:
-        """Whether something within accepts connections there.
+        """Return whether a process in the namespace accepts connections at the address.
 
         https://docs.kernel.org/networking/proc_net_tcp.html
         """
@@ -104,7 +103,7 @@ class Namespace:
 
 
 class Spawned:
-    """A process in a namespace. ``nsenter`` stands for it on this side."""
+    """A process in a namespace, represented outside by ``nsenter``."""
 
     def __init__(self, first: int, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
         self._log = log
@@ -119,9 +118,9 @@ class Spawned:
             )
 
     def wait_until(self, is_ready: Callable[[], bool]) -> None:
-        """Wait for what shows that the process is at work.
+        """Wait until the process works.
 
-        :raises NamespaceError: when it ends, or takes too long; with the end of its log.
+        :raises NamespaceError: when it ends or takes too long. The message has the end of its log.
         """
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not is_ready():
@@ -131,7 +130,7 @@ class Spawned:
             time.sleep(POLL_SECONDS)
 
     def stop(self) -> None:
-        """Kill it, and wait until it is gone."""
+        """Kill the process, and wait for its end."""
         for each in children_of(self._nsenter.pid):
             os.kill(each, signal.SIGKILL)
         self.wait()
@@ -141,7 +140,7 @@ class Spawned:
 
 
 def children_of(process: int) -> list[int]:
-    """The children of a process, as numbers on this side; none when it is gone."""
+    """Children of a process by their ids outside of the namespace; empty when it has ended."""
     try:
         return [int(each) for each in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
     except FileNotFoundError:
@@ -149,9 +148,9 @@ def children_of(process: int) -> list[int]:
 
 
 def why_not(commands: Iterable[str], target: str) -> str:
-    """Why there can be no namespace with ``commands`` here; empty when there can.
+    """Return why this machine cannot make a namespace with ``commands``, or an empty text.
 
-    :param target: the target of the Makefile that installs the commands.
+    :param target: Makefile target that installs the commands.
     """
     if missing := [each for each in (*_COMMANDS, *commands) if shutil.which(each) is None]:
         return f"not installed: {', '.join(missing)} (make {target} installs them on Debian and Ubuntu)"

@@ -1,4 +1,4 @@
-"""Ways between this machine and a namespace: out of it by a user-mode network, and into it by doors."""
+"""Connections between this machine and a namespace: out by a user-mode network, in through forwarded ports."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from testkit.namespace import Namespace, NamespaceError
 from testkit.waiting import PATIENCE_SECONDS
 
 NAME_SERVER = "10.0.2.3"
-"""Where slirp4netns answers look-ups within the namespace, as this machine would."""
+"""Address of slirp4netns's DNS server in the namespace."""
 
 CLONE_NEWNET = 0x40000000
 POLL_SECONDS = 0.02
@@ -31,9 +31,9 @@ POLL_SECONDS = 0.02
 
 @contextmanager
 def way_out(namespace: Namespace) -> Iterator[None]:
-    """Connections out of the namespace become connections of a process of ours: nothing of this machine is changed.
+    """Connect a namespace to the network through a process of ours, without changing this machine.
 
-    Addresses of this machine itself are not reached. https://github.com/rootless-containers/slirp4netns
+    This machine's own addresses are not reachable. https://github.com/rootless-containers/slirp4netns
     """
     command = ("slirp4netns", "--configure", "--mtu=65520", "--disable-host-loopback", str(namespace.first), "tap0")
     log = namespace.folder / "slirp4netns.log"
@@ -53,7 +53,7 @@ def way_out(namespace: Namespace) -> Iterator[None]:
 
 
 def _wait_for_route(namespace: Namespace, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Until there is a default route: it comes last."""
+    """Wait for the default route, which is set last."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while "tap0\t00000000" not in Path(f"/proc/{namespace.first}/net/route").read_text():
         if process.poll() is not None or time.monotonic() > deadline:
@@ -62,10 +62,10 @@ def _wait_for_route(namespace: Namespace, process: subprocess.Popen[bytes], log:
 
 
 class Doors:
-    """Ports of this machine that lead into a namespace, from ``with`` to the block's end."""
+    """Ports of this machine that are forwarded into a namespace, from ``with`` to the block's end."""
 
     def __init__(self, namespace: Namespace) -> None:
-        # A thread can live in another network than its process. Its sockets do, whoever uses them.
+        # A thread can be in another network than its process. Its sockets are, whichever thread uses them.
         self._inside = ThreadPoolExecutor(1, initializer=_enter_network, initargs=(namespace.first,))
         self._stack = ExitStack()
 
@@ -77,7 +77,7 @@ class Doors:
         self._inside.shutdown()
 
     def open(self, port: int, address: str = LOOPBACK) -> str:
-        """The address, as ``127.0.0.1:PORT``, that leads to ``port`` of ``address`` within."""
+        """Forward a port to ``port`` of ``address`` in the namespace, and return its address ``127.0.0.1:PORT``."""
         server = LoopbackServer(partial(_Door, partial(self._connect, address, port)))
         server.start()
         self._stack.callback(server.stop)
@@ -88,7 +88,7 @@ class Doors:
 
 
 class _Door(socketserver.BaseRequestHandler):
-    """One connection through a door."""
+    """Forward one connection."""
 
     def __init__(self, connect: Callable[[], socket.socket], *args: Any) -> None:
         self._connect = connect
@@ -98,7 +98,7 @@ class _Door(socketserver.BaseRequestHandler):
         try:
             inside = self._connect()
         except OSError:
-            return  # nobody listens there; the caller sees a connection that closes
+            return  # no listener inside; the caller sees a closed connection
         with inside:
             answering = threading.Thread(target=_pump, args=(inside, self.request), daemon=True)
             answering.start()
@@ -107,7 +107,7 @@ class _Door(socketserver.BaseRequestHandler):
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:
-    """Pass bytes on, and then the end of them."""
+    """Forward bytes, and then the end of the stream."""
     with suppress(OSError):
         while data := source.recv(1 << 16):
             target.sendall(data)
@@ -116,7 +116,7 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 
 
 def _enter_network(process: int) -> None:
-    """Move this thread, and no other, to the network of a process. https://man7.org/linux/man-pages/man2/setns.2.html."""
+    """Move this thread only into the network of a process. https://man7.org/linux/man-pages/man2/setns.2.html."""
     libc = ctypes.CDLL(None, use_errno=True)
     with Path(f"/proc/{process}/ns/net").open("rb") as network:
         if libc.setns(network.fileno(), CLONE_NEWNET):

@@ -1,4 +1,4 @@
-"""What to do where a machine cannot run a test."""
+"""Skip a test that this machine cannot run, or fail in CI."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pytest
 
 
 def require(reason: str, what: str) -> None:
-    """Without a reason, go on. With one CI fails, and everybody else is told why the test was left out.
+    """Skip the test with ``reason``, or fail in CI. Without a reason, return.
 
-    :param reason: why not; empty when it can.
-    :param what: such as "the drill cannot be held here".
+    :param reason: why this machine cannot run it; empty when it can.
+    :param what: begins the failure's message, such as "the drill cannot run here".
     """
     if not reason:
         return

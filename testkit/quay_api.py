@@ -1,6 +1,6 @@
-"""Quay's API v1 in front of a real registry, with the repositories, tags and push times that a test sets.
+"""Quay's API v1 in front of a real registry. Tests set its repositories, tags and push times.
 
-It behaves as a real Quay was seen to: ``tests/contract/quay.json``.
+It behaves as the real Quay of ``tests/contract/quay.json``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LISTING = "/api/v1/repository"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """A tag from a push until the next one or its deletion (``end``)."""
+    """A tag from a push until the next push or its deletion (``end``)."""
 
     name: str
     digest: Digest
@@ -51,9 +51,8 @@ class _Repository:
 class QuayApi(ApiServer):
     """``/api/v1`` from a table, and ``/v2`` from the registry at ``registry_url``; ``requests()`` counts both.
 
-    ``tokens`` are OAuth tokens, each with the namespaces that its user may read in whole. As Quay does, it takes a
-    token that it does not know for none, restarts a listing at page one when a ``next_page`` is no longer good, and
-    cuts pages at 100 without a word.
+    ``tokens`` are OAuth tokens with the namespaces that their users may read. As Quay does, it ignores an unknown
+    token, restarts a listing at page one when a ``next_page`` has expired, and cuts pages at 100 entries.
 
     With ``is_ordered=False`` tags come by name, which Quay does not do.
     """
@@ -70,14 +69,14 @@ class QuayApi(ApiServer):
         self._table = threading.RLock()
 
     def add(self, repository: str, *, is_public: bool = True) -> None:
-        """A repository ``namespace/name`` without tags."""
+        """Add a repository ``namespace/name`` without tags."""
         with self._table:
             self._repositories[repository] = _Repository(name=repository, is_public=is_public)
 
     def push(self, repository: str, tag: str, at: datetime, digest: Digest | None = None) -> None:
-        """Have ``tag`` pushed at a time; the repository is made as a public one when there is none.
+        """Push ``tag`` at a time. A missing repository is created as a public one.
 
-        Without a ``digest`` the registry is asked for what the tag names there.
+        Without a ``digest`` the tag has the one that the registry has for it.
         """
         digest = digest or self._digest_at_registry(repository, tag)
         with self._table:
@@ -87,19 +86,19 @@ class QuayApi(ApiServer):
             self._repositories[repository].active[tag] = _Row(name=tag, digest=digest, start=at)
 
     def delete(self, repository: str, tag: str, at: datetime) -> None:
-        """End a tag; its row stays in the history. Nothing happens when there is none."""
+        """Delete a tag, if it exists. Its row stays in the history."""
         with self._table:
             row = self._repositories[repository].active.pop(tag, None)
             if row:
                 self._repositories[repository].ended.append(replace(row, end=at))
 
     def revoke(self, token: str) -> None:
-        """Let an OAuth token expire."""
+        """Expire an OAuth token."""
         with self._table:
             del self._tokens[token]
 
     def forget_pages(self) -> None:
-        """Let every ``next_page`` that was given out be too old."""
+        """Expire every ``next_page`` so far."""
         with self._table:
             self._next_pages.clear()
 
@@ -126,7 +125,7 @@ class QuayApi(ApiServer):
         return Digest.parse(answer.headers["Docker-Content-Digest"])
 
     def _namespaces(self, asked: Asked) -> Collection[str] | None:
-        """What the request's user may read in whole; ``None`` for the anonymous one."""
+        """Namespaces that the request's user may read; ``None`` for an anonymous one."""
         return self._tokens.get(asked.bearer or "")
 
     def _list_repositories(self, asked: Asked) -> Answer:
@@ -174,7 +173,7 @@ class QuayApi(ApiServer):
         return json_answer({"tags": tags, "page": page, "has_additional": start + size < len(rows)})
 
     def _refusal(self, name: str, asked: Asked) -> Answer | None:
-        """Quay tells nobody but the owner that a repository does not exist."""
+        """Answer for a missing repository, which Quay reports as missing to its owner only."""
         repository, namespaces = self._repositories.get(name), self._namespaces(asked)
         if repository and (repository.is_public or repository.namespace in (namespaces or ())):
             return None

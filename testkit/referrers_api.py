@@ -1,4 +1,4 @@
-"""The referrers API of OCI 1.1 in front of a real registry that has none, over what that registry holds.
+"""The referrers API of OCI 1.1 in front of a real registry without it, over that registry's storage.
 
 https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-referrers
 """
@@ -20,9 +20,9 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class ReferrersApi(ApiServer):
-    """``/v2/<name>/referrers/<digest>`` from the storage of ``registry``; all else from the registry itself.
+    """``/v2/<name>/referrers/<digest>`` from the storage of ``registry``; all other paths from the registry itself.
 
-    A manifest counts from the moment that the registry has it. Pages of ``page_size`` lead on by ``Link``.
+    Pages of ``page_size`` have a ``Link`` to the next one.
     """
 
     def __init__(self, registry: RegistryProcess, *, page_size: int = 100) -> None:
@@ -34,7 +34,7 @@ class ReferrersApi(ApiServer):
         return _PATH.fullmatch(path) is not None
 
     def answer_api(self, asked: Asked) -> Answer:
-        """An index of what refers to the digest; empty when nothing does, also when there is no such digest."""
+        """An index of the digest's referrers; empty when it has none or does not exist."""
         match = _PATH.fullmatch(asked.path)
         if match is None or not _DIGEST.fullmatch(match["digest"]):
             return json_answer({"errors": [{"code": "DIGEST_INVALID", "message": "no digest"}]}, 400)
@@ -58,7 +58,7 @@ class ReferrersApi(ApiServer):
 
 
 def _descriptor(document: dict[str, Any], digest: str, size_bytes: int) -> dict[str, Any]:
-    """``artifactType`` is the manifest's own, of an image manifest without one its config's type."""
+    """Descriptor of a referrer. An image manifest without ``artifactType`` has its config's media type."""
     media_type = document.get("mediaType", OCI_MANIFEST)
     kind = document.get("artifactType") or ("" if media_type in INDEX_TYPES else document["config"]["mediaType"])
     found = {"mediaType": media_type, "digest": digest, "size": size_bytes}

@@ -33,7 +33,7 @@ _ACCESS_LINE = re.compile(r'^\S+ - .*? \[[^\]]*\] "(?P<method>[A-Z]+) (?P<target
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Htpasswd:
-    """Basic authentication: ``users`` is name to password. Every user may do everything."""
+    """Basic authentication with ``users`` (name to password). Every user may do everything."""
 
     users: Mapping[str, str]
 
@@ -52,17 +52,17 @@ Auth = Htpasswd | TokenAuth
 
 
 class RegistryStartError(Exception):
-    """The registry did not come up; the message ends with the tail of its log."""
+    """The registry did not start. The message ends with the tail of its log."""
 
 
 class RegistryProcess:
     """A registry on a loopback port, from ``with`` (or ``start()``) to the block's end (or ``close()``).
 
-    ``storage`` is kept when it is given, else thrown away at the end. ``port`` is a free one unless given, and stays
+    A given ``storage`` is kept; otherwise it is removed at the end. ``port`` is a free one unless given, and stays
     the same over ``restart()``.
 
-    On Linux the kernel kills the registry when the *thread* that started it ends (PR_SET_PDEATHSIG), so that none
-    outlives a killed test run. Start registries from the main thread, never from a pool of threads.
+    On Linux the kernel kills the registry when the *thread* that started it ends (PR_SET_PDEATHSIG), so it does not
+    outlive a killed test run. Start registries from the main thread, never from a pool of threads.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class RegistryProcess:
 
     @property
     def host(self) -> str:
-        """``127.0.0.1:PORT``, as it stands in an image reference."""
+        """``127.0.0.1:PORT``, as in an image reference."""
         if self._port is None:
             raise RuntimeError("the registry has no port before it is started")
         return f"{LOOPBACK}:{self._port}"
@@ -105,7 +105,7 @@ class RegistryProcess:
     def start(self) -> None:
         """Start and wait until it answers.
 
-        :raises RegistryStartError: when it does not come up in time.
+        :raises RegistryStartError: when it does not start in time.
         """
         if self._is_running():
             return
@@ -136,7 +136,7 @@ class RegistryProcess:
         self.start()
 
     def close(self) -> None:
-        """Stop, and throw away all files except a storage that was given."""
+        """Stop, and remove all files except a given storage."""
         self.stop()
         shutil.rmtree(self._directory, ignore_errors=True)
 
@@ -152,7 +152,7 @@ class RegistryProcess:
         self.close()
 
     def requests(self) -> list[Request]:
-        """The requests that were answered since the start or ``clear_requests()``, oldest first."""
+        """Answered requests since the start or ``clear_requests()``, oldest first."""
         self._settle()
         with self._access_log.open("rb") as log:
             log.seek(self._cleared_bytes)
@@ -224,7 +224,7 @@ class RegistryProcess:
             raise
 
     def _wait_until_ready(self, port: int) -> None:
-        """Poll until a request of ours stands in *our* access log: another server may own the port."""
+        """Poll until a request of ours is in *our* access log, because another server may own the port."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
             if not self._is_running():
@@ -235,14 +235,14 @@ class RegistryProcess:
         raise RegistryStartError(f"no answer on port {port} in {PATIENCE_SECONDS} seconds:\n{self._log_tail()}")
 
     def _settle(self) -> None:
-        """Send a request and see it in the log, so that those before it are there too."""
+        """Send a request and wait for it in the log, which then has all earlier ones too."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while self._port is not None and self._is_running() and time.monotonic() < deadline:
             if self._probe(self._port):
                 return
 
     def _probe(self, port: int) -> bool:
-        """Whether the registry answers and has logged that."""
+        """Return whether the registry answers and has logged the request."""
         agent = f"{_PROBE_AGENT}/{secrets.token_hex(8)}"
         if not _answers(port, agent, is_tls=self._tls is not None):
             return False
@@ -317,7 +317,7 @@ def _free_port() -> int:
 
 
 def _answers(port: int, agent: str, *, is_tls: bool) -> bool:
-    """Whether GET /v2/ gets any HTTP answer. The certificate may be an expired one on purpose."""
+    """Return whether GET /v2/ has an HTTP answer. The certificate may be expired on purpose."""
     if is_tls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -335,7 +335,7 @@ def _answers(port: int, agent: str, *, is_tls: bool) -> bool:
 
 
 def parse_access_log(text: str) -> Iterator[Request]:
-    """Read Apache combined lines, without the probes of :class:`RegistryProcess` itself."""
+    """Parse Apache combined log lines, except those of our own probes."""
     for line in text.splitlines():
         match = _ACCESS_LINE.match(line)
         if match is None or _PROBE_AGENT in line:
@@ -351,7 +351,7 @@ def _tail(path: Path, size_bytes: int = 16_384) -> str:
 
 
 def _htpasswd_line(user: str, password: str) -> str:
-    """With the least cost that bcrypt has: a registry hashes the password anew for each request."""
+    """Hash with bcrypt's lowest cost, because a registry hashes the password for each request."""
     import bcrypt  # noqa: PLC0415 - only tests have it; the demo starts registries without it
 
     return f"{user}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds=4)).decode()}\n"

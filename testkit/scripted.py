@@ -1,4 +1,4 @@
-"""A server that follows a script, over TLS if asked, and notes what it was shown."""
+"""A server that follows a script, with or without TLS, and records the credentials that it receives."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from testkit.tls import Certificate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """A request, with what it told about who is asking."""
+    """A request with its credentials."""
 
     method: str
     target: str
@@ -25,7 +25,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """``body`` may be without end: it is sent until the client has had enough, and has then no Content-Length."""
+    """An answer. An endless ``body`` has no Content-Length, and is sent until the client closes."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -36,7 +36,7 @@ Script = Callable[[Shown], Reply]
 
 
 class ScriptedServer:
-    """Answers each request as ``script`` says, from ``with`` to the block's end."""
+    """Answers each request by ``script``, from ``with`` to the block's end."""
 
     def __init__(self, script: Script, *, tls: Certificate | None = None) -> None:
         self.script = script
@@ -60,7 +60,7 @@ class ScriptedServer:
 
     @property
     def shown(self) -> list[Shown]:
-        """The requests so far, oldest first."""
+        """Requests so far, oldest first."""
         with self._lock:
             return list(self._shown)
 

@@ -1,7 +1,7 @@
-"""One task through Airflow's own task runner, with no database: its execution API is a fake at the wire.
+"""One task through Airflow's own task runner without a database: the execution API is a fake at the wire.
 
-:func:`run` stays in this process. :func:`supervise` has the task in a process of its own, below Airflow's real
-supervisor and with its log file, as on a worker.
+:func:`run` runs it in this process. :func:`supervise` runs it in its own process below Airflow's real supervisor, with
+its log file, as on a worker.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ENDED = {"detail": {"reason": "not_running", "message": "somebody marked it as 
 
 @dataclass(kw_only=True)
 class FakeApi:
-    """What Airflow's execution API knows about one DAG run, and what tasks told it.
+    """State of one DAG run in Airflow's execution API, and the messages of tasks to it.
 
     ``connections`` are by id, ``xcoms`` by task, map index and key; ``states`` by task id, with ``_INDEX`` for one of a
     mapped task. With an ``interval`` the run is a scheduled one. ``messages`` are the states that tasks reported,
@@ -137,14 +137,14 @@ _DAG_RUN_FIELDS = (
 
 
 def run(dag: DAG, task_id: str, api: FakeApi, *, map_index: int = -1, try_number: int = 1) -> TaskRunResult:
-    """Run a task of ``dag`` in this process: parameters, templates, mapping, retry policy, deferral as on a worker."""
+    """Run a task of ``dag`` here, with parameters, templates, mapping, retries and deferral as on a worker."""
     ti = _task_instance(dag.dag_id, task_id, map_index, try_number)
     with _signals_kept(), api.client() as client:
         return run_task_in_process(ti, dag.task_dict[task_id], client=client)
 
 
 def supervise(task_id: str, api: FakeApi, log_file: Path, *, map_index: int = -1) -> str:
-    """Run a task of the project's DAG files in a process of its own, and return its log."""
+    """Run a task of the project's DAG files in its own process, and return its log."""
     ti = _task_instance(api.dag_id, task_id, map_index, 1)
     with _signals_kept(), warnings.catch_warnings(), api.client() as client:
         warnings.simplefilter("ignore", ResourceWarning)  # the supervisor leaves its sockets to the garbage collector
@@ -174,7 +174,7 @@ def _task_instance(dag_id: str, task_id: str, map_index: int, try_number: int) -
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    """The runner puts a handler of its own for SIGTERM, and leaves it there."""
+    """Restore the handler of SIGTERM, which the runner replaces."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield
@@ -183,6 +183,6 @@ def _signals_kept() -> Iterator[None]:
 
 
 def trigger_arguments(message: DeferTask) -> dict[str, Any]:
-    """What the trigger of a deferred task is made with."""
+    """Arguments of a deferred task's trigger."""
     assert isinstance(message.trigger_kwargs, dict)
     return dict(message.trigger_kwargs)

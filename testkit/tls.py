@@ -28,9 +28,9 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateAuthority:
-    """Signs certificates that a client trusts when it is given ``ca_file``.
+    """Signs certificates that a client with ``ca_file`` trusts.
 
-    ``ca_file`` is alone in its directory, apart from a folder, so that this can be skopeo's ``--src-cert-dir``.
+    ``ca_file`` is the only file of its directory, which can be skopeo's ``--src-cert-dir``.
     """
 
     directory: Path
@@ -40,7 +40,7 @@ class CertificateAuthority:
 
     @classmethod
     def create(cls, directory: Path) -> CertificateAuthority:
-        """A new authority with its files in ``directory``, which is made if it is not there."""
+        """Create an authority with its files in ``directory``, which is made if it is missing."""
         directory.mkdir(parents=True, exist_ok=True)
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = self_signed(key, "test authority")
@@ -89,7 +89,7 @@ def _builder(name: str, issuer: x509.Name, public_key: PublicKey, *, expired: bo
 
 
 def _sign(builder: x509.CertificateBuilder, own_key: PublicKey, signing_key: PrivateKey) -> x509.Certificate:
-    """Sign with the key identifiers that strict verifiers ask for (RFC 5280, 4.2.1.1 and 4.2.1.2)."""
+    """Sign with the key identifiers that strict verifiers require (RFC 5280, 4.2.1.1 and 4.2.1.2)."""
     issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(signing_key.public_key())
     builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(own_key), False)
     return builder.add_extension(issuer_key, False).sign(signing_key, SHA256())

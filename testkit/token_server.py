@@ -34,15 +34,15 @@ from testkit.tls import self_signed
 ALL_ACTIONS = ("pull", "push", "delete", "*")
 
 Rules = Mapping[str, Collection[str]]
-"""Repository pattern (``giantswarm/*``) to actions. What is no repository is matched as ``type:name``, so the catalog
-is ``registry:catalog``."""
+"""Repository pattern (``giantswarm/*``) to actions. Other resources are ``type:name``: the catalog is
+``registry:catalog``."""
 
 EVERYTHING: Rules = {"*": ALL_ACTIONS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRequest:
-    """A token that was asked for: by whom (``None``: without a password), for which scopes, and the answer's status."""
+    """A request for a token: its user (``None``: without a password), scopes, and the answer's status."""
 
     user: str | None
     scopes: tuple[str, ...]
@@ -53,7 +53,7 @@ class TokenServer:
     """Gives tokens to ``users`` (name to password); to be put into ``RegistryProcess(auth=tokens.token_auth)``.
 
     ``grants`` says what each user may do (everything when absent), ``anonymous`` what everyone may without a password.
-    As real ones do, it answers a known user who asks for too much with a token of fewer rights, and only a wrong
+    As real servers do, it answers a request for too many rights with a token of fewer rights, and only a wrong
     password with 401.
 
     Tokens are valid for ``lifetime_seconds``, to which docker-registry adds a minute of leeway. With
@@ -103,16 +103,16 @@ class TokenServer:
 
     @property
     def realm(self) -> str:
-        """Where tokens are asked for."""
+        """Address of the token server."""
         return f"http://{self._server.host}/token"
 
     @property
     def token_auth(self) -> TokenAuth:
-        """What a registry needs to trust this server."""
+        """Settings of a registry that trusts this server."""
         return TokenAuth(realm=self.realm, service=self._service, issuer=self._issuer, root_cert_bundle=self._bundle)
 
     def requests(self) -> list[TokenRequest]:
-        """The tokens that were asked for since the start or ``clear_requests()``, oldest first."""
+        """Requests for tokens since the start or ``clear_requests()``, oldest first."""
         with self._lock:
             return list(self._requests)
 
@@ -121,7 +121,7 @@ class TokenServer:
             self._requests.clear()
 
     def session(self, repository: str, actions: Iterable[str] = ALL_ACTIONS) -> Session:
-        """A session with a token for ``repository``, made without asking: for a test to put images there."""
+        """A session with a token for ``repository``, for a test to push images."""
         session = Session()
         session.trust_env = False
         token = self.mint("", [{"type": "repository", "name": repository, "actions": list(actions)}])
@@ -129,7 +129,7 @@ class TokenServer:
         return session
 
     def mint(self, user: str, access: Iterable[Mapping[str, Any]]) -> str:
-        """A token for ``user`` that holds ``access``, whatever the user may do."""
+        """A token for ``user`` with ``access``, regardless of the user's rights."""
         now = int(time.time())
         claims = {
             "iss": self._issuer,
@@ -188,7 +188,7 @@ class _Handler(LoopbackHandler):
 
 
 def _parse_basic(authorization: str | None) -> tuple[str | None, str]:
-    """User and password; no user when there is no header, an impossible one when it cannot be read."""
+    """User and password. Without a header there is no user; an unreadable header has an impossible one."""
     if authorization is None:
         return None, ""
     try:
@@ -199,7 +199,7 @@ def _parse_basic(authorization: str | None) -> tuple[str | None, str]:
 
 
 def _granted(scope: str, rules: Rules) -> dict[str, Any]:
-    """The part of ``scope`` (``repository:name:pull,push``) that ``rules`` allow."""
+    """Part of ``scope`` (``repository:name:pull,push``) that ``rules`` allow."""
     kind, _, rest = scope.partition(":")
     name, _, actions = rest.rpartition(":")
     subject = name if kind == "repository" else f"{kind}:{name}"

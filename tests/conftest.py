@@ -22,11 +22,11 @@ MOST_ID = 60
 """Characters of one value in the id of a test."""
 
 _OWN_HOME = Path(tempfile.mkdtemp(prefix="airflow-home-"))
-"""Each test process has one, so that tests neither meet each other nor a home that is in use."""
+"""Home of Airflow for this test process only."""
 
 
 def _forget_settings() -> None:
-    """Drop what this machine tells Airflow and skopeo: tests must not depend on it."""
+    """Remove this machine's settings of Airflow and registry_sync from the environment."""
     for name in list(os.environ):
         if name.startswith(("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_", "REGISTRY_SYNC_")):
             del os.environ[name]
@@ -38,7 +38,7 @@ settings.register_profile("long", settings.get_profile("busy"), max_examples=200
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "busy")
 settings.load_profile(PROFILE)  # tests share two cores with registries and Airflow
 IS_LONG = PROFILE == "long"
-"""For a night: many more examples and interleavings than CI has time for."""
+"""Run many more examples and interleavings than CI has time for."""
 atexit.register(shutil.rmtree, _OWN_HOME, ignore_errors=True)
 os.environ.update(
     AIRFLOW_HOME=str(_OWN_HOME),
