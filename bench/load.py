@@ -23,7 +23,8 @@ from typing import Any, Self
 
 from bench.clients import NOON, plan, registry, route
 from registry_sync.oci.reference import Digest
-from testkit.airflow import PROJECT, LocalAirflow
+from testkit.airflow import LocalAirflow
+from testkit.project import PROJECT
 from testkit.quay_api import QuayApi
 from testkit.registry import RegistryProcess
 

@@ -13,7 +13,8 @@ from demo.folder import DemoError, DemoFolder
 from demo.run import run
 from demo.screenshot import screenshot
 from demo.ui import ui
-from testkit.airflow import PROJECT, AirflowStartError
+from testkit.airflow import AirflowStartError
+from testkit.project import PROJECT
 from testkit.registry import RegistryStartError
 
 COMMANDS: Mapping[str, Callable[[DemoFolder], int]] = {"run": run, "ui": ui, "screenshot": screenshot}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from testkit.airflow import PROJECT
+from testkit.project import PROJECT
 
 
 class DemoError(Exception):

@@ -12,7 +12,8 @@ from typing import Any, TextIO
 from demo.folder import DemoFolder, shown
 from demo.images import push_images
 from demo.registries import DAG_ID, SOURCE, airflow_of, running_registries, write_mirrors_file
-from testkit.airflow import LocalAirflow, log_text
+from testkit.airflow import LocalAirflow
+from testkit.airflow_api import log_text
 
 TAIL_LINES = 25
 

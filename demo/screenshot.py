@@ -10,7 +10,8 @@ from demo.browser import Page, browser_page
 from demo.folder import DemoError, DemoFolder, shown
 from demo.registries import DAG_ID
 from demo.ui import running_airflow
-from testkit.airflow import PROJECT, LocalAirflow
+from testkit.airflow import LocalAirflow
+from testkit.project import PROJECT
 
 PICTURE = PROJECT / "docs" / "images" / "mapped-tasks.png"
 TASK = "to_acr"

@@ -19,8 +19,8 @@ from typing import Self
 from docker import APIClient
 
 from testkit.kept_process import end, launch
-from testkit.namespace import why_not
-from testkit.possible import require
+from testkit.namespace import namespace_obstacle
+from testkit.skipping import skip_or_fail
 from testkit.waiting import PATIENCE_SECONDS
 
 IMAGE = "skopeo-of-this-machine"
@@ -37,7 +37,10 @@ exec dockerd --data-root="$FOLDER/data" --exec-root=/run/docker --pidfile=/run/d
 
 def require_dockerd() -> None:
     """Fail in CI, and skip elsewhere, where Docker cannot run."""
-    require(why_not(("dockerd", "ldd", "skopeo"), "drill-packages packages"), "skopeo cannot run in containers here")
+    skip_or_fail(
+        namespace_obstacle(("dockerd", "ldd", "skopeo"), "drill-packages packages"),
+        "skopeo cannot run in containers here",
+    )
 
 
 class Dockerd:

@@ -202,7 +202,7 @@ def artifact(
 
 
 def cosign_signature(subject: Image, key: str = "a key") -> Image:
-    """Image as ``cosign sign`` pushes it under :func:`cosign_tag`: a layer that names ``subject``, with a fake signature.
+    """Image as ``cosign sign`` pushes it under :func:`cosign_tag`: a layer that names ``subject``, not really signed.
 
     https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md
     """

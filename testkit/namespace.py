@@ -147,7 +147,7 @@ def children_of(process: int) -> list[int]:
         return []
 
 
-def why_not(commands: Iterable[str], target: str) -> str:
+def namespace_obstacle(commands: Iterable[str], target: str) -> str:
     """Return why this machine cannot make a namespace with ``commands``, or an empty text.
 
     :param target: Makefile target that installs the commands.

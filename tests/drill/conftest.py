@@ -14,8 +14,8 @@ import pytest
 from registry_sync.config.node_pools import NodePool
 from registry_sync.nodes.render import render_pool, write_files
 from registry_sync.routes.load import load_mirrors
-from testkit.namespace import Namespace, why_not
-from testkit.possible import require
+from testkit.namespace import Namespace, namespace_obstacle
+from testkit.skipping import skip_or_fail
 from testkit.tls import CertificateAuthority
 from tests.drill.registries import DrillRegistry
 from tests.drill.runtimes import Containerd, Dockerd, Runtime, version_of
@@ -41,7 +41,7 @@ class Lab:
 @pytest.fixture(scope="session")
 def possible() -> None:
     """Where the drill cannot be held, CI fails, and everybody else is told why it was left out."""
-    require(why_not(("dockerd", "containerd", "docker-registry"), "drill"), "the drill cannot be held here")
+    skip_or_fail(namespace_obstacle(("dockerd", "containerd", "docker-registry"), "drill"), "the drill cannot run here")
 
 
 @pytest.fixture(scope="module", params=POOLS)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from testkit.airflow import PROJECT
 from testkit.namespace import Namespace, children_of
+from testkit.project import PROJECT
 from testkit.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("possible")

@@ -16,8 +16,9 @@ from airflow.sdk.execution_time.comms import DeferTask
 
 from registry_sync.airflow.retries import SPREAD_SECONDS
 from testkit import images
-from testkit.airflow import PROJECT, LocalAirflow
+from testkit.airflow import LocalAirflow
 from testkit.interceptor import Interceptor
+from testkit.project import PROJECT
 from testkit.registry import RegistryProcess
 from testkit.task_runner import trigger_arguments
 from testkit.waiting import wait_until

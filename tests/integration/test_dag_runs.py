@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from testkit import images
-from testkit.airflow import PROJECT, Component, LocalAirflow
+from testkit.airflow import Component, LocalAirflow
 from testkit.interceptor import Interceptor
 from testkit.processes import skopeos
+from testkit.project import PROJECT
 from testkit.registry import Htpasswd, RegistryProcess
 from testkit.waiting import wait_until
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from demo.run import Progress
-from testkit.airflow import PROJECT
+from testkit.project import PROJECT
 from testkit.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.timeout(600)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from testkit.namespace import why_not
-from testkit.possible import require
+from testkit.namespace import namespace_obstacle
+from testkit.skipping import skip_or_fail
 from tests.stack.docker import COMMANDS, Docker
 from tests.stack.images import make_standins
 from tests.stack.stack import Stack
@@ -17,7 +17,7 @@ from tests.stack.stack import Stack
 @pytest.fixture(scope="session")
 def docker() -> Iterator[Docker]:
     """Where it cannot run, CI fails, and everybody else is told why these tests were left out."""
-    require(why_not(COMMANDS, "stack"), "the stack cannot be started here")
+    skip_or_fail(namespace_obstacle(COMMANDS, "stack"), "the stack cannot be started here")
     with Docker.running() as running:
         yield running
 

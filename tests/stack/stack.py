@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from functools import cached_property
 
-from testkit.airflow import PROJECT, AirflowApi
+from testkit.airflow_api import AirflowApi
+from testkit.project import PROJECT
 from testkit.waiting import wait_until
 from tests.stack.docker import COMMAND_TIMEOUT_SECONDS, Docker, run, succeeded, which
 

@@ -10,7 +10,7 @@ import requests
 import yaml
 
 from testkit import images
-from testkit.airflow import AirflowApi, AirflowApiError
+from testkit.airflow_api import AirflowApi, AirflowApiError
 from testkit.waiting import wait_until
 from tests.stack.docker import CommandError, Docker
 from tests.stack.stack import Stack

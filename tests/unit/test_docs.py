@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from testkit.airflow import PROJECT
+from testkit.project import PROJECT
 
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::([\w:]+)`")
 PAGES = [page for page in (PROJECT / "docs").glob("*.md") if NAMED.search(page.read_text(encoding="utf-8"))]

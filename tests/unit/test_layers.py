@@ -9,7 +9,7 @@ from functools import cache
 
 import pytest
 
-from testkit.airflow import PROJECT
+from testkit.project import PROJECT
 
 PACKAGE = PROJECT / "plugins" / "registry_sync"
 

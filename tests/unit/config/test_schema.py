@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from registry_sync.cli.main import main
 from registry_sync.routes.load import json_schema, load_mirrors
-from testkit.airflow import PROJECT
+from testkit.project import PROJECT
 
 SCHEMA_FILE = PROJECT / "include" / "mirrors.schema.json"
 FILES = sorted([PROJECT / "include" / "mirrors.yaml", *(PROJECT / "include" / "examples").glob("*.yaml")])

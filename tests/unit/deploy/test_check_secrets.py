@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from testkit.airflow import PROJECT
+from testkit.project import PROJECT
 
 SCRIPT = PROJECT / "deploy" / "image" / "check_secrets.py"
 FERNET_KEY = "pQ8sG3n1y5Jw0vX2cT7uZ4bK9eR6aD1fH3iL5mO8qSU="

@@ -13,7 +13,7 @@ import yaml
 from airflow.configuration import conf
 from jsonschema import Draft202012Validator
 
-from testkit.airflow import PROJECT
+from testkit.project import PROJECT
 
 KUBERNETES = PROJECT / "deploy" / "kubernetes"
 VALUES = sorted(KUBERNETES.glob("*.yaml"))

@@ -32,7 +32,7 @@ from registry_sync.nodes.runtime_failover import (
     start_table,
 )
 from registry_sync.oci.reference import Digest, Repository
-from testkit.airflow import PROJECT
+from testkit.project import PROJECT
 
 ONE, OTHER = Digest.of(b"one"), Digest.of(b"other")
 MIRROR, HUB = PullEndpoint(registry="acr"), PullEndpoint(registry="hub")

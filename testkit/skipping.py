@@ -7,7 +7,7 @@ import os
 import pytest
 
 
-def require(reason: str, what: str) -> None:
+def skip_or_fail(reason: str, what: str) -> None:
     """Skip the test with ``reason``, or fail in CI. Without a reason, return.
 
     :param reason: why this machine cannot run it; empty when it can.
