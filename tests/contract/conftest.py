@@ -11,6 +11,6 @@ from testkit.interceptor import Interceptor
 
 @pytest.fixture
 def wire() -> Iterator[Interceptor]:
-    """A server that answers what the test says; nothing listens behind it."""
+    """A server with answers given by the test, without a registry behind it."""
     with Interceptor("http://127.0.0.1:1") as interceptor:
         yield interceptor

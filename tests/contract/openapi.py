@@ -1,4 +1,4 @@
-"""Definitions of another make than ``swagger.py`` reads: OpenAPI 3, and Quay's paths with slashes in a parameter."""
+"""API definitions in other forms than ``swagger.py`` reads: OpenAPI 3, and Quay's paths with slashes in a parameter."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class QuaySwagger(Swagger):
 
 
 class OpenApi(Swagger):
-    """OpenAPI 3 has the type of a parameter below ``schema``, and bodies by media type."""
+    """An OpenAPI 3 definition: types of parameters are below ``schema``, and bodies by media type."""
 
     def check_body(self, path: str, body: Mapping[str, Any]) -> None:
         """:raises jsonschema.ValidationError: when a POST to ``path`` does not take ``body``."""
@@ -32,12 +32,12 @@ class OpenApi(Swagger):
         Draft4Validator({**content["schema"], "components": self.document["components"]}).validate(body)
 
     def example(self, path: str) -> bytes:
-        """The first example that the definition has for a GET of ``path``."""
+        """First example of the definition for a GET of ``path``."""
         content = self.document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]
         return json.dumps(next(iter(content["examples"].values()))["value"]).encode()
 
     def example_of(self, schema: str) -> dict[str, Any]:
-        """What the definition gives as examples for the properties of a schema."""
+        """Examples of the properties of a schema."""
         properties = self.document["components"]["schemas"][schema]["properties"]
         return {name: each["example"] for name, each in properties.items() if "example" in each}
 

@@ -1,4 +1,4 @@
-"""Exchanges of one registry or API as they were recorded, served again on loopback."""
+"""Recorded exchanges of a registry or API, served again on loopback."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def load_exchanges(file_name: str) -> Mapping[str, Exchange]:
 def serve(*exchanges: Exchange) -> Iterator[Interceptor]:
     """Serve the answers, each for its own method and path (queries are not compared).
 
-    Of several for one path, each but the last answers one request.
+    Several answers for one path are given in turn, and the last one repeats.
     """
     with Interceptor(_NOBODY) as server:
         for place, exchange in enumerate(exchanges):
@@ -41,7 +41,7 @@ def serve(*exchanges: Exchange) -> Iterator[Interceptor]:
 
 
 def requests_of(server: Interceptor) -> Sequence[str]:
-    """Path and query of each request, as they would stand in an access log."""
+    """Path and query of each request, as in an access log."""
     return [f"{each.path}?{each.query}" if each.query else each.path for each in server.requests()]
 
 

@@ -1,4 +1,4 @@
-"""A loopback server that answers as a real registry did when it was recorded."""
+"""A loopback server with recorded answers of a real registry."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OF_THE_CONNECTION = frozenset({"content-length", "date", "connection", "transfe
 def replay(version: str, *cases: str) -> Iterator[Interceptor]:
     """Serve the recorded ``cases``, each for its own method and path (queries are not compared).
 
-    Of several with one path, each but the last answers one request.
+    Several answers for one path are given in turn, and the last one repeats.
     """
     recorded = [RECORDED[version][each] for each in cases]
     with Interceptor(_NOBODY) as server:

@@ -1,4 +1,4 @@
-"""Vendors' own Swagger 2.0 definitions, to hold our requests and the answers of stand-ins against."""
+"""Vendors' Swagger 2.0 definitions, which our requests and the answers of stand-ins are checked against."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Swagger:
         self.prefix: str = self.document.get("basePath", "")
 
     def check_request(self, request: Request) -> str:
-        """The path of the definition (such as ``/acr/v1/{name}/_tags``) that a request is for.
+        """Path of the definition (such as ``/acr/v1/{name}/_tags``) that a request matches.
 
         :raises AssertionError: when there is none, or its query is not what that declares.
         """
@@ -44,12 +44,12 @@ class Swagger:
         Draft4Validator(schema, format_checker=FormatChecker()).validate(json.loads(body))
 
     def example(self, path: str) -> bytes:
-        """The example that the definition has for a GET of ``path``."""
+        """Example of the definition for a GET of ``path``."""
         answer = self.document["paths"][path]["get"]["responses"]["200"]
         return json.dumps(answer["examples"]["application/json"]).encode()
 
     def _operation(self, request: Request) -> tuple[str, list[Mapping[str, Any]]]:
-        """The most particular of the paths that fit, and what it takes."""
+        """Most specific path that matches, and its operations."""
         fitting = [
             template for template in self.document["paths"] if re.fullmatch(self._pattern(template), request.path)
         ]

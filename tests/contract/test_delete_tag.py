@@ -1,4 +1,4 @@
-"""How each kind of registry deletes a tag: the requests, and what of its answers means what."""
+"""Deletion of a tag by each kind of registry: requests, and the meaning of answers."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_deletion_needs_the_right_credentials(
 
 
 def test_a_registry_without_tag_deletion_deletes_the_image_with_all_its_tags() -> None:
-    """docker-registry 2.8 answers 400 to a tag; with its image go all tags of that."""
+    """docker-registry 2.8 answers 400 to a tag. Deleting its image deletes all tags of the image."""
     content = images.multi_arch("app")
     with RegistryProcess() as registry:
         for tag in ("v1", "v1.0"):

@@ -1,4 +1,4 @@
-"""What the drill needs of a machine, and the lab that it is held in."""
+"""Requirements of the drill, and its lab: a daemon and two registries in a namespace."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HUB_ADDRESS, MIRROR_ADDRESS = "10.77.0.1", "10.77.0.2"
 
 @dataclass(frozen=True, kw_only=True)
 class Lab:
-    """A daemon that is configured by our rendered files, Docker Hub, and a mirror of it; both registries are down."""
+    """A daemon configured by our rendered files, Docker Hub, and a mirror of it. Both registries are down."""
 
     pool: NodePool
     runtime: Runtime
@@ -40,13 +40,13 @@ class Lab:
 
 @pytest.fixture(scope="session")
 def possible() -> None:
-    """Where the drill cannot be held, CI fails, and everybody else is told why it was left out."""
+    """Fail in CI, and skip elsewhere, where the drill cannot run."""
     skip_or_fail(namespace_obstacle(("dockerd", "containerd", "docker-registry"), "drill"), "the drill cannot run here")
 
 
 @pytest.fixture(scope="module", params=POOLS)
 def running_lab(request: pytest.FixtureRequest, possible: None) -> Iterator[Lab]:  # noqa: ARG001 - it may skip
-    """One for each pool; a daemon is started once, and asked for another repository in each test."""
+    """A lab for each pool. Its daemon is started once, and each test pulls another repository."""
     hosts = dict.fromkeys(HUB_HOSTS, HUB_ADDRESS) | {MIRROR_HOST: MIRROR_ADDRESS}
     with Namespace(hosts) as namespace:
         authority = CertificateAuthority.create(namespace.folder / "authority")
@@ -59,7 +59,7 @@ def running_lab(request: pytest.FixtureRequest, possible: None) -> Iterator[Lab]
 
 @pytest.fixture
 def lab(running_lab: Lab) -> Iterator[Lab]:
-    """With both registries down, before the test and after."""
+    """A lab whose registries are down before and after the test."""
     try:
         yield running_lab
     finally:
@@ -68,7 +68,7 @@ def lab(running_lab: Lab) -> Iterator[Lab]:
 
 
 def render(name: Pool, folder: Path) -> NodePool:
-    """Write the files of a pool to ``folder/containerd`` or ``folder/docker``, for the version that is installed."""
+    """Write the files of a pool for the installed version to ``folder/containerd`` or ``folder/docker``."""
     runtime: Literal["docker", "containerd"] = "docker" if name == "docker" else "containerd"
     mirror = {"registry": "acme", "trust": "pull" if name == "containerd_pull_only" else "pull+resolve"}
     version = version_of({"docker": "dockerd"}.get(runtime, runtime))

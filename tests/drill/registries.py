@@ -1,4 +1,4 @@
-"""The registries of the drill: real ones with TLS in the namespace, and a door on this side to push through."""
+"""Registries of the drill: with TLS inside the namespace, and with a second process outside for pushing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PORT = 443
 class DrillRegistry:
     """A registry at ``address`` in the namespace, up between ``start()`` and ``stop()``.
 
-    Images are pushed from this side, through a second process over the same storage. Without a certificate it speaks
+    Images are pushed from outside, through a second process over the same storage. Without a certificate it speaks
     plain HTTP.
     """
 
@@ -32,22 +32,22 @@ class DrillRegistry:
         self._process: Spawned | None = None
 
     def door(self) -> RegistryProcess:
-        """To be entered before images are pushed."""
+        """Open the outside process, which pushing needs."""
         return self._door
 
     def push(self, repository: str, tag: str, image: images.Image) -> None:
         images.push(self._door.url, repository, tag, image)
 
     def forget_blob(self, digest: Digest) -> None:
-        """Lose the bytes of a blob, as a damaged disk does."""
+        """Remove the bytes of a blob, as a damaged disk does."""
         self._door.forget_blob(digest)
 
     def damage_blob(self, digest: Digest) -> None:
-        """Change the bytes of a blob and not their number."""
+        """Change the bytes of a blob, but not its size."""
         self._door.damage_blob(digest)
 
     def start(self, *, is_broken: bool = False) -> None:
-        """Come up; ``is_broken``: with a storage that gives an error for everything, so that each answer is a 500."""
+        """Start. With ``is_broken`` the storage fails, and each answer is a 500."""
         storage = Path("/dev/null") if is_broken else self._folder / "storage"
         config = self._folder / "config.yml"
         config.write_text(json.dumps(self._config(storage)))
@@ -61,7 +61,7 @@ class DrillRegistry:
             self._process = None
 
     def requests(self) -> list[Request]:
-        """What was asked since the start; it is stopped for that, so that the log is whole. None when it was down."""
+        """Stop, and return the requests since the start, or ``None`` when it was down. Stopping completes the log."""
         if self._process is None:
             return []
         self.stop()

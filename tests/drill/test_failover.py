@@ -1,6 +1,6 @@
-"""The drill: what real daemons do, by our rendered files, when a registry is down, broken, or not to be trusted.
+"""The failover drill: real daemons with our rendered files while a registry is down, broken or untrusted.
 
-The registries' own access logs say who was asked for what.
+The registries' access logs show which daemon requested what.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Got = Literal["ours", "theirs", "nothing"]
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """The world of a pull: the registries, what the mirror holds under the name, and what is asked for."""
+    """Conditions of a pull: state of the registries, content of the mirror, and the requested reference."""
 
     hub: State = "up"
     mirror: State = "up"
@@ -37,7 +37,7 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What came of it: the image, who sent blobs of it, who saw no request at all, and the mirror's refusals."""
+    """Result of a pull: the image, the registries that sent blobs or saw no request, and the mirror's refusals."""
 
     got: Got = "ours"
     sent_by: frozenset[str] = frozenset()
@@ -108,7 +108,7 @@ CASES: Mapping[str, tuple[Case, Seen, Seen, Seen]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_what_a_node_gets(lab: Lab, name: str) -> None:
-    """And that ``nodes check`` would have foretold it: its rules are what the daemons do."""
+    """The rules of ``nodes check`` predict the same result."""
     case, *expected = CASES[name]
     seen = hold(lab, name, case)
     assert seen == expected[["docker", "containerd", "containerd_pull_only"].index(lab.pool.name)]
@@ -126,7 +126,7 @@ def test_of_a_mirror_for_bytes_only_the_hub_is_asked_what_a_tag_is(lab: Lab) -> 
 
 
 def test_the_error_names_one_registry_of_two(lab: Lab) -> None:
-    """With dockerd it is the last that was asked, with containerd the first."""
+    """The last registry that it tried with dockerd, the first one with containerd."""
     with pytest.raises(PullFailedError, match=r"connect: connection refused$") as caught:
         lab.runtime.pull("docker.io/team/app", "v1")
     named = [each for each in (HUB_ADDRESS, MIRROR_ADDRESS) if f"dial tcp {each}:443" in str(caught.value)]
@@ -134,7 +134,7 @@ def test_the_error_names_one_registry_of_two(lab: Lab) -> None:
 
 
 def hold(lab: Lab, name: str, case: Case) -> Seen:
-    """Make the world of a case, pull in it, and say what came of it."""
+    """Set the conditions of a case, pull, and return the result."""
     repository, ours = push(lab, name, case)
     for registry, state in ((lab.hub, case.hub), (lab.mirror, case.mirror)):
         if state != "down":
@@ -150,7 +150,7 @@ def hold(lab: Lab, name: str, case: Case) -> Seen:
 
 
 def push(lab: Lab, name: str, case: Case) -> tuple[str, images.Image]:
-    """Push an image of the case's own to Docker Hub, and what the case says to the mirror."""
+    """Push an image to Docker Hub, and the case's content to the mirror."""
     repository = f"team/{name.replace(',', '').replace(' ', '-')}"
     ours, theirs = images.multi_arch(f"ours, {name}"), images.multi_arch(f"theirs, {name}")
     lab.hub.push(repository, "v1", ours)
@@ -177,7 +177,7 @@ def has_sent_blobs(requests: Sequence[Request]) -> bool:
 
 
 def faults(case: Case, lab: Lab) -> dict[str, Fault | None]:
-    """What a check of readiness finds in the world of a case."""
+    """Findings of a readiness check under the conditions of a case."""
     believed = lab.pool.pool_mirrors[0].trust == "pull+resolve"
     copies: Mapping[Copy, Fault | None] = {
         "same": None,

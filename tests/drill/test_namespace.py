@@ -1,4 +1,4 @@
-"""What the drill is held in: nothing of it is seen outside, reaches a network, or is left behind."""
+"""Isolation of the drill's namespace: it is invisible outside, reaches no network, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ with Namespace({"example.test": "10.77.0.1"}) as namespace:
 
 
 def run(namespace: Namespace, *command: str) -> str:
-    """What a command prints within."""
+    """Output of a command in the namespace."""
     log = namespace.folder / "output"
     log.write_bytes(b"")
     namespace.spawn(*command, log=log).wait()

@@ -1,4 +1,4 @@
-"""A pool whose registry speaks plain HTTP: real daemons reach it by our rendered files."""
+"""A pool whose registry speaks plain HTTP, pulled from by real daemons with our rendered files."""
 
 from __future__ import annotations
 

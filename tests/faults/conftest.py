@@ -1,4 +1,4 @@
-"""``make reliability``: a run of the whole matrix in which all went well writes the table of the documentation."""
+"""``make reliability``: a successful run of the whole matrix writes the table of the documentation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _seen: dict[tuple[str, str], tuple[str, str, str]] = {}
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Gather what the cases saw; with several processes of pytest this is called in the first of them too."""
+    """Collect the results of cases. pytest-xdist calls this in its first process too."""
     if report.when == "call" and report.passed:
         for name, value in report.user_properties:
             if name == "seen":

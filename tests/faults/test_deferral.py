@@ -1,4 +1,4 @@
-"""A registry that asks to be left alone for long: the task waits without a worker, and goes on in time."""
+"""A long rate limit: the task is deferred without a worker, and continues on time."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _SHORTER = f"""\
 from registry_sync.airflow import retries
 retries.DEFER_FROM_SECONDS, retries.SPREAD_SECONDS = {DEFER_FROM_SECONDS}, {SPREAD_OF_TEST_SECONDS}
 """
-"""What the file of DAGs has in addition: waits that a test has the time for. Every task reads that file first."""
+"""Code added to the DAG file, which every task reads first: waits short enough for a test."""
 
 
 @pytest.mark.timeout(300)
 def test_a_task_that_waits_holds_no_worker_and_goes_on_in_time(tmp_path: Path) -> None:
-    """In an Airflow with room for one task at a time, another run goes from its start to its end meanwhile."""
+    """In an Airflow with one slot for tasks, another run starts and ends meanwhile."""
     write_dag_file(tmp_path / "dags")
     went_on: list[datetime] = []
     with RegistryProcess() as source, RegistryProcess() as destination, Interceptor(destination.url) as wire:
@@ -94,7 +94,7 @@ def states(airflow: LocalAirflow, run_id: str) -> list[str]:
 
 
 class TestManyAtOnce:
-    """Routes that one registry has sent away until the same moment."""
+    """Routes that one registry rate-limits until the same time."""
 
     @pytest.fixture
     def world(self, tmp_path: Path) -> Iterator[World]:
@@ -102,7 +102,7 @@ class TestManyAtOnce:
             yield world
 
     def test_they_come_back_one_by_one(self, world: World) -> None:
-        """Each task draws its own moment, within a minute from when the registry is open again."""
+        """Each task continues at its own time within a minute after the rate limit."""
         random.seed(20)
         opens = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
         headers = {"Retry-After": format_datetime(opens, usegmt=True)}
@@ -118,7 +118,7 @@ class TestManyAtOnce:
 
 
 def moment_of(run: MirrorRun) -> datetime:
-    """When the task goes on, which had to wait."""
+    """Time at which a deferred task continues."""
     assert run.plan().state == "success"
     result = run.copy()
     assert isinstance(result.msg, DeferTask), result

@@ -1,4 +1,4 @@
-"""The page that a run of the whole matrix writes is the one in the repository; and the specification has no holes."""
+"""The table in the repository is the one that a whole run writes, and the specification is complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each fault at each stage, through the real operators, skopeo and registries: what Airflow is told, and what is left.
+"""Each fault at each stage, through real operators, skopeo and registries: the result in Airflow, and the state after.
 
 By default one stage of each row of the specification is run; ``make reliability`` runs all of them.
 """
@@ -23,7 +23,7 @@ from tests.faults.world import TAG, MirrorRun, World, a_world, outcome
 
 READ_SECONDS = 0.5
 LONGEST_SECONDS = 30.0
-"""No case takes longer, whatever hangs: three attempts of a request, or a copy that stands still for three seconds."""
+"""Longest time of a case: three attempts of a request, or a copy that stalls for three seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(autouse=True)
 def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A read gives up early, and chance makes the pauses between attempts next to nothing."""
+    """Shorten read timeouts and the pauses between attempts."""
     monkeypatch.setattr(transport, "DEFAULT_LIMITS", transport.RequestLimits(read_seconds=READ_SECONDS))
     monkeypatch.setattr(random, "uniform", lambda low, _high: low if low >= 1 else 0.01)
 
@@ -64,9 +64,9 @@ def test_fault(
 
 
 def observe(world: World, case: Case, times: int | None, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
-    """Run a mirror into the fault, and once more when that is gone. What Airflow was told first, and why.
+    """Run a mirror into the fault, and again without it. Return the first result in Airflow and its reason.
 
-    A task that waits raises no error; why it does is in its log.
+    A deferred task raises no error; its reason is in the log.
     """
     stage, name = STAGES[case.stage], f"team/{hashlib.sha256(f'{case} {times}'.encode()).hexdigest()[:12]}"
     old, new = world.put(name)

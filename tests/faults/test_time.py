@@ -1,4 +1,4 @@
-"""Nothing hangs for longer than its limit: a connection, an answer, a task. The matrix has what hangs at each stage."""
+"""Timeouts of a connection, an answer and a task. The matrix tests hangs at each stage."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_host_that_does_not_take_a_connection(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_an_answer_that_trickles_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each read of it is quick: only the whole is too long."""
+    """Each read is quick; only the whole answer takes too long."""
     monkeypatch.setattr(deadline, "RESPONSE_SECONDS", 0.5)
     monkeypatch.setattr(transport, "DEFAULT_LIMITS", transport.RequestLimits(attempts=1))
     with RegistryProcess() as registry, Interceptor(registry.url) as wire:
@@ -61,11 +61,11 @@ TRICKLES = {
     "chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
     "packed": (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08\x08" + 6 * b"\0", b"a file's name "),
 }
-"""How an answer begins, and what comes then, again and again."""
+"""Start of an answer, and the piece that is repeated after it."""
 
 
 class Trickle(socketserver.StreamRequestHandler):
-    """Sends ``begin``, and ``piece`` until the client has had enough."""
+    """Sends ``begin``, and then ``piece`` until the client closes."""
 
     begin, piece = b"", b""
 
@@ -79,7 +79,7 @@ class Trickle(socketserver.StreamRequestHandler):
 
 @pytest.mark.parametrize("what", TRICKLES)
 def test_an_answer_that_trickles_in_where_nobody_looks(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within what the libraries read in one go: a line, what they skip, and what gives nothing when it is unpacked."""
+    """Answers that trickle within one read of a library: a line, skipped bytes, and compressed bytes of nothing."""
     monkeypatch.setattr(deadline, "RESPONSE_SECONDS", 0.5)
     monkeypatch.setattr(transport, "DEFAULT_LIMITS", transport.RequestLimits(attempts=1))
     begin, piece = TRICKLES[what]

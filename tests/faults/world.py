@@ -1,4 +1,4 @@
-"""Two registries with a log-in, a wire before each of them and before its log-in, and a mirror between them."""
+"""Two registries with log-ins, an interceptor in front of each registry and log-in, and a mirror between them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ROBOT, _PASSWORD = "robot", "only-for-these-tests-41c7"
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """What the cases share; each has a repository of its own there."""
+    """Servers that the cases share. Each case has its own repository."""
 
     tokens: TokenServer
     source: RegistryProcess
@@ -43,14 +43,14 @@ class World:
     tls: bool
 
     def repair(self) -> None:
-        """Have nothing wrong any more."""
+        """Remove all faults."""
         for wire in self.wires.values():
             wire.clear_rules()
             if self.tls:
                 wire.show(authority().issue())
 
     def put(self, name: str) -> tuple[images.Image, images.Image]:
-        """A tag that has moved: what it names at the destination, and what at the source."""
+        """A changed tag, with its image at the destination and at the source."""
         old, new = images.image([], labels={"name": name}), a_small_index(name)
         with self.tokens.session(name) as session:
             images.push(self.destination.url, name, TAG, old, session=session)
@@ -58,7 +58,7 @@ class World:
         return old, new
 
     def shown(self, name: str) -> dict[str, Digest]:
-        """What each tag that the destination lists names, after all that it leads to was pulled and checked."""
+        """Digest of each tag of the destination, after its content was pulled and checked."""
         with self.tokens.session(name) as session:
             listing = session.get(f"{self.destination.url}/v2/{name}/tags/list", timeout=PATIENCE_SECONDS)
             assert listing.status_code == 200, listing.text
@@ -71,7 +71,7 @@ class World:
             return found
 
     def mirror(self, name: str) -> MirrorRun:
-        """A run of a mirror of one repository, whose DAG was built from a mirrors file."""
+        """A run of a mirror of one repository, with a DAG built from a mirrors file."""
         path = self.folder / f"{name.replace('/', '-')}.yaml"
         side = {"ca_file": str(authority().ca_file)} if self.tls else {"tls": False, "connection": "robot"}
         document = {
@@ -91,7 +91,7 @@ class World:
 
 @dataclass(kw_only=True)
 class MirrorRun:
-    """The tasks of one DAG run."""
+    """Tasks of one DAG run."""
 
     dag: DAG
     api: FakeApi
@@ -103,25 +103,25 @@ class MirrorRun:
         return self._run(COPY, 0, try_number)
 
     def both(self) -> TaskRunResult:
-        """The first task, and the copy when that succeeded: the result of the last one that ran."""
+        """Run the first task and, if it succeeds, the copy. Return the last result."""
         result = self.plan()
         return self.copy() if result.state == "success" else result
 
     def _run(self, task_id: str, map_index: int, try_number: int) -> TaskRunResult:
-        """A task; when its last run ended in a wait, it goes on after that."""
+        """Run a task. A deferred one continues after its wait."""
         result = run(self.dag, task_id, self.api, map_index=map_index, try_number=try_number)
         self.api.resume = result.msg if isinstance(result.msg, DeferTask) else None
         return result
 
     def pushed(self) -> dict[str, Any] | None:
-        """The report of the copy."""
+        """Report of the copy."""
         report = self.api.xcoms.get((COPY, 0, "report"))
         assert report is None or isinstance(report, dict)
         return report
 
 
 def outcome(result: TaskRunResult, report: Mapping[str, Any] | None) -> str:
-    """What Airflow was told: ``success`` (``skipped`` when the tag was); or ``wait``, ``retry`` or ``fail`` and why."""
+    """Result in Airflow with its reason: ``success`` (or ``skipped`` like its tag), ``wait``, ``retry``, ``fail``."""
     error = result.error
     if result.state == "success":
         return "skipped" if report and report["counts"]["skipped"] else "success"
@@ -136,14 +136,14 @@ def outcome(result: TaskRunResult, report: Mapping[str, Any] | None) -> str:
 
 
 def a_small_index(text: str) -> images.Image:
-    """An index of one image with one layer, of which nothing is at the destination yet."""
+    """An index of one image with one layer, all missing at the destination."""
     content = images.layer({"message": text.encode()})
     return images.index([images.image([content], labels={"text": text})])
 
 
 @contextmanager
 def a_world(folder: Path, *, tls: bool = False) -> Iterator[World]:
-    """Registries behind wires: over plain HTTP, with a password and tokens; or with ``tls``, open to everybody."""
+    """Registries behind interceptors: over HTTP with a password and tokens, or with ``tls`` and anonymous access."""
     with ExitStack() as stack:
         tokens = stack.enter_context(TokenServer({_ROBOT: _PASSWORD}))
         wires: dict[Wire, Interceptor] = {}

@@ -26,18 +26,18 @@ exit $code
 
 @dataclass(frozen=True, kw_only=True)
 class SkopeoLog:
-    """What the real skopeo was started for, noted by a script before it on PATH."""
+    """Log of the real skopeo's starts and ends, written by a script in front of it on PATH."""
 
     file: Path
 
     @property
     def copies(self) -> list[str]:
-        """The arguments of each copy, oldest first."""
+        """Arguments of each copy, oldest first."""
         return [line.split(" ", 2)[2] for line in self._lines() if line.startswith("start ")]
 
     @property
     def at_once(self) -> list[int]:
-        """How many copies were running, whenever one started."""
+        """Number of running copies at each start."""
         running, counts = set[str](), []
         for line in self._lines():
             what, process = line.split(" ")[:2]
@@ -56,7 +56,7 @@ class SkopeoLog:
 
 @pytest.fixture
 def skopeo_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SkopeoLog:
-    """Have every start and end of skopeo noted."""
+    """Log every start and end of skopeo."""
     real = shutil.which("skopeo")
     assert real is not None, "skopeo is not installed; on Debian and Ubuntu: apt-get install skopeo"
     script, log = tmp_path / "bin" / "skopeo", tmp_path / "skopeo.log"
@@ -95,6 +95,6 @@ def wire(destination: RegistryProcess) -> Iterator[Interceptor]:
 
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
-    """A repository of the test's own."""
+    """Name of a repository for one test."""
     words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
     return f"team/{words}"

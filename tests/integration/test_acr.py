@@ -1,4 +1,4 @@
-"""The client against Azure's API before a real registry: full and windowed listings, tokens, and what they cost."""
+"""The client against Azure's API in front of a real registry: listings, windows, tokens, and their costs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def registry() -> Iterator[RegistryProcess]:
 
 
 def fill(registry: RegistryProcess, count: int) -> list[str]:
-    """``count`` tags in the repository, made by publishing one manifest again and again."""
+    """Fill the repository with ``count`` tags of one manifest."""
     names = [f"v{each:03}" for each in range(count)]
     with client(registry) as pushing:
         manifest = parse_manifest(IMAGE.content, IMAGE.media_type)
@@ -74,7 +74,7 @@ def test_a_push_has_the_time_of_the_push(registry: RegistryProcess) -> None:
 
 @pytest.mark.parametrize("loses_order", [False, True])
 def test_listing_takes_one_request_per_hundred_tags(registry: RegistryProcess, loses_order: bool) -> None:
-    """One request for a hundred tags, and one for a window in a repository of any size."""
+    """One request per hundred tags, and one for a window in a repository of any size."""
     names = fill(registry, 250)
     with AcrApi(registry, loses_order=loses_order) as azure, client(azure) as asked:
         for age, name in enumerate(reversed(names)):
@@ -108,7 +108,7 @@ def test_a_missing_repository_is_not_found(registry: RegistryProcess) -> None:
 
 
 def test_expired_tokens_are_fetched_again() -> None:
-    """Azure does not state how long its tokens live, and one that has expired is fetched anew."""
+    """Azure does not state the lifetime of its tokens. An expired one is fetched again."""
     with (
         TokenServer({ROBOT.username: ROBOT.secret}, grants={"robot": EVERY_RIGHT}, states_expiry=False) as tokens,
         RegistryProcess(auth=tokens.token_auth) as locked,
@@ -147,7 +147,7 @@ def test_anonymous_users_without_the_right_to_list_read_names() -> None:
 
 
 def test_the_stand_in_takes_whole_images(registry: RegistryProcess) -> None:
-    """So that skopeo and the end-to-end tests can push through it."""
+    """Pushes by skopeo and the end-to-end tests go through it."""
     with AcrApi(registry) as azure:
         images.push(azure.url, NAME, "v2", OTHER)
         assert images.pull_whole(azure.url, NAME, "v2") == {"linux/amd64", "linux/arm64"}

@@ -1,4 +1,4 @@
-"""Kills of tasks and of the scheduler in a real Airflow: nothing goes on, nothing is left, the next try goes on."""
+"""Kills of tasks and of the scheduler in a real Airflow: copies stop, files are removed, and the next try continues."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DAG = "mirror_kills"
 USER, PASSWORD = "robot", "hunter2-of-the-destination"
 KINDS = ("cleared", "failed-run", "killed-task", "killed-scheduler")
 SMALL = {kind: images.layer({"small": kind.encode()}) for kind in KINDS}
-"""Arrives before the kill."""
+"""Content that arrives before the kill."""
 IMAGES = {
     kind: images.image([SMALL[kind], images.big_layer(1_000_000, seed=100 + number)])
     for number, kind in enumerate(KINDS)
@@ -45,7 +45,7 @@ class Stack:
     session: requests.Session
 
     def start_copy(self, kind: str) -> str:
-        """A run that copies one repository, with its big layer under way and the small one committed; the run's id."""
+        """Start a run, and wait until its small layer is committed, before the big one. Return the run's id."""
         self.wire.slow("PATCH", f"/v2/kills/{kind}/blobs/", 40_000)
         api = self.airflow.api
         api.wait_for_dag(DAG)
@@ -57,7 +57,7 @@ class Stack:
         return run_id
 
     def finishes(self, kind: str, run_id: str) -> None:
-        """The wire is fast again, and the run comes to a good end: each blob went once, and nothing is left over."""
+        """Speed the wire up, and check that the run succeeds, each blob was sent once, and nothing is left over."""
         self.wire.clear_rules()
         run = self.airflow.api.wait_for_run(DAG, run_id)
         assert run["state"] == "success"
@@ -74,7 +74,7 @@ class Stack:
         return images.resolve(self.destination.url, f"kills/{kind}", "v1", session=self.session)
 
     def committed(self, kind: str) -> Counter[str]:
-        """How often each blob was uploaded to the end."""
+        """Number of completed uploads per blob."""
         return Counter(
             each.query.partition("digest=")[2].replace("%3A", ":").partition("&")[0]
             for each in self.destination.requests()
@@ -151,7 +151,7 @@ def test_a_run_that_is_marked_as_failed_stops(stack: Stack) -> None:
 
 
 def test_a_task_process_that_is_killed_is_a_failed_route(stack: Stack) -> None:
-    """As by the kernel, out of memory. It cannot clean up; the next task of this worker does."""
+    """As by the kernel when memory is short. The next task of this worker cleans up."""
     run_id = stack.start_copy("killed-task")
     (skopeo,) = stack.skopeos()
     os.kill(parent_of(skopeo), signal.SIGKILL)

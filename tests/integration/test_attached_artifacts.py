@@ -1,4 +1,4 @@
-"""What attached to an image goes along with it: cosign's tags, and OCI 1.1 referrers with their API and without."""
+"""Attached artifacts are copied with their image: cosign's tags, and OCI 1.1 referrers with and without their API."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def get(server: RegistryProcess | Interceptor, name: str, reference: str | Diges
 
 
 def listed(server: RegistryProcess | Interceptor, name: str, reference: str | Digest) -> list[dict[str, Any]]:
-    """The entries of an index."""
+    """Entries of an index."""
     entries: list[dict[str, Any]] = json.loads(get(server, name, reference).content)["manifests"]
     return entries
 
 
 def push_list(registry: RegistryProcess, name: str, subject: Image, *referrers: Image) -> Image:
-    """The list that a client keeps under a tag where the registry has no API for it."""
+    """Push the referrers list that a client keeps under a tag where the registry has no API."""
     content = images.index([])
     document = json.loads(content.content)
     document["manifests"] = [
@@ -112,7 +112,7 @@ class TestCosignTags:
     def test_an_artifact_tag_asked_for_by_name_is_an_ordinary_tag(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:
-        """Some tag an image by its own digest."""
+        """Some users tag an image by its own digest."""
         content = images.image([images.layer({"a": name.encode()})])
         tag = referrers_tag(content.digest)
         images.push(source.url, name, tag, content)
@@ -127,7 +127,7 @@ class TestCosignTags:
     def test_tags_in_names_are_images_whatever_their_form(
         self, source: RegistryProcess, destination: RegistryProcess, name: str, signatures: bool
     ) -> None:
-        """Of the form of a signature, of a list of referrers, and of a backup."""
+        """The tags look like a signature, a list of referrers, and a backup."""
         content = images.image([images.layer({"a": name.encode()})])
         tags = (images.cosign_tag(content), referrers_tag(content.digest), f"v1-was-{content.digest.encoded[:12]}")
         for tag in tags:
@@ -241,7 +241,7 @@ class TestCosignTags:
     def test_a_signature_pushed_to_the_destination_meanwhile_is_not_overwritten(
         self, source: RegistryProcess, destination: RegistryProcess, name: str, settings: dict[str, Any]
     ) -> None:
-        """There was none when it was looked for. The next try sees it, and keeps it or has a backup."""
+        """It was missing when the route was read. The next try finds it, and keeps it or makes a backup."""
         content = images.multi_arch(name)
         tag, own = images.cosign_tag(content), images.cosign_signature(content, "ours")
         theirs = images.cosign_signature(content, "theirs")
@@ -281,7 +281,7 @@ class TestCosignTags:
     def test_a_run_with_an_older_listing_does_not_restore_an_older_signature(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:
-        """A tag of signatures moves with each that is added; another run may have brought the newer one meanwhile."""
+        """Adding a signature changes the tag, and another run may have copied the newer one meanwhile."""
         content = images.multi_arch(name)
         tag, older, newer = images.cosign_tag(content), *(images.cosign_signature(content, each) for each in "ab")
         images.push(source.url, name, "v1", content)
@@ -312,7 +312,7 @@ class TestCosignTags:
         status: int,
         error_class: str,
     ) -> None:
-        """For good: the signature is failed by itself. For now: the image waits for it, as for any other."""
+        """A permanent failure fails only the signature. For a temporary one the image waits."""
         content, tag, theirs, own = with_another_signature(source, destination, name)
         kept = f"{tag}-was-{own.digest.encoded[:12]}"
         wire.answer("PUT", f"/{re.escape(kept)}$", status, b"no more")
@@ -364,7 +364,7 @@ class TestCosignTags:
 def with_another_signature(
     source: RegistryProcess, destination: RegistryProcess, name: str
 ) -> tuple[Image, str, Image, Image]:
-    """An image at the source whose signature's tag names another signature at the destination."""
+    """An image at the source whose signature differs at the destination."""
     content = images.multi_arch(name)
     tag = images.cosign_tag(content)
     theirs, own = (images.cosign_signature(content, each) for each in ("theirs", "ours"))
@@ -379,11 +379,11 @@ def moved(here: Image, there: Image) -> str:
 
 
 class TestSharedChildren:
-    """Two indexes that have an image in common, copied at the same time: both wait for that image's signature."""
+    """Two indexes that share an image, copied at the same time: both wait for that image's signature."""
 
     @pytest.fixture
     def child(self, source: RegistryProcess, name: str) -> Image:
-        """A signed image of ``a`` and ``b``, which go along after ``first``, since the first digest goes alone."""
+        """A signed image of ``a`` and ``b``. They are copied after ``first``, as the first digest is copied alone."""
         whole = images.multi_arch(name)
         child = whole.children[0]
         images.push(source.url, name, "a", whole)
@@ -535,7 +535,7 @@ class TestReferrers:
         name: str,
         is_itself: bool,
     ) -> None:
-        """Some tag an image by its own digest."""
+        """Some users tag an image by its own digest."""
         content = images.multi_arch(name)
         tag, image = referrers_tag(content.digest), content if is_itself else images.image([])
         images.push(source.url, name, "v1", content)
@@ -573,7 +573,7 @@ class TestReferrers:
         skopeo_log: SkopeoLog,
         has_api: bool,
     ) -> None:
-        """Skopeo before 1.15 cannot copy such a list, whose entries have ``artifactType``: it is made anew."""
+        """Versions of skopeo before 1.15 cannot copy a list with ``artifactType`` in its entries, so it is made again."""
         content = images.multi_arch(name)
         sbom = images.bare_artifact("sbom", subject=content)
         images.push(source.url, name, "v1", content)
@@ -631,7 +631,7 @@ class TestReferrers:
     def test_a_type_that_the_destination_never_takes_is_skipped(
         self, source: RegistryProcess, source_api: ReferrersApi, wire: Interceptor, name: str
     ) -> None:
-        """As Aliyun answers to what has an empty config."""
+        """Aliyun answers so to artifacts with an empty config."""
         content = images.multi_arch(name)
         sbom = images.bare_artifact("sbom", subject=content)
         images.push(source.url, name, "v1", content)
@@ -651,7 +651,7 @@ class TestReferrers:
 
 
 class TestLate:
-    """What came to the source after its image had been mirrored."""
+    """Artifacts that are pushed after their image was mirrored."""
 
     def test_a_signature_pushed_in_the_window_is_copied(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
@@ -679,7 +679,7 @@ class TestLate:
     def test_a_signature_older_than_the_window_of_its_image_is_copied(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:
-        """As after a promotion: the image and its signature are old, and one more tag is new."""
+        """As after a promotion: image and signature are old, and one tag is new."""
         noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
         content = images.multi_arch(name)
         with QuayApi(source.url) as quay:
@@ -727,7 +727,7 @@ class TestLate:
 def test_platforms_keep_the_signatures_of_children(
     source: RegistryProcess, source_api: ReferrersApi, destination: RegistryProcess, name: str
 ) -> None:
-    """The index's own signature does not fit the one that is made, so it stays; those of the children go along."""
+    """The signature of the whole index does not fit the platform index. Signatures of children are copied."""
     whole = images.multi_arch(name, ["linux/amd64", "linux/s390x"])
     chosen, other = whole.children
     images.push(source.url, name, "v1", whole)
@@ -765,7 +765,7 @@ def test_artifacts_that_are_not_images_are_mirrored(
     ],
 )
 def test_unknown_types_are_refused(destination: RegistryProcess, name: str, media_type: str) -> None:
-    """Of schema 1 the digest is of a part of the bytes, so that these do not look like what was asked for."""
+    """The digest of a schema 1 manifest covers only a part of its bytes."""
     content = b'{"schemaVersion": 1}'
     digest = Digest.of(b"the part that is signed" if "docker" in media_type else content)
     headers = {"Content-Type": media_type, "Docker-Content-Digest": str(digest)}

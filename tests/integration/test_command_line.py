@@ -1,4 +1,4 @@
-"""``python -m registry_sync plan`` against real registries: what a run would do and why, and nothing is copied."""
+"""``python -m registry_sync plan`` and ``explain`` against real registries, without any copy."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def destination() -> Iterator[RegistryProcess]:
 def plan(
     source: RegistryProcess, destination: RegistryProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> Plan:
-    """Exit code, output and errors of a command, plan unless another is said, by a mirrors file with these rules."""
+    """Run a command, by default plan, with these rules. Return exit code, output and errors."""
 
     def plan(
         *repositories: Any, arguments: tuple[str, ...] = (), command: str = "plan", **options: Any
@@ -120,7 +120,7 @@ def test_plan_prints_json(plan: Plan, source: RegistryProcess, destination: Regi
 
 
 def test_a_plan_says_why_nothing_is_pruned(plan: Plan, source: RegistryProcess, destination: RegistryProcess) -> None:
-    """And whatever else a run would note: it is why people look at a plan."""
+    """The plan has all notes of a run."""
     stray = ["gone-1", "gone-2"]
     for tag in stray:
         images.push(destination.url, "copies/pruned", tag, OLD)

@@ -1,4 +1,4 @@
-"""Whatever happens, the next good run puts it right: random pushes, moves, deletions, faults, kills, restarts and runs.
+"""One good run repairs everything: after random pushes, changes, deletions, faults, kills, restarts and runs.
 
 Hypothesis makes up the story, with a real source behind Quay's API, a real destination, the real skopeo, and a clock of
 the story's own. ``HYPOTHESIS_PROFILE=long`` tells more and longer ones.
@@ -52,7 +52,7 @@ _MACHINES = count()
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """What all stories share, each in a namespace of its own."""
+    """Servers that all stories share. Each story has its own namespace."""
 
     behind: RegistryProcess
     quay: QuayApi
@@ -103,7 +103,7 @@ Changes = list[tuple[str, images.Image | None]]
 
 
 class Story(RuleBasedStateMachine):
-    """A source, a destination, and the runs of one mirror; what is known of the past is what Airflow would know."""
+    """A source, a destination, and the runs of one mirror with Airflow's memory of earlier ones."""
 
     def __init__(self, world: World) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class Story(RuleBasedStateMachine):
             self.check(request.path.rpartition("/")[2])
 
     def check(self, tag: str) -> None:
-        """At no moment a tag names what it never named at the source, or what is not there whole."""
+        """Check that each tag has a digest that the source had for it, and that its content is complete."""
         destination = self.world.destination
         digest = images.resolve(destination.url, self.name, tag)
         if digest is None:
@@ -146,7 +146,7 @@ class Story(RuleBasedStateMachine):
         images.pull_whole(destination.url, self.name, tag)
 
     def change(self, tag: str, content: images.Image | None) -> None:
-        """Push a new tag, move one, perhaps back to what it was, or delete one."""
+        """Push a new tag, change one, perhaps back to an earlier image, or delete one."""
         world = self.world
         self.now += timedelta(minutes=7)
         if content:
@@ -159,7 +159,7 @@ class Story(RuleBasedStateMachine):
             world.behind.forget_tag(self.name, tag)
 
     def meet(self, trouble: Trouble) -> None:
-        """Arm what will go wrong."""
+        """Arm a fault."""
         match trouble:
             case "kill of the task", moment, nth:
                 self.at(moment, nth, lambda _: self.skopeo.stop() if self.skopeo else None)
@@ -169,19 +169,19 @@ class Story(RuleBasedStateMachine):
                 FAULTS[fault](self.world, times)
 
     def at(self, moment: tuple[str, str], nth: int, act: Callable[[Request], None]) -> None:
-        """Act once, at the nth request of a kind."""
+        """Act once at the nth request of a kind."""
         (method, path), seen = moment, count(1)
         self.world.there.after(method, path, lambda request: act(request) if next(seen) == nth else None)
 
     @rule(changes=CHANGES)
     def a_tick_is_missed(self, changes: Changes) -> None:
-        """Airflow was down; without catchup, that interval never has a run of its own."""
+        """Airflow was down. Without catchup this interval never has its own run."""
         self.pass_time(changes)
         self.last_end = self.now
 
     @rule(changes=CHANGES, late=st.just([]) | CHANGES, trouble=TROUBLES)
     def run_on_schedule(self, changes: Changes, late: Changes, trouble: Trouble) -> None:
-        """The interval up to now; when the run is late, tags change after its end and before it looks."""
+        """A run for the interval up to now. If it is late, tags change between its end and the run."""
         self.pass_time(changes)
         start, end, self.last_end = self.last_end, self.now, self.now
         self.pass_time(late, minutes=1)
@@ -196,7 +196,7 @@ class Story(RuleBasedStateMachine):
 
     @rule(changes=CHANGES, hours_ago=st.none() | st.integers(0, 6), trouble=TROUBLES)
     def run_by_hand_or_backfill(self, changes: Changes, hours_ago: int | None, trouble: Trouble) -> None:
-        """Everything, or one hour of the past."""
+        """A run by hand over everything, or over one past hour."""
         self.pass_time(changes)
         start = self.now - timedelta(hours=hours_ago or 0)
         kind = "manual" if hours_ago is None else "backfill"
@@ -209,14 +209,14 @@ class Story(RuleBasedStateMachine):
         self.now += timedelta(minutes=minutes)
 
     def found(self) -> FoundRoute:
-        """The route, as a namespace rule finds it."""
+        """The route as found by a namespace rule."""
         endpoint = Endpoint(host=self.world.quay.host, tls=False)
         with closing(QuayClient(endpoint, requests_per_second=1000)) as client:
             (entry,) = client.list_repositories(self.name.partition("/")[0])
         return FoundRoute(route=self.route, modified_at=entry.modified_at)
 
     def run(self, window: Window) -> bool:
-        """Whether the route's task would succeed."""
+        """Return whether the route's task would succeed."""
         try:
             report: RouteReport | None = run_route(self.route, window=window, on_start=self.started)
         except RegistrySyncError:
@@ -236,7 +236,7 @@ class Story(RuleBasedStateMachine):
         assert self.wrong == []
 
     def teardown(self) -> None:
-        """Faults stop, and one run on schedule is enough."""
+        """Without faults, one scheduled run is enough."""
         self.world.quay.clear_rules()
         self.world.there.clear_rules()
         self.watch()

@@ -31,7 +31,7 @@ BIG = images.image([images.big_layer(8_000_000)])
 
 
 WRITERS: tuple[Component, ...] = ("scheduler", "dag-processor")
-"""What writes to the database all the time. SQLite may then be locked for the one command that does without the API."""
+"""Components that write to the database all the time, which locks SQLite for a command without the API."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,7 +281,7 @@ def test_a_file_that_is_no_yaml_shows_its_error_and_keeps_the_history(stack: Sta
 
 
 def test_nothing_secret_is_in_logs_xcom_or_rendered_fields(stack: Stack) -> None:
-    """Last in the file: over everything that the tests before it left behind, at log level DEBUG."""
+    """Last in the file, because it searches everything that the tests before it wrote at log level DEBUG."""
     api = stack.airflow.api
     run = run_by_hand(stack, destinations=["locked"], repositories=["team/app", "team/web"])
     assert run["state"] == "success"

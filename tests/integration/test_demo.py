@@ -1,4 +1,4 @@
-"""The demo as a user runs it: ``python -m demo run``, twice, and what stays behind."""
+"""The demo as a user runs it: ``python -m demo run`` twice, and its leftovers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DAG_TEST = "[DAG TEST] {} task_id={} map_index={}"
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """That of a user whose home and folder for temporary files are empty, to see what the demo puts there."""
+    """Environment of a user with an empty home and temporary folder, to find the demo's leftovers."""
     for name in ("home", "tmp"):
         (folder / name).mkdir(exist_ok=True)
     own = {"HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp"), "PYTHONPATH": f"plugins{os.pathsep}."}
@@ -65,7 +65,7 @@ def skipped_artifacts_note(folder: Path) -> list[str]:
 
 
 def totals(output: str) -> Mapping[str, int]:
-    """The last line of the report's first table, with its headings."""
+    """Last line of the report's first table, by heading."""
     headings = re.search(r"^repository +destination +(.+)$", output, re.MULTILINE)
     numbers = re.search(r"^10 routes +(.+)$", output, re.MULTILINE)
     assert headings, output

@@ -1,4 +1,4 @@
-"""The client against Docker Hub's API in front of a real registry, with what happens to such an API at times."""
+"""The client against Docker Hub's API in front of a real registry, also with its occasional faults."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def app(server: Interceptor) -> Repository:
 
 
 def fill(api: DockerHubApi, count: int) -> list[str]:
-    """Tags pushed a minute apart, the newest first."""
+    """Push tags a minute apart. Return their names, newest first."""
     for number in range(count):
         api.push(NAME, f"v{number}", NOON + timedelta(minutes=number), OTHER)
     return [f"v{number}" for number in reversed(range(count))]
@@ -111,7 +111,9 @@ def test_a_window_is_read_no_further_than_its_start(hub: DockerHubApi, minute: i
     expected = fill(hub, 1000)
     with client(hub) as asked:
         assert names(asked, hub, since=NOON + timedelta(minutes=minute)) == expected[: pages * 100]
-    assert len(hub.requests()) == (2 * pages if pages > 1 else 1)  # several are read again, for what went meanwhile
+    assert len(hub.requests()) == (
+        2 * pages if pages > 1 else 1
+    )  # several are read again, because of deletions meanwhile
 
 
 def test_out_of_order_everything_is_read(registry: RegistryProcess) -> None:
@@ -287,7 +289,7 @@ def test_the_pull_limit_names_no_time(hub: DockerHubApi) -> None:
 
 @pytest.mark.parametrize("seconds", [4, 1200])
 def test_the_limit_of_the_api_names_its_end(hub: DockerHubApi, recorded_pauses: list[float], seconds: int) -> None:
-    """A short wait is slept; a long one frees the worker."""
+    """A short wait is slept; a long one is raised as an error."""
     fill(hub, 1)
     until = datetime.now(UTC) + timedelta(seconds=seconds)
     headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(until.timestamp()) + 1)}
@@ -335,7 +337,7 @@ def test_nothing_secret_is_logged(hub: DockerHubApi, caplog: pytest.LogCaptureFi
 
 
 def test_a_repository_that_does_not_exist_yet_is_not_denied_for_ever(hub: DockerHubApi) -> None:
-    """The Hub denies it to a token for pulling only; with one for pushing it says the truth."""
+    """The Hub answers "denied" to a token for pulling only, and the truth to one for pushing."""
     challenge = {"WWW-Authenticate": 'Basic realm="hub"'}
     hub.answer("HEAD", "/manifests/v1$", 401, headers=challenge, times=2)
     with client(hub, MEMBER) as asked:

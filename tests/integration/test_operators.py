@@ -48,7 +48,7 @@ pytestmark = pytest.mark.usefixtures("minimal_jitter")
 
 @dataclass(kw_only=True)
 class Run:
-    """A DAG run of one mirror: its DAG, and what Airflow's API knows."""
+    """A DAG run of one mirror: its DAG, and the state of Airflow's API."""
 
     dag: DAG
     api: FakeApi
@@ -58,7 +58,7 @@ class Run:
         return run(self.dag, PLAN, self.api)
 
     def copy(self, *, map_index: int = 0, try_number: int = 1) -> TaskRunResult:
-        """Run one of the mapped tasks, over the rows that the first task returned."""
+        """Run one of the mapped tasks over the rows of the first task."""
         if (PLAN, -1, "return_value") not in self.api.xcoms:
             assert self.plan(**self.api.conf).state == "success"
         return run(self.dag, COPY, self.api, map_index=map_index, try_number=try_number)
@@ -74,7 +74,7 @@ class Run:
         return rows
 
     def pushed(self, map_index: int = 0) -> dict[str, Any]:
-        """The report that a mapped task pushed."""
+        """Report that a mapped task pushed."""
         report = self.api.xcoms[COPY, map_index, "report"]
         assert isinstance(report, dict)
         return report
@@ -124,12 +124,12 @@ def a_connection(credentials: Credentials, host: str = "") -> dict[str, Any]:
 
 
 def counts(**numbers: int) -> dict[str, int]:
-    """The counts of a report, all others being zero."""
+    """Counts of a report that are not zero."""
     return {**dict.fromkeys(OUTCOMES, 0), **numbers}
 
 
 def failed_at_once(result: TaskRunResult, error: type[Exception]) -> str:
-    """The message of a task that failed for good although it had tries left."""
+    """Message of a task that failed at once although it had tries left."""
     assert isinstance(result.error, error), result
     assert result.state == "failed"
     assert getattr(result.msg, "state", None) == "failed"
@@ -279,7 +279,7 @@ class TestPlanRoutes:
 
 
 class TestTrust:
-    """A policy reaches the skopeo of the mapped task, and one that cannot be enforced fails before there is one."""
+    """A policy reaches skopeo in the mapped task. An unusable one fails before there is a mapped task."""
 
     def test_a_policy_is_enforced(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, name: str, tmp_path: Path
@@ -469,7 +469,7 @@ class TestMirrorRepository:
 
 
 class TestRetries:
-    """What Airflow is told after each class of error."""
+    """Retries in Airflow after each class of error."""
 
     def fails_with(self, new_run: NewRun, wire: Interceptor, source: RegistryProcess, name: str, status: int) -> Run:
         images.push(source.url, name, "v1", images.image([]))
@@ -563,7 +563,7 @@ class TestRetries:
 class TestWaiting:
     @pytest.fixture
     def limited(self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str) -> Run:
-        """A run whose destination asks to wait for two hours, after its first tag."""
+        """A run whose destination rate-limits it for two hours after its first tag."""
         for tag in ("v1", "v2"):
             images.push(source.url, name, tag, images.image([], labels={"tag": tag}))
         wire.answer("PUT", "/manifests/v2$", 429, headers={"Retry-After": "7200"})
@@ -623,7 +623,7 @@ class TestWaiting:
 class TestReport:
     @pytest.fixture
     def done(self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str) -> Run:
-        """A run of two routes, of which the second fails."""
+        """A run of two routes; the second fails."""
         for repository in (f"{name}/a", f"{name}/b"):
             images.push(source.url, repository, "v1", images.image([]))
         wire.answer("PUT", "/b/manifests/v1$", 409)
@@ -687,7 +687,7 @@ class TestReport:
 
 
 class TestOnAWorker:
-    """In a process of its own below Airflow's supervisor, with the task's log file."""
+    """Tasks in their own process below Airflow's supervisor, with the task's log file."""
 
     def test_nothing_secret_is_told_anywhere(
         self, new_run: NewRun, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -793,11 +793,11 @@ class TestLockedTags:
 
 
 class TestPruning:
-    """From run to run, with what the report remembers and nothing else."""
+    """Runs that share only the XCom of the report."""
 
     @pytest.fixture
     def pruned(self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, name: str) -> Run:
-        """A mirror of ten tags, of which the source has lost the last."""
+        """A mirror of ten tags; the last one is gone at the source."""
         for number in range(10):
             content = images.image([], labels={"name": f"{name} v{number}"})
             for registry in (source, destination):
@@ -806,7 +806,7 @@ class TestPruning:
         return new_run(source, destination, name, prune={"tags": "gone_at_source", "dry_run": False})
 
     def run_all(self, run: Run, hour: int | None, state: str = "success") -> dict[str, int]:
-        """A whole DAG run, scheduled for the hour that ends then, or by hand; returns its counts that are not zero."""
+        """Run a whole DAG, scheduled for the hour that ends then, or by hand. Return its counts that are not zero."""
         kept = {key: value for key, value in run.api.xcoms.items() if key == MEMORY}
         run.api.xcoms.clear()
         run.api.xcoms |= kept

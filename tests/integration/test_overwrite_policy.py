@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("minimal_jitter")
 
 
 def move(source: RegistryProcess, destination: RegistryProcess, name: str, *tags: str) -> tuple[Image, Image]:
-    """Have tags name one image at the destination and another at the source; returns both."""
+    """Give tags different images at destination and source, and return both."""
     old, new = images.multi_arch(f"{name} old"), images.multi_arch(f"{name} new")
     for tag in tags:
         images.push(destination.url, name, tag, old)
@@ -182,7 +182,7 @@ class TestBackup:
     def test_works_for_images_that_swap_their_tags(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:
-        """What is backed up is at the same time what other tags are moved to."""
+        """Each image is backed up while other tags change to it."""
         one, other = images.multi_arch(f"{name} one"), images.multi_arch(f"{name} other")
         tags = [f"t{number}" for number in range(8)]
         for number, tag in enumerate(tags):

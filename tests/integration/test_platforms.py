@@ -156,7 +156,7 @@ def test_a_destination_may_refuse_the_platform_cache(
 def test_two_mirrors_with_different_platforms_have_two_caches(
     source: RegistryProcess, destination: RegistryProcess, name: str
 ) -> None:
-    """Each has tags of its own in the one repository that both write to."""
+    """Both write to one repository, with different tags."""
     for tag in ("v1", "v2"):
         images.push(source.url, name, tag, images.multi_arch(f"{name} {tag}", FIVE))
     one = make_route(source, destination, name, platforms=BOTH, tags=TagRules(include=("v1",)))
@@ -294,7 +294,7 @@ class TestAPlatformThatIsMissing:
 def test_a_platform_index_is_made_of_an_index_that_skopeo_refuses(
     source: RegistryProcess, destination: RegistryProcess, name: str
 ) -> None:
-    """Its descriptors have ``artifactType``, which stays in the made index."""
+    """Its descriptors have ``artifactType``, which stays in the platform index."""
     children = images.index_with_descriptor_field(name, "artifactType").children
     images.push(source.url, name, "v1", images.index(children))
     run_route(make_route(source, destination, name, platforms=("linux/arm64",)))
@@ -306,7 +306,7 @@ def test_a_platform_index_is_made_of_an_index_that_skopeo_refuses(
 def test_a_missing_child_at_the_source_fails_its_tag(
     source: RegistryProcess, destination: RegistryProcess, name: str
 ) -> None:
-    """What a tag names at the source is compared with the source's digest, and not with the made one."""
+    """The source's tag is compared with the source's digest, not with that of the platform index."""
     whole = images.multi_arch(name, FIVE)
     images.push(source.url, name, "v1", whole)
     gone = whole.children[0].digest

@@ -1,4 +1,4 @@
-"""Pruning: planned in one run and done in the next, over real registries, and all that it must not touch."""
+"""Pruning over real registries: planned in one run, executed in the next, with everything that must stay."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("minimal_jitter")
 
 @pytest.fixture
 def in_step(source: RegistryProcess, destination: RegistryProcess, name: str) -> dict[str, Image]:
-    """Six tags with an image each, at both sides; of them the source has lost the first, v0."""
+    """Six tags with an image each at both sides, except v0, which is gone at the source."""
     pushed = {tag: images.image([], labels={"tag": f"{name} {tag}"}) for tag in ("v0", "v1", "v2", "v3", "v4", "v5")}
     for tag, content in pushed.items():
         for registry in (source, destination):
@@ -171,7 +171,7 @@ class TestTwoSteps:
 
 @pytest.mark.usefixtures("in_step")
 class TestRefusals:
-    """When nothing is deleted, whatever was planned."""
+    """Conditions under which nothing is deleted, whatever was planned."""
 
     def notes(self, route: Route, **options: Any) -> tuple[str, ...]:
         first = run_route(make_route_like(route, max_percent=100))
@@ -241,7 +241,7 @@ class TestRefusals:
     def test_a_tag_missing_from_one_listing_stays(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:
-        """As pages by offset do when tags are deleted while they are read."""
+        """Pages by offset skip tags when others are deleted meanwhile."""
         with Interceptor(source.url) as here:
             listed = {"name": name, "tags": ["v2", "v3", "v4", "v5"]}
             here.answer("GET", "/tags/list$", 200, json.dumps(listed).encode())
@@ -252,7 +252,7 @@ class TestRefusals:
 
 
 def make_route_like(route: Route, **prune: Any) -> Route:
-    """The same route with other limits to what is deleted."""
+    """The same route with other limits of pruning."""
     rules = route.settings.prune
     assert rules is not None
     settings = route.settings.model_copy(update={"prune": rules.model_copy(update=prune)})
@@ -290,7 +290,7 @@ class TestWhatStays:
     def test_a_tag_that_is_not_old_enough_stays(
         self, source: RegistryProcess, destination: RegistryProcess, name: str, in_step: dict[str, Image]
     ) -> None:
-        """A tag that moves at the source is young again. The destination keeps the image that was old enough."""
+        """A tag that changes at the source is young again. The destination keeps the older image."""
         new, now = images.multi_arch(f"{name} new"), datetime.now(UTC).replace(microsecond=0)
         with QuayApi(source.url) as quay:
             for tag in sorted(in_step.keys() - {"v0"}):
@@ -315,7 +315,7 @@ class TestWhatStays:
         in_step: dict[str, Image],
         backup_tag: str | None,
     ) -> None:
-        """They are known by the digest in their name, which is that of what they name."""
+        """They are recognised by their name, which has the digest of their image."""
         old = images.image([], labels={"tag": f"{name} old"})
         hexadecimal = old.digest.encoded
         staying = {f"v1-was-{hexadecimal[:12]}", f"v1.sha256.{hexadecimal}", f"vold-{hexadecimal[:8]}"}
@@ -363,7 +363,7 @@ class TestWhatStays:
     def test_an_image_tagged_by_another_run_meanwhile_stays(
         self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str
     ) -> None:
-        """All tags of a digest go with it: the other run publishes before it is looked at those, or afterwards."""
+        """Deleting a digest deletes all its tags. The other run publishes before or after these are checked."""
         route = make_route(source, wire, name, prune=GONE)
         first = run_route(route)
         with ThreadPoolExecutor(1) as pool:
@@ -402,7 +402,7 @@ class TestWhatStays:
 
 
 def about(subject: Image) -> Image:
-    """An artifact that names the image that it is about, as OCI 1.1 has it."""
+    """An OCI 1.1 artifact with its image as subject."""
     plain = images.artifact("about")
     document = json.loads(plain.content)
     document["subject"] = {
@@ -440,7 +440,7 @@ class TestAnswersOfTheRegistry:
     def test_a_locked_tag_is_reported_as_locked(
         self, source: RegistryProcess, wire: Interceptor, name: str, status: int, code: str, message: str
     ) -> None:
-        """Its image must not be deleted by digest instead, which the registry may well do."""
+        """Its image must not be deleted by digest instead, even where the registry allows that."""
         body = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
         wire.answer("DELETE", "/manifests/v0$", status, body)
         _, second = two_runs(make_route(source, wire, name, prune=GONE))

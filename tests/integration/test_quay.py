@@ -1,4 +1,4 @@
-"""The client against a Quay API in front of a real registry, with what happens to such an API at times."""
+"""The client against Quay's API in front of a real registry, also with its occasional faults."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("recorded_pauses")
 
 
 class Clock:
-    """A clock that only sleeping moves. ``sleeps`` are the pauses in seconds."""
+    """A clock that advances only by sleeping. ``sleeps`` are the pauses in seconds."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -54,7 +54,7 @@ class Clock:
 
 @pytest.fixture(autouse=True)
 def pace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Clock:
-    """The clock of the throttle, whose file no other test has written to."""
+    """Clock of the rate limiter, whose file is new for each test."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     clock = Clock()
     monkeypatch.setattr(throttle, "time", clock)
@@ -79,7 +79,7 @@ def app(server: Interceptor) -> Repository:
 
 
 def fill(api: QuayApi, count: int, name: str = NAME) -> list[str]:
-    """Tags pushed a minute apart, the newest first."""
+    """Push tags a minute apart. Return their names, newest first."""
     for number in range(count):
         api.push(name, f"v{number}", NOON + timedelta(minutes=number), OTHER)
     return [f"v{number}" for number in reversed(range(count))]
@@ -127,7 +127,7 @@ def test_a_window_is_read_no_further_than_its_start(quay: QuayApi, minute: int, 
         read = names(asked, quay, since=NOON + timedelta(minutes=minute))
     assert read[: 1000 - minute] == expected[: 1000 - minute]
     assert read == expected[: pages * 100]
-    assert pages_of(quay) == (2 * pages if pages > 1 else 1)  # several are read again, for what went meanwhile
+    assert pages_of(quay) == (2 * pages if pages > 1 else 1)  # several are read again, because of deletions meanwhile
 
 
 def test_out_of_order_everything_is_read(registry: RegistryProcess) -> None:
@@ -156,7 +156,7 @@ def test_a_push_in_between_gives_no_tag_twice(quay: QuayApi) -> None:
 
 
 def test_a_tag_that_is_moved_in_between_is_not_missed(quay: QuayApi) -> None:
-    """It leaves a page that is still to come for one that was read."""
+    """It moves from a later page to one that was already read."""
     expected = fill(quay, 250)
 
     def move(_: Request) -> None:
@@ -240,7 +240,7 @@ def test_401_means_missing_or_private(quay: QuayApi) -> None:
 
 
 def test_a_robot_has_the_names_of_a_private_repository() -> None:
-    """And no right to push is asked for, which would create a repository at Quay."""
+    """The client does not request the right to push, which would create a repository at Quay."""
     with (
         TokenServer({ROBOT.username: ROBOT.secret}) as tokens,
         RegistryProcess(auth=tokens.token_auth) as locked,
@@ -313,7 +313,7 @@ def test_threads_share_one_request_rate(quay: QuayApi, pace: Clock) -> None:
 
 
 def test_api_url_moves_the_api(quay: QuayApi, registry: RegistryProcess) -> None:
-    """The token goes to the API's host and the registry's, each for its own."""
+    """The token is sent to the host of the API and to the registry."""
     with QuayApi(registry.url, tokens={TOKEN.secret: {"acme"}}) as elsewhere:
         elsewhere.push(NAME, "v1", NOON)
         with client(quay, TOKEN, api_url=f"{elsewhere.url}/") as asked:

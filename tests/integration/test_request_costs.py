@@ -1,4 +1,4 @@
-"""What is promised about requests, held by the benchmarks' own measurements at smaller sizes."""
+"""Documented numbers of requests, checked by the benchmarks at smaller sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a hostile registry, network or name gets: no password, no terminal, no memory. See docs/security.md."""
+"""Hostile registries, networks and names: passwords, logs and memory are protected. See docs/security.md."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def at(server: ScriptedServer) -> Repository:
 
 
 def answers(*replies: Reply) -> Callable[[Shown], Reply]:
-    """One after the other; the last for ever."""
+    """Replies in turn; the last one repeats."""
     left = list(replies)
     return lambda _: left.pop(0) if len(left) > 1 else left[0]
 
@@ -89,10 +89,10 @@ BASIC = f"Basic {ROBOT.basic()}"
 
 
 class TestWherePasswordsGo:
-    """To the registry that is configured, and to the realm that it names itself over TLS. To nobody else."""
+    """Passwords are sent only to the configured registry, and over TLS to the realm that it names."""
 
     def test_a_realm_on_another_host_over_tls_gets_the_password(self, authority: CertificateAuthority) -> None:
-        """As with docker.io and auth.docker.io. Whoever is the registry could have asked for the password itself."""
+        """As with docker.io and auth.docker.io. The registry could have asked for the password itself."""
         with (
             ScriptedServer(GIVES_A_TOKEN, tls=authority.issue()) as realm,
             ScriptedServer(answers(login(f"{realm.url}/token"), Reply()), tls=authority.issue()) as registry,
@@ -146,7 +146,7 @@ class TestWherePasswordsGo:
     def test_a_redirect_to_another_host_carries_neither_password_nor_token(
         self, authority: CertificateAuthority
     ) -> None:
-        """Not even when that host says where to log in: that is for the registry to say."""
+        """Also when that host names a realm: only the registry may do that."""
         with (
             ScriptedServer(GIVES_A_TOKEN, tls=authority.issue()) as evil_realm,
             ScriptedServer(answers(login(f"{evil_realm.url}/token")), tls=authority.issue()) as storage,
@@ -196,7 +196,7 @@ class TestWherePasswordsGo:
         assert evil.shown == []
 
     def test_a_token_that_no_header_can_hold_is_refused(self) -> None:
-        """It would forge a header, or be told in the complaint about it."""
+        """It would forge a header, or appear in an error message."""
         evil = answers(Reply(body=json.dumps({"token": "a\r\nX-Evil: 1"}).encode()))
         with (
             ScriptedServer(evil) as realm,
@@ -209,7 +209,7 @@ class TestWherePasswordsGo:
 
 @dataclass(frozen=True, kw_only=True)
 class Login:
-    """How a source is logged in to: its credentials, and what else tells who we are on the way."""
+    """Credentials of a source, and further secrets on the wire."""
 
     credentials: Credentials
     kind: str | None = None
@@ -220,7 +220,7 @@ LOGINS = {"basic": Login(credentials=READER), "bearer": Login(credentials=READER
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A registry that is locked, the address to use, and a session for the test to push with."""
+    """A registry with a log-in, the address to use, and a session for the test's pushes."""
 
     server: Interceptor
     behind: RegistryProcess
@@ -307,7 +307,7 @@ def test_secrets_are_told_nowhere(login: str, tmp_path: Path, monkeypatch: pytes
 
 
 def stored(content: images.Image) -> dict[str, Reply]:
-    """Everything of an image by its digest, as a storage gives it."""
+    """Content of an image by digest, as from a storage."""
     manifest = {"Content-Type": content.media_type, "Docker-Content-Digest": str(content.digest)}
     found = {str(content.digest): Reply(headers=manifest, body=content.content)}
     found |= {str(each.digest): Reply(body=each.content) for each in content.blobs}
@@ -317,7 +317,7 @@ def stored(content: images.Image) -> dict[str, Reply]:
 
 
 def forms(credentials: Credentials) -> set[str]:
-    """A password as it is, encoded for a header, for an address and for JSON."""
+    """A password in plain text, and encoded for a header, an address and JSON."""
     secret = credentials.secret
     return {secret, credentials.basic(), quote(secret), quote(secret, safe=""), json.dumps(secret)[1:-1]}
 
@@ -344,7 +344,7 @@ HOSTILE_TAGS = (
 
 
 class TestNamesFromRegistries:
-    """Tags, repositories and error bodies are text of strangers."""
+    """Tags, repositories and error bodies are untrusted text."""
 
     @pytest.fixture
     def here(self, source: RegistryProcess) -> Iterator[Interceptor]:
@@ -431,7 +431,7 @@ class TestNamesFromRegistries:
         assert "answered 403 DENIED\\x07: denied\\x1b[31m 2026-01-01 INFO - all is well\\u202exxx" in failed.reason
 
     def test_hostile_words_of_skopeo_are_one_line(self, here: Interceptor, there: Interceptor) -> None:
-        """What a registry says to skopeo comes back through its output."""
+        """A registry's messages to skopeo appear in skopeo's output."""
         body = json.dumps({"errors": [{"code": "DENIED", "message": "no\x1b[31m\nINFO all is well"}]}).encode()
         there.answer("POST", "/blobs/uploads/", 403, body)
         (failed,) = run_route(make_route(here, there, NAME)).failed_tags
@@ -439,7 +439,7 @@ class TestNamesFromRegistries:
         assert failed.reason.isprintable()
 
     def test_nothing_of_a_registry_is_in_the_docs_of_a_dag(self, here: Interceptor, tmp_path: Path) -> None:
-        """They are Markdown, made when the file is read, when nobody is asked anything."""
+        """The docs are Markdown, made without requests when the DAG file is read."""
         path = tmp_path / "mirrors.yaml"
         path.write_text(
             json.dumps(a_mirrors_file(here, here, [{"namespace": "team"}], None, {"host": "b.example"}, {}))
@@ -450,15 +450,15 @@ class TestNamesFromRegistries:
 
 
 def caches(folder: Path) -> set[str]:
-    """What skopeo itself notes of layers, which another user than root keeps in our directory."""
+    """Cache of layers that skopeo keeps in our directory for other users than root."""
     return {path.name for path in folder.rglob("*") if "containers" in path.parts}
 
 
 class TestEndlessAnswers:
-    """Bounded in memory and time, and a clear error."""
+    """Endless answers are bounded in memory and time, with a clear error."""
 
     def test_a_million_tags(self) -> None:
-        """More than the most that one task reads; names come as fast as the wire is."""
+        """More tags than one task reads, at the speed of the wire."""
 
         def page(shown: Shown) -> Reply:
             number = int(shown.target.rpartition("last=")[2] or 0) if "last=" in shown.target else 0
@@ -479,7 +479,7 @@ class TestEndlessAnswers:
     def test_a_million_tags_where_others_are_deleted(
         self, source: RegistryProcess, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A destination's listing is as much a stranger's."""
+        """A destination's listing is untrusted too."""
         monkeypatch.setattr(registry_client, "MAX_TAGS", 50)
         body = json.dumps({"tags": [f"v{number}" for number in range(51)]}).encode()
         with Interceptor(source.url) as there:
@@ -514,7 +514,7 @@ class TestEndlessAnswers:
         assert len(registry.shown) == MAX_REPOSITORIES // 10_000 + 1
 
     def test_pages_that_never_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Each links to another, and none has a name."""
+        """Each page links to another one, and is empty."""
         monkeypatch.setattr(transport, "MAX_PAGES", 50)
         numbers = itertools.count()
 
@@ -534,7 +534,7 @@ class TestEndlessAnswers:
 
     @pytest.mark.parametrize("status", [200, 307, 403])
     def test_a_body_without_end(self, status: int) -> None:
-        """Of an answer, of a redirect, which has none that is read, and of an error."""
+        """The body of an answer, an error, and a redirect, whose body is not read."""
         sent = itertools.count()
         endless = (b"x" * 65536 for _ in iter(lambda: next(sent), -1))
         reply = Reply(status=status, body=endless, headers={"Location": "/elsewhere"})
@@ -564,7 +564,7 @@ class TestEndlessAnswers:
 
 
 def test_an_address_with_a_signature_is_in_no_exception(caplog: pytest.LogCaptureFixture) -> None:
-    """Neither in its text nor in those that it came from, which Airflow prints with it."""
+    """Airflow prints an exception with its causes."""
     caplog.set_level(logging.DEBUG)
     with ScriptedServer(answers(Reply())) as gone:
         host = gone.host

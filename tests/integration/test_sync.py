@@ -1,4 +1,4 @@
-"""A route brought into step: real registries, the real skopeo, and faults at the wire between them. No Airflow."""
+"""Syncing a route without Airflow: real registries, the real skopeo, and faults at the wire between them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def writes(server: Server, name: str) -> list[str]:
 
 
 def uploads(server: Server, name: str) -> list[str]:
-    """The digests of the blobs that were uploaded to a repository."""
+    """Digests of the blobs that were uploaded to a repository."""
     return sorted(
         each.query.partition("digest=")[2].replace("%3A", ":").partition("&")[0]
         for each in server.requests()
@@ -56,7 +56,7 @@ def only_tag(report: RouteReport) -> TagResult:
 
 
 def an_image(text: str) -> Image:
-    """A small image of which no other test has a layer, as skopeo remembers where it has seen one."""
+    """A small image with a layer of its own, because skopeo caches where it has seen layers."""
     return images.image([images.layer({"message": text.encode()})])
 
 
@@ -441,7 +441,7 @@ class TestOneBadTag:
     def test_many_refused_tags_in_a_row_do_not_stop_the_others(
         self, source: RegistryProcess, source_wire: Interceptor, destination: RegistryProcess, name: str
     ) -> None:
-        """Else the good ones behind them would never have their turn, on no try."""
+        """Otherwise the good tags after them would never be copied."""
         bad = [f"a{number}" for number in range(7)]
         for tag in [*bad, "good"]:
             images.push(source.url, name, tag, content := an_image(f"{name} {tag}"))
@@ -644,7 +644,7 @@ class TestVerify:
 def test_lost_content_is_sent_again(
     source: RegistryProcess, destination: RegistryProcess, name: str, skopeo_log: SkopeoLog
 ) -> None:
-    """The destination still says that it has the digest, but one of its blobs is lost."""
+    """The destination has the manifest, but one of its blobs is lost."""
     content = an_image(name)
     images.push(source.url, name, "v1", content)
     images.push(destination.url, name, "before", content)
@@ -736,7 +736,7 @@ class TestManyImages:
     def test_images_may_have_tags_beside_their_index(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:
-        """As with v1, v1-amd64 and v1-arm64. No digest has two writers at once, which docker-registry does not bear."""
+        """As with v1, v1-amd64 and v1-arm64. Two writers of one digest would fail at docker-registry."""
         base = images.layer({"base": name.encode()})
         for number in range(8):
             content = images.multi_arch(f"{name} {number}", base=base)

@@ -1,4 +1,4 @@
-"""Tag rules, windows and names in whole routes: a Quay API before a real registry, a real destination, real skopeo."""
+"""Tag rules, windows and names in whole routes: Quay's API in front of a registry, a real destination and skopeo."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def quay(behind: RegistryProcess) -> Iterator[QuayApi]:
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """A Quay and a destination, and a repository of the test's own in both."""
+    """A Quay, a destination, and a repository in both for one test."""
 
     quay: QuayApi
     behind: RegistryProcess
@@ -58,7 +58,7 @@ class Stack:
     name: str
 
     def push(self, tag: str, *, hours_ago: float, name: str = "") -> Digest:
-        """Push a small image at the source, at a time that only Quay's API tells."""
+        """Push a small image at the source. Only Quay's API shows its push time."""
         content = images.multi_arch(f"{name or self.name}:{tag}:{hours_ago}")
         images.push(self.behind.url, name or self.name, tag, content)
         self.quay.push(name or self.name, tag, NOW - timedelta(hours=hours_ago))
@@ -78,7 +78,7 @@ class Stack:
         return run_route(self.route(**rules), window=window, only_tags=only)
 
     def there(self) -> set[str]:
-        """The tags that the destination has by now."""
+        """Tags of the destination."""
         client = open_client("distribution", Endpoint(host=self.destination.host, tls=False), max_connections=1)
         with closing(client):
             return {each.name for each in client.list_tags(Repository(self.destination.host, self.name))}
@@ -116,7 +116,7 @@ def test_newest_selects_versions_and_reports_the_others(stack: Stack, caplog: py
 
 
 def test_a_window_says_what_is_compared_and_not_what_is_chosen(stack: Stack) -> None:
-    """The newest two by name are c and d. Of these only d is in the window; b is in it and not chosen."""
+    """The newest two by name are c and d. Only d is in the window; b is in it too, but not chosen."""
     for tag, hours_ago in (("a", 50), ("b", 0.2), ("c", 30), ("d", 0.5)):
         stack.push(tag, hours_ago=hours_ago)
     report = stack.run(LAST_HOUR, newest=2, newest_by="name")
@@ -190,7 +190,7 @@ def test_a_pin_to_a_missing_digest_fails(stack: Stack) -> None:
 
 @pytest.mark.parametrize("has_moved", [True, False])
 def test_a_pin_to_an_incomplete_image_is_reported(stack: Stack, *, has_moved: bool) -> None:
-    """Whatever the tag names by now, or if it is gone: another try, or nothing at all, would not bring it."""
+    """The pin fails whatever the tag names now, because neither a retry nor waiting would help."""
     pinned = images.multi_arch(f"{stack.name} pinned")
     images.push(stack.behind.url, stack.name, "v1", pinned)
     images.delete_manifest(stack.behind.url, stack.name, pinned.children[1].digest)

@@ -1,4 +1,4 @@
-"""The servers and images that other tests stand on, against a real docker-registry and a real skopeo."""
+"""The servers and images of testkit, against a real docker-registry and a real skopeo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows in whole DAG runs: a Quay API before a real registry, the real skopeo, a real Airflow with its scheduler."""
+"""Windows in whole DAG runs: Quay's API in front of a real registry, the real skopeo, and a whole Airflow."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Stack:
     airflow: LocalAirflow
 
     def push(self, repository: str, tag: str, at: datetime) -> None:
-        """Push a small image at the source, at a time that only Quay's API tells."""
+        """Push a small image at the source. Only Quay's API shows its push time."""
         images.push(self.behind.url, repository, tag, images.multi_arch(f"{repository}:{tag}"))
         self.quay.push(repository, tag, at)
 
@@ -47,7 +47,7 @@ class Stack:
         return sorted(str(each["rendered_map_index"]) for each in found if each["map_index"] >= 0)
 
     def read_repositories(self) -> set[str]:
-        """The repositories whose tags were asked for at Quay's API, since the requests were cleared."""
+        """Repositories whose tags were read from Quay's API since the requests were cleared."""
         paths = [each.path for each in self.quay.requests() if each.path.endswith("/tag/")]
         return {path.removeprefix("/api/v1/repository/").removesuffix("/tag/") for path in paths}
 
@@ -102,7 +102,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def test_each_day_of_a_backfill_copies_exactly_its_tags(stack: Stack) -> None:
-    """Days 3, 2 and 1 ago are run; of the days around them nothing is copied."""
+    """The runs are for 3, 2 and 1 days ago. Tags of the days around them are not copied."""
     for ago in range(5):
         noon = TODAY - timedelta(days=ago) + timedelta(hours=12 if ago else 0)
         stack.push("day/app", f"of-{ago}-days-ago", noon)
@@ -164,7 +164,7 @@ class Steps:
 
 
 def test_scheduled_runs_build_on_each_other(stack: Stack) -> None:
-    """The first is a full one; the second has days to catch up with; the third follows on one that failed."""
+    """The first run is a full one, the second catches up with missed days, and the third follows a failed one."""
     api, steps = stack.airflow.api, Steps(stack=stack)
     stack.push("steps/app", "old", TODAY - timedelta(days=30))
     stack.push("steps/quiet", "old", TODAY - timedelta(days=30))

@@ -1,4 +1,4 @@
-"""What the tests of the stack share: a Docker of their own, the images, and one stack that they all look at."""
+"""Fixtures of the stack's tests: a private Docker, the images, and one running stack."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.stack.stack import Stack
 
 @pytest.fixture(scope="session")
 def docker() -> Iterator[Docker]:
-    """Where it cannot run, CI fails, and everybody else is told why these tests were left out."""
+    """A private Docker. Without root, CI fails and other runs skip."""
     skip_or_fail(namespace_obstacle(COMMANDS, "stack"), "the stack cannot be started here")
     with Docker.running() as running:
         yield running
@@ -24,7 +24,7 @@ def docker() -> Iterator[Docker]:
 
 @pytest.fixture(scope="session")
 def built(docker: Docker) -> Docker:
-    """A Docker that holds our image, built by our files from stand-ins for the official ones."""
+    """A Docker with our image, built from stand-ins for the official ones."""
     make_standins(docker)
     stack = Stack(docker, "build")
     stack.make_settings()
@@ -34,7 +34,7 @@ def built(docker: Docker) -> Docker:
 
 @pytest.fixture(scope="module")
 def stack(built: Docker) -> Iterator[Stack]:
-    """A healthy one with two workers, secrets of its own, and the demo's registries; a lost task is noticed soon."""
+    """A healthy stack with two workers, new secrets and the demo's registries. A lost task is noticed soon."""
     stack = Stack(built, "stack")
     stack.make_settings(
         COMPOSE_PROFILES="demo",

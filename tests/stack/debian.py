@@ -1,6 +1,6 @@
-"""Debian's packages, from wherever this machine has them.
+"""Debian packages from this machine's sources.
 
-What its apt and pip are told of that goes into what is made here, and so into nothing of the project's.
+Settings of apt and pip go into the images that tests build, and never into files of the project.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def bootstrap(
 
     https://manpages.debian.org/bookworm/mmdebstrap/mmdebstrap.1.en.html
 
-    :raises CommandError: at the block's end, when a package cannot be had, for example.
+    :raises CommandError: at the block's end, for example when a package is missing.
     """
     settings = sorted(Path("/etc/apt/apt.conf.d").glob("9*"))
     command = [
@@ -43,7 +43,7 @@ def bootstrap(
         target,
         "-",
     ]
-    # Thousands of small files: in memory where that is possible.
+    # thousands of small files: in memory if possible
     environment = {**os.environ, **({"TMPDIR": str(_MEMORY)} if _MEMORY.is_dir() else {})}
     with (
         log.open("wb") as output,
@@ -60,7 +60,7 @@ def bootstrap(
 
 
 def _sources(suite: str) -> str:
-    """Where this machine has its packages from, in either format of apt's, for another suite."""
+    """Package sources of this machine for another suite, in either format of apt."""
     folder = Path("/etc/apt")
     files = (folder / "sources.list", *sorted((folder / "sources.list.d").glob("debian*")))
     text = "\n".join(each.read_text() for each in files if each.exists())
@@ -68,7 +68,7 @@ def _sources(suite: str) -> str:
 
 
 def pip_settings() -> str:
-    """A pip.conf by which pip reaches its index as it does here.
+    """A pip.conf with this machine's settings.
 
     ``pip config list`` prints lines such as ``:env:.cert='/a/file'`` and ``global.cert='/a/file'``.
     """

@@ -1,4 +1,4 @@
-"""A Docker of the tests' own: nobody else's containers, images or network are touched, and nothing of it is left."""
+"""A private Docker for tests. It does not touch other containers, images or networks, and is removed at the end."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 
 class CommandError(Exception):
-    """A command did not succeed; the message is the command, and what it said."""
+    """A command failed. The message has the command and its output."""
 
 
 class Docker:
-    """A running daemon, asked by the real command line."""
+    """A running daemon, used by the real command line."""
 
     def __init__(self, namespace: Namespace, doors: Doors) -> None:
         self._namespace, self._doors = namespace, doors
@@ -35,10 +35,10 @@ class Docker:
     @classmethod
     @contextmanager
     def running(cls) -> Iterator[Docker]:
-        """Containers reach the networks that this machine reaches. All ends with the block, or with this process."""
+        """Start a daemon whose containers reach this machine's networks. It ends with the block or this process."""
         with Namespace({}) as namespace, way_out(namespace), Doors(namespace) as doors:
             docker = cls(namespace, doors)
-            parent = namespace.folder.name  # all cgroups of it are below one of this name
+            parent = namespace.folder.name  # its cgroups are below one of this name
             process = namespace.spawn(
                 "dockerd",
                 f"--data-root={namespace.folder / 'data' / 'docker'}",
@@ -64,14 +64,14 @@ class Docker:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the command lines need of this machine's environment, and nothing that could tell them of another."""
+        """Environment of the command lines, without settings for another Docker."""
         home = self.folder / "home"
         home.mkdir(exist_ok=True)
         return {
             "PATH": os.environ["PATH"],
             "HOME": str(home),
             "DOCKER_HOST": self.address,
-            "DOCKER_BUILDKIT": "0",  # BuildKit may be a plug-in that is not installed
+            "DOCKER_BUILDKIT": "0",  # BuildKit may be a missing plug-in
             "COMPOSE_DOCKER_CLI_BUILD": "0",
         }
 
@@ -81,23 +81,23 @@ class Docker:
     def try_run(
         self, *arguments: str, timeout_seconds: float = COMMAND_TIMEOUT_SECONDS, **options: Any
     ) -> subprocess.CompletedProcess[str]:
-        """``docker ARGUMENTS``; also when it fails."""
+        """Run ``docker ARGUMENTS``, and return its result even if it fails."""
         return run(["docker", *arguments], environment=self.environment, timeout_seconds=timeout_seconds, **options)
 
     def run(self, *arguments: str, **options: Any) -> str:
-        """What ``docker ARGUMENTS`` prints.
+        """Output of ``docker ARGUMENTS``.
 
         :raises CommandError: when it fails.
         """
         return succeeded(self.try_run(*arguments, **options))
 
     def inspect(self, name: str) -> dict[str, Any]:
-        """What Docker knows of a container or image."""
+        """Docker's description of a container or image."""
         (found,) = json.loads(self.run("inspect", name))
         return dict(found)
 
     def door(self, port: int, container: str | None = None) -> str:
-        """The address on this side, as ``127.0.0.1:PORT``, of a port of a container, or of one that is published."""
+        """Address ``127.0.0.1:PORT`` that leads to a port of a container, or to a published port."""
         if container is None:
             return self._doors.open(port)
         (network,) = self.inspect(container)["NetworkSettings"]["Networks"].values()
@@ -116,7 +116,7 @@ def run(
     folder: Path | None = None,
     input_text: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, with what it says on either channel in ``stdout``."""
+    """Run a command to its end, with both output channels in ``stdout``."""
     return subprocess.run(
         command,
         env=dict(environment),
@@ -142,7 +142,7 @@ def succeeded(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def _remove_cgroups(name: str) -> None:
-    """The daemon leaves empty ones; the deepest go first."""
+    """Remove empty cgroups that the daemon leaves, deepest first."""
     for root in (_CGROUPS, *_CGROUPS.iterdir()):
         top = root / name
         for each in sorted((top, *top.rglob("*/")), reverse=True) if top.is_dir() else ():
@@ -155,5 +155,5 @@ def _remove_cgroups(name: str) -> None:
 
 
 def which(command: str) -> str:
-    """Where a command is; itself when it is nowhere."""
+    """Path of a command, or the command itself when it is not on PATH."""
     return shutil.which(command) or command

@@ -1,6 +1,6 @@
-"""Stand-ins for the official images where those cannot be pulled, under their names, so that no file needs an edit.
+"""Stand-ins under the names of the official images, where those cannot be pulled.
 
-All are one file system of Debian packages, with another entry point each. They do what docker-compose.yaml asks of the
+All share one file system of Debian packages, and differ in the entry point. They do what docker-compose.yaml needs of the
 official ones.
 """
 
@@ -31,9 +31,9 @@ _IMAGES = {
 
 
 def make_standins(docker: Docker) -> None:
-    """Have ``docker`` hold all images that our files begin from.
+    """Make all base images of our files in ``docker``.
 
-    :raises CommandError: when a package cannot be had, for example.
+    :raises CommandError: for example when a package is missing.
     """
     options = (
         "--variant=minbase",
@@ -57,7 +57,7 @@ def make_standins(docker: Docker) -> None:
 
 
 def _hooks(folder: Path) -> list[str]:
-    """What is done to the file system, ``$1``, at the end."""
+    """Script that completes the file system ``$1``."""
     (folder / "pip.conf").write_text(pip_settings())
     copies = [f"copy-in {_ENTRY_POINTS} /", f"copy-in {folder / 'pip.conf'} /etc"]
     if AUTHORITIES.exists():
@@ -66,7 +66,7 @@ def _hooks(folder: Path) -> list[str]:
 
 
 def _copy_airflow() -> str:
-    """Airflow as it is installed here, which takes seconds; what is not here, our own Dockerfile installs."""
+    """Copy of this machine's Airflow, which takes seconds. Our Dockerfile installs the missing packages."""
     source = shlex.quote(sysconfig.get_path("purelib"))
     target = '"$1"/usr/local/lib/python{}.{}/dist-packages'.format(*_DEBIAN_PYTHON)
     excluded = " ".join(f"--exclude=./{shlex.quote(each)}" for each in _NOT_AIRFLOW)

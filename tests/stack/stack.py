@@ -1,4 +1,4 @@
-"""The stack of docker-compose.yaml, in a copy of the project, asked through Compose and the API."""
+"""The stack of docker-compose.yaml in a copy of the project, used through Compose and the API."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOT_OURS = shutil.ignore_patterns(".git", ".venv", ".env", ".demo", ".*_cache",
 
 
 class Stack:
-    """One installation: a folder with the project and a ``.env``, as a user has it."""
+    """An installation as a user has it: a folder with the project and a ``.env``."""
 
     def __init__(self, docker: Docker, name: str, compose: str = "docker-compose") -> None:
         self.docker = docker
@@ -32,24 +32,24 @@ class Stack:
         shutil.rmtree(self.folder)
 
     def write_settings(self, **settings: str) -> None:
-        """Have .env say this, whatever it said before."""
+        """Change settings in .env."""
         lines = "".join(f"{name}={value}\n" for name, value in settings.items())
         (self.folder / ".env").write_text(lines)
 
     def make_settings(self, **settings: str) -> None:
-        """``make env``, and what else is wanted."""
+        """Run ``make env``, and change settings."""
         self.command("make", "--silent", "env")
         with (self.folder / ".env").open("a") as file:
             file.writelines(f"{name}={value}\n" for name, value in settings.items())
 
     @property
     def settings(self) -> dict[str, str]:
-        """What .env says."""
+        """Settings in .env."""
         lines = (self.folder / ".env").read_text().splitlines()
         return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
     def command(self, *command: str, timeout_seconds: float = COMMAND_TIMEOUT_SECONDS) -> str:
-        """What a command in the folder prints.
+        """Output of a command in the folder.
 
         :raises CommandError: when it fails.
         """
@@ -64,23 +64,23 @@ class Stack:
         return self.command(which(self._compose), *arguments)
 
     def containers(self, service: str) -> list[str]:
-        """The running containers of a service."""
+        """Running containers of a service."""
         name = f"label=com.docker.compose.service={service}"
         return self.docker.run("ps", "-q", "--no-trunc", "--filter", name).split()
 
     def exec(self, service: str, *command: str) -> str:
-        """What a command in the first container of a service prints."""
+        """Output of a command in the first container of a service."""
         return self.compose("exec", "-T", service, *command)
 
     def wait_until_healthy(self) -> None:
-        """Until every service that goes on has a container, and each is healthy by its own check.
+        """Wait until every lasting service has a container that is healthy by its own check.
 
-        :raises TimeoutError: with what is not.
+        :raises TimeoutError: with the unhealthy containers.
         """
         wait_until(lambda: not self.unhealthy(), "all is healthy", seconds=HEALTHY_TIMEOUT_SECONDS, seen=self.unhealthy)
 
     def unhealthy(self) -> dict[str, str]:
-        """What is not well, by container; a service without a container is."""
+        """States of unhealthy containers by name, and of services without a container."""
         states = {service: "absent" for service in SERVICES if not self.containers(service)}
         for container in [each for service in SERVICES for each in self.containers(service)]:
             found = self.docker.inspect(container)
@@ -93,7 +93,7 @@ class Stack:
         return f"http://{self.docker.door(8080)}"
 
     def api(self) -> AirflowApi:
-        """The API as the user admin sees it."""
+        """The API for the user admin."""
         return AirflowApi(self.url, "admin", self.settings["ADMIN_PASSWORD"])
 
     def registry_url(self, service: str) -> str:

@@ -1,4 +1,4 @@
-"""The files of the stack, by both generations of Compose, and what they refuse."""
+"""The files of the stack, read by both generations of Compose."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DEMO = ("--env-file", "deploy/demo.env")
 
 @pytest.fixture(scope="module")
 def compose_v2(docker: Docker) -> str:
-    """Debian 13 has one; it is unpacked, and not installed."""
+    """Compose 2 from Debian 13, unpacked without installing it."""
     folder = docker.folder / "compose-v2"
     with bootstrap(
         ["docker-compose"], "--variant=extract", log=docker.folder / "v2.log", suite="trixie", target=str(folder)
@@ -35,7 +35,7 @@ def compose(request: pytest.FixtureRequest, compose_v2: str) -> str:
 
 @pytest.fixture
 def stack(docker: Docker, compose: str) -> Iterator[Stack]:
-    """One that is not started."""
+    """A stack that is not started."""
     made = Stack(docker, "files", compose)
     yield made
     made.remove()
@@ -56,7 +56,7 @@ def test_every_service_that_goes_on_is_checked_limited_and_started_again(stack: 
 
 
 def test_the_demo_is_only_in_its_profile(stack: Stack) -> None:
-    """1.29 shows services of all profiles, 2 only those that would start."""
+    """Compose 1.29 shows services of all profiles, Compose 2 only those that would start."""
     stack.make_settings()
     services = yaml.safe_load(stack.compose("config"))["services"]
     demo = {name: each.get("profiles") for name, each in services.items() if name.startswith("demo-")}

@@ -1,4 +1,4 @@
-"""The stack of docker-compose.yaml, really started: what a team has to be able to rely on."""
+"""The running stack of docker-compose.yaml: security, recovery and backups."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BACKUP = "/var/lib/postgresql/data/backup.dump"
 
 
 def test_secrets_that_everybody_knows_start_nothing(built: Docker) -> None:
-    """As they are refused in all ways: tests/unit/deploy/test_check_secrets.py."""
+    """All refusals of secrets are in tests/unit/deploy/test_check_secrets.py."""
     stack = Stack(built, "refused")
     demo = (stack.folder / "deploy" / "demo.env").read_text()
     (stack.folder / ".env").write_text(demo.replace("COMPOSE_PROFILES=demo\n", ""))
@@ -76,14 +76,14 @@ def test_two_workers_mirror_from_registry_to_registry(stack: Stack) -> None:
 
 
 def first_run(api: AirflowApi) -> str:
-    """Of a mirror that is new; the schedule gives it one for yesterday."""
+    """The schedule gives a new mirror a run for yesterday."""
     api.wait_for_dag(DAG)
     wait_until(lambda: api.dag_runs(DAG), "there is a run")
     return str(api.dag_runs(DAG)[0]["dag_run_id"])
 
 
 def test_a_run_survives_that_a_worker_is_killed_while_it_copies(stack: Stack) -> None:
-    """The other worker does the task again, once the scheduler has not heard of it for a while."""
+    """The other worker repeats the task when its heartbeats are missing."""
     api = stack.api()
     api.wait_for_dag(DAG)
     image = images.image([images.big_layer(BIG_BYTES)])
@@ -105,7 +105,7 @@ def test_a_run_survives_that_a_worker_is_killed_while_it_copies(stack: Stack) ->
 
 
 def wait_for_copy(stack: Stack) -> str:
-    """The worker that runs skopeo copy, while it does."""
+    """Wait for a worker that runs skopeo copy, and return it."""
 
     def busy_worker() -> str | None:
         for worker in stack.containers("worker"):
@@ -117,7 +117,7 @@ def wait_for_copy(stack: Stack) -> str:
 
 
 def test_nothing_is_lost_when_the_stack_is_taken_down_and_started_again(stack: Stack) -> None:
-    """From a backup, with which an empty database begins."""
+    """The new database is restored from a backup."""
     before = {each["dag_run_id"]: each["state"] for each in stack.api().dag_runs(DAG)}
     log = stack.api().log(DAG, next(iter(before)), "report")
     stack.exec("postgres", "pg_dump", "--username=airflow", "--format=custom", f"--file={BACKUP}", "airflow")
@@ -131,7 +131,7 @@ def test_nothing_is_lost_when_the_stack_is_taken_down_and_started_again(stack: S
 
 
 def restore(stack: Stack) -> None:
-    """As docs/operate.md has it."""
+    """Restore a backup as docs/operate.md describes."""
     stack.compose("up", "-d", "postgres")
     (postgres,) = stack.containers("postgres")
     ready = ("exec", postgres, "pg_isready", "--host=127.0.0.1", "--username=airflow")
@@ -142,7 +142,7 @@ def restore(stack: Stack) -> None:
 
 
 def test_skopeo_runs_in_containers_where_workers_may_start_them(stack: Stack) -> None:
-    """Beside the workers, in the network of the stack, where the names of the registries are known."""
+    """The containers are in the stack's network, where the registries' names resolve."""
     socket = stack.docker.folder / "docker.sock"
     settings = {**stack.settings, "DOCKER_SOCKET": str(socket), "DOCKER_GROUP": str(socket.stat().st_gid)}
     stack.write_settings(**settings)
@@ -165,7 +165,7 @@ def test_skopeo_runs_in_containers_where_workers_may_start_them(stack: Stack) ->
 
 
 def write_skopeo(stack: Stack, **options: str) -> None:
-    """Have the demo's mirror run skopeo like this."""
+    """Change the options of skopeo in the demo's mirror."""
     file = stack.folder / "include" / "examples" / "demo.yaml"
     document = yaml.safe_load(file.read_text())
     document["mirrors"]["demo"]["skopeo"] = options

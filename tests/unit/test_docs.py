@@ -1,4 +1,4 @@
-"""Pages that name tests name tests that exist."""
+"""Tests named in documentation exist."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PAGES = [page for page in (PROJECT / "docs").glob("*.md") if NAMED.search(page.r
 
 
 def names_of_tests(path: Path) -> set[str]:
-    """The tests of a module, by function or ``Class::function``."""
+    """Tests of a module, as ``function`` or ``Class::function``."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     found = {each.name for each in tree.body if isinstance(each, ast.FunctionDef)}
     for owner in (each for each in tree.body if isinstance(each, ast.ClassDef)):

@@ -1,4 +1,4 @@
-"""Whatever a registry, skopeo or a file says: an answer, or one of our own errors. Nothing else gets out.
+"""Any output of a registry, of skopeo or in a file gives an answer or one of our own errors.
 
 ``HYPOTHESIS_PROFILE=long`` tries much more. Addresses lead nowhere but to this machine.
 """
@@ -96,7 +96,7 @@ JSON = st.recursive(
 
 @st.composite
 def mutants(draw: st.DrawFn, documents: tuple[Any, ...]) -> Any:
-    """One of ``documents`` with something in it replaced or left out."""
+    """One of ``documents`` with a value replaced or removed."""
     document = copy.deepcopy(draw(st.sampled_from(documents)))
     for _ in range(draw(st.integers(0, 3))):
         document = _mutate(draw, document)
@@ -163,7 +163,7 @@ CHALLENGES = st.sampled_from(ADDRESSES).map(lambda each: f'Bearer realm="{each}"
 )
 DIGITS = st.sampled_from(["0", "1", "21", "99", "2026", "9999", "99999", "9" * 20, "9" * 400, "-1", "x"])
 DATES = st.tuples(DIGITS, DIGITS, DIGITS, DIGITS).map(lambda each: "Wed, {} Oct {} {}:28:00 +{}".format(*each))
-"""Dates of RFC 9110, more or less."""
+"""Dates of RFC 9110 and similar ones."""
 HEADERS = st.fixed_dictionaries(
     {},
     optional={
@@ -200,7 +200,7 @@ CALLS: Mapping[str, Callable[[RegistryClient, Repository], Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Wire:
-    """A server that says to everything what the test wants it to."""
+    """A server that answers every request as the test says."""
 
     server: Interceptor
 
@@ -223,7 +223,7 @@ def wire() -> Iterator[Wire]:
 
 @pytest.fixture(scope="module", autouse=True)
 def no_pauses() -> Iterator[None]:
-    """The clock of the transport is patched, since it waits before it tries again."""
+    """The transport's clock is patched, because the transport waits before a retry."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(transport, "time", SimpleNamespace(sleep=lambda _: None, monotonic=time.monotonic))
         patch.setattr(transport, "MAX_PAGES", 20)
@@ -234,7 +234,7 @@ def no_pauses() -> Iterator[None]:
 
 
 def check_error(error: RegistrySyncError) -> None:
-    """What it says is bounded, fit for a terminal, and holds no secret."""
+    """Messages are bounded, printable, and without secrets."""
     text = str(error)
     assert len(text) <= LONGEST_TEXT
     assert all(line.isprintable() for line in text.split("\n"))

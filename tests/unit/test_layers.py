@@ -1,4 +1,4 @@
-"""The directions in which imports point between the packages, and the modules that may know the outside world."""
+"""Directions of imports between packages, and the modules that may use HTTP, processes and Airflow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from testkit.project import PROJECT
 PACKAGE = PROJECT / "plugins" / "registry_sync"
 
 BASE = ("errors", "text", "text_table")
-"""Modules that stand beside the packages. They import only each other."""
+"""Modules beside the packages. They import only each other."""
 
 LAYERS: dict[str, tuple[str, ...]] = {
     "oci": (),
@@ -65,7 +65,7 @@ MODULES = modules()
 
 @cache
 def imports(module: str) -> frozenset[str]:
-    """Everything that a module imports, also within functions and for type checkers."""
+    """All imports of a module, also in functions and for type checkers."""
     file = PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
     file = file if file.exists() else PACKAGE.joinpath(*module.removeprefix("__init__").split("."), "__init__.py")
     return frozenset(imported_by(ast.parse(file.read_text(encoding="utf-8"))))
@@ -85,7 +85,7 @@ def imported_by(tree: ast.AST) -> set[str]:
 
 
 def is_in(name: str, places: tuple[str, ...]) -> bool:
-    """Whether a module is one of the places, or in one of them."""
+    """Return whether a module is one of the places, or inside one."""
     return any(f"{name}.".startswith(f"{place}.") for place in places)
 
 
@@ -154,6 +154,6 @@ def test_the_core_needs_no_airflow() -> None:
 
 
 def test_modules_that_need_airflow_say_so() -> None:
-    """Otherwise the test before this one would prove nothing."""
+    """This shows that the previous test finds such imports."""
     ended = run_without_airflow("registry_sync.airflow.retries")
     assert ended.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'airflow'"

@@ -27,7 +27,7 @@ from registry_sync.text import LONGEST_LINE, LONGEST_TEXT, harmless, one_line
     ],
 )
 def test_one_line_escapes_control_characters(text: str, shown: str) -> None:
-    """What is dangerous in HTML, Markdown or a shell is none in a log; whoever writes one of those escapes for it."""
+    """Characters that are dangerous in HTML, Markdown or a shell are harmless in a log, and escaped elsewhere."""
     assert one_line(text) == shown
 
 

@@ -1,4 +1,4 @@
-"""Which workers do what: a registry's queue is that of the tasks that log in and write to it."""
+"""Queues of tasks: tasks run on the queue of the registry that they write to."""
 
 from __future__ import annotations
 

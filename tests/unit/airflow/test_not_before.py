@@ -1,4 +1,4 @@
-"""The trigger that waits: it survives its serialisation, holds nothing but a moment, and fires when that has come."""
+"""The trigger that waits for a time: serialisation and firing."""
 
 from __future__ import annotations
 

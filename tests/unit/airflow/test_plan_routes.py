@@ -1,4 +1,4 @@
-"""What a run's parameters say, and how many routes Airflow can map."""
+"""Parameters of a run, and the number of routes that Airflow can map."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DECLARED: dict[str, Any] = {"repositories": None, "destinations": [], "tags": No
 
 
 def context(**params: Any) -> Any:
-    """What Airflow gives a task: the declared parameters, and whatever else stood in the run's conf."""
+    """A task's context: the declared parameters, and the rest of the run's conf."""
     return {"params": {**DECLARED, **params}, "dag": SimpleNamespace(params=DECLARED), "dag_run": None}
 
 

@@ -1,4 +1,4 @@
-"""Which reports belong to which planned routes, and which routes ended without one."""
+"""Matching of reports with planned routes, and routes that ended without a report."""
 
 from __future__ import annotations
 

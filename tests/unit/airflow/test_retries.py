@@ -1,4 +1,4 @@
-"""What a failure means to Airflow: the error of a report, whether to wait without a worker, and when to try again."""
+"""Failures in Airflow: the error of a report, deferral, and the time of a retry."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 @pytest.fixture
 def no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chance gives the least that it may."""
+    """Make chance return the lowest value."""
     monkeypatch.setattr(random, "uniform", lambda low, _high: low)
 
 

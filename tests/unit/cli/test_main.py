@@ -1,4 +1,4 @@
-"""``python -m registry_sync``: its commands that need no registry, by their exit codes and texts."""
+"""``python -m registry_sync``: exit codes and output of the commands without a registry."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_help_names_the_file_that_is_read(monkeypatch: pytest.MonkeyPatch, capsy
 
 
 def test_exit_codes_tell_valid_from_unusable(file: Path) -> None:
-    """Scripts and CI go by them."""
+    """Scripts and CI depend on them."""
     environment = {**os.environ, "PYTHONPATH": str(PROJECT / "plugins"), "PYTHONIOENCODING": "utf-8"}
     command = [sys.executable, "-m", "registry_sync", "validate", str(file)]
     assert subprocess.run(command, env=environment, capture_output=True, check=False).returncode == OK

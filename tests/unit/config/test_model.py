@@ -1,4 +1,4 @@
-"""The values of a mirrors file: settings that are inherited, and the routes that follow from a mirror."""
+"""Values of a mirrors file: inheritance of settings, and the routes of a mirror."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What repositories are called at destinations. Bad names in mirrors files are in ``test_mirrors_file.py``."""
+"""Names of repositories at destinations. Invalid names in mirrors files are in ``tests/unit/routes/test_load.py``."""
 
 from __future__ import annotations
 

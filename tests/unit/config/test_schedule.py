@@ -1,4 +1,4 @@
-"""Schedules: what is one, what is none, and whether an interval holds a tick."""
+"""Schedules: valid and invalid ones, and ticks within an interval."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The JSON Schema that editors use: current, true for good files, and against bad ones."""
+"""The JSON Schema for editors: it is current, accepts valid files, and refuses invalid ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options about what is mirrored of an image: platforms, signatures, policy; and what a slip in one gets."""
+"""Options of a route: platforms, signatures, policy, and messages for mistakes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from registry_sync.routes.load import load_healthy_mirrors, load_mirrors
 
 
 def write(directory: Path, defaults: Any = None, rule: Any = None, **mirror: Any) -> Path:
-    """A good file but for the options that are given, on one line each."""
+    """A valid file with the given options, one a line."""
     path = directory / "mirrors.yaml"
     entry = {"source": "quay", "destinations": ["acr"], **mirror, "repositories": [rule or "team/app"]}
     lines = [
@@ -69,7 +69,7 @@ def test_null_turns_off_what_an_outer_level_has(tmp_path: Path) -> None:
 
 
 def test_an_empty_value_is_not_null(tmp_path: Path) -> None:
-    """As it is left by whoever comments out what stands below it."""
+    """A key is left empty when the lines below it are commented out."""
     path = tmp_path / "mirrors.yaml"
     path.write_text(
         "registries: {quay: {host: quay.io}, acr: {host: acr.example}}\n"
@@ -98,7 +98,7 @@ def test_an_empty_value_is_not_null(tmp_path: Path) -> None:
 
 
 def test_empty_values_are_refused(tmp_path: Path) -> None:
-    """Each of them would mean something else in silence: all tags, nothing kept, no credentials, no full check."""
+    """Each empty value would silently change the meaning: all tags, nothing kept, no credentials, no full check."""
     path = tmp_path / "mirrors.yaml"
     path.write_text(
         "registries:\n"

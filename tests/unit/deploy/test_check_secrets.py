@@ -1,4 +1,4 @@
-"""The stack's first service: which secrets it takes, and what it says of others."""
+"""The stack's first service: the secrets that it accepts, and its messages for others."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read_env(name: str) -> dict[str, str]:
 
 
 def refusal(**settings: str) -> str:
-    """What is said of the secrets, between the first line and the remedy."""
+    """Messages about secrets, between the first line and the remedy."""
     done = check(**settings)
     assert done.returncode == 1
     first, *faults = done.stderr.removesuffix(REMEDY).splitlines()

@@ -1,4 +1,4 @@
-"""The files in deploy/, and that pages, Compose and Kubernetes say the same."""
+"""Consistency of the files in deploy/, the documentation, Compose and Kubernetes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read(path: Path) -> Any:
 
 @pytest.mark.parametrize("path", VALUES, ids=lambda path: str(path.name))
 def test_the_chart_knows_all_values(path: Path) -> None:
-    """By what is written down here of it. `helm template` itself is not at hand everywhere."""
+    """Keys are compared with a copy of the chart's table, because `helm` is not available everywhere."""
     schema = json.loads(Path(__file__).with_name("airflow_chart.json").read_text())
     errors = Draft202012Validator(schema).iter_errors(read(path))
     assert [f"{each.json_path}: {each.message}" for each in errors] == []
@@ -46,7 +46,7 @@ def test_compose_sets_only_what_airflow_knows() -> None:
 
 
 def is_setting(section: str, name: str) -> bool:
-    """Whether Airflow describes it; sections of providers that are not installed here are believed."""
+    """Return whether Airflow describes a setting. Sections of missing providers are accepted."""
     described = conf.configuration_description
     return section in {"celery", "kubernetes_executor"} or name in described[section]["options"]
 
@@ -69,7 +69,7 @@ def test_compose_and_kubernetes_have_the_same_limits() -> None:
 
 
 def test_the_example_explains_every_setting_of_the_stack() -> None:
-    """With the default that the files have; a secret has none."""
+    """Defaults are those of the files. Secrets have none."""
     files = [PROJECT / "docker-compose.yaml", PROJECT / "deploy" / "docker-socket.yaml"]
     used = dict.fromkeys(re.findall(r"\$\{([A-Z_]+)", "".join(each.read_text() for each in files)))
     defaults = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", files[0].read_text()))

@@ -1,4 +1,4 @@
-"""Credentials: what goes into a header, and what never shows."""
+"""Credentials in headers, and hidden from text."""
 
 from __future__ import annotations
 

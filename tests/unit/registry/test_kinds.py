@@ -1,4 +1,4 @@
-"""Which client serves a host, and how fast."""
+"""Clients and request rates of registry kinds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the transport believes of answers and addresses, and its pace."""
+"""Errors, addresses, tokens and request rates of the transport."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_tokens_are_used_for_nine_tenths_of_their_life(answer: dict[str, Any], s
 
 
 class Clock:
-    """A clock that only sleeping moves."""
+    """A clock that advances only by sleeping."""
 
     def __init__(self) -> None:
         self.now = 50.0

@@ -1,4 +1,4 @@
-"""Which tags are deleted: every reason for and against, the limits, and the laws."""
+"""Planned deletions: every reason for and against, the limits, and the laws."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which push times a run looks at, and what runs leave to those after them."""
+"""Windows of runs and routes, and the watermark that runs leave to later ones."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class TestOfRoute:
 
     @pytest.mark.parametrize("before", [True, False])
     def test_other_signatures_take_a_full_check(self, before: bool) -> None:
-        """Those of images that are in step are found by no other run."""
+        """Only full checks find new signatures of images in sync."""
         state = in_step(13, a_route(signatures=before))
         window = window_of_route(scheduled(13, 14), "scheduled", a_route(signatures=not before), state)
         assert str(window) == "everything (full check, since signatures was changed)"
@@ -250,7 +250,7 @@ OVER = Run(run_type="scheduled", start=MIDNIGHT, end=datetime(2026, 3, 2, 1, tzi
     ],
 )
 def test_a_full_check_is_one_that_is_asked_for(run: Run, asked: Asked, *, expected: bool) -> None:
-    """A run by hand compares all tags too, and asks a registry no question more than that takes."""
+    """A run by hand compares all tags, without the further requests of a full check."""
     assert window_of_run(run, asked, "@daily").is_full_check is expected
 
 

@@ -1,4 +1,4 @@
-"""Ranges of versions as npm's own semver answers (``npm_ranges/README.md``), and tags that are read as versions."""
+"""Version ranges with the answers of npm's semver (``npm_ranges/README.md``), and tags read as versions."""
 
 from __future__ import annotations
 
