@@ -1,4 +1,4 @@
-"""What the transport believes of answers and addresses, and its pace."""
+"""Decoding of error responses, API addresses, token lifetimes, and the rate limiter."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def test_how_long_a_token_lives(answer: dict[str, Any], seconds: float) -> None:
 
 
 class Clock:
-    """A clock that only sleeping moves."""
+    """A clock that advances only by sleeping."""
 
     def __init__(self) -> None:
         self.now = 50.0
@@ -249,7 +249,7 @@ def test_a_file_of_another_boot_is_no_pace(
 
 
 def test_on_a_full_disk_the_pace_is_our_own(clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There the file can still be opened, and not be written."""
+    """On a full disk the file can be opened but not written."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     pace, starts = RateLimiter(4, server="quay.example"), []
     (tmp_path / f"registry_sync-{os.getuid()}" / "pace-quay.example").symlink_to("/dev/full")

@@ -664,8 +664,8 @@ def test_an_api_url_that_cannot_be_used(write: Write, entry: dict[str, Any], pro
 def test_a_registry_of_a_kind_without_a_call_to_create_repositories(write: Write) -> None:
     assert problems(write(with_registry(create_repository=True))) == [
         (
-            "mirrors.yaml:3: registries.acr: create_repository is for docker_hub, "
-            "a registry of kind 'distribution' has no call for that; remove it"
+            "mirrors.yaml:3: registries.acr: create_repository is only supported for kind docker_hub "
+            "(this registry is 'distribution'); remove it"
         )
     ]
     file = load_mirrors(
