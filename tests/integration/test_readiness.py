@@ -17,7 +17,8 @@ from airflow.sdk import DAG
 import registry_sync.airflow.hooks.registry  # noqa: F401 - Airflow binds its logging to what standard output is just now
 from registry_sync.airflow.hooks.registry import RegistryHook
 from registry_sync.airflow.readiness_dag import build_readiness_dag
-from registry_sync.cli.main import FAILED, OK, UNUSABLE, main
+from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
+from registry_sync.cli.main import main
 from registry_sync.config.model import Registry
 from registry_sync.nodes.readiness import check as readiness
 from registry_sync.nodes.readiness.check import EndpointCheck, Expected, Fault, ImageReadiness, Limits, check_endpoint
@@ -792,9 +793,9 @@ class TestDag:
 
 def copied(source: str, tag: str, digest: Digest) -> dict[str, Any]:
     """A report of a mirror's task, as it crosses XCom."""
-    tags = (TagResult(tag=tag, outcome="copied", reason="moved", digest=str(digest)),)
+    tags = (TagResult.copied(tag, digest, "changed"),)
     return RouteReport(
-        mirror="quay_to_world", source=source, destination="any", counts={"copied": 1}, tags=tags
+        mirror="quay_to_world", route_key="any", source=source, destination="any", counts={"copied": 1}, tags=tags
     ).to_json()
 
 
@@ -803,21 +804,21 @@ def test_runs_of_a_real_airflow(stack: Stack, tmp_path: Path) -> None:
     """A run remembers for those after it what the source said, and so does a mirror's."""
     airflow = LocalAirflow(tmp_path / "airflow", mirrors_file=stack.file)
     airflow.migrate()
-    first = airflow.run("dags", "test", "mirror_readiness", timeout_seconds=150)
+    first = airflow.run("dags", "test", "mirror_readiness")
     assert first.returncode == 0, first.stdout[-4000:] + first.stderr[-4000:]
     assert "outside  yes     yes       yes\n" in first.stdout
     stack.source.stop()
     images.push(stack.acr.url, NAME, "v1", OTHER)
-    second = airflow.run("dags", "test", "mirror_readiness", timeout_seconds=150)
+    second = airflow.run("dags", "test", "mirror_readiness")
     assert second.returncode == 1
     assert "nodes of outside would not start now" in second.stdout
     assert f"{IMAGE.digest} by {stack.source.host} when it last answered" in second.stdout
     images.push(stack.acr.url, NAME, "v1", IMAGE)
     stack.source.start()
     images.push(stack.source.url, NAME, "v1", OTHER)
-    mirrored = airflow.run("dags", "test", "mirror_quay_to_world", timeout_seconds=150)
+    mirrored = airflow.run("dags", "test", "mirror_quay_to_world")
     assert mirrored.returncode == 0, mirrored.stdout[-4000:] + mirrored.stderr[-4000:]
     stack.source.stop()
-    third = airflow.run("dags", "test", "mirror_readiness", timeout_seconds=150)
+    third = airflow.run("dags", "test", "mirror_readiness")
     assert third.returncode == 0, third.stdout[-4000:] + third.stderr[-4000:]
     assert "outside  yes     yes       yes\n" in third.stdout

@@ -29,10 +29,10 @@ from registry_sync.oci.manifest import (
     OCI_INDEX,
     Descriptor,
     Manifest,
-    check_type,
     is_manifest,
     merge_indexes,
     parse_manifest,
+    parse_media_type,
 )
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import RepositoryEntry, TagEntry, limit_repositories, limit_tags
@@ -158,7 +158,7 @@ class DistributionClient:
             if is_manifest(media_type):
                 raise DamagedContent(damage)
             raise NotAManifest(f"{damage}, and is of type {media_type!r}")
-        check_type(media_type, target)
+        parse_media_type(media_type, target)
         return replace(parse_manifest(response.content, media_type), digest=target)
 
     def put_manifest(self, repository: Repository, target: str | Digest, manifest: Manifest) -> None:
