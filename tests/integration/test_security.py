@@ -488,7 +488,7 @@ class TestEndlessAnswers:
             report = run_route(make_route(source, there, NAME, prune=rules))
         (note,) = report.notes
         assert note == (
-            f"nothing is pruned: {there.host}/{NAME} lists more than 50 tags, the most that one task reads; "
+            f"nothing was pruned: {there.host}/{NAME} lists more than 50 tags, the most that one task reads; "
             "remove what nobody needs, or mirror the rest from a repository of its own"
         )
 
