@@ -649,8 +649,8 @@ def test_invalid_api_url_is_refused(write: Write, entry: dict[str, Any], problem
 def test_create_repository_is_refused_for_other_kinds(write: Write) -> None:
     assert problems(write(with_registry(create_repository=True))) == [
         (
-            "mirrors.yaml:3: registries.acr: create_repository is for docker_hub, "
-            "a registry of kind 'distribution' has no call for that; remove it"
+            "mirrors.yaml:3: registries.acr: create_repository is only supported for kind docker_hub "
+            "(this registry is 'distribution'); remove it"
         )
     ]
     file = load_mirrors(
