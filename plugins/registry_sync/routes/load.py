@@ -148,11 +148,11 @@ def _build(entries: MirrorsDocument, path: Path) -> MirrorsFile:
     )
 
 
-def _check(file: MirrorsFile, document: Document, known: Iterable[Problem]) -> list[Problem]:
-    """The problems of a file that no entry shows by itself. ``known`` are those of the entries."""
+def _check(file: MirrorsFile, document: Document, reported: Iterable[Problem]) -> list[Problem]:
+    """The problems of a file that no entry shows by itself. ``reported`` are those of the entries."""
     checked = CheckedFile(file=file, routes=RouteMap.of(file), registry_names=document.value["registries"])
     problems = check_mirrors(checked)
-    has_all_routes = all(problem.place[0] == "nodes" for problem in (*known, *problems))
+    has_all_routes = all(problem.place[0] == "nodes" for problem in (*reported, *problems))
     return [*problems, *check_pools(checked, with_images=has_all_routes)]
 
 

@@ -224,6 +224,7 @@ NO_SCHEDULE = (
             ".prune.max_percent: expected 1 or more, got the number 0",
         ),
         ({"prune": {"tags": "none", "dry_run": "no"}}, ".prune.dry_run: expected true or false, got 'no'"),
+        ({"skopeo": {"runer": "docker"}}, ".skopeo.runer: unknown key 'runer'; did you mean 'runner'?"),
         ({"parallel_copies": 33}, ".parallel_copies: expected 32 or less, got the number 33"),
         ({"tags": ["v*"]}, ".tags: expected a mapping (key: value), got a list"),
         ({"tags": {"include": "v*"}}, ".tags.include: expected a list, such as [a, b], got 'v*'"),
@@ -1239,10 +1240,10 @@ ADVICE = "give it a destination of its own, or set prune: {tags: none} for it"
         ),
         (
             [
-                f"a: {{source: quay, destinations: [acr], repositories: [{{repository: y, rename: m/yy-c}}], {PRUNED}}}",
+                f"a: {{source: quay, destinations: [acr], repositories: [{{repository: y, rename: m/y-c}}], {PRUNED}}}",
                 "b: {source: hub, destinations: [acr], repositories: [{namespace: x, rename: 'm/{{ name }}-c'}]}",
             ],
-            f"7: mirrors.a.repositories[0]: acr.example/m/yy-c {PRUNED_BY} namespace 'x' of mirrors.b; ",
+            f"7: mirrors.a.repositories[0]: acr.example/m/y-c {PRUNED_BY} namespace 'x' of mirrors.b; ",
         ),
     ],
     ids=[
