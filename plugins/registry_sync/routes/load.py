@@ -90,6 +90,8 @@ def _keep_one_mirror(document: Document, name: str) -> None:
 def _validate(document: Document) -> tuple[MirrorsDocument, list[Problem]]:
     """The valid entries of a document, and the problems of the others.
 
+    pydantic returns no partial result. After a problem, the document is validated again without the broken entries.
+
     :raises MirrorsFileError: when a problem lies outside the entries of registries, mirrors and nodes.
     """
     entries, problems = _parse(document)
