@@ -55,8 +55,8 @@ def _without(stages: tuple[str, ...], *excluded: str) -> tuple[str, ...]:
 
 
 _OUTAGE = "has an outage"
-_FEWER = "asks for fewer requests"
-_STALLED = "moved nothing for 3 s"
+_FEWER = "rate-limits us"
+_STALLED = "no bytes moved for 3 s"
 _BROKE_OFF = "cannot be reached, or broke off"
 _NOT_PERMITTED = "does not permit it with our credentials, or does not have it; check its Connection"
 _MID_COPY = "no longer accepted the log-in in the middle of the copy"
@@ -169,7 +169,7 @@ SPECIFICATION = (
     _row("200, HTML", ("source: blob",), RETRY, RETRY, _DAMAGED),
     _row("200, HTML", PUT, RETRY, RETRY, "published, but the destination's tag names"),
     _row("200, HTML", ("destination: blob HEAD",), RETRY, RETRY, "does not have content of this image that it claimed"),
-    _row("200, HTML", ("destination: blob POST", "destination: blob PATCH"), RETRY, RETRY, "which is tried again"),
+    _row("200, HTML", ("destination: blob POST", "destination: blob PATCH"), RETRY, RETRY, "and is retried"),
     _row("disk full", (*UPLOAD, "destination: PUT by digest"), RETRY, RETRY, _OUTAGE),
     _row("disk full", PUT, RETRY, SUCCESS, "no space left on device"),
     _row("immutable tag, 409", PUT, LOCKED, LOCKED, "tag is immutable"),

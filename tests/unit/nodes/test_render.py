@@ -18,7 +18,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry_sync.cli.main import OK, UNUSABLE, main
+from registry_sync.cli.arguments import OK, UNUSABLE
+from registry_sync.cli.main import main
 from registry_sync.config.model import MirrorsFile, Registry
 from registry_sync.config.node_pools import MirrorTrust, NodePool, PoolMirror, Runtime
 from registry_sync.config.runtime_versions import Versions

@@ -122,7 +122,7 @@ NO_HOST = "is not a registry host; write host or host:port, without https:// or 
         (
             {"host": "acr"},
             (
-                ".host: 'acr' has neither a dot nor a port, so that an image's name would stand for one of Docker Hub; "
+                ".host: 'acr' has neither a dot nor a port, so image names with it would mean Docker Hub; "
                 "write the port too, such as 'acr:443'"
             ),
         ),
@@ -514,28 +514,28 @@ def test_invalid_renaming_is_refused(write: Write, rule: Any, problem: str) -> N
 @pytest.mark.parametrize(
     ("destination", "name", "problem"),
     [
-        ({"host": "docker.io"}, "a/b/c", "Docker Hub has names of two parts, NAMESPACE/NAME, and 'a/b/c' has 3"),
+        ({"host": "docker.io"}, "a/b/c", "Docker Hub names have two parts, NAMESPACE/NAME; 'a/b/c' has 3"),
         (
             {"host": "docker.io"},
             "a/b",
-            "Docker Hub has names whose parts are 2 to 255 characters long, and 'b' of 'a/b' has 1",
+            "Docker Hub names have parts of 2 to 255 characters; 'b' in 'a/b' has 1",
         ),
         (
             {"host": "quay.example", "kind": "quay"},
             "app",
-            "Quay has names of two parts or more, NAMESPACE/NAME, and 'app' has 1",
+            "Quay names have two parts or more, NAMESPACE/NAME; 'app' has 1",
         ),
         (
             {"host": "registry.cn-shanghai.aliyuncs.com"},
             "team/a/b",
-            "Aliyun has names of two parts, NAMESPACE/NAME, and 'team/a/b' has 3",
+            "Aliyun names have two parts, NAMESPACE/NAME; 'team/a/b' has 3",
         ),
         (
             {"host": "registry.cn-shanghai.aliyuncs.com"},
             f"team/{65 * 'a'}",
-            f"Aliyun has names whose parts are 2 to 64 characters long, and '{65 * 'a'}' of 'team/{65 * 'a'}' has 65",
+            f"Aliyun names have parts of 2 to 64 characters; '{65 * 'a'}' in 'team/{65 * 'a'}' has 65",
         ),
-        ({"kind": "harbor"}, "app", "Harbor has names of two parts or more, PROJECT/NAME, and 'app' has 1"),
+        ({"kind": "harbor"}, "app", "Harbor names have two parts or more, PROJECT/NAME; 'app' has 1"),
     ],
     ids=label,
 )
@@ -628,15 +628,15 @@ def test_namespace_that_rereads_its_own_copies_is_refused(write: Write) -> None:
         ({"api_url": "https://api.example"}, "a registry of kind 'distribution' has no api_url; remove it"),
         (
             {"kind": "quay", "api_url": "quay.example"},
-            "api_url: 'quay.example' is no address of an API; write https://host or https://host:port",
+            "api_url: 'quay.example' is not a valid API address; write https://host or https://host:port",
         ),
         (
             {"kind": "harbor", "api_url": "https://me:secret@harbor.example"},
-            "api_url: 'https://…@harbor.example' is no address of an API; write https://host or https://host:port",
+            "api_url: 'https://…@harbor.example' is not a valid API address; write https://host or https://host:port",
         ),
         (
             {"kind": "quay", "api_url": "http://quay.example"},
-            "api_url: 'http://quay.example' is no address of an API; write https://host or https://host:port",
+            "api_url: 'http://quay.example' is not a valid API address; write https://host or https://host:port",
         ),
     ],
     ids=label,
@@ -867,8 +867,8 @@ def many(*mirrors: str) -> str:
             ["a: {source: quay, destinations: [hub], repositories: [x/y/z, pause, x/yy]}"],
             [
                 (
-                    "7: mirrors.a.repositories[0]: Docker Hub has names of two parts, NAMESPACE/NAME, "
-                    "and 'x/y/z' has 3; rename it"
+                    "7: mirrors.a.repositories[0]: Docker Hub names have two parts, NAMESPACE/NAME; "
+                    "'x/y/z' has 3; rename it"
                 )
             ],
         ),
