@@ -322,7 +322,8 @@ def test_a_missing_source_repository(source: RegistryProcess, destination: Regis
         run_route(make_route(source, destination, name))
     assert str(caught.value) == (
         f"the source has no repository {source.host}/{name}; check its name in the mirrors file, and that it has at "
-        f"least one tag (GET {source.url}/v2/{name}/tags/list answered 404 NAME_UNKNOWN: repository name not known to registry: "
+        "least one tag "
+        f"(GET {source.url}/v2/{name}/tags/list answered 404 NAME_UNKNOWN: repository name not known to registry: "
         f'{{"name": "{name}"}})'
     )
 
