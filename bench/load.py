@@ -1,7 +1,7 @@
 """``python -m bench.load``: many routes, many tags and many mirrors at once, through a real Airflow; prints Markdown.
 
-``--write`` puts the tables into ``docs/reliability.md``. All tags are in sync between two stand-ins of Quay on
-loopback, so the figures are the cost of mirroring itself, without transfers.
+``--write`` puts the tables into ``docs/reliability.md``. All tags are in sync, between two stand-ins of Quay on
+loopback, so that the figures are what mirroring costs by itself, without the transfer of any image.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def _database_bytes(airflow: LocalAirflow) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Big:
-    """Cost of a task over one repository with many tags, all in sync."""
+    """One repository with many tags, all in sync: what a task over it takes."""
 
     tags: int
     requests: int
@@ -191,7 +191,7 @@ def _pass(work: Any) -> tuple[float, float, float]:
     idle, began = _own_megabytes(), time.process_time()
     copies = plan(work)
     if copies:
-        raise RuntimeError(f"{copies} tags are to be copied although all are in step")
+        raise RuntimeError(f"{copies} tags are to be copied although all are in sync")
     return idle, _own_megabytes(), time.process_time() - began
 
 

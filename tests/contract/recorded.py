@@ -1,4 +1,4 @@
-"""Recorded exchanges of a registry or API, served again on loopback."""
+"""Recorded exchanges of one registry or API, replayed on loopback."""
 
 from __future__ import annotations
 

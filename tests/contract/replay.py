@@ -1,4 +1,4 @@
-"""A loopback server with recorded answers of a real registry."""
+"""A loopback server that replays recorded responses of a real registry."""
 
 from __future__ import annotations
 

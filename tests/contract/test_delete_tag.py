@@ -1,4 +1,4 @@
-"""Deletion of a tag by each kind of registry: requests, and the meaning of answers."""
+"""Deletion of a tag at each kind of registry: the requests, and the meaning of the responses."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ def test_deletion_needs_the_right_credentials(
     assert wire.requests() == []
 
 
-def test_a_registry_without_tag_deletion_deletes_the_image_with_all_its_tags() -> None:
-    """docker-registry 2.8 answers 400 to a tag. Deleting its image deletes all tags of the image."""
+def test_at_a_registry_that_deletes_images_only() -> None:
+    """docker-registry 2.8 answers 400 for a tag. Deleting the manifest deletes all its tags."""
     content = images.multi_arch("app")
     with RegistryProcess() as registry:
         for tag in ("v1", "v1.0"):

@@ -1,4 +1,4 @@
-"""The client against recorded answers of Docker Hub, and against Docker's definition of its API.
+"""The client against recorded responses of Docker Hub, and against Docker's definition of its API.
 
 The definition has mistakes (listed at the top of ``docker-hub.yaml``), so answers are not checked against it.
 """
@@ -44,7 +44,7 @@ def client(server: Interceptor, credentials: Credentials | None = None) -> Itera
 
 
 def at(path: str, name: str, **changes: Any) -> Exchange:
-    """A recorded answer at today's path; it was recorded at an older one."""
+    """A recorded response under the current path. The recording used an older path."""
     return {"headers": {}, **RECORDED[name], "request": {"method": "GET", "path": path}, **changes}
 
 
@@ -151,7 +151,7 @@ def test_the_example_of_a_repository_list() -> None:
 
 
 def test_the_examples_of_a_tag() -> None:
-    """The Hub's answers have a digest, which the definition lacks."""
+    """The definition omits the digest, which Hub sends."""
     row = {**HUB.example_of("tag"), "name": "v1"}
     with serve(at(WIDGET_TAGS, "tags_page", body=page([row]))) as server, client(server) as asked:
         assert list(asked.list_tags(Repository(server.host, "a/b"))) == [

@@ -200,7 +200,7 @@ def test_a_pin_to_an_incomplete_image_is_reported(stack: Stack, *, has_moved: bo
     ((tag, error_class, reason),) = [(each.tag, each.error_class, each.reason) for each in report.failed_tags]
     assert (tag, error_class) == ("v1", "refused")
     here = f"source {stack.quay.host}/{stack.name}"
-    assert reason.startswith(f"the source's own image is incomplete: {here} does not have it (skopeo: ")
+    assert reason.startswith(f"the image is incomplete at the source: {here} does not have it (skopeo: ")
 
 
 def test_a_pin_whose_digest_vanishes_during_its_copy_fails(stack: Stack) -> None:

@@ -1,4 +1,4 @@
-"""Credentials in headers, and hidden from text."""
+"""Credentials: the Basic header, and a secret that is never shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients and request rates of registry kinds."""
+"""Kinds of registry: inferred from hosts, opened, and their rules for names."""
 
 from __future__ import annotations
 

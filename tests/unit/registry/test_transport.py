@@ -1,4 +1,4 @@
-"""Errors, addresses, tokens and request rates of the transport."""
+"""Decoding of error responses, API addresses, token lifetimes, and the rate limiter."""
 
 from __future__ import annotations
 
@@ -251,7 +251,7 @@ def test_an_unusable_rate_file_is_ignored(
 
 
 def test_on_a_full_disk_the_pace_is_our_own(clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There the file can still be opened, and not be written."""
+    """On a full disk the file can be opened but not written."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     pace, starts = RateLimiter(4, server="quay.example"), []
     (tmp_path / f"registry_sync-{os.getuid()}" / "pace-quay.example").symlink_to("/dev/full")
