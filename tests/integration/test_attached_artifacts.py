@@ -579,7 +579,7 @@ class TestReferrers:
         skopeo_log: SkopeoLog,
         has_api: bool,
     ) -> None:
-        """Versions of skopeo before 1.15 cannot copy a list with ``artifactType`` in its entries, so it is made again."""
+        """Versions of skopeo before 1.15 cannot copy a list with ``artifactType`` in entries, so it is made again."""
         content = images.multi_arch(name)
         sbom = images.bare_artifact("sbom", subject=content)
         images.push(source.url, name, "v1", content)

@@ -1,7 +1,7 @@
 """Stand-ins under the names of the official images, where those cannot be pulled.
 
-All share one file system of Debian packages, and differ in the entry point. They do what docker-compose.yaml needs of the
-official ones.
+All share one file system of Debian packages, and differ in the entry point. They do what docker-compose.yaml needs of
+the official ones.
 """
 
 from __future__ import annotations

@@ -171,6 +171,6 @@ def test_the_core_needs_no_airflow() -> None:
 
 
 def test_modules_that_need_airflow_say_so() -> None:
-    """This shows that the previous test finds such imports."""
+    """The error shows that the previous test finds such imports."""
     ended = run_without_airflow("registry_sync.airflow.retries")
     assert ended.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'airflow'"
