@@ -96,8 +96,8 @@ class Dockerd:
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
-            with socket.socket(socket.AF_UNIX) as door:
-                if door.connect_ex(self.url.removeprefix("unix://")) == 0:
+            with socket.socket(socket.AF_UNIX) as client:
+                if client.connect_ex(self.url.removeprefix("unix://")) == 0:
                     self.client().close()
                     return
             time.sleep(0.1)

@@ -30,7 +30,7 @@ POLL_SECONDS = 0.02
 
 
 @contextmanager
-def way_out(namespace: Namespace) -> Iterator[None]:
+def outbound_network(namespace: Namespace) -> Iterator[None]:
     """Connect a namespace to the network through a process of ours, without changing this machine.
 
     This machine's own addresses are not reachable. https://github.com/rootless-containers/slirp4netns
@@ -61,7 +61,7 @@ def _wait_for_route(namespace: Namespace, process: subprocess.Popen[bytes], log:
         time.sleep(POLL_SECONDS)
 
 
-class Doors:
+class PortForwards:
     """Ports of this machine that are forwarded into a namespace, from ``with`` to the block's end."""
 
     def __init__(self, namespace: Namespace) -> None:
@@ -78,7 +78,7 @@ class Doors:
 
     def open(self, port: int, address: str = LOOPBACK) -> str:
         """Forward a port to ``port`` of ``address`` in the namespace, and return its address ``127.0.0.1:PORT``."""
-        server = LoopbackServer(partial(_Door, partial(self._connect, address, port)))
+        server = LoopbackServer(partial(_Forwarding, partial(self._connect, address, port)))
         server.start()
         self._stack.callback(server.stop)
         return server.host
@@ -87,7 +87,7 @@ class Doors:
         return self._inside.submit(socket.create_connection, (address, port)).result()
 
 
-class _Door(socketserver.BaseRequestHandler):
+class _Forwarding(socketserver.BaseRequestHandler):
     """Forward one connection."""
 
     def __init__(self, connect: Callable[[], socket.socket], *args: Any) -> None:

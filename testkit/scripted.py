@@ -14,7 +14,7 @@ from testkit.tls import Certificate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class ScriptedRequest:
     """A request with its credentials."""
 
     method: str
@@ -32,7 +32,7 @@ class Reply:
     body: bytes | Iterable[bytes] = b""
 
 
-Script = Callable[[Shown], Reply]
+Script = Callable[[ScriptedRequest], Reply]
 
 
 class ScriptedServer:
@@ -41,7 +41,7 @@ class ScriptedServer:
     def __init__(self, script: Script, *, tls: Certificate | None = None) -> None:
         self.script = script
         self._lock = threading.Lock()
-        self._shown: list[Shown] = []
+        self._shown: list[ScriptedRequest] = []
         self._tls = tls
         self._server = LoopbackServer(partial(_Handler, self))
         if tls:
@@ -59,12 +59,12 @@ class ScriptedServer:
         return f"{'https' if self._tls else 'http'}://{self.host}"
 
     @property
-    def shown(self) -> list[Shown]:
+    def shown(self) -> list[ScriptedRequest]:
         """Requests so far, oldest first."""
         with self._lock:
             return list(self._shown)
 
-    def note(self, shown: Shown) -> None:
+    def note(self, shown: ScriptedRequest) -> None:
         with self._lock:
             self._shown.append(shown)
 
@@ -83,7 +83,9 @@ class _Handler(LoopbackHandler):
 
     def do_any(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        shown = Shown(method=self.command, target=self.path, authorization=self.headers.get("Authorization"), body=body)
+        shown = ScriptedRequest(
+            method=self.command, target=self.path, authorization=self.headers.get("Authorization"), body=body
+        )
         self._scripted.note(shown)
         reply = self._scripted.script(shown)
         self.send_response(reply.status)

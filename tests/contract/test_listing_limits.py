@@ -14,7 +14,7 @@ from registry_sync.registry import client as registry_client
 from registry_sync.registry.client import RegistryClient
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.open import CLIENTS, open_client
-from testkit.scripted import Reply, ScriptedServer, Shown
+from testkit.scripted import Reply, ScriptedRequest, ScriptedServer
 
 LIMIT = 5
 
@@ -45,7 +45,7 @@ def documents(count: int) -> dict[str, Any]:
 
 
 def server(count: int) -> ScriptedServer:
-    def reply(shown: Shown) -> Reply:
+    def reply(shown: ScriptedRequest) -> Reply:
         return Reply(body=json.dumps(documents(count)[shown.target.partition("?")[0]]).encode())
 
     return ScriptedServer(reply)

@@ -53,7 +53,7 @@ def running_lab(request: pytest.FixtureRequest, possible: None) -> Iterator[Lab]
         hub = DrillRegistry(namespace, "hub", HUB_ADDRESS, authority.issue(HUB_HOSTS))
         mirror = DrillRegistry(namespace, "mirror", MIRROR_ADDRESS, authority.issue([MIRROR_HOST]))
         pool = render(request.param, namespace.folder)
-        with start(pool, namespace, authority.ca_file) as runtime, hub.door(), mirror.door():
+        with start(pool, namespace, authority.ca_file) as runtime, hub.outside(), mirror.outside():
             yield Lab(pool=pool, runtime=runtime, hub=hub, mirror=mirror)
 
 

@@ -28,23 +28,23 @@ class DrillRegistry:
         self._namespace, self._address, self._certificate, self._port = namespace, address, certificate, port
         self._folder = namespace.folder / name
         self._folder.mkdir()
-        self._door = RegistryProcess(storage=self._folder / "storage")
+        self._outside = RegistryProcess(storage=self._folder / "storage")
         self._process: Spawned | None = None
 
-    def door(self) -> RegistryProcess:
+    def outside(self) -> RegistryProcess:
         """Open the outside process, which pushing needs."""
-        return self._door
+        return self._outside
 
     def push(self, repository: str, tag: str, image: images.Image) -> None:
-        images.push(self._door.url, repository, tag, image)
+        images.push(self._outside.url, repository, tag, image)
 
     def forget_blob(self, digest: Digest) -> None:
         """Remove the bytes of a blob, as a damaged disk does."""
-        self._door.forget_blob(digest)
+        self._outside.forget_blob(digest)
 
     def damage_blob(self, digest: Digest) -> None:
         """Change the bytes of a blob, but not its size."""
-        self._door.damage_blob(digest)
+        self._outside.damage_blob(digest)
 
     def start(self, *, is_broken: bool = False) -> None:
         """Start. With ``is_broken`` the storage fails, and each answer is a 500."""

@@ -36,7 +36,7 @@ def test_a_registry_without_tls(runtime: Literal["docker", "containerd"]) -> Non
         write_files(render_pool(file, made, runtime, made.versions), namespace.folder / runtime, force=False)
         registry = DrillRegistry(namespace, "home", ADDRESS, None, PORT)
         authority = CertificateAuthority.create(namespace.folder / "authority")
-        with registry.door(), start(made, namespace, authority.ca_file) as daemon:
+        with registry.outside(), start(made, namespace, authority.ca_file) as daemon:
             registry.push("team/app", "v1", image)
             registry.start()
             assert daemon.pull(f"{HOST}/team/app", "v1") in {str(each.blobs[0].digest) for each in image.children}

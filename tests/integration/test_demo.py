@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,14 @@ pytestmark = pytest.mark.timeout(600)
 
 DEMO_SECONDS = 2 * PATIENCE_SECONDS
 DAG_TEST = "[DAG TEST] {} task_id={} map_index={}"
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Let demos react to SIGINT. A shell that runs tests in the background ignores it, and children inherit that."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -41,7 +41,7 @@ from testkit.interceptor import Interceptor
 from testkit.quay_api import QuayApi
 from testkit.registry import Htpasswd, RegistryProcess
 from testkit.routes import make_route, run_route
-from testkit.scripted import Reply, ScriptedServer, Shown
+from testkit.scripted import Reply, ScriptedRequest, ScriptedServer
 from testkit.task_runner import FakeApi, supervise
 from testkit.tls import CertificateAuthority
 from testkit.token_server import TokenServer
@@ -70,7 +70,7 @@ def at(server: ScriptedServer) -> Repository:
     return Repository(server.host, NAME)
 
 
-def answers(*replies: Reply) -> Callable[[Shown], Reply]:
+def answers(*replies: Reply) -> Callable[[ScriptedRequest], Reply]:
     """Replies in turn; the last one repeats."""
     left = list(replies)
     return lambda _: left.pop(0) if len(left) > 1 else left[0]
@@ -460,7 +460,7 @@ class TestEndlessAnswers:
     def test_a_million_tags(self) -> None:
         """More tags than one task reads, at the speed of the wire."""
 
-        def page(shown: Shown) -> Reply:
+        def page(shown: ScriptedRequest) -> Reply:
             number = int(shown.target.rpartition("last=")[2] or 0) if "last=" in shown.target else 0
             names = [f"v{number}.{each}" for each in range(10_000)]
             link = {"Link": f'</v2/{NAME}/tags/list?last={number + 1}>; rel="next"'} if number < 99 else {}
@@ -495,7 +495,7 @@ class TestEndlessAnswers:
     def test_a_catalog_without_end(self) -> None:
         numbers = itertools.count()
 
-        def page(_: Shown) -> Reply:
+        def page(_: ScriptedRequest) -> Reply:
             number = next(numbers)
             names = [f"team/{number}-{each}" for each in range(10_000)]
             link = {"Link": f'</v2/_catalog?last={number}>; rel="next"'}
@@ -518,7 +518,7 @@ class TestEndlessAnswers:
         monkeypatch.setattr(transport, "MAX_PAGES", 50)
         numbers = itertools.count()
 
-        def page(_: Shown) -> Reply:
+        def page(_: ScriptedRequest) -> Reply:
             link = f'</v2/{NAME}/tags/list?last={next(numbers)}>; rel="next"'
             return Reply(body=b'{"tags": []}', headers={"Link": link})
 

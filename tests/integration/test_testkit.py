@@ -543,3 +543,14 @@ class TestInterceptor:
                 answer = requests.get(f"{interceptor.url}/v2/", timeout=PATIENCE_SECONDS)
         assert answer.status_code == 502
         assert "no answer from the registry: ConnectionRefusedError" in answer.text
+
+
+class TestWaiting:
+    def test_the_first_true_value_is_returned(self) -> None:
+        values = iter([0, None, "", 7])
+        assert wait_until(lambda: next(values), "a number comes") == 7
+
+    def test_waiting_in_vain_shows_the_last_state(self) -> None:
+        with pytest.raises(TimeoutError) as caught:
+            wait_until(lambda: False, "it is up", seconds=0.01, seen=lambda: {"db": "down"})
+        assert str(caught.value) == "waited 0.01 s in vain until it is up {'db': 'down'}"

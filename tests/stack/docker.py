@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from testkit.namespace import Namespace
-from testkit.network import NAME_SERVER, Doors, way_out
+from testkit.network import NAME_SERVER, PortForwards, outbound_network
 
 COMMANDS = ("dockerd", "docker", "docker-compose", "slirp4netns", "mmdebstrap", "iptables")
 COMMAND_TIMEOUT_SECONDS = 300.0
@@ -28,16 +28,16 @@ class CommandError(Exception):
 class Docker:
     """A running daemon, used by the real command line."""
 
-    def __init__(self, namespace: Namespace, doors: Doors) -> None:
-        self._namespace, self._doors = namespace, doors
+    def __init__(self, namespace: Namespace, forwards: PortForwards) -> None:
+        self._namespace, self._forwards = namespace, forwards
         self.folder = namespace.folder
 
     @classmethod
     @contextmanager
     def running(cls) -> Iterator[Docker]:
         """Start a daemon whose containers reach this machine's networks. It ends with the block or this process."""
-        with Namespace({}) as namespace, way_out(namespace), Doors(namespace) as doors:
-            docker = cls(namespace, doors)
+        with Namespace({}) as namespace, outbound_network(namespace), PortForwards(namespace) as forwards:
+            docker = cls(namespace, forwards)
             parent = namespace.folder.name  # its cgroups are below one of this name
             process = namespace.spawn(
                 "dockerd",
@@ -96,12 +96,12 @@ class Docker:
         (found,) = json.loads(self.run("inspect", name))
         return dict(found)
 
-    def door(self, port: int, container: str | None = None) -> str:
+    def forward(self, port: int, container: str | None = None) -> str:
         """Address ``127.0.0.1:PORT`` that leads to a port of a container, or to a published port."""
         if container is None:
-            return self._doors.open(port)
+            return self._forwards.open(port)
         (network,) = self.inspect(container)["NetworkSettings"]["Networks"].values()
-        return self._doors.open(port, network["IPAddress"])
+        return self._forwards.open(port, network["IPAddress"])
 
     def remove_containers(self) -> None:
         if left := self.try_run("ps", "-aq").stdout.split():

@@ -90,7 +90,7 @@ class Stack:
 
     @cached_property
     def url(self) -> str:
-        return f"http://{self.docker.door(8080)}"
+        return f"http://{self.docker.forward(8080)}"
 
     def api(self) -> AirflowApi:
         """The API for the user admin."""
@@ -98,4 +98,4 @@ class Stack:
 
     def registry_url(self, service: str) -> str:
         (container,) = self.containers(service)
-        return f"http://{self.docker.door(5000, container)}"
+        return f"http://{self.docker.forward(5000, container)}"
