@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from registry_sync.airflow.operators.plan_routes import check_length, read_parameters, split_unmodified
+from registry_sync.airflow.operators.plan_routes import read_parameters, split_unmodified
 from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import ConfigurationError
 from registry_sync.routes.discovery import FoundRoute
@@ -39,16 +39,6 @@ def test_a_parameter_that_does_not_exist_is_refused() -> None:
         read_parameters(context(tag=["v1"], dryrun=True))
     assert str(caught.value) == (
         "unknown parameters ['dryrun', 'tag']; there are ['destinations', 'dry_run', 'repositories', 'tags']"
-    )
-
-
-def test_more_routes_than_airflow_maps() -> None:
-    check_length(1024, "m")
-    with pytest.raises(ConfigurationError) as caught:
-        check_length(1025, "m")
-    assert str(caught.value) == (
-        "mirror 'm' has 1025 routes, Airflow maps 1024 at most: "
-        "split the mirror, or set AIRFLOW__CORE__MAX_MAP_LENGTH higher for the API server and the workers"
     )
 
 
