@@ -11,7 +11,7 @@ from typing import Literal
 
 import pytest
 
-from registry_sync.nodes.readiness.check import Fault
+from registry_sync.nodes.readiness.model import Fault
 from registry_sync.nodes.runtime_failover import Failover, gets_image
 from testkit import images
 from testkit.loopback import Request

@@ -20,7 +20,8 @@ from registry_sync.airflow.readiness_dag import build_readiness_dag
 from registry_sync.cli.main import FAILED, OK, UNUSABLE, main
 from registry_sync.config.model import Registry
 from registry_sync.nodes.readiness import check as readiness
-from registry_sync.nodes.readiness.check import EndpointCheck, Expected, Fault, ImageReadiness, Limits, check_endpoint
+from registry_sync.nodes.readiness.check import Limits, check_endpoint
+from registry_sync.nodes.readiness.model import EndpointCheck, Expected, Fault, ImageReadiness
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.routes.load import load_mirrors
 from registry_sync.sync.report import RouteReport, TagResult
@@ -29,6 +30,7 @@ from testkit.airflow import LocalAirflow
 from testkit.interceptor import Interceptor
 from testkit.loopback import Blackhole
 from testkit.registry import Htpasswd, RegistryProcess
+from testkit.scripted import Reply, ScriptedServer, Shown
 from testkit.task_runner import FakeApi, run
 from testkit.tls import CertificateAuthority
 from testkit.token_server import TokenServer
@@ -69,7 +71,8 @@ def wire(shared: RegistryProcess) -> Iterator[Interceptor]:
 
 def check_at(host: str, expected: Digest | None = IMAGE.digest, **fields: Any) -> EndpointCheck:
     registry = Registry(name="acr", host=host, **{"tls": False, **fields.pop("registry", {})})
-    tags = (Expected(tag="v1", digest=expected, said_by="quay.io"),)
+    not_compared = "" if expected else "quay.io does not answer"
+    tags = (Expected(tag="v1", digest=expected, said_by="quay.io", not_compared=not_compared),)
     return EndpointCheck(
         pool="outside",
         registry=registry,
@@ -96,7 +99,7 @@ def test_an_image_that_is_ready(shared: RegistryProcess) -> None:
         pool="outside",
         image="team/pause:v1",
         registry="acr",
-        digest=str(IMAGE.digest),
+        digest=IMAGE.digest,
         platforms=("linux/amd64", "linux/arm64"),
         blobs=5,
         size_bytes=size_bytes,
@@ -125,14 +128,14 @@ def test_bytes_only_are_looked_for_by_the_digest_that_another_registry_names(sha
     found = look(check_at(shared.host, OTHER.digest, resolves=False))
     assert (found.fault, found.problem) == (
         "absent",
-        f"{shared.host}/{NAME}@{OTHER.digest} is not there; run the mirror 'quay_to_acr'",
+        f"{shared.host}/{NAME}@{OTHER.digest} not found; run the mirror 'quay_to_acr'",
     )
 
 
 def test_a_digest_that_nobody_knows(shared: RegistryProcess) -> None:
     found = look(check_at(shared.host, None, resolves=False))
-    assert (found.fault, found.digest) == (None, str(IMAGE.digest))
-    assert found.note == "its digest was compared with no other, quay.io"
+    assert (found.fault, found.digest) == (None, IMAGE.digest)
+    assert found.note == "digest not compared: quay.io does not answer"
 
 
 def test_by_the_token_flow_of_a_node() -> None:
@@ -165,18 +168,18 @@ def faulty(found: ImageReadiness) -> tuple[Fault | None, str]:
     return found.fault, found.problem
 
 
-WHO_ANSWERS = "find out what answers in the registry's place, such as the log-in page of a proxy"
-AGAIN = "delete the image there, then run the mirror 'quay_to_acr'"
-IF_SO = f"check again, and if it stays so, {AGAIN}"
-UNTIL = "until acr serves it again, nodes have only the other registries of their pool"
+WHO_ANSWERS = "find out what answers instead of the registry, for example the log-in page of a proxy"
+AGAIN = "delete the image at acr, then run the mirror 'quay_to_acr'"
+IF_SO = f"check again; if it stays damaged, {AGAIN}"
+UNTIL = "until acr serves it again, nodes can use only the other registries of their pool"
 
 
 class TestFaults:
     def test_a_tag_that_is_missing(self, own: RegistryProcess) -> None:
         own.forget_tag(NAME, "v1")
-        problem = f"{own.host}/{NAME}:v1 is not there; run the mirror 'quay_to_acr'"
+        problem = f"{own.host}/{NAME}:v1 not found; run the mirror 'quay_to_acr'"
         assert faulty(look(check_at(own.host))) == ("absent", problem)
-        problem = f"{own.host}/{NAME}:v1 is not there; push it again"
+        problem = f"{own.host}/{NAME}:v1 not found; push it again"
         assert faulty(look(check_at(own.host, copied_by=None))) == ("absent", problem)
 
     def test_a_registry_that_is_down(self, own: RegistryProcess) -> None:
@@ -185,7 +188,7 @@ class TestFaults:
             "absent",
             (
                 f"{own.url} cannot be reached: [Errno 111] Connection refused; "
-                "until acr is up again, nodes have only the other registries of their pool"
+                "until acr is up again, nodes can use only the other registries of their pool"
             ),
         )
 
@@ -197,7 +200,7 @@ class TestFaults:
             "absent",
             (
                 f"HEAD {wire.url}/v2/{NAME}/manifests/v1 answered 503; "
-                "until acr is up again, nodes have only the other registries of their pool"
+                "until acr is up again, nodes can use only the other registries of their pool"
             ),
         )
         assert len(wire.requests()) == 1
@@ -207,8 +210,8 @@ class TestFaults:
             assert faulty(look(check_at(locked.host))) == (
                 "absent",
                 (
-                    f"{locked.host} wants a user name and password; nodes do not log in: let everybody pull from acr, "
-                    "and if the image is not there, run the mirror 'quay_to_acr'"
+                    f"{locked.host} wants a user name and password; nodes pull anonymously: "
+                    "allow anonymous pulls at acr; if the image is missing there, run the mirror 'quay_to_acr'"
                 ),
             )
 
@@ -220,8 +223,8 @@ class TestFaults:
                 (
                     f"HEAD {registry.url}/v2/{NAME}/manifests/v1 answered 401 "
                     "(not permitted with these credentials, or it does not exist); "
-                    "nodes do not log in: let everybody pull from acr, "
-                    "and if the image is not there, run the mirror 'quay_to_acr'"
+                    "nodes pull anonymously: allow anonymous pulls at acr; "
+                    "if the image is missing there, run the mirror 'quay_to_acr'"
                 ),
             )
 
@@ -273,8 +276,8 @@ class TestFaults:
             "incomplete",
             (
                 f"HEAD {wire.url}/v2/{NAME}/blobs/{LAYER.digest} answered 403 "
-                "(not permitted with these credentials, or it does not exist); nodes do not log in: "
-                "let everybody pull from acr, and if the image is not there, run the mirror 'quay_to_acr'"
+                "(not permitted with these credentials, or it does not exist); nodes pull anonymously: "
+                "allow anonymous pulls at acr; if the image is missing there, run the mirror 'quay_to_acr'"
             ),
         )
 
@@ -290,7 +293,7 @@ class TestFaults:
         size_bytes = len(LAYER.content)
         assert faulty(look(check_at(wire.host))) == (
             "damaged",
-            f"blob {LAYER.digest} of {wire.host}/{NAME} has 7 bytes there, and {size_bytes} by its manifest; {AGAIN}",
+            f"blob {LAYER.digest} of {wire.host}/{NAME} has 7 bytes, and {size_bytes} by its manifest; {AGAIN}",
         )
 
     def test_a_blob_with_other_bytes_is_found_by_reading_it(self, own: RegistryProcess) -> None:
@@ -324,8 +327,8 @@ class TestFaults:
         assert faulty(look(check_at(own.host))) == (
             "wrong",
             (
-                f"{own.host}/{NAME}:v1 is {OTHER.digest} there, and {IMAGE.digest} by quay.io; "
-                "run the mirror 'quay_to_acr', and find out who else can push there"
+                f"{own.host}/{NAME}:v1 is {OTHER.digest}, expected {IMAGE.digest} (from quay.io); "
+                "run the mirror 'quay_to_acr', and find out who else can push to acr"
             ),
         )
 
@@ -337,38 +340,39 @@ class TestFaults:
         assert faulty(found) == (
             "wrong",
             (
-                f"{own.host}/{NAME}:v1 is {OTHER.digest} there, and {IMAGE.digest} by quay.io; "
-                f"'quay_to_acr' leaves it so, since on_moved_tag is {policy} for 'v*': find out which of them is right"
+                f"{own.host}/{NAME}:v1 is {OTHER.digest}, expected {IMAGE.digest} (from quay.io); "
+                f"the mirror 'quay_to_acr' does not overwrite it (on_moved_tag is {policy} for 'v*'): "
+                "find out which digest is right"
             ),
         )
 
     @pytest.mark.parametrize(
-        ("place", "down", "slow"),
+        ("role", "down", "slow"),
         [
             (
                 "fallback",
-                "until acr is up again, nodes have only the other registries of their pool",
-                "nodes do not get what the mirrors before acr lack until it is fast",
+                "until acr is up again, nodes can use only the other registries of their pool",
+                "until acr is fast again, nodes cannot pull images that the mirrors before it lack",
             ),
             (
                 "sole",
-                "until acr is up again, nodes pull no tag",
-                "nodes pull no tag until acr is fast",
+                "until acr is up again, nodes cannot pull tags",
+                "until acr is fast again, nodes cannot pull tags",
             ),
         ],
     )
     def test_a_registry_that_cannot_be_taken_out_of_the_pool(
-        self, own: RegistryProcess, place: str, down: str, slow: str
+        self, own: RegistryProcess, role: str, down: str, slow: str
     ) -> None:
         with Interceptor(own.url) as wire:
             wire.hang("HEAD", "/manifests/")
-            found = look(check_at(wire.host, place=place), replace(PATIENT, request_seconds=0.5))
+            found = look(check_at(wire.host, role=role), replace(PATIENT, request_seconds=0.5))
         assert (found.fault, found.problem.partition("; ")[2]) == ("slow", slow)
         with Blackhole() as there:
-            found = look(check_at(there.host, place=place), replace(PATIENT, request_seconds=0.5))
+            found = look(check_at(there.host, role=role), replace(PATIENT, request_seconds=0.5))
         assert (found.fault, found.problem.partition("; ")[2]) == ("silent", slow.replace("is fast", "answers"))
         own.stop()
-        found = look(check_at(own.host, place=place))
+        found = look(check_at(own.host, role=role))
         assert (found.fault, found.problem.partition("; ")[2]) == ("absent", down)
 
     def test_a_page_in_place_of_the_registry(self, wire: Interceptor) -> None:
@@ -385,9 +389,9 @@ class TestFaults:
     @pytest.mark.parametrize(
         ("method", "path", "what"),
         [
-            ("HEAD", "/manifests/v1", f"a look at HOST/{NAME}:v1"),
+            ("HEAD", "/manifests/v1", f"resolving HOST/{NAME}:v1"),
             ("GET", f"/manifests/{ARM.digest}", f"reading HOST/{NAME}@{ARM.digest}"),
-            ("HEAD", f"/blobs/{LAYER.digest}", f"a look at blob {LAYER.digest}"),
+            ("HEAD", f"/blobs/{LAYER.digest}", f"reading the size of blob {LAYER.digest}"),
         ],
     )
     def test_an_answer_that_takes_long(
@@ -403,7 +407,7 @@ class TestFaults:
             "slow",
             (
                 f"{what.replace('HOST', wire.host)} took 30.4 s, more than 30 s; "
-                "no runtime goes on to the next registry from that: take acr out of the pool until it is fast"
+                "no runtime falls back from that: remove acr from the pool's mirrors until it is fast again"
             ),
         )
 
@@ -418,7 +422,7 @@ class TestFaults:
             "slow",
             (
                 f"reading the {size_bytes} B of blob {LAYER.digest} took 30.4 s, more than 30.0 s; "
-                "no runtime goes on to the next registry from that: take acr out of the pool until it is fast"
+                "no runtime falls back from that: remove acr from the pool's mirrors until it is fast again"
             ),
         )
 
@@ -433,9 +437,9 @@ class TestFaults:
             assert faulty(look(check_at(wire.host))) == (
                 "slow",
                 (
-                    f"a look at blob {LAYER.digest} took 30.4 s, more than 30 s, and ended with: "
+                    f"reading the size of blob {LAYER.digest} took 30.4 s, more than 30 s, and failed: "
                     f"HEAD {wire.url}/v2/{NAME}{late} answered 404; "
-                    "no runtime goes on to the next registry from that: take acr out of the pool until it is fast"
+                    "no runtime falls back from that: remove acr from the pool's mirrors until it is fast again"
                 ),
             )
 
@@ -448,9 +452,9 @@ class TestFaults:
                 "silent",
                 (
                     f"http://{there.host} neither takes nor refuses a connection: timed out; "
-                    "nodes wait for that at each pull before they ask the next registry, "
-                    "dockerd 15 s, CRI-O 60 s, containerd 150 s (10 s from 2.1 on, as rendered): "
-                    "take acr out of the pool until it answers"
+                    "each pull waits before it falls back "
+                    "(dockerd 15 s, CRI-O 60 s, containerd 150 s, or 10 s from 2.1 on as rendered): "
+                    "remove acr from the pool's mirrors until it answers again"
                 ),
             )
 
@@ -459,8 +463,8 @@ class TestFaults:
         assert faulty(look(check_at(wire.host), replace(PATIENT, request_seconds=1.0))) == (
             "slow",
             (
-                f"{wire.url} took the request and does not answer: timed out; no runtime goes on to the next registry "
-                "from that: take acr out of the pool until it is fast"
+                f"{wire.url} took the request and does not answer: timed out; no runtime falls back "
+                "from that: remove acr from the pool's mirrors until it is fast again"
             ),
         )
 
@@ -532,7 +536,7 @@ class TestCommand:
         assert code == FAILED
         assert "outside  yes     yes       NO: team/pause:v1" in printed
         problem = (
-            f"outside: team/pause:v1 from acr: {stack.acr.host}/{NAME}:v1 is not there; run the mirror 'quay_to_world'"
+            f"outside: team/pause:v1 from acr: {stack.acr.host}/{NAME}:v1 not found; run the mirror 'quay_to_world'"
         )
         assert problem in printed.splitlines()
         assert printed.splitlines()[-1] == "nodes would not start: outside with hub down"
@@ -553,12 +557,12 @@ class TestCommand:
         code, printed, _ = check("--expect", str(earlier), "--pool", "outside")
         assert code == FAILED
         assert (
-            f"outside: team/pause:v1 from acr: {stack.acr.host}/{NAME}:v1 is {OTHER.digest} there, "
-            f"and {IMAGE.digest} by {stack.source.host} when it last answered; "
-            "run the mirror 'quay_to_world', and find out who else can push there"
+            f"outside: team/pause:v1 from acr: {stack.acr.host}/{NAME}:v1 is {OTHER.digest}, "
+            f"expected {IMAGE.digest} (from {stack.source.host} when it last answered); "
+            "run the mirror 'quay_to_world', and find out who else can push to acr"
         ) in printed.splitlines()
         assert (
-            f"{stack.source.host}/{NAME} could not be asked for its digests: "
+            f"cannot read digests from {stack.source.host}/{NAME}: "
             f"{stack.source.url} cannot be reached: [Errno 111] Connection refused"
         ) in printed.splitlines()
 
@@ -573,16 +577,16 @@ class TestCommand:
         ]
         down = f"{stack.source.url} cannot be reached: [Errno 111] Connection refused"
         assert (
-            "outside: team/pause:* from acr: which tags of it nodes need is not known: "
-            f"{stack.source.host} does not answer, and no earlier check is known; "
-            "write its tags by their names, or keep what nodes check --json prints"
+            "outside: team/pause:* from acr: its tags are unknown: "
+            f"{stack.source.host} does not answer, and there is no earlier check; list the tags by name, "
+            "or pass the output of an earlier nodes check --json with --expect"
         ) in printed.splitlines()
-        assert f"{stack.source.host}/{NAME} could not be asked for its digests: {down}" in printed.splitlines()
+        assert f"cannot read digests from {stack.source.host}/{NAME}: {down}" in printed.splitlines()
         stack.write(tags={"include": ["v1"]})
         code, printed, _ = check()
         assert code == OK
-        unknown = f"since {stack.source.host} does not answer and no earlier check is known"
-        assert f"team/pause:v1 from acr: its digest was compared with no other, {unknown}" in printed.splitlines()
+        unknown = f"{stack.source.host} does not answer, and there is no earlier check"
+        assert f"team/pause:v1 from acr: digest not compared: {unknown}" in printed.splitlines()
         images.push(stack.acr.url, NAME, "v1", OTHER)
         code, printed, _ = check("--json")
         assert code == FAILED
@@ -597,8 +601,8 @@ class TestCommand:
         code, printed, _ = check("--pool", "alone")
         assert (code, "alone  yes     no, as configured" in printed) == (OK, True)
         assert (
-            "team/pause:v1 from hub: its digest was compared with no other, since 'quay_to_world' mirrors linux/amd64 "
-            "alone, under another digest"
+            "team/pause:v1 from hub: digest not compared: the mirror 'quay_to_world' copies only linux/amd64, "
+            "which changes the digest"
         ) in printed.splitlines()
 
     @pytest.mark.parametrize("is_down", [False, True])
@@ -628,8 +632,8 @@ class TestCommand:
             "outside  NO: team/pause:v9  NO: team/pause:v9  NO: team/pause:v9"
         )
         problem = (
-            f"{stack.source.host}/{NAME}:v9 is not there, so that nothing says what it should be elsewhere; "
-            "push it, or mend the tags of the bootstrap image"
+            f"{stack.source.host}/{NAME}:v9 not found at the source, so the right digest is unknown; "
+            "push it, or fix tags: of the bootstrap image"
         )
         lines = printed.splitlines()
         assert f"outside: team/pause:v9 from acr: {problem}" in lines
@@ -647,8 +651,8 @@ class TestCommand:
             "alone  NO: team/pause:*  no, as configured"
         )
         assert (
-            f"alone: team/pause:* from hub: the rules of the bootstrap image choose none of the 2 tags of "
-            f"{stack.source.host}/{NAME}; mend them"
+            "alone: team/pause:* from hub: tags: of the bootstrap image matches none of the 2 tags of "
+            f"{stack.source.host}/{NAME}; fix its rules"
         ) in printed.splitlines()
 
     def test_a_repository_that_the_source_does_not_have(self, check: Command, stack: Stack) -> None:
@@ -658,23 +662,93 @@ class TestCommand:
         assert code == FAILED
         assert "alone  NO: team/pause:*  no, as configured" in printed.splitlines()
         assert (
-            f"alone: team/pause:* from hub: the rules of the bootstrap image choose none of the 0 tags of "
-            f"{stack.source.host}/{NAME}; mend them"
+            "alone: team/pause:* from hub: tags: of the bootstrap image matches none of the 0 tags of "
+            f"{stack.source.host}/{NAME}; fix its rules"
         ) in printed.splitlines()
 
     def test_arguments_that_cannot_be_used(self, check: Command, tmp_path: Path) -> None:
         code, _, errors = check("--pool", "nowhere")
         assert code == UNUSABLE
-        assert errors.startswith("there is no pool 'nowhere'")
+        assert errors.startswith("no pool 'nowhere' under nodes: in ")
         (tmp_path / "other.json").write_text("[]")
         code, _, errors = check("--expect", str(tmp_path / "other.json"))
         assert (code, errors) == (
             UNUSABLE,
             (
-                f"{tmp_path}/other.json is not what nodes check --json printed "
-                "(TypeError('list indices must be integers or slices, not str')); make one while every source answers\n"
+                f"{tmp_path}/other.json is not the output of nodes check --json "
+                "(TypeError('list indices must be integers or slices, not str')); "
+                "write one while every source answers\n"
             ),
         )
+
+
+def nested(levels: int) -> images.Image:
+    """An image under ``levels`` indexes, each of which lists the next one alone."""
+    image = images.image([images.BASE_LAYER])
+    for _ in range(levels):
+        image = images.index([image])
+    return image
+
+
+def contents_of(image: images.Image) -> Iterator[tuple[Digest, bytes, str]]:
+    """The manifests of an image and its blobs, each with its type, without recursion."""
+    level = [image]
+    while level:
+        for manifest in level:
+            yield manifest.digest, manifest.content, manifest.media_type
+            yield from ((blob.digest, blob.content, "application/octet-stream") for blob in manifest.blobs)
+        level = [child for manifest in level for child in manifest.children]
+
+
+def serve(repositories: Mapping[str, images.Image]) -> ScriptedServer:
+    """A registry with one image per repository, tagged v1. Pushing 1,200 levels to the real one would take too long."""
+    contents = {"/v2/": (b"{}", {"Content-Type": "application/json"})}
+    for name, image in repositories.items():
+        contents[f"/v2/{name}/tags/list"] = (json.dumps({"name": name, "tags": ["v1"]}).encode(), {})
+        for digest, content, media_type in contents_of(image):
+            headers = {"Content-Type": media_type, "Docker-Content-Digest": str(digest)}
+            contents |= {f"/v2/{name}/{kind}/{digest}": (content, headers) for kind in ("manifests", "blobs")}
+        contents[f"/v2/{name}/manifests/v1"] = contents[f"/v2/{name}/manifests/{image.digest}"]
+
+    def script(shown: Shown) -> Reply:
+        path = shown.target.partition("?")[0]
+        if path not in contents:
+            return Reply(status=404)
+        content, headers = contents[path]
+        return Reply(headers=headers, body=content)
+
+    return ScriptedServer(script)
+
+
+@pytest.mark.parametrize(("levels", "is_ready"), [(2, True), (16, True), (17, False), (1200, False)])
+def test_a_deeply_nested_index_fails_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], levels: int, *, is_ready: bool
+) -> None:
+    """The image spec sets no limit to nested indexes. Other images are checked all the same."""
+    deep = nested(levels)
+    with serve({"team/deep": deep, "team/fine": IMAGE}) as server:
+        file = tmp_path / "mirrors.yaml"
+        pool = {"registry": "hub", "bootstrap_images": ["team/deep", "team/fine"]}
+        registries = {"hub": {"host": server.host, "tls": False}, "other": {"host": "other.example"}}
+        mirror = {"source": "hub", "destinations": ["other"], "repositories": ["team/deep", "team/fine"]}
+        file.write_text(json.dumps({"registries": registries, "mirrors": {"m": mirror}, "nodes": {"alone": pool}}))
+        code = main(["nodes", "check", "--mirrors-file", str(file), "--seconds", "30", "--json"])
+        results = {result["image"]: result for result in json.loads(capsys.readouterr().out)["images"]}
+        read = [shown for shown in server.shown if "/team/deep/manifests/sha256:" in shown.target]
+    assert (results["team/fine:v1"]["fault"], results["team/fine:v1"]["blobs"]) == (None, 5)
+    fault, problem = results["team/deep:v1"]["fault"], results["team/deep:v1"]["problem"]
+    if is_ready:
+        assert (code, fault, problem, results["team/deep:v1"]["blobs"]) == (OK, None, "", 2)
+    else:
+        assert (code, fault, problem) == (
+            FAILED,
+            "unchecked",
+            (
+                f"{server.host}/team/deep@{deep.digest} is an index nested more than 16 levels deep, "
+                "which is not checked; publish its images under an index with fewer levels"
+            ),
+        )
+        assert len(read) <= 17
 
 
 class Dag:
@@ -726,7 +800,7 @@ class TestDag:
     def test_a_check_that_was_killed(self, stack: Stack) -> None:
         dag = Dag(stack.file)
         dag.run()
-        del dag.api.xcoms["check", 1, "found"]
+        del dag.api.xcoms["check", 1, "results"]
         result = dag.report()
         assert (result.state, str(result.error)) == ("failed", "nodes would not start: outside with acr down")
 
@@ -745,7 +819,7 @@ class TestDag:
         assert states == ["success"] * 3
         said_by = f"{stack.source.host} when it last answered"
         assert rows[0]["check"]["tags"] == [
-            {"tag": "v1", "digest": str(IMAGE.digest), "said_by": said_by, "problem": ""}
+            {"tag": "v1", "digest": str(IMAGE.digest), "said_by": said_by, "not_compared": "", "problem": ""}
         ]
 
     def test_a_source_that_is_down_since_a_mirror_ran(self, stack: Stack) -> None:
@@ -763,7 +837,13 @@ class TestDag:
         rows = dag.run()[1]
         run_id = f"the run scheduled__{after.isoformat()} of mirror_quay_to_world"
         assert rows[0]["check"]["tags"] == [
-            {"tag": "v1", "digest": str(OTHER.digest), "said_by": f"{stack.source.host} in {run_id}", "problem": ""}
+            {
+                "tag": "v1",
+                "digest": str(OTHER.digest),
+                "said_by": f"{stack.source.host} in {run_id}",
+                "not_compared": "",
+                "problem": "",
+            }
         ]
 
     def test_a_source_that_is_down_and_was_never_seen_but_by_a_mirror(self, stack: Stack) -> None:
@@ -776,7 +856,7 @@ class TestDag:
         assert states == ["success"] * 3
         said_by = f"{stack.source.host} in the run {run_id} of mirror_quay_to_world"
         assert rows[0]["check"]["tags"] == [
-            {"tag": "v1", "digest": str(IMAGE.digest), "said_by": said_by, "problem": ""}
+            {"tag": "v1", "digest": str(IMAGE.digest), "said_by": said_by, "not_compared": "", "problem": ""}
         ]
 
 
@@ -801,7 +881,7 @@ def test_runs_of_a_real_airflow(stack: Stack, tmp_path: Path) -> None:
     second = airflow.run("dags", "test", "mirror_readiness", timeout_seconds=150)
     assert second.returncode == 1
     assert "nodes of outside would not start now" in second.stdout
-    assert f"{IMAGE.digest} by {stack.source.host} when it last answered" in second.stdout
+    assert f"expected {IMAGE.digest} (from {stack.source.host} when it last answered)" in second.stdout
     images.push(stack.acr.url, NAME, "v1", IMAGE)
     stack.source.start()
     images.push(stack.source.url, NAME, "v1", OTHER)

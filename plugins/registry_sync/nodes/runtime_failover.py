@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 
 from registry_sync.config.node_pools import NodePool
 from registry_sync.config.runtime_versions import Versions
-from registry_sync.nodes.readiness.check import Fault, ImageReadiness
+from registry_sync.nodes.readiness.model import Fault, ImageReadiness
 from registry_sync.text_table import table
 
 Behaviour = Literal["docker", "containerd", "crio", "unknown"]

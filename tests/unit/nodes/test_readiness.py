@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_sync.airflow.operators.readiness import error_of, with_unchecked
+from registry_sync.airflow.operators.readiness import add_unchecked, error_of_results
 from registry_sync.airflow.readiness_dag import parameters
 from registry_sync.config.model import Registry
 from registry_sync.config.node_pools import NodePool, PoolMirror
 from registry_sync.errors import RefusedError, TemporaryError
-from registry_sync.nodes.readiness.check import EndpointCheck, Expected, Fault, ImageReadiness, Limits, choose_reads
-from registry_sync.nodes.readiness.report import ReadinessReport, distrust_differing
+from registry_sync.nodes.readiness.check import Limits, choose_reads
+from registry_sync.nodes.readiness.model import EndpointCheck, Expected, Fault, ImageReadiness
+from registry_sync.nodes.readiness.report import ReadinessReport, fault_conflicting
 from registry_sync.nodes.runtime_failover import (
     Behaviour,
     Failover,
@@ -307,13 +308,13 @@ def test_a_report_as_text() -> None:
         found("acr", "absent", problem="it is not there; copy it", slowest_seconds=0.2),
         found(
             "hub",
-            digest=str(ONE),
+            digest=ONE,
             platforms=("linux/amd64",),
             blobs=3,
             size_bytes=9_500_000,
             read_bytes=2_000_000,
             slowest_seconds=1.234,
-            note="its digest was compared with no other",
+            note="digest not compared: quay.io does not answer",
         ),
     ]
     report = ReadinessReport.of([pool(runtime="docker", version="20.10")], images, notes=["a note"])
@@ -329,7 +330,7 @@ def test_a_report_as_text() -> None:
         "\n"
         "outside: team/app:v1 from acr: it is not there; copy it\n"
         "\n"
-        "team/app:v1 from hub: its digest was compared with no other\n"
+        "team/app:v1 from hub: digest not compared: quay.io does not answer\n"
         "\n"
         "a note"
     )
@@ -338,8 +339,8 @@ def test_a_report_as_text() -> None:
 def test_a_pool_that_promises_less_is_told_so() -> None:
     report = ReadinessReport.of([POOLS[2]], [found("aliyun", pool="china")])
     assert report.text().split("\n\n")[-1] == (
-        "china: no tag can be pulled while aliyun is down, by the pool's own configuration; "
-        "a mirror whose tags are trusted (trust: pull+resolve) would change that"
+        "china: no tag can be pulled while aliyun is down, as configured; "
+        "a mirror that is trusted with tags (trust: pull+resolve) would change that"
     )
 
 
@@ -364,18 +365,18 @@ def test_a_report_for_programs() -> None:
 
 def test_copies_that_differ_while_no_source_answers() -> None:
     """Each may be the squatter's."""
-    note = "its digest was compared with no other"
-    images = [found("acr", digest=str(ONE), note=note), found("hub", digest=str(OTHER), note=note)]
-    assert [(each.fault, each.problem) for each in distrust_differing(images)] == [
-        ("wrong", f"it is {each} there and another image elsewhere, and nothing says which is right; compare them")
+    note = "digest not compared: quay.io does not answer"
+    images = [found("acr", digest=ONE, note=note), found("hub", digest=OTHER, note=note)]
+    assert [(each.fault, each.problem) for each in fault_conflicting(images)] == [
+        ("wrong", f"its digest is {each} here and another one elsewhere; find out which is right")
         for each in (ONE, OTHER)
     ]
-    same = [found("acr", digest=str(ONE), note=note), found("hub", digest=str(ONE), note=note)]
-    assert distrust_differing(same) == same
-    for_a_reason = [found("acr", digest=str(ONE), note="some platforms"), found("hub", digest=str(OTHER), note=note)]
-    assert distrust_differing(for_a_reason) == for_a_reason
-    known = [found("acr", digest=str(ONE)), found("hub", digest=str(OTHER))]
-    assert distrust_differing(known) == known
+    same = [found("acr", digest=ONE, note=note), found("hub", digest=ONE, note=note)]
+    assert fault_conflicting(same) == same
+    for_a_reason = [found("acr", digest=ONE, note="some platforms"), found("hub", digest=OTHER, note=note)]
+    assert fault_conflicting(for_a_reason) == for_a_reason
+    known = [found("acr", digest=ONE), found("hub", digest=OTHER)]
+    assert fault_conflicting(known) == known
 
 
 CHECK = EndpointCheck(
@@ -384,12 +385,12 @@ CHECK = EndpointCheck(
     repository=Repository("acme.azurecr.io", "team/app"),
     tags=(
         Expected(tag="v1", digest=ONE, said_by="quay.io"),
-        Expected(tag="v2", digest=None, said_by="since quay.io does not answer"),
+        Expected(tag="v2", digest=None, not_compared="quay.io does not answer"),
     ),
     resolves=False,
     copied_by="quay_to_acr",
     on_moved_tag=(("v*", "keep"),),
-    place="fallback",
+    role="fallback",
 )
 
 
@@ -406,20 +407,23 @@ def test_a_result_crosses_xcom(fault: Fault | None, texts: list[str], number: in
 
 
 def test_what_a_task_ends_with() -> None:
-    assert error_of([found("acr")]) is None
+    assert error_of_results([found("acr")]) is None
     missing, wrong = found("acr", "absent", problem="gone"), found("acr", "wrong", problem="another")
-    both = error_of([missing, found("acr"), wrong])
+    both = error_of_results([missing, found("acr"), wrong])
     assert type(both) is TemporaryError
     assert str(both) == "team/app:v1 from acr: gone\nteam/app:v1 from acr: another"
-    assert type(error_of([wrong])) is RefusedError
+    assert type(error_of_results([wrong])) is RefusedError
 
 
 def test_an_image_whose_task_was_killed_is_unchecked() -> None:
     first = found("acr")
     second = found(
-        "acr", "unchecked", image="team/app:v2", problem="its task ended without a result; its own log says why"
+        "acr",
+        "unchecked",
+        image="team/app:v2",
+        problem="not checked: its task check ended without a result; see its log",
     )
-    assert with_unchecked([{"check": CHECK.to_json()}], [first]) == [first, second]
+    assert add_unchecked([{"check": CHECK.to_json()}], [first]) == [first, second]
 
 
 SIZES = st.dictionaries(st.binary(max_size=4).map(Digest.of), st.integers(0, 1000), max_size=20)
