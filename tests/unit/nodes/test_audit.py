@@ -52,7 +52,7 @@ def audit(path: Path, pool: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return found.problems, found.notes
 
 
-BY_HAND = "mirror {!r} has no schedule: what it brings is as old as its last run by hand"
+BY_HAND = "mirror {!r} has no schedule: its copies are as old as its last manual run"
 
 
 @pytest.mark.parametrize(
@@ -63,24 +63,24 @@ BY_HAND = "mirror {!r} has no schedule: what it brings is as old as its last run
         (
             "{registry: hub, mirrors: [acr]}",
             (),
-            ("it has no bootstrap_images, so nothing shows whether its machines would start",),
+            ("no bootstrap_images: nodes check cannot tell if its machines would start; list the images they need",),
         ),
         (
             "{registry: hub, bootstrap_images: [infra/base]}",
             (),
-            ("all comes from docker.io: while that is down, no machine pulls anything",),
+            ("no mirrors: while docker.io is down, its machines cannot pull anything",),
         ),
         (
             "{registry: hub, mirrors: [{registry: acr, trust: pull}], bootstrap_images: [infra/base]}",
             (),
-            ("its mirrors are trusted with bytes only: while docker.io is down, no tag can be pulled",),
+            ("no mirror is trusted with tags (trust: pull+resolve): while docker.io is down, no tag can be pulled",),
         ),
         (
             "{registry: hub, mirrors: [acr], bootstrap_images: [infra/half]}",
             (
                 (
-                    "no route brings docker.io/infra/half to 'hub': machines that fall back to it do not find it "
-                    "there, or find what somebody else pushed; mirror it there"
+                    "no route copies docker.io/infra/half to 'hub': machines that fall back to it find no image, or "
+                    "one that somebody else pushed; mirror it there"
                 ),
             ),
             (BY_HAND.format("half"),),
@@ -89,8 +89,8 @@ BY_HAND = "mirror {!r} has no schedule: what it brings is as old as its last run
             "{registry: hub, mirrors: [acr], bootstrap_images: [infra/two]}",
             (
                 (
-                    "docker.io/infra/two is not the same everywhere: at acr from quay.io/infra/two, at hub from "
-                    "other.example/infra/two; machines that fall back get another image"
+                    "docker.io/infra/two has several sources: at acr from quay.io/infra/two, at hub from "
+                    "other.example/infra/two; machines that fall back get another image; mirror it from one source"
                 ),
             ),
             (BY_HAND.format("one"),),
@@ -112,20 +112,20 @@ def test_the_audit_as_text(path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr() == (
         dedent("""\
             outside: acr (pull+resolve) → hub
-            image       pulled from             brought by
+            image       pulled from             copied by
             ──────────  ──────────────────────  ─────────────────────────────
             infra/base  acr.example/infra/base  world from quay.io/infra/base
             infra/base  docker.io/infra/base    world from quay.io/infra/base
             infra/half  acr.example/infra/half  half from quay.io/infra/half
             infra/half  docker.io/infra/half    NOTHING
-            PROBLEM: no route brings docker.io/infra/half to 'hub': machines that fall back to it do not find it there, or find what somebody else pushed; mirror it there
-            note: mirror 'half' has no schedule: what it brings is as old as its last run by hand
+            PROBLEM: no route copies docker.io/infra/half to 'hub': machines that fall back to it find no image, or one that somebody else pushed; mirror it there
+            note: mirror 'half' has no schedule: its copies are as old as its last manual run
 
             home: quay
-            image       pulled from         brought by
-            ──────────  ──────────────────  ─────────────
-            infra/base  quay.io/infra/base  at home there
-            note: all comes from quay.io: while that is down, no machine pulls anything
+            image       pulled from         copied by
+            ──────────  ──────────────────  ────────────
+            infra/base  quay.io/infra/base  pushed there
+            note: no mirrors: while quay.io is down, its machines cannot pull anything
             """),  # noqa: E501
         "",
     )
@@ -204,7 +204,7 @@ def test_registries_that_dockerd_takes_for_insecure(machine: Path) -> None:
             key="insecure-registries",
             verdict="unexpected",
             found=f'["{CHINA}"]',
-            advice="whoever is on the way can answer in the registry's place",
+            advice="anyone on the network path can pose as the registry; remove it",
         )
     ]
     plain = machine / "mirrors.yaml"
@@ -226,7 +226,7 @@ def test_an_option_that_an_old_dockerd_does_not_start_with(machine: Path) -> Non
             key="max-download-attempts",
             verdict="unexpected",
             found="1",
-            advice="dockerd before 20.10 does not start with it; say --version when these are later",
+            advice="dockerd before 20.10 does not start with it; give --version if all are later",
         )
     ]
     path.write_text('{"registry-mirrors": [], "max-download-attempts": 5}')
@@ -288,7 +288,7 @@ def test_mirrors_that_should_be_gone(machine: Path) -> None:
                     key="host.https://gsoci.azurecr.io.skip_verify",
                     verdict="unexpected",
                     found="true",
-                    advice="whoever is on the way can answer in the mirror's place",
+                    advice="anyone on the network path can pose as the mirror; remove it",
                 )
             ],
         ),
@@ -325,7 +325,7 @@ def test_the_order_of_mirrors_counts(machine: Path) -> None:
             verdict="different",
             found=f'["{second}", "{first}", "{third}"]',
             expected=f'["{first}", "{second}", "{third}"]',
-            advice="their order counts",
+            advice="put them in the expected order: containerd tries them in the order of the file",
         )
     ]
 
@@ -360,7 +360,7 @@ def test_the_old_plugin_under_version_3(machine: Path) -> None:
             key=f"plugins.{OLD}",
             verdict="unexpected",
             found=registry,
-            advice="version = 3 does not read it; there is no mirror",
+            advice="version = 3 does not read it: no mirror is used",
         ),
     ]
 
@@ -374,7 +374,7 @@ def test_mirrors_beside_config_path(machine: Path) -> None:
             key=f"plugins.{OLD}.registry.mirrors",
             verdict="unexpected",
             found='{"docker.io": {"endpoint": ["https://acr.example"]}}',
-            advice="beside config_path it keeps the CRI plugin from loading, and the node is NotReady",
+            advice="with config_path, containerd does not load its CRI plugin and the node is NotReady; remove it",
         )
     ]
 
@@ -417,7 +417,10 @@ location = "evil.example"
         ),
         Difference(key="registry.docker.io.mirror[1]", verdict="unexpected", found='{"location": "evil.example"}'),
         Difference(
-            key="registry.docker.io.blocked", verdict="unexpected", found="true", advice="machines never fall back"
+            key="registry.docker.io.blocked",
+            verdict="unexpected",
+            found="true",
+            advice="machines never fall back; remove it",
         ),
     ]
 
@@ -433,7 +436,7 @@ def test_a_registries_conf_with_one_prefix_twice(machine: Path) -> None:
         key=f"registry.{CHINA} (2)",
         verdict="unexpected",
         found=table,
-        advice="it is defined twice, and only the first table counts; keep one",
+        advice="this prefix has several tables, of which only the first counts; keep one",
     )
     assert differences(path, "crio", "china") == [again]
     path.write_text(squatter.format(CHINA) + text)
@@ -455,7 +458,7 @@ def test_a_registries_conf_with_a_pattern_for_a_prefix(machine: Path, prefix: st
             key=f"registry.{prefix}",
             verdict="unexpected",
             found=f'{{"prefix": "{prefix}", "mirror": [{{"location": "evil.example"}}]}}',
-            advice="it holds for this registry too, and for every other of such a name",
+            advice="it matches this registry too, and every other one with such a name; narrow it",
         )
     ]
 
@@ -485,7 +488,7 @@ configs:
             key="mirrors.*",
             verdict="unexpected",
             found='{"endpoint": ["https://gsoci.azurecr.io"]}',
-            advice="it holds for every registry, whose names are then taken for those of this one",
+            advice="it applies to every registry: images of others are pulled from this one's mirrors; remove it",
         ),
     ]
 
@@ -502,7 +505,7 @@ def test_a_machine_configuration_of_talos(machine: Path) -> None:
             key="RegistryMirrorConfig.docker.io.skipFallback",
             verdict="unexpected",
             found="true",
-            advice="machines never fall back",
+            advice="machines never fall back; remove it",
         )
     ]
 
@@ -627,32 +630,29 @@ def test_a_file_that_is_as_it_should_be(machine: Path, capsys: pytest.CaptureFix
     path = machine / "daemon.json"
     path.write_text('{"registry-mirrors": [], "debug": true}')
     assert run(path, "--pool", "china", "--runtime", "docker") == OK
-    assert capsys.readouterr() == (f"{path} is what pool 'china' asks of docker\n", "")
+    assert capsys.readouterr() == (f"{path} is as rendered for pool 'china' and docker\n", "")
 
 
 @pytest.mark.parametrize(
     ("runtime", "content", "problem"),
     [
-        ("docker", "[]", "expected an object, {...}"),
+        ("docker", "[]", "expected a JSON object, {...}"),
         (
             "docker",
             "{",
-            "this is not valid JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
+            "not valid JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
         ),
         (
             "docker",
             '{"registry-mirrors": ["https://evil.example"], "registry-mirrors": []}',
-            "'registry-mirrors' is written twice, and only one of them counts; keep one",
+            "duplicate key 'registry-mirrors', of which only one counts; keep one",
         ),
         (
             "docker",
             "[" * 100_000,
-            (
-                "this is not valid JSON: "
-                "maximum recursion depth exceeded while decoding a JSON array from a unicode string"
-            ),
+            ("not valid JSON: maximum recursion depth exceeded while decoding a JSON array from a unicode string"),
         ),
-        ("crio", "[", "this is not valid TOML: Invalid initial character for a key part (at end of document)"),
+        ("crio", "[", "not valid TOML: Invalid initial character for a key part (at end of document)"),
     ],
 )
 def test_files_that_cannot_be_read(
@@ -678,11 +678,11 @@ def test_a_key_that_is_written_twice(machine: Path, runtime: str, capsys: pytest
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ([], "--against needs --pool, the pool of the machine that the file is from"),
-        (["--pool", "china"], "the runtime of pool 'china' is not known; write --runtime, or runtime: at the pool"),
+        ([], "--against needs --pool: the pool of the machine that the file is from"),
+        (["--pool", "china"], "the runtime of pool 'china' is unknown; give --runtime, or set runtime: of the pool"),
         (
             ["--pool", "china", "--runtime", "k3s"],
-            "{path}: it cannot be read ([Errno 2] No such file or directory: '{path}')",
+            "{path}: cannot read it ([Errno 2] No such file or directory: '{path}')",
         ),
     ],
 )

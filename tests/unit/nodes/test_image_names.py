@@ -224,7 +224,7 @@ def test_a_yaml_list_of_images(names: NameMap) -> None:
     )
 
 
-UNKNOWN = "no route brings docker.io/library/busybox to 'cn' (cn.example); mirror it there"
+UNKNOWN = "no route copies docker.io/library/busybox to 'cn' (cn.example); mirror it there"
 
 
 @pytest.mark.parametrize(
@@ -233,24 +233,24 @@ UNKNOWN = "no route brings docker.io/library/busybox to 'cn' (cn.example); mirro
         ("busybox:1.36", f"busybox:1.36: {UNKNOWN}"),
         (
             "quay.io/team/one-app:v1-dev",
-            "quay.io/team/one-app:v1-dev: 'china' leaves the tag 'v1-dev' out: excluded by '*-dev'",
+            "quay.io/team/one-app:v1-dev: mirror 'china' skips the tag 'v1-dev': excluded by '*-dev'",
         ),
         (
             '"{{ .Values.image }}"',
             (
-                "'{{ .Values.image }}' is no name of an image: '{{ .Values.image }}' is not a repository name: "
+                "'{{ .Values.image }}' is not a valid image name: '{{ .Values.image }}' is not a repository name: "
                 "only a-z, 0-9 and single '.', '_', '-' or '__' between them, in parts separated by '/'"
             ),
         ),
-        ('""', "'' is no name of an image: '' is not a repository name: it is empty"),
+        ('""', "'' is not a valid image name: '' is not a repository name: it is empty"),
         (
             "{repository: quay.io/team/one-app, tag: v1}",
-            "'quay.io/team/one-app' is only a part of an image's name, as in Helm's values; render the chart first",
+            "'quay.io/team/one-app' is only a part of an image's name, as in Helm values; render the chart first",
         ),
-        ("alpine:-x", "'alpine:-x' is no name of an image: 'alpine:-x': '-x' is not a tag"),
+        ("alpine:-x", "'alpine:-x' is not a valid image name: 'alpine:-x': '-x' is not a tag"),
         (
             '"quay.io/team/\\\n    one-app"',
-            "'quay.io/team/one-app' is written over several lines; write it in one",
+            "'quay.io/team/one-app' is split over several lines; write it in one line",
         ),
     ],
 )
@@ -268,7 +268,7 @@ def test_a_tag_that_is_left_out_does_not_matter_with_a_digest(names: NameMap) ->
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("some words\n", "x: this is neither a list of images, one a line, nor YAML with manifests"),
+        ("some words\n", "x: expected a list with one image a line, or YAML with Kubernetes manifests"),
         (
             "image: {{ .Values.image }}\n",
             "x:1: this is not valid YAML: a key must be a plain word (is this a template? Render it first)",
@@ -347,7 +347,7 @@ def test_files_to_a_folder(path: Path, tmp_path: Path, capsys: pytest.CaptureFix
     first.write_bytes(b"alpine\r\n")
     second.write_bytes(b"image: alpine")
     assert run(path, str(first), str(second)) == UNUSABLE
-    assert capsys.readouterr() == ("", "several files need --output DIR, since they would run into each other\n")
+    assert capsys.readouterr() == ("", "several files need --output DIR: on stdout they would run into each other\n")
     assert run(path, str(first), str(second), "--output", str(out)) == OK
     assert capsys.readouterr() == ("", "")
     assert (out / "a.txt").read_bytes() == b"cn.example/library/alpine\r\n"
@@ -363,7 +363,7 @@ def test_files_of_one_name_do_not_overwrite_each_other(
     assert (
         run(path, str(tmp_path / "a.txt"), str(tmp_path / "x" / "a.txt"), "--output", str(tmp_path / "out")) == UNUSABLE
     )
-    assert capsys.readouterr() == ("", "several files are called 'a.txt', and would overwrite each other in --output\n")
+    assert capsys.readouterr() == ("", "several files are called 'a.txt' and would overwrite each other in --output\n")
 
 
 def test_a_file_that_is_not_there(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -371,7 +371,7 @@ def test_a_file_that_is_not_there(path: Path, tmp_path: Path, capsys: pytest.Cap
     assert run(path, str(missing)) == UNUSABLE
     assert capsys.readouterr() == (
         "",
-        f"{missing}: it cannot be read ([Errno 2] No such file or directory: '{missing}')\n",
+        f"{missing}: cannot read it ([Errno 2] No such file or directory: '{missing}')\n",
     )
 
 
@@ -380,5 +380,5 @@ def test_an_output_that_cannot_be_written(path: Path, tmp_path: Path, capsys: py
     images.write_text("alpine\n")
     taken.write_text("")
     assert run(path, str(images), "--output", str(taken)) == UNUSABLE
-    problem = f"{taken / 'images.txt'}: it cannot be written ([Errno 17] File exists: '{taken}')\n"
+    problem = f"{taken / 'images.txt'}: cannot write it ([Errno 17] File exists: '{taken}')\n"
     assert capsys.readouterr() == ("", problem)

@@ -301,13 +301,13 @@ def test_files_that_differ_are_shown_and_kept(tmp_path: Path, capsys: pytest.Cap
     assert capsys.readouterr() == (
         "",
         (
-            f"{path} is there and differs:\n"
-            f"--- {path} (there)\n"
+            f"{path} exists and differs:\n"
+            f"--- {path} (existing)\n"
             f"+++ {path} (rendered)\n"
             "@@ -7 +7 @@\n"
             '-mirrors: {"*": {}}\n'
             "+mirrors: {}\n"
-            "nothing was written; --force replaces what differs\n"
+            "no file was written; --force replaces files that differ\n"
         ),
     )
     assert render(*arguments, "--force") == OK
@@ -321,9 +321,9 @@ def test_nothing_is_written_when_one_file_differs(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         write_files(files, tmp_path, force=False)
     lines = str(caught.value).splitlines()
-    assert lines[0] == f"{tmp_path / 'config.toml'} is there and differs:"
+    assert lines[0] == f"{tmp_path / 'config.toml'} exists and differs:"
     assert lines[-2].startswith("... and ")
-    assert lines[-1] == "nothing was written; --force replaces what differs"
+    assert lines[-1] == "no file was written; --force replaces files that differ"
     assert [each.name for each in tmp_path.iterdir()] == ["config.toml"]
 
 
@@ -331,7 +331,7 @@ def test_a_folder_in_place_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixtu
     path = tmp_path / "registries.yaml"
     path.mkdir()
     assert render("--pool", "china", "--runtime", "k3s", "--output", str(tmp_path), "--force") == UNUSABLE
-    assert capsys.readouterr() == ("", f"{path}: it cannot be read ([Errno 21] Is a directory: '{path}')\n")
+    assert capsys.readouterr() == ("", f"{path}: cannot read it ([Errno 21] Is a directory: '{path}')\n")
 
 
 def test_a_rendered_file_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -340,7 +340,7 @@ def test_a_rendered_file_that_cannot_be_written(tmp_path: Path, capsys: pytest.C
     path = tmp_path / "taken" / "registries.yaml"
     assert capsys.readouterr() == (
         "",
-        f"{path}: it cannot be written ([Errno 17] File exists: '{tmp_path / 'taken'}')\n",
+        f"{path}: cannot write it ([Errno 17] File exists: '{tmp_path / 'taken'}')\n",
     )
 
 
@@ -349,15 +349,15 @@ def test_a_rendered_file_that_cannot_be_written(tmp_path: Path, capsys: pytest.C
     [
         (
             ["--pool", "chine"],
-            "there is no pool 'chine' under nodes: in {file}; there are outside_china, bytes_only, china",
+            "no pool 'chine' under nodes: in {file}; it has outside_china, bytes_only, china",
         ),
         (
             ["--pool", "china"],
-            "the runtime of pool 'china' is not known; write --runtime, or runtime: at the pool",
+            "the runtime of pool 'china' is unknown; give --runtime, or set runtime: of the pool",
         ),
         (
             ["--pool", "bytes_only", "--version", "2.1"],
-            "pool 'bytes_only' has containerd >=1.6, <2, and '2.1' is no part of that",
+            "pool 'bytes_only' has containerd >=1.6, <2, which excludes '2.1'; fix --version or the pool",
         ),
         (
             ["--pool", "china", "--runtime", "crio", "--version", "new"],
