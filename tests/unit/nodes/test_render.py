@@ -249,7 +249,9 @@ def test_a_registry_without_tls(count: int) -> None:
     if not count:  # dockerd has mirrors for Docker Hub alone
         daemon, why = render_pool(file, pool, "docker", Versions())
         assert json.loads(daemon.text) == {"registry-mirrors": [], "insecure-registries": ["local.example:5000"]}
-        assert "- `insecure-registries`: it speaks plain HTTP, which dockerd otherwise does not." in why.text
+        assert (
+            "- `insecure-registries`: local.example:5000 uses plain HTTP, which dockerd otherwise refuses." in why.text
+        )
 
 
 def test_nothing_is_ever_rendered_for_all_registries() -> None:
