@@ -190,7 +190,7 @@ def test_a_last_that_comes_again_ends(wire: Interceptor) -> None:
     wire.answer("GET", TAGS_OF_APP, 200, page(tag("v1", NOON)), link("v1"))
     with client(wire) as asked, pytest.raises(TemporaryError) as caught:
         list(asked.list_tags(app(wire), since=hours_ago(1)))
-    assert str(caught.value) == f"{wire.host} pages in a circle at {wire.url}/acr/v1/team/app/_tags"
+    assert str(caught.value) == f"{wire.host}: the pages of a listing form a loop at {wire.url}/acr/v1/team/app/_tags"
     assert len(wire.requests()) < 10
 
 
@@ -255,7 +255,7 @@ def test_an_anonymous_user_falls_back_to_names(wire: Interceptor, caplog: pytest
         entries = list(asked.list_tags(app(wire), since=NOON))
     assert entries == [TagEntry(name="v1"), TagEntry(name="v2")]
     assert caplog.messages[-1].startswith(
-        f"{app(wire)} lists no digests to an anonymous user, so that each tag takes a HEAD ("
+        f"{app(wire)} does not list digests for anonymous users; each tag needs a HEAD request ("
     )
 
 

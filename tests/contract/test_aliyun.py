@@ -90,8 +90,8 @@ def test_a_missing_namespace(wire: Interceptor) -> None:
         asked.put_manifest(app(wire), "v1", manifest)
     assert str(caught.value) == (
         f"PUT {wire.url}/v2/team/app/manifests/v1 answered 403 DENIED: requested access to the resource is denied (not "
-        "permitted with these credentials, or it does not exist); the namespace 'team' has to exist at "
-        f"{wire.host}, to create repositories automatically, and to let this user push"
+        "permitted with these credentials, or it does not exist); the namespace 'team' must exist at "
+        f"{wire.host}, create repositories automatically, and allow this user to push"
     )
 
 

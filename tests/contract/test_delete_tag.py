@@ -116,7 +116,7 @@ def test_at_a_registry_that_deletes_images_only() -> None:
         assert images.resolve(registry.url, "team/app", "v2") is not None
         with pytest.raises(NotFound) as caught:
             delete_tag("distribution", registry)
-    assert str(caught.value) == f"{registry.host}/team/app:v1 is not there"
+    assert str(caught.value) == f"{registry.host}/team/app:v1 does not exist"
 
 
 def test_an_image_that_was_pushed_meanwhile_is_not_deleted() -> None:
@@ -126,7 +126,7 @@ def test_an_image_that_was_pushed_meanwhile_is_not_deleted() -> None:
         with pytest.raises(TemporaryError) as caught:
             delete_tag("distribution", registry)
         assert images.resolve(registry.url, "team/app", "v1") == new.digest
-    moved = f"{registry.host}/team/app:v1 has moved to {new.digest.short} since it was looked at"
+    moved = f"{registry.host}/team/app:v1 has changed to {new.digest.short} since it was listed"
     assert str(caught.value) == f"{moved}; it was not deleted"
 
 

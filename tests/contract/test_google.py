@@ -98,7 +98,10 @@ def test_a_path_that_only_leads_to_repositories(wire: Interceptor) -> None:
     wire.answer("GET", PATH, 200, body({"child": ["web", "api"], "manifest": {}, "name": NAME, "tags": []}))
     with pytest.raises(NotFound) as caught:
         tags(wire)
-    assert str(caught.value) == f"{wire.host}/{NAME} holds no image itself, but '{NAME}/web', '{NAME}/api'"
+    assert (
+        str(caught.value)
+        == f"{wire.host}/{NAME} holds no images itself, only the repositories '{NAME}/web', '{NAME}/api'"
+    )
 
 
 @pytest.mark.parametrize(

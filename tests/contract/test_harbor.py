@@ -171,7 +171,7 @@ def test_an_item_without_a_name(wire: Interceptor) -> None:
     wire.answer("GET", ARTIFACTS_PATH, 200, items(artifact(DIGESTS[1], {"id": 7})))
     with client(wire) as asked, pytest.raises(TemporaryError) as caught:
         list(asked.list_tags(app(wire)))
-    assert str(caught.value) == "Harbor lists something without a name, only ['id']"
+    assert str(caught.value) == "Harbor returned an item without a name, only ['id']"
 
 
 def test_a_missing_repository(wire: Interceptor) -> None:
@@ -199,7 +199,7 @@ def test_private_or_missing(wire: Interceptor, status: int, credentials: Credent
 def test_a_name_without_a_project(wire: Interceptor) -> None:
     with client(wire) as asked, pytest.raises(ConfigurationError) as caught:
         list(asked.list_tags(Repository(wire.host, "app")))
-    assert str(caught.value) == f"{wire.host}/app is no repository of Harbor, whose names are PROJECT/NAME"
+    assert str(caught.value) == f"{wire.host}/app is not a valid Harbor repository, whose name is PROJECT/NAME"
 
 
 def project(public: str | None, name: str = "team") -> bytes:
@@ -229,9 +229,7 @@ def test_a_private_project_is_mirrored_only_when_asked_for(wire: Interceptor) ->
         ]
         with pytest.raises(ConfigurationError) as caught:
             list(asked.list_repositories("team"))
-    assert str(caught.value) == (
-        f"project 'team' of {wire.host} is private; write include_private: true to mirror it all the same"
-    )
+    assert str(caught.value) == (f"project 'team' of {wire.host} is private; write include_private: true to mirror it")
 
 
 @pytest.mark.parametrize("body", [b"[]", project(None), project("false", "team-two")])
@@ -248,7 +246,7 @@ def test_a_missing_project(wire: Interceptor) -> None:
     with client(wire) as asked, pytest.raises(ConfigurationError) as caught:
         list(asked.list_repositories("team"))
     assert str(caught.value) == (
-        f"{wire.host} has no project 'team'; mend the namespace, which begins with a project (GET {wire.url}/api/v2.0/"
+        f"{wire.host} has no project 'team'; fix the namespace, which begins with a project (GET {wire.url}/api/v2.0/"
         "projects/team/repositories answered 404 NOT_FOUND: project team not found)"
     )
 

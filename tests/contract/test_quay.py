@@ -96,9 +96,7 @@ def test_the_same_page_for_ever() -> None:
     with serve(*recorded("tags_page1_limit1")) as server, client(server) as asked:
         with pytest.raises(TemporaryError) as caught:
             list(asked.list_tags(Repository(server.host, "acme/app")))
-        assert str(caught.value) == (
-            f"{server.host}/acme/app: the listing of its tags does not end, and repeats itself"
-        )
+        assert str(caught.value) == (f"{server.host}/acme/app: the tag listing repeats itself and does not end")
         assert len(server.requests()) == 3
 
 
@@ -160,7 +158,7 @@ def test_repositories_of_two_pages() -> None:
 def test_a_listing_that_starts_over() -> None:
     error = refusal(["repos_anon_public_p1", "repos_anon_public_bad_next_page"])
     assert type(error) is TemporaryError
-    assert str(error).endswith(" starts its list of 'acme' over in the middle; try again")
+    assert str(error).endswith(" restarted its listing of 'acme' at the first page; try again")
 
 
 @pytest.mark.parametrize("pages", [["repos_token_garbage"], ["repos_token_public", "repos_anon_public_p2"]])
@@ -169,8 +167,8 @@ def test_a_token_that_is_ignored(pages: list[str]) -> None:
     error = refusal(pages, TOKEN)
     assert type(error) is DeniedError
     assert str(error).partition(" ")[2] == (
-        "ignores the OAuth token (expired, revoked, or not one) and lists what everybody sees; make a new one with the "
-        "scope repo:read"
+        "ignores the OAuth token (expired, revoked, or not one) and lists only public repositories; make a new one "
+        "with the scope repo:read"
     )
 
 
@@ -189,7 +187,7 @@ def test_private_repositories_take_a_token() -> None:
     error = refusal(["repos_anon_public_p1"], ROBOT, include_private=True)
     assert type(error) is ConfigurationError
     assert str(error).partition(" ")[2] == (
-        "shows private repositories to OAuth tokens only; use '$oauthtoken' and an OAuth token with the scope "
+        "lists private repositories only for OAuth tokens; use '$oauthtoken' and an OAuth token with the scope "
         "repo:read as login and password"
     )
 
@@ -206,7 +204,7 @@ def test_tags_without_a_mark_of_the_end() -> None:
     answer = {**RECORDED["tags_empty_repo"], "body": {"tags": [], "page": 1}}
     with serve(answer) as server, client(server) as asked, pytest.raises(TemporaryError) as caught:
         list(asked.list_tags(Repository(server.host, "acme/empty")))
-    assert str(caught.value) == f"{server.host} does not say whether {server.host}/acme/empty has more tags"
+    assert str(caught.value) == f"{server.host} does not report whether {server.host}/acme/empty has more tags"
 
 
 @pytest.mark.parametrize(

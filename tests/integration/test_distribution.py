@@ -250,7 +250,7 @@ def test_a_ca_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         DistributionClient(Endpoint(host="registry.example", ca_file=tmp_path / "ca.crt"))
     missing = str(tmp_path / "ca.crt")
-    assert str(caught.value) == f"registry.example: there is no CA file {missing!r} on this worker"
+    assert str(caught.value) == f"registry.example: no CA file {missing!r} on this worker"
 
 
 def test_a_registry_that_is_down(short_pauses: list[float]) -> None:
@@ -321,7 +321,10 @@ def test_paging_stays_on_the_registry(wire: Interceptor) -> None:
     wire.answer("GET", "/tags/list", 200, b'{"tags": ["v1"]}', {"Link": '<https://evil.example/next>; rel="next"'})
     with client(wire.host) as asked, pytest.raises(ConfigurationError) as caught:
         list(asked.list_tags(at(wire)))
-    assert str(caught.value) == f"{wire.host} pages on to another host, https://evil.example/next; not followed"
+    assert (
+        str(caught.value)
+        == f"{wire.host}: the link to the next page leads to another host, https://evil.example/next; not followed"
+    )
 
 
 @pytest.mark.parametrize("link", ["/v2/team/app/tags/list?n=100", "/v2/team/app/tags/list?n=100&last=v1"])
@@ -462,5 +465,8 @@ def test_no_password_of_the_machine_is_used(wire: Interceptor, tmp_path: Path, m
 
 def test_a_digest_header_that_is_none(wire: Interceptor) -> None:
     wire.answer("HEAD", "/manifests/", 200, headers={"Docker-Content-Digest": "sha256:short"})
-    with client(wire.host) as asked, pytest.raises(TemporaryError, match="answered with 'sha256:short' for a digest"):
+    with (
+        client(wire.host) as asked,
+        pytest.raises(TemporaryError, match="answered with the invalid digest 'sha256:short'"),
+    ):
         asked.head_manifest(at(wire), Digest.of(b""))

@@ -176,7 +176,8 @@ def test_a_next_page_on_another_host_is_not_followed(registry: RegistryProcess, 
         with pytest.raises(ConfigurationError) as caught:
             names(asked, api)
     assert str(caught.value) == (
-        f"{api.host} pages on to another host, {hub.url}/v2/namespaces/acme/repositories/app/tags; not followed"
+        f"{api.host}: the link to the next page leads to another host, {hub.url}/v2/namespaces/acme/repositories/app/"
+        "tags; not followed"
     )
     assert hub.requests() == []
 
@@ -193,8 +194,8 @@ def test_private_repositories_come_when_they_are_asked_for(hub: DockerHubApi) ->
     with client(hub) as asked, pytest.raises(ConfigurationError) as caught:
         list(asked.list_repositories("acme", include_private=True))
     assert str(caught.value) == (
-        f"{hub.host} shows private repositories to their members only; give its registry a connection with a Docker ID "
-        "and an access token"
+        f"{hub.host} lists private repositories only for their members; give its registry a connection with a Docker "
+        "ID and an access token"
     )
 
 

@@ -243,7 +243,7 @@ class TestPlanRoutes:
         monkeypatch.setenv("PATH", str(tmp_path))
         result = new_run(source, destination, "team/a").plan()
         message = failed_at_once(result, ConfigurationError)
-        assert message.startswith("there is no skopeo on this worker's PATH; ")
+        assert message.startswith("skopeo not found on this worker's PATH; ")
         assert "apt-get install skopeo" in message
 
     def test_an_old_skopeo(
@@ -316,7 +316,7 @@ class TestTrust:
         policy.write_text('{"default": [{"type": "sigstoreSigned"}]}')
         run = new_run(source, destination, {"repository": "team/a", "policy": str(policy)})
         message = failed_at_once(run.plan(), ConfigurationError)
-        assert message.startswith(f"the policy {str(policy)!r} asks for sigstore signatures (sigstoreSigned), which ")
+        assert message.startswith(f"the policy {str(policy)!r} requires sigstore signatures (sigstoreSigned), which ")
 
 
 class TestConnections:
@@ -761,7 +761,7 @@ class TestOnAWorker:
             log = supervise(COPY, run.api, tmp_path / "copy.log", map_index=0)
             assert processes_naming(slow.host) == {}
         assert any("skopeo" in each for each in seen), seen
-        assert "the task is being ended, so that skopeo was stopped" in log
+        assert "the task is being ended, so skopeo was stopped" in log
         assert images.resolve(destination.url, name, "v0") is None
 
 

@@ -1,4 +1,4 @@
-"""Several runs over one destination at once: scheduled, by hand, backfill, on one machine and on several.
+"""Concurrent runs with one destination: scheduled, manual, backfill, on one machine and on several.
 
 Real registries and the real skopeo. ``HYPOTHESIS_PROFILE=long`` tries more interleavings.
 """
@@ -54,7 +54,7 @@ def there(destination: RegistryProcess) -> Iterator[Interceptor]:
 
 @pytest.fixture(autouse=True)
 def own_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other tests have claims of their own."""
+    """Separate the write locks of this test from those of others."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
@@ -64,7 +64,7 @@ def an_image(text: str) -> images.Image:
 
 
 def uploads(destination: RegistryProcess, name: str) -> Counter[str]:
-    """How often each blob was uploaded to the end."""
+    """Number of completed uploads per blob."""
     return Counter(
         each.query.partition("digest=")[2].replace("%3A", ":").partition("&")[0]
         for each in destination.requests()
@@ -73,7 +73,7 @@ def uploads(destination: RegistryProcess, name: str) -> Counter[str]:
 
 
 class Watch:
-    """Looks at a destination's tags whenever one was published."""
+    """Records a destination's tags after each publication."""
 
     def __init__(self, destination: RegistryProcess, there: Interceptor, name: str) -> None:
         self._destination, self._name = destination, name
@@ -90,7 +90,7 @@ class Watch:
             images.pull_whole(self._destination.url, self._name, digest)
 
     def _resolve(self, tag: str) -> Digest | None:
-        """docker-registry writes over the file of a tag in place: for a moment, a second writer empties it."""
+        """docker-registry overwrites the file of a tag in place: a second writer empties it for a moment."""
         digest = None
         for _ in range(50):
             if digest := images.resolve(self._destination.url, self._name, tag):
@@ -100,7 +100,7 @@ class Watch:
 
 
 class World:
-    """A source whose tags move while runs read it; what each tag ever named there."""
+    """A source whose tags change while runs read it, and all digests that each tag has named."""
 
     def __init__(self, source: RegistryProcess, name: str, watch: Watch, chance: random.Random) -> None:
         self._source, self._name, self._watch, self._chance = source, name, watch, chance
@@ -118,7 +118,7 @@ class World:
 
 
 @pytest.mark.parametrize("seed", range(60 if IS_LONG else 3))
-def test_any_interleaving_ends_right_and_copies_nothing_twice(
+def test_any_interleaving_ends_in_sync_and_copies_nothing_twice(
     source: RegistryProcess,
     destination: RegistryProcess,
     here: Interceptor,
@@ -127,7 +127,7 @@ def test_any_interleaving_ends_right_and_copies_nothing_twice(
     skopeo_log: SkopeoLog,
     seed: int,
 ) -> None:
-    """Runs start at any time while tags move, requests take any time; a failed run is tried again, as by Airflow."""
+    """Runs start at any time while tags change, and requests take any time; a failed run is retried, as by Airflow."""
     chance = random.Random(seed)
     watch = Watch(destination, there, name)
     world = World(source, name, watch, chance)
@@ -164,7 +164,7 @@ def sync_until_done(here: Interceptor, there: Interceptor, name: str) -> RouteRe
 
 
 def copies(skopeo_log: SkopeoLog, name: str) -> Counter[str]:
-    """How often skopeo was started for each digest."""
+    """Number of skopeo runs per digest."""
     digests = [each.rpartition("@")[2] for each in skopeo_log.copies if f"/{name}@" in each]
     return Counter(digests)
 
@@ -181,7 +181,7 @@ sys.exit(1 if report.is_failed else 0)
 
 
 def processes(here: Interceptor, there: Interceptor, name: str, directories: list[Path]) -> list[int]:
-    """Exit codes of runs at once, one for each temporary directory that is given."""
+    """Exit codes of concurrent runs, one per temporary directory."""
     started = []
     for directory in directories:
         directory.mkdir(exist_ok=True)
@@ -197,7 +197,7 @@ def processes(here: Interceptor, there: Interceptor, name: str, directories: lis
 
 
 @pytest.mark.parametrize("machines", [1, 3])
-def test_tasks_in_processes_of_their_own(
+def test_tasks_in_separate_processes_copy_nothing_twice(
     source: RegistryProcess,
     destination: RegistryProcess,
     here: Interceptor,
@@ -207,7 +207,7 @@ def test_tasks_in_processes_of_their_own(
     tmp_path: Path,
     machines: int,
 ) -> None:
-    """On one machine nothing is copied twice. Others, with another directory for claims, see what is there already."""
+    """On one machine nothing is copied twice. Other machines have separate write locks, and check the destination."""
     contents = {f"v{number}": an_image(f"{name} {number}") for number in range(4)}
     for tag, content in contents.items():
         images.push(source.url, name, tag, content)
@@ -229,16 +229,18 @@ def test_tasks_in_processes_of_their_own(
         assert images.resolve(destination.url, name, tag) == content.digest
 
 
-class TestAnotherRunMeanwhile:
-    """One after the other, at the very moment where it matters."""
+class TestConcurrentRun:
+    """Changes by another run, at the moment that matters."""
 
     @pytest.fixture(autouse=True)
     def content(self, source: RegistryProcess, name: str) -> None:
         self.planned, self.newer = an_image(f"{name} planned"), an_image(f"{name} newer")
         images.push(source.url, name, "latest", self.planned)
 
-    def test_it_copied_the_same(self, here: Interceptor, there: Interceptor, name: str, skopeo_log: SkopeoLog) -> None:
-        """Between the first look at the destination and the copy: the last look finds it, and the tag is not pushed."""
+    def test_content_that_it_copied_is_not_copied_again(
+        self, here: Interceptor, there: Interceptor, name: str, skopeo_log: SkopeoLog
+    ) -> None:
+        """It happens between planning and the copy: the last check finds the content, and the tag is not pushed."""
         reports: list[RouteReport] = []
         here.after(
             "GET",
@@ -252,7 +254,7 @@ class TestAnotherRunMeanwhile:
         pushes = [each for each in there.requests() if each.method == "PUT" and each.path.endswith("/latest")]
         assert [each.status for each in pushes] == [201]
 
-    def test_it_published_something_newer(
+    def test_a_newer_tag_that_it_published_is_kept(
         self, source: RegistryProcess, destination: RegistryProcess, here: Interceptor, there: Interceptor, name: str
     ) -> None:
         """A run with an older plan does not set the tag back."""
@@ -272,10 +274,10 @@ class TestAnotherRunMeanwhile:
         assert images.resolve(destination.url, name, "latest") == self.newer.digest
         assert run_route(make_route(here, there, name)).counts["unchanged"] == 1
 
-    def test_somebody_else_pushed_to_the_destination(
+    def test_a_push_to_the_destination_is_overwritten(
         self, destination: RegistryProcess, here: Interceptor, there: Interceptor, name: str
     ) -> None:
-        """The plan is still the newest that is known: it holds."""
+        """The plan is still the newest one, so it is executed."""
         stranger = an_image(f"{name} stranger")
 
         def push(_: Request) -> None:
@@ -286,10 +288,10 @@ class TestAnotherRunMeanwhile:
         assert images.resolve(destination.url, name, "latest") == self.planned.digest
 
     @pytest.mark.parametrize("policy", ["keep", "fail"])
-    def test_somebody_else_pushed_what_must_not_be_overwritten(
+    def test_a_push_that_must_not_be_overwritten_is_kept(
         self, destination: RegistryProcess, here: Interceptor, there: Interceptor, name: str, policy: str
     ) -> None:
-        """The plan says that there is nothing to keep. The next try sees that there is."""
+        """The plan has no tag to keep. The next try finds one."""
         stranger = an_image(f"{name} stranger")
         route = make_route(here, there, name, on_moved_tag={"other": "follow", "*": policy})
 
@@ -304,10 +306,10 @@ class TestAnotherRunMeanwhile:
         assert images.resolve(destination.url, name, "latest") == stranger.digest
 
     @pytest.mark.parametrize("is_new", [True, False])
-    def test_somebody_else_pushed_what_has_no_backup(
+    def test_a_push_without_a_backup_is_kept(
         self, destination: RegistryProcess, here: Interceptor, there: Interceptor, name: str, *, is_new: bool
     ) -> None:
-        """Whether there was a tag before, which has one, or none. The next try keeps what is there now."""
+        """Holds with and without an earlier tag that has a backup. The next try makes a backup of the new one."""
         stranger = an_image(f"{name} stranger")
         route = make_route(here, there, name, backup_tag="{{ tag }}-was-{{ digest_short }}")
         if not is_new:
@@ -325,10 +327,10 @@ class TestAnotherRunMeanwhile:
         kept = f"latest-was-{stranger.digest.encoded[:12]}"
         assert images.resolve(destination.url, name, kept) == stranger.digest
 
-    def test_a_tag_that_moves_faster_than_it_is_copied_comes_forward_all_the_same(
+    def test_a_tag_that_changes_during_its_copy_is_published_as_planned(
         self, source: RegistryProcess, destination: RegistryProcess, here: Interceptor, there: Interceptor, name: str
     ) -> None:
-        """No other run is at work, so what was planned is published, and the next run follows."""
+        """Without another run the planned digest is published, and the next run updates it."""
         images.push(destination.url, name, "latest", an_image(f"{name} old"))
 
         def move(_: Request) -> None:
@@ -341,9 +343,7 @@ class TestAnotherRunMeanwhile:
         assert images.resolve(destination.url, name, "latest") == self.newer.digest
 
 
-def test_a_run_that_waits_for_another_can_be_ended(
-    source: RegistryProcess, here: Interceptor, there: Interceptor, name: str
-) -> None:
+def test_a_waiting_run_can_be_ended(source: RegistryProcess, here: Interceptor, there: Interceptor, name: str) -> None:
     images.push(source.url, name, "v1", an_image(name))
     here.hang("GET", "/blobs/")
     started: list[Skopeo] = []
@@ -358,13 +358,13 @@ def test_a_run_that_waits_for_another_can_be_ended(
         for each in started:
             each.stop()
         reasons = [run.result(timeout=20).failed_tags[0].reason for run in runs]
-    assert reasons == 2 * ["the task is being ended, so that skopeo was stopped"]
+    assert reasons == 2 * ["the task is being ended, so skopeo was stopped"]
 
 
-def test_two_mirrors_onto_one_registry(
+def test_two_mirrors_of_one_registry_share_layers(
     source: RegistryProcess, destination: RegistryProcess, here: Interceptor, there: Interceptor, name: str
 ) -> None:
-    """Repositories of their own that share their layers, at once, each with a run of its own."""
+    """Concurrent runs with separate repositories that share layers."""
     base = images.layer({"base": name.encode()})
     names = [f"{name}/{letter}" for letter in "abc"]
     for each in names:

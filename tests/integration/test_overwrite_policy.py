@@ -243,7 +243,7 @@ class TestLockedByListing:
         result = result_of(report, "v2")
         assert (result.outcome, result.error_class) == ("locked", "locked")
         assert result.reason == f"{moved(self.old, self.new)}, where it is locked"
-        assert result.digest == str(self.new.digest)
+        assert result.digest == self.new.digest
         written = [each.path for each in azure.requests() if each.method == "PUT"]
         assert [path for path in written if path.endswith("/v2")] == []
         assert images.resolve(azure.url, name, "v2") == self.old.digest

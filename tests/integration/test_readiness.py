@@ -17,12 +17,14 @@ from airflow.sdk import DAG
 import registry_sync.airflow.hooks.registry  # noqa: F401 - Airflow binds its logging to what standard output is just now
 from registry_sync.airflow.hooks.registry import RegistryHook
 from registry_sync.airflow.readiness_dag import build_readiness_dag
-from registry_sync.cli.main import FAILED, OK, UNUSABLE, main
+from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
+from registry_sync.cli.main import main
 from registry_sync.config.model import Registry
 from registry_sync.nodes.readiness import check as readiness
 from registry_sync.nodes.readiness.check import Limits, check_endpoint
 from registry_sync.nodes.readiness.model import EndpointCheck, Expected, Fault, ImageReadiness
 from registry_sync.oci.reference import Digest, Repository
+from registry_sync.registry import client as registry_client
 from registry_sync.routes.load import load_mirrors
 from registry_sync.sync.report import RouteReport, TagResult
 from testkit import images
@@ -210,7 +212,7 @@ class TestFaults:
             assert faulty(look(check_at(locked.host))) == (
                 "absent",
                 (
-                    f"{locked.host} wants a user name and password; nodes pull anonymously: "
+                    f"{locked.host} requires a user name and password; nodes pull anonymously: "
                     "allow anonymous pulls at acr; if the image is missing there, run the mirror 'quay_to_acr'"
                 ),
             )
@@ -451,7 +453,7 @@ class TestFaults:
             assert faulty(found) == (
                 "silent",
                 (
-                    f"http://{there.host} neither takes nor refuses a connection: timed out; "
+                    f"http://{there.host} neither accepted nor refused the connection: timed out; "
                     "each pull waits before it falls back "
                     "(dockerd 15 s, CRI-O 60 s, containerd 150 s, or 10 s from 2.1 on as rendered): "
                     "remove acr from the pool's mirrors until it answers again"
@@ -540,6 +542,15 @@ class TestCommand:
         )
         assert problem in printed.splitlines()
         assert printed.splitlines()[-1] == "nodes would not start: outside with hub down"
+
+    def test_a_source_with_more_tags_than_the_limit(
+        self, check: Command, stack: Stack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The listing stops at the limit, like every other listing."""
+        monkeypatch.setattr(registry_client, "MAX_TAGS", 1)
+        code, printed, _ = check("--pool", "alone")
+        assert code == FAILED
+        assert f"{stack.source.host}/{NAME} lists more than 1 tags, the most that one task reads" in printed
 
     def test_a_registry_that_is_down_now(self, check: Command, stack: Stack) -> None:
         stack.hub.stop()
@@ -862,9 +873,9 @@ class TestDag:
 
 def copied(source: str, tag: str, digest: Digest) -> dict[str, Any]:
     """A report of a mirror's task, as it crosses XCom."""
-    tags = (TagResult(tag=tag, outcome="copied", reason="moved", digest=str(digest)),)
+    tags = (TagResult.copied(tag, digest, "changed"),)
     return RouteReport(
-        mirror="quay_to_world", source=source, destination="any", counts={"copied": 1}, tags=tags
+        mirror="quay_to_world", route_key="any", source=source, destination="any", counts={"copied": 1}, tags=tags
     ).to_json()
 
 

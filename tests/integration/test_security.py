@@ -36,7 +36,7 @@ from registry_sync.registry.quay import OAUTH_USER
 from registry_sync.registry.transport import Transport
 from registry_sync.routes.discovery import expand_routes
 from registry_sync.routes.load import PATH_VARIABLE, load_mirrors
-from registry_sync.sync.route import lister
+from registry_sync.sync.source import repository_lister
 from testkit import images
 from testkit.interceptor import Interceptor
 from testkit.quay_api import QuayApi
@@ -116,7 +116,7 @@ class TestWherePasswordsGo:
         ):
             asked.ping()
         assert str(caught.value) == (
-            f"{registry.host} sends log-ins to '{realm.url}/token', no https address; nothing was sent there"
+            f"{registry.host} sends logins to '{realm.url}/token', which is not an https URL; nothing was sent there"
         )
         assert realm.shown == []
         assert authorizations(registry) == [None]
@@ -195,7 +195,7 @@ class TestWherePasswordsGo:
                 tls=authority.issue(),
             ) as registry,
             closing(client(registry, authority)) as asked,
-            pytest.raises(ConfigurationError, match="pages on to another host"),
+            pytest.raises(ConfigurationError, match="the link to the next page leads to another host"),
         ):
             list(asked.list_tags(at(registry)))
         assert evil.shown == []
@@ -385,7 +385,7 @@ class TestNamesFromRegistries:
         assert all(re.fullmatch(r"/v2/(team/app/[a-zA-Z0-9/:._=-]+)?", each) for each in asked), asked
         own = {
             f"registry_sync-{os.getuid()}",
-            "claims",
+            "write_locks",
             *(f"pace-{each.host.replace(':', '_')}" for each in (here, there)),
         }
         assert {path.name for path in tmp_path.rglob("*")} <= own | caches(tmp_path)
@@ -418,7 +418,10 @@ class TestNamesFromRegistries:
         with closing(DistributionClient(Endpoint(host=here.host, tls=False))) as asked:
             with pytest.raises(ConfigurationError, match="is not a repository name: ") as caught:
                 expand_routes(
-                    mirrors.mirrors["team"], mirrors.registries["origin"], mirrors.registries["backup"], lister(asked)
+                    mirrors.mirrors["team"],
+                    mirrors.registries["origin"],
+                    mirrors.registries["backup"],
+                    repository_lister(asked),
                 )
         assert str(caught.value).isprintable()
         assert len(str(caught.value)) < 20_000
@@ -508,7 +511,7 @@ class TestEndlessAnswers:
             closing(client(registry)) as asked,
             pytest.raises(RefusedError) as caught,
         ):
-            lister(asked)("team", False)
+            repository_lister(asked)("team", False)
         assert str(caught.value) == (
             f"team lists more than {MAX_REPOSITORIES} repositories, the most that one task reads; remove what nobody "
             "needs, or mirror the rest from a repository of its own"

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from registry_sync.cli.arguments import FAILED, OK
 from registry_sync.cli.nodes_check import Clients, add_check, find_pool
 from registry_sync.config.model import MirrorsFile
 from registry_sync.config.node_pools import NodePool, Runtime
@@ -26,8 +27,6 @@ from registry_sync.text_table import table
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # argparse has no other name for it
-
-OK, FAILED, UNUSABLE = 0, 1, 2
 
 
 def add_nodes(commands: Commands, default_file: Path, clients: Clients) -> None:

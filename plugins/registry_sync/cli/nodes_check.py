@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from registry_sync.cli.arguments import FAILED, OK
 from registry_sync.config.model import MirrorsFile, Registry
 from registry_sync.config.node_pools import NodePool
 from registry_sync.errors import ConfigurationError
@@ -21,8 +22,6 @@ from registry_sync.nodes.readiness.report import ReadinessReport
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.client import PullClient
 from registry_sync.routes.load import load_mirrors
-
-OK, FAILED = 0, 1
 
 CONCURRENT_CHECKS = 8
 

@@ -47,7 +47,7 @@ class PoolAudit:
 
 def audit_pool(file: MirrorsFile, pool: NodePool) -> PoolAudit:
     """Follow each bootstrap image of ``pool`` to all registries that it is pulled from."""
-    routes = RouteMap(file)
+    routes = RouteMap.of(file)
     supplies = tuple(supply for image in pool.images for supply in _supplies(image.repository, file, pool, routes))
     return PoolAudit(
         pool=pool,

@@ -40,7 +40,7 @@ class NameMap:
 
     def __init__(self, file: MirrorsFile, pool: NodePool) -> None:
         self.registry = file.registries[pool.registry]
-        self._routes = RouteMap(file)
+        self._routes = RouteMap.of(file)
 
     def find(self, image: Repository) -> RenamedImage | None:
         """The same image at the pool's registry: a copy of it, or of the source that it was copied from."""
@@ -68,7 +68,7 @@ class NameMap:
         return [rows[image] for image in sorted(rows)]
 
     def _listed_rows(self) -> Iterator[NameRow]:
-        for route in self._routes.listed:
+        for route in (entry.route for entry in self._routes.listed):
             for repository in (route.source_repository, route.destination_repository):
                 renamed = self.find(repository)
                 if renamed and repository.host != self.registry.host:

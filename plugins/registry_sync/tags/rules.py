@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Digest, is_tag
-from registry_sync.oci.reserved_tags import PLATFORM_CACHE_PREFIX
+from registry_sync.oci.reserved_tags import is_reserved_tag
 from registry_sync.tags.patterns import check_pattern
 from registry_sync.tags.semver import parse_range
 
@@ -56,7 +56,7 @@ def parse_named(text: str) -> tuple[str, Digest | None]:
     tag, at, digest = text.partition("@")
     if not is_tag(tag):
         raise ConfigurationError(f"{tag!r} is not a tag; names are tags, or TAG@sha256:…; globs go into include")
-    if tag.startswith(PLATFORM_CACHE_PREFIX):
+    if is_reserved_tag(tag):
         raise ConfigurationError(f"{tag!r} is a note of registry_sync's own, which is never mirrored; remove it")
     try:
         return tag, Digest.parse(digest) if at else None

@@ -34,14 +34,20 @@ def no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def failed(tag: str, error_class: str) -> TagResult:
-    return TagResult(tag=tag, outcome="failed", reason=f"{error_class} error", error_class=error_class)
+    return TagResult.failed(tag, f"{error_class} error", error_class)
 
 
 def a_report(*tags: TagResult, retry_at: datetime | None = None) -> RouteReport:
     copied = TagResult(tag="fine", outcome="copied", reason="missing at the destination")
     source, destination = "quay.io/a/b", "acr.example/a/b"
     return RouteReport(
-        mirror="m", source=source, destination=destination, counts={}, tags=(copied, *tags), retry_at=retry_at
+        mirror="m",
+        route_key="k",
+        source=source,
+        destination=destination,
+        counts={},
+        tags=(copied, *tags),
+        retry_at=retry_at,
     )
 
 
@@ -74,21 +80,21 @@ UNLOCK = "which does not let them be overwritten (unlock them there, or write on
 
 
 def test_locked_tags_alone_are_an_error_of_their_own_that_says_what_to_do() -> None:
-    locked = TagResult(tag="v1", outcome="locked", reason="moved, and locked", error_class="locked")
+    locked = TagResult.locked("v1", "changed, and locked")
     raised = error_of(a_report(locked, retry_at=NOW))
     assert type(raised) is LockedTag
     assert str(raised) == (
-        f"quay.io/a/b → acr.example/a/b: 1 tags are locked at the destination, {UNLOCK}\n  v1: moved, and locked"
+        f"quay.io/a/b → acr.example/a/b: 1 tags are locked at the destination, {UNLOCK}\n  v1: changed, and locked"
     )
 
 
 def test_locked_tags_beside_a_temporary_failure_are_named_and_do_not_keep_it_from_a_retry() -> None:
-    locked = TagResult(tag="v1", outcome="locked", reason="moved, and locked", error_class="locked")
+    locked = TagResult.locked("v1", "changed, and locked")
     raised = error_of(a_report(locked, failed("v2", "temporary")))
     assert type(raised) is TemporaryError
     assert str(raised) == (
         f"quay.io/a/b → acr.example/a/b: 1 tags failed and 1 tags are locked at the destination, {UNLOCK}\n"
-        "  v2: temporary error\n  v1: moved, and locked"
+        "  v2: temporary error\n  v1: changed, and locked"
     )
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from registry_sync.cli.main import OK, PROJECT, UNUSABLE, main
+from registry_sync.cli.arguments import OK, UNUSABLE
+from registry_sync.cli.main import PROJECT, main
 from registry_sync.routes.load import json_schema
 
 GOOD = """\
@@ -58,7 +59,7 @@ def test_every_problem_of_a_bad_file(file: Path, capsys: pytest.CaptureFixture[s
     assert capsys.readouterr() == (
         "",
         (
-            "mirrors.yaml:6: mirrors.often.destinations[1]: there is no registry 'hbu'; did you mean 'hub'?\n"
+            "mirrors.yaml:6: mirrors.often.destinations[1]: no registry named 'hbu'; did you mean 'hub'?\n"
             "mirrors.yaml:7: mirrors.by_hand.repositories[0]: 'Team/job' is not a repository name: "
             "upper-case letters are not allowed; write 'team/job'\n"
         ),
@@ -71,8 +72,8 @@ def test_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == (
         "",
         (
-            f"{path}: the mirrors file cannot be read ([Errno 2] No such file or directory: '{path}'); "
-            "is there a file? REGISTRY_SYNC_MIRRORS_FILE names another place\n"
+            f"{path}: cannot read the mirrors file ([Errno 2] No such file or directory: '{path}'); "
+            "to use another file, set REGISTRY_SYNC_MIRRORS_FILE\n"
         ),
     )
 
@@ -99,7 +100,7 @@ def test_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--mirror", "oftn"], "there is no mirror 'oftn' in {file}; there are often, by_hand"),
+        (["--mirror", "oftn"], "{file} has no mirror 'oftn'; its mirrors are often, by_hand"),
         (["--mirror", "often", "--destination", "quay"], "'often' has no destination ['quay']; it has ['acr', 'hub']"),
         (
             ["--mirror", "often", "--repository", "x/*", "--repository", "team/*"],
@@ -117,7 +118,7 @@ def test_plans_that_cannot_be_made(
 def test_a_plan_by_a_file_without_mirrors(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text("registries: {}\nmirrors: {}\n")
     assert main(["plan", str(file), "--mirror", "often"]) == UNUSABLE
-    assert capsys.readouterr() == ("", f"there is no mirror 'often' in {file}; there are none\n")
+    assert capsys.readouterr() == ("", f"{file} has no mirror 'often'; it has no mirrors at all\n")
 
 
 @pytest.mark.parametrize("command", [["plan", "--mirror", "often"], ["check"]])

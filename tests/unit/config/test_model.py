@@ -244,15 +244,15 @@ def test_a_namespace_is_what_the_registry_lists_without_what_is_written_by_name(
 @pytest.mark.parametrize(
     ("found", "seen"),
     [
-        ({}, "no repository"),
-        ({"a/b": None, "a/c": None}, "2 repositories, of which include and exclude leave none"),
+        ({}, "no repositories"),
+        ({"a/b": None, "a/c": None}, "2 repositories, but include and exclude select none"),
     ],
 )
 def test_a_namespace_in_which_nothing_is_found(found: Mapping[str, datetime | None], seen: str) -> None:
     mirror = a_mirror({"namespace": "a", "include": ("x*",)})
     with pytest.raises(ConfigurationError) as caught:
         expand_routes(mirror, QUAY, ACR, lambda _namespace, _private: found)
-    assert str(caught.value) == f"namespace 'a' of quay.io has {seen}; mend the rule or its name"
+    assert str(caught.value) == f"namespace 'a' of quay.io has {seen}; fix the rule or its name"
 
 
 def test_a_discovered_repository_that_has_a_renamed_one_in_its_place() -> None:
@@ -265,9 +265,7 @@ def test_a_discovered_repository_that_has_a_renamed_one_in_its_place() -> None:
 def test_a_discovered_repository_that_docker_hub_cannot_hold() -> None:
     with pytest.raises(ConfigurationError) as caught:
         expand_routes(a_mirror({"namespace": "a"}), QUAY, HUB, lambda _namespace, _private: {"a/b/c": None})
-    assert str(caught.value) == (
-        "Docker Hub has names of two parts, NAMESPACE/NAME, and 'a/b/c' has 3; exclude or rename it"
-    )
+    assert str(caught.value) == ("Docker Hub names have two parts, NAMESPACE/NAME; 'a/b/c' has 3; exclude or rename it")
 
 
 def test_a_repository_onto_itself() -> None:

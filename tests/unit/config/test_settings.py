@@ -89,7 +89,7 @@ def test_an_empty_value_is_not_null(tmp_path: Path) -> None:
     )
     with pytest.raises(MirrorsFileError) as caught:
         load_mirrors(path)
-    advice = "it is empty; write null to turn off what an outer level has, or remove it"
+    advice = "it is empty; write null to turn off the inherited value, or remove it"
     assert str(caught.value).split("\n") == [
         f"mirrors.yaml:3: defaults.policy: {advice}",
         f"mirrors.yaml:8: mirrors.a.platforms: {advice}",
@@ -137,9 +137,6 @@ def test_what_is_empty_within_an_option_or_an_entry(tmp_path: Path) -> None:
     assert list(healthy.mirrors) == ["b"]
 
 
-ALONE = "registries_d '/d' is where a policy finds signatures, and there is no policy; write policy: too, or "
-
-
 @pytest.mark.parametrize(
     ("defaults", "mirror", "rule", "place"),
     [
@@ -152,7 +149,8 @@ ALONE = "registries_d '/d' is where a policy finds signatures, and there is no p
 def test_registries_d_without_a_policy(tmp_path: Path, defaults: Any, mirror: Any, rule: Any, place: str) -> None:
     with pytest.raises(MirrorsFileError) as caught:
         load_mirrors(write(tmp_path, defaults, {"repository": "team/app", **rule}, **mirror))
-    assert str(caught.value) == f"mirrors.yaml:4: mirrors.{place}: {ALONE}registries_d: null"
+    problem = "registries_d has no effect without policy; add policy:, or set registries_d: null"
+    assert str(caught.value) == f"mirrors.yaml:4: mirrors.{place}: {problem}"
     policy = {"repository": "team/app", **rule, "policy": "/p.json"}
     assert settings(write(tmp_path, defaults, policy, **mirror)).registries_d == Path("/d")
 

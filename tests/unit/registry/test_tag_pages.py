@@ -105,7 +105,7 @@ def test_pages_without_end() -> None:
 
     with pytest.raises(TemporaryError) as caught:
         list(read_tags(read_pages, since=None, where="quay.io/a/b"))
-    assert str(caught.value) == "quay.io/a/b: the listing of its tags does not end, and repeats itself"
+    assert str(caught.value) == "quay.io/a/b: the tag listing repeats itself and does not end"
 
 
 @pytest.mark.parametrize("raw", [None, "", "yesterday", "2026-11-23T12:00:00", 0, True, -1, 10**15, 1e300, [], {}])

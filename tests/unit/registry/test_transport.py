@@ -16,13 +16,12 @@ import pytest
 from requests.structures import CaseInsensitiveDict
 
 from registry_sync.errors import ConfigurationError, RateLimited, RegistrySyncError, TemporaryError
-from registry_sync.registry import http_errors
-from registry_sync.registry import rate_limit as throttle
+from registry_sync.registry import http_errors, rate_limit
 from registry_sync.registry.auth import parse_token
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.http_errors import decode_error
-from registry_sync.registry.rate_limit import Throttle
-from registry_sync.registry.response import Answer
+from registry_sync.registry.rate_limit import RateLimiter
+from registry_sync.registry.response import Response
 from registry_sync.registry.retry_after import WINDOW_PARTS
 from registry_sync.registry.transport import Transport
 
@@ -39,7 +38,7 @@ class Noon(datetime):
 
 
 def error_of(status: int, headers: dict[str, str], body: bytes = b"") -> RegistrySyncError:
-    answer = Answer(status=status, headers=CaseInsensitiveDict(headers), content=body, url=URL)
+    answer = Response(status=status, headers=CaseInsensitiveDict(headers), content=body, url=URL)
     return decode_error(answer, "GET")
 
 
@@ -146,7 +145,7 @@ def test_an_api_that_is_no_https_origin(address: str, tls: bool) -> None:
         Transport(Endpoint(host="registry.example", tls=tls), base_url=address)
     shown = address.replace("user@", "…@")
     assert str(caught.value) == (
-        f"registry.example: {shown!r} is no address of an API; write https://host or https://host:port"
+        f"registry.example: {shown!r} is not a valid API address; write https://host or https://host:port"
     )
 
 
@@ -200,12 +199,12 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(throttle, "time", clock)
+    monkeypatch.setattr(rate_limit, "time", clock)
     return clock
 
 
 def test_starts_are_apart(clock: Clock) -> None:
-    pace, starts = Throttle(4), []
+    pace, starts = RateLimiter(4), []
     for _ in range(5):
         pace.wait()
         starts.append(clock.now)
@@ -213,7 +212,7 @@ def test_starts_are_apart(clock: Clock) -> None:
 
 
 def test_idle_time_is_not_saved_up(clock: Clock) -> None:
-    pace = Throttle(2)
+    pace = RateLimiter(2)
     pace.wait()
     clock.now += 60
     pace.wait()
@@ -222,7 +221,7 @@ def test_idle_time_is_not_saved_up(clock: Clock) -> None:
 
 
 def test_no_pace_waits_never(clock: Clock) -> None:
-    pace = Throttle(None)
+    pace = RateLimiter(None)
     for _ in range(100):
         pace.wait()
     assert clock.now == 50.0
@@ -230,7 +229,7 @@ def test_no_pace_waits_never(clock: Clock) -> None:
 
 def test_clients_of_one_server_share_a_pace(clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    one, two, other = (Throttle(4, server=each) for each in ("quay.example", "quay.example", "hub.example"))
+    one, two, other = (RateLimiter(4, server=each) for each in ("quay.example", "quay.example", "hub.example"))
     starts = []
     for pace in (one, two, one, other):
         pace.wait()
@@ -243,7 +242,7 @@ def test_a_file_of_another_boot_is_no_pace(
     clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    pace = Throttle(4, server="quay.example")
+    pace = RateLimiter(4, server="quay.example")
     (tmp_path / f"registry_sync-{os.getuid()}" / "pace-quay.example").write_text(text)
     pace.wait()
     assert clock.now == 50.0
@@ -252,7 +251,7 @@ def test_a_file_of_another_boot_is_no_pace(
 def test_on_a_full_disk_the_pace_is_our_own(clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """There the file can still be opened, and not be written."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    pace, starts = Throttle(4, server="quay.example"), []
+    pace, starts = RateLimiter(4, server="quay.example"), []
     (tmp_path / f"registry_sync-{os.getuid()}" / "pace-quay.example").symlink_to("/dev/full")
     monkeypatch.setattr(os, "O_NOFOLLOW", 0)
     for _ in range(3):
@@ -262,7 +261,7 @@ def test_on_a_full_disk_the_pace_is_our_own(clock: Clock, tmp_path: Path, monkey
 
 
 def test_threads_take_starts_of_their_own() -> None:
-    pace = Throttle(200)
+    pace = RateLimiter(200)
     began = time.monotonic()
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: pace.wait(), range(21)))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from registry_sync.errors import ConfigurationError, RefusedError
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.client import TagEntry
-from registry_sync.sync.route import _is_inside
+from registry_sync.sync.source import is_in_window
 from registry_sync.sync.window import Window
 from registry_sync.tags.rules import TagRules
 from registry_sync.tags.select import Selection, Step, check_min_tags, select_tags, why_not
@@ -329,6 +329,6 @@ def test_a_named_tag_is_in_the_window_of_its_push_whatever_age_the_others_need()
     window = Window(why="scheduled", start=start, end=NOW)
     rules = TagRules(names=("latest",), older_than="90d")
     pushed_at = NOW - timedelta(minutes=30)
-    assert _is_inside(TagEntry(name="latest", pushed_at=pushed_at), rules, window)
-    assert not _is_inside(TagEntry(name="v1", pushed_at=pushed_at), rules, window)
-    assert _is_inside(TagEntry(name="v1", pushed_at=pushed_at - timedelta(days=90)), rules, window)
+    assert is_in_window(TagEntry(name="latest", pushed_at=pushed_at), rules, window)
+    assert not is_in_window(TagEntry(name="v1", pushed_at=pushed_at), rules, window)
+    assert is_in_window(TagEntry(name="v1", pushed_at=pushed_at - timedelta(days=90)), rules, window)

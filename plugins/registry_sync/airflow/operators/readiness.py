@@ -124,9 +124,7 @@ def read_mirrored_digests(
                 for tag in report.tags:
                     name = f"{report.source}:{tag.tag}"
                     if tag.outcome == "copied" and tag.digest and (is_later or name not in names):
-                        mirrored[name] = MirroredDigest(
-                            digest=Digest.parse(tag.digest), run=f"the run {run_id} of {dag}"
-                        )
+                        mirrored[name] = MirroredDigest(digest=tag.digest, run=f"the run {run_id} of {dag}")
     return mirrored
 
 

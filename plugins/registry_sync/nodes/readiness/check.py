@@ -10,7 +10,14 @@ from datetime import date
 from functools import partial
 from typing import TypeVar
 
-from registry_sync.errors import DamagedContent, NoManifest, NotConnected, RefusedError, RegistrySyncError, TooSlow
+from registry_sync.errors import (
+    ConnectTimeout,
+    DamagedContent,
+    NotAManifest,
+    RefusedError,
+    RegistrySyncError,
+    ResponseTimeout,
+)
 from registry_sync.nodes.readiness.advice import advise
 from registry_sync.nodes.readiness.model import EndpointCheck, Expected, Fault, ImageReadiness
 from registry_sync.oci.index_walk import MAX_INDEX_DEPTH, walk_manifests
@@ -89,9 +96,9 @@ _FaultsByError = tuple[tuple[type[RegistrySyncError], Fault], ...]
 """The fault that each class of error means. The first class that matches counts."""
 
 _COMMON_FAULTS: _FaultsByError = (
-    (NoManifest, "unreadable"),
-    (TooSlow, "slow"),
-    (NotConnected, "silent"),
+    (NotAManifest, "unreadable"),
+    (ResponseTimeout, "slow"),
+    (ConnectTimeout, "silent"),
     (DamagedContent, "damaged"),
 )
 

@@ -96,7 +96,7 @@ class _Planner:
         self, file: MirrorsFile, open_client: OpenClient, earlier: Digests, read_mirrored: ReadMirroredDigests
     ) -> None:
         self._file, self._open_client, self._earlier, self._read_mirrored = file, open_client, earlier, read_mirrored
-        self._routes = RouteMap(file)
+        self._routes = RouteMap.of(file)
         self._down: dict[str, RegistrySyncError] = {}
         self.plan = ReadinessPlan()
 
