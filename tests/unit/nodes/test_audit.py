@@ -1,4 +1,4 @@
-"""``nodes audit``: where bootstrap images come from, and files from machines held against what is rendered."""
+"""``nodes audit``: the sources of bootstrap images, and files from machines compared with the rendered ones."""
 
 from __future__ import annotations
 
@@ -99,11 +99,13 @@ BY_HAND = "mirror {!r} has no schedule: its copies are as old as its last manual
     ],
     ids=["whole", "over two mirrors", "no images", "outright", "bytes only", "no fallback", "two origins"],
 )
-def test_audits(path: Path, pool: str, problems: tuple[str, ...], notes: tuple[str, ...]) -> None:
+def test_the_audit_finds_problems_and_notes(
+    path: Path, pool: str, problems: tuple[str, ...], notes: tuple[str, ...]
+) -> None:
     assert audit(path, pool) == (problems, notes)
 
 
-def test_the_audit_as_text(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_audit_is_printed_as_text(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path.write_text(
         f"{MIRRORS}"
         "  outside: {registry: hub, mirrors: [acr], bootstrap_images: [infra/base, infra/half]}\n"
@@ -134,13 +136,13 @@ def test_the_audit_as_text(path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().out.startswith("home: quay\n")
 
 
-def test_a_file_without_pools(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_without_pools_has_nothing_to_audit(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path.write_text(MIRRORS.replace("nodes:\n", ""))
     assert main(["nodes", "audit", "--mirrors-file", str(path)]) == OK
     assert capsys.readouterr() == (f"{path} has no nodes: section\n", "")
 
 
-def test_what_is_refused_when_the_file_is_read(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_mirrors_file_is_refused(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path.write_text(f"{MIRRORS}  p: {{registry: hub, mirrors: [quay]}}\n")
     assert main(["nodes", "audit", "--mirrors-file", str(path)]) == UNUSABLE
     out, errors = capsys.readouterr()
@@ -151,7 +153,7 @@ def test_what_is_refused_when_the_file_is_read(path: Path, capsys: pytest.Captur
 
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_what_is_rendered_differs_in_nothing(case: tuple[Runtime, str, str]) -> None:
+def test_rendered_files_have_no_differences(case: tuple[Runtime, str, str]) -> None:
     runtime, version, name = case
     file = load_mirrors(FILE)
     for each in render_case(*case):
@@ -169,7 +171,7 @@ def differences(path: Path, runtime: Runtime, pool: str = "outside_china", versi
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
-    """A folder with what was read back from a machine."""
+    """A folder for files that were read back from a machine."""
     return tmp_path
 
 
@@ -177,7 +179,7 @@ CHINA = "registry-intl.cn-shanghai.aliyuncs.com"
 MIRROR_URLS = '["https://gsoci.azurecr.io", "http://mirror.internal.example:5000", "https://mirror.office.example"]'
 
 
-def test_a_typo_of_dockerd(machine: Path) -> None:
+def test_a_typo_in_daemon_json_is_found(machine: Path) -> None:
     path = machine / "daemon.json"
     path.write_text(f'{{"log-driver": "journald", "registry-mirror": {MIRROR_URLS}, "max-download-attempts": 5}}')
     assert differences(path, "docker", version="20.10") == [
@@ -189,15 +191,15 @@ def test_a_typo_of_dockerd(machine: Path) -> None:
     ]
 
 
-def test_what_else_dockerd_is_told_does_not_matter(machine: Path) -> None:
+def test_unrelated_keys_of_daemon_json_are_ignored(machine: Path) -> None:
     path = machine / "daemon.json"
     rest = '"insecure-registries": [], "max-concurrent-downloads": 3, "dns": ["10.0.0.2"]'
     path.write_text(f'{{{rest}, "registry-mirrors": {MIRROR_URLS.replace(".io", ".io/")}, "max-download-attempts": 1}}')
     assert differences(path, "docker", version=">=20.10") == []
 
 
-def test_registries_that_dockerd_takes_for_insecure(machine: Path) -> None:
-    """Our own is asked without looking at its certificate then; others are none of our business."""
+def test_an_insecure_registry_of_the_pool_is_found(machine: Path) -> None:
+    """Its certificate is not verified then. Other insecure registries are ignored."""
     path = machine / "daemon.json"
     path.write_text(f'{{"registry-mirrors": [], "insecure-registries": ["10.0.0.0/8", "{CHINA}"]}}')
     assert differences(path, "docker", "china") == [
@@ -219,7 +221,7 @@ def test_registries_that_dockerd_takes_for_insecure(machine: Path) -> None:
         assert compare_file(file, file.node_pools["p"], "docker", Versions(), path) == expected
 
 
-def test_an_option_that_an_old_dockerd_does_not_start_with(machine: Path) -> None:
+def test_an_option_that_keeps_an_old_dockerd_from_starting_is_found(machine: Path) -> None:
     path = machine / "daemon.json"
     path.write_text(f'{{"registry-mirrors": {MIRROR_URLS}, "max-download-attempts": 1}}')
     assert differences(path, "docker") == [
@@ -234,7 +236,7 @@ def test_an_option_that_an_old_dockerd_does_not_start_with(machine: Path) -> Non
     assert differences(path, "docker", "china") == []
 
 
-def test_mirrors_that_should_be_gone(machine: Path) -> None:
+def test_mirrors_that_should_be_removed_are_found(machine: Path) -> None:
     path = machine / "daemon.json"
     path.write_text('{"registry-mirrors": ["https://gsoci.azurecr.io"]}')
     assert differences(path, "docker", "china") == [
@@ -301,7 +303,7 @@ def test_mirrors_that_should_be_gone(machine: Path) -> None:
     ],
     ids=["typo", "server", "another host", "no verification", "other order of capabilities"],
 )
-def test_a_hosts_toml_that_differs(machine: Path, old: str, new: str, expected: list[Difference]) -> None:
+def test_differences_in_hosts_toml_are_found(machine: Path, old: str, new: str, expected: list[Difference]) -> None:
     text = (folder_of("containerd", "2.1", "outside_china") / "certs.d" / "docker.io" / "hosts.toml").read_text()
     assert old in text
     path = machine / "hosts.toml"
@@ -309,7 +311,7 @@ def test_a_hosts_toml_that_differs(machine: Path, old: str, new: str, expected: 
     assert differences(path, "containerd", version="2.1") == expected
 
 
-def test_the_order_of_mirrors_counts(machine: Path) -> None:
+def test_another_order_of_mirrors_is_found(machine: Path) -> None:
     first, second, third = (
         "https://gsoci.azurecr.io",
         "http://mirror.internal.example:5000",
@@ -344,14 +346,14 @@ OLD, NEW = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"
 @pytest.mark.parametrize(
     ("version", "plugin", "given"), [(2, OLD, ""), (2, OLD, "1.7"), (3, NEW, ""), (3, NEW, ">=2"), (2, OLD, ">=1.7")]
 )
-def test_a_config_of_containerd_that_is_right(machine: Path, version: int, plugin: str, given: str) -> None:
+def test_a_correct_config_toml_has_no_differences(machine: Path, version: int, plugin: str, given: str) -> None:
     path = machine / "config.toml"
     path.write_text(CONFIG.format(version=version, plugin=plugin, key="config_path"))
     assert differences(path, "containerd", version=given) == []
 
 
-def test_the_old_plugin_under_version_3(machine: Path) -> None:
-    """The containerd 2.x that reads this says nothing, and has no mirror."""
+def test_the_old_plugin_id_with_version_3_is_found(machine: Path) -> None:
+    """Version 2 of containerd reads such a file without an error, and uses no mirror."""
     path = machine / "config.toml"
     path.write_text(CONFIG.format(version=3, plugin=OLD, key="config_path"))
     registry = '{"registry": {"config_path": "/etc/containerd/certs.d"}}'
@@ -366,7 +368,7 @@ def test_the_old_plugin_under_version_3(machine: Path) -> None:
     ]
 
 
-def test_mirrors_beside_config_path(machine: Path) -> None:
+def test_mirrors_beside_config_path_are_found(machine: Path) -> None:
     path = machine / "config.toml"
     config = CONFIG.format(version=2, plugin=OLD, key="config_path")
     path.write_text(f'{config}[plugins."{OLD}".registry.mirrors."docker.io"]\n  endpoint = ["https://acr.example"]\n')
@@ -380,7 +382,7 @@ def test_mirrors_beside_config_path(machine: Path) -> None:
     ]
 
 
-def test_a_typo_of_config_path(machine: Path) -> None:
+def test_a_typo_of_config_path_is_found(machine: Path) -> None:
     path = machine / "config.toml"
     path.write_text(CONFIG.format(version=2, plugin=OLD, key="config_pat"))
     value = '"/etc/containerd/certs.d"'
@@ -391,7 +393,7 @@ def test_a_typo_of_config_path(machine: Path) -> None:
     ]
 
 
-def test_a_registries_conf_that_differs(machine: Path) -> None:
+def test_differences_in_registries_conf_are_found(machine: Path) -> None:
     path = machine / "50-registry-sync.conf"
     path.write_text("""\
 unqualified-search-registries = ["docker.io"]
@@ -426,8 +428,8 @@ location = "evil.example"
     ]
 
 
-def test_a_registries_conf_with_one_prefix_twice(machine: Path) -> None:
-    """Of two tables with one prefix the first counts."""
+def test_a_prefix_with_two_tables_is_found(machine: Path) -> None:
+    """The first table counts."""
     path = machine / "registries.conf"
     text = (folder_of("crio", "", "china") / "registries.conf").read_text()
     squatter = '[[registry]]\nlocation = "{}"\n[[registry.mirror]]\nlocation = "evil.example"\n'
@@ -449,7 +451,7 @@ def test_a_registries_conf_with_one_prefix_twice(machine: Path) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["*.aliyuncs.com", "*.cn-shanghai.aliyuncs.com", "*.com"])
-def test_a_registries_conf_with_a_pattern_for_a_prefix(machine: Path, prefix: str) -> None:
+def test_a_pattern_that_matches_the_registry_is_found(machine: Path, prefix: str) -> None:
     path = machine / "registries.conf"
     text = (folder_of("crio", "", "china") / "registries.conf").read_text()
     other = '\n[[registry]]\nprefix = "*.example.com"\nblocked = true\n'
@@ -464,7 +466,7 @@ def test_a_registries_conf_with_a_pattern_for_a_prefix(machine: Path, prefix: st
     ]
 
 
-def test_a_registries_yaml_that_differs(machine: Path) -> None:
+def test_differences_in_registries_yaml_are_found(machine: Path) -> None:
     path = machine / "registries.yaml"
     path.write_text("""\
 mirrors:
@@ -494,7 +496,7 @@ configs:
     ]
 
 
-def test_a_machine_configuration_of_talos(machine: Path) -> None:
+def test_differences_in_a_talos_document_are_found(machine: Path) -> None:
     path = machine / "worker.yaml"
     rendered = (folder_of("talos", "1.12", "outside_china") / "registry-mirrors.yaml").read_text()
     path.write_text(
@@ -511,7 +513,7 @@ def test_a_machine_configuration_of_talos(machine: Path) -> None:
     ]
 
 
-def test_an_older_machine_configuration_of_talos(machine: Path) -> None:
+def test_differences_in_an_older_talos_configuration_are_found(machine: Path) -> None:
     path = machine / "worker.yaml"
     path.write_text("""\
 machine:
@@ -533,7 +535,7 @@ machine:
     ]
 
 
-def test_a_talos_machine_without_any_mirror(machine: Path) -> None:
+def test_missing_mirrors_of_a_talos_machine_are_found(machine: Path) -> None:
     path = machine / "worker.yaml"
     path.write_text("machine: {type: worker}\n")
     assert [(each.key, each.verdict) for each in differences(path, "talos", version="1.12")] == [
@@ -545,7 +547,7 @@ def test_a_talos_machine_without_any_mirror(machine: Path) -> None:
 
 
 @pytest.mark.parametrize("version", ["1.11", "1.12"])
-def test_a_talos_machine_that_shall_have_no_mirror(machine: Path, version: str) -> None:
+def test_a_machine_without_mirrors_fits_a_pool_without_mirrors(machine: Path, version: str) -> None:
     path = machine / "worker.yaml"
     path.write_text("machine: {type: worker}\n")
     assert differences(path, "talos", "china", version) == []
@@ -573,7 +575,7 @@ VALUES = st.recursive(
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=VALUES, runtime=st.sampled_from(["docker", "k3s", "talos"]))
-def test_no_file_makes_it_stumble(machine: Path, value: Any, runtime: Runtime) -> None:
+def test_any_file_is_compared_or_refused(machine: Path, value: Any, runtime: Runtime) -> None:
     path = machine / "file"
     path.write_text(json.dumps(value))
     try:
@@ -602,7 +604,7 @@ def test_no_file_makes_it_stumble(machine: Path, value: Any, runtime: Runtime) -
         "server = 'x'\n[host.'https://gsoci.azurecr.io']\ncapabilities = 5",
     ],
 )
-def test_tables_that_are_none(machine: Path, text: str, runtime: Runtime) -> None:
+def test_values_of_a_wrong_type_are_differences(machine: Path, text: str, runtime: Runtime) -> None:
     path = machine / "file.toml"
     path.write_text(text)
     assert differences(path, runtime) != []
@@ -612,7 +614,7 @@ def run(path: Path, *arguments: str) -> int:
     return main(["nodes", "audit", "--mirrors-file", str(FILE), "--against", str(path), *arguments])
 
 
-def test_differences_as_a_table(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_differences_are_printed_as_a_table(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = machine / "daemon.json"
     path.write_text('{"registry-mirror": ["https://gsoci.azurecr.io"]}')
     assert run(path, "--pool", "china", "--runtime", "docker") == FAILED
@@ -627,7 +629,7 @@ def test_differences_as_a_table(machine: Path, capsys: pytest.CaptureFixture[str
     )
 
 
-def test_a_file_that_is_as_it_should_be(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_as_rendered_is_confirmed(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = machine / "daemon.json"
     path.write_text('{"registry-mirrors": [], "debug": true}')
     assert run(path, "--pool", "china", "--runtime", "docker") == OK
@@ -656,7 +658,7 @@ def test_a_file_that_is_as_it_should_be(machine: Path, capsys: pytest.CaptureFix
         ("crio", "[", "not valid TOML: Invalid initial character for a key part (at end of document)"),
     ],
 )
-def test_files_that_cannot_be_read(
+def test_an_unreadable_file_is_refused(
     machine: Path, runtime: str, content: str, problem: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = machine / "file"
@@ -667,8 +669,8 @@ def test_files_that_cannot_be_read(
 
 
 @pytest.mark.parametrize("runtime", ["k3s", "talos"])
-def test_a_key_that_is_written_twice(machine: Path, runtime: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Some readers take the last, and others none."""
+def test_a_duplicate_key_is_refused(machine: Path, runtime: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Some parsers use the last value, others reject the file."""
     path = machine / "file"
     path.write_text("a: 1\n---\nmirrors: {docker.io: {}}\nmirrors: {}\n")
     assert run(path, "--pool", "china", "--runtime", runtime) == UNUSABLE
@@ -687,7 +689,7 @@ def test_a_key_that_is_written_twice(machine: Path, runtime: str, capsys: pytest
         ),
     ],
 )
-def test_arguments_that_do_not_fit(
+def test_invalid_arguments_are_refused(
     machine: Path, arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = machine / "none"
