@@ -108,7 +108,7 @@ def _notes(file: MirrorsFile, pool: NodePool, supplies: tuple[Supply, ...]) -> I
     host = file.registries[pool.registry].host
     if not pool.images:
         yield "no bootstrap_images: nodes check cannot tell if its machines would start; list the images they need"
-    if not pool.mirrors:
+    if not pool.pool_mirrors:
         yield f"no mirrors: while {host} is down, its machines cannot pull anything"
     elif all(mirror.trust == "pull" for mirror in pool.pool_mirrors):
         yield f"no mirror is trusted with tags (trust: pull+resolve): while {host} is down, no tag can be pulled"

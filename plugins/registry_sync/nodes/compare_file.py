@@ -104,7 +104,7 @@ def compare_file(
     name = "hosts.toml" if runtime == "containerd" and _is_hosts(document, path) else format.name
     expected = format.relevant(format.parse(texts[name], Path(name)), host)
     found = format.relevant(document, host)
-    if runtime == "docker" and not pool.mirrors:
+    if runtime == "docker" and not pool.pool_mirrors:
         found.pop("max-download-attempts", None)  # without mirrors any value is fine
     return list(_compare(expected, found, (), KNOWN_KEYS[runtime]))
 
