@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -28,12 +27,6 @@ PATHS = {
     "docker_hub": "/v2/repositories/team/app/tags/v1/",
     "harbor": "/api/v2.0/projects/team/repositories/app/artifacts/v1/tags/v1",
 }
-
-
-@pytest.fixture
-def wire() -> Iterator[Interceptor]:
-    with Interceptor("http://127.0.0.1:1") as interceptor:
-        yield interceptor
 
 
 def delete_tag(kind: str, wire: Interceptor | RegistryProcess, credentials: Credentials | None = None) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -17,6 +16,7 @@ from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.registry.harbor import HarborClient
+from testkit.clients import connect
 from testkit.interceptor import Interceptor
 from testkit.loopback import LoopbackHandler, LoopbackServer
 from tests.contract.swagger import Swagger
@@ -33,19 +33,7 @@ ROBOT = Credentials(username="robot$team+mirror", secret="the-robots-secret")
 MISSING = b'{"errors":[{"code":"NOT_FOUND","message":"repository team/web/app not found"}]}'
 FORBIDDEN = b'{"errors":[{"code":"FORBIDDEN","message":"forbidden"}]}'
 DIGESTS = [f"sha256:{each:064x}" for each in range(10)]
-
-
-@pytest.fixture
-def wire() -> Iterator[Interceptor]:
-    with Interceptor("http://127.0.0.1:1") as interceptor:
-        yield interceptor
-
-
-@contextmanager
-def client(wire: Interceptor, **options: Any) -> Iterator[HarborClient]:
-    credentials = options.pop("credentials", None)
-    with closing(HarborClient(Endpoint(host=wire.host, tls=False, credentials=credentials), **options)) as opened:
-        yield opened
+client = partial(connect, HarborClient)
 
 
 def app(wire: Interceptor) -> Repository:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from jsonschema import Draft202012Validator
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RegistrySyncError, TemporaryError
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import RepositoryEntry, TagEntry
-from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.registry.endpoint import Credentials
 from registry_sync.registry.quay import OAUTH_USER, QuayClient
-from testkit.interceptor import Interceptor
+from testkit.clients import connect
 from testkit.quay_api import QuayApi
+from testkit.waiting import PATIENCE_SECONDS
 from tests.contract.openapi import QuaySwagger
 from tests.contract.recorded import Exchange, load_exchanges, requests_of, serve
 
@@ -40,13 +41,7 @@ UNKNOWN_TO_A_TOKEN = (
     "{url} answered 403 Unauthorized (not permitted with these credentials, or it does not exist))"
 )
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-
-
-@contextmanager
-def client(server: Interceptor, credentials: Credentials | None = None) -> Iterator[QuayClient]:
-    endpoint = Endpoint(host=server.host, tls=False, credentials=credentials)
-    with closing(QuayClient(endpoint, requests_per_second=1000)) as opened:
-        yield opened
+client = partial(connect, QuayClient, requests_per_second=1000)
 
 
 def recorded(*names: str) -> Sequence[Exchange]:
@@ -289,5 +284,5 @@ def _check(body: Any, schema: str) -> None:
 def _get(url: str) -> tuple[int, Any]:
     with requests.Session() as session:
         session.trust_env = False
-        answer = session.get(url, timeout=10)
+        answer = session.get(url, timeout=PATIENCE_SECONDS)
     return answer.status_code, answer.json()

@@ -23,6 +23,7 @@ from testkit import images
 from testkit.interceptor import Interceptor
 from testkit.loopback import Blackhole, LoopbackServer
 from testkit.registry import RegistryProcess
+from testkit.waiting import PATIENCE_SECONDS
 
 
 def test_a_host_that_does_not_take_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +88,7 @@ def test_an_answer_that_trickles_in_where_nobody_looks(what: str, monkeypatch: p
     asked = Transport(Endpoint(host=server.host, tls=False))
     try:
         with ThreadPoolExecutor(1) as pool:
-            error = pool.submit(asked.call, "GET", "/v2/").exception(timeout=30)
+            error = pool.submit(asked.call, "GET", "/v2/").exception(timeout=PATIENCE_SECONDS)
     finally:
         server.stop()
         asked.close()

@@ -24,6 +24,7 @@ from testkit.quay_api import QuayApi
 from testkit.referrers_api import ReferrersApi
 from testkit.registry import RegistryProcess
 from testkit.routes import FULL_CHECK, asked, counted, make_route, result_of, run_route
+from testkit.waiting import PATIENCE_SECONDS
 from tests.integration.conftest import SkopeoLog
 
 BACKUP_TAG = "{{ tag }}-was-{{ digest_short }}"
@@ -41,14 +42,10 @@ def destination_api(destination: RegistryProcess) -> Iterator[ReferrersApi]:
         yield api
 
 
-@pytest.fixture
-def wire(destination: RegistryProcess) -> Iterator[Interceptor]:
-    with Interceptor(destination.url) as interceptor:
-        yield interceptor
-
-
 def get(server: RegistryProcess | Interceptor, name: str, reference: str | Digest) -> requests.Response:
-    return requests.get(f"{server.url}/v2/{name}/manifests/{reference}", headers={"Accept": ACCEPT}, timeout=10)
+    return requests.get(
+        f"{server.url}/v2/{name}/manifests/{reference}", headers={"Accept": ACCEPT}, timeout=PATIENCE_SECONDS
+    )
 
 
 def listed(server: RegistryProcess | Interceptor, name: str, reference: str | Digest) -> list[dict[str, Any]]:
@@ -486,7 +483,9 @@ class TestReferrers:
             assert images.resolve(destination.url, name, each.digest) == each.digest
             images.pull_whole(destination.url, name, each.digest)
         url = f"{destination_api.url}/v2/{name}/referrers/{content.digest}"
-        assert [each["digest"] for each in requests.get(url, timeout=10).json()["manifests"]] == [str(sbom.digest)]
+        assert [each["digest"] for each in requests.get(url, timeout=PATIENCE_SECONDS).json()["manifests"]] == [
+            str(sbom.digest)
+        ]
         assert images.resolve(destination.url, name, referrers_tag(content.digest)) is None
 
     def test_a_destination_without_the_api_gets_the_list_under_its_tag(

@@ -11,9 +11,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,8 +27,10 @@ from registry_sync.worker.private_directory import PREFIX
 from testkit import images
 from testkit.interceptor import Interceptor
 from testkit.loopback import Request
+from testkit.processes import skopeos
 from testkit.registry import Htpasswd, RegistryProcess
 from testkit.routes import make_route, run_route
+from testkit.waiting import PATIENCE_SECONDS, wait_until
 
 ROBOT = Credentials(username="robot", secret="the-robots-password")
 NAME = "team/app"
@@ -37,6 +38,7 @@ SMALL = images.layer({"small": b"arrives before the kill"})
 BIG = images.big_layer(2_000_000, seed=17)
 IMAGE = images.image([SMALL, BIG])
 CONFIG = IMAGE.blobs[0]
+pytestmark = pytest.mark.usefixtures("own_temporary_directory")
 
 
 @pytest.fixture
@@ -64,12 +66,6 @@ def here(source: RegistryProcess) -> Iterator[Interceptor]:
 def there(destination: RegistryProcess) -> Iterator[Interceptor]:
     with Interceptor(destination.url) as wire:
         yield wire
-
-
-@pytest.fixture(autouse=True)
-def own_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return tmp_path
 
 
 def session() -> requests.Session:
@@ -106,26 +102,6 @@ def everything_arrives(here: Interceptor, there: Interceptor, destination: Regis
 
 def private_directories() -> list[Path]:
     return list(Path(tempfile.gettempdir()).glob(f"{PREFIX}*"))
-
-
-def skopeos(host: str) -> list[int]:
-    """Processes of skopeo that write to ``host``."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            argv = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue  # it has ended meanwhile
-        if Path(argv[0]).name == "skopeo" and any(each.startswith(f"docker://{host}/") for each in argv):
-            found.append(int(entry.name))
-    return found
-
-
-def wait_until(holds: Callable[[], object], what: str, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
-        time.sleep(0.02)
 
 
 _WORKER = """
@@ -183,7 +159,10 @@ def test_a_worker_killed_before_the_tag_is_continued(
     here.clear_rules()
     there.hang("PUT", "/manifests/v1$")
     with worker(here, there) as process:
-        wait_until(lambda: any(each.path.endswith("/v1") and each.method == "PUT" for each in there.requests()), "PUT")
+        wait_until(
+            lambda: any(each.path.endswith("/v1") and each.method == "PUT" for each in there.requests()),
+            "the PUT is seen",
+        )
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     assert resolve(destination) is None
@@ -199,7 +178,7 @@ def test_a_killed_destination_is_continued_by_the_next_try(
         pending = pool.submit(run_route, make_route(here, there, NAME), there=ROBOT)
         wait_until(lambda: set(committed(destination)) >= {str(SMALL.digest)}, "the small layer is there")
         destination.kill()
-        report = pending.result(timeout=60)
+        report = pending.result(timeout=PATIENCE_SECONDS)
     (failed,) = report.failed_tags
     assert failed.error_class == "temporary", failed
     destination.start()
@@ -217,7 +196,7 @@ def test_a_killed_source_is_continued_by_the_next_try(
         pending = pool.submit(run_route, make_route(here, there, NAME), there=ROBOT)
         wait_until(lambda: set(committed(destination)) >= {str(SMALL.digest)}, "the small layer is there")
         source.kill()
-        report = pending.result(timeout=60)
+        report = pending.result(timeout=PATIENCE_SECONDS)
     (failed,) = report.failed_tags
     assert failed.error_class == "temporary", failed
     source.start()
@@ -261,7 +240,7 @@ def test_a_task_ended_by_sigterm_is_continued(
         pending = pool.submit(run_route, make_route(here, there, NAME), there=ROBOT, on_start=started.append)
         wait_until(has_small, "the small layer is there")
         started[0].stop()
-        (failed,) = pending.result(timeout=30).failed_tags
+        (failed,) = pending.result(timeout=PATIENCE_SECONDS).failed_tags
     assert (failed.error_class, failed.reason) == (
         "temporary",
         "the task is being ended, so skopeo was stopped",
@@ -299,7 +278,7 @@ def test_a_full_disk_is_a_temporary_error_and_a_small_one_suffices(
     (tmp_path / "disk").mkdir()
     disk = tmp_path / "disk"
     with worker(here, there, below=_on_a_small_disk(disk, size), temporary=disk) as process:
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=PATIENCE_SECONDS)
     said, left = out.decode().splitlines()
     assert left == "left:"
     if is_enough:

@@ -8,7 +8,7 @@ import logging
 import os
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
@@ -43,19 +43,7 @@ READER = Credentials(username="reader", secret="reads-only-7f3a")
 WRITER = Credentials(username="writer", secret="writes-too-9c1e")
 PLAN, COPY, REPORT = "routes_to_backup", "to_backup", "report"
 Server = RegistryProcess | Interceptor
-
-
-@pytest.fixture
-def wire(destination: RegistryProcess) -> Iterator[Interceptor]:
-    """The way to the destination."""
-    with Interceptor(destination.url) as interceptor:
-        yield interceptor
-
-
-@pytest.fixture(autouse=True)
-def no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chance gives the lowest that it may, which is no pause at all before a further attempt."""
-    monkeypatch.setattr(random, "uniform", lambda low, _high: low if low >= 1 else 0.01)
+pytestmark = pytest.mark.usefixtures("minimal_jitter")
 
 
 @dataclass(kw_only=True)

@@ -9,7 +9,6 @@ import os
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -26,11 +25,13 @@ from testkit.interceptor import Interceptor
 from testkit.loopback import Request
 from testkit.registry import RegistryProcess
 from testkit.routes import make_route, run_route
+from testkit.waiting import PATIENCE_SECONDS, wait_until
 from tests.conftest import IS_LONG
 from tests.integration.conftest import SkopeoLog
 
 MOST_TRIES = 5
 FASTER = "another run was faster: the destination's tag "
+pytestmark = pytest.mark.usefixtures("own_temporary_directory")
 
 
 def pushed_meanwhile(content: images.Image) -> str:
@@ -50,12 +51,6 @@ def here(source: RegistryProcess) -> Iterator[Interceptor]:
 def there(destination: RegistryProcess) -> Iterator[Interceptor]:
     with Interceptor(destination.url) as wire:
         yield wire
-
-
-@pytest.fixture(autouse=True)
-def own_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Separate the write locks of this test from those of others."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 def an_image(text: str) -> images.Image:
@@ -145,7 +140,7 @@ def test_any_interleaving_ends_in_sync_and_copies_nothing_twice(
             runs.append(pool.submit(sync_until_done, here, there, name))
             time.sleep(chance.uniform(0, 0.8))
         for each in runs:
-            each.result(timeout=120)
+            each.result(timeout=PATIENCE_SECONDS)
     assert watch.wrong == []
     for tag, digests in watch.pushed.items():
         assert images.resolve(destination.url, name, tag) == digests[-1], tag
@@ -189,7 +184,7 @@ def processes(here: Interceptor, there: Interceptor, name: str, directories: lis
         command = [sys.executable, "-c", _RUN, here.host, there.host, name]
         started.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
     try:
-        return [each.wait(timeout=90) for each in started]
+        return [each.wait(timeout=PATIENCE_SECONDS) for each in started]
     finally:
         for each in started:
             each.kill()
@@ -349,15 +344,12 @@ def test_a_waiting_run_can_be_ended(source: RegistryProcess, here: Interceptor, 
     started: list[Skopeo] = []
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(run_route, make_route(here, there, name), on_start=started.append) for _ in range(2)]
-        deadline = time.monotonic() + 30
-        while not any("/blobs/" in each.path for each in here.requests()):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda: any("/blobs/" in each.path for each in here.requests()), "skopeo reads a blob")
         time.sleep(0.5)
         assert not any(each.done() for each in runs)
         for each in started:
             each.stop()
-        reasons = [run.result(timeout=20).failed_tags[0].reason for run in runs]
+        reasons = [run.result(timeout=PATIENCE_SECONDS).failed_tags[0].reason for run in runs]
     assert reasons == 2 * ["the task is being ended, so skopeo was stopped"]
 
 

@@ -22,19 +22,7 @@ from testkit.registry import RegistryProcess
 from testkit.routes import asked, counted, make_route, result_of, run_route
 
 BACKUP_TAG = "{{ tag }}-was-{{ digest_short }}"
-
-
-@pytest.fixture
-def wire(destination: RegistryProcess) -> Iterator[Interceptor]:
-    """The way to the destination."""
-    with Interceptor(destination.url) as interceptor:
-        yield interceptor
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chance makes the pauses before a further attempt; here it makes them short."""
-    monkeypatch.setattr("random.uniform", lambda _low, _high: 0.01)
+pytestmark = pytest.mark.usefixtures("minimal_jitter")
 
 
 def move(source: RegistryProcess, destination: RegistryProcess, name: str, *tags: str) -> tuple[Image, Image]:

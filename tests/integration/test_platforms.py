@@ -21,6 +21,7 @@ from testkit.images import Image
 from testkit.interceptor import Interceptor
 from testkit.registry import RegistryProcess
 from testkit.routes import asked, counted, make_route, result_of, run_route
+from testkit.waiting import PATIENCE_SECONDS
 from tests.integration.conftest import SkopeoLog
 
 MEMORY_TAG = platform_cache_tag("team")
@@ -35,7 +36,9 @@ def subset(whole: Image, platforms: tuple[str, ...] = BOTH) -> Digest:
 
 
 def get(registry: RegistryProcess, name: str, reference: str | Digest) -> requests.Response:
-    return requests.get(f"{registry.url}/v2/{name}/manifests/{reference}", headers={"Accept": ACCEPT}, timeout=10)
+    return requests.get(
+        f"{registry.url}/v2/{name}/manifests/{reference}", headers={"Accept": ACCEPT}, timeout=PATIENCE_SECONDS
+    )
 
 
 @pytest.mark.parametrize("format", ["oci", "docker"])

@@ -19,6 +19,7 @@ from testkit.gpg import Signer
 from testkit.interceptor import Interceptor
 from testkit.registry import RegistryProcess
 from testkit.routes import counted, make_route, result_of, run_route
+from testkit.waiting import PATIENCE_SECONDS
 from tests.integration.conftest import SkopeoLog
 
 
@@ -225,5 +226,5 @@ def sign_by_sigstore(directory: Path, repository: str) -> Path:
             *("--sign-passphrase-file", str(passphrase), f"docker://{repository}:plain", f"docker://{repository}:v1"),
         ],
     ):
-        subprocess.run(["skopeo", *command], check=True, capture_output=True, timeout=60)
+        subprocess.run(["skopeo", *command], check=True, capture_output=True, timeout=PATIENCE_SECONDS)
     return registries_d

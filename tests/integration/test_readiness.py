@@ -888,21 +888,21 @@ def test_later_runs_of_a_real_airflow_use_earlier_digests(stack: Stack, tmp_path
     """Digests of an earlier readiness run, and of a mirror's run, replace a source that is down."""
     airflow = LocalAirflow(tmp_path / "airflow", mirrors_file=stack.file)
     airflow.migrate()
-    first = airflow.run("dags", "test", "mirror_readiness", timeout_seconds=150)
+    first = airflow.run("dags", "test", "mirror_readiness")
     assert first.returncode == 0, first.stdout[-4000:] + first.stderr[-4000:]
     assert "outside  yes     yes       yes\n" in first.stdout
     stack.source.stop()
     images.push(stack.acr.url, NAME, "v1", OTHER)
-    second = airflow.run("dags", "test", "mirror_readiness", timeout_seconds=150)
+    second = airflow.run("dags", "test", "mirror_readiness")
     assert second.returncode == 1
     assert "nodes of outside would not start now" in second.stdout
     assert f"expected {IMAGE.digest} (from {stack.source.host} when it last answered)" in second.stdout
     images.push(stack.acr.url, NAME, "v1", IMAGE)
     stack.source.start()
     images.push(stack.source.url, NAME, "v1", OTHER)
-    mirrored = airflow.run("dags", "test", "mirror_quay_to_world", timeout_seconds=150)
+    mirrored = airflow.run("dags", "test", "mirror_quay_to_world")
     assert mirrored.returncode == 0, mirrored.stdout[-4000:] + mirrored.stderr[-4000:]
     stack.source.stop()
-    third = airflow.run("dags", "test", "mirror_readiness", timeout_seconds=150)
+    third = airflow.run("dags", "test", "mirror_readiness")
     assert third.returncode == 0, third.stdout[-4000:] + third.stderr[-4000:]
     assert "outside  yes     yes       yes\n" in third.stdout

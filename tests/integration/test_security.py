@@ -7,7 +7,6 @@ import itertools
 import json
 import logging
 import os
-import random
 import re
 import resource
 import tempfile
@@ -54,11 +53,7 @@ OAUTH = Credentials(username=OAUTH_USER, secret="an-oauth-token-31c9")
 WRITER = Credentials(username="writer", secret="writes-too-9c1e")
 SIGNATURE = "51gn4tur3-of-a-presigned-address"
 NAME = "team/app"
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(random, "uniform", lambda _low, _high: 0.01)
+pytestmark = pytest.mark.usefixtures("minimal_jitter")
 
 
 @pytest.fixture

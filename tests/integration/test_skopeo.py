@@ -46,9 +46,11 @@ from registry_sync.skopeo.runner import SkopeoProgram
 from testkit import images
 from testkit.dockerd import Dockerd, require_dockerd
 from testkit.interceptor import Interceptor
+from testkit.processes import is_alive
 from testkit.registry import Htpasswd, RegistryProcess
 from testkit.tls import CertificateAuthority
 from testkit.token_server import TokenServer
+from testkit.waiting import PATIENCE_SECONDS, wait_until
 
 BOTH = {"linux/amd64", "linux/arm64"}
 ROBOT = Credentials(username="robot", secret="the-robots-password")
@@ -72,19 +74,6 @@ def source() -> Iterator[RegistryProcess]:
 def destination() -> Iterator[RegistryProcess]:
     with RegistryProcess() as registry:
         yield registry
-
-
-@pytest.fixture
-def source_wire(source: RegistryProcess) -> Iterator[Interceptor]:
-    with Interceptor(source.url) as wire:
-        yield wire
-
-
-@pytest.fixture
-def wire(destination: RegistryProcess) -> Iterator[Interceptor]:
-    """In front of the destination."""
-    with Interceptor(destination.url) as wire:
-        yield wire
 
 
 class Local:
@@ -210,14 +199,6 @@ def running_skopeos(parent: int) -> list[int]:
             continue
         if name == "skopeo" and int(rest.split()[1]) == parent:
             found.append(int(each.name))
-    return found
-
-
-def wait_for(look: Callable[[], T], seconds: float = 30) -> T:
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"waited for {seconds} seconds"
-        time.sleep(0.01)
     return found
 
 
@@ -610,12 +591,14 @@ def test_stop_ends_every_copy(source: RegistryProcess, wire: Interceptor) -> Non
     wire.hang("PATCH", "/blobs/")
     with skopeo(plain(source), plain(wire)) as opened, ThreadPoolExecutor(3) as pool:
         copies = [pool.submit(copy, opened, source.host, wire.host) for _ in range(3)]
-        wait_for(lambda: len(RUNNERS[-1].running()) == 3)
-        wait_for(lambda: len([each for each in wire.requests() if each.method == "PATCH"]) >= 3)
+        wait_until(lambda: len(RUNNERS[-1].running()) == 3, "three copies run")
+        wait_until(
+            lambda: len([each for each in wire.requests() if each.method == "PATCH"]) >= 3, "three uploads began"
+        )
         started = time.monotonic()
         opened.stop()
         for each in copies:
-            assert str(each.exception(timeout=20)) == STOPPED
+            assert str(each.exception(timeout=PATIENCE_SECONDS)) == STOPPED
         assert time.monotonic() - started < 20
         assert RUNNERS[-1].running() == []
         wire.clear_requests()
@@ -630,9 +613,9 @@ def test_leaving_the_block_ends_running_copies(source: RegistryProcess, wire: In
     with ThreadPoolExecutor(1) as pool:
         with skopeo(plain(source), plain(wire)) as opened:
             pending = pool.submit(copy, opened, source.host, wire.host)
-            wait_for(RUNNERS[-1].running)
+            wait_until(RUNNERS[-1].running, "skopeo runs")
         assert RUNNERS[-1].running() == []
-        assert str(pending.exception(timeout=20)) == STOPPED
+        assert str(pending.exception(timeout=PATIENCE_SECONDS)) == STOPPED
 
 
 @pytest.mark.usefixtures("runner")
@@ -689,11 +672,11 @@ def test_a_killed_skopeo_is_a_temporary_error(source: RegistryProcess, wire: Int
     wire.hang("PATCH", "/blobs/")
     with skopeo(plain(source), plain(wire)) as opened, ThreadPoolExecutor(1) as pool:
         pending = pool.submit(copy, opened, source.host, wire.host)
-        wait_for(lambda: is_copying(wire))
+        wait_until(lambda: is_copying(wire), "the copy began")
         (pid,) = RUNNERS[-1].running()
         assert pid > 0, "a container that has not started has pid 0, which means our whole process group"
         os.kill(pid, signal.SIGKILL)
-        error = pending.exception(timeout=20)
+        error = pending.exception(timeout=PATIENCE_SECONDS)
     assert type(error) is TemporaryError
     assert str(error) == (
         f"skopeo was killed by signal 9 (Killed) while copying {source.host}/{FROM}@{IMAGE.digest} to "
@@ -727,21 +710,13 @@ def test_skopeo_dies_with_its_worker(source: RegistryProcess, wire: Interceptor,
         [sys.executable, "-c", WORKER, *names], env=environment, stdout=subprocess.DEVNULL, start_new_session=True
     )
     try:
-        wait_for(lambda: [each for each in wire.requests() if each.method == "PATCH"])
+        wait_until(lambda: [each for each in wire.requests() if each.method == "PATCH"], "the upload began")
         (pid,) = running_skopeos(worker.pid)
         assert os.getpgid(pid) == worker.pid
     finally:
         os.kill(worker.pid, signal.SIGKILL)
         worker.wait()
-    wait_for(lambda: not is_alive(pid), seconds=20)
-
-
-def is_alive(pid: int) -> bool:
-    """Return whether a process runs; zombies do not count."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
-    except OSError:
-        return False
+    wait_until(lambda: not is_alive(pid), "skopeo is gone")
 
 
 @contextmanager
@@ -771,10 +746,10 @@ def test_a_skopeo_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: py
     lines: list[str] = []
     with ThreadPoolExecutor(1) as pool, stand_in(tmp_path, program, lambda *values: lines.append(values[-1])) as opened:
         pending = pool.submit(copy, opened, "registry.example", "registry.example")
-        wait_for(lambda: "deaf" in lines)
+        wait_until(lambda: "deaf" in lines, "skopeo ignores signals")
         started = time.monotonic()
         opened.stop()
-        assert str(pending.exception(timeout=20)) == STOPPED
+        assert str(pending.exception(timeout=PATIENCE_SECONDS)) == STOPPED
         assert 0.3 <= time.monotonic() - started < 20
 
 
@@ -815,7 +790,7 @@ def test_the_configuration_of_the_host_is_ignored(
     conf.write_text(f'[[registry]]\nlocation = "{source.host}"\nblocked = true\n')
     monkeypatch.setenv("HOME", str(tmp_path))
     control = ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{source.host}/{FROM}:v1"]
-    blocked = subprocess.run(control, capture_output=True, text=True, timeout=30, check=False)
+    blocked = subprocess.run(control, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert "is blocked in" in blocked.stderr
     copy_once(plain(source), plain(destination))
     assert images.pull_whole(destination.url, TO, IMAGE.digest) == BOTH
@@ -832,7 +807,7 @@ def test_log_ins_of_the_host_are_ignored(
         auth_file.write_text(json.dumps({"auths": {locked.host: {"auth": ROBOT.basic()}}}))
         monkeypatch.setenv("REGISTRY_AUTH_FILE", str(auth_file))
         control = ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{locked.host}/{TO}:v1"]
-        assert subprocess.run(control, capture_output=True, timeout=30, check=False).returncode == 0
+        assert subprocess.run(control, capture_output=True, timeout=PATIENCE_SECONDS, check=False).returncode == 0
         assert type(failure(plain(source), plain(locked))) is DeniedError
 
 
@@ -854,7 +829,7 @@ def test_secrets_are_in_private_files_only(tmp_path: Path, monkeypatch: pytest.M
         sides = plain(source, credentials=ROBOT), plain(wire, credentials=ROBOT)
         with skopeo(*sides, log=lambda text, *values: lines.append(text % values)) as opened:
             pending = pool.submit(copy, opened, source.host, wire.host)
-            wait_for(lambda: [each for each in wire.requests() if each.method == "PATCH"])
+            wait_until(lambda: [each for each in wire.requests() if each.method == "PATCH"], "the upload began")
             (pid,) = RUNNERS[-1].running()
             seen = [(Path("/proc") / str(pid) / name).read_text() for name in ("cmdline", "environ")]
             private = [each for each in tmp_path.iterdir() if (each / "policy.json").exists()]
@@ -886,7 +861,9 @@ def test_bytes_are_counted_while_a_copy_runs(source: RegistryProcess, destinatio
         slow.slow("GET", "/blobs/", 1_000_000)
         with skopeo(plain(slow), plain(destination)) as opened:
             pending = pool.submit(copy, opened, slow.host, destination.host, image)
-            seen = wait_for(lambda: opened.sent_bytes if opened.sent_bytes > 500_000 else 0)
+            seen = wait_until(
+                lambda: opened.sent_bytes if opened.sent_bytes > 500_000 else 0, "half a megabyte is sent"
+            )
             assert not pending.done()
             assert seen < image.size_bytes
             assert opened.sent_bytes <= pending.result().sent_bytes == opened.sent_bytes

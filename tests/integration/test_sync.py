@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import random
 import re
 import threading
 from collections.abc import Iterator
@@ -35,25 +34,7 @@ from tests.integration.conftest import SkopeoLog
 READER = Credentials(username="reader", secret="reads-only-7")
 WRITER = Credentials(username="writer", secret="writes-too-9")
 Server = RegistryProcess | Interceptor
-
-
-@pytest.fixture
-def source_wire(source: RegistryProcess) -> Iterator[Interceptor]:
-    with Interceptor(source.url) as interceptor:
-        yield interceptor
-
-
-@pytest.fixture
-def wire(destination: RegistryProcess) -> Iterator[Interceptor]:
-    """The way to the destination."""
-    with Interceptor(destination.url) as interceptor:
-        yield interceptor
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chance makes the pauses before a further attempt; here it makes them short."""
-    monkeypatch.setattr(random, "uniform", lambda _low, _high: 0.01)
+pytestmark = pytest.mark.usefixtures("minimal_jitter")
 
 
 def writes(server: Server, name: str) -> list[str]:

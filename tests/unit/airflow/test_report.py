@@ -34,7 +34,7 @@ def a_report(name: str, *tags: TagResult) -> RouteReport:
     return RouteReport.of_route(a_route(name), counts={}, tags=tags)
 
 
-def test_the_ids_of_tasks() -> None:
+def test_task_ids_name_the_destination() -> None:
     assert (plan_task("acr"), copy_task("acr")) == ("routes_to_acr", "to_acr")
 
 
@@ -62,7 +62,7 @@ def test_a_route_whose_task_never_was_is_lost() -> None:
     assert match_reports([a_route("a/one")], [], "to_acr", {}) == ([], ["a/one → acr (None)"])
 
 
-def test_a_task_that_was_killed_after_a_good_report_is_lost_all_the_same() -> None:
+def test_a_task_killed_after_a_good_report_is_lost() -> None:
     report = a_report("a/one")
     found = match_reports([a_route("a/one")], [report.to_json()], "to_acr", {"to_acr_0": "failed"})
     assert found == ([report], ["a/one → acr (failed)"])
@@ -73,10 +73,10 @@ def test_a_route_that_is_fine_without_a_report_is_nothing_to_tell(state: str) ->
     assert match_reports([a_route("a/one")], [], "to_acr", {"to_acr_0": state}) == ([], [])
 
 
-def test_reports_that_belong_to_no_planned_route_are_left_out() -> None:
+def test_reports_of_unplanned_routes_are_ignored() -> None:
     stray: list[Any] = [a_report("a/old").to_json(), None]
     assert match_reports([a_route("a/one")], stray, "to_acr", {"to_acr_0": "failed"}) == ([], ["a/one → acr (failed)"])
 
 
-def test_nothing_was_planned() -> None:
+def test_an_empty_plan_has_no_reports() -> None:
     assert match_reports([], [], "to_acr", {}) == ([], [])

@@ -32,12 +32,12 @@ def settings(path: Path) -> RouteSettings:
     return mirror.settings(mirror.rules[0])
 
 
-def test_the_defaults(tmp_path: Path) -> None:
+def test_settings_have_defaults(tmp_path: Path) -> None:
     found = settings(write(tmp_path))
     assert (found.platforms, found.signatures, found.policy, found.registries_d) == ((), True, None, None)
 
 
-def test_the_innermost_counts(tmp_path: Path) -> None:
+def test_the_innermost_setting_counts(tmp_path: Path) -> None:
     rule = {"repository": "team/app", "platforms": ["linux/arm/v7"], "signatures": True}
     path = write(
         tmp_path,
@@ -97,7 +97,7 @@ def test_an_empty_value_is_not_null(tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_empty_within_an_option_or_an_entry(tmp_path: Path) -> None:
+def test_empty_values_are_refused(tmp_path: Path) -> None:
     """Each of them would mean something else in silence: all tags, nothing kept, no credentials, no full check."""
     path = tmp_path / "mirrors.yaml"
     path.write_text(
@@ -146,7 +146,7 @@ def test_what_is_empty_within_an_option_or_an_entry(tmp_path: Path) -> None:
         ({"policy": "/p.json"}, {"registries_d": "/d"}, {"policy": None}, "a.repositories[0]"),
     ],
 )
-def test_registries_d_without_a_policy(tmp_path: Path, defaults: Any, mirror: Any, rule: Any, place: str) -> None:
+def test_registries_d_needs_a_policy(tmp_path: Path, defaults: Any, mirror: Any, rule: Any, place: str) -> None:
     with pytest.raises(MirrorsFileError) as caught:
         load_mirrors(write(tmp_path, defaults, {"repository": "team/app", **rule}, **mirror))
     problem = "registries_d has no effect without policy; add policy:, or set registries_d: null"
@@ -155,7 +155,7 @@ def test_registries_d_without_a_policy(tmp_path: Path, defaults: Any, mirror: An
     assert settings(write(tmp_path, defaults, policy, **mirror)).registries_d == Path("/d")
 
 
-def test_they_cross_xcom(tmp_path: Path) -> None:
+def test_settings_come_back_from_json(tmp_path: Path) -> None:
     skopeo = {"runner": "docker", "image": "skopeo", "docker_url": "tcp://docker:2376", "tls_dir": "/tls"}
     files = {"policy": "/p.json", "registries_d": "/d"}
     path = write(tmp_path, platforms=["linux/amd64"], signatures=False, skopeo=skopeo, **files)
@@ -205,7 +205,7 @@ def test_they_cross_xcom(tmp_path: Path) -> None:
         ({"platform": ["linux/amd64"]}, "platform: unknown key 'platform'; did you mean 'platforms'?"),
     ],
 )
-def test_what_a_slip_gets(tmp_path: Path, options: Any, problem: str) -> None:
+def test_wrong_values_are_refused(tmp_path: Path, options: Any, problem: str) -> None:
     with pytest.raises(MirrorsFileError) as caught:
         load_mirrors(write(tmp_path, **options))
     assert str(caught.value) == f"mirrors.yaml:4: mirrors.a.{problem}"

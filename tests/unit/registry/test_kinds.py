@@ -60,7 +60,7 @@ from registry_sync.registry.vendor_api import VendorApiClient
         ("ghcr.io", "distribution"),
     ],
 )
-def test_the_kind_of_a_host(host: str, kind: str) -> None:
+def test_kinds_are_inferred_from_hosts(host: str, kind: str) -> None:
     assert infer_kind(parse_host(host)) == kind
 
 
@@ -77,7 +77,7 @@ def test_a_client_of_each_kind_is_opened_without_a_request(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(OWN_API))
-def test_an_api_elsewhere(kind: str) -> None:
+def test_api_url_moves_the_api(kind: str) -> None:
     endpoint = Endpoint(host="registry.example")
     with closing(open_client(kind, endpoint, max_connections=2, api_url="https://api.example")) as opened:
         assert type(opened) is CLIENTS[kind]
@@ -116,11 +116,11 @@ def test_what_is_told_of_kinds_is_what_their_clients_do() -> None:
         ("harbor", "project/nested/app", ""),
     ],
 )
-def test_names_that_a_kind_can_hold(kind: str, name: str, fault: str) -> None:
+def test_names_that_a_kind_cannot_hold_have_a_fault(kind: str, name: str, fault: str) -> None:
     assert name_fault(kind, name) == fault
 
 
-def test_advice_for_a_first_push() -> None:
+def test_a_first_push_has_advice() -> None:
     assert first_push_advice("distribution", "team/app") == ""
     advice = "create the namespace 'team', and turn on Automatically Create Repository for it"
     assert first_push_advice("aliyun", "team/app") == f"if 'team/app' does not exist yet: {advice}"

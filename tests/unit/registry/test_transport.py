@@ -66,7 +66,9 @@ def unix(**offset: float) -> str:
         ({"ratelimit-limit": f"1;w={10**9}"}, timedelta(days=1)),
     ],
 )
-def test_a_429_that_names_a_time(headers: dict[str, str], wait: timedelta, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_429_with_a_time_is_a_rate_limit(
+    headers: dict[str, str], wait: timedelta, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(http_errors, "datetime", Noon)
     error = error_of(429, headers)
     assert isinstance(error, RateLimited)
@@ -88,7 +90,7 @@ def test_a_429_that_names_a_time(headers: dict[str, str], wait: timedelta, monke
         {"ratelimit-remaining": "0;w=21600"},
     ],
 )
-def test_a_429_that_names_none(headers: dict[str, str]) -> None:
+def test_a_429_without_a_time_is_temporary(headers: dict[str, str]) -> None:
     assert type(error_of(429, headers)) is TemporaryError
 
 
@@ -121,7 +123,7 @@ def test_waits_of_a_window_cover_it() -> None:
         (b"", ""),
     ],
 )
-def test_what_an_error_says(body: bytes, text: str) -> None:
+def test_errors_show_status_and_body(body: bytes, text: str) -> None:
     assert str(error_of(404, {}, body)) == f"GET {URL} answered 404{text}"
 
 
@@ -140,7 +142,7 @@ def test_what_an_error_says(body: bytes, text: str) -> None:
         ("https://api.example\n", True),
     ],
 )
-def test_an_api_that_is_no_https_origin(address: str, tls: bool) -> None:
+def test_an_invalid_api_url_is_refused(address: str, tls: bool) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Transport(Endpoint(host="registry.example", tls=tls), base_url=address)
     shown = address.replace("user@", "…@")
@@ -153,7 +155,7 @@ def test_an_api_that_is_no_https_origin(address: str, tls: bool) -> None:
     ("address", "tls"),
     [("https://api.example/", True), ("https://[::1]:8443", True), ("http://api.example:80", False)],
 )
-def test_an_api_elsewhere(address: str, tls: bool) -> None:
+def test_api_url_becomes_the_base_url(address: str, tls: bool) -> None:
     assert Transport(Endpoint(host="registry.example", tls=tls), base_url=address).base_url == address.rstrip("/")
 
 
@@ -177,7 +179,7 @@ def jwt(**claims: Any) -> str:
         ({"token": "opaque", "expires_in": "300"}, 60),
     ],
 )
-def test_how_long_a_token_lives(answer: dict[str, Any], seconds: float) -> None:
+def test_tokens_are_used_for_nine_tenths_of_their_life(answer: dict[str, Any], seconds: float) -> None:
     token = parse_token(answer, now=100.0)
     assert token is not None
     assert token.good_until == pytest.approx(100 + 0.9 * seconds)
@@ -238,7 +240,7 @@ def test_clients_of_one_server_share_a_pace(clock: Clock, tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize("text", ["no number", "", "99999999.0"])
-def test_a_file_of_another_boot_is_no_pace(
+def test_an_unusable_rate_file_is_ignored(
     clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

@@ -36,7 +36,7 @@ from registry_sync.tags.patterns import check_pattern, common_name, first_match,
         ("team/*", "team/app", True),
     ],
 )
-def test_what_matches(pattern: str, text: str, expected: bool) -> None:
+def test_patterns_match_whole_names(pattern: str, text: str, expected: bool) -> None:
     assert check_pattern(pattern) == pattern
     assert matches(pattern, text) is expected
 
@@ -57,7 +57,7 @@ def test_what_matches_nothing_is_refused(pattern: str, problem: str) -> None:
     assert str(caught.value) == problem
 
 
-def test_the_first_pattern_that_matches() -> None:
+def test_first_match_returns_the_first_pattern() -> None:
     assert first_match(("a*", "/[ab]+/", "*"), "ba") == "/[ab]+/"
     assert first_match(("a*",), "ba") is None
     assert first_match((), "ba") is None
@@ -118,13 +118,13 @@ def test_globs_that_match_nothing(glob: str, character: str) -> None:
     )
 
 
-def test_globs_of_what_names_have() -> None:
+def test_globs_of_valid_characters_are_accepted() -> None:
     for glob in ("v1.2-rc_3", "*", "?", "[!a]*", "[^,]", "team/app", "[a-z]", "V*"):
         assert check_pattern(glob) == glob
 
 
 @pytest.mark.parametrize("expression", ["(a+)+", "(a|a)*", "(a*)*(a*)*", "(.*a){12}", "(a|aa)+", "(a?){60}a{60}"])
-def test_expressions_for_which_going_back_takes_for_ever(expression: str) -> None:
+def test_catastrophic_expressions_end_at_once(expression: str) -> None:
     """For all of these ``re`` needs longer than this universe has, or nearly."""
     started = time.monotonic()
     assert not matches(f"/{expression}/", 127 * "a" + "!")

@@ -72,7 +72,7 @@ def test_a_tag_that_is_listed_twice_counts_once() -> None:
     assert select(["v1", "v1"]).selected == ("v1",)
 
 
-def test_versions() -> None:
+def test_semver_selects_versions_in_its_range() -> None:
     listed = ["v1.2.0", "1.3", "2.0.0", "1.4.0-rc.1", "1.4.0-alpine", "latest", "20261124"]
     selection = select(listed, semver=">=1.2 <2")
     assert selection.selected == ("1.3", "v1.2.0")
@@ -92,7 +92,7 @@ def test_versions() -> None:
     )
 
 
-def test_ages() -> None:
+def test_ages_select_by_push_time() -> None:
     listed = [ago("old", 90), ago("nearly", 89.99), ago("new", 1), ago("edge", 7)]
     selection = select(listed, older_than="90d")
     assert selection.selected == ("old",)
@@ -146,7 +146,7 @@ def test_names_alone_are_all_that_is_mirrored() -> None:
     assert selection.attrition == "listed 3 → names 2"
 
 
-def test_a_name_that_the_source_does_not_have() -> None:
+def test_a_missing_name_fails() -> None:
     selection = select(["v1"], names=("latest",), include=("*",))
     assert selection.selected == ("v1",)
     assert selection.failed == {"latest": "names has it, and the source has no such tag; mend the name, or remove it"}
@@ -200,7 +200,7 @@ def test_a_tag_whose_push_time_is_unknown_is_neither_new_nor_old() -> None:
     assert select([ago("a", 1), Listed("b")], older_than="1h", names=("b",)).failed == {}
 
 
-def test_too_few_tags() -> None:
+def test_fewer_tags_than_min_tags_are_refused() -> None:
     rules = TagRules(semver="2.x", names=("latest",), min_tags=3)
     selection = select_tags([Listed(each) for each in ("latest", "2.0.0", "1.0.0")], rules, now=NOW)
     with pytest.raises(RefusedError) as caught:
@@ -213,7 +213,7 @@ def test_too_few_tags() -> None:
     check_min_tags(selection, TagRules(), "quay.io/a/b")
 
 
-def test_what_a_run_was_asked_for() -> None:
+def test_a_run_narrows_the_selection() -> None:
     selection = select(["v1", "v2", "latest"], names=("gone",), include=("v*",)).narrow(TagRules(include=("v1",)))
     assert (selection.selected, selection.failed) == (("v1",), {})
     assert selection.rejected == {"latest": "matches none of 'v*'", "v2": "matches none of 'v1'"}
@@ -232,7 +232,7 @@ def test_what_a_run_was_asked_for() -> None:
         ("v1.0.0", {"semver": "1.x", "newest": 1, "older_than": "90d"}, ""),
     ],
 )
-def test_what_a_name_alone_tells(tag: str, rules: Any, reason: str) -> None:
+def test_a_name_alone_may_rule_a_tag_out(tag: str, rules: Any, reason: str) -> None:
     assert why_not(tag, TagRules(**rules)) == reason
 
 

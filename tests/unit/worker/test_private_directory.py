@@ -16,10 +16,7 @@ from registry_sync.errors import TemporaryError
 from registry_sync.worker.private_directory import PREFIX, private_directory, remove_abandoned
 from registry_sync.worker.shared_directory import shared_directory
 
-
-@pytest.fixture(autouse=True)
-def own_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("own_temporary_directory")
 
 
 def test_the_directory_is_private_and_removed_after_the_block(tmp_path: Path) -> None:

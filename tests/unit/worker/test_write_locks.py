@@ -20,14 +20,10 @@ import pytest
 from registry_sync.errors import TemporaryError
 from registry_sync.worker.shared_directory import shared_directory
 from registry_sync.worker.write_locks import WriteLocks
+from testkit.waiting import PATIENCE_SECONDS
 
 REPOSITORY = "registry.example/team/app"
-
-
-@pytest.fixture(autouse=True)
-def own_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(random, "uniform", lambda _low, _high: 0.01)
+pytestmark = pytest.mark.usefixtures("own_temporary_directory", "minimal_jitter")
 
 
 def locks(repository: str = REPOSITORY) -> WriteLocks:
@@ -74,7 +70,7 @@ def test_overlapping_locks_do_not_deadlock() -> None:
                 pass
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(work, range(4), timeout=60))
+        list(pool.map(work, range(4), timeout=PATIENCE_SECONDS))
 
 
 def test_waiting_ends_with_the_task() -> None:
@@ -122,7 +118,7 @@ def test_a_lock_of_another_process_is_released_when_it_is_killed() -> None:
         time.sleep(0.2)
         assert not pending.done()
         process.send_signal(signal.SIGKILL)
-        assert pending.result(timeout=60)
+        assert pending.result(timeout=PATIENCE_SECONDS)
 
 
 def test_work_continues_without_a_lock_file(tmp_path: Path) -> None:
