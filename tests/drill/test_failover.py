@@ -39,7 +39,7 @@ class Case:
 class Seen:
     """The result of a pull.
 
-    ``sent_by``: registries that sent blobs. ``silent``: registries without any request. ``refusals``: errors of the mirror.
+    ``sent_by``: registries that sent blobs. ``silent``: registries without a request. ``refusals``: errors of the mirror.
     """
 
     got: Got = "ours"
