@@ -39,7 +39,7 @@ class Case:
 class Seen:
     """The result of a pull.
 
-    ``sent_by``: registries that sent blobs. ``silent``: registries without a request. ``refusals``: errors of the mirror.
+    ``sent_by``: the registries that sent blobs. ``silent``: those without a request. ``refusals``: the mirror's errors.
     """
 
     got: Got = "ours"
