@@ -24,7 +24,6 @@ import requests
 
 from registry_sync.airflow.mirror_dag import build_dag
 from registry_sync.cli.main import main
-from registry_sync.config.prune_rules import PruneRules
 from registry_sync.errors import ConfigurationError, DeniedError, RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.oci.reference import Repository
 from registry_sync.registry import client as registry_client
@@ -486,7 +485,7 @@ class TestEndlessAnswers:
         body = json.dumps({"tags": [f"v{number}" for number in range(51)]}).encode()
         with Interceptor(source.url) as there:
             there.answer("GET", "/tags/list$", 200, body)
-            rules = PruneRules(tags="gone_at_source", dry_run=False)
+            rules = {"tags": "gone_at_source", "dry_run": False}
             report = run_route(make_route(source, there, NAME, prune=rules))
         (note,) = report.notes
         assert note == (

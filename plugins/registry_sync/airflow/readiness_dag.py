@@ -74,8 +74,7 @@ def parameters() -> Mapping[str, Param]:
 def _describe(file: MirrorsFile) -> str:
     """What is checked, in Markdown; the same file gives the same text, so that Airflow sees no new DAG version."""
     pools = "\n".join(
-        f"- `{pool.name}`: {len(pool.images)} images from "
-        + ", then ".join(f"`{each}`" for each in (*(each.registry for each in pool.pool_mirrors), pool.registry))
+        f"- `{pool.name}`: {len(pool.images)} images from " + ", then ".join(f"`{each}`" for each, _ in pool.pull_order)
         for pool in file.node_pools.values()
     )
     return (

@@ -58,8 +58,7 @@ def _supplies(name: str, file: MirrorsFile, pool: NodePool, routes: RouteMap) ->
     """In the order in which machines ask."""
     registry = file.registries[pool.registry]
     image = Repository.at(registry.host, name)
-    places = [file.registries[each.registry] for each in pool.pool_mirrors] + [registry]
-    return [_supply(image, each, routes) for each in places]
+    return [_supply(image, file.registries[name], routes) for name, _ in pool.pull_order]
 
 
 def _supply(image: Repository, endpoint: Registry, routes: RouteMap) -> Supply:
@@ -101,7 +100,7 @@ def _notes(file: MirrorsFile, pool: NodePool, supplies: tuple[Supply, ...]) -> l
     notes = []
     if not pool.images:
         notes.append("it has no bootstrap_images, so nothing shows whether its machines would start")
-    if not pool.mirrors:
+    if not pool.pool_mirrors:
         notes.append(f"all comes from {registry.host}: while that is down, no machine pulls anything")
     untrusted = [each.registry for each in pool.pool_mirrors if each.trust == "pull"]
     if untrusted and len(untrusted) == len(pool.pool_mirrors):

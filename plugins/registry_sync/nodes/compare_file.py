@@ -103,7 +103,7 @@ def compare_file(
     texts = {each.path.name: each.text for each in render_pool(file, pool, runtime, versions)}
     name = "hosts.toml" if runtime == "containerd" and _is_hosts(document, path) else form.name
     expected, found = form.ours(form.parse(texts[name], Path(name)), host), form.ours(document, host)
-    if runtime == "docker" and not pool.mirrors:
+    if runtime == "docker" and not pool.pool_mirrors:
         found.pop("max-download-attempts", None)  # without mirrors it is no matter of ours
     return list(_compare(expected, found, (), KNOWN_KEYS[runtime]))
 

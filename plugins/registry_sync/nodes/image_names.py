@@ -74,7 +74,7 @@ class NameMap:
 
     def _namespace_rows(self) -> Iterator[NameRow]:
         for each in self._routes.namespaces:
-            for glob in each.rule.include or ("*",):
+            for glob in [str(pattern) for pattern in each.rule.include or ("*",)]:
                 example = _example(each, glob)
                 for host in {each.source.host, each.destination.host} - {self.registry.host}:
                     if example and (found := self.find(Repository(host, example))):
@@ -82,7 +82,7 @@ class NameMap:
                             image=f"{host}/{each.rule.namespace}/{glob}",
                             becomes=_with_glob(str(found.repository), each.rule.namespace, example, glob),
                             mirrors=_mirrors(found),
-                            excluded=each.rule.exclude or (),
+                            excluded=tuple(map(str, each.rule.exclude or ())),
                         )
 
 

@@ -58,10 +58,7 @@ class Failover:
     @classmethod
     def of(cls, pool: NodePool) -> Self:
         """What the mirrors file says about a pool."""
-        mirrors = [
-            PullEndpoint(registry=each.registry, resolves=each.trust == "pull+resolve") for each in pool.pool_mirrors
-        ]
-        endpoints = (*mirrors, PullEndpoint(registry=pool.registry))
+        endpoints = tuple(PullEndpoint(registry=name, resolves=resolves) for name, resolves in pool.pull_order)
         behaviour = behaviour_of(pool)
         return cls(
             pool=pool.name, behaviour=behaviour, endpoints=endpoints, dial_seconds=_dial_seconds(pool, behaviour)

@@ -104,7 +104,7 @@ def _check_runtime(pool: NodePool, registry: Registry) -> Iterator[PoolProblem]:
 
 def runtime_problem(pool: NodePool, registry: Registry, runtime: Runtime) -> str:
     """Why ``runtime`` cannot do what the pool says; empty when it can."""
-    if runtime == "docker" and pool.mirrors and registry.host != DOCKER_HUB:
+    if runtime == "docker" and pool.pool_mirrors and registry.host != DOCKER_HUB:
         return (
             f"dockerd uses mirrors for {DOCKER_HUB} alone, and the names of this pool stand for {registry.host}; "
             "remove mirrors:, or take containerd or crio"

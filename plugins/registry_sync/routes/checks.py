@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -24,7 +25,7 @@ from registry_sync.oci.reference import Repository
 from registry_sync.registry.kinds import LISTS_PUSH_TIMES
 from registry_sync.routes.check_node_pools import check_pools
 from registry_sync.routes.route import Route, name_problem, route_of
-from registry_sync.tags.patterns import common_name
+from registry_sync.tags.patterns import Pattern, may_overlap, parse_pattern
 
 
 def uses_known_registries(mirror: Mirror, registries: Mapping[str, Registry]) -> bool:
@@ -90,7 +91,7 @@ def check_options(mirror: Mirror) -> Iterator[Problem]:
     here: Place = ("mirrors", mirror.name)
     for index, rule in enumerate(mirror.rules):
         rule_place: Place = (*here, "repositories", index)
-        settings = mirror.settings(rule)
+        settings = rule.settings
         if settings.registries_d and not settings.policy:
             place = rule_place if rule.written_options & {"policy", "registries_d"} else here
             what = f"registries_d {str(settings.registries_d)!r} is where a policy finds signatures"
@@ -102,8 +103,9 @@ def _check_push_times(mirror: Mirror, source: Registry) -> Iterator[Problem]:
     if source.api_kind in LISTS_PUSH_TIMES:
         return
     for index, rule in enumerate(mirror.rules):
-        for key in mirror.settings(rule).tags.push_time_keys:
-            place: Place = ("mirrors", mirror.name, "repositories", index) if rule.tags else ("mirrors", mirror.name)
+        for key in rule.settings.tags.push_time_keys:
+            has_tags = "tags" in rule.written_options
+            place: Place = ("mirrors", mirror.name, *(("repositories", index) if has_tags else ()))
             advice = "newest_by: semver or name needs none" if key == "newest" else "remove it"
             problem = f"{key} goes by push times, which a source of kind {source.api_kind!r} does not tell; {advice}"
             yield Problem((*place, "tags"), problem)
@@ -210,7 +212,7 @@ def _check_pruned(file: MirrorsFile, routes: list[tuple[Place, Route]]) -> Itera
             others += [each.shown for each in namespaces if each.mirror != route.mirror and each.may_write(route)]
             yield from _pruned_by_two(place, str(route.destination_repository), others)
     for each in namespaces:
-        if file.mirrors[each.mirror].settings(each.rule).deletes_tags:
+        if each.rule.settings.deletes_tags:
             others = [
                 show_place(place) for place, route in routes if route.mirror != each.mirror and each.may_write(route)
             ]
@@ -222,6 +224,12 @@ def _pruned_by_two(place: Place, what: str, others: list[str]) -> Iterator[Probl
     if others:
         advice = "give it a destination of its own, or write prune: {tags: none} for it"
         yield Problem(place, f"{what} is pruned here and written by {others[0]} too; {advice}")
+
+
+_EVERY_NAME = (parse_pattern("*"),)
+
+_SET = re.compile(r"\[([^!\]])[^\]]*\]")
+"""A set of a glob, and its first member."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,12 +256,13 @@ class _Namespace:
 
     def examples(self) -> list[Repository]:
         """Repositories that it may find, one for each of its patterns."""
-        names = map(self._example, self.rule.include or ("*",))
+        names = map(self._example, self.rule.include or _EVERY_NAME)
         return [self._at(name) for name in names if name]
 
-    def _example(self, pattern: str) -> str | None:
-        name = pattern.replace("*", "any").replace("?", "a")
-        return name if self.rule.chooses(self._at(name).name) else common_name([pattern], self.rule.exclude or ())
+    def _example(self, pattern: Pattern) -> str | None:
+        """``None`` for a regular expression, or when ``exclude`` has the example."""
+        name = _SET.sub(r"\1", pattern.text).replace("*", "any").replace("?", "a")
+        return name if self.rule.chooses(self._at(name).name) else None
 
     def _at(self, name: str) -> Repository:
         return Repository(self.host, f"{self.rule.namespace}/{name}")
@@ -264,21 +273,29 @@ class _Namespace:
 
     def may_write(self, route: Route) -> bool:
         """Whether it may find a repository that it then mirrors to the route's destination."""
-        settings, there = self.entry.settings(self.rule), route.destination_repository.name
+        settings, there = self.rule.settings, route.destination_repository.name
         last = f"{self.rule.namespace}/{there.rpartition('/')[2]}"
         names = {route.source_repository.name, there, settings.strip_prefix + there.removeprefix(settings.prefix), last}
         return any(route.destination_repository in self.writes(Repository(self.host, name)) for name in names)
 
     def meets(self, other: _Namespace) -> bool:
-        """Whether both may write one repository, as far as examples tell."""
+        """Return whether both may write one repository: as an example shows, or because patterns may overlap."""
         examples = [each.name for each in (*self.examples(), *other.examples())]
-        excluded = (*(self.rule.exclude or ()), *(other.rule.exclude or ()))
-        for pair in product(self.rule.include or ("*",), other.rule.include or ("*",)):
-            if name := common_name(pair, excluded):
-                examples += [self._at(name).name, other._at(name).name]
         return any(
             set(self.writes(Repository(self.host, name))) & set(other.writes(Repository(other.host, name)))
             for name in examples
+        ) or bool(self.sample_goals() & other.sample_goals() and self._may_choose_with(other))
+
+    def sample_goals(self) -> set[Repository]:
+        """The destinations of a name within the namespace, whether the patterns choose it or not."""
+        return {goal for registry in self.goals if (goal := self._goal(registry, self._at("any")))}
+
+    def _may_choose_with(self, other: _Namespace) -> bool:
+        """Return whether both may choose one name. A pattern that either excludes as a whole does not count."""
+        excluded = (*(self.rule.exclude or ()), *(other.rule.exclude or ()))
+        return any(
+            may_overlap(ours, theirs) and ours not in excluded and theirs not in excluded
+            for ours, theirs in product(self.rule.include or _EVERY_NAME, other.rule.include or _EVERY_NAME)
         )
 
     def writes(self, repository: Repository) -> list[Repository]:

@@ -15,7 +15,7 @@ from registry_sync.config.model import (
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.route import Route, name_problem, route_of
-from registry_sync.tags.patterns import first_match, matches
+from registry_sync.tags.patterns import first_match, parse_pattern
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +77,11 @@ def select_routes(routes: Sequence[FoundRoute], globs: Sequence[str]) -> list[Fo
     :raises ConfigurationError: when a glob matches no repository, since then less would be done than was asked for.
     """
     names = [each.route.source_repository.name for each in routes]
-    if idle := [glob for glob in globs if not any(matches(glob, name) for name in names)]:
+    patterns = list(map(parse_pattern, globs))
+    if idle := [pattern.text for pattern in patterns if not any(map(pattern.matches, names))]:
         raise ConfigurationError(f"no repository of this mirror matches {idle}; it has {sorted(set(names))}")
     named = zip(names, routes, strict=True)
-    return [route for name, route in named if not globs or first_match(globs, name)]
+    return [route for name, route in named if not globs or first_match(patterns, name)]
 
 
 def check_destinations(routes: Iterable[Route]) -> None:

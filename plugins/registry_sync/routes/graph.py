@@ -11,12 +11,12 @@ from registry_sync.config.model import Mirror, MirrorsFile, NamespaceRule, Regis
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.route import Route, route_of
-from registry_sync.tags import select as selection
+from registry_sync.tags.select import rejection_reason
 
 
 def why_not(route: Route, tag: str) -> str:
     """Why ``route`` never copies ``tag``, judged by the tag's name; empty when it may."""
-    return selection.why_not(tag, route.settings.tags)
+    return rejection_reason(tag, route.settings.tags)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

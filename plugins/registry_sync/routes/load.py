@@ -17,13 +17,7 @@ from registry_sync.config.explain_errors import (
     is_echo,
     problem_texts,
 )
-from registry_sync.config.model import (
-    Mirror,
-    MirrorsDocument,
-    MirrorsFile,
-    Registry,
-)
-from registry_sync.config.node_pools import NodePool
+from registry_sync.config.model import MirrorsDocument, MirrorsFile
 from registry_sync.config.yaml_source import Document, read_yaml
 from registry_sync.errors import MirrorsFileError
 from registry_sync.routes.checks import (
@@ -64,12 +58,9 @@ def load_healthy_mirrors(path: Path, only: str | None = None) -> tuple[MirrorsFi
         document.value.pop("nodes", None)
     problems = [Problem(place, text) for place, text in document.problems]
     written = _validate(document, problems)
-    registries = {name: Registry(name=name, **dict(each)) for name, each in written.registries.items()}
-    mirrors = {
-        name: Mirror(name=name, defaults=written.defaults, **{key: getattr(each, key) for key in each.model_fields_set})
-        for name, each in written.mirrors.items()
-    }
-    pools = {name: NodePool(name=name, **dict(each)) for name, each in written.nodes.items()}
+    registries = {name: entry.parse(name) for name, entry in written.registries.items()}
+    mirrors = {name: entry.parse(name, written.defaults) for name, entry in written.mirrors.items()}
+    pools = {name: entry.parse(name) for name, entry in written.nodes.items()}
     file = MirrorsFile(path=path, registries=registries, mirrors=mirrors, node_pools=pools)
     problems += check_mirrors(file, document)
     problems += [each for mirror in mirrors.values() for each in check_options(mirror)]

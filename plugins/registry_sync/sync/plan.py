@@ -11,7 +11,7 @@ from registry_sync.oci.platforms import PlatformIndex
 from registry_sync.oci.reference import Digest
 from registry_sync.sync.run_state import PlannedDeletions
 from registry_sync.tags.overwrite_policy import OVERWRITE_ALL, OverwriteRules, policy_of
-from registry_sync.tags.select import Selection, Step
+from registry_sync.tags.select import Selection, SelectionStep, steps_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +111,7 @@ class Plan:
 
     decisions: tuple[Decision, ...]
     outside: int = 0
-    attrition: tuple[Step, ...] = ()
+    attrition: tuple[SelectionStep, ...] = ()
     pruning: PlannedDeletions | None = None
     notes: tuple[str, ...] = ()
     subsets: Mapping[Digest, PlatformIndex] = field(default_factory=dict)
@@ -122,7 +122,7 @@ class Plan:
     @property
     def shown_attrition(self) -> str:
         """How many tags each rule left, such as ``listed 412 → include 98 → semver 40 → newest 20``."""
-        return " → ".join(map(str, self.attrition))
+        return steps_text(self.attrition)
 
     @property
     def copies(self) -> tuple[CopyTag, ...]:

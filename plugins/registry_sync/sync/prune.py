@@ -36,8 +36,7 @@ from registry_sync.sync.prune_plan import (
 from registry_sync.sync.report import TagResult
 from registry_sync.sync.run_state import PlannedDeletions
 from registry_sync.sync.threads import thread_pool
-from registry_sync.tags.backup_names import backup_template
-from registry_sync.tags.select import Selection, why_not
+from registry_sync.tags.select import Selection, rejection_reason
 from registry_sync.worker.write_locks import WriteLocks
 
 log = logging.getLogger(__name__)
@@ -111,11 +110,11 @@ class Pruning:
         return is_strange and self._owns(tag) and not self._is_backup(tag)
 
     def _owns(self, tag: str) -> bool:
-        return not why_not(tag, self._route.settings.tags)
+        return not rejection_reason(tag, self._route.settings.tags)
 
     def _is_backup(self, tag: str) -> bool:
         template = self._route.settings.backup_tag
-        return template is not None and backup_template(template).is_backup(tag)
+        return template is not None and template.is_backup(tag)
 
     def _gone(self, wanted: Collection[str], listed: Collection[str]) -> Iterator[str]:
         """Those of the tags that the source does not have.

@@ -52,7 +52,7 @@ from registry_sync.sync.window import Window
 from registry_sync.tags.backup_names import reject_backup_tags
 from registry_sync.tags.overwrite_policy import overwriting
 from registry_sync.tags.rules import LOST_PIN, TagRules
-from registry_sync.tags.select import Selection, check_min_tags, select_tags
+from registry_sync.tags.select import Selection, check_min_tags, select_tags, steps_text
 from registry_sync.text import one_line
 
 log = logging.getLogger(__name__)
@@ -182,7 +182,7 @@ def observe_and_plan(
     chosen = choose_tags(route, listed, now=now, is_whole=since is None, has_push_times=has_push_times)
     check_min_tags(chosen, route.settings.tags, route.source_repository)
     selection = _narrow(chosen, listed, route.settings.tags, only_tags, window)
-    log.info("%s: %s; %s", route.source_repository, selection.attrition, window)
+    log.info("%s: %s; %s", route.source_repository, steps_text(selection.steps), window)
     names = _known_digests(selection, listed)
     source = _observe(sides.source, route.source_repository, names, route.source.max_connections)
     is_everything = since is None and window.is_everything and not only_tags.applies

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from registry_sync.airflow.operators.readiness import error_of, with_unchecked
 from registry_sync.airflow.readiness_dag import parameters
 from registry_sync.config.model import Registry
-from registry_sync.config.node_pools import NodePool, PoolMirror
+from registry_sync.config.node_pools import NodePool, NodePoolEntry
 from registry_sync.errors import RefusedError, TemporaryError
 from registry_sync.nodes.readiness.check import EndpointCheck, Expected, Fault, ImageReadiness, Limits, choose_reads
 from registry_sync.nodes.readiness.report import ReadinessReport, distrust_differing
@@ -32,6 +32,7 @@ from registry_sync.nodes.runtime_failover import (
     start_table,
 )
 from registry_sync.oci.reference import Digest, Repository
+from registry_sync.tags.overwrite_policy import parse_policies
 from testkit.airflow import PROJECT
 
 ONE, OTHER = Digest.of(b"one"), Digest.of(b"other")
@@ -45,7 +46,7 @@ def failover(*endpoints: PullEndpoint, behaviour: Behaviour = "containerd") -> F
 
 
 def pool(name: str = "outside", *, mirrors: tuple[Any, ...] = ("acr",), **fields: Any) -> NodePool:
-    return NodePool(name=name, registry="hub", mirrors=mirrors, **fields)
+    return NodePoolEntry.model_validate({"registry": "hub", "mirrors": mirrors, **fields}).parse(name)
 
 
 def found(registry: str, fault: Fault | None = None, *, pool: str = "outside", **fields: Any) -> ImageReadiness:
@@ -226,7 +227,7 @@ def test_runtimes(fields: dict[str, Any], behaviour: Behaviour) -> None:
 
 
 def test_the_order_is_that_of_the_mirrors_file() -> None:
-    mirrors = ("acr", PoolMirror(registry="ghcr", trust="pull"))
+    mirrors = ("acr", {"registry": "ghcr", "trust": "pull"})
     assert Failover.of(pool(mirrors=mirrors, runtime="crio")) == Failover(
         pool="outside",
         behaviour="crio",
@@ -237,7 +238,7 @@ def test_the_order_is_that_of_the_mirrors_file() -> None:
 
 POOLS = (
     pool("outside", runtime="containerd"),
-    pool("bytes_only", mirrors=(PoolMirror(registry="acr", trust="pull"),), runtime="containerd"),
+    pool("bytes_only", mirrors=({"registry": "acr", "trust": "pull"},), runtime="containerd"),
     NodePool(name="china", registry="aliyun", runtime="docker"),
     pool("idle"),
 )
@@ -388,7 +389,7 @@ CHECK = EndpointCheck(
     ),
     resolves=False,
     copied_by="quay_to_acr",
-    on_moved_tag=(("v*", "keep"),),
+    on_moved_tag=parse_policies({"v*": "keep"}),
     place="fallback",
 )
 

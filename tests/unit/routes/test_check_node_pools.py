@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from registry_sync.config.runtime_versions import Versions
 from registry_sync.errors import ConfigurationError, MirrorsFileError
 from registry_sync.routes.check_node_pools import mirror_problem
 from registry_sync.routes.load import json_schema, load_healthy_mirrors, load_mirrors
-from registry_sync.tags.rules import TagRules
+from testkit.settings import tag_rules
 
 Write = Callable[[str], Path]
 
@@ -105,7 +106,7 @@ def test_bootstrap_images(write: Write) -> None:
     pool = load_mirrors(write(with_pool(mirrors=["acr"], bootstrap_images=images))).node_pools["p"]
     assert pool.images == (
         BootstrapImage(repository="infra/base"),
-        BootstrapImage(repository="team/one-app", tags=TagRules(include=("v1",))),
+        BootstrapImage(repository="team/one-app", tags=tag_rules(include=("v1",))),
     )
 
 
@@ -249,8 +250,8 @@ def test_one_mirror_twice(write: Write, second: str) -> None:
 )
 def test_shared_hosts(write: Write, host: str) -> None:
     file = load_mirrors(write(FILE.replace("nodes:\n", "")))
-    mirror = file.registries["acr"].model_copy(update={"host": host})
-    registry = file.registries["hub"].model_copy(update={"host": "other.example"})
+    mirror = replace(file.registries["acr"], host=host)
+    registry = replace(file.registries["hub"], host="other.example")
     assert mirror_problem(mirror, registry).startswith(f"{host} is shared with everybody: ")
 
 
@@ -268,7 +269,7 @@ def test_shared_hosts(write: Write, host: str) -> None:
 )
 def test_hosts_of_ones_own(write: Write, host: str) -> None:
     file = load_mirrors(write(FILE.replace("nodes:\n", "")))
-    assert mirror_problem(file.registries["acr"].model_copy(update={"host": host}), file.registries["hub"]) == ""
+    assert mirror_problem(replace(file.registries["acr"], host=host), file.registries["hub"]) == ""
 
 
 @pytest.mark.parametrize(
@@ -283,7 +284,7 @@ def test_hosts_of_ones_own(write: Write, host: str) -> None:
 )
 def test_hosts_that_answer_nobody_anonymous(write: Write, host: str) -> None:
     file = load_mirrors(write(FILE.replace("nodes:\n", "")))
-    mirror = file.registries["acr"].model_copy(update={"host": host})
+    mirror = replace(file.registries["acr"], host=host)
     assert mirror_problem(mirror, file.registries["hub"]).startswith(f"{host} answers nobody without a token")
 
 

@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from registry_sync.config.prune_rules import PruneRules
+from registry_sync.config.prune_rules import PruneRules, PruneRulesEntry
 from registry_sync.oci.artifact_tags import is_artifact_tag
 from registry_sync.oci.reference import Digest
 from registry_sync.oci.reserved_tags import platform_cache_tag
 from registry_sync.sync.prune_plan import BothSides, candidates, mark, refusal, shared
 from registry_sync.sync.run_state import DatedDeletions, DeletionPlans, PlannedDeletions
-from registry_sync.tags.backup_names import backup_template
+from registry_sync.tags.backup_names import parse_backup_tag
+from registry_sync.tags.patterns import parse_pattern
 
 MEMORY_TAG = platform_cache_tag("team")
 
@@ -28,7 +29,7 @@ BACKUP = "v1-was-0123456789ab"
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 GONE, NOT_SELECTED, NONE = (PruneRules(tags=each) for each in ("gone_at_source", "not_selected", "none"))
-is_backup = backup_template("{{ tag }}-was-{{ digest_short }}").is_backup
+is_backup = parse_backup_tag("{{ tag }}-was-{{ digest_short }}").is_backup
 
 
 def owns(tag: str) -> bool:
@@ -71,7 +72,7 @@ SIDES = BothSides(
             },
         ),
         (
-            PruneRules(tags="not_selected", keep=("*-kept", "/m.*/")),
+            PruneRules(tags="not_selected", keep=tuple(map(parse_pattern, ("*-kept", "/m.*/")))),
             {"v0": "gone at the source", "v2": "no longer selected: not among the newest 2 versions"},
         ),
     ],
@@ -106,7 +107,7 @@ def test_when_nothing_is_deleted(changes: Any, wanted: set[str], earlier: Planne
 
 def test_the_share_is_of_what_could_be_deleted() -> None:
     """Of the eleven tags that are there: not the signatures, backups and so on, and not what others pushed."""
-    rules = PruneRules(tags="gone_at_source", keep=("*-kept",), max_percent=50)
+    rules = PruneRules(tags="gone_at_source", keep=(parse_pattern("*-kept"),), max_percent=50)
     sides = replace(SIDES, there={**SIDES.there, "v8": C, "v9": C})
     wanted = candidates(rules, sides, owns=owns, is_backup=is_backup)
     assert set(wanted) == {"v0", "v8", "v9"}
@@ -155,7 +156,7 @@ def test_tags_that_share_their_image_with_one_that_stays() -> None:
 )
 def test_rules_that_are_refused(written: Any, place: tuple[str, ...], text: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        PruneRules.model_validate(written)
+        PruneRulesEntry.model_validate(written)
     (error,) = caught.value.errors()
     assert (error["loc"], error["msg"]) == (place, text)
 
@@ -216,7 +217,7 @@ NAMES = st.sampled_from(
 RULES = st.builds(
     PruneRules,
     tags=st.sampled_from(["gone_at_source", "not_selected", "none"]),
-    keep=st.sampled_from([None, ("*-kept",), ("v*",)]),
+    keep=st.sampled_from([None, (parse_pattern("*-kept"),), (parse_pattern("v*"),)]),
     max_percent=st.integers(1, 100),
 )
 
@@ -251,7 +252,7 @@ def test_only_what_is_there_and_nothing_that_is_selected_kept_locked_a_backup_or
     assert gone.isdisjoint(sides.locked)
     assert gone.isdisjoint({BACKUP, MEMORY_TAG, SIGNATURE, SIGNATURE.removesuffix(".sig")})
     assert gone.isdisjoint({"v-kept"} if rules.keep else ())
-    assert rules.keep != ("v*",) or not any(tag.startswith("v") for tag in gone)
+    assert rules.keep != (parse_pattern("v*"),) or not any(tag.startswith("v") for tag in gone)
 
 
 @given(RULES, both_sides())

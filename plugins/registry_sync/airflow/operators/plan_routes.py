@@ -97,7 +97,7 @@ class PlanRoutesOperator(BaseOperator):
         from registry_sync.sync.route import lister
         from registry_sync.sync.session import policy_files_of
 
-        all_settings = [self.mirror.settings(each) for each in self.mirror.rules]
+        all_settings = [each.settings for each in self.mirror.rules]
         for options in dict.fromkeys(each.skopeo for each in all_settings):
             skopeo = SkopeoHook(options, task=task).get_conn()
             self.log.info("%s, version %s", skopeo.shown, skopeo.version)

@@ -83,7 +83,7 @@ class ListImagesOperator(BaseOperator):
     def _whole_mirrors(self) -> dict[str, Mirror]:
         """By their DAGs, the mirrors that publish the digests of their source: not those of some platforms."""
         mirrors = {self.dag_ids[name]: each for name, each in self.file.mirrors.items()}
-        return {dag: m for dag, m in mirrors.items() if not any(m.settings(each).platforms for each in m.rules)}
+        return {dag: m for dag, m in mirrors.items() if not any(each.settings.platforms for each in m.rules)}
 
 
 def read_copied(
@@ -233,7 +233,7 @@ def unlisted(pools: Sequence[NodePool]) -> list[ImageReadiness]:
         )
         for pool in pools
         for image in pool.images
-        for registry in (*(each.registry for each in pool.pool_mirrors), pool.registry)
+        for registry, _ in pool.pull_order
     ]
 
 

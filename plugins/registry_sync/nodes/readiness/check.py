@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Literal, Self, TypeVar
 
 from registry_sync.config.model import Registry
+from registry_sync.config.written import read_registry, written
 from registry_sync.errors import (
     DamagedContent,
     DeniedError,
@@ -24,7 +25,7 @@ from registry_sync.errors import (
 from registry_sync.oci.manifest import Descriptor, Manifest
 from registry_sync.oci.reference import Digest, Reference, Repository
 from registry_sync.registry.client import PullClient
-from registry_sync.tags.overwrite_policy import FOLLOW, OverwritePolicy, policy_of
+from registry_sync.tags.overwrite_policy import FOLLOW, OverwritePolicies, parse_policies, policy_of
 from registry_sync.text_table import human_bytes
 
 Fault = Literal["absent", "silent", "incomplete", "unreadable", "damaged", "wrong", "slow", "unchecked"]
@@ -87,7 +88,7 @@ class EndpointCheck:
     tags: tuple[Expected, ...]
     resolves: bool = True
     copied_by: str | None = None
-    on_moved_tag: tuple[tuple[str, OverwritePolicy], ...] = FOLLOW
+    on_moved_tag: OverwritePolicies = FOLLOW
     place: PoolPlace = "mirror"
 
     @property
@@ -104,19 +105,19 @@ class EndpointCheck:
         return {
             "label": self.label,
             "pool": self.pool,
-            "registry": self.registry.model_dump(mode="json", exclude_defaults=True),
+            "registry": written(self.registry),
             "repository": self.repository.name,
             "tags": [{**asdict(each), "digest": str(each.digest) if each.digest else None} for each in self.tags],
             "resolves": self.resolves,
             "copied_by": self.copied_by,
-            "on_moved_tag": [list(each) for each in self.on_moved_tag],
+            "on_moved_tag": written(self.on_moved_tag),
             "place": self.place,
         }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """Read what :meth:`to_json` wrote."""
-        registry = Registry.model_validate(document["registry"], strict=False)
+        registry = read_registry(document["registry"])
         tags = (
             Expected(**{**each, "digest": Digest.parse(each["digest"]) if each["digest"] else None})
             for each in document["tags"]
@@ -128,7 +129,7 @@ class EndpointCheck:
             tags=tuple(tags),
             resolves=document["resolves"],
             copied_by=document["copied_by"],
-            on_moved_tag=tuple((pattern, policy) for pattern, policy in document["on_moved_tag"]),
+            on_moved_tag=parse_policies(dict(document["on_moved_tag"])),
             place=document["place"],
         )
 

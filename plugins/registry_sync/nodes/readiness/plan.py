@@ -18,7 +18,7 @@ from registry_sync.registry.client import RegistryClient, TagEntry
 from registry_sync.routes.graph import RouteMap
 from registry_sync.tags.overwrite_policy import FOLLOW
 from registry_sync.tags.rules import TagRules
-from registry_sync.tags.select import select_tags, why_not
+from registry_sync.tags.select import rejection_reason, select_tags
 
 T = TypeVar("T")
 
@@ -91,8 +91,7 @@ class _Planner:
         registry = self._file.registries[pool.registry]
         repository = Repository.at(registry.host, image.repository)
         expected = self._expect(*find_source(registry, repository, self._routes), image.tags or TagRules())
-        mirrors = [(each.registry, each.trust == "pull+resolve") for each in pool.pool_mirrors]
-        for name, resolves in (*mirrors, (pool.registry, True)):
+        for name, resolves in pool.pull_order:
             self.plan.checks.append(self._check(pool, self._file.registries[name], repository.name, expected, resolves))
 
     def _check(
@@ -161,7 +160,9 @@ class _Planner:
         """
         known = _of(repository, self._earlier)
         copied = _of(repository, self._reports())
-        chosen = [each for each in dict.fromkeys([*(known or copied), *rules.by_name]) if not why_not(each, rules)]
+        chosen = [
+            each for each in dict.fromkeys([*(known or copied), *rules.by_name]) if not rejection_reason(each, rules)
+        ]
         expected = [_remembered(repository, tag, known.get(tag), copied.get(tag)) for tag in chosen]
         down = f"{repository.host} does not answer, and no earlier check is known"
         advice = "write its tags by their names, or keep what nodes check --json prints"
