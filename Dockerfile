@@ -1,11 +1,11 @@
 # Airflow with skopeo and registry_sync. Build: docker build -t registry-sync .
 #
-# Any base of Debian or Ubuntu with Python 3.11 to 3.13 and pip will do, whether Airflow is in it or not:
+# Works with any Debian or Ubuntu base image that has Python 3.11 to 3.13 and pip; Airflow is installed if missing:
 #   docker build --build-arg AIRFLOW_IMAGE=python:3.11-slim-bookworm -t registry-sync .
 ARG AIRFLOW_IMAGE=apache/airflow:slim-3.3.2-python3.11
 FROM ${AIRFLOW_IMAGE}
 
-# A base that has skopeo and the user already is left as it is, so that it builds where there is no network either.
+# Skip the installation if the base image already has skopeo and the user: then this step needs no network.
 USER root
 RUN command -v skopeo >/dev/null || { \
         apt-get update \
@@ -16,7 +16,7 @@ RUN command -v skopeo >/dev/null || { \
     && install -d -o airflow -g 0 -m 0775 /opt/airflow /opt/airflow/logs /opt/airflow/state
 USER 50000
 
-# PATH, and the permission to install in the user's own home, are for bases that are not Airflow's.
+# PATH and PIP_BREAK_SYSTEM_PACKAGES are for base images other than Airflow's: pip installs to the user's home there.
 ENV AIRFLOW_HOME=/opt/airflow \
     PATH=/home/airflow/.local/bin:${PATH} \
     PIP_BREAK_SYSTEM_PACKAGES=1 \
@@ -25,9 +25,9 @@ ENV AIRFLOW_HOME=/opt/airflow \
 WORKDIR /opt/airflow
 
 COPY --chown=50000:0 requirements.txt requirements-stack.txt constraints.txt /opt/registry_sync/
-# More packages, such as apache-airflow-providers-cncf-kubernetes for the KubernetesExecutor.
+# Additional packages, such as apache-airflow-providers-cncf-kubernetes for the KubernetesExecutor.
 ARG EXTRA_REQUIREMENTS=""
-# The versions: those that are tested with registry_sync, or those of a full Airflow image, /home/airflow/constraints.txt.
+# Versions tested with registry_sync. For a full Airflow image, use its own: /home/airflow/constraints.txt.
 ARG CONSTRAINTS=/opt/registry_sync/constraints.txt
 RUN pip install --no-cache-dir --disable-pip-version-check \
     -r /opt/registry_sync/requirements-stack.txt ${EXTRA_REQUIREMENTS} -c "${CONSTRAINTS}"
@@ -37,7 +37,7 @@ COPY --chown=50000:0 dags/ /opt/airflow/dags/
 COPY --chown=50000:0 plugins/ /opt/airflow/plugins/
 COPY --chown=50000:0 include/ /opt/airflow/include/
 
-# Last, since they differ from build to build: --build-arg VERSION=... --build-arg REVISION="$(git rev-parse HEAD)"
+# Last, because they change with every build: --build-arg VERSION=... --build-arg REVISION="$(git rev-parse HEAD)"
 ARG VERSION=unreleased
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="registry_sync" \

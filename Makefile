@@ -1,80 +1,79 @@
-# make demo    mirror real images between three registries on this machine, through Airflow
-# make ui      look at the demo in Airflow's web UI
-# make env          write .env, with new secrets, for docker-compose.yaml
-# make connections  bring Connections and pools of the running stack to what the files in secrets/ say
-# make test    all tests, with real registries, skopeo and Airflow, and as root with real Docker and containerd
-# make drill   only what machines get when a registry is down
-# make stack   only the stack of docker-compose.yaml: build it, start it, mirror, kill a worker, remove it
-# make lint    ruff, mypy
-# make reliability   every fault at every stage (about ten minutes), and the table of it in docs/reliability.md
-# make venv    only the Python environment
+# `make help` lists the targets. PYTHON chooses the interpreter, VENV the folder of its environment.
 
 PYTHON ?= $(firstword $(foreach each,python3.11 python3.12 python3.13 python3,$(shell command -v $(each))))
 VENV := .venv
 PIP := $(VENV)/bin/pip --disable-pip-version-check --no-cache-dir --quiet
 export PYTHONPATH := plugins:.
 
-# Compose is a plug-in of docker, or a command of its own.
+# Compose is a plug-in of docker, or a separate command.
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
-.PHONY: demo ui screenshot env connections test drill stack reliability lint format bench load schema venv dev packages \
-	drill-packages stack-packages clean
+.PHONY: help demo ui screenshot env connections test unit drill stack reliability lint format bench load schema venv dev \
+	packages drill-packages stack-packages clean
 
-demo: $(VENV)/ready packages
+help:  ## list the targets
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/ready packages  ## mirror real images between three registries on this machine, through Airflow
 	@$(VENV)/bin/python -m demo run
 
-ui: $(VENV)/ready packages
+ui: $(VENV)/ready packages  ## look at the demo in Airflow's web UI
 	@$(VENV)/bin/python -m demo ui
 
-screenshot: $(VENV)/ready packages
+screenshot: $(VENV)/ready packages  ## photograph the demo in Airflow's web UI for the documentation
 	@scripts/install_packages.sh chromium=chromium
 	@$(VENV)/bin/python -m demo screenshot
 
-env:
+env:  ## write .env, with new secrets, for docker-compose.yaml
 	@scripts/make_env.sh
 
-connections:
+connections:  ## load Connections and pools of the running stack from the files in secrets/
 	@$(COMPOSE) run --rm init
 
-test: $(VENV)/dev packages drill-packages stack-packages
+test: $(VENV)/dev packages drill-packages stack-packages  ## run all tests, with real registries, skopeo and Airflow; as root also with real Docker and containerd
 	@scripts/install_packages.sh gpg=gnupg
 	$(VENV)/bin/python -m pytest $(ARGS)
 
-reliability: $(VENV)/dev packages
+unit: $(VENV)/dev  ## run the unit tests and doctests (one minute)
+	$(VENV)/bin/python -m pytest tests/unit plugins $(ARGS)
+
+reliability: $(VENV)/dev packages  ## run every fault at every stage (ten minutes), and write the table of docs/reliability.md
 	FAULTS=all $(VENV)/bin/python -m pytest --dist load tests/faults/test_matrix.py $(ARGS)
 
-drill: $(VENV)/dev packages drill-packages
+drill: $(VENV)/dev packages drill-packages  ## run the failover drill: a real Docker and containerd while registries are down
 	$(VENV)/bin/python -m pytest tests/drill -n 0 -v $(ARGS)
 
-stack: $(VENV)/dev packages stack-packages
+stack: $(VENV)/dev packages stack-packages  ## build, start and remove the stack of docker-compose.yaml, and kill a worker of it
 	$(VENV)/bin/python -m pytest tests/stack -n 0 -v $(ARGS)
 
-lint: $(VENV)/dev
+lint: $(VENV)/dev  ## check style, types, spelling and declared dependencies
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/deptry plugins dags
+	$(VENV)/bin/codespell
 
-format: $(VENV)/dev
+format: $(VENV)/dev  ## format the code, and fix what ruff can fix
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-bench: $(VENV)/ready packages
+bench: $(VENV)/ready packages  ## count requests and time per tag
 	@$(VENV)/bin/python -m bench
 
-load: $(VENV)/ready packages
+load: $(VENV)/ready packages  ## measure a load of many mirrors, and write its table
 	@$(VENV)/bin/python -m bench.load --write
 
-schema: $(VENV)/ready
+schema: $(VENV)/ready  ## write the JSON schema of the mirrors file
 	$(VENV)/bin/python -m registry_sync schema > include/mirrors.schema.json
 
-venv: $(VENV)/ready
+venv: $(VENV)/ready  ## make the Python environment
 
-dev: $(VENV)/dev
+dev: $(VENV)/dev  ## make the Python environment with the tools for tests
 
 packages:
 	@scripts/install_packages.sh skopeo=skopeo docker-registry=docker-registry
 
-# Only root can hold the drill and start the stack; for others these are left out, and tests say so.
+# Only root can run the drill and the stack. For other users these tests are skipped, with a message.
 drill-packages:
 	@test "$$(id -u)" != 0 || scripts/install_packages.sh dockerd=docker.io containerd=containerd ip=iproute2 unshare=util-linux
 
@@ -94,5 +93,5 @@ $(VENV)/dev: $(VENV)/ready requirements-dev.txt
 	@$(PIP) install -r requirements-dev.txt -c constraints.txt
 	@touch $@
 
-clean:
-	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache
+clean:  ## remove Python environments, caches and the demo
+	rm -rf .venv .venv-* .demo .pytest_cache .mypy_cache .ruff_cache

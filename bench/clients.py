@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from registry_sync.config.model import Mirror, Registry, RegistryEntry, RepositoryRule
-from registry_sync.registry.client import RegistryClient
-from registry_sync.registry.endpoint import Endpoint
-from registry_sync.registry.open import open_client
 from registry_sync.routes.discovery import listed_routes
 from registry_sync.routes.route import Route
-from registry_sync.skopeo.copier import Skopeo
-from registry_sync.skopeo.local import find_skopeo
-from registry_sync.sync.route import EVERYTHING, Sides, observe_and_plan, sync_route
-from registry_sync.sync.window import Window
-from registry_sync.tags.rules import TagRules
+from registry_sync.sync.observe import observe
+from registry_sync.sync.plan_route import plan_route
+from registry_sync.sync.route import sync_route
+from registry_sync.sync.scope import RouteScope
+from registry_sync.sync.session import open_session
+from registry_sync.sync.window import ALL_TAGS, Window
 from testkit import images
 from testkit.registry import RegistryProcess
+from testkit.routes import LoopbackConnections
 
 NAME = "acme/app"
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -37,43 +34,16 @@ def route(source: Registry, destination: Registry, name: str = NAME) -> Route:
     return next(listed_routes(mirror, source, destination))
 
 
-@contextmanager
-def opened(work: Route) -> Iterator[Sides]:
-    """Clients of both sides, as a task has them."""
-    source, destination = (_client(each) for each in (work.source, work.destination))
-    try:
-        yield Sides(source=source, destination=destination)
-    finally:
-        source.close()
-        destination.close()
+def plan(work: Route, window: Window = ALL_TAGS) -> int:
+    """Observe both sides and plan; the number of tags that are to be copied."""
+    with open_session(work, LoopbackConnections()) as session:
+        return len(plan_route(observe(session, RouteScope(window=window)), work.settings).copies)
 
 
-def _client(entry: Registry) -> RegistryClient:
-    endpoint = Endpoint(host=entry.host, tls=False)
-    return open_client(entry.kind, endpoint, max_connections=entry.max_connections, api_url=entry.api_url)
-
-
-def plan(work: Route, window: Window = EVERYTHING) -> int:
-    """Read both sides; the number of tags that are to be copied."""
-    with opened(work) as sides:
-        return len(observe_and_plan(work, sides, TagRules(), window).copies)
-
-
-def sync(work: Route, window: Window = EVERYTHING) -> int:
-    """Bring the route into step; the number of tags copied."""
-    here, there = (Endpoint(host=each.host, tls=False) for each in (work.source, work.destination))
-    with (
-        opened(work) as sides,
-        Skopeo(
-            find_skopeo(),
-            source=here,
-            destination=there,
-            copy_timeout_seconds=600,
-            stall_timeout_seconds=60,
-            log=lambda *_: None,
-        ) as skopeo,
-    ):
-        report = sync_route(work, sides, skopeo, window=window)
+def sync(work: Route, window: Window = ALL_TAGS) -> int:
+    """Sync the route; the number of tags copied."""
+    with open_session(work, LoopbackConnections()) as session:
+        report = sync_route(session, RouteScope(window=window))
     if report.is_failed:
         raise RuntimeError(f"the benchmark's own copy failed: {report}")
     return report.counts["copied"]

@@ -128,11 +128,11 @@ def through_airflow(mirrors: int, routes: int, tags: int, folder: Path) -> Load:
         airflow = LocalAirflow(folder / "home", mirrors_file=file, settings=settings)
         with airflow, Memory(airflow=airflow) as memory:
             for name in names:
-                airflow.api.wait_for_dag(f"mirror_{name}", 300)
+                airflow.api.wait_for_dag(f"mirror_{name}", seconds=300)
             before, began = _database_bytes(airflow), time.monotonic()
             runs = {f"mirror_{name}": airflow.api.trigger(f"mirror_{name}") for name in names}
             states = Counter(
-                airflow.api.wait_for_run(dag_id, run_id, LONGEST_RUN_SECONDS)["state"]
+                airflow.api.wait_for_run(dag_id, run_id, seconds=LONGEST_RUN_SECONDS)["state"]
                 for dag_id, run_id in runs.items()
             )
             seconds = time.monotonic() - began

@@ -16,8 +16,8 @@ from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.open import open_client
 from registry_sync.routes.discovery import expand_routes
 from registry_sync.routes.route import route_key
-from registry_sync.sync.route import lister
 from registry_sync.sync.run_state import Watermark
+from registry_sync.sync.source import repository_lister
 from registry_sync.sync.window import Window
 from testkit import images
 from testkit.acr_api import AcrApi
@@ -147,7 +147,7 @@ def _routes(source: Registry, destination: Registry, window: Window) -> Sequence
     endpoint = Endpoint(host=source.host, tls=False)
     client = open_client("quay", endpoint, max_connections=8, api_url=source.api_url)
     try:
-        found = expand_routes(mirror, source, destination, lister(client))
+        found = expand_routes(mirror, source, destination, repository_lister(client))
     finally:
         client.close()
     in_step = Watermark(until=NOON - timedelta(hours=1), routes=frozenset(route_key(each.route) for each in found))

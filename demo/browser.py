@@ -19,9 +19,8 @@ from websockets.sync.client import ClientConnection, connect
 
 from demo.folder import DemoError
 from testkit.kept_process import end, launch
+from testkit.waiting import PATIENCE_SECONDS
 
-START_TIMEOUT_SECONDS = 30.0
-CALL_TIMEOUT_SECONDS = 30.0
 POLL_SECONDS = 0.2
 
 _LISTENING = re.compile(r"DevTools listening on ws://(?P<address>[^/]+)/")
@@ -42,7 +41,7 @@ class Page:
         number = next(self._numbers)
         self._socket.send(json.dumps({"id": number, "method": method, "params": params}))
         while True:
-            message = json.loads(self._socket.recv(timeout=CALL_TIMEOUT_SECONDS))
+            message = json.loads(self._socket.recv(timeout=PATIENCE_SECONDS))
             if message.get("id") != number:
                 continue  # an event, which we do not follow
             if "error" in message:
@@ -54,12 +53,12 @@ class Page:
         """The value of a JavaScript expression."""
         return self.call("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
 
-    def wait_until(self, script: str, timeout_seconds: float = 60) -> None:
+    def wait_until(self, script: str) -> None:
         """Wait until a JavaScript expression is true.
 
         :raises DemoError: when it does not become true in time, with what the page shows.
         """
-        deadline = time.monotonic() + timeout_seconds
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not self.evaluate(script):
             if time.monotonic() > deadline:
                 text = self.evaluate("document.body.innerText")
@@ -104,12 +103,12 @@ def _page_address(address: str) -> str:
     """The web socket of the page that the browser has opened."""
     with requests.Session() as session:
         session.trust_env = False  # a proxy knows nothing of this machine's loopback
-        targets = session.get(f"http://{address}/json/list", timeout=CALL_TIMEOUT_SECONDS).json()
+        targets = session.get(f"http://{address}/json/list", timeout=PATIENCE_SECONDS).json()
     return str(next(each["webSocketDebuggerUrl"] for each in targets if each["type"] == "page"))
 
 
 def _wait_for_address(process: subprocess.Popen[bytes], output: Path) -> str:
-    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         if match := _LISTENING.search(output.read_text(errors="replace")):
             return match["address"]

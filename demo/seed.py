@@ -8,8 +8,7 @@ import time
 import requests
 
 from demo.images import push_images
-
-START_TIMEOUT_SECONDS = 60.0
+from testkit.waiting import PATIENCE_SECONDS
 
 
 def wait_for(url: str) -> None:
@@ -17,7 +16,7 @@ def wait_for(url: str) -> None:
 
     :raises requests.ConnectionError: when it does not in time.
     """
-    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
             requests.get(f"{url}/v2/", timeout=5)

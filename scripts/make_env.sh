@@ -1,9 +1,9 @@
 #!/bin/sh
-# Write .env with secrets of its own from .env.example; one that is there stays as it is.
+# Write .env from .env.example, with new secrets. An existing .env is kept.
 set -eu
 umask 077
 if [ -e .env ]; then
-    echo ".env is there already and stays as it is; for new secrets edit it: .env.example says how"
+    echo ".env already exists and was not changed; to rotate its secrets: docs/operate.md, Rotate secrets"
     exit 0
 fi
 new=$(mktemp .env.XXXXXX)
@@ -14,5 +14,5 @@ while IFS= read -r line; do
         *) printf '%s\n' "$line" ;;
     esac
 done <.env.example >"$new"
-ln "$new" .env # fails where another has been faster
-echo ".env has new secrets. Keep a copy where secrets are kept: without FERNET_KEY, a backup's Connections cannot be read."
+ln "$new" .env # fails if another process created .env meanwhile
+echo "wrote .env with new secrets; keep a copy in your secret store: without FERNET_KEY, Connections in a backup cannot be decrypted"

@@ -21,9 +21,9 @@ import jwt
 
 from testkit.loopback import LoopbackHandler, LoopbackServer, Request
 from testkit.registry import RegistryProcess
+from testkit.waiting import PATIENCE_SECONDS
 
 MAX_PAGE = 100
-TIMEOUT_SECONDS = 60.0
 
 _TAGS = re.compile(r"/acr/v1/(.+)/_tags")
 _TAG = re.compile(r"/acr/v1/(.+)/_tags/([^/]+)")
@@ -209,7 +209,7 @@ class _Handler(LoopbackHandler):
 
     def _pass_on(self) -> _Answer:
         """What the registry answers. It is told our own host, so that its ``Location`` headers lead back here."""
-        upstream = http.client.HTTPConnection(self._api.registry.host, timeout=TIMEOUT_SECONDS)
+        upstream = http.client.HTTPConnection(self._api.registry.host, timeout=PATIENCE_SECONDS)
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
         try:
             upstream.request(self.command, self.path, body=self._body(), headers=headers)

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
@@ -22,15 +22,13 @@ import requests
 
 from testkit.kept_process import end, launch
 from testkit.loopback import LOOPBACK
+from testkit.waiting import PATIENCE_SECONDS, wait_until
 
 PROJECT = Path(__file__).resolve().parents[1]
 
 Component = Literal["api-server", "execution-api", "scheduler", "dag-processor", "triggerer"]
 COMPONENTS: tuple[Component, ...] = ("api-server", "execution-api", "scheduler", "dag-processor", "triggerer")
 
-START_TIMEOUT_SECONDS = 120.0
-RUN_TIMEOUT_SECONDS = 120.0
-REQUEST_TIMEOUT_SECONDS = 60.0
 POLL_SECONDS = 0.2
 
 FINISHED = ("success", "failed")
@@ -149,7 +147,7 @@ class LocalAirflow:
             raise AirflowStartError(f"airflow db migrate failed:\n{done.stdout}{done.stderr}")
         self._migrated_file.write_text(version("apache-airflow-core"))
 
-    def run(self, *arguments: str, timeout_seconds: float = RUN_TIMEOUT_SECONDS) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, timeout_seconds: float = PATIENCE_SECONDS) -> subprocess.CompletedProcess[str]:
         """Run ``airflow ARGUMENTS`` to its end.
 
         :raises TimeoutError: when it takes longer; it and all that it started are then ended.
@@ -270,7 +268,7 @@ class LocalAirflow:
 
     def _wait_until_ready(self) -> None:
         """Our password is what tells our API server from another one that owns the port."""
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         missing: list[str] = []
         while time.monotonic() < deadline:
             for name in self.ended:
@@ -280,7 +278,7 @@ class LocalAirflow:
                 return
             time.sleep(POLL_SECONDS)
         tails = "\n".join(f"{name}:\n{self.output(name)[-2000:]}" for name in self._processes)
-        raise AirflowStartError(f"{missing} not ready in {START_TIMEOUT_SECONDS} seconds:\n{tails}")
+        raise AirflowStartError(f"{missing} not ready in {PATIENCE_SECONDS} seconds:\n{tails}")
 
     def _missing(self) -> list[str]:
         if "execution-api" in self._processes and not self._serves_tasks():
@@ -298,7 +296,7 @@ class LocalAirflow:
         with requests.Session() as session:
             session.trust_env = False
             try:
-                return session.get(f"{self._execution_url}/health", timeout=REQUEST_TIMEOUT_SECONDS).ok
+                return session.get(f"{self._execution_url}/health", timeout=PATIENCE_SECONDS).ok
             except requests.ConnectionError:
                 return False
 
@@ -331,7 +329,7 @@ class AirflowApi:
     def token(self) -> str:
         """What a log-in gives; in the web UI it is the cookie ``_token``."""
         login = {"username": self._user, "password": self._password}
-        response = self._session.post(f"{self._url}/auth/token", json=login, timeout=REQUEST_TIMEOUT_SECONDS)
+        response = self._session.post(f"{self._url}/auth/token", json=login, timeout=PATIENCE_SECONDS)
         return str(_document(response)["access_token"])
 
     def call(self, method: str, path: str, *, json: Any = None, **params: Any) -> Any:
@@ -345,11 +343,11 @@ class AirflowApi:
             json=json,
             params=params,
             headers={"Authorization": f"Bearer {self.token}"},
-            timeout=REQUEST_TIMEOUT_SECONDS,
+            timeout=PATIENCE_SECONDS,
         )
         return _document(response)
 
-    def wait_for_dag(self, dag_id: str, timeout_seconds: float = 60) -> dict[str, Any]:
+    def wait_for_dag(self, dag_id: str, *, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
         """Wait until the DAG has been read and can run, and return it."""
 
         def found() -> dict[str, Any] | None:
@@ -361,7 +359,7 @@ class AirflowApi:
                 return None
             return None if dag["is_stale"] or dag["has_import_errors"] else dag
 
-        return _wait_for(found, f"no DAG {dag_id}", timeout_seconds)
+        return wait_until(found, f"{dag_id} can run", seconds=seconds)
 
     def unpause(self, dag_id: str, *, paused: bool = False) -> None:
         self.call("PATCH", f"dags/{dag_id}", json={"is_paused": paused})
@@ -383,14 +381,14 @@ class AirflowApi:
         answer = self.call("GET", f"dags/{dag_id}/dagRuns", order_by="run_after", limit=100)
         return list(answer["dag_runs"])
 
-    def wait_for_run(self, dag_id: str, run_id: str, timeout_seconds: float = 120) -> dict[str, Any]:
+    def wait_for_run(self, dag_id: str, run_id: str, *, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
         """Wait until the run has succeeded or failed, and return it."""
 
         def finished() -> dict[str, Any] | None:
             run = self.dag_run(dag_id, run_id)
             return run if run["state"] in FINISHED else None
 
-        return _wait_for(finished, f"{run_id} of {dag_id} did not end", timeout_seconds)
+        return wait_until(finished, f"{run_id} of {dag_id} ends", seconds=seconds)
 
     def task_instances(self, dag_id: str, run_id: str, task_id: str | None = None) -> list[dict[str, Any]]:
         """By task and map index; ``rendered_map_index`` is the label."""
@@ -469,15 +467,6 @@ def _document(response: requests.Response) -> Any:
 
 def _task_instance(dag_id: str, run_id: str, task_id: str) -> str:
     return f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
-
-
-def _wait_for(look: Callable[[], dict[str, Any] | None], what: str, timeout_seconds: float) -> dict[str, Any]:
-    deadline = time.monotonic() + timeout_seconds
-    while time.monotonic() < deadline:
-        if (found := look()) is not None:
-            return found
-        time.sleep(POLL_SECONDS)
-    raise TimeoutError(f"{what} in {timeout_seconds} seconds")
 
 
 def _children(pid: int) -> list[int]:

@@ -21,8 +21,8 @@ from docker import APIClient
 from testkit.kept_process import end, launch
 from testkit.namespace import why_not
 from testkit.possible import require
+from testkit.waiting import PATIENCE_SECONDS
 
-START_TIMEOUT_SECONDS = 30.0
 IMAGE = "skopeo-of-this-machine"
 
 _DAEMON = """
@@ -91,7 +91,7 @@ class Dockerd:
             client.close()
 
     def _wait_until_it_answers(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
             with socket.socket(socket.AF_UNIX) as door:
                 if door.connect_ex(self.url.removeprefix("unix://")) == 0:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Self
 
 from testkit.images import Image
+from testkit.waiting import PATIENCE_SECONDS
 
-TIMEOUT_SECONDS = 60
 USER = "tests@example.com"
 
 
@@ -47,7 +47,7 @@ class Signer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        subprocess.run(["gpgconf", "--kill", "all"], env=self._environment, timeout=TIMEOUT_SECONDS, check=False)
+        subprocess.run(["gpgconf", "--kill", "all"], env=self._environment, timeout=PATIENCE_SECONDS, check=False)
         shutil.rmtree(self._home, ignore_errors=True)
 
     def sign(self, repository: str, image: Image) -> None:
@@ -73,7 +73,7 @@ class Signer:
 
     def _run(self, command: list[str]) -> str:
         done = subprocess.run(
-            command, env=self._environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
+            command, env=self._environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
         )
         assert done.returncode == 0, f"{command}: {done.stderr}"
         return done.stdout

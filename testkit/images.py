@@ -24,6 +24,7 @@ import requests
 
 from registry_sync.oci.manifest import ACCEPT, DOCKER_LIST, DOCKER_MANIFEST, INDEX_TYPES, OCI_INDEX, OCI_MANIFEST
 from registry_sync.oci.reference import Digest
+from testkit.waiting import PATIENCE_SECONDS
 
 Format = Literal["oci", "docker"]
 
@@ -40,7 +41,6 @@ IN_TOTO = "application/vnd.in-toto+json"
 NO_PLATFORM = "unknown/unknown"
 """The platform that BuildKit gives to attestations: https://docs.docker.com/build/metadata/attestations/storage/"""
 
-TIMEOUT_SECONDS = 60.0
 _RANDOM_CHUNK_BYTES = 1 << 20
 
 
@@ -322,7 +322,7 @@ class _Repository:
 
     def send(self, method: str, path: str, **options: Any) -> requests.Response:
         address = urljoin(self.base, path)
-        return self._session.request(method, address, verify=self._verify, timeout=TIMEOUT_SECONDS, **options)
+        return self._session.request(method, address, verify=self._verify, timeout=PATIENCE_SECONDS, **options)
 
     def __enter__(self) -> Self:
         return self

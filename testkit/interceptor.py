@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 from testkit.loopback import LoopbackHandler, LoopbackServer, Request
 from testkit.tls import Certificate
+from testkit.waiting import PATIENCE_SECONDS
 
-UPSTREAM_TIMEOUT_SECONDS = 60.0
 CHUNK_BYTES = 1 << 16
 ANY = "*"
 
@@ -281,8 +281,8 @@ class Interceptor:
     def connect(self) -> http.client.HTTPConnection:
         host, port = self._upstream.hostname or "", self._upstream.port
         if self._tls:
-            return http.client.HTTPSConnection(host, port, timeout=UPSTREAM_TIMEOUT_SECONDS, context=self._tls)
-        return http.client.HTTPConnection(host, port, timeout=UPSTREAM_TIMEOUT_SECONDS)
+            return http.client.HTTPSConnection(host, port, timeout=PATIENCE_SECONDS, context=self._tls)
+        return http.client.HTTPConnection(host, port, timeout=PATIENCE_SECONDS)
 
     def own_location(self, location: str) -> str:
         """``location`` with the registry's own address replaced by this one's."""

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-START_TIMEOUT_SECONDS = 30.0
+from testkit.waiting import PATIENCE_SECONDS
+
 POLL_SECONDS = 0.01
 _COMMANDS = ("unshare", "nsenter", "ip", "mount")
 
@@ -122,7 +123,7 @@ class Spawned:
 
         :raises NamespaceError: when it ends, or takes too long; with the end of its log.
         """
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not is_ready():
             state = "ended" if self._nsenter.poll() is not None else "is not ready"
             if state == "ended" or time.monotonic() > deadline:

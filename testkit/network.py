@@ -20,12 +20,12 @@ from typing import Any, Self
 from testkit.kept_process import end, launch
 from testkit.loopback import LOOPBACK, LoopbackServer
 from testkit.namespace import Namespace, NamespaceError
+from testkit.waiting import PATIENCE_SECONDS
 
 NAME_SERVER = "10.0.2.3"
 """Where slirp4netns answers look-ups within the namespace, as this machine would."""
 
 CLONE_NEWNET = 0x40000000
-START_TIMEOUT_SECONDS = 10.0
 POLL_SECONDS = 0.02
 
 
@@ -54,7 +54,7 @@ def way_out(namespace: Namespace) -> Iterator[None]:
 
 def _wait_for_route(namespace: Namespace, process: subprocess.Popen[bytes], log: Path) -> None:
     """Until there is a default route: it comes last."""
-    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while "tap0\t00000000" not in Path(f"/proc/{namespace.first}/net/route").read_text():
         if process.poll() is not None or time.monotonic() > deadline:
             raise NamespaceError(f"slirp4netns gave no network:\n{log.read_text()[-2000:]}")

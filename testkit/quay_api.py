@@ -19,11 +19,11 @@ from registry_sync.oci.manifest import ACCEPT
 from registry_sync.oci.reference import Digest
 from testkit.api_server import ApiServer, Asked, json_answer
 from testkit.interceptor import Answer
+from testkit.waiting import PATIENCE_SECONDS
 
 REPOSITORIES_PER_PAGE = TAGS_PER_PAGE = 100
 DEFAULT_LIMIT = 50
 LISTING = "/api/v1/repository"
-TIMEOUT_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,7 @@ class QuayApi(ApiServer):
         url, headers = f"{self._registry_url}/v2/{repository}/manifests/{tag}", {"Accept": ACCEPT}
         with requests.Session() as session:
             session.trust_env = False
-            answer = session.head(url, headers=headers, timeout=TIMEOUT_SECONDS)
+            answer = session.head(url, headers=headers, timeout=PATIENCE_SECONDS)
         answer.raise_for_status()
         return Digest.parse(answer.headers["Docker-Content-Digest"])
 

@@ -20,9 +20,9 @@ from typing import Any, Self
 from registry_sync.oci.reference import Digest
 from testkit.loopback import LOOPBACK, Request
 from testkit.tls import Certificate
+from testkit.waiting import PATIENCE_SECONDS
 
 BINARY = "docker-registry"
-START_TIMEOUT_SECONDS = 20.0
 STOP_TIMEOUT_SECONDS = 5.0
 POLL_SECONDS = 0.01
 PORT_ATTEMPTS = 5
@@ -225,18 +225,18 @@ class RegistryProcess:
 
     def _wait_until_ready(self, port: int) -> None:
         """Poll until a request of ours stands in *our* access log: another server may own the port."""
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
             if not self._is_running():
                 raise RegistryStartError(f"{BINARY} ended before it answered on port {port}:\n{self._log_tail()}")
             if self._probe(port):
                 return
             time.sleep(POLL_SECONDS)
-        raise RegistryStartError(f"no answer on port {port} in {START_TIMEOUT_SECONDS} seconds:\n{self._log_tail()}")
+        raise RegistryStartError(f"no answer on port {port} in {PATIENCE_SECONDS} seconds:\n{self._log_tail()}")
 
     def _settle(self) -> None:
         """Send a request and see it in the log, so that those before it are there too."""
-        deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while self._port is not None and self._is_running() and time.monotonic() < deadline:
             if self._probe(self._port):
                 return

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from registry_sync.config.model import Registry, RegistryEntry
+from registry_sync.config.settings import SkopeoOptions
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import RegistryClient
 from registry_sync.registry.endpoint import Credentials, Endpoint
@@ -15,11 +15,13 @@ from registry_sync.registry.open import open_client
 from registry_sync.routes.route import Route
 from registry_sync.skopeo.copier import Skopeo
 from registry_sync.skopeo.local import find_skopeo
+from registry_sync.skopeo.runner import SkopeoProgram
 from registry_sync.sync.report import RouteReport, TagResult
-from registry_sync.sync.route import EVERYTHING, Sides, sync_route
+from registry_sync.sync.route import sync_route
 from registry_sync.sync.run_state import PlannedDeletions
-from registry_sync.sync.session import policy_files_of
-from registry_sync.sync.window import Window
+from registry_sync.sync.scope import RouteScope
+from registry_sync.sync.session import open_session
+from registry_sync.sync.window import ALL_TAGS, Window
 from registry_sync.tags.rules import TagRules
 from testkit.interceptor import Interceptor
 from testkit.registry import RegistryProcess
@@ -32,6 +34,9 @@ class Server(Protocol):
     @property
     def host(self) -> str: ...
 
+
+SOURCE, DESTINATION = "origin", "backup"
+"""Names of the two registries in the mirrors file."""
 
 FULL_CHECK = Window(why="full check, @daily", is_full_check=True)
 
@@ -50,12 +55,36 @@ def make_route(
     source = {"host": here.host, "tls": False, "kind": source_kind, "requests_per_second": 1000.0}
     return Route(
         mirror=mirror,
-        source=RegistryEntry.model_validate(source).parse("origin"),
-        destination=Registry(name="backup", host=there.host, tls=False),
+        source=RegistryEntry.model_validate(source).parse(SOURCE),
+        destination=Registry(name=DESTINATION, host=there.host, tls=False),
         source_repository=Repository(here.host, name),
         destination_repository=Repository(there.host, rename or name),
         settings=route_settings(**settings),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopbackConnections:
+    """Connections without Airflow: the credentials of each registry by its name, and an API's address."""
+
+    credentials: Mapping[str, Credentials | None] = field(default_factory=dict)
+    api_url: str | None = None
+
+    def endpoint(self, registry: Registry, /) -> Endpoint:
+        credentials = self.credentials.get(registry.name)
+        return Endpoint(host=registry.host, tls=registry.tls, ca_file=registry.ca_file, credentials=credentials)
+
+    def client(self, registry: Registry, /) -> RegistryClient:
+        return open_client(
+            registry.kind,
+            self.endpoint(registry),
+            max_connections=registry.max_connections,
+            api_url=registry.api_url or (self.api_url if registry.name == SOURCE else None),
+            requests_per_second=registry.requests_per_second,
+        )
+
+    def skopeo(self, _: SkopeoOptions, /) -> SkopeoProgram:
+        return find_skopeo()
 
 
 def run_route(
@@ -64,49 +93,26 @@ def run_route(
     here: Credentials | None = None,
     there: Credentials | None = None,
     only_tags: TagRules = TagRules(),
-    window: Window = EVERYTHING,
+    window: Window = ALL_TAGS,
     planned: PlannedDeletions | None = None,
     api_url: str | None = None,
     dry_run: bool = False,
     on_start: Callable[[Skopeo], object] = lambda _: None,
 ) -> RouteReport:
-    """Bring it into step.
+    """Sync a route.
 
-    :param here: what an Airflow Connection for the source would give; ``there``: for the destination.
-    :param planned: what an earlier run planned to delete.
-    :param api_url: of the source's own API.
+    :param here: credentials that an Airflow Connection for the source would give; ``there``: for the destination.
+    :param planned: deletions that an earlier run planned.
+    :param api_url: address of the source's own API.
     :param on_start: gets the Skopeo before the work begins, for a test that stops it as Airflow's ``on_kill`` does.
     """
-    ends = [
-        Endpoint(host=registry.host, tls=registry.tls, ca_file=registry.ca_file, credentials=credentials)
-        for registry, credentials in ((route.source, here), (route.destination, there))
-    ]
-    with (
-        closing(_client(route.source, ends[0], api_url)) as source,
-        closing(_client(route.destination, ends[1], route.destination.api_url)) as destination,
-        Skopeo(
-            find_skopeo(),
-            source=ends[0],
-            destination=ends[1],
-            copy_timeout_seconds=60,
-            stall_timeout_seconds=30,
-            log=logging.getLogger("skopeo").info,
-            trust=policy_files_of(route.settings),
-        ) as skopeo,
-    ):
-        on_start(skopeo)
-        return sync_route(
-            *(route, Sides(source=source, destination=destination), skopeo),
-            only_tags=only_tags,
-            window=window,
-            planned=planned,
-            dry_run=dry_run,
-        )
-
-
-def _client(registry: Registry, endpoint: Endpoint, api_url: str | None) -> RegistryClient:
-    pace = registry.requests_per_second
-    return open_client(registry.kind, endpoint, max_connections=8, api_url=api_url, requests_per_second=pace)
+    connections = LoopbackConnections(
+        credentials={route.source.name: here, route.destination.name: there}, api_url=api_url
+    )
+    scope = RouteScope(tags=only_tags, window=window, due_deletions=planned, dry_run=dry_run)
+    with open_session(route, connections) as session:
+        on_start(session.skopeo)
+        return sync_route(session, scope)
 
 
 def asked(server: RegistryProcess | Interceptor, name: str) -> list[str]:

@@ -1,13 +1,17 @@
-"""Settings of Airflow for every test, which have to stand in the environment before its first import."""
+"""Settings of Airflow for every test, set before its first import, and the fixtures that patch clock and chance."""
 
 from __future__ import annotations
 
 import atexit
 import os
+import random
 import shutil
 import tempfile
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -39,3 +43,25 @@ os.environ.update(
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{_OWN_HOME}/airflow.db",
     AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL="1",
 )
+
+
+@pytest.fixture
+def own_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Directory for temporary files of one test: locks and request rates of other tests are elsewhere."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def recorded_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Pauses of the HTTP transport in seconds, recorded instead of slept."""
+    pauses: list[float] = []
+    clock = SimpleNamespace(sleep=pauses.append, monotonic=time.monotonic)
+    monkeypatch.setattr("registry_sync.registry.transport.time", clock)
+    return pauses
+
+
+@pytest.fixture
+def minimal_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make chance return the lowest value, and next to nothing where that is below a second."""
+    monkeypatch.setattr(random, "uniform", lambda low, _high: low if low >= 1 else 0.01)

@@ -1,27 +1,26 @@
-"""What can go wrong, one class per decision that a caller takes.
+"""The errors of this package: one class per decision of a caller.
 
 ::
 
     RegistrySyncError
-    ├── NotFound                 the registry says it is not there    -> gone at the source: skipped
-    ├── TemporaryError           outage, time-out, reset, corruption  -> retry
+    ├── NotFound                 404 from the registry                -> at the source: skip the tag
+    ├── TemporaryError           outage, timeout, reset, corruption   -> retry
     │   ├── MissingContent       a manifest's blob or child is absent -> copy its content again
-    │   ├── DamagedContent       bytes are not what their digest says -> say so: some runtimes stop there
-    │   │   └── NoManifest       a page or the like came in its place -> ask what answers there, delete nothing
-    │   ├── TooSlow              an answer did not come in its time   -> say so: every runtime goes on waiting
-    │   └── NotConnected         no connection came in its time       -> say so: runtimes wait long, and then go on
-    ├── RateLimited              the registry named a time to wait    -> defer until then
-    ├── DeniedError              wrong password, missing right        -> fail at once
+    │   ├── DamagedContent       content does not match its digest    -> report it: some runtimes stop here
+    │   │   └── NotAManifest     a page or the like instead of one    -> find out what answers, delete nothing
+    │   ├── ResponseTimeout      the response took too long           -> report it: every runtime keeps waiting
+    │   └── ConnectTimeout       the connection attempt timed out     -> report it: runtimes wait long, then go on
+    ├── RateLimited              429 with a delay                     -> defer until then
+    ├── DeniedError              wrong password, missing permission   -> fail at once
     ├── RefusedError             type, quota, policy, read-only       -> fail at once
-    │   ├── LockedTag            an immutable tag at the destination  -> an outcome of its own
-    │   ├── UnsupportedArtifact  a type that the destination lacks    -> skip the tag
-    │   ├── NotTrusted           a trust policy does not accept it    -> publish it on no account
-    │   └── NotCopyableWhole     an index that skopeo cannot take     -> stage it child by child
+    │   ├── LockedTag            an immutable tag at the destination  -> report the tag as locked
+    │   ├── UnsupportedArtifact  type not supported there             -> skip the tag
+    │   ├── NotTrusted           rejected by the trust policy         -> never publish it
+    │   └── NotCopyableWhole     an index that skopeo cannot copy     -> transfer it child by child
     └── ConfigurationError       mirrors file, worker, address, TLS   -> fail at once
-        └── MirrorsFileError     every problem of a mirrors file at once
+        └── MirrorsFileError     all problems of a mirrors file at once
 
-The core raises these and never an exception of Airflow's; ``operators/outcome.py`` is the one place that turns them
-into fail, retry or defer.
+The core raises only these, never an exception of Airflow. ``airflow/retries.py`` maps them to fail, retry or defer.
 """
 
 from __future__ import annotations
@@ -33,11 +32,11 @@ from registry_sync.text import harmless
 
 
 class RegistrySyncError(Exception):
-    """Base of all errors of this package; its message says what was seen, where, and what to do.
+    """Base class of all errors of this package. The message says what was seen, where, and what to do.
 
-    ``error_class`` is the word that reports show. ``is_permanent`` says that trying again changes nothing.
+    ``error_class`` is the name shown in reports. ``is_permanent``: a retry would fail in the same way.
 
-    A message may repeat what a registry sent. Here, for all of them, it is made fit to be read.
+    A message may contain text from a registry, so it is made safe to display here.
     """
 
     error_class: ClassVar[str] = "error"
@@ -48,40 +47,40 @@ class RegistrySyncError(Exception):
 
 
 class NotFound(RegistrySyncError):
-    """The registry answered that a repository, tag, manifest or blob does not exist."""
+    """The registry reports that a repository, tag, manifest or blob does not exist."""
 
     error_class = "not_found"
 
 
 class TemporaryError(RegistrySyncError):
-    """An outage, a time-out, a broken connection or damaged content: the same call may work later."""
+    """An outage, a timeout, a broken connection or damaged content: the same call may work later."""
 
     error_class = "temporary"
     is_permanent = False
 
 
 class MissingContent(TemporaryError):
-    """The destination does not have a blob or child of the manifest that it is given (garbage-collected?)."""
+    """The destination lacks a blob or child of the manifest that is pushed (garbage-collected?)."""
 
 
 class DamagedContent(TemporaryError):
-    """What arrived is not what its digest or size says, or only a part of it."""
+    """Content does not match its digest or size, or is incomplete."""
 
 
-class NoManifest(DamagedContent):
-    """Something else arrived in the place of a manifest, such as the page of a proxy."""
+class NotAManifest(DamagedContent):
+    """The registry returned something other than a manifest, such as the page of a proxy."""
 
 
-class TooSlow(TemporaryError):
-    """A registry took the request, and its answer did not come, or not whole, in the time that it has."""
+class ResponseTimeout(TemporaryError):
+    """The registry accepted the request, but its response was not complete before the timeout."""
 
 
-class NotConnected(TemporaryError):
-    """A registry did not take a connection, nor refuse it, in the time that it has: packets are swallowed."""
+class ConnectTimeout(TemporaryError):
+    """The connection attempt timed out: the registry neither accepted nor refused it (packets dropped)."""
 
 
 class RateLimited(RegistrySyncError):
-    """The registry asks to be left alone until ``retry_at`` (aware UTC)."""
+    """The registry rate-limits us until ``retry_at`` (aware UTC)."""
 
     error_class = "rate_limited"
     is_permanent = False
@@ -92,7 +91,7 @@ class RateLimited(RegistrySyncError):
 
 
 class DeniedError(RegistrySyncError):
-    """The registry does not accept the credentials, or they lack the right for this call."""
+    """The registry rejects the credentials, or they lack the permission for this call."""
 
     error_class = "denied"
 
@@ -104,31 +103,31 @@ class RefusedError(RegistrySyncError):
 
 
 class LockedTag(RefusedError):
-    """The destination does not let this tag name anything else: it is locked, immutable, or written once for all."""
+    """The destination does not let this tag be overwritten or deleted: it is locked or immutable."""
 
     error_class = "locked"
 
 
 class UnsupportedArtifact(RefusedError):
-    """The destination never takes manifests of this type, such as signatures; no image is missing without it."""
+    """The destination never accepts manifests of this type, such as signatures. Images do not depend on them."""
 
 
 class NotTrusted(RefusedError):
-    """The mirror's trust policy does not accept the image, for example since a signature is missing."""
+    """The mirror's trust policy rejects the image, for example because a signature is missing."""
 
 
 class NotCopyableWhole(RefusedError):
-    """skopeo cannot copy this image index in one piece; its children one by one can be copied."""
+    """skopeo cannot copy this image index as a whole; its children can be copied one by one."""
 
 
 class ConfigurationError(RegistrySyncError):
-    """Somebody has to change the mirrors file, a Connection or the worker before this can work."""
+    """The mirrors file, a Connection or the worker must be changed before this can work."""
 
     error_class = "configuration"
 
 
 class MirrorsFileError(ConfigurationError):
-    """A mirrors file that cannot be used; ``problems`` holds one line of text for each thing to mend.
+    """An invalid mirrors file; ``problems`` holds one line of text for each problem.
 
     >>> str(MirrorsFileError(("mirrors.yaml:3: mirrors.a: unknown key 'sorce'",)))
     "mirrors.yaml:3: mirrors.a: unknown key 'sorce'"

@@ -1,4 +1,4 @@
-"""Tables of plain text for people."""
+"""Plain-text tables and byte counts for people."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def human_bytes(count: float) -> str:
-    """A number of bytes as people read it.
+    """Format a number of bytes with a decimal unit.
 
     >>> human_bytes(999), human_bytes(1234567)
     ('999 B', '1.2 MB')
@@ -21,7 +21,7 @@ def human_bytes(count: float) -> str:
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset()) -> str:
-    """Columns of plain text under their headings; the columns in ``right`` are aligned to the right."""
+    """Format rows under headings; columns in ``right`` are right-aligned."""
     widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
     return "\n".join(_line(cells, widths, right) for cells in (headings, ["─" * width for width in widths], *rows))
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +13,8 @@ from registry_sync.errors import ConfigurationError, DeniedError, NotFound, Temp
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.acr import AcrClient
 from registry_sync.registry.client import RepositoryEntry, TagEntry
-from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.registry.endpoint import Credentials
+from testkit.clients import connect
 from testkit.interceptor import Interceptor
 from tests.contract.swagger import Swagger
 
@@ -33,26 +33,8 @@ REFUSAL = json.dumps(
         ]
     }
 ).encode()
-
-
-@pytest.fixture
-def wire() -> Iterator[Interceptor]:
-    with Interceptor("http://127.0.0.1:1") as interceptor:
-        yield interceptor
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The clock is patched: pauses are noted, not slept."""
-    pauses: list[float] = []
-    monkeypatch.setattr("registry_sync.registry.transport.time.sleep", pauses.append)
-    return pauses
-
-
-@contextmanager
-def client(wire: Interceptor, credentials: Credentials | None = None) -> Iterator[AcrClient]:
-    with closing(AcrClient(Endpoint(host=wire.host, tls=False, credentials=credentials))) as opened:
-        yield opened
+client = partial(connect, AcrClient)
+pytestmark = pytest.mark.usefixtures("recorded_pauses")
 
 
 def app(wire: Interceptor) -> Repository:
@@ -190,7 +172,7 @@ def test_a_last_that_comes_again_ends(wire: Interceptor) -> None:
     wire.answer("GET", TAGS_OF_APP, 200, page(tag("v1", NOON)), link("v1"))
     with client(wire) as asked, pytest.raises(TemporaryError) as caught:
         list(asked.list_tags(app(wire), since=hours_ago(1)))
-    assert str(caught.value) == f"{wire.host} pages in a circle at {wire.url}/acr/v1/team/app/_tags"
+    assert str(caught.value) == f"{wire.host}: the pages of a listing form a loop at {wire.url}/acr/v1/team/app/_tags"
     assert len(wire.requests()) < 10
 
 
@@ -255,7 +237,7 @@ def test_an_anonymous_user_falls_back_to_names(wire: Interceptor, caplog: pytest
         entries = list(asked.list_tags(app(wire), since=NOON))
     assert entries == [TagEntry(name="v1"), TagEntry(name="v2")]
     assert caplog.messages[-1].startswith(
-        f"{app(wire)} lists no digests to an anonymous user, so that each tag takes a HEAD ("
+        f"{app(wire)} does not list digests for anonymous users; each tag needs a HEAD request ("
     )
 
 
@@ -283,9 +265,9 @@ def test_credentials_that_may_not_read_the_catalog(wire: Interceptor) -> None:
     )
 
 
-def test_too_many_requests_as_a_page(wire: Interceptor, short_pauses: list[float]) -> None:
+def test_too_many_requests_as_a_page(wire: Interceptor, recorded_pauses: list[float]) -> None:
     wire.answer("GET", TAGS_OF_APP, 429, b"<html><h1>429 Too Many Requests</h1></html>", times=1)
     wire.answer("GET", TAGS_OF_APP, 200, page(tag("v1", NOON)))
     with client(wire) as asked:
         assert len(list(asked.list_tags(app(wire)))) == 1
-    assert len(short_pauses) == 1
+    assert len(recorded_pauses) == 1

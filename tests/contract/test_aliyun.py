@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from functools import partial
 
 import pytest
 
@@ -13,24 +12,14 @@ from registry_sync.oci.manifest import OCI_MANIFEST, parse_manifest
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.aliyun import AliyunClient
 from registry_sync.registry.client import TagEntry
-from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.registry.endpoint import Credentials
 from testkit import images
+from testkit.clients import connect
 from testkit.interceptor import Interceptor
 
 SIGNATURE = images.artifact("signature", config_type="application/vnd.oci.empty.v1+json")
 USER = Credentials(username="mirror@1234567890", secret="the-fixed-password")
-
-
-@pytest.fixture
-def wire() -> Iterator[Interceptor]:
-    with Interceptor("http://127.0.0.1:1") as interceptor:
-        yield interceptor
-
-
-@contextmanager
-def client(wire: Interceptor, credentials: Credentials | None = None) -> Iterator[AliyunClient]:
-    with closing(AliyunClient(Endpoint(host=wire.host, tls=False, credentials=credentials))) as opened:
-        yield opened
+client = partial(connect, AliyunClient)
 
 
 def app(wire: Interceptor) -> Repository:
@@ -90,8 +79,8 @@ def test_a_missing_namespace(wire: Interceptor) -> None:
         asked.put_manifest(app(wire), "v1", manifest)
     assert str(caught.value) == (
         f"PUT {wire.url}/v2/team/app/manifests/v1 answered 403 DENIED: requested access to the resource is denied (not "
-        "permitted with these credentials, or it does not exist); the namespace 'team' has to exist at "
-        f"{wire.host}, to create repositories automatically, and to let this user push"
+        "permitted with these credentials, or it does not exist); the namespace 'team' must exist at "
+        f"{wire.host}, create repositories automatically, and allow this user to push"
     )
 
 

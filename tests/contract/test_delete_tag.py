@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -28,12 +27,6 @@ PATHS = {
     "docker_hub": "/v2/repositories/team/app/tags/v1/",
     "harbor": "/api/v2.0/projects/team/repositories/app/artifacts/v1/tags/v1",
 }
-
-
-@pytest.fixture
-def wire() -> Iterator[Interceptor]:
-    with Interceptor("http://127.0.0.1:1") as interceptor:
-        yield interceptor
 
 
 def delete_tag(kind: str, wire: Interceptor | RegistryProcess, credentials: Credentials | None = None) -> None:
@@ -116,7 +109,7 @@ def test_at_a_registry_that_deletes_images_only() -> None:
         assert images.resolve(registry.url, "team/app", "v2") is not None
         with pytest.raises(NotFound) as caught:
             delete_tag("distribution", registry)
-    assert str(caught.value) == f"{registry.host}/team/app:v1 is not there"
+    assert str(caught.value) == f"{registry.host}/team/app:v1 does not exist"
 
 
 def test_an_image_that_was_pushed_meanwhile_is_not_deleted() -> None:
@@ -126,7 +119,7 @@ def test_an_image_that_was_pushed_meanwhile_is_not_deleted() -> None:
         with pytest.raises(TemporaryError) as caught:
             delete_tag("distribution", registry)
         assert images.resolve(registry.url, "team/app", "v1") == new.digest
-    moved = f"{registry.host}/team/app:v1 has moved to {new.digest.short} since it was looked at"
+    moved = f"{registry.host}/team/app:v1 has changed to {new.digest.short} since it was listed"
     assert str(caught.value) == f"{moved}; it was not deleted"
 
 

@@ -116,7 +116,7 @@ def test_token_challenge_without_a_token_server_to_reach(version: str) -> None:
 def test_basic_challenge_without_credentials(version: str) -> None:
     with replay(version, "htpasswd_anon") as server, client(server.host) as asked, pytest.raises(DeniedError) as caught:
         asked.ping()
-    assert str(caught.value) == f"{server.host} wants a user name and password; give its registry a connection"
+    assert str(caught.value) == f"{server.host} requires a user name and password; give its registry a connection"
 
 
 def test_basic_with_a_wrong_password(version: str) -> None:

@@ -72,7 +72,7 @@ def test_a_page_on_another_host_is_not_followed() -> None:
         with pytest.raises(ConfigurationError) as caught:
             list(asked.list_tags(Repository(server.host, "library/debian")))
         assert str(caught.value) == (
-            f"{server.host} pages on to another host, "
+            f"{server.host}: the link to the next page leads to another host, "
             "https://registry.hub.docker.com/v2/repositories/library/debian/tags; not followed"
         )
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ import pytest
 from registry_sync.errors import ConfigurationError, NotFound, TemporaryError
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import RepositoryEntry, TagEntry
-from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.google import GoogleClient
+from testkit.clients import connect
 from testkit.interceptor import Interceptor
 
 EXAMPLE = json.loads(Path(__file__).with_name("google-registry.json").read_text())["gcr_tags_list"]
@@ -23,18 +22,7 @@ NAME = "my-project/app"
 PATH = f"^/v2/{NAME}/tags/list$"
 A, B = (f"sha256:{letter * 64}" for letter in "ab")
 UPLOADED = datetime(2026, 11, 23, 18, 35, 20, tzinfo=UTC)
-
-
-@pytest.fixture
-def wire() -> Iterator[Interceptor]:
-    with Interceptor("http://127.0.0.1:1") as interceptor:
-        yield interceptor
-
-
-@contextmanager
-def client(wire: Interceptor) -> Iterator[GoogleClient]:
-    with closing(GoogleClient(Endpoint(host=wire.host, tls=False))) as opened:
-        yield opened
+client = partial(connect, GoogleClient)
 
 
 def tags(wire: Interceptor, since: datetime | None = None) -> list[TagEntry]:
@@ -98,7 +86,10 @@ def test_a_path_that_only_leads_to_repositories(wire: Interceptor) -> None:
     wire.answer("GET", PATH, 200, body({"child": ["web", "api"], "manifest": {}, "name": NAME, "tags": []}))
     with pytest.raises(NotFound) as caught:
         tags(wire)
-    assert str(caught.value) == f"{wire.host}/{NAME} holds no image itself, but '{NAME}/web', '{NAME}/api'"
+    assert (
+        str(caught.value)
+        == f"{wire.host}/{NAME} holds no images itself, only the repositories '{NAME}/web', '{NAME}/api'"
+    )
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -17,6 +16,7 @@ from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.registry.harbor import HarborClient
+from testkit.clients import connect
 from testkit.interceptor import Interceptor
 from testkit.loopback import LoopbackHandler, LoopbackServer
 from tests.contract.swagger import Swagger
@@ -33,19 +33,7 @@ ROBOT = Credentials(username="robot$team+mirror", secret="the-robots-secret")
 MISSING = b'{"errors":[{"code":"NOT_FOUND","message":"repository team/web/app not found"}]}'
 FORBIDDEN = b'{"errors":[{"code":"FORBIDDEN","message":"forbidden"}]}'
 DIGESTS = [f"sha256:{each:064x}" for each in range(10)]
-
-
-@pytest.fixture
-def wire() -> Iterator[Interceptor]:
-    with Interceptor("http://127.0.0.1:1") as interceptor:
-        yield interceptor
-
-
-@contextmanager
-def client(wire: Interceptor, **options: Any) -> Iterator[HarborClient]:
-    credentials = options.pop("credentials", None)
-    with closing(HarborClient(Endpoint(host=wire.host, tls=False, credentials=credentials), **options)) as opened:
-        yield opened
+client = partial(connect, HarborClient)
 
 
 def app(wire: Interceptor) -> Repository:
@@ -171,7 +159,7 @@ def test_an_item_without_a_name(wire: Interceptor) -> None:
     wire.answer("GET", ARTIFACTS_PATH, 200, items(artifact(DIGESTS[1], {"id": 7})))
     with client(wire) as asked, pytest.raises(TemporaryError) as caught:
         list(asked.list_tags(app(wire)))
-    assert str(caught.value) == "Harbor lists something without a name, only ['id']"
+    assert str(caught.value) == "Harbor returned an item without a name, only ['id']"
 
 
 def test_a_missing_repository(wire: Interceptor) -> None:
@@ -199,7 +187,7 @@ def test_private_or_missing(wire: Interceptor, status: int, credentials: Credent
 def test_a_name_without_a_project(wire: Interceptor) -> None:
     with client(wire) as asked, pytest.raises(ConfigurationError) as caught:
         list(asked.list_tags(Repository(wire.host, "app")))
-    assert str(caught.value) == f"{wire.host}/app is no repository of Harbor, whose names are PROJECT/NAME"
+    assert str(caught.value) == f"{wire.host}/app is not a valid Harbor repository, whose name is PROJECT/NAME"
 
 
 def project(public: str | None, name: str = "team") -> bytes:
@@ -229,9 +217,7 @@ def test_a_private_project_is_mirrored_only_when_asked_for(wire: Interceptor) ->
         ]
         with pytest.raises(ConfigurationError) as caught:
             list(asked.list_repositories("team"))
-    assert str(caught.value) == (
-        f"project 'team' of {wire.host} is private; write include_private: true to mirror it all the same"
-    )
+    assert str(caught.value) == (f"project 'team' of {wire.host} is private; write include_private: true to mirror it")
 
 
 @pytest.mark.parametrize("body", [b"[]", project(None), project("false", "team-two")])
@@ -248,7 +234,7 @@ def test_a_missing_project(wire: Interceptor) -> None:
     with client(wire) as asked, pytest.raises(ConfigurationError) as caught:
         list(asked.list_repositories("team"))
     assert str(caught.value) == (
-        f"{wire.host} has no project 'team'; mend the namespace, which begins with a project (GET {wire.url}/api/v2.0/"
+        f"{wire.host} has no project 'team'; fix the namespace, which begins with a project (GET {wire.url}/api/v2.0/"
         "projects/team/repositories answered 404 NOT_FOUND: project team not found)"
     )
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from jsonschema import Draft202012Validator
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RegistrySyncError, TemporaryError
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import RepositoryEntry, TagEntry
-from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.registry.endpoint import Credentials
 from registry_sync.registry.quay import OAUTH_USER, QuayClient
-from testkit.interceptor import Interceptor
+from testkit.clients import connect
 from testkit.quay_api import QuayApi
+from testkit.waiting import PATIENCE_SECONDS
 from tests.contract.openapi import QuaySwagger
 from tests.contract.recorded import Exchange, load_exchanges, requests_of, serve
 
@@ -40,13 +41,7 @@ UNKNOWN_TO_A_TOKEN = (
     "{url} answered 403 Unauthorized (not permitted with these credentials, or it does not exist))"
 )
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-
-
-@contextmanager
-def client(server: Interceptor, credentials: Credentials | None = None) -> Iterator[QuayClient]:
-    endpoint = Endpoint(host=server.host, tls=False, credentials=credentials)
-    with closing(QuayClient(endpoint, requests_per_second=1000)) as opened:
-        yield opened
+client = partial(connect, QuayClient, requests_per_second=1000)
 
 
 def recorded(*names: str) -> Sequence[Exchange]:
@@ -96,9 +91,7 @@ def test_the_same_page_for_ever() -> None:
     with serve(*recorded("tags_page1_limit1")) as server, client(server) as asked:
         with pytest.raises(TemporaryError) as caught:
             list(asked.list_tags(Repository(server.host, "acme/app")))
-        assert str(caught.value) == (
-            f"{server.host}/acme/app: the listing of its tags does not end, and repeats itself"
-        )
+        assert str(caught.value) == (f"{server.host}/acme/app: the tag listing repeats itself and does not end")
         assert len(server.requests()) == 3
 
 
@@ -160,7 +153,7 @@ def test_repositories_of_two_pages() -> None:
 def test_a_listing_that_starts_over() -> None:
     error = refusal(["repos_anon_public_p1", "repos_anon_public_bad_next_page"])
     assert type(error) is TemporaryError
-    assert str(error).endswith(" starts its list of 'acme' over in the middle; try again")
+    assert str(error).endswith(" restarted its listing of 'acme' at the first page; try again")
 
 
 @pytest.mark.parametrize("pages", [["repos_token_garbage"], ["repos_token_public", "repos_anon_public_p2"]])
@@ -169,8 +162,8 @@ def test_a_token_that_is_ignored(pages: list[str]) -> None:
     error = refusal(pages, TOKEN)
     assert type(error) is DeniedError
     assert str(error).partition(" ")[2] == (
-        "ignores the OAuth token (expired, revoked, or not one) and lists what everybody sees; make a new one with the "
-        "scope repo:read"
+        "ignores the OAuth token (expired, revoked, or not one) and lists only public repositories; make a new one "
+        "with the scope repo:read"
     )
 
 
@@ -189,7 +182,7 @@ def test_private_repositories_take_a_token() -> None:
     error = refusal(["repos_anon_public_p1"], ROBOT, include_private=True)
     assert type(error) is ConfigurationError
     assert str(error).partition(" ")[2] == (
-        "shows private repositories to OAuth tokens only; use '$oauthtoken' and an OAuth token with the scope "
+        "lists private repositories only for OAuth tokens; use '$oauthtoken' and an OAuth token with the scope "
         "repo:read as login and password"
     )
 
@@ -206,7 +199,7 @@ def test_tags_without_a_mark_of_the_end() -> None:
     answer = {**RECORDED["tags_empty_repo"], "body": {"tags": [], "page": 1}}
     with serve(answer) as server, client(server) as asked, pytest.raises(TemporaryError) as caught:
         list(asked.list_tags(Repository(server.host, "acme/empty")))
-    assert str(caught.value) == f"{server.host} does not say whether {server.host}/acme/empty has more tags"
+    assert str(caught.value) == f"{server.host} does not report whether {server.host}/acme/empty has more tags"
 
 
 @pytest.mark.parametrize(
@@ -291,5 +284,5 @@ def _check(body: Any, schema: str) -> None:
 def _get(url: str) -> tuple[int, Any]:
     with requests.Session() as session:
         session.trust_env = False
-        answer = session.get(url, timeout=10)
+        answer = session.get(url, timeout=PATIENCE_SECONDS)
     return answer.status_code, answer.json()

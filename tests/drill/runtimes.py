@@ -16,8 +16,7 @@ from urllib.parse import urlencode
 import grpc
 
 from testkit.namespace import Namespace
-
-PULL_TIMEOUT_SECONDS = 60.0
+from testkit.waiting import PATIENCE_SECONDS
 
 
 class PullFailedError(Exception):
@@ -103,7 +102,7 @@ class Dockerd:
 
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, socket_file: Path) -> None:
-        super().__init__("localhost", timeout=PULL_TIMEOUT_SECONDS)
+        super().__init__("localhost", timeout=PATIENCE_SECONDS)
         self._socket_file = socket_file
 
     def connect(self) -> None:
@@ -142,7 +141,7 @@ class Containerd:
         """A request has the image's name as the only field of its only field; so has the answer the ID."""
         reference = f"{name}{'@' if ':' in target else ':'}{target}".encode()
         try:
-            answer = self._pull(_field(_field(reference)), timeout=PULL_TIMEOUT_SECONDS, wait_for_ready=True)
+            answer = self._pull(_field(_field(reference)), timeout=PATIENCE_SECONDS, wait_for_ready=True)
         except grpc.RpcError as error:
             raise PullFailedError(error.details()) from error
         return str(answer[2:].decode())

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from testkit.airflow import PROJECT
 from testkit.namespace import Namespace, children_of
+from testkit.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("possible")
 
@@ -33,13 +32,6 @@ def run(namespace: Namespace, *command: str) -> str:
     log.write_bytes(b"")
     namespace.spawn(*command, log=log).wait()
     return log.read_text()
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_no_network_is_reached() -> None:
@@ -78,4 +70,7 @@ def test_nothing_lives_on_when_who_made_it_is_killed(tmp_path: Path) -> None:
         first = int(maker.stdout.readline().split()[0])
         (unshare,) = [each for each in children_of(maker.pid) if children_of(each) == [first]]
         maker.kill()
-    wait_until(lambda: not Path(f"/proc/{first}").exists() and not Path(f"/proc/{unshare}").exists())
+    wait_until(
+        lambda: not Path(f"/proc/{first}").exists() and not Path(f"/proc/{unshare}").exists(),
+        "both processes have ended",
+    )

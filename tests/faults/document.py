@@ -1,4 +1,4 @@
-"""The table in ``docs/reliability.md``: made from what a run of the whole matrix saw, or from the specification."""
+"""Render the table in ``docs/reliability.md``, from the results of a whole run or from the specification."""
 
 from __future__ import annotations
 
@@ -12,59 +12,59 @@ from tests.faults.stages import STAGES
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 BEGIN, END = "<!-- begin: written by make reliability -->", "<!-- end: written by make reliability -->"
 
-_TOLD: Mapping[str, str] = {
+_OUTCOMES: Mapping[str, str] = {
     "success": "success",
-    "skipped": "success, the tag is skipped",
-    "wait": "**waits** without a worker",
+    "skipped": "success; the tag is skipped",
+    "wait": "**deferred**",
     "retry: temporary": "**retry**",
-    "retry: rate_limited": "**retry**, after the time that was asked for",
-    "fail: denied": "**fails at once**, denied",
-    "fail: locked": "**fails at once**, locked",
-    "fail: refused": "**fails at once**, refused",
-    "fail: configuration": "**fails at once**, configuration",
-    "": "not run: skopeo waits a minute, then asks again",
+    "retry: rate_limited": "**retry**, after the requested delay",
+    "fail: denied": "**fails at once** (denied)",
+    "fail: locked": "**fails at once** (locked)",
+    "fail: refused": "**fails at once** (refused)",
+    "fail: configuration": "**fails at once** (configuration)",
+    "": "not tested: skopeo sleeps a minute, then retries",
 }
 
 
 def specified() -> Seen:
-    """What the specification says of every case."""
+    """The specified result of every case."""
     return {(each.fault, each.stage): (each.lasting, each.passing, each.says) for each in every_case()}
 
 
 def render(seen: Seen) -> str:
-    """A Markdown table: a row for each fault and what Airflow is told, with the stages at which it is."""
+    """Render a Markdown table: a row per fault and result, with the stages that have this result."""
     lines = [
-        "| what goes wrong | where | while it lasts | when it happens once | the message says |",
+        "| fault | request | while the fault lasts | after a single fault | message contains |",
         "|---|---|---|---|---|",
     ]
     order = {(row.fault, stage): number for number, row in enumerate(SPECIFICATION) for stage in row.stages}
     cases = sorted(seen, key=lambda case: order[case])
     for (fault, result), group in groupby(cases, key=lambda case: (case[0], seen[case])):
         lasting, passing, says = result
-        told = (_TOLD[lasting], _once(fault, passing), f"`{says}`" if says else "")
-        lines.append(f"| {' | '.join((fault, _places(stage for _, stage in group), *told))} |")
+        results = (_OUTCOMES[lasting], _once(fault, passing), f"`{says}`" if says else "")
+        lines.append(f"| {' | '.join((fault, _places(stage for _, stage in group), *results))} |")
     return "\n".join(lines)
 
 
 def _once(fault: str, passing: str) -> str:
-    return "until it is renewed" if fault == "certificate expired" else _TOLD[passing]
+    return "not tested: lasts until renewed" if fault == "certificate expired" else _OUTCOMES[passing]
 
 
 def _places(stages: Iterable[str]) -> str:
-    """``source: ping, list; destination: ping``: the sides once each."""
+    """Group stages by side, as in ``source: ping, list; destination: ping``."""
     sides: dict[str, list[str]] = {}
     for stage in sorted(stages, key=list(STAGES).index):
-        side, _, what = stage.partition(": ")
-        sides.setdefault(side, []).append(what)
-    return "; ".join(f"{side}: {', '.join(each)}" for side, each in sides.items())
+        side, _, request = stage.partition(": ")
+        sides.setdefault(side, []).append(request)
+    return "; ".join(f"{side}: {', '.join(requests)}" for side, requests in sides.items())
 
 
 def block() -> str:
-    """What stands between the markers of the page now."""
+    """The present text between the markers of the page."""
     return PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0].strip()
 
 
 def write(seen: Seen) -> None:
-    """Put the table between the markers of the page."""
+    """Write the table between the markers of the page."""
     head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     PAGE.write_text(f"{head}{BEGIN}\n{render(seen)}\n{END}{rest.partition(END)[2]}", encoding="utf-8")

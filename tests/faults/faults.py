@@ -1,4 +1,4 @@
-"""What goes wrong on a wire: each fault by the name that the specification has for it."""
+"""Faults of a wire, by their names in the specification."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from testkit.interceptor import Interceptor
 from testkit.tls import CertificateAuthority
 
 Fault = Callable[[Interceptor, str, str, int | None], None]
-"""Has a wire do it to requests of a method and path, so many times, or always."""
+"""Injects a fault into requests of a method and path on a wire: ``times`` times, or always."""
 
 SHORT_SECONDS, FAR_SECONDS = 1, 7200
 HTML = b"<!DOCTYPE html><html><head><title>Please log in</title></head><body>Welcome to the WiFi</body></html>"
@@ -56,7 +56,7 @@ def _wrong_digest(wire: Interceptor, method: str, path: str, times: int | None) 
 
 @cache
 def authority() -> CertificateAuthority:
-    """Who signs the certificates of wires with TLS, good and expired ones."""
+    """The authority that issues valid and expired certificates for wires with TLS."""
     folder = tempfile.mkdtemp(prefix="authority-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return CertificateAuthority.create(Path(folder))
@@ -87,8 +87,8 @@ FAULTS: Mapping[str, Fault] = {
     "503, HTML": _answer(503, HTML, _AS_HTML),
     "504": _answer(504),
     "reset": lambda wire, *where: wire.reset(*where),
-    "reset within the answer": lambda wire, method, path, times: wire.truncate(method, path, 40, times),
-    "reset after it was done": lambda wire, *where: wire.lose(*where),
+    "reset within the response": lambda wire, method, path, times: wire.truncate(method, path, 40, times),
+    "reset after processing": lambda wire, *where: wire.lose(*where),
     "truncated": _truncated,
     "corrupt": lambda wire, *where: wire.corrupt(*where),
     "slow": lambda wire, method, path, times: wire.delay(method, path, 0.3, times),

@@ -1,7 +1,7 @@
-"""The specification: each fault at each stage, and what Airflow is told. ``docs/reliability.md`` is made from it.
+"""Specify the result of each fault at each stage. The table in ``docs/reliability.md`` is rendered from it.
 
-Airflow is told *success*; *wait* (the task is deferred: no worker, no retry spent); *retry* (one of the retries is
-spent), or *fail* (at once, whatever retries are left), each with the class of the error.
+A result is *success*; *wait* (the task is deferred: it holds no worker and uses no retry); *retry* (uses one retry), or
+*fail* (at once, with retries left); the last two with the class of the error.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ MANIFEST = ("source: manifest", "destination: manifest")
 PUT = ("destination: PUT by tag",)
 READS = ("source: list", *HEAD, *MANIFEST)
 OURS = (*READS, *PUT)
-"""Requests of our own client, which tries each three times."""
+"""Requests of our own client, which sends each up to three times."""
 SKOPEO_PING = ("source: skopeo's ping", "destination: skopeo's ping")
 UPLOAD = ("destination: blob POST", "destination: blob PATCH", "destination: blob PUT")
 WRITES = (*UPLOAD, "destination: PUT by digest")
 SKOPEO = (*SKOPEO_PING, "source: blob", "destination: blob HEAD", *WRITES)
-"""Requests of skopeo, which tries most of them once."""
+"""Requests of skopeo, which sends most of them once."""
 WITH_BODY = ("destination: blob PATCH", "destination: PUT by digest")
 
 DENIED, LOCKED, REFUSED = "fail: denied", "fail: locked", "fail: refused"
@@ -32,9 +32,11 @@ RETRY, RETRY_LATER, WAIT, SUCCESS = "retry: temporary", "retry: rate_limited", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A fault at some stages, with the same end at each: while it lasts, and when it happens once.
+    """A fault at some stages, with the same result at each of them.
 
-    ``says`` is a part of the message. An empty ``passing`` is not run, as it would take skopeo a minute.
+    :ivar lasting: result while the fault lasts.
+    :ivar passing: result if the fault happens once. Empty: not run, because skopeo would sleep a minute.
+    :ivar says: part of the message.
     """
 
     fault: str
@@ -48,13 +50,13 @@ def _row(fault: str, stages: tuple[str, ...], lasting: str, passing: str, says: 
     return Row(fault=fault, stages=stages, lasting=lasting, passing=passing, says=says)
 
 
-def _without(stages: tuple[str, ...], *left_out: str) -> tuple[str, ...]:
-    return tuple(each for each in stages if each not in left_out)
+def _without(stages: tuple[str, ...], *excluded: str) -> tuple[str, ...]:
+    return tuple(each for each in stages if each not in excluded)
 
 
 _OUTAGE = "has an outage"
-_FEWER = "asks for fewer requests"
-_STALLED = "moved nothing for 3 s"
+_FEWER = "rate-limits us"
+_STALLED = "no bytes moved for 3 s"
 _BROKE_OFF = "cannot be reached, or broke off"
 _NOT_PERMITTED = "does not permit it with our credentials, or does not have it; check its Connection"
 _MID_COPY = "no longer accepted the log-in in the middle of the copy"
@@ -122,17 +124,17 @@ SPECIFICATION = (
     _row("reset", (*PING, *LOG_IN, *OURS), RETRY, SUCCESS, "cannot be reached: [Errno 104] Connection reset by peer"),
     _row("reset", SKOPEO, RETRY, RETRY, _BROKE_OFF),
     _row(
-        "reset within the answer",
+        "reset within the response",
         (*PING, *LOG_IN, "source: list", *MANIFEST),
         *(RETRY, SUCCESS, "cannot be reached: [Errno 104] Connection reset by peer"),
     ),
-    _row("reset within the answer", ("source: blob",), RETRY, RETRY, _BROKE_OFF),
+    _row("reset within the response", ("source: blob",), RETRY, RETRY, _BROKE_OFF),
     _row(
-        "reset after it was done",
+        "reset after processing",
         (*PING, *LOG_IN, *OURS),
         *(RETRY, SUCCESS, "cannot be reached: [Errno 104] Connection reset by peer"),
     ),
-    _row("reset after it was done", SKOPEO, RETRY, RETRY, _BROKE_OFF),
+    _row("reset after processing", SKOPEO, RETRY, RETRY, _BROKE_OFF),
     _row(
         "truncated",
         (*PING, *LOG_IN, "source: list", *MANIFEST),
@@ -167,7 +169,7 @@ SPECIFICATION = (
     _row("200, HTML", ("source: blob",), RETRY, RETRY, _DAMAGED),
     _row("200, HTML", PUT, RETRY, RETRY, "published, but the destination's tag names"),
     _row("200, HTML", ("destination: blob HEAD",), RETRY, RETRY, "does not have content of this image that it claimed"),
-    _row("200, HTML", ("destination: blob POST", "destination: blob PATCH"), RETRY, RETRY, "which is tried again"),
+    _row("200, HTML", ("destination: blob POST", "destination: blob PATCH"), RETRY, RETRY, "and is retried"),
     _row("disk full", (*UPLOAD, "destination: PUT by digest"), RETRY, RETRY, _OUTAGE),
     _row("disk full", PUT, RETRY, SUCCESS, "no space left on device"),
     _row("immutable tag, 409", PUT, LOCKED, LOCKED, "tag is immutable"),
@@ -189,7 +191,7 @@ SPECIFICATION = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A row at one of its stages."""
+    """One stage of a row."""
 
     fault: str
     stage: str
@@ -207,16 +209,16 @@ def every_case() -> Iterator[Case]:
 
 
 def cases() -> list[Case]:
-    """One stage of each row, and what it takes to have each stage once; ``FAULTS=all`` is everything."""
+    """Return a case of each row, then further cases until each stage occurs; ``FAULTS=all`` returns all cases."""
     if os.environ.get("FAULTS") == "all":
         return list(every_case())
     chosen: dict[Case, None] = {}
     for number, row in enumerate(SPECIFICATION):
-        found = list(_cases_of(row))
-        chosen[found[number % len(found)]] = None
-    for each in every_case():
-        if each.stage not in {case.stage for case in chosen}:
-            chosen[each] = None
+        row_cases = list(_cases_of(row))
+        chosen[row_cases[number % len(row_cases)]] = None
+    for case in every_case():
+        if case.stage not in {each.stage for each in chosen}:
+            chosen[case] = None
     return list(chosen)
 
 
@@ -226,4 +228,4 @@ def _cases_of(row: Row) -> Iterator[Case]:
 
 
 Seen = Mapping[tuple[str, str], tuple[str, str, str]]
-"""Fault and stage to what Airflow was told while the fault lasted and when it happened once, and the message's part."""
+"""Fault and stage → results of the lasting and of the single fault, and part of the message."""

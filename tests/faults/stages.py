@@ -1,4 +1,4 @@
-"""Where it goes wrong: the stages of a run, each as requests that a wire can tell apart."""
+"""Stages of a run at which faults are injected. Each is a set of requests that a wire can recognise."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ Wire = Literal["source", "destination", "source's log-in", "destination's log-in
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """Requests of ``method`` to ``path`` on a wire, from the start on, or ``after`` a request to the destination.
+    """Requests of ``method`` to ``path`` on a wire.
 
-    ``task`` is whose requests these are: of the one that lists the routes, or of the one that copies.
+    :ivar task: the task that sends them: ``plan`` lists the routes, ``copy`` copies.
+    :ivar after: start with the first request to the destination that matches this method and path.
     """
 
     wire: Wire

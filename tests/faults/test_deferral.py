@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from testkit.airflow import PROJECT, LocalAirflow
 from testkit.interceptor import Interceptor
 from testkit.registry import RegistryProcess
 from testkit.task_runner import trigger_arguments
+from testkit.waiting import wait_until
 from tests.faults.world import COPY, MirrorRun, World, a_world
 
 WAIT_SECONDS = 40
@@ -55,7 +55,7 @@ def test_a_task_that_waits_holds_no_worker_and_goes_on_in_time(tmp_path: Path) -
             for name in ("limited", "other"):
                 api.wait_for_dag(f"mirror_{name}")
             run_id = api.trigger("mirror_limited")
-            wait_until(lambda: states(airflow, run_id) == ["deferred"])
+            wait_until(lambda: states(airflow, run_id) == ["deferred"], "the task is deferred")
             log = api.log("mirror_limited", run_id, COPY, map_index=0)
             moment = datetime.fromisoformat(log.partition("The registry asks to wait; going on at ")[2].split()[0])
             other = api.wait_for_run("mirror_other", api.trigger("mirror_other"))
@@ -90,13 +90,6 @@ def two_mirrors(source: str, backup: str) -> dict[str, Any]:
 
 def states(airflow: LocalAirflow, run_id: str) -> list[str]:
     return [each["state"] for each in airflow.api.task_instances("mirror_limited", run_id, COPY)]
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
 
 
 class TestManyAtOnce:

@@ -41,7 +41,7 @@ def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture(autouse=True)
 def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
     """A read gives up early, and chance makes the pauses between attempts next to nothing."""
-    monkeypatch.setattr(transport, "USUAL", transport.Patience(read_seconds=READ_SECONDS))
+    monkeypatch.setattr(transport, "DEFAULT_LIMITS", transport.RequestLimits(read_seconds=READ_SECONDS))
     monkeypatch.setattr(random, "uniform", lambda low, _high: low if low >= 1 else 0.01)
 
 

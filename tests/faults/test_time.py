@@ -14,9 +14,8 @@ import pytest
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 from registry_sync.airflow.mirror_dag import build_dag
-from registry_sync.errors import NotConnected, TooSlow
-from registry_sync.registry import deadline as timely
-from registry_sync.registry import transport
+from registry_sync.errors import ConnectTimeout, ResponseTimeout
+from registry_sync.registry import deadline, transport
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.transport import Transport
 from registry_sync.routes.load import load_mirrors
@@ -24,30 +23,31 @@ from testkit import images
 from testkit.interceptor import Interceptor
 from testkit.loopback import Blackhole, LoopbackServer
 from testkit.registry import RegistryProcess
+from testkit.waiting import PATIENCE_SECONDS
 
 
 def test_a_host_that_does_not_take_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "USUAL", transport.Patience(connect_seconds=0.2))
+    monkeypatch.setattr(transport, "DEFAULT_LIMITS", transport.RequestLimits(connect_seconds=0.2))
     monkeypatch.setattr(random, "uniform", lambda _low, _high: 0.01)
     with Blackhole() as hole:
         asked, began = Transport(Endpoint(host=hole.host, tls=False)), time.monotonic()
-        with pytest.raises(NotConnected) as caught:
+        with pytest.raises(ConnectTimeout) as caught:
             asked.challenge()
         asked.close()
-        assert str(caught.value) == f"http://{hole.host} neither takes nor refuses a connection: timed out"
+        assert str(caught.value) == f"http://{hole.host} neither accepted nor refused the connection: timed out"
     assert 0.6 <= time.monotonic() - began < 30, "three times 0.2 s, and far less than a kernel's own limit"
 
 
 def test_an_answer_that_trickles_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each read of it is quick: only the whole is too long."""
-    monkeypatch.setattr(timely, "ANSWER_SECONDS", 0.5)
-    monkeypatch.setattr(transport, "USUAL", transport.Patience(attempts=1))
+    monkeypatch.setattr(deadline, "RESPONSE_SECONDS", 0.5)
+    monkeypatch.setattr(transport, "DEFAULT_LIMITS", transport.RequestLimits(attempts=1))
     with RegistryProcess() as registry, Interceptor(registry.url) as wire:
         for number in range(10):
             images.push(registry.url, "team/app", f"a-tag-with-quite-a-long-name-{number}", images.image([]))
         wire.slow("GET", "/tags/list$", 10)
         asked, began = Transport(Endpoint(host=wire.host, tls=False)), time.monotonic()
-        with pytest.raises(TooSlow) as caught:
+        with pytest.raises(ResponseTimeout) as caught:
             list(asked.pages("/v2/team/app/tags/list"))
         seconds = time.monotonic() - began
         asked.close()
@@ -80,19 +80,19 @@ class Trickle(socketserver.StreamRequestHandler):
 @pytest.mark.parametrize("what", TRICKLES)
 def test_an_answer_that_trickles_in_where_nobody_looks(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within what the libraries read in one go: a line, what they skip, and what gives nothing when it is unpacked."""
-    monkeypatch.setattr(timely, "ANSWER_SECONDS", 0.5)
-    monkeypatch.setattr(transport, "USUAL", transport.Patience(attempts=1))
+    monkeypatch.setattr(deadline, "RESPONSE_SECONDS", 0.5)
+    monkeypatch.setattr(transport, "DEFAULT_LIMITS", transport.RequestLimits(attempts=1))
     begin, piece = TRICKLES[what]
     server = LoopbackServer(type("Handler", (Trickle,), {"begin": begin, "piece": piece}))
     server.start()
     asked = Transport(Endpoint(host=server.host, tls=False))
     try:
         with ThreadPoolExecutor(1) as pool:
-            error = pool.submit(asked.call, "GET", "/v2/").exception(timeout=30)
+            error = pool.submit(asked.call, "GET", "/v2/").exception(timeout=PATIENCE_SECONDS)
     finally:
         server.stop()
         asked.close()
-    assert type(error) is TooSlow
+    assert type(error) is ResponseTimeout
     assert str(error) == f"http://{server.host}/v2/ was still answering after 0.5 s"
 
 

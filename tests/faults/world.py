@@ -22,6 +22,7 @@ from testkit.interceptor import Interceptor
 from testkit.registry import RegistryProcess
 from testkit.task_runner import FakeApi, run
 from testkit.token_server import TokenServer
+from testkit.waiting import PATIENCE_SECONDS
 from tests.faults.faults import authority
 from tests.faults.stages import Wire
 
@@ -59,7 +60,7 @@ class World:
     def shown(self, name: str) -> dict[str, Digest]:
         """What each tag that the destination lists names, after all that it leads to was pulled and checked."""
         with self.tokens.session(name) as session:
-            listing = session.get(f"{self.destination.url}/v2/{name}/tags/list", timeout=images.TIMEOUT_SECONDS)
+            listing = session.get(f"{self.destination.url}/v2/{name}/tags/list", timeout=PATIENCE_SECONDS)
             assert listing.status_code == 200, listing.text
             found = {}
             for tag in listing.json()["tags"]:

@@ -1,4 +1,4 @@
-"""What tests with real registries and the real skopeo share."""
+"""Fixtures of the tests with real registries and the real skopeo."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from testkit.interceptor import Interceptor
 from testkit.registry import RegistryProcess
 
 _SCRIPT = """#!/bin/sh
@@ -76,6 +77,20 @@ def source() -> Iterator[RegistryProcess]:
 def destination() -> Iterator[RegistryProcess]:
     with RegistryProcess() as registry:
         yield registry
+
+
+@pytest.fixture
+def source_wire(source: RegistryProcess) -> Iterator[Interceptor]:
+    """An interceptor in front of the source."""
+    with Interceptor(source.url) as interceptor:
+        yield interceptor
+
+
+@pytest.fixture
+def wire(destination: RegistryProcess) -> Iterator[Interceptor]:
+    """An interceptor in front of the destination."""
+    with Interceptor(destination.url) as interceptor:
+        yield interceptor
 
 
 @pytest.fixture

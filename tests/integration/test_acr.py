@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -13,9 +13,10 @@ from registry_sync.oci.manifest import parse_manifest
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.acr import AcrClient
 from registry_sync.registry.client import RepositoryEntry, TagEntry
-from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.registry.endpoint import Credentials
 from testkit import images
 from testkit.acr_api import AcrApi
+from testkit.clients import connect
 from testkit.registry import RegistryProcess
 from testkit.token_server import TokenServer
 from tests.contract.swagger import Swagger
@@ -26,12 +27,7 @@ NAME = "team/app"
 ROBOT = Credentials(username="robot", secret="the-robots-password")
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 EVERY_RIGHT = {"*": ("pull", "push", "metadata_read"), "registry:catalog": ("*",)}
-
-
-@contextmanager
-def client(host: str, credentials: Credentials | None = None) -> Iterator[AcrClient]:
-    with closing(AcrClient(Endpoint(host=host, tls=False, credentials=credentials))) as opened:
-        yield opened
+client = partial(connect, AcrClient)
 
 
 @pytest.fixture
@@ -44,7 +40,7 @@ def registry() -> Iterator[RegistryProcess]:
 def fill(registry: RegistryProcess, count: int) -> list[str]:
     """``count`` tags in the repository, made by publishing one manifest again and again."""
     names = [f"v{each:03}" for each in range(count)]
-    with client(registry.host) as pushing:
+    with client(registry) as pushing:
         manifest = parse_manifest(IMAGE.content, IMAGE.media_type)
         for name in names[1:]:
             pushing.put_manifest(Repository(registry.host, NAME), name, manifest)
@@ -53,7 +49,7 @@ def fill(registry: RegistryProcess, count: int) -> list[str]:
 
 def test_lists_digests_times_and_locks(registry: RegistryProcess) -> None:
     images.push(registry.url, NAME, "moved", OTHER)
-    with AcrApi(registry) as azure, client(azure.host) as asked:
+    with AcrApi(registry) as azure, client(azure) as asked:
         azure.set_pushed_at(NAME, "v000", NOON)
         azure.set_pushed_at(NAME, "moved", None)
         azure.lock(NAME, "v000")
@@ -67,7 +63,7 @@ def test_lists_digests_times_and_locks(registry: RegistryProcess) -> None:
 
 def test_a_push_has_the_time_of_the_push(registry: RegistryProcess) -> None:
     started = datetime.now(UTC) - timedelta(seconds=1)
-    with AcrApi(registry) as azure, client(azure.host) as asked:
+    with AcrApi(registry) as azure, client(azure) as asked:
         target = Repository(azure.host, NAME)
         asked.put_manifest(target, "v001", asked.get_manifest(target, IMAGE.digest))
         (entry,) = [each for each in asked.list_tags(target) if each.name == "v001"]
@@ -80,7 +76,7 @@ def test_a_push_has_the_time_of_the_push(registry: RegistryProcess) -> None:
 def test_what_listing_costs(registry: RegistryProcess, loses_order: bool) -> None:
     """One request for a hundred tags, and one for a window in a repository of any size."""
     names = fill(registry, 250)
-    with AcrApi(registry, loses_order=loses_order) as azure, client(azure.host) as asked:
+    with AcrApi(registry, loses_order=loses_order) as azure, client(azure) as asked:
         for age, name in enumerate(reversed(names)):
             azure.set_pushed_at(NAME, name, NOON - timedelta(hours=age))
         assert [each.name for each in asked.list_tags(Repository(azure.host, NAME))] == names
@@ -103,7 +99,7 @@ def test_the_stand_in_answers_as_defined(registry: RegistryProcess) -> None:
 
 
 def test_a_missing_repository(registry: RegistryProcess) -> None:
-    with AcrApi(registry) as azure, client(azure.host) as asked, pytest.raises(NotFound) as caught:
+    with AcrApi(registry) as azure, client(azure) as asked, pytest.raises(NotFound) as caught:
         list(asked.list_tags(Repository(azure.host, "team/other")))
     assert str(caught.value) == (
         f"GET {azure.url}/acr/v1/team/other/_tags answered 404 NAME_UNKNOWN: repository name not known to registry: "
@@ -117,7 +113,7 @@ def test_tokens_for_listing_and_for_pulling() -> None:
         TokenServer({ROBOT.username: ROBOT.secret}, grants={"robot": EVERY_RIGHT}, states_expiry=False) as tokens,
         RegistryProcess(auth=tokens.token_auth) as locked,
         AcrApi(locked, realm=tokens.realm) as azure,
-        client(azure.host, ROBOT) as asked,
+        client(azure, ROBOT) as asked,
     ):
         images.push(locked.url, NAME, "v1", IMAGE, session=tokens.session(NAME))
         target = Repository(azure.host, NAME)
@@ -143,7 +139,7 @@ def test_anonymous_users_who_may_pull_but_not_list() -> None:
         TokenServer({}, anonymous={NAME: ("pull",)}) as tokens,
         RegistryProcess(auth=tokens.token_auth) as locked,
         AcrApi(locked, realm=tokens.realm) as azure,
-        client(azure.host) as asked,
+        client(azure) as asked,
     ):
         images.push(locked.url, NAME, "v1", IMAGE, session=tokens.session(NAME))
         assert list(asked.list_tags(Repository(azure.host, NAME))) == [TagEntry(name="v1")]

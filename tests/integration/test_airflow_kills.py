@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,9 @@ import requests
 from testkit import images
 from testkit.airflow import LocalAirflow
 from testkit.interceptor import Interceptor
+from testkit.processes import skopeos
 from testkit.registry import Htpasswd, RegistryProcess
+from testkit.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -63,10 +64,10 @@ class Stack:
         assert self.resolve(kind) == IMAGES[kind].digest
         assert self.committed(kind) == {str(each.digest): 1 for each in IMAGES[kind].blobs}
         assert self.skopeos() == []
-        wait_until(lambda: not self.auth_files(), "no auth file is left", 10)
+        wait_until(lambda: not self.auth_files(), "no auth file is left")
 
     def is_stopped(self, kind: str) -> None:
-        wait_until(lambda: not self.skopeos(), "skopeo is gone", 20)
+        wait_until(lambda: not self.skopeos(), "skopeo is gone")
         assert self.resolve(kind) is None
 
     def resolve(self, kind: str) -> object:
@@ -135,7 +136,7 @@ def test_a_task_that_is_cleared_while_it_runs_starts_anew(stack: Stack) -> None:
     run_id = stack.start_copy("cleared")
     (before,) = stack.skopeos()
     stack.airflow.api.clear(DAG, run_id, [("to_there", 0)])
-    wait_until(lambda: before not in stack.skopeos(), "the first skopeo is gone", 20)
+    wait_until(lambda: before not in stack.skopeos(), "the first skopeo is gone")
     stack.finishes("cleared", run_id)
     assert states(stack, run_id) == {"to_there": "success", "report": "success", "routes_to_there": "success"}
 
@@ -144,7 +145,7 @@ def test_a_run_that_is_marked_as_failed_stops(stack: Stack) -> None:
     run_id = stack.start_copy("failed-run")
     stack.airflow.api.call("PATCH", f"dags/{DAG}/dagRuns/{run_id}", json={"state": "failed"})
     stack.is_stopped("failed-run")
-    wait_until(lambda: not stack.auth_files(), "no auth file is left", 20)
+    wait_until(lambda: not stack.auth_files(), "no auth file is left")
     stack.airflow.api.clear(DAG, run_id, ["to_there"])
     stack.finishes("failed-run", run_id)
 
@@ -179,21 +180,3 @@ def states(stack: Stack, run_id: str) -> dict[str, Any]:
 
 def parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-def skopeos(host: str) -> list[int]:
-    """Processes of skopeo that write to ``host``."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has ended meanwhile
-            argv = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-            if Path(argv[0]).name == "skopeo" and any(each.startswith(f"docker://{host}/") for each in argv):
-                found.append(int(entry.name))
-    return found
-
-
-def wait_until(holds: Callable[[], object], what: str, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
-        time.sleep(0.1)

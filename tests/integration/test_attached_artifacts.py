@@ -1,4 +1,4 @@
-"""What belongs to an image goes along with it: cosign's tags, and OCI 1.1 referrers with their API and without."""
+"""What attached to an image goes along with it: cosign's tags, and OCI 1.1 referrers with their API and without."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from testkit.quay_api import QuayApi
 from testkit.referrers_api import ReferrersApi
 from testkit.registry import RegistryProcess
 from testkit.routes import FULL_CHECK, asked, counted, make_route, result_of, run_route
+from testkit.waiting import PATIENCE_SECONDS
 from tests.integration.conftest import SkopeoLog
 
 BACKUP_TAG = "{{ tag }}-was-{{ digest_short }}"
@@ -40,14 +41,10 @@ def destination_api(destination: RegistryProcess) -> Iterator[ReferrersApi]:
         yield api
 
 
-@pytest.fixture
-def wire(destination: RegistryProcess) -> Iterator[Interceptor]:
-    with Interceptor(destination.url) as interceptor:
-        yield interceptor
-
-
 def get(server: RegistryProcess | Interceptor, name: str, reference: str | Digest) -> requests.Response:
-    return requests.get(f"{server.url}/v2/{name}/manifests/{reference}", headers={"Accept": ACCEPT}, timeout=10)
+    return requests.get(
+        f"{server.url}/v2/{name}/manifests/{reference}", headers={"Accept": ACCEPT}, timeout=PATIENCE_SECONDS
+    )
 
 
 def listed(server: RegistryProcess | Interceptor, name: str, reference: str | Digest) -> list[dict[str, Any]]:
@@ -98,8 +95,8 @@ class TestCosignTags:
             assert images.resolve(destination.url, name, tag) == each.digest
             images.pull_whole(destination.url, name, tag)
         result = result_of(report, images.cosign_tag(child))
-        assert (result.outcome, result.reason) == ("copied", f"belongs to {child.digest.short}")
-        assert result.digest == str(kept[images.cosign_tag(child)].digest)
+        assert (result.outcome, result.reason) == ("copied", f"attached to {child.digest.short}")
+        assert result.digest == kept[images.cosign_tag(child)].digest
 
     def test_no_rule_counts_them_and_those_of_other_images_stay(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
@@ -151,7 +148,7 @@ class TestCosignTags:
             "copied": 1,
             "skipped": 1,
         }
-        assert f"  {images.cosign_tag(content)}: belongs to an image, and signatures is false" in caplog.messages
+        assert f"  {images.cosign_tag(content)}: attached to an image, and signatures is false" in caplog.messages
         assert not [each for each in source.requests() if "referrers" in each.path]
 
     def test_a_signature_of_a_signature(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
@@ -185,7 +182,7 @@ class TestCosignTags:
         assert counted(report) == {"failed": 1}
         assert result_of(report, "v1").error_class == "temporary"
         assert result_of(report, "v1").reason == (
-            f"what belongs to {content.digest.short} did not arrive: PUT {wire.url}/v2/{name}/manifests/{tag} "
+            f"what attached to {content.digest.short} did not arrive: PUT {wire.url}/v2/{name}/manifests/{tag} "
             "answered 503"
         )
         assert images.resolve(destination.url, name, "v1") is None
@@ -220,7 +217,7 @@ class TestCosignTags:
         report = run_route(make_route(source, wire, name))
         assert counted(report) == {"copied": 1, "failed": 1}
         assert result_of(report, tag).reason == (
-            f"belongs to {content.digest.short}, and cannot be copied: PUT {wire.url}/v2/{name}/manifests/{tag} "
+            f"attached to {content.digest.short}, cannot be copied: PUT {wire.url}/v2/{name}/manifests/{tag} "
             "answered 400 MANIFEST_INVALID: no such tags here"
         )
         assert images.resolve(destination.url, name, "v1") == content.digest
@@ -255,7 +252,7 @@ class TestCosignTags:
             here.after("GET", f"/blobs/{theirs.blobs[1].digest}$", push, times=1)
             route = make_route(here, destination, name, **settings)
             assert result_of(run_route(route), "v1").reason == (
-                f"what belongs to {content.digest.short} did not arrive: the destination's tag was pushed meanwhile, "
+                f"what attached to {content.digest.short} did not arrive: the destination's tag was pushed meanwhile, "
                 f"and names {own.digest.short}; the next try decides what is done with that"
             )
             assert images.resolve(destination.url, name, tag) == own.digest
@@ -271,7 +268,7 @@ class TestCosignTags:
         report = run_route(make_route(source, wire, name, backup_tag=BACKUP_TAG))
         assert counted(report) == {"copied": 2}
         assert result_of(report, tag).reason == (
-            f"belongs to {content.digest.short}; {moved(theirs, own)}, which is kept as {kept}"
+            f"attached to {content.digest.short}; {moved(theirs, own)}, which is kept as {kept}"
         )
         puts = [each.path.rpartition("/")[2] for each in wire.requests() if each.method == "PUT"]
         assert [each for each in puts if each in (kept, tag, "v1")] == [kept, tag, "v1"]
@@ -296,7 +293,7 @@ class TestCosignTags:
             report = run_route(make_route(here, destination, name))
         assert counted(report) == {"failed": 1}
         assert result_of(report, "v1").reason == (
-            f"what belongs to {content.digest.short} did not arrive: another run was faster: the destination's tag "
+            f"what attached to {content.digest.short} did not arrive: another run was faster: the destination's tag "
             f"names {newer.digest.short} by now, and the source's has moved on; the next try compares them again"
         )
         assert images.resolve(destination.url, name, tag) == newer.digest
@@ -323,10 +320,10 @@ class TestCosignTags:
         )
         if error_class == "refused":
             assert counted(report) == {"copied": 1, "failed": 1}
-            assert result_of(report, tag).reason == f"belongs to {content.digest.short}, and cannot be copied: {why}"
+            assert result_of(report, tag).reason == f"attached to {content.digest.short}, cannot be copied: {why}"
         else:
             assert counted(report) == {"failed": 1}
-            assert result_of(report, "v1").reason == f"what belongs to {content.digest.short} did not arrive: {why}"
+            assert result_of(report, "v1").reason == f"what attached to {content.digest.short} did not arrive: {why}"
         assert {each.error_class for each in report.tags if each.outcome == "failed"} == {error_class}
         assert images.resolve(destination.url, name, tag) == own.digest
 
@@ -340,7 +337,7 @@ class TestCosignTags:
         result = result_of(report, tag)
         assert (result.outcome, result.error_class) == ("failed", "refused")
         assert result.reason == (
-            f"belongs to {content.digest.short}; {moved(theirs, own)}; on_moved_tag is fail for 'sha256-*'"
+            f"attached to {content.digest.short}; {moved(theirs, own)}; on_moved_tag is fail for 'sha256-*'"
         )
         assert images.resolve(destination.url, name, tag) == own.digest
 
@@ -355,7 +352,7 @@ class TestCosignTags:
         result = result_of(report, tag)
         assert (result.outcome, result.error_class) == ("locked", "locked")
         assert result.reason == (
-            f"belongs to {content.digest.short}, and cannot be copied: PUT {wire.url}/v2/{name}/manifests/{tag} "
+            f"attached to {content.digest.short}, cannot be copied: PUT {wire.url}/v2/{name}/manifests/{tag} "
             "answered 409 TAG_IMMUTABLE: tag is immutable"
         )
         assert images.resolve(destination.url, name, tag) == own.digest
@@ -418,7 +415,7 @@ class TestSharedChildren:
             (
                 each,
                 (
-                    f"what belongs to {child.digest.short} did not arrive: PUT {wire.url}/v2/{name}/manifests/{tag} "
+                    f"what attached to {child.digest.short} did not arrive: PUT {wire.url}/v2/{name}/manifests/{tag} "
                     "answered 507 disk full"
                 ),
             )
@@ -480,12 +477,14 @@ class TestReferrers:
             images.push(source.url, name, None, each)
         report = run_route(make_route(source_api, destination_api, name))
         assert counted(report) == {"copied": 4}
-        assert result_of(report, str(of_sbom.digest)).reason == f"belongs to {sbom.digest.short}"
+        assert result_of(report, str(of_sbom.digest)).reason == f"attached to {sbom.digest.short}"
         for each in (sbom, of_child, of_sbom):
             assert images.resolve(destination.url, name, each.digest) == each.digest
             images.pull_whole(destination.url, name, each.digest)
         url = f"{destination_api.url}/v2/{name}/referrers/{content.digest}"
-        assert [each["digest"] for each in requests.get(url, timeout=10).json()["manifests"]] == [str(sbom.digest)]
+        assert [each["digest"] for each in requests.get(url, timeout=PATIENCE_SECONDS).json()["manifests"]] == [
+            str(sbom.digest)
+        ]
         assert images.resolve(destination.url, name, referrers_tag(content.digest)) is None
 
     def test_a_destination_without_the_api_gets_the_list_under_its_tag(
@@ -542,7 +541,7 @@ class TestReferrers:
         report = run_route(make_route(source_api, destination, name))
         assert counted(report) == {"copied": 2, "failed": 1}
         assert result_of(report, tag).reason == (
-            f"belongs to {content.digest.short}, and cannot be copied: {destination.host}/{name}:{tag} names an image "
+            f"attached to {content.digest.short}, cannot be copied: {destination.host}/{name}:{tag} names an image "
             "there, and no list of referrers; retag that"
         )
         assert images.resolve(destination.url, name, tag) == image.digest
@@ -622,7 +621,7 @@ class TestReferrers:
         result = result_of(run_route(make_route(source_api, destination, name)), "v1")
         assert result.error_class == "temporary"
         assert result.reason == (
-            f"what belongs to {content.digest.short} did not arrive: {source_api.url}/v2/{name}/referrers/"
+            f"what attached to {content.digest.short} did not arrive: {source_api.url}/v2/{name}/referrers/"
             f"{content.digest} answered 200 with text/html, not JSON"
         )
 
@@ -641,8 +640,9 @@ class TestReferrers:
         assert counted(report) == {"copied": 1, "skipped": 1}
         (note,) = report.notes
         assert note.startswith(
-            f"1 signatures or the like stay behind: belongs to {content.digest.short}, and cannot be copied: "
-            f"destination {wire.host}/{name} takes no artifact of this type (skopeo: "
+            f"1 attached artifacts (signatures, for example) were skipped: attached to {content.digest.short}, "
+            "cannot be copied: "
+            f"destination {wire.host}/{name} does not accept artifacts of this type (skopeo: "
         )
         assert not [each for each in wire.requests() if referrers_tag(content.digest) in each.path]
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 import registry_sync.airflow.hooks.registry  # noqa: F401 - Airflow binds its logging to what standard output is just now
-from registry_sync.cli.main import FAILED, OK, PROJECT, UNUSABLE, main
+from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
+from registry_sync.cli.main import PROJECT, main
 from testkit import images
 from testkit.registry import RegistryProcess
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from base64 import b64encode
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +16,9 @@ import pytest
 from testkit import images
 from testkit.airflow import PROJECT, Component, LocalAirflow
 from testkit.interceptor import Interceptor
+from testkit.processes import skopeos
 from testkit.registry import Htpasswd, RegistryProcess
+from testkit.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -139,13 +140,6 @@ def report_log(stack: Stack, run: dict[str, Any], try_number: int = 1) -> str:
     return stack.airflow.api.log(run["dag_id"], run["dag_run_id"], "report", try_number=try_number)
 
 
-def wait_until(holds: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
-        time.sleep(0.1)
-
-
 def test_a_scheduled_run_mirrors_all_routes_and_reports(stack: Stack) -> None:
     api = stack.airflow.api
     dag = api.wait_for_dag("mirror_hourly")
@@ -245,24 +239,13 @@ def test_marking_a_task_failed_ends_its_skopeo(stack: Stack) -> None:
     api.unpause("mirror_by_hand")
     stack.wire.slow("PATCH", "/v2/hand/big/", 200_000)
     run_id = api.trigger("mirror_by_hand", {"destinations": ["open"], "repositories": ["team/big"]})
-    wait_until(lambda: bool(_skopeos(stack.wire.host)), "skopeo runs")
+    wait_until(lambda: bool(skopeos(stack.wire.host)), "skopeo runs")
     api.set_state("mirror_by_hand", run_id, "to_open", "failed", map_index=0)
-    wait_until(lambda: not _skopeos(stack.wire.host), "skopeo is gone", 20)
+    wait_until(lambda: not skopeos(stack.wire.host), "skopeo is gone")
     stack.wire.clear_rules()
     assert api.wait_for_run("mirror_by_hand", run_id)["state"] == "failed"
     assert images.resolve(stack.open.url, "hand/big", "v1") is None
     wait_until(lambda: not list((stack.airflow.home / "tmp").rglob("auth.json")), "no auth file is left")
-
-
-def _skopeos(host: str) -> list[int]:
-    """Processes of skopeo that write to ``host``."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has ended meanwhile
-            argv = (entry / "cmdline").read_bytes().decode().split("\0")
-            if Path(argv[0]).name == "skopeo" and any(each.startswith(f"docker://{host}/") for each in argv):
-                found.append(int(entry.name))
-    return found
 
 
 def test_a_broken_mirror_shows_its_error_and_the_others_go_on(stack: Stack) -> None:

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +14,11 @@ import pytest
 
 from demo.run import Progress
 from testkit.airflow import PROJECT
+from testkit.waiting import PATIENCE_SECONDS, wait_until
 
+pytestmark = pytest.mark.timeout(600)
+
+DEMO_SECONDS = 2 * PATIENCE_SECONDS
 DAG_TEST = "[DAG TEST] {} task_id={} map_index={}"
 
 
@@ -40,7 +43,7 @@ def demo(command: str, folder: Path) -> subprocess.Popen[str]:
 
 def run_demo(folder: Path) -> tuple[int, str]:
     with demo("run", folder) as process:
-        output, _ = process.communicate(timeout=150)
+        output, _ = process.communicate(timeout=DEMO_SECONDS)
     return process.returncode, output
 
 
@@ -70,7 +73,6 @@ def totals(output: str) -> Mapping[str, int]:
     return {name: int(text) for name, text in zip(headings[1].split()[:5], numbers[1].split(), strict=False)}
 
 
-@pytest.mark.timeout(300)
 def test_the_first_run_copies_and_the_second_finds_everything_in_step(tmp_path: Path) -> None:
     code, output = run_demo(tmp_path)
     assert code == 0, output
@@ -103,12 +105,9 @@ def test_nothing_stays_when_the_demo_is_ended(number: signal.Signals, moment: st
                 break
         assert any("docker-registry" in each for each in processes_of(tmp_path))
         process.send_signal(number)
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == (-number if number == signal.SIGKILL else 130)
-    deadline = time.monotonic() + 10
-    while skipped_artifacts_note(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert skipped_artifacts_note(tmp_path) == []
+    wait_until(lambda: skipped_artifacts_note(tmp_path) == [], "the demo has left nothing behind")
 
 
 def test_two_demos_in_one_folder_are_refused(tmp_path: Path) -> None:
@@ -117,7 +116,7 @@ def test_two_demos_in_one_folder_are_refused(tmp_path: Path) -> None:
         first.stdout.readline()
         code, output = run_demo(tmp_path)
         first.terminate()
-        first.communicate(timeout=30)
+        first.communicate(timeout=PATIENCE_SECONDS)
     assert code == 1
     where = f"another demo runs in {tmp_path}/demo; end it first (make ui: with Ctrl-C)"
     assert output.strip() == where

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RateLimited, RefusedError, TemporaryError
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry import transport
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.docker_hub import DockerHubClient
 from registry_sync.registry.endpoint import Credentials, Endpoint
@@ -33,15 +30,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MEMBER = Credentials(username="acme", secret="dckr_pat_secret")
 HTML = b"<html><body><h1>429 Too Many Requests</h1>\n</body></html>"
 PULL_LIMIT = b'{"errors": [{"code": "TOOMANYREQUESTS", "message": "You have reached your pull rate limit."}]}'
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The transport's pauses are noted, not slept."""
-    pauses: list[float] = []
-    clock = SimpleNamespace(sleep=pauses.append, monotonic=time.monotonic)
-    monkeypatch.setattr(transport, "time", clock)
-    return pauses
+pytestmark = pytest.mark.usefixtures("recorded_pauses")
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +165,8 @@ def test_a_next_page_on_another_host_is_not_followed(registry: RegistryProcess, 
         with pytest.raises(ConfigurationError) as caught:
             names(asked, api)
     assert str(caught.value) == (
-        f"{api.host} pages on to another host, {hub.url}/v2/namespaces/acme/repositories/app/tags; not followed"
+        f"{api.host}: the link to the next page leads to another host, {hub.url}/v2/namespaces/acme/repositories/app/"
+        "tags; not followed"
     )
     assert hub.requests() == []
 
@@ -193,8 +183,8 @@ def test_private_repositories_come_when_they_are_asked_for(hub: DockerHubApi) ->
     with client(hub) as asked, pytest.raises(ConfigurationError) as caught:
         list(asked.list_repositories("acme", include_private=True))
     assert str(caught.value) == (
-        f"{hub.host} shows private repositories to their members only; give its registry a connection with a Docker ID "
-        "and an access token"
+        f"{hub.host} lists private repositories only for their members; give its registry a connection with a Docker "
+        "ID and an access token"
     )
 
 
@@ -296,7 +286,7 @@ def test_the_pull_limit_names_no_time(hub: DockerHubApi) -> None:
 
 
 @pytest.mark.parametrize("seconds", [4, 1200])
-def test_the_limit_of_the_api_names_its_end(hub: DockerHubApi, short_pauses: list[float], seconds: int) -> None:
+def test_the_limit_of_the_api_names_its_end(hub: DockerHubApi, recorded_pauses: list[float], seconds: int) -> None:
     """A short wait is slept; a long one frees the worker."""
     fill(hub, 1)
     until = datetime.now(UTC) + timedelta(seconds=seconds)
@@ -305,8 +295,8 @@ def test_the_limit_of_the_api_names_its_end(hub: DockerHubApi, short_pauses: lis
     with client(hub) as asked:
         if seconds == 4:
             assert names(asked, hub) == ["v0"]
-            assert len(short_pauses) == 1
-            assert 3 < short_pauses[0] <= 5
+            assert len(recorded_pauses) == 1
+            assert 3 < recorded_pauses[0] <= 5
             return
         with pytest.raises(RateLimited) as caught:
             names(asked, hub)
@@ -323,14 +313,14 @@ def test_a_html_page_of_429_for_long_is_temporary(hub: DockerHubApi) -> None:
     )
 
 
-def test_headers_of_a_limit_that_is_not_reached_change_nothing(hub: DockerHubApi, short_pauses: list[float]) -> None:
+def test_headers_of_a_limit_that_is_not_reached_change_nothing(hub: DockerHubApi, recorded_pauses: list[float]) -> None:
     hub.add(NAME)
     headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "4000000000"}
     hub.answer("GET", "/tags$", 503, b"down", headers, times=1)
     with client(hub) as asked:
         assert names(asked, hub) == []
-    assert len(short_pauses) == 1
-    assert short_pauses[0] < 1
+    assert len(recorded_pauses) == 1
+    assert recorded_pauses[0] < 1
 
 
 def test_nothing_secret_is_logged(hub: DockerHubApi, caplog: pytest.LogCaptureFixture) -> None:

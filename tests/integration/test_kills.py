@@ -1,4 +1,4 @@
-"""What a kill leaves behind, and what the next try makes of it: the worker, the registries, a full disk. No Airflow.
+"""State after a kill, and its recovery by the next try: of the worker, the registries, a full disk. Without Airflow.
 
 Real registries and the real skopeo; the worker is a process of its own that can be killed.
 """
@@ -11,9 +11,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,8 +27,10 @@ from registry_sync.worker.private_directory import PREFIX
 from testkit import images
 from testkit.interceptor import Interceptor
 from testkit.loopback import Request
+from testkit.processes import skopeos
 from testkit.registry import Htpasswd, RegistryProcess
 from testkit.routes import make_route, run_route
+from testkit.waiting import PATIENCE_SECONDS, wait_until
 
 ROBOT = Credentials(username="robot", secret="the-robots-password")
 NAME = "team/app"
@@ -37,6 +38,7 @@ SMALL = images.layer({"small": b"arrives before the kill"})
 BIG = images.big_layer(2_000_000, seed=17)
 IMAGE = images.image([SMALL, BIG])
 CONFIG = IMAGE.blobs[0]
+pytestmark = pytest.mark.usefixtures("own_temporary_directory")
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def destination() -> Iterator[RegistryProcess]:
 
 @pytest.fixture
 def here(source: RegistryProcess) -> Iterator[Interceptor]:
-    """The big layer takes long, so that what is small is there before it."""
+    """The big layer takes long, so the small content arrives first."""
     with Interceptor(source.url) as wire:
         wire.slow("GET", f"/blobs/{BIG.digest}$", 100_000)
         yield wire
@@ -64,12 +66,6 @@ def here(source: RegistryProcess) -> Iterator[Interceptor]:
 def there(destination: RegistryProcess) -> Iterator[Interceptor]:
     with Interceptor(destination.url) as wire:
         yield wire
-
-
-@pytest.fixture(autouse=True)
-def own_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return tmp_path
 
 
 def session() -> requests.Session:
@@ -85,7 +81,7 @@ def resolve(destination: RegistryProcess) -> object:
 
 
 def committed(destination: RegistryProcess) -> Counter[str]:
-    """How often each blob was uploaded to the end, over all tries."""
+    """Number of completed uploads per blob, over all tries."""
     return Counter(
         each.query.partition("digest=")[2].replace("%3A", ":").partition("&")[0]
         for each in destination.requests()
@@ -94,7 +90,7 @@ def committed(destination: RegistryProcess) -> Counter[str]:
 
 
 def everything_arrives(here: Interceptor, there: Interceptor, destination: RegistryProcess) -> None:
-    """The next try copies what is missing: no blob that was committed goes a second time."""
+    """The next try copies only missing content: no committed blob is sent again."""
     here.clear_rules()
     there.clear_rules()
     report = run_route(make_route(here, there, NAME), there=ROBOT)
@@ -106,26 +102,6 @@ def everything_arrives(here: Interceptor, there: Interceptor, destination: Regis
 
 def private_directories() -> list[Path]:
     return list(Path(tempfile.gettempdir()).glob(f"{PREFIX}*"))
-
-
-def skopeos(host: str) -> list[int]:
-    """Processes of skopeo that write to ``host``."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            argv = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue  # it has ended meanwhile
-        if Path(argv[0]).name == "skopeo" and any(each.startswith(f"docker://{host}/") for each in argv):
-            found.append(int(entry.name))
-    return found
-
-
-def wait_until(holds: Callable[[], object], what: str, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
-        time.sleep(0.02)
 
 
 _WORKER = """
@@ -150,7 +126,7 @@ print("left:", *(each.name for each in Path(tempfile.gettempdir()).rglob("auth.j
 def worker(
     here: Interceptor, there: Interceptor, *, below: Sequence[str] = (), temporary: Path | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that brings the route into step; ``below`` is a command to run it with."""
+    """A process that syncs the route; ``below`` is a command to run it with."""
     directory = str(temporary or tempfile.gettempdir())
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": directory}
     command = [*below, sys.executable, "-c", _WORKER, here.host, there.host, ROBOT.username, ROBOT.secret]
@@ -161,7 +137,9 @@ def worker(
             process.kill()
 
 
-def test_a_worker_that_is_killed(here: Interceptor, there: Interceptor, destination: RegistryProcess) -> None:
+def test_a_killed_worker_is_continued_by_the_next_try(
+    here: Interceptor, there: Interceptor, destination: RegistryProcess
+) -> None:
     with worker(here, there) as process:
         wait_until(lambda: set(committed(destination)) >= {str(SMALL.digest)}, "the small layer is there")
         (directory,) = private_directories()
@@ -175,13 +153,16 @@ def test_a_worker_that_is_killed(here: Interceptor, there: Interceptor, destinat
     assert private_directories() == []
 
 
-def test_a_worker_that_is_killed_before_the_tag(
+def test_a_worker_killed_before_the_tag_is_continued(
     here: Interceptor, there: Interceptor, destination: RegistryProcess
 ) -> None:
     here.clear_rules()
     there.hang("PUT", "/manifests/v1$")
     with worker(here, there) as process:
-        wait_until(lambda: any(each.path.endswith("/v1") and each.method == "PUT" for each in there.requests()), "PUT")
+        wait_until(
+            lambda: any(each.path.endswith("/v1") and each.method == "PUT" for each in there.requests()),
+            "the PUT is seen",
+        )
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     assert resolve(destination) is None
@@ -190,12 +171,14 @@ def test_a_worker_that_is_killed_before_the_tag(
     assert [each for each in there.requests() if "/blobs/" in each.path] == []
 
 
-def test_a_destination_that_is_killed(here: Interceptor, there: Interceptor, destination: RegistryProcess) -> None:
+def test_a_killed_destination_is_continued_by_the_next_try(
+    here: Interceptor, there: Interceptor, destination: RegistryProcess
+) -> None:
     with ThreadPoolExecutor(1) as pool:
         pending = pool.submit(run_route, make_route(here, there, NAME), there=ROBOT)
         wait_until(lambda: set(committed(destination)) >= {str(SMALL.digest)}, "the small layer is there")
         destination.kill()
-        report = pending.result(timeout=60)
+        report = pending.result(timeout=PATIENCE_SECONDS)
     (failed,) = report.failed_tags
     assert failed.error_class == "temporary", failed
     destination.start()
@@ -203,17 +186,17 @@ def test_a_destination_that_is_killed(here: Interceptor, there: Interceptor, des
     everything_arrives(here, there, destination)
 
 
-def test_a_source_that_is_killed(
+def test_a_killed_source_is_continued_by_the_next_try(
     source: RegistryProcess, here: Interceptor, there: Interceptor, destination: RegistryProcess
 ) -> None:
-    """With what it sends in the air: the interceptor stands for the network, and breaks off with it."""
+    """The interceptor stands for the network: it also drops the data in flight."""
     here.clear_rules()
     here.truncate("GET", f"/blobs/{BIG.digest}$", 500_000)
     with ThreadPoolExecutor(1) as pool:
         pending = pool.submit(run_route, make_route(here, there, NAME), there=ROBOT)
         wait_until(lambda: set(committed(destination)) >= {str(SMALL.digest)}, "the small layer is there")
         source.kill()
-        report = pending.result(timeout=60)
+        report = pending.result(timeout=PATIENCE_SECONDS)
     (failed,) = report.failed_tags
     assert failed.error_class == "temporary", failed
     source.start()
@@ -221,10 +204,10 @@ def test_a_source_that_is_killed(
     everything_arrives(here, there, destination)
 
 
-def test_a_destination_that_is_killed_as_it_takes_the_tag(
+def test_a_destination_killed_while_publishing_is_continued(
     here: Interceptor, there: Interceptor, destination: RegistryProcess
 ) -> None:
-    """It had the tag, and nobody was told: the next try finds it in step, or publishes it anew."""
+    """The tag was stored, but the response was lost: the next try finds it in sync, or publishes it again."""
     here.clear_rules()
     there.after("PUT", "/manifests/v1$", lambda _: destination.kill(), times=1)
     (failed,) = run_route(make_route(here, there, NAME), there=ROBOT).failed_tags
@@ -237,8 +220,10 @@ def test_a_destination_that_is_killed_as_it_takes_the_tag(
 
 
 @pytest.mark.parametrize("stage", ["PATCH", "PUT"])
-def test_a_task_that_is_ended(here: Interceptor, there: Interceptor, destination: RegistryProcess, stage: str) -> None:
-    """As by SIGTERM, through ``on_kill``: in the middle of a layer, and of the last one's end."""
+def test_a_task_ended_by_sigterm_is_continued(
+    here: Interceptor, there: Interceptor, destination: RegistryProcess, stage: str
+) -> None:
+    """By SIGTERM, through ``on_kill``: in the middle of a layer, and at the end of the last one."""
     started: list[Skopeo] = []
 
     def has_small() -> bool:
@@ -255,10 +240,10 @@ def test_a_task_that_is_ended(here: Interceptor, there: Interceptor, destination
         pending = pool.submit(run_route, make_route(here, there, NAME), there=ROBOT, on_start=started.append)
         wait_until(has_small, "the small layer is there")
         started[0].stop()
-        (failed,) = pending.result(timeout=30).failed_tags
+        (failed,) = pending.result(timeout=PATIENCE_SECONDS).failed_tags
     assert (failed.error_class, failed.reason) == (
         "temporary",
-        "the task is being ended, so that skopeo was stopped",
+        "the task is being ended, so skopeo was stopped",
     )
     assert private_directories() == []
     assert skopeos(there.host) == []
@@ -267,7 +252,7 @@ def test_a_task_that_is_ended(here: Interceptor, there: Interceptor, destination
 
 
 def _on_a_small_disk(directory: Path, size: str) -> list[str]:
-    """What a command is run below so that ``directory`` has hardly any room; where we may not, no file may be large.
+    """A command prefix that gives ``directory`` little space; without the right to mount, it limits the size of files.
 
     The file system is seen by that command alone, and goes with it.
     """
@@ -280,7 +265,7 @@ def _on_a_small_disk(directory: Path, size: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("size", "is_enough"), [("4k", False), ("8k", False), ("32k", True)])
-def test_a_disk_that_is_full(
+def test_a_full_disk_is_a_temporary_error_and_a_small_one_suffices(
     here: Interceptor,
     there: Interceptor,
     destination: RegistryProcess,
@@ -288,12 +273,12 @@ def test_a_disk_that_is_full(
     size: str,
     is_enough: bool,
 ) -> None:
-    """Of the worker. With room for no more than our own few files, copies work: content goes through no disk."""
+    """On the worker. Copies work with space for our own few files only, because content does not pass the disk."""
     here.clear_rules()
     (tmp_path / "disk").mkdir()
     disk = tmp_path / "disk"
     with worker(here, there, below=_on_a_small_disk(disk, size), temporary=disk) as process:
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=PATIENCE_SECONDS)
     said, left = out.decode().splitlines()
     assert left == "left:"
     if is_enough:
@@ -304,7 +289,7 @@ def test_a_disk_that_is_full(
         everything_arrives(here, there, destination)
 
 
-def test_no_temporary_directory_at_all(
+def test_a_missing_temporary_directory_is_a_temporary_error(
     here: Interceptor, there: Interceptor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))

@@ -8,7 +8,7 @@ import logging
 import os
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
@@ -43,19 +43,7 @@ READER = Credentials(username="reader", secret="reads-only-7f3a")
 WRITER = Credentials(username="writer", secret="writes-too-9c1e")
 PLAN, COPY, REPORT = "routes_to_backup", "to_backup", "report"
 Server = RegistryProcess | Interceptor
-
-
-@pytest.fixture
-def wire(destination: RegistryProcess) -> Iterator[Interceptor]:
-    """The way to the destination."""
-    with Interceptor(destination.url) as interceptor:
-        yield interceptor
-
-
-@pytest.fixture(autouse=True)
-def no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chance gives the lowest that it may, which is no pause at all before a further attempt."""
-    monkeypatch.setattr(random, "uniform", lambda low, _high: low if low >= 1 else 0.01)
+pytestmark = pytest.mark.usefixtures("minimal_jitter")
 
 
 @dataclass(kw_only=True)
@@ -243,7 +231,7 @@ class TestPlanRoutes:
         monkeypatch.setenv("PATH", str(tmp_path))
         result = new_run(source, destination, "team/a").plan()
         message = failed_at_once(result, ConfigurationError)
-        assert message.startswith("there is no skopeo on this worker's PATH; ")
+        assert message.startswith("skopeo not found on this worker's PATH; ")
         assert "apt-get install skopeo" in message
 
     def test_an_old_skopeo(
@@ -316,7 +304,7 @@ class TestTrust:
         policy.write_text('{"default": [{"type": "sigstoreSigned"}]}')
         run = new_run(source, destination, {"repository": "team/a", "policy": str(policy)})
         message = failed_at_once(run.plan(), ConfigurationError)
-        assert message.startswith(f"the policy {str(policy)!r} asks for sigstore signatures (sigstoreSigned), which ")
+        assert message.startswith(f"the policy {str(policy)!r} requires sigstore signatures (sigstoreSigned), which ")
 
 
 class TestConnections:
@@ -761,7 +749,7 @@ class TestOnAWorker:
             log = supervise(COPY, run.api, tmp_path / "copy.log", map_index=0)
             assert processes_naming(slow.host) == {}
         assert any("skopeo" in each for each in seen), seen
-        assert "the task is being ended, so that skopeo was stopped" in log
+        assert "the task is being ended, so skopeo was stopped" in log
         assert images.resolve(destination.url, name, "v0") is None
 
 

@@ -1,4 +1,4 @@
-"""Several runs over one destination at once: scheduled, by hand, backfill, on one machine and on several.
+"""Concurrent runs with one destination: scheduled, manual, backfill, on one machine and on several.
 
 Real registries and the real skopeo. ``HYPOTHESIS_PROFILE=long`` tries more interleavings.
 """
@@ -9,7 +9,6 @@ import os
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -26,11 +25,13 @@ from testkit.interceptor import Interceptor
 from testkit.loopback import Request
 from testkit.registry import RegistryProcess
 from testkit.routes import make_route, run_route
+from testkit.waiting import PATIENCE_SECONDS, wait_until
 from tests.conftest import IS_LONG
 from tests.integration.conftest import SkopeoLog
 
 MOST_TRIES = 5
 FASTER = "another run was faster: the destination's tag "
+pytestmark = pytest.mark.usefixtures("own_temporary_directory")
 
 
 def pushed_meanwhile(content: images.Image) -> str:
@@ -52,19 +53,13 @@ def there(destination: RegistryProcess) -> Iterator[Interceptor]:
         yield wire
 
 
-@pytest.fixture(autouse=True)
-def own_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other tests have claims of their own."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-
-
 def an_image(text: str) -> images.Image:
     """An image for two platforms that shares no layer with any other."""
     return images.multi_arch(text, base=images.layer({"base": text.encode()}))
 
 
 def uploads(destination: RegistryProcess, name: str) -> Counter[str]:
-    """How often each blob was uploaded to the end."""
+    """Number of completed uploads per blob."""
     return Counter(
         each.query.partition("digest=")[2].replace("%3A", ":").partition("&")[0]
         for each in destination.requests()
@@ -73,7 +68,7 @@ def uploads(destination: RegistryProcess, name: str) -> Counter[str]:
 
 
 class Watch:
-    """Looks at a destination's tags whenever one was published."""
+    """Records a destination's tags after each publication."""
 
     def __init__(self, destination: RegistryProcess, there: Interceptor, name: str) -> None:
         self._destination, self._name = destination, name
@@ -90,7 +85,7 @@ class Watch:
             images.pull_whole(self._destination.url, self._name, digest)
 
     def _resolve(self, tag: str) -> Digest | None:
-        """docker-registry writes over the file of a tag in place: for a moment, a second writer empties it."""
+        """docker-registry overwrites the file of a tag in place: a second writer empties it for a moment."""
         digest = None
         for _ in range(50):
             if digest := images.resolve(self._destination.url, self._name, tag):
@@ -100,7 +95,7 @@ class Watch:
 
 
 class World:
-    """A source whose tags move while runs read it; what each tag ever named there."""
+    """A source whose tags change while runs read it, and all digests that each tag has named."""
 
     def __init__(self, source: RegistryProcess, name: str, watch: Watch, chance: random.Random) -> None:
         self._source, self._name, self._watch, self._chance = source, name, watch, chance
@@ -118,7 +113,7 @@ class World:
 
 
 @pytest.mark.parametrize("seed", range(60 if IS_LONG else 3))
-def test_any_interleaving_ends_right_and_copies_nothing_twice(
+def test_any_interleaving_ends_in_sync_and_copies_nothing_twice(
     source: RegistryProcess,
     destination: RegistryProcess,
     here: Interceptor,
@@ -127,7 +122,7 @@ def test_any_interleaving_ends_right_and_copies_nothing_twice(
     skopeo_log: SkopeoLog,
     seed: int,
 ) -> None:
-    """Runs start at any time while tags move, requests take any time; a failed run is tried again, as by Airflow."""
+    """Runs start at any time while tags change, and requests take any time; a failed run is retried, as by Airflow."""
     chance = random.Random(seed)
     watch = Watch(destination, there, name)
     world = World(source, name, watch, chance)
@@ -145,7 +140,7 @@ def test_any_interleaving_ends_right_and_copies_nothing_twice(
             runs.append(pool.submit(sync_until_done, here, there, name))
             time.sleep(chance.uniform(0, 0.8))
         for each in runs:
-            each.result(timeout=120)
+            each.result(timeout=PATIENCE_SECONDS)
     assert watch.wrong == []
     for tag, digests in watch.pushed.items():
         assert images.resolve(destination.url, name, tag) == digests[-1], tag
@@ -164,7 +159,7 @@ def sync_until_done(here: Interceptor, there: Interceptor, name: str) -> RouteRe
 
 
 def copies(skopeo_log: SkopeoLog, name: str) -> Counter[str]:
-    """How often skopeo was started for each digest."""
+    """Number of skopeo runs per digest."""
     digests = [each.rpartition("@")[2] for each in skopeo_log.copies if f"/{name}@" in each]
     return Counter(digests)
 
@@ -181,7 +176,7 @@ sys.exit(1 if report.is_failed else 0)
 
 
 def processes(here: Interceptor, there: Interceptor, name: str, directories: list[Path]) -> list[int]:
-    """Exit codes of runs at once, one for each temporary directory that is given."""
+    """Exit codes of concurrent runs, one per temporary directory."""
     started = []
     for directory in directories:
         directory.mkdir(exist_ok=True)
@@ -189,7 +184,7 @@ def processes(here: Interceptor, there: Interceptor, name: str, directories: lis
         command = [sys.executable, "-c", _RUN, here.host, there.host, name]
         started.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
     try:
-        return [each.wait(timeout=90) for each in started]
+        return [each.wait(timeout=PATIENCE_SECONDS) for each in started]
     finally:
         for each in started:
             each.kill()
@@ -197,7 +192,7 @@ def processes(here: Interceptor, there: Interceptor, name: str, directories: lis
 
 
 @pytest.mark.parametrize("machines", [1, 3])
-def test_tasks_in_processes_of_their_own(
+def test_tasks_in_separate_processes_copy_nothing_twice(
     source: RegistryProcess,
     destination: RegistryProcess,
     here: Interceptor,
@@ -207,7 +202,7 @@ def test_tasks_in_processes_of_their_own(
     tmp_path: Path,
     machines: int,
 ) -> None:
-    """On one machine nothing is copied twice. Others, with another directory for claims, see what is there already."""
+    """On one machine nothing is copied twice. Other machines have separate write locks, and check the destination."""
     contents = {f"v{number}": an_image(f"{name} {number}") for number in range(4)}
     for tag, content in contents.items():
         images.push(source.url, name, tag, content)
@@ -229,16 +224,18 @@ def test_tasks_in_processes_of_their_own(
         assert images.resolve(destination.url, name, tag) == content.digest
 
 
-class TestAnotherRunMeanwhile:
-    """One after the other, at the very moment where it matters."""
+class TestConcurrentRun:
+    """Changes by another run, at the moment that matters."""
 
     @pytest.fixture(autouse=True)
     def content(self, source: RegistryProcess, name: str) -> None:
         self.planned, self.newer = an_image(f"{name} planned"), an_image(f"{name} newer")
         images.push(source.url, name, "latest", self.planned)
 
-    def test_it_copied_the_same(self, here: Interceptor, there: Interceptor, name: str, skopeo_log: SkopeoLog) -> None:
-        """Between the first look at the destination and the copy: the last look finds it, and the tag is not pushed."""
+    def test_content_that_it_copied_is_not_copied_again(
+        self, here: Interceptor, there: Interceptor, name: str, skopeo_log: SkopeoLog
+    ) -> None:
+        """It happens between planning and the copy: the last check finds the content, and the tag is not pushed."""
         reports: list[RouteReport] = []
         here.after(
             "GET",
@@ -252,7 +249,7 @@ class TestAnotherRunMeanwhile:
         pushes = [each for each in there.requests() if each.method == "PUT" and each.path.endswith("/latest")]
         assert [each.status for each in pushes] == [201]
 
-    def test_it_published_something_newer(
+    def test_a_newer_tag_that_it_published_is_kept(
         self, source: RegistryProcess, destination: RegistryProcess, here: Interceptor, there: Interceptor, name: str
     ) -> None:
         """A run with an older plan does not set the tag back."""
@@ -272,10 +269,10 @@ class TestAnotherRunMeanwhile:
         assert images.resolve(destination.url, name, "latest") == self.newer.digest
         assert run_route(make_route(here, there, name)).counts["unchanged"] == 1
 
-    def test_somebody_else_pushed_to_the_destination(
+    def test_a_push_to_the_destination_is_overwritten(
         self, destination: RegistryProcess, here: Interceptor, there: Interceptor, name: str
     ) -> None:
-        """The plan is still the newest that is known: it holds."""
+        """The plan is still the newest one, so it is executed."""
         stranger = an_image(f"{name} stranger")
 
         def push(_: Request) -> None:
@@ -286,10 +283,10 @@ class TestAnotherRunMeanwhile:
         assert images.resolve(destination.url, name, "latest") == self.planned.digest
 
     @pytest.mark.parametrize("policy", ["keep", "fail"])
-    def test_somebody_else_pushed_what_must_not_be_overwritten(
+    def test_a_push_that_must_not_be_overwritten_is_kept(
         self, destination: RegistryProcess, here: Interceptor, there: Interceptor, name: str, policy: str
     ) -> None:
-        """The plan says that there is nothing to keep. The next try sees that there is."""
+        """The plan has no tag to keep. The next try finds one."""
         stranger = an_image(f"{name} stranger")
         route = make_route(here, there, name, on_moved_tag={"other": "follow", "*": policy})
 
@@ -304,10 +301,10 @@ class TestAnotherRunMeanwhile:
         assert images.resolve(destination.url, name, "latest") == stranger.digest
 
     @pytest.mark.parametrize("is_new", [True, False])
-    def test_somebody_else_pushed_what_has_no_backup(
+    def test_a_push_without_a_backup_is_kept(
         self, destination: RegistryProcess, here: Interceptor, there: Interceptor, name: str, *, is_new: bool
     ) -> None:
-        """Whether there was a tag before, which has one, or none. The next try keeps what is there now."""
+        """Holds with and without an earlier tag that has a backup. The next try makes a backup of the new one."""
         stranger = an_image(f"{name} stranger")
         route = make_route(here, there, name, backup_tag="{{ tag }}-was-{{ digest_short }}")
         if not is_new:
@@ -325,10 +322,10 @@ class TestAnotherRunMeanwhile:
         kept = f"latest-was-{stranger.digest.encoded[:12]}"
         assert images.resolve(destination.url, name, kept) == stranger.digest
 
-    def test_a_tag_that_moves_faster_than_it_is_copied_comes_forward_all_the_same(
+    def test_a_tag_that_changes_during_its_copy_is_published_as_planned(
         self, source: RegistryProcess, destination: RegistryProcess, here: Interceptor, there: Interceptor, name: str
     ) -> None:
-        """No other run is at work, so what was planned is published, and the next run follows."""
+        """Without another run the planned digest is published, and the next run updates it."""
         images.push(destination.url, name, "latest", an_image(f"{name} old"))
 
         def move(_: Request) -> None:
@@ -341,30 +338,25 @@ class TestAnotherRunMeanwhile:
         assert images.resolve(destination.url, name, "latest") == self.newer.digest
 
 
-def test_a_run_that_waits_for_another_can_be_ended(
-    source: RegistryProcess, here: Interceptor, there: Interceptor, name: str
-) -> None:
+def test_a_waiting_run_can_be_ended(source: RegistryProcess, here: Interceptor, there: Interceptor, name: str) -> None:
     images.push(source.url, name, "v1", an_image(name))
     here.hang("GET", "/blobs/")
     started: list[Skopeo] = []
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(run_route, make_route(here, there, name), on_start=started.append) for _ in range(2)]
-        deadline = time.monotonic() + 30
-        while not any("/blobs/" in each.path for each in here.requests()):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda: any("/blobs/" in each.path for each in here.requests()), "skopeo reads a blob")
         time.sleep(0.5)
         assert not any(each.done() for each in runs)
         for each in started:
             each.stop()
-        reasons = [run.result(timeout=20).failed_tags[0].reason for run in runs]
-    assert reasons == 2 * ["the task is being ended, so that skopeo was stopped"]
+        reasons = [run.result(timeout=PATIENCE_SECONDS).failed_tags[0].reason for run in runs]
+    assert reasons == 2 * ["the task is being ended, so skopeo was stopped"]
 
 
-def test_two_mirrors_onto_one_registry(
+def test_two_mirrors_of_one_registry_share_layers(
     source: RegistryProcess, destination: RegistryProcess, here: Interceptor, there: Interceptor, name: str
 ) -> None:
-    """Repositories of their own that share their layers, at once, each with a run of its own."""
+    """Concurrent runs with separate repositories that share layers."""
     base = images.layer({"base": name.encode()})
     names = [f"{name}/{letter}" for letter in "abc"]
     for each in names:

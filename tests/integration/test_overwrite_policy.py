@@ -22,19 +22,7 @@ from testkit.routes import asked, counted, make_route, result_of, run_route
 from testkit.settings import route_settings
 
 BACKUP_TAG = "{{ tag }}-was-{{ digest_short }}"
-
-
-@pytest.fixture
-def wire(destination: RegistryProcess) -> Iterator[Interceptor]:
-    """The way to the destination."""
-    with Interceptor(destination.url) as interceptor:
-        yield interceptor
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chance makes the pauses before a further attempt; here it makes them short."""
-    monkeypatch.setattr("random.uniform", lambda _low, _high: 0.01)
+pytestmark = pytest.mark.usefixtures("minimal_jitter")
 
 
 def move(source: RegistryProcess, destination: RegistryProcess, name: str, *tags: str) -> tuple[Image, Image]:
@@ -243,7 +231,7 @@ class TestLockedByListing:
         result = result_of(report, "v2")
         assert (result.outcome, result.error_class) == ("locked", "locked")
         assert result.reason == f"{moved(self.old, self.new)}, where it is locked"
-        assert result.digest == str(self.new.digest)
+        assert result.digest == self.new.digest
         written = [each.path for each in azure.requests() if each.method == "PUT"]
         assert [path for path in written if path.endswith("/v2")] == []
         assert images.resolve(azure.url, name, "v2") == self.old.digest

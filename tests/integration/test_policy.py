@@ -1,4 +1,4 @@
-"""Only what is trusted: the real skopeo enforces a policy, before a tag is published and whatever is there already."""
+"""Policies that the real skopeo enforces before a tag is published, also for content at the destination."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from testkit.gpg import Signer
 from testkit.interceptor import Interceptor
 from testkit.registry import RegistryProcess
 from testkit.routes import counted, make_route, result_of, run_route
+from testkit.waiting import PATIENCE_SECONDS
 from tests.integration.conftest import SkopeoLog
 
 
@@ -45,8 +46,8 @@ def test_what_is_signed_is_mirrored_and_what_is_not_is_refused(
     failed = result_of(report, "v2")
     assert failed.error_class == "refused"
     assert failed.reason == (
-        f"{source.host}/{name}@{other.digest} is not accepted by the policy {str(signer.policy)!r}; have it signed as "
-        "that policy asks, or change the policy (skopeo: copying image 1/2 from manifest list: Source image rejected: "
+        f"{source.host}/{name}@{other.digest} is not accepted by the policy {str(signer.policy)!r}; sign it as the "
+        "policy requires, or change the policy (skopeo: copying image 1/2 from manifest list: Source image rejected: "
         "A signature was required, but no signature exists)"
     )
     assert images.resolve(destination.url, name, "v2") is None
@@ -64,7 +65,7 @@ def test_every_child_of_an_index_has_to_pass(
     assert images.resolve(destination.url, name, "v1") is None
 
 
-def test_a_signature_by_somebody_else(
+def test_a_signature_by_another_key_is_refused(
     source: RegistryProcess, destination: RegistryProcess, signer: Signer, name: str, tmp_path: Path
 ) -> None:
     content = images.image([images.layer({"a": name.encode()})])
@@ -78,8 +79,8 @@ def test_a_signature_by_somebody_else(
     assert images.resolve(destination.url, name, "v1") is None
 
 
-class TestContentThatIsThereAlready:
-    """Somebody pushed it, or it was mirrored before there was a policy. A tag is another matter."""
+class TestContentAtTheDestination:
+    """It was pushed by others, or mirrored before the policy existed. Tags at the destination are not checked."""
 
     @pytest.mark.parametrize("kind", ["index", "single", "nested"])
     def test_is_not_published_past_the_policy(
@@ -109,7 +110,7 @@ class TestContentThatIsThereAlready:
         assert counted(run_route(make_route(source, destination, name, **trusting(signer)))) == {"copied": 1}
         assert not [each for each in destination.requests() if each.method in ("POST", "PATCH")]
 
-    def test_nor_by_a_registry_that_takes_no_push_by_digest(
+    def test_is_not_published_at_a_registry_without_push_by_digest(
         self, source: RegistryProcess, destination: RegistryProcess, signer: Signer, name: str
     ) -> None:
         content = images.image([images.layer({"a": name.encode()})])
@@ -122,7 +123,7 @@ class TestContentThatIsThereAlready:
         assert images.resolve(destination.url, name, "v1") is None
 
 
-def test_some_platforms_need_no_other_signatures(
+def test_a_platform_index_needs_signatures_of_its_images_only(
     source: RegistryProcess, destination: RegistryProcess, signer: Signer, name: str
 ) -> None:
     content = images.multi_arch(name, ["linux/amd64", "linux/s390x"])
@@ -148,7 +149,7 @@ def test_signatures_of_a_trusted_image_need_none_themselves(
     assert [str(signer.policy) in each for each in skopeo_log.copies] == [True, False]
 
 
-def test_an_image_that_is_refused_brings_nothing_along(
+def test_artifacts_of_a_refused_image_are_not_copied(
     source: RegistryProcess, destination: RegistryProcess, signer: Signer, name: str
 ) -> None:
     content = images.multi_arch(name)
@@ -158,8 +159,8 @@ def test_an_image_that_is_refused_brings_nothing_along(
     assert images.resolve(destination.url, name, images.cosign_tag(content)) is None
 
 
-def test_a_policy_that_is_not_there(source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
-    """The check at the start of a run is on another worker at times."""
+def test_a_missing_policy_fails_the_copy(source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+    """The check at the start of a run may run on another worker."""
     images.push(source.url, name, "v1", images.image([]))
     route = make_route(source, destination, name, policy=Path("/nowhere/policy.json"))
     result = result_of(run_route(route), "v1")
@@ -177,7 +178,7 @@ class TestSigstore:
         path.write_text(json.dumps({"default": [{**keys, **identity}]}))
         return path
 
-    def test_a_skopeo_that_cannot_is_found_out_at_the_start(self, policy: Path) -> None:
+    def test_a_skopeo_without_sigstore_is_reported_at_the_start(self, policy: Path) -> None:
         skopeo = find_skopeo()
         if can_verify_sigstore(skopeo):
             check_policies([PolicyFiles(policy=policy)], skopeo)
@@ -185,9 +186,9 @@ class TestSigstore:
         with pytest.raises(ConfigurationError) as caught:
             check_policies([PolicyFiles(policy=policy)], skopeo)
         assert str(caught.value) == (
-            f"the policy {str(policy)!r} asks for sigstore signatures (sigstoreSigned), which {skopeo.path} "
+            f"the policy {str(policy)!r} requires sigstore signatures (sigstoreSigned), which {skopeo.path} "
             f"{skopeo.version} cannot verify: Debian 12 builds it without; install skopeo 1.18 or later, as Debian 13 "
-            "and https://github.com/containers/skopeo/blob/main/install.md have it, or ask for signedBy (GPG)"
+            "and https://github.com/containers/skopeo/blob/main/install.md have it, or require signedBy (GPG)"
         )
 
     def test_what_is_signed_is_mirrored_and_what_is_not_is_refused(
@@ -211,7 +212,7 @@ class TestSigstore:
 
 
 def sign_by_sigstore(directory: Path, repository: str) -> Path:
-    """Push ``v1``, which is ``plain`` with a signature under cosign's tag; returns the registries.d to find it by."""
+    """Push ``plain`` as ``v1`` with a signature under cosign's tag; returns the registries.d for it."""
     registries_d, passphrase = directory / "registries.d", directory / "passphrase"
     registries_d.mkdir()
     (registries_d / "tests.yaml").write_text("default-docker:\n  use-sigstore-attachments: true\n")
@@ -225,5 +226,5 @@ def sign_by_sigstore(directory: Path, repository: str) -> Path:
             *("--sign-passphrase-file", str(passphrase), f"docker://{repository}:plain", f"docker://{repository}:v1"),
         ],
     ):
-        subprocess.run(["skopeo", *command], check=True, capture_output=True, timeout=60)
+        subprocess.run(["skopeo", *command], check=True, capture_output=True, timeout=PATIENCE_SECONDS)
     return registries_d

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -31,19 +30,7 @@ GONE = {"tags": "gone_at_source", "max_percent": 50, "dry_run": False}
 NOT_SELECTED = {**GONE, "tags": "not_selected"}
 AGAIN = "deleted when a scheduled run finds it so again"
 SAME_IMAGE = "has the same image, and this registry may delete it with all its tags"
-
-
-@pytest.fixture
-def wire(destination: RegistryProcess) -> Iterator[Interceptor]:
-    """The way to the destination."""
-    with Interceptor(destination.url) as interceptor:
-        yield interceptor
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chance makes the pauses before a further attempt; here it makes them short."""
-    monkeypatch.setattr("random.uniform", lambda _low, _high: 0.01)
+pytestmark = pytest.mark.usefixtures("minimal_jitter")
 
 
 @pytest.fixture
@@ -72,7 +59,7 @@ def deletes(wire: Interceptor) -> list[str]:
 
 def two_runs(route: Route, **options: Any) -> tuple[RouteReport, RouteReport]:
     first = run_route(route, **options)
-    return first, run_route(route, planned=first.pruning, **options)
+    return first, run_route(route, planned=first.planned_deletions, **options)
 
 
 @pytest.mark.usefixtures("in_step")
@@ -86,15 +73,15 @@ class TestTwoSteps:
         result = result_of(first, "v0")
         assert (result.outcome, result.reason) == ("would_delete", f"gone at the source; {AGAIN}")
         assert deletes(wire) == []
-        second = run_route(route, planned=first.pruning)
+        second = run_route(route, planned=first.planned_deletions)
         assert counted(second) == {"unchanged": 5, "deleted": 1}
         result = result_of(second, "v0")
         assert (result.outcome, result.reason) == ("deleted", "gone at the source")
         assert tags_of(destination, name) == {"v1", "v2", "v3", "v4", "v5"}
-        third = run_route(route, planned=second.pruning)
+        third = run_route(route, planned=second.planned_deletions)
         assert counted(third) == {"unchanged": 5}
-        assert third.pruning is not None
-        assert (third.pruning.marks, third.pruning.listed) == ((), 5)
+        assert third.planned_deletions is not None
+        assert (third.planned_deletions.marks, third.planned_deletions.listed) == ((), 5)
         assert not third.is_failed
 
     def test_what_is_new_in_the_second_run_waits_for_a_third(
@@ -103,10 +90,10 @@ class TestTwoSteps:
         route = make_route(source, destination, name, prune=GONE)
         first = run_route(route)
         source.forget_tag(name, "v1")
-        second = run_route(route, planned=first.pruning)
+        second = run_route(route, planned=first.planned_deletions)
         assert counted(second) == {"unchanged": 4, "deleted": 1, "would_delete": 1}
         assert result_of(second, "v1").reason == f"gone at the source; {AGAIN}"
-        assert counted(run_route(route, planned=second.pruning)) == {"unchanged": 4, "deleted": 1}
+        assert counted(run_route(route, planned=second.planned_deletions)) == {"unchanged": 4, "deleted": 1}
         assert tags_of(destination, name) == {"v2", "v3", "v4", "v5"}
 
     def test_what_has_moved_between_the_runs_is_planned_anew(
@@ -115,7 +102,7 @@ class TestTwoSteps:
         route = make_route(source, destination, name, prune=GONE)
         first = run_route(route)
         images.push(destination.url, name, "v0", images.image([], labels={"tag": f"{name} other"}))
-        second = run_route(route, planned=first.pruning)
+        second = run_route(route, planned=first.planned_deletions)
         assert counted(second) == {"unchanged": 5, "would_delete": 1}
         assert "v0" in tags_of(destination, name)
 
@@ -125,7 +112,7 @@ class TestTwoSteps:
         route = make_route(source, destination, name, prune=GONE)
         first = run_route(route)
         images.push(source.url, name, "v0", in_step["v0"])
-        assert counted(run_route(route, planned=first.pruning)) == {"unchanged": 6}
+        assert counted(run_route(route, planned=first.planned_deletions)) == {"unchanged": 6}
 
     def test_what_moves_at_the_last_moment_stays(
         self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str
@@ -134,7 +121,7 @@ class TestTwoSteps:
         first = run_route(route)
         other = images.image([], labels={"tag": f"{name} other"})
         wire.after("HEAD", "/manifests/v0$", lambda _: push(destination, name, "v0", other), times=1)
-        second = run_route(route, planned=first.pruning)
+        second = run_route(route, planned=first.planned_deletions)
         assert counted(second) == {"unchanged": 5, "skipped": 1}
         assert second.notes == (f"v0 is not deleted: moved since it was looked at, to {other.digest.short}",)
         assert images.resolve(destination.url, name, "v0") == other.digest
@@ -148,9 +135,9 @@ class TestTwoSteps:
     def test_a_dry_run_deletes_nothing(self, source: RegistryProcess, wire: Interceptor, name: str) -> None:
         route = make_route(source, wire, name, prune=GONE)
         first = run_route(route)
-        second = run_route(route, planned=first.pruning, dry_run=True)
+        second = run_route(route, planned=first.planned_deletions, dry_run=True)
         assert counted(second) == {"unchanged": 5, "would_delete": 1}
-        assert second.pruning == first.pruning
+        assert second.planned_deletions == first.planned_deletions
         assert deletes(wire) == []
 
     def test_nothing_is_deleted_when_another_tag_failed(
@@ -160,20 +147,24 @@ class TestTwoSteps:
         first = run_route(route)
         images.push(source.url, name, "v6", images.image([], labels={"tag": f"{name} v6"}))
         wire.answer("PUT", "/manifests/v6$", 413)
-        second = run_route(route, planned=first.pruning)
+        second = run_route(route, planned=first.planned_deletions)
         assert counted(second) == {"unchanged": 5, "failed": 1, "would_delete": 1}
         assert result_of(second, "v0").reason == "gone at the source; left for now, since other tags failed"
         assert deletes(wire) == []
         wire.clear_rules()
-        assert counted(run_route(route, planned=second.pruning)) == {"unchanged": 5, "copied": 1, "deleted": 1}
+        assert counted(run_route(route, planned=second.planned_deletions)) == {
+            "unchanged": 5,
+            "copied": 1,
+            "deleted": 1,
+        }
 
     def test_a_windowed_run_does_not_prune(self, source: RegistryProcess, wire: Interceptor, name: str) -> None:
         route = make_route(source, wire, name, prune=GONE)
         first = run_route(route)
         window = Window(why="scheduled", start=datetime(2026, 11, 24, tzinfo=UTC))
-        report = run_route(route, planned=first.pruning, window=window)
+        report = run_route(route, planned=first.planned_deletions, window=window)
         assert counted(report) == {"unchanged": 5}
-        assert report.pruning is None
+        assert report.planned_deletions is None
         assert deletes(wire) == []
 
 
@@ -183,7 +174,7 @@ class TestRefusals:
 
     def notes(self, route: Route, **options: Any) -> tuple[str, ...]:
         first = run_route(make_route_like(route, max_percent=100))
-        report = run_route(route, planned=first.pruning, **options)
+        report = run_route(route, planned=first.planned_deletions, **options)
         assert "deleted" not in counted(report)
         assert "would_delete" not in counted(report)
         return report.notes
@@ -204,14 +195,14 @@ class TestRefusals:
             first = run_route(route)
             assert counted(first) == {"unchanged": 5, "would_delete": 1}
             empty.answer("GET", "/tags/list$", 200, json.dumps({"name": name, "tags": None}).encode())
-            report = run_route(route, planned=first.pruning)
+            report = run_route(route, planned=first.planned_deletions)
         assert counted(report) == {}
         assert report.notes == (
             "the source repository holds no tag",
             "nothing is pruned: the source lists no tag",
         )
-        assert report.pruning is not None
-        assert (report.pruning.marks, report.pruning.listed) == ((), 5)
+        assert report.planned_deletions is not None
+        assert (report.planned_deletions.marks, report.planned_deletions.listed) == ((), 5)
         assert len(tags_of(destination, name)) == 6
 
     def test_a_source_that_shrank(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
@@ -219,7 +210,7 @@ class TestRefusals:
         first = run_route(route)
         for tag in ("v1", "v2", "v3"):
             source.forget_tag(name, tag)
-        assert run_route(route, planned=first.pruning).notes == (
+        assert run_route(route, planned=first.planned_deletions).notes == (
             (
                 "nothing is pruned: the source lists 2 tags, and 5 when it was last looked at; the next run takes that "
                 "for true"
@@ -354,7 +345,7 @@ class TestWhatStays:
         route = make_route(source, destination, name, prune=GONE)
         first = run_route(route)
         images.push(source.url, name, "v6", in_step["v0"])
-        second = run_route(route, planned=first.pruning)
+        second = run_route(route, planned=first.planned_deletions)
         assert counted(second) == {"unchanged": 5, "copied": 1, "skipped": 1}
         assert second.notes == (f"v0 is not deleted: v6 {SAME_IMAGE}",)
         assert images.resolve(destination.url, name, "v6") == in_step["v0"].digest
@@ -375,7 +366,7 @@ class TestWhatStays:
                 wait(others, timeout=2)
 
             wire.after("DELETE", "/manifests/v0$", publish, times=1)
-            second = run_route(route, planned=first.pruning)
+            second = run_route(route, planned=first.planned_deletions)
         (other,) = (each.result() for each in others)
         assert result_of(second, "v0").outcome == "deleted"
         assert result_of(other, "again").outcome == "copied"

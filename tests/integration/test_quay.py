@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import logging
 import tempfile
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, TemporaryError
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry import rate_limit as throttle
-from registry_sync.registry import transport
 from registry_sync.registry.client import RepositoryEntry, TagEntry
-from registry_sync.registry.endpoint import Credentials, Endpoint
-from registry_sync.registry.quay import API_REQUESTS_PER_SECOND, OAUTH_USER, QuayClient
+from registry_sync.registry.endpoint import Credentials
+from registry_sync.registry.quay import OAUTH_USER, QuayClient
 from testkit import images
+from testkit.clients import connect
 from testkit.interceptor import Interceptor
 from testkit.loopback import Request
 from testkit.quay_api import QuayApi
@@ -36,6 +33,8 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 TOKEN = Credentials(username=OAUTH_USER, secret="an-oauth-token")
 ROBOT = Credentials(username="acme+puller", secret="the-robots-password")
 HTML = b"<html>\r\n<head><title>429 Too Many Requests</title></head>\r\n</html>"
+client = partial(connect, QuayClient)
+pytestmark = pytest.mark.usefixtures("recorded_pauses")
 
 
 class Clock:
@@ -62,15 +61,6 @@ def pace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Clock:
     return clock
 
 
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The transport's pauses are noted, not slept."""
-    pauses: list[float] = []
-    clock = SimpleNamespace(sleep=pauses.append, monotonic=time.monotonic)
-    monkeypatch.setattr(transport, "time", clock)
-    return pauses
-
-
 @pytest.fixture(scope="module")
 def registry() -> Iterator[RegistryProcess]:
     with RegistryProcess() as registry:
@@ -82,13 +72,6 @@ def registry() -> Iterator[RegistryProcess]:
 def quay(registry: RegistryProcess) -> Iterator[QuayApi]:
     with QuayApi(registry.url, tokens={TOKEN.secret: {"acme"}}) as api:
         yield api
-
-
-@contextmanager
-def client(server: Interceptor, credentials: Credentials | None = None, **options: Any) -> Iterator[QuayClient]:
-    endpoint = Endpoint(host=server.host, tls=False, credentials=credentials)
-    with closing(QuayClient(endpoint, **options)) as opened:
-        yield opened
 
 
 def app(server: Interceptor) -> Repository:
@@ -212,7 +195,7 @@ def test_a_listing_that_starts_over_ends(quay: QuayApi) -> None:
     quay.after("GET", "/repository$", lambda _: quay.forget_pages(), times=1)
     with client(quay) as asked, pytest.raises(TemporaryError) as caught:
         list(asked.list_repositories("acme"))
-    assert str(caught.value) == f"{quay.host} starts its list of 'acme' over in the middle; try again"
+    assert str(caught.value) == f"{quay.host} restarted its listing of 'acme' at the first page; try again"
     assert len(quay.requests()) == 2
 
 
@@ -293,12 +276,12 @@ def test_an_oauth_token_logs_in_at_both() -> None:
             asked.ping()
 
 
-def test_a_html_page_of_429_is_tried_again(quay: QuayApi, short_pauses: list[float]) -> None:
+def test_a_html_page_of_429_is_tried_again(quay: QuayApi, recorded_pauses: list[float]) -> None:
     fill(quay, 1)
     quay.answer("GET", "/tag/$", 429, HTML, {"Content-Type": "text/html"}, times=2)
     with client(quay) as asked:
         assert names(asked, quay) == ["v0"]
-    assert len(short_pauses) == 2
+    assert len(recorded_pauses) == 2
 
 
 def test_a_html_page_of_429_for_long_is_temporary(quay: QuayApi) -> None:
@@ -316,7 +299,7 @@ def test_only_the_api_is_slowed_down(quay: QuayApi, pace: Clock) -> None:
     fill(quay, 399)
     with client(quay) as asked:
         names(asked, quay)
-        assert pace.sleeps == [1 / API_REQUESTS_PER_SECOND] * 3
+        assert pace.sleeps == [0.25] * 3
         for _ in range(20):
             asked.head_manifest(app(quay), "v1")
     assert len(pace.sleeps) == 3

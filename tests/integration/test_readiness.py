@@ -17,11 +17,13 @@ from airflow.sdk import DAG
 import registry_sync.airflow.hooks.registry  # noqa: F401 - Airflow binds its logging to what standard output is just now
 from registry_sync.airflow.hooks.registry import RegistryHook
 from registry_sync.airflow.readiness_dag import build_readiness_dag
-from registry_sync.cli.main import FAILED, OK, UNUSABLE, main
+from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
+from registry_sync.cli.main import main
 from registry_sync.config.model import Registry
 from registry_sync.nodes.readiness import check as readiness
 from registry_sync.nodes.readiness.check import EndpointCheck, Expected, Fault, ImageReadiness, Limits, check_endpoint
 from registry_sync.oci.reference import Digest, Repository
+from registry_sync.registry import client as registry_client
 from registry_sync.routes.load import load_mirrors
 from registry_sync.sync.report import RouteReport, TagResult
 from testkit import images
@@ -207,8 +209,8 @@ class TestFaults:
             assert faulty(look(check_at(locked.host))) == (
                 "absent",
                 (
-                    f"{locked.host} wants a user name and password; nodes do not log in: let everybody pull from acr, "
-                    "and if the image is not there, run the mirror 'quay_to_acr'"
+                    f"{locked.host} requires a user name and password; nodes do not log in: let everybody pull from "
+                    "acr, and if the image is not there, run the mirror 'quay_to_acr'"
                 ),
             )
 
@@ -220,8 +222,8 @@ class TestFaults:
                 (
                     f"HEAD {registry.url}/v2/{NAME}/manifests/v1 answered 401 "
                     "(not permitted with these credentials, or it does not exist); "
-                    "nodes do not log in: let everybody pull from acr, "
-                    "and if the image is not there, run the mirror 'quay_to_acr'"
+                    "nodes do not log in: let everybody pull from "
+                    "acr, and if the image is not there, run the mirror 'quay_to_acr'"
                 ),
             )
 
@@ -447,7 +449,7 @@ class TestFaults:
             assert faulty(found) == (
                 "silent",
                 (
-                    f"http://{there.host} neither takes nor refuses a connection: timed out; "
+                    f"http://{there.host} neither accepted nor refused the connection: timed out; "
                     "nodes wait for that at each pull before they ask the next registry, "
                     "dockerd 15 s, CRI-O 60 s, containerd 150 s (10 s from 2.1 on, as rendered): "
                     "take acr out of the pool until it answers"
@@ -536,6 +538,15 @@ class TestCommand:
         )
         assert problem in printed.splitlines()
         assert printed.splitlines()[-1] == "nodes would not start: outside with hub down"
+
+    def test_a_source_with_more_tags_than_the_limit(
+        self, check: Command, stack: Stack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The listing stops at the limit, like every other listing."""
+        monkeypatch.setattr(registry_client, "MAX_TAGS", 1)
+        code, printed, _ = check("--pool", "alone")
+        assert code == FAILED
+        assert f"{stack.source.host}/{NAME} lists more than 1 tags, the most that one task reads" in printed
 
     def test_a_registry_that_is_down_now(self, check: Command, stack: Stack) -> None:
         stack.hub.stop()
@@ -782,9 +793,9 @@ class TestDag:
 
 def copied(source: str, tag: str, digest: Digest) -> dict[str, Any]:
     """A report of a mirror's task, as it crosses XCom."""
-    tags = (TagResult(tag=tag, outcome="copied", reason="moved", digest=str(digest)),)
+    tags = (TagResult.copied(tag, digest, "changed"),)
     return RouteReport(
-        mirror="quay_to_world", source=source, destination="any", counts={"copied": 1}, tags=tags
+        mirror="quay_to_world", route_key="any", source=source, destination="any", counts={"copied": 1}, tags=tags
     ).to_json()
 
 
@@ -793,21 +804,21 @@ def test_runs_of_a_real_airflow(stack: Stack, tmp_path: Path) -> None:
     """A run remembers for those after it what the source said, and so does a mirror's."""
     airflow = LocalAirflow(tmp_path / "airflow", mirrors_file=stack.file)
     airflow.migrate()
-    first = airflow.run("dags", "test", "mirror_readiness", timeout_seconds=150)
+    first = airflow.run("dags", "test", "mirror_readiness")
     assert first.returncode == 0, first.stdout[-4000:] + first.stderr[-4000:]
     assert "outside  yes     yes       yes\n" in first.stdout
     stack.source.stop()
     images.push(stack.acr.url, NAME, "v1", OTHER)
-    second = airflow.run("dags", "test", "mirror_readiness", timeout_seconds=150)
+    second = airflow.run("dags", "test", "mirror_readiness")
     assert second.returncode == 1
     assert "nodes of outside would not start now" in second.stdout
     assert f"{IMAGE.digest} by {stack.source.host} when it last answered" in second.stdout
     images.push(stack.acr.url, NAME, "v1", IMAGE)
     stack.source.start()
     images.push(stack.source.url, NAME, "v1", OTHER)
-    mirrored = airflow.run("dags", "test", "mirror_quay_to_world", timeout_seconds=150)
+    mirrored = airflow.run("dags", "test", "mirror_quay_to_world")
     assert mirrored.returncode == 0, mirrored.stdout[-4000:] + mirrored.stderr[-4000:]
     stack.source.stop()
-    third = airflow.run("dags", "test", "mirror_readiness", timeout_seconds=150)
+    third = airflow.run("dags", "test", "mirror_readiness")
     assert third.returncode == 0, third.stdout[-4000:] + third.stderr[-4000:]
     assert "outside  yes     yes       yes\n" in third.stdout

@@ -1,4 +1,4 @@
-"""Mirrors whose skopeo runs in containers of a Docker daemon: whole runs, what is refused, and what a kill leaves."""
+"""Mirrors with skopeo in containers of a Docker daemon: whole runs, refused settings, and recovery after a kill."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def daemon() -> Iterator[Dockerd]:
 
 @dataclass(frozen=True, kw_only=True)
 class Mirror:
-    """A mirror of one repository between two registries, with a wire before the destination."""
+    """A mirror of one repository between two registries, with an interceptor in front of the destination."""
 
     daemon: Dockerd
     source: RegistryProcess
@@ -93,7 +93,7 @@ def mirror(daemon: Dockerd, tmp_path: Path) -> Iterator[Mirror]:
         yield Mirror(daemon=daemon, source=source, destination=destination, wire=wire, folder=tmp_path)
 
 
-def test_a_run(mirror: Mirror, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_copies_in_containers_and_removes_them(mirror: Mirror, capsys: pytest.CaptureFixture[str]) -> None:
     assert mirror.run(ROUTES).state == "success"
     assert f"skopeo of skopeo-of-this-machine, version {find_skopeo().version}" in capsys.readouterr().out
     assert mirror.run().state == "success"
@@ -102,13 +102,13 @@ def test_a_run(mirror: Mirror, capsys: pytest.CaptureFixture[str]) -> None:
     assert mirror.containers() == []
 
 
-def test_a_worker_without_skopeo(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_worker_needs_no_skopeo(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(mirror.folder))
     assert mirror.run().state == "success"
 
 
-def test_a_network_of_its_own_is_not_this_machines(mirror: Mirror) -> None:
-    """Its loopback is empty, which shows that the copy does run in there."""
+def test_a_container_uses_its_own_network(mirror: Mirror) -> None:
+    """Its loopback reaches no registry, which shows that the copy runs in the container."""
     result = mirror.run(skopeo={"network": "none"})
     assert result.state == "up_for_retry"
     assert isinstance(result.error, TemporaryError)
@@ -128,7 +128,7 @@ def test_a_network_of_its_own_is_not_this_machines(mirror: Mirror) -> None:
     ],
     ids=["no daemon", "no network"],
 )
-def test_a_daemon_that_cannot_be_used(
+def test_an_unusable_daemon_is_reported(
     mirror: Mirror, skopeo: dict[str, str], expected: type[Exception], text: str
 ) -> None:
     result = mirror.run(ROUTES, skopeo=skopeo)
@@ -137,7 +137,7 @@ def test_a_daemon_that_cannot_be_used(
     assert mirror.containers() == []
 
 
-def test_an_image_that_cannot_be_had(mirror: Mirror) -> None:
+def test_a_missing_image_is_reported(mirror: Mirror) -> None:
     image = f"{mirror.source.host}/no/skopeo:v1"
     result = mirror.run(ROUTES, skopeo={"image": image})
     assert result.state == "failed"
@@ -146,7 +146,7 @@ def test_an_image_that_cannot_be_had(mirror: Mirror) -> None:
     assert str(result.error).startswith(f"{where} has no image {image!r} or network 'host', and cannot get it: ")
 
 
-def test_an_image_without_skopeo(mirror: Mirror) -> None:
+def test_an_image_without_skopeo_is_reported(mirror: Mirror) -> None:
     mirror.daemon.load("an-image-of-nothing", {})
     result = mirror.run(ROUTES, skopeo={"image": "an-image-of-nothing"})
     assert result.state == "failed"
@@ -155,8 +155,8 @@ def test_an_image_without_skopeo(mirror: Mirror) -> None:
     assert mirror.containers() == []
 
 
-def test_what_a_killed_worker_left_ends_with_the_next_try(mirror: Mirror) -> None:
-    """No process of ours is left to end it. What another task started is not touched."""
+def test_the_next_try_removes_containers_of_a_killed_worker(mirror: Mirror) -> None:
+    """No process of the worker remains to end them. Containers of other tasks are kept."""
     ours, others = f"mirror_team/{RUN_ID}/{COPY}/0", f"mirror_team/{RUN_ID}/{COPY}/1"
     left = [leave_a_container(mirror.daemon, task) for task in (ours, others)]
     assert mirror.run(try_number=2).state == "success"
@@ -165,8 +165,8 @@ def test_what_a_killed_worker_left_ends_with_the_next_try(mirror: Mirror) -> Non
         client.remove_container(left[1], force=True)
 
 
-def test_what_was_forgotten_goes_with_any_task(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own task may never be tried again, and it has the files with passwords in it."""
+def test_any_task_removes_old_containers(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their own task may never be tried again, and they contain files with passwords."""
     others = f"mirror_team/{RUN_ID}/{COPY}/1"
     left = leave_a_container(mirror.daemon, others)
     with closing(mirror.daemon.client()) as client:
@@ -180,16 +180,16 @@ def test_what_was_forgotten_goes_with_any_task(mirror: Mirror, monkeypatch: pyte
         client.start(running)
         assert mirror.run().state == "success"
         assert {each["Id"] for each in mirror.containers()} == {left, running}
-        monkeypatch.setattr(skopeo_container, "FORGOTTEN", timedelta())
+        monkeypatch.setattr(skopeo_container, "ABANDONED_AFTER", timedelta())
         assert mirror.run().state == "success"
         assert [each["Id"] for each in mirror.containers()] == [running]
         client.remove_container(running, force=True)
 
 
-def test_a_daemon_that_falls_silent(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether the copy moves cannot be told any more, nor can it be ended: it is not waited for until its last limit.
+def test_a_daemon_that_stops_responding_is_a_stall(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The copy can neither be watched nor ended, so it fails without waiting for ``copy_timeout_seconds``.
 
-    The next try removes what this one had to leave.
+    The next try removes the container.
     """
     monkeypatch.setattr(hooks.skopeo, "DOCKER_SECONDS", 1)
     mirror.wire.hang("PATCH", "/blobs/")
@@ -202,7 +202,7 @@ def test_a_daemon_that_falls_silent(mirror: Mirror, monkeypatch: pytest.MonkeyPa
         result = mirror.run(stall_timeout_seconds=3)
     assert result.state == "up_for_retry"
     assert isinstance(result.error, TemporaryError)
-    assert str(result.error).endswith(f" to {mirror.wire.host}/{NAME} was ended: it moved nothing for 3 s")
+    assert str(result.error).endswith(f" to {mirror.wire.host}/{NAME} was ended: no bytes moved for 3 s")
     mirror.wire.clear_rules()
     assert mirror.run(try_number=2).state == "success"
     assert mirror.containers() == []
@@ -214,7 +214,7 @@ def leave_a_container(daemon: Dockerd, task: str) -> str:
     return str(created["Id"])
 
 
-def test_a_policy_goes_along(mirror: Mirror) -> None:
+def test_a_policy_is_copied_into_the_container(mirror: Mirror) -> None:
     policy, behind = mirror.folder / "policy.json", mirror.folder / "..data"
     behind.write_text(json.dumps({"default": [{"type": "reject"}]}))
     policy.symlink_to(behind)  # as Kubernetes mounts a ConfigMap
@@ -225,7 +225,7 @@ def test_a_policy_goes_along(mirror: Mirror) -> None:
     assert images.resolve(mirror.destination.url, NAME, "v1") is None
 
 
-def test_whether_it_can_verify_sigstore_is_asked_in_the_container(daemon: Dockerd) -> None:
+def test_sigstore_is_probed_in_the_container(daemon: Dockerd) -> None:
     options = SkopeoOptions(runner="docker", image="skopeo-of-this-machine", docker_url=daemon.url, network="host")
     found = SkopeoHook(options, task="tests").get_conn()
     assert can_verify_sigstore(found) == can_verify_sigstore(find_skopeo())

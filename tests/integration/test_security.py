@@ -7,7 +7,6 @@ import itertools
 import json
 import logging
 import os
-import random
 import re
 import resource
 import tempfile
@@ -35,7 +34,7 @@ from registry_sync.registry.quay import OAUTH_USER
 from registry_sync.registry.transport import Transport
 from registry_sync.routes.discovery import expand_routes
 from registry_sync.routes.load import PATH_VARIABLE, load_mirrors
-from registry_sync.sync.route import lister
+from registry_sync.sync.source import repository_lister
 from testkit import images
 from testkit.interceptor import Interceptor
 from testkit.quay_api import QuayApi
@@ -53,11 +52,7 @@ OAUTH = Credentials(username=OAUTH_USER, secret="an-oauth-token-31c9")
 WRITER = Credentials(username="writer", secret="writes-too-9c1e")
 SIGNATURE = "51gn4tur3-of-a-presigned-address"
 NAME = "team/app"
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(random, "uniform", lambda _low, _high: 0.01)
+pytestmark = pytest.mark.usefixtures("minimal_jitter")
 
 
 @pytest.fixture
@@ -115,7 +110,7 @@ class TestWherePasswordsGo:
         ):
             asked.ping()
         assert str(caught.value) == (
-            f"{registry.host} sends log-ins to '{realm.url}/token', no https address; nothing was sent there"
+            f"{registry.host} sends logins to '{realm.url}/token', which is not an https URL; nothing was sent there"
         )
         assert realm.shown == []
         assert authorizations(registry) == [None]
@@ -194,7 +189,7 @@ class TestWherePasswordsGo:
                 tls=authority.issue(),
             ) as registry,
             closing(client(registry, authority)) as asked,
-            pytest.raises(ConfigurationError, match="pages on to another host"),
+            pytest.raises(ConfigurationError, match="the link to the next page leads to another host"),
         ):
             list(asked.list_tags(at(registry)))
         assert evil.shown == []
@@ -384,7 +379,7 @@ class TestNamesFromRegistries:
         assert all(re.fullmatch(r"/v2/(team/app/[a-zA-Z0-9/:._=-]+)?", each) for each in asked), asked
         own = {
             f"registry_sync-{os.getuid()}",
-            "claims",
+            "write_locks",
             *(f"pace-{each.host.replace(':', '_')}" for each in (here, there)),
         }
         assert {path.name for path in tmp_path.rglob("*")} <= own | caches(tmp_path)
@@ -417,7 +412,10 @@ class TestNamesFromRegistries:
         with closing(DistributionClient(Endpoint(host=here.host, tls=False))) as asked:
             with pytest.raises(ConfigurationError, match="is not a repository name: ") as caught:
                 expand_routes(
-                    mirrors.mirrors["team"], mirrors.registries["origin"], mirrors.registries["backup"], lister(asked)
+                    mirrors.mirrors["team"],
+                    mirrors.registries["origin"],
+                    mirrors.registries["backup"],
+                    repository_lister(asked),
                 )
         assert str(caught.value).isprintable()
         assert len(str(caught.value)) < 20_000
@@ -507,7 +505,7 @@ class TestEndlessAnswers:
             closing(client(registry)) as asked,
             pytest.raises(RefusedError) as caught,
         ):
-            lister(asked)("team", False)
+            repository_lister(asked)("team", False)
         assert str(caught.value) == (
             f"team lists more than {MAX_REPOSITORIES} repositories, the most that one task reads; remove what nobody "
             "needs, or mirror the rest from a repository of its own"

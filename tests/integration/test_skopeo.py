@@ -1,4 +1,4 @@
-"""Copies by the real skopeo between real registries, and what becomes of them on a bad wire, a full stop or a kill."""
+"""Copies by the real skopeo between real registries, with network errors, stops and kills."""
 
 from __future__ import annotations
 
@@ -40,22 +40,24 @@ from registry_sync.oci.manifest import parse_manifest
 from registry_sync.oci.reference import Reference, Repository
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.skopeo import local as skopeo_process
-from registry_sync.skopeo.copier import Sent, Skopeo
+from registry_sync.skopeo.copier import CopyResult, Skopeo
 from registry_sync.skopeo.local import find_skopeo
 from registry_sync.skopeo.runner import SkopeoProgram
 from testkit import images
 from testkit.dockerd import Dockerd, require_dockerd
 from testkit.interceptor import Interceptor
+from testkit.processes import is_alive
 from testkit.registry import Htpasswd, RegistryProcess
 from testkit.tls import CertificateAuthority
 from testkit.token_server import TokenServer
+from testkit.waiting import PATIENCE_SECONDS, wait_until
 
 BOTH = {"linux/amd64", "linux/arm64"}
 ROBOT = Credentials(username="robot", secret="the-robots-password")
 WRONG = Credentials(username="robot", secret="a-guess")
 IMAGE = images.multi_arch("one")
 FROM, TO = "team/app", "mirror/app"
-STOPPED = "the task is being ended, so that skopeo was stopped"
+STOPPED = "the task is being ended, so skopeo was stopped"
 
 Server = RegistryProcess | Interceptor
 T = TypeVar("T")
@@ -74,21 +76,8 @@ def destination() -> Iterator[RegistryProcess]:
         yield registry
 
 
-@pytest.fixture
-def source_wire(source: RegistryProcess) -> Iterator[Interceptor]:
-    with Interceptor(source.url) as wire:
-        yield wire
-
-
-@pytest.fixture
-def wire(destination: RegistryProcess) -> Iterator[Interceptor]:
-    """Before the destination."""
-    with Interceptor(destination.url) as wire:
-        yield wire
-
-
 class Local:
-    """The skopeo of this machine, as processes of ours."""
+    """The skopeo of this machine, in processes of the test."""
 
     def find(self) -> SkopeoProgram:
         return find_skopeo()
@@ -101,7 +90,7 @@ class Local:
 
 
 class InContainers:
-    """The same skopeo, in containers of a Docker daemon, which have this machine's loopback."""
+    """The same skopeo in containers of a Docker daemon, with the network of this machine."""
 
     def __init__(self, daemon: Dockerd) -> None:
         self._daemon = daemon
@@ -114,16 +103,16 @@ class InContainers:
     def running(self) -> list[int]:
         with closing(self._daemon.client()) as client:
             found = [client.inspect_container(each["Id"])["State"] for each in client.containers()]
-        return [each["Pid"] for each in found if each["Pid"]]  # 0 is no process, and to kill it would be to kill us all
+        return [each["Pid"] for each in found if each["Pid"]]  # killing 0 would kill the whole process group
 
     def left(self) -> list[str]:
-        """Containers that nobody has removed, whether they run or not."""
+        """All containers that were not removed, running or not."""
         with closing(self._daemon.client()) as client:
             return [each["Id"] for each in client.containers(all=True)]
 
 
 RUNNERS: list[Local | InContainers] = [Local()]
-"""The last one is what tests use."""
+"""Tests use the last one."""
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +124,7 @@ def containers() -> Iterator[InContainers]:
 
 @pytest.fixture(params=["local", "docker"])
 def runner(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Tests that ask for this hold wherever skopeo runs."""
+    """Tests with this fixture run with both kinds of skopeo."""
     if request.param == "local":
         yield
         return
@@ -167,7 +156,7 @@ def skopeo(
     stall_timeout_seconds: float = 30,
 ) -> Iterator[Skopeo]:
     with Skopeo(
-        RUNNERS[-1].find(),
+        RUNNERS[-1].find,
         source=source,
         destination=destination,
         copy_timeout_seconds=copy_timeout_seconds,
@@ -177,7 +166,7 @@ def skopeo(
         yield opened
 
 
-def copy(opened: Skopeo, source: str, destination: str, image: images.Image = IMAGE) -> Sent:
+def copy(opened: Skopeo, source: str, destination: str, image: images.Image = IMAGE) -> CopyResult:
     manifest = parse_manifest(image.content, image.media_type)
     return opened.copy(
         Reference(Repository(source, FROM), image.digest),
@@ -187,7 +176,7 @@ def copy(opened: Skopeo, source: str, destination: str, image: images.Image = IM
     )
 
 
-def copy_once(source: Endpoint, destination: Endpoint, image: images.Image = IMAGE, **options: Any) -> Sent:
+def copy_once(source: Endpoint, destination: Endpoint, image: images.Image = IMAGE, **options: Any) -> CopyResult:
     with skopeo(source, destination, **options) as opened:
         return copy(opened, source.host, destination.host, image)
 
@@ -213,14 +202,6 @@ def running_skopeos(parent: int) -> list[int]:
     return found
 
 
-def wait_for(look: Callable[[], T], seconds: float = 30) -> T:
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"waited for {seconds} seconds"
-        time.sleep(0.01)
-    return found
-
-
 @pytest.mark.usefixtures("runner")
 @pytest.mark.parametrize(
     ("image", "platforms"),
@@ -241,7 +222,7 @@ def test_everything_arrives_unchanged(
     images.push(source.url, FROM, None, image)
     sent = copy_once(plain(source), plain(destination), image)
     assert images.pull_whole(destination.url, TO, image.digest) == platforms
-    assert sent.sent_bytes > 0 or isinstance(RUNNERS[-1], InContainers)  # whose last moments are not counted
+    assert sent.sent_bytes > 0 or isinstance(RUNNERS[-1], InContainers)  # which does not count the last bytes
 
 
 @pytest.mark.usefixtures("runner")
@@ -267,8 +248,8 @@ def test_bytes_sent_are_about_those_of_the_content(source: RegistryProcess, dest
     assert again <= 300_000
 
 
-def test_a_layer_that_another_repository_has_is_mounted(source: RegistryProcess, destination: RegistryProcess) -> None:
-    """By skopeo's notes, which root's have for a whole machine, and which it goes without while others write them."""
+def test_a_layer_of_another_repository_is_mounted(source: RegistryProcess, destination: RegistryProcess) -> None:
+    """By skopeo's cache of layers. Root has one per machine, which skopeo skips while another process writes it."""
     for number in range(10):
         copy_once(plain(source), plain(destination))
         destination.clear_requests()
@@ -287,7 +268,7 @@ def test_a_layer_that_another_repository_has_is_mounted(source: RegistryProcess,
 
 
 @pytest.mark.usefixtures("runner")
-def test_what_skopeo_prints_is_told_line_by_line(source: RegistryProcess, destination: RegistryProcess) -> None:
+def test_the_output_of_skopeo_is_logged_line_by_line(source: RegistryProcess, destination: RegistryProcess) -> None:
     lines: list[str] = []
     with skopeo(plain(source), plain(destination), log=lambda text, *values: lines.append(text % values)) as opened:
         copy(opened, source.host, destination.host)
@@ -299,7 +280,7 @@ def test_what_skopeo_prints_is_told_line_by_line(source: RegistryProcess, destin
 
 
 @pytest.mark.usefixtures("runner")
-def test_passwords_on_both_sides() -> None:
+def test_passwords_are_used_on_both_sides() -> None:
     users = Htpasswd(users={ROBOT.username: ROBOT.secret})
     with RegistryProcess(auth=users) as source, RegistryProcess(auth=users) as destination:
         session = robot_session()
@@ -324,7 +305,7 @@ def robot_session() -> requests.Session:
 
 @pytest.mark.usefixtures("runner")
 @pytest.mark.parametrize("credentials", [WRONG, None])
-def test_the_destination_does_not_take_our_password(source: RegistryProcess, credentials: Credentials | None) -> None:
+def test_a_wrong_password_is_denied(source: RegistryProcess, credentials: Credentials | None) -> None:
     with RegistryProcess(auth=Htpasswd(users={ROBOT.username: ROBOT.secret})) as locked:
         error = failure(plain(source), plain(locked, credentials=credentials))
     assert type(error) is DeniedError
@@ -332,7 +313,7 @@ def test_the_destination_does_not_take_our_password(source: RegistryProcess, cre
 
 
 @pytest.mark.usefixtures("runner")
-def test_tokens(source: RegistryProcess) -> None:
+def test_tokens_are_requested_with_the_password(source: RegistryProcess) -> None:
     with TokenServer({ROBOT.username: ROBOT.secret}) as tokens, RegistryProcess(auth=tokens.token_auth) as locked:
         copy_once(plain(source), plain(locked, credentials=ROBOT))
         assert images.pull_whole(locked.url, TO, IMAGE.digest, session=tokens.session(TO)) == BOTH
@@ -344,7 +325,7 @@ def test_tokens(source: RegistryProcess) -> None:
 
 
 @pytest.mark.usefixtures("runner")
-def test_a_right_that_is_missing(source: RegistryProcess) -> None:
+def test_a_missing_permission_is_denied(source: RegistryProcess) -> None:
     with (
         TokenServer({ROBOT.username: ROBOT.secret}, grants={ROBOT.username: {TO: ("pull",)}}) as tokens,
         RegistryProcess(auth=tokens.token_auth) as locked,
@@ -353,7 +334,7 @@ def test_a_right_that_is_missing(source: RegistryProcess) -> None:
 
 
 @pytest.mark.usefixtures("runner")
-def test_tls_with_an_own_authority(source: RegistryProcess, tmp_path: Path) -> None:
+def test_tls_uses_the_ca_file_of_the_registry(source: RegistryProcess, tmp_path: Path) -> None:
     authority = CertificateAuthority.create(tmp_path)
     with RegistryProcess(tls=authority.issue()) as secure:
         trusted = Endpoint(host=secure.host, ca_file=authority.ca_file)
@@ -368,7 +349,7 @@ def test_tls_with_an_own_authority(source: RegistryProcess, tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("runner")
-def test_tls_is_expected_and_not_spoken(source: RegistryProcess, destination: RegistryProcess) -> None:
+def test_a_registry_without_tls_is_reported(source: RegistryProcess, destination: RegistryProcess) -> None:
     error = failure(Endpoint(host=source.host), plain(destination))
     assert type(error) is ConfigurationError
     assert str(error) == (
@@ -379,7 +360,7 @@ def test_tls_is_expected_and_not_spoken(source: RegistryProcess, destination: Re
 
 
 class _Tunnel(socketserver.BaseRequestHandler):
-    """An HTTP proxy's CONNECT, which leads every name to one registry on this machine."""
+    """CONNECT of an HTTP proxy that connects every name to one registry on this machine."""
 
     asked: list[str]
     registry: tuple[str, int]
@@ -401,8 +382,10 @@ class _Tunnel(socketserver.BaseRequestHandler):
 
 
 @pytest.mark.usefixtures("runner")
-def test_docker_hub_through_a_proxy(source: RegistryProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The proxy that stands in the environment is used, and Docker Hub gets the credentials that are for docker.io."""
+def test_docker_hub_is_reached_through_a_proxy(
+    source: RegistryProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxy variables are used, and the credentials for docker.io are sent to Docker Hub."""
     authority = CertificateAuthority.create(tmp_path)
     hub_certificate = authority.issue(["registry-1.docker.io", "127.0.0.1"])
     users = Htpasswd(users={ROBOT.username: ROBOT.secret})
@@ -422,7 +405,7 @@ def test_docker_hub_through_a_proxy(source: RegistryProcess, tmp_path: Path, mon
 
 
 @pytest.mark.usefixtures("runner")
-def test_gone_at_the_source(source: RegistryProcess, destination: RegistryProcess) -> None:
+def test_an_image_missing_at_the_source_is_not_found(source: RegistryProcess, destination: RegistryProcess) -> None:
     image = images.multi_arch("never pushed")
     error = failure(plain(source), plain(destination), image)
     assert type(error) is NotFound
@@ -434,7 +417,7 @@ def test_gone_at_the_source(source: RegistryProcess, destination: RegistryProces
 
 
 @pytest.mark.usefixtures("runner")
-def test_a_child_is_gone_at_the_source(source: RegistryProcess, destination: RegistryProcess) -> None:
+def test_a_child_missing_at_the_source_is_not_found(source: RegistryProcess, destination: RegistryProcess) -> None:
     image = images.multi_arch("to lose a child")
     images.push(source.url, FROM, None, image)
     images.delete_manifest(source.url, FROM, image.children[1].digest)
@@ -443,7 +426,7 @@ def test_a_child_is_gone_at_the_source(source: RegistryProcess, destination: Reg
 
 
 @pytest.mark.usefixtures("runner")
-def test_a_read_only_destination(source: RegistryProcess) -> None:
+def test_a_read_only_destination_refuses(source: RegistryProcess) -> None:
     with RegistryProcess(read_only=True) as closed:
         error = failure(plain(source), plain(closed))
     assert type(error) is RefusedError
@@ -455,7 +438,7 @@ def test_a_read_only_destination(source: RegistryProcess) -> None:
 
 
 @pytest.mark.usefixtures("runner")
-def test_a_registry_that_is_down(source: RegistryProcess) -> None:
+def test_a_registry_that_is_down_is_a_temporary_error(source: RegistryProcess) -> None:
     with RegistryProcess() as stopped:
         stopped.stop()
         error = failure(plain(source), plain(stopped))
@@ -477,10 +460,10 @@ def test_a_registry_that_is_down(source: RegistryProcess) -> None:
     ],
     ids=["nested", "artifactType", "data"],
 )
-def test_an_index_that_this_skopeo_cannot_copy_whole(
+def test_an_index_is_copied_whole_or_refused_as_not_copyable(
     source: RegistryProcess, destination: RegistryProcess, image: images.Image
 ) -> None:
-    """Either it says so, or (a newer skopeo) it copies it unchanged."""
+    """An older skopeo reports it, and a newer one copies the index unchanged."""
     images.push(source.url, FROM, None, image)
     try:
         copy_once(plain(source), plain(destination), image)
@@ -513,7 +496,7 @@ UNAUTHORIZED = b'{"errors": [{"code": "UNAUTHORIZED", "message": "not you"}]}'
         (503, b"<html>no backend</html>", TemporaryError),
     ],
 )
-def test_the_true_reason_why_an_index_is_refused(
+def test_a_refused_index_is_reported_with_its_real_cause(
     source: RegistryProcess, wire: Interceptor, status: int, body: bytes, expected: type[RegistrySyncError]
 ) -> None:
     wire.answer("PUT", f"/manifests/{IMAGE.digest}", status, body)
@@ -523,8 +506,8 @@ def test_the_true_reason_why_an_index_is_refused(
 
 
 @pytest.mark.usefixtures("runner")
-def test_a_reset_upload(source: RegistryProcess, wire: Interceptor) -> None:
-    """The URL of an upload has its state in the query, which opens it to everybody until it ends."""
+def test_a_reset_upload_is_a_temporary_error(source: RegistryProcess, wire: Interceptor) -> None:
+    """The query of an upload's URL is a secret: it gives access to the upload until its end."""
     lines: list[str] = []
     wire.reset("PATCH", "/blobs/")
     with (
@@ -541,7 +524,7 @@ def test_a_reset_upload(source: RegistryProcess, wire: Interceptor) -> None:
 
 
 @pytest.mark.usefixtures("runner")
-def test_a_reset_download(source_wire: Interceptor, destination: RegistryProcess) -> None:
+def test_a_reset_download_is_a_temporary_error(source_wire: Interceptor, destination: RegistryProcess) -> None:
     source_wire.truncate("GET", "/blobs/", 20)
     error = failure(plain(source_wire), plain(destination))
     assert type(error) is TemporaryError
@@ -549,7 +532,7 @@ def test_a_reset_download(source_wire: Interceptor, destination: RegistryProcess
 
 
 @pytest.mark.usefixtures("runner")
-def test_damaged_content(source_wire: Interceptor, destination: RegistryProcess) -> None:
+def test_damaged_content_is_a_temporary_error(source_wire: Interceptor, destination: RegistryProcess) -> None:
     source_wire.answer("GET", "/blobs/", 200, b"other bytes")
     error = failure(plain(source_wire), plain(destination))
     assert type(error) is TemporaryError
@@ -558,7 +541,9 @@ def test_damaged_content(source_wire: Interceptor, destination: RegistryProcess)
 
 
 @pytest.mark.usefixtures("runner")
-def test_a_log_in_that_ends_in_the_middle_of_a_copy(source_wire: Interceptor, destination: RegistryProcess) -> None:
+def test_a_log_in_that_expires_during_a_copy_is_a_temporary_error(
+    source_wire: Interceptor, destination: RegistryProcess
+) -> None:
     source_wire.answer("GET", "/blobs/", 401, UNAUTHORIZED)
     error = failure(plain(source_wire), plain(destination))
     assert type(error) is TemporaryError
@@ -567,19 +552,21 @@ def test_a_log_in_that_ends_in_the_middle_of_a_copy(source_wire: Interceptor, de
 
 @pytest.mark.usefixtures("runner")
 @pytest.mark.parametrize("method", ["POST", "PATCH", "PUT"])
-def test_a_destination_that_falls_silent(source: RegistryProcess, wire: Interceptor, method: str) -> None:
+def test_a_silent_destination_is_a_stall(source: RegistryProcess, wire: Interceptor, method: str) -> None:
     wire.hang(method, "/(blobs|manifests)/")
     started = time.monotonic()
     error = failure(plain(source), plain(wire), stall_timeout_seconds=1)
     assert type(error) is TemporaryError
     assert str(error) == (
-        f"the copy of {source.host}/{FROM}@{IMAGE.digest} to {wire.host}/{TO} was ended: it moved nothing for 1 s"
+        f"the copy of {source.host}/{FROM}@{IMAGE.digest} to {wire.host}/{TO} was ended: no bytes moved for 1 s"
     )
     assert 1 < time.monotonic() - started < 20
 
 
 @pytest.mark.usefixtures("runner")
-def test_slow_is_not_silent(source_wire: Interceptor, source: RegistryProcess, destination: RegistryProcess) -> None:
+def test_a_slow_copy_is_not_a_stall(
+    source_wire: Interceptor, source: RegistryProcess, destination: RegistryProcess
+) -> None:
     image = images.image([images.big_layer(300_000, seed=2)])
     images.push(source.url, FROM, None, image)
     source_wire.slow("GET", "/blobs/", 150_000)
@@ -590,12 +577,12 @@ def test_slow_is_not_silent(source_wire: Interceptor, source: RegistryProcess, d
 
 
 @pytest.mark.usefixtures("runner")
-def test_a_copy_that_takes_too_long(source: RegistryProcess, wire: Interceptor) -> None:
+def test_a_copy_is_ended_after_its_timeout(source: RegistryProcess, wire: Interceptor) -> None:
     wire.hang("PATCH", "/blobs/")
     error = failure(plain(source), plain(wire), copy_timeout_seconds=1)
     assert type(error) is TemporaryError
     assert str(error) == (
-        f"the copy of {source.host}/{FROM}@{IMAGE.digest} to {wire.host}/{TO} was ended: it took longer than 1 s"
+        f"the copy of {source.host}/{FROM}@{IMAGE.digest} to {wire.host}/{TO} was ended: it took more than 1 s"
     )
 
 
@@ -604,12 +591,14 @@ def test_stop_ends_every_copy(source: RegistryProcess, wire: Interceptor) -> Non
     wire.hang("PATCH", "/blobs/")
     with skopeo(plain(source), plain(wire)) as opened, ThreadPoolExecutor(3) as pool:
         copies = [pool.submit(copy, opened, source.host, wire.host) for _ in range(3)]
-        wait_for(lambda: len(RUNNERS[-1].running()) == 3)
-        wait_for(lambda: len([each for each in wire.requests() if each.method == "PATCH"]) >= 3)
+        wait_until(lambda: len(RUNNERS[-1].running()) == 3, "three copies run")
+        wait_until(
+            lambda: len([each for each in wire.requests() if each.method == "PATCH"]) >= 3, "three uploads began"
+        )
         started = time.monotonic()
         opened.stop()
         for each in copies:
-            assert str(each.exception(timeout=20)) == STOPPED
+            assert str(each.exception(timeout=PATIENCE_SECONDS)) == STOPPED
         assert time.monotonic() - started < 20
         assert RUNNERS[-1].running() == []
         wire.clear_requests()
@@ -619,19 +608,19 @@ def test_stop_ends_every_copy(source: RegistryProcess, wire: Interceptor) -> Non
 
 
 @pytest.mark.usefixtures("runner")
-def test_leaving_the_block_ends_what_still_runs(source: RegistryProcess, wire: Interceptor) -> None:
+def test_leaving_the_block_ends_running_copies(source: RegistryProcess, wire: Interceptor) -> None:
     wire.hang("PATCH", "/blobs/")
     with ThreadPoolExecutor(1) as pool:
         with skopeo(plain(source), plain(wire)) as opened:
             pending = pool.submit(copy, opened, source.host, wire.host)
-            wait_for(RUNNERS[-1].running)
+            wait_until(RUNNERS[-1].running, "skopeo runs")
         assert RUNNERS[-1].running() == []
-        assert str(pending.exception(timeout=20)) == STOPPED
+        assert str(pending.exception(timeout=PATIENCE_SECONDS)) == STOPPED
 
 
 @pytest.mark.usefixtures("runner")
 def test_stop_in_a_signal_handler(source: RegistryProcess, wire: Interceptor) -> None:
-    """As Airflow's ``on_kill`` does: in the very thread that waits for the copy. It must not wait for itself."""
+    """Airflow's ``on_kill`` runs in the thread that waits for the copy, which must not deadlock."""
     wire.hang("PATCH", "/blobs/")
     with skopeo(plain(source), plain(wire)) as opened:
         with alarm(lambda: is_copying(wire), lambda *_: opened.stop()), pytest.raises(TemporaryError, match=STOPPED):
@@ -641,7 +630,7 @@ def test_stop_in_a_signal_handler(source: RegistryProcess, wire: Interceptor) ->
 
 @pytest.mark.usefixtures("runner")
 def test_a_timeout_of_the_task_leaves_no_process(source: RegistryProcess, wire: Interceptor) -> None:
-    """Airflow's AirflowTaskTimeout is a BaseException that a signal handler raises, anywhere."""
+    """AirflowTaskTimeout is a BaseException that a signal handler raises at any point."""
 
     class TaskTimeout(BaseException):
         pass
@@ -662,7 +651,7 @@ def is_copying(wire: Interceptor) -> bool:
 
 @contextmanager
 def alarm(is_due: Callable[[], bool], handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
-    """Have ``handler`` called by a signal, in the main thread, once it is due."""
+    """Call ``handler`` in a signal handler of the main thread once ``is_due`` returns true."""
 
     def ring(number: int, frame: FrameType | None) -> None:
         if is_due():
@@ -679,18 +668,18 @@ def alarm(is_due: Callable[[], bool], handler: Callable[[int, FrameType | None],
 
 
 @pytest.mark.usefixtures("runner")
-def test_skopeo_is_killed_from_outside(source: RegistryProcess, wire: Interceptor) -> None:
+def test_a_killed_skopeo_is_a_temporary_error(source: RegistryProcess, wire: Interceptor) -> None:
     wire.hang("PATCH", "/blobs/")
     with skopeo(plain(source), plain(wire)) as opened, ThreadPoolExecutor(1) as pool:
         pending = pool.submit(copy, opened, source.host, wire.host)
-        wait_for(lambda: is_copying(wire))
+        wait_until(lambda: is_copying(wire), "the copy began")
         (pid,) = RUNNERS[-1].running()
-        assert pid > 0, "a container that has not started has 0, which stands for all processes of ours"
+        assert pid > 0, "a container that has not started has pid 0, which means our whole process group"
         os.kill(pid, signal.SIGKILL)
-        error = pending.exception(timeout=20)
+        error = pending.exception(timeout=PATIENCE_SECONDS)
     assert type(error) is TemporaryError
     assert str(error) == (
-        f"skopeo was ended by signal 9 (Killed) while it copied {source.host}/{FROM}@{IMAGE.digest} to "
+        f"skopeo was killed by signal 9 (Killed) while copying {source.host}/{FROM}@{IMAGE.digest} to "
         f"{wire.host}/{TO}@{IMAGE.digest}"
     )
 
@@ -704,7 +693,7 @@ from registry_sync.skopeo.local import find_skopeo
 source, destination = (Reference.parse(each) for each in sys.argv[1:])
 sides = {"source": Endpoint(host=source.repository.host, tls=False)}
 sides["destination"] = Endpoint(host=destination.repository.host, tls=False)
-with Skopeo(find_skopeo(), **sides, copy_timeout_seconds=60, stall_timeout_seconds=60, log=print) as opened:
+with Skopeo(find_skopeo, **sides, copy_timeout_seconds=60, stall_timeout_seconds=60, log=print) as opened:
     how = {"is_index": True, "format": "oci"}
     thread = threading.Thread(target=opened.copy, args=(source, destination), kwargs=how)
     thread.start()
@@ -713,7 +702,7 @@ with Skopeo(find_skopeo(), **sides, copy_timeout_seconds=60, stall_timeout_secon
 
 
 def test_skopeo_dies_with_its_worker(source: RegistryProcess, wire: Interceptor, tmp_path: Path) -> None:
-    """It is in the worker's own process group, which Airflow kills, and it dies with the worker alone as well."""
+    """It shares the worker's process group, which Airflow kills, and also dies when only the worker is killed."""
     wire.hang("PATCH", "/blobs/")
     names = f"{source.host}/{FROM}@{IMAGE.digest}", f"{wire.host}/{TO}@{IMAGE.digest}"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)}
@@ -721,52 +710,46 @@ def test_skopeo_dies_with_its_worker(source: RegistryProcess, wire: Interceptor,
         [sys.executable, "-c", WORKER, *names], env=environment, stdout=subprocess.DEVNULL, start_new_session=True
     )
     try:
-        wait_for(lambda: [each for each in wire.requests() if each.method == "PATCH"])
+        wait_until(lambda: [each for each in wire.requests() if each.method == "PATCH"], "the upload began")
         (pid,) = running_skopeos(worker.pid)
         assert os.getpgid(pid) == worker.pid
     finally:
         os.kill(worker.pid, signal.SIGKILL)
         worker.wait()
-    wait_for(lambda: not is_alive(pid), seconds=20)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether it runs; a dead process that nobody has waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
-    except OSError:
-        return False
+    wait_until(lambda: not is_alive(pid), "skopeo is gone")
 
 
 @contextmanager
 def stand_in(directory: Path, program: str, log: Callable[..., object] = lambda *_: None) -> Iterator[Skopeo]:
-    """Another program in skopeo's place, which does what no skopeo was made to do yet."""
+    """Another program in place of skopeo, for behaviour that a real skopeo does not show on demand."""
     path = directory / "stand-in"
     path.write_text(f"#!{sys.executable}\nimport os, signal, sys, time\n{program}")
     path.chmod(0o755)
     endpoint = Endpoint(host="registry.example")
     limits: dict[str, Any] = {"copy_timeout_seconds": 30.0, "stall_timeout_seconds": 1.0}
-    with Skopeo(replace(find_skopeo(), path=path), source=endpoint, destination=endpoint, log=log, **limits) as opened:
+    with Skopeo(
+        lambda: replace(find_skopeo(), path=path), source=endpoint, destination=endpoint, log=log, **limits
+    ) as opened:
         yield opened
 
 
-def test_waking_up_is_no_sign_of_life(tmp_path: Path) -> None:
-    """As seen with a skopeo whose registry was silent: Go's own threads wake each other by a byte through a pipe."""
+def test_waking_threads_are_not_progress(tmp_path: Path) -> None:
+    """Seen with a silent registry: the threads of a Go program wake each other by a byte through a pipe."""
     program = "out, in_ = os.pipe()\nwhile True: os.write(in_, b'x'); os.read(out, 1); time.sleep(0.02)"
-    with stand_in(tmp_path, program) as opened, pytest.raises(TemporaryError, match="it moved nothing for 1"):
+    with stand_in(tmp_path, program) as opened, pytest.raises(TemporaryError, match="no bytes moved for 1"):
         copy(opened, "registry.example", "registry.example")
 
 
-def test_one_that_does_not_want_to_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_skopeo_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(skopeo_process, "END_SECONDS", 0.3)
     program = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('deaf', flush=True)\ntime.sleep(60)"
     lines: list[str] = []
     with ThreadPoolExecutor(1) as pool, stand_in(tmp_path, program, lambda *values: lines.append(values[-1])) as opened:
         pending = pool.submit(copy, opened, "registry.example", "registry.example")
-        wait_for(lambda: "deaf" in lines)
+        wait_until(lambda: "deaf" in lines, "skopeo ignores signals")
         started = time.monotonic()
         opened.stop()
-        assert str(pending.exception(timeout=20)) == STOPPED
+        assert str(pending.exception(timeout=PATIENCE_SECONDS)) == STOPPED
         assert 0.3 <= time.monotonic() - started < 20
 
 
@@ -786,10 +769,10 @@ def test_full_pipes_do_not_block(tmp_path: Path) -> None:
     ):
         copy(opened, "registry.example", "registry.example")
     assert len(lines) == 40_001
-    assert str(caught.value).endswith("which is tried again (skopeo: no line end)")
+    assert str(caught.value).endswith("and is retried (skopeo: no line end)")
 
 
-def test_a_program_that_is_gone(tmp_path: Path) -> None:
+def test_a_deleted_program_is_a_temporary_error(tmp_path: Path) -> None:
     with stand_in(tmp_path, "") as opened:
         (tmp_path / "stand-in").unlink()
         with pytest.raises(TemporaryError) as caught:
@@ -798,38 +781,38 @@ def test_a_program_that_is_gone(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("runner")
-def test_nothing_of_the_host_has_a_say(
+def test_the_configuration_of_the_host_is_ignored(
     source: RegistryProcess, destination: RegistryProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The user's registries.conf blocks the source. The control shows that a skopeo left to itself obeys that."""
+    """The user's registries.conf blocks the source. The control shows that skopeo obeys it by default."""
     conf = tmp_path / ".config" / "containers" / "registries.conf"
     conf.parent.mkdir(parents=True)
     conf.write_text(f'[[registry]]\nlocation = "{source.host}"\nblocked = true\n')
     monkeypatch.setenv("HOME", str(tmp_path))
     control = ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{source.host}/{FROM}:v1"]
-    blocked = subprocess.run(control, capture_output=True, text=True, timeout=30, check=False)
+    blocked = subprocess.run(control, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert "is blocked in" in blocked.stderr
     copy_once(plain(source), plain(destination))
     assert images.pull_whole(destination.url, TO, IMAGE.digest) == BOTH
 
 
 @pytest.mark.usefixtures("runner")
-def test_no_log_in_of_the_host_is_used(
+def test_log_ins_of_the_host_are_ignored(
     source: RegistryProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The password in REGISTRY_AUTH_FILE is right. The control shows that a skopeo left to itself uses it."""
+    """The password in REGISTRY_AUTH_FILE is correct. The control shows that skopeo uses it by default."""
     with RegistryProcess(auth=Htpasswd(users={ROBOT.username: ROBOT.secret})) as locked:
         images.push(locked.url, TO, "v1", IMAGE, session=robot_session())
         auth_file = tmp_path / "auth.json"
         auth_file.write_text(json.dumps({"auths": {locked.host: {"auth": ROBOT.basic()}}}))
         monkeypatch.setenv("REGISTRY_AUTH_FILE", str(auth_file))
         control = ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{locked.host}/{TO}:v1"]
-        assert subprocess.run(control, capture_output=True, timeout=30, check=False).returncode == 0
+        assert subprocess.run(control, capture_output=True, timeout=PATIENCE_SECONDS, check=False).returncode == 0
         assert type(failure(plain(source), plain(locked))) is DeniedError
 
 
 @pytest.mark.usefixtures("runner")
-def test_secrets_stand_in_no_place_that_others_can_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_in_private_files_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("AIRFLOW_CONN_REGISTRY", f"docker://robot:{ROBOT.secret}@registry.example")
     users = Htpasswd(users={ROBOT.username: ROBOT.secret})
@@ -846,7 +829,7 @@ def test_secrets_stand_in_no_place_that_others_can_read(tmp_path: Path, monkeypa
         sides = plain(source, credentials=ROBOT), plain(wire, credentials=ROBOT)
         with skopeo(*sides, log=lambda text, *values: lines.append(text % values)) as opened:
             pending = pool.submit(copy, opened, source.host, wire.host)
-            wait_for(lambda: [each for each in wire.requests() if each.method == "PATCH"])
+            wait_until(lambda: [each for each in wire.requests() if each.method == "PATCH"], "the upload began")
             (pid,) = RUNNERS[-1].running()
             seen = [(Path("/proc") / str(pid) / name).read_text() for name in ("cmdline", "environ")]
             private = [each for each in tmp_path.iterdir() if (each / "policy.json").exists()]
@@ -860,7 +843,7 @@ def test_secrets_stand_in_no_place_that_others_can_read(tmp_path: Path, monkeypa
 
 
 @pytest.mark.usefixtures("runner")
-def test_the_private_directory_is_gone_after_a_failure(
+def test_the_private_directory_is_removed_after_a_failure(
     source: RegistryProcess, destination: RegistryProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -878,7 +861,9 @@ def test_bytes_are_counted_while_a_copy_runs(source: RegistryProcess, destinatio
         slow.slow("GET", "/blobs/", 1_000_000)
         with skopeo(plain(slow), plain(destination)) as opened:
             pending = pool.submit(copy, opened, slow.host, destination.host, image)
-            seen = wait_for(lambda: opened.sent_bytes if opened.sent_bytes > 500_000 else 0)
+            seen = wait_until(
+                lambda: opened.sent_bytes if opened.sent_bytes > 500_000 else 0, "half a megabyte is sent"
+            )
             assert not pending.done()
             assert seen < image.size_bytes
             assert opened.sent_bytes <= pending.result().sent_bytes == opened.sent_bytes

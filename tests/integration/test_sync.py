@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import random
 import re
 import threading
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from registry_sync.errors import ConfigurationError, DeniedError, RateLimited, T
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.endpoint import Credentials
 from registry_sync.routes.route import Route
-from registry_sync.sync import publish as apply
+from registry_sync.sync import publish
 from registry_sync.sync.report import RouteReport, TagResult
 from registry_sync.tags.rules import only_tags
 from testkit import images
@@ -35,25 +34,7 @@ from tests.integration.conftest import SkopeoLog
 READER = Credentials(username="reader", secret="reads-only-7")
 WRITER = Credentials(username="writer", secret="writes-too-9")
 Server = RegistryProcess | Interceptor
-
-
-@pytest.fixture
-def source_wire(source: RegistryProcess) -> Iterator[Interceptor]:
-    with Interceptor(source.url) as interceptor:
-        yield interceptor
-
-
-@pytest.fixture
-def wire(destination: RegistryProcess) -> Iterator[Interceptor]:
-    """The way to the destination."""
-    with Interceptor(destination.url) as interceptor:
-        yield interceptor
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chance makes the pauses before a further attempt; here it makes them short."""
-    monkeypatch.setattr(random, "uniform", lambda _low, _high: 0.01)
+pytestmark = pytest.mark.usefixtures("minimal_jitter")
 
 
 def writes(server: Server, name: str) -> list[str]:
@@ -100,7 +81,7 @@ def test_content_arrives_whole(source: RegistryProcess, destination: RegistryPro
     report = run_route(make_route(source, destination, name))
     result = only_tag(report)
     assert (result.tag, result.outcome, result.reason) == ("v1", "copied", "missing at the destination")
-    assert result.digest == str(content.digest)
+    assert result.digest == content.digest
     assert result.error_class is None
     assert report.sent_bytes > 0
     assert counted(report) == {"copied": 1}
@@ -202,7 +183,7 @@ class TestMovedTag:
 
     def test_followed(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
         result = only_tag(run_route(make_route(source, destination, name)))
-        assert (result.outcome, result.reason, result.digest) == ("copied", self.text, str(self.new.digest))
+        assert (result.outcome, result.reason, result.digest) == ("copied", self.text, self.new.digest)
         assert images.resolve(destination.url, name, "latest") == self.new.digest
 
     def test_kept(
@@ -275,10 +256,10 @@ class TestASourceThatChangesMeanwhile:
         images.push(source.url, name, "latest", planned)
         source_wire.after("HEAD", "/latest$", lambda _: _push(source, name, "latest", newer), times=1)
         first = only_tag(run_route(make_route(source_wire, destination, name)))
-        assert (first.outcome, first.digest) == ("copied", str(planned.digest))
+        assert (first.outcome, first.digest) == ("copied", planned.digest)
         assert images.resolve(destination.url, name, "latest") == planned.digest
         second = only_tag(run_route(make_route(source_wire, destination, name)))
-        assert (second.outcome, second.digest) == ("copied", str(newer.digest))
+        assert (second.outcome, second.digest) == ("copied", newer.digest)
         assert images.resolve(destination.url, name, "latest") == newer.digest
 
     def test_moved_tag_whose_old_image_is_gone_is_tried_again(
@@ -404,7 +385,7 @@ def test_a_dry_run_changes_nothing(
     assert counted(report) == {"would_copy": 2}
     assert (report.dry_run, report.is_failed, report.sent_bytes) == (True, False, 0)
     assert [(each.tag, each.outcome) for each in report.tags] == [("v1", "would_copy"), ("v2", "would_copy")]
-    assert report.tags[1].digest == str(moved.digest)
+    assert report.tags[1].digest == moved.digest
     assert {each.method for each in [*source.requests(), *destination.requests()]} == {"GET", "HEAD"}
     assert skopeo_log.copies == []
 
@@ -777,7 +758,7 @@ def test_a_long_copy_tells_how_far_it_is(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(apply, "PROGRESS_SECONDS", 0.3)
+    monkeypatch.setattr(publish, "PROGRESS_SECONDS", 0.3)
     caplog.set_level(logging.INFO)
     content = images.image([images.big_layer(1_500_000, seed=len(name))])
     images.push(source.url, name, "v1", content)

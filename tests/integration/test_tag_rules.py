@@ -21,8 +21,8 @@ from registry_sync.registry.open import open_client
 from registry_sync.routes.discovery import expand_routes
 from registry_sync.routes.route import Route
 from registry_sync.sync.report import RouteReport
-from registry_sync.sync.route import EVERYTHING, lister
-from registry_sync.sync.window import Window
+from registry_sync.sync.source import repository_lister
+from registry_sync.sync.window import ALL_TAGS, Window
 from registry_sync.tags.rules import TagRules
 from testkit import images
 from testkit.docker_hub_api import DockerHubApi
@@ -75,7 +75,7 @@ class Stack:
             settings=RouteSettings(tags=tag_rules(**rules)),
         )
 
-    def run(self, window: Window = EVERYTHING, *, only: TagRules = TagRules(), **rules: Any) -> RouteReport:
+    def run(self, window: Window = ALL_TAGS, *, only: TagRules = TagRules(), **rules: Any) -> RouteReport:
         return run_route(self.route(**rules), window=window, only_tags=only)
 
     def there(self) -> set[str]:
@@ -252,7 +252,7 @@ def test_names_at_the_destination_of_listed_and_discovered_repositories(stack: S
     entry = MirrorEntry(source="quay", destinations=("there",), repositories=rules, prefix="copies/")
     template = stack.route()
     with closing(open_client("quay", Endpoint(host=stack.quay.host, tls=False), max_connections=1)) as client:
-        found = expand_routes(entry.parse("m"), template.source, template.destination, lister(client))
+        found = expand_routes(entry.parse("m"), template.source, template.destination, repository_lister(client))
     names = [each.route.destination_repository.name for each in found]
     assert names == [f"there/one-of-{namespace}", "copies/three-app", "copies/two-app"]
     for each in found:
@@ -269,7 +269,7 @@ def test_discovered_repositories_that_would_be_one(stack: Stack) -> None:
     template = stack.route()
     with closing(open_client("quay", Endpoint(host=stack.quay.host, tls=False), max_connections=1)) as client:
         with pytest.raises(ConfigurationError) as caught:
-            expand_routes(entry.parse("m"), template.source, template.destination, lister(client))
+            expand_routes(entry.parse("m"), template.source, template.destination, repository_lister(client))
     here, there = f"{stack.quay.host}/{namespace}", f"{stack.destination.host}/copies/app"
     assert str(caught.value) == f"{here}/app and {here}/my-app would both be mirrored to {there}; rename one"
 

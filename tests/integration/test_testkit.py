@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -22,9 +21,11 @@ from registry_sync.oci.reference import Digest
 from testkit import images
 from testkit.interceptor import ANY, Interceptor
 from testkit.loopback import Request
+from testkit.processes import is_alive
 from testkit.registry import Htpasswd, RegistryProcess, RegistryStartError
 from testkit.tls import CertificateAuthority
 from testkit.token_server import TokenRequest, TokenServer
+from testkit.waiting import PATIENCE_SECONDS, wait_until
 
 BOTH = {"linux/amd64", "linux/arm64"}
 IMAGE = images.multi_arch("one")
@@ -45,20 +46,15 @@ def interceptor(registry: RegistryProcess) -> Iterator[Interceptor]:
 def skopeo(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
     environment = {"HOME": str(home), "PATH": os.environ["PATH"]}
     command = ["skopeo", "--insecure-policy", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
 
 
 def copy(source: str, destination: str, *options: str, home: Path) -> subprocess.CompletedProcess[str]:
     plain = ("--src-tls-verify=false", "--dest-tls-verify=false")
     whole = ("copy", "-q", "--all", "--preserve-digests")
     return skopeo(*whole, *plain, *options, f"docker://{source}", f"docker://{destination}", home=home)
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not holds():
-        assert time.monotonic() < deadline, "waited for 5 seconds"
-        time.sleep(0.005)
 
 
 class TestImages:
@@ -168,7 +164,7 @@ class TestRegistryProcess:
     def test_every_finished_request_is_counted(self, registry: RegistryProcess) -> None:
         registry.clear_requests()
         for count in range(1, 30):
-            requests.get(f"{registry.url}/v2/", timeout=5)
+            requests.get(f"{registry.url}/v2/", timeout=PATIENCE_SECONDS)
             assert len(registry.requests()) == count
 
     def test_a_forgotten_tag_is_gone_and_its_manifest_stays(self, registry: RegistryProcess) -> None:
@@ -187,7 +183,7 @@ class TestRegistryProcess:
             end(registry)
             assert registry.pid is None
             with pytest.raises(requests.ConnectionError):
-                requests.get(f"{registry.url}/v2/", timeout=5)
+                requests.get(f"{registry.url}/v2/", timeout=PATIENCE_SECONDS)
             assert len(registry.requests()) == count
             registry.restart()
             assert registry.host == host
@@ -268,15 +264,7 @@ class TestRegistryProcess:
             pid = int(parent.stdout.readline().split()[0])
             assert Path(f"/proc/{pid}").exists()
             parent.kill()
-        wait_until(lambda: not is_alive(pid))
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False
-    return re.search(r"^State:\s+Z", status, re.MULTILINE) is None
+        wait_until(lambda: not is_alive(pid), "it has ended")
 
 
 class TestTls:
@@ -350,8 +338,8 @@ class TestTokenServer:
     def test_the_answer_has_the_form_of_the_specification(self) -> None:
         with TokenServer({"robot": "s3cret"}, lifetime_seconds=120) as tokens:
             query = {"service": "test-registry", "scope": "repository:a/b:pull registry:catalog:*"}
-            document = requests.get(tokens.realm, query, auth=("robot", "s3cret"), timeout=5).json()
-            refused = requests.get(tokens.realm, query, auth=("robot", "wrong"), timeout=5)
+            document = requests.get(tokens.realm, query, auth=("robot", "s3cret"), timeout=PATIENCE_SECONDS).json()
+            refused = requests.get(tokens.realm, query, auth=("robot", "wrong"), timeout=PATIENCE_SECONDS)
             assert document["token"] == document["access_token"]
             assert document["expires_in"] == 120
             assert refused.status_code == 401
@@ -364,10 +352,12 @@ class TestTokenServer:
             RegistryProcess(auth=tokens.token_auth) as registry,
         ):
             catalog = f"{registry.url}/v2/_catalog"
-            assert requests.get(catalog, timeout=5).status_code == 401
-            token = requests.get(tokens.realm, {"scope": "registry:catalog:*"}, timeout=5).json()["token"]
+            assert requests.get(catalog, timeout=PATIENCE_SECONDS).status_code == 401
+            token = requests.get(tokens.realm, {"scope": "registry:catalog:*"}, timeout=PATIENCE_SECONDS).json()[
+                "token"
+            ]
             headers = {"Authorization": f"Bearer {token}"}
-            assert requests.get(catalog, headers=headers, timeout=5).json() == {"repositories": []}
+            assert requests.get(catalog, headers=headers, timeout=PATIENCE_SECONDS).json() == {"repositories": []}
 
 
 class TestInterceptor:
@@ -384,21 +374,21 @@ class TestInterceptor:
 
     def test_chunked_uploads_pass(self, interceptor: Interceptor) -> None:
         content = images.big_layer(500_000).content
-        started = requests.post(f"{interceptor.url}/v2/team/chunked/blobs/uploads/", timeout=5)
+        started = requests.post(f"{interceptor.url}/v2/team/chunked/blobs/uploads/", timeout=PATIENCE_SECONDS)
         assert started.headers["Location"].startswith(f"{interceptor.url}/v2/team/chunked/")
         pieces = (content[start : start + 7000] for start in range(0, len(content), 7000))
-        sent = requests.patch(started.headers["Location"], data=pieces, timeout=5)
+        sent = requests.patch(started.headers["Location"], data=pieces, timeout=PATIENCE_SECONDS)
         query = {"digest": str(Digest.of(content))}
-        done = requests.put(sent.headers["Location"], params=query, timeout=5)
+        done = requests.put(sent.headers["Location"], params=query, timeout=PATIENCE_SECONDS)
         assert done.status_code == 201
-        assert requests.get(done.headers["Location"], timeout=5).content == content
+        assert requests.get(done.headers["Location"], timeout=PATIENCE_SECONDS).content == content
 
     def test_answer(self, interceptor: Interceptor, registry: RegistryProcess) -> None:
         registry.clear_requests()
         interceptor.answer("GET", "^/v2/$", 429, b"slow down", {"Retry-After": "7"}, times=2)
         interceptor.answer("GET", "^/v2/$", 503, times=1)
         with requests.Session() as session:
-            answers = [session.get(f"{interceptor.url}/v2/", timeout=5) for _ in range(4)]
+            answers = [session.get(f"{interceptor.url}/v2/", timeout=PATIENCE_SECONDS) for _ in range(4)]
         assert [each.status_code for each in answers] == [429, 429, 503, 200]
         assert (answers[0].content, answers[0].headers["Retry-After"]) == (b"slow down", "7")
         assert [each.status for each in interceptor.requests()] == [429, 429, 503, 200]
@@ -413,15 +403,15 @@ class TestInterceptor:
 
     def test_rules_can_be_cleared(self, interceptor: Interceptor) -> None:
         interceptor.answer(ANY, "", 500)
-        assert requests.head(f"{interceptor.url}/v2/", timeout=5).status_code == 500
+        assert requests.head(f"{interceptor.url}/v2/", timeout=PATIENCE_SECONDS).status_code == 500
         interceptor.clear_rules()
-        assert requests.head(f"{interceptor.url}/v2/", timeout=5).status_code == 200
+        assert requests.head(f"{interceptor.url}/v2/", timeout=PATIENCE_SECONDS).status_code == 200
 
     def test_reset(self, interceptor: Interceptor) -> None:
         interceptor.reset("GET", "^/v2/", times=1)
         with pytest.raises(requests.ConnectionError, match="Connection reset by peer"):
-            requests.get(f"{interceptor.url}/v2/", timeout=5)
-        assert requests.get(f"{interceptor.url}/v2/", timeout=5).status_code == 200
+            requests.get(f"{interceptor.url}/v2/", timeout=PATIENCE_SECONDS)
+        assert requests.get(f"{interceptor.url}/v2/", timeout=PATIENCE_SECONDS).status_code == 200
         assert [each.status for each in interceptor.requests()] == [0, 200]
 
     def test_truncate(self, interceptor: Interceptor) -> None:
@@ -437,7 +427,7 @@ class TestInterceptor:
         images.push(interceptor.url, "team/cut", "v2", image)
         path = f"/v2/team/cut/blobs/{image.blobs[1].digest}"
         interceptor.truncate("GET", path, 100_000, times=1, is_reset=False)
-        with requests.get(f"{interceptor.url}{path}", stream=True, timeout=5) as answer:
+        with requests.get(f"{interceptor.url}{path}", stream=True, timeout=PATIENCE_SECONDS) as answer:
             assert len(answer.raw.read(100_000)) == 100_000
             with pytest.raises(ProtocolError, match="IncompleteRead"):
                 answer.raw.read(1)
@@ -458,7 +448,7 @@ class TestInterceptor:
         images.push(interceptor.url, "team/damaged", "v1", image)
         path = f"/v2/team/damaged/blobs/{image.blobs[1].digest}"
         interceptor.corrupt("GET", path, times=1)
-        damaged, whole = (requests.get(f"{interceptor.url}{path}", timeout=5).content for _ in range(2))
+        damaged, whole = (requests.get(f"{interceptor.url}{path}", timeout=PATIENCE_SECONDS).content for _ in range(2))
         assert (damaged[:-1], damaged[-1]) == (whole[:-1], whole[-1] ^ 0xFF)
 
     def test_header(self, interceptor: Interceptor) -> None:
@@ -471,7 +461,9 @@ class TestInterceptor:
     def test_anonymous_forgets_who_asks(self) -> None:
         with RegistryProcess(auth=Htpasswd(users={"robot": "secret"})) as locked, Interceptor(locked.url) as wire:
             wire.anonymous("GET", "^/v2/$", times=1)
-            answers = [requests.get(f"{wire.url}/v2/", auth=("robot", "secret"), timeout=5) for _ in range(2)]
+            answers = [
+                requests.get(f"{wire.url}/v2/", auth=("robot", "secret"), timeout=PATIENCE_SECONDS) for _ in range(2)
+            ]
         assert [each.status_code for each in answers] == [401, 200]
         assert answers[0].headers["WWW-Authenticate"] == 'Basic realm="tests"'
 
@@ -495,7 +487,7 @@ class TestInterceptor:
 
         def ask(url: str) -> None:
             try:
-                requests.get(url, timeout=30)
+                requests.get(url, timeout=PATIENCE_SECONDS)
             except requests.ConnectionError as error:
                 failures.append(error)
 
@@ -508,11 +500,14 @@ class TestInterceptor:
             ]
             for client in clients:
                 client.start()
-            wait_until(lambda: len(interceptor.requests()) == 1 and threading.active_count() == threads_before + 5)
+            wait_until(
+                lambda: len(interceptor.requests()) == 1 and threading.active_count() == threads_before + 5,
+                "the threads run",
+            )
         for client in clients:
             client.join(5)
         assert len(failures) == 2
-        wait_until(lambda: threading.active_count() == threads_before)
+        wait_until(lambda: threading.active_count() == threads_before, "the threads have ended")
 
     def test_after_acts_between_answer_and_client(self, interceptor: Interceptor, registry: RegistryProcess) -> None:
         images.push(registry.url, "team/moving", "v1", IMAGE)
@@ -523,7 +518,7 @@ class TestInterceptor:
             registry.forget_tag("team/moving", "v1")
 
         interceptor.after("GET", "/team/moving/tags/list$", forget, times=1)
-        listed = requests.get(f"{interceptor.url}/v2/team/moving/tags/list?n=5", timeout=5).json()
+        listed = requests.get(f"{interceptor.url}/v2/team/moving/tags/list?n=5", timeout=PATIENCE_SECONDS).json()
         assert listed["tags"] == ["v1"]
         assert seen == [Request(method="GET", path="/v2/team/moving/tags/list", query="n=5", status=200)]
         assert images.resolve(interceptor.url, "team/moving", "v1") is None
@@ -545,6 +540,6 @@ class TestInterceptor:
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             with Interceptor(f"http://127.0.0.1:{unused.getsockname()[1]}") as interceptor:
-                answer = requests.get(f"{interceptor.url}/v2/", timeout=5)
+                answer = requests.get(f"{interceptor.url}/v2/", timeout=PATIENCE_SECONDS)
         assert answer.status_code == 502
         assert "no answer from the registry: ConnectionRefusedError" in answer.text

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ from testkit import images
 from testkit.airflow import LocalAirflow
 from testkit.quay_api import QuayApi
 from testkit.registry import RegistryProcess
+from testkit.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -99,13 +99,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         airflow = LocalAirflow(folder / "home", mirrors_file=folder / "mirrors.yaml", paused=True)
         opened.enter_context(airflow)
         yield Stack(quay=quay, behind=behind, destination=destination, airflow=airflow)
-
-
-def wait_until(holds: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
-        time.sleep(0.2)
 
 
 def test_each_day_of_a_backfill_copies_exactly_its_tags(stack: Stack) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Callable
 from functools import cached_property
-from typing import Any
 
 from testkit.airflow import PROJECT, AirflowApi
+from testkit.waiting import wait_until
 from tests.stack.docker import COMMAND_TIMEOUT_SECONDS, Docker, run, succeeded, which
 
 HEALTHY_TIMEOUT_SECONDS = 240.0
-POLL_SECONDS = 0.5
 
 SERVICES = frozenset({"postgres", "redis", "api-server", "scheduler", "dag-processor", "triggerer", "worker"})
 
@@ -79,7 +76,7 @@ class Stack:
 
         :raises TimeoutError: with what is not.
         """
-        wait_for(lambda: not self.unhealthy(), "not healthy", HEALTHY_TIMEOUT_SECONDS, self.unhealthy)
+        wait_until(lambda: not self.unhealthy(), "all is healthy", seconds=HEALTHY_TIMEOUT_SECONDS, seen=self.unhealthy)
 
     def unhealthy(self) -> dict[str, str]:
         """What is not well, by container; a service without a container is."""
@@ -101,17 +98,3 @@ class Stack:
     def registry_url(self, service: str) -> str:
         (container,) = self.containers(service)
         return f"http://{self.docker.door(5000, container)}"
-
-
-def wait_for(
-    holds: Callable[[], bool], otherwise: str, timeout_seconds: float, seen: Callable[[], Any] = lambda: ""
-) -> None:
-    """Wait until something holds.
-
-    :raises TimeoutError: when it does not in time; with what is seen then.
-    """
-    deadline = time.monotonic() + timeout_seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{otherwise} in {timeout_seconds} seconds: {seen()}")
-        time.sleep(POLL_SECONDS)

@@ -11,8 +11,9 @@ import yaml
 
 from testkit import images
 from testkit.airflow import AirflowApi, AirflowApiError
+from testkit.waiting import wait_until
 from tests.stack.docker import CommandError, Docker
-from tests.stack.stack import Stack, wait_for
+from tests.stack.stack import Stack
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -77,7 +78,7 @@ def test_two_workers_mirror_from_registry_to_registry(stack: Stack) -> None:
 def first_run(api: AirflowApi) -> str:
     """Of a mirror that is new; the schedule gives it one for yesterday."""
     api.wait_for_dag(DAG)
-    wait_for(lambda: bool(api.dag_runs(DAG)), "no run", 60)
+    wait_until(lambda: api.dag_runs(DAG), "there is a run")
     return str(api.dag_runs(DAG)[0]["dag_run_id"])
 
 
@@ -95,7 +96,7 @@ def test_a_run_survives_that_a_worker_is_killed_while_it_copies(stack: Stack) ->
     assert before["state"] == "running"
     stack.docker.run("kill", victim)
     stack.docker.run("update", "--cpus", "1", slow)
-    assert api.wait_for_run(DAG, run_id, timeout_seconds=300)["state"] == "success"
+    assert api.wait_for_run(DAG, run_id, seconds=300)["state"] == "success"
     (after,) = api.task_instances(DAG, run_id, "to_destination")
     assert after["try_number"] == 2
     assert after["hostname"] != before["hostname"]
@@ -105,12 +106,14 @@ def test_a_run_survives_that_a_worker_is_killed_while_it_copies(stack: Stack) ->
 
 def wait_for_copy(stack: Stack) -> str:
     """The worker that runs skopeo copy, while it does."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
+
+    def busy_worker() -> str | None:
         for worker in stack.containers("worker"):
             if re.search(r"skopeo .*\bcopy ", stack.docker.try_run("top", worker, "-eo", "pid,args").stdout):
                 return worker
-    raise TimeoutError("no worker copies")
+        return None
+
+    return wait_until(busy_worker, "a worker copies")
 
 
 def test_nothing_is_lost_when_the_stack_is_taken_down_and_started_again(stack: Stack) -> None:
@@ -132,7 +135,7 @@ def restore(stack: Stack) -> None:
     stack.compose("up", "-d", "postgres")
     (postgres,) = stack.containers("postgres")
     ready = ("exec", postgres, "pg_isready", "--host=127.0.0.1", "--username=airflow")
-    wait_for(lambda: stack.docker.try_run(*ready).returncode == 0, "no database", 60)
+    wait_until(lambda: stack.docker.try_run(*ready).returncode == 0, "the database is ready")
     stack.exec("postgres", "dropdb", "--username=airflow", "--if-exists", "airflow")
     stack.exec("postgres", "createdb", "--username=airflow", "airflow")
     stack.exec("postgres", "pg_restore", "--username=airflow", "--dbname=airflow", BACKUP)

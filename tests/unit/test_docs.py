@@ -30,7 +30,7 @@ def test_every_test_that_a_page_names_exists(page: Path) -> None:
     assert missing == []
 
 
-def test_the_page_of_threats_is_among_them() -> None:
+def test_every_threat_names_a_test() -> None:
     text = (PROJECT / "docs" / "security.md").read_text(encoding="utf-8")
     rows = [line for line in text.partition("## Threats")[2].splitlines() if line.startswith("| ")][1:]
     assert len(rows) > 30

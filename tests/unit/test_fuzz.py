@@ -30,7 +30,7 @@ from registry_sync.registry.client import RegistryClient
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.registry.http_errors import decode_error
 from registry_sync.registry.open import CLIENTS, open_client
-from registry_sync.registry.response import Answer
+from registry_sync.registry.response import Response
 from registry_sync.registry.tag_pages import parse_time
 from registry_sync.registry.transport import Transport
 from registry_sync.routes.load import load_mirrors
@@ -299,7 +299,9 @@ def test_a_long_challenge_takes_no_long_time(header: str) -> None:
 
 @given(status=st.integers(400, 599), headers=HEADERS, body=mutants(({"errors": [{"code": "X", "message": "m"}]},)))
 def test_any_error(status: int, headers: dict[str, str], body: Any) -> None:
-    answer = Answer(status=status, headers=headers, content=json.dumps(body).encode(), url="https://r.example/v2/?a=b")
+    answer = Response(
+        status=status, headers=headers, content=json.dumps(body).encode(), url="https://r.example/v2/?a=b"
+    )
     for method in ("GET", "PUT", "POST"):
         check_error(decode_error(answer, method))
 

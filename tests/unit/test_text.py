@@ -26,7 +26,7 @@ from registry_sync.text import LONGEST_LINE, LONGEST_TEXT, harmless, one_line
         ("<script>alert(1)</script>|`$(id)`", "<script>alert(1)</script>|`$(id)`"),
     ],
 )
-def test_one_line(text: str, shown: str) -> None:
+def test_one_line_escapes_control_characters(text: str, shown: str) -> None:
     """What is dangerous in HTML, Markdown or a shell is none in a log; whoever writes one of those escapes for it."""
     assert one_line(text) == shown
 

@@ -15,8 +15,7 @@ from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import RegistryClient
 from registry_sync.routes.route import Route, route_of
-from registry_sync.sync.attached_artifacts import explain_artifact_tags, split_artifact_tags
-from registry_sync.sync.route import choose_tags, list_tags
+from registry_sync.sync.source import choose_tags, explain_artifact_tags, list_tags, split_artifact_tags
 from registry_sync.tags.overwrite_policy import as_written
 from registry_sync.tags.patterns import Pattern, first_match
 from registry_sync.tags.select import Selection, steps_text

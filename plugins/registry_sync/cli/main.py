@@ -6,30 +6,23 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, redirect_stdout
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+from registry_sync.cli.arguments import FAILED, OK, UNUSABLE, chosen_destinations, named_mirror
 from registry_sync.cli.check_registries import check_registries
+from registry_sync.cli.connections import open_client, open_node_client
 from registry_sync.cli.explain import explain
 from registry_sync.cli.nodes import add_nodes
 from registry_sync.cli.nodes_check import Clients
-from registry_sync.config.model import Mirror, MirrorsFile, Registry
+from registry_sync.cli.plan import print_plans
 from registry_sync.errors import ConfigurationError, RegistrySyncError
-from registry_sync.registry.client import PullClient, RegistryClient
-from registry_sync.routes.discovery import expand_routes, select_routes
 from registry_sync.routes.load import json_schema, load_mirrors, mirrors_path
-from registry_sync.routes.route import Route
-from registry_sync.sync.plan import CopyTag, Decision, DeleteTag, Failed, Locked, Plan, Skipped, Unchanged
-from registry_sync.sync.route import Sides, lister, observe_and_plan
-from registry_sync.tags.rules import TagRules, only_tags
+from registry_sync.tags.rules import only_tags
 from registry_sync.text_table import table
 
 PROJECT = Path(__file__).resolve().parents[3]
-
-OK, FAILED, UNUSABLE = 0, 1, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         "--tag", action="append", type=_glob, default=[], metavar="GLOB", help="only these (may be repeated)"
     )
     plan.add_argument("--json", action="store_true", help="for programs")
-    plan.set_defaults(command=_plan)
+    plan.set_defaults(command=print_plans)
 
     explain = commands.add_parser(
         "explain",
@@ -83,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.set_defaults(command=_check)
 
-    add_nodes(commands, default, Clients(source=_client, node=_node_client))
+    add_nodes(commands, default, Clients(source=open_client, node=open_node_client))
 
     schema = commands.add_parser("schema", help="print the JSON Schema of mirrors files")
     schema.set_defaults(command=_schema)
@@ -110,7 +103,7 @@ def _validate(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     rows, problems = [], []
-    for each in check_registries(load_mirrors(arguments.file), _client):
+    for each in check_registries(load_mirrors(arguments.file), open_client):
         name = each.registry.name
         rows.append((name, each.registry.host, each.what, "FAILED" if each.problem else "ok"))
         if each.problem:
@@ -126,131 +119,14 @@ def _schema(_: argparse.Namespace) -> int:
     return OK
 
 
-def _plan(arguments: argparse.Namespace) -> int:
-    file = load_mirrors(arguments.file)
-    mirror = _mirror(file, arguments.mirror)
-    only = only_tags(arguments.tag)
-    documents: list[dict[str, Any]] = []
-    failed = 0
-    for name in _destinations(mirror, arguments.destination):
-        for route, planned in _plans(file, mirror, name, arguments.repository, only):
-            failed += isinstance(planned, RegistrySyncError) or any(isinstance(d, Failed) for d in planned.decisions)
-            documents.append(_document(route, planned))
-            if not arguments.json:
-                print(f"\n{_text(route, planned)}")
-    if arguments.json:
-        print(json.dumps(documents, indent=2, ensure_ascii=False))
-    elif failed:
-        print(f"\n{failed} of {len(documents)} routes would fail", file=sys.stderr)
-    return FAILED if failed else OK
-
-
 def _explain(arguments: argparse.Namespace) -> int:
     file = load_mirrors(arguments.file)
-    mirror = _mirror(file, arguments.mirror)
-    destinations, now = _destinations(mirror, arguments.destination), datetime.now(UTC)
+    mirror = named_mirror(file, arguments.mirror)
+    destinations, now = chosen_destinations(mirror, arguments.destination), datetime.now(UTC)
     patterns = only_tags(arguments.tag).include or ()
-    for each in explain(file, mirror, arguments.repository, destinations, _client, now):
+    for each in explain(file, mirror, arguments.repository, destinations, open_client, now):
         print(f"\n{each.text(patterns)}")
     return OK
-
-
-def _mirror(file: MirrorsFile, name: str) -> Mirror:
-    if name not in file.mirrors:
-        known = ", ".join(file.mirrors) or "none"
-        raise ConfigurationError(f"there is no mirror {name!r} in {file.path}; there are {known}")
-    return file.mirrors[name]
-
-
-def _destinations(mirror: Mirror, chosen: Sequence[str]) -> Sequence[str]:
-    if unknown := [each for each in chosen if each not in mirror.destinations]:
-        raise ConfigurationError(f"{mirror.name!r} has no destination {unknown}; it has {list(mirror.destinations)}")
-    return chosen or mirror.destinations
-
-
-def _plans(
-    file: MirrorsFile, mirror: Mirror, destination: str, globs: Sequence[str], only: TagRules
-) -> Iterator[tuple[Route, Plan | RegistrySyncError]]:
-    """Each route to one destination with its plan, or with the error that kept it from being read."""
-    here, there = file.registries[mirror.source], file.registries[destination]
-    with ExitStack() as stack:
-        sides = Sides(
-            source=stack.enter_context(closing(_client(here))), destination=stack.enter_context(closing(_client(there)))
-        )
-        for found in select_routes(expand_routes(mirror, here, there, lister(sides.source)), globs):
-            try:
-                yield found.route, observe_and_plan(found.route, sides, only)
-            except RegistrySyncError as error:
-                yield found.route, error
-
-
-def _client(registry: Registry) -> RegistryClient:
-    """Opened with the registry's Airflow Connection, so that the plan is what a run would make.
-
-    Airflow sends its logs to what standard output is when it is imported; there they would spoil what programs read.
-    """
-    with redirect_stdout(sys.stderr):
-        try:
-            from registry_sync.airflow.hooks.registry import RegistryHook
-        except ModuleNotFoundError as error:
-            advice = "run this where Airflow is installed, since registries are opened with its Connections"
-            raise ConfigurationError(f"{error}; {advice}") from error
-        return RegistryHook(registry).get_conn()
-
-
-def _node_client(registry: Registry, answer_seconds: float) -> PullClient:
-    """Opened as a machine that pulls does, without the registry's Connection."""
-    with redirect_stdout(sys.stderr):
-        from registry_sync.airflow.hooks.registry import RegistryHook
-
-        return RegistryHook(registry).get_node_conn(answer_seconds)
-
-
-def _document(route: Route, planned: Plan | RegistrySyncError) -> dict[str, Any]:
-    document: dict[str, Any] = {
-        "source": str(route.source_repository),
-        "destination": str(route.destination_repository),
-    }
-    if isinstance(planned, RegistrySyncError):
-        return {**document, "error": str(planned), "error_class": planned.error_class}
-    selection = [{"step": each.what, "tags": each.tags} for each in planned.attrition]
-    tags = [_decision_document(each) for each in planned.decisions]
-    return {**document, "selection": selection, "tags": tags, "notes": list(planned.notes)}
-
-
-def _decision_document(decision: Decision) -> dict[str, Any]:
-    word, digest, reason = _words(decision)
-    return {"tag": decision.tag, "decision": word, "digest": digest, "reason": reason}
-
-
-def _text(route: Route, planned: Plan | RegistrySyncError) -> str:
-    heading = f"{route.source_repository} → {route.destination_repository}"
-    if isinstance(planned, RegistrySyncError):
-        return f"{heading}\n  FAILED: {planned}"
-    rows = []
-    for each in planned.decisions:
-        word, digest, reason = _words(each)
-        rows.append((each.tag, word.replace("_", " "), digest[:19] if digest else "-", reason))
-    attrition = [planned.shown_attrition] if planned.attrition else []
-    decisions = table(("tag", "decision", "digest", "reason"), rows) if rows else "  the source repository holds no tag"
-    return "\n".join((heading, *attrition, decisions, *planned.notes))
-
-
-def _words(decision: Decision) -> tuple[str, str | None, str]:
-    """What is decided in one word, the source's digest where it is known, and why."""
-    match decision:
-        case CopyTag(digest=digest, reason=reason):
-            return "copy", str(digest), reason
-        case Unchanged(digest=digest):
-            return "unchanged", str(digest), "same digest"
-        case Skipped(reason=reason):
-            return "skip", None, reason
-        case DeleteTag(digest=digest, reason=reason):
-            return "delete", str(digest), reason
-        case Locked(digest=digest, reason=reason):
-            return "locked", str(digest), reason
-        case Failed(reason=reason):
-            return "fail", None, reason
 
 
 def run() -> int:

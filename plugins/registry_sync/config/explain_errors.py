@@ -1,4 +1,4 @@
-"""Pydantic's errors in the words of a mirrors file, each with its line."""
+"""Translate pydantic's errors into messages about a mirrors file, each with its line."""
 
 from __future__ import annotations
 
@@ -26,46 +26,44 @@ from registry_sync.config.yaml_source import Document, Place, show_place
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A problem of a mirrors file, and its place there."""
+    """A problem of a mirrors file, and its place in the file."""
 
     place: Place
-    what: str
+    message: str
 
     def text(self, document: Document) -> str:
+        """``file:line: place: message``."""
         place = f"{show_place(self.place)}: " if self.place else ""
-        return f"{document.at(self.place)}: {place}{self.what}"
-
-    def line(self, document: Document) -> int:
-        return int(document.at(self.place).rpartition(":")[2])
+        return f"{document.at(self.place)}: {place}{self.message}"
 
 
 def problem_texts(problems: Iterable[Problem], document: Document) -> tuple[str, ...]:
-    """The problems in the order of their lines, each once."""
-    in_order = sorted(problems, key=lambda each: each.line(document))
-    return tuple(dict.fromkeys(each.text(document) for each in in_order))
+    """The problems as text in the order of their lines, without duplicates."""
+    in_order = sorted(problems, key=lambda problem: document.line(problem.place))
+    return tuple(dict.fromkeys(problem.text(document) for problem in in_order))
 
 
 def find_empty_values(document: Document) -> Iterator[Problem]:
-    """Keys with nothing behind them, as they are left by whoever comments out what stands below.
+    """Keys without a value, as they remain when the lines below them are commented out.
 
-    YAML reads null. That would mean all tags for ``include:``, and none for ``keep:``.
+    YAML reads them as null, which would mean all tags for ``include:``, and none for ``keep:``.
     """
     for place, text in document.texts.items():
         if place and not text and _is_null(document.value, place):
             is_option = place[-1] in RouteOptions.model_fields and _is_level(place[:-1])
-            advice = "null to turn off what an outer level has" if is_option else "a value"
+            advice = "null to turn off the inherited value" if is_option else "a value"
             yield Problem(place, f"it is empty; write {advice}, or remove it")
 
 
 def _is_null(value: Any, place: Place) -> bool:
-    """Whether null stands at a place, if that is looked at at all."""
-    for each in place[:-1]:
-        value = value.get(each, {}) if isinstance(value, Mapping) else value[each]
+    """True if the value at a place is null. False if the place is no longer in ``value``."""
+    for key in place[:-1]:
+        value = value.get(key, {}) if isinstance(value, Mapping) else value[key]
     return (value.get(place[-1], "") if isinstance(value, Mapping) else value[place[-1]]) is None
 
 
 def _is_level(place: Place) -> bool:
-    """Whether options can stand there: in ``defaults``, a mirror, or an entry of ``repositories``."""
+    """True for the places of route options: ``defaults``, a mirror, and an entry of ``repositories``."""
     match place:
         case ("defaults",) | ("mirrors", _) | ("mirrors", _, "repositories", _):
             return True
@@ -73,12 +71,12 @@ def _is_level(place: Place) -> bool:
 
 
 def is_echo(error: ErrorDetails) -> bool:
-    """A list whose only entry is wrong is called too short as well."""
+    """True for ``too_short`` errors of lists that have items: pydantic reports it when the only item is invalid."""
     return error["type"] == "too_short" and bool(error["input"])
 
 
 def explain_error(error: ErrorDetails, document: Document) -> Problem:
-    """An error of pydantic's in our words, at its place in the file."""
+    """Translate one of pydantic's errors into a problem at its place in the file."""
     place = _place(error["loc"])
     match error["type"]:
         case "missing":
@@ -93,8 +91,8 @@ def explain_error(error: ErrorDetails, document: Document) -> Problem:
 
 
 def _place(location: tuple[str | int, ...]) -> Place:
-    """Without what pydantic adds to a location: the form of a rule, and the mark of a bad key."""
-    parts = [each for each in location if each != "[key]"]
+    """The location without pydantic's additions: the tag of a union member, and ``[key]`` after an invalid key."""
+    parts = [part for part in location if part != "[key]"]
     if len(parts) > 4 and parts[2] in _FORMS:
         del parts[4]
     return tuple(parts)
@@ -158,11 +156,12 @@ def _got(value: Any, text: str | None) -> str:
     return repr(value)
 
 
-def _unknown_key(place: Place, rule: type[BaseModel] | None) -> str:
-    """``rule`` is the form of the rule that ``place`` is in, if it is in one."""
-    key, known = str(place[-1]), _known_keys(place[:-1], rule)
-    close = get_close_matches(key, known, n=1)
-    return f"unknown key {key!r}; " + (f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}")
+def _unknown_key(place: Place, form: type[BaseModel] | None) -> str:
+    """The message for an unknown key. ``form`` is the model of the list entry that ``place`` is in, if any."""
+    key, allowed = str(place[-1]), _allowed_keys(place[:-1], form)
+    close = get_close_matches(key, allowed, n=1)
+    advice = f"did you mean {close[0]!r}?" if close else f"allowed are {', '.join(allowed)}"
+    return f"unknown key {key!r}; {advice}"
 
 
 _FORMS: Mapping[str | int, Mapping[str | int, type[BaseModel]]] = {
@@ -170,11 +169,11 @@ _FORMS: Mapping[str | int, Mapping[str | int, type[BaseModel]]] = {
     "mirrors": {"mapping": PoolMirrorEntry},
     "bootstrap_images": {"mapping": BootstrapImageEntry},
 }
-"""Of the lists whose entries have several forms: the mappings among these, by what pydantic calls them."""
+"""The models of list entries that are mappings, by the list's key and pydantic's tag of the union member."""
 
 
 def _form(location: tuple[str | int, ...]) -> type[BaseModel] | None:
-    """The form of the list entry that ``location`` is in, if it is in one."""
+    """The model of the list entry that ``location`` is in, if any."""
     return _FORMS.get(location[2], {}).get(location[4]) if len(location) > 4 else None
 
 
@@ -184,9 +183,10 @@ SECTION_MODELS: Mapping[str, type[BaseModel]] = {
     "mirrors": MirrorEntry,
     "nodes": NodePoolEntry,
 }
+"""The model of an entry of each section; ``defaults`` is a single one."""
 
 
-def _known_keys(place: Place, rule: type[BaseModel] | None) -> list[str]:
+def _allowed_keys(place: Place, form: type[BaseModel] | None) -> list[str]:
     """The keys that the mapping at ``place`` can have."""
     model: type[BaseModel]
     if not place:
@@ -196,5 +196,5 @@ def _known_keys(place: Place, rule: type[BaseModel] | None) -> list[str]:
     elif place[-1] == "prune" and place not in {("mirrors", "prune"), ("registries", "prune")}:
         model = PruneRulesEntry
     else:
-        model = rule or SECTION_MODELS[str(place[0])]
+        model = form or SECTION_MODELS[str(place[0])]
     return list(model.model_fields)

@@ -44,7 +44,7 @@ class PoolAudit:
 
 def audit_pool(file: MirrorsFile, pool: NodePool) -> PoolAudit:
     """Follow each bootstrap image of ``pool`` to all places that it is pulled from."""
-    routes = RouteMap(file)
+    routes = RouteMap.of(file)
     supplies = tuple(each for image in pool.images for each in _supplies(image.repository, file, pool, routes))
     return PoolAudit(
         pool=pool,

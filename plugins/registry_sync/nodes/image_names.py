@@ -40,7 +40,7 @@ class NameMap:
 
     def __init__(self, file: MirrorsFile, pool: NodePool) -> None:
         self.registry = file.registries[pool.registry]
-        self._routes = RouteMap(file)
+        self._routes = RouteMap.of(file)
 
     def find(self, image: Repository) -> Found | None:
         """The same image at the pool's registry: a copy of it, or a copy of what it is a copy of itself."""
@@ -66,7 +66,7 @@ class NameMap:
         return [rows[image] for image in sorted(rows)]
 
     def _listed_rows(self) -> Iterator[NameRow]:
-        for route in self._routes.listed:
+        for route in (entry.route for entry in self._routes.listed):
             for repository in (route.source_repository, route.destination_repository):
                 found = self.find(repository)
                 if found and repository.host != self.registry.host:

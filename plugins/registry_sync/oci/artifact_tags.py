@@ -1,8 +1,8 @@
-"""What belongs to an image: signatures, attestations and SBOMs, by the names that their tags have. Pure.
+"""Tags of the artifacts attached to an image: signatures, attestations, SBOMs, lists of referrers. Pure.
 
-Cosign tags them after the digest that they are about, ``sha256-<hex>.sig``
-(https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md#storage). OCI 1.1 has a list for each digest,
-which registries without that API keep as an index under the tag ``sha256-<hex>``
+Cosign names a tag after the digest of the image, ``sha256-<hex>.sig``
+(https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md#storage). OCI 1.1 has a list of referrers for each
+digest. Registries without that API store it as an index under the tag ``sha256-<hex>``
 (https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#referrers-tag-schema).
 """
 
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from registry_sync.oci.reference import Digest
-from registry_sync.oci.reserved_tags import PLATFORM_CACHE_PREFIX
+from registry_sync.oci.reserved_tags import RESERVED_TAG_REASON, is_reserved_tag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactTag:
-    """A listed tag that is about a digest; ``pushed_at`` is aware UTC. ``None`` is unknown."""
+    """A listed tag of an artifact. ``None`` means unknown; ``pushed_at`` is aware UTC."""
 
     name: str
     digest: Digest | None = None
@@ -28,16 +28,20 @@ class ArtifactTag:
 
 COSIGN_SUFFIXES = (".sig", ".att", ".sbom")
 
-_TAG = re.compile(r"(sha256|sha512)-([0-9a-f]{64,128})(\.sig|\.att|\.sbom)?")
+_DIGEST_TAG = re.compile(r"(sha256|sha512)-([0-9a-f]{64,128})(\.sig|\.att|\.sbom)?")
+"""Tags that this package copies with their image. They contain the whole digest of the image."""
+
+_DIGEST_PREFIX = re.compile(r"sha(256|512)-[0-9a-f]{64}")
+"""Start of any tag that a tool may have named after a digest, with unknown suffixes and shortened sha512 digests."""
 
 
 def subject_of(tag: str) -> Digest | None:
-    """The digest that a tag is about by its name; ``None`` when it is an ordinary tag.
+    """The digest of the image that a tag's artifact is attached to; ``None`` for ordinary tags.
 
     >>> subject_of("sha256-" + 64 * "a" + ".sig").short
     'sha256:aaaaaaaaaaaa'
     """
-    match = _TAG.fullmatch(tag)
+    match = _DIGEST_TAG.fullmatch(tag)
     if match is None:
         return None
     try:
@@ -47,26 +51,28 @@ def subject_of(tag: str) -> Digest | None:
 
 
 def referrers_tag(digest: Digest) -> str:
-    """The tag of the list of referrers, where a registry has no API for it.
+    """The tag of the list of referrers at a registry without the referrers API.
 
-    The spec cuts both parts, so that every algorithm fits: at 32 and 64 characters.
+    The spec shortens the algorithm to 32 and the digest to 64 characters, which keeps every tag short enough.
     """
     return f"{digest.algorithm[:32]}-{digest.encoded[:64]}"
 
 
 def reject_artifact_tags(tags: Collection[str], *, signatures: bool) -> dict[str, str]:
-    """The tags that are not mirrored since they are about images, or are our own, each with that for a reason."""
-    about = {} if signatures else dict.fromkeys(filter(subject_of, tags), _LEFT_BEHIND)
-    return {tag: about.get(tag, _OWN_NOTE) for tag in tags if tag in about or tag.startswith(PLATFORM_CACHE_PREFIX)}
+    """Tags that are never mirrored as images (artifacts, our own platform caches), with the reason for each.
+
+    :param signatures: artifacts are copied with their images, so their tags are not rejected.
+    """
+    artifacts = {} if signatures else dict.fromkeys(filter(subject_of, tags), _ARTIFACT_REASON)
+    return {tag: artifacts.get(tag, RESERVED_TAG_REASON) for tag in tags if tag in artifacts or is_reserved_tag(tag)}
 
 
-_LEFT_BEHIND = "belongs to an image, and signatures is false"
-
-_OWN_NOTE = "a note of registry_sync's own about the repository that it mirrors to"
-
-ABOUT_A_DIGEST = re.compile(r"sha(256|512)-[0-9a-f]{64}.*")
+_ARTIFACT_REASON = "attached to an image, and signatures is false"
 
 
 def is_artifact_tag(tag: str) -> bool:
-    """Whether a tag is a signature, an attestation, an SBOM or a list of referrers, by its name."""
-    return ABOUT_A_DIGEST.match(tag) is not None
+    """Return whether a tag's name starts with a digest, as those of all attached artifacts do.
+
+    Pruning keeps such tags. Their subject may be unknown, so this matches more than :func:`subject_of`.
+    """
+    return _DIGEST_PREFIX.match(tag) is not None

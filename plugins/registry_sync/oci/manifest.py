@@ -1,7 +1,7 @@
-"""The documents of the OCI image spec that mirroring reads: descriptors, image manifests, image indexes.
+"""Documents of the OCI image spec: descriptors, image manifests, image indexes.
 
 https://github.com/opencontainers/image-spec/blob/v1.1.0/image-index.md,
-https://github.com/opencontainers/image-spec/blob/v1.1.0/manifest.md; for Docker's:
+https://github.com/opencontainers/image-spec/blob/v1.1.0/manifest.md; Docker's formats:
 https://distribution.github.io/distribution/spec/manifest-v2-2/
 """
 
@@ -28,15 +28,15 @@ INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_LIST})
 MANIFEST_TYPES = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 
 ACCEPT = f"{OCI_INDEX}, {DOCKER_LIST}, {OCI_MANIFEST}, {DOCKER_MANIFEST}"
-"""Every type that we compare. A registry that is asked with less answers with another digest, or with 404."""
+"""All types that can be mirrored. With a shorter list a registry may return a converted manifest, or 404."""
 
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
-"""The size up to which a registry must accept a manifest (distribution spec, "Pushing Manifests")."""
+"""Maximum size of a manifest: registries should accept up to this size (distribution spec, "Pushing Manifests")."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
-    """What a child of an index runs on.
+    """The platform of a child of an index.
 
     >>> str(Platform(os="linux", architecture="arm", variant="v7"))
     'linux/arm/v7'
@@ -52,7 +52,7 @@ class Platform:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Descriptor:
-    """A pointer to content: its type, digest and size, and for a child of an index its platform."""
+    """A reference to content by type, digest and size; a child of an index may have a platform."""
 
     media_type: str
     digest: Digest
@@ -62,7 +62,7 @@ class Descriptor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A manifest as the registry holds it: the very bytes, and what they point to.
+    """A manifest or index: its exact bytes, and the descriptors in it.
 
     An index has ``children`` and no ``blobs``; an image manifest has ``blobs`` (its config first, then its layers).
     """
@@ -79,49 +79,50 @@ class Manifest:
 
     @property
     def format(self) -> str:
-        """The name that skopeo's ``--format`` has for this manifest's family."""
+        """The value of skopeo's ``--format`` for this media type."""
         return "v2s2" if self.media_type in (DOCKER_LIST, DOCKER_MANIFEST) else "oci"
 
 
 def parse_manifest(content: bytes, media_type: str) -> Manifest:
-    """Read a manifest or index; ``media_type`` is the registry's Content-Type, of which parameters are dropped.
+    """Parse a manifest or index.
 
+    :param media_type: the Content-Type of the response; its parameters are ignored.
     :raises RefusedError: for a type that cannot be mirrored (Docker schema 1, for example) or a broken document.
     """
     digest = Digest.of(content)
-    media_type = check_type(media_type, digest)
+    media_type = parse_media_type(media_type, digest)
     try:
         document = json.loads(content)
         if media_type in INDEX_TYPES:
-            children = tuple(_descriptor(each) for each in document.get("manifests") or ())
+            children = tuple(map(_parse_descriptor, document.get("manifests") or ()))
             return Manifest(content=content, media_type=media_type, digest=digest, children=children)
-        blobs = tuple(_descriptor(each) for each in (document["config"], *(document.get("layers") or ())))
+        blobs = tuple(map(_parse_descriptor, (document["config"], *(document.get("layers") or ()))))
         return Manifest(content=content, media_type=media_type, digest=digest, blobs=blobs)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise RefusedError(f"manifest {digest.short} ({media_type}) is broken: {error!r}") from error
 
 
 def is_manifest(media_type: str) -> bool:
-    """Whether a Content-Type is one of a manifest or an index that can be mirrored."""
-    return _bare(media_type) in INDEX_TYPES | MANIFEST_TYPES
+    """Return whether a Content-Type is that of a manifest or index that can be mirrored."""
+    return _strip_parameters(media_type) in INDEX_TYPES | MANIFEST_TYPES
 
 
-def _bare(media_type: str) -> str:
+def _strip_parameters(media_type: str) -> str:
     return media_type.partition(";")[0].strip().lower()
 
 
-def check_type(media_type: str, digest: Digest) -> str:
-    """The media type in a Content-Type. :raises RefusedError: when it is one that cannot be mirrored."""
-    media_type = _bare(media_type)
+def parse_media_type(media_type: str, digest: Digest) -> str:
+    """Parse the media type in a Content-Type. :raises RefusedError: when it cannot be mirrored."""
+    media_type = _strip_parameters(media_type)
     if not is_manifest(media_type):
         raise RefusedError(f"manifest {digest.short} is of type {media_type!r}, which cannot be mirrored unchanged")
     return media_type
 
 
 def merge_indexes(indexes: Iterable[Manifest]) -> Manifest:
-    """One OCI index of all that ``indexes`` list, each digest once, in the order in which they come.
+    """Merge the entries of all indexes into one OCI index, each digest once, in order of appearance.
 
-    The entries are as they were: a list of referrers has ``artifactType`` and annotations in them.
+    Entries are copied unchanged, because those of a list of referrers have ``artifactType`` and annotations.
     """
     entries: dict[str, dict[str, Any]] = {}
     for index in indexes:
@@ -131,30 +132,30 @@ def merge_indexes(indexes: Iterable[Manifest]) -> Manifest:
 
 
 def select_children(index: Manifest, digests: Collection[Digest]) -> Manifest:
-    """The OCI index of those children alone, their entries as they were."""
+    """An OCI index of the children with these digests, their entries unchanged."""
     entries = json.loads(index.content).get("manifests") or ()
     return make_index([entry for child, entry in zip(index.children, entries, strict=True) if child.digest in digests])
 
 
 def make_index(entries: Sequence[Mapping[str, Any]], annotations: Mapping[str, str] | None = None) -> Manifest:
-    """The OCI index of ``entries``, the same to the byte always."""
+    """An OCI index of ``entries``. The same entries always give the same bytes."""
     document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
     if annotations:
         document["annotations"] = dict(sorted(annotations.items()))
     return parse_manifest(json.dumps(document, separators=(",", ":")).encode("ascii"), OCI_INDEX)
 
 
-def _descriptor(raw: dict[str, Any]) -> Descriptor:
+def _parse_descriptor(raw: dict[str, Any]) -> Descriptor:
     platform = raw.get("platform")
     return Descriptor(
         media_type=str(raw["mediaType"]),
         digest=Digest.parse(raw["digest"]),
         size_bytes=int(raw["size"]),
-        platform=_platform(platform) if platform else None,
+        platform=_parse_platform(platform) if platform else None,
     )
 
 
-def _platform(raw: dict[str, Any]) -> Platform:
-    """A platform is only shown, so that one without a required field does not keep its index from being mirrored."""
+def _parse_platform(raw: dict[str, Any]) -> Platform:
+    """Parse a platform leniently: an index with an incomplete platform can still be mirrored."""
     os, architecture, variant = (str(raw.get(key) or "") for key in ("os", "architecture", "variant"))
     return Platform(os=os, architecture=architecture, variant=variant or None)

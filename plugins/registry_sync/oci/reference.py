@@ -1,4 +1,4 @@
-"""Names of the OCI distribution spec as values: Digest, Repository, Reference; Docker Hub short names.
+"""Digest, Repository and Reference of the OCI distribution spec, with the short names of Docker Hub.
 
 Grammar: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pulling-manifests and
 https://github.com/opencontainers/image-spec/blob/v1.1.0/descriptor.md#digests
@@ -35,26 +35,26 @@ MAX_NAME_LENGTH = 255
 
 
 def parse_host(text: str) -> str:
-    """A registry's ``host`` or ``host:port`` in lower case, aliases of Docker Hub as ``docker.io``.
+    """Parse a registry's ``host`` or ``host:port`` to lower case, and Docker Hub's aliases to ``docker.io``.
 
     >>> parse_host("index.docker.io")
     'docker.io'
 
-    :raises ConfigurationError: when it is no host, for example a URL, or a name that image references cannot hold.
+    :raises ConfigurationError: when it is not a host (a URL, for example), or not valid in image references.
     """
     match, host = _HOST.fullmatch(text), text.lower()
     if match is None or not 0 < int(match[1] or 443) < 65536:
         raise ConfigurationError(
             f"{text!r} is not a registry host; write host or host:port, without https:// or a path"
         )
-    if not _reads_as_host(host):
-        problem = "has neither a dot nor a port, so that an image's name would stand for one of Docker Hub"
+    if not _is_host(host):
+        problem = "has neither a dot nor a port, so image names with it would mean Docker Hub"
         raise ConfigurationError(f"{text!r} {problem}; write the port too, such as {f'{text}:443'!r}")
     return DOCKER_HUB if host in _DOCKER_HUB_ALIASES else host
 
 
-def _reads_as_host(first: str) -> bool:
-    """Whether Docker (and skopeo) takes the first part of an image's name for a host.
+def _is_host(first: str) -> bool:
+    """Return whether Docker and skopeo read the first part of an image's name as a host.
 
     https://github.com/distribution/reference/blob/v0.6.0/normalize.go#L140
     """
@@ -62,9 +62,9 @@ def _reads_as_host(first: str) -> bool:
 
 
 def parse_repository_name(text: str) -> str:
-    """A repository name without its registry, such as ``giantswarm/hyperkube``.
+    """Parse a repository name without its registry, such as ``giantswarm/hyperkube``.
 
-    :raises ConfigurationError: when it is outside the OCI grammar, with the usual mistakes named.
+    :raises ConfigurationError: when it is outside the OCI grammar; the message explains common mistakes.
     """
     if _NAME.fullmatch(text) and len(text) <= MAX_NAME_LENGTH:
         return text
@@ -84,7 +84,7 @@ def _fault_of_name(text: str) -> str:
 
 
 def is_tag(text: str) -> bool:
-    """Whether ``text`` is a tag by the OCI grammar. Listings of real registries hold others, such as digests."""
+    """Return whether ``text`` is a valid OCI tag. Some registries also list invalid ones, such as digests."""
     return _TAG.fullmatch(text) is not None
 
 
@@ -101,7 +101,7 @@ class Digest:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """:raises ValueError: when it is no digest, or its algorithm is neither sha256 nor sha512."""
+        """Parse ``algorithm:hex``. :raises ValueError: when it is not a valid sha256 or sha512 digest."""
         match = _DIGEST.fullmatch(text)
         if match is None:
             raise ValueError(f"{text!r} is not a digest")
@@ -112,12 +112,12 @@ class Digest:
 
     @classmethod
     def of(cls, content: bytes, algorithm: str = "sha256") -> Self:
-        """The digest of ``content``."""
+        """Compute the digest of ``content``."""
         return cls(algorithm, hashlib.new(algorithm, content).hexdigest())
 
     @property
     def short(self) -> str:
-        """Enough of it for a person to compare: algorithm and 12 hexadecimal digits."""
+        """Short form for messages: algorithm and 12 hexadecimal digits."""
         return f"{self.algorithm}:{self.encoded[:12]}"
 
     def __str__(self) -> str:
@@ -137,12 +137,12 @@ class Repository:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``host/name``, or a Docker Hub name without a host as Docker does.
+        """Parse ``host/name``, or a Docker Hub name without a host.
 
-        :raises ConfigurationError: when host or name are outside the grammar.
+        :raises ConfigurationError: when host or name is outside the grammar.
         """
         first, slash, rest = text.partition("/")
-        if slash and _reads_as_host(first):
+        if slash and _is_host(first):
             return cls.at(first, rest)
         return cls.at(DOCKER_HUB, text)
 
@@ -160,7 +160,7 @@ class Repository:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Reference:
-    """A manifest in a repository: by tag, or by digest.
+    """A manifest in a repository, by tag or by digest.
 
     >>> str(Reference(Repository.parse("quay.io/a/b"), "v1"))
     'quay.io/a/b:v1'
@@ -171,19 +171,19 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``[host/]name[:tag]`` (``latest`` when absent) or ``[host/]name@digest``.
+        """Parse ``[host/]name[:tag]`` (``latest`` when absent) or ``[host/]name@digest``.
 
         :raises ConfigurationError: when a part is outside the grammar, or tag and digest are both given.
         """
         name, at, digest = text.partition("@")
         if at:
-            if _tag_of(name)[1] is not None:
+            if _split_tag(name)[1] is not None:
                 raise ConfigurationError(f"{text!r} has a tag and a digest; write one of them")
             try:
                 return cls(Repository.parse(name), Digest.parse(digest))
             except ValueError as error:
                 raise ConfigurationError(f"{text!r}: {error}") from error
-        name, tag = _tag_of(text)
+        name, tag = _split_tag(text)
         if tag is not None and not is_tag(tag):
             raise ConfigurationError(f"{text!r}: {tag!r} is not a tag")
         return cls(Repository.parse(name), tag or "latest")
@@ -193,7 +193,7 @@ class Reference:
         return f"{self.repository}{separator}{self.target}"
 
 
-def _tag_of(text: str) -> tuple[str, str | None]:
-    """Split ``host:port/name:tag`` at the tag's colon, which no slash follows."""
+def _split_tag(text: str) -> tuple[str, str | None]:
+    """Split ``host:port/name:tag`` into name and tag. The tag's colon is the last, with no slash after it."""
     name, colon, tag = text.rpartition(":")
     return (name, tag) if colon and "/" not in tag else (text, None)

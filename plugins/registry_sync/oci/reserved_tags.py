@@ -1,13 +1,21 @@
-"""Tags that registry_sync itself writes at a destination."""
+"""Tags that registry_sync writes at a destination for itself."""
 
 from __future__ import annotations
 
 PLATFORM_CACHE_PREFIX = "registry_sync-platforms"
-"""How the tags begin, at a destination, of what is remembered there of source digests and chosen platforms."""
+"""Prefix of the tags under which a destination stores platform caches: which index was made of which source digest."""
+
+RESERVED_TAG_REASON = "a platform cache of registry_sync, not an image"
+"""The reason for which a reserved tag is not mirrored."""
+
+
+def is_reserved_tag(tag: str) -> bool:
+    """Return whether a tag may be one that registry_sync writes for itself."""
+    return tag.startswith(PLATFORM_CACHE_PREFIX)
 
 
 def platform_cache_tag(mirror: str) -> str:
-    """The tag of what one mirror remembers. Another that writes to the same repository may choose other platforms.
+    """The tag of one mirror's platform cache. Mirrors of the same repository may select different platforms.
 
     >>> platform_cache_tag("quay_to_acr")
     'registry_sync-platforms.quay_to_acr'

@@ -1,7 +1,7 @@
-"""Azure Container Registry: what ``/acr/v1`` adds to ``/v2``, a listing with digests, push times and locks.
+"""Azure Container Registry: ``/acr/v1`` lists tags with digests, push times and locks; manifests use ``/v2``.
 
 https://github.com/Azure/azure-rest-api-specs/tree/main/specification/containerregistry/data-plane (2021-07-01). Listing
-takes a right of its own, ``metadata_read``, which ``pull`` does not hold: https://github.com/Azure/acr/issues/675.
+needs the permission ``metadata_read``, which ``pull`` does not include: https://github.com/Azure/acr/issues/675.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from registry_sync.errors import ConfigurationError, DeniedError, NotFound, Refu
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.distribution import DistributionClient
-from registry_sync.registry.response import Answer
+from registry_sync.registry.response import Response
 from registry_sync.registry.tag_pages import parse_digest, parse_time
 
 log = logging.getLogger(__name__)
 
 PAGE_SIZE = 100
-"""What Azure's own command line asks for. A larger maximum is nowhere documented."""
+"""The page size of Azure's own command line. No larger maximum is documented."""
 
 _NEXT = re.compile(r'<([^>]*)>[^,]*\brel="?next\b')
 
@@ -33,15 +33,15 @@ _NEXT = re.compile(r'<([^>]*)>[^,]*\brel="?next\b')
 class AcrClient(DistributionClient):
     """A :class:`~registry_sync.registry.client.RegistryClient` for ``*.azurecr.io``, ``.cn`` and ``.us``.
 
-    Basic or Bearer is the registry's choice; both take an admin user, a service principal or a scope-map token.
+    The registry chooses Basic or Bearer. Both accept an admin user, a service principal or a scope-map token.
     """
 
     lists_digests: ClassVar[bool] = True
     lists_push_times: ClassVar[bool] = True
     deletes_tags_alone: ClassVar[bool] = True
 
-    def list_repositories(self, namespace: str, *, include_private: bool = False) -> Iterator[RepositoryEntry]:  # noqa: ARG002 - a registry is private or open as a whole
-        """Names from the catalog. When they were modified costs a request each, as much as their newest tags.
+    def _list_repositories(self, namespace: str, *, include_private: bool) -> Iterator[RepositoryEntry]:  # noqa: ARG002 - a registry is private or public as a whole
+        """Names from the catalog. Modification times would cost one request each, as much as the newest tags.
 
         :raises ConfigurationError: when our credentials may not read the catalog.
         """
@@ -55,13 +55,12 @@ class AcrClient(DistributionClient):
                 f"the repositories of {namespace!r} one by one ({error})"
             ) from error
 
-    def list_tags(self, repository: Repository, *, since: datetime | None = None) -> Iterator[TagEntry]:
-        """All tags; with ``since``, newest first and no further than that, if the registry keeps the order.
+    def _list_tags(self, repository: Repository, *, since: datetime | None) -> Iterator[TagEntry]:
+        """All tags; with ``since``, newest first and only as far as needed, if the registry keeps the order.
 
-        An anonymous user may be refused here and still be let in at ``/v2``: then tags have names only, and a digest
-        costs a HEAD.
+        Anonymous users may be denied here but not at ``/v2``. Tags then have names only, and a digest costs a HEAD.
 
-        :raises NotFound: when there is no such repository.
+        :raises NotFound: when the repository does not exist.
         :raises DeniedError: when the credentials may not list tags.
         """
         seen = set[str]()
@@ -70,8 +69,8 @@ class AcrClient(DistributionClient):
                 seen.add(entry.name)
                 yield entry
 
-    def delete_tag(self, repository: Repository, tag: str, digest: Digest) -> None:  # noqa: ARG002 - it goes alone
-        """Delete a tag alone ("untag"); the image stays under its digest. A locked tag is refused.
+    def delete_tag(self, repository: Repository, tag: str, digest: Digest) -> None:  # noqa: ARG002 - other tags stay
+        """Delete only this tag ("untag"); the image stays under its digest. Locked tags are refused.
 
         A token needs content/delete. ``/v2`` would delete the image with all its tags.
         """
@@ -85,26 +84,28 @@ class AcrClient(DistributionClient):
             if self._transport.endpoint.credentials:
                 advice = "to list tags, a token needs metadata/read beside content/read"
                 raise DeniedError(f"{error}; {advice}") from error
-            log.info("%s lists no digests to an anonymous user, so that each tag takes a HEAD (%s)", repository, error)
-            yield from super().list_tags(repository)
+            log.info(
+                "%s does not list digests for anonymous users; each tag needs a HEAD request (%s)", repository, error
+            )
+            yield from super()._list_tags(repository, since=since)
 
     def _by_name(self, repository: Repository) -> Iterator[TagEntry]:
-        """Every tag, in an order that pushes meanwhile do not change."""
-        for answer in self._transport.pages(_tags_path(repository), scope=_metadata(repository)):
-            yield from _entries(answer)
+        """Every tag, in an order that concurrent pushes do not change."""
+        for response in self._transport.pages(_tags_path(repository), scope=_metadata(repository)):
+            yield from _entries(response)
 
     def _newest_first(self, repository: Repository, since: datetime) -> Iterator[TagEntry]:
-        """Tags down to ``since``. When a page is out of order, or holds a tag without a time, all tags follow by name.
+        """Tags down to ``since``. If a page is out of order, or has a tag without a time, all tags follow by name.
 
-        Times that are all the same do not tell in which direction they go, and never end the reading.
+        Equal times show no direction, so they never end the reading.
         """
         path, times = f"{_tags_path(repository)}&orderby=timedesc", list[datetime | None]()
-        following = partial(_next_in_order, path)
-        for answer in self._transport.pages(path, scope=_metadata(repository), next_of=following):
-            entries = list(_entries(answer))
+        next_of = partial(_next_in_order, path)
+        for response in self._transport.pages(path, scope=_metadata(repository), next_of=next_of):
+            entries = list(_entries(response))
             yield from entries
-            times += [each.pushed_at for each in entries]
-            if following(answer) and not _descend(times):
+            times += [entry.pushed_at for entry in entries]
+            if next_of(response) and not _descend(times):
                 log.warning("%s does not list its tags newest first; all are read", repository)
                 yield from self._by_name(repository)
                 return
@@ -112,12 +113,12 @@ class AcrClient(DistributionClient):
                 return
 
 
-def _next_in_order(path: str, answer: Answer) -> str:
-    """The next page, asked for in our own words, and of ``Link`` only ``last``; empty when there is none.
+def _next_in_order(path: str, response: Response) -> str:
+    """Our own path with ``last`` from ``Link``; empty after the last page.
 
-    The links sometimes lose the order (``orderby=``), and by name from there on tags would be left out.
+    Some links lack the order (``orderby=``). Following them, by name from there on, would skip tags.
     """
-    link = _NEXT.search(answer.headers.get("Link", ""))
+    link = _NEXT.search(response.headers.get("Link", ""))
     if link is None:
         return ""
     last = parse_qs(urlsplit(link[1]).query).get("last")
@@ -125,23 +126,23 @@ def _next_in_order(path: str, answer: Answer) -> str:
 
 
 def _descend(times: list[datetime | None]) -> bool:
-    """Whether there are times, none of them unknown, and none newer than the one before."""
+    """Return whether the times are all known, and none is newer than the one before."""
     return bool(times) and None not in times and not any(_is_newer(after, before) for before, after in pairwise(times))
 
 
-def _is_newer(moment: datetime | None, other: datetime | None) -> bool:
-    return moment is not None and other is not None and moment > other
+def _is_newer(time: datetime | None, other: datetime | None) -> bool:
+    return time is not None and other is not None and time > other
 
 
-def _entries(answer: Answer) -> Iterator[TagEntry]:
-    """The tags of a page; a repository of untagged manifests has ``null``."""
-    document = answer.json()
-    has_none = isinstance(document, dict) and document.get("tags", ...) is None
-    return iter(()) if has_none else map(_entry, answer.rows("tags", "name"))
+def _entries(response: Response) -> Iterator[TagEntry]:
+    """The tags of a page; ``null`` for a repository with untagged manifests only."""
+    document = response.json()
+    is_null = isinstance(document, dict) and document.get("tags", ...) is None
+    return iter(()) if is_null else map(_entry, response.rows("tags", "name"))
 
 
 def _entry(row: dict[str, Any]) -> TagEntry:
-    """``lastUpdateTime`` is when the tag was made or moved (seven fractional digits, of which six are kept).
+    """``lastUpdateTime`` is the time when the tag was created or moved. Six of its seven fractional digits are kept.
 
     Locks: https://learn.microsoft.com/azure/container-registry/container-registry-image-lock
     """

@@ -1,6 +1,6 @@
-"""Aliyun (Alibaba Cloud) Container Registry: ``/v2`` and nothing else, so that a digest costs a HEAD.
+"""Aliyun (Alibaba Cloud) Container Registry: only ``/v2``, so a digest costs a HEAD.
 
-Its own listings are another API with AccessKeys of another service, which we do not use:
+Its own listings belong to another API, which needs AccessKeys and is not used:
 https://www.alibabacloud.com/help/en/acr/developer-reference/api-cr-2018-12-01-overview.
 """
 
@@ -17,15 +17,17 @@ from registry_sync.registry.distribution import DistributionClient
 
 
 class AliyunClient(DistributionClient):
-    """A :class:`~registry_sync.registry.client.RegistryClient` for personal and enterprise instances alike."""
+    """A :class:`~registry_sync.registry.client.RegistryClient` for personal and enterprise instances."""
 
     lists_digests: ClassVar[bool] = False
     lists_push_times: ClassVar[bool] = False
     denies_what_is_missing: ClassVar[bool] = True
     deletes_tags_alone: ClassVar[bool] = False
+    v2_requests_per_second: ClassVar[float | None] = 15.0
+    """Harbor's own limit for Aliyun: https://github.com/goharbor/harbor/tree/main/src/pkg/reg/adapter/aliacr."""
 
-    def list_repositories(self, namespace: str, *, include_private: bool = False) -> Iterator[RepositoryEntry]:  # noqa: ARG002 - there is no list
-        """There is no ``_catalog``.
+    def _list_repositories(self, namespace: str, *, include_private: bool) -> Iterator[RepositoryEntry]:  # noqa: ARG002 - no listing
+        """Aliyun has no ``_catalog``.
 
         https://github.com/goharbor/harbor/blob/main/src/pkg/reg/adapter/aliacr/adapter.go
 
@@ -36,11 +38,11 @@ class AliyunClient(DistributionClient):
         )
 
     def put_manifest(self, repository: Repository, target: str | Digest, manifest: Manifest) -> None:
-        """Publish the manifest's very bytes under a tag, or under its digest.
+        """Publish the exact bytes of a manifest under a tag or its digest.
 
-        :raises UnsupportedArtifact: for signatures and attestations, of which Aliyun does not know the config's type:
+        :raises UnsupportedArtifact: for signatures and attestations, whose config types Aliyun does not know:
             https://github.com/cnrancher/hangar/issues/238.
-        :raises DeniedError: among others when the namespace does not exist; Aliyun then speaks of access alone.
+        :raises DeniedError: also when the namespace does not exist; Aliyun then reports missing access only.
         """
         try:
             super().put_manifest(repository, target, manifest)
@@ -56,6 +58,6 @@ class AliyunClient(DistributionClient):
 def _advice(repository: Repository) -> str:
     namespace = repository.name.partition("/")[0]
     return (
-        f"the namespace {namespace!r} has to exist at {repository.host}, to create repositories automatically, and to "
-        "let this user push"
+        f"the namespace {namespace!r} must exist at {repository.host}, create repositories automatically, and allow "
+        "this user to push"
     )

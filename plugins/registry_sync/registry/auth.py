@@ -1,6 +1,6 @@
-"""Authentication of the registry APIs: Basic, and the Bearer token flow with its cache.
+"""Authentication at registry APIs: Basic, and Bearer tokens with their cache.
 
-https://distribution.github.io/distribution/spec/auth/token/ and RFC 7235 for the challenge.
+https://distribution.github.io/distribution/spec/auth/token/; RFC 7235 for challenges.
 """
 
 from __future__ import annotations
@@ -15,69 +15,70 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
+from requests.utils import parse_dict_header, unquote_header_value
+
 from registry_sync.errors import ConfigurationError, DeniedError, TemporaryError
 from registry_sync.registry.endpoint import Endpoint
 
 DEFAULT_TOKEN_SECONDS = 60
-"""How long a token lives when its issuer does not say (token spec, "expires_in")."""
+"""Lifetime of a token whose issuer does not report it (token spec, "expires_in")."""
 
-_LONGEST_TOKEN_SECONDS = 24 * 3600
+_MAX_TOKEN_SECONDS = 24 * 3600
 
-_LONGEST_CHALLENGE = 4096
+_MAX_CHALLENGE = 4096
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")
-"""What can stand in a header, of which RFC 6750 allows tokens a part."""
+"""Printable ASCII, which any header can hold. RFC 6750 allows fewer characters."""
 
 _CHALLENGE = re.compile(r"\s*([A-Za-z][A-Za-z0-9_-]*)\s+(.*)", re.DOTALL)
-
-_PARAMETER = re.compile(r'([A-Za-z][A-Za-z0-9_-]*)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))\s*(?:,|$)')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Challenge:
-    """What a 401 asks for: ``scheme`` in lower case, and its parameters."""
+    """A challenge of a 401: its scheme in lower case, and its parameters."""
 
     scheme: str
     parameters: Mapping[str, str]
 
 
 def parse_challenge(header: str) -> Challenge | None:
-    """Read a ``WWW-Authenticate`` header; ``None`` when it holds no scheme with parameters.
+    """Parse a ``WWW-Authenticate`` header; ``None`` without a scheme and parameters.
 
     >>> parse_challenge('Bearer realm="https://a.example/token",service="r"').parameters["service"]
     'r'
     """
-    match = _CHALLENGE.match(header[:_LONGEST_CHALLENGE])
+    match = _CHALLENGE.match(header[:_MAX_CHALLENGE])
     if match is None:
         return None
     parameters = {
-        name.lower(): re.sub(r"\\(.)", r"\1", quoted) or bare for name, quoted, bare in _PARAMETER.findall(match[2])
+        name.strip().lower(): unquote_header_value((value or "").strip())
+        for name, value in parse_dict_header(match[2]).items()  # type: ignore[no-untyped-call]
     }
     return Challenge(scheme=match[1].lower(), parameters=parameters)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """A Bearer token, and until when (``time.monotonic()`` seconds) it may be sent."""
+    """A Bearer token. It may be sent until ``good_until`` (``time.monotonic()`` seconds)."""
 
     value: str = field(repr=False)
     good_until: float
 
 
-def parse_token(answer: Any, *, now: float, default_seconds: float = DEFAULT_TOKEN_SECONDS) -> Token | None:
-    """Read the answer of a token endpoint; ``None`` when it holds no token, or one that no header can hold.
+def parse_token(document: Any, *, now: float, default_seconds: float = DEFAULT_TOKEN_SECONDS) -> Token | None:
+    """Parse the JSON of a token endpoint; ``None`` without a token that a header can hold.
 
-    ``now`` is ``time.monotonic()``.
+    A tenth of the lifetime is kept as a margin, so that the token does not expire in transit.
 
-    A tenth of the lifetime is kept as a margin, so that a token does not expire on its way.
+    :param now: ``time.monotonic()``.
     """
-    if not isinstance(answer, dict):
+    if not isinstance(document, dict):
         return None
-    value = answer.get("token") or answer.get("access_token")
+    value = document.get("token") or document.get("access_token")
     if not isinstance(value, str) or not _TOKEN.fullmatch(value):
         return None
-    lifetimes = (answer.get("expires_in"), _jwt_seconds(value), default_seconds)
-    seconds = min(next(filter(_is_lifetime, lifetimes)), _LONGEST_TOKEN_SECONDS)
+    lifetimes = (document.get("expires_in"), _jwt_seconds(value), default_seconds)
+    seconds = min(next(filter(_is_lifetime, lifetimes)), _MAX_TOKEN_SECONDS)
     return Token(value=value, good_until=now + 0.9 * seconds)
 
 
@@ -86,9 +87,9 @@ def _is_lifetime(seconds: Any) -> bool:
 
 
 def _jwt_seconds(token: str) -> Any:
-    """``exp`` less ``iat`` of a JWT, unverified: Quay and Azure say a token's lifetime nowhere else.
+    """``exp`` minus ``iat`` of a JWT, unverified. Quay and Azure report the lifetime of a token only there.
 
-    https://www.rfc-editor.org/rfc/rfc7519#section-4.1; ``None`` when the token is none, or does not say.
+    https://www.rfc-editor.org/rfc/rfc7519#section-4.1; ``None`` for other tokens.
     """
     try:
         payload = token.split(".")[1]
@@ -99,20 +100,20 @@ def _jwt_seconds(token: str) -> Any:
 
 
 class Authenticator(Protocol):
-    """Who we are to one server. Safe to use from many threads at once."""
+    """Authentication at one server. Safe to use from many threads at once."""
 
     def header(self, scope: str, /) -> str | None:
-        """The Authorization header to send for ``scope``, or ``None`` to send none."""
+        """The Authorization header for ``scope``; ``None`` for an anonymous request."""
 
     def learn(self, challenge: str, scope: str, /, *, sent: str | None) -> None:
-        """Take in the ``WWW-Authenticate`` of a 401 that answered the Authorization ``sent``.
+        """Process the ``WWW-Authenticate`` of a 401, the response to the Authorization ``sent``.
 
-        When :meth:`header` gives something else afterwards, the request is sent once more with that.
+        If :meth:`header` then returns a different header, the request is sent once more with it.
         """
 
 
 class FixedAuthorization:
-    """An :class:`Authenticator` that sends the same header always, or with ``None`` never one."""
+    """An :class:`Authenticator` that always sends the same header; ``None`` is always anonymous."""
 
     def __init__(self, value: str | None) -> None:
         self._value = value
@@ -121,15 +122,16 @@ class FixedAuthorization:
         return self._value
 
     def learn(self, _challenge: str, _scope: str, /, *, sent: str | None) -> None:
-        """Nothing: there is no other header to try after ``sent``."""
+        """Do nothing: no other header can be tried."""
 
 
 class ChallengeAuthenticator:
-    """An :class:`Authenticator` for ``/v2``: Basic or a token, once the registry's first 401 has said how.
+    """An :class:`Authenticator` for ``/v2``: Basic or Bearer, as the registry's first 401 requires.
 
-    ``fetch`` takes a token URL and an Authorization header (or ``None``: anonymous) and returns the decoded JSON; it
-    raises :class:`DeniedError` when the credentials are not accepted. Tokens are cached by scope; one thread fetches
-    while the others wait for it.
+    Tokens are cached by scope. One thread fetches a token while the others wait for it.
+
+    :param fetch: takes a token URL and an Authorization header (``None``: anonymous) and returns the decoded JSON. It
+        raises :class:`DeniedError` when the credentials are rejected.
     """
 
     def __init__(self, endpoint: Endpoint, fetch: Callable[[str, str | None], Any]) -> None:
@@ -140,23 +142,23 @@ class ChallengeAuthenticator:
         self._lock = threading.Lock()
 
     def header(self, scope: str, /) -> str | None:
-        """The Authorization header to send, or ``None`` as long as the registry has not asked for one."""
+        """The Authorization header; ``None`` until the registry has required one."""
         challenge = self._challenge
         if challenge is None:
             return None
         return self._basic() if challenge.scheme == "basic" else f"Bearer {self._token(scope, challenge).value}"
 
     def learn(self, header: str, scope: str, /, *, sent: str | None) -> None:
-        """Take in the challenge of a 401 that answered a request with the Authorization ``sent``.
+        """Process the challenge of a 401, the response to a request with the Authorization ``sent``.
 
-        :raises DeniedError: when there is nothing better to send: no challenge, or no credentials for it.
+        :raises DeniedError: when no better header is possible: no supported challenge, or no credentials for it.
         """
         challenge = parse_challenge(header)
         if challenge is None or challenge.scheme not in ("basic", "bearer"):
             raise DeniedError(f"{self._endpoint.host} denies access without saying how to log in ({header!r})")
         if challenge.scheme == "basic" and self._endpoint.credentials is None:
-            advice = "" if self._endpoint.is_node else "; give its registry a connection"
-            raise DeniedError(f"{self._endpoint.host} wants a user name and password{advice}")
+            advice = "" if self._endpoint.anonymous_by_design else "; give its registry a connection"
+            raise DeniedError(f"{self._endpoint.host} requires a user name and password{advice}")
         with self._lock:
             self._challenge = challenge
             token = self._tokens.get(scope)
@@ -183,9 +185,9 @@ class ChallengeAuthenticator:
 
 
 def token_url(endpoint: Endpoint, challenge: Challenge, scope: str) -> str:
-    """Where to fetch a token for ``scope`` (empty: only to log in).
+    """The URL of a token for ``scope`` (empty: to log in only).
 
-    :raises ConfigurationError: when the realm is no URL, or plain HTTP although the registry is not.
+    :raises ConfigurationError: when the realm is not a URL, or plain HTTP although the registry has TLS.
     """
     realm = challenge.parameters.get("realm", "")
     try:
@@ -194,7 +196,7 @@ def token_url(endpoint: Endpoint, challenge: Challenge, scope: str) -> str:
         parts = urlsplit("")
     if parts.scheme not in ({"https"} if endpoint.tls else {"https", "http"}) or not parts.netloc:
         raise ConfigurationError(
-            f"{endpoint.host} sends log-ins to {realm!r}, no https address; nothing was sent there"
+            f"{endpoint.host} sends logins to {realm!r}, which is not an https URL; nothing was sent there"
         )
     service = challenge.parameters.get("service")
     query = urlencode(([("service", service)] if service else []) + ([("scope", scope)] if scope else []))

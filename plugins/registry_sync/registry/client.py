@@ -1,4 +1,4 @@
-"""What a registry can do for mirroring, as a protocol; each kind of registry implements it in a file of its own."""
+"""The protocol of a registry client, and the limits of its listings. Each kind of registry has a module."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from registry_sync.oci.reference import Digest, Repository
 class RepositoryEntry:
     """A repository in a listing.
 
-    ``modified_at`` (aware UTC) is when a tag was last pushed there; ``None`` is unknown, never "long ago".
-    ``is_private`` is ``None`` where a registry does not tell.
+    ``modified_at`` (aware UTC) is the time of the last push to any tag; ``None`` means unknown, never "long ago".
+    ``is_private`` is ``None`` where the registry does not report it.
     """
 
     name: str
@@ -27,9 +27,9 @@ class RepositoryEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagEntry:
-    """A tag in a listing. ``digest`` and ``pushed_at`` (aware UTC) are ``None`` where a registry does not list them.
+    """A tag in a listing. ``digest`` and ``pushed_at`` (aware UTC) are ``None`` where the registry omits them.
 
-    ``is_locked``: the registry refuses to overwrite it.
+    ``is_locked``: the registry refuses to overwrite the tag.
     """
 
     name: str
@@ -39,52 +39,62 @@ class TagEntry:
 
 
 MAX_TAGS = 250_000
-"""Of one repository."""
+"""Limit of one repository."""
 
 MAX_REPOSITORIES = 100_000
-"""Of one namespace; Airflow maps a task over a thousand, unless it is set to more."""
+"""Limit of one namespace. Airflow maps at most a thousand tasks by default (``max_map_length``)."""
 
 Entry = TypeVar("Entry")
 
 
-def bounded(entries: Iterable[Entry], most: int, what: str, where: object) -> Iterator[Entry]:
-    """:raises RefusedError: when there are more than ``most``."""
+def limit_tags(entries: Iterable[TagEntry], repository: Repository) -> Iterator[TagEntry]:
+    """Stop a listing of tags at :data:`MAX_TAGS`.
+
+    :raises RefusedError: when it has more.
+    """
+    return _limited(entries, MAX_TAGS, "tags", str(repository))
+
+
+def limit_repositories(entries: Iterable[RepositoryEntry], namespace: str) -> Iterator[RepositoryEntry]:
+    """Stop a listing of repositories at :data:`MAX_REPOSITORIES`.
+
+    :raises RefusedError: when it has more.
+    """
+    return _limited(entries, MAX_REPOSITORIES, "repositories", namespace)
+
+
+def _limited(entries: Iterable[Entry], limit: int, noun: str, listing: str) -> Iterator[Entry]:
     for number, entry in enumerate(entries):
-        if number >= most:
+        if number >= limit:
             advice = "remove what nobody needs, or mirror the rest from a repository of its own"
-            raise RefusedError(f"{where} lists more than {most} {what}, the most that one task reads; {advice}")
+            raise RefusedError(f"{listing} lists more than {limit} {noun}, the most that one task reads; {advice}")
         yield entry
 
 
-def bounded_tags(entries: Iterable[TagEntry], repository: Repository) -> Iterator[TagEntry]:
-    """:raises RefusedError: when there are more than :data:`MAX_TAGS`."""
-    return bounded(entries, MAX_TAGS, "tags", repository)
-
-
 class PullClient(Protocol):
-    """A registry as a machine that pulls sees it. Methods raise the classes of ``errors.py``."""
+    """The part of a registry that a machine needs to pull images. Methods raise the classes of ``errors.py``."""
 
     def head_manifest(self, repository: Repository, target: str | Digest) -> Digest | None:
-        """The digest that a tag (or digest) names, or ``None`` when it is not there."""
+        """The digest of a tag (or digest), or ``None`` when it does not exist."""
 
     def get_manifest(self, repository: Repository, target: Digest) -> Manifest:
-        """The manifest's own bytes, checked against the digest. :raises NotFound: when it is gone."""
+        """The exact bytes of a manifest, verified against the digest. :raises NotFound: when it does not exist."""
 
     def head_blob(self, repository: Repository, digest: Digest) -> int | None:
-        """The size of a blob in bytes, ``None`` where the registry does not tell. :raises NotFound: when it is gone."""
+        """Size of a blob in bytes, ``None`` where the registry omits it. :raises NotFound: when it does not exist."""
 
     def read_blob(self, repository: Repository, digest: Digest) -> int:
-        """Read a whole blob, checked against the digest, and return its size in bytes; its content is not kept."""
+        """Read a blob, verify and discard it, and return its size in bytes."""
 
     def close(self) -> None:
         """Close the connections."""
 
 
 class RegistryClient(Protocol):
-    """One registry. Methods raise the classes of ``errors.py``; an error is never an empty answer.
+    """One registry. Methods raise the classes of ``errors.py``; an error is never an empty result.
 
-    ``lists_digests`` and ``lists_push_times``: whether :meth:`list_tags` gives them, as far as it can.
-    ``deletes_tags_alone``: whether :meth:`delete_tag` leaves all other tags of the same image, whatever the registry.
+    ``lists_digests`` and ``lists_push_times``: :meth:`list_tags` returns them where the registry has them.
+    ``deletes_tags_alone``: :meth:`delete_tag` keeps the image's other tags, on any registry of this kind.
     """
 
     lists_digests: ClassVar[bool]
@@ -92,44 +102,46 @@ class RegistryClient(Protocol):
     deletes_tags_alone: ClassVar[bool]
 
     def ping(self) -> None:
-        """Check that the registry answers and accepts our credentials."""
+        """Check that the registry responds and accepts our credentials."""
 
     def list_repositories(self, namespace: str, *, include_private: bool = False) -> Iterator[RepositoryEntry]:
         """The repositories in ``namespace``, such as ``giantswarm/hyperkube`` in ``giantswarm``.
 
-        :raises ConfigurationError: when the registry does not list them, or has none there for us to see.
+        :raises ConfigurationError: when the registry cannot list them, or none is visible to us.
+        :raises RefusedError: when there are more than :data:`MAX_REPOSITORIES`.
         """
 
     def list_tags(self, repository: Repository, *, since: datetime | None = None) -> Iterator[TagEntry]:
-        """All tags, each name once; with ``since`` at least those that were pushed from then on.
+        """All tags, each name once; with ``since`` at least the tags pushed since then.
 
-        :raises NotFound: when there is no such repository.
+        :raises NotFound: when the repository does not exist.
+        :raises RefusedError: when there are more than :data:`MAX_TAGS`.
         """
 
     def head_manifest(self, repository: Repository, target: str | Digest) -> Digest | None:
-        """The digest that a tag (or digest) names, or ``None`` when it is not there. No pull is counted."""
+        """The digest of a tag (or digest), or ``None`` when it does not exist. Does not count as a pull."""
 
     def get_manifest(self, repository: Repository, target: Digest) -> Manifest:
-        """The manifest's own bytes, checked against the digest. :raises NotFound: when it is gone."""
+        """The exact bytes of a manifest, verified against the digest. :raises NotFound: when it does not exist."""
 
     def put_manifest(self, repository: Repository, target: str | Digest, manifest: Manifest) -> None:
-        """Publish the manifest's very bytes under a tag, or under its digest."""
+        """Publish the exact bytes of a manifest under a tag or its digest."""
 
     def delete_tag(self, repository: Repository, tag: str, digest: Digest) -> None:
-        """Delete a tag, and with it perhaps its manifest under all its tags: see ``deletes_tags_alone``.
+        """Delete a tag, and possibly its manifest with all its tags: see ``deletes_tags_alone``.
 
-        :param digest: what the tag was seen to name; no other manifest is deleted.
-        :raises NotFound: when it is not there.
+        :param digest: the observed digest of the tag; no other manifest is deleted.
+        :raises NotFound: when the tag does not exist.
         """
 
     def get_blob(self, repository: Repository, descriptor: Descriptor) -> bytes:
-        """A small blob, such as an image's config, checked against the digest. :raises NotFound: when it is gone."""
+        """A small blob, such as an image config, verified by digest. :raises NotFound: when it does not exist."""
 
     def list_referrers(self, repository: Repository, subject: Digest) -> Manifest | None:
-        """What refers to a digest, as one index; ``None`` when the registry has no such API, and a tag has the list."""
+        """The referrers of a digest as one index; ``None`` without a referrers API (a tag then holds the list)."""
 
     def create_repository(self, repository: Repository) -> None:
-        """Have a repository before the first push to it. Nothing, where a push creates it."""
+        """Create a repository before the first push. Does nothing where a push creates it."""
 
     def close(self) -> None:
         """Close the connections."""

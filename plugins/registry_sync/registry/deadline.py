@@ -1,8 +1,7 @@
-"""Answers that have to be whole in their time, however they trickle: status, headers, the frames of a body, and it.
+"""A deadline for a whole response. Socket timeouts bound one read, which trickled bytes never exceed.
 
-The time-out of a socket is for one read of it. An answer of a byte now and then, or of one ``100 Continue`` after the
-other, never runs into that, and whoever reads a line or unpacks a body does not get to look at the clock in between. So
-the look is at the bottom, where bytes come in.
+A server can send one byte now and then, or one ``100 Continue`` after the other. Code that reads a line or decompresses
+a body does not see the clock in between. The deadline is therefore checked at the lowest level, where bytes arrive.
 """
 
 from __future__ import annotations
@@ -16,20 +15,20 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
-ANSWER_SECONDS = 300
-"""How long an answer may take from its first byte to its last."""
+RESPONSE_SECONDS = 300
+"""Time limit of a response, from its first byte to its last."""
 
 
-class Overdue(Exception):
-    """An answer was not whole in its time."""
+class DeadlineExceeded(Exception):
+    """A response was not complete within :data:`RESPONSE_SECONDS`."""
 
 
-class _TimelyReads(io.RawIOBase):
-    """What comes in by ``reads``, until it is overdue."""
+class _DeadlineReader(io.RawIOBase):
+    """Reads from ``reads`` until the deadline."""
 
     def __init__(self, reads: io.RawIOBase) -> None:
         self._reads = reads
-        self._due = time.monotonic() + ANSWER_SECONDS
+        self._deadline = time.monotonic() + RESPONSE_SECONDS
 
     def readable(self) -> bool:
         return True
@@ -38,8 +37,8 @@ class _TimelyReads(io.RawIOBase):
         return self._reads.fileno()
 
     def readinto(self, buffer: Any, /) -> int | None:
-        if time.monotonic() > self._due:
-            raise Overdue(f"was still answering after {ANSWER_SECONDS} s")
+        if time.monotonic() > self._deadline:
+            raise DeadlineExceeded(f"was still answering after {RESPONSE_SECONDS} s")
         count: int | None = self._reads.readinto(buffer)
         return count
 
@@ -48,24 +47,24 @@ class _TimelyReads(io.RawIOBase):
         super().close()
 
 
-class _TimelyResponse(http.client.HTTPResponse):
+class _DeadlineResponse(http.client.HTTPResponse):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fp: io.BufferedReader = io.BufferedReader(_TimelyReads(self.fp.detach()))
+        self.fp: io.BufferedReader = io.BufferedReader(_DeadlineReader(self.fp.detach()))
 
 
-class _TimelyConnection(HTTPConnection):
-    response_class = _TimelyResponse
+class _DeadlineConnection(HTTPConnection):
+    response_class = _DeadlineResponse
 
 
-class _TimelyTLSConnection(HTTPSConnection):
-    response_class = _TimelyResponse
+class _DeadlineTLSConnection(HTTPSConnection):
+    response_class = _DeadlineResponse
 
 
-class TimelyAdapter(HTTPAdapter):
-    """Connections, also those through a proxy, whose answers raise :class:`Overdue` after :data:`ANSWER_SECONDS`."""
+class DeadlineAdapter(HTTPAdapter):
+    """Connections, also through a proxy, whose responses raise :class:`DeadlineExceeded` when they take too long."""
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> HTTPConnectionPool:
         pool = cast("HTTPConnectionPool", super().get_connection_with_tls_context(*args, **kwargs))
-        pool.ConnectionCls = _TimelyTLSConnection if pool.scheme == "https" else _TimelyConnection
+        pool.ConnectionCls = _DeadlineTLSConnection if pool.scheme == "https" else _DeadlineConnection
         return pool

@@ -1,7 +1,7 @@
-"""Any registry that speaks the OCI distribution spec and nothing more.
+"""Any registry that implements only the OCI distribution spec.
 
-https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md. Its listing gives names only, so digests cost
-one HEAD per tag, and push times are not known.
+https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md. Its listing has names only: digests cost one
+HEAD per tag, and push times are unknown.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from registry_sync.errors import (
     DamagedContent,
     DeniedError,
     LockedTag,
-    NoManifest,
+    NotAManifest,
     NotFound,
     RefusedError,
     TemporaryError,
@@ -29,16 +29,17 @@ from registry_sync.oci.manifest import (
     OCI_INDEX,
     Descriptor,
     Manifest,
-    check_type,
     is_manifest,
     merge_indexes,
     parse_manifest,
+    parse_media_type,
 )
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry.client import RepositoryEntry, TagEntry
+from registry_sync.registry.client import RepositoryEntry, TagEntry, limit_repositories, limit_tags
 from registry_sync.registry.endpoint import Endpoint
-from registry_sync.registry.response import Answer
-from registry_sync.registry.transport import Patience, Transport
+from registry_sync.registry.response import Response
+from registry_sync.registry.transport import RequestLimits, Transport
+from registry_sync.registry.urls import shown_url
 
 log = logging.getLogger(__name__)
 
@@ -48,31 +49,38 @@ _SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
 
 
 class DistributionClient:
-    """A :class:`~registry_sync.registry.client.RegistryClient` over the OCI distribution API alone.
+    """A :class:`~registry_sync.registry.client.RegistryClient` that uses the OCI distribution API only.
 
-    Kinds that have an API beside it extend this class; ``api_url`` is where that is, and without meaning here.
+    Clients of the other kinds extend this class. They override ``_list_tags`` and ``_list_repositories``; the public
+    methods limit the length of every listing.
 
-    :param requests_per_second: how fast requests may start.
-    :param patience: how long to wait for it, and how often to try.
+    :param api_url: ignored; used by the kinds with an API of their own.
+    :param requests_per_second: maximum rate; by default the kind's usual limit.
+    :param limits: timeouts and number of attempts.
     """
 
     lists_digests: ClassVar[bool] = False
     lists_push_times: ClassVar[bool] = False
     denies_what_is_missing: ClassVar[bool] = False
-    """A repository that does not exist is denied to whoever may pull only; who may push as well is told the truth."""
+    """Pull-only credentials get "denied" for a missing repository. Credentials that may push get "not found"."""
     deletes_tags_alone: ClassVar[bool] = False
+    v2_requests_per_second: ClassVar[float | None] = None
+    """Usual limit for ``/v2``."""
 
     def __init__(
         self,
         endpoint: Endpoint,
         *,
         max_connections: int = 8,
-        api_url: str | None = None,  # noqa: ARG002 - the kinds with an API of their own use it
+        api_url: str | None = None,  # noqa: ARG002 - used by the kinds with an API of their own
         requests_per_second: float | None = None,
-        patience: Patience | None = None,
+        limits: RequestLimits | None = None,
     ) -> None:
         self._transport = Transport(
-            endpoint, max_connections=max_connections, requests_per_second=requests_per_second, patience=patience
+            endpoint,
+            max_connections=max_connections,
+            requests_per_second=requests_per_second or self.v2_requests_per_second,
+            limits=limits,
         )
         self._host = endpoint.host
         self._has_referrers: bool | None = None
@@ -82,15 +90,31 @@ class DistributionClient:
         self._transport.close()
 
     def ping(self) -> None:
-        """Check that the registry answers and accepts our credentials."""
+        """Check that the registry responds and accepts our credentials."""
         self._transport.challenge()
 
-    def list_repositories(self, namespace: str, *, include_private: bool = False) -> Iterator[RepositoryEntry]:  # noqa: ARG002 - it does not tell
-        """Names from ``_catalog``, which is Docker's own addition to the API and often closed.
+    def list_repositories(self, namespace: str, *, include_private: bool = False) -> Iterator[RepositoryEntry]:
+        """The repositories in ``namespace``.
+
+        :raises ConfigurationError: when the registry cannot list them, or none is visible to us.
+        :raises RefusedError: when there are more than ``MAX_REPOSITORIES``.
+        """
+        return limit_repositories(self._list_repositories(namespace, include_private=include_private), namespace)
+
+    def list_tags(self, repository: Repository, *, since: datetime | None = None) -> Iterator[TagEntry]:
+        """All tags, each name once; with ``since`` at least the tags pushed since then.
+
+        :raises NotFound: when the repository does not exist.
+        :raises RefusedError: when there are more than ``MAX_TAGS``.
+        """
+        return limit_tags(self._list_tags(repository, since=since), repository)
+
+    def _list_repositories(self, namespace: str, *, include_private: bool) -> Iterator[RepositoryEntry]:  # noqa: ARG002 - the catalog does not report it
+        """Names from ``_catalog``, Docker's addition to the API, which many registries disable.
 
         https://distribution.github.io/distribution/spec/api/#listing-repositories
 
-        :raises ConfigurationError: when the registry has no catalog for us.
+        :raises ConfigurationError: when the registry does not offer us a catalog.
         """
         try:
             for name in self._names(f"/v2/_catalog?n={PAGE_SIZE}", "registry:catalog:*", "repositories"):
@@ -100,43 +124,45 @@ class DistributionClient:
             advice = f"write the repositories of {namespace!r} one by one"
             raise ConfigurationError(f"{self._host} does not list its repositories, {advice} ({error})") from error
 
-    def list_tags(self, repository: Repository, *, since: datetime | None = None) -> Iterator[TagEntry]:  # noqa: ARG002 - no times
-        """All tags, by name only. :raises NotFound: when there is no such repository."""
+    def _list_tags(self, repository: Repository, *, since: datetime | None) -> Iterator[TagEntry]:  # noqa: ARG002 - no push times
+        """All tags, by name only. :raises NotFound: when the repository does not exist."""
         path = f"/v2/{repository.name}/tags/list?n={PAGE_SIZE}"
         for name in self._names(path, _pull(repository), "tags"):
             yield TagEntry(name=name)
 
     def head_manifest(self, repository: Repository, target: str | Digest) -> Digest | None:
-        """The digest that a tag (or digest) names, or ``None`` when it is not there.
+        """The digest of a tag (or digest), or ``None`` when it does not exist.
 
-        A registry may leave the digest out of its answer; then the manifest is read and its digest computed.
+        If the registry omits the digest header, the manifest is read and its digest computed.
         """
         try:
-            answer = self._manifest_call("HEAD", repository, target)
-            text = answer.headers.get("Docker-Content-Digest")
-            return _digest(text, answer) if text else Digest.of(self._manifest_call("GET", repository, target).content)
+            response = self._manifest_call("HEAD", repository, target)
+            text = response.headers.get("Docker-Content-Digest")
+            if text:
+                return _digest(text, response)
+            return Digest.of(self._manifest_call("GET", repository, target).content)
         except NotFound:
             return None
 
     def get_manifest(self, repository: Repository, target: Digest) -> Manifest:
-        """The manifest's own bytes. :raises DamagedContent: when they are not what the digest says.
+        """The exact bytes of a manifest. :raises DamagedContent: when they do not match the digest.
 
-        :raises NoManifest: when they do not even pretend to be a manifest.
-        :raises RefusedError: for a type that cannot be mirrored. Schema 1 is of it: what its digest is of is only a
-            part of its bytes.
+        :raises NotAManifest: when the media type is not a manifest's either.
+        :raises RefusedError: for a type that cannot be mirrored, such as schema 1, whose digest covers only a part of
+            its bytes.
         """
-        answer = self._manifest_call("GET", repository, target)
-        media_type = answer.headers.get("Content-Type", "")
-        if not media_type.startswith(_SCHEMA_1) and Digest.of(answer.content, target.algorithm) != target:
+        response = self._manifest_call("GET", repository, target)
+        media_type = response.headers.get("Content-Type", "")
+        if not media_type.startswith(_SCHEMA_1) and Digest.of(response.content, target.algorithm) != target:
             damage = f"{repository}@{target} arrived damaged: its content has another digest"
             if is_manifest(media_type):
                 raise DamagedContent(damage)
-            raise NoManifest(f"{damage}, and is of type {media_type!r}")
-        check_type(media_type, target)
-        return replace(parse_manifest(answer.content, media_type), digest=target)
+            raise NotAManifest(f"{damage}, and is of type {media_type!r}")
+        parse_media_type(media_type, target)
+        return replace(parse_manifest(response.content, media_type), digest=target)
 
     def put_manifest(self, repository: Repository, target: str | Digest, manifest: Manifest) -> None:
-        """Publish the manifest's very bytes under a tag, or under its digest."""
+        """Publish the exact bytes of a manifest under a tag or its digest."""
         path = f"/v2/{repository.name}/manifests/{target}"
         scope, headers = _pull_and_push(repository), {"Content-Type": manifest.media_type}
         try:
@@ -147,37 +173,37 @@ class DistributionClient:
             ) from error
 
     def head_blob(self, repository: Repository, digest: Digest) -> int | None:
-        """The size of a blob in bytes, ``None`` where the registry does not tell. :raises NotFound: when it is gone."""
-        answer = self._transport.call("HEAD", _blob(repository, digest), scope=_pull(repository), headers=_AS_IT_IS)
-        text = answer.headers.get("Content-Length", "")
+        """Size of a blob in bytes, ``None`` where the registry omits it. :raises NotFound: when it does not exist."""
+        response = self._transport.call("HEAD", _blob(repository, digest), scope=_pull(repository), headers=_IDENTITY)
+        text = response.headers.get("Content-Length", "")
         return int(text) if text.isascii() and text.isdigit() else None
 
     def read_blob(self, repository: Repository, digest: Digest) -> int:
-        """Read a whole blob, keep nothing of it, and return its size in bytes.
+        """Read and discard a whole blob, and return its size in bytes.
 
-        :raises DamagedContent: when its bytes are not what the digest says.
+        :raises DamagedContent: when its bytes do not match the digest.
         """
-        seen, sizes = hashlib.new(digest.algorithm), list[int]()
+        hasher, sizes = hashlib.new(digest.algorithm), list[int]()
 
         def take(chunk: bytes) -> None:
-            seen.update(chunk)
+            hasher.update(chunk)
             sizes.append(len(chunk))
 
-        self._transport.download(_blob(repository, digest), take, scope=_pull(repository), headers=_AS_IT_IS)
-        if seen.hexdigest() != digest.encoded:
+        self._transport.download(_blob(repository, digest), take, scope=_pull(repository), headers=_IDENTITY)
+        if hasher.hexdigest() != digest.encoded:
             raise DamagedContent(f"blob {digest} of {repository} arrived damaged: its content has another digest")
         return sum(sizes)
 
     def delete_tag(self, repository: Repository, tag: str, digest: Digest) -> None:
-        """Delete a tag; where the registry deletes manifests only, its manifest with all that are its tags.
+        """Delete a tag, or its manifest with all tags where the registry deletes manifests only.
 
-        distribution 3 deletes a tag alone. docker-registry 2.8 answers 400 to one, and takes digests; a registry that
-        may not delete at all answers 405 to both.
+        distribution 3 deletes a tag alone. docker-registry 2.8 answers 400 for a tag and accepts digests. A registry
+        with deletion disabled answers 405 for both.
 
-        :raises NotFound: when it is not there.
-        :raises LockedTag: when the tag is locked. Then its manifest is not deleted either.
-        :raises RefusedError: when the registry does not delete.
-        :raises TemporaryError: when the tag names something else than ``digest`` by now.
+        :raises NotFound: when the tag does not exist.
+        :raises LockedTag: when the tag is locked. Its manifest is not deleted either.
+        :raises RefusedError: when the registry does not support deletion.
+        :raises TemporaryError: when the tag no longer names ``digest``.
         """
         try:
             self._delete(repository, tag)
@@ -186,12 +212,12 @@ class DistributionClient:
         except RefusedError as error:
             if self.deletes_tags_alone:
                 raise
-            now = self.head_manifest(repository, tag)
-            if now is None:
-                raise NotFound(f"{repository}:{tag} is not there") from error
-            if now != digest:
-                moved = f"{repository}:{tag} has moved to {now.short} since it was looked at"
-                raise TemporaryError(f"{moved}; it was not deleted") from error
+            current = self.head_manifest(repository, tag)
+            if current is None:
+                raise NotFound(f"{repository}:{tag} does not exist") from error
+            if current != digest:
+                change = f"{repository}:{tag} has changed to {current.short} since it was listed"
+                raise TemporaryError(f"{change}; it was not deleted") from error
             self._delete(repository, digest)
 
     def _delete(self, repository: Repository, target: str | Digest) -> None:
@@ -199,36 +225,36 @@ class DistributionClient:
         self._transport.call("DELETE", path, scope=f"repository:{repository.name}:delete")
 
     def create_repository(self, repository: Repository) -> None:
-        """Nothing: a push creates it."""
+        """Do nothing: a push creates the repository."""
 
     def get_blob(self, repository: Repository, descriptor: Descriptor) -> bytes:
-        """A small blob, such as an image's config. :raises TemporaryError: when it is not what the digest says."""
+        """A small blob, such as an image config. :raises TemporaryError: when it does not match the digest."""
         path = f"/v2/{repository.name}/blobs/{descriptor.digest}"
-        answer = self._transport.call("GET", path, scope=_pull(repository), max_bytes=MAX_MANIFEST_BYTES)
-        if Digest.of(answer.content, descriptor.digest.algorithm) != descriptor.digest:
+        response = self._transport.call("GET", path, scope=_pull(repository), max_bytes=MAX_MANIFEST_BYTES)
+        if Digest.of(response.content, descriptor.digest.algorithm) != descriptor.digest:
             raise TemporaryError(f"{repository}@{descriptor.digest} arrived damaged: its content has another digest")
-        return answer.content
+        return response.content
 
     def list_referrers(self, repository: Repository, subject: Digest) -> Manifest | None:
-        """What refers to a digest, as one index; ``None`` when the registry has no such API.
+        """The referrers of a digest as one index; ``None`` when the registry has no referrers API.
 
-        https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-referrers. A registry that has
-        it answers for every digest, at the least with an empty list; some of the others refuse the call and do not say
-        404. Once it is known to be absent it is not asked for again.
+        https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-referrers. A registry with the
+        API answers for every digest, with an empty index if nothing refers to it. Some registries without it refuse the
+        call instead of answering 404. The absence of the API is cached.
         """
         if self._has_referrers is False:
             return None
         path = f"/v2/{repository.name}/referrers/{subject}"
         try:
-            pages = [_index(each, subject) for each in self._transport.pages(path, scope=_pull(repository))]
+            pages = [_index(page, subject) for page in self._transport.pages(path, scope=_pull(repository))]
         except (NotFound, RefusedError, DeniedError) as error:
-            log.info("%s lists no referrers, its tags are looked at instead (%s)", self._host, error)
+            log.info("%s has no referrers API, reading the referrers tags instead (%s)", self._host, error)
             self._has_referrers = False
             return None
         self._has_referrers = True
         return merge_indexes(pages)
 
-    def _manifest_call(self, method: str, repository: Repository, target: str | Digest) -> Answer:
+    def _manifest_call(self, method: str, repository: Repository, target: str | Digest) -> Response:
         path, headers = f"/v2/{repository.name}/manifests/{target}", {"Accept": ACCEPT}
         scope = _pull(repository)
         try:
@@ -240,56 +266,59 @@ class DistributionClient:
             return self._transport.call(method, path, scope=scope, headers=headers, max_bytes=MAX_MANIFEST_BYTES)
 
     def _names(self, path: str, scope: str, key: str) -> Iterator[str]:
-        """The names under ``key`` of every page. A page must be an object with that key; ``null`` is no name.
+        """The names under ``key`` of every page, each once. A page must be an object with that key; ``null`` is empty.
 
-        :raises TemporaryError: when an answer is something else, or a page brings nothing new.
+        :raises TemporaryError: for any other response, and for a page without new names.
         """
         seen = set[str]()
-        for answer in self._transport.pages(path, scope=scope):
-            document = answer.json()
-            names = document.get(key, ...) if isinstance(document, dict) else ...
-            if names is ... or not (names is None or _are_strings(names)):
-                raise TemporaryError(f"{answer.url.partition('?')[0]} answered {answer.status} without a list of {key}")
-            new = [name for name in names or () if name not in seen]
+        for response in self._transport.pages(path, scope=scope):
+            names = _names_of_page(response, key)
+            new = [name for name in names if name not in seen]
             if names and not new:
-                raise TemporaryError(f"{answer.url.partition('?')[0]} answers the same page again")
+                raise TemporaryError(f"{shown_url(response.url)} answers the same page again")
             seen.update(new)
             yield from new
 
 
-def _are_strings(names: object) -> bool:
-    return isinstance(names, list) and all(isinstance(name, str) for name in names)
+def _names_of_page(response: Response, key: str) -> list[str]:
+    document = response.json()
+    names = document.get(key, ...) if isinstance(document, dict) else ...
+    if names is None:
+        return []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TemporaryError(f"{shown_url(response.url)} answered {response.status} without a list of {key}")
+    return names
 
 
-def _digest(text: str, answer: Answer) -> Digest:
+def _digest(text: str, response: Response) -> Digest:
     try:
         return Digest.parse(text)
     except ValueError as error:
-        raise TemporaryError(f"{answer.url.partition('?')[0]} answered with {text!r} for a digest") from error
+        raise TemporaryError(f"{shown_url(response.url)} answered with the invalid digest {text!r}") from error
 
 
-def _pull_and_push(repository: Repository) -> str:
-    return f"repository:{repository.name}:pull,push"
+_IDENTITY = {"Accept-Encoding": "identity"}
+"""Sizes and digests are those of the stored bytes. Without this header a server may compress them."""
 
 
-_AS_IT_IS = {"Accept-Encoding": "identity"}
-"""Sizes and digests are those of the stored bytes, which a server may otherwise compress on their way."""
+def _index(response: Response, subject: Digest) -> Manifest:
+    """:raises TemporaryError: when the response is not an index. An error page is never read as an empty list."""
+    response.rows("manifests", "mediaType", "digest")
+    try:
+        return parse_manifest(response.content, OCI_INDEX)
+    except RefusedError as error:
+        raise TemporaryError(
+            f"{shown_url(response.url)} answered without a valid list of referrers of {subject.short}: {error}"
+        ) from error
 
 
 def _blob(repository: Repository, digest: Digest) -> str:
     return f"/v2/{repository.name}/blobs/{digest}"
 
 
-def _index(answer: Answer, subject: Digest) -> Manifest:
-    """:raises TemporaryError: when the answer is no index: an error page is never an empty list."""
-    answer.rows("manifests", "mediaType", "digest")
-    try:
-        return parse_manifest(answer.content, OCI_INDEX)
-    except RefusedError as error:
-        raise TemporaryError(
-            f"{answer.url} answered with no list of what refers to {subject.short}: {error}"
-        ) from error
-
-
 def _pull(repository: Repository) -> str:
     return f"repository:{repository.name}:pull"
+
+
+def _pull_and_push(repository: Repository) -> str:
+    return f"repository:{repository.name}:pull,push"

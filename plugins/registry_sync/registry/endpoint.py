@@ -1,4 +1,4 @@
-"""Where a registry is and who we are there; the secret is kept out of every text that a person or a log may see."""
+"""Address and credentials of a registry. The secret never appears in ``repr`` or logs."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ class Credentials:
     secret: str = field(repr=False)
 
     def basic(self) -> str:
-        """The value after ``Basic`` in an Authorization header, and of ``auth`` in a containers auth file.
+        """The value after ``Basic`` in an Authorization header, also used for ``auth`` in a containers auth file.
 
-        https://www.rfc-editor.org/rfc/rfc7617, containers-auth.json(5). As secret as the password itself.
+        https://www.rfc-editor.org/rfc/rfc7617, containers-auth.json(5). It is as secret as the password itself.
         """
         return b64encode(f"{self.username}:{self.secret}".encode()).decode("ascii")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """How to reach one registry: ``tls=False`` is plain HTTP, ``ca_file`` a CA of its own, no credentials anonymous.
+    """How to reach one registry. ``tls=False`` is plain HTTP, ``ca_file`` a private CA, no credentials anonymous.
 
-    ``is_node``: we are a machine that pulls, which has no credentials to be given.
+    ``anonymous_by_design``: for machines that pull. Errors then do not suggest adding a connection.
     """
 
     host: str
     tls: bool = True
     ca_file: Path | None = None
     credentials: Credentials | None = None
-    is_node: bool = False
+    anonymous_by_design: bool = False

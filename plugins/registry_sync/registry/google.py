@@ -1,7 +1,7 @@
-"""Google Container Registry and Artifact Registry: ``tags/list`` tells digests and upload times by itself.
+"""Google Container Registry and Artifact Registry: ``tags/list`` includes digests and upload times.
 
-The extension is described by https://github.com/google/go-containerregistry/blob/main/pkg/v1/google/list.go. A registry
-that leaves it out is read as any other.
+The extension is described in https://github.com/google/go-containerregistry/blob/main/pkg/v1/google/list.go. A
+listing without it is read like that of any other registry.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from registry_sync.errors import DeniedError, NotFound, RefusedError, TemporaryE
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import RepositoryEntry, TagEntry
 from registry_sync.registry.distribution import DistributionClient
-from registry_sync.registry.response import Answer
+from registry_sync.registry.response import Response
 from registry_sync.registry.tag_pages import parse_digest, parse_time
-from registry_sync.registry.transport import MAX_PAGES, endless
+from registry_sync.registry.transport import MAX_PAGES, too_many_pages
+from registry_sync.registry.urls import shown_url
 
 PAGE_SIZE = 10_000
-"""What Google's own tools ask for, which is one page for nearly every repository."""
+"""The page size of Google's own tools: one page for nearly every repository."""
 
 
 class GoogleClient(DistributionClient):
@@ -29,41 +30,42 @@ class GoogleClient(DistributionClient):
     lists_push_times: ClassVar[bool] = True
     deletes_tags_alone: ClassVar[bool] = True
 
-    def list_repositories(self, namespace: str, *, include_private: bool = False) -> Iterator[RepositoryEntry]:
-        """The repositories below ``namespace`` at any depth, for one request each; or the catalog if there is no tree.
+    def _list_repositories(self, namespace: str, *, include_private: bool) -> Iterator[RepositoryEntry]:
+        """The repositories below ``namespace`` at any depth, with one request each; else those in the catalog.
 
-        :raises ConfigurationError: when there is neither.
+        :raises ConfigurationError: when the registry offers neither.
         """
         try:
             pages = list(self._pages(namespace))
         except (NotFound, DeniedError, RefusedError):
             pages = []
         if not any("child" in page for page in pages):
-            yield from super().list_repositories(namespace, include_private=include_private)
+            yield from super()._list_repositories(namespace, include_private=include_private)
             return
-        waiting = _children(namespace, pages)
-        for number, name in enumerate(waiting):
+        queue = _children(namespace, pages)
+        for number, name in enumerate(queue):
             if number >= MAX_PAGES:
-                raise endless(f"{self._host}, namespace {namespace!r}")
+                raise too_many_pages(f"{self._host}, namespace {namespace!r}")
             pages = list(self._pages(name))
-            waiting += _children(name, pages)
+            queue += _children(name, pages)
             if any(page.get("manifest") or page.get("tags") for page in pages):
                 yield RepositoryEntry(name=name)
 
-    def list_tags(self, repository: Repository, *, since: datetime | None = None) -> Iterator[TagEntry]:
-        """All tags. With ``since``, a tag whose content was uploaded earlier has an unknown push time.
+    def _list_tags(self, repository: Repository, *, since: datetime | None) -> Iterator[TagEntry]:
+        """All tags. With ``since``, tags of earlier content have an unknown push time.
 
-        The times are those of the content. A tag that is moved to older content does not change them, so that such a
-        time only says that the tag was not pushed before.
+        Google lists upload times of the content. Moving a tag to older content does not change them, so an upload time
+        is only the earliest possible push time.
 
-        :raises NotFound: when there is no such repository, or when it only holds others.
+        :raises NotFound: when the repository does not exist, or only contains other repositories.
         """
         seen = set[str]()
         for page in self._pages(repository.name):
             entries = _entries(page, since)
             if not (seen or entries) and (children := _children(repository.name, [page])):
-                raise NotFound(f"{repository} holds no image itself, but {', '.join(map(repr, children[:3]))}")
-            yield from (each for name, each in entries.items() if name not in seen)
+                shown = ", ".join(map(repr, children[:3]))
+                raise NotFound(f"{repository} holds no images itself, only the repositories {shown}")
+            yield from (entry for name, entry in entries.items() if name not in seen)
             seen.update(entries)
 
     def _pages(self, name: str) -> Iterator[Page]:
@@ -75,20 +77,20 @@ Page = dict[str, Any]
 """A page of ``tags/list``: ``tags``, and with the extension ``manifest`` (digest to tags and times) and ``child``."""
 
 
-def _page(answer: Answer) -> Page:
-    page = answer.json()
-    if not (isinstance(page, dict) and {"tags", "manifest"} & page.keys() and _is_sound(page)):
-        raise TemporaryError(f"{answer.url.partition('?')[0]} answered {answer.status} without a list of tags")
+def _page(response: Response) -> Page:
+    page = response.json()
+    if not (isinstance(page, dict) and {"tags", "manifest"} & page.keys() and _is_valid(page)):
+        raise TemporaryError(f"{shown_url(response.url)} answered {response.status} without a list of tags")
     return page
 
 
-def _is_sound(page: Page) -> bool:
+def _is_valid(page: Page) -> bool:
     lists = [page.get("tags"), page.get("child")]
     manifests = page.get("manifest") or {}
     if isinstance(manifests, dict):
-        lists += [each.get("tag") if isinstance(each, dict) else 0 for each in manifests.values()]
+        lists += [raw.get("tag") if isinstance(raw, dict) else 0 for raw in manifests.values()]
     return isinstance(manifests, dict) and all(
-        each is None or (isinstance(each, list) and all(isinstance(name, str) for name in each)) for each in lists
+        names is None or (isinstance(names, list) and all(isinstance(name, str) for name in names)) for names in lists
     )
 
 
@@ -97,7 +99,7 @@ def _children(parent: str, pages: list[Page]) -> list[str]:
 
 
 def _entries(page: Page, since: datetime | None) -> dict[str, TagEntry]:
-    """Tags by name. One that the page only names has no digest and no time."""
+    """Tags by name. Tags outside ``manifest`` have no digest and no time."""
     entries = {name: TagEntry(name=name) for name in page.get("tags") or ()}
     for text, raw in (page.get("manifest") or {}).items():
         digest, uploaded_at = parse_digest(text), _uploaded_at(raw)

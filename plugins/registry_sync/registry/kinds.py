@@ -1,15 +1,13 @@
-"""The kinds of registry: which hosts tell a kind, and which repository names it can hold."""
+"""The kinds of registry: their hosts, abilities, and rules for repository names."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 Kind = Literal["distribution", "quay", "docker_hub", "acr", "aliyun", "harbor", "google"]
-
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 HOSTS: tuple[tuple[Kind, str], ...] = (
     ("quay", r"quay\.io"),
@@ -21,20 +19,20 @@ HOSTS: tuple[tuple[Kind, str], ...] = (
     ("google", r"([a-z0-9-]+\.)?gcr\.io"),
     ("google", r"[a-z0-9-]+-docker\.pkg\.dev"),
 )
-"""Hosts, whole and in lower case, of the kinds that are services. Harbor is at everybody's own host."""
+"""Lower-case host patterns of the kinds that are services. Harbor is always self-hosted, so it has none."""
 
 OWN_API: frozenset[Kind] = frozenset({"quay", "docker_hub", "harbor"})
-"""The kinds whose API may be at another address than the registry, for which ``api_url`` can be written."""
+"""Kinds that support ``api_url``: their API may be at another address than the registry."""
 
 CREATES_REPOSITORIES: frozenset[Kind] = frozenset({"docker_hub"})
-"""The kinds with a call to create a repository, for which ``create_repository`` can be written."""
+"""Kinds that support ``create_repository``: their API can create a repository."""
 
 LISTS_PUSH_TIMES: frozenset[Kind] = frozenset({"quay", "docker_hub", "acr", "harbor", "google"})
-"""The kinds that tell when a tag was pushed; rules that go by that need one of them for a source."""
+"""Kinds that list push times. Rules about push times need a source of one of these kinds."""
 
 
 def infer_kind(host: str) -> Kind:
-    """The kind of registry at ``host``, ``distribution`` when the host is nobody's that we know.
+    """The kind of registry at ``host``, ``distribution`` for unknown hosts.
 
     >>> infer_kind("gsoci.azurecr.io"), infer_kind("harbor.example:8443")
     ('acr', 'distribution')
@@ -44,7 +42,7 @@ def infer_kind(host: str) -> Kind:
 
 
 def api_url_fault(address: str, *, tls: bool) -> str:
-    """Why ``address`` is no ``api_url``, to which credentials may go; empty when it is one. A password is not shown.
+    """Why ``address`` is not a valid ``api_url``; empty if it is. Passwords are hidden. Credentials are sent to it.
 
     >>> api_url_fault("https://quay.example:8443", tls=True)
     ''
@@ -53,12 +51,12 @@ def api_url_fault(address: str, *, tls: bool) -> str:
     if re.fullmatch(rf"{schemes}://([a-zA-Z0-9.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{{1,5}})?/?", address):
         return ""
     shown = re.sub("//[^/]*@", "//…@", address)
-    return f"{shown!r} is no address of an API; write https://host or https://host:port"
+    return f"{shown!r} is not a valid API address; write https://host or https://host:port"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Names:
-    """What a kind allows beside the OCI grammar; the least and most characters of the first part, and of all others."""
+    """Rules for names beyond the OCI grammar. ``first`` and ``others``: minimum and maximum length of those parts."""
 
     title: str
     form: str
@@ -87,25 +85,25 @@ _FIRST_PUSH: Mapping[str, str] = {
     "docker_hub": "create it (Repositories, Create repository), or write create_repository: true for the registry",
     "aliyun": "create the namespace {namespace!r}, and turn on Automatically Create Repository for it",
     "harbor": "create the project {namespace!r} (Projects, New Project), and let the account push to it",
-    "google": "create the repository in Artifact Registry that {name!r} is to be in",
+    "google": "create the repository in Artifact Registry that {name!r} will be in",
 }
 
 
 def first_push_advice(kind: str, name: str) -> str:
-    """What to click where nothing can be written to a repository, maybe since it is not there; empty: unknown.
+    """Advice for a failed push, in case the repository does not exist; empty if unknown.
 
-    >>> first_push_advice("harbor", "team/app")
-    "if 'team/app' is not there yet: create the project 'team' (Projects, New Project), and let the account push to it"
+    >>> first_push_advice("google", "team/app")
+    "if 'team/app' does not exist yet: create the repository in Artifact Registry that 'team/app' will be in"
     """
     advice = _FIRST_PUSH.get(kind, "").format(name=name, namespace=name.partition("/")[0])
-    return f"if {name!r} is not there yet: {advice}" if advice else ""
+    return f"if {name!r} does not exist yet: {advice}" if advice else ""
 
 
 def name_fault(kind: str, name: str) -> str:
-    """Why a registry of that kind cannot hold a repository of that name; empty when it can.
+    """Why ``name`` is not a valid repository name for the kind; empty if it is.
 
     >>> name_fault("harbor", "app")
-    "Harbor has names of two parts or more, PROJECT/NAME, and 'app' has 1"
+    "Harbor names have two parts or more, PROJECT/NAME; 'app' has 1"
     """
     rules = _NAMES.get(kind)
     if rules is None:
@@ -114,9 +112,9 @@ def name_fault(kind: str, name: str) -> str:
     is_fixed = rules.most_parts is not None
     if len(parts) < rules.least_parts or (rules.most_parts and len(parts) > rules.most_parts):
         how_many = "two parts" if is_fixed else "two parts or more"
-        return f"{rules.title} has names of {how_many}, {rules.form}, and {name!r} has {len(parts)}"
+        return f"{rules.title} names have {how_many}, {rules.form}; {name!r} has {len(parts)}"
     for part, (least, most) in ((parts[0], rules.first), ("/".join(parts[1:]), rules.others)):
         if not least <= len(part) <= most:
-            has = f"{part!r} of {name!r} has {len(part)}"
-            return f"{rules.title} has names whose parts are {least} to {most} characters long, and {has}"
+            seen = f"{part!r} in {name!r} has {len(part)}"
+            return f"{rules.title} names have parts of {least} to {most} characters; {seen}"
     return ""

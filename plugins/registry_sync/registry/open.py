@@ -1,11 +1,9 @@
-"""The kinds of registry: the client of each, and how fast it may be asked."""
+"""Opening the client for a registry by its kind."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from registry_sync.errors import ConfigurationError
-from registry_sync.registry import quay
 from registry_sync.registry.acr import AcrClient
 from registry_sync.registry.aliyun import AliyunClient
 from registry_sync.registry.client import PullClient, RegistryClient
@@ -14,9 +12,9 @@ from registry_sync.registry.docker_hub import DockerHubClient
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.google import GoogleClient
 from registry_sync.registry.harbor import HarborClient
-from registry_sync.registry.kinds import OWN_API, infer_kind
+from registry_sync.registry.kinds import infer_kind
 from registry_sync.registry.quay import QuayClient
-from registry_sync.registry.transport import Patience
+from registry_sync.registry.transport import RequestLimits
 
 CLIENTS: Mapping[str, type[DistributionClient]] = {
     "distribution": DistributionClient,
@@ -28,11 +26,6 @@ CLIENTS: Mapping[str, type[DistributionClient]] = {
     "google": GoogleClient,
 }
 
-REQUESTS_PER_SECOND = {
-    "quay": quay.API_REQUESTS_PER_SECOND,
-    "aliyun": 15.0,  # what Harbor allows itself: https://github.com/goharbor/harbor/tree/main/src/pkg/reg/adapter/aliacr
-}
-
 
 def open_client(
     kind: str | None,
@@ -42,24 +35,20 @@ def open_client(
     api_url: str | None = None,
     requests_per_second: float | None = None,
 ) -> RegistryClient:
-    """The client for a registry of ``kind``, which is a key of :data:`CLIENTS`; nothing is sent yet.
+    """The client for a registry of ``kind``, a key of :data:`CLIENTS`. Nothing is sent yet.
 
-    :param kind: ``None`` is told by the host.
-    :param api_url: where the kind's own API is, when it is not where it usually is.
-    :param requests_per_second: instead of the kind's usual rate.
-    :raises ConfigurationError: when the kind has no API to be elsewhere.
+    :param kind: ``None`` is inferred from the host.
+    :param api_url: address of the kind's own API; by default its usual one. Kinds without an API ignore it.
+    :param requests_per_second: overrides the kind's usual limit.
     """
-    kind = kind or infer_kind(endpoint.host)
-    if api_url and kind not in OWN_API:
-        raise ConfigurationError(f"{endpoint.host}: a registry of kind {kind!r} has no api_url; remove it")
-    rate = requests_per_second or REQUESTS_PER_SECOND.get(kind)
-    return CLIENTS[kind](endpoint, max_connections=max_connections, api_url=api_url, requests_per_second=rate)
+    client = CLIENTS[kind or infer_kind(endpoint.host)]
+    return client(endpoint, max_connections=max_connections, api_url=api_url, requests_per_second=requests_per_second)
 
 
 def open_as_node(endpoint: Endpoint, *, answer_seconds: float) -> PullClient:
-    """The client for a registry as a machine sees it that pulls: nothing but the distribution API, and one try.
+    """The client for a registry as a pulling machine uses it: the distribution API only, without retries.
 
-    :param answer_seconds: how long a connection and each part of an answer may take.
+    :param answer_seconds: timeout of connecting and of each read.
     """
-    patience = Patience(connect_seconds=answer_seconds, read_seconds=answer_seconds, attempts=1)
-    return DistributionClient(endpoint, patience=patience)
+    limits = RequestLimits(connect_seconds=answer_seconds, read_seconds=answer_seconds, attempts=1)
+    return DistributionClient(endpoint, limits=limits)

@@ -1,4 +1,4 @@
-"""A complete response of a registry."""
+"""A complete response of a registry, and its JSON."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from registry_sync.errors import (
-    TemporaryError,
-)
+from registry_sync.errors import TemporaryError
 from registry_sync.registry.urls import shown_url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A complete answer of a registry; names of ``headers`` are found in any case."""
+class Response:
+    """A complete response of a registry. Lookup in ``headers`` ignores case."""
 
     status: int
     headers: Mapping[str, str]
@@ -23,7 +21,7 @@ class Answer:
     url: str
 
     def json(self) -> Any:
-        """:raises TemporaryError: when the body is not JSON, as with the page of a proxy."""
+        """:raises TemporaryError: when the body is not JSON, such as the page of a proxy."""
         try:
             return json.loads(self.content)
         except (ValueError, RecursionError) as error:
@@ -31,9 +29,9 @@ class Answer:
             raise TemporaryError(f"{shown_url(self.url)} answered {self.status} with {kind}, not JSON") from error
 
     def rows(self, key: str, *fields: str) -> list[dict[str, Any]]:
-        """The objects in the list ``key`` of a JSON object, each of which has a text for each of ``fields``.
+        """The objects in the list ``key`` of a JSON object. Each object must have a string for each of ``fields``.
 
-        :raises TemporaryError: when the body is anything else: an error page is never an empty list.
+        :raises TemporaryError: for any other body. An error page is never read as an empty list.
         """
         document = self.json()
         rows = document.get(key) if isinstance(document, dict) else None
@@ -43,5 +41,5 @@ class Answer:
 
 
 def has_texts(row: Any, fields: tuple[str, ...]) -> bool:
-    """Whether ``row`` is an object with a string for each of ``fields``."""
+    """Return whether ``row`` is an object with a string for each of ``fields``."""
     return isinstance(row, dict) and all(isinstance(row.get(field), str) for field in fields)

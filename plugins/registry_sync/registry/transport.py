@@ -1,7 +1,7 @@
-"""HTTP to one registry, with all that every call needs: time-outs, retry, log-in, bounds, paging, errors.
+"""HTTP requests to one registry: timeouts, retries, authentication, redirects, paging and size limits.
 
-Only this module and ``timely.py`` import ``requests``. What it guards: an answer is read up to a bound; ``Link`` stays
-on the registry's own origin; a redirect to another host carries no Authorization; an error page is an error.
+Invariants: response bodies are read up to a limit; ``Link`` stays on the registry's own origin; a redirect to another
+host carries no Authorization; an error page is raised as an error.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http.cookiejar import DefaultCookiePolicy
+from itertools import count
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -28,26 +29,24 @@ from registry_sync.errors import (
     RateLimited,
     RefusedError,
     RegistrySyncError,
+    ResponseTimeout,
     TemporaryError,
-    TooSlow,
 )
 from registry_sync.oci.reference import DOCKER_HUB
 from registry_sync.registry.auth import Authenticator, ChallengeAuthenticator
-from registry_sync.registry.deadline import Overdue, TimelyAdapter
+from registry_sync.registry.deadline import DeadlineAdapter, DeadlineExceeded
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.http_errors import (
-    BLIPS,
     LONGEST_PROBLEM,
+    TRANSIENT_STATUSES,
     decode_error,
     decode_exception,
     first_problem,
 )
 from registry_sync.registry.kinds import api_url_fault
-from registry_sync.registry.rate_limit import Throttle
-from registry_sync.registry.response import Answer
-from registry_sync.registry.retry_after import (
-    requested_delay,
-)
+from registry_sync.registry.rate_limit import RateLimiter
+from registry_sync.registry.response import Response
+from registry_sync.registry.retry_after import requested_delay
 from registry_sync.registry.urls import join_url, origin_of, shown_url, without_query
 from registry_sync.text import one_line
 
@@ -55,17 +54,17 @@ log = logging.getLogger(__name__)
 
 CONNECT_SECONDS, READ_SECONDS = 10, 60
 
-MAX_ANSWER_BYTES = 16 * 1024 * 1024
+MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 
 MAX_ERROR_BYTES = 64 * 1024
 
 MAX_PAGES = 10_000
-"""A listing of more pages than this does not end: with a hundred entries each, it has a million."""
+"""Most pages of one listing. With a hundred entries each, that is a million entries."""
 
 ATTEMPTS = 3
 
 LONGEST_WAIT_SECONDS = 10
-"""A longer wait that a registry asks for is not slept in a worker: it becomes :class:`RateLimited`."""
+"""Longest requested delay that a worker sleeps through. Longer delays become :class:`RateLimited`."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -75,26 +74,44 @@ _API_HOSTS = {DOCKER_HUB: "registry-1.docker.io"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long a connection and each part of an answer may take, and how often a request is sent at most."""
+class RequestLimits:
+    """Timeouts of connecting and of each read, and the maximum number of attempts."""
 
     connect_seconds: float = CONNECT_SECONDS
     read_seconds: float = READ_SECONDS
     attempts: int = ATTEMPTS
 
 
-USUAL = Patience()
+DEFAULT_LIMITS = RequestLimits()
 
 Sink = Callable[[bytes], object]
-"""Takes the parts of a body, one after the other, instead of memory."""
+"""Receives a response body chunk by chunk, so that it is never held in memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """An HTTP request before authentication.
+
+    :param scope: of the token that it needs, such as ``repository:team/app:pull``; empty for none.
+    :param max_bytes: the longest response body that is accepted.
+    :param sink: receives the body of a 200; the response then has none.
+    """
+
+    method: str
+    url: str
+    scope: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    max_bytes: int = MAX_RESPONSE_BYTES
+    sink: Sink | None = None
 
 
 class Transport:
-    """A session with one registry, or with one API of its own. Safe to use from ``max_connections`` threads at once.
+    """A session with one registry, or with a vendor's API. Safe to use from ``max_connections`` threads at once.
 
-    :param base_url: of an API that is elsewhere than the registry, such as ``https://hub.docker.com``.
-    :param authenticator: who we are there, when the API does not say by challenge how to log in.
-    :param requests_per_second: how fast requests may start; ``None`` is no limit.
+    :param base_url: address of an API on another host than the registry, such as ``https://hub.docker.com``.
+    :param authenticator: for an API that does not send challenges; the default follows the challenges of ``/v2``.
+    :param requests_per_second: maximum rate; ``None`` is unlimited.
     """
 
     def __init__(
@@ -105,20 +122,20 @@ class Transport:
         base_url: str | None = None,
         authenticator: Authenticator | None = None,
         requests_per_second: float | None = None,
-        patience: Patience | None = None,
+        limits: RequestLimits | None = None,
     ) -> None:
         if endpoint.ca_file and not endpoint.ca_file.is_file():
-            raise ConfigurationError(f"{endpoint.host}: there is no CA file {str(endpoint.ca_file)!r} on this worker")
+            raise ConfigurationError(f"{endpoint.host}: no CA file {str(endpoint.ca_file)!r} on this worker")
         self.endpoint = endpoint
         self.base_url = _api_origin(endpoint, base_url) if base_url else _registry_origin(endpoint)
         self._authenticator = authenticator or ChallengeAuthenticator(endpoint, self._fetch_token)
-        self._throttle = Throttle(requests_per_second, server=urlsplit(self.base_url).netloc)
-        self._patience = patience or USUAL
+        self._rate_limiter = RateLimiter(requests_per_second, server=urlsplit(self.base_url).netloc)
+        self._limits = limits or DEFAULT_LIMITS
         self._session = _Session()
         self._session.headers["User-Agent"] = f"registry_sync/{__version__}"
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for prefix in ("https://", "http://"):
-            self._session.mount(prefix, TimelyAdapter(pool_maxsize=max_connections))
+            self._session.mount(prefix, DeadlineAdapter(pool_maxsize=max_connections))
 
     def close(self) -> None:
         """Close the session's connections."""
@@ -132,241 +149,241 @@ class Transport:
         scope: str = "",
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
-        max_bytes: int = MAX_ANSWER_BYTES,
-    ) -> Answer:
-        """Send a request that may be repeated (all of ours may), logged in for ``scope``.
+        max_bytes: int = MAX_RESPONSE_BYTES,
+    ) -> Response:
+        """Send a request authenticated for ``scope``, with retries. All of our requests are idempotent.
 
-        :param path: from the root, such as ``/v2/``, or a URL on the same origin.
-        :raises RegistrySyncError: one of its classes for every status from 400 on, and for what never got an answer.
+        :param path: absolute, such as ``/v2/``, or a URL on the same origin.
+        :raises RegistrySyncError: one of its classes, for a status of 400 or more and for a failed connection.
         """
-        url = urljoin(self.base_url, path)
-        for attempt in range(1, self._patience.attempts + 1):
-            try:
-                answer = self._logged_in(method, url, scope, headers or {}, body, max_bytes)
-            except (TemporaryError, RateLimited) as error:
-                pause_seconds = _pause_seconds(attempt)
-                if isinstance(error, RateLimited):  # where it logs in
-                    pause_seconds = max(0.0, (error.retry_at - datetime.now(UTC)).total_seconds())
-                if attempt == self._patience.attempts or pause_seconds > LONGEST_WAIT_SECONDS:
-                    raise
-                self._wait(pause_seconds, error)
-                continue
-            if answer.status < 400:
-                return answer
-            error_seen = decode_error(answer, method)
-            wait_seconds = requested_delay(answer, datetime.now(UTC))
-            if attempt == self._patience.attempts or not _is_worth_repeating(answer, wait_seconds):
-                raise error_seen
-            self._wait(wait_seconds or _pause_seconds(attempt), error_seen)
-        raise AssertionError("the last attempt returns or raises")
+        return self._send_handling_retries(
+            Request(
+                method=method,
+                url=urljoin(self.base_url, path),
+                scope=scope,
+                headers=headers or {},
+                body=body,
+                max_bytes=max_bytes,
+            )
+        )
 
-    def call_once(self, method: str, path: str, *, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Send a request anonymously and not again, as a log-in does: the call that needed it is the one repeated.
+    def call_once(self, method: str, path: str, *, headers: Mapping[str, str], body: bytes) -> Response:
+        """Send an anonymous request without retries, such as a login. The call that needs the login is retried.
 
         :raises RegistrySyncError: as :meth:`call` does.
         """
-        answer = self._follow(method, urljoin(self.base_url, path), None, headers, body, MAX_ANSWER_BYTES)
-        if answer.status >= 400:
-            raise decode_error(answer, method)
-        return answer
+        request = Request(method=method, url=urljoin(self.base_url, path), headers=headers, body=body)
+        return _checked(request, self._send_handling_redirects(request, None))
 
-    def download(self, path: str, sink: Sink, *, scope: str = "", headers: Mapping[str, str] | None = None) -> Answer:
-        """GET ``path``, once, and give the body to ``sink`` as it comes; the answer that is returned has none.
+    def download(self, path: str, sink: Sink, *, scope: str = "", headers: Mapping[str, str] | None = None) -> Response:
+        """GET ``path`` without retries and write the body to ``sink``. The returned response has an empty body.
 
-        :raises RegistrySyncError: as :meth:`call` does, perhaps after a part of the body.
+        :raises RegistrySyncError: as :meth:`call` does, possibly after a part of the body.
         """
         url = urljoin(self.base_url, path)
-        answer = self._logged_in("GET", url, scope, headers or {}, None, MAX_ANSWER_BYTES, sink)
-        if answer.status >= 400:
-            raise decode_error(answer, "GET")
-        return answer
+        request = Request(method="GET", url=url, scope=scope, headers=headers or {}, sink=sink)
+        return _checked(request, self._send_handling_auth(request))
 
-    def pages(self, path: str, *, scope: str = "", next_of: Callable[[Answer], str] | None = None) -> Iterator[Answer]:
-        """The answer to a GET of ``path``, and all that its ``Link: rel="next"`` lead to.
+    def pages(
+        self, path: str, *, scope: str = "", next_of: Callable[[Response], str] | None = None
+    ) -> Iterator[Response]:
+        """GET ``path`` and every following page, by ``Link: rel="next"``.
 
-        :param next_of: finds the address of the next page where it stands elsewhere; empty is the end.
+        :param next_of: returns the address of the next page for listings without ``Link``; empty is the end.
         :raises ConfigurationError: when a link leaves the registry's origin.
-        :raises RefusedError: when it does not end.
-        :raises TemporaryError: when a link leads back to a page already seen.
+        :raises RefusedError: when the listing has more than :data:`MAX_PAGES` pages.
+        :raises TemporaryError: when a link returns to an earlier page.
         """
         url, seen = urljoin(self.base_url, path), set[str]()
         while url:
             seen.add(url)
-            answer = self.call("GET", url, scope=scope)
-            yield answer
-            following = (next_of or _next_link)(answer)
-            url = join_url(answer.url, following) if following else ""
+            response = self.call("GET", url, scope=scope)
+            yield response
+            link = (next_of or _next_link)(response)
+            url = join_url(response.url, link) if link else ""
             if len(seen) >= MAX_PAGES and url:
-                raise endless(shown_url(answer.url))
-            if url and origin_of(url) != origin_of(self.base_url):
-                raise ConfigurationError(
-                    f"{self.endpoint.host} pages on to another host, {shown_url(url)}; not followed"
-                )
-            if url in seen:
-                raise TemporaryError(f"{self.endpoint.host} pages in a circle at {shown_url(url)}")
+                raise too_many_pages(shown_url(response.url))
+            self._check_page(url, seen)
 
-    def challenge(self) -> Answer:
-        """GET ``/v2/``, logged in when the registry asks for that.
+    def _check_page(self, url: str, seen: set[str]) -> None:
+        if url and origin_of(url) != origin_of(self.base_url):
+            raise ConfigurationError(
+                f"{self.endpoint.host}: the link to the next page leads to another host, {shown_url(url)}; not followed"
+            )
+        if url in seen:
+            raise TemporaryError(f"{self.endpoint.host}: the pages of a listing form a loop at {shown_url(url)}")
 
-        :raises DeniedError: when it does not accept the credentials.
-        :raises ConfigurationError: when what answers is no registry.
+    def challenge(self) -> Response:
+        """GET ``/v2/``, authenticated if the registry requires it.
+
+        :raises DeniedError: when the registry rejects the credentials.
+        :raises ConfigurationError: when the server is not a registry.
         """
         try:
             return self.call("GET", "/v2/")
         except (NotFound, RefusedError) as error:
             raise ConfigurationError(f"{self.base_url} does not answer like a registry: {error}") from error
 
-    def _wait(self, seconds: float, reason: RegistrySyncError) -> None:
-        log.warning("%s; again in %.1f s", reason, seconds)
-        time.sleep(seconds)
+    def _send_handling_retries(self, request: Request) -> Response:
+        error: RegistrySyncError
+        wait_seconds: float | None
+        for attempt in count(1):
+            try:
+                response = self._send_handling_auth(request)
+            except (TemporaryError, RateLimited) as raised:
+                error, wait_seconds = raised, _wait_after_error(raised, attempt)
+            else:
+                if response.status < 400:
+                    return response
+                error, wait_seconds = decode_error(response, request.method), _wait_after_response(response, attempt)
+            if wait_seconds is None or wait_seconds > LONGEST_WAIT_SECONDS or attempt >= self._limits.attempts:
+                raise error
+            log.warning("%s; retrying in %.1f s", error, wait_seconds)
+            time.sleep(wait_seconds)
+        raise AssertionError("the last attempt returns or raises")
 
-    def _logged_in(
-        self,
-        method: str,
-        url: str,
-        scope: str,
-        headers: Mapping[str, str],
-        body: bytes | None,
-        max_bytes: int,
-        sink: Sink | None = None,
-    ) -> Answer:
-        """Answer a 401 once by what it asks for; a second one stands.
+    def _send_handling_auth(self, request: Request) -> Response:
+        """Send a request, and repeat it once with the authorization that a 401 requires.
 
-        Only the registry itself says where to log in: not a host that it redirected to, which would get the password.
+        Only challenges of the registry itself count. Another host, reached by a redirect, would receive the password.
         """
-        sent = self._authenticator.header(scope)
-        answer = self._follow(method, url, sent, headers, body, max_bytes, sink)
-        if answer.status != 401 or origin_of(answer.url) != origin_of(self.base_url):
-            return answer
-        self._authenticator.learn(answer.headers.get("WWW-Authenticate", ""), scope, sent=sent)
-        better = self._authenticator.header(scope)
-        return answer if better == sent else self._follow(method, url, better, headers, body, max_bytes, sink)
+        sent = self._authenticator.header(request.scope)
+        response = self._send_handling_redirects(request, sent)
+        if response.status != 401 or origin_of(response.url) != origin_of(self.base_url):
+            return response
+        self._authenticator.learn(response.headers.get("WWW-Authenticate", ""), request.scope, sent=sent)
+        better = self._authenticator.header(request.scope)
+        return response if better == sent else self._send_handling_redirects(request, better)
 
-    def _follow(
-        self,
-        method: str,
-        url: str,
-        sent: str | None,
-        headers: Mapping[str, str],
-        body: bytes | None,
-        max_bytes: int,
-        sink: Sink | None = None,
-    ) -> Answer:
-        answer = self._send(method, url, sent, headers, body, max_bytes, sink)
+    def _send_handling_redirects(self, request: Request, authorization: str | None) -> Response:
+        response = self._send_single(request, authorization)
         for _ in range(_MAX_REDIRECTS):
-            if answer.status not in _REDIRECTS:
-                return answer
-            if method not in ("GET", "HEAD"):
-                raise ConfigurationError(
-                    f"{shown_url(url)} redirects a {method}; is {self.endpoint.host} the right host?"
-                )
-            target = join_url(answer.url, answer.headers.get("Location", ""))
-            if urlsplit(target).scheme not in ({"https"} if self.endpoint.tls else {"https", "http"}):
-                raise ConfigurationError(
-                    f"{shown_url(url)} redirects to {shown_url(target)}, which is not https; not followed"
-                )
-            keeps = sent if origin_of(target) == origin_of(self.base_url) else None
-            answer = self._send(method, target, keeps, headers, body, max_bytes, sink)
-        raise TemporaryError(f"{shown_url(url)} redirects more than {_MAX_REDIRECTS} times")
+            if response.status not in _REDIRECTS:
+                return response
+            url = self._redirect_target(request, response)
+            is_own = origin_of(url) == origin_of(self.base_url)
+            response = self._send_single(replace(request, url=url), authorization if is_own else None)
+        raise TemporaryError(f"{shown_url(request.url)} redirects more than {_MAX_REDIRECTS} times")
+
+    def _redirect_target(self, request: Request, response: Response) -> str:
+        """:raises ConfigurationError: for a redirected write, and for a redirect from https to http."""
+        if request.method not in ("GET", "HEAD"):
+            raise ConfigurationError(
+                f"{shown_url(request.url)} redirects a {request.method}; is {self.endpoint.host} the right host?"
+            )
+        url = join_url(response.url, response.headers.get("Location", ""))
+        if urlsplit(url).scheme not in ({"https"} if self.endpoint.tls else {"https", "http"}):
+            raise ConfigurationError(
+                f"{shown_url(request.url)} redirects to {shown_url(url)}, which is not https; not followed"
+            )
+        return url
 
     def _fetch_token(self, url: str, authorization: str | None) -> Any:
-        answer = self._send("GET", url, authorization, {}, None, MAX_ANSWER_BYTES)
-        if answer.status in (400, 401, 403, 404):
+        """GET a token endpoint. Redirects are not followed: they would receive the password."""
+        response = self._send_single(Request(method="GET", url=url), authorization)
+        if response.status in (400, 401, 403, 404):
             who = repr(self.endpoint.credentials.username) if self.endpoint.credentials else "an anonymous user"
-            text = first_problem(answer)[1]
+            text = first_problem(response)[1]
             raise DeniedError(
-                f"{urlsplit(url).netloc} does not log in {who} to {self.endpoint.host}: {answer.status} {text}"
+                f"{urlsplit(url).netloc} does not log in {who} to {self.endpoint.host}: {response.status} {text}"
             )
-        if answer.status != 200:
-            raise decode_error(answer, "GET")
-        return answer.json()
+        if response.status != 200:
+            raise decode_error(response, "GET")
+        return response.json()
 
-    def _send(
-        self,
-        method: str,
-        url: str,
-        sent: str | None,
-        headers: Mapping[str, str],
-        body: bytes | None,
-        max_bytes: int,
-        sink: Sink | None = None,
-    ) -> Answer:
-        """One exchange on the wire. ``auth`` is always given, since requests would look into ~/.netrc otherwise."""
-        self._throttle.wait()
+    def _send_single(self, request: Request, authorization: str | None) -> Response:
+        """One exchange on the wire. ``auth`` is always set, because requests would read ``~/.netrc`` otherwise."""
+        self._rate_limiter.wait()
         try:
-            response = self._session.request(
-                method,
-                url,
-                headers=dict(headers),
-                data=body,
-                auth=_authorize(sent),
-                timeout=(self._patience.connect_seconds, self._patience.read_seconds),
+            raw = self._session.request(
+                request.method,
+                request.url,
+                headers=dict(request.headers),
+                data=request.body,
+                auth=_authorize(authorization),
+                timeout=(self._limits.connect_seconds, self._limits.read_seconds),
                 verify=str(self.endpoint.ca_file) if self.endpoint.ca_file else True,
                 allow_redirects=False,
                 stream=True,
             )
-            with response:
-                content = _read(response, max_bytes if response.status_code < 400 else MAX_ERROR_BYTES, sink)
-        except Overdue as error:
-            raise TooSlow(f"{shown_url(url)} {error}") from None
+            with raw:
+                content = _read(raw, request)
+        except DeadlineExceeded as error:
+            raise ResponseTimeout(f"{shown_url(request.url)} {error}") from None
         except (requests.RequestException, HTTPError) as error:
-            raise decode_exception(error, url) from None  # its text has the query, which can be a signature
-        return Answer(status=response.status_code, headers=response.headers, content=content, url=url)
+            raise decode_exception(error, request.url) from None  # its text has the query, which can be a signature
+        return Response(status=raw.status_code, headers=raw.headers, content=content, url=request.url)
 
 
-def endless(where: str) -> RefusedError:
-    """What is raised for a listing of more than :data:`MAX_PAGES` pages."""
-    return RefusedError(f"{where}: the listing has more than {MAX_PAGES} pages, or does not end")
+def too_many_pages(listing: str) -> RefusedError:
+    """The error for a listing of more than :data:`MAX_PAGES` pages."""
+    return RefusedError(f"{listing}: the listing has more than {MAX_PAGES} pages, or does not end")
 
 
 class _Session(requests.Session):
-    """Without the look at redirects that requests takes even when it must not follow any.
+    """A session that ignores redirects entirely.
 
-    It reads the whole body of a redirect into memory, however long that is, and fails on an address that is none.
+    Even with ``allow_redirects=False``, requests reads the whole body of a redirect into memory, whatever its size, and
+    fails on an invalid ``Location``.
     """
 
     def get_redirect_target(self, _: requests.Response) -> None:
         return None
 
 
-def _is_worth_repeating(answer: Answer, wait_seconds: float | None) -> bool:
-    if answer.status == 429 or wait_seconds is not None:
-        return (answer.status == 429 or answer.status in BLIPS) and (wait_seconds or 0) <= LONGEST_WAIT_SECONDS
-    return answer.status in BLIPS
+def _checked(request: Request, response: Response) -> Response:
+    if response.status >= 400:
+        raise decode_error(response, request.method)
+    return response
 
 
-def _pause_seconds(attempt: int) -> float:
-    """Half a second, then twice as long each time, give or take a half, so that workers do not march in step."""
+def _wait_after_error(error: TemporaryError | RateLimited, attempt: int) -> float:
+    """Seconds to wait after a failed connection or login. A login may be rate limited."""
+    if isinstance(error, RateLimited):
+        return max(0.0, (error.retry_at - datetime.now(UTC)).total_seconds())
+    return _backoff_seconds(attempt)
+
+
+def _wait_after_response(response: Response, attempt: int) -> float | None:
+    """Seconds to wait before a retry: the requested delay, else the back-off. ``None`` for errors that stay."""
+    if response.status != 429 and response.status not in TRANSIENT_STATUSES:
+        return None
+    return requested_delay(response, datetime.now(UTC)) or _backoff_seconds(attempt)
+
+
+def _backoff_seconds(attempt: int) -> float:
+    """Exponential back-off from half a second, with jitter of 50 %."""
     return 0.5 * 2.0 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - a delay, no secret
 
 
-def _authorize(sent: str | None) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
+def _authorize(authorization: str | None) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
     def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if sent:
-            request.headers["Authorization"] = sent
+        if authorization:
+            request.headers["Authorization"] = authorization
         return request
 
     return authorize
 
 
-def _read(response: requests.Response, max_bytes: int, sink: Sink | None) -> bytes:
-    """The body, whole; of an error only the first ``max_bytes``. A ``sink`` takes that of a 200 instead.
+def _read(raw: requests.Response, request: Request) -> bytes:
+    """Read the whole body. Error bodies are cut at :data:`MAX_ERROR_BYTES`; the body of a 200 goes to the sink.
 
-    :raises RefusedError: when an answer that is no error is larger.
+    :raises RefusedError: when the body of a successful response exceeds ``max_bytes``.
     """
-    content = bytearray()
-    take = sink if sink and response.status_code == 200 else content.extend
-    while chunk := response.raw.read1(64 * 1024, decode_content=True):  # what has come, without waiting for all of it
+    content, is_error = bytearray(), raw.status_code >= 400
+    max_bytes = MAX_ERROR_BYTES if is_error else request.max_bytes
+    take = request.sink if request.sink and raw.status_code == 200 else content.extend
+    while chunk := raw.raw.read1(64 * 1024, decode_content=True):  # returns what has arrived, without waiting for more
         take(chunk)
         if len(content) > max_bytes:
-            if response.status_code >= 400:
+            if is_error:
                 break
-            raise RefusedError(f"{shown_url(response.url)} answered with more than {max_bytes} bytes")
+            raise RefusedError(f"{shown_url(raw.url)} answered with more than {max_bytes} bytes")
     return bytes(content[:max_bytes])
 
 
-def _next_link(answer: Answer) -> str:
-    for link in parse_header_links(answer.headers.get("Link", "")):
+def _next_link(response: Response) -> str:
+    for link in parse_header_links(response.headers.get("Link", "")):
         if link.get("rel") == "next" and link.get("url"):
             return link["url"]
     return ""
@@ -377,28 +394,29 @@ def _registry_origin(endpoint: Endpoint) -> str:
 
 
 def _api_origin(endpoint: Endpoint, address: str) -> str:
-    """The ``api_url`` of a registry, to which its credentials will go.
+    """The origin of an ``api_url``, which will receive the registry's credentials.
 
-    :raises ConfigurationError: when it is more or less than an origin, or plain HTTP although the registry is not.
+    :raises ConfigurationError: when it is more or less than an origin, or plain HTTP although the registry has TLS.
     """
     if fault := api_url_fault(address, tls=endpoint.tls):
         raise ConfigurationError(f"{endpoint.host}: {fault}")
     return address.rstrip("/")
 
 
-def _made_harmless(record: logging.LogRecord) -> bool:
-    """Urllib3 logs every URL at level debug, and the query of one can be a signature that opens a blob to everybody.
+def _redact(record: logging.LogRecord) -> bool:
+    """Remove queries from urllib3's log records. The query of a URL can be a signature that grants access to a blob.
 
-    Of an answer with malformed headers it logs the URL at level warning, with a traceback that has the headers' text.
+    urllib3 logs every URL at level debug. For a response with malformed headers it logs a warning with the URL and a
+    traceback that contains the headers.
     """
     if isinstance(record.args, tuple):
         record.args = tuple(
-            each if isinstance(each, int | float) else without_query(one_line(str(each), LONGEST_PROBLEM))
-            for each in record.args
+            value if isinstance(value, int | float) else without_query(one_line(str(value), LONGEST_PROBLEM))
+            for value in record.args
         )
     record.exc_info = None
     return True
 
 
 for _name in ("urllib3.connection", "urllib3.connectionpool", "urllib3.util.retry"):
-    logging.getLogger(_name).addFilter(_made_harmless)
+    logging.getLogger(_name).addFilter(_redact)

@@ -1,4 +1,4 @@
-"""Find the routes of a mirror, by name or by listing namespaces."""
+"""Find the routes of a mirror: those of listed repositories, and those that its namespaces have at the source."""
 
 from __future__ import annotations
 
@@ -6,12 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from registry_sync.config.model import (
-    Mirror,
-    NamespaceRule,
-    Registry,
-    RepositoryRule,
-)
+from registry_sync.config.model import Mirror, NamespaceRule, Registry, RepositoryRule
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.route import Route, name_problem, route_of
@@ -27,7 +22,7 @@ class FoundRoute:
 
 
 ListRepositories = Callable[[str, bool], Mapping[str, datetime | None]]
-"""From a namespace, and whether private ones are wanted, to the repositories there and when each was last pushed to."""
+"""Lists a namespace, with private repositories or without: each repository, and when it was last pushed to."""
 
 
 def expand_routes(
@@ -35,26 +30,26 @@ def expand_routes(
 ) -> list[FoundRoute]:
     """The routes of a mirror to one destination, in the order of their labels.
 
-    A repository that is written by its name is not found a second time through its namespace.
+    A repository belongs to the rule that lists it by name, else to the first namespace rule that finds it.
 
-    :param list_repositories: asks the source.
-    :raises ConfigurationError: when a namespace gives no repository, or two routes would write one repository.
+    :param list_repositories: lists a namespace of the source.
+    :raises ConfigurationError: when a namespace rule finds no repository, or two routes would write one repository.
     """
-    routes = [FoundRoute(route=each) for each in listed_routes(mirror, source, destination)]
-    known = {each.route.source_repository.name for each in routes}
+    routes = [FoundRoute(route=route) for route in listed_routes(mirror, source, destination)]
+    taken = {entry.route.source_repository.name for entry in routes}
     for rule in mirror.rules:
         if isinstance(rule, NamespaceRule):
-            found = _discover(rule, source, list_repositories)
-            for name in sorted(found.keys() - known):
+            repositories = _discover(rule, source, list_repositories)
+            for name in sorted(repositories.keys() - taken):
                 route = replace(route_of(mirror, rule, source, destination, name), is_discovered=True)
-                routes.append(FoundRoute(route=route, modified_at=found[name]))
-            known |= found.keys()
-    check_destinations(each.route for each in routes)
-    return sorted(routes, key=lambda each: each.route.label)
+                routes.append(FoundRoute(route=route, modified_at=repositories[name]))
+            taken |= repositories.keys()
+    check_destinations(entry.route for entry in routes)
+    return sorted(routes, key=lambda entry: entry.route.label)
 
 
 def listed_routes(mirror: Mirror, source: Registry, destination: Registry) -> Iterator[Route]:
-    """The routes of the repositories that are written by name, in the order of the file."""
+    """The routes of the repositories that are listed by name, in the order of the file."""
     for rule in mirror.rules:
         if isinstance(rule, RepositoryRule):
             yield route_of(mirror, rule, source, destination, rule.repository)
@@ -63,23 +58,27 @@ def listed_routes(mirror: Mirror, source: Registry, destination: Registry) -> It
 def _discover(
     rule: NamespaceRule, source: Registry, list_repositories: ListRepositories
 ) -> Mapping[str, datetime | None]:
-    found = list_repositories(rule.namespace, rule.include_private)
-    chosen = {name: modified_at for name, modified_at in found.items() if rule.chooses(name)}
+    """The repositories that a rule chooses at the source.
+
+    :raises ConfigurationError: when it chooses none.
+    """
+    listed = list_repositories(rule.namespace, rule.include_private)
+    chosen = {name: modified_at for name, modified_at in listed.items() if rule.chooses(name)}
     if not chosen:
-        seen = f"{len(found)} repositories, of which include and exclude leave none" if found else "no repository"
-        raise ConfigurationError(f"namespace {rule.namespace!r} of {source.host} has {seen}; mend the rule or its name")
+        seen = f"{len(listed)} repositories, but include and exclude select none" if listed else "no repositories"
+        raise ConfigurationError(f"namespace {rule.namespace!r} of {source.host} has {seen}; fix the rule or its name")
     return chosen
 
 
 def select_routes(routes: Sequence[FoundRoute], globs: Sequence[str]) -> list[FoundRoute]:
-    """The routes whose source repository matches one of ``globs``; all when there is none.
+    """The routes whose source repository matches one of ``globs``; without globs all.
 
-    :raises ConfigurationError: when a glob matches no repository, since then less would be done than was asked for.
+    :raises ConfigurationError: when a glob matches no repository: the run would do less than requested.
     """
-    names = [each.route.source_repository.name for each in routes]
+    names = [entry.route.source_repository.name for entry in routes]
     patterns = list(map(parse_pattern, globs))
-    if idle := [pattern.text for pattern in patterns if not any(map(pattern.matches, names))]:
-        raise ConfigurationError(f"no repository of this mirror matches {idle}; it has {sorted(set(names))}")
+    if unmatched := [pattern.text for pattern in patterns if not any(map(pattern.matches, names))]:
+        raise ConfigurationError(f"no repository of this mirror matches {unmatched}; it has {sorted(set(names))}")
     named = zip(names, routes, strict=True)
     return [route for name, route in named if not globs or first_match(patterns, name)]
 

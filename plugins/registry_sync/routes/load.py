@@ -1,9 +1,10 @@
-"""Load a mirrors file: read, validate, check."""
+"""Load a mirrors file: read, validate, build, check."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +21,22 @@ from registry_sync.config.explain_errors import (
 from registry_sync.config.model import MirrorsDocument, MirrorsFile
 from registry_sync.config.yaml_source import Document, read_yaml
 from registry_sync.errors import MirrorsFileError
-from registry_sync.routes.checks import (
-    check_mirrors,
-    check_options,
-    check_pools_of_file,
-    uses_known_registries,
-)
+from registry_sync.routes.check_node_pools import check_pools
+from registry_sync.routes.checks import CheckedFile, check_mirrors
+from registry_sync.routes.graph import RouteMap, uses_known_registries
 
 PATH_VARIABLE = "REGISTRY_SYNC_MIRRORS_FILE"
 
 
 def mirrors_path(project: Path) -> Path:
-    """Where the mirrors file is: ``include/mirrors.yaml`` in ``project``, unless the environment names another."""
+    """The path of the mirrors file: from the environment, else ``include/mirrors.yaml`` in ``project``."""
     return Path(os.environ.get(PATH_VARIABLE) or project / "include" / "mirrors.yaml")
 
 
 def load_mirrors(path: Path) -> MirrorsFile:
     """Read a mirrors file.
 
-    :raises MirrorsFileError: with all that is wrong with it.
+    :raises MirrorsFileError: with all problems of the file.
     """
     file, problems = load_healthy_mirrors(path)
     if problems:
@@ -49,30 +47,16 @@ def load_mirrors(path: Path) -> MirrorsFile:
 def load_healthy_mirrors(path: Path, only: str | None = None) -> tuple[MirrorsFile, tuple[str, ...]]:
     """Read a mirrors file without the mirrors and node pools that have a problem, and all problems as text.
 
-    :param only: the name of one mirror; the others are then not even looked at, which is fast.
-    :raises MirrorsFileError: when nothing of it can be used.
+    :param only: the name of one mirror; the others and the node pools are skipped, which is fast.
+    :raises MirrorsFileError: when a problem concerns the whole file.
     """
     document = read_yaml(_read(path), path.name)
-    if only is not None and isinstance(document.value, dict) and isinstance(document.value.get("mirrors"), dict):
-        document.value["mirrors"] = {name: each for name, each in document.value["mirrors"].items() if name == only}
-        document.value.pop("nodes", None)
-    problems = [Problem(place, text) for place, text in document.problems]
-    written = _validate(document, problems)
-    registries = {name: entry.parse(name) for name, entry in written.registries.items()}
-    mirrors = {name: entry.parse(name, written.defaults) for name, entry in written.mirrors.items()}
-    pools = {name: entry.parse(name) for name, entry in written.nodes.items()}
-    file = MirrorsFile(path=path, registries=registries, mirrors=mirrors, node_pools=pools)
-    problems += check_mirrors(file, document)
-    problems += [each for mirror in mirrors.values() for each in check_options(mirror)]
-    broken = {each.place[1] for each in problems if each.place[0] == "mirrors"}
-    healthy = {
-        name: each for name, each in mirrors.items() if name not in broken and uses_known_registries(each, registries)
-    }
-    problems += check_pools_of_file(file, document, is_whole=all(each.place[0] == "nodes" for each in problems))
-    sick = {each.place[1] for each in problems if each.place[0] == "nodes" and len(each.place) > 1}
-    pools = {name: each for name, each in pools.items() if name not in sick}
-    sound = MirrorsFile(path=path, registries=registries, mirrors=healthy, node_pools=pools)
-    return sound, problem_texts(problems, document)
+    if only is not None:
+        _keep_one_mirror(document, only)
+    entries, problems = _validate(document)
+    file = _build(entries, path)
+    problems += _check(file, document, problems)
+    return _without_broken(file, problems), problem_texts(problems, document)
 
 
 def json_schema() -> dict[str, Any]:
@@ -84,38 +68,95 @@ def _read(path: Path) -> str:
     try:
         content = path.read_bytes()
     except OSError as error:
-        advice = f"is there a file? {PATH_VARIABLE} names another place"
-        raise MirrorsFileError((f"{path}: the mirrors file cannot be read ({error}); {advice}",)) from error
+        advice = f"to use another file, set {PATH_VARIABLE}"
+        raise MirrorsFileError((f"{path}: cannot read the mirrors file ({error}); {advice}",)) from error
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        problem = f"{path.name}:{line}: this is not UTF-8 text ({error.reason}); save it with that encoding"
+        problem = f"{path.name}:{line}: this is not UTF-8 text ({error.reason}); save the file as UTF-8"
         raise MirrorsFileError((problem,)) from error
 
 
-def _validate(document: Document, problems: list[Problem]) -> MirrorsDocument:
-    """The document's sound entries; what is wrong with the others is added to ``problems``.
+def _keep_one_mirror(document: Document, name: str) -> None:
+    """Remove the other mirrors, and the node pools, from a document that has mirrors."""
+    value = document.value
+    if isinstance(value, dict) and isinstance(value.get("mirrors"), dict):
+        value["mirrors"] = {each: entry for each, entry in value["mirrors"].items() if each == name}
+        value.pop("nodes", None)
 
-    :raises MirrorsFileError: when something is wrong outside any entry of registries, mirrors or nodes.
+
+def _validate(document: Document) -> tuple[MirrorsDocument, list[Problem]]:
+    """The valid entries of a document, and the problems of the others.
+
+    :raises MirrorsFileError: when a problem lies outside the entries of registries, mirrors and nodes.
     """
-    found: list[Problem] = []
-    written = None
-    try:
-        written = MirrorsDocument.model_validate(document.value)
-    except ValidationError as error:
-        found = [explain_error(each, document) for each in error.errors(include_url=False) if not is_echo(each)]
-    for some in (found, list(find_empty_values(document))):
-        known = {each.place for each in problems}
-        problems += [each for each in some if each.place not in known]
-    if written and not problems:
-        return written
-    broken = {each.place[:2] for each in problems} - {("nodes",)}
-    if any(len(each) < 2 or each[0] not in SECTION_MODELS.keys() - {"defaults"} for each in broken):
+    entries, problems = _parse(document)
+    if entries and not problems:
+        return entries, problems
+    broken = {problem.place[:2] for problem in problems} - {("nodes",)}
+    if any(len(place) < 2 or place[0] not in _SECTIONS for place in broken):
         raise MirrorsFileError(problem_texts(problems, document))
-    sound = dict(document.value)
-    if not isinstance(sound.get("nodes"), Mapping):
-        sound.pop("nodes", None)
-    for section in sound.keys() & {"registries", "mirrors", "nodes"}:
-        sound[section] = {name: each for name, each in sound[section].items() if (section, name) not in broken}
-    return MirrorsDocument.model_validate(sound)
+    return MirrorsDocument.model_validate(_without_entries(document.value, broken)), problems
+
+
+_SECTIONS = SECTION_MODELS.keys() - {"defaults"}
+"""The sections whose entries are independent: one with a problem leaves the others usable."""
+
+
+def _parse(document: Document) -> tuple[MirrorsDocument | None, list[Problem]]:
+    """The document as entries, if all of them are valid, and its problems, one for each place from each source."""
+    entries, invalid = None, list[Problem]()
+    try:
+        entries = MirrorsDocument.model_validate(document.value)
+    except ValidationError as error:
+        invalid = [explain_error(each, document) for each in error.errors(include_url=False) if not is_echo(each)]
+    problems = [Problem(place, text) for place, text in document.problems]
+    problems += _at_other_places(invalid, problems)
+    problems += _at_other_places(find_empty_values(document), problems)
+    return entries, problems
+
+
+def _at_other_places(problems: Iterable[Problem], reported: Iterable[Problem]) -> list[Problem]:
+    places = {problem.place for problem in reported}
+    return [problem for problem in problems if problem.place not in places]
+
+
+def _without_entries(value: Mapping[str, Any], broken: set[tuple[str | int, ...]]) -> Mapping[str, Any]:
+    """The content of a document without ``broken`` entries, and without ``nodes`` if it is not a mapping."""
+    kept = {
+        section: content for section, content in value.items() if section != "nodes" or isinstance(content, Mapping)
+    }
+    for section in kept.keys() & _SECTIONS:
+        kept[section] = {name: entry for name, entry in kept[section].items() if (section, name) not in broken}
+    return kept
+
+
+def _build(entries: MirrorsDocument, path: Path) -> MirrorsFile:
+    """The values of a file, from its valid entries."""
+    return MirrorsFile(
+        path=path,
+        registries={name: entry.parse(name) for name, entry in entries.registries.items()},
+        mirrors={name: entry.parse(name, entries.defaults) for name, entry in entries.mirrors.items()},
+        node_pools={name: entry.parse(name) for name, entry in entries.nodes.items()},
+    )
+
+
+def _check(file: MirrorsFile, document: Document, known: Iterable[Problem]) -> list[Problem]:
+    """The problems of a file that no entry shows by itself. ``known`` are those of the entries."""
+    checked = CheckedFile(file=file, routes=RouteMap.of(file), registry_names=document.value["registries"])
+    problems = check_mirrors(checked)
+    has_all_routes = all(problem.place[0] == "nodes" for problem in (*known, *problems))
+    return [*problems, *check_pools(checked, with_images=has_all_routes)]
+
+
+def _without_broken(file: MirrorsFile, problems: Iterable[Problem]) -> MirrorsFile:
+    """The file without the mirrors and node pools that have a problem or use an unknown registry."""
+    broken = {problem.place[:2] for problem in problems}
+    mirrors = {
+        name: mirror
+        for name, mirror in file.mirrors.items()
+        if ("mirrors", name) not in broken and uses_known_registries(mirror, file.registries)
+    }
+    pools = {name: pool for name, pool in file.node_pools.items() if ("nodes", name) not in broken}
+    return replace(file, mirrors=mirrors, node_pools=pools)

@@ -1,8 +1,8 @@
-"""The arguments of ``skopeo copy``."""
+"""The command line of ``skopeo copy``."""
 
 from __future__ import annotations
 
-from registry_sync.oci.reference import Reference
+from registry_sync.oci.reference import Digest, Reference
 from registry_sync.skopeo.config_files import SideFiles, SkopeoFiles
 from registry_sync.skopeo.runner import SkopeoProgram
 
@@ -18,26 +18,26 @@ def copy_argv(
     timeout_seconds: float,
     is_checked: bool = True,
 ) -> list[str]:
-    """The command that copies one digest unchanged.
+    """The command line that copies one digest unchanged.
 
-    ``--preserve-digests``: without it a passing fault makes skopeo push other bytes, and succeed. ``--format``, the
-    index's own: without it skopeo answers every failure of an index with the same text about converting it.
+    Without ``--preserve-digests`` a temporary error can make skopeo push other bytes and report success. Without
+    ``--format`` skopeo reports every failure of an index with the same text about converting it.
 
-    :param format: ``oci`` or ``v2s2``.
-    :param timeout_seconds: after that long skopeo ends by itself, should nobody be left to end it.
-    :param is_checked: by the trust policy, if there is one. Signatures themselves are not signed. Those that skopeo
-        finds for its check stay behind: a destination has no place for them, but tags, and those we copy ourselves.
+    :param format: format of an index, ``oci`` or ``v2s2``.
+    :param timeout_seconds: skopeo ends itself after this time, in case the worker was killed.
+    :param is_checked: apply the route's policy. False for signatures, which are not signed themselves.
     """
-    trust = files.trust if is_checked else None
+    policy_files = files.policy_files if is_checked else None
     return [
         *program.command,
         *("--command-timeout", f"{timeout_seconds}s"),
-        *("--policy", str(trust.policy if trust else files.policy)),
-        *("--registries.d", str((trust and trust.registries_d) or files.registries_d)),
+        *("--policy", str(policy_files.policy if policy_files else files.default_policy)),
+        *("--registries.d", str((policy_files and policy_files.registries_d) or files.empty_registries_d)),
         *("--tmpdir", str(files.temporary)),
         "copy",
         *(("--all", "--preserve-digests", "--format", format) if is_index else ("--preserve-digests",)),
-        *(("--remove-signatures",) if trust else ()),
+        # Signatures are verified, and copied by us as tags: registries have no other place for them.
+        *(("--remove-signatures",) if policy_files else ()),
         *_side_arguments("src", files.source),
         *_side_arguments("dest", files.destination),
         _image_argument(files.source, source),
@@ -55,4 +55,5 @@ def _side_arguments(side: str, files: SideFiles) -> list[str]:
 
 
 def _image_argument(files: SideFiles, reference: Reference) -> str:
-    return f"docker://{files.host}{str(reference).removeprefix(reference.repository.host)}"
+    separator = "@" if isinstance(reference.target, Digest) else ":"
+    return f"docker://{files.host}/{reference.repository.name}{separator}{reference.target}"

@@ -1,4 +1,4 @@
-"""The files that skopeo is run with, so that nothing of the host's own configuration or log-ins has a say.
+"""Configuration files for skopeo. They replace those of the host, whose settings and log-ins are not used.
 
 containers-auth.json(5), containers-policy.json(5), containers-registries.conf(5), containers-certs.d(5).
 """
@@ -17,14 +17,14 @@ from registry_sync.registry.endpoint import Endpoint
 from registry_sync.worker.shared_directory import shared_directory
 
 _ACCEPT_ANYTHING = {"default": [{"type": "insecureAcceptAnything"}]}
-"""Digests say what is copied. What is trusted beyond that is for a policy of the user's to say."""
+"""The policy of a route without ``policy:``. Copies are by digest, which fixes the content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyFiles:
-    """What skopeo checks images by: a containers-policy.json(5), and the registries.d(5) that say where to look.
+    """A containers-policy.json(5), and the registries.d(5) directory with the locations of signatures.
 
-    Without ``registries_d`` signatures are looked for nowhere.
+    Without ``registries_d`` skopeo looks for no signatures outside of the registry.
     """
 
     policy: Path
@@ -33,7 +33,12 @@ class PolicyFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
-    """What a skopeo is run with: a directory that only we can read, all of its environment, and files elsewhere."""
+    """Directory, environment and files for one run of skopeo.
+
+    :param directory: readable by this user only.
+    :param environment: all variables that skopeo gets.
+    :param outside: files outside of ``directory`` that skopeo reads too.
+    """
 
     directory: Path
     environment: Mapping[str, str]
@@ -45,7 +50,7 @@ _PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "http
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideFiles:
-    """What skopeo is given for one registry. ``cert_dir`` is ``None`` when it has no CA of its own."""
+    """Settings of skopeo for one registry. ``cert_dir`` is ``None`` without a CA file."""
 
     host: str
     tls: bool
@@ -55,75 +60,79 @@ class SideFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkopeoFiles:
-    """Everything that a skopeo of one route is given, in a directory that only we can read.
+    """The files for one route, in a directory that only this user can read.
 
-    ``policy`` accepts anything, and ``registries_d`` is empty; with ``trust``, images are copied by that instead.
+    :param default_policy: accepts any image.
+    :param empty_registries_d: contains no locations of signatures.
+    :param policy_files: the user's policy, which replaces the two above for images.
     """
 
     source: SideFiles
     destination: SideFiles
-    policy: Path
-    registries_d: Path
-    trust: PolicyFiles | None = None
+    default_policy: Path
+    empty_registries_d: Path
+    policy_files: PolicyFiles | None = None
     temporary: Path
     workspace: Workspace
 
 
-def write_files(
-    directory: Path, *, source: Endpoint, destination: Endpoint, trust: PolicyFiles | None = None
+def write_skopeo_files(
+    directory: Path, *, source: Endpoint, destination: Endpoint, policy_files: PolicyFiles | None = None
 ) -> SkopeoFiles:
-    """Fill the empty ``directory``, which has to be ours alone (mode 0700).
+    """Write all files into ``directory``, which must be empty and private (mode 0700).
 
-    :raises ConfigurationError: when a CA file is not there.
+    :raises ConfigurationError: when a CA file does not exist.
     """
     home, registries_d, temporary = directory / "home", directory / "registries.d", directory / "tmp"
-    for each in (home, registries_d, temporary):
-        each.mkdir()
+    for subdirectory in (home, registries_d, temporary):
+        subdirectory.mkdir()
     _write_registries_conf(home)
     policy = directory / "policy.json"
     _write_private(policy, _ACCEPT_ANYTHING)
     return SkopeoFiles(
         source=_write_side(directory / "source", source),
         destination=_write_side(directory / "destination", destination),
-        policy=policy,
-        registries_d=registries_d,
-        trust=trust,
+        default_policy=policy,
+        empty_registries_d=registries_d,
+        policy_files=policy_files,
         temporary=temporary,
-        workspace=Workspace(directory=directory, environment=_environment(home), outside=_outside(trust)),
+        workspace=Workspace(
+            directory=directory, environment=_environment(home), outside=_list_policy_files(policy_files)
+        ),
     )
 
 
-def _outside(trust: PolicyFiles | None) -> tuple[Path, ...]:
-    """What a policy consists of: itself, the keys that it names, and where signatures are.
+def _list_policy_files(policy_files: PolicyFiles | None) -> tuple[Path, ...]:
+    """The policy, the keys that it names, and its registries.d, as far as they exist.
 
-    What is wrong with one that cannot be read, skopeo says.
+    A policy that cannot be read is listed without keys; skopeo reports the error.
     """
-    if trust is None:
+    if policy_files is None:
         return ()
     try:
-        keys = tuple(_key_files(json.loads(trust.policy.read_bytes())))
+        keys = tuple(_list_keys(json.loads(policy_files.policy.read_bytes())))
     except (OSError, ValueError, RecursionError):
         keys = ()
-    places = (trust.policy, *keys, *((trust.registries_d,) if trust.registries_d else ()))
-    return tuple(dict.fromkeys(each for each in places if each.exists()))
+    registries_d = (policy_files.registries_d,) if policy_files.registries_d else ()
+    return tuple(dict.fromkeys(path for path in (policy_files.policy, *keys, *registries_d) if path.exists()))
 
 
-def _key_files(document: Any) -> Iterator[Path]:
-    """``keyPath``, ``keyPaths``, ``caPath`` and their like, at whatever depth. containers-policy.json(5)."""
+def _list_keys(document: Any) -> Iterator[Path]:
+    """Paths under ``keyPath``, ``keyPaths``, ``caPath`` and similar names, at any depth. containers-policy.json(5)."""
     if isinstance(document, dict):
         for name, value in document.items():
             if name.endswith(("Path", "Paths")):
                 paths = value if isinstance(value, list) else [value]
-                yield from (Path(each) for each in paths if isinstance(each, str))
+                yield from (Path(path) for path in paths if isinstance(path, str))
             else:
-                yield from _key_files(value)
+                yield from _list_keys(value)
     if isinstance(document, list):
-        for each in document:
-            yield from _key_files(each)
+        for item in document:
+            yield from _list_keys(item)
 
 
 def skopeo_host(endpoint: Endpoint) -> str:
-    """The host as skopeo has to see it: it takes a first part without dot and port for a name at Docker Hub.
+    """The host in skopeo's references. Skopeo reads a host without dot and port as a Docker Hub name, so add the port.
 
     >>> skopeo_host(Endpoint(host="registry", tls=False))
     'registry:80'
@@ -134,7 +143,10 @@ def skopeo_host(endpoint: Endpoint) -> str:
 
 
 def _write_side(directory: Path, endpoint: Endpoint) -> SideFiles:
-    """Without credentials the file is there too, and empty: skopeo would look for the user's own otherwise."""
+    """Write the files of one registry.
+
+    The auth file exists without credentials too: without the option, skopeo reads the user's own log-ins.
+    """
     directory.mkdir()
     host = skopeo_host(endpoint)
     auths = {host: {"auth": endpoint.credentials.basic()}} if endpoint.credentials else {}
@@ -145,7 +157,7 @@ def _write_side(directory: Path, endpoint: Endpoint) -> SideFiles:
 
 
 def _write_certificate(directory: Path, endpoint: Endpoint) -> Path:
-    """The directory gets the authority alone. Next to the CA file there may be keys, which skopeo would present."""
+    """Copy the CA file alone. Skopeo would also send client keys and certificates that lie beside it."""
     if not endpoint.ca_file or not endpoint.ca_file.is_file():
         raise ConfigurationError(f"{endpoint.host}: there is no CA file {str(endpoint.ca_file)!r} on this worker")
     directory.mkdir()
@@ -154,10 +166,10 @@ def _write_certificate(directory: Path, endpoint: Endpoint) -> Path:
 
 
 def _write_registries_conf(home: Path) -> None:
-    """Put an empty file where a user has one.
+    """Write an empty registries.conf into the home directory, which hides the host's.
 
-    ``--registries-conf`` would not do: with it, skopeo still reads the host's ``/etc/containers/registries.conf.d``,
-    whose redirects and blocks then hold for us; with a user's file it does not (both seen with 1.9.3).
+    With ``--registries-conf`` skopeo would still apply redirects and blocks of the host's
+    ``/etc/containers/registries.conf.d``; with a file in the home directory it does not (both seen with 1.9.3).
     """
     path = home / ".config" / "containers" / "registries.conf"
     path.parent.mkdir(parents=True)
@@ -165,17 +177,17 @@ def _write_registries_conf(home: Path) -> None:
 
 
 def _write_private(path: Path, document: Any) -> None:
-    """Write with mode 0600 from the first moment, whatever the umask."""
+    """Write JSON to a new file, which is created with mode 0600 whatever the umask."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump(document, file)
 
 
 def _environment(home: Path) -> dict[str, str]:
-    """All that skopeo gets to see. Not in it are Airflow's variables, which hold secrets, and REGISTRY_AUTH_FILE.
+    """The whole environment of skopeo, without Airflow's variables (they contain secrets) and REGISTRY_AUTH_FILE.
 
-    XDG_DATA_HOME outlives the task. Skopeo notes there which repository has which layer: one that the destination has
-    in another repository is then mounted from there and not sent again. Skopeo run by root uses a place of its own.
+    XDG_DATA_HOME outlives the task. Skopeo caches there which repository has which layer, and mounts a layer from
+    another repository of the destination instead of sending it. Run by root, skopeo uses a system-wide cache.
     """
     kept = {name: os.environ[name] for name in ("PATH", *_PROXY_VARIABLES) if name in os.environ}
     return {

@@ -1,7 +1,7 @@
-"""Skopeo in containers, for workers that do not carry it: each copy is one, with the files of its route copied in.
+"""Skopeo in containers, for workers without skopeo: one container per copy, with the files of the route copied in.
 
-The Docker daemon may be anywhere, where it would not find what is mounted of the worker. So what a copy is given is put
-into its container before that starts, and goes with it.
+The Docker daemon may run on another machine, where the worker's files cannot be mounted. So the files are copied into
+the container before it starts, and are deleted with it.
 
 https://docs.docker.com/reference/api/engine/version/v1.41/
 """
@@ -31,33 +31,36 @@ from urllib3.exceptions import HTTPError
 
 from registry_sync.errors import ConfigurationError, TemporaryError
 from registry_sync.skopeo.config_files import Workspace
-from registry_sync.skopeo.local import POLL_SECONDS, SIGN_OF_LIFE_BYTES, VERSION_SECONDS
-from registry_sync.skopeo.runner import OLDEST_VERSION, Version, check_version, parse_version, run
+from registry_sync.skopeo.local import MIN_PROGRESS_BYTES, POLL_SECONDS, VERSION_SECONDS, read_io_counters
+from registry_sync.skopeo.runner import OLDEST_VERSION, SkopeoVersion, check_version, parse_version, run
 from registry_sync.worker.private_directory import private_directory
 
 log = logging.getLogger(__name__)
 
 TASK_LABEL = "registry_sync.task"
-"""On every container: the task that it works for. A later try of that task removes what a killed worker left."""
+"""Label of every container with its task. A later try of the task removes the containers of a killed worker."""
 
-FORGOTTEN = timedelta(minutes=10)
-"""A container that has not run for so long is of a worker that was killed: others are removed as soon as they end. It
-has files with passwords in it, and its task may never be tried again, so that any task removes it."""
+ABANDONED_AFTER = timedelta(minutes=10)
+"""Age at which any task removes a container that does not run.
 
-LOOK_SECONDS = 0.2
-"""How often the daemon is asked how much a copy has moved. What it moves after the last look is not counted."""
+A living worker removes its containers as soon as they end, so this one was left by a killed worker. It contains
+passwords, and its own task may never be tried again.
+"""
 
-_KILLED = 128
-"""Docker adds the number of a signal to this."""
+STATS_INTERVAL_SECONDS = 0.2
+"""Interval between two readings of the traffic. Bytes after the last reading are not counted."""
+
+_SIGNAL_BASE = 128
+"""Docker reports a death by signal as this number plus the signal's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Docker:
-    """A daemon, and how containers are made there.
+    """A Docker daemon and the settings for its containers.
 
-    :param connect: a new client; its own thread closes it.
-    :param network: a network of the daemon's, ``host`` among them.
-    :param task: whom the containers are for, the same for each try.
+    :param connect: makes a client; the calling thread closes it.
+    :param network: name of a network of the daemon, or ``host``.
+    :param task: value of the label ``TASK_LABEL``, the same for each try of a task.
     """
 
     connect: Callable[[], APIClient]
@@ -68,20 +71,20 @@ class Docker:
 
 
 class SkopeoContainer:
-    """A skopeo that runs in a container of its own. As :class:`~registry_sync.skopeo.local.SkopeoProcess` is."""
+    """A running skopeo in its own container, with the methods of :class:`~registry_sync.skopeo.local.SkopeoProcess`."""
 
     def __init__(self, docker: Docker, argv: Sequence[str], workspace: Workspace) -> None:
         self._docker = docker
         self._code: int | None = None
-        self._id, self._rest = "", b""
+        self._id, self._partial_line = "", b""
         self._listener: threading.Thread | None = None
-        self._said: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._output: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._moved_bytes = self.sent_bytes = 0
-        self._started = self._moved = self._looked = time.monotonic()
-        with _told(docker):
+        self._started_at = self._moved_at = self._read_at = time.monotonic()
+        with _translate_errors(docker):
             self._client = docker.connect()
         try:
-            with _told(docker):
+            with _translate_errors(docker):
                 self._id = self._create(argv, workspace)
                 self._start(workspace)
         except BaseException:
@@ -90,45 +93,45 @@ class SkopeoContainer:
 
     @property
     def code(self) -> int | None:
-        """Its exit code, negative for a signal; ``None`` while it runs."""
+        """Exit code, negative for a signal; ``None`` while skopeo runs."""
         return self._code
 
     @property
     def age_seconds(self) -> float:
-        return time.monotonic() - self._started
+        return time.monotonic() - self._started_at
 
     @property
     def idle_seconds(self) -> float:
-        """Since it was last seen to move something."""
-        return time.monotonic() - self._moved
+        """Time since the last reading that showed traffic."""
+        return time.monotonic() - self._moved_at
 
     def read_lines(self) -> list[str] | None:
-        """The lines since the last call, after waiting a moment for some; ``None`` when it has ended."""
+        """Wait briefly for output and return the new lines; ``None`` after the end."""
         try:
-            piece = self._said.get(timeout=POLL_SECONDS)
+            piece = self._output.get(timeout=POLL_SECONDS)
         except queue.Empty:
             piece = b""
-        self._look_at_counters()
+        self._update_counters()
         if piece is None:
             return self._end_of_output()
-        *lines, self._rest = (self._rest + piece).split(b"\n")
+        *lines, self._partial_line = (self._partial_line + piece).split(b"\n")
         return [line.decode(errors="replace") for line in lines]
 
     def terminate(self) -> None:
-        """Nothing yet, since a daemon cannot be asked in a signal handler.
+        """Do nothing, because a signal handler cannot call the daemon.
 
-        The thread that reads sees a moment later that all is to end, and ends it.
+        The thread that reads the output checks for a stop a moment later, and calls :meth:`end`.
         """
 
     def end(self) -> None:
-        """Have it ended and removed, whatever it takes. As the first process of its container it heeds no SIGTERM."""
+        """Kill and remove the container. As its first process, skopeo would ignore SIGTERM."""
         with suppress(Exception), closing(self._docker.connect()) as client:
             client.remove_container(self._id, force=True)
         if self._code is None:
             self._code = -signal.SIGKILL
 
     def close(self) -> None:
-        """Have it ended, and close what connects us to it."""
+        """End skopeo and close the connection to the daemon."""
         try:
             if self._id:
                 self.end()
@@ -149,7 +152,7 @@ class SkopeoContainer:
                 network_mode=self._docker.network,
                 cap_drop=["ALL"],
                 security_opt=["no-new-privileges"],
-                log_config=LogConfig(type="json-file"),  # a daemon's own choice may be one that nobody can follow
+                log_config=LogConfig(type="json-file"),  # the daemon's default may not support reading logs
             ),
         )
         return str(created["Id"])
@@ -162,88 +165,92 @@ class SkopeoContainer:
         self._listener.start()
 
     def _listen(self, output: Iterator[bytes]) -> None:
-        """Pass on what it prints, until its end or the daemon's; the exit code tells which."""
+        """Queue the output until the container or the daemon ends; the exit code shows which of them did."""
         try:
             for piece in output:
-                self._said.put(piece)
-        except (OSError, HTTPError, struct.error) as error:  # the last is docker's, for a head of a piece cut short
-            log.debug("the output of a container broke off: %s", error)
+                self._output.put(piece)
+        except (OSError, HTTPError, struct.error) as error:  # docker-py raises struct.error for a truncated frame
+            log.debug("the output of a container was cut off: %s", error)
         finally:
-            self._said.put(None)
+            self._output.put(None)
 
     def _end_of_output(self) -> list[str] | None:
-        """Its last line if there is one without an end, then ``None``."""
+        """The last line if it has no line end, then ``None``."""
         if self._code is None:
             self._code = self._exit_code()
-        if not self._rest:
+        if not self._partial_line:
             return None
-        last, self._rest = self._rest.decode(errors="replace"), b""
-        self._said.put(None)
+        last, self._partial_line = self._partial_line.decode(errors="replace"), b""
+        self._output.put(None)
         return [last]
 
     def _exit_code(self) -> int:
-        """A container that somebody has removed was killed before.
+        """Wait for the exit code. A container that was removed counts as killed.
 
-        One that goes on although its output broke off is not waited for: nobody would see whether it moves.
+        The wait is short: without output, a container that still runs cannot be watched.
         """
-        with _told(self._docker), closing(self._docker.connect()) as client:
+        with _translate_errors(self._docker), closing(self._docker.connect()) as client:
             try:
                 status = int(client.wait(self._id, timeout=client.timeout)["StatusCode"])
             except NotFound:
                 return -signal.SIGKILL
-        return _KILLED - status if status > _KILLED else status
+        return _SIGNAL_BASE - status if status > _SIGNAL_BASE else status
 
-    def _look_at_counters(self) -> None:
-        """What it has moved, where that can be told; where not, it is taken for moving.
+    def _update_counters(self) -> None:
+        """Read the traffic at most once per interval.
 
-        A daemon that does not answer is no reason to take it for that: then nobody could end it either.
+        When the daemon does not respond, the copy counts as stalled, because nothing else could end it.
         """
-        if time.monotonic() - self._looked < LOOK_SECONDS:
+        if time.monotonic() - self._read_at < STATS_INTERVAL_SECONDS:
             return
         with suppress(DockerException, OSError):
-            self._take_in(self._counters())
-        self._looked = time.monotonic()
+            self._record(self._read_counters())
+        self._read_at = time.monotonic()
 
-    def _take_in(self, counters: tuple[int, int] | None) -> None:
-        """Those of a container that has ended are gone, or zero: what was seen before holds."""
-        if counters is None or sum(counters) >= self._moved_bytes + SIGN_OF_LIFE_BYTES:
-            self._moved = time.monotonic()
+    def _record(self, counters: tuple[int, int] | None) -> None:
+        """Update the traffic and the time of the last progress.
+
+        Without counters the copy counts as moving. Counters of an ended container are missing or zero, which keeps the
+        last reading.
+        """
+        if counters is None or sum(counters) >= self._moved_bytes + MIN_PROGRESS_BYTES:
+            self._moved_at = time.monotonic()
         if counters and sum(counters) > self._moved_bytes:
             self._moved_bytes, self.sent_bytes = sum(counters), min(counters)
 
-    def _counters(self) -> tuple[int, int] | None:
-        """Bytes in and out: of its network, or of its process, where it shares the host's network and that is ours."""
+    def _read_counters(self) -> tuple[int, int] | None:
+        """Bytes received and sent by the container's network; in the host's network, read and written by its process.
+
+        The latter are readable only where the daemon runs on this machine.
+        """
         if self._docker.network != "host":
             networks = self._client.stats(self._id, stream=False, one_shot=True).get("networks", {}).values()
-            return sum(each["rx_bytes"] for each in networks), sum(each["tx_bytes"] for each in networks)
+            return sum(network["rx_bytes"] for network in networks), sum(network["tx_bytes"] for network in networks)
         return _process_counters(self._client.inspect_container(self._id)["State"]["Pid"], self._id)
 
 
 def _process_counters(pid: int, container: str) -> tuple[int, int] | None:
-    """``rchar`` and ``wchar`` of proc(5) of a container's process, if that is here and lets itself be seen."""
+    """Bytes read and written by a container's process; ``None`` when it is not a readable process of this machine."""
     try:
-        if container not in Path(f"/proc/{pid}/cgroup").read_text(encoding="ascii"):
-            return None
-        text = Path(f"/proc/{pid}/io").read_text(encoding="ascii")
+        is_local = container in Path(f"/proc/{pid}/cgroup").read_text(encoding="ascii")
     except OSError:
         return None
-    counters = dict(line.split(": ") for line in text.splitlines())
-    return int(counters["rchar"]), int(counters["wchar"])
+    return read_io_counters(pid) if is_local else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkopeoImage:
-    """A skopeo in an image of a daemon."""
+    """The skopeo of an image at a Docker daemon."""
 
     docker: Docker
-    version: Version
+    version: SkopeoVersion
 
     @property
     def command(self) -> tuple[str, ...]:
         return ("skopeo",)
 
     @property
-    def shown(self) -> str:
+    def label(self) -> str:
         return f"skopeo of {self.docker.image}"
 
     def start(self, argv: Sequence[str], workspace: Workspace) -> SkopeoContainer:
@@ -251,63 +258,65 @@ class SkopeoImage:
 
 
 def find_skopeo_image(docker: Docker) -> SkopeoImage:
-    """The skopeo of the daemon's image, which is pulled if need be.
+    """Find the skopeo of the configured image, which is pulled if the daemon does not have it.
 
-    :raises ConfigurationError: when there is none, or it is too old, or the daemon refuses.
-    :raises TemporaryError: when the daemon does not answer.
+    :raises ConfigurationError: when skopeo is not found or too old, or the daemon refuses a call.
+    :raises TemporaryError: when the daemon does not respond.
     """
     _pull_image(docker)
     _remove_abandoned(docker)
-    unknown = SkopeoImage(docker=docker, version=OLDEST_VERSION)
+    unchecked = SkopeoImage(docker=docker, version=OLDEST_VERSION)
     with private_directory() as directory:
         workspace = Workspace(directory=directory, environment={"HOME": str(directory)})
-        said = run(unknown, [*unknown.command, "--version"], workspace, VERSION_SECONDS)
-    return replace(unknown, version=check_version(parse_version(said, unknown.shown), unknown.shown))
+        output = run(unchecked, [*unchecked.command, "--version"], workspace, VERSION_SECONDS)
+    version = check_version(parse_version(output, unchecked.label), unchecked.label)
+    return replace(unchecked, version=version)
 
 
 def _pull_image(docker: Docker) -> None:
-    """Have the daemon hold the image.
+    """Pull the image unless the daemon has it.
 
-    :raises ConfigurationError: when it cannot get it.
+    :raises ConfigurationError: when the image does not exist.
     """
-    with _told(docker), closing(docker.connect()) as client:
+    with _translate_errors(docker), closing(docker.connect()) as client:
         try:
             client.inspect_image(docker.image)
         except ImageNotFound:
-            log.info("The Docker daemon at %s pulls %s", docker.url, docker.image)
+            log.info("Pulling %s at the Docker daemon %s", docker.image, docker.url)
             for step in client.pull(docker.image, stream=True, decode=True):
                 if "error" in step:
-                    raise TemporaryError(f"the Docker daemon at {docker.url} cannot pull it: {step['error']}") from None
+                    text = f"the Docker daemon at {docker.url} cannot pull {docker.image}: {step['error']}"
+                    raise TemporaryError(text) from None
 
 
 def _remove_abandoned(docker: Docker) -> None:
-    """Remove what killed workers left: the containers of an earlier try of this task, and those long forgotten."""
-    with _told(docker), closing(docker.connect()) as client:
-        for each in client.containers(all=True, filters={"label": TASK_LABEL}):
-            if each["Labels"][TASK_LABEL] == docker.task or _is_forgotten(client, each):
-                log.info("container %s is of a task that was killed; it is removed", each["Id"][:12])
+    """Remove the containers that killed workers left: those of an earlier try of this task, old ones of all."""
+    with _translate_errors(docker), closing(docker.connect()) as client:
+        for container in client.containers(all=True, filters={"label": TASK_LABEL}):
+            if container["Labels"][TASK_LABEL] == docker.task or _is_abandoned(client, container):
+                log.info("removing container %s, which a killed task left", container["Id"][:12])
                 try:
-                    client.remove_container(each["Id"], force=True)
-                except APIError as error:  # another task may be at it: then it is not there, or a conflict (409)
-                    log.info("container %s was not removed: %s", each["Id"][:12], error.explanation)
+                    client.remove_container(container["Id"], force=True)
+                except APIError as error:  # 404 or 409 when another task removes it at the same time
+                    log.info("container %s was not removed: %s", container["Id"][:12], error.explanation)
 
 
-def _is_forgotten(client: APIClient, container: Mapping[str, Any]) -> bool:
-    """By the daemon's own clock."""
+def _is_abandoned(client: APIClient, container: Mapping[str, Any]) -> bool:
+    """Return whether a container has not run for ``ABANDONED_AFTER`` by the daemon's clock."""
     if container["State"] not in ("created", "exited", "dead"):
         return False
     try:
-        seen = client.inspect_container(container["Id"])
+        details = client.inspect_container(container["Id"])
     except NotFound:
         return False
-    since = seen["Created"] if seen["State"]["Status"] == "created" else seen["State"]["FinishedAt"]
+    idle_since = details["Created"] if details["State"]["Status"] == "created" else details["State"]["FinishedAt"]
     now = datetime.fromisoformat(client.info()["SystemTime"])
-    return now - datetime.fromisoformat(since) > FORGOTTEN
+    return now - datetime.fromisoformat(idle_since) > ABANDONED_AFTER
 
 
 @contextmanager
-def _told(docker: Docker) -> Iterator[None]:
-    """Docker's errors as ours. What the daemon refuses needs somebody; one that does not answer needs time."""
+def _translate_errors(docker: Docker) -> Iterator[None]:
+    """Translate docker-py errors: a refusal → ConfigurationError, no answer → TemporaryError."""
     where = f"the Docker daemon at {docker.url}"
     try:
         yield
@@ -326,15 +335,15 @@ def _told(docker: Docker) -> Iterator[None]:
 
 
 def _environment(workspace: Workspace) -> Mapping[str, str]:
-    """What skopeo gets to see. PATH is the image's own, and notes of layers go with the container."""
-    kept = {name: value for name, value in workspace.environment.items() if name != "PATH"}
-    return {**kept, "XDG_DATA_HOME": f"{workspace.environment['HOME']}/.local/share"}
+    """The environment of skopeo in the container: PATH is the image's, and the cache of layers is not kept."""
+    variables = {name: value for name, value in workspace.environment.items() if name != "PATH"}
+    return {**variables, "XDG_DATA_HOME": f"{workspace.environment['HOME']}/.local/share"}
 
 
 def _archive(workspace: Workspace) -> bytes:
-    """A tar of the files, each under the name that it has here, so that the same arguments find them there."""
+    """A tar of the files under their paths on this worker, which the command line refers to."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w", dereference=True) as tar:
-        for each in (workspace.directory, *workspace.outside):
-            tar.add(each, arcname=str(each).lstrip("/"))
+        for path in (workspace.directory, *workspace.outside):
+            tar.add(path, arcname=str(path).lstrip("/"))
     return archive.getvalue()

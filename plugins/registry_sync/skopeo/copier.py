@@ -1,4 +1,4 @@
-"""Skopeo, which moves the content of images: copies that can be limited, watched and stopped.
+"""Copies of images by skopeo, with a timeout, a watchdog and a stop.
 
 https://github.com/containers/skopeo/blob/main/docs/skopeo-copy.1.md
 """
@@ -17,59 +17,60 @@ from registry_sync.errors import TemporaryError
 from registry_sync.oci.reference import Reference
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.skopeo.command import copy_argv
-from registry_sync.skopeo.config_files import PolicyFiles, SkopeoFiles, write_files
+from registry_sync.skopeo.config_files import PolicyFiles, SkopeoFiles, write_skopeo_files
 from registry_sync.skopeo.errors import decode_failure, redact
 from registry_sync.skopeo.runner import RunningSkopeo, SkopeoProgram
 from registry_sync.text import one_line
 from registry_sync.worker.private_directory import private_directory, writing
 
 ORPHAN_SECONDS = 60
-"""Skopeo's own limit on a copy is that much longer than ours, so that ours gives the message."""
+"""Added to skopeo's own timeout. Our timeout fires first and reports the error; skopeo's ends an orphan."""
 
-_LINES_KEPT = 50
+_MAX_KEPT_LINES = 50
 
-_NOT_TOLD = ("Getting ", "Storing ", "Writing manifest")
+_UNLOGGED_PREFIXES = ("Getting ", "Storing ", "Writing manifest")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
-    """A finished copy. ``sent_bytes`` went through skopeo, with requests and TLS, without content already there."""
+class CopyResult:
+    """A finished copy. ``sent_bytes`` counts the traffic of skopeo with HTTP and TLS overhead."""
 
     sent_bytes: int
 
 
 class Skopeo:
-    """Copies between two registries, in several threads at once, from ``with`` to the block's end.
+    """Copies between two registries within a ``with`` block. Safe to use from several threads.
 
-    Secrets stand in files that only we can read and that are gone afterwards, never in arguments, environment or log.
-    No copy outlives its call.
+    Secrets are written to private files that are deleted at the end. They never appear in arguments, environment or
+    logs. No copy outlives its call.
 
-    :param program: the skopeo to run.
-    :param trust: what an image has to pass before anything of it is copied; ``None`` accepts anything.
-    :param copy_timeout_seconds: the longest that one copy may take.
-    :param stall_timeout_seconds: the longest that one copy may move no byte. It is not watched where that cannot be
-        told, as anywhere but on Linux.
-    :param log: takes a format and its arguments, as ``Logger.info`` does; called for each line that skopeo prints.
+    :param find: returns the skopeo to run; called when the block is entered.
+    :param policy_files: the policy that images must pass before they are copied; ``None`` accepts any image.
+    :param copy_timeout_seconds: timeout of one copy.
+    :param stall_timeout_seconds: a copy fails when it moves no bytes for this long. Only Linux has the counters for
+        this; elsewhere it has no effect.
+    :param log: called like ``Logger.info`` for each line that skopeo prints.
     """
 
     def __init__(
         self,
-        program: SkopeoProgram,
+        find: Callable[[], SkopeoProgram],
         *,
         source: Endpoint,
         destination: Endpoint,
         copy_timeout_seconds: float,
         stall_timeout_seconds: float,
         log: Callable[..., object],
-        trust: PolicyFiles | None = None,
+        policy_files: PolicyFiles | None = None,
     ) -> None:
-        self._program = program
-        self.trust = trust
+        self._find = find
+        self.policy_files = policy_files
         self._source = source
         self._destination = destination
         self._copy_timeout_seconds = copy_timeout_seconds
         self._stall_timeout_seconds = stall_timeout_seconds
         self._log = log
+        self._program: SkopeoProgram
         self._files: SkopeoFiles
         self._cleanup = ExitStack()
         self._running: dict[RunningSkopeo, None] = {}
@@ -79,11 +80,12 @@ class Skopeo:
         self._starting = threading.Lock()
 
     def __enter__(self) -> Self:
+        self._program = self._find()
         with ExitStack() as stack:
             directory = stack.enter_context(private_directory())
             sides = {"source": self._source, "destination": self._destination}
             with writing():
-                self._files = write_files(directory, **sides, trust=self.trust)
+                self._files = write_skopeo_files(directory, **sides, policy_files=self.policy_files)
             self._cleanup = stack.pop_all()
         return self
 
@@ -92,7 +94,7 @@ class Skopeo:
     ) -> None:
         try:
             self.stop()
-            with self._starting:  # whoever has it knows of no stop, and starts a last one
+            with self._starting:  # a thread that holds the lock may still start a copy
                 running = list(self._running)
             for each in running:
                 each.end()
@@ -100,9 +102,9 @@ class Skopeo:
             self._cleanup.close()
 
     def stop(self) -> None:
-        """End every copy now, and start none any more. Returns at once; what does not obey is killed by its own thread.
+        """End every copy and refuse new ones. Returns at once; the thread of a copy kills it when it does not end.
 
-        It may be called in a signal handler, so it takes no lock: the thread that it interrupts may hold that.
+        Safe in a signal handler: it takes no lock, which the interrupted thread may hold.
         """
         self._is_stopping = True
         for each in list(self._running):
@@ -111,27 +113,27 @@ class Skopeo:
     def check_stopping(self) -> None:
         """:raises TemporaryError: after :meth:`stop`."""
         if self._is_stopping:
-            raise TemporaryError("the task is being ended, so that skopeo was stopped")
+            raise TemporaryError("the task is being ended, so skopeo was stopped")
 
     @property
     def sent_bytes(self) -> int:
-        """What finished and running copies have sent so far."""
+        """Bytes sent so far by finished and running copies."""
         with self._counting:
             return self._finished_bytes + sum(each.sent_bytes for each in list(self._running))
 
     def copy(
         self, source: Reference, destination: Reference, *, is_index: bool, format: str, is_checked: bool = True
-    ) -> Sent:
-        """Have the destination hold what ``source`` names.
+    ) -> CopyResult:
+        """Copy the image or index ``source`` to ``destination``.
 
-        :param is_index: copy all that the index names, and the index.
-        :param format: the family of an index, ``oci`` or ``v2s2``.
-        :param is_checked: by the trust policy; of an index, each image that it names.
-        :raises NotTrusted: when that does not accept it.
-        :raises NotFound: when the source does not have it, or not all of it.
-        :raises NotCopyableWhole: when it is an index that this skopeo cannot copy in one piece.
-        :raises TemporaryError: also when it took too long, stood still, or :meth:`stop` was called.
-        :raises RegistrySyncError: other classes, by what skopeo said.
+        :param is_index: copy the index with all its images.
+        :param format: format of an index, ``oci`` or ``v2s2``.
+        :param is_checked: apply the policy, to every image of an index.
+        :raises NotTrusted: when the policy rejects an image.
+        :raises NotFound: when the source does not have all of the content.
+        :raises NotCopyableWhole: when this skopeo cannot copy the index in one piece.
+        :raises TemporaryError: also after a timeout, a stall, or :meth:`stop`.
+        :raises RegistrySyncError: other classes, by skopeo's error message.
         """
         self.check_stopping()
         limit = self._copy_timeout_seconds + ORPHAN_SECONDS
@@ -154,14 +156,14 @@ class Skopeo:
             self._count(child)
         if child.code:
             self.check_stopping()
-            policy = self.trust.policy if self.trust else None
+            policy = self.policy_files.policy if self.policy_files else None
             raise decode_failure(
                 child.code, lines, source=source, destination=destination, is_index=is_index, policy=policy
             )
-        return Sent(sent_bytes=child.sent_bytes)
+        return CopyResult(sent_bytes=child.sent_bytes)
 
     def _start(self, argv: Sequence[str]) -> RunningSkopeo:
-        """Start a skopeo that leaving the block is sure to find."""
+        """Start skopeo and register it in one step, so that ``__exit__`` ends it."""
         with self._starting:
             self.check_stopping()
             child = self._program.start(argv, self._files.workspace)
@@ -169,12 +171,12 @@ class Skopeo:
         return child
 
     def _follow(self, child: RunningSkopeo, what: str, name: str) -> Sequence[str]:
-        """Tell what it prints, and see that it moves, until its end. Returns its last lines."""
-        kept: deque[str] = deque(maxlen=_LINES_KEPT)
+        """Log the output and check the timeouts until skopeo ends. Returns the last lines."""
+        kept: deque[str] = deque(maxlen=_MAX_KEPT_LINES)
         while (lines := child.read_lines()) is not None:
-            for line in (one_line(redact(each)) for each in lines):
+            for line in (one_line(redact(raw_line)) for raw_line in lines):
                 kept.append(line)
-                if line and not line.startswith(_NOT_TOLD):
+                if line and not line.startswith(_UNLOGGED_PREFIXES):
                     self._log("%s: %s", name, line)
             self.check_stopping()
             self._check_time(child, what)
@@ -182,9 +184,9 @@ class Skopeo:
 
     def _check_time(self, child: RunningSkopeo, what: str) -> None:
         if child.age_seconds > self._copy_timeout_seconds:
-            raise TemporaryError(f"the copy of {what} was ended: it took longer than {self._copy_timeout_seconds} s")
+            raise TemporaryError(f"the copy of {what} was ended: it took more than {self._copy_timeout_seconds} s")
         if child.idle_seconds > self._stall_timeout_seconds:
-            raise TemporaryError(f"the copy of {what} was ended: it moved nothing for {self._stall_timeout_seconds} s")
+            raise TemporaryError(f"the copy of {what} was ended: no bytes moved for {self._stall_timeout_seconds} s")
 
     def _count(self, child: RunningSkopeo) -> None:
         with self._counting:

@@ -1,7 +1,7 @@
-"""What a failed skopeo means: the last words on its standard error as one of our errors. Pure functions.
+"""Translates the error message of a failed skopeo into one of our errors. Pure functions.
 
-Its exit code is 1 for everything from a wrong password to a full disk, so the text is all that there is. The patterns
-were collected by injecting each fault into skopeo 1.9.3, 1.18 and 1.22; a test holds the texts.
+Skopeo exits with 1 for everything from a wrong password to a full disk, so only the text tells the cause. The patterns
+were collected by injecting each fault into skopeo 1.9.3, 1.18 and 1.22; a test contains the texts.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from registry_sync.oci.reference import Reference
 
 Side = Literal["source", "destination"]
 
-_LONGEST_TEXT = 600
+_MAX_TEXT_LENGTH = 600
 
-_LAST_WORDS = re.compile(r'\blevel=(?:fatal|error)\s+msg=(?:"((?:[^"\\]|\\.)*)"|(\S+))')
+_LOGGED_ERROR = re.compile(r'\blevel=(?:fatal|error)\s+msg=(?:"((?:[^"\\]|\\.)*)"|(\S+))')
 
 _GO_ESCAPE = re.compile(r"\\(.)")
 
@@ -48,21 +48,30 @@ _SIDE = re.compile(
     r"|checking whether a blob|writing|initiating layer upload|uploading)"
 )
 
-_READ_WITHIN_WRITE = "happened during read"
+_READ_ERROR_IN_WRITE = "happened during read"
 
 _NOT_WHOLE = re.compile(r"manifest list must be converted|unexpectedly received a manifest list")
-"""The second is an index within an index. The first stands for whatever else skopeo cannot write as it is, such as
-``artifactType`` in a descriptor before 1.15, or zstd layers without an annotation from 1.14 on."""
+"""Indexes that skopeo cannot copy whole.
+
+The first text covers everything that skopeo cannot write unchanged, such as ``artifactType`` in a descriptor before
+1.15, or zstd layers without an annotation from 1.14 on. The second is an index within an index.
+"""
 
 _NOT_TRUSTED = re.compile(r"source image rejected")
 
 SIGSTORE_DISABLED = "sigstore disabled"
+"""Part of the message of a skopeo that was built without sigstore."""
+
 _NO_SIGSTORE = re.compile(SIGSTORE_DISABLED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Case:
-    """Texts of one meaning, which goes on where "source quay.io/a/b" began; with ``side``, only when that failed."""
+    """Texts with one cause.
+
+    :param meaning: continues a message that starts with "source quay.io/a/b".
+    :param side: the case applies only to failures of this side.
+    """
 
     pattern: re.Pattern[str]
     error: type[RegistrySyncError]
@@ -75,7 +84,7 @@ def _case(pattern: str, error: type[RegistrySyncError], meaning: str, side: Side
 
 
 def _status(codes: str) -> str:
-    """The ways in which skopeo writes an HTTP status: ``StatusCode: 403, …``, ``registry 403 (…)``, ``: 403 (…)``."""
+    """Pattern for an HTTP status as skopeo prints it: ``StatusCode: 403, …``, ``registry 403 (…)``, ``: 403 (…)``."""
     return rf"(?:statuscode: |http status: |from registry |: )(?:{codes})\b"
 
 
@@ -98,26 +107,26 @@ _CASES = (
     _case(
         "proxy authentication required",
         ConfigurationError,
-        "is behind a proxy that asks for a password; put it into the proxy variables of this worker",
+        "is behind a proxy that requires a password; add it to the proxy variables of this worker",
     ),
     _case(
         "trust policy|policy\\.json|unknown flag|unknown command|invalid reference format|unknown transport"
         "|getting username and password|is blocked in",
         ConfigurationError,
-        "cannot be worked on with the skopeo of this worker; check its version and configuration",
+        "cannot be used with the skopeo of this worker; check its version and configuration",
     ),
     _case(
         f"pinging container registry.*{_status('404')}",
         TemporaryError,
-        "does not answer like a registry; if that lasts, check what stands before it",
+        "does not answer like a registry; if it persists, check the proxy or load balancer in front of it",
     ),
     _case("context deadline exceeded", TemporaryError, "took too long"),
-    _case(f"too ?many ?requests|{_status('429')}", TemporaryError, "asks for fewer requests"),
+    _case(f"too ?many ?requests|{_status('429')}", TemporaryError, "rate-limits us"),
     _case("did not match|does not match|digest invalid|size invalid", TemporaryError, "sent or got damaged content"),
     _case(
         "blob unknown|manifest unknown",
         MissingContent,
-        "does not have content of this image that it claimed to have",
+        "is missing content of this image that it had reported as present",
         "destination",
     ),
     _case(
@@ -139,7 +148,7 @@ _CASES = (
         "does not let it be changed (immutable)",
         "destination",
     ),
-    _case("unknown manifest class", UnsupportedArtifact, "takes no artifact of this type", "destination"),
+    _case("unknown manifest class", UnsupportedArtifact, "does not accept artifacts of this type", "destination"),
     _case(
         "(?:reading blob|reading config blob|uploading layer).*(?:unauthorized|authentication required)",
         TemporaryError,
@@ -171,14 +180,15 @@ _CASES = (
         "cannot be reached, or broke off",
     ),
 )
-"""The first that fits holds. What fits none is temporary: a further try is safe since it copies only what is missing,
-and costs less than giving up on a tag for a fault that would have passed."""
+"""The first match decides. An unknown text is a temporary error: a retry is safe, because it copies only missing
+content, and costs less than failing a tag for an error that would have passed.
+"""
 
 
 def redact(line: str) -> str:
-    """``line`` without the secrets that skopeo prints: those in a URL's query and before its ``@``.
+    """Remove the secrets of URLs from a line of skopeo's output: the query, and the user part before ``@``.
 
-    A query holds the state of an upload, or the signature that opens a blob at a storage provider.
+    A query contains the state of an upload, or the signature of a blob's address at a storage provider.
 
     >>> redact('Patch "https://quay.io/v2/a/blobs/uploads/1?_state=x:y": EOF')
     'Patch "https://quay.io/v2/a/blobs/uploads/1?…": EOF'
@@ -187,18 +197,18 @@ def redact(line: str) -> str:
 
 
 def last_words(lines: Sequence[str]) -> str:
-    r"""The message of the last line of level fatal or error, else the last line; digests are cut short.
+    r"""The message of the last line of level fatal or error, else the last line. Digests are shortened.
 
     >>> last_words([r'time="…" level=fatal msg="reading \"a\": EOF"'])
     'reading "a": EOF'
     """
-    found = [match for line in lines if (match := _LAST_WORDS.search(line))]
-    if found:
-        text = _GO_ESCAPE.sub(lambda match: " " if match[1] in "nrt" else match[1], found[-1][1] or found[-1][2] or "")
+    logged = [match[1] or match[2] or "" for line in lines if (match := _LOGGED_ERROR.search(line))]
+    if logged:
+        text = _GO_ESCAPE.sub(lambda escape: " " if escape[1] in "nrt" else escape[1], logged[-1])
     else:
-        text = next((each for each in reversed(lines) if each.strip()), "")
+        text = next((line for line in reversed(lines) if line.strip()), "")
     text = " ".join(_HEX.sub(r"\1", redact(text)).split())
-    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}…"
+    return text if len(text) <= _MAX_TEXT_LENGTH else f"{text[: _MAX_TEXT_LENGTH - 1]}…"
 
 
 def decode_failure(
@@ -210,31 +220,31 @@ def decode_failure(
     is_index: bool,
     policy: Path | None = None,
 ) -> RegistrySyncError:
-    """The error that skopeo's end means.
+    """Translate a failed run of skopeo into an error.
 
-    :param code: its exit code, negative for a signal.
-    :param lines: the last lines that it printed.
-    :param policy: by which it judged what may be copied.
+    :param code: exit code, negative for a signal.
+    :param lines: the last lines of its output.
+    :param policy: the policy that was applied.
     """
     if code < 0:
         name = signal.strsignal(-code) or "unknown"
-        return TemporaryError(f"skopeo was ended by signal {-code} ({name}) while it copied {source} to {destination}")
+        return TemporaryError(f"skopeo was killed by signal {-code} ({name}) while copying {source} to {destination}")
     words = last_words(lines) or f"no message, exit code {code}"
     text = _without_names(words, source, destination)
     if is_index and _NOT_WHOLE.search(text):
         return NotCopyableWhole(f"{source} cannot be copied in one piece (skopeo: {words})")
     if _NOT_TRUSTED.search(text) and not _NO_SIGSTORE.search(text):
-        advice = "have it signed as that policy asks, or change the policy"
+        advice = "sign it as the policy requires, or change the policy"
         return NotTrusted(f"{source} is not accepted by the policy {str(policy)!r}; {advice} (skopeo: {words})")
     side = _failed_side(text)
-    who = _who(side, source, destination)
-    for each in _CASES:
-        if each.side in (None, side) and each.pattern.search(text):
-            return each.error(f"{who} {each.meaning} (skopeo: {words})")
-    return TemporaryError(f"{who} failed in a way that is not known, which is tried again (skopeo: {words})")
+    who = _name_side(side, source, destination)
+    for case in _CASES:
+        if case.side in (None, side) and case.pattern.search(text):
+            return case.error(f"{who} {case.meaning} (skopeo: {words})")
+    return TemporaryError(f"{who} failed for an unknown reason, and is retried (skopeo: {words})")
 
 
-def _who(side: Side | None, source: Reference, destination: Reference) -> str:
+def _name_side(side: Side | None, source: Reference, destination: Reference) -> str:
     match side:
         case "source":
             return f"source {source.repository}"
@@ -245,19 +255,22 @@ def _who(side: Side | None, source: Reference, destination: Reference) -> str:
 
 
 def _failed_side(text: str) -> Side | None:
-    """Whose words come first: they are skopeo's own, later ones may be a registry's. A write may fail for its read."""
-    if _READ_WITHIN_WRITE in text:
+    """The side that failed, by the first match: skopeo's own words come before those of a registry.
+
+    A failed write may be caused by its read, which is an error of the source.
+    """
+    if _READ_ERROR_IN_WRITE in text:
         return "source"
     match = _SIDE.search(text)
     return None if match is None else "source" if match.lastgroup == "source" else "destination"
 
 
 def _without_names(words: str, source: Reference, destination: Reference) -> str:
-    """Lower case, and without what users name: a tag may be called ``x509``, and a repository ``quota``."""
+    """Remove URLs and names that users choose, such as a tag ``x509`` or a repository ``quota``; then lower case."""
     text = re.sub(r"(?:docker|https?)://[^\s\"]+|/v2/\S+", "", words)
-    for each in (source.repository, destination.repository):
-        text = re.sub(rf"{re.escape(each.host)}(?:/[^\s:@,\")]+)?", "", text)
-        if "/" in each.name:
-            text = re.sub(rf"(?<![\w/]){re.escape(each.name)}(?![\w/])", "", text)
+    for repository in (source.repository, destination.repository):
+        text = re.sub(rf"{re.escape(repository.host)}(?:/[^\s:@,\")]+)?", "", text)
+        if "/" in repository.name:
+            text = re.sub(rf"(?<![\w/]){re.escape(repository.name)}(?![\w/])", "", text)
     text = re.sub(r"((?:read|upload)ing manifest) \S+", r"\1", text)
     return re.sub(r"(destination repository) [^\s:]+", r"\1", text).lower()

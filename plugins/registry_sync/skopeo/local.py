@@ -1,4 +1,4 @@
-"""Programs that are skopeo: what is asked of one, wherever it runs, and the one that is installed on this worker."""
+"""The skopeo that is installed on this worker, and its processes."""
 
 from __future__ import annotations
 
@@ -15,22 +15,18 @@ from typing import IO, cast
 
 from registry_sync.errors import ConfigurationError, TemporaryError
 from registry_sync.skopeo.config_files import Workspace
-from registry_sync.skopeo.runner import (
-    _VERSION,
-    Version,
-    check_version,
-    parse_version,
-)
+from registry_sync.skopeo.runner import SkopeoVersion, check_version, parse_version
 
 VERSION_SECONDS = 10
+"""Timeout of ``skopeo --version``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkopeoBinary:
-    """A skopeo on this worker, and the command before it that ties its life to ours, where there is one."""
+    """A skopeo on this worker. ``launcher`` is a command in front of it that kills it when this process dies."""
 
     path: Path
-    version: Version
+    version: SkopeoVersion
     launcher: tuple[str, ...] = ()
 
     @property
@@ -38,7 +34,7 @@ class SkopeoBinary:
         return (*self.launcher, str(self.path))
 
     @property
-    def shown(self) -> str:
+    def label(self) -> str:
         return str(self.path)
 
     def start(self, argv: Sequence[str], workspace: Workspace) -> SkopeoProcess:
@@ -46,43 +42,43 @@ class SkopeoBinary:
 
 
 def find_skopeo() -> SkopeoBinary:
-    """The skopeo on PATH.
+    """Find skopeo on PATH.
 
-    :raises ConfigurationError: when there is none, or it is too old or none at all.
+    :raises ConfigurationError: when it is not found, too old, or another program.
     """
-    found = shutil.which("skopeo")
-    if found is None:
+    path = shutil.which("skopeo")
+    if path is None:
         advice = "install it, on Debian and Ubuntu with apt-get install skopeo"
-        raise ConfigurationError(f"there is no skopeo on this worker's PATH; {advice}")
-    version = check_version(_read_version(found), found)
-    return SkopeoBinary(path=Path(found), version=version, launcher=_find_launcher(found))
+        raise ConfigurationError(f"skopeo not found on this worker's PATH; {advice}")
+    version = check_version(_read_version(path), path)
+    return SkopeoBinary(path=Path(path), version=version, launcher=_find_launcher(path))
 
 
-def _read_version(path: str) -> Version:
+def _read_version(path: str) -> SkopeoVersion:
     try:
-        output = _ask_version(path)
+        output = _print_version(path)
     except (OSError, subprocess.SubprocessError) as error:
         raise ConfigurationError(f"{path} --version does not work on this worker: {error}") from error
     return parse_version(output, path)
 
 
 def _find_launcher(path: str) -> tuple[str, ...]:
-    """``setpriv --pdeathsig KILL``, which has the kernel kill skopeo when the thread that started it is no more.
+    """``setpriv --pdeathsig KILL``: the kernel kills skopeo when the thread that started it ends.
 
-    That thread waits in :meth:`Skopeo.copy` all the time, so it ends only with the whole task, for example when that is
-    out of memory; no orphan then goes on pushing. Calling prctl between fork and exec instead is not safe with threads.
-    Where this setpriv cannot do it, an orphan ends at its next line of output, or by ``--command-timeout``.
+    That thread stays in :meth:`Skopeo.copy`, so it ends early only with the whole task, for example by the OOM killer.
+    No orphan then continues to push. Calling prctl between fork and exec instead is not safe with threads. Without a
+    setpriv that supports this, an orphan ends at its next line of output, or by ``--command-timeout``.
     """
     setpriv = shutil.which("setpriv")
     if setpriv:
         launcher = (setpriv, "--pdeathsig", "KILL")
-        with suppress(OSError, subprocess.SubprocessError):
-            if _VERSION.match(_ask_version(*launcher, path)):
-                return launcher
+        with suppress(OSError, subprocess.SubprocessError, ConfigurationError):
+            parse_version(_print_version(*launcher, path), path)
+            return launcher
     return ()
 
 
-def _ask_version(*command: str) -> str:
+def _print_version(*command: str) -> str:
     done = subprocess.run(
         [*command, "--version"],
         stdin=subprocess.DEVNULL,
@@ -97,19 +93,23 @@ def _ask_version(*command: str) -> str:
 
 
 POLL_SECONDS = 0.25
+"""The longest wait for a line of output."""
 
 END_SECONDS = 3
-"""How long a skopeo that was asked to end may take before it is killed. Airflow itself kills a task after five."""
+"""Time between SIGTERM and SIGKILL. Airflow itself kills a task after five seconds."""
 
-SIGN_OF_LIFE_BYTES = 256
-"""Less between two looks is no progress: a skopeo that only waits moves some 10 bytes a second for ever, by which the
-threads of a Go program wake each other. One HTTP request is more than this."""
+MIN_PROGRESS_BYTES = 256
+"""Fewer bytes between two readings count as a stall.
+
+A waiting skopeo still moves some 10 bytes a second, with which the threads of a Go program wake each other. One HTTP
+request has more bytes than this limit.
+"""
 
 _PIPE_BYTES = 1 << 16
 
 
 class SkopeoProcess:
-    """A skopeo that runs: what it prints, how much it moves, and its end. Read by the thread that started it.
+    """A skopeo process of this worker. Used by the thread that started it.
 
     It stays in the task's process group, which Airflow kills as a whole.
     """
@@ -129,48 +129,48 @@ class SkopeoProcess:
         self._pipe = cast("IO[bytes]", self._process.stdout)
         self._poll = select.poll()
         self._poll.register(self._pipe, select.POLLIN)
-        self._rest = b""
+        self._partial_line = b""
         self._moved_bytes = self.sent_bytes = 0
-        self._started = self._moved = time.monotonic()
+        self._started_at = self._moved_at = time.monotonic()
 
     @property
     def code(self) -> int | None:
-        """Its exit code, negative for a signal."""
+        """Exit code, negative for a signal."""
         return self._process.returncode
 
     @property
     def age_seconds(self) -> float:
-        return time.monotonic() - self._started
+        return time.monotonic() - self._started_at
 
     @property
     def idle_seconds(self) -> float:
-        """Since it last moved a byte."""
-        return time.monotonic() - self._moved
+        """Time since the last byte was moved."""
+        return time.monotonic() - self._moved_at
 
     def read_lines(self) -> list[str] | None:
-        """The lines since the last call, after waiting a moment for some; ``None`` when it has ended.
+        """Wait briefly for output and return the new lines; ``None`` after the end.
 
-        The counters are read while the process is there or only just dead, since they vanish when it is waited for.
+        The counters are read before ``wait``, because they disappear with the process.
         """
         is_readable = bool(self._poll.poll(POLL_SECONDS * 1000))
-        self._look_at_counters()
+        self._update_counters()
         if not is_readable:
             return [] if self._process.poll() is None else None
         piece = os.read(self._pipe.fileno(), _PIPE_BYTES)
-        if not piece and not self._rest:
+        if not piece and not self._partial_line:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(POLL_SECONDS)
             return [] if self.code is None else None
-        is_whole = not piece or len(self._rest) > _PIPE_BYTES  # a line that does not end is cut
-        *lines, self._rest = (self._rest + piece + b"\n" * is_whole).split(b"\n")
+        is_complete = not piece or len(self._partial_line) > _PIPE_BYTES  # cut a line without end
+        *lines, self._partial_line = (self._partial_line + piece + b"\n" * is_complete).split(b"\n")
         return [line.decode(errors="replace") for line in lines]
 
     def terminate(self) -> None:
-        """Ask it to end. It does so at once, as skopeo handles no signal."""
+        """Send SIGTERM, which ends skopeo at once, because it handles no signals."""
         self._process.terminate()
 
     def end(self) -> None:
-        """Have it ended, whatever it takes."""
+        """End the process, by SIGKILL if necessary, and wait for the end."""
         self._process.terminate()
         try:
             with suppress(subprocess.TimeoutExpired):
@@ -180,26 +180,37 @@ class SkopeoProcess:
             self._process.wait()
 
     def close(self) -> None:
-        """Have it ended, and close what connects us to it."""
+        """End the process and close its pipe."""
         try:
             self.end()
         finally:
             self._pipe.close()
 
-    def _look_at_counters(self) -> None:
-        """``rchar`` and ``wchar`` of proc(5) count network traffic too, and hardly grow when nothing is moved.
+    def _update_counters(self) -> None:
+        """Update the traffic and the time of the last progress.
 
-        What is sent was read before. Each of the two has something else in it as well (the program's own files, notes
-        of layers), about 0.1 MB, so the smaller one is the better estimate.
+        All sent bytes were read before. Both counters contain about 0.1 MB of other data (the program's own files,
+        cached locations of layers), so the smaller one is the better estimate. Without counters, as anywhere but on
+        Linux, the process counts as moving.
         """
-        try:
-            text = Path(f"/proc/{self._process.pid}/io").read_text(encoding="ascii")
-        except OSError:
-            self._moved = time.monotonic() if not self._moved_bytes else self._moved
+        counters = read_io_counters(self._process.pid)
+        if counters is None:
+            self._moved_at = time.monotonic() if not self._moved_bytes else self._moved_at
             return
-        counters = dict(line.split(": ") for line in text.splitlines())
-        read_bytes, written_bytes = int(counters["rchar"]), int(counters["wchar"])
-        if read_bytes + written_bytes >= self._moved_bytes + SIGN_OF_LIFE_BYTES:
-            self._moved = time.monotonic()
-        self._moved_bytes = read_bytes + written_bytes
-        self.sent_bytes = min(read_bytes, written_bytes)
+        if sum(counters) >= self._moved_bytes + MIN_PROGRESS_BYTES:
+            self._moved_at = time.monotonic()
+        self._moved_bytes = sum(counters)
+        self.sent_bytes = min(counters)
+
+
+def read_io_counters(pid: int) -> tuple[int, int] | None:
+    """Bytes that a process has read and written, network traffic included; ``None`` where they cannot be read.
+
+    They are ``rchar`` and ``wchar`` of proc(5).
+    """
+    try:
+        text = Path(f"/proc/{pid}/io").read_text(encoding="ascii")
+    except OSError:
+        return None
+    counters = dict(line.split(": ") for line in text.splitlines())
+    return int(counters["rchar"]), int(counters["wchar"])

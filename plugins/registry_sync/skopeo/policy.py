@@ -1,6 +1,7 @@
-"""What a skopeo can do that its version does not tell: whether it can verify sigstore signatures.
+"""Checks that a worker can enforce the policies of its routes, before the first of them starts.
 
-Debian builds its skopeo without that (seen with 1.9.3), and says so only when there is a signature to verify.
+Some builds of skopeo cannot verify sigstore signatures, as Debian's 1.9.3. They report this only when they verify one,
+so a probe copies an image with a sigstore signature from disk to disk.
 """
 
 from __future__ import annotations
@@ -18,9 +19,13 @@ from registry_sync.skopeo.errors import SIGSTORE_DISABLED
 from registry_sync.skopeo.runner import SkopeoProgram, run
 from registry_sync.worker.private_directory import private_directory, writing
 
-PROBE_SECONDS = 10
+SIGSTORE = "sigstoreSigned"
+"""The type of requirement in a policy that needs a skopeo with sigstore."""
 
-_DIRECTORY_VERSION = "Directory Transport Version: 1.2\n"
+PROBE_SECONDS = 10
+"""Timeout of the probe."""
+
+_DIRECTORY_VERSION = "Directory Transport SkopeoVersion: 1.2\n"
 
 _MANIFEST = {
     "schemaVersion": 2,
@@ -37,75 +42,75 @@ _SIGNATURE = {
 
 
 def can_verify_sigstore(skopeo: SkopeoProgram) -> bool:
-    """Whether this skopeo gets as far as looking at a sigstore signature. It is given an image on disk with a bad one.
+    """Return whether this skopeo verifies sigstore signatures, by giving it an image on disk with an invalid one.
 
-    :raises ConfigurationError: when it does not run at all.
-    :raises TemporaryError: when there is no room for the image.
+    :raises ConfigurationError: when skopeo does not run.
+    :raises TemporaryError: when the image cannot be written.
     """
     with private_directory() as directory:
         image, policy = directory / "image", directory / "policy.json"
-        key = base64.b64encode(b"no key").decode()
+        invalid_key = base64.b64encode(b"no key").decode()
         with writing():
             _write_image(image)
-            policy.write_text(json.dumps({"default": [{"type": "sigstoreSigned", "keyData": key}]}))
+            policy.write_text(json.dumps({"default": [{"type": SIGSTORE, "keyData": invalid_key}]}))
         argv = [*skopeo.command, "--policy", str(policy), "copy", f"dir:{image}", f"dir:{directory / 'copy'}"]
         environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(directory), "LANG": "C.UTF-8"}
-        said = run(skopeo, argv, Workspace(directory=directory, environment=environment), PROBE_SECONDS)
-        return SIGSTORE_DISABLED not in said
+        output = run(skopeo, argv, Workspace(directory=directory, environment=environment), PROBE_SECONDS)
+        return SIGSTORE_DISABLED not in output
 
 
 def _write_image(directory: Path) -> None:
-    """https://github.com/containers/image/blob/main/directory/directory_dest.go."""
+    """Write an image with an invalid signature in skopeo's ``dir:`` layout.
+
+    https://github.com/containers/image/blob/main/directory/directory_dest.go
+    """
     directory.mkdir()
     (directory / "version").write_text(_DIRECTORY_VERSION)
     (directory / "manifest.json").write_text(json.dumps(_MANIFEST))
     (directory / "signature-1").write_bytes(b"\0sigstore-json\n" + json.dumps(_SIGNATURE).encode())
 
 
-SIGSTORE = "sigstoreSigned"
-
-
 def check_policies(policies: Iterable[PolicyFiles | None], skopeo: SkopeoProgram) -> None:
-    """See that this worker can enforce what the routes ask for, before one of them starts.
+    """Check each policy once: its files exist, it can be parsed, and this skopeo can enforce it.
 
-    :raises ConfigurationError: when a file is not there or no policy, or asks for what this skopeo cannot do.
+    :raises ConfigurationError: when a check fails.
     """
-    for trust in dict.fromkeys(policies):
-        if trust is not None:
-            _check(trust, skopeo)
+    for policy_files in dict.fromkeys(policies):
+        if policy_files is not None:
+            _check(policy_files, skopeo)
 
 
-def _check(trust: PolicyFiles, skopeo: SkopeoProgram) -> None:
-    policy = _read_policy(trust)
-    if trust.registries_d and not trust.registries_d.is_dir():
-        raise ConfigurationError(f"there is no folder {str(trust.registries_d)!r}, the registries_d, on this worker")
-    if SIGSTORE in _types(policy) and not can_verify_sigstore(skopeo):
+def _check(policy_files: PolicyFiles, skopeo: SkopeoProgram) -> None:
+    policy = _read_policy(policy_files)
+    if policy_files.registries_d and not policy_files.registries_d.is_dir():
+        raise ConfigurationError(f"registries_d {str(policy_files.registries_d)!r} is not a directory on this worker")
+    if SIGSTORE in _list_types(policy) and not can_verify_sigstore(skopeo):
         raise ConfigurationError(
-            f"the policy {str(trust.policy)!r} asks for sigstore signatures ({SIGSTORE}), which {skopeo.shown} "
+            f"the policy {str(policy_files.policy)!r} requires sigstore signatures ({SIGSTORE}), which {skopeo.label} "
             f"{skopeo.version} cannot verify: Debian 12 builds it without; install skopeo 1.18 or later, as Debian 13 "
-            "and https://github.com/containers/skopeo/blob/main/install.md have it, or ask for signedBy (GPG)"
+            "and https://github.com/containers/skopeo/blob/main/install.md have it, or require signedBy (GPG)"
         )
 
 
-def _read_policy(trust: PolicyFiles) -> dict[str, Any]:
-    where = f"the policy {str(trust.policy)!r}"
+def _read_policy(policy_files: PolicyFiles) -> dict[str, Any]:
+    where = f"the policy {str(policy_files.policy)!r}"
     try:
-        document = json.loads(trust.policy.read_bytes())
+        document = json.loads(policy_files.policy.read_bytes())
     except OSError as error:
         raise ConfigurationError(f"{where} cannot be read on this worker: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{where} is not JSON: {error}") from error
     if not isinstance(document, dict) or "default" not in document:
-        raise ConfigurationError(f"{where} is no containers-policy.json(5): it has no 'default'")
+        raise ConfigurationError(f"{where} is not a containers-policy.json(5): it has no 'default'")
     return document
 
 
-def _types(document: Any) -> Iterator[str]:
-    """Every ``type`` of requirement, at whatever depth."""
+def _list_types(document: Any) -> Iterator[str]:
+    """The ``type`` of every requirement, at any depth."""
     if isinstance(document, dict):
         if isinstance(kind := document.get("type"), str):
             yield kind
         document = list(document.values())
     if isinstance(document, list):
-        for each in document:
-            yield from _types(each)
+        for item in document:
+            yield from _list_types(item)

@@ -1,4 +1,4 @@
-"""Protocols of a skopeo that can be run, and its versions."""
+"""Protocols for a skopeo program and its processes, and the versions that are supported."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import NamedTuple, Protocol
 from registry_sync.errors import ConfigurationError, TemporaryError
 from registry_sync.skopeo.config_files import Workspace
 
-_VERSION = re.compile(r"skopeo version (\d+)\.(\d+)\.(\d+)")
+_VERSION_OUTPUT = re.compile(r"skopeo version (\d+)\.(\d+)\.(\d+)")
 
 
-class Version(NamedTuple):
+class SkopeoVersion(NamedTuple):
     """A version of skopeo.
 
-    >>> str(Version(1, 9, 3))
+    >>> str(SkopeoVersion(1, 9, 3))
     '1.9.3'
     """
 
@@ -27,96 +27,100 @@ class Version(NamedTuple):
         return f"{self.major}.{self.minor}.{self.patch}"
 
 
-OLDEST_VERSION = Version(1, 9, 0)
+OLDEST_VERSION = SkopeoVersion(1, 9, 0)
 
 
 class RunningSkopeo(Protocol):
-    """A skopeo that runs: what it prints, how much it moves, and its end. Read by the thread that started it."""
+    """A running skopeo: its output, its traffic, and its end. Used by the thread that started it."""
 
     sent_bytes: int
 
     @property
     def code(self) -> int | None:
-        """Its exit code, negative for a signal; ``None`` while it runs."""
+        """Exit code, negative for a signal; ``None`` while skopeo runs."""
 
     @property
     def age_seconds(self) -> float:
-        """Since it was started."""
+        """Time since the start."""
 
     @property
     def idle_seconds(self) -> float:
-        """Since it last moved a byte."""
+        """Time since the last byte was moved."""
 
     def read_lines(self) -> list[str] | None:
-        """The lines since the last call, after waiting a moment for some; ``None`` when it has ended."""
+        """Wait briefly for output and return the new lines; ``None`` after the end."""
 
     def terminate(self) -> None:
-        """Ask it to end, without waiting; it may be called in a signal handler."""
+        """Send SIGTERM where that is possible, without waiting. Safe in a signal handler."""
 
     def end(self) -> None:
-        """Have it ended, whatever it takes."""
+        """End skopeo, by SIGKILL if necessary, and wait for the end."""
 
     def close(self) -> None:
-        """Have it ended, and close what connects us to it."""
+        """End skopeo and close the connection to it."""
 
 
 class SkopeoProgram(Protocol):
-    """A skopeo that works.
+    """A skopeo that was found and has a supported version.
 
-    ``command`` begins its command lines; ``shown`` is what people are told it is.
+    ``command`` starts every command line; ``label`` names the program in messages.
     """
 
     @property
-    def version(self) -> Version: ...
+    def version(self) -> SkopeoVersion: ...
 
     @property
     def command(self) -> tuple[str, ...]: ...
 
     @property
-    def shown(self) -> str: ...
+    def label(self) -> str: ...
 
     def start(self, argv: Sequence[str], workspace: Workspace) -> RunningSkopeo:
-        """Run a command line with the files and the environment of ``workspace``, and no others.
+        """Start a command line with the files and the environment of ``workspace`` alone.
 
         :raises TemporaryError: when it cannot be started.
         """
 
 
 def run(program: SkopeoProgram, argv: Sequence[str], workspace: Workspace, timeout_seconds: float) -> str:
-    """All that a short command prints.
+    """Run a short command to its end and return its output.
 
-    :raises ConfigurationError: when it cannot be started, or does not end in time.
+    :raises ConfigurationError: when it cannot be started, or after the timeout.
     """
     try:
         child = program.start(argv, workspace)
     except TemporaryError as error:
-        raise ConfigurationError(f"{program.shown} does not work on this worker: {error}") from error
-    said = []
+        raise ConfigurationError(f"{program.label} does not work on this worker: {error}") from error
+    output: list[str] = []
     try:
         while (lines := child.read_lines()) is not None:
-            said += lines
+            output += lines
             if child.age_seconds > timeout_seconds:
                 raise ConfigurationError(
-                    f"{program.shown} does not work on this worker: it did not end in {timeout_seconds} s"
+                    f"{program.label} does not work on this worker: it timed out after {timeout_seconds} s"
                 )
     finally:
         child.close()
-    return "\n".join(said)
+    return "\n".join(output)
 
 
-def parse_version(output: str, shown: str) -> Version:
-    """What ``skopeo --version`` printed.
+def parse_version(output: str, label: str) -> SkopeoVersion:
+    """Parse the output of ``skopeo --version``.
 
-    :raises ConfigurationError: when that is something else.
+    :param label: names the program in the message.
+    :raises ConfigurationError: when it is the output of another program.
     """
-    match = _VERSION.match(output)
+    match = _VERSION_OUTPUT.match(output)
     if match is None:
-        raise ConfigurationError(f"{shown} --version answered {output[:200]!r}, not 'skopeo version …'; is it skopeo?")
-    return Version(*map(int, match.groups()))
+        raise ConfigurationError(f"{label} --version printed {output[:200]!r}, not 'skopeo version …'; is it skopeo?")
+    return SkopeoVersion(*map(int, match.groups()))
 
 
-def check_version(version: Version, shown: str) -> Version:
-    """:raises ConfigurationError: when it is too old."""
+def check_version(version: SkopeoVersion, label: str) -> SkopeoVersion:
+    """Return ``version``.
+
+    :raises ConfigurationError: when it is older than ``OLDEST_VERSION``.
+    """
     if version < OLDEST_VERSION:
-        raise ConfigurationError(f"{shown} is skopeo {version}, but at least {OLDEST_VERSION} is needed; update it")
+        raise ConfigurationError(f"{label} is skopeo {version}, but at least {OLDEST_VERSION} is needed; update it")
     return version

@@ -1,10 +1,10 @@
-"""Bring along what belongs to an image: cosign's tags, and OCI 1.1 referrers, of its digest and of its children's.
+"""Copy the artifacts attached to an image and to its platform images: cosign tags and OCI 1.1 referrers.
 
-They arrive before the image's own tag does, so that nobody pulls a tag whose signature is still on its way, and so that
-another try, which looks only at tags that are missing, brings both. One that the destination refuses for good does not
-keep the image back: it is reported by itself.
+Artifacts arrive before the image's tag is published, so that nobody pulls a tag whose signature is still on its way,
+and so that the retry, which works only on missing tags, copies both. An artifact that the destination refuses for good
+does not hold the image back: it has a result of its own.
 
-Referrers are asked for once per digest. Tags are known from the listing, which costs nothing.
+Referrers are requested once per digest. Cosign tags are known from the source's listing, which costs no request.
 """
 
 from __future__ import annotations
@@ -14,13 +14,10 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from datetime import UTC, datetime
 
-from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import (
     DeniedError,
-    LockedTag,
     MissingContent,
     NotFound,
     RateLimited,
@@ -29,265 +26,261 @@ from registry_sync.errors import (
     TemporaryError,
     UnsupportedArtifact,
 )
-from registry_sync.oci.artifact_tags import COSIGN_SUFFIXES, ArtifactTag, referrers_tag, subject_of
+from registry_sync.oci.artifact_tags import COSIGN_SUFFIXES, referrers_tag, subject_of
 from registry_sync.oci.manifest import Manifest, merge_indexes, select_children
 from registry_sync.oci.reference import Digest
-from registry_sync.registry.client import RegistryClient, TagEntry, bounded_tags
-from registry_sync.routes.route import Route
-from registry_sync.sync.backup import keep_backup, unkept
-from registry_sync.sync.plan import CopyTag, Decision, Failed, Plan, Unchanged, plan_tag
+from registry_sync.sync.backup import backup_failure, keep_backup
+from registry_sync.sync.observation import Observation
+from registry_sync.sync.plan import CopyTag, Decision, Failed, Unchanged
+from registry_sync.sync.plan_route import plan_tag
 from registry_sync.sync.report import TagResult
+from registry_sync.sync.session import Session
+from registry_sync.sync.source import artifact_tag
 from registry_sync.sync.threads import thread_pool
-from registry_sync.sync.transfer import Transfer, Transferred
+from registry_sync.sync.transfer import Transfer, Transferred, is_published
 from registry_sync.sync.window import Window
 from registry_sync.tags.overwrite_policy import overwriting
-from registry_sync.tags.select import Selection
 
 log = logging.getLogger(__name__)
 
 
 class AttachedArtifacts:
-    """What belongs to the images of one route. Safe to use from several threads.
+    """Copies the artifacts attached to the images of one route. Safe to use from several threads.
 
-    :param stage: sends without asking a trust policy, since signatures are not signed themselves.
-    :param plan: has the tags that the source was seen to list. Where these are not all, it is asked for all once that
-        matters: what belongs to an image may have been pushed long before a tag of that image was.
+    :param transfer: enforces no policy, because signatures are not signed themselves.
+    :param observation: has the artifact tags that the source listed. When that listing was not complete, the source is
+        listed once more: an artifact may have been pushed long before a tag of its image.
     """
 
-    def __init__(
-        self,
-        route: Route,
-        source: RegistryClient,
-        destination: RegistryClient,
-        stage: Transfer,
-        plan: Plan,
-    ) -> None:
-        self._route = route
-        self._source = source
-        self._destination = destination
-        self._stage = stage
-        self._listed = {each.name: each for each in plan.about}
-        self._is_whole = plan.is_whole
-        self._in_step = {each.digest for each in plan.decisions if isinstance(each, Unchanged)}
-        settings = route.settings
-        self._overwriting = overwriting(settings.on_moved_tag, settings.backup_tag, frozenset(), datetime.now(UTC))
+    def __init__(self, session: Session, transfer: Transfer, observation: Observation) -> None:
+        self._session = session
+        self._transfer = transfer
+        self._listed = {tag.name: tag for tag in observation.artifacts}
+        self._is_complete = observation.is_complete
+        self._in_sync = _digests_in_sync(observation)
+        settings = session.route.settings
+        self._rules = overwriting(settings.on_moved_tag, settings.backup_tag, frozenset(), datetime.now(UTC))
         self._lock = threading.Lock()
-        self._brought: dict[Digest, Future[list[Digest]]] = {}
+        self._copied: dict[Digest, Future[list[Digest]]] = {}
         self._results: list[TagResult] = []
         self._retry_at: datetime | None = None
 
     @property
     def retry_at(self) -> datetime | None:
-        """Until when a registry asks to be left alone, where that kept something back."""
+        """The time until which a registry rate-limits us, if that kept an artifact from being copied."""
         return self._retry_at
 
     @property
     def results(self) -> list[TagResult]:
-        """What was copied, was refused, or failed."""
+        """Results of the artifacts that were copied, refused, or failed."""
         with self._lock:
             return list(self._results)
 
-    def bring(self, subjects: Sequence[Digest]) -> None:
-        """Bring what belongs to these digests, and what belongs to that in turn. Each digest is looked at once.
+    def copy_for(self, subjects: Sequence[Digest]) -> None:
+        """Copy the artifacts attached to ``subjects``, and the artifacts attached to those. Each digest goes once.
 
-        What another thread is bringing is waited for, and fails here as well when it fails there.
+        A digest that another thread is copying is waited for, and fails here as well when it fails there.
 
-        :raises TemporaryError: when a part of it may arrive with another try.
-        :raises RateLimited: when a registry asks to wait.
+        :raises TemporaryError: when a retry may copy what is missing.
+        :raises RateLimited: when a registry rate-limits us.
         """
-        waiting, seen = list(subjects), set[Digest]()
-        while waiting:
-            subject = waiting.pop(0)
+        pending, seen = list(subjects), set[Digest]()
+        while pending:
+            subject = pending.pop(0)
             if subject not in seen:
                 seen.add(subject)
-                waiting += self._bring_once(subject)
+                pending += self._copy_once(subject)
 
-    def _bring_once(self, subject: Digest) -> list[Digest]:
-        """Who brings something waits for nobody, so that nobody waits for ever."""
+    def _copy_once(self, subject: Digest) -> list[Digest]:
+        """The copying thread never waits for another one, which rules out deadlock."""
         with self._lock:
-            is_ours = subject not in self._brought
-            brought = self._brought.setdefault(subject, Future())
+            is_ours = subject not in self._copied
+            copied = self._copied.setdefault(subject, Future())
         if is_ours:
             try:
-                brought.set_result(self._bring_one(subject))
+                copied.set_result(self._copy_one(subject))
             except BaseException as error:
-                brought.set_exception(error)
+                copied.set_exception(error)
                 raise
-        return brought.result()
+        return copied.result()
 
-    def _bring_one(self, subject: Digest) -> list[Digest]:
-        """Returns what is there now, also what was before: an earlier try may have ended between it and its own."""
+    def _copy_one(self, subject: Digest) -> list[Digest]:
+        """Returns all artifacts that the destination has now. An earlier try may have copied one without its own."""
         try:
-            return [*self._bring_tags(subject), *self._bring_referrers(subject)]
+            return [*self._copy_cosign_tags(subject), *self._copy_referrers(subject)]
         except TemporaryError as error:
-            raise TemporaryError(f"what belongs to {subject.short} did not arrive: {error}") from error
+            raise TemporaryError(f"the artifacts attached to {subject.short} were not copied: {error}") from error
 
     def copy_added_later(self, window: Window) -> None:
-        """Bring what came to the source after its image did, which a run notices only later.
+        """Copy artifacts that were pushed to the source later than their image.
 
-        Tags that were pushed in the run's window; in a full check, all tags, and the referrers of all that is in step.
+        These are the artifact tags pushed in the window; in a full check all artifact tags, and the referrers of all
+        images in sync.
         """
-        late = {*self._late_subjects(window), *(self._in_step if window.is_full_check else ())}
-        with thread_pool(self._route.settings.parallel_copies) as pool:
-            for _ in pool.map(self._bring_one_late, sorted(late - self._brought.keys())):
+        late = {*self._late_subjects(window), *(self._in_sync if window.is_full_check else ())}
+        with thread_pool(self._session.route.settings.parallel_copies) as pool:
+            for _ in pool.map(self._copy_late, sorted(late - self._copied.keys())):
                 continue
 
     def _late_subjects(self, window: Window) -> Iterator[Digest]:
         if window.is_everything and not window.is_full_check:
             return
-        for name, entry in self._listed.items():
+        for name, tag in self._listed.items():
             subject = subject_of(name)
-            if subject and window.holds(entry.pushed_at):
+            if subject and window.holds(tag.pushed_at):
                 yield subject
 
-    def _bring_one_late(self, subject: Digest) -> None:
+    def _copy_late(self, subject: Digest) -> None:
         if self._retry_at:
             return
         try:
-            if subject in self._in_step or self._stage.holds(subject):
-                self.bring([subject])
+            if subject in self._in_sync or self._transfer.is_held(subject):
+                self.copy_for([subject])
         except RegistrySyncError as error:
             if isinstance(error, RateLimited):
                 self._retry_at = error.retry_at
-            self._add(_failed(referrers_tag(subject), error))
+            self._add(TagResult.failed(referrers_tag(subject), str(error), error.error_class))
 
-    def _bring_tags(self, subject: Digest) -> list[Digest]:
+    def _copy_cosign_tags(self, subject: Digest) -> list[Digest]:
         names = (f"{subject.algorithm}-{subject.encoded}{suffix}" for suffix in COSIGN_SUFFIXES)
-        tags = self._tags()
-        return [digest for name in names if name in tags for digest in self._bring_tag(name, tags[name], subject)]
+        listed = self._artifact_tags()
+        return [digest for name in names if name in listed for digest in self._copy_tag(name, listed[name], subject)]
 
-    def _tags(self) -> Mapping[str, Digest | None]:
+    def _artifact_tags(self) -> Mapping[str, Digest | None]:
+        """All artifact tags of the source, with their digests where the listing has them."""
         with self._lock:
-            if not self._is_whole:
-                repository = self._route.source_repository
-                listed = bounded_tags(self._source.list_tags(repository), repository)
-                self._listed |= {each.name: each for each in map(_about, listed) if subject_of(each.name)}
-                self._is_whole = True
-            return {name: each.digest for name, each in self._listed.items()}
+            if not self._is_complete:
+                repository = self._session.route.source_repository
+                entries = self._session.source.list_tags(repository)
+                self._listed |= {entry.name: artifact_tag(entry) for entry in entries if subject_of(entry.name)}
+                self._is_complete = True
+            return {name: tag.digest for name, tag in self._listed.items()}
 
-    def _bring_tag(self, tag: str, listed: Digest | None, subject: Digest) -> list[Digest]:
-        started = time.monotonic()
+    def _copy_tag(self, tag: str, listed: Digest | None, subject: Digest) -> list[Digest]:
+        """Copy one cosign tag. Returns its digest when the destination has it now."""
+        started, route = time.monotonic(), self._session.route
         try:
-            digest = listed or self._source.head_manifest(self._route.source_repository, tag)
-            there = self._destination.head_manifest(self._route.destination_repository, tag)
-            decision = plan_tag(tag, digest, there, self._overwriting)
+            source = listed or self._session.source.head_manifest(route.source_repository, tag)
+            destination = self._session.destination.head_manifest(route.destination_repository, tag)
+            decision = plan_tag(tag, source, destination, self._rules)
             if not isinstance(decision, CopyTag):
-                return self._leave(decision, subject)
-            staged = self._bring_manifest(decision.digest)
-            with self._stage.claims.hold([tag]):
-                if not self._stage.is_published(decision):
+                return self._keep(decision, subject)
+            transferred = self._transfer_digest(decision.digest)
+            with self._session.locks.acquire([tag]):
+                if not is_published(self._session, decision):
                     self._back_up(decision)
-                    self._publish(tag, staged)
+                    self._publish(tag, transferred)
         except (RefusedError, DeniedError, NotFound) as error:
             self._add(_refused(tag, subject, error))
             return []
-        self._add(_copied(tag, subject, staged, started, f"; {decision.reason}" if there else ""))
+        self._add(_copied(tag, subject, transferred, started, f"; {decision.reason}" if destination else ""))
         return [decision.digest]
 
-    def _leave(self, decision: Decision, subject: Digest) -> list[Digest]:
-        """What is in step counts as brought. A destination may keep signatures of its own, and may insist on them."""
+    def _keep(self, decision: Decision, subject: Digest) -> list[Digest]:
+        """Report a tag that is not copied. The destination may keep signatures of its own."""
         if isinstance(decision, Failed):
-            reason, error_class = f"belongs to {subject.short}; {decision.reason}", decision.error_class
-            self._add(TagResult(tag=decision.tag, outcome="failed", reason=reason, error_class=error_class))
+            reason = f"attached to {subject.short}; {decision.reason}"
+            self._add(TagResult.failed(decision.tag, reason, decision.error_class))
         return [decision.digest] if isinstance(decision, Unchanged) else []
 
     def _back_up(self, copy: CopyTag) -> None:
-        """:raises RegistrySyncError: when that fails. Then the tag must not be overwritten."""
+        """:raises RegistrySyncError: when the backup failed. The tag must then not be overwritten."""
         try:
-            keep_backup(self._destination, self._route.destination_repository, copy)
+            keep_backup(self._session, copy)
         except RateLimited:
             raise
         except RegistrySyncError as error:
             kind = type(error) if isinstance(error, TemporaryError | DeniedError) else RefusedError
-            raise kind(unkept(copy, error)) from error
+            raise kind(backup_failure(copy, error)) from error
 
-    def _bring_manifest(self, digest: Digest) -> Transferred:
-        """Have the destination hold it under its digest."""
-        manifest, is_there = self._stage.read(digest)
-        with self._stage.claim(manifest):
-            return self._stage.stage(manifest, is_there=is_there or self._stage.holds(digest))
+    def _transfer_digest(self, digest: Digest) -> Transferred:
+        manifest, is_held = self._transfer.read(digest)
+        with self._transfer.lock(manifest):
+            return self._transfer.transfer(manifest, is_held=is_held or self._transfer.is_held(digest))
 
-    def _publish(self, tag: str, staged: Transferred) -> None:
-        """:raises TemporaryError: when the tag then names something else."""
-        repository, manifest = self._route.destination_repository, staged.manifest
+    def _publish(self, tag: str, transferred: Transferred) -> None:
+        """:raises TemporaryError: when the tag does not have the digest afterwards."""
+        client, repository = self._session.destination, self._session.route.destination_repository
         try:
-            self._destination.put_manifest(repository, tag, manifest)
+            client.put_manifest(repository, tag, transferred.manifest)
         except RegistrySyncError as error:
-            raise staged.reason(error) from error
-        if self._destination.head_manifest(repository, tag) != manifest.digest:
-            raise TemporaryError(f"published, but {repository}:{tag} does not name {manifest.digest.short}")
+            raise transferred.explain(error) from error
+        if client.head_manifest(repository, tag) != transferred.manifest.digest:
+            expected = transferred.manifest.digest.short
+            raise TemporaryError(f"published, but {repository}:{tag} does not have the digest {expected}")
 
-    def _bring_referrers(self, subject: Digest) -> list[Digest]:
+    def _copy_referrers(self, subject: Digest) -> list[Digest]:
         index = self._list_referrers(subject)
         if index is None:
             return []
-        there = [each.digest for each in index.children if self._bring_referrer(each.digest, subject)]
-        if there:
-            self._list_at_destination(subject, select_children(index, there))
-        return there
+        present = [child.digest for child in index.children if self._copy_referrer(child.digest, subject)]
+        if present:
+            self._list_at_destination(subject, select_children(index, present))
+        return present
 
     def _list_referrers(self, subject: Digest) -> Manifest | None:
-        """By the source's API, or from the tag that stands in for it. What a tag lists and is no index is no list."""
-        repository = self._route.source_repository
+        """List referrers by the source's API, or by the tag that replaces it. Such a tag counts only if it is an index.
+
+        https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#referrers-tag-schema
+        """
+        source, repository = self._session.source, self._session.route.source_repository
         try:
-            index = self._source.list_referrers(repository, subject)
+            index = source.list_referrers(repository, subject)
             tag = referrers_tag(subject)
-            if index is not None or tag not in (tags := self._tags()):
+            if index is not None or tag not in (listed := self._artifact_tags()):
                 return index
-            digest = tags[tag] or self._source.head_manifest(repository, tag)
-            found = self._source.get_manifest(repository, digest) if digest else None
+            digest = listed[tag] or source.head_manifest(repository, tag)
+            manifest = source.get_manifest(repository, digest) if digest else None
         except (NotFound, RefusedError) as error:
             self._add(_refused(referrers_tag(subject), subject, error))
             return None
-        return found if found and found.is_index and found.digest != subject else None
+        return manifest if manifest and manifest.is_index and manifest.digest != subject else None
 
-    def _bring_referrer(self, digest: Digest, subject: Digest) -> bool:
-        """Whether the destination has it now."""
+    def _copy_referrer(self, digest: Digest, subject: Digest) -> bool:
+        """Copy one referrer. Returns whether the destination has it now."""
         started = time.monotonic()
         try:
-            if self._stage.holds(digest):
+            if self._transfer.is_held(digest):
                 return True
-            staged = self._bring_manifest(digest)
-            if staged.refusal:
-                raise staged.refusal
+            transferred = self._transfer_digest(digest)
+            if transferred.refusal:
+                raise transferred.refusal
         except (RefusedError, DeniedError, NotFound) as error:
             self._add(_refused(str(digest), subject, error))
             return False
-        self._add(_copied(str(digest), subject, staged, started))
+        self._add(_copied(str(digest), subject, transferred, started))
         return True
 
     def _list_at_destination(self, subject: Digest, index: Manifest) -> None:
-        """Keep the list of referrers where the destination has no API that does.
+        """Write the list of referrers under its tag, where the destination has no referrers API.
 
         https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pushing-manifests-with-subject
         """
-        repository, tag = self._route.destination_repository, referrers_tag(subject)
+        repository, tag = self._session.route.destination_repository, referrers_tag(subject)
         try:
-            if self._destination.list_referrers(repository, subject) is not None:
+            if self._session.destination.list_referrers(repository, subject) is not None:
                 return
-            with self._stage.claims.hold(
-                [tag]
-            ):  # of two tasks that add to a list, the second reads what the first wrote
+            with self._session.locks.acquire([tag]):  # another task that adds to the list reads what this one wrote
                 self._add_to_list(tag, subject, index)
         except (RefusedError, DeniedError) as error:
             self._add(_refused(tag, subject, error))
 
     def _add_to_list(self, tag: str, subject: Digest, index: Manifest) -> None:
-        repository = self._route.destination_repository
-        before = self._destination.head_manifest(repository, tag)
-        known = [self._destination.get_manifest(repository, before)] if before else []
-        if before == subject or not all(each.is_index for each in known):
-            raise RefusedError(f"{repository}:{tag} names an image there, and no list of referrers; retag that")
-        merged = merge_indexes([*known, index])
+        client, repository = self._session.destination, self._session.route.destination_repository
+        before = client.head_manifest(repository, tag)
+        existing = [client.get_manifest(repository, before)] if before else []
+        if before == subject or not all(manifest.is_index for manifest in existing):
+            raise RefusedError(f"{repository}:{tag} is an image, not a list of referrers; give that image another tag")
+        merged = merge_indexes([*existing, index])
         if merged.digest != before:
             self._publish_list(tag, merged, index)
 
     def _publish_list(self, tag: str, merged: Manifest, own: Manifest) -> None:
-        """A registry takes no list of what it does not have: then what it listed before is not there any more."""
+        """Publish the merged list; only our own entries when entries of the former list are missing by now."""
         try:
-            self._publish(tag, Transferred(manifest=merged, was_there=False))
+            self._publish(tag, Transferred(manifest=merged, was_held=False))
         except MissingContent:
-            self._publish(tag, Transferred(manifest=own, was_there=False))
+            self._publish(tag, Transferred(manifest=own, was_held=False))
 
     def _add(self, result: TagResult) -> None:
         log.info("%s %s: %s", result.tag, result.outcome, result.reason)
@@ -295,58 +288,34 @@ class AttachedArtifacts:
             self._results.append(result)
 
 
-def split_artifact_tags(
-    listed: Iterable[TagEntry], settings: RouteSettings
-) -> tuple[list[TagEntry], tuple[ArtifactTag, ...]]:
-    """The tags of images, and those that follow an image: no rule chooses those, and none counts them.
-
-    One that ``names`` has is an image's, whatever its form.
-    """
-    entries = list(listed)
-    follow = {each.name for each in entries if subject_of(each.name)} if settings.signatures else set()
-    follow -= settings.tags.named.keys()
-    images = [each for each in entries if each.name not in follow]
-    return images, tuple(_about(each) for each in entries if each.name in follow)
-
-
-def explain_artifact_tags(selection: Selection, about: Iterable[ArtifactTag]) -> Selection:
-    """The selection with the tags that were set apart, for people who ask about one of them."""
-    follow = {each.name: subject for each in about if (subject := subject_of(each.name))}
-    reasons = {name: f"no rule counts it, it goes along with {subject.short}" for name, subject in follow.items()}
-    return replace(selection, rejected={**selection.rejected, **reasons})
-
-
 def skipped_artifacts_note(results: Iterable[TagResult]) -> Iterator[str]:
-    """What a reader should see of what was left behind, which nothing else shows."""
-    skipped = [each for each in results if each.outcome == "skipped"]
+    """One note about skipped artifacts; the report shows them nowhere else."""
+    skipped = [result for result in results if result.outcome == "skipped"]
     if skipped:
-        yield f"{len(skipped)} signatures or the like stay behind: {skipped[0].reason}"
+        yield f"{len(skipped)} attached artifacts (signatures, for example) were skipped: {skipped[0].reason}"
 
 
-def _about(entry: TagEntry) -> ArtifactTag:
-    return ArtifactTag(name=entry.name, digest=entry.digest, pushed_at=entry.pushed_at)
+def _digests_in_sync(observation: Observation) -> frozenset[Digest]:
+    source, destination = observation.source.states, observation.destination
+    selected = (tag for tag in observation.selection.selected if tag in source)
+    return frozenset(
+        state for tag in selected if isinstance(state := source[tag], Digest) and destination.get(tag) == state
+    )
 
 
-def _copied(tag: str, subject: Digest, staged: Transferred, started: float, why: str = "") -> TagResult:
-    return TagResult(
-        tag=tag,
-        outcome="copied",
-        reason=f"belongs to {subject.short}{why}",
-        digest=str(staged.manifest.digest),
-        sent_bytes=staged.sent_bytes,
-        seconds=round(time.monotonic() - started, 3),
+def _copied(tag: str, subject: Digest, transferred: Transferred, started: float, change: str = "") -> TagResult:
+    return TagResult.copied(
+        tag,
+        transferred.manifest.digest,
+        f"attached to {subject.short}{change}",
+        sent_bytes=transferred.sent_bytes,
+        seconds=time.monotonic() - started,
     )
 
 
 def _refused(tag: str, subject: Digest, error: RegistrySyncError) -> TagResult:
-    """What cannot be brought. The image itself is mirrored all the same."""
-    reason = f"belongs to {subject.short}, and cannot be copied: {error}"
+    """The result of an artifact that cannot be copied. The image itself is mirrored."""
+    reason = f"attached to {subject.short}, cannot be copied: {error}"
     if isinstance(error, UnsupportedArtifact | NotFound):
-        return TagResult(tag=tag, outcome="skipped", reason=reason)
-    if isinstance(error, LockedTag):
-        return TagResult(tag=tag, outcome="locked", reason=reason, error_class=error.error_class)
-    return TagResult(tag=tag, outcome="failed", reason=reason, error_class=error.error_class)
-
-
-def _failed(tag: str, error: RegistrySyncError) -> TagResult:
-    return TagResult(tag=tag, outcome="failed", reason=str(error), error_class=error.error_class)
+        return TagResult.skipped(tag, reason)
+    return TagResult.of_error(tag, error, reason=reason)

@@ -1,136 +1,207 @@
-"""Which tags of a destination are deleted, and why no others: rules, what a run sees, and what it remembers. Pure.
+"""Plan the deletion of tags at a destination. Pure; ``prune.py`` observes and deletes.
 
-A tag is deleted by a run only if an earlier scheduled run planned that very deletion. Tag by tag, and not the plan as a
-whole: where rules such as ``newest: 20`` retire a tag every day, no plan would ever be the same as the one before.
+A run deletes a tag only if an earlier scheduled run planned that very deletion. The comparison is tag by tag, not for
+the plan as a whole: rules such as ``newest: 20`` retire a tag every day, so that no plan ever equals the one before.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from math import ceil
 
 from registry_sync.config.prune_rules import PruneRules
+from registry_sync.config.settings import RouteSettings
 from registry_sync.oci.artifact_tags import is_artifact_tag
 from registry_sync.oci.reference import Digest
 from registry_sync.oci.reserved_tags import PLATFORM_CACHE_PREFIX
+from registry_sync.sync.plan import DeleteTag, Plan
 from registry_sync.sync.run_state import PlannedDeletions
+from registry_sync.tags.backup_names import BackupTemplate
 from registry_sync.tags.patterns import first_match
+from registry_sync.tags.rules import TagRules
+from registry_sync.tags.select import rejection_reason
 
-MOST_AT_ONCE = 100
-"""Deletions of one route that a run plans. Later runs plan the others, so that what is remembered is bounded."""
+MAX_PLANNED = 100
+"""Deletions of one route that a run plans. Later runs plan the others, so that the record in XCom stays bounded."""
+
+MAX_TAGS_IN_MESSAGE = 5
+
+SAME_IMAGE = "has the same image, and this registry may delete the image with all its tags"
+
+_DIGEST_DIGITS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BothSides:
-    """The tags of a route's two repositories.
+    """The tags of a route's two repositories, as pruning needs them.
 
-    :ivar listed: all that the source lists.
-    :ivar selected: those of them that the route mirrors.
-    :ivar rejected: the others, each with the reason; without those that will be selected once they are old enough.
-    :ivar there: all at the destination, with what they name, as far as that is known.
-    :ivar locked: those of them that the destination does not let be deleted.
+    :ivar listed: all tags that the source lists.
+    :ivar selected: the listed tags that the route mirrors.
+    :ivar rejected: the other listed tags, each with the reason; without those that only have to grow older.
+    :ivar destination: all tags at the destination with their digests, as far as they are known.
+    :ivar locked: tags that the destination lists as locked.
+    :ivar found_at_source: unlisted tags that a request by name found at the source all the same.
+    :ivar deletes_tags_alone: deleting a tag leaves the other tags of its image.
     """
 
     listed: Collection[str]
     selected: Collection[str]
     rejected: Mapping[str, str]
-    there: Mapping[str, Digest | None]
+    destination: Mapping[str, Digest | None]
     locked: Collection[str] = frozenset()
+    found_at_source: Collection[str] = frozenset()
+    deletes_tags_alone: bool = True
 
 
-_DIGITS = 8
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrunePolicy:
+    """The settings that decide which tags may be deleted.
 
-
-def may_be_named_after_its_digest(tag: str) -> bool:
-    """Whether it is worth a request to know what a tag names, so that :func:`is_named_after_its_digest` can tell."""
-    return re.search(f"[0-9a-f]{{{_DIGITS}}}", tag) is not None
-
-
-def is_named_after_its_digest(tag: str, digest: Digest | None) -> bool:
-    """Whether a tag has in it the first digits of what it names. So have backups, also by a template of former days.
-
-    >>> is_named_after_its_digest("v1-was-0123456789ab", Digest("sha256", "0123456789ab" + 52 * "0"))
-    True
+    :ivar tags: rules of the route. A tag that they would not select, if the source had it, belongs to somebody else.
     """
-    return digest is not None and digest.encoded[:_DIGITS] in tag
+
+    rules: PruneRules
+    tags: TagRules
+    backup_tag: BackupTemplate | None = None
+
+    def owns(self, tag: str) -> bool:
+        """Whether the route's rules would select a tag of that name."""
+        return not rejection_reason(tag, self.tags)
+
+    def is_backup(self, tag: str) -> bool:
+        """Whether the tag may be a backup by the template in force."""
+        return self.backup_tag is not None and self.backup_tag.is_backup(tag)
 
 
-Owns = Callable[[str], bool]
+def prune_policy(settings: RouteSettings) -> PrunePolicy | None:
+    """The prune policy of a route; ``None`` when it deletes no tags."""
+    if settings.prune is None or not settings.deletes_tags:
+        return None
+    return PrunePolicy(rules=settings.prune, tags=settings.tags, backup_tag=settings.backup_tag)
 
 
-def candidates(rules: PruneRules, sides: BothSides, *, owns: Owns, is_backup: Callable[[str], bool]) -> dict[str, str]:
-    """The destination's tags that are to go, by name, each with the reason.
+def plan_deletions(plan: Plan, sides: BothSides, settings: RouteSettings, due: PlannedDeletions | None) -> Plan:
+    """Add the deletions to a plan. When something looks wrong, none are added, and a note says why.
 
-    :param owns: whether the mirror's rules would choose a tag of that name, if the source had it.
+    :param due: deletions planned by earlier scheduled runs.
     """
-    reasons = {tag: _why(tag, rules, sides, owns) for tag in sorted(sides.there)}
-    return {tag: why for tag, why in reasons.items() if why and not _is_protected(tag, rules, sides, is_backup)}
+    policy = prune_policy(settings)
+    if policy is None:
+        return plan
+    candidates = find_candidates(policy, sides)
+    if problem := find_problem(policy, sides, candidates, due):
+        seen = len(sides.listed) or (due.listed if due else 0)
+        planned = PlannedDeletions(marks=(), listed=seen)
+        return replace(plan, planned_deletions=planned, notes=(*plan.notes, f"nothing was pruned: {problem}"))
+    kept = {} if sides.deletes_tags_alone else find_shared(candidates, sides.destination)
+    deletions = [
+        _plan_deletion(policy, DeleteTag(tag=tag, digest=digest, reason=reason), due)
+        for tag, reason in candidates.items()
+        if tag not in kept and tag not in sides.found_at_source and (digest := sides.destination[tag])
+    ][:MAX_PLANNED]
+    marks = tuple(deletion_mark(deletion.tag, deletion.digest) for deletion in deletions)
+    return replace(
+        add_deletions(plan, deletions),
+        notes=(*plan.notes, *(f"{tag} is not deleted: {other} {SAME_IMAGE}" for tag, other in kept.items())),
+        planned_deletions=PlannedDeletions(marks=marks, listed=len(sides.listed)),
+    )
 
 
-def _why(tag: str, rules: PruneRules, sides: BothSides, owns: Owns) -> str:
-    """Why a tag should go; empty when it should stay, or when it is not this mirror's."""
-    if tag in sides.selected or rules.tags == "none":
+def add_deletions(plan: Plan, deletions: Iterable[DeleteTag]) -> Plan:
+    """Add deletions to a plan. They replace the decisions to skip these tags."""
+    added = tuple(deletions)
+    others = plan.without(deletion.tag for deletion in added).decisions
+    return replace(plan, decisions=tuple(sorted((*others, *added), key=lambda decision: decision.tag)))
+
+
+def _plan_deletion(policy: PrunePolicy, deletion: DeleteTag, due: PlannedDeletions | None) -> DeleteTag:
+    if policy.rules.dry_run:
+        return replace(deletion, reason=f"{deletion.reason}; only reported, because prune.dry_run is true")
+    if due is None or deletion_mark(deletion.tag, deletion.digest) not in due.marks:
+        return replace(deletion, reason=f"{deletion.reason}; deleted when the next scheduled run plans it again")
+    return replace(deletion, is_due=True)
+
+
+def find_candidates(policy: PrunePolicy, sides: BothSides) -> dict[str, str]:
+    """The destination's tags that pruning would delete, each with the reason."""
+    reasons = {tag: _deletion_reason(tag, policy, sides) for tag in sorted(sides.destination)}
+    return {tag: reason for tag, reason in reasons.items() if reason and not _is_protected(tag, policy, sides)}
+
+
+def _deletion_reason(tag: str, policy: PrunePolicy, sides: BothSides) -> str:
+    """Why a tag should be deleted; empty when it should stay, or when it belongs to somebody else."""
+    if tag in sides.selected or policy.rules.tags == "none":
         return ""
     if tag not in sides.listed:
-        return "gone at the source" if owns(tag) else ""
-    is_left_out = rules.tags == "not_selected" and tag in sides.rejected
-    return f"no longer selected: {sides.rejected[tag]}" if is_left_out else ""
+        return "gone at the source" if policy.owns(tag) else ""
+    is_rejected = policy.rules.tags == "not_selected" and tag in sides.rejected
+    return f"no longer selected: {sides.rejected[tag]}" if is_rejected else ""
 
 
-def _is_protected(tag: str, rules: PruneRules, sides: BothSides, is_backup: Callable[[str], bool]) -> bool:
-    is_kept = first_match(rules.keep or (), tag) is not None
-    is_ours = is_backup(tag) or is_artifact_tag(tag) or tag.startswith(PLATFORM_CACHE_PREFIX)
-    is_old_backup = tag not in sides.listed and is_named_after_its_digest(tag, sides.there.get(tag))
+def _is_protected(tag: str, policy: PrunePolicy, sides: BothSides) -> bool:
+    is_kept = first_match(policy.rules.keep or (), tag) is not None
+    is_ours = policy.is_backup(tag) or is_artifact_tag(tag) or tag.startswith(PLATFORM_CACHE_PREFIX)
+    is_old_backup = tag not in sides.listed and is_named_after_its_digest(tag, sides.destination.get(tag))
     return is_kept or is_ours or is_old_backup or tag in sides.locked
 
 
-def refusal(
-    rules: PruneRules,
-    sides: BothSides,
-    wanted: Collection[str],
-    earlier: PlannedDeletions | None,
-    *,
-    owns: Owns,
-    is_backup: Callable[[str], bool],
+def find_problem(
+    policy: PrunePolicy, sides: BothSides, candidates: Collection[str], due: PlannedDeletions | None
 ) -> str:
-    """Why nothing is deleted although tags are to go; empty when all is well.
+    """Why none of the candidates is deleted; empty when all is well.
 
-    The share is of the tags that could ever be deleted: what is protected, or is somebody else's, makes it no smaller.
+    ``max_percent`` is computed over deletable tags only; protected and foreign tags are not counted.
     """
     if not sides.listed:
-        return "the source lists no tag"
+        return "the source lists no tags"
     if not sides.selected:
-        return "the rules select no tag"
-    if earlier and len(sides.listed) * 100 < earlier.listed * (100 - rules.max_percent):
+        return "the rules select no tags"
+    max_percent = policy.rules.max_percent
+    if due and len(sides.listed) * 100 < due.listed * (100 - max_percent):
         return (
-            f"the source lists {len(sides.listed)} tags, and {earlier.listed} when it was last looked at; the next run "
-            "takes that for true"
+            f"the source lists {len(sides.listed)} tags, down from {due.listed}; if the next run sees the same, it is "
+            "accepted"
         )
-    ours = (tag for tag in sides.there if tag in sides.selected or tag in wanted or owns(tag))
-    own = sum(1 for tag in ours if not _is_protected(tag, rules, sides, is_backup))
-    most = ceil(own * rules.max_percent / 100)
-    if len(wanted) > most:
+    owned = (tag for tag in sides.destination if tag in sides.selected or tag in candidates or policy.owns(tag))
+    deletable = sum(1 for tag in owned if not _is_protected(tag, policy, sides))
+    most = ceil(deletable * max_percent / 100)
+    if len(candidates) > most:
         return (
-            f"{len(wanted)} of {own} tags would be deleted ({_some(wanted)}), and max_percent {rules.max_percent} "
-            f"allows {most}; if they are to go, raise it for as long as that takes"
+            f"{len(candidates)} of {deletable} tags would be deleted ({_first_names(candidates)}), and max_percent "
+            f"{max_percent} allows {most}; to delete them, raise max_percent until that is done"
         )
     return ""
 
 
-def _some(names: Collection[str], limit: int = 5) -> str:
-    shown = ", ".join(sorted(names)[:limit])
-    return shown if len(names) <= limit else f"{shown}, …"
+def _first_names(tags: Collection[str]) -> str:
+    names = ", ".join(sorted(tags)[:MAX_TAGS_IN_MESSAGE])
+    return names if len(tags) <= MAX_TAGS_IN_MESSAGE else f"{names}, …"
 
 
-def shared(wanted: Collection[str], there: Mapping[str, Digest | None]) -> dict[str, str]:
-    """Of the tags that are to go, those whose image a tag has that stays, each with that one."""
-    staying = {digest: tag for tag, digest in sorted(there.items(), reverse=True) if digest and tag not in wanted}
-    return {tag: staying[digest] for tag in wanted if (digest := there.get(tag)) in staying}
+def find_shared(candidates: Collection[str], destination: Mapping[str, Digest | None]) -> dict[str, str]:
+    """Candidates whose image has another tag that stays, each with that other tag."""
+    ordered = sorted(destination.items(), reverse=True)
+    staying = {digest: tag for tag, digest in ordered if digest and tag not in candidates}
+    return {tag: staying[digest] for tag in candidates if (digest := destination.get(tag)) in staying}
 
 
-def mark(tag: str, digest: Digest) -> str:
-    """Eight digits that stand for the deletion of a tag that names this digest."""
+def may_be_named_after_its_digest(tag: str) -> bool:
+    """Whether a tag's digest is worth a request, so that :func:`is_named_after_its_digest` can decide."""
+    return re.search(f"[0-9a-f]{{{_DIGEST_DIGITS}}}", tag) is not None
+
+
+def is_named_after_its_digest(tag: str, digest: Digest | None) -> bool:
+    """Whether a tag contains the first digits of its digest, as backups do, also those by a former template.
+
+    >>> is_named_after_its_digest("v1-was-0123456789ab", Digest("sha256", "0123456789ab" + 52 * "0"))
+    True
+    """
+    return digest is not None and digest.encoded[:_DIGEST_DIGITS] in tag
+
+
+def deletion_mark(tag: str, digest: Digest) -> str:
+    """Eight hexadecimal digits that identify the deletion of a tag with this digest."""
     return hashlib.sha256(f"{tag}@{digest}".encode()).hexdigest()[:8]

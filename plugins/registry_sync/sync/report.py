@@ -1,4 +1,4 @@
-"""What happened per tag: the values that cross XCom as JSON, and the tables that people read."""
+"""Reports: the result of each tag, the values that cross XCom as JSON, and the tables that people read."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Self, get_args
 
-from registry_sync.errors import RateLimited, RegistrySyncError
-from registry_sync.routes.route import Route
+from registry_sync.errors import LockedTag, RateLimited, RegistrySyncError
+from registry_sync.oci.reference import Digest
+from registry_sync.routes.route import Route, route_key
 from registry_sync.sync.run_state import PlannedDeletions
 from registry_sync.text_table import human_bytes, table
 
@@ -20,32 +21,99 @@ OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagResult:
-    """What became of one tag.
+    """The result of one tag, made by the constructor of its outcome.
 
-    ``digest`` is the source's, of a deleted tag the one it named. ``error_class`` is set when the outcome is ``failed``
-    or ``locked``.
+    :ivar digest: the source's digest; of a deleted tag, the digest that it had.
+    :ivar error_class: set when the outcome is ``failed`` or ``locked``.
     """
 
     tag: str
     outcome: Outcome
     reason: str
-    digest: str | None = None
+    digest: Digest | None = None
     sent_bytes: int = 0
     seconds: float = 0.0
     error_class: str | None = None
 
+    @classmethod
+    def copied(cls, tag: str, digest: Digest, reason: str, *, sent_bytes: int = 0, seconds: float = 0.0) -> Self:
+        seconds = round(seconds, 3)
+        return cls(tag=tag, outcome="copied", reason=reason, digest=digest, sent_bytes=sent_bytes, seconds=seconds)
+
+    @classmethod
+    def deleted(cls, tag: str, digest: Digest, reason: str, *, seconds: float = 0.0) -> Self:
+        return cls(tag=tag, outcome="deleted", reason=reason, digest=digest, seconds=round(seconds, 3))
+
+    @classmethod
+    def unchanged(cls, tag: str, digest: Digest) -> Self:
+        return cls(tag=tag, outcome="unchanged", reason="same digest", digest=digest)
+
+    @classmethod
+    def would_copy(cls, tag: str, digest: Digest, reason: str) -> Self:
+        return cls(tag=tag, outcome="would_copy", reason=reason, digest=digest)
+
+    @classmethod
+    def would_delete(cls, tag: str, digest: Digest, reason: str) -> Self:
+        return cls(tag=tag, outcome="would_delete", reason=reason, digest=digest)
+
+    @classmethod
+    def skipped(cls, tag: str, reason: str, *, digest: Digest | None = None) -> Self:
+        return cls(tag=tag, outcome="skipped", reason=reason, digest=digest)
+
+    @classmethod
+    def locked(cls, tag: str, reason: str, *, digest: Digest | None = None, seconds: float = 0.0) -> Self:
+        error_class, seconds = LockedTag.error_class, round(seconds, 3)
+        return cls(tag=tag, outcome="locked", reason=reason, digest=digest, seconds=seconds, error_class=error_class)
+
+    @classmethod
+    def failed(
+        cls, tag: str, reason: str, error_class: str, *, digest: Digest | None = None, seconds: float = 0.0
+    ) -> Self:
+        seconds = round(seconds, 3)
+        return cls(tag=tag, outcome="failed", reason=reason, digest=digest, seconds=seconds, error_class=error_class)
+
+    @classmethod
+    def of_error(
+        cls,
+        tag: str,
+        error: RegistrySyncError,
+        *,
+        reason: str = "",
+        digest: Digest | None = None,
+        seconds: float = 0.0,
+    ) -> Self:
+        """``locked`` for a locked tag, ``failed`` for any other error; ``reason`` replaces the error's text."""
+        text = reason or str(error)
+        if isinstance(error, LockedTag):
+            return cls.locked(tag, text, digest=digest, seconds=seconds)
+        return cls.failed(tag, text, error.error_class, digest=digest, seconds=seconds)
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as JSON-simple values, for XCom."""
+        return {**asdict(self), "digest": str(self.digest) if self.digest else None}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Read the result of :meth:`to_json`. :raises TypeError: when the document is something else."""
+        digest = document["digest"]
+        return cls(**{**document, "digest": Digest.parse(digest) if digest else None})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteReport:
-    """What one route did.
+    """The report of one route.
 
-    ``counts`` is the number of tags by outcome. ``tags`` holds only those that were copied or deleted (in a dry run:
-    would be), are locked or failed, so that a report does not grow with the tags that are in step. ``window`` says in
-    words which push times were looked at. ``pruning`` is what the next scheduled run has to know, if this one looked
-    for tags to delete. ``error`` is set when the route failed as a whole, before or between its tags.
+    :ivar route_key: :func:`~registry_sync.routes.route.route_key` of the route.
+    :ivar counts: number of tags by outcome.
+    :ivar tags: tags that were copied or deleted (in a dry run: would be), are locked or failed. The size of a report
+        does not depend on the number of tags in sync.
+    :ivar window: description of the push times that the run worked on.
+    :ivar planned_deletions: deletions for the next scheduled run, if this run looked for tags to delete.
+    :ivar error: set when the route failed as a whole, before or between its tags.
     """
 
     mirror: str
+    route_key: str
     source: str
     destination: str
     counts: Mapping[str, int]
@@ -55,44 +123,40 @@ class RouteReport:
     seconds: float = 0.0
     dry_run: bool = False
     window: str = ""
-    pruning: PlannedDeletions | None = None
+    planned_deletions: PlannedDeletions | None = None
     error: str | None = None
     error_class: str | None = None
     retry_at: datetime | None = None
 
     @property
     def failed_tags(self) -> tuple[TagResult, ...]:
-        return tuple(each for each in self.tags if each.outcome == "failed")
-
-    @property
-    def ends(self) -> tuple[str, str]:
-        """What it was between, which only one route of a run is."""
-        return self.source, self.destination
+        return tuple(result for result in self.tags if result.outcome == "failed")
 
     @property
     def locked_tags(self) -> tuple[TagResult, ...]:
-        return tuple(each for each in self.tags if each.outcome == "locked")
+        return tuple(result for result in self.tags if result.outcome == "locked")
 
     @property
     def is_failed(self) -> bool:
         return self.error is not None or bool(self.failed_tags or self.locked_tags)
 
-    def to_json(self) -> dict[str, Any]:
-        """The report as JSON-simple values, for XCom."""
-        document = asdict(self)
-        document["tags"] = [asdict(each) for each in self.tags]
-        document["notes"] = list(self.notes)
-        document["pruning"] = self.pruning.to_json() if self.pruning else None
-        document["retry_at"] = self.retry_at.isoformat() if self.retry_at else None
-        return document
+    @classmethod
+    def of_route(cls, route: Route, *, counts: Mapping[str, int], **fields: Any) -> Self:
+        """A report about ``route``, with any other fields."""
+        return cls(
+            mirror=route.mirror,
+            route_key=route_key(route),
+            source=str(route.source_repository),
+            destination=str(route.destination_repository),
+            counts=counts,
+            **fields,
+        )
 
     @classmethod
     def of_error(cls, route: Route, error: RegistrySyncError, *, dry_run: bool) -> Self:
         """The report of a route that failed as a whole."""
-        return cls(
-            mirror=route.mirror,
-            source=str(route.source_repository),
-            destination=str(route.destination_repository),
+        return cls.of_route(
+            route,
             counts={},
             dry_run=dry_run,
             error=str(error),
@@ -100,22 +164,35 @@ class RouteReport:
             retry_at=error.retry_at if isinstance(error, RateLimited) else None,
         )
 
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON-simple values, for XCom."""
+        return {
+            **asdict(self),
+            "tags": [result.to_json() for result in self.tags],
+            "notes": list(self.notes),
+            "planned_deletions": self.planned_deletions.to_json() if self.planned_deletions else None,
+            "retry_at": self.retry_at.isoformat() if self.retry_at else None,
+        }
+
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """Read what :meth:`to_json` wrote. :raises TypeError: when it is something else."""
+        """Read the result of :meth:`to_json`. :raises TypeError: when the document is something else."""
         fields = dict(document)
-        retry_at = fields.pop("retry_at", None)
-        tags = tuple(TagResult(**each) for each in fields.pop("tags", ()))
-        notes = tuple(fields.pop("notes", ()))
-        pruning = fields.pop("pruning", None)
-        planned = PlannedDeletions.from_json(pruning) if pruning else None
-        when = datetime.fromisoformat(retry_at) if retry_at else None
-        return cls(**fields, tags=tags, notes=notes, pruning=planned, retry_at=when)
+        retry_at, planned = fields.pop("retry_at", None), fields.pop("planned_deletions", None)
+        return cls(
+            **{
+                **fields,
+                "tags": tuple(map(TagResult.from_json, fields.pop("tags", ()))),
+                "notes": tuple(fields.pop("notes", ())),
+                "planned_deletions": PlannedDeletions.from_json(planned) if planned else None,
+                "retry_at": datetime.fromisoformat(retry_at) if retry_at else None,
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """What all routes of a DAG run did. ``missing`` names routes and tasks that ended without a report."""
+    """The report of a DAG run. ``missing`` names routes and tasks that ended without a report."""
 
     mirror: str
     routes: tuple[RouteReport, ...]
@@ -144,7 +221,7 @@ def summary(run: RunReport) -> str:
         return f"{run.mirror}: {bad} of {all_routes} routes failed, {_copied(totals)}{_others(totals)}"
     if not totals["copied"] and not totals["would_copy"]:
         skipped = f", {totals['skipped']} skipped" if totals["skipped"] else ""
-        state = "everything is in step" if totals["unchanged"] or not skipped else "no tag is mirrored"
+        state = "everything is in sync" if totals["unchanged"] or not skipped else "no tag is mirrored"
         kept = f"{totals['unchanged']} tags unchanged{skipped}"
         return f"{run.mirror}: {state}, nothing was copied ({kept}){_others(totals)}"
     return f"{run.mirror}: {_copied(totals)}, {totals['unchanged']} unchanged{_others(totals)}"
@@ -157,7 +234,7 @@ def _copied(totals: Mapping[str, int]) -> str:
 
 
 def _others(totals: Mapping[str, int]) -> str:
-    """What does not happen in most runs."""
+    """Outcomes that most runs do not have."""
     words = (("deleted", "deleted"), ("would_delete", "to be deleted"), ("locked", "locked"))
     return "".join(f", {totals[outcome]} {word}" for outcome, word in words if totals[outcome])
 
@@ -175,7 +252,7 @@ def report_table(routes: Sequence[RouteReport]) -> str:
 
 
 def _windows(routes: Sequence[RouteReport]) -> list[str]:
-    """What was looked at: once when that is the same for all, otherwise with the number of routes."""
+    """The windows of the routes: once when all have the same, otherwise each with its number of routes."""
     counts = Counter(each.window for each in routes if each.window)
     if len(counts) == 1 and counts.total() == len(routes):
         return [f"Looked at {next(iter(counts))}"]
@@ -190,7 +267,7 @@ _TAG_RIGHT = frozenset((3, 4))
 
 
 def _route_table(routes: Sequence[RouteReport]) -> str:
-    """Columns that would be zero all the way down in most runs are left out then."""
+    """One row per route. Columns about deletions and locks appear only when they are not zero."""
     totals = _totals(routes)
     shown = {"deleted": totals["deleted"] + totals["would_delete"], "locked": totals["locked"]}
     columns = [each for each in _COLUMNS if shown.get(each, True)]
@@ -229,13 +306,13 @@ def _total_cells(routes: Sequence[RouteReport], totals: Mapping[str, int]) -> di
 
 
 def _deleted(counts: Mapping[str, int]) -> str:
-    """Deletions that wait for a later run are not done, and said to be so."""
+    """The number of deletions, with those that are planned for a later run."""
     planned = f" (+{counts['would_delete']} planned)" if counts["would_delete"] else ""
     return f"{counts['deleted']}{planned}"
 
 
 def _digests(routes: Iterable[RouteReport]) -> int:
-    """How many images were copied, or would be, under however many tags."""
+    """The number of images that were copied, or would be. All tags of one digest count once."""
     return len({each.digest for route in routes for each in route.tags if each.outcome in ("copied", "would_copy")})
 
 
@@ -248,7 +325,7 @@ def _totals(routes: Iterable[RouteReport]) -> dict[str, int]:
 
 
 def _tag_row(route: RouteReport, tag: TagResult) -> tuple[str, ...]:
-    short = tag.digest[:19] if tag.digest else "-"
+    short = tag.digest.short if tag.digest else "-"
     name, reason = f"{route.destination}:{tag.tag}", " ".join(tag.reason.split())
     return (name, tag.outcome.replace("_", " "), short, human_bytes(tag.sent_bytes), f"{tag.seconds:.1f}", reason)
 

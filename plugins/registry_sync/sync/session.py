@@ -1,19 +1,78 @@
-"""A route at work: its two clients, its skopeo and its policy, opened once."""
+"""A session: the clients, the skopeo and the write locks that one route is worked on with."""
 
 from __future__ import annotations
 
-from registry_sync.config.settings import RouteSettings
-from registry_sync.errors import ConfigurationError
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from registry_sync.config.model import Registry
+from registry_sync.config.settings import RouteSettings, SkopeoOptions
+from registry_sync.registry.client import RegistryClient
+from registry_sync.registry.endpoint import Endpoint
+from registry_sync.routes.route import Route
 from registry_sync.skopeo.config_files import PolicyFiles
+from registry_sync.skopeo.copier import Skopeo
+from registry_sync.skopeo.runner import SkopeoProgram
+from registry_sync.worker.write_locks import WriteLocks
+
+log = logging.getLogger("registry_sync.skopeo")
+
+PING_AFTER_FAILURES = 5
+"""Temporary failures in a row after which both registries are pinged. If one is down, the rest is left for the retry;
+otherwise the work goes on, because the good tags may come after the bad ones."""
+
+
+class Connections(Protocol):
+    """Access to registries and skopeo. Tasks and the command line get it from Airflow's hooks."""
+
+    def endpoint(self, registry: Registry, /) -> Endpoint:
+        """Address and credentials of a registry."""
+
+    def client(self, registry: Registry, /) -> RegistryClient:
+        """A client of a registry; the caller closes it. It sends nothing before its first call."""
+
+    def skopeo(self, options: SkopeoOptions, /) -> SkopeoProgram:
+        """A skopeo that works. :raises ConfigurationError: when there is none, or it is too old."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A route with all that is needed to work on it.
+
+    :ivar skopeo: not started yet; :func:`~registry_sync.sync.execute.execute` enters it when there is work to do.
+    :ivar locks: on digests and tags of the destination repository.
+    """
+
+    route: Route
+    source: RegistryClient
+    destination: RegistryClient
+    skopeo: Skopeo
+    locks: WriteLocks
+
+
+@contextmanager
+def open_session(route: Route, connections: Connections) -> Iterator[Session]:
+    """Open the clients of a route until the end of the block. Nothing is sent, and skopeo is not looked for yet."""
+    settings = route.settings
+    with ExitStack() as stack:
+        source = stack.enter_context(closing(connections.client(route.source)))
+        destination = stack.enter_context(closing(connections.client(route.destination)))
+        skopeo = Skopeo(
+            lambda: connections.skopeo(settings.skopeo),
+            source=connections.endpoint(route.source),
+            destination=connections.endpoint(route.destination),
+            copy_timeout_seconds=settings.copy_timeout_minutes * 60,
+            stall_timeout_seconds=settings.stall_timeout_seconds,
+            policy_files=policy_files_of(settings),
+            log=log.info,
+        )
+        locks = WriteLocks(str(route.destination_repository), skopeo.check_stopping)
+        yield Session(route=route, source=source, destination=destination, skopeo=skopeo, locks=locks)
 
 
 def policy_files_of(settings: RouteSettings) -> PolicyFiles | None:
-    """What images of a route have to pass; ``None`` is no check.
-
-    :raises ConfigurationError: when it is said where signatures are and not what they are for.
-    """
-    if settings.policy:
-        return PolicyFiles(policy=settings.policy, registries_d=settings.registries_d)
-    if settings.registries_d:
-        raise ConfigurationError(f"registries_d {str(settings.registries_d)!r} is for a policy; write policy: too")
-    return None
+    """The policy that images of a route have to pass; ``None`` accepts any image."""
+    return PolicyFiles(policy=settings.policy, registries_d=settings.registries_d) if settings.policy else None

@@ -1,11 +1,11 @@
-"""Have the destination hold content under its digest, without a tag; skopeo moves it, or it is there already."""
+"""Transfer content to a destination by digest, without a tag, unless the destination has it already."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from registry_sync.errors import (
     LockedTag,
@@ -17,169 +17,176 @@ from registry_sync.errors import (
     RegistrySyncError,
     TemporaryError,
 )
+from registry_sync.oci.index_walk import walk_manifests
 from registry_sync.oci.manifest import Manifest
-from registry_sync.oci.platforms import PlatformIndex, choose
+from registry_sync.oci.platforms import PlatformIndex, filter_index
 from registry_sync.oci.reference import Digest, Reference
 from registry_sync.oci.reserved_tags import platform_cache_tag
-from registry_sync.registry.client import RegistryClient
-from registry_sync.routes.route import Route
-from registry_sync.skopeo.copier import Skopeo
-from registry_sync.sync.backup import pushed_meanwhile
 from registry_sync.sync.plan import CopyTag
-from registry_sync.worker.write_locks import WriteLocks
+from registry_sync.sync.session import Session
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transferred:
-    """Content that the destination holds under its digest and that only lacks its tags.
+    """Content that the destination has by digest, and that has no tag yet.
 
-    ``refusal`` is set when the registry took the content of a single image, but not its manifest under a digest.
+    :ivar was_held: the destination had it before, or said so.
+    :ivar refusal: error of a registry that accepted the content of a single image, but not its manifest by digest.
     """
 
     manifest: Manifest
-    was_there: bool
+    was_held: bool
     sent_bytes: int = 0
     refusal: RefusedError | None = None
 
-    def reason(self, error: RegistrySyncError) -> RegistrySyncError:
-        """Why a tag could not be published: an earlier refusal says more than what followed from it.
+    def explain(self, error: RegistrySyncError) -> RegistrySyncError:
+        """The error to report when a tag could not be published: an earlier refusal explains its consequences.
 
-        An outage did not follow from it, and may pass; nor did a lock.
+        An outage and a lock are no consequences of a refusal.
         """
         is_consequence = isinstance(error, MissingContent) or (error.is_permanent and not isinstance(error, LockedTag))
         return self.refusal if self.refusal and is_consequence else error
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
-    """Brings manifests to one route's destination.
+    """Transfers manifests with all their content to the destination of a session.
 
-    :param subsets: the indexes that are made here, which the source does not have, by their digest.
-    :param claims: of all that write to this destination repository at once.
-    :param is_checked: by the trust policy of ``skopeo``, if it has one. Then also what the destination holds already
-        goes through skopeo, which sends none of it again: who put it there is not known.
+    :ivar indexes: platform indexes, which the source does not have, by their digests.
+    :ivar enforces_policy: content passes skopeo's policy, if the route has one. Content that the destination holds
+        already is then sent through skopeo as well, which checks it and uploads nothing: its origin is unknown.
     """
 
-    def __init__(
-        self,
-        route: Route,
-        source: RegistryClient,
-        destination: RegistryClient,
-        skopeo: Skopeo,
-        subsets: Mapping[Digest, PlatformIndex],
-        *,
-        claims: WriteLocks | None = None,
-        is_checked: bool = True,
-    ) -> None:
-        self._route = route
-        self._source = source
-        self._destination = destination
-        self._skopeo = skopeo
-        self._subsets = subsets
-        self._is_checked = is_checked
-        self.claims = claims or WriteLocks(str(route.destination_repository), skopeo.check_stopping)
+    session: Session
+    indexes: Mapping[Digest, PlatformIndex]
+    enforces_policy: bool
 
     def without_policy(self) -> Transfer:
-        """One beside this that asks no policy, for what is not signed since it is a signature."""
-        sides = (self._source, self._destination)
-        return Transfer(self._route, *sides, self._skopeo, {}, claims=self.claims, is_checked=False)
+        """A transfer for signatures, which are not signed themselves."""
+        return replace(self, indexes={}, enforces_policy=False)
 
     def read(self, digest: Digest) -> tuple[Manifest, bool]:
-        """The manifest, and whether the destination has it; it is then read there, and no pull counts at the source."""
+        """A manifest, and whether the destination has it. It is read there first, where no pull counts."""
         try:
-            return self._destination.get_manifest(self._route.destination_repository, digest), True
+            return self.session.destination.get_manifest(self.session.route.destination_repository, digest), True
         except NotFound:
             return self._read_source(digest), False
 
     def _read_source(self, digest: Digest) -> Manifest:
-        subset = self._subsets.get(digest)
-        if subset is None:
-            return self._source.get_manifest(self._route.source_repository, digest)
-        if subset.manifest is not None:
-            return subset.manifest
-        whole = self._source.get_manifest(self._route.source_repository, subset.source)
-        made = choose(whole, self._route.settings.platforms).manifest
+        source, route = self.session.source, self.session.route
+        index = self.indexes.get(digest)
+        if index is None:
+            return source.get_manifest(route.source_repository, digest)
+        if index.manifest is not None:
+            return index.manifest
+        made = filter_index(
+            source.get_manifest(route.source_repository, index.source), route.settings.platforms
+        ).manifest
         if made.digest != digest:
-            seen = f"{made.digest.short} is made of {subset.source.short}, and {digest.short} is remembered"
-            tag = platform_cache_tag(self._route.mirror)
-            raise RefusedError(f"{seen} under {tag!r}; delete that tag at the destination, it is then made anew")
+            raise RefusedError(
+                f"the platform index of {index.source.short} is {made.digest.short}, but the platform cache has "
+                f"{digest.short}; delete the tag {platform_cache_tag(route.mirror)!r} at the destination to rebuild "
+                "the cache"
+            )
         return made
 
-    def claim(self, manifest: Manifest) -> AbstractContextManager[None]:
-        """Keep all others from writing a manifest or one of its children."""
-        return self.claims.hold({str(manifest.digest), *(str(child.digest) for child in manifest.children)})
+    def lock(self, manifest: Manifest) -> AbstractContextManager[None]:
+        """Acquire the write locks of a manifest and its children."""
+        return self.session.locks.acquire({str(manifest.digest), *(str(child.digest) for child in manifest.children)})
 
-    def holds(self, digest: Digest) -> bool:
-        """Whether the destination has it by now: another task may have brought it since its manifest was read."""
-        return self._destination.head_manifest(self._route.destination_repository, digest) == digest
+    def is_held(self, digest: Digest) -> bool:
+        """Whether the destination has a digest. Another task may have transferred it since its manifest was read."""
+        return self.session.destination.head_manifest(self.session.route.destination_repository, digest) == digest
 
-    def is_published(self, tag: CopyTag, pin: Digest | None = None) -> bool:
-        """Whether another run has published it since the plan was made.
-
-        :param pin: what is mirrored under the tag, whatever the source's tag names.
-        :raises TemporaryError: when the tag names something else that must not be overwritten, or has no backup; or
-            when the source names something else by now, too: our plan is then older than the other run's, and would set
-            the tag back.
-        """
-        now = self._destination.head_manifest(self._route.destination_repository, tag.tag)
-        is_changed = now not in (tag.digest, tag.replaces)
-        if now and is_changed and not self._route.settings.overwrites(tag.tag):
-            raise pushed_meanwhile(now)
-        here = tag.source_digest or tag.digest
-        if is_changed and self._source.head_manifest(self._route.source_repository, pin or tag.tag) != here:
-            what = f"names {now.short}" if now else "is gone"
-            raise TemporaryError(
-                f"another run was faster: the destination's tag {what} by now, and the source's has moved on; "
-                "the next try compares them again"
-            )
-        return now == tag.digest
-
-    def stage(self, manifest: Manifest, *, is_there: bool) -> Transferred:
-        """Have the destination hold a manifest and all that it names, under digests only.
+    def transfer(self, manifest: Manifest, *, is_held: bool) -> Transferred:
+        """Transfer a manifest with its content, unless it is held.
 
         :raises NotTrusted: when the policy does not accept it, or one of its children.
         """
-        if is_there and not (self._is_checked and self._skopeo.trust):
-            return Transferred(manifest=manifest, was_there=True)
+        if is_held and not self.enforces_policy:
+            return Transferred(manifest=manifest, was_held=True)
         return self.send(manifest)
 
     def send(self, manifest: Manifest) -> Transferred:
-        """Send a manifest and all that it names, whether or not it is there."""
-        subset = self._subsets.get(manifest.digest)
-        if subset is not None and subset.source != manifest.digest:
+        """Send a manifest with its content, whether or not the destination has it."""
+        index = self.indexes.get(manifest.digest)
+        if index is not None and index.source != manifest.digest:
             return self._send_parts(manifest)
         try:
-            sent_bytes = self._copy(manifest)
+            return Transferred(manifest=manifest, was_held=False, sent_bytes=self._copy(manifest))
         except NotCopyableWhole as error:
-            log.info("%s: skopeo cannot copy it whole, copying its parts (%s)", manifest.digest.short, error)
+            log.info("%s: skopeo cannot copy the index whole, copying its parts (%s)", manifest.digest.short, error)
             return self._send_parts(manifest)
         except NotTrusted:
             raise
         except RefusedError as error:
             if manifest.is_index:
                 raise
-            return Transferred(manifest=manifest, was_there=False, refusal=error)
-        return Transferred(manifest=manifest, was_there=False, sent_bytes=sent_bytes)
+            return Transferred(manifest=manifest, was_held=False, refusal=error)
 
     def _copy(self, manifest: Manifest) -> int:
-        sent = self._skopeo.copy(
-            Reference(self._route.source_repository, manifest.digest),
-            Reference(self._route.destination_repository, manifest.digest),
+        """Copy by skopeo. Returns the bytes sent."""
+        route = self.session.route
+        sent = self.session.skopeo.copy(
+            Reference(route.source_repository, manifest.digest),
+            Reference(route.destination_repository, manifest.digest),
             is_index=manifest.is_index,
             format=manifest.format,
-            is_checked=self._is_checked,
+            is_checked=self.enforces_policy,
         )
         return sent.sent_bytes
 
     def _send_parts(self, index: Manifest) -> Transferred:
-        """Children one by one, then the index's own bytes. Works for every shape of index (nested, for example)."""
+        """Send the images below an index one by one, then the bytes of each index. Works for every shape of index.
+
+        :raises RefusedError: when the index is nested too deeply.
+        """
         sent_bytes = 0
-        for child in index.children:
-            manifest, is_there = self.read(child.digest)
-            staged = self.stage(manifest, is_there=is_there)
-            if staged.refusal:
-                raise staged.refusal
-            sent_bytes += staged.sent_bytes
-        self._destination.put_manifest(self._route.destination_repository, index.digest, index)
-        return Transferred(manifest=index, was_there=False, sent_bytes=sent_bytes)
+        held = set[Digest]()
+        for manifest in walk_manifests(index, lambda digest: self._read_part(digest, held)):
+            if manifest.is_index:
+                self._put_index(manifest)
+                continue
+            transferred = self.transfer(manifest, is_held=manifest.digest in held)
+            if transferred.refusal:
+                raise transferred.refusal
+            sent_bytes += transferred.sent_bytes
+        return Transferred(manifest=index, was_held=False, sent_bytes=sent_bytes)
+
+    def _read_part(self, digest: Digest, held: set[Digest]) -> Manifest | None:
+        """Read a part of an index; ``None`` when the destination holds it and no policy has to be enforced."""
+        manifest, is_held = self.read(digest)
+        if is_held and not self.enforces_policy:
+            return None
+        if is_held:
+            held.add(digest)
+        return manifest
+
+    def _put_index(self, index: Manifest) -> None:
+        self.session.destination.put_manifest(self.session.route.destination_repository, index.digest, index)
+
+
+def is_published(session: Session, tag: CopyTag, pin: Digest | None = None) -> bool:
+    """Whether the destination's tag has the planned digest already, by another run since the plan was made.
+
+    :param pin: digest that ``names`` pins the tag to, whatever digest the source's tag has.
+    :raises TemporaryError: when the tag was pushed meanwhile and must not be overwritten without a new plan; or when
+        the source's tag has changed, too: the plan is then older than the other run's, and would set the tag back.
+    """
+    route = session.route
+    current = session.destination.head_manifest(route.destination_repository, tag.tag)
+    has_changed = current not in (tag.digest, tag.replaces)
+    if current and has_changed and not route.settings.overwrites(tag.tag):
+        raise TemporaryError(
+            f"the destination's tag was pushed since planning and has {current.short}; the retry plans again"
+        )
+    expected = tag.source_digest or tag.digest
+    if has_changed and session.source.head_manifest(route.source_repository, pin or tag.tag) != expected:
+        seen = f"now has {current.short}" if current else "is gone"
+        raise TemporaryError(
+            f"the tag changed at source and destination since planning (another run?): the destination's tag {seen}; "
+            "the retry compares them again"
+        )
+    return current == tag.digest

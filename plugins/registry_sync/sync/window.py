@@ -75,6 +75,9 @@ class Window:
         )
 
 
+ALL_TAGS = Window(why="all tags")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """What is known of a DAG run: its Airflow type, and its data interval, which a manual run may lack."""

@@ -1,8 +1,8 @@
-"""A directory for secrets: only we can read it, and it is gone when its owner is, even if that was killed.
+"""Temporary directories for secrets, readable by this user only, and removed even when their owner is killed.
 
-Whoever makes one holds a lock (flock(2)) on it. The kernel ends that lock with its owner, so what can be locked belongs
-to nobody any more. Process ids would not tell: they are used again, and containers that share a directory each have
-their own.
+The owner holds a lock (flock(2)) on its directory, which the kernel releases when the owner ends. A directory that can
+be locked is therefore abandoned, and the next task removes it. Process ids would not work: they are reused, and
+containers that share a directory have separate ones.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from registry_sync.errors import TemporaryError
 log = logging.getLogger(__name__)
 
 PREFIX = "registry_sync-task-"
-"""Nobody else's names begin so: what does, and has no owner, is removed."""
+"""Reserved prefix: every unlocked directory with it is removed."""
 
 
 @contextmanager
 def private_directory() -> Iterator[Path]:
-    """A new one, of mode 0700, until the block's end; first, those are removed whose owners were killed.
+    """Make a directory of mode 0700 for the block, after removing abandoned ones.
 
-    :raises TemporaryError: when there is no room for it.
+    :raises TemporaryError: when it cannot be created, for example on a full disk.
     """
     with writing():
         remove_abandoned()
@@ -44,9 +44,9 @@ def private_directory() -> Iterator[Path]:
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """For the few files that a task writes.
+    """Translate errors of writing to the temporary directory.
 
-    :raises TemporaryError: when they cannot be written.
+    :raises TemporaryError: when a file cannot be written.
     """
     try:
         yield
@@ -55,20 +55,20 @@ def writing() -> Iterator[None]:
 
 
 def remove_abandoned() -> None:
-    """Remove the private directories of owners that are no more."""
-    for each in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        with suppress(OSError):  # somebody else removes it, or there are no locks here
-            lock = _try_to_lock(each) if _is_ours(each) else None
+    """Remove the private directories whose owners have ended."""
+    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError):  # another task removes it, or the file system has no locks
+            lock = _try_to_lock(path) if _is_ours(path) else None
             if lock is not None:
-                log.info("%s is of a task that was killed; it is removed", each)
-                shutil.rmtree(each, ignore_errors=True)
+                log.info("removing %s, which a killed task left", path)
+                shutil.rmtree(path, ignore_errors=True)
                 os.close(lock)
 
 
 def _make() -> tuple[Path, int | None]:
-    """A new directory and what keeps it; none where locks are not to be had.
+    """Make a directory and lock it; the lock is ``None`` where the file system has no locks.
 
-    Between the two it can be taken for an abandoned one, and go; then there is another.
+    Another task may remove the directory before we lock it; then retry.
     """
     while True:
         directory = Path(tempfile.mkdtemp(prefix=PREFIX))
@@ -77,16 +77,16 @@ def _make() -> tuple[Path, int | None]:
         except FileNotFoundError:
             continue
         except OSError as error:
-            log.debug("%s has no lock, and stays if this process is killed (%s)", directory, error)
+            log.debug("%s has no lock and remains if this process is killed (%s)", directory, error)
             return directory, None
         if lock is not None:
             return directory, lock
 
 
 def _try_to_lock(directory: Path) -> int | None:
-    """A descriptor that keeps the lock; ``None`` when somebody else has it.
+    """Lock a directory and return the descriptor that holds the lock; ``None`` when another process holds it.
 
-    :raises FileNotFoundError: when the directory is gone.
+    :raises FileNotFoundError: when the directory was removed.
     """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:

@@ -1,4 +1,4 @@
-"""A directory of this user's own in the temporary one. It outlives tasks, and those of one machine share it."""
+"""A directory that all tasks of one user on one machine share. It outlives them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 
 def shared_directory() -> Path | None:
-    """Where it is; ``None`` when somebody else was there first, or there is no room.
+    """Make the directory if necessary and return its path; ``None`` when it cannot be created or trusted.
 
-    The former can happen where all users share the temporary directory.
+    Where users share the temporary directory, another user may have created the name first.
     """
     try:
-        directory = Path(tempfile.gettempdir()) / f"registry_sync-{os.getuid()}"  # which looks for one with room
+        directory = Path(tempfile.gettempdir()) / f"registry_sync-{os.getuid()}"  # gettempdir tests for free space
         directory.mkdir(mode=0o700, exist_ok=True)
         status = directory.lstat()
     except OSError:

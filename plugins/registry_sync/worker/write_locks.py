@@ -1,8 +1,8 @@
-"""Who writes what: claims that keep two writers apart, in this task and among the tasks of this machine.
+"""Write locks on digests and tags, between threads and between tasks on one machine.
 
-A claim is a lock of the kernel on a byte of a file in the temporary directory, so it ends with whoever holds it, in
-whatever way that ends. It holds among the tasks of one user that share that directory. Tasks on other machines do not
-see it; for them there is the look at the destination right before each copy and each publication.
+A lock covers one byte of a file in the shared directory. The kernel releases it when its holder ends, even when that is
+killed. It works between tasks of one user that share the directory. Tasks on other machines do not see it; every copy
+and every publication therefore checks the destination right before it starts.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ log = logging.getLogger(__name__)
 _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 0.25
 
 _SET_LOCK = getattr(fcntl, "F_OFD_SETLK", None)
-"""Locks of an open file, not of a process: they hold between threads too. Linux has them."""
+"""Open file description locks, which also work between threads of a process. Linux only."""
 
 
 class WriteLocks:
-    """What is being written to one repository; another that wants some of it waits.
+    """Write locks on the digests and tags of one repository.
 
-    Registries do not all bear two writers of one digest: docker-registry 2.8 refused an index as broken while a tag of
-    one of its children was pushed. And whoever waited finds that the other has done the work.
+    Some registries fail when a digest has two writers: docker-registry 2.8 refused an index as broken while a tag of
+    one of its children was pushed. Waiting also saves work, because the other task has copied the content by then.
 
     :param repository: the destination.
-    :param check: called now and then while another task is waited for; what it raises ends the waiting.
+    :param check: called repeatedly while waiting for another task; an exception ends the wait.
     """
 
     def __init__(self, repository: str, check: Callable[[], None]) -> None:
@@ -45,8 +45,8 @@ class WriteLocks:
         self._taken: set[str] = set()
 
     @contextmanager
-    def hold(self, names: Iterable[str]) -> Iterator[None]:
-        """Claim digests or tags, all at once or none, so that nobody waits for somebody who waits for them."""
+    def acquire(self, names: Iterable[str]) -> Iterator[None]:
+        """Acquire the locks on all digests or tags atomically, so that no deadlock can arise."""
         wanted = set(names)
         with self._changed:
             self._changed.wait_for(lambda: wanted.isdisjoint(self._taken))
@@ -64,18 +64,18 @@ class WriteLocks:
                 self._changed.notify_all()
 
     def _lock(self, names: Iterable[str]) -> int | None:
-        """An open file that holds the locks until it is closed; ``None`` where locks are not to be had."""
+        """Wait for the locks between tasks and return the descriptor that holds them; ``None`` without such locks."""
         offsets = sorted(_offset(f"{self._repository} {name}") for name in names)
-        is_told = False
+        is_logged = False
         while True:
             try:
                 return _try_to_lock(offsets)
             except BlockingIOError:
-                if not is_told:
-                    log.info("%s: waiting for another task of this machine that writes the same", self._repository)
-                is_told = True
+                if not is_logged:
+                    log.info("%s: waiting for the write lock of another task on this machine", self._repository)
+                is_logged = True
             except OSError as error:
-                log.debug("%s: other tasks of this machine are not seen (%s)", self._repository, error)
+                log.debug("%s: no write locks between the tasks of this machine (%s)", self._repository, error)
                 return None
             self._check()
             time.sleep(random.uniform(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS))  # noqa: S311 - no secret
@@ -86,11 +86,14 @@ def _offset(name: str) -> int:
 
 
 def _try_to_lock(offsets: Iterable[int]) -> int | None:
-    """:raises BlockingIOError: when somebody else holds one of them."""
+    """Lock all offsets or none.
+
+    :raises BlockingIOError: when another task holds one of them.
+    """
     directory = shared_directory()
     if directory is None or _SET_LOCK is None:
         return None
-    descriptor = os.open(directory / "claims", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(directory / "write_locks", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         for offset in offsets:
             fcntl.fcntl(descriptor, _SET_LOCK, struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0))

@@ -23,7 +23,7 @@ def fire(moment: datetime) -> list[TriggerEvent]:
     return asyncio.run(collect())
 
 
-def test_it_is_made_again_from_what_it_serialises_to() -> None:
+def test_serialising_and_loading_returns_the_same_trigger() -> None:
     path, arguments = json.loads(json.dumps(NotBeforeTrigger(moment=MOMENT).serialize()))
     assert arguments == {"moment": MOMENT}
     module, _, name = path.rpartition(".")
@@ -33,7 +33,7 @@ def test_it_is_made_again_from_what_it_serialises_to() -> None:
 
 
 @pytest.mark.parametrize("ago", [timedelta(0), timedelta(days=1)])
-def test_a_moment_that_has_passed_fires_at_once(ago: timedelta) -> None:
+def test_a_passed_moment_fires_at_once(ago: timedelta) -> None:
     moment = datetime.now(UTC) - ago
     assert fire(moment) == [TriggerEvent({"moment": moment.isoformat()})]
 

@@ -23,7 +23,7 @@ def context(**params: Any) -> Any:
     return {"params": {**DECLARED, **params}, "dag": SimpleNamespace(params=DECLARED), "dag_run": None}
 
 
-def test_parameters_of_the_trigger_form() -> None:
+def test_parameters_are_read_and_blank_ones_dropped() -> None:
     given = {"repositories": ["a/b", " c/* ", "", "\n"], "dry_run": True}
     assert read_parameters(context(**given)) == {
         "repositories": ["a/b", "c/*"],

@@ -16,7 +16,7 @@ from registry_sync.routes.route import Route
 from registry_sync.sync.report import RouteReport, TagResult
 
 QUAY, ACR = Registry(name="quay", host="quay.io"), Registry(name="acr", host="acr.example")
-FAILED = TagResult(tag="v1", outcome="failed", reason="quota is used up", error_class="refused")
+FAILED = TagResult.failed("v1", "quota is used up", "refused")
 
 
 def a_route(name: str) -> Route:
@@ -30,16 +30,11 @@ def a_route(name: str) -> Route:
     )
 
 
-def row(name: str) -> dict[str, Any]:
-    return {"route": a_route(name).to_json(), "tags": [], "is_dry_run": False}
-
-
 def a_report(name: str, *tags: TagResult) -> RouteReport:
-    source, destination = str(a_route(name).source_repository), str(a_route(name).destination_repository)
-    return RouteReport(mirror="m", source=source, destination=destination, counts={}, tags=tags)
+    return RouteReport.of_route(a_route(name), counts={}, tags=tags)
 
 
-def test_the_ids_of_tasks() -> None:
+def test_task_ids_name_the_destination() -> None:
     assert (plan_task("acr"), copy_task("acr")) == ("routes_to_acr", "to_acr")
 
 
@@ -47,7 +42,7 @@ def test_reports_come_in_the_order_of_the_plan() -> None:
     one, two = a_report("a/one"), a_report("a/two")
     pushed = [two.to_json(), one.to_json()]
     states = {"to_acr_0": "success", "to_acr_1": "success"}
-    assert match_reports([row("a/one"), row("a/two")], pushed, "to_acr", states) == ([one, two], [])
+    assert match_reports([a_route("a/one"), a_route("a/two")], pushed, "to_acr", states) == ([one, two], [])
 
 
 def test_a_route_that_failed_with_a_report_is_not_lost() -> None:
@@ -55,33 +50,33 @@ def test_a_route_that_failed_with_a_report_is_not_lost() -> None:
     broken = RouteReport.of_error(a_route("a/two"), DeniedError("wrong password"), dry_run=False)
     pushed = [failed.to_json(), broken.to_json()]
     states = {"to_acr_0": "failed", "to_acr_1": "failed"}
-    assert match_reports([row("a/one"), row("a/two")], pushed, "to_acr", states) == ([failed, broken], [])
+    assert match_reports([a_route("a/one"), a_route("a/two")], pushed, "to_acr", states) == ([failed, broken], [])
 
 
 @pytest.mark.parametrize("state", ["failed", "upstream_failed", "removed"])
 def test_a_route_that_ended_without_a_report_is_lost(state: str) -> None:
-    assert match_reports([row("a/one")], [], "to_acr", {"to_acr_0": state}) == ([], [f"a/one → acr ({state})"])
+    assert match_reports([a_route("a/one")], [], "to_acr", {"to_acr_0": state}) == ([], [f"a/one → acr ({state})"])
 
 
 def test_a_route_whose_task_never_was_is_lost() -> None:
-    assert match_reports([row("a/one")], [], "to_acr", {}) == ([], ["a/one → acr (None)"])
+    assert match_reports([a_route("a/one")], [], "to_acr", {}) == ([], ["a/one → acr (None)"])
 
 
-def test_a_task_that_was_killed_after_a_good_report_is_lost_all_the_same() -> None:
+def test_a_task_killed_after_a_good_report_is_lost() -> None:
     report = a_report("a/one")
-    found = match_reports([row("a/one")], [report.to_json()], "to_acr", {"to_acr_0": "failed"})
+    found = match_reports([a_route("a/one")], [report.to_json()], "to_acr", {"to_acr_0": "failed"})
     assert found == ([report], ["a/one → acr (failed)"])
 
 
 @pytest.mark.parametrize("state", ["success", "skipped"])
 def test_a_route_that_is_fine_without_a_report_is_nothing_to_tell(state: str) -> None:
-    assert match_reports([row("a/one")], [], "to_acr", {"to_acr_0": state}) == ([], [])
+    assert match_reports([a_route("a/one")], [], "to_acr", {"to_acr_0": state}) == ([], [])
 
 
-def test_reports_that_belong_to_no_planned_route_are_left_out() -> None:
+def test_reports_of_unplanned_routes_are_ignored() -> None:
     stray: list[Any] = [a_report("a/old").to_json(), None]
-    assert match_reports([row("a/one")], stray, "to_acr", {"to_acr_0": "failed"}) == ([], ["a/one → acr (failed)"])
+    assert match_reports([a_route("a/one")], stray, "to_acr", {"to_acr_0": "failed"}) == ([], ["a/one → acr (failed)"])
 
 
-def test_nothing_was_planned() -> None:
+def test_an_empty_plan_has_no_reports() -> None:
     assert match_reports([], [], "to_acr", {}) == ([], [])

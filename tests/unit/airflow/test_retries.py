@@ -34,14 +34,20 @@ def no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def failed(tag: str, error_class: str) -> TagResult:
-    return TagResult(tag=tag, outcome="failed", reason=f"{error_class} error", error_class=error_class)
+    return TagResult.failed(tag, f"{error_class} error", error_class)
 
 
 def a_report(*tags: TagResult, retry_at: datetime | None = None) -> RouteReport:
     copied = TagResult(tag="fine", outcome="copied", reason="missing at the destination")
     source, destination = "quay.io/a/b", "acr.example/a/b"
     return RouteReport(
-        mirror="m", source=source, destination=destination, counts={}, tags=(copied, *tags), retry_at=retry_at
+        mirror="m",
+        route_key="k",
+        source=source,
+        destination=destination,
+        counts={},
+        tags=(copied, *tags),
+        retry_at=retry_at,
     )
 
 
@@ -74,25 +80,25 @@ UNLOCK = "which does not let them be overwritten (unlock them there, or write on
 
 
 def test_locked_tags_alone_are_an_error_of_their_own_that_says_what_to_do() -> None:
-    locked = TagResult(tag="v1", outcome="locked", reason="moved, and locked", error_class="locked")
+    locked = TagResult.locked("v1", "changed, and locked")
     raised = error_of(a_report(locked, retry_at=NOW))
     assert type(raised) is LockedTag
     assert str(raised) == (
-        f"quay.io/a/b → acr.example/a/b: 1 tags are locked at the destination, {UNLOCK}\n  v1: moved, and locked"
+        f"quay.io/a/b → acr.example/a/b: 1 tags are locked at the destination, {UNLOCK}\n  v1: changed, and locked"
     )
 
 
 def test_locked_tags_beside_a_temporary_failure_are_named_and_do_not_keep_it_from_a_retry() -> None:
-    locked = TagResult(tag="v1", outcome="locked", reason="moved, and locked", error_class="locked")
+    locked = TagResult.locked("v1", "changed, and locked")
     raised = error_of(a_report(locked, failed("v2", "temporary")))
     assert type(raised) is TemporaryError
     assert str(raised) == (
         f"quay.io/a/b → acr.example/a/b: 1 tags failed and 1 tags are locked at the destination, {UNLOCK}\n"
-        "  v2: temporary error\n  v1: moved, and locked"
+        "  v2: temporary error\n  v1: changed, and locked"
     )
 
 
-def test_a_registry_that_named_a_time_decides() -> None:
+def test_a_rate_limit_decides_over_other_failures() -> None:
     raised = error_of(a_report(failed("v1", "denied"), failed("v2", "rate_limited"), retry_at=NOW))
     assert isinstance(raised, RateLimited)
     assert raised.retry_at == NOW
@@ -103,7 +109,7 @@ def test_a_registry_that_named_a_time_decides() -> None:
     ("seconds", "is_worth_it"), [(-3600, False), (0, False), (119, False), (120, True), (86_400, True)]
 )
 @pytest.mark.usefixtures("no_chance")
-def test_long_waits_free_the_worker(seconds: int, is_worth_it: bool) -> None:
+def test_long_rate_limits_are_deferred(seconds: int, is_worth_it: bool) -> None:
     retry_at = NOW + timedelta(seconds=seconds)
     until = wait_worth_deferring(RateLimited("too fast", retry_at=retry_at), NOW)
     assert until == (retry_at if is_worth_it else None)
@@ -118,7 +124,7 @@ def test_tasks_that_wait_for_one_registry_do_not_come_back_at_once() -> None:
 
 
 @pytest.mark.parametrize("error", [TemporaryError("down"), DeniedError("no"), ValueError("odd")])
-def test_other_errors_name_no_time(error: Exception) -> None:
+def test_other_errors_are_not_deferred(error: Exception) -> None:
     assert wait_worth_deferring(error, NOW) is None
 
 
@@ -144,7 +150,7 @@ def test_permanent_errors_fail_at_once(error: RegistrySyncError, reason: str) ->
     ("try_number", "seconds"), [(1, 30), (2, 60), (3, 120), (5, 480), (6, 900), (7, 900), (1000, 900)]
 )
 @pytest.mark.usefixtures("no_chance")
-def test_temporary_errors_are_tried_again_later_and_later(error: TemporaryError, try_number: int, seconds: int) -> None:
+def test_temporary_errors_are_retried_with_growing_delays(error: TemporaryError, try_number: int, seconds: int) -> None:
     decision = MirrorRetryPolicy().evaluate(error, try_number, 3)
     assert (decision.action, decision.reason) == (RetryAction.RETRY, "temporary")
     assert decision.retry_delay == timedelta(seconds=seconds)
@@ -159,7 +165,7 @@ def test_each_task_has_a_delay_of_its_own() -> None:
 
 @pytest.mark.parametrize(("ahead", "seconds"), [(timedelta(hours=-1), 30), (timedelta(hours=1), 3630)])
 @pytest.mark.usefixtures("no_chance")
-def test_a_registry_that_named_a_time_is_not_asked_before(ahead: timedelta, seconds: int) -> None:
+def test_a_rate_limited_registry_is_retried_after_its_time(ahead: timedelta, seconds: int) -> None:
     error = RateLimited("too fast", retry_at=datetime.now(UTC) + ahead)
     decision = MirrorRetryPolicy().evaluate(error, 1, 3)
     assert (decision.action, decision.reason) == (RetryAction.RETRY, "rate_limited")
@@ -168,5 +174,5 @@ def test_a_registry_that_named_a_time_is_not_asked_before(ahead: timedelta, seco
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt()])
-def test_what_is_not_ours_is_for_airflow_to_decide(error: BaseException) -> None:
+def test_other_exceptions_keep_airflows_default(error: BaseException) -> None:
     assert MirrorRetryPolicy().evaluate(error, 1, 3).action is RetryAction.DEFAULT

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from registry_sync.cli.main import OK, PROJECT, UNUSABLE, main
+from registry_sync.cli.arguments import OK, UNUSABLE
+from registry_sync.cli.main import PROJECT, main
 from registry_sync.routes.load import json_schema
 
 GOOD = """\
@@ -32,7 +33,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_valid_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_validate_lists_the_mirrors_of_a_valid_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", str(file)]) == OK
     assert capsys.readouterr() == (
         (
@@ -46,38 +47,38 @@ def test_a_valid_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
-def test_a_valid_file_without_mirrors(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_validate_accepts_a_file_without_mirrors(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text("registries: {}\nmirrors: {}\n")
     assert main(["validate", str(file)]) == OK
     assert capsys.readouterr() == (f"{file} is valid\n", "")
 
 
-def test_every_problem_of_a_bad_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_validate_prints_every_problem(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text(BAD)
     assert main(["validate", str(file)]) == UNUSABLE
     assert capsys.readouterr() == (
         "",
         (
-            "mirrors.yaml:6: mirrors.often.destinations[1]: there is no registry 'hbu'; did you mean 'hub'?\n"
+            "mirrors.yaml:6: mirrors.often.destinations[1]: no registry named 'hbu'; did you mean 'hub'?\n"
             "mirrors.yaml:7: mirrors.by_hand.repositories[0]: 'Team/job' is not a repository name: "
             "upper-case letters are not allowed; write 'team/job'\n"
         ),
     )
 
 
-def test_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_validate_reports_a_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "none.yaml"
     assert main(["validate", str(path)]) == UNUSABLE
     assert capsys.readouterr() == (
         "",
         (
-            f"{path}: the mirrors file cannot be read ([Errno 2] No such file or directory: '{path}'); "
-            "is there a file? REGISTRY_SYNC_MIRRORS_FILE names another place\n"
+            f"{path}: cannot read the mirrors file ([Errno 2] No such file or directory: '{path}'); "
+            "to use another file, set REGISTRY_SYNC_MIRRORS_FILE\n"
         ),
     )
 
 
-def test_the_file_of_the_environment(
+def test_validate_reads_the_file_that_the_environment_names(
     file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("REGISTRY_SYNC_MIRRORS_FILE", str(file))
@@ -85,12 +86,12 @@ def test_the_file_of_the_environment(
     assert capsys.readouterr().out.startswith(f"{file} is valid\n")
 
 
-def test_the_file_of_the_project(capsys: pytest.CaptureFixture[str]) -> None:
+def test_validate_reads_the_projects_file_by_default(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate"]) == OK
     assert capsys.readouterr().out.startswith(f"{PROJECT / 'include' / 'mirrors.yaml'} is valid\n")
 
 
-def test_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
+def test_schema_prints_the_json_schema(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema"]) == OK
     printed, errors = capsys.readouterr()
     assert (json.loads(printed), errors) == (json_schema(), "")
@@ -99,7 +100,7 @@ def test_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--mirror", "oftn"], "there is no mirror 'oftn' in {file}; there are often, by_hand"),
+        (["--mirror", "oftn"], "{file} has no mirror 'oftn'; its mirrors are often, by_hand"),
         (["--mirror", "often", "--destination", "quay"], "'often' has no destination ['quay']; it has ['acr', 'hub']"),
         (
             ["--mirror", "often", "--repository", "x/*", "--repository", "team/*"],
@@ -107,21 +108,21 @@ def test_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
         ),
     ],
 )
-def test_plans_that_cannot_be_made(
+def test_plan_refuses_what_it_cannot_find(
     file: Path, arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["plan", str(file), *arguments]) == UNUSABLE
     assert capsys.readouterr() == ("", problem.format(file=file) + "\n")
 
 
-def test_a_plan_by_a_file_without_mirrors(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plan_refuses_a_file_without_mirrors(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text("registries: {}\nmirrors: {}\n")
     assert main(["plan", str(file), "--mirror", "often"]) == UNUSABLE
-    assert capsys.readouterr() == ("", f"there is no mirror 'often' in {file}; there are none\n")
+    assert capsys.readouterr() == ("", f"{file} has no mirror 'often'; it has no mirrors at all\n")
 
 
 @pytest.mark.parametrize("command", [["plan", "--mirror", "often"], ["check"]])
-def test_a_bad_file_is_not_acted_upon(file: Path, command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_refuse_an_invalid_file(file: Path, command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text(BAD)
     assert main([command[0], str(file), *command[1:]]) == UNUSABLE
     out, errors = capsys.readouterr()
@@ -140,7 +141,7 @@ def test_a_bad_file_is_not_acted_upon(file: Path, command: list[str], capsys: py
         (["validate", "a", "b"], "python -m registry_sync: error: unrecognized arguments: b"),
     ],
 )
-def test_arguments_that_are_wrong(arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_arguments_are_refused(arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == UNUSABLE
@@ -155,7 +156,7 @@ def test_help_names_the_file_that_is_read(monkeypatch: pytest.MonkeyPatch, capsy
     assert "mirrors file (/100%/mirrors.yaml)" in capsys.readouterr().out
 
 
-def test_exit_codes_of_the_process(file: Path) -> None:
+def test_exit_codes_tell_valid_from_unusable(file: Path) -> None:
     """Scripts and CI go by them."""
     environment = {**os.environ, "PYTHONPATH": str(PROJECT / "plugins"), "PYTHONIOENCODING": "utf-8"}
     command = [sys.executable, "-m", "registry_sync", "validate", str(file)]

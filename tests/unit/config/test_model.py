@@ -129,7 +129,7 @@ def labels(routes: Sequence[FoundRoute]) -> list[str]:
 NO_DEV = TagRules(exclude=(parse_pattern("*-dev"),))
 
 
-def test_settings_without_a_word_of_the_user() -> None:
+def test_settings_have_defaults() -> None:
     assert RouteSettings.resolve() == RouteSettings(
         tags=TagRules(),
         on_moved_tag=parse_policies("follow"),
@@ -244,7 +244,7 @@ def test_labels_have_the_name_at_the_destination_where_it_is_another() -> None:
         ),
     ],
 )
-def test_rules_in_words(rule: RepositoryRule | NamespaceRule, summary: str) -> None:
+def test_rules_are_summarised_in_words(rule: RepositoryRule | NamespaceRule, summary: str) -> None:
     assert rule_summary(rule) == summary
 
 
@@ -265,7 +265,7 @@ def test_globs_are_of_the_name_within_the_namespace(globs: Any, name: str, match
     assert a_namespace(**globs).chooses(name) is matches_platform
 
 
-def test_routes_of_repositories_that_are_written_by_name() -> None:
+def test_named_repositories_become_routes() -> None:
     mirror = a_mirror("c/d", {"repository": "a/b", "rename": "mirrored/b", "on_moved_tag": "keep"})
     assert expand_routes(mirror, QUAY, ACR, nothing_found) == [
         FoundRoute(route=a_route("a/b", "mirrored/b", settings=RouteSettings(on_moved_tag=KEEP))),
@@ -315,33 +315,31 @@ def test_a_namespace_is_what_the_registry_lists_without_what_is_written_by_name(
 @pytest.mark.parametrize(
     ("found", "seen"),
     [
-        ({}, "no repository"),
-        ({"a/b": None, "a/c": None}, "2 repositories, of which include and exclude leave none"),
+        ({}, "no repositories"),
+        ({"a/b": None, "a/c": None}, "2 repositories, but include and exclude select none"),
     ],
 )
-def test_a_namespace_in_which_nothing_is_found(found: Mapping[str, datetime | None], seen: str) -> None:
+def test_an_empty_namespace_is_refused(found: Mapping[str, datetime | None], seen: str) -> None:
     mirror = a_mirror({"namespace": "a", "include": ("x*",)})
     with pytest.raises(ConfigurationError) as caught:
         expand_routes(mirror, QUAY, ACR, lambda _namespace, _private: found)
-    assert str(caught.value) == f"namespace 'a' of quay.io has {seen}; mend the rule or its name"
+    assert str(caught.value) == f"namespace 'a' of quay.io has {seen}; fix the rule or its name"
 
 
-def test_a_discovered_repository_that_has_a_renamed_one_in_its_place() -> None:
+def test_a_discovered_repository_must_not_meet_a_renamed_one() -> None:
     mirror = a_mirror({"repository": "x/y", "rename": "a/b"}, {"namespace": "a"})
     with pytest.raises(ConfigurationError) as caught:
         expand_routes(mirror, QUAY, ACR, lambda _namespace, _private: {"a/b": None})
     assert str(caught.value) == "quay.io/x/y and quay.io/a/b would both be mirrored to acr.example/a/b; rename one"
 
 
-def test_a_discovered_repository_that_docker_hub_cannot_hold() -> None:
+def test_a_discovered_name_that_docker_hub_cannot_hold_is_refused() -> None:
     with pytest.raises(ConfigurationError) as caught:
         expand_routes(a_mirror({"namespace": "a"}), QUAY, HUB, lambda _namespace, _private: {"a/b/c": None})
-    assert str(caught.value) == (
-        "Docker Hub has names of two parts, NAMESPACE/NAME, and 'a/b/c' has 3; exclude or rename it"
-    )
+    assert str(caught.value) == ("Docker Hub names have two parts, NAMESPACE/NAME; 'a/b/c' has 3; exclude or rename it")
 
 
-def test_a_repository_onto_itself() -> None:
+def test_a_repository_must_not_be_mirrored_to_itself() -> None:
     with pytest.raises(ConfigurationError) as caught:
         expand_routes(a_mirror("a/b"), QUAY, QUAY, nothing_found)
     assert str(caught.value) == "quay.io/a/b would be mirrored to itself; choose another destination, or rename it"

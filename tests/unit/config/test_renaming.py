@@ -28,7 +28,7 @@ def names(repository: str = "team/sub/app") -> Names:
         (Naming(rename="other", strip_prefix="nothing/", prefix="mirror/"), "other"),
     ],
 )
-def test_names_at_the_destination(naming: Naming, expected: str) -> None:
+def test_destination_names_follow_prefix_and_rename(naming: Naming, expected: str) -> None:
     assert destination_name(naming, names()) == expected
 
 
@@ -42,12 +42,12 @@ def test_every_variable_has_a_value() -> None:
 
 
 @pytest.mark.parametrize("text", ["a/b", "copies/{{ name }}", "{{ name }}"])
-def test_what_can_be_written(text: str) -> None:
+def test_valid_renames_are_accepted(text: str) -> None:
     assert check_rename(text) == text
 
 
 @pytest.mark.parametrize("text", ["", "mirror/", "a-", "a.b_c/0"])
-def test_pieces_of_names(text: str) -> None:
+def test_parts_of_names_are_accepted(text: str) -> None:
     assert check_name_part(text) == text
 
 
@@ -64,20 +64,20 @@ def test_pieces_of_names(text: str) -> None:
         ("{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}{{ name }}", "it is nested too deeply"),
     ],
 )
-def test_templates_that_cannot_be_made(template: str, problem: str) -> None:
+def test_templates_that_fail_are_refused(template: str, problem: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         destination_name(Naming(rename=template), names("a/b"))
     assert str(caught.value) == f"rename {template!r} cannot be made for 'a/b': {problem}"
 
 
-def test_a_template_that_is_nested_without_end() -> None:
+def test_a_deeply_nested_template_is_refused() -> None:
     template = f"{{{{ {3000 * '('}name }}}}"
     with pytest.raises(ConfigurationError) as caught:
         check_rename(template)
     assert str(caught.value) == f"{template!r} is no template: it is nested too deeply"
 
 
-def test_templates_whose_result_is_no_name() -> None:
+def test_a_template_must_make_a_repository_name() -> None:
     with pytest.raises(ConfigurationError) as caught:
         destination_name(Naming(rename="{{ name }}:latest"), names("a/b"))
     assert str(caught.value) == (

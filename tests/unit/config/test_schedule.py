@@ -17,7 +17,7 @@ ADVICE = "write five cron fields such as '0 * * * *', or one of @hourly, @daily,
 
 
 @pytest.mark.parametrize("text", [*PRESETS, "0 * * * *", "*/15 2-4 1,15 * mon-fri", "0 0 29 2 *", "0 0 L * *"])
-def test_schedules(text: str) -> None:
+def test_valid_schedules_are_accepted(text: str) -> None:
     assert check_schedule(text) == text
 
 
@@ -39,14 +39,14 @@ def test_schedules(text: str) -> None:
         "every hour",
     ],
 )
-def test_what_is_no_schedule(text: str) -> None:
+def test_invalid_schedules_are_refused(text: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         check_schedule(text)
     assert str(caught.value) == f"{text!r} is no schedule; {ADVICE}"
 
 
 @pytest.mark.parametrize("text", ["0 0 30 2 *", "0 0 31 4,6 *"])
-def test_a_day_that_no_month_has(text: str) -> None:
+def test_a_day_that_never_comes_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         check_schedule(text)
     assert str(caught.value) == f"{text!r} never comes, no month has such a day; mend the day or the month"
@@ -69,7 +69,7 @@ def test_a_day_that_no_month_has(text: str) -> None:
         ("30 2 * * *", MIDNIGHT, MIDNIGHT + timedelta(hours=2, minutes=31), True),
     ],
 )
-def test_ticks(schedule: str, start: datetime, end: datetime, holds: bool) -> None:
+def test_ticks_within_an_interval_are_found(schedule: str, start: datetime, end: datetime, holds: bool) -> None:
     assert ticks_within(schedule, start, end) is holds
 
 

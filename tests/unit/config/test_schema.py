@@ -39,7 +39,7 @@ def with_mirror(**entry: Any) -> dict[str, Any]:
     return {**GOOD, "mirrors": {"m": {**GOOD["mirrors"]["m"], **entry}}}
 
 
-def test_the_file_is_current(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_schema_file_is_current(capsys: pytest.CaptureFixture[str]) -> None:
     main(["schema"])
     refresh = "PYTHONPATH=plugins python -m registry_sync schema > include/mirrors.schema.json"
     assert SCHEMA_FILE.read_text() == capsys.readouterr().out, (
@@ -86,7 +86,7 @@ def test_the_examples_of_the_page_together_are_a_good_file(tmp_path: Path) -> No
         with_mirror(repositories=[{"repository": "a/b", "rename": "c/d"}, {"namespace": "a", "include": ["*"]}]),
     ],
 )
-def test_good_files(document: Any) -> None:
+def test_valid_files_match_the_schema(document: Any) -> None:
     assert faults(document) == []
 
 
@@ -112,5 +112,5 @@ def test_good_files(document: Any) -> None:
         ({**GOOD, "mirrors": {"with space": GOOD["mirrors"]["m"]}}, ["$.mirrors"]),
     ],
 )
-def test_bad_files(document: Any, places: list[str]) -> None:
+def test_invalid_files_fail_where_they_are_wrong(document: Any, places: list[str]) -> None:
     assert faults(document) == places

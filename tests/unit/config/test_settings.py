@@ -32,12 +32,12 @@ def settings(path: Path) -> RouteSettings:
     return load_mirrors(path).mirrors["a"].rules[0].settings
 
 
-def test_the_defaults(tmp_path: Path) -> None:
+def test_settings_have_defaults(tmp_path: Path) -> None:
     found = settings(write(tmp_path))
     assert (found.platforms, found.signatures, found.policy, found.registries_d) == ((), True, None, None)
 
 
-def test_the_innermost_counts(tmp_path: Path) -> None:
+def test_the_innermost_setting_counts(tmp_path: Path) -> None:
     rule = {"repository": "team/app", "platforms": ["linux/arm/v7"], "signatures": True}
     path = write(
         tmp_path,
@@ -89,7 +89,7 @@ def test_an_empty_value_is_not_null(tmp_path: Path) -> None:
     )
     with pytest.raises(MirrorsFileError) as caught:
         load_mirrors(path)
-    advice = "it is empty; write null to turn off what an outer level has, or remove it"
+    advice = "it is empty; write null to turn off the inherited value, or remove it"
     assert str(caught.value).split("\n") == [
         f"mirrors.yaml:3: defaults.policy: {advice}",
         f"mirrors.yaml:8: mirrors.a.platforms: {advice}",
@@ -97,7 +97,7 @@ def test_an_empty_value_is_not_null(tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_empty_within_an_option_or_an_entry(tmp_path: Path) -> None:
+def test_empty_values_are_refused(tmp_path: Path) -> None:
     """Each of them would mean something else in silence: all tags, nothing kept, no credentials, no full check."""
     path = tmp_path / "mirrors.yaml"
     path.write_text(
@@ -137,9 +137,6 @@ def test_what_is_empty_within_an_option_or_an_entry(tmp_path: Path) -> None:
     assert list(healthy.mirrors) == ["b"]
 
 
-ALONE = "registries_d '/d' is where a policy finds signatures, and there is no policy; write policy: too, or "
-
-
 @pytest.mark.parametrize(
     ("defaults", "mirror", "rule", "place"),
     [
@@ -149,15 +146,16 @@ ALONE = "registries_d '/d' is where a policy finds signatures, and there is no p
         ({"policy": "/p.json"}, {"registries_d": "/d"}, {"policy": None}, "a.repositories[0]"),
     ],
 )
-def test_registries_d_without_a_policy(tmp_path: Path, defaults: Any, mirror: Any, rule: Any, place: str) -> None:
+def test_registries_d_needs_a_policy(tmp_path: Path, defaults: Any, mirror: Any, rule: Any, place: str) -> None:
     with pytest.raises(MirrorsFileError) as caught:
         load_mirrors(write(tmp_path, defaults, {"repository": "team/app", **rule}, **mirror))
-    assert str(caught.value) == f"mirrors.yaml:4: mirrors.{place}: {ALONE}registries_d: null"
+    problem = "registries_d has no effect without policy; add policy:, or set registries_d: null"
+    assert str(caught.value) == f"mirrors.yaml:4: mirrors.{place}: {problem}"
     policy = {"repository": "team/app", **rule, "policy": "/p.json"}
     assert settings(write(tmp_path, defaults, policy, **mirror)).registries_d == Path("/d")
 
 
-def test_they_cross_xcom(tmp_path: Path) -> None:
+def test_settings_come_back_from_json(tmp_path: Path) -> None:
     skopeo = {"runner": "docker", "image": "skopeo", "docker_url": "tcp://docker:2376", "tls_dir": "/tls"}
     files = {"policy": "/p.json", "registries_d": "/d"}
     path = write(tmp_path, platforms=["linux/amd64"], signatures=False, skopeo=skopeo, **files)
@@ -206,7 +204,7 @@ def test_they_cross_xcom(tmp_path: Path) -> None:
         ({"platform": ["linux/amd64"]}, "platform: unknown key 'platform'; did you mean 'platforms'?"),
     ],
 )
-def test_what_a_slip_gets(tmp_path: Path, options: Any, problem: str) -> None:
+def test_wrong_values_are_refused(tmp_path: Path, options: Any, problem: str) -> None:
     with pytest.raises(MirrorsFileError) as caught:
         load_mirrors(write(tmp_path, **options))
     assert str(caught.value) == f"mirrors.yaml:4: mirrors.a.{problem}"

@@ -1,4 +1,4 @@
-"""YAML as plain values with their lines; what is no YAML, or more of it than is used here."""
+"""Reading YAML as plain values with their lines, and refusing what is invalid or not supported."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def refusal(text: str) -> str:
 
 
 def as_lists(value: Any) -> Any:
-    """Tuples as lists, since safe YAML writes no tuples."""
+    """Tuples as lists: safe YAML has no tuples."""
     match value:
         case dict():
             return {key: as_lists(each) for key, each in value.items()}
@@ -44,13 +44,13 @@ def as_lists(value: Any) -> Any:
 
 
 @given(VALUES, st.booleans())
-def test_what_was_written_is_read(value: Any, is_flow: bool) -> None:
+def test_dumped_values_are_read_back(value: Any, is_flow: bool) -> None:
     document = read(yaml.safe_dump(as_lists(value), default_flow_style=is_flow, allow_unicode=True))
     assert (document.value, document.problems) == (value, [])
 
 
 @given(st.text(max_size=30))
-def test_any_text_is_a_document_or_names_a_line(text: str) -> None:
+def test_any_text_is_read_or_refused_with_a_line(text: str) -> None:
     try:
         document = read(text)
     except MirrorsFileError as error:
@@ -80,18 +80,18 @@ def test_any_text_is_a_document_or_names_a_line(text: str) -> None:
         ("localhost:5000", "localhost:5000"),
     ],
 )
-def test_scalars_and_how_they_were_written(written: str, value: Any) -> None:
+def test_scalars_keep_their_value_and_text(written: str, value: Any) -> None:
     document = read(f"a: {written}\n")
     assert document.value == {"a": value}
     assert type(document.value["a"]) is type(value)
     assert document.texts["a",] == written.removeprefix("!!str ").strip('"')
 
 
-def test_keys_are_the_text_that_was_written() -> None:
+def test_keys_stay_text() -> None:
     assert read("{on: 1, 1.10: 2, null: 3, 2026-01-01: 4}").value == {"on": 1, "1.10": 2, "null": 3, "2026-01-01": 4}
 
 
-def test_lines_of_keys_and_of_values() -> None:
+def test_places_have_lines() -> None:
     document = read("a:\n  - b\n  - c:\n      d\n# comment\ne: {f: 1,\n  g: 2}\n")
     places: list[Place] = [(), ("a",), ("a", 0), ("a", 1), ("a", 1, "c"), ("e",), ("e", "f"), ("e", "g")]
     assert [document.at(each) for each in places] == [f"mirrors.yaml:{line}" for line in (1, 1, 2, 3, 3, 6, 6, 7)]
@@ -102,16 +102,16 @@ def test_lines_of_keys_and_of_values() -> None:
     ("place", "shown"),
     [((), ""), (("a",), "a"), (("a", 0, 1, "b"), "a[0][1].b"), ((0, "a"), "[0].a")],
 )
-def test_places_as_text(place: Place, shown: str) -> None:
+def test_show_place_joins_keys_and_positions(place: Place, shown: str) -> None:
     assert show_place(place) == shown
 
 
-def test_an_empty_document_is_nothing() -> None:
+def test_empty_document_is_none() -> None:
     assert read("").value is None
     assert read("# only a comment\n").value is None
 
 
-def test_a_byte_order_mark_is_no_part_of_the_document() -> None:
+def test_byte_order_mark_is_ignored() -> None:
     assert read("\ufeffa: 1\n").value == {"a": 1}
 
 
@@ -129,14 +129,14 @@ def test_a_byte_order_mark_is_no_part_of_the_document() -> None:
         ("a: 1\nb\n", f"3: {INVALID}: while scanning a simple key (line 2) could not find expected ':'"),
         ("a: 1\nb: \x00", "2: the control character '\\x00' is not allowed in YAML; remove it"),
         ("# é\nb: \x07\n", "2: the control character '\\x07' is not allowed in YAML; remove it"),
-        ("a: {}\nb: {<<: 5}", f"2: {INVALID}: << takes a mapping, or a list of them"),
-        ("a: {}\nb: {<<: [{}, 5]}", f"2: {INVALID}: << takes a mapping, or a list of them"),
-        ("a: &a [*a]", "1: nested too deeply; does an alias stand within its own anchor?"),
-        ("a: &a {b: *a}", "1: nested too deeply; does an alias stand within its own anchor?"),
-        ("a: &a {<<: *a}", "1: nested too deeply; does an alias stand within its own anchor?"),
+        ("a: {}\nb: {<<: 5}", f"2: {INVALID}: << needs a mapping, or a list of mappings"),
+        ("a: {}\nb: {<<: [{}, 5]}", f"2: {INVALID}: << needs a mapping, or a list of mappings"),
+        ("a: &a [*a]", "1: nested too deeply; does an anchor contain its own alias?"),
+        ("a: &a {b: *a}", "1: nested too deeply; does an anchor contain its own alias?"),
+        ("a: &a {<<: *a}", "1: nested too deeply; does an anchor contain its own alias?"),
     ],
 )
-def test_what_is_no_yaml(text: str, problem: str) -> None:
+def test_invalid_yaml_is_refused(text: str, problem: str) -> None:
     assert refusal(text) == f"mirrors.yaml:{problem}"
 
 
@@ -147,13 +147,13 @@ def test_deep_nesting_is_refused() -> None:
 
 
 def lines_of_doubling(last: int, form: str) -> str:
-    """A document of few lines, each of which names the one before twice."""
+    """A document of few lines, each with two aliases of the line before."""
     return "\n".join(["a0: &a0 {x: 1}", *(form.format(n, n - 1) for n in range(1, last + 1))])
 
 
 def test_aliases_that_multiply_are_refused() -> None:
     text = lines_of_doubling(40, "a{0}: &a{0} [*a{1}, *a{1}]")
-    assert refusal(text) == "mirrors.yaml:2: more than 500000 values; do aliases multiply here?"
+    assert refusal(text) == "mirrors.yaml:2: more than 500000 values; do aliases multiply them?"
 
 
 def test_merges_do_not_multiply() -> None:
@@ -163,7 +163,7 @@ def test_merges_do_not_multiply() -> None:
 
 def test_duplicate_keys_do_not_multiply() -> None:
     document = read(lines_of_doubling(60, "a{0}: &a{0} {{k: *a{1}, k: *a{1}}}"))
-    assert document.problems[0] == (("a1", "k"), "'k' is written twice, in line 2 and line 2; keep one")
+    assert document.problems[0] == (("a1", "k"), "duplicate key 'k', in line 2 and line 2; keep one")
 
 
 @pytest.mark.parametrize(
@@ -176,31 +176,31 @@ def test_duplicate_keys_do_not_multiply() -> None:
         ('{"<<": {a: 1}}', {"<<": {"a": 1}}),
     ],
 )
-def test_merge_keys(text: str, value: Any) -> None:
+def test_merge_keys_are_resolved(text: str, value: Any) -> None:
     document = read(text)
     assert (document.value, document.problems) == (value, [])
 
 
-def test_a_mapping_that_merges_and_is_named_again_has_no_duplicates() -> None:
+def test_merged_mapping_behind_an_alias_has_no_duplicates() -> None:
     document = read("a: &a {<<: {x: 1}, x: 2}\nb: *a\nc: {<<: *a, x: 3}\n")
     assert document.value == {"a": {"x": 2}, "b": {"x": 2}, "c": {"x": 3}}
     assert document.problems == []
 
 
-def test_duplicate_keys_are_noted_and_the_rest_is_read() -> None:
+def test_duplicate_keys_are_reported_beside_the_rest() -> None:
     document = read("a: 1\nb: &b\n  c: 1\n  c: 2\na: 3\nd: *b\n")
     assert document.value == {"a": 3, "b": {"c": 2}, "d": {"c": 2}}
     assert document.problems == [
-        (("a",), "'a' is written twice, in line 1 and line 5; keep one"),
-        (("b", "c"), "'c' is written twice, in line 3 and line 4; keep one"),
-        (("d", "c"), "'c' is written twice, in line 3 and line 4; keep one"),
+        (("a",), "duplicate key 'a', in line 1 and line 5; keep one"),
+        (("b", "c"), "duplicate key 'c', in line 3 and line 4; keep one"),
+        (("d", "c"), "duplicate key 'c', in line 3 and line 4; keep one"),
     ]
 
 
-def test_a_key_that_is_a_list_is_noted() -> None:
+def test_list_as_a_key_is_reported() -> None:
     document = read("a:\n  b: 1\n  ? [c, d]\n  : 2\n")
     assert document.value == {"a": {"b": 1}}
-    assert document.problems == [(("a", "?"), "a key must be a plain word")]
+    assert document.problems == [(("a", "?"), "a key must be a plain string")]
     assert document.at(("a", "?")) == "mirrors.yaml:3"
 
 
@@ -216,23 +216,23 @@ def test_a_key_that_is_a_list_is_noted() -> None:
         "=",
     ],
 )
-def test_types_that_are_not_used(written: str) -> None:
+def test_other_yaml_tags_are_reported(written: str) -> None:
     document = read(f"a: {written}\n")
     shown = "!!value" if written == "=" else written.partition(" ")[0]
-    problem = f"YAML's type {shown} is not used here; write the value without it, or in quotes"
+    problem = f"the YAML tag {shown} is not supported; remove it, or quote the value"
     assert document.problems == [(("a",), problem)]
 
 
 @pytest.mark.parametrize(
     ("written", "problem"),
     [
-        ("!!int abc", "'abc' is no !!int"),
-        ('!!int ""', "'' is no !!int"),
-        ("!!float abc", "'abc' is no !!float"),
-        ("!!bool maybe", "'maybe' is no !!bool"),
-        (5000 * "1", f"{40 * '1'!r} is no !!int"),
+        ("!!int abc", "'abc' is not a valid !!int"),
+        ('!!int ""', "'' is not a valid !!int"),
+        ("!!float abc", "'abc' is not a valid !!float"),
+        ("!!bool maybe", "'maybe' is not a valid !!bool"),
+        (5000 * "1", f"{40 * '1'!r} is not a valid !!int"),
     ],
     ids=["int", "empty int", "float", "bool", "more digits than Python reads"],
 )
-def test_scalars_that_are_not_what_they_say(written: str, problem: str) -> None:
+def test_scalar_that_does_not_fit_its_tag_is_reported(written: str, problem: str) -> None:
     assert read(f"a: {written}\n").problems == [(("a",), problem)]

@@ -44,16 +44,16 @@ def refusal(**settings: str) -> str:
     return "\n".join(faults)
 
 
-def test_good_ones_are_taken() -> None:
+def test_good_secrets_are_accepted() -> None:
     assert check(**GOOD).returncode == 0
     assert check(**GOOD | {"FERNET_KEY": f"{FERNET_KEY},{FERNET_KEY}"}).returncode == 0  # while they are rotated
 
 
-def test_the_example_has_none() -> None:
+def test_the_example_has_no_secrets() -> None:
     assert refusal(**read_env(".env.example")) == "\n".join(f"  {each} is missing" for each in GOOD)
 
 
-def test_the_demos_are_for_the_demo_on_this_machine() -> None:
+def test_secrets_of_the_demo_are_refused_outside_of_it() -> None:
     demo = read_env("deploy/demo.env")
     assert check(**demo).returncode == 0
     assert check(**demo | {"COMPOSE_PROFILES": "other,demo"}).returncode == 0
@@ -82,5 +82,5 @@ def test_the_demos_are_for_the_demo_on_this_machine() -> None:
         ),
     ],
 )
-def test_others_are_refused_and_not_printed(name: str, value: str, message: str) -> None:
+def test_weak_secrets_are_refused_and_not_printed(name: str, value: str, message: str) -> None:
     assert refusal(**GOOD | {name: value}) == f"  {message}"

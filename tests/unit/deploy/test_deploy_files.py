@@ -58,7 +58,7 @@ def test_the_page_makes_every_secret_that_the_values_name() -> None:
     assert made == named
 
 
-def test_compose_and_kubernetes_agree() -> None:
+def test_compose_and_kubernetes_have_the_same_limits() -> None:
     compose = (PROJECT / "docker-compose.yaml").read_text()
     config = read(KUBERNETES / "values.yaml")["config"]
     assert f"MAX_MAP_LENGTH: ${{MAX_ROUTES:-{config['core']['max_map_length']}}}" in compose
@@ -86,7 +86,7 @@ def test_the_example_explains_every_setting_of_the_stack() -> None:
     }
 
 
-def test_constraints_hold_what_the_image_installs() -> None:
+def test_constraints_pin_what_the_image_installs() -> None:
     pinned = {line.partition("==")[0].lower() for line in (PROJECT / "constraints.txt").read_text().splitlines()}
     for name in ("requirements.txt", "requirements-stack.txt"):
         for line in (PROJECT / name).read_text().splitlines():

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from registry_sync.cli.main import FAILED, OK, UNUSABLE, main
+from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
+from registry_sync.cli.main import main
 from registry_sync.config.node_pools import Runtime
 from registry_sync.config.runtime_versions import Versions
 from registry_sync.errors import ConfigurationError
@@ -143,7 +144,7 @@ def test_what_is_refused_when_the_file_is_read(path: Path, capsys: pytest.Captur
     path.write_text(f"{MIRRORS}  p: {{registry: hub, mirrors: [quay]}}\n")
     assert main(["nodes", "audit", "--mirrors-file", str(path)]) == UNUSABLE
     out, errors = capsys.readouterr()
-    assert (out, errors.startswith("mirrors.yaml:14: nodes.p.mirrors[0]: quay.io is shared with everybody: ")) == (
+    assert (out, errors.startswith("mirrors.yaml:14: nodes.p.mirrors[0]: quay.io is a public registry: ")) == (
         "",
         True,
     )
@@ -671,7 +672,7 @@ def test_a_key_that_is_written_twice(machine: Path, runtime: str, capsys: pytest
     path = machine / "file"
     path.write_text("a: 1\n---\nmirrors: {docker.io: {}}\nmirrors: {}\n")
     assert run(path, "--pool", "china", "--runtime", runtime) == UNUSABLE
-    problem = "'mirrors' is written twice, in line 3 and line 4; keep one"
+    problem = "duplicate key 'mirrors', in line 3 and line 4; keep one"
     assert capsys.readouterr() == ("", f"{path}:4: mirrors: {problem}\n")
 
 

@@ -12,7 +12,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry_sync.cli.main import FAILED, OK, UNUSABLE, main
+from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
+from registry_sync.cli.main import main
 from registry_sync.errors import ConfigurationError
 from registry_sync.nodes.image_names import NameMap
 from registry_sync.nodes.rewrite_manifests import rewrite
@@ -271,7 +272,7 @@ def test_a_tag_that_is_left_out_does_not_matter_with_a_digest(names: NameMap) ->
         ("some words\n", "x: this is neither a list of images, one a line, nor YAML with manifests"),
         (
             "image: {{ .Values.image }}\n",
-            "x:1: this is not valid YAML: a key must be a plain word (is this a template? Render it first)",
+            "x:1: this is not valid YAML: a key must be a plain string (if this is a template, render it first)",
         ),
         (
             "a: [\n",
@@ -292,7 +293,7 @@ def test_aliases_that_multiply(names: NameMap) -> None:
     lines = ["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 40))]
     with pytest.raises(ConfigurationError) as caught:
         rewrite("\n".join(lines), "x", names)
-    assert str(caught.value) == "x:1: more than 500000 values; do aliases multiply here?"
+    assert str(caught.value) == "x:1: more than 500000 values; do aliases multiply them?"
 
 
 IMAGES = st.sampled_from(

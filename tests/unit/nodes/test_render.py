@@ -18,7 +18,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry_sync.cli.main import OK, UNUSABLE, main
+from registry_sync.cli.arguments import OK, UNUSABLE
+from registry_sync.cli.main import main
 from registry_sync.config.model import MirrorsFile, Registry
 from registry_sync.config.node_pools import MirrorTrust, NodePool, PoolMirror, Runtime
 from registry_sync.config.runtime_versions import Versions
@@ -269,8 +270,8 @@ def test_what_a_runtime_cannot_do_is_refused(runtime: Runtime) -> None:
     with pytest.raises(ConfigurationError) as caught:
         render_case(runtime, "", "bytes_only")
     assert str(caught.value) == (
-        f"bytes_only: {runtime} has no way to take bytes from a mirror without believing its tags, and 'acr' is "
-        "trusted with pull only; take containerd or crio, or trust it with pull+resolve"
+        f"bytes_only: {runtime} cannot pull from a mirror without also resolving tags there, and 'acr' has "
+        "trust: pull; use containerd or crio, or set trust: pull+resolve"
     )
 
 

@@ -1,4 +1,4 @@
-"""Manifests and indexes as they are read; documents that are broken, or of a type that is not mirrored."""
+"""Parsing of manifests and indexes, also broken ones and those of types that are not mirrored."""
 
 from __future__ import annotations
 
@@ -110,16 +110,16 @@ def test_an_image_may_have_no_layer(layers: Any) -> None:
         ({}, "None"),
     ],
 )
-def test_a_platform_out_of_the_ordinary_is_no_obstacle(platform: Any, shown: str) -> None:
+def test_an_unusual_platform_is_accepted(platform: Any, shown: str) -> None:
     index = parse({"manifests": [descriptor(CONFIG, platform=platform)]}, OCI_INDEX)
     assert str(index.children[0].platform) == shown
 
 
-def test_parameters_of_the_content_type_are_dropped() -> None:
+def test_parameters_of_the_content_type_are_ignored() -> None:
     assert parse({}, "Application/Vnd.OCI.Image.Index.v1+JSON; charset=utf-8").media_type == OCI_INDEX
 
 
-def test_every_type_that_is_mirrored_is_asked_for() -> None:
+def test_the_accept_header_lists_every_type_that_is_mirrored() -> None:
     assert set(ACCEPT.split(", ")) == INDEX_TYPES | MANIFEST_TYPES
 
 
@@ -145,7 +145,7 @@ def test_other_types_are_refused(media_type: str) -> None:
         ),
     ],
 )
-def test_broken_documents(content: bytes, problem: str) -> None:
+def test_broken_documents_are_refused(content: bytes, problem: str) -> None:
     with pytest.raises(RefusedError) as caught:
         parse_manifest(content, OCI_INDEX)
     assert str(caught.value) == f"manifest {Digest.of(content).short} ({OCI_INDEX}) is broken: {problem}"
@@ -164,13 +164,13 @@ def test_broken_documents(content: bytes, problem: str) -> None:
     ],
     ids=["not UTF-8", "deep", "number for digest", "endless size", "NaN", "huge size", "text for platform"],
 )
-def test_hostile_documents_are_broken_documents(content: bytes) -> None:
+def test_hostile_documents_are_refused(content: bytes) -> None:
     with pytest.raises(RefusedError, match=r"^manifest sha256:.{12} \(.*\) is broken: "):
         parse_manifest(content, OCI_INDEX)
 
 
 @given(JSON_VALUES, st.sampled_from(sorted(INDEX_TYPES | MANIFEST_TYPES)))
-def test_any_json_is_read_or_refused(document: Any, media_type: str) -> None:
+def test_any_json_is_parsed_or_refused(document: Any, media_type: str) -> None:
     content = json.dumps(document).encode()
     try:
         manifest = parse_manifest(content, media_type)

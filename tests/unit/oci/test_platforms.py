@@ -1,4 +1,4 @@
-"""Which children of an index are chosen, and that the index made of them is the same to the byte always."""
+"""Platform names, and indexes that are filtered by platform, down to their bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from registry_sync.errors import ConfigurationError, RefusedError
 from registry_sync.oci.manifest import OCI_INDEX, Manifest, Platform, parse_manifest
-from registry_sync.oci.platforms import choose, matches_platform, parse_platform, platform_of_config
+from registry_sync.oci.platforms import filter_index, matches_platform, parse_config_platform, parse_platform
 from registry_sync.oci.reference import Digest
 from testkit import images
 from testkit.images import Image
@@ -29,14 +29,14 @@ def platforms_in(manifest: Manifest) -> list[str]:
 
 
 @pytest.mark.parametrize("text", ["linux/amd64", "linux/arm/v7", "windows/amd64"])
-def test_platforms_that_can_be_written(text: str) -> None:
+def test_valid_platforms_are_accepted(text: str) -> None:
     assert parse_platform(text) == text
 
 
 @pytest.mark.parametrize(
     "text", ["", "linux", "linux/", "/amd64", "linux/arm/v7/x", "Linux/amd64", "linux/ amd64", "windows/amd64:10.0"]
 )
-def test_platforms_that_cannot(text: str) -> None:
+def test_invalid_platforms_are_refused(text: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse_platform(text)
     assert str(caught.value) == f"expected a platform such as linux/amd64 or linux/arm/v7, got {text!r}"
@@ -46,10 +46,10 @@ def test_platforms_that_cannot(text: str) -> None:
     ("text", "usual"),
     [("linux/x86_64", "linux/amd64"), ("linux/aarch64", "linux/arm64"), ("linux/armhf", "linux/arm/v7")],
 )
-def test_platforms_by_other_names(text: str, usual: str) -> None:
+def test_aliases_of_architectures_are_refused_with_the_usual_name(text: str, usual: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse_platform(text)
-    assert str(caught.value) == f"{text!r} is no platform of images; write {usual!r}"
+    assert str(caught.value) == f"{text!r} is not a platform name of images; write {usual!r}"
 
 
 @pytest.mark.parametrize(
@@ -67,14 +67,14 @@ def test_platforms_by_other_names(text: str, usual: str) -> None:
         ("linux/arm64/v9", "linux/arm64/v8", False),
     ],
 )
-def test_what_a_platform_stands_for(there: str, chosen: str, *, expected: bool) -> None:
+def test_a_platform_matches_by_os_architecture_and_variant(there: str, chosen: str, *, expected: bool) -> None:
     os, architecture, *variant = there.split("/")
     platform = Platform(os=os, architecture=architecture, variant=variant[0] if variant else None)
     assert matches_platform(platform, chosen) is expected
 
 
-def test_the_bytes_of_a_made_index() -> None:
-    """They are written down here: another digest would copy every index of every mirror again."""
+def test_the_bytes_of_a_filtered_index_are_fixed() -> None:
+    """Other bytes would give another digest, and copy every index of every mirror again."""
     a, b, c = ("sha256:" + 64 * each for each in "abc")
     unknown = '"platform": {"os": "unknown", "architecture": "unknown"}'
     document = f"""{{
@@ -88,7 +88,7 @@ def test_the_bytes_of_a_made_index() -> None:
       ],
       "org.example.further": [1, 2.5, null, true]
     }}"""
-    made = choose(parse_manifest(document.encode(), OCI_INDEX), ("linux/amd64",)).manifest
+    made = filter_index(parse_manifest(document.encode(), OCI_INDEX), ("linux/amd64",)).manifest
     assert made.media_type == OCI_INDEX
     assert made.content.decode("ascii") == (
         '{"schemaVersion":2,"annotations":{"z":"\\u00e9","a":"1"},'
@@ -106,31 +106,31 @@ def test_the_bytes_of_a_made_index() -> None:
 @pytest.mark.parametrize("format", ["oci", "docker"])
 def test_attestations_follow_their_image(format: images.Format) -> None:
     whole = images.multi_arch("app", ["linux/amd64", "linux/arm64", "linux/s390x"], format, attestations=True)
-    choice = choose(parsed(whole), ("linux/arm64", "linux/amd64"))
+    choice = filter_index(parsed(whole), ("linux/arm64", "linux/amd64"))
     kept = {each.digest for each in choice.manifest.children}
     assert kept == {whole.children[index].digest for index in (0, 1, 3, 4)}
     assert choice.missing == ()
     assert choice.manifest.media_type == whole.media_type
 
 
-def test_what_is_missing_is_named() -> None:
-    choice = choose(parsed(images.multi_arch("app")), ("linux/amd64", "linux/s390x", "windows/amd64"))
+def test_missing_platforms_are_listed() -> None:
+    choice = filter_index(parsed(images.multi_arch("app")), ("linux/amd64", "linux/s390x", "windows/amd64"))
     assert choice.missing == ("linux/s390x", "windows/amd64")
     assert platforms_in(choice.manifest) == ["linux/amd64"]
 
 
-def test_none_that_is_left_is_an_error() -> None:
+def test_an_index_without_any_selected_platform_is_refused() -> None:
     with pytest.raises(RefusedError) as caught:
-        choose(parsed(images.multi_arch("app")), ("linux/s390x", "windows/amd64"))
+        filter_index(parsed(images.multi_arch("app")), ("linux/s390x", "windows/amd64"))
     assert str(caught.value) == (
-        "none of the platforms linux/s390x, windows/amd64 is in it; it has linux/amd64, linux/arm64"
+        "the image has none of the platforms linux/s390x, windows/amd64; it has linux/amd64, linux/arm64"
     )
 
 
-def test_one_digest_for_two_platforms() -> None:
+def test_a_digest_with_two_platforms_is_kept_for_one_of_them() -> None:
     one = images.image([], "linux/amd64")
     index = images.index([one, replace(one, platform="linux/s390x")])
-    assert platforms_in(choose(parsed(index), ("linux/s390x",)).manifest) == ["linux/s390x"]
+    assert platforms_in(filter_index(parsed(index), ("linux/s390x",)).manifest) == ["linux/s390x"]
 
 
 @pytest.mark.parametrize(
@@ -138,9 +138,9 @@ def test_one_digest_for_two_platforms() -> None:
     [images.nested_index("app"), images.index([images.artifact("chart")]), images.index([])],
     ids=["nested", "artifacts", "empty"],
 )
-def test_an_index_that_names_no_platform_is_not_taken_apart(content: Image) -> None:
+def test_an_index_without_platforms_is_returned_unchanged(content: Image) -> None:
     whole = parsed(content)
-    assert choose(whole, ("linux/amd64",)).manifest is whole
+    assert filter_index(whole, ("linux/amd64",)).manifest is whole
 
 
 @given(
@@ -150,7 +150,7 @@ def test_an_index_that_names_no_platform_is_not_taken_apart(content: Image) -> N
     annotations=st.none() | st.dictionaries(st.text(), st.text(), max_size=3),
     indent=st.none() | st.integers(0, 3),
 )
-def test_the_laws_of_a_subset(
+def test_filtering_is_idempotent_and_independent_of_order(
     there: list[str],
     chosen: list[str],
     attestations: bool,
@@ -161,7 +161,7 @@ def test_the_laws_of_a_subset(
     document = json.loads(images.index(children, annotations=annotations).content)
     whole = parse_manifest(json.dumps(document, indent=indent).encode(), OCI_INDEX)
     try:
-        choice = choose(whole, chosen)
+        choice = filter_index(whole, chosen)
     except RefusedError:
         assert not any(
             matches_platform(child.platform, each) for child in whole.children if child.platform for each in chosen
@@ -171,8 +171,8 @@ def test_the_laws_of_a_subset(
     assert set(made.children) <= set(whole.children)
     assert [each for each in whole.children if each in made.children] == list(made.children)
     assert made.digest == Digest.of(made.content)
-    assert choose(parse_manifest(whole.content, OCI_INDEX), chosen[::-1]).manifest.content == made.content
-    assert choose(made, chosen).manifest is made
+    assert filter_index(parse_manifest(whole.content, OCI_INDEX), chosen[::-1]).manifest.content == made.content
+    assert filter_index(made, chosen).manifest is made
     assert (made is whole) == (len(made.children) == len(whole.children))
     assert without(json.loads(made.content)) == without(json.loads(whole.content))
 
@@ -181,18 +181,18 @@ def without(document: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in document.items() if name != "manifests"}
 
 
-def test_the_platform_of_a_config() -> None:
+def test_the_platform_is_parsed_from_a_config() -> None:
     config = {"os": "linux", "architecture": "arm", "variant": "v7", "config": {}}
-    assert platform_of_config(json.dumps(config).encode()) == Platform(os="linux", architecture="arm", variant="v7")
+    assert parse_config_platform(json.dumps(config).encode()) == Platform(os="linux", architecture="arm", variant="v7")
 
 
 @pytest.mark.parametrize("content", [b"{}", b'{"os": "", "architecture": ""}', b'{"os": "linux"}'])
-def test_a_config_that_names_none(content: bytes) -> None:
-    """As cosign's signatures have one."""
-    assert platform_of_config(content) is None
+def test_a_config_may_have_no_platform(content: bytes) -> None:
+    """As in cosign's signatures."""
+    assert parse_config_platform(content) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b"<html>"])
-def test_a_config_that_is_none(content: bytes) -> None:
-    with pytest.raises(RefusedError, match=r"^its config is broken, so that its platform is not known: "):
-        platform_of_config(content)
+def test_a_broken_config_is_refused(content: bytes) -> None:
+    with pytest.raises(RefusedError, match=r"^its config is broken, so its platform is unknown: "):
+        parse_config_platform(content)

@@ -1,4 +1,4 @@
-"""Hosts, repository names, tags, digests and references: what is read, what is refused, and with which words."""
+"""Parsing of hosts, repository names, tags, digests and references, and the messages for invalid ones."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ TAGS = st.from_regex(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}", fullmatch=True)
 
 
 @given(DIGESTS)
-def test_a_digest_is_read_from_its_own_text(digest: Digest) -> None:
+def test_a_digest_is_parsed_from_its_own_text(digest: Digest) -> None:
     assert Digest.parse(str(digest)) == digest
 
 
 @given(REPOSITORIES)
-def test_a_repository_is_read_from_its_own_text(repository: Repository) -> None:
+def test_a_repository_is_parsed_from_its_own_text(repository: Repository) -> None:
     assert Repository.parse(str(repository)) == repository
 
 
 @given(REPOSITORIES, st.one_of(TAGS, DIGESTS))
-def test_a_reference_is_read_from_its_own_text(repository: Repository, target: str | Digest) -> None:
+def test_a_reference_is_parsed_from_its_own_text(repository: Repository, target: str | Digest) -> None:
     reference = Reference(repository, target)
     assert Reference.parse(str(reference)) == reference
 
 
 @given(st.text(max_size=40))
-def test_any_text_is_a_reference_or_a_mistake_of_the_user(text: str) -> None:
+def test_any_text_is_a_reference_or_a_configuration_error(text: str) -> None:
     try:
         reference = Reference.parse(text)
     except ConfigurationError:
@@ -58,7 +58,7 @@ def test_any_text_is_a_reference_or_a_mistake_of_the_user(text: str) -> None:
         ("Registry.Hub.Docker.com", "docker.io"),
     ],
 )
-def test_hosts(written: str, host: str) -> None:
+def test_hosts_are_normalized(written: str, host: str) -> None:
     assert parse_host(written) == host
 
 
@@ -80,24 +80,24 @@ def test_hosts(written: str, host: str) -> None:
         "quäy.io",
     ],
 )
-def test_what_is_no_host(written: str) -> None:
+def test_invalid_hosts_are_refused(written: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse_host(written)
     advice = "write host or host:port, without https:// or a path"
     assert str(caught.value) == f"{written!r} is not a registry host; {advice}"
 
 
-def test_a_host_that_references_would_take_for_a_namespace() -> None:
+def test_a_host_without_dot_and_port_is_refused() -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse_host("registry")
     assert str(caught.value) == (
-        "'registry' has neither a dot nor a port, so that an image's name would stand for one of Docker Hub; "
+        "'registry' has neither a dot nor a port, so image names with it would mean Docker Hub; "
         "write the port too, such as 'registry:443'"
     )
 
 
 @pytest.mark.parametrize("name", ["alpine", "a/b/c/d", "a.b_c__d-e---f", "0/1", 255 * "a"])
-def test_repository_names(name: str) -> None:
+def test_valid_repository_names_are_accepted(name: str) -> None:
     assert parse_repository_name(name) == name
 
 
@@ -129,19 +129,19 @@ NO_TAG = "write it without registry, tag and digest (tags have a key of their ow
         ("a\n", GRAMMAR),
     ],
 )
-def test_what_is_no_repository_name(written: str, fault: str) -> None:
+def test_invalid_repository_names_are_refused(written: str, fault: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse_repository_name(written)
     assert str(caught.value) == f"{written!r} is not a repository name: {fault}"
 
 
 @pytest.mark.parametrize("tag", ["v1.0", "latest", "_", "A", "1.10-rc.1_x", 128 * "a"])
-def test_tags(tag: str) -> None:
+def test_valid_tags_are_accepted(tag: str) -> None:
     assert is_tag(tag)
 
 
 @pytest.mark.parametrize("text", ["", ".v1", "-v1", "v1+build", 129 * "a", f"sha256:{HEX}", "v1\n", "v 1", "é"])
-def test_what_is_no_tag(text: str) -> None:
+def test_invalid_tags_are_refused(text: str) -> None:
     assert not is_tag(text)
 
 
@@ -158,13 +158,13 @@ def test_what_is_no_tag(text: str) -> None:
         (f"sha256:{64 * 'A'}", f"'sha256:{64 * 'A'}' is not a sha256 or sha512 digest"),
     ],
 )
-def test_what_is_no_digest(text: str, message: str) -> None:
+def test_invalid_digests_are_refused(text: str, message: str) -> None:
     with pytest.raises(ValueError, match="is not a") as caught:
         Digest.parse(text)
     assert str(caught.value) == message
 
 
-def test_the_digest_of_content() -> None:
+def test_a_digest_is_computed_from_content() -> None:
     digest = Digest.of(b"")
     assert str(digest) == "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     assert digest.short == "sha256:e3b0c44298fc"
@@ -183,7 +183,7 @@ def test_the_digest_of_content() -> None:
         ("registry:5000/app", "registry:5000/app"),
     ],
 )
-def test_repositories_are_read_as_docker_reads_them(text: str, repository: str) -> None:
+def test_repositories_are_parsed_as_docker_does(text: str, repository: str) -> None:
     assert str(Repository.parse(text)) == repository
 
 
@@ -198,7 +198,7 @@ def test_repositories_are_read_as_docker_reads_them(text: str, repository: str) 
         (f"quay.io/a@sha256:{HEX}", f"quay.io/a@sha256:{HEX}"),
     ],
 )
-def test_references(text: str, reference: str) -> None:
+def test_references_are_parsed(text: str, reference: str) -> None:
     assert str(Reference.parse(text)) == reference
 
 
@@ -215,7 +215,7 @@ def test_references(text: str, reference: str) -> None:
         ("quay.io/A", "'A' is not a repository name: upper-case letters are not allowed; write 'a'"),
     ],
 )
-def test_what_is_no_reference(text: str, message: str) -> None:
+def test_invalid_references_are_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Reference.parse(text)
     assert str(caught.value) == message

@@ -18,7 +18,7 @@ def test_the_secret_is_in_no_text() -> None:
     assert f"{credentials} {credentials!r}" == "Credentials(username='robot') Credentials(username='robot')"
     assert repr(endpoint) == (
         "Endpoint(host='quay.io', tls=True, ca_file=PosixPath('/ca.pem'), credentials=Credentials(username='robot'), "
-        "is_node=False)"
+        "anonymous_by_design=False)"
     )
 
 

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from contextlib import closing
+from typing import get_args
 
 import pytest
 
-from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import parse_host
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.kinds import (
     CREATES_REPOSITORIES,
     HOSTS,
-    KINDS,
     LISTS_PUSH_TIMES,
     OWN_API,
+    Kind,
     first_push_advice,
     infer_kind,
     name_fault,
 )
-from registry_sync.registry.open import CLIENTS, REQUESTS_PER_SECOND, open_client
+from registry_sync.registry.open import CLIENTS, open_client
+from registry_sync.registry.quay import QuayClient
+from registry_sync.registry.vendor_api import VendorApiClient
 
 
 @pytest.mark.parametrize(
@@ -58,14 +60,13 @@ from registry_sync.registry.open import CLIENTS, REQUESTS_PER_SECOND, open_clien
         ("ghcr.io", "distribution"),
     ],
 )
-def test_the_kind_of_a_host(host: str, kind: str) -> None:
+def test_kinds_are_inferred_from_hosts(host: str, kind: str) -> None:
     assert infer_kind(parse_host(host)) == kind
 
 
 def test_every_kind_that_is_named_has_a_client() -> None:
-    assert {kind for kind, _ in HOSTS} | OWN_API | set(REQUESTS_PER_SECOND) <= set(CLIENTS)
-    assert set(KINDS) == set(CLIENTS)
-    assert sorted(CLIENTS) == ["acr", "aliyun", "distribution", "docker_hub", "google", "harbor", "quay"]
+    assert {kind for kind, _ in HOSTS} | OWN_API <= set(CLIENTS)
+    assert set(get_args(Kind)) == set(CLIENTS)
 
 
 @pytest.mark.parametrize("kind", sorted(CLIENTS))
@@ -76,17 +77,20 @@ def test_a_client_of_each_kind_is_opened_without_a_request(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(OWN_API))
-def test_an_api_elsewhere(kind: str) -> None:
+def test_api_url_moves_the_api(kind: str) -> None:
     endpoint = Endpoint(host="registry.example")
     with closing(open_client(kind, endpoint, max_connections=2, api_url="https://api.example")) as opened:
         assert type(opened) is CLIENTS[kind]
 
 
-@pytest.mark.parametrize("kind", sorted(CLIENTS.keys() - OWN_API))
-def test_a_kind_without_an_api_has_no_other_address(kind: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        open_client(kind, Endpoint(host="registry.example"), max_connections=2, api_url="https://api.example")
-    assert str(caught.value) == f"registry.example: a registry of kind {kind!r} has no api_url; remove it"
+def test_the_kinds_with_an_api_are_those_whose_clients_open_one() -> None:
+    assert {kind for kind, client in CLIENTS.items() if issubclass(client, VendorApiClient)} == OWN_API
+
+
+def test_usual_rate_limits() -> None:
+    """Only Quay and Aliyun have known limits: 5 requests per second, and 15 by Harbor's experience."""
+    assert {kind for kind, client in CLIENTS.items() if client.v2_requests_per_second} == {"aliyun"}
+    assert QuayClient.api_requests_per_second == 4.0
 
 
 def test_what_is_told_of_kinds_is_what_their_clients_do() -> None:
@@ -101,23 +105,23 @@ def test_what_is_told_of_kinds_is_what_their_clients_do() -> None:
         ("distribution", "a", ""),
         ("acr", "a/b/c/d", ""),
         ("docker_hub", "library/alpine", ""),
-        ("docker_hub", "alpine", "Docker Hub has names of two parts, NAMESPACE/NAME, and 'alpine' has 1"),
+        ("docker_hub", "alpine", "Docker Hub names have two parts, NAMESPACE/NAME; 'alpine' has 1"),
         ("quay", "team/nested/app", ""),
         ("aliyun", "team/app", ""),
         (
             "aliyun",
             "t/app",
-            "Aliyun has names whose parts are 2 to 120 characters long, and 't' of 't/app' has 1",
+            "Aliyun names have parts of 2 to 120 characters; 't' in 't/app' has 1",
         ),
         ("harbor", "project/nested/app", ""),
     ],
 )
-def test_names_that_a_kind_can_hold(kind: str, name: str, fault: str) -> None:
+def test_names_that_a_kind_cannot_hold_have_a_fault(kind: str, name: str, fault: str) -> None:
     assert name_fault(kind, name) == fault
 
 
-def test_advice_for_a_first_push() -> None:
+def test_a_first_push_has_advice() -> None:
     assert first_push_advice("distribution", "team/app") == ""
     advice = "create the namespace 'team', and turn on Automatically Create Repository for it"
-    assert first_push_advice("aliyun", "team/app") == f"if 'team/app' is not there yet: {advice}"
-    assert all("{" not in first_push_advice(each, "team/app") for each in KINDS)
+    assert first_push_advice("aliyun", "team/app") == f"if 'team/app' does not exist yet: {advice}"
+    assert all("{" not in first_push_advice(each, "team/app") for each in CLIENTS)

@@ -98,26 +98,26 @@ def test_a_push_while_pages_are_read_hides_nothing(times: list[int], moment: int
     assert {each.name for each in tags} <= set(names)
 
 
-def test_pages_without_end() -> None:
+def test_endless_pages_are_a_temporary_error() -> None:
     def read_pages() -> Iterator[Sequence[TagEntry]]:
         while True:
             yield entries([1, 0])
 
     with pytest.raises(TemporaryError) as caught:
         list(read_tags(read_pages, since=None, where="quay.io/a/b"))
-    assert str(caught.value) == "quay.io/a/b: the listing of its tags does not end, and repeats itself"
+    assert str(caught.value) == "quay.io/a/b: the tag listing repeats itself and does not end"
 
 
 @pytest.mark.parametrize("raw", [None, "", "yesterday", "2026-11-23T12:00:00", 0, True, -1, 10**15, 1e300, [], {}])
-def test_what_is_no_time(raw: Any) -> None:
+def test_invalid_times_are_unknown(raw: Any) -> None:
     assert parse_time(raw) is None
 
 
 @pytest.mark.parametrize("raw", ["2026-11-23T12:00:00Z", "2026-11-23T13:00:00.0000000+01:00", 1795435200])
-def test_times(raw: Any) -> None:
+def test_times_are_read_in_utc(raw: Any) -> None:
     assert parse_time(raw) == NOON
 
 
 @pytest.mark.parametrize("raw", [None, "", "sha256:short", 7, "b" * 64])
-def test_what_is_no_digest(raw: Any) -> None:
+def test_invalid_digests_are_unknown(raw: Any) -> None:
     assert parse_digest(raw) is None

@@ -16,13 +16,12 @@ import pytest
 from requests.structures import CaseInsensitiveDict
 
 from registry_sync.errors import ConfigurationError, RateLimited, RegistrySyncError, TemporaryError
-from registry_sync.registry import http_errors
-from registry_sync.registry import rate_limit as throttle
+from registry_sync.registry import http_errors, rate_limit
 from registry_sync.registry.auth import parse_token
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.http_errors import decode_error
-from registry_sync.registry.rate_limit import Throttle
-from registry_sync.registry.response import Answer
+from registry_sync.registry.rate_limit import RateLimiter
+from registry_sync.registry.response import Response
 from registry_sync.registry.retry_after import WINDOW_PARTS
 from registry_sync.registry.transport import Transport
 
@@ -39,7 +38,7 @@ class Noon(datetime):
 
 
 def error_of(status: int, headers: dict[str, str], body: bytes = b"") -> RegistrySyncError:
-    answer = Answer(status=status, headers=CaseInsensitiveDict(headers), content=body, url=URL)
+    answer = Response(status=status, headers=CaseInsensitiveDict(headers), content=body, url=URL)
     return decode_error(answer, "GET")
 
 
@@ -67,7 +66,9 @@ def unix(**offset: float) -> str:
         ({"ratelimit-limit": f"1;w={10**9}"}, timedelta(days=1)),
     ],
 )
-def test_a_429_that_names_a_time(headers: dict[str, str], wait: timedelta, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_429_with_a_time_is_a_rate_limit(
+    headers: dict[str, str], wait: timedelta, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(http_errors, "datetime", Noon)
     error = error_of(429, headers)
     assert isinstance(error, RateLimited)
@@ -89,7 +90,7 @@ def test_a_429_that_names_a_time(headers: dict[str, str], wait: timedelta, monke
         {"ratelimit-remaining": "0;w=21600"},
     ],
 )
-def test_a_429_that_names_none(headers: dict[str, str]) -> None:
+def test_a_429_without_a_time_is_temporary(headers: dict[str, str]) -> None:
     assert type(error_of(429, headers)) is TemporaryError
 
 
@@ -122,7 +123,7 @@ def test_waits_of_a_window_cover_it() -> None:
         (b"", ""),
     ],
 )
-def test_what_an_error_says(body: bytes, text: str) -> None:
+def test_errors_show_status_and_body(body: bytes, text: str) -> None:
     assert str(error_of(404, {}, body)) == f"GET {URL} answered 404{text}"
 
 
@@ -141,12 +142,12 @@ def test_what_an_error_says(body: bytes, text: str) -> None:
         ("https://api.example\n", True),
     ],
 )
-def test_an_api_that_is_no_https_origin(address: str, tls: bool) -> None:
+def test_an_invalid_api_url_is_refused(address: str, tls: bool) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Transport(Endpoint(host="registry.example", tls=tls), base_url=address)
     shown = address.replace("user@", "…@")
     assert str(caught.value) == (
-        f"registry.example: {shown!r} is no address of an API; write https://host or https://host:port"
+        f"registry.example: {shown!r} is not a valid API address; write https://host or https://host:port"
     )
 
 
@@ -154,7 +155,7 @@ def test_an_api_that_is_no_https_origin(address: str, tls: bool) -> None:
     ("address", "tls"),
     [("https://api.example/", True), ("https://[::1]:8443", True), ("http://api.example:80", False)],
 )
-def test_an_api_elsewhere(address: str, tls: bool) -> None:
+def test_api_url_becomes_the_base_url(address: str, tls: bool) -> None:
     assert Transport(Endpoint(host="registry.example", tls=tls), base_url=address).base_url == address.rstrip("/")
 
 
@@ -178,7 +179,7 @@ def jwt(**claims: Any) -> str:
         ({"token": "opaque", "expires_in": "300"}, 60),
     ],
 )
-def test_how_long_a_token_lives(answer: dict[str, Any], seconds: float) -> None:
+def test_tokens_are_used_for_nine_tenths_of_their_life(answer: dict[str, Any], seconds: float) -> None:
     token = parse_token(answer, now=100.0)
     assert token is not None
     assert token.good_until == pytest.approx(100 + 0.9 * seconds)
@@ -200,12 +201,12 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(throttle, "time", clock)
+    monkeypatch.setattr(rate_limit, "time", clock)
     return clock
 
 
 def test_starts_are_apart(clock: Clock) -> None:
-    pace, starts = Throttle(4), []
+    pace, starts = RateLimiter(4), []
     for _ in range(5):
         pace.wait()
         starts.append(clock.now)
@@ -213,7 +214,7 @@ def test_starts_are_apart(clock: Clock) -> None:
 
 
 def test_idle_time_is_not_saved_up(clock: Clock) -> None:
-    pace = Throttle(2)
+    pace = RateLimiter(2)
     pace.wait()
     clock.now += 60
     pace.wait()
@@ -222,7 +223,7 @@ def test_idle_time_is_not_saved_up(clock: Clock) -> None:
 
 
 def test_no_pace_waits_never(clock: Clock) -> None:
-    pace = Throttle(None)
+    pace = RateLimiter(None)
     for _ in range(100):
         pace.wait()
     assert clock.now == 50.0
@@ -230,7 +231,7 @@ def test_no_pace_waits_never(clock: Clock) -> None:
 
 def test_clients_of_one_server_share_a_pace(clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    one, two, other = (Throttle(4, server=each) for each in ("quay.example", "quay.example", "hub.example"))
+    one, two, other = (RateLimiter(4, server=each) for each in ("quay.example", "quay.example", "hub.example"))
     starts = []
     for pace in (one, two, one, other):
         pace.wait()
@@ -239,11 +240,11 @@ def test_clients_of_one_server_share_a_pace(clock: Clock, tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize("text", ["no number", "", "99999999.0"])
-def test_a_file_of_another_boot_is_no_pace(
+def test_an_unusable_rate_file_is_ignored(
     clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    pace = Throttle(4, server="quay.example")
+    pace = RateLimiter(4, server="quay.example")
     (tmp_path / f"registry_sync-{os.getuid()}" / "pace-quay.example").write_text(text)
     pace.wait()
     assert clock.now == 50.0
@@ -252,7 +253,7 @@ def test_a_file_of_another_boot_is_no_pace(
 def test_on_a_full_disk_the_pace_is_our_own(clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """There the file can still be opened, and not be written."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    pace, starts = Throttle(4, server="quay.example"), []
+    pace, starts = RateLimiter(4, server="quay.example"), []
     (tmp_path / f"registry_sync-{os.getuid()}" / "pace-quay.example").symlink_to("/dev/full")
     monkeypatch.setattr(os, "O_NOFOLLOW", 0)
     for _ in range(3):
@@ -262,7 +263,7 @@ def test_on_a_full_disk_the_pace_is_our_own(clock: Clock, tmp_path: Path, monkey
 
 
 def test_threads_take_starts_of_their_own() -> None:
-    pace = Throttle(200)
+    pace = RateLimiter(200)
     began = time.monotonic()
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: pace.wait(), range(21)))

@@ -1,26 +1,22 @@
-"""The ``nodes:`` section of a mirrors file: what it means, and every way to get it wrong with its whole answer."""
+"""The ``nodes:`` section of a mirrors file: its values, and the whole message of every mistake."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from registry_sync.config.node_pools import BootstrapImage, PoolMirror
 from registry_sync.config.runtime_versions import Versions
-from registry_sync.errors import ConfigurationError, MirrorsFileError
+from registry_sync.errors import ConfigurationError
 from registry_sync.routes.check_node_pools import mirror_problem
 from registry_sync.routes.load import json_schema, load_healthy_mirrors, load_mirrors
 from testkit.settings import tag_rules
-
-Write = Callable[[str], Path]
+from tests.unit.routes.files import Write, flow, label, problems
 
 FILE = """\
 registries:
@@ -49,29 +45,13 @@ nodes:
 FIRST_LINE = FILE.count("\n") + 1
 
 
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    def write(text: str) -> Path:
-        path = tmp_path / "mirrors.yaml"
-        path.write_text(text)
-        return path
-
-    return write
-
-
 def with_pool(**entry: Any) -> str:
-    """A good file with one pool, in its last line."""
+    """A valid file with one pool, in its last line."""
     pool = {"registry": "hub", **entry}
-    return f"{FILE}  p: {yaml.safe_dump(pool, default_flow_style=True, width=10_000, sort_keys=False)}"
+    return f"{FILE}  p: {flow(pool)}\n"
 
 
-def problems(path: Path) -> list[str]:
-    with pytest.raises(MirrorsFileError) as caught:
-        load_mirrors(path)
-    return str(caught.value).split("\n")
-
-
-def test_the_short_form(write: Write) -> None:
+def test_pool_is_read_in_its_short_form(write: Write) -> None:
     file = load_mirrors(
         write(f"{FILE}  outside_china: {{registry: hub, mirrors: [acr]}}\n  china: {{registry: aliyun}}\n")
     )
@@ -85,7 +65,7 @@ def test_the_short_form(write: Write) -> None:
     assert china.versions == Versions()
 
 
-def test_the_long_form(write: Write) -> None:
+def test_pool_is_read_in_its_long_form(write: Write) -> None:
     pool = load_mirrors(
         write(
             with_pool(
@@ -101,7 +81,7 @@ def test_the_long_form(write: Write) -> None:
     assert pool.versions == Versions(floor=(1, 7), ceiling=(2,))
 
 
-def test_bootstrap_images(write: Write) -> None:
+def test_bootstrap_images_are_names_or_mappings(write: Write) -> None:
     images = ["infra/base", {"repository": "team/one-app", "tags": {"include": ["v1"]}}]
     pool = load_mirrors(write(with_pool(mirrors=["acr"], bootstrap_images=images))).node_pools["p"]
     assert pool.images == (
@@ -110,7 +90,7 @@ def test_bootstrap_images(write: Write) -> None:
     )
 
 
-def test_a_file_without_nodes(write: Write) -> None:
+def test_nodes_are_optional(write: Write) -> None:
     assert load_mirrors(write(FILE.replace("nodes:\n", ""))).node_pools == {}
 
 
@@ -121,9 +101,9 @@ NO_RANGE = "is no range of versions; write one such as '>=1.7' or '>=1.7, <2'"
 @pytest.mark.parametrize(
     ("entry", "problem"),
     [
-        ({"registry": "hbu"}, ".registry: there is no registry 'hbu'; did you mean 'hub'?"),
+        ({"registry": "hbu"}, ".registry: no registry named 'hbu'; did you mean 'hub'?"),
         ({"registry": None}, ".registry: expected a string, got nothing"),
-        ({"mirrors": ["acr", "arc"]}, ".mirrors[1]: there is no registry 'arc'; did you mean 'acr'?"),
+        ({"mirrors": ["acr", "arc"]}, ".mirrors[1]: no registry named 'arc'; did you mean 'acr'?"),
         ({"mirrors": "acr"}, ".mirrors: expected a list, such as [a, b], got 'acr'"),
         ({"mirrors": [5]}, ".mirrors[0]: expected a registry's name, or a mapping with registry:, got the number 5"),
         ({"mirrors": [{"trust": "pull"}]}, ".mirrors[0]: 'registry' is missing"),
@@ -166,17 +146,18 @@ NO_RANGE = "is no range of versions; write one such as '>=1.7' or '>=1.7, <2'"
             {"runtime": "crio", "version": "<0"},
             ".version: no version is in '<0'; mend one of its bounds",
         ),
-        ({"version": "1.7"}, ".version: a version of what? Write runtime: too"),
+        ({"version": "1.7"}, ".version: version has no effect without runtime; add runtime:, or remove it"),
         ({"mirors": ["acr"]}, ".mirors: unknown key 'mirors'; did you mean 'mirrors'?"),
-        ({"xyz": 1}, f".xyz: unknown key 'xyz'; there are {KEYS}"),
+        ({"xyz": 1}, f".xyz: unknown key 'xyz'; allowed are {KEYS}"),
     ],
+    ids=label,
 )
-def test_bad_pools(write: Write, entry: Any, problem: str) -> None:
+def test_invalid_pool_is_refused(write: Write, entry: Any, problem: str) -> None:
     assert problems(write(with_pool(**entry))) == [f"mirrors.yaml:{FIRST_LINE}: nodes.p{problem}"]
 
 
 SQUATTING = (
-    "a mirror is asked for every image of docker.io and not only for yours, so whoever pushes datadog/agent there "
+    "machines request every image of docker.io from a mirror, not only yours, so whoever pushes datadog/agent there "
     "first decides what your machines run under that name"
 )
 
@@ -184,44 +165,47 @@ SQUATTING = (
 @pytest.mark.parametrize(
     ("mirrors", "problem"),
     [
-        (["quay"], f"quay.io is shared with everybody: {SQUATTING}; take a registry that only you push to"),
-        (["ghcr"], f"ghcr.io is shared with everybody: {SQUATTING}; take a registry that only you push to"),
+        (["quay"], f"quay.io is a public registry: {SQUATTING}; use a registry that only you can push to"),
+        (["ghcr"], f"ghcr.io is a public registry: {SQUATTING}; use a registry that only you can push to"),
         (
             ["aliyun"],
             (
-                "registry-intl.cn-shanghai.aliyuncs.com is shared with everybody: "
-                f"{SQUATTING}; take a registry that only you push to"
+                "registry-intl.cn-shanghai.aliyuncs.com is a public registry: "
+                f"{SQUATTING}; use a registry that only you can push to"
             ),
         ),
         (
             [{"registry": "open", "trust": "pull"}],
             (
                 f"'open' (open.example) is not marked private: {SQUATTING}; "
-                "if only you can push to it, write private: true at registries.open"
+                "if only you can push to it, set private: true in registries.open"
             ),
         ),
         (
             ["ecr"],
             (
-                "123456789012.dkr.ecr.eu-west-1.amazonaws.com answers nobody without a token, and runtimes send a "
-                "mirror none, so that every pull would pass it by; take a registry that can be read anonymously"
+                "123456789012.dkr.ecr.eu-west-1.amazonaws.com requires a token, which runtimes do not send to a "
+                "mirror, and every pull would skip it; use a registry that allows anonymous reads"
             ),
         ),
         (
             ["hub"],
-            "docker.io is what the names stand for, and machines ask it after the mirrors anyway; remove it",
+            "docker.io is the registry of the pool, which machines use after the mirrors anyway; remove it",
         ),
     ],
     ids=["quay", "ghcr", "aliyun", "not private", "ecr", "itself"],
 )
-def test_registries_that_must_not_be_mirrors(write: Write, mirrors: list[Any], problem: str) -> None:
+def test_unsuitable_mirror_is_refused(write: Write, mirrors: list[Any], problem: str) -> None:
     assert problems(write(with_pool(mirrors=mirrors))) == [f"mirrors.yaml:{FIRST_LINE}: nodes.p.mirrors[0]: {problem}"]
 
 
 @pytest.mark.parametrize("second", ["acr", "twin"])
-def test_one_mirror_twice(write: Write, second: str) -> None:
+def test_one_registry_as_two_mirrors_is_refused(write: Write, second: str) -> None:
     assert problems(write(with_pool(mirrors=["acr", second]))) == [
-        f"mirrors.yaml:{FIRST_LINE}: nodes.p.mirrors[1]: 'acr' and {second!r} are both acr.example; keep one"
+        (
+            f"mirrors.yaml:{FIRST_LINE}: nodes.p.mirrors[1]: 'acr' and {second!r} are the same registry, acr.example; "
+            "keep one"
+        )
     ]
 
 
@@ -248,11 +232,11 @@ def test_one_mirror_twice(write: Write, second: str) -> None:
         "registry-vpc.cn-hangzhou.aliyuncs.com",
     ],
 )
-def test_shared_hosts(write: Write, host: str) -> None:
+def test_public_registry_must_not_be_a_mirror(write: Write, host: str) -> None:
     file = load_mirrors(write(FILE.replace("nodes:\n", "")))
     mirror = replace(file.registries["acr"], host=host)
     registry = replace(file.registries["hub"], host="other.example")
-    assert mirror_problem(mirror, registry).startswith(f"{host} is shared with everybody: ")
+    assert mirror_problem(mirror, registry).startswith(f"{host} is a public registry: ")
 
 
 @pytest.mark.parametrize(
@@ -267,7 +251,7 @@ def test_shared_hosts(write: Write, host: str) -> None:
         "registry.gitlab.example.com",
     ],
 )
-def test_hosts_of_ones_own(write: Write, host: str) -> None:
+def test_private_registry_may_be_a_mirror(write: Write, host: str) -> None:
     file = load_mirrors(write(FILE.replace("nodes:\n", "")))
     assert mirror_problem(replace(file.registries["acr"], host=host), file.registries["hub"]) == ""
 
@@ -282,28 +266,27 @@ def test_hosts_of_ones_own(write: Write, host: str) -> None:
         "123456789012.dkr.ecr.us-east-1.amazonaws.com:443",
     ],
 )
-def test_hosts_that_answer_nobody_anonymous(write: Write, host: str) -> None:
+def test_registry_without_anonymous_reads_must_not_be_a_mirror(write: Write, host: str) -> None:
     file = load_mirrors(write(FILE.replace("nodes:\n", "")))
     mirror = replace(file.registries["acr"], host=host)
-    assert mirror_problem(mirror, file.registries["hub"]).startswith(f"{host} answers nobody without a token")
+    assert mirror_problem(mirror, file.registries["hub"]).startswith(f"{host} requires a token")
 
 
 @pytest.mark.parametrize("runtime", ["docker", "k3s", "talos"])
-def test_runtimes_that_cannot_take_bytes_only(write: Write, runtime: str) -> None:
+def test_trust_pull_is_refused_for_runtimes_without_it(write: Write, runtime: str) -> None:
     assert problems(write(with_pool(mirrors=[{"registry": "acr", "trust": "pull"}], runtime=runtime))) == [
         (
-            f"mirrors.yaml:{FIRST_LINE}: nodes.p.runtime: {runtime} has no way to take bytes from a mirror without "
-            "believing its tags, and 'acr' is trusted with pull only; take containerd or crio, or trust it with "
-            "pull+resolve"
+            f"mirrors.yaml:{FIRST_LINE}: nodes.p.runtime: {runtime} cannot pull from a mirror without also resolving "
+            "tags there, and 'acr' has trust: pull; use containerd or crio, or set trust: pull+resolve"
         )
     ]
 
 
-def test_dockerd_has_mirrors_for_docker_hub_alone(write: Write) -> None:
+def test_dockerd_supports_mirrors_only_for_docker_hub(write: Write) -> None:
     assert problems(write(with_pool(registry="quay", mirrors=["acr"], runtime="docker"))) == [
         (
-            f"mirrors.yaml:{FIRST_LINE}: nodes.p.runtime: dockerd uses mirrors for docker.io alone, and the names of "
-            "this pool stand for quay.io; remove mirrors:, or take containerd or crio"
+            f"mirrors.yaml:{FIRST_LINE}: nodes.p.runtime: dockerd supports mirrors only for docker.io, and the "
+            "registry of this pool is quay.io; remove mirrors:, or use containerd or crio"
         )
     ]
 
@@ -329,7 +312,7 @@ def test_dockerd_has_mirrors_for_docker_hub_alone(write: Write) -> None:
             "infra/old",
             (
                 "no route copies it to 'acr', where machines look for acr.example/infra/old; "
-                "'world' copies it there as infra/new, and machines ask by its own name; remove rename:"
+                "'world' copies it there as infra/new, but machines look for the original name; remove rename:"
             ),
         ),
         (
@@ -356,17 +339,19 @@ def test_dockerd_has_mirrors_for_docker_hub_alone(write: Write) -> None:
         (
             {"mirrors": ["acr"]},
             "docker.io/infra/base",
-            "'docker.io/infra/base' has its registry in it, which registry: names already; write 'infra/base'",
+            "'docker.io/infra/base' includes the registry, which registry: already names; write 'infra/base'",
         ),
         (
             {"mirrors": ["acr"]},
             {"repository": "infra/base", "tags": {"include": ["v1", "v2-dev", "v3*"]}},
-            "tag 'v2-dev' does not come to acr.example/infra/base: 'world' leaves it out (excluded by '*-dev')",
+            "tag 'v2-dev' is not copied to acr.example/infra/base: 'world' skips it (excluded by '*-dev')",
         ),
     ],
-    ids=["no rule", "no mirror", "renamed", "excluded", "short name", "outright", "with registry", "tag"],
+    ids=["no rule", "no mirror", "renamed", "excluded", "short name", "without mirrors", "with registry", "tag"],
 )
-def test_images_that_no_route_brings(write: Write, entry: dict[str, Any], image: Any, problem: str) -> None:
+def test_bootstrap_image_without_a_route_is_refused(
+    write: Write, entry: dict[str, Any], image: Any, problem: str
+) -> None:
     path = write(with_pool(**entry, bootstrap_images=[image]))
     assert problems(path) == [f"mirrors.yaml:{FIRST_LINE}: nodes.p.bootstrap_images[0]: {problem}"]
 
@@ -382,9 +367,17 @@ def test_images_that_no_route_brings(write: Write, entry: dict[str, Any], image:
         ({"registry": "quay"}, "infra/old"),
         ({"mirrors": ["own"]}, "infra/pushed"),
     ],
-    ids=["by name", "by its new name", "by namespace", "outright", "copied to the hub", "at home", "at the mirror"],
+    ids=[
+        "by name",
+        "by its new name",
+        "by namespace",
+        "without mirrors",
+        "copied to the hub",
+        "at its source",
+        "pushed to the mirror",
+    ],
 )
-def test_images_that_a_route_brings(write: Write, entry: dict[str, Any], image: str) -> None:
+def test_bootstrap_image_with_a_route_is_accepted(write: Write, entry: dict[str, Any], image: str) -> None:
     assert load_mirrors(write(with_pool(**entry, bootstrap_images=[image]))).node_pools["p"].images
 
 
@@ -402,64 +395,66 @@ nodes:
 """
 
 
-def test_of_two_rules_that_find_an_image_the_first_counts(write: Write) -> None:
-    """As in a run; what the second leaves out does not matter, nor what it lets through."""
+def test_first_of_two_namespace_rules_decides_about_an_image(write: Write) -> None:
+    """As in a run: the tag rules of the second one do not matter."""
     assert problems(write(TWO_RULES)) == [
         (
-            "mirrors.yaml:10: nodes.p.bootstrap_images[0]: tag 'v1' does not come to docker.io/team/one-app: "
-            "'world' leaves it out (excluded by 'v1')"
+            "mirrors.yaml:10: nodes.p.bootstrap_images[0]: tag 'v1' is not copied to docker.io/team/one-app: "
+            "'world' skips it (excluded by 'v1')"
         )
     ]
     text = TWO_RULES.replace("exclude: [v1]", "exclude: [v3]")
     assert load_mirrors(write(text)).node_pools["p"].images
 
 
-def test_a_mirror_that_would_have_the_dag_id_of_readiness(write: Write) -> None:
+def test_mirror_named_readiness_is_refused(write: Write) -> None:
     text = FILE.replace("  pushed:", "  readiness:").replace("nodes:\n", "")
     problem = (
-        "mirrors.yaml:21: mirrors.readiness: its DAG would be mirror_readiness, which looks whether nodes would start; "
-        "give it another name"
+        "mirrors.yaml:21: mirrors.readiness: this name is reserved: the DAG mirror_readiness checks whether nodes can "
+        "start; choose another name"
     )
     assert problems(write(text)) == [problem]
     file, found = load_healthy_mirrors(write(text))
     assert (list(file.mirrors), found) == (["world", "china"], (problem,))
 
 
-def test_a_missing_route_is_not_reported_while_a_mirror_is_broken(write: Write) -> None:
-    """It may well be the one."""
+def test_missing_route_is_not_reported_while_a_mirror_is_broken(write: Write) -> None:
+    """The broken mirror may be the one that copies it."""
     text = with_pool(mirrors=["acr"], bootstrap_images=["infra/other"]).replace("source: quay", "source: qay")
     assert problems(write(text)) == [
-        "mirrors.yaml:14: mirrors.world.source: there is no registry 'qay'; did you mean 'quay'?"
+        "mirrors.yaml:14: mirrors.world.source: no registry named 'qay'; did you mean 'quay'?"
     ]
 
 
-def test_a_broken_pool_leaves_the_others_and_all_mirrors(write: Write) -> None:
+def test_broken_pool_leaves_the_others_and_all_mirrors(write: Write) -> None:
     text = f"{FILE}  bad: {{registry: nowhere}}\n  worse: {{}}\n  good: {{registry: hub, mirrors: [acr]}}\n"
     file, found = load_healthy_mirrors(write(text))
     assert (list(file.node_pools), list(file.mirrors)) == (["good"], ["world", "china", "pushed"])
     assert found == (
         (
-            f"mirrors.yaml:{FIRST_LINE}: nodes.bad.registry: there is no registry 'nowhere'; "
-            "there are quay, hub, acr, acr2, open, aliyun, ghcr, ecr, twin, own"
+            f"mirrors.yaml:{FIRST_LINE}: nodes.bad.registry: no registry named 'nowhere'; "
+            "the file has quay, hub, acr, acr2, open, aliyun, ghcr, ecr, twin, own"
         ),
         f"mirrors.yaml:{FIRST_LINE + 1}: nodes.worse: 'registry' is missing",
     )
 
 
-@pytest.mark.parametrize(("written", "got"), [("[]", "a list"), ("", "nothing"), ("x", "'x'")])
-def test_a_section_that_is_none_leaves_the_mirrors(write: Write, written: str, got: str) -> None:
+@pytest.mark.parametrize(
+    ("written", "got"), [("[]", "a list"), ("", "nothing"), ("x", "'x'")], ids=["list", "empty", "text"]
+)
+def test_invalid_nodes_section_leaves_the_mirrors(write: Write, written: str, got: str) -> None:
     file, found = load_healthy_mirrors(write(FILE.replace("nodes:", f"nodes: {written}")))
     assert (dict(file.node_pools), list(file.mirrors)) == ({}, ["world", "china", "pushed"])
     assert found == (f"mirrors.yaml:{FIRST_LINE - 1}: nodes: expected a mapping (name: ...), got {got}",)
 
 
-def test_pools_are_not_looked_at_for_one_mirror(write: Write) -> None:
-    """Every task reads the file for its own mirror; a pool is no matter of its."""
+def test_only_skips_node_pools(write: Write) -> None:
+    """Every task loads the file for its own mirror, and needs no node pool."""
     file, found = load_healthy_mirrors(write(with_pool(registry="nowhere")), only="world")
     assert (list(file.mirrors), dict(file.node_pools), found) == (["world"], {}, ())
 
 
-def test_the_schema_takes_both_forms() -> None:
+def test_schema_accepts_both_forms_of_entries() -> None:
     def faults(**pool: Any) -> list[str]:
         document = {"registries": {}, "mirrors": {}, "nodes": {"p": {"registry": "hub", **pool}}}
         return sorted(each.json_path for each in Draft202012Validator(json_schema()).iter_errors(document))
@@ -485,13 +480,14 @@ def test_the_schema_takes_both_forms() -> None:
         ("<=1.7", None, (1, 8)),
         (">= 1.6, <2, <1.8", (1, 6), (1, 8)),
     ],
+    ids=label,
 )
-def test_ranges_of_versions(text: str, floor: Any, ceiling: Any) -> None:
+def test_version_range_is_parsed(text: str, floor: Any, ceiling: Any) -> None:
     assert Versions.parse(text) == Versions(floor=floor, ceiling=ceiling)
 
 
 @pytest.mark.parametrize("text", ["", "x", "1.", ">=1.7 <2", "~1.7", ">=1.7,", "1.2.3.4.5"])
-def test_texts_that_are_no_range(text: str) -> None:
+def test_invalid_version_range_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Versions.parse(text)
     assert str(caught.value) == f"{text!r} {NO_RANGE}"
@@ -501,7 +497,7 @@ NUMBERS = st.lists(st.integers(0, 40), min_size=1, max_size=3).filter(any).map(l
 
 
 @given(NUMBERS, NUMBERS)
-def test_a_version_is_in_what_it_begins(one: str, other: str) -> None:
+def test_version_is_within_its_own_prefix(one: str, other: str) -> None:
     exact = Versions.parse(one)
     assert exact.are_at_least(one)
     assert exact.meet(exact)
@@ -512,7 +508,7 @@ def test_a_version_is_in_what_it_begins(one: str, other: str) -> None:
 
 
 @given(NUMBERS, NUMBERS)
-def test_a_range_reads_what_it_shows(one: str, other: str) -> None:
+def test_version_range_parses_its_own_text(one: str, other: str) -> None:
     low, high = sorted((one, other), key=lambda each: Versions.parse(f">={each}").floor or ())
     versions = Versions.parse(f">={low}, <={high}")
     assert Versions.parse(str(versions)) == versions

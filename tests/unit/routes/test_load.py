@@ -1,16 +1,15 @@
-"""Mirrors files: a good one, every kind of bad one with its whole answer, and what survives beside a bad entry."""
+"""Loading mirrors files: a valid one, the whole message of every mistake, and the entries kept beside a broken one."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from registry_sync.config.model import NamespaceRule, RepositoryRule
 from registry_sync.config.settings import RouteOptions
@@ -18,8 +17,7 @@ from registry_sync.errors import MirrorsFileError
 from registry_sync.routes.load import load_healthy_mirrors, load_mirrors, mirrors_path
 from registry_sync.tags.patterns import parse_pattern
 from testkit.settings import route_settings, tag_rules
-
-Write = Callable[[str | bytes], Path]
+from tests.unit.routes.files import Write, flow, label, problems
 
 GOOD = """\
 registries:
@@ -50,34 +48,18 @@ mirrors:
 """
 
 
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    def write(content: str | bytes) -> Path:
-        path = tmp_path / "mirrors.yaml"
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return path
-
-    return write
-
-
-def problems(path: Path) -> list[str]:
-    with pytest.raises(MirrorsFileError) as caught:
-        load_mirrors(path)
-    return str(caught.value).split("\n")
-
-
 def with_registry(**entry: Any) -> str:
-    """A good file but for the keys that are given to a registry, in line 3."""
+    """A valid file except for the given keys of a registry, in line 3."""
     return _file(registry=entry)
 
 
 def with_mirror(**entry: Any) -> str:
-    """A good file but for the keys that are given to a mirror, in line 5."""
+    """A valid file except for the given keys of a mirror, in line 5."""
     return _file(mirror=entry)
 
 
 def with_repositories(*repositories: Any) -> str:
-    """A good file but for the repositories of a mirror, in line 5."""
+    """A valid file except for the repositories of a mirror, in line 5."""
     return with_mirror(repositories=list(repositories))
 
 
@@ -85,17 +67,13 @@ def _file(registry: Mapping[str, Any] | None = None, mirror: Mapping[str, Any] |
     return (
         "registries:\n"
         "  quay: {host: quay.io}\n"
-        f"  acr: {_flow({'host': 'acr.example', **(registry or {})})}\n"
+        f"  acr: {flow({'host': 'acr.example', **(registry or {})})}\n"
         "mirrors:\n"
-        f"  m: {_flow({'source': 'quay', 'destinations': ['acr'], 'repositories': ['a/b'], **(mirror or {})})}\n"
+        f"  m: {flow({'source': 'quay', 'destinations': ['acr'], 'repositories': ['a/b'], **(mirror or {})})}\n"
     )
 
 
-def _flow(value: Any) -> str:
-    return yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False).strip()
-
-
-def test_a_good_file(write: Write) -> None:
+def test_valid_file_is_read_with_all_its_values(write: Write) -> None:
     file = load_mirrors(write(GOOD))
     assert {name: (each.name, each.host, each.tls) for name, each in file.registries.items()} == {
         "quay": ("quay", "quay.io", True),
@@ -126,6 +104,7 @@ def test_a_good_file(write: Write) -> None:
         ("2026-01-31T10:30:00Z", datetime(2026, 1, 31, 10, 30, tzinfo=UTC)),
         ("2026-01-31T10:30:00+02:00", datetime(2026, 1, 31, 8, 30, tzinfo=UTC)),
     ],
+    ids=label,
 )
 def test_dates_are_utc(write: Write, written: str, moment: datetime) -> None:
     file = load_mirrors(write(_file().replace("source: quay", f"source: quay, start_date: {written}")))
@@ -145,7 +124,7 @@ NO_HOST = "is not a registry host; write host or host:port, without https:// or 
         (
             {"host": "acr"},
             (
-                ".host: 'acr' has neither a dot nor a port, so that an image's name would stand for one of Docker Hub; "
+                ".host: 'acr' has neither a dot nor a port, so image names with it would mean Docker Hub; "
                 "write the port too, such as 'acr:443'"
             ),
         ),
@@ -174,8 +153,9 @@ NO_HOST = "is not a registry host; write host or host:port, without https:// or 
         ({"conection": "x"}, ".conection: unknown key 'conection'; did you mean 'connection'?"),
         ({"pool": ""}, ".pool: it is empty; write a value, or remove it"),
     ],
+    ids=label,
 )
-def test_bad_registries(write: Write, entry: Any, problem: str) -> None:
+def test_invalid_registry_is_refused(write: Write, entry: Any, problem: str) -> None:
     assert problems(write(with_registry(**entry))) == [f"mirrors.yaml:3: registries.acr{problem}"]
 
 
@@ -190,11 +170,11 @@ NO_SCHEDULE = (
 @pytest.mark.parametrize(
     ("entry", "problem"),
     [
-        ({"source": "qay"}, ".source: there is no registry 'qay'; did you mean 'quay'?"),
-        ({"source": "harbor"}, ".source: there is no registry 'harbor'; there are quay, acr"),
+        ({"source": "qay"}, ".source: no registry named 'qay'; did you mean 'quay'?"),
+        ({"source": "harbor"}, ".source: no registry named 'harbor'; the file has quay, acr"),
         ({"source": None}, ".source: expected a string, got nothing"),
-        ({"destinations": ["acr", "acrr"]}, ".destinations[1]: there is no registry 'acrr'; did you mean 'acr'?"),
-        ({"destinations": ["acr", "acr"]}, ".destinations[1]: 'acr' is written twice; keep one"),
+        ({"destinations": ["acr", "acrr"]}, ".destinations[1]: no registry named 'acrr'; did you mean 'acr'?"),
+        ({"destinations": ["acr", "acr"]}, ".destinations[1]: 'acr' is listed twice; keep one"),
         ({"destinations": []}, ".destinations: it is empty; write a value, or remove it"),
         ({"destinations": "acr"}, ".destinations: expected a list, such as [a, b], got 'acr'"),
         ({"destinations": None}, ".destinations: expected a list, such as [a, b], got nothing"),
@@ -242,7 +222,7 @@ NO_SCHEDULE = (
         ({"prune": {"tags": "all"}}, ".prune.tags: expected 'gone_at_source', 'not_selected' or 'none', got 'all'"),
         (
             {"prune": {"tags": "none", "spare": ["v*"]}},
-            ".prune.spare: unknown key 'spare'; there are tags, keep, max_percent, dry_run",
+            ".prune.spare: unknown key 'spare'; allowed are tags, keep, max_percent, dry_run",
         ),
         (
             {"prune": {"tags": "none", "max_percent": 0}},
@@ -255,11 +235,12 @@ NO_SCHEDULE = (
         ({"tags": {"include": []}}, ".tags.include: it is empty; write a value, or remove it"),
         ({"tags": {"include": [""]}}, ".tags.include[0]: it is empty; write a value, or remove it"),
         ({"tags": {"includ": ["v*"]}}, ".tags.includ: unknown key 'includ'; did you mean 'include'?"),
-        ({"tags": {"only": ["v*"]}}, f".tags.only: unknown key 'only'; there are {TAG_KEYS}"),
+        ({"tags": {"only": ["v*"]}}, f".tags.only: unknown key 'only'; allowed are {TAG_KEYS}"),
         ({"destination": "acr"}, ".destination: unknown key 'destination'; did you mean 'destinations'?"),
     ],
+    ids=label,
 )
-def test_bad_mirrors(write: Write, entry: Any, problem: str) -> None:
+def test_invalid_mirror_is_refused(write: Write, entry: Any, problem: str) -> None:
     assert problems(write(with_mirror(**entry))) == [f"mirrors.yaml:5: mirrors.m{problem}"]
 
 
@@ -275,8 +256,9 @@ def test_bad_mirrors(write: Write, entry: Any, problem: str) -> None:
         ("[v1]", "expected a string, got a list"),
         ("{a: b}", "expected a string, got a mapping"),
     ],
+    ids=label,
 )
-def test_globs_that_yaml_does_not_read_as_text(write: Write, written: str, problem: str) -> None:
+def test_glob_that_yaml_reads_as_another_type_is_refused(write: Write, written: str, problem: str) -> None:
     path = write(_file(mirror={"tags": {"include": ["v*", "THIS"]}}).replace("THIS", written))
     assert problems(path) == [f"mirrors.yaml:5: mirrors.m.tags.include[1]: {problem}"]
 
@@ -313,14 +295,14 @@ OPTIONS = ", ".join(RouteOptions.model_fields)
         ),
         ("a b", f": 'a b' is not a repository name: {GRAMMAR}"),
         ("a/*", f": 'a/*' is not a repository name: {GRAMMAR}"),
-        ("quay.io/a/b", ": 'quay.io/a/b' has its registry in it, which source: names already; write 'a/b'"),
+        ("quay.io/a/b", ": 'quay.io/a/b' includes the registry, which source: already names; write 'a/b'"),
         ({"repository": "a//b"}, f".repository: 'a//b' is not a repository name: {GRAMMAR}"),
         ({"repository": 1}, '.repository: expected a string, got the number 1 (quote it: "1")'),
         ({"repository": "a/b", "rename": "-"}, f".rename: '-' is not a repository name: {GRAMMAR}"),
         ({"repository": "a/b", "renam": "x"}, ".renam: unknown key 'renam'; did you mean 'rename'?"),
         (
             {"repository": "a/b", "include": ["x"]},
-            f".include: unknown key 'include'; there are {OPTIONS}, repository, rename",
+            f".include: unknown key 'include'; allowed are {OPTIONS}, repository, rename",
         ),
         (
             {"repository": "a/b", "tags": {"exlude": ["x"]}},
@@ -333,15 +315,16 @@ OPTIONS = ", ".join(RouteOptions.model_fields)
             '.tags.include[0]: expected a string, got the boolean true (quote it: "true")',
         ),
     ],
+    ids=label,
 )
-def test_bad_rules(write: Write, rule: Any, problem: str) -> None:
+def test_invalid_rule_is_refused(write: Write, rule: Any, problem: str) -> None:
     assert problems(write(with_repositories("c/d", rule))) == [f"mirrors.yaml:5: mirrors.m.repositories[1]{problem}"]
 
 
-def test_an_option_that_a_form_of_rule_does_not_have(write: Write) -> None:
+def test_unknown_key_of_a_namespace_rule_lists_its_keys(write: Write) -> None:
     keys = f"{OPTIONS}, namespace, include, exclude, include_private, rename"
     assert problems(write(with_repositories({"namespace": "a", "repositry": "b"}))) == [
-        f"mirrors.yaml:5: mirrors.m.repositories[0].repositry: unknown key 'repositry'; there are {keys}"
+        f"mirrors.yaml:5: mirrors.m.repositories[0].repositry: unknown key 'repositry'; allowed are {keys}"
     ]
 
 
@@ -431,30 +414,26 @@ DIGEST = f"sha256:{64 * 'a'}"
         ),
         ({"names": ["v1", f"v1@{DIGEST}"]}, ": names has 'v1' twice; keep one"),
     ],
+    ids=label,
 )
-def test_bad_tag_rules(write: Write, tags: Any, problem: str) -> None:
+def test_invalid_tag_rules_are_refused(write: Write, tags: Any, problem: str) -> None:
     assert problems(write(with_mirror(tags=tags))) == [f"mirrors.yaml:5: mirrors.m.tags{problem}"]
 
 
 @pytest.mark.parametrize(
     ("tags", "problem"),
     [
-        ({"older_than": "1d"}, "older_than goes by push times, which a source of kind 'acr' does not tell; remove it"),
-        (
-            {"younger_than": "1d"},
-            "younger_than goes by push times, which a source of kind 'acr' does not tell; remove it",
-        ),
+        ({"older_than": "1d"}, "older_than needs push times, which {source} does not report; remove it"),
+        ({"younger_than": "1d"}, "younger_than needs push times, which {source} does not report; remove it"),
         (
             {"newest": 5},
-            (
-                "newest goes by push times, which a source of kind 'acr' does not tell; "
-                "newest_by: semver or name needs none"
-            ),
+            "newest needs push times, which {source} does not report; use newest_by: semver or newest_by: name",
         ),
     ],
+    ids=["older_than", "younger_than", "newest"],
 )
-def test_rules_by_push_time_need_a_source_that_tells_them(write: Write, tags: Any, problem: str) -> None:
-    problem = problem.replace("'acr'", "'distribution'")
+def test_push_time_rules_need_a_source_that_reports_them(write: Write, tags: Any, problem: str) -> None:
+    problem = problem.format(source="a source of kind 'distribution'")
     mirror = {"source": "acr", "destinations": ["quay"], "tags": tags}
     assert problems(write(with_mirror(**mirror))) == [f"mirrors.yaml:5: mirrors.m.tags: {problem}"]
     rule = {"repository": "a/b", "tags": tags}
@@ -497,14 +476,14 @@ VARIABLES = "repository, namespace, name, registry, destination, mirror"
             {"namespace": "a", "rename": "copies"},
             (
                 ": all repositories of the namespace would be mirrored to acr.example/copies; "
-                "write a template such as rename: copies/{{ name }}"
+                "use a template such as rename: copies/{{ name }}"
             ),
         ),
         (
             {"namespace": "a", "rename": "copies/{{ namespace }}"},
             (
                 ": all repositories of the namespace would be mirrored to acr.example/copies/a; "
-                "write a template such as rename: copies/a/{{ name }}"
+                "use a template such as rename: copies/a/{{ name }}"
             ),
         ),
         (
@@ -528,44 +507,48 @@ VARIABLES = "repository, namespace, name, registry, destination, mirror"
         ),
         ({"repository": "a/b", "prefix": 1}, '.prefix: expected a string, got the number 1 (quote it: "1")'),
     ],
+    ids=label,
 )
-def test_bad_names(write: Write, rule: Any, problem: str) -> None:
+def test_invalid_renaming_is_refused(write: Write, rule: Any, problem: str) -> None:
     assert problems(write(with_repositories(rule))) == [f"mirrors.yaml:5: mirrors.m.repositories[0]{problem}"]
 
 
 @pytest.mark.parametrize(
     ("destination", "name", "problem"),
     [
-        ({"host": "docker.io"}, "a/b/c", "Docker Hub has names of two parts, NAMESPACE/NAME, and 'a/b/c' has 3"),
+        ({"host": "docker.io"}, "a/b/c", "Docker Hub names have two parts, NAMESPACE/NAME; 'a/b/c' has 3"),
         (
             {"host": "docker.io"},
             "a/b",
-            "Docker Hub has names whose parts are 2 to 255 characters long, and 'b' of 'a/b' has 1",
+            "Docker Hub names have parts of 2 to 255 characters; 'b' in 'a/b' has 1",
         ),
         (
             {"host": "quay.example", "kind": "quay"},
             "app",
-            "Quay has names of two parts or more, NAMESPACE/NAME, and 'app' has 1",
+            "Quay names have two parts or more, NAMESPACE/NAME; 'app' has 1",
         ),
         (
             {"host": "registry.cn-shanghai.aliyuncs.com"},
             "team/a/b",
-            "Aliyun has names of two parts, NAMESPACE/NAME, and 'team/a/b' has 3",
+            "Aliyun names have two parts, NAMESPACE/NAME; 'team/a/b' has 3",
         ),
         (
             {"host": "registry.cn-shanghai.aliyuncs.com"},
             f"team/{65 * 'a'}",
-            f"Aliyun has names whose parts are 2 to 64 characters long, and '{65 * 'a'}' of 'team/{65 * 'a'}' has 65",
+            f"Aliyun names have parts of 2 to 64 characters; '{65 * 'a'}' in 'team/{65 * 'a'}' has 65",
         ),
-        ({"kind": "harbor"}, "app", "Harbor has names of two parts or more, PROJECT/NAME, and 'app' has 1"),
+        ({"kind": "harbor"}, "app", "Harbor names have two parts or more, PROJECT/NAME; 'app' has 1"),
     ],
+    ids=label,
 )
-def test_names_that_a_destination_cannot_hold(write: Write, destination: Any, name: str, problem: str) -> None:
+def test_name_that_the_destination_does_not_support_is_refused(
+    write: Write, destination: Any, name: str, problem: str
+) -> None:
     path = write(_file(registry=destination, mirror={"repositories": [name]}))
     assert problems(path) == [f"mirrors.yaml:5: mirrors.m.repositories[0]: {problem}; rename it"]
 
 
-def test_globs_that_begin_with_the_namespace(write: Write) -> None:
+def test_glob_that_begins_with_the_namespace_is_refused(write: Write) -> None:
     path = write(with_repositories({"namespace": "giantswarm", "exclude": ["giantswarm/*-test"]}))
     assert problems(path) == [
         (
@@ -575,32 +558,32 @@ def test_globs_that_begin_with_the_namespace(write: Write) -> None:
     ]
 
 
-def test_a_prefix_with_the_destinations_registry_in_it(write: Write) -> None:
+def test_prefix_that_includes_the_registry_is_refused(write: Write) -> None:
     assert problems(write(with_mirror(prefix="acr.example/copies/"))) == [
         (
-            "mirrors.yaml:5: mirrors.m.repositories[0]: its name at the destination, 'acr.example/copies/a/b', has the "
-            "registry in it, which destinations: names already"
+            "mirrors.yaml:5: mirrors.m.repositories[0]: its name at the destination, 'acr.example/copies/a/b', "
+            "includes the registry, which destinations: already names; remove 'acr.example/' from prefix or rename"
         )
     ]
 
 
-def test_one_place_for_two_repositories_by_their_prefixes(write: Write) -> None:
+def test_two_repositories_with_one_destination_by_prefix_are_refused(write: Write) -> None:
     rules = [{"repository": "a/app", "strip_prefix": "a/"}, {"repository": "b/app", "strip_prefix": "b/"}]
     assert problems(write(with_mirror(repositories=rules, prefix="copies/"))) == [
         (
-            "mirrors.yaml:5: mirrors.m.repositories[1]: quay.io/a/app (mirrors.m.repositories[0]) is mirrored to "
-            "acr.example/copies/app too, and would overwrite it; rename one"
+            "mirrors.yaml:5: mirrors.m.repositories[1]: quay.io/a/app (mirrors.m.repositories[0]) is also mirrored "
+            "to acr.example/copies/app and would overwrite it; rename one"
         )
     ]
 
 
-def test_names_at_the_destination_decide_about_circles(write: Write) -> None:
+def test_cycles_follow_the_names_at_the_destination(write: Write) -> None:
     there = "a: {source: quay, destinations: [acr], repositories: [{namespace: x}], prefix: copies/}"
     back = "b: {source: acr, destinations: [quay], repositories: [{namespace: copies/x}], strip_prefix: copies/}"
     assert problems(write(many(there, back))) == [
         (
-            "mirrors.yaml:7: mirrors.a: a circle of mirrors: quay.io/x/any → acr.example/copies/x/any → quay.io/x/any; "
-            "remove one of them"
+            "mirrors.yaml:7: mirrors.a: these mirrors form a cycle: "
+            "quay.io/x/any → acr.example/copies/x/any → quay.io/x/any; remove one of them"
         )
     ]
     onward = back.replace("strip_prefix: copies/", "prefix: more/")
@@ -608,44 +591,45 @@ def test_names_at_the_destination_decide_about_circles(write: Write) -> None:
     assert load_mirrors(write(many(there, onward, same))).mirrors.keys() == {"a", "b", "c"}
 
 
-def test_sets_are_seen_in_circles(write: Write) -> None:
+def test_cycles_are_found_through_sets(write: Write) -> None:
     there = "a: {source: quay, destinations: [acr], repositories: [{namespace: x, include: ['[k-m]*-op']}]}"
     back = "b: {source: acr, destinations: [quay], repositories: [{namespace: x, include: ['[j-l]*']}]}"
     assert problems(write(many(there, back))) == [
         (
-            "mirrors.yaml:7: mirrors.a: a circle of mirrors: quay.io/x/kany-op → acr.example/x/kany-op → "
-            "quay.io/x/kany-op; remove one of them"
+            "mirrors.yaml:7: mirrors.a: these mirrors form a cycle: "
+            "quay.io/x/kany-op → acr.example/x/kany-op → quay.io/x/kany-op; remove one of them"
         )
     ]
 
 
-def test_regular_expressions_are_seen_in_circles_by_examples_of_the_other_mirrors(write: Write) -> None:
-    """An expression has no example of its own, so that a circle of expressions alone is not seen."""
+def test_cycles_through_regular_expressions_are_found_by_the_examples_of_globs(write: Write) -> None:
+    """An expression has no example of its own, so that a cycle of expressions alone is not found."""
     there = "a: {source: quay, destinations: [acr], repositories: [{namespace: x, include: ['/[a-z]+-op/']}]}"
     back = "b: {source: acr, destinations: [quay], repositories: [{namespace: x, include: ['THEIRS']}]}"
     assert problems(write(many(there, back.replace("THEIRS", "*-op")))) == [
         (
-            "mirrors.yaml:8: mirrors.b: a circle of mirrors: acr.example/x/any-op → quay.io/x/any-op → "
-            "acr.example/x/any-op; remove one of them"
+            "mirrors.yaml:8: mirrors.b: these mirrors form a cycle: "
+            "acr.example/x/any-op → quay.io/x/any-op → acr.example/x/any-op; remove one of them"
         )
     ]
     assert list(load_mirrors(write(many(there, back.replace("THEIRS", "/.*-op/")))).mirrors) == ["a", "b"]
 
 
-def test_a_namespace_that_would_find_its_own_copies(write: Write) -> None:
+def test_namespace_that_rereads_its_own_copies_is_refused(write: Write) -> None:
     """Every run would make copies of the copies that the one before made."""
     within = "a: {source: quay, destinations: [quay], repositories: [{namespace: x, rename: 'x/copy-{{ name }}'}]}"
     assert problems(write(many(within))) == [
         (
-            "mirrors.yaml:7: mirrors.a: a circle of mirrors: quay.io/x/any → quay.io/x/copy-any → "
-            "quay.io/x/copy-copy-any; remove one of them"
+            "mirrors.yaml:7: mirrors.a: these mirrors form a cycle: "
+            "quay.io/x/any → quay.io/x/copy-any → quay.io/x/copy-copy-any; remove one of them"
         )
     ]
     there = within.replace("destinations: [quay]", "destinations: [acr]")
     back = "b: {source: acr, destinations: [quay], repositories: [{namespace: x}]}"
     assert problems(write(many(there, back))) == [
         (
-            "mirrors.yaml:7: mirrors.a: a circle of mirrors: quay.io/x/any → acr.example/x/copy-any → "
+            "mirrors.yaml:7: mirrors.a: these mirrors form a cycle: "
+            "quay.io/x/any → acr.example/x/copy-any → "
             "quay.io/x/copy-any → acr.example/x/copy-copy-any; remove one of them"
         )
     ]
@@ -659,25 +643,26 @@ def test_a_namespace_that_would_find_its_own_copies(write: Write) -> None:
         ({"api_url": "https://api.example"}, "a registry of kind 'distribution' has no api_url; remove it"),
         (
             {"kind": "quay", "api_url": "quay.example"},
-            "api_url: 'quay.example' is no address of an API; write https://host or https://host:port",
+            "api_url: 'quay.example' is not a valid API address; write https://host or https://host:port",
         ),
         (
             {"kind": "harbor", "api_url": "https://me:secret@harbor.example"},
-            "api_url: 'https://…@harbor.example' is no address of an API; write https://host or https://host:port",
+            "api_url: 'https://…@harbor.example' is not a valid API address; write https://host or https://host:port",
         ),
         (
             {"kind": "quay", "api_url": "http://quay.example"},
-            "api_url: 'http://quay.example' is no address of an API; write https://host or https://host:port",
+            "api_url: 'http://quay.example' is not a valid API address; write https://host or https://host:port",
         ),
     ],
+    ids=label,
 )
-def test_an_api_url_that_cannot_be_used(write: Write, entry: dict[str, Any], problem: str) -> None:
+def test_invalid_api_url_is_refused(write: Write, entry: dict[str, Any], problem: str) -> None:
     assert problems(write(with_registry(**entry))) == [f"mirrors.yaml:3: registries.acr: {problem}"]
     file = load_mirrors(write(with_registry(kind="quay", api_url="https://quay.example:8443")))
     assert file.registries["acr"].api_url == "https://quay.example:8443"
 
 
-def test_a_registry_of_a_kind_without_a_call_to_create_repositories(write: Write) -> None:
+def test_create_repository_is_refused_for_other_kinds(write: Write) -> None:
     assert problems(write(with_registry(create_repository=True))) == [
         (
             "mirrors.yaml:3: registries.acr: create_repository is only supported for kind "
@@ -690,7 +675,7 @@ def test_a_registry_of_a_kind_without_a_call_to_create_repositories(write: Write
     assert file.registries["acr"].create_repository
 
 
-def test_entries_that_are_named_tags_have_the_keys_of_their_section(write: Write) -> None:
+def test_entry_named_tags_has_the_keys_of_its_section(write: Write) -> None:
     text = _file(registry={"hst": "x"}, mirror={"descripton": "x"})
     assert problems(write(text.replace("acr:", "tags:").replace("m:", "tags:"))) == [
         "mirrors.yaml:3: registries.tags.hst: unknown key 'hst'; did you mean 'host'?",
@@ -727,11 +712,23 @@ def test_entries_that_are_named_tags_have_the_keys_of_their_section(write: Write
         ),
         (
             "registries: {}\nmirrors: {}\nmirrors: {}\n",
-            ["3: mirrors: 'mirrors' is written twice, in line 2 and line 3; keep one"],
+            ["3: mirrors: duplicate key 'mirrors', in line 2 and line 3; keep one"],
         ),
     ],
+    ids=[
+        "empty",
+        "only a comment",
+        "list",
+        "text",
+        "no sections",
+        "sections without entries",
+        "defaults that are text",
+        "unknown keys in defaults",
+        "misspelt section",
+        "duplicate section",
+    ],
 )
-def test_files_of_which_nothing_can_be_used(write: Write, text: str, expected: list[str]) -> None:
+def test_problem_outside_of_entries_refuses_the_whole_file(write: Write, text: str, expected: list[str]) -> None:
     path = write(text)
     assert problems(path) == [f"mirrors.yaml:{each}" for each in expected]
     with pytest.raises(MirrorsFileError):
@@ -739,7 +736,7 @@ def test_files_of_which_nothing_can_be_used(write: Write, text: str, expected: l
 
 
 @pytest.mark.parametrize("name", ["with space", "a.b", "a/b", "ä", "''"])
-def test_names_that_cannot_be_part_of_a_dag_id(write: Write, name: str) -> None:
+def test_name_that_does_not_fit_a_dag_id_is_refused(write: Write, name: str) -> None:
     text = _file().replace("  m:", f"  {name}:")
     shown = name.strip("'")
     assert problems(write(text)) == [
@@ -747,14 +744,14 @@ def test_names_that_cannot_be_part_of_a_dag_id(write: Write, name: str) -> None:
     ]
 
 
-def test_a_name_that_is_too_long_for_a_dag_id(write: Write) -> None:
+def test_name_too_long_for_a_dag_id_is_refused(write: Write) -> None:
     name = 101 * "m"
     assert problems(write(_file().replace("  m:", f"  {name}:"))) == [
         f"mirrors.yaml:5: mirrors.{name}: it has 101 characters, at most 100 are allowed"
     ]
 
 
-def test_an_entry_without_its_required_keys(write: Write) -> None:
+def test_missing_keys_are_reported(write: Write) -> None:
     assert problems(write("registries:\n  quay: {}\nmirrors:\n  m:\n    schedule: '@daily'\n")) == [
         "mirrors.yaml:2: registries.quay: 'host' is missing",
         "mirrors.yaml:4: mirrors.m: 'source' is missing",
@@ -763,10 +760,10 @@ def test_an_entry_without_its_required_keys(write: Write) -> None:
     ]
 
 
-def test_a_file_without_registries_for_its_mirror(write: Write) -> None:
+def test_registries_of_a_mirror_must_exist(write: Write) -> None:
     assert problems(write("registries: {}\nmirrors: {m: {source: a, destinations: [b], repositories: [c]}}\n")) == [
-        "mirrors.yaml:2: mirrors.m.source: there is no registry 'a'; there are none",
-        "mirrors.yaml:2: mirrors.m.destinations[0]: there is no registry 'b'; there are none",
+        "mirrors.yaml:2: mirrors.m.source: no registry named 'a'; the file has none",
+        "mirrors.yaml:2: mirrors.m.destinations[0]: no registry named 'b'; the file has none",
     ]
 
 
@@ -793,10 +790,12 @@ def test_a_file_without_registries_for_its_mirror(write: Write) -> None:
     ],
     ids=["key", "mirror", "rule", "registry", "default"],
 )
-def test_duplicate_keys(write: Write, text: str, line: int, place: str, key: str, lines: tuple[int, int]) -> None:
+def test_duplicate_key_is_refused(
+    write: Write, text: str, line: int, place: str, key: str, lines: tuple[int, int]
+) -> None:
     first, second = lines
     assert problems(write(text))[0] == (
-        f"mirrors.yaml:{line}: {place}: {key!r} is written twice, in line {first} and line {second}; keep one"
+        f"mirrors.yaml:{line}: {place}: duplicate key {key!r}, in line {first} and line {second}; keep one"
     )
 
 
@@ -822,8 +821,8 @@ def many(*mirrors: str) -> str:
             ["a: {source: quay, destinations: [acr], repositories: [x/yy, {repository: z, rename: x/yy}]}"],
             [
                 (
-                    "7: mirrors.a.repositories[1]: quay.io/x/yy (mirrors.a.repositories[0]) is mirrored to "
-                    "acr.example/x/yy too, and would overwrite it; rename one"
+                    "7: mirrors.a.repositories[1]: quay.io/x/yy (mirrors.a.repositories[0]) is also mirrored "
+                    "to acr.example/x/yy and would overwrite it; rename one"
                 )
             ],
         ),
@@ -834,8 +833,8 @@ def many(*mirrors: str) -> str:
             ],
             [
                 (
-                    "8: mirrors.b.repositories[0]: quay.io/x/yy (mirrors.a.repositories[0]) is mirrored to "
-                    "acr.example/x/yy too, and would overwrite it; rename one"
+                    "8: mirrors.b.repositories[0]: quay.io/x/yy (mirrors.a.repositories[0]) is also mirrored "
+                    "to acr.example/x/yy and would overwrite it; rename one"
                 )
             ],
         ),
@@ -847,8 +846,9 @@ def many(*mirrors: str) -> str:
             ],
             [
                 (
-                    "8: mirrors.b.repositories[0]: mirrors.a.repositories[0] has the same tags there with other "
-                    "platforms, and each would overwrite what the other made; rename one, or choose other tags"
+                    "8: mirrors.b.repositories[0]: mirrors.a.repositories[0] copies the same tags to "
+                    "acr.example/x/yy with other platforms, and each would overwrite the other's images; rename one, "
+                    "or select other tags"
                 )
             ],
         ),
@@ -856,14 +856,14 @@ def many(*mirrors: str) -> str:
             ["a: {source: quay, destinations: [acr], repositories: [x/yy, x/zz, {repository: x/yy}]}"],
             [
                 (
-                    "7: mirrors.a.repositories[2]: quay.io/x/yy is written twice, first as mirrors.a.repositories[0]; "
+                    "7: mirrors.a.repositories[2]: quay.io/x/yy is listed twice, first as mirrors.a.repositories[0]; "
                     "keep one"
                 )
             ],
         ),
         (
             ["a: {source: quay, destinations: [acr, acr2], repositories: [x/yy, x/zz]}"],
-            ["7: mirrors.a.destinations[1]: 'acr' and 'acr2' are both acr.example; keep one"],
+            ["7: mirrors.a.destinations[1]: 'acr' and 'acr2' are the same registry, acr.example; keep one"],
         ),
         (
             ["a: {source: quay, destinations: [acr, quay], repositories: [x/yy]}"],
@@ -882,8 +882,8 @@ def many(*mirrors: str) -> str:
             ["a: {source: quay, destinations: [hub], repositories: [x/y/z, pause, x/yy]}"],
             [
                 (
-                    "7: mirrors.a.repositories[0]: Docker Hub has names of two parts, NAMESPACE/NAME, "
-                    "and 'x/y/z' has 3; rename it"
+                    "7: mirrors.a.repositories[0]: Docker Hub names have two parts, NAMESPACE/NAME; "
+                    "'x/y/z' has 3; rename it"
                 )
             ],
         ),
@@ -894,8 +894,8 @@ def many(*mirrors: str) -> str:
             ],
             [
                 (
-                    "7: mirrors.a.repositories[0]: a circle of mirrors: quay.io/x/yy → acr.example/x/yy → quay.io/x/yy"
-                    "; remove one of them"
+                    "7: mirrors.a.repositories[0]: these mirrors form a cycle: "
+                    "quay.io/x/yy → acr.example/x/yy → quay.io/x/yy; remove one of them"
                 )
             ],
         ),
@@ -907,8 +907,8 @@ def many(*mirrors: str) -> str:
             ],
             [
                 (
-                    "7: mirrors.a.repositories[0]: a circle of mirrors: quay.io/x/yy → acr.example/x/yy → "
-                    "docker.io/x/zz → quay.io/x/yy; remove one of them"
+                    "7: mirrors.a.repositories[0]: these mirrors form a cycle: "
+                    "quay.io/x/yy → acr.example/x/yy → docker.io/x/zz → quay.io/x/yy; remove one of them"
                 )
             ],
         ),
@@ -919,8 +919,8 @@ def many(*mirrors: str) -> str:
             ],
             [
                 (
-                    "7: mirrors.a: a circle of mirrors: quay.io/x/any-app → acr.example/x/any-app → quay.io/x/any-app; "
-                    "remove one of them"
+                    "7: mirrors.a: these mirrors form a cycle: "
+                    "quay.io/x/any-app → acr.example/x/any-app → quay.io/x/any-app; remove one of them"
                 )
             ],
         ),
@@ -931,8 +931,8 @@ def many(*mirrors: str) -> str:
             ],
             [
                 (
-                    "7: mirrors.a.repositories[0]: a circle of mirrors: quay.io/x/yy → acr.example/x/yy → quay.io/x/yy"
-                    "; remove one of them"
+                    "7: mirrors.a.repositories[0]: these mirrors form a cycle: "
+                    "quay.io/x/yy → acr.example/x/yy → quay.io/x/yy; remove one of them"
                 )
             ],
         ),
@@ -952,7 +952,7 @@ def many(*mirrors: str) -> str:
         "circle with a namespace",
     ],
 )
-def test_routes_that_disturb_each_other(write: Write, mirrors: list[str], expected: list[str]) -> None:
+def test_conflicting_routes_are_refused(write: Write, mirrors: list[str], expected: list[str]) -> None:
     assert problems(write(many(*mirrors))) == [f"mirrors.yaml:{each}" for each in expected]
 
 
@@ -989,7 +989,7 @@ def test_routes_that_disturb_each_other(write: Write, mirrors: list[str], expect
         "namespace elsewhere",
     ],
 )
-def test_routes_that_do_not(write: Write, mirrors: list[str]) -> None:
+def test_independent_routes_are_accepted(write: Write, mirrors: list[str]) -> None:
     assert len(load_mirrors(write(many(*mirrors))).mirrors) == len(mirrors)
 
 
@@ -1015,7 +1015,7 @@ mirrors:
 """
 
 
-def test_all_problems_at_once_in_the_order_of_their_lines(write: Write) -> None:
+def test_all_problems_are_reported_in_the_order_of_their_lines(write: Write) -> None:
     path = write(ALL_AT_ONCE)
     assert problems(path) == [
         f"mirrors.yaml:3: registries.acr.host: 'https://acr.example' {NO_HOST}",
@@ -1026,11 +1026,11 @@ def test_all_problems_at_once_in_the_order_of_their_lines(write: Write) -> None:
             "mirrors.yaml:11: mirrors.bad.repositories[0]: 'A' is not a repository name: "
             "upper-case letters are not allowed; write 'a'"
         ),
-        "mirrors.yaml:16: mirrors.twice.source: 'source' is written twice, in line 15 and line 16; keep one",
+        "mirrors.yaml:16: mirrors.twice.source: duplicate key 'source', in line 15 and line 16; keep one",
     ]
 
 
-def test_healthy_mirrors_survive_beside_broken_ones(write: Write) -> None:
+def test_healthy_mirrors_are_kept_beside_broken_ones(write: Write) -> None:
     file, found = load_healthy_mirrors(write(ALL_AT_ONCE))
     assert list(file.mirrors) == ["good"]
     assert list(file.registries) == ["quay"]
@@ -1068,27 +1068,29 @@ def test_healthy_mirrors_survive_beside_broken_ones(write: Write) -> None:
     ],
     ids=["second writer", "unknown registry", "duplicate key behind an alias"],
 )
-def test_which_mirrors_survive(write: Write, mirrors: list[str], healthy: list[str], broken: list[str]) -> None:
+def test_only_the_mirrors_with_a_problem_are_removed(
+    write: Write, mirrors: list[str], healthy: list[str], broken: list[str]
+) -> None:
     file, found = load_healthy_mirrors(write(many(*mirrors)))
     assert list(file.mirrors) == healthy
     assert [each.split(": ")[1] for each in found] == broken
 
 
-def test_a_registry_that_is_written_twice_is_not_used(write: Write) -> None:
+def test_duplicate_registry_is_not_used(write: Write) -> None:
     text = many("a: {source: quay, destinations: [acr], repositories: [x/yy]}").replace("  acr2:", "  acr:")
     file, found = load_healthy_mirrors(write(text))
     assert list(file.mirrors) == []
-    assert found == ("mirrors.yaml:4: registries.acr: 'acr' is written twice, in line 3 and line 4; keep one",)
+    assert found == ("mirrors.yaml:4: registries.acr: duplicate key 'acr', in line 3 and line 4; keep one",)
 
 
-def test_a_mirror_may_have_the_name_of_a_broken_registry(write: Write) -> None:
+def test_mirror_may_have_the_name_of_a_broken_registry(write: Write) -> None:
     mirrors = "acr: {source: quay, destinations: [hub], repositories: [team/app]}"
     file, found = load_healthy_mirrors(write(many(mirrors).replace("acr.example", "https://acr.example")))
     assert list(file.mirrors) == ["acr"]
     assert found == (f"mirrors.yaml:3: registries.acr.host: 'https://acr.example' {NO_HOST}",)
 
 
-def test_only_one_mirror_is_looked_at(write: Write) -> None:
+def test_only_reads_one_mirror(write: Write) -> None:
     path = write(ALL_AT_ONCE.replace("https://acr.example, tls: yes please", "acr.example"))
     file, found = load_healthy_mirrors(path, only="late")
     assert (list(file.mirrors), list(file.registries)) == (["late"], ["quay", "acr"])
@@ -1099,7 +1101,7 @@ def test_only_one_mirror_is_looked_at(write: Write) -> None:
     assert list(file.mirrors) == []
 
 
-def test_yaml_that_is_none_is_named_with_its_line(write: Write) -> None:
+def test_invalid_yaml_is_reported_with_its_line(write: Write) -> None:
     assert problems(write(GOOD.replace("[hub, local]", "[hub, local"))) == [
         (
             "mirrors.yaml:17: this is not valid YAML: while parsing a flow sequence (line 16) "
@@ -1108,60 +1110,66 @@ def test_yaml_that_is_none_is_named_with_its_line(write: Write) -> None:
     ]
 
 
-def test_values_of_python_are_not_made(write: Write, tmp_path: Path) -> None:
+def test_python_tags_are_not_executed(write: Write, tmp_path: Path) -> None:
     mark = tmp_path / "made"
     text = _file(mirror={"description": "THIS"}).replace("THIS", f"!!python/object/apply:os.mkdir ['{mark}']")
     assert problems(write(text)) == [
         (
-            "mirrors.yaml:5: mirrors.m.description: YAML's type !!python/object/apply:os.mkdir is not used here; "
-            "write the value without it, or in quotes"
+            "mirrors.yaml:5: mirrors.m.description: the YAML tag !!python/object/apply:os.mkdir is not supported; "
+            "remove it, or quote the value"
         )
     ]
     assert not mark.exists()
 
 
-def test_aliases_that_multiply(write: Write) -> None:
+def test_multiplying_aliases_are_refused(write: Write) -> None:
     lines = ["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 40))]
-    assert problems(write("\n".join(lines))) == ["mirrors.yaml:1: more than 500000 values; do aliases multiply here?"]
+    assert problems(write("\n".join(lines))) == ["mirrors.yaml:1: more than 500000 values; do aliases multiply them?"]
 
 
-def test_an_alias_within_itself(write: Write) -> None:
+def test_alias_within_its_own_anchor_is_refused(write: Write) -> None:
     assert problems(write("registries: &a {quay: *a}\n")) == [
-        "mirrors.yaml:1: nested too deeply; does an alias stand within its own anchor?"
+        "mirrors.yaml:1: nested too deeply; does an anchor contain its own alias?"
     ]
 
 
-def test_no_file(tmp_path: Path) -> None:
+def test_missing_file_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "mirrors.yaml"
     assert problems(path) == [
         (
-            f"{path}: the mirrors file cannot be read ([Errno 2] No such file or directory: '{path}'); "
-            "is there a file? REGISTRY_SYNC_MIRRORS_FILE names another place"
+            f"{path}: cannot read the mirrors file ([Errno 2] No such file or directory: '{path}'); "
+            "to use another file, set REGISTRY_SYNC_MIRRORS_FILE"
         )
     ]
 
 
-def test_a_folder_in_its_place(tmp_path: Path) -> None:
+def test_folder_instead_of_a_file_is_reported(tmp_path: Path) -> None:
     assert problems(tmp_path) == [
         (
-            f"{tmp_path}: the mirrors file cannot be read ([Errno 21] Is a directory: '{tmp_path}'); "
-            "is there a file? REGISTRY_SYNC_MIRRORS_FILE names another place"
+            f"{tmp_path}: cannot read the mirrors file ([Errno 21] Is a directory: '{tmp_path}'); "
+            "to use another file, set REGISTRY_SYNC_MIRRORS_FILE"
         )
     ]
 
 
-def test_text_that_is_not_utf_8(write: Write) -> None:
+def test_other_encodings_than_utf_8_are_refused(write: Write) -> None:
     assert problems(write(GOOD.replace("Node images", "Nöde").encode("latin-1"))) == [
-        "mirrors.yaml:11: this is not UTF-8 text (invalid start byte); save it with that encoding"
+        "mirrors.yaml:11: this is not UTF-8 text (invalid start byte); save the file as UTF-8"
     ]
 
 
-@pytest.mark.parametrize("content", [b"\xef\xbb\xbf" + GOOD.encode(), GOOD.replace("\n", "\r\n").encode()])
-def test_files_of_other_editors(write: Write, content: bytes) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [b"\xef\xbb\xbf" + GOOD.encode(), GOOD.replace("\n", "\r\n").encode()],
+    ids=["byte order mark", "CRLF"],
+)
+def test_byte_order_mark_and_crlf_are_accepted(write: Write, content: bytes) -> None:
     assert list(load_mirrors(write(content)).mirrors) == ["a", "b"]
 
 
-def test_where_the_mirrors_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_mirrors_path_comes_from_the_environment_else_the_project(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv("REGISTRY_SYNC_MIRRORS_FILE", raising=False)
     assert mirrors_path(tmp_path) == tmp_path / "include" / "mirrors.yaml"
     monkeypatch.setenv("REGISTRY_SYNC_MIRRORS_FILE", "")
@@ -1171,8 +1179,8 @@ def test_where_the_mirrors_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 PRUNED = "prune: {tags: gone_at_source}"
-PRUNED_BY = "is pruned here and written by"
-ADVICE = "give it a destination of its own, or write prune: {tags: none} for it"
+PRUNED_BY = "is pruned here but also written by"
+ADVICE = "give it a destination of its own, or set prune: {tags: none} for it"
 
 
 @pytest.mark.parametrize(
@@ -1184,8 +1192,8 @@ ADVICE = "give it a destination of its own, or write prune: {tags: none} for it"
                 "b: {source: quay, destinations: [acr], repositories: [x/yy]}",
             ],
             (
-                "7: mirrors.a.repositories[0]: acr.example/x/yy is pruned here and written by "
-                "mirrors.b.repositories[0] too; "
+                "7: mirrors.a.repositories[0]: acr.example/x/yy is pruned here but also written by "
+                "mirrors.b.repositories[0]; "
             ),
         ),
         (
@@ -1194,8 +1202,8 @@ ADVICE = "give it a destination of its own, or write prune: {tags: none} for it"
                 "b: {source: quay, destinations: [acr], repositories: [{namespace: x}]}",
             ],
             (
-                "7: mirrors.a.repositories[0]: acr.example/x/yy is pruned here and written by "
-                "namespace 'x' of mirrors.b too; "
+                "7: mirrors.a.repositories[0]: acr.example/x/yy is pruned here but also written by "
+                "namespace 'x' of mirrors.b; "
             ),
         ),
         (
@@ -1203,14 +1211,14 @@ ADVICE = "give it a destination of its own, or write prune: {tags: none} for it"
                 f"a: {{source: quay, destinations: [acr], repositories: [{{namespace: x}}], {PRUNED}}}",
                 "b: {source: quay, destinations: [acr], repositories: [x/yy]}",
             ],
-            f"7: mirrors.a: namespace 'x' {PRUNED_BY} mirrors.b.repositories[0] too; ",
+            f"7: mirrors.a: namespace 'x' {PRUNED_BY} mirrors.b.repositories[0]; ",
         ),
         (
             [
                 f"a: {{source: quay, destinations: [acr], repositories: [{{namespace: x, {PRUNED}}}]}}",
                 "b: {source: hub, destinations: [acr], repositories: [{namespace: x}]}",
             ],
-            f"7: mirrors.a: namespace 'x' {PRUNED_BY} namespace 'x' of mirrors.b too; ",
+            f"7: mirrors.a: namespace 'x' {PRUNED_BY} namespace 'x' of mirrors.b; ",
         ),
         *(
             (
@@ -1218,15 +1226,15 @@ ADVICE = "give it a destination of its own, or write prune: {tags: none} for it"
                     f"a: {{source: quay, destinations: [acr], repositories: [{{namespace: x, {PRUNED}, {ours}}}]}}",
                     f"b: {{source: hub, destinations: [acr], repositories: [{{namespace: x, {theirs}}}]}}",
                 ],
-                f"7: mirrors.a: namespace 'x' {PRUNED_BY} namespace 'x' of mirrors.b too; ",
+                f"7: mirrors.a: namespace 'x' {PRUNED_BY} namespace 'x' of mirrors.b; ",
             )
             for ours, theirs in (
                 ("include: ['/.*-operator/']", "include: ['/.*-operator/']"),
                 ("include: ['[b-d]*']", "include: ['[!a]?']"),
                 ("include: ['/b.*/']", "include: ['*z']"),
                 ("exclude: ['any', '?']", "include: ['/[a-z]{1,2}/']"),
-                ("include: ['[a-m]']", "include: ['/[n-z]/']"),  # of expressions nothing is known
-                ("include: ['[a-m]']", "exclude: ['[a-m]*']"),  # only an exclude with the same text is understood
+                ("include: ['[a-m]']", "include: ['/[n-z]/']"),
+                ("include: ['[a-m]']", "exclude: ['[a-m]*']"),
             )
         ),
         *(
@@ -1235,7 +1243,7 @@ ADVICE = "give it a destination of its own, or write prune: {tags: none} for it"
                     f"a: {{source: quay, destinations: [acr], repositories: [{rule}]}}",
                     f"b: {{source: hub, destinations: [acr], repositories: [{{namespace: x}}], {naming}}}",
                 ],
-                f"7: mirrors.a.repositories[0]: acr.example/{name} {PRUNED_BY} namespace 'x' of mirrors.b too; ",
+                f"7: mirrors.a.repositories[0]: acr.example/{name} {PRUNED_BY} namespace 'x' of mirrors.b; ",
             )
             for name, naming in (("m/x/yy", "prefix: m/"), ("m/yy", "prefix: m/, strip_prefix: x/"))
             for rule in [f"{{repository: y, rename: {name}, {PRUNED}}}"]
@@ -1245,11 +1253,34 @@ ADVICE = "give it a destination of its own, or write prune: {tags: none} for it"
                 f"a: {{source: quay, destinations: [acr], {PRUNED}, repositories: [{{repository: y, rename: m/yy}}]}}",
                 "b: {source: hub, destinations: [acr], repositories: [{namespace: x, rename: 'm/{{ name }}'}]}",
             ],
-            f"7: mirrors.a.repositories[0]: acr.example/m/yy {PRUNED_BY} namespace 'x' of mirrors.b too; ",
+            f"7: mirrors.a.repositories[0]: acr.example/m/yy {PRUNED_BY} namespace 'x' of mirrors.b; ",
+        ),
+        (
+            [
+                f"a: {{source: quay, destinations: [acr], repositories: [{{repository: y, rename: m/y-c}}], {PRUNED}}}",
+                "b: {source: hub, destinations: [acr], repositories: [{namespace: x, rename: 'm/{{ name }}-c'}]}",
+            ],
+            f"7: mirrors.a.repositories[0]: acr.example/m/y-c {PRUNED_BY} namespace 'x' of mirrors.b; ",
         ),
     ],
+    ids=[
+        "repository, repository",
+        "repository, namespace",
+        "namespace, repository",
+        "namespace, namespace",
+        "the same expression",
+        "overlapping sets",
+        "expression and glob",
+        "excluded example",
+        "expressions are not analysed",
+        "excludes are compared as text",
+        "prefix",
+        "prefix and strip_prefix",
+        "rename",
+        "rename with a suffix",
+    ],
 )
-def test_what_another_mirror_writes_is_not_pruned(write: Write, mirrors: list[str], expected: str) -> None:
+def test_pruning_what_another_mirror_writes_is_refused(write: Write, mirrors: list[str], expected: str) -> None:
     assert problems(write(many(*mirrors))) == [f"mirrors.yaml:{expected}{ADVICE}"]
 
 
@@ -1277,6 +1308,7 @@ def test_what_another_mirror_writes_is_not_pruned(write: Write, mirrors: list[st
             "b: {source: quay, destinations: [acr], repositories: [{namespace: x, exclude: ['[a-m]']}]}",
         ],
     ],
+    ids=["prune is off", "other namespace", "globs apart", "other destination", "sets apart"],
 )
-def test_a_repository_of_one_mirror_is_pruned(write: Write, mirrors: list[str]) -> None:
+def test_pruning_what_one_mirror_writes_is_accepted(write: Write, mirrors: list[str]) -> None:
     assert list(load_mirrors(write(many(*mirrors))).mirrors) == ["a", "b"]

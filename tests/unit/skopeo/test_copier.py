@@ -1,4 +1,4 @@
-"""Finding skopeo, its command and the files around it. That these work is shown in tests/integration."""
+"""Finding skopeo, its command line and its files. Tests with the real skopeo are in tests/integration."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from registry_sync.oci.reference import Digest, Reference, Repository
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.skopeo import local as skopeo_program
 from registry_sync.skopeo.command import copy_argv
-from registry_sync.skopeo.config_files import PolicyFiles, SideFiles, SkopeoFiles, Workspace, write_files
+from registry_sync.skopeo.config_files import PolicyFiles, SideFiles, SkopeoFiles, Workspace, write_skopeo_files
 from registry_sync.skopeo.local import SkopeoBinary, find_skopeo
-from registry_sync.skopeo.runner import Version
+from registry_sync.skopeo.runner import SkopeoVersion
 
 DIGEST = Digest.of(b"image")
 BINARY = SkopeoBinary(
-    path=Path("/usr/bin/skopeo"), version=Version(1, 9, 3), launcher=("setpriv", "--pdeathsig", "KILL")
+    path=Path("/usr/bin/skopeo"), version=SkopeoVersion(1, 9, 3), launcher=("setpriv", "--pdeathsig", "KILL")
 )
 FILES = SkopeoFiles(
     source=SideFiles(host="docker.io", tls=True, auth_file=Path("/p/source/auth.json"), cert_dir=None),
@@ -33,8 +33,8 @@ FILES = SkopeoFiles(
         auth_file=Path("/p/destination/auth.json"),
         cert_dir=Path("/p/destination/certs"),
     ),
-    policy=Path("/p/policy.json"),
-    registries_d=Path("/p/registries.d"),
+    default_policy=Path("/p/policy.json"),
+    empty_registries_d=Path("/p/registries.d"),
     temporary=Path("/p/tmp"),
     workspace=Workspace(directory=Path("/p"), environment={}),
 )
@@ -44,7 +44,7 @@ DESTINATION = Reference(Repository("acr.example:5000", "mirror/alpine"), DIGEST)
 
 @pytest.fixture
 def binaries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory that is all of PATH."""
+    """The only directory of PATH."""
     directory = tmp_path / "bin"
     directory.mkdir()
     monkeypatch.setenv("PATH", str(directory))
@@ -71,19 +71,21 @@ def test_the_command_for_an_index() -> None:
 
 
 def test_the_command_under_a_policy() -> None:
-    """Signatures that it is found good by are not copied along: that needs a place for them at the destination."""
-    trust = PolicyFiles(policy=Path("/etc/team.json"), registries_d=Path("/etc/registries.d"))
-    files = replace(FILES, trust=trust)
+    """``--remove-signatures``: a destination has no place for signatures except tags, which are copied separately."""
+    policy_files = PolicyFiles(policy=Path("/etc/team.json"), registries_d=Path("/etc/registries.d"))
+    files = replace(FILES, policy_files=policy_files)
     how: dict[str, Any] = {"is_index": True, "format": "oci", "timeout_seconds": 90}
     argv = copy_argv(BINARY, files, SOURCE, DESTINATION, **how)
     assert argv[6:10] == ["--policy", "/etc/team.json", "--registries.d", "/etc/registries.d"]
     assert argv[12:18] == ["copy", "--all", "--preserve-digests", "--format", "oci", "--remove-signatures"]
-    files = replace(FILES, trust=PolicyFiles(policy=Path("/etc/team.json")))
+    files = replace(FILES, policy_files=PolicyFiles(policy=Path("/etc/team.json")))
     assert copy_argv(BINARY, files, SOURCE, DESTINATION, **how)[8:10] == ["--registries.d", "/p/registries.d"]
 
 
 def test_the_command_for_a_signature_under_a_policy() -> None:
-    files = replace(FILES, trust=PolicyFiles(policy=Path("/etc/team.json"), registries_d=Path("/etc/registries.d")))
+    files = replace(
+        FILES, policy_files=PolicyFiles(policy=Path("/etc/team.json"), registries_d=Path("/etc/registries.d"))
+    )
     how: dict[str, Any] = {"is_index": False, "format": "oci", "timeout_seconds": 90}
     argv = copy_argv(BINARY, files, SOURCE, DESTINATION, **how, is_checked=False)
     assert argv == copy_argv(BINARY, FILES, SOURCE, DESTINATION, **how)
@@ -94,13 +96,13 @@ def test_the_command_for_one_image_over_plain_http() -> None:
     files = SkopeoFiles(
         source=plain,
         destination=FILES.destination,
-        policy=FILES.policy,
-        registries_d=FILES.registries_d,
+        default_policy=FILES.default_policy,
+        empty_registries_d=FILES.empty_registries_d,
         temporary=FILES.temporary,
         workspace=FILES.workspace,
     )
     source = Reference(Repository("registry", "team/app"), "v1")
-    binary = SkopeoBinary(path=Path("skopeo"), version=Version(1, 22, 0))
+    binary = SkopeoBinary(path=Path("skopeo"), version=SkopeoVersion(1, 22, 0))
     argv = copy_argv(binary, files, source, DESTINATION, is_index=False, format="oci", timeout_seconds=1.5)
     assert argv == [
         *("skopeo", "--command-timeout", "1.5s", "--policy", "/p/policy.json", "--registries.d", "/p/registries.d"),
@@ -130,29 +132,29 @@ def test_finds_skopeo(binaries: Path, output: str, version: str) -> None:
     assert found.launcher == ()
 
 
-def test_a_setpriv_that_can_tie_is_used(binaries: Path) -> None:
+def test_setpriv_is_used_where_it_supports_pdeathsig(binaries: Path) -> None:
     write_program(binaries / "skopeo", "echo skopeo version 1.9.3")
     write_program(binaries / "setpriv", 'test "$1 $2" = "--pdeathsig KILL" && shift 2 && exec "$@"')
     assert find_skopeo().launcher == (str(binaries / "setpriv"), "--pdeathsig", "KILL")
 
 
-def test_a_setpriv_that_cannot_is_left_out(binaries: Path) -> None:
+def test_setpriv_is_not_used_where_it_lacks_pdeathsig(binaries: Path) -> None:
     write_program(binaries / "skopeo", "echo skopeo version 1.9.3")
     write_program(binaries / "setpriv", "echo 'setpriv: unrecognized option: pdeathsig' >&2; exit 1")
     assert find_skopeo().launcher == ()
 
 
 @pytest.mark.usefixtures("binaries")
-def test_there_is_no_skopeo() -> None:
+def test_a_missing_skopeo_is_reported() -> None:
     with pytest.raises(ConfigurationError) as caught:
         find_skopeo()
     assert str(caught.value) == (
-        "there is no skopeo on this worker's PATH; install it, on Debian and Ubuntu with apt-get install skopeo"
+        "skopeo not found on this worker's PATH; install it, on Debian and Ubuntu with apt-get install skopeo"
     )
 
 
 @pytest.mark.parametrize("version", ["1.8.9", "0.1.41", "1.2.3"])
-def test_skopeo_is_too_old(binaries: Path, version: str) -> None:
+def test_an_old_skopeo_is_refused(binaries: Path, version: str) -> None:
     write_program(binaries / "skopeo", f"echo skopeo version {version}")
     with pytest.raises(ConfigurationError) as caught:
         find_skopeo()
@@ -169,16 +171,14 @@ def test_skopeo_is_too_old(binaries: Path, version: str) -> None:
         ("printf '\\377'", "'\ufffd'"),
     ],
 )
-def test_it_is_no_skopeo(binaries: Path, script: str, answer: str) -> None:
+def test_another_program_is_refused(binaries: Path, script: str, answer: str) -> None:
     write_program(binaries / "skopeo", script)
     with pytest.raises(ConfigurationError) as caught:
         find_skopeo()
-    assert str(caught.value) == (
-        f"{binaries}/skopeo --version answered {answer}, not 'skopeo version …'; is it skopeo?"
-    )
+    assert str(caught.value) == (f"{binaries}/skopeo --version printed {answer}, not 'skopeo version …'; is it skopeo?")
 
 
-def test_it_does_not_run(binaries: Path) -> None:
+def test_a_skopeo_that_cannot_be_executed_is_reported(binaries: Path) -> None:
     (binaries / "skopeo").write_bytes(b"\x7fELF")
     (binaries / "skopeo").chmod(0o755)
     with pytest.raises(ConfigurationError) as caught:
@@ -188,14 +188,14 @@ def test_it_does_not_run(binaries: Path) -> None:
     )
 
 
-def test_it_hangs(binaries: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_skopeo_that_hangs_is_reported(binaries: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(skopeo_program, "VERSION_SECONDS", 0.2)
     write_program(binaries / "skopeo", "exec /bin/sleep 30")
     with pytest.raises(ConfigurationError, match=r"skopeo --version does not work on this worker: .*timed out"):
         find_skopeo()
 
 
-def test_the_version_is_asked_without_our_environment(binaries: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_version_is_read_without_our_environment(binaries: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "1.9.4")
     write_program(binaries / "skopeo", 'echo "skopeo version ${AIRFLOW__CORE__FERNET_KEY:-1.9.3}"')
     assert str(find_skopeo().version) == "1.9.3"
@@ -205,11 +205,11 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_credentials_stand_in_a_file_per_side_that_only_we_can_read(tmp_path: Path) -> None:
+def test_credentials_are_written_to_a_private_file_per_registry(tmp_path: Path) -> None:
     robot = Credentials(username="robot", secret="hünter2")
     umask = os.umask(0)
     try:
-        files = write_files(
+        files = write_skopeo_files(
             tmp_path, source=Endpoint(host="docker.io", credentials=robot), destination=Endpoint(host="acr.example")
         )
     finally:
@@ -217,7 +217,7 @@ def test_credentials_stand_in_a_file_per_side_that_only_we_can_read(tmp_path: Pa
     assert json.loads(files.source.auth_file.read_text()) == {"auths": {"docker.io": {"auth": robot.basic()}}}
     assert json.loads(files.destination.auth_file.read_text()) == {"auths": {}}
     assert mode(files.source.auth_file) == mode(files.destination.auth_file) == 0o600
-    assert json.loads(files.policy.read_text()) == {"default": [{"type": "insecureAcceptAnything"}]}
+    assert json.loads(files.default_policy.read_text()) == {"default": [{"type": "insecureAcceptAnything"}]}
 
 
 @pytest.mark.parametrize(
@@ -231,33 +231,33 @@ def test_credentials_stand_in_a_file_per_side_that_only_we_can_read(tmp_path: Pa
         (Endpoint(host="[::1]:5000"), "[::1]:5000"),
     ],
 )
-def test_a_host_is_not_taken_for_a_name_at_docker_hub(tmp_path: Path, endpoint: Endpoint, host: str) -> None:
-    files = write_files(tmp_path, source=endpoint, destination=endpoint)
+def test_a_host_without_dot_and_port_gets_a_port(tmp_path: Path, endpoint: Endpoint, host: str) -> None:
+    files = write_skopeo_files(tmp_path, source=endpoint, destination=endpoint)
     assert files.source.host == host
     assert files.source.tls == endpoint.tls
 
 
-def test_of_a_ca_directory_only_the_ca_file_is_shown(tmp_path: Path) -> None:
+def test_only_the_ca_file_of_a_directory_is_copied(tmp_path: Path) -> None:
     ours, private = tmp_path / "ours", tmp_path / "private"
     for each in (ours, private):
         each.mkdir()
     (ours / "root.pem").write_text("the authority")
     (ours / "client.key").write_text("a secret")
     endpoint = Endpoint(host="acr.example", ca_file=ours / "root.pem")
-    files = write_files(private, source=Endpoint(host="quay.io"), destination=endpoint)
+    files = write_skopeo_files(private, source=Endpoint(host="quay.io"), destination=endpoint)
     assert files.source.cert_dir is None
     assert files.destination.cert_dir is not None
     assert {each.name: each.read_text() for each in files.destination.cert_dir.iterdir()} == {"ca.crt": "the authority"}
 
 
-def test_a_ca_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_ca_file_is_reported(tmp_path: Path) -> None:
     endpoint = Endpoint(host="acr.example", ca_file=tmp_path / "ca.crt")
     with pytest.raises(ConfigurationError) as caught:
-        write_files(tmp_path, source=endpoint, destination=endpoint)
+        write_skopeo_files(tmp_path, source=endpoint, destination=endpoint)
     assert str(caught.value) == f"acr.example: there is no CA file '{tmp_path}/ca.crt' on this worker"
 
 
-def test_the_environment_is_made_from_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_has_listed_variables_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "https_proxy", "NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -267,7 +267,7 @@ def test_the_environment_is_made_from_nothing(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "secret")
     private = tmp_path / "private"
     private.mkdir()
-    files = write_files(private, source=Endpoint(host="quay.io"), destination=Endpoint(host="acr.example"))
+    files = write_skopeo_files(private, source=Endpoint(host="quay.io"), destination=Endpoint(host="acr.example"))
     assert files.workspace.environment == {
         "PATH": "/usr/bin",
         "HTTPS_PROXY": "http://proxy.example:3128",
@@ -281,7 +281,7 @@ def test_the_environment_is_made_from_nothing(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("kind", ["open to others", "link", "file"])
-def test_notes_of_layers_are_not_kept_where_others_can_write(
+def test_the_cache_of_layers_is_not_shared_where_others_can_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -296,17 +296,17 @@ def test_notes_of_layers_are_not_kept_where_others_can_write(
             taken.symlink_to(elsewhere)
         case _:
             taken.touch()
-    files = write_files(private, source=Endpoint(host="quay.io"), destination=Endpoint(host="acr.example"))
+    files = write_skopeo_files(private, source=Endpoint(host="quay.io"), destination=Endpoint(host="acr.example"))
     assert files.workspace.environment["XDG_DATA_HOME"] == f"{private}/home/.local/share"
 
 
-def test_what_a_policy_consists_of(tmp_path: Path) -> None:
-    """Its keys are files too; what is no path is for skopeo to refuse."""
+def test_a_policy_is_listed_with_its_keys(tmp_path: Path) -> None:
+    """Values that are not paths are skipped; skopeo reports them."""
     policy, key, private = tmp_path / "policy.json", tmp_path / "team.gpg", tmp_path / "private"
     key.touch()
     private.mkdir()
     rules = [{"keyPath": str(key)}, {"keyPaths": [str(key), 7]}, {"keyPath": None}, {"keyPath": "/nowhere"}]
     policy.write_text(json.dumps({"default": rules}))
     endpoint = Endpoint(host="quay.io")
-    files = write_files(private, source=endpoint, destination=endpoint, trust=PolicyFiles(policy=policy))
+    files = write_skopeo_files(private, source=endpoint, destination=endpoint, policy_files=PolicyFiles(policy=policy))
     assert files.workspace.outside == (policy, key)

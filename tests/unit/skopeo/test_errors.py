@@ -1,4 +1,4 @@
-"""Every text that skopeo was seen to fail with, and what it means; faults injected into 1.9.3 and 1.22."""
+"""Error texts of skopeo 1.9.3 and 1.22, collected by injecting faults, and the errors they become."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def fill(text: str, names: tuple[Reference, Reference]) -> str:
 
 
 def logged(text: str) -> str:
-    """As logrus writes it: in Go's quotes, which are JSON's for these texts."""
+    """A line of logrus. For these texts Go quotes like JSON."""
     return f'time="2026-11-23T10:00:00Z" level=fatal msg={json.dumps(text, ensure_ascii=False)}'
 
 
@@ -216,7 +216,7 @@ def decode(text: str, names: tuple[Reference, Reference], *, is_index: bool = Tr
 
 @pytest.mark.parametrize("names", [PLAIN, MISLEADING], ids=["plain", "misleading"])
 @pytest.mark.parametrize(("text", "expected", "who"), TEXTS, ids=[text[-60:] for text, _, _ in TEXTS])
-def test_what_a_text_means(
+def test_a_text_becomes_an_error_of_its_class(
     text: str, expected: type[RegistrySyncError], who: str, names: tuple[Reference, Reference]
 ) -> None:
     error = decode(fill(text, names), names)
@@ -226,7 +226,7 @@ def test_what_a_text_means(
 
 
 @pytest.mark.parametrize("text", NOT_WHOLE)
-def test_an_index_that_cannot_be_copied_whole(text: str) -> None:
+def test_an_index_that_cannot_be_copied_whole_has_its_own_error(text: str) -> None:
     assert type(decode(text, PLAIN)) is NotCopyableWhole
     assert type(decode(text, PLAIN, is_index=False)) is RefusedError
 
@@ -240,18 +240,18 @@ def test_an_index_that_cannot_be_copied_whole(text: str) -> None:
         "Signature for identity docker://S is not accepted",
     ],
 )
-def test_an_image_that_a_policy_rejects(why: str, names: tuple[Reference, Reference]) -> None:
+def test_an_image_that_a_policy_rejects_is_not_trusted(why: str, names: tuple[Reference, Reference]) -> None:
     words = fill(f"{IMG}Source image rejected: {why}", names)
     arguments: dict[str, Any] = {"source": names[0], "destination": names[1], "is_index": True}
     error = decode_failure(1, [logged(words)], policy=Path("/etc/team.json"), **arguments)
     assert type(error) is NotTrusted
     assert str(error).startswith(
-        f"{names[0]} is not accepted by the policy '/etc/team.json'; have it signed as that policy asks, or change the "
+        f"{names[0]} is not accepted by the policy '/etc/team.json'; sign it as the policy requires, or change the "
         "policy (skopeo: copying image 1/2 from manifest list: Source image rejected: "
     )
 
 
-def test_a_message_says_who_what_and_what_to_do() -> None:
+def test_a_message_says_where_what_and_what_to_do() -> None:
     error = decode(fill(f"{START}name unknown: no such\n\trepository", PLAIN), PLAIN)
     assert str(error) == (
         "destination acr.example:5000/a/b cannot be pushed to; create it at the registry first "
@@ -260,7 +260,7 @@ def test_a_message_says_who_what_and_what_to_do() -> None:
     )
 
 
-def test_a_tag_that_misleads() -> None:
+def test_tags_that_look_like_errors_are_ignored() -> None:
     tagged = (Reference(PLAIN[0].repository, "x509"), Reference(PLAIN[1].repository, "denied"))
     error = decode("initializing source docker://quay.io/team/app:x509: reading manifest x509 in quay.io/team/app: "
                    "manifest unknown", tagged)  # fmt: skip
@@ -270,18 +270,16 @@ def test_a_tag_that_misleads() -> None:
 
 
 @pytest.mark.parametrize(("code", "name"), [(-9, "9 (Killed)"), (-15, "15 (Terminated)")])
-def test_a_signal(code: int, name: str) -> None:
+def test_a_signal_is_a_temporary_error(code: int, name: str) -> None:
     error = decode_failure(code, [], source=PLAIN[0], destination=PLAIN[1], is_index=True)
     assert type(error) is TemporaryError
-    assert str(error) == f"skopeo was ended by signal {name} while it copied {PLAIN[0]} to {PLAIN[1]}"
+    assert str(error) == f"skopeo was killed by signal {name} while copying {PLAIN[0]} to {PLAIN[1]}"
 
 
-def test_no_words_at_all() -> None:
+def test_output_without_an_error_is_a_temporary_error() -> None:
     error = decode_failure(3, ["", ""], source=PLAIN[0], destination=PLAIN[1], is_index=True)
     assert type(error) is TemporaryError
-    assert str(error).endswith(
-        "failed in a way that is not known, which is tried again (skopeo: no message, exit code 3)"
-    )
+    assert str(error).endswith("failed for an unknown reason, and is retried (skopeo: no message, exit code 3)")
 
 
 @pytest.mark.parametrize(
@@ -297,7 +295,7 @@ def test_no_words_at_all() -> None:
         ([], ""),
     ],
 )
-def test_the_last_words(lines: list[str], words: str) -> None:
+def test_the_last_logged_error_is_found(lines: list[str], words: str) -> None:
     assert last_words(lines) == words
 
 
@@ -314,6 +312,6 @@ def test_the_last_words(lines: list[str], words: str) -> None:
         ("docker://quay.io/a/b@sha256:0: why?", "docker://quay.io/a/b@sha256:0: why?"),
     ],
 )
-def test_redaction(line: str, redacted: str) -> None:
+def test_secrets_in_urls_are_redacted(line: str, redacted: str) -> None:
     assert redact(line) == redacted
     assert redact(redacted) == redacted

@@ -1,4 +1,4 @@
-"""The check of policies before a run; that they are enforced is shown in tests/integration."""
+"""Checks of policies before a run. Tests of their enforcement are in tests/integration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from registry_sync.errors import ConfigurationError
 from registry_sync.skopeo.config_files import PolicyFiles
 from registry_sync.skopeo.local import SkopeoBinary
 from registry_sync.skopeo.policy import check_policies
-from registry_sync.skopeo.runner import Version
+from registry_sync.skopeo.runner import SkopeoVersion
 from registry_sync.sync.session import policy_files_of
 
 GPG = {"default": [{"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/keys/team.gpg"}]}
@@ -27,7 +27,7 @@ def a_skopeo(directory: Path, script: str) -> SkopeoBinary:
     path = directory / "skopeo"
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
-    return SkopeoBinary(path=path, version=Version(1, 9, 3))
+    return SkopeoBinary(path=path, version=SkopeoVersion(1, 9, 3))
 
 
 def write_policy(directory: Path, document: Any) -> RouteSettings:
@@ -47,28 +47,23 @@ def test_without_a_policy_there_is_nothing_to_check(tmp_path: Path) -> None:
     check_policies([policy_files_of(RouteSettings())], a_skopeo(tmp_path, "exit 1"))
 
 
-def test_both_places() -> None:
+def test_policy_files_have_both_paths() -> None:
     settings = RouteSettings(policy=Path("/p.json"), registries_d=Path("/d"))
     assert policy_files_of(settings) == PolicyFiles(policy=Path("/p.json"), registries_d=Path("/d"))
-
-
-def test_places_of_signatures_for_no_policy(tmp_path: Path) -> None:
-    settings = RouteSettings(registries_d=Path("/d"))
-    assert problem(settings, a_skopeo(tmp_path, "")) == "registries_d '/d' is for a policy; write policy: too"
 
 
 def test_a_policy_for_gpg_needs_no_sigstore(tmp_path: Path) -> None:
     check_policies([policy_files_of(write_policy(tmp_path, GPG))], a_skopeo(tmp_path, WITHOUT_SIGSTORE))
 
 
-def test_a_policy_for_sigstore(tmp_path: Path) -> None:
+def test_a_policy_for_sigstore_needs_a_skopeo_with_sigstore(tmp_path: Path) -> None:
     settings = write_policy(tmp_path, SIGSTORE)
     check_policies([policy_files_of(settings)], a_skopeo(tmp_path, WITH_SIGSTORE))
     skopeo = a_skopeo(tmp_path, WITHOUT_SIGSTORE)
     assert problem(settings, skopeo) == (
-        f"the policy '{settings.policy}' asks for sigstore signatures (sigstoreSigned), which {skopeo.path} 1.9.3 "
+        f"the policy '{settings.policy}' requires sigstore signatures (sigstoreSigned), which {skopeo.path} 1.9.3 "
         "cannot verify: Debian 12 builds it without; install skopeo 1.18 or later, as Debian 13 and "
-        "https://github.com/containers/skopeo/blob/main/install.md have it, or ask for signedBy (GPG)"
+        "https://github.com/containers/skopeo/blob/main/install.md have it, or require signedBy (GPG)"
     )
 
 
@@ -83,24 +78,24 @@ def test_each_policy_is_checked_once(tmp_path: Path) -> None:
     ("content", "expected"),
     [
         ("{", "is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
-        ("[]", "is no containers-policy.json(5): it has no 'default'"),
-        ("{}", "is no containers-policy.json(5): it has no 'default'"),
+        ("[]", "is not a containers-policy.json(5): it has no 'default'"),
+        ("{}", "is not a containers-policy.json(5): it has no 'default'"),
     ],
 )
-def test_a_file_that_is_no_policy(tmp_path: Path, content: str, expected: str) -> None:
+def test_a_file_that_is_not_a_policy_is_refused(tmp_path: Path, content: str, expected: str) -> None:
     settings = write_policy(tmp_path, content)
     assert problem(settings, a_skopeo(tmp_path, "")) == f"the policy '{settings.policy}' {expected}"
 
 
-def test_files_that_are_not_there(tmp_path: Path) -> None:
+def test_missing_files_are_reported(tmp_path: Path) -> None:
     skopeo, lost = a_skopeo(tmp_path, ""), tmp_path / "lost"
     assert problem(RouteSettings(policy=lost), skopeo) == (
         f"the policy '{lost}' cannot be read on this worker: No such file or directory"
     )
     settings = replace(write_policy(tmp_path, GPG), registries_d=lost)
-    assert problem(settings, skopeo) == f"there is no folder '{lost}', the registries_d, on this worker"
+    assert problem(settings, skopeo) == f"registries_d '{lost}' is not a directory on this worker"
 
 
-def test_a_skopeo_that_does_not_run(tmp_path: Path) -> None:
-    skopeo = SkopeoBinary(path=tmp_path / "gone", version=Version(1, 9, 3))
+def test_a_skopeo_that_cannot_be_started_is_reported(tmp_path: Path) -> None:
+    skopeo = SkopeoBinary(path=tmp_path / "gone", version=SkopeoVersion(1, 9, 3))
     assert problem(write_policy(tmp_path, SIGSTORE), skopeo).startswith(f"{skopeo.path} does not work on this worker: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -22,10 +23,11 @@ from registry_sync.sync.plan import (
     TagState,
     Unchanged,
     Unreadable,
-    add_deletions,
-    plan_route,
-    plan_tag,
+    group_by_digest,
 )
+from registry_sync.sync.plan_route import plan_tag, plan_tags
+from registry_sync.sync.platform_indexes import FilteredTags
+from registry_sync.sync.prune_plan import add_deletions
 from registry_sync.tags.backup_names import parse_backup_tag
 from registry_sync.tags.overwrite_policy import OverwritePolicy, OverwriteRules, overwriting, parse_policies
 from registry_sync.tags.select import Selection
@@ -35,14 +37,14 @@ DOWN = Unreadable(error_class="temporary", text="GET /v2/ answered 503")
 
 MISSING = CopyTag(tag="v1", digest=NEW, reason="missing at the destination")
 SAME = Unchanged(tag="v1", digest=NEW)
-GONE = Skipped(tag="v1", reason="the source lists it but has no manifest for it (deleted meanwhile?)")
+GONE = Skipped(tag="v1", reason="the source lists it, but has no manifest for it (deleted meanwhile?)")
 SOURCE_UNREADABLE = Failed(
-    tag="v1", reason="the source does not tell what it names: GET /v2/ answered 503", error_class="temporary"
+    tag="v1", reason="cannot be read at the source: GET /v2/ answered 503", error_class="temporary"
 )
 DESTINATION_UNREADABLE = Failed(
-    tag="v1", reason="the destination does not tell what it names: GET /v2/ answered 503", error_class="temporary"
+    tag="v1", reason="cannot be read at the destination: GET /v2/ answered 503", error_class="temporary"
 )
-MOVED = "moved: sha256:bbbbbbbbbbbb at the source, sha256:aaaaaaaaaaaa at the destination"
+CHANGED = "changed: sha256:bbbbbbbbbbbb at the source, sha256:aaaaaaaaaaaa at the destination"
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FOLLOW, KEEP, FAIL = (OverwriteRules(policies=parse_policies(each)) for each in ("follow", "keep", "fail"))
@@ -55,6 +57,15 @@ POLICIES = st.sampled_from([FOLLOW, KEEP, FAIL, BACKED_UP, BY_PATTERN])
 TAGS = st.sampled_from(["v1", "v2", "latest", "V1", "1.0"])
 STATES = st.sampled_from([OLD, NEW, Digest("sha512", 128 * "a"), None, DOWN])
 SIDES = st.dictionaries(TAGS, STATES)
+
+
+def planned(
+    selection: Selection,
+    source: Mapping[str, TagState],
+    destination: Mapping[str, TagState],
+    rules: OverwriteRules = FOLLOW,
+) -> Plan:
+    return Plan(decisions=plan_tags(selection, FilteredTags(states=source), destination, rules))
 
 
 @st.composite
@@ -89,16 +100,16 @@ def test_states_for_which_the_policy_does_not_matter(
 @pytest.mark.parametrize(
     ("policy", "decision"),
     [
-        (FOLLOW, CopyTag(tag="v1", digest=NEW, reason=MOVED, replaces=OLD)),
-        (KEEP, Skipped(tag="v1", reason=f"{MOVED}; kept, since on_moved_tag is keep")),
-        (FAIL, Failed(tag="v1", reason=f"{MOVED}; on_moved_tag is fail", error_class="refused")),
-        (BY_PATTERN, Failed(tag="v1", reason=f"{MOVED}; on_moved_tag is fail for 'v*'", error_class="refused")),
+        (FOLLOW, CopyTag(tag="v1", digest=NEW, reason=CHANGED, replaces=OLD)),
+        (KEEP, Skipped(tag="v1", reason=f"{CHANGED}; kept, because on_moved_tag is keep")),
+        (FAIL, Failed(tag="v1", reason=f"{CHANGED}; on_moved_tag is fail", error_class="refused")),
+        (BY_PATTERN, Failed(tag="v1", reason=f"{CHANGED}; on_moved_tag is fail for 'v*'", error_class="refused")),
         (
             BACKED_UP,
             CopyTag(
                 tag="v1",
                 digest=NEW,
-                reason=f"{MOVED}, which is kept as v1-was-aaaaaaaaaaaa",
+                reason=f"{CHANGED}, kept as v1-was-aaaaaaaaaaaa",
                 replaces=OLD,
                 backup=Backup(tag="v1-was-aaaaaaaaaaaa", digest=OLD),
             ),
@@ -112,9 +123,9 @@ def test_a_moved_tag(policy: OverwriteRules, decision: Decision) -> None:
 @pytest.mark.parametrize(
     ("policy", "decision"),
     [
-        ("follow", Locked(tag="v1", digest=NEW, reason=f"{MOVED}, where it is locked")),
-        ("keep", Skipped(tag="v1", reason=f"{MOVED}; kept, since on_moved_tag is keep")),
-        ("fail", Failed(tag="v1", reason=f"{MOVED}; on_moved_tag is fail", error_class="refused")),
+        ("follow", Locked(tag="v1", digest=NEW, reason=f"{CHANGED}, where it is locked")),
+        ("keep", Skipped(tag="v1", reason=f"{CHANGED}; kept, because on_moved_tag is keep")),
+        ("fail", Failed(tag="v1", reason=f"{CHANGED}; on_moved_tag is fail", error_class="refused")),
     ],
 )
 def test_a_moved_tag_that_is_locked(policy: OverwritePolicy, decision: Decision) -> None:
@@ -130,7 +141,8 @@ def test_a_tag_that_is_too_long_for_a_backup_is_not_overwritten() -> None:
     template = "'{{ tag }}-was-{{ digest_short }}'"
     assert decision == Failed(
         tag=tag,
-        reason=f"{MOVED}; not overwritten, since it has no backup: {template} gives '{tag}-was-aaaaaaaaaaaa' for "
+        reason=f"{CHANGED}; not overwritten, because its backup has no valid name: "
+        f"{template} gives '{tag}-was-aaaaaaaaaaaa' for "
         f"'{tag}', which is not a valid tag",
         error_class="configuration",
     )
@@ -138,7 +150,7 @@ def test_a_tag_that_is_too_long_for_a_backup_is_not_overwritten() -> None:
 
 def test_a_tag_that_was_skipped_is_deleted_instead() -> None:
     selection = Selection(selected=("v2",), rejected={"v1": "excluded by 'v1'"})
-    plan = plan_route(selection, {"v2": NEW}, {})
+    plan = planned(selection, {"v2": NEW}, {})
     deletions = (
         DeleteTag(tag="v1", digest=OLD, reason="no longer selected"),
         DeleteTag(tag="v0", digest=OLD, reason="gone"),
@@ -149,13 +161,13 @@ def test_a_tag_that_was_skipped_is_deleted_instead() -> None:
 
 def test_a_route_has_a_decision_for_every_listed_tag_in_the_order_of_their_names() -> None:
     selection = Selection(selected=("v2", "v1", "v3"), rejected={"dev": "excluded by 'dev'"})
-    plan = plan_route(selection, {"v1": NEW, "v2": OLD}, {"v2": OLD, "stray": OLD})
+    plan = planned(selection, {"v1": NEW, "v2": OLD}, {"v2": OLD, "stray": OLD})
     assert plan == Plan(
         decisions=(
             Skipped(tag="dev", reason="excluded by 'dev'"),
             MISSING,
             Unchanged(tag="v2", digest=OLD),
-            Skipped(tag="v3", reason="the source lists it but has no manifest for it (deleted meanwhile?)"),
+            Skipped(tag="v3", reason="the source lists it, but has no manifest for it (deleted meanwhile?)"),
         )
     )
 
@@ -163,13 +175,13 @@ def test_a_route_has_a_decision_for_every_listed_tag_in_the_order_of_their_names
 def test_a_tag_that_the_rules_cannot_judge_fails() -> None:
     selection = Selection(selected=(), rejected={}, failed={"v1": "names has it, and the source has no such tag"})
     failed = Failed(tag="v1", reason="names has it, and the source has no such tag", error_class="configuration")
-    assert plan_route(selection, {}, {}).decisions == (failed,)
+    assert planned(selection, {}, {}).decisions == (failed,)
 
 
 def test_tags_of_one_digest_are_one_copy() -> None:
     selection = Selection(selected=("a", "b", "c", "d"), rejected={})
-    plan = plan_route(selection, {"a": NEW, "b": OLD, "c": NEW, "d": NEW}, {"d": NEW})
-    names = {digest: [each.tag for each in copies] for digest, copies in plan.by_digest.items()}
+    plan = planned(selection, {"a": NEW, "b": OLD, "c": NEW, "d": NEW}, {"d": NEW})
+    names = {digest: [each.tag for each in copies] for digest, copies in group_by_digest(plan.copies).items()}
     assert names == {NEW: ["a", "c"], OLD: ["b"]}
     assert [each.tag for each in plan.copies] == ["a", "b", "c"]
 
@@ -178,7 +190,7 @@ def test_tags_of_one_digest_are_one_copy() -> None:
 def test_each_listed_tag_has_one_decision(
     selection: Selection, source: dict[str, TagState], destination: dict[str, TagState], policy: OverwriteRules
 ) -> None:
-    plan = plan_route(selection, source, destination, policy)
+    plan = planned(selection, source, destination, policy)
     assert [each.tag for each in plan.decisions] == sorted([*selection.selected, *selection.rejected])
 
 
@@ -186,7 +198,7 @@ def test_each_listed_tag_has_one_decision(
 def test_what_is_copied_is_selected_and_the_sources_and_not_there(
     selection: Selection, source: dict[str, TagState], destination: dict[str, TagState], policy: OverwriteRules
 ) -> None:
-    for each in plan_route(selection, source, destination, policy).copies:
+    for each in planned(selection, source, destination, policy).copies:
         assert each.tag in selection.selected
         assert each.digest == source[each.tag]
         assert destination.get(each.tag) != each.digest
@@ -199,9 +211,9 @@ def test_what_is_copied_is_selected_and_the_sources_and_not_there(
 def test_planning_against_the_applied_state_copies_nothing(
     selection: Selection, source: dict[str, TagState], destination: dict[str, TagState], policy: OverwriteRules
 ) -> None:
-    plan = plan_route(selection, source, destination, policy)
+    plan = planned(selection, source, destination, policy)
     applied = {**destination, **{each.tag: each.digest for each in plan.copies}}
-    again = plan_route(selection, source, applied, policy)
+    again = planned(selection, source, applied, policy)
     assert again.copies == ()
     kept = [each for each in plan.decisions if not isinstance(each, CopyTag)]
     assert [each for each in again.decisions if each in kept] == kept
@@ -214,14 +226,14 @@ def test_the_order_of_the_selection_has_no_influence(
     turned = Selection(
         selected=tuple(reversed(selection.selected)), rejected=dict(reversed(list(selection.rejected.items())))
     )
-    assert plan_route(turned, source, destination, policy) == plan_route(selection, source, destination, policy)
+    assert planned(turned, source, destination, policy) == planned(selection, source, destination, policy)
 
 
 @given(selections(), SIDES, SIDES, POLICIES)
 def test_copies_by_digest_are_the_copies(
     selection: Selection, source: dict[str, TagState], destination: dict[str, TagState], policy: OverwriteRules
 ) -> None:
-    plan = plan_route(selection, source, destination, policy)
-    grouped = [each for copies in plan.by_digest.values() for each in copies]
+    plan = planned(selection, source, destination, policy)
+    grouped = [each for copies in group_by_digest(plan.copies).values() for each in copies]
     assert sorted(grouped, key=lambda each: each.tag) == list(plan.copies)
-    assert all(each.digest == digest for digest, copies in plan.by_digest.items() for each in copies)
+    assert all(each.digest == digest for digest, copies in group_by_digest(plan.copies).items() for each in copies)

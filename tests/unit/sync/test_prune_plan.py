@@ -16,10 +16,18 @@ from registry_sync.config.prune_rules import PruneRules, PruneRulesEntry
 from registry_sync.oci.artifact_tags import is_artifact_tag
 from registry_sync.oci.reference import Digest
 from registry_sync.oci.reserved_tags import platform_cache_tag
-from registry_sync.sync.prune_plan import BothSides, candidates, mark, refusal, shared
+from registry_sync.sync.prune_plan import (
+    BothSides,
+    PrunePolicy,
+    deletion_mark,
+    find_candidates,
+    find_problem,
+    find_shared,
+)
 from registry_sync.sync.run_state import DatedDeletions, DeletionPlans, PlannedDeletions
 from registry_sync.tags.backup_names import parse_backup_tag
 from registry_sync.tags.patterns import parse_pattern
+from registry_sync.tags.rules import only_tags
 
 MEMORY_TAG = platform_cache_tag("team")
 
@@ -29,18 +37,18 @@ BACKUP = "v1-was-0123456789ab"
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 GONE, NOT_SELECTED, NONE = (PruneRules(tags=each) for each in ("gone_at_source", "not_selected", "none"))
-is_backup = parse_backup_tag("{{ tag }}-was-{{ digest_short }}").is_backup
+OWNED = only_tags(("v*", "sha256-*", f"{MEMORY_TAG}*"))
 
 
-def owns(tag: str) -> bool:
-    return tag.startswith(("v", "sha256-", MEMORY_TAG))
+def policy(rules: PruneRules) -> PrunePolicy:
+    return PrunePolicy(rules=rules, tags=OWNED, backup_tag=parse_backup_tag("{{ tag }}-was-{{ digest_short }}"))
 
 
 SIDES = BothSides(
     listed=frozenset({"v1", "v2", "v3", "main"}),
     selected=frozenset({"v1", "v3"}),
     rejected={"v2": "not among the newest 2 versions", "main": "matches none of 'v*'"},
-    there={
+    destination={
         "v1": A,
         "v2": B,
         "main": B,
@@ -78,69 +86,69 @@ SIDES = BothSides(
     ],
 )
 def test_what_is_to_go_and_why(rules: PruneRules, deleted: dict[str, str]) -> None:
-    assert candidates(rules, SIDES, owns=owns, is_backup=is_backup) == deleted
+    assert find_candidates(policy(rules), SIDES) == deleted
 
 
 @pytest.mark.parametrize(
     ("changes", "wanted", "earlier", "text"),
     [
         ({}, {"v0"}, None, ""),
-        ({"listed": frozenset()}, {"v0"}, None, "the source lists no tag"),
-        ({"selected": frozenset()}, {"v0"}, None, "the rules select no tag"),
+        ({"listed": frozenset()}, {"v0"}, None, "the source lists no tags"),
+        ({"selected": frozenset()}, {"v0"}, None, "the rules select no tags"),
         ({}, {"v0"}, PlannedDeletions(marks=(), listed=4), ""),
         (
             *({}, {"v0"}, PlannedDeletions(marks=(), listed=5)),
-            "the source lists 4 tags, and 5 when it was last looked at; the next run takes that for true",
+            "the source lists 4 tags, down from 5; if the next run sees the same, it is accepted",
         ),
         (
             *({}, {"v0", "v2"}, None),
             (
-                "2 of 4 tags would be deleted (v0, v2), and max_percent 10 allows 1; if they are to go, raise it for "
-                "as long as that takes"
+                "2 of 4 tags would be deleted (v0, v2), and max_percent 10 allows 1; to delete them, raise "
+                "max_percent until that is done"
             ),
         ),
     ],
 )
 def test_when_nothing_is_deleted(changes: Any, wanted: set[str], earlier: PlannedDeletions | None, text: str) -> None:
-    assert refusal(GONE, replace(SIDES, **changes), wanted, earlier, owns=owns, is_backup=is_backup) == text
+    assert find_problem(policy(GONE), replace(SIDES, **changes), wanted, earlier) == text
 
 
 def test_the_share_is_of_what_could_be_deleted() -> None:
     """Of the eleven tags that are there: not the signatures, backups and so on, and not what others pushed."""
     rules = PruneRules(tags="gone_at_source", keep=(parse_pattern("*-kept"),), max_percent=50)
-    sides = replace(SIDES, there={**SIDES.there, "v8": C, "v9": C})
-    wanted = candidates(rules, sides, owns=owns, is_backup=is_backup)
+    sides = replace(SIDES, destination={**SIDES.destination, "v8": C, "v9": C})
+    wanted = find_candidates(policy(rules), sides)
     assert set(wanted) == {"v0", "v8", "v9"}
-    assert refusal(rules, sides, wanted, None, owns=owns, is_backup=is_backup) == ""
-    sides = replace(sides, there={**sides.there, "v7": C})
-    wanted = candidates(rules, sides, owns=owns, is_backup=is_backup)
-    assert refusal(rules, sides, wanted, None, owns=owns, is_backup=is_backup) == (
-        "4 of 6 tags would be deleted (v0, v7, v8, v9), and max_percent 50 allows 3; if they are to go, raise it for "
-        "as long as that takes"
+    assert find_problem(policy(rules), sides, wanted, None) == ""
+    sides = replace(sides, destination={**sides.destination, "v7": C})
+    wanted = find_candidates(policy(rules), sides)
+    assert find_problem(policy(rules), sides, wanted, None) == (
+        "4 of 6 tags would be deleted (v0, v7, v8, v9), and max_percent 50 allows 3; to delete them, raise max_percent "
+        "until that is done"
     )
 
 
 @pytest.mark.parametrize(("percent", "tags", "most"), [(10, 1, 1), (10, 10, 1), (10, 11, 2), (100, 7, 7), (1, 100, 1)])
 def test_a_share_is_rounded_up(percent: int, tags: int, most: int) -> None:
     names = [f"v{number}" for number in range(tags)]
-    sides = BothSides(listed={"other"}, selected={"other"}, rejected={}, there=dict.fromkeys(names, A))
+    sides = BothSides(listed={"other"}, selected={"other"}, rejected={}, destination=dict.fromkeys(names, A))
     rules = PruneRules(tags="gone_at_source", max_percent=percent)
-    assert refusal(rules, sides, names[:most], None, owns=owns, is_backup=is_backup) == ""
+    assert find_problem(policy(rules), sides, names[:most], None) == ""
     if most < tags:
-        assert refusal(rules, sides, names[: most + 1], None, owns=owns, is_backup=is_backup) != ""
+        assert find_problem(policy(rules), sides, names[: most + 1], None) != ""
 
 
 def test_a_refusal_names_no_more_than_five() -> None:
     there = dict.fromkeys((f"v{number}" for number in range(9)), A)
-    sides = BothSides(listed={"main"}, selected={"main"}, rejected={}, there=there)
-    assert refusal(GONE, sides, there, None, owns=owns, is_backup=is_backup).startswith(
+    sides = BothSides(listed={"main"}, selected={"main"}, rejected={}, destination=there)
+    assert find_problem(policy(GONE), sides, there, None).startswith(
         "9 of 9 tags would be deleted (v0, v1, v2, v3, v4, …), and max_percent 10 allows 1; "
     )
 
 
 def test_tags_that_share_their_image_with_one_that_stays() -> None:
     there = {"v1": A, "v1.0": A, "v2": B, "v2.0": B, "v3": None, "v4": None}
-    assert shared({"v1", "v2", "v2.0", "v3"}, there) == {"v1": "v1.0"}
+    assert find_shared({"v1", "v2", "v2.0", "v3"}, there) == {"v1": "v1.0"}
 
 
 @pytest.mark.parametrize(
@@ -184,7 +192,7 @@ class TestMemory:
         assert DeletionPlans.from_json(json.loads(json.dumps(memory.to_json()))) == memory
 
     def test_a_run_knows_what_was_planned_before_it_and_not_by_itself(self) -> None:
-        planned = PlannedDeletions(marks=(mark("v0", A),), listed=7)
+        planned = PlannedDeletions(marks=(deletion_mark("v0", A),), listed=7)
         memory = DeletionPlans(routes={}).after({"aa": planned}, ["aa"], NOON)
         assert memory.before("aa", NOON) is None
         assert memory.before("aa", NOON + timedelta(hours=1)) == planned
@@ -207,8 +215,8 @@ class TestMemory:
 
 
 def test_a_mark_is_of_a_tag_and_what_it_names() -> None:
-    assert len({mark("v0", A), mark("v0", B), mark("v1", A)}) == 3
-    assert len(mark("v0", A)) == 8
+    assert len({deletion_mark("v0", A), deletion_mark("v0", B), deletion_mark("v1", A)}) == 3
+    assert len(deletion_mark("v0", A)) == 8
 
 
 NAMES = st.sampled_from(
@@ -231,15 +239,15 @@ def both_sides(draw: st.DrawFn) -> BothSides:
         listed=listed,
         selected=selected,
         rejected=dict.fromkeys(listed - selected, "excluded"),
-        there=there,
+        destination=there,
         locked=draw(st.sets(st.sampled_from(sorted(there)))) if there else set(),
     )
 
 
 def deletions(rules: PruneRules, sides: BothSides) -> set[str]:
     """What would be deleted at last."""
-    wanted = candidates(rules, sides, owns=owns, is_backup=is_backup)
-    return set() if refusal(rules, sides, wanted, None, owns=owns, is_backup=is_backup) else set(wanted)
+    wanted = find_candidates(policy(rules), sides)
+    return set() if find_problem(policy(rules), sides, wanted, None) else set(wanted)
 
 
 @given(RULES, both_sides())
@@ -247,7 +255,7 @@ def test_only_what_is_there_and_nothing_that_is_selected_kept_locked_a_backup_or
     rules: PruneRules, sides: BothSides
 ) -> None:
     gone = deletions(rules, sides)
-    assert gone <= set(sides.there)
+    assert gone <= set(sides.destination)
     assert gone.isdisjoint(sides.selected)
     assert gone.isdisjoint(sides.locked)
     assert gone.isdisjoint({BACKUP, MEMORY_TAG, SIGNATURE, SIGNATURE.removesuffix(".sig")})
@@ -258,7 +266,7 @@ def test_only_what_is_there_and_nothing_that_is_selected_kept_locked_a_backup_or
 @given(RULES, both_sides())
 def test_only_what_the_mirror_would_own(rules: PruneRules, sides: BothSides) -> None:
     for tag in deletions(rules, sides):
-        assert tag in sides.listed or owns(tag)
+        assert tag in sides.listed or policy(rules).owns(tag)
         assert rules.tags == "not_selected" or tag not in sides.listed
     if rules.tags == "none" or not sides.listed or not sides.selected:
         assert deletions(rules, sides) == set()
@@ -267,28 +275,28 @@ def test_only_what_the_mirror_would_own(rules: PruneRules, sides: BothSides) -> 
 @given(RULES, both_sides())
 def test_no_more_than_the_share_that_is_allowed(rules: PruneRules, sides: BothSides) -> None:
     never = {BACKUP, MEMORY_TAG, SIGNATURE, SIGNATURE.removesuffix(".sig"), *sides.locked}
-    own = [tag for tag in sides.there if tag not in never and (tag in sides.listed or owns(tag))]
+    own = [tag for tag in sides.destination if tag not in never and (tag in sides.listed or policy(rules).owns(tag))]
     assert len(deletions(rules, sides)) < len(own) * rules.max_percent / 100 + 1
 
 
 @given(RULES, both_sides())
 def test_once_it_is_done_there_is_nothing_left_to_delete(rules: PruneRules, sides: BothSides) -> None:
     gone = deletions(rules, sides)
-    after = replace(sides, there={tag: digest for tag, digest in sides.there.items() if tag not in gone})
+    after = replace(sides, destination={tag: digest for tag, digest in sides.destination.items() if tag not in gone})
     assert not gone or deletions(rules, after) == set()
 
 
 @given(RULES, both_sides(), st.integers(1, 1000))
 def test_a_source_that_shrank_deletes_nothing(rules: PruneRules, sides: BothSides, before: int) -> None:
-    wanted = candidates(rules, sides, owns=owns, is_backup=is_backup)
-    why = refusal(rules, sides, wanted, PlannedDeletions(marks=(), listed=before), owns=owns, is_backup=is_backup)
+    wanted = find_candidates(policy(rules), sides)
+    why = find_problem(policy(rules), sides, wanted, PlannedDeletions(marks=(), listed=before))
     if len(sides.listed) < before * (100 - rules.max_percent) / 100:
         assert why != ""
 
 
 @given(both_sides())
 def test_no_image_of_a_tag_that_stays_goes_along(sides: BothSides) -> None:
-    wanted = candidates(NOT_SELECTED, sides, owns=owns, is_backup=is_backup)
-    gone = set(wanted) - set(shared(wanted, sides.there))
-    staying = {digest for tag, digest in sides.there.items() if tag not in wanted and digest}
-    assert staying.isdisjoint({sides.there[tag] for tag in gone})
+    wanted = find_candidates(policy(NOT_SELECTED), sides)
+    gone = set(wanted) - set(find_shared(wanted, sides.destination))
+    staying = {digest for tag, digest in sides.destination.items() if tag not in wanted and digest}
+    assert staying.isdisjoint({sides.destination[tag] for tag in gone})

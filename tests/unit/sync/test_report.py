@@ -14,14 +14,13 @@ from hypothesis import strategies as st
 from registry_sync.config.model import Registry
 from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import DeniedError, RateLimited, RegistrySyncError
-from registry_sync.oci.reference import Repository
-from registry_sync.routes.route import Route
+from registry_sync.oci.reference import Digest, Repository
+from registry_sync.routes.route import Route, route_key
 from registry_sync.sync.report import OUTCOMES, Outcome, RouteReport, RunReport, TagResult, report_table, summary
 from registry_sync.sync.run_state import PlannedDeletions
 from registry_sync.text_table import human_bytes, table
 
-DIGEST = "sha256:" + 64 * "a"
-OTHER = "sha256:" + 64 * "b"
+DIGEST, OTHER = Digest("sha256", 64 * "a"), Digest("sha256", 64 * "b")
 MOMENT = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 
 COPIED = TagResult(
@@ -50,6 +49,7 @@ TAG_RESULTS = st.builds(
 REPORTS = st.builds(
     RouteReport,
     mirror=TEXTS,
+    route_key=TEXTS,
     source=TEXTS,
     destination=TEXTS,
     counts=st.dictionaries(st.sampled_from(OUTCOMES), st.integers(0, 1000)),
@@ -58,7 +58,8 @@ REPORTS = st.builds(
     sent_bytes=st.integers(0, 10**15),
     seconds=st.floats(0, 1e6),
     dry_run=st.booleans(),
-    pruning=st.none() | st.builds(PlannedDeletions, marks=st.lists(TEXTS).map(tuple), listed=st.integers(0, 1000)),
+    planned_deletions=st.none()
+    | st.builds(PlannedDeletions, marks=st.lists(TEXTS).map(tuple), listed=st.integers(0, 1000)),
     error=st.none() | TEXTS,
     error_class=st.none() | TEXTS,
     retry_at=st.none() | st.datetimes(timezones=st.just(UTC)),
@@ -68,7 +69,9 @@ REPORTS = st.builds(
 def a_report(name: str = "team/app", *tags: TagResult, **fields: Any) -> RouteReport:
     counts = dict.fromkeys(OUTCOMES, 0) | fields.pop("counts", {})
     source, destination = f"quay.io/{name}", f"acr.example/{name}"
-    return RouteReport(mirror="m", source=source, destination=destination, counts=counts, tags=tags, **fields)
+    return RouteReport(
+        mirror="m", route_key=name, source=source, destination=destination, counts=counts, tags=tags, **fields
+    )
 
 
 def a_route() -> Route:
@@ -106,7 +109,7 @@ def test_a_report_as_json() -> None:
             "tag": "v1",
             "outcome": "copied",
             "reason": "missing at the destination",
-            "digest": DIGEST,
+            "digest": str(DIGEST),
             "sent_bytes": 1_234_567,
             "seconds": 1.25,
             "error_class": None,
@@ -116,7 +119,9 @@ def test_a_report_as_json() -> None:
 
 def test_json_that_is_no_report() -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
-        RouteReport.from_json({"mirror": "m", "source": "a", "destination": "b", "counts": {}, "colour": "red"})
+        RouteReport.from_json(
+            {"mirror": "m", "route_key": "k", "source": "a", "destination": "b", "counts": {}, "colour": "red"}
+        )
 
 
 @pytest.mark.parametrize(
@@ -130,6 +135,7 @@ def test_a_route_that_failed_as_a_whole(error: RegistrySyncError, error_class: s
     report = RouteReport.of_error(a_route(), error, dry_run=True)
     assert report == RouteReport(
         mirror="m",
+        route_key=route_key(a_route()),
         source="quay.io/team/app",
         destination="acr.example/team/app",
         counts={},
@@ -214,7 +220,7 @@ def test_totals_of_two_routes_count_a_digest_once() -> None:
     """The digest of a failed tag is not among them, and tags of a dry run are."""
     would = TagResult(tag="v1", outcome="would_copy", reason="missing at the destination", digest=DIGEST)
     first = a_report("a", would, replace(would, tag="v2", digest=OTHER), counts={"would_copy": 2}, dry_run=True)
-    failed = replace(FAILED, digest="sha256:" + 64 * "c")
+    failed = replace(FAILED, digest=Digest("sha256", 64 * "c"))
     second = a_report("b", replace(COPIED, digest=DIGEST), failed, counts={"copied": 1, "failed": 1})
     assert lines(report_table([first, second]))[:5] == [
         "repository  destination           copied  unchanged  skipped  failed  digests  sent  seconds",
@@ -263,12 +269,12 @@ def test_a_reason_of_several_lines_is_one_line_of_the_table() -> None:
         (
             [a_report(counts={"unchanged": 3}), a_report(counts={"unchanged": 4})],
             [],
-            "m: everything is in step, nothing was copied (7 tags unchanged)",
+            "m: everything is in sync, nothing was copied (7 tags unchanged)",
         ),
         (
             [a_report(counts={"unchanged": 3, "skipped": 2})],
             [],
-            "m: everything is in step, nothing was copied (3 tags unchanged, 2 skipped)",
+            "m: everything is in sync, nothing was copied (3 tags unchanged, 2 skipped)",
         ),
         (
             [a_report(counts={"skipped": 2})],
@@ -303,7 +309,7 @@ def test_a_reason_of_several_lines_is_one_line_of_the_table() -> None:
         (
             [a_report(counts={"unchanged": 4, "would_delete": 3})],
             [],
-            "m: everything is in step, nothing was copied (4 tags unchanged), 3 to be deleted",
+            "m: everything is in sync, nothing was copied (4 tags unchanged), 3 to be deleted",
         ),
         (
             [

@@ -203,12 +203,11 @@ class TestAdvance:
 
 
 class TestFinished:
-    def rows(self) -> list[dict[str, Any]]:
-        return [{"route": a_route(name).to_json()} for name in ("team/a", "team/b")]
+    def routes(self) -> list[Route]:
+        return [a_route(name) for name in ("team/a", "team/b")]
 
     def report(self, name: str, **fields: Any) -> RouteReport:
-        source, destination = f"here.example/{name}", f"there.example/{name}"
-        return RouteReport(mirror="m", source=source, destination=destination, counts={}, **fields)
+        return RouteReport.of_route(a_route(name), counts={}, **fields)
 
     @pytest.mark.parametrize(
         ("state", "fields", "is_finished"),
@@ -217,17 +216,17 @@ class TestFinished:
             ("failed", {}, False),
             ("skipped", {}, False),
             ("success", {"error": "the source is down"}, False),
-            ("success", {"tags": (TagResult(tag="v1", outcome="failed", reason="no"),)}, False),
+            ("success", {"tags": (TagResult.failed("v1", "no", "refused"),)}, False),
             ("success", {"dry_run": True}, False),
         ],
     )
     def test_only_what_its_report_says_too(self, state: str, fields: dict[str, Any], is_finished: bool) -> None:
         reports = [self.report("team/a", **fields), self.report("team/b")]
-        finished = finished_routes(self.rows(), reports, "to_there", {"to_there_0": state, "to_there_1": "success"})
+        finished = finished_routes(self.routes(), reports, "to_there", {"to_there_0": state, "to_there_1": "success"})
         a, b = route_key(a_route("team/a")), route_key(a_route("team/b"))
         assert finished == ([a, b] if is_finished else [b])
 
     def test_a_route_without_a_report_is_not(self) -> None:
         states = {"to_there_0": "success", "to_there_1": "success"}
-        finished = finished_routes(self.rows(), [self.report("team/b")], "to_there", states)
+        finished = finished_routes(self.routes(), [self.report("team/b")], "to_there", states)
         assert finished == [route_key(a_route("team/b"))]

@@ -40,7 +40,7 @@ from registry_sync.tags.patterns import first_match, may_overlap, parse_pattern
         ("team/*", "team/app", True),
     ],
 )
-def test_what_matches(pattern: str, text: str, expected: bool) -> None:
+def test_patterns_match_whole_names(pattern: str, text: str, expected: bool) -> None:
     assert parse_pattern(pattern).text == pattern
     assert parse_pattern(pattern).matches(text) is expected
 
@@ -61,7 +61,7 @@ def test_what_matches_nothing_is_refused(pattern: str, problem: str) -> None:
     assert str(caught.value) == problem
 
 
-def test_the_first_pattern_that_matches() -> None:
+def test_first_match_returns_the_first_pattern() -> None:
     patterns = [parse_pattern(each) for each in ("a*", "/[ab]+/", "*")]
     assert first_match(patterns, "ba") == parse_pattern("/[ab]+/")
     assert first_match(patterns[:1], "ba") is None
@@ -149,13 +149,13 @@ def test_globs_that_match_nothing(glob: str, character: str) -> None:
     )
 
 
-def test_globs_of_what_names_have() -> None:
+def test_globs_of_valid_characters_are_accepted() -> None:
     for glob in ("v1.2-rc_3", "*", "?", "[!a]*", "[^,]", "team/app", "[a-z]", "V*"):
         assert str(parse_pattern(glob)) == glob
 
 
 @pytest.mark.parametrize("expression", ["(a+)+", "(a|a)*", "(a*)*(a*)*", "(.*a){12}", "(a|aa)+", "(a?){60}a{60}"])
-def test_expressions_for_which_going_back_takes_for_ever(expression: str) -> None:
+def test_catastrophic_expressions_end_at_once(expression: str) -> None:
     """For all of these ``re`` needs longer than this universe has, or nearly."""
     started = time.monotonic()
     assert not parse_pattern(f"/{expression}/").matches(127 * "a" + "!")

@@ -23,14 +23,14 @@ DIGEST = Digest("sha256", 64 * "a")
     ("text", "expected"),
     [("1h", timedelta(hours=1)), ("12h", timedelta(hours=12)), ("90d", timedelta(days=90)), ("6w", timedelta(days=42))],
 )
-def test_durations(text: str, expected: timedelta) -> None:
+def test_durations_are_read(text: str, expected: timedelta) -> None:
     assert parse_duration(text) == expected
 
 
 @pytest.mark.parametrize(
     "text", ["", "90", "0d", "1.5d", "-1d", "90D", "90 d", "d", "1d12h", "30m", "1y", "100000d", "٣d"]
 )
-def test_what_is_no_duration(text: str) -> None:
+def test_invalid_durations_are_refused(text: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse_duration(text)
     assert str(caught.value) == f"expected a duration such as 12h, 90d or 6w, got {text!r}"
@@ -41,7 +41,7 @@ def test_durations_as_text(text: str) -> None:
     assert duration_text(parse_duration(text)) == text
 
 
-def test_names_and_pins() -> None:
+def test_names_may_be_pinned_to_a_digest() -> None:
     assert parse_named("latest") == ("latest", None)
     assert parse_named(f"v1@{DIGEST}") == ("v1", DIGEST)
     assert tag_rules(names=("latest", f"v1@{DIGEST}")).named == {"latest": None, "v1": DIGEST}
@@ -61,7 +61,7 @@ def test_names_and_pins() -> None:
         ({"min_tags": 1}, False, False, True),
     ],
 )
-def test_what_rules_need(rules: Any, applies: bool, has_filters: bool, needs_whole_listing: bool) -> None:
+def test_rules_know_what_they_need(rules: Any, applies: bool, has_filters: bool, needs_whole_listing: bool) -> None:
     written = tag_rules(**rules)
     assert (written.applies, written.has_filters, written.needs_whole_listing) == (
         applies,
@@ -84,18 +84,18 @@ def test_every_rule_is_known_to_the_order_in_which_they_apply() -> None:
         ({"older_than": "1d", "younger_than": "2d"}, "push_time", ("older_than", "younger_than")),
     ],
 )
-def test_what_newest_goes_by(rules: Any, order: str, push_time_keys: tuple[str, ...]) -> None:
+def test_newest_has_an_order(rules: Any, order: str, push_time_keys: tuple[str, ...]) -> None:
     written = tag_rules(**rules)
     assert (written.order, written.push_time_keys) == (order, push_time_keys)
 
 
-def test_when_a_tag_comes_to_be_chosen() -> None:
+def test_a_tag_enters_when_it_is_old_enough() -> None:
     assert TagRules().enters_at(NOON) == NOON
     assert TagRules(older_than=timedelta(days=2)).enters_at(NOON) == NOON + timedelta(days=2)
     assert TagRules(older_than=timedelta(days=2)).enters_at(None) is None
 
 
-def test_the_tags_that_a_run_was_asked_for() -> None:
+def test_tags_of_a_run_are_patterns() -> None:
     assert only_tags([]) == TagRules()
     assert only_tags(["v1*", "/v2/"]) == TagRules(include=(parse_pattern("v1*"), parse_pattern("/v2/")))
     with pytest.raises(ConfigurationError) as caught:

@@ -14,7 +14,7 @@ from registry_sync.config.tag_rules import TagRulesEntry
 from registry_sync.errors import ConfigurationError, RefusedError
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.client import TagEntry
-from registry_sync.sync.route import _is_inside
+from registry_sync.sync.source import is_in_window
 from registry_sync.sync.window import Window
 from registry_sync.tags.rules import TagRules
 from registry_sync.tags.select import (
@@ -87,7 +87,7 @@ def test_a_tag_that_is_listed_twice_counts_once() -> None:
     assert select(["v1", "v1"]).selected == ("v1",)
 
 
-def test_versions() -> None:
+def test_semver_selects_versions_in_its_range() -> None:
     listed = ["v1.2.0", "1.3", "2.0.0", "1.4.0-rc.1", "1.4.0-alpine", "latest", "20261124"]
     selection = select(listed, semver=">=1.2 <2")
     assert selection.selected == ("1.3", "v1.2.0")
@@ -107,7 +107,7 @@ def test_versions() -> None:
     )
 
 
-def test_ages() -> None:
+def test_ages_select_by_push_time() -> None:
     listed = [ago("old", 90), ago("nearly", 89.99), ago("new", 1), ago("edge", 7)]
     selection = select(listed, older_than="90d")
     assert selection.selected == ("old",)
@@ -161,7 +161,7 @@ def test_names_alone_are_all_that_is_mirrored() -> None:
     assert steps_text(selection.steps) == "listed 3 → names 2"
 
 
-def test_a_name_that_the_source_does_not_have() -> None:
+def test_a_missing_name_fails() -> None:
     selection = select(["v1"], names=("latest",), include=("*",))
     assert selection.selected == ("v1",)
     assert selection.failed == {
@@ -215,7 +215,7 @@ def test_a_tag_whose_push_time_is_unknown_is_neither_new_nor_old() -> None:
     assert select([ago("a", 1), Listed("b")], older_than="1h", names=("b",)).failed == {}
 
 
-def test_too_few_tags() -> None:
+def test_fewer_tags_than_min_tags_are_refused() -> None:
     rules = tag_rules(semver="2.x", names=("latest",), min_tags=3)
     selection = select_tags([Listed(each) for each in ("latest", "2.0.0", "1.0.0")], rules, now=NOW)
     with pytest.raises(RefusedError) as caught:
@@ -228,7 +228,7 @@ def test_too_few_tags() -> None:
     check_min_tags(selection, TagRules(), "quay.io/a/b")
 
 
-def test_what_a_run_was_asked_for() -> None:
+def test_a_run_narrows_the_selection() -> None:
     selection = select(["v1", "v2", "latest"], names=("gone",), include=("v*",)).narrow(tag_rules(include=("v1",)))
     assert (selection.selected, selection.failed) == (("v1",), {})
     assert selection.rejected == {"latest": "matches none of 'v*'", "v2": "matches none of 'v1'"}
@@ -247,7 +247,7 @@ def test_what_a_run_was_asked_for() -> None:
         ("v1.0.0", {"semver": "1.x", "newest": 1, "older_than": "90d"}, ""),
     ],
 )
-def test_what_a_name_alone_tells(tag: str, rules: Any, reason: str) -> None:
+def test_a_name_alone_may_rule_a_tag_out(tag: str, rules: Any, reason: str) -> None:
     assert rejection_reason(tag, tag_rules(**rules)) == reason
 
 
@@ -344,6 +344,6 @@ def test_a_named_tag_is_in_the_window_of_its_push_whatever_age_the_others_need()
     window = Window(why="scheduled", start=start, end=NOW)
     rules = tag_rules(names=("latest",), older_than="90d")
     pushed_at = NOW - timedelta(minutes=30)
-    assert _is_inside(TagEntry(name="latest", pushed_at=pushed_at), rules, window)
-    assert not _is_inside(TagEntry(name="v1", pushed_at=pushed_at), rules, window)
-    assert _is_inside(TagEntry(name="v1", pushed_at=pushed_at - timedelta(days=90)), rules, window)
+    assert is_in_window(TagEntry(name="latest", pushed_at=pushed_at), rules, window)
+    assert not is_in_window(TagEntry(name="v1", pushed_at=pushed_at), rules, window)
+    assert is_in_window(TagEntry(name="v1", pushed_at=pushed_at - timedelta(days=90)), rules, window)

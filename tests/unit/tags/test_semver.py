@@ -67,7 +67,7 @@ def test_versions_have_the_order_that_they_have_at_npm() -> None:
         ("0.0.0", "0.0.0"),
     ],
 )
-def test_tags_that_stand_for_a_version(tag: str, expected: str) -> None:
+def test_tags_are_read_as_versions(tag: str, expected: str) -> None:
     assert read_version(tag) == version(expected)
 
 
@@ -78,7 +78,7 @@ def test_tags_that_stand_for_a_version(tag: str, expected: str) -> None:
         *("2026.01.31", "1.2.3-", "1.2.3-01", "1.2.3-a..b", "1.2.3_", "1.x", f"{2**53}.0.0", "1.2.3+build", "1.2 "),
     ],
 )
-def test_tags_that_stand_for_none(tag: str) -> None:
+def test_other_tags_are_not_versions(tag: str) -> None:
     assert read_version(tag) is None
 
 
@@ -92,7 +92,7 @@ def test_tags_that_stand_for_none(tag: str) -> None:
         (f"{2**53}.0.0", f"numbers go up to {2**53 - 1}"),
     ],
 )
-def test_what_is_no_range(text: str, why: str) -> None:
+def test_invalid_ranges_are_refused(text: str, why: str) -> None:
     advice = "write such as '>=1.2 <2', '^1.4', '~1.4.2', '1.x', '1.2 - 1.4' or two of them with || between"
     with pytest.raises(ConfigurationError) as caught:
         parse_range(text)

@@ -1,4 +1,4 @@
-"""Directories for secrets: whose they are, and when they go."""
+"""Directories for secrets: ownership and removal."""
 
 from __future__ import annotations
 
@@ -16,13 +16,10 @@ from registry_sync.errors import TemporaryError
 from registry_sync.worker.private_directory import PREFIX, private_directory, remove_abandoned
 from registry_sync.worker.shared_directory import shared_directory
 
-
-@pytest.fixture(autouse=True)
-def own_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("own_temporary_directory")
 
 
-def test_only_we_can_read_it_and_it_goes_with_the_block(tmp_path: Path) -> None:
+def test_the_directory_is_private_and_removed_after_the_block(tmp_path: Path) -> None:
     with private_directory() as directory:
         assert directory.parent == tmp_path
         assert directory.stat().st_mode & 0o777 == 0o700
@@ -41,8 +38,8 @@ with private_directory() as directory:
 """
 
 
-def test_it_is_kept_while_its_owner_lives_and_goes_when_that_was_killed(tmp_path: Path) -> None:
-    """A process that the owner started, and that lives on, does not keep it."""
+def test_the_directory_is_kept_while_its_owner_lives_and_removed_after_a_kill(tmp_path: Path) -> None:
+    """A child process that outlives the owner does not keep it."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)}
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", _OWNER], env=environment, stdin=pipe, stdout=pipe) as owner:
@@ -61,7 +58,7 @@ def test_it_is_kept_while_its_owner_lives_and_goes_when_that_was_killed(tmp_path
         os.kill(child, 9)
 
 
-def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
+def test_other_files_are_not_removed(tmp_path: Path) -> None:
     others = [f"registry_sync-{os.getuid()}", "registry_sync-backup", "other"]
     for name in others:
         (tmp_path / name).mkdir()
@@ -75,8 +72,8 @@ def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     assert (elsewhere / "file").exists()
 
 
-def test_many_at_once_do_not_take_each_others(tmp_path: Path) -> None:
-    """Each makes one and removes abandoned ones, at a time when others have made theirs and not locked it yet."""
+def test_concurrent_owners_keep_their_directories(tmp_path: Path) -> None:
+    """Each removes abandoned ones while others have made theirs, but not locked it yet."""
 
     def work(_: int) -> bool:
         with private_directory() as directory:
@@ -89,14 +86,14 @@ def test_many_at_once_do_not_take_each_others(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_several_of_one_process(tmp_path: Path) -> None:
+def test_a_process_may_have_several_directories(tmp_path: Path) -> None:
     with ExitStack() as stack:
         directories = {stack.enter_context(private_directory()) for _ in range(3)}
         assert set(tmp_path.iterdir()) == directories
 
 
-def test_no_room_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python looks for a place with room when it is first asked, and finds none where all is full or read-only."""
+def test_a_full_disk_is_a_temporary_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python looks for a writable directory on first use, and finds none when all are full or read-only."""
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "gone")])
     with pytest.raises(TemporaryError) as caught, private_directory():

@@ -1,4 +1,4 @@
-"""Claims between threads and between processes."""
+"""Write locks between threads and between processes."""
 
 from __future__ import annotations
 
@@ -20,28 +20,24 @@ import pytest
 from registry_sync.errors import TemporaryError
 from registry_sync.worker.shared_directory import shared_directory
 from registry_sync.worker.write_locks import WriteLocks
+from testkit.waiting import PATIENCE_SECONDS
 
 REPOSITORY = "registry.example/team/app"
+pytestmark = pytest.mark.usefixtures("own_temporary_directory", "minimal_jitter")
 
 
-@pytest.fixture(autouse=True)
-def own_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(random, "uniform", lambda _low, _high: 0.01)
-
-
-def claims(repository: str = REPOSITORY) -> WriteLocks:
-    """As a task of its own has them."""
+def locks(repository: str = REPOSITORY) -> WriteLocks:
+    """The locks of a separate task."""
     return WriteLocks(repository, lambda: None)
 
 
 @pytest.mark.parametrize("is_one_task", [True, False])
-def test_one_at_a_time(is_one_task: bool) -> None:
-    shared, counting, inside, most = claims(), threading.Lock(), 0, 0
+def test_one_holder_at_a_time(is_one_task: bool) -> None:
+    shared, counting, inside, most = locks(), threading.Lock(), 0, 0
 
     def work(number: int) -> None:
         nonlocal inside, most
-        with (shared if is_one_task else claims()).hold(["a", f"own-{number}"]):
+        with (shared if is_one_task else locks()).acquire(["a", f"own-{number}"]):
             with counting:
                 inside += 1
                 most = max(most, inside)
@@ -57,42 +53,42 @@ def test_one_at_a_time(is_one_task: bool) -> None:
 @pytest.mark.parametrize(
     ("repository", "names"), [(REPOSITORY, ["b", "c"]), ("registry.example/team/other", ["a"])], ids=["names", "repo"]
 )
-def test_others_do_not_wait(repository: str, names: list[str]) -> None:
-    with claims().hold(["a"]):
-        with claims(repository).hold(names):
+def test_other_names_and_repositories_do_not_wait(repository: str, names: list[str]) -> None:
+    with locks().acquire(["a"]):
+        with locks(repository).acquire(names):
             pass
 
 
-def test_claims_that_overlap_crosswise_all_come_through() -> None:
-    """None holds something while it waits, so that no two wait for each other."""
-    own = [claims() for _ in range(4)]
+def test_overlapping_locks_do_not_deadlock() -> None:
+    """A waiting task holds no locks."""
+    own = [locks() for _ in range(4)]
 
     def work(number: int) -> None:
         names = ["a", "b", "c", "d"]
         for turn in range(25):
-            with own[number].hold(random.sample(names, 1 + (number + turn) % 4)):
+            with own[number].acquire(random.sample(names, 1 + (number + turn) % 4)):
                 pass
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(work, range(4), timeout=60))
+        list(pool.map(work, range(4), timeout=PATIENCE_SECONDS))
 
 
 def test_waiting_ends_with_the_task() -> None:
     def is_ended() -> None:
         raise TemporaryError("the task is being ended")
 
-    with claims().hold(["a"]):
+    with locks().acquire(["a"]):
         other = WriteLocks(REPOSITORY, is_ended)
-        with pytest.raises(TemporaryError, match="the task is being ended"), other.hold(["a"]):
-            raise AssertionError("it was claimed already")
-    with other.hold(["a"]):
+        with pytest.raises(TemporaryError, match="the task is being ended"), other.acquire(["a"]):
+            raise AssertionError("the lock was held by another task")
+    with other.acquire(["a"]):
         pass
 
 
 _HOLDER = """
 import sys, time
 from registry_sync.worker.write_locks import WriteLocks
-with WriteLocks(sys.argv[1], lambda: None).hold(sys.argv[2:]):
+with WriteLocks(sys.argv[1], lambda: None).acquire(sys.argv[2:]):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -111,41 +107,41 @@ def another_process(*names: str) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-def test_another_process_is_waited_for_until_it_is_killed() -> None:
+def test_a_lock_of_another_process_is_released_when_it_is_killed() -> None:
     with another_process("a", "b") as process, ThreadPoolExecutor(1) as pool:
 
         def work() -> bool:
-            with claims().hold(["b"]):
+            with locks().acquire(["b"]):
                 return True
 
         pending = pool.submit(work)
         time.sleep(0.2)
         assert not pending.done()
         process.send_signal(signal.SIGKILL)
-        assert pending.result(timeout=60)
+        assert pending.result(timeout=PATIENCE_SECONDS)
 
 
-def test_where_there_is_no_place_for_locks_work_goes_on(tmp_path: Path) -> None:
-    """For example on a full disk: then there is only the look at the destination."""
+def test_work_continues_without_a_lock_file(tmp_path: Path) -> None:
+    """For example on a full disk: only the checks of the destination remain."""
     (tmp_path / f"registry_sync-{os.getuid()}").write_text("somebody was here first")
     assert shared_directory() is None
-    with claims().hold(["a"]), claims().hold(["a"]):
+    with locks().acquire(["a"]), locks().acquire(["a"]):
         pass
 
 
-def test_nothing_is_left_but_one_file(tmp_path: Path) -> None:
-    with claims().hold(map(str, range(1000))):
+def test_only_one_empty_file_remains(tmp_path: Path) -> None:
+    with locks().acquire(map(str, range(1000))):
         pass
     directory = shared_directory()
     assert directory == tmp_path / f"registry_sync-{os.getuid()}"
-    assert [(each.name, each.stat().st_size) for each in directory.iterdir()] == [("claims", 0)]
+    assert [(each.name, each.stat().st_size) for each in directory.iterdir()] == [("write_locks", 0)]
 
 
-def test_a_lock_is_not_taken_through_a_link(tmp_path: Path) -> None:
-    """In a directory that others can write to, a link could lead to any file of ours."""
+def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
+    """In a directory that others can write to, a link could point to any file of this user."""
     directory = shared_directory()
     assert directory is not None
-    (directory / "claims").symlink_to(tmp_path / "elsewhere")
-    with claims().hold(["a"]):
+    (directory / "write_locks").symlink_to(tmp_path / "elsewhere")
+    with locks().acquire(["a"]):
         pass
     assert not (tmp_path / "elsewhere").exists()

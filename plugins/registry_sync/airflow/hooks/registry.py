@@ -56,7 +56,7 @@ class RegistryHook(BaseHook):
         from registry_sync.registry.open import open_as_node
 
         registry = self.registry
-        endpoint = Endpoint(host=registry.host, tls=registry.tls, ca_file=registry.ca_file, is_node=True)
+        endpoint = Endpoint(host=registry.host, tls=registry.tls, ca_file=registry.ca_file, anonymous_by_design=True)
         return open_as_node(endpoint, answer_seconds=answer_seconds)
 
     @cached_property

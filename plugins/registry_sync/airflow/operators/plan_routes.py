@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ from registry_sync.config.model import Mirror, Registry
 from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.routes.discovery import FoundRoute, expand_routes, select_routes
 from registry_sync.routes.route import Route, route_key
-from registry_sync.sync.run_state import DeletionPlans, Watermark
+from registry_sync.sync.run_state import DeletionPlans, PlannedDeletions, Watermark
+from registry_sync.sync.scope import RouteScope, RouteTask
 from registry_sync.sync.window import Asked, Run, Window, window_of_route, window_of_run
 from registry_sync.tags.rules import only_tags
 
@@ -70,37 +72,33 @@ class PlanRoutesOperator(BaseOperator):
         if params["destinations"] and self.destination.name not in params["destinations"]:
             self.log.info("%s is not among the destinations of this run; nothing to do", self.destination.name)
             return []
-        only_tags(params["tags"] or [])  # refuses what is no pattern, before there are tasks
+        tags = only_tags(params["tags"] or [])
         found, window = self._expand(window, task_of(context))
         chosen = select_routes(found, params["repositories"] or [])
         in_step = read_watermark(context, self.destination.name) if run.run_type == "scheduled" else None
-        planned = read_planned(context, run, self.destination.name)
+        due = read_due_deletions(context, run, self.destination.name)
         work, unmodified = split_unmodified(chosen, window, run.run_type, in_step, self.mirror.full_check)
         if unmodified:
             context["ti"].xcom_push(UNMODIFIED_KEY, [route_key(each) for each in unmodified])
         check_length(len(work), self.mirror.name)
         self._tell(window, work, unmodified)
-        return [
-            {
-                "route": route.to_json(),
-                "tags": params["tags"] or [],
-                "window": each_window.to_json(),
-                "planned": planned.get(route_key(route)),
-                "is_dry_run": params["dry_run"],
-            }
-            for route, each_window in work
-        ]
+        scope = RouteScope(tags=tags, dry_run=params["dry_run"])
+        tasks = (
+            RouteTask(route=route, scope=replace(scope, window=own, due_deletions=due.get(route_key(route))))
+            for route, own in work
+        )
+        return [task.to_json() for task in tasks]
 
     def _expand(self, window: Window, task: str) -> tuple[list[FoundRoute], Window]:
         """Check both registries and skopeo; the routes that the mirror's rules give, and the window that can be had."""
         from registry_sync.skopeo.policy import check_policies
-        from registry_sync.sync.route import lister
         from registry_sync.sync.session import policy_files_of
+        from registry_sync.sync.source import repository_lister
 
         all_settings = [each.settings for each in self.mirror.rules]
         for options in dict.fromkeys(each.skopeo for each in all_settings):
             skopeo = SkopeoHook(options, task=task).get_conn()
-            self.log.info("%s, version %s", skopeo.shown, skopeo.version)
+            self.log.info("%s, version %s", skopeo.label, skopeo.version)
             check_policies((policy_files_of(each) for each in all_settings if each.skopeo == options), skopeo)
         with closing(RegistryHook(self.destination).get_conn()) as destination:
             destination.ping()
@@ -108,7 +106,7 @@ class PlanRoutesOperator(BaseOperator):
             source.ping()
             if not window.is_everything and not source.lists_push_times:
                 window = Window(why=f"{window.why}; {self.source.host} tells no push times")
-            found = expand_routes(self.mirror, self.source, self.destination, lister(source))
+            found = expand_routes(self.mirror, self.source, self.destination, repository_lister(source))
             return found, window
 
     def _tell(self, window: Window, work: Sequence[tuple[Route, Window]], unmodified: Sequence[Route]) -> None:
@@ -167,12 +165,12 @@ def read_watermark(context: Context, destination: str) -> Watermark | None:
     return Watermark.from_json(document) if document else None
 
 
-def read_planned(context: Context, run: Run, destination: str) -> Mapping[str, Any]:
-    """By the routes' keys, what scheduled runs before this one planned to delete, which only a scheduled run does."""
+def read_due_deletions(context: Context, run: Run, destination: str) -> Mapping[str, PlannedDeletions]:
+    """Deletions that earlier scheduled runs planned, by the keys of the routes. Only scheduled runs delete."""
     if run.run_type != "scheduled" or run.end is None:
         return {}
-    memory = read_deletion_plans(context, destination)
-    return {key: found.to_json() for key in memory.routes if (found := memory.before(key, run.end))}
+    plans = read_deletion_plans(context, destination)
+    return {key: due for key in plans.routes if (due := plans.before(key, run.end))}
 
 
 def read_deletion_plans(context: Context, destination: str) -> DeletionPlans:

@@ -109,7 +109,7 @@ def read_copied(
                     name = f"{report.source}:{tag.tag}"
                     is_later = asked is not None and began >= datetime.fromisoformat(asked)
                     if tag.outcome == "copied" and tag.digest and (is_later or name not in earlier):
-                        copied[name] = Copied(digest=tag.digest, run=f"the run {run_id} of {dag}")
+                        copied[name] = Copied(digest=str(tag.digest), run=f"the run {run_id} of {dag}")
     return copied
 
 

@@ -66,7 +66,8 @@ class ReportOperator(BaseOperator):
                 push_deletion_plans(context, each, None, [])
                 continue
             states = _states(context, [copy_task(each)])
-            planned = ti.xcom_pull(task_ids=plan_task(each)) or []
+            rows = ti.xcom_pull(task_ids=plan_task(each)) or []
+            planned = [Route.from_json(row["route"]) for row in rows]
             pushed = ti.xcom_pull(task_ids=[copy_task(each)], key=REPORT_KEY) or []
             found, lost = match_reports(planned, pushed, copy_task(each), states)
             push_watermark(context, each, finished_routes(planned, found, copy_task(each), states))
@@ -88,17 +89,15 @@ def _states(context: Context, task_ids: list[str]) -> Mapping[str, str]:
 
 
 def finished_routes(
-    planned: Sequence[Mapping[str, Any]], reports: Sequence[RouteReport], task_id: str, states: Mapping[str, str]
+    routes: Sequence[Route], reports: Sequence[RouteReport], task_id: str, states: Mapping[str, str]
 ) -> Collection[str]:
-    """The keys of the planned routes whose task succeeded, and not because somebody marked it so."""
-    fine = {(each.source, each.destination) for each in reports if not each.is_failed and not each.dry_run}
-    routes = (Route.from_json(row["route"]) for row in planned)
-    return [
-        route_key(each)
-        for index, each in enumerate(routes)
-        if states.get(f"{task_id}_{index}") == "success"
-        and (str(each.source_repository), str(each.destination_repository)) in fine
-    ]
+    """Keys of the routes whose task succeeded with a report, so not by a state that somebody set by hand.
+
+    :param routes: the planned routes, by map index.
+    """
+    succeeded = {report.route_key for report in reports if not report.is_failed and not report.dry_run}
+    keys = enumerate(map(route_key, routes))
+    return [key for index, key in keys if states.get(f"{task_id}_{index}") == "success" and key in succeeded]
 
 
 def push_watermark(context: Context, destination: str, finished: Collection[str] | None) -> None:
@@ -119,47 +118,45 @@ def push_watermark(context: Context, destination: str, finished: Collection[str]
 
 
 def push_deletion_plans(
-    context: Context, destination: str, planned: Sequence[Mapping[str, Any]] | None, reports: Sequence[RouteReport]
+    context: Context, destination: str, routes: Sequence[Route] | None, reports: Sequence[RouteReport]
 ) -> None:
-    """Say for the scheduled runs to come what this one planned to delete. Without pruning nothing is said.
+    """Leave the planned deletions to the next scheduled runs. Nothing is pushed without pruning.
 
-    :param planned: arguments of the mapped task; ``None`` when it is not known which routes there are.
+    :param routes: the planned routes; ``None`` when it is not known which routes there are.
     """
     run, ti = read_run(context), context["ti"]
     if run.run_type != "scheduled" or run.end is None:
         return
     before = after = read_deletion_plans(context, destination)
-    if planned is not None:
-        routes = [Route.from_json(row["route"]) for row in planned]
-        keys = {_ends(each): route_key(each) for each in routes if each.settings.deletes_tags}
-        found = {keys[each.ends]: each.pruning for each in reports if each.pruning and each.ends in keys}
+    if routes is not None:
+        keys = {route_key(route) for route in routes if route.settings.deletes_tags}
+        planned = {
+            report.route_key: report.planned_deletions
+            for report in reports
+            if report.planned_deletions and report.route_key in keys
+        }
         unmodified = ti.xcom_pull(task_ids=plan_task(destination), key=UNMODIFIED_KEY) or []
-        after = before.after(found, [*keys.values(), *unmodified], run.end)
+        after = before.after(planned, [*keys, *unmodified], run.end)
     if before.routes or after.routes:
         ti.xcom_push(deletion_plans_key(destination), after.to_json())
 
 
-def _ends(route: Route) -> tuple[str, str]:
-    return str(route.source_repository), str(route.destination_repository)
-
-
 def match_reports(
-    planned: Sequence[Mapping[str, Any]],
+    routes: Sequence[Route],
     pushed: Sequence[Mapping[str, Any]],
     task_id: str,
     states: Mapping[str, str],
 ) -> tuple[list[RouteReport], list[str]]:
     """The reports of the planned routes, and the routes whose task failed without one (killed, for example).
 
-    :param planned: arguments of the mapped task, by map index.
+    :param routes: the planned routes, by map index.
     :param pushed: reports as JSON, in any order.
     :param states: of mapped tasks, as ``{task_id}_{map_index}``.
     """
-    reports = {each.ends: each for each in map(RouteReport.from_json, filter(None, pushed))}
+    reports = {report.route_key: report for report in map(RouteReport.from_json, filter(None, pushed))}
     found, lost = [], []
-    for index, row in enumerate(planned):
-        route, state = Route.from_json(row["route"]), states.get(f"{task_id}_{index}")
-        report = reports.get(_ends(route))
+    for index, route in enumerate(routes):
+        report, state = reports.get(route_key(route)), states.get(f"{task_id}_{index}")
         if report is not None:
             found.append(report)
         if state not in _FINE and (report is None or not report.is_failed):

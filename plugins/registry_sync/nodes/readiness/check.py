@@ -13,14 +13,14 @@ from typing import Any, Literal, Self, TypeVar
 from registry_sync.config.model import Registry
 from registry_sync.config.written import read_registry, written
 from registry_sync.errors import (
+    ConnectTimeout,
     DamagedContent,
     DeniedError,
-    NoManifest,
-    NotConnected,
+    NotAManifest,
     NotFound,
     RefusedError,
     RegistrySyncError,
-    TooSlow,
+    ResponseTimeout,
 )
 from registry_sync.oci.manifest import Descriptor, Manifest
 from registry_sync.oci.reference import Digest, Reference, Repository
@@ -221,9 +221,9 @@ class _FaultError(Exception):
 _FaultsByError = tuple[tuple[type[RegistrySyncError], Fault], ...]
 
 _ALWAYS: _FaultsByError = (
-    (NoManifest, "unreadable"),
-    (TooSlow, "slow"),
-    (NotConnected, "silent"),
+    (NotAManifest, "unreadable"),
+    (ResponseTimeout, "slow"),
+    (ConnectTimeout, "silent"),
     (DamagedContent, "damaged"),
 )
 

@@ -82,7 +82,7 @@ def find_source(registry: Registry, repository: Repository, routes: RouteMap) ->
 class _Planner:
     def __init__(self, file: MirrorsFile, open_client: OpenClient, earlier: Digests, reports: Reports) -> None:
         self._file, self._open_client, self._earlier, self._reports = file, open_client, earlier, reports
-        self._routes = RouteMap(file)
+        self._routes = RouteMap.of(file)
         self._down: dict[str, RegistrySyncError] = {}
         self.plan = ReadinessPlan()
 

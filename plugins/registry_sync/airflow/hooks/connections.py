@@ -1,0 +1,41 @@
+"""Connections of a session by Airflow's hooks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from registry_sync.airflow.hooks.registry import RegistryHook
+from registry_sync.airflow.hooks.skopeo import SkopeoHook
+from registry_sync.config.model import Registry
+from registry_sync.config.settings import SkopeoOptions
+from registry_sync.registry.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    from registry_sync.registry.client import RegistryClient
+    from registry_sync.skopeo.runner import SkopeoProgram
+
+
+class HookConnections:
+    """Opens registries with their Airflow Connections, each of which is read once.
+
+    :param task: label of the containers in which skopeo may run; the same for each try of a task.
+    """
+
+    def __init__(self, task: str) -> None:
+        self._task = task
+        self._hooks: dict[str, RegistryHook] = {}
+
+    def endpoint(self, registry: Registry, /) -> Endpoint:
+        """Address and credentials of a registry."""
+        return self._hook(registry).endpoint
+
+    def client(self, registry: Registry, /) -> RegistryClient:
+        """A client of a registry; the caller closes it."""
+        return self._hook(registry).get_conn()
+
+    def skopeo(self, options: SkopeoOptions, /) -> SkopeoProgram:
+        """The skopeo of this worker, or one in containers."""
+        return SkopeoHook(options, task=self._task).get_conn()
+
+    def _hook(self, registry: Registry) -> RegistryHook:
+        return self._hooks.setdefault(registry.name, RegistryHook(registry))

@@ -1,0 +1,140 @@
+"""The command ``plan``: what a run would do with each tag, and why. It reads both registries and writes nothing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from registry_sync.cli.arguments import FAILED, OK, chosen_destinations, named_mirror
+from registry_sync.cli.connections import CommandConnections
+from registry_sync.config.model import Mirror, MirrorsFile
+from registry_sync.errors import RegistrySyncError
+from registry_sync.oci.reference import Digest
+from registry_sync.routes.discovery import expand_routes, select_routes
+from registry_sync.routes.load import load_mirrors
+from registry_sync.routes.route import Route
+from registry_sync.sync.observation import Observation
+from registry_sync.sync.observe import observe
+from registry_sync.sync.plan import CopyTag, Decision, DeleteTag, Failed, Locked, Plan, Skipped, Unchanged
+from registry_sync.sync.plan_route import plan_route
+from registry_sync.sync.scope import RouteScope
+from registry_sync.sync.session import Connections, open_session
+from registry_sync.sync.source import repository_lister
+from registry_sync.sync.summarize import selection_steps
+from registry_sync.tags.rules import only_tags
+from registry_sync.text_table import table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedRoute:
+    """A route, and its observation and plan, or the error of a route that could not be observed."""
+
+    route: Route
+    observation: Observation | None = None
+    plan: Plan | None = None
+    error: RegistrySyncError | None = None
+
+    @property
+    def would_fail(self) -> bool:
+        return self.plan is None or any(isinstance(decision, Failed) for decision in self.plan.decisions)
+
+
+def print_plans(arguments: argparse.Namespace) -> int:
+    """Plan the chosen routes and print them as text or JSON."""
+    file = load_mirrors(arguments.file)
+    mirror = named_mirror(file, arguments.mirror)
+    scope = RouteScope(tags=only_tags(arguments.tag))
+    connections = CommandConnections()
+    planned: list[PlannedRoute] = []
+    for destination in chosen_destinations(mirror, arguments.destination):
+        for route in _find_routes(file, mirror, destination, arguments.repository, connections):
+            planned.append(_plan(route, scope, connections))
+            if not arguments.json:
+                print(f"\n{_text(planned[-1])}")
+    if arguments.json:
+        print(json.dumps([_document(each) for each in planned], indent=2, ensure_ascii=False))
+    failed = sum(each.would_fail for each in planned)
+    if failed and not arguments.json:
+        print(f"\n{failed} of {len(planned)} routes would fail", file=sys.stderr)
+    return FAILED if failed else OK
+
+
+def _find_routes(
+    file: MirrorsFile, mirror: Mirror, destination: str, globs: list[str], connections: Connections
+) -> Iterator[Route]:
+    source = file.registries[mirror.source]
+    with closing(connections.client(source)) as client:
+        found = expand_routes(mirror, source, file.registries[destination], repository_lister(client))
+    yield from (chosen.route for chosen in select_routes(found, globs))
+
+
+def _plan(route: Route, scope: RouteScope, connections: Connections) -> PlannedRoute:
+    try:
+        with open_session(route, connections) as session:
+            observation = observe(session, scope)
+    except RegistrySyncError as error:
+        return PlannedRoute(route=route, error=error)
+    return PlannedRoute(route=route, observation=observation, plan=plan_route(observation, route.settings))
+
+
+def _document(planned: PlannedRoute) -> dict[str, Any]:
+    route, observation, plan = planned.route, planned.observation, planned.plan
+    ends = {"source": str(route.source_repository), "destination": str(route.destination_repository)}
+    if plan is None or observation is None:
+        return {**ends, "error": str(planned.error), "error_class": planned.error and planned.error.error_class}
+    has_rules = selection_steps(route, observation)
+    steps = observation.selection.steps if has_rules else ()
+    selection = [{"step": step.what, "tags": step.tags} for step in steps]
+    tags = [_decision_document(decision) for decision in plan.decisions]
+    return {**ends, "selection": selection, "tags": tags, "notes": list(plan.notes)}
+
+
+def _decision_document(decision: Decision) -> dict[str, Any]:
+    word, reason = _describe(decision)
+    digest = _digest(decision)
+    return {"tag": decision.tag, "decision": word, "digest": str(digest) if digest else None, "reason": reason}
+
+
+def _text(planned: PlannedRoute) -> str:
+    heading = f"{planned.route.source_repository} → {planned.route.destination_repository}"
+    if planned.plan is None or planned.observation is None:
+        return f"{heading}\n  FAILED: {planned.error}"
+    steps = selection_steps(planned.route, planned.observation)
+    rows = [_row(decision) for decision in planned.plan.decisions]
+    decisions = table(("tag", "decision", "digest", "reason"), rows) if rows else "  the source repository has no tags"
+    return "\n".join((heading, *([steps] if steps else []), decisions, *planned.plan.notes))
+
+
+def _row(decision: Decision) -> tuple[str, str, str, str]:
+    word, reason = _describe(decision)
+    digest = _digest(decision)
+    return decision.tag, word, digest.short if digest else "-", reason
+
+
+def _digest(decision: Decision) -> Digest | None:
+    """The digest that a decision is about, where it is known."""
+    return None if isinstance(decision, Skipped | Failed) else decision.digest
+
+
+def _describe(decision: Decision) -> tuple[str, str]:
+    """A decision in one word, and its reason."""
+    match decision:
+        case CopyTag(reason=reason):
+            return "copy", reason
+        case Unchanged():
+            return "unchanged", "same digest"
+        case Skipped(reason=reason):
+            return "skip", reason
+        case DeleteTag(reason=reason):
+            return "delete", reason
+        case Locked(reason=reason):
+            return "locked", reason
+        case Failed(reason=reason):
+            return "fail", reason
+        case _ as unreachable:
+            assert_never(unreachable)

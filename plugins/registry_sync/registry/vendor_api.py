@@ -1,0 +1,53 @@
+"""A registry whose kind has an HTTP API of its own beside ``/v2``, possibly at another address."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from registry_sync.registry.auth import Authenticator
+from registry_sync.registry.distribution import DistributionClient
+from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.transport import Transport
+
+
+class VendorApiClient(DistributionClient, ABC):
+    """Base of the kinds with an API of their own; ``_api`` is the session with that API.
+
+    :param api_url: address of the API; by default the kind's usual one.
+    :param requests_per_second: limit for the API. ``/v2`` is not limited.
+    """
+
+    default_api_url: ClassVar[str | None] = None
+    """Usual address of the API; ``None`` is the registry's own."""
+
+    api_requests_per_second: ClassVar[float | None] = None
+    """Usual limit for the API."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        max_connections: int = 8,
+        api_url: str | None = None,
+        requests_per_second: float | None = None,
+    ) -> None:
+        super().__init__(endpoint, max_connections=max_connections)
+        self._credentials = endpoint.credentials
+        self._api_url = api_url or self.default_api_url
+        self._api = Transport(
+            endpoint,
+            max_connections=max_connections,
+            base_url=self._api_url,
+            authenticator=self._api_authenticator(endpoint),
+            requests_per_second=requests_per_second or self.api_requests_per_second,
+        )
+
+    @abstractmethod
+    def _api_authenticator(self, endpoint: Endpoint) -> Authenticator:
+        """Authentication for the API."""
+
+    def close(self) -> None:
+        """Close the connections."""
+        super().close()
+        self._api.close()

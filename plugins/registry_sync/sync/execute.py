@@ -1,0 +1,96 @@
+"""Execute a plan at the destination: transfer, copy artifacts, publish, verify, prune."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import assert_never
+
+from registry_sync.oci.platforms import PlatformIndex
+from registry_sync.oci.reference import Digest
+from registry_sync.sync.attached_artifacts import AttachedArtifacts, skipped_artifacts_note
+from registry_sync.sync.observation import Observation
+from registry_sync.sync.plan import CopyTag, Decision, DeleteTag, Failed, Locked, Plan, Skipped, Unchanged
+from registry_sync.sync.platform_cache import write_platform_cache
+from registry_sync.sync.prune import delete_due
+from registry_sync.sync.publish import Publisher
+from registry_sync.sync.report import TagResult
+from registry_sync.sync.session import Session
+from registry_sync.sync.transfer import Transfer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """What became of a plan.
+
+    :ivar results: one per tag of the plan, and one per attached artifact that was copied, refused or failed.
+    :ivar retry_at: the time until which a registry rate-limits us, if that left work for the retry.
+    """
+
+    results: tuple[TagResult, ...]
+    notes: tuple[str, ...] = ()
+    sent_bytes: int = 0
+    retry_at: datetime | None = None
+
+
+def execute(session: Session, observation: Observation, plan: Plan) -> Execution:
+    """Do the copies of a plan, then its deletions.
+
+    :raises ConfigurationError: when there is no usable skopeo.
+    """
+    transfer = Transfer(
+        session=session,
+        indexes=_planned_indexes(observation, plan),
+        enforces_policy=session.route.settings.policy is not None,
+    )
+    artifacts = AttachedArtifacts(session, transfer.without_policy(), observation)
+    copies_artifacts = session.route.settings.signatures
+    publisher = Publisher(session, transfer, artifacts.copy_for if copies_artifacts else lambda _: None)
+    with session.skopeo:
+        if plan.copies and session.route.destination.create_repository:
+            session.destination.create_repository(session.route.destination_repository)
+        copied = publisher.publish(plan)
+        if copies_artifacts and not publisher.retry_at:
+            artifacts.copy_added_later(observation.scope.window)
+        cache = observation.source.cache
+        notes = write_platform_cache(session.destination, session.route, cache) if cache else ()
+        others = [preview(each) for each in plan.decisions if not isinstance(each, CopyTag | DeleteTag)]
+        results = [*copied, *artifacts.results, *others]
+        return Execution(
+            results=(*results, *delete_due(session, plan, results)),
+            notes=(*notes, *skipped_artifacts_note(artifacts.results)),
+            sent_bytes=session.skopeo.sent_bytes,
+            retry_at=publisher.retry_at or artifacts.retry_at,
+        )
+
+
+def preview_plan(plan: Plan) -> Execution:
+    """The execution of a dry run: each decision as a result."""
+    return Execution(results=tuple(map(preview, plan.decisions)))
+
+
+def _planned_indexes(observation: Observation, plan: Plan) -> dict[Digest, PlatformIndex]:
+    """The platform indexes among the planned copies, with their manifests where these were read."""
+    filtered = observation.source
+    made = {copy.digest: PlatformIndex(source=copy.source_digest) for copy in plan.copies if copy.source_digest}
+    copied = {copy.digest for copy in plan.copies}
+    return made | {digest: index for digest, index in filtered.indexes.items() if digest in copied}
+
+
+def preview(decision: Decision) -> TagResult:
+    """A decision as a result, in a dry run or when it needs no work."""
+    match decision:
+        case CopyTag(tag=tag, digest=digest, reason=reason):
+            return TagResult.would_copy(tag, digest, reason)
+        case Unchanged(tag=tag, digest=digest):
+            return TagResult.unchanged(tag, digest)
+        case Skipped(tag=tag, reason=reason):
+            return TagResult.skipped(tag, reason)
+        case DeleteTag(tag=tag, digest=digest, reason=reason):
+            return TagResult.would_delete(tag, digest, reason)
+        case Locked(tag=tag, digest=digest, reason=reason):
+            return TagResult.locked(tag, reason, digest=digest)
+        case Failed(tag=tag, reason=reason, error_class=error_class):
+            return TagResult.failed(tag, reason, error_class)
+        case _ as unreachable:
+            assert_never(unreachable)

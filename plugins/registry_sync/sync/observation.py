@@ -1,0 +1,42 @@
+"""The observation of a route: both registries as one run saw them. A value; ``observe.py`` makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from registry_sync.oci.artifact_tags import ArtifactTag
+from registry_sync.sync.plan import TagState
+from registry_sync.sync.platform_indexes import FilteredTags
+from registry_sync.sync.prune_plan import BothSides
+from registry_sync.sync.scope import RouteScope
+from registry_sync.tags.select import Selection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """Source and destination of a route, as one run saw them.
+
+    :ivar scope: what the run was asked to do.
+    :ivar selection: the source's tags by the rules of the route, narrowed to the scope.
+    :ivar source: selected tags with the digests that they should have at the destination.
+    :ivar destination: digests of these tags at the destination.
+    :ivar locked: tags that the destination lists as locked.
+    :ivar artifacts: tags of signatures and other attached artifacts that the source lists.
+    :ivar is_complete: the source's listing was read to its end, so that no tag and no artifact tag is missing here.
+    :ivar outside_window: number of listed tags that were not pushed in the window.
+    :ivar deletions: both sides as pruning needs them; a text says why nothing can be pruned; ``None``: no pruning.
+    :ivar read_at: the time from which the ages of tags are counted, aware UTC.
+    """
+
+    scope: RouteScope
+    selection: Selection
+    source: FilteredTags
+    destination: Mapping[str, TagState]
+    locked: frozenset[str]
+    artifacts: tuple[ArtifactTag, ...]
+    is_complete: bool
+    outside_window: int
+    deletions: BothSides | str | None
+    read_at: datetime

@@ -1,0 +1,166 @@
+"""Observe a route: read what source and destination hold, and nothing else. Registries are known by their protocol."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import as_completed
+from datetime import UTC, datetime
+
+from registry_sync.errors import (
+    ConfigurationError,
+    DeniedError,
+    NotFound,
+    RateLimited,
+    RefusedError,
+    RegistrySyncError,
+    TemporaryError,
+)
+from registry_sync.oci.reference import Digest, Repository
+from registry_sync.registry.client import RegistryClient, TagEntry
+from registry_sync.sync.observation import Observation
+from registry_sync.sync.plan import TagState, Unreadable
+from registry_sync.sync.platform_indexes import FilteredTags, filter_platforms
+from registry_sync.sync.prune import observe_deletions
+from registry_sync.sync.scope import RouteScope
+from registry_sync.sync.session import PING_AFTER_FAILURES, Session
+from registry_sync.sync.source import choose_tags, is_in_window, list_tags, split_artifact_tags
+from registry_sync.sync.threads import PROGRESS_SECONDS, thread_pool
+from registry_sync.tags.rules import LOST_PIN, TagRules
+from registry_sync.tags.select import Selection, check_min_tags, steps_text
+
+log = logging.getLogger(__name__)
+
+TAGS_PER_PAGE = 100
+"""Tags that one request lists, at the least, where a registry lists them with digests."""
+
+
+def observe(session: Session, scope: RouteScope, *, now: datetime | None = None) -> Observation:
+    """Read both sides of a route.
+
+    :param now: the time from which the ages of tags are counted; ``None`` is the present.
+    :raises ConfigurationError: when the source has no such repository.
+    :raises RefusedError: when the rules select fewer tags than ``min_tags``.
+    :raises RegistrySyncError: when one of the registries fails as a whole.
+    """
+    now, route = now or datetime.now(UTC), session.route
+    rules = route.settings.tags
+    since = None if rules.needs_whole_listing else scope.window.since
+    listed, artifacts = split_artifact_tags(list_tags(route, session.source, since), route.settings)
+    has_push_times = session.source.lists_push_times
+    chosen = choose_tags(route, listed, now=now, is_complete=since is None, has_push_times=has_push_times)
+    check_min_tags(chosen, rules, route.source_repository)
+    selection = _narrow(chosen, listed, rules, scope)
+    log.info("%s: %s; %s", route.source_repository, steps_text(selection.steps), scope.window)
+    is_everything = since is None and scope.is_everything
+    source = _observe_source(session, selection, listed, is_everything=is_everything)
+    destination, locked = _observe_destination(session, source.states, len(listed) if since is None else None)
+    selection = _fail_lost_pins(session, selection, in_sync=_tags_in_sync(source.states, destination))
+    names = [entry.name for entry in listed]
+    deletions = observe_deletions(session, names, selection, scope.due_deletions) if is_everything else None
+    return Observation(
+        scope=scope,
+        selection=selection,
+        source=source,
+        destination=destination,
+        locked=locked,
+        artifacts=artifacts,
+        is_complete=since is None,
+        outside_window=sum(not is_in_window(entry, rules, scope.window) for entry in listed),
+        deletions=deletions,
+        read_at=now,
+    )
+
+
+def _narrow(chosen: Selection, listed: Iterable[TagEntry], rules: TagRules, scope: RouteScope) -> Selection:
+    """Restrict the selection to the scope's patterns and window. The window never changes which tags are selected."""
+    narrowed = chosen.narrow(scope.tags)
+    if scope.window.is_everything:
+        return narrowed
+    outside = {entry.name for entry in listed if not is_in_window(entry, rules, scope.window)}
+    return narrowed.without(outside, "in the window")
+
+
+def _observe_source(
+    session: Session, selection: Selection, listed: Iterable[TagEntry], *, is_everything: bool
+) -> FilteredTags:
+    """The digest of each selected tag: its pin, else the listed one, else by HEAD; then mapped to its platforms."""
+    digests = {entry.name: entry.digest for entry in listed} | dict(selection.pins)
+    selected = {name: digests[name] for name in selection.selected}
+    route = session.route
+    states = _read_states(session.source, route.source_repository, selected, route.source.max_connections)
+    return filter_platforms(session, states, is_everything=is_everything)
+
+
+def _observe_destination(
+    session: Session, source: Mapping[str, TagState], listing_size: int | None
+) -> tuple[Mapping[str, TagState], frozenset[str]]:
+    """The digest of each tag at the destination, and the tags that are listed as locked there.
+
+    The destination is listed where that takes fewer requests than one HEAD per tag. The length of its listing is not
+    known in advance. A listing that is refused, or not found by an API, proves nothing: each tag then takes a HEAD.
+
+    :param listing_size: number of tags that the source lists, as an estimate; ``None`` when only a part was read: then
+        up to a hundred tags are read by HEAD.
+    """
+    client, repository = session.destination, session.route.destination_repository
+    threads = session.route.destination.max_connections
+    tags = [name for name, state in source.items() if isinstance(state, Digest)]
+    pages = TAGS_PER_PAGE if listing_size is None else 1 + listing_size // TAGS_PER_PAGE
+    if client.lists_digests and len(tags) > pages:
+        try:
+            entries = {entry.name: entry for entry in client.list_tags(repository)}
+        except (NotFound, DeniedError, RefusedError) as error:
+            log.info("%s cannot be listed; reading each tag by HEAD (%s)", repository, error)
+        else:
+            listed = {name: entries[name].digest for name in tags if name in entries}
+            locked = frozenset(name for name in listed if entries[name].is_locked)
+            return _read_states(client, repository, listed, threads), locked
+    return _read_states(client, repository, dict.fromkeys(tags), threads), frozenset()
+
+
+def _read_states(
+    client: RegistryClient, repository: Repository, listed: Mapping[str, Digest | None], threads: int
+) -> dict[str, TagState]:
+    """The digest of each tag: the listed one, or by HEAD where the listing has none.
+
+    :raises RegistrySyncError: when tags cannot be read and the registry does not answer at all.
+    """
+    states: dict[str, TagState] = {name: digest for name, digest in listed.items() if digest is not None}
+    unknown = [name for name in listed if name not in states]
+    next_progress, failures = time.monotonic() + PROGRESS_SECONDS, 0
+    with thread_pool(threads) as pool:
+        pending = {pool.submit(_read_state, client, repository, name): name for name in unknown}
+        for future in as_completed(pending):
+            state = states[pending[future]] = future.result()
+            if isinstance(state, Unreadable) and state.error_class == TemporaryError.error_class:
+                if failures % PING_AFTER_FAILURES == 0:
+                    client.ping()
+                failures += 1
+            if time.monotonic() >= next_progress:
+                log.info("%s: read %d of %d tags", repository, len(states), len(listed))
+                next_progress += PROGRESS_SECONDS
+    return states
+
+
+def _read_state(client: RegistryClient, repository: Repository, tag: str) -> TagState:
+    """HEAD one tag. Errors about one tag become ``Unreadable``; errors about the whole registry are raised."""
+    try:
+        return client.head_manifest(repository, tag)
+    except (RateLimited, DeniedError, ConfigurationError):
+        raise
+    except RegistrySyncError as error:
+        return Unreadable(error_class=error.error_class, text=str(error))
+
+
+def _tags_in_sync(source: Mapping[str, TagState], destination: Mapping[str, TagState]) -> frozenset[str]:
+    return frozenset(tag for tag, state in source.items() if state is not None and destination.get(tag) == state)
+
+
+def _fail_lost_pins(session: Session, selection: Selection, *, in_sync: Collection[str]) -> Selection:
+    """Fail tags whose pinned digest the source no longer has. A listing does not show that, so each takes a HEAD."""
+    repository = session.route.source_repository
+    pinned = [tag for tag in selection.selected if tag in selection.pins and tag not in in_sync]
+    lost = [tag for tag in pinned if session.source.head_manifest(repository, selection.pins[tag]) is None]
+    return selection.fail(lost, LOST_PIN)

@@ -1,0 +1,141 @@
+"""Plan a route: a decision and a reason for each tag. Pure: an observation in, a plan out; no client and no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import assert_never
+
+from registry_sync.config.settings import RouteSettings
+from registry_sync.errors import ConfigurationError, RefusedError
+from registry_sync.oci.reference import Digest
+from registry_sync.sync.observation import Observation
+from registry_sync.sync.plan import (
+    Backup,
+    CopyTag,
+    Decision,
+    Failed,
+    Locked,
+    Plan,
+    Skipped,
+    TagState,
+    Unchanged,
+    Unreadable,
+)
+from registry_sync.sync.platform_cache import Dropped
+from registry_sync.sync.platform_indexes import FilteredTags
+from registry_sync.sync.prune_plan import plan_deletions
+from registry_sync.tags.overwrite_policy import OVERWRITE_ALL, OverwriteRules, overwriting, policy_of
+from registry_sync.tags.select import Selection
+
+MAX_TAGS_IN_NOTE = 10
+
+
+def plan_route(observation: Observation, settings: RouteSettings) -> Plan:
+    """Decide for each tag that the source lists, and for each tag of the destination that pruning may delete."""
+    rules = overwriting(settings.on_moved_tag, settings.backup_tag, observation.locked, observation.read_at)
+    filtered = observation.source
+    decisions = plan_tags(observation.selection, filtered, observation.destination, rules)
+    plan = Plan(decisions=decisions, notes=tuple(_missing_platforms_note(filtered.missing)))
+    match observation.deletions:
+        case None:
+            return plan
+        case str() as problem:
+            return replace(plan, notes=(*plan.notes, f"nothing was pruned: {problem}"))
+        case both_sides:
+            return plan_deletions(plan, both_sides, settings, observation.scope.due_deletions)
+
+
+def plan_tags(
+    selection: Selection,
+    source: FilteredTags,
+    destination: Mapping[str, TagState],
+    rules: OverwriteRules = OVERWRITE_ALL,
+) -> tuple[Decision, ...]:
+    """Decide for each listed tag.
+
+    :param source: digests that the selected tags should have.
+    :param destination: digests of the selected tags at the destination; a tag that is not a key does not exist there.
+    :param rules: what happens to a tag that has another digest at the destination.
+    """
+    decisions: list[Decision] = [Skipped(tag=tag, reason=reason) for tag, reason in selection.rejected.items()]
+    decisions += [_failed(tag, reason) for tag, reason in selection.failed.items()]
+    decisions += [_plan_dropped(tag, dropped) for tag, dropped in source.dropped.items()]
+    selected = (tag for tag in selection.selected if tag not in source.dropped)
+    planned = (plan_tag(tag, source.states.get(tag), destination.get(tag), rules) for tag in selected)
+    decisions += [_explain_platforms(each, source) if isinstance(each, CopyTag) else each for each in planned]
+    return tuple(sorted(decisions, key=lambda decision: decision.tag))
+
+
+def plan_tag(tag: str, source: TagState, destination: TagState, rules: OverwriteRules = OVERWRITE_ALL) -> Decision:
+    """Decide for one selected tag."""
+    match source, destination:
+        case None, _:
+            return Skipped(tag=tag, reason="the source lists it, but has no manifest for it (deleted meanwhile?)")
+        case Unreadable(), _:
+            return _unreadable(tag, "source", source)
+        case _, Unreadable():
+            return _unreadable(tag, "destination", destination)
+        case Digest(), None:
+            return CopyTag(tag=tag, digest=source, reason="missing at the destination")
+        case Digest(), Digest() if source == destination:
+            return Unchanged(tag=tag, digest=source)
+        case Digest(), Digest():
+            return _plan_changed(tag, source, destination, rules)
+    raise AssertionError((source, destination))
+
+
+def _failed(tag: str, reason: str) -> Failed:
+    return Failed(tag=tag, reason=reason, error_class=ConfigurationError.error_class)
+
+
+def _unreadable(tag: str, side: str, state: Unreadable) -> Failed:
+    return Failed(tag=tag, reason=f"cannot be read at the {side}: {state.text}", error_class=state.error_class)
+
+
+def _plan_changed(tag: str, source: Digest, destination: Digest, rules: OverwriteRules) -> Decision:
+    changed = f"changed: {source.short} at the source, {destination.short} at the destination"
+    policy, written = policy_of(tag, rules.policies)
+    match policy:
+        case "follow" if tag in rules.locked:
+            return Locked(tag=tag, digest=source, reason=f"{changed}, where it is locked")
+        case "follow":
+            return _plan_overwrite(CopyTag(tag=tag, digest=source, reason=changed, replaces=destination), rules)
+        case "keep":
+            return Skipped(tag=tag, reason=f"{changed}; kept, because {written}")
+        case "fail":
+            return Failed(tag=tag, reason=f"{changed}; {written}", error_class=RefusedError.error_class)
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+def _plan_overwrite(copy: CopyTag, rules: OverwriteRules) -> Decision:
+    """Overwrite a tag, after a backup where there is a ``backup_tag``."""
+    if rules.backup_name is None or copy.replaces is None:
+        return copy
+    try:
+        backup = Backup(tag=rules.backup_name(copy.tag, copy.replaces), digest=copy.replaces)
+    except ValueError as error:
+        return _failed(copy.tag, f"{copy.reason}; not overwritten, because its backup has no valid name: {error}")
+    return replace(copy, reason=f"{copy.reason}, kept as {backup.tag}", backup=backup)
+
+
+def _plan_dropped(tag: str, dropped: Dropped) -> Decision:
+    if dropped.kind == "skip":
+        return Skipped(tag=tag, reason=dropped.reason)
+    return Failed(tag=tag, reason=dropped.reason, error_class=RefusedError.error_class)
+
+
+def _explain_platforms(copy: CopyTag, filtered: FilteredTags) -> CopyTag:
+    source, missing = filtered.sources.get(copy.tag), filtered.missing.get(copy.tag)
+    made_from = f"; platform index made from {source.short}" if source else ""
+    lacks = f"; it has no {', '.join(missing)}" if missing else ""
+    return replace(copy, source_digest=source, reason=f"{copy.reason}{made_from}{lacks}")
+
+
+def _missing_platforms_note(missing: Mapping[str, tuple[str, ...]]) -> Iterable[str]:
+    if missing:
+        named = [f"{tag} ({', '.join(platforms)})" for tag, platforms in sorted(missing.items())]
+        hidden = len(named) - MAX_TAGS_IN_NOTE
+        more = f" and {hidden} more" if hidden > 0 else ""
+        yield f"{len(named)} tags lack a chosen platform: {', '.join(named[:MAX_TAGS_IN_NOTE])}{more}"

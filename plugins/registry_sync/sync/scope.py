@@ -1,0 +1,69 @@
+"""The scope of a run: the tags of a route that it works on. It crosses XCom together with the route."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from registry_sync.routes.route import Route
+from registry_sync.sync.run_state import PlannedDeletions
+from registry_sync.sync.window import ALL_TAGS, Window
+from registry_sync.tags.rules import TagRules, only_tags
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteScope:
+    """The part of a route that one run works on.
+
+    :ivar tags: patterns from the run's parameters. They narrow the selection of the route's own rules.
+    :ivar window: push times of the tags to work on.
+    :ivar due_deletions: deletions planned by earlier scheduled runs; ``None`` deletes nothing.
+    :ivar dry_run: report what would be copied or deleted, and change nothing.
+    """
+
+    tags: TagRules = TagRules()
+    window: Window = ALL_TAGS
+    due_deletions: PlannedDeletions | None = None
+    dry_run: bool = False
+
+    @property
+    def is_everything(self) -> bool:
+        return self.window.is_everything and not self.tags.applies
+
+    def to_json(self) -> dict[str, Any]:
+        """The scope as JSON-simple values."""
+        return {
+            "tags": [str(pattern) for pattern in self.tags.include or ()],
+            "window": self.window.to_json(),
+            "due_deletions": self.due_deletions.to_json() if self.due_deletions else None,
+            "dry_run": self.dry_run,
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Read the result of :meth:`to_json`. :raises ConfigurationError: when a tag pattern is not valid."""
+        due = document["due_deletions"]
+        return cls(
+            tags=only_tags(document["tags"]),
+            window=Window.from_json(document["window"]),
+            due_deletions=PlannedDeletions.from_json(due) if due else None,
+            dry_run=document["dry_run"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteTask:
+    """The work of one mapped task: a route, and the scope of the run."""
+
+    route: Route
+    scope: RouteScope
+
+    def to_json(self) -> dict[str, Any]:
+        """The task as JSON-simple values, for XCom. Its keys are the arguments of ``MirrorRepositoryOperator``."""
+        return {"route": self.route.to_json(), "scope": self.scope.to_json()}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Read the result of :meth:`to_json`."""
+        return cls(route=Route.from_json(document["route"]), scope=RouteScope.from_json(document["scope"]))

@@ -1,0 +1,102 @@
+"""The source of a route: its repositories, and its tags, split from artifact tags and selected by the rules."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from registry_sync.config.settings import RouteSettings
+from registry_sync.errors import ConfigurationError, NotFound
+from registry_sync.oci.artifact_tags import ArtifactTag, reject_artifact_tags, subject_of
+from registry_sync.oci.reference import is_tag
+from registry_sync.registry.client import RegistryClient, TagEntry
+from registry_sync.routes.discovery import ListRepositories
+from registry_sync.routes.route import Route
+from registry_sync.sync.window import Window
+from registry_sync.tags.backup_names import reject_backup_tags
+from registry_sync.tags.rules import TagRules
+from registry_sync.tags.select import Selection, select_tags
+from registry_sync.text import one_line
+
+log = logging.getLogger(__name__)
+
+
+def repository_lister(source: RegistryClient) -> ListRepositories:
+    """A function that lists a namespace of ``source``, for :func:`~registry_sync.routes.discovery.expand_routes`."""
+
+    def list_repositories(namespace: str, include_private: bool) -> dict[str, datetime | None]:
+        listed = source.list_repositories(namespace, include_private=include_private)
+        return {entry.name: entry.modified_at for entry in listed}
+
+    return list_repositories
+
+
+def list_tags(route: Route, source: RegistryClient, since: datetime | None = None) -> list[TagEntry]:
+    """List the source's tags, at least those pushed since ``since``. Invalid names are made printable.
+
+    :raises ConfigurationError: when the source has no such repository.
+    :raises RefusedError: when there are more than ``MAX_TAGS``.
+    """
+    try:
+        listed = source.list_tags(route.source_repository, since=since)
+        return [entry if is_tag(entry.name) else replace(entry, name=one_line(entry.name, 200)) for entry in listed]
+    except NotFound as error:
+        if route.is_discovered and not source.lists_digests:
+            # A catalog keeps the names of emptied repositories; a vendor's API answers 404 for what is denied, too.
+            log.info("%s is listed by its namespace and has no tags (%s)", route.source_repository, error)
+            return []
+        advice = "check its name in the mirrors file, and that it has at least one tag"
+        raise ConfigurationError(
+            f"the source has no repository {route.source_repository}; {advice} ({error})"
+        ) from error
+
+
+def split_artifact_tags(
+    listed: Iterable[TagEntry], settings: RouteSettings
+) -> tuple[list[TagEntry], tuple[ArtifactTag, ...]]:
+    """Separate the tags of images from the tags of attached artifacts, which no rule selects or counts.
+
+    A tag in ``names`` is an image's, whatever its form.
+    """
+    entries = list(listed)
+    names = {entry.name for entry in entries if subject_of(entry.name)} if settings.signatures else set()
+    names -= settings.tags.named.keys()
+    images = [entry for entry in entries if entry.name not in names]
+    return images, tuple(artifact_tag(entry) for entry in entries if entry.name in names)
+
+
+def artifact_tag(entry: TagEntry) -> ArtifactTag:
+    """A listed tag as the tag of an attached artifact."""
+    return ArtifactTag(name=entry.name, digest=entry.digest, pushed_at=entry.pushed_at)
+
+
+def choose_tags(
+    route: Route, listed: Sequence[TagEntry], *, now: datetime, has_push_times: bool, is_complete: bool = True
+) -> Selection:
+    """Apply the tag rules. Backup and signature tags are excluded first, unless ``names`` lists them."""
+    rules = route.settings.tags
+    unnamed = [entry.name for entry in listed if entry.name not in rules.named]
+    excluded = reject_backup_tags(unnamed, route.settings.backup_tag)
+    excluded |= reject_artifact_tags(unnamed, signatures=route.settings.signatures)
+    images = [entry for entry in listed if entry.name not in excluded]
+    chosen = select_tags(images, rules, now=now, is_whole=is_complete, has_push_times=has_push_times)
+    return replace(chosen, rejected={**chosen.rejected, **excluded})
+
+
+def is_in_window(entry: TagEntry, rules: TagRules, window: Window) -> bool:
+    """Whether a tag came to be selected in the window.
+
+    Tags in ``names`` enter the window when they are pushed; ``older_than`` does not apply to them.
+    """
+    return window.holds(entry.pushed_at if entry.name in rules.named else rules.enters_at(entry.pushed_at))
+
+
+def explain_artifact_tags(selection: Selection, artifacts: Iterable[ArtifactTag]) -> Selection:
+    """Add the tags of attached artifacts to the rejected ones, for people who look for one of them."""
+    subjects = {tag.name: subject for tag in artifacts if (subject := subject_of(tag.name))}
+    reasons = {
+        name: f"not counted by any rule; copied together with {subject.short}" for name, subject in subjects.items()
+    }
+    return replace(selection, rejected={**selection.rejected, **reasons})
