@@ -374,7 +374,7 @@ class TestNamesFromRegistries:
         told = [line for message in caplog.messages for line in message.split("\n")]
         assert all(line.isprintable() and len(line) < 1000 for line in told)
         assert not any(line.startswith("2026-01-01 00:00:00 INFO") for line in told)
-        assert any("\\x1b[2J\\x1b]0;owned\\x07: no tag by the OCI grammar" in line for line in told)
+        assert any("\\x1b[2J\\x1b]0;owned\\x07: not a valid OCI tag" in line for line in told)
         asked = {each.path for each in (*here.requests(), *there.requests())}
         assert all(re.fullmatch(r"/v2/(team/app/[a-zA-Z0-9/:._=-]+)?", each) for each in asked), asked
         own = {

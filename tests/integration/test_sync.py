@@ -341,7 +341,7 @@ def test_a_digest_shaped_tag_is_skipped(
     source_wire.answer("GET", "/tags/list$", 200, json.dumps({"name": name, "tags": tags}).encode())
     report = run_route(make_route(source_wire, destination, name))
     assert counted(report) == {"copied": 1, "skipped": 1}
-    assert f"  {content.digest}: no tag by the OCI grammar, it cannot be pushed" in caplog.messages
+    assert f"  {content.digest}: not a valid OCI tag, so it cannot be pushed" in caplog.messages
 
 
 def test_rules_and_this_runs_choice_both_hold(

@@ -165,7 +165,7 @@ def test_names_beside_rules_and_one_that_is_missing(stack: Stack) -> None:
     report = stack.run(names=("latest", "stable"), semver="2.x")
     assert copied(report) == ["latest", "v2.0.0"]
     assert [(each.tag, each.error_class, each.reason) for each in report.failed_tags] == [
-        ("stable", "configuration", "names has it, and the source has no such tag; mend the name, or remove it")
+        ("stable", "configuration", "names lists it, but the source has no such tag; correct the name, or remove it")
     ]
     assert report.notes == ("listed 3 → semver 1 → with names 2",)
 
@@ -236,7 +236,7 @@ def test_a_source_that_tells_no_push_times(stack: Stack) -> None:
     )
     with pytest.raises(ConfigurationError) as caught:
         run_route(plain)
-    assert str(caught.value) == "older_than goes by push times, and the source tells none; remove it here"
+    assert str(caught.value) == "older_than needs push times, which the source does not list; remove it here"
 
 
 def test_names_at_the_destination_of_listed_and_discovered_repositories(stack: Stack) -> None:
