@@ -13,15 +13,15 @@ from pydantic_core import ErrorDetails
 from registry_sync.config.model import (
     MirrorEntry,
     MirrorsDocument,
-    NamespaceRule,
+    NamespaceEntry,
     RegistryEntry,
-    RepositoryRule,
+    RepositoryEntry,
 )
-from registry_sync.config.node_pools import BootstrapImage, NodePoolEntry, PoolMirror
-from registry_sync.config.prune_rules import PruneRules
+from registry_sync.config.node_pools import BootstrapImageEntry, NodePoolEntry, PoolMirrorEntry
+from registry_sync.config.prune_rules import PruneRulesEntry
 from registry_sync.config.settings import RouteOptions
+from registry_sync.config.tag_rules import TagRulesEntry
 from registry_sync.config.yaml_source import Document, Place, show_place
-from registry_sync.tags.rules import TagRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +165,9 @@ def _unknown_key(place: Place, form: type[BaseModel] | None) -> str:
 
 
 _FORMS: Mapping[str | int, Mapping[str | int, type[BaseModel]]] = {
-    "repositories": {"repository": RepositoryRule, "namespace": NamespaceRule},
-    "mirrors": {"mapping": PoolMirror},
-    "bootstrap_images": {"mapping": BootstrapImage},
+    "repositories": {"repository": RepositoryEntry, "namespace": NamespaceEntry},
+    "mirrors": {"mapping": PoolMirrorEntry},
+    "bootstrap_images": {"mapping": BootstrapImageEntry},
 }
 """The models of list entries that are mappings, by the list's key and pydantic's tag of the union member."""
 
@@ -192,9 +192,9 @@ def _allowed_keys(place: Place, form: type[BaseModel] | None) -> list[str]:
     if not place:
         model = MirrorsDocument
     elif place[-1] == "tags" and place not in {("mirrors", "tags"), ("registries", "tags"), ("nodes", "tags")}:
-        model = TagRules
+        model = TagRulesEntry
     elif place[-1] == "prune" and place not in {("mirrors", "prune"), ("registries", "prune")}:
-        model = PruneRules
+        model = PruneRulesEntry
     else:
         model = form or SECTION_MODELS[str(place[0])]
     return list(model.model_fields)

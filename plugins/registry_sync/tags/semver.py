@@ -106,8 +106,12 @@ class Range:
     True
     """
 
+    text: str
     alternatives: tuple[_Bounds, ...]
     prereleases: bool
+
+    def __str__(self) -> str:
+        return self.text
 
     def holds(self, version: Version) -> bool:
         """Whether the version is in the range.
@@ -142,7 +146,7 @@ def parse_range(text: str, *, prereleases: bool = False) -> Range:
     except ValueError as error:
         advice = "write such as '>=1.2 <2', '^1.4', '~1.4.2', '1.x', '1.2 - 1.4' or two of them with || between"
         raise ConfigurationError(f"{text!r} is no range of versions: {error}; {advice}") from error
-    return Range(((),) if () in alternatives else alternatives, prereleases)
+    return Range(text, ((),) if () in alternatives else alternatives, prereleases)
 
 
 _PART = rf"({_NUMBER}|[xX*])"

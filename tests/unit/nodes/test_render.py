@@ -94,7 +94,7 @@ def pool_of(mirrors: Sequence[tuple[Registry, MirrorTrust]], host: str = "docker
     pool = NodePool(
         name="p",
         registry="home",
-        mirrors=tuple(PoolMirror(registry=each.name, trust=trust) for each, trust in mirrors),
+        pool_mirrors=tuple(PoolMirror(registry=each.name, trust=trust) for each, trust in mirrors),
     )
     return MirrorsFile(path=FILE, registries=registries, mirrors={}, node_pools={"p": pool}), pool
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from registry_sync.config.runtime_versions import Versions
 from registry_sync.errors import ConfigurationError
 from registry_sync.routes.check_node_pools import mirror_problem
 from registry_sync.routes.load import json_schema, load_healthy_mirrors, load_mirrors
-from registry_sync.tags.rules import TagRules
+from testkit.settings import tag_rules
 from tests.unit.routes.files import Write, flow, label, problems
 
 FILE = """\
@@ -85,7 +86,7 @@ def test_bootstrap_images_are_names_or_mappings(write: Write) -> None:
     pool = load_mirrors(write(with_pool(mirrors=["acr"], bootstrap_images=images))).node_pools["p"]
     assert pool.images == (
         BootstrapImage(repository="infra/base"),
-        BootstrapImage(repository="team/one-app", tags=TagRules(include=("v1",))),
+        BootstrapImage(repository="team/one-app", tags=tag_rules(include=("v1",))),
     )
 
 
@@ -233,8 +234,8 @@ def test_one_registry_as_two_mirrors_is_refused(write: Write, second: str) -> No
 )
 def test_public_registry_must_not_be_a_mirror(write: Write, host: str) -> None:
     file = load_mirrors(write(FILE.replace("nodes:\n", "")))
-    mirror = file.registries["acr"].model_copy(update={"host": host})
-    registry = file.registries["hub"].model_copy(update={"host": "other.example"})
+    mirror = replace(file.registries["acr"], host=host)
+    registry = replace(file.registries["hub"], host="other.example")
     assert mirror_problem(mirror, registry).startswith(f"{host} is a public registry: ")
 
 
@@ -252,7 +253,7 @@ def test_public_registry_must_not_be_a_mirror(write: Write, host: str) -> None:
 )
 def test_private_registry_may_be_a_mirror(write: Write, host: str) -> None:
     file = load_mirrors(write(FILE.replace("nodes:\n", "")))
-    assert mirror_problem(file.registries["acr"].model_copy(update={"host": host}), file.registries["hub"]) == ""
+    assert mirror_problem(replace(file.registries["acr"], host=host), file.registries["hub"]) == ""
 
 
 @pytest.mark.parametrize(
@@ -267,7 +268,7 @@ def test_private_registry_may_be_a_mirror(write: Write, host: str) -> None:
 )
 def test_registry_without_anonymous_reads_must_not_be_a_mirror(write: Write, host: str) -> None:
     file = load_mirrors(write(FILE.replace("nodes:\n", "")))
-    mirror = file.registries["acr"].model_copy(update={"host": host})
+    mirror = replace(file.registries["acr"], host=host)
     assert mirror_problem(mirror, file.registries["hub"]).startswith(f"{host} requires a token")
 
 
