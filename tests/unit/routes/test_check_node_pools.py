@@ -95,7 +95,7 @@ def test_nodes_are_optional(write: Write) -> None:
 
 
 KEYS = "description, registry, mirrors, bootstrap_images, runtime, version"
-NO_RANGE = "is no range of versions; write one such as '>=1.7' or '>=1.7, <2'"
+NO_RANGE = "is not a version range; write one such as '>=1.7' or '>=1.7, <2'"
 
 
 @pytest.mark.parametrize(
@@ -140,11 +140,11 @@ NO_RANGE = "is no range of versions; write one such as '>=1.7' or '>=1.7, <2'"
         ({"runtime": "crio", "version": ""}, f".version: '' {NO_RANGE}"),
         (
             {"runtime": "crio", "version": ">=2, <1.7"},
-            ".version: no version is in '>=2, <1.7'; mend one of its bounds",
+            ".version: no version matches '>=2, <1.7'; fix one of its bounds",
         ),
         (
             {"runtime": "crio", "version": "<0"},
-            ".version: no version is in '<0'; mend one of its bounds",
+            ".version: no version matches '<0'; fix one of its bounds",
         ),
         ({"version": "1.7"}, ".version: version has no effect without runtime; add runtime:, or remove it"),
         ({"mirors": ["acr"]}, ".mirors: unknown key 'mirors'; did you mean 'mirrors'?"),
