@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from registry_sync.config.node_pools import BootstrapImage, PoolMirror
+from registry_sync.config.node_pools import BootstrapImage, NodePool, PoolMirror
 from registry_sync.config.runtime_versions import Versions
 from registry_sync.errors import ConfigurationError
 from registry_sync.routes.check_node_pools import mirror_problem
@@ -512,3 +512,9 @@ def test_version_range_parses_its_own_text(one: str, other: str) -> None:
     low, high = sorted((one, other), key=lambda each: Versions.parse(f">={each}").floor or ())
     versions = Versions.parse(f">={low}, <={high}")
     assert Versions.parse(str(versions)) == versions
+
+
+def test_pull_order_is_mirrors_first_and_only_trusted_ones_resolve_tags() -> None:
+    mirrors = (PoolMirror(registry="acr"), PoolMirror(registry="ghcr", trust="pull"))
+    pool = NodePool(name="p", registry="hub", pool_mirrors=mirrors)
+    assert pool.pull_order == (("acr", True), ("ghcr", False), ("hub", True))

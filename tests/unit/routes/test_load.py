@@ -229,6 +229,7 @@ NO_SCHEDULE = (
             ".prune.max_percent: expected 1 or more, got the number 0",
         ),
         ({"prune": {"tags": "none", "dry_run": "no"}}, ".prune.dry_run: expected true or false, got 'no'"),
+        ({"skopeo": {"runer": "docker"}}, ".skopeo.runer: unknown key 'runer'; did you mean 'runner'?"),
         ({"parallel_copies": 33}, ".parallel_copies: expected 32 or less, got the number 33"),
         ({"tags": ["v*"]}, ".tags: expected a mapping (key: value), got a list"),
         ({"tags": {"include": "v*"}}, ".tags.include: expected a list, such as [a, b], got 'v*'"),
