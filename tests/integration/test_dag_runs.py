@@ -202,7 +202,7 @@ def test_a_backfill_of_three_days(stack: Stack) -> None:
     assert images.resolve(stack.open.url, "daily/app", "v2") is not None
     reports = "\n".join(report_log(stack, each) for each in ended)
     assert reports.count("daily: 3 tags copied, 0 unchanged") == 1
-    assert reports.count("daily: everything is in step, nothing was copied (3 tags unchanged)") == 2
+    assert reports.count("daily: everything is in sync, nothing was copied (3 tags unchanged)") == 2
 
 
 def test_a_failed_route_is_cleared_and_retried_alone(stack: Stack) -> None:

@@ -676,7 +676,7 @@ class TestReport:
             for map_index in (0, 1):
                 assert done.copy(map_index=map_index).state == "success"
         done.report(**{PLAN: "success", f"{COPY}_0": "success", f"{COPY}_1": "success"})
-        summary = "team: everything is in step, nothing was copied (2 tags unchanged)"
+        summary = "team: everything is in sync, nothing was copied (2 tags unchanged)"
         assert done.api.xcoms[REPORT, -1, "return_value"] == {"summary": summary}
 
 
@@ -822,7 +822,7 @@ class TestPruning:
         assert self.run_all(pruned, hour=3) == {"unchanged": 9}
         (memory,) = pruned.api.xcoms[MEMORY].values()
         assert (memory["marks"], memory["listed"]) == ([], 9)
-        summary = "team: everything is in step, nothing was copied (9 tags unchanged)"
+        summary = "team: everything is in sync, nothing was copied (9 tags unchanged)"
         assert pruned.api.xcoms[REPORT, -1, "return_value"] == {"summary": summary}
 
     def test_is_not_done_by_the_same_run_when_it_is_cleared(

@@ -121,7 +121,7 @@ class MirrorsFile:
 
 
 class RegistryEntry(Strict):
-    """An entry of ``registries:`` as it is written."""
+    """A registry, under its name in ``registries:``."""
 
     host: Host = Field(description="host or host:port, such as quay.io; Docker Hub is docker.io")
     kind: Kind | None = Field(
@@ -149,7 +149,7 @@ class RegistryEntry(Strict):
         description="Requests per second of one task (the kind's usual rate); for kinds with an API, those to the API",
     )
     create_repository: bool = Field(
-        False, description="Create a public repository there before the first push to it; for docker_hub"
+        False, description="Create a public repository before the first push to it; for docker_hub"
     )
     pool: str = Field("default_pool", min_length=1, description="Airflow pool for tasks that write to it; must exist")
     queue: str | None = Field(
@@ -274,15 +274,15 @@ WrittenRule = Annotated[
 
 
 class MirrorEntry(RouteOptions):
-    """An entry of ``mirrors:`` as it is written."""
+    """A mirror, under its name in ``mirrors:``."""
 
-    description: str = Field("", description="What it is for; shown in Airflow")
+    description: str = Field("", description="Its purpose; shown in Airflow")
     source: str = Field(description="Name of the registry to read from")
     destinations: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         description="Names of the registries to write to"
     )
     repositories: Annotated[tuple[WrittenRule, ...], Field(min_length=1)] = Field(
-        description="What to mirror: names, or mappings with repository: or namespace:"
+        description="Repositories to mirror: names, or mappings with repository: or namespace:"
     )
     schedule: Schedule | None = Field(
         None, description="Cron expression or preset such as @hourly, in UTC; without it only by hand"
@@ -333,9 +333,11 @@ class MirrorsDocument(BaseModel):
     )
     defaults: RouteOptions = Field(RouteOptions(), description="Options of all mirrors that do not write their own")
     mirrors: Mapping[Slug, MirrorEntry] = Field(
-        description="What to mirror; each becomes the DAG mirror_NAME",
+        description="The mirrors; each becomes the DAG mirror_NAME",
         json_schema_extra={"additionalProperties": False},
     )
     nodes: Mapping[Slug, NodePoolEntry] = Field(
-        {}, description="Pools of machines, and what they pull by", json_schema_extra={"additionalProperties": False}
+        {},
+        description="Pools of machines, and the registries that they pull from",
+        json_schema_extra={"additionalProperties": False},
     )

@@ -67,7 +67,7 @@ class PoolMirrorEntry(Strict):
     registry: str = Field(description="Name of the registry; it has to be private: true, and readable anonymously")
     trust: MirrorTrust = Field(
         "pull+resolve",
-        description="pull: only for bytes whose digest the registry itself has named, so that no tag is taken from it",
+        description="pull: only for bytes whose digest the registry itself has named, so no tag is resolved by it",
     )
 
 
@@ -100,21 +100,20 @@ WrittenImage = Annotated[
 
 
 class NodePoolEntry(Strict):
-    """An entry of ``nodes:`` as it is written."""
+    """A pool of machines, under its name in ``nodes:``."""
 
     description: str = Field("", description="Which machines these are")
-    registry: str = Field(
-        description="Name of the registry that image names stand for, and that machines fall back to from the mirrors"
-    )
+    registry: str = Field(description="Name of the registry of the image names, which machines try after the mirrors")
     mirrors: tuple[WrittenMirror, ...] = Field(
-        (), description="What machines ask before it, in order; without it they pull from the registry outright"
+        (), description="Registries that machines try first, in order; without it they pull from the registry itself"
     )
     bootstrap_images: tuple[WrittenImage, ...] = Field(
-        (), description="What a machine needs to start; each has to be mirrored to all that it is pulled from"
+        (),
+        description="Images that a machine needs to start; each must be mirrored to every registry that serves it",
     )
-    runtime: Runtime | None = Field(None, description="What pulls on these machines")
+    runtime: Runtime | None = Field(None, description="Container runtime of these machines")
     version: Annotated[str, checked_by(check_versions)] | None = Field(
-        None, description="Versions of it on these machines, such as '>=1.7' or '>=1.7, <2'"
+        None, description="Its versions on these machines, such as '>=1.7' or '>=1.7, <2'"
     )
 
     def parse(self, name: str) -> NodePool:

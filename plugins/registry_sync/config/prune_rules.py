@@ -25,10 +25,10 @@ class PruneRules:
 
 
 class PruneRulesEntry(Strict):
-    """What a mirrors file writes under ``prune:``."""
+    """Rules under ``prune:``."""
 
     tags: Prunable = Field(
-        description="Which tags are deleted: those that the source has no more, also those that the rules no longer "
+        description="Which tags are deleted: those that the source no longer has, also those that the rules no longer "
         "select, or none (to turn off what an outer level turns on)"
     )
     keep: Patterns | None = Field(None, description="Patterns of tags that are never deleted")

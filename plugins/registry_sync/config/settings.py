@@ -40,7 +40,7 @@ class SkopeoOptions:
 
 
 class SkopeoEntry(Strict):
-    """What a mirrors file writes under ``skopeo:``."""
+    """Options under ``skopeo:``."""
 
     runner: Runner = Field("local", description="local: the worker's own skopeo; docker: a container for each copy")
     image: str | None = Field(
@@ -99,10 +99,10 @@ class RouteOptions(Strict):
 
     tags: TagRulesEntry | None = Field(None, description="Which tags are mirrored; without it all")
     prefix: NamePart | None = Field(
-        None, description="What comes before the names at the destinations, such as mirror/; not where there is rename"
+        None, description="Prefix of the names at the destinations, such as mirror/; rename replaces it"
     )
     strip_prefix: NamePart | None = Field(
-        None, description="What is taken from the beginning of the names first, such as giantswarm/"
+        None, description="Prefix to remove from the names first, such as giantswarm/"
     )
     on_moved_tag: PoliciesEntry | None = Field(
         None,

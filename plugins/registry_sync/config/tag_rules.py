@@ -29,7 +29,7 @@ Duration = Annotated[timedelta, parsed_by(parse_duration)]
 
 
 class TagRulesEntry(Strict):
-    """What a mirrors file writes under ``tags:``. Absent rules choose every tag."""
+    """Rules under ``tags:``. Absent rules choose every tag."""
 
     names: NamedTags | None = Field(
         None,
@@ -52,7 +52,7 @@ class TagRulesEntry(Strict):
     younger_than: Duration | None = Field(None, description="Only tags pushed less than so long ago")
     newest: int | None = Field(None, ge=1, description="At most so many of those")
     newest_by: Order | None = Field(
-        None, description="What newest goes by: semver (the default beside semver), push_time (otherwise), or name"
+        None, description="Order for newest: semver (the default beside semver), push_time (otherwise), or name"
     )
     min_tags: int | None = Field(
         None, ge=1, description="When fewer tags are chosen the route fails, and nothing is copied"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from registry_sync.config.node_pools import BootstrapImage, PoolMirror
+from registry_sync.config.node_pools import BootstrapImage, NodePool, PoolMirror
 from registry_sync.config.runtime_versions import Versions
 from registry_sync.errors import ConfigurationError
 from registry_sync.routes.check_node_pools import mirror_problem
@@ -95,7 +95,7 @@ def test_nodes_are_optional(write: Write) -> None:
 
 
 KEYS = "description, registry, mirrors, bootstrap_images, runtime, version"
-NO_RANGE = "is no range of versions; write one such as '>=1.7' or '>=1.7, <2'"
+NO_RANGE = "is not a version range; write one such as '>=1.7' or '>=1.7, <2'"
 
 
 @pytest.mark.parametrize(
@@ -140,11 +140,11 @@ NO_RANGE = "is no range of versions; write one such as '>=1.7' or '>=1.7, <2'"
         ({"runtime": "crio", "version": ""}, f".version: '' {NO_RANGE}"),
         (
             {"runtime": "crio", "version": ">=2, <1.7"},
-            ".version: no version is in '>=2, <1.7'; mend one of its bounds",
+            ".version: no version matches '>=2, <1.7'; fix one of its bounds",
         ),
         (
             {"runtime": "crio", "version": "<0"},
-            ".version: no version is in '<0'; mend one of its bounds",
+            ".version: no version matches '<0'; fix one of its bounds",
         ),
         ({"version": "1.7"}, ".version: version has no effect without runtime; add runtime:, or remove it"),
         ({"mirors": ["acr"]}, ".mirors: unknown key 'mirors'; did you mean 'mirrors'?"),
@@ -512,3 +512,9 @@ def test_version_range_parses_its_own_text(one: str, other: str) -> None:
     low, high = sorted((one, other), key=lambda each: Versions.parse(f">={each}").floor or ())
     versions = Versions.parse(f">={low}, <={high}")
     assert Versions.parse(str(versions)) == versions
+
+
+def test_pull_order_is_mirrors_first_and_only_trusted_ones_resolve_tags() -> None:
+    mirrors = (PoolMirror(registry="acr"), PoolMirror(registry="ghcr", trust="pull"))
+    pool = NodePool(name="p", registry="hub", pool_mirrors=mirrors)
+    assert pool.pull_order == (("acr", True), ("ghcr", False), ("hub", True))

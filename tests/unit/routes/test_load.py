@@ -162,7 +162,7 @@ def test_invalid_registry_is_refused(write: Write, entry: Any, problem: str) -> 
 TAG_KEYS = "names, include, exclude, semver, prereleases, older_than, younger_than, newest, newest_by, min_tags"
 NO_DATE = "expected a date such as 2026-01-31 or 2026-01-31T12:00Z, got"
 NO_SCHEDULE = (
-    "is no schedule; write five cron fields such as '0 * * * *', "
+    "is not a schedule; write five cron fields such as '0 * * * *', "
     "or one of @hourly, @daily, @weekly, @monthly, @quarterly, @yearly"
 )
 
@@ -187,7 +187,7 @@ NO_SCHEDULE = (
         ({"schedule": 5}, '.schedule: expected a string, got the number 5 (quote it: "5")'),
         (
             {"schedule": "0 0 30 2 *"},
-            ".schedule: '0 0 30 2 *' never comes, no month has such a day; mend the day or the month",
+            ".schedule: '0 0 30 2 *' never occurs: no month has such a day; fix the day or the month",
         ),
         ({"catchup": True}, ": catchup needs a schedule and a start_date, from which to catch up"),
         (
@@ -229,6 +229,7 @@ NO_SCHEDULE = (
             ".prune.max_percent: expected 1 or more, got the number 0",
         ),
         ({"prune": {"tags": "none", "dry_run": "no"}}, ".prune.dry_run: expected true or false, got 'no'"),
+        ({"skopeo": {"runer": "docker"}}, ".skopeo.runer: unknown key 'runer'; did you mean 'runner'?"),
         ({"parallel_copies": 33}, ".parallel_copies: expected 32 or less, got the number 33"),
         ({"tags": ["v*"]}, ".tags: expected a mapping (key: value), got a list"),
         ({"tags": {"include": "v*"}}, ".tags.include: expected a list, such as [a, b], got 'v*'"),
@@ -338,12 +339,12 @@ DIGEST = f"sha256:{64 * 'a'}"
     [
         ({"semver": 1.2}, '.semver: expected a string, got the number 1.2 (quote it: "1.2")'),
         ({"semver": ""}, ".semver: it is empty; write a value, or remove it"),
-        ({"semver": "latest"}, f".semver: 'latest' is no range of versions: 'latest' is no version; {RANGES}"),
-        ({"semver": ">=1.2, <2"}, f".semver: '>=1.2, <2' is no range of versions: '1.2,' is no version; {RANGES}"),
-        ({"semver": "1.x.3"}, f".semver: '1.x.3' is no range of versions: a number stands behind an x; {RANGES}"),
+        ({"semver": "latest"}, f".semver: 'latest' is not a version range: 'latest' is not a version; {RANGES}"),
+        ({"semver": ">=1.2, <2"}, f".semver: '>=1.2, <2' is not a version range: '1.2,' is not a version; {RANGES}"),
+        ({"semver": "1.x.3"}, f".semver: '1.x.3' is not a version range: a number follows an x; {RANGES}"),
         (
             {"semver": "9007199254740992.0.0"},
-            f".semver: '9007199254740992.0.0' is no range of versions: numbers go up to 9007199254740991; {RANGES}",
+            f".semver: '9007199254740992.0.0' is not a version range: numbers go up to 9007199254740991; {RANGES}",
         ),
         (
             {"include": ["/v[/"]},
@@ -456,19 +457,22 @@ VARIABLES = "repository, namespace, name, registry, destination, mirror"
         ),
         (
             {"repository": "a/b", "rename": "{{ name"},
-            ".rename: '{{ name' is no template: unexpected end of template, expected 'end of print statement'.",
+            (
+                ".rename: '{{ name' is not a Jinja2 template: "
+                "unexpected end of template, expected 'end of print statement'."
+            ),
         ),
         (
             {"repository": "a/b", "rename": "{{ name | upper }}"},
             (
-                ": rename '{{ name | upper }}' does not name 'a/b': 'B' is not a repository name: "
+                ": rename '{{ name | upper }}' gives no valid name for 'a/b': 'B' is not a repository name: "
                 "upper-case letters are not allowed; write 'b'"
             ),
         ),
         (
             {"repository": "a/b", "rename": "{{ name.__class__.__mro__ }}"},
             (
-                ": rename '{{ name.__class__.__mro__ }}' cannot be made for 'a/b': "
+                ": rename '{{ name.__class__.__mro__ }}' fails for 'a/b': "
                 "access to attribute '__class__' of 'str' object is unsafe."
             ),
         ),
@@ -488,22 +492,22 @@ VARIABLES = "repository, namespace, name, registry, destination, mirror"
         ),
         (
             {"repository": "a/b", "strip_prefix": "c/"},
-            ": 'a/b' does not begin with strip_prefix 'c/'; mend it, or write strip_prefix: \"\" for this one",
+            ": 'a/b' does not begin with strip_prefix 'c/'; fix it, or write strip_prefix: \"\" for this one",
         ),
         (
             {"namespace": "a", "strip_prefix": "c/"},
-            ": 'a/any' does not begin with strip_prefix 'c/'; mend it, or write strip_prefix: \"\" for this one",
+            ": 'a/any' does not begin with strip_prefix 'c/'; fix it, or write strip_prefix: \"\" for this one",
         ),
         (
             {"repository": "a/b", "strip_prefix": "a"},
             (
-                ": prefix '' with strip_prefix 'a' does not name 'a/b': '/b' is not a repository name: "
+                ": prefix '' with strip_prefix 'a' gives no valid name for 'a/b': '/b' is not a repository name: "
                 "only a-z, 0-9 and single '.', '_', '-' or '__' between them, in parts separated by '/'"
             ),
         ),
         (
             {"repository": "a/b", "prefix": "Mirror/"},
-            ".prefix: 'Mirror/' is no piece of a repository name; write a-z, 0-9, '.', '_', '-' and '/'",
+            ".prefix: 'Mirror/' is not part of a repository name; write a-z, 0-9, '.', '_', '-' and '/'",
         ),
         ({"repository": "a/b", "prefix": 1}, '.prefix: expected a string, got the number 1 (quote it: "1")'),
     ],
