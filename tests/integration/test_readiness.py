@@ -27,6 +27,7 @@ from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry import client as registry_client
 from registry_sync.routes.load import load_mirrors
 from registry_sync.sync.report import RouteReport, TagResult
+from registry_sync.tags.overwrite_policy import parse_policies
 from testkit import images
 from testkit.airflow import LocalAirflow
 from testkit.interceptor import Interceptor
@@ -338,7 +339,7 @@ class TestFaults:
     def test_a_tag_that_its_mirror_does_not_overwrite_is_wrong(self, own: RegistryProcess, policy: str) -> None:
         """Another run of the mirror does not help, and a stranger is not the likely cause."""
         images.push(own.url, NAME, "v1", OTHER)
-        found = look(check_at(own.host, on_moved_tag=(("latest", "follow"), ("v*", policy))))
+        found = look(check_at(own.host, on_moved_tag=parse_policies({"latest": "follow", "v*": policy})))
         assert faulty(found) == (
             "wrong",
             (

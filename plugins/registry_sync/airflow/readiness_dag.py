@@ -84,5 +84,5 @@ def _describe(file: MirrorsFile) -> str:
 
 
 def _describe_pool(pool: NodePool) -> str:
-    registries = (*(mirror.registry for mirror in pool.pool_mirrors), pool.registry)
-    return f"- `{pool.name}`: {len(pool.images)} images from " + ", then ".join(f"`{name}`" for name in registries)
+    registries = ", then ".join(f"`{name}`" for name, _ in pool.pull_order)
+    return f"- `{pool.name}`: {len(pool.images)} images from {registries}"

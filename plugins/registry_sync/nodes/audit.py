@@ -61,8 +61,7 @@ def _supplies(name: str, file: MirrorsFile, pool: NodePool, routes: RouteMap) ->
     """The supplies of one image, in the order in which machines try them."""
     registry = file.registries[pool.registry]
     image = Repository.at(registry.host, name)
-    endpoints = [*(file.registries[mirror.registry] for mirror in pool.pool_mirrors), registry]
-    return [_supply(image, endpoint, routes) for endpoint in endpoints]
+    return [_supply(image, file.registries[endpoint], routes) for endpoint, _ in pool.pull_order]
 
 
 def _supply(image: Repository, endpoint: Registry, routes: RouteMap) -> Supply:

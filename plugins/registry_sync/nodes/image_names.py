@@ -76,7 +76,7 @@ class NameMap:
 
     def _namespace_rows(self) -> Iterator[NameRow]:
         for routes in self._routes.namespaces:
-            for glob in routes.rule.include or ("*",):
+            for glob in map(str, routes.rule.include or ("*",)):
                 example = _example(routes, glob)
                 for host in {routes.source.host, routes.destination.host} - {self.registry.host}:
                     if example and (renamed := self.find(Repository(host, example))):
@@ -84,7 +84,7 @@ class NameMap:
                             image=f"{host}/{routes.rule.namespace}/{glob}",
                             becomes=_with_glob(str(renamed.repository), routes.rule.namespace, example, glob),
                             mirrors=_mirrors(renamed),
-                            excluded=routes.rule.exclude or (),
+                            excluded=tuple(map(str, routes.rule.exclude or ())),
                         )
 
 

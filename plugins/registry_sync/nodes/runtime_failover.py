@@ -63,11 +63,7 @@ class Failover:
     @classmethod
     def of(cls, pool: NodePool) -> Self:
         """The failover of a pool in the mirrors file."""
-        mirrors = [
-            PullEndpoint(registry=mirror.registry, resolves=mirror.trust == "pull+resolve")
-            for mirror in pool.pool_mirrors
-        ]
-        endpoints = (*mirrors, PullEndpoint(registry=pool.registry))
+        endpoints = tuple(PullEndpoint(registry=name, resolves=resolves) for name, resolves in pool.pull_order)
         behaviour = behaviour_of(pool)
         return cls(
             pool=pool.name, behaviour=behaviour, endpoints=endpoints, dial_seconds=_dial_seconds(pool, behaviour)

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from registry_sync.airflow.operators.plan_routes import read_parameters, split_unmodified
-from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import ConfigurationError
 from registry_sync.routes.discovery import FoundRoute
 from registry_sync.sync.window import Window
-from registry_sync.tags.rules import TagRules
+from testkit.settings import route_settings
 from tests.unit.config.test_model import a_route
 
 DECLARED: dict[str, Any] = {"repositories": None, "destinations": [], "tags": None, "dry_run": False}
@@ -46,7 +45,7 @@ def test_a_repository_without_a_push_is_read_when_its_tags_may_have_come_of_age(
     start = datetime(2026, 11, 24, tzinfo=UTC)
     window = Window(why="scheduled", start=start, end=start + timedelta(days=1))
     modified_at = start - timedelta(days=30)
-    ages = {older_than: RouteSettings(tags=TagRules(older_than=older_than)) for older_than in (None, "29d", "30d")}
+    ages = {older_than: route_settings(tags={"older_than": older_than}) for older_than in (None, "29d", "30d")}
     found = [
         FoundRoute(route=a_route(f"a/{older_than}".lower(), settings=settings), modified_at=modified_at)
         for older_than, settings in ages.items()

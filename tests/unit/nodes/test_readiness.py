@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from registry_sync.airflow.operators.readiness import add_unchecked, error_of_results
 from registry_sync.airflow.readiness_dag import parameters
 from registry_sync.config.model import Registry
-from registry_sync.config.node_pools import NodePool, PoolMirror
+from registry_sync.config.node_pools import NodePool, NodePoolEntry
 from registry_sync.errors import RefusedError, TemporaryError
 from registry_sync.nodes.readiness.check import Limits, choose_reads
 from registry_sync.nodes.readiness.model import EndpointCheck, Expected, Fault, ImageReadiness
@@ -33,6 +33,7 @@ from registry_sync.nodes.runtime_failover import (
     start_table,
 )
 from registry_sync.oci.reference import Digest, Repository
+from registry_sync.tags.overwrite_policy import parse_policies
 from testkit.airflow import PROJECT
 
 ONE, OTHER = Digest.of(b"one"), Digest.of(b"other")
@@ -46,7 +47,7 @@ def failover(*endpoints: PullEndpoint, behaviour: Behaviour = "containerd") -> F
 
 
 def pool(name: str = "outside", *, mirrors: tuple[Any, ...] = ("acr",), **fields: Any) -> NodePool:
-    return NodePool(name=name, registry="hub", mirrors=mirrors, **fields)
+    return NodePoolEntry.model_validate({"registry": "hub", "mirrors": mirrors, **fields}).parse(name)
 
 
 def result(registry: str, fault: Fault | None = None, *, pool: str = "outside", **fields: Any) -> ImageReadiness:
@@ -228,7 +229,7 @@ def test_the_behaviour_follows_from_runtime_and_version(fields: dict[str, Any], 
 
 
 def test_registries_are_tried_in_the_order_of_the_mirrors_file() -> None:
-    mirrors = ("acr", PoolMirror(registry="ghcr", trust="pull"))
+    mirrors = ("acr", {"registry": "ghcr", "trust": "pull"})
     assert Failover.of(pool(mirrors=mirrors, runtime="crio")) == Failover(
         pool="outside",
         behaviour="crio",
@@ -239,7 +240,7 @@ def test_registries_are_tried_in_the_order_of_the_mirrors_file() -> None:
 
 POOLS = (
     pool("outside", runtime="containerd"),
-    pool("bytes_only", mirrors=(PoolMirror(registry="acr", trust="pull"),), runtime="containerd"),
+    pool("bytes_only", mirrors=({"registry": "acr", "trust": "pull"},), runtime="containerd"),
     NodePool(name="china", registry="aliyun", runtime="docker"),
     pool("idle"),
 )
@@ -392,7 +393,7 @@ CHECK = EndpointCheck(
     ),
     resolves=False,
     copied_by="quay_to_acr",
-    on_moved_tag=(("v*", "keep"),),
+    on_moved_tag=parse_policies({"v*": "keep"}),
     role="fallback",
 )
 

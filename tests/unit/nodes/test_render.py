@@ -94,7 +94,7 @@ def pool_of(mirrors: Sequence[tuple[Registry, MirrorTrust]], host: str = "docker
     pool = NodePool(
         name="p",
         registry="home",
-        mirrors=tuple(PoolMirror(registry=each.name, trust=trust) for each, trust in mirrors),
+        pool_mirrors=tuple(PoolMirror(registry=each.name, trust=trust) for each, trust in mirrors),
     )
     return MirrorsFile(path=FILE, registries=registries, mirrors={}, node_pools={"p": pool}), pool
 
@@ -364,7 +364,7 @@ def test_a_file_that_cannot_be_written_is_reported(tmp_path: Path, capsys: pytes
         ),
         (
             ["--pool", "china", "--runtime", "crio", "--version", "new"],
-            "'new' is no range of versions; write one such as '>=1.7' or '>=1.7, <2'",
+            "'new' is not a version range; write one such as '>=1.7' or '>=1.7, <2'",
         ),
     ],
 )

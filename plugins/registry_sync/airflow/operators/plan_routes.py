@@ -95,7 +95,7 @@ class PlanRoutesOperator(BaseOperator):
         from registry_sync.sync.session import policy_files_of
         from registry_sync.sync.source import repository_lister
 
-        all_settings = [self.mirror.settings(each) for each in self.mirror.rules]
+        all_settings = [each.settings for each in self.mirror.rules]
         for options in dict.fromkeys(each.skopeo for each in all_settings):
             skopeo = SkopeoHook(options, task=task).get_conn()
             self.log.info("%s, version %s", skopeo.label, skopeo.version)

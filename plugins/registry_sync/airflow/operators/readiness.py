@@ -88,9 +88,7 @@ class ListImagesOperator(BaseOperator):
         """The mirrors that publish the digests of their source, by their DAGs. Mirrors with ``platforms`` do not."""
         mirrors = {self.dag_ids[name]: mirror for name, mirror in self.file.mirrors.items()}
         return {
-            dag: mirror
-            for dag, mirror in mirrors.items()
-            if not any(mirror.settings(rule).platforms for rule in mirror.rules)
+            dag: mirror for dag, mirror in mirrors.items() if not any(rule.settings.platforms for rule in mirror.rules)
         }
 
 
@@ -246,7 +244,7 @@ def unlisted_images(pools: Sequence[NodePool]) -> list[ImageReadiness]:
         )
         for pool in pools
         for image in pool.images
-        for registry in (*(mirror.registry for mirror in pool.pool_mirrors), pool.registry)
+        for registry, _ in pool.pull_order
     ]
 
 

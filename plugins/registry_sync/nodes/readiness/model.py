@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 from registry_sync.config.model import Registry
+from registry_sync.config.written import read_registry, written
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.tags.overwrite_policy import FOLLOW, OverwritePolicy
+from registry_sync.tags.overwrite_policy import FOLLOW, OverwritePolicies, parse_policies
 
 Fault = Literal["absent", "silent", "incomplete", "unreadable", "damaged", "wrong", "slow", "unchecked"]
 """A fault of an image at a registry. Runtimes react differently to each.
@@ -66,7 +67,7 @@ class EndpointCheck:
     tags: tuple[Expected, ...]
     resolves: bool = True
     copied_by: str | None = None
-    on_moved_tag: tuple[tuple[str, OverwritePolicy], ...] = FOLLOW
+    on_moved_tag: OverwritePolicies = FOLLOW
     role: PoolRole = "mirror"
 
     @property
@@ -83,19 +84,19 @@ class EndpointCheck:
         return {
             "label": self.label,
             "pool": self.pool,
-            "registry": self.registry.model_dump(mode="json", exclude_defaults=True),
+            "registry": written(self.registry),
             "repository": self.repository.name,
             "tags": [expected.to_json() for expected in self.tags],
             "resolves": self.resolves,
             "copied_by": self.copied_by,
-            "on_moved_tag": [list(policy) for policy in self.on_moved_tag],
+            "on_moved_tag": written(self.on_moved_tag),
             "role": self.role,
         }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """Read the output of :meth:`to_json`."""
-        registry = Registry.model_validate(document["registry"], strict=False)
+        registry = read_registry(document["registry"])
         return cls(
             pool=document["pool"],
             registry=registry,
@@ -103,7 +104,7 @@ class EndpointCheck:
             tags=tuple(map(Expected.from_json, document["tags"])),
             resolves=document["resolves"],
             copied_by=document["copied_by"],
-            on_moved_tag=tuple((pattern, policy) for pattern, policy in document["on_moved_tag"]),
+            on_moved_tag=parse_policies(dict(document["on_moved_tag"])),
             role=document["role"],
         )
 

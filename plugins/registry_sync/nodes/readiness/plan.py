@@ -19,7 +19,7 @@ from registry_sync.routes.graph import RouteMap
 from registry_sync.routes.route import Route
 from registry_sync.tags.overwrite_policy import FOLLOW
 from registry_sync.tags.rules import TagRules
-from registry_sync.tags.select import select_tags, why_not
+from registry_sync.tags.select import rejection_reason, select_tags
 
 T = TypeVar("T")
 
@@ -105,8 +105,7 @@ class _Planner:
         registry = self._file.registries[pool.registry]
         repository = Repository.at(registry.host, image.repository)
         expected = self._expect(*find_source(registry, repository, self._routes), image.tags or TagRules())
-        mirrors = [(mirror.registry, mirror.trust == "pull+resolve") for mirror in pool.pool_mirrors]
-        for name, resolves in (*mirrors, (pool.registry, True)):
+        for name, resolves in pool.pull_order:
             self.plan.checks.append(self._check(pool, self._file.registries[name], repository.name, expected, resolves))
 
     def _check(
@@ -171,7 +170,7 @@ class _Planner:
         earlier = _tags_of(repository, self._earlier)
         mirrored = _tags_of(repository, self._read_mirrored())
         names = dict.fromkeys([*(earlier or mirrored), *rules.by_name])
-        chosen = [tag for tag in names if not why_not(tag, rules)]
+        chosen = [tag for tag in names if not rejection_reason(tag, rules)]
         expected = [_recalled(repository, tag, earlier.get(tag), mirrored.get(tag)) for tag in chosen]
         problem = (
             f"its tags are unknown: {repository.host} does not answer, and there is no earlier check; list the tags by "
