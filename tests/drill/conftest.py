@@ -1,4 +1,4 @@
-"""Requirements of the drill, and its lab: a daemon and two registries in a namespace."""
+"""Fixtures of the drill: its requirements, and the lab that it runs in."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HUB_ADDRESS, MIRROR_ADDRESS = "10.77.0.1", "10.77.0.2"
 
 @dataclass(frozen=True, kw_only=True)
 class Lab:
-    """A daemon configured by our rendered files, Docker Hub, and a mirror of it. Both registries are down."""
+    """A daemon that is configured by our rendered files, Docker Hub, and a mirror of it. Both registries are down."""
 
     pool: NodePool
     runtime: Runtime
@@ -40,26 +40,26 @@ class Lab:
 
 @pytest.fixture(scope="session")
 def possible() -> None:
-    """Fail in CI, and skip elsewhere, where the drill cannot run."""
+    """Check the requirements of the drill. Without them CI fails, and elsewhere the tests are skipped with a reason."""
     skip_or_fail(namespace_obstacle(("dockerd", "containerd", "docker-registry"), "drill"), "the drill cannot run here")
 
 
 @pytest.fixture(scope="module", params=POOLS)
 def running_lab(request: pytest.FixtureRequest, possible: None) -> Iterator[Lab]:  # noqa: ARG001 - it may skip
-    """A lab for each pool. Its daemon is started once, and each test pulls another repository."""
+    """A lab for each pool. Its daemon starts once; each test pulls another repository."""
     hosts = dict.fromkeys(HUB_HOSTS, HUB_ADDRESS) | {MIRROR_HOST: MIRROR_ADDRESS}
     with Namespace(hosts) as namespace:
         authority = CertificateAuthority.create(namespace.folder / "authority")
         hub = DrillRegistry(namespace, "hub", HUB_ADDRESS, authority.issue(HUB_HOSTS))
         mirror = DrillRegistry(namespace, "mirror", MIRROR_ADDRESS, authority.issue([MIRROR_HOST]))
         pool = render(request.param, namespace.folder)
-        with start(pool, namespace, authority.ca_file) as runtime, hub.outside(), mirror.outside():
+        with start(pool, namespace, authority.ca_file) as runtime, hub.pushing(), mirror.pushing():
             yield Lab(pool=pool, runtime=runtime, hub=hub, mirror=mirror)
 
 
 @pytest.fixture
 def lab(running_lab: Lab) -> Iterator[Lab]:
-    """A lab whose registries are down before and after the test."""
+    """The lab, with both registries down before and after the test."""
     try:
         yield running_lab
     finally:

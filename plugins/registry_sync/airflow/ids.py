@@ -33,3 +33,25 @@ def plan_task(destination: str) -> str:
 def copy_task(destination: str) -> str:
     """The id of the task that is mapped over the routes to a destination."""
     return f"to_{destination}"
+
+
+LIST_IMAGES_TASK = "list_images"
+"""The task of the readiness DAG that lists the bootstrap images and the registries that must have them."""
+
+CHECK_TASK = "check"
+"""The task of the readiness DAG that is mapped over the images and registries."""
+
+REPORT_TASK = "report"
+"""The last task of the readiness DAG, and of a mirror's DAG."""
+
+RESULTS_KEY = "results"
+"""The XCom key of the results of one readiness check. They are pushed whether the task then succeeds or fails."""
+
+DIGESTS_KEY = "digests"
+"""The XCom key of the digests that images have at their source. A later run uses them while the source is down."""
+
+READ_AT_KEY = "read_at"
+"""The XCom key of the times at which the sources of those digests were read."""
+
+NOTES_KEY = "notes"
+"""The XCom key of the notes that go with the list of images."""

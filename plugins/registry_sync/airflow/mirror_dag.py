@@ -14,7 +14,7 @@ from registry_sync.airflow.operators.mirror_repository import MirrorRepositoryOp
 from registry_sync.airflow.operators.plan_routes import PlanRoutesOperator
 from registry_sync.airflow.operators.report import ReportOperator
 from registry_sync.airflow.retries import MirrorRetryPolicy
-from registry_sync.config.model import Mirror, MirrorsFile
+from registry_sync.config.model import Mirror, MirrorsFile, rule_summary
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -104,7 +104,7 @@ def parameters(mirror: Mirror) -> Mapping[str, Param]:
 def describe(mirror: Mirror, file: MirrorsFile) -> str:
     """What a mirror does, in Markdown. The same file gives the same text, so that Airflow sees no new DAG version."""
     source = file.registries[mirror.source]
-    rules = "\n".join(f"- {each.summary}" for each in mirror.rules)
+    rules = "\n".join(f"- {rule_summary(each)}" for each in mirror.rules)
     goals = "\n".join(f"- `{file.registries[each].host}` ({each})" for each in mirror.destinations)
     when = f"on the schedule `{mirror.schedule}` (UTC)" if mirror.schedule else "only when it is triggered"
     past = f", and for every interval since {mirror.start_date:%Y-%m-%d}" if mirror.catchup else ""

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from registry_sync.config.model import Mirror, MirrorsFile, NamespaceRule, Registry, RepositoryRule, Rule
-from registry_sync.config.settings import RouteOptions
+from registry_sync.config.model import Mirror, MirrorsFile, NamespaceRule, Registry, RepositoryRule, Rule, rule_summary
+from registry_sync.config.written import written
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import RegistryClient
 from registry_sync.routes.route import Route, route_of
 from registry_sync.sync.source import choose_tags, explain_artifact_tags, list_tags, split_artifact_tags
 from registry_sync.tags.overwrite_policy import as_written
-from registry_sync.tags.patterns import matches
-from registry_sync.tags.select import Selection
+from registry_sync.tags.patterns import Pattern, first_match
+from registry_sync.tags.select import Selection, steps_text
 from registry_sync.text_table import table
 
 OpenClient = Callable[[Registry], RegistryClient]
@@ -36,10 +36,10 @@ class Explanation:
     settings: tuple[tuple[str, str, str], ...]
     selection: Selection
 
-    def text(self, patterns: Sequence[str]) -> str:
+    def text(self, patterns: Sequence[Pattern]) -> str:
         """All that a person wants to know; of the tags only those that match one of ``patterns``, if there is one."""
         heading = f"{self.route.source_repository} → {self.route.destination_repository}  (by {self.place})"
-        rows = [row for row in self._tags() if not patterns or any(matches(each, row[0]) for each in patterns)]
+        rows = [row for row in self._tags() if not patterns or first_match(patterns, row[0])]
         tags = table(("tag", "chosen", "why"), rows) if rows else "the source lists no such tag"
         settings = table(("setting", "value", "from"), self.settings)
         return f"{heading}\n\n{settings}\n\n{self._attrition()}\n\n{tags}"
@@ -47,7 +47,7 @@ class Explanation:
     def _attrition(self) -> str:
         least, chosen = self.route.settings.tags.min_tags, len(self.selection.selected)
         too_few = f"; min_tags is {least}, so that a run fails and copies nothing" if least and chosen < least else ""
-        return f"{self.selection.attrition}{too_few}"
+        return f"{steps_text(self.selection.steps)}{too_few}"
 
     def _tags(self) -> list[tuple[str, str, str]]:
         chosen = [(tag, "yes", self._why(tag)) for tag in self.selection.selected]
@@ -117,7 +117,7 @@ def _rules_for(mirror: Mirror, source: Registry, name: str) -> Iterator[tuple[in
 
 
 def _shown(mirror: Mirror) -> str:
-    return ", ".join(each.summary for each in mirror.rules)
+    return ", ".join(rule_summary(each) for each in mirror.rules)
 
 
 def _place(mirror: Mirror, index: int) -> str:
@@ -128,11 +128,15 @@ def _settings(mirror: Mirror, index: int, rule: Rule) -> Iterator[tuple[str, str
     """Each option that is in force, and the innermost level that has it."""
     if rule.rename:
         yield "rename", rule.rename, _place(mirror, index)
-    values = mirror.settings(rule).model_dump(mode="json")
-    levels = ((_place(mirror, index), rule), (f"mirrors.{mirror.name}", mirror), ("defaults", mirror.defaults))
-    for name in RouteOptions.model_fields:
-        origin = next((place for place, level in levels if name in level.written_options), "built in")
-        value = as_written(values[name]) if name == "on_moved_tag" else values[name]
+    values = written(rule.settings, with_defaults=True)
+    values["on_moved_tag"] = as_written(rule.settings.on_moved_tag)
+    levels = (
+        (_place(mirror, index), rule.written_options),
+        (f"mirrors.{mirror.name}", mirror.written_options),
+        ("defaults", mirror.default_options),
+    )
+    for name, value in values.items():
+        origin = next((place for place, options in levels if name in options), "built in")
         yield name, _as_written(value), origin
 
 

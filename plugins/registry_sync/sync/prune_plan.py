@@ -19,10 +19,10 @@ from registry_sync.oci.reference import Digest
 from registry_sync.oci.reserved_tags import is_reserved_tag
 from registry_sync.sync.plan import DeleteTag, Plan
 from registry_sync.sync.run_state import PlannedDeletions
-from registry_sync.tags.backup_names import backup_template
+from registry_sync.tags.backup_names import BackupTemplate
 from registry_sync.tags.patterns import first_match
 from registry_sync.tags.rules import TagRules
-from registry_sync.tags.select import why_not
+from registry_sync.tags.select import rejection_reason
 
 MAX_PLANNED = 100
 """Deletions of one route that a run plans. Later runs plan the others, so that the record in XCom stays bounded."""
@@ -65,15 +65,15 @@ class PrunePolicy:
 
     rules: PruneRules
     tags: TagRules
-    backup_tag: str | None = None
+    backup_tag: BackupTemplate | None = None
 
     def owns(self, tag: str) -> bool:
         """Whether the route's rules would select a tag of that name."""
-        return not why_not(tag, self.tags)
+        return not rejection_reason(tag, self.tags)
 
     def is_backup(self, tag: str) -> bool:
         """Whether the tag may be a backup by the template in force."""
-        return self.backup_tag is not None and backup_template(self.backup_tag).is_backup(tag)
+        return self.backup_tag is not None and self.backup_tag.is_backup(tag)
 
 
 def prune_policy(settings: RouteSettings) -> PrunePolicy | None:

@@ -151,7 +151,7 @@ def window_of_route(
 def _with_other_signatures(route: Route) -> str:
     """The key that the route had before that setting was changed. Only a full check finds those of what is in step."""
     signatures = not route.settings.signatures
-    return route_key(replace(route, settings=route.settings.model_copy(update={"signatures": signatures})))
+    return route_key(replace(route, settings=replace(route.settings, signatures=signatures)))
 
 
 def _shown(start: datetime | None, end: datetime | None) -> str:

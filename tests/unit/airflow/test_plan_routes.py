@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from registry_sync.airflow.operators.plan_routes import check_length, read_parameters, split_unmodified
-from registry_sync.config.settings import RouteSettings
+from registry_sync.airflow.operators.plan_routes import read_parameters, split_unmodified
 from registry_sync.errors import ConfigurationError
 from registry_sync.routes.discovery import FoundRoute
 from registry_sync.sync.window import Window
-from registry_sync.tags.rules import TagRules
+from testkit.settings import route_settings
 from tests.unit.config.test_model import a_route
 
 DECLARED: dict[str, Any] = {"repositories": None, "destinations": [], "tags": None, "dry_run": False}
@@ -42,21 +41,11 @@ def test_a_parameter_that_does_not_exist_is_refused() -> None:
     )
 
 
-def test_more_routes_than_airflow_maps() -> None:
-    check_length(1024, "m")
-    with pytest.raises(ConfigurationError) as caught:
-        check_length(1025, "m")
-    assert str(caught.value) == (
-        "mirror 'm' has 1025 routes, Airflow maps 1024 at most: "
-        "split the mirror, or set AIRFLOW__CORE__MAX_MAP_LENGTH higher for the API server and the workers"
-    )
-
-
 def test_a_repository_without_a_push_is_read_when_its_tags_may_have_come_of_age() -> None:
     start = datetime(2026, 11, 24, tzinfo=UTC)
     window = Window(why="scheduled", start=start, end=start + timedelta(days=1))
     modified_at = start - timedelta(days=30)
-    ages = {older_than: RouteSettings(tags=TagRules(older_than=older_than)) for older_than in (None, "29d", "30d")}
+    ages = {older_than: route_settings(tags={"older_than": older_than}) for older_than in (None, "29d", "30d")}
     found = [
         FoundRoute(route=a_route(f"a/{older_than}".lower(), settings=settings), modified_at=modified_at)
         for older_than, settings in ages.items()

@@ -8,12 +8,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow.configuration import conf
 from airflow.sdk import BaseOperator
 
 from registry_sync.airflow.deferral import wait_or_raise
 from registry_sync.airflow.hooks.registry import RegistryHook
 from registry_sync.airflow.hooks.skopeo import SkopeoHook, task_of
+from registry_sync.airflow.map_length import check_map_length
 from registry_sync.config.model import Mirror, Registry
 from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.routes.discovery import FoundRoute, expand_routes, select_routes
@@ -80,7 +80,7 @@ class PlanRoutesOperator(BaseOperator):
         work, unmodified = split_unmodified(chosen, window, run.run_type, in_step, self.mirror.full_check)
         if unmodified:
             context["ti"].xcom_push(UNMODIFIED_KEY, [route_key(each) for each in unmodified])
-        check_length(len(work), self.mirror.name)
+        check_map_length(len(work), f"mirror {self.mirror.name!r} has {len(work)} routes", "split the mirror")
         self._tell(window, work, unmodified)
         scope = RouteScope(tags=tags, dry_run=params["dry_run"])
         tasks = (
@@ -95,7 +95,7 @@ class PlanRoutesOperator(BaseOperator):
         from registry_sync.sync.session import policy_files_of
         from registry_sync.sync.source import repository_lister
 
-        all_settings = [self.mirror.settings(each) for each in self.mirror.rules]
+        all_settings = [each.settings for each in self.mirror.rules]
         for options in dict.fromkeys(each.skopeo for each in all_settings):
             skopeo = SkopeoHook(options, task=task).get_conn()
             self.log.info("%s, version %s", skopeo.label, skopeo.version)
@@ -208,11 +208,3 @@ def read_parameters(context: Context) -> Mapping[str, Any]:
 def _stripped(value: Any) -> Any:
     """The trigger form's text areas give a last empty line."""
     return [text for each in value if (text := each.strip())] if isinstance(value, list) else value
-
-
-def check_length(count: int, mirror: str) -> None:
-    """:raises ConfigurationError: when Airflow would not map a task over so many routes."""
-    most = conf.getint("core", "max_map_length")
-    if count > most:
-        advice = "split the mirror, or set AIRFLOW__CORE__MAX_MAP_LENGTH higher for the API server and the workers"
-        raise ConfigurationError(f"mirror {mirror!r} has {count} routes, Airflow maps {most} at most: {advice}")
