@@ -289,6 +289,7 @@ def test_other_texts_are_refused(names: NameMap, text: str, problem: str) -> Non
     assert str(caught.value) == problem
 
 
+@pytest.mark.usefixtures("low_bound_of_values")
 def test_multiplying_aliases_are_refused(names: NameMap) -> None:
     lines = ["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 40))]
     with pytest.raises(ConfigurationError) as caught:
