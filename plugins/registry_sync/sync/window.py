@@ -45,7 +45,7 @@ class Window:
         return self.start - CLOCK_SKEW if self.start else None
 
     def holds(self, pushed_at: datetime | None) -> bool:
-        """Whether a tag pushed then is to be looked at. One of unknown push time always is."""
+        """Return whether a tag pushed then is to be looked at. One of unknown push time always is."""
         if pushed_at is None:
             return True
         return (self.since is None or pushed_at >= self.since) and (self.end is None or pushed_at < self.end)
