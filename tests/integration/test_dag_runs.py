@@ -176,7 +176,7 @@ def test_a_key_that_is_no_parameter_is_refused(stack: Stack) -> None:
     run = run_by_hand(stack, repositorys=["team/app"])
     assert run["state"] == "failed"
     log = stack.airflow.api.log("mirror_by_hand", run["dag_run_id"], "routes_to_open")
-    assert "unknown parameters ['repositorys']; there are ['destinations', 'dry_run', 'repositories', 'tags'" in log
+    assert "unknown parameters ['repositorys']; the parameters of this DAG are ['destinations', 'dry_run', " in log
 
 
 def test_a_backfill_of_three_days(stack: Stack) -> None:

@@ -159,7 +159,7 @@ class TestPlanRoutes:
         arguments = set(inspect.signature(MirrorRepositoryOperator.__init__).parameters) - {"self", "kwargs"}
         assert [set(row) for row in run.rows] == [arguments, arguments]
         assert [row["route"]["label"] for row in run.rows] == ["team/a → backup/copies/a", "team/b → backup"]
-        assert [(row["tags"], row["is_dry_run"]) for row in run.rows] == [([], False), ([], False)]
+        assert [(row["scope"]["tags"], row["scope"]["dry_run"]) for row in run.rows] == [([], False), ([], False)]
 
     def test_parameters(self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun) -> None:
         run = new_run(source, destination, "team/a", "team/b", "other/c")
@@ -171,7 +171,7 @@ class TestPlanRoutes:
         }
         assert run.plan(**conf).state == "success"
         assert [row["route"]["source_repository"] for row in run.rows] == ["team/a", "team/b"]
-        assert [(row["tags"], row["is_dry_run"]) for row in run.rows] == 2 * [(["v1*", "v2"], True)]
+        assert [(row["scope"]["tags"], row["scope"]["dry_run"]) for row in run.rows] == 2 * [(["v1*", "v2"], True)]
 
     def test_a_namespace_is_found_through_the_registry(self, destination: RegistryProcess, new_run: NewRun) -> None:
         with RegistryProcess() as here:
@@ -206,8 +206,8 @@ class TestPlanRoutes:
     ) -> None:
         result = new_run(source, destination, "team/a").plan(repositorys=["team/a"])
         assert failed_at_once(result, ConfigurationError) == (
-            "unknown parameters ['repositorys']; there are ['destinations', 'dry_run', 'repositories', 'tags', "
-            "'window', 'window_from', 'window_to']"
+            "unknown parameters ['repositorys']; the parameters of this DAG are ['destinations', 'dry_run', "
+            "'repositories', 'tags', 'window', 'window_from', 'window_to']"
         )
 
     def test_more_routes_than_airflow_maps(
@@ -651,7 +651,7 @@ class TestReport:
         result = done.report(**{PLAN: "success", f"{COPY}_0": "success", f"{COPY}_1": "failed"})
         assert result.state == "failed"
         assert str(result.error) == "team: 1 of 2 routes failed, 1 tags copied"
-        assert f"{name}/b → backup (failed) ended without a report; its own log says why" in capsys.readouterr().out
+        assert f"{name}/b → backup (failed) ended without a report; see the log of that task" in capsys.readouterr().out
 
     def test_a_plan_that_failed_fails_the_run(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, capsys: pytest.CaptureFixture[str]
@@ -659,7 +659,7 @@ class TestReport:
         result = new_run(source, destination, "team/a").report(**{PLAN: "failed", COPY: "upstream_failed"})
         assert result.state == "failed"
         assert str(result.error) == "team: 1 of 1 routes failed, 0 tags copied"
-        assert f"{PLAN} (failed) ended without a report; its own log says why" in capsys.readouterr().out
+        assert f"{PLAN} (failed) ended without a report; see the log of that task" in capsys.readouterr().out
 
     def test_nothing_to_do_is_success_and_said(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun

@@ -21,8 +21,14 @@ def mirror_name(dag: str | None) -> str | None:
     return dag.removeprefix("mirror_") if dag is not None else None
 
 
+REPORT_TASK = "report"
+"""The id of the last task of a mirror's DAG."""
+
 REPORT_KEY = "report"
 """The XCom key of a route's report. It is pushed whether the task then succeeds or fails."""
+
+UNMODIFIED_KEY = "unmodified"
+"""The XCom key of the route keys that a run skips because their source repositories had no push in its window."""
 
 
 def plan_task(destination: str) -> str:
@@ -33,3 +39,13 @@ def plan_task(destination: str) -> str:
 def copy_task(destination: str) -> str:
     """The id of the task that is mapped over the routes to a destination."""
     return f"to_{destination}"
+
+
+def watermark_key(destination: str) -> str:
+    """The XCom key of a destination's watermark, pushed by the task ``report``."""
+    return f"watermark_{destination}"
+
+
+def deletion_plans_key(destination: str) -> str:
+    """The XCom key of the deletions planned at a destination, pushed by the task ``report``."""
+    return f"planned_deletions_{destination}"

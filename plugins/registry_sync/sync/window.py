@@ -79,8 +79,8 @@ ALL_TAGS = Window(why="all tags")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """What is known of a DAG run: its Airflow type, and its data interval, which a manual run may lack."""
+class RunInterval:
+    """A DAG run's Airflow type and data interval. A manual run may have no interval."""
 
     run_type: str
     start: datetime | None = None
@@ -88,7 +88,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class WindowRequest:
     """The run's parameters ``window``, ``window_from`` and ``window_to``."""
 
     window: str = "auto"
@@ -96,17 +96,17 @@ class Asked:
     end: datetime | None = None
 
 
-def window_of_run(run: Run, asked: Asked, full_check: str | None) -> Window:
+def window_of_run(run: RunInterval, request: WindowRequest, full_check: str | None) -> Window:
     """The window of a run, before it is known what earlier runs did.
 
     :param full_check: a schedule; the run whose interval holds one of its ticks compares everything.
     :raises ConfigurationError: when the parameters contradict each other.
     """
-    check_asked(asked)
-    if asked.window == "all":
+    check_window_request(request)
+    if request.window == "all":
         return Window(why="asked for", is_full_check=True)
-    if asked.window == "from_to":
-        return Window(why="asked for", start=asked.start, end=asked.end)
+    if request.window == "from_to":
+        return Window(why="asked for", start=request.start, end=request.end)
     if run.run_type not in ("scheduled", "backfill") or run.start is None or run.end is None or run.start >= run.end:
         return Window(why=f"{run.run_type} run")
     if run.run_type == "backfill":
@@ -116,15 +116,15 @@ def window_of_run(run: Run, asked: Asked, full_check: str | None) -> Window:
     return Window(why=run.run_type, start=run.start, end=run.end)
 
 
-def check_asked(asked: Asked) -> None:
+def check_window_request(request: WindowRequest) -> None:
     """:raises ConfigurationError: when the parameters of a run's window contradict each other."""
-    has_limits = asked.start is not None or asked.end is not None
-    if asked.window == "from_to" and not has_limits:
+    has_limits = request.start is not None or request.end is not None
+    if request.window == "from_to" and not has_limits:
         raise ConfigurationError("window is from_to, but neither window_from nor window_to is given")
-    if asked.window != "from_to" and has_limits:
-        raise ConfigurationError(f"window_from and window_to go with window: from_to, not with {asked.window!r}")
-    if asked.start and asked.end and asked.start >= asked.end:
-        raise ConfigurationError(f"window_from {asked.start} is not before window_to {asked.end}")
+    if request.window != "from_to" and has_limits:
+        raise ConfigurationError(f"window_from and window_to go with window: from_to, not with {request.window!r}")
+    if request.start and request.end and request.start >= request.end:
+        raise ConfigurationError(f"window_from {request.start} is not before window_to {request.end}")
 
 
 def window_of_route(

@@ -1,14 +1,12 @@
-"""What a run's parameters say, and how many routes Airflow can map."""
+"""The number of routes that Airflow can map, and the routes that a window skips."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from registry_sync.airflow.operators.plan_routes import check_length, read_parameters, split_unmodified
+from registry_sync.airflow.operators.plan_routes import check_length, split_unmodified
 from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import ConfigurationError
 from registry_sync.routes.discovery import FoundRoute
@@ -16,33 +14,8 @@ from registry_sync.sync.window import Window
 from registry_sync.tags.rules import TagRules
 from tests.unit.config.test_model import a_route
 
-DECLARED: dict[str, Any] = {"repositories": None, "destinations": [], "tags": None, "dry_run": False}
 
-
-def context(**params: Any) -> Any:
-    """What Airflow gives a task: the declared parameters, and whatever else stood in the run's conf."""
-    return {"params": {**DECLARED, **params}, "dag": SimpleNamespace(params=DECLARED), "dag_run": None}
-
-
-def test_parameters_are_read_and_blank_ones_dropped() -> None:
-    given = {"repositories": ["a/b", " c/* ", "", "\n"], "dry_run": True}
-    assert read_parameters(context(**given)) == {
-        "repositories": ["a/b", "c/*"],
-        "destinations": [],
-        "tags": None,
-        "dry_run": True,
-    }
-
-
-def test_a_parameter_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        read_parameters(context(tag=["v1"], dryrun=True))
-    assert str(caught.value) == (
-        "unknown parameters ['dryrun', 'tag']; there are ['destinations', 'dry_run', 'repositories', 'tags']"
-    )
-
-
-def test_more_routes_than_airflow_maps() -> None:
+def test_more_routes_than_airflow_maps_are_refused() -> None:
     check_length(1024, "m")
     with pytest.raises(ConfigurationError) as caught:
         check_length(1025, "m")
@@ -52,7 +25,7 @@ def test_more_routes_than_airflow_maps() -> None:
     )
 
 
-def test_a_repository_without_a_push_is_read_when_its_tags_may_have_come_of_age() -> None:
+def test_a_repository_without_a_push_is_read_when_older_than_admits_its_tags_only_now() -> None:
     start = datetime(2026, 11, 24, tzinfo=UTC)
     window = Window(why="scheduled", start=start, end=start + timedelta(days=1))
     modified_at = start - timedelta(days=30)

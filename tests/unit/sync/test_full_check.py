@@ -7,25 +7,27 @@ from datetime import UTC, datetime
 
 import pytest
 
-from registry_sync.sync.window import Asked, Run, Window, window_of_run
+from registry_sync.sync.window import RunInterval, Window, WindowRequest, window_of_run
 
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
-BEFORE = Run(run_type="scheduled", start=datetime(2026, 3, 1, 22, tzinfo=UTC), end=datetime(2026, 3, 1, 23, tzinfo=UTC))
-OVER = Run(run_type="scheduled", start=MIDNIGHT, end=datetime(2026, 3, 2, 1, tzinfo=UTC))
+BEFORE = RunInterval(
+    run_type="scheduled", start=datetime(2026, 3, 1, 22, tzinfo=UTC), end=datetime(2026, 3, 1, 23, tzinfo=UTC)
+)
+OVER = RunInterval(run_type="scheduled", start=MIDNIGHT, end=datetime(2026, 3, 2, 1, tzinfo=UTC))
 
 
 @pytest.mark.parametrize(
     ("run", "asked", "expected"),
     [
-        (OVER, Asked(), True),
-        (BEFORE, Asked(), False),
-        (Run(run_type="manual"), Asked(), False),
-        (Run(run_type="manual"), Asked(window="all"), True),
-        (OVER, Asked(window="from_to", start=MIDNIGHT), False),
-        (Run(run_type="backfill", start=OVER.start, end=OVER.end), Asked(), False),
+        (OVER, WindowRequest(), True),
+        (BEFORE, WindowRequest(), False),
+        (RunInterval(run_type="manual"), WindowRequest(), False),
+        (RunInterval(run_type="manual"), WindowRequest(window="all"), True),
+        (OVER, WindowRequest(window="from_to", start=MIDNIGHT), False),
+        (RunInterval(run_type="backfill", start=OVER.start, end=OVER.end), WindowRequest(), False),
     ],
 )
-def test_a_full_check_is_one_that_is_asked_for(run: Run, asked: Asked, *, expected: bool) -> None:
+def test_a_full_check_is_one_that_is_asked_for(run: RunInterval, asked: WindowRequest, *, expected: bool) -> None:
     """A run by hand compares all tags too, and asks a registry no question more than that takes."""
     assert window_of_run(run, asked, "@daily").is_full_check is expected
 

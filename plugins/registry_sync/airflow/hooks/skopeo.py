@@ -12,7 +12,6 @@ from registry_sync.config.settings import SkopeoOptions
 from registry_sync.errors import TemporaryError
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
     from docker import APIClient
 
     from registry_sync.skopeo.runner import SkopeoProgram
@@ -74,9 +73,3 @@ class SkopeoHook(BaseHook):
             advice = "is it running, and may this worker's user use it?"
             raise TemporaryError(f"the Docker daemon at {url} cannot be reached; {advice}") from error
         return client
-
-
-def task_of(context: Context) -> str:
-    """What names a task of a run, the same for each of its tries."""
-    ti = context["ti"]
-    return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}"

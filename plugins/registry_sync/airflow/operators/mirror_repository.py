@@ -11,9 +11,9 @@ from airflow.sdk.log import redact  # type: ignore[attr-defined]  # not among it
 
 from registry_sync.airflow.deferral import wait_or_raise
 from registry_sync.airflow.hooks.connections import HookConnections
-from registry_sync.airflow.hooks.skopeo import task_of
 from registry_sync.airflow.ids import REPORT_KEY
 from registry_sync.airflow.retries import error_of
+from registry_sync.airflow.run_context import task_label
 from registry_sync.errors import RegistrySyncError
 from registry_sync.sync.report import RouteReport
 from registry_sync.sync.scope import RouteTask
@@ -51,7 +51,7 @@ class MirrorRepositoryOperator(BaseOperator):
         """
         work = RouteTask.from_json({"route": self.route, "scope": self.scope})
         try:
-            report = self._sync(work, task_of(context))
+            report = self._sync(work, task_label(context))
             error = error_of(report)
         except RegistrySyncError as raised:
             report, error = RouteReport.of_error(work.route, raised, dry_run=work.scope.dry_run), raised
