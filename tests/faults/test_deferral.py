@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from airflow.sdk.execution_time.comms import DeferTask
 
-from registry_sync.airflow.retries import SPREAD_SECONDS
+from registry_sync.airflow.retries import JITTER_SECONDS
 from testkit import images
 from testkit.airflow import PROJECT, LocalAirflow
 from testkit.interceptor import Interceptor
@@ -24,10 +24,10 @@ from testkit.waiting import wait_until
 from tests.faults.world import COPY, MirrorRun, World, a_world
 
 WAIT_SECONDS = 40
-DEFER_FROM_SECONDS, SPREAD_OF_TEST_SECONDS = 10, 2
+MIN_DEFERRAL_SECONDS, SPREAD_OF_TEST_SECONDS = 10, 2
 _SHORTER = f"""\
 from registry_sync.airflow import retries
-retries.DEFER_FROM_SECONDS, retries.SPREAD_SECONDS = {DEFER_FROM_SECONDS}, {SPREAD_OF_TEST_SECONDS}
+retries.MIN_DEFERRAL_SECONDS, retries.JITTER_SECONDS = {MIN_DEFERRAL_SECONDS}, {SPREAD_OF_TEST_SECONDS}
 """
 """What the file of DAGs has in addition: waits that a test has the time for. Every task reads that file first."""
 
@@ -57,7 +57,7 @@ def test_a_task_that_waits_holds_no_worker_and_goes_on_in_time(tmp_path: Path) -
             run_id = api.trigger("mirror_limited")
             wait_until(lambda: states(airflow, run_id) == ["deferred"], "the task is deferred")
             log = api.log("mirror_limited", run_id, COPY, map_index=0)
-            moment = datetime.fromisoformat(log.partition("The registry asks to wait; going on at ")[2].split()[0])
+            moment = datetime.fromisoformat(log.partition("Rate limited; the task is deferred until ")[2].split()[0])
             other = api.wait_for_run("mirror_other", api.trigger("mirror_other"))
             assert other["state"] == "success"
             assert datetime.fromisoformat(other["end_date"]) < moment
@@ -110,8 +110,8 @@ class TestManyAtOnce:
         world.wires["source"].clear_rules()
         after = sorted((each - opens).total_seconds() for each in moments)
         assert after[0] >= -1
-        assert after[-1] <= SPREAD_SECONDS
-        crowds = Counter(int(each // (SPREAD_SECONDS / 6)) for each in after)
+        assert after[-1] <= JITTER_SECONDS
+        crowds = Counter(int(each // (JITTER_SECONDS / 6)) for each in after)
         assert len(crowds) >= 5
         assert max(crowds.values()) <= 8
 
@@ -121,4 +121,4 @@ def moment_of(run: MirrorRun) -> datetime:
     assert run.plan().state == "success"
     result = run.copy()
     assert isinstance(result.msg, DeferTask), result
-    return datetime.fromisoformat(trigger_arguments(result.msg)["moment"])
+    return datetime.fromisoformat(trigger_arguments(result.msg)["resume_at"])

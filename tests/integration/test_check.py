@@ -95,4 +95,4 @@ def test_a_connection_that_is_missing(
     source: RegistryProcess, locked: RegistryProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["check", write(tmp_path, source.host, locked.host, "team/app")]) == FAILED
-    assert "registry 'backup': there is no Airflow Connection 'registry_backup'; create it" in capsys.readouterr().err
+    assert "registry 'backup': no Airflow Connection named 'registry_backup'; create it" in capsys.readouterr().err

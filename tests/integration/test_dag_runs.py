@@ -30,7 +30,7 @@ BIG = images.image([images.big_layer(8_000_000)])
 
 
 WRITERS: tuple[Component, ...] = ("scheduler", "dag-processor")
-"""What writes to the database all the time. SQLite may then be locked for the one command that does without the API."""
+"""Components that write to the database. SQLite may be locked for the one command that bypasses the API."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +172,7 @@ def test_a_run_by_hand_takes_parameters(stack: Stack) -> None:
     assert images.resolve(stack.open.url, "hand/web", "v1") is None
 
 
-def test_a_key_that_is_no_parameter_is_refused(stack: Stack) -> None:
+def test_an_unknown_parameter_is_refused(stack: Stack) -> None:
     run = run_by_hand(stack, repositorys=["team/app"])
     assert run["state"] == "failed"
     log = stack.airflow.api.log("mirror_by_hand", run["dag_run_id"], "routes_to_open")
@@ -202,7 +202,7 @@ def test_a_backfill_of_three_days(stack: Stack) -> None:
     assert images.resolve(stack.open.url, "daily/app", "v2") is not None
     reports = "\n".join(report_log(stack, each) for each in ended)
     assert reports.count("daily: 3 tags copied, 0 unchanged") == 1
-    assert reports.count("daily: everything is in step, nothing was copied (3 tags unchanged)") == 2
+    assert reports.count("daily: everything is in sync, nothing was copied (3 tags unchanged)") == 2
 
 
 def test_a_failed_route_is_cleared_and_retried_alone(stack: Stack) -> None:
@@ -263,7 +263,7 @@ def test_a_broken_mirror_shows_its_error_and_the_others_go_on(stack: Stack) -> N
     wait_until(lambda: not api.import_errors(), "the error is gone")
 
 
-def test_a_file_that_is_no_yaml_shows_its_error_and_keeps_the_history(stack: Stack) -> None:
+def test_a_file_that_is_not_valid_yaml_shows_its_error_and_keeps_the_history(stack: Stack) -> None:
     api = stack.airflow.api
     before = {each["dag_run_id"] for each in api.dag_runs("mirror_hourly")}
     stack.file.write_text("registries: {a: [\n")
@@ -280,7 +280,7 @@ def test_a_file_that_is_no_yaml_shows_its_error_and_keeps_the_history(stack: Sta
 
 
 def test_nothing_secret_is_in_logs_xcom_or_rendered_fields(stack: Stack) -> None:
-    """Last in the file: over everything that the tests before it left behind, at log level DEBUG."""
+    """The last test of this file: it reads everything that the tests before it wrote, at log level DEBUG."""
     api = stack.airflow.api
     run = run_by_hand(stack, destinations=["locked"], repositories=["team/app", "team/web"])
     assert run["state"] == "success"
@@ -296,7 +296,7 @@ def test_nothing_secret_is_in_logs_xcom_or_rendered_fields(stack: Stack) -> None
         for each in entries:
             value = api.xcom(dag_id, each["run_id"], each["task_id"], each["key"], each["map_index"])
             documents.append(json.dumps(value))
-    assert any('"counts"' in each for each in documents), "there are no reports among the XComs"
+    assert any('"counts"' in each for each in documents), "no reports among the XComs"
     database = (home / "airflow.db").read_bytes().decode("latin-1")
     for document in (*documents, database):
         assert PASSWORD not in document

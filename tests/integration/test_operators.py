@@ -21,7 +21,7 @@ from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.execution_time.comms import DeferTask, RetryTask
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 
-from registry_sync.airflow.deferral import MOST_WAITS
+from registry_sync.airflow.deferral import MAX_DEFERRALS
 from registry_sync.airflow.mirror_dag import build_dag
 from registry_sync.airflow.operators.mirror_repository import MirrorRepositoryOperator
 from registry_sync.airflow.triggers.not_before import NotBeforeTrigger
@@ -313,8 +313,8 @@ class TestConnections:
     ) -> None:
         result = new_run(source, destination, "team/a", source={"connection": "at_origin"}).plan()
         assert failed_at_once(result, ConfigurationError) == (
-            "registry 'origin': there is no Airflow Connection 'at_origin'; create it (type docker, with login and "
-            "password), or remove the key to pull anonymously"
+            "registry 'origin': no Airflow Connection named 'at_origin'; create it (type docker, with login and "
+            "password), or remove the key connection: to pull anonymously"
         )
 
     def test_one_for_another_host_keeps_its_password(
@@ -325,7 +325,7 @@ class TestConnections:
         run = new_run(source, destination, "team/a", destination={"connection": "at_backup"}, connections=connections)
         assert failed_at_once(run.plan(), ConfigurationError) == (
             "Connection 'at_backup' is for host 'registry.example:5000', but registry 'backup' of the mirrors file is "
-            f"'{destination.host}'; its password was not sent. Mend the host of one of them"
+            f"'{destination.host}'; its password was not sent. Correct the host of the Connection or of the registry"
         )
         assert destination.requests() == []
 
@@ -359,7 +359,7 @@ class TestConnections:
         assert run.plan().state == "success"
         run.api.connections = {}
         message = failed_at_once(run.copy(), ConfigurationError)
-        assert message.startswith("registry 'origin': there is no Airflow Connection 'at_origin'; ")
+        assert message.startswith("registry 'origin': no Airflow Connection named 'at_origin'; ")
         assert (run.pushed()["error"], run.pushed()["error_class"]) == (message, "configuration")
 
 
@@ -567,13 +567,13 @@ class TestWaiting:
         began = datetime.now(UTC)
         message = deferred(limited.copy())
         arguments = trigger_arguments(message)
-        moment = datetime.fromisoformat(arguments["moment"])
-        assert timedelta(seconds=7190) < moment - began < timedelta(seconds=7290)
+        resume_at = datetime.fromisoformat(arguments["resume_at"])
+        assert timedelta(seconds=7190) < resume_at - began < timedelta(seconds=7290)
         module, _, name = message.classpath.rpartition(".")
         trigger = getattr(import_module(module), name)(**arguments)
         assert isinstance(trigger, NotBeforeTrigger)
         assert trigger.serialize() == (message.classpath, arguments)
-        assert (message.next_method, message.next_kwargs) == ("execute", {"waits": 1})
+        assert (message.next_method, message.next_kwargs) == ("execute", {"deferrals": 1})
         assert [each["state"] for each in limited.api.messages] == ["success", "deferred"]
         assert limited.pushed()["counts"]["failed"] == 1
         assert limited.pushed()["retry_at"] is not None
@@ -594,7 +594,7 @@ class TestWaiting:
         wire.answer("GET", "/v2/$", 429, headers={"Retry-After": "7200"})
         run = new_run(source, wire, "team/a")
         message = deferred(run.plan())
-        assert (message.next_method, message.next_kwargs) == ("execute", {"waits": 1})
+        assert (message.next_method, message.next_kwargs) == ("execute", {"deferrals": 1})
         run.api.resume = message
         wire.clear_rules()
         assert run.plan().state == "success"
@@ -607,9 +607,9 @@ class TestWaiting:
         assert limited.pushed()["counts"] == counts(copied=1, unchanged=1)
 
     def test_it_may_wait_again_but_not_for_ever(self, limited: Run) -> None:
-        for waits in range(1, MOST_WAITS + 1):
+        for deferrals in range(1, MAX_DEFERRALS + 1):
             message = deferred(limited.copy())
-            assert message.next_kwargs == {"waits": waits}
+            assert message.next_kwargs == {"deferrals": deferrals}
             limited.api.resume = message
         assert retried(limited.copy(), RateLimited).retry_reason == "rate_limited"
 
@@ -676,7 +676,7 @@ class TestReport:
             for map_index in (0, 1):
                 assert done.copy(map_index=map_index).state == "success"
         done.report(**{PLAN: "success", f"{COPY}_0": "success", f"{COPY}_1": "success"})
-        summary = "team: everything is in step, nothing was copied (2 tags unchanged)"
+        summary = "team: everything is in sync, nothing was copied (2 tags unchanged)"
         assert done.api.xcoms[REPORT, -1, "return_value"] == {"summary": summary}
 
 
@@ -775,8 +775,8 @@ class TestLockedTags:
         wire.answer("PUT", "/manifests/v1$", 412, b"configured as immutable")
         run = new_run(source, wire, name)
         assert failed_at_once(run.copy(), LockedTag) == (
-            f"{source.host}/{name} → {wire.host}/{name}: 1 tags are locked at the destination, which does not let them "
-            "be overwritten (unlock them there, or write on_moved_tag: keep for them)\n"
+            f"{source.host}/{name} → {wire.host}/{name}: 1 tags are locked at the destination and cannot be "
+            "overwritten (unlock them in the registry, or set on_moved_tag: keep for them)\n"
             f"  v1: PUT {wire.url}/v2/{name}/manifests/v1 answered 412 configured as immutable"
         )
         assert run.pushed()["counts"] == counts(locked=1)
@@ -822,7 +822,7 @@ class TestPruning:
         assert self.run_all(pruned, hour=3) == {"unchanged": 9}
         (memory,) = pruned.api.xcoms[MEMORY].values()
         assert (memory["marks"], memory["listed"]) == ([], 9)
-        summary = "team: everything is in step, nothing was copied (9 tags unchanged)"
+        summary = "team: everything is in sync, nothing was copied (9 tags unchanged)"
         assert pruned.api.xcoms[REPORT, -1, "return_value"] == {"summary": summary}
 
     def test_is_not_done_by_the_same_run_when_it_is_cleared(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.configuration import conf
 from airflow.sdk import BaseOperator
 
-from registry_sync.airflow.deferral import wait_or_raise
+from registry_sync.airflow.deferral import defer_or_raise
 from registry_sync.airflow.hooks.registry import RegistryHook
 from registry_sync.airflow.hooks.skopeo import SkopeoHook
 from registry_sync.airflow.ids import UNMODIFIED_KEY
@@ -59,16 +59,16 @@ class PlanRoutesOperator(BaseOperator):
         self,
         context: Context,
         event: Mapping[str, Any] | None = None,  # noqa: ARG002 - of the trigger, after a deferral
-        waits: int = 0,
+        deferrals: int = 0,
     ) -> list[dict[str, Any]]:
         """Return the arguments of one :class:`MirrorRepositoryOperator` per route, in a stable order.
 
-        :param waits: number of deferrals of this try so far.
+        :param deferrals: number of deferrals of this try so far.
         """
         try:
             return self._plan(context)
         except RegistrySyncError as error:
-            wait_or_raise(self, error, waits)
+            defer_or_raise(self, error, deferrals)
 
     def _plan(self, context: Context) -> list[dict[str, Any]]:
         params, run = read_parameters(context), read_run_interval(context)
