@@ -28,6 +28,7 @@ from registry_sync.airflow.triggers.not_before import NotBeforeTrigger
 from registry_sync.errors import ConfigurationError, DeniedError, LockedTag, RateLimited, RefusedError, TemporaryError
 from registry_sync.registry.endpoint import Credentials
 from registry_sync.routes.load import PATH_VARIABLE, load_mirrors
+from registry_sync.routes.route import Route, route_key
 from registry_sync.skopeo.local import find_skopeo
 from registry_sync.skopeo.policy import can_verify_sigstore
 from registry_sync.sync.report import OUTCOMES
@@ -429,6 +430,7 @@ class TestMirrorRepository:
         assert message.startswith(f"the source has no repository {source.host}/{name}; check its name in ")
         assert run.pushed() == {
             "mirror": "team",
+            "route_key": route_key(Route.from_json(run.rows[0]["route"])),
             "source": f"{source.host}/{name}",
             "destination": f"{destination.host}/{name}",
             "counts": {},
@@ -438,7 +440,7 @@ class TestMirrorRepository:
             "seconds": 0.0,
             "dry_run": False,
             "window": "",
-            "pruning": None,
+            "planned_deletions": None,
             "error": message,
             "error_class": "configuration",
             "retry_at": None,
