@@ -52,12 +52,12 @@ def _window_row(each: Hourly) -> tuple[str, ...]:
 
 
 def main() -> None:
-    """Measure and print: real copies between two plain registries, then what is in step between the vendors' kinds."""
+    """Measure and print: real copies between two plain registries, then what is in sync between the vendors' kinds."""
     logging.disable(logging.WARNING)
     rows = [_pass_row(each) for routes, tags in ((1, 100), (10, 20)) for each in measure(routes, tags)]
     print("Copies between two registries of the OCI distribution spec:\n")
     print(table(_PASSES, rows, right=frozenset(range(1, len(_PASSES)))))
-    print("\nTags in step, by the kinds of the registries (stand-ins with their APIs, on loopback):\n")
+    print("\nTags in sync, by the kinds of the registries (stand-ins with their APIs, on loopback):\n")
     print(table(_PAIRS, [_pair_row(each) for each in measure_pairs(300)], right=frozenset(range(2, len(_PAIRS)))))
     print("\nAn hourly window, quay to acr:\n")
     print(table(_WINDOW, [_window_row(measure_window(1000, 300, 5))], right=frozenset(range(len(_WINDOW)))))

@@ -1,6 +1,6 @@
 """``python -m bench.load``: many routes, many tags and many mirrors at once, through a real Airflow; prints Markdown.
 
-``--write`` puts the tables into ``docs/reliability.md``. All tags are in step, between two stand-ins of Quay on
+``--write`` puts the tables into ``docs/reliability.md``. All tags are in sync, between two stand-ins of Quay on
 loopback, so that the figures are what mirroring costs by itself, without the transfer of any image.
 """
 
@@ -166,7 +166,7 @@ def _database_bytes(airflow: LocalAirflow) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Big:
-    """One repository with many tags, all in step: what a task over it takes."""
+    """One repository with many tags, all in sync: what a task over it takes."""
 
     tags: int
     requests: int
@@ -190,7 +190,7 @@ def _pass(work: Any) -> tuple[float, float, float]:
     idle, began = _own_megabytes(), time.process_time()
     copies = plan(work)
     if copies:
-        raise RuntimeError(f"{copies} tags are to be copied although all are in step")
+        raise RuntimeError(f"{copies} tags are to be copied although all are in sync")
     return idle, _own_megabytes(), time.process_time() - began
 
 

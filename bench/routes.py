@@ -1,4 +1,4 @@
-"""N routes of T tags each, cold and then in step, between two real registries that count the requests."""
+"""N routes of T tags each, cold and then in sync, between two real registries that count the requests."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class Measured:
 
 
 def measure(routes: int, tags: int) -> list[Measured]:
-    """A cold pass, then one in which all is in step."""
+    """A cold pass, then one in which all is in sync."""
     with RegistryProcess() as source, RegistryProcess() as destination:
         for number in range(routes):
             for tag in range(tags):
                 images.push(source.url, f"bench/app{number}", f"v{tag}", images.multi_arch(f"{number}.{tag}"))
         work = _routes(source, destination, routes)
-        return [_pass(what, work, tags, source, destination) for what in ("cold", "in step")]
+        return [_pass(what, work, tags, source, destination) for what in ("cold", "in sync")]
 
 
 def _routes(source: RegistryProcess, destination: RegistryProcess, count: int) -> list[Route]:

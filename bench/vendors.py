@@ -1,4 +1,4 @@
-"""Requests per 100 tags in step, per pair of kinds, and those of an hourly window; counted at the wire."""
+"""Requests per 100 tags in sync, per pair of kinds, and those of an hourly window; counted at the wire."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PAIRS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Requests of one pass in which every tag is in step."""
+    """Requests of one pass in which every tag is in sync."""
 
     source: str
     destination: str
@@ -64,7 +64,7 @@ def _pair(kinds: tuple[str, str], here: RegistryProcess, there: RegistryProcess,
         work = route(registry(kinds[0], source.host, source.url), registry(kinds[1], destination.host, destination.url))
         copied = sync(work)
         if copied:
-            raise RuntimeError(f"{kinds}: {copied} tags were copied although all are in step")
+            raise RuntimeError(f"{kinds}: {copied} tags were copied although all are in sync")
         return Pair(
             source=kinds[0],
             destination=kinds[1],
@@ -141,7 +141,7 @@ def _fill_quay(quay: QuayApi, here: RegistryProcess, repositories: int, tags: in
 
 
 def _routes(source: Registry, destination: Registry, window: Window) -> Sequence[Any]:
-    """As the first task of a run finds them, after an earlier run that left everything in step."""
+    """As the first task of a run finds them, after an earlier run that left everything in sync."""
     rule = NamespaceRule(namespace="acme")
     mirror = Mirror(name="bench", source="quay", destinations=("acr",), repositories=(rule,))
     endpoint = Endpoint(host=source.host, tls=False)

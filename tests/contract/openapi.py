@@ -1,4 +1,4 @@
-"""Definitions of another make than ``swagger.py`` reads: OpenAPI 3, and Quay's paths with slashes in a parameter."""
+"""API definitions that ``swagger.py`` cannot read: OpenAPI 3, and Quay's paths with slashes in a parameter."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class OpenApi(Swagger):
     """OpenAPI 3 has the type of a parameter below ``schema``, and bodies by media type."""
 
     def check_body(self, path: str, body: Mapping[str, Any]) -> None:
-        """:raises jsonschema.ValidationError: when a POST to ``path`` does not take ``body``."""
+        """:raises jsonschema.ValidationError: when ``body`` is not valid for a POST to ``path``."""
         content = self.document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
         Draft4Validator({**content["schema"], "components": self.document["components"]}).validate(body)
 
     def example(self, path: str) -> bytes:
-        """The first example that the definition has for a GET of ``path``."""
+        """The definition's first example for a GET of ``path``."""
         content = self.document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]
         return json.dumps(next(iter(content["examples"].values()))["value"]).encode()
 
     def example_of(self, schema: str) -> dict[str, Any]:
-        """What the definition gives as examples for the properties of a schema."""
+        """The definition's examples for the properties of a schema."""
         properties = self.document["components"]["schemas"][schema]["properties"]
         return {name: each["example"] for name, each in properties.items() if "example" in each}
 

@@ -1,4 +1,4 @@
-"""Exchanges of one registry or API as they were recorded, served again on loopback."""
+"""Recorded exchanges of one registry or API, replayed on loopback."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def serve(*exchanges: Exchange) -> Iterator[Interceptor]:
 
 
 def requests_of(server: Interceptor) -> Sequence[str]:
-    """Path and query of each request, as they would stand in an access log."""
+    """Path and query of each request, as in an access log."""
     return [f"{each.path}?{each.query}" if each.query else each.path for each in server.requests()]
 
 

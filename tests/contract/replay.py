@@ -1,4 +1,4 @@
-"""A loopback server that answers as a real registry did when it was recorded."""
+"""A loopback server that replays recorded responses of a real registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Vendors' own Swagger 2.0 definitions, to hold our requests and the answers of stand-ins against."""
+"""Vendors' Swagger 2.0 definitions, to validate our requests and the responses of stand-ins."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BOOLEANS = {"true", "false"}
 
 
 class Swagger:
-    """A definition in this directory; ``prefix`` is where its paths begin at a server."""
+    """A definition in this directory; ``prefix`` comes before its paths."""
 
     def __init__(self, file_name: str) -> None:
         self.document: Mapping[str, Any] = yaml.safe_load(Path(__file__).with_name(file_name).read_text())
@@ -38,18 +38,18 @@ class Swagger:
         return template
 
     def check_answer(self, path: str, body: bytes, status: str = "200") -> None:
-        """:raises jsonschema.ValidationError: when ``body`` is not what a GET of ``path`` answers."""
+        """:raises jsonschema.ValidationError: when ``body`` is not a valid response to a GET of ``path``."""
         answer = self.document["paths"][path]["get"]["responses"][status]
         schema = {"definitions": self.document["definitions"], **answer["schema"]}
         Draft4Validator(schema, format_checker=FormatChecker()).validate(json.loads(body))
 
     def example(self, path: str) -> bytes:
-        """The example that the definition has for a GET of ``path``."""
+        """The definition's example for a GET of ``path``."""
         answer = self.document["paths"][path]["get"]["responses"]["200"]
         return json.dumps(answer["examples"]["application/json"]).encode()
 
     def _operation(self, request: Request) -> tuple[str, list[Mapping[str, Any]]]:
-        """The most particular of the paths that fit, and what it takes."""
+        """The most specific matching path, and its parameters."""
         fitting = [
             template for template in self.document["paths"] if re.fullmatch(self._pattern(template), request.path)
         ]
@@ -59,7 +59,7 @@ class Swagger:
         return template, list(self._parameters(operation))
 
     def _pattern(self, template: str) -> str:
-        """A path as a regular expression. Azure writes slashes within a name as they are, others encode them."""
+        """A path as a regular expression. Azure leaves slashes within a name as they are, others encode them."""
         part = "[^?]+" if template.startswith("/acr/") else "[^/?]+"
         return self.prefix + re.sub(r"\\{\w+\\}", lambda _: part, re.escape(template))
 

@@ -1,4 +1,4 @@
-"""The client against Azure's definition, and against answers that Azure gives at times."""
+"""The client against Azure's API definition, and against responses that Azure sometimes sends."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_the_order_is_kept_where_a_link_loses_it(wire: Interceptor, orderby: str
 def test_out_of_order_all_is_read_by_name(
     wire: Interceptor, first: list[dict[str, Any]], second: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Wherever the order broke off, the tags are complete, and each comes once."""
+    """The tags are complete and unique, wherever the order breaks."""
     wire.answer("GET", TAGS_OF_APP, 200, page(*first), link("a"), times=1)
     if second:
         wire.answer("GET", TAGS_OF_APP, 200, page(*second), link("c"), times=1)
@@ -161,7 +161,7 @@ def test_a_link_of_another_form_is_followed(wire: Interceptor) -> None:
 
 
 def test_equal_times_do_not_end_the_reading(wire: Interceptor) -> None:
-    """They would stand first in rising order too."""
+    """Equal times would be first in ascending order too."""
     wire.answer("GET", TAGS_OF_APP, 200, page(tag("a", hours_ago(9)), tag("b", hours_ago(9))), link("b"), times=1)
     wire.answer("GET", TAGS_OF_APP, 200, page(tag("c", hours_ago(9))))
     with client(wire) as asked:
@@ -177,7 +177,7 @@ def test_a_last_that_comes_again_ends(wire: Interceptor) -> None:
 
 
 def test_without_a_window_tags_are_read_by_name(wire: Interceptor) -> None:
-    """By name, since a tag that is pushed meanwhile would change its place in the order of times."""
+    """By name, because a concurrent push would change the order of times."""
     wire.answer("GET", TAGS_OF_APP, 200, page(tag("v1", NOON)), link("v1", ""), times=1)
     wire.answer("GET", TAGS_OF_APP, 200, page(tag("v2", None)))
     with client(wire) as asked:
@@ -242,7 +242,7 @@ def test_an_anonymous_user_falls_back_to_names(wire: Interceptor, caplog: pytest
 
 
 def test_credentials_without_the_right_to_list(wire: Interceptor) -> None:
-    """A refusal that credentials get stands: ``/v2/…/tags/list`` takes the same right."""
+    """Denied credentials do not fall back: ``/v2/…/tags/list`` needs the same permission."""
     wire.answer("GET", TAGS_OF_APP, 401, REFUSAL, {"WWW-Authenticate": 'Basic realm="r"'})
     with client(wire, Credentials(username="token", secret="s")) as asked, pytest.raises(DeniedError) as caught:
         list(asked.list_tags(app(wire)))

@@ -1,4 +1,4 @@
-"""The client against what Aliyun is known to answer; there is no definition of the part of it that we use."""
+"""The client against known responses of Aliyun, which publishes no definition of this API."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_repositories_have_to_be_written(wire: Interceptor) -> None:
 
 
 def test_tags_are_names_and_a_digest_costs_a_head(wire: Interceptor) -> None:
-    """With a token of ten minutes, from a realm at another of Aliyun's hosts."""
+    """The token is valid for ten minutes, and its realm is at another host of Aliyun."""
     with Interceptor("http://127.0.0.1:1") as tokens:
         service = "registry.aliyuncs.com:cn-shanghai:26842"
         challenge = {"WWW-Authenticate": f'Bearer realm="{tokens.url}/auth",service="{service}"'}

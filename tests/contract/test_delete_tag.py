@@ -1,4 +1,4 @@
-"""How each kind of registry deletes a tag: the requests, and what of its answers means what."""
+"""Deletion of a tag at each kind of registry: the requests, and the meaning of the responses."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_without_the_right_credentials_nothing_is_sent(
 
 
 def test_at_a_registry_that_deletes_images_only() -> None:
-    """docker-registry 2.8 answers 400 to a tag; with its image go all tags of that."""
+    """docker-registry 2.8 answers 400 for a tag. Deleting the manifest deletes all its tags."""
     content = images.multi_arch("app")
     with RegistryProcess() as registry:
         for tag in ("v1", "v1.0"):

@@ -1,4 +1,4 @@
-"""The client against what two versions of the CNCF registry really answered."""
+"""The client against recorded responses of two versions of the CNCF registry."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def client(host: str, password: str | None = None) -> Iterator[DistributionClien
 
 
 def error_of(version: str, case: str, call: str) -> RegistrySyncError:
-    """What the client makes of a recorded answer."""
+    """The client's result for a recorded response."""
     path = RECORDED[version][case]["request"]["path"]
     with replay(version, case) as server, client(server.host) as asked, pytest.raises(RegistrySyncError) as caught:
         name, _, last = path.removeprefix("v2/").rpartition("/manifests/" if "/manifests/" in path else "/tags/")
@@ -50,7 +50,7 @@ def test_tags(version: str) -> None:
 
 
 def test_pages_are_followed_by_link(version: str) -> None:
-    """2.8.2 ignores ``n`` and answers all at once; 3.1.1 gives two and a link, which leads to the third."""
+    """2.8.2 ignores ``n`` and returns all tags; 3.1.1 returns two and a link to the third."""
     with replay(version, "tags_n2", "tags_n2_last") as server, client(server.host) as asked:
         names = [each.name for each in asked.list_tags(Repository(server.host, PUBLIC))]
         requests = len(server.requests())
@@ -107,7 +107,7 @@ def test_a_missing_digest(version: str) -> None:
 
 
 def test_token_challenge_without_a_token_server_to_reach(version: str) -> None:
-    """The realm's scheme is http, which is taken since the registry is written tls: false; nobody listens there."""
+    """The realm is plain http, which tls: false allows. Its port is closed."""
     with replay(version, "token_ping_anon") as server, client(server.host) as asked:
         with pytest.raises(RegistrySyncError, match=r"^http://127\.0\.0\.1:5190 cannot be reached: "):
             asked.ping()

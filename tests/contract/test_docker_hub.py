@@ -1,4 +1,4 @@
-"""The client against bodies that Docker Hub answered, and against Docker's definition of its API.
+"""The client against recorded responses of Docker Hub, and against Docker's definition of its API.
 
 The definition is at fault in places (``docker-hub.yaml``, at the top), so that answers are not held to it.
 """
@@ -44,7 +44,7 @@ def client(server: Interceptor, credentials: Credentials | None = None) -> Itera
 
 
 def at(path: str, name: str, **changes: Any) -> Exchange:
-    """A recorded answer as it is today's path's; what was recorded has an older form of the path."""
+    """A recorded response under the current path. The recording used an older path."""
     return {"headers": {}, **RECORDED[name], "request": {"method": "GET", "path": path}, **changes}
 
 
@@ -151,7 +151,7 @@ def test_the_example_of_a_repository_list() -> None:
 
 
 def test_the_examples_of_a_tag() -> None:
-    """The definition has no digest, which the Hub has."""
+    """The definition omits the digest, which Hub sends."""
     row = {**HUB.example_of("tag"), "name": "v1"}
     with serve(at(WIDGET_TAGS, "tags_page", body=page([row]))) as server, client(server) as asked:
         assert list(asked.list_tags(Repository(server.host, "a/b"))) == [

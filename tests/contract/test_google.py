@@ -52,7 +52,7 @@ def test_a_time_that_is_none_is_unknown(wire: Interceptor, uploaded: Any) -> Non
 
 
 def test_content_from_before_a_window_tells_no_push_time(wire: Interceptor) -> None:
-    """``stable`` may have been moved to it just now."""
+    """``stable`` may just have been moved to this content."""
     manifests = {A: manifest("1795458920000", "new"), B: manifest("1795458919999", "stable")}
     wire.answer("GET", PATH, 200, body({"manifest": manifests, "tags": ["new", "stable"]}))
     assert [(each.name, each.pushed_at) for each in tags(wire, since=UPLOADED)] == [("new", UPLOADED), ("stable", None)]
@@ -114,7 +114,7 @@ def test_an_answer_that_is_no_list_is_no_empty_list(wire: Interceptor, document:
 
 
 def test_repositories_below_a_namespace(wire: Interceptor) -> None:
-    """Each path is asked once; those that hold no image are no repositories."""
+    """One request per path. Paths without images are not repositories."""
     tree = {
         "my-project": {"child": ["app", "group"], "manifest": {}, "tags": []},
         "my-project/app": {"child": ["tools"], "manifest": {A: manifest("0")}, "tags": []},

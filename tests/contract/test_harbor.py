@@ -1,4 +1,4 @@
-"""The client against Harbor's definition, and against what its source says that it does."""
+"""The client against Harbor's API definition, and against behaviour found in its source."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_our_requests_are_what_the_definition_takes(wire: Interceptor) -> None:
     ids=["a link with the path decoded", "no link", "no total"],
 )
 def test_pages(wire: Interceptor, headers: dict[str, str]) -> None:
-    """A server may give fewer than asked for; its links are taken for no more than that there is another page."""
+    """A server may return fewer items than requested. Its links only show that another page exists."""
     first = [artifact(DIGESTS[1], tag("a"), tag("b")), artifact(DIGESTS[2], tag("c"))]
     second = [artifact(DIGESTS[2], tag("c")), artifact(DIGESTS[3], tag("d"))]
     wire.answer("GET", ARTIFACTS_PATH, 200, items(*first), headers, times=1)
@@ -119,7 +119,7 @@ def test_pages(wire: Interceptor, headers: dict[str, str]) -> None:
 
 
 def test_an_old_artifact_with_a_new_tag_is_not_overlooked(wire: Interceptor) -> None:
-    """A tag that is moved to an older artifact does not move that to the front."""
+    """Moving a tag to an older artifact does not move the artifact to the front."""
     wire.answer("GET", ARTIFACTS_PATH, 200, items(artifact(DIGESTS[1], tag("v2"))), pages(2), times=1)
     last = items(artifact(DIGESTS[2], tag("rolled-back", "2026-11-23T12:30:00.000Z")))
     wire.answer("GET", ARTIFACTS_PATH, 200, last, pages(2))
@@ -130,7 +130,7 @@ def test_an_old_artifact_with_a_new_tag_is_not_overlooked(wire: Interceptor) -> 
 
 
 def test_tags_of_signatures_come_by_name(wire: Interceptor) -> None:
-    """The API leaves them out; they would be copied anew in every run, were they taken for missing."""
+    """The API omits them. If they counted as missing, every run would copy them again."""
     wire.answer("GET", ARTIFACTS_PATH, 200, items(artifact(DIGESTS[1], tag("v1"))), pages(1))
     wire.answer("GET", NAMES_PATH, 200, names("sha256-abc.sig", "v1"))
     with client(wire) as asked:
@@ -172,7 +172,7 @@ def test_a_missing_repository(wire: Interceptor) -> None:
 
 @pytest.mark.parametrize(("status", "credentials"), [(401, None), (401, ROBOT), (403, ROBOT)])
 def test_private_or_missing(wire: Interceptor, status: int, credentials: Credentials | None) -> None:
-    """The API challenges nobody, and its 401 says no more than that."""
+    """The API sends no challenge with its 401."""
     wire.answer("GET", ARTIFACTS_PATH, status, FORBIDDEN)
     with client(wire, credentials=credentials) as asked, pytest.raises(DeniedError) as caught:
         list(asked.list_tags(app(wire)))
@@ -240,7 +240,7 @@ def test_a_missing_project(wire: Interceptor) -> None:
 
 
 class Noting(LoopbackHandler):
-    """A Harbor that asks for a token at ``/v2`` and for nothing at its API, and notes who came where."""
+    """A Harbor that requires a token at ``/v2`` and nothing at its API, and records the authorization of each."""
 
     def __init__(self, seen: list[tuple[str, str | None]], *args: Any) -> None:
         self._seen = seen
@@ -259,7 +259,7 @@ class Noting(LoopbackHandler):
 
 
 def test_credentials_go_to_the_api_at_once_and_to_v2_when_asked() -> None:
-    """Names of robot accounts hold a dollar sign."""
+    """Robot account names contain a dollar sign."""
     seen: list[tuple[str, str | None]] = []
     server = LoopbackServer(partial(Noting, seen))
     server.start()
@@ -277,7 +277,7 @@ def test_credentials_go_to_the_api_at_once_and_to_v2_when_asked() -> None:
 
 
 def test_wrong_credentials_are_seen_by_ping(wire: Interceptor) -> None:
-    """Harbor's API would answer them as it answers everybody."""
+    """Harbor's API would treat them as anonymous."""
     challenge = f'Bearer realm="{wire.url}/service/token",service="harbor-registry"'
     wire.answer("GET", "^/v2/$", 401, headers={"WWW-Authenticate": challenge})
     wire.answer("GET", "^/service/token$", 401, b'{"errors":[{"code":"UNAUTHORIZED","message":"unauthorized"}]}')
@@ -297,7 +297,7 @@ def test_an_api_elsewhere(wire: Interceptor) -> None:
 
 
 def test_what_listing_costs(wire: Interceptor) -> None:
-    """A request per hundred artifacts, and one for the names."""
+    """One request per hundred artifacts, and one for the names."""
     listed = [artifact(f"sha256:{each:064x}", tag(f"v{each}")) for each in range(300)]
     for page in range(3):
         wire.answer("GET", ARTIFACTS_PATH, 200, items(*listed[page * 100 : page * 100 + 100]), pages(300), times=1)

@@ -1,4 +1,4 @@
-"""The client against what a real Quay answered, and against Quay's own definition of its API."""
+"""The client against recorded responses of Quay, and against Quay's own definition of its API."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def recorded(*names: str) -> Sequence[Exchange]:
 def repositories(
     names: Sequence[str], credentials: Credentials | None = None, **options: Any
 ) -> tuple[list[RepositoryEntry], Sequence[str]]:
-    """What the client makes of recorded answers to a listing of ``acme``, and what it asked for."""
+    """The client's result for recorded listings of ``acme``, and the requests that it sent."""
     with serve(*recorded(*names)) as server, client(server, credentials) as asked:
         return list(asked.list_repositories("acme", **options)), requests_of(server)
 
@@ -104,7 +104,7 @@ def test_a_private_repository_with_a_token() -> None:
 
 
 def test_a_robot_reads_a_private_repository_by_name() -> None:
-    """The API takes the robot for an anonymous user; ``/v2`` lets it in."""
+    """The API treats the robot as anonymous; ``/v2`` accepts it."""
     answers = recorded("tags_private_robot_basic", "v2_tags_private_user_token")
     assert tags("private-app", *answers, credentials=ROBOT) == [TagEntry(name="v1.0.0")]
 
@@ -158,7 +158,7 @@ def test_a_listing_that_starts_over() -> None:
 
 @pytest.mark.parametrize("pages", [["repos_token_garbage"], ["repos_token_public", "repos_anon_public_p2"]])
 def test_a_token_that_is_ignored(pages: list[str]) -> None:
-    """From the first page on, or from the moment at which it expires."""
+    """From the first page, or from when it expires."""
     error = refusal(pages, TOKEN)
     assert type(error) is DeniedError
     assert str(error).partition(" ")[2] == (

@@ -183,7 +183,8 @@ class TestCosignTags:
         assert counted(report) == {"failed": 1}
         assert result_of(report, "v1").error_class == "temporary"
         assert result_of(report, "v1").reason == (
-            f"what attached to {content.digest.short} did not arrive: PUT {wire.url}/v2/{name}/manifests/{tag} "
+            f"the artifacts attached to {content.digest.short} were not copied: "
+            f"PUT {wire.url}/v2/{name}/manifests/{tag} "
             "answered 503"
         )
         assert images.resolve(destination.url, name, "v1") is None
@@ -253,8 +254,8 @@ class TestCosignTags:
             here.after("GET", f"/blobs/{theirs.blobs[1].digest}$", push, times=1)
             route = make_route(here, destination, name, **settings)
             assert result_of(run_route(route), "v1").reason == (
-                f"what attached to {content.digest.short} did not arrive: the destination's tag was pushed meanwhile, "
-                f"and names {own.digest.short}; the next try decides what is done with that"
+                f"the artifacts attached to {content.digest.short} were not copied: the destination's "
+                f"tag was pushed since planning and has {own.digest.short}; the retry plans again"
             )
             assert images.resolve(destination.url, name, tag) == own.digest
             assert not run_route(route).is_failed
@@ -269,7 +270,7 @@ class TestCosignTags:
         report = run_route(make_route(source, wire, name, backup_tag=BACKUP_TAG))
         assert counted(report) == {"copied": 2}
         assert result_of(report, tag).reason == (
-            f"attached to {content.digest.short}; {moved(theirs, own)}, which is kept as {kept}"
+            f"attached to {content.digest.short}; {moved(theirs, own)}, kept as {kept}"
         )
         puts = [each.path.rpartition("/")[2] for each in wire.requests() if each.method == "PUT"]
         assert [each for each in puts if each in (kept, tag, "v1")] == [kept, tag, "v1"]
@@ -294,8 +295,9 @@ class TestCosignTags:
             report = run_route(make_route(here, destination, name))
         assert counted(report) == {"failed": 1}
         assert result_of(report, "v1").reason == (
-            f"what attached to {content.digest.short} did not arrive: another run was faster: the destination's tag "
-            f"names {newer.digest.short} by now, and the source's has moved on; the next try compares them again"
+            f"the artifacts attached to {content.digest.short} were not copied: the tag changed at "
+            "source and destination since planning (another run?): the destination's tag now has "
+            f"{newer.digest.short}; the retry compares them again"
         )
         assert images.resolve(destination.url, name, tag) == newer.digest
         assert counted(run_route(make_route(source, destination, name))) == {"unchanged": 1}
@@ -316,7 +318,7 @@ class TestCosignTags:
         wire.answer("PUT", f"/{re.escape(kept)}$", status, b"no more")
         report = run_route(make_route(source, wire, name, backup_tag=BACKUP_TAG))
         why = (
-            f"{moved(theirs, own)}, which is kept as {kept}: that failed, so that the tag was not overwritten "
+            f"{moved(theirs, own)}, kept as {kept}: the backup failed, so the tag was not overwritten "
             f"(PUT {wire.url}/v2/{name}/manifests/{kept} answered {status} no more)"
         )
         if error_class == "refused":
@@ -324,7 +326,10 @@ class TestCosignTags:
             assert result_of(report, tag).reason == f"attached to {content.digest.short}, cannot be copied: {why}"
         else:
             assert counted(report) == {"failed": 1}
-            assert result_of(report, "v1").reason == f"what attached to {content.digest.short} did not arrive: {why}"
+            assert (
+                result_of(report, "v1").reason
+                == f"the artifacts attached to {content.digest.short} were not copied: {why}"
+            )
         assert {each.error_class for each in report.tags if each.outcome == "failed"} == {error_class}
         assert images.resolve(destination.url, name, tag) == own.digest
 
@@ -373,7 +378,7 @@ def with_another_signature(
 
 
 def moved(here: Image, there: Image) -> str:
-    return f"moved: {here.digest.short} at the source, {there.digest.short} at the destination"
+    return f"changed: {here.digest.short} at the source, {there.digest.short} at the destination"
 
 
 class TestSharedChildren:
@@ -416,7 +421,8 @@ class TestSharedChildren:
             (
                 each,
                 (
-                    f"what attached to {child.digest.short} did not arrive: PUT {wire.url}/v2/{name}/manifests/{tag} "
+                    f"the artifacts attached to {child.digest.short} were not copied: "
+                    f"PUT {wire.url}/v2/{name}/manifests/{tag} "
                     "answered 507 disk full"
                 ),
             )
@@ -542,8 +548,8 @@ class TestReferrers:
         report = run_route(make_route(source_api, destination, name))
         assert counted(report) == {"copied": 2, "failed": 1}
         assert result_of(report, tag).reason == (
-            f"attached to {content.digest.short}, cannot be copied: {destination.host}/{name}:{tag} names an image "
-            "there, and no list of referrers; retag that"
+            f"attached to {content.digest.short}, cannot be copied: {destination.host}/{name}:{tag} is an image, "
+            "not a list of referrers; give that image another tag"
         )
         assert images.resolve(destination.url, name, tag) == image.digest
 
@@ -622,7 +628,7 @@ class TestReferrers:
         result = result_of(run_route(make_route(source_api, destination, name)), "v1")
         assert result.error_class == "temporary"
         assert result.reason == (
-            f"what attached to {content.digest.short} did not arrive: {source_api.url}/v2/{name}/referrers/"
+            f"the artifacts attached to {content.digest.short} were not copied: {source_api.url}/v2/{name}/referrers/"
             f"{content.digest} answered 200 with text/html, not JSON"
         )
 

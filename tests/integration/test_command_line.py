@@ -80,9 +80,9 @@ def test_a_plan_as_text(plan: Plan, source: RegistryProcess, destination: Regist
             "listed 4 → exclude 3\n"
             "tag      decision   digest               reason\n"
             "───────  ─────────  ───────────────────  "
-            "────────────────────────────────────────────────────────────────────────────────\n"
+            "──────────────────────────────────────────────────────────────────────────────────\n"
             f"missing  copy       {new}  missing at the destination\n"
-            f"moved    copy       {new}  moved: {new} at the source, {old} at the destination\n"
+            f"moved    copy       {new}  changed: {new} at the source, {old} at the destination\n"
             "old-dev  skip       -                    excluded by '*-dev'\n"
             f"same     unchanged  {new}  same digest\n"
         ),
@@ -92,7 +92,7 @@ def test_a_plan_as_text(plan: Plan, source: RegistryProcess, destination: Regist
 
 def test_a_plan_for_programs(plan: Plan, source: RegistryProcess, destination: RegistryProcess) -> None:
     code, printed, errors = plan(app(on_moved_tag="fail"), arguments=("--json", "--tag", "mo*", "--tag", "same"))
-    moved = f"moved: {NEW.digest.short} at the source, {OLD.digest.short} at the destination"
+    moved = f"changed: {NEW.digest.short} at the source, {OLD.digest.short} at the destination"
     assert (code, errors) == (FAILED, "")
     assert json.loads(printed) == [
         {
@@ -128,8 +128,8 @@ def test_a_plan_says_why_nothing_is_pruned(plan: Plan, source: RegistryProcess, 
     images.push(destination.url, "copies/pruned", "same", NEW)
     rule = {"repository": "lab/pruned", "rename": "copies/pruned", "prune": {"tags": "gone_at_source"}}
     note = (
-        "nothing is pruned: 2 of 3 tags would be deleted (gone-1, gone-2), and max_percent 10 allows 1; if they are to "
-        "go, raise it for as long as that takes"
+        "nothing was pruned: 2 of 3 tags would be deleted (gone-1, gone-2), and max_percent 10 allows 1; to "
+        "delete them, raise max_percent until that is done"
     )
     assert plan(rule) == (
         OK,
@@ -173,7 +173,7 @@ def test_a_route_that_cannot_be_read_does_not_hide_the_others(
     assert heading == f"{source.host}/team/gone → {destination.host}/team/gone"
     assert problem.startswith(
         f"  FAILED: the source has no repository {source.host}/team/gone; "
-        "check its name in the mirrors file, and that it holds a tag ("
+        "check its name in the mirrors file, and that it has at least one tag ("
     )
     assert other.startswith(f"{source.host}/team/other → {destination.host}/team/other\n")
 

@@ -88,7 +88,7 @@ def test_the_first_run_copies_and_the_second_finds_everything_in_step(tmp_path: 
     assert code == 0, output
     assert totals(output) == {"copied": 0, "unchanged": 20, "skipped": 2, "failed": 0, "digests": 0}
     assert re.search(
-        r"^node_images: (everything is in step, )?nothing was .*copied \(20 tags unchanged", output, re.MULTILINE
+        r"^node_images: (everything is in sync, )?nothing was .*copied \(20 tags unchanged", output, re.MULTILINE
     )
     assert output.count("    nothing to copy\n") == 10
     assert skipped_artifacts_note(tmp_path) == []

@@ -30,15 +30,12 @@ from tests.conftest import IS_LONG
 from tests.integration.conftest import SkopeoLog
 
 MOST_TRIES = 5
-FASTER = "another run was faster: the destination's tag "
+FASTER = "the tag changed at source and destination since planning (another run?): the destination's tag "
 pytestmark = pytest.mark.usefixtures("own_temporary_directory")
 
 
 def pushed_meanwhile(content: images.Image) -> str:
-    return (
-        f"the destination's tag was pushed meanwhile, and names {content.digest.short}; the next try decides what is "
-        "done with that"
-    )
+    return f"the destination's tag was pushed since planning and has {content.digest.short}; the retry plans again"
 
 
 @pytest.fixture
@@ -262,10 +259,7 @@ class TestConcurrentRun:
         report = run_route(make_route(here, there, name))
         (failed,) = report.failed_tags
         assert failed.error_class == "temporary"
-        assert failed.reason == (
-            f"{FASTER}names {self.newer.digest.short} by now, and the source's has moved on; "
-            "the next try compares them again"
-        )
+        assert failed.reason == (f"{FASTER}now has {self.newer.digest.short}; the retry compares them again")
         assert images.resolve(destination.url, name, "latest") == self.newer.digest
         assert run_route(make_route(here, there, name)).counts["unchanged"] == 1
 

@@ -41,7 +41,7 @@ def push(registry: RegistryProcess, name: str, tag: str, content: Image) -> None
 
 
 def moved(old: Image, new: Image) -> str:
-    return f"moved: {new.digest.short} at the source, {old.digest.short} at the destination"
+    return f"changed: {new.digest.short} at the source, {old.digest.short} at the destination"
 
 
 def backup_of(tag: str, image: Image) -> str:
@@ -67,7 +67,7 @@ class TestBackup:
         wire.after("PUT", "/manifests/(latest|sha256)", look)
         report = run_route(make_route(source, wire, name, backup_tag=BACKUP_TAG))
         assert counted(report) == {"copied": 2}
-        assert result_of(report, "latest").reason == f"{moved(old, new)}, which is kept as {kept}"
+        assert result_of(report, "latest").reason == f"{moved(old, new)}, kept as {kept}"
         assert images.resolve(destination.url, name, "latest") == new.digest
         assert images.resolve(destination.url, name, kept) == old.digest
         assert images.pull_whole(destination.url, name, kept) == {"linux/amd64", "linux/arm64"}
@@ -112,7 +112,7 @@ class TestBackup:
         result = result_of(report, "latest")
         assert (result.outcome, result.error_class) == (outcome, error_class)
         assert result.reason == (
-            f"{moved(old, new)}, which is kept as {kept}: that failed, so that the tag was not overwritten "
+            f"{moved(old, new)}, kept as {kept}: the backup failed, so the tag was not overwritten "
             f"(PUT {wire.url}/v2/{name}/manifests/{kept} answered {status} {body.decode()})"
         )
         assert images.resolve(destination.url, name, "latest") == old.digest
@@ -127,8 +127,8 @@ class TestBackup:
         result = result_of(run_route(make_route(source, wire, name, backup_tag=BACKUP_TAG)), "latest")
         assert (result.outcome, result.error_class) == ("failed", "temporary")
         assert result.reason == (
-            f"{moved(old, new)}, which is kept as {kept}: that failed, so that the tag was not overwritten "
-            f"(published, but it names nothing, not {old.digest.short})"
+            f"{moved(old, new)}, kept as {kept}: the backup failed, so the tag was not overwritten "
+            f"(the backup was published, but its tag has nothing instead of {old.digest.short})"
         )
         assert images.resolve(destination.url, name, "latest") == old.digest
 
@@ -141,7 +141,7 @@ class TestBackup:
         result = result_of(run_route(make_route(source, destination, name, backup_tag=BACKUP_TAG)), "latest")
         assert (result.outcome, result.error_class) == ("failed", "refused")
         assert result.reason.endswith(
-            f"(that tag is there already and names {new.digest.short}; write a distinct backup_tag)"
+            f"(the backup tag already exists and has {new.digest.short}; write a distinct backup_tag)"
         )
         assert images.resolve(destination.url, name, "latest") == old.digest
 
@@ -155,8 +155,8 @@ class TestBackup:
         result = result_of(run_route(route), "latest")
         assert (result.outcome, result.error_class) == ("failed", "temporary")
         assert result.reason == (
-            f"{moved(old, new)}, which is kept as {backup_of('latest', old)}: that failed, so that the tag was not "
-            f"overwritten (the destination's tag names {theirs.digest.short} by now; the next try keeps that)"
+            f"{moved(old, new)}, kept as {backup_of('latest', old)}: the backup failed, so the tag was not "
+            f"overwritten (the destination's tag has {theirs.digest.short} now; the retry plans again)"
         )
         assert counted(run_route(route)) == {"copied": 1}
         assert images.resolve(destination.url, name, backup_of("latest", theirs)) == theirs.digest
@@ -175,7 +175,7 @@ class TestBackup:
         old, new = move(source, destination, name, "latest")
         report = run_route(make_route(source, destination, name, backup_tag=BACKUP_TAG), dry_run=True)
         result = result_of(report, "latest")
-        reason = f"{moved(old, new)}, which is kept as {backup_of('latest', old)}"
+        reason = f"{moved(old, new)}, kept as {backup_of('latest', old)}"
         assert (result.outcome, result.reason) == ("would_copy", reason)
         assert {each.method for each in destination.requests()} == {"HEAD"}
 

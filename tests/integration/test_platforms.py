@@ -1,4 +1,4 @@
-"""Some platforms of an image: the index that is made, and that the next run finds it in step for no more requests."""
+"""Some platforms of an image: the index that is made, and that the next run finds it in sync for no more requests."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ def test_a_tag_that_is_new_or_has_moved_costs_one_read(
     for each in (new, other):
         assert asked(source, name).count(f"GET manifests/{each.digest} 200") == 1
     assert result_of(report, "latest").reason == (
-        f"moved: {subset(new).short} at the source, {subset(old).short} at the destination; made of "
-        f"{new.digest.short} for the chosen platforms"
+        f"changed: {subset(new).short} at the source, {subset(old).short} at the destination; platform index "
+        f"made from {new.digest.short}"
     )
     assert images.resolve(destination.url, name, "latest") == subset(new)
     assert images.resolve(destination.url, name, "v1") == subset(old)
@@ -149,8 +149,9 @@ def test_a_destination_that_does_not_take_the_memory(
         assert counted(report) == {"copied": 1}
         (note,) = report.notes
         assert note == (
-            f"{wire.host}/{name} does not take 'registry_sync-platforms.team', so that every run reads the platforms "
-            f"again (PUT {wire.url}/v2/{name}/manifests/{MEMORY_TAG} answered 403 DENIED: no such tag (not permitted "
+            f"{wire.host}/{name} refuses the platform cache 'registry_sync-platforms.team', so every run reads the "
+            f"platforms again (PUT {wire.url}/v2/{name}/manifests/{MEMORY_TAG} answered 403 DENIED: no such tag "
+            "(not permitted "
             "with these credentials, or it does not exist))"
         )
 
@@ -219,8 +220,9 @@ def test_a_memory_that_is_wrong_publishes_nothing(
     result = result_of(run_route(route), "v1")
     assert (result.outcome, result.error_class) == ("failed", "refused")
     assert result.reason == (
-        f"{subset(whole).short} is made of {whole.digest.short}, and {wrong.short} is remembered under "
-        "'registry_sync-platforms.team'; delete that tag at the destination, it is then made anew"
+        f"the platform index of {whole.digest.short} is {subset(whole).short}, but the platform cache has "
+        f"{wrong.short}; "
+        "delete the tag 'registry_sync-platforms.team' at the destination to rebuild the cache"
     )
     assert images.resolve(destination.url, name, "v1") is None
     destination.forget_tag(name, MEMORY_TAG)
@@ -254,7 +256,7 @@ class TestSingleImages:
         images.push(source.url, name, "chart", images.artifact(name))
         route = make_route(source, destination, name, platforms=BOTH)
         assert counted(run_route(route)) == {"copied": 2, "skipped": 1}
-        why = "it is for linux/s390x alone, which is none of linux/amd64, linux/arm64"
+        why = "the image is for linux/s390x only, and platforms has linux/amd64, linux/arm64"
         assert f"  mainframe: {why}" in caplog.messages
         assert images.resolve(destination.url, name, "arm") == here.digest
         source.clear_requests()
@@ -314,7 +316,7 @@ def test_a_child_that_is_gone_at_the_source(source: RegistryProcess, destination
         wire.after("GET", f"/{whole.digest}$", lambda _: images.delete_manifest(source.url, name, gone), times=1)
         result = result_of(run_route(make_route(wire, destination, name, platforms=BOTH)), "v1")
     assert (result.outcome, result.error_class) == ("failed", "refused")
-    assert result.reason.startswith("the source's own image is incomplete: GET ")
+    assert result.reason.startswith("the image is incomplete at the source: GET ")
 
 
 def test_a_dry_run_reads_and_writes_nothing(source: RegistryProcess, destination: RegistryProcess, name: str) -> None:

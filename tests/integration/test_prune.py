@@ -27,8 +27,8 @@ from testkit.routes import counted, make_route, result_of, run_route
 
 GONE = {"tags": "gone_at_source", "max_percent": 50, "dry_run": False}
 NOT_SELECTED = {**GONE, "tags": "not_selected"}
-AGAIN = "deleted when a scheduled run finds it so again"
-SAME_IMAGE = "has the same image, and this registry may delete it with all its tags"
+AGAIN = "deleted when the next scheduled run plans it again"
+SAME_IMAGE = "has the same image, and this registry may delete the image with all its tags"
 pytestmark = pytest.mark.usefixtures("minimal_jitter")
 
 
@@ -122,13 +122,13 @@ class TestTwoSteps:
         wire.after("HEAD", "/manifests/v0$", lambda _: push(destination, name, "v0", other), times=1)
         second = run_route(route, planned=first.planned_deletions)
         assert counted(second) == {"unchanged": 5, "skipped": 1}
-        assert second.notes == (f"v0 is not deleted: moved since it was looked at, to {other.digest.short}",)
+        assert second.notes == (f"v0 is not deleted: changed since it was observed, to {other.digest.short}",)
         assert images.resolve(destination.url, name, "v0") == other.digest
 
     def test_by_default_it_is_only_said(self, source: RegistryProcess, wire: Interceptor, name: str) -> None:
         route = make_route(source, wire, name, prune={"tags": "gone_at_source"})
         for report in two_runs(route):
-            assert result_of(report, "v0").reason == "gone at the source; only said, since prune.dry_run is true"
+            assert result_of(report, "v0").reason == "gone at the source; only reported, because prune.dry_run is true"
         assert deletes(wire) == []
 
     def test_a_dry_run_deletes_nothing(self, source: RegistryProcess, wire: Interceptor, name: str) -> None:
@@ -148,7 +148,7 @@ class TestTwoSteps:
         wire.answer("PUT", "/manifests/v6$", 413)
         second = run_route(route, planned=first.planned_deletions)
         assert counted(second) == {"unchanged": 5, "failed": 1, "would_delete": 1}
-        assert result_of(second, "v0").reason == "gone at the source; left for now, since other tags failed"
+        assert result_of(second, "v0").reason == "gone at the source; postponed because other tags failed"
         assert deletes(wire) == []
         wire.clear_rules()
         assert counted(run_route(route, planned=second.planned_deletions)) == {
@@ -183,8 +183,8 @@ class TestRefusals:
             source.forget_tag(name, tag)
         assert self.notes(make_route(source, destination, name, prune=GONE)) == (
             (
-                "nothing is pruned: 4 of 6 tags would be deleted (v0, v1, v2, v3), and max_percent 50 allows 3; if "
-                "they are to go, raise it for as long as that takes"
+                "nothing was pruned: 4 of 6 tags would be deleted (v0, v1, v2, v3), and max_percent 50 allows 3; to "
+                "delete them, raise max_percent until that is done"
             ),
         )
 
@@ -197,8 +197,8 @@ class TestRefusals:
             report = run_route(route, planned=first.planned_deletions)
         assert counted(report) == {}
         assert report.notes == (
-            "the source repository holds no tag",
-            "nothing is pruned: the source lists no tag",
+            "the source repository has no tags",
+            "nothing was pruned: the source lists no tags",
         )
         assert report.planned_deletions is not None
         assert (report.planned_deletions.marks, report.planned_deletions.listed) == ((), 5)
@@ -210,22 +210,19 @@ class TestRefusals:
         for tag in ("v1", "v2", "v3"):
             source.forget_tag(name, tag)
         assert run_route(route, planned=first.planned_deletions).notes == (
-            (
-                "nothing is pruned: the source lists 2 tags, and 5 when it was last looked at; the next run takes that "
-                "for true"
-            ),
+            ("nothing was pruned: the source lists 2 tags, down from 5; if the next run sees the same, it is accepted"),
         )
 
     def test_rules_that_select_nothing(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
         route = make_route(source, destination, name, prune=NOT_SELECTED, tags={"include": ("w*",)})
-        assert "nothing is pruned: the rules select no tag" in self.notes(route)
+        assert "nothing was pruned: the rules select no tags" in self.notes(route)
 
     def test_a_destination_that_does_not_list_its_tags(
         self, source: RegistryProcess, wire: Interceptor, name: str
     ) -> None:
         wire.answer("GET", "/tags/list$", 405)
         assert run_route(make_route(source, wire, name, prune=GONE)).notes == (
-            f"nothing is pruned: GET {wire.url}/v2/{name}/tags/list answered 405",
+            f"nothing was pruned: GET {wire.url}/v2/{name}/tags/list answered 405",
         )
 
     def test_a_tag_that_a_listing_left_out(
@@ -325,7 +322,7 @@ class TestWhatStays:
         subject = in_step["v1"].digest
         images.push(destination.url, name, "v0", about(in_step["v1"]))
         _, second = two_runs(make_route(source, destination, name, prune=GONE))
-        assert second.notes == (f"v0 is not deleted: it belongs to {subject.short}, which stays",)
+        assert second.notes == (f"v0 is not deleted: it is attached to {subject.short}, which stays",)
         assert "v0" in tags_of(destination, name)
 
     def test_an_image_that_has_another_tag(
@@ -447,7 +444,7 @@ class TestAnswersOfTheRegistry:
         _, second = two_runs(make_route(source, wire, name, prune=GONE))
         result = result_of(second, "v0")
         assert (result.outcome, result.error_class) == ("failed", "temporary")
-        assert result.reason == "not deleted: the registry accepted that, and the tag is still there"
+        assert result.reason == "not deleted: the registry accepted the deletion, but the tag still exists"
 
     def test_one_that_does_not_let_us(self, source: RegistryProcess, wire: Interceptor, name: str) -> None:
         source.forget_tag(name, "v1")
@@ -456,14 +453,14 @@ class TestAnswersOfTheRegistry:
         denied = f"DELETE {wire.url}/v2/{name}/manifests/v0 answered 403 DENIED (not permitted with these credentials, "
         assert result_of(second, "v0").error_class == "denied"
         assert result_of(second, "v0").reason == f"not deleted: {denied}or it does not exist)"
-        assert result_of(second, "v1").reason == f"gone at the source; left for now: {denied}or it does not exist)"
+        assert result_of(second, "v1").reason == f"gone at the source; postponed: {denied}or it does not exist)"
         assert deletes(wire) == ["v0"]
 
     def test_one_that_asks_to_wait(self, source: RegistryProcess, wire: Interceptor, name: str) -> None:
         wire.answer("DELETE", "/manifests/", 429, headers={"Retry-After": "7200"})
         _, second = two_runs(make_route(source, wire, name, prune=GONE))
         asked = f"DELETE {wire.url}/v2/{name}/manifests/v0 answered 429"
-        assert result_of(second, "v0").reason == f"gone at the source; left for now: {asked}"
+        assert result_of(second, "v0").reason == f"gone at the source; postponed: {asked}"
         assert (second.is_failed, second.retry_at) == (False, None)
 
     def test_one_that_deletes_tags_alone(self, source: RegistryProcess, name: str, in_step: dict[str, Image]) -> None:

@@ -330,7 +330,7 @@ def source() -> Iterator[RegistryProcess]:
 
 
 HOSTILE_TAGS = (
-    "v1\n2026-01-01 00:00:00 INFO - everything is in step",
+    "v1\n2026-01-01 00:00:00 INFO - everything is in sync",
     "\x1b[2J\x1b]0;owned\x07",
     "<script>alert(1)</script>",
     "a|b|c",
@@ -488,7 +488,7 @@ class TestEndlessAnswers:
             report = run_route(make_route(source, there, NAME, prune=rules))
         (note,) = report.notes
         assert note == (
-            f"nothing is pruned: {there.host}/{NAME} lists more than 50 tags, the most that one task reads; "
+            f"nothing was pruned: {there.host}/{NAME} lists more than 50 tags, the most that one task reads; "
             "remove what nobody needs, or mirror the rest from a repository of its own"
         )
 

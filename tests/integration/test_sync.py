@@ -179,7 +179,7 @@ class TestMovedTag:
         self.old, self.new = an_image(f"{name} old"), an_image(f"{name} new")
         images.push(destination.url, name, "latest", self.old)
         images.push(source.url, name, "latest", self.new)
-        self.text = f"moved: {self.new.digest.short} at the source, {self.old.digest.short} at the destination"
+        self.text = f"changed: {self.new.digest.short} at the source, {self.old.digest.short} at the destination"
 
     def test_followed(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
         result = only_tag(run_route(make_route(source, destination, name)))
@@ -192,7 +192,7 @@ class TestMovedTag:
         caplog.set_level(logging.INFO)
         report = run_route(make_route(source, destination, name, on_moved_tag="keep"))
         assert counted(report) == {"skipped": 1}
-        assert f"  latest: {self.text}; kept, since on_moved_tag is keep" in caplog.messages
+        assert f"  latest: {self.text}; kept, because on_moved_tag is keep" in caplog.messages
         assert images.resolve(destination.url, name, "latest") == self.old.digest
 
     def test_fails(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
@@ -215,7 +215,7 @@ class TestASourceThatChangesMeanwhile:
         images.push(source.url, name, "v1", an_image(name))
         source_wire.after("GET", "/tags/list$", lambda _: source.forget_tag(name, "v1"))
         assert counted(run_route(make_route(source_wire, destination, name))) == {"skipped": 1}
-        assert "  v1: the source lists it but has no manifest for it (deleted meanwhile?)" in caplog.messages
+        assert "  v1: the source lists it, but has no manifest for it (deleted meanwhile?)" in caplog.messages
         assert asked(destination, name) == []
 
     def test_image_deleted_before_its_copy(
@@ -233,7 +233,7 @@ class TestASourceThatChangesMeanwhile:
         source_wire.after("HEAD", "/v1$", lambda _: images.delete_manifest(source.url, name, doomed.digest), times=1)
         report = run_route(make_route(source_wire, destination, name))
         assert counted(report) == {"copied": 1, "skipped": 1}
-        assert "[1/2] v1 skipped: deleted at the source since it was listed" in caplog.messages
+        assert "[1/2] v1 skipped: deleted at the source after it was listed" in caplog.messages
         assert not report.is_failed
 
     def test_image_deleted_during_its_copy(
@@ -276,7 +276,7 @@ class TestASourceThatChangesMeanwhile:
         result = only_tag(run_route(make_route(source_wire, destination, name)))
         assert (result.outcome, result.error_class) == ("failed", "temporary")
         assert result.reason == (
-            f"moved at the source while it was copied, to {newer.digest.short}; the next try copies that"
+            f"changed at the source during the copy, to {newer.digest.short}; the retry copies that"
         )
         assert images.resolve(destination.url, name, "latest") is None
 
@@ -295,7 +295,7 @@ def test_an_incomplete_image_at_the_source_is_said_to_be_that(
     result = only_tag(run_route(make_route(source, destination, name)))
     assert (result.outcome, result.error_class) == ("failed", "refused")
     assert result.reason.startswith(
-        f"the source's own image is incomplete: source {source.host}/{name} does not have it (skopeo: "
+        f"the image is incomplete at the source: source {source.host}/{name} does not have it (skopeo: "
     )
     assert "manifest unknown" in result.reason
     assert images.resolve(destination.url, name, "v1") is None
@@ -311,18 +311,19 @@ def test_an_empty_repository_says_so(
     source_wire.answer("GET", "/tags/list$", 200, json.dumps({"name": name, "tags": None}).encode())
     report = run_route(make_route(source_wire, destination, name))
     assert counted(report) == {}
-    assert report.notes == ("the source repository holds no tag",)
+    assert report.notes == ("the source repository has no tags",)
     assert not report.is_failed
     assert "Plan: no tags" in caplog.messages
-    assert caplog.messages[-1].endswith(f"{report.source} → {report.destination}: the source repository holds no tag")
+    assert caplog.messages[-1].endswith(f"{report.source} → {report.destination}: the source repository has no tags")
 
 
 def test_a_missing_source_repository(source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         run_route(make_route(source, destination, name))
     assert str(caught.value) == (
-        f"the source has no repository {source.host}/{name}; check its name in the mirrors file, and that it holds a "
-        f"tag (GET {source.url}/v2/{name}/tags/list answered 404 NAME_UNKNOWN: repository name not known to registry: "
+        f"the source has no repository {source.host}/{name}; check its name in the mirrors file, and that it has at "
+        "least one tag "
+        f"(GET {source.url}/v2/{name}/tags/list answered 404 NAME_UNKNOWN: repository name not known to registry: "
         f'{{"name": "{name}"}})'
     )
 
@@ -420,7 +421,7 @@ class TestOneBadTag:
         (failed,) = report.failed_tags
         assert (failed.tag, failed.error_class) == ("v1", "temporary")
         assert failed.reason == (
-            f"the source does not tell what it names: HEAD {source_wire.url}/v2/{name}/manifests/v1 answered 500"
+            f"cannot be read at the source: HEAD {source_wire.url}/v2/{name}/manifests/v1 answered 500"
         )
 
     def test_an_unreadable_tag_at_the_destination_is_not_overwritten(
@@ -430,7 +431,7 @@ class TestOneBadTag:
         wire.answer("HEAD", "/manifests/v1$", 502)
         result = only_tag(run_route(make_route(source, wire, name)))
         assert result.reason == (
-            f"the destination does not tell what it names: HEAD {wire.url}/v2/{name}/manifests/v1 answered 502"
+            f"cannot be read at the destination: HEAD {wire.url}/v2/{name}/manifests/v1 answered 502"
         )
         assert writes(destination, name) == []
 
@@ -486,7 +487,7 @@ class TestARegistryThatIsDown:
         reasons = {each.tag: each.reason for each in report.failed_tags}
         assert reasons["v01"] == f"HEAD {wire.url}/v2/{name}/manifests/v01 answered 502"
         assert reasons["v19"].startswith(
-            f"not tried any more after: GET {wire.url}/v2/ answered 502 no answer from the registry: "
+            f"not tried, because of: GET {wire.url}/v2/ answered 502 no answer from the registry: "
         )
         assert len({reason for tag, reason in reasons.items() if tag >= "v06"}) == 1
         assert {each.error_class for each in report.failed_tags} == {"temporary"}
@@ -621,7 +622,7 @@ class TestVerify:
         result = only_tag(run_route(make_route(source, wire, name)))
         assert (result.outcome, result.error_class) == ("failed", "temporary")
         assert result.reason == (
-            f"published, but the destination's tag names {other.short}, not {content.digest.short}"
+            f"published, but the destination's tag has {other.short} instead of {content.digest.short}"
         )
 
     def test_a_destination_that_then_has_no_such_tag(
@@ -632,7 +633,7 @@ class TestVerify:
         wire.after("PUT", "/v1$", lambda _: destination.forget_tag(name, "v1"), times=1)
         result = only_tag(run_route(make_route(source, wire, name)))
         assert (result.outcome, result.error_class) == ("failed", "temporary")
-        assert result.reason == f"published, but the destination's tag names nothing, not {content.digest.short}"
+        assert result.reason == f"published, but the destination's tag has no digest instead of {content.digest.short}"
 
 
 def test_lost_content_is_sent_again(
@@ -697,8 +698,8 @@ class TestRateLimit:
         assert timedelta(seconds=7190) < report.retry_at - asked_at < timedelta(seconds=7260)
         assert [(each.tag, each.error_class, each.reason) for each in report.failed_tags] == [
             ("v2", "rate_limited", f"PUT {wire.url}/v2/{name}/manifests/v2 answered 429"),
-            ("v2-too", "rate_limited", f"not tried any more after: PUT {wire.url}/v2/{name}/manifests/v2 answered 429"),
-            ("v3", "rate_limited", f"not tried any more after: PUT {wire.url}/v2/{name}/manifests/v2 answered 429"),
+            ("v2-too", "rate_limited", f"not tried, because of: PUT {wire.url}/v2/{name}/manifests/v2 answered 429"),
+            ("v3", "rate_limited", f"not tried, because of: PUT {wire.url}/v2/{name}/manifests/v2 answered 429"),
         ]
         assert [each for each in writes(wire, name) if each.startswith("PUT manifests/v")] == [
             "PUT manifests/v1 201",

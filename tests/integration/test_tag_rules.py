@@ -200,7 +200,7 @@ def test_a_pin_whose_image_is_incomplete_is_said_to_be_that(stack: Stack, *, has
     ((tag, error_class, reason),) = [(each.tag, each.error_class, each.reason) for each in report.failed_tags]
     assert (tag, error_class) == ("v1", "refused")
     here = f"source {stack.quay.host}/{stack.name}"
-    assert reason.startswith(f"the source's own image is incomplete: {here} does not have it (skopeo: ")
+    assert reason.startswith(f"the image is incomplete at the source: {here} does not have it (skopeo: ")
 
 
 def test_a_pin_whose_digest_goes_while_it_is_copied(stack: Stack) -> None:

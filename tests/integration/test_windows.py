@@ -133,7 +133,7 @@ def test_each_day_of_a_backfill_copies_exactly_its_tags(stack: Stack) -> None:
 class Steps:
     """The scheduled runs of the mirror that catches up, which come one after the other by themselves.
 
-    Quay takes seconds to list its repositories. In that time, before a run looks up what is in step, that can change.
+    Quay takes seconds to list its repositories. In that time, before a run looks up what is in sync, that can change.
     """
 
     stack: Stack

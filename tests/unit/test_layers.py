@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
@@ -108,6 +109,22 @@ def test_imports_point_downwards(package: str) -> None:
 def test_every_module_is_in_a_layer() -> None:
     assert [each for each in MODULES if not is_in(each, (*LAYERS, *BASE, "__init__", "__main__"))] == []
     assert [name for each in BASE for name in own_imports(each) if not is_in(name, BASE)] == []
+
+
+DESIGN = (PROJECT / "docs" / "design.md").read_text(encoding="utf-8")
+
+
+def test_the_design_page_has_this_table() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]*) ?\|$", DESIGN, re.MULTILINE)
+    assert {name: tuple(re.findall(r"`([\w.]+)`", allowed)) for name, allowed in rows} == LAYERS
+
+
+def test_the_design_page_draws_these_layers() -> None:
+    """The drawing leaves out arrows that others imply, and the single modules, which its text names."""
+    below = {name: {each for each in allowed if "." not in each} for name, allowed in LAYERS.items()}
+    implied = {name: {far for near in allowed for far in below[near]} for name, allowed in below.items()}
+    arrows = set(re.findall(r"^ +(\w+) --> (\w+)$", DESIGN, re.MULTILINE))
+    assert arrows == {(name, near) for name, allowed in below.items() for near in allowed - implied[name]}
 
 
 @pytest.mark.parametrize("outside", ONLY_IN)

@@ -19,7 +19,7 @@ from registry_sync.config.model import (
 )
 from registry_sync.config.node_pools import BootstrapImage, NodePoolEntry, PoolMirror
 from registry_sync.config.prune_rules import PruneRules
-from registry_sync.config.settings import RouteOptions
+from registry_sync.config.settings import RouteOptions, SkopeoOptions
 from registry_sync.config.yaml_source import Document, Place, show_place
 from registry_sync.tags.rules import TagRules
 
@@ -116,6 +116,7 @@ _EXPECTED = {
 
 
 def _expectation(error: ErrorDetails, document: Document, place: Place) -> str:
+    """The message for an invalid value: the expected kind of value, and the one in the file."""
     got = _got(error["input"], document.texts.get(place))
     match error["type"]:
         case "string_type" if isinstance(error["input"], int | float):
@@ -140,6 +141,7 @@ def _expectation(error: ErrorDetails, document: Document, place: Place) -> str:
 
 
 def _got(value: Any, text: str | None) -> str:
+    """A value as messages show it; ``text`` is a scalar as it is written."""
     match value:
         case None:
             return "nothing"
@@ -186,15 +188,14 @@ SECTION_MODELS: Mapping[str, type[BaseModel]] = {
 """The model of an entry of each section; ``defaults`` is a single one."""
 
 
+_OPTION_MODELS: Mapping[str | int, type[BaseModel]] = {"tags": TagRules, "prune": PruneRules, "skopeo": SkopeoOptions}
+"""The models of options that are mappings."""
+
+
 def _allowed_keys(place: Place, form: type[BaseModel] | None) -> list[str]:
     """The keys that the mapping at ``place`` can have."""
-    model: type[BaseModel]
     if not place:
-        model = MirrorsDocument
-    elif place[-1] == "tags" and place not in {("mirrors", "tags"), ("registries", "tags"), ("nodes", "tags")}:
-        model = TagRules
-    elif place[-1] == "prune" and place not in {("mirrors", "prune"), ("registries", "prune")}:
-        model = PruneRules
-    else:
-        model = form or SECTION_MODELS[str(place[0])]
-    return list(model.model_fields)
+        return list(MirrorsDocument.model_fields)
+    is_entry = len(place) == 2 and place[0] != "defaults"  # an entry may have the name of an option
+    option = None if is_entry else _OPTION_MODELS.get(place[-1])
+    return list((option or form or SECTION_MODELS[str(place[0])]).model_fields)

@@ -92,8 +92,10 @@ class RegistryEntry(Strict):
     @model_validator(mode="after")
     def _check_create_repository(self) -> Self:
         if self.create_repository and self.api_kind not in CREATES_REPOSITORIES:
-            which = f"a registry of kind {self.api_kind!r} has no call for that"
-            raise ValueError(f"create_repository is for {', '.join(CREATES_REPOSITORIES)}, {which}; remove it")
+            kinds = ", ".join(CREATES_REPOSITORIES)
+            raise ValueError(
+                f"create_repository is only supported for kind {kinds} (this registry is {self.api_kind!r}); remove it"
+            )
         return self
 
     @property

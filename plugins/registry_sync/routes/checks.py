@@ -37,7 +37,8 @@ class CheckedFile:
 
     def usable_mirrors(self) -> Iterator[Mirror]:
         """The mirrors whose registries exist."""
-        return (each for each in self.file.mirrors.values() if uses_known_registries(each, self.file.registries))
+        registries = self.file.registries
+        return (mirror for mirror in self.file.mirrors.values() if uses_known_registries(mirror, registries))
 
 
 def check_mirrors(checked: CheckedFile) -> list[Problem]:
@@ -77,8 +78,8 @@ def _check_destinations_differ(checked: CheckedFile) -> Iterator[Problem]:
 
 def _same_host(name: str, others: Iterable[str], registries: Mapping[str, Registry]) -> str | None:
     """The first of ``others`` that is another name of the registry ``name``."""
-    known = (other for other in others if {name, other} <= registries.keys())
-    return next((other for other in known if registries[other].host == registries[name].host), None)
+    valid = (other for other in others if {name, other} <= registries.keys())
+    return next((other for other in valid if registries[other].host == registries[name].host), None)
 
 
 _RESERVED = {

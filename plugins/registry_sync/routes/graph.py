@@ -79,11 +79,12 @@ class NamespaceRoutes:
 
     def may_write(self, other: Route) -> bool:
         """True if the rule may find a repository that goes to the destination of ``other`` too."""
-        goal = other.destination_repository
-        if goal.host != self.destination.host:
+        repository = other.destination_repository
+        if repository.host != self.destination.host:
             return False
-        routes = map(self.route_by_rule, (other.source_repository.name, *self._possible_sources(goal.name)))
-        return any(route.destination_repository == goal for route in routes if route)
+        sources = (other.source_repository.name, *self._possible_sources(repository.name))
+        routes = map(self.route_by_rule, sources)
+        return any(route.destination_repository == repository for route in routes if route)
 
     def may_meet(self, other: NamespaceRoutes) -> bool:
         """True if both rules may write the same repository, as far as examples show."""
@@ -181,21 +182,23 @@ class RouteMap:
     def into(self, repository: Repository) -> Iterator[Route]:
         """The routes that write ``repository``."""
         yield from (entry.route for entry in self.by_destination.get(repository, ()))
-        writers = (each for each in self.namespaces if each.destination.host == repository.host)
-        yield from (route for each in writers if (route := each.route_into(repository.name)))
+        for namespace in self.namespaces:
+            if namespace.destination.host == repository.host and (route := namespace.route_into(repository.name)):
+                yield route
 
     def out_of(self, repository: Repository) -> Iterator[Route]:
         """The routes that read ``repository``."""
         yield from (entry.route for entry in self.by_source.get(repository, ()))
-        readers = (each for each in self.namespaces if each.source.host == repository.host)
-        yield from (route for each in readers if (route := each.route(repository.name)))
+        for namespace in self.namespaces:
+            if namespace.source.host == repository.host and (route := namespace.route(repository.name)):
+                yield route
 
-    def may_leave(self, repository: Repository) -> Iterator[PlacedRoute]:
-        """Every route that may read ``repository``, each rule as if it stood alone in its mirror."""
+    def possible_routes(self, repository: Repository) -> Iterator[PlacedRoute]:
+        """The routes that may read ``repository``, of each rule as if it stood alone in its mirror."""
         yield from self.by_source.get(repository, ())
-        for each in self.namespaces:
-            if each.source.host == repository.host and (route := each.route_by_rule(repository.name)):
-                yield PlacedRoute(place=each.place, route=route)
+        for namespace in self.namespaces:
+            if namespace.source.host == repository.host and (route := namespace.route_by_rule(repository.name)):
+                yield PlacedRoute(place=namespace.place, route=route)
 
 
 def _connections(file: MirrorsFile) -> Iterator[tuple[Mirror, Registry, Registry]]:
@@ -257,7 +260,7 @@ def find_cycle(start: Repository, routes: RouteMap) -> tuple[Repository, ...]:
     seen = {start}
     while paths:
         path, places = paths.pop()
-        for entry in routes.may_leave(path[-1]):
+        for entry in routes.possible_routes(path[-1]):
             following = entry.route.destination_repository
             is_back = following == start != path[-1]
             if is_back or entry.place in places:

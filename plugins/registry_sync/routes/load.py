@@ -90,6 +90,8 @@ def _keep_one_mirror(document: Document, name: str) -> None:
 def _validate(document: Document) -> tuple[MirrorsDocument, list[Problem]]:
     """The valid entries of a document, and the problems of the others.
 
+    pydantic returns no partial result. After a problem, the document is validated again without the broken entries.
+
     :raises MirrorsFileError: when a problem lies outside the entries of registries, mirrors and nodes.
     """
     entries, problems = _parse(document)
@@ -148,11 +150,11 @@ def _build(entries: MirrorsDocument, path: Path) -> MirrorsFile:
     )
 
 
-def _check(file: MirrorsFile, document: Document, known: Iterable[Problem]) -> list[Problem]:
-    """The problems of a file that no entry shows by itself. ``known`` are those of the entries."""
+def _check(file: MirrorsFile, document: Document, reported: Iterable[Problem]) -> list[Problem]:
+    """The problems of a file that no entry shows by itself. ``reported`` are those of the entries."""
     checked = CheckedFile(file=file, routes=RouteMap.of(file), registry_names=document.value["registries"])
     problems = check_mirrors(checked)
-    has_all_routes = all(problem.place[0] == "nodes" for problem in (*known, *problems))
+    has_all_routes = all(problem.place[0] == "nodes" for problem in (*reported, *problems))
     return [*problems, *check_pools(checked, with_images=has_all_routes)]
 
 

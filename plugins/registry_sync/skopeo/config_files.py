@@ -159,7 +159,7 @@ def _write_side(directory: Path, endpoint: Endpoint) -> SideFiles:
 def _write_certificate(directory: Path, endpoint: Endpoint) -> Path:
     """Copy the CA file alone. Skopeo would also send client keys and certificates that lie beside it."""
     if not endpoint.ca_file or not endpoint.ca_file.is_file():
-        raise ConfigurationError(f"{endpoint.host}: there is no CA file {str(endpoint.ca_file)!r} on this worker")
+        raise ConfigurationError(f"{endpoint.host}: no CA file {str(endpoint.ca_file)!r} on this worker")
     directory.mkdir()
     (directory / "ca.crt").write_bytes(endpoint.ca_file.read_bytes())
     return directory

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 
 from registry_sync.errors import (
@@ -18,7 +18,7 @@ from registry_sync.errors import (
     TemporaryError,
 )
 from registry_sync.oci.index_walk import walk_manifests
-from registry_sync.oci.manifest import Manifest
+from registry_sync.oci.manifest import INDEX_TYPES, Manifest
 from registry_sync.oci.platforms import PlatformIndex, filter_index
 from registry_sync.oci.reference import Digest, Reference
 from registry_sync.oci.reserved_tags import platform_cache_tag
@@ -139,33 +139,39 @@ class Transfer:
         return sent.sent_bytes
 
     def _send_parts(self, index: Manifest) -> Transferred:
-        """Send the images below an index one by one, then the bytes of each index. Works for every shape of index.
+        """Send an index in parts: the indexes below it first, then its images, then its own bytes.
+
+        This works for every shape of index.
 
         :raises RefusedError: when the index is nested too deeply.
         """
+        indexes = walk_manifests(index, self._read_index, enters=lambda child: child.media_type in INDEX_TYPES)
+        sent_bytes = sum(self._send_index(part, is_root=part.digest == index.digest) for part in indexes)
+        return Transferred(manifest=index, was_held=False, sent_bytes=sent_bytes)
+
+    def _read_index(self, digest: Digest) -> Manifest | None:
+        """Read an index below another; ``None`` when the destination holds it and no policy has to be enforced."""
+        manifest, is_held = self.read(digest)
+        return None if is_held and not self.enforces_policy else manifest
+
+    def _send_index(self, index: Manifest, *, is_root: bool) -> int:
+        """Send an index whose inner indexes are at the destination. Returns the bytes sent.
+
+        A flat index below the root is copied whole, if skopeo can.
+        """
+        images = [child for child in index.children if child.media_type not in INDEX_TYPES]
+        if not is_root and len(images) == len(index.children):
+            with suppress(NotCopyableWhole):
+                return self._copy(index)
         sent_bytes = 0
-        held = set[Digest]()
-        for manifest in walk_manifests(index, lambda digest: self._read_part(digest, held)):
-            if manifest.is_index:
-                self._put_index(manifest)
-                continue
-            transferred = self.transfer(manifest, is_held=manifest.digest in held)
+        for image in images:
+            manifest, is_held = self.read(image.digest)
+            transferred = self.transfer(manifest, is_held=is_held)
             if transferred.refusal:
                 raise transferred.refusal
             sent_bytes += transferred.sent_bytes
-        return Transferred(manifest=index, was_held=False, sent_bytes=sent_bytes)
-
-    def _read_part(self, digest: Digest, held: set[Digest]) -> Manifest | None:
-        """Read a part of an index; ``None`` when the destination holds it and no policy has to be enforced."""
-        manifest, is_held = self.read(digest)
-        if is_held and not self.enforces_policy:
-            return None
-        if is_held:
-            held.add(digest)
-        return manifest
-
-    def _put_index(self, index: Manifest) -> None:
         self.session.destination.put_manifest(self.session.route.destination_repository, index.digest, index)
+        return sent_bytes
 
 
 def is_published(session: Session, tag: CopyTag, pin: Digest | None = None) -> bool:

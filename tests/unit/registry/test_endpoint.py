@@ -1,4 +1,4 @@
-"""Credentials: what goes into a header, and what never shows."""
+"""Credentials: the Basic header, and a secret that is never shown."""
 
 from __future__ import annotations
 

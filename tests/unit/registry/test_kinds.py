@@ -1,4 +1,4 @@
-"""Which client serves a host, and how fast."""
+"""Kinds of registry: inferred from hosts, opened, and their rules for names."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_a_rise_from_page_to_page_has_everything_read(times: list[int]) -> None:
 
 @given(st.lists(minutes, min_size=1, max_size=20), st.integers(0, 6), st.integers(0, 19))
 def test_a_push_while_pages_are_read_hides_nothing(times: list[int], moment: int, pushed: int) -> None:
-    """Whichever tag is pushed again, new or old, and after whichever page."""
+    """Holds for a push of any tag, new or old, after any page."""
     tags = entries(sorted(times, reverse=True))
     name = f"v{pushed}"
     moved = [TagEntry(name=name, pushed_at=NOON + timedelta(days=1)), *(each for each in tags if each.name != name)]

@@ -1,4 +1,4 @@
-"""What the transport believes of answers and addresses, and its pace."""
+"""Decoding of error responses, API addresses, token lifetimes, and the rate limiter."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_tokens_are_used_for_nine_tenths_of_their_life(answer: dict[str, Any], s
 
 
 class Clock:
-    """A clock that only sleeping moves."""
+    """A clock that advances only by sleeping."""
 
     def __init__(self) -> None:
         self.now = 50.0
@@ -251,7 +251,7 @@ def test_an_unusable_rate_file_is_ignored(
 
 
 def test_on_a_full_disk_the_pace_is_our_own(clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There the file can still be opened, and not be written."""
+    """On a full disk the file can be opened but not written."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     pace, starts = RateLimiter(4, server="quay.example"), []
     (tmp_path / f"registry_sync-{os.getuid()}" / "pace-quay.example").symlink_to("/dev/full")

@@ -224,6 +224,7 @@ NO_SCHEDULE = (
             ".prune.max_percent: expected 1 or more, got the number 0",
         ),
         ({"prune": {"tags": "none", "dry_run": "no"}}, ".prune.dry_run: expected true or false, got 'no'"),
+        ({"skopeo": {"runer": "docker"}}, ".skopeo.runer: unknown key 'runer'; did you mean 'runner'?"),
         ({"parallel_copies": 33}, ".parallel_copies: expected 32 or less, got the number 33"),
         ({"tags": ["v*"]}, ".tags: expected a mapping (key: value), got a list"),
         ({"tags": {"include": "v*"}}, ".tags.include: expected a list, such as [a, b], got 'v*'"),
@@ -649,8 +650,8 @@ def test_invalid_api_url_is_refused(write: Write, entry: dict[str, Any], problem
 def test_create_repository_is_refused_for_other_kinds(write: Write) -> None:
     assert problems(write(with_registry(create_repository=True))) == [
         (
-            "mirrors.yaml:3: registries.acr: create_repository is for docker_hub, "
-            "a registry of kind 'distribution' has no call for that; remove it"
+            "mirrors.yaml:3: registries.acr: create_repository is only supported for kind docker_hub "
+            "(this registry is 'distribution'); remove it"
         )
     ]
     file = load_mirrors(

@@ -254,7 +254,7 @@ def test_a_missing_ca_file_is_reported(tmp_path: Path) -> None:
     endpoint = Endpoint(host="acr.example", ca_file=tmp_path / "ca.crt")
     with pytest.raises(ConfigurationError) as caught:
         write_skopeo_files(tmp_path, source=endpoint, destination=endpoint)
-    assert str(caught.value) == f"acr.example: there is no CA file '{tmp_path}/ca.crt' on this worker"
+    assert str(caught.value) == f"acr.example: no CA file '{tmp_path}/ca.crt' on this worker"
 
 
 def test_the_environment_has_listed_variables_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -177,7 +177,7 @@ def test_the_table_of_several_routes_with_totals_tags_notes_and_errors() -> None
             sent_bytes=1_234_567,
             seconds=2.5,
         ),
-        a_report("team/empty", notes=("the source repository holds no tag",), seconds=0.2),
+        a_report("team/empty", notes=("the source repository has no tags",), seconds=0.2),
         replace(RouteReport.of_error(a_route(), DeniedError("wrong password"), dry_run=False), seconds=0.1),
     ]
     assert lines(report_table(routes)) == [
@@ -194,7 +194,7 @@ def test_the_table_of_several_routes_with_totals_tags_notes_and_errors() -> None
         "acr.example/team/app:v1.0  copied   sha256:aaaaaaaaaaaa     0 B      0.1  missing at the destination",
         "acr.example/team/app:v2    failed   sha256:bbbbbbbbbbbb     0 B      0.0  quota is used up",
         "",
-        "quay.io/team/empty → acr.example/team/empty: the source repository holds no tag",
+        "quay.io/team/empty → acr.example/team/empty: the source repository has no tags",
         "",
         "quay.io/team/app → acr.example/team/app: FAILED: wrong password",
     ]

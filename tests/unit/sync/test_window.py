@@ -152,7 +152,7 @@ class TestOfRoute:
 
     @pytest.mark.parametrize("before", [True, False])
     def test_other_signatures_take_a_full_check(self, before: bool) -> None:
-        """Those of images that are in step are found by no other run."""
+        """Those of images that are in sync are found by no other run."""
         state = in_step(13, a_route(signatures=before))
         window = window_of_route(scheduled(13, 14), "scheduled", a_route(signatures=not before), state)
         assert str(window) == "everything (full check, since signatures was changed)"
