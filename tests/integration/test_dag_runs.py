@@ -122,7 +122,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield built
 
 
-def run_by_hand(stack: Stack, **conf: Any) -> dict[str, Any]:
+def trigger_and_wait(stack: Stack, **conf: Any) -> dict[str, Any]:
     """Trigger ``mirror_by_hand`` as its form does, and wait for the end of the run."""
     api = stack.airflow.api
     api.wait_for_dag("mirror_by_hand")
@@ -160,12 +160,12 @@ def test_a_scheduled_run_mirrors_all_routes_and_reports(stack: Stack) -> None:
     assert "hourly: 8 tags copied, 0 unchanged" in log
 
 
-def test_a_run_by_hand_takes_parameters(stack: Stack) -> None:
-    run = run_by_hand(stack, repositories=["team/a*"], destinations=["open"], tags=["v1"], dry_run=True)
+def test_a_manual_run_uses_its_parameters(stack: Stack) -> None:
+    run = trigger_and_wait(stack, repositories=["team/a*"], destinations=["open"], tags=["v1"], dry_run=True)
     assert (run["run_type"], run["state"]) == ("manual", "success")
     assert "by_hand: 1 tags would be copied (dry run), 0 unchanged" in report_log(stack, run)
     assert images.resolve(stack.open.url, "hand/app", "v1") is None
-    run = run_by_hand(stack, repositories=["team/a*"], destinations=["open"], tags=["v1"])
+    run = trigger_and_wait(stack, repositories=["team/a*"], destinations=["open"], tags=["v1"])
     assert labels(stack, run, "to_open") == {"team/app → open/hand/app": "success"}
     assert images.resolve(stack.open.url, "hand/app", "v1") == APP.digest
     assert images.resolve(stack.open.url, "hand/app", "v2") is None
@@ -173,13 +173,13 @@ def test_a_run_by_hand_takes_parameters(stack: Stack) -> None:
 
 
 def test_an_unknown_parameter_is_refused(stack: Stack) -> None:
-    run = run_by_hand(stack, repositorys=["team/app"])
+    run = trigger_and_wait(stack, repositorys=["team/app"])
     assert run["state"] == "failed"
     log = stack.airflow.api.log("mirror_by_hand", run["dag_run_id"], "routes_to_open")
     assert "unknown parameters ['repositorys']; the parameters of this DAG are ['destinations', 'dry_run', " in log
 
 
-def test_a_backfill_of_three_days(stack: Stack) -> None:
+def test_a_backfill_runs_once_per_interval(stack: Stack) -> None:
     last = datetime.now(UTC).date() - timedelta(days=1)
     first = last - timedelta(days=2)
     api = stack.airflow.api
@@ -208,7 +208,7 @@ def test_a_backfill_of_three_days(stack: Stack) -> None:
 def test_a_failed_route_is_cleared_and_retried_alone(stack: Stack) -> None:
     api = stack.airflow.api
     stack.wire.answer("PUT", "/v2/hand/web/manifests/v1", 403, b'{"errors": [{"code": "DENIED", "message": "no"}]}')
-    run = run_by_hand(stack, destinations=["open"], repositories=["team/app", "team/web"])
+    run = trigger_and_wait(stack, destinations=["open"], repositories=["team/app", "team/web"])
     stack.wire.clear_rules()
     dag_id, run_id = run["dag_id"], run["dag_run_id"]
     assert run["state"] == "failed"
@@ -233,7 +233,7 @@ def test_a_failed_route_is_cleared_and_retried_alone(stack: Stack) -> None:
     assert images.resolve(stack.open.url, "hand/web", "v1") == WEB.digest
 
 
-def test_marking_a_task_failed_ends_its_skopeo(stack: Stack) -> None:
+def test_marking_a_task_failed_stops_skopeo(stack: Stack) -> None:
     api = stack.airflow.api
     api.wait_for_dag("mirror_by_hand")
     api.unpause("mirror_by_hand")
@@ -248,7 +248,7 @@ def test_marking_a_task_failed_ends_its_skopeo(stack: Stack) -> None:
     wait_until(lambda: not list((stack.airflow.home / "tmp").rglob("auth.json")), "no auth file is left")
 
 
-def test_a_broken_mirror_shows_its_error_and_the_others_go_on(stack: Stack) -> None:
+def test_a_broken_mirror_is_an_import_error_and_the_others_keep_running(stack: Stack) -> None:
     api = stack.airflow.api
     stack.write(extra="  broken: {source: sauce, destinations: [open], repositories: [team/app], schedul: '@hourly'}\n")
     try:
@@ -263,7 +263,7 @@ def test_a_broken_mirror_shows_its_error_and_the_others_go_on(stack: Stack) -> N
     wait_until(lambda: not api.import_errors(), "the error is gone")
 
 
-def test_a_file_that_is_not_valid_yaml_shows_its_error_and_keeps_the_history(stack: Stack) -> None:
+def test_invalid_yaml_is_an_import_error_and_keeps_the_history(stack: Stack) -> None:
     api = stack.airflow.api
     before = {each["dag_run_id"] for each in api.dag_runs("mirror_hourly")}
     stack.file.write_text("registries: {a: [\n")
@@ -282,7 +282,7 @@ def test_a_file_that_is_not_valid_yaml_shows_its_error_and_keeps_the_history(sta
 def test_nothing_secret_is_in_logs_xcom_or_rendered_fields(stack: Stack) -> None:
     """The last test of this file: it reads everything that the tests before it wrote, at log level DEBUG."""
     api = stack.airflow.api
-    run = run_by_hand(stack, destinations=["locked"], repositories=["team/app", "team/web"])
+    run = trigger_and_wait(stack, destinations=["locked"], repositories=["team/app", "team/web"])
     assert run["state"] == "success"
     home = stack.airflow.home
     logs = [*(home / "logs").rglob("*.log"), *(home / "output").iterdir()]

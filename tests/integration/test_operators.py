@@ -49,7 +49,7 @@ pytestmark = pytest.mark.usefixtures("minimal_jitter")
 
 @dataclass(kw_only=True)
 class Run:
-    """A DAG run of one mirror: its DAG, and what Airflow's API knows."""
+    """A DAG run of one mirror: its DAG, and a fake of Airflow's API."""
 
     dag: DAG
     api: FakeApi
@@ -87,8 +87,8 @@ NewRun = Callable[..., Run]
 @pytest.fixture
 def new_run(tmp_path: Path) -> NewRun:
     def new(
-        here: Server,
-        there: Server,
+        source_server: Server,
+        destination_server: Server,
         *repositories: Any,
         connections: Mapping[str, Mapping[str, Any]] | None = None,
         source: Mapping[str, Any] | None = None,
@@ -96,7 +96,9 @@ def new_run(tmp_path: Path) -> NewRun:
         **options: Any,
     ) -> Run:
         path = tmp_path / "mirrors.yaml"
-        path.write_text(json.dumps(a_mirrors_file(here, there, repositories, source, destination, options)))
+        path.write_text(
+            json.dumps(a_mirrors_file(source_server, destination_server, repositories, source, destination, options))
+        )
         file = load_mirrors(path)
         dag = build_dag(file.mirrors["team"], file)
         return Run(dag=dag, api=FakeApi(dag_id=dag.dag_id, connections=connections or {}))
@@ -105,16 +107,16 @@ def new_run(tmp_path: Path) -> NewRun:
 
 
 def a_mirrors_file(
-    here: Server,
-    there: Server,
+    source_server: Server,
+    destination_server: Server,
     repositories: Any,
     source: Mapping[str, Any] | None,
     destination: Mapping[str, Any] | None,
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
     registries = {
-        "origin": {"host": here.host, "tls": False, **(source or {})},
-        "backup": {"host": there.host, "tls": False, **(destination or {})},
+        "origin": {"host": source_server.host, "tls": False, **(source or {})},
+        "backup": {"host": destination_server.host, "tls": False, **(destination or {})},
     }
     mirror = {"source": "origin", "destinations": ["backup"], "repositories": list(repositories), **options}
     return {"registries": registries, "mirrors": {"team": mirror}}
@@ -130,7 +132,7 @@ def counts(**numbers: int) -> dict[str, int]:
 
 
 def failed_at_once(result: TaskRunResult, error: type[Exception]) -> str:
-    """The message of a task that failed for good although it had tries left."""
+    """Check that a task failed although it had retries left, and return its message."""
     assert isinstance(result.error, error), result
     assert result.state == "failed"
     assert getattr(result.msg, "state", None) == "failed"
@@ -162,7 +164,9 @@ class TestPlanRoutes:
         assert [row["route"]["label"] for row in run.rows] == ["team/a → backup/copies/a", "team/b → backup"]
         assert [(row["scope"]["tags"], row["scope"]["dry_run"]) for row in run.rows] == [([], False), ([], False)]
 
-    def test_parameters(self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun) -> None:
+    def test_parameters_reach_the_rows(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
+    ) -> None:
         run = new_run(source, destination, "team/a", "team/b", "other/c")
         conf = {
             "repositories": ["team/*", ""],
@@ -174,15 +178,15 @@ class TestPlanRoutes:
         assert [row["route"]["source_repository"] for row in run.rows] == ["team/a", "team/b"]
         assert [(row["scope"]["tags"], row["scope"]["dry_run"]) for row in run.rows] == 2 * [(["v1*", "v2"], True)]
 
-    def test_a_namespace_is_found_through_the_registry(self, destination: RegistryProcess, new_run: NewRun) -> None:
-        with RegistryProcess() as here:
+    def test_a_namespace_is_listed_at_the_registry(self, destination: RegistryProcess, new_run: NewRun) -> None:
+        with RegistryProcess() as namespaced:
             for repository in ("team/app", "team/app-test", "team/db", "other/app"):
-                images.push(here.url, repository, "v1", images.image([]))
-            run = new_run(here, destination, {"namespace": "team", "exclude": ["*-test"]})
+                images.push(namespaced.url, repository, "v1", images.image([]))
+            run = new_run(namespaced, destination, {"namespace": "team", "exclude": ["*-test"]})
             assert run.plan().state == "success"
         assert [row["route"]["label"] for row in run.rows] == ["team/app → backup", "team/db → backup"]
 
-    def test_a_destination_that_was_not_asked_for_is_left_alone(
+    def test_a_destination_that_is_not_selected_is_not_contacted(
         self, source: RegistryProcess, destination: RegistryProcess, tmp_path: Path
     ) -> None:
         document = a_mirrors_file(source, destination, ["team/a"], None, None, {"destinations": ["backup", "third"]})
@@ -194,7 +198,7 @@ class TestPlanRoutes:
         assert run(dag, "routes_to_third", api).state == "success"
         assert api.xcoms == {("routes_to_third", -1, "return_value"): []}
 
-    def test_a_glob_that_matches_nothing(
+    def test_a_glob_without_a_match_is_refused(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
     ) -> None:
         result = new_run(source, destination, "team/a", "team/b").plan(repositories=["team/a", "taem/*"])
@@ -202,7 +206,7 @@ class TestPlanRoutes:
             "no repository of this mirror matches ['taem/*']; it has ['team/a', 'team/b']"
         )
 
-    def test_a_key_that_is_no_parameter(
+    def test_an_unknown_parameter_is_refused(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
     ) -> None:
         result = new_run(source, destination, "team/a").plan(repositorys=["team/a"])
@@ -211,7 +215,7 @@ class TestPlanRoutes:
             "'repositories', 'tags', 'window', 'window_from', 'window_to']"
         )
 
-    def test_more_routes_than_airflow_maps(
+    def test_more_routes_than_airflow_maps_are_refused(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "2")
@@ -221,7 +225,7 @@ class TestPlanRoutes:
             "AIRFLOW__CORE__MAX_MAP_LENGTH higher for the API server and the workers"
         )
 
-    def test_no_skopeo(
+    def test_a_missing_skopeo_is_reported(
         self,
         source: RegistryProcess,
         destination: RegistryProcess,
@@ -235,7 +239,7 @@ class TestPlanRoutes:
         assert message.startswith("skopeo not found on this worker's PATH; ")
         assert "apt-get install skopeo" in message
 
-    def test_an_old_skopeo(
+    def test_an_old_skopeo_is_refused(
         self,
         source: RegistryProcess,
         destination: RegistryProcess,
@@ -252,7 +256,7 @@ class TestPlanRoutes:
         assert message.startswith(f"{old} is skopeo 1.4.1, but at least 1.9.0 is needed; ")
 
     @pytest.mark.parametrize("down", ["source", "destination"])
-    def test_a_registry_that_is_down_is_one_failure_worth_a_retry(
+    def test_a_registry_that_is_down_is_retried(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, down: str
     ) -> None:
         with RegistryProcess() as gone:
@@ -277,8 +281,8 @@ class TestPlanRoutes:
         )
 
 
-class TestTrust:
-    """A policy reaches the skopeo of the mapped task, and one that cannot be enforced fails before there is one."""
+class TestPolicy:
+    """The mapped task's skopeo enforces the policy. A policy that cannot be enforced fails the planning task."""
 
     def test_a_policy_is_enforced(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, name: str, tmp_path: Path
@@ -291,12 +295,14 @@ class TestTrust:
         assert f"v1: {source.host}/{name}@{content.digest} is not accepted by the policy {str(policy)!r}; " in message
         assert images.resolve(destination.url, name, "v1") is None
 
-    def test_one_that_is_missing(self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun) -> None:
+    def test_a_missing_policy_is_reported(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
+    ) -> None:
         run = new_run(source, destination, "team/a", policy="/nowhere/policy.json")
         message = failed_at_once(run.plan(), ConfigurationError)
         assert message == "the policy '/nowhere/policy.json' cannot be read on this worker: No such file or directory"
 
-    def test_one_that_this_skopeo_cannot_enforce(
+    def test_a_policy_that_this_skopeo_cannot_enforce_is_refused(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, tmp_path: Path
     ) -> None:
         if can_verify_sigstore(find_skopeo()):
@@ -309,7 +315,7 @@ class TestTrust:
 
 
 class TestConnections:
-    def test_one_that_does_not_exist(
+    def test_a_missing_connection_is_reported(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
     ) -> None:
         result = new_run(source, destination, "team/a", source={"connection": "at_origin"}).plan()
@@ -318,7 +324,7 @@ class TestConnections:
             "password), or remove the key connection: to pull anonymously"
         )
 
-    def test_one_for_another_host_keeps_its_password(
+    def test_a_password_is_not_sent_to_another_host(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
     ) -> None:
         connections = {"at_backup": a_connection(WRITER, "registry.example:5000")}
@@ -331,7 +337,9 @@ class TestConnections:
         assert destination.requests() == []
 
     @pytest.mark.parametrize("form", ["host:port", "host and port", "url", "none"])
-    def test_the_ways_to_write_a_host(self, source: RegistryProcess, new_run: NewRun, name: str, form: str) -> None:
+    def test_a_connections_host_may_be_written_in_several_ways(
+        self, source: RegistryProcess, new_run: NewRun, name: str, form: str
+    ) -> None:
         images.push(source.url, name, "v1", images.image([]))
         with RegistryProcess(auth=Htpasswd(users={WRITER.username: WRITER.secret})) as locked:
             host, port = locked.host.split(":")
@@ -349,7 +357,7 @@ class TestConnections:
             assert run.copy().state == "success"
         assert run.pushed()["counts"]["copied"] == 1
 
-    def test_one_that_is_gone_when_the_route_starts(
+    def test_a_connection_deleted_before_the_route_starts_is_reported(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
     ) -> None:
         run = new_run(
@@ -365,7 +373,7 @@ class TestConnections:
 
 
 class TestMirrorRepository:
-    def test_copies_pushes_its_report_and_has_a_label(
+    def test_it_copies_pushes_its_report_and_has_a_label(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, name: str
     ) -> None:
         content = images.multi_arch(name)
@@ -381,7 +389,7 @@ class TestMirrorRepository:
         assert set(run.api.xcoms) == {(PLAN, -1, "return_value"), (COPY, 0, "report")}
         assert images.pull_whole(destination.url, name, "v1") == {"linux/amd64", "linux/arm64"}
 
-    def test_a_label_of_any_length_fits_airflows_column(
+    def test_a_long_label_is_cut_to_airflows_column(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
     ) -> None:
         long_name = "/".join(["a-quite-long-part-of-a-name"] * 9)
@@ -389,7 +397,7 @@ class TestMirrorRepository:
         failed_at_once(run.copy(), ConfigurationError)
         assert [len(each) for each in run.api.rendered] == [250]
 
-    def test_the_runs_tags_and_dry_run_reach_it(
+    def test_the_runs_tags_and_dry_run_are_used(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, name: str
     ) -> None:
         for tag in ("v1", "v2"):
@@ -422,7 +430,7 @@ class TestMirrorRepository:
         }
         assert report["counts"]["failed"] == 2
 
-    def test_a_route_that_fails_as_a_whole_has_a_report_too(
+    def test_a_route_that_fails_as_a_whole_pushes_a_report(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, name: str
     ) -> None:
         run = new_run(source, destination, name)
@@ -446,7 +454,7 @@ class TestMirrorRepository:
             "retry_at": None,
         }
 
-    def test_a_time_out_leaves_no_skopeo(
+    def test_a_timeout_stops_skopeo(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, name: str
     ) -> None:
         content = images.image([images.layer({"a": name.encode()})])
@@ -465,7 +473,7 @@ class TestMirrorRepository:
 
 
 class TestRetries:
-    """What Airflow is told after each class of error."""
+    """The outcome of a task for each class of error."""
 
     def fails_with(self, new_run: NewRun, wire: Interceptor, source: RegistryProcess, name: str, status: int) -> Run:
         images.push(source.url, name, "v1", images.image([]))
@@ -475,7 +483,7 @@ class TestRetries:
     @pytest.mark.parametrize(
         ("try_number", "seconds"), [(1, 30), (2, 60), (3, 120), (4, 240), (5, 480), (6, 900), (60, 900)]
     )
-    def test_temporary_ones_later_and_later(
+    def test_temporary_errors_are_retried_with_growing_delays(
         self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str, try_number: int, seconds: int
     ) -> None:
         run = self.fails_with(new_run, wire, source, name, 503)
@@ -484,7 +492,7 @@ class TestRetries:
         assert message.retry_delay_seconds == seconds
         assert run.api.messages[-1]["retry_reason"] == "temporary"
 
-    def test_each_at_a_time_of_its_own(
+    def test_retry_delays_have_jitter(
         self,
         source: RegistryProcess,
         wire: Interceptor,
@@ -496,7 +504,9 @@ class TestRetries:
         run = self.fails_with(new_run, wire, source, name, 503)
         assert retried(run.copy(), TemporaryError).retry_delay_seconds == 45
 
-    def test_the_last_one_fails(self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str) -> None:
+    def test_the_last_try_fails_the_task(
+        self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str
+    ) -> None:
         run = self.fails_with(new_run, wire, source, name, 503)
         assert run.plan().state == "success"
         run.api.should_retry = False
@@ -505,7 +515,7 @@ class TestRetries:
         )
 
     @pytest.mark.parametrize(("status", "error"), [(401, DeniedError), (403, DeniedError), (405, RefusedError)])
-    def test_permanent_ones_fail_at_once(
+    def test_permanent_errors_fail_at_once(
         self,
         source: RegistryProcess,
         wire: Interceptor,
@@ -519,7 +529,7 @@ class TestRetries:
         run = self.fails_with(new_run, wire, source, name, status)
         failed_at_once(run.copy(), error)
 
-    def test_one_temporary_one_is_worth_a_try_for_all(
+    def test_one_temporary_error_makes_the_route_retry(
         self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str
     ) -> None:
         run = self.fails_with(new_run, wire, source, name, 409)
@@ -528,7 +538,7 @@ class TestRetries:
         message = retried(run.copy(), TemporaryError)
         assert message.retry_reason == "temporary"
 
-    def test_a_retry_copies_what_is_missing_and_no_more(
+    def test_a_retry_copies_only_what_is_missing(
         self,
         source: RegistryProcess,
         wire: Interceptor,
@@ -545,7 +555,7 @@ class TestRetries:
         assert len(skopeo_log.copies) == 2
         assert run.pushed()["counts"] == counts(copied=1, unchanged=1)
 
-    def test_a_short_wait_is_a_retry_after_it(
+    def test_a_short_rate_limit_is_a_retry(
         self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str
     ) -> None:
         images.push(source.url, name, "v1", images.image([]))
@@ -556,16 +566,16 @@ class TestRetries:
         assert 80 < message.retry_delay_seconds <= 90
 
 
-class TestWaiting:
+class TestDeferral:
     @pytest.fixture
     def limited(self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str) -> Run:
-        """A run whose destination asks to wait for two hours, after its first tag."""
+        """A run whose destination rate-limits the second tag for two hours."""
         for tag in ("v1", "v2"):
             images.push(source.url, name, tag, images.image([], labels={"tag": tag}))
         wire.answer("PUT", "/manifests/v2$", 429, headers={"Retry-After": "7200"})
         return new_run(source, wire, name)
 
-    def test_a_long_wait_frees_the_worker_and_costs_no_retry(self, limited: Run) -> None:
+    def test_a_long_rate_limit_defers_the_task_without_a_retry(self, limited: Run) -> None:
         began = datetime.now(UTC)
         message = deferred(limited.copy())
         arguments = trigger_arguments(message)
@@ -580,7 +590,7 @@ class TestWaiting:
         assert limited.pushed()["counts"]["failed"] == 1
         assert limited.pushed()["retry_at"] is not None
 
-    def test_a_limit_on_looking_waits_too(
+    def test_a_rate_limit_on_reading_defers_the_task(
         self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str
     ) -> None:
         images.push(source.url, name, "v1", images.image([]))
@@ -590,9 +600,7 @@ class TestWaiting:
         assert run.pushed()["error"] == f"HEAD {wire.url}/v2/{name}/manifests/v1 answered 429"
         assert run.pushed()["error_class"] == "rate_limited"
 
-    def test_a_limit_before_there_are_routes_waits_too(
-        self, source: RegistryProcess, wire: Interceptor, new_run: NewRun
-    ) -> None:
+    def test_a_rate_limit_defers_planning(self, source: RegistryProcess, wire: Interceptor, new_run: NewRun) -> None:
         wire.answer("GET", "/v2/$", 429, headers={"Retry-After": "7200"})
         run = new_run(source, wire, "team/a")
         message = deferred(run.plan())
@@ -602,13 +610,13 @@ class TestWaiting:
         assert run.plan().state == "success"
         assert [row["route"]["label"] for row in run.rows] == ["team/a → backup"]
 
-    def test_it_goes_on_where_it_stopped(self, limited: Run, wire: Interceptor) -> None:
+    def test_a_resumed_task_copies_only_what_is_missing(self, limited: Run, wire: Interceptor) -> None:
         limited.api.resume = deferred(limited.copy())
         wire.clear_rules()
         assert limited.copy().state == "success"
         assert limited.pushed()["counts"] == counts(copied=1, unchanged=1)
 
-    def test_it_may_wait_again_but_not_for_ever(self, limited: Run) -> None:
+    def test_deferrals_are_limited(self, limited: Run) -> None:
         for deferrals in range(1, MAX_DEFERRALS + 1):
             message = deferred(limited.copy())
             assert message.next_kwargs == {"deferrals": deferrals}
@@ -619,7 +627,7 @@ class TestWaiting:
 class TestReport:
     @pytest.fixture
     def done(self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str) -> Run:
-        """A run of two routes, of which the second fails."""
+        """A run of two routes; the second one fails."""
         for repository in (f"{name}/a", f"{name}/b"):
             images.push(source.url, repository, "v1", images.image([]))
         wire.answer("PUT", "/b/manifests/v1$", 409)
@@ -628,7 +636,7 @@ class TestReport:
         failed_at_once(run.copy(map_index=1), RefusedError)
         return run
 
-    def test_one_table_and_the_runs_true_outcome(
+    def test_it_prints_one_table_and_fails_with_a_failed_route(
         self, done: Run, wire: Interceptor, name: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         result = done.report(**{PLAN: "success", f"{COPY}_0": "success", f"{COPY}_1": "failed"})
@@ -639,14 +647,14 @@ class TestReport:
         assert re.search(rf"{name}/b  +→ {wire.host}/{name}/b  +0  +0  +0  +1  +0 ", printed)
         assert f"PUT {wire.url}/v2/{name}/b/manifests/v1 answered 409" in printed
 
-    def test_success(self, done: Run, wire: Interceptor) -> None:
+    def test_it_succeeds_when_all_routes_did(self, done: Run, wire: Interceptor) -> None:
         wire.clear_rules()
         assert done.copy(map_index=1).state == "success"
         result = done.report(**{PLAN: "success", f"{COPY}_0": "success", f"{COPY}_1": "success"})
         assert result.state == "success"
         assert done.api.xcoms[REPORT, -1, "return_value"] == {"summary": "team: 2 tags copied, 0 unchanged"}
 
-    def test_a_route_that_was_killed_has_no_report_and_fails_the_run(
+    def test_a_killed_task_without_a_report_fails_the_run(
         self, done: Run, name: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         del done.api.xcoms[COPY, 1, "report"]
@@ -655,7 +663,7 @@ class TestReport:
         assert str(result.error) == "team: 1 of 2 routes failed, 1 tags copied"
         assert f"{name}/b → backup (failed) ended without a report; see the log of that task" in capsys.readouterr().out
 
-    def test_a_plan_that_failed_fails_the_run(
+    def test_failed_planning_fails_the_run(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, capsys: pytest.CaptureFixture[str]
     ) -> None:
         result = new_run(source, destination, "team/a").report(**{PLAN: "failed", COPY: "upstream_failed"})
@@ -663,7 +671,7 @@ class TestReport:
         assert str(result.error) == "team: 1 of 1 routes failed, 0 tags copied"
         assert f"{PLAN} (failed) ended without a report; see the log of that task" in capsys.readouterr().out
 
-    def test_nothing_to_do_is_success_and_said(
+    def test_a_run_without_routes_succeeds(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
     ) -> None:
         run = new_run(source, destination, "team/a")
@@ -672,7 +680,7 @@ class TestReport:
         summary = "team: nothing to do, no repository was chosen"
         assert run.api.xcoms[REPORT, -1, "return_value"] == {"summary": summary}
 
-    def test_it_says_when_everything_was_in_step(self, done: Run, wire: Interceptor) -> None:
+    def test_it_reports_that_everything_is_in_sync(self, done: Run, wire: Interceptor) -> None:
         wire.clear_rules()
         for _ in range(2):
             for map_index in (0, 1):
@@ -683,9 +691,9 @@ class TestReport:
 
 
 class TestOnAWorker:
-    """In a process of its own below Airflow's supervisor, with the task's log file."""
+    """Tasks in their own processes under Airflow's supervisor, with log files."""
 
-    def test_nothing_secret_is_told_anywhere(
+    def test_secrets_appear_in_no_log_xcom_or_command_line(
         self, new_run: NewRun, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         seen = dict[str, bytes]()
@@ -695,16 +703,18 @@ class TestOnAWorker:
             TokenServer({READER.username: READER.secret}) as tokens,
             RegistryProcess(auth=tokens.token_auth) as origin,
             RegistryProcess(auth=Htpasswd(users={WRITER.username: WRITER.secret})) as backup,
-            Interceptor(origin.url) as here,
-            Interceptor(backup.url) as there,
+            Interceptor(origin.url) as source_wire,
+            Interceptor(backup.url) as destination_wire,
             tokens.session(name) as session,
         ):
             for tag in ("v1", "v2"):
                 images.push(origin.url, name, tag, images.multi_arch(f"{name} {tag}"), session=session)
-            here.after("GET", "/blobs/", lambda _: seen.update(processes_naming(here.host)))
-            there.answer("PUT", "/manifests/v2$", 409, f"{WRITER.username}:{WRITER.secret} {WRITER.basic()}".encode())
+            source_wire.after("GET", "/blobs/", lambda _: seen.update(processes_naming(source_wire.host)))
+            destination_wire.answer(
+                "PUT", "/manifests/v2$", 409, f"{WRITER.username}:{WRITER.secret} {WRITER.basic()}".encode()
+            )
             run = new_run(
-                *(here, there, name),
+                *(source_wire, destination_wire, name),
                 source={"connection": "at_origin"},
                 destination={"connection": "at_backup"},
                 connections={"at_origin": a_connection(READER)},
@@ -723,7 +733,7 @@ class TestOnAWorker:
             for secret in (each.secret, each.basic()):
                 assert [text for text in told if secret in text] == []
 
-    def test_a_task_that_is_ended_leaves_no_skopeo(
+    def test_ending_a_task_stops_skopeo(
         self,
         source: RegistryProcess,
         destination: RegistryProcess,
@@ -756,7 +766,7 @@ class TestOnAWorker:
 
 
 def processes_naming(host: str) -> dict[str, bytes]:
-    """Command lines that name a registry, each with the environment of its process."""
+    """Command lines that contain a host, with the environments of their processes."""
     found = {}
     for each in Path("/proc").glob("[0-9]*"):
         try:
@@ -764,12 +774,12 @@ def processes_naming(host: str) -> dict[str, bytes]:
             if host in command:
                 found[command] = (each / "environ").read_bytes()
         except OSError:
-            continue  # it has ended meanwhile
+            continue  # the process has ended
     return found
 
 
 class TestLockedTags:
-    def test_fail_at_once_and_the_message_says_what_to_do(
+    def test_they_fail_at_once_with_advice(
         self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str
     ) -> None:
         images.push(destination.url, name, "v1", images.image([], labels={"name": f"{name} old"}))
@@ -789,11 +799,11 @@ class TestLockedTags:
 
 
 class TestPruning:
-    """From run to run, with what the report remembers and nothing else."""
+    """Pruning over several runs. Only the XCom of the planned deletions is kept between them."""
 
     @pytest.fixture
     def pruned(self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, name: str) -> Run:
-        """A mirror of ten tags, of which the source has lost the last."""
+        """A mirror of ten tags; the last one is gone at the source."""
         for number in range(10):
             content = images.image([], labels={"name": f"{name} v{number}"})
             for registry in (source, destination):
@@ -802,8 +812,8 @@ class TestPruning:
         return new_run(source, destination, name, prune={"tags": "gone_at_source", "dry_run": False})
 
     def run_all(self, run: Run, hour: int | None, state: str = "success") -> dict[str, int]:
-        """A whole DAG run, scheduled for the hour that ends then, or by hand; returns its counts that are not zero."""
-        kept = {key: value for key, value in run.api.xcoms.items() if key == MEMORY}
+        """Run the whole DAG, scheduled for the hour that ends at ``hour`` or manually; return the counts above zero."""
+        kept = {key: value for key, value in run.api.xcoms.items() if key == PLANNED}
         run.api.xcoms.clear()
         run.api.xcoms |= kept
         end = datetime(2026, 11, 24, hour or 0, tzinfo=UTC)
@@ -812,37 +822,37 @@ class TestPruning:
         assert run.report(**{PLAN: "success", f"{COPY}_0": state}).state == state
         return {outcome: count for outcome, count in run.pushed()["counts"].items() if count}
 
-    def test_is_planned_by_one_scheduled_run_and_done_by_the_next(
+    def test_one_scheduled_run_plans_it_and_the_next_deletes(
         self, pruned: Run, destination: RegistryProcess, name: str
     ) -> None:
         assert self.run_all(pruned, hour=1) == {"unchanged": 9, "would_delete": 1}
-        (memory,) = pruned.api.xcoms[MEMORY].values()
-        assert [len(each) for each in memory["marks"]] == [8]
-        assert (memory["listed"], memory["at"]) == (9, "2026-11-24T01:00:00+00:00")
+        (planned,) = pruned.api.xcoms[PLANNED].values()
+        assert [len(each) for each in planned["marks"]] == [8]
+        assert (planned["listed"], planned["at"]) == (9, "2026-11-24T01:00:00+00:00")
         assert self.run_all(pruned, hour=2) == {"unchanged": 9, "deleted": 1}
         assert images.resolve(destination.url, name, "v9") is None
         assert self.run_all(pruned, hour=3) == {"unchanged": 9}
-        (memory,) = pruned.api.xcoms[MEMORY].values()
-        assert (memory["marks"], memory["listed"]) == ([], 9)
+        (planned,) = pruned.api.xcoms[PLANNED].values()
+        assert (planned["marks"], planned["listed"]) == ([], 9)
         summary = "team: everything is in sync, nothing was copied (9 tags unchanged)"
         assert pruned.api.xcoms[REPORT, -1, "return_value"] == {"summary": summary}
 
-    def test_is_not_done_by_the_same_run_when_it_is_cleared(
+    def test_clearing_the_run_that_planned_it_deletes_nothing(
         self, pruned: Run, destination: RegistryProcess, name: str
     ) -> None:
         for _ in range(3):
             assert self.run_all(pruned, hour=1) == {"unchanged": 9, "would_delete": 1}
         assert images.resolve(destination.url, name, "v9") is not None
 
-    def test_is_neither_planned_nor_done_by_hand(self, pruned: Run, destination: RegistryProcess, name: str) -> None:
+    def test_manual_runs_neither_plan_nor_delete(self, pruned: Run, destination: RegistryProcess, name: str) -> None:
         assert self.run_all(pruned, hour=None) == {"unchanged": 9, "would_delete": 1}
-        assert MEMORY not in pruned.api.xcoms
+        assert PLANNED not in pruned.api.xcoms
         assert self.run_all(pruned, hour=1) == {"unchanged": 9, "would_delete": 1}
         assert self.run_all(pruned, hour=None) == {"unchanged": 9, "would_delete": 1}
         assert images.resolve(destination.url, name, "v9") is not None
         assert self.run_all(pruned, hour=2) == {"unchanged": 9, "deleted": 1}
 
-    def test_outlives_a_run_that_failed(
+    def test_planned_deletions_survive_a_failed_run(
         self, pruned: Run, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, name: str
     ) -> None:
         assert self.run_all(pruned, hour=1) == {"unchanged": 9, "would_delete": 1}
@@ -858,4 +868,4 @@ class TestPruning:
         assert self.run_all(pruned, hour=3) == {"unchanged": 9, "deleted": 1}
 
 
-MEMORY = (REPORT, -1, "planned_deletions_backup")
+PLANNED = (REPORT, -1, "planned_deletions_backup")

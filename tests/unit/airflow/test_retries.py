@@ -70,10 +70,10 @@ def test_a_report_without_failed_tags_has_no_error() -> None:
     ],
 )
 def test_one_error_stands_for_all_failed_tags(classes: list[str], error: type[RegistrySyncError]) -> None:
-    raised = error_of_report(a_report(*(failed(f"v{n}", each) for n, each in enumerate(classes))))
+    raised = error_of_report(a_report(*(failed(f"v{n}", name) for n, name in enumerate(classes))))
     assert type(raised) is error
     head = f"quay.io/a/b → acr.example/a/b: {len(classes)} tags failed"
-    assert str(raised) == "\n  ".join([head, *(f"v{n}: {each} error" for n, each in enumerate(classes))])
+    assert str(raised) == "\n  ".join([head, *(f"v{n}: {name} error" for n, name in enumerate(classes))])
 
 
 LOCKED = (

@@ -28,7 +28,7 @@ from registry_sync.routes.discovery import FoundRoute, expand_routes, select_rou
 from registry_sync.routes.route import Route, route_key
 from registry_sync.sync.run_state import Watermark
 from registry_sync.sync.scope import RouteScope, RouteTask
-from registry_sync.sync.window import Window, window_of_route, window_of_run
+from registry_sync.sync.window import RunInterval, Window, window_of_route, window_of_run
 from registry_sync.tags.rules import only_tags
 
 if TYPE_CHECKING:
@@ -86,6 +86,12 @@ class PlanRoutesOperator(BaseOperator):
             context["ti"].xcom_push(UNMODIFIED_KEY, [route_key(route) for route in unmodified])
         check_length(len(work), self.mirror.name)
         self._log_work(window, work, unmodified)
+        return self._rows(context, run, scope, work)
+
+    def _rows(
+        self, context: Context, run: RunInterval, scope: RouteScope, work: Sequence[tuple[Route, Window]]
+    ) -> list[dict[str, Any]]:
+        """The arguments of the mapped tasks, with the deletions that are due in this run."""
         due = read_due_deletions(context, run, self.destination.name)
         scopes = ((route, replace(scope, window=own, due_deletions=due.get(route_key(route)))) for route, own in work)
         return [RouteTask(route=route, scope=own).to_json() for route, own in scopes]
