@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from bench.routes import Measured, measure
+from bench.selection import MeasuredSelection, measure_selections
 from bench.vendors import Hourly, Pair, measure_pairs, measure_window
 from registry_sync.text_table import table
 
@@ -51,6 +52,13 @@ def _window_row(each: Hourly) -> tuple[str, ...]:
     return tuple(map(str, numbers))
 
 
+_SELECTIONS = ("tags", "names", "CPU s", "× no names")
+
+
+def _selection_row(measured: MeasuredSelection) -> tuple[str, ...]:
+    return (f"{measured.tags:,}", str(measured.names), f"{measured.cpu_seconds:.2f}", f"{measured.ratio:.1f}")
+
+
 def main() -> None:
     """Measure and print: real copies between two plain registries, then what is in sync between the vendors' kinds."""
     logging.disable(logging.WARNING)
@@ -61,6 +69,8 @@ def main() -> None:
     print(table(_PAIRS, [_pair_row(each) for each in measure_pairs(300)], right=frozenset(range(2, len(_PAIRS)))))
     print("\nAn hourly window, quay to acr:\n")
     print(table(_WINDOW, [_window_row(measure_window(1000, 300, 5))], right=frozenset(range(len(_WINDOW)))))
+    print("\nSelecting tags, by the number of names that the rules list:\n")
+    print(table(_SELECTIONS, [_selection_row(each) for each in measure_selections()], right=frozenset(range(4))))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from registry_sync.config.model import Mirror, Registry
+from registry_sync.config.model import Mirror, Registry, RegistryEntry, RepositoryRule
 from registry_sync.routes.discovery import listed_routes
 from registry_sync.routes.route import Route
 from registry_sync.sync.observe import observe
@@ -24,12 +24,13 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 def registry(kind: str, host: str, url: str) -> Registry:
     """A registry of the mirrors file that is a stand-in on loopback, with the API that its kind has."""
     api_url = url if kind in ("quay", "docker_hub") else None
-    return Registry.model_validate({"name": kind, "host": host, "kind": kind, "tls": False, "api_url": api_url})
+    return RegistryEntry.model_validate({"host": host, "kind": kind, "tls": False, "api_url": api_url}).parse(kind)
 
 
 def route(source: Registry, destination: Registry, name: str = NAME) -> Route:
     """The route of one repository."""
-    mirror = Mirror(name="bench", source=source.name, destinations=(destination.name,), repositories=(name,))
+    rule = RepositoryRule(repository=name)
+    mirror = Mirror(name="bench", source=source.name, destinations=(destination.name,), rules=(rule,))
     return next(listed_routes(mirror, source, destination))
 
 

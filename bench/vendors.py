@@ -143,7 +143,7 @@ def _fill_quay(quay: QuayApi, here: RegistryProcess, repositories: int, tags: in
 def _routes(source: Registry, destination: Registry, window: Window) -> Sequence[Any]:
     """As the first task of a run finds them, after an earlier run that left everything in sync."""
     rule = NamespaceRule(namespace="acme")
-    mirror = Mirror(name="bench", source="quay", destinations=("acr",), repositories=(rule,))
+    mirror = Mirror(name="bench", source="quay", destinations=("acr",), rules=(rule,))
     endpoint = Endpoint(host=source.host, tls=False)
     client = open_client("quay", endpoint, max_connections=8, api_url=source.api_url)
     try:

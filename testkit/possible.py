@@ -11,7 +11,7 @@ def require(reason: str, what: str) -> None:
     """Without a reason, go on. With one CI fails, and everybody else is told why the test was left out.
 
     :param reason: why not; empty when it can.
-    :param what: such as "the drill cannot be held here".
+    :param what: such as "the drill cannot run here".
     """
     if not reason:
         return

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from registry_sync.config.model import Registry
-from registry_sync.config.settings import RouteSettings, SkopeoOptions
+from registry_sync.config.model import Registry, RegistryEntry
+from registry_sync.config.settings import SkopeoOptions
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import RegistryClient
 from registry_sync.registry.endpoint import Credentials, Endpoint
@@ -25,6 +25,7 @@ from registry_sync.sync.window import ALL_TAGS, Window
 from registry_sync.tags.rules import TagRules
 from testkit.interceptor import Interceptor
 from testkit.registry import RegistryProcess
+from testkit.settings import route_settings
 
 
 class Server(Protocol):
@@ -51,14 +52,14 @@ def make_route(
     **settings: Any,
 ) -> Route:
     """A route over plain HTTP, to a repository of the same name unless there is ``rename``."""
-    source = {"name": SOURCE, "host": here.host, "tls": False, "kind": source_kind, "requests_per_second": 1000.0}
+    source = {"host": here.host, "tls": False, "kind": source_kind, "requests_per_second": 1000.0}
     return Route(
         mirror=mirror,
-        source=Registry.model_validate(source),
+        source=RegistryEntry.model_validate(source).parse(SOURCE),
         destination=Registry(name=DESTINATION, host=there.host, tls=False),
         source_repository=Repository(here.host, name),
         destination_repository=Repository(there.host, rename or name),
-        settings=RouteSettings(**settings),
+        settings=route_settings(**settings),
     )
 
 

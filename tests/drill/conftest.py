@@ -1,4 +1,4 @@
-"""What the drill needs of a machine, and the lab that it is held in."""
+"""Fixtures of the drill: its requirements, and the lab that it runs in."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HUB_ADDRESS, MIRROR_ADDRESS = "10.77.0.1", "10.77.0.2"
 
 @dataclass(frozen=True, kw_only=True)
 class Lab:
-    """A daemon that is configured by our rendered files, Docker Hub, and a mirror of it; both registries are down."""
+    """A daemon that is configured by our rendered files, Docker Hub, and a mirror of it. Both registries are down."""
 
     pool: NodePool
     runtime: Runtime
@@ -40,26 +40,26 @@ class Lab:
 
 @pytest.fixture(scope="session")
 def possible() -> None:
-    """Where the drill cannot be held, CI fails, and everybody else is told why it was left out."""
-    require(why_not(("dockerd", "containerd", "docker-registry"), "drill"), "the drill cannot be held here")
+    """Check the requirements of the drill. Without them CI fails, and elsewhere the tests are skipped with a reason."""
+    require(why_not(("dockerd", "containerd", "docker-registry"), "drill"), "the drill cannot run here")
 
 
 @pytest.fixture(scope="module", params=POOLS)
 def running_lab(request: pytest.FixtureRequest, possible: None) -> Iterator[Lab]:  # noqa: ARG001 - it may skip
-    """One for each pool; a daemon is started once, and asked for another repository in each test."""
+    """A lab for each pool. Its daemon starts once; each test pulls another repository."""
     hosts = dict.fromkeys(HUB_HOSTS, HUB_ADDRESS) | {MIRROR_HOST: MIRROR_ADDRESS}
     with Namespace(hosts) as namespace:
         authority = CertificateAuthority.create(namespace.folder / "authority")
         hub = DrillRegistry(namespace, "hub", HUB_ADDRESS, authority.issue(HUB_HOSTS))
         mirror = DrillRegistry(namespace, "mirror", MIRROR_ADDRESS, authority.issue([MIRROR_HOST]))
         pool = render(request.param, namespace.folder)
-        with start(pool, namespace, authority.ca_file) as runtime, hub.door(), mirror.door():
+        with start(pool, namespace, authority.ca_file) as runtime, hub.pushing(), mirror.pushing():
             yield Lab(pool=pool, runtime=runtime, hub=hub, mirror=mirror)
 
 
 @pytest.fixture
 def lab(running_lab: Lab) -> Iterator[Lab]:
-    """With both registries down, before the test and after."""
+    """The lab, with both registries down before and after the test."""
     try:
         yield running_lab
     finally:

@@ -1,4 +1,4 @@
-"""The registries of the drill: real ones with TLS in the namespace, and a door on this side to push through."""
+"""The registries of the drill: real ones with TLS in the namespace, and an entrance outside of it for pushes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ PORT = 443
 
 
 class DrillRegistry:
-    """A registry at ``address`` in the namespace, up between ``start()`` and ``stop()``.
+    """A registry at ``address`` in the namespace. It is up between ``start()`` and ``stop()``.
 
-    Images are pushed from this side, through a second process over the same storage. Without a certificate it speaks
-    plain HTTP.
+    Images are pushed from outside of the namespace, through a second process on the same storage. Without a certificate
+    the registry uses plain HTTP.
     """
 
     def __init__(
@@ -28,26 +28,26 @@ class DrillRegistry:
         self._namespace, self._address, self._certificate, self._port = namespace, address, certificate, port
         self._folder = namespace.folder / name
         self._folder.mkdir()
-        self._door = RegistryProcess(storage=self._folder / "storage")
+        self._push_process = RegistryProcess(storage=self._folder / "storage")
         self._process: Spawned | None = None
 
-    def door(self) -> RegistryProcess:
-        """To be entered before images are pushed."""
-        return self._door
+    def pushing(self) -> RegistryProcess:
+        """The process for pushes. Enter it before images are pushed."""
+        return self._push_process
 
     def push(self, repository: str, tag: str, image: images.Image) -> None:
-        images.push(self._door.url, repository, tag, image)
+        images.push(self._push_process.url, repository, tag, image)
 
     def forget_blob(self, digest: Digest) -> None:
-        """Lose the bytes of a blob, as a damaged disk does."""
-        self._door.forget_blob(digest)
+        """Remove the bytes of a blob, as a damaged disk would."""
+        self._push_process.forget_blob(digest)
 
     def damage_blob(self, digest: Digest) -> None:
-        """Change the bytes of a blob and not their number."""
-        self._door.damage_blob(digest)
+        """Change the bytes of a blob, but not their number."""
+        self._push_process.damage_blob(digest)
 
     def start(self, *, is_broken: bool = False) -> None:
-        """Come up; ``is_broken``: with a storage that gives an error for everything, so that each answer is a 500."""
+        """Start the registry. With ``is_broken``, its storage fails, and it responds to every request with 500."""
         storage = Path("/dev/null") if is_broken else self._folder / "storage"
         config = self._folder / "config.yml"
         config.write_text(json.dumps(self._config(storage)))
@@ -61,7 +61,7 @@ class DrillRegistry:
             self._process = None
 
     def requests(self) -> list[Request]:
-        """What was asked since the start; it is stopped for that, so that the log is whole. None when it was down."""
+        """The requests since the start. Stops the registry first, to complete the log; empty when it was down."""
         if self._process is None:
             return []
         self.stop()

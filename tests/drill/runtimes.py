@@ -1,4 +1,4 @@
-"""The real daemons that nodes pull with, asked through their own APIs."""
+"""The real daemons that nodes pull with, controlled through their own APIs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from testkit.waiting import PATIENCE_SECONDS
 
 
 class PullFailedError(Exception):
-    """A daemon could not pull; the message is its own."""
+    """A daemon could not pull. The message is the daemon's own."""
 
 
 class Runtime(Protocol):
@@ -29,16 +29,16 @@ class Runtime(Protocol):
     def pull(self, name: str, target: str) -> str:
         """Pull ``name:target``, or ``name@target`` of a digest, and return the image's ID: the digest of its config.
 
-        :raises PullFailedError: when the daemon says that it cannot.
+        :raises PullFailedError: when the daemon reports an error.
         """
 
 
 def version_of(daemon: str) -> str:
     """The version of an installed daemon, such as 20.10.24."""
-    said = subprocess.run([daemon, "--version"], capture_output=True, text=True, check=True).stdout
-    found = re.search(r"(?:version|containerd) v?(\d+\.\d+\.\d+)|(\d+\.\d+\.\d+)", said)
-    assert found, said
-    return found[1] or found[2]
+    output = subprocess.run([daemon, "--version"], capture_output=True, text=True, check=True).stdout
+    match = re.search(r"(?:version|containerd) v?(\d+\.\d+\.\d+)|(\d+\.\d+\.\d+)", output)
+    assert match, output
+    return match[1] or match[2]
 
 
 class Dockerd:
@@ -53,7 +53,7 @@ class Dockerd:
     @classmethod
     @contextmanager
     def running(cls, namespace: Namespace, config: Path, ca_file: Path) -> Iterator[Dockerd]:
-        """Start it without a bridge and firewall rules; it ends with the namespace."""
+        """Start dockerd without a bridge and firewall rules. It ends with the namespace."""
         socket_file = namespace.folder / "docker.sock"
         process = namespace.spawn(
             "dockerd",
@@ -79,9 +79,9 @@ class Dockerd:
             return False
 
     def pull(self, name: str, target: str) -> str:
-        """Errors after the first byte of an answer come as a last line of its stream."""
-        said = self._call("POST", f"/images/create?{urlencode({'fromImage': name, 'tag': target})}")
-        for line in map(json.loads, said.splitlines()):
+        """Pull and return the ID. An error after the first byte of the response is the last line of its stream."""
+        stream = self._call("POST", f"/images/create?{urlencode({'fromImage': name, 'tag': target})}")
+        for line in map(json.loads, stream.splitlines()):
             if "error" in line:
                 raise PullFailedError(line["error"])
         reference = f"{name}{'@' if ':' in target else ':'}{target}"
@@ -112,7 +112,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class Containerd:
-    """containerd with our files in ``/etc/containerd``, asked by CRI as kubelet does: ctr would not read them.
+    """Runs containerd with our files in ``/etc/containerd``. Pulls use CRI, as kubelet does: ctr ignores the files.
 
     https://github.com/kubernetes/cri-api/blob/v0.28.0/pkg/apis/runtime/v1/api.proto
     """
@@ -138,7 +138,7 @@ class Containerd:
             yield cls(channel)
 
     def pull(self, name: str, target: str) -> str:
-        """A request has the image's name as the only field of its only field; so has the answer the ID."""
+        """Pull and return the ID. The request has the name as the only field of its only field; so has the response."""
         reference = f"{name}{'@' if ':' in target else ':'}{target}".encode()
         try:
             answer = self._pull(_field(_field(reference)), timeout=PATIENCE_SECONDS, wait_for_ready=True)
@@ -148,6 +148,6 @@ class Containerd:
 
 
 def _field(content: bytes) -> bytes:
-    """The first field of a message: https://protobuf.dev/programming-guides/encoding/."""
+    """Encode the first field of a message: https://protobuf.dev/programming-guides/encoding/."""
     low, high = len(content) % 128, len(content) // 128
     return b"\x0a" + (bytes([low | 0x80, high]) if high else bytes([low])) + content

@@ -1,6 +1,6 @@
-"""The drill: what real daemons do, by our rendered files, when a registry is down, broken, or not to be trusted.
+"""The drill: real daemons with our rendered files, while a registry is down, broken, or serves a stranger's image.
 
-The registries' own access logs say who was asked for what.
+The registries' access logs show the requests of the daemons.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Literal
 
 import pytest
 
-from registry_sync.nodes.readiness.check import Fault
+from registry_sync.nodes.readiness.model import Fault
 from registry_sync.nodes.runtime_failover import Failover, gets_image
 from testkit import images
 from testkit.loopback import Request
@@ -27,7 +27,7 @@ Got = Literal["ours", "theirs", "nothing"]
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """The world of a pull: the registries, what the mirror holds under the name, and what is asked for."""
+    """The situation of a pull: the state of both registries, the mirror's copy, and the kind of reference."""
 
     hub: State = "up"
     mirror: State = "up"
@@ -37,7 +37,10 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What came of it: the image, who sent blobs of it, who saw no request at all, and the mirror's refusals."""
+    """The result of a pull.
+
+    ``sent_by``: the registries that sent blobs. ``silent``: those without a request. ``refusals``: the mirror's errors.
+    """
 
     got: Got = "ours"
     sent_by: frozenset[str] = frozenset()
@@ -51,7 +54,7 @@ FROM_HUB = Seen(sent_by=HUB)
 FROM_MIRROR, FROM_MIRROR_ALONE = Seen(sent_by=MIRROR), Seen(sent_by=MIRROR, silent=HUB)
 
 CASES: Mapping[str, tuple[Case, Seen, Seen, Seen]] = {
-    # case                      docker, containerd, containerd that believes no tag of the mirror
+    # case                      docker, containerd, containerd with a mirror for bytes only
     "mirror up": (Case(), FROM_MIRROR_ALONE, FROM_MIRROR_ALONE, FROM_MIRROR),
     "hub down, by tag": (Case(hub="down"), FROM_MIRROR_ALONE, FROM_MIRROR_ALONE, FAILS),
     "hub down, by digest": (
@@ -107,50 +110,50 @@ CASES: Mapping[str, tuple[Case, Seen, Seen, Seen]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_a_node_gets(lab: Lab, name: str) -> None:
-    """And that ``nodes check`` would have foretold it: its rules are what the daemons do."""
+def test_a_node_gets_the_predicted_image(lab: Lab, name: str) -> None:
+    """The result is the one in the table, and the one that ``nodes check`` predicts."""
     case, *expected = CASES[name]
-    seen = hold(lab, name, case)
+    seen = run_case(lab, name, case)
     assert seen == expected[["docker", "containerd", "containerd_pull_only"].index(lab.pool.name)]
     if case.by == "tag":
         assert gets_image(Failover.of(lab.pool), faults(case, lab), None) is (seen.got == "ours")
 
 
-def test_of_a_mirror_for_bytes_only_the_hub_is_asked_what_a_tag_is(lab: Lab) -> None:
-    repository, _ = push(lab, "one look", Case())
+def test_the_hub_resolves_tags_before_a_mirror_for_bytes_only(lab: Lab) -> None:
+    repository, _ = push(lab, "one head", Case())
     lab.hub.start()
     lab.mirror.start()
     lab.runtime.pull(f"docker.io/{repository}", "v1")
-    look = Request(method="HEAD", path=f"/v2/{repository}/manifests/v1", status=200)
-    assert lab.hub.requests() == ([look] if lab.pool.name == "containerd_pull_only" else [])
+    head = Request(method="HEAD", path=f"/v2/{repository}/manifests/v1", status=200)
+    assert lab.hub.requests() == ([head] if lab.pool.name == "containerd_pull_only" else [])
 
 
 def test_the_error_names_one_registry_of_two(lab: Lab) -> None:
-    """With dockerd it is the last that was asked, with containerd the first."""
+    """Errors of dockerd name the registry that was tried last, those of containerd the first one."""
     with pytest.raises(PullFailedError, match=r"connect: connection refused$") as caught:
         lab.runtime.pull("docker.io/team/app", "v1")
     named = [each for each in (HUB_ADDRESS, MIRROR_ADDRESS) if f"dial tcp {each}:443" in str(caught.value)]
     assert named == [MIRROR_ADDRESS if lab.pool.name == "containerd" else HUB_ADDRESS]
 
 
-def hold(lab: Lab, name: str, case: Case) -> Seen:
-    """Make the world of a case, pull in it, and say what came of it."""
+def run_case(lab: Lab, name: str, case: Case) -> Seen:
+    """Set up a case, pull, and return the result."""
     repository, ours = push(lab, name, case)
     for registry, state in ((lab.hub, case.hub), (lab.mirror, case.mirror)):
         if state != "down":
             registry.start(is_broken=state == "broken")
     got = pull(lab, repository, "v1" if case.by == "tag" else str(ours.digest), ours)
-    asked = {"hub": lab.hub.requests(), "mirror": lab.mirror.requests()}
+    requests = {"hub": lab.hub.requests(), "mirror": lab.mirror.requests()}
     return Seen(
         got=got,
-        sent_by=frozenset(each for each in asked if has_sent_blobs(asked[each])),
-        silent=frozenset(each for each in asked if not asked[each]),
-        refusals=frozenset(each.status for each in asked["mirror"] if each.status >= 400),
+        sent_by=frozenset(name for name in requests if has_sent_blobs(requests[name])),
+        silent=frozenset(name for name in requests if not requests[name]),
+        refusals=frozenset(request.status for request in requests["mirror"] if request.status >= 400),
     )
 
 
 def push(lab: Lab, name: str, case: Case) -> tuple[str, images.Image]:
-    """Push an image of the case's own to Docker Hub, and what the case says to the mirror."""
+    """Push an image for the case to Docker Hub, and the case's copy of it to the mirror."""
     repository = f"team/{name.replace(',', '').replace(' ', '-')}"
     ours, theirs = images.multi_arch(f"ours, {name}"), images.multi_arch(f"theirs, {name}")
     lab.hub.push(repository, "v1", ours)
@@ -166,10 +169,10 @@ def push(lab: Lab, name: str, case: Case) -> tuple[str, images.Image]:
 
 def pull(lab: Lab, repository: str, target: str, ours: images.Image) -> Got:
     try:
-        found = lab.runtime.pull(f"docker.io/{repository}", target)
+        image_id = lab.runtime.pull(f"docker.io/{repository}", target)
     except PullFailedError:
         return "nothing"
-    return "ours" if found in {str(each.blobs[0].digest) for each in ours.children} else "theirs"
+    return "ours" if image_id in {str(each.blobs[0].digest) for each in ours.children} else "theirs"
 
 
 def has_sent_blobs(requests: Sequence[Request]) -> bool:
@@ -177,12 +180,12 @@ def has_sent_blobs(requests: Sequence[Request]) -> bool:
 
 
 def faults(case: Case, lab: Lab) -> dict[str, Fault | None]:
-    """What a check of readiness finds in the world of a case."""
-    believed = lab.pool.pool_mirrors[0].trust == "pull+resolve"
+    """The faults that ``nodes check`` would find in a case."""
+    is_trusted_with_tags = lab.pool.pool_mirrors[0].trust == "pull+resolve"
     copies: Mapping[Copy, Fault | None] = {
         "same": None,
         "none": "absent",
-        "theirs": "wrong" if believed else "absent",
+        "theirs": "wrong" if is_trusted_with_tags else "absent",
         "without a layer": "incomplete",
         "with a damaged layer": "damaged",
     }

@@ -1,4 +1,4 @@
-"""What the drill is held in: nothing of it is seen outside, reaches a network, or is left behind."""
+"""The namespace of the drill: it is invisible outside, reaches no network, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ with Namespace({"example.test": "10.77.0.1"}) as namespace:
 
 
 def run(namespace: Namespace, *command: str) -> str:
-    """What a command prints within."""
+    """The output of a command in the namespace."""
     log = namespace.folder / "output"
     log.write_bytes(b"")
     namespace.spawn(*command, log=log).wait()
@@ -41,20 +41,20 @@ def test_no_network_is_reached() -> None:
         assert run(namespace, "getent", "hosts", "example.test").split() == ["10.77.0.1", "example.test"]
 
 
-def test_nothing_is_seen_outside() -> None:
-    marks = [Path(f"{place}/mark-of-the-drill") for place in ("/etc", "/run", "/opt")]
+def test_files_and_mounts_are_invisible_outside() -> None:
+    files = [Path(f"{folder}/file-of-the-drill") for folder in ("/etc", "/run", "/opt")]
     before = Path("/proc/mounts").read_text()
     with Namespace({}) as namespace:
-        assert run(namespace, "touch", *map(str, marks)) == ""
-        assert run(namespace, "ls", *map(str, marks)).split() == sorted(map(str, marks))
-        assert not any(each.exists() for each in marks)
+        assert run(namespace, "touch", *map(str, files)) == ""
+        assert run(namespace, "ls", *map(str, files)).split() == sorted(map(str, files))
+        assert not any(file.exists() for file in files)
         assert Path("/proc/mounts").read_text() == before
         first, folder = namespace.first, namespace.folder
     assert not Path(f"/proc/{first}").exists()
     assert not folder.exists()
 
 
-def test_nothing_lives_on_when_who_made_it_is_killed(tmp_path: Path) -> None:
+def test_processes_end_when_their_creator_is_killed(tmp_path: Path) -> None:
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": f"{PROJECT}:{PROJECT / 'plugins'}",

@@ -1,4 +1,4 @@
-"""A pool whose registry speaks plain HTTP: real daemons reach it by our rendered files."""
+"""A pool whose registry uses plain HTTP: real daemons with our rendered files pull from it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOST = f"registry.internal:{PORT}"
 @pytest.mark.timeout(120)
 @pytest.mark.usefixtures("possible")
 @pytest.mark.parametrize("runtime", ["docker", "containerd"])
-def test_a_registry_without_tls(runtime: Literal["docker", "containerd"]) -> None:
+def test_a_daemon_pulls_from_a_registry_without_tls(runtime: Literal["docker", "containerd"]) -> None:
     version = version_of("dockerd" if runtime == "docker" else runtime)
     image = images.multi_arch("plain")
     with Namespace({HOST.partition(":")[0]: ADDRESS}) as namespace:
@@ -36,7 +36,7 @@ def test_a_registry_without_tls(runtime: Literal["docker", "containerd"]) -> Non
         write_files(render_pool(file, made, runtime, made.versions), namespace.folder / runtime, force=False)
         registry = DrillRegistry(namespace, "home", ADDRESS, None, PORT)
         authority = CertificateAuthority.create(namespace.folder / "authority")
-        with registry.door(), start(made, namespace, authority.ca_file) as daemon:
+        with registry.pushing(), start(made, namespace, authority.ca_file) as daemon:
             registry.push("team/app", "v1", image)
             registry.start()
             assert daemon.pull(f"{HOST}/team/app", "v1") in {str(each.blobs[0].digest) for each in image.children}

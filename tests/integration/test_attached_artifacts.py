@@ -15,7 +15,6 @@ from registry_sync.oci.artifact_tags import referrers_tag
 from registry_sync.oci.manifest import ACCEPT
 from registry_sync.oci.reference import Digest
 from registry_sync.sync.window import Window
-from registry_sync.tags.rules import TagRules
 from testkit import images
 from testkit.images import Image
 from testkit.interceptor import Interceptor
@@ -105,7 +104,7 @@ class TestCosignTags:
         for tag in ("v1", "dev"):
             images.push(source.url, name, tag, content := images.multi_arch(f"{name} {tag}"))
             images.push(source.url, name, images.cosign_tag(content), images.cosign_signature(content))
-        report = run_route(make_route(source, destination, name, tags=TagRules(include=("v*",))))
+        report = run_route(make_route(source, destination, name, tags={"include": ("v*",)}))
         assert counted(report) == {"copied": 2, "skipped": 1}
         assert images.resolve(destination.url, name, images.cosign_tag(content)) is None
 
@@ -117,7 +116,7 @@ class TestCosignTags:
         tag = referrers_tag(content.digest)
         images.push(source.url, name, tag, content)
         images.push(source.url, name, "v1", content)
-        assert counted(run_route(make_route(source, destination, name, tags=TagRules(names=(tag,))))) == {
+        assert counted(run_route(make_route(source, destination, name, tags={"names": (tag,)}))) == {
             "copied": 1,
             "skipped": 1,
         }
@@ -132,7 +131,7 @@ class TestCosignTags:
         tags = (images.cosign_tag(content), referrers_tag(content.digest), f"v1-was-{content.digest.encoded[:12]}")
         for tag in tags:
             images.push(source.url, name, tag, content)
-        rules = TagRules(names=tags)
+        rules = {"names": tags}
         route = make_route(source, destination, name, signatures=signatures, backup_tag=BACKUP_TAG, tags=rules)
         assert counted(run_route(route)) == {"copied": 3}
         assert {images.resolve(destination.url, name, tag) for tag in tags} == {content.digest}
@@ -232,7 +231,7 @@ class TestCosignTags:
         images.push(source.url, name, "v1", content)
         images.push(source.url, name, tag, images.cosign_signature(content, "theirs"))
         images.push(destination.url, name, tag, own)
-        route = make_route(source, destination, name, on_moved_tag=(("sha256-*", "keep"), ("*", "follow")))
+        route = make_route(source, destination, name, on_moved_tag={"sha256-*": "keep", "*": "follow"})
         assert counted(run_route(route)) == {"copied": 1}
         assert images.resolve(destination.url, name, tag) == own.digest
 
@@ -337,7 +336,7 @@ class TestCosignTags:
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:
         content, tag, theirs, own = with_another_signature(source, destination, name)
-        policies = (("sha256-*", "fail"), ("*", "follow"))
+        policies = {"sha256-*": "fail", "*": "follow"}
         report = run_route(make_route(source, destination, name, on_moved_tag=policies))
         assert counted(report) == {"copied": 1, "failed": 1}
         result = result_of(report, tag)
@@ -692,7 +691,7 @@ class TestLate:
             ):
                 images.push(source.url, name, tag, each)
                 quay.push(name, tag, at)
-            route = make_route(quay, destination, name, source_kind="quay", tags=TagRules(include=("v*",)))
+            route = make_route(quay, destination, name, source_kind="quay", tags={"include": ("v*",)})
             window = Window(why="scheduled", start=noon - timedelta(hours=1), end=noon + timedelta(hours=1))
             report = run_route(route, window=window, api_url=quay.url)
         assert counted(report)["copied"] == 2

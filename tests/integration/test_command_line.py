@@ -227,7 +227,7 @@ def test_explain_prints_settings_and_their_origins(
         "listed 4 → include 2 → newest 1 → with names 2; min_tags is 3: a run fails and copies nothing"
     )
     assert [re.split("  +", each) for each in tags.splitlines()[2:]] == [
-        ["gone", "FAILED", "names has it, and the source has no such tag; mend the name, or remove it"],
+        ["gone", "FAILED", "names lists it, but the source has no such tag; correct the name, or remove it"],
         ["missing", "no", "not among the newest 1 by name"],
         ["moved", "yes", "passes all rules"],
         ["old-dev", "yes", "listed in names"],

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from registry_sync.config.model import Registry
-from registry_sync.config.settings import RouteSettings
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.route import Route
 from registry_sync.sync.report import RouteReport
@@ -20,6 +19,7 @@ from testkit.interceptor import Interceptor
 from testkit.loopback import Request
 from testkit.registry import RegistryProcess
 from testkit.routes import asked, counted, make_route, result_of, run_route
+from testkit.settings import route_settings
 
 BACKUP_TAG = "{{ tag }}-was-{{ digest_short }}"
 pytestmark = pytest.mark.usefixtures("minimal_jitter")
@@ -212,7 +212,7 @@ def to_azure(source: RegistryProcess, azure: AcrApi, name: str, **settings: Any)
         destination=Registry(name="azure", host=azure.host, tls=False, kind="acr"),
         source_repository=Repository(source.host, name),
         destination_repository=Repository(azure.host, name),
-        settings=RouteSettings(**settings),
+        settings=route_settings(**settings),
     )
 
 

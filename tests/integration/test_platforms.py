@@ -15,7 +15,6 @@ from registry_sync.oci.reference import Digest
 from registry_sync.oci.reserved_tags import platform_cache_tag
 from registry_sync.sync.platform_cache import MAX_CACHED_DIGESTS
 from registry_sync.sync.window import Window
-from registry_sync.tags.rules import TagRules
 from testkit import images
 from testkit.images import Image
 from testkit.interceptor import Interceptor
@@ -162,8 +161,8 @@ def test_two_mirrors_with_different_platforms_remember_apart(
     """Each has tags of its own in the one repository that both write to."""
     for tag in ("v1", "v2"):
         images.push(source.url, name, tag, images.multi_arch(f"{name} {tag}", FIVE))
-    one = make_route(source, destination, name, platforms=BOTH, tags=TagRules(include=("v1",)))
-    other = make_route(source, destination, name, platforms=("linux/s390x",), tags=TagRules(include=("v2",)))
+    one = make_route(source, destination, name, platforms=BOTH, tags={"include": ("v1",)})
+    other = make_route(source, destination, name, platforms=("linux/s390x",), tags={"include": ("v2",)})
     routes = (one, replace(other, mirror="other"))
     for route in routes:
         assert counted(run_route(route)) == {"copied": 1, "skipped": 1}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from registry_sync.config.model import Registry
-from registry_sync.config.settings import RouteSettings
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.route import Route
 from registry_sync.sync.report import RouteReport
@@ -24,6 +24,7 @@ from testkit.loopback import Request
 from testkit.quay_api import QuayApi
 from testkit.registry import RegistryProcess
 from testkit.routes import counted, make_route, result_of, run_route
+from testkit.settings import route_settings
 
 GONE = {"tags": "gone_at_source", "max_percent": 50, "dry_run": False}
 NOT_SELECTED = {**GONE, "tags": "not_selected"}
@@ -242,7 +243,7 @@ def make_route_like(route: Route, **prune: Any) -> Route:
     """The same route with other limits to what is deleted."""
     rules = route.settings.prune
     assert rules is not None
-    settings = route.settings.model_copy(update={"prune": rules.model_copy(update=prune)})
+    settings = replace(route.settings, prune=replace(rules, **prune))
     return Route(
         mirror=route.mirror,
         source=route.source,
@@ -476,7 +477,7 @@ class TestAnswersOfTheRegistry:
                 destination=Registry(name="azure", host=azure.host, tls=False, kind="acr"),
                 source_repository=Repository(source.host, name),
                 destination_repository=Repository(azure.host, name),
-                settings=RouteSettings(prune=GONE, tags={"include": ("v*",)}),  # type: ignore[arg-type]
+                settings=route_settings(prune=GONE, tags={"include": ("v*",)}),
             )
             _, second = two_runs(route)
             assert counted(second) == {"unchanged": 5, "deleted": 1}

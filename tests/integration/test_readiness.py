@@ -1,4 +1,4 @@
-"""Readiness against real registries: every fault that a node would meet, the command, and the DAG's tasks."""
+"""Readiness against real registries: each fault at the wire, the command, and the tasks of the DAG."""
 
 from __future__ import annotations
 
@@ -21,16 +21,19 @@ from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
 from registry_sync.cli.main import main
 from registry_sync.config.model import Registry
 from registry_sync.nodes.readiness import check as readiness
-from registry_sync.nodes.readiness.check import EndpointCheck, Expected, Fault, ImageReadiness, Limits, check_endpoint
+from registry_sync.nodes.readiness.check import Limits, check_endpoint
+from registry_sync.nodes.readiness.model import EndpointCheck, Expected, Fault, ImageReadiness
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry import client as registry_client
 from registry_sync.routes.load import load_mirrors
 from registry_sync.sync.report import RouteReport, TagResult
+from registry_sync.tags.overwrite_policy import parse_policies
 from testkit import images
 from testkit.airflow import LocalAirflow
 from testkit.interceptor import Interceptor
 from testkit.loopback import Blackhole
 from testkit.registry import Htpasswd, RegistryProcess
+from testkit.scripted import Reply, ScriptedServer, Shown
 from testkit.task_runner import FakeApi, run
 from testkit.tls import CertificateAuthority
 from testkit.token_server import TokenServer
@@ -57,7 +60,7 @@ def shared() -> Iterator[RegistryProcess]:
 
 @pytest.fixture
 def own() -> Iterator[RegistryProcess]:
-    """A registry to be damaged."""
+    """A registry of the test's own, to be damaged."""
     with RegistryProcess() as registry:
         images.push(registry.url, NAME, "v1", IMAGE)
         yield registry
@@ -71,7 +74,8 @@ def wire(shared: RegistryProcess) -> Iterator[Interceptor]:
 
 def check_at(host: str, expected: Digest | None = IMAGE.digest, **fields: Any) -> EndpointCheck:
     registry = Registry(name="acr", host=host, **{"tls": False, **fields.pop("registry", {})})
-    tags = (Expected(tag="v1", digest=expected, said_by="quay.io"),)
+    not_compared = "" if expected else "quay.io does not answer"
+    tags = (Expected(tag="v1", digest=expected, said_by="quay.io", not_compared=not_compared),)
     return EndpointCheck(
         pool="outside",
         registry=registry,
@@ -88,8 +92,8 @@ def look(check: EndpointCheck, limits: Limits = PATIENT) -> ImageReadiness:
         return found
 
 
-def test_an_image_that_is_ready(shared: RegistryProcess) -> None:
-    """Every platform and each of its blobs; the attestations, which no node pulls, are left alone."""
+def test_a_whole_image_is_ready(shared: RegistryProcess) -> None:
+    """The check reads every platform and blob. Attestations are excluded: nodes do not pull them."""
     shared.clear_requests()
     found = look(check_at(shared.host))
     blobs = {each for child in (AMD, ARM) for each in child.blobs}
@@ -98,7 +102,7 @@ def test_an_image_that_is_ready(shared: RegistryProcess) -> None:
         pool="outside",
         image="team/pause:v1",
         registry="acr",
-        digest=str(IMAGE.digest),
+        digest=IMAGE.digest,
         platforms=("linux/amd64", "linux/arm64"),
         blobs=5,
         size_bytes=size_bytes,
@@ -113,31 +117,31 @@ def test_an_image_that_is_ready(shared: RegistryProcess) -> None:
     assert {path for method, path in asked[9:] if method == "GET"} == {f"blobs/{each.digest}" for each in blobs}
 
 
-def test_reads_whole_what_the_budget_lets(shared: RegistryProcess) -> None:
+def test_downloads_stay_within_the_budget(shared: RegistryProcess) -> None:
     largest = max(len(each.content) for each in IMAGE.children[0].blobs)
     found = look(check_at(shared.host), Limits(read_bytes=largest))
     assert 0 < found.read_bytes <= largest
     assert look(check_at(shared.host), Limits(read_bytes=0)).read_bytes == 0
 
 
-def test_bytes_only_are_looked_for_by_the_digest_that_another_registry_names(shared: RegistryProcess) -> None:
+def test_a_mirror_for_bytes_only_is_checked_by_digest(shared: RegistryProcess) -> None:
     shared.clear_requests()
     assert look(check_at(shared.host, resolves=False)).is_ready
     assert f"/v2/{NAME}/manifests/v1" not in {each.path for each in shared.requests()}
     found = look(check_at(shared.host, OTHER.digest, resolves=False))
     assert (found.fault, found.problem) == (
         "absent",
-        f"{shared.host}/{NAME}@{OTHER.digest} is not there; run the mirror 'quay_to_acr'",
+        f"{shared.host}/{NAME}@{OTHER.digest} not found; run the mirror 'quay_to_acr'",
     )
 
 
-def test_a_digest_that_nobody_knows(shared: RegistryProcess) -> None:
+def test_an_unknown_digest_is_not_compared(shared: RegistryProcess) -> None:
     found = look(check_at(shared.host, None, resolves=False))
-    assert (found.fault, found.digest) == (None, str(IMAGE.digest))
-    assert found.note == "its digest was compared with no other, quay.io"
+    assert (found.fault, found.digest) == (None, IMAGE.digest)
+    assert found.note == "digest not compared: quay.io does not answer"
 
 
-def test_by_the_token_flow_of_a_node() -> None:
+def test_the_check_uses_the_token_flow_of_a_node() -> None:
     rules = {NAME: ("pull",)}
     with TokenServer({}, anonymous=rules) as tokens, RegistryProcess(auth=tokens.token_auth) as registry:
         images.push(registry.url, NAME, "v1", IMAGE, session=tokens.session(NAME))
@@ -145,15 +149,15 @@ def test_by_the_token_flow_of_a_node() -> None:
         assert {(each.user, each.status) for each in tokens.requests()} == {(None, 200)}
 
 
-def test_blobs_that_are_kept_elsewhere(shared: RegistryProcess, wire: Interceptor) -> None:
-    """Registries in clouds send those who ask for a blob on to a store of theirs."""
+def test_redirected_blobs_are_read(shared: RegistryProcess, wire: Interceptor) -> None:
+    """Cloud registries redirect requests for blobs to their storage."""
     there = f"{shared.url}/v2/{NAME}/blobs/{LAYER.digest}"
     wire.answer("*", f"/blobs/{LAYER.digest}", 307, b"<a href=...>", {"Location": there})
     found = look(check_at(wire.host))
     assert (found.fault, found.read_bytes) == (None, found.size_bytes)
 
 
-def test_tls(tmp_path: Path) -> None:
+def test_an_untrusted_certificate_is_absent(tmp_path: Path) -> None:
     authority = CertificateAuthority.create(tmp_path)
     with RegistryProcess(tls=authority.issue()) as registry:
         images.push(registry.url, NAME, "v1", IMAGE, ca_file=authority.ca_file)
@@ -167,54 +171,54 @@ def faulty(found: ImageReadiness) -> tuple[Fault | None, str]:
     return found.fault, found.problem
 
 
-WHO_ANSWERS = "find out what answers in the registry's place, such as the log-in page of a proxy"
-AGAIN = "delete the image there, then run the mirror 'quay_to_acr'"
-IF_SO = f"check again, and if it stays so, {AGAIN}"
-UNTIL = "until acr serves it again, nodes have only the other registries of their pool"
+WHO_ANSWERS = "find out what answers instead of the registry, for example the log-in page of a proxy"
+AGAIN = "delete the image at acr, then run the mirror 'quay_to_acr'"
+IF_SO = f"check again; if it stays damaged, {AGAIN}"
+UNTIL = "until acr serves it again, nodes can use only the other registries of their pool"
 
 
 class TestFaults:
-    def test_a_tag_that_is_missing(self, own: RegistryProcess) -> None:
+    def test_a_missing_tag_is_absent(self, own: RegistryProcess) -> None:
         own.forget_tag(NAME, "v1")
-        problem = f"{own.host}/{NAME}:v1 is not there; run the mirror 'quay_to_acr'"
+        problem = f"{own.host}/{NAME}:v1 not found; run the mirror 'quay_to_acr'"
         assert faulty(look(check_at(own.host))) == ("absent", problem)
-        problem = f"{own.host}/{NAME}:v1 is not there; push it again"
+        problem = f"{own.host}/{NAME}:v1 not found; push it again"
         assert faulty(look(check_at(own.host, copied_by=None))) == ("absent", problem)
 
-    def test_a_registry_that_is_down(self, own: RegistryProcess) -> None:
+    def test_a_registry_that_is_down_is_absent(self, own: RegistryProcess) -> None:
         own.stop()
         assert faulty(look(check_at(own.host))) == (
             "absent",
             (
                 f"{own.url} cannot be reached: [Errno 111] Connection refused; "
-                "until acr is up again, nodes have only the other registries of their pool"
+                "until acr is up again, nodes can use only the other registries of their pool"
             ),
         )
 
-    def test_a_registry_that_has_errors(self, wire: Interceptor) -> None:
-        """A node tries once, and so do we."""
+    def test_a_registry_with_errors_is_absent(self, wire: Interceptor) -> None:
+        """The request is not retried, because nodes do not retry it."""
         wire.answer("HEAD", "/manifests/", 503)
         found = look(check_at(wire.host))
         assert faulty(found) == (
             "absent",
             (
                 f"HEAD {wire.url}/v2/{NAME}/manifests/v1 answered 503; "
-                "until acr is up again, nodes have only the other registries of their pool"
+                "until acr is up again, nodes can use only the other registries of their pool"
             ),
         )
         assert len(wire.requests()) == 1
 
-    def test_a_registry_that_wants_a_password(self) -> None:
+    def test_a_registry_that_requires_a_password_is_absent(self) -> None:
         with RegistryProcess(auth=Htpasswd(users={"robot": "password"})) as locked:
             assert faulty(look(check_at(locked.host))) == (
                 "absent",
                 (
-                    f"{locked.host} requires a user name and password; nodes do not log in: let everybody pull from "
-                    "acr, and if the image is not there, run the mirror 'quay_to_acr'"
+                    f"{locked.host} requires a user name and password; nodes pull anonymously: "
+                    "allow anonymous pulls at acr; if the image is missing there, run the mirror 'quay_to_acr'"
                 ),
             )
 
-    def test_a_token_server_that_gives_everybody_nothing(self) -> None:
+    def test_a_token_without_rights_is_absent(self) -> None:
         with TokenServer({}) as tokens, RegistryProcess(auth=tokens.token_auth) as registry:
             images.push(registry.url, NAME, "v1", IMAGE, session=tokens.session(NAME))
             assert faulty(look(check_at(registry.host))) == (
@@ -222,12 +226,12 @@ class TestFaults:
                 (
                     f"HEAD {registry.url}/v2/{NAME}/manifests/v1 answered 401 "
                     "(not permitted with these credentials, or it does not exist); "
-                    "nodes do not log in: let everybody pull from "
-                    "acr, and if the image is not there, run the mirror 'quay_to_acr'"
+                    "nodes pull anonymously: allow anonymous pulls at acr; "
+                    "if the image is missing there, run the mirror 'quay_to_acr'"
                 ),
             )
 
-    def test_a_platform_that_is_missing(self, own: RegistryProcess) -> None:
+    def test_a_missing_platform_is_incomplete(self, own: RegistryProcess) -> None:
         own.forget_blob(ARM.digest)
         found = look(check_at(own.host))
         assert found.fault == "incomplete"
@@ -235,8 +239,8 @@ class TestFaults:
         assert found.problem.startswith(start)
         assert found.problem.endswith(f"; {AGAIN}")
 
-    def test_a_page_in_place_of_a_platform(self, wire: Interceptor) -> None:
-        """The runtime takes the page for an answer, and does not ask the next registry."""
+    def test_a_page_in_place_of_a_platform_is_unreadable(self, wire: Interceptor) -> None:
+        """The runtime accepts the page as a response, and does not fall back."""
         wire.answer("GET", f"/manifests/{ARM.digest}", 200, HTML, {"Content-Type": "text/html"})
         assert faulty(look(check_at(wire.host))) == (
             "unreadable",
@@ -246,7 +250,7 @@ class TestFaults:
             ),
         )
 
-    def test_a_platform_that_is_refused(self, wire: Interceptor) -> None:
+    def test_a_refused_platform_is_unreadable(self, wire: Interceptor) -> None:
         wire.answer("GET", f"/manifests/{ARM.digest}", 405, b"not that way")
         assert faulty(look(check_at(wire.host))) == (
             "unreadable",
@@ -256,46 +260,46 @@ class TestFaults:
             ),
         )
 
-    def test_a_blob_that_is_missing(self, own: RegistryProcess) -> None:
+    def test_a_missing_blob_is_incomplete(self, own: RegistryProcess) -> None:
         own.forget_blob(LAYER.digest)
         problem = f"HEAD {own.url}/v2/{NAME}/blobs/{LAYER.digest} answered 404; {AGAIN}"
         assert faulty(look(check_at(own.host))) == ("incomplete", problem)
 
     @pytest.mark.parametrize("path", [f"/manifests/{ARM.digest}", f"/blobs/{LAYER.digest}"])
-    def test_a_part_that_cannot_be_had_for_now(self, wire: Interceptor, path: str) -> None:
-        """An outage is no reason to delete an image that is whole."""
+    def test_an_outage_is_incomplete_without_advice_to_delete(self, wire: Interceptor, path: str) -> None:
+        """The image may be whole."""
         wire.answer("*", path, 503)
         found = look(check_at(wire.host))
         assert found.fault == "incomplete"
         assert found.problem.endswith(f" {wire.url}/v2/{NAME}{path} answered 503; {UNTIL}")
 
-    def test_a_blob_that_is_denied(self, wire: Interceptor) -> None:
+    def test_a_denied_blob_is_incomplete(self, wire: Interceptor) -> None:
         wire.answer("*", f"/blobs/{LAYER.digest}", 403)
         assert faulty(look(check_at(wire.host))) == (
             "incomplete",
             (
                 f"HEAD {wire.url}/v2/{NAME}/blobs/{LAYER.digest} answered 403 "
-                "(not permitted with these credentials, or it does not exist); nodes do not log in: "
-                "let everybody pull from acr, and if the image is not there, run the mirror 'quay_to_acr'"
+                "(not permitted with these credentials, or it does not exist); nodes pull anonymously: "
+                "allow anonymous pulls at acr; if the image is missing there, run the mirror 'quay_to_acr'"
             ),
         )
 
-    def test_a_store_of_blobs_that_is_down(self, wire: Interceptor) -> None:
+    def test_a_blob_store_that_is_down_is_incomplete(self, wire: Interceptor) -> None:
         wire.answer("GET", "/blobs/", 307, b"", {"Location": "http://127.0.0.1:1/blob"})
         assert faulty(look(check_at(wire.host))) == (
             "incomplete",
             f"http://127.0.0.1:1 cannot be reached: [Errno 111] Connection refused; {UNTIL}",
         )
 
-    def test_a_blob_of_another_size(self, wire: Interceptor) -> None:
+    def test_a_blob_of_another_size_is_damaged(self, wire: Interceptor) -> None:
         wire.answer("HEAD", f"/blobs/{LAYER.digest}", 200, b"7 bytes")
         size_bytes = len(LAYER.content)
         assert faulty(look(check_at(wire.host))) == (
             "damaged",
-            f"blob {LAYER.digest} of {wire.host}/{NAME} has 7 bytes there, and {size_bytes} by its manifest; {AGAIN}",
+            f"blob {LAYER.digest} of {wire.host}/{NAME} has 7 bytes, and {size_bytes} by its manifest; {AGAIN}",
         )
 
-    def test_a_blob_with_other_bytes_is_found_by_reading_it(self, own: RegistryProcess) -> None:
+    def test_a_blob_with_other_bytes_is_damaged_when_it_is_read(self, own: RegistryProcess) -> None:
         own.damage_blob(LAYER.digest)
         assert look(check_at(own.host), replace(PATIENT, read_bytes=0)).is_ready
         assert faulty(look(check_at(own.host))) == (
@@ -303,77 +307,78 @@ class TestFaults:
             f"blob {LAYER.digest} of {own.host}/{NAME} arrived damaged: its content has another digest; {IF_SO}",
         )
 
-    def test_a_blob_that_ends_too_soon(self, wire: Interceptor) -> None:
+    def test_a_truncated_blob_is_faulty(self, wire: Interceptor) -> None:
         wire.truncate("GET", f"/blobs/{LAYER.digest}", 10)
         found = look(check_at(wire.host))
         assert found.fault in ("damaged", "incomplete")  # by whether the reset or the end is seen first
         assert found.problem.startswith(f"{wire.url} ")
 
-    def test_a_manifest_with_other_bytes(self, own: RegistryProcess) -> None:
-        """Of docker-registry itself there is no sign of that: it answers a GET with an error of its own."""
+    def test_a_manifest_with_other_bytes_is_not_ready(self, own: RegistryProcess) -> None:
+        """The damage itself is not visible: docker-registry responds to the GET with an error."""
         own.damage_blob(IMAGE.digest)
         assert not look(check_at(own.host)).is_ready
 
-    def test_a_manifest_with_the_bytes_of_another(self, wire: Interceptor) -> None:
+    def test_a_manifest_with_the_bytes_of_another_is_damaged(self, wire: Interceptor) -> None:
         wire.answer("GET", "/manifests/sha256:", 200, OTHER.content, {"Content-Type": OTHER.media_type})
         assert faulty(look(check_at(wire.host))) == (
             "damaged",
             f"{wire.host}/{NAME}@{IMAGE.digest} arrived damaged: its content has another digest; {IF_SO}",
         )
 
-    def test_a_squatted_name(self, own: RegistryProcess) -> None:
+    def test_the_image_of_a_stranger_is_wrong(self, own: RegistryProcess) -> None:
         images.push(own.url, NAME, "v1", OTHER)
         assert faulty(look(check_at(own.host))) == (
             "wrong",
             (
-                f"{own.host}/{NAME}:v1 is {OTHER.digest} there, and {IMAGE.digest} by quay.io; "
-                "run the mirror 'quay_to_acr', and find out who else can push there"
+                f"{own.host}/{NAME}:v1 is {OTHER.digest}, expected {IMAGE.digest} (from quay.io); "
+                "run the mirror 'quay_to_acr', and find out who else can push to acr"
             ),
         )
 
     @pytest.mark.parametrize("policy", ["keep", "fail"])
-    def test_a_tag_that_its_mirror_does_not_move(self, own: RegistryProcess, policy: str) -> None:
-        """Then another run of the mirror does not help, and nobody need have pushed there."""
+    def test_a_tag_that_its_mirror_does_not_overwrite_is_wrong(self, own: RegistryProcess, policy: str) -> None:
+        """Another run of the mirror does not help, and a stranger is not the likely cause."""
         images.push(own.url, NAME, "v1", OTHER)
-        found = look(check_at(own.host, on_moved_tag=(("latest", "follow"), ("v*", policy))))
+        found = look(check_at(own.host, on_moved_tag=parse_policies({"latest": "follow", "v*": policy})))
         assert faulty(found) == (
             "wrong",
             (
-                f"{own.host}/{NAME}:v1 is {OTHER.digest} there, and {IMAGE.digest} by quay.io; "
-                f"'quay_to_acr' leaves it so, since on_moved_tag is {policy} for 'v*': find out which of them is right"
+                f"{own.host}/{NAME}:v1 is {OTHER.digest}, expected {IMAGE.digest} (from quay.io); "
+                f"the mirror 'quay_to_acr' does not overwrite it (on_moved_tag is {policy} for 'v*'): "
+                "find out which digest is right"
             ),
         )
 
     @pytest.mark.parametrize(
-        ("place", "down", "slow"),
+        ("role", "down", "slow"),
         [
             (
                 "fallback",
-                "until acr is up again, nodes have only the other registries of their pool",
-                "nodes do not get what the mirrors before acr lack until it is fast",
+                "until acr is up again, nodes can use only the other registries of their pool",
+                "until acr is fast again, nodes cannot pull images that the mirrors before it lack",
             ),
             (
                 "sole",
-                "until acr is up again, nodes pull no tag",
-                "nodes pull no tag until acr is fast",
+                "until acr is up again, nodes cannot pull tags",
+                "until acr is fast again, nodes cannot pull tags",
             ),
         ],
     )
-    def test_a_registry_that_cannot_be_taken_out_of_the_pool(
-        self, own: RegistryProcess, place: str, down: str, slow: str
+    def test_advice_does_not_remove_the_registry_of_the_pool(
+        self, own: RegistryProcess, role: str, down: str, slow: str
     ) -> None:
         with Interceptor(own.url) as wire:
             wire.hang("HEAD", "/manifests/")
-            found = look(check_at(wire.host, place=place), replace(PATIENT, request_seconds=0.5))
+            found = look(check_at(wire.host, role=role), replace(PATIENT, request_seconds=0.5))
         assert (found.fault, found.problem.partition("; ")[2]) == ("slow", slow)
         with Blackhole() as there:
-            found = look(check_at(there.host, place=place), replace(PATIENT, request_seconds=0.5))
+            found = look(check_at(there.host, role=role), replace(PATIENT, request_seconds=0.5))
         assert (found.fault, found.problem.partition("; ")[2]) == ("silent", slow.replace("is fast", "answers"))
         own.stop()
-        found = look(check_at(own.host, place=place))
+        found = look(check_at(own.host, role=role))
         assert (found.fault, found.problem.partition("; ")[2]) == ("absent", down)
 
-    def test_a_page_in_place_of_the_registry(self, wire: Interceptor) -> None:
+    def test_a_page_in_place_of_the_registry_is_unreadable(self, wire: Interceptor) -> None:
         wire.answer("*", "/", 200, HTML, {"Content-Type": "text/html"})
         digest = Digest.of(HTML)
         assert faulty(look(check_at(wire.host))) == (
@@ -385,17 +390,17 @@ class TestFaults:
         )
 
     @pytest.mark.parametrize(
-        ("method", "path", "what"),
+        ("method", "path", "action"),
         [
-            ("HEAD", "/manifests/v1", f"a look at HOST/{NAME}:v1"),
+            ("HEAD", "/manifests/v1", f"resolving HOST/{NAME}:v1"),
             ("GET", f"/manifests/{ARM.digest}", f"reading HOST/{NAME}@{ARM.digest}"),
-            ("HEAD", f"/blobs/{LAYER.digest}", f"a look at blob {LAYER.digest}"),
+            ("HEAD", f"/blobs/{LAYER.digest}", f"reading the size of blob {LAYER.digest}"),
         ],
     )
-    def test_an_answer_that_takes_long(
-        self, wire: Interceptor, monkeypatch: pytest.MonkeyPatch, method: str, path: str, what: str
+    def test_a_late_response_is_slow(
+        self, wire: Interceptor, monkeypatch: pytest.MonkeyPatch, method: str, path: str, action: str
     ) -> None:
-        """The clock is patched: it stands still, except while that request is answered."""
+        """The patched clock moves only while that request is answered."""
         clock = [0.0]
         monkeypatch.setattr(readiness, "time", SimpleNamespace(monotonic=lambda: clock[0]))
         wire.after(method, path, lambda _: clock.__setitem__(0, clock[0] + 30.4), times=1)
@@ -404,13 +409,13 @@ class TestFaults:
         assert faulty(found) == (
             "slow",
             (
-                f"{what.replace('HOST', wire.host)} took 30.4 s, more than 30 s; "
-                "no runtime goes on to the next registry from that: take acr out of the pool until it is fast"
+                f"{action.replace('HOST', wire.host)} took 30.4 s, more than 30 s; "
+                "no runtime falls back from that: remove acr from the pool's mirrors until it is fast again"
             ),
         )
 
-    def test_a_blob_that_trickles_in(self, wire: Interceptor, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Each part of it comes in time, and a node would still wait for ever."""
+    def test_a_trickling_blob_is_slow(self, wire: Interceptor, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each chunk arrives within the socket timeout, and the whole blob is late."""
         clock = [0.0]
         monkeypatch.setattr(readiness, "time", SimpleNamespace(monotonic=lambda: clock[0]))
         late = f"/blobs/{LAYER.digest}"
@@ -420,12 +425,12 @@ class TestFaults:
             "slow",
             (
                 f"reading the {size_bytes} B of blob {LAYER.digest} took 30.4 s, more than 30.0 s; "
-                "no runtime goes on to the next registry from that: take acr out of the pool until it is fast"
+                "no runtime falls back from that: remove acr from the pool's mirrors until it is fast again"
             ),
         )
 
-    def test_an_error_that_takes_long(self, own: RegistryProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A node waits for it as for any answer."""
+    def test_a_late_error_is_slow(self, own: RegistryProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A node waits for an error as for any response."""
         clock = [0.0]
         monkeypatch.setattr(readiness, "time", SimpleNamespace(monotonic=lambda: clock[0]))
         own.forget_blob(LAYER.digest)
@@ -435,14 +440,14 @@ class TestFaults:
             assert faulty(look(check_at(wire.host))) == (
                 "slow",
                 (
-                    f"a look at blob {LAYER.digest} took 30.4 s, more than 30 s, and ended with: "
+                    f"reading the size of blob {LAYER.digest} took 30.4 s, more than 30 s, and failed: "
                     f"HEAD {wire.url}/v2/{NAME}{late} answered 404; "
-                    "no runtime goes on to the next registry from that: take acr out of the pool until it is fast"
+                    "no runtime falls back from that: remove acr from the pool's mirrors until it is fast again"
                 ),
             )
 
-    def test_a_registry_that_takes_no_connection(self) -> None:
-        """As behind a firewall that swallows packets."""
+    def test_a_registry_that_drops_packets_is_silent(self) -> None:
+        """A firewall may do that."""
         with Blackhole() as there:
             found = look(check_at(there.host), replace(PATIENT, request_seconds=0.5))
             assert 0.5 <= found.slowest_seconds < 10
@@ -450,25 +455,25 @@ class TestFaults:
                 "silent",
                 (
                     f"http://{there.host} neither accepted nor refused the connection: timed out; "
-                    "nodes wait for that at each pull before they ask the next registry, "
-                    "dockerd 15 s, CRI-O 60 s, containerd 150 s (10 s from 2.1 on, as rendered): "
-                    "take acr out of the pool until it answers"
+                    "each pull waits before it falls back "
+                    "(dockerd 15 s, CRI-O 60 s, containerd 150 s, or 10 s from 2.1 on as rendered): "
+                    "remove acr from the pool's mirrors until it answers again"
                 ),
             )
 
-    def test_an_answer_that_never_comes(self, wire: Interceptor) -> None:
+    def test_a_response_that_never_comes_is_slow(self, wire: Interceptor) -> None:
         wire.hang("GET", f"/blobs/{LAYER.digest}")
         assert faulty(look(check_at(wire.host), replace(PATIENT, request_seconds=1.0))) == (
             "slow",
             (
-                f"{wire.url} took the request and does not answer: timed out; no runtime goes on to the next registry "
-                "from that: take acr out of the pool until it is fast"
+                f"{wire.url} took the request and does not answer: timed out; no runtime falls back "
+                "from that: remove acr from the pool's mirrors until it is fast again"
             ),
         )
 
 
 class Stack:
-    """A source, a registry that names stand for, a mirror of it, and a mirrors file with two pools."""
+    """A source, the registry of two pools, a mirror of it, and the mirrors file."""
 
     def __init__(self, folder: Path, source: RegistryProcess, hub: RegistryProcess, acr: RegistryProcess) -> None:
         self.source, self.hub, self.acr = source, hub, acr
@@ -512,7 +517,7 @@ def check(stack: Stack, capsys: pytest.CaptureFixture[str]) -> Command:
 
 
 class TestCommand:
-    def test_everything_is_ready(self, check: Command) -> None:
+    def test_all_pools_would_start(self, check: Command) -> None:
         code, printed, errors = check()
         assert (code, errors) == (OK, "")
         assert printed.split("\n\n")[0] == (
@@ -523,23 +528,23 @@ class TestCommand:
         )
         assert printed.splitlines()[-1] == "nodes of every pool would start, as far as their configuration promises"
 
-    def test_one_pool(self, check: Command) -> None:
+    def test_one_pool_is_checked_by_name(self, check: Command) -> None:
         code, printed, _ = check("--pool", "alone", "--json")
         assert (code, {each["pool"] for each in json.loads(printed)["verdicts"]}) == (OK, {"alone"})
 
-    def test_a_mirror_that_lacks_an_image(self, check: Command, stack: Stack) -> None:
-        """Nodes start now, and would not with the hub down: that is to be mended before it is."""
+    def test_a_mirror_that_lacks_an_image_fails(self, check: Command, stack: Stack) -> None:
+        """Nodes would start now, and would not with the hub down."""
         stack.acr.forget_tag(NAME, "v1")
         code, printed, _ = check()
         assert code == FAILED
         assert "outside  yes     yes       NO: team/pause:v1" in printed
         problem = (
-            f"outside: team/pause:v1 from acr: {stack.acr.host}/{NAME}:v1 is not there; run the mirror 'quay_to_world'"
+            f"outside: team/pause:v1 from acr: {stack.acr.host}/{NAME}:v1 not found; run the mirror 'quay_to_world'"
         )
         assert problem in printed.splitlines()
         assert printed.splitlines()[-1] == "nodes would not start: outside with hub down"
 
-    def test_a_source_with_more_tags_than_the_limit(
+    def test_a_source_with_more_tags_than_the_limit_is_refused(
         self, check: Command, stack: Stack, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The listing stops at the limit, like every other listing."""
@@ -548,15 +553,17 @@ class TestCommand:
         assert code == FAILED
         assert f"{stack.source.host}/{NAME} lists more than 1 tags, the most that one task reads" in printed
 
-    def test_a_registry_that_is_down_now(self, check: Command, stack: Stack) -> None:
+    def test_a_registry_that_is_down_now_fails(self, check: Command, stack: Stack) -> None:
         stack.hub.stop()
         code, printed, _ = check()
         assert code == FAILED
         assert "outside  yes                NO: team/pause:v1  yes" in printed
         assert "alone    NO: team/pause:v1  not used           no, as configured" in printed
 
-    def test_a_source_that_is_down(self, check: Command, stack: Stack, tmp_path: Path) -> None:
-        """What it said the last time stands in, also for which tags there are."""
+    def test_an_earlier_check_replaces_a_source_that_is_down(
+        self, check: Command, stack: Stack, tmp_path: Path
+    ) -> None:
+        """It has the tags and their digests."""
         earlier = tmp_path / "earlier.json"
         earlier.write_text(check("--json")[1])
         stack.source.stop()
@@ -564,17 +571,17 @@ class TestCommand:
         code, printed, _ = check("--expect", str(earlier), "--pool", "outside")
         assert code == FAILED
         assert (
-            f"outside: team/pause:v1 from acr: {stack.acr.host}/{NAME}:v1 is {OTHER.digest} there, "
-            f"and {IMAGE.digest} by {stack.source.host} when it last answered; "
-            "run the mirror 'quay_to_world', and find out who else can push there"
+            f"outside: team/pause:v1 from acr: {stack.acr.host}/{NAME}:v1 is {OTHER.digest}, "
+            f"expected {IMAGE.digest} (from {stack.source.host} when it last answered); "
+            "run the mirror 'quay_to_world', and find out who else can push to acr"
         ) in printed.splitlines()
         assert (
-            f"{stack.source.host}/{NAME} could not be asked for its digests: "
+            f"cannot read digests from {stack.source.host}/{NAME}: "
             f"{stack.source.url} cannot be reached: [Errno 111] Connection refused"
         ) in printed.splitlines()
 
-    def test_a_source_that_is_down_and_was_never_seen(self, check: Command, stack: Stack) -> None:
-        """Tags that are written by their names are still known; copies that differ are not believed."""
+    def test_copies_are_compared_while_a_source_is_down(self, check: Command, stack: Stack) -> None:
+        """Without an earlier check, only tags that the file names are known. Copies that differ are wrong."""
         stack.source.stop()
         code, printed, _ = check()
         assert code == FAILED
@@ -584,23 +591,23 @@ class TestCommand:
         ]
         down = f"{stack.source.url} cannot be reached: [Errno 111] Connection refused"
         assert (
-            "outside: team/pause:* from acr: which tags of it nodes need is not known: "
-            f"{stack.source.host} does not answer, and no earlier check is known; "
-            "write its tags by their names, or keep what nodes check --json prints"
+            "outside: team/pause:* from acr: its tags are unknown: "
+            f"{stack.source.host} does not answer, and there is no earlier check; list the tags by name, "
+            "or pass the output of an earlier nodes check --json with --expect"
         ) in printed.splitlines()
-        assert f"{stack.source.host}/{NAME} could not be asked for its digests: {down}" in printed.splitlines()
+        assert f"cannot read digests from {stack.source.host}/{NAME}: {down}" in printed.splitlines()
         stack.write(tags={"include": ["v1"]})
         code, printed, _ = check()
         assert code == OK
-        unknown = f"since {stack.source.host} does not answer and no earlier check is known"
-        assert f"team/pause:v1 from acr: its digest was compared with no other, {unknown}" in printed.splitlines()
+        unknown = f"{stack.source.host} does not answer, and there is no earlier check"
+        assert f"team/pause:v1 from acr: digest not compared: {unknown}" in printed.splitlines()
         images.push(stack.acr.url, NAME, "v1", OTHER)
         code, printed, _ = check("--json")
         assert code == FAILED
         assert {each["fault"] for each in json.loads(printed)["images"] if each["pool"] == "outside"} == {"wrong"}
 
-    def test_a_mirror_of_some_platforms(self, check: Command, stack: Stack) -> None:
-        """Its copies have digests of their own, which are no sign that somebody else pushed them."""
+    def test_copies_of_some_platforms_are_not_compared(self, check: Command, stack: Stack) -> None:
+        """Their digests differ from those at the source by design."""
         document = json.loads(stack.file.read_text())
         document["mirrors"]["quay_to_world"]["platforms"] = ["linux/amd64"]
         stack.file.write_text(json.dumps(document))
@@ -608,13 +615,15 @@ class TestCommand:
         code, printed, _ = check("--pool", "alone")
         assert (code, "alone  yes     no, as configured" in printed) == (OK, True)
         assert (
-            "team/pause:v1 from hub: its digest was compared with no other, since 'quay_to_world' mirrors linux/amd64 "
-            "alone, under another digest"
+            "team/pause:v1 from hub: digest not compared: the mirror 'quay_to_world' copies only linux/amd64, "
+            "which changes the digest"
         ) in printed.splitlines()
 
     @pytest.mark.parametrize("is_down", [False, True])
-    def test_mirrors_of_several_platforms(self, check: Command, stack: Stack, *, is_down: bool) -> None:
-        """Their copies differ from each other as well, whether or not the source can be asked."""
+    def test_copies_of_different_platforms_do_not_conflict(
+        self, check: Command, stack: Stack, *, is_down: bool
+    ) -> None:
+        """They differ from each other by design, also while the source is down."""
         document = json.loads(stack.file.read_text())
         mirror = document["mirrors"].pop("quay_to_world")
         for name, platform in (("hub", "linux/amd64"), ("acr", "linux/arm64")):
@@ -627,8 +636,8 @@ class TestCommand:
         code, printed, _ = check("--pool", "outside")
         assert (code, "outside  yes     yes       yes" in printed.splitlines()) == (OK, True)
 
-    def test_a_tag_that_the_source_does_not_have(self, check: Command, stack: Stack) -> None:
-        """Nothing says what it should be: no promise holds, whatever the copies are."""
+    def test_a_tag_that_the_source_lacks_is_unchecked(self, check: Command, stack: Stack) -> None:
+        """The right digest is unknown, so the pool fails whatever its copies are."""
         stack.write(tags={"include": ["v1", "v9"]})
         images.push(stack.acr.url, NAME, "v9", IMAGE)
         code, printed, _ = check("--pool", "outside")
@@ -639,8 +648,8 @@ class TestCommand:
             "outside  NO: team/pause:v9  NO: team/pause:v9  NO: team/pause:v9"
         )
         problem = (
-            f"{stack.source.host}/{NAME}:v9 is not there, so that nothing says what it should be elsewhere; "
-            "push it, or mend the tags of the bootstrap image"
+            f"{stack.source.host}/{NAME}:v9 not found at the source, so the right digest is unknown; "
+            "push it, or fix tags: of the bootstrap image"
         )
         lines = printed.splitlines()
         assert f"outside: team/pause:v9 from acr: {problem}" in lines
@@ -648,7 +657,7 @@ class TestCommand:
         assert lines[-1] == "nodes of outside would not start now"
 
     @pytest.mark.parametrize("tags", [{"semver": ">=7"}, {"include": ["release-*"]}])
-    def test_rules_that_choose_no_tag(self, check: Command, stack: Stack, tags: Mapping[str, Any]) -> None:
+    def test_rules_that_match_no_tag_fail(self, check: Command, stack: Stack, tags: Mapping[str, Any]) -> None:
         stack.write(tags=tags)
         code, printed, _ = check("--pool", "alone")
         assert code == FAILED
@@ -658,34 +667,104 @@ class TestCommand:
             "alone  NO: team/pause:*  no, as configured"
         )
         assert (
-            f"alone: team/pause:* from hub: the rules of the bootstrap image choose none of the 2 tags of "
-            f"{stack.source.host}/{NAME}; mend them"
+            "alone: team/pause:* from hub: tags: of the bootstrap image matches none of the 2 tags of "
+            f"{stack.source.host}/{NAME}; fix its rules"
         ) in printed.splitlines()
 
-    def test_a_repository_that_the_source_does_not_have(self, check: Command, stack: Stack) -> None:
-        """That it is gone is what the source says, and not that the source cannot be asked."""
+    def test_a_repository_that_the_source_lacks_fails(self, check: Command, stack: Stack) -> None:
+        """The source is not down: it reports that the repository does not exist."""
         stack.source.forget_repository(NAME)
         code, printed, _ = check("--pool", "alone")
         assert code == FAILED
         assert "alone  NO: team/pause:*  no, as configured" in printed.splitlines()
         assert (
-            f"alone: team/pause:* from hub: the rules of the bootstrap image choose none of the 0 tags of "
-            f"{stack.source.host}/{NAME}; mend them"
+            "alone: team/pause:* from hub: tags: of the bootstrap image matches none of the 0 tags of "
+            f"{stack.source.host}/{NAME}; fix its rules"
         ) in printed.splitlines()
 
-    def test_arguments_that_cannot_be_used(self, check: Command, tmp_path: Path) -> None:
+    def test_invalid_arguments_are_refused(self, check: Command, tmp_path: Path) -> None:
         code, _, errors = check("--pool", "nowhere")
         assert code == UNUSABLE
-        assert errors.startswith("there is no pool 'nowhere'")
+        assert errors.startswith("no pool 'nowhere' under nodes: in ")
         (tmp_path / "other.json").write_text("[]")
         code, _, errors = check("--expect", str(tmp_path / "other.json"))
         assert (code, errors) == (
             UNUSABLE,
             (
-                f"{tmp_path}/other.json is not what nodes check --json printed "
-                "(TypeError('list indices must be integers or slices, not str')); make one while every source answers\n"
+                f"{tmp_path}/other.json is not the output of nodes check --json "
+                "(TypeError('list indices must be integers or slices, not str')); "
+                "write one while every source answers\n"
             ),
         )
+
+
+def nested(levels: int) -> images.Image:
+    """An image under ``levels`` indexes. Each index has one child."""
+    image = images.image([images.BASE_LAYER])
+    for _ in range(levels):
+        image = images.index([image])
+    return image
+
+
+def contents_of(image: images.Image) -> Iterator[tuple[Digest, bytes, str]]:
+    """The manifests and blobs of an image, each with its media type. Iterative, for deep indexes."""
+    level = [image]
+    while level:
+        for manifest in level:
+            yield manifest.digest, manifest.content, manifest.media_type
+            yield from ((blob.digest, blob.content, "application/octet-stream") for blob in manifest.blobs)
+        level = [child for manifest in level for child in manifest.children]
+
+
+def serve(repositories: Mapping[str, images.Image]) -> ScriptedServer:
+    """A registry with one image per repository, tagged v1. Pushing 1,200 levels to the real one would take too long."""
+    contents = {"/v2/": (b"{}", {"Content-Type": "application/json"})}
+    for name, image in repositories.items():
+        contents[f"/v2/{name}/tags/list"] = (json.dumps({"name": name, "tags": ["v1"]}).encode(), {})
+        for digest, content, media_type in contents_of(image):
+            headers = {"Content-Type": media_type, "Docker-Content-Digest": str(digest)}
+            contents |= {f"/v2/{name}/{kind}/{digest}": (content, headers) for kind in ("manifests", "blobs")}
+        contents[f"/v2/{name}/manifests/v1"] = contents[f"/v2/{name}/manifests/{image.digest}"]
+
+    def script(shown: Shown) -> Reply:
+        path = shown.target.partition("?")[0]
+        if path not in contents:
+            return Reply(status=404)
+        content, headers = contents[path]
+        return Reply(headers=headers, body=content)
+
+    return ScriptedServer(script)
+
+
+@pytest.mark.parametrize(("levels", "is_ready"), [(2, True), (16, True), (17, False), (1200, False)])
+def test_a_deeply_nested_index_fails_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], levels: int, *, is_ready: bool
+) -> None:
+    """The image spec has no limit for nested indexes. The other image is still checked."""
+    deep = nested(levels)
+    with serve({"team/deep": deep, "team/fine": IMAGE}) as server:
+        file = tmp_path / "mirrors.yaml"
+        pool = {"registry": "hub", "bootstrap_images": ["team/deep", "team/fine"]}
+        registries = {"hub": {"host": server.host, "tls": False}, "other": {"host": "other.example"}}
+        mirror = {"source": "hub", "destinations": ["other"], "repositories": ["team/deep", "team/fine"]}
+        file.write_text(json.dumps({"registries": registries, "mirrors": {"m": mirror}, "nodes": {"alone": pool}}))
+        code = main(["nodes", "check", "--mirrors-file", str(file), "--seconds", "30", "--json"])
+        results = {result["image"]: result for result in json.loads(capsys.readouterr().out)["images"]}
+        read = [shown for shown in server.shown if "/team/deep/manifests/sha256:" in shown.target]
+    assert (results["team/fine:v1"]["fault"], results["team/fine:v1"]["blobs"]) == (None, 5)
+    fault, problem = results["team/deep:v1"]["fault"], results["team/deep:v1"]["problem"]
+    if is_ready:
+        assert (code, fault, problem, results["team/deep:v1"]["blobs"]) == (OK, None, "", 2)
+    else:
+        assert (code, fault, problem) == (
+            FAILED,
+            "unchecked",
+            (
+                f"{server.host}/team/deep@{deep.digest} is an index nested more than 16 levels deep, "
+                "which is not checked; publish its images under an index with fewer levels"
+            ),
+        )
+        assert len(read) <= 17
 
 
 class Dag:
@@ -696,7 +775,7 @@ class Dag:
         self.api = FakeApi(dag_id=self.dag.dag_id)
 
     def run(self) -> tuple[list[Any], list[dict[str, Any]]]:
-        """Run the list of images and each check; the states of the checks, and the rows that they were made from."""
+        """Run the list of images and each check. Return the states of the checks, and the rows of the list."""
         assert run(self.dag, "list_images", self.api).state == "success"
         rows = self.api.xcoms["list_images", -1, "return_value"]
         states = [run(self.dag, "check", self.api, map_index=each).state for each in range(len(rows))]
@@ -707,7 +786,7 @@ class Dag:
 
 
 class TestDag:
-    def test_a_check_for_each_image_and_registry(self, stack: Stack) -> None:
+    def test_each_image_and_registry_has_a_check(self, stack: Stack) -> None:
         dag = Dag(stack.file)
         states, rows = dag.run()
         assert [each["check"]["label"] for each in rows] == [
@@ -730,25 +809,25 @@ class TestDag:
         result = dag.report()
         assert (result.state, str(result.error)) == ("failed", "nodes would not start: outside with hub down")
 
-    def test_another_image_is_no_reason_to_try_again(self, stack: Stack) -> None:
+    def test_a_wrong_image_is_not_retried(self, stack: Stack) -> None:
         images.push(stack.acr.url, NAME, "v1", OTHER)
         assert Dag(stack.file).run()[0] == ["failed", "success", "success"]
 
-    def test_a_check_that_was_killed(self, stack: Stack) -> None:
+    def test_a_killed_check_fails_the_report(self, stack: Stack) -> None:
         dag = Dag(stack.file)
         dag.run()
-        del dag.api.xcoms["check", 1, "found"]
+        del dag.api.xcoms["check", 1, "results"]
         result = dag.report()
         assert (result.state, str(result.error)) == ("failed", "nodes would not start: outside with acr down")
 
-    def test_the_list_of_images_that_failed(self, stack: Stack) -> None:
-        """Nothing was looked at, and so nothing is promised."""
+    def test_a_missing_list_of_images_fails_the_report(self, stack: Stack) -> None:
+        """No image was checked, so every pool fails."""
         dag = Dag(stack.file)
         result = dag.report()
         assert (result.state, str(result.error)) == ("failed", "nodes of outside, alone would not start now")
 
-    def test_a_source_that_is_down_since_an_earlier_run(self, stack: Stack) -> None:
-        """The fake API keeps what the first run pushed, as Airflow does for the runs after it."""
+    def test_an_earlier_run_replaces_a_source_that_is_down(self, stack: Stack) -> None:
+        """The fake API keeps the XComs of the first run for the second, as Airflow does."""
         dag = Dag(stack.file)
         dag.run()
         stack.source.stop()
@@ -756,28 +835,34 @@ class TestDag:
         assert states == ["success"] * 3
         said_by = f"{stack.source.host} when it last answered"
         assert rows[0]["check"]["tags"] == [
-            {"tag": "v1", "digest": str(IMAGE.digest), "said_by": said_by, "problem": ""}
+            {"tag": "v1", "digest": str(IMAGE.digest), "said_by": said_by, "not_compared": "", "problem": ""}
         ]
 
-    def test_a_source_that_is_down_since_a_mirror_ran(self, stack: Stack) -> None:
-        """What a mirror copied after the last look at the source is a later word, and what it copied before is none."""
+    def test_a_later_run_of_a_mirror_replaces_an_earlier_check(self, stack: Stack) -> None:
+        """Digests that a mirror copied before the source was last read are ignored."""
         dag = Dag(stack.file)
         dag.run()
         stack.source.stop()
         repository = f"{stack.source.host}/{NAME}"
         after, before = datetime.now(UTC) + timedelta(hours=1), datetime.now(UTC) - timedelta(hours=1)
-        for moment, digest in ((after, OTHER.digest), (before, AMD.digest)):
-            dag.api.others["mirror_quay_to_world", f"scheduled__{moment.isoformat()}", "to_acr", "report"] = [
+        for time, digest in ((after, OTHER.digest), (before, AMD.digest)):
+            dag.api.others["mirror_quay_to_world", f"scheduled__{time.isoformat()}", "to_acr", "report"] = [
                 copied(repository, "v1", digest),
                 copied(repository, "v2", digest),
             ]
         rows = dag.run()[1]
         run_id = f"the run scheduled__{after.isoformat()} of mirror_quay_to_world"
         assert rows[0]["check"]["tags"] == [
-            {"tag": "v1", "digest": str(OTHER.digest), "said_by": f"{stack.source.host} in {run_id}", "problem": ""}
+            {
+                "tag": "v1",
+                "digest": str(OTHER.digest),
+                "said_by": f"{stack.source.host} in {run_id}",
+                "not_compared": "",
+                "problem": "",
+            }
         ]
 
-    def test_a_source_that_is_down_and_was_never_seen_but_by_a_mirror(self, stack: Stack) -> None:
+    def test_a_run_of_a_mirror_replaces_a_source_that_was_never_read(self, stack: Stack) -> None:
         stack.source.stop()
         dag = Dag(stack.file)
         run_id = "manual__2026-11-23T10:00:00.123+00:00_a1b2"
@@ -787,12 +872,12 @@ class TestDag:
         assert states == ["success"] * 3
         said_by = f"{stack.source.host} in the run {run_id} of mirror_quay_to_world"
         assert rows[0]["check"]["tags"] == [
-            {"tag": "v1", "digest": str(IMAGE.digest), "said_by": said_by, "problem": ""}
+            {"tag": "v1", "digest": str(IMAGE.digest), "said_by": said_by, "not_compared": "", "problem": ""}
         ]
 
 
 def copied(source: str, tag: str, digest: Digest) -> dict[str, Any]:
-    """A report of a mirror's task, as it crosses XCom."""
+    """The report of a mirror's task, as it crosses XCom."""
     tags = (TagResult.copied(tag, digest, "changed"),)
     return RouteReport(
         mirror="quay_to_world", route_key="any", source=source, destination="any", counts={"copied": 1}, tags=tags
@@ -800,8 +885,8 @@ def copied(source: str, tag: str, digest: Digest) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(300)
-def test_runs_of_a_real_airflow(stack: Stack, tmp_path: Path) -> None:
-    """A run remembers for those after it what the source said, and so does a mirror's."""
+def test_later_runs_of_a_real_airflow_use_earlier_digests(stack: Stack, tmp_path: Path) -> None:
+    """Digests of an earlier readiness run, and of a mirror's run, replace a source that is down."""
     airflow = LocalAirflow(tmp_path / "airflow", mirrors_file=stack.file)
     airflow.migrate()
     first = airflow.run("dags", "test", "mirror_readiness")
@@ -812,7 +897,7 @@ def test_runs_of_a_real_airflow(stack: Stack, tmp_path: Path) -> None:
     second = airflow.run("dags", "test", "mirror_readiness")
     assert second.returncode == 1
     assert "nodes of outside would not start now" in second.stdout
-    assert f"{IMAGE.digest} by {stack.source.host} when it last answered" in second.stdout
+    assert f"expected {IMAGE.digest} (from {stack.source.host} when it last answered)" in second.stdout
     images.push(stack.acr.url, NAME, "v1", IMAGE)
     stack.source.start()
     images.push(stack.source.url, NAME, "v1", OTHER)

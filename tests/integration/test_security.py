@@ -23,7 +23,6 @@ import requests
 
 from registry_sync.airflow.mirror_dag import build_dag
 from registry_sync.cli.main import main
-from registry_sync.config.prune_rules import PruneRules
 from registry_sync.errors import ConfigurationError, DeniedError, RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.oci.reference import Repository
 from registry_sync.registry import client as registry_client
@@ -375,7 +374,7 @@ class TestNamesFromRegistries:
         told = [line for message in caplog.messages for line in message.split("\n")]
         assert all(line.isprintable() and len(line) < 1000 for line in told)
         assert not any(line.startswith("2026-01-01 00:00:00 INFO") for line in told)
-        assert any("\\x1b[2J\\x1b]0;owned\\x07: no tag by the OCI grammar" in line for line in told)
+        assert any("\\x1b[2J\\x1b]0;owned\\x07: not a valid OCI tag" in line for line in told)
         asked = {each.path for each in (*here.requests(), *there.requests())}
         assert all(re.fullmatch(r"/v2/(team/app/[a-zA-Z0-9/:._=-]+)?", each) for each in asked), asked
         own = {
@@ -484,7 +483,7 @@ class TestEndlessAnswers:
         body = json.dumps({"tags": [f"v{number}" for number in range(51)]}).encode()
         with Interceptor(source.url) as there:
             there.answer("GET", "/tags/list$", 200, body)
-            rules = PruneRules(tags="gone_at_source", dry_run=False)
+            rules = {"tags": "gone_at_source", "dry_run": False}
             report = run_route(make_route(source, there, NAME, prune=rules))
         (note,) = report.notes
         assert note == (

@@ -21,7 +21,7 @@ from registry_sync.registry.endpoint import Credentials
 from registry_sync.routes.route import Route
 from registry_sync.sync import publish
 from registry_sync.sync.report import RouteReport, TagResult
-from registry_sync.tags.rules import TagRules
+from registry_sync.tags.rules import only_tags
 from testkit import images
 from testkit.images import Image
 from testkit.interceptor import Interceptor
@@ -342,7 +342,7 @@ def test_a_digest_shaped_tag_is_skipped(
     source_wire.answer("GET", "/tags/list$", 200, json.dumps({"name": name, "tags": tags}).encode())
     report = run_route(make_route(source_wire, destination, name))
     assert counted(report) == {"copied": 1, "skipped": 1}
-    assert f"  {content.digest}: no tag by the OCI grammar, it cannot be pushed" in caplog.messages
+    assert f"  {content.digest}: not a valid OCI tag, so it cannot be pushed" in caplog.messages
 
 
 def test_rules_and_this_runs_choice_both_hold(
@@ -351,8 +351,8 @@ def test_rules_and_this_runs_choice_both_hold(
     caplog.set_level(logging.INFO)
     for tag in ("v1", "v2", "v2-dev", "other"):
         images.push(source.url, name, tag, an_image(f"{name} {tag}"))
-    rules = TagRules(include=("v*",), exclude=("*-dev",))
-    report = run_route(make_route(source, destination, name, tags=rules), only_tags=TagRules(include=("v2*",)))
+    rules = {"include": ("v*",), "exclude": ("*-dev",)}
+    report = run_route(make_route(source, destination, name, tags=rules), only_tags=only_tags(["v2*"]))
     assert counted(report) == {"copied": 1, "skipped": 3}
     assert only_tag(report).tag == "v2"
     attrition = "listed 4 → include 3 → exclude 2 → asked for 1"
@@ -369,7 +369,7 @@ def test_rules_and_this_runs_choice_both_hold(
 
 def test_a_choice_that_leaves_no_tag_is_noted(source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
     images.push(source.url, name, "v1", an_image(name))
-    report = run_route(make_route(source, destination, name), only_tags=TagRules(include=("v9*",)))
+    report = run_route(make_route(source, destination, name), only_tags=only_tags(["v9*"]))
     assert counted(report) == {"skipped": 1}
     assert report.notes == ("listed 1 → asked for 0", "no tag is mirrored, all 1 were skipped")
 
@@ -606,8 +606,8 @@ def session_of(credentials: Credentials) -> Iterator[Session]:
 def behind_tls(route: Route, source: CertificateAuthority, destination: CertificateAuthority) -> Route:
     return replace(
         route,
-        source=route.source.model_copy(update={"tls": True, "ca_file": source.ca_file}),
-        destination=route.destination.model_copy(update={"tls": True, "ca_file": destination.ca_file}),
+        source=replace(route.source, tls=True, ca_file=source.ca_file),
+        destination=replace(route.destination, tls=True, ca_file=destination.ca_file),
     )
 
 

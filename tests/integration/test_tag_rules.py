@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from registry_sync.config.model import Mirror, NamespaceRule, Registry, RepositoryRule
+from registry_sync.config.model import MirrorEntry, NamespaceEntry, Registry, RepositoryEntry
 from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import ConfigurationError, RefusedError
 from registry_sync.oci.reference import Digest, Repository
@@ -31,6 +31,7 @@ from testkit.loopback import Request
 from testkit.quay_api import QuayApi
 from testkit.registry import RegistryProcess
 from testkit.routes import run_route
+from testkit.settings import tag_rules
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 LAST_HOUR = Window(why="test", start=NOW - timedelta(hours=1), end=NOW + timedelta(hours=1))
@@ -71,7 +72,7 @@ class Stack:
             destination=Registry(name="there", host=self.destination.host, tls=False),
             source_repository=Repository(source or self.quay.host, self.name),
             destination_repository=Repository(self.destination.host, there or self.name),
-            settings=RouteSettings(tags=TagRules(**rules)),
+            settings=RouteSettings(tags=tag_rules(**rules)),
         )
 
     def run(self, window: Window = ALL_TAGS, *, only: TagRules = TagRules(), **rules: Any) -> RouteReport:
@@ -134,7 +135,7 @@ def test_rules_that_need_all_tags_read_them_all_and_others_do_not(stack: Stack) 
     stack.quay.push(stack.name, "v2.0.0", NOW - timedelta(minutes=5), digest)
     for rules, pages in (({"semver": "*"}, 1), ({"semver": "*", "newest": 9}, 3), ({"min_tags": 200}, 3)):
         stack.quay.clear_requests()
-        stack.run(LAST_HOUR, **rules, only=TagRules(include=("nothing",)))
+        stack.run(LAST_HOUR, **rules, only=tag_rules(include=("nothing",)))
         assert stack.pages() == pages, rules
 
 
@@ -164,7 +165,7 @@ def test_names_beside_rules_and_one_that_is_missing(stack: Stack) -> None:
     report = stack.run(names=("latest", "stable"), semver="2.x")
     assert copied(report) == ["latest", "v2.0.0"]
     assert [(each.tag, each.error_class, each.reason) for each in report.failed_tags] == [
-        ("stable", "configuration", "names has it, and the source has no such tag; mend the name, or remove it")
+        ("stable", "configuration", "names lists it, but the source has no such tag; correct the name, or remove it")
     ]
     assert report.notes == ("listed 3 → semver 1 → with names 2",)
 
@@ -235,7 +236,7 @@ def test_a_source_that_tells_no_push_times(stack: Stack) -> None:
     )
     with pytest.raises(ConfigurationError) as caught:
         run_route(plain)
-    assert str(caught.value) == "older_than goes by push times, and the source tells none; remove it here"
+    assert str(caught.value) == "older_than needs push times, which the source does not list; remove it here"
 
 
 def test_names_at_the_destination_of_listed_and_discovered_repositories(stack: Stack) -> None:
@@ -243,13 +244,15 @@ def test_names_at_the_destination_of_listed_and_discovered_repositories(stack: S
     for name in ("one", "two-app", "three-app"):
         stack.push("v1", hours_ago=1, name=f"{namespace}/{name}")
     rules = (
-        RepositoryRule(repository=f"{namespace}/one", rename="{{ destination }}/{{ name }}-of-{{ namespace }}"),
-        NamespaceRule(namespace=namespace, include=("/t.*-app/",), strip_prefix=f"{namespace}/"),
+        RepositoryEntry(repository=f"{namespace}/one", rename="{{ destination }}/{{ name }}-of-{{ namespace }}"),
+        NamespaceEntry.model_validate(
+            {"namespace": namespace, "include": ("/t.*-app/",), "strip_prefix": f"{namespace}/"}
+        ),
     )
-    mirror = Mirror(name="m", source="quay", destinations=("there",), repositories=rules, prefix="copies/")
+    entry = MirrorEntry(source="quay", destinations=("there",), repositories=rules, prefix="copies/")
     template = stack.route()
     with closing(open_client("quay", Endpoint(host=stack.quay.host, tls=False), max_connections=1)) as client:
-        found = expand_routes(mirror, template.source, template.destination, repository_lister(client))
+        found = expand_routes(entry.parse("m"), template.source, template.destination, repository_lister(client))
     names = [each.route.destination_repository.name for each in found]
     assert names == [f"there/one-of-{namespace}", "copies/three-app", "copies/two-app"]
     for each in found:
@@ -261,12 +264,12 @@ def test_discovered_repositories_that_would_be_one(stack: Stack) -> None:
     namespace = stack.name.removeprefix("team/")
     for name in ("app", "my-app"):
         stack.push("v1", hours_ago=1, name=f"{namespace}/{name}")
-    rule = NamespaceRule(namespace=namespace, rename="copies/{{ name | replace('my-', '') }}")
-    mirror = Mirror(name="m", source="quay", destinations=("there",), repositories=(rule,))
+    rule = NamespaceEntry(namespace=namespace, rename="copies/{{ name | replace('my-', '') }}")
+    entry = MirrorEntry(source="quay", destinations=("there",), repositories=(rule,))
     template = stack.route()
     with closing(open_client("quay", Endpoint(host=stack.quay.host, tls=False), max_connections=1)) as client:
         with pytest.raises(ConfigurationError) as caught:
-            expand_routes(mirror, template.source, template.destination, repository_lister(client))
+            expand_routes(entry.parse("m"), template.source, template.destination, repository_lister(client))
     here, there = f"{stack.quay.host}/{namespace}", f"{stack.destination.host}/copies/app"
     assert str(caught.value) == f"{here}/app and {here}/my-app would both be mirrored to {there}; rename one"
 

@@ -22,7 +22,7 @@ def mirror_name(dag: str | None) -> str | None:
 
 
 REPORT_TASK = "report"
-"""The id of the last task of a mirror's DAG."""
+"""The last task of a mirror's DAG, and of the readiness DAG."""
 
 REPORT_KEY = "report"
 """The XCom key of a route's report. It is pushed whether the task then succeeds or fails."""
@@ -49,3 +49,22 @@ def watermark_key(destination: str) -> str:
 def deletion_plans_key(destination: str) -> str:
     """The XCom key of the deletions planned at a destination, pushed by the task ``report``."""
     return f"planned_deletions_{destination}"
+
+
+LIST_IMAGES_TASK = "list_images"
+"""The task of the readiness DAG that lists the bootstrap images and the registries that must have them."""
+
+CHECK_TASK = "check"
+"""The task of the readiness DAG that is mapped over the images and registries."""
+
+RESULTS_KEY = "results"
+"""The XCom key of the results of one readiness check. They are pushed whether the task then succeeds or fails."""
+
+DIGESTS_KEY = "digests"
+"""The XCom key of the digests that images have at their source. A later run uses them while the source is down."""
+
+READ_AT_KEY = "read_at"
+"""The XCom key of the times at which the sources of those digests were read."""
+
+NOTES_KEY = "notes"
+"""The XCom key of the notes that go with the list of images."""

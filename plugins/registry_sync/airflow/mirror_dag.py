@@ -15,9 +15,9 @@ from registry_sync.airflow.operators.mirror_repository import MirrorRepositoryOp
 from registry_sync.airflow.operators.plan_routes import PlanRoutesOperator
 from registry_sync.airflow.operators.report import ReportOperator
 from registry_sync.airflow.retries import MirrorRetryPolicy
-from registry_sync.config.model import Mirror, MirrorsFile, Registry
+from registry_sync.config.model import Mirror, MirrorsFile, Registry, rule_summary
 
-LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+DEFAULT_START_DATE = datetime(2026, 1, 1, tzinfo=UTC)
 
 LABEL = "{{ (task.route.label)[:250] }}"
 """Airflow's label of a mapped task. Its column holds 250 characters; a longer one fails the task on PostgreSQL."""
@@ -30,7 +30,7 @@ def build_dag(mirror: Mirror, file: MirrorsFile) -> DAG:
         description=mirror.description or None,
         doc_md=describe(mirror, file),
         schedule=CronDataIntervalTimetable(mirror.schedule, timezone="UTC") if mirror.schedule else None,
-        start_date=mirror.start_date or LONG_AGO,
+        start_date=mirror.start_date or DEFAULT_START_DATE,
         catchup=mirror.catchup,
         max_active_runs=1,
         params=parameters(mirror),
@@ -116,7 +116,7 @@ def parameters(mirror: Mirror) -> Mapping[str, Param]:
 def describe(mirror: Mirror, file: MirrorsFile) -> str:
     """Describe a mirror in Markdown. The same file gives the same text, because a change makes a new DAG version."""
     source = file.registries[mirror.source]
-    rules = "\n".join(f"- {rule.summary}" for rule in mirror.rules)
+    rules = "\n".join(f"- {rule_summary(rule)}" for rule in mirror.rules)
     destinations = "\n".join(f"- `{file.registries[name].host}` ({name})" for name in mirror.destinations)
     parts = (
         f"### {mirror.name}",

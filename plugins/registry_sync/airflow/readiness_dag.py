@@ -1,4 +1,4 @@
-"""The Airflow DAG that looks whether nodes would start now, with each single registry down."""
+"""The Airflow DAG that checks if nodes would start now, with each single registry down."""
 
 from __future__ import annotations
 
@@ -7,36 +7,34 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param
 
-from registry_sync.airflow.ids import dag_id
-from registry_sync.airflow.mirror_dag import LONG_AGO
+from registry_sync.airflow.ids import CHECK_TASK, LIST_IMAGES_TASK, REPORT_TASK, dag_id
+from registry_sync.airflow.mirror_dag import DEFAULT_START_DATE
 from registry_sync.airflow.operators.readiness import (
-    CHECK,
-    PLAN,
-    REPORT,
     CheckEndpointOperator,
     ListImagesOperator,
     ReadinessReportOperator,
 )
 from registry_sync.airflow.retries import MirrorRetryPolicy
 from registry_sync.config.model import MirrorsFile
+from registry_sync.config.node_pools import NodePool
 
 DAG_ID = "mirror_readiness"
-"""No mirror may be called readiness: mirrors_file.py refuses it."""
+"""No mirror may be called readiness: its DAG would have the same id. routes/checks.py refuses the name."""
 
 SCHEDULE = "45 * * * *"
-"""Not on the hour, when most mirrors begin: what they are about to bring would be missed each time."""
+"""Not on the hour, when most mirrors start: the check would miss the images that they are about to copy."""
 
 LABEL = "{{ (task.check.label)[:250] }}"
 
 
 def build_readiness_dag(file: MirrorsFile) -> DAG:
-    """The DAG over all pools of a mirrors file: list images, check each at each registry that nodes ask, report."""
+    """The DAG over all pools of a mirrors file: list images, check each at each registry of its pool, report."""
     dag = DAG(
         dag_id=DAG_ID,
         description="Would nodes start now, with each single registry down?",
         doc_md=_describe(file),
         schedule=CronDataIntervalTimetable(SCHEDULE, timezone="UTC"),
-        start_date=LONG_AGO,
+        start_date=DEFAULT_START_DATE,
         catchup=False,
         max_active_runs=1,
         params=parameters(),
@@ -44,9 +42,12 @@ def build_readiness_dag(file: MirrorsFile) -> DAG:
         default_args={"retries": 1, "retry_delay": timedelta(minutes=1), "retry_policy": MirrorRetryPolicy()},
     )
     with dag:
-        planned = ListImagesOperator(task_id=PLAN, file=file, dag_ids={each: dag_id(each) for each in file.mirrors})
-        checked = CheckEndpointOperator.partial(task_id=CHECK, map_index_template=LABEL).expand_kwargs(planned.output)
-        report = ReadinessReportOperator(task_id=REPORT, pools=list(file.node_pools.values()), retries=0)
+        dag_ids = {name: dag_id(name) for name in file.mirrors}
+        planned = ListImagesOperator(task_id=LIST_IMAGES_TASK, file=file, dag_ids=dag_ids)
+        checked = CheckEndpointOperator.partial(task_id=CHECK_TASK, map_index_template=LABEL).expand_kwargs(
+            planned.output
+        )
+        report = ReadinessReportOperator(task_id=REPORT_TASK, pools=list(file.node_pools.values()), retries=0)
         planned >> checked >> report
     return dag
 
@@ -59,28 +60,29 @@ def parameters() -> Mapping[str, Param]:
             type="number",
             exclusiveMinimum=0,
             title="Seconds",
-            description="How long a registry may take to answer.",
+            description="Time limit for each response of a registry.",
         ),
         "read_megabytes": Param(
             50,
             type="number",
             minimum=0,
-            title="Megabytes to read",
-            description="How much of each image to read whole at each registry. Which parts these are changes daily.",
+            title="Megabytes to download",
+            description="How much of each image to download and hash at each registry. Other parts each day.",
         ),
     }
 
 
 def _describe(file: MirrorsFile) -> str:
-    """What is checked, in Markdown; the same file gives the same text, so that Airflow sees no new DAG version."""
-    pools = "\n".join(
-        f"- `{pool.name}`: {len(pool.images)} images from "
-        + ", then ".join(f"`{each}`" for each in (*(each.registry for each in pool.pool_mirrors), pool.registry))
-        for pool in file.node_pools.values()
-    )
+    """The checks in Markdown. The same file gives the same text, because a change makes Airflow store a DAG version."""
+    pools = "\n".join(_describe_pool(pool) for pool in file.node_pools.values())
     return (
-        "Looks at the bootstrap images of each pool of nodes in each registry that its nodes pull from: anonymously, "
+        "Checks the bootstrap images of each pool of nodes at each registry that its nodes pull from: anonymously, "
         "every platform, every blob, the same digest as at the source. The table in the log of `report` says whether "
-        "a node would start now, and with each single registry down; the run fails where it would not although the "
-        f"pool's configuration promises it.\n\n{pools}"
+        "a node would start now, and with each single registry down. The run fails where a node would not start "
+        f"although the pool's configuration promises it.\n\n{pools}"
     )
+
+
+def _describe_pool(pool: NodePool) -> str:
+    registries = ", then ".join(f"`{name}`" for name, _ in pool.pull_order)
+    return f"- `{pool.name}`: {len(pool.images)} images from {registries}"

@@ -12,8 +12,8 @@ from typing import Any
 
 from registry_sync.cli.arguments import OK, chosen_destinations, named_mirror
 from registry_sync.cli.connections import open_client
-from registry_sync.config.model import Mirror, MirrorsFile, NamespaceRule, Registry, RepositoryRule, Rule
-from registry_sync.config.settings import RouteOptions
+from registry_sync.config.model import Mirror, MirrorsFile, NamespaceRule, Registry, RepositoryRule, Rule, rule_summary
+from registry_sync.config.written import written
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import TagEntry
@@ -21,9 +21,9 @@ from registry_sync.routes.load import load_mirrors
 from registry_sync.routes.route import Route, route_of
 from registry_sync.sync.source import choose_tags, explain_artifact_tags, list_tags, split_artifact_tags
 from registry_sync.tags.overwrite_policy import as_written
-from registry_sync.tags.patterns import matches
+from registry_sync.tags.patterns import Pattern, first_match
 from registry_sync.tags.rules import only_tags
-from registry_sync.tags.select import Selection
+from registry_sync.tags.select import Selection, steps_text
 from registry_sync.text_table import table
 
 
@@ -53,11 +53,11 @@ class Explanation:
     settings: tuple[SettingOrigin, ...]
     selection: Selection
 
-    def text(self, patterns: Sequence[str]) -> str:
+    def text(self, patterns: Sequence[Pattern]) -> str:
         """The explanation as text; ``patterns`` limits the tags shown."""
         heading = f"{self.route.source_repository} → {self.route.destination_repository}  (by {self.place})"
         settings = table(("setting", "value", "from"), [(each.name, each.value, each.origin) for each in self.settings])
-        rows = [row for row in self._tag_rows() if not patterns or any(matches(glob, row[0]) for glob in patterns)]
+        rows = [row for row in self._tag_rows() if not patterns or first_match(patterns, row[0])]
         tags = table(("tag", "chosen", "why"), rows) if rows else "no such tag at the source"
         return f"{heading}\n\n{settings}\n\n{self._steps()}\n\n{tags}"
 
@@ -65,7 +65,7 @@ class Explanation:
         """The number of tags after each rule, with a warning when they are too few."""
         min_tags, chosen = self.route.settings.tags.min_tags, len(self.selection.selected)
         too_few = f"; min_tags is {min_tags}: a run fails and copies nothing" if min_tags and chosen < min_tags else ""
-        return f"{self.selection.attrition}{too_few}"
+        return f"{steps_text(self.selection.steps)}{too_few}"
 
     def _tag_rows(self) -> list[tuple[str, str, str]]:
         chosen = [(tag, "yes", self._why_chosen(tag)) for tag in self.selection.selected]
@@ -102,7 +102,7 @@ def _explain(file: MirrorsFile, mirror: Mirror, repository: str, destinations: S
     name = Repository.at(source.host, repository).name
     rules = _rules_for(mirror, source, name)
     if not rules:
-        summaries = ", ".join(rule.summary for rule in mirror.rules)
+        summaries = ", ".join(rule_summary(rule) for rule in mirror.rules)
         raise ConfigurationError(f"mirror {mirror.name!r} has no rule for repository {name!r}; it mirrors {summaries}")
     routes = [
         RuleRoute(index=index, route=route_of(mirror, rule, source, file.registries[destination], name))
@@ -161,11 +161,15 @@ def _settings(mirror: Mirror, index: int) -> Iterator[SettingOrigin]:
     rule, place = mirror.rules[index], _place(mirror, index)
     if rule.rename:
         yield SettingOrigin(name="rename", value=rule.rename, origin=place)
-    values = mirror.settings(rule).model_dump(mode="json")
-    levels = ((place, rule), (f"mirrors.{mirror.name}", mirror), ("defaults", mirror.defaults))
-    for name in RouteOptions.model_fields:
-        origin = next((place for place, level in levels if name in level.written_options), "built-in default")
-        value = as_written(values[name]) if name == "on_moved_tag" else values[name]
+    values = written(rule.settings, with_defaults=True)
+    values["on_moved_tag"] = as_written(rule.settings.on_moved_tag)
+    levels = (
+        (place, rule.written_options),
+        (f"mirrors.{mirror.name}", mirror.written_options),
+        ("defaults", mirror.default_options),
+    )
+    for name, value in values.items():
+        origin = next((level for level, options in levels if name in options), "built-in default")
         yield SettingOrigin(name=name, value=_yaml_line(value), origin=origin)
 
 

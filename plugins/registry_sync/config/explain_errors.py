@@ -13,15 +13,15 @@ from pydantic_core import ErrorDetails
 from registry_sync.config.model import (
     MirrorEntry,
     MirrorsDocument,
-    NamespaceRule,
+    NamespaceEntry,
     RegistryEntry,
-    RepositoryRule,
+    RepositoryEntry,
 )
-from registry_sync.config.node_pools import BootstrapImage, NodePoolEntry, PoolMirror
-from registry_sync.config.prune_rules import PruneRules
-from registry_sync.config.settings import RouteOptions, SkopeoOptions
+from registry_sync.config.node_pools import BootstrapImageEntry, NodePoolEntry, PoolMirrorEntry
+from registry_sync.config.prune_rules import PruneRulesEntry
+from registry_sync.config.settings import RouteOptions, SkopeoEntry
+from registry_sync.config.tag_rules import TagRulesEntry
 from registry_sync.config.yaml_source import Document, Place, show_place
-from registry_sync.tags.rules import TagRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +167,9 @@ def _unknown_key(place: Place, form: type[BaseModel] | None) -> str:
 
 
 _FORMS: Mapping[str | int, Mapping[str | int, type[BaseModel]]] = {
-    "repositories": {"repository": RepositoryRule, "namespace": NamespaceRule},
-    "mirrors": {"mapping": PoolMirror},
-    "bootstrap_images": {"mapping": BootstrapImage},
+    "repositories": {"repository": RepositoryEntry, "namespace": NamespaceEntry},
+    "mirrors": {"mapping": PoolMirrorEntry},
+    "bootstrap_images": {"mapping": BootstrapImageEntry},
 }
 """The models of list entries that are mappings, by the list's key and pydantic's tag of the union member."""
 
@@ -188,7 +188,11 @@ SECTION_MODELS: Mapping[str, type[BaseModel]] = {
 """The model of an entry of each section; ``defaults`` is a single one."""
 
 
-_OPTION_MODELS: Mapping[str | int, type[BaseModel]] = {"tags": TagRules, "prune": PruneRules, "skopeo": SkopeoOptions}
+_OPTION_MODELS: Mapping[str | int, type[BaseModel]] = {
+    "tags": TagRulesEntry,
+    "prune": PruneRulesEntry,
+    "skopeo": SkopeoEntry,
+}
 """The models of options that are mappings."""
 
 

@@ -1,4 +1,4 @@
-"""The types of what stands in a mirrors file, where pydantic's own would let through too much."""
+"""Types of the values in a mirrors file, where pydantic's own types would accept too much."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetPydanticSchema,
     WithJsonSchema,
 )
 
@@ -24,39 +25,61 @@ from registry_sync.oci.platforms import parse_platform
 from registry_sync.oci.reference import parse_host, parse_repository_name
 
 
-def raising_value_error(parse: Callable[[str], str]) -> AfterValidator:
-    """``parse`` as pydantic wants it: with a ValueError for what it refuses."""
+class Strict(BaseModel):
+    """An entry that refuses unknown keys and values of other types."""
 
-    def check(text: str) -> str:
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+Written = TypeVar("Written")
+Parsed = TypeVar("Parsed")
+
+
+def raising_value_error(parse: Callable[[Written], Parsed]) -> Callable[[Written], Parsed]:
+    """``parse`` with a ValueError for what it refuses, as pydantic requires."""
+
+    def check(written: Written) -> Parsed:
         try:
-            return parse(text)
+            return parse(written)
         except ConfigurationError as error:
             raise ValueError(str(error)) from error
 
-    return AfterValidator(check)
+    return check
 
 
-Host = Annotated[str, raising_value_error(parse_host)]
-
-RepositoryName = Annotated[str, raising_value_error(parse_repository_name)]
-
-Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=100)]
-"""A name of a mirror, registry or node pool; it becomes part of DAG and task ids."""
+def checked_by(parse: Callable[[str], str]) -> AfterValidator:
+    """A text that ``parse`` accepts, in the form that it returns."""
+    return AfterValidator(raising_value_error(parse))
 
 
-def _parse_moment(written: Any) -> datetime:
+def parsed_by(parse: Callable[[str], object], *, min_length: int = 0) -> GetPydanticSchema:
+    """The value that ``parse`` makes of a text. The annotated type is that of the value."""
+    text = Annotated[str, Field(min_length=min_length or None), AfterValidator(raising_value_error(parse))]
+    return GetPydanticSchema(lambda _source, handler: handler(text))
+
+
+Host = Annotated[str, checked_by(parse_host)]
+
+RepositoryName = Annotated[str, checked_by(parse_repository_name)]
+
+Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=100)]
+"""The name of a mirror, registry or node pool. It becomes part of DAG and task ids."""
+
+
+def _parse_time(written: Any) -> datetime:
     """A date or time in ISO 8601, in UTC unless it has an offset.
 
-    A number is refused. pydantic would take ``2026`` for seconds since 1970.
+    A number is refused: pydantic would read ``2026`` as seconds since 1970.
     """
     try:
-        moment = written if isinstance(written, datetime) else datetime.fromisoformat(written)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        time = written if isinstance(written, datetime) else datetime.fromisoformat(written)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"expected a date such as 2026-01-31 or 2026-01-31T12:00Z, got {written!r}") from error
 
 
-def _check_docker_url(url: str) -> str:
+def check_docker_url(url: str) -> str:
+    """:raises ValueError: when ``url`` is not the address of a Docker daemon."""
     if not re.fullmatch(r"unix:///.+|tcp://[^/]+", url):
         raise ValueError(f"expected unix:///path/of/docker.sock or tcp://host:port, got {url!r}")
     return url
@@ -64,29 +87,23 @@ def _check_docker_url(url: str) -> str:
 
 def _check_absolute(path: Path) -> Path:
     if not path.is_absolute():
-        raise ValueError(f"expected an absolute path, since a worker runs anywhere, got {str(path)!r}")
+        raise ValueError(f"expected an absolute path, because tasks run in any directory, got {str(path)!r}")
     return path
 
 
-Rename = Annotated[str, raising_value_error(check_rename)]
+Rename = Annotated[str, checked_by(check_rename)]
 
-NamePart = Annotated[str, raising_value_error(check_name_part)]
-"""A piece of a repository name; whether the whole is a name shows where it is put together."""
+NamePart = Annotated[str, checked_by(check_name_part)]
+"""A piece of a repository name. The whole name is checked where the pieces are joined."""
 
-Schedule = Annotated[str, raising_value_error(check_schedule)]
+Schedule = Annotated[str, checked_by(check_schedule)]
 
-Moment = Annotated[
+UtcTime = Annotated[
     datetime,
-    BeforeValidator(_parse_moment),
+    BeforeValidator(_parse_time),
     WithJsonSchema({"anyOf": [{"type": "string", "format": each} for each in ("date", "date-time")]}),
 ]
 
 WorkerFile = Annotated[Path, Field(strict=False), AfterValidator(_check_absolute)]
 
-Platforms = Annotated[tuple[Annotated[str, raising_value_error(parse_platform)], ...], Field(min_length=1)]
-
-
-class Strict(BaseModel):
-    """An entry that refuses unknown keys and values of other types."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+Platforms = Annotated[tuple[Annotated[str, checked_by(parse_platform)], ...], Field(min_length=1)]

@@ -1,51 +1,132 @@
-"""Entries of a mirrors file: registries, mirrors and their rules."""
+"""The mirrors file: its entries as they are written (pydantic), and the values that they are parsed to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from registry_sync.config.fields import (
-    Host,
-    Moment,
-    Rename,
-    RepositoryName,
-    Schedule,
-    Strict,
-    Word,
-    WorkerFile,
-)
+from registry_sync.config.fields import Host, Rename, RepositoryName, Schedule, Slug, Strict, UtcTime, WorkerFile
 from registry_sync.config.node_pools import NodePool, NodePoolEntry
-from registry_sync.config.settings import RouteOptions, RouteSettings
-from registry_sync.registry.kinds import (
-    CREATES_REPOSITORIES,
-    OWN_API,
-    Kind,
-    api_url_fault,
-    infer_kind,
-)
-from registry_sync.tags.patterns import first_match
-from registry_sync.tags.rules import Patterns
+from registry_sync.config.settings import RouteOptions, RouteSettings, written_options
+from registry_sync.config.tag_rules import Patterns
+from registry_sync.registry.kinds import CREATES_REPOSITORIES, OWN_API, Kind, api_url_fault, infer_kind
+from registry_sync.tags.patterns import Pattern, first_match
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registry:
+    """A registry. ``api_kind`` is its ``kind``, inferred from the host where it is not written."""
+
+    name: str
+    host: str
+    kind: Kind | None = None
+    api_url: str | None = None
+    connection: str | None = None
+    private: bool = False
+    tls: bool = True
+    ca_file: Path | None = None
+    max_connections: int = 8
+    requests_per_second: float | None = None
+    create_repository: bool = False
+    pool: str = "default_pool"
+    queue: str | None = None
+    api_kind: Kind = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "api_kind", self.kind or infer_kind(self.host))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepositoryRule:
+    """One repository to mirror. ``written_options`` are the options that the rule itself writes."""
+
+    repository: str
+    rename: str | None = None
+    settings: RouteSettings = RouteSettings()
+    written_options: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamespaceRule:
+    """All repositories of a namespace, which is listed when a run starts."""
+
+    namespace: str
+    include: tuple[Pattern, ...] | None = None
+    exclude: tuple[Pattern, ...] | None = None
+    include_private: bool = False
+    rename: str | None = None
+    settings: RouteSettings = RouteSettings()
+    written_options: frozenset[str] = frozenset()
+
+    def chooses(self, repository: str) -> bool:
+        """Return whether the patterns choose ``repository``, the whole name of a repository in the namespace."""
+        within = repository.removeprefix(f"{self.namespace}/")
+        if self.include is not None and not first_match(self.include, within):
+            return False
+        return not first_match(self.exclude or (), within)
+
+
+Rule = RepositoryRule | NamespaceRule
+
+
+def rule_summary(rule: Rule) -> str:
+    """The rule in a few words of Markdown."""
+    renamed = f" as `{rule.rename}`" if rule.rename else ""
+    if isinstance(rule, RepositoryRule):
+        return f"`{rule.repository}`{renamed}"
+    which = f" matching {_code(rule.include)}" if rule.include else ""
+    but = f" but {_code(rule.exclude)}" if rule.exclude else ""
+    return f"all of `{rule.namespace}`{which}{but}{renamed}"
+
+
+def _code(patterns: tuple[Pattern, ...]) -> str:
+    return ", ".join(f"`{pattern}`" for pattern in patterns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mirror:
+    """A mirror; becomes the DAG ``mirror_NAME``.
+
+    ``written_options`` are the options that the mirror itself writes, ``default_options`` those of ``defaults:``.
+    """
+
+    name: str
+    source: str
+    destinations: tuple[str, ...]
+    rules: tuple[Rule, ...]
+    description: str = ""
+    schedule: str | None = None
+    full_check: str | None = "@daily"
+    start_date: datetime | None = None
+    catchup: bool = False
+    retries: int = 3
+    task_timeout_minutes: int = 1440
+    written_options: frozenset[str] = frozenset()
+    default_options: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MirrorsFile:
+    """A whole mirrors file, checked; names are unique and every name that is used exists."""
+
+    path: Path
+    registries: Mapping[str, Registry]
+    mirrors: Mapping[str, Mirror]
+    node_pools: Mapping[str, NodePool] = field(default_factory=dict)
 
 
 class RegistryEntry(Strict):
-    """An entry of ``registries:`` as it is written."""
+    """A registry, under its name in ``registries:``."""
 
     host: Host = Field(description="host or host:port, such as quay.io; Docker Hub is docker.io")
     kind: Kind | None = Field(
         None,
-        description="Which API it has; told by well-known hosts, otherwise distribution, which is any OCI registry",
+        description="Which API it has; known for well-known hosts, otherwise distribution, which is any OCI registry",
     )
     api_url: str | None = Field(
         None,
@@ -65,10 +146,10 @@ class RegistryEntry(Strict):
     max_connections: int = Field(8, ge=1, le=64, description="Connections that one task opens to it at once")
     requests_per_second: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         None,
-        description="How fast one task asks it (the kind's usual rate); of a kind with an API, how fast it asks that",
+        description="Requests per second of one task (the kind's usual rate); for kinds with an API, those to the API",
     )
     create_repository: bool = Field(
-        False, description="Create a public repository there before the first push to it; for docker_hub"
+        False, description="Create a public repository before the first push to it; for docker_hub"
     )
     pool: str = Field("default_pool", min_length=1, description="Airflow pool for tasks that write to it; must exist")
     queue: str | None = Field(
@@ -83,49 +164,61 @@ class RegistryEntry(Strict):
 
     @model_validator(mode="after")
     def _check_api_url(self) -> Self:
-        if self.api_url and self.api_kind not in OWN_API:
-            raise ValueError(f"a registry of kind {self.api_kind!r} has no api_url; remove it")
+        if self.api_url and self._kind() not in OWN_API:
+            raise ValueError(f"a registry of kind {self._kind()!r} has no api_url; remove it")
         if self.api_url and (fault := api_url_fault(self.api_url, tls=self.tls)):
             raise ValueError(f"api_url: {fault}")
         return self
 
     @model_validator(mode="after")
     def _check_create_repository(self) -> Self:
-        if self.create_repository and self.api_kind not in CREATES_REPOSITORIES:
-            kinds = ", ".join(CREATES_REPOSITORIES)
-            raise ValueError(
-                f"create_repository is only supported for kind {kinds} (this registry is {self.api_kind!r}); remove it"
-            )
+        if self.create_repository and self._kind() not in CREATES_REPOSITORIES:
+            which = f"only supported for kind {', '.join(CREATES_REPOSITORIES)}"
+            raise ValueError(f"create_repository is {which} (this registry is {self._kind()!r}); remove it")
         return self
 
-    @property
-    def api_kind(self) -> Kind:
-        """Its kind, as written or as its host tells."""
+    def _kind(self) -> Kind:
         return self.kind or infer_kind(self.host)
 
+    def parse(self, name: str) -> Registry:
+        """The registry as a value."""
+        return Registry(
+            name=name,
+            host=self.host,
+            kind=self.kind,
+            api_url=self.api_url,
+            connection=self.connection,
+            private=self.private,
+            tls=self.tls,
+            ca_file=self.ca_file,
+            max_connections=self.max_connections,
+            requests_per_second=self.requests_per_second,
+            create_repository=self.create_repository,
+            pool=self.pool,
+            queue=self.queue,
+        )
 
-class Registry(RegistryEntry):
-    """A registry by its name in the mirrors file."""
 
-    name: Word
-
-
-class RepositoryRule(RouteOptions):
-    """One repository to mirror, the same name at the destination unless renamed."""
+class RepositoryEntry(RouteOptions):
+    """One repository to mirror. It keeps its name at the destination unless renamed."""
 
     repository: RepositoryName = Field(description="Name without its registry, such as giantswarm/hyperkube")
     rename: Rename | None = Field(
         None, description="Its whole name at the destinations, or a Jinja2 template such as copies/{{ name }}"
     )
 
-    @property
-    def summary(self) -> str:
-        """The rule in a few words of Markdown."""
-        return f"`{self.repository}`" + (f" as `{self.rename}`" if self.rename else "")
+    def parse(self, outer: tuple[RouteOptions, ...] = ()) -> RepositoryRule:
+        """The rule within its outer levels."""
+        return RepositoryRule(
+            repository=self.repository,
+            rename=self.rename,
+            settings=RouteSettings.resolve(*outer, self),
+            written_options=written_options(self),
+        )
 
 
-class NamespaceRule(RouteOptions):
-    """All repositories of a namespace, found through the registry's API when a run starts."""
+class NamespaceEntry(RouteOptions):
+    """All repositories of a namespace, which is listed when a run starts."""
 
     namespace: RepositoryName = Field(description="First part of the names, such as giantswarm")
     include: Patterns | None = Field(None, description="Globs of the names within the namespace; without it all")
@@ -136,45 +229,36 @@ class NamespaceRule(RouteOptions):
     )
 
     @model_validator(mode="after")
-    def _check_globs(self) -> Self:
-        """In ``exclude`` such a one would leave out nothing, in silence."""
+    def _check_patterns(self) -> Self:
+        """Refuse patterns of whole names: in ``exclude`` they would silently exclude nothing."""
         start = f"{self.namespace}/"
-        if idle := next(
-            (each for each in (*(self.include or ()), *(self.exclude or ())) if each.startswith(start)), None
-        ):
-            advice = f"patterns are of the names within the namespace; write {idle.removeprefix(start)!r}"
-            raise ValueError(f"{idle!r} begins with the namespace, and {advice}")
+        texts = (pattern.text for pattern in (*(self.include or ()), *(self.exclude or ())))
+        if whole := next((text for text in texts if text.startswith(start)), None):
+            advice = f"patterns match the name within the namespace; write {whole.removeprefix(start)!r}"
+            raise ValueError(f"{whole!r} begins with the namespace, but {advice}")
         return self
 
-    @property
-    def summary(self) -> str:
-        """The rule in a few words of Markdown."""
-        which = f" matching {_code(self.include)}" if self.include else ""
-        but = f" but {_code(self.exclude)}" if self.exclude else ""
-        return f"all of `{self.namespace}`{which}{but}" + (f" as `{self.rename}`" if self.rename else "")
-
-    def chooses(self, repository: str) -> bool:
-        """Whether the globs choose ``repository``, the whole name of one in the namespace."""
-        within = repository.removeprefix(f"{self.namespace}/")
-        included = self.include is None or first_match(self.include, within)
-        return bool(included) and not first_match(self.exclude or (), within)
-
-
-Rule = RepositoryRule | NamespaceRule
-
-
-def _code(globs: Iterable[str]) -> str:
-    return ", ".join(f"`{each}`" for each in globs)
+    def parse(self, outer: tuple[RouteOptions, ...] = ()) -> NamespaceRule:
+        """The rule within its outer levels."""
+        return NamespaceRule(
+            namespace=self.namespace,
+            include=self.include,
+            exclude=self.exclude,
+            include_private=self.include_private,
+            rename=self.rename,
+            settings=RouteSettings.resolve(*outer, self),
+            written_options=written_options(self),
+        )
 
 
 def _form_of_rule(written: Any) -> str | None:
-    """Which form of rule an entry of ``repositories:`` has: a bare name, or a mapping with one of two keys."""
+    """The form of an entry of ``repositories:``: a bare name, or a mapping with one of two keys."""
     match written:
         case str():
             return "name"
-        case RepositoryRule():
+        case RepositoryEntry():
             return "repository"
-        case NamespaceRule():
+        case NamespaceEntry():
             return "namespace"
         case Mapping() if ("repository" in written) != ("namespace" in written):
             return "repository" if "repository" in written else "namespace"
@@ -183,22 +267,22 @@ def _form_of_rule(written: Any) -> str | None:
 
 WrittenRule = Annotated[
     Annotated[RepositoryName, Tag("name")]
-    | Annotated[RepositoryRule, Tag("repository")]
-    | Annotated[NamespaceRule, Tag("namespace")],
+    | Annotated[RepositoryEntry, Tag("repository")]
+    | Annotated[NamespaceEntry, Tag("namespace")],
     Discriminator(_form_of_rule),
 ]
 
 
 class MirrorEntry(RouteOptions):
-    """An entry of ``mirrors:`` as it is written."""
+    """A mirror, under its name in ``mirrors:``."""
 
-    description: str = Field("", description="What it is for; shown in Airflow")
+    description: str = Field("", description="Its purpose; shown in Airflow")
     source: str = Field(description="Name of the registry to read from")
     destinations: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         description="Names of the registries to write to"
     )
     repositories: Annotated[tuple[WrittenRule, ...], Field(min_length=1)] = Field(
-        description="What to mirror: names, or mappings with repository: or namespace:"
+        description="Repositories to mirror: names, or mappings with repository: or namespace:"
     )
     schedule: Schedule | None = Field(
         None, description="Cron expression or preset such as @hourly, in UTC; without it only by hand"
@@ -206,7 +290,7 @@ class MirrorEntry(RouteOptions):
     full_check: Schedule | None = Field(
         "@daily", description="Runs whose interval holds a tick of this compare everything and not just what was pushed"
     )
-    start_date: Moment | None = Field(None, description="The first scheduled interval starts here (UTC)")
+    start_date: UtcTime | None = Field(None, description="The first scheduled interval starts here (UTC)")
     catchup: bool = Field(False, description="Also run for the intervals between start_date and now")
     retries: int = Field(3, ge=0, le=100, description="How often Airflow tries a failed route again")
     task_timeout_minutes: int = Field(
@@ -219,46 +303,41 @@ class MirrorEntry(RouteOptions):
             raise ValueError("catchup needs a schedule and a start_date, from which to catch up")
         return self
 
-
-class Mirror(MirrorEntry):
-    """A mirror by its name, and the file's defaults that it builds on."""
-
-    name: Word
-    defaults: RouteOptions = RouteOptions()
-
-    @property
-    def rules(self) -> tuple[Rule, ...]:
-        """The entries of ``repositories``; a bare name is a rule with nothing but its repository."""
-        return tuple(RepositoryRule(repository=each) if isinstance(each, str) else each for each in self.repositories)
-
-    def settings(self, rule: Rule) -> RouteSettings:
-        """The options in force for the routes of ``rule``."""
-        return RouteSettings.resolve(self.defaults, self, rule)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MirrorsFile:
-    """A whole mirrors file, checked; names are unique and every name that is used exists."""
-
-    path: Path
-    registries: Mapping[str, Registry]
-    mirrors: Mapping[str, Mirror]
-    node_pools: Mapping[str, NodePool] = field(default_factory=dict)
+    def parse(self, name: str, defaults: RouteOptions = RouteOptions()) -> Mirror:
+        """The mirror as a value, with the settings of each rule."""
+        entries = (RepositoryEntry(repository=each) if isinstance(each, str) else each for each in self.repositories)
+        return Mirror(
+            name=name,
+            description=self.description,
+            source=self.source,
+            destinations=self.destinations,
+            rules=tuple(entry.parse((defaults, self)) for entry in entries),
+            schedule=self.schedule,
+            full_check=self.full_check,
+            start_date=self.start_date,
+            catchup=self.catchup,
+            retries=self.retries,
+            task_timeout_minutes=self.task_timeout_minutes,
+            written_options=written_options(self),
+            default_options=written_options(defaults),
+        )
 
 
 class MirrorsDocument(BaseModel):
-    """Container registries, and what is kept in step between them."""
+    """Container registries, and the mirrors that keep them in sync."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", title="Mirrors file of registry_sync")
 
-    registries: Mapping[Word, RegistryEntry] = Field(
+    registries: Mapping[Slug, RegistryEntry] = Field(
         description="The registries, by a name of your choice", json_schema_extra={"additionalProperties": False}
     )
     defaults: RouteOptions = Field(RouteOptions(), description="Options of all mirrors that do not write their own")
-    mirrors: Mapping[Word, MirrorEntry] = Field(
-        description="What to mirror; each becomes the DAG mirror_NAME",
+    mirrors: Mapping[Slug, MirrorEntry] = Field(
+        description="The mirrors; each becomes the DAG mirror_NAME",
         json_schema_extra={"additionalProperties": False},
     )
-    nodes: Mapping[Word, NodePoolEntry] = Field(
-        {}, description="Pools of machines, and what they pull by", json_schema_extra={"additionalProperties": False}
+    nodes: Mapping[Slug, NodePoolEntry] = Field(
+        {},
+        description="Pools of machines, and the registries that they pull from",
+        json_schema_extra={"additionalProperties": False},
     )

@@ -1,43 +1,85 @@
-"""What a mirrors file says under ``nodes:``, as values: pools of machines that pull alike, and what they pull by."""
+"""``nodes:`` of a mirrors file: pools of machines with the same pull configuration."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Discriminator, Field, Tag
 
-from registry_sync.config.fields import RepositoryName, Strict, Word, raising_value_error
+from registry_sync.config.fields import RepositoryName, Strict, checked_by
 from registry_sync.config.runtime_versions import Versions, check_versions
+from registry_sync.config.tag_rules import TagRulesEntry
 from registry_sync.tags.rules import TagRules
 
 Runtime = Literal["docker", "containerd", "crio", "k3s", "talos"]
 
 MirrorTrust = Literal["pull+resolve", "pull"]
-"""What a machine believes a mirror: which digest a tag names as well (``pull+resolve``), or only bytes whose digest it
-knows from the registry itself (``pull``). https://github.com/containerd/containerd/blob/main/docs/hosts.md#capabilities
+"""The trust of a machine in a mirror: also to resolve tags to digests (``pull+resolve``), or only to serve bytes whose
+digest the registry itself has named (``pull``).
+https://github.com/containerd/containerd/blob/main/docs/hosts.md#capabilities
 """
 
 
-class PoolMirror(Strict):
-    """A registry that machines ask before the one that an image's name stands for."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolMirror:
+    """A registry that machines try before the registry of an image's name."""
+
+    registry: str
+    trust: MirrorTrust = "pull+resolve"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootstrapImage:
+    """An image that a machine needs to start. ``tags`` are the rules for its tags, ``None``: all of them."""
+
+    repository: str
+    tags: TagRules | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePool:
+    """A pool of machines.
+
+    ``registry`` is the registry of image names. ``version`` is the text of ``versions``, if it is written.
+    ``pull_order``: the registries in the order in which machines try them, each with whether it resolves tags.
+    """
+
+    name: str
+    registry: str
+    description: str = ""
+    pool_mirrors: tuple[PoolMirror, ...] = ()
+    images: tuple[BootstrapImage, ...] = ()
+    runtime: Runtime | None = None
+    version: str | None = None
+    versions: Versions = Versions()
+    pull_order: tuple[tuple[str, bool], ...] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        mirrors = [(mirror.registry, mirror.trust == "pull+resolve") for mirror in self.pool_mirrors]
+        object.__setattr__(self, "pull_order", (*mirrors, (self.registry, True)))
+
+
+class PoolMirrorEntry(Strict):
+    """A registry that machines try before the registry of an image's name."""
 
     registry: str = Field(description="Name of the registry; it has to be private: true, and readable anonymously")
     trust: MirrorTrust = Field(
         "pull+resolve",
-        description="pull: only for bytes whose digest the registry itself has named, so that no tag is taken from it",
+        description="pull: only for bytes whose digest the registry itself has named, so no tag is resolved by it",
     )
 
 
-class BootstrapImage(Strict):
-    """An image without which a machine does not start."""
+class BootstrapImageEntry(Strict):
+    """An image that a machine needs to start."""
 
     repository: RepositoryName = Field(description="Its name at the pool's registry, such as giantswarm/hyperkube")
-    tags: TagRules | None = Field(None, description="Which of its tags; without it all")
+    tags: TagRulesEntry | None = Field(None, description="Which of its tags; without it all")
 
 
 def _form(written: Any) -> str | None:
-    """Which form an entry of ``mirrors:`` or ``bootstrap_images:`` has: a bare name, or a mapping."""
+    """The form of an entry of ``mirrors:`` or ``bootstrap_images:``: a bare name, or a mapping."""
     match written:
         case str():
             return "name"
@@ -47,53 +89,56 @@ def _form(written: Any) -> str | None:
 
 
 WrittenMirror = Annotated[
-    Annotated[str, Tag("name")] | Annotated[PoolMirror, Tag("mapping")],
+    Annotated[str, Tag("name")] | Annotated[PoolMirrorEntry, Tag("mapping")],
     Discriminator(_form, "form", "expected a registry's name, or a mapping with registry:"),
 ]
 
 WrittenImage = Annotated[
-    Annotated[RepositoryName, Tag("name")] | Annotated[BootstrapImage, Tag("mapping")],
+    Annotated[RepositoryName, Tag("name")] | Annotated[BootstrapImageEntry, Tag("mapping")],
     Discriminator(_form, "form", "expected a repository name, or a mapping with repository:"),
 ]
 
 
 class NodePoolEntry(Strict):
-    """An entry of ``nodes:`` as it is written."""
+    """A pool of machines, under its name in ``nodes:``."""
 
     description: str = Field("", description="Which machines these are")
-    registry: str = Field(
-        description="Name of the registry that image names stand for, and that machines fall back to from the mirrors"
-    )
+    registry: str = Field(description="Name of the registry of the image names, which machines try after the mirrors")
     mirrors: tuple[WrittenMirror, ...] = Field(
-        (), description="What machines ask before it, in order; without it they pull from the registry outright"
+        (), description="Registries that machines try first, in order; without it they pull from the registry itself"
     )
     bootstrap_images: tuple[WrittenImage, ...] = Field(
-        (), description="What a machine needs to start; each has to be mirrored to all that it is pulled from"
+        (),
+        description="Images that a machine needs to start; each must be mirrored to every registry that serves it",
     )
-    runtime: Runtime | None = Field(None, description="What pulls on these machines")
-    version: Annotated[str, raising_value_error(check_versions)] | None = Field(
-        None, description="Versions of it on these machines, such as '>=1.7' or '>=1.7, <2'"
+    runtime: Runtime | None = Field(None, description="Container runtime of these machines")
+    version: Annotated[str, checked_by(check_versions)] | None = Field(
+        None, description="Its versions on these machines, such as '>=1.7' or '>=1.7, <2'"
     )
 
-
-class NodePool(NodePoolEntry):
-    """A pool by its name in the mirrors file."""
-
-    name: Word
-
-    @property
-    def pool_mirrors(self) -> tuple[PoolMirror, ...]:
-        """The entries of ``mirrors``; a bare name is one that is trusted with tags."""
-        return tuple(PoolMirror(registry=each) if isinstance(each, str) else each for each in self.mirrors)
-
-    @property
-    def images(self) -> tuple[BootstrapImage, ...]:
-        """The entries of ``bootstrap_images``; a bare name is one with all its tags."""
-        return tuple(
-            BootstrapImage(repository=each) if isinstance(each, str) else each for each in self.bootstrap_images
+    def parse(self, name: str) -> NodePool:
+        """The pool as a value."""
+        return NodePool(
+            name=name,
+            description=self.description,
+            registry=self.registry,
+            pool_mirrors=tuple(map(_parse_mirror, self.mirrors)),
+            images=tuple(map(_parse_image, self.bootstrap_images)),
+            runtime=self.runtime,
+            version=self.version,
+            versions=Versions.parse(self.version) if self.version else Versions(),
         )
 
-    @property
-    def versions(self) -> Versions:
-        """The versions of the runtime; without ``version`` any."""
-        return Versions.parse(self.version) if self.version else Versions()
+
+def _parse_mirror(written: str | PoolMirrorEntry) -> PoolMirror:
+    """A bare name is a mirror that may resolve tags."""
+    if isinstance(written, str):
+        return PoolMirror(registry=written)
+    return PoolMirror(registry=written.registry, trust=written.trust)
+
+
+def _parse_image(written: str | BootstrapImageEntry) -> BootstrapImage:
+    """A bare name is an image with all its tags."""
+    if isinstance(written, str):
+        return BootstrapImage(repository=written)
+    return BootstrapImage(repository=written.repository, tags=written.tags.parse() if written.tags else None)

@@ -1,21 +1,34 @@
-"""The ``prune`` rules of a mirrors file."""
+"""``prune:`` of a mirrors file."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from registry_sync.tags.rules import Patterns
+from registry_sync.config.fields import Strict
+from registry_sync.config.tag_rules import Patterns
+from registry_sync.tags.patterns import Pattern
+
+Prunable = Literal["gone_at_source", "not_selected", "none"]
 
 
-class PruneRules(BaseModel):
-    """What a mirrors file writes under ``prune:``."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneRules:
+    """The rules for deleting tags at a destination. Tags that match ``keep`` are never deleted."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    tags: Prunable
+    keep: tuple[Pattern, ...] | None = None
+    max_percent: int = 10
+    dry_run: bool = True
 
-    tags: Literal["gone_at_source", "not_selected", "none"] = Field(
-        description="Which tags are deleted: those that the source has no more, also those that the rules no longer "
+
+class PruneRulesEntry(Strict):
+    """Rules under ``prune:``."""
+
+    tags: Prunable = Field(
+        description="Which tags are deleted: those that the source no longer has, also those that the rules no longer "
         "select, or none (to turn off what an outer level turns on)"
     )
     keep: Patterns | None = Field(None, description="Patterns of tags that are never deleted")
@@ -23,3 +36,7 @@ class PruneRules(BaseModel):
         10, ge=1, le=100, description="Delete nothing when it would be a larger share of the mirror's tags than this"
     )
     dry_run: bool = Field(True, description="Only report what would be deleted; false deletes it, a run later")
+
+    def parse(self) -> PruneRules:
+        """The rules as values."""
+        return PruneRules(tags=self.tags, keep=self.keep, max_percent=self.max_percent, dry_run=self.dry_run)

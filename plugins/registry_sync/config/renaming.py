@@ -1,4 +1,4 @@
-"""What a repository is called at a destination: its own name, one given by ``rename``, or one with another beginning.
+"""Repository names at a destination: the same name, the name that ``rename`` gives, or one with another prefix.
 
 The templates are Jinja2 in its sandbox: https://jinja.palletsprojects.com/en/stable/sandbox/.
 """
@@ -22,7 +22,7 @@ _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoesca
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Naming:
-    """``rename`` is the whole name, or a template of it; without it ``strip_prefix`` goes and ``prefix`` comes."""
+    """``rename`` is the whole name or its template. Without it ``strip_prefix`` is removed and ``prefix`` is added."""
 
     rename: str | None = None
     prefix: str = ""
@@ -31,7 +31,7 @@ class Naming:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """What templates can use: a source repository, and by their names the source, the destination and the mirror."""
+    """Variables of templates: a source repository, and the names of source, destination and mirror."""
 
     repository: str
     registry: str
@@ -50,9 +50,9 @@ class Names:
 
 
 def check_rename(text: str) -> str:
-    """A name, or a template of one.
+    """Return ``text`` if it is a name or the template of one.
 
-    :raises ConfigurationError: when it is neither, or a template of variables that do not exist.
+    :raises ConfigurationError: when it is neither, or a template with unknown variables.
     """
     if not is_template(text):
         return parse_repository_name(text)
@@ -61,14 +61,14 @@ def check_rename(text: str) -> str:
 
 
 def check_name_part(text: str) -> str:
-    """A piece of a repository name, maybe empty. :raises ConfigurationError: when no name can have it."""
+    """Return ``text`` if a repository name may contain it. :raises ConfigurationError: when not."""
     if re.fullmatch(r"[a-z0-9._/-]*", text):
         return text
-    raise ConfigurationError(f"{text!r} is no piece of a repository name; write a-z, 0-9, '.', '_', '-' and '/'")
+    raise ConfigurationError(f"{text!r} is not part of a repository name; write a-z, 0-9, '.', '_', '-' and '/'")
 
 
 def is_template(text: str) -> bool:
-    """Whether it is a template, and not a name: names have no braces."""
+    """Return whether it is a template and not a name: names have no braces."""
     return "{" in text
 
 
@@ -81,14 +81,14 @@ def destination_name(naming: Naming, names: Names) -> str:
     >>> destination_name(Naming(strip_prefix="a/", prefix="mirror/"), names)
     'mirror/app'
 
-    :raises ConfigurationError: when that is no name, or the repository does not begin with ``strip_prefix``.
+    :raises ConfigurationError: when it is not a valid name, or the repository does not begin with ``strip_prefix``.
     """
     if naming.rename and not is_template(naming.rename):
         return naming.rename
     if naming.rename:
         return _check(_render(naming.rename, names), f"rename {naming.rename!r}", names)
     if not names.repository.startswith(naming.strip_prefix):
-        advice = 'mend it, or write strip_prefix: "" for this one'
+        advice = 'fix it, or write strip_prefix: "" for this one'
         raise ConfigurationError(
             f"{names.repository!r} does not begin with strip_prefix {naming.strip_prefix!r}; {advice}"
         )
@@ -100,18 +100,16 @@ def _check(made: str, how: str, names: Names) -> str:
     try:
         return parse_repository_name(made)
     except ConfigurationError as error:
-        raise ConfigurationError(f"{how} does not name {names.repository!r}: {error}") from error
+        raise ConfigurationError(f"{how} gives no valid name for {names.repository!r}: {error}") from error
 
 
 def _render(text: str, names: Names) -> str:
     try:
         return _template(text).render({each: getattr(names, each) for each in VARIABLES})
     except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise ConfigurationError(f"rename {text!r} cannot be made for {names.repository!r}: {error}") from error
+        raise ConfigurationError(f"rename {text!r} fails for {names.repository!r}: {error}") from error
     except RecursionError as error:  # macros can call themselves
-        raise ConfigurationError(
-            f"rename {text!r} cannot be made for {names.repository!r}: it is nested too deeply"
-        ) from error
+        raise ConfigurationError(f"rename {text!r} fails for {names.repository!r}: it is nested too deeply") from error
 
 
 @lru_cache(maxsize=1000)
@@ -120,9 +118,9 @@ def _template(text: str) -> Template:
         unknown = meta.find_undeclared_variables(_ENVIRONMENT.parse(text)) - set(VARIABLES)
         template = _ENVIRONMENT.from_string(text)
     except TemplateError as error:
-        raise ConfigurationError(f"{text!r} is no template: {error}") from error
+        raise ConfigurationError(f"{text!r} is not a Jinja2 template: {error}") from error
     except RecursionError as error:
-        raise ConfigurationError(f"{text!r} is no template: it is nested too deeply") from error
+        raise ConfigurationError(f"{text!r} is not a Jinja2 template: it is nested too deeply") from error
     if unknown:
         raise ConfigurationError(f"{text!r} has unknown variables {sorted(unknown)}; there are {', '.join(VARIABLES)}")
     return template

@@ -1,4 +1,8 @@
-"""Ranges of versions of container runtimes: what holds for every machine of a pool."""
+"""Version ranges of the container runtimes of a pool.
+
+Not by ``packaging``: there ``<=1.7`` excludes 1.7.1, a range has no lowest version to compare with, and Debian's
+suffixes are not valid.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,14 @@ from typing import Self
 from registry_sync.errors import ConfigurationError
 
 Version = tuple[int, ...]
-"""The numbers of a version without zeros at the end, so that 2.0 is 2."""
+"""The numbers of a version without trailing zeros: 2.0 is 2."""
 
 _CLAUSE = re.compile(r"\s*(>=|<=|==|>|<|)\s*v?(\d+(?:\.\d+){0,3})(?:[+~-][0-9A-Za-z.+~-]*)?\s*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Versions:
-    """The versions from ``floor`` on and below ``ceiling``; ``None`` is no bound.
+    """The versions from ``floor`` up to ``ceiling``, exclusive; ``None`` is no bound.
 
     >>> Versions.parse(">=1.7, <2").are_at_least("1.6"), Versions.parse("20.10.24+dfsg1").are_at_least("20.10.25")
     (True, False)
@@ -29,26 +33,26 @@ class Versions:
     def parse(cls, text: str) -> Self:
         """Read a version, or clauses such as ``>=1.7, <2``.
 
-        A version stands for all that begin with it: 1.7 is every 1.7.x, and >1.7 begins with 1.8.
+        A version includes all versions that begin with it: 1.7 is every 1.7.x, and >1.7 begins with 1.8.
 
-        :raises ConfigurationError: when it is something else, or no version is in all clauses.
+        :raises ConfigurationError: when it is neither, or no version matches all clauses.
         """
         versions = cls()
         for clause in text.split(","):
             match = _CLAUSE.fullmatch(clause)
             if match is None:
-                raise ConfigurationError(f"{text!r} is no range of versions; write one such as '>=1.7' or '>=1.7, <2'")
+                raise ConfigurationError(f"{text!r} is not a version range; write one such as '>=1.7' or '>=1.7, <2'")
             versions = versions._narrowed(match[1], match[2])
         if versions.ceiling is not None and (versions.floor or ()) >= versions.ceiling:
-            raise ConfigurationError(f"no version is in {text!r}; mend one of its bounds")
+            raise ConfigurationError(f"no version matches {text!r}; fix one of its bounds")
         return versions
 
     def are_at_least(self, version: str) -> bool:
-        """Whether every version of the range is ``version`` or later."""
+        """Return whether every version of the range is ``version`` or later."""
         return self.floor is not None and self.floor >= _numbers(version)
 
     def meet(self, other: Self) -> bool:
-        """Whether a version is in both ranges."""
+        """Return whether both ranges have a version in common."""
         floor = max(self.floor or (), other.floor or ())
         return all(each.ceiling is None or floor < each.ceiling for each in (self, other))
 
@@ -79,9 +83,9 @@ def _after(version: str) -> Version:
 
 
 def check_versions(text: str) -> str:
-    """``text``, when :meth:`Versions.parse` reads it.
+    """Return ``text`` if it is a version range.
 
-    :raises ConfigurationError: when it does not.
+    :raises ConfigurationError: when it is not.
     """
     Versions.parse(text)
     return text

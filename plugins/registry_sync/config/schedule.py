@@ -1,4 +1,4 @@
-"""Schedules as the mirrors file writes them: cron expressions and Airflow's presets."""
+"""Schedules of a mirrors file: cron expressions and Airflow's presets."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 
 
 def check_schedule(text: str) -> str:
-    """``text`` itself, when it is a schedule.
+    """Return ``text`` if it is a schedule.
 
-    :raises ConfigurationError: when it is neither a cron expression nor a preset, or names no day of any year.
+    :raises ConfigurationError: when it is neither a cron expression nor a preset, or never occurs.
     """
     if text in PRESETS:
         return text
     if len(text.split()) != 5 or _RANDOM.search(text) or not croniter.is_valid(text):
         advice = f"write five cron fields such as '0 * * * *', or one of {', '.join(PRESETS)}"
-        raise ConfigurationError(f"{text!r} is no schedule; {advice}")
+        raise ConfigurationError(f"{text!r} is not a schedule; {advice}")
     try:
         croniter(text, datetime(2026, 1, 1, tzinfo=UTC)).get_next()
     except CroniterBadDateError as error:
-        raise ConfigurationError(f"{text!r} never comes, no month has such a day; mend the day or the month") from error
+        raise ConfigurationError(f"{text!r} never occurs: no month has such a day; fix the day or the month") from error
     return text
 
 
 def ticks_within(schedule: str, start: datetime, end: datetime) -> bool:
-    """Whether a tick of ``schedule`` (UTC) is in the interval from ``start`` up to but without ``end``.
+    """Return whether a tick of ``schedule`` (UTC) is in the interval from ``start`` to ``end``, exclusive.
 
     >>> ticks_within("@daily", datetime(2026, 11, 24, 23), datetime(2026, 11, 25, 1))
     True
@@ -41,7 +41,7 @@ def ticks_within(schedule: str, start: datetime, end: datetime) -> bool:
 
 
 _EXPRESSIONS = {"@quarterly": "0 0 1 */3 *"}
-"""Presets of Airflow's that croniter does not know."""
+"""Airflow's presets that croniter does not know."""
 
 _RANDOM = re.compile(r"(?:^|[\s,])r", re.IGNORECASE)
-"""croniter's ``R`` is a number by chance, another one whenever the DAG file is read."""
+"""croniter's ``R`` is a random number, which changes whenever the DAG file is read."""

@@ -1,40 +1,53 @@
-"""Options of a route: as they are written, and as they apply after inheritance."""
+"""Options of a route: as they are written at each level, and as they apply after inheritance."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
 from registry_sync.config.fields import (
     NamePart,
     Platforms,
     Strict,
     WorkerFile,
-    _check_docker_url,
+    check_docker_url,
+    parsed_by,
+    raising_value_error,
 )
-from registry_sync.config.prune_rules import PruneRules
-from registry_sync.tags.backup_names import BackupTag
-from registry_sync.tags.overwrite_policy import FOLLOW, OverwritePolicies, policy_of
+from registry_sync.config.prune_rules import PruneRules, PruneRulesEntry
+from registry_sync.config.tag_rules import TagRulesEntry
+from registry_sync.tags.backup_names import BackupTemplate, parse_backup_tag
+from registry_sync.tags.overwrite_policy import FOLLOW, POLICIES, OverwritePolicies, parse_policies, policy_of
 from registry_sync.tags.rules import TagRules
 
 Runner = Literal["local", "docker"]
 
+DOCKER_SOCKET = "unix:///var/run/docker.sock"
 
-class SkopeoOptions(Strict):
-    """Where skopeo runs: on the worker, or in containers of a Docker daemon."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkopeoOptions:
+    """How to run skopeo: as a process of the worker, or in containers of a Docker daemon."""
+
+    runner: Runner = "local"
+    image: str | None = None
+    docker_url: str = DOCKER_SOCKET
+    tls_dir: Path | None = None
+    network: str = "bridge"
+
+
+class SkopeoEntry(Strict):
+    """Options under ``skopeo:``."""
 
     runner: Runner = Field("local", description="local: the worker's own skopeo; docker: a container for each copy")
     image: str | None = Field(
         None, min_length=1, description="Image with skopeo, such as quay.io/skopeo/stable:v1.18.0; for docker"
     )
-    docker_url: Annotated[str, AfterValidator(_check_docker_url)] = Field(
-        "unix:///var/run/docker.sock", description="The Docker daemon, as seen by the worker; for docker"
+    docker_url: Annotated[str, AfterValidator(check_docker_url)] = Field(
+        DOCKER_SOCKET, description="The Docker daemon, as seen by the worker; for docker"
     )
     tls_dir: WorkerFile | None = Field(
         None, description="Folder, on the workers, with ca.pem, cert.pem and key.pem for a docker_url of tcp://"
@@ -44,41 +57,66 @@ class SkopeoOptions(Strict):
     @model_validator(mode="after")
     def _check_runner(self) -> Self:
         if self.runner == "docker" and self.image is None:
-            raise ValueError("runner: docker needs an image that has skopeo, such as quay.io/skopeo/stable:v1.18.0")
+            raise ValueError(
+                "runner: docker needs an image that contains skopeo, such as quay.io/skopeo/stable:v1.18.0"
+            )
         if self.runner == "local" and self.model_fields_set - {"runner"}:
             others = ", ".join(sorted(self.model_fields_set - {"runner"}))
-            raise ValueError(f"{others}: this is for runner: docker; write that too, or remove it")
+            raise ValueError(f"{others}: only for runner: docker; write that too, or remove it")
         if self.docker_url.startswith("tcp://") and self.tls_dir is None:
             raise ValueError(
                 f"docker_url {self.docker_url!r} needs a tls_dir: without TLS, whoever reaches that port is root there"
             )
         return self
 
+    def parse(self) -> SkopeoOptions:
+        """The options as a value."""
+        return SkopeoOptions(
+            runner=self.runner,
+            image=self.image,
+            docker_url=self.docker_url,
+            tls_dir=self.tls_dir,
+            network=self.network,
+        )
+
+
+_POLICY_SCHEMA = {"type": "string", "enum": list(POLICIES)}
+
+PoliciesEntry = Annotated[
+    OverwritePolicies,
+    PlainValidator(raising_value_error(parse_policies)),
+    WithJsonSchema(
+        {"anyOf": [_POLICY_SCHEMA, {"type": "object", "minProperties": 1, "additionalProperties": _POLICY_SCHEMA}]}
+    ),
+]
+
 
 class RouteOptions(Strict):
-    """What can be written in ``defaults:``, at a mirror and at a rule; the innermost that is written counts.
+    """Options in ``defaults:``, at a mirror and at a rule. The innermost level that writes an option counts.
 
-    ``null`` is written too: it turns off what an outer level has.
+    ``null`` counts as written: it turns off the option of an outer level.
     """
 
-    tags: TagRules | None = Field(None, description="Which tags are mirrored; without it all")
+    tags: TagRulesEntry | None = Field(None, description="Which tags are mirrored; without it all")
     prefix: NamePart | None = Field(
-        None, description="What comes before the names at the destinations, such as mirror/; not where there is rename"
+        None, description="Prefix of the names at the destinations, such as mirror/; rename replaces it"
     )
     strip_prefix: NamePart | None = Field(
-        None, description="What is taken from the beginning of the names first, such as giantswarm/"
+        None, description="Prefix to remove from the names first, such as giantswarm/"
     )
-    on_moved_tag: OverwritePolicies | None = Field(
+    on_moved_tag: PoliciesEntry | None = Field(
         None,
         description="A tag that names another digest at the destination is overwritten (follow), kept, or fails; or "
         "patterns of tags with one of these each, of which the first that matches counts",
     )
-    backup_tag: BackupTag | None = Field(
+    backup_tag: Annotated[BackupTemplate, parsed_by(parse_backup_tag, min_length=1)] | None = Field(
         None,
         description="Jinja2 template of the tag that keeps what is about to be overwritten, such as "
         "{{ tag }}-was-{{ digest_short }}; there are tag, digest, digest_short, date and time",
     )
-    prune: PruneRules | None = Field(None, description="Which tags of the destination are deleted; without it none")
+    prune: PruneRulesEntry | None = Field(
+        None, description="Which tags of the destination are deleted; without it none"
+    )
     platforms: Platforms | None = Field(
         None, description="Of images for several platforms, mirror only these, such as linux/amd64; without it all"
     )
@@ -91,7 +129,7 @@ class RouteOptions(Strict):
     registries_d: WorkerFile | None = Field(
         None, description="containers-registries.d(5) folder, on the workers: where the policy finds signatures"
     )
-    skopeo: SkopeoOptions | None = Field(None, description="Where skopeo runs; without it on the worker")
+    skopeo: SkopeoEntry | None = Field(None, description="Where skopeo runs; without it on the worker")
     parallel_copies: Annotated[int, Field(ge=1, le=32)] | None = Field(
         None, description="Images that one task copies at once (4)"
     )
@@ -102,20 +140,21 @@ class RouteOptions(Strict):
         None, description="A copy that moves no byte for so long is ended (300)"
     )
 
-    @property
-    def written_options(self) -> frozenset[str]:
-        """The options that stand here, whatever else does; also as ``null``."""
-        return frozenset(self.model_fields_set & RouteOptions.model_fields.keys())
+
+def written_options(options: RouteOptions) -> frozenset[str]:
+    """The options that one level writes, also as ``null``."""
+    return frozenset(options.model_fields_set & RouteOptions.model_fields.keys())
 
 
-class RouteSettings(Strict):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteSettings:
     """The options in force for a route. Minutes and seconds as the names say."""
 
     tags: TagRules = TagRules()
     prefix: str = ""
     strip_prefix: str = ""
     on_moved_tag: OverwritePolicies = FOLLOW
-    backup_tag: str | None = None
+    backup_tag: BackupTemplate | None = None
     prune: PruneRules | None = None
     platforms: tuple[str, ...] = ()
     signatures: bool = True
@@ -127,7 +166,7 @@ class RouteSettings(Strict):
     stall_timeout_seconds: int = 300
 
     def overwrites(self, tag: str) -> bool:
-        """Whether a tag is written whatever it names at the destination by then, and nothing of that is kept."""
+        """True if a changed tag is overwritten at the destination without a backup."""
         return self.backup_tag is None and policy_of(tag, self.on_moved_tag)[0] == "follow"
 
     @property
@@ -135,9 +174,13 @@ class RouteSettings(Strict):
         return self.prune is not None and self.prune.tags != "none"
 
     @classmethod
-    def resolve(cls, *layers: RouteOptions) -> Self:
-        """The settings that ``layers`` give, outermost first; a later one overrides an earlier one key by key."""
+    def resolve(cls, *levels: RouteOptions) -> Self:
+        """The settings that ``levels`` result in, outermost first. A later level overrides an earlier one by key."""
         written: dict[str, Any] = {}
-        for layer in layers:
-            written |= {name: getattr(layer, name) for name in layer.written_options}
-        return cls(**{name: value for name, value in written.items() if value is not None})
+        for level in levels:
+            written |= {name: getattr(level, name) for name in written_options(level)}
+        return cls(**{name: _parse(value) for name, value in written.items() if value is not None})
+
+
+def _parse(value: Any) -> Any:
+    return value.parse() if isinstance(value, TagRulesEntry | PruneRulesEntry | SkopeoEntry) else value

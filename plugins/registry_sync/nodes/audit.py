@@ -1,10 +1,12 @@
-"""Look over the pools of a mirrors file: where each bootstrap image comes from, and what that costs in an outage.
+"""Audit the pools of a mirrors file: where each bootstrap image comes from, and how that works in an outage.
 
-What must not be at all, such as a mirror that others can push to, is refused when the file is read: pool_checks.py.
+Loading the file already refuses wrong configurations, such as a mirror that others can push to:
+``routes/check_node_pools.py``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from registry_sync.config.model import MirrorsFile, Registry
@@ -16,25 +18,26 @@ from registry_sync.routes.route import Route
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supply:
-    """One place where machines look for a bootstrap image, and the routes that bring it there.
+    """A registry that machines pull a bootstrap image from, and the routes that copy it there.
 
-    ``is_home``: no route has to, since routes read it from there.
+    ``is_source``: routes read the image from there, and none has to copy it.
     """
 
     image: Repository
     endpoint: Registry
     repository: Repository
     routes: tuple[Route, ...]
-    is_home: bool
+    is_source: bool
 
     @property
-    def is_there(self) -> bool:
-        return bool(self.routes) or self.is_home
+    def is_fed(self) -> bool:
+        """True when the image gets there: routes copy it, or it is pushed."""
+        return bool(self.routes) or self.is_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolAudit:
-    """What there is to say about a pool: ``problems`` to mend, and ``notes`` to know."""
+    """The findings about a pool: ``problems`` have to be fixed, ``notes`` are good to know."""
 
     pool: NodePool
     supplies: tuple[Supply, ...]
@@ -43,9 +46,9 @@ class PoolAudit:
 
 
 def audit_pool(file: MirrorsFile, pool: NodePool) -> PoolAudit:
-    """Follow each bootstrap image of ``pool`` to all places that it is pulled from."""
+    """Follow each bootstrap image of ``pool`` to all registries that it is pulled from."""
     routes = RouteMap.of(file)
-    supplies = tuple(each for image in pool.images for each in _supplies(image.repository, file, pool, routes))
+    supplies = tuple(supply for image in pool.images for supply in _supplies(image.repository, file, pool, routes))
     return PoolAudit(
         pool=pool,
         supplies=supplies,
@@ -55,59 +58,60 @@ def audit_pool(file: MirrorsFile, pool: NodePool) -> PoolAudit:
 
 
 def _supplies(name: str, file: MirrorsFile, pool: NodePool, routes: RouteMap) -> list[Supply]:
-    """In the order in which machines ask."""
+    """The supplies of one image, in the order in which machines try them."""
     registry = file.registries[pool.registry]
     image = Repository.at(registry.host, name)
-    places = [file.registries[each.registry] for each in pool.pool_mirrors] + [registry]
-    return [_supply(image, each, routes) for each in places]
+    return [_supply(image, file.registries[endpoint], routes) for endpoint, _ in pool.pull_order]
 
 
 def _supply(image: Repository, endpoint: Registry, routes: RouteMap) -> Supply:
     repository = Repository(endpoint.host, image.name)
-    coming = tuple(routes.into(repository))
-    is_home = not coming and any(routes.out_of(repository))
-    return Supply(image=image, endpoint=endpoint, repository=repository, routes=coming, is_home=is_home)
+    writers = tuple(routes.into(repository))
+    is_source = not writers and any(routes.out_of(repository))
+    return Supply(image=image, endpoint=endpoint, repository=repository, routes=writers, is_source=is_source)
 
 
-def _problems(file: MirrorsFile, pool: NodePool, supplies: tuple[Supply, ...], routes: RouteMap) -> list[str]:
-    """The mirrors themselves have been checked at load; here it is what machines fall back to."""
+def _problems(file: MirrorsFile, pool: NodePool, supplies: tuple[Supply, ...], routes: RouteMap) -> Iterator[str]:
+    """Problems of the pool's own registry, the fallback. Its mirrors were checked when the file was loaded."""
     registry = file.registries[pool.registry]
-    problems = []
-    for last in (each for each in supplies if each.endpoint is registry):
+    for fallback in (supply for supply in supplies if supply.endpoint is registry):
+        if not fallback.is_fed:
+            yield (
+                f"no route copies {fallback.repository} to {registry.name!r}: machines that fall back to it find no "
+                "image, or one that somebody else pushed; mirror it there"
+            )
+            continue
         origins = {
-            each.endpoint.name: _origins(each.repository, routes) for each in supplies if each.image == last.image
+            supply.endpoint.name: _origins(supply.repository, routes)
+            for supply in supplies
+            if supply.image == fallback.image
         }
-        if not last.is_there:
-            problems.append(
-                f"no route brings {last.repository} to {registry.name!r}: machines that fall back to it do not find it "
-                f"there, or find what somebody else pushed; mirror it there"
+        if len(set(map(frozenset, origins.values()))) > 1:
+            sources = ", ".join(
+                f"at {name} from {' and '.join(sorted(map(str, repositories)))}"
+                for name, repositories in origins.items()
             )
-        elif len(set(map(frozenset, origins.values()))) > 1:
-            shown = ", ".join(f"at {name} from {' and '.join(sorted(map(str, o)))}" for name, o in origins.items())
-            problems.append(
-                f"{last.image} is not the same everywhere: {shown}; machines that fall back get another image"
+            yield (
+                f"{fallback.image} has several sources: {sources}; machines that fall back get another image; mirror "
+                "it from one source"
             )
-    return problems
 
 
 def _origins(repository: Repository, routes: RouteMap) -> set[Repository]:
-    """What ``repository`` is a copy of in the end; itself when it is none."""
-    sources = {each.source_repository for each in routes.into(repository)}
-    return {origin for each in sources for origin in _origins(each, routes)} if sources else {repository}
+    """The repositories that ``repository`` is copied from in the end; itself when no route writes it."""
+    sources = {route.source_repository for route in routes.into(repository)}
+    return {origin for source in sources for origin in _origins(source, routes)} if sources else {repository}
 
 
-def _notes(file: MirrorsFile, pool: NodePool, supplies: tuple[Supply, ...]) -> list[str]:
-    registry = file.registries[pool.registry]
-    notes = []
+def _notes(file: MirrorsFile, pool: NodePool, supplies: tuple[Supply, ...]) -> Iterator[str]:
+    host = file.registries[pool.registry].host
     if not pool.images:
-        notes.append("it has no bootstrap_images, so nothing shows whether its machines would start")
-    if not pool.mirrors:
-        notes.append(f"all comes from {registry.host}: while that is down, no machine pulls anything")
-    untrusted = [each.registry for each in pool.pool_mirrors if each.trust == "pull"]
-    if untrusted and len(untrusted) == len(pool.pool_mirrors):
-        notes.append(f"its mirrors are trusted with bytes only: while {registry.host} is down, no tag can be pulled")
-    by_hand = {route.mirror for each in supplies for route in each.routes if not file.mirrors[route.mirror].schedule}
-    notes += [
-        f"mirror {each!r} has no schedule: what it brings is as old as its last run by hand" for each in sorted(by_hand)
-    ]
-    return notes
+        yield "no bootstrap_images: nodes check cannot tell if its machines would start; list the images they need"
+    if not pool.pool_mirrors:
+        yield f"no mirrors: while {host} is down, its machines cannot pull anything"
+    elif all(mirror.trust == "pull" for mirror in pool.pool_mirrors):
+        yield f"no mirror is trusted with tags (trust: pull+resolve): while {host} is down, no tag can be pulled"
+    mirrors = {route.mirror for supply in supplies for route in supply.routes}
+    for mirror in sorted(mirrors):
+        if not file.mirrors[mirror].schedule:
+            yield f"mirror {mirror!r} has no schedule: its copies are as old as its last manual run"

@@ -1,6 +1,6 @@
-"""Hold a file that was read back from a machine against what is rendered, key by key.
+"""Compare a configuration file from a machine with the rendered one, key by key.
 
-Runtimes skip keys that they do not know, so a typo is seen by nobody until the day on which the mirror is needed.
+Runtimes silently skip unknown keys, so a typo stays hidden until the day on which the mirror is needed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Verdict = Literal["unknown", "missing", "different", "unexpected"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A key that is not as rendered. ``found`` and ``expected`` are its values as JSON, empty where it has none."""
+    """A key that is not as rendered. ``found`` and ``expected`` are its values as JSON, empty where it is absent."""
 
     key: str
     verdict: Verdict
@@ -50,7 +50,7 @@ KNOWN_KEYS: Mapping[str, frozenset[str]] = {
         "RegistryMirrorConfig",
     }.items()
 }
-"""The keys that each runtime knows where we look. Another one there does nothing, without a word.
+"""The keys that each runtime knows in the compared parts of its files. It silently ignores any other key there.
 
 https://github.com/containerd/containerd/blob/main/docs/hosts.md,
 https://github.com/containers/image/blob/main/docs/containers-registries.conf.5.md,
@@ -58,22 +58,22 @@ https://docs.k3s.io/installation/private-registry,
 https://docs.siderolabs.com/talos/v1.12/reference/configuration/cri/registrymirrorconfig
 """
 
-TRAPS: Mapping[str, str] = {
-    "*": "it holds for every registry, whose names are then taken for those of this one",
-    "blocked": "machines never fall back",
-    "configs": "beside config_path it keeps the CRI plugin from loading, and the node is NotReady",
-    "max-download-attempts": "dockerd before 20.10 does not start with it; say --version when these are later",
-    "insecure-registries": "whoever is on the way can answer in the registry's place",
-    "io.containerd.cri.v1.images": "only version = 3 reads it; there is no mirror",
-    "io.containerd.grpc.v1.cri": "version = 3 does not read it; there is no mirror",
-    "mirrors": "beside config_path it keeps the CRI plugin from loading, and the node is NotReady",
-    "rewrite": "images are asked for by other names than those that mirrors copy them to",
-    "skipFallback": "machines never fall back",
-    "skip_verify": "whoever is on the way can answer in the mirror's place",
+EFFECTS: Mapping[str, str] = {
+    "*": "it applies to every registry: images of others are pulled from this one's mirrors; remove it",
+    "blocked": "machines never fall back; remove it",
+    "configs": "with config_path, containerd does not load its CRI plugin and the node is NotReady; remove it",
+    "max-download-attempts": "dockerd before 20.10 does not start with it; give --version if all are later",
+    "insecure-registries": "anyone on the network path can pose as the registry; remove it",
+    "io.containerd.cri.v1.images": "only version = 3 reads it: no mirror is used",
+    "io.containerd.grpc.v1.cri": "version = 3 does not read it: no mirror is used",
+    "mirrors": "with config_path, containerd does not load its CRI plugin and the node is NotReady; remove it",
+    "rewrite": "images are pulled under other names than those that mirrors copy them to; remove it",
+    "skipFallback": "machines never fall back; remove it",
+    "skip_verify": "anyone on the network path can pose as the mirror; remove it",
 }
-"""What comes of keys that a runtime does know, and that are not rendered."""
+"""The effect of keys that a runtime knows, and that are not rendered."""
 
-NAMED: frozenset[Place] = frozenset(
+TABLES_OF_NAMES: frozenset[Place] = frozenset(
     {
         ("host",),
         ("plugins",),
@@ -83,7 +83,7 @@ NAMED: frozenset[Place] = frozenset(
         ("RegistryMirrorConfig",),
     }
 )
-"""Where names stand for keys: of hosts, plugins and registries."""
+"""The tables whose keys are names of hosts, plugins and registries."""
 
 PLUGINS = ("io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri")
 
@@ -91,20 +91,21 @@ PLUGINS = ("io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri")
 def compare_file(
     file: MirrorsFile, pool: NodePool, runtime: Runtime, versions: Versions, path: Path
 ) -> list[Difference]:
-    """Where the file at ``path`` is not what is rendered. Keys that have nothing to do with mirrors are left alone.
+    """The differences between the file at ``path`` and the rendered one. Keys unrelated to mirrors are ignored.
 
-    :raises ConfigurationError: when it cannot be read, or the runtime cannot do what the pool says.
+    :raises ConfigurationError: when the file cannot be read, or the runtime does not support the pool's configuration.
     """
     host = file.registries[pool.registry].host
-    form = _FORMS[runtime]
-    document = form.parse(_read(path), path)
+    format = _FORMATS[runtime]
+    document = format.parse(_read(path), path)
     if runtime == "containerd" and _is_version_3(document) and versions == Versions():
         versions = Versions(floor=(2,))
-    texts = {each.path.name: each.text for each in render_pool(file, pool, runtime, versions)}
-    name = "hosts.toml" if runtime == "containerd" and _is_hosts(document, path) else form.name
-    expected, found = form.ours(form.parse(texts[name], Path(name)), host), form.ours(document, host)
-    if runtime == "docker" and not pool.mirrors:
-        found.pop("max-download-attempts", None)  # without mirrors it is no matter of ours
+    texts = {rendered.path.name: rendered.text for rendered in render_pool(file, pool, runtime, versions)}
+    name = "hosts.toml" if runtime == "containerd" and _is_hosts(document, path) else format.name
+    expected = format.relevant(format.parse(texts[name], Path(name)), host)
+    found = format.relevant(document, host)
+    if runtime == "docker" and not pool.pool_mirrors:
+        found.pop("max-download-attempts", None)  # without mirrors any value is fine
     return list(_compare(expected, found, (), KNOWN_KEYS[runtime]))
 
 
@@ -112,7 +113,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: it cannot be read ({error})") from error
+        raise ConfigurationError(f"{path}: cannot read it ({error})") from error
 
 
 def _is_version_3(document: Any) -> bool:
@@ -125,18 +126,18 @@ def _is_hosts(document: Any, path: Path) -> bool:
 
 def _parse_json(text: str, path: Path) -> Any:
     try:
-        document = json.loads(text, object_pairs_hook=partial(_once_each, path))
+        document = json.loads(text, object_pairs_hook=partial(_check_unique, path))
     except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{path}: this is not valid JSON: {error}") from error
+        raise ConfigurationError(f"{path}: not valid JSON: {error}") from error
     if not isinstance(document, dict):
-        raise ConfigurationError(f"{path}: expected an object, {{...}}")
+        raise ConfigurationError(f"{path}: expected a JSON object, {{...}}")
     return document
 
 
-def _once_each(path: Path, entries: list[tuple[str, Any]]) -> dict[str, Any]:
-    twice = [key for key, count in Counter(key for key, _ in entries).items() if count > 1]
-    if twice:
-        raise ConfigurationError(f"{path}: {twice[0]!r} is written twice, and only one of them counts; keep one")
+def _check_unique(path: Path, entries: list[tuple[str, Any]]) -> dict[str, Any]:
+    repeated = [key for key, count in Counter(key for key, _ in entries).items() if count > 1]
+    if repeated:
+        raise ConfigurationError(f"{path}: duplicate key {repeated[0]!r}, of which only one counts; keep one")
     return dict(entries)
 
 
@@ -144,109 +145,113 @@ def _parse_toml(text: str, path: Path) -> Any:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path}: this is not valid TOML: {error}") from error
+        raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
 
 
 def _parse_yaml(text: str, path: Path) -> Any:
-    return [each for each in read_all_yaml(text, str(path)) if isinstance(each, dict)]
+    return [document for document in read_all_yaml(text, str(path)) if isinstance(document, dict)]
 
 
 def _docker(document: Any, host: str) -> Any:
-    """Of registries that are taken for insecure, only our own matters."""
-    ours = _like(document, ("registry-mirrors", "max-download-attempts"))
+    """Entries of ``insecure-registries`` for other registries are ignored."""
+    keys = _similar(document, ("registry-mirrors", "max-download-attempts"))
     insecure = document.get("insecure-registries")
-    named = [each for each in insecure if each == host] if isinstance(insecure, list) else []
-    return {**ours, "insecure-registries": named[:1]} if named else ours
+    is_insecure = isinstance(insecure, list) and host in insecure
+    return {**keys, "insecure-registries": [host]} if is_insecure else keys
 
 
 def _containerd(document: Any, _: str) -> Any:
-    """All of a hosts.toml; of a config.toml what is about registries."""
+    """The whole of a hosts.toml; the registry tables of a config.toml."""
     if "plugins" not in document and "version" not in document:
         return document
-    ours = _like(document, ("version", "plugins"))
-    plugins = {name: _like(each, ("registry",)) for name, each in _like(document.get("plugins"), PLUGINS).items()}
-    return {**ours, "plugins": {name: each for name, each in plugins.items() if each}}
+    keys = _similar(document, ("version", "plugins"))
+    plugins = {
+        name: _similar(plugin, ("registry",)) for name, plugin in _similar(document.get("plugins"), PLUGINS).items()
+    }
+    return {**keys, "plugins": {name: plugin for name, plugin in plugins.items() if plugin}}
 
 
 def _crio(document: Any, host: str) -> Any:
-    """The tables of one registry, of namespaces in it, and of patterns that it matches, by their prefixes.
+    """The tables of one registry by their prefixes: its own, those of its namespaces, and those of matching patterns.
 
-    Of several with one prefix, the first counts (seen with skopeo 1.9); the others get a number.
+    The first table with a prefix counts (observed with skopeo 1.9). Further ones get a number.
     """
-    written = document.get("registry")
-    tables = [each for each in written if isinstance(each, dict)] if isinstance(written, list) else []
-    ours: dict[str, Any] = {}
+    tables = document.get("registry")
+    relevant: dict[str, Any] = {}
     counts = Counter[str]()
-    for table in tables:
+    for table in (table for table in tables if isinstance(table, dict)) if isinstance(tables, list) else ():
         prefix = str(table.get("prefix", table.get("location")))
         if f"{prefix}/".startswith(f"{host}/") or _is_pattern_of(prefix, host):
             counts[prefix] += 1
-            ours[prefix if counts[prefix] == 1 else f"{prefix} ({counts[prefix]})"] = table
-    return {**_like(document, ("registry",)), "registry": ours}
+            relevant[prefix if counts[prefix] == 1 else f"{prefix} ({counts[prefix]})"] = table
+    return {**_similar(document, ("registry",)), "registry": relevant}
 
 
 def _is_pattern_of(prefix: str, host: str) -> bool:
-    """Whether a prefix such as ``*.io`` is one of ``host`` too; the star stands for any number of names."""
+    """Return whether a prefix such as ``*.io`` matches ``host``. The star stands for any number of names."""
     return prefix.startswith("*.") and host.endswith(prefix.partition("/")[0].removeprefix("*"))
 
 
 def _k3s(documents: Any, host: str) -> Any:
-    merged = {key: value for each in documents for key, value in each.items()}
-    return {**_like(merged, ("mirrors",)), "mirrors": _of_host(merged.get("mirrors"), host)}
+    merged = {key: value for document in documents for key, value in document.items()}
+    return {**_similar(merged, ("mirrors",)), "mirrors": _of_host(merged.get("mirrors"), host)}
 
 
 def _talos(documents: Any, host: str) -> Any:
-    """Of a machine's whole configuration: the mirrors of one registry, in both forms, by its name.
+    """The mirrors of one registry in a machine configuration, in both forms, by the registry's name.
 
-    Where there are none, it does not matter whether the registry is named at all.
+    A registry without endpoints equals one that is not named at all.
     """
-    named: dict[str, Any] = {}
+    configs: dict[str, Any] = {}
     machine: dict[str, Any] = {}
     for document in documents:
         if document.get("kind") == "RegistryMirrorConfig" and document.get("endpoints"):
-            named |= _of_host({str(document.get("name")): document}, host)
+            configs |= _of_host({str(document.get("name")): document}, host)
         registries = _entries(_entries(document.get("machine")).get("registries"))
-        machine |= _like(registries, ("mirrors",))
+        machine |= _similar(registries, ("mirrors",))
         machine["mirrors"] = _of_host(registries.get("mirrors"), host)
-    return {"RegistryMirrorConfig": named, "machine": {"registries": machine}}
+    return {"RegistryMirrorConfig": configs, "machine": {"registries": machine}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Form:
-    """A runtime's rendered file by its name, how to read it, and which part of it is about our registry."""
+class _FileFormat:
+    """A runtime's file: its name as rendered, its parser, and the selection of the keys for one registry."""
 
     name: str
     parse: Callable[[str, Path], Any]
-    ours: Callable[[Any, str], Any]
+    relevant: Callable[[Any, str], Any]
 
 
-_FORMS: Mapping[Runtime, _Form] = {
-    "docker": _Form(name="daemon.json", parse=_parse_json, ours=_docker),
-    "containerd": _Form(name="config.toml", parse=_parse_toml, ours=_containerd),
-    "crio": _Form(name="registries.conf", parse=_parse_toml, ours=_crio),
-    "k3s": _Form(name="registries.yaml", parse=_parse_yaml, ours=_k3s),
-    "talos": _Form(name="registry-mirrors.yaml", parse=_parse_yaml, ours=_talos),
+_FORMATS: Mapping[Runtime, _FileFormat] = {
+    "docker": _FileFormat(name="daemon.json", parse=_parse_json, relevant=_docker),
+    "containerd": _FileFormat(name="config.toml", parse=_parse_toml, relevant=_containerd),
+    "crio": _FileFormat(name="registries.conf", parse=_parse_toml, relevant=_crio),
+    "k3s": _FileFormat(name="registries.yaml", parse=_parse_yaml, relevant=_k3s),
+    "talos": _FileFormat(name="registry-mirrors.yaml", parse=_parse_yaml, relevant=_talos),
 }
 
 
 def _entries(document: Any) -> Mapping[str, Any]:
-    """A mapping as it is, and something else as none."""
+    """The mapping itself; empty for a value that is not a mapping."""
     return document if isinstance(document, Mapping) else {}
 
 
-def _like(document: Any, wanted: Iterable[str]) -> dict[str, Any]:
-    """The entries under keys that are wanted, or that seem to be meant for one."""
+def _similar(document: Any, keys: Iterable[str]) -> dict[str, Any]:
+    """The entries under ``keys``, and under keys that look like a typo of one."""
     entries = _entries(document).items()
-    return {key: each for key, each in entries if get_close_matches(key, list(wanted), n=1, cutoff=0.8)}
+    return {key: value for key, value in entries if get_close_matches(key, list(keys), n=1, cutoff=0.8)}
 
 
 def _of_host(document: Any, host: str) -> dict[str, Any]:
-    """The entries of a registry by whatever name of it, and those that hold for all registries."""
-    entries = _entries(document).items()
-    return {key: each for key, each in entries if key == "*" or _host(key) == host or _like({key: each}, (host,))}
+    """The entries of a registry under any of its names, those that look like a typo, and those for all registries."""
+    return {
+        name: value
+        for name, value in _entries(document).items()
+        if name == "*" or _normalize_host(name) == host or _similar({name: value}, (host,))
+    }
 
 
-def _host(name: str) -> str:
+def _normalize_host(name: str) -> str:
     try:
         return parse_host(name)
     except ConfigurationError:
@@ -259,60 +264,62 @@ def _compare(expected: Any, found: Any, place: Place, known: frozenset[str]) -> 
             yield from _compare_keys(expected, found, place, known)
         case [dict(), *_], [dict(), *_]:
             for index in range(max(len(expected), len(found))):
-                ours, theirs = ({index: side[index]} if index < len(side) else {} for side in (expected, found))
-                yield from _compare_keys(ours, theirs, place, known)
-        case _ if _normal(expected) != _normal(found):
-            yield Difference(key=show_place(place), verdict="different", found=_shown(found), expected=_shown(expected))
+                tables = [{index: side[index]} if index < len(side) else {} for side in (expected, found)]
+                yield from _compare_keys(tables[0], tables[1], place, known)
+        case _ if _normalize(expected) != _normalize(found):
+            yield Difference(
+                key=show_place(place), verdict="different", found=_as_json(found), expected=_as_json(expected)
+            )
 
 
 def _compare_keys(expected: Any, found: Any, place: Place, known: frozenset[str]) -> Iterator[Difference]:
-    found = {_normal(key): each for key, each in found.items()}
+    found = {_normalize(key): value for key, value in found.items()}
     missing = [key for key in expected if key not in found]
     for key in expected:
         if key in missing:
-            yield Difference(key=show_place((*place, key)), verdict="missing", expected=_shown(expected[key]))
+            yield Difference(key=show_place((*place, key)), verdict="missing", expected=_as_json(expected[key]))
         else:
             yield from _compare(expected[key], found[key], (*place, key), known)
-    for key in (each for each in found if each not in expected):
-        yield _stray(key, found[key], place, missing, known)
+    for key in (key for key in found if key not in expected):
+        yield _extra_key(key, found[key], place, missing, known)
     if place == ("host",) and not missing and list(found) != list(expected) and found.keys() == expected.keys():
         yield Difference(
             key="host",
             verdict="different",
-            found=_shown(list(found)),
-            expected=_shown(list(expected)),
-            advice="their order counts",
+            found=_as_json(list(found)),
+            expected=_as_json(list(expected)),
+            advice="put them in the expected order: containerd tries them in the order of the file",
         )
 
 
-def _stray(key: Any, value: Any, place: Place, missing: list[Any], known: frozenset[str]) -> Difference:
-    """A key that is not rendered: one that the runtime does not know, or one that changes what it does."""
-    shown, text = show_place((*place, key)), _shown(value)
-    if key in known or place in NAMED or isinstance(key, int):
-        return Difference(key=shown, verdict="unexpected", found=text, advice=_trap(key, place))
+def _extra_key(key: Any, value: Any, place: Place, missing: list[Any], known: frozenset[str]) -> Difference:
+    """A key that is not rendered: the runtime ignores it, or it changes the runtime's behaviour."""
+    full_key, text = show_place((*place, key)), _as_json(value)
+    if key in known or place in TABLES_OF_NAMES or isinstance(key, int):
+        return Difference(key=full_key, verdict="unexpected", found=text, advice=_effect(key, place))
     close = get_close_matches(str(key), [*missing, *sorted(known)], n=1)
-    advice = f"did you mean {close[0]!r}?" if close else "it does nothing"
-    return Difference(key=shown, verdict="unknown", found=text, advice=advice)
+    advice = f"did you mean {close[0]!r}?" if close else "the runtime ignores it; remove it"
+    return Difference(key=full_key, verdict="unknown", found=text, advice=advice)
 
 
-def _trap(key: Any, place: Place) -> str:
-    """What comes of a key that is not rendered; empty where that is plain."""
+def _effect(key: Any, place: Place) -> str:
+    """The effect of a key that is not rendered; empty where it is obvious."""
     if place == ("registry",) and re.search(r" \([0-9]+\)$", str(key)):
-        return "it is defined twice, and only the first table counts; keep one"
+        return "this prefix has several tables, of which only the first counts; keep one"
     if place == ("registry",) and str(key).startswith("*."):
-        return "it holds for this registry too, and for every other of such a name"
-    return TRAPS.get(key, "")
+        return "it matches this registry too, and every other one with such a name; narrow it"
+    return EFFECTS.get(key, "")
 
 
-def _normal(value: Any) -> Any:
-    """A value as runtimes take it: capabilities in any order, addresses with or without a slash at the end."""
+def _normalize(value: Any) -> Any:
+    """The value in the form in which runtimes see it: capabilities sorted, URLs without a slash at the end."""
     if isinstance(value, str) and value.startswith(("http://", "https://")):
         return value.rstrip("/")
     if isinstance(value, list | tuple):
-        values = [_normal(each) for each in value]
+        values = [_normalize(item) for item in value]
         return sorted(values) if {"pull", "resolve", "push"} >= set(map(str, values)) else values
     return value
 
 
-def _shown(value: Any) -> str:
+def _as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)

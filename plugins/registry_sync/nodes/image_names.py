@@ -1,4 +1,4 @@
-"""Which name an image has at the registry that a pool of machines pulls from, derived from the mirrors' routes."""
+"""Names of images at the registry of a pool, derived from the mirrors' routes."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from registry_sync.routes.route import Route
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """The repository of the pool's registry that holds an image, and the routes that bring it there."""
+class RenamedImage:
+    """The repository of the pool's registry that holds an image, and the routes that copy it there."""
 
     repository: Repository
     routes: tuple[Route, ...] = ()
 
-    def why_not(self, tag: str) -> str:
-        """Why ``tag`` does not come along; empty when it does."""
-        reasons = ((each.mirror, why_not(each, tag)) for each in self.routes)
-        return next((f"{mirror!r} leaves the tag {tag!r} out: {why}" for mirror, why in reasons if why), "")
+    def why_not_copied(self, tag: str) -> str:
+        """The reason why a route skips ``tag``; empty when it is copied."""
+        reasons = ((route.mirror, why_not(route, tag)) for route in self.routes)
+        return next((f"mirror {mirror!r} skips the tag {tag!r}: {reason}" for mirror, reason in reasons if reason), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameRow:
-    """A line of the map: a name, or with ``*`` all names of a namespace but those of ``excluded``."""
+    """A line of the map: a name, or with ``*`` all names of a namespace except those of ``excluded``."""
 
     image: str
     becomes: str
@@ -36,68 +36,70 @@ class NameRow:
 
 
 class NameMap:
-    """From the names that images are known by, at whatever registry, to those at the registry of a pool."""
+    """Maps names of images at any registry to their names at the registry of a pool."""
 
     def __init__(self, file: MirrorsFile, pool: NodePool) -> None:
         self.registry = file.registries[pool.registry]
         self._routes = RouteMap.of(file)
 
-    def find(self, image: Repository) -> Found | None:
-        """The same image at the pool's registry: a copy of it, or a copy of what it is a copy of itself."""
-        ways: list[tuple[Repository, tuple[Route, ...]]] = [(image, ())]
+    def find(self, image: Repository) -> RenamedImage | None:
+        """The same image at the pool's registry: a copy of it, or of the source that it was copied from."""
+        paths: list[tuple[Repository, tuple[Route, ...]]] = [(image, ())]
         seen = {image}
-        for here, routes in ways:  # grows while it is walked, so the shortest way is found first
-            if here.host == self.registry.host:
-                return Found(repository=here, routes=routes)
-            for there, way in self._next(here, routes):
-                if there not in seen:
-                    seen.add(there)
-                    ways.append((there, way))
+        for repository, routes in paths:  # grows while it is walked: breadth first, so the shortest path wins
+            if repository.host == self.registry.host:
+                return RenamedImage(repository=repository, routes=routes)
+            for neighbour, path in self._neighbours(repository, routes):
+                if neighbour not in seen:
+                    seen.add(neighbour)
+                    paths.append((neighbour, path))
         return None
 
-    def _next(self, here: Repository, routes: tuple[Route, ...]) -> Iterator[tuple[Repository, tuple[Route, ...]]]:
-        """Copies first. Back at the source, what was copied from there does not matter."""
-        yield from ((each.destination_repository, (*routes, each)) for each in self._routes.out_of(here))
-        yield from ((each.source_repository, ()) for each in self._routes.into(here))
+    def _neighbours(
+        self, repository: Repository, routes: tuple[Route, ...]
+    ) -> Iterator[tuple[Repository, tuple[Route, ...]]]:
+        """The copies of a repository, then its sources. A path begins again at a source, with no routes."""
+        yield from ((route.destination_repository, (*routes, route)) for route in self._routes.out_of(repository))
+        yield from ((route.source_repository, ()) for route in self._routes.into(repository))
 
     def rows(self) -> list[NameRow]:
-        """All names that are known, in their order."""
-        rows = {each.image: each for each in (*self._listed_rows(), *self._namespace_rows())}
+        """All names that the mirrors file gives, in alphabetical order."""
+        rows = {row.image: row for row in (*self._listed_rows(), *self._namespace_rows())}
         return [rows[image] for image in sorted(rows)]
 
     def _listed_rows(self) -> Iterator[NameRow]:
         for route in (entry.route for entry in self._routes.listed):
             for repository in (route.source_repository, route.destination_repository):
-                found = self.find(repository)
-                if found and repository.host != self.registry.host:
-                    yield NameRow(image=str(repository), becomes=str(found.repository), mirrors=_mirrors(found))
+                renamed = self.find(repository)
+                if renamed and repository.host != self.registry.host:
+                    yield NameRow(image=str(repository), becomes=str(renamed.repository), mirrors=_mirrors(renamed))
 
     def _namespace_rows(self) -> Iterator[NameRow]:
-        for each in self._routes.namespaces:
-            for glob in each.rule.include or ("*",):
-                example = _example(each, glob)
-                for host in {each.source.host, each.destination.host} - {self.registry.host}:
-                    if example and (found := self.find(Repository(host, example))):
+        for routes in self._routes.namespaces:
+            for glob in map(str, routes.rule.include or ("*",)):
+                example = _example(routes, glob)
+                for host in {routes.source.host, routes.destination.host} - {self.registry.host}:
+                    if example and (renamed := self.find(Repository(host, example))):
                         yield NameRow(
-                            image=f"{host}/{each.rule.namespace}/{glob}",
-                            becomes=_with_glob(str(found.repository), each.rule.namespace, example, glob),
-                            mirrors=_mirrors(found),
-                            excluded=each.rule.exclude or (),
+                            image=f"{host}/{routes.rule.namespace}/{glob}",
+                            becomes=_with_glob(str(renamed.repository), routes.rule.namespace, example, glob),
+                            mirrors=_mirrors(renamed),
+                            excluded=tuple(map(str, routes.rule.exclude or ())),
                         )
 
 
-def _mirrors(found: Found) -> tuple[str, ...]:
-    return tuple(each.mirror for each in found.routes)
+def _mirrors(renamed: RenamedImage) -> tuple[str, ...]:
+    return tuple(route.mirror for route in renamed.routes)
 
 
 def _with_glob(becomes: str, namespace: str, example: str, glob: str) -> str:
-    """What ``example`` has become, for all names of ``glob``."""
+    """The new name of ``example``, generalized to all names of ``glob``."""
     before, _, after = becomes.rpartition(example.removeprefix(f"{namespace}/"))
     return f"{before}{glob}{after}"
 
 
 def _example(routes: NamespaceRoutes, glob: str) -> str:
-    """A name that ``glob`` and its rule choose; empty when there seems to be none."""
+    """A name that ``glob`` and its rule choose; empty when none of a few tries is."""
     fillings = ("any", "example", "0")
-    names = (f"{routes.rule.namespace}/{glob.replace('*', each).replace('?', each[0])}" for each in fillings)
+    names = (f"{routes.rule.namespace}/{glob.replace('*', text).replace('?', text[0])}" for text in fillings)
     return next((name for name in names if routes.route(name)), "")

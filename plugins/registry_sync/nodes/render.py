@@ -1,6 +1,6 @@
-"""Write what the runtimes of a pool's machines need to pull by its mirrors; each file says why it is so.
+"""Render the configuration files with which a pool's machines pull by its mirrors. Comments give the reasons.
 
-What each runtime makes of these files, fault by fault, was found out by running them: docs/nodes.md has the table.
+docs/nodes.md has a table of each runtime's observed behaviour with these files, fault by fault.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Literal
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from registry_sync.config.model import MirrorsFile, Registry
-from registry_sync.config.node_pools import NodePool, Runtime
+from registry_sync.config.node_pools import NodePool, PoolMirror, Runtime
 from registry_sync.config.runtime_versions import Versions
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import DOCKER_HUB
@@ -28,11 +28,11 @@ RUNTIMES: Mapping[Runtime, Mapping[str, str]] = {
     "k3s": {"registries.yaml": "registries.yaml.j2"},
     "talos": {"registry-mirrors.yaml": "registry-mirrors.yaml.j2"},
 }
-"""The files of each runtime, and their templates."""
+"""The files of each runtime, by their path, with their templates."""
 
-HUB_ADDRESS = "https://registry-1.docker.io"
+DOCKER_HUB_URL = "https://registry-1.docker.io"
 
-MAX_DIFFERENCES = 40
+MAX_DIFF_LINES = 40
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -45,53 +45,51 @@ _TEMPLATES = Environment(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """A mirror as a runtime sees it.
+class RenderedMirror:
+    """A mirror as a template needs it.
 
-    ``resolves``: it may say what a tag is. ``has_own_authority``: its certificate is signed by one that machines do
-    not know by themselves.
+    ``resolves``: machines take tags from it. ``has_own_authority``: its certificate is signed by an authority that
+    machines do not trust by default.
     """
 
     host: str
+    url: str
     tls: bool
     resolves: bool
     has_own_authority: bool
 
-    @property
-    def url(self) -> str:
-        return f"{'https' if self.tls else 'http'}://{self.host}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderedFile:
-    """A file for machines, and its path below the folder that it is written to."""
+    """A file for machines, with its path below the output folder."""
 
     path: PurePosixPath
     text: str
 
 
-def endpoints(pool: NodePool, registries: Mapping[str, Registry]) -> list[Endpoint]:
-    """The mirrors of a pool, in the order in which machines ask them."""
-    return [
-        Endpoint(
-            host=registries[each.registry].host,
-            tls=registries[each.registry].tls,
-            resolves=each.trust == "pull+resolve",
-            has_own_authority=registries[each.registry].ca_file is not None,
-        )
-        for each in pool.pool_mirrors
-    ]
+def _rendered_mirror(mirror: PoolMirror, registry: Registry) -> RenderedMirror:
+    return RenderedMirror(
+        host=registry.host,
+        url=_url(registry),
+        tls=registry.tls,
+        resolves=mirror.trust == "pull+resolve",
+        has_own_authority=registry.ca_file is not None,
+    )
 
 
-def address(registry: Registry) -> str:
-    """Where a registry answers; Docker Hub does elsewhere than its name says."""
-    return HUB_ADDRESS if registry.host == DOCKER_HUB else f"{'https' if registry.tls else 'http'}://{registry.host}"
+def _url(registry: Registry) -> str:
+    return f"{'https' if registry.tls else 'http'}://{registry.host}"
+
+
+def registry_url(registry: Registry) -> str:
+    """The URL at which a registry answers. That of Docker Hub differs from its name."""
+    return DOCKER_HUB_URL if registry.host == DOCKER_HUB else _url(registry)
 
 
 def render_pool(file: MirrorsFile, pool: NodePool, runtime: Runtime, versions: Versions) -> list[RenderedFile]:
-    """The files that make ``runtime`` pull as ``pool`` says, good for all of ``versions``.
+    """The files that configure ``runtime`` for ``pool``, valid for all of ``versions``.
 
-    :raises ConfigurationError: when the runtime has no way to do that.
+    :raises ConfigurationError: when the runtime does not support the pool's configuration.
     """
     registry = file.registries[pool.registry]
     if problem := runtime_problem(pool, registry, runtime):
@@ -106,20 +104,20 @@ def render_pool(file: MirrorsFile, pool: NodePool, runtime: Runtime, versions: V
 
 
 def _context(file: MirrorsFile, pool: NodePool, runtime: Runtime, versions: Versions) -> dict[str, Any]:
-    """What templates know. Each version-dependent form is chosen so that it works for the whole range.
+    """The variables of the templates. A form that depends on the version is chosen to work for the whole range.
 
-    ``urls``: what k3s and Talos have to be told, which ask the registry itself by HTTPS alone.
+    ``urls`` are the endpoints for k3s and Talos. Both use HTTPS for a registry that is not among them.
     """
     registry = file.registries[pool.registry]
-    mirrors = endpoints(pool, file.registries)
+    mirrors = [_rendered_mirror(mirror, file.registries[mirror.registry]) for mirror in pool.pool_mirrors]
     return {
         "pool": pool,
         "registry": registry,
-        "upstream": address(registry),
+        "upstream": registry_url(registry),
         "mirrors": mirrors,
-        "urls": [each.url for each in mirrors] + ([] if registry.tls else [address(registry)]),
+        "urls": [mirror.url for mirror in mirrors] + ([] if registry.tls else [registry_url(registry)]),
         "folder": re.sub(r":([0-9]+)$", r"_\1_", registry.host),
-        "shown_versions": str(versions),
+        "versions": str(versions),
         "limits_attempts": versions.are_at_least("20.10"),
         "is_2": versions.are_at_least("2"),
         "honours_dial_timeout": versions.are_at_least("2.1"),
@@ -131,43 +129,42 @@ Written = Literal["written", "unchanged", "replaced"]
 
 
 def write_files(files: Iterable[RenderedFile], folder: Path, *, force: bool) -> dict[Path, Written]:
-    """Write files below ``folder``, and say what became of each.
+    """Write files below ``folder``, and return the outcome for each.
 
-    :param force: replace files that are there and differ.
-    :raises ConfigurationError: when there are such files and ``force`` is not set, and nothing is written then; or when
-        a file cannot be written.
+    :param force: replace existing files that differ.
+    :raises ConfigurationError: when a file exists, differs, and ``force`` is false (no file is written then); or when a
+        file cannot be written.
     """
-    texts = {folder / each.path: each.text for each in files}
-    present = {path: _present(path) for path in texts if path.exists()}
-    differing = [path for path, text in present.items() if text != texts[path]]
+    texts = {folder / file.path: file.text for file in files}
+    existing = {path: _read(path) for path in texts if path.exists()}
+    differing = [path for path, text in existing.items() if text != texts[path]]
     if differing and not force:
-        differences = "\n".join(_difference(path, present[path], texts[path]) for path in differing)
-        raise ConfigurationError(f"{differences}\nnothing was written; --force replaces what differs")
-    return {path: _write(path, text, present.get(path)) for path, text in texts.items()}
+        diffs = "\n".join(_diff(path, existing[path], texts[path]) for path in differing)
+        raise ConfigurationError(f"{diffs}\nno file was written; --force replaces files that differ")
+    return {path: _write(path, text, existing.get(path)) for path, text in texts.items()}
 
 
-def _present(path: Path) -> str:
+def _read(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8", "replace")
     except OSError as error:
-        raise ConfigurationError(f"{path}: it cannot be read ({error})") from error
+        raise ConfigurationError(f"{path}: cannot read it ({error})") from error
 
 
-def _write(path: Path, text: str, present: str | None) -> Written:
-    if present == text:
+def _write(path: Path, text: str, existing: str | None) -> Written:
+    if existing == text:
         return "unchanged"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ConfigurationError(f"{path}: it cannot be written ({error})") from error
-    return "written" if present is None else "replaced"
+        raise ConfigurationError(f"{path}: cannot write it ({error})") from error
+    return "written" if existing is None else "replaced"
 
 
-def _difference(path: Path, present: str, text: str) -> str:
-    """What would change in a file, cut where it is long."""
-    lines = list(
-        unified_diff(present.splitlines(), text.splitlines(), f"{path} (there)", f"{path} (rendered)", n=0, lineterm="")
-    )
-    more = [f"... and {len(lines) - MAX_DIFFERENCES} more lines"] if len(lines) > MAX_DIFFERENCES else []
-    return "\n".join([f"{path} is there and differs:", *lines[:MAX_DIFFERENCES], *more])
+def _diff(path: Path, existing: str, text: str) -> str:
+    """The differences of a file, cut when they are long."""
+    names = (f"{path} (existing)", f"{path} (rendered)")
+    lines = list(unified_diff(existing.splitlines(), text.splitlines(), *names, n=0, lineterm=""))
+    more = [f"... and {len(lines) - MAX_DIFF_LINES} more lines"] if len(lines) > MAX_DIFF_LINES else []
+    return "\n".join([f"{path} exists and differs:", *lines[:MAX_DIFF_LINES], *more])

@@ -1,4 +1,4 @@
-"""Image lists and Kubernetes manifests with the names that a pool's registry has for images; the rest stays."""
+"""Rewrite image lists and Kubernetes manifests to the names at a pool's registry. Everything else is kept."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from registry_sync.nodes.image_names import NameMap
 from registry_sync.oci.reference import Reference, Repository
 
 _LIST_LINE = re.compile(r"\s*(?:(?P<image>[^\s#\"'{}\[\]]*[^\s#\"'{}\[\]:])(?:\s+#.*)?|#.*)?\s*")
-"""A line of an image list: one word, which is not ``key:``, or a comment, or nothing."""
+"""A line of an image list: a single word that does not end in a colon, a comment, or an empty line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rewritten:
-    """A text with images renamed; ``problems`` names the images that had to stay as they were, with their lines."""
+    """A text with images renamed; ``problems`` lists the images that could not be renamed, with their lines."""
 
     text: str
     renamed: int
@@ -25,12 +25,12 @@ class Rewritten:
 
 
 def rewrite(text: str, name: str, names: NameMap) -> Rewritten:
-    """Rename the images of ``text``: of a list, one a line, or of YAML with Kubernetes manifests.
+    """Rename the images of ``text``: a list with one image a line, or YAML with Kubernetes manifests.
 
-    In manifests, images stand under ``image:``, under ``image.reference:`` (volumes), and in lists under ``images:``.
+    In manifests, images are the values of ``image:``, ``image.reference:`` (volumes) and lists under ``images:``.
 
-    :param name: stands for the text in messages.
-    :raises ConfigurationError: when it is neither.
+    :param name: the text's name in messages.
+    :raises ConfigurationError: when ``text`` is neither.
     """
     spans = _list_spans(text) if _is_list(text) else _manifest_spans(text, name)
     parts, problems, end, renamed = [], [], 0, 0
@@ -38,7 +38,7 @@ def rewrite(text: str, name: str, names: NameMap) -> Rewritten:
         new, problem = _rename(span, names)
         written = text[span.start : span.end]
         if not problem and new != span.value and written.count(span.value) != 1:
-            problem = f"{span.value!r} is written over several lines; write it in one"
+            problem = f"{span.value!r} is split over several lines; write it in one line"
         if problem:
             problems.append(f"{name}:{span.line}: {problem}")
         elif new != span.value:
@@ -49,7 +49,7 @@ def rewrite(text: str, name: str, names: NameMap) -> Rewritten:
 
 def _is_list(text: str) -> bool:
     lines = text.splitlines()
-    return all(_LIST_LINE.fullmatch(each) and each.strip() != "---" for each in lines)
+    return all(_LIST_LINE.fullmatch(line) and line.strip() != "---" for line in lines)
 
 
 def _list_spans(text: str) -> Iterator[Span]:
@@ -64,14 +64,14 @@ def _list_spans(text: str) -> Iterator[Span]:
 
 def _manifest_spans(text: str, name: str) -> Iterable[Span]:
     spans = read_spans(text, name)
-    if any(each.value and not each.place for each in spans):
-        raise ConfigurationError(f"{name}: this is neither a list of images, one a line, nor YAML with manifests")
-    by_start = {each.start: each for each in spans if _is_image(each.place)}  # an alias has its anchor's
+    if any(span.value and not span.place for span in spans):
+        raise ConfigurationError(f"{name}: expected a list with one image a line, or YAML with Kubernetes manifests")
+    by_start = {span.start: span for span in spans if _is_image(span.place)}  # an alias has the place of its anchor
     return [by_start[start] for start in sorted(by_start)]
 
 
 def _is_image(place: Place) -> bool:
-    """Whether an image stands at ``place``.
+    """Return whether the value at ``place`` is an image.
 
     https://kubernetes.io/docs/concepts/containers/images/ and https://kubernetes.io/docs/concepts/storage/volumes/#image
     """
@@ -82,30 +82,30 @@ def _is_image(place: Place) -> bool:
 
 
 def _rename(span: Span, names: NameMap) -> tuple[str, str]:
-    """The image's name at the pool's registry, and what keeps it from having one."""
+    """The image's name at the pool's registry, and the problem if it has none there."""
     image = span.value
     if span.place[-1:] == ("repository",):
-        return image, f"{image!r} is only a part of an image's name, as in Helm's values; render the chart first"
-    name, suffix, tag = _parts(image)
+        return image, f"{image!r} is only a part of an image's name, as in Helm values; render the chart first"
+    name, suffix, tag = _split(image)
     try:
         repository = Repository.parse(name)
         Reference.parse(f"{name}:{tag}")
     except ConfigurationError as error:
-        return image, f"{image!r} is no name of an image: {error}"
+        return image, f"{image!r} is not a valid image name: {error}"
     if repository.host == names.registry.host:
         return image, ""
-    found = names.find(repository)
-    if found is None:
-        goal = f"{names.registry.name!r} ({names.registry.host})"
-        return image, f"{image}: no route brings {repository} to {goal}; mirror it there"
-    problem = found.why_not(tag) if "@" not in suffix else ""
-    return f"{found.repository}{suffix}", problem and f"{image}: {problem}"
+    renamed = names.find(repository)
+    if renamed is None:
+        registry = f"{names.registry.name!r} ({names.registry.host})"
+        return image, f"{image}: no route copies {repository} to {registry}; mirror it there"
+    problem = renamed.why_not_copied(tag) if "@" not in suffix else ""
+    return f"{renamed.repository}{suffix}", problem and f"{image}: {problem}"
 
 
-def _parts(image: str) -> tuple[str, str, str]:
-    """Split an image into its name, everything after that as it is written, and its tag (``latest`` without one).
+def _split(image: str) -> tuple[str, str, str]:
+    """Split an image into its name, the rest as it is written, and its tag (``latest`` if it has none).
 
-    >>> _parts("quay.io/a/b:v1@sha256:00")
+    >>> _split("quay.io/a/b:v1@sha256:00")
     ('quay.io/a/b', ':v1@sha256:00', 'v1')
     """
     before = image.partition("@")[0]

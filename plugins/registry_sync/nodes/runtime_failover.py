@@ -1,7 +1,7 @@
-"""Would a node start now, with each single registry down? Pure: from what each registry has to how runtimes go on.
+"""Failover of container runtimes: would a node start now, and with each single registry down? Pure.
 
-What the runtimes do was seen with dockerd 20.10 to 28.5, containerd 1.6 to 2.1 and the library of CRI-O; docs/nodes.md
-has the whole table.
+The behaviour of the runtimes was observed with dockerd 20.10 to 28.5, containerd 1.6 to 2.1 and the library of CRI-O;
+docs/nodes.md has the whole table.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from typing import Any, Literal, Self
 
 from registry_sync.config.node_pools import NodePool
 from registry_sync.config.runtime_versions import Versions
-from registry_sync.nodes.readiness.check import Fault, ImageReadiness
+from registry_sync.nodes.readiness.model import Fault, ImageReadiness
 from registry_sync.text_table import table
 
 Behaviour = Literal["docker", "containerd", "crio", "unknown"]
-"""How a runtime goes on from one registry to the next: by the whole image, by each request, or not after a manifest.
-Of an unknown one, only what all of them do is taken for sure.
+"""The way in which a runtime falls back from one registry to the next.
+
+docker: for the whole image. containerd: for each request. crio: only until it has a manifest. unknown: any of these, so
+that a node gets an image only if it would with each of them.
 """
 
 FALLS_BACK: Mapping[Behaviour, frozenset[Fault]] = {
@@ -25,19 +27,22 @@ FALLS_BACK: Mapping[Behaviour, frozenset[Fault]] = {
     "containerd": frozenset({"absent", "incomplete"}),
     "crio": frozenset({"absent"}),
 }
-"""The faults of a registry after which a runtime asks the next one at once. After any other the pull fails, or never
-ends, or gets another image. A silent registry is waited for: ``Failover.dial_seconds``."""
+"""The faults of a registry after which a runtime tries the next one at once.
 
-LONGEST_WAIT_SECONDS = 30
-"""A start that waits longer than that, for each image anew, is no start in good time."""
+After other faults the pull fails, hangs, or gets another image. After a silent registry it continues with a delay:
+``Failover.dial_seconds``.
+"""
 
-_WHILE_RESOLVING: frozenset[Fault] = frozenset({"absent", "silent", "slow", "wrong", "unreadable", "unchecked"})
-"""The faults that are met when a tag is turned into a digest; the others are met when content is fetched."""
+MAX_WAIT_SECONDS = 30
+"""The longest delay per image with which a node still counts as starting. Every image has the delay again."""
+
+_RESOLVING_FAULTS: frozenset[Fault] = frozenset({"absent", "silent", "slow", "wrong", "unreadable", "unchecked"})
+"""The faults that show when a tag is resolved to a digest. The others show when content is downloaded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullEndpoint:
-    """A registry that nodes ask, by its name in the mirrors file; ``resolves``: also for the digest of a tag."""
+    """A registry that nodes pull from, by its name in the mirrors file; ``resolves``: they also take tags from it."""
 
     registry: str
     resolves: bool = True
@@ -45,9 +50,9 @@ class PullEndpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failover:
-    """The registries that the nodes of a pool ask, in their order: mirrors, and last the one that names stand for.
+    """The registries that the nodes of a pool try, in order: its mirrors, and last the pool's own registry.
 
-    ``dial_seconds`` is how long a pull waits for a registry that takes no connection, before it asks the next.
+    ``dial_seconds`` is the delay before a pull gives up on a silent registry and tries the next one.
     """
 
     pool: str
@@ -57,11 +62,8 @@ class Failover:
 
     @classmethod
     def of(cls, pool: NodePool) -> Self:
-        """What the mirrors file says about a pool."""
-        mirrors = [
-            PullEndpoint(registry=each.registry, resolves=each.trust == "pull+resolve") for each in pool.pool_mirrors
-        ]
-        endpoints = (*mirrors, PullEndpoint(registry=pool.registry))
+        """The failover of a pool in the mirrors file."""
+        endpoints = tuple(PullEndpoint(registry=name, resolves=resolves) for name, resolves in pool.pull_order)
         behaviour = behaviour_of(pool)
         return cls(
             pool=pool.name, behaviour=behaviour, endpoints=endpoints, dial_seconds=_dial_seconds(pool, behaviour)
@@ -69,16 +71,16 @@ class Failover:
 
     @property
     def registries(self) -> tuple[str, ...]:
-        return tuple(each.registry for each in self.endpoints)
+        return tuple(endpoint.registry for endpoint in self.endpoints)
 
 
 _WITH_CONTAINERD_STORE = Versions.parse(">=29")
 
 
 def behaviour_of(pool: NodePool) -> Behaviour:
-    """How the runtime of a pool behaves, in every version that the pool may have.
+    """The behaviour of a pool's runtime that holds for every version in the pool.
 
-    Docker from 29 on keeps images in containerd's store, unless told otherwise, and then pulls as containerd does.
+    Docker from 29 on keeps images in containerd's store by default, and then pulls as containerd does.
     https://docs.docker.com/engine/storage/containerd/
     """
     match pool.runtime:
@@ -93,10 +95,10 @@ def behaviour_of(pool: NodePool) -> Behaviour:
 
 
 def _dial_seconds(pool: NodePool, behaviour: Behaviour) -> int:
-    """As seen: dockerd pings once, for 15 s, and CRI-O's library twice, for 30 s.
+    """Observed: dockerd pings once, for 15 s; CRI-O's library pings twice, for 30 s each.
 
-    containerd dials anew for each of five requests, for 30 s or, by the ``dial_timeout`` that is rendered where 2.1
-    honours it, for 2 s. k3s and Talos write its files without that.
+    containerd dials again for each of five requests, for 30 s each, or from 2.1 for the 2 s of the rendered
+    ``dial_timeout``. k3s and Talos write containerd's files without ``dial_timeout``.
     """
     match behaviour:
         case "docker":
@@ -111,11 +113,11 @@ def _dial_seconds(pool: NodePool, behaviour: Behaviour) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Whether the nodes of a pool would start with ``down`` out of reach (``None``: with everything up).
+    """The verdict on the nodes of a pool while the registry ``down`` is unreachable (``None``: all are up).
 
-    ``is_promised`` is false where the pool's configuration says no already, such as a pool without mirrors whose
-    registry is down. ``missing`` are those of its ``images`` that a node would not get. ``wait_seconds``: how long it
-    waits, for an image, for registries that take no connection.
+    ``is_promised`` is false where nodes cannot start by the pool's configuration, such as a pool without mirrors whose
+    registry is down. ``missing`` are the ``images`` that a node would not get. ``wait_seconds`` is the longest delay
+    of an image by silent registries.
     """
 
     pool: str
@@ -131,7 +133,7 @@ class Verdict:
 
     @property
     def is_failed(self) -> bool:
-        """Whether somebody has to act: a node would not start although its configuration promises that."""
+        """True when somebody has to act: a node would not start although the pool's configuration promises it."""
         return self.is_promised and not self.starts
 
     def to_json(self) -> dict[str, Any]:
@@ -148,60 +150,71 @@ class Verdict:
 
 
 def gets_image(failover: Failover, faults: Mapping[str, Fault | None], down: str | None) -> bool:
-    """Whether a node gets an image by its tag.
+    """Return whether a node gets an image by its tag.
 
     :param faults: of the image, by registry; ``None``: it is ready there.
-    :param down: a registry that does not answer.
+    :param down: a registry that is unreachable.
     """
     return _wait_seconds(failover, faults, down) is not None
 
 
 def _wait_seconds(failover: Failover, faults: Mapping[str, Fault | None], down: str | None) -> int | None:
-    """How long a node waits for registries that take no connection until it gets an image; ``None``: it does not."""
-    found: Mapping[str, Fault | None] = {**faults, **({down: "absent"} if down else {})}
-    waits = [_wait_by(failover, found, each) for each in _MAY_BE.get(failover.behaviour, (failover.behaviour,))]
-    return None if None in waits else max(each for each in waits if each is not None)
+    """The delay by silent registries until a node gets an image; ``None`` when it does not get it."""
+    faults_now = {**faults, **({down: _ABSENT} if down else {})}
+    behaviours = _POSSIBLE_BEHAVIOURS.get(failover.behaviour, (failover.behaviour,))
+    waits = [_wait_by_behaviour(failover, faults_now, behaviour) for behaviour in behaviours]
+    return None if None in waits else max(wait for wait in waits if wait is not None)
 
 
-_MAY_BE: Mapping[Behaviour, tuple[Behaviour, ...]] = {"unknown": ("containerd", "crio")}
-"""What an unknown runtime may be. dockerd gets whatever containerd gets, and has no mirrors for bytes only."""
+_ABSENT: Fault = "absent"
+
+_POSSIBLE_BEHAVIOURS: Mapping[Behaviour, tuple[Behaviour, ...]] = {"unknown": ("containerd", "crio")}
+"""The behaviours that an unknown runtime may have.
+
+docker is not needed: dockerd gets every image that containerd gets, and has no mirrors for bytes only.
+"""
 
 
-def _wait_by(failover: Failover, found: Mapping[str, Fault | None], behaviour: Behaviour) -> int | None:
-    goes_on = FALLS_BACK[behaviour]
-    if failover.dial_seconds <= LONGEST_WAIT_SECONDS:
-        goes_on |= {"silent"}
-    asked = [each for each in failover.endpoints if each.resolves or behaviour != "crio"]
-    faults = {each.registry: found.get(each.registry, "unchecked") for each in asked}
-    resolving = {each.registry: _while_resolving(faults[each.registry]) for each in asked if each.resolves}
-    ways = (_walk(resolving, goes_on), _walk(faults, goes_on))
-    if None in ways:
+def _wait_by_behaviour(failover: Failover, faults: Mapping[str, Fault | None], behaviour: Behaviour) -> int | None:
+    """Walk the registries twice, as a pull does: to resolve the tag, and to download the content."""
+    passable = FALLS_BACK[behaviour]
+    if failover.dial_seconds <= MAX_WAIT_SECONDS:
+        passable |= {"silent"}
+    endpoints = [endpoint for endpoint in failover.endpoints if endpoint.resolves or behaviour != "crio"]
+    by_registry = {endpoint.registry: faults.get(endpoint.registry, "unchecked") for endpoint in endpoints}
+    resolving = {
+        endpoint.registry: _resolving_fault(by_registry[endpoint.registry])
+        for endpoint in endpoints
+        if endpoint.resolves
+    }
+    resolve_path, download_path = _path_to_image(resolving, passable), _path_to_image(by_registry, passable)
+    if resolve_path is None or download_path is None:
         return None
-    silent = {name for way in ways for name in way or () if faults[name] == "silent"}
+    silent = {registry for registry in (*resolve_path, *download_path) if by_registry[registry] == "silent"}
     return len(silent) * failover.dial_seconds
 
 
-def _while_resolving(fault: Fault | None) -> Fault | None:
-    return fault if fault in _WHILE_RESOLVING else None
+def _resolving_fault(fault: Fault | None) -> Fault | None:
+    return fault if fault in _RESOLVING_FAULTS else None
 
 
-def _walk(faults: Mapping[str, Fault | None], goes_on: frozenset[Fault]) -> list[str] | None:
-    """The registries that a runtime asks until one is without a fault; ``None``: there is none, or it stops before."""
-    way = []
-    for name, fault in faults.items():
-        way.append(name)
+def _path_to_image(faults: Mapping[str, Fault | None], passable: frozenset[Fault]) -> list[str] | None:
+    """The registries that a runtime tries up to the first without a fault; ``None`` when it does not get that far."""
+    path = []
+    for registry, fault in faults.items():
+        path.append(registry)
         if fault is None:
-            return way
-        if fault not in goes_on:
+            return path
+        if fault not in passable:
             return None
     return None
 
 
-def judge(failovers: Sequence[Failover], found: Iterable[ImageReadiness]) -> list[Verdict]:
-    """A verdict for each pool with everything up, then with each of its registries down, in the order of the pools."""
-    by_pool: dict[str, dict[str, dict[str, Fault | None]]] = {each.pool: {} for each in failovers}
-    for each in found:
-        by_pool[each.pool].setdefault(each.image, {})[each.registry] = each.fault
+def judge(failovers: Sequence[Failover], results: Iterable[ImageReadiness]) -> list[Verdict]:
+    """A verdict for each pool with all registries up, then with each of them down, in the order of the pools."""
+    by_pool: dict[str, dict[str, dict[str, Fault | None]]] = {failover.pool: {} for failover in failovers}
+    for result in results:
+        by_pool[result.pool].setdefault(result.image, {})[result.registry] = result.fault
     return [
         _verdict(failover, by_pool[failover.pool], down)
         for failover in failovers
@@ -217,16 +230,16 @@ def _verdict(failover: Failover, images: Mapping[str, Mapping[str, Fault | None]
         images=tuple(waits),
         missing=tuple(image for image, wait in waits.items() if wait is None),
         is_promised=gets_image(failover, dict.fromkeys(failover.registries), down),
-        wait_seconds=max((each for each in waits.values() if each is not None), default=0),
+        wait_seconds=max((wait for wait in waits.values() if wait is not None), default=0),
     )
 
 
 def start_table(verdicts: Sequence[Verdict]) -> str:
-    """Would a node start now? A row for each pool, a column for each registry being down."""
-    downs = list(dict.fromkeys(each.down for each in verdicts))
-    cells = {(each.pool, each.down): _cell(each) for each in verdicts}
-    headings = ("pool", *(f"{each} down" if each else "all up" for each in downs))
-    pools = dict.fromkeys(each.pool for each in verdicts)
+    """The table of verdicts: a row for each pool, a column for each registry being down."""
+    downs = list(dict.fromkeys(verdict.down for verdict in verdicts))
+    cells = {(verdict.pool, verdict.down): _cell(verdict) for verdict in verdicts}
+    headings = ("pool", *(f"{down} down" if down else "all up" for down in downs))
+    pools = dict.fromkeys(verdict.pool for verdict in verdicts)
     return table(headings, [(pool, *(cells.get((pool, down), "not used") for down in downs)) for pool in pools])
 
 

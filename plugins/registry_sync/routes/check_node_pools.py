@@ -119,7 +119,7 @@ def _check_runtime(pool: NodePool, checked: CheckedFile) -> Iterator[Problem]:
 
 def runtime_problem(pool: NodePool, registry: Registry, runtime: Runtime) -> str:
     """Return why ``runtime`` does not support the mirrors of a pool; empty when it does."""
-    if runtime == "docker" and pool.mirrors and registry.host != DOCKER_HUB:
+    if runtime == "docker" and pool.pool_mirrors and registry.host != DOCKER_HUB:
         return (
             f"dockerd supports mirrors only for {DOCKER_HUB}, and the registry of this pool is {registry.host}; "
             "remove mirrors:, or use containerd or crio"

@@ -140,8 +140,8 @@ def _check_push_times(checked: CheckedFile) -> Iterator[Problem]:
 
 def _rules_by_push_time(mirror: Mirror, source: Registry) -> Iterator[Problem]:
     for index, rule in enumerate(mirror.rules):
-        place = rule_place(mirror, index) if rule.tags else ("mirrors", mirror.name)
-        for key in mirror.settings(rule).tags.push_time_keys:
+        place = rule_place(mirror, index) if "tags" in rule.written_options else ("mirrors", mirror.name)
+        for key in rule.settings.tags.push_time_keys:
             advice = "use newest_by: semver or newest_by: name" if key == "newest" else "remove it"
             problem = f"{key} needs push times, which a source of kind {source.api_kind!r} does not report; {advice}"
             yield Problem((*place, "tags"), problem)
@@ -204,7 +204,7 @@ def _check_pruning(checked: CheckedFile) -> Iterator[Problem]:
             others = _other_writers(entry, checked.routes)
             yield from _pruned_by_two(entry.place, str(entry.route.destination_repository), others)
     for namespace in checked.routes.namespaces:
-        if namespace.mirror.settings(namespace.rule).deletes_tags:
+        if namespace.rule.settings.deletes_tags:
             others = _other_writers_of_namespace(namespace, checked.routes)
             name = f"namespace {namespace.rule.namespace!r}"
             yield from _pruned_by_two(("mirrors", namespace.mirror.name), name, others)
@@ -244,7 +244,7 @@ def _check_signature_lookup(checked: CheckedFile) -> Iterator[Problem]:
     """``registries_d`` without ``policy``."""
     for mirror in checked.file.mirrors.values():
         for index, rule in enumerate(mirror.rules):
-            settings = mirror.settings(rule)
+            settings = rule.settings
             if settings.registries_d and not settings.policy:
                 is_at_rule = bool(rule.written_options & {"policy", "registries_d"})
                 place = rule_place(mirror, index) if is_at_rule else ("mirrors", mirror.name)

@@ -10,7 +10,7 @@ from registry_sync.config.model import Mirror, NamespaceRule, Registry, Reposito
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.route import Route, name_problem, route_of
-from registry_sync.tags.patterns import first_match, matches
+from registry_sync.tags.patterns import first_match, parse_pattern
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +76,11 @@ def select_routes(routes: Sequence[FoundRoute], globs: Sequence[str]) -> list[Fo
     :raises ConfigurationError: when a glob matches no repository: the run would do less than requested.
     """
     names = [entry.route.source_repository.name for entry in routes]
-    if unmatched := [glob for glob in globs if not any(matches(glob, name) for name in names)]:
+    patterns = list(map(parse_pattern, globs))
+    if unmatched := [pattern.text for pattern in patterns if not any(map(pattern.matches, names))]:
         raise ConfigurationError(f"no repository of this mirror matches {unmatched}; it has {sorted(set(names))}")
     named = zip(names, routes, strict=True)
-    return [route for name, route in named if not globs or first_match(globs, name)]
+    return [route for name, route in named if not globs or first_match(patterns, name)]
 
 
 def check_destinations(routes: Iterable[Route]) -> None:

@@ -15,13 +15,13 @@ from registry_sync.config.yaml_source import Place
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.route import Route, route_of
-from registry_sync.tags import select as selection
-from registry_sync.tags.patterns import common_name
+from registry_sync.tags.patterns import Pattern, may_overlap, parse_pattern
+from registry_sync.tags.select import rejection_reason
 
 
 def why_not(route: Route, tag: str) -> str:
     """Return why ``route`` never copies ``tag``, judged by the tag's name; empty when it may."""
-    return selection.why_not(tag, route.settings.tags)
+    return rejection_reason(tag, route.settings.tags)
 
 
 def uses_known_registries(mirror: Mirror, registries: Mapping[str, Registry]) -> bool:
@@ -87,29 +87,38 @@ class NamespaceRoutes:
         return any(route.destination_repository == repository for route in routes if route)
 
     def may_meet(self, other: NamespaceRoutes) -> bool:
-        """True if both rules may write the same repository, as far as examples show."""
+        """True if both rules may write the same repository: an example shows it, or their patterns may overlap."""
         if self.destination.host != other.destination.host:
             return False
-        names = {*self.examples(), *other.examples(), *self._common_examples(other)}
-        pairs = ((self.route_by_rule(name), other.route_by_rule(name)) for name in names)
-        return any(one and two and one.destination_repository == two.destination_repository for one, two in pairs)
+        pairs = (
+            (self.route_by_rule(name), other.route_by_rule(name)) for name in (*self.examples(), *other.examples())
+        )
+        is_shown = any(one and two and one.destination_repository == two.destination_repository for one, two in pairs)
+        return is_shown or (self._patterns_may_overlap(other) and self._names_alike(other))
 
     def examples(self) -> list[str]:
         """Source repositories that the rule would find, one for each of its patterns."""
-        names = map(self._example, self.rule.include or ("*",))
-        return [f"{self.rule.namespace}/{name}" for name in names if name]
+        names = (f"{self.rule.namespace}/{_example(pattern)}" for pattern in self.rule.include or _EVERY_NAME)
+        return list(filter(self.rule.chooses, names))
 
-    def _example(self, pattern: str) -> str | None:
-        name = pattern.replace("*", "any").replace("?", "a")
-        is_chosen = self.rule.chooses(f"{self.rule.namespace}/{name}")
-        return name if is_chosen else common_name([pattern], self.rule.exclude or ())
+    def _patterns_may_overlap(self, other: NamespaceRoutes) -> bool:
+        """True if both rules may choose one name. A pattern that either rule excludes as a whole does not count."""
+        excluded = {*(self.rule.exclude or ()), *(other.rule.exclude or ())}
+        ours, theirs = (
+            [pattern for pattern in rule.include or _EVERY_NAME if pattern not in excluded]
+            for rule in (self.rule, other.rule)
+        )
+        return any(may_overlap(one, two) for one, two in product(ours, theirs))
 
-    def _common_examples(self, other: NamespaceRoutes) -> Iterator[str]:
-        """Names within both namespaces that a pattern of each rule matches."""
-        excluded = (*(self.rule.exclude or ()), *(other.rule.exclude or ()))
-        for patterns in product(self.rule.include or ("*",), other.rule.include or ("*",)):
-            if name := common_name(patterns, excluded):
-                yield from (f"{rule.namespace}/{name}" for rule in (self.rule, other.rule))
+    def _names_alike(self, other: NamespaceRoutes) -> bool:
+        """True if both rules would give one repository of both namespaces the same name at the destination."""
+        sample = f"{max(self.rule.namespace, other.rule.namespace, key=len)}/{_SAMPLE}"
+        if not all(sample.startswith(f"{rule.namespace}/") for rule in (self.rule, other.rule)):
+            return False
+        try:
+            return self.make_route(sample).destination_repository == other.make_route(sample).destination_repository
+        except ConfigurationError:  # no valid name at the destination, which is reported elsewhere
+            return False
 
     def _possible_sources(self, name: str) -> Iterator[str]:
         """Names at the source that may become ``name`` at the destination; the caller checks each.
@@ -118,7 +127,7 @@ class NamespaceRoutes:
         """
         if source := self._invert(name):
             yield source
-        settings = self.mirror.settings(self.rule)
+        settings = self.rule.settings
         yield settings.strip_prefix + name.removeprefix(settings.prefix)
         yield name
         yield f"{self.rule.namespace}/{name.rpartition('/')[2]}"
@@ -136,6 +145,17 @@ class NamespaceRoutes:
 
 _SAMPLE = "0sample0"
 """Stands for any name within a namespace, to see where it appears in the name at the destination."""
+
+
+_EVERY_NAME = (parse_pattern("*"),)
+
+_SET = re.compile(r"\[([^!\]])[^\]]*\]")
+"""A set of a glob, and its first member."""
+
+
+def _example(pattern: Pattern) -> str:
+    """A name that a glob matches. For a regular expression none is known, and the result does not match."""
+    return _SET.sub(r"\1", pattern.text).replace("*", "any").replace("?", "a")
 
 
 def _finds(rule: NamespaceRule, name: str) -> bool:

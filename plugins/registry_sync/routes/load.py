@@ -18,8 +18,7 @@ from registry_sync.config.explain_errors import (
     is_echo,
     problem_texts,
 )
-from registry_sync.config.model import Mirror, MirrorsDocument, MirrorsFile, Registry
-from registry_sync.config.node_pools import NodePool
+from registry_sync.config.model import MirrorsDocument, MirrorsFile
 from registry_sync.config.yaml_source import Document, read_yaml
 from registry_sync.errors import MirrorsFileError
 from registry_sync.routes.check_node_pools import check_pools
@@ -139,14 +138,9 @@ def _build(entries: MirrorsDocument, path: Path) -> MirrorsFile:
     """The values of a file, from its valid entries."""
     return MirrorsFile(
         path=path,
-        registries={name: Registry(name=name, **dict(entry)) for name, entry in entries.registries.items()},
-        mirrors={
-            name: Mirror(
-                name=name, defaults=entries.defaults, **{key: getattr(entry, key) for key in entry.model_fields_set}
-            )
-            for name, entry in entries.mirrors.items()
-        },
-        node_pools={name: NodePool(name=name, **dict(entry)) for name, entry in entries.nodes.items()},
+        registries={name: entry.parse(name) for name, entry in entries.registries.items()},
+        mirrors={name: entry.parse(name, entries.defaults) for name, entry in entries.mirrors.items()},
+        node_pools={name: entry.parse(name) for name, entry in entries.nodes.items()},
     )
 
 

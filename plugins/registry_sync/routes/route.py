@@ -8,22 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from registry_sync.config.model import (
-    Mirror,
-    Registry,
-    Rule,
-)
+from registry_sync.config.model import Mirror, Registry, Rule
 from registry_sync.config.renaming import Names, Naming, destination_name
 from registry_sync.config.settings import RouteSettings
+from registry_sync.config.written import read_registry, read_settings, written
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.kinds import name_fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One source repository to one destination repository, and how. One mapped task each.
+    """One source repository, one destination repository, and the settings. Each route is one mapped task.
 
-    ``is_discovered``: it was found through its namespace, and is not written by name.
+    ``is_discovered``: the route comes from a namespace rule, not from a repository that is written by name.
     """
 
     mirror: str
@@ -36,36 +33,35 @@ class Route:
 
     @property
     def label(self) -> str:
-        """What people see: ``giantswarm/hyperkube → acr``, with the destination's name where it is another."""
+        """The name for people: ``giantswarm/hyperkube → acr``, with the name at the destination if it differs."""
         renamed = self.destination_repository.name != self.source_repository.name
         tail = f"/{self.destination_repository.name}" if renamed else ""
         return f"{self.source_repository.name} → {self.destination.name}{tail}"
 
     def to_json(self) -> dict[str, Any]:
-        """The route as JSON-simple values, for XCom. Credentials are no part of it."""
+        """The route as JSON-simple values, for XCom, in the form of the mirrors file. It holds no credentials."""
         return {
             "label": self.label,
             "mirror": self.mirror,
-            "source": self.source.model_dump(mode="json", exclude_defaults=True),
-            "destination": self.destination.model_dump(mode="json", exclude_defaults=True),
+            "source": written(self.source),
+            "destination": written(self.destination),
             "source_repository": self.source_repository.name,
             "destination_repository": self.destination_repository.name,
-            "settings": self.settings.model_dump(mode="json", exclude_defaults=True),
+            "settings": written(self.settings),
             "is_discovered": self.is_discovered,
         }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """Read what :meth:`to_json` wrote."""
-        source = Registry.model_validate(document["source"], strict=False)
-        destination = Registry.model_validate(document["destination"], strict=False)
+        """Read the output of :meth:`to_json`."""
+        source, destination = read_registry(document["source"]), read_registry(document["destination"])
         return cls(
             mirror=document["mirror"],
             source=source,
             destination=destination,
             source_repository=Repository(source.host, document["source_repository"]),
             destination_repository=Repository(destination.host, document["destination_repository"]),
-            settings=RouteSettings.model_validate(document["settings"], strict=False),
+            settings=read_settings(document["settings"]),
             is_discovered=document["is_discovered"],
         )
 
@@ -73,23 +69,23 @@ class Route:
 def route_of(mirror: Mirror, rule: Rule, source: Registry, destination: Registry, repository: str) -> Route:
     """The route of one source repository.
 
-    :raises ConfigurationError: when its name at the destination cannot be made.
+    :raises ConfigurationError: when it has no valid name at the destination.
     """
-    here, settings = Repository.at(source.host, repository), mirror.settings(rule)
+    read, settings = Repository.at(source.host, repository), rule.settings
     naming = Naming(rename=rule.rename, prefix=settings.prefix, strip_prefix=settings.strip_prefix)
-    names = Names(repository=here.name, registry=source.name, destination=destination.name, mirror=mirror.name)
+    names = Names(repository=read.name, registry=source.name, destination=destination.name, mirror=mirror.name)
     return Route(
         mirror=mirror.name,
         source=source,
         destination=destination,
-        source_repository=here,
+        source_repository=read,
         destination_repository=Repository.at(destination.host, destination_name(naming, names)),
         settings=settings,
     )
 
 
 def name_problem(route: Route) -> str:
-    """Why a route cannot be, judged by its names alone; empty when it can."""
+    """The reason why the names of a route are invalid; empty when they are valid."""
     if route.source_repository == route.destination_repository:
         return f"{route.source_repository} would be mirrored to itself; choose another destination, or rename it"
     fault = name_fault(route.destination.api_kind, route.destination_repository.name)
@@ -97,7 +93,8 @@ def name_problem(route: Route) -> str:
 
 
 def route_key(route: Route) -> str:
-    """Twelve digits that stand for a route and its settings: a changed rule makes another route."""
-    settings = route.settings.model_dump(mode="json", include={"tags", "on_moved_tag", "platforms", "signatures"})
-    parts = [str(route.source_repository), str(route.destination_repository), settings]
+    """Twelve hexadecimal digits that identify a route and its settings: a changed rule makes another key."""
+    settings = route.settings
+    rules = [settings.tags, settings.on_moved_tag, settings.platforms, settings.signatures]
+    parts = [str(route.source_repository), str(route.destination_repository), *map(written, rules)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]

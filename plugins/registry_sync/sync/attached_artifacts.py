@@ -1,7 +1,7 @@
 """Copy the artifacts attached to an image and to its platform images: cosign tags and OCI 1.1 referrers.
 
-Artifacts arrive before the image's tag is published, so that nobody pulls a tag whose signature is still on its way,
-and so that the retry, which works only on missing tags, copies both. An artifact that the destination refuses for good
+Artifacts arrive before the image's tag is published, so no machine pulls a tag whose
+signature is missing, and a retry, which works only on missing tags, copies both. An artifact that the destination refuses for good
 does not hold the image back: it has a result of its own.
 
 Referrers are requested once per digest. Cosign tags are known from the source's listing, which costs no request.
@@ -276,7 +276,7 @@ class AttachedArtifacts:
             self._publish_list(tag, merged, index)
 
     def _publish_list(self, tag: str, merged: Manifest, own: Manifest) -> None:
-        """Publish the merged list; only our own entries when entries of the former list are missing by now."""
+        """Publish the merged list; only our own entries when entries of the former list are missing."""
         try:
             self._publish(tag, Transferred(manifest=merged, was_held=False))
         except MissingContent:

@@ -21,7 +21,7 @@ from registry_sync.sync.transfer import Transfer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """What became of a plan.
+    """The results of an executed plan.
 
     :ivar results: one per tag of the plan, and one per attached artifact that was copied, refused or failed.
     :ivar retry_at: the time until which a registry rate-limits us, if that left work for the retry.
@@ -36,7 +36,7 @@ class Execution:
 def execute(session: Session, observation: Observation, plan: Plan) -> Execution:
     """Do the copies of a plan, then its deletions.
 
-    :raises ConfigurationError: when there is no usable skopeo.
+    :raises ConfigurationError: when no usable skopeo is found.
     """
     transfer = Transfer(
         session=session,

@@ -28,7 +28,7 @@ from registry_sync.sync.session import PING_AFTER_FAILURES, Session
 from registry_sync.sync.source import choose_tags, is_in_window, list_tags, split_artifact_tags
 from registry_sync.sync.threads import PROGRESS_SECONDS, thread_pool
 from registry_sync.tags.rules import LOST_PIN, TagRules
-from registry_sync.tags.select import Selection, check_min_tags
+from registry_sync.tags.select import Selection, check_min_tags, steps_text
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def observe(session: Session, scope: RouteScope, *, now: datetime | None = None)
     chosen = choose_tags(route, listed, now=now, is_complete=since is None, has_push_times=has_push_times)
     check_min_tags(chosen, rules, route.source_repository)
     selection = _narrow(chosen, listed, rules, scope)
-    log.info("%s: %s; %s", route.source_repository, selection.attrition, scope.window)
+    log.info("%s: %s; %s", route.source_repository, steps_text(selection.steps), scope.window)
     is_everything = since is None and scope.is_everything
     source = _observe_source(session, selection, listed, is_everything=is_everything)
     destination, locked = _observe_destination(session, source.states, len(listed) if since is None else None)

@@ -19,10 +19,10 @@ from registry_sync.oci.reference import Digest
 from registry_sync.oci.reserved_tags import is_reserved_tag
 from registry_sync.sync.plan import DeleteTag, Plan
 from registry_sync.sync.run_state import PlannedDeletions
-from registry_sync.tags.backup_names import backup_template
+from registry_sync.tags.backup_names import BackupTemplate
 from registry_sync.tags.patterns import first_match
 from registry_sync.tags.rules import TagRules
-from registry_sync.tags.select import why_not
+from registry_sync.tags.select import rejection_reason
 
 MAX_PLANNED = 100
 """Deletions of one route that a run plans. Later runs plan the others, so that the record in XCom stays bounded."""
@@ -43,7 +43,7 @@ class BothSides:
     :ivar rejected: the other listed tags, each with the reason; without those that only have to grow older.
     :ivar destination: all tags at the destination with their digests, as far as they are known.
     :ivar locked: tags that the destination lists as locked.
-    :ivar found_at_source: unlisted tags that a request by name found at the source all the same.
+    :ivar found_at_source: unlisted tags that the source returned when they were requested by name.
     :ivar deletes_tags_alone: deleting a tag leaves the other tags of its image.
     """
 
@@ -60,20 +60,20 @@ class BothSides:
 class PrunePolicy:
     """The settings that decide which tags may be deleted.
 
-    :ivar tags: rules of the route. A tag that they would not select, if the source had it, belongs to somebody else.
+    :ivar tags: rules of the route. A tag that they would not select, if the source had it, is not this mirror's.
     """
 
     rules: PruneRules
     tags: TagRules
-    backup_tag: str | None = None
+    backup_tag: BackupTemplate | None = None
 
     def owns(self, tag: str) -> bool:
-        """Whether the route's rules would select a tag of that name."""
-        return not why_not(tag, self.tags)
+        """Return whether the route's rules would select a tag of that name."""
+        return not rejection_reason(tag, self.tags)
 
     def is_backup(self, tag: str) -> bool:
-        """Whether the tag may be a backup by the template in force."""
-        return self.backup_tag is not None and backup_template(self.backup_tag).is_backup(tag)
+        """Return whether the tag may be a backup by the template in force."""
+        return self.backup_tag is not None and self.backup_tag.is_backup(tag)
 
 
 def prune_policy(settings: RouteSettings) -> PrunePolicy | None:
@@ -132,7 +132,7 @@ def find_candidates(policy: PrunePolicy, sides: BothSides) -> dict[str, str]:
 
 
 def _deletion_reason(tag: str, policy: PrunePolicy, sides: BothSides) -> str:
-    """Why a tag should be deleted; empty when it should stay, or when it belongs to somebody else."""
+    """Why a tag should be deleted; empty when it should stay, or when it is not this mirror's."""
     if tag in sides.selected or policy.rules.tags == "none":
         return ""
     if tag not in sides.listed:
@@ -189,12 +189,12 @@ def find_shared(candidates: Collection[str], destination: Mapping[str, Digest | 
 
 
 def may_be_named_after_its_digest(tag: str) -> bool:
-    """Whether a tag's digest is worth a request, so that :func:`is_named_after_its_digest` can decide."""
+    """Return whether a tag's digest is worth a request, so that :func:`is_named_after_its_digest` can decide."""
     return re.search(f"[0-9a-f]{{{_DIGEST_DIGITS}}}", tag) is not None
 
 
 def is_named_after_its_digest(tag: str, digest: Digest | None) -> bool:
-    """Whether a tag contains the first digits of its digest, as backups do, also those by a former template.
+    """Return whether a tag contains the first digits of its digest, as backups do, also those by a former template.
 
     >>> is_named_after_its_digest("v1-was-0123456789ab", Digest("sha256", "0123456789ab" + 52 * "0"))
     True

@@ -1,4 +1,4 @@
-"""State that one scheduled run leaves for the next: watermarks, and deletions that are planned."""
+"""State that one scheduled run leaves for the next, in XCom: watermarks and planned deletions."""
 
 from __future__ import annotations
 
@@ -10,26 +10,29 @@ from typing import Any, Self
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watermark:
-    """What scheduled runs have brought into step: ``routes`` (their keys), with all pushed before ``until``."""
+    """The end of the last data interval to which scheduled runs synced routes completely.
+
+    :ivar until: all tags pushed before this time are synced, aware UTC.
+    :ivar routes: keys of the routes for which that holds.
+    """
 
     until: datetime
     routes: frozenset[str]
 
     def to_json(self) -> dict[str, Any]:
-        """The state as JSON-simple values, for XCom."""
+        """The watermark as JSON-simple values."""
         return {"until": self.until.isoformat(), "routes": sorted(self.routes)}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """Read what :meth:`to_json` wrote."""
+        """Read the result of :meth:`to_json`."""
         return cls(until=datetime.fromisoformat(document["until"]), routes=frozenset(document["routes"]))
 
 
 def advance_watermark(previous: Watermark | None, end: datetime, finished: Collection[str]) -> Watermark:
-    """What is in step after a scheduled run.
+    """Move the watermark to the end of a run's data interval. A run of the past does not move it back.
 
-    :param end: of the run's data interval.
-    :param finished: keys of the routes that succeeded, or had nothing modified.
+    :param finished: keys of the routes that succeeded, or whose source repository was not modified.
     """
     if previous is not None and previous.until > end:
         return previous
@@ -38,24 +41,28 @@ def advance_watermark(previous: Watermark | None, end: datetime, finished: Colle
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedDeletions:
-    """What a run of a route planned to delete, for the next: a mark for each tag, and how many the source listed."""
+    """Deletions that a run of a route planned for the next one.
+
+    :ivar marks: :func:`~registry_sync.sync.prune_plan.deletion_mark` of each deletion.
+    :ivar listed: number of tags that the source listed.
+    """
 
     marks: tuple[str, ...]
     listed: int
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as JSON-simple values, for XCom."""
+        """The deletions as JSON-simple values."""
         return {"marks": list(self.marks), "listed": self.listed}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """Read what :meth:`to_json` wrote."""
+        """Read the result of :meth:`to_json`."""
         return cls(marks=tuple(document["marks"]), listed=document["listed"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatedDeletions:
-    """What is planned for one route; ``at`` is the end of the data interval of the run that planned it."""
+    """Planned deletions of one route; ``at`` is the end of the data interval of the run that planned them."""
 
     planned: PlannedDeletions
     at: datetime
@@ -63,33 +70,35 @@ class DatedDeletions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeletionPlans:
-    """What scheduled runs planned to delete at one destination, by the routes' keys. It crosses XCom between runs."""
+    """Planned deletions of all routes to one destination, by the keys of the routes."""
 
     routes: Mapping[str, DatedDeletions]
 
-    def before(self, route: str, moment: datetime) -> PlannedDeletions | None:
-        """What runs before the one whose data interval ends then planned for a route."""
-        found = self.routes.get(route)
-        return found.planned if found and found.at < moment else None
+    def before(self, route: str, end: datetime) -> PlannedDeletions | None:
+        """Deletions planned by runs before the one whose data interval ends at ``end``."""
+        dated = self.routes.get(route)
+        return dated.planned if dated and dated.at < end else None
 
-    def after(self, planned: Mapping[str, PlannedDeletions], routes: Iterable[str], moment: datetime) -> Self:
-        """What is planned after a run: by this one for the routes that it looked at, as before for the others.
+    def after(self, planned: Mapping[str, PlannedDeletions], routes: Iterable[str], end: datetime) -> Self:
+        """Add the deletions that a run planned. Those of other routes, and of later runs, stay as they are.
 
-        :param routes: keys of all routes that there still are.
-        :param moment: the end of the run's data interval.
+        :param planned: deletions by the keys of the routes that the run pruned.
+        :param routes: keys of all routes that still exist.
+        :param end: end of the run's data interval.
         """
-        kept = {key: each for key, each in self.routes.items() if key in set(routes)}
-        late = {key for key, each in kept.items() if each.at > moment}
-        new = {key: DatedDeletions(planned=each, at=moment) for key, each in planned.items() if key not in late}
+        existing = set(routes)
+        kept = {key: dated for key, dated in self.routes.items() if key in existing}
+        later = {key for key, dated in kept.items() if dated.at > end}
+        new = {key: DatedDeletions(planned=each, at=end) for key, each in planned.items() if key not in later}
         return type(self)(routes={**kept, **new})
 
     def to_json(self) -> dict[str, Any]:
-        """The memory as JSON-simple values, for XCom."""
-        return {key: {**each.planned.to_json(), "at": each.at.isoformat()} for key, each in self.routes.items()}
+        """The planned deletions as JSON-simple values."""
+        return {key: {**dated.planned.to_json(), "at": dated.at.isoformat()} for key, dated in self.routes.items()}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """Read what :meth:`to_json` wrote."""
+        """Read the result of :meth:`to_json`."""
         routes = {
             key: DatedDeletions(planned=PlannedDeletions.from_json(each), at=datetime.fromisoformat(each["at"]))
             for key, each in document.items()

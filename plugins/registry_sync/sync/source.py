@@ -86,7 +86,7 @@ def choose_tags(
 
 
 def is_in_window(entry: TagEntry, rules: TagRules, window: Window) -> bool:
-    """Whether a tag came to be selected in the window.
+    """Return whether a tag came to be selected in the window.
 
     Tags in ``names`` enter the window when they are pushed; ``older_than`` does not apply to them.
     """

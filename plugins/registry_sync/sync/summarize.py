@@ -13,6 +13,7 @@ from registry_sync.sync.observation import Observation
 from registry_sync.sync.plan import CopyTag, DeleteTag, Failed, Locked, Plan, Skipped, Unchanged
 from registry_sync.sync.prune import kept_tags_notes, undone_deletions
 from registry_sync.sync.report import OUTCOMES, RouteReport, TagResult
+from registry_sync.tags.select import steps_text
 
 log = logging.getLogger(__name__)
 
@@ -70,9 +71,9 @@ def summarize(
 
 
 def selection_steps(route: Route, observation: Observation) -> str:
-    """How many tags each rule left, such as ``listed 412 → include 98 → semver 40``; empty without any rule."""
+    """The number of tags that each rule left, such as ``listed 412 → include 98 → semver 40``; empty without any rule."""
     has_rules = route.settings.tags.applies or observation.scope.tags.applies
-    return observation.selection.attrition if has_rules else ""
+    return steps_text(observation.selection.steps) if has_rules else ""
 
 
 def _selection_notes(route: Route, observation: Observation, results: Sequence[TagResult]) -> list[str]:

@@ -44,7 +44,7 @@ class Transferred:
     def explain(self, error: RegistrySyncError) -> RegistrySyncError:
         """The error to report when a tag could not be published: an earlier refusal explains its consequences.
 
-        An outage and a lock are no consequences of a refusal.
+        An outage or a lock is not a consequence of a refusal.
         """
         is_consequence = isinstance(error, MissingContent) or (error.is_permanent and not isinstance(error, LockedTag))
         return self.refusal if self.refusal and is_consequence else error
@@ -97,7 +97,7 @@ class Transfer:
         return self.session.locks.acquire({str(manifest.digest), *(str(child.digest) for child in manifest.children)})
 
     def is_held(self, digest: Digest) -> bool:
-        """Whether the destination has a digest. Another task may have transferred it since its manifest was read."""
+        """Return whether the destination has a digest. Another task may have transferred it since its manifest was read."""
         return self.session.destination.head_manifest(self.session.route.destination_repository, digest) == digest
 
     def transfer(self, manifest: Manifest, *, is_held: bool) -> Transferred:
@@ -175,7 +175,7 @@ class Transfer:
 
 
 def is_published(session: Session, tag: CopyTag, pin: Digest | None = None) -> bool:
-    """Whether the destination's tag has the planned digest already, by another run since the plan was made.
+    """Return whether the destination's tag has the planned digest already, by another run since the plan was made.
 
     :param pin: digest that ``names`` pins the tag to, whatever digest the source's tag has.
     :raises TemporaryError: when the tag was pushed meanwhile and must not be overwritten without a new plan; or when

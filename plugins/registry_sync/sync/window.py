@@ -45,7 +45,7 @@ class Window:
         return self.start - CLOCK_SKEW if self.start else None
 
     def holds(self, pushed_at: datetime | None) -> bool:
-        """Whether a tag pushed then is to be looked at. One of unknown push time always is."""
+        """Return whether a tag pushed then is to be looked at. One of unknown push time always is."""
         if pushed_at is None:
             return True
         return (self.since is None or pushed_at >= self.since) and (self.end is None or pushed_at < self.end)
@@ -151,7 +151,7 @@ def window_of_route(
 def _with_other_signatures(route: Route) -> str:
     """The key that the route had before that setting was changed. Only a full check finds those of what is in step."""
     signatures = not route.settings.signatures
-    return route_key(replace(route, settings=route.settings.model_copy(update={"signatures": signatures})))
+    return route_key(replace(route, settings=replace(route.settings, signatures=signatures)))
 
 
 def _shown(start: datetime | None, end: datetime | None) -> str:

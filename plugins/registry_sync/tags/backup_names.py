@@ -1,91 +1,91 @@
-"""Names of backups: the tag under which an image stays that is about to be overwritten."""
+"""``backup_tag``: names for the backup of a tag that is about to be overwritten.
+
+The templates are Jinja2 in its sandbox: https://jinja.palletsprojects.com/en/stable/sandbox/.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Annotated
+from typing import Any
 
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta, nodes
 from jinja2.sandbox import SandboxedEnvironment
-from pydantic import AfterValidator, Field
 
+from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Digest, is_tag
-
-
-def _check_backup_tag(text: str) -> str:
-    """:raises ValueError: when it is no template, or one whose tags are invalid or not distinct."""
-    _check_examples(backup_template(text))
-    return text
-
-
-BackupTag = Annotated[str, Field(min_length=1), AfterValidator(_check_backup_tag)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackupTemplate:
-    """A ``backup_tag``: the tag under which an image stays that is about to be overwritten.
-
-    ``form`` matches every tag that the template can give. It is what backups are known by, and may match others too.
-    """
+    """A compiled ``backup_tag``. ``form`` matches every tag that the template can produce, and may match others."""
 
     text: str
-    compiled: Template
-    form: re.Pattern[str]
+    _compiled: Template = field(compare=False, repr=False)
+    form: re.Pattern[str] = field(compare=False, repr=False)
 
-    def name(self, tag: str, digest: Digest, moment: datetime) -> str:
-        """The backup's tag, for what ``tag`` names at the destination.
+    def name(self, tag: str, digest: Digest, now: datetime) -> str:
+        """The backup's tag for ``digest``, which ``tag`` names at the destination.
 
-        :raises ValueError: when that is no tag, or the tag itself.
+        :raises ValueError: when the result is not a valid tag, or is ``tag`` itself.
         """
         values = {
             "tag": tag,
             "digest": str(digest),
             "digest_short": digest.encoded[:12],
-            "date": f"{moment.astimezone(UTC):%Y-%m-%d}",
-            "time": f"{moment.astimezone(UTC):%H%M%S}",
+            "date": f"{now.astimezone(UTC):%Y-%m-%d}",
+            "time": f"{now.astimezone(UTC):%H%M%S}",
         }
         try:
-            name = self.compiled.render(values)
+            name = self._compiled.render(values)
         except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-            raise ValueError(f"{self.text!r} cannot be made for {tag!r}: {error}") from error
+            raise ValueError(f"{self.text!r} fails for {tag!r}: {error}") from error
         except RecursionError as error:  # macros can call themselves
-            raise ValueError(f"{self.text!r} cannot be made for {tag!r}: it is nested too deeply") from error
+            raise ValueError(f"{self.text!r} fails for {tag!r}: it is nested too deeply") from error
         if not is_tag(name):
-            raise ValueError(f"{self.text!r} gives {name!r} for {tag!r}, which is no tag")
+            raise ValueError(f"{self.text!r} gives {name!r} for {tag!r}, which is not a valid tag")
         if name == tag:
             raise ValueError(f"{self.text!r} gives {name!r} itself; write more into it")
         return name
 
     def is_backup(self, tag: str) -> bool:
-        """Whether ``tag`` may be one of its backups."""
+        """Return whether ``tag`` may be one of its backups."""
         return self.form.fullmatch(tag) is not None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Compile again where it is copied or unpickled: Airflow copies operators with all their arguments."""
+        return parse_backup_tag, (self.text,)
 
 
 @cache
-def backup_template(text: str) -> BackupTemplate:
+def parse_backup_tag(text: str) -> BackupTemplate:
     """Compile a ``backup_tag``.
 
-    >>> template = backup_template("{{ tag }}-was-{{ digest_short }}")
+    >>> template = parse_backup_tag("{{ tag }}-was-{{ digest_short }}")
     >>> template.is_backup("v1-was-0123456789ab"), template.is_backup("v1")
     (True, False)
 
-    :raises ValueError: when it is no template, or has a variable that there is not.
+    :raises ConfigurationError: when it is not a template, or its tags are invalid or not distinct.
     """
     environment = SandboxedEnvironment(undefined=StrictUndefined)
     try:
         tree = environment.parse(text)
         compiled = environment.from_string(text)
     except TemplateSyntaxError as error:
-        raise ValueError(f"{text!r} is no Jinja2 template: {error.message}") from error
+        raise ConfigurationError(f"{text!r} is not a Jinja2 template: {error.message}") from error
     except RecursionError as error:
-        raise ValueError(f"{text!r} is no Jinja2 template: it is nested too deeply") from error
+        raise ConfigurationError(f"{text!r} is not a Jinja2 template: it is nested too deeply") from error
     if unknown := sorted(meta.find_undeclared_variables(tree) - _FORMS.keys()):
-        raise ValueError(f"{text!r}: there is no {unknown[0]!r}; there are {', '.join(_FORMS)}")
-    return BackupTemplate(text=text, compiled=compiled, form=re.compile("".join(_forms(tree))))
+        raise ConfigurationError(f"{text!r}: unknown variable {unknown[0]!r}; there are {', '.join(_FORMS)}")
+    template = BackupTemplate(text=text, _compiled=compiled, form=re.compile("".join(_forms(tree))))
+    try:
+        _check_examples(template)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+    return template
 
 
 _ANYTHING = r"[A-Za-z0-9._-]*"
@@ -97,11 +97,11 @@ _FORMS = {
     "date": r"[0-9]{4}-[0-9]{2}-[0-9]{2}",
     "time": r"[0-9]{6}",
 }
-"""The variables of a template, and what each looks like where it stands alone."""
+"""The variables of a template, each with the form of its values."""
 
 
 def _forms(tree: nodes.Template) -> Iterable[str]:
-    """A regular expression for each part of a template; what is computed can be anything."""
+    """A regular expression for each part of a template; computed parts can be anything."""
     for statement in tree.body:
         if not isinstance(statement, nodes.Output):
             yield _ANYTHING
@@ -116,33 +116,33 @@ def _forms(tree: nodes.Template) -> Iterable[str]:
                     yield _ANYTHING
 
 
-_ORDINARY = (
+_ORDINARY_TAGS = (
     *("latest", "main", "stable", "v1", "1.2.3", "v1.2.3-rc.1", "20260131", "2026-01-31", "v1.2.3-0123456789ab"),
     *("v1.2.3-0123456789abcdef0123456789abcdef01234567", f"sha256-{64 * '0'}.sig"),
 )
 
 
 def _check_examples(template: BackupTemplate) -> None:
-    """What can be told of a template before there is an image: by the names that it gives.
+    """Check the names that the template gives to examples.
 
-    :raises ValueError: when those cannot be told from each other, or from tags that are no backups.
+    :raises ValueError: when backups cannot be distinguished from each other, or from ordinary tags.
     """
-    one, other = Digest("sha256", 64 * "1"), Digest("sha256", 64 * "2")
-    moment = datetime(2026, 1, 31, 12, tzinfo=UTC)
-    name = template.name("latest", one, moment)
-    if template.name("latest", other, moment + timedelta(seconds=1)) == name:
-        problem = "so that a second backup would overwrite the first; write {{ digest_short }} into it"
-        raise ValueError(f"{template.text!r} gives {name!r} for every image of that tag, {problem}")
-    if template.name("v1.2.3", other, moment) == name:
+    first, second = Digest("sha256", 64 * "1"), Digest("sha256", 64 * "2")
+    now = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    name = template.name("latest", first, now)
+    if template.name("latest", second, now + timedelta(seconds=1)) == name:
+        problem = "a second backup would overwrite the first; write {{ digest_short }} into it"
+        raise ValueError(f"{template.text!r} gives {name!r} for every image of that tag: {problem}")
+    if template.name("v1.2.3", second, now) == name:
         raise ValueError(f"{template.text!r} gives {name!r} for every tag; write {{{{ tag }}}} into it")
-    if ordinary := next((each for each in _ORDINARY if template.is_backup(each)), None):
-        problem = "so that backups could not be told from them; write a word of its own into it, such as -was-"
-        raise ValueError(f"{template.text!r} has the form of ordinary tags such as {ordinary!r}, {problem}")
+    if ordinary := next((tag for tag in _ORDINARY_TAGS if template.is_backup(tag)), None):
+        problem = "such tags would be mistaken for backups; add a distinctive word, such as -was-"
+        raise ValueError(f"{template.text!r} has the form of ordinary tags such as {ordinary!r}: {problem}")
 
 
-def reject_backup_tags(tags: Collection[str], backup_tag: str | None) -> dict[str, str]:
-    """The tags that are backups, which are never mirrored, each with that for a reason."""
+def reject_backup_tags(tags: Collection[str], backup_tag: BackupTemplate | None) -> dict[str, str]:
+    """The tags that are backups, which are never mirrored, with the reason for each."""
     if backup_tag is None:
         return {}
-    template = backup_template(backup_tag)
-    return {tag: f"a backup, by its name (backup_tag {backup_tag!r})" for tag in tags if template.is_backup(tag)}
+    reason = f"a backup, by its name (backup_tag {backup_tag.text!r})"
+    return dict.fromkeys(filter(backup_tag.is_backup, tags), reason)

@@ -1,309 +1,138 @@
 """Patterns of a mirrors file: globs, and regular expressions where they are written ``/…/``.
 
-The expressions are matched without going back, in a time proportional to the text whatever the expression is: ``(a+)+``
-takes Python's own ``re`` for ever. They are therefore what regular expressions are in the strict sense, without
-back-references and looking around.
+Expressions are matched by RE2, in a time proportional to the text: ``(a+)+`` takes Python's own ``re`` for ever.
+Their syntax is https://github.com/google/re2/wiki/Syntax, without back-references and look-around.
 """
 
 from __future__ import annotations
 
 import re
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase, translate
+from fnmatch import translate
 from functools import lru_cache
-from string import ascii_lowercase, digits
+from math import inf
+
+import re2
 
 from registry_sync.errors import ConfigurationError
 
-MAX_STATES = 2000
-"""So large an expression may become once its counts are written out; each is looked at for each character."""
-
-MAX_LOOKED_AT = 2000
-"""So many beginnings of names are tried to find one that patterns have in common."""
-
-MAX_KNOWN = 10_000
-"""So many steps an expression remembers, to take them faster when they come again."""
+MAX_MEMORY_BYTES = 1024 * 1024
+"""Memory that RE2 may use for one expression. A larger expression is refused."""
 
 
-def matches(pattern: str, text: str) -> bool:
-    """Whether the whole of ``text`` matches; upper and lower case differ.
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A compiled pattern. It matches whole names; upper and lower case differ.
 
-    >>> matches("v1.*", "v1.2"), matches("/v[0-9]+/", "v12"), matches("/v[0-9]+/", "v12-dev")
-    (True, True, False)
+    >>> parse_pattern("v1.*").matches("v1.2"), parse_pattern("/v[0-9]+/").matches("v12-dev")
+    (True, False)
     """
-    if is_expression(pattern):
-        return _compiled(pattern[1:-1]).matches(text)
-    return fnmatchcase(text, pattern)
 
+    text: str
+    _compiled: re.Pattern[str] | re2._Regexp = field(compare=False, repr=False)
 
-def is_expression(pattern: str) -> bool:
-    """Whether it is a regular expression, and not a glob."""
-    return len(pattern) > 1 and pattern.startswith("/") and pattern.endswith("/")
+    def matches(self, name: str) -> bool:
+        """Return whether the whole ``name`` matches."""
+        if isinstance(self._compiled, re.Pattern):
+            return self._compiled.match(name) is not None
+        return self._compiled.fullmatch(name.encode("utf-8", "surrogatepass")) is not None
 
-
-def check_pattern(pattern: str) -> str:
-    """The pattern itself. :raises ConfigurationError: when it is none, or can match no name."""
-    if pattern in ("", "//"):
-        raise ConfigurationError("it is empty; write a value, or remove it")
-    if is_expression(pattern):
-        _compiled(pattern[1:-1])
-    elif pattern.startswith("/"):
-        raise ConfigurationError(f"{pattern!r} matches no name; a regular expression has a / at its end as well")
-    elif "[" in pattern and "]" not in pattern.partition("[")[2]:
-        raise ConfigurationError(f"{pattern!r} matches no name; its [ has no ]")
-    elif strange := next(filter(_IN_NO_NAME.fullmatch, _GLOB.findall(pattern)), None):
-        raise ConfigurationError(
-            f"{pattern!r} matches no name, since none has {strange!r} in it; globs have *, ? and [a-z], and a regular "
-            "expression stands between two /"
-        )
-    return pattern
-
-
-def first_match(patterns: Iterable[str], text: str) -> str | None:
-    """The first of the patterns that matches."""
-    return next((each for each in patterns if matches(each, text)), None)
-
-
-def common_name(wanted: Sequence[str], unwanted: Sequence[str] = ()) -> str | None:
-    """A repository name, as short as can be, that all of ``wanted`` match and none of ``unwanted``; ``None``: unknown.
-
-    >>> common_name(["*-app", "/[b-d].*/"], ["b*"])
-    'c-app'
-    """
-    texts = (each[1:-1] if is_expression(each) else _as_expression(each) for each in (*wanted, *unwanted))
-    everything = tuple(map(_compiled, texts))
-    todo = deque([("", tuple(each.begin for each in everything))])
-    seen = set[tuple[bool, tuple[frozenset[int], ...]]]()
-    while todo and len(seen) < MAX_LOOKED_AT:
-        name, states = todo.popleft()
-        for character in _LETTERS + (_BETWEEN if name and name[-1] in _LETTERS else ""):
-            after = tuple(each.after(state, character) for each, state in zip(everything, states, strict=True))
-            is_end = [each.end in state for each, state in zip(everything, after, strict=True)]
-            if character in _LETTERS and all(is_end[: len(wanted)]) and not any(is_end[len(wanted) :]):
-                return name + character
-            key = (character in _LETTERS, after)
-            if all(after[: len(wanted)]) and key not in seen:
-                seen.add(key)
-                todo.append((name + character, after))
-    return None
-
-
-_LETTERS, _BETWEEN = ascii_lowercase + digits, "-._/"
-"""What repository names are made of; the latter only between the former."""
-
-
-def _as_expression(glob: str) -> str:
-    """A glob as a regular expression that matches the same."""
-    parts = _GLOB.findall(glob)
-    return "".join({"*": ".*", "?": "."}.get(each) or _as_set(each) or re.escape(each) for each in parts)
-
-
-_GLOB = re.compile(r"\[(?:!.|[^!])[^\]]*\]|.", re.DOTALL)
-
-_IN_NO_NAME = re.compile(r"[^A-Za-z0-9_./*?-]")
-"""A character of a glob that neither tags nor repositories have. Sets may have any."""
-
-
-def _as_set(part: str) -> str:
-    """A set, as Python's own globs read it; one such as ``[z-a]``, in which nothing is, as a set of nothing."""
-    if not (part.startswith("[") and len(part) > 1):
-        return ""
-    read = translate(part).removeprefix("(?s:").removesuffix(r")\Z")
-    return read if read.startswith("[") else r"[^\d\D]"
+    def __str__(self) -> str:
+        return self.text
 
 
 @lru_cache(maxsize=1000)
-def _compiled(expression: str) -> _Expression:
-    try:
-        re.compile(expression)
-        return _Compiler(expression).compile()
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ConfigurationError(f"'/{expression}/' is no regular expression: {error}") from error
+def parse_pattern(text: str) -> Pattern:
+    """Compile a glob or an expression.
 
-
-@dataclass(slots=True)
-class _Expression:
-    """States and the ways between them, for one character or for none. It begins in state 0 and ends in ``end``.
-
-    https://swtch.com/~rsc/regexp/regexp1.html
+    :raises ConfigurationError: when it is invalid, or can match no name.
     """
-
-    steps: list[tuple[re.Pattern[str], int] | None] = field(default_factory=list)
-    free: list[list[int]] = field(default_factory=list)
-    end: int = 0
-    _known: dict[tuple[frozenset[int], str], frozenset[int]] = field(default_factory=dict)
-
-    def add(self, *, after: int | None = None) -> int:
-        """A new state, reached for nothing from state ``after``."""
-        if len(self.steps) == MAX_STATES:
-            raise OverflowError("it is too large; write smaller counts in {}")
-        self.steps.append(None)
-        self.free.append([])
-        if after is not None:
-            self.free[after].append(len(self.steps) - 1)
-        return len(self.steps) - 1
-
-    def matches(self, text: str) -> bool:
-        """Whether the whole text leads from the first state to the last."""
-        states = self.begin
-        for character in text:
-            states = self.after(states, character)
-        return self.end in states
-
-    @property
-    def begin(self) -> frozenset[int]:
-        """The states before the first character."""
-        return self._with_free({0})
-
-    def after(self, states: frozenset[int], character: str) -> frozenset[int]:
-        """The states behind a character; none where it leads nowhere."""
-        known = self._known.get((states, character))
-        if known is None:
-            steps = (step for state in states if (step := self.steps[state]))
-            known = self._with_free({following for test, following in steps if test.match(character)})
-            if len(self._known) < MAX_KNOWN:
-                self._known[states, character] = known
-        return known
-
-    def _with_free(self, states: set[int]) -> frozenset[int]:
-        """And all states that are reached from them for nothing."""
-        todo = list(states)
-        while todo:
-            new = [each for each in self.free[todo.pop()] if each not in states]
-            states.update(new)
-            todo += new
-        return frozenset(states)
+    if text in ("", "//"):
+        raise ConfigurationError("it is empty; write a value, or remove it")
+    if _is_expression(text) and len(text) > 1 and text.endswith("/"):
+        return Pattern(text, _compile(text))
+    if _is_expression(text):
+        raise ConfigurationError(f"{text!r} matches no name; a regular expression has a / at its end as well")
+    if "[" in text and "]" not in text.partition("[")[2]:
+        raise ConfigurationError(f"{text!r} matches no name; its [ has no ]")
+    if strange := next(filter(_NEVER_IN_NAMES.fullmatch, _GLOB.findall(text)), None):
+        raise ConfigurationError(
+            f"{text!r} matches no name, because names do not contain {strange!r}; globs have *, ? and [a-z], and a "
+            "regular expression stands between two /"
+        )
+    return Pattern(text, re.compile(translate(text)))
 
 
-_Part = Callable[[_Expression, int], int]
-"""Adds a part of an expression behind a state; the state behind that."""
+_GLOB = re.compile(r"\[(?:!.|[^!])[^\]]*\]|.", re.DOTALL)
+"""The parts of a glob: sets, and single characters."""
 
-_TOKEN = re.compile(
-    r"""\\.                              # an escape
-    | \[ \^? \]? (?:\\.|[^\]\\])* \]     # a set
-    | \( (?: \?:? )?
-    | [*+?] [?+]?                       # a count, maybe a lazy or a possessive one
-    | \{ (?: \d+ (?:,\d*)? | ,\d* ) \} [?+]?
-    | .""",
-    re.VERBOSE | re.DOTALL,
-)
+_NEVER_IN_NAMES = re.compile(r"[^A-Za-z0-9_./*?-]")
+"""A character of a glob that neither tags nor repositories have. Sets may have any."""
 
-_COUNT = re.compile(r"[*+?].?|\{.+\}.?", re.DOTALL)
-
-_COUNTS = {"*": (0, None), "+": (1, None), "?": (0, 1)}
+_NOT_A_COUNT = re.compile(r"(?<!\\)(?<!\\[pPx])\{(?!\d{1,4}(?:,\d{0,4})?\})")
+"""A brace that RE2 reads as text, such as Python's ``{,2}``. Names have no braces, so it would never match."""
 
 
-class _Compiler:
-    """Reads what Python's ``re`` has accepted, and refuses what would take going back."""
-
-    def __init__(self, expression: str) -> None:
-        tokens = _TOKEN.findall(expression)
-        begin, end = tokens[:1] == ["^"], tokens[-1:] == ["$"]
-        self._tokens = tokens[begin : len(tokens) - end][::-1]
-
-    def compile(self) -> _Expression:
-        whole = _Expression()
-        part = self._alternatives()
-        whole.end = part(whole, whole.add())
-        return whole
-
-    def _alternatives(self) -> _Part:
-        branches = [self._sequence()]
-        while self._next() == "|":
-            self._tokens.pop()
-            branches.append(self._sequence())
-        return _any_of(branches)
-
-    def _sequence(self) -> _Part:
-        parts = []
-        while self._next() not in ("", "|", ")"):
-            parts.append(self._counted(self._atom()))
-        return _all_of(parts)
-
-    def _next(self) -> str:
-        return self._tokens[-1] if self._tokens else ""
-
-    def _counted(self, part: _Part) -> _Part:
-        if not _COUNT.fullmatch(self._next()):
-            return part
-        count = self._tokens.pop()
-        if len(count) > 1 and count.endswith("+"):
-            raise _not_known(count)
-        return _repeated(part, *_read_count(count))
-
-    def _atom(self) -> _Part:
-        token = self._tokens.pop()
-        if token in ("(", "(?:"):
-            part = self._alternatives()
-            self._tokens.pop()
-            return part
-        if token.startswith("(") or token in ("^", "$") or re.fullmatch(r"\\[^dDsSwW\W]", token):
-            raise _not_known(token)
-        return _one(re.compile(token, re.DOTALL))
+def _compile(text: str) -> re2._Regexp:
+    """:raises ConfigurationError: when RE2 refuses the expression, or it needs more than MAX_MEMORY_BYTES."""
+    if _NOT_A_COUNT.search(text):
+        raise ConfigurationError(f"{text!r} matches no name, because of its {{; counts are {{2}}, {{2,}} and {{0,2}}")
+    options = re2.Options()
+    options.max_mem, options.dot_nl, options.never_capture, options.log_errors = MAX_MEMORY_BYTES, True, True, False
+    try:
+        return re2.compile(text[1:-1], options)
+    except (re2.error, UnicodeEncodeError) as error:
+        reason = error.args[0].decode() if isinstance(error, re2.error) else error
+        advice = "the syntax is RE2's: counts up to 1000, no back-references or look-around"
+        raise ConfigurationError(f"{text!r} is not a valid regular expression: {reason}; {advice}") from error
 
 
-def _not_known(what: str) -> re.error:
-    return re.error(f"{what} is not known here; there are . [] () | * + ? {{}} and \\d \\s \\w")
+def first_match(patterns: Iterable[Pattern], name: str) -> Pattern | None:
+    """The first of the patterns that matches."""
+    return next((pattern for pattern in patterns if pattern.matches(name)), None)
 
 
-def _read_count(count: str) -> tuple[int, int | None]:
-    """Least and most; ``None`` is without end. Whether it is lazy has no influence on what matches as a whole."""
-    if count[0] in _COUNTS:
-        return _COUNTS[count[0]]
-    least, comma, most = count.removesuffix("?")[1:-1].partition(",")
-    return int(least or 0), int(most) if most else (None if comma else int(least))
+def may_overlap(first: Pattern, second: Pattern) -> bool:
+    """Return whether one name may match both patterns; False only where their texts rule it out.
+
+    >>> may_overlap(parse_pattern("*-app"), parse_pattern("app-*"))
+    True
+    """
+    for literal, other in ((first, second), (second, first)):
+        if not _is_expression(literal.text) and _WILDCARD.isdisjoint(literal.text):
+            return other.matches(literal.text)
+    if _is_expression(first.text) or _is_expression(second.text):
+        return True
+    ours, theirs = _fixed_parts(first.text), _fixed_parts(second.text)
+    same_start = ours.start.startswith(theirs.start) or theirs.start.startswith(ours.start)
+    same_end = ours.end.endswith(theirs.end) or theirs.end.endswith(ours.end)
+    return same_start and same_end and max(ours.shortest, theirs.shortest) <= min(ours.longest, theirs.longest)
 
 
-def _one(test: re.Pattern[str]) -> _Part:
-    def add(expression: _Expression, start: int) -> int:
-        before, behind = expression.add(after=start), expression.add()
-        expression.steps[before] = (test, behind)
-        return behind
-
-    return add
+_WILDCARD = frozenset("*?[")
 
 
-def _all_of(parts: Iterable[_Part]) -> _Part:
-    def add(expression: _Expression, start: int) -> int:
-        for part in parts:
-            start = part(expression, start)
-        return start
-
-    return add
+def _is_expression(text: str) -> bool:
+    return text.startswith("/")
 
 
-def _any_of(branches: Iterable[_Part]) -> _Part:
-    def add(expression: _Expression, start: int) -> int:
-        ends = [branch(expression, expression.add(after=start)) for branch in branches]
-        behind = expression.add()
-        for end in ends:
-            expression.free[end].append(behind)
-        return behind
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _FixedParts:
+    """Facts about the names that a glob matches: their first and last characters, and their lengths."""
 
-    return add
+    start: str
+    end: str
+    shortest: int
+    longest: float
 
 
-def _repeated(part: _Part, least: int, most: int | None) -> _Part:
-    def add(expression: _Expression, start: int) -> int:
-        for _ in range(least):
-            start = part(expression, start)
-        return loop(expression, start) if most is None else optional(expression, start, most - least)
-
-    def loop(expression: _Expression, start: int) -> int:
-        begin = expression.add(after=start)
-        end = part(expression, begin)
-        expression.free[end].append(begin)
-        return expression.add(after=begin)
-
-    def optional(expression: _Expression, start: int, times: int) -> int:
-        ends = [start]
-        for _ in range(times):
-            ends.append(part(expression, ends[-1]))
-        behind = expression.add()
-        for end in ends:
-            expression.free[end].append(behind)
-        return behind
-
-    return add
+def _fixed_parts(glob: str) -> _FixedParts:
+    parts = _GLOB.findall(glob)
+    shortest = len(parts) - parts.count("*")
+    return _FixedParts(
+        start=re.split(r"[*?[]", glob, maxsplit=1)[0],
+        end=re.split(r"[*?\]]", glob)[-1],
+        shortest=shortest,
+        longest=inf if "*" in parts else shortest,
+    )

@@ -16,7 +16,7 @@ from typing import Self
 from registry_sync.errors import ConfigurationError
 
 MAX_NUMBER = 2**53 - 1
-"""Larger numbers are no versions to npm, whose numbers are JavaScript's."""
+"""npm refuses larger numbers in versions, because its numbers are JavaScript's."""
 
 _Identifier = tuple[int, int, str]
 
@@ -31,7 +31,7 @@ _BUILD = r"[a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)*"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Version:
-    """A version; compared as https://semver.org says, a pre-release being lower than its release."""
+    """A version, ordered as https://semver.org defines: a pre-release is lower than its release."""
 
     major: int
     minor: int
@@ -56,12 +56,12 @@ _TAG = re.compile(rf"(v?)({_NUMBER})(?:\.({_NUMBER}))?(?:\.({_NUMBER}))?(?:-({_S
 
 
 def read_version(tag: str) -> Version | None:
-    """The version that a tag stands for; ``None`` when it stands for none.
+    """Read a tag as a version; ``None`` when it is not one.
 
-    A leading ``v`` is ignored and missing parts are zero, so that ``v1`` and ``1.0`` are 1.0.0. A number alone is no
-    version: ``20261124`` and ``1234567`` are a date and a commit. What follows ``-`` is a pre-release, also where it
-    was meant as a variant (``1.4.2-alpine``). What follows ``_`` is a build, as in Helm's tags, since a tag has no
-    ``+``; it is ignored.
+    A leading ``v`` is ignored and missing parts are zero: ``v1`` and ``1.0`` are 1.0.0. A number alone is not a
+    version: ``20261124`` and ``1234567`` are a date and a commit. The part after ``-`` is a pre-release, even if it is
+    meant as a variant (``1.4.2-alpine``). The part after ``_`` is a build, as in Helm's tags, which cannot have ``+``;
+    it is ignored.
 
     >>> read_version("v1.2") == read_version("1.2.0_build.5"), read_version("latest")
     (True, None)
@@ -100,19 +100,23 @@ _Bounds = tuple[_Bound, ...]
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Alternatives, each a list of bounds that all have to hold.
+    """A range: alternatives, each a list of bounds that all have to hold. ``text`` is the range as it is written.
 
     >>> parse_range(">=1.2 <2 || 3.x").holds(Version.of(1, 9, 0))
     True
     """
 
+    text: str
     alternatives: tuple[_Bounds, ...]
     prereleases: bool
 
-    def holds(self, version: Version) -> bool:
-        """Whether the version is in the range.
+    def __str__(self) -> str:
+        return self.text
 
-        Without ``prereleases`` a pre-release is only where a bound names one of the same major.minor.patch.
+    def holds(self, version: Version) -> bool:
+        """Return whether the version is in the range.
+
+        Without ``prereleases``, a pre-release needs a bound with a pre-release of the same major.minor.patch.
         """
         return any(
             all(bound.holds(version) for bound in bounds) and (version.is_release or self._asks_for(version, bounds))
@@ -133,16 +137,16 @@ def _numbers(version: Version) -> tuple[int, int, int]:
 def parse_range(text: str, *, prereleases: bool = False) -> Range:
     """Read a range.
 
-    :param prereleases: it takes pre-releases like other versions, ``includePrerelease`` of node-semver.
-    :raises ConfigurationError: when it is none.
+    :param prereleases: pre-releases count like other versions, ``includePrerelease`` of node-semver.
+    :raises ConfigurationError: when it is not one.
     """
     parser = _Parser(prereleases=prereleases)
     try:
         alternatives = tuple(parser.alternative(each) for each in text.split("||"))
     except ValueError as error:
         advice = "write such as '>=1.2 <2', '^1.4', '~1.4.2', '1.x', '1.2 - 1.4' or two of them with || between"
-        raise ConfigurationError(f"{text!r} is no range of versions: {error}; {advice}") from error
-    return Range(((),) if () in alternatives else alternatives, prereleases)
+        raise ConfigurationError(f"{text!r} is not a version range: {error}; {advice}") from error
+    return Range(text, ((),) if () in alternatives else alternatives, prereleases)
 
 
 _PART = rf"({_NUMBER}|[xX*])"
@@ -158,7 +162,7 @@ _BUILD_PART = re.compile(rf"\+{_BUILD}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Partial:
-    """A version in a range, as far as it is written: ``numbers`` are none to three, those before the first ``x``."""
+    """A version in a range, maybe partial: ``numbers`` are the up to three numbers before the first ``x``."""
 
     numbers: tuple[int, ...]
     prerelease: str = ""
@@ -167,10 +171,10 @@ class _Partial:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """:raises ValueError: when it is none."""
+        """:raises ValueError: when it is not a version."""
         match = _PARTIAL.fullmatch(text)
         if match is None:
-            raise ValueError(f"{text!r} is no version")
+            raise ValueError(f"{text!r} is not a version")
         parts = [each for each in match.group(2, 3, 4) if each is not None]
         numbers = tuple(map(int, takewhile(str.isdigit, parts)))
         has_gap = any(map(str.isdigit, parts[len(numbers) :]))
@@ -183,18 +187,18 @@ class _Partial:
 
     @property
     def lowest(self) -> Version:
-        """With zeros for what is not written."""
+        """The version with zeros for missing parts."""
         return _version(self.numbers, self.prerelease)
 
     @property
     def exact(self) -> Version:
-        """All parts. :raises ValueError: when there is a ``=`` before it, since that is an operator's place."""
+        """The version itself. :raises ValueError: when it has a ``=`` where only operators may stand."""
         if "=" in self.prefix:
-            raise ValueError("there is a '=' too much")
+            raise ValueError("there is one '=' too many")
         return self.lowest
 
     def following(self, kept: int) -> Version:
-        """The lowest version beyond all that have the first ``kept`` numbers."""
+        """The lowest version after all versions with the same first ``kept`` numbers."""
         numbers = self.numbers[:kept]
         return _version((*numbers[:-1], numbers[-1] + 1), "0")
 
@@ -211,9 +215,9 @@ class _Parser:
     prereleases: bool
 
     def alternative(self, text: str) -> _Bounds:
-        """What stands between two ``||``; no bounds are any version.
+        """Read the text between two ``||``. No bounds: any version.
 
-        :raises ValueError: when it is no range.
+        :raises ValueError: when it is not a range.
         """
         text = " ".join(_BUILD_PART.sub("", text).split())
         low, dash, high = text.partition(" - ")
@@ -222,7 +226,7 @@ class _Parser:
         return tuple(bound for word in _SPACE_AFTER.sub(r"\1\2", text).split() for bound in self._word(word))
 
     def _hyphen_low(self, low: _Partial) -> Iterator[_Bound]:
-        """With ``prereleases`` also those of the version itself, unlike after ``>=``."""
+        """With ``prereleases``, pre-releases of the version itself are included, unlike after ``>=``."""
         begin = low.exact if low.is_whole else low.lowest
         yield from self._at_least(begin if low.prerelease else self._lower(begin))
 
@@ -243,7 +247,7 @@ class _Parser:
         return self._compare(operator, partial)
 
     def _near(self, operator: str, partial: _Partial) -> Iterator[_Bound]:
-        """``^`` keeps the numbers up to the first that is not zero, ``~`` those up to the minor one."""
+        """``^`` fixes the numbers up to the first non-zero one, ``~`` those up to the minor one."""
         if not partial.numbers:
             return
         kept = 2
@@ -253,12 +257,12 @@ class _Parser:
         yield _Bound("<", partial.following(kept))
 
     def _compare(self, operator: str, partial: _Partial) -> Iterator[_Bound]:
-        """A comparison; with a version of which parts are missing, all that begin like it are equal."""
+        """Read a comparison. A partial version equals all versions that begin with it."""
         if partial.has_gap:
-            raise ValueError("a number stands behind an x")
+            raise ValueError("a number follows an x")
         match operator:
             case "<" | ">" if not partial.numbers:
-                yield _Bound("<", _version((), "0"))  # nothing is
+                yield _Bound("<", _version((), "0"))  # matches no version
             case _ if not partial.numbers:
                 return
             case ">=":
@@ -279,10 +283,10 @@ class _Parser:
         yield from self._at_least(partial.lowest if partial.is_whole else self._lower(partial.lowest))
 
     def _at_least(self, version: Version) -> Iterator[_Bound]:
-        """Nothing where every version is meant: npm does not count that as a bound."""
+        """No bound for the lowest version of all: npm does not count it as one."""
         if version != self._lower(_version((), "")):
             yield _Bound(">=", version)
 
     def _lower(self, version: Version) -> Version:
-        """Where versions with these numbers begin: with their pre-releases, where those count."""
+        """The lowest version with these numbers: a pre-release, where those count."""
         return _version(_numbers(version), "0" if self.prereleases else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_sync.config.model import Mirror, NamespaceRule, Registry, RepositoryRule
-from registry_sync.config.prune_rules import PruneRules
-from registry_sync.config.settings import RouteOptions, RouteSettings
+from registry_sync.config.model import (
+    Mirror,
+    MirrorEntry,
+    NamespaceEntry,
+    NamespaceRule,
+    Registry,
+    RegistryEntry,
+    RepositoryRule,
+    rule_summary,
+)
+from registry_sync.config.settings import RouteOptions, RouteSettings, written_options
+from registry_sync.config.written import read_registry, read_settings, written
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.discovery import FoundRoute, expand_routes, select_routes
 from registry_sync.routes.route import Route
-from registry_sync.tags.overwrite_policy import OverwritePolicies
+from registry_sync.tags.overwrite_policy import parse_policies
+from registry_sync.tags.patterns import parse_pattern
 from registry_sync.tags.rules import TagRules
 
 QUAY = Registry(name="quay", host="quay.io")
@@ -27,26 +38,29 @@ ACR = Registry(name="acr", host="acr.example", connection="registry_acr", ca_fil
 HUB = Registry(name="hub", host="docker.io")
 PUSHED = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
-KEEP: OverwritePolicies = (("*", "keep"),)
-FAIL: OverwritePolicies = (("*", "fail"),)
-POLICIES = st.sampled_from([KEEP, FAIL, (("v*", "fail"), ("latest", "follow"), ("*", "keep"))])
-PRUNES = st.sampled_from([PruneRules(tags="none"), PruneRules(tags="not_selected", keep=("*-lts",), dry_run=False)])
+KEEP, FAIL = parse_policies("keep"), parse_policies("fail")
+POLICIES = st.sampled_from(["keep", "fail", {"v*": "fail", "latest": "follow", "*": "keep"}])
+PRUNES = st.sampled_from([{"tags": "none"}, {"tags": "not_selected", "keep": ("*-lts",), "dry_run": False}])
+FILES = st.sampled_from([Path("/etc/policy.json"), Path("/etc/other")])
+SKOPEO = st.sampled_from(
+    [{"runner": "local"}, {"runner": "docker", "image": "skopeo", "docker_url": "tcp://d:1", "tls_dir": Path("/tls")}]
+)
 NUMBERS = st.integers(1, 32)
 PATTERNS = st.lists(
     st.sampled_from(["/v[0-9]+/", "[!ä]*"]) | st.from_regex(r"[A-Za-z0-9_.*?-][A-Za-z0-9_./*?-]*", fullmatch=True),
     min_size=1,
 ).map(tuple)
-TAG_RULES = st.builds(
-    TagRules,
-    names=st.sampled_from([None, ("latest", f"v1@sha256:{64 * 'a'}")]),
-    include=st.none() | PATTERNS,
-    exclude=st.none() | PATTERNS,
-    semver=st.just("^1 || 3.x"),
-    prereleases=st.booleans(),
-    older_than=st.sampled_from([None, "12h"]),
-    newest=st.integers(3, 9),
-    newest_by=st.sampled_from([None, "semver", "push_time", "name"]),
-    min_tags=st.sampled_from([None, 3]),
+TAG_RULES = st.fixed_dictionaries(
+    {"semver": st.just("^1 || 3.x"), "prereleases": st.booleans(), "newest": st.integers(3, 9)},
+    optional={
+        "names": st.just(("latest", f"v1@sha256:{64 * 'a'}")),
+        "include": PATTERNS,
+        "exclude": PATTERNS,
+        "older_than": st.sampled_from(["12h", "3w"]),
+        "younger_than": st.just("90d"),
+        "newest_by": st.sampled_from(["semver", "push_time", "name"]),
+        "min_tags": st.just(3),
+    },
 )
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "tags": TAG_RULES,
@@ -55,23 +69,42 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "on_moved_tag": POLICIES,
     "backup_tag": st.just("{{ tag }}-was-{{ digest_short }}"),
     "prune": PRUNES,
+    "platforms": st.sampled_from([("linux/amd64",), ("linux/arm/v7", "linux/s390x")]),
+    "signatures": st.booleans(),
+    "policy": FILES,
+    "registries_d": FILES,
+    "skopeo": SKOPEO,
     "parallel_copies": NUMBERS,
     "copy_timeout_minutes": NUMBERS,
     "stall_timeout_seconds": NUMBERS,
 }
-SETTINGS = st.fixed_dictionaries(FIELDS).map(lambda fields: RouteSettings(**fields))
 OPTIONS = st.fixed_dictionaries({}, optional={name: st.none() | each for name, each in FIELDS.items()}).map(
     lambda fields: RouteOptions(**fields)
 )
+SETTINGS = OPTIONS.map(RouteSettings.resolve)
+REGISTRY_FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "kind": st.sampled_from(["quay", "harbor"]),
+    "connection": st.just("registry_acr"),
+    "private": st.booleans(),
+    "max_connections": st.integers(1, 64),
+    "requests_per_second": st.sampled_from([0.5, 10.0]),
+    "pool": st.just("copies"),
+    "queue": st.just("china"),
+    "ca_file": st.just(Path("/ca.pem")),
+}
 
 
 def a_mirror(*repositories: Any, **options: Any) -> Mirror:
-    rules = tuple(each if isinstance(each, str) else _rule(**each) for each in repositories)
-    return Mirror(name="m", source="quay", destinations=("acr",), repositories=rules, **options)
+    defaults = options.pop("defaults", RouteOptions())
+    return MirrorEntry(source="quay", destinations=("acr",), repositories=repositories, **options).parse("m", defaults)
 
 
-def _rule(**written: Any) -> RepositoryRule | NamespaceRule:
-    return RepositoryRule(**written) if "repository" in written else NamespaceRule(**written)
+def options(**written: Any) -> RouteOptions:
+    return RouteOptions.model_validate(written)
+
+
+def a_namespace(**options: Any) -> NamespaceRule:
+    return NamespaceEntry(namespace="a", **options).parse(())
 
 
 def a_route(source: str = "a/b", destination: str = "a/b", **fields: Any) -> Route:
@@ -93,10 +126,13 @@ def labels(routes: Sequence[FoundRoute]) -> list[str]:
     return [each.route.label for each in routes]
 
 
+NO_DEV = TagRules(exclude=(parse_pattern("*-dev"),))
+
+
 def test_settings_have_defaults() -> None:
     assert RouteSettings.resolve() == RouteSettings(
         tags=TagRules(),
-        on_moved_tag=(("*", "follow"),),
+        on_moved_tag=parse_policies("follow"),
         parallel_copies=4,
         copy_timeout_minutes=60,
         stall_timeout_seconds=300,
@@ -105,30 +141,65 @@ def test_settings_have_defaults() -> None:
 
 def test_a_rule_overrides_its_mirror_and_that_the_defaults() -> None:
     mirror = a_mirror(
-        {"repository": "a/b", "on_moved_tag": FAIL},
+        {"repository": "a/b", "on_moved_tag": "fail"},
         "c/d",
-        defaults=RouteOptions(on_moved_tag=KEEP, parallel_copies=2, copy_timeout_minutes=5),
+        defaults=options(on_moved_tag="keep", parallel_copies=2, copy_timeout_minutes=5),
         parallel_copies=8,
-        tags=TagRules(exclude=("*-dev",)),
+        tags={"exclude": ("*-dev",)},
     )
     first, second = mirror.rules
-    common: dict[str, Any] = {"tags": TagRules(exclude=("*-dev",)), "parallel_copies": 8, "copy_timeout_minutes": 5}
-    assert mirror.settings(first) == RouteSettings(on_moved_tag=FAIL, **common)
-    assert mirror.settings(second) == RouteSettings(on_moved_tag=KEEP, **common)
+    common: dict[str, Any] = {"tags": NO_DEV, "parallel_copies": 8, "copy_timeout_minutes": 5}
+    assert first.settings == RouteSettings(on_moved_tag=FAIL, **common)
+    assert second.settings == RouteSettings(on_moved_tag=KEEP, **common)
 
 
 def test_tag_rules_are_replaced_and_not_merged() -> None:
-    outer, inner = RouteOptions(tags=TagRules(include=("v*",))), RouteOptions(tags=TagRules(exclude=("*-dev",)))
-    assert RouteSettings.resolve(outer, inner).tags == TagRules(exclude=("*-dev",))
+    outer, inner = options(tags={"include": ("v*",)}), options(tags={"exclude": ("*-dev",)})
+    assert RouteSettings.resolve(outer, inner).tags == NO_DEV
 
 
 @given(st.lists(OPTIONS, max_size=3))
 def test_each_option_comes_from_the_innermost_layer_that_has_it(layers: list[RouteOptions]) -> None:
     settings = RouteSettings.resolve(*layers)
     for name in FIELDS:
-        written = [getattr(each, name) for each in layers if name in each.model_fields_set]
-        is_set = bool(written) and written[-1] is not None
-        assert getattr(settings, name) == (written[-1] if is_set else getattr(RouteSettings(), name))
+        innermost = next((each for each in reversed(layers) if name in written_options(each)), RouteOptions())
+        assert getattr(settings, name) == getattr(RouteSettings.resolve(innermost), name)
+
+
+def test_the_strategies_know_every_option() -> None:
+    assert FIELDS.keys() == RouteOptions.model_fields.keys()
+    assert REGISTRY_FIELDS.keys() == RegistryEntry.model_fields.keys() - {"host", "api_url", "tls", "create_repository"}
+
+
+@given(SETTINGS)
+def test_settings_come_back_from_what_is_written(settings: RouteSettings) -> None:
+    """Whatever the order of keys: JSON objects in a database do not keep it."""
+    assert read_settings(json.loads(json.dumps(written(settings), sort_keys=True))) == settings
+
+
+@given(st.fixed_dictionaries({}, optional=REGISTRY_FIELDS))
+def test_a_registry_comes_back_from_what_is_written(options: dict[str, Any]) -> None:
+    registry = RegistryEntry(host="r.example", **options).parse("r")
+    assert read_registry(json.loads(json.dumps(written(registry)))) == registry
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kind": "quay", "api_url": "https://api.example"},
+        {"tls": False},
+        {"host": "docker.io", "create_repository": True},
+    ],
+)
+def test_the_other_fields_of_a_registry_come_back(options: dict[str, Any]) -> None:
+    registry = RegistryEntry(**{"host": "r.example", **options}).parse("r")
+    assert written(registry) == {"name": "r", "host": registry.host, **options}
+    assert read_registry(written(registry)) == registry
+
+
+def test_values_have_the_fields_of_their_entries() -> None:
+    assert {each.name for each in fields(RouteSettings)} == RouteOptions.model_fields.keys()
+    assert {each.name for each in fields(Registry) if each.init} == {"name", *RegistryEntry.model_fields}
 
 
 @given(SETTINGS, st.booleans(), st.sampled_from(["a/b", "c/d"]))
@@ -138,7 +209,7 @@ def test_a_route_comes_back_from_json(settings: RouteSettings, is_discovered: bo
 
 
 def test_a_route_as_json_holds_what_differs_from_the_defaults() -> None:
-    assert a_route("a/b", "c/d", settings=RouteSettings(tags=TagRules(include=("v*",)))).to_json() == {
+    assert a_route("a/b", "c/d", settings=RouteSettings(tags=TagRules(include=(parse_pattern("v*"),)))).to_json() == {
         "label": "a/b → acr/c/d",
         "mirror": "m",
         "source": {"host": "quay.io", "name": "quay"},
@@ -168,13 +239,13 @@ def test_labels_have_the_name_at_the_destination_where_it_is_another() -> None:
         (RepositoryRule(repository="a/b", rename="c/d"), "`a/b` as `c/d`"),
         (NamespaceRule(namespace="a"), "all of `a`"),
         (
-            NamespaceRule(namespace="a", include=("*-operator", "b"), exclude=("*-test",)),
+            a_namespace(include=("*-operator", "b"), exclude=("*-test",)),
             "all of `a` matching `*-operator`, `b` but `*-test`",
         ),
     ],
 )
 def test_rules_are_summarised_in_words(rule: RepositoryRule | NamespaceRule, summary: str) -> None:
-    assert rule.summary == summary
+    assert rule_summary(rule) == summary
 
 
 @pytest.mark.parametrize(
@@ -191,11 +262,11 @@ def test_rules_are_summarised_in_words(rule: RepositoryRule | NamespaceRule, sum
     ],
 )
 def test_globs_are_of_the_name_within_the_namespace(globs: Any, name: str, matches_platform: bool) -> None:
-    assert NamespaceRule(namespace="a", **globs).chooses(name) is matches_platform
+    assert a_namespace(**globs).chooses(name) is matches_platform
 
 
 def test_named_repositories_become_routes() -> None:
-    mirror = a_mirror("c/d", {"repository": "a/b", "rename": "mirrored/b", "on_moved_tag": KEEP})
+    mirror = a_mirror("c/d", {"repository": "a/b", "rename": "mirrored/b", "on_moved_tag": "keep"})
     assert expand_routes(mirror, QUAY, ACR, nothing_found) == [
         FoundRoute(route=a_route("a/b", "mirrored/b", settings=RouteSettings(on_moved_tag=KEEP))),
         FoundRoute(route=a_route("c/d", "c/d")),

@@ -67,20 +67,20 @@ def test_parts_of_names_are_accepted(text: str) -> None:
 def test_templates_that_fail_are_refused(template: str, problem: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         destination_name(Naming(rename=template), names("a/b"))
-    assert str(caught.value) == f"rename {template!r} cannot be made for 'a/b': {problem}"
+    assert str(caught.value) == f"rename {template!r} fails for 'a/b': {problem}"
 
 
 def test_a_deeply_nested_template_is_refused() -> None:
     template = f"{{{{ {3000 * '('}name }}}}"
     with pytest.raises(ConfigurationError) as caught:
         check_rename(template)
-    assert str(caught.value) == f"{template!r} is no template: it is nested too deeply"
+    assert str(caught.value) == f"{template!r} is not a Jinja2 template: it is nested too deeply"
 
 
 def test_a_template_must_make_a_repository_name() -> None:
     with pytest.raises(ConfigurationError) as caught:
         destination_name(Naming(rename="{{ name }}:latest"), names("a/b"))
     assert str(caught.value) == (
-        "rename '{{ name }}:latest' does not name 'a/b': 'b:latest' is not a repository name: "
+        "rename '{{ name }}:latest' gives no valid name for 'a/b': 'b:latest' is not a repository name: "
         "write it without registry, tag and digest (tags have a key of their own)"
     )

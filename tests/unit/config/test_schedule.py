@@ -42,14 +42,14 @@ def test_valid_schedules_are_accepted(text: str) -> None:
 def test_invalid_schedules_are_refused(text: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         check_schedule(text)
-    assert str(caught.value) == f"{text!r} is no schedule; {ADVICE}"
+    assert str(caught.value) == f"{text!r} is not a schedule; {ADVICE}"
 
 
 @pytest.mark.parametrize("text", ["0 0 30 2 *", "0 0 31 4,6 *"])
 def test_a_day_that_never_comes_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         check_schedule(text)
-    assert str(caught.value) == f"{text!r} never comes, no month has such a day; mend the day or the month"
+    assert str(caught.value) == f"{text!r} never occurs: no month has such a day; fix the day or the month"
 
 
 @pytest.mark.parametrize(

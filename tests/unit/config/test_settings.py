@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from registry_sync.config.settings import RouteSettings
+from registry_sync.config.written import read_settings, written
 from registry_sync.errors import MirrorsFileError
 from registry_sync.routes.load import load_healthy_mirrors, load_mirrors
 
@@ -28,8 +29,7 @@ def write(directory: Path, defaults: Any = None, rule: Any = None, **mirror: Any
 
 
 def settings(path: Path) -> RouteSettings:
-    mirror = load_mirrors(path).mirrors["a"]
-    return mirror.settings(mirror.rules[0])
+    return load_mirrors(path).mirrors["a"].rules[0].settings
 
 
 def test_settings_have_defaults(tmp_path: Path) -> None:
@@ -160,8 +160,7 @@ def test_settings_come_back_from_json(tmp_path: Path) -> None:
     files = {"policy": "/p.json", "registries_d": "/d"}
     path = write(tmp_path, platforms=["linux/amd64"], signatures=False, skopeo=skopeo, **files)
     found = settings(path)
-    document = json.loads(json.dumps(found.model_dump(mode="json", exclude_defaults=True)))
-    assert RouteSettings.model_validate(document, strict=False) == found
+    assert read_settings(json.loads(json.dumps(written(found)))) == found
 
 
 @pytest.mark.parametrize(
@@ -176,19 +175,19 @@ def test_settings_come_back_from_json(tmp_path: Path) -> None:
         ({"signatures": "yes"}, "signatures: expected true or false, got 'yes'"),
         (
             {"policy": "policy.json"},
-            "policy: expected an absolute path, since a worker runs anywhere, got 'policy.json'",
+            "policy: expected an absolute path, because tasks run in any directory, got 'policy.json'",
         ),
         (
             {"registries_d": "registries.d"},
-            "registries_d: expected an absolute path, since a worker runs anywhere, got 'registries.d'",
+            "registries_d: expected an absolute path, because tasks run in any directory, got 'registries.d'",
         ),
         (
             {"skopeo": {"runner": "docker"}},
-            "skopeo: runner: docker needs an image that has skopeo, such as quay.io/skopeo/stable:v1.18.0",
+            "skopeo: runner: docker needs an image that contains skopeo, such as quay.io/skopeo/stable:v1.18.0",
         ),
         (
             {"skopeo": {"network": "host", "image": "skopeo"}},
-            "skopeo: image, network: this is for runner: docker; write that too, or remove it",
+            "skopeo: image, network: only for runner: docker; write that too, or remove it",
         ),
         (
             {"skopeo": {"runner": "docker", "image": "skopeo", "docker_url": "http://docker"}},

@@ -1,4 +1,4 @@
-"""``nodes audit``: where bootstrap images come from, and files from machines held against what is rendered."""
+"""``nodes audit``: the sources of bootstrap images, and files from machines compared with the rendered ones."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def audit(path: Path, pool: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return found.problems, found.notes
 
 
-BY_HAND = "mirror {!r} has no schedule: what it brings is as old as its last run by hand"
+BY_HAND = "mirror {!r} has no schedule: its copies are as old as its last manual run"
 
 
 @pytest.mark.parametrize(
@@ -64,24 +64,24 @@ BY_HAND = "mirror {!r} has no schedule: what it brings is as old as its last run
         (
             "{registry: hub, mirrors: [acr]}",
             (),
-            ("it has no bootstrap_images, so nothing shows whether its machines would start",),
+            ("no bootstrap_images: nodes check cannot tell if its machines would start; list the images they need",),
         ),
         (
             "{registry: hub, bootstrap_images: [infra/base]}",
             (),
-            ("all comes from docker.io: while that is down, no machine pulls anything",),
+            ("no mirrors: while docker.io is down, its machines cannot pull anything",),
         ),
         (
             "{registry: hub, mirrors: [{registry: acr, trust: pull}], bootstrap_images: [infra/base]}",
             (),
-            ("its mirrors are trusted with bytes only: while docker.io is down, no tag can be pulled",),
+            ("no mirror is trusted with tags (trust: pull+resolve): while docker.io is down, no tag can be pulled",),
         ),
         (
             "{registry: hub, mirrors: [acr], bootstrap_images: [infra/half]}",
             (
                 (
-                    "no route brings docker.io/infra/half to 'hub': machines that fall back to it do not find it "
-                    "there, or find what somebody else pushed; mirror it there"
+                    "no route copies docker.io/infra/half to 'hub': machines that fall back to it find no image, or "
+                    "one that somebody else pushed; mirror it there"
                 ),
             ),
             (BY_HAND.format("half"),),
@@ -90,8 +90,8 @@ BY_HAND = "mirror {!r} has no schedule: what it brings is as old as its last run
             "{registry: hub, mirrors: [acr], bootstrap_images: [infra/two]}",
             (
                 (
-                    "docker.io/infra/two is not the same everywhere: at acr from quay.io/infra/two, at hub from "
-                    "other.example/infra/two; machines that fall back get another image"
+                    "docker.io/infra/two has several sources: at acr from quay.io/infra/two, at hub from "
+                    "other.example/infra/two; machines that fall back get another image; mirror it from one source"
                 ),
             ),
             (BY_HAND.format("one"),),
@@ -99,11 +99,13 @@ BY_HAND = "mirror {!r} has no schedule: what it brings is as old as its last run
     ],
     ids=["whole", "over two mirrors", "no images", "outright", "bytes only", "no fallback", "two origins"],
 )
-def test_audits(path: Path, pool: str, problems: tuple[str, ...], notes: tuple[str, ...]) -> None:
+def test_the_audit_finds_problems_and_notes(
+    path: Path, pool: str, problems: tuple[str, ...], notes: tuple[str, ...]
+) -> None:
     assert audit(path, pool) == (problems, notes)
 
 
-def test_the_audit_as_text(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_audit_is_printed_as_text(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path.write_text(
         f"{MIRRORS}"
         "  outside: {registry: hub, mirrors: [acr], bootstrap_images: [infra/base, infra/half]}\n"
@@ -113,20 +115,20 @@ def test_the_audit_as_text(path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr() == (
         dedent("""\
             outside: acr (pull+resolve) → hub
-            image       pulled from             brought by
+            image       pulled from             copied by
             ──────────  ──────────────────────  ─────────────────────────────
             infra/base  acr.example/infra/base  world from quay.io/infra/base
             infra/base  docker.io/infra/base    world from quay.io/infra/base
             infra/half  acr.example/infra/half  half from quay.io/infra/half
             infra/half  docker.io/infra/half    NOTHING
-            PROBLEM: no route brings docker.io/infra/half to 'hub': machines that fall back to it do not find it there, or find what somebody else pushed; mirror it there
-            note: mirror 'half' has no schedule: what it brings is as old as its last run by hand
+            PROBLEM: no route copies docker.io/infra/half to 'hub': machines that fall back to it find no image, or one that somebody else pushed; mirror it there
+            note: mirror 'half' has no schedule: its copies are as old as its last manual run
 
             home: quay
-            image       pulled from         brought by
-            ──────────  ──────────────────  ─────────────
-            infra/base  quay.io/infra/base  at home there
-            note: all comes from quay.io: while that is down, no machine pulls anything
+            image       pulled from         copied by
+            ──────────  ──────────────────  ────────────
+            infra/base  quay.io/infra/base  pushed there
+            note: no mirrors: while quay.io is down, its machines cannot pull anything
             """),  # noqa: E501
         "",
     )
@@ -134,13 +136,13 @@ def test_the_audit_as_text(path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().out.startswith("home: quay\n")
 
 
-def test_a_file_without_pools(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_without_pools_has_nothing_to_audit(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path.write_text(MIRRORS.replace("nodes:\n", ""))
     assert main(["nodes", "audit", "--mirrors-file", str(path)]) == OK
     assert capsys.readouterr() == (f"{path} has no nodes: section\n", "")
 
 
-def test_what_is_refused_when_the_file_is_read(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_mirrors_file_is_refused(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path.write_text(f"{MIRRORS}  p: {{registry: hub, mirrors: [quay]}}\n")
     assert main(["nodes", "audit", "--mirrors-file", str(path)]) == UNUSABLE
     out, errors = capsys.readouterr()
@@ -151,7 +153,7 @@ def test_what_is_refused_when_the_file_is_read(path: Path, capsys: pytest.Captur
 
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_what_is_rendered_differs_in_nothing(case: tuple[Runtime, str, str]) -> None:
+def test_rendered_files_have_no_differences(case: tuple[Runtime, str, str]) -> None:
     runtime, version, name = case
     file = load_mirrors(FILE)
     for each in render_case(*case):
@@ -169,7 +171,7 @@ def differences(path: Path, runtime: Runtime, pool: str = "outside_china", versi
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
-    """A folder with what was read back from a machine."""
+    """A folder for files that were read back from a machine."""
     return tmp_path
 
 
@@ -177,7 +179,7 @@ CHINA = "registry-intl.cn-shanghai.aliyuncs.com"
 MIRROR_URLS = '["https://gsoci.azurecr.io", "http://mirror.internal.example:5000", "https://mirror.office.example"]'
 
 
-def test_a_typo_of_dockerd(machine: Path) -> None:
+def test_a_typo_in_daemon_json_is_found(machine: Path) -> None:
     path = machine / "daemon.json"
     path.write_text(f'{{"log-driver": "journald", "registry-mirror": {MIRROR_URLS}, "max-download-attempts": 5}}')
     assert differences(path, "docker", version="20.10") == [
@@ -189,15 +191,15 @@ def test_a_typo_of_dockerd(machine: Path) -> None:
     ]
 
 
-def test_what_else_dockerd_is_told_does_not_matter(machine: Path) -> None:
+def test_unrelated_keys_of_daemon_json_are_ignored(machine: Path) -> None:
     path = machine / "daemon.json"
     rest = '"insecure-registries": [], "max-concurrent-downloads": 3, "dns": ["10.0.0.2"]'
     path.write_text(f'{{{rest}, "registry-mirrors": {MIRROR_URLS.replace(".io", ".io/")}, "max-download-attempts": 1}}')
     assert differences(path, "docker", version=">=20.10") == []
 
 
-def test_registries_that_dockerd_takes_for_insecure(machine: Path) -> None:
-    """Our own is asked without looking at its certificate then; others are none of our business."""
+def test_an_insecure_registry_of_the_pool_is_found(machine: Path) -> None:
+    """Its certificate is not verified then. Other insecure registries are ignored."""
     path = machine / "daemon.json"
     path.write_text(f'{{"registry-mirrors": [], "insecure-registries": ["10.0.0.0/8", "{CHINA}"]}}')
     assert differences(path, "docker", "china") == [
@@ -205,7 +207,7 @@ def test_registries_that_dockerd_takes_for_insecure(machine: Path) -> None:
             key="insecure-registries",
             verdict="unexpected",
             found=f'["{CHINA}"]',
-            advice="whoever is on the way can answer in the registry's place",
+            advice="anyone on the network path can pose as the registry; remove it",
         )
     ]
     plain = machine / "mirrors.yaml"
@@ -219,7 +221,7 @@ def test_registries_that_dockerd_takes_for_insecure(machine: Path) -> None:
         assert compare_file(file, file.node_pools["p"], "docker", Versions(), path) == expected
 
 
-def test_an_option_that_an_old_dockerd_does_not_start_with(machine: Path) -> None:
+def test_an_option_that_keeps_an_old_dockerd_from_starting_is_found(machine: Path) -> None:
     path = machine / "daemon.json"
     path.write_text(f'{{"registry-mirrors": {MIRROR_URLS}, "max-download-attempts": 1}}')
     assert differences(path, "docker") == [
@@ -227,14 +229,14 @@ def test_an_option_that_an_old_dockerd_does_not_start_with(machine: Path) -> Non
             key="max-download-attempts",
             verdict="unexpected",
             found="1",
-            advice="dockerd before 20.10 does not start with it; say --version when these are later",
+            advice="dockerd before 20.10 does not start with it; give --version if all are later",
         )
     ]
     path.write_text('{"registry-mirrors": [], "max-download-attempts": 5}')
     assert differences(path, "docker", "china") == []
 
 
-def test_mirrors_that_should_be_gone(machine: Path) -> None:
+def test_mirrors_that_should_be_removed_are_found(machine: Path) -> None:
     path = machine / "daemon.json"
     path.write_text('{"registry-mirrors": ["https://gsoci.azurecr.io"]}')
     assert differences(path, "docker", "china") == [
@@ -250,8 +252,8 @@ def test_mirrors_that_should_be_gone(machine: Path) -> None:
     ("old", "new", "expected"),
     [
         (
-            'capabilities = ["pull", "resolve"]\n  # 30',
-            'capabilties = ["pull", "resolve"]\n  # 30',
+            'capabilities = ["pull", "resolve"]\n  # The',
+            'capabilties = ["pull", "resolve"]\n  # The',
             [
                 Difference(
                     key="host.https://gsoci.azurecr.io.capabilities", verdict="missing", expected='["pull", "resolve"]'
@@ -289,19 +291,19 @@ def test_mirrors_that_should_be_gone(machine: Path) -> None:
                     key="host.https://gsoci.azurecr.io.skip_verify",
                     verdict="unexpected",
                     found="true",
-                    advice="whoever is on the way can answer in the mirror's place",
+                    advice="anyone on the network path can pose as the mirror; remove it",
                 )
             ],
         ),
         (
-            'capabilities = ["pull", "resolve"]\n  # 30',
-            'capabilities = ["resolve", "pull"]\n  # 30',
+            'capabilities = ["pull", "resolve"]\n  # The',
+            'capabilities = ["resolve", "pull"]\n  # The',
             [],
         ),
     ],
     ids=["typo", "server", "another host", "no verification", "other order of capabilities"],
 )
-def test_a_hosts_toml_that_differs(machine: Path, old: str, new: str, expected: list[Difference]) -> None:
+def test_differences_in_hosts_toml_are_found(machine: Path, old: str, new: str, expected: list[Difference]) -> None:
     text = (folder_of("containerd", "2.1", "outside_china") / "certs.d" / "docker.io" / "hosts.toml").read_text()
     assert old in text
     path = machine / "hosts.toml"
@@ -309,7 +311,7 @@ def test_a_hosts_toml_that_differs(machine: Path, old: str, new: str, expected: 
     assert differences(path, "containerd", version="2.1") == expected
 
 
-def test_the_order_of_mirrors_counts(machine: Path) -> None:
+def test_another_order_of_mirrors_is_found(machine: Path) -> None:
     first, second, third = (
         "https://gsoci.azurecr.io",
         "http://mirror.internal.example:5000",
@@ -326,7 +328,7 @@ def test_the_order_of_mirrors_counts(machine: Path) -> None:
             verdict="different",
             found=f'["{second}", "{first}", "{third}"]',
             expected=f'["{first}", "{second}", "{third}"]',
-            advice="their order counts",
+            advice="put them in the expected order: containerd tries them in the order of the file",
         )
     ]
 
@@ -344,14 +346,14 @@ OLD, NEW = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"
 @pytest.mark.parametrize(
     ("version", "plugin", "given"), [(2, OLD, ""), (2, OLD, "1.7"), (3, NEW, ""), (3, NEW, ">=2"), (2, OLD, ">=1.7")]
 )
-def test_a_config_of_containerd_that_is_right(machine: Path, version: int, plugin: str, given: str) -> None:
+def test_a_correct_config_toml_has_no_differences(machine: Path, version: int, plugin: str, given: str) -> None:
     path = machine / "config.toml"
     path.write_text(CONFIG.format(version=version, plugin=plugin, key="config_path"))
     assert differences(path, "containerd", version=given) == []
 
 
-def test_the_old_plugin_under_version_3(machine: Path) -> None:
-    """The containerd 2.x that reads this says nothing, and has no mirror."""
+def test_the_old_plugin_id_with_version_3_is_found(machine: Path) -> None:
+    """Version 2 of containerd reads such a file without an error, and uses no mirror."""
     path = machine / "config.toml"
     path.write_text(CONFIG.format(version=3, plugin=OLD, key="config_path"))
     registry = '{"registry": {"config_path": "/etc/containerd/certs.d"}}'
@@ -361,12 +363,12 @@ def test_the_old_plugin_under_version_3(machine: Path) -> None:
             key=f"plugins.{OLD}",
             verdict="unexpected",
             found=registry,
-            advice="version = 3 does not read it; there is no mirror",
+            advice="version = 3 does not read it: no mirror is used",
         ),
     ]
 
 
-def test_mirrors_beside_config_path(machine: Path) -> None:
+def test_mirrors_beside_config_path_are_found(machine: Path) -> None:
     path = machine / "config.toml"
     config = CONFIG.format(version=2, plugin=OLD, key="config_path")
     path.write_text(f'{config}[plugins."{OLD}".registry.mirrors."docker.io"]\n  endpoint = ["https://acr.example"]\n')
@@ -375,12 +377,12 @@ def test_mirrors_beside_config_path(machine: Path) -> None:
             key=f"plugins.{OLD}.registry.mirrors",
             verdict="unexpected",
             found='{"docker.io": {"endpoint": ["https://acr.example"]}}',
-            advice="beside config_path it keeps the CRI plugin from loading, and the node is NotReady",
+            advice="with config_path, containerd does not load its CRI plugin and the node is NotReady; remove it",
         )
     ]
 
 
-def test_a_typo_of_config_path(machine: Path) -> None:
+def test_a_typo_of_config_path_is_found(machine: Path) -> None:
     path = machine / "config.toml"
     path.write_text(CONFIG.format(version=2, plugin=OLD, key="config_pat"))
     value = '"/etc/containerd/certs.d"'
@@ -391,7 +393,7 @@ def test_a_typo_of_config_path(machine: Path) -> None:
     ]
 
 
-def test_a_registries_conf_that_differs(machine: Path) -> None:
+def test_differences_in_registries_conf_are_found(machine: Path) -> None:
     path = machine / "50-registry-sync.conf"
     path.write_text("""\
 unqualified-search-registries = ["docker.io"]
@@ -418,13 +420,16 @@ location = "evil.example"
         ),
         Difference(key="registry.docker.io.mirror[1]", verdict="unexpected", found='{"location": "evil.example"}'),
         Difference(
-            key="registry.docker.io.blocked", verdict="unexpected", found="true", advice="machines never fall back"
+            key="registry.docker.io.blocked",
+            verdict="unexpected",
+            found="true",
+            advice="machines never fall back; remove it",
         ),
     ]
 
 
-def test_a_registries_conf_with_one_prefix_twice(machine: Path) -> None:
-    """Of two tables with one prefix the first counts."""
+def test_a_prefix_with_two_tables_is_found(machine: Path) -> None:
+    """The first table counts."""
     path = machine / "registries.conf"
     text = (folder_of("crio", "", "china") / "registries.conf").read_text()
     squatter = '[[registry]]\nlocation = "{}"\n[[registry.mirror]]\nlocation = "evil.example"\n'
@@ -434,7 +439,7 @@ def test_a_registries_conf_with_one_prefix_twice(machine: Path) -> None:
         key=f"registry.{CHINA} (2)",
         verdict="unexpected",
         found=table,
-        advice="it is defined twice, and only the first table counts; keep one",
+        advice="this prefix has several tables, of which only the first counts; keep one",
     )
     assert differences(path, "crio", "china") == [again]
     path.write_text(squatter.format(CHINA) + text)
@@ -446,7 +451,7 @@ def test_a_registries_conf_with_one_prefix_twice(machine: Path) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["*.aliyuncs.com", "*.cn-shanghai.aliyuncs.com", "*.com"])
-def test_a_registries_conf_with_a_pattern_for_a_prefix(machine: Path, prefix: str) -> None:
+def test_a_pattern_that_matches_the_registry_is_found(machine: Path, prefix: str) -> None:
     path = machine / "registries.conf"
     text = (folder_of("crio", "", "china") / "registries.conf").read_text()
     other = '\n[[registry]]\nprefix = "*.example.com"\nblocked = true\n'
@@ -456,12 +461,12 @@ def test_a_registries_conf_with_a_pattern_for_a_prefix(machine: Path, prefix: st
             key=f"registry.{prefix}",
             verdict="unexpected",
             found=f'{{"prefix": "{prefix}", "mirror": [{{"location": "evil.example"}}]}}',
-            advice="it holds for this registry too, and for every other of such a name",
+            advice="it matches this registry too, and every other one with such a name; narrow it",
         )
     ]
 
 
-def test_a_registries_yaml_that_differs(machine: Path) -> None:
+def test_differences_in_registries_yaml_are_found(machine: Path) -> None:
     path = machine / "registries.yaml"
     path.write_text("""\
 mirrors:
@@ -486,12 +491,12 @@ configs:
             key="mirrors.*",
             verdict="unexpected",
             found='{"endpoint": ["https://gsoci.azurecr.io"]}',
-            advice="it holds for every registry, whose names are then taken for those of this one",
+            advice="it applies to every registry: images of others are pulled from this one's mirrors; remove it",
         ),
     ]
 
 
-def test_a_machine_configuration_of_talos(machine: Path) -> None:
+def test_differences_in_a_talos_document_are_found(machine: Path) -> None:
     path = machine / "worker.yaml"
     rendered = (folder_of("talos", "1.12", "outside_china") / "registry-mirrors.yaml").read_text()
     path.write_text(
@@ -503,12 +508,12 @@ def test_a_machine_configuration_of_talos(machine: Path) -> None:
             key="RegistryMirrorConfig.docker.io.skipFallback",
             verdict="unexpected",
             found="true",
-            advice="machines never fall back",
+            advice="machines never fall back; remove it",
         )
     ]
 
 
-def test_an_older_machine_configuration_of_talos(machine: Path) -> None:
+def test_differences_in_an_older_talos_configuration_are_found(machine: Path) -> None:
     path = machine / "worker.yaml"
     path.write_text("""\
 machine:
@@ -530,7 +535,7 @@ machine:
     ]
 
 
-def test_a_talos_machine_without_any_mirror(machine: Path) -> None:
+def test_missing_mirrors_of_a_talos_machine_are_found(machine: Path) -> None:
     path = machine / "worker.yaml"
     path.write_text("machine: {type: worker}\n")
     assert [(each.key, each.verdict) for each in differences(path, "talos", version="1.12")] == [
@@ -542,7 +547,7 @@ def test_a_talos_machine_without_any_mirror(machine: Path) -> None:
 
 
 @pytest.mark.parametrize("version", ["1.11", "1.12"])
-def test_a_talos_machine_that_shall_have_no_mirror(machine: Path, version: str) -> None:
+def test_a_machine_without_mirrors_fits_a_pool_without_mirrors(machine: Path, version: str) -> None:
     path = machine / "worker.yaml"
     path.write_text("machine: {type: worker}\n")
     assert differences(path, "talos", "china", version) == []
@@ -570,7 +575,7 @@ VALUES = st.recursive(
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=VALUES, runtime=st.sampled_from(["docker", "k3s", "talos"]))
-def test_no_file_makes_it_stumble(machine: Path, value: Any, runtime: Runtime) -> None:
+def test_any_file_is_compared_or_refused(machine: Path, value: Any, runtime: Runtime) -> None:
     path = machine / "file"
     path.write_text(json.dumps(value))
     try:
@@ -599,7 +604,7 @@ def test_no_file_makes_it_stumble(machine: Path, value: Any, runtime: Runtime) -
         "server = 'x'\n[host.'https://gsoci.azurecr.io']\ncapabilities = 5",
     ],
 )
-def test_tables_that_are_none(machine: Path, text: str, runtime: Runtime) -> None:
+def test_values_of_a_wrong_type_are_differences(machine: Path, text: str, runtime: Runtime) -> None:
     path = machine / "file.toml"
     path.write_text(text)
     assert differences(path, runtime) != []
@@ -609,7 +614,7 @@ def run(path: Path, *arguments: str) -> int:
     return main(["nodes", "audit", "--mirrors-file", str(FILE), "--against", str(path), *arguments])
 
 
-def test_differences_as_a_table(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_differences_are_printed_as_a_table(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = machine / "daemon.json"
     path.write_text('{"registry-mirror": ["https://gsoci.azurecr.io"]}')
     assert run(path, "--pool", "china", "--runtime", "docker") == FAILED
@@ -624,39 +629,36 @@ def test_differences_as_a_table(machine: Path, capsys: pytest.CaptureFixture[str
     )
 
 
-def test_a_file_that_is_as_it_should_be(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_as_rendered_is_confirmed(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = machine / "daemon.json"
     path.write_text('{"registry-mirrors": [], "debug": true}')
     assert run(path, "--pool", "china", "--runtime", "docker") == OK
-    assert capsys.readouterr() == (f"{path} is what pool 'china' asks of docker\n", "")
+    assert capsys.readouterr() == (f"{path} is as rendered for pool 'china' and docker\n", "")
 
 
 @pytest.mark.parametrize(
     ("runtime", "content", "problem"),
     [
-        ("docker", "[]", "expected an object, {...}"),
+        ("docker", "[]", "expected a JSON object, {...}"),
         (
             "docker",
             "{",
-            "this is not valid JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
+            "not valid JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
         ),
         (
             "docker",
             '{"registry-mirrors": ["https://evil.example"], "registry-mirrors": []}',
-            "'registry-mirrors' is written twice, and only one of them counts; keep one",
+            "duplicate key 'registry-mirrors', of which only one counts; keep one",
         ),
         (
             "docker",
             "[" * 100_000,
-            (
-                "this is not valid JSON: "
-                "maximum recursion depth exceeded while decoding a JSON array from a unicode string"
-            ),
+            ("not valid JSON: maximum recursion depth exceeded while decoding a JSON array from a unicode string"),
         ),
-        ("crio", "[", "this is not valid TOML: Invalid initial character for a key part (at end of document)"),
+        ("crio", "[", "not valid TOML: Invalid initial character for a key part (at end of document)"),
     ],
 )
-def test_files_that_cannot_be_read(
+def test_an_unreadable_file_is_refused(
     machine: Path, runtime: str, content: str, problem: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = machine / "file"
@@ -667,8 +669,8 @@ def test_files_that_cannot_be_read(
 
 
 @pytest.mark.parametrize("runtime", ["k3s", "talos"])
-def test_a_key_that_is_written_twice(machine: Path, runtime: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Some readers take the last, and others none."""
+def test_a_duplicate_key_is_refused(machine: Path, runtime: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Some parsers use the last value, others reject the file."""
     path = machine / "file"
     path.write_text("a: 1\n---\nmirrors: {docker.io: {}}\nmirrors: {}\n")
     assert run(path, "--pool", "china", "--runtime", runtime) == UNUSABLE
@@ -679,15 +681,15 @@ def test_a_key_that_is_written_twice(machine: Path, runtime: str, capsys: pytest
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ([], "--against needs --pool, the pool of the machine that the file is from"),
-        (["--pool", "china"], "the runtime of pool 'china' is not known; write --runtime, or runtime: at the pool"),
+        ([], "--against needs --pool: the pool of the machine that the file is from"),
+        (["--pool", "china"], "the runtime of pool 'china' is unknown; give --runtime, or set runtime: of the pool"),
         (
             ["--pool", "china", "--runtime", "k3s"],
-            "{path}: it cannot be read ([Errno 2] No such file or directory: '{path}')",
+            "{path}: cannot read it ([Errno 2] No such file or directory: '{path}')",
         ),
     ],
 )
-def test_arguments_that_do_not_fit(
+def test_invalid_arguments_are_refused(
     machine: Path, arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = machine / "none"

@@ -1,4 +1,4 @@
-"""Names at the registry of a pool: the map, and lists and manifests in which they are put for the usual ones."""
+"""``nodes images``: the map of names at a pool's registry, and lists and manifests rewritten by it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def names(path: Path) -> NameMap:
 
 
 @pytest.mark.parametrize(
-    ("image", "there"),
+    ("image", "expected"),
     [
         ("quay.io/team/one-app", "cn.example/team/one-app"),
         ("docker.io/team/one-app", "cn.example/team/one-app"),
@@ -76,12 +76,12 @@ def names(path: Path) -> NameMap:
         ("ghcr.io/team/one-app", None),
     ],
 )
-def test_names_of_images(names: NameMap, image: str, there: str | None) -> None:
-    found = names.find(Repository.parse(image))
-    assert (str(found.repository) if found else None) == there
+def test_an_image_is_found_at_the_registry_of_the_pool(names: NameMap, image: str, expected: str | None) -> None:
+    renamed = names.find(Repository.parse(image))
+    assert (str(renamed.repository) if renamed else None) == expected
 
 
-def test_the_map_as_a_table(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_map_is_printed_as_a_table(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["nodes", "images", "--mirrors-file", str(path), "--pool", "china"]) == OK
     assert capsys.readouterr() == (
         dedent("""\
@@ -99,7 +99,7 @@ def test_the_map_as_a_table(path: Path, capsys: pytest.CaptureFixture[str]) -> N
     )
 
 
-def test_the_map_for_programs(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_map_is_printed_as_json(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["nodes", "images", "--mirrors-file", str(path), "--pool", "china", "--json"]) == OK
     rows = json.loads(capsys.readouterr().out)
     assert rows[-1] == {
@@ -110,7 +110,7 @@ def test_the_map_for_programs(path: Path, capsys: pytest.CaptureFixture[str]) ->
     }
 
 
-def test_the_map_of_a_pool_with_mirrors_leads_to_what_it_falls_back_to(
+def test_the_map_of_a_pool_with_mirrors_has_names_at_its_fallback(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["nodes", "images", "--mirrors-file", str(path), "--pool", "outside_china"]) == OK
@@ -136,7 +136,7 @@ cn.example/team/one-app:v2
 """
 
 
-def test_a_list(names: NameMap) -> None:
+def test_a_list_is_rewritten(names: NameMap) -> None:
     result = rewrite(LIST, "images.txt", names)
     assert result.text == LIST.replace("quay.io/", "cn.example/").replace("alpine", "cn.example/library/alpine")
     assert (result.renamed, result.problems) == (3, ())
@@ -171,7 +171,7 @@ images: [alpine:3, 'tools/tool']
 """
 
 
-def test_a_manifest(names: NameMap) -> None:
+def test_a_manifest_is_rewritten(names: NameMap) -> None:
     result = rewrite(MANIFEST, "deploy.yaml", names)
     changed = [
         (old, new) for old, new in zip(MANIFEST.splitlines(), result.text.splitlines(), strict=True) if old != new
@@ -206,26 +206,26 @@ def test_a_manifest(names: NameMap) -> None:
 @pytest.mark.parametrize(
     "text", [MANIFEST.replace("\n", "\r\n"), "\ufeff" + MANIFEST, MANIFEST.rstrip("\n"), f"# 漢字 🐳\n{MANIFEST}"]
 )
-def test_bytes_that_are_no_image_stay(names: NameMap, text: str) -> None:
-    """Line ends, a byte order mark, the end of the file, and characters of several bytes."""
+def test_everything_except_images_is_kept(names: NameMap, text: str) -> None:
+    """Line ends, a byte order mark, the end of the file, and multi-byte characters."""
     plain = rewrite(MANIFEST, "x", names).text
     assert rewrite(text, "x", names).text == text.replace(MANIFEST.rstrip("\n"), plain.rstrip("\n")).replace(
         MANIFEST.replace("\n", "\r\n"), plain.replace("\n", "\r\n")
     )
 
 
-def test_json_is_yaml(names: NameMap) -> None:
+def test_json_is_rewritten_as_yaml(names: NameMap) -> None:
     text = '{"spec": {"containers": [{"image": "quay.io/team/one-app:v1"}]}}'
     assert rewrite(text, "x.json", names).text == text.replace("quay.io", "cn.example")
 
 
-def test_a_yaml_list_of_images(names: NameMap) -> None:
+def test_a_yaml_list_is_rewritten(names: NameMap) -> None:
     assert rewrite("- alpine\n- quay.io/team/tool:v1\n", "x", names).text == (
         "- cn.example/library/alpine\n- cn.example/flat/team-tool:v1\n"
     )
 
 
-UNKNOWN = "no route brings docker.io/library/busybox to 'cn' (cn.example); mirror it there"
+UNKNOWN = "no route copies docker.io/library/busybox to 'cn' (cn.example); mirror it there"
 
 
 @pytest.mark.parametrize(
@@ -234,34 +234,34 @@ UNKNOWN = "no route brings docker.io/library/busybox to 'cn' (cn.example); mirro
         ("busybox:1.36", f"busybox:1.36: {UNKNOWN}"),
         (
             "quay.io/team/one-app:v1-dev",
-            "quay.io/team/one-app:v1-dev: 'china' leaves the tag 'v1-dev' out: excluded by '*-dev'",
+            "quay.io/team/one-app:v1-dev: mirror 'china' skips the tag 'v1-dev': excluded by '*-dev'",
         ),
         (
             '"{{ .Values.image }}"',
             (
-                "'{{ .Values.image }}' is no name of an image: '{{ .Values.image }}' is not a repository name: "
+                "'{{ .Values.image }}' is not a valid image name: '{{ .Values.image }}' is not a repository name: "
                 "only a-z, 0-9 and single '.', '_', '-' or '__' between them, in parts separated by '/'"
             ),
         ),
-        ('""', "'' is no name of an image: '' is not a repository name: it is empty"),
+        ('""', "'' is not a valid image name: '' is not a repository name: it is empty"),
         (
             "{repository: quay.io/team/one-app, tag: v1}",
-            "'quay.io/team/one-app' is only a part of an image's name, as in Helm's values; render the chart first",
+            "'quay.io/team/one-app' is only a part of an image's name, as in Helm values; render the chart first",
         ),
-        ("alpine:-x", "'alpine:-x' is no name of an image: 'alpine:-x': '-x' is not a tag"),
+        ("alpine:-x", "'alpine:-x' is not a valid image name: 'alpine:-x': '-x' is not a tag"),
         (
             '"quay.io/team/\\\n    one-app"',
-            "'quay.io/team/one-app' is written over several lines; write it in one",
+            "'quay.io/team/one-app' is split over several lines; write it in one line",
         ),
     ],
 )
-def test_images_that_stay_as_they_are(names: NameMap, image: str, problem: str) -> None:
+def test_an_image_that_cannot_be_renamed_is_reported(names: NameMap, image: str, problem: str) -> None:
     text = f"a: 1\nimage: {image}\n"
     result = rewrite(text, "pod.yaml", names)
     assert (result.text, result.renamed, result.problems) == (text, 0, (f"pod.yaml:2: {problem}",))
 
 
-def test_a_tag_that_is_left_out_does_not_matter_with_a_digest(names: NameMap) -> None:
+def test_an_excluded_tag_does_not_matter_with_a_digest(names: NameMap) -> None:
     text = "quay.io/team/one-app:v1-dev@sha256:00\n"
     assert rewrite(text, "x", names).text == text.replace("quay.io", "cn.example")
 
@@ -269,7 +269,7 @@ def test_a_tag_that_is_left_out_does_not_matter_with_a_digest(names: NameMap) ->
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("some words\n", "x: this is neither a list of images, one a line, nor YAML with manifests"),
+        ("some words\n", "x: expected a list with one image a line, or YAML with Kubernetes manifests"),
         (
             "image: {{ .Values.image }}\n",
             "x:1: this is not valid YAML: a key must be a plain string (if this is a template, render it first)",
@@ -283,13 +283,13 @@ def test_a_tag_that_is_left_out_does_not_matter_with_a_digest(names: NameMap) ->
         ),
     ],
 )
-def test_texts_that_are_neither(names: NameMap, text: str, problem: str) -> None:
+def test_other_texts_are_refused(names: NameMap, text: str, problem: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         rewrite(text, "x", names)
     assert str(caught.value) == problem
 
 
-def test_aliases_that_multiply(names: NameMap) -> None:
+def test_multiplying_aliases_are_refused(names: NameMap) -> None:
     lines = ["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 40))]
     with pytest.raises(ConfigurationError) as caught:
         rewrite("\n".join(lines), "x", names)
@@ -310,8 +310,8 @@ IMAGES = st.sampled_from(
 
 @settings(deadline=None, max_examples=50)  # each example reads a mirrors file
 @given(st.lists(IMAGES, max_size=5), st.sampled_from([None, '"', "'"]), st.booleans())
-def test_rewriting_changes_images_alone_and_once(images: list[str], style: str | None, flow: bool) -> None:
-    """The text means the same but for the images; rewriting what was rewritten changes nothing."""
+def test_rewriting_changes_only_images_and_is_idempotent(images: list[str], style: str | None, flow: bool) -> None:
+    """Everything except the images keeps its value, and a second rewrite changes nothing."""
     path = Path(__file__).parent / "golden" / "mirrors.yaml"
     file = load_mirrors(path)
     names = NameMap(file, file.node_pools["china"])
@@ -327,7 +327,9 @@ def run(path: Path, *arguments: str) -> int:
     return main(["nodes", "images", "--mirrors-file", str(path), "--pool", "china", *arguments])
 
 
-def test_a_file_to_standard_output(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_file_is_rewritten_to_standard_output(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     images = tmp_path / "images.txt"
     images.write_text("alpine:3\nbusybox\n")
     assert run(path, str(images)) == FAILED
@@ -337,49 +339,53 @@ def test_a_file_to_standard_output(path: Path, tmp_path: Path, capsys: pytest.Ca
     )
 
 
-def test_standard_input(path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_standard_input_is_rewritten(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"image: alpine:3\r\n")))
     assert run(path, "-") == OK
     assert capsys.readouterr() == ("image: cn.example/library/alpine:3\r\n", "")
 
 
-def test_files_to_a_folder(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_files_are_rewritten_to_a_folder(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     first, second, out = tmp_path / "a.txt", tmp_path / "b.yaml", tmp_path / "out"
     first.write_bytes(b"alpine\r\n")
     second.write_bytes(b"image: alpine")
     assert run(path, str(first), str(second)) == UNUSABLE
-    assert capsys.readouterr() == ("", "several files need --output DIR, since they would run into each other\n")
+    assert capsys.readouterr() == ("", "several files need --output DIR: on stdout they would run into each other\n")
     assert run(path, str(first), str(second), "--output", str(out)) == OK
     assert capsys.readouterr() == ("", "")
     assert (out / "a.txt").read_bytes() == b"cn.example/library/alpine\r\n"
     assert (out / "b.yaml").read_bytes() == b"image: cn.example/library/alpine"
 
 
-def test_files_of_one_name_do_not_overwrite_each_other(
-    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_files_of_the_same_name_are_refused(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "x").mkdir()
     for each in (tmp_path / "a.txt", tmp_path / "x" / "a.txt"):
         each.write_text("alpine\n")
     assert (
         run(path, str(tmp_path / "a.txt"), str(tmp_path / "x" / "a.txt"), "--output", str(tmp_path / "out")) == UNUSABLE
     )
-    assert capsys.readouterr() == ("", "several files are called 'a.txt', and would overwrite each other in --output\n")
+    assert capsys.readouterr() == ("", "several files are called 'a.txt' and would overwrite each other in --output\n")
 
 
-def test_a_file_that_is_not_there(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file_is_reported(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     missing = tmp_path / "none.txt"
     assert run(path, str(missing)) == UNUSABLE
     assert capsys.readouterr() == (
         "",
-        f"{missing}: it cannot be read ([Errno 2] No such file or directory: '{missing}')\n",
+        f"{missing}: cannot read it ([Errno 2] No such file or directory: '{missing}')\n",
     )
 
 
-def test_an_output_that_cannot_be_written(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_output_that_cannot_be_written_is_reported(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     images, taken = tmp_path / "images.txt", tmp_path / "taken"
     images.write_text("alpine\n")
     taken.write_text("")
     assert run(path, str(images), "--output", str(taken)) == UNUSABLE
-    problem = f"{taken / 'images.txt'}: it cannot be written ([Errno 17] File exists: '{taken}')\n"
+    problem = f"{taken / 'images.txt'}: cannot write it ([Errno 17] File exists: '{taken}')\n"
     assert capsys.readouterr() == ("", problem)

@@ -1,4 +1,4 @@
-"""Would a node start? The table for every failover, the values that carry it, and what is read whole on which day."""
+"""Readiness without registries: runtime failover, the report, values that cross XCom, and the choice of blobs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_sync.airflow.operators.readiness import error_of, with_unchecked
+from registry_sync.airflow.operators.readiness import add_unchecked, error_of_results
 from registry_sync.airflow.readiness_dag import parameters
 from registry_sync.config.model import Registry
-from registry_sync.config.node_pools import NodePool, PoolMirror
+from registry_sync.config.node_pools import NodePool, NodePoolEntry
 from registry_sync.errors import RefusedError, TemporaryError
-from registry_sync.nodes.readiness.check import EndpointCheck, Expected, Fault, ImageReadiness, Limits, choose_reads
-from registry_sync.nodes.readiness.report import ReadinessReport, distrust_differing
+from registry_sync.nodes.readiness.check import Limits, choose_reads
+from registry_sync.nodes.readiness.model import EndpointCheck, Expected, Fault, ImageReadiness
+from registry_sync.nodes.readiness.report import ReadinessReport, fault_conflicting
 from registry_sync.nodes.runtime_failover import (
     Behaviour,
     Failover,
@@ -32,6 +33,7 @@ from registry_sync.nodes.runtime_failover import (
     start_table,
 )
 from registry_sync.oci.reference import Digest, Repository
+from registry_sync.tags.overwrite_policy import parse_policies
 from testkit.airflow import PROJECT
 
 ONE, OTHER = Digest.of(b"one"), Digest.of(b"other")
@@ -45,37 +47,37 @@ def failover(*endpoints: PullEndpoint, behaviour: Behaviour = "containerd") -> F
 
 
 def pool(name: str = "outside", *, mirrors: tuple[Any, ...] = ("acr",), **fields: Any) -> NodePool:
-    return NodePool(name=name, registry="hub", mirrors=mirrors, **fields)
+    return NodePoolEntry.model_validate({"registry": "hub", "mirrors": mirrors, **fields}).parse(name)
 
 
-def found(registry: str, fault: Fault | None = None, *, pool: str = "outside", **fields: Any) -> ImageReadiness:
+def result(registry: str, fault: Fault | None = None, *, pool: str = "outside", **fields: Any) -> ImageReadiness:
     return ImageReadiness(pool=pool, image=fields.pop("image", "team/app:v1"), registry=registry, fault=fault, **fields)
 
 
-WITH_THE_MIRROR_FAULTY: Mapping[Fault, tuple[str, str, str, str]] = {
-    # fault         docker, containerd, crio, unknown: whether a node gets the image, as the hub has it
+WITH_A_FAULTY_MIRROR: Mapping[Fault, tuple[str, str, str, str]] = {
+    # fault         docker, containerd, crio, unknown: does a node get the image that the hub has?
     "absent": ("yes", "yes", "yes", "yes"),
     "incomplete": ("yes", "yes", "no", "no"),
     "unreadable": ("yes", "no", "no", "no"),
     "damaged": ("yes", "no", "no", "no"),
     "wrong": ("no", "no", "no", "no"),
     "slow": ("no", "no", "no", "no"),
-    "silent": ("no", "no", "no", "no"),  # how long each waits is not known here
+    "silent": ("no", "no", "no", "no"),  # with the default delay, which is too long
     "unchecked": ("no", "no", "no", "no"),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("behaviour", get_args(Behaviour))
-def test_a_mirror_with_a_fault(fault: Fault, behaviour: Behaviour) -> None:
-    expected = dict(zip(get_args(Behaviour), WITH_THE_MIRROR_FAULTY[fault], strict=True))[behaviour]
+def test_a_faulty_mirror_is_survived_as_the_runtime_falls_back(fault: Fault, behaviour: Behaviour) -> None:
+    expected = dict(zip(get_args(Behaviour), WITH_A_FAULTY_MIRROR[fault], strict=True))[behaviour]
     asked = failover(MIRROR, HUB, behaviour=behaviour)
     assert gets_image(asked, {"acr": fault, "hub": None}, None) is (expected == "yes")
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("behaviour", get_args(Behaviour))
-def test_a_mirror_that_is_ready_is_enough(fault: Fault, behaviour: Behaviour) -> None:
+def test_a_ready_mirror_is_enough(fault: Fault, behaviour: Behaviour) -> None:
     assert gets_image(failover(MIRROR, HUB, behaviour=behaviour), {"acr": None, "hub": fault}, None)
 
 
@@ -93,7 +95,7 @@ def test_without_mirrors_the_registry_decides(fault: Fault, behaviour: Behaviour
     [
         (None, None, None, True),
         (None, None, "acr", True),
-        (None, None, "hub", False),  # nobody says what the tag is
+        (None, None, "hub", False),  # the tag cannot be resolved
         ("absent", None, None, True),
         ("incomplete", None, None, True),
         ("damaged", None, None, False),
@@ -104,12 +106,14 @@ def test_without_mirrors_the_registry_decides(fault: Fault, behaviour: Behaviour
         (None, "damaged", None, True),
     ],
 )
-def test_a_mirror_for_bytes_only(mirror: Fault | None, hub: Fault | None, down: str | None, *, gets: bool) -> None:
+def test_a_mirror_for_bytes_only_needs_the_hub_for_tags(
+    mirror: Fault | None, hub: Fault | None, down: str | None, *, gets: bool
+) -> None:
     assert gets_image(failover(BYTES_ONLY, HUB), {"acr": mirror, "hub": hub}, down) is gets
 
 
 @pytest.mark.parametrize("mirror", [None, *FAULTS])
-def test_cri_o_passes_such_a_mirror_by_for_tags(mirror: Fault | None) -> None:
+def test_cri_o_skips_a_mirror_for_bytes_only_for_tags(mirror: Fault | None) -> None:
     asked = failover(BYTES_ONLY, HUB, behaviour="crio")
     assert gets_image(asked, {"acr": mirror, "hub": None}, None)
     assert not gets_image(asked, {"acr": mirror, "hub": None}, "hub")
@@ -126,18 +130,18 @@ def test_cri_o_passes_such_a_mirror_by_for_tags(mirror: Fault | None) -> None:
         ({"acr": "incomplete", "ghcr": None, "hub": None}, "hub", True),
     ],
 )
-def test_two_mirrors_where_the_second_is_for_bytes_only(
+def test_the_second_mirror_for_bytes_only_serves_no_tags(
     faults: Mapping[str, Fault | None], down: str | None, *, gets: bool
 ) -> None:
-    """The second helps with bytes, and only the first or the hub with tags."""
+    """Tags need the first mirror or the hub; bytes may come from the second mirror."""
     asked = failover(MIRROR, PullEndpoint(registry="ghcr", resolves=False), HUB)
     expected = gets and faults["acr"] in (None, "incomplete")
     assert gets_image(asked, faults, down) is expected
 
 
 @pytest.mark.parametrize("mirror", [None, *FAULTS])
-def test_of_an_unknown_runtime_only_what_all_of_them_do_counts(mirror: Fault | None) -> None:
-    """With a mirror for bytes only, containerd takes what the hub lacks from there, and CRI-O does not look there."""
+def test_an_unknown_runtime_counts_as_every_runtime(mirror: Fault | None) -> None:
+    """From a mirror for bytes only, containerd downloads bytes that the hub lacks; CRI-O does not."""
     asked = failover(BYTES_ONLY, HUB, behaviour="unknown")
     assert not gets_image(asked, {"acr": mirror, "hub": "incomplete"}, None)
     assert not gets_image(asked, {"acr": mirror, "hub": "damaged"}, None)
@@ -149,7 +153,7 @@ def test_of_an_unknown_runtime_only_what_all_of_them_do_counts(mirror: Fault | N
     faults=st.fixed_dictionaries({name: st.sampled_from([None, *FAULTS]) for name in ("a", "b", "c")}),
     down=st.sampled_from([None, "a", "b", "c"]),
 )
-def test_what_an_unknown_runtime_gets_every_one_gets(
+def test_an_unknown_runtime_gets_an_image_if_every_runtime_does(
     endpoints: list[bool], faults: dict[str, Fault | None], down: str | None
 ) -> None:
     mirrors = [PullEndpoint(registry=name, resolves=each) for name, each in zip("ab", endpoints, strict=False)]
@@ -157,8 +161,7 @@ def test_what_an_unknown_runtime_gets_every_one_gets(
         gets_image(failover(*mirrors, PullEndpoint(registry="c"), behaviour=each), faults, down)
         for each in get_args(Behaviour)[::-1]
     )
-    everyone = all(known[: 3 if all(endpoints) else 2])  # dockerd has no mirrors for bytes only
-    assert unknown is everyone
+    assert unknown is all(known[: 3 if all(endpoints) else 2])  # dockerd has no mirrors for bytes only
 
 
 @pytest.mark.parametrize(
@@ -173,22 +176,22 @@ def test_what_an_unknown_runtime_gets_every_one_gets(
         ({}, 150, "NO: team/app:v1"),
     ],
 )
-def test_a_mirror_that_takes_no_connection(fields: dict[str, Any], seconds: int, cell: str) -> None:
-    """A runtime waits for it, pull after pull; what is longer than half a minute is no start in good time."""
+def test_a_silent_mirror_delays_each_pull(fields: dict[str, Any], seconds: int, cell: str) -> None:
+    """A delay of more than half a minute counts as a failed start, because it repeats with every pull."""
     asked = Failover.of(pool(**fields))
     assert asked.dial_seconds == seconds
-    rows = start_table(judge([asked], [found("acr", "silent"), found("hub")])).splitlines()
+    rows = start_table(judge([asked], [result("acr", "silent"), result("hub")])).splitlines()
     assert rows[2] == f"outside  {cell}  yes       NO: team/app:v1"
-    rows = start_table(judge([asked], [found("acr"), found("hub", "silent")])).splitlines()
+    rows = start_table(judge([asked], [result("acr"), result("hub", "silent")])).splitlines()
     assert rows[2] == "outside  yes     NO: team/app:v1  yes"
 
 
-def test_a_mirror_that_takes_no_connection_and_is_not_asked_first() -> None:
-    """Who is waited for is whom a pull meets before it finds the image."""
+def test_a_silent_registry_delays_only_pulls_that_try_it() -> None:
+    """A pull that finds the image at the first registry does not try the second."""
     asked = Failover(pool="outside", behaviour="docker", endpoints=(MIRROR, HUB), dial_seconds=15)
-    waits = [each.wait_seconds for each in judge([asked], [found("acr"), found("hub", "silent")])]
+    waits = [each.wait_seconds for each in judge([asked], [result("acr"), result("hub", "silent")])]
     assert waits == [0, 0, 0]
-    waits = [each.wait_seconds for each in judge([asked], [found("acr", "silent"), found("hub")])]
+    waits = [each.wait_seconds for each in judge([asked], [result("acr", "silent"), result("hub")])]
     assert waits == [15, 0, 0]
 
 
@@ -197,8 +200,8 @@ def test_a_mirror_that_takes_no_connection_and_is_not_asked_first() -> None:
     faults=st.fixed_dictionaries({name: st.sampled_from([None, *FAULTS]) for name in ("a", "b", "c")}),
     resolves=st.lists(st.booleans(), min_size=2, max_size=2),
 )
-def test_laws(behaviour: Behaviour, faults: dict[str, Fault | None], resolves: list[bool]) -> None:
-    """What is ready everywhere is pulled; down is as absent; and to mend a registry never makes anything worse."""
+def test_failover_obeys_its_laws(behaviour: Behaviour, faults: dict[str, Fault | None], resolves: list[bool]) -> None:
+    """An image that is ready everywhere is pulled; down equals absent; a repaired registry never makes things worse."""
     endpoints = [PullEndpoint(registry=name, resolves=each) for name, each in zip("ab", resolves, strict=True)]
     asked = failover(*endpoints, PullEndpoint(registry="c"), behaviour=behaviour)
     assert gets_image(asked, dict.fromkeys("abc"), None)
@@ -221,12 +224,12 @@ def test_laws(behaviour: Behaviour, faults: dict[str, Fault | None], resolves: l
         ({"runtime": "crio"}, "crio"),
     ],
 )
-def test_runtimes(fields: dict[str, Any], behaviour: Behaviour) -> None:
+def test_the_behaviour_follows_from_runtime_and_version(fields: dict[str, Any], behaviour: Behaviour) -> None:
     assert behaviour_of(pool(**fields)) == behaviour
 
 
-def test_the_order_is_that_of_the_mirrors_file() -> None:
-    mirrors = ("acr", PoolMirror(registry="ghcr", trust="pull"))
+def test_registries_are_tried_in_the_order_of_the_mirrors_file() -> None:
+    mirrors = ("acr", {"registry": "ghcr", "trust": "pull"})
     assert Failover.of(pool(mirrors=mirrors, runtime="crio")) == Failover(
         pool="outside",
         behaviour="crio",
@@ -237,16 +240,16 @@ def test_the_order_is_that_of_the_mirrors_file() -> None:
 
 POOLS = (
     pool("outside", runtime="containerd"),
-    pool("bytes_only", mirrors=(PoolMirror(registry="acr", trust="pull"),), runtime="containerd"),
+    pool("bytes_only", mirrors=({"registry": "acr", "trust": "pull"},), runtime="containerd"),
     NodePool(name="china", registry="aliyun", runtime="docker"),
     pool("idle"),
 )
 
 
 def everywhere(fault_at_acr: Fault | None = None) -> list[ImageReadiness]:
-    """Two images, of which the second has a fault at the mirror."""
+    """Results for two images. The second one has a fault at the mirror."""
     return [
-        found(registry, fault_at_acr if (registry, image) == ("acr", "team/web:v2") else None, pool=name, image=image)
+        result(registry, fault_at_acr if (registry, image) == ("acr", "team/web:v2") else None, pool=name, image=image)
         for name, registries in (("outside", ("acr", "hub")), ("bytes_only", ("acr", "hub")), ("china", ("aliyun",)))
         for registry in registries
         for image in ("team/app:v1", "team/web:v2")
@@ -257,7 +260,7 @@ def verdicts(images: list[ImageReadiness]) -> list[Verdict]:
     return judge([Failover.of(each) for each in POOLS], images)
 
 
-def test_the_table_with_everything_ready() -> None:
+def test_the_table_shows_all_images_ready() -> None:
     assert start_table(verdicts(everywhere())) == (
         "pool        all up     acr down   hub down           aliyun down\n"
         "──────────  ─────────  ─────────  ─────────────────  ─────────────────\n"
@@ -268,23 +271,23 @@ def test_the_table_with_everything_ready() -> None:
     )
 
 
-def test_the_table_with_an_image_missing_at_the_mirror() -> None:
+def test_the_table_shows_an_image_that_the_mirror_lacks() -> None:
     assert start_table(verdicts(everywhere("absent"))).splitlines()[2:4] == [
         "outside     yes        yes        NO: team/web:v2    not used",
         "bytes_only  yes        yes        no, as configured  not used",
     ]
 
 
-def test_the_table_with_a_slow_mirror() -> None:
+def test_the_table_shows_a_slow_mirror() -> None:
     assert start_table(verdicts(everywhere("slow"))).splitlines()[2:4] == [
         "outside     NO: team/web:v2  yes        NO: team/web:v2    not used",
         "bytes_only  NO: team/web:v2  yes        no, as configured  not used",
     ]
 
 
-def test_several_images_are_counted() -> None:
-    images = [found("acr", image=f"team/{each}:v1") for each in "abc"]
-    images += [found("hub", "absent", image=f"team/{each}:v1") for each in "abc"]
+def test_the_table_counts_several_missing_images() -> None:
+    images = [result("acr", image=f"team/{each}:v1") for each in "abc"]
+    images += [result("hub", "absent", image=f"team/{each}:v1") for each in "abc"]
     (row,) = start_table(judge([Failover.of(pool(runtime="docker"))], images)).splitlines()[2:]
     assert row == "outside  yes     NO: team/a:v1 and 2 more  yes"
 
@@ -297,23 +300,25 @@ def test_several_images_are_counted() -> None:
         (everywhere("slow"), True, "nodes of outside, bytes_only would not start now"),
     ],
 )
-def test_what_somebody_has_to_act_upon(images: list[ImageReadiness], summary: str, *, is_failed: bool) -> None:
+def test_the_report_fails_if_somebody_has_to_act(
+    images: list[ImageReadiness], summary: str, *, is_failed: bool
+) -> None:
     report = ReadinessReport.of(POOLS, images)
     assert (report.is_failed, report.summary) == (is_failed, summary)
 
 
-def test_a_report_as_text() -> None:
+def test_the_report_as_text_has_tables_then_faults_then_notes() -> None:
     images = [
-        found("acr", "absent", problem="it is not there; copy it", slowest_seconds=0.2),
-        found(
+        result("acr", "absent", problem="it is not there; copy it", slowest_seconds=0.2),
+        result(
             "hub",
-            digest=str(ONE),
+            digest=ONE,
             platforms=("linux/amd64",),
             blobs=3,
             size_bytes=9_500_000,
             read_bytes=2_000_000,
             slowest_seconds=1.234,
-            note="its digest was compared with no other",
+            note="digest not compared: quay.io does not answer",
         ),
     ]
     report = ReadinessReport.of([pool(runtime="docker", version="20.10")], images, notes=["a note"])
@@ -329,22 +334,22 @@ def test_a_report_as_text() -> None:
         "\n"
         "outside: team/app:v1 from acr: it is not there; copy it\n"
         "\n"
-        "team/app:v1 from hub: its digest was compared with no other\n"
+        "team/app:v1 from hub: digest not compared: quay.io does not answer\n"
         "\n"
         "a note"
     )
 
 
-def test_a_pool_that_promises_less_is_told_so() -> None:
-    report = ReadinessReport.of([POOLS[2]], [found("aliyun", pool="china")])
+def test_the_report_explains_a_pool_that_promises_less() -> None:
+    report = ReadinessReport.of([POOLS[2]], [result("aliyun", pool="china")])
     assert report.text().split("\n\n")[-1] == (
-        "china: no tag can be pulled while aliyun is down, by the pool's own configuration; "
-        "a mirror whose tags are trusted (trust: pull+resolve) would change that"
+        "china: no tag can be pulled while aliyun is down, as configured; "
+        "a mirror that is trusted with tags (trust: pull+resolve) would change that"
     )
 
 
-def test_a_report_for_programs() -> None:
-    report = ReadinessReport.of([pool(runtime="docker")], [found("acr"), found("hub", "absent", problem="gone")])
+def test_the_report_for_programs_is_json() -> None:
+    report = ReadinessReport.of([pool(runtime="docker")], [result("acr"), result("hub", "absent", problem="gone")])
     document = json.loads(json.dumps(report.to_json()))
     assert document["verdicts"] == [
         {
@@ -362,20 +367,20 @@ def test_a_report_for_programs() -> None:
     assert (document["is_failed"], document["summary"]) == (True, "nodes would not start: outside with acr down")
 
 
-def test_copies_that_differ_while_no_source_answers() -> None:
-    """Each may be the squatter's."""
-    note = "its digest was compared with no other"
-    images = [found("acr", digest=str(ONE), note=note), found("hub", digest=str(OTHER), note=note)]
-    assert [(each.fault, each.problem) for each in distrust_differing(images)] == [
-        ("wrong", f"it is {each} there and another image elsewhere, and nothing says which is right; compare them")
+def test_copies_that_differ_are_wrong_while_no_source_answers() -> None:
+    """Any of them may be a stranger's image."""
+    note = "digest not compared: quay.io does not answer"
+    images = [result("acr", digest=ONE, note=note), result("hub", digest=OTHER, note=note)]
+    assert [(each.fault, each.problem) for each in fault_conflicting(images)] == [
+        ("wrong", f"its digest is {each} here and another one elsewhere; find out which is right")
         for each in (ONE, OTHER)
     ]
-    same = [found("acr", digest=str(ONE), note=note), found("hub", digest=str(ONE), note=note)]
-    assert distrust_differing(same) == same
-    for_a_reason = [found("acr", digest=str(ONE), note="some platforms"), found("hub", digest=str(OTHER), note=note)]
-    assert distrust_differing(for_a_reason) == for_a_reason
-    known = [found("acr", digest=str(ONE)), found("hub", digest=str(OTHER))]
-    assert distrust_differing(known) == known
+    same = [result("acr", digest=ONE, note=note), result("hub", digest=ONE, note=note)]
+    assert fault_conflicting(same) == same
+    for_a_reason = [result("acr", digest=ONE, note="some platforms"), result("hub", digest=OTHER, note=note)]
+    assert fault_conflicting(for_a_reason) == for_a_reason
+    known = [result("acr", digest=ONE), result("hub", digest=OTHER)]
+    assert fault_conflicting(known) == known
 
 
 CHECK = EndpointCheck(
@@ -384,12 +389,12 @@ CHECK = EndpointCheck(
     repository=Repository("acme.azurecr.io", "team/app"),
     tags=(
         Expected(tag="v1", digest=ONE, said_by="quay.io"),
-        Expected(tag="v2", digest=None, said_by="since quay.io does not answer"),
+        Expected(tag="v2", digest=None, not_compared="quay.io does not answer"),
     ),
     resolves=False,
     copied_by="quay_to_acr",
-    on_moved_tag=(("v*", "keep"),),
-    place="fallback",
+    on_moved_tag=parse_policies({"v*": "keep"}),
+    role="fallback",
 )
 
 
@@ -401,33 +406,36 @@ def test_a_check_crosses_xcom() -> None:
 
 @given(fault=st.sampled_from([None, *FAULTS]), texts=st.lists(st.text(), min_size=3, max_size=3), number=st.integers(0))
 def test_a_result_crosses_xcom(fault: Fault | None, texts: list[str], number: int) -> None:
-    image = found("acr", fault, problem=texts[0], note=texts[1], platforms=(texts[2],), blobs=number)
+    image = result("acr", fault, problem=texts[0], note=texts[1], platforms=(texts[2],), blobs=number)
     assert ImageReadiness.from_json(json.loads(json.dumps(image.to_json()))) == image
 
 
-def test_what_a_task_ends_with() -> None:
-    assert error_of([found("acr")]) is None
-    missing, wrong = found("acr", "absent", problem="gone"), found("acr", "wrong", problem="another")
-    both = error_of([missing, found("acr"), wrong])
+def test_a_check_task_retries_only_if_that_may_help() -> None:
+    assert error_of_results([result("acr")]) is None
+    missing, wrong = result("acr", "absent", problem="gone"), result("acr", "wrong", problem="another")
+    both = error_of_results([missing, result("acr"), wrong])
     assert type(both) is TemporaryError
     assert str(both) == "team/app:v1 from acr: gone\nteam/app:v1 from acr: another"
-    assert type(error_of([wrong])) is RefusedError
+    assert type(error_of_results([wrong])) is RefusedError
 
 
 def test_an_image_whose_task_was_killed_is_unchecked() -> None:
-    first = found("acr")
-    second = found(
-        "acr", "unchecked", image="team/app:v2", problem="its task ended without a result; its own log says why"
+    first = result("acr")
+    second = result(
+        "acr",
+        "unchecked",
+        image="team/app:v2",
+        problem="not checked: its task check ended without a result; see its log",
     )
-    assert with_unchecked([{"check": CHECK.to_json()}], [first]) == [first, second]
+    assert add_unchecked([{"check": CHECK.to_json()}], [first]) == [first, second]
 
 
 SIZES = st.dictionaries(st.binary(max_size=4).map(Digest.of), st.integers(0, 1000), max_size=20)
 
 
 @given(sizes=SIZES, budget=st.integers(0, 5000), today=st.dates())
-def test_what_is_read_whole(sizes: dict[Digest, int], budget: int, today: date) -> None:
-    """As much as fits, the same in whatever order it is listed, and nothing that would still fit is left out."""
+def test_downloads_fill_the_budget(sizes: dict[Digest, int], budget: int, today: date) -> None:
+    """The order of the listing has no influence, and no blob that still fits is skipped."""
     chosen = choose_reads(sizes, budget, today)
     assert chosen == choose_reads(dict(reversed(sizes.items())), budget, today)
     left = budget - sum(sizes[each] for each in chosen)
@@ -435,15 +443,15 @@ def test_what_is_read_whole(sizes: dict[Digest, int], budget: int, today: date) 
     assert all(sizes[each] > left for each in sizes.keys() - set(chosen))
 
 
-def test_every_blob_has_its_day() -> None:
+def test_every_blob_is_downloaded_on_some_day() -> None:
     sizes = {Digest.of(bytes([number])): 10 for number in range(20)}
     days = [choose_reads(sizes, 50, date(2026, 1, day)) for day in range(1, 31)]
     assert all(len(each) == 5 for each in days)
     assert {digest for each in days for digest in each} == sizes.keys()
 
 
-def test_the_trigger_form_starts_from_the_usual_limits() -> None:
-    fields = {name: each.value for name, each in parameters().items()}
+def test_the_trigger_form_has_the_default_limits() -> None:
+    fields = {name: param.value for name, param in parameters().items()}
     assert fields == {"request_seconds": Limits().request_seconds, "read_megabytes": Limits().read_bytes / 1_000_000}
 
 

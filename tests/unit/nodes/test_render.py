@@ -1,6 +1,6 @@
-"""Rendered files: golden ones per runtime and version, and that they say to a parser what the pool says.
+"""Rendered files: golden files per runtime and version, and their content as a parser reads it.
 
-After a change that is meant, write the golden files anew: PYTHONPATH=plugins:. python -m tests.unit.nodes.test_render
+To regenerate the golden files after an intended change: PYTHONPATH=plugins:. python -m tests.unit.nodes.test_render
 """
 
 from __future__ import annotations
@@ -65,19 +65,19 @@ def folder_of(runtime: Runtime, version: str, pool: str) -> Path:
 
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_golden_files(case: tuple[Runtime, str, str]) -> None:
+def test_rendered_files_equal_the_golden_files(case: tuple[Runtime, str, str]) -> None:
     golden = folder_of(*case)
-    there = {str(path.relative_to(golden)): path.read_text() for path in golden.rglob("*") if path.is_file()}
-    assert {str(each.path): each.text for each in render_case(*case)} == there
+    expected = {str(path.relative_to(golden)): path.read_text() for path in golden.rglob("*") if path.is_file()}
+    assert {str(file.path): file.text for file in render_case(*case)} == expected
 
 
-def test_there_is_no_other_golden_file() -> None:
+def test_every_golden_file_belongs_to_a_case() -> None:
     assert {each.name for each in GOLDEN.iterdir() if each.is_dir()} == {folder_of(*each).name for each in CASES}
 
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_lines_are_short_and_whole(case: tuple[Runtime, str, str]) -> None:
-    """Somebody reads them in a terminal, at three in the morning."""
+def test_lines_fit_a_terminal(case: tuple[Runtime, str, str]) -> None:
+    """The files are read on machines, during outages."""
     for each in render_case(*case):
         lines = each.text.split("\n")
         assert lines.pop() == ""
@@ -94,7 +94,7 @@ def pool_of(mirrors: Sequence[tuple[Registry, MirrorTrust]], host: str = "docker
     pool = NodePool(
         name="p",
         registry="home",
-        mirrors=tuple(PoolMirror(registry=each.name, trust=trust) for each, trust in mirrors),
+        pool_mirrors=tuple(PoolMirror(registry=each.name, trust=trust) for each, trust in mirrors),
     )
     return MirrorsFile(path=FILE, registries=registries, mirrors={}, node_pools={"p": pool}), pool
 
@@ -131,7 +131,7 @@ def urls(mirrors: Sequence[tuple[Registry, MirrorTrust]]) -> list[str]:
 @settings(deadline=None)  # the first example reads the templates
 @given(whole_trust(), st.sampled_from(["", "19.3", ">=19.3", "<20.10", ">=20.10", "20.10.24", ">=20.10, <29"]))
 def test_dockerd_gets_the_mirrors_in_order(mirrors: list[tuple[Registry, MirrorTrust]], version: str) -> None:
-    """An option that one of the versions does not know would keep it from starting."""
+    """An option that dockerd does not know keeps it from starting."""
     document = json.loads(rendered(mirrors, "docker", version)["daemon.json"])
     assert document.pop("registry-mirrors") == urls(mirrors)
     knows = version.strip(">=").startswith("20.10")
@@ -165,8 +165,8 @@ def test_containerd_gets_the_mirrors_in_order(mirrors: list[tuple[Registry, Mirr
         ("2.1.9", (3, "io.containerd.cri.v1.images")),
     ],
 )
-def test_version_and_plugin_of_containerd_fit_together(version: str, document: tuple[int, str]) -> None:
-    """With version = 3 the old plugin's id is silently ignored, and with it the mirrors."""
+def test_the_plugin_id_of_containerd_fits_the_version(version: str, document: tuple[int, str]) -> None:
+    """With version = 3, containerd silently ignores the old plugin id, and the mirrors with it."""
     number, plugin = document
     assert tomllib.loads(rendered([], "containerd", version)["config.toml"]) == {
         "version": number,
@@ -209,8 +209,8 @@ def test_talos_gets_the_mirrors_in_order(mirrors: list[tuple[Registry, MirrorTru
     assert older == {"machine": {"registries": {"mirrors": wanted}}}
 
 
-def test_a_registry_with_a_port() -> None:
-    """The runtime looks for HOST_PORT_ as well as for HOST:PORT, and every file system can hold the first."""
+def test_containerd_finds_a_registry_with_a_port() -> None:
+    """The folder may be HOST_PORT_ or HOST:PORT. Every file system supports the first name."""
     file, pool = pool_of([(registry("m", "acr.example"), "pull+resolve")], "local.example:5000")
     hosts = render_pool(file, pool, "containerd", Versions())[1]
     assert str(hosts.path) == "certs.d/local.example_5000_/hosts.toml"
@@ -221,18 +221,18 @@ def test_a_registry_with_a_port() -> None:
     ("host", "folder"),
     [("[fd00::1]:5000", "[fd00::1]_5000_"), ("[fd00::1]", "[fd00::1]"), ("acr.example", "acr.example")],
 )
-def test_containerd_looks_for_the_folder_of_an_address(host: str, folder: str) -> None:
-    """The host itself, or with underscores around the port: hostDirectory in containerd's remotes/docker/config.
+def test_the_folder_has_the_name_that_containerd_looks_for(host: str, folder: str) -> None:
+    """The host, or with underscores around the port: hostDirectory in containerd's remotes/docker/config.
 
-    containerd 1.6 takes no image's name with an address of IPv6 in it (seen); later ones were not tried.
+    containerd 1.6 rejects image names with an IPv6 address (observed); later versions were not tested.
     """
     file, pool = pool_of([], host)
     assert str(render_pool(file, pool, "containerd", Versions())[1].path) == f"certs.d/{folder}/hosts.toml"
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_a_registry_without_tls(count: int) -> None:
-    """No runtime asks it by plain HTTP unless told so."""
+def test_plain_http_is_configured_for_a_registry_without_tls(count: int) -> None:
+    """Runtimes use HTTPS by default."""
     mirrors: list[tuple[Registry, MirrorTrust]] = [(registry("m", "acr.example"), "pull+resolve")]
     file, pool = pool_of(mirrors[:count], "local.example:5000")
     file = replace(file, registries={**file.registries, "home": registry("home", "local.example:5000", tls=False)})
@@ -250,10 +250,12 @@ def test_a_registry_without_tls(count: int) -> None:
     if not count:  # dockerd has mirrors for Docker Hub alone
         daemon, why = render_pool(file, pool, "docker", Versions())
         assert json.loads(daemon.text) == {"registry-mirrors": [], "insecure-registries": ["local.example:5000"]}
-        assert "- `insecure-registries`: it speaks plain HTTP, which dockerd otherwise does not." in why.text
+        assert (
+            "- `insecure-registries`: local.example:5000 uses plain HTTP, which dockerd otherwise refuses." in why.text
+        )
 
 
-def test_nothing_is_ever_rendered_for_all_registries() -> None:
+def test_rendered_files_apply_to_one_registry() -> None:
     for runtime in RUNTIMES:
         for each in render_case(runtime, "", "outside_china"):
             assert "_default" not in each.path.parts
@@ -266,7 +268,7 @@ def test_nothing_is_ever_rendered_for_all_registries() -> None:
 
 
 @pytest.mark.parametrize("runtime", ["docker", "k3s", "talos"])
-def test_what_a_runtime_cannot_do_is_refused(runtime: Runtime) -> None:
+def test_a_pool_that_the_runtime_does_not_support_is_refused(runtime: Runtime) -> None:
     with pytest.raises(ConfigurationError) as caught:
         render_case(runtime, "", "bytes_only")
     assert str(caught.value) == (
@@ -302,13 +304,13 @@ def test_files_that_differ_are_shown_and_kept(tmp_path: Path, capsys: pytest.Cap
     assert capsys.readouterr() == (
         "",
         (
-            f"{path} is there and differs:\n"
-            f"--- {path} (there)\n"
+            f"{path} exists and differs:\n"
+            f"--- {path} (existing)\n"
             f"+++ {path} (rendered)\n"
             "@@ -7 +7 @@\n"
             '-mirrors: {"*": {}}\n'
             "+mirrors: {}\n"
-            "nothing was written; --force replaces what differs\n"
+            "no file was written; --force replaces files that differ\n"
         ),
     )
     assert render(*arguments, "--force") == OK
@@ -316,32 +318,32 @@ def test_files_that_differ_are_shown_and_kept(tmp_path: Path, capsys: pytest.Cap
     assert path.read_text().endswith("\nmirrors: {}\n")
 
 
-def test_nothing_is_written_when_one_file_differs(tmp_path: Path) -> None:
+def test_no_file_is_written_when_one_differs(tmp_path: Path) -> None:
     files = render_case("containerd", "2.1", "outside_china")
     (tmp_path / "config.toml").write_bytes(b"\xff\n" * 60)
     with pytest.raises(ConfigurationError) as caught:
         write_files(files, tmp_path, force=False)
     lines = str(caught.value).splitlines()
-    assert lines[0] == f"{tmp_path / 'config.toml'} is there and differs:"
+    assert lines[0] == f"{tmp_path / 'config.toml'} exists and differs:"
     assert lines[-2].startswith("... and ")
-    assert lines[-1] == "nothing was written; --force replaces what differs"
+    assert lines[-1] == "no file was written; --force replaces files that differ"
     assert [each.name for each in tmp_path.iterdir()] == ["config.toml"]
 
 
-def test_a_folder_in_place_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_in_place_of_a_file_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "registries.yaml"
     path.mkdir()
     assert render("--pool", "china", "--runtime", "k3s", "--output", str(tmp_path), "--force") == UNUSABLE
-    assert capsys.readouterr() == ("", f"{path}: it cannot be read ([Errno 21] Is a directory: '{path}')\n")
+    assert capsys.readouterr() == ("", f"{path}: cannot read it ([Errno 21] Is a directory: '{path}')\n")
 
 
-def test_a_rendered_file_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_cannot_be_written_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "taken").write_text("")
     assert render("--pool", "china", "--runtime", "k3s", "--output", str(tmp_path / "taken")) == UNUSABLE
     path = tmp_path / "taken" / "registries.yaml"
     assert capsys.readouterr() == (
         "",
-        f"{path}: it cannot be written ([Errno 17] File exists: '{tmp_path / 'taken'}')\n",
+        f"{path}: cannot write it ([Errno 17] File exists: '{tmp_path / 'taken'}')\n",
     )
 
 
@@ -350,23 +352,23 @@ def test_a_rendered_file_that_cannot_be_written(tmp_path: Path, capsys: pytest.C
     [
         (
             ["--pool", "chine"],
-            "there is no pool 'chine' under nodes: in {file}; there are outside_china, bytes_only, china",
+            "no pool 'chine' under nodes: in {file}; it has outside_china, bytes_only, china",
         ),
         (
             ["--pool", "china"],
-            "the runtime of pool 'china' is not known; write --runtime, or runtime: at the pool",
+            "the runtime of pool 'china' is unknown; give --runtime, or set runtime: of the pool",
         ),
         (
             ["--pool", "bytes_only", "--version", "2.1"],
-            "pool 'bytes_only' has containerd >=1.6, <2, and '2.1' is no part of that",
+            "pool 'bytes_only' has containerd >=1.6, <2, which excludes '2.1'; fix --version or the pool",
         ),
         (
             ["--pool", "china", "--runtime", "crio", "--version", "new"],
-            "'new' is no range of versions; write one such as '>=1.7' or '>=1.7, <2'",
+            "'new' is not a version range; write one such as '>=1.7' or '>=1.7, <2'",
         ),
     ],
 )
-def test_arguments_that_do_not_fit(
+def test_invalid_arguments_are_refused(
     tmp_path: Path, arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert render(*arguments, "--output", str(tmp_path / "out")) == UNUSABLE
@@ -377,7 +379,9 @@ def test_arguments_that_do_not_fit(
 @pytest.mark.parametrize(
     ("arguments", "is_version_2"), [([], True), (["--version", "1.7"], True), (["--runtime", "crio"], None)]
 )
-def test_runtime_and_version_of_the_pool(tmp_path: Path, arguments: list[str], is_version_2: bool | None) -> None:
+def test_runtime_and_version_default_to_those_of_the_pool(
+    tmp_path: Path, arguments: list[str], is_version_2: bool | None
+) -> None:
     assert render("--pool", "bytes_only", "--output", str(tmp_path), *arguments) == OK
     config = tmp_path / "config.toml"
     assert (config.exists() and tomllib.loads(config.read_text())["version"] == 2) is bool(is_version_2)

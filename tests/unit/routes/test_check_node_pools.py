@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from registry_sync.config.node_pools import BootstrapImage, PoolMirror
+from registry_sync.config.node_pools import BootstrapImage, NodePool, PoolMirror
 from registry_sync.config.runtime_versions import Versions
 from registry_sync.errors import ConfigurationError
 from registry_sync.routes.check_node_pools import mirror_problem
 from registry_sync.routes.load import json_schema, load_healthy_mirrors, load_mirrors
-from registry_sync.tags.rules import TagRules
+from testkit.settings import tag_rules
 from tests.unit.routes.files import Write, flow, label, problems
 
 FILE = """\
@@ -85,7 +86,7 @@ def test_bootstrap_images_are_names_or_mappings(write: Write) -> None:
     pool = load_mirrors(write(with_pool(mirrors=["acr"], bootstrap_images=images))).node_pools["p"]
     assert pool.images == (
         BootstrapImage(repository="infra/base"),
-        BootstrapImage(repository="team/one-app", tags=TagRules(include=("v1",))),
+        BootstrapImage(repository="team/one-app", tags=tag_rules(include=("v1",))),
     )
 
 
@@ -94,7 +95,7 @@ def test_nodes_are_optional(write: Write) -> None:
 
 
 KEYS = "description, registry, mirrors, bootstrap_images, runtime, version"
-NO_RANGE = "is no range of versions; write one such as '>=1.7' or '>=1.7, <2'"
+NO_RANGE = "is not a version range; write one such as '>=1.7' or '>=1.7, <2'"
 
 
 @pytest.mark.parametrize(
@@ -139,11 +140,11 @@ NO_RANGE = "is no range of versions; write one such as '>=1.7' or '>=1.7, <2'"
         ({"runtime": "crio", "version": ""}, f".version: '' {NO_RANGE}"),
         (
             {"runtime": "crio", "version": ">=2, <1.7"},
-            ".version: no version is in '>=2, <1.7'; mend one of its bounds",
+            ".version: no version matches '>=2, <1.7'; fix one of its bounds",
         ),
         (
             {"runtime": "crio", "version": "<0"},
-            ".version: no version is in '<0'; mend one of its bounds",
+            ".version: no version matches '<0'; fix one of its bounds",
         ),
         ({"version": "1.7"}, ".version: version has no effect without runtime; add runtime:, or remove it"),
         ({"mirors": ["acr"]}, ".mirors: unknown key 'mirors'; did you mean 'mirrors'?"),
@@ -233,8 +234,8 @@ def test_one_registry_as_two_mirrors_is_refused(write: Write, second: str) -> No
 )
 def test_public_registry_must_not_be_a_mirror(write: Write, host: str) -> None:
     file = load_mirrors(write(FILE.replace("nodes:\n", "")))
-    mirror = file.registries["acr"].model_copy(update={"host": host})
-    registry = file.registries["hub"].model_copy(update={"host": "other.example"})
+    mirror = replace(file.registries["acr"], host=host)
+    registry = replace(file.registries["hub"], host="other.example")
     assert mirror_problem(mirror, registry).startswith(f"{host} is a public registry: ")
 
 
@@ -252,7 +253,7 @@ def test_public_registry_must_not_be_a_mirror(write: Write, host: str) -> None:
 )
 def test_private_registry_may_be_a_mirror(write: Write, host: str) -> None:
     file = load_mirrors(write(FILE.replace("nodes:\n", "")))
-    assert mirror_problem(file.registries["acr"].model_copy(update={"host": host}), file.registries["hub"]) == ""
+    assert mirror_problem(replace(file.registries["acr"], host=host), file.registries["hub"]) == ""
 
 
 @pytest.mark.parametrize(
@@ -267,7 +268,7 @@ def test_private_registry_may_be_a_mirror(write: Write, host: str) -> None:
 )
 def test_registry_without_anonymous_reads_must_not_be_a_mirror(write: Write, host: str) -> None:
     file = load_mirrors(write(FILE.replace("nodes:\n", "")))
-    mirror = file.registries["acr"].model_copy(update={"host": host})
+    mirror = replace(file.registries["acr"], host=host)
     assert mirror_problem(mirror, file.registries["hub"]).startswith(f"{host} requires a token")
 
 
@@ -511,3 +512,9 @@ def test_version_range_parses_its_own_text(one: str, other: str) -> None:
     low, high = sorted((one, other), key=lambda each: Versions.parse(f">={each}").floor or ())
     versions = Versions.parse(f">={low}, <={high}")
     assert Versions.parse(str(versions)) == versions
+
+
+def test_pull_order_is_mirrors_first_and_only_trusted_ones_resolve_tags() -> None:
+    mirrors = (PoolMirror(registry="acr"), PoolMirror(registry="ghcr", trust="pull"))
+    pool = NodePool(name="p", registry="hub", pool_mirrors=mirrors)
+    assert pool.pull_order == (("acr", True), ("ghcr", False), ("hub", True))

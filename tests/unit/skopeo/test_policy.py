@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def test_missing_files_are_reported(tmp_path: Path) -> None:
     assert problem(RouteSettings(policy=lost), skopeo) == (
         f"the policy '{lost}' cannot be read on this worker: No such file or directory"
     )
-    settings = write_policy(tmp_path, GPG).model_copy(update={"registries_d": lost})
+    settings = replace(write_policy(tmp_path, GPG), registries_d=lost)
     assert problem(settings, skopeo) == f"registries_d '{lost}' is not a directory on this worker"
 
 

@@ -28,7 +28,8 @@ from registry_sync.sync.plan import (
 from registry_sync.sync.plan_route import plan_tag, plan_tags
 from registry_sync.sync.platform_indexes import FilteredTags
 from registry_sync.sync.prune_plan import add_deletions
-from registry_sync.tags.overwrite_policy import OverwritePolicy, OverwriteRules, overwriting
+from registry_sync.tags.backup_names import parse_backup_tag
+from registry_sync.tags.overwrite_policy import OverwritePolicy, OverwriteRules, overwriting, parse_policies
 from registry_sync.tags.select import Selection
 
 OLD, NEW = Digest("sha256", 64 * "a"), Digest("sha256", 64 * "b")
@@ -46,10 +47,10 @@ DESTINATION_UNREADABLE = Failed(
 CHANGED = "changed: sha256:bbbbbbbbbbbb at the source, sha256:aaaaaaaaaaaa at the destination"
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
-FOLLOW, KEEP, FAIL = (OverwriteRules(policies=(("*", each),)) for each in ("follow", "keep", "fail"))
-BACKED_UP = overwriting((("*", "follow"),), "{{ tag }}-was-{{ digest_short }}", frozenset(), NOON)
+FOLLOW, KEEP, FAIL = (OverwriteRules(policies=parse_policies(each)) for each in ("follow", "keep", "fail"))
+BACKED_UP = overwriting(parse_policies("follow"), parse_backup_tag("{{ tag }}-was-{{ digest_short }}"), (), NOON)
 BY_PATTERN = OverwriteRules(
-    policies=(("latest", "follow"), ("v*", "fail"), ("*", "keep")), locked=frozenset({"latest"})
+    policies=parse_policies({"latest": "follow", "v*": "fail", "*": "keep"}), locked=frozenset({"latest"})
 )
 
 POLICIES = st.sampled_from([FOLLOW, KEEP, FAIL, BACKED_UP, BY_PATTERN])
@@ -128,7 +129,7 @@ def test_a_moved_tag(policy: OverwriteRules, decision: Decision) -> None:
     ],
 )
 def test_a_moved_tag_that_is_locked(policy: OverwritePolicy, decision: Decision) -> None:
-    rules = OverwriteRules(policies=(("*", policy),), locked=frozenset({"v1"}))
+    rules = OverwriteRules(policies=parse_policies(policy), locked=frozenset({"v1"}))
     assert plan_tag("v1", NEW, OLD, rules) == decision
     assert plan_tag("v1", NEW, NEW, rules) == SAME
     assert plan_tag("v1", NEW, None, rules) == MISSING
@@ -142,7 +143,7 @@ def test_a_tag_that_is_too_long_for_a_backup_is_not_overwritten() -> None:
         tag=tag,
         reason=f"{CHANGED}; not overwritten, because its backup has no valid name: "
         f"{template} gives '{tag}-was-aaaaaaaaaaaa' for "
-        f"'{tag}', which is no tag",
+        f"'{tag}', which is not a valid tag",
         error_class="configuration",
     )
 

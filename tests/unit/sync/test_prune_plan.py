@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from registry_sync.config.prune_rules import PruneRules
+from registry_sync.config.prune_rules import PruneRules, PruneRulesEntry
 from registry_sync.oci.artifact_tags import is_artifact_tag
 from registry_sync.oci.reference import Digest
 from registry_sync.oci.reserved_tags import platform_cache_tag
@@ -25,6 +25,8 @@ from registry_sync.sync.prune_plan import (
     find_shared,
 )
 from registry_sync.sync.run_state import DatedDeletions, DeletionPlans, PlannedDeletions
+from registry_sync.tags.backup_names import parse_backup_tag
+from registry_sync.tags.patterns import parse_pattern
 from registry_sync.tags.rules import only_tags
 
 MEMORY_TAG = platform_cache_tag("team")
@@ -39,7 +41,7 @@ OWNED = only_tags(("v*", "sha256-*", f"{MEMORY_TAG}*"))
 
 
 def policy(rules: PruneRules) -> PrunePolicy:
-    return PrunePolicy(rules=rules, tags=OWNED, backup_tag="{{ tag }}-was-{{ digest_short }}")
+    return PrunePolicy(rules=rules, tags=OWNED, backup_tag=parse_backup_tag("{{ tag }}-was-{{ digest_short }}"))
 
 
 SIDES = BothSides(
@@ -78,7 +80,7 @@ SIDES = BothSides(
             },
         ),
         (
-            PruneRules(tags="not_selected", keep=("*-kept", "/m.*/")),
+            PruneRules(tags="not_selected", keep=tuple(map(parse_pattern, ("*-kept", "/m.*/")))),
             {"v0": "gone at the source", "v2": "no longer selected: not among the newest 2 versions"},
         ),
     ],
@@ -113,7 +115,7 @@ def test_when_nothing_is_deleted(changes: Any, wanted: set[str], earlier: Planne
 
 def test_the_share_is_of_what_could_be_deleted() -> None:
     """Of the eleven tags that are there: not the signatures, backups and so on, and not what others pushed."""
-    rules = PruneRules(tags="gone_at_source", keep=("*-kept",), max_percent=50)
+    rules = PruneRules(tags="gone_at_source", keep=(parse_pattern("*-kept"),), max_percent=50)
     sides = replace(SIDES, destination={**SIDES.destination, "v8": C, "v9": C})
     wanted = find_candidates(policy(rules), sides)
     assert set(wanted) == {"v0", "v8", "v9"}
@@ -162,7 +164,7 @@ def test_tags_that_share_their_image_with_one_that_stays() -> None:
 )
 def test_rules_that_are_refused(written: Any, place: tuple[str, ...], text: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        PruneRules.model_validate(written)
+        PruneRulesEntry.model_validate(written)
     (error,) = caught.value.errors()
     assert (error["loc"], error["msg"]) == (place, text)
 
@@ -223,7 +225,7 @@ NAMES = st.sampled_from(
 RULES = st.builds(
     PruneRules,
     tags=st.sampled_from(["gone_at_source", "not_selected", "none"]),
-    keep=st.sampled_from([None, ("*-kept",), ("v*",)]),
+    keep=st.sampled_from([None, (parse_pattern("*-kept"),), (parse_pattern("v*"),)]),
     max_percent=st.integers(1, 100),
 )
 
@@ -258,7 +260,7 @@ def test_only_what_is_there_and_nothing_that_is_selected_kept_locked_a_backup_or
     assert gone.isdisjoint(sides.locked)
     assert gone.isdisjoint({BACKUP, MEMORY_TAG, SIGNATURE, SIGNATURE.removesuffix(".sig")})
     assert gone.isdisjoint({"v-kept"} if rules.keep else ())
-    assert rules.keep != ("v*",) or not any(tag.startswith("v") for tag in gone)
+    assert rules.keep != (parse_pattern("v*"),) or not any(tag.startswith("v") for tag in gone)
 
 
 @given(RULES, both_sides())

@@ -19,7 +19,7 @@ from registry_sync.routes.route import Route, route_key
 from registry_sync.sync.report import RouteReport, TagResult
 from registry_sync.sync.run_state import Watermark, advance_watermark
 from registry_sync.sync.window import CLOCK_SKEW, RunInterval, Window, WindowRequest, window_of_route, window_of_run
-from registry_sync.tags.rules import TagRules
+from testkit.settings import route_settings
 
 DAY = datetime(2026, 11, 24, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -36,8 +36,8 @@ def scheduled(start: float, end: float) -> Window:
 
 def a_route(name: str = "team/app", **options: Any) -> Route:
     here, there = Registry(name="here", host="here.example"), Registry(name="there", host="there.example")
-    rule = RepositoryRule(repository=name, **options)
-    mirror = Mirror(name="m", source="here", destinations=("there",), repositories=(rule,))
+    rule = RepositoryRule(repository=name, settings=route_settings(**options))
+    mirror = Mirror(name="m", source="here", destinations=("there",), rules=(rule,))
     return next(listed_routes(mirror, here, there))
 
 
@@ -130,7 +130,7 @@ class TestOfRoute:
         state = in_step(13, a_route("team/other"))
         assert window_of_route(scheduled(13, 14), "scheduled", a_route(), state).is_everything
 
-    @pytest.mark.parametrize("options", [{"tags": TagRules(include=("v*",))}, {"on_moved_tag": "keep"}])
+    @pytest.mark.parametrize("options", [{"tags": {"include": ("v*",)}}, {"on_moved_tag": "keep"}])
     def test_so_is_one_whose_rule_has_changed(self, options: dict[str, Any]) -> None:
         state = in_step(13, a_route())
         assert window_of_route(scheduled(13, 14), "scheduled", a_route(**options), state).is_everything

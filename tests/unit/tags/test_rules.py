@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from registry_sync.config.tag_rules import TagRulesEntry
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Digest
-from registry_sync.tags.rules import FILTERS, TagRules, only_tags, parse_duration, parse_named
+from registry_sync.tags.patterns import parse_pattern
+from registry_sync.tags.rules import FILTERS, TagRules, duration_text, only_tags, parse_duration, parse_named
+from testkit.settings import tag_rules
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DIGEST = Digest("sha256", 64 * "a")
@@ -33,10 +36,15 @@ def test_invalid_durations_are_refused(text: str) -> None:
     assert str(caught.value) == f"expected a duration such as 12h, 90d or 6w, got {text!r}"
 
 
+@pytest.mark.parametrize("text", ["1h", "25h", "90d", "48d"])
+def test_durations_as_text(text: str) -> None:
+    assert duration_text(parse_duration(text)) == text
+
+
 def test_names_may_be_pinned_to_a_digest() -> None:
     assert parse_named("latest") == ("latest", None)
     assert parse_named(f"v1@{DIGEST}") == ("v1", DIGEST)
-    assert TagRules(names=("latest", f"v1@{DIGEST}")).named == {"latest": None, "v1": DIGEST}
+    assert tag_rules(names=("latest", f"v1@{DIGEST}")).named == {"latest": None, "v1": DIGEST}
 
 
 @pytest.mark.parametrize(
@@ -54,7 +62,7 @@ def test_names_may_be_pinned_to_a_digest() -> None:
     ],
 )
 def test_rules_know_what_they_need(rules: Any, applies: bool, has_filters: bool, needs_whole_listing: bool) -> None:
-    written = TagRules(**rules)
+    written = tag_rules(**rules)
     assert (written.applies, written.has_filters, written.needs_whole_listing) == (
         applies,
         has_filters,
@@ -63,7 +71,7 @@ def test_rules_know_what_they_need(rules: Any, applies: bool, has_filters: bool,
 
 
 def test_every_rule_is_known_to_the_order_in_which_they_apply() -> None:
-    assert set(TagRules.model_fields) == {*FILTERS, "names", "prereleases", "newest_by", "min_tags"}
+    assert set(TagRulesEntry.model_fields) == {*FILTERS, "names", "prereleases", "newest_by", "min_tags"}
 
 
 @pytest.mark.parametrize(
@@ -77,22 +85,25 @@ def test_every_rule_is_known_to_the_order_in_which_they_apply() -> None:
     ],
 )
 def test_newest_has_an_order(rules: Any, order: str, push_time_keys: tuple[str, ...]) -> None:
-    written = TagRules(**rules)
+    written = tag_rules(**rules)
     assert (written.order, written.push_time_keys) == (order, push_time_keys)
 
 
 def test_a_tag_enters_when_it_is_old_enough() -> None:
     assert TagRules().enters_at(NOON) == NOON
-    assert TagRules(older_than="2d").enters_at(NOON) == NOON + timedelta(days=2)
-    assert TagRules(older_than="2d").enters_at(None) is None
+    assert TagRules(older_than=timedelta(days=2)).enters_at(NOON) == NOON + timedelta(days=2)
+    assert TagRules(older_than=timedelta(days=2)).enters_at(None) is None
 
 
 def test_tags_of_a_run_are_patterns() -> None:
     assert only_tags([]) == TagRules()
-    assert only_tags(["v1*", "/v2/"]) == TagRules(include=("v1*", "/v2/"))
+    assert only_tags(["v1*", "/v2/"]) == TagRules(include=(parse_pattern("v1*"), parse_pattern("/v2/")))
     with pytest.raises(ConfigurationError) as caught:
         only_tags(["v1*", "/v[/"])
-    assert str(caught.value) == "'/v[/' is no regular expression: unterminated character set at position 1"
+    assert str(caught.value) == (
+        "'/v[/' is not a valid regular expression: missing ]: [; the syntax is RE2's: counts up to 1000, no "
+        "back-references or look-around"
+    )
 
 
 @pytest.mark.parametrize(("patterns", "problem"), [((), "too_short"), (("",), "string_too_short")])
@@ -100,6 +111,22 @@ def test_tags_of_a_run_are_patterns() -> None:
 def test_patterns_that_choose_nothing_are_refused(key: str, patterns: tuple[str, ...], problem: str) -> None:
     written: Any = {key: patterns}
     with pytest.raises(ValidationError) as caught:
-        TagRules(**written)
+        TagRulesEntry(**written)
     first = caught.value.errors()[0]
     assert (first["type"], first["loc"][0]) == (problem, key)
+
+
+@pytest.mark.parametrize(
+    ("rules", "by_name", "is_all_by_name"),
+    [
+        ({}, (), False),
+        ({"names": ("a",)}, ("a",), True),
+        ({"names": ("a",), "exclude": ("b",)}, ("a",), False),
+        ({"names": ("a",), "include": ("b",)}, ("a", "b"), True),
+        ({"include": ("b", "c*")}, ("b",), False),
+        ({"include": ("b",), "newest": 1}, ("b",), True),
+    ],
+)
+def test_the_tags_that_are_written_out(rules: Any, by_name: tuple[str, ...], is_all_by_name: bool) -> None:
+    written = tag_rules(**rules)
+    assert (written.by_name, written.is_all_by_name) == (by_name, is_all_by_name)

@@ -10,16 +10,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry_sync.config.tag_rules import TagRulesEntry
 from registry_sync.errors import ConfigurationError, RefusedError
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.client import TagEntry
 from registry_sync.sync.source import is_in_window
 from registry_sync.sync.window import Window
 from registry_sync.tags.rules import TagRules
-from registry_sync.tags.select import Selection, Step, check_min_tags, select_tags, why_not
+from registry_sync.tags.select import (
+    Selection,
+    SelectionStep,
+    check_min_tags,
+    rejection_reason,
+    select_tags,
+    steps_text,
+)
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-NO_TAG = "no tag by the OCI grammar, it cannot be pushed"
+NO_TAG = "not a valid OCI tag, so it cannot be pushed"
 PIN = Digest("sha256", 64 * "a")
 
 
@@ -31,6 +39,11 @@ class Listed:
     pushed_at: datetime | None = None
 
 
+def tag_rules(**written: Any) -> TagRules:
+    """Rules as a mirrors file writes them."""
+    return TagRulesEntry(**written).parse()
+
+
 def ago(name: str, days: float) -> Listed:
     return Listed(name, NOW - timedelta(days=days))
 
@@ -39,11 +52,13 @@ def select(
     listed: list[Listed] | list[str], *, is_whole: bool = True, has_push_times: bool = True, **rules: Any
 ) -> Selection:
     entries = [each if isinstance(each, Listed) else Listed(each) for each in listed]
-    return select_tags(entries, TagRules(**rules), now=NOW, is_whole=is_whole, has_push_times=has_push_times)
+    return select_tags(entries, tag_rules(**rules), now=NOW, is_whole=is_whole, has_push_times=has_push_times)
 
 
 def test_without_rules_every_tag_is_chosen() -> None:
-    assert select(["v2", "v1"]) == Selection(selected=("v1", "v2"), rejected={}, steps=(Step(what="listed", tags=2),))
+    assert select(["v2", "v1"]) == Selection(
+        selected=("v1", "v2"), rejected={}, steps=(SelectionStep(what="listed", tags=2),)
+    )
 
 
 def test_include_then_exclude_each_with_its_reason() -> None:
@@ -59,7 +74,7 @@ def test_include_then_exclude_each_with_its_reason() -> None:
         "v1-dev": "excluded by '*-dev'",
         "v1-rc1": "excluded by '*-rc?'",
     }
-    assert selection.attrition == "listed 7 → include 5 → exclude 3"
+    assert steps_text(selection.steps) == "listed 7 → include 5 → exclude 3"
 
 
 @pytest.mark.parametrize("listed", [f"sha256:{64 * 'a'}", "v1+build", "", 129 * "a"])
@@ -77,11 +92,11 @@ def test_semver_selects_versions_in_its_range() -> None:
     selection = select(listed, semver=">=1.2 <2")
     assert selection.selected == ("1.3", "v1.2.0")
     assert selection.rejected == {
-        "1.4.0-alpine": "a pre-release, by its suffix, which semver '>=1.2 <2' does not ask for",
-        "1.4.0-rc.1": "a pre-release, by its suffix, which semver '>=1.2 <2' does not ask for",
+        "1.4.0-alpine": "a pre-release, by its suffix, which semver '>=1.2 <2' does not include",
+        "1.4.0-rc.1": "a pre-release, by its suffix, which semver '>=1.2 <2' does not include",
         "2.0.0": "not in semver '>=1.2 <2'",
-        "20261124": "no version, as semver '>=1.2 <2' asks for",
-        "latest": "no version, as semver '>=1.2 <2' asks for",
+        "20261124": "not a version, which semver '>=1.2 <2' requires",
+        "latest": "not a version, which semver '>=1.2 <2' requires",
     }
     assert select(listed, semver=">=1.4.0-rc.1 <2").selected == ("1.4.0-rc.1",)
     assert select(listed, semver=">=1.2 <2", prereleases=True).selected == (
@@ -108,7 +123,7 @@ def test_the_newest_by_version() -> None:
     selection = select(listed, semver="*", newest=2)
     assert selection.selected == ("1.10.0", "v1.10.0")
     assert selection.rejected["v1.9.0"] == "not among the newest 2 versions"
-    assert selection.attrition == "listed 5 → semver 4 → newest 2"
+    assert steps_text(selection.steps) == "listed 5 → semver 4 → newest 2"
     assert select(listed, semver="*", newest=1).selected == ("v1.10.0",)
     assert select(listed, semver="*", prereleases=True, newest=1).selected == ("v2.0.0-rc.1",)
 
@@ -118,7 +133,7 @@ def test_the_newest_by_version_without_a_range() -> None:
     assert (selection.selected, selection.rejected) == (
         ("v1.9.0",),
         {
-            "main": "no version, as newest_by semver asks for",
+            "main": "not a version, which newest_by semver requires",
             "v2.0.0-rc.1": "a pre-release, by its suffix, and prereleases is false",
         },
     )
@@ -137,19 +152,21 @@ def test_names_are_mirrored_whatever_the_other_rules_say() -> None:
     selection = select(listed, names=("latest", "v1.0.0"), exclude=("latest",), semver="1.x", newest=1)
     assert selection.selected == ("latest", "v1.0.0", "v1.2.0")
     assert selection.rejected == {"v1.1.0": "not among the newest 1 versions"}
-    assert selection.attrition == "listed 4 → exclude 2 → semver 2 → newest 1 → with names 3"
+    assert steps_text(selection.steps) == "listed 4 → exclude 2 → semver 2 → newest 1 → with names 3"
 
 
 def test_names_alone_are_all_that_is_mirrored() -> None:
     selection = select(["latest", "v1", "v2"], names=("latest", "v2"))
     assert (selection.selected, selection.rejected) == (("latest", "v2"), {"v1": "not among names"})
-    assert selection.attrition == "listed 3 → names 2"
+    assert steps_text(selection.steps) == "listed 3 → names 2"
 
 
 def test_a_missing_name_fails() -> None:
     selection = select(["v1"], names=("latest",), include=("*",))
     assert selection.selected == ("v1",)
-    assert selection.failed == {"latest": "names has it, and the source has no such tag; mend the name, or remove it"}
+    assert selection.failed == {
+        "latest": "names lists it, but the source has no such tag; correct the name, or remove it"
+    }
     assert select(["v1"], names=("latest",), is_whole=False).failed == {}
 
 
@@ -161,12 +178,12 @@ def test_pins_are_chosen_whether_the_tag_is_listed_or_not() -> None:
 @pytest.mark.parametrize(
     ("rules", "problem"),
     [
-        ({"older_than": "1d"}, "older_than goes by push times, and the source tells none; remove it here"),
-        ({"younger_than": "1d"}, "younger_than goes by push times, and the source tells none; remove it here"),
+        ({"older_than": "1d"}, "older_than needs push times, which the source does not list; remove it here"),
+        ({"younger_than": "1d"}, "younger_than needs push times, which the source does not list; remove it here"),
         (
             {"newest": 1},
             (
-                "newest goes by push times, and the source tells none "
+                "newest needs push times, which the source does not list "
                 "(newest_by: semver or name needs none); remove it here"
             ),
         ),
@@ -185,8 +202,7 @@ def test_one_unknown_push_time_fails_one_tag_though_no_other_is_left() -> None:
     selection = select([ago("a", 1), Listed("b")], include=("b",), older_than="1h")
     assert (selection.selected, set(selection.rejected)) == ((), {"a"})
     assert selection.failed == {
-        "b": "older_than goes by push times, and the source does not tell when this one was pushed; "
-        "write it into names or exclude"
+        "b": "older_than needs a push time, and the source lists none for this tag; add it to names or exclude"
     }
 
 
@@ -194,14 +210,13 @@ def test_a_tag_whose_push_time_is_unknown_is_neither_new_nor_old() -> None:
     selection = select([ago("a", 1), Listed("b")], older_than="1h", newest=1)
     assert selection.selected == ("a",)
     assert selection.failed == {
-        "b": "older_than goes by push times, and the source does not tell when this one was pushed; "
-        "write it into names or exclude"
+        "b": "older_than needs a push time, and the source lists none for this tag; add it to names or exclude"
     }
     assert select([ago("a", 1), Listed("b")], older_than="1h", names=("b",)).failed == {}
 
 
 def test_fewer_tags_than_min_tags_are_refused() -> None:
-    rules = TagRules(semver="2.x", names=("latest",), min_tags=3)
+    rules = tag_rules(semver="2.x", names=("latest",), min_tags=3)
     selection = select_tags([Listed(each) for each in ("latest", "2.0.0", "1.0.0")], rules, now=NOW)
     with pytest.raises(RefusedError) as caught:
         check_min_tags(selection, rules, "quay.io/a/b")
@@ -209,15 +224,15 @@ def test_fewer_tags_than_min_tags_are_refused() -> None:
         "only 2 tags of quay.io/a/b are chosen, and min_tags is 3 (listed 3 → semver 1 → with names 2); "
         "nothing was copied. Does the source list all its tags?"
     )
-    check_min_tags(selection, TagRules(min_tags=2), "quay.io/a/b")
+    check_min_tags(selection, tag_rules(min_tags=2), "quay.io/a/b")
     check_min_tags(selection, TagRules(), "quay.io/a/b")
 
 
 def test_a_run_narrows_the_selection() -> None:
-    selection = select(["v1", "v2", "latest"], names=("gone",), include=("v*",)).narrow(TagRules(include=("v1",)))
+    selection = select(["v1", "v2", "latest"], names=("gone",), include=("v*",)).narrow(tag_rules(include=("v1",)))
     assert (selection.selected, selection.failed) == (("v1",), {})
     assert selection.rejected == {"latest": "matches none of 'v*'", "v2": "matches none of 'v1'"}
-    assert selection.attrition == "listed 3 → include 2 → with names 2 → asked for 1"
+    assert steps_text(selection.steps) == "listed 3 → include 2 → with names 2 → asked for 1"
 
 
 @pytest.mark.parametrize(
@@ -233,7 +248,7 @@ def test_a_run_narrows_the_selection() -> None:
     ],
 )
 def test_a_name_alone_may_rule_a_tag_out(tag: str, rules: Any, reason: str) -> None:
-    assert why_not(tag, TagRules(**rules)) == reason
+    assert rejection_reason(tag, tag_rules(**rules)) == reason
 
 
 NAMES = st.sampled_from(
@@ -255,7 +270,7 @@ ORDERS = st.sampled_from(["semver", "push_time", "name"])
 
 
 def _rules(written: dict[str, Any], order: str) -> TagRules:
-    return TagRules(**(written | {"newest_by": order} if "newest" in written else written))
+    return tag_rules(**(written | {"newest_by": order} if "newest" in written else written))
 
 
 RULES = st.builds(_rules, st.fixed_dictionaries({}, optional=OPTIONAL), ORDERS)
@@ -296,7 +311,7 @@ def test_the_order_of_the_listing_has_no_influence(
 @given(LISTED, RULES)
 def test_what_a_name_alone_rules_out_is_never_chosen(listed: list[Listed], rules: TagRules) -> None:
     selection = select_tags(listed, rules, now=NOW)
-    assert not [tag for tag in selection.selected if why_not(tag, rules)]
+    assert not [tag for tag in selection.selected if rejection_reason(tag, rules)]
 
 
 @given(LISTED, RULES, st.integers(0, 250))
@@ -327,7 +342,7 @@ def test_nothing_grows_old_outside_every_window(listed: list[Listed], rules: Tag
 def test_a_named_tag_is_in_the_window_of_its_push_whatever_age_the_others_need() -> None:
     start = NOW - timedelta(hours=1)
     window = Window(why="scheduled", start=start, end=NOW)
-    rules = TagRules(names=("latest",), older_than="90d")
+    rules = tag_rules(names=("latest",), older_than="90d")
     pushed_at = NOW - timedelta(minutes=30)
     assert is_in_window(TagEntry(name="latest", pushed_at=pushed_at), rules, window)
     assert not is_in_window(TagEntry(name="v1", pushed_at=pushed_at), rules, window)

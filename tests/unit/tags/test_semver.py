@@ -85,10 +85,10 @@ def test_other_tags_are_not_versions(tag: str) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("latest", "'latest' is no version"),
-        ("^", "'' is no version"),
-        ("1.x.3", "a number stands behind an x"),
-        ("==1.2.3", "there is a '=' too much"),
+        ("latest", "'latest' is not a version"),
+        ("^", "'' is not a version"),
+        ("1.x.3", "a number follows an x"),
+        ("==1.2.3", "there is one '=' too many"),
         (f"{2**53}.0.0", f"numbers go up to {2**53 - 1}"),
     ],
 )
@@ -96,7 +96,7 @@ def test_invalid_ranges_are_refused(text: str, why: str) -> None:
     advice = "write such as '>=1.2 <2', '^1.4', '~1.4.2', '1.x', '1.2 - 1.4' or two of them with || between"
     with pytest.raises(ConfigurationError) as caught:
         parse_range(text)
-    assert str(caught.value) == f"{text!r} is no range of versions: {why}; {advice}"
+    assert str(caught.value) == f"{text!r} is not a version range: {why}; {advice}"
 
 
 NUMBERS = st.integers(0, 3)

@@ -7,13 +7,13 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow.configuration import conf
 from airflow.sdk import BaseOperator
 
 from registry_sync.airflow.deferral import defer_or_raise
 from registry_sync.airflow.hooks.registry import RegistryHook
 from registry_sync.airflow.hooks.skopeo import SkopeoHook
 from registry_sync.airflow.ids import UNMODIFIED_KEY
+from registry_sync.airflow.map_length import check_map_length
 from registry_sync.airflow.run_context import (
     read_due_deletions,
     read_parameters,
@@ -23,7 +23,7 @@ from registry_sync.airflow.run_context import (
     task_label,
 )
 from registry_sync.config.model import Mirror, Registry
-from registry_sync.errors import ConfigurationError, RegistrySyncError
+from registry_sync.errors import RegistrySyncError
 from registry_sync.routes.discovery import FoundRoute, expand_routes, select_routes
 from registry_sync.routes.route import Route, route_key
 from registry_sync.sync.run_state import Watermark
@@ -84,7 +84,7 @@ class PlanRoutesOperator(BaseOperator):
         work, unmodified = split_unmodified(selected, window, run.run_type, watermark, self.mirror.full_check)
         if unmodified:
             context["ti"].xcom_push(UNMODIFIED_KEY, [route_key(route) for route in unmodified])
-        check_length(len(work), self.mirror.name)
+        check_map_length(len(work), f"mirror {self.mirror.name!r} has {len(work)} routes", "split the mirror")
         self._log_work(window, work, unmodified)
         return self._rows(context, run, scope, work)
 
@@ -101,7 +101,7 @@ class PlanRoutesOperator(BaseOperator):
         from registry_sync.skopeo.policy import check_policies
         from registry_sync.sync.session import policy_files_of
 
-        all_settings = [self.mirror.settings(rule) for rule in self.mirror.rules]
+        all_settings = [rule.settings for rule in self.mirror.rules]
         for options in dict.fromkeys(settings.skopeo for settings in all_settings):
             skopeo = SkopeoHook(options, task=task).get_conn()
             self.log.info("%s, version %s", skopeo.label, skopeo.version)
@@ -146,11 +146,3 @@ def split_unmodified(
         else:
             work.append((route, own))
     return work, unmodified
-
-
-def check_length(count: int, mirror: str) -> None:
-    """:raises ConfigurationError: when Airflow would not map a task over so many routes."""
-    most = conf.getint("core", "max_map_length")
-    if count > most:
-        advice = "split the mirror, or set AIRFLOW__CORE__MAX_MAP_LENGTH higher for the API server and the workers"
-        raise ConfigurationError(f"mirror {mirror!r} has {count} routes, Airflow maps {most} at most: {advice}")

@@ -1,51 +1,56 @@
-"""The three tasks of the readiness DAG: list the checks, look at one image in one registry, report."""
+"""The three tasks of the readiness DAG: list the checks, check one image at one registry, report."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from airflow.configuration import conf
 from airflow.sdk import BaseOperator, TriggerRule
-from airflow.sdk._shared.secrets_masker import redact
 from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.log import redact  # type: ignore[attr-defined] # imported there, and not listed in an __all__
 
 from registry_sync.airflow.hooks.registry import RegistryHook
-from registry_sync.airflow.ids import REPORT_KEY, copy_task
+from registry_sync.airflow.ids import (
+    CHECK_TASK,
+    DIGESTS_KEY,
+    LIST_IMAGES_TASK,
+    NOTES_KEY,
+    READ_AT_KEY,
+    REPORT_KEY,
+    REPORT_TASK,
+    RESULTS_KEY,
+    copy_task,
+)
+from registry_sync.airflow.map_length import check_map_length
 from registry_sync.config.model import Mirror, MirrorsFile
 from registry_sync.config.node_pools import NodePool
-from registry_sync.errors import ConfigurationError, RefusedError, RegistrySyncError, TemporaryError
+from registry_sync.errors import RefusedError, RegistrySyncError, TemporaryError
+from registry_sync.oci.reference import Digest
 from registry_sync.sync.report import RouteReport
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from registry_sync.nodes.readiness.check import ImageReadiness
-    from registry_sync.nodes.readiness.plan import Copied
+    from registry_sync.nodes.readiness.model import ImageReadiness
+    from registry_sync.nodes.readiness.plan import MirroredDigest
     from registry_sync.nodes.readiness.report import ReadinessReport
 
-PLAN, CHECK, REPORT = "list_images", "check", "report"
-"""The ids of the tasks."""
-
-FOUND_KEY, DIGESTS_KEY, ASKED_KEY, NOTES_KEY = "found", "digests", "asked_at", "notes"
-"""XCom keys: what a check found, and what the list of checks goes with."""
-
-MOST_RUNS = 24
-"""So many runs of a mirror are read back at most."""
+MAX_MIRROR_RUNS = 24
+"""The number of recent runs of each mirror whose reports are read."""
 
 
 class ListImagesOperator(BaseOperator):
-    """List the bootstrap images of all pools with the digests that they should have, and where each has to be.
+    """List the bootstrap images of all pools, with their digests and the registries that must have them.
 
-    Digests are those of the registries that the images are pushed to. While one of these is down, what it said in an
-    earlier run stands in, and what runs of mirrors have copied since then.
+    Digests are read from the registries that the images are pushed to. While such a registry is down, the digests of an
+    earlier run are used, and those that runs of mirrors have copied since.
 
     :param file: the mirrors file.
-    :param dag_ids: the DAG of each mirror, by its name.
+    :param dag_ids: the DAG of each mirror, by the mirror's name.
     """
 
     template_fields: Sequence[str] = ()
@@ -57,90 +62,91 @@ class ListImagesOperator(BaseOperator):
         self.dag_ids = dag_ids
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Arguments of one :class:`CheckEndpointOperator` per image and registry."""
+        """Return the arguments of one :class:`CheckEndpointOperator` per image and registry."""
         from registry_sync.nodes.readiness.plan import plan_checks
 
         ti = context["ti"]
-        earlier = ti.xcom_pull(task_ids=PLAN, key=DIGESTS_KEY, map_indexes=-1, include_prior_dates=True) or {}
-        pools = list(self.file.node_pools.values())
-        asked_at = ti.xcom_pull(task_ids=PLAN, key=ASKED_KEY, map_indexes=-1, include_prior_dates=True) or {}
+        earlier = _pull_earlier(ti, DIGESTS_KEY)
+        read_at = _pull_earlier(ti, READ_AT_KEY)
         plan = plan_checks(
             self.file,
-            pools,
+            list(self.file.node_pools.values()),
             lambda registry: RegistryHook(registry).get_conn(),
-            earlier,
-            lambda: read_copied(ti, self._whole_mirrors(), earlier, asked_at),
+            {name: Digest.parse(digest) for name, digest in earlier.items()},
+            lambda: read_mirrored_digests(ti, self._unfiltered_mirrors(), earlier.keys(), read_at),
         )
-        ti.xcom_push(DIGESTS_KEY, plan.digests)
-        ti.xcom_push(ASKED_KEY, {**asked_at, **{name: each.isoformat() for name, each in plan.asked_at.items()}})
-        ti.xcom_push(NOTES_KEY, [str(redact(each)) for each in plan.notes])
-        for text in plan.notes:
-            self.log.warning("%s", text)
-        _check_length(len(plan.checks))
-        self.log.info("%d checks:\n%s", len(plan.checks), "\n".join(each.label for each in plan.checks))
-        return [{"check": each.to_json()} for each in plan.checks]
+        ti.xcom_push(DIGESTS_KEY, {name: str(digest) for name, digest in plan.digests.items()})
+        ti.xcom_push(READ_AT_KEY, {**read_at, **{name: time.isoformat() for name, time in plan.read_at.items()}})
+        ti.xcom_push(NOTES_KEY, [str(redact(note)) for note in plan.notes])
+        for note in plan.notes:
+            self.log.warning("%s", note)
+        check_map_length(len(plan.checks), f"bootstrap images need {len(plan.checks)} checks", "name fewer")
+        self.log.info("%d checks:\n%s", len(plan.checks), "\n".join(check.label for check in plan.checks))
+        return [{"check": check.to_json()} for check in plan.checks]
 
-    def _whole_mirrors(self) -> dict[str, Mirror]:
-        """By their DAGs, the mirrors that publish the digests of their source: not those of some platforms."""
-        mirrors = {self.dag_ids[name]: each for name, each in self.file.mirrors.items()}
-        return {dag: m for dag, m in mirrors.items() if not any(m.settings(each).platforms for each in m.rules)}
+    def _unfiltered_mirrors(self) -> dict[str, Mirror]:
+        """The mirrors that publish the digests of their source, by their DAGs. Mirrors with ``platforms`` do not."""
+        mirrors = {self.dag_ids[name]: mirror for name, mirror in self.file.mirrors.items()}
+        return {
+            dag: mirror for dag, mirror in mirrors.items() if not any(rule.settings.platforms for rule in mirror.rules)
+        }
 
 
-def read_copied(
-    ti: Any, mirrors: Mapping[str, Mirror], earlier: Mapping[str, str], asked_at: Mapping[str, str]
-) -> dict[str, Copied]:
-    """What the last runs of mirrors copied, by the images' names at their sources.
+def _pull_earlier(ti: Any, key: str) -> dict[str, str]:
+    """The mapping that the last run of this task pushed; empty before the first run."""
+    pulled = ti.xcom_pull(task_ids=LIST_IMAGES_TASK, key=key, map_indexes=-1, include_prior_dates=True)
+    return dict(pulled or {})
 
-    A report has the digests of what was copied, and of nothing else. A run counts for an image that is known already
-    when it began after its source was asked.
+
+def read_mirrored_digests(
+    ti: Any, mirrors: Mapping[str, Mirror], earlier: Iterable[str], read_at: Mapping[str, str]
+) -> dict[str, MirroredDigest]:
+    """The digests that recent runs of mirrors copied, by the images' names at their sources.
+
+    A report has the digests of copied tags only. For an image of ``earlier``, a run counts when it began after the
+    image's source was read.
 
     :param mirrors: by the ids of their DAGs.
-    :param earlier: digests by name, from an earlier run of this task.
-    :param asked_at: when that asked, by repository.
+    :param earlier: names of the images whose digest an earlier run of this task read.
+    :param read_at: times at which that run read the sources, by repository.
     """
-    from registry_sync.nodes.readiness.plan import Copied
+    from registry_sync.nodes.readiness.plan import MirroredDigest
 
-    copied: dict[str, Copied] = {}
+    names = frozenset(earlier)
+    mirrored: dict[str, MirroredDigest] = {}
     for dag, mirror in mirrors.items():
-        for run_id, began in _last_runs(ti, dag):
-            for report in _reports(ti, dag, mirror.destinations, run_id):
-                asked = asked_at.get(report.source)
+        for run_id, began in _recent_runs(ti, dag):
+            for report in _pull_reports(ti, dag, mirror.destinations, run_id):
+                time = read_at.get(report.source)
+                is_later = time is not None and began >= datetime.fromisoformat(time)
                 for tag in report.tags:
                     name = f"{report.source}:{tag.tag}"
-                    is_later = asked is not None and began >= datetime.fromisoformat(asked)
-                    if tag.outcome == "copied" and tag.digest and (is_later or name not in earlier):
-                        copied[name] = Copied(digest=str(tag.digest), run=f"the run {run_id} of {dag}")
-    return copied
+                    if tag.outcome == "copied" and tag.digest and (is_later or name not in names):
+                        mirrored[name] = MirroredDigest(digest=tag.digest, run=f"the run {run_id} of {dag}")
+    return mirrored
 
 
-def _last_runs(ti: Any, dag: str) -> list[tuple[str, datetime]]:
-    """The ids of the last runs, oldest first, with the time that stands in them; others cannot be put in order."""
-    runs = ti.get_task_states(dag_id=dag, task_ids=["report"])
-    timed = [(run_id, match[1]) for run_id in runs if (match := _RUN_TIME.search(run_id))]
-    return sorted(((run_id, datetime.fromisoformat(text)) for run_id, text in timed), key=itemgetter(1))[-MOST_RUNS:]
+def _recent_runs(ti: Any, dag: str) -> list[tuple[str, datetime]]:
+    """Ids of the last runs and the times in them, oldest first. Runs without a time in their id have no order."""
+    run_ids = ti.get_task_states(dag_id=dag, task_ids=[REPORT_TASK])
+    timed = [(run_id, match[1]) for run_id in run_ids if (match := _RUN_TIME.search(run_id))]
+    runs = sorted(((run_id, datetime.fromisoformat(time)) for run_id, time in timed), key=itemgetter(1))
+    return runs[-MAX_MIRROR_RUNS:]
 
 
 _RUN_TIME = re.compile(r"__(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?\+\d\d:\d\d)")
 
 
-def _reports(ti: Any, dag: str, destinations: Sequence[str], run_id: str) -> Iterator[RouteReport]:
-    for each in destinations:
-        pushed = ti.xcom_pull(dag_id=dag, run_id=run_id, task_ids=[copy_task(each)], key=REPORT_KEY)
-        yield from map(RouteReport.from_json, filter(None, pushed or []))
-
-
-def _check_length(count: int) -> None:
-    """:raises ConfigurationError: when Airflow would not map a task over so many checks."""
-    most = conf.getint("core", "max_map_length")
-    if count > most:
-        advice = "name fewer, or set AIRFLOW__CORE__MAX_MAP_LENGTH higher for the API server and the workers"
-        raise ConfigurationError(f"bootstrap images need {count} checks, Airflow maps {most} at most: {advice}")
+def _pull_reports(ti: Any, dag: str, destinations: Sequence[str], run_id: str) -> Iterator[RouteReport]:
+    for destination in destinations:
+        pulled = ti.xcom_pull(dag_id=dag, run_id=run_id, task_ids=[copy_task(destination)], key=REPORT_KEY)
+        yield from map(RouteReport.from_json, filter(None, pulled or []))
 
 
 class CheckEndpointOperator(BaseOperator):
-    """Look at one bootstrap image in one registry that nodes pull from, as they see it: anonymously, in good time.
+    """Check one bootstrap image at one registry that nodes pull from: anonymously, within a node's time limits.
 
-    :param check: an :class:`~registry_sync.nodes.readiness.check.EndpointCheck` as JSON.
+    :param check: an :class:`~registry_sync.nodes.readiness.model.EndpointCheck` as JSON.
     """
 
     template_fields: Sequence[str] = ()
@@ -151,17 +157,18 @@ class CheckEndpointOperator(BaseOperator):
         self.check = check
 
     def execute(self, context: Context) -> None:
-        """Push what was found, and only then fail or retry."""
-        found = self._look(context["params"])
-        context["ti"].xcom_push(FOUND_KEY, [each.to_json() for each in found])
-        for each in found:
-            if each.is_ready:
-                self.log.info("%s is ready at %s: %s", each.image, each.registry, each.digest)
-        if error := error_of(found):
+        """Push the results first, then fail or retry."""
+        results = self._check_images(context["params"])
+        context["ti"].xcom_push(RESULTS_KEY, [result.to_json() for result in results])
+        for result in results:
+            if result.is_ready:
+                self.log.info("%s is ready at %s: %s", result.image, result.registry, result.digest)
+        if error := error_of_results(results):
             raise error
 
-    def _look(self, params: Mapping[str, Any]) -> list[ImageReadiness]:
-        from registry_sync.nodes.readiness.check import EndpointCheck, Limits, check_endpoint
+    def _check_images(self, params: Mapping[str, Any]) -> list[ImageReadiness]:
+        from registry_sync.nodes.readiness.check import Limits, check_endpoint
+        from registry_sync.nodes.readiness.model import EndpointCheck
 
         check = EndpointCheck.from_json(self.check)
         limits = Limits(
@@ -171,18 +178,22 @@ class CheckEndpointOperator(BaseOperator):
             return check_endpoint(check, client, limits, datetime.now(UTC).date())
 
 
-def error_of(found: Sequence[ImageReadiness]) -> RegistrySyncError | None:
-    """What a check that found a fault ends with: worth another try, unless what is there is plainly another thing."""
-    faulty = [each for each in found if not each.is_ready]
+def error_of_results(results: Sequence[ImageReadiness]) -> RegistrySyncError | None:
+    """The error that a check task ends with; ``None`` when every image is ready.
+
+    It is temporary, which retries the task, unless a retry cannot help: the registry returns another image, or it does
+    not return an image.
+    """
+    faulty = [result for result in results if not result.is_ready]
     if not faulty:
         return None
-    message = "\n".join(f"{each.image} from {each.registry}: {each.problem}" for each in faulty)
-    is_plain = all(each.fault in ("wrong", "unreadable") for each in faulty)
-    return RefusedError(message) if is_plain else TemporaryError(message)
+    message = "\n".join(f"{result.image} from {result.registry}: {result.problem}" for result in faulty)
+    is_permanent = all(result.fault in ("wrong", "unreadable") for result in faulty)
+    return RefusedError(message) if is_permanent else TemporaryError(message)
 
 
 class ReadinessReportOperator(BaseOperator):
-    """Print whether nodes would start now, with each single registry down; fail where they would not and should.
+    """Print whether nodes would start now, with each single registry down. Fail where a node would not, but should.
 
     :param pools: the pools that were checked.
     """
@@ -195,34 +206,34 @@ class ReadinessReportOperator(BaseOperator):
         self.pools = pools
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """The verdicts, for programs."""
+        """Return the verdicts, for programs."""
         report = self._collect(context)
         self.log.info("Would a node start now?\n\n%s", report.text())
         if report.is_failed:
             raise AirflowFailException(report.summary)
         self.log.info("%s", report.summary)
-        return {"summary": report.summary, "verdicts": [each.to_json() for each in report.verdicts]}
+        return {"summary": report.summary, "verdicts": [verdict.to_json() for verdict in report.verdicts]}
 
     def _collect(self, context: Context) -> ReadinessReport:
-        from registry_sync.nodes.readiness.check import ImageReadiness
+        from registry_sync.nodes.readiness.model import ImageReadiness
         from registry_sync.nodes.readiness.report import ReadinessReport
 
         ti = context["ti"]
-        planned = ti.xcom_pull(task_ids=PLAN)
+        planned = ti.xcom_pull(task_ids=LIST_IMAGES_TASK)
         if planned is None:
-            return ReadinessReport.of(self.pools, unlisted(self.pools))
-        pushed = filter(None, ti.xcom_pull(task_ids=[CHECK], key=FOUND_KEY) or [])
-        found = [ImageReadiness.from_json(each) for images in pushed for each in images]
-        notes = ti.xcom_pull(task_ids=PLAN, key=NOTES_KEY) or []
-        return ReadinessReport.of(self.pools, with_unchecked(planned, found), notes=notes)
+            return ReadinessReport.of(self.pools, unlisted_images(self.pools))
+        pulled = filter(None, ti.xcom_pull(task_ids=[CHECK_TASK], key=RESULTS_KEY) or [])
+        results = [ImageReadiness.from_json(result) for of_task in pulled for result in of_task]
+        notes = ti.xcom_pull(task_ids=LIST_IMAGES_TASK, key=NOTES_KEY) or []
+        return ReadinessReport.of(self.pools, add_unchecked(planned, results), notes=notes)
 
 
-def unlisted(pools: Sequence[NodePool]) -> list[ImageReadiness]:
-    """All bootstrap images, none of them looked at, since there is no list of what to look for."""
-    from registry_sync.nodes.readiness.check import ImageReadiness
+def unlisted_images(pools: Sequence[NodePool]) -> list[ImageReadiness]:
+    """All bootstrap images as unchecked, for a run whose list of images is missing."""
+    from registry_sync.nodes.readiness.model import ImageReadiness
     from registry_sync.nodes.readiness.plan import ANY_TAG
 
-    problem = f"it was not looked at: {PLAN} ended without a list of images; its own log says why"
+    problem = f"not checked: task {LIST_IMAGES_TASK} ended without a list of images; see its log"
     return [
         ImageReadiness(
             pool=pool.name,
@@ -233,20 +244,20 @@ def unlisted(pools: Sequence[NodePool]) -> list[ImageReadiness]:
         )
         for pool in pools
         for image in pool.images
-        for registry in (*(each.registry for each in pool.pool_mirrors), pool.registry)
+        for registry, _ in pool.pull_order
     ]
 
 
-def with_unchecked(planned: Sequence[Mapping[str, Any]], found: Sequence[ImageReadiness]) -> list[ImageReadiness]:
-    """What was found, in the order of the plan; an image whose task ended without a word (killed, say) is unchecked."""
-    from registry_sync.nodes.readiness.check import EndpointCheck, ImageReadiness
+def add_unchecked(planned: Sequence[Mapping[str, Any]], results: Sequence[ImageReadiness]) -> list[ImageReadiness]:
+    """One result for each planned image, in order. It is ``unchecked`` where the task was killed without a result."""
+    from registry_sync.nodes.readiness.model import EndpointCheck, ImageReadiness
 
-    by_place = {(each.pool, each.image, each.registry): each for each in found}
+    by_key = {(result.pool, result.image, result.registry): result for result in results}
     checks = (EndpointCheck.from_json(row["check"]) for row in planned)
-    places = ((check, each.tag) for check in checks for each in check.tags)
-    problem = "its task ended without a result; its own log says why"
+    problem = f"not checked: its task {CHECK_TASK} ended without a result; see its log"
     return [
-        by_place.get((check.pool, check.image(tag), check.registry.name))
-        or ImageReadiness.unchecked(check, tag, problem)
-        for check, tag in places
+        by_key.get((check.pool, check.image(expected.tag), check.registry.name))
+        or ImageReadiness.unchecked(check, expected.tag, problem)
+        for check in checks
+        for expected in check.tags
     ]

@@ -1,0 +1,50 @@
+"""CPU time of a selection, by the number of tags and of ``names``. Names must not make it slower."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from registry_sync.registry.client import TagEntry
+from registry_sync.tags.rules import TagRules
+from registry_sync.tags.select import select_tags
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredSelection:
+    """CPU seconds of a selection, and their ratio to the same selection without names."""
+
+    tags: int
+    names: int
+    cpu_seconds: float
+    ratio: float
+
+
+def measure_selections() -> list[MeasuredSelection]:
+    """Select from a large repository, and from the largest that is read."""
+    return [*_measure(20_000, (10, 100, 300)), *_measure(250_000, (50,))]
+
+
+def _measure(tags: int, names: tuple[int, ...]) -> list[MeasuredSelection]:
+    listed = [TagEntry(name=f"v1.{number}.0", pushed_at=NOON) for number in range(tags)]
+    without = _cpu_seconds(listed, 0)
+    seconds = {0: without, **{count: _cpu_seconds(listed, count) for count in names}}
+    return [
+        MeasuredSelection(tags=tags, names=count, cpu_seconds=spent, ratio=spent / without)
+        for count, spent in seconds.items()
+    ]
+
+
+def _cpu_seconds(listed: list[TagEntry], names: int) -> float:
+    """The least of three runs, because the first one warms up."""
+    rules = TagRules(named={f"v1.{number}.0": None for number in range(names)}, newest=100, newest_by="name")
+    return min(_cpu_seconds_once(listed, rules) for _ in range(3))
+
+
+def _cpu_seconds_once(listed: list[TagEntry], rules: TagRules) -> float:
+    started = time.process_time()
+    select_tags(listed, rules, now=NOON)
+    return time.process_time() - started
