@@ -41,6 +41,7 @@ from registry_sync.oci.reference import Reference, Repository
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.skopeo import local as skopeo_process
 from registry_sync.skopeo.copier import CopyResult, Skopeo
+from registry_sync.skopeo.image_copy import ImageCopy
 from registry_sync.skopeo.local import find_skopeo
 from registry_sync.skopeo.runner import SkopeoProgram
 from testkit import images
@@ -169,10 +170,12 @@ def skopeo(
 def copy(opened: Skopeo, source: str, destination: str, image: images.Image = IMAGE) -> CopyResult:
     manifest = parse_manifest(image.content, image.media_type)
     return opened.copy(
-        Reference(Repository(source, FROM), image.digest),
-        Reference(Repository(destination, TO), image.digest),
-        is_index=manifest.is_index,
-        format=manifest.format,
+        ImageCopy(
+            source=Reference(Repository(source, FROM), image.digest),
+            destination=Reference(Repository(destination, TO), image.digest),
+            is_index=manifest.is_index,
+            format=manifest.format,
+        )
     )
 
 
@@ -256,10 +259,12 @@ def test_a_layer_of_another_repository_is_mounted(source: RegistryProcess, desti
         other = f"mirror/other-{number}"
         with skopeo(plain(source), plain(destination)) as opened:
             opened.copy(
-                Reference(Repository(source.host, FROM), IMAGE.digest),
-                Reference(Repository(destination.host, other), IMAGE.digest),
-                is_index=True,
-                format="oci",
+                ImageCopy(
+                    source=Reference(Repository(source.host, FROM), IMAGE.digest),
+                    destination=Reference(Repository(destination.host, other), IMAGE.digest),
+                    is_index=True,
+                    format="oci",
+                )
             )
         if mounts := [each for each in destination.requests() if "mount=" in each.query]:
             break
@@ -689,13 +694,14 @@ import sys, threading
 from registry_sync.oci.reference import Reference
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.skopeo.copier import Skopeo
+from registry_sync.skopeo.image_copy import ImageCopy
 from registry_sync.skopeo.local import find_skopeo
 source, destination = (Reference.parse(each) for each in sys.argv[1:])
 sides = {"source": Endpoint(host=source.repository.host, tls=False)}
 sides["destination"] = Endpoint(host=destination.repository.host, tls=False)
 with Skopeo(find_skopeo, **sides, copy_timeout_seconds=60, stall_timeout_seconds=60, log=print) as opened:
-    how = {"is_index": True, "format": "oci"}
-    thread = threading.Thread(target=opened.copy, args=(source, destination), kwargs=how)
+    image = ImageCopy(source=source, destination=destination, is_index=True, format="oci")
+    thread = threading.Thread(target=opened.copy, args=(image,))
     thread.start()
     thread.join()
 """

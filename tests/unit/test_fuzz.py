@@ -35,6 +35,7 @@ from registry_sync.registry.tag_pages import parse_time
 from registry_sync.registry.transport import Transport
 from registry_sync.routes.load import load_mirrors
 from registry_sync.skopeo.errors import decode_failure, last_words
+from registry_sync.skopeo.image_copy import ImageCopy
 from registry_sync.text import LONGEST_TEXT
 from testkit import images
 from testkit.interceptor import ANY, Interceptor
@@ -331,7 +332,8 @@ GO_LINES = st.text(max_size=80).map(lambda each: f'time="…" level=fatal msg="{
 @given(code=st.integers(-64, 255), lines=st.lists(GO_LINES, max_size=4), is_index=st.booleans())
 def test_any_last_words_of_skopeo(code: int, lines: list[str], is_index: bool) -> None:
     source, destination = (Reference.parse(f"{each}.example/team/app@{DIGEST}") for each in ("quay", "acr"))
-    check_error(decode_failure(code, lines, source=source, destination=destination, is_index=is_index))
+    image = ImageCopy(source=source, destination=destination, is_index=is_index, format="oci")
+    check_error(decode_failure(code, lines, image))
     assert len(last_words(lines)) <= 600
 
 

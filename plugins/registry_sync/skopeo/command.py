@@ -4,30 +4,19 @@ from __future__ import annotations
 
 from registry_sync.oci.reference import Digest, Reference
 from registry_sync.skopeo.config_files import SideFiles, SkopeoFiles
+from registry_sync.skopeo.image_copy import ImageCopy
 from registry_sync.skopeo.runner import SkopeoProgram
 
 
-def copy_argv(
-    program: SkopeoProgram,
-    files: SkopeoFiles,
-    source: Reference,
-    destination: Reference,
-    *,
-    is_index: bool,
-    format: str,
-    timeout_seconds: float,
-    is_checked: bool = True,
-) -> list[str]:
+def copy_argv(program: SkopeoProgram, files: SkopeoFiles, image: ImageCopy, *, timeout_seconds: float) -> list[str]:
     """The command line that copies one digest unchanged.
 
     Without ``--preserve-digests`` a temporary error can make skopeo push other bytes and report success. Without
     ``--format`` skopeo reports every failure of an index with the same text about converting it.
 
-    :param format: format of an index, ``oci`` or ``v2s2``.
     :param timeout_seconds: skopeo ends itself after this time, in case the worker was killed.
-    :param is_checked: apply the route's policy. False for signatures, which are not signed themselves.
     """
-    policy_files = files.policy_files if is_checked else None
+    policy_files = files.policy_files if image.enforces_policy else None
     return [
         *program.command,
         *("--command-timeout", f"{timeout_seconds}s"),
@@ -35,13 +24,13 @@ def copy_argv(
         *("--registries.d", str((policy_files and policy_files.registries_d) or files.empty_registries_d)),
         *("--tmpdir", str(files.temporary)),
         "copy",
-        *(("--all", "--preserve-digests", "--format", format) if is_index else ("--preserve-digests",)),
+        *(("--all", "--preserve-digests", "--format", image.format) if image.is_index else ("--preserve-digests",)),
         # Signatures are verified, and copied by us as tags: registries have no other place for them.
         *(("--remove-signatures",) if policy_files else ()),
         *_side_arguments("src", files.source),
         *_side_arguments("dest", files.destination),
-        _image_argument(files.source, source),
-        _image_argument(files.destination, destination),
+        _image_argument(files.source, image.source),
+        _image_argument(files.destination, image.destination),
     ]
 
 

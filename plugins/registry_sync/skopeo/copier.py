@@ -14,11 +14,11 @@ from types import TracebackType
 from typing import Self
 
 from registry_sync.errors import TemporaryError
-from registry_sync.oci.reference import Reference
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.skopeo.command import copy_argv
 from registry_sync.skopeo.config_files import PolicyFiles, SkopeoFiles, write_skopeo_files
 from registry_sync.skopeo.errors import decode_failure, redact
+from registry_sync.skopeo.image_copy import ImageCopy
 from registry_sync.skopeo.runner import RunningSkopeo, SkopeoProgram
 from registry_sync.text import one_line
 from registry_sync.worker.private_directory import private_directory, writing
@@ -121,14 +121,9 @@ class Skopeo:
         with self._counting:
             return self._finished_bytes + sum(each.sent_bytes for each in list(self._running))
 
-    def copy(
-        self, source: Reference, destination: Reference, *, is_index: bool, format: str, is_checked: bool = True
-    ) -> CopyResult:
-        """Copy the image or index ``source`` to ``destination``.
+    def copy(self, image: ImageCopy) -> CopyResult:
+        """Copy an image or an index by digest.
 
-        :param is_index: copy the index with all its images.
-        :param format: format of an index, ``oci`` or ``v2s2``.
-        :param is_checked: apply the policy, to every image of an index.
         :raises NotTrusted: when the policy rejects an image.
         :raises NotFound: when the source does not have all of the content.
         :raises NotCopyableWhole: when this skopeo cannot copy the index in one piece.
@@ -137,29 +132,16 @@ class Skopeo:
         """
         self.check_stopping()
         limit = self._copy_timeout_seconds + ORPHAN_SECONDS
-        argv = copy_argv(
-            self._program,
-            self._files,
-            source,
-            destination,
-            is_index=is_index,
-            format=format,
-            timeout_seconds=limit,
-            is_checked=is_checked,
-        )
-        child = self._start(argv)
+        child = self._start(copy_argv(self._program, self._files, image, timeout_seconds=limit))
         try:
-            what = f"{source} to {destination.repository}"
-            lines = self._follow(child, what, getattr(source.target, "short", str(source.target)))
+            lines = self._follow(child, image)
         finally:
             child.close()
             self._count(child)
         if child.code:
             self.check_stopping()
             policy = self.policy_files.policy if self.policy_files else None
-            raise decode_failure(
-                child.code, lines, source=source, destination=destination, is_index=is_index, policy=policy
-            )
+            raise decode_failure(child.code, lines, image, policy)
         return CopyResult(sent_bytes=child.sent_bytes)
 
     def _start(self, argv: Sequence[str]) -> RunningSkopeo:
@@ -170,8 +152,9 @@ class Skopeo:
             self._running[child] = None
         return child
 
-    def _follow(self, child: RunningSkopeo, what: str, name: str) -> Sequence[str]:
+    def _follow(self, child: RunningSkopeo, image: ImageCopy) -> Sequence[str]:
         """Log the output and check the timeouts until skopeo ends. Returns the last lines."""
+        name = getattr(image.source.target, "short", str(image.source.target))
         kept: deque[str] = deque(maxlen=_MAX_KEPT_LINES)
         while (lines := child.read_lines()) is not None:
             for line in (one_line(redact(raw_line)) for raw_line in lines):
@@ -179,14 +162,14 @@ class Skopeo:
                 if line and not line.startswith(_UNLOGGED_PREFIXES):
                     self._log("%s: %s", name, line)
             self.check_stopping()
-            self._check_time(child, what)
+            self._check_time(child, image)
         return kept
 
-    def _check_time(self, child: RunningSkopeo, what: str) -> None:
+    def _check_time(self, child: RunningSkopeo, image: ImageCopy) -> None:
         if child.age_seconds > self._copy_timeout_seconds:
-            raise TemporaryError(f"the copy of {what} was ended: it took more than {self._copy_timeout_seconds} s")
+            raise TemporaryError(f"the copy of {image} was ended: it took more than {self._copy_timeout_seconds} s")
         if child.idle_seconds > self._stall_timeout_seconds:
-            raise TemporaryError(f"the copy of {what} was ended: no bytes moved for {self._stall_timeout_seconds} s")
+            raise TemporaryError(f"the copy of {image} was ended: no bytes moved for {self._stall_timeout_seconds} s")
 
     def _count(self, child: RunningSkopeo) -> None:
         with self._counting:

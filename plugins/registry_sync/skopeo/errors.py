@@ -26,6 +26,7 @@ from registry_sync.errors import (
     UnsupportedArtifact,
 )
 from registry_sync.oci.reference import Reference
+from registry_sync.skopeo.image_copy import ImageCopy
 
 Side = Literal["source", "destination"]
 
@@ -211,27 +212,20 @@ def last_words(lines: Sequence[str]) -> str:
     return text if len(text) <= _MAX_TEXT_LENGTH else f"{text[: _MAX_TEXT_LENGTH - 1]}…"
 
 
-def decode_failure(
-    code: int,
-    lines: Sequence[str],
-    *,
-    source: Reference,
-    destination: Reference,
-    is_index: bool,
-    policy: Path | None = None,
-) -> RegistrySyncError:
+def decode_failure(code: int, lines: Sequence[str], image: ImageCopy, policy: Path | None = None) -> RegistrySyncError:
     """Translate a failed run of skopeo into an error.
 
     :param code: exit code, negative for a signal.
     :param lines: the last lines of its output.
     :param policy: the policy that was applied.
     """
+    source, destination = image.source, image.destination
     if code < 0:
         name = signal.strsignal(-code) or "unknown"
         return TemporaryError(f"skopeo was killed by signal {-code} ({name}) while copying {source} to {destination}")
     words = last_words(lines) or f"no message, exit code {code}"
     text = _without_names(words, source, destination)
-    if is_index and _NOT_WHOLE.search(text):
+    if image.is_index and _NOT_WHOLE.search(text):
         return NotCopyableWhole(f"{source} cannot be copied in one piece (skopeo: {words})")
     if _NOT_TRUSTED.search(text) and not _NO_SIGSTORE.search(text):
         advice = "sign it as the policy requires, or change the policy"

@@ -1,8 +1,8 @@
 """Copy the artifacts attached to an image and to its platform images: cosign tags and OCI 1.1 referrers.
 
-Artifacts arrive before the image's tag is published, so no machine pulls a tag whose
-signature is missing, and a retry, which works only on missing tags, copies both. An artifact that the destination refuses for good
-does not hold the image back: it has a result of its own.
+Artifacts arrive before the image's tag is published, so no machine pulls a tag whose signature is missing, and a
+retry, which works only on missing tags, copies both. An artifact that the destination refuses for good does not hold
+the image back: it has a result of its own.
 
 Referrers are requested once per digest. Cosign tags are known from the source's listing, which costs no request.
 """

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import as_completed
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from registry_sync.errors import (
@@ -17,6 +18,7 @@ from registry_sync.errors import (
     RegistrySyncError,
     TemporaryError,
 )
+from registry_sync.oci.artifact_tags import ArtifactTag
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import RegistryClient, TagEntry
 from registry_sync.sync.observation import Observation
@@ -36,6 +38,16 @@ TAGS_PER_PAGE = 100
 """Tags that one request lists, at the least, where a registry lists them with digests."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Listing:
+    """The source's listing: its image tags, its artifact tags, and what the rules and the scope select of them."""
+
+    entries: list[TagEntry]
+    artifacts: tuple[ArtifactTag, ...]
+    selection: Selection
+    is_complete: bool
+
+
 def observe(session: Session, scope: RouteScope, *, now: datetime | None = None) -> Observation:
     """Read both sides of a route.
 
@@ -44,33 +56,41 @@ def observe(session: Session, scope: RouteScope, *, now: datetime | None = None)
     :raises RefusedError: when the rules select fewer tags than ``min_tags``.
     :raises RegistrySyncError: when one of the registries fails as a whole.
     """
-    now, route = now or datetime.now(UTC), session.route
-    rules = route.settings.tags
-    since = None if rules.needs_whole_listing else scope.window.since
-    listed, artifacts = split_artifact_tags(list_tags(route, session.source, since), route.settings)
-    has_push_times = session.source.lists_push_times
-    chosen = choose_tags(route, listed, now=now, is_complete=since is None, has_push_times=has_push_times)
-    check_min_tags(chosen, rules, route.source_repository)
-    selection = _narrow(chosen, listed, rules, scope)
-    log.info("%s: %s; %s", route.source_repository, steps_text(selection.steps), scope.window)
-    is_everything = since is None and scope.is_everything
-    source = _observe_source(session, selection, listed, is_everything=is_everything)
-    destination, locked = _observe_destination(session, source.states, len(listed) if since is None else None)
-    selection = _fail_lost_pins(session, selection, in_sync=_tags_in_sync(source.states, destination))
-    names = [entry.name for entry in listed]
-    deletions = observe_deletions(session, names, selection, scope.due_deletions) if is_everything else None
+    now = now or datetime.now(UTC)
+    listing = _list_source(session, scope, now)
+    is_everything = listing.is_complete and scope.is_everything
+    source = _observe_source(session, listing, is_everything=is_everything)
+    size = len(listing.entries) if listing.is_complete else None
+    destination, locked = _observe_destination(session, source.states, size)
+    in_sync = _tags_in_sync(source.states, destination)
+    selection = _fail_lost_pins(session, listing.selection, in_sync=in_sync)
+    names = [entry.name for entry in listing.entries]
+    rules = session.route.settings.tags
     return Observation(
         scope=scope,
         selection=selection,
         source=source,
         destination=destination,
         locked=locked,
-        artifacts=artifacts,
-        is_complete=since is None,
-        outside_window=sum(not is_in_window(entry, rules, scope.window) for entry in listed),
-        deletions=deletions,
+        artifacts=listing.artifacts,
+        is_complete=listing.is_complete,
+        outside_window=sum(not is_in_window(entry, rules, scope.window) for entry in listing.entries),
+        deletions=observe_deletions(session, names, selection, scope.due_deletions) if is_everything else None,
         read_at=now,
     )
+
+
+def _list_source(session: Session, scope: RouteScope, now: datetime) -> _Listing:
+    """List the source's tags, all or those of the window, and apply the rules and the scope."""
+    route, rules = session.route, session.route.settings.tags
+    since = None if rules.needs_whole_listing else scope.window.since
+    entries, artifacts = split_artifact_tags(list_tags(route, session.source, since), route.settings)
+    has_push_times = session.source.lists_push_times
+    chosen = choose_tags(route, entries, now=now, is_complete=since is None, has_push_times=has_push_times)
+    check_min_tags(chosen, rules, route.source_repository)
+    selection = _narrow(chosen, entries, rules, scope)
+    log.info("%s: %s; %s", route.source_repository, steps_text(selection.steps), scope.window)
+    return _Listing(entries=entries, artifacts=artifacts, selection=selection, is_complete=since is None)
 
 
 def _narrow(chosen: Selection, listed: Iterable[TagEntry], rules: TagRules, scope: RouteScope) -> Selection:
@@ -82,11 +102,10 @@ def _narrow(chosen: Selection, listed: Iterable[TagEntry], rules: TagRules, scop
     return narrowed.without(outside, "in the window")
 
 
-def _observe_source(
-    session: Session, selection: Selection, listed: Iterable[TagEntry], *, is_everything: bool
-) -> FilteredTags:
+def _observe_source(session: Session, listing: _Listing, *, is_everything: bool) -> FilteredTags:
     """The digest of each selected tag: its pin, else the listed one, else by HEAD; then mapped to its platforms."""
-    digests = {entry.name: entry.digest for entry in listed} | dict(selection.pins)
+    selection = listing.selection
+    digests = {entry.name: entry.digest for entry in listing.entries} | dict(selection.pins)
     selected = {name: digests[name] for name in selection.selected}
     route = session.route
     states = _read_states(session.source, route.source_repository, selected, route.source.max_connections)

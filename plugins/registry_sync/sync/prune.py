@@ -73,7 +73,7 @@ def _list_both_sides(session: Session, policy: PrunePolicy, listed: Collection[s
 
 
 def _may_be_old_backup(tag: str, policy: PrunePolicy, listed: Collection[str]) -> bool:
-    """Return whether the tag may be a backup by a former ``backup_tag`` template. Tags listed by the source never are."""
+    """Return whether the tag may be a backup by a former ``backup_tag``. Tags listed by the source never are."""
     is_unknown = tag not in listed and may_be_named_after_its_digest(tag) and not is_artifact_tag(tag)
     return is_unknown and policy.owns(tag) and not policy.is_backup(tag)
 

@@ -22,6 +22,7 @@ from registry_sync.oci.manifest import INDEX_TYPES, Manifest
 from registry_sync.oci.platforms import PlatformIndex, filter_index
 from registry_sync.oci.reference import Digest, Reference
 from registry_sync.oci.reserved_tags import platform_cache_tag
+from registry_sync.skopeo.image_copy import ImageCopy
 from registry_sync.sync.plan import CopyTag
 from registry_sync.sync.session import Session
 
@@ -97,7 +98,7 @@ class Transfer:
         return self.session.locks.acquire({str(manifest.digest), *(str(child.digest) for child in manifest.children)})
 
     def is_held(self, digest: Digest) -> bool:
-        """Return whether the destination has a digest. Another task may have transferred it since its manifest was read."""
+        """Return whether the destination has a digest. Another task may have transferred it meanwhile."""
         return self.session.destination.head_manifest(self.session.route.destination_repository, digest) == digest
 
     def transfer(self, manifest: Manifest, *, is_held: bool) -> Transferred:
@@ -129,14 +130,14 @@ class Transfer:
     def _copy(self, manifest: Manifest) -> int:
         """Copy by skopeo. Returns the bytes sent."""
         route = self.session.route
-        sent = self.session.skopeo.copy(
-            Reference(route.source_repository, manifest.digest),
-            Reference(route.destination_repository, manifest.digest),
+        image = ImageCopy(
+            source=Reference(route.source_repository, manifest.digest),
+            destination=Reference(route.destination_repository, manifest.digest),
             is_index=manifest.is_index,
             format=manifest.format,
-            is_checked=self.enforces_policy,
+            enforces_policy=self.enforces_policy,
         )
-        return sent.sent_bytes
+        return self.session.skopeo.copy(image).sent_bytes
 
     def _send_parts(self, index: Manifest) -> Transferred:
         """Send an index in parts: the indexes below it first, then its images, then its own bytes.

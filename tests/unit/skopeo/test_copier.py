@@ -18,6 +18,7 @@ from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.skopeo import local as skopeo_program
 from registry_sync.skopeo.command import copy_argv
 from registry_sync.skopeo.config_files import PolicyFiles, SideFiles, SkopeoFiles, Workspace, write_skopeo_files
+from registry_sync.skopeo.image_copy import ImageCopy
 from registry_sync.skopeo.local import SkopeoBinary, find_skopeo
 from registry_sync.skopeo.runner import SkopeoVersion
 
@@ -56,8 +57,12 @@ def write_program(path: Path, script: str) -> None:
     path.chmod(0o755)
 
 
+def a_copy(**fields: Any) -> ImageCopy:
+    return ImageCopy(**{"source": SOURCE, "destination": DESTINATION, "is_index": False, "format": "oci", **fields})
+
+
 def test_the_command_for_an_index() -> None:
-    argv = copy_argv(BINARY, FILES, SOURCE, DESTINATION, is_index=True, format="v2s2", timeout_seconds=90)
+    argv = copy_argv(BINARY, FILES, a_copy(is_index=True, format="v2s2"), timeout_seconds=90)
     assert argv == [
         *("setpriv", "--pdeathsig", "KILL", "/usr/bin/skopeo"),
         *("--command-timeout", "90s", "--policy", "/p/policy.json", "--registries.d", "/p/registries.d"),
@@ -74,21 +79,20 @@ def test_the_command_under_a_policy() -> None:
     """``--remove-signatures``: a destination has no place for signatures except tags, which are copied separately."""
     policy_files = PolicyFiles(policy=Path("/etc/team.json"), registries_d=Path("/etc/registries.d"))
     files = replace(FILES, policy_files=policy_files)
-    how: dict[str, Any] = {"is_index": True, "format": "oci", "timeout_seconds": 90}
-    argv = copy_argv(BINARY, files, SOURCE, DESTINATION, **how)
+    image = a_copy(is_index=True)
+    argv = copy_argv(BINARY, files, image, timeout_seconds=90)
     assert argv[6:10] == ["--policy", "/etc/team.json", "--registries.d", "/etc/registries.d"]
     assert argv[12:18] == ["copy", "--all", "--preserve-digests", "--format", "oci", "--remove-signatures"]
     files = replace(FILES, policy_files=PolicyFiles(policy=Path("/etc/team.json")))
-    assert copy_argv(BINARY, files, SOURCE, DESTINATION, **how)[8:10] == ["--registries.d", "/p/registries.d"]
+    assert copy_argv(BINARY, files, image, timeout_seconds=90)[8:10] == ["--registries.d", "/p/registries.d"]
 
 
 def test_the_command_for_a_signature_under_a_policy() -> None:
     files = replace(
         FILES, policy_files=PolicyFiles(policy=Path("/etc/team.json"), registries_d=Path("/etc/registries.d"))
     )
-    how: dict[str, Any] = {"is_index": False, "format": "oci", "timeout_seconds": 90}
-    argv = copy_argv(BINARY, files, SOURCE, DESTINATION, **how, is_checked=False)
-    assert argv == copy_argv(BINARY, FILES, SOURCE, DESTINATION, **how)
+    argv = copy_argv(BINARY, files, a_copy(enforces_policy=False), timeout_seconds=90)
+    assert argv == copy_argv(BINARY, FILES, a_copy(), timeout_seconds=90)
 
 
 def test_the_command_for_one_image_over_plain_http() -> None:
@@ -103,7 +107,7 @@ def test_the_command_for_one_image_over_plain_http() -> None:
     )
     source = Reference(Repository("registry", "team/app"), "v1")
     binary = SkopeoBinary(path=Path("skopeo"), version=SkopeoVersion(1, 22, 0))
-    argv = copy_argv(binary, files, source, DESTINATION, is_index=False, format="oci", timeout_seconds=1.5)
+    argv = copy_argv(binary, files, a_copy(source=source), timeout_seconds=1.5)
     assert argv == [
         *("skopeo", "--command-timeout", "1.5s", "--policy", "/p/policy.json", "--registries.d", "/p/registries.d"),
         *("--tmpdir", "/p/tmp"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,6 +21,7 @@ from registry_sync.errors import (
 )
 from registry_sync.oci.reference import Digest, Reference, Repository
 from registry_sync.skopeo.errors import decode_failure, last_words, redact
+from registry_sync.skopeo.image_copy import ImageCopy
 
 DIGEST = Digest.of(b"image")
 BLOB = Digest.of(b"blob")
@@ -209,9 +209,13 @@ def logged(text: str) -> str:
     return f'time="2026-11-23T10:00:00Z" level=fatal msg={json.dumps(text, ensure_ascii=False)}'
 
 
+def a_copy(names: tuple[Reference, Reference], *, is_index: bool = True) -> ImageCopy:
+    return ImageCopy(source=names[0], destination=names[1], is_index=is_index, format="oci")
+
+
 def decode(text: str, names: tuple[Reference, Reference], *, is_index: bool = True) -> RegistrySyncError:
     lines = ["Copying blob sha256:0", logged(text)]
-    return decode_failure(1, lines, source=names[0], destination=names[1], is_index=is_index)
+    return decode_failure(1, lines, a_copy(names, is_index=is_index))
 
 
 @pytest.mark.parametrize("names", [PLAIN, MISLEADING], ids=["plain", "misleading"])
@@ -242,8 +246,7 @@ def test_an_index_that_cannot_be_copied_whole_has_its_own_error(text: str) -> No
 )
 def test_an_image_that_a_policy_rejects_is_not_trusted(why: str, names: tuple[Reference, Reference]) -> None:
     words = fill(f"{IMG}Source image rejected: {why}", names)
-    arguments: dict[str, Any] = {"source": names[0], "destination": names[1], "is_index": True}
-    error = decode_failure(1, [logged(words)], policy=Path("/etc/team.json"), **arguments)
+    error = decode_failure(1, [logged(words)], a_copy(names), Path("/etc/team.json"))
     assert type(error) is NotTrusted
     assert str(error).startswith(
         f"{names[0]} is not accepted by the policy '/etc/team.json'; sign it as the policy requires, or change the "
@@ -271,13 +274,13 @@ def test_tags_that_look_like_errors_are_ignored() -> None:
 
 @pytest.mark.parametrize(("code", "name"), [(-9, "9 (Killed)"), (-15, "15 (Terminated)")])
 def test_a_signal_is_a_temporary_error(code: int, name: str) -> None:
-    error = decode_failure(code, [], source=PLAIN[0], destination=PLAIN[1], is_index=True)
+    error = decode_failure(code, [], a_copy(PLAIN))
     assert type(error) is TemporaryError
     assert str(error) == f"skopeo was killed by signal {name} while copying {PLAIN[0]} to {PLAIN[1]}"
 
 
 def test_output_without_an_error_is_a_temporary_error() -> None:
-    error = decode_failure(3, ["", ""], source=PLAIN[0], destination=PLAIN[1], is_index=True)
+    error = decode_failure(3, ["", ""], a_copy(PLAIN))
     assert type(error) is TemporaryError
     assert str(error).endswith("failed for an unknown reason, and is retried (skopeo: no message, exit code 3)")
 
