@@ -108,7 +108,7 @@ def measure_window(repositories: int, tags: int, modified: int) -> Hourly:
         quay, azure = stack.enter_context(QuayApi(here.url)), stack.enter_context(AcrApi(there))
         _fill_quay(quay, here, repositories, tags, modified)
         source, destination = registry("quay", quay.host, quay.url), registry("acr", azure.host, azure.url)
-        window = Window(why="scheduled", start=NOON - timedelta(hours=1), end=NOON)
+        window = Window(reason="scheduled", start=NOON - timedelta(hours=1), end=NOON)
         quay.clear_requests()
         azure.clear_requests()
         work = _routes(source, destination, window)

@@ -1,4 +1,4 @@
-"""The DAG mirror_readiness over the pools of nodes in include/mirrors.yaml, if there are any."""
+"""The DAG mirror_readiness, when include/mirrors.yaml defines node pools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One DAG per mirror of include/mirrors.yaml. registry_mirrors_check shows the errors of those left out."""
+"""One DAG per valid mirror of include/mirrors.yaml. registry_mirrors_check.py reports the errors of the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No DAG: shows what is wrong with include/mirrors.yaml as an import error, while the healthy mirrors go on."""
+"""Errors in include/mirrors.yaml, as an import error of this file. The DAGs of valid mirrors keep running."""
 
 from __future__ import annotations
 

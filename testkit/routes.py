@@ -38,7 +38,7 @@ class Server(Protocol):
 SOURCE, DESTINATION = "origin", "backup"
 """Names of the two registries in the mirrors file."""
 
-FULL_CHECK = Window(why="full check, @daily", is_full_check=True)
+FULL_CHECK = Window(reason="full check, @daily", is_full_check=True)
 
 
 def make_route(

@@ -98,7 +98,7 @@ class FakeApi:
         run |= {"conf": dict(self.conf), "consumed_asset_events": []}
         context: dict[str, Any] = {"dag_run": run, "max_tries": self.max_tries, "should_retry": self.should_retry}
         if self.resume:
-            kwargs = {**dict(self.resume.next_kwargs or {}), "event": {"moment": "as the trigger says"}}
+            kwargs = {**dict(self.resume.next_kwargs or {}), "event": {"resume_at": "as the trigger says"}}
             context |= {"next_method": self.resume.next_method, "next_kwargs": kwargs}
         return context
 

@@ -1,4 +1,4 @@
-"""A long rate limit: the task is deferred without a worker, and continues on time."""
+"""A long rate limit defers the task, which resumes after the limit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from airflow.sdk.execution_time.comms import DeferTask
 
-from registry_sync.airflow.retries import SPREAD_SECONDS
+from registry_sync.airflow.retries import JITTER_SECONDS
 from testkit import images
 from testkit.airflow import LocalAirflow
 from testkit.interceptor import Interceptor
@@ -25,10 +25,10 @@ from testkit.waiting import wait_until
 from tests.faults.world import COPY, MirrorRun, World, a_world
 
 WAIT_SECONDS = 40
-DEFER_FROM_SECONDS, SPREAD_OF_TEST_SECONDS = 10, 2
+MIN_DEFERRAL_SECONDS, SPREAD_OF_TEST_SECONDS = 10, 2
 _SHORTER = f"""\
 from registry_sync.airflow import retries
-retries.DEFER_FROM_SECONDS, retries.SPREAD_SECONDS = {DEFER_FROM_SECONDS}, {SPREAD_OF_TEST_SECONDS}
+retries.MIN_DEFERRAL_SECONDS, retries.JITTER_SECONDS = {MIN_DEFERRAL_SECONDS}, {SPREAD_OF_TEST_SECONDS}
 """
 """Code added to the DAG file, which every task reads first: waits short enough for a test."""
 
@@ -58,10 +58,10 @@ def test_a_task_that_waits_holds_no_worker_and_goes_on_in_time(tmp_path: Path) -
             run_id = api.trigger("mirror_limited")
             wait_until(lambda: states(airflow, run_id) == ["deferred"], "the task is deferred")
             log = api.log("mirror_limited", run_id, COPY, map_index=0)
-            moment = datetime.fromisoformat(log.partition("The registry asks to wait; going on at ")[2].split()[0])
+            resume_at = datetime.fromisoformat(log.partition("Rate limited; the task is deferred until ")[2].split()[0])
             other = api.wait_for_run("mirror_other", api.trigger("mirror_other"))
             assert other["state"] == "success"
-            assert datetime.fromisoformat(other["end_date"]) < moment
+            assert datetime.fromisoformat(other["end_date"]) < resume_at
             assert went_on == []
             assert api.wait_for_run("mirror_limited", run_id)["state"] == "success"
             [task] = api.task_instances("mirror_limited", run_id, COPY)
@@ -70,7 +70,7 @@ def test_a_task_that_waits_holds_no_worker_and_goes_on_in_time(tmp_path: Path) -
         assert images.resolve(destination.url, "team/limited", "v1") == images.multi_arch("limited").digest
     assert (json.loads(report) if isinstance(report, str) else report)["counts"]["copied"] == 1
     [seen] = went_on
-    assert moment <= seen < moment + timedelta(seconds=30)
+    assert resume_at <= seen < resume_at + timedelta(seconds=30)
 
 
 def write_dag_file(folder: Path) -> None:
@@ -94,32 +94,32 @@ def states(airflow: LocalAirflow, run_id: str) -> list[str]:
 
 
 class TestManyAtOnce:
-    """Routes that one registry rate-limits until the same time."""
+    """Many routes that one registry rate-limits until the same time."""
 
     @pytest.fixture
     def world(self, tmp_path: Path) -> Iterator[World]:
         with a_world(tmp_path) as world:
             yield world
 
-    def test_they_come_back_one_by_one(self, world: World) -> None:
-        """Each task continues at its own time within a minute after the rate limit."""
+    def test_they_resume_at_different_times(self, world: World) -> None:
+        """Each task resumes at a random time within a minute of the limit's end."""
         random.seed(20)
         opens = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
         headers = {"Retry-After": format_datetime(opens, usegmt=True)}
         world.wires["source"].answer("GET", "/tags/list$", 429, headers=headers)
-        moments = [moment_of(world.mirror(f"team/app{number}")) for number in range(20)]
+        times = [resume_time(world.mirror(f"team/app{number}")) for number in range(20)]
         world.wires["source"].clear_rules()
-        after = sorted((each - opens).total_seconds() for each in moments)
+        after = sorted((time - opens).total_seconds() for time in times)
         assert after[0] >= -1
-        assert after[-1] <= SPREAD_SECONDS
-        crowds = Counter(int(each // (SPREAD_SECONDS / 6)) for each in after)
+        assert after[-1] <= JITTER_SECONDS
+        crowds = Counter(int(each // (JITTER_SECONDS / 6)) for each in after)
         assert len(crowds) >= 5
         assert max(crowds.values()) <= 8
 
 
-def moment_of(run: MirrorRun) -> datetime:
-    """Time at which a deferred task continues."""
+def resume_time(run: MirrorRun) -> datetime:
+    """The time at which the deferred task of a run resumes."""
     assert run.plan().state == "success"
     result = run.copy()
     assert isinstance(result.msg, DeferTask), result
-    return datetime.fromisoformat(trigger_arguments(result.msg)["moment"])
+    return datetime.fromisoformat(trigger_arguments(result.msg)["resume_at"])

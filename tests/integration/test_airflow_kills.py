@@ -157,8 +157,9 @@ def test_a_task_process_that_is_killed_is_a_failed_route(stack: Stack) -> None:
     os.kill(parent_of(skopeo), signal.SIGKILL)
     stack.is_stopped("killed-task")
     assert stack.airflow.api.wait_for_run(DAG, run_id)["state"] == "failed"
-    assert "kills/killed-task → there (failed) ended without a report; its own log says why" in stack.airflow.api.log(
-        DAG, run_id, "report"
+    assert (
+        "kills/killed-task → there (failed) ended without a report; see the log of that task"
+        in stack.airflow.api.log(DAG, run_id, "report")
     )
     assert len(stack.auth_files()) == 2
     stack.airflow.api.clear(DAG, run_id, ["to_there"])

@@ -668,14 +668,14 @@ class TestLate:
             images.push(source.url, name, "v1", content)
             quay.push(name, "v1", noon)
             route = make_route(quay, destination, name, source_kind="quay")
-            first = Window(why="scheduled", start=noon - timedelta(hours=1), end=noon + timedelta(hours=1))
+            first = Window(reason="scheduled", start=noon - timedelta(hours=1), end=noon + timedelta(hours=1))
             assert counted(run_route(route, window=first, api_url=quay.url)) == {"copied": 1}
             images.push(source.url, name, tag, images.cosign_signature(content.children[0]))
             unknown = images.multi_arch(f"{name} not mirrored")
             images.push(source.url, name, images.cosign_tag(unknown), images.cosign_signature(unknown))
             for each in (tag, images.cosign_tag(unknown)):
                 quay.push(name, each, noon + timedelta(hours=2))
-            second = Window(why="scheduled", start=noon + timedelta(hours=1), end=noon + timedelta(hours=3))
+            second = Window(reason="scheduled", start=noon + timedelta(hours=1), end=noon + timedelta(hours=3))
             report = run_route(route, window=second, api_url=quay.url)
         assert counted(report) == {"copied": 1}
         assert result_of(report, tag).outcome == "copied"
@@ -696,7 +696,7 @@ class TestLate:
                 images.push(source.url, name, tag, each)
                 quay.push(name, tag, at)
             route = make_route(quay, destination, name, source_kind="quay", tags={"include": ("v*",)})
-            window = Window(why="scheduled", start=noon - timedelta(hours=1), end=noon + timedelta(hours=1))
+            window = Window(reason="scheduled", start=noon - timedelta(hours=1), end=noon + timedelta(hours=1))
             report = run_route(route, window=window, api_url=quay.url)
         assert counted(report)["copied"] == 2
         assert images.resolve(destination.url, name, images.cosign_tag(content)) is not None

@@ -47,7 +47,7 @@ def connect(monkeypatch: pytest.MonkeyPatch, host: str, password: str) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_REGISTRY_BACKUP", json.dumps(fields))
 
 
-def test_working_registries_are_reported(
+def test_every_check_passes(
     source: RegistryProcess,
     locked: RegistryProcess,
     tmp_path: Path,
@@ -61,18 +61,18 @@ def test_working_registries_are_reported(
     assert main(["check", file]) == OK
     printed = capsys.readouterr()
     rows = [" ".join(line.split()) for line in printed.out.splitlines()]
-    assert rows[0] == "registry host tried result"
+    assert rows[0] == "registry host check result"
     assert rows[2:] == [
-        f"origin {source.host} answer to an anonymous user ok",
-        f"origin {source.host} list 'team' (team) ok",
-        f"origin {source.host} list team/app (team) ok",
+        f"origin {source.host} anonymous access ok",
+        f"origin {source.host} list repositories of team (mirror team) ok",
+        f"origin {source.host} list tags of team/app (mirror team) ok",
         f"backup {locked.host} log in ok",
-        f"backup {locked.host} look into team/app (team) ok",
+        f"backup {locked.host} read team/app (mirror team) ok",
     ]
     assert {each.method for each in (*source.requests(), *locked.requests())} <= {"GET", "HEAD"}
 
 
-def test_faults_are_reported(
+def test_each_failed_check_is_explained(
     source: RegistryProcess,
     locked: RegistryProcess,
     tmp_path: Path,
@@ -85,7 +85,7 @@ def test_faults_are_reported(
     printed = capsys.readouterr()
     assert [line.split()[-1] for line in printed.out.splitlines()[2:]] == ["ok", "FAILED", "FAILED", "FAILED"]
     problems = [each for each in printed.err.split("\n\n") if each.strip()]
-    assert "namespace 'taem' has no repository that we may see; check its name" in problems[0]
+    assert "no repository found in namespace 'taem'; check its name, and that this user may list it" in problems[0]
     assert "answered 404 NAME_UNKNOWN" in problems[1]
     assert f"backup: log in: GET {locked.url}/v2/ answered 401 UNAUTHORIZED" in problems[2]
     assert "wrong" not in printed.out + printed.err
@@ -95,4 +95,4 @@ def test_a_missing_connection_is_reported(
     source: RegistryProcess, locked: RegistryProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["check", write(tmp_path, source.host, locked.host, "team/app")]) == FAILED
-    assert "registry 'backup': there is no Airflow Connection 'registry_backup'; create it" in capsys.readouterr().err
+    assert "registry 'backup': no Airflow Connection named 'registry_backup'; create it" in capsys.readouterr().err

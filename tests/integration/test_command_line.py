@@ -1,4 +1,4 @@
-"""``python -m registry_sync plan`` and ``explain`` against real registries, without any copy."""
+"""``python -m registry_sync plan`` and ``explain`` against real registries."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def destination() -> Iterator[RegistryProcess]:
 def plan(
     source: RegistryProcess, destination: RegistryProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> Plan:
-    """Run a command, by default plan, with these rules. Return exit code, output and errors."""
+    """Run a command, by default ``plan``, on a mirrors file with these rules; return exit code, output and errors."""
 
     def plan(
         *repositories: Any, arguments: tuple[str, ...] = (), command: str = "plan", **options: Any
@@ -71,7 +71,7 @@ def app(**options: Any) -> dict[str, Any]:
     return {"repository": "team/app", "rename": "copies/app", "tags": {"exclude": ["*-dev"]}, **options}
 
 
-def test_plan_prints_a_table(plan: Plan, source: RegistryProcess, destination: RegistryProcess) -> None:
+def test_a_plan_is_printed_as_text(plan: Plan, source: RegistryProcess, destination: RegistryProcess) -> None:
     old, new = OLD.digest.short, NEW.digest.short
     assert plan(app()) == (
         OK,
@@ -90,7 +90,7 @@ def test_plan_prints_a_table(plan: Plan, source: RegistryProcess, destination: R
     )
 
 
-def test_plan_prints_json(plan: Plan, source: RegistryProcess, destination: RegistryProcess) -> None:
+def test_a_plan_is_printed_as_json(plan: Plan, source: RegistryProcess, destination: RegistryProcess) -> None:
     code, printed, errors = plan(app(on_moved_tag="fail"), arguments=("--json", "--tag", "mo*", "--tag", "same"))
     moved = f"changed: {NEW.digest.short} at the source, {OLD.digest.short} at the destination"
     assert (code, errors) == (FAILED, "")
@@ -101,7 +101,7 @@ def test_plan_prints_json(plan: Plan, source: RegistryProcess, destination: Regi
             "selection": [
                 {"step": "listed", "tags": 4},
                 {"step": "exclude", "tags": 3},
-                {"step": "asked for", "tags": 2},
+                {"step": "requested", "tags": 2},
             ],
             "tags": [
                 {
@@ -120,7 +120,7 @@ def test_plan_prints_json(plan: Plan, source: RegistryProcess, destination: Regi
 
 
 def test_a_plan_says_why_nothing_is_pruned(plan: Plan, source: RegistryProcess, destination: RegistryProcess) -> None:
-    """The plan has all notes of a run."""
+    """A plan prints all notes of a run."""
     stray = ["gone-1", "gone-2"]
     for tag in stray:
         images.push(destination.url, "copies/pruned", tag, OLD)
@@ -146,10 +146,10 @@ def test_a_plan_says_why_nothing_is_pruned(plan: Plan, source: RegistryProcess, 
     assert [each["notes"] for each in json.loads(printed)] == [[note]]
 
 
-def test_plan_reads_only_the_chosen_repositories(plan: Plan) -> None:
+def test_repository_globs_limit_the_plan(plan: Plan) -> None:
     code, printed, errors = plan(app(), "team/other", arguments=("--json", "--repository", "*/other"))
     assert (code, errors) == (OK, "")
-    assert [(each["tag"], each["decision"]) for document in json.loads(printed) for each in document["tags"]] == [
+    assert [(tag["tag"], tag["decision"]) for document in json.loads(printed) for tag in document["tags"]] == [
         ("v1", "copy")
     ]
 
@@ -188,13 +188,13 @@ def test_a_plan_only_reads(plan: Plan, source: RegistryProcess, destination: Reg
 
 
 def settings_of(explained: str) -> dict[str, tuple[str, str]]:
-    """Value and origin of each setting in what explain prints."""
+    """Value and origin of each setting in the output of ``explain``."""
     rows = explained.split("\n\n")[1].splitlines()[2:]
     parts = (re.split("  +", each) for each in rows)
     return {name: (value, origin) for name, value, origin in parts}
 
 
-def test_explain_shows_settings_and_where_they_are_written(
+def test_explain_prints_settings_and_their_origins(
     plan: Plan, source: RegistryProcess, destination: RegistryProcess
 ) -> None:
     rule = app(
@@ -219,34 +219,34 @@ def test_explain_shows_settings_and_where_they_are_written(
     )
     assert settings["parallel_copies"] == ("2", "defaults")
     assert settings["on_moved_tag"][1] == "mirrors.team"
-    assert settings["prefix"] == ("-", "built in")
+    assert settings["prefix"] == ("-", "built-in default")
     assert settings["signatures"] == ("false", place)
     assert settings["backup_tag"] == ("-", place)
-    assert settings["copy_timeout_minutes"] == ("60", "built in")
+    assert settings["copy_timeout_minutes"] == ("60", "built-in default")
     assert attrition == (
-        "listed 4 → include 2 → newest 1 → with names 2; min_tags is 3, so that a run fails and copies nothing"
+        "listed 4 → include 2 → newest 1 → with names 2; min_tags is 3: a run fails and copies nothing"
     )
     assert [re.split("  +", each) for each in tags.splitlines()[2:]] == [
         ["gone", "FAILED", "names lists it, but the source has no such tag; correct the name, or remove it"],
         ["missing", "no", "not among the newest 1 by name"],
-        ["moved", "yes", "every rule lets it pass"],
-        ["old-dev", "yes", "names has it"],
+        ["moved", "yes", "passes all rules"],
+        ["old-dev", "yes", "listed in names"],
         ["same", "no", "matches none of '/m.*/'"],
     ]
 
 
-def test_explain_shows_why_a_tag_is_chosen(plan: Plan) -> None:
+def test_explain_says_why_a_tag_is_chosen(plan: Plan) -> None:
     namespace = {"namespace": "team", "include": ["a*"], "rename": "copies/{{ name }}"}
     ask = ("--repository", "team/app", "--destination", "backup", "--tag", "sam*")
     code, printed, _ = plan("team/other", namespace, command="explain", arguments=ask)
     assert code == OK
     assert printed.strip().split("\n\n")[2:] == [
         "listed 4",
-        "tag   chosen  why\n────  ──────  ────────────────\nsame  yes     there is no rule",
+        "tag   chosen  why\n────  ──────  ─────────────────────────────\nsame  yes     all tags are chosen: no rules",
     ]
     assert settings_of(printed.strip())["rename"] == ("copies/{{ name }}", "mirrors.team.repositories[1]")
     code, printed, _ = plan("team/app", command="explain", arguments=("--repository", "team/app", "--tag", "none"))
-    assert printed.strip().split("\n\n")[3] == "the source lists no such tag"
+    assert printed.strip().split("\n\n")[3] == "no such tag at the source"
 
 
 def test_explain_refuses_a_repository_without_a_rule(plan: Plan) -> None:
@@ -254,14 +254,14 @@ def test_explain_refuses_a_repository_without_a_rule(plan: Plan) -> None:
     assert plan(*rules, command="explain", arguments=("--repository", "team/app")) == (
         UNUSABLE,
         "",
-        "no rule of mirror 'team' is for 'team/app'; its repositories are `team/other`, all of `team` but `app`\n",
+        "mirror 'team' has no rule for repository 'team/app'; it mirrors `team/other`, all of `team` but `app`\n",
     )
 
 
-def test_output_is_for_programs_and_everything_else_is_quiet(
+def test_standard_output_is_only_the_json(
     source: RegistryProcess, destination: RegistryProcess, tmp_path: Path
 ) -> None:
-    """Airflow, which is imported for its Connections, logs to standard output."""
+    """Airflow logs to standard output when it is imported for its Connections."""
     file = tmp_path / "mirrors.yaml"
     file.write_text(f"""
 registries:

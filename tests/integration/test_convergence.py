@@ -30,7 +30,7 @@ from registry_sync.routes.route import Route, route_key
 from registry_sync.skopeo.copier import Skopeo
 from registry_sync.sync.report import RouteReport
 from registry_sync.sync.run_state import Watermark, advance_watermark
-from registry_sync.sync.window import Asked, Run, Window, window_of_run
+from registry_sync.sync.window import RunInterval, Window, WindowRequest, window_of_run
 from testkit import images
 from testkit.interceptor import Interceptor
 from testkit.loopback import Request
@@ -186,8 +186,8 @@ class Story(RuleBasedStateMachine):
         start, end, self.last_end = self.last_end, self.now, self.now
         self.pass_time(late, minutes=1)
         self.meet(trouble)
-        run = Run(run_type="scheduled", start=start, end=end)
-        window = window_of_run(run, Asked(), None)
+        run = RunInterval(run_type="scheduled", start=start, end=end)
+        window = window_of_run(run, WindowRequest(), None)
         with suppress(RegistrySyncError):  # then the task that plans has failed, and what was known before still holds
             work, unmodified = split_unmodified([self.found()], window, run.run_type, self.in_step, None)
             finished = [route_key(each) for each in unmodified]
@@ -201,7 +201,11 @@ class Story(RuleBasedStateMachine):
         start = self.now - timedelta(hours=hours_ago or 0)
         kind = "manual" if hours_ago is None else "backfill"
         self.meet(trouble)
-        self.run(window_of_run(Run(run_type=kind, start=start, end=start + timedelta(hours=1)), Asked(), None))
+        self.run(
+            window_of_run(
+                RunInterval(run_type=kind, start=start, end=start + timedelta(hours=1)), WindowRequest(), None
+            )
+        )
 
     def pass_time(self, changes: Changes, minutes: int = 30) -> None:
         for tag, content in changes:

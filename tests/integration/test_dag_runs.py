@@ -31,7 +31,7 @@ BIG = images.image([images.big_layer(8_000_000)])
 
 
 WRITERS: tuple[Component, ...] = ("scheduler", "dag-processor")
-"""Components that write to the database all the time, which locks SQLite for a command without the API."""
+"""Components that write to the database. SQLite may be locked for the one command that bypasses the API."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +123,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield built
 
 
-def run_by_hand(stack: Stack, **conf: Any) -> dict[str, Any]:
+def trigger_and_wait(stack: Stack, **conf: Any) -> dict[str, Any]:
     """Trigger ``mirror_by_hand`` as its form does, and wait for the end of the run."""
     api = stack.airflow.api
     api.wait_for_dag("mirror_by_hand")
@@ -161,26 +161,26 @@ def test_a_scheduled_run_mirrors_all_routes_and_reports(stack: Stack) -> None:
     assert "hourly: 8 tags copied, 0 unchanged" in log
 
 
-def test_a_run_by_hand_takes_parameters(stack: Stack) -> None:
-    run = run_by_hand(stack, repositories=["team/a*"], destinations=["open"], tags=["v1"], dry_run=True)
+def test_a_manual_run_uses_its_parameters(stack: Stack) -> None:
+    run = trigger_and_wait(stack, repositories=["team/a*"], destinations=["open"], tags=["v1"], dry_run=True)
     assert (run["run_type"], run["state"]) == ("manual", "success")
     assert "by_hand: 1 tags would be copied (dry run), 0 unchanged" in report_log(stack, run)
     assert images.resolve(stack.open.url, "hand/app", "v1") is None
-    run = run_by_hand(stack, repositories=["team/a*"], destinations=["open"], tags=["v1"])
+    run = trigger_and_wait(stack, repositories=["team/a*"], destinations=["open"], tags=["v1"])
     assert labels(stack, run, "to_open") == {"team/app → open/hand/app": "success"}
     assert images.resolve(stack.open.url, "hand/app", "v1") == APP.digest
     assert images.resolve(stack.open.url, "hand/app", "v2") is None
     assert images.resolve(stack.open.url, "hand/web", "v1") is None
 
 
-def test_a_key_that_is_no_parameter_is_refused(stack: Stack) -> None:
-    run = run_by_hand(stack, repositorys=["team/app"])
+def test_an_unknown_parameter_is_refused(stack: Stack) -> None:
+    run = trigger_and_wait(stack, repositorys=["team/app"])
     assert run["state"] == "failed"
     log = stack.airflow.api.log("mirror_by_hand", run["dag_run_id"], "routes_to_open")
-    assert "unknown parameters ['repositorys']; there are ['destinations', 'dry_run', 'repositories', 'tags'" in log
+    assert "unknown parameters ['repositorys']; the parameters of this DAG are ['destinations', 'dry_run', " in log
 
 
-def test_a_backfill_runs_once_a_day(stack: Stack) -> None:
+def test_a_backfill_runs_once_per_interval(stack: Stack) -> None:
     last = datetime.now(UTC).date() - timedelta(days=1)
     first = last - timedelta(days=2)
     api = stack.airflow.api
@@ -209,7 +209,7 @@ def test_a_backfill_runs_once_a_day(stack: Stack) -> None:
 def test_a_failed_route_is_cleared_and_retried_alone(stack: Stack) -> None:
     api = stack.airflow.api
     stack.wire.answer("PUT", "/v2/hand/web/manifests/v1", 403, b'{"errors": [{"code": "DENIED", "message": "no"}]}')
-    run = run_by_hand(stack, destinations=["open"], repositories=["team/app", "team/web"])
+    run = trigger_and_wait(stack, destinations=["open"], repositories=["team/app", "team/web"])
     stack.wire.clear_rules()
     dag_id, run_id = run["dag_id"], run["dag_run_id"]
     assert run["state"] == "failed"
@@ -234,7 +234,7 @@ def test_a_failed_route_is_cleared_and_retried_alone(stack: Stack) -> None:
     assert images.resolve(stack.open.url, "hand/web", "v1") == WEB.digest
 
 
-def test_marking_a_task_failed_ends_its_skopeo(stack: Stack) -> None:
+def test_marking_a_task_failed_stops_skopeo(stack: Stack) -> None:
     api = stack.airflow.api
     api.wait_for_dag("mirror_by_hand")
     api.unpause("mirror_by_hand")
@@ -249,7 +249,7 @@ def test_marking_a_task_failed_ends_its_skopeo(stack: Stack) -> None:
     wait_until(lambda: not list((stack.airflow.home / "tmp").rglob("auth.json")), "no auth file is left")
 
 
-def test_a_broken_mirror_shows_its_error_and_the_others_go_on(stack: Stack) -> None:
+def test_a_broken_mirror_is_an_import_error_and_the_others_keep_running(stack: Stack) -> None:
     api = stack.airflow.api
     stack.write(extra="  broken: {source: sauce, destinations: [open], repositories: [team/app], schedul: '@hourly'}\n")
     try:
@@ -264,7 +264,7 @@ def test_a_broken_mirror_shows_its_error_and_the_others_go_on(stack: Stack) -> N
     wait_until(lambda: not api.import_errors(), "the error is gone")
 
 
-def test_a_file_that_is_no_yaml_shows_its_error_and_keeps_the_history(stack: Stack) -> None:
+def test_invalid_yaml_is_an_import_error_and_keeps_the_history(stack: Stack) -> None:
     api = stack.airflow.api
     before = {each["dag_run_id"] for each in api.dag_runs("mirror_hourly")}
     stack.file.write_text("registries: {a: [\n")
@@ -281,9 +281,9 @@ def test_a_file_that_is_no_yaml_shows_its_error_and_keeps_the_history(stack: Sta
 
 
 def test_nothing_secret_is_in_logs_xcom_or_rendered_fields(stack: Stack) -> None:
-    """Last in the file, because it searches everything that the tests before it wrote at log level DEBUG."""
+    """The last test of this file: it reads everything that the tests before it wrote, at log level DEBUG."""
     api = stack.airflow.api
-    run = run_by_hand(stack, destinations=["locked"], repositories=["team/app", "team/web"])
+    run = trigger_and_wait(stack, destinations=["locked"], repositories=["team/app", "team/web"])
     assert run["state"] == "success"
     home = stack.airflow.home
     logs = [*(home / "logs").rglob("*.log"), *(home / "output").iterdir()]
@@ -297,7 +297,7 @@ def test_nothing_secret_is_in_logs_xcom_or_rendered_fields(stack: Stack) -> None
         for each in entries:
             value = api.xcom(dag_id, each["run_id"], each["task_id"], each["key"], each["map_index"])
             documents.append(json.dumps(value))
-    assert any('"counts"' in each for each in documents), "there are no reports among the XComs"
+    assert any('"counts"' in each for each in documents), "no reports among the XComs"
     database = (home / "airflow.db").read_bytes().decode("latin-1")
     for document in (*documents, database):
         assert PASSWORD not in document

@@ -21,13 +21,14 @@ from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.execution_time.comms import DeferTask, RetryTask
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 
-from registry_sync.airflow.deferral import MOST_WAITS
+from registry_sync.airflow.deferral import MAX_DEFERRALS
 from registry_sync.airflow.mirror_dag import build_dag
 from registry_sync.airflow.operators.mirror_repository import MirrorRepositoryOperator
 from registry_sync.airflow.triggers.not_before import NotBeforeTrigger
 from registry_sync.errors import ConfigurationError, DeniedError, LockedTag, RateLimited, RefusedError, TemporaryError
 from registry_sync.registry.endpoint import Credentials
 from registry_sync.routes.load import PATH_VARIABLE, load_mirrors
+from registry_sync.routes.route import Route, route_key
 from registry_sync.skopeo.local import find_skopeo
 from registry_sync.skopeo.policy import can_verify_sigstore
 from registry_sync.sync.report import OUTCOMES
@@ -48,7 +49,7 @@ pytestmark = pytest.mark.usefixtures("minimal_jitter")
 
 @dataclass(kw_only=True)
 class Run:
-    """A DAG run of one mirror: its DAG, and the state of Airflow's API."""
+    """A DAG run of one mirror: its DAG, and a fake of Airflow's API."""
 
     dag: DAG
     api: FakeApi
@@ -86,8 +87,8 @@ NewRun = Callable[..., Run]
 @pytest.fixture
 def new_run(tmp_path: Path) -> NewRun:
     def new(
-        here: Server,
-        there: Server,
+        source_server: Server,
+        destination_server: Server,
         *repositories: Any,
         connections: Mapping[str, Mapping[str, Any]] | None = None,
         source: Mapping[str, Any] | None = None,
@@ -95,7 +96,9 @@ def new_run(tmp_path: Path) -> NewRun:
         **options: Any,
     ) -> Run:
         path = tmp_path / "mirrors.yaml"
-        path.write_text(json.dumps(a_mirrors_file(here, there, repositories, source, destination, options)))
+        path.write_text(
+            json.dumps(a_mirrors_file(source_server, destination_server, repositories, source, destination, options))
+        )
         file = load_mirrors(path)
         dag = build_dag(file.mirrors["team"], file)
         return Run(dag=dag, api=FakeApi(dag_id=dag.dag_id, connections=connections or {}))
@@ -104,16 +107,16 @@ def new_run(tmp_path: Path) -> NewRun:
 
 
 def a_mirrors_file(
-    here: Server,
-    there: Server,
+    source_server: Server,
+    destination_server: Server,
     repositories: Any,
     source: Mapping[str, Any] | None,
     destination: Mapping[str, Any] | None,
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
     registries = {
-        "origin": {"host": here.host, "tls": False, **(source or {})},
-        "backup": {"host": there.host, "tls": False, **(destination or {})},
+        "origin": {"host": source_server.host, "tls": False, **(source or {})},
+        "backup": {"host": destination_server.host, "tls": False, **(destination or {})},
     }
     mirror = {"source": "origin", "destinations": ["backup"], "repositories": list(repositories), **options}
     return {"registries": registries, "mirrors": {"team": mirror}}
@@ -129,7 +132,7 @@ def counts(**numbers: int) -> dict[str, int]:
 
 
 def failed_at_once(result: TaskRunResult, error: type[Exception]) -> str:
-    """Message of a task that failed at once although it had tries left."""
+    """Check that a task failed although it had retries left, and return its message."""
     assert isinstance(result.error, error), result
     assert result.state == "failed"
     assert getattr(result.msg, "state", None) == "failed"
@@ -159,9 +162,9 @@ class TestPlanRoutes:
         arguments = set(inspect.signature(MirrorRepositoryOperator.__init__).parameters) - {"self", "kwargs"}
         assert [set(row) for row in run.rows] == [arguments, arguments]
         assert [row["route"]["label"] for row in run.rows] == ["team/a → backup/copies/a", "team/b → backup"]
-        assert [(row["tags"], row["is_dry_run"]) for row in run.rows] == [([], False), ([], False)]
+        assert [(row["scope"]["tags"], row["scope"]["dry_run"]) for row in run.rows] == [([], False), ([], False)]
 
-    def test_parameters_choose_repositories_destinations_and_tags(
+    def test_parameters_reach_the_rows(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
     ) -> None:
         run = new_run(source, destination, "team/a", "team/b", "other/c")
@@ -173,17 +176,17 @@ class TestPlanRoutes:
         }
         assert run.plan(**conf).state == "success"
         assert [row["route"]["source_repository"] for row in run.rows] == ["team/a", "team/b"]
-        assert [(row["tags"], row["is_dry_run"]) for row in run.rows] == 2 * [(["v1*", "v2"], True)]
+        assert [(row["scope"]["tags"], row["scope"]["dry_run"]) for row in run.rows] == 2 * [(["v1*", "v2"], True)]
 
-    def test_a_namespace_is_found_through_the_registry(self, destination: RegistryProcess, new_run: NewRun) -> None:
-        with RegistryProcess() as here:
+    def test_a_namespace_is_listed_at_the_registry(self, destination: RegistryProcess, new_run: NewRun) -> None:
+        with RegistryProcess() as namespaced:
             for repository in ("team/app", "team/app-test", "team/db", "other/app"):
-                images.push(here.url, repository, "v1", images.image([]))
-            run = new_run(here, destination, {"namespace": "team", "exclude": ["*-test"]})
+                images.push(namespaced.url, repository, "v1", images.image([]))
+            run = new_run(namespaced, destination, {"namespace": "team", "exclude": ["*-test"]})
             assert run.plan().state == "success"
         assert [row["route"]["label"] for row in run.rows] == ["team/app → backup", "team/db → backup"]
 
-    def test_a_destination_that_was_not_asked_for_is_left_alone(
+    def test_a_destination_that_is_not_selected_is_not_contacted(
         self, source: RegistryProcess, destination: RegistryProcess, tmp_path: Path
     ) -> None:
         document = a_mirrors_file(source, destination, ["team/a"], None, None, {"destinations": ["backup", "third"]})
@@ -208,8 +211,8 @@ class TestPlanRoutes:
     ) -> None:
         result = new_run(source, destination, "team/a").plan(repositorys=["team/a"])
         assert failed_at_once(result, ConfigurationError) == (
-            "unknown parameters ['repositorys']; there are ['destinations', 'dry_run', 'repositories', 'tags', "
-            "'window', 'window_from', 'window_to']"
+            "unknown parameters ['repositorys']; the parameters of this DAG are ['destinations', 'dry_run', "
+            "'repositories', 'tags', 'window', 'window_from', 'window_to']"
         )
 
     def test_more_routes_than_airflow_maps_are_refused(
@@ -222,7 +225,7 @@ class TestPlanRoutes:
             "AIRFLOW__CORE__MAX_MAP_LENGTH higher for the API server and the workers"
         )
 
-    def test_a_missing_skopeo_fails_at_once(
+    def test_a_missing_skopeo_is_reported(
         self,
         source: RegistryProcess,
         destination: RegistryProcess,
@@ -236,7 +239,7 @@ class TestPlanRoutes:
         assert message.startswith("skopeo not found on this worker's PATH; ")
         assert "apt-get install skopeo" in message
 
-    def test_a_too_old_skopeo_fails_at_once(
+    def test_an_old_skopeo_is_refused(
         self,
         source: RegistryProcess,
         destination: RegistryProcess,
@@ -253,7 +256,7 @@ class TestPlanRoutes:
         assert message.startswith(f"{old} is skopeo 1.4.1, but at least 1.9.0 is needed; ")
 
     @pytest.mark.parametrize("down", ["source", "destination"])
-    def test_a_registry_that_is_down_is_one_failure_worth_a_retry(
+    def test_a_registry_that_is_down_is_retried(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, down: str
     ) -> None:
         with RegistryProcess() as gone:
@@ -278,8 +281,8 @@ class TestPlanRoutes:
         )
 
 
-class TestTrust:
-    """A policy reaches skopeo in the mapped task. An unusable one fails before there is a mapped task."""
+class TestPolicy:
+    """The mapped task's skopeo enforces the policy. A policy that cannot be enforced fails the planning task."""
 
     def test_a_policy_is_enforced(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, name: str, tmp_path: Path
@@ -292,14 +295,14 @@ class TestTrust:
         assert f"v1: {source.host}/{name}@{content.digest} is not accepted by the policy {str(policy)!r}; " in message
         assert images.resolve(destination.url, name, "v1") is None
 
-    def test_a_missing_policy_fails_at_once(
+    def test_a_missing_policy_is_reported(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
     ) -> None:
         run = new_run(source, destination, "team/a", policy="/nowhere/policy.json")
         message = failed_at_once(run.plan(), ConfigurationError)
         assert message == "the policy '/nowhere/policy.json' cannot be read on this worker: No such file or directory"
 
-    def test_a_policy_that_skopeo_cannot_enforce_fails_at_once(
+    def test_a_policy_that_this_skopeo_cannot_enforce_is_refused(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, tmp_path: Path
     ) -> None:
         if can_verify_sigstore(find_skopeo()):
@@ -312,16 +315,16 @@ class TestTrust:
 
 
 class TestConnections:
-    def test_a_missing_connection_fails_at_once(
+    def test_a_missing_connection_is_reported(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
     ) -> None:
         result = new_run(source, destination, "team/a", source={"connection": "at_origin"}).plan()
         assert failed_at_once(result, ConfigurationError) == (
-            "registry 'origin': there is no Airflow Connection 'at_origin'; create it (type docker, with login and "
-            "password), or remove the key to pull anonymously"
+            "registry 'origin': no Airflow Connection named 'at_origin'; create it (type docker, with login and "
+            "password), or remove the key connection: to pull anonymously"
         )
 
-    def test_a_connection_for_another_host_keeps_its_password(
+    def test_a_password_is_not_sent_to_another_host(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
     ) -> None:
         connections = {"at_backup": a_connection(WRITER, "registry.example:5000")}
@@ -329,12 +332,12 @@ class TestConnections:
         run = new_run(source, destination, "team/a", destination={"connection": "at_backup"}, connections=connections)
         assert failed_at_once(run.plan(), ConfigurationError) == (
             "Connection 'at_backup' is for host 'registry.example:5000', but registry 'backup' of the mirrors file is "
-            f"'{destination.host}'; its password was not sent. Mend the host of one of them"
+            f"'{destination.host}'; its password was not sent. Correct the host of the Connection or of the registry"
         )
         assert destination.requests() == []
 
     @pytest.mark.parametrize("form", ["host:port", "host and port", "url", "none"])
-    def test_a_host_may_be_written_in_several_ways(
+    def test_a_connections_host_may_be_written_in_several_ways(
         self, source: RegistryProcess, new_run: NewRun, name: str, form: str
     ) -> None:
         images.push(source.url, name, "v1", images.image([]))
@@ -354,7 +357,7 @@ class TestConnections:
             assert run.copy().state == "success"
         assert run.pushed()["counts"]["copied"] == 1
 
-    def test_a_connection_removed_before_the_route_fails_at_once(
+    def test_a_connection_deleted_before_the_route_starts_is_reported(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
     ) -> None:
         run = new_run(
@@ -365,12 +368,12 @@ class TestConnections:
         assert run.plan().state == "success"
         run.api.connections = {}
         message = failed_at_once(run.copy(), ConfigurationError)
-        assert message.startswith("registry 'origin': there is no Airflow Connection 'at_origin'; ")
+        assert message.startswith("registry 'origin': no Airflow Connection named 'at_origin'; ")
         assert (run.pushed()["error"], run.pushed()["error_class"]) == (message, "configuration")
 
 
 class TestMirrorRepository:
-    def test_copies_pushes_its_report_and_has_a_label(
+    def test_it_copies_pushes_its_report_and_has_a_label(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, name: str
     ) -> None:
         content = images.multi_arch(name)
@@ -386,7 +389,7 @@ class TestMirrorRepository:
         assert set(run.api.xcoms) == {(PLAN, -1, "return_value"), (COPY, 0, "report")}
         assert images.pull_whole(destination.url, name, "v1") == {"linux/amd64", "linux/arm64"}
 
-    def test_a_label_of_any_length_fits_airflows_column(
+    def test_a_long_label_is_cut_to_airflows_column(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
     ) -> None:
         long_name = "/".join(["a-quite-long-part-of-a-name"] * 9)
@@ -394,7 +397,7 @@ class TestMirrorRepository:
         failed_at_once(run.copy(), ConfigurationError)
         assert [len(each) for each in run.api.rendered] == [250]
 
-    def test_the_runs_tags_and_dry_run_reach_it(
+    def test_the_runs_tags_and_dry_run_are_used(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, name: str
     ) -> None:
         for tag in ("v1", "v2"):
@@ -427,7 +430,7 @@ class TestMirrorRepository:
         }
         assert report["counts"]["failed"] == 2
 
-    def test_a_route_that_fails_as_a_whole_has_a_report_too(
+    def test_a_route_that_fails_as_a_whole_pushes_a_report(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, name: str
     ) -> None:
         run = new_run(source, destination, name)
@@ -435,6 +438,7 @@ class TestMirrorRepository:
         assert message.startswith(f"the source has no repository {source.host}/{name}; check its name in ")
         assert run.pushed() == {
             "mirror": "team",
+            "route_key": route_key(Route.from_json(run.rows[0]["route"])),
             "source": f"{source.host}/{name}",
             "destination": f"{destination.host}/{name}",
             "counts": {},
@@ -444,13 +448,13 @@ class TestMirrorRepository:
             "seconds": 0.0,
             "dry_run": False,
             "window": "",
-            "pruning": None,
+            "planned_deletions": None,
             "error": message,
             "error_class": "configuration",
             "retry_at": None,
         }
 
-    def test_a_time_out_leaves_no_skopeo(
+    def test_a_timeout_stops_skopeo(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, name: str
     ) -> None:
         content = images.image([images.layer({"a": name.encode()})])
@@ -469,7 +473,7 @@ class TestMirrorRepository:
 
 
 class TestRetries:
-    """Retries in Airflow after each class of error."""
+    """The outcome of a task for each class of error."""
 
     def fails_with(self, new_run: NewRun, wire: Interceptor, source: RegistryProcess, name: str, status: int) -> Run:
         images.push(source.url, name, "v1", images.image([]))
@@ -488,7 +492,7 @@ class TestRetries:
         assert message.retry_delay_seconds == seconds
         assert run.api.messages[-1]["retry_reason"] == "temporary"
 
-    def test_tasks_are_retried_at_different_times(
+    def test_retry_delays_have_jitter(
         self,
         source: RegistryProcess,
         wire: Interceptor,
@@ -500,7 +504,9 @@ class TestRetries:
         run = self.fails_with(new_run, wire, source, name, 503)
         assert retried(run.copy(), TemporaryError).retry_delay_seconds == 45
 
-    def test_the_last_try_fails(self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str) -> None:
+    def test_the_last_try_fails_the_task(
+        self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str
+    ) -> None:
         run = self.fails_with(new_run, wire, source, name, 503)
         assert run.plan().state == "success"
         run.api.should_retry = False
@@ -523,7 +529,7 @@ class TestRetries:
         run = self.fails_with(new_run, wire, source, name, status)
         failed_at_once(run.copy(), error)
 
-    def test_one_temporary_error_retries_the_route(
+    def test_one_temporary_error_makes_the_route_retry(
         self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str
     ) -> None:
         run = self.fails_with(new_run, wire, source, name, 409)
@@ -532,7 +538,7 @@ class TestRetries:
         message = retried(run.copy(), TemporaryError)
         assert message.retry_reason == "temporary"
 
-    def test_a_retry_copies_what_is_missing_and_no_more(
+    def test_a_retry_copies_only_what_is_missing(
         self,
         source: RegistryProcess,
         wire: Interceptor,
@@ -549,7 +555,7 @@ class TestRetries:
         assert len(skopeo_log.copies) == 2
         assert run.pushed()["counts"] == counts(copied=1, unchanged=1)
 
-    def test_a_short_rate_limit_is_a_retry_after_it(
+    def test_a_short_rate_limit_is_a_retry(
         self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str
     ) -> None:
         images.push(source.url, name, "v1", images.image([]))
@@ -560,31 +566,31 @@ class TestRetries:
         assert 80 < message.retry_delay_seconds <= 90
 
 
-class TestWaiting:
+class TestDeferral:
     @pytest.fixture
     def limited(self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str) -> Run:
-        """A run whose destination rate-limits it for two hours after its first tag."""
+        """A run whose destination rate-limits the second tag for two hours."""
         for tag in ("v1", "v2"):
             images.push(source.url, name, tag, images.image([], labels={"tag": tag}))
         wire.answer("PUT", "/manifests/v2$", 429, headers={"Retry-After": "7200"})
         return new_run(source, wire, name)
 
-    def test_a_long_rate_limit_defers_and_costs_no_retry(self, limited: Run) -> None:
+    def test_a_long_rate_limit_defers_the_task_without_a_retry(self, limited: Run) -> None:
         began = datetime.now(UTC)
         message = deferred(limited.copy())
         arguments = trigger_arguments(message)
-        moment = datetime.fromisoformat(arguments["moment"])
-        assert timedelta(seconds=7190) < moment - began < timedelta(seconds=7290)
+        resume_at = datetime.fromisoformat(arguments["resume_at"])
+        assert timedelta(seconds=7190) < resume_at - began < timedelta(seconds=7290)
         module, _, name = message.classpath.rpartition(".")
         trigger = getattr(import_module(module), name)(**arguments)
         assert isinstance(trigger, NotBeforeTrigger)
         assert trigger.serialize() == (message.classpath, arguments)
-        assert (message.next_method, message.next_kwargs) == ("execute", {"waits": 1})
+        assert (message.next_method, message.next_kwargs) == ("execute", {"deferrals": 1})
         assert [each["state"] for each in limited.api.messages] == ["success", "deferred"]
         assert limited.pushed()["counts"]["failed"] == 1
         assert limited.pushed()["retry_at"] is not None
 
-    def test_a_rate_limit_on_reads_defers(
+    def test_a_rate_limit_on_reading_defers_the_task(
         self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str
     ) -> None:
         images.push(source.url, name, "v1", images.image([]))
@@ -594,28 +600,26 @@ class TestWaiting:
         assert run.pushed()["error"] == f"HEAD {wire.url}/v2/{name}/manifests/v1 answered 429"
         assert run.pushed()["error_class"] == "rate_limited"
 
-    def test_a_rate_limit_before_planning_defers(
-        self, source: RegistryProcess, wire: Interceptor, new_run: NewRun
-    ) -> None:
+    def test_a_rate_limit_defers_planning(self, source: RegistryProcess, wire: Interceptor, new_run: NewRun) -> None:
         wire.answer("GET", "/v2/$", 429, headers={"Retry-After": "7200"})
         run = new_run(source, wire, "team/a")
         message = deferred(run.plan())
-        assert (message.next_method, message.next_kwargs) == ("execute", {"waits": 1})
+        assert (message.next_method, message.next_kwargs) == ("execute", {"deferrals": 1})
         run.api.resume = message
         wire.clear_rules()
         assert run.plan().state == "success"
         assert [row["route"]["label"] for row in run.rows] == ["team/a → backup"]
 
-    def test_a_deferred_task_continues_where_it_stopped(self, limited: Run, wire: Interceptor) -> None:
+    def test_a_resumed_task_copies_only_what_is_missing(self, limited: Run, wire: Interceptor) -> None:
         limited.api.resume = deferred(limited.copy())
         wire.clear_rules()
         assert limited.copy().state == "success"
         assert limited.pushed()["counts"] == counts(copied=1, unchanged=1)
 
-    def test_deferrals_of_one_task_are_bounded(self, limited: Run) -> None:
-        for waits in range(1, MOST_WAITS + 1):
+    def test_deferrals_are_limited(self, limited: Run) -> None:
+        for deferrals in range(1, MAX_DEFERRALS + 1):
             message = deferred(limited.copy())
-            assert message.next_kwargs == {"waits": waits}
+            assert message.next_kwargs == {"deferrals": deferrals}
             limited.api.resume = message
         assert retried(limited.copy(), RateLimited).retry_reason == "rate_limited"
 
@@ -623,7 +627,7 @@ class TestWaiting:
 class TestReport:
     @pytest.fixture
     def done(self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str) -> Run:
-        """A run of two routes; the second fails."""
+        """A run of two routes; the second one fails."""
         for repository in (f"{name}/a", f"{name}/b"):
             images.push(source.url, repository, "v1", images.image([]))
         wire.answer("PUT", "/b/manifests/v1$", 409)
@@ -632,7 +636,7 @@ class TestReport:
         failed_at_once(run.copy(map_index=1), RefusedError)
         return run
 
-    def test_one_table_and_the_runs_true_outcome(
+    def test_it_prints_one_table_and_fails_with_a_failed_route(
         self, done: Run, wire: Interceptor, name: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         result = done.report(**{PLAN: "success", f"{COPY}_0": "success", f"{COPY}_1": "failed"})
@@ -643,31 +647,31 @@ class TestReport:
         assert re.search(rf"{name}/b  +→ {wire.host}/{name}/b  +0  +0  +0  +1  +0 ", printed)
         assert f"PUT {wire.url}/v2/{name}/b/manifests/v1 answered 409" in printed
 
-    def test_a_finished_run_succeeds(self, done: Run, wire: Interceptor) -> None:
+    def test_it_succeeds_when_all_routes_did(self, done: Run, wire: Interceptor) -> None:
         wire.clear_rules()
         assert done.copy(map_index=1).state == "success"
         result = done.report(**{PLAN: "success", f"{COPY}_0": "success", f"{COPY}_1": "success"})
         assert result.state == "success"
         assert done.api.xcoms[REPORT, -1, "return_value"] == {"summary": "team: 2 tags copied, 0 unchanged"}
 
-    def test_a_route_that_was_killed_has_no_report_and_fails_the_run(
+    def test_a_killed_task_without_a_report_fails_the_run(
         self, done: Run, name: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         del done.api.xcoms[COPY, 1, "report"]
         result = done.report(**{PLAN: "success", f"{COPY}_0": "success", f"{COPY}_1": "failed"})
         assert result.state == "failed"
         assert str(result.error) == "team: 1 of 2 routes failed, 1 tags copied"
-        assert f"{name}/b → backup (failed) ended without a report; its own log says why" in capsys.readouterr().out
+        assert f"{name}/b → backup (failed) ended without a report; see the log of that task" in capsys.readouterr().out
 
-    def test_a_plan_that_failed_fails_the_run(
+    def test_failed_planning_fails_the_run(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, capsys: pytest.CaptureFixture[str]
     ) -> None:
         result = new_run(source, destination, "team/a").report(**{PLAN: "failed", COPY: "upstream_failed"})
         assert result.state == "failed"
         assert str(result.error) == "team: 1 of 1 routes failed, 0 tags copied"
-        assert f"{PLAN} (failed) ended without a report; its own log says why" in capsys.readouterr().out
+        assert f"{PLAN} (failed) ended without a report; see the log of that task" in capsys.readouterr().out
 
-    def test_a_plan_without_routes_succeeds_with_a_note(
+    def test_a_run_without_routes_succeeds(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
     ) -> None:
         run = new_run(source, destination, "team/a")
@@ -676,7 +680,7 @@ class TestReport:
         summary = "team: nothing to do, no repository was chosen"
         assert run.api.xcoms[REPORT, -1, "return_value"] == {"summary": summary}
 
-    def test_the_summary_tells_when_everything_was_in_sync(self, done: Run, wire: Interceptor) -> None:
+    def test_it_reports_that_everything_is_in_sync(self, done: Run, wire: Interceptor) -> None:
         wire.clear_rules()
         for _ in range(2):
             for map_index in (0, 1):
@@ -687,9 +691,9 @@ class TestReport:
 
 
 class TestOnAWorker:
-    """Tasks in their own process below Airflow's supervisor, with the task's log file."""
+    """Tasks in their own processes under Airflow's supervisor, with log files."""
 
-    def test_nothing_secret_is_told_anywhere(
+    def test_secrets_appear_in_no_log_xcom_or_command_line(
         self, new_run: NewRun, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         seen = dict[str, bytes]()
@@ -699,16 +703,18 @@ class TestOnAWorker:
             TokenServer({READER.username: READER.secret}) as tokens,
             RegistryProcess(auth=tokens.token_auth) as origin,
             RegistryProcess(auth=Htpasswd(users={WRITER.username: WRITER.secret})) as backup,
-            Interceptor(origin.url) as here,
-            Interceptor(backup.url) as there,
+            Interceptor(origin.url) as source_wire,
+            Interceptor(backup.url) as destination_wire,
             tokens.session(name) as session,
         ):
             for tag in ("v1", "v2"):
                 images.push(origin.url, name, tag, images.multi_arch(f"{name} {tag}"), session=session)
-            here.after("GET", "/blobs/", lambda _: seen.update(processes_naming(here.host)))
-            there.answer("PUT", "/manifests/v2$", 409, f"{WRITER.username}:{WRITER.secret} {WRITER.basic()}".encode())
+            source_wire.after("GET", "/blobs/", lambda _: seen.update(processes_naming(source_wire.host)))
+            destination_wire.answer(
+                "PUT", "/manifests/v2$", 409, f"{WRITER.username}:{WRITER.secret} {WRITER.basic()}".encode()
+            )
             run = new_run(
-                *(here, there, name),
+                *(source_wire, destination_wire, name),
                 source={"connection": "at_origin"},
                 destination={"connection": "at_backup"},
                 connections={"at_origin": a_connection(READER)},
@@ -727,7 +733,7 @@ class TestOnAWorker:
             for secret in (each.secret, each.basic()):
                 assert [text for text in told if secret in text] == []
 
-    def test_a_task_that_is_ended_leaves_no_skopeo(
+    def test_ending_a_task_stops_skopeo(
         self,
         source: RegistryProcess,
         destination: RegistryProcess,
@@ -760,7 +766,7 @@ class TestOnAWorker:
 
 
 def processes_naming(host: str) -> dict[str, bytes]:
-    """Command lines that name a registry, each with the environment of its process."""
+    """Command lines that contain a host, with the environments of their processes."""
     found = {}
     for each in Path("/proc").glob("[0-9]*"):
         try:
@@ -768,12 +774,12 @@ def processes_naming(host: str) -> dict[str, bytes]:
             if host in command:
                 found[command] = (each / "environ").read_bytes()
         except OSError:
-            continue  # it has ended meanwhile
+            continue  # the process has ended
     return found
 
 
 class TestLockedTags:
-    def test_fail_at_once_and_the_message_says_what_to_do(
+    def test_they_fail_at_once_with_advice(
         self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str
     ) -> None:
         images.push(destination.url, name, "v1", images.image([], labels={"name": f"{name} old"}))
@@ -781,8 +787,8 @@ class TestLockedTags:
         wire.answer("PUT", "/manifests/v1$", 412, b"configured as immutable")
         run = new_run(source, wire, name)
         assert failed_at_once(run.copy(), LockedTag) == (
-            f"{source.host}/{name} → {wire.host}/{name}: 1 tags are locked at the destination, which does not let them "
-            "be overwritten (unlock them there, or write on_moved_tag: keep for them)\n"
+            f"{source.host}/{name} → {wire.host}/{name}: 1 tags are locked at the destination and cannot be "
+            "overwritten (unlock them in the registry, or set on_moved_tag: keep for them)\n"
             f"  v1: PUT {wire.url}/v2/{name}/manifests/v1 answered 412 configured as immutable"
         )
         assert run.pushed()["counts"] == counts(locked=1)
@@ -793,7 +799,7 @@ class TestLockedTags:
 
 
 class TestPruning:
-    """Runs that share only the XCom of the report."""
+    """Pruning over several runs. Only the XCom of the planned deletions is kept between them."""
 
     @pytest.fixture
     def pruned(self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, name: str) -> Run:
@@ -806,8 +812,8 @@ class TestPruning:
         return new_run(source, destination, name, prune={"tags": "gone_at_source", "dry_run": False})
 
     def run_all(self, run: Run, hour: int | None, state: str = "success") -> dict[str, int]:
-        """Run a whole DAG, scheduled for the hour that ends then, or by hand. Return its counts that are not zero."""
-        kept = {key: value for key, value in run.api.xcoms.items() if key == MEMORY}
+        """Run the whole DAG, scheduled for the hour that ends at ``hour`` or manually; return the counts above zero."""
+        kept = {key: value for key, value in run.api.xcoms.items() if key == PLANNED}
         run.api.xcoms.clear()
         run.api.xcoms |= kept
         end = datetime(2026, 11, 24, hour or 0, tzinfo=UTC)
@@ -816,37 +822,37 @@ class TestPruning:
         assert run.report(**{PLAN: "success", f"{COPY}_0": state}).state == state
         return {outcome: count for outcome, count in run.pushed()["counts"].items() if count}
 
-    def test_is_planned_by_one_scheduled_run_and_done_by_the_next(
+    def test_one_scheduled_run_plans_it_and_the_next_deletes(
         self, pruned: Run, destination: RegistryProcess, name: str
     ) -> None:
         assert self.run_all(pruned, hour=1) == {"unchanged": 9, "would_delete": 1}
-        (memory,) = pruned.api.xcoms[MEMORY].values()
-        assert [len(each) for each in memory["marks"]] == [8]
-        assert (memory["listed"], memory["at"]) == (9, "2026-11-24T01:00:00+00:00")
+        (planned,) = pruned.api.xcoms[PLANNED].values()
+        assert [len(each) for each in planned["marks"]] == [8]
+        assert (planned["listed"], planned["at"]) == (9, "2026-11-24T01:00:00+00:00")
         assert self.run_all(pruned, hour=2) == {"unchanged": 9, "deleted": 1}
         assert images.resolve(destination.url, name, "v9") is None
         assert self.run_all(pruned, hour=3) == {"unchanged": 9}
-        (memory,) = pruned.api.xcoms[MEMORY].values()
-        assert (memory["marks"], memory["listed"]) == ([], 9)
+        (planned,) = pruned.api.xcoms[PLANNED].values()
+        assert (planned["marks"], planned["listed"]) == ([], 9)
         summary = "team: everything is in sync, nothing was copied (9 tags unchanged)"
         assert pruned.api.xcoms[REPORT, -1, "return_value"] == {"summary": summary}
 
-    def test_is_not_done_by_the_same_run_when_it_is_cleared(
+    def test_clearing_the_run_that_planned_it_deletes_nothing(
         self, pruned: Run, destination: RegistryProcess, name: str
     ) -> None:
         for _ in range(3):
             assert self.run_all(pruned, hour=1) == {"unchanged": 9, "would_delete": 1}
         assert images.resolve(destination.url, name, "v9") is not None
 
-    def test_is_neither_planned_nor_done_by_hand(self, pruned: Run, destination: RegistryProcess, name: str) -> None:
+    def test_manual_runs_neither_plan_nor_delete(self, pruned: Run, destination: RegistryProcess, name: str) -> None:
         assert self.run_all(pruned, hour=None) == {"unchanged": 9, "would_delete": 1}
-        assert MEMORY not in pruned.api.xcoms
+        assert PLANNED not in pruned.api.xcoms
         assert self.run_all(pruned, hour=1) == {"unchanged": 9, "would_delete": 1}
         assert self.run_all(pruned, hour=None) == {"unchanged": 9, "would_delete": 1}
         assert images.resolve(destination.url, name, "v9") is not None
         assert self.run_all(pruned, hour=2) == {"unchanged": 9, "deleted": 1}
 
-    def test_outlives_a_run_that_failed(
+    def test_planned_deletions_survive_a_failed_run(
         self, pruned: Run, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, name: str
     ) -> None:
         assert self.run_all(pruned, hour=1) == {"unchanged": 9, "would_delete": 1}
@@ -862,4 +868,4 @@ class TestPruning:
         assert self.run_all(pruned, hour=3) == {"unchanged": 9, "deleted": 1}
 
 
-MEMORY = (REPORT, -1, "planned_deletions_backup")
+PLANNED = (REPORT, -1, "planned_deletions_backup")

@@ -182,7 +182,7 @@ def test_a_full_platform_cache_is_not_written_by_every_run(
     known = {f"sha256:{number:064x}": f"sha256:{number:064x}" for number in range(MAX_CACHED_DIGESTS)}
     memory = images.index([], annotations={"registry_sync.platforms": ",".join(BOTH), **known})
     images.push(destination.url, name, MEMORY_TAG, memory)
-    route, window = make_route(source, destination, name, platforms=BOTH), Window(why="scheduled", start=NOON)
+    route, window = make_route(source, destination, name, platforms=BOTH), Window(reason="scheduled", start=NOON)
     assert counted(run_route(route, window=window)) == {"copied": 1}
     destination.clear_requests()
     assert counted(run_route(route, window=window)) == {"unchanged": 1}

@@ -163,7 +163,7 @@ class TestTwoSteps:
     def test_a_windowed_run_does_not_prune(self, source: RegistryProcess, wire: Interceptor, name: str) -> None:
         route = make_route(source, wire, name, prune=GONE)
         first = run_route(route)
-        window = Window(why="scheduled", start=datetime(2026, 11, 24, tzinfo=UTC))
+        window = Window(reason="scheduled", start=datetime(2026, 11, 24, tzinfo=UTC))
         report = run_route(route, planned=first.planned_deletions, window=window)
         assert counted(report) == {"unchanged": 5}
         assert report.planned_deletions is None

@@ -122,7 +122,10 @@ def test_a_container_uses_its_own_network(mirror: Mirror) -> None:
         (
             {"docker_url": "unix:///nowhere"},
             TemporaryError,
-            "there is no Docker daemon at unix:///nowhere; is it running, and can this worker see its socket?",
+            (
+                "cannot connect to the Docker daemon at unix:///nowhere: no such socket; "
+                "check that the daemon is running and that its socket is mounted into this worker"
+            ),
         ),
         ({"network": "lost"}, ConfigurationError, "network lost not found"),
     ],

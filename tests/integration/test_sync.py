@@ -359,7 +359,7 @@ def test_rules_and_this_runs_choice_both_hold(
     report = run_route(make_route(source, destination, name, tags=rules), only_tags=only_tags(["v2*"]))
     assert counted(report) == {"copied": 1, "skipped": 3}
     assert only_tag(report).tag == "v2"
-    attrition = "listed 4 → include 3 → exclude 2 → asked for 1"
+    attrition = "listed 4 → include 3 → exclude 2 → requested 1"
     assert report.notes == (attrition,)
     assert caplog.messages[0] == f"{source.host}/{name}: {attrition}; everything (all tags)"
     assert caplog.messages[1:5] == [
@@ -375,7 +375,7 @@ def test_a_choice_that_leaves_no_tag_is_noted(source: RegistryProcess, destinati
     images.push(source.url, name, "v1", an_image(name))
     report = run_route(make_route(source, destination, name), only_tags=only_tags(["v9*"]))
     assert counted(report) == {"skipped": 1}
-    assert report.notes == ("listed 1 → asked for 0", "no tag is mirrored, all 1 were skipped")
+    assert report.notes == ("listed 1 → requested 0", "no tag is mirrored, all 1 were skipped")
 
 
 def test_a_dry_run_changes_nothing(

@@ -34,7 +34,7 @@ from testkit.routes import run_route
 from testkit.settings import tag_rules
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-LAST_HOUR = Window(why="test", start=NOW - timedelta(hours=1), end=NOW + timedelta(hours=1))
+LAST_HOUR = Window(reason="test", start=NOW - timedelta(hours=1), end=NOW + timedelta(hours=1))
 
 
 @pytest.fixture(scope="module")

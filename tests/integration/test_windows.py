@@ -118,7 +118,7 @@ def test_each_day_of_a_backfill_copies_exactly_its_tags(stack: Stack) -> None:
     assert [each["state"] for each in runs] == ["success"] * 3
     for run, ago in zip(sorted(runs, key=lambda each: str(each["logical_date"])), (3, 2, 1), strict=True):
         day = f"{TODAY - timedelta(days=ago):%Y-%m-%d}"
-        assert f"This run looks at tags pushed {day} 00:00–" in stack.log(run, "routes_to_there")
+        assert f"Window of this run: tags pushed {day} 00:00–" in stack.log(run, "routes_to_there")
         assert "(backfill)" in stack.log(run, "routes_to_there")
         assert stack.labels(run) == ["day/app → there"]
         report = stack.log(run, "report")
@@ -148,14 +148,14 @@ class Steps:
     def in_step(self, nth: int) -> dict[str, Any]:
         run = self._runs()[nth]
         state: dict[str, Any] = self.stack.airflow.api.xcom(
-            "mirror_steps", run["dag_run_id"], "report", "in_step_there"
+            "mirror_steps", run["dag_run_id"], "report", "watermark_there"
         )
         assert datetime.fromisoformat(state["until"]) == datetime.fromisoformat(run["data_interval_end"])
         return state
 
     def change(self, nth: int, **values: Any) -> None:
         run, value = self._runs()[nth], {**self.in_step(nth), **values}
-        path = f"dags/mirror_steps/dagRuns/{run['dag_run_id']}/taskInstances/report/xcomEntries/in_step_there"
+        path = f"dags/mirror_steps/dagRuns/{run['dag_run_id']}/taskInstances/report/xcomEntries/watermark_there"
         self.stack.airflow.api.call("PATCH", path, json={"value": value, "map_index": -1})
 
     def _runs(self) -> list[dict[str, Any]]:
@@ -183,7 +183,7 @@ def test_scheduled_runs_build_on_each_other(stack: Stack) -> None:
     assert run["state"] == "success"
     assert stack.has("steps/app", "old")
     assert stack.has("steps/quiet", "old")
-    everything = "everything (first run of this route, or the last one did not finish it)"
+    everything = "everything (first run of this route, or its last run did not finish)"
     log = stack.log(run, "routes_to_there")
     assert f"steps/app → there: {everything}" in log
     assert f"steps/quiet → there: {everything}" in log
@@ -195,8 +195,8 @@ def test_scheduled_runs_build_on_each_other(stack: Stack) -> None:
     assert run["state"] == "success"
     log = stack.log(run, "routes_to_there")
     assert f"steps/app → there: tags pushed {missed_since:%Y-%m-%d %H:%M}–" in log
-    assert "(scheduled, and what was missed)" in log
-    assert "1 repositories have had no push in that time and are not read" in log
+    assert "(scheduled, with missed runs)" in log
+    assert "1 repositories skipped: no push in the window" in log
     assert stack.labels(run) == ["steps/app → there"]
     assert stack.has("steps/app", "missed")
     assert not stack.has("steps/app", "before")
@@ -218,7 +218,7 @@ def test_the_run_with_the_tick_of_its_full_check_compares_everything(stack: Stac
     run = api.wait_for_run("mirror_checked", api.dag_runs("mirror_checked")[0]["dag_run_id"])
     api.unpause("mirror_checked", paused=True)
     assert (run["run_type"], run["state"]) == ("scheduled", "success")
-    assert "This run looks at everything (full check, @daily)" in stack.log(run, "routes_to_there")
+    assert "Window of this run: everything (full check, @daily)" in stack.log(run, "routes_to_there")
     assert "Looked at everything (full check, @daily)" in stack.log(run, "report")
     assert stack.has("day/app", "ancient")
 
@@ -233,11 +233,11 @@ def test_a_run_by_hand_compares_everything_unless_asked_otherwise(stack: Stack) 
     stack.push("steps/app", "asked-for", LAST_HOUR - timedelta(days=3))
     api.unpause("mirror_steps")
     run = api.wait_for_run("mirror_steps", api.trigger("mirror_steps", asked))
-    assert "(asked for)" in stack.log(run, "routes_to_there")
+    assert "(requested)" in stack.log(run, "routes_to_there")
     assert stack.has("steps/app", "asked-for")
     stack.push("steps/app", "even-older", TODAY - timedelta(days=60))
     run = api.wait_for_run("mirror_steps", api.trigger("mirror_steps"))
-    assert "This run looks at everything (manual run)" in stack.log(run, "routes_to_there")
+    assert "Window of this run: everything (manual run)" in stack.log(run, "routes_to_there")
     assert stack.has("steps/app", "even-older")
     run = api.wait_for_run("mirror_steps", api.trigger("mirror_steps", {"window_from": asked["window_from"]}))
     api.unpause("mirror_steps", paused=True)

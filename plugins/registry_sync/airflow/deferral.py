@@ -1,4 +1,4 @@
-"""Waiting for a registry without a worker, in the middle of a task."""
+"""Defer a task until a registry's rate limit ends."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import NoReturn
 
 from airflow.sdk import BaseOperator
 
-from registry_sync.airflow.retries import wait_worth_deferring
+from registry_sync.airflow.retries import deferral_end
 from registry_sync.airflow.triggers.not_before import NotBeforeTrigger
 from registry_sync.errors import RegistrySyncError
 
-MOST_WAITS = 12
-"""How often one try of a task waits without a worker."""
+MAX_DEFERRALS = 12
+"""Number of times that one try of a task is deferred."""
 
 
-def wait_or_raise(operator: BaseOperator, error: RegistrySyncError, waits: int) -> NoReturn:
-    """Go on later where a registry named a time far ahead; otherwise leave the error to the retry policy.
+def defer_or_raise(operator: BaseOperator, error: RegistrySyncError, deferrals: int) -> NoReturn:
+    """Defer the task when the error names a time far enough ahead; otherwise raise it for the retry policy.
 
-    The operator's ``execute`` is called again, with ``event``, and with ``waits`` one higher.
+    Airflow then calls the operator's ``execute`` again with ``event``, and with ``deferrals`` increased by one.
 
-    :param waits: how often this try has waited already.
+    :param deferrals: number of deferrals of this try so far.
     """
-    until = wait_worth_deferring(error, datetime.now(UTC))
-    if until is None or waits >= MOST_WAITS:
+    resume_at = deferral_end(error, datetime.now(UTC))
+    if resume_at is None or deferrals >= MAX_DEFERRALS:
         raise error
-    operator.log.warning("%s\nThe registry asks to wait; going on at %s", error, until.isoformat())
-    trigger = NotBeforeTrigger(moment=until.isoformat())
-    operator.defer(trigger=trigger, method_name="execute", kwargs={"waits": waits + 1})
+    operator.log.warning("%s\nRate limited; the task is deferred until %s", error, resume_at.isoformat())
+    trigger = NotBeforeTrigger(resume_at=resume_at.isoformat())
+    operator.defer(trigger=trigger, method_name="execute", kwargs={"deferrals": deferrals + 1})

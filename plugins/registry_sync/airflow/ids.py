@@ -21,8 +21,14 @@ def mirror_name(dag: str | None) -> str | None:
     return dag.removeprefix("mirror_") if dag is not None else None
 
 
+REPORT_TASK = "report"
+"""The last task of a mirror's DAG, and of the readiness DAG."""
+
 REPORT_KEY = "report"
 """The XCom key of a route's report. It is pushed whether the task then succeeds or fails."""
+
+UNMODIFIED_KEY = "unmodified"
+"""The XCom key of the route keys that a run skips because their source repositories had no push in its window."""
 
 
 def plan_task(destination: str) -> str:
@@ -35,14 +41,21 @@ def copy_task(destination: str) -> str:
     return f"to_{destination}"
 
 
+def watermark_key(destination: str) -> str:
+    """The XCom key of a destination's watermark, pushed by the task ``report``."""
+    return f"watermark_{destination}"
+
+
+def deletion_plans_key(destination: str) -> str:
+    """The XCom key of the deletions planned at a destination, pushed by the task ``report``."""
+    return f"planned_deletions_{destination}"
+
+
 LIST_IMAGES_TASK = "list_images"
 """The task of the readiness DAG that lists the bootstrap images and the registries that must have them."""
 
 CHECK_TASK = "check"
 """The task of the readiness DAG that is mapped over the images and registries."""
-
-REPORT_TASK = "report"
-"""The last task of the readiness DAG, and of a mirror's DAG."""
 
 RESULTS_KEY = "results"
 """The XCom key of the results of one readiness check. They are pushed whether the task then succeeds or fails."""

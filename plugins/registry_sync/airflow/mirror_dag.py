@@ -8,67 +8,75 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param
+from airflow.sdk.definitions.mappedoperator import MappedOperator
 
-from registry_sync.airflow.ids import copy_task, dag_id, plan_task
+from registry_sync.airflow.ids import REPORT_TASK, copy_task, dag_id, plan_task
 from registry_sync.airflow.operators.mirror_repository import MirrorRepositoryOperator
 from registry_sync.airflow.operators.plan_routes import PlanRoutesOperator
 from registry_sync.airflow.operators.report import ReportOperator
 from registry_sync.airflow.retries import MirrorRetryPolicy
-from registry_sync.config.model import Mirror, MirrorsFile, rule_summary
+from registry_sync.config.model import Mirror, MirrorsFile, Registry, rule_summary
 
-LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+DEFAULT_START_DATE = datetime(2026, 1, 1, tzinfo=UTC)
 
 LABEL = "{{ (task.route.label)[:250] }}"
-"""What Airflow shows for a mapped task. Its column holds 250 characters; a longer one fails the task on PostgreSQL."""
+"""Airflow's label of a mapped task. Its column holds 250 characters; a longer one fails the task on PostgreSQL."""
 
 
 def build_dag(mirror: Mirror, file: MirrorsFile) -> DAG:
-    """The DAG of one mirror: list the routes to each destination, mirror each route, report."""
+    """Build the DAG of one mirror: list the routes to each destination, mirror each route, report."""
     dag = DAG(
         dag_id=dag_id(mirror.name),
         description=mirror.description or None,
         doc_md=describe(mirror, file),
         schedule=CronDataIntervalTimetable(mirror.schedule, timezone="UTC") if mirror.schedule else None,
-        start_date=mirror.start_date or LONG_AGO,
+        start_date=mirror.start_date or DEFAULT_START_DATE,
         catchup=mirror.catchup,
         max_active_runs=1,
         params=parameters(mirror),
         tags=["registry_sync"],
-        default_args={
-            "retries": mirror.retries,
-            "retry_delay": timedelta(minutes=1),
-            "retry_policy": MirrorRetryPolicy(),
-            "execution_timeout": timedelta(minutes=mirror.task_timeout_minutes),
-        },
+        default_args=_default_args(mirror),
     )
     with dag:
-        report = ReportOperator(task_id="report", mirror=mirror.name, destinations=list(mirror.destinations), retries=0)
+        report = ReportOperator(
+            task_id=REPORT_TASK, mirror=mirror.name, destinations=list(mirror.destinations), retries=0
+        )
         for name in mirror.destinations:
-            destination = file.registries[name]
-            workers = {"queue": destination.queue} if destination.queue else {}  # of planning too, which logs in there
-            planned = PlanRoutesOperator(
-                task_id=plan_task(name),
-                mirror=mirror,
-                source=file.registries[mirror.source],
-                destination=destination,
-                **workers,
-            )
-            copied = MirrorRepositoryOperator.partial(
-                task_id=copy_task(name), pool=destination.pool, map_index_template=LABEL, **workers
-            ).expand_kwargs(planned.output)
-            planned >> copied >> report
+            _copy_to(file.registries[name], mirror, file.registries[mirror.source]) >> report
     return dag
 
 
+def _default_args(mirror: Mirror) -> dict[str, Any]:
+    return {
+        "retries": mirror.retries,
+        "retry_delay": timedelta(minutes=1),
+        "retry_policy": MirrorRetryPolicy(),
+        "execution_timeout": timedelta(minutes=mirror.task_timeout_minutes),
+    }
+
+
+def _copy_to(destination: Registry, mirror: Mirror, source: Registry) -> MappedOperator:
+    """The two tasks of a destination. Both run on its queue, because planning logs in to the destination too."""
+    queue = {"queue": destination.queue} if destination.queue else {}
+    planned = PlanRoutesOperator(
+        task_id=plan_task(destination.name), mirror=mirror, source=source, destination=destination, **queue
+    )
+    copied = MirrorRepositoryOperator.partial(
+        task_id=copy_task(destination.name), pool=destination.pool, map_index_template=LABEL, **queue
+    ).expand_kwargs(planned.output)
+    planned >> copied
+    return copied
+
+
 def parameters(mirror: Mirror) -> Mapping[str, Param]:
-    """The fields of the trigger form. Empty ones choose everything."""
+    """The fields of the trigger form. An empty field selects everything."""
     globs: dict[str, Any] = {"type": ["null", "array"], "items": {"type": "string"}}
-    moment: dict[str, Any] = {"type": ["null", "string"], "format": "date-time"}
+    time: dict[str, Any] = {"type": ["null", "string"], "format": "date-time"}
     return {
         "repositories": Param(
             None,
             title="Repositories",
-            description="Names or globs of source repositories, one per line; empty: all of this mirror.",
+            description="Names or globs of source repositories, one per line. Empty: all repositories of this mirror.",
             **globs,
         ),
         "destinations": Param(
@@ -77,12 +85,12 @@ def parameters(mirror: Mirror) -> Mapping[str, Param]:
             title="Destinations",
             items={"type": "string", "enum": list(mirror.destinations)},
             examples=list(mirror.destinations),
-            description="Destinations to bring into step; empty: all.",
+            description="Destinations to sync. Empty: all destinations of this mirror.",
         ),
         "tags": Param(
             None,
             title="Tags",
-            description="Names or globs, one per line; empty: all that the mirrors file chooses.",
+            description="Names or globs of tags, one per line. Empty: all tags that the mirrors file selects.",
             **globs,
         ),
         "window": Param(
@@ -90,42 +98,47 @@ def parameters(mirror: Mirror) -> Mapping[str, Param]:
             type="string",
             title="Window",
             enum=["auto", "all", "from_to"],
-            description="Push times to look at. auto: a scheduled run or backfill its data interval, a run by hand "
-            "everything; all: everything; from_to: as given below. Sources that tell no push times compare everything.",
+            description="Tags to compare, by push time. auto: the data interval of a scheduled run or backfill, all "
+            "tags in a manual run. all: all tags. from_to: the range below. All tags are compared when the source does "
+            "not report push times.",
         ),
-        "window_from": Param(None, title="Pushed from (UTC)", description="With window from_to.", **moment),
-        "window_to": Param(None, title="Pushed before (UTC)", description="With window from_to.", **moment),
+        "window_from": Param(None, title="Pushed from (UTC)", description="For window from_to: start.", **time),
+        "window_to": Param(None, title="Pushed before (UTC)", description="For window from_to: end.", **time),
         "dry_run": Param(
-            False, type="boolean", title="Dry run", description="Say what would be copied or deleted; change nothing."
+            False,
+            type="boolean",
+            title="Dry run",
+            description="Report what would be copied or deleted, without changing anything.",
         ),
     }
 
 
 def describe(mirror: Mirror, file: MirrorsFile) -> str:
-    """What a mirror does, in Markdown. The same file gives the same text, so that Airflow sees no new DAG version."""
+    """Describe a mirror in Markdown. The same file gives the same text, because a change makes a new DAG version."""
     source = file.registries[mirror.source]
-    rules = "\n".join(f"- {rule_summary(each)}" for each in mirror.rules)
-    goals = "\n".join(f"- `{file.registries[each].host}` ({each})" for each in mirror.destinations)
-    when = f"on the schedule `{mirror.schedule}` (UTC)" if mirror.schedule else "only when it is triggered"
-    past = f", and for every interval since {mirror.start_date:%Y-%m-%d}" if mirror.catchup else ""
-    return "\n\n".join(
-        part
-        for part in (
-            f"### {mirror.name}",
-            mirror.description,
-            f"Copies images from `{source.host}` ({source.name}) {when}{past}, to:\n\n{goals}",
-            f"Repositories:\n\n{rules}",
-            (
-                "One task per repository and destination copies the tags that are missing or have moved there, with "
-                "the same digests, and verifies them. A failed one can be cleared alone; it copies only what is "
-                "still missing."
-            ),
-            f"From `{_shown(file.path)}`.",
-        )
-        if part
+    rules = "\n".join(f"- {rule_summary(rule)}" for rule in mirror.rules)
+    destinations = "\n".join(f"- `{file.registries[name].host}` ({name})" for name in mirror.destinations)
+    parts = (
+        f"### {mirror.name}",
+        mirror.description,
+        f"Copies images from `{source.host}` ({source.name}) {_when(mirror)}, to:\n\n{destinations}",
+        f"Repositories:\n\n{rules}",
+        (
+            "One task per repository and destination copies the tags that are missing or changed, keeps their digests, "
+            "and verifies them. To retry a failed task, clear it; it copies only what is still missing."
+        ),
+        f"Defined in `{_short(file.path)}`.",
     )
+    return "\n\n".join(part for part in parts if part)
 
 
-def _shown(path: Path) -> str:
+def _when(mirror: Mirror) -> str:
+    if not mirror.schedule:
+        return "only when it is triggered"
+    catchup = f", and for every interval since {mirror.start_date:%Y-%m-%d}" if mirror.catchup else ""
+    return f"on the schedule `{mirror.schedule}` (UTC){catchup}"
+
+
+def _short(path: Path) -> str:
     """The file with its folder: enough to find it, and the same on every machine."""
     return "/".join(path.parts[-2:])

@@ -8,7 +8,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param
 
 from registry_sync.airflow.ids import CHECK_TASK, LIST_IMAGES_TASK, REPORT_TASK, dag_id
-from registry_sync.airflow.mirror_dag import LONG_AGO
+from registry_sync.airflow.mirror_dag import DEFAULT_START_DATE
 from registry_sync.airflow.operators.readiness import (
     CheckEndpointOperator,
     ListImagesOperator,
@@ -34,7 +34,7 @@ def build_readiness_dag(file: MirrorsFile) -> DAG:
         description="Would nodes start now, with each single registry down?",
         doc_md=_describe(file),
         schedule=CronDataIntervalTimetable(SCHEDULE, timezone="UTC"),
-        start_date=LONG_AGO,
+        start_date=DEFAULT_START_DATE,
         catchup=False,
         max_active_runs=1,
         params=parameters(),

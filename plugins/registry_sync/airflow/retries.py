@@ -1,4 +1,4 @@
-"""What a failure means to Airflow: fail, retry or wait. This is the only place that decides it."""
+"""Map errors to Airflow: fail, retry or defer. No other module decides this."""
 
 from __future__ import annotations
 
@@ -22,56 +22,61 @@ from registry_sync.sync.report import RouteReport
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 30, 900
+MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 30, 900
+"""Delay before the first retry, and the limit up to which it doubles."""
 
-DEFER_FROM_SECONDS = 120
-"""A wait this long frees the worker; a shorter one is an ordinary retry."""
+MIN_DEFERRAL_SECONDS = 120
+"""A rate limit at least this long defers the task and frees the worker. A shorter one is an ordinary retry."""
 
-SPREAD_SECONDS = 60
-"""Tasks that wait for the same registry go on within this time, and not all in the same moment."""
+JITTER_SECONDS = 60
+"""Tasks that wait for the same registry resume spread over this time."""
 
 _CLASSES = (ConfigurationError, DeniedError, LockedTag, RefusedError, TemporaryError)
 
-_BY_CLASS = {each.error_class: each for each in _CLASSES}
+_BY_CLASS = {error.error_class: error for error in _CLASSES}
 
 
-def error_of(report: RouteReport) -> RegistrySyncError | None:
-    """The one error that stands for all failed and locked tags of a route, with each of them in its message.
+def error_of_report(report: RouteReport) -> RegistrySyncError | None:
+    """Return one error for all failed and locked tags of a route; its message lists each of them.
 
-    A route with one temporary failure is worth another try, whatever else failed in it: the try copies only what is
-    still missing. One of which some tags are locked and none failed is not.
+    One temporary failure makes the whole route worth a retry, because the retry copies only what is still missing.
+    Locked tags alone do not.
     """
-    failed, locked = report.failed_tags, report.locked_tags
-    if not failed and not locked:
+    if not report.failed_tags and not report.locked_tags:
         return None
-    parts = [f"{len(failed)} tags failed"] if failed else []
-    parts += [f"{len(locked)} tags are locked at the destination, {_UNLOCK}"] if locked else []
-    heading = f"{report.source} → {report.destination}: {' and '.join(parts)}"
-    message = "\n  ".join([heading, *(f"{each.tag}: {each.reason}" for each in (*failed, *locked))])
-    if not failed:
+    message = _failure_message(report)
+    if not report.failed_tags:
         return LockedTag(message)
     if report.retry_at:
         return RateLimited(message, retry_at=report.retry_at)
-    classes = {each.error_class for each in failed}
-    if classes & {TemporaryError.error_class, RateLimited.error_class}:
+    classes = [result.error_class for result in report.failed_tags]
+    if {TemporaryError.error_class, RateLimited.error_class}.intersection(classes):
         return TemporaryError(message)
-    return _BY_CLASS.get(str(failed[0].error_class), RefusedError)(message)
+    return _BY_CLASS.get(str(classes[0]), RefusedError)(message)
 
 
-_UNLOCK = "which does not let them be overwritten (unlock them there, or write on_moved_tag: keep for them)"
+def _failure_message(report: RouteReport) -> str:
+    failed, locked = report.failed_tags, report.locked_tags
+    counts = [f"{len(failed)} tags failed"] if failed else []
+    counts += [f"{len(locked)} tags are locked at the destination and cannot be overwritten{_UNLOCK}"] if locked else []
+    heading = f"{report.source} → {report.destination}: {' and '.join(counts)}"
+    return "\n  ".join([heading, *(f"{result.tag}: {result.reason}" for result in (*failed, *locked))])
 
 
-def wait_worth_deferring(error: BaseException, now: datetime) -> datetime | None:
-    """Until when to wait without a worker, or ``None`` when the error names no such time."""
-    if isinstance(error, RateLimited) and (error.retry_at - now).total_seconds() >= DEFER_FROM_SECONDS:
-        return error.retry_at + timedelta(seconds=random.uniform(0.0, SPREAD_SECONDS))  # noqa: S311 - no secret
+_UNLOCK = " (unlock them in the registry, or set on_moved_tag: keep for them)"
+
+
+def deferral_end(error: BaseException, now: datetime) -> datetime | None:
+    """Time at which to resume after a long rate limit; ``None`` when the task should not be deferred."""
+    if isinstance(error, RateLimited) and (error.retry_at - now).total_seconds() >= MIN_DEFERRAL_SECONDS:
+        return error.retry_at + timedelta(seconds=random.uniform(0.0, JITTER_SECONDS))  # noqa: S311 - no secret
     return None
 
 
 class MirrorRetryPolicy(RetryPolicy):
-    """Permanent errors fail at once; temporary ones are tried again later, each task at a time of its own.
+    """Fail on permanent errors, and retry temporary ones after a delay with jitter.
 
-    Airflow's own back-off gives all mapped instances of a task the same delay, so that they would come back together.
+    Airflow's own back-off gives all mapped instances of a task the same delay, so they would all return at once.
     """
 
     def evaluate(
@@ -81,13 +86,18 @@ class MirrorRetryPolicy(RetryPolicy):
         max_tries: int,  # noqa: ARG002 - Airflow's signature
         context: Context | None = None,  # noqa: ARG002 - Airflow's signature
     ) -> RetryDecision:
-        """Decide by the error's class. ``try_number`` counts from 1; what is not ours is Airflow's to decide."""
+        """Decide by the error's class. Other packages' exceptions are left to Airflow. ``try_number`` starts at 1."""
         if not isinstance(exception, RegistrySyncError):
             return RetryDecision.default()
         if exception.is_permanent:
-            return RetryDecision.fail(f"{exception.error_class}: trying again changes nothing")
-        seconds = min(FIRST_RETRY_SECONDS * 2.0 ** (try_number - 1), LONGEST_RETRY_SECONDS)
-        delay = timedelta(seconds=seconds * random.uniform(1.0, 1.5))  # noqa: S311 - a delay, no secret
+            return RetryDecision.fail(f"{exception.error_class}: a retry would fail again")
+        delay = _backoff(try_number)
         if isinstance(exception, RateLimited):
             delay += max(timedelta(), exception.retry_at - datetime.now(UTC))
         return RetryDecision.retry(delay=delay, reason=exception.error_class)
+
+
+def _backoff(try_number: int) -> timedelta:
+    """Exponential back-off with jitter."""
+    seconds = min(MIN_RETRY_SECONDS * 2.0 ** (try_number - 1), MAX_RETRY_SECONDS)
+    return timedelta(seconds=seconds * random.uniform(1.0, 1.5))  # noqa: S311 - a delay, no secret

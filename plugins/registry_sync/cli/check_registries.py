@@ -1,4 +1,4 @@
-"""Try out each registry of a mirrors file as a run would use it, without writing anything."""
+"""Check the access to each registry of a mirrors file: log in, list, read. Nothing is written."""
 
 from __future__ import annotations
 
@@ -18,76 +18,81 @@ OpenClient = Callable[[Registry], RegistryClient]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """What was tried at a registry, and how that went; ``problem`` is empty when it went well."""
+    """One check of a registry. ``problem`` is empty when it passed."""
 
     registry: Registry
-    what: str
+    name: str
     problem: str = ""
 
 
 def check_registries(file: MirrorsFile, open_client: OpenClient) -> Iterator[Check]:
-    """Try each registry once: to log in, then one page of a listing where it is a source, one HEAD where it is not.
+    """Check each registry: log in, then list one page at a source, and send one HEAD to a destination.
 
-    Whether we may push is not tried: Quay creates a repository when somebody only asks for that right.
+    Permission to push is not checked, because Quay creates a repository when a token for pushing to it is requested.
     """
     for registry in file.registries.values():
-        yield from _check(registry, file, open_client)
+        yield from _check_registry(registry, file, open_client)
 
 
-def _check(registry: Registry, file: MirrorsFile, open_client: OpenClient) -> Iterator[Check]:
-    what = "log in" if registry.connection else "answer to an anonymous user"
+def _check_registry(registry: Registry, file: MirrorsFile, open_client: OpenClient) -> Iterator[Check]:
+    access = "log in" if registry.connection else "anonymous access"
     try:
         client = open_client(registry)
     except RegistrySyncError as error:
-        yield Check(registry=registry, what=what, problem=str(error))
+        yield Check(registry=registry, name=access, problem=str(error))
         return
     with closing(client):
-        login = _try(registry, what, client.ping)
+        login = _check(registry, access, client.ping)
         yield login
-        if login.problem:
-            return
-        for mirror in file.mirrors.values():
-            if mirror.source == registry.name:
-                yield from (_check_source(registry, mirror, rule, client) for rule in _one_of_each(mirror))
-            elif registry.name in mirror.destinations:
-                yield _check_destination(registry, mirror, file.registries[mirror.source], client)
+        if not login.problem:
+            yield from _check_mirrors(registry, file, client)
 
 
-def _one_of_each(mirror: Mirror) -> Iterator[Rule]:
-    """The first namespace and the first repository: listing all would be the work of a run."""
+def _check_mirrors(registry: Registry, file: MirrorsFile, client: RegistryClient) -> Iterator[Check]:
+    """Check the registry's part in each mirror."""
+    for mirror in file.mirrors.values():
+        if mirror.source == registry.name:
+            yield from (_check_source(registry, mirror, rule, client) for rule in _first_rules(mirror))
+        elif registry.name in mirror.destinations:
+            yield _check_destination(registry, mirror, file.registries[mirror.source], client)
+
+
+def _first_rules(mirror: Mirror) -> Iterator[Rule]:
+    """The first namespace and the first repository. To list all of them would take as long as a run."""
     for form in (NamespaceRule, RepositoryRule):
-        yield from islice((each for each in mirror.rules if isinstance(each, form)), 1)
+        yield from islice((rule for rule in mirror.rules if isinstance(rule, form)), 1)
 
 
 def _check_source(registry: Registry, mirror: Mirror, rule: Rule, client: RegistryClient) -> Check:
     if isinstance(rule, NamespaceRule):
-        namespace, private = rule.namespace, rule.include_private
-        listing = client.list_repositories(namespace, include_private=private)
-        return _try(registry, f"list {namespace!r} ({mirror.name})", lambda: _first(listing, namespace))
+        namespace = rule.namespace
+        repositories = client.list_repositories(namespace, include_private=rule.include_private)
+        name = f"list repositories of {namespace} (mirror {mirror.name})"
+        return _check(registry, name, lambda: _require_one(repositories, namespace))
     repository = Repository.at(registry.host, rule.repository)
-    return _try(
-        registry, f"list {repository.name} ({mirror.name})", lambda: next(iter(client.list_tags(repository)), None)
-    )
+    name = f"list tags of {repository.name} (mirror {mirror.name})"
+    return _check(registry, name, lambda: next(iter(client.list_tags(repository)), None))
 
 
-def _first(listing: Iterable[object], namespace: str) -> object:
-    for each in listing:
-        return each
-    raise ConfigurationError(f"namespace {namespace!r} has no repository that we may see; check its name")
+def _require_one(repositories: Iterable[object], namespace: str) -> None:
+    """:raises ConfigurationError: when the listing is empty."""
+    if next(iter(repositories), None) is None:
+        raise ConfigurationError(
+            f"no repository found in namespace {namespace!r}; check its name, and that this user may list it"
+        )
 
 
 def _check_destination(registry: Registry, mirror: Mirror, source: Registry, client: RegistryClient) -> Check:
     rule = mirror.rules[0]
-    name = f"{rule.namespace}/any" if isinstance(rule, NamespaceRule) else rule.repository
-    repository = route_of(mirror, rule, source, registry, name).destination_repository
-    return _try(
-        registry, f"look into {repository.name} ({mirror.name})", lambda: client.head_manifest(repository, "latest")
-    )
+    source_name = f"{rule.namespace}/any" if isinstance(rule, NamespaceRule) else rule.repository
+    repository = route_of(mirror, rule, source, registry, source_name).destination_repository
+    name = f"read {repository.name} (mirror {mirror.name})"
+    return _check(registry, name, lambda: client.head_manifest(repository, "latest"))
 
 
-def _try(registry: Registry, what: str, call: Callable[[], object]) -> Check:
+def _check(registry: Registry, name: str, call: Callable[[], object]) -> Check:
     try:
         call()
     except RegistrySyncError as error:
-        return Check(registry=registry, what=what, problem=str(error))
-    return Check(registry=registry, what=what)
+        return Check(registry=registry, name=name, problem=str(error))
+    return Check(registry=registry, name=name)

@@ -1,7 +1,7 @@
-"""Connections of the command line, by Airflow's hooks, so that a plan is the one that a run would make.
+"""Connections of the command line. They use Airflow's hooks, so a plan reads the registries as a run would.
 
-Airflow logs to the standard output of its first import, which would spoil the output for programs. So everything of
-Airflow is called with standard error in its place.
+Airflow logs to the standard output of its first import. Each call of Airflow therefore runs with standard error in
+place of standard output, which is kept for the command's own output.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from registry_sync.sync.session import Connections
 
 
 class CommandConnections:
-    """Connections with the Airflow Connections of the registries.
+    """Opens registries with their Airflow Connections.
 
     :raises ConfigurationError: when Airflow is not installed.
     """
@@ -29,35 +29,33 @@ class CommandConnections:
             try:
                 from registry_sync.airflow.hooks.connections import HookConnections
             except ModuleNotFoundError as error:
-                advice = (
-                    "run this command where Airflow is installed, because registries are opened with its Connections"
-                )
+                advice = "run this command where Airflow is installed; it reads Airflow Connections"
                 raise ConfigurationError(f"{error}; {advice}") from error
             self._connections: Connections = HookConnections(task="command line")
 
     def endpoint(self, registry: Registry, /) -> Endpoint:
-        """Address and credentials of a registry."""
+        """Return the address and credentials of a registry."""
         with redirect_stdout(sys.stderr):
             return self._connections.endpoint(registry)
 
     def client(self, registry: Registry, /) -> RegistryClient:
-        """A client of a registry; the caller closes it."""
+        """Return a client of a registry; the caller closes it."""
         with redirect_stdout(sys.stderr):
             return self._connections.client(registry)
 
     def skopeo(self, options: SkopeoOptions, /) -> SkopeoProgram:
-        """The skopeo of this machine, or one in containers."""
+        """Return the skopeo of this machine, or one that runs in containers."""
         with redirect_stdout(sys.stderr):
             return self._connections.skopeo(options)
 
 
 def open_client(registry: Registry) -> RegistryClient:
-    """A client with the registry's Airflow Connection; the caller closes it."""
+    """Return a client with the registry's Airflow Connection; the caller closes it."""
     return CommandConnections().client(registry)
 
 
 def open_node_client(registry: Registry, answer_seconds: float) -> PullClient:
-    """A client without credentials, as a machine has that pulls; the caller closes it."""
+    """Return a client without credentials, such as a node that pulls; the caller closes it."""
     with redirect_stdout(sys.stderr):
         from registry_sync.airflow.hooks.registry import RegistryHook
 

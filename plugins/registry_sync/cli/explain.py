@@ -1,149 +1,182 @@
-"""What a mirrors file means for one repository: each setting, where it is written, and why tags are chosen or not."""
+"""The command ``explain``: the settings of one repository and their origins, and why each tag is chosen or not."""
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
+from registry_sync.cli.arguments import OK, chosen_destinations, named_mirror
+from registry_sync.cli.connections import open_client
 from registry_sync.config.model import Mirror, MirrorsFile, NamespaceRule, Registry, RepositoryRule, Rule, rule_summary
 from registry_sync.config.written import written
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository
-from registry_sync.registry.client import RegistryClient
+from registry_sync.registry.client import TagEntry
+from registry_sync.routes.load import load_mirrors
 from registry_sync.routes.route import Route, route_of
 from registry_sync.sync.source import choose_tags, explain_artifact_tags, list_tags, split_artifact_tags
 from registry_sync.tags.overwrite_policy import as_written
 from registry_sync.tags.patterns import Pattern, first_match
+from registry_sync.tags.rules import only_tags
 from registry_sync.tags.select import Selection, steps_text
 from registry_sync.text_table import table
 
-OpenClient = Callable[[Registry], RegistryClient]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingOrigin:
+    """A setting of a route, its value as YAML, and the place in the mirrors file that sets it."""
+
+    name: str
+    value: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleRoute:
+    """A route, and the index of its rule among those of the mirror."""
+
+    index: int
+    route: Route
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """One route, its rule's place in the mirrors file, and what its rules make of the tags that the source lists.
-
-    ``settings`` are names, values as they could be written, and where they are written.
-    """
+    """A route, its rule's place in the mirrors file, its settings, and the selection among the source's tags."""
 
     route: Route
     place: str
-    settings: tuple[tuple[str, str, str], ...]
+    settings: tuple[SettingOrigin, ...]
     selection: Selection
 
     def text(self, patterns: Sequence[Pattern]) -> str:
-        """All that a person wants to know; of the tags only those that match one of ``patterns``, if there is one."""
+        """The explanation as text; ``patterns`` limits the tags shown."""
         heading = f"{self.route.source_repository} → {self.route.destination_repository}  (by {self.place})"
-        rows = [row for row in self._tags() if not patterns or first_match(patterns, row[0])]
-        tags = table(("tag", "chosen", "why"), rows) if rows else "the source lists no such tag"
-        settings = table(("setting", "value", "from"), self.settings)
-        return f"{heading}\n\n{settings}\n\n{self._attrition()}\n\n{tags}"
+        settings = table(("setting", "value", "from"), [(each.name, each.value, each.origin) for each in self.settings])
+        rows = [row for row in self._tag_rows() if not patterns or first_match(patterns, row[0])]
+        tags = table(("tag", "chosen", "why"), rows) if rows else "no such tag at the source"
+        return f"{heading}\n\n{settings}\n\n{self._steps()}\n\n{tags}"
 
-    def _attrition(self) -> str:
-        least, chosen = self.route.settings.tags.min_tags, len(self.selection.selected)
-        too_few = f"; min_tags is {least}, so that a run fails and copies nothing" if least and chosen < least else ""
+    def _steps(self) -> str:
+        """The number of tags after each rule, with a warning when they are too few."""
+        min_tags, chosen = self.route.settings.tags.min_tags, len(self.selection.selected)
+        too_few = f"; min_tags is {min_tags}: a run fails and copies nothing" if min_tags and chosen < min_tags else ""
         return f"{steps_text(self.selection.steps)}{too_few}"
 
-    def _tags(self) -> list[tuple[str, str, str]]:
-        chosen = [(tag, "yes", self._why(tag)) for tag in self.selection.selected]
+    def _tag_rows(self) -> list[tuple[str, str, str]]:
+        chosen = [(tag, "yes", self._why_chosen(tag)) for tag in self.selection.selected]
         rejected = [(tag, "no", reason) for tag, reason in self.selection.rejected.items()]
         failed = [(tag, "FAILED", reason) for tag, reason in self.selection.failed.items()]
         return sorted([*chosen, *rejected, *failed])
 
-    def _why(self, tag: str) -> str:
+    def _why_chosen(self, tag: str) -> str:
         if tag in self.selection.pins:
-            return f"names pins it to {self.selection.pins[tag].short}"
+            return f"pinned to {self.selection.pins[tag].short} in names"
         rules = self.route.settings.tags
         if tag in rules.named:
-            return "names has it"
-        return "every rule lets it pass" if rules.has_filters else "there is no rule"
+            return "listed in names"
+        return "passes all rules" if rules.has_filters else "all tags are chosen: no rules"
 
 
-def explain(
-    file: MirrorsFile,
-    mirror: Mirror,
-    repository: str,
-    destinations: Sequence[str],
-    open_client: OpenClient,
-    now: datetime,
-) -> Iterator[Explanation]:
-    """Each route that the mirror has for a source repository. Tags are read from the source; nothing is written.
+def print_explanations(arguments: argparse.Namespace) -> int:
+    """Explain each route of a source repository."""
+    file = load_mirrors(arguments.file)
+    mirror = named_mirror(file, arguments.mirror)
+    destinations = chosen_destinations(mirror, arguments.destination)
+    patterns = only_tags(arguments.tag).include or ()
+    for explanation in _explain(file, mirror, arguments.repository, destinations):
+        print(f"\n{explanation.text(patterns)}")
+    return OK
 
-    :raises ConfigurationError: when none of its rules is for this repository.
+
+def _explain(file: MirrorsFile, mirror: Mirror, repository: str, destinations: Sequence[str]) -> Iterator[Explanation]:
+    """Read the tags of a source repository, and explain each of its routes.
+
+    :raises ConfigurationError: when the mirror has no rule for the repository.
     """
     source = file.registries[mirror.source]
     name = Repository.at(source.host, repository).name
-    rules = list(_rules_for(mirror, source, name))
+    rules = _rules_for(mirror, source, name)
     if not rules:
-        raise ConfigurationError(
-            f"no rule of mirror {mirror.name!r} is for {name!r}; its repositories are {_shown(mirror)}"
-        )
+        summaries = ", ".join(rule_summary(rule) for rule in mirror.rules)
+        raise ConfigurationError(f"mirror {mirror.name!r} has no rule for repository {name!r}; it mirrors {summaries}")
     routes = [
-        (index, rule, route_of(mirror, rule, source, file.registries[destination], name))
+        RuleRoute(index=index, route=route_of(mirror, rule, source, file.registries[destination], name))
         for index, rule in rules
         for destination in destinations
     ]
     with closing(open_client(source)) as client:
-        tags, has_push_times = list_tags(routes[0][2], client), client.lists_push_times
-    for index, rule, route in routes:
-        listed, about = split_artifact_tags(tags, route.settings)
-        yield Explanation(
-            route=route,
-            place=_place(mirror, index),
-            settings=tuple(_settings(mirror, index, rule)),
-            selection=explain_artifact_tags(choose_tags(route, listed, now=now, has_push_times=has_push_times), about),
-        )
+        tags, has_push_times = list_tags(routes[0].route, client), client.lists_push_times
+    now = datetime.now(UTC)
+    for rule_route in routes:
+        selection = _select(rule_route.route, tags, now=now, has_push_times=has_push_times)
+        yield _explanation(mirror, rule_route, selection)
 
 
-def _rules_for(mirror: Mirror, source: Registry, name: str) -> Iterator[tuple[int, Rule]]:
-    """The rules that have a repository by its name, otherwise the first namespace that it is chosen from."""
+def _rules_for(mirror: Mirror, source: Registry, name: str) -> list[tuple[int, Rule]]:
+    """Return the rules that name a repository, with their indexes; otherwise the first namespace rule that chooses it.
+
+    A repository's own rules replace those of its namespace.
+    """
     rules = list(enumerate(mirror.rules))
-    by_name = [
+    by_name: list[tuple[int, Rule]] = [
         (index, rule)
         for index, rule in rules
         if isinstance(rule, RepositoryRule) and Repository.at(source.host, rule.repository).name == name
     ]
-    within = [
+    by_namespace: list[tuple[int, Rule]] = [
         (index, rule)
         for index, rule in rules
         if isinstance(rule, NamespaceRule) and name.startswith(f"{rule.namespace}/") and rule.chooses(name)
     ]
-    yield from by_name or within[:1]
+    return by_name or by_namespace[:1]
 
 
-def _shown(mirror: Mirror) -> str:
-    return ", ".join(rule_summary(each) for each in mirror.rules)
+def _select(route: Route, tags: list[TagEntry], *, now: datetime, has_push_times: bool) -> Selection:
+    """Apply the route's tag rules, and explain the tags of attached artifacts too."""
+    images, artifacts = split_artifact_tags(tags, route.settings)
+    selection = choose_tags(route, images, now=now, has_push_times=has_push_times)
+    return explain_artifact_tags(selection, artifacts)
+
+
+def _explanation(mirror: Mirror, rule_route: RuleRoute, selection: Selection) -> Explanation:
+    return Explanation(
+        route=rule_route.route,
+        place=_place(mirror, rule_route.index),
+        settings=tuple(_settings(mirror, rule_route.index)),
+        selection=selection,
+    )
 
 
 def _place(mirror: Mirror, index: int) -> str:
     return f"mirrors.{mirror.name}.repositories[{index}]"
 
 
-def _settings(mirror: Mirror, index: int, rule: Rule) -> Iterator[tuple[str, str, str]]:
-    """Each option that is in force, and the innermost level that has it."""
+def _settings(mirror: Mirror, index: int) -> Iterator[SettingOrigin]:
+    """Each setting in force, with the innermost level that sets it."""
+    rule, place = mirror.rules[index], _place(mirror, index)
     if rule.rename:
-        yield "rename", rule.rename, _place(mirror, index)
+        yield SettingOrigin(name="rename", value=rule.rename, origin=place)
     values = written(rule.settings, with_defaults=True)
     values["on_moved_tag"] = as_written(rule.settings.on_moved_tag)
     levels = (
-        (_place(mirror, index), rule.written_options),
+        (place, rule.written_options),
         (f"mirrors.{mirror.name}", mirror.written_options),
         ("defaults", mirror.default_options),
     )
     for name, value in values.items():
-        origin = next((place for place, options in levels if name in options), "built in")
-        yield name, _as_written(value), origin
+        origin = next((level for level, options in levels if name in options), "built-in default")
+        yield SettingOrigin(name=name, value=_yaml_line(value), origin=origin)
 
 
-def _as_written(value: Any) -> str:
-    """As YAML has it in one line; nothing of what is not set."""
+def _yaml_line(value: Any) -> str:
+    """The value as YAML in one line, without keys that are not set; ``-`` for an empty value."""
     if isinstance(value, dict):
-        value = {key: each for key, each in value.items() if key == "dry_run" or each not in (None, False)}
+        value = {key: entry for key, entry in value.items() if key == "dry_run" or entry not in (None, False)}
     if value in (None, "", [], {}):
         return "-"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

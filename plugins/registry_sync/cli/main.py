@@ -1,4 +1,4 @@
-"""``python -m registry_sync``: check a mirrors file and its registries, see what a run would do, print a schema."""
+"""``python -m registry_sync``: validate a mirrors file, check its registries, print what a run would do."""
 
 from __future__ import annotations
 
@@ -7,26 +7,28 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from registry_sync.cli.arguments import FAILED, OK, UNUSABLE, chosen_destinations, named_mirror
+from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
 from registry_sync.cli.check_registries import check_registries
 from registry_sync.cli.connections import open_client, open_node_client
-from registry_sync.cli.explain import explain
+from registry_sync.cli.explain import print_explanations
 from registry_sync.cli.nodes import add_nodes
 from registry_sync.cli.nodes_check import Clients
 from registry_sync.cli.plan import print_plans
 from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.routes.load import json_schema, load_mirrors, mirrors_path
-from registry_sync.tags.rules import only_tags
 from registry_sync.text_table import table
+
+if TYPE_CHECKING:
+    from registry_sync.cli.nodes import Commands
 
 PROJECT = Path(__file__).resolve().parents[3]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command. 0: done; 1: something failed or would fail; 2: the mirrors file or an argument cannot be used."""
+    """Run a command. 0: success; 1: something failed or would fail; 2: the mirrors file or an argument is not valid."""
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.command(arguments))
@@ -41,51 +43,56 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m registry_sync", description="Mirror container images.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    file = argparse.ArgumentParser(add_help=False)
     default = mirrors_path(PROJECT)
+    file = argparse.ArgumentParser(add_help=False)
     file.add_argument("file", nargs="?", type=Path, default=default, metavar="FILE", help="mirrors file (%(default)s)")
-
-    validate = commands.add_parser("validate", parents=[file], help="check a mirrors file and name every problem")
+    validate = commands.add_parser("validate", parents=[file], help="check a mirrors file, and print every error in it")
     validate.set_defaults(command=_validate)
-
-    plan = commands.add_parser(
-        "plan", parents=[file], help="read both sides, and print what a run would do and why; copies nothing"
-    )
-    plan.add_argument("--mirror", required=True, metavar="NAME", help="the mirror to plan")
-    plan.add_argument("--repository", action="append", default=[], metavar="GLOB", help="only these (may be repeated)")
-    plan.add_argument("--destination", action="append", default=[], metavar="NAME", help="only these (may be repeated)")
-    plan.add_argument(
-        "--tag", action="append", type=_glob, default=[], metavar="GLOB", help="only these (may be repeated)"
-    )
-    plan.add_argument("--json", action="store_true", help="for programs")
-    plan.set_defaults(command=print_plans)
-
-    explain = commands.add_parser(
-        "explain",
-        parents=[file],
-        help="print each setting of a repository and where it is written, and why each tag is chosen or not",
-    )
-    explain.add_argument("--mirror", required=True, metavar="NAME", help="the mirror to explain")
-    explain.add_argument("--repository", required=True, metavar="NAME", help="a source repository of it")
-    explain.add_argument("--destination", action="append", default=[], metavar="NAME", help="only these")
-    explain.add_argument("--tag", action="append", type=_glob, default=[], metavar="GLOB", help="only these")
-    explain.set_defaults(command=_explain)
-
+    _add_plan(commands, file)
+    _add_explain(commands, file)
     check = commands.add_parser(
-        "check", parents=[file], help="log in at each registry and list a page, to see what is missing; writes nothing"
+        "check", parents=[file], help="check login and read access at each registry; writes nothing"
     )
     check.set_defaults(command=_check)
-
     add_nodes(commands, default, Clients(source=open_client, node=open_node_client))
-
-    schema = commands.add_parser("schema", help="print the JSON Schema of mirrors files")
+    schema = commands.add_parser("schema", help="print the JSON Schema of the mirrors file")
     schema.set_defaults(command=_schema)
     return parser
 
 
+def _add_plan(commands: Commands, file: argparse.ArgumentParser) -> None:
+    plan = commands.add_parser(
+        "plan", parents=[file], help="compare source and destination, and print what a run would do; copies nothing"
+    )
+    plan.add_argument("--mirror", required=True, metavar="NAME", help="mirror to plan")
+    plan.add_argument("--repository", **_repeated("GLOB", "plan only matching source repositories"))
+    plan.add_argument("--destination", **_repeated("NAME", "plan only this destination"))
+    plan.add_argument("--tag", type=_glob, **_repeated("GLOB", "plan only matching tags"))
+    plan.add_argument("--json", action="store_true", help="print JSON")
+    plan.set_defaults(command=print_plans)
+
+
+def _add_explain(commands: Commands, file: argparse.ArgumentParser) -> None:
+    explain = commands.add_parser(
+        "explain",
+        parents=[file],
+        help="print the settings of a repository and where each is set, and why each tag is chosen or not",
+    )
+    explain.add_argument("--mirror", required=True, metavar="NAME", help="mirror of the repository")
+    explain.add_argument("--repository", required=True, metavar="NAME", help="source repository to explain")
+    explain.add_argument("--destination", **_repeated("NAME", "explain only this destination"))
+    explain.add_argument("--tag", type=_glob, **_repeated("GLOB", "show only matching tags"))
+    explain.set_defaults(command=print_explanations)
+
+
+def _repeated(metavar: str, text: str) -> dict[str, Any]:
+    """Keyword arguments of an option that may be repeated."""
+    return {"action": "append", "default": [], "metavar": metavar, "help": f"{text} (may be repeated)"}
+
+
 def _glob(text: str) -> str:
     if not text:
-        raise argparse.ArgumentTypeError("it is empty, and would choose nothing")
+        raise argparse.ArgumentTypeError("must not be empty")
     return text
 
 
@@ -93,8 +100,8 @@ def _validate(arguments: argparse.Namespace) -> int:
     file = load_mirrors(arguments.file)
     print(f"{arguments.file} is valid")
     rows = [
-        (each.name, each.source, ", ".join(each.destinations), str(len(each.rules)), each.schedule or "by hand")
-        for each in file.mirrors.values()
+        (mirror.name, mirror.source, ", ".join(mirror.destinations), str(len(mirror.rules)), mirror.schedule or "none")
+        for mirror in file.mirrors.values()
     ]
     if rows:
         print(table(("mirror", "source", "destinations", "rules", "schedule (UTC)"), rows, right=frozenset({3})))
@@ -102,16 +109,15 @@ def _validate(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    rows, problems = [], []
-    for each in check_registries(load_mirrors(arguments.file), open_client):
-        name = each.registry.name
-        rows.append((name, each.registry.host, each.what, "FAILED" if each.problem else "ok"))
-        if each.problem:
-            problems.append(f"{name}: {each.what}: {each.problem}")
-    print(table(("registry", "host", "tried", "result"), rows))
-    for problem in problems:
-        print(f"\n{problem}", file=sys.stderr)
-    return FAILED if problems else OK
+    checks = list(check_registries(load_mirrors(arguments.file), open_client))
+    rows = [
+        (check.registry.name, check.registry.host, check.name, "FAILED" if check.problem else "ok") for check in checks
+    ]
+    print(table(("registry", "host", "check", "result"), rows))
+    failed = [check for check in checks if check.problem]
+    for check in failed:
+        print(f"\n{check.registry.name}: {check.name}: {check.problem}", file=sys.stderr)
+    return FAILED if failed else OK
 
 
 def _schema(_: argparse.Namespace) -> int:
@@ -119,18 +125,8 @@ def _schema(_: argparse.Namespace) -> int:
     return OK
 
 
-def _explain(arguments: argparse.Namespace) -> int:
-    file = load_mirrors(arguments.file)
-    mirror = named_mirror(file, arguments.mirror)
-    destinations, now = chosen_destinations(mirror, arguments.destination), datetime.now(UTC)
-    patterns = only_tags(arguments.tag).include or ()
-    for each in explain(file, mirror, arguments.repository, destinations, open_client, now):
-        print(f"\n{each.text(patterns)}")
-    return OK
-
-
 def run() -> int:
-    """Run the command that the process was started with, with warnings on standard error."""
+    """Run the command of this process's arguments, with warnings on standard error."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("registry_sync").setLevel(logging.WARNING)  # Airflow asks the root logger for more
+    logging.getLogger("registry_sync").setLevel(logging.WARNING)  # Airflow sets the root logger to INFO
     return main()

@@ -1,4 +1,4 @@
-"""The command ``plan``: what a run would do with each tag, and why. It reads both registries and writes nothing."""
+"""The command ``plan``: print the decision of a run for each tag, with its reason. Nothing is written."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from registry_sync.text_table import table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedRoute:
-    """A route, and its observation and plan, or the error of a route that could not be observed."""
+    """A route with its observation and plan, or with the error that prevented them."""
 
     route: Route
     observation: Observation | None = None
     plan: Plan | None = None
     error: RegistrySyncError | None = None
 
-    @property
     def would_fail(self) -> bool:
+        """True if the route could not be observed, or a tag of its plan fails."""
         return self.plan is None or any(isinstance(decision, Failed) for decision in self.plan.decisions)
 
 
@@ -57,8 +57,8 @@ def print_plans(arguments: argparse.Namespace) -> int:
             if not arguments.json:
                 print(f"\n{_text(planned[-1])}")
     if arguments.json:
-        print(json.dumps([_document(each) for each in planned], indent=2, ensure_ascii=False))
-    failed = sum(each.would_fail for each in planned)
+        print(json.dumps([_document(route) for route in planned], indent=2, ensure_ascii=False))
+    failed = sum(route.would_fail() for route in planned)
     if failed and not arguments.json:
         print(f"\n{failed} of {len(planned)} routes would fail", file=sys.stderr)
     return FAILED if failed else OK
@@ -95,9 +95,9 @@ def _document(planned: PlannedRoute) -> dict[str, Any]:
 
 
 def _decision_document(decision: Decision) -> dict[str, Any]:
-    word, reason = _describe(decision)
+    name, reason = _describe(decision)
     digest = _digest(decision)
-    return {"tag": decision.tag, "decision": word, "digest": str(digest) if digest else None, "reason": reason}
+    return {"tag": decision.tag, "decision": name, "digest": str(digest) if digest else None, "reason": reason}
 
 
 def _text(planned: PlannedRoute) -> str:
@@ -111,18 +111,18 @@ def _text(planned: PlannedRoute) -> str:
 
 
 def _row(decision: Decision) -> tuple[str, str, str, str]:
-    word, reason = _describe(decision)
+    name, reason = _describe(decision)
     digest = _digest(decision)
-    return decision.tag, word, digest.short if digest else "-", reason
+    return decision.tag, name, digest.short if digest else "-", reason
 
 
 def _digest(decision: Decision) -> Digest | None:
-    """The digest that a decision is about, where it is known."""
+    """The digest of a decision; ``None`` where it is unknown."""
     return None if isinstance(decision, Skipped | Failed) else decision.digest
 
 
 def _describe(decision: Decision) -> tuple[str, str]:
-    """A decision in one word, and its reason."""
+    """Return the name of a decision, and its reason."""
     match decision:
         case CopyTag(reason=reason):
             return "copy", reason

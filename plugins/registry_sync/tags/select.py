@@ -65,7 +65,7 @@ class Selection:
             selected=kept,
             rejected={**self.rejected, **reasons},
             failed={tag: reason for tag, reason in self.failed.items() if not rejection_reason(tag, only)},
-            steps=(*self.steps, SelectionStep(what="asked for", tags=len(kept))),
+            steps=(*self.steps, SelectionStep(what="requested", tags=len(kept))),
         )
 
     def without(self, tags: Collection[str], step: str) -> Selection:

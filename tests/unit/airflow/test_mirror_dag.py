@@ -1,4 +1,4 @@
-"""Queues of tasks: tasks run on the queue of the registry that they write to."""
+"""Queues of tasks: a task runs on the queue of its destination."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_tasks_run_on_the_queue_of_their_destination(tmp_path: Path) -> None:
     path.write_text(FILE)
     file = load_mirrors(path)
     tasks = build_dag(file.mirrors["m"], file).task_dict
-    assert {name: each.queue for name, each in tasks.items()} == {
+    assert {name: task.queue for name, task in tasks.items()} == {
         "routes_to_acr": "default",
         "to_acr": "default",
         "routes_to_aliyun": "china",

@@ -1,4 +1,4 @@
-"""The trigger that waits for a time: serialisation and firing."""
+"""The trigger of deferred tasks: its serialisation, and the time at which it fires."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from airflow.triggers.base import TriggerEvent
 
 from registry_sync.airflow.triggers.not_before import NotBeforeTrigger
 
-MOMENT = "2026-11-24T12:00:00+00:00"
+RESUME_AT = "2026-11-24T12:00:00+00:00"
 
 
-def fire(moment: datetime) -> list[TriggerEvent]:
+def fire(resume_at: datetime) -> list[TriggerEvent]:
     async def collect() -> list[TriggerEvent]:
-        return [event async for event in NotBeforeTrigger(moment=moment.isoformat()).run()]
+        return [event async for event in NotBeforeTrigger(resume_at=resume_at.isoformat()).run()]
 
     return asyncio.run(collect())
 
 
 def test_serialising_and_loading_returns_the_same_trigger() -> None:
-    path, arguments = json.loads(json.dumps(NotBeforeTrigger(moment=MOMENT).serialize()))
-    assert arguments == {"moment": MOMENT}
+    path, arguments = json.loads(json.dumps(NotBeforeTrigger(resume_at=RESUME_AT).serialize()))
+    assert arguments == {"resume_at": RESUME_AT}
     module, _, name = path.rpartition(".")
     again = getattr(importlib.import_module(module), name)(**arguments)
     assert type(again) is NotBeforeTrigger
@@ -33,30 +33,30 @@ def test_serialising_and_loading_returns_the_same_trigger() -> None:
 
 
 @pytest.mark.parametrize("ago", [timedelta(0), timedelta(days=1)])
-def test_a_passed_moment_fires_at_once(ago: timedelta) -> None:
-    moment = datetime.now(UTC) - ago
-    assert fire(moment) == [TriggerEvent({"moment": moment.isoformat()})]
+def test_a_time_in_the_past_fires_at_once(ago: timedelta) -> None:
+    resume_at = datetime.now(UTC) - ago
+    assert fire(resume_at) == [TriggerEvent({"resume_at": resume_at.isoformat()})]
 
 
-def test_it_does_not_fire_before() -> None:
+def test_it_does_not_fire_early() -> None:
     started = time.monotonic()
-    moment = datetime.now(UTC) + timedelta(seconds=0.3)
-    assert fire(moment) == [TriggerEvent({"moment": moment.isoformat()})]
-    assert datetime.now(UTC) >= moment
+    resume_at = datetime.now(UTC) + timedelta(seconds=0.3)
+    assert fire(resume_at) == [TriggerEvent({"resume_at": resume_at.isoformat()})]
+    assert datetime.now(UTC) >= resume_at
     assert time.monotonic() - started < 5
 
 
-def test_it_looks_at_the_clock_every_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clocks are set and machines suspended: one long sleep would then end at the wrong time."""
+def test_it_reads_the_clock_every_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One long sleep would end at the wrong time when the clock is adjusted or the machine suspended."""
     pauses: list[float] = []
-    moment = datetime.now(UTC) + timedelta(hours=1)
+    resume_at = datetime.now(UTC) + timedelta(hours=1)
 
-    async def note(seconds: float) -> None:
+    async def record(seconds: float) -> None:
         pauses.append(seconds)
         if len(pauses) == 3:
             raise TimeoutError
 
-    monkeypatch.setattr(asyncio, "sleep", note)
+    monkeypatch.setattr(asyncio, "sleep", record)
     with pytest.raises(TimeoutError):
-        fire(moment)
+        fire(resume_at)
     assert pauses == [60, 60, 60]

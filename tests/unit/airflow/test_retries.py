@@ -1,4 +1,4 @@
-"""Failures in Airflow: the error of a report, deferral, and the time of a retry."""
+"""Failures as Airflow sees them: the error of a report, deferrals, and retry delays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from airflow.sdk import RetryAction
 
-from registry_sync.airflow.retries import MirrorRetryPolicy, error_of, wait_worth_deferring
+from registry_sync.airflow.retries import MirrorRetryPolicy, deferral_end, error_of_report
 from registry_sync.errors import (
     ConfigurationError,
     DeniedError,
@@ -28,8 +28,8 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make chance return the lowest value."""
+def minimal_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random delays take their minimum."""
     monkeypatch.setattr(random, "uniform", lambda low, _high: low)
 
 
@@ -52,7 +52,7 @@ def a_report(*tags: TagResult, retry_at: datetime | None = None) -> RouteReport:
 
 
 def test_a_report_without_failed_tags_has_no_error() -> None:
-    assert error_of(a_report()) is None
+    assert error_of_report(a_report()) is None
 
 
 @pytest.mark.parametrize(
@@ -70,36 +70,36 @@ def test_a_report_without_failed_tags_has_no_error() -> None:
     ],
 )
 def test_one_error_stands_for_all_failed_tags(classes: list[str], error: type[RegistrySyncError]) -> None:
-    raised = error_of(a_report(*(failed(f"v{n}", each) for n, each in enumerate(classes))))
+    raised = error_of_report(a_report(*(failed(f"v{n}", name) for n, name in enumerate(classes))))
     assert type(raised) is error
     head = f"quay.io/a/b → acr.example/a/b: {len(classes)} tags failed"
-    assert str(raised) == "\n  ".join([head, *(f"v{n}: {each} error" for n, each in enumerate(classes))])
+    assert str(raised) == "\n  ".join([head, *(f"v{n}: {name} error" for n, name in enumerate(classes))])
 
 
-UNLOCK = "which does not let them be overwritten (unlock them there, or write on_moved_tag: keep for them)"
+LOCKED = (
+    "1 tags are locked at the destination and cannot be overwritten "
+    "(unlock them in the registry, or set on_moved_tag: keep for them)"
+)
 
 
-def test_locked_tags_alone_are_an_error_of_their_own_that_says_what_to_do() -> None:
+def test_locked_tags_alone_are_an_error_of_their_own_with_advice() -> None:
     locked = TagResult.locked("v1", "changed, and locked")
-    raised = error_of(a_report(locked, retry_at=NOW))
+    raised = error_of_report(a_report(locked, retry_at=NOW))
     assert type(raised) is LockedTag
-    assert str(raised) == (
-        f"quay.io/a/b → acr.example/a/b: 1 tags are locked at the destination, {UNLOCK}\n  v1: changed, and locked"
-    )
+    assert str(raised) == (f"quay.io/a/b → acr.example/a/b: {LOCKED}\n  v1: changed, and locked")
 
 
-def test_locked_tags_beside_a_temporary_failure_are_named_and_do_not_keep_it_from_a_retry() -> None:
+def test_a_temporary_failure_is_retried_although_other_tags_are_locked() -> None:
     locked = TagResult.locked("v1", "changed, and locked")
-    raised = error_of(a_report(locked, failed("v2", "temporary")))
+    raised = error_of_report(a_report(locked, failed("v2", "temporary")))
     assert type(raised) is TemporaryError
     assert str(raised) == (
-        f"quay.io/a/b → acr.example/a/b: 1 tags failed and 1 tags are locked at the destination, {UNLOCK}\n"
-        "  v2: temporary error\n  v1: changed, and locked"
+        f"quay.io/a/b → acr.example/a/b: 1 tags failed and {LOCKED}\n  v2: temporary error\n  v1: changed, and locked"
     )
 
 
-def test_a_rate_limit_decides_over_other_failures() -> None:
-    raised = error_of(a_report(failed("v1", "denied"), failed("v2", "rate_limited"), retry_at=NOW))
+def test_a_rate_limit_takes_precedence_over_other_failures() -> None:
+    raised = error_of_report(a_report(failed("v1", "denied"), failed("v2", "rate_limited"), retry_at=NOW))
     assert isinstance(raised, RateLimited)
     assert raised.retry_at == NOW
     assert str(raised) == "quay.io/a/b → acr.example/a/b: 2 tags failed\n  v1: denied error\n  v2: rate_limited error"
@@ -108,36 +108,36 @@ def test_a_rate_limit_decides_over_other_failures() -> None:
 @pytest.mark.parametrize(
     ("seconds", "is_worth_it"), [(-3600, False), (0, False), (119, False), (120, True), (86_400, True)]
 )
-@pytest.mark.usefixtures("no_chance")
+@pytest.mark.usefixtures("minimal_jitter")
 def test_long_rate_limits_are_deferred(seconds: int, is_worth_it: bool) -> None:
     retry_at = NOW + timedelta(seconds=seconds)
-    until = wait_worth_deferring(RateLimited("too fast", retry_at=retry_at), NOW)
-    assert until == (retry_at if is_worth_it else None)
+    resume_at = deferral_end(RateLimited("too fast", retry_at=retry_at), NOW)
+    assert resume_at == (retry_at if is_worth_it else None)
 
 
-def test_tasks_that_wait_for_one_registry_do_not_come_back_at_once() -> None:
+def test_deferred_tasks_resume_at_different_times() -> None:
     retry_at = NOW + timedelta(hours=1)
     error = RateLimited("too fast", retry_at=retry_at)
-    moments = [until for _ in range(50) if (until := wait_worth_deferring(error, NOW))]
-    assert len(set(moments)) == 50
-    assert retry_at <= min(moments) <= max(moments) <= retry_at + timedelta(minutes=1)
+    times = [resume_at for _ in range(50) if (resume_at := deferral_end(error, NOW))]
+    assert len(set(times)) == 50
+    assert retry_at <= min(times) <= max(times) <= retry_at + timedelta(minutes=1)
 
 
 @pytest.mark.parametrize("error", [TemporaryError("down"), DeniedError("no"), ValueError("odd")])
 def test_other_errors_are_not_deferred(error: Exception) -> None:
-    assert wait_worth_deferring(error, NOW) is None
+    assert deferral_end(error, NOW) is None
 
 
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (DeniedError("x"), "denied: trying again changes nothing"),
-        (LockedTag("x"), "locked: trying again changes nothing"),
-        (RefusedError("x"), "refused: trying again changes nothing"),
-        (NotCopyableWhole("x"), "refused: trying again changes nothing"),
-        (NotFound("x"), "not_found: trying again changes nothing"),
-        (ConfigurationError("x"), "configuration: trying again changes nothing"),
-        (MirrorsFileError(("x",)), "configuration: trying again changes nothing"),
+        (DeniedError("x"), "denied: a retry would fail again"),
+        (LockedTag("x"), "locked: a retry would fail again"),
+        (RefusedError("x"), "refused: a retry would fail again"),
+        (NotCopyableWhole("x"), "refused: a retry would fail again"),
+        (NotFound("x"), "not_found: a retry would fail again"),
+        (ConfigurationError("x"), "configuration: a retry would fail again"),
+        (MirrorsFileError(("x",)), "configuration: a retry would fail again"),
     ],
 )
 def test_permanent_errors_fail_at_once(error: RegistrySyncError, reason: str) -> None:
@@ -149,23 +149,23 @@ def test_permanent_errors_fail_at_once(error: RegistrySyncError, reason: str) ->
 @pytest.mark.parametrize(
     ("try_number", "seconds"), [(1, 30), (2, 60), (3, 120), (5, 480), (6, 900), (7, 900), (1000, 900)]
 )
-@pytest.mark.usefixtures("no_chance")
+@pytest.mark.usefixtures("minimal_jitter")
 def test_temporary_errors_are_retried_with_growing_delays(error: TemporaryError, try_number: int, seconds: int) -> None:
     decision = MirrorRetryPolicy().evaluate(error, try_number, 3)
     assert (decision.action, decision.reason) == (RetryAction.RETRY, "temporary")
     assert decision.retry_delay == timedelta(seconds=seconds)
 
 
-def test_each_task_has_a_delay_of_its_own() -> None:
+def test_retry_delays_have_jitter() -> None:
     delays = [MirrorRetryPolicy().evaluate(TemporaryError("x"), 1, 3).retry_delay for _ in range(50)]
-    seconds = [each.total_seconds() for each in delays if each]
+    seconds = [delay.total_seconds() for delay in delays if delay]
     assert len(set(seconds)) == 50
     assert 30 <= min(seconds) <= max(seconds) <= 45
 
 
 @pytest.mark.parametrize(("ahead", "seconds"), [(timedelta(hours=-1), 30), (timedelta(hours=1), 3630)])
-@pytest.mark.usefixtures("no_chance")
-def test_a_rate_limited_registry_is_retried_after_its_time(ahead: timedelta, seconds: int) -> None:
+@pytest.mark.usefixtures("minimal_jitter")
+def test_a_rate_limited_task_is_retried_after_the_limit(ahead: timedelta, seconds: int) -> None:
     error = RateLimited("too fast", retry_at=datetime.now(UTC) + ahead)
     decision = MirrorRetryPolicy().evaluate(error, 1, 3)
     assert (decision.action, decision.reason) == (RetryAction.RETRY, "rate_limited")

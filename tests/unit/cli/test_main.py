@@ -1,4 +1,4 @@
-"""``python -m registry_sync``: exit codes and output of the commands without a registry."""
+"""``python -m registry_sync``: exit codes and output of the commands that need no registry."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_validate_lists_the_mirrors_of_a_valid_file(file: Path, capsys: pytest.C
             "mirror   source  destinations  rules  schedule (UTC)\n"
             "───────  ──────  ────────────  ─────  ──────────────\n"
             "often    quay    acr, hub          2  @hourly\n"
-            "by_hand  quay    acr               1  by hand\n"
+            "by_hand  quay    acr               1  none\n"
         ),
         "",
     )
@@ -78,7 +78,7 @@ def test_validate_reports_a_missing_file(tmp_path: Path, capsys: pytest.CaptureF
     )
 
 
-def test_validate_reads_the_file_that_the_environment_names(
+def test_validate_reads_the_file_of_the_environment_variable(
     file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("REGISTRY_SYNC_MIRRORS_FILE", str(file))
@@ -101,14 +101,17 @@ def test_schema_prints_the_json_schema(capsys: pytest.CaptureFixture[str]) -> No
     ("arguments", "problem"),
     [
         (["--mirror", "oftn"], "{file} has no mirror 'oftn'; its mirrors are often, by_hand"),
-        (["--mirror", "often", "--destination", "quay"], "'often' has no destination ['quay']; it has ['acr', 'hub']"),
+        (
+            ["--mirror", "often", "--destination", "quay"],
+            "mirror 'often' has no destination ['quay']; its destinations are acr, hub",
+        ),
         (
             ["--mirror", "often", "--repository", "x/*", "--repository", "team/*"],
             "no repository of this mirror matches ['x/*']; it has ['team/app', 'team/web']",
         ),
     ],
 )
-def test_plan_refuses_what_it_cannot_find(
+def test_plan_refuses_unknown_names(
     file: Path, arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["plan", str(file), *arguments]) == UNUSABLE
@@ -118,7 +121,7 @@ def test_plan_refuses_what_it_cannot_find(
 def test_plan_refuses_a_file_without_mirrors(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text("registries: {}\nmirrors: {}\n")
     assert main(["plan", str(file), "--mirror", "often"]) == UNUSABLE
-    assert capsys.readouterr() == ("", f"{file} has no mirror 'often'; it has no mirrors at all\n")
+    assert capsys.readouterr() == ("", f"{file} has no mirror 'often'; it defines no mirrors\n")
 
 
 @pytest.mark.parametrize("command", [["plan", "--mirror", "often"], ["check"]])
@@ -136,7 +139,7 @@ def test_commands_refuse_an_invalid_file(file: Path, command: list[str], capsys:
         (["plan"], "python -m registry_sync plan: error: the following arguments are required: --mirror"),
         (
             ["plan", "--mirror", "m", "--tag", ""],
-            "python -m registry_sync plan: error: argument --tag: it is empty, and would choose nothing",
+            "python -m registry_sync plan: error: argument --tag: must not be empty",
         ),
         (["validate", "a", "b"], "python -m registry_sync: error: unrecognized arguments: b"),
     ],
@@ -148,7 +151,7 @@ def test_wrong_arguments_are_refused(arguments: list[str], problem: str, capsys:
     assert capsys.readouterr().err.splitlines()[-1] == problem
 
 
-def test_help_names_the_file_that_is_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_the_default_file(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("REGISTRY_SYNC_MIRRORS_FILE", "/100%/mirrors.yaml")
     with pytest.raises(SystemExit) as caught:
         main(["validate", "--help"])
@@ -156,8 +159,8 @@ def test_help_names_the_file_that_is_read(monkeypatch: pytest.MonkeyPatch, capsy
     assert "mirrors file (/100%/mirrors.yaml)" in capsys.readouterr().out
 
 
-def test_exit_codes_tell_valid_from_unusable(file: Path) -> None:
-    """Scripts and CI depend on them."""
+def test_exit_codes_distinguish_valid_and_invalid_files(file: Path) -> None:
+    """Scripts and CI rely on them."""
     environment = {**os.environ, "PYTHONPATH": str(PROJECT / "plugins"), "PYTHONIOENCODING": "utf-8"}
     command = [sys.executable, "-m", "registry_sync", "validate", str(file)]
     assert subprocess.run(command, env=environment, capture_output=True, check=False).returncode == OK

@@ -232,7 +232,7 @@ def test_a_run_narrows_the_selection() -> None:
     selection = select(["v1", "v2", "latest"], names=("gone",), include=("v*",)).narrow(tag_rules(include=("v1",)))
     assert (selection.selected, selection.failed) == (("v1",), {})
     assert selection.rejected == {"latest": "matches none of 'v*'", "v2": "matches none of 'v1'"}
-    assert steps_text(selection.steps) == "listed 3 → include 2 → with names 2 → asked for 1"
+    assert steps_text(selection.steps) == "listed 3 → include 2 → with names 2 → requested 1"
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def test_what_a_name_alone_rules_out_is_never_chosen(listed: list[Listed], rules
 @given(LISTED, RULES, st.integers(0, 250))
 def test_a_cheaper_reading_chooses_the_same_tags(listed: list[Listed], rules: TagRules, hours: int) -> None:
     """Where rules judge each tag by itself, it is enough to read what was pushed in the run's window."""
-    window = Window(why="test", start=NOW - timedelta(hours=hours))
+    window = Window(reason="test", start=NOW - timedelta(hours=hours))
     read = listed if rules.needs_whole_listing else [each for each in listed if window.holds(each.pushed_at)]
     outside = {each.name for each in listed if not window.holds(rules.enters_at(each.pushed_at))}
     whole = select_tags(listed, rules, now=NOW).without(outside, "in the window")
@@ -333,7 +333,7 @@ def test_nothing_grows_old_outside_every_window(listed: list[Listed], rules: Tag
     first, second = NOW - timedelta(hours=30), NOW
     before = set(select_tags([each for each in listed if (each.pushed_at or NOW) <= first], rules, now=first).selected)
     now = set(select_tags(listed, rules, now=second).selected)
-    window = Window(why="test", start=first, end=second + timedelta(seconds=1))
+    window = Window(reason="test", start=first, end=second + timedelta(seconds=1))
     times = {each.name: each.pushed_at for each in listed}
     for tag in now - before - set(rules.named):
         assert rules.newest or window.holds(rules.enters_at(times[tag]))
@@ -341,7 +341,7 @@ def test_nothing_grows_old_outside_every_window(listed: list[Listed], rules: Tag
 
 def test_a_named_tag_is_in_the_window_of_its_push_whatever_age_the_others_need() -> None:
     start = NOW - timedelta(hours=1)
-    window = Window(why="scheduled", start=start, end=NOW)
+    window = Window(reason="scheduled", start=start, end=NOW)
     rules = tag_rules(names=("latest",), older_than="90d")
     pushed_at = NOW - timedelta(minutes=30)
     assert is_in_window(TagEntry(name="latest", pushed_at=pushed_at), rules, window)

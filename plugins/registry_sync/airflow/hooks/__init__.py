@@ -1,1 +1,1 @@
-"""Airflow hooks: thin adapters from Connections to the core's values."""
+"""Airflow hooks: thin adapters from Airflow Connections to the values of the other packages."""

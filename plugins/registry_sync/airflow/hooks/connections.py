@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class HookConnections:
-    """Opens registries with their Airflow Connections, each of which is read once.
+    """Opens registries with their Airflow Connections, and reads each Connection once.
 
-    :param task: label of the containers in which skopeo may run; the same for each try of a task.
+    :param task: label of the containers that may run skopeo; the same for each try of a task.
     """
 
     def __init__(self, task: str) -> None:
@@ -26,15 +26,15 @@ class HookConnections:
         self._hooks: dict[str, RegistryHook] = {}
 
     def endpoint(self, registry: Registry, /) -> Endpoint:
-        """Address and credentials of a registry."""
+        """Return the address and credentials of a registry."""
         return self._hook(registry).endpoint
 
     def client(self, registry: Registry, /) -> RegistryClient:
-        """A client of a registry; the caller closes it."""
+        """Return a client of a registry; the caller closes it."""
         return self._hook(registry).get_conn()
 
     def skopeo(self, options: SkopeoOptions, /) -> SkopeoProgram:
-        """The skopeo of this worker, or one in containers."""
+        """Return the skopeo of this worker, or one that runs in containers."""
         return SkopeoHook(options, task=self._task).get_conn()
 
     def _hook(self, registry: Registry) -> RegistryHook:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class RegistryHook(BaseHook):
-    """Opens one registry with the credentials of its Connection, of the docker provider's type ``docker``.
+    """Opens one registry with the credentials of its Airflow Connection, of the docker provider's type ``docker``.
 
-    The Connection's login and password are used; its host may be empty, and otherwise has to be the registry's, so
-    that a password never goes to another host than the one it was stored for.
+    The hook uses the Connection's login and password. The Connection's host may be empty; any other host must be the
+    registry's own, to keep a password from being sent to a host that it was not stored for.
 
     :param registry: the entry of the mirrors file.
     """
@@ -36,7 +36,7 @@ class RegistryHook(BaseHook):
         self.registry = registry
 
     def get_conn(self) -> RegistryClient:
-        """A client with credentials; nothing is sent yet. The caller closes it."""
+        """Return a client with credentials. It sends nothing yet; the caller closes it."""
         from registry_sync.registry.open import open_client
 
         registry = self.registry
@@ -49,9 +49,9 @@ class RegistryHook(BaseHook):
         )
 
     def get_node_conn(self, answer_seconds: float) -> PullClient:
-        """A client without credentials, as a machine is that pulls; nothing is sent yet. The caller closes it.
+        """Return a client without credentials, such as a node that pulls. It sends nothing yet; the caller closes it.
 
-        :param answer_seconds: how long the registry may take to answer.
+        :param answer_seconds: time limit for each response of the registry.
         """
         from registry_sync.registry.open import open_as_node
 
@@ -61,7 +61,7 @@ class RegistryHook(BaseHook):
 
     @cached_property
     def endpoint(self) -> Endpoint:
-        """How to reach the registry, and who we are there.
+        """Address and credentials of the registry.
 
         :raises ConfigurationError: when the Connection does not exist, or is for another host.
         """
@@ -71,7 +71,7 @@ class RegistryHook(BaseHook):
 
 
 def read_credentials(registry: Registry) -> Credentials | None:
-    """Login and password of the registry's Connection, masked in all logs from now on; ``None`` when it has neither.
+    """Login and password of the registry's Connection, from now on masked in all logs; ``None`` when it has neither.
 
     :raises ConfigurationError: when the Connection does not exist, or is for another host.
     """
@@ -79,9 +79,9 @@ def read_credentials(registry: Registry) -> Credentials | None:
     try:
         connection = BaseHook.get_connection(name)
     except AirflowNotFoundException as error:
-        advice = "create it (type docker, with login and password), or remove the key to pull anonymously"
+        advice = "create it (type docker, with login and password), or remove the key connection: to pull anonymously"
         raise ConfigurationError(
-            f"registry {registry.name!r}: there is no Airflow Connection {name!r}; {advice}"
+            f"registry {registry.name!r}: no Airflow Connection named {name!r}; {advice}"
         ) from error
     _check_host(registry, connection)
     if not connection.login and not connection.password:
@@ -93,12 +93,13 @@ def read_credentials(registry: Registry) -> Credentials | None:
 
 
 def _check_host(registry: Registry, connection: Connection) -> None:
-    """Hosts are compared without scheme and path, since Docker Hub is often stored as https://index.docker.io/v1/."""
+    """Compare hosts without scheme and path: Docker Hub is often stored as https://index.docker.io/v1/."""
     written = (connection.host or "").removeprefix("https://").removeprefix("http://").partition("/")[0]
     if connection.port and ":" not in written:
         written = f"{written}:{connection.port}"
     if written and parse_host(written) != registry.host:
         raise ConfigurationError(
             f"Connection {registry.connection!r} is for host {written!r}, but registry {registry.name!r} of the "
-            f"mirrors file is {registry.host!r}; its password was not sent. Mend the host of one of them"
+            f"mirrors file is {registry.host!r}; its password was not sent. Correct the host of the Connection or of "
+            "the registry"
         )

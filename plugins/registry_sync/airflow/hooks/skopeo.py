@@ -1,4 +1,4 @@
-"""The skopeo that a route asks for: the worker's own, or one in containers of a Docker daemon."""
+"""The skopeo of a route: the worker's own, or one in containers of a Docker daemon."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from registry_sync.config.settings import SkopeoOptions
 from registry_sync.errors import TemporaryError
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
     from docker import APIClient
+    from docker.tls import TLSConfig
 
     from registry_sync.skopeo.runner import SkopeoProgram
 
 DOCKER_SECONDS = 60
-"""How long the daemon may take for an answer; a pull of the image tells of itself all the time."""
+"""Time limit for each response of the Docker daemon. A pull of the image sends progress all the time."""
 
 
 class SkopeoHook(BaseHook):
     """Finds skopeo.
 
-    :param options: where it is to run.
-    :param task: what the work is for, the same for each try of a task.
+    :param options: the place to run it.
+    :param task: label of its containers, the same for each try of a task.
     """
 
     def __init__(self, options: SkopeoOptions, *, task: str) -> None:
@@ -34,49 +34,54 @@ class SkopeoHook(BaseHook):
         self.task = task
 
     def get_conn(self) -> SkopeoProgram:
-        """A skopeo that works.
+        """Return a skopeo that was found to work.
 
-        :raises ConfigurationError: when there is none, or it is too old.
-        :raises TemporaryError: when the Docker daemon does not answer.
+        :raises ConfigurationError: when skopeo is missing or too old.
+        :raises TemporaryError: when the Docker daemon does not respond.
         """
         if self.options.runner == "local":
             from registry_sync.skopeo.local import find_skopeo
 
             return find_skopeo()
+        return self._find_skopeo_image()
+
+    def _find_skopeo_image(self) -> SkopeoProgram:
         from registry_sync.skopeo.container import Docker, find_skopeo_image
 
-        return find_skopeo_image(
-            Docker(
-                connect=self._connect,
-                url=self.options.docker_url,
-                image=str(self.options.image),
-                network=self.options.network,
-                task=self.task,
-            )
+        docker = Docker(
+            connect=self._connect,
+            url=self.options.docker_url,
+            image=str(self.options.image),
+            network=self.options.network,
+            task=self.task,
         )
+        return find_skopeo_image(docker)
 
     def _connect(self) -> APIClient:
-        """Clients are not shared, since threads use them at once."""
+        """Return a new client of the Docker daemon. Each thread needs its own."""
         from airflow.providers.docker.hooks.docker import DockerHook
 
-        url, folder = self.options.docker_url, self.options.tls_dir
+        url = self.options.docker_url
         if url.startswith("unix://") and not Path(url.removeprefix("unix://")).exists():
             raise TemporaryError(
-                f"there is no Docker daemon at {url}; is it running, and can this worker see its socket?"
+                f"cannot connect to the Docker daemon at {url}: no such socket; check that the daemon is running and "
+                "that its socket is mounted into this worker"
             )
-        tls = folder and DockerHook.construct_tls_config(
-            ca_cert=str(folder / "ca.pem"), client_cert=str(folder / "cert.pem"), client_key=str(folder / "key.pem")
-        )
-        hook = DockerHook(docker_conn_id=None, base_url=url, version="auto", tls=tls, timeout=DOCKER_SECONDS)
+        hook = DockerHook(docker_conn_id=None, base_url=url, version="auto", tls=self._tls(), timeout=DOCKER_SECONDS)
         try:
             client: APIClient = hook.get_conn()
         except AirflowException as error:
-            advice = "is it running, and may this worker's user use it?"
-            raise TemporaryError(f"the Docker daemon at {url} cannot be reached; {advice}") from error
+            advice = "check that the daemon is running and that this worker's user may use it"
+            raise TemporaryError(f"cannot connect to the Docker daemon at {url}; {advice}") from error
         return client
 
+    def _tls(self) -> TLSConfig | bool:
+        """Client certificate and CA for the Docker daemon; ``False`` without a ``tls_dir``."""
+        from airflow.providers.docker.hooks.docker import DockerHook
 
-def task_of(context: Context) -> str:
-    """What names a task of a run, the same for each of its tries."""
-    ti = context["ti"]
-    return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}"
+        folder = self.options.tls_dir
+        if folder is None:
+            return False
+        return DockerHook.construct_tls_config(
+            ca_cert=str(folder / "ca.pem"), client_cert=str(folder / "cert.pem"), client_key=str(folder / "key.pem")
+        )

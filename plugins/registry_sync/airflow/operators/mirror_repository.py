@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.log import redact  # type: ignore[attr-defined]  # not among its exports
 
-from registry_sync.airflow.deferral import wait_or_raise
+from registry_sync.airflow.deferral import defer_or_raise
 from registry_sync.airflow.hooks.connections import HookConnections
-from registry_sync.airflow.hooks.skopeo import task_of
 from registry_sync.airflow.ids import REPORT_KEY
-from registry_sync.airflow.retries import error_of
+from registry_sync.airflow.retries import error_of_report
+from registry_sync.airflow.run_context import task_label
 from registry_sync.errors import RegistrySyncError
 from registry_sync.sync.report import RouteReport
 from registry_sync.sync.scope import RouteTask
@@ -43,21 +43,25 @@ class MirrorRepositoryOperator(BaseOperator):
         self.scope = scope
         self._skopeo: Skopeo | None = None
 
-    def execute(self, context: Context, event: Mapping[str, Any] | None = None, waits: int = 0) -> None:  # noqa: ARG002
+    def execute(
+        self,
+        context: Context,
+        event: Mapping[str, Any] | None = None,  # noqa: ARG002 - of the trigger, after a deferral
+        deferrals: int = 0,
+    ) -> None:
         """Sync the route, push its report, and only then fail, retry or defer.
 
-        :param event: of the trigger, when the task resumes after a deferral.
-        :param waits: number of deferrals of this try so far.
+        :param deferrals: number of deferrals of this try so far.
         """
         work = RouteTask.from_json({"route": self.route, "scope": self.scope})
         try:
-            report = self._sync(work, task_of(context))
-            error = error_of(report)
+            report = self._sync(work, task_label(context))
+            error = error_of_report(report)
         except RegistrySyncError as raised:
             report, error = RouteReport.of_error(work.route, raised, dry_run=work.scope.dry_run), raised
         context["ti"].xcom_push(REPORT_KEY, _masked(report).to_json())
         if error is not None:
-            wait_or_raise(self, error, waits)
+            defer_or_raise(self, error, deferrals)
 
     def on_kill(self) -> None:
         """Stop every running skopeo."""

@@ -1,34 +1,34 @@
-"""The last task of a mirror's DAG: one table, and the run's true outcome."""
+"""The last task of a mirror's DAG: print one table of all routes, and give the run its true outcome."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException
 
-from registry_sync.airflow.ids import REPORT_KEY, copy_task, plan_task
-from registry_sync.airflow.operators.plan_routes import (
-    UNMODIFIED_KEY,
-    deletion_plans_key,
+from registry_sync.airflow.ids import REPORT_KEY, copy_task, deletion_plans_key, plan_task, watermark_key
+from registry_sync.airflow.run_context import (
     read_deletion_plans,
-    read_run,
+    read_run_interval,
+    read_unmodified,
     read_watermark,
-    watermark_key,
+    scheduled_end,
 )
 from registry_sync.routes.route import Route, route_key
 from registry_sync.sync.report import RouteReport, RunReport, report_table, summary
-from registry_sync.sync.run_state import advance_watermark
+from registry_sync.sync.run_state import PlannedDeletions, advance_watermark
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-_FINE = frozenset({"success", "skipped"})
+_SUCCESSFUL = frozenset({"success", "skipped"})
 
 
 class ReportOperator(BaseOperator):
-    """Print what all routes did; fail when one of them failed, since a DAG run's state is that of its last task.
+    """Print the results of all routes, and fail when a route failed: Airflow takes a run's state from its last task.
 
     :param mirror: name of the mirror.
     :param destinations: names of its destinations; :func:`plan_task` and :func:`copy_task` name their tasks.
@@ -43,122 +43,150 @@ class ReportOperator(BaseOperator):
         self.destinations = destinations
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """The run's totals."""
-        run = self._collect(context)
-        if run.routes:
-            self.log.info("\n%s", report_table(run.routes))
-        for name in run.missing:
-            self.log.error("%s ended without a report; its own log says why", name)
+        """Return the summary of the run. :raises AirflowFailException: when a route failed."""
+        outcomes = read_outcomes(context, self.destinations)
+        for outcome in outcomes:
+            push_watermark(context, outcome)
+            push_deletion_plans(context, outcome)
+        run = RunReport(
+            mirror=self.mirror,
+            routes=tuple(report for outcome in outcomes for report in outcome.reports),
+            missing=tuple(name for outcome in outcomes for name in outcome.missing),
+        )
+        self._log(run)
         if run.is_failed:
             raise AirflowFailException(summary(run))
         self.log.info("%s", summary(run))
         return {"summary": summary(run)}
 
-    def _collect(self, context: Context) -> RunReport:
-        ti = context["ti"]
-        plans = _states(context, [plan_task(each) for each in self.destinations])
-        routes: list[RouteReport] = []
-        missing: list[str] = []
-        for each in self.destinations:
-            if plans.get(plan_task(each)) not in _FINE:
-                missing.append(f"{plan_task(each)} ({plans.get(plan_task(each))})")
-                push_watermark(context, each, None)
-                push_deletion_plans(context, each, None, [])
-                continue
-            states = _states(context, [copy_task(each)])
-            rows = ti.xcom_pull(task_ids=plan_task(each)) or []
-            planned = [Route.from_json(row["route"]) for row in rows]
-            pushed = ti.xcom_pull(task_ids=[copy_task(each)], key=REPORT_KEY) or []
-            found, lost = match_reports(planned, pushed, copy_task(each), states)
-            push_watermark(context, each, finished_routes(planned, found, copy_task(each), states))
-            push_deletion_plans(context, each, planned, found)
-            routes += found
-            missing += lost
-        return RunReport(mirror=self.mirror, routes=tuple(routes), missing=tuple(missing))
+    def _log(self, run: RunReport) -> None:
+        if run.routes:
+            self.log.info("\n%s", report_table(run.routes))
+        for name in run.missing:
+            self.log.error("%s ended without a report; see the log of that task", name)
 
 
-def _states(context: Context, task_ids: list[str]) -> Mapping[str, str]:
-    """States by task id, with ``_INDEX`` behind that of a mapped task.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationOutcome:
+    """The results of a run at one destination.
 
-    Mapped tasks are asked for one by one: ``to_acr`` with index 1 would be taken for the task ``to_acr_1``.
+    :ivar planned: the planned routes, by map index; ``None`` when planning failed.
+    :ivar reports: reports of the planned routes.
+    :ivar missing: tasks that ended without a report, with their states.
+    :ivar finished: keys of the routes that succeeded.
     """
+
+    destination: str
+    planned: tuple[Route, ...] | None = None
+    reports: tuple[RouteReport, ...] = ()
+    missing: tuple[str, ...] = ()
+    finished: frozenset[str] = frozenset()
+
+
+def read_outcomes(context: Context, destinations: Sequence[str]) -> list[DestinationOutcome]:
+    """Read the outcome of each destination from the states and XComs of its tasks."""
+    states = _task_states(context, [plan_task(destination) for destination in destinations])
+    return [_read_outcome(context, destination, states.get(plan_task(destination))) for destination in destinations]
+
+
+def _read_outcome(context: Context, destination: str, plan_state: str | None) -> DestinationOutcome:
+    if plan_state not in _SUCCESSFUL:
+        return DestinationOutcome(destination=destination, missing=(f"{plan_task(destination)} ({plan_state})",))
     ti = context["ti"]
-    found = ti.get_task_states(dag_id=ti.dag_id, task_ids=task_ids, run_ids=[ti.run_id])
-    states: Mapping[str, str] = found.get(ti.run_id, {})
+    rows = ti.xcom_pull(task_ids=plan_task(destination)) or []
+    planned = tuple(Route.from_json(row["route"]) for row in rows)
+    states = _mapped_states(context, copy_task(destination), len(planned))
+    pushed = ti.xcom_pull(task_ids=[copy_task(destination)], key=REPORT_KEY) or []
+    reports, missing = match_reports(planned, pushed, states)
+    return DestinationOutcome(
+        destination=destination,
+        planned=planned,
+        reports=tuple(reports),
+        missing=tuple(missing),
+        finished=finished_routes(planned, reports, states),
+    )
+
+
+def _mapped_states(context: Context, task_id: str, length: int) -> list[str | None]:
+    """States of a mapped task's instances, by map index.
+
+    One task is queried at a time: the state of ``to_acr`` with map index 1 has the same key as the task ``to_acr_1``.
+    """
+    states = _task_states(context, [task_id])
+    return [states.get(f"{task_id}_{index}") for index in range(length)]
+
+
+def _task_states(context: Context, task_ids: list[str]) -> Mapping[str, str]:
+    """States by task id. Airflow appends ``_INDEX`` to the id of a mapped task."""
+    ti = context["ti"]
+    runs = ti.get_task_states(dag_id=ti.dag_id, task_ids=task_ids, run_ids=[ti.run_id])
+    states: Mapping[str, str] = runs.get(ti.run_id, {})
     return states
 
 
-def finished_routes(
-    routes: Sequence[Route], reports: Sequence[RouteReport], task_id: str, states: Mapping[str, str]
-) -> Collection[str]:
-    """Keys of the routes whose task succeeded with a report, so not by a state that somebody set by hand.
-
-    :param routes: the planned routes, by map index.
-    """
-    succeeded = {report.route_key for report in reports if not report.is_failed and not report.dry_run}
-    keys = enumerate(map(route_key, routes))
-    return [key for index, key in keys if states.get(f"{task_id}_{index}") == "success" and key in succeeded]
-
-
-def push_watermark(context: Context, destination: str, finished: Collection[str] | None) -> None:
-    """Say for the scheduled runs to come what is in step: they look no further back than that.
-
-    :param finished: keys of the routes that succeeded; ``None`` when this run learned nothing, so that what was known
-        before still holds.
-    """
-    run, ti = read_run(context), context["ti"]
-    if run.run_type != "scheduled" or run.end is None:
-        return
-    previous = read_watermark(context, destination)
-    if finished is not None:
-        unmodified = ti.xcom_pull(task_ids=plan_task(destination), key=UNMODIFIED_KEY) or []
-        previous = advance_watermark(previous, run.end, [*finished, *unmodified])
-    if previous is not None:
-        ti.xcom_push(watermark_key(destination), previous.to_json())
-
-
-def push_deletion_plans(
-    context: Context, destination: str, routes: Sequence[Route] | None, reports: Sequence[RouteReport]
-) -> None:
-    """Leave the planned deletions to the next scheduled runs. Nothing is pushed without pruning.
-
-    :param routes: the planned routes; ``None`` when it is not known which routes there are.
-    """
-    run, ti = read_run(context), context["ti"]
-    if run.run_type != "scheduled" or run.end is None:
-        return
-    before = after = read_deletion_plans(context, destination)
-    if routes is not None:
-        keys = {route_key(route) for route in routes if route.settings.deletes_tags}
-        planned = {
-            report.route_key: report.planned_deletions
-            for report in reports
-            if report.planned_deletions and report.route_key in keys
-        }
-        unmodified = ti.xcom_pull(task_ids=plan_task(destination), key=UNMODIFIED_KEY) or []
-        after = before.after(planned, [*keys, *unmodified], run.end)
-    if before.routes or after.routes:
-        ti.xcom_push(deletion_plans_key(destination), after.to_json())
-
-
 def match_reports(
-    routes: Sequence[Route],
-    pushed: Sequence[Mapping[str, Any]],
-    task_id: str,
-    states: Mapping[str, str],
+    routes: Sequence[Route], pushed: Sequence[Mapping[str, Any]], states: Sequence[str | None]
 ) -> tuple[list[RouteReport], list[str]]:
-    """The reports of the planned routes, and the routes whose task failed without one (killed, for example).
+    """Return the reports of the planned routes, and the routes whose task failed without one (killed, for example).
 
     :param routes: the planned routes, by map index.
     :param pushed: reports as JSON, in any order.
-    :param states: of mapped tasks, as ``{task_id}_{map_index}``.
+    :param states: states of the mapped tasks, by map index.
     """
-    reports = {report.route_key: report for report in map(RouteReport.from_json, filter(None, pushed))}
-    found, lost = [], []
-    for index, route in enumerate(routes):
-        report, state = reports.get(route_key(route)), states.get(f"{task_id}_{index}")
-        if report is not None:
-            found.append(report)
-        if state not in _FINE and (report is None or not report.is_failed):
-            lost.append(f"{route.label} ({state})")
-    return found, lost
+    by_key = {report.route_key: report for report in map(RouteReport.from_json, filter(None, pushed))}
+    reports = [by_key.get(route_key(route)) for route in routes]
+    missing = [
+        f"{route.label} ({state})"
+        for route, report, state in zip(routes, reports, states, strict=True)
+        if state not in _SUCCESSFUL and (report is None or not report.is_failed)
+    ]
+    return [report for report in reports if report is not None], missing
+
+
+def finished_routes(
+    routes: Sequence[Route], reports: Sequence[RouteReport], states: Sequence[str | None]
+) -> frozenset[str]:
+    """Keys of the routes whose task succeeded with a report. A state that a user set by hand does not count.
+
+    :param routes: the planned routes, by map index.
+    :param states: states of the mapped tasks, by map index.
+    """
+    succeeded = {report.route_key for report in reports if not report.is_failed and not report.dry_run}
+    keys = {route_key(route) for route, state in zip(routes, states, strict=True) if state == "success"}
+    return frozenset(keys & succeeded)
+
+
+def push_watermark(context: Context, outcome: DestinationOutcome) -> None:
+    """Push the watermark that the next scheduled runs start from. The previous one stays when planning failed."""
+    end = scheduled_end(read_run_interval(context))
+    if end is None:
+        return
+    watermark = read_watermark(context, outcome.destination)
+    if outcome.planned is not None:
+        finished = outcome.finished.union(read_unmodified(context, outcome.destination))
+        watermark = advance_watermark(watermark, end, finished)
+    if watermark is not None:
+        context["ti"].xcom_push(watermark_key(outcome.destination), watermark.to_json())
+
+
+def push_deletion_plans(context: Context, outcome: DestinationOutcome) -> None:
+    """Push the planned deletions for the next scheduled runs. Without pruning, no XCom is pushed."""
+    end = scheduled_end(read_run_interval(context))
+    if end is None:
+        return
+    previous = plans = read_deletion_plans(context, outcome.destination)
+    if outcome.planned is not None:
+        pruned = {route_key(route) for route in outcome.planned if route.settings.deletes_tags}
+        unmodified = read_unmodified(context, outcome.destination)
+        plans = previous.after(_planned_deletions(outcome.reports, pruned), [*pruned, *unmodified], end)
+    if previous.routes or plans.routes:
+        context["ti"].xcom_push(deletion_plans_key(outcome.destination), plans.to_json())
+
+
+def _planned_deletions(reports: Sequence[RouteReport], pruned: Collection[str]) -> Mapping[str, PlannedDeletions]:
+    """Deletions that this run planned, for the routes that are pruned."""
+    return {
+        report.route_key: report.planned_deletions
+        for report in reports
+        if report.planned_deletions and report.route_key in pruned
+    }

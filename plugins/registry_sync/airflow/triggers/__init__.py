@@ -1,1 +1,1 @@
-"""Airflow triggers: what a task waits for without holding a worker."""
+"""Airflow triggers of deferred tasks."""
