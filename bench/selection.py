@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from registry_sync.registry.client import TagEntry
+from registry_sync.registry.client import ListedTag
 from registry_sync.tags.rules import TagRules
 from registry_sync.tags.select import select_tags
 
@@ -29,7 +29,7 @@ def measure_selections() -> list[MeasuredSelection]:
 
 
 def _measure(tags: int, names: tuple[int, ...]) -> list[MeasuredSelection]:
-    listed = [TagEntry(name=f"v1.{number}.0", pushed_at=NOON) for number in range(tags)]
+    listed = [ListedTag(name=f"v1.{number}.0", pushed_at=NOON) for number in range(tags)]
     without = _cpu_seconds(listed, 0)
     seconds = {0: without, **{count: _cpu_seconds(listed, count) for count in names}}
     return [
@@ -38,13 +38,13 @@ def _measure(tags: int, names: tuple[int, ...]) -> list[MeasuredSelection]:
     ]
 
 
-def _cpu_seconds(listed: list[TagEntry], names: int) -> float:
+def _cpu_seconds(listed: list[ListedTag], names: int) -> float:
     """The least of three runs, because the first one warms up."""
     rules = TagRules(named={f"v1.{number}.0": None for number in range(names)}, newest=100, newest_by="name")
     return min(_cpu_seconds_once(listed, rules) for _ in range(3))
 
 
-def _cpu_seconds_once(listed: list[TagEntry], rules: TagRules) -> float:
+def _cpu_seconds_once(listed: list[ListedTag], rules: TagRules) -> float:
     started = time.process_time()
     select_tags(listed, rules, now=NOON)
     return time.process_time() - started

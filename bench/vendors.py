@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from bench.clients import NAME, NOON, fill, hours_ago, plan, registry, route, sync
-from registry_sync.airflow.operators.plan_routes import split_unmodified
+from registry_sync.airflow.operators.list_routes import split_unmodified
 from registry_sync.config.model import Mirror, NamespaceRule, Registry
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.endpoint import Endpoint

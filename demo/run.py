@@ -87,7 +87,7 @@ class Progress:
                 self._log.append(text)
             if match := self._TASK.match(text):
                 yield from self._turn(**match.groupdict())
-            elif logger.endswith("PlanRoutesOperator") and (match := self._ROUTES.match(text)):
+            elif logger.endswith("ListRoutesOperator") and (match := self._ROUTES.match(text)):
                 self._labels[self._planned_by] = match["labels"].splitlines()
             elif logger.startswith("registry_sync.") and self._TAG.match(text):
                 self._is_quiet = False

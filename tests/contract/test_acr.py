@@ -12,7 +12,7 @@ import pytest
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, TemporaryError
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.acr import AcrClient
-from registry_sync.registry.client import RepositoryEntry, TagEntry
+from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Credentials
 from testkit.clients import connect
 from testkit.interceptor import Interceptor
@@ -75,12 +75,12 @@ def test_the_example_of_a_tag_list(wire: Interceptor) -> None:
     with client(wire) as asked:
         entries = list(asked.list_tags(Repository(wire.host, "nanoserver")))
     assert entries == [
-        TagEntry(
+        ListedTag(
             name="4.7.2-20180905-nanoserver-1803",
             digest=Digest.parse("sha256:110d2b6c84592561338aa040b1b14b7ab81c2f9edbd564c2285dd7d70d777086"),
             pushed_at=datetime(2018, 9, 6, 6, 17, 21, 85653, UTC),
         ),
-        TagEntry(
+        ListedTag(
             name="4.7.2-20180906-nanoserver-1803",
             digest=Digest.parse("sha256:7af5cd1dde3e8f5c2c9103860afa4ca871a6075373b6564b0e7b1b47866dab52"),
             pushed_at=datetime(2018, 9, 7, 16, 30, 46, 702273, UTC),
@@ -91,7 +91,7 @@ def test_the_example_of_a_tag_list(wire: Interceptor) -> None:
 def test_the_example_of_a_catalog(wire: Interceptor) -> None:
     wire.answer("GET", CATALOG, 200, AZURE.example(CATALOG))
     with client(wire) as asked:
-        assert list(asked.list_repositories("production")) == [RepositoryEntry(name="production/alpine")]
+        assert list(asked.list_repositories("production")) == [ListedRepository(name="production/alpine")]
         assert list(asked.list_repositories("product")) == []
 
 
@@ -197,7 +197,7 @@ def test_locked_tags(wire: Interceptor) -> None:
 def test_a_time_that_is_none_is_unknown(wire: Interceptor, text: Any) -> None:
     wire.answer("GET", TAGS_OF_APP, 200, page({**tag("v1", None), "lastUpdateTime": text, "digest": "sha256:short"}))
     with client(wire) as asked:
-        assert list(asked.list_tags(app(wire))) == [TagEntry(name="v1")]
+        assert list(asked.list_tags(app(wire))) == [ListedTag(name="v1")]
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_an_anonymous_user_falls_back_to_names(wire: Interceptor, caplog: pytest
     wire.answer("GET", "^/v2/team/app/tags/list$", 200, b'{"name": "team/app", "tags": ["v1", "v2"]}')
     with client(wire) as asked:
         entries = list(asked.list_tags(app(wire), since=NOON))
-    assert entries == [TagEntry(name="v1"), TagEntry(name="v2")]
+    assert entries == [ListedTag(name="v1"), ListedTag(name="v2")]
     assert caplog.messages[-1].startswith(
         f"{app(wire)} does not list digests for anonymous users; each tag needs a HEAD request ("
     )

@@ -11,7 +11,7 @@ from registry_sync.errors import ConfigurationError, DeniedError, RefusedError, 
 from registry_sync.oci.manifest import OCI_MANIFEST, parse_manifest
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.aliyun import AliyunClient
-from registry_sync.registry.client import TagEntry
+from registry_sync.registry.client import ListedTag
 from registry_sync.registry.endpoint import Credentials
 from testkit import images
 from testkit.clients import connect
@@ -51,7 +51,7 @@ def test_tags_are_names_and_a_digest_costs_a_head(wire: Interceptor) -> None:
         wire.answer("HEAD", "^/v2/team/app/manifests/v2$", 404)
         tokens.answer("GET", "^/auth$", 200, b'{"token": "t", "expires_in": 600}')
         with client(wire, USER) as asked:
-            assert list(asked.list_tags(app(wire))) == [TagEntry(name="v1")]
+            assert list(asked.list_tags(app(wire))) == [ListedTag(name="v1")]
             assert asked.head_manifest(app(wire), "v1") == SIGNATURE.digest
             assert asked.head_manifest(app(wire), "v2") is None
         (token,) = tokens.requests()

@@ -9,7 +9,7 @@ import pytest
 
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RegistrySyncError
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry.client import RepositoryEntry
+from registry_sync.registry.client import ListedRepository
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from tests.contract.replay import RECORDED, VERSIONS, replay
@@ -60,7 +60,7 @@ def test_pages_are_followed_by_link(version: str) -> None:
 
 def test_catalog_is_filtered_by_namespace(version: str) -> None:
     with replay(version, "catalog") as server, client(server.host) as asked:
-        assert list(asked.list_repositories("public")) == [RepositoryEntry(name=PUBLIC)]
+        assert list(asked.list_repositories("public")) == [ListedRepository(name=PUBLIC)]
 
 
 def test_a_refused_catalog_names_the_remedy(version: str) -> None:

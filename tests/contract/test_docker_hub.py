@@ -15,7 +15,7 @@ import pytest
 
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RateLimited, TemporaryError
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry.client import RepositoryEntry, TagEntry
+from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.docker_hub import API_URL, DockerHubClient
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from testkit.docker_hub_api import DockerHubApi
@@ -58,8 +58,8 @@ def test_tags_with_digest_and_time() -> None:
         entries = list(asked.list_tags(Repository(server.host, "library/debian")))
         assert requests_of(server) == [f"{DEBIAN_TAGS}?page_size=100"]
     assert entries == [
-        TagEntry(name="unstable-slim", digest=DEBIAN, pushed_at=datetime(2023, 6, 13, 4, 58, 31, 821511, tzinfo=UTC)),
-        TagEntry(
+        ListedTag(name="unstable-slim", digest=DEBIAN, pushed_at=datetime(2023, 6, 13, 4, 58, 31, 821511, tzinfo=UTC)),
+        ListedTag(
             name="unstable-20230612-slim",
             digest=DEBIAN,
             pushed_at=datetime(2023, 6, 13, 4, 58, 26, 736918, tzinfo=UTC),
@@ -137,12 +137,12 @@ def test_the_example_of_a_repository_list() -> None:
     exchange = {"request": {"method": "GET", "path": "/v2/namespaces/docker/repositories"}, "status": 200, "body": body}
     with serve(exchange) as server, client(server) as asked:
         assert list(asked.list_repositories("docker")) == [
-            RepositoryEntry(
+            ListedRepository(
                 name="docker/highland_builder",
                 modified_at=datetime(2023, 6, 20, 10, 44, 45, 459826, tzinfo=UTC),
                 is_private=False,
             ),
-            RepositoryEntry(
+            ListedRepository(
                 name="docker/whalesay",
                 modified_at=datetime(2015, 6, 19, 19, 6, 27, 388123, tzinfo=UTC),
                 is_private=False,
@@ -155,7 +155,7 @@ def test_the_examples_of_a_tag() -> None:
     row = {**HUB.example_of("tag"), "name": "v1"}
     with serve(at(WIDGET_TAGS, "tags_page", body=page([row]))) as server, client(server) as asked:
         assert list(asked.list_tags(Repository(server.host, "a/b"))) == [
-            TagEntry(name="v1", pushed_at=datetime(2021, 1, 5, 21, 6, 53, 506400, tzinfo=UTC))
+            ListedTag(name="v1", pushed_at=datetime(2021, 1, 5, 21, 6, 53, 506400, tzinfo=UTC))
         ]
 
 
@@ -174,13 +174,13 @@ def test_the_example_of_a_token() -> None:
 @pytest.mark.parametrize(
     ("row", "entry"),
     [
-        ({"digest": None, "tag_last_pushed": None, "last_updated": None}, TagEntry(name="v1")),
-        ({"tag_last_pushed": None, "last_updated": "2026-11-23T12:00:00Z"}, TagEntry(name="v1", pushed_at=NOON)),
-        ({"tag_last_pushed": "0001-01-01T00:00:00Z", "digest": ""}, TagEntry(name="v1")),
-        ({"tag_last_pushed": "2026-11-23T12:00:00Z", "last_updated": None}, TagEntry(name="v1", pushed_at=NOON)),
+        ({"digest": None, "tag_last_pushed": None, "last_updated": None}, ListedTag(name="v1")),
+        ({"tag_last_pushed": None, "last_updated": "2026-11-23T12:00:00Z"}, ListedTag(name="v1", pushed_at=NOON)),
+        ({"tag_last_pushed": "0001-01-01T00:00:00Z", "digest": ""}, ListedTag(name="v1")),
+        ({"tag_last_pushed": "2026-11-23T12:00:00Z", "last_updated": None}, ListedTag(name="v1", pushed_at=NOON)),
     ],
 )
-def test_a_field_that_is_unknown(row: Mapping[str, Any], entry: TagEntry) -> None:
+def test_a_field_that_is_unknown(row: Mapping[str, Any], entry: ListedTag) -> None:
     with serve(at(WIDGET_TAGS, "tags_page", body=page([{"name": "v1", **row}]))) as server, client(server) as asked:
         assert list(asked.list_tags(Repository(server.host, "a/b"))) == [entry]
 

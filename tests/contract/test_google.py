@@ -12,7 +12,7 @@ import pytest
 
 from registry_sync.errors import ConfigurationError, NotFound, TemporaryError
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry.client import RepositoryEntry, TagEntry
+from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.google import GoogleClient
 from testkit.clients import connect
 from testkit.interceptor import Interceptor
@@ -25,7 +25,7 @@ UPLOADED = datetime(2026, 11, 23, 18, 35, 20, tzinfo=UTC)
 client = partial(connect, GoogleClient)
 
 
-def tags(wire: Interceptor, since: datetime | None = None) -> list[TagEntry]:
+def tags(wire: Interceptor, since: datetime | None = None) -> list[ListedTag]:
     with client(wire) as asked:
         return list(asked.list_tags(Repository(wire.host, NAME), since=since))
 
@@ -41,14 +41,14 @@ def manifest(uploaded_ms: Any, *names: str) -> dict[str, Any]:
 def test_the_example(wire: Interceptor) -> None:
     wire.answer("GET", EXAMPLE["request"]["path"], 200, body(EXAMPLE["body"]))
     digest = Digest.parse("sha256:70da357c73147325f935de07c372a01609c5c60979fac58f9a78fac4f4249a96")
-    assert tags(wire) == [TagEntry(name=name, digest=digest, pushed_at=UPLOADED) for name in ("latest", "v1.0.0")]
+    assert tags(wire) == [ListedTag(name=name, digest=digest, pushed_at=UPLOADED) for name in ("latest", "v1.0.0")]
     assert [(each.path, each.query) for each in wire.requests()] == [(EXAMPLE["request"]["path"], "n=10000")]
 
 
 @pytest.mark.parametrize("uploaded", ["0", "", "-1", None, 0, "1e9", "9" * 30, "1234"])
 def test_a_time_that_is_none_is_unknown(wire: Interceptor, uploaded: Any) -> None:
     wire.answer("GET", PATH, 200, body({"manifest": {A: manifest(uploaded, "v1")}, "tags": ["v1"]}))
-    assert tags(wire) == [TagEntry(name="v1", digest=Digest.parse(A))]
+    assert tags(wire) == [ListedTag(name="v1", digest=Digest.parse(A))]
 
 
 def test_content_from_before_a_window_tells_no_push_time(wire: Interceptor) -> None:
@@ -61,7 +61,7 @@ def test_content_from_before_a_window_tells_no_push_time(wire: Interceptor) -> N
 
 def test_without_the_extension_tags_have_names(wire: Interceptor) -> None:
     wire.answer("GET", PATH, 200, body({"name": NAME, "tags": ["v1", "v2"]}))
-    assert tags(wire) == [TagEntry(name="v1"), TagEntry(name="v2")]
+    assert tags(wire) == [ListedTag(name="v1"), ListedTag(name="v2")]
 
 
 def test_a_tag_that_no_manifest_names(wire: Interceptor) -> None:
@@ -126,7 +126,7 @@ def test_repositories_below_a_namespace(wire: Interceptor) -> None:
         wire.answer("GET", f"^/v2/{name}/tags/list$", 200, body(document))
     with client(wire) as asked:
         found = list(asked.list_repositories("my-project"))
-    assert found == [RepositoryEntry(name=f"my-project/{each}") for each in ("app", "app/tools", "group/one")]
+    assert found == [ListedRepository(name=f"my-project/{each}") for each in ("app", "app/tools", "group/one")]
     assert len(wire.requests()) == len(tree)
 
 
@@ -135,7 +135,7 @@ def test_where_there_is_no_tree_the_catalog_is_read(wire: Interceptor, status: i
     wire.answer("GET", "^/v2/my-project/tags/list$", status, answer)
     wire.answer("GET", "^/v2/_catalog$", 200, body({"repositories": ["my-project/app", "other/app"]}))
     with client(wire) as asked:
-        assert list(asked.list_repositories("my-project")) == [RepositoryEntry(name="my-project/app")]
+        assert list(asked.list_repositories("my-project")) == [ListedRepository(name="my-project/app")]
 
 
 def test_neither_a_tree_nor_a_catalog(wire: Interceptor) -> None:

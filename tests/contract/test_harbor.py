@@ -13,7 +13,7 @@ import pytest
 
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, TemporaryError
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry.client import RepositoryEntry, TagEntry
+from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.registry.harbor import HarborClient
 from testkit.clients import connect
@@ -73,9 +73,9 @@ def test_tags_with_digests_times_and_locks(wire: Interceptor) -> None:
     noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
     first, second = Digest.parse(DIGESTS[1]), Digest.parse(DIGESTS[2])
     assert entries == [
-        TagEntry(name="v1", digest=first, pushed_at=noon.replace(microsecond=123000), is_locked=True),
-        TagEntry(name="latest", digest=first, pushed_at=noon),
-        TagEntry(name="old", digest=second),
+        ListedTag(name="v1", digest=first, pushed_at=noon.replace(microsecond=123000), is_locked=True),
+        ListedTag(name="latest", digest=first, pushed_at=noon),
+        ListedTag(name="old", digest=second),
     ]
 
 
@@ -203,7 +203,7 @@ def test_repositories(wire: Interceptor) -> None:
     HARBOR.check_answer(REPOSITORIES, items(*first))
     with client(wire) as asked:
         assert list(asked.list_repositories("team")) == [
-            RepositoryEntry(name=f"team/{each}", is_private=False) for each in ("a", "web/app", "web/api")
+            ListedRepository(name=f"team/{each}", is_private=False) for each in ("a", "web/app", "web/api")
         ]
         assert [each.name for each in asked.list_repositories("team/web")] == ["team/web/app"]
 
@@ -213,7 +213,7 @@ def test_a_private_project_is_mirrored_only_when_asked_for(wire: Interceptor) ->
     wire.answer("GET", REPOSITORIES_PATH, 200, items({"name": "team/app"}))
     with client(wire, credentials=ROBOT) as asked:
         assert list(asked.list_repositories("team", include_private=True)) == [
-            RepositoryEntry(name="team/app", is_private=True)
+            ListedRepository(name="team/app", is_private=True)
         ]
         with pytest.raises(ConfigurationError) as caught:
             list(asked.list_repositories("team"))
@@ -225,7 +225,7 @@ def test_a_project_of_which_harbor_does_not_tell(wire: Interceptor, body: bytes)
     wire.answer("GET", PROJECTS_PATH, 200, body)
     wire.answer("GET", REPOSITORIES_PATH, 200, items({"name": "team/app"}))
     with client(wire) as asked:
-        assert list(asked.list_repositories("team")) == [RepositoryEntry(name="team/app")]
+        assert list(asked.list_repositories("team")) == [ListedRepository(name="team/app")]
 
 
 def test_a_missing_project(wire: Interceptor) -> None:

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RegistrySyncError, TemporaryError
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry.client import RepositoryEntry, TagEntry
+from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Credentials
 from registry_sync.registry.quay import OAUTH_USER, QuayClient
 from testkit.clients import connect
@@ -50,7 +50,7 @@ def recorded(*names: str) -> Sequence[Exchange]:
 
 def repositories(
     names: Sequence[str], credentials: Credentials | None = None, **options: Any
-) -> tuple[list[RepositoryEntry], Sequence[str]]:
+) -> tuple[list[ListedRepository], Sequence[str]]:
     """The client's result for recorded listings of ``acme``, and the requests that it sent."""
     with serve(*recorded(*names)) as server, client(server, credentials) as asked:
         return list(asked.list_repositories("acme", **options)), requests_of(server)
@@ -62,7 +62,7 @@ def refusal(names: Sequence[str], credentials: Credentials | None = None, **opti
     return caught.value
 
 
-def tags(name: str, *answers: Exchange, credentials: Credentials | None = None) -> list[TagEntry]:
+def tags(name: str, *answers: Exchange, credentials: Credentials | None = None) -> list[ListedTag]:
     with serve(*answers) as server, client(server, credentials) as asked:
         return list(asked.list_tags(Repository(server.host, f"acme/{name}")))
 
@@ -71,9 +71,9 @@ def test_tags_with_digest_and_time() -> None:
     moments = [datetime(2026, 11, 23, 18, 35, second, tzinfo=UTC) for second in (22, 20, 17)]
     older = Digest.parse("sha256:439b9ba5e78657c4430d27efd0f0377310a080ac9d596d4eed87f5f8a291af3a")
     assert tags("app", *recorded("tags_anon_public")) == [
-        TagEntry(name="latest", digest=INDEX, pushed_at=moments[0]),
-        TagEntry(name="v1.0.0", digest=INDEX, pushed_at=moments[1]),
-        TagEntry(name="v1.1.0", digest=older, pushed_at=moments[2]),
+        ListedTag(name="latest", digest=INDEX, pushed_at=moments[0]),
+        ListedTag(name="v1.0.0", digest=INDEX, pushed_at=moments[1]),
+        ListedTag(name="v1.1.0", digest=older, pushed_at=moments[2]),
     ]
 
 
@@ -106,7 +106,7 @@ def test_a_private_repository_with_a_token() -> None:
 def test_a_robot_reads_a_private_repository_by_name() -> None:
     """The API treats the robot as anonymous; ``/v2`` accepts it."""
     answers = recorded("tags_private_robot_basic", "v2_tags_private_user_token")
-    assert tags("private-app", *answers, credentials=ROBOT) == [TagEntry(name="v1.0.0")]
+    assert tags("private-app", *answers, credentials=ROBOT) == [ListedTag(name="v1.0.0")]
 
 
 @pytest.mark.parametrize(
@@ -141,10 +141,10 @@ def test_a_missing_repository(
 def test_repositories_of_two_pages() -> None:
     entries, asked = repositories(["repos_anon_public_p1", "repos_anon_public_p2"])
     assert [each.name for each in entries][3:5] == ["acme/bulk100", "acme/bulk101"]
-    assert entries[-1] == RepositoryEntry(
+    assert entries[-1] == ListedRepository(
         name="acme/app", modified_at=datetime(2026, 11, 23, 18, 35, 22, tzinfo=UTC), is_private=False
     )
-    assert entries[0] == RepositoryEntry(name="acme/bulk001", is_private=False)
+    assert entries[0] == ListedRepository(name="acme/bulk001", is_private=False)
     assert [each.partition("&next_page=")[0] for each in asked] == [
         f"{LISTING}?namespace=acme&public=true&last_modified=true"
     ] * 2
@@ -208,7 +208,7 @@ def test_tags_without_a_mark_of_the_end() -> None:
 def test_a_field_that_is_unknown(field: str, value: object) -> None:
     row = {"name": "v1", "start_ts": None, "manifest_digest": None, field: value, "immutable": True}
     answer = {**RECORDED["tags_anon_public"], "body": {"tags": [row], "page": 1, "has_additional": False}}
-    assert tags("app", answer) == [TagEntry(name="v1", is_locked=True)]
+    assert tags("app", answer) == [ListedTag(name="v1", is_locked=True)]
 
 
 def test_an_anonymous_ping_asks_the_api() -> None:

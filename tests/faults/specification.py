@@ -60,6 +60,7 @@ _STALLED = "no bytes moved for 3 s"
 _BROKE_OFF = "cannot be reached, or broke off"
 _NOT_PERMITTED = "does not permit it with our credentials, or does not have it; check its Connection"
 _MID_COPY = "no longer accepted the log-in in the middle of the copy"
+_MISSING = "is missing content of this image that it had reported as present"
 _DAMAGED = "sent or got damaged content"
 
 SPECIFICATION = (
@@ -91,9 +92,9 @@ SPECIFICATION = (
     _row("404", LOG_IN, DENIED, DENIED, "does not log in 'robot' to"),
     _row("404", ("source: list",), CONFIGURATION, CONFIGURATION, "check its name in the mirrors file"),
     _row("404", ("source: HEAD",), "skipped", "skipped"),
-    _row("404", ("destination: HEAD",), RETRY, SUCCESS, "published, but the destination's tag names nothing"),
-    _row("404", ("destination: verify",), RETRY, RETRY, "published, but the destination's tag names nothing"),
-    _row("404", ("source: manifest", "source: blob"), REFUSED, REFUSED, "the source's own image is incomplete"),
+    _row("404", ("destination: HEAD",), RETRY, SUCCESS, "published, but the destination's tag has no digest"),
+    _row("404", ("destination: verify",), RETRY, RETRY, "published, but the destination's tag has no digest"),
+    _row("404", ("source: manifest", "source: blob"), REFUSED, REFUSED, "the image is incomplete at the source"),
     _row("404", ("destination: manifest", "destination: blob HEAD"), SUCCESS, SUCCESS),
     _row("404", PUT, REFUSED, REFUSED, "cannot be pushed to; create it at the registry first"),
     _row("404", SKOPEO_PING, RETRY, RETRY, "does not answer like a registry"),
@@ -149,16 +150,16 @@ SPECIFICATION = (
     _row("slow", (*PING, *LOG_IN, *OURS, *SKOPEO), SUCCESS, SUCCESS),
     _row("hang", (*PING, *LOG_IN, *OURS), RETRY, SUCCESS, "took the request and does not answer: timed out"),
     _row("hang", SKOPEO, RETRY, RETRY, _STALLED),
-    _row("wrong digest header", ("source: HEAD",), REFUSED, RETRY, "the source's own image is incomplete"),
+    _row("wrong digest header", ("source: HEAD",), REFUSED, RETRY, "the image is incomplete at the source"),
     _row(
         "wrong digest header",
         ("destination: HEAD",),
-        *(RETRY, SUCCESS, "published, but the destination's tag names sha256:923b80571104"),
+        *(RETRY, SUCCESS, "published, but the destination's tag has sha256:923b80571104"),
     ),
     _row(
         "wrong digest header",
         ("destination: verify",),
-        *(RETRY, RETRY, "published, but the destination's tag names sha256:923b80571104"),
+        *(RETRY, RETRY, "published, but the destination's tag has sha256:923b80571104"),
     ),
     _row("wrong digest header", (*MANIFEST, *WRITES, *PUT), SUCCESS, SUCCESS),
     _row("200, HTML", SKOPEO_PING, DENIED, DENIED, _NOT_PERMITTED),
@@ -167,8 +168,14 @@ SPECIFICATION = (
     _row("200, HTML", ("source: HEAD", "destination: HEAD", "destination: verify"), SUCCESS, SUCCESS),
     _row("200, HTML", MANIFEST, RETRY, RETRY, "arrived damaged: its content has another digest"),
     _row("200, HTML", ("source: blob",), RETRY, RETRY, _DAMAGED),
-    _row("200, HTML", PUT, RETRY, RETRY, "published, but the destination's tag names"),
-    _row("200, HTML", ("destination: blob HEAD",), RETRY, RETRY, "does not have content of this image that it claimed"),
+    _row("200, HTML", PUT, RETRY, RETRY, "published, but the destination's tag has"),
+    _row(
+        "200, HTML",
+        ("destination: blob HEAD",),
+        RETRY,
+        RETRY,
+        _MISSING,
+    ),
     _row("200, HTML", ("destination: blob POST", "destination: blob PATCH"), RETRY, RETRY, "and is retried"),
     _row("disk full", (*UPLOAD, "destination: PUT by digest"), RETRY, RETRY, _OUTAGE),
     _row("disk full", PUT, RETRY, SUCCESS, "no space left on device"),
@@ -177,7 +184,7 @@ SPECIFICATION = (
     _row("immutable tag, 400", PUT, LOCKED, LOCKED, "the tag is immutable and cannot be overwritten"),
     _row("quota exceeded", WRITES, REFUSED, REFUSED, "has no room left for it; raise its quota or remove images"),
     _row("quota exceeded", PUT, REFUSED, REFUSED, "will exceed the configured upper limit"),
-    _row("missing blob", ("destination: PUT by digest",), RETRY, RETRY, "does not have content of this image"),
+    _row("missing blob", ("destination: PUT by digest",), RETRY, RETRY, _MISSING),
     _row("missing blob", PUT, RETRY, RETRY, "MANIFEST_BLOB_UNKNOWN: blob unknown to registry"),
     _row("certificate expired", PING, CONFIGURATION, "", "shows a certificate that is not accepted"),
     _row("certificate expired", ("source: list",), CONFIGURATION, "", "or have the certificate renewed"),

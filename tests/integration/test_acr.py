@@ -12,7 +12,7 @@ from registry_sync.errors import NotFound
 from registry_sync.oci.manifest import parse_manifest
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.acr import AcrClient
-from registry_sync.registry.client import RepositoryEntry, TagEntry
+from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Credentials
 from testkit import images
 from testkit.acr_api import AcrApi
@@ -55,10 +55,10 @@ def test_lists_digests_times_and_locks(registry: RegistryProcess) -> None:
         azure.lock(NAME, "v000")
         entries = list(asked.list_tags(Repository(azure.host, NAME)))
         assert entries == [
-            TagEntry(name="moved", digest=OTHER.digest),
-            TagEntry(name="v000", digest=IMAGE.digest, pushed_at=NOON, is_locked=True),
+            ListedTag(name="moved", digest=OTHER.digest),
+            ListedTag(name="v000", digest=IMAGE.digest, pushed_at=NOON, is_locked=True),
         ]
-        assert list(asked.list_repositories("team")) == [RepositoryEntry(name=NAME)]
+        assert list(asked.list_repositories("team")) == [ListedRepository(name=NAME)]
 
 
 def test_a_push_has_the_time_of_the_push(registry: RegistryProcess) -> None:
@@ -122,7 +122,7 @@ def test_expired_tokens_are_fetched_again() -> None:
         for _ in range(2):
             assert [each.digest for each in asked.list_tags(target)] == [IMAGE.digest]
             assert asked.head_manifest(target, "v1") == IMAGE.digest
-            assert list(asked.list_repositories("team")) == [RepositoryEntry(name=NAME)]
+            assert list(asked.list_repositories("team")) == [ListedRepository(name=NAME)]
         listing, pulling = f"repository:{NAME}:metadata_read", f"repository:{NAME}:pull"
         assert scopes_of(tokens) == [listing, pulling, "registry:catalog:*"]
         azure.revoke_tokens()
@@ -142,7 +142,7 @@ def test_anonymous_users_without_the_right_to_list_read_names() -> None:
         client(azure) as asked,
     ):
         images.push(locked.url, NAME, "v1", IMAGE, session=tokens.session(NAME))
-        assert list(asked.list_tags(Repository(azure.host, NAME))) == [TagEntry(name="v1")]
+        assert list(asked.list_tags(Repository(azure.host, NAME))) == [ListedTag(name="v1")]
         assert asked.head_manifest(Repository(azure.host, NAME), "v1") == IMAGE.digest
 
 

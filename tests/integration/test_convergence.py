@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from registry_sync.airflow.operators.plan_routes import split_unmodified
+from registry_sync.airflow.operators.list_routes import split_unmodified
 from registry_sync.errors import RegistrySyncError
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.endpoint import Endpoint

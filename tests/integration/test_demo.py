@@ -140,7 +140,7 @@ def test_a_failure_is_shown_with_its_log_and_the_report() -> None:
         progress.follow(
             [
                 {"event": DAG_TEST.format("starting", "routes_to_acr", -1)},
-                {"event": "2 routes:\na → acr\nb → acr", "logger": "operators.PlanRoutesOperator"},
+                {"event": "2 routes:\na → acr\nb → acr", "logger": "operators.ListRoutesOperator"},
                 {"event": DAG_TEST.format("end task", "routes_to_acr", -1)},
                 {"event": DAG_TEST.format("starting", "to_acr", 1)},
                 {"event": "Plan: 1 Unchanged", "logger": "registry_sync.sync.route"},

@@ -25,7 +25,7 @@ from registry_sync.errors import (
 from registry_sync.oci.manifest import parse_manifest
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry import transport
-from registry_sync.registry.client import RepositoryEntry
+from registry_sync.registry.client import ListedRepository
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from testkit import images
@@ -72,7 +72,7 @@ def test_reads_and_publishes_the_same_bytes(registry: RegistryProcess) -> None:
         asked.put_manifest(at(registry), "v1-again", manifest)
         assert asked.head_manifest(at(registry), "v1-again") == IMAGE.digest
         assert sorted(each.name for each in asked.list_tags(at(registry))) == ["v1", "v1-again"]
-        assert list(asked.list_repositories("team")) == [RepositoryEntry(name=NAME)]
+        assert list(asked.list_repositories("team")) == [ListedRepository(name=NAME)]
 
 
 def test_many_threads_share_one_session(registry: RegistryProcess) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RateLimited, RefusedError, TemporaryError
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry.client import RepositoryEntry, TagEntry
+from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.docker_hub import DockerHubClient
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from testkit import images
@@ -72,8 +72,10 @@ def test_a_listing_says_what_the_registry_holds(hub: DockerHubApi) -> None:
     hub.push(NAME, "v1", NOON, IMAGE.digest)
     with client(hub) as asked:
         asked.ping()
-        assert list(asked.list_repositories("acme")) == [RepositoryEntry(name=NAME, modified_at=NOON, is_private=False)]
-        assert list(asked.list_tags(app(hub))) == [TagEntry(name="v1", digest=IMAGE.digest, pushed_at=NOON)]
+        assert list(asked.list_repositories("acme")) == [
+            ListedRepository(name=NAME, modified_at=NOON, is_private=False)
+        ]
+        assert list(asked.list_tags(app(hub))) == [ListedTag(name="v1", digest=IMAGE.digest, pushed_at=NOON)]
         assert asked.head_manifest(app(hub), "v1") == IMAGE.digest
         assert asked.get_manifest(app(hub), IMAGE.digest).content == IMAGE.content
 
@@ -81,7 +83,7 @@ def test_a_listing_says_what_the_registry_holds(hub: DockerHubApi) -> None:
 def test_a_digest_that_is_not_listed_is_told_by_a_head(hub: DockerHubApi) -> None:
     hub.push(NAME, "v1", None)
     with client(hub) as asked:
-        assert list(asked.list_tags(app(hub))) == [TagEntry(name="v1")]
+        assert list(asked.list_tags(app(hub))) == [ListedTag(name="v1")]
         assert asked.head_manifest(app(hub), "v1") == IMAGE.digest
 
 

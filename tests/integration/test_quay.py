@@ -15,7 +15,7 @@ import pytest
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, TemporaryError
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry import rate_limit as throttle
-from registry_sync.registry.client import RepositoryEntry, TagEntry
+from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Credentials
 from registry_sync.registry.quay import OAUTH_USER, QuayClient
 from testkit import images
@@ -96,8 +96,10 @@ def pages_of(api: QuayApi) -> int:
 def test_a_listing_says_what_the_registry_holds(quay: QuayApi) -> None:
     quay.push(NAME, "v1", NOON)
     with client(quay) as asked:
-        assert list(asked.list_repositories("acme")) == [RepositoryEntry(name=NAME, modified_at=NOON, is_private=False)]
-        assert list(asked.list_tags(app(quay))) == [TagEntry(name="v1", digest=IMAGE.digest, pushed_at=NOON)]
+        assert list(asked.list_repositories("acme")) == [
+            ListedRepository(name=NAME, modified_at=NOON, is_private=False)
+        ]
+        assert list(asked.list_tags(app(quay))) == [ListedTag(name="v1", digest=IMAGE.digest, pushed_at=NOON)]
         assert asked.head_manifest(app(quay), "v1") == IMAGE.digest
         assert asked.get_manifest(app(quay), IMAGE.digest).content == IMAGE.content
 
@@ -166,7 +168,7 @@ def test_a_tag_that_is_moved_in_between_is_not_missed(quay: QuayApi) -> None:
     with client(quay) as asked:
         entries = list(asked.list_tags(app(quay)))
     assert [each.name for each in entries] == expected
-    assert entries[-1] == TagEntry(name="v0", digest=IMAGE.digest, pushed_at=NOON + timedelta(days=1))
+    assert entries[-1] == ListedTag(name="v0", digest=IMAGE.digest, pushed_at=NOON + timedelta(days=1))
 
 
 def test_a_deletion_in_between_leaves_one_tag_to_the_next_listing(quay: QuayApi) -> None:
@@ -250,7 +252,7 @@ def test_a_robot_has_the_names_of_a_private_repository() -> None:
         images.push(locked.url, NAME, "v1", IMAGE, session=tokens.session(NAME))
         api.add(NAME, is_public=False)
         asked.ping()
-        assert list(asked.list_tags(app(api))) == [TagEntry(name="v1")]
+        assert list(asked.list_tags(app(api))) == [ListedTag(name="v1")]
         assert asked.head_manifest(app(api), "v1") == IMAGE.digest
         with pytest.raises(NotFound):
             list(asked.list_tags(Repository(api.host, "acme/nosuch")))

@@ -31,7 +31,7 @@ UNMODIFIED_KEY = "unmodified"
 """The XCom key of the route keys that a run skips because their source repositories had no push in its window."""
 
 
-def plan_task(destination: str) -> str:
+def routes_task(destination: str) -> str:
     """The id of the task that lists the routes to a destination."""
     return f"routes_to_{destination}"
 

@@ -10,9 +10,9 @@ from typing import Any
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
-from registry_sync.airflow.ids import REPORT_TASK, copy_task, dag_id, plan_task
+from registry_sync.airflow.ids import REPORT_TASK, copy_task, dag_id, routes_task
+from registry_sync.airflow.operators.list_routes import ListRoutesOperator
 from registry_sync.airflow.operators.mirror_repository import MirrorRepositoryOperator
-from registry_sync.airflow.operators.plan_routes import PlanRoutesOperator
 from registry_sync.airflow.operators.report import ReportOperator
 from registry_sync.airflow.retries import MirrorRetryPolicy
 from registry_sync.config.model import Mirror, MirrorsFile, Registry, rule_summary
@@ -58,8 +58,8 @@ def _default_args(mirror: Mirror) -> dict[str, Any]:
 def _copy_to(destination: Registry, mirror: Mirror, source: Registry) -> MappedOperator:
     """The two tasks of a destination. Both run on its queue, because planning logs in to the destination too."""
     queue = {"queue": destination.queue} if destination.queue else {}
-    planned = PlanRoutesOperator(
-        task_id=plan_task(destination.name), mirror=mirror, source=source, destination=destination, **queue
+    planned = ListRoutesOperator(
+        task_id=routes_task(destination.name), mirror=mirror, source=source, destination=destination, **queue
     )
     copied = MirrorRepositoryOperator.partial(
         task_id=copy_task(destination.name), pool=destination.pool, map_index_template=LABEL, **queue

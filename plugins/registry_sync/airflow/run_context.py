@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from registry_sync.airflow.ids import REPORT_TASK, UNMODIFIED_KEY, deletion_plans_key, plan_task, watermark_key
+from registry_sync.airflow.ids import REPORT_TASK, UNMODIFIED_KEY, deletion_plans_key, routes_task, watermark_key
 from registry_sync.errors import ConfigurationError
 from registry_sync.sync.run_state import DeletionPlans, PlannedDeletions, Watermark
 from registry_sync.sync.window import RunInterval, WindowRequest
@@ -97,5 +97,5 @@ def _pull_from_last_report(context: Context, key: str) -> Any:
 
 def read_unmodified(context: Context, destination: str) -> Collection[str]:
     """Keys of the routes that this run skipped because nothing was pushed to their repositories."""
-    unmodified: Collection[str] = context["ti"].xcom_pull(task_ids=plan_task(destination), key=UNMODIFIED_KEY) or []
+    unmodified: Collection[str] = context["ti"].xcom_pull(task_ids=routes_task(destination), key=UNMODIFIED_KEY) or []
     return unmodified

@@ -12,11 +12,11 @@ from typing import Any
 
 from registry_sync.cli.arguments import OK, chosen_destinations, named_mirror
 from registry_sync.cli.connections import open_client
+from registry_sync.config.as_json import as_json
 from registry_sync.config.model import Mirror, MirrorsFile, NamespaceRule, Registry, RepositoryRule, Rule, rule_summary
-from registry_sync.config.written import written
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository
-from registry_sync.registry.client import TagEntry
+from registry_sync.registry.client import ListedTag
 from registry_sync.routes.load import load_mirrors
 from registry_sync.routes.route import Route, route_of
 from registry_sync.sync.source import choose_tags, explain_artifact_tags, list_tags, split_artifact_tags
@@ -136,7 +136,7 @@ def _rules_for(mirror: Mirror, source: Registry, name: str) -> list[tuple[int, R
     return by_name or by_namespace[:1]
 
 
-def _select(route: Route, tags: list[TagEntry], *, now: datetime, has_push_times: bool) -> Selection:
+def _select(route: Route, tags: list[ListedTag], *, now: datetime, has_push_times: bool) -> Selection:
     """Apply the route's tag rules, and explain the tags of attached artifacts too."""
     images, artifacts = split_artifact_tags(tags, route.settings)
     selection = choose_tags(route, images, now=now, has_push_times=has_push_times)
@@ -161,7 +161,7 @@ def _settings(mirror: Mirror, index: int) -> Iterator[SettingOrigin]:
     rule, place = mirror.rules[index], _place(mirror, index)
     if rule.rename:
         yield SettingOrigin(name="rename", value=rule.rename, origin=place)
-    values = written(rule.settings, with_defaults=True)
+    values = as_json(rule.settings, with_defaults=True)
     values["on_moved_tag"] = as_written(rule.settings.on_moved_tag)
     levels = (
         (place, rule.written_options),

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry.client import RepositoryEntry, TagEntry
+from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.response import Response
 from registry_sync.registry.tag_pages import parse_digest, parse_time
@@ -40,7 +40,7 @@ class AcrClient(DistributionClient):
     lists_push_times: ClassVar[bool] = True
     deletes_tags_alone: ClassVar[bool] = True
 
-    def _list_repositories(self, namespace: str, *, include_private: bool) -> Iterator[RepositoryEntry]:  # noqa: ARG002 - a registry is private or public as a whole
+    def _list_repositories(self, namespace: str, *, include_private: bool) -> Iterator[ListedRepository]:  # noqa: ARG002 - a registry is private or public as a whole
         """Names from the catalog. Modification times would cost one request each, as much as the newest tags.
 
         :raises ConfigurationError: when our credentials may not read the catalog.
@@ -48,14 +48,14 @@ class AcrClient(DistributionClient):
         try:
             for name in self._names(f"/acr/v1/_catalog?n={PAGE_SIZE}", "registry:catalog:*", "repositories"):
                 if name.startswith(f"{namespace}/"):
-                    yield RepositoryEntry(name=name)
+                    yield ListedRepository(name=name)
         except (NotFound, DeniedError, RefusedError) as error:
             raise ConfigurationError(
                 f"{self._host} does not list its repositories to us; let the credentials read its catalog, or write "
                 f"the repositories of {namespace!r} one by one ({error})"
             ) from error
 
-    def _list_tags(self, repository: Repository, *, since: datetime | None) -> Iterator[TagEntry]:
+    def _list_tags(self, repository: Repository, *, since: datetime | None) -> Iterator[ListedTag]:
         """All tags; with ``since``, newest first and only as far as needed, if the registry keeps the order.
 
         Anonymous users may be denied here but not at ``/v2``. Tags then have names only, and a digest costs a HEAD.
@@ -77,7 +77,7 @@ class AcrClient(DistributionClient):
         path = f"/acr/v1/{repository.name}/_tags/{tag}"
         self._transport.call("DELETE", path, scope=f"repository:{repository.name}:delete")
 
-    def _tags(self, repository: Repository, since: datetime | None) -> Iterator[TagEntry]:
+    def _tags(self, repository: Repository, since: datetime | None) -> Iterator[ListedTag]:
         try:
             yield from self._newest_first(repository, since) if since else self._by_name(repository)
         except DeniedError as error:
@@ -89,12 +89,12 @@ class AcrClient(DistributionClient):
             )
             yield from super()._list_tags(repository, since=since)
 
-    def _by_name(self, repository: Repository) -> Iterator[TagEntry]:
+    def _by_name(self, repository: Repository) -> Iterator[ListedTag]:
         """Every tag, in an order that concurrent pushes do not change."""
         for response in self._transport.pages(_tags_path(repository), scope=_metadata(repository)):
             yield from _entries(response)
 
-    def _newest_first(self, repository: Repository, since: datetime) -> Iterator[TagEntry]:
+    def _newest_first(self, repository: Repository, since: datetime) -> Iterator[ListedTag]:
         """Tags down to ``since``. If a page is out of order, or has a tag without a time, all tags follow by name.
 
         Equal times show no direction, so they never end the reading.
@@ -134,20 +134,20 @@ def _is_newer(time: datetime | None, other: datetime | None) -> bool:
     return time is not None and other is not None and time > other
 
 
-def _entries(response: Response) -> Iterator[TagEntry]:
+def _entries(response: Response) -> Iterator[ListedTag]:
     """The tags of a page; ``null`` for a repository with untagged manifests only."""
     document = response.json()
     is_null = isinstance(document, dict) and document.get("tags", ...) is None
     return iter(()) if is_null else map(_entry, response.rows("tags", "name"))
 
 
-def _entry(row: dict[str, Any]) -> TagEntry:
+def _entry(row: dict[str, Any]) -> ListedTag:
     """``lastUpdateTime`` is the time when the tag was created or moved. Six of its seven fractional digits are kept.
 
     Locks: https://learn.microsoft.com/azure/container-registry/container-registry-image-lock
     """
     attributes = row.get("changeableAttributes")
-    return TagEntry(
+    return ListedTag(
         name=row["name"],
         digest=parse_digest(row.get("digest")),
         pushed_at=parse_time(row.get("lastUpdateTime")),

@@ -12,7 +12,7 @@ from typing import ClassVar
 from registry_sync.errors import ConfigurationError, DeniedError, RefusedError, UnsupportedArtifact
 from registry_sync.oci.manifest import Manifest
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry.client import RepositoryEntry
+from registry_sync.registry.client import ListedRepository
 from registry_sync.registry.distribution import DistributionClient
 
 
@@ -26,7 +26,7 @@ class AliyunClient(DistributionClient):
     v2_requests_per_second: ClassVar[float | None] = 15.0
     """Harbor's own limit for Aliyun: https://github.com/goharbor/harbor/tree/main/src/pkg/reg/adapter/aliacr."""
 
-    def _list_repositories(self, namespace: str, *, include_private: bool) -> Iterator[RepositoryEntry]:  # noqa: ARG002 - no listing
+    def _list_repositories(self, namespace: str, *, include_private: bool) -> Iterator[ListedRepository]:  # noqa: ARG002 - no listing
         """Aliyun has no ``_catalog``.
 
         https://github.com/goharbor/harbor/blob/main/src/pkg/reg/adapter/aliacr/adapter.go

@@ -13,7 +13,7 @@ from registry_sync.oci.reference import Digest, Repository
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RepositoryEntry:
+class ListedRepository:
     """A repository in a listing.
 
     ``modified_at`` (aware UTC) is the time of the last push to any tag; ``None`` means unknown, never "long ago".
@@ -26,7 +26,7 @@ class RepositoryEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TagEntry:
+class ListedTag:
     """A tag in a listing. ``digest`` and ``pushed_at`` (aware UTC) are ``None`` where the registry omits them.
 
     ``is_locked``: the registry refuses to overwrite the tag.
@@ -47,7 +47,7 @@ MAX_REPOSITORIES = 100_000
 Entry = TypeVar("Entry")
 
 
-def limit_tags(entries: Iterable[TagEntry], repository: Repository) -> Iterator[TagEntry]:
+def limit_tags(entries: Iterable[ListedTag], repository: Repository) -> Iterator[ListedTag]:
     """Stop a listing of tags at :data:`MAX_TAGS`.
 
     :raises RefusedError: when it has more.
@@ -55,7 +55,7 @@ def limit_tags(entries: Iterable[TagEntry], repository: Repository) -> Iterator[
     return _limited(entries, MAX_TAGS, "tags", str(repository))
 
 
-def limit_repositories(entries: Iterable[RepositoryEntry], namespace: str) -> Iterator[RepositoryEntry]:
+def limit_repositories(entries: Iterable[ListedRepository], namespace: str) -> Iterator[ListedRepository]:
     """Stop a listing of repositories at :data:`MAX_REPOSITORIES`.
 
     :raises RefusedError: when it has more.
@@ -104,14 +104,14 @@ class RegistryClient(Protocol):
     def ping(self) -> None:
         """Check that the registry responds and accepts our credentials."""
 
-    def list_repositories(self, namespace: str, *, include_private: bool = False) -> Iterator[RepositoryEntry]:
+    def list_repositories(self, namespace: str, *, include_private: bool = False) -> Iterator[ListedRepository]:
         """The repositories in ``namespace``, such as ``giantswarm/hyperkube`` in ``giantswarm``.
 
         :raises ConfigurationError: when the registry cannot list them, or none is visible to us.
         :raises RefusedError: when there are more than :data:`MAX_REPOSITORIES`.
         """
 
-    def list_tags(self, repository: Repository, *, since: datetime | None = None) -> Iterator[TagEntry]:
+    def list_tags(self, repository: Repository, *, since: datetime | None = None) -> Iterator[ListedTag]:
         """All tags, each name once; with ``since`` at least the tags pushed since then.
 
         :raises NotFound: when the repository does not exist.

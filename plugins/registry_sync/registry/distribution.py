@@ -35,7 +35,7 @@ from registry_sync.oci.manifest import (
     parse_media_type,
 )
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry.client import RepositoryEntry, TagEntry, limit_repositories, limit_tags
+from registry_sync.registry.client import ListedRepository, ListedTag, limit_repositories, limit_tags
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.response import Response
 from registry_sync.registry.transport import RequestLimits, Transport
@@ -93,7 +93,7 @@ class DistributionClient:
         """Check that the registry responds and accepts our credentials."""
         self._transport.challenge()
 
-    def list_repositories(self, namespace: str, *, include_private: bool = False) -> Iterator[RepositoryEntry]:
+    def list_repositories(self, namespace: str, *, include_private: bool = False) -> Iterator[ListedRepository]:
         """The repositories in ``namespace``.
 
         :raises ConfigurationError: when the registry cannot list them, or none is visible to us.
@@ -101,7 +101,7 @@ class DistributionClient:
         """
         return limit_repositories(self._list_repositories(namespace, include_private=include_private), namespace)
 
-    def list_tags(self, repository: Repository, *, since: datetime | None = None) -> Iterator[TagEntry]:
+    def list_tags(self, repository: Repository, *, since: datetime | None = None) -> Iterator[ListedTag]:
         """All tags, each name once; with ``since`` at least the tags pushed since then.
 
         :raises NotFound: when the repository does not exist.
@@ -109,7 +109,7 @@ class DistributionClient:
         """
         return limit_tags(self._list_tags(repository, since=since), repository)
 
-    def _list_repositories(self, namespace: str, *, include_private: bool) -> Iterator[RepositoryEntry]:  # noqa: ARG002 - the catalog does not report it
+    def _list_repositories(self, namespace: str, *, include_private: bool) -> Iterator[ListedRepository]:  # noqa: ARG002 - the catalog does not report it
         """Names from ``_catalog``, Docker's addition to the API, which many registries disable.
 
         https://distribution.github.io/distribution/spec/api/#listing-repositories
@@ -119,16 +119,16 @@ class DistributionClient:
         try:
             for name in self._names(f"/v2/_catalog?n={PAGE_SIZE}", "registry:catalog:*", "repositories"):
                 if name.startswith(f"{namespace}/"):
-                    yield RepositoryEntry(name=name)
+                    yield ListedRepository(name=name)
         except (NotFound, DeniedError, RefusedError) as error:
             advice = f"write the repositories of {namespace!r} one by one"
             raise ConfigurationError(f"{self._host} does not list its repositories, {advice} ({error})") from error
 
-    def _list_tags(self, repository: Repository, *, since: datetime | None) -> Iterator[TagEntry]:  # noqa: ARG002 - no push times
+    def _list_tags(self, repository: Repository, *, since: datetime | None) -> Iterator[ListedTag]:  # noqa: ARG002 - no push times
         """All tags, by name only. :raises NotFound: when the repository does not exist."""
         path = f"/v2/{repository.name}/tags/list?n={PAGE_SIZE}"
         for name in self._names(path, _pull(repository), "tags"):
-            yield TagEntry(name=name)
+            yield ListedTag(name=name)
 
     def head_manifest(self, repository: Repository, target: str | Digest) -> Digest | None:
         """The digest of a tag (or digest), or ``None`` when it does not exist.

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError, TemporaryError
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.auth import Authenticator, FixedAuthorization, Token, parse_token
-from registry_sync.registry.client import RepositoryEntry, TagEntry
+from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.registry.response import Response
 from registry_sync.registry.tag_pages import parse_digest, parse_time, read_tags
@@ -59,7 +59,7 @@ class DockerHubClient(VendorApiClient):
         except (NotFound, RefusedError) as error:
             raise ConfigurationError(f"{self._api.base_url} does not answer like Docker Hub's API: {error}") from error
 
-    def _list_repositories(self, namespace: str, *, include_private: bool) -> Iterator[RepositoryEntry]:
+    def _list_repositories(self, namespace: str, *, include_private: bool) -> Iterator[ListedRepository]:
         """The repositories in ``namespace`` that can hold images (not plugins), by name, an order that pushes keep.
 
         :raises ConfigurationError: when none is visible to us, or private ones are requested without credentials.
@@ -78,7 +78,7 @@ class DockerHubClient(VendorApiClient):
         if not seen:
             raise ConfigurationError(f"namespace {namespace!r} of {self._host} has no {_missing_repositories(hidden)}")
 
-    def _list_tags(self, repository: Repository, *, since: datetime | None) -> Iterator[TagEntry]:
+    def _list_tags(self, repository: Repository, *, since: datetime | None) -> Iterator[ListedTag]:
         """All tags; with ``since``, only as far as needed if Hub lists the newest first: see :func:`read_tags`.
 
         Hub does so, but does not document it. The digest of a tag is sometimes missing.
@@ -137,7 +137,7 @@ class DockerHubClient(VendorApiClient):
                 if row.get("repository_type") != "plugin":
                     yield row
 
-    def _tag_pages(self, repository: Repository) -> Iterator[list[TagEntry]]:
+    def _tag_pages(self, repository: Repository) -> Iterator[list[ListedTag]]:
         """The documented path requires a login. Anonymous users who are denied fall back to the earlier path."""
         namespace, _, name = repository.name.partition("/")
         try:
@@ -147,7 +147,7 @@ class DockerHubClient(VendorApiClient):
                 raise
             yield from self._tags(f"/v2/repositories/{namespace}/{name}/tags?page_size={PAGE_SIZE}")
 
-    def _tags(self, path: str) -> Iterator[list[TagEntry]]:
+    def _tags(self, path: str) -> Iterator[list[ListedTag]]:
         for response in self._pages(path):
             yield [_tag(row) for row in response.rows("results", "name")]
 
@@ -232,21 +232,21 @@ def _missing_repositories(hidden: int) -> str:
     return "repository that we may see; check its name, and that its repositories are public or ours"
 
 
-def _repository(row: dict[str, Any]) -> RepositoryEntry:
+def _repository(row: dict[str, Any]) -> ListedRepository:
     """``last_updated`` is the time of the newest push; ``last_modified`` also changes with the description."""
-    return RepositoryEntry(
+    return ListedRepository(
         name=f"{row['namespace']}/{row['name']}",
         modified_at=parse_time(row.get("last_updated")),
         is_private=row.get("is_private") is not False,
     )
 
 
-def _tag(row: dict[str, Any]) -> TagEntry:
+def _tag(row: dict[str, Any]) -> ListedTag:
     """``digest`` (the index's for multi-platform images) is not in the API's definition, and may be ``null``.
 
     https://github.com/renovatebot/renovate/pull/24164; ``tag_last_pushed`` may be ``null`` too.
     """
-    return TagEntry(
+    return ListedTag(
         name=row["name"],
         digest=parse_digest(row.get("digest")),
         pushed_at=parse_time(row.get("tag_last_pushed")) or parse_time(row.get("last_updated")),

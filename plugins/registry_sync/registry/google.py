@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from registry_sync.errors import DeniedError, NotFound, RefusedError, TemporaryError
 from registry_sync.oci.reference import Repository
-from registry_sync.registry.client import RepositoryEntry, TagEntry
+from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.response import Response
 from registry_sync.registry.tag_pages import parse_digest, parse_time
@@ -30,7 +30,7 @@ class GoogleClient(DistributionClient):
     lists_push_times: ClassVar[bool] = True
     deletes_tags_alone: ClassVar[bool] = True
 
-    def _list_repositories(self, namespace: str, *, include_private: bool) -> Iterator[RepositoryEntry]:
+    def _list_repositories(self, namespace: str, *, include_private: bool) -> Iterator[ListedRepository]:
         """The repositories below ``namespace`` at any depth, with one request each; else those in the catalog.
 
         :raises ConfigurationError: when the registry offers neither.
@@ -49,9 +49,9 @@ class GoogleClient(DistributionClient):
             pages = list(self._pages(name))
             queue += _children(name, pages)
             if any(page.get("manifest") or page.get("tags") for page in pages):
-                yield RepositoryEntry(name=name)
+                yield ListedRepository(name=name)
 
-    def _list_tags(self, repository: Repository, *, since: datetime | None) -> Iterator[TagEntry]:
+    def _list_tags(self, repository: Repository, *, since: datetime | None) -> Iterator[ListedTag]:
         """All tags. With ``since``, tags of earlier content have an unknown push time.
 
         Google lists upload times of the content. Moving a tag to older content does not change them, so an upload time
@@ -98,14 +98,14 @@ def _children(parent: str, pages: list[Page]) -> list[str]:
     return [f"{parent}/{name}" for page in pages for name in page.get("child") or ()]
 
 
-def _entries(page: Page, since: datetime | None) -> dict[str, TagEntry]:
+def _entries(page: Page, since: datetime | None) -> dict[str, ListedTag]:
     """Tags by name. Tags outside ``manifest`` have no digest and no time."""
-    entries = {name: TagEntry(name=name) for name in page.get("tags") or ()}
+    entries = {name: ListedTag(name=name) for name in page.get("tags") or ()}
     for text, raw in (page.get("manifest") or {}).items():
         digest, uploaded_at = parse_digest(text), _uploaded_at(raw)
         pushed_at = None if uploaded_at and since and uploaded_at < since else uploaded_at
         names = raw.get("tag") or ()
-        entries.update({name: TagEntry(name=name, digest=digest, pushed_at=pushed_at) for name in names})
+        entries.update({name: ListedTag(name=name, digest=digest, pushed_at=pushed_at) for name in names})
     return entries
 
 

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 from registry_sync.errors import ConfigurationError, NotFound, TemporaryError
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.auth import FixedAuthorization
-from registry_sync.registry.client import RepositoryEntry, TagEntry
+from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.response import Response
 from registry_sync.registry.tag_pages import parse_digest, parse_time
@@ -50,7 +50,7 @@ class HarborClient(VendorApiClient):
         else:
             next(self._pages("/projects", {"with_detail": "false"}, page_size=1))
 
-    def _list_repositories(self, namespace: str, *, include_private: bool) -> Iterator[RepositoryEntry]:
+    def _list_repositories(self, namespace: str, *, include_private: bool) -> Iterator[ListedRepository]:
         """The repositories of a project, or of ``PROJECT/PREFIX``.
 
         ``update_time`` is not used as a push time: before Harbor 2.16 pushes do not change it,
@@ -68,12 +68,12 @@ class HarborClient(VendorApiClient):
             for items in self._pages(f"/projects/{quote(project, safe='')}/repositories", {}):
                 for name in map(_name, items):
                     if name.startswith(f"{namespace}/"):
-                        yield RepositoryEntry(name=name, is_private=is_private)
+                        yield ListedRepository(name=name, is_private=is_private)
         except NotFound as error:
             advice = "fix the namespace, which begins with a project"
             raise ConfigurationError(f"{self._host} has no project {project!r}; {advice} ({error})") from error
 
-    def _list_tags(self, repository: Repository, *, since: datetime | None) -> Iterator[TagEntry]:  # noqa: ARG002 - see below
+    def _list_tags(self, repository: Repository, *, since: datetime | None) -> Iterator[ListedTag]:  # noqa: ARG002 - see below
         """All tags. Tags that only ``/v2`` lists have names only.
 
         The API omits signatures and other accessories, and may omit entries that moved while its pages were read.
@@ -94,15 +94,15 @@ class HarborClient(VendorApiClient):
         """Delete only this tag; the artifact stays. Immutable tags are refused."""
         self._api.call("DELETE", f"/api/v2.0{_artifacts_path(repository)}/{tag}/tags/{tag}")
 
-    def _tags(self, repository: Repository) -> Iterator[TagEntry]:
+    def _tags(self, repository: Repository) -> Iterator[ListedTag]:
         query = {"q": "tags=*", "with_tag": "true", "with_immutable_status": "true", "sort": "-push_time"}
         for artifacts in self._pages(_artifacts_path(repository), query):
             yield from chain.from_iterable(map(_entries, artifacts))
 
-    def _names_only(self, repository: Repository) -> Iterator[TagEntry]:
+    def _names_only(self, repository: Repository) -> Iterator[ListedTag]:
         """All names in one response, which Harbor returns without ``n``."""
         for name in self._names(f"/v2/{repository.name}/tags/list", f"repository:{repository.name}:pull", "tags"):
-            yield TagEntry(name=name)
+            yield ListedTag(name=name)
 
     def _is_private(self, project: str) -> bool | None:
         """``None`` when Harbor does not report it, such as for a project that is hidden from us."""
@@ -160,14 +160,14 @@ def _artifacts_path(repository: Repository) -> str:
     return f"/projects/{quote(project, safe='')}/repositories/{quote(quote(name, safe=''), safe='')}/artifacts"
 
 
-def _entries(artifact: Item) -> Iterator[TagEntry]:
+def _entries(artifact: Item) -> Iterator[ListedTag]:
     """The tags of an artifact. Each tag has its own push time, which changes when the tag is moved."""
     digest = parse_digest(artifact.get("digest"))
     tags = artifact.get("tags") or []
     if not isinstance(tags, list) or not all(isinstance(tag, dict) for tag in tags):
         raise TemporaryError("Harbor returned an artifact without a valid list of tags")
     for tag in tags:
-        yield TagEntry(
+        yield ListedTag(
             name=_name(tag),
             digest=digest,
             pushed_at=parse_time(tag.get("push_time")),

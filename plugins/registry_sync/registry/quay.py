@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError, TemporaryError
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.auth import FixedAuthorization
-from registry_sync.registry.client import RepositoryEntry, TagEntry
+from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.registry.response import Response
 from registry_sync.registry.tag_pages import parse_digest, parse_time, read_tags
@@ -59,7 +59,7 @@ class QuayClient(VendorApiClient):
         except (NotFound, RefusedError) as error:
             raise ConfigurationError(f"{self._api.base_url} does not answer like Quay's API: {error}") from error
 
-    def _list_repositories(self, namespace: str, *, include_private: bool) -> Iterator[RepositoryEntry]:
+    def _list_repositories(self, namespace: str, *, include_private: bool) -> Iterator[ListedRepository]:
         """The repositories in ``namespace`` that hold images, with the time of the last push to each.
 
         :raises ConfigurationError: when none is visible to us, or private ones are requested without a token.
@@ -79,7 +79,7 @@ class QuayClient(VendorApiClient):
         if not listed:
             raise ConfigurationError(f"namespace {namespace!r} of {self._host} has no {_missing_repositories(hidden)}")
 
-    def _list_tags(self, repository: Repository, *, since: datetime | None) -> Iterator[TagEntry]:
+    def _list_tags(self, repository: Repository, *, since: datetime | None) -> Iterator[ListedTag]:
         """All tags; with ``since``, newest first and only as far as needed: see :func:`read_tags`.
 
         A robot account may read a private repository at ``/v2`` but not in the API. Its tags then have names only.
@@ -111,7 +111,7 @@ class QuayClient(VendorApiClient):
             return "or the OAuth token has expired; it needs the scope repo:read"
         return f"and a private one needs {OAUTH_USER!r} and an OAuth token, or a robot account"
 
-    def _repositories(self, namespace: str) -> Iterator[RepositoryEntry]:
+    def _repositories(self, namespace: str) -> Iterator[ListedRepository]:
         """Every repository visible to us. A repeated entry means that Quay has returned its first page again.
 
         Quay does so for a ``next_page`` that is unknown or older than two days.
@@ -148,7 +148,7 @@ class QuayClient(VendorApiClient):
                 "repositories; make a new one with the scope repo:read"
             )
 
-    def _tag_pages(self, repository: Repository) -> Iterator[list[TagEntry]]:
+    def _tag_pages(self, repository: Repository) -> Iterator[list[ListedTag]]:
         """Without its final slash the path is redirected. Only ``has_additional`` marks the last page."""
         for page in range(1, MAX_PAGES + 1):
             query = urlencode({"onlyActiveTags": "true", "limit": PAGE_SIZE, "page": page})
@@ -172,18 +172,18 @@ def _missing_repositories(hidden: int) -> str:
     return "repository that we may see; check its name, and that its repositories are public or the token may read them"
 
 
-def _repository(row: dict[str, Any]) -> RepositoryEntry:
+def _repository(row: dict[str, Any]) -> ListedRepository:
     """``last_modified`` is the time of the newest tag, in seconds; ``null`` without tags."""
-    return RepositoryEntry(
+    return ListedRepository(
         name=f"{row['namespace']}/{row['name']}",
         modified_at=parse_time(row.get("last_modified")),
         is_private=row.get("is_public") is not True,
     )
 
 
-def _tag(row: dict[str, Any]) -> TagEntry:
+def _tag(row: dict[str, Any]) -> ListedTag:
     """``manifest_digest`` is the index's for multi-platform images. A push of the same digest renews ``start_ts``."""
-    return TagEntry(
+    return ListedTag(
         name=row["name"],
         digest=parse_digest(row.get("manifest_digest")),
         pushed_at=parse_time(row.get("start_ts")),

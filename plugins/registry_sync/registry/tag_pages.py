@@ -9,7 +9,7 @@ from typing import Any
 
 from registry_sync.errors import TemporaryError
 from registry_sync.oci.reference import Digest
-from registry_sync.registry.client import TagEntry
+from registry_sync.registry.client import ListedTag
 
 
 def parse_time(raw: Any) -> datetime | None:
@@ -36,8 +36,8 @@ def parse_digest(raw: Any) -> Digest | None:
 
 
 def read_tags(
-    read_pages: Callable[[], Iterator[Sequence[TagEntry]]], *, since: datetime | None, where: str
-) -> Iterator[TagEntry]:
+    read_pages: Callable[[], Iterator[Sequence[ListedTag]]], *, since: datetime | None, where: str
+) -> Iterator[ListedTag]:
     """Read a listing that is paged by offset, newest first. Each name is returned once.
 
     With ``since``, reading stops after a page if everything beyond it is older: all times so far are known and descend.
@@ -70,7 +70,7 @@ def read_tags(
         yield from _unseen(page, seen)
 
 
-def _unseen(page: Iterable[TagEntry], seen: set[str]) -> Iterator[TagEntry]:
+def _unseen(page: Iterable[ListedTag], seen: set[str]) -> Iterator[ListedTag]:
     for entry in page:
         if entry.name not in seen:
             seen.add(entry.name)
@@ -85,7 +85,7 @@ class _Order:
         self._oldest: datetime | None = None
         self._descends = True
 
-    def see(self, page: Iterable[TagEntry]) -> None:
+    def see(self, page: Iterable[ListedTag]) -> None:
         for pushed_at in (entry.pushed_at for entry in page):
             if pushed_at is None or (self._oldest and pushed_at > self._oldest):
                 self._descends = False

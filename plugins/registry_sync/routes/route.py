@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from registry_sync.config.as_json import as_json, registry_from_json, settings_from_json
 from registry_sync.config.model import Mirror, Registry, Rule
 from registry_sync.config.renaming import Names, Naming, destination_name
 from registry_sync.config.settings import RouteSettings
-from registry_sync.config.written import read_registry, read_settings, written
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.kinds import name_fault
 
@@ -43,25 +43,25 @@ class Route:
         return {
             "label": self.label,
             "mirror": self.mirror,
-            "source": written(self.source),
-            "destination": written(self.destination),
+            "source": as_json(self.source),
+            "destination": as_json(self.destination),
             "source_repository": self.source_repository.name,
             "destination_repository": self.destination_repository.name,
-            "settings": written(self.settings),
+            "settings": as_json(self.settings),
             "is_discovered": self.is_discovered,
         }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """Read the output of :meth:`to_json`."""
-        source, destination = read_registry(document["source"]), read_registry(document["destination"])
+        source, destination = registry_from_json(document["source"]), registry_from_json(document["destination"])
         return cls(
             mirror=document["mirror"],
             source=source,
             destination=destination,
             source_repository=Repository(source.host, document["source_repository"]),
             destination_repository=Repository(destination.host, document["destination_repository"]),
-            settings=read_settings(document["settings"]),
+            settings=settings_from_json(document["settings"]),
             is_discovered=document["is_discovered"],
         )
 
@@ -96,5 +96,5 @@ def route_key(route: Route) -> str:
     """Twelve hexadecimal digits that identify a route and its settings: a changed rule makes another key."""
     settings = route.settings
     rules = [settings.tags, settings.on_moved_tag, settings.platforms, settings.signatures]
-    parts = [str(route.source_repository), str(route.destination_repository), *map(written, rules)]
+    parts = [str(route.source_repository), str(route.destination_repository), *map(as_json, rules)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]

@@ -33,11 +33,12 @@ from registry_sync.sync.backup import backup_failure, keep_backup
 from registry_sync.sync.observation import Observation
 from registry_sync.sync.plan import CopyTag, Decision, Failed, Unchanged
 from registry_sync.sync.plan_route import plan_tag
+from registry_sync.sync.publish import is_published
 from registry_sync.sync.report import TagResult
 from registry_sync.sync.session import Session
 from registry_sync.sync.source import artifact_tag
 from registry_sync.sync.threads import thread_pool
-from registry_sync.sync.transfer import Transfer, Transferred, is_published
+from registry_sync.sync.transfer import Transfer, Transferred
 from registry_sync.sync.window import Window
 from registry_sync.tags.overwrite_policy import overwriting
 

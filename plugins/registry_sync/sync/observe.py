@@ -20,7 +20,7 @@ from registry_sync.errors import (
 )
 from registry_sync.oci.artifact_tags import ArtifactTag
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry.client import RegistryClient, TagEntry
+from registry_sync.registry.client import ListedTag, RegistryClient
 from registry_sync.sync.observation import Observation
 from registry_sync.sync.plan import TagState, Unreadable
 from registry_sync.sync.platform_indexes import FilteredTags, filter_platforms
@@ -42,7 +42,7 @@ TAGS_PER_PAGE = 100
 class _Listing:
     """The source's listing: its image tags, its artifact tags, and what the rules and the scope select of them."""
 
-    entries: list[TagEntry]
+    entries: list[ListedTag]
     artifacts: tuple[ArtifactTag, ...]
     selection: Selection
     is_complete: bool
@@ -93,7 +93,7 @@ def _list_source(session: Session, scope: RouteScope, now: datetime) -> _Listing
     return _Listing(entries=entries, artifacts=artifacts, selection=selection, is_complete=since is None)
 
 
-def _narrow(chosen: Selection, listed: Iterable[TagEntry], rules: TagRules, scope: RouteScope) -> Selection:
+def _narrow(chosen: Selection, listed: Iterable[ListedTag], rules: TagRules, scope: RouteScope) -> Selection:
     """Restrict the selection to the scope's patterns and window. The window never changes which tags are selected."""
     narrowed = chosen.narrow(scope.tags)
     if scope.window.is_everything:

@@ -13,17 +13,17 @@ from registry_sync.oci.artifact_tags import is_artifact_tag
 from registry_sync.oci.index_walk import walk_manifests
 from registry_sync.oci.manifest import INDEX_TYPES, Manifest
 from registry_sync.oci.reference import Digest
-from registry_sync.registry.client import TagEntry
+from registry_sync.registry.client import ListedTag
 from registry_sync.sync.plan import DeleteTag, Plan
 from registry_sync.sync.prune_plan import (
     SAME_IMAGE,
     BothSides,
     PrunePolicy,
+    deletion_candidates,
     deletion_mark,
-    find_candidates,
-    find_problem,
     may_be_named_after_its_digest,
     prune_policy,
+    pruning_obstacle,
 )
 from registry_sync.sync.report import TagResult
 from registry_sync.sync.run_state import PlannedDeletions
@@ -49,8 +49,8 @@ def observe_deletions(
         return None
     try:
         sides = _list_both_sides(session, policy, listed, selection)
-        candidates = find_candidates(policy, sides)
-        if find_problem(policy, sides, candidates, due):
+        candidates = deletion_candidates(policy, sides)
+        if pruning_obstacle(policy, sides, candidates, due):
             return sides
         return _read_candidates(session, sides, candidates)
     except (DeniedError, RefusedError, TemporaryError) as error:
@@ -93,7 +93,7 @@ def _read_candidates(session: Session, sides: BothSides, candidates: Collection[
     return replace(sides, destination={**sides.destination, **digests}, found_at_source=frozenset(found))
 
 
-def _list_destination(session: Session) -> list[TagEntry]:
+def _list_destination(session: Session) -> list[ListedTag]:
     """All tags of the destination repository; none when the repository does not exist."""
     repository = session.route.destination_repository
     try:

@@ -91,12 +91,12 @@ def plan_deletions(plan: Plan, sides: BothSides, settings: RouteSettings, due: P
     policy = prune_policy(settings)
     if policy is None:
         return plan
-    candidates = find_candidates(policy, sides)
-    if problem := find_problem(policy, sides, candidates, due):
+    candidates = deletion_candidates(policy, sides)
+    if problem := pruning_obstacle(policy, sides, candidates, due):
         seen = len(sides.listed) or (due.listed if due else 0)
         planned = PlannedDeletions(marks=(), listed=seen)
         return replace(plan, planned_deletions=planned, notes=(*plan.notes, f"nothing was pruned: {problem}"))
-    kept = {} if sides.deletes_tags_alone else find_shared(candidates, sides.destination)
+    kept = {} if sides.deletes_tags_alone else tags_sharing_an_image(candidates, sides.destination)
     deletions = [
         _plan_deletion(policy, DeleteTag(tag=tag, digest=digest, reason=reason), due)
         for tag, reason in candidates.items()
@@ -125,7 +125,7 @@ def _plan_deletion(policy: PrunePolicy, deletion: DeleteTag, due: PlannedDeletio
     return replace(deletion, is_due=True)
 
 
-def find_candidates(policy: PrunePolicy, sides: BothSides) -> dict[str, str]:
+def deletion_candidates(policy: PrunePolicy, sides: BothSides) -> dict[str, str]:
     """The destination's tags that pruning would delete, each with the reason."""
     reasons = {tag: _deletion_reason(tag, policy, sides) for tag in sorted(sides.destination)}
     return {tag: reason for tag, reason in reasons.items() if reason and not _is_protected(tag, policy, sides)}
@@ -148,7 +148,7 @@ def _is_protected(tag: str, policy: PrunePolicy, sides: BothSides) -> bool:
     return is_kept or is_ours or is_old_backup or tag in sides.locked
 
 
-def find_problem(
+def pruning_obstacle(
     policy: PrunePolicy, sides: BothSides, candidates: Collection[str], due: PlannedDeletions | None
 ) -> str:
     """Why none of the candidates is deleted; empty when all is well.
@@ -181,7 +181,7 @@ def _first_names(tags: Collection[str]) -> str:
     return names if len(tags) <= MAX_TAGS_IN_MESSAGE else f"{names}, …"
 
 
-def find_shared(candidates: Collection[str], destination: Mapping[str, Digest | None]) -> dict[str, str]:
+def tags_sharing_an_image(candidates: Collection[str], destination: Mapping[str, Digest | None]) -> dict[str, str]:
     """Candidates whose image has another tag that stays, each with that other tag."""
     ordered = sorted(destination.items(), reverse=True)
     staying = {digest: tag for tag, digest in ordered if digest and tag not in candidates}

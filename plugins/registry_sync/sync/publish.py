@@ -30,7 +30,7 @@ from registry_sync.sync.plan import CopyTag, Plan, group_by_digest
 from registry_sync.sync.report import TagResult
 from registry_sync.sync.session import PING_AFTER_FAILURES, Session
 from registry_sync.sync.threads import PROGRESS_SECONDS, thread_pool
-from registry_sync.sync.transfer import Transfer, Transferred, is_published
+from registry_sync.sync.transfer import Transfer, Transferred
 from registry_sync.tags.rules import LOST_PIN
 from registry_sync.text_table import human_bytes
 
@@ -216,6 +216,30 @@ class Publisher:
         except RegistrySyncError as error:
             return error
         return None
+
+
+def is_published(session: Session, tag: CopyTag, pin: Digest | None = None) -> bool:
+    """Return whether the destination's tag has the planned digest already, by another run since the plan was made.
+
+    :param pin: digest that ``names`` pins the tag to, whatever digest the source's tag has.
+    :raises TemporaryError: when the tag was pushed meanwhile and must not be overwritten without a new plan; or when
+        the source's tag has changed, too: the plan is then older than the other run's, and would set the tag back.
+    """
+    route = session.route
+    current = session.destination.head_manifest(route.destination_repository, tag.tag)
+    has_changed = current not in (tag.digest, tag.replaces)
+    if current and has_changed and not route.settings.overwrites(tag.tag):
+        raise TemporaryError(
+            f"the destination's tag was pushed since planning and has {current.short}; the retry plans again"
+        )
+    expected = tag.source_digest or tag.digest
+    if has_changed and session.source.head_manifest(route.source_repository, pin or tag.tag) != expected:
+        seen = f"now has {current.short}" if current else "is gone"
+        raise TemporaryError(
+            f"the tag changed at source and destination since planning (another run?): the destination's tag {seen}; "
+            "the retry compares them again"
+        )
+    return current == tag.digest
 
 
 class _Progress:

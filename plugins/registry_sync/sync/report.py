@@ -207,10 +207,10 @@ class RunReport:
         return bool(self.failed_routes or self.missing)
 
 
-def summary(run: RunReport) -> str:
+def run_summary(run: RunReport) -> str:
     """One sentence about a run.
 
-    >>> summary(RunReport(mirror="m", routes=()))
+    >>> run_summary(RunReport(mirror="m", routes=()))
     'm: nothing to do, no repository was chosen'
     """
     if not run.routes and not run.missing:

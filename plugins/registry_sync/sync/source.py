@@ -11,7 +11,7 @@ from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import ConfigurationError, NotFound
 from registry_sync.oci.artifact_tags import ArtifactTag, reject_artifact_tags, subject_of
 from registry_sync.oci.reference import is_tag
-from registry_sync.registry.client import RegistryClient, TagEntry
+from registry_sync.registry.client import ListedTag, RegistryClient
 from registry_sync.routes.discovery import ListRepositories
 from registry_sync.routes.route import Route
 from registry_sync.sync.window import Window
@@ -33,7 +33,7 @@ def repository_lister(source: RegistryClient) -> ListRepositories:
     return list_repositories
 
 
-def list_tags(route: Route, source: RegistryClient, since: datetime | None = None) -> list[TagEntry]:
+def list_tags(route: Route, source: RegistryClient, since: datetime | None = None) -> list[ListedTag]:
     """List the source's tags, at least those pushed since ``since``. Invalid names are made printable.
 
     :raises ConfigurationError: when the source has no such repository.
@@ -54,8 +54,8 @@ def list_tags(route: Route, source: RegistryClient, since: datetime | None = Non
 
 
 def split_artifact_tags(
-    listed: Iterable[TagEntry], settings: RouteSettings
-) -> tuple[list[TagEntry], tuple[ArtifactTag, ...]]:
+    listed: Iterable[ListedTag], settings: RouteSettings
+) -> tuple[list[ListedTag], tuple[ArtifactTag, ...]]:
     """Separate the tags of images from the tags of attached artifacts, which no rule selects or counts.
 
     A tag in ``names`` is an image's, whatever its form.
@@ -67,13 +67,13 @@ def split_artifact_tags(
     return images, tuple(artifact_tag(entry) for entry in entries if entry.name in names)
 
 
-def artifact_tag(entry: TagEntry) -> ArtifactTag:
+def artifact_tag(entry: ListedTag) -> ArtifactTag:
     """A listed tag as the tag of an attached artifact."""
     return ArtifactTag(name=entry.name, digest=entry.digest, pushed_at=entry.pushed_at)
 
 
 def choose_tags(
-    route: Route, listed: Sequence[TagEntry], *, now: datetime, has_push_times: bool, is_complete: bool = True
+    route: Route, listed: Sequence[ListedTag], *, now: datetime, has_push_times: bool, is_complete: bool = True
 ) -> Selection:
     """Apply the tag rules. Backup and signature tags are excluded first, unless ``names`` lists them."""
     rules = route.settings.tags
@@ -85,7 +85,7 @@ def choose_tags(
     return replace(chosen, rejected={**chosen.rejected, **excluded})
 
 
-def is_in_window(entry: TagEntry, rules: TagRules, window: Window) -> bool:
+def is_in_window(entry: ListedTag, rules: TagRules, window: Window) -> bool:
     """Return whether a tag came to be selected in the window.
 
     Tags in ``names`` enter the window when they are pushed; ``older_than`` does not apply to them.

@@ -15,7 +15,6 @@ from registry_sync.errors import (
     NotTrusted,
     RefusedError,
     RegistrySyncError,
-    TemporaryError,
 )
 from registry_sync.oci.index_walk import walk_manifests
 from registry_sync.oci.manifest import INDEX_TYPES, Manifest
@@ -23,7 +22,6 @@ from registry_sync.oci.platforms import PlatformIndex, filter_index
 from registry_sync.oci.reference import Digest, Reference
 from registry_sync.oci.reserved_tags import platform_cache_tag
 from registry_sync.skopeo.image_copy import ImageCopy
-from registry_sync.sync.plan import CopyTag
 from registry_sync.sync.session import Session
 
 log = logging.getLogger(__name__)
@@ -173,27 +171,3 @@ class Transfer:
             sent_bytes += transferred.sent_bytes
         self.session.destination.put_manifest(self.session.route.destination_repository, index.digest, index)
         return sent_bytes
-
-
-def is_published(session: Session, tag: CopyTag, pin: Digest | None = None) -> bool:
-    """Return whether the destination's tag has the planned digest already, by another run since the plan was made.
-
-    :param pin: digest that ``names`` pins the tag to, whatever digest the source's tag has.
-    :raises TemporaryError: when the tag was pushed meanwhile and must not be overwritten without a new plan; or when
-        the source's tag has changed, too: the plan is then older than the other run's, and would set the tag back.
-    """
-    route = session.route
-    current = session.destination.head_manifest(route.destination_repository, tag.tag)
-    has_changed = current not in (tag.digest, tag.replaces)
-    if current and has_changed and not route.settings.overwrites(tag.tag):
-        raise TemporaryError(
-            f"the destination's tag was pushed since planning and has {current.short}; the retry plans again"
-        )
-    expected = tag.source_digest or tag.digest
-    if has_changed and session.source.head_manifest(route.source_repository, pin or tag.tag) != expected:
-        seen = f"now has {current.short}" if current else "is gone"
-        raise TemporaryError(
-            f"the tag changed at source and destination since planning (another run?): the destination's tag {seen}; "
-            "the retry compares them again"
-        )
-    return current == tag.digest

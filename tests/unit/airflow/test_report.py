@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from registry_sync.airflow.ids import copy_task, plan_task
+from registry_sync.airflow.ids import copy_task, routes_task
 from registry_sync.airflow.operators.report import match_reports
 from registry_sync.config.model import Registry
 from registry_sync.config.settings import RouteSettings
@@ -35,7 +35,7 @@ def a_report(name: str, *tags: TagResult) -> RouteReport:
 
 
 def test_task_ids_name_the_destination() -> None:
-    assert (plan_task("acr"), copy_task("acr")) == ("routes_to_acr", "to_acr")
+    assert (routes_task("acr"), copy_task("acr")) == ("routes_to_acr", "to_acr")
 
 
 def test_reports_come_in_the_order_of_the_plan() -> None:

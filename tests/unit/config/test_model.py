@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry_sync.config.as_json import as_json, registry_from_json, settings_from_json
 from registry_sync.config.model import (
     Mirror,
     MirrorEntry,
@@ -24,7 +25,6 @@ from registry_sync.config.model import (
     rule_summary,
 )
 from registry_sync.config.settings import RouteOptions, RouteSettings, written_options
-from registry_sync.config.written import read_registry, read_settings, written
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.discovery import FoundRoute, expand_routes, select_routes
@@ -174,13 +174,13 @@ def test_the_strategies_know_every_option() -> None:
 @given(SETTINGS)
 def test_settings_come_back_from_what_is_written(settings: RouteSettings) -> None:
     """Whatever the order of keys: JSON objects in a database do not keep it."""
-    assert read_settings(json.loads(json.dumps(written(settings), sort_keys=True))) == settings
+    assert settings_from_json(json.loads(json.dumps(as_json(settings), sort_keys=True))) == settings
 
 
 @given(st.fixed_dictionaries({}, optional=REGISTRY_FIELDS))
 def test_a_registry_comes_back_from_what_is_written(options: dict[str, Any]) -> None:
     registry = RegistryEntry(host="r.example", **options).parse("r")
-    assert read_registry(json.loads(json.dumps(written(registry)))) == registry
+    assert registry_from_json(json.loads(json.dumps(as_json(registry)))) == registry
 
 
 @pytest.mark.parametrize(
@@ -193,8 +193,8 @@ def test_a_registry_comes_back_from_what_is_written(options: dict[str, Any]) -> 
 )
 def test_the_other_fields_of_a_registry_come_back(options: dict[str, Any]) -> None:
     registry = RegistryEntry(**{"host": "r.example", **options}).parse("r")
-    assert written(registry) == {"name": "r", "host": registry.host, **options}
-    assert read_registry(written(registry)) == registry
+    assert as_json(registry) == {"name": "r", "host": registry.host, **options}
+    assert registry_from_json(as_json(registry)) == registry
 
 
 def test_values_have_the_fields_of_their_entries() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from registry_sync.config.as_json import as_json, settings_from_json
 from registry_sync.config.settings import RouteSettings
-from registry_sync.config.written import read_settings, written
 from registry_sync.errors import MirrorsFileError
 from registry_sync.routes.load import load_healthy_mirrors, load_mirrors
 
@@ -160,7 +160,7 @@ def test_settings_come_back_from_json(tmp_path: Path) -> None:
     files = {"policy": "/p.json", "registries_d": "/d"}
     path = write(tmp_path, platforms=["linux/amd64"], signatures=False, skopeo=skopeo, **files)
     found = settings(path)
-    assert read_settings(json.loads(json.dumps(written(found)))) == found
+    assert settings_from_json(json.loads(json.dumps(as_json(found)))) == found
 
 
 @pytest.mark.parametrize(

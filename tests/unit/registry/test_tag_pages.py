@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from registry_sync.errors import TemporaryError
-from registry_sync.registry.client import TagEntry
+from registry_sync.registry.client import ListedTag
 from registry_sync.registry.tag_pages import parse_digest, parse_time, read_tags
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -21,18 +21,18 @@ minutes = st.integers(-20, 20)
 listings = st.lists(st.one_of(st.none(), minutes), max_size=20)
 
 
-def entries(times: Sequence[int | None]) -> list[TagEntry]:
+def entries(times: Sequence[int | None]) -> list[ListedTag]:
     return [
-        TagEntry(name=f"v{number}", pushed_at=None if each is None else NOON + timedelta(minutes=each))
+        ListedTag(name=f"v{number}", pushed_at=None if each is None else NOON + timedelta(minutes=each))
         for number, each in enumerate(times)
     ]
 
 
-def pages(tags: Sequence[TagEntry]) -> list[Sequence[TagEntry]]:
+def pages(tags: Sequence[ListedTag]) -> list[Sequence[ListedTag]]:
     return [tags[start : start + PAGE] for start in range(0, len(tags), PAGE)] or [[]]
 
 
-def read(tags: Sequence[TagEntry], since: datetime | None = None) -> list[TagEntry]:
+def read(tags: Sequence[ListedTag], since: datetime | None = None) -> list[ListedTag]:
     return list(read_tags(lambda: iter(pages(tags)), since=since, where="here"))
 
 
@@ -82,9 +82,9 @@ def test_a_push_while_pages_are_read_hides_nothing(times: list[int], moment: int
     """Holds for a push of any tag, new or old, after any page."""
     tags = entries(sorted(times, reverse=True))
     name = f"v{pushed}"
-    moved = [TagEntry(name=name, pushed_at=NOON + timedelta(days=1)), *(each for each in tags if each.name != name)]
+    moved = [ListedTag(name=name, pushed_at=NOON + timedelta(days=1)), *(each for each in tags if each.name != name)]
 
-    def read_pages() -> Iterator[Sequence[TagEntry]]:
+    def read_pages() -> Iterator[Sequence[ListedTag]]:
         for number in range(20):
             now = moved if number > moment or has_begun[0] else tags
             yield now[number * PAGE : (number + 1) * PAGE]
@@ -99,7 +99,7 @@ def test_a_push_while_pages_are_read_hides_nothing(times: list[int], moment: int
 
 
 def test_endless_pages_are_a_temporary_error() -> None:
-    def read_pages() -> Iterator[Sequence[TagEntry]]:
+    def read_pages() -> Iterator[Sequence[ListedTag]]:
         while True:
             yield entries([1, 0])
 

@@ -19,10 +19,10 @@ from registry_sync.oci.reserved_tags import platform_cache_tag
 from registry_sync.sync.prune_plan import (
     BothSides,
     PrunePolicy,
+    deletion_candidates,
     deletion_mark,
-    find_candidates,
-    find_problem,
-    find_shared,
+    pruning_obstacle,
+    tags_sharing_an_image,
 )
 from registry_sync.sync.run_state import DatedDeletions, DeletionPlans, PlannedDeletions
 from registry_sync.tags.backup_names import parse_backup_tag
@@ -86,7 +86,7 @@ SIDES = BothSides(
     ],
 )
 def test_what_is_to_go_and_why(rules: PruneRules, deleted: dict[str, str]) -> None:
-    assert find_candidates(policy(rules), SIDES) == deleted
+    assert deletion_candidates(policy(rules), SIDES) == deleted
 
 
 @pytest.mark.parametrize(
@@ -110,19 +110,19 @@ def test_what_is_to_go_and_why(rules: PruneRules, deleted: dict[str, str]) -> No
     ],
 )
 def test_when_nothing_is_deleted(changes: Any, wanted: set[str], earlier: PlannedDeletions | None, text: str) -> None:
-    assert find_problem(policy(GONE), replace(SIDES, **changes), wanted, earlier) == text
+    assert pruning_obstacle(policy(GONE), replace(SIDES, **changes), wanted, earlier) == text
 
 
 def test_the_share_is_of_what_could_be_deleted() -> None:
     """Of the eleven tags that are there: not the signatures, backups and so on, and not what others pushed."""
     rules = PruneRules(tags="gone_at_source", keep=(parse_pattern("*-kept"),), max_percent=50)
     sides = replace(SIDES, destination={**SIDES.destination, "v8": C, "v9": C})
-    wanted = find_candidates(policy(rules), sides)
+    wanted = deletion_candidates(policy(rules), sides)
     assert set(wanted) == {"v0", "v8", "v9"}
-    assert find_problem(policy(rules), sides, wanted, None) == ""
+    assert pruning_obstacle(policy(rules), sides, wanted, None) == ""
     sides = replace(sides, destination={**sides.destination, "v7": C})
-    wanted = find_candidates(policy(rules), sides)
-    assert find_problem(policy(rules), sides, wanted, None) == (
+    wanted = deletion_candidates(policy(rules), sides)
+    assert pruning_obstacle(policy(rules), sides, wanted, None) == (
         "4 of 6 tags would be deleted (v0, v7, v8, v9), and max_percent 50 allows 3; to delete them, raise max_percent "
         "until that is done"
     )
@@ -133,22 +133,22 @@ def test_a_share_is_rounded_up(percent: int, tags: int, most: int) -> None:
     names = [f"v{number}" for number in range(tags)]
     sides = BothSides(listed={"other"}, selected={"other"}, rejected={}, destination=dict.fromkeys(names, A))
     rules = PruneRules(tags="gone_at_source", max_percent=percent)
-    assert find_problem(policy(rules), sides, names[:most], None) == ""
+    assert pruning_obstacle(policy(rules), sides, names[:most], None) == ""
     if most < tags:
-        assert find_problem(policy(rules), sides, names[: most + 1], None) != ""
+        assert pruning_obstacle(policy(rules), sides, names[: most + 1], None) != ""
 
 
 def test_a_refusal_names_no_more_than_five() -> None:
     there = dict.fromkeys((f"v{number}" for number in range(9)), A)
     sides = BothSides(listed={"main"}, selected={"main"}, rejected={}, destination=there)
-    assert find_problem(policy(GONE), sides, there, None).startswith(
+    assert pruning_obstacle(policy(GONE), sides, there, None).startswith(
         "9 of 9 tags would be deleted (v0, v1, v2, v3, v4, …), and max_percent 10 allows 1; "
     )
 
 
 def test_tags_that_share_their_image_with_one_that_stays() -> None:
     there = {"v1": A, "v1.0": A, "v2": B, "v2.0": B, "v3": None, "v4": None}
-    assert find_shared({"v1", "v2", "v2.0", "v3"}, there) == {"v1": "v1.0"}
+    assert tags_sharing_an_image({"v1", "v2", "v2.0", "v3"}, there) == {"v1": "v1.0"}
 
 
 @pytest.mark.parametrize(
@@ -246,8 +246,8 @@ def both_sides(draw: st.DrawFn) -> BothSides:
 
 def deletions(rules: PruneRules, sides: BothSides) -> set[str]:
     """What would be deleted at last."""
-    wanted = find_candidates(policy(rules), sides)
-    return set() if find_problem(policy(rules), sides, wanted, None) else set(wanted)
+    wanted = deletion_candidates(policy(rules), sides)
+    return set() if pruning_obstacle(policy(rules), sides, wanted, None) else set(wanted)
 
 
 @given(RULES, both_sides())
@@ -288,15 +288,15 @@ def test_once_it_is_done_there_is_nothing_left_to_delete(rules: PruneRules, side
 
 @given(RULES, both_sides(), st.integers(1, 1000))
 def test_a_source_that_shrank_deletes_nothing(rules: PruneRules, sides: BothSides, before: int) -> None:
-    wanted = find_candidates(policy(rules), sides)
-    why = find_problem(policy(rules), sides, wanted, PlannedDeletions(marks=(), listed=before))
+    wanted = deletion_candidates(policy(rules), sides)
+    why = pruning_obstacle(policy(rules), sides, wanted, PlannedDeletions(marks=(), listed=before))
     if len(sides.listed) < before * (100 - rules.max_percent) / 100:
         assert why != ""
 
 
 @given(both_sides())
 def test_no_image_of_a_tag_that_stays_goes_along(sides: BothSides) -> None:
-    wanted = find_candidates(policy(NOT_SELECTED), sides)
-    gone = set(wanted) - set(find_shared(wanted, sides.destination))
+    wanted = deletion_candidates(policy(NOT_SELECTED), sides)
+    gone = set(wanted) - set(tags_sharing_an_image(wanted, sides.destination))
     staying = {digest for tag, digest in sides.destination.items() if tag not in wanted and digest}
     assert staying.isdisjoint({sides.destination[tag] for tag in gone})

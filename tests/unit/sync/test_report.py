@@ -16,7 +16,7 @@ from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import DeniedError, RateLimited, RegistrySyncError
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.routes.route import Route, route_key
-from registry_sync.sync.report import OUTCOMES, Outcome, RouteReport, RunReport, TagResult, report_table, summary
+from registry_sync.sync.report import OUTCOMES, Outcome, RouteReport, RunReport, TagResult, report_table, run_summary
 from registry_sync.sync.run_state import PlannedDeletions
 from registry_sync.text_table import human_bytes, table
 
@@ -330,7 +330,7 @@ def test_a_reason_of_several_lines_is_one_line_of_the_table() -> None:
     ],
 )
 def test_a_run_in_one_sentence(routes: list[RouteReport], missing: list[str], sentence: str) -> None:
-    assert summary(RunReport(mirror="m", routes=tuple(routes), missing=tuple(missing))) == sentence
+    assert run_summary(RunReport(mirror="m", routes=tuple(routes), missing=tuple(missing))) == sentence
 
 
 @pytest.mark.parametrize(

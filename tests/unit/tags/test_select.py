@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from registry_sync.config.tag_rules import TagRulesEntry
 from registry_sync.errors import ConfigurationError, RefusedError
 from registry_sync.oci.reference import Digest
-from registry_sync.registry.client import TagEntry
+from registry_sync.registry.client import ListedTag
 from registry_sync.sync.source import is_in_window
 from registry_sync.sync.window import Window
 from registry_sync.tags.rules import TagRules
@@ -344,6 +344,6 @@ def test_a_named_tag_is_in_the_window_of_its_push_whatever_age_the_others_need()
     window = Window(reason="scheduled", start=start, end=NOW)
     rules = tag_rules(names=("latest",), older_than="90d")
     pushed_at = NOW - timedelta(minutes=30)
-    assert is_in_window(TagEntry(name="latest", pushed_at=pushed_at), rules, window)
-    assert not is_in_window(TagEntry(name="v1", pushed_at=pushed_at), rules, window)
-    assert is_in_window(TagEntry(name="v1", pushed_at=pushed_at - timedelta(days=90)), rules, window)
+    assert is_in_window(ListedTag(name="latest", pushed_at=pushed_at), rules, window)
+    assert not is_in_window(ListedTag(name="v1", pushed_at=pushed_at), rules, window)
+    assert is_in_window(ListedTag(name="v1", pushed_at=pushed_at - timedelta(days=90)), rules, window)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException
 
-from registry_sync.airflow.ids import REPORT_KEY, copy_task, deletion_plans_key, plan_task, watermark_key
+from registry_sync.airflow.ids import REPORT_KEY, copy_task, deletion_plans_key, routes_task, watermark_key
 from registry_sync.airflow.run_context import (
     read_deletion_plans,
     read_run_interval,
@@ -18,7 +18,7 @@ from registry_sync.airflow.run_context import (
     scheduled_end,
 )
 from registry_sync.routes.route import Route, route_key
-from registry_sync.sync.report import RouteReport, RunReport, report_table, summary
+from registry_sync.sync.report import RouteReport, RunReport, report_table, run_summary
 from registry_sync.sync.run_state import PlannedDeletions, advance_watermark
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class ReportOperator(BaseOperator):
     """Print the results of all routes, and fail when a route failed: Airflow takes a run's state from its last task.
 
     :param mirror: name of the mirror.
-    :param destinations: names of its destinations; :func:`plan_task` and :func:`copy_task` name their tasks.
+    :param destinations: names of its destinations; :func:`routes_task` and :func:`copy_task` name their tasks.
     """
 
     template_fields: Sequence[str] = ()
@@ -55,9 +55,9 @@ class ReportOperator(BaseOperator):
         )
         self._log(run)
         if run.is_failed:
-            raise AirflowFailException(summary(run))
-        self.log.info("%s", summary(run))
-        return {"summary": summary(run)}
+            raise AirflowFailException(run_summary(run))
+        self.log.info("%s", run_summary(run))
+        return {"summary": run_summary(run)}
 
     def _log(self, run: RunReport) -> None:
         if run.routes:
@@ -85,15 +85,15 @@ class DestinationOutcome:
 
 def read_outcomes(context: Context, destinations: Sequence[str]) -> list[DestinationOutcome]:
     """Read the outcome of each destination from the states and XComs of its tasks."""
-    states = _task_states(context, [plan_task(destination) for destination in destinations])
-    return [_read_outcome(context, destination, states.get(plan_task(destination))) for destination in destinations]
+    states = _task_states(context, [routes_task(destination) for destination in destinations])
+    return [_read_outcome(context, destination, states.get(routes_task(destination))) for destination in destinations]
 
 
 def _read_outcome(context: Context, destination: str, plan_state: str | None) -> DestinationOutcome:
     if plan_state not in _SUCCESSFUL:
-        return DestinationOutcome(destination=destination, missing=(f"{plan_task(destination)} ({plan_state})",))
+        return DestinationOutcome(destination=destination, missing=(f"{routes_task(destination)} ({plan_state})",))
     ti = context["ti"]
-    rows = ti.xcom_pull(task_ids=plan_task(destination)) or []
+    rows = ti.xcom_pull(task_ids=routes_task(destination)) or []
     planned = tuple(Route.from_json(row["route"]) for row in rows)
     states = _mapped_states(context, copy_task(destination), len(planned))
     pushed = ti.xcom_pull(task_ids=[copy_task(destination)], key=REPORT_KEY) or []

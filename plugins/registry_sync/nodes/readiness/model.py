@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
+from registry_sync.config.as_json import as_json, registry_from_json
 from registry_sync.config.model import Registry
-from registry_sync.config.written import read_registry, written
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.tags.overwrite_policy import FOLLOW, OverwritePolicies, parse_policies
 
@@ -84,19 +84,19 @@ class EndpointCheck:
         return {
             "label": self.label,
             "pool": self.pool,
-            "registry": written(self.registry),
+            "registry": as_json(self.registry),
             "repository": self.repository.name,
             "tags": [expected.to_json() for expected in self.tags],
             "resolves": self.resolves,
             "copied_by": self.copied_by,
-            "on_moved_tag": written(self.on_moved_tag),
+            "on_moved_tag": as_json(self.on_moved_tag),
             "role": self.role,
         }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """Read the output of :meth:`to_json`."""
-        registry = read_registry(document["registry"])
+        registry = registry_from_json(document["registry"])
         return cls(
             pool=document["pool"],
             registry=registry,

@@ -14,7 +14,7 @@ from registry_sync.config.node_pools import BootstrapImage, NodePool
 from registry_sync.errors import NotFound, RegistrySyncError, TemporaryError
 from registry_sync.nodes.readiness.model import EndpointCheck, Expected, PoolRole
 from registry_sync.oci.reference import Digest, Reference, Repository
-from registry_sync.registry.client import RegistryClient, TagEntry
+from registry_sync.registry.client import ListedTag, RegistryClient
 from registry_sync.routes.graph import RouteMap
 from registry_sync.routes.route import Route
 from registry_sync.tags.overwrite_policy import FOLLOW
@@ -209,7 +209,7 @@ def _without_tags(problem: str) -> Expected:
 
 def _read_expected(client: RegistryClient, repository: Repository, rules: TagRules) -> list[Expected]:
     """The tags that the rules choose, and their digests. Tags are listed only if the rules do not name all of them."""
-    entries = {name: TagEntry(name=name) for name in rules.by_name}
+    entries = {name: ListedTag(name=name) for name in rules.by_name}
     listed = {} if rules.is_all_by_name else _list_tags(client, repository)
     entries |= listed
     has_push_times = client.lists_push_times and not rules.is_all_by_name
@@ -221,7 +221,7 @@ def _read_expected(client: RegistryClient, repository: Repository, rules: TagRul
     return expected or [_without_tags(unmatched)]
 
 
-def _list_tags(client: RegistryClient, repository: Repository) -> dict[str, TagEntry]:
+def _list_tags(client: RegistryClient, repository: Repository) -> dict[str, ListedTag]:
     """The tags of a repository; empty when the source has no such repository."""
     try:
         return {entry.name: entry for entry in client.list_tags(repository)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from registry_sync.airflow.operators.plan_routes import split_unmodified
+from registry_sync.airflow.operators.list_routes import split_unmodified
 from registry_sync.routes.discovery import FoundRoute
 from registry_sync.sync.window import Window
 from testkit.settings import route_settings

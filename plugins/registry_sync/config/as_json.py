@@ -16,7 +16,7 @@ from registry_sync.tags.rules import TagRules, duration_text
 from registry_sync.tags.semver import Range
 
 
-def written(value: Any, *, with_defaults: bool = False) -> Any:
+def as_json(value: Any, *, with_defaults: bool = False) -> Any:
     """``value`` as JSON-simple data, as a mirrors file has it. Fields at their defaults are omitted.
 
     Policies of tags become pairs, because JSON objects in a database do not keep their order.
@@ -30,19 +30,19 @@ def written(value: Any, *, with_defaults: bool = False) -> Any:
             return str(value)
         case TagRules():
             names = [f"{tag}@{pin}" if pin else tag for tag, pin in value.named.items()]
-            rest = _written_fields(value, with_defaults)
+            rest = _fields_as_json(value, with_defaults)
             rest.pop("named", None)
             return {**({"names": names} if names else {}), **rest}
         case tuple():
-            return [written(item, with_defaults=with_defaults) for item in value]
+            return [as_json(item, with_defaults=with_defaults) for item in value]
         case _ if is_dataclass(value):
-            return _written_fields(value, with_defaults)
+            return _fields_as_json(value, with_defaults)
     return value
 
 
-def _written_fields(value: Any, with_defaults: bool) -> dict[str, Any]:
+def _fields_as_json(value: Any, with_defaults: bool) -> dict[str, Any]:
     return {
-        field.name: written(getattr(value, field.name), with_defaults=with_defaults)
+        field.name: as_json(getattr(value, field.name), with_defaults=with_defaults)
         for field in fields(value)
         if field.init and (with_defaults or getattr(value, field.name) != _default(field))
     }
@@ -52,13 +52,13 @@ def _default(field: Field[Any]) -> Any:
     return field.default if field.default_factory is MISSING else field.default_factory()
 
 
-def read_registry(document: Mapping[str, Any]) -> Registry:
-    """Read what :func:`written` made of a registry."""
+def registry_from_json(document: Mapping[str, Any]) -> Registry:
+    """Read what :func:`as_json` made of a registry."""
     entry = {key: value for key, value in document.items() if key != "name"}
     return RegistryEntry.model_validate(entry, strict=False).parse(document["name"])
 
 
-def read_settings(document: Mapping[str, Any]) -> RouteSettings:
-    """Read what :func:`written` made of settings."""
+def settings_from_json(document: Mapping[str, Any]) -> RouteSettings:
+    """Read what :func:`as_json` made of settings."""
     policies = {"on_moved_tag": dict(document["on_moved_tag"])} if "on_moved_tag" in document else {}
     return RouteSettings.resolve(RouteOptions.model_validate({**document, **policies}, strict=False))

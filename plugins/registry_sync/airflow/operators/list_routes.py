@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class PlanRoutesOperator(BaseOperator):
+class ListRoutesOperator(BaseOperator):
     """List the routes of a mirror to one destination, after checking skopeo and both registries.
 
     A missing skopeo, a registry that does not respond or a wrong password then fails this task once, instead of one
