@@ -146,7 +146,8 @@ class RegistryEntry(Strict):
     max_connections: int = Field(8, ge=1, le=64, description="Connections that one task opens to it at once")
     requests_per_second: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         None,
-        description="Requests per second of one task (the kind's usual rate); for kinds with an API, those to the API",
+        description="Most requests per second of all tasks that share a temporary directory (the kind's usual rate); "
+        "for kinds with an API of their own, those to the API",
     )
     create_repository: bool = Field(
         False, description="Create a public repository before the first push to it; for docker_hub"
@@ -221,8 +222,10 @@ class NamespaceEntry(RouteOptions):
     """All repositories of a namespace, which is listed when a run starts."""
 
     namespace: RepositoryName = Field(description="First part of the names, such as giantswarm")
-    include: Patterns | None = Field(None, description="Globs of the names within the namespace; without it all")
-    exclude: Patterns | None = Field(None, description="Globs of names to leave out of those")
+    include: Patterns | None = Field(
+        None, description="Patterns of the names within the namespace: globs, or /regular expressions/; without it all"
+    )
+    exclude: Patterns | None = Field(None, description="Patterns of the names within the namespace to exclude")
     include_private: bool = Field(False, description="Also the repositories that are not public")
     rename: Rename | None = Field(
         None, description="Jinja2 template of their names at the destinations, such as copies/{{ name }}"

@@ -37,9 +37,9 @@ class TagRulesEntry(Strict):
         "TAG@sha256:… pins one to a digest",
     )
     include: Patterns | None = Field(
-        None, description="Globs, or /regular expressions/, of tags to mirror; without it all tags"
+        None, description="Patterns of tags to mirror: globs, or /regular expressions/; without it all tags"
     )
-    exclude: Patterns | None = Field(None, description="Globs, or /regular expressions/, of tags to leave out of those")
+    exclude: Patterns | None = Field(None, description="Patterns of tags to exclude: globs, or /regular expressions/")
     semver: Annotated[Range, parsed_by(parse_range, min_length=1)] | None = Field(
         None,
         description="Range of versions in npm's dialect, such as '>=1.2 <2 || ^3.1'; tags that are not versions are "
