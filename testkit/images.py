@@ -187,6 +187,14 @@ def nested_index(text: str) -> Image:
     return index([multi_arch(f"{text} inner one"), multi_arch(f"{text} inner two", ["linux/s390x"])])
 
 
+def deep_index(text: str, *, levels: int) -> Image:
+    """An index with so many levels below it, the last of which are the images of two platforms."""
+    content = multi_arch(text)
+    for _ in range(levels - 1):
+        content = index([content])
+    return content
+
+
 def index_with_descriptor_field(text: str, name: Literal["artifactType", "data"]) -> Image:
     """A multi-arch index with the OCI 1.1 field ``name`` in its descriptors, which skopeo before 1.15 cannot keep."""
     return index(_with_field(each, name) for each in multi_arch(text).children)

@@ -390,6 +390,20 @@ class TestWhatStays:
         assert second.notes == (f"v0 is not deleted: v1 {SAME_IMAGE}",)
         assert images.pull_whole(destination.url, name, "v1") == {"linux/amd64", "linux/arm64"}
 
+    def test_nothing_is_deleted_beside_an_index_nested_too_deeply(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
+        """Its parts may be what the tags to delete name, and they are not all known."""
+        for registry in (source, destination):
+            images.push(registry.url, name, "v1", images.deep_index(name, levels=20))
+        images.push(destination.url, name, "v0", images.multi_arch(f"{name} old"))
+        _, second = two_runs(make_route(source, destination, name, prune=GONE))
+        result = result_of(second, "v0")
+        assert (result.outcome, result.error_class) == ("failed", "refused")
+        assert result.reason.startswith("not deleted: index sha256:")
+        assert "nests more than 16 levels deep" in result.reason
+        assert tags_of(destination, name) == {"v0", "v1"}
+
     def test_all_tags_of_one_image_may_be_deleted(
         self, source: RegistryProcess, destination: RegistryProcess, name: str, in_step: dict[str, Image]
     ) -> None:

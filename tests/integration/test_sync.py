@@ -16,6 +16,7 @@ import pytest
 from requests import Session
 
 from registry_sync.errors import ConfigurationError, DeniedError, RateLimited, TemporaryError
+from registry_sync.oci.index_walk import MAX_INDEX_DEPTH
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.endpoint import Credentials
 from registry_sync.routes.route import Route
@@ -26,7 +27,7 @@ from testkit import images
 from testkit.images import Image
 from testkit.interceptor import Interceptor
 from testkit.registry import Htpasswd, RegistryProcess
-from testkit.routes import asked, counted, make_route, run_route
+from testkit.routes import asked, counted, make_route, result_of, run_route
 from testkit.tls import CertificateAuthority
 from testkit.token_server import TokenServer
 from tests.integration.conftest import SkopeoLog
@@ -104,6 +105,32 @@ def test_an_index_that_skopeo_refuses_goes_child_by_child(
     for arguments, digest in zip(skopeo_log.copies, [content.digest, *inner], strict=True):
         assert arguments.endswith(f"docker://{source.host}/{name}@{digest} docker://{destination.host}/{name}@{digest}")
     assert images.pull_whole(destination.url, name, "v1") == {"linux/amd64", "linux/arm64", "linux/s390x"}
+
+
+def test_an_index_of_sixteen_levels_is_copied(source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+    images.push(source.url, name, "v1", images.deep_index(name, levels=MAX_INDEX_DEPTH))
+    assert counted(run_route(make_route(source, destination, name))) == {"copied": 1}
+    assert images.pull_whole(destination.url, name, "v1") == {"linux/amd64", "linux/arm64"}
+
+
+@pytest.mark.parametrize("levels", [MAX_INDEX_DEPTH + 1, 360])
+def test_an_index_nested_too_deeply_fails_alone(
+    source: RegistryProcess, destination: RegistryProcess, name: str, levels: int
+) -> None:
+    """The other tags of the repository are copied, and nothing is published under the deep one."""
+    deep = images.deep_index(name, levels=levels)
+    images.push(source.url, name, "deep", deep)
+    images.push(source.url, name, "v1", images.multi_arch(f"{name} good"))
+    report = run_route(make_route(source, destination, name))
+    assert counted(report) == {"copied": 1, "failed": 1}
+    result = result_of(report, "deep")
+    assert result.error_class == "refused"
+    assert result.reason == (
+        f"index {deep.digest} nests more than 16 levels deep, which is not supported; "
+        "publish its images under an index with fewer levels"
+    )
+    assert images.resolve(destination.url, name, "deep") is None
+    assert images.resolve(destination.url, name, "v1") is not None
 
 
 def test_tags_of_one_digest_cost_one_copy(

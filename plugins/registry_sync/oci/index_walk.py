@@ -22,6 +22,7 @@ def walk_manifests(
     read: Callable[[Digest], Manifest | None],
     *,
     enters: Callable[[Descriptor], bool] = lambda _: True,
+    max_depth: int = MAX_INDEX_DEPTH,
 ) -> Iterator[Manifest]:
     """Yield every manifest below ``root``, children before the index that lists them, and ``root`` last.
 
@@ -29,7 +30,9 @@ def walk_manifests(
 
     :param read: returns the manifest of a digest; ``None`` skips it with everything below it.
     :param enters: decides by its descriptor whether a child is read. By default every child is.
-    :raises RefusedError: when ``root`` has children to read more than ``MAX_INDEX_DEPTH`` levels down.
+    :param max_depth: levels below ``root`` that are entered; one less for a walk that enters only indexes, because
+        their images are one level further down.
+    :raises RefusedError: when there are children to read on a deeper level.
     """
     seen = {root.digest}
     path = [_Level(manifest=root, rest=iter(root.children))]
@@ -40,7 +43,7 @@ def walk_manifests(
             path.pop()
             yield level.manifest
             continue
-        if len(path) > MAX_INDEX_DEPTH:
+        if len(path) > max_depth:
             raise RefusedError(
                 f"index {root.digest} nests more than {MAX_INDEX_DEPTH} levels deep, which is not supported; "
                 "publish its images under an index with fewer levels"

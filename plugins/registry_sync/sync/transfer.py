@@ -16,7 +16,7 @@ from registry_sync.errors import (
     RefusedError,
     RegistrySyncError,
 )
-from registry_sync.oci.index_walk import walk_manifests
+from registry_sync.oci.index_walk import MAX_INDEX_DEPTH, walk_manifests
 from registry_sync.oci.manifest import INDEX_TYPES, Manifest
 from registry_sync.oci.platforms import PlatformIndex, filter_index
 from registry_sync.oci.reference import Digest, Reference
@@ -144,7 +144,12 @@ class Transfer:
 
         :raises RefusedError: when the index is nested too deeply.
         """
-        indexes = walk_manifests(index, self._read_index, enters=lambda child: child.media_type in INDEX_TYPES)
+        indexes = walk_manifests(
+            index,
+            self._read_index,
+            enters=lambda child: child.media_type in INDEX_TYPES,
+            max_depth=MAX_INDEX_DEPTH - 1,
+        )
         sent_bytes = sum(self._send_index(part, is_root=part.digest == index.digest) for part in indexes)
         return Transferred(manifest=index, was_held=False, sent_bytes=sent_bytes)
 
