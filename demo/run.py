@@ -36,7 +36,7 @@ def run(folder: DemoFolder) -> int:
         code = _run_dag(airflow, folder)
     print(f"{time.monotonic() - started:.0f} seconds. All that Airflow printed: {shown(folder.airflow_output)}")
     if code == 0:
-        print("\nmake demo    runs it again, and copies only what is missing or has moved")
+        print("\nmake demo    runs it again, and copies only what is missing or changed")
         print("make ui      shows it in Airflow's web UI")
     return code
 

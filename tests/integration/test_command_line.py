@@ -235,14 +235,14 @@ def test_explain_prints_settings_and_their_origins(
     ]
 
 
-def test_explain_says_why_a_tag_is_chosen(plan: Plan) -> None:
+def test_explain_says_why_a_tag_is_selected(plan: Plan) -> None:
     namespace = {"namespace": "team", "include": ["a*"], "rename": "copies/{{ name }}"}
     ask = ("--repository", "team/app", "--destination", "backup", "--tag", "sam*")
     code, printed, _ = plan("team/other", namespace, command="explain", arguments=ask)
     assert code == OK
     assert printed.strip().split("\n\n")[2:] == [
         "listed 4",
-        "tag   chosen  why\n────  ──────  ─────────────────────────────\nsame  yes     all tags are chosen: no rules",
+        "tag   selected  why\n────  ────────  ───────────────────────────────\nsame  yes       all tags are selected: no rules",
     ]
     assert settings_of(printed.strip())["rename"] == ("copies/{{ name }}", "mirrors.team.repositories[1]")
     code, printed, _ = plan("team/app", command="explain", arguments=("--repository", "team/app", "--tag", "none"))

@@ -677,7 +677,7 @@ class TestReport:
         run = new_run(source, destination, "team/a")
         run.api.xcoms[PLAN, -1, "return_value"] = []
         assert run.report(**{PLAN: "success", COPY: "skipped"}).state == "success"
-        summary = "team: nothing to do, no repository was chosen"
+        summary = "team: nothing to do, no repository was selected"
         assert run.api.xcoms[REPORT, -1, "return_value"] == {"summary": summary}
 
     def test_it_reports_that_everything_is_in_sync(self, done: Run, wire: Interceptor) -> None:

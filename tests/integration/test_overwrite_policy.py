@@ -1,4 +1,4 @@
-"""Tags that have moved: backups before they are overwritten, policies by pattern, and tags that are locked."""
+"""Changed tags: backups before they are overwritten, policies by pattern, and tags that are locked."""
 
 from __future__ import annotations
 

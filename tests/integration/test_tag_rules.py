@@ -151,7 +151,7 @@ def test_too_few_tags_fail_the_route_and_nothing_is_copied(stack: Stack) -> None
     with pytest.raises(RefusedError) as caught:
         stack.run(semver=">=1", min_tags=2)
     assert str(caught.value) == (
-        f"only 1 tags of {stack.quay.host}/{stack.name} are chosen, and min_tags is 2 (listed 1 → semver 1); "
+        f"only 1 tags of {stack.quay.host}/{stack.name} are selected, and min_tags is 2 (listed 1 → semver 1); "
         "nothing was copied. Does the source list all its tags?"
     )
     with pytest.raises(RefusedError):

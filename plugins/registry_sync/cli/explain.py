@@ -1,4 +1,4 @@
-"""The command ``explain``: the settings of one repository and their origins, and why each tag is chosen or not."""
+"""The command ``explain``: the settings of one repository and their origins, and why each tag is selected or not."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Explanation:
         heading = f"{self.route.source_repository} → {self.route.destination_repository}  (by {self.place})"
         settings = table(("setting", "value", "from"), [(each.name, each.value, each.origin) for each in self.settings])
         rows = [row for row in self._tag_rows() if not patterns or first_match(patterns, row[0])]
-        tags = table(("tag", "chosen", "why"), rows) if rows else "no such tag at the source"
+        tags = table(("tag", "selected", "why"), rows) if rows else "no such tag at the source"
         return f"{heading}\n\n{settings}\n\n{self._steps()}\n\n{tags}"
 
     def _steps(self) -> str:
@@ -79,7 +79,7 @@ class Explanation:
         rules = self.route.settings.tags
         if tag in rules.named:
             return "listed in names"
-        return "passes all rules" if rules.has_filters else "all tags are chosen: no rules"
+        return "passes all rules" if rules.has_filters else "all tags are selected: no rules"
 
 
 def print_explanations(arguments: argparse.Namespace) -> int:

@@ -76,7 +76,7 @@ def _add_explain(commands: Commands, file: argparse.ArgumentParser) -> None:
     explain = commands.add_parser(
         "explain",
         parents=[file],
-        help="print the settings of a repository and where each is set, and why each tag is chosen or not",
+        help="print the settings of a repository and where each is set, and why each tag is selected or not",
     )
     explain.add_argument("--mirror", required=True, metavar="NAME", help="mirror of the repository")
     explain.add_argument("--repository", required=True, metavar="NAME", help="source repository to explain")

@@ -45,7 +45,7 @@ class PlannedRoute:
 
 
 def print_plans(arguments: argparse.Namespace) -> int:
-    """Plan the chosen routes and print them as text or JSON."""
+    """Plan the selected routes and print them as text or JSON."""
     file = load_mirrors(arguments.file)
     mirror = named_mirror(file, arguments.mirror)
     scope = RouteScope(tags=only_tags(arguments.tag))

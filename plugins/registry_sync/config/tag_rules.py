@@ -55,7 +55,7 @@ class TagRulesEntry(Strict):
         None, description="Order for newest: semver (the default beside semver), push_time (otherwise), or name"
     )
     min_tags: int | None = Field(
-        None, ge=1, description="When fewer tags are chosen the route fails, and nothing is copied"
+        None, ge=1, description="When fewer tags are selected the route fails, and nothing is copied"
     )
 
     @model_validator(mode="after")
@@ -90,7 +90,7 @@ def _contradictions(entry: TagRulesEntry) -> Iterator[str]:
     if entry.newest_by and not entry.newest:
         yield "newest_by goes with newest, which says how many; write it, or remove newest_by"
     if entry.min_tags and (most := _most(entry.parse())) and most < entry.min_tags:
-        yield f"min_tags {entry.min_tags} is never reached, because at most {most} tags can be chosen; lower it"
+        yield f"min_tags {entry.min_tags} is never reached, because at most {most} tags can be selected; lower it"
     old, young = entry.older_than, entry.younger_than
     if old and young and old >= young:
         both = f"older than {duration_text(old)} and younger than {duration_text(young)}"

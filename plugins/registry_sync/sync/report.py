@@ -211,10 +211,10 @@ def run_summary(run: RunReport) -> str:
     """One sentence about a run.
 
     >>> run_summary(RunReport(mirror="m", routes=()))
-    'm: nothing to do, no repository was chosen'
+    'm: nothing to do, no repository was selected'
     """
     if not run.routes and not run.missing:
-        return f"{run.mirror}: nothing to do, no repository was chosen"
+        return f"{run.mirror}: nothing to do, no repository was selected"
     totals = _totals(run.routes)
     if run.is_failed:
         bad, all_routes = len(run.failed_routes) + len(run.missing), len(run.routes) + len(run.missing)

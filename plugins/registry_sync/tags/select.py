@@ -55,7 +55,7 @@ class Selection:
     steps: tuple[SelectionStep, ...] = ()
 
     def narrow(self, only: TagRules) -> Selection:
-        """Keep the chosen tags that match the patterns of a run that is limited to some tags."""
+        """Keep the selected tags that match the patterns of a run that is limited to some tags."""
         if not only.has_filters:
             return self
         reasons = {tag: reason for tag in self.selected if (reason := rejection_reason(tag, only))}
@@ -69,7 +69,7 @@ class Selection:
         )
 
     def without(self, tags: Collection[str], step: str) -> Selection:
-        """Remove ``tags``, whether chosen or not; ``step`` names what is left."""
+        """Remove ``tags``, whether selected or not; ``step`` names what is left."""
         selected = tuple(tag for tag in self.selected if tag not in tags)
         return replace(
             self,
@@ -80,7 +80,7 @@ class Selection:
         )
 
     def fail(self, tags: Collection[str], reason: str) -> Selection:
-        """Move ``tags`` from chosen to failed."""
+        """Move ``tags`` from selected to failed."""
         selected = tuple(tag for tag in self.selected if tag not in tags)
         return replace(self, selected=selected, failed={**self.failed, **dict.fromkeys(tags, reason)})
 
@@ -144,16 +144,16 @@ def _missing(named: Mapping[str, Digest | None], listed: Collection[str]) -> dic
 
 
 def check_min_tags(selection: Selection, rules: TagRules, where: object) -> None:
-    """:raises RefusedError: when fewer than ``min_tags`` tags are chosen."""
+    """:raises RefusedError: when fewer than ``min_tags`` tags are selected."""
     if rules.min_tags and len(selection.selected) < rules.min_tags:
-        seen = f"only {len(selection.selected)} tags of {where} are chosen, and min_tags is {rules.min_tags}"
+        seen = f"only {len(selection.selected)} tags of {where} are selected, and min_tags is {rules.min_tags}"
         raise RefusedError(
             f"{seen} ({steps_text(selection.steps)}); nothing was copied. Does the source list all its tags?"
         )
 
 
 def rejection_reason(tag: str, rules: TagRules) -> str:
-    """Why a tag of that name is never chosen, whatever its push time and the other tags; empty when it may be."""
+    """Why a tag of that name is never selected, whatever its push time and the other tags; empty when it may be."""
     if tag in rules.named:
         return ""
     if rules.named and not rules.has_filters:

@@ -382,11 +382,11 @@ DIGEST = f"sha256:{64 * 'a'}"
         ({"min_tags": 0}, ".min_tags: expected 1 or more, got the number 0"),
         (
             {"min_tags": 6, "newest": 4, "newest_by": "name", "names": ["latest"]},
-            ": min_tags 6 is never reached, because at most 5 tags can be chosen; lower it",
+            ": min_tags 6 is never reached, because at most 5 tags can be selected; lower it",
         ),
         (
             {"min_tags": 2, "names": ["latest"]},
-            ": min_tags 2 is never reached, because at most 1 tags can be chosen; lower it",
+            ": min_tags 2 is never reached, because at most 1 tags can be selected; lower it",
         ),
         (
             {"exclude": ["/v1.*"]},

@@ -265,7 +265,7 @@ def test_a_reason_of_several_lines_is_one_line_of_the_table() -> None:
 @pytest.mark.parametrize(
     ("routes", "missing", "sentence"),
     [
-        ([], [], "m: nothing to do, no repository was chosen"),
+        ([], [], "m: nothing to do, no repository was selected"),
         (
             [a_report(counts={"unchanged": 3}), a_report(counts={"unchanged": 4})],
             [],

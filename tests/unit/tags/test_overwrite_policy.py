@@ -1,4 +1,4 @@
-"""What is written about tags that have moved: policies by pattern, and templates of backups with their laws."""
+"""What is written about changed tags: policies by pattern, and templates of backups with their laws."""
 
 from __future__ import annotations
 

@@ -221,7 +221,7 @@ def test_fewer_tags_than_min_tags_are_refused() -> None:
     with pytest.raises(RefusedError) as caught:
         check_min_tags(selection, rules, "quay.io/a/b")
     assert str(caught.value) == (
-        "only 2 tags of quay.io/a/b are chosen, and min_tags is 3 (listed 3 → semver 1 → with names 2); "
+        "only 2 tags of quay.io/a/b are selected, and min_tags is 3 (listed 3 → semver 1 → with names 2); "
         "nothing was copied. Does the source list all its tags?"
     )
     check_min_tags(selection, tag_rules(min_tags=2), "quay.io/a/b")
