@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from registry_sync.config.model import Registry, RegistryEntry
 from registry_sync.config.settings import RouteOptions, RouteSettings
 from registry_sync.tags.backup_names import BackupTemplate
 from registry_sync.tags.patterns import Pattern
-from registry_sync.tags.rules import TagRules, duration_text
+from registry_sync.tags.rules import Duration, TagRules
 from registry_sync.tags.semver import Range
 
 
@@ -22,10 +21,8 @@ def as_json(value: Any, *, with_defaults: bool = False) -> Any:
     Policies of tags become pairs, because JSON objects in a database do not keep their order.
     """
     match value:
-        case Pattern() | Range() | BackupTemplate():
+        case Pattern() | Range() | BackupTemplate() | Duration():
             return value.text
-        case timedelta():
-            return duration_text(value)
         case Path():
             return str(value)
         case TagRules():

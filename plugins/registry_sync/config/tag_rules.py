@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -11,7 +10,7 @@ from pydantic import Field, model_validator
 from registry_sync.config.fields import Strict, parsed_by
 from registry_sync.oci.reference import Digest
 from registry_sync.tags.patterns import Pattern, parse_pattern
-from registry_sync.tags.rules import Order, TagRules, duration_text, parse_duration, parse_named
+from registry_sync.tags.rules import Duration, Order, TagRules, parse_duration, parse_named
 from registry_sync.tags.semver import Range, parse_range
 
 Patterns = Annotated[
@@ -25,7 +24,7 @@ An empty list is refused, because it would choose nothing.
 
 NamedTags = Annotated[tuple[Annotated[tuple[str, Digest | None], parsed_by(parse_named)], ...], Field(min_length=1)]
 
-Duration = Annotated[timedelta, parsed_by(parse_duration)]
+WrittenDuration = Annotated[Duration, parsed_by(parse_duration)]
 
 
 class TagRulesEntry(Strict):
@@ -48,8 +47,10 @@ class TagRulesEntry(Strict):
     prereleases: bool = Field(
         False, description="Versions with a suffix, such as 1.2.0-rc.1, count like others for semver and newest"
     )
-    older_than: Duration | None = Field(None, description="Only tags pushed at least so long ago, such as 12h, 90d, 6w")
-    younger_than: Duration | None = Field(None, description="Only tags pushed less than so long ago")
+    older_than: WrittenDuration | None = Field(
+        None, description="Only tags pushed at least so long ago, such as 12h, 90d, 6w"
+    )
+    younger_than: WrittenDuration | None = Field(None, description="Only tags pushed less than so long ago")
     newest: int | None = Field(None, ge=1, description="At most so many of those")
     newest_by: Order | None = Field(
         None, description="Order for newest: semver (the default beside semver), push_time (otherwise), or name"
@@ -92,9 +93,8 @@ def _contradictions(entry: TagRulesEntry) -> Iterator[str]:
     if entry.min_tags and (most := _most(entry.parse())) and most < entry.min_tags:
         yield f"min_tags {entry.min_tags} is never reached, because at most {most} tags can be selected; lower it"
     old, young = entry.older_than, entry.younger_than
-    if old and young and old >= young:
-        both = f"older than {duration_text(old)} and younger than {duration_text(young)}"
-        yield f"no tag is {both}; make younger_than the longer one"
+    if old and young and old.length >= young.length:
+        yield f"no tag is older than {old} and younger than {young}; make younger_than the longer one"
 
 
 def _most(rules: TagRules) -> int | None:

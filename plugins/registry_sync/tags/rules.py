@@ -24,6 +24,17 @@ FILTERS: tuple[Filter, ...] = ("include", "exclude", "semver", "older_than", "yo
 Order = Literal["semver", "push_time", "name"]
 
 
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """A duration of a mirrors file. ``text`` is the duration as it is written."""
+
+    text: str
+    length: timedelta
+
+    def __str__(self) -> str:
+        return self.text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagRules:
     """The rules under ``tags:``. Absent rules choose every tag.
@@ -42,8 +53,8 @@ class TagRules:
     exclude: tuple[Pattern, ...] | None = None
     semver: Range | None = None
     prereleases: bool = False
-    older_than: timedelta | None = None
-    younger_than: timedelta | None = None
+    older_than: Duration | None = None
+    younger_than: Duration | None = None
     newest: int | None = None
     newest_by: Order | None = None
     min_tags: int | None = None
@@ -62,7 +73,7 @@ class TagRules:
 
     def enters_at(self, pushed_at: datetime | None) -> datetime | None:
         """The time at which a tag becomes eligible: its push, or the end of ``older_than`` after it."""
-        return pushed_at + self.older_than if pushed_at and self.older_than else pushed_at
+        return pushed_at + self.older_than.length if pushed_at and self.older_than else pushed_at
 
 
 def _derive(rules: TagRules) -> Mapping[str, object]:
@@ -91,10 +102,10 @@ def only_tags(patterns: Sequence[str]) -> TagRules:
     return TagRules(include=tuple(map(parse_pattern, patterns)) or None)
 
 
-def parse_duration(text: str) -> timedelta:
+def parse_duration(text: str) -> Duration:
     """A duration in whole hours, days or weeks.
 
-    >>> parse_duration("90d")
+    >>> parse_duration("90d").length
     datetime.timedelta(days=90)
 
     :raises ConfigurationError: when it is not one.
@@ -102,17 +113,8 @@ def parse_duration(text: str) -> timedelta:
     match = re.fullmatch(r"([1-9][0-9]{0,4})([hdw])", text)
     if match is None:
         raise ConfigurationError(f"expected a duration such as 12h, 90d or 6w, got {text!r}")
-    return int(match[1]) * {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}[match[2]]
-
-
-def duration_text(duration: timedelta) -> str:
-    """A duration as a mirrors file can have it.
-
-    >>> duration_text(timedelta(days=42)), duration_text(timedelta(hours=36))
-    ('42d', '36h')
-    """
-    hours = duration // timedelta(hours=1)
-    return f"{hours}h" if hours % 24 else f"{hours // 24}d"
+    unit = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}[match[2]]
+    return Duration(text, int(match[1]) * unit)
 
 
 def parse_named(text: str) -> tuple[str, Digest | None]:

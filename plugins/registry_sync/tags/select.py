@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from registry_sync.errors import ConfigurationError, RefusedError
 from registry_sync.oci.reference import Digest, is_tag
 from registry_sync.tags.patterns import first_match
-from registry_sync.tags.rules import Filter, Order, TagRules, duration_text
+from registry_sync.tags.rules import Filter, Order, TagRules
 from registry_sync.tags.semver import parse_range, read_version
 
 
@@ -214,9 +214,9 @@ def _too_young(entries: Sequence[Entry], rules: TagRules, now: datetime) -> dict
     """Reasons by ``older_than``. A tag of exactly that age is old enough."""
     if rules.older_than is None:
         return {}
-    limit, age = now - rules.older_than, duration_text(rules.older_than)
+    limit = now - rules.older_than.length
     return {
-        entry.name: f"pushed {entry.pushed_at:%Y-%m-%d %H:%M}, not yet {age} ago"
+        entry.name: f"pushed {entry.pushed_at:%Y-%m-%d %H:%M}, not yet {rules.older_than} ago"
         for entry in entries
         if entry.pushed_at and entry.pushed_at > limit
     }
@@ -226,9 +226,9 @@ def _too_old(entries: Sequence[Entry], rules: TagRules, now: datetime) -> dict[s
     """Reasons by ``younger_than``. A tag of exactly that age is too old."""
     if rules.younger_than is None:
         return {}
-    limit, age = now - rules.younger_than, duration_text(rules.younger_than)
+    limit = now - rules.younger_than.length
     return {
-        entry.name: f"pushed {entry.pushed_at:%Y-%m-%d %H:%M}, {age} ago or more"
+        entry.name: f"pushed {entry.pushed_at:%Y-%m-%d %H:%M}, {rules.younger_than} ago or more"
         for entry in entries
         if entry.pushed_at and entry.pushed_at <= limit
     }
