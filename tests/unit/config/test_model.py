@@ -249,7 +249,7 @@ def test_rules_are_summarised_in_words(rule: RepositoryRule | NamespaceRule, sum
 
 
 @pytest.mark.parametrize(
-    ("globs", "name", "matches_platform"),
+    ("globs", "name", "is_chosen"),
     [
         ({}, "a/b", True),
         ({"include": ("*-operator",)}, "a/aws-operator", True),
@@ -261,8 +261,8 @@ def test_rules_are_summarised_in_words(rule: RepositoryRule | NamespaceRule, sum
         ({"include": ("b*",)}, "a/b/c", True),
     ],
 )
-def test_globs_are_of_the_name_within_the_namespace(globs: Any, name: str, matches_platform: bool) -> None:
-    assert a_namespace(**globs).chooses(name) is matches_platform
+def test_globs_are_of_the_name_within_the_namespace(globs: Any, name: str, is_chosen: bool) -> None:
+    assert a_namespace(**globs).chooses(name) is is_chosen
 
 
 def test_named_repositories_become_routes() -> None:
