@@ -70,22 +70,32 @@ _GLOB = re.compile(r"\[(?:!.|[^!])[^\]]*\]|.", re.DOTALL)
 _NEVER_IN_NAMES = re.compile(r"[^A-Za-z0-9_./*?-]")
 """A character of a glob that neither tags nor repositories have. Sets may have any."""
 
-_NOT_A_COUNT = re.compile(r"(?<!\\)(?<!\\[pPx])\{(?!\d{1,4}(?:,\d{0,4})?\})")
-"""A brace that RE2 reads as text, such as Python's ``{,2}``. Names have no braces, so it would never match."""
+_BRACE = re.compile(
+    r"""\\[pPx]\{ | \\. | \[ \^? \]? (?: \[:\^?\w+:\] | \\. | [^\]\\] )* \]  # neither a count nor text
+    | \{ (?P<count> 0*\d{1,4} (?: , (?: 0*\d{1,4} )? )? ) \}
+    | (?P<text> \{ )  # RE2 reads it as text, such as Python's {,2}; names have no braces, so it would never match""",
+    re.VERBOSE | re.DOTALL,
+)
+"""Braces of an expression, and sets and escapes, whose braces have another meaning."""
 
 
 def _compile(text: str) -> re2._Regexp:
     """:raises ConfigurationError: when RE2 refuses the expression, or it needs more than MAX_MEMORY_BYTES."""
-    if _NOT_A_COUNT.search(text):
+    if any(brace["text"] for brace in _BRACE.finditer(text[1:-1])):
         raise ConfigurationError(f"{text!r} matches no name, because of its {{; counts are {{2}}, {{2,}} and {{0,2}}")
     options = re2.Options()
     options.max_mem, options.dot_nl, options.never_capture, options.log_errors = MAX_MEMORY_BYTES, True, True, False
     try:
-        return re2.compile(text[1:-1], options)
+        return re2.compile(_BRACE.sub(_without_zeros, text[1:-1]), options)
     except (re2.error, UnicodeEncodeError) as error:
         reason = error.args[0].decode() if isinstance(error, re2.error) else error
         advice = "the syntax is RE2's: counts up to 1000, no back-references or look-around"
         raise ConfigurationError(f"{text!r} is not a valid regular expression: {reason}; {advice}") from error
+
+
+def _without_zeros(brace: re.Match[str]) -> str:
+    """A count without leading zeros, with which RE2 would read it as text."""
+    return re.sub(r"\b0+(?=\d)", "", brace[0]) if brace["count"] else brace[0]
 
 
 def first_match(patterns: Iterable[Pattern], name: str) -> Pattern | None:
