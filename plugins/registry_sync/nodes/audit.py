@@ -88,7 +88,7 @@ def _problems(file: MirrorsFile, pool: NodePool, supplies: tuple[Supply, ...], r
         }
         if len(set(map(frozenset, origins.values()))) > 1:
             sources = ", ".join(
-                f"at {name} from {' and '.join(sorted(map(str, repositories)))}"
+                f"at {name} from {' and '.join(sorted(map(str, repositories))) or 'a cycle of mirrors'}"
                 for name, repositories in origins.items()
             )
             yield (
@@ -99,8 +99,15 @@ def _problems(file: MirrorsFile, pool: NodePool, supplies: tuple[Supply, ...], r
 
 def _origins(repository: Repository, routes: RouteMap) -> set[Repository]:
     """The repositories that ``repository`` is copied from in the end; itself when no route writes it."""
-    sources = {route.source_repository for route in routes.into(repository)}
-    return {origin for source in sources for origin in _origins(source, routes)} if sources else {repository}
+    origins, seen, todo = set[Repository](), {repository}, [repository]
+    while todo:
+        copy = todo.pop()
+        sources = {route.source_repository for route in routes.into(copy)}
+        if not sources:
+            origins.add(copy)
+        todo += sources - seen
+        seen |= sources
+    return origins
 
 
 def _notes(file: MirrorsFile, pool: NodePool, supplies: tuple[Supply, ...]) -> Iterator[str]:

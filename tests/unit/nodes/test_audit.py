@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 
 from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
 from registry_sync.cli.main import main
-from registry_sync.config.node_pools import Runtime
+from registry_sync.config.model import NamespaceRule
+from registry_sync.config.node_pools import BootstrapImage, Runtime
 from registry_sync.config.runtime_versions import Versions
 from registry_sync.errors import ConfigurationError
 from registry_sync.nodes.audit import audit_pool
 from registry_sync.nodes.compare_file import Difference, compare_file
 from registry_sync.routes.load import load_mirrors
+from registry_sync.tags.patterns import parse_pattern
 from tests.unit.nodes.test_render import CASES, FILE, folder_of, render_case
 
 MIRRORS = """\
@@ -103,6 +105,18 @@ def test_the_audit_finds_problems_and_notes(
     path: Path, pool: str, problems: tuple[str, ...], notes: tuple[str, ...]
 ) -> None:
     assert audit(path, pool) == (problems, notes)
+
+
+@pytest.mark.parametrize("pattern", ["*-app", "/.*-app/", "*"])
+def test_the_audit_of_a_cycle_ends(path: Path, pattern: str) -> None:
+    """Such a file is refused when it is loaded. The audit ends for one that a check did not see through."""
+    path.write_text(f"{MIRRORS}  p: {{registry: quay, mirrors: [acr], bootstrap_images: [infra/base]}}\n")
+    file = load_mirrors(path)
+    rule = NamespaceRule(namespace="infra", include=(parse_pattern(pattern),))
+    world = replace(file.mirrors["world"], destinations=("acr",), rules=(rule,))
+    cycle = {"world": world, "back": replace(world, name="back", source="acr", destinations=("quay",))}
+    pool = replace(file.node_pools["p"], images=(BootstrapImage(repository="infra/b-app"),))
+    assert audit_pool(replace(file, mirrors=cycle), pool).problems == ()
 
 
 def test_the_audit_is_printed_as_text(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
