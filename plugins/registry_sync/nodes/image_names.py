@@ -10,6 +10,7 @@ from registry_sync.config.node_pools import NodePool
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.graph import NamespaceRoutes, RouteMap, why_not
 from registry_sync.routes.route import Route
+from registry_sync.tags.name_forms import NamePattern
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +77,8 @@ class NameMap:
 
     def _namespace_rows(self) -> Iterator[NameRow]:
         for routes in self._routes.namespaces:
-            for glob in map(str, routes.rule.include or ("*",)):
-                example = _example(routes, glob)
+            for pattern in routes.included():
+                example, glob = _example(routes, pattern), pattern.pattern.text
                 for host in {routes.source.host, routes.destination.host} - {self.registry.host}:
                     if example and (renamed := self.find(Repository(host, example))):
                         yield NameRow(
@@ -98,8 +99,7 @@ def _with_glob(becomes: str, namespace: str, example: str, glob: str) -> str:
     return f"{before}{glob}{after}"
 
 
-def _example(routes: NamespaceRoutes, glob: str) -> str:
-    """A name that ``glob`` and its rule choose; empty when none of a few tries is."""
-    fillings = ("any", "example", "0")
-    names = (f"{routes.rule.namespace}/{glob.replace('*', text).replace('?', text[0])}" for text in fillings)
-    return next((name for name in names if routes.route(name)), "")
+def _example(routes: NamespaceRoutes, pattern: NamePattern) -> str:
+    """A name that a glob and its rule choose; empty when none is found. Expressions cannot be part of a name."""
+    names = () if pattern.pattern.is_expression else routes.examples_of(pattern)
+    return next(filter(routes.route, names), "")

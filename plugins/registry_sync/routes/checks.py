@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from itertools import chain
+from itertools import chain, islice
 
 from registry_sync.config.explain_errors import Problem
 from registry_sync.config.model import Mirror, MirrorsFile, Registry
@@ -13,11 +13,11 @@ from registry_sync.config.yaml_source import Place, show_place
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.kinds import LISTS_PUSH_TIMES
+from registry_sync.routes.cycles import find_cycle, find_cycle_by_texts, find_possible_cycle
 from registry_sync.routes.graph import (
     NamespaceRoutes,
     PlacedRoute,
     RouteMap,
-    find_cycle,
     rule_place,
     uses_known_registries,
 )
@@ -172,29 +172,84 @@ def _conflict(first: PlacedRoute, route: Route) -> str:
 
 def _check_cycles(checked: CheckedFile) -> Iterator[Problem]:
     """Mirrors that lead back to where they started, and would overwrite what was just pushed there."""
-    starts = [(entry.place, entry.route.source_repository) for entry in checked.routes.listed]
-    starts += [start for namespace in checked.routes.namespaces for start in _example_starts(namespace)]
-    reported: set[Repository] = set()
-    for place, start in starts:
-        path = find_cycle(start, checked.routes)
-        if reported.isdisjoint(path):
-            reported.update(path)
-            if path:
-                shown = " → ".join(map(str, path))
-                yield Problem(place, f"these mirrors form a cycle: {shown}; remove one of them")
+    cycles = _distinct(_cycles_of_examples(checked.routes))
+    cycles += _distinct(_cycles_by_texts(checked.routes, [path for _, path in cycles]))
+    for place, path in cycles:
+        shown = " → ".join(map(str, path))
+        yield Problem(place, f"these mirrors form a cycle: {shown}; remove one of them")
+    reported = {place[:2] for place, _ in cycles}
+    for namespace in checked.routes.namespaces:
+        if _mirror_place(namespace) not in reported:
+            yield from islice(_possible_cycles(namespace, checked.routes), 1)
 
 
-def _example_starts(namespace: NamespaceRoutes) -> Iterator[tuple[Place, Repository]]:
-    for name in namespace.examples():
-        yield ("mirrors", namespace.mirror.name), Repository(namespace.source.host, name)
+_Path = tuple[Repository, ...]
+
+
+def _distinct(cycles: Iterable[tuple[Place, _Path]]) -> list[tuple[Place, _Path]]:
+    """The cycles that share no repository with an earlier one."""
+    seen: set[Repository] = set()
+    distinct: list[tuple[Place, _Path]] = []
+    for place, path in cycles:
+        if seen.isdisjoint(path):
+            distinct.append((place, path))
+            seen.update(path)
+    return distinct
+
+
+def _cycles_of_examples(routes: RouteMap) -> Iterator[tuple[Place, _Path]]:
+    """The first cycle of each listed route and each namespace."""
+    starts = [(entry.place, [entry.route.source_repository]) for entry in routes.listed]
+    starts += [(_mirror_place(namespace), _example_starts(namespace)) for namespace in routes.namespaces]
+    for place, repositories in starts:
+        if path := next(filter(None, (find_cycle(start, routes) for start in repositories)), ()):
+            yield place, path
+
+
+def _cycles_by_texts(routes: RouteMap, reported: list[_Path]) -> Iterator[tuple[Place, _Path]]:
+    """Cycles of names that only the patterns of several mirrors together show, in other places than ``reported``."""
+    for namespace in routes.namespaces:
+        for pattern in namespace.included():
+            hosts = {repositories.host for repositories in find_possible_cycle(namespace, pattern, routes)}
+            is_new = hosts and not any(hosts <= _hosts(path) and _reads(namespace, path) for path in reported)
+            if is_new and (path := find_cycle_by_texts(namespace, pattern, routes)):
+                yield _mirror_place(namespace), path
+
+
+def _hosts(path: _Path) -> set[str]:
+    return {repository.host for repository in path}
+
+
+def _reads(namespace: NamespaceRoutes, path: _Path) -> bool:
+    host = namespace.source.host
+    return any(repository.host == host and namespace.route_by_rule(repository.name) for repository in path)
+
+
+def _possible_cycles(namespace: NamespaceRoutes, routes: RouteMap) -> Iterator[Problem]:
+    """A problem for each pattern without an example name, unless its text rules a cycle out."""
+    for pattern in namespace.included():
+        if not namespace.examples_of(pattern) and (path := find_possible_cycle(namespace, pattern, routes)):
+            shown = " → ".join(map(str, path))
+            problem = (
+                f"these mirrors may form a cycle for names that match {pattern.pattern.text!r}: {shown}; write globs "
+                "instead, or exclude the copies' names from one of them with a glob"
+            )
+            yield Problem(_mirror_place(namespace), problem)
+
+
+def _mirror_place(namespace: NamespaceRoutes) -> Place:
+    return ("mirrors", namespace.mirror.name)
+
+
+def _example_starts(namespace: NamespaceRoutes) -> list[Repository]:
+    return [Repository(namespace.source.host, name) for name in namespace.examples()]
 
 
 def _check_namespaces_onto_themselves(checked: CheckedFile) -> Iterator[Problem]:
     for namespace in checked.routes.namespaces:
-        routes = filter(None, map(namespace.route_by_rule, namespace.examples()))
-        if any(route.source_repository == route.destination_repository for route in routes):
+        if namespace.maps_onto_itself():
             problem = f"namespace {namespace.rule.namespace!r} would be mirrored to itself; choose another destination"
-            yield Problem(("mirrors", namespace.mirror.name), problem)
+            yield Problem(_mirror_place(namespace), problem)
 
 
 def _check_pruning(checked: CheckedFile) -> Iterator[Problem]:
@@ -205,9 +260,10 @@ def _check_pruning(checked: CheckedFile) -> Iterator[Problem]:
             yield from _pruned_by_two(entry.place, str(entry.route.destination_repository), others)
     for namespace in checked.routes.namespaces:
         if namespace.rule.settings.deletes_tags:
-            others = _other_writers_of_namespace(namespace, checked.routes)
             name = f"namespace {namespace.rule.namespace!r}"
-            yield from _pruned_by_two(("mirrors", namespace.mirror.name), name, others)
+            others = _other_writers_of_namespace(namespace, checked.routes)
+            problems = [*_pruned_by_two(_mirror_place(namespace), name, others)]
+            yield from problems or _perhaps_pruned_by_two(namespace, checked.routes)
 
 
 def _other_writers(entry: PlacedRoute, routes: RouteMap) -> Iterator[str]:
@@ -226,8 +282,20 @@ def _other_writers_of_namespace(namespace: NamespaceRoutes, routes: RouteMap) ->
         if entry.route.mirror != name and namespace.may_write(entry.route):
             yield show_place(entry.place)
     for other in routes.namespaces:
-        if other.mirror.name != name and namespace.may_meet(other):
+        if other.mirror.name != name and namespace.meets(other):
             yield _show_namespace(other)
+
+
+def _perhaps_pruned_by_two(namespace: NamespaceRoutes, routes: RouteMap) -> Iterator[Problem]:
+    """A problem when the patterns of another mirror's namespace do not rule out that it writes a repository too."""
+    mirrors = (other for other in routes.namespaces if other.mirror.name != namespace.mirror.name)
+    if other := next(filter(namespace.may_meet, mirrors), None):
+        problem = (
+            f"namespace {namespace.rule.namespace!r} is pruned here, and {_show_namespace(other)} may write the same "
+            "repositories; separate them by globs, such as include: ['a-*'] here and exclude: ['a-*'] there, give it "
+            "a destination of its own, or set prune: {tags: none} for it"
+        )
+        yield Problem(_mirror_place(namespace), problem)
 
 
 def _show_namespace(namespace: NamespaceRoutes) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import chain, islice, takewhile
 from typing import Self
 
 from registry_sync.config.explain_errors import Problem
@@ -15,7 +16,18 @@ from registry_sync.config.yaml_source import Place
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.route import Route, route_of
-from registry_sync.tags.patterns import Pattern, may_overlap, parse_pattern
+from registry_sync.tags.name_forms import (
+    ANY_TEXT,
+    FILLINGS,
+    Form,
+    NamePattern,
+    example_names,
+    forms_meet,
+    literal_form,
+    may_begin_with,
+    may_share_name,
+)
+from registry_sync.tags.patterns import Pattern, parse_pattern
 from registry_sync.tags.select import rejection_reason
 
 
@@ -27,6 +39,10 @@ def why_not(route: Route, tag: str) -> str:
 def uses_known_registries(mirror: Mirror, registries: Mapping[str, Registry]) -> bool:
     """True if ``registries`` has the source and all destinations of a mirror."""
     return {mirror.source, *mirror.destinations} <= registries.keys()
+
+
+Forms = tuple[Form, ...]
+"""Forms of names that all have to hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,35 +102,97 @@ class NamespaceRoutes:
         routes = map(self.route_by_rule, sources)
         return any(route.destination_repository == repository for route in routes if route)
 
-    def may_meet(self, other: NamespaceRoutes) -> bool:
-        """True if both rules may write the same repository: an example shows it, or their patterns may overlap."""
-        if self.destination.host != other.destination.host:
+    def meets(self, other: NamespaceRoutes) -> bool:
+        """True if both rules would write the same repository: an example shows it."""
+        if not self._is_beside(other):
             return False
         pairs = (
             (self.route_by_rule(name), other.route_by_rule(name)) for name in (*self.examples(), *other.examples())
         )
-        is_shown = any(one and two and one.destination_repository == two.destination_repository for one, two in pairs)
-        return is_shown or (self._patterns_may_overlap(other) and self._names_alike(other))
+        return any(one and two and one.destination_repository == two.destination_repository for one, two in pairs)
+
+    def may_meet(self, other: NamespaceRoutes) -> bool:
+        """True if both rules may write the same repository, unless their patterns rule it out."""
+        if not self._is_beside(other):
+            return False
+        excluded = (*self.excluded(), *other.excluded())
+        return may_share_name(self.included(), other.included(), excluded) and self._names_alike(other)
+
+    def included(self) -> Iterator[NamePattern]:
+        """The patterns that choose source repositories, by their whole names."""
+        return self._patterns(self.rule.include or _EVERY_NAME)
+
+    def excluded(self) -> Iterator[NamePattern]:
+        """The patterns that exclude source repositories, by their whole names."""
+        return self._patterns(self.rule.exclude or ())
+
+    def _patterns(self, patterns: Iterable[Pattern]) -> Iterator[NamePattern]:
+        return (NamePattern(base=f"{self.rule.namespace}/", pattern=pattern) for pattern in patterns)
 
     def examples(self) -> list[str]:
-        """Source repositories that the rule would find, one for each of its patterns."""
-        names = (f"{self.rule.namespace}/{_example(pattern)}" for pattern in self.rule.include or _EVERY_NAME)
-        return list(filter(self.rule.chooses, names))
+        """Source repositories that the rule would find, some for each of its patterns."""
+        return [name for pattern in self.included() for name in self.examples_of(pattern)]
 
-    def _patterns_may_overlap(self, other: NamespaceRoutes) -> bool:
-        """True if both rules may choose one name. A pattern that either rule excludes as a whole does not count."""
-        excluded = {*(self.rule.exclude or ()), *(other.rule.exclude or ())}
-        ours, theirs = (
-            [pattern for pattern in rule.include or _EVERY_NAME if pattern not in excluded]
-            for rule in (self.rule, other.rule)
-        )
-        return any(may_overlap(one, two) for one, two in product(ours, theirs))
+    def examples_of(self, pattern: NamePattern) -> list[str]:
+        """A few source repositories that the rule would find by ``pattern``."""
+        return list(islice(self.examples_with(pattern, FILLINGS), MAX_EXAMPLES))
+
+    def examples_with(self, pattern: NamePattern, fillings: tuple[str, ...]) -> Iterator[str]:
+        """The same with certain texts in place of wildcards, without a limit."""
+        names = (f"{pattern.base}{name}" for name in example_names(pattern.pattern, fillings))
+        return filter(self.rule.chooses, names)
+
+    def maps_onto_itself(self) -> bool:
+        """True if the rule would write a repository that it reads, as far as a sample and the examples show."""
+        routes: list[Route] = []
+        for name in (f"{self.rule.namespace}/{_SAMPLE}", *self.examples()):
+            with suppress(ConfigurationError):  # no valid name at the destination, which is reported elsewhere
+                routes.append(self.make_route(name))
+        return any(route.source_repository == route.destination_repository for route in routes)
+
+    def copied_forms(self, forms: Forms) -> Iterator[Forms]:
+        """The forms at the destination of repositories that have all of ``forms`` at the source.
+
+        Once for each pattern that may choose such a repository; with the form of that pattern.
+        """
+        if not all(may_begin_with(form, f"{self.rule.namespace}/") for form in forms):
+            return
+        excluded = tuple(self.excluded())
+        base = literal_form(f"{self.rule.namespace}/")
+        for chosen in chain.from_iterable(pattern.forms() for pattern in self.included()):
+            is_chosen = all(forms_meet(form, chosen) for form in forms)
+            if is_chosen and not any(pattern.covers(form) for pattern in excluded for form in (*forms, chosen)):
+                within = [form[len(base) :] for form in (*forms, chosen) if form[: len(base)] == base]
+                yield tuple(dict.fromkeys(map(self._rename, within)))
+
+    def _rename(self, within: Form) -> Form:
+        """The form at the destination of a form within the namespace.
+
+        Templates see single parts of a name. Where a nested name is not kept as a whole, the form is any text between
+        the beginning and the end that the names of samples have in common.
+        """
+        try:
+            first, second = (self._name_of_copy(sample) for sample in (_SAMPLE, _NESTED_SAMPLE))
+        except ConfigurationError:  # no valid name at the destination, which is reported elsewhere
+            return (ANY_TEXT,)
+        start, found, end = first.partition(_SAMPLE)
+        if found and second == f"{start}{_NESTED_SAMPLE}{end}":
+            return literal_form(start) + within + literal_form(end)
+        start, end = _common_start(first, second), _common_start(first[::-1], second[::-1])[::-1]
+        return (*literal_form(start), ANY_TEXT, *literal_form(end))
+
+    def _name_of_copy(self, name: str) -> str:
+        """:raises ConfigurationError: when ``name``, within the namespace, gets no valid name at the destination."""
+        return self.make_route(f"{self.rule.namespace}/{name}").destination_repository.name
+
+    def _is_beside(self, other: NamespaceRoutes) -> bool:
+        """True if both rules have one destination, and one namespace is the other or within it."""
+        outer, inner = sorted((f"{self.rule.namespace}/", f"{other.rule.namespace}/"), key=len)
+        return self.destination.host == other.destination.host and inner.startswith(outer)
 
     def _names_alike(self, other: NamespaceRoutes) -> bool:
         """True if both rules would give one repository of both namespaces the same name at the destination."""
         sample = f"{max(self.rule.namespace, other.rule.namespace, key=len)}/{_SAMPLE}"
-        if not all(sample.startswith(f"{rule.namespace}/") for rule in (self.rule, other.rule)):
-            return False
         try:
             return self.make_route(sample).destination_repository == other.make_route(sample).destination_repository
         except ConfigurationError:  # no valid name at the destination, which is reported elsewhere
@@ -135,7 +213,7 @@ class NamespaceRoutes:
     def _invert(self, name: str) -> str | None:
         """The source name of ``name``, read off from what becomes of a sample."""
         try:
-            made = self.make_route(f"{self.rule.namespace}/{_SAMPLE}").destination_repository.name
+            made = self._name_of_copy(_SAMPLE)
         except ConfigurationError:
             return None
         before, *rest = map(re.escape, made.split(_SAMPLE))
@@ -146,16 +224,17 @@ class NamespaceRoutes:
 _SAMPLE = "0sample0"
 """Stands for any name within a namespace, to see where it appears in the name at the destination."""
 
+_NESTED_SAMPLE = "1nested1/2sample2"
 
 _EVERY_NAME = (parse_pattern("*"),)
 
-_SET = re.compile(r"\[([^!\]])[^\]]*\]")
-"""A set of a glob, and its first member."""
+
+MAX_EXAMPLES = 6
+"""Examples of one pattern. More would find little, and each is followed through all mirrors."""
 
 
-def _example(pattern: Pattern) -> str:
-    """A name that a glob matches. For a regular expression none is known, and the result does not match."""
-    return _SET.sub(r"\1", pattern.text).replace("*", "any").replace("?", "a")
+def _common_start(first: str, second: str) -> str:
+    return "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
 
 
 def _finds(rule: NamespaceRule, name: str) -> bool:
@@ -268,24 +347,3 @@ def _grouped(pairs: Iterable[tuple[Repository, PlacedRoute]]) -> dict[Repository
     for repository, entry in pairs:
         groups[repository].append(entry)
     return {repository: tuple(entries) for repository, entries in groups.items()}
-
-
-def find_cycle(start: Repository, routes: RouteMap) -> tuple[Repository, ...]:
-    """The repositories on a path from ``start`` back to itself; empty when there is none.
-
-    Also finds namespaces that would re-read their own copies under ever longer names: a path that uses one namespace
-    rule twice, although it never returns to ``start``.
-    """
-    paths: list[tuple[tuple[Repository, ...], frozenset[Place]]] = [((start,), frozenset())]
-    seen = {start}
-    while paths:
-        path, places = paths.pop()
-        for entry in routes.possible_routes(path[-1]):
-            following = entry.route.destination_repository
-            is_back = following == start != path[-1]
-            if is_back or entry.place in places:
-                return (*path, following)
-            if following not in seen:
-                seen.add(following)
-                paths.append(((*path, following), places | {entry.place}))
-    return ()

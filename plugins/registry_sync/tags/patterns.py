@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
-from math import inf
 
 import re2
 
@@ -31,6 +30,11 @@ class Pattern:
 
     text: str
     _compiled: re.Pattern[str] | re2._Regexp = field(compare=False, repr=False)
+
+    @property
+    def is_expression(self) -> bool:
+        """True for a regular expression, False for a glob."""
+        return _is_expression(self.text)
 
     def matches(self, name: str) -> bool:
         """Return whether the whole ``name`` matches."""
@@ -56,7 +60,7 @@ def parse_pattern(text: str) -> Pattern:
         raise ConfigurationError(f"{text!r} matches no name; a regular expression has a / at its end as well")
     if "[" in text and "]" not in text.partition("[")[2]:
         raise ConfigurationError(f"{text!r} matches no name; its [ has no ]")
-    if strange := next(filter(_NEVER_IN_NAMES.fullmatch, _GLOB.findall(text)), None):
+    if strange := next(filter(_NEVER_IN_NAMES.fullmatch, GLOB_PART.findall(text)), None):
         raise ConfigurationError(
             f"{text!r} matches no name, because names do not contain {strange!r}; globs have *, ? and [a-z], and a "
             "regular expression stands between two /"
@@ -64,7 +68,7 @@ def parse_pattern(text: str) -> Pattern:
     return Pattern(text, re.compile(translate(text)))
 
 
-_GLOB = re.compile(r"\[(?:!.|[^!])[^\]]*\]|.", re.DOTALL)
+GLOB_PART = re.compile(r"\[(?:!.|[^!])[^\]]*\]|.", re.DOTALL)
 """The parts of a glob: sets, and single characters."""
 
 _NEVER_IN_NAMES = re.compile(r"[^A-Za-z0-9_./*?-]")
@@ -103,46 +107,5 @@ def first_match(patterns: Iterable[Pattern], name: str) -> Pattern | None:
     return next((pattern for pattern in patterns if pattern.matches(name)), None)
 
 
-def may_overlap(first: Pattern, second: Pattern) -> bool:
-    """Return whether one name may match both patterns; False only where their texts rule it out.
-
-    >>> may_overlap(parse_pattern("*-app"), parse_pattern("app-*"))
-    True
-    """
-    for literal, other in ((first, second), (second, first)):
-        if not _is_expression(literal.text) and _WILDCARD.isdisjoint(literal.text):
-            return other.matches(literal.text)
-    if _is_expression(first.text) or _is_expression(second.text):
-        return True
-    ours, theirs = _fixed_parts(first.text), _fixed_parts(second.text)
-    same_start = ours.start.startswith(theirs.start) or theirs.start.startswith(ours.start)
-    same_end = ours.end.endswith(theirs.end) or theirs.end.endswith(ours.end)
-    return same_start and same_end and max(ours.shortest, theirs.shortest) <= min(ours.longest, theirs.longest)
-
-
-_WILDCARD = frozenset("*?[")
-
-
 def _is_expression(text: str) -> bool:
     return text.startswith("/")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _FixedParts:
-    """Facts about the names that a glob matches: their first and last characters, and their lengths."""
-
-    start: str
-    end: str
-    shortest: int
-    longest: float
-
-
-def _fixed_parts(glob: str) -> _FixedParts:
-    parts = _GLOB.findall(glob)
-    shortest = len(parts) - parts.count("*")
-    return _FixedParts(
-        start=re.split(r"[*?[]", glob, maxsplit=1)[0],
-        end=re.split(r"[*?\]]", glob)[-1],
-        shortest=shortest,
-        longest=inf if "*" in parts else shortest,
-    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from registry_sync.oci.reference import Repository
-from registry_sync.routes.graph import RouteMap, find_cycle
+from registry_sync.routes.cycles import find_cycle
+from registry_sync.routes.graph import RouteMap
 from registry_sync.routes.load import load_mirrors
 from tests.unit.routes.files import Write
 
