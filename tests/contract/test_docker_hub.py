@@ -119,8 +119,8 @@ def test_a_wrong_password() -> None:
     with serve(answer) as server, client(server, ROBOT) as asked, pytest.raises(DeniedError) as caught:
         list(asked.list_tags(Repository(server.host, "a/b")))
     assert str(caught.value) == (
-        f"{server.url} does not log in 'acme': POST {server.url}/v2/auth/token answered 401 Incorrect authentication "
-        "credentials"
+        f"{server.url} rejects the login of 'acme': POST {server.url}/v2/auth/token answered 401 Incorrect "
+        "authentication credentials"
     )
 
 

@@ -284,7 +284,7 @@ def test_wrong_credentials_are_seen_by_ping(wire: Interceptor) -> None:
     with client(wire, credentials=ROBOT) as asked, pytest.raises(DeniedError) as caught:
         asked.ping()
     assert str(caught.value) == (
-        f"{wire.host} does not log in 'robot$team+mirror' to {wire.host}: 401 UNAUTHORIZED: unauthorized"
+        f"{wire.host} rejects the login of 'robot$team+mirror' to {wire.host}: 401 UNAUTHORIZED: unauthorized"
     )
 
 

@@ -256,7 +256,7 @@ def test_a_wrong_password_fails_at_the_first_check() -> None:
     ):
         with client(api, MEMBER) as asked:
             asked.ping()
-        with client(api, wrong) as asked, pytest.raises(DeniedError, match="does not log in 'acme'"):
+        with client(api, wrong) as asked, pytest.raises(DeniedError, match="rejects the login of 'acme'"):
             asked.ping()
 
 
@@ -265,7 +265,7 @@ def test_credentials_that_the_api_alone_refuses_fail_at_the_first_check(hub: Doc
     with client(hub, wrong) as asked, pytest.raises(DeniedError) as caught:
         asked.ping()
     assert str(caught.value) == (
-        f"{hub.url} does not log in 'acme': POST {hub.url}/v2/auth/token answered 401 Incorrect authentication "
+        f"{hub.url} rejects the login of 'acme': POST {hub.url}/v2/auth/token answered 401 Incorrect authentication "
         "credentials"
     )
 

@@ -128,7 +128,7 @@ class TestBackup:
         assert (result.outcome, result.error_class) == ("failed", "temporary")
         assert result.reason == (
             f"{moved(old, new)}, kept as {kept}: the backup failed, so the tag was not overwritten "
-            f"(the backup was published, but its tag has nothing instead of {old.digest.short})"
+            f"(the backup was published, but its tag does not exist; expected {old.digest.short})"
         )
         assert images.resolve(destination.url, name, "latest") == old.digest
 

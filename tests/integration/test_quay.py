@@ -274,7 +274,7 @@ def test_an_oauth_token_logs_in_at_both() -> None:
             assert names(asked, api) == ["v1"]
             assert asked.head_manifest(app(api), "v1") == IMAGE.digest
         wrong = Credentials(username=OAUTH_USER, secret="another")
-        with client(api, wrong) as asked, pytest.raises(DeniedError, match=r"does not log in '\$oauthtoken'"):
+        with client(api, wrong) as asked, pytest.raises(DeniedError, match=r"rejects the login of '\$oauthtoken'"):
             asked.ping()
 
 

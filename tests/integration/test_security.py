@@ -469,8 +469,8 @@ class TestEndlessAnswers:
         with ScriptedServer(page) as registry, pytest.raises(RefusedError) as caught:
             run_route(make_route(registry, registry, NAME))
         assert str(caught.value) == (
-            f"{registry.host}/{NAME} lists more than {MAX_TAGS} tags, the most that one task reads; remove what nobody "
-            "needs, or mirror the rest from a repository of its own"
+            f"{registry.host}/{NAME} lists more than {MAX_TAGS} tags, the most that one task reads; delete unused "
+            "tags, or split the repository"
         )
         assert len(registry.shown) == MAX_TAGS // 10_000 + 1
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000, "kilobytes"
@@ -488,7 +488,7 @@ class TestEndlessAnswers:
         (note,) = report.notes
         assert note == (
             f"nothing was pruned: {there.host}/{NAME} lists more than 50 tags, the most that one task reads; "
-            "remove what nobody needs, or mirror the rest from a repository of its own"
+            "delete unused tags, or split the repository"
         )
 
     def test_a_catalog_without_end(self) -> None:
@@ -507,8 +507,8 @@ class TestEndlessAnswers:
         ):
             repository_lister(asked)("team", False)
         assert str(caught.value) == (
-            f"team lists more than {MAX_REPOSITORIES} repositories, the most that one task reads; remove what nobody "
-            "needs, or mirror the rest from a repository of its own"
+            f"team lists more than {MAX_REPOSITORIES} repositories, the most that one task reads; delete unused "
+            "repositories, or split the namespace"
         )
         assert len(registry.shown) == MAX_REPOSITORIES // 10_000 + 1
 

@@ -549,7 +549,7 @@ class TestDenied:
             run_route(make_route(source, locked, name), there=wrong)
         realm = tokens.realm.removeprefix("http://").removesuffix("/token")
         assert str(caught.value) == (
-            f"{realm} does not log in 'writer' to {locked.host}: 401 UNAUTHORIZED: incorrect username or password"
+            f"{realm} rejects the login of 'writer' to {locked.host}: 401 UNAUTHORIZED: incorrect username or password"
         )
 
     def test_a_user_who_may_only_pull_is_denied(self, source: RegistryProcess, name: str) -> None:
@@ -666,7 +666,7 @@ class TestVerify:
         wire.after("PUT", "/v1$", lambda _: destination.forget_tag(name, "v1"), times=1)
         result = only_tag(run_route(make_route(source, wire, name)))
         assert (result.outcome, result.error_class) == ("failed", "temporary")
-        assert result.reason == f"published, but the destination's tag has no digest instead of {content.digest.short}"
+        assert result.reason == f"published, but the destination's tag does not exist; expected {content.digest.short}"
 
 
 def test_lost_content_is_sent_again(

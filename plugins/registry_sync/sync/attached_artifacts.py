@@ -106,7 +106,10 @@ class AttachedArtifacts:
         return copied.result()
 
     def _copy_one(self, subject: Digest) -> list[Digest]:
-        """Returns all artifacts that the destination has now. An earlier try may have copied one without its own."""
+        """Return all artifacts that the destination has now.
+
+        An earlier try may have copied an artifact without the artifacts attached to it.
+        """
         try:
             return [*self._copy_cosign_tags(subject), *self._copy_referrers(subject)]
         except TemporaryError as error:

@@ -18,7 +18,7 @@ from registry_sync.tags.select import Selection
 class Observation:
     """Source and destination of a route, as one run saw them.
 
-    :ivar scope: what the run was asked to do.
+    :ivar scope: the tags and window that the run covers.
     :ivar selection: the source's tags by the rules of the route, narrowed to the scope.
     :ivar source: selected tags with the digests that they should have at the destination.
     :ivar destination: digests of these tags at the destination.

@@ -198,7 +198,7 @@ class _Deleter:
         return TagResult.deleted(deletion.tag, deletion.digest, deletion.reason, seconds=seconds)
 
     def _reason_to_keep(self, deletion: DeleteTag, needed: Mapping[Digest, str]) -> str:
-        """Why a tag that is due must stay; empty when it may be deleted."""
+        """The reason that a due tag must stay; empty when it may be deleted."""
         digest = _head(self.session, deletion.tag)
         if digest is not None and digest != deletion.digest:
             return f"changed since it was observed, to {digest.short}"

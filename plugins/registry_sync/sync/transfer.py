@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 class Transferred:
     """Content that the destination has by digest, and that has no tag yet.
 
-    :ivar was_held: the destination had it before, or said so.
+    :ivar was_held: the destination reported it as present, perhaps wrongly.
     :ivar refusal: error of a registry that accepted the content of a single image, but not its manifest by digest.
     """
 

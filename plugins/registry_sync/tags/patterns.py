@@ -58,8 +58,8 @@ def parse_pattern(text: str) -> Pattern:
         raise ConfigurationError(f"{text!r} matches no name; its [ has no ]")
     if strange := next(filter(_NEVER_IN_NAMES.fullmatch, _GLOB.findall(text)), None):
         raise ConfigurationError(
-            f"{text!r} matches no name, because names do not contain {strange!r}; globs have *, ? and [a-z], and a "
-            "regular expression stands between two /"
+            f"{text!r} matches no name, because names do not contain {strange!r}; globs have *, ? and [a-z]; write a "
+            "regular expression as /…/"
         )
     return Pattern(text, re.compile(translate(text)))
 
@@ -77,7 +77,7 @@ _NOT_A_COUNT = re.compile(r"(?<!\\)(?<!\\[pPx])\{(?!\d{1,4}(?:,\d{0,4})?\})")
 def _compile(text: str) -> re2._Regexp:
     """:raises ConfigurationError: when RE2 refuses the expression, or it needs more than MAX_MEMORY_BYTES."""
     if _NOT_A_COUNT.search(text):
-        raise ConfigurationError(f"{text!r} matches no name, because of its {{; counts are {{2}}, {{2,}} and {{0,2}}")
+        raise ConfigurationError(f"{text!r} has a {{ that does not start a count; write {{2}}, {{2,}} or {{0,2}}")
     options = re2.Options()
     options.max_mem, options.dot_nl, options.never_capture, options.log_errors = MAX_MEMORY_BYTES, True, True, False
     try:

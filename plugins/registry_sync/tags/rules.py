@@ -26,7 +26,7 @@ Order = Literal["semver", "push_time", "name"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagRules:
-    """The rules under ``tags:``. Absent rules choose every tag.
+    """The rules under ``tags:``. Absent rules select every tag.
 
     ``named`` maps the tags in ``names`` to the digests that they are pinned to.
 
@@ -84,7 +84,7 @@ def _derive(rules: TagRules) -> Mapping[str, object]:
 
 
 def only_tags(patterns: Sequence[str]) -> TagRules:
-    """The rules for a run that is limited to some tags; no patterns: to none.
+    """Rules for the run parameter ``tags``; without patterns, every tag.
 
     :raises ConfigurationError: when one is not a valid pattern.
     """

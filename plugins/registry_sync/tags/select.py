@@ -153,7 +153,7 @@ def check_min_tags(selection: Selection, rules: TagRules, where: object) -> None
 
 
 def rejection_reason(tag: str, rules: TagRules) -> str:
-    """Why a tag of that name is never selected, whatever its push time and the other tags; empty when it may be."""
+    """The reason that a tag of that name is never selected, regardless of push times; empty when it may be."""
     if tag in rules.named:
         return ""
     if rules.named and not rules.has_filters:

@@ -121,7 +121,7 @@ class TestBackupTag:
                 "{{ tga }}-was",
                 "'{{ tga }}-was': unknown variable 'tga'; there are tag, digest, digest_short, date, time",
             ),
-            ("{{ tag }}", "'{{ tag }}' gives 'latest' itself; write more into it"),
+            ("{{ tag }}", "'{{ tag }}' gives the tag itself; add a suffix such as -was-{{ digest_short }}"),
             ("{{ tag }} {{ digest_short }}", "gives 'latest 111111111111' for 'latest', which is not a valid tag"),
             (
                 "{{ tag }}-was-{{ digest }}",
