@@ -42,8 +42,8 @@ FULL_CHECK = Window(reason="full check, @daily", is_full_check=True)
 
 
 def make_route(
-    here: Server,
-    there: Server,
+    source: Server,
+    destination: Server,
     name: str,
     *,
     source_kind: str | None = None,
@@ -52,13 +52,13 @@ def make_route(
     **settings: Any,
 ) -> Route:
     """A route over plain HTTP, to a repository of the same name unless there is ``rename``."""
-    source = {"host": here.host, "tls": False, "kind": source_kind, "requests_per_second": 1000.0}
+    entry = {"host": source.host, "tls": False, "kind": source_kind, "requests_per_second": 1000.0}
     return Route(
         mirror=mirror,
-        source=RegistryEntry.model_validate(source).parse(SOURCE),
-        destination=Registry(name=DESTINATION, host=there.host, tls=False),
-        source_repository=Repository(here.host, name),
-        destination_repository=Repository(there.host, rename or name),
+        source=RegistryEntry.model_validate(entry).parse(SOURCE),
+        destination=Registry(name=DESTINATION, host=destination.host, tls=False),
+        source_repository=Repository(source.host, name),
+        destination_repository=Repository(destination.host, rename or name),
         settings=route_settings(**settings),
     )
 
@@ -90,8 +90,8 @@ class LoopbackConnections:
 def run_route(
     route: Route,
     *,
-    here: Credentials | None = None,
-    there: Credentials | None = None,
+    source_credentials: Credentials | None = None,
+    destination_credentials: Credentials | None = None,
     only_tags: TagRules = TagRules(),
     window: Window = ALL_TAGS,
     planned: PlannedDeletions | None = None,
@@ -101,13 +101,15 @@ def run_route(
 ) -> RouteReport:
     """Sync a route.
 
-    :param here: credentials that an Airflow Connection for the source would give; ``there``: for the destination.
+    :param source_credentials: credentials of the Airflow Connection of the source.
+    :param destination_credentials: credentials of the Airflow Connection of the destination.
     :param planned: deletions that an earlier run planned.
     :param api_url: address of the source's own API.
     :param on_start: gets the Skopeo before the work begins, for a test that stops it as Airflow's ``on_kill`` does.
     """
     connections = LoopbackConnections(
-        credentials={route.source.name: here, route.destination.name: there}, api_url=api_url
+        credentials={route.source.name: source_credentials, route.destination.name: destination_credentials},
+        api_url=api_url,
     )
     scope = RouteScope(tags=only_tags, window=window, due_deletions=planned, dry_run=dry_run)
     with open_session(route, connections) as session:

@@ -88,7 +88,7 @@ def test_a_digest_that_is_not_listed_is_told_by_a_head(hub: DockerHubApi) -> Non
 
 
 @pytest.mark.parametrize(("count", "pages"), [(0, 1), (100, 1), (101, 2), (1000, 10)])
-def test_a_request_per_hundred_tags(hub: DockerHubApi, count: int, pages: int) -> None:
+def test_one_request_lists_a_hundred_tags(hub: DockerHubApi, count: int, pages: int) -> None:
     hub.add(NAME)
     expected = fill(hub, count)
     with client(hub, MEMBER) as asked:
@@ -97,7 +97,7 @@ def test_a_request_per_hundred_tags(hub: DockerHubApi, count: int, pages: int) -
     assert len(hub.logins) == 1
 
 
-def test_a_request_per_hundred_repositories(hub: DockerHubApi) -> None:
+def test_one_request_lists_a_hundred_repositories(hub: DockerHubApi) -> None:
     for number in range(250):
         hub.add(f"acme/app{number:03}")
     hub.add("acme/volume", kind="plugin")
@@ -175,7 +175,7 @@ def test_a_next_page_on_another_host_is_not_followed(registry: RegistryProcess, 
     assert hub.requests() == []
 
 
-def test_private_repositories_come_when_they_are_asked_for(hub: DockerHubApi) -> None:
+def test_private_repositories_are_listed_with_include_private(hub: DockerHubApi) -> None:
     hub.add("acme/open")
     hub.add("acme/closed", is_private=True)
     with client(hub, MEMBER) as asked:

@@ -647,7 +647,7 @@ class TestReport:
         assert re.search(rf"{name}/b  +→ {wire.host}/{name}/b  +0  +0  +0  +1  +0 ", printed)
         assert f"PUT {wire.url}/v2/{name}/b/manifests/v1 answered 409" in printed
 
-    def test_it_succeeds_when_all_routes_did(self, done: Run, wire: Interceptor) -> None:
+    def test_it_succeeds_when_all_routes_succeed(self, done: Run, wire: Interceptor) -> None:
         wire.clear_rules()
         assert done.copy(map_index=1).state == "success"
         result = done.report(**{PLAN: "success", f"{COPY}_0": "success", f"{COPY}_1": "success"})

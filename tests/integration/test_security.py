@@ -384,7 +384,7 @@ class TestNamesFromRegistries:
         }
         assert {path.name for path in tmp_path.rglob("*")} <= own | caches(tmp_path)
 
-    def test_hostile_tags_on_the_command_line(
+    def test_hostile_tags_are_harmless_on_the_command_line(
         self,
         here: Interceptor,
         there: Interceptor,
@@ -456,7 +456,7 @@ def caches(folder: Path) -> set[str]:
 class TestEndlessAnswers:
     """Endless answers are bounded in memory and time, with a clear error."""
 
-    def test_a_million_tags(self) -> None:
+    def test_a_million_tags_are_refused(self) -> None:
         """More tags than one task reads, at the speed of the wire."""
 
         def page(shown: ScriptedRequest) -> Reply:
@@ -545,7 +545,7 @@ class TestEndlessAnswers:
         assert time.monotonic() - started < 20
         assert len(str(caught.value)) < 1000
 
-    def test_a_body_that_unpacks_to_gigabytes(self) -> None:
+    def test_a_body_that_unpacks_to_gigabytes_is_refused(self) -> None:
         bomb = gzip.compress(gzip.compress(b"\0" * 10**6) + b"\0" * 5 * 10**8, compresslevel=1)
         assert len(bomb) < 3_000_000
         reply = Reply(body=bomb, headers={"Content-Encoding": "gzip"})

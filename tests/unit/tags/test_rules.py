@@ -37,7 +37,7 @@ def test_invalid_durations_are_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["1h", "25h", "90d", "48d"])
-def test_durations_as_text(text: str) -> None:
+def test_durations_are_written_as_they_are_read(text: str) -> None:
     assert duration_text(parse_duration(text)) == text
 
 
