@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -74,14 +75,15 @@ class LoopbackConnections:
         credentials = self.credentials.get(registry.name)
         return Endpoint(host=registry.host, tls=registry.tls, ca_file=registry.ca_file, credentials=credentials)
 
-    def client(self, registry: Registry, /) -> RegistryClient:
-        return open_client(
+    def client(self, registry: Registry, /) -> AbstractContextManager[RegistryClient]:
+        client = open_client(
             registry.kind,
             self.endpoint(registry),
             max_connections=registry.max_connections,
             api_url=registry.api_url or (self.api_url if registry.name == SOURCE else None),
             requests_per_second=registry.requests_per_second,
         )
+        return closing(client)
 
     def skopeo(self, _: SkopeoOptions, /) -> SkopeoProgram:
         return find_skopeo()
