@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -29,7 +30,7 @@ from testkit.settings import route_settings
 
 
 class Server(Protocol):
-    """Whatever has an address: a registry, or what stands before one."""
+    """A server with an address: a registry, or a proxy in front of one."""
 
     @property
     def host(self) -> str: ...
@@ -51,7 +52,7 @@ def make_route(
     rename: str | None = None,
     **settings: Any,
 ) -> Route:
-    """A route over plain HTTP, to a repository of the same name unless there is ``rename``."""
+    """A route over plain HTTP, to a repository of the same name or of the name ``rename``."""
     entry = {"host": source.host, "tls": False, "kind": source_kind, "requests_per_second": 1000.0}
     return Route(
         mirror=mirror,
@@ -74,14 +75,15 @@ class LoopbackConnections:
         credentials = self.credentials.get(registry.name)
         return Endpoint(host=registry.host, tls=registry.tls, ca_file=registry.ca_file, credentials=credentials)
 
-    def client(self, registry: Registry, /) -> RegistryClient:
-        return open_client(
+    def client(self, registry: Registry, /) -> AbstractContextManager[RegistryClient]:
+        client = open_client(
             registry.kind,
             self.endpoint(registry),
             max_connections=registry.max_connections,
             api_url=registry.api_url or (self.api_url if registry.name == SOURCE else None),
             requests_per_second=registry.requests_per_second,
         )
+        return closing(client)
 
     def skopeo(self, _: SkopeoOptions, /) -> SkopeoProgram:
         return find_skopeo()
@@ -128,11 +130,11 @@ def asked(server: RegistryProcess | Interceptor, name: str) -> list[str]:
 
 
 def counted(report: RouteReport) -> dict[str, int]:
-    """The outcomes that there were."""
+    """The outcomes with at least one tag, and their counts."""
     return {outcome: count for outcome, count in report.counts.items() if count}
 
 
 def result_of(report: RouteReport, tag: str) -> TagResult:
-    """What became of one tag."""
+    """The result of one tag."""
     (found,) = (each for each in report.tags if each.tag == tag)
     return found

@@ -243,7 +243,8 @@ def test_explain_says_why_a_tag_is_selected(plan: Plan) -> None:
     assert printed.strip().split("\n\n")[2:] == [
         "listed 4",
         (
-            "tag   selected  why\n────  ────────  ───────────────────────────────\n"
+            "tag   selected  why\n"
+            "────  ────────  ───────────────────────────────\n"
             "same  yes       all tags are selected: no rules"
         ),
     ]

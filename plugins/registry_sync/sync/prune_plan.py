@@ -56,6 +56,13 @@ class BothSides:
     deletes_tags_alone: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class NotPrunable:
+    """Something that pruning needs could not be read; ``reason`` is for people."""
+
+    reason: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrunePolicy:
     """The settings that decide which tags may be deleted.

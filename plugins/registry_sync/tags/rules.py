@@ -32,7 +32,7 @@ class TagRules:
 
     Derived: ``order`` is what ``newest`` goes by. ``filters`` are the rules that apply to tags outside ``names``, and
     ``push_time_keys`` those of them that need push times. ``by_name`` are the tags that ``names`` and ``include`` write
-    out; with ``is_all_by_name`` no others can be chosen, so the repository need not be listed.
+    out; with ``is_all_by_name`` no others can be selected, so the repository need not be listed.
     ``applies``: there is a rule. ``needs_whole_listing``: old tags affect the selection, so a windowed listing is not
     enough.
     """
