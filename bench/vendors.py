@@ -150,8 +150,8 @@ def _routes(source: Registry, destination: Registry, window: Window) -> Sequence
         found = expand_routes(mirror, source, destination, repository_lister(client))
     finally:
         client.close()
-    in_step = Watermark(until=NOON - timedelta(hours=1), routes=frozenset(route_key(each.route) for each in found))
-    return split_unmodified(found, window, "scheduled", in_step, mirror.full_check)[0]
+    watermark = Watermark(until=NOON - timedelta(hours=1), routes=frozenset(route_key(each.route) for each in found))
+    return split_unmodified(found, window, "scheduled", watermark, mirror.full_check)[0]
 
 
 def _listing_requests(repositories: int) -> int:

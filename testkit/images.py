@@ -195,6 +195,14 @@ def deep_index(text: str, *, levels: int) -> Image:
     return content
 
 
+def deep_index_with_wrong_types(text: str, *, levels: int) -> Image:
+    """A deep index in which each index declares its child as an image."""
+    content = multi_arch(text)
+    for _ in range(levels - 1):
+        content = index([replace(content, descriptor_fields={"mediaType": OCI_MANIFEST})])
+    return content
+
+
 def index_with_descriptor_field(text: str, name: Literal["artifactType", "data"]) -> Image:
     """A multi-arch index with the OCI 1.1 field ``name`` in its descriptors, which skopeo before 1.15 cannot keep."""
     return index(_with_field(each, name) for each in multi_arch(text).children)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -29,7 +30,7 @@ from testkit.settings import route_settings
 
 
 class Server(Protocol):
-    """Whatever has an address: a registry, or what stands before one."""
+    """A server with an address: a registry, or a proxy in front of one."""
 
     @property
     def host(self) -> str: ...
@@ -42,8 +43,8 @@ FULL_CHECK = Window(reason="full check, @daily", is_full_check=True)
 
 
 def make_route(
-    here: Server,
-    there: Server,
+    source: Server,
+    destination: Server,
     name: str,
     *,
     source_kind: str | None = None,
@@ -51,14 +52,14 @@ def make_route(
     rename: str | None = None,
     **settings: Any,
 ) -> Route:
-    """A route over plain HTTP, to a repository of the same name unless there is ``rename``."""
-    source = {"host": here.host, "tls": False, "kind": source_kind, "requests_per_second": 1000.0}
+    """A route over plain HTTP, to a repository of the same name or of the name ``rename``."""
+    entry = {"host": source.host, "tls": False, "kind": source_kind, "requests_per_second": 1000.0}
     return Route(
         mirror=mirror,
-        source=RegistryEntry.model_validate(source).parse(SOURCE),
-        destination=Registry(name=DESTINATION, host=there.host, tls=False),
-        source_repository=Repository(here.host, name),
-        destination_repository=Repository(there.host, rename or name),
+        source=RegistryEntry.model_validate(entry).parse(SOURCE),
+        destination=Registry(name=DESTINATION, host=destination.host, tls=False),
+        source_repository=Repository(source.host, name),
+        destination_repository=Repository(destination.host, rename or name),
         settings=route_settings(**settings),
     )
 
@@ -74,14 +75,15 @@ class LoopbackConnections:
         credentials = self.credentials.get(registry.name)
         return Endpoint(host=registry.host, tls=registry.tls, ca_file=registry.ca_file, credentials=credentials)
 
-    def client(self, registry: Registry, /) -> RegistryClient:
-        return open_client(
+    def client(self, registry: Registry, /) -> AbstractContextManager[RegistryClient]:
+        client = open_client(
             registry.kind,
             self.endpoint(registry),
             max_connections=registry.max_connections,
             api_url=registry.api_url or (self.api_url if registry.name == SOURCE else None),
             requests_per_second=registry.requests_per_second,
         )
+        return closing(client)
 
     def skopeo(self, _: SkopeoOptions, /) -> SkopeoProgram:
         return find_skopeo()
@@ -90,8 +92,8 @@ class LoopbackConnections:
 def run_route(
     route: Route,
     *,
-    here: Credentials | None = None,
-    there: Credentials | None = None,
+    source_credentials: Credentials | None = None,
+    destination_credentials: Credentials | None = None,
     only_tags: TagRules = TagRules(),
     window: Window = ALL_TAGS,
     planned: PlannedDeletions | None = None,
@@ -101,13 +103,15 @@ def run_route(
 ) -> RouteReport:
     """Sync a route.
 
-    :param here: credentials that an Airflow Connection for the source would give; ``there``: for the destination.
+    :param source_credentials: credentials of the Airflow Connection of the source.
+    :param destination_credentials: credentials of the Airflow Connection of the destination.
     :param planned: deletions that an earlier run planned.
     :param api_url: address of the source's own API.
     :param on_start: gets the Skopeo before the work begins, for a test that stops it as Airflow's ``on_kill`` does.
     """
     connections = LoopbackConnections(
-        credentials={route.source.name: here, route.destination.name: there}, api_url=api_url
+        credentials={route.source.name: source_credentials, route.destination.name: destination_credentials},
+        api_url=api_url,
     )
     scope = RouteScope(tags=only_tags, window=window, due_deletions=planned, dry_run=dry_run)
     with open_session(route, connections) as session:
@@ -126,11 +130,11 @@ def asked(server: RegistryProcess | Interceptor, name: str) -> list[str]:
 
 
 def counted(report: RouteReport) -> dict[str, int]:
-    """The outcomes that there were."""
+    """The outcomes with at least one tag, and their counts."""
     return {outcome: count for outcome, count in report.counts.items() if count}
 
 
 def result_of(report: RouteReport, tag: str) -> TagResult:
-    """What became of one tag."""
+    """The result of one tag."""
     (found,) = (each for each in report.tags if each.tag == tag)
     return found

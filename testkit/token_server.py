@@ -50,7 +50,7 @@ class TokenRequest:
 
 
 class TokenServer:
-    """Gives tokens to ``users`` (name to password); to be put into ``RegistryProcess(auth=tokens.token_auth)``.
+    """Issues tokens to ``users`` (name to password); to be put into ``RegistryProcess(auth=tokens.token_auth)``.
 
     ``grants`` says what each user may do (everything when absent), ``anonymous`` what everyone may without a password.
     As real servers do, it answers a request for too many rights with a token of fewer rights, and only a wrong

@@ -88,7 +88,7 @@ def test_the_example_of_a_tag_list(wire: Interceptor) -> None:
     ]
 
 
-def test_the_example_of_a_catalog(wire: Interceptor) -> None:
+def test_the_example_of_a_catalog_is_read(wire: Interceptor) -> None:
     wire.answer("GET", CATALOG, 200, AZURE.example(CATALOG))
     with client(wire) as asked:
         assert list(asked.list_repositories("production")) == [ListedRepository(name="production/alpine")]
@@ -185,7 +185,7 @@ def test_without_a_window_tags_are_read_by_name(wire: Interceptor) -> None:
     assert queries(wire) == ["n=100", "last=v1&n=100&orderby="]
 
 
-def test_locked_tags(wire: Interceptor) -> None:
+def test_locked_tags_are_marked(wire: Interceptor) -> None:
     tags = [tag("v1", NOON, writeEnabled=False), tag("v2", NOON, deleteEnabled=False), tag("v3", NOON)]
     del tags[2]["changeableAttributes"]
     wire.answer("GET", TAGS_OF_APP, 200, page(*tags))
@@ -210,13 +210,13 @@ def test_an_answer_that_is_no_list_is_no_empty_list(wire: Interceptor, body: byt
     assert str(caught.value) == f"{wire.url}/acr/v1/team/app/_tags answered 200 without a list of tags"
 
 
-def test_a_repository_without_tags(wire: Interceptor) -> None:
+def test_a_repository_without_tags_lists_none(wire: Interceptor) -> None:
     wire.answer("GET", TAGS_OF_APP, 200, b'{"registry": "r", "imageName": "team/app", "tags": null}')
     with client(wire) as asked:
         assert list(asked.list_tags(app(wire))) == []
 
 
-def test_a_missing_repository(wire: Interceptor) -> None:
+def test_a_missing_repository_is_not_found(wire: Interceptor) -> None:
     error = b'{"errors": [{"code": "NAME_UNKNOWN", "message": "repository name not known", "detail": {"name": "x"}}]}'
     wire.answer("GET", TAGS_OF_APP, 404, error)
     with client(wire) as asked, pytest.raises(NotFound) as caught:
@@ -265,7 +265,7 @@ def test_credentials_that_may_not_read_the_catalog(wire: Interceptor) -> None:
     )
 
 
-def test_too_many_requests_as_a_page(wire: Interceptor, recorded_pauses: list[float]) -> None:
+def test_a_429_page_is_retried(wire: Interceptor, recorded_pauses: list[float]) -> None:
     wire.answer("GET", TAGS_OF_APP, 429, b"<html><h1>429 Too Many Requests</h1></html>", times=1)
     wire.answer("GET", TAGS_OF_APP, 200, page(tag("v1", NOON)))
     with client(wire) as asked:

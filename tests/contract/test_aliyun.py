@@ -72,7 +72,7 @@ def test_an_artifact_that_aliyun_does_not_know(wire: Interceptor, status: int) -
     )
 
 
-def test_a_missing_namespace(wire: Interceptor) -> None:
+def test_a_missing_namespace_is_explained(wire: Interceptor) -> None:
     wire.answer("PUT", "/manifests/v1$", 403, refusal("requested access to the resource is denied"))
     manifest = parse_manifest(SIGNATURE.content, OCI_MANIFEST)
     with client(wire, USER) as asked, pytest.raises(DeniedError) as caught:

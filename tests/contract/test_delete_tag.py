@@ -123,7 +123,7 @@ def test_an_image_that_was_pushed_meanwhile_is_not_deleted() -> None:
     assert str(caught.value) == f"{moved}; it was not deleted"
 
 
-def test_a_token_that_may_delete_is_asked_for() -> None:
+def test_a_token_that_may_delete_is_requested() -> None:
     rights = {"*": ("pull", "push", "delete")}
     with (
         TokenServer({USER.username: USER.secret}, grants={USER.username: rights}) as tokens,

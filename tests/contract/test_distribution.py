@@ -42,7 +42,7 @@ def error_of(version: str, case: str, call: str) -> RegistrySyncError:
     return caught.value
 
 
-def test_tags(version: str) -> None:
+def test_tags_are_listed_by_name(version: str) -> None:
     with replay(version, "tags") as server, client(server.host) as asked:
         entries = list(asked.list_tags(Repository(server.host, PUBLIC)))
     assert [each.name for each in entries] == ["v1.0.0", "v1.1.0", "v1.2.0"]
@@ -95,12 +95,12 @@ def test_head_gives_the_index_digest(version: str) -> None:
     assert str(found) == RECORDED[version]["head_index"]["headers"]["docker-content-digest"]
 
 
-def test_head_of_a_missing_tag(version: str) -> None:
+def test_head_of_a_missing_tag_returns_none(version: str) -> None:
     with replay(version, "head_missing_tag") as server, client(server.host) as asked:
         assert asked.head_manifest(Repository(server.host, PUBLIC), "nope") is None
 
 
-def test_a_missing_digest(version: str) -> None:
+def test_a_missing_digest_is_not_found(version: str) -> None:
     error = error_of(version, "get_missing_digest", "manifest")
     assert type(error) is NotFound
     assert "answered 404 MANIFEST_UNKNOWN: manifest unknown" in str(error)
@@ -113,18 +113,18 @@ def test_token_challenge_without_a_token_server_to_reach(version: str) -> None:
             asked.ping()
 
 
-def test_basic_challenge_without_credentials(version: str) -> None:
+def test_a_basic_challenge_requires_credentials(version: str) -> None:
     with replay(version, "htpasswd_anon") as server, client(server.host) as asked, pytest.raises(DeniedError) as caught:
         asked.ping()
     assert str(caught.value) == f"{server.host} requires a user name and password; give its registry a connection"
 
 
-def test_basic_with_a_wrong_password(version: str) -> None:
+def test_a_wrong_password_is_refused(version: str) -> None:
     with replay(version, "htpasswd_anon", "htpasswd_bad") as server, client(server.host, "wrong") as asked:
         with pytest.raises(DeniedError, match="answered 401 UNAUTHORIZED: authentication required"):
             asked.ping()
 
 
-def test_basic_accepted(version: str) -> None:
+def test_a_password_is_accepted(version: str) -> None:
     with replay(version, "htpasswd_anon", "htpasswd_ok") as server, client(server.host, "right") as asked:
         asked.ping()

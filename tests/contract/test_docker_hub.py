@@ -114,13 +114,13 @@ def test_a_namespace_without_a_repository_to_see() -> None:
         )
 
 
-def test_a_wrong_password() -> None:
+def test_a_wrong_password_is_refused() -> None:
     answer = {**RECORDED["login_bad_credentials"], "request": {"method": "POST", "path": LOGIN}}
     with serve(answer) as server, client(server, ROBOT) as asked, pytest.raises(DeniedError) as caught:
         list(asked.list_tags(Repository(server.host, "a/b")))
     assert str(caught.value) == (
-        f"{server.url} does not log in 'acme': POST {server.url}/v2/auth/token answered 401 Incorrect authentication "
-        "credentials"
+        f"{server.url} rejects the login of 'acme': POST {server.url}/v2/auth/token answered 401 Incorrect "
+        "authentication credentials"
     )
 
 
@@ -150,7 +150,7 @@ def test_the_example_of_a_repository_list() -> None:
         ]
 
 
-def test_the_examples_of_a_tag() -> None:
+def test_the_example_of_a_tag_is_read() -> None:
     """The definition omits the digest, which Hub sends."""
     row = {**HUB.example_of("tag"), "name": "v1"}
     with serve(at(WIDGET_TAGS, "tags_page", body=page([row]))) as server, client(server) as asked:
@@ -159,7 +159,7 @@ def test_the_examples_of_a_tag() -> None:
         ]
 
 
-def test_the_example_of_a_token() -> None:
+def test_the_example_of_a_token_is_used() -> None:
     login = {
         "request": {"method": "POST", "path": LOGIN},
         "status": 200,

@@ -38,7 +38,7 @@ def manifest(uploaded_ms: Any, *names: str) -> dict[str, Any]:
     return {"mediaType": "application/vnd.oci.image.index.v1+json", "tag": names, "timeUploadedMs": uploaded_ms}
 
 
-def test_the_example(wire: Interceptor) -> None:
+def test_the_example_is_read(wire: Interceptor) -> None:
     wire.answer("GET", EXAMPLE["request"]["path"], 200, body(EXAMPLE["body"]))
     digest = Digest.parse("sha256:70da357c73147325f935de07c372a01609c5c60979fac58f9a78fac4f4249a96")
     assert tags(wire) == [ListedTag(name=name, digest=digest, pushed_at=UPLOADED) for name in ("latest", "v1.0.0")]
@@ -69,7 +69,7 @@ def test_a_tag_that_no_manifest_names(wire: Interceptor) -> None:
     assert [(each.name, each.digest is None) for each in tags(wire)] == [("v1", False), ("v2", True)]
 
 
-def test_pages(wire: Interceptor) -> None:
+def test_pages_are_followed_by_link(wire: Interceptor) -> None:
     link = {"Link": f'</v2/{NAME}/tags/list?n=10000&last=v1>; rel="next"'}
     wire.answer("GET", PATH, 200, body({"manifest": {A: manifest("0", "v1")}, "tags": ["v1"]}), link, times=1)
     wire.answer("GET", PATH, 200, body({"manifest": {A: manifest("0", "v1"), B: manifest("0", "v2")}, "tags": ["v2"]}))
@@ -77,7 +77,7 @@ def test_pages(wire: Interceptor) -> None:
 
 
 @pytest.mark.parametrize("document", [{"tags": None}, {"tags": [], "manifest": {}, "child": []}, {"manifest": None}])
-def test_a_repository_without_tags(wire: Interceptor, document: Any) -> None:
+def test_a_repository_without_tags_lists_none(wire: Interceptor, document: Any) -> None:
     wire.answer("GET", PATH, 200, body(document))
     assert tags(wire) == []
 
@@ -113,7 +113,7 @@ def test_an_answer_that_is_no_list_is_no_empty_list(wire: Interceptor, document:
     assert str(caught.value) == f"{wire.url}/v2/{NAME}/tags/list answered 200 without a list of tags"
 
 
-def test_repositories_below_a_namespace(wire: Interceptor) -> None:
+def test_repositories_below_a_namespace_are_found(wire: Interceptor) -> None:
     """One request per path. Paths without images are not repositories."""
     tree = {
         "my-project": {"child": ["app", "group"], "manifest": {}, "tags": []},
@@ -138,7 +138,7 @@ def test_where_there_is_no_tree_the_catalog_is_read(wire: Interceptor, status: i
         assert list(asked.list_repositories("my-project")) == [ListedRepository(name="my-project/app")]
 
 
-def test_neither_a_tree_nor_a_catalog(wire: Interceptor) -> None:
+def test_a_registry_without_tree_or_catalog_is_refused(wire: Interceptor) -> None:
     wire.answer("GET", "^/v2/my-project/tags/list$", 404, b"no")
     wire.answer("GET", "^/v2/_catalog$", 404, b"no")
     with client(wire) as asked, pytest.raises(ConfigurationError) as caught:

@@ -105,7 +105,7 @@ def test_our_requests_are_what_the_definition_takes(wire: Interceptor) -> None:
     ],
     ids=["a link with the path decoded", "no link", "no total"],
 )
-def test_pages(wire: Interceptor, headers: dict[str, str]) -> None:
+def test_pages_are_followed_to_the_end(wire: Interceptor, headers: dict[str, str]) -> None:
     """A server may return fewer items than requested. Its links only show that another page exists."""
     first = [artifact(DIGESTS[1], tag("a"), tag("b")), artifact(DIGESTS[2], tag("c"))]
     second = [artifact(DIGESTS[2], tag("c")), artifact(DIGESTS[3], tag("d"))]
@@ -162,7 +162,7 @@ def test_an_item_without_a_name(wire: Interceptor) -> None:
     assert str(caught.value) == "Harbor returned an item without a name, only ['id']"
 
 
-def test_a_missing_repository(wire: Interceptor) -> None:
+def test_a_missing_repository_is_not_found(wire: Interceptor) -> None:
     wire.answer("GET", ARTIFACTS_PATH, 404, MISSING)
     with client(wire) as asked, pytest.raises(NotFound) as caught:
         list(asked.list_tags(app(wire)))
@@ -171,7 +171,9 @@ def test_a_missing_repository(wire: Interceptor) -> None:
 
 
 @pytest.mark.parametrize(("status", "credentials"), [(401, None), (401, ROBOT), (403, ROBOT)])
-def test_private_or_missing(wire: Interceptor, status: int, credentials: Credentials | None) -> None:
+def test_a_private_or_missing_repository_is_denied(
+    wire: Interceptor, status: int, credentials: Credentials | None
+) -> None:
     """The API sends no challenge with its 401."""
     wire.answer("GET", ARTIFACTS_PATH, status, FORBIDDEN)
     with client(wire, credentials=credentials) as asked, pytest.raises(DeniedError) as caught:
@@ -194,7 +196,7 @@ def project(public: str | None, name: str = "team") -> bytes:
     return items({"name": name, "metadata": {} if public is None else {"public": public}})
 
 
-def test_repositories(wire: Interceptor) -> None:
+def test_repositories_are_listed_over_all_pages(wire: Interceptor) -> None:
     first = [{"name": f"team/{each}", "update_time": "2026-11-23T12:00:00.000Z"} for each in ("a", "web/app")]
     wire.answer("GET", PROJECTS_PATH, 200, project("true"))
     wire.answer("GET", REPOSITORIES_PATH, 200, items(*first), pages(3), times=1)
@@ -208,7 +210,7 @@ def test_repositories(wire: Interceptor) -> None:
         assert [each.name for each in asked.list_repositories("team/web")] == ["team/web/app"]
 
 
-def test_a_private_project_is_mirrored_only_when_asked_for(wire: Interceptor) -> None:
+def test_a_private_project_is_mirrored_only_with_include_private(wire: Interceptor) -> None:
     wire.answer("GET", PROJECTS_PATH, 200, project("false"))
     wire.answer("GET", REPOSITORIES_PATH, 200, items({"name": "team/app"}))
     with client(wire, credentials=ROBOT) as asked:
@@ -228,7 +230,7 @@ def test_a_project_of_which_harbor_does_not_tell(wire: Interceptor, body: bytes)
         assert list(asked.list_repositories("team")) == [ListedRepository(name="team/app")]
 
 
-def test_a_missing_project(wire: Interceptor) -> None:
+def test_a_missing_project_is_explained(wire: Interceptor) -> None:
     wire.answer("GET", PROJECTS_PATH, 200, b"[]")
     wire.answer("GET", REPOSITORIES_PATH, 404, b'{"errors":[{"code":"NOT_FOUND","message":"project team not found"}]}')
     with client(wire) as asked, pytest.raises(ConfigurationError) as caught:
@@ -258,7 +260,7 @@ class Noting(LoopbackHandler):
         self.wfile.write(content)
 
 
-def test_credentials_go_to_the_api_at_once_and_to_v2_when_asked() -> None:
+def test_credentials_go_to_the_api_at_once_and_to_v2_after_a_challenge() -> None:
     """Robot account names contain a dollar sign."""
     seen: list[tuple[str, str | None]] = []
     server = LoopbackServer(partial(Noting, seen))
@@ -284,11 +286,11 @@ def test_wrong_credentials_are_seen_by_ping(wire: Interceptor) -> None:
     with client(wire, credentials=ROBOT) as asked, pytest.raises(DeniedError) as caught:
         asked.ping()
     assert str(caught.value) == (
-        f"{wire.host} does not log in 'robot$team+mirror' to {wire.host}: 401 UNAUTHORIZED: unauthorized"
+        f"{wire.host} rejects the login of 'robot$team+mirror' to {wire.host}: 401 UNAUTHORIZED: unauthorized"
     )
 
 
-def test_an_api_elsewhere(wire: Interceptor) -> None:
+def test_an_api_at_another_address_is_used(wire: Interceptor) -> None:
     with Interceptor("http://127.0.0.1:1") as api, client(wire, api_url=api.url, requests_per_second=100) as asked:
         api.answer("GET", ARTIFACTS_PATH, 200, items(artifact(DIGESTS[1], tag("v1"))))
         wire.answer("GET", NAMES_PATH, 200, names("v1"))

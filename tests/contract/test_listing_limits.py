@@ -74,8 +74,8 @@ def test_more_tags_are_refused(kind: str) -> None:
         with pytest.raises(RefusedError) as caught:
             list(opened.list_tags(Repository(registry.host, "team/app")))
     assert str(caught.value) == (
-        f"{registry.host}/team/app lists more than {LIMIT} tags, the most that one task reads; remove what nobody "
-        "needs, or mirror the rest from a repository of its own"
+        f"{registry.host}/team/app lists more than {LIMIT} tags, the most that one task reads; delete unused tags, "
+        "or split the repository"
     )
 
 
@@ -91,6 +91,6 @@ def test_more_repositories_are_refused(kind: str) -> None:
         with pytest.raises(RefusedError) as caught:
             list(opened.list_repositories("team"))
     assert str(caught.value) == (
-        f"team lists more than {LIMIT} repositories, the most that one task reads; remove what nobody "
-        "needs, or mirror the rest from a repository of its own"
+        f"team lists more than {LIMIT} repositories, the most that one task reads; delete unused "
+        "repositories, or split the namespace"
     )

@@ -87,7 +87,7 @@ def test_pages_end_where_quay_says_so() -> None:
     assert names == ["latest", "v1.0.0"]
 
 
-def test_the_same_page_for_ever() -> None:
+def test_a_repeated_page_is_an_error() -> None:
     with serve(*recorded("tags_page1_limit1")) as server, client(server) as asked:
         with pytest.raises(TemporaryError) as caught:
             list(asked.list_tags(Repository(server.host, "acme/app")))
@@ -95,11 +95,11 @@ def test_the_same_page_for_ever() -> None:
         assert len(server.requests()) == 3
 
 
-def test_a_repository_without_tags() -> None:
+def test_a_repository_without_tags_lists_none() -> None:
     assert tags("empty", *recorded("tags_empty_repo")) == []
 
 
-def test_a_private_repository_with_a_token() -> None:
+def test_a_token_reads_a_private_repository() -> None:
     assert [each.name for each in tags("private-app", *recorded("tags_private_token"), credentials=TOKEN)] == ["v1.0.0"]
 
 
@@ -127,7 +127,7 @@ def test_a_robot_reads_a_private_repository_by_name() -> None:
         ("tags_missing_repo_token", TOKEN, NotFound, "GET {url} answered 404 Not Found"),
     ],
 )
-def test_a_missing_repository(
+def test_a_missing_repository_is_refused(
     case: str, credentials: Credentials | None, expected: type[RegistrySyncError], text: str
 ) -> None:
     with serve(*recorded(case)) as server, client(server, credentials) as asked:
@@ -138,7 +138,7 @@ def test_a_missing_repository(
     assert type(caught.value) is expected
 
 
-def test_repositories_of_two_pages() -> None:
+def test_repositories_of_two_pages_are_listed() -> None:
     entries, asked = repositories(["repos_anon_public_p1", "repos_anon_public_p2"])
     assert [each.name for each in entries][3:5] == ["acme/bulk100", "acme/bulk101"]
     assert entries[-1] == ListedRepository(
@@ -227,7 +227,7 @@ def test_a_ping_of_what_is_no_quay() -> None:
     )
 
 
-def test_digests_of_tags_by_head() -> None:
+def test_head_returns_the_digest_of_a_tag() -> None:
     with serve(*recorded("v2_head_index", "v2_head_missing_tag")) as server, client(server) as asked:
         assert asked.head_manifest(Repository(server.host, "acme/app"), "v1.0.0") == INDEX
         assert asked.head_manifest(Repository(server.host, "acme/app"), "nope") is None

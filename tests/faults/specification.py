@@ -65,7 +65,7 @@ _DAMAGED = "sent or got damaged content"
 
 SPECIFICATION = (
     _row("401", (*PING, *READS, *PUT), DENIED, DENIED, "denies access without saying how to log in"),
-    _row("401", LOG_IN, DENIED, DENIED, "does not log in 'robot' to"),
+    _row("401", LOG_IN, DENIED, DENIED, "rejects the login of 'robot' to"),
     _row(
         "401",
         (*SKOPEO_PING, "destination: blob HEAD", "destination: blob POST", "destination: PUT by digest"),
@@ -84,16 +84,20 @@ SPECIFICATION = (
         *(RETRY, RETRY, _MID_COPY),
     ),
     _row("403", (*PING, *OURS), DENIED, DENIED, "answered 403"),
-    _row("403", LOG_IN, DENIED, DENIED, "does not log in 'robot' to"),
+    _row("403", LOG_IN, DENIED, DENIED, "rejects the login of 'robot' to"),
     _row("403", SKOPEO, DENIED, DENIED, _NOT_PERMITTED),
     _row("403, HTML", (*PING, *OURS), DENIED, DENIED, "answered 403"),
     _row("403, HTML", SKOPEO, DENIED, DENIED, _NOT_PERMITTED),
     _row("404", PING, CONFIGURATION, CONFIGURATION, "does not answer like a registry: GET"),
-    _row("404", LOG_IN, DENIED, DENIED, "does not log in 'robot' to"),
+    _row("404", LOG_IN, DENIED, DENIED, "rejects the login of 'robot' to"),
     _row("404", ("source: list",), CONFIGURATION, CONFIGURATION, "check its name in the mirrors file"),
     _row("404", ("source: HEAD",), "skipped", "skipped"),
-    _row("404", ("destination: HEAD",), RETRY, SUCCESS, "published, but the destination's tag has no digest"),
-    _row("404", ("destination: verify",), RETRY, RETRY, "published, but the destination's tag has no digest"),
+    _row(
+        "404", ("destination: HEAD",), RETRY, SUCCESS, "published, but the destination's tag does not exist; expected"
+    ),
+    _row(
+        "404", ("destination: verify",), RETRY, RETRY, "published, but the destination's tag does not exist; expected"
+    ),
     _row("404", ("source: manifest", "source: blob"), REFUSED, REFUSED, "the image is incomplete at the source"),
     _row("404", ("destination: manifest", "destination: blob HEAD"), SUCCESS, SUCCESS),
     _row("404", PUT, REFUSED, REFUSED, "cannot be pushed to; create it at the registry first"),
@@ -139,7 +143,7 @@ SPECIFICATION = (
     _row(
         "truncated",
         (*PING, *LOG_IN, "source: list", *MANIFEST),
-        *(RETRY, SUCCESS, "broke off within its answer: IncompleteRead(40 bytes read"),
+        *(RETRY, SUCCESS, "the response ended early: IncompleteRead(40 bytes read"),
     ),
     _row("truncated", ("source: blob",), RETRY, RETRY, _BROKE_OFF),
     _row("corrupt", (*LOG_IN, "source: list"), RETRY, SUCCESS, "not JSON"),
@@ -148,7 +152,13 @@ SPECIFICATION = (
     _row("corrupt", ("destination: PUT by digest",), REFUSED, REFUSED, "refuses it as it is"),
     _row("corrupt", PUT, REFUSED, REFUSED, "answered 400"),
     _row("slow", (*PING, *LOG_IN, *OURS, *SKOPEO), SUCCESS, SUCCESS),
-    _row("hang", (*PING, *LOG_IN, *OURS), RETRY, SUCCESS, "took the request and does not answer: timed out"),
+    _row(
+        "hang",
+        (*PING, *LOG_IN, *OURS),
+        RETRY,
+        SUCCESS,
+        "accepted the request, but sent no response before the timeout: timed out",
+    ),
     _row("hang", SKOPEO, RETRY, RETRY, _STALLED),
     _row("wrong digest header", ("source: HEAD",), REFUSED, RETRY, "the image is incomplete at the source"),
     _row(

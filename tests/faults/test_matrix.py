@@ -46,7 +46,7 @@ def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("case", cases(), ids=str)
-def test_fault(
+def test_each_fault_has_the_specified_outcome(
     case: Case,
     request: pytest.FixtureRequest,
     capsys: pytest.CaptureFixture[str],

@@ -78,7 +78,7 @@ class Trickle(socketserver.StreamRequestHandler):
 
 
 @pytest.mark.parametrize("what", TRICKLES)
-def test_an_answer_that_trickles_in_where_nobody_looks(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trickle_within_one_read_is_ended(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers that trickle within one read of a library: a line, skipped bytes, and compressed bytes of nothing."""
     monkeypatch.setattr(deadline, "RESPONSE_SECONDS", 0.5)
     monkeypatch.setattr(transport, "DEFAULT_LIMITS", transport.RequestLimits(attempts=1))

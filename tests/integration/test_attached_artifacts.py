@@ -108,7 +108,7 @@ class TestCosignTags:
         assert counted(report) == {"copied": 2, "skipped": 1}
         assert images.resolve(destination.url, name, images.cosign_tag(content)) is None
 
-    def test_an_artifact_tag_asked_for_by_name_is_an_ordinary_tag(
+    def test_an_artifact_tag_in_names_is_an_ordinary_tag(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:
         """Some users tag an image by its own digest."""
@@ -457,7 +457,7 @@ class TestRequests:
         referrers = [each for each in asked(source_api, name) if "referrers" in each]
         assert referrers == sorted(f"GET referrers/{each} 200" for each in digests)
 
-    def test_a_source_without_the_api_is_asked_once(
+    def test_a_source_without_the_api_gets_one_request(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:
         for number in range(3):

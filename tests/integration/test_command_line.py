@@ -242,7 +242,11 @@ def test_explain_says_why_a_tag_is_selected(plan: Plan) -> None:
     assert code == OK
     assert printed.strip().split("\n\n")[2:] == [
         "listed 4",
-        "tag   selected  why\n────  ────────  ───────────────────────────────\nsame  yes       all tags are selected: no rules",
+        (
+            "tag   selected  why\n"
+            "────  ────────  ───────────────────────────────\n"
+            "same  yes       all tags are selected: no rules"
+        ),
     ]
     assert settings_of(printed.strip())["rename"] == ("copies/{{ name }}", "mirrors.team.repositories[1]")
     code, printed, _ = plan("team/app", command="explain", arguments=("--repository", "team/app", "--tag", "none"))

@@ -110,7 +110,7 @@ class Story(RuleBasedStateMachine):
         self.world = world
         self.name = f"story-{next(_MACHINES)}/app"
         self.now = self.last_end = DAWN
-        self.in_step: Watermark | None = None
+        self.watermark: Watermark | None = None
         self.current: dict[str, Digest] = {}
         self.ever: dict[str, set[Digest]] = defaultdict(set)
         self.published: set[str] = set()
@@ -189,10 +189,10 @@ class Story(RuleBasedStateMachine):
         run = RunInterval(run_type="scheduled", start=start, end=end)
         window = window_of_run(run, WindowRequest(), None)
         with suppress(RegistrySyncError):  # then the task that plans has failed, and what was known before still holds
-            work, unmodified = split_unmodified([self.found()], window, run.run_type, self.in_step, None)
+            work, unmodified = split_unmodified([self.found()], window, run.run_type, self.watermark, None)
             finished = [route_key(each) for each in unmodified]
             finished += [route_key(route) for route, own in work if self.run(own)]
-            self.in_step = advance_watermark(self.in_step, end, finished)
+            self.watermark = advance_watermark(self.watermark, end, finished)
 
     @rule(changes=CHANGES, hours_ago=st.none() | st.integers(0, 6), trouble=TROUBLES)
     def run_by_hand_or_backfill(self, changes: Changes, hours_ago: int | None, trouble: Trouble) -> None:

@@ -81,7 +81,7 @@ def totals(output: str) -> Mapping[str, int]:
     return {name: int(text) for name, text in zip(headings[1].split()[:5], numbers[1].split(), strict=False)}
 
 
-def test_the_first_run_copies_and_the_second_finds_everything_in_step(tmp_path: Path) -> None:
+def test_the_first_run_copies_and_the_second_finds_everything_in_sync(tmp_path: Path) -> None:
     code, output = run_demo(tmp_path)
     assert code == 0, output
     assert totals(output) == {"copied": 20, "unchanged": 0, "skipped": 2, "failed": 0, "digests": 9}

@@ -190,7 +190,7 @@ def test_a_wrong_password_at_the_token_server_is_denied() -> None:
         asked.ping()
     message = str(caught.value)
     issuer = tokens.realm.split("/")[2]
-    assert message.startswith(f"{issuer} does not log in 'robot' to {locked.host}: 401 UNAUTHORIZED")
+    assert message.startswith(f"{issuer} rejects the login of 'robot' to {locked.host}: 401 UNAUTHORIZED")
     assert "guess" not in message
 
 

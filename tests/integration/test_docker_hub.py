@@ -88,7 +88,7 @@ def test_a_digest_that_is_not_listed_is_told_by_a_head(hub: DockerHubApi) -> Non
 
 
 @pytest.mark.parametrize(("count", "pages"), [(0, 1), (100, 1), (101, 2), (1000, 10)])
-def test_a_request_per_hundred_tags(hub: DockerHubApi, count: int, pages: int) -> None:
+def test_one_request_lists_a_hundred_tags(hub: DockerHubApi, count: int, pages: int) -> None:
     hub.add(NAME)
     expected = fill(hub, count)
     with client(hub, MEMBER) as asked:
@@ -97,7 +97,7 @@ def test_a_request_per_hundred_tags(hub: DockerHubApi, count: int, pages: int) -
     assert len(hub.logins) == 1
 
 
-def test_a_request_per_hundred_repositories(hub: DockerHubApi) -> None:
+def test_one_request_lists_a_hundred_repositories(hub: DockerHubApi) -> None:
     for number in range(250):
         hub.add(f"acme/app{number:03}")
     hub.add("acme/volume", kind="plugin")
@@ -175,7 +175,7 @@ def test_a_next_page_on_another_host_is_not_followed(registry: RegistryProcess, 
     assert hub.requests() == []
 
 
-def test_private_repositories_come_when_they_are_asked_for(hub: DockerHubApi) -> None:
+def test_private_repositories_are_listed_with_include_private(hub: DockerHubApi) -> None:
     hub.add("acme/open")
     hub.add("acme/closed", is_private=True)
     with client(hub, MEMBER) as asked:
@@ -256,7 +256,7 @@ def test_a_wrong_password_fails_at_the_first_check() -> None:
     ):
         with client(api, MEMBER) as asked:
             asked.ping()
-        with client(api, wrong) as asked, pytest.raises(DeniedError, match="does not log in 'acme'"):
+        with client(api, wrong) as asked, pytest.raises(DeniedError, match="rejects the login of 'acme'"):
             asked.ping()
 
 
@@ -265,7 +265,7 @@ def test_credentials_that_the_api_alone_refuses_fail_at_the_first_check(hub: Doc
     with client(hub, wrong) as asked, pytest.raises(DeniedError) as caught:
         asked.ping()
     assert str(caught.value) == (
-        f"{hub.url} does not log in 'acme': POST {hub.url}/v2/auth/token answered 401 Incorrect authentication "
+        f"{hub.url} rejects the login of 'acme': POST {hub.url}/v2/auth/token answered 401 Incorrect authentication "
         "credentials"
     )
 

@@ -93,7 +93,7 @@ def everything_arrives(here: Interceptor, there: Interceptor, destination: Regis
     """The next try copies only missing content: no committed blob is sent again."""
     here.clear_rules()
     there.clear_rules()
-    report = run_route(make_route(here, there, NAME), there=ROBOT)
+    report = run_route(make_route(here, there, NAME), destination_credentials=ROBOT)
     assert report.counts["copied"] == 1, report
     assert committed(destination) == {str(each.digest): 1 for each in IMAGE.blobs}
     with session() as reader:
@@ -114,7 +114,8 @@ class At:
     def __init__(self, host): self.host = host
 here, there, user, secret = sys.argv[1:]
 try:
-    report = run_route(make_route(At(here), At(there), "team/app"), there=Credentials(username=user, secret=secret))
+    robot = Credentials(username=user, secret=secret)
+    report = run_route(make_route(At(here), At(there), "team/app"), destination_credentials=robot)
     print(dict(report.counts), [each.reason for each in report.failed_tags])
 except RegistrySyncError as error:
     print(type(error).__name__, error)
@@ -175,7 +176,7 @@ def test_a_killed_destination_is_continued_by_the_next_try(
     here: Interceptor, there: Interceptor, destination: RegistryProcess
 ) -> None:
     with ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(run_route, make_route(here, there, NAME), there=ROBOT)
+        pending = pool.submit(run_route, make_route(here, there, NAME), destination_credentials=ROBOT)
         wait_until(lambda: set(committed(destination)) >= {str(SMALL.digest)}, "the small layer is there")
         destination.kill()
         report = pending.result(timeout=PATIENCE_SECONDS)
@@ -193,7 +194,7 @@ def test_a_killed_source_is_continued_by_the_next_try(
     here.clear_rules()
     here.truncate("GET", f"/blobs/{BIG.digest}$", 500_000)
     with ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(run_route, make_route(here, there, NAME), there=ROBOT)
+        pending = pool.submit(run_route, make_route(here, there, NAME), destination_credentials=ROBOT)
         wait_until(lambda: set(committed(destination)) >= {str(SMALL.digest)}, "the small layer is there")
         source.kill()
         report = pending.result(timeout=PATIENCE_SECONDS)
@@ -210,11 +211,11 @@ def test_a_destination_killed_while_publishing_is_continued(
     """The tag was stored, but the response was lost: the next try finds it in sync, or publishes it again."""
     here.clear_rules()
     there.after("PUT", "/manifests/v1$", lambda _: destination.kill(), times=1)
-    (failed,) = run_route(make_route(here, there, NAME), there=ROBOT).failed_tags
+    (failed,) = run_route(make_route(here, there, NAME), destination_credentials=ROBOT).failed_tags
     assert failed.error_class == "temporary", failed
     destination.start()
     assert resolve(destination) in (None, IMAGE.digest)
-    report = run_route(make_route(here, there, NAME), there=ROBOT)
+    report = run_route(make_route(here, there, NAME), destination_credentials=ROBOT)
     assert report.counts["unchanged"] + report.counts["copied"] == 1
     assert committed(destination) == {str(each.digest): 1 for each in IMAGE.blobs}
 
@@ -237,7 +238,9 @@ def test_a_task_ended_by_sigterm_is_continued(
         here.clear_rules()
         there.after("PUT", "/blobs/uploads/", stop)
     with ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(run_route, make_route(here, there, NAME), there=ROBOT, on_start=started.append)
+        pending = pool.submit(
+            run_route, make_route(here, there, NAME), destination_credentials=ROBOT, on_start=started.append
+        )
         wait_until(has_small, "the small layer is there")
         started[0].stop()
         (failed,) = pending.result(timeout=PATIENCE_SECONDS).failed_tags
@@ -294,4 +297,4 @@ def test_a_missing_temporary_directory_is_a_temporary_error(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     with pytest.raises(TemporaryError, match=r"cannot be written to: .*No such file or directory"):
-        run_route(make_route(here, there, NAME), there=ROBOT)
+        run_route(make_route(here, there, NAME), destination_credentials=ROBOT)

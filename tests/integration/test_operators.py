@@ -221,7 +221,7 @@ class TestPlanRoutes:
         monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "2")
         result = new_run(source, destination, "team/a", "team/b", "team/c").plan()
         assert failed_at_once(result, ConfigurationError) == (
-            "mirror 'team' has 3 routes, Airflow maps 2 at most: split the mirror, or set "
+            "mirror 'team' has 3 routes, but Airflow maps at most 2 (max_map_length): split the mirror, or set "
             "AIRFLOW__CORE__MAX_MAP_LENGTH higher for the API server and the workers"
         )
 
@@ -277,7 +277,7 @@ class TestPlanRoutes:
             message = failed_at_once(run.plan(), DeniedError)
             realm = tokens.realm.removeprefix("http://").removesuffix("/token")
         assert message == (
-            f"{realm} does not log in 'writer' to {locked.host}: 401 UNAUTHORIZED: incorrect username or password"
+            f"{realm} rejects the login of 'writer' to {locked.host}: 401 UNAUTHORIZED: incorrect username or password"
         )
 
 
@@ -647,7 +647,7 @@ class TestReport:
         assert re.search(rf"{name}/b  +→ {wire.host}/{name}/b  +0  +0  +0  +1  +0 ", printed)
         assert f"PUT {wire.url}/v2/{name}/b/manifests/v1 answered 409" in printed
 
-    def test_it_succeeds_when_all_routes_did(self, done: Run, wire: Interceptor) -> None:
+    def test_it_succeeds_when_all_routes_succeed(self, done: Run, wire: Interceptor) -> None:
         wire.clear_rules()
         assert done.copy(map_index=1).state == "success"
         result = done.report(**{PLAN: "success", f"{COPY}_0": "success", f"{COPY}_1": "success"})

@@ -128,7 +128,7 @@ class TestBackup:
         assert (result.outcome, result.error_class) == ("failed", "temporary")
         assert result.reason == (
             f"{moved(old, new)}, kept as {kept}: the backup failed, so the tag was not overwritten "
-            f"(the backup was published, but its tag has nothing instead of {old.digest.short})"
+            f"(the backup was published, but its tag does not exist; expected {old.digest.short})"
         )
         assert images.resolve(destination.url, name, "latest") == old.digest
 
@@ -241,7 +241,7 @@ class TestLockedByListing:
         assert counted(report) == {"copied": 2, "skipped": 1}
         assert not report.is_failed
 
-    def test_is_no_matter_where_the_tag_is_in_step(self, source: RegistryProcess, azure: AcrApi, name: str) -> None:
+    def test_a_tag_in_sync_is_not_affected(self, source: RegistryProcess, azure: AcrApi, name: str) -> None:
         images.push(source.url, name, "v2", self.old)
         assert counted(run_route(to_azure(source, azure, name))) == {"copied": 2, "unchanged": 1}
 

@@ -105,7 +105,7 @@ def test_a_listing_says_what_the_registry_holds(quay: QuayApi) -> None:
 
 
 @pytest.mark.parametrize(("count", "pages"), [(0, 1), (100, 1), (101, 2), (1000, 10)])
-def test_a_request_per_hundred_tags(quay: QuayApi, count: int, pages: int) -> None:
+def test_one_request_lists_a_hundred_tags(quay: QuayApi, count: int, pages: int) -> None:
     quay.add(NAME)
     expected = fill(quay, count)
     with client(quay) as asked:
@@ -113,7 +113,7 @@ def test_a_request_per_hundred_tags(quay: QuayApi, count: int, pages: int) -> No
     assert len(quay.requests()) == pages
 
 
-def test_a_request_per_hundred_repositories(quay: QuayApi) -> None:
+def test_one_request_lists_a_hundred_repositories(quay: QuayApi) -> None:
     for number in range(250):
         quay.add(f"acme/app{number}")
     quay.add("other/app")
@@ -201,7 +201,7 @@ def test_a_listing_that_starts_over_ends(quay: QuayApi) -> None:
     assert len(quay.requests()) == 2
 
 
-def test_private_repositories_come_when_they_are_asked_for(quay: QuayApi) -> None:
+def test_private_repositories_are_listed_with_include_private(quay: QuayApi) -> None:
     quay.add("acme/open")
     quay.add("acme/closed", is_public=False)
     with client(quay, TOKEN) as asked:
@@ -274,7 +274,7 @@ def test_an_oauth_token_logs_in_at_both() -> None:
             assert names(asked, api) == ["v1"]
             assert asked.head_manifest(app(api), "v1") == IMAGE.digest
         wrong = Credentials(username=OAUTH_USER, secret="another")
-        with client(api, wrong) as asked, pytest.raises(DeniedError, match=r"does not log in '\$oauthtoken'"):
+        with client(api, wrong) as asked, pytest.raises(DeniedError, match=r"rejects the login of '\$oauthtoken'"):
             asked.ping()
 
 

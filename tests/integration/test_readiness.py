@@ -466,8 +466,8 @@ class TestFaults:
         assert faulty(look(check_at(wire.host), replace(PATIENT, request_seconds=1.0))) == (
             "slow",
             (
-                f"{wire.url} took the request and does not answer: timed out; no runtime falls back "
-                "from that: remove acr from the pool's mirrors until it is fast again"
+                f"{wire.url} accepted the request, but sent no response before the timeout: timed out; no runtime "
+                "falls back from that: remove acr from the pool's mirrors until it is fast again"
             ),
         )
 

@@ -384,7 +384,7 @@ class TestNamesFromRegistries:
         }
         assert {path.name for path in tmp_path.rglob("*")} <= own | caches(tmp_path)
 
-    def test_hostile_tags_on_the_command_line(
+    def test_hostile_tags_are_harmless_on_the_command_line(
         self,
         here: Interceptor,
         there: Interceptor,
@@ -456,7 +456,7 @@ def caches(folder: Path) -> set[str]:
 class TestEndlessAnswers:
     """Endless answers are bounded in memory and time, with a clear error."""
 
-    def test_a_million_tags(self) -> None:
+    def test_a_million_tags_are_refused(self) -> None:
         """More tags than one task reads, at the speed of the wire."""
 
         def page(shown: ScriptedRequest) -> Reply:
@@ -469,8 +469,8 @@ class TestEndlessAnswers:
         with ScriptedServer(page) as registry, pytest.raises(RefusedError) as caught:
             run_route(make_route(registry, registry, NAME))
         assert str(caught.value) == (
-            f"{registry.host}/{NAME} lists more than {MAX_TAGS} tags, the most that one task reads; remove what nobody "
-            "needs, or mirror the rest from a repository of its own"
+            f"{registry.host}/{NAME} lists more than {MAX_TAGS} tags, the most that one task reads; delete unused "
+            "tags, or split the repository"
         )
         assert len(registry.shown) == MAX_TAGS // 10_000 + 1
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000, "kilobytes"
@@ -488,7 +488,7 @@ class TestEndlessAnswers:
         (note,) = report.notes
         assert note == (
             f"nothing was pruned: {there.host}/{NAME} lists more than 50 tags, the most that one task reads; "
-            "remove what nobody needs, or mirror the rest from a repository of its own"
+            "delete unused tags, or split the repository"
         )
 
     def test_a_catalog_without_end(self) -> None:
@@ -507,8 +507,8 @@ class TestEndlessAnswers:
         ):
             repository_lister(asked)("team", False)
         assert str(caught.value) == (
-            f"team lists more than {MAX_REPOSITORIES} repositories, the most that one task reads; remove what nobody "
-            "needs, or mirror the rest from a repository of its own"
+            f"team lists more than {MAX_REPOSITORIES} repositories, the most that one task reads; delete unused "
+            "repositories, or split the namespace"
         )
         assert len(registry.shown) == MAX_REPOSITORIES // 10_000 + 1
 
@@ -545,7 +545,7 @@ class TestEndlessAnswers:
         assert time.monotonic() - started < 20
         assert len(str(caught.value)) < 1000
 
-    def test_a_body_that_unpacks_to_gigabytes(self) -> None:
+    def test_a_body_that_unpacks_to_gigabytes_is_refused(self) -> None:
         bomb = gzip.compress(gzip.compress(b"\0" * 10**6) + b"\0" * 5 * 10**8, compresslevel=1)
         assert len(bomb) < 3_000_000
         reply = Reply(body=bomb, headers={"Content-Encoding": "gzip"})

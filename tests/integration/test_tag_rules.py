@@ -292,11 +292,11 @@ def test_a_repository_is_created_before_the_first_push(stack: Stack) -> None:
             destination_repository=Repository(hub.host, stack.name),
             settings=route.settings,
         )
-        assert copied(run_route(created, there=MEMBER)) == ["v1"]
+        assert copied(run_route(created, destination_credentials=MEMBER)) == ["v1"]
         calls = [(each.method, each.path, each.status) for each in hub.requests() if "/repositories" in each.path]
         namespace, _, name = stack.name.partition("/")
         path = f"/v2/namespaces/{namespace}/repositories"
         assert calls == [("GET", f"{path}/{name}", 404), ("POST", path, 201)]
         hub.clear_requests()
-        assert run_route(created, there=MEMBER).counts["unchanged"] == 1
+        assert run_route(created, destination_credentials=MEMBER).counts["unchanged"] == 1
         assert [each for each in hub.requests() if each.path.startswith(path) and not each.path.endswith("/tags")] == []

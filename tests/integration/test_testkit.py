@@ -203,7 +203,7 @@ class TestRegistryProcess:
             with pytest.raises(images.PushRefusedError, match="answered 405"):
                 images.delete_manifest(registry.url, "team/kept", IMAGE.digest)
 
-    def test_a_password_is_asked_for(self, tmp_path: Path) -> None:
+    def test_a_password_is_required(self, tmp_path: Path) -> None:
         with RegistryProcess(auth=Htpasswd(users={"robot": "s3cret"})) as registry:
             with pytest.raises(images.PushRefusedError) as caught:
                 images.push(registry.url, "team/private", "v1", IMAGE)
@@ -432,7 +432,7 @@ class TestInterceptor:
             with pytest.raises(ProtocolError, match="IncompleteRead"):
                 answer.raw.read(1)
 
-    def test_lose_does_what_was_asked_and_does_not_tell(
+    def test_lose_processes_the_request_and_drops_the_response(
         self, interceptor: Interceptor, registry: RegistryProcess
     ) -> None:
         interceptor.lose("PUT", "/manifests/v1$", times=1)

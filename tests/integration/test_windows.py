@@ -145,7 +145,7 @@ class Steps:
     def ended(self, nth: int) -> dict[str, Any]:
         return self.stack.airflow.api.wait_for_run("mirror_steps", self.begun(nth)["dag_run_id"])
 
-    def in_step(self, nth: int) -> dict[str, Any]:
+    def watermark(self, nth: int) -> dict[str, Any]:
         run = self._runs()[nth]
         state: dict[str, Any] = self.stack.airflow.api.xcom(
             "mirror_steps", run["dag_run_id"], "report", "watermark_there"
@@ -154,7 +154,7 @@ class Steps:
         return state
 
     def change(self, nth: int, **values: Any) -> None:
-        run, value = self._runs()[nth], {**self.in_step(nth), **values}
+        run, value = self._runs()[nth], {**self.watermark(nth), **values}
         path = f"dags/mirror_steps/dagRuns/{run['dag_run_id']}/taskInstances/report/xcomEntries/watermark_there"
         self.stack.airflow.api.call("PATCH", path, json={"value": value, "map_index": -1})
 
@@ -178,7 +178,7 @@ def test_scheduled_runs_build_on_each_other(stack: Stack) -> None:
     missed_since = datetime.fromisoformat(run["data_interval_end"]) - timedelta(days=5)
     stack.push("steps/app", "missed", missed_since + timedelta(hours=1))
     stack.push("steps/app", "before", missed_since - timedelta(days=1))
-    assert len(steps.in_step(0)["routes"]) == 2
+    assert len(steps.watermark(0)["routes"]) == 2
     steps.change(0, until=missed_since.isoformat())
     assert run["state"] == "success"
     assert stack.has("steps/app", "old")
@@ -190,7 +190,7 @@ def test_scheduled_runs_build_on_each_other(stack: Stack) -> None:
 
     run = steps.ended(1)
     steps.begun(2)
-    assert len(steps.in_step(1)["routes"]) == 2
+    assert len(steps.watermark(1)["routes"]) == 2
     steps.change(1, routes=[])
     assert run["state"] == "success"
     log = stack.log(run, "routes_to_there")
@@ -223,7 +223,7 @@ def test_the_run_with_the_tick_of_its_full_check_compares_everything(stack: Stac
     assert stack.has("day/app", "ancient")
 
 
-def test_a_run_by_hand_compares_everything_unless_asked_otherwise(stack: Stack) -> None:
+def test_a_manual_run_compares_everything_by_default(stack: Stack) -> None:
     api = stack.airflow.api
     asked = {
         "window": "from_to",

@@ -40,7 +40,7 @@ def test_secrets_that_everybody_knows_start_nothing(built: Docker) -> None:
         stack.remove()
 
 
-def test_nobody_gets_in_without_the_password(stack: Stack) -> None:
+def test_access_requires_the_password(stack: Stack) -> None:
     assert requests.get(f"{stack.url}/api/v2/dags", timeout=30).status_code == 401
     with pytest.raises(AirflowApiError, match=r"answered 401: .*Invalid credentials"):
         AirflowApi(stack.url, "admin", "admin").call("GET", "dags")

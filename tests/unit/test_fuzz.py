@@ -247,7 +247,7 @@ def check_error(error: RegistrySyncError) -> None:
     data=st.data(), status=STATUSES, headers=HEADERS, call=st.sampled_from(sorted(CALLS)), is_anonymous=st.booleans()
 )
 @FEW
-def test_any_answer_to_any_client(
+def test_any_answer_to_any_client_is_read_or_refused(
     wire: Wire, kind: str, data: st.DataObject, status: int, headers: dict[str, str], call: str, is_anonymous: bool
 ) -> None:
     document = data.draw(mutants(DOCUMENTS[kind]), label="document")
@@ -261,7 +261,7 @@ def test_any_answer_to_any_client(
 
 
 @given(answer=mutants(({"token": "abc", "expires_in": 300}, {"access_token": "a.eyJleHAiOjEsImlhdCI6MH0.c"})))
-def test_any_answer_of_a_token_server(answer: Any) -> None:
+def test_any_answer_of_a_token_server_is_read_or_refused(answer: Any) -> None:
     token = parse_token(json.loads(json.dumps(answer)), now=1000.0)
     if token is not None:
         assert token.value.isascii()
@@ -271,7 +271,7 @@ def test_any_answer_of_a_token_server(answer: Any) -> None:
 
 
 @given(header=CHALLENGES | st.text() | st.text('abc="\\,; \t', max_size=200))
-def test_any_challenge(header: str) -> None:
+def test_any_challenge_is_parsed_or_refused(header: str) -> None:
     challenge = parse_challenge(header)
     if challenge is not None:
         try:
@@ -292,14 +292,14 @@ def test_a_realm_is_https_or_refused(realm: str) -> None:
 
 
 @pytest.mark.parametrize("header", ["a" * 65_000, "Bearer " + "a" * 65_000, "Bearer " + 'a="' * 20_000, " " * 65_000])
-def test_a_long_challenge_takes_no_long_time(header: str) -> None:
+def test_a_long_challenge_is_parsed_in_a_short_time(header: str) -> None:
     started = time.process_time()
     parse_challenge(header)
     assert time.process_time() - started < 1
 
 
 @given(status=st.integers(400, 599), headers=HEADERS, body=mutants(({"errors": [{"code": "X", "message": "m"}]},)))
-def test_any_error(status: int, headers: dict[str, str], body: Any) -> None:
+def test_any_error_response_is_decoded(status: int, headers: dict[str, str], body: Any) -> None:
     answer = Response(
         status=status, headers=headers, content=json.dumps(body).encode(), url="https://r.example/v2/?a=b"
     )
@@ -309,7 +309,7 @@ def test_any_error(status: int, headers: dict[str, str], body: Any) -> None:
 
 @given(headers=st.fixed_dictionaries({"Link": LINKS | st.text(st.characters(max_codepoint=255), max_size=200)}))
 @FEW
-def test_any_link(wire: Wire, headers: dict[str, str]) -> None:
+def test_any_link_is_followed_or_refused(wire: Wire, headers: dict[str, str]) -> None:
     headers = {name: "".join(each for each in text if each.isprintable()) for name, text in headers.items()}
     wire.says(200, headers, b"{}")
     with closing(Transport(Endpoint(host=wire.server.host, tls=False))) as opened:
@@ -321,7 +321,7 @@ def test_any_link(wire: Wire, headers: dict[str, str]) -> None:
 
 
 @given(raw=JSON)
-def test_any_time(raw: Any) -> None:
+def test_any_time_is_read_or_unknown(raw: Any) -> None:
     moment = parse_time(raw)
     assert moment is None or moment.tzinfo is UTC
 
@@ -330,7 +330,7 @@ GO_LINES = st.text(max_size=80).map(lambda each: f'time="…" level=fatal msg="{
 
 
 @given(code=st.integers(-64, 255), lines=st.lists(GO_LINES, max_size=4), is_index=st.booleans())
-def test_any_last_words_of_skopeo(code: int, lines: list[str], is_index: bool) -> None:
+def test_any_last_words_of_skopeo_are_decoded(code: int, lines: list[str], is_index: bool) -> None:
     source, destination = (Reference.parse(f"{each}.example/team/app@{DIGEST}") for each in ("quay", "acr"))
     image = ImageCopy(source=source, destination=destination, is_index=is_index, format="oci")
     check_error(decode_failure(code, lines, image))
@@ -338,7 +338,7 @@ def test_any_last_words_of_skopeo(code: int, lines: list[str], is_index: bool) -
 
 
 @given(text=st.text() | st.sampled_from(HOSTILE_TEXTS + ADDRESSES))
-def test_any_text_as_a_name(text: str) -> None:
+def test_any_text_is_a_name_or_refused(text: str) -> None:
     for parse in (Reference.parse, Repository.parse):
         try:
             parse(text)
@@ -368,7 +368,7 @@ MIRRORS = {
 
 
 @given(document=mutants((MIRRORS,)))
-def test_any_mirrors_file(document: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_any_mirrors_file_is_read_or_refused(document: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = _FOLDER.setdefault("folder", tmp_path_factory.mktemp("mirrors")) / "mirrors.yaml"
     path.write_text(json.dumps(document))
     try:

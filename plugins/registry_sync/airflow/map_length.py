@@ -19,6 +19,6 @@ def check_map_length(length: int, needs: str, advice: str) -> None:
     limit = conf.getint("core", "max_map_length")
     if length > limit:
         raise ConfigurationError(
-            f"{needs}, Airflow maps {limit} at most: {advice}, or set AIRFLOW__CORE__MAX_MAP_LENGTH higher for the API "
-            "server and the workers"
+            f"{needs}, but Airflow maps at most {limit} (max_map_length): {advice}, or set "
+            "AIRFLOW__CORE__MAX_MAP_LENGTH higher for the API server and the workers"
         )

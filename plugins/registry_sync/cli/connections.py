@@ -7,7 +7,8 @@ place of standard output, which is kept for the command's own output.
 from __future__ import annotations
 
 import sys
-from contextlib import redirect_stdout
+from contextlib import AbstractContextManager, ExitStack, nullcontext, redirect_stdout
+from typing import TYPE_CHECKING, Self
 
 from registry_sync.config.model import Registry
 from registry_sync.config.settings import SkopeoOptions
@@ -17,9 +18,15 @@ from registry_sync.registry.endpoint import Endpoint
 from registry_sync.skopeo.runner import SkopeoProgram
 from registry_sync.sync.session import Connections
 
+if TYPE_CHECKING:
+    from registry_sync.airflow.hooks.registry import RegistryHook
+
+
+_ADVICE = "run this command where Airflow is installed; it reads Airflow Connections"
+
 
 class CommandConnections:
-    """Opens registries with their Airflow Connections.
+    """Opens registries with their Airflow Connections. All routes of a command share one client per registry.
 
     :raises ConfigurationError: when Airflow is not installed.
     """
@@ -29,19 +36,28 @@ class CommandConnections:
             try:
                 from registry_sync.airflow.hooks.connections import HookConnections
             except ModuleNotFoundError as error:
-                advice = "run this command where Airflow is installed; it reads Airflow Connections"
-                raise ConfigurationError(f"{error}; {advice}") from error
+                raise ConfigurationError(f"{error}; {_ADVICE}") from error
             self._connections: Connections = HookConnections(task="command line")
+        self._clients: dict[str, RegistryClient] = {}
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
 
     def endpoint(self, registry: Registry, /) -> Endpoint:
         """Return the address and credentials of a registry."""
         with redirect_stdout(sys.stderr):
             return self._connections.endpoint(registry)
 
-    def client(self, registry: Registry, /) -> RegistryClient:
-        """Return a client of a registry; the caller closes it."""
+    def client(self, registry: Registry, /) -> AbstractContextManager[RegistryClient]:
+        """Return the client of a registry. It stays open until the end of the command."""
         with redirect_stdout(sys.stderr):
-            return self._connections.client(registry)
+            if registry.name not in self._clients:
+                self._clients[registry.name] = self._opened.enter_context(self._connections.client(registry))
+        return nullcontext(self._clients[registry.name])
 
     def skopeo(self, options: SkopeoOptions, /) -> SkopeoProgram:
         """Return the skopeo of this machine, or one that runs in containers."""
@@ -51,12 +67,19 @@ class CommandConnections:
 
 def open_client(registry: Registry) -> RegistryClient:
     """Return a client with the registry's Airflow Connection; the caller closes it."""
-    return CommandConnections().client(registry)
+    with redirect_stdout(sys.stderr):
+        return _hook(registry).get_conn()
 
 
 def open_node_client(registry: Registry, answer_seconds: float) -> PullClient:
     """Return a client without credentials, such as a node that pulls; the caller closes it."""
     with redirect_stdout(sys.stderr):
-        from registry_sync.airflow.hooks.registry import RegistryHook
+        return _hook(registry).get_node_conn(answer_seconds)
 
-        return RegistryHook(registry).get_node_conn(answer_seconds)
+
+def _hook(registry: Registry) -> RegistryHook:
+    try:
+        from registry_sync.airflow.hooks.registry import RegistryHook
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"{error}; {_ADVICE}") from error
+    return RegistryHook(registry)

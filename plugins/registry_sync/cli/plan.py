@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -46,16 +45,11 @@ class PlannedRoute:
 
 def print_plans(arguments: argparse.Namespace) -> int:
     """Plan the selected routes and print them as text or JSON."""
-    file = load_mirrors(arguments.file)
-    mirror = named_mirror(file, arguments.mirror)
-    scope = RouteScope(tags=only_tags(arguments.tag))
-    connections = CommandConnections()
     planned: list[PlannedRoute] = []
-    for destination in chosen_destinations(mirror, arguments.destination):
-        for route in _find_routes(file, mirror, destination, arguments.repository, connections):
-            planned.append(_plan(route, scope, connections))
-            if not arguments.json:
-                print(f"\n{_text(planned[-1])}")
+    for route in _plan_routes(arguments):
+        planned.append(route)
+        if not arguments.json:
+            print(f"\n{_text(route)}")
     if arguments.json:
         print(json.dumps([_document(route) for route in planned], indent=2, ensure_ascii=False))
     failed = sum(route.would_fail() for route in planned)
@@ -64,11 +58,22 @@ def print_plans(arguments: argparse.Namespace) -> int:
     return FAILED if failed else OK
 
 
+def _plan_routes(arguments: argparse.Namespace) -> Iterator[PlannedRoute]:
+    file = load_mirrors(arguments.file)
+    mirror = named_mirror(file, arguments.mirror)
+    scope = RouteScope(tags=only_tags(arguments.tag))
+    destinations = chosen_destinations(mirror, arguments.destination)
+    with CommandConnections() as connections:
+        for destination in destinations:
+            for route in _find_routes(file, mirror, destination, arguments.repository, connections):
+                yield _plan(route, scope, connections)
+
+
 def _find_routes(
     file: MirrorsFile, mirror: Mirror, destination: str, globs: list[str], connections: Connections
 ) -> Iterator[Route]:
     source = file.registries[mirror.source]
-    with closing(connections.client(source)) as client:
+    with connections.client(source) as client:
         found = expand_routes(mirror, source, file.registries[destination], repository_lister(client))
     yield from (chosen.route for chosen in select_routes(found, globs))
 
@@ -87,8 +92,7 @@ def _document(planned: PlannedRoute) -> dict[str, Any]:
     ends = {"source": str(route.source_repository), "destination": str(route.destination_repository)}
     if plan is None or observation is None:
         return {**ends, "error": str(planned.error), "error_class": planned.error and planned.error.error_class}
-    has_rules = selection_steps(route, observation)
-    steps = observation.selection.steps if has_rules else ()
+    steps = observation.selection.steps if selection_steps(route, observation) else ()
     selection = [{"step": step.what, "tags": step.tags} for step in steps]
     tags = [_decision_document(decision) for decision in plan.decisions]
     return {**ends, "selection": selection, "tags": tags, "notes": list(plan.notes)}

@@ -1,4 +1,4 @@
-"""Values as JSON that their entries read again: the way across XCom, and the text that people see."""
+"""Settings as JSON that the entry models read back; used for XCom and ``explain``."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def _default(field: Field[Any]) -> Any:
 
 
 def registry_from_json(document: Mapping[str, Any]) -> Registry:
-    """Read what :func:`as_json` made of a registry."""
+    """Read a registry that :func:`as_json` wrote."""
     entry = {key: value for key, value in document.items() if key != "name"}
     return RegistryEntry.model_validate(entry, strict=False).parse(document["name"])
 
 
 def settings_from_json(document: Mapping[str, Any]) -> RouteSettings:
-    """Read what :func:`as_json` made of settings."""
+    """Read settings that :func:`as_json` wrote."""
     policies = {"on_moved_tag": dict(document["on_moved_tag"])} if "on_moved_tag" in document else {}
     return RouteSettings.resolve(RouteOptions.model_validate({**document, **policies}, strict=False))

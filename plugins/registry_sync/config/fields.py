@@ -36,7 +36,7 @@ Parsed = TypeVar("Parsed")
 
 
 def raising_value_error(parse: Callable[[Written], Parsed]) -> Callable[[Written], Parsed]:
-    """``parse`` with a ValueError for what it refuses, as pydantic requires."""
+    """``parse``, with ValueError instead of ConfigurationError, as pydantic requires."""
 
     def check(written: Written) -> Parsed:
         try:
@@ -53,7 +53,7 @@ def checked_by(parse: Callable[[str], str]) -> AfterValidator:
 
 
 def parsed_by(parse: Callable[[str], object], *, min_length: int = 0) -> GetPydanticSchema:
-    """The value that ``parse`` makes of a text. The annotated type is that of the value."""
+    """Parse a text with ``parse``. Annotate with the type of the result."""
     text = Annotated[str, Field(min_length=min_length or None), AfterValidator(raising_value_error(parse))]
     return GetPydanticSchema(lambda _source, handler: handler(text))
 

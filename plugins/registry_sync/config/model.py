@@ -126,35 +126,41 @@ class RegistryEntry(Strict):
     host: Host = Field(description="host or host:port, such as quay.io; Docker Hub is docker.io")
     kind: Kind | None = Field(
         None,
-        description="Which API it has; known for well-known hosts, otherwise distribution, which is any OCI registry",
+        description="API of the registry; default: known for well-known hosts, else distribution (any OCI registry)",
     )
     api_url: str | None = Field(
         None,
         min_length=1,
-        description="Address of the API of a quay, docker_hub or harbor, when it is not the usual one",
+        description="Address of the API, if it differs from the default; for quay, docker_hub and harbor",
     )
     connection: str | None = Field(
         None,
         min_length=1,
-        description="Airflow Connection of type docker with login and password; without it anonymous",
+        description="Airflow Connection of type docker with login and password; default: anonymous",
     )
-    private: bool = Field(False, description="Only we can push to it, so machines may use it as a mirror")
-    tls: bool = Field(True, description="false is plain HTTP; for a registry on the same machine")
+    private: bool = Field(False, description="true: only we can push to it, so machines may use it as a mirror")
+    tls: bool = Field(True, description="false: plain HTTP, for a registry on the same machine")
     ca_file: WorkerFile | None = Field(
-        None, description="PEM file, on the workers, of the authority that signed its certificate"
+        None, description="PEM file on the workers, with the authority that signed the registry's certificate"
     )
-    max_connections: int = Field(8, ge=1, le=64, description="Connections that one task opens to it at once")
+    max_connections: int = Field(
+        8, ge=1, le=64, description="Maximum number of connections that one task opens to the registry"
+    )
     requests_per_second: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         None,
-        description="Most requests per second of all tasks that share a temporary directory (the kind's usual rate); "
-        "for kinds with an API of their own, those to the API",
+        description="Maximum rate of requests of all tasks that share a temporary directory; default: by kind. Only "
+        "requests to the API count for kinds with an API of their own",
     )
     create_repository: bool = Field(
-        False, description="Create a public repository before the first push to it; for docker_hub"
+        False, description="true: create a public repository before the first push; for docker_hub"
     )
-    pool: str = Field("default_pool", min_length=1, description="Airflow pool for tasks that write to it; must exist")
+    pool: str = Field(
+        "default_pool", min_length=1, description="Airflow pool of the tasks that write to the registry; must exist"
+    )
     queue: str | None = Field(
-        None, min_length=1, description="Celery queue of the workers that write to it; without it Airflow's default"
+        None,
+        min_length=1,
+        description="Celery queue of the workers that write to the registry; default: Airflow's default queue",
     )
 
     @model_validator(mode="after")
@@ -203,9 +209,9 @@ class RegistryEntry(Strict):
 class RepositoryEntry(RouteOptions):
     """One repository to mirror. It keeps its name at the destination unless renamed."""
 
-    repository: RepositoryName = Field(description="Name without its registry, such as giantswarm/hyperkube")
+    repository: RepositoryName = Field(description="Name without the registry, such as giantswarm/hyperkube")
     rename: Rename | None = Field(
-        None, description="Its whole name at the destinations, or a Jinja2 template such as copies/{{ name }}"
+        None, description="Whole name at the destinations, or a Jinja2 template such as copies/{{ name }}"
     )
 
     def parse(self, outer: tuple[RouteOptions, ...] = ()) -> RepositoryRule:
@@ -223,12 +229,13 @@ class NamespaceEntry(RouteOptions):
 
     namespace: RepositoryName = Field(description="First part of the names, such as giantswarm")
     include: Patterns | None = Field(
-        None, description="Patterns of the names within the namespace: globs, or /regular expressions/; without it all"
+        None,
+        description="Patterns of names within the namespace to mirror: globs, or /regular expressions/; default: all",
     )
-    exclude: Patterns | None = Field(None, description="Patterns of the names within the namespace to exclude")
-    include_private: bool = Field(False, description="Also the repositories that are not public")
+    exclude: Patterns | None = Field(None, description="Patterns of names within the namespace to exclude")
+    include_private: bool = Field(False, description="true: also mirror repositories that are not public")
     rename: Rename | None = Field(
-        None, description="Jinja2 template of their names at the destinations, such as copies/{{ name }}"
+        None, description="Jinja2 template for the names at the destinations, such as copies/{{ name }}"
     )
 
     @model_validator(mode="after")
@@ -279,7 +286,7 @@ WrittenRule = Annotated[
 class MirrorEntry(RouteOptions):
     """A mirror, under its name in ``mirrors:``."""
 
-    description: str = Field("", description="Its purpose; shown in Airflow")
+    description: str = Field("", description="Purpose of the mirror; shown in Airflow")
     source: str = Field(description="Name of the registry to read from")
     destinations: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         description="Names of the registries to write to"
@@ -288,16 +295,16 @@ class MirrorEntry(RouteOptions):
         description="Repositories to mirror: names, or mappings with repository: or namespace:"
     )
     schedule: Schedule | None = Field(
-        None, description="Cron expression or preset such as @hourly, in UTC; without it only by hand"
+        None, description="Cron expression or preset such as @hourly, in UTC; default: only manual runs"
     )
     full_check: Schedule | None = Field(
-        "@daily", description="Runs whose interval holds a tick of this compare everything and not just what was pushed"
+        "@daily", description="Schedule of full checks: a run whose interval contains one compares all tags"
     )
-    start_date: UtcTime | None = Field(None, description="The first scheduled interval starts here (UTC)")
-    catchup: bool = Field(False, description="Also run for the intervals between start_date and now")
-    retries: int = Field(3, ge=0, le=100, description="How often Airflow tries a failed route again")
+    start_date: UtcTime | None = Field(None, description="Start of the first scheduled interval, in UTC")
+    catchup: bool = Field(False, description="true: also run for the intervals between start_date and now")
+    retries: int = Field(3, ge=0, le=100, description="Number of times that Airflow retries a failed route")
     task_timeout_minutes: int = Field(
-        1440, ge=1, description="The longest that one try of a task may take; what it copied stays for the next"
+        1440, ge=1, description="Timeout of one try of a task; the next try continues with what is missing"
     )
 
     @model_validator(mode="after")
@@ -332,11 +339,11 @@ class MirrorsDocument(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", title="Mirrors file of registry_sync")
 
     registries: Mapping[Slug, RegistryEntry] = Field(
-        description="The registries, by a name of your choice", json_schema_extra={"additionalProperties": False}
+        description="Registries, by a name of your choice", json_schema_extra={"additionalProperties": False}
     )
-    defaults: RouteOptions = Field(RouteOptions(), description="Options of all mirrors that do not write their own")
+    defaults: RouteOptions = Field(RouteOptions(), description="Default options of all mirrors")
     mirrors: Mapping[Slug, MirrorEntry] = Field(
-        description="The mirrors; each becomes the DAG mirror_NAME",
+        description="Mirrors; each becomes the DAG mirror_NAME",
         json_schema_extra={"additionalProperties": False},
     )
     nodes: Mapping[Slug, NodePoolEntry] = Field(

@@ -16,8 +16,8 @@ from registry_sync.tags.rules import TagRules
 Runtime = Literal["docker", "containerd", "crio", "k3s", "talos"]
 
 MirrorTrust = Literal["pull+resolve", "pull"]
-"""The trust of a machine in a mirror: also to resolve tags to digests (``pull+resolve``), or only to serve bytes whose
-digest the registry itself has named (``pull``).
+"""The trust of a machine in a mirror: to resolve tags to digests and serve content (``pull+resolve``), or only to serve
+content by a digest that the registry itself returned (``pull``).
 https://github.com/containerd/containerd/blob/main/docs/hosts.md#capabilities
 """
 
@@ -64,18 +64,20 @@ class NodePool:
 class PoolMirrorEntry(Strict):
     """A registry that machines try before the registry of an image's name."""
 
-    registry: str = Field(description="Name of the registry; it has to be private: true, and readable anonymously")
+    registry: str = Field(description="Name of the registry; it must have private: true, and allow anonymous pulls")
     trust: MirrorTrust = Field(
         "pull+resolve",
-        description="pull: only for bytes whose digest the registry itself has named, so no tag is resolved by it",
+        description="pull+resolve: the mirror also resolves tags to digests; pull: it only serves content by digest",
     )
 
 
 class BootstrapImageEntry(Strict):
     """An image that a machine needs to start."""
 
-    repository: RepositoryName = Field(description="Its name at the pool's registry, such as giantswarm/hyperkube")
-    tags: TagRulesEntry | None = Field(None, description="Which of its tags; without it all")
+    repository: RepositoryName = Field(
+        description="Name of the repository at the pool's registry, such as giantswarm/hyperkube"
+    )
+    tags: TagRulesEntry | None = Field(None, description="Tags that machines need; default: all")
 
 
 def _form(written: Any) -> str | None:
@@ -102,18 +104,18 @@ WrittenImage = Annotated[
 class NodePoolEntry(Strict):
     """A pool of machines, under its name in ``nodes:``."""
 
-    description: str = Field("", description="Which machines these are")
-    registry: str = Field(description="Name of the registry of the image names, which machines try after the mirrors")
+    description: str = Field("", description="The machines of this pool")
+    registry: str = Field(description="Name of the registry in the image names; machines try it after the mirrors")
     mirrors: tuple[WrittenMirror, ...] = Field(
-        (), description="Registries that machines try first, in order; without it they pull from the registry itself"
+        (), description="Registries that machines try first, in this order; default: none"
     )
     bootstrap_images: tuple[WrittenImage, ...] = Field(
         (),
         description="Images that a machine needs to start; each must be mirrored to every registry that serves it",
     )
-    runtime: Runtime | None = Field(None, description="Container runtime of these machines")
+    runtime: Runtime | None = Field(None, description="Container runtime of the machines")
     version: Annotated[str, checked_by(check_versions)] | None = Field(
-        None, description="Its versions on these machines, such as '>=1.7' or '>=1.7, <2'"
+        None, description="Versions of the runtime on the machines, such as '>=1.7' or '>=1.7, <2'"
     )
 
     def parse(self, name: str) -> NodePool:

@@ -28,14 +28,17 @@ class PruneRulesEntry(Strict):
     """Rules under ``prune:``."""
 
     tags: Prunable = Field(
-        description="Which tags are deleted: those that the source no longer has, also those that the rules no longer "
-        "select, or none (to turn off what an outer level turns on)"
+        description="Tags to delete: gone_at_source: tags that the source no longer has; not_selected: also tags that "
+        "the rules no longer select; none: no tags, to turn off an outer level's prune"
     )
-    keep: Patterns | None = Field(None, description="Patterns of tags that are never deleted")
+    keep: Patterns | None = Field(None, description="Patterns of tags to keep: they are never deleted")
     max_percent: int = Field(
-        10, ge=1, le=100, description="Delete nothing when it would be a larger share of the mirror's tags than this"
+        10,
+        ge=1,
+        le=100,
+        description="Delete no tags when more than this share of the mirror's tags would be deleted, in percent",
     )
-    dry_run: bool = Field(True, description="Only report what would be deleted; false deletes it, a run later")
+    dry_run: bool = Field(True, description="true: only report; false: delete in the next scheduled run")
 
     def parse(self) -> PruneRules:
         """The rules as values."""

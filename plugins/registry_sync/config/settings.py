@@ -30,7 +30,7 @@ DOCKER_SOCKET = "unix:///var/run/docker.sock"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkopeoOptions:
-    """How to run skopeo: as a process of the worker, or in containers of a Docker daemon."""
+    """The way to run skopeo: as a process of the worker, or in containers of a Docker daemon."""
 
     runner: Runner = "local"
     image: str | None = None
@@ -42,17 +42,17 @@ class SkopeoOptions:
 class SkopeoEntry(Strict):
     """Options under ``skopeo:``."""
 
-    runner: Runner = Field("local", description="local: the worker's own skopeo; docker: a container for each copy")
+    runner: Runner = Field("local", description="local: the skopeo of the worker; docker: one container per copy")
     image: str | None = Field(
-        None, min_length=1, description="Image with skopeo, such as quay.io/skopeo/stable:v1.18.0; for docker"
+        None, min_length=1, description="Image that contains skopeo, such as quay.io/skopeo/stable:v1.18.0; for docker"
     )
     docker_url: Annotated[str, AfterValidator(check_docker_url)] = Field(
-        DOCKER_SOCKET, description="The Docker daemon, as seen by the worker; for docker"
+        DOCKER_SOCKET, description="Address of the Docker daemon, as seen by the worker; for docker"
     )
     tls_dir: WorkerFile | None = Field(
-        None, description="Folder, on the workers, with ca.pem, cert.pem and key.pem for a docker_url of tcp://"
+        None, description="Folder on the workers with ca.pem, cert.pem and key.pem; for a docker_url with tcp://"
     )
-    network: str = Field("bridge", min_length=1, description="Network of the daemon's that containers join; for docker")
+    network: str = Field("bridge", min_length=1, description="Docker network that the containers join; for docker")
 
     @model_validator(mode="after")
     def _check_runner(self) -> Self:
@@ -97,47 +97,46 @@ class RouteOptions(Strict):
     ``null`` counts as written: it turns off the option of an outer level.
     """
 
-    tags: TagRulesEntry | None = Field(None, description="Which tags are mirrored; without it all")
+    tags: TagRulesEntry | None = Field(None, description="Tags to mirror; default: all")
     prefix: NamePart | None = Field(
-        None, description="Prefix of the names at the destinations, such as mirror/; rename replaces it"
+        None, description="Prefix for the names at the destinations, such as mirror/; not used with rename"
     )
     strip_prefix: NamePart | None = Field(
-        None, description="Prefix to remove from the names first, such as giantswarm/"
+        None, description="Prefix to remove from the source's names before prefix is added, such as giantswarm/"
     )
     on_moved_tag: PoliciesEntry | None = Field(
         None,
-        description="A tag that names another digest at the destination is overwritten (follow), kept, or fails; or "
-        "patterns of tags with one of these each, of which the first that matches counts",
+        description="follow, keep or fail for a tag whose digest changed; or a mapping of tag patterns to these, first "
+        "match counts",
     )
     backup_tag: Annotated[BackupTemplate, parsed_by(parse_backup_tag, min_length=1)] | None = Field(
         None,
-        description="Jinja2 template of the tag that keeps what is about to be overwritten, such as "
-        "{{ tag }}-was-{{ digest_short }}; there are tag, digest, digest_short, date and time",
+        description="Jinja2 template for the tag that keeps the old image before its tag is overwritten, such as "
+        "{{ tag }}-was-{{ digest_short }}; variables: tag, digest, digest_short, date, time",
     )
-    prune: PruneRulesEntry | None = Field(
-        None, description="Which tags of the destination are deleted; without it none"
-    )
+    prune: PruneRulesEntry | None = Field(None, description="Tags to delete at the destination; default: none")
     platforms: Platforms | None = Field(
-        None, description="Of images for several platforms, mirror only these, such as linux/amd64; without it all"
+        None, description="Platforms to mirror from multi-platform images, such as linux/amd64; default: all"
     )
     signatures: bool | None = Field(
-        None, description="Signatures, attestations and SBOMs go along with the image that they are about (true)"
+        None, description="Copy signatures, attestations and SBOMs with their image (default: true)"
     )
     policy: WorkerFile | None = Field(
-        None, description="containers-policy.json(5) file, on the workers, that images have to pass to be copied"
+        None, description="containers-policy.json(5) file on the workers; an image that it rejects is not copied"
     )
     registries_d: WorkerFile | None = Field(
-        None, description="containers-registries.d(5) folder, on the workers: where the policy finds signatures"
+        None,
+        description="containers-registries.d(5) folder on the workers, with the locations of signatures for the policy",
     )
-    skopeo: SkopeoEntry | None = Field(None, description="Where skopeo runs; without it on the worker")
+    skopeo: SkopeoEntry | None = Field(None, description="Where skopeo runs; default: on the worker")
     parallel_copies: Annotated[int, Field(ge=1, le=32)] | None = Field(
-        None, description="Images that one task copies at once (4)"
+        None, description="Number of images that one task copies at the same time (4)"
     )
     copy_timeout_minutes: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="The longest that one image may take (60)"
+        None, description="Timeout of one image's copy, in minutes (60)"
     )
     stall_timeout_seconds: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="A copy that moves no byte for so long is ended (300)"
+        None, description="End a copy after this many seconds without traffic (300)"
     )
 
 

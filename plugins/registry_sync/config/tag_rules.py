@@ -19,7 +19,7 @@ Patterns = Annotated[
 ]
 """Globs (``*``, ``?``, ``[a-z]``), and regular expressions written ``/…/``; of the whole name, and case matters.
 
-An empty list is refused, because it would choose nothing.
+An empty list is refused, because it would select nothing.
 """
 
 NamedTags = Annotated[tuple[Annotated[tuple[str, Digest | None], parsed_by(parse_named)], ...], Field(min_length=1)]
@@ -28,36 +28,34 @@ WrittenDuration = Annotated[Duration, parsed_by(parse_duration)]
 
 
 class TagRulesEntry(Strict):
-    """Rules under ``tags:``. Absent rules choose every tag."""
+    """Rules under ``tags:``. Absent rules select every tag."""
 
     names: NamedTags | None = Field(
         None,
-        description="Tags that are mirrored whatever the other rules say, and without other rules no others; "
-        "TAG@sha256:… pins one to a digest",
+        description="Tags to mirror regardless of the other rules; without other rules, only these. TAG@sha256:… pins "
+        "a tag to a digest",
     )
     include: Patterns | None = Field(
-        None, description="Patterns of tags to mirror: globs, or /regular expressions/; without it all tags"
+        None, description="Patterns of tags to mirror: globs, or /regular expressions/; default: all"
     )
     exclude: Patterns | None = Field(None, description="Patterns of tags to exclude: globs, or /regular expressions/")
     semver: Annotated[Range, parsed_by(parse_range, min_length=1)] | None = Field(
         None,
-        description="Range of versions in npm's dialect, such as '>=1.2 <2 || ^3.1'; tags that are not versions are "
-        "excluded",
+        description="Range of versions in npm's syntax, such as '>=1.2 <2 || ^3.1'; tags that are not versions "
+        "are excluded",
     )
     prereleases: bool = Field(
-        False, description="Versions with a suffix, such as 1.2.0-rc.1, count like others for semver and newest"
+        False, description="true: semver and newest also accept versions with a suffix, such as 1.2.0-rc.1"
     )
     older_than: WrittenDuration | None = Field(
-        None, description="Only tags pushed at least so long ago, such as 12h, 90d, 6w"
+        None, description="Only tags pushed at least this long ago, such as 12h, 90d, 6w"
     )
-    younger_than: WrittenDuration | None = Field(None, description="Only tags pushed less than so long ago")
-    newest: int | None = Field(None, ge=1, description="At most so many of those")
+    younger_than: WrittenDuration | None = Field(None, description="Only tags pushed less than this long ago")
+    newest: int | None = Field(None, ge=1, description="Keep at most this many of the tags left by the other rules")
     newest_by: Order | None = Field(
-        None, description="Order for newest: semver (the default beside semver), push_time (otherwise), or name"
+        None, description="Order for newest: semver (default if semver is set), push_time (default otherwise) or name"
     )
-    min_tags: int | None = Field(
-        None, ge=1, description="When fewer tags are selected the route fails, and nothing is copied"
-    )
+    min_tags: int | None = Field(None, ge=1, description="Fail the route, without a copy, when fewer tags are selected")
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
@@ -87,9 +85,9 @@ def _contradictions(entry: TagRulesEntry) -> Iterator[str]:
     if twice := next((tag for index, tag in enumerate(tags) if tag in tags[:index]), None):
         yield f"names has {twice!r} twice; keep one"
     if entry.prereleases and not entry.semver and not (entry.newest and entry.newest_by == "semver"):
-        yield "prereleases goes with semver, or with newest_by: semver; write one of them, or remove it"
+        yield "prereleases needs semver or newest_by: semver; write one of them, or remove prereleases"
     if entry.newest_by and not entry.newest:
-        yield "newest_by goes with newest, which says how many; write it, or remove newest_by"
+        yield "newest_by needs newest; write how many tags to keep there, or remove newest_by"
     if entry.min_tags and (most := _most(entry.parse())) and most < entry.min_tags:
         yield f"min_tags {entry.min_tags} is never reached, because at most {most} tags can be selected; lower it"
     old, young = entry.older_than, entry.younger_than
@@ -98,7 +96,7 @@ def _contradictions(entry: TagRulesEntry) -> Iterator[str]:
 
 
 def _most(rules: TagRules) -> int | None:
-    """The most tags that can be chosen, if that is known before any are listed."""
+    """The most tags that can be selected, if that is known before the listing."""
     if rules.has_filters and not rules.newest:
         return None
     return len(rules.named) + (rules.newest or 0) or None

@@ -22,7 +22,6 @@ def walk_manifests(
     read: Callable[[Digest], Manifest | None],
     *,
     enters: Callable[[Descriptor], bool] = lambda _: True,
-    max_depth: int = MAX_INDEX_DEPTH,
 ) -> Iterator[Manifest]:
     """Yield every manifest below ``root``, children before the index that lists them, and ``root`` last.
 
@@ -30,9 +29,7 @@ def walk_manifests(
 
     :param read: returns the manifest of a digest; ``None`` skips it with everything below it.
     :param enters: decides by its descriptor whether a child is read. By default every child is.
-    :param max_depth: levels below ``root`` that are entered; one less for a walk that enters only indexes, because
-        their images are one level further down.
-    :raises RefusedError: when there are children to read on a deeper level.
+    :raises RefusedError: when ``root`` has children to read more than ``MAX_INDEX_DEPTH`` levels down.
     """
     seen = {root.digest}
     path = [_Level(manifest=root, rest=iter(root.children))]
@@ -43,7 +40,7 @@ def walk_manifests(
             path.pop()
             yield level.manifest
             continue
-        if len(path) > max_depth:
+        if len(path) > MAX_INDEX_DEPTH:
             raise RefusedError(
                 f"index {root.digest} nests more than {MAX_INDEX_DEPTH} levels deep, which is not supported; "
                 "publish its images under an index with fewer levels"

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
-from requests.utils import parse_dict_header, unquote_header_value
+from requests.utils import parse_dict_header
 
 from registry_sync.errors import ConfigurationError, DeniedError, TemporaryError
 from registry_sync.registry.endpoint import Endpoint
@@ -31,6 +31,10 @@ _TOKEN = re.compile(r"[\x21-\x7e]+")
 """Printable ASCII, which any header can hold. RFC 6750 allows fewer characters."""
 
 _CHALLENGE = re.compile(r"\s*([A-Za-z][A-Za-z0-9_-]*)\s+(.*)", re.DOTALL)
+
+
+_URL = re.compile(r"[^\s\"<>\\^`{|}]+")
+"""Characters of a URL. A challenge with a missing comma would otherwise give a realm with a quote in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +55,7 @@ def parse_challenge(header: str) -> Challenge | None:
     if match is None:
         return None
     parameters = {
-        name.strip().lower(): unquote_header_value((value or "").strip())
+        name.strip().lower(): (value or "").strip()
         for name, value in parse_dict_header(match[2]).items()  # type: ignore[no-untyped-call]
     }
     return Challenge(scheme=match[1].lower(), parameters=parameters)
@@ -191,7 +195,7 @@ def token_url(endpoint: Endpoint, challenge: Challenge, scope: str) -> str:
     """
     realm = challenge.parameters.get("realm", "")
     try:
-        parts = urlsplit(realm)
+        parts = urlsplit(realm if _URL.fullmatch(realm) else "")
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in ({"https"} if endpoint.tls else {"https", "http"}) or not parts.netloc:

@@ -52,7 +52,7 @@ def limit_tags(entries: Iterable[ListedTag], repository: Repository) -> Iterator
 
     :raises RefusedError: when it has more.
     """
-    return _limited(entries, MAX_TAGS, "tags", str(repository))
+    return _limited(entries, MAX_TAGS, "tags", str(repository), split="repository")
 
 
 def limit_repositories(entries: Iterable[ListedRepository], namespace: str) -> Iterator[ListedRepository]:
@@ -60,13 +60,13 @@ def limit_repositories(entries: Iterable[ListedRepository], namespace: str) -> I
 
     :raises RefusedError: when it has more.
     """
-    return _limited(entries, MAX_REPOSITORIES, "repositories", namespace)
+    return _limited(entries, MAX_REPOSITORIES, "repositories", namespace, split="namespace")
 
 
-def _limited(entries: Iterable[Entry], limit: int, noun: str, listing: str) -> Iterator[Entry]:
+def _limited(entries: Iterable[Entry], limit: int, noun: str, listing: str, *, split: str) -> Iterator[Entry]:
     for number, entry in enumerate(entries):
         if number >= limit:
-            advice = "remove what nobody needs, or mirror the rest from a repository of its own"
+            advice = f"delete unused {noun}, or split the {split}"
             raise RefusedError(f"{listing} lists more than {limit} {noun}, the most that one task reads; {advice}")
         yield entry
 

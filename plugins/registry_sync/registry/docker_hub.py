@@ -214,7 +214,7 @@ class HubLogin:
                 body = json.dumps(document).encode()
                 response = transport.call_once("POST", "/v2/auth/token", headers=headers, body=body)
             except DeniedError as error:
-                raise DeniedError(f"{self._base_url} does not log in {username!r}: {error}") from error
+                raise DeniedError(f"{self._base_url} rejects the login of {username!r}: {error}") from error
         token = parse_token(response.json(), now=time.monotonic(), default_seconds=TOKEN_SECONDS)
         if token is None:
             raise TemporaryError(f"{self._base_url} answered without a token for {username!r}")

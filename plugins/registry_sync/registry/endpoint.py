@@ -28,8 +28,9 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """How to reach one registry. ``tls=False`` is plain HTTP, ``ca_file`` a private CA, no credentials anonymous.
+    """The address and credentials of one registry.
 
+    ``tls=False`` is plain HTTP, ``ca_file`` a private CA, no credentials anonymous.
     ``anonymous_by_design``: for machines that pull. Errors then do not suggest adding a connection.
     """
 

@@ -131,10 +131,10 @@ def decode_exception(error: requests.RequestException | HTTPError, url: str) -> 
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
         return ConfigurationError(f"{where} is not a usable address: {shown_url(str(error))}")
     if isinstance(reason, IncompleteRead):
-        return DamagedContent(f"{where} broke off within its answer: {one_line(str(reason), LONGEST_PROBLEM)}")
+        return DamagedContent(f"{where}: the response ended early: {one_line(str(reason), LONGEST_PROBLEM)}")
     text = one_line(str(reason) or type(reason).__name__, LONGEST_PROBLEM)
     if any(isinstance(cause, ReadTimeoutError) for cause in (error, *error.args)):
-        return ResponseTimeout(f"{where} took the request and does not answer: {text}")
+        return ResponseTimeout(f"{where} accepted the request, but sent no response before the timeout: {text}")
     if isinstance(error, requests.ConnectTimeout):
         return ConnectTimeout(f"{where} neither accepted nor refused the connection: {text}")
     return TemporaryError(f"{where} cannot be reached: {text}")

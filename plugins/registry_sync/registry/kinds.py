@@ -42,7 +42,9 @@ def infer_kind(host: str) -> Kind:
 
 
 def api_url_fault(address: str, *, tls: bool) -> str:
-    """Why ``address`` is not a valid ``api_url``; empty if it is. Passwords are hidden. Credentials are sent to it.
+    """Credentials are sent to an ``api_url``, so it must be an origin.
+
+    Returns the fault of ``address`` with passwords hidden, empty if it is valid.
 
     >>> api_url_fault("https://quay.example:8443", tls=True)
     ''
@@ -100,7 +102,7 @@ def first_push_advice(kind: str, name: str) -> str:
 
 
 def name_fault(kind: str, name: str) -> str:
-    """Why ``name`` is not a valid repository name for the kind; empty if it is.
+    """The reason that ``name`` is not a valid repository name for the kind; empty if it is.
 
     >>> name_fault("harbor", "app")
     "Harbor names have two parts or more, PROJECT/NAME; 'app' has 1"

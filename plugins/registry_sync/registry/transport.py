@@ -285,7 +285,7 @@ class Transport:
             who = repr(self.endpoint.credentials.username) if self.endpoint.credentials else "an anonymous user"
             text = first_problem(response)[1]
             raise DeniedError(
-                f"{urlsplit(url).netloc} does not log in {who} to {self.endpoint.host}: {response.status} {text}"
+                f"{urlsplit(url).netloc} rejects the login of {who} to {self.endpoint.host}: {response.status} {text}"
             )
         if response.status != 200:
             raise decode_error(response, "GET")

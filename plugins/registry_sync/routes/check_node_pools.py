@@ -145,7 +145,7 @@ def _check_images(pool: NodePool, checked: CheckedFile) -> Iterator[Problem]:
 def _image_problems(
     image: BootstrapImage, registry: Registry, endpoints: list[Registry], routes: RouteMap
 ) -> Iterator[str]:
-    """Why machines would not find an image of ``registry`` at each of ``endpoints``."""
+    """Reasons that machines would not find an image of ``registry`` at each of ``endpoints``."""
     if image.repository.startswith(f"{registry.host}/"):
         name = image.repository.removeprefix(f"{registry.host}/")
         yield f"{image.repository!r} includes the registry, which registry: already names; write {name!r}"
@@ -169,7 +169,7 @@ def _missing_tags(image: BootstrapImage, repository: Repository, writers: list[R
 
 
 def _reasons(tag: str, routes: list[Route]) -> str:
-    """Why none of ``routes`` copies ``tag``; empty when one does."""
+    """The reasons that no route copies ``tag``; empty when one does."""
     reasons = [(route.mirror, why_not(route, tag)) for route in routes]
     if not all(reason for _, reason in reasons):
         return ""
@@ -177,7 +177,7 @@ def _reasons(tag: str, routes: list[Route]) -> str:
 
 
 def _advice(image: BootstrapImage, endpoint: Registry, routes: RouteMap) -> str:
-    """How to bring an image to ``endpoint``."""
+    """Advice that brings an image to ``endpoint``."""
     listed = [entry.route for entry in routes.listed if entry.route.destination.name == endpoint.name]
     for route in listed:
         if route.source_repository.name == image.repository:

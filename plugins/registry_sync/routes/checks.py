@@ -156,7 +156,7 @@ def _check_writers(checked: CheckedFile) -> Iterator[Problem]:
 
 
 def _conflict(first: PlacedRoute, route: Route) -> str:
-    """Why ``route`` must not write the repository that ``first`` writes; empty when it may."""
+    """The reason that ``route`` must not write the repository of ``first``; empty when it may."""
     place, other = show_place(first.place), first.route
     if other.source_repository != route.source_repository:
         source = f"{other.source_repository} ({place})"

@@ -25,7 +25,7 @@ SIGSTORE = "sigstoreSigned"
 PROBE_SECONDS = 10
 """Timeout of the probe."""
 
-_DIRECTORY_VERSION = "Directory Transport SkopeoVersion: 1.2\n"
+_DIRECTORY_VERSION = "Directory Transport Version: 1.2\n"
 
 _MANIFEST = {
     "schemaVersion": 2,

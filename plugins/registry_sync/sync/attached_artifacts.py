@@ -58,7 +58,8 @@ class AttachedArtifacts:
         self._transfer = transfer
         self._listed = {tag.name: tag for tag in observation.artifacts}
         self._is_complete = observation.is_complete
-        self._in_sync = _digests_in_sync(observation)
+        states = observation.source.states
+        self._in_sync = {state for tag in observation.in_sync if isinstance(state := states[tag], Digest)}
         settings = session.route.settings
         self._rules = overwriting(settings.on_moved_tag, settings.backup_tag, frozenset(), datetime.now(UTC))
         self._lock = threading.Lock()
@@ -106,7 +107,10 @@ class AttachedArtifacts:
         return copied.result()
 
     def _copy_one(self, subject: Digest) -> list[Digest]:
-        """Returns all artifacts that the destination has now. An earlier try may have copied one without its own."""
+        """Return all artifacts that the destination has now.
+
+        An earlier try may have copied an artifact without the artifacts attached to it.
+        """
         try:
             return [*self._copy_cosign_tags(subject), *self._copy_referrers(subject)]
         except TemporaryError as error:
@@ -294,14 +298,6 @@ def skipped_artifacts_note(results: Iterable[TagResult]) -> Iterator[str]:
     skipped = [result for result in results if result.outcome == "skipped"]
     if skipped:
         yield f"{len(skipped)} attached artifacts (signatures, for example) were skipped: {skipped[0].reason}"
-
-
-def _digests_in_sync(observation: Observation) -> frozenset[Digest]:
-    source, destination = observation.source.states, observation.destination
-    selected = (tag for tag in observation.selection.selected if tag in source)
-    return frozenset(
-        state for tag in selected if isinstance(state := source[tag], Digest) and destination.get(tag) == state
-    )
 
 
 def _copied(tag: str, subject: Digest, transferred: Transferred, started: float, change: str = "") -> TagResult:

@@ -28,8 +28,8 @@ def keep_backup(session: Session, copy: CopyTag) -> None:
     client.put_manifest(repository, backup.tag, client.get_manifest(repository, backup.digest))
     published = client.head_manifest(repository, backup.tag)
     if published != backup.digest:
-        seen = published.short if published else "nothing"
-        raise TemporaryError(f"the backup was published, but its tag has {seen} instead of {backup.digest.short}")
+        state = f"has {published.short} instead of" if published else "does not exist; expected"
+        raise TemporaryError(f"the backup was published, but its tag {state} {backup.digest.short}")
 
 
 def backup_failure(copy: CopyTag, error: RegistrySyncError) -> str:

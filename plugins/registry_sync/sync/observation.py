@@ -9,7 +9,7 @@ from datetime import datetime
 from registry_sync.oci.artifact_tags import ArtifactTag
 from registry_sync.sync.plan import TagState
 from registry_sync.sync.platform_indexes import FilteredTags
-from registry_sync.sync.prune_plan import BothSides
+from registry_sync.sync.prune_plan import BothSides, NotPrunable
 from registry_sync.sync.scope import RouteScope
 from registry_sync.tags.select import Selection
 
@@ -18,7 +18,7 @@ from registry_sync.tags.select import Selection
 class Observation:
     """Source and destination of a route, as one run saw them.
 
-    :ivar scope: what the run was asked to do.
+    :ivar scope: the tags and window that the run covers.
     :ivar selection: the source's tags by the rules of the route, narrowed to the scope.
     :ivar source: selected tags with the digests that they should have at the destination.
     :ivar destination: digests of these tags at the destination.
@@ -26,7 +26,8 @@ class Observation:
     :ivar artifacts: tags of signatures and other attached artifacts that the source lists.
     :ivar is_complete: the source's listing was read to its end, so that no tag and no artifact tag is missing here.
     :ivar outside_window: number of listed tags that were not pushed in the window.
-    :ivar deletions: both sides as pruning needs them; a text says why nothing can be pruned; ``None``: no pruning.
+    :ivar in_sync: selected tags that have the right digest at the destination.
+    :ivar deletions: both sides as pruning needs them; ``None`` when this run does not prune.
     :ivar read_at: the time from which the ages of tags are counted, aware UTC.
     """
 
@@ -35,8 +36,9 @@ class Observation:
     source: FilteredTags
     destination: Mapping[str, TagState]
     locked: frozenset[str]
+    in_sync: frozenset[str]
     artifacts: tuple[ArtifactTag, ...]
     is_complete: bool
     outside_window: int
-    deletions: BothSides | str | None
+    deletions: BothSides | NotPrunable | None
     read_at: datetime

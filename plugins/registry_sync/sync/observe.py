@@ -72,6 +72,7 @@ def observe(session: Session, scope: RouteScope, *, now: datetime | None = None)
         source=source,
         destination=destination,
         locked=locked,
+        in_sync=in_sync,
         artifacts=listing.artifacts,
         is_complete=listing.is_complete,
         outside_window=sum(not is_in_window(entry, rules, scope.window) for entry in listing.entries),

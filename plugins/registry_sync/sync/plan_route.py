@@ -24,7 +24,7 @@ from registry_sync.sync.plan import (
 )
 from registry_sync.sync.platform_cache import Dropped
 from registry_sync.sync.platform_indexes import FilteredTags
-from registry_sync.sync.prune_plan import plan_deletions
+from registry_sync.sync.prune_plan import NotPrunable, plan_deletions
 from registry_sync.tags.overwrite_policy import OVERWRITE_ALL, OverwriteRules, overwriting, policy_of
 from registry_sync.tags.select import Selection
 
@@ -40,8 +40,8 @@ def plan_route(observation: Observation, settings: RouteSettings) -> Plan:
     match observation.deletions:
         case None:
             return plan
-        case str() as problem:
-            return replace(plan, notes=(*plan.notes, f"nothing was pruned: {problem}"))
+        case NotPrunable(reason=reason):
+            return replace(plan, notes=(*plan.notes, f"nothing was pruned: {reason}"))
         case both_sides:
             return plan_deletions(plan, both_sides, settings, observation.scope.due_deletions)
 

@@ -51,7 +51,7 @@ class Dropped:
 
 
 Mapped = Digest | Dropped
-"""What is mirrored for a source digest: the digest itself, a platform index made from it, or nothing."""
+"""The digest to mirror for a source digest: the digest itself, a platform index made from it, or nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from registry_sync.sync.plan import DeleteTag, Plan
 from registry_sync.sync.prune_plan import (
     SAME_IMAGE,
     BothSides,
+    NotPrunable,
     PrunePolicy,
     deletion_candidates,
     deletion_mark,
@@ -36,13 +37,12 @@ log = logging.getLogger(__name__)
 
 def observe_deletions(
     session: Session, listed: Collection[str], selection: Selection, due: PlannedDeletions | None
-) -> BothSides | str | None:
+) -> BothSides | NotPrunable | None:
     """Read what pruning needs: the tags of the destination, and the digests of those that may be deleted.
 
     :param listed: all tags of the source.
     :param due: deletions planned by earlier scheduled runs.
-    :returns: a text when something could not be read, so that nothing can be pruned; ``None`` when the route deletes
-        no tags.
+    :returns: ``None`` when the route deletes no tags.
     """
     policy = prune_policy(session.route.settings)
     if policy is None:
@@ -54,7 +54,7 @@ def observe_deletions(
             return sides
         return _read_candidates(session, sides, candidates)
     except (DeniedError, RefusedError, TemporaryError) as error:
-        return str(error)
+        return NotPrunable(str(error))
 
 
 def _list_both_sides(session: Session, policy: PrunePolicy, listed: Collection[str], selection: Selection) -> BothSides:
@@ -171,7 +171,7 @@ class _Deleter:
         started = time.monotonic()
         try:
             result = self._delete_one(deletion, started)
-        except RateLimited as error:
+        except (RateLimited, _UnknownNeeds) as error:
             self.obstacle = error
             result = _postponed(deletion, f"{deletion.reason}; postponed: {error}")
         except RegistrySyncError as error:
@@ -198,7 +198,7 @@ class _Deleter:
         return TagResult.deleted(deletion.tag, deletion.digest, deletion.reason, seconds=seconds)
 
     def _reason_to_keep(self, deletion: DeleteTag, needed: Mapping[Digest, str]) -> str:
-        """Why a tag that is due must stay; empty when it may be deleted."""
+        """The reason that a due tag must stay; empty when it may be deleted."""
         digest = _head(self.session, deletion.tag)
         if digest is not None and digest != deletion.digest:
             return f"changed since it was observed, to {digest.short}"
@@ -222,7 +222,7 @@ class _Deleter:
 
         Empty where tags are deleted alone. The tags are listed again, because this run may have published some.
 
-        :raises RefusedError: when an index is nested too deeply to be read whole.
+        :raises _UnknownNeeds: when an index is nested too deeply to be read whole.
         """
         if self.session.destination.deletes_tags_alone:
             return {}
@@ -241,7 +241,10 @@ class _Deleter:
         if root is None:
             return []
         indexes = walk_manifests(root, self._read_manifest, enters=lambda child: child.media_type in INDEX_TYPES)
-        return [child.digest for index in indexes for child in index.children]
+        try:
+            return [child.digest for index in indexes for child in index.children]
+        except RefusedError as error:
+            raise _UnknownNeeds(f"the images that a tag needs are not all known: {error}") from error
 
     def _read_manifest(self, digest: Digest) -> Manifest | None:
         """A manifest at the destination; ``None`` when it does not exist or is refused."""
@@ -249,6 +252,10 @@ class _Deleter:
             return self.session.destination.get_manifest(self.session.route.destination_repository, digest)
         except (NotFound, RefusedError):
             return None
+
+
+class _UnknownNeeds(RefusedError):
+    """The destination's tags need images that cannot all be found, so none may be deleted."""
 
 
 def _postponed(deletion: DeleteTag, reason: str) -> TagResult:

@@ -56,6 +56,13 @@ class BothSides:
     deletes_tags_alone: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class NotPrunable:
+    """Something that pruning needs could not be read; ``reason`` is for people."""
+
+    reason: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrunePolicy:
     """The settings that decide which tags may be deleted.
@@ -132,7 +139,7 @@ def deletion_candidates(policy: PrunePolicy, sides: BothSides) -> dict[str, str]
 
 
 def _deletion_reason(tag: str, policy: PrunePolicy, sides: BothSides) -> str:
-    """Why a tag should be deleted; empty when it should stay, or when it is not this mirror's."""
+    """The reason to delete a tag; empty when it stays, or when it is not this mirror's."""
     if tag in sides.selected or policy.rules.tags == "none":
         return ""
     if tag not in sides.listed:
@@ -151,7 +158,7 @@ def _is_protected(tag: str, policy: PrunePolicy, sides: BothSides) -> bool:
 def pruning_obstacle(
     policy: PrunePolicy, sides: BothSides, candidates: Collection[str], due: PlannedDeletions | None
 ) -> str:
-    """Why none of the candidates is deleted; empty when all is well.
+    """The reason that no candidate may be deleted; empty when they may.
 
     ``max_percent`` is computed over deletable tags only; protected and foreign tags are not counted.
     """

@@ -151,7 +151,10 @@ class Publisher:
         return TagResult.copied(tag.tag, tag.digest, tag.reason, sent_bytes=sent_bytes, seconds=seconds)
 
     def _put(self, tag: str, transferred: Transferred) -> int:
-        """Publish a tag. Content that the destination wrongly said to hold is sent. Returns the bytes sent."""
+        """Publish a tag. If the destination lacks content that it reported as present, send it and publish again.
+
+        Returns the bytes sent.
+        """
         client, repository = self._session.destination, self._session.route.destination_repository
         try:
             client.put_manifest(repository, tag, transferred.manifest)
@@ -167,8 +170,8 @@ class Publisher:
         """:raises TemporaryError: when the destination's tag does not have the planned digest."""
         seen = self._session.destination.head_manifest(self._session.route.destination_repository, tag.tag)
         if seen != tag.digest:
-            digest = seen.short if seen else "no digest"
-            raise TemporaryError(f"published, but the destination's tag has {digest} instead of {tag.digest.short}")
+            state = f"has {seen.short} instead of" if seen else "does not exist; expected"
+            raise TemporaryError(f"published, but the destination's tag {state} {tag.digest.short}")
 
     def _explain(self, tag: CopyTag, error: RegistrySyncError, seconds: float) -> TagResult:
         """The result of a failed copy. Content that the source no longer has may have a simple reason."""
@@ -209,7 +212,7 @@ class Publisher:
                     self._obstacle = self._ping()
 
     def _ping(self) -> RegistrySyncError | None:
-        """The error of a registry that does not answer; ``None`` when both do."""
+        """The error of a registry that does not respond; ``None`` when both respond."""
         try:
             self._session.source.ping()
             self._session.destination.ping()

@@ -95,7 +95,7 @@ class TagResult:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """Read the result of :meth:`to_json`. :raises TypeError: when the document is something else."""
-        digest = document["digest"]
+        digest = document.get("digest")
         return cls(**{**document, "digest": Digest.parse(digest) if digest else None})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,8 +31,8 @@ class Connections(Protocol):
     def endpoint(self, registry: Registry, /) -> Endpoint:
         """Address and credentials of a registry."""
 
-    def client(self, registry: Registry, /) -> RegistryClient:
-        """A client of a registry; the caller closes it. It sends nothing before its first call."""
+    def client(self, registry: Registry, /) -> AbstractContextManager[RegistryClient]:
+        """A client of a registry for a block. It sends nothing before its first call."""
 
     def skopeo(self, options: SkopeoOptions, /) -> SkopeoProgram:
         """A skopeo that works. :raises ConfigurationError: when there is none, or it is too old."""
@@ -42,7 +42,7 @@ class Connections(Protocol):
 class Session:
     """A route with all that is needed to work on it.
 
-    :ivar skopeo: not started yet; :func:`~registry_sync.sync.execute.execute` enters it when there is work to do.
+    :ivar skopeo: not started yet; only :func:`~registry_sync.sync.execute.execute` starts it, so a dry run needs none.
     :ivar locks: on digests and tags of the destination repository.
     """
 
@@ -58,8 +58,8 @@ def open_session(route: Route, connections: Connections) -> Iterator[Session]:
     """Open the clients of a route until the end of the block. Nothing is sent, and skopeo is not looked for yet."""
     settings = route.settings
     with ExitStack() as stack:
-        source = stack.enter_context(closing(connections.client(route.source)))
-        destination = stack.enter_context(closing(connections.client(route.destination)))
+        source = stack.enter_context(connections.client(route.source))
+        destination = stack.enter_context(connections.client(route.destination))
         skopeo = Skopeo(
             lambda: connections.skopeo(settings.skopeo),
             source=connections.endpoint(route.source),

@@ -16,8 +16,8 @@ from registry_sync.errors import (
     RefusedError,
     RegistrySyncError,
 )
-from registry_sync.oci.index_walk import MAX_INDEX_DEPTH, walk_manifests
-from registry_sync.oci.manifest import INDEX_TYPES, Manifest
+from registry_sync.oci.index_walk import walk_manifests
+from registry_sync.oci.manifest import Manifest
 from registry_sync.oci.platforms import PlatformIndex, filter_index
 from registry_sync.oci.reference import Digest, Reference
 from registry_sync.oci.reserved_tags import platform_cache_tag
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 class Transferred:
     """Content that the destination has by digest, and that has no tag yet.
 
-    :ivar was_held: the destination had it before, or said so.
+    :ivar was_held: the destination reported it as present, perhaps wrongly.
     :ivar refusal: error of a registry that accepted the content of a single image, but not its manifest by digest.
     """
 
@@ -114,7 +114,7 @@ class Transfer:
         if index is not None and index.source != manifest.digest:
             return self._send_parts(manifest)
         try:
-            return Transferred(manifest=manifest, was_held=False, sent_bytes=self._copy(manifest))
+            return Transferred(manifest=manifest, was_held=False, sent_bytes=self.copy(manifest))
         except NotCopyableWhole as error:
             log.info("%s: skopeo cannot copy the index whole, copying its parts (%s)", manifest.digest.short, error)
             return self._send_parts(manifest)
@@ -125,7 +125,11 @@ class Transfer:
                 raise
             return Transferred(manifest=manifest, was_held=False, refusal=error)
 
-    def _copy(self, manifest: Manifest) -> int:
+    def put_by_digest(self, index: Manifest) -> None:
+        """PUT the bytes of an index whose children the destination holds."""
+        self.session.destination.put_manifest(self.session.route.destination_repository, index.digest, index)
+
+    def copy(self, manifest: Manifest) -> int:
         """Copy by skopeo. Returns the bytes sent."""
         route = self.session.route
         image = ImageCopy(
@@ -138,41 +142,52 @@ class Transfer:
         return self.session.skopeo.copy(image).sent_bytes
 
     def _send_parts(self, index: Manifest) -> Transferred:
-        """Send an index in parts: the indexes below it first, then its images, then its own bytes.
+        """Send an index in parts: children first, then the index's own bytes. Works for every shape of index.
 
-        This works for every shape of index.
+        Manifests count by their content. The type that an index declares for a child may be wrong.
 
         :raises RefusedError: when the index is nested too deeply.
         """
-        indexes = walk_manifests(
-            index,
-            self._read_index,
-            enters=lambda child: child.media_type in INDEX_TYPES,
-            max_depth=MAX_INDEX_DEPTH - 1,
-        )
-        sent_bytes = sum(self._send_index(part, is_root=part.digest == index.digest) for part in indexes)
+        parts = _Parts(self, index.digest)
+        sent_bytes = sum(parts.send(part) for part in walk_manifests(index, parts.read))
         return Transferred(manifest=index, was_held=False, sent_bytes=sent_bytes)
 
-    def _read_index(self, digest: Digest) -> Manifest | None:
-        """Read an index below another; ``None`` when the destination holds it and no policy has to be enforced."""
-        manifest, is_held = self.read(digest)
-        return None if is_held and not self.enforces_policy else manifest
 
-    def _send_index(self, index: Manifest, *, is_root: bool) -> int:
-        """Send an index whose inner indexes are at the destination. Returns the bytes sent.
+class _Parts:
+    """The parts of one index on their way to the destination."""
 
-        A flat index below the root is copied whole, if skopeo can.
-        """
-        images = [child for child in index.children if child.media_type not in INDEX_TYPES]
-        if not is_root and len(images) == len(index.children):
+    def __init__(self, transfer: Transfer, root: Digest) -> None:
+        self._transfer = transfer
+        self._root = root
+        self._images: dict[Digest, tuple[Manifest, bool]] = {}
+        self._indexes = set[Digest]()
+
+    def read(self, digest: Digest) -> Manifest | None:
+        """Read a part; ``None`` when the destination holds it and no policy has to be enforced."""
+        manifest, is_held = self._transfer.read(digest)
+        if is_held and not self._transfer.enforces_policy:
+            return None
+        if not manifest.is_index:
+            self._images[digest] = manifest, is_held
+        return manifest
+
+    def send(self, part: Manifest) -> int:
+        """Send an index with the images that it lists. Images wait for their index. Returns the bytes sent."""
+        if not part.is_index:
+            return 0
+        self._indexes.add(part.digest)
+        images = [self._images.pop(child.digest) for child in part.children if child.digest in self._images]
+        is_flat = self._indexes.isdisjoint(child.digest for child in part.children)
+        if is_flat and part.digest != self._root:
             with suppress(NotCopyableWhole):
-                return self._copy(index)
-        sent_bytes = 0
-        for image in images:
-            manifest, is_held = self.read(image.digest)
-            transferred = self.transfer(manifest, is_held=is_held)
-            if transferred.refusal:
-                raise transferred.refusal
-            sent_bytes += transferred.sent_bytes
-        self.session.destination.put_manifest(self.session.route.destination_repository, index.digest, index)
+                return self._transfer.copy(part)
+        sent_bytes = sum(self._send_image(manifest, is_held=is_held) for manifest, is_held in images)
+        self._transfer.put_by_digest(part)
         return sent_bytes
+
+    def _send_image(self, manifest: Manifest, *, is_held: bool) -> int:
+        """:raises RefusedError: when the destination refuses the image's manifest by digest."""
+        transferred = self._transfer.transfer(manifest, is_held=is_held)
+        if transferred.refusal:
+            raise transferred.refusal
+        return transferred.sent_bytes

@@ -48,7 +48,7 @@ class BackupTemplate:
         if not is_tag(name):
             raise ValueError(f"{self.text!r} gives {name!r} for {tag!r}, which is not a valid tag")
         if name == tag:
-            raise ValueError(f"{self.text!r} gives {name!r} itself; write more into it")
+            raise ValueError(f"{self.text!r} gives the tag itself; add a suffix such as -was-{{{{ digest_short }}}}")
         return name
 
     def is_backup(self, tag: str) -> bool:

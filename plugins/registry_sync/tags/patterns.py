@@ -62,8 +62,8 @@ def parse_pattern(text: str) -> Pattern:
         raise ConfigurationError(f"{text!r} matches no name; its [ has no ]")
     if strange := next(filter(_NEVER_IN_NAMES.fullmatch, GLOB_PART.findall(text)), None):
         raise ConfigurationError(
-            f"{text!r} matches no name, because names do not contain {strange!r}; globs have *, ? and [a-z], and a "
-            "regular expression stands between two /"
+            f"{text!r} matches no name, because names do not contain {strange!r}; globs have *, ? and [a-z]; write a "
+            "regular expression as /…/"
         )
     return Pattern(text, re.compile(translate(text)))
 
@@ -86,7 +86,7 @@ _BRACE = re.compile(
 def _compile(text: str) -> re2._Regexp:
     """:raises ConfigurationError: when RE2 refuses the expression, or it needs more than MAX_MEMORY_BYTES."""
     if any(brace["text"] for brace in _BRACE.finditer(text[1:-1])):
-        raise ConfigurationError(f"{text!r} matches no name, because of its {{; counts are {{2}}, {{2,}} and {{0,2}}")
+        raise ConfigurationError(f"{text!r} has a {{ that does not start a count; write {{2}}, {{2,}} or {{0,2}}")
     options = re2.Options()
     options.max_mem, options.dot_nl, options.never_capture, options.log_errors = MAX_MEMORY_BYTES, True, True, False
     try:

@@ -37,13 +37,13 @@ class Duration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagRules:
-    """The rules under ``tags:``. Absent rules choose every tag.
+    """The rules under ``tags:``. Absent rules select every tag.
 
     ``named`` maps the tags in ``names`` to the digests that they are pinned to.
 
     Derived: ``order`` is what ``newest`` goes by. ``filters`` are the rules that apply to tags outside ``names``, and
     ``push_time_keys`` those of them that need push times. ``by_name`` are the tags that ``names`` and ``include`` write
-    out; with ``is_all_by_name`` no others can be chosen, so the repository need not be listed.
+    out; with ``is_all_by_name`` no others can be selected, so the repository need not be listed.
     ``applies``: there is a rule. ``needs_whole_listing``: old tags affect the selection, so a windowed listing is not
     enough.
     """
@@ -95,7 +95,7 @@ def _derive(rules: TagRules) -> Mapping[str, object]:
 
 
 def only_tags(patterns: Sequence[str]) -> TagRules:
-    """The rules for a run that is limited to some tags; no patterns: to none.
+    """Rules for the run parameter ``tags``; without patterns, every tag.
 
     :raises ConfigurationError: when one is not a valid pattern.
     """

@@ -40,7 +40,7 @@ class SelectionStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The chosen tags in the order of their names, and the reason for every other tag.
+    """The selected tags in the order of their names, and the reason for every other tag.
 
     ``failed`` are tags that the rules cannot judge, each with the remedy.
     ``not_yet`` are the rejected tags that only ``older_than`` holds back.
@@ -115,7 +115,7 @@ def select_tags(
 
 
 def _filter(left: Sequence[Entry], rules: TagRules, now: datetime, *, has_push_times: bool) -> Selection:
-    """Apply the filters one after the other. Without filters, ``names`` alone choose no other tag."""
+    """Apply the filters one after the other. Without filters, ``names`` alone select no other tag."""
     if rules.named and not rules.has_filters:
         return Selection(selected=(), rejected={entry.name: _NOT_NAMED for entry in left})
     rejected, failed, steps, not_yet = dict[str, str](), dict[str, str](), list[SelectionStep](), frozenset[str]()
@@ -153,7 +153,7 @@ def check_min_tags(selection: Selection, rules: TagRules, where: object) -> None
 
 
 def rejection_reason(tag: str, rules: TagRules) -> str:
-    """Why a tag of that name is never selected, whatever its push time and the other tags; empty when it may be."""
+    """The reason that a tag of that name is never selected, regardless of push times; empty when it may be."""
     if tag in rules.named:
         return ""
     if rules.named and not rules.has_filters:

@@ -13,6 +13,6 @@ def test_more_entries_than_airflow_maps_are_refused() -> None:
     with pytest.raises(ConfigurationError) as caught:
         check_map_length(1025, "mirror 'm' has 1025 routes", "split the mirror")
     assert str(caught.value) == (
-        "mirror 'm' has 1025 routes, Airflow maps 1024 at most: "
+        "mirror 'm' has 1025 routes, but Airflow maps at most 1024 (max_map_length): "
         "split the mirror, or set AIRFLOW__CORE__MAX_MAP_LENGTH higher for the API server and the workers"
     )

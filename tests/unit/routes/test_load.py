@@ -374,10 +374,10 @@ DIGEST = f"sha256:{64 * 'a'}"
             {"newest": 20, "newest_by": "age"},
             ".newest_by: expected 'semver', 'push_time' or 'name', got 'age'",
         ),
-        ({"newest_by": "name"}, ": newest_by goes with newest, which says how many; write it, or remove newest_by"),
+        ({"newest_by": "name"}, ": newest_by needs newest; write how many tags to keep there, or remove newest_by"),
         (
             {"prereleases": True},
-            ": prereleases goes with semver, or with newest_by: semver; write one of them, or remove it",
+            ": prereleases needs semver or newest_by: semver; write one of them, or remove prereleases",
         ),
         ({"semver": "*", "prereleases": "yes"}, ".prereleases: expected true or false, got 'yes'"),
         ({"min_tags": 0}, ".min_tags: expected 1 or more, got the number 0"),

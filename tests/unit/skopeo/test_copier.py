@@ -61,7 +61,7 @@ def a_copy(**fields: Any) -> ImageCopy:
     return ImageCopy(**{"source": SOURCE, "destination": DESTINATION, "is_index": False, "format": "oci", **fields})
 
 
-def test_the_command_for_an_index() -> None:
+def test_an_index_is_copied_with_all_images() -> None:
     argv = copy_argv(BINARY, FILES, a_copy(is_index=True, format="v2s2"), timeout_seconds=90)
     assert argv == [
         *("setpriv", "--pdeathsig", "KILL", "/usr/bin/skopeo"),
@@ -75,7 +75,7 @@ def test_the_command_for_an_index() -> None:
     ]
 
 
-def test_the_command_under_a_policy() -> None:
+def test_a_policy_is_enforced_and_removes_signatures() -> None:
     """``--remove-signatures``: a destination has no place for signatures except tags, which are copied separately."""
     policy_files = PolicyFiles(policy=Path("/etc/team.json"), registries_d=Path("/etc/registries.d"))
     files = replace(FILES, policy_files=policy_files)
@@ -87,7 +87,7 @@ def test_the_command_under_a_policy() -> None:
     assert copy_argv(BINARY, files, image, timeout_seconds=90)[8:10] == ["--registries.d", "/p/registries.d"]
 
 
-def test_the_command_for_a_signature_under_a_policy() -> None:
+def test_a_signature_is_copied_without_the_policy() -> None:
     files = replace(
         FILES, policy_files=PolicyFiles(policy=Path("/etc/team.json"), registries_d=Path("/etc/registries.d"))
     )
@@ -95,7 +95,7 @@ def test_the_command_for_a_signature_under_a_policy() -> None:
     assert argv == copy_argv(BINARY, FILES, a_copy(), timeout_seconds=90)
 
 
-def test_the_command_for_one_image_over_plain_http() -> None:
+def test_one_image_is_copied_over_plain_http() -> None:
     plain = SideFiles(host="registry:80", tls=False, auth_file=Path("/p/source/auth.json"), cert_dir=None)
     files = SkopeoFiles(
         source=plain,

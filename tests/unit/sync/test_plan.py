@@ -131,7 +131,7 @@ def test_states_for_which_the_policy_does_not_matter(
         ),
     ],
 )
-def test_a_moved_tag(policy: OverwriteRules, decision: Decision) -> None:
+def test_a_changed_tag_follows_the_overwrite_policy(policy: OverwriteRules, decision: Decision) -> None:
     assert plan_tag("v1", NEW, OLD, policy) == decision
 
 

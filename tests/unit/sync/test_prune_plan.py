@@ -185,7 +185,7 @@ def test_tags_that_are_about_a_digest(tag: str, is_one: bool) -> None:
 
 
 class TestMemory:
-    def test_over_json_and_back(self) -> None:
+    def test_json_is_read_back(self) -> None:
         memory = DeletionPlans(
             routes={"aa": DatedDeletions(planned=PlannedDeletions(marks=("0a1b2c3d",), listed=7), at=NOON)}
         )

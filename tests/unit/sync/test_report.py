@@ -131,7 +131,9 @@ def test_json_that_is_no_report() -> None:
         (RateLimited("too fast", retry_at=MOMENT), "rate_limited", MOMENT),
     ],
 )
-def test_a_route_that_failed_as_a_whole(error: RegistrySyncError, error_class: str, retry_at: datetime | None) -> None:
+def test_a_route_that_failed_as_a_whole_is_reported(
+    error: RegistrySyncError, error_class: str, retry_at: datetime | None
+) -> None:
     report = RouteReport.of_error(a_route(), error, dry_run=True)
     assert report == RouteReport(
         mirror="m",
@@ -156,7 +158,7 @@ def test_failed_tags_make_a_failed_route_and_that_a_failed_run() -> None:
     assert RunReport(mirror="m", routes=(good,), missing=("team/lost → acr (failed)",)).is_failed
 
 
-def test_the_table_of_one_route_in_step() -> None:
+def test_the_table_shows_a_route_in_sync() -> None:
     report = a_report("team/app", counts={"unchanged": 12, "skipped": 3}, seconds=0.349)
     assert lines(report_table([report])) == [
         "repository        destination             copied  unchanged  skipped  failed  digests  sent  seconds",
@@ -165,7 +167,7 @@ def test_the_table_of_one_route_in_step() -> None:
     ]
 
 
-def test_the_table_of_several_routes_with_totals_tags_notes_and_errors() -> None:
+def test_the_table_of_several_routes_has_totals_tags_notes_and_errors() -> None:
     again = replace(COPIED, tag="v1.0", sent_bytes=0, seconds=0.1)
     routes = [
         a_report(

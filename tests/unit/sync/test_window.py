@@ -42,7 +42,7 @@ def a_route(name: str = "team/app", **options: Any) -> Route:
     return next(listed_routes(mirror, here, there))
 
 
-def in_step(until: float, *routes: Route) -> Watermark:
+def in_sync(until: float, *routes: Route) -> Watermark:
     return Watermark(until=at(until), routes=frozenset(map(route_key, routes)))
 
 
@@ -84,7 +84,7 @@ class TestOfRun:
             ),
         ],
     )
-    def test_parameters_that_contradict_each_other(self, asked: dict[str, Any], problem: str) -> None:
+    def test_parameters_that_contradict_each_other_are_refused(self, asked: dict[str, Any], problem: str) -> None:
         with pytest.raises(ConfigurationError) as caught:
             window_of_run(RunInterval(run_type="manual"), WindowRequest(**asked), None)
         assert str(caught.value) == problem
@@ -128,33 +128,33 @@ class TestOfRoute:
         assert str(window) == "everything (first run of this route, or its last run did not finish)"
 
     def test_a_route_that_was_not_finished_is_compared_in_full(self) -> None:
-        state = in_step(13, a_route("team/other"))
+        state = in_sync(13, a_route("team/other"))
         assert window_of_route(scheduled(13, 14), "scheduled", a_route(), state).is_everything
 
     @pytest.mark.parametrize("options", [{"tags": {"include": ("v*",)}}, {"on_moved_tag": "keep"}])
     def test_so_is_one_whose_rule_has_changed(self, options: dict[str, Any]) -> None:
-        state = in_step(13, a_route())
+        state = in_sync(13, a_route())
         assert window_of_route(scheduled(13, 14), "scheduled", a_route(**options), state).is_everything
 
     @pytest.mark.parametrize("until", [13, 14, 20])
-    def test_one_in_step_keeps_the_run_s_window(self, until: float) -> None:
-        state = in_step(until, a_route())
+    def test_a_route_in_sync_keeps_the_window_of_the_run(self, until: float) -> None:
+        state = in_sync(until, a_route())
         assert window_of_route(scheduled(13, 14), "scheduled", a_route(), state) == scheduled(13, 14)
 
     def test_missed_runs_are_made_up_for(self) -> None:
-        window = window_of_route(scheduled(13, 14), "scheduled", a_route(), in_step(3, a_route()), "@daily")
+        window = window_of_route(scheduled(13, 14), "scheduled", a_route(), in_sync(3, a_route()), "@daily")
         assert str(window) == "tags pushed 2026-11-24 03:00–14:00 UTC (scheduled, with missed runs)"
 
     @pytest.mark.parametrize("until", [-1, 0])
     def test_a_missed_full_check_too(self, until: float) -> None:
-        window = window_of_route(scheduled(4, 5), "scheduled", a_route(), in_step(until, a_route()), "@daily")
+        window = window_of_route(scheduled(4, 5), "scheduled", a_route(), in_sync(until, a_route()), "@daily")
         assert str(window) == "everything (missed full check, @daily)"
         assert window.is_full_check
 
     @pytest.mark.parametrize("before", [True, False])
     def test_other_signatures_take_a_full_check(self, before: bool) -> None:
         """Those of images that are in sync are found by no other run."""
-        state = in_step(13, a_route(signatures=before))
+        state = in_sync(13, a_route(signatures=before))
         window = window_of_route(scheduled(13, 14), "scheduled", a_route(signatures=not before), state)
         assert str(window) == "everything (full check, because signatures was changed)"
         assert window.is_full_check
@@ -165,7 +165,7 @@ class TestOfRoute:
 
     def test_everything_stays_everything(self) -> None:
         everything = Window(reason="full check, @daily")
-        assert window_of_route(everything, "scheduled", a_route(), in_step(3, a_route())) == everything
+        assert window_of_route(everything, "scheduled", a_route(), in_sync(3, a_route())) == everything
 
 
 class TestUnmodified:
@@ -176,7 +176,7 @@ class TestUnmodified:
             FoundRoute(route=new, modified_at=at(13) - CLOCK_SKEW),
             FoundRoute(route=unknown),
         ]
-        state = in_step(13, old, new, unknown)
+        state = in_sync(13, old, new, unknown)
         work, unmodified = split_unmodified(found, scheduled(13, 14), "scheduled", state, None)
         assert work == [(new, scheduled(13, 14)), (unknown, scheduled(13, 14))]
         assert unmodified == [old]
@@ -190,16 +190,16 @@ class TestUnmodified:
 
 class TestAdvance:
     def test_it_moves_to_the_end_of_the_run(self) -> None:
-        assert advance_watermark(in_step(13, a_route()), at(14), ["k"]) == Watermark(
+        assert advance_watermark(in_sync(13, a_route()), at(14), ["k"]) == Watermark(
             until=at(14), routes=frozenset({"k"})
         )
 
     def test_an_old_run_that_is_cleared_takes_nothing_back(self) -> None:
-        state = in_step(14, a_route())
+        state = in_sync(14, a_route())
         assert advance_watermark(state, at(13), []) == state
 
     def test_json_round_trip(self) -> None:
-        state = in_step(14, a_route(), a_route("team/other"))
+        state = in_sync(14, a_route(), a_route("team/other"))
         assert Watermark.from_json(state.to_json()) == state
 
 
@@ -250,7 +250,7 @@ OVER = RunInterval(run_type="scheduled", start=MIDNIGHT, end=datetime(2026, 3, 2
         (RunInterval(run_type="backfill", start=OVER.start, end=OVER.end), WindowRequest(), False),
     ],
 )
-def test_a_full_check_is_one_that_is_asked_for(run: RunInterval, asked: WindowRequest, *, expected: bool) -> None:
+def test_a_full_check_is_one_that_the_run_requests(run: RunInterval, asked: WindowRequest, *, expected: bool) -> None:
     """A run by hand compares all tags, without the further requests of a full check."""
     assert window_of_run(run, asked, "@daily").is_full_check is expected
 

@@ -54,7 +54,7 @@ class TestPolicies:
             ({"v*": "fail", "*": "keep"}, (("v*", "fail"), ("*", "keep"))),
         ],
     )
-    def test_a_word_and_a_mapping(self, written: Any, pairs: Any) -> None:
+    def test_a_word_and_a_mapping_are_parsed_and_written_back(self, written: Any, pairs: Any) -> None:
         policies = parse_policies(written)
         assert tuple((pattern.text, policy) for pattern, policy in policies) == pairs
         assert as_written(policies) == written
@@ -109,7 +109,7 @@ class TestBackupTag:
             ("{{ tag }}-was-{{ digest.split(':')[1][:20] }}", f"v1.2-was-0123456789ab{8 * '0'}"),
         ],
     )
-    def test_names(self, template: str, name: str) -> None:
+    def test_the_template_names_the_backup(self, template: str, name: str) -> None:
         assert parse_backup_tag(template).text == template
         assert parse_backup_tag(template).name("v1.2", OLD, EVENING) == name
 
@@ -121,7 +121,7 @@ class TestBackupTag:
                 "{{ tga }}-was",
                 "'{{ tga }}-was': unknown variable 'tga'; there are tag, digest, digest_short, date, time",
             ),
-            ("{{ tag }}", "'{{ tag }}' gives 'latest' itself; write more into it"),
+            ("{{ tag }}", "'{{ tag }}' gives the tag itself; add a suffix such as -was-{{ digest_short }}"),
             ("{{ tag }} {{ digest_short }}", "gives 'latest 111111111111' for 'latest', which is not a valid tag"),
             (
                 "{{ tag }}-was-{{ digest }}",

@@ -105,7 +105,7 @@ def test_braces_that_are_not_counts_are_refused(expression: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse_pattern(f"/{expression}/")
     assert str(caught.value) == (
-        f"{f'/{expression}/'!r} matches no name, because of its {{; counts are {{2}}, {{2,}} and {{0,2}}"
+        f"{f'/{expression}/'!r} has a {{ that does not start a count; write {{2}}, {{2,}} or {{0,2}}"
     )
 
 
@@ -152,8 +152,8 @@ def test_globs_that_match_nothing(glob: str, character: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse_pattern(glob)
     assert str(caught.value) == (
-        f"{glob!r} matches no name, because names do not contain {character!r}; globs have *, ? and [a-z], and a "
-        "regular expression stands between two /"
+        f"{glob!r} matches no name, because names do not contain {character!r}; globs have *, ? and [a-z]; write a "
+        "regular expression as /…/"
     )
 
 

@@ -118,7 +118,7 @@ def test_ages_select_by_push_time() -> None:
     assert select(listed, older_than="1d", younger_than="90d").selected == ("edge", "nearly", "new")
 
 
-def test_the_newest_by_version() -> None:
+def test_newest_by_version_selects_the_highest() -> None:
     listed = ["v1.9.0", "v1.10.0", "1.10.0", "v1.2.0", "v2.0.0-rc.1"]
     selection = select(listed, semver="*", newest=2)
     assert selection.selected == ("1.10.0", "v1.10.0")
@@ -128,7 +128,7 @@ def test_the_newest_by_version() -> None:
     assert select(listed, semver="*", prereleases=True, newest=1).selected == ("v2.0.0-rc.1",)
 
 
-def test_the_newest_by_version_without_a_range() -> None:
+def test_newest_by_version_needs_no_range() -> None:
     selection = select(["v1.9.0", "v2.0.0-rc.1", "main"], newest=1, newest_by="semver")
     assert (selection.selected, selection.rejected) == (
         ("v1.9.0",),

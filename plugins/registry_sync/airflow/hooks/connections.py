@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, closing
 from typing import TYPE_CHECKING
 
 from registry_sync.airflow.hooks.registry import RegistryHook
@@ -29,9 +30,9 @@ class HookConnections:
         """Return the address and credentials of a registry."""
         return self._hook(registry).endpoint
 
-    def client(self, registry: Registry, /) -> RegistryClient:
-        """Return a client of a registry; the caller closes it."""
-        return self._hook(registry).get_conn()
+    def client(self, registry: Registry, /) -> AbstractContextManager[RegistryClient]:
+        """A client of a registry, closed at the end of the block."""
+        return closing(self._hook(registry).get_conn())
 
     def skopeo(self, options: SkopeoOptions, /) -> SkopeoProgram:
         """Return the skopeo of this worker, or one that runs in containers."""

@@ -15,8 +15,9 @@ from registry_sync.airflow.ids import REPORT_KEY
 from registry_sync.airflow.retries import error_of_report
 from registry_sync.airflow.run_context import task_label
 from registry_sync.errors import RegistrySyncError
+from registry_sync.routes.route import Route
 from registry_sync.sync.report import RouteReport
-from registry_sync.sync.scope import RouteTask
+from registry_sync.sync.scope import RouteScope, RouteTask
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -53,12 +54,12 @@ class MirrorRepositoryOperator(BaseOperator):
 
         :param deferrals: number of deferrals of this try so far.
         """
-        work = RouteTask.from_json({"route": self.route, "scope": self.scope})
+        route = Route.from_json(self.route)
         try:
-            report = self._sync(work, task_label(context))
+            report = self._sync(RouteTask(route=route, scope=RouteScope.from_json(self.scope)), task_label(context))
             error = error_of_report(report)
         except RegistrySyncError as raised:
-            report, error = RouteReport.of_error(work.route, raised, dry_run=work.scope.dry_run), raised
+            report, error = RouteReport.of_error(route, raised, dry_run=bool(self.scope["dry_run"])), raised
         context["ti"].xcom_push(REPORT_KEY, _masked(report).to_json())
         if error is not None:
             defer_or_raise(self, error, deferrals)

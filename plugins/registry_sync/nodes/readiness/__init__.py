@@ -1,1 +1,1 @@
-"""Whether a node would start now."""
+"""The check that nodes can pull their bootstrap images now."""

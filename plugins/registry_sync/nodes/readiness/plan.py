@@ -129,7 +129,7 @@ class _Planner:
         )
 
     def _why_not_comparable(self, repository: Repository) -> str:
-        """Why digests in ``repository`` differ from those at the source by design; empty when they should be equal."""
+        """The reason that digests in ``repository`` differ from the source by design; empty when they must be equal."""
         for route in _routes_upstream(repository, self._routes):
             if platforms := route.settings.platforms:
                 return f"the mirror {route.mirror!r} copies only {', '.join(platforms)}, which changes the digest"

@@ -94,7 +94,10 @@ def _as_wrong(image: ImageReadiness) -> ImageReadiness:
 
 
 def _explain_limit(verdict: Verdict) -> str:
-    """Why the pool's configuration cannot cover an outage. Images that are pinned by digest may still be pulled."""
+    """The reason that the pool's configuration cannot cover an outage.
+
+    Images that are pinned by digest may still be pulled.
+    """
     return (
         f"{verdict.pool}: no tag can be pulled while {verdict.down} is down, as configured; a mirror that is trusted "
         "with tags (trust: pull+resolve) would change that"
