@@ -17,7 +17,7 @@ import registry_sync.airflow.hooks.registry  # noqa: F401 - Airflow binds its lo
 from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
 from registry_sync.cli.main import PROJECT, main
 from testkit import images
-from testkit.registry import RegistryProcess
+from testkit.registry import Htpasswd, RegistryProcess
 
 OLD, NEW = images.multi_arch("old"), images.multi_arch("new")
 READS = {"GET", "HEAD"}
@@ -284,3 +284,25 @@ mirrors:
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (OK, "")
     assert json.loads(ended.stdout)[0]["source"] == f"{source.host}/team/other"
+
+
+def test_all_routes_of_a_plan_share_one_login(
+    source: RegistryProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each new client sends a first request without credentials, which the registry answers with 401."""
+    names = [f"shared/{number}" for number in range(3)]
+    for name in names:
+        images.push(source.url, name, "v1", NEW)
+    with RegistryProcess(auth=Htpasswd(users={"robot": "secret"})) as locked:
+        connection = {"conn_type": "docker", "host": locked.host, "login": "robot", "password": "secret"}
+        monkeypatch.setenv("AIRFLOW_CONN_REGISTRY_BACKUP", json.dumps(connection))
+        registries = {
+            "origin": {"host": source.host, "tls": False},
+            "backup": {"host": locked.host, "tls": False, "connection": "registry_backup"},
+        }
+        mirror = {"source": "origin", "destinations": ["backup"], "repositories": names}
+        file = tmp_path / "mirrors.yaml"
+        file.write_text(json.dumps({"registries": registries, "mirrors": {"team": mirror}}))
+        assert main(["plan", str(file), "--mirror", "team"]) == OK
+        assert capsys.readouterr().out.count("missing at the destination") == len(names)
+        assert [request.status for request in locked.requests()].count(401) == 1
