@@ -56,15 +56,15 @@ def _default_args(mirror: Mirror) -> dict[str, Any]:
 
 
 def _copy_to(destination: Registry, mirror: Mirror, source: Registry) -> MappedOperator:
-    """The two tasks of a destination. Both run on its queue, because planning logs in to the destination too."""
+    """The two tasks of a destination. Both run on its queue: the first logs in to the destination too."""
     queue = {"queue": destination.queue} if destination.queue else {}
-    planned = ListRoutesOperator(
+    listed = ListRoutesOperator(
         task_id=routes_task(destination.name), mirror=mirror, source=source, destination=destination, **queue
     )
     copied = MirrorRepositoryOperator.partial(
         task_id=copy_task(destination.name), pool=destination.pool, map_index_template=LABEL, **queue
-    ).expand_kwargs(planned.output)
-    planned >> copied
+    ).expand_kwargs(listed.output)
+    listed >> copied
     return copied
 
 

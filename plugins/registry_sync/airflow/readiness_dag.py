@@ -43,12 +43,12 @@ def build_readiness_dag(file: MirrorsFile) -> DAG:
     )
     with dag:
         dag_ids = {name: dag_id(name) for name in file.mirrors}
-        planned = ListImagesOperator(task_id=LIST_IMAGES_TASK, file=file, dag_ids=dag_ids)
+        listed = ListImagesOperator(task_id=LIST_IMAGES_TASK, file=file, dag_ids=dag_ids)
         checked = CheckEndpointOperator.partial(task_id=CHECK_TASK, map_index_template=LABEL).expand_kwargs(
-            planned.output
+            listed.output
         )
         report = ReadinessReportOperator(task_id=REPORT_TASK, pools=list(file.node_pools.values()), retries=0)
-        planned >> checked >> report
+        listed >> checked >> report
     return dag
 
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http.cookiejar import DefaultCookiePolicy
-from itertools import count
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -227,7 +226,8 @@ class Transport:
     def _send_handling_retries(self, request: Request) -> Response:
         error: RegistrySyncError
         wait_seconds: float | None
-        for attempt in count(1):
+        attempt = 1
+        while True:
             try:
                 response = self._send_handling_auth(request)
             except (TemporaryError, RateLimited) as raised:
@@ -240,7 +240,7 @@ class Transport:
                 raise error
             log.warning("%s; retrying in %.1f s", error, wait_seconds)
             time.sleep(wait_seconds)
-        raise AssertionError("the last attempt returns or raises")
+            attempt += 1
 
     def _send_handling_auth(self, request: Request) -> Response:
         """Send a request, and repeat it once with the authorization that a 401 requires.

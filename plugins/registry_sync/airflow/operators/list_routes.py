@@ -66,11 +66,11 @@ class ListRoutesOperator(BaseOperator):
         :param deferrals: number of deferrals of this try so far.
         """
         try:
-            return self._plan(context)
+            return self._list(context)
         except RegistrySyncError as error:
             defer_or_raise(self, error, deferrals)
 
-    def _plan(self, context: Context) -> list[dict[str, Any]]:
+    def _list(self, context: Context) -> list[dict[str, Any]]:
         params, run = read_parameters(context), read_run_interval(context)
         window = window_of_run(run, read_window_request(params), self.mirror.full_check)
         if params["destinations"] and self.destination.name not in params["destinations"]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException
-from airflow.sdk.log import redact  # type: ignore[attr-defined] # imported there, and not listed in an __all__
+from airflow.sdk.log import redact  # type: ignore[attr-defined]  # not among its exports
 
 from registry_sync.airflow.hooks.registry import RegistryHook
 from registry_sync.airflow.ids import (
@@ -219,13 +219,13 @@ class ReadinessReportOperator(BaseOperator):
         from registry_sync.nodes.readiness.report import ReadinessReport
 
         ti = context["ti"]
-        planned = ti.xcom_pull(task_ids=LIST_IMAGES_TASK)
-        if planned is None:
+        listed = ti.xcom_pull(task_ids=LIST_IMAGES_TASK)
+        if listed is None:
             return ReadinessReport.of(self.pools, unlisted_images(self.pools))
         pulled = filter(None, ti.xcom_pull(task_ids=[CHECK_TASK], key=RESULTS_KEY) or [])
         results = [ImageReadiness.from_json(result) for of_task in pulled for result in of_task]
         notes = ti.xcom_pull(task_ids=LIST_IMAGES_TASK, key=NOTES_KEY) or []
-        return ReadinessReport.of(self.pools, add_unchecked(planned, results), notes=notes)
+        return ReadinessReport.of(self.pools, add_unchecked(listed, results), notes=notes)
 
 
 def unlisted_images(pools: Sequence[NodePool]) -> list[ImageReadiness]:
@@ -248,12 +248,12 @@ def unlisted_images(pools: Sequence[NodePool]) -> list[ImageReadiness]:
     ]
 
 
-def add_unchecked(planned: Sequence[Mapping[str, Any]], results: Sequence[ImageReadiness]) -> list[ImageReadiness]:
-    """One result for each planned image, in order. It is ``unchecked`` where the task was killed without a result."""
+def add_unchecked(listed: Sequence[Mapping[str, Any]], results: Sequence[ImageReadiness]) -> list[ImageReadiness]:
+    """One result for each listed image, in order. It is ``unchecked`` where the task was killed without a result."""
     from registry_sync.nodes.readiness.model import EndpointCheck, ImageReadiness
 
     by_key = {(result.pool, result.image, result.registry): result for result in results}
-    checks = (EndpointCheck.from_json(row["check"]) for row in planned)
+    checks = (EndpointCheck.from_json(row["check"]) for row in listed)
     problem = f"not checked: its task {CHECK_TASK} ended without a result; see its log"
     return [
         by_key.get((check.pool, check.image(expected.tag), check.registry.name))

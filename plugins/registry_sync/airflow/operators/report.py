@@ -70,14 +70,14 @@ class ReportOperator(BaseOperator):
 class DestinationOutcome:
     """The results of a run at one destination.
 
-    :ivar planned: the planned routes, by map index; ``None`` when planning failed.
-    :ivar reports: reports of the planned routes.
+    :ivar routes: the routes of the mapped task, by map index; ``None`` when their listing failed.
+    :ivar reports: reports of these routes.
     :ivar missing: tasks that ended without a report, with their states.
     :ivar finished: keys of the routes that succeeded.
     """
 
     destination: str
-    planned: tuple[Route, ...] | None = None
+    routes: tuple[Route, ...] | None = None
     reports: tuple[RouteReport, ...] = ()
     missing: tuple[str, ...] = ()
     finished: frozenset[str] = frozenset()
@@ -89,21 +89,21 @@ def read_outcomes(context: Context, destinations: Sequence[str]) -> list[Destina
     return [_read_outcome(context, destination, states.get(routes_task(destination))) for destination in destinations]
 
 
-def _read_outcome(context: Context, destination: str, plan_state: str | None) -> DestinationOutcome:
-    if plan_state not in _SUCCESSFUL:
-        return DestinationOutcome(destination=destination, missing=(f"{routes_task(destination)} ({plan_state})",))
+def _read_outcome(context: Context, destination: str, listing_state: str | None) -> DestinationOutcome:
+    if listing_state not in _SUCCESSFUL:
+        return DestinationOutcome(destination=destination, missing=(f"{routes_task(destination)} ({listing_state})",))
     ti = context["ti"]
     rows = ti.xcom_pull(task_ids=routes_task(destination)) or []
-    planned = tuple(Route.from_json(row["route"]) for row in rows)
-    states = _mapped_states(context, copy_task(destination), len(planned))
+    routes = tuple(Route.from_json(row["route"]) for row in rows)
+    states = _mapped_states(context, copy_task(destination), len(routes))
     pushed = ti.xcom_pull(task_ids=[copy_task(destination)], key=REPORT_KEY) or []
-    reports, missing = match_reports(planned, pushed, states)
+    reports, missing = match_reports(routes, pushed, states)
     return DestinationOutcome(
         destination=destination,
-        planned=planned,
+        routes=routes,
         reports=tuple(reports),
         missing=tuple(missing),
-        finished=finished_routes(planned, reports, states),
+        finished=finished_routes(routes, reports, states),
     )
 
 
@@ -127,9 +127,9 @@ def _task_states(context: Context, task_ids: list[str]) -> Mapping[str, str]:
 def match_reports(
     routes: Sequence[Route], pushed: Sequence[Mapping[str, Any]], states: Sequence[str | None]
 ) -> tuple[list[RouteReport], list[str]]:
-    """Return the reports of the planned routes, and the routes whose task failed without one (killed, for example).
+    """Return the reports of the routes, and the routes whose task failed without one (killed, for example).
 
-    :param routes: the planned routes, by map index.
+    :param routes: the routes of the mapped task, by map index.
     :param pushed: reports as JSON, in any order.
     :param states: states of the mapped tasks, by map index.
     """
@@ -148,7 +148,7 @@ def finished_routes(
 ) -> frozenset[str]:
     """Keys of the routes whose task succeeded with a report. A state that a user set by hand does not count.
 
-    :param routes: the planned routes, by map index.
+    :param routes: the routes of the mapped task, by map index.
     :param states: states of the mapped tasks, by map index.
     """
     succeeded = {report.route_key for report in reports if not report.is_failed and not report.dry_run}
@@ -157,12 +157,12 @@ def finished_routes(
 
 
 def push_watermark(context: Context, outcome: DestinationOutcome) -> None:
-    """Push the watermark that the next scheduled runs start from. The previous one stays when planning failed."""
+    """Push the watermark that the next scheduled runs start from. The previous one stays when the listing failed."""
     end = scheduled_end(read_run_interval(context))
     if end is None:
         return
     watermark = read_watermark(context, outcome.destination)
-    if outcome.planned is not None:
+    if outcome.routes is not None:
         finished = outcome.finished.union(read_unmodified(context, outcome.destination))
         watermark = advance_watermark(watermark, end, finished)
     if watermark is not None:
@@ -175,8 +175,8 @@ def push_deletion_plans(context: Context, outcome: DestinationOutcome) -> None:
     if end is None:
         return
     previous = plans = read_deletion_plans(context, outcome.destination)
-    if outcome.planned is not None:
-        pruned = {route_key(route) for route in outcome.planned if route.settings.deletes_tags}
+    if outcome.routes is not None:
+        pruned = {route_key(route) for route in outcome.routes if route.settings.deletes_tags}
         unmodified = read_unmodified(context, outcome.destination)
         plans = previous.after(_planned_deletions(outcome.reports, pruned), [*pruned, *unmodified], end)
     if previous.routes or plans.routes:
