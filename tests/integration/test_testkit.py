@@ -491,23 +491,24 @@ class TestInterceptor:
             except requests.ConnectionError as error:
                 failures.append(error)
 
-        threads_before = threading.active_count()
+        earlier = set(threading.enumerate())
+
+        def new_threads() -> int:
+            return len(set(threading.enumerate()) - earlier)
+
         with Interceptor(registry.url) as interceptor:
             interceptor.hang("GET", "^/v2/$")
-            interceptor.delay("GET", "^/v2/_catalog$", 30)
+            interceptor.delay("GET", "^/v2/_catalog$", 2 * PATIENCE_SECONDS)
             clients = [
                 threading.Thread(target=ask, args=(f"{interceptor.url}/v2/{path}",)) for path in ("", "_catalog")
             ]
             for client in clients:
                 client.start()
-            wait_until(
-                lambda: len(interceptor.requests()) == 1 and threading.active_count() == threads_before + 5,
-                "the threads run",
-            )
+            wait_until(lambda: len(interceptor.requests()) == 1 and new_threads() == 5, "the threads run")
         for client in clients:
             client.join(5)
         assert len(failures) == 2
-        wait_until(lambda: threading.active_count() == threads_before, "the threads have ended")
+        wait_until(lambda: new_threads() == 0, "the threads have ended")
 
     def test_after_acts_between_answer_and_client(self, interceptor: Interceptor, registry: RegistryProcess) -> None:
         images.push(registry.url, "team/moving", "v1", IMAGE)
