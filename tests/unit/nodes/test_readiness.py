@@ -19,7 +19,7 @@ from registry_sync.airflow.readiness_dag import parameters
 from registry_sync.config.model import Registry
 from registry_sync.config.node_pools import NodePool, NodePoolEntry
 from registry_sync.errors import RefusedError, TemporaryError
-from registry_sync.nodes.readiness.check import Limits, choose_reads
+from registry_sync.nodes.readiness.check import Limits
 from registry_sync.nodes.readiness.model import EndpointCheck, Expected, Fault, ImageReadiness
 from registry_sync.nodes.readiness.report import ReadinessReport, fault_conflicting
 from registry_sync.nodes.runtime_failover import (
@@ -33,6 +33,7 @@ from registry_sync.nodes.runtime_failover import (
     start_table,
 )
 from registry_sync.oci.reference import Digest, Repository
+from registry_sync.oci.sample import choose_reads
 from registry_sync.tags.overwrite_policy import parse_policies
 from testkit.project import PROJECT
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -21,8 +20,9 @@ from registry_sync.errors import (
 from registry_sync.nodes.readiness.advice import advise
 from registry_sync.nodes.readiness.model import EndpointCheck, Expected, Fault, ImageReadiness
 from registry_sync.oci.index_walk import MAX_INDEX_DEPTH, walk_manifests
-from registry_sync.oci.manifest import Descriptor, Manifest
+from registry_sync.oci.manifest import Descriptor, Manifest, is_foreign
 from registry_sync.oci.reference import Digest, Reference, Repository
+from registry_sync.oci.sample import choose_reads
 from registry_sync.registry.client import PullClient
 from registry_sync.text_table import human_bytes
 
@@ -159,7 +159,7 @@ class _Pull:
     def _note(self, manifest: Manifest) -> None:
         """Add the manifest's platforms and the sizes of its blobs."""
         self.platforms |= {str(child.platform) for child in manifest.children if child.platform and _is_pulled(child)}
-        self.sizes |= {blob.digest: blob.size_bytes for blob in manifest.blobs if not _is_foreign(blob)}
+        self.sizes |= {blob.digest: blob.size_bytes for blob in manifest.blobs if not is_foreign(blob)}
 
     def check_blobs(self, today: date) -> None:
         """Compare the size of every blob, and download some of them."""
@@ -223,26 +223,3 @@ def _fault_of(error: RegistrySyncError, faults: _FaultsByError) -> Fault:
 def _is_pulled(child: Descriptor) -> bool:
     """False for BuildKit's provenance: https://docs.docker.com/build/metadata/attestations/storage/."""
     return child.platform is None or child.platform.os != "unknown"
-
-
-def _is_foreign(blob: Descriptor) -> bool:
-    """True for a layer of Windows that nodes download from Microsoft, and that a registry may lack.
-
-    https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md#non-distributable-layers
-    """
-    return "foreign" in blob.media_type or "nondistributable" in blob.media_type
-
-
-def choose_reads(sizes: Mapping[Digest, int], budget_bytes: int, today: date) -> list[Digest]:
-    """The blobs to download today, as many as fit into the budget. The order changes daily, and is not random.
-
-    >>> a = Digest.of(b"a")
-    >>> choose_reads({a: 10}, 10, date(2026, 1, 1)) == [a], choose_reads({a: 10}, 9, date(2026, 1, 1))
-    (True, [])
-    """
-    chosen, left = [], budget_bytes
-    for digest in sorted(sizes, key=lambda digest: hashlib.sha256(f"{today}{digest}".encode()).digest()):
-        if sizes[digest] <= left:
-            chosen.append(digest)
-            left -= sizes[digest]
-    return chosen
