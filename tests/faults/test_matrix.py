@@ -15,6 +15,7 @@ import pytest
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 
 from registry_sync.registry import transport
+from registry_sync.registry.exchange import RequestLimits
 from testkit.interceptor import Interceptor
 from tests.faults.faults import FAULTS
 from tests.faults.specification import Case, cases
@@ -41,7 +42,7 @@ def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture(autouse=True)
 def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten read timeouts and the pauses between attempts."""
-    monkeypatch.setattr(transport, "DEFAULT_LIMITS", transport.RequestLimits(read_seconds=READ_SECONDS))
+    monkeypatch.setattr(transport, "DEFAULT_LIMITS", RequestLimits(read_seconds=READ_SECONDS))
     monkeypatch.setattr(random, "uniform", lambda low, _high: low if low >= 1 else 0.01)
 
 

@@ -17,6 +17,7 @@ from registry_sync.airflow.mirror_dag import build_dag
 from registry_sync.errors import ConnectTimeout, ResponseTimeout
 from registry_sync.registry import deadline, transport
 from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.exchange import RequestLimits
 from registry_sync.registry.transport import Transport
 from registry_sync.routes.load import load_mirrors
 from testkit import images
@@ -27,7 +28,7 @@ from testkit.waiting import PATIENCE_SECONDS
 
 
 def test_a_host_that_does_not_take_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "DEFAULT_LIMITS", transport.RequestLimits(connect_seconds=0.2))
+    monkeypatch.setattr(transport, "DEFAULT_LIMITS", RequestLimits(connect_seconds=0.2))
     monkeypatch.setattr(random, "uniform", lambda _low, _high: 0.01)
     with Blackhole() as hole:
         asked, began = Transport(Endpoint(host=hole.host, tls=False)), time.monotonic()
@@ -41,7 +42,7 @@ def test_a_host_that_does_not_take_a_connection(monkeypatch: pytest.MonkeyPatch)
 def test_an_answer_that_trickles_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each read is quick; only the whole answer takes too long."""
     monkeypatch.setattr(deadline, "RESPONSE_SECONDS", 0.5)
-    monkeypatch.setattr(transport, "DEFAULT_LIMITS", transport.RequestLimits(attempts=1))
+    monkeypatch.setattr(transport, "DEFAULT_LIMITS", RequestLimits(attempts=1))
     with RegistryProcess() as registry, Interceptor(registry.url) as wire:
         for number in range(10):
             images.push(registry.url, "team/app", f"a-tag-with-quite-a-long-name-{number}", images.image([]))
@@ -81,7 +82,7 @@ class Trickle(socketserver.StreamRequestHandler):
 def test_a_trickle_within_one_read_is_ended(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers that trickle within one read of a library: a line, skipped bytes, and compressed bytes of nothing."""
     monkeypatch.setattr(deadline, "RESPONSE_SECONDS", 0.5)
-    monkeypatch.setattr(transport, "DEFAULT_LIMITS", transport.RequestLimits(attempts=1))
+    monkeypatch.setattr(transport, "DEFAULT_LIMITS", RequestLimits(attempts=1))
     begin, piece = TRICKLES[what]
     server = LoopbackServer(type("Handler", (Trickle,), {"begin": begin, "piece": piece}))
     server.start()

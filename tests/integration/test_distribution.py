@@ -24,10 +24,10 @@ from registry_sync.errors import (
 )
 from registry_sync.oci.manifest import parse_manifest
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry import transport
 from registry_sync.registry.client import ListedRepository
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.registry.exchange import ATTEMPTS
 from testkit import images
 from testkit.interceptor import Interceptor
 from testkit.registry import Htpasswd, RegistryProcess
@@ -250,7 +250,7 @@ def test_a_registry_that_is_down_is_a_temporary_error(recorded_pauses: list[floa
         with client(stopped.host) as asked, pytest.raises(TemporaryError) as caught:
             asked.ping()
     assert str(caught.value) == f"http://{stopped.host} cannot be reached: [Errno 111] Connection refused"
-    assert len(recorded_pauses) == transport.ATTEMPTS - 1
+    assert len(recorded_pauses) == ATTEMPTS - 1
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
@@ -275,7 +275,7 @@ def test_a_lasting_outage_is_temporary(wire: Interceptor) -> None:
     with client(wire.host) as asked, pytest.raises(TemporaryError) as caught:
         asked.ping()
     assert str(caught.value) == f"GET {wire.url}/v2/ answered 503 <html> no backend</html>"
-    assert len(wire.requests()) == transport.ATTEMPTS
+    assert len(wire.requests()) == ATTEMPTS
 
 
 def test_a_short_wait_is_slept(wire: Interceptor, recorded_pauses: list[float]) -> None:

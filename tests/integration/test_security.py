@@ -26,7 +26,7 @@ from registry_sync.cli.main import main
 from registry_sync.errors import ConfigurationError, DeniedError, RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.oci.reference import Repository
 from registry_sync.registry import client as registry_client
-from registry_sync.registry import transport
+from registry_sync.registry import paging
 from registry_sync.registry.client import MAX_REPOSITORIES, MAX_TAGS
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Credentials, Endpoint
@@ -514,7 +514,7 @@ class TestEndlessAnswers:
 
     def test_pages_that_never_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Each page links to another one, and is empty."""
-        monkeypatch.setattr(transport, "MAX_PAGES", 50)
+        monkeypatch.setattr(paging, "MAX_PAGES", 50)
         numbers = itertools.count()
 
         def page(_: ScriptedRequest) -> Reply:

@@ -227,7 +227,7 @@ def no_pauses() -> Iterator[None]:
     """The transport's clock is patched, because the transport waits before a retry."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(transport, "time", SimpleNamespace(sleep=lambda _: None, monotonic=time.monotonic))
-        patch.setattr(transport, "MAX_PAGES", 20)
+        patch.setattr("registry_sync.registry.paging.MAX_PAGES", 20)
         patch.setattr("registry_sync.registry.google.MAX_PAGES", 20)
         patch.setattr("registry_sync.registry.quay.MAX_PAGES", 20)
         patch.setattr("registry_sync.registry.harbor.MAX_PAGES", 20)

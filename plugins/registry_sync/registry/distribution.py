@@ -37,8 +37,9 @@ from registry_sync.oci.manifest import (
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import ListedRepository, ListedTag, limit_repositories, limit_tags
 from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.exchange import RequestLimits
 from registry_sync.registry.response import Response
-from registry_sync.registry.transport import RequestLimits, Transport
+from registry_sync.registry.transport import Transport
 from registry_sync.registry.urls import shown_url
 
 log = logging.getLogger(__name__)

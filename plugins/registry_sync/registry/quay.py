@@ -16,9 +16,9 @@ from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.auth import FixedAuthorization
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.registry.paging import MAX_PAGES, too_many_pages
 from registry_sync.registry.response import Response
 from registry_sync.registry.tag_pages import parse_digest, parse_time, read_tags
-from registry_sync.registry.transport import MAX_PAGES, too_many_pages
 from registry_sync.registry.vendor_api import VendorApiClient
 
 log = logging.getLogger(__name__)

@@ -1,7 +1,6 @@
-"""HTTP requests to one registry: timeouts, retries, authentication, redirects, paging and size limits.
+"""Requests to one registry: retries, authentication and redirects.
 
-Invariants: response bodies are read up to a limit; ``Link`` stays on the registry's own origin; a redirect to another
-host carries no Authorization; an error page is raised as an error.
+Invariants: a redirect to another host carries no Authorization; an error page is raised as an error.
 """
 
 from __future__ import annotations
@@ -10,17 +9,12 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from http.cookiejar import DefaultCookiePolicy
+from functools import partial
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-import requests
-from requests.utils import parse_header_links
-from urllib3.exceptions import HTTPError
-
-from registry_sync import __version__
 from registry_sync.errors import (
     ConfigurationError,
     DeniedError,
@@ -28,39 +22,21 @@ from registry_sync.errors import (
     RateLimited,
     RefusedError,
     RegistrySyncError,
-    ResponseTimeout,
     TemporaryError,
 )
 from registry_sync.oci.reference import DOCKER_HUB
 from registry_sync.registry.auth import Authenticator, ChallengeAuthenticator
-from registry_sync.registry.deadline import DeadlineAdapter, DeadlineExceeded
 from registry_sync.registry.endpoint import Endpoint
-from registry_sync.registry.http_errors import (
-    LONGEST_PROBLEM,
-    TRANSIENT_STATUSES,
-    decode_error,
-    decode_exception,
-    first_problem,
-)
+from registry_sync.registry.exchange import MAX_RESPONSE_BYTES, Exchange, Request, RequestLimits, Sink
+from registry_sync.registry.http_errors import TRANSIENT_STATUSES, decode_error, first_problem
 from registry_sync.registry.kinds import api_url_fault
+from registry_sync.registry.paging import next_link, read_pages
 from registry_sync.registry.rate_limit import RateLimiter
 from registry_sync.registry.response import Response
 from registry_sync.registry.retry_after import requested_delay
-from registry_sync.registry.urls import join_url, origin_of, shown_url, without_query
-from registry_sync.text import one_line
+from registry_sync.registry.urls import join_url, origin_of, shown_url
 
 log = logging.getLogger(__name__)
-
-CONNECT_SECONDS, READ_SECONDS = 10, 60
-
-MAX_RESPONSE_BYTES = 16 * 1024 * 1024
-
-MAX_ERROR_BYTES = 64 * 1024
-
-MAX_PAGES = 10_000
-"""Most pages of one listing. With a hundred entries each, that is a million entries."""
-
-ATTEMPTS = 3
 
 LONGEST_WAIT_SECONDS = 10
 """Longest requested delay that a worker sleeps through. Longer delays become :class:`RateLimited`."""
@@ -72,37 +48,7 @@ _MAX_REDIRECTS = 5
 _API_HOSTS = {DOCKER_HUB: "registry-1.docker.io"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestLimits:
-    """Timeouts of connecting and of each read, and the maximum number of attempts."""
-
-    connect_seconds: float = CONNECT_SECONDS
-    read_seconds: float = READ_SECONDS
-    attempts: int = ATTEMPTS
-
-
 DEFAULT_LIMITS = RequestLimits()
-
-Sink = Callable[[bytes], object]
-"""Receives a response body chunk by chunk, so that it is never held in memory."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """An HTTP request before authentication.
-
-    :param scope: of the token that it needs, such as ``repository:team/app:pull``; empty for none.
-    :param max_bytes: the longest response body that is accepted.
-    :param sink: receives the body of a 200; the response then has none.
-    """
-
-    method: str
-    url: str
-    scope: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
-    max_bytes: int = MAX_RESPONSE_BYTES
-    sink: Sink | None = None
 
 
 class Transport:
@@ -130,15 +76,11 @@ class Transport:
         self._authenticator = authenticator or ChallengeAuthenticator(endpoint, self._fetch_token)
         self._rate_limiter = RateLimiter(requests_per_second, server=urlsplit(self.base_url).netloc)
         self._limits = limits or DEFAULT_LIMITS
-        self._session = _Session()
-        self._session.headers["User-Agent"] = f"registry_sync/{__version__}"
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        for prefix in ("https://", "http://"):
-            self._session.mount(prefix, DeadlineAdapter(pool_maxsize=max_connections))
+        self._exchange = Exchange(endpoint, self._limits, max_connections=max_connections)
 
     def close(self) -> None:
-        """Close the session's connections."""
-        self._session.close()
+        """Close the connections."""
+        self._exchange.close()
 
     def call(
         self,
@@ -189,28 +131,12 @@ class Transport:
         """GET ``path`` and every following page, by ``Link: rel="next"``.
 
         :param next_of: returns the address of the next page for listings without ``Link``; empty is the end.
-        :raises ConfigurationError: when a link leaves the registry's origin.
-        :raises RefusedError: when the listing has more than :data:`MAX_PAGES` pages.
-        :raises TemporaryError: when a link returns to an earlier page.
+        :raises RegistrySyncError: as :func:`~registry_sync.registry.paging.read_pages` does.
         """
-        url, seen = urljoin(self.base_url, path), set[str]()
-        while url:
-            seen.add(url)
-            response = self.call("GET", url, scope=scope)
-            yield response
-            link = (next_of or _next_link)(response)
-            url = join_url(response.url, link) if link else ""
-            if len(seen) >= MAX_PAGES and url:
-                raise too_many_pages(shown_url(response.url))
-            self._check_page(url, seen)
+        return read_pages(partial(self._get, scope), urljoin(self.base_url, path), next_of or next_link)
 
-    def _check_page(self, url: str, seen: set[str]) -> None:
-        if url and origin_of(url) != origin_of(self.base_url):
-            raise ConfigurationError(
-                f"{self.endpoint.host}: the link to the next page leads to another host, {shown_url(url)}; not followed"
-            )
-        if url in seen:
-            raise TemporaryError(f"{self.endpoint.host}: the pages of a listing form a loop at {shown_url(url)}")
+    def _get(self, scope: str, url: str) -> Response:
+        return self.call("GET", url, scope=scope)
 
     def challenge(self) -> Response:
         """GET ``/v2/``, authenticated if the registry requires it.
@@ -292,43 +218,8 @@ class Transport:
         return response.json()
 
     def _send_single(self, request: Request, authorization: str | None) -> Response:
-        """One exchange on the wire. ``auth`` is always set, because requests would read ``~/.netrc`` otherwise."""
         self._rate_limiter.wait()
-        try:
-            raw = self._session.request(
-                request.method,
-                request.url,
-                headers=dict(request.headers),
-                data=request.body,
-                auth=_authorize(authorization),
-                timeout=(self._limits.connect_seconds, self._limits.read_seconds),
-                verify=str(self.endpoint.ca_file) if self.endpoint.ca_file else True,
-                allow_redirects=False,
-                stream=True,
-            )
-            with raw:
-                content = _read(raw, request)
-        except DeadlineExceeded as error:
-            raise ResponseTimeout(f"{shown_url(request.url)} {error}") from None
-        except (requests.RequestException, HTTPError) as error:
-            raise decode_exception(error, request.url) from None  # its text has the query, which can be a signature
-        return Response(status=raw.status_code, headers=raw.headers, content=content, url=request.url)
-
-
-def too_many_pages(listing: str) -> RefusedError:
-    """The error for a listing of more than :data:`MAX_PAGES` pages."""
-    return RefusedError(f"{listing}: the listing has more than {MAX_PAGES} pages, or does not end")
-
-
-class _Session(requests.Session):
-    """A session that ignores redirects entirely.
-
-    Even with ``allow_redirects=False``, requests reads the whole body of a redirect into memory, whatever its size, and
-    fails on an invalid ``Location``.
-    """
-
-    def get_redirect_target(self, _: requests.Response) -> None:
-        return None
+        return self._exchange.send(request, authorization)
 
 
 def _checked(request: Request, response: Response) -> Response:
@@ -356,39 +247,6 @@ def _backoff_seconds(attempt: int) -> float:
     return 0.5 * 2.0 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - a delay, no secret
 
 
-def _authorize(authorization: str | None) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
-    def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if authorization:
-            request.headers["Authorization"] = authorization
-        return request
-
-    return authorize
-
-
-def _read(raw: requests.Response, request: Request) -> bytes:
-    """Read the whole body. Error bodies are cut at :data:`MAX_ERROR_BYTES`; the body of a 200 goes to the sink.
-
-    :raises RefusedError: when the body of a successful response exceeds ``max_bytes``.
-    """
-    content, is_error = bytearray(), raw.status_code >= 400
-    max_bytes = MAX_ERROR_BYTES if is_error else request.max_bytes
-    take = request.sink if request.sink and raw.status_code == 200 else content.extend
-    while chunk := raw.raw.read1(64 * 1024, decode_content=True):  # returns what has arrived, without waiting for more
-        take(chunk)
-        if len(content) > max_bytes:
-            if is_error:
-                break
-            raise RefusedError(f"{shown_url(raw.url)} answered with more than {max_bytes} bytes")
-    return bytes(content[:max_bytes])
-
-
-def _next_link(response: Response) -> str:
-    for link in parse_header_links(response.headers.get("Link", "")):
-        if link.get("rel") == "next" and link.get("url"):
-            return link["url"]
-    return ""
-
-
 def _registry_origin(endpoint: Endpoint) -> str:
     return f"{'https' if endpoint.tls else 'http'}://{_API_HOSTS.get(endpoint.host, endpoint.host)}"
 
@@ -401,22 +259,3 @@ def _api_origin(endpoint: Endpoint, address: str) -> str:
     if fault := api_url_fault(address, tls=endpoint.tls):
         raise ConfigurationError(f"{endpoint.host}: {fault}")
     return address.rstrip("/")
-
-
-def _redact(record: logging.LogRecord) -> bool:
-    """Remove queries from urllib3's log records. The query of a URL can be a signature that grants access to a blob.
-
-    urllib3 logs every URL at level debug. For a response with malformed headers it logs a warning with the URL and a
-    traceback that contains the headers.
-    """
-    if isinstance(record.args, tuple):
-        record.args = tuple(
-            value if isinstance(value, int | float) else without_query(one_line(str(value), LONGEST_PROBLEM))
-            for value in record.args
-        )
-    record.exc_info = None
-    return True
-
-
-for _name in ("urllib3.connection", "urllib3.connectionpool", "urllib3.util.retry"):
-    logging.getLogger(_name).addFilter(_redact)

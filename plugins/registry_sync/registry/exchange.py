@@ -1,0 +1,161 @@
+"""One HTTP exchange with a server: timeouts, size limits, and no secrets in logs.
+
+Response bodies are read up to a limit. Redirects are not followed here, and no settings or passwords of the machine are
+used.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
+
+import requests
+from urllib3.exceptions import HTTPError
+
+from registry_sync import __version__
+from registry_sync.errors import RefusedError, ResponseTimeout
+from registry_sync.registry.deadline import DeadlineAdapter, DeadlineExceeded
+from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.http_errors import LONGEST_PROBLEM, decode_exception
+from registry_sync.registry.response import Response
+from registry_sync.registry.urls import shown_url, without_query
+from registry_sync.text import one_line
+
+CONNECT_SECONDS, READ_SECONDS = 10, 60
+
+ATTEMPTS = 3
+
+MAX_RESPONSE_BYTES = 16 * 1024 * 1024
+
+MAX_ERROR_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestLimits:
+    """Timeouts of connecting and of each read, and the maximum number of attempts."""
+
+    connect_seconds: float = CONNECT_SECONDS
+    read_seconds: float = READ_SECONDS
+    attempts: int = ATTEMPTS
+
+
+Sink = Callable[[bytes], object]
+"""Receives a response body chunk by chunk, so that it is never held in memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """An HTTP request before authentication.
+
+    :param scope: of the token that it needs, such as ``repository:team/app:pull``; empty for none.
+    :param max_bytes: the longest response body that is accepted.
+    :param sink: receives the body of a 200; the response then has none.
+    """
+
+    method: str
+    url: str
+    scope: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    max_bytes: int = MAX_RESPONSE_BYTES
+    sink: Sink | None = None
+
+
+class Exchange:
+    """Connections to the servers of one registry. Safe to use from ``max_connections`` threads at once."""
+
+    def __init__(self, endpoint: Endpoint, limits: RequestLimits, *, max_connections: int) -> None:
+        self._timeout = (limits.connect_seconds, limits.read_seconds)
+        self._verify = str(endpoint.ca_file) if endpoint.ca_file else True
+        self._session = _Session()
+        self._session.headers["User-Agent"] = f"registry_sync/{__version__}"
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        for prefix in ("https://", "http://"):
+            self._session.mount(prefix, DeadlineAdapter(pool_maxsize=max_connections))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def send(self, request: Request, authorization: str | None) -> Response:
+        """Send a request. ``auth`` is always set, because requests would read ``~/.netrc`` otherwise.
+
+        :raises RegistrySyncError: one of its classes, for a failed connection. A status of 400 or more is returned.
+        """
+        try:
+            raw = self._session.request(
+                request.method,
+                request.url,
+                headers=dict(request.headers),
+                data=request.body,
+                auth=_authorize(authorization),
+                timeout=self._timeout,
+                verify=self._verify,
+                allow_redirects=False,
+                stream=True,
+            )
+            with raw:
+                content = _read(raw, request)
+        except DeadlineExceeded as error:
+            raise ResponseTimeout(f"{shown_url(request.url)} {error}") from None
+        except (requests.RequestException, HTTPError) as error:
+            raise decode_exception(error, request.url) from None  # its text has the query, which can be a signature
+        return Response(status=raw.status_code, headers=raw.headers, content=content, url=request.url)
+
+
+class _Session(requests.Session):
+    """A session that ignores redirects entirely.
+
+    Even with ``allow_redirects=False``, requests reads the whole body of a redirect into memory, whatever its size, and
+    fails on an invalid ``Location``.
+    """
+
+    def get_redirect_target(self, _: requests.Response) -> None:
+        return None
+
+
+def _authorize(authorization: str | None) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
+    def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if authorization:
+            request.headers["Authorization"] = authorization
+        return request
+
+    return authorize
+
+
+def _read(raw: requests.Response, request: Request) -> bytes:
+    """Read the whole body. Error bodies are cut at :data:`MAX_ERROR_BYTES`; the body of a 200 goes to the sink.
+
+    :raises RefusedError: when the body of a successful response exceeds ``max_bytes``.
+    """
+    content, is_error = bytearray(), raw.status_code >= 400
+    max_bytes = MAX_ERROR_BYTES if is_error else request.max_bytes
+    take = request.sink if request.sink and raw.status_code == 200 else content.extend
+    while chunk := raw.raw.read1(64 * 1024, decode_content=True):  # returns what has arrived, without waiting for more
+        take(chunk)
+        if len(content) > max_bytes:
+            if is_error:
+                break
+            raise RefusedError(f"{shown_url(raw.url)} answered with more than {max_bytes} bytes")
+    return bytes(content[:max_bytes])
+
+
+def _redact(record: logging.LogRecord) -> bool:
+    """Remove queries from urllib3's log records. The query of a URL can be a signature that grants access to a blob.
+
+    urllib3 logs every URL at level debug. For a response with malformed headers it logs a warning with the URL and a
+    traceback that contains the headers.
+    """
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            value if isinstance(value, int | float) else without_query(one_line(str(value), LONGEST_PROBLEM))
+            for value in record.args
+        )
+    record.exc_info = None
+    return True
+
+
+for _name in ("urllib3.connection", "urllib3.connectionpool", "urllib3.util.retry"):
+    logging.getLogger(_name).addFilter(_redact)
