@@ -27,6 +27,8 @@ _HOP_BY_HOP = frozenset(
     {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 )
 _BODYLESS = frozenset({204, 304})
+_OWN_AGENT = "registry_sync/"
+"""Start of the User-Agent of our own client."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +111,11 @@ class _Rule:
     path: re.Pattern[str]
     action: Action
     remaining: float
+    only_skopeo: bool = False
 
-    def takes(self, method: str, path: str) -> bool:
-        return self.remaining > 0 and self.method in (ANY, method) and self.path.search(path) is not None
+    def takes(self, method: str, path: str, agent: str) -> bool:
+        is_meant = not (self.only_skopeo and agent.startswith(_OWN_AGENT))
+        return is_meant and self.remaining > 0 and self.method in (ANY, method) and self.path.search(path) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,9 +206,12 @@ class Interceptor:
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
         times: int | None = None,
+        *,
+        only_skopeo: bool = False,
     ) -> None:
-        """Answer instead of the registry, which does not see the request."""
-        self._add(method, path_regex, Answer(status=status, body=body, headers=headers or {}), times)
+        """Answer instead of the registry, which does not see the request. ``only_skopeo``: not to our own client."""
+        action = Answer(status=status, body=body, headers=headers or {})
+        self._add(method, path_regex, action, times, only_skopeo=only_skopeo)
 
     def reset(self, method: str, path_regex: str, times: int | None = None) -> None:
         """Reset the connection; the registry does not see the request."""
@@ -254,17 +261,25 @@ class Interceptor:
         with self._lock:
             self._rules.clear()
 
-    def _add(self, method: str, path_regex: str, action: Action, times: int | None) -> None:
-        remaining = float("inf") if times is None else times
+    def _add(
+        self, method: str, path_regex: str, action: Action, times: int | None, *, only_skopeo: bool = False
+    ) -> None:
+        rule = _Rule(
+            method=method,
+            path=re.compile(path_regex),
+            action=action,
+            remaining=float("inf") if times is None else times,
+            only_skopeo=only_skopeo,
+        )
         with self._lock:
-            self._rules.append(_Rule(method=method, path=re.compile(path_regex), action=action, remaining=remaining))
+            self._rules.append(rule)
 
-    def take_course(self, method: str, path: str) -> _Course:
+    def take_course(self, method: str, path: str, agent: str) -> _Course:
         """Actions for a request, counted as used."""
         with self._lock:
             actions: list[Action] = []
             for rule in self._rules:
-                if rule.takes(method, path) and not (_ends(rule.action) and any(map(_ends, actions))):
+                if rule.takes(method, path, agent) and not (_ends(rule.action) and any(map(_ends, actions))):
                     rule.remaining -= 1
                     actions.append(rule.action)
         return _course(actions)
@@ -298,7 +313,7 @@ class _Handler(LoopbackHandler):
 
     def do_any(self) -> None:
         path = urlsplit(self.path).path
-        course = self._interceptor.take_course(self.command, path)
+        course = self._interceptor.take_course(self.command, path, self.headers.get("User-Agent", ""))
         self._interceptor.wait(course.delay_seconds)
         match course.ending:
             case Answer() as answer:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from registry_sync.errors import ConfigurationError
+from registry_sync.oci.artifact_tags import referrers_tag
 from registry_sync.skopeo.config_files import PolicyFiles
 from registry_sync.skopeo.local import find_skopeo
 from registry_sync.skopeo.policy import can_verify_sigstore, check_policies
@@ -121,6 +123,150 @@ class TestContentAtTheDestination:
             result = result_of(run_route(make_route(source, wire, name, **trusting(signer))), "v1")
         assert "is not accepted by the policy" in result.reason
         assert images.resolve(destination.url, name, "v1") is None
+
+
+LIES: dict[str, tuple[str, int, bytes]] = {
+    "manifest 400": ("/manifests/sha256:", 400, b'{"errors": [{"code": "MANIFEST_INVALID", "message": "no"}]}'),
+    "manifest 404": ("/manifests/sha256:", 404, b""),
+    "manifest 405": ("/manifests/sha256:", 405, b'{"errors": [{"code": "UNSUPPORTED", "message": "no"}]}'),
+    "manifest 415": ("/manifests/sha256:", 415, b""),
+    "manifest 200 HTML": ("/manifests/sha256:", 200, b"<html>it works</html>"),
+    "ping 400": ("/v2/$", 400, b""),
+    "ping 405": ("/v2/$", 405, b""),
+    "blob 400": ("/blobs/sha256:", 400, b""),
+}
+"""Answers of a source to skopeo alone. Our own client reads the true content."""
+
+
+def content_of(kind: str, text: str) -> images.Image:
+    layer = images.layer({"a": text.encode()})
+    return {
+        "single": images.image([layer]),
+        "index": images.multi_arch(text),
+        "platform index": images.multi_arch(text, ["linux/amd64", "linux/s390x"]),
+        "nested": images.nested_index(text),
+    }[kind]
+
+
+class TestSourceThatKeepsSkopeoFromChecking:
+    """skopeo meets the answer before or instead of its check, and exits without the words of a rejection."""
+
+    @pytest.mark.parametrize("lie", LIES)
+    @pytest.mark.parametrize(("kind", "is_held"), [("single", False), ("single", True)])
+    def test_gets_nothing_published(
+        self,
+        source: RegistryProcess,
+        destination: RegistryProcess,
+        name: str,
+        tmp_path: Path,
+        *,
+        lie: str,
+        kind: str,
+        is_held: bool,
+    ) -> None:
+        self.assert_unpublished(source, destination, name, tmp_path, lie=lie, kind=kind, is_held=is_held)
+
+    @pytest.mark.parametrize("lie", ["manifest 400", "manifest 405"])
+    @pytest.mark.parametrize(
+        ("kind", "is_held"),
+        [
+            ("index", False),
+            ("platform index", False),
+            ("platform index", True),
+            ("nested", False),
+            ("nested", True),
+            ("index", True),
+        ],
+    )
+    def test_gets_no_index_published(
+        self,
+        source: RegistryProcess,
+        destination: RegistryProcess,
+        name: str,
+        tmp_path: Path,
+        *,
+        lie: str,
+        kind: str,
+        is_held: bool,
+    ) -> None:
+        self.assert_unpublished(source, destination, name, tmp_path, lie=lie, kind=kind, is_held=is_held)
+
+    def assert_unpublished(
+        self,
+        source: RegistryProcess,
+        destination: RegistryProcess,
+        name: str,
+        tmp_path: Path,
+        *,
+        lie: str,
+        kind: str,
+        is_held: bool,
+    ) -> None:
+        content = content_of(kind, name)
+        images.push(source.url, name, "v1", content)
+        if is_held:
+            images.push(destination.url, name, None, content)
+        settings: dict[str, Any] = {"platforms": ("linux/amd64",)} if kind == "platform index" else {}
+        path, status, body = LIES[lie]
+        with Interceptor(source.url) as liar, Signer(tmp_path, liar.host) as signer:
+            liar.answer("GET", path, status, body, only_skopeo=True)
+            report = run_route(make_route(liar, destination, name, **settings, **trusting(signer)))
+        assert counted(report) == {"failed": 1}
+        assert images.resolve(destination.url, name, "v1") is None
+
+
+class TestArtifactThatIsAnImage:
+    """The tag of a signature, or an entry in a list of referrers, that leads to an image nobody signed."""
+
+    @pytest.mark.parametrize("kind", ["single", "index"])
+    def test_is_refused_as_a_cosign_tag(
+        self, source: RegistryProcess, destination: RegistryProcess, signer: Signer, name: str, kind: str
+    ) -> None:
+        content, evil = images.multi_arch(name), content_of(kind, f"{name} evil")
+        tag = images.cosign_tag(content)
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, tag, evil)
+        signer.sign_all(name, content)
+        report = run_route(make_route(source, destination, name, **trusting(signer)))
+        assert counted(report) == {"copied": 1, "failed": 1}
+        failed = result_of(report, tag)
+        assert failed.error_class == "refused"
+        assert failed.reason == (
+            f"attached to {content.digest.short}, cannot be copied: it is an image, not an artifact; the policy does "
+            "not check attached artifacts"
+        )
+        self.assert_absent(destination, name, evil)
+
+    @pytest.mark.parametrize("kind", ["single", "index"])
+    def test_is_refused_as_a_referrer(
+        self, source: RegistryProcess, destination: RegistryProcess, signer: Signer, name: str, kind: str
+    ) -> None:
+        content, evil = images.multi_arch(name), content_of(kind, f"{name} evil")
+        sbom = images.bare_artifact("sbom", subject=content)
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, None, sbom)
+        images.push(source.url, name, referrers_tag(content.digest), images.index([evil, sbom]))
+        signer.sign_all(name, content)
+        report = run_route(make_route(source, destination, name, **trusting(signer)))
+        assert counted(report) == {"copied": 2, "failed": 1}
+        assert "it is an image, not an artifact" in result_of(report, str(evil.digest)).reason
+        assert images.resolve(destination.url, name, sbom.digest) == sbom.digest
+        self.assert_absent(destination, name, evil)
+
+    def assert_absent(self, destination: RegistryProcess, name: str, evil: images.Image) -> None:
+        assert images.resolve(destination.url, name, evil.digest) is None
+        for blob in evil.all_blobs():
+            if blob.digest != images.BASE_LAYER.digest:
+                address = f"{destination.url}/v2/{name}/blobs/{blob.digest}"
+                assert requests.head(address, timeout=PATIENCE_SECONDS).status_code == 404
+
+    def test_is_mirrored_without_a_policy(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
+        content, other = images.multi_arch(name), images.multi_arch(f"{name} other")
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, images.cosign_tag(content), other)
+        assert counted(run_route(make_route(source, destination, name))) == {"copied": 2}
 
 
 def test_a_platform_index_needs_signatures_of_its_images_only(

@@ -93,6 +93,7 @@ def parse_manifest(content: bytes, media_type: str) -> Manifest:
     media_type = parse_media_type(media_type, digest)
     try:
         document = json.loads(content)
+        _check_unambiguous(document, is_index=media_type in INDEX_TYPES)
         if media_type in INDEX_TYPES:
             children = tuple(map(_parse_descriptor, document.get("manifests") or ()))
             return Manifest(content=content, media_type=media_type, digest=digest, children=children)
@@ -100,6 +101,16 @@ def parse_manifest(content: bytes, media_type: str) -> Manifest:
         return Manifest(content=content, media_type=media_type, digest=digest, blobs=blobs)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise RefusedError(f"manifest {digest.short} ({media_type}) is broken: {error!r}") from error
+
+
+def _check_unambiguous(document: Mapping[str, Any], *, is_index: bool) -> None:
+    """:raises ValueError: when a document has fields of the other kind. Clients would read it in different ways.
+
+    https://github.com/opencontainers/image-spec/security/advisories/GHSA-77vh-xpmg-72qh
+    """
+    foreign = [name for name in (("config", "layers") if is_index else ("manifests",)) if name in document]
+    if foreign:
+        raise ValueError(f"it is {'an index' if is_index else 'an image'} with {' and '.join(map(repr, foreign))}")
 
 
 def is_manifest(media_type: str) -> bool:

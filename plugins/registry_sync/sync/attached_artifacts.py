@@ -29,6 +29,7 @@ from registry_sync.errors import (
 from registry_sync.oci.artifact_tags import COSIGN_SUFFIXES, referrers_tag, subject_of
 from registry_sync.oci.manifest import Manifest, merge_indexes, select_children
 from registry_sync.oci.reference import Digest
+from registry_sync.oci.shapes import is_image
 from registry_sync.sync.backup import backup_failure, keep_backup
 from registry_sync.sync.observation import Observation
 from registry_sync.sync.plan import CopyTag, Decision, Failed, Unchanged
@@ -48,7 +49,8 @@ log = logging.getLogger(__name__)
 class AttachedArtifacts:
     """Copies the artifacts attached to the images of one route. Safe to use from several threads.
 
-    :param transfer: enforces no policy, because signatures are not signed themselves.
+    :param transfer: enforces no policy, because signatures are not signed themselves. Images are refused in a route
+        with a policy.
     :param observation: has the artifact tags that the source listed. When that listing was not complete, the source is
         listed once more: an artifact may have been pushed long before a tag of its image.
     """
@@ -199,7 +201,10 @@ class AttachedArtifacts:
             raise kind(backup_failure(copy, error)) from error
 
     def _transfer_digest(self, digest: Digest) -> Transferred:
+        """:raises RefusedError: when a policy is set and this is an image, which would bypass it."""
         manifest, is_held = self._transfer.read(digest)
+        if self._session.route.settings.policy and is_image(manifest):
+            raise RefusedError("it is an image, not an artifact; the policy does not check attached artifacts")
         with self._transfer.lock(manifest):
             return self._transfer.transfer(manifest, is_held=is_held or self._transfer.is_held(digest))
 

@@ -12,7 +12,6 @@ from registry_sync.errors import (
     MissingContent,
     NotCopyableWhole,
     NotFound,
-    NotTrusted,
     RefusedError,
     RegistrySyncError,
 )
@@ -33,6 +32,7 @@ class Transferred:
 
     :ivar was_held: the destination reported it as present, perhaps wrongly.
     :ivar refusal: error of a registry that accepted the content of a single image, but not its manifest by digest.
+        Never set with a policy.
     """
 
     manifest: Manifest
@@ -109,7 +109,10 @@ class Transfer:
         return self.send(manifest)
 
     def send(self, manifest: Manifest) -> Transferred:
-        """Send a manifest with its content, whether or not the destination has it."""
+        """Send a manifest with its content, whether or not the destination has it.
+
+        With a policy, every failure of skopeo is raised: its message does not prove that the policy was applied.
+        """
         index = self.indexes.get(manifest.digest)
         if index is not None and index.source != manifest.digest:
             return self._send_parts(manifest)
@@ -118,10 +121,8 @@ class Transfer:
         except NotCopyableWhole as error:
             log.info("%s: skopeo cannot copy the index whole, copying its parts (%s)", manifest.digest.short, error)
             return self._send_parts(manifest)
-        except NotTrusted:
-            raise
         except RefusedError as error:
-            if manifest.is_index:
+            if manifest.is_index or self.enforces_policy:
                 raise
             return Transferred(manifest=manifest, was_held=False, refusal=error)
 

@@ -152,6 +152,27 @@ def test_broken_documents_are_refused(content: bytes, problem: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("media_type", "problem"),
+    [
+        (OCI_INDEX, "ValueError(\"it is an index with 'config' and 'layers'\")"),
+        (DOCKER_LIST, "ValueError(\"it is an index with 'config' and 'layers'\")"),
+        (OCI_MANIFEST, "ValueError(\"it is an image with 'manifests'\")"),
+    ],
+)
+def test_a_document_of_two_kinds_is_refused(media_type: str, problem: str) -> None:
+    """A policy may be applied to the one, and a machine may run the other."""
+    content = json.dumps({"manifests": [], "config": descriptor(CONFIG), "layers": [descriptor(LAYER)]}).encode()
+    with pytest.raises(RefusedError) as caught:
+        parse_manifest(content, media_type)
+    assert str(caught.value) == f"manifest {Digest.of(content).short} ({media_type}) is broken: {problem}"
+
+
+def test_an_image_served_as_an_index_is_refused() -> None:
+    with pytest.raises(RefusedError, match=r"it is an index with 'config'"):
+        parse({"config": descriptor(CONFIG)}, OCI_INDEX)
+
+
+@pytest.mark.parametrize(
     "content",
     [
         b"\xff",
