@@ -45,7 +45,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "docker": ("skopeo.container", "airflow.hooks.skopeo"),
     "multiprocessing": (),
     "pty": (),
-    "yaml": ("config.yaml_source",),
+    "yaml": ("config.yaml_source", "config.yaml_errors"),
     "pydantic": ("config", "routes.load"),
     "re2": ("tags.patterns",),
     "pydantic_core": ("config.explain_errors",),

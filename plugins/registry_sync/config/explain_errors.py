@@ -117,10 +117,9 @@ _EXPECTED = {
 
 def _expectation(error: ErrorDetails, document: Document, place: Place) -> str:
     """The message for an invalid value: the expected kind of value, and the one in the file."""
-    got = _got(error["input"], document.texts.get(place))
+    text = document.texts.get(place)
+    got = f"{_got(error['input'], text)}{_how_to_write(error, place, text)}"
     match error["type"]:
-        case "string_type" if isinstance(error["input"], int | float):
-            return f'expected a string, got {got} (quote it: "{document.texts.get(place, error["input"])}")'
         case "value_error":
             return str(error["ctx"]["error"])
         case "literal_error":
@@ -140,11 +139,23 @@ def _expectation(error: ErrorDetails, document: Document, place: Place) -> str:
     return f"{error['msg'].removeprefix('Input ')}, got {got}"
 
 
+def _how_to_write(error: ErrorDetails, place: Place, text: str | None) -> str:
+    """The way to write a value where a string is expected, for values that YAML reads as something else."""
+    match error["input"]:
+        case int() | float() if error["type"] == "string_type":
+            return f' (quote it: "{error["input"] if text is None else text}")'
+        case None if error["type"] == "string_type" and text and isinstance(place[-1], int):
+            return f' (quote it: "{text}")'
+        case tuple() if error["type"] in ("string_type", "union_tag_not_found") and isinstance(place[-1], int):
+            return "; remove one '-', or the inner [ ]"
+    return ""
+
+
 def _got(value: Any, text: str | None) -> str:
     """A value as messages show it; ``text`` is a scalar as it is written."""
     match value:
         case None:
-            return "nothing"
+            return text or "nothing"
         case bool():
             return f"the boolean {text or value}"
         case int() | float():
@@ -161,6 +172,9 @@ def _got(value: Any, text: str | None) -> str:
 def _unknown_key(place: Place, form: type[BaseModel] | None) -> str:
     """The message for an unknown key. ``form`` is the model of the list entry that ``place`` is in, if any."""
     key, allowed = str(place[-1]), _allowed_keys(place[:-1], form)
+    name, colon, value = key.partition(":")
+    if colon and name in allowed:
+        return f"unknown key {key!r}; write a space after the colon: '{name}: {value}'"
     close = get_close_matches(key, allowed, n=1)
     advice = f"did you mean {close[0]!r}?" if close else f"allowed are {', '.join(allowed)}"
     return f"unknown key {key!r}; {advice}"

@@ -1,11 +1,12 @@
 """Read YAML as plain values with their line numbers, for messages that name the line.
 
-Strict and safe: Python tags and duplicate keys are refused, the values that aliases multiply are bounded, and a date
-stays the text that was written.
+Strict and safe: Python tags and duplicate keys are refused, and the values that aliases multiply are bounded. Numbers,
+booleans and nulls are those on which YAML 1.1 and 1.2 agree; everything else is text: ``on``, ``010``, ``1:30``, dates.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,12 +15,9 @@ from typing import Any
 
 import yaml
 
+from registry_sync.config.yaml_errors import LONGEST_LINE, Loader, explained, split_lines
+from registry_sync.config.yaml_slips import advice_for_line
 from registry_sync.errors import MirrorsFileError
-
-try:
-    from yaml import CSafeLoader as _Loader
-except ImportError:  # PyYAML without libyaml: the same, slower
-    from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
 Place = tuple[str | int, ...]
 """The path of keys and list positions to a value, such as ``("mirrors", "a", "repositories", 1)``."""
@@ -29,9 +27,25 @@ MAX_VALUES = 500_000
 
 _YAML = "tag:yaml.org,2002:"
 
-_SCALARS = frozenset(f"{_YAML}{name}" for name in ("int", "float", "bool", "null"))
+_FORMS = {
+    "null": re.compile(r"(?:~|null|Null|NULL|)\Z"),
+    "bool": re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"),
+    "int": re.compile(r"[-+]?(?:0|[1-9][0-9]*)\Z"),
+    "float": re.compile(r"(?:[-+]?(?:0|[1-9][0-9]*))?\.[0-9]+\Z"),
+}
+"""The scalars that are not text: https://yaml.org/spec/1.2.2/#103-core-schema without what YAML 1.1 reads otherwise."""
 
-_TEXT = frozenset({f"{_YAML}str", f"{_YAML}timestamp"})
+
+class _Loader(Loader):
+    """PyYAML's loader, with our scalars only."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    **{first: [(f"{_YAML}int", _FORMS["int"]), (f"{_YAML}float", _FORMS["float"])] for first in "-+0123456789."},
+    **{first: [(f"{_YAML}bool", _FORMS["bool"])] for first in "tTfF"},
+    **{first: [(f"{_YAML}null", _FORMS["null"])] for first in ("~", "n", "N", "")},
+    "<": [(f"{_YAML}merge", re.compile(r"<<\Z"))],
+}
 
 _Entries = dict[str, tuple[yaml.Node, yaml.Node]]
 
@@ -76,10 +90,10 @@ def read_yaml(text: str, name: str) -> Document:
 
     :raises MirrorsFileError: with the line, when it is not valid YAML.
     """
-    with _explained(text, name), _loaded(_Loader(text)) as loader:
+    with explained(text, name, advises=True), _loaded(_Loader(text)) as loader:
         document = Document(name)
         node = loader.get_single_node()
-        return document if node is None else _read_node(loader, node, document)
+        return document if node is None else _read_node(node, document, text)
 
 
 def read_all_yaml(text: str, name: str) -> list[Any]:
@@ -87,8 +101,8 @@ def read_all_yaml(text: str, name: str) -> list[Any]:
 
     :raises MirrorsFileError: with the line, when it is not valid YAML or has a duplicate key.
     """
-    with _explained(text, name), _loaded(_Loader(text)) as loader:
-        documents = [_read_node(loader, node, Document(name)) for node in _nodes(loader)]
+    with explained(text, name), _loaded(_Loader(text)) as loader:
+        documents = [_read_node(node, Document(name), text) for node in _nodes(loader)]
     problems = tuple(
         f"{document.at(place)}: {show_place(place)}: {problem}"
         for document in documents
@@ -116,7 +130,7 @@ def read_spans(text: str, name: str) -> list[Span]:
     :raises MirrorsFileError: with the line, when it is not valid YAML.
     """
     # PyYAML's own loader: libyaml does not count a byte order mark
-    with _explained(text, name), _loaded(yaml.SafeLoader(text)) as loader:
+    with explained(text, name), _loaded(yaml.SafeLoader(text)) as loader:
         spans = list(islice((span for node in _nodes(loader) for span in _spans(node, ())), MAX_VALUES + 1))
     if len(spans) > MAX_VALUES:
         raise MirrorsFileError((_too_many(f"{name}:1"),))
@@ -156,37 +170,16 @@ def _spans(node: yaml.Node, place: Place) -> Iterator[Span]:
             yield Span(place=place, value=node.value, start=start.index, end=end.index, line=start.line + 1)
 
 
-@contextmanager
-def _explained(text: str, name: str) -> Iterator[None]:
-    """Translate PyYAML's errors into :class:`MirrorsFileError` with the line."""
-    try:
-        yield
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = min(mark.line, text.count("\n")) + 1 if mark else 1
-        first_line = error.context_mark.line + 1 if error.context_mark else line
-        begin = f"(line {first_line})" if first_line != line else ""
-        problem = " ".join(filter(None, (error.context, begin, error.problem)))
-        raise MirrorsFileError((f"{name}:{line}: this is not valid YAML: {problem}",)) from error
-    except yaml.reader.ReaderError as error:
-        character = chr(error.character) if isinstance(error.character, int) else str(error.character)
-        line = text.partition(character)[0].count("\n") + 1
-        problem = f"{name}:{line}: the control character {character!r} is not allowed in YAML; remove it"
-        raise MirrorsFileError((problem,)) from error
-    except RecursionError as error:
-        raise MirrorsFileError((f"{name}:1: nested too deeply; does an anchor contain its own alias?",)) from error
-
-
-def _read_node(loader: Any, node: yaml.Node, document: Document) -> Document:
-    document.value = _Reader(loader, document).read(node, ())
+def _read_node(node: yaml.Node, document: Document, text: str) -> Document:
+    document.value = _Reader(document, text).read(node, ())
     return document
 
 
 class _Reader:
     """Converts nodes to values, and records their lines and texts in the document."""
 
-    def __init__(self, loader: Any, document: Document) -> None:
-        self._loader, self._document = loader, document
+    def __init__(self, document: Document, text: str) -> None:
+        self._document, self._text = document, text
         self._entries_by_node: dict[int, _Entries] = {}
 
     def read(self, node: yaml.Node, place: Place) -> Any:
@@ -217,7 +210,8 @@ class _Reader:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
                 self._document.lines[*place, "?"] = line
-                self._document.problems.append(((*place, "?"), "a key must be a plain string"))
+                problem = f"a key must be a plain string{self._advice(key)}"
+                self._document.problems.append(((*place, "?"), problem))
             elif key.value in first_lines:
                 problem = f"duplicate key {key.value!r}, in line {first_lines[key.value]} and line {line}; keep one"
                 self._document.problems.append(((*place, key.value), problem))
@@ -252,12 +246,13 @@ class _Reader:
 
     def _scalar(self, node: yaml.Node, place: Place) -> Any:
         text = self._document.texts[place] = str(node.value)
-        if node.tag in _SCALARS:
+        kind = node.tag.removeprefix(_YAML)
+        if kind in _FORMS:
             try:
-                return self._loader.construct_object(node)
-            except (ValueError, KeyError, IndexError):  # PyYAML does not translate these, as of !!int abc
+                return _parse_scalar(kind, text)
+            except ValueError:
                 self._document.problems.append((place, f"{text[:40]!r} is not a valid {_shown(node.tag)}"))
-        elif node.tag not in _TEXT:
+        elif kind not in ("str", "merge"):
             self._refuse_tag(node, place)
         return text
 
@@ -266,8 +261,28 @@ class _Reader:
             self._refuse_tag(node, place)
 
     def _refuse_tag(self, node: yaml.Node, place: Place) -> None:
-        problem = f"the YAML tag {_shown(node.tag)} is not supported; remove it, or quote the value"
-        self._document.problems.append((place, problem))
+        advice = self._advice(node) or "; remove it, or quote the value"
+        self._document.problems.append((place, f"the YAML tag {_shown(node.tag)} is not supported{advice}"))
+
+    def _advice(self, node: yaml.Node) -> str:
+        """The correction of the line of a node that was not meant as what it is; empty when there is none."""
+        line = split_lines(self._text)[node.start_mark.line]
+        advice = advice_for_line(line) if len(line) <= LONGEST_LINE else ""
+        return f"; {advice}" if advice else ""
+
+
+def _parse_scalar(kind: str, text: str) -> Any:
+    """:raises ValueError: when ``text`` has another form, or more digits than Python reads."""
+    if not _FORMS[kind].match(text):
+        raise ValueError(text)
+    match kind:
+        case "null":
+            return None
+        case "bool":
+            return text.lower() == "true"
+        case "int":
+            return int(text)
+    return float(text)
 
 
 def _shown(tag: str) -> str:

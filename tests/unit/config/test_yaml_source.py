@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,13 +11,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_sync.config.yaml_source import Document, Place, read_yaml, show_place
+from registry_sync.config.yaml_slips import advice_for_line, advice_for_space
+from registry_sync.config.yaml_source import Document, Place, read_all_yaml, read_yaml, show_place
 from registry_sync.errors import MirrorsFileError
+from testkit.project import PROJECT
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), max_size=8)
 INVALID = "this is not valid YAML"
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS,
+    st.none() | st.booleans() | st.integers() | st.integers(-999, 999).map(lambda n: n / 8) | TEXTS,
     lambda inner: st.lists(inner, max_size=3).map(tuple) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=10,
 )
@@ -65,12 +67,28 @@ def test_any_text_is_read_or_refused_with_a_line(text: str) -> None:
     [
         ("1.10", 1.1),
         ("0o17", "0o17"),
-        ("017", 15),
-        ("1:30", 90),
-        ("1_000", 1000),
-        (".inf", math.inf),
-        ("no", False),
-        ("on", True),
+        ("017", "017"),
+        ("0", 0),
+        ("-12", -12),
+        ("0x1F", "0x1F"),
+        ("0b1", "0b1"),
+        ("1:30", "1:30"),
+        ("1:30.5", "1:30.5"),
+        ("1_000", "1_000"),
+        ("1e3", "1e3"),
+        ("1.5e+3", "1.5e+3"),
+        (".5", 0.5),
+        ("+.5", "+.5"),
+        ("01.5", "01.5"),
+        (".inf", ".inf"),
+        (".nan", ".nan"),
+        ("no", "no"),
+        ("on", "on"),
+        ("Yes", "Yes"),
+        ("y", "y"),
+        ("=", "="),
+        ("<<", "<<"),
+        ("True", True),
         ("~", None),
         ("", None),
         ("2026-01-01", "2026-01-01"),
@@ -118,15 +136,10 @@ def test_byte_order_mark_is_ignored() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("a: [1,\nb: 2", f"2: {INVALID}: while parsing a flow sequence (line 1) did not find expected ',' or ']'"),
-        ("a:\n\tb: 2", f"2: {INVALID}: while scanning for the next token found character that cannot start any token"),
-        ("a: 'b\nc", f"2: {INVALID}: while scanning a quoted scalar (line 1) found unexpected end of stream"),
-        ("a: *nowhere", f"1: {INVALID}: found undefined alias"),
         (
             "a: 1\n---\nb: 2",
             f"2: {INVALID}: expected a single document in the stream (line 1) but found another document",
         ),
-        ("a: 1\nb\n", f"3: {INVALID}: while scanning a simple key (line 2) could not find expected ':'"),
         ("a: 1\nb: \x00", "2: the control character '\\x00' is not allowed in YAML; remove it"),
         ("# é\nb: \x07\n", "2: the control character '\\x07' is not allowed in YAML; remove it"),
         ("a: {}\nb: {<<: 5}", f"2: {INVALID}: << needs a mapping, or a list of mappings"),
@@ -138,6 +151,98 @@ def test_byte_order_mark_is_ignored() -> None:
 )
 def test_invalid_yaml_is_refused(text: str, problem: str) -> None:
     assert refusal(text) == f"mirrors.yaml:{problem}"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "advice"),
+    [
+        ("a:\n  b: [*-dev]", 2, "put it in quotes: '*-dev'"),
+        ("a: {b: [v1, *dev], c: 1}", 1, "put it in quotes: '*dev', or write the anchor &dev before it"),
+        ("a:\n  - *.1\n  - v1", 2, "put it in quotes: '*.1'"),
+        ("a: [\n  v1,\n  *-rc,\n  v2]", 3, "put it in quotes: '*-rc'"),
+        ("x: &x {b: 1}\na: {<<: *x, c: [*-y]}", 2, "put it in quotes: '*-y'"),
+        ("a: @hourly", 1, "put it in quotes: '@hourly'"),
+        ("a: {b: @daily, c: 1}", 1, "put it in quotes: '@daily'"),
+        ("a: `x`", 1, "put it in quotes: '`x`'"),
+        ("a: %x", 1, "put it in quotes: '%x'"),
+        ("%x", 1, "put it in quotes: '%x'"),
+        ("a: {{ tag }}-old", 1, "put it in quotes: '{{ tag }}-old'"),
+        ("a: {b: copies/{{ name }}, c: 1}", 1, "put it in quotes: 'copies/{{ name }}'"),
+        ("a:\n  - {{ name }}-x\n  - b", 2, "put it in quotes: '{{ name }}-x'"),
+        ("a: {host: ${HOST}, b: 1}", 1, "put it in quotes: '${HOST}'"),
+        ("a: >=1.2 <2", 1, "put it in quotes: '>=1.2 <2'"),
+        ("a: {b: >=1.2}", 1, "put it in quotes: '>=1.2'"),
+        ("a: || ^3", 1, "put it in quotes: '|| ^3'"),
+        ("a: [!rc*]", 1, "put it in quotes: '!rc*'"),
+        ("a:\n  - [a-z]*\n  - b", 2, "put it in quotes: '[a-z]*'"),
+        ("a: [[a-z]*, b]", 1, "put it in quotes: '[a-z]*'"),
+        ("a: Mirror: all  # a comment", 1, "put it in quotes: 'Mirror: all'"),
+        ("a: [?, b]", 1, "put it in quotes: '?'"),
+        ("a:\n\tb: 2", 2, "indent this line with spaces, not with tabs"),
+        ("a:\n  b: 1\n \tc: 2", 3, "indent this line with spaces, not with tabs"),
+        ("m:\n  source:quay\n  b: [c]", 2, "write a space after the colon: 'source: quay'"),
+        ("m:\n  b: [c]\n  source:quay", 3, "write a space after the colon: 'source: quay'"),
+        ("m:\n  - repository:a/b\n    tags: 1", 2, "write a space after the colon: 'repository: a/b'"),
+        ("a:\n  - x\n  -y", 3, "write a space after the dash: '- y'"),
+        ("a: 'b\nc: 1", 1, "close the quote: 'b'"),
+        ('a:\n  b: "@hourly\n  c: "x"', 2, 'close the quote: "@hourly"'),
+        ("a: ['v1, v2]\nb: 'c'", 1, "close the quote: 'v1'"),
+        ("a: 'it's'", 1, "write 'it''s'"),
+        ('a: "v1"-x', 1, "write 'v1-x'"),
+        ('a: "/\\d+/"', 1, "put it in single quotes, where \\ is an ordinary character: '/\\d+/'"),
+        ("a: [1,\nb: 2", 2, "close the bracket of line 1"),
+        ("a: {b: [1, 2}", 1, ""),
+        ("a:\n  b: 1\n c: 2", 3, "check the indentation, colons and brackets of this line and of those before it"),
+        ("a: 1\nb\n", 3, "check the indentation, colons and brackets of this line and of those before it"),
+    ],
+)
+def test_slip_is_found_and_corrected(text: str, line: int, advice: str) -> None:
+    message = refusal(text)
+    assert message.startswith(f"mirrors.yaml:{line}: {INVALID}: {f'{advice} (' if advice else ''}")
+    if re.match("put it in|write|close the quote: ", advice) and "anchor" not in advice:
+        assert read(_corrected(text, line, advice)).value
+
+
+PAGE = (PROJECT / "docs" / "mirrors-file.md").read_text(encoding="utf-8")
+DOCUMENTED = re.findall(
+    r"^\| `(.+)` \| (.+) \|$", PAGE.partition("the value to paste:")[2].partition("\n\nValues")[0], re.MULTILINE
+)
+
+
+def test_page_has_examples_of_slips() -> None:
+    assert len(DOCUMENTED) == 8
+
+
+@pytest.mark.parametrize(("written", "advice"), DOCUMENTED)
+def test_documented_slip_gets_the_documented_answer(written: str, advice: str) -> None:
+    message = refusal(f"m:\n  {written}\n  other: [1]\n")
+    assert message.startswith(f"mirrors.yaml:2: {INVALID}: {advice} (")
+
+
+def _corrected(text: str, line: int, advice: str) -> str:
+    """The text with the advice followed: what it says to write replaces the same characters without quotes."""
+    lines = text.split("\n")
+    old = lines[line - 1]
+    new = advice.partition(": ")[2] or advice.removeprefix("write ")
+    new = new[1:-1] if "after the" in advice else new
+    bare = re.sub(r"[\s'\"]", "", new)
+    pattern = r"[\s'\"]*".join(map(re.escape, bare))
+    lines[line - 1] = re.sub(rf"['\"]*{pattern}['\"]*", lambda _: new, old, count=1)
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "include").rglob("*.yaml")), ids=lambda path: path.name)
+def test_lines_of_valid_files_get_no_advice(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert {
+        line: advice for line in text.splitlines() if (advice := advice_for_line(line) or advice_for_space(line))
+    } == {}
+
+
+def test_other_programs_files_get_no_advice() -> None:
+    with pytest.raises(MirrorsFileError) as caught:
+        read_all_yaml("a: {{ .Values.image }}-x\n", "pod.yaml")
+    assert str(caught.value) == f"pod.yaml:1: {INVALID}: while parsing a block mapping did not find expected key"
 
 
 def test_deep_nesting_is_refused() -> None:
@@ -214,26 +319,26 @@ def test_list_as_a_key_is_reported() -> None:
         "!!set {x}",
         "!!binary aGk=",
         "!vault x",
-        "=",
     ],
 )
 def test_other_yaml_tags_are_reported(written: str) -> None:
     document = read(f"a: {written}\n")
-    shown = "!!value" if written == "=" else written.partition(" ")[0]
-    problem = f"the YAML tag {shown} is not supported; remove it, or quote the value"
-    assert document.problems == [(("a",), problem)]
+    tag = written.partition(" ")[0]
+    advice = "remove it, or quote the value" if tag.startswith("!!") else f"put it in quotes: '{written}'"
+    assert document.problems == [(("a",), f"the YAML tag {tag} is not supported; {advice}")]
 
 
 @pytest.mark.parametrize(
     ("written", "problem"),
     [
+        ("!!int 010", "'010' is not a valid !!int"),
         ("!!int abc", "'abc' is not a valid !!int"),
         ('!!int ""', "'' is not a valid !!int"),
         ("!!float abc", "'abc' is not a valid !!float"),
         ("!!bool maybe", "'maybe' is not a valid !!bool"),
         (5000 * "1", f"{40 * '1'!r} is not a valid !!int"),
     ],
-    ids=["int", "empty int", "float", "bool", "more digits than Python reads"],
+    ids=["octal", "int", "empty int", "float", "bool", "more digits than Python reads"],
 )
 def test_scalar_that_does_not_fit_its_tag_is_reported(written: str, problem: str) -> None:
     assert read(f"a: {written}\n").problems == [(("a",), problem)]

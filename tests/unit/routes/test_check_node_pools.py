@@ -102,7 +102,7 @@ NO_RANGE = "is not a version range; write one such as '>=1.7' or '>=1.7, <2'"
     ("entry", "problem"),
     [
         ({"registry": "hbu"}, ".registry: no registry named 'hbu'; did you mean 'hub'?"),
-        ({"registry": None}, ".registry: expected a string, got nothing"),
+        ({"registry": None}, ".registry: expected a string, got null"),
         ({"mirrors": ["acr", "arc"]}, ".mirrors[1]: no registry named 'arc'; did you mean 'acr'?"),
         ({"mirrors": "acr"}, ".mirrors: expected a list, such as [a, b], got 'acr'"),
         ({"mirrors": [5]}, ".mirrors[0]: expected a registry's name, or a mapping with registry:, got the number 5"),

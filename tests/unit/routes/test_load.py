@@ -130,7 +130,7 @@ NO_HOST = "is not a registry host; write host or host:port, without https:// or 
             ),
         ),
         ({"host": 5000}, '.host: expected a string, got the number 5000 (quote it: "5000")'),
-        ({"host": None}, ".host: expected a string, got nothing"),
+        ({"host": None}, ".host: expected a string, got null"),
         ({"host": ["acr.example"]}, ".host: expected a string, got a list"),
         ({"tls": "false"}, ".tls: expected true or false, got 'false'"),
         ({"tls": 0}, ".tls: expected true or false, got the number 0"),
@@ -150,7 +150,7 @@ NO_HOST = "is not a registry host; write host or host:port, without https:// or 
         ({"requests_per_second": 0}, ".requests_per_second: expected more than 0, got the number 0"),
         ({"requests_per_second": "5"}, ".requests_per_second: expected a number, got '5'"),
         ({"requests_per_second": True}, ".requests_per_second: expected a number, got the boolean true"),
-        ({"requests_per_second": math.inf}, ".requests_per_second: expected a number, got the number .inf"),
+        ({"requests_per_second": math.inf}, ".requests_per_second: expected a number, got '.inf'"),
         ({"conection": "x"}, ".conection: unknown key 'conection'; did you mean 'connection'?"),
         ({"pool": ""}, ".pool: it is empty; write a value, or remove it"),
     ],
@@ -173,12 +173,12 @@ NO_SCHEDULE = (
     [
         ({"source": "qay"}, ".source: no registry named 'qay'; did you mean 'quay'?"),
         ({"source": "harbor"}, ".source: no registry named 'harbor'; the file has quay, acr"),
-        ({"source": None}, ".source: expected a string, got nothing"),
+        ({"source": None}, ".source: expected a string, got null"),
         ({"destinations": ["acr", "acrr"]}, ".destinations[1]: no registry named 'acrr'; did you mean 'acr'?"),
         ({"destinations": ["acr", "acr"]}, ".destinations[1]: 'acr' is listed twice; keep one"),
         ({"destinations": []}, ".destinations: it is empty; write a value, or remove it"),
         ({"destinations": "acr"}, ".destinations: expected a list, such as [a, b], got 'acr'"),
-        ({"destinations": None}, ".destinations: expected a list, such as [a, b], got nothing"),
+        ({"destinations": None}, ".destinations: expected a list, such as [a, b], got null"),
         ({"repositories": []}, ".repositories: it is empty; write a value, or remove it"),
         ({"repositories": "a/b"}, ".repositories: expected a list, such as [a, b], got 'a/b'"),
         ({"repositories": {"a": "b"}}, ".repositories: expected a list, such as [a, b], got a mapping"),
@@ -251,11 +251,10 @@ def test_invalid_mirror_is_refused(write: Write, entry: Any, problem: str) -> No
     [
         ("1.10", 'expected a string, got the number 1.10 (quote it: "1.10")'),
         ("2026", 'expected a string, got the number 2026 (quote it: "2026")'),
-        ("0x1F", 'expected a string, got the number 0x1F (quote it: "0x1F")'),
-        ("no", 'expected a string, got the boolean no (quote it: "no")'),
-        ("on", 'expected a string, got the boolean on (quote it: "on")'),
-        ("null", "expected a string, got nothing"),
-        ("[v1]", "expected a string, got a list"),
+        ("true", 'expected a string, got the boolean true (quote it: "true")'),
+        ("null", 'expected a string, got null (quote it: "null")'),
+        ("~", 'expected a string, got ~ (quote it: "~")'),
+        ("[v1]", "expected a string, got a list; remove one '-', or the inner [ ]"),
         ("{a: b}", "expected a string, got a mapping"),
     ],
     ids=label,
@@ -265,9 +264,33 @@ def test_glob_that_yaml_reads_as_another_type_is_refused(write: Write, written: 
     assert problems(path) == [f"mirrors.yaml:5: mirrors.m.tags.include[1]: {problem}"]
 
 
-def test_dates_and_quoted_numbers_are_text(write: Write) -> None:
-    path = write(_file(mirror={"tags": {"include": ["THIS"]}}).replace("[THIS]", '[2026-01-31, "1.10", 1.2.3]'))
-    assert load_mirrors(path).mirrors["m"].rules[0].settings.tags == tag_rules(include=("2026-01-31", "1.10", "1.2.3"))
+TEXTS = ("2026-01-31", '"1.10"', "1.2.3", "010", "0x1F", "on", "no", "1e3", "12e5", "1_000")
+
+
+def test_values_that_only_yaml_1_1_reads_as_another_type_are_text(write: Write) -> None:
+    path = write(_file(mirror={"tags": {"names": ["THIS"]}}).replace("[THIS]", f"[{', '.join(TEXTS)}]"))
+    expected = tag_rules(names=tuple(text.strip('"') for text in TEXTS))
+    assert load_mirrors(path).mirrors["m"].rules[0].settings.tags == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "written", "expected"),
+    [
+        ("retries", "010", "a whole number, got '010'"),
+        ("retries", "0x10", "a whole number, got '0x10'"),
+        ("retries", "1_0", "a whole number, got '1_0'"),
+        ("task_timeout_minutes", "1:30", "a whole number, got '1:30'"),
+        ("task_timeout_minutes", "1e3", "a whole number, got '1e3'"),
+        ("task_timeout_minutes", "90.0", "a whole number, got the number 90.0"),
+        ("catchup", "off", "true or false, got 'off'"),
+        ("catchup", "Yes", "true or false, got 'Yes'"),
+    ],
+)
+def test_values_that_yaml_versions_read_differently_are_refused(
+    write: Write, key: str, written: str, expected: str
+) -> None:
+    path = write(_file(mirror={key: "THIS"}).replace("THIS", written))
+    assert problems(path) == [f"mirrors.yaml:5: mirrors.m.{key}: expected {expected}"]
 
 
 RULE = "expected a repository name, or a mapping with either repository: or namespace:, got"
@@ -278,8 +301,8 @@ OPTIONS = ", ".join(RouteOptions.model_fields)
     ("rule", "problem"),
     [
         (1.1, f": {RULE} the number 1.1"),
-        (None, f": {RULE} nothing"),
-        (["a/b"], f": {RULE} a list"),
+        (None, f": {RULE} null"),
+        (["a/b"], f": {RULE} a list; remove one '-', or the inner [ ]"),
         ({}, f": {RULE} a mapping"),
         ({"rename": "a/b"}, f": {RULE} a mapping"),
         ({"repository": "a/b", "namespace": "a"}, f": {RULE} a mapping"),
@@ -1189,8 +1212,8 @@ def test_only_reads_one_mirror(write: Write) -> None:
 def test_invalid_yaml_is_reported_with_its_line(write: Write) -> None:
     assert problems(write(GOOD.replace("[hub, local]", "[hub, local"))) == [
         (
-            "mirrors.yaml:17: this is not valid YAML: while parsing a flow sequence (line 16) "
-            "did not find expected ',' or ']'"
+            "mirrors.yaml:17: this is not valid YAML: close the bracket of line 16 "
+            "(while parsing a flow sequence (line 16) did not find expected ',' or ']')"
         )
     ]
 
