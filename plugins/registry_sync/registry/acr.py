@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, quote, urlsplit
 
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError
-from registry_sync.oci.reference import Digest, Repository
+from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.response import Response
@@ -69,7 +69,7 @@ class AcrClient(DistributionClient):
                 seen.add(entry.name)
                 yield entry
 
-    def delete_tag(self, repository: Repository, tag: str, digest: Digest) -> None:  # noqa: ARG002 - other tags stay
+    def delete_tag(self, repository: Repository, tag: str) -> None:
         """Delete only this tag ("untag"); the image stays under its digest. Locked tags are refused.
 
         A token needs content/delete. ``/v2`` would delete the image with all its tags.

@@ -94,7 +94,7 @@ class RegistryClient(Protocol):
     """One registry. Methods raise the classes of ``errors.py``; an error is never an empty result.
 
     ``lists_digests`` and ``lists_push_times``: :meth:`list_tags` returns them where the registry has them.
-    ``deletes_tags_alone``: :meth:`delete_tag` keeps the image's other tags, on any registry of this kind.
+    ``deletes_tags_alone``: any registry of this kind deletes a tag and keeps its image. Others may refuse that.
     """
 
     lists_digests: ClassVar[bool]
@@ -127,11 +127,20 @@ class RegistryClient(Protocol):
     def put_manifest(self, repository: Repository, target: str | Digest, manifest: Manifest) -> None:
         """Publish the exact bytes of a manifest under a tag or its digest."""
 
-    def delete_tag(self, repository: Repository, tag: str, digest: Digest) -> None:
-        """Delete a tag, and possibly its manifest with all its tags: see ``deletes_tags_alone``.
+    def delete_tag(self, repository: Repository, tag: str) -> None:
+        """Delete a tag alone. Its image and the image's other tags stay.
 
-        :param digest: the observed digest of the tag; no other manifest is deleted.
         :raises NotFound: when the tag does not exist.
+        :raises LockedTag: when the tag is locked.
+        :raises RefusedError: when the registry deletes no tags, or only images.
+        """
+
+    def delete_image(self, repository: Repository, tag: str, digest: Digest) -> None:
+        """Delete the image of a tag with all its tags, where the registry refuses to delete a tag alone.
+
+        :param digest: the observed digest of the tag; no other image is deleted.
+        :raises NotFound: when the tag does not exist.
+        :raises TemporaryError: when the tag no longer has ``digest``.
         """
 
     def get_blob(self, repository: Repository, descriptor: Descriptor) -> bytes:

@@ -17,7 +17,6 @@ from registry_sync.errors import (
     ConfigurationError,
     DamagedContent,
     DeniedError,
-    LockedTag,
     NotAManifest,
     NotFound,
     RefusedError,
@@ -195,31 +194,33 @@ class DistributionClient:
             raise DamagedContent(f"blob {digest} of {repository} arrived damaged: its content has another digest")
         return sum(sizes)
 
-    def delete_tag(self, repository: Repository, tag: str, digest: Digest) -> None:
-        """Delete a tag, or its manifest with all tags where the registry deletes manifests only.
+    def delete_tag(self, repository: Repository, tag: str) -> None:
+        """Delete a tag alone.
 
-        distribution 3 deletes a tag alone. docker-registry 2.8 answers 400 for a tag and accepts digests. A registry
-        with deletion disabled answers 405 for both.
+        https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#deleting-tags. distribution 3, zot,
+        olareg and Gitea do so. docker-registry 2.8 answers 400 for a tag and accepts digests. A registry with deletion
+        disabled answers 405 for both.
 
         :raises NotFound: when the tag does not exist.
-        :raises LockedTag: when the tag is locked. Its manifest is not deleted either.
-        :raises RefusedError: when the registry does not support deletion.
-        :raises TemporaryError: when the tag no longer names ``digest``.
+        :raises LockedTag: when the tag is locked.
+        :raises RefusedError: when the registry deletes no tags, or only images.
         """
-        try:
-            self._delete(repository, tag)
-        except LockedTag:
-            raise
-        except RefusedError as error:
-            if self.deletes_tags_alone:
-                raise
-            current = self.head_manifest(repository, tag)
-            if current is None:
-                raise NotFound(f"{repository}:{tag} does not exist") from error
-            if current != digest:
-                change = f"{repository}:{tag} has changed to {current.short} since it was listed"
-                raise TemporaryError(f"{change}; it was not deleted") from error
-            self._delete(repository, digest)
+        self._delete(repository, tag)
+
+    def delete_image(self, repository: Repository, tag: str, digest: Digest) -> None:
+        """Delete the image of a tag with all its tags.
+
+        :raises NotFound: when the tag does not exist.
+        :raises RefusedError: when the registry does not support deletion.
+        :raises TemporaryError: when the tag no longer has ``digest``.
+        """
+        current = self.head_manifest(repository, tag)
+        if current is None:
+            raise NotFound(f"{repository}:{tag} does not exist")
+        if current != digest:
+            change = f"{repository}:{tag} has changed to {current.short} since it was listed"
+            raise TemporaryError(f"{change}; it was not deleted")
+        self._delete(repository, digest)
 
     def _delete(self, repository: Repository, target: str | Digest) -> None:
         path = f"/v2/{repository.name}/manifests/{target}"

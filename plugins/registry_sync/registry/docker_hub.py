@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError, TemporaryError
-from registry_sync.oci.reference import Digest, Repository
+from registry_sync.oci.reference import Repository
 from registry_sync.registry.auth import Authenticator, FixedAuthorization, Token, parse_token
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Credentials, Endpoint
@@ -119,7 +119,7 @@ class DockerHubClient(VendorApiClient):
             return False
         return True
 
-    def delete_tag(self, repository: Repository, tag: str, digest: Digest) -> None:  # noqa: ARG002 - other tags stay
+    def delete_tag(self, repository: Repository, tag: str) -> None:
         """Delete only this tag. An access token needs the permission to delete.
 
         Docker's API definition omits this call; Docker's own web pages and tools use this path.

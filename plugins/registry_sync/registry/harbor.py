@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
 from registry_sync.errors import ConfigurationError, NotFound, TemporaryError
-from registry_sync.oci.reference import Digest, Repository
+from registry_sync.oci.reference import Repository
 from registry_sync.registry.auth import FixedAuthorization
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Endpoint
@@ -90,7 +90,7 @@ class HarborClient(VendorApiClient):
                 seen.add(entry.name)
                 yield entry
 
-    def delete_tag(self, repository: Repository, tag: str, digest: Digest) -> None:  # noqa: ARG002 - other tags stay
+    def delete_tag(self, repository: Repository, tag: str) -> None:
         """Delete only this tag; the artifact stays. Immutable tags are refused."""
         self._api.call("DELETE", f"/api/v2.0{_artifacts_path(repository)}/{tag}/tags/{tag}")
 

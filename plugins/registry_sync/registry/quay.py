@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError, TemporaryError
-from registry_sync.oci.reference import Digest, Repository
+from registry_sync.oci.reference import Repository
 from registry_sync.registry.auth import FixedAuthorization
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Credentials, Endpoint
@@ -95,7 +95,7 @@ class QuayClient(VendorApiClient):
             log.info("%s has no public listing; each tag needs a HEAD request (%s)", repository, error)
             yield from super()._list_tags(repository, since=since)
 
-    def delete_tag(self, repository: Repository, tag: str, digest: Digest) -> None:  # noqa: ARG002 - other tags stay
+    def delete_tag(self, repository: Repository, tag: str) -> None:
         """Delete only this tag. Quay keeps it in the namespace's time machine, for two weeks by default.
 
         :raises DeniedError: also without an OAuth token, because robot accounts are anonymous to the API.

@@ -6,12 +6,21 @@ import json
 import logging
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from registry_sync.errors import DeniedError, NotFound, RateLimited, RefusedError, RegistrySyncError, TemporaryError
+from registry_sync.errors import (
+    DeniedError,
+    LockedTag,
+    NotFound,
+    RateLimited,
+    RefusedError,
+    RegistrySyncError,
+    TemporaryError,
+)
 from registry_sync.oci.artifact_tags import is_artifact_tag
 from registry_sync.oci.index_walk import walk_manifests
-from registry_sync.oci.manifest import INDEX_TYPES, Manifest
+from registry_sync.oci.manifest import Manifest
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.client import ListedTag
 from registry_sync.sync.plan import DeleteTag, Plan
@@ -146,11 +155,18 @@ class _Deleter:
     """Deletes the tags of one repository, one after the other.
 
     When the registry rate-limits us or denies a deletion, the others are postponed.
+
+    :ivar obstacle: the error that postpones all further deletions.
+    :ivar staying: digests of the tags that stay, each with its tag, where a registry may delete images only.
+    :ivar refusal: the error by which the registry refused to delete a tag alone.
+    :ivar needed: digests that must not be deleted together with a tag; read after a ``refusal``.
     """
 
     session: Session
     deletions: Sequence[DeleteTag]
     obstacle: RegistrySyncError | None = None
+    staying: Mapping[Digest, str] | None = None
+    refusal: RefusedError | None = None
     needed: Mapping[Digest, str] | None = None
 
     def delete_all(self) -> list[TagResult]:
@@ -175,7 +191,7 @@ class _Deleter:
             self.obstacle = error
             result = _postponed(deletion, f"{deletion.reason}; postponed: {error}")
         except RegistrySyncError as error:
-            self.obstacle = error if isinstance(error, DeniedError) else None
+            self.obstacle = error if isinstance(error, DeniedError | _TooMuchDeleted) else None
             seconds, reason = time.monotonic() - started, f"not deleted: {error}"
             result = TagResult.of_error(deletion.tag, error, reason=reason, digest=deletion.digest, seconds=seconds)
         log.info("%s %s: %s", result.tag, result.outcome, result.reason)
@@ -183,27 +199,71 @@ class _Deleter:
 
     def _delete_one(self, deletion: DeleteTag, started: float) -> TagResult:
         """Read the tag once more, delete it, and verify that it is gone."""
-        if self.needed is None:
-            self.needed = self._find_needed()
-        if reason := self._reason_to_keep(deletion, self.needed):
+        if self.staying is None:
+            self.staying = self._find_staying()
+        reason = self._reason_to_keep(deletion) or self._delete_tag(deletion, self.staying)
+        if reason:
             return TagResult.skipped(deletion.tag, reason, digest=deletion.digest)
-        client, repository = self.session.destination, self.session.route.destination_repository
-        try:
-            client.delete_tag(repository, deletion.tag, deletion.digest)
-        except NotFound:
-            log.info("%s:%s does not exist any more", repository, deletion.tag)
         if _head(self.session, deletion.tag) is not None:
             raise TemporaryError("the registry accepted the deletion, but the tag still exists")
         seconds = time.monotonic() - started
         return TagResult.deleted(deletion.tag, deletion.digest, deletion.reason, seconds=seconds)
 
-    def _reason_to_keep(self, deletion: DeleteTag, needed: Mapping[Digest, str]) -> str:
+    def _delete_tag(self, deletion: DeleteTag, staying: Mapping[Digest, str]) -> str:
+        """Delete a tag alone, or with its image where that is refused and nothing else needs the image.
+
+        Returns the reason why it was not deleted, otherwise an empty text.
+        """
+        if self.refusal is None and self._deletes_alone(deletion):
+            self._verify_staying(deletion.digest, staying)
+            return ""
+        if self.needed is None:
+            self.needed = self._find_needed(staying)
+        if deletion.digest in self.needed:
+            return f"{self.needed[deletion.digest]} {SAME_IMAGE} ({self.refusal})"
+        with suppress(NotFound):  # the tag went with an image that was deleted before
+            repository = self.session.route.destination_repository
+            self.session.destination.delete_image(repository, deletion.tag, deletion.digest)
+        return ""
+
+    def _deletes_alone(self, deletion: DeleteTag) -> bool:
+        """Delete a tag alone; false when the registry refuses that, which is then remembered.
+
+        A registry may answer 404 for a tag that exists (Nexus, sonatype/nexus-public#317), which is a refusal, too.
+        """
+        client, repository = self.session.destination, self.session.route.destination_repository
+        try:
+            client.delete_tag(repository, deletion.tag)
+        except LockedTag:
+            raise
+        except NotFound as error:
+            if client.deletes_tags_alone or _head(self.session, deletion.tag) is None:
+                log.info("%s:%s does not exist any more", repository, deletion.tag)
+                return True
+            self.refusal = RefusedError(str(error))
+        except RefusedError as error:
+            if client.deletes_tags_alone:
+                raise
+            self.refusal = error
+        return self.refusal is None
+
+    def _verify_staying(self, digest: Digest, staying: Mapping[Digest, str]) -> None:
+        """Check that a deletion of one tag left the image, where the image has another tag.
+
+        :raises _TooMuchDeleted: when it is gone.
+        """
+        if digest in staying and _head(self.session, digest) is None:
+            raise _TooMuchDeleted(
+                f"the registry deleted the image {digest.short} with its other tag {staying[digest]}, though only one "
+                "tag was to be deleted; no more tags are deleted in this run, and the next one copies the image again "
+                "if the source has it. Set prune: {tags: none} for this destination"
+            )
+
+    def _reason_to_keep(self, deletion: DeleteTag) -> str:
         """The reason that a due tag must stay; empty when it may be deleted."""
         digest = _head(self.session, deletion.tag)
         if digest is not None and digest != deletion.digest:
             return f"changed since it was observed, to {digest.short}"
-        if deletion.digest in needed:
-            return f"{needed[deletion.digest]} {SAME_IMAGE}"
         subject = self._read_subject(deletion.digest)
         if subject and _head(self.session, subject) is not None:
             return f"it is attached to {subject.short}, which stays"
@@ -217,32 +277,40 @@ class _Deleter:
         except (KeyError, TypeError, ValueError):
             return None
 
-    def _find_needed(self) -> dict[Digest, str]:
-        """Digests that must not be deleted together with a tag, each with a tag that needs it; with all descendants.
+    def _find_staying(self) -> dict[Digest, str]:
+        """The digests of the tags that stay, each with one of its tags. Empty where tags are deleted alone.
 
-        Empty where tags are deleted alone. The tags are listed again, because this run may have published some.
-
-        :raises _UnknownNeeds: when an index is nested too deeply to be read whole.
+        The tags are listed again, because this run may have published some.
         """
         if self.session.destination.deletes_tags_alone:
             return {}
         deleted = {deletion.tag for deletion in self.deletions}
         entries = _list_destination(self.session)
         staying = _head_all(self.session, [entry.name for entry in entries if entry.name not in deleted])
-        needed = {digest: tag for tag, digest in staying.items() if digest}
-        for digest, tag in list(needed.items()):
-            for child in self._descendants(digest):
-                needed.setdefault(child, tag)
+        return {digest: tag for tag, digest in staying.items() if digest}
+
+    def _find_needed(self, staying: Mapping[Digest, str]) -> dict[Digest, str]:
+        """The digests of the tags that stay and of all their descendants, each with a tag that needs it.
+
+        :raises _UnknownNeeds: when an index is nested too deeply to be read whole.
+        """
+        needed = dict(staying)
+        with thread_pool(self.session.route.destination.max_connections) as pool:
+            for tag, digests in zip(staying.values(), pool.map(self._descendants, staying), strict=True):
+                for digest in digests:
+                    needed.setdefault(digest, tag)
         return needed
 
     def _descendants(self, digest: Digest) -> list[Digest]:
-        """The digests of all descendants of an index. Parts that cannot be read have none."""
+        """The digests of all descendants of an index. Parts that cannot be read have none.
+
+        Each child is read and counts by its content: the type that an index declares for a child may be wrong.
+        """
         root = self._read_manifest(digest)
         if root is None:
             return []
-        indexes = walk_manifests(root, self._read_manifest, enters=lambda child: child.media_type in INDEX_TYPES)
         try:
-            return [child.digest for index in indexes for child in index.children]
+            return [child.digest for part in walk_manifests(root, self._read_manifest) for child in part.children]
         except RefusedError as error:
             raise _UnknownNeeds(f"the images that a tag needs are not all known: {error}") from error
 
@@ -256,6 +324,10 @@ class _Deleter:
 
 class _UnknownNeeds(RefusedError):
     """The destination's tags need images that cannot all be found, so none may be deleted."""
+
+
+class _TooMuchDeleted(RefusedError):
+    """The registry deleted an image though it accepted the deletion of a tag, so no more may be deleted."""
 
 
 def _postponed(deletion: DeleteTag, reason: str) -> TagResult:

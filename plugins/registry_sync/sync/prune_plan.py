@@ -29,7 +29,7 @@ MAX_PLANNED = 100
 
 MAX_TAGS_IN_MESSAGE = 5
 
-SAME_IMAGE = "has the same image, and this registry may delete the image with all its tags"
+SAME_IMAGE = "has the same image, and this registry deletes images only with all their tags"
 
 _DIGEST_DIGITS = 8
 
@@ -103,16 +103,16 @@ def plan_deletions(plan: Plan, sides: BothSides, settings: RouteSettings, due: P
         seen = len(sides.listed) or (due.listed if due else 0)
         planned = PlannedDeletions(marks=(), listed=seen)
         return replace(plan, planned_deletions=planned, notes=(*plan.notes, f"nothing was pruned: {problem}"))
-    kept = {} if sides.deletes_tags_alone else tags_sharing_an_image(candidates, sides.destination)
+    shared = {} if sides.deletes_tags_alone else tags_sharing_an_image(candidates, sides.destination)
     deletions = [
-        _plan_deletion(policy, DeleteTag(tag=tag, digest=digest, reason=reason), due)
+        _plan_deletion(policy, DeleteTag(tag=tag, digest=digest, reason=_with_condition(reason, shared.get(tag))), due)
         for tag, reason in candidates.items()
-        if tag not in kept and tag not in sides.found_at_source and (digest := sides.destination[tag])
+        if tag not in sides.found_at_source and (digest := sides.destination[tag])
     ][:MAX_PLANNED]
     marks = tuple(deletion_mark(deletion.tag, deletion.digest) for deletion in deletions)
     return replace(
         add_deletions(plan, deletions),
-        notes=(*plan.notes, *(f"{tag} is not deleted: {other} {SAME_IMAGE}" for tag, other in kept.items())),
+        notes=(*plan.notes, *_case_note(policy, sides)),
         planned_deletions=PlannedDeletions(marks=marks, listed=len(sides.listed)),
     )
 
@@ -132,10 +132,40 @@ def _plan_deletion(policy: PrunePolicy, deletion: DeleteTag, due: PlannedDeletio
     return replace(deletion, is_due=True)
 
 
+def _with_condition(reason: str, other: str | None) -> str:
+    """The reason of a deletion, for a tag whose image has another tag that stays."""
+    return f"{reason}, if this registry deletes a tag alone ({other} has the same image)" if other else reason
+
+
 def deletion_candidates(policy: PrunePolicy, sides: BothSides) -> dict[str, str]:
     """The destination's tags that pruning would delete, each with the reason."""
+    variants = case_variants(sides)
+    return {tag: reason for tag, reason in _unprotected(policy, sides).items() if tag not in variants}
+
+
+def _unprotected(policy: PrunePolicy, sides: BothSides) -> dict[str, str]:
     reasons = {tag: _deletion_reason(tag, policy, sides) for tag in sorted(sides.destination)}
     return {tag: reason for tag, reason in reasons.items() if reason and not _is_protected(tag, policy, sides)}
+
+
+def case_variants(sides: BothSides) -> dict[str, str]:
+    """Tags of the destination that differ from a tag of the source in case only, each with that tag.
+
+    A registry may fold case: Gitea stores ``RC2`` as ``rc2``, lists ``rc2``, and answers to both names. The listed tag
+    is then the mirrored one. Whether a registry does so is not known, so such tags are kept at every registry.
+    """
+    at_source = {tag.lower(): tag for tag in sorted((*sides.listed, *sides.selected))}
+    unlisted = (tag for tag in sides.destination if tag not in sides.listed and tag not in sides.selected)
+    return {tag: other for tag in unlisted if (other := at_source.get(tag.lower()))}
+
+
+def _case_note(policy: PrunePolicy, sides: BothSides) -> Iterable[str]:
+    """A note about the tags that are kept because of their case."""
+    unprotected = _unprotected(policy, sides)
+    kept = [f"{tag} ({other})" for tag, other in sorted(case_variants(sides).items()) if tag in unprotected]
+    if kept:
+        why = "they differ from a tag of the source in case only, and a registry may store both as one tag"
+        yield f"{len(kept)} tags are not deleted: {why}: {_first_names(kept)}"
 
 
 def _deletion_reason(tag: str, policy: PrunePolicy, sides: BothSides) -> str:
@@ -172,7 +202,8 @@ def pruning_obstacle(
             f"the source lists {len(sides.listed)} tags, down from {due.listed}; if the next run sees the same, it is "
             "accepted"
         )
-    owned = (tag for tag in sides.destination if tag in sides.selected or tag in candidates or policy.owns(tag))
+    ours = sides.destination.keys() - case_variants(sides).keys()
+    owned = (tag for tag in ours if tag in sides.selected or tag in candidates or policy.owns(tag))
     deletable = sum(1 for tag in owned if not _is_protected(tag, policy, sides))
     most = ceil(deletable * max_percent / 100)
     if len(candidates) > most:
