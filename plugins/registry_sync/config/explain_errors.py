@@ -176,7 +176,8 @@ def _unknown_key(place: Place, form: type[BaseModel] | None) -> str:
     if colon and name in allowed:
         return f"unknown key {key!r}; write a space after the colon: '{name}: {value}'"
     close = get_close_matches(key, allowed, n=1)
-    advice = f"did you mean {close[0]!r}?" if close else f"allowed are {', '.join(allowed)}"
+    others = "" if place[:-1] else ", and x-... for anchors"
+    advice = f"did you mean {close[0]!r}?" if close else f"allowed are {', '.join(allowed)}{others}"
     return f"unknown key {key!r}; {advice}"
 
 

@@ -66,6 +66,10 @@ Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=100)]
 """The name of a mirror, registry or node pool. It becomes part of DAG and task ids."""
 
 
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+"""The name of a variable of the environment."""
+
+
 def _parse_time(written: Any) -> datetime:
     """A date or time in ISO 8601, in UTC unless it has an offset.
 

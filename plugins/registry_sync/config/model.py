@@ -10,7 +10,17 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from registry_sync.config.fields import Host, Rename, RepositoryName, Schedule, Slug, Strict, UtcTime, WorkerFile
+from registry_sync.config.fields import (
+    Host,
+    Rename,
+    RepositoryName,
+    Schedule,
+    Slug,
+    Strict,
+    UtcTime,
+    VariableName,
+    WorkerFile,
+)
 from registry_sync.config.node_pools import NodePool, NodePoolEntry
 from registry_sync.config.settings import RouteOptions, RouteSettings, written_options
 from registry_sync.config.tag_rules import Patterns
@@ -336,7 +346,17 @@ class MirrorEntry(RouteOptions):
 class MirrorsDocument(BaseModel):
     """Container registries, and the mirrors that keep them in sync."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", title="Mirrors file of registry_sync")
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        title="Mirrors file of registry_sync",
+        json_schema_extra={"patternProperties": {"^x-": {"description": "Values for YAML anchors; ignored"}}},
+    )
+
+    env: tuple[VariableName, ...] = Field(
+        (), description="Variables of the environment that replace ${NAME} in values; not for secrets"
+    )
 
     registries: Mapping[Slug, RegistryEntry] = Field(
         description="Registries, by a name of your choice", json_schema_extra={"additionalProperties": False}

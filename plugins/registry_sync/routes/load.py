@@ -19,7 +19,8 @@ from registry_sync.config.explain_errors import (
     problem_texts,
 )
 from registry_sync.config.model import MirrorsDocument, MirrorsFile
-from registry_sync.config.yaml_source import Document, read_yaml
+from registry_sync.config.variables import expand_variables
+from registry_sync.config.yaml_source import Document, Place, read_yaml
 from registry_sync.errors import MirrorsFileError
 from registry_sync.routes.check_node_pools import check_pools
 from registry_sync.routes.checks import CheckedFile, check_mirrors
@@ -51,8 +52,10 @@ def load_healthy_mirrors(path: Path, only: str | None = None) -> tuple[MirrorsFi
     :raises MirrorsFileError: when a problem concerns the whole file.
     """
     document = read_yaml(_read(path), path.name)
+    _remove_extensions(document)
     if only is not None:
         _keep_one_mirror(document, only)
+    expand_variables(document, os.environ)
     entries, problems = _validate(document)
     file = _build(entries, path)
     problems += _check(file, document, problems)
@@ -76,6 +79,17 @@ def _read(path: Path) -> str:
         line = content[: error.start].count(b"\n") + 1
         problem = f"{path.name}:{line}: this is not UTF-8 text ({error.reason}); save the file as UTF-8"
         raise MirrorsFileError((problem,)) from error
+
+
+def _remove_extensions(document: Document) -> None:
+    """Remove the keys ``x-…`` at the top, whose values only serve as anchors."""
+    if isinstance(document.value, dict):
+        document.value = {key: value for key, value in document.value.items() if not key.startswith("x-")}
+        document.problems = [problem for problem in document.problems if not _is_extension(problem[0])]
+
+
+def _is_extension(place: Place) -> bool:
+    return bool(place) and str(place[0]).startswith("x-")
 
 
 def _keep_one_mirror(document: Document, name: str) -> None:

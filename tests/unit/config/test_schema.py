@@ -11,15 +11,14 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from registry_sync.cli.main import main
+from registry_sync.config.yaml_source import read_yaml
 from registry_sync.routes.load import json_schema, load_mirrors
 from testkit.project import PROJECT
 
 SCHEMA_FILE = PROJECT / "include" / "mirrors.schema.json"
 FILES = sorted([PROJECT / "include" / "mirrors.yaml", *(PROJECT / "include" / "examples").glob("*.yaml")])
 PAGE = PROJECT / "docs" / "mirrors-file.md"
-EXAMPLES = [
-    yaml.safe_load(each) for each in re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-]
+EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 
 GOOD: dict[str, Any] = {
     "registries": {"quay": {"host": "quay.io"}, "acr": {"host": "acr.example"}},
@@ -64,11 +63,18 @@ def test_the_first_line_of_our_files_names_the_schema(path: Path) -> None:
     assert (path.parent / written).resolve() == SCHEMA_FILE
 
 
-def test_the_examples_of_the_page_together_are_a_good_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_of_the_page_is_good_yaml(example: str) -> None:
+    document = read_yaml(example, "mirrors-file.md")
+    assert (document.value.keys(), document.problems) == (yaml.safe_load(example).keys(), [])
+
+
+def test_the_examples_of_the_page_together_are_a_good_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY_HOST", "stage.example")
     file: dict[str, Any] = {}
-    for each in EXAMPLES:
+    for each in map(yaml.safe_load, EXAMPLES):
         for section, entries in each.items():
-            file.setdefault(section, {}).update(entries)
+            file[section] = {**file.get(section, {}), **entries} if isinstance(entries, dict) else entries
     file["registries"].setdefault("dockerhub", {"host": "docker.io"})
     assert faults(file) == []
     path = tmp_path / "mirrors.yaml"
