@@ -102,4 +102,4 @@ class _Handler(LoopbackHandler):
         for piece in reply.body:
             self.wfile.write(piece)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_any  # noqa: N815 - names of the base class
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_any  # noqa: N815 - names of the base class

@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol, TypeVar
 from registry_sync.errors import RefusedError
 from registry_sync.oci.manifest import Descriptor, Manifest
 from registry_sync.oci.reference import Digest, Repository
+from registry_sync.registry.exchange import Sink
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +146,27 @@ class RegistryClient(Protocol):
 
     def get_blob(self, repository: Repository, descriptor: Descriptor) -> bytes:
         """A small blob, such as an image config, verified by digest. :raises NotFound: when it does not exist."""
+
+    def head_blob(self, repository: Repository, digest: Digest) -> int | None:
+        """Size of a blob in bytes, ``None`` where the registry omits it. :raises NotFound: when it does not exist."""
+
+    def read_blob(self, repository: Repository, digest: Digest) -> int:
+        """Read a blob, verify and discard it, and return its size in bytes."""
+
+    def stream_blob(self, repository: Repository, blob: Descriptor, take: Sink) -> None:
+        """Read a blob of any size and give its chunks, verified by digest, to ``take``. Nothing is retried.
+
+        The last chunk is given only when the digest and the size are right.
+
+        :raises NotFound: when it does not exist.
+        :raises DamagedContent: out of the chunks, when they do not match.
+        """
+
+    def upload_blob(self, repository: Repository, blob: Descriptor, chunks: Iterable[bytes]) -> None:
+        """Upload a blob, whether or not the registry has it. Nothing is retried; a failed upload is cancelled.
+
+        :raises RefusedError: also when the repository cannot be pushed to.
+        """
 
     def list_referrers(self, repository: Repository, subject: Digest) -> Manifest | None:
         """The referrers of a digest as one index; ``None`` without a referrers API (a tag then holds the list)."""

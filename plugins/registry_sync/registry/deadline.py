@@ -9,6 +9,9 @@ from __future__ import annotations
 import http.client
 import io
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, cast
 
 from requests.adapters import HTTPAdapter
@@ -18,9 +21,24 @@ from urllib3.connectionpool import HTTPConnectionPool
 RESPONSE_SECONDS = 300
 """Time limit of a response, from its first byte to its last."""
 
+BLOB_SECONDS = 3600
+"""Time limit of a blob that is copied. Models and layers of tens of gigabytes exist."""
+
+_seconds: ContextVar[float | None] = ContextVar("seconds", default=None)
+
+
+@contextmanager
+def blob_deadline() -> Iterator[None]:
+    """Give the responses to this thread's requests :data:`BLOB_SECONDS`."""
+    token = _seconds.set(BLOB_SECONDS)
+    try:
+        yield
+    finally:
+        _seconds.reset(token)
+
 
 class DeadlineExceeded(Exception):
-    """A response was not complete within :data:`RESPONSE_SECONDS`."""
+    """A response was not complete in time."""
 
 
 class _DeadlineReader(io.RawIOBase):
@@ -28,7 +46,8 @@ class _DeadlineReader(io.RawIOBase):
 
     def __init__(self, reads: io.RawIOBase) -> None:
         self._reads = reads
-        self._deadline = time.monotonic() + RESPONSE_SECONDS
+        self._seconds = _seconds.get() or RESPONSE_SECONDS
+        self._deadline = time.monotonic() + self._seconds
 
     def readable(self) -> bool:
         return True
@@ -38,7 +57,7 @@ class _DeadlineReader(io.RawIOBase):
 
     def readinto(self, buffer: Any, /) -> int | None:
         if time.monotonic() > self._deadline:
-            raise DeadlineExceeded(f"was still answering after {RESPONSE_SECONDS} s")
+            raise DeadlineExceeded(f"was still answering after {self._seconds} s")
         count: int | None = self._reads.readinto(buffer)
         return count
 

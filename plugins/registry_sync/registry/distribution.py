@@ -6,9 +6,8 @@ HEAD per tag, and push times are unknown.
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from typing import ClassVar
@@ -34,9 +33,10 @@ from registry_sync.oci.manifest import (
     parse_media_type,
 )
 from registry_sync.oci.reference import Digest, Repository
+from registry_sync.registry.blobs import IDENTITY, blob_path, read_blob, stream_blob, upload_blob
 from registry_sync.registry.client import ListedRepository, ListedTag, limit_repositories, limit_tags
 from registry_sync.registry.endpoint import Endpoint
-from registry_sync.registry.exchange import RequestLimits
+from registry_sync.registry.exchange import RequestLimits, Sink
 from registry_sync.registry.response import Response
 from registry_sync.registry.transport import Transport
 from registry_sync.registry.urls import shown_url
@@ -174,7 +174,9 @@ class DistributionClient:
 
     def head_blob(self, repository: Repository, digest: Digest) -> int | None:
         """Size of a blob in bytes, ``None`` where the registry omits it. :raises NotFound: when it does not exist."""
-        response = self._transport.call("HEAD", _blob(repository, digest), scope=_pull(repository), headers=_IDENTITY)
+        response = self._transport.call(
+            "HEAD", blob_path(repository, digest), scope=_pull(repository), headers=IDENTITY
+        )
         text = response.headers.get("Content-Length", "")
         return int(text) if text.isascii() and text.isdigit() else None
 
@@ -183,16 +185,15 @@ class DistributionClient:
 
         :raises DamagedContent: when its bytes do not match the digest.
         """
-        hasher, sizes = hashlib.new(digest.algorithm), list[int]()
+        return read_blob(self._transport, repository, digest)
 
-        def take(chunk: bytes) -> None:
-            hasher.update(chunk)
-            sizes.append(len(chunk))
+    def stream_blob(self, repository: Repository, blob: Descriptor, take: Sink) -> None:
+        """Read a blob of any size and give its verified chunks to ``take``."""
+        stream_blob(self._transport, repository, blob, take)
 
-        self._transport.download(_blob(repository, digest), take, scope=_pull(repository), headers=_IDENTITY)
-        if hasher.hexdigest() != digest.encoded:
-            raise DamagedContent(f"blob {digest} of {repository} arrived damaged: its content has another digest")
-        return sum(sizes)
+    def upload_blob(self, repository: Repository, blob: Descriptor, chunks: Iterable[bytes]) -> None:
+        """Upload a blob, whether or not the registry has it."""
+        upload_blob(self._transport, repository, blob, chunks)
 
     def delete_tag(self, repository: Repository, tag: str) -> None:
         """Delete a tag alone.
@@ -231,7 +232,7 @@ class DistributionClient:
 
     def get_blob(self, repository: Repository, descriptor: Descriptor) -> bytes:
         """A small blob, such as an image config. :raises TemporaryError: when it does not match the digest."""
-        path = f"/v2/{repository.name}/blobs/{descriptor.digest}"
+        path = blob_path(repository, descriptor.digest)
         response = self._transport.call("GET", path, scope=_pull(repository), max_bytes=MAX_MANIFEST_BYTES)
         if Digest.of(response.content, descriptor.digest.algorithm) != descriptor.digest:
             raise TemporaryError(f"{repository}@{descriptor.digest} arrived damaged: its content has another digest")
@@ -299,10 +300,6 @@ def _digest(text: str, response: Response) -> Digest:
         raise TemporaryError(f"{shown_url(response.url)} answered with the invalid digest {text!r}") from error
 
 
-_IDENTITY = {"Accept-Encoding": "identity"}
-"""Sizes and digests are those of the stored bytes. Without this header a server may compress them."""
-
-
 def _index(response: Response, subject: Digest) -> Manifest:
     """:raises TemporaryError: when the response is not an index. An error page is never read as an empty list."""
     response.rows("manifests", "mediaType", "digest")
@@ -312,10 +309,6 @@ def _index(response: Response, subject: Digest) -> Manifest:
         raise TemporaryError(
             f"{shown_url(response.url)} answered without a valid list of referrers of {subject.short}: {error}"
         ) from error
-
-
-def _blob(repository: Repository, digest: Digest) -> str:
-    return f"/v2/{repository.name}/blobs/{digest}"
 
 
 def _pull(repository: Repository) -> str:

@@ -7,7 +7,7 @@ used.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
 
@@ -41,8 +41,23 @@ class RequestLimits:
     attempts: int = ATTEMPTS
 
 
-Sink = Callable[[bytes], object]
-"""Receives a response body chunk by chunk, so that it is never held in memory."""
+Sink = Callable[[Iterator[bytes]], object]
+"""Receives the chunks of a response body, so that it is never held in memory. It reads them as they arrive."""
+
+
+class Body:
+    """A request body that is read once, chunk by chunk."""
+
+    def __init__(self, chunks: Iterable[bytes], size_bytes: int) -> None:
+        self._chunks = chunks
+        self._size_bytes = size_bytes
+
+    def __len__(self) -> int:
+        """The Content-Length."""
+        return self._size_bytes
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._chunks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +73,7 @@ class Request:
     url: str
     scope: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
+    body: bytes | Body | None = None
     max_bytes: int = MAX_RESPONSE_BYTES
     sink: Sink | None = None
 
@@ -130,16 +145,34 @@ def _read(raw: requests.Response, request: Request) -> bytes:
 
     :raises RefusedError: when the body of a successful response exceeds ``max_bytes``.
     """
+    if request.sink and raw.status_code == 200:
+        request.sink(_sink_chunks(raw))
+        return b""
     content, is_error = bytearray(), raw.status_code >= 400
     max_bytes = MAX_ERROR_BYTES if is_error else request.max_bytes
-    take = request.sink if request.sink and raw.status_code == 200 else content.extend
-    while chunk := raw.raw.read1(64 * 1024, decode_content=True):  # returns what has arrived, without waiting for more
-        take(chunk)
+    for chunk in _chunks(raw):
+        content += chunk
         if len(content) > max_bytes:
             if is_error:
                 break
             raise RefusedError(f"{shown_url(raw.url)} answered with more than {max_bytes} bytes")
     return bytes(content[:max_bytes])
+
+
+def _chunks(raw: requests.Response) -> Iterator[bytes]:
+    """The body in chunks as they arrive, without waiting for more."""
+    while chunk := raw.raw.read1(64 * 1024, decode_content=True):
+        yield chunk
+
+
+def _sink_chunks(raw: requests.Response) -> Iterator[bytes]:
+    """:func:`_chunks` with our own errors. A sink that sends them on must not report them as errors of its receiver."""
+    try:
+        yield from _chunks(raw)
+    except DeadlineExceeded as error:
+        raise ResponseTimeout(f"{shown_url(raw.url)} {error}") from None
+    except (requests.RequestException, HTTPError) as error:
+        raise decode_exception(error, raw.url) from None
 
 
 def _redact(record: logging.LogRecord) -> bool:

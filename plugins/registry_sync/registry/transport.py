@@ -27,7 +27,7 @@ from registry_sync.errors import (
 from registry_sync.oci.reference import DOCKER_HUB
 from registry_sync.registry.auth import Authenticator, ChallengeAuthenticator
 from registry_sync.registry.endpoint import Endpoint
-from registry_sync.registry.exchange import MAX_RESPONSE_BYTES, Exchange, Request, RequestLimits, Sink
+from registry_sync.registry.exchange import MAX_RESPONSE_BYTES, Body, Exchange, Request, RequestLimits, Sink
 from registry_sync.registry.http_errors import TRANSIENT_STATUSES, decode_error, first_problem
 from registry_sync.registry.kinds import api_url_fault
 from registry_sync.registry.paging import next_link, read_pages
@@ -108,18 +108,27 @@ class Transport:
             )
         )
 
-    def call_once(self, method: str, path: str, *, headers: Mapping[str, str], body: bytes) -> Response:
-        """Send an anonymous request without retries, such as a login. The call that needs the login is retried.
+    def call_once(
+        self, method: str, path: str, *, headers: Mapping[str, str], body: bytes | Body | None, scope: str = ""
+    ) -> Response:
+        """Send a request without retries: a login, or a body that can be read once.
 
+        With ``scope`` it is sent with the authorization of the calls before it, else anonymously. The call that needs
+        a login is retried.
+
+        :raises TemporaryError: also for a 401 with ``scope``: the token has expired since the calls before.
         :raises RegistrySyncError: as :meth:`call` does.
         """
         request = Request(method=method, url=urljoin(self.base_url, path), headers=headers, body=body)
-        return _checked(request, self._send_handling_redirects(request, None))
+        response = self._send_handling_redirects(request, self._authenticator.header(scope) if scope else None)
+        if scope and response.status == 401:
+            raise TemporaryError(f"{shown_url(request.url)} no longer accepted the login in the middle of an upload")
+        return _checked(request, response)
 
     def download(self, path: str, sink: Sink, *, scope: str = "", headers: Mapping[str, str] | None = None) -> Response:
-        """GET ``path`` without retries and write the body to ``sink``. The returned response has an empty body.
+        """GET ``path`` without retries and give the body to ``sink``. The returned response has an empty body.
 
-        :raises RegistrySyncError: as :meth:`call` does, possibly after a part of the body.
+        :raises RegistrySyncError: as :meth:`call` does, possibly after a part of the body; and what ``sink`` raises.
         """
         url = urljoin(self.base_url, path)
         request = Request(method="GET", url=url, scope=scope, headers=headers or {}, sink=sink)

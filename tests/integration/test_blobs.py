@@ -1,0 +1,244 @@
+"""Blobs that our own client copies between real registries, and between registries that misbehave."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import ExitStack
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from registry_sync.errors import NotFound, RefusedError, RegistrySyncError, TemporaryError
+from registry_sync.oci.manifest import Descriptor
+from registry_sync.oci.reference import Digest, Repository
+from registry_sync.registry.blobs import copy_blob
+from registry_sync.registry.distribution import DistributionClient
+from registry_sync.registry.endpoint import Credentials
+from testkit import images
+from testkit.clients import Server, connect
+from testkit.interceptor import Interceptor
+from testkit.loopback import Request
+from testkit.registry import Htpasswd, RegistryProcess
+from testkit.scripted import Reply, ScriptedRequest, ScriptedServer
+from testkit.waiting import PATIENCE_SECONDS
+
+NAME = "team/app"
+ROBOT = Credentials(username="robot", secret="the-robots-password")
+BLOB = images.big_layer(3_000_000)
+pytestmark = pytest.mark.usefixtures("recorded_pauses")
+
+
+def described(content: bytes, *, algorithm: str = "sha256", size_bytes: int | None = None) -> Descriptor:
+    digest = Digest.of(content, algorithm)
+    return Descriptor(
+        media_type=images.OCI_LAYER, digest=digest, size_bytes=len(content) if size_bytes is None else size_bytes
+    )
+
+
+@pytest.fixture(scope="module")
+def held(source: RegistryProcess) -> RegistryProcess:
+    """A source that has the blob."""
+    images.push(source.url, NAME, None, images.image([BLOB]))
+    return source
+
+
+def copy(source: Server, destination: Server, blob: Descriptor, credentials: Credentials | None = None) -> int:
+    with ExitStack() as stack:
+        reader = stack.enter_context(connect(DistributionClient, source))
+        writer = stack.enter_context(connect(DistributionClient, destination, credentials))
+        places = (reader, Repository(source.host, NAME)), (writer, Repository(destination.host, NAME))
+        return copy_blob(*places, blob)
+
+
+def read(server: RegistryProcess, digest: Digest) -> bytes | None:
+    response = requests.get(f"{server.url}/v2/{NAME}/blobs/{digest}", timeout=PATIENCE_SECONDS)
+    return response.content if response.ok else None
+
+
+def writes(requested: list[Request]) -> list[tuple[str, int]]:
+    return [(each.method, each.status) for each in requested if each.method not in ("GET", "HEAD")]
+
+
+def test_a_blob_is_streamed_by_two_requests(held: RegistryProcess, destination: RegistryProcess) -> None:
+    destination.clear_requests()
+    tracemalloc.start()
+    try:
+        assert copy(held, destination, described(BLOB.content)) == len(BLOB.content)
+        assert tracemalloc.get_traced_memory()[1] < 1_500_000
+    finally:
+        tracemalloc.stop()
+    assert writes(destination.requests()) == [("POST", 202), ("PUT", 201)]
+    assert read(destination, BLOB.digest) == BLOB.content
+
+
+@pytest.mark.parametrize("content", [b"", b"{}"])
+def test_small_blobs(source: RegistryProcess, destination: RegistryProcess, content: bytes) -> None:
+    images.push(source.url, NAME, None, images.artifact("x", config_type="text/plain"))
+    with ScriptedServer(lambda _: Reply(body=content)) as server:
+        copy(server, destination, described(content))
+    assert read(destination, Digest.of(content)) == content
+
+
+def test_a_blob_named_by_sha512(destination: RegistryProcess) -> None:
+    blob = described(b"named by sha512", algorithm="sha512")
+    with ScriptedServer(lambda _: Reply(body=b"named by sha512")) as server:
+        copy(server, destination, blob)
+    assert read(destination, blob.digest) == b"named by sha512"
+
+
+def test_a_registry_with_a_password(held: RegistryProcess) -> None:
+    with RegistryProcess(auth=Htpasswd(users={ROBOT.username: ROBOT.secret})) as locked:
+        copy(held, locked, described(BLOB.content), ROBOT)
+        with connect(DistributionClient, locked, ROBOT) as client:
+            assert client.read_blob(Repository(locked.host, NAME), BLOB.digest) == len(BLOB.content)
+
+
+class TestDamagedSource:
+    """The destination cancels the upload, and has nothing new."""
+
+    LAYER = images.layer({"a": b"damaged on the way"})
+
+    @pytest.fixture
+    def wires(self, source: RegistryProcess, destination: RegistryProcess) -> Iterator[tuple[Interceptor, Interceptor]]:
+        images.push(source.url, NAME, None, images.image([self.LAYER]))
+        with Interceptor(source.url) as first, Interceptor(destination.url) as second:
+            yield first, second
+
+    @pytest.mark.parametrize(
+        ("fault", "message"),
+        [
+            ("corrupt", "its content has another digest"),
+            ("short", "it has 20 instead of 115 bytes"),
+            ("reset", "cannot be reached: "),
+            ("wrong size", "it has more than 7 bytes"),
+        ],
+    )
+    def test_leaves_nothing_at_the_destination(
+        self, wires: tuple[Interceptor, Interceptor], destination: RegistryProcess, fault: str, message: str
+    ) -> None:
+        reader, writer = wires
+        match fault:
+            case "corrupt":
+                reader.corrupt("GET", "/blobs/")
+            case "short":
+                reader.answer("GET", "/blobs/", 200, self.LAYER.content[:20])
+            case "reset":
+                reader.truncate("GET", "/blobs/", 20)
+        blob = described(self.LAYER.content, size_bytes=7 if fault == "wrong size" else None)
+        with pytest.raises(TemporaryError) as caught:
+            copy(reader, writer, blob)
+        assert message in str(caught.value)
+        assert reader.host in str(caught.value)
+        assert [each for each in writes(writer.requests()) if each[0] == "DELETE"] == [("DELETE", 204)]
+        assert read(destination, self.LAYER.digest) is None
+
+    def test_a_blob_that_is_not_there_begins_no_upload(self, wires: tuple[Interceptor, Interceptor]) -> None:
+        reader, writer = wires
+        with pytest.raises(NotFound):
+            copy(reader, writer, described(b"nowhere"))
+        assert not writer.requests()
+
+    def test_a_copy_can_be_ended_between_chunks(self, wires: tuple[Interceptor, Interceptor]) -> None:
+        def stop() -> None:
+            raise TemporaryError("the task is being ended")
+
+        _, writer = wires
+        with ExitStack() as stack:
+            places = [
+                (stack.enter_context(connect(DistributionClient, each)), Repository(each.host, NAME)) for each in wires
+            ]
+            with pytest.raises(TemporaryError, match="the task is being ended"):
+                copy_blob(places[0], places[1], described(self.LAYER.content), check=stop)
+        assert ("DELETE", 204) in writes(writer.requests())
+
+
+class Receiver(ScriptedServer):
+    """A registry that takes uploads at ``location``, and answers them with ``put``."""
+
+    def __init__(self, location: str | None, post: int = 202, put: int = 201) -> None:
+        super().__init__(self._answer)
+        self._location, self._post, self._put = location, post, put
+
+    def _answer(self, request: ScriptedRequest) -> Reply:
+        if request.method == "POST":
+            headers = {"Location": self._location.format(host=self.host)} if self._location is not None else {}
+            return Reply(status=self._post, headers=headers)
+        return Reply(status=self._put if request.method == "PUT" else 204)
+
+    @property
+    def put_to(self) -> list[str]:
+        return [each.target for each in self.shown if each.method == "PUT"]
+
+
+QUERY = f"digest=sha256%3A{BLOB.digest.encoded}"
+
+
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        ("/v2/team/app/blobs/uploads/1", f"/v2/team/app/blobs/uploads/1?{QUERY}"),
+        ("/v2/team/app/blobs/uploads/1?_state=a%3D", f"/v2/team/app/blobs/uploads/1?_state=a%3D&{QUERY}"),
+        ("1?_state=a", f"/v2/team/app/blobs/uploads/1?_state=a&{QUERY}"),
+        ("http://{host}/upload/1", f"/upload/1?{QUERY}"),
+        ("https://{host}/upload/1", f"/upload/1?{QUERY}"),
+        ("http://registry.internal.invalid:5000/upload/1?_state=a", f"/upload/1?_state=a&{QUERY}"),
+        ("//registry.internal.invalid/upload/1", f"/upload/1?{QUERY}"),
+    ],
+)
+def test_bytes_go_to_the_registrys_own_origin(held: RegistryProcess, location: str, target: str) -> None:
+    """A registry behind a proxy names addresses that only the proxy can reach."""
+    with Receiver(location) as receiver:
+        copy(held, receiver, described(BLOB.content))
+        assert receiver.put_to == [target]
+        assert next(each.body for each in receiver.shown if each.method == "PUT") == BLOB.content
+
+
+@pytest.mark.parametrize("location", [None, "", "http://[::1"])
+def test_an_upload_without_an_address_is_an_error(held: RegistryProcess, location: str | None) -> None:
+    with Receiver(location) as receiver:
+        with pytest.raises(TemporaryError):
+            copy(held, receiver, described(BLOB.content))
+        assert not receiver.put_to
+
+
+@pytest.mark.parametrize(
+    ("post", "put", "error", "message"),
+    [
+        (405, 201, RefusedError, "blobs/uploads/ answered 405"),
+        (404, 201, RefusedError, "cannot be pushed to; create it at the registry first"),
+        (202, 413, RefusedError, "upload/1 answered 413"),
+        (202, 401, TemporaryError, "upload/1 no longer accepted the login in the middle of an upload"),
+        (202, 503, TemporaryError, "upload/1 answered 503"),
+        (202, 200, TemporaryError, "upload/1 answered 200 to an upload, not 201"),
+    ],
+)
+def test_a_refused_upload(
+    held: RegistryProcess, post: int, put: int, error: type[RegistrySyncError], message: str
+) -> None:
+    with Receiver("/upload/1?_state=secret", post, put) as receiver:
+        with pytest.raises(error) as caught:
+            copy(held, receiver, described(BLOB.content))
+        assert message in str(caught.value)
+        assert "secret" not in str(caught.value)
+        assert len(receiver.put_to) == (1 if post == 202 else 0), "an upload is not repeated"
+        cancelled = [urlsplit(each.target).path for each in receiver.shown if each.method == "DELETE"]
+        assert cancelled == (["/upload/1"] if post == 202 else [])
+
+
+def test_a_blob_at_another_host_is_read_without_the_password(destination: RegistryProcess) -> None:
+    with ScriptedServer(lambda _: Reply(body=b"stored elsewhere")) as storage:
+
+        def redirect(request: ScriptedRequest) -> Reply:
+            if request.authorization is None:
+                return Reply(status=401, headers={"WWW-Authenticate": 'Basic realm="r"'})
+            return Reply(status=307, headers={"Location": f"{storage.url}/signed?key=1"})
+
+        with ScriptedServer(redirect) as server, ExitStack() as stack:
+            reader = stack.enter_context(connect(DistributionClient, server, ROBOT))
+            writer = stack.enter_context(connect(DistributionClient, destination))
+            places = (reader, Repository(server.host, NAME)), (writer, Repository(destination.host, NAME))
+            copy_blob(*places, described(b"stored elsewhere"))
+        assert [each.authorization for each in storage.shown] == [None]
+    assert read(destination, Digest.of(b"stored elsewhere")) == b"stored elsewhere"
