@@ -58,7 +58,7 @@ def plan(
         }
         mirror = {"source": "origin", "destinations": ["backup"], "repositories": repositories, **options}
         file = tmp_path / "mirrors.yaml"
-        defaults = {"parallel_copies": 2}
+        defaults = {"parallel_copies": 2, "retries": 1}
         file.write_text(json.dumps({"registries": registries, "defaults": defaults, "mirrors": {"team": mirror}}))
         code = main([command, str(file), "--mirror", "team", *arguments])
         printed = capsys.readouterr()
@@ -223,6 +223,9 @@ def test_explain_prints_settings_and_their_origins(
     assert settings["signatures"] == ("false", place)
     assert settings["backup_tag"] == ("-", place)
     assert settings["copy_timeout_minutes"] == ("60", "built-in default")
+    assert settings["retries"] == ("1", "defaults")
+    assert settings["destinations"][1] == "mirrors.team"
+    assert settings["full_check"] == ("@daily", "built-in default")
     assert attrition == (
         "listed 4 → include 2 → newest 1 → with names 2; min_tags is 3: a run fails and copies nothing"
     )

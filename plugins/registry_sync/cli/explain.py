@@ -13,7 +13,16 @@ from typing import Any
 from registry_sync.cli.arguments import OK, chosen_destinations, named_mirror
 from registry_sync.cli.connections import open_client
 from registry_sync.config.as_json import as_json
-from registry_sync.config.model import Mirror, MirrorsFile, NamespaceRule, Registry, RepositoryRule, Rule, rule_summary
+from registry_sync.config.model import (
+    MIRROR_OPTIONS,
+    Mirror,
+    MirrorsFile,
+    NamespaceRule,
+    Registry,
+    RepositoryRule,
+    Rule,
+    rule_summary,
+)
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import ListedTag
@@ -157,12 +166,13 @@ def _place(mirror: Mirror, index: int) -> str:
 
 
 def _settings(mirror: Mirror, index: int) -> Iterator[SettingOrigin]:
-    """Each setting in force, with the innermost level that sets it."""
+    """Each setting in force, with the innermost level that sets it: of the rule, then of the mirror."""
     rule, place = mirror.rules[index], _place(mirror, index)
     if rule.rename:
         yield SettingOrigin(name="rename", value=rule.rename, origin=place)
     values = as_json(rule.settings, with_defaults=True)
     values["on_moved_tag"] = as_written(rule.settings.on_moved_tag)
+    values |= {name: as_json(getattr(mirror, name)) for name in MIRROR_OPTIONS}
     levels = (
         (place, rule.written_options),
         (f"mirrors.{mirror.name}", mirror.written_options),

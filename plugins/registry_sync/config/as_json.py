@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ def as_json(value: Any, *, with_defaults: bool = False) -> Any:
             return value.text
         case Path():
             return str(value)
+        case datetime():
+            return value.isoformat()
         case TagRules():
             names = [f"{tag}@{pin}" if pin else tag for tag, pin in value.named.items()]
             rest = _fields_as_json(value, with_defaults)

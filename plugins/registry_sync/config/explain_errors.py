@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from registry_sync.config.model import (
     MirrorEntry,
+    MirrorOptions,
     MirrorsDocument,
     NamespaceEntry,
     RegistryEntry,
@@ -50,8 +51,7 @@ def find_empty_values(document: Document) -> Iterator[Problem]:
     """
     for place, text in document.texts.items():
         if place and not text and _is_null(document.value, place):
-            is_option = place[-1] in RouteOptions.model_fields and _is_level(place[:-1])
-            advice = "null to turn off the inherited value" if is_option else "a value"
+            advice = "null to turn off the inherited value" if _may_be_null(place) else "a value"
             yield Problem(place, f"it is empty; write {advice}, or remove it")
 
 
@@ -62,12 +62,25 @@ def _is_null(value: Any, place: Place) -> bool:
     return (value.get(place[-1], "") if isinstance(value, Mapping) else value[place[-1]]) is None
 
 
-def _is_level(place: Place) -> bool:
-    """True for the places of route options: ``defaults``, a mirror, and an entry of ``repositories``."""
+def _may_be_null(place: Place) -> bool:
+    """True for the options that null turns off, where they may be written."""
     match place:
-        case ("defaults",) | ("mirrors", _) | ("mirrors", _, "repositories", _):
-            return True
+        case ("defaults", option) | ("mirrors", _, option):
+            return option in RouteOptions.model_fields or option in ("schedule", "full_check", "start_date")
+        case ("mirrors", _, "repositories", _, option):
+            return option in RouteOptions.model_fields
     return False
+
+
+def find_missing_keys(document: Document) -> Iterator[Problem]:
+    """The keys that neither a mirror nor ``defaults:`` has."""
+    mirrors, defaults = document.value.get("mirrors"), document.value.get("defaults")
+    inherited = defaults if isinstance(defaults, Mapping) else {}
+    for name, entry in mirrors.items() if isinstance(mirrors, Mapping) else ():
+        for key in ("source", "destinations"):
+            if isinstance(entry, Mapping) and key not in entry and key not in inherited:
+                problem = f"{key!r} is missing; write {key}: here, or under defaults:"
+                yield Problem(("mirrors", name), problem)
 
 
 def is_echo(error: ErrorDetails) -> bool:
@@ -196,7 +209,7 @@ def _form(location: tuple[str | int, ...]) -> type[BaseModel] | None:
 
 SECTION_MODELS: Mapping[str, type[BaseModel]] = {
     "registries": RegistryEntry,
-    "defaults": RouteOptions,
+    "defaults": MirrorOptions,
     "mirrors": MirrorEntry,
     "nodes": NodePoolEntry,
 }

@@ -103,6 +103,7 @@ class Mirror:
     """A mirror; becomes the DAG ``mirror_NAME``.
 
     ``written_options`` are the options that the mirror itself writes, ``default_options`` those of ``defaults:``.
+    ``source`` and ``destinations`` are empty where neither writes them.
     """
 
     name: str
@@ -118,6 +119,10 @@ class Mirror:
     task_timeout_minutes: int = 1440
     written_options: frozenset[str] = frozenset()
     default_options: frozenset[str] = frozenset()
+
+    def inherits(self, option: str) -> bool:
+        """True if ``defaults:`` gives the mirror the option."""
+        return option in self.default_options - self.written_options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,16 +298,12 @@ WrittenRule = Annotated[
 ]
 
 
-class MirrorEntry(RouteOptions):
-    """A mirror, under its name in ``mirrors:``."""
+class MirrorOptions(RouteOptions):
+    """Options in ``defaults:`` and at a mirror. The mirror's own value counts, also if it is ``null``."""
 
-    description: str = Field("", description="Purpose of the mirror; shown in Airflow")
-    source: str = Field(description="Name of the registry to read from")
+    source: str = Field("", description="Name of the registry to read from")
     destinations: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
-        description="Names of the registries to write to"
-    )
-    repositories: Annotated[tuple[WrittenRule, ...], Field(min_length=1)] = Field(
-        description="Repositories to mirror: names, or mappings with repository: or namespace:"
+        (), description="Names of the registries to write to"
     )
     schedule: Schedule | None = Field(
         None, description="Cron expression or preset such as @hourly, in UTC; default: only manual runs"
@@ -317,30 +318,36 @@ class MirrorEntry(RouteOptions):
         1440, ge=1, description="Timeout of one try of a task; the next try continues with what is missing"
     )
 
-    @model_validator(mode="after")
-    def _check_dates(self) -> Self:
-        if self.catchup and not (self.schedule and self.start_date):
-            raise ValueError("catchup needs a schedule and a start_date, from which to catch up")
-        return self
 
-    def parse(self, name: str, defaults: RouteOptions = RouteOptions()) -> Mirror:
+MIRROR_OPTIONS = tuple(name for name in MirrorOptions.model_fields if name not in RouteOptions.model_fields)
+"""The options that no rule can have."""
+
+
+class MirrorEntry(MirrorOptions):
+    """A mirror, under its name in ``mirrors:``."""
+
+    description: str = Field("", description="Purpose of the mirror; shown in Airflow")
+    repositories: Annotated[tuple[WrittenRule, ...], Field(min_length=1)] = Field(
+        description="Repositories to mirror: names, or mappings with repository: or namespace:"
+    )
+
+    def parse(self, name: str, defaults: RouteOptions = MirrorOptions()) -> Mirror:
         """The mirror as a value, with the settings of each rule."""
         entries = (RepositoryEntry(repository=each) if isinstance(each, str) else each for each in self.repositories)
         return Mirror(
             name=name,
             description=self.description,
-            source=self.source,
-            destinations=self.destinations,
             rules=tuple(entry.parse((defaults, self)) for entry in entries),
-            schedule=self.schedule,
-            full_check=self.full_check,
-            start_date=self.start_date,
-            catchup=self.catchup,
-            retries=self.retries,
-            task_timeout_minutes=self.task_timeout_minutes,
-            written_options=written_options(self),
-            default_options=written_options(defaults),
+            written_options=frozenset(self.model_fields_set & MirrorOptions.model_fields.keys()),
+            default_options=frozenset(defaults.model_fields_set),
+            **{option: _in_force(option, self, defaults) for option in MIRROR_OPTIONS},
         )
+
+
+def _in_force(option: str, *levels: RouteOptions) -> Any:
+    """The value of an option of mirrors by the first of ``levels`` that writes it, else its default."""
+    writing = (level for level in levels if option in level.model_fields_set)
+    return getattr(next(writing, MirrorOptions()), option)
 
 
 class MirrorsDocument(BaseModel):
@@ -361,7 +368,7 @@ class MirrorsDocument(BaseModel):
     registries: Mapping[Slug, RegistryEntry] = Field(
         description="Registries, by a name of your choice", json_schema_extra={"additionalProperties": False}
     )
-    defaults: RouteOptions = Field(RouteOptions(), description="Default options of all mirrors")
+    defaults: MirrorOptions = Field(MirrorOptions(), description="Default options of all mirrors")
     mirrors: Mapping[Slug, MirrorEntry] = Field(
         description="Mirrors; each becomes the DAG mirror_NAME",
         json_schema_extra={"additionalProperties": False},

@@ -29,11 +29,13 @@ class CheckedFile:
     """A mirrors file with its graph.
 
     ``registry_names``: all registries that are written in it, also those with a problem of their own.
+    ``line``: gives the line of a place.
     """
 
     file: MirrorsFile
     routes: RouteMap
     registry_names: Collection[str]
+    line: Callable[[Place], int]
 
     def usable_mirrors(self) -> Iterator[Mirror]:
         """The mirrors whose registries exist."""
@@ -48,11 +50,16 @@ def check_mirrors(checked: CheckedFile) -> list[Problem]:
 
 def _check_registry_names(checked: CheckedFile) -> Iterator[Problem]:
     for mirror in checked.file.mirrors.values():
-        places: list[tuple[Place, str]] = [(("mirrors", mirror.name, "source"), mirror.source)]
+        places = [(option_place(mirror, "source"), mirror.source)]
         places += [
-            (("mirrors", mirror.name, "destinations", index), name) for index, name in enumerate(mirror.destinations)
+            ((*option_place(mirror, "destinations"), index), name) for index, name in enumerate(mirror.destinations)
         ]
         yield from unknown_registries(places, checked.registry_names)
+
+
+def option_place(mirror: Mirror, option: str) -> Place:
+    """The place where an option of mirrors is written: at the mirror or in ``defaults``."""
+    return ("defaults", option) if mirror.inherits(option) else ("mirrors", mirror.name, option)
 
 
 def unknown_registries(places: Iterable[tuple[Place, str]], names: Collection[str]) -> Iterator[Problem]:
@@ -67,7 +74,7 @@ def unknown_registries(places: Iterable[tuple[Place, str]], names: Collection[st
 def _check_destinations_differ(checked: CheckedFile) -> Iterator[Problem]:
     for mirror in checked.file.mirrors.values():
         for index, name in enumerate(mirror.destinations):
-            place: Place = ("mirrors", mirror.name, "destinations", index)
+            place = (*option_place(mirror, "destinations"), index)
             earlier = mirror.destinations[:index]
             if name in earlier:
                 yield Problem(place, f"{name!r} is listed twice; keep one")
@@ -80,6 +87,25 @@ def _same_host(name: str, others: Iterable[str], registries: Mapping[str, Regist
     """The first of ``others`` that is another name of the registry ``name``."""
     valid = (other for other in others if {name, other} <= registries.keys())
     return next((other for other in valid if registries[other].host == registries[name].host), None)
+
+
+def _check_default_destinations(checked: CheckedFile) -> Iterator[Problem]:
+    """Destinations of ``defaults`` that are the source of a mirror."""
+    for mirror in checked.usable_mirrors():
+        if mirror.inherits("destinations") and (
+            name := _same_host(mirror.source, mirror.destinations, checked.file.registries)
+        ):
+            line = checked.line(("defaults", "destinations", mirror.destinations.index(name)))
+            problem = f"the source is also a destination in defaults: (line {line}); write destinations: here"
+            yield Problem(("mirrors", mirror.name), f"{mirror.source!r}: {problem}")
+
+
+def _check_catchup(checked: CheckedFile) -> Iterator[Problem]:
+    for mirror in checked.file.mirrors.values():
+        if mirror.catchup and not (mirror.schedule and mirror.start_date):
+            here = "; write catchup: false here" if mirror.inherits("catchup") else ""
+            problem = f"catchup needs a schedule and a start_date, from which to catch up{here}"
+            yield Problem(("mirrors", mirror.name), problem)
 
 
 _RESERVED = {
@@ -324,6 +350,8 @@ def _check_signature_lookup(checked: CheckedFile) -> Iterator[Problem]:
 CHECKS: tuple[Callable[[CheckedFile], Iterator[Problem]], ...] = (
     _check_registry_names,
     _check_destinations_differ,
+    _check_default_destinations,
+    _check_catchup,
     _check_reserved_names,
     _check_repository_names,
     _check_namespace_names,

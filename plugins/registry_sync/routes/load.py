@@ -15,6 +15,7 @@ from registry_sync.config.explain_errors import (
     Problem,
     explain_error,
     find_empty_values,
+    find_missing_keys,
     is_echo,
     problem_texts,
 )
@@ -130,6 +131,8 @@ def _parse(document: Document) -> tuple[MirrorsDocument | None, list[Problem]]:
     problems = [Problem(place, text) for place, text in document.problems]
     problems += _at_other_places(invalid, problems)
     problems += _at_other_places(find_empty_values(document), problems)
+    if isinstance(document.value, dict):
+        problems += find_missing_keys(document)
     return entries, problems
 
 
@@ -160,19 +163,23 @@ def _build(entries: MirrorsDocument, path: Path) -> MirrorsFile:
 
 def _check(file: MirrorsFile, document: Document, reported: Iterable[Problem]) -> list[Problem]:
     """The problems of a file that no entry shows by itself. ``reported`` are those of the entries."""
-    checked = CheckedFile(file=file, routes=RouteMap.of(file), registry_names=document.value["registries"])
+    names = document.value["registries"]
+    checked = CheckedFile(file=file, routes=RouteMap.of(file), registry_names=names, line=document.line)
     problems = check_mirrors(checked)
     has_all_routes = all(problem.place[0] == "nodes" for problem in (*reported, *problems))
     return [*problems, *check_pools(checked, with_images=has_all_routes)]
 
 
 def _without_broken(file: MirrorsFile, problems: Iterable[Problem]) -> MirrorsFile:
-    """The file without the mirrors and node pools that have a problem or use an unknown registry."""
+    """The file without the mirrors and node pools that have or inherit a problem or use an unknown registry."""
     broken = {problem.place[:2] for problem in problems}
+    options = {str(place[1]) for place in broken if place[0] == "defaults"}
     mirrors = {
         name: mirror
         for name, mirror in file.mirrors.items()
-        if ("mirrors", name) not in broken and uses_known_registries(mirror, file.registries)
+        if ("mirrors", name) not in broken
+        and not any(map(mirror.inherits, options))
+        and uses_known_registries(mirror, file.registries)
     }
     pools = {name: pool for name, pool in file.node_pools.items() if ("nodes", name) not in broken}
     return replace(file, mirrors=mirrors, node_pools=pools)

@@ -129,7 +129,7 @@ def test_empty_values_are_refused(tmp_path: Path) -> None:
     healthy, problems = load_healthy_mirrors(path)
     assert problems == (
         "mirrors.yaml:6: registries.hub.connection: it is empty; write a value, or remove it",
-        "mirrors.yaml:11: mirrors.a.full_check: it is empty; write a value, or remove it",
+        "mirrors.yaml:11: mirrors.a.full_check: it is empty; write null to turn off the inherited value, or remove it",
         "mirrors.yaml:14: mirrors.a.prune.keep: it is empty; write a value, or remove it",
         "mirrors.yaml:20: mirrors.a.repositories[0].tags.exclude: it is empty; write a value, or remove it",
         "mirrors.yaml:22: mirrors.a.repositories[1].include: it is empty; write a value, or remove it",

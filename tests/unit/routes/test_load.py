@@ -862,9 +862,9 @@ def test_name_too_long_for_a_dag_id_is_refused(write: Write) -> None:
 def test_missing_keys_are_reported(write: Write) -> None:
     assert problems(write("registries:\n  quay: {}\nmirrors:\n  m:\n    schedule: '@daily'\n")) == [
         "mirrors.yaml:2: registries.quay: 'host' is missing",
-        "mirrors.yaml:4: mirrors.m: 'source' is missing",
-        "mirrors.yaml:4: mirrors.m: 'destinations' is missing",
         "mirrors.yaml:4: mirrors.m: 'repositories' is missing",
+        "mirrors.yaml:4: mirrors.m: 'source' is missing; write source: here, or under defaults:",
+        "mirrors.yaml:4: mirrors.m: 'destinations' is missing; write destinations: here, or under defaults:",
     ]
 
 
@@ -1128,7 +1128,7 @@ def test_all_problems_are_reported_in_the_order_of_their_lines(write: Write) -> 
     assert problems(path) == [
         f"mirrors.yaml:3: registries.acr.host: 'https://acr.example' {NO_HOST}",
         "mirrors.yaml:3: registries.acr.tls: expected true or false, got 'yes please'",
-        "mirrors.yaml:7: mirrors.bad: 'source' is missing",
+        "mirrors.yaml:7: mirrors.bad: 'source' is missing; write source: here, or under defaults:",
         "mirrors.yaml:8: mirrors.bad.sorce: unknown key 'sorce'; did you mean 'source'?",
         (
             "mirrors.yaml:11: mirrors.bad.repositories[0]: 'A' is not a repository name: "
@@ -1204,7 +1204,7 @@ def test_only_reads_one_mirror(write: Write) -> None:
     assert (list(file.mirrors), list(file.registries)) == (["late"], ["quay", "acr"])
     file, found = load_healthy_mirrors(path, only="bad")
     assert list(file.mirrors) == []
-    assert found[0] == "mirrors.yaml:7: mirrors.bad: 'source' is missing"
+    assert found[0] == "mirrors.yaml:7: mirrors.bad: 'source' is missing; write source: here, or under defaults:"
     file, found = load_healthy_mirrors(path, only="no such mirror")
     assert list(file.mirrors) == []
 
