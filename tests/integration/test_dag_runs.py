@@ -16,6 +16,7 @@ import pytest
 from testkit import images
 from testkit.airflow import Component, LocalAirflow
 from testkit.interceptor import Interceptor
+from testkit.pages_without_link import PagesWithoutLink
 from testkit.processes import skopeos
 from testkit.project import PROJECT
 from testkit.registry import Htpasswd, RegistryProcess
@@ -36,9 +37,10 @@ WRITERS: tuple[Component, ...] = ("scheduler", "dag-processor")
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """A source, an open destination behind an interceptor, a destination with a password, and an Airflow."""
+    """A source, the same with short pages, an open destination, one with a password, and an Airflow."""
 
     source: RegistryProcess
+    paged: PagesWithoutLink
     open: RegistryProcess
     wire: Interceptor
     locked: RegistryProcess
@@ -50,7 +52,11 @@ class Stack:
         start = datetime.now(UTC) - timedelta(days=5)
         self.file.write_text(
             _MIRRORS.format(
-                source=self.source.host, open=self.wire.host, locked=self.locked.host, start=f"{start:%Y-%m-%d}"
+                source=self.source.host,
+                paged=self.paged.host,
+                open=self.wire.host,
+                locked=self.locked.host,
+                start=f"{start:%Y-%m-%d}",
             )
             + extra
         )
@@ -59,6 +65,7 @@ class Stack:
 _MIRRORS = """\
 registries:
   source: {{host: "{source}", tls: false}}
+  paged: {{host: "{paged}", tls: false}}
   open: {{host: "{open}", tls: false}}
   locked: {{host: "{locked}", tls: false, connection: registry_locked}}
 mirrors:
@@ -90,6 +97,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("airflow")
     with ExitStack() as opened:
         source = opened.enter_context(RegistryProcess())
+        paged = opened.enter_context(PagesWithoutLink(source, page_size=20))
         destination = opened.enter_context(RegistryProcess())
         wire = opened.enter_context(Interceptor(destination.url))
         locked = opened.enter_context(RegistryProcess(auth=Htpasswd(users={"robot": PASSWORD})))
@@ -116,7 +124,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             },
         )
         built = Stack(
-            source=source, open=destination, wire=wire, locked=locked, airflow=airflow, file=folder / "mirrors.yaml"
+            source=source,
+            paged=paged,
+            open=destination,
+            wire=wire,
+            locked=locked,
+            airflow=airflow,
+            file=folder / "mirrors.yaml",
         )
         built.write()
         opened.enter_context(airflow)
@@ -178,6 +192,23 @@ def test_an_unknown_parameter_is_refused(stack: Stack) -> None:
     assert run["state"] == "failed"
     log = stack.airflow.api.log("mirror_by_hand", run["dag_run_id"], "routes_to_open")
     assert "unknown parameters ['repositorys']; the parameters of this DAG are ['destinations', 'dry_run', " in log
+
+
+def test_all_pages_of_tags_arrive_though_no_link_names_them(stack: Stack) -> None:
+    """Nexus and others send full pages without ``Link``, https://github.com/sonatype/nexus-public/issues/209."""
+    api, tags = stack.airflow.api, [f"v{number:02d}" for number in range(45)]
+    for tag in tags:
+        images.push(stack.source.url, "team/paged", tag, APP)
+    stack.write(extra="  paged: {source: paged, destinations: [open], repositories: [team/paged]}\n")
+    try:
+        api.wait_for_dag("mirror_paged")
+        api.unpause("mirror_paged")
+        run = api.wait_for_run("mirror_paged", api.trigger("mirror_paged", {}))
+    finally:
+        stack.write()
+    assert run["state"] == "success"
+    assert "paged: 45 tags copied, 0 unchanged" in report_log(stack, run)
+    assert {images.resolve(stack.open.url, "team/paged", tag) for tag in tags} == {APP.digest}
 
 
 def test_a_backfill_runs_once_per_interval(stack: Stack) -> None:
@@ -257,7 +288,7 @@ def test_a_broken_mirror_is_an_import_error_and_the_others_keep_running(stack: S
         shown = api.import_errors()
         assert set(shown) == {"registry_mirrors_check.py"}
         text = shown["registry_mirrors_check.py"]
-        assert "mirrors.yaml:26: mirrors.broken.schedul: unknown key 'schedul'; did you mean 'schedule'?" in text
+        assert "mirrors.yaml:27: mirrors.broken.schedul: unknown key 'schedul'; did you mean 'schedule'?" in text
         assert not api.call("GET", "dags/mirror_hourly")["is_stale"]
     finally:
         stack.write()

@@ -308,21 +308,12 @@ def test_too_many_requests_without_a_time_is_temporary(wire: Interceptor) -> Non
         asked.ping()
 
 
-def test_paging_stays_on_the_registry(wire: Interceptor) -> None:
-    wire.answer("GET", "/tags/list", 200, b'{"tags": ["v1"]}', {"Link": '<https://evil.example/next>; rel="next"'})
-    with client(wire.host) as asked, pytest.raises(ConfigurationError) as caught:
-        list(asked.list_tags(at(wire)))
-    assert (
-        str(caught.value)
-        == f"{wire.host}: the link to the next page leads to another host, https://evil.example/next; not followed"
-    )
-
-
-@pytest.mark.parametrize("link", ["/v2/team/app/tags/list?n=100", "/v2/team/app/tags/list?n=100&last=v1"])
+@pytest.mark.parametrize("link", ["/v2/team/app/tags/list?n=1000", "/v2/team/app/tags/list?n=1000&last=v1"])
 def test_paging_in_a_circle_ends(wire: Interceptor, link: str) -> None:
     wire.answer("GET", "/tags/list", 200, b'{"tags": ["v1"]}', {"Link": f'<{link}>; rel="next"'})
-    with client(wire.host) as asked, pytest.raises(TemporaryError, match=r"form a loop|the same page again"):
+    with client(wire.host) as asked, pytest.raises(TemporaryError) as caught:
         list(asked.list_tags(at(wire)))
+    assert str(caught.value) == f"{wire.url}/v2/team/app/tags/list answers the same page again"
 
 
 def test_many_pages_are_read(wire: Interceptor) -> None:

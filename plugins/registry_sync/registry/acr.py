@@ -7,7 +7,6 @@ needs the permission ``metadata_read``, which ``pull`` does not include: https:/
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
@@ -19,6 +18,7 @@ from registry_sync.errors import ConfigurationError, DeniedError, NotFound, Refu
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.distribution import DistributionClient
+from registry_sync.registry.paging import next_link
 from registry_sync.registry.response import Response
 from registry_sync.registry.tag_pages import parse_digest, parse_time
 
@@ -26,8 +26,6 @@ log = logging.getLogger(__name__)
 
 PAGE_SIZE = 100
 """The page size of Azure's own command line. No larger maximum is documented."""
-
-_NEXT = re.compile(r'<([^>]*)>[^,]*\brel="?next\b')
 
 
 class AcrClient(DistributionClient):
@@ -46,7 +44,7 @@ class AcrClient(DistributionClient):
         :raises ConfigurationError: when our credentials may not read the catalog.
         """
         try:
-            for name in self._names(f"/acr/v1/_catalog?n={PAGE_SIZE}", "registry:catalog:*", "repositories"):
+            for name in self._names("/acr/v1/_catalog", "registry:catalog:*", "repositories"):
                 if name.startswith(f"{namespace}/"):
                     yield ListedRepository(name=name)
         except (NotFound, DeniedError, RefusedError) as error:
@@ -118,11 +116,9 @@ def _next_in_order(path: str, response: Response) -> str:
 
     Some links lack the order (``orderby=``). Following them, by name from there on, would skip tags.
     """
-    link = _NEXT.search(response.headers.get("Link", ""))
-    if link is None:
-        return ""
-    last = parse_qs(urlsplit(link[1]).query).get("last")
-    return f"{path}&last={quote(last[0], safe='')}" if last else link[1]
+    link = next_link(response)
+    last = parse_qs(urlsplit(link).query).get("last")
+    return f"{path}&last={quote(last[0], safe='')}" if last else link
 
 
 def _descend(times: list[datetime | None]) -> bool:

@@ -10,7 +10,9 @@ import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import ClassVar
+from urllib.parse import urljoin
 
 from registry_sync.errors import (
     ConfigurationError,
@@ -37,13 +39,12 @@ from registry_sync.registry.blobs import IDENTITY, blob_path, read_blob, stream_
 from registry_sync.registry.client import ListedRepository, ListedTag, limit_repositories, limit_tags
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.exchange import RequestLimits, Sink
+from registry_sync.registry.name_listing import list_names
 from registry_sync.registry.response import Response
 from registry_sync.registry.transport import Transport
 from registry_sync.registry.urls import shown_url
 
 log = logging.getLogger(__name__)
-
-PAGE_SIZE = 100
 
 _SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
 
@@ -117,7 +118,7 @@ class DistributionClient:
         :raises ConfigurationError: when the registry does not offer us a catalog.
         """
         try:
-            for name in self._names(f"/v2/_catalog?n={PAGE_SIZE}", "registry:catalog:*", "repositories"):
+            for name in self._names("/v2/_catalog", "registry:catalog:*", "repositories"):
                 if name.startswith(f"{namespace}/"):
                     yield ListedRepository(name=name)
         except (NotFound, DeniedError, RefusedError) as error:
@@ -126,8 +127,7 @@ class DistributionClient:
 
     def _list_tags(self, repository: Repository, *, since: datetime | None) -> Iterator[ListedTag]:  # noqa: ARG002 - no push times
         """All tags, by name only. :raises NotFound: when the repository does not exist."""
-        path = f"/v2/{repository.name}/tags/list?n={PAGE_SIZE}"
-        for name in self._names(path, _pull(repository), "tags"):
+        for name in self._names(f"/v2/{repository.name}/tags/list", _pull(repository), "tags"):
             yield ListedTag(name=name)
 
     def head_manifest(self, repository: Repository, target: str | Digest) -> Digest | None:
@@ -269,28 +269,9 @@ class DistributionClient:
             return self._transport.call(method, path, scope=scope, headers=headers, max_bytes=MAX_MANIFEST_BYTES)
 
     def _names(self, path: str, scope: str, key: str) -> Iterator[str]:
-        """The names under ``key`` of every page, each once. A page must be an object with that key; ``null`` is empty.
-
-        :raises TemporaryError: for any other response, and for a page without new names.
-        """
-        seen = set[str]()
-        for response in self._transport.pages(path, scope=scope):
-            names = _names_of_page(response, key)
-            new = [name for name in names if name not in seen]
-            if names and not new:
-                raise TemporaryError(f"{shown_url(response.url)} answers the same page again")
-            seen.update(new)
-            yield from new
-
-
-def _names_of_page(response: Response, key: str) -> list[str]:
-    document = response.json()
-    names = document.get(key, ...) if isinstance(document, dict) else ...
-    if names is None:
-        return []
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise TemporaryError(f"{shown_url(response.url)} answered {response.status} without a list of {key}")
-    return names
+        """The names under ``key`` of a listing: see :func:`~registry_sync.registry.name_listing.list_names`."""
+        get = partial(self._transport.call, "GET", scope=scope)
+        return list_names(get, urljoin(self._transport.base_url, path), key)
 
 
 def _digest(text: str, response: Response) -> Digest:

@@ -164,7 +164,9 @@ class DockerHubClient(VendorApiClient):
                 response = next(pages)
             except StopIteration:
                 return
-            except NotFound as error:
+            except TemporaryError as error:
+                if not isinstance(error.__cause__, NotFound):
+                    raise
                 count = self._api.call("GET", path).json().get("count")
                 if not isinstance(count, int) or count > seen:
                     raise TemporaryError(

@@ -16,6 +16,7 @@ from registry_sync.oci.reference import Repository
 from registry_sync.registry.auth import FixedAuthorization
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.name_listing import names_of_page
 from registry_sync.registry.paging import MAX_PAGES, too_many_pages
 from registry_sync.registry.response import Response
 from registry_sync.registry.tag_pages import parse_digest, parse_time
@@ -101,8 +102,10 @@ class HarborClient(VendorApiClient):
 
     def _names_only(self, repository: Repository) -> Iterator[ListedTag]:
         """All names in one response, which Harbor returns without ``n``."""
-        for name in self._names(f"/v2/{repository.name}/tags/list", f"repository:{repository.name}:pull", "tags"):
-            yield ListedTag(name=name)
+        path, scope = f"/v2/{repository.name}/tags/list", f"repository:{repository.name}:pull"
+        for response in self._transport.pages(path, scope=scope):
+            for name in names_of_page(response, "tags"):
+                yield ListedTag(name=name)
 
     def _is_private(self, project: str) -> bool | None:
         """``None`` when Harbor does not report it, such as for a project that is hidden from us."""

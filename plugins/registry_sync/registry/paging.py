@@ -1,15 +1,17 @@
-"""Pages of a listing, by ``Link`` or by an address in the page, on the registry's own origin."""
+"""Pages of a listing, by ``Link`` or by an address in the page, on the registry's own origin.
+
+https://www.rfc-editor.org/rfc/rfc8288, https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-tags
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from urllib.parse import urlsplit
+import re
+from collections.abc import Callable, Iterator, Mapping
+from urllib.parse import urlsplit, urlunsplit
 
-from requests.utils import parse_header_links
-
-from registry_sync.errors import ConfigurationError, RefusedError, TemporaryError
+from registry_sync.errors import DeniedError, NotFound, RateLimited, RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.registry.response import Response
-from registry_sync.registry.urls import join_url, origin_of, shown_url
+from registry_sync.registry.urls import join_url, shown_url
 
 MAX_PAGES = 10_000
 """Most pages of one listing. With a hundred entries each, that is a million entries."""
@@ -18,34 +20,92 @@ MAX_PAGES = 10_000
 def read_pages(get: Callable[[str], Response], url: str, next_of: Callable[[Response], str]) -> Iterator[Response]:
     """GET ``url`` and every following page.
 
-    :param next_of: returns the address of the next page; empty is the end.
-    :raises ConfigurationError: when a link leads to another host.
+    :param next_of: returns the address of the next page as the registry sent it; empty is the end.
     :raises RefusedError: when the listing has more than :data:`MAX_PAGES` pages.
-    :raises TemporaryError: when a link returns to an earlier page.
+    :raises TemporaryError: when a link returns to an earlier page, and when a page after the first is missing or
+        refused: that says nothing about the repository.
     """
-    origin, host, seen = origin_of(url), urlsplit(url).netloc, set[str]()
+    seen = set[str]()
     while url:
         seen.add(url)
-        response = get(url)
+        response = _get_page(get, url, len(seen))
         yield response
-        link = next_of(response)
-        url = join_url(response.url, link) if link else ""
+        address = next_of(response)
+        url = own_url(url, response, address) if address else ""
         if len(seen) >= MAX_PAGES and url:
             raise too_many_pages(shown_url(response.url))
-        if url and origin_of(url) != origin:
-            raise ConfigurationError(
-                f"{host}: the link to the next page leads to another host, {shown_url(url)}; not followed"
-            )
         if url in seen:
-            raise TemporaryError(f"{host}: the pages of a listing form a loop at {shown_url(url)}")
+            raise TemporaryError(f"{shown_url(response.url)}: the pages of this listing form a loop")
+
+
+def _get_page(get: Callable[[str], Response], url: str, number: int) -> Response:
+    try:
+        return get(url)
+    except RegistrySyncError as error:
+        if number == 1:
+            raise
+        raise _broken_off(error, number) from error
+
+
+def _broken_off(error: RegistrySyncError, number: int) -> RegistrySyncError:
+    message = f"page {number} of a listing cannot be read: {error}"
+    match error:
+        case RateLimited():
+            return RateLimited(message, retry_at=error.retry_at)
+        case NotFound() | RefusedError():
+            return TemporaryError(message)
+        case DeniedError() | TemporaryError():
+            return type(error)(message)
+    return error
+
+
+def own_url(asked: str, response: Response, address: str) -> str:
+    """The next page on the origin of ``asked``, whatever scheme, host or path prefix the registry knows itself by.
+
+    The query of ``address`` goes to the path that was asked for, if both paths end alike. Registries behind a proxy
+    link to http (TLS ends at the proxy), to an internal host or port, or to a path without the prefix or the name of
+    the virtual repository: https://github.com/sonatype/nexus-public/issues/1011,
+    https://github.com/renovatebot/renovate/discussions/35917.
+
+    :param response: to the request for ``asked``, possibly after a redirect.
+    :raises TemporaryError: when ``address`` is not a valid URL.
+    """
+    own, linked = urlsplit(asked), urlsplit(join_url(response.url, address))
+    path = own.path if _last_part(own.path) == _last_part(linked.path) else linked.path
+    return urlunsplit((own.scheme, own.netloc, path, linked.query, ""))
+
+
+def _last_part(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2]
 
 
 def next_link(response: Response) -> str:
-    """The address in ``Link: rel="next"``; empty without one."""
-    for link in parse_header_links(response.headers.get("Link", "")):
-        if link.get("rel") == "next" and link.get("url"):
-            return link["url"]
+    """The address in ``Link: rel="next"``; empty without one.
+
+    :raises TemporaryError: when the header has a next page in a form that cannot be read.
+    """
+    header = response.headers.get("Link", "")
+    links = [(match[1].strip(), _parameters(match[2])) for match in _LINK.finditer(header)]
+    for address, parameters in links:
+        if "next" in parameters.get("rel", "").lower().split() and "anchor" not in parameters:
+            return address
+    if not links and re.search(r"\bnext\b", header, re.IGNORECASE):
+        raise TemporaryError(f"{shown_url(response.url)} links to a next page in a form that cannot be read")
     return ""
+
+
+_PARAMETER = r';\s*([^\s=;,"<>]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?\s*'
+
+_LINK = re.compile(rf"<([^<>]*)>\s*((?:{_PARAMETER})*)")
+"""An address and its parameters. Names and relation types ignore case; quotes are optional."""
+
+
+def _parameters(text: str) -> Mapping[str, str]:
+    """Parameters by their name in lower case. The first of a name counts."""
+    parameters: dict[str, str] = {}
+    for match in re.finditer(_PARAMETER, text):
+        parameters.setdefault(match[1].lower(), match[2] or match[3] or "")
+    return parameters
 
 
 def too_many_pages(listing: str) -> RefusedError:

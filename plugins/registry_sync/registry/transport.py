@@ -142,10 +142,8 @@ class Transport:
         :param next_of: returns the address of the next page for listings without ``Link``; empty is the end.
         :raises RegistrySyncError: as :func:`~registry_sync.registry.paging.read_pages` does.
         """
-        return read_pages(partial(self._get, scope), urljoin(self.base_url, path), next_of or next_link)
-
-    def _get(self, scope: str, url: str) -> Response:
-        return self.call("GET", url, scope=scope)
+        get = partial(self.call, "GET", scope=scope)
+        return read_pages(get, urljoin(self.base_url, path), next_of or next_link)
 
     def challenge(self) -> Response:
         """GET ``/v2/``, authenticated if the registry requires it.
