@@ -11,7 +11,8 @@
     │   ├── ResponseTimeout      the response took too long           -> report it: every runtime keeps waiting
     │   └── ConnectTimeout       the connection attempt timed out     -> report it: runtimes wait long, then go on
     ├── RateLimited              429 with a delay                     -> defer until then
-    ├── DeniedError              wrong password, missing permission   -> fail at once
+    ├── DeniedError              missing permission                   -> fail at once
+    │   └── LoginRejected        wrong user name or password          -> fail at once, whatever was asked for
     ├── RefusedError             type, quota, policy, read-only       -> fail at once
     │   ├── LockedTag            an immutable tag at the destination  -> report the tag as locked
     │   ├── UnsupportedArtifact  type not supported there             -> skip the tag
@@ -94,6 +95,10 @@ class DeniedError(RegistrySyncError):
     """The registry rejects the credentials, or they lack the permission for this call."""
 
     error_class = "denied"
+
+
+class LoginRejected(DeniedError):
+    """The registry or its token service rejects the user name or password, so nothing else there can work."""
 
 
 class RefusedError(RegistrySyncError):

@@ -23,13 +23,13 @@ from registry_sync.errors import (
     TemporaryError,
 )
 from registry_sync.oci.manifest import parse_manifest
-from registry_sync.oci.reference import Digest, Repository
+from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import ListedRepository
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.registry.exchange import ATTEMPTS
 from testkit import images
-from testkit.interceptor import Interceptor
+from testkit.interceptor import ANY, Interceptor
 from testkit.registry import Htpasswd, RegistryProcess
 from testkit.tls import CertificateAuthority
 from testkit.token_server import TokenServer
@@ -327,15 +327,13 @@ def test_many_pages_are_read(wire: Interceptor) -> None:
 
 def test_a_redirect_elsewhere_carries_no_password(registry: RegistryProcess, wire: Interceptor) -> None:
     with Interceptor(registry.url) as elsewhere:
-        seen: list[str | None] = []
         target = f"{elsewhere.url}/v2/team/app/manifests/{IMAGE.digest}"
         wire.answer("HEAD", "/manifests/", 401, headers={"WWW-Authenticate": 'Basic realm="r"'}, times=1)
-        wire.answer("HEAD", "/manifests/", 307, headers={"Location": target})
-        elsewhere.answer("HEAD", "/manifests/", 401, headers={"WWW-Authenticate": 'Basic realm="evil"'})
+        wire.answer(ANY, "/manifests/", 307, headers={"Location": target})
+        elsewhere.answer(ANY, "/manifests/", 401, headers={"WWW-Authenticate": 'Basic realm="evil"'})
         with client(wire.host, credentials=ROBOT) as asked, pytest.raises(DeniedError):
             asked.head_manifest(at(wire), "v1")
-        del seen
-        assert [each.status for each in elsewhere.requests()] == [401]
+        assert [each.status for each in elsewhere.requests()] == [401, 401]
 
 
 def test_a_host_that_is_redirected_to_does_not_say_where_to_log_in(
@@ -343,12 +341,12 @@ def test_a_host_that_is_redirected_to_does_not_say_where_to_log_in(
 ) -> None:
     with Interceptor(registry.url) as elsewhere:
         challenge = {"WWW-Authenticate": f'Bearer realm="{elsewhere.url}/token",service="evil"'}
-        elsewhere.answer("HEAD", "/manifests/", 401, headers=challenge)
+        elsewhere.answer(ANY, "/manifests/", 401, headers=challenge)
         elsewhere.answer("GET", "/token", 200, b'{"token": "t"}')
-        wire.answer("HEAD", "/manifests/", 307, headers={"Location": f"{elsewhere.url}/v2/team/app/manifests/v1"})
+        wire.answer(ANY, "/manifests/", 307, headers={"Location": f"{elsewhere.url}/v2/team/app/manifests/v1"})
         with client(wire.host, credentials=ROBOT) as asked, pytest.raises(DeniedError):
             asked.head_manifest(at(wire), "v1")
-        assert [each.path for each in elsewhere.requests()] == ["/v2/team/app/manifests/v1"]
+        assert [each.path for each in elsewhere.requests()] == ["/v2/team/app/manifests/v1"] * 2
 
 
 def test_endless_redirects_are_a_temporary_error(wire: Interceptor) -> None:
@@ -376,12 +374,6 @@ def test_a_long_error_page_is_cut(wire: Interceptor) -> None:
     with client(wire.host) as asked, pytest.raises(DeniedError) as caught:
         list(asked.list_tags(at(wire)))
     assert len(str(caught.value)) < 500
-
-
-def test_head_without_a_digest_reads_and_hashes(wire: Interceptor) -> None:
-    wire.answer("HEAD", "/manifests/", 200, headers={"Content-Type": IMAGE.media_type})
-    with client(wire.host) as asked:
-        assert asked.head_manifest(at(wire), "v1") == IMAGE.digest
 
 
 def test_a_manifest_without_its_content_is_missing_content() -> None:
@@ -443,12 +435,3 @@ def test_no_password_of_the_machine_is_used(wire: Interceptor, tmp_path: Path, m
     with client(wire.host) as asked:
         asked.ping()
     assert [each.status for each in wire.requests()] == [200]
-
-
-def test_an_invalid_digest_header_is_a_temporary_error(wire: Interceptor) -> None:
-    wire.answer("HEAD", "/manifests/", 200, headers={"Docker-Content-Digest": "sha256:short"})
-    with (
-        client(wire.host) as asked,
-        pytest.raises(TemporaryError, match="answered with the invalid digest 'sha256:short'"),
-    ):
-        asked.head_manifest(at(wire), Digest.of(b""))

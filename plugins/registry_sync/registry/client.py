@@ -119,8 +119,13 @@ class RegistryClient(Protocol):
         :raises RefusedError: when there are more than :data:`MAX_TAGS`.
         """
 
-    def head_manifest(self, repository: Repository, target: str | Digest) -> Digest | None:
-        """The digest of a tag (or digest), or ``None`` when it does not exist. Does not count as a pull."""
+    def head_manifest(self, repository: Repository, target: str | Digest, *, is_listed: bool = False) -> Digest | None:
+        """The digest of a tag (or digest), or ``None`` when it does not exist.
+
+        A HEAD, which counts as no pull; one GET where that does not settle it.
+
+        :param is_listed: the tag was just listed, so a 404 to the HEAD is not believed.
+        """
 
     def get_manifest(self, repository: Repository, target: Digest) -> Manifest:
         """The exact bytes of a manifest, verified against the digest. :raises NotFound: when it does not exist."""

@@ -18,6 +18,7 @@ from registry_sync.errors import (
     ConfigurationError,
     DamagedContent,
     DeniedError,
+    LoginRejected,
     NotAManifest,
     NotFound,
     RefusedError,
@@ -130,19 +131,33 @@ class DistributionClient:
         for name in self._names(f"/v2/{repository.name}/tags/list", _pull(repository), "tags"):
             yield ListedTag(name=name)
 
-    def head_manifest(self, repository: Repository, target: str | Digest) -> Digest | None:
+    def head_manifest(self, repository: Repository, target: str | Digest, *, is_listed: bool = False) -> Digest | None:
         """The digest of a tag (or digest), or ``None`` when it does not exist.
 
-        If the registry omits the digest header, the manifest is read and its digest computed.
+        One GET follows where the HEAD is refused or has no digest. Registries have answered 405, 400, 403 or 501 to a
+        HEAD, and 404 for a tag that a GET finds: https://github.com/distribution/distribution/issues/1485,
+        https://github.com/nicholas-fedor/watchtower/issues/667. A GET also gives the reason of a refusal.
         """
         try:
-            response = self._manifest_call("HEAD", repository, target)
-            text = response.headers.get("Docker-Content-Digest")
-            if text:
-                return _digest(text, response)
-            return Digest.of(self._manifest_call("GET", repository, target).content)
+            if digest := self._manifest_call("HEAD", repository, target).digest():
+                return digest
+        except NotFound:
+            if not is_listed:
+                return None
+        except LoginRejected:
+            raise
+        except (DeniedError, RefusedError) as error:
+            log.info("%s; trying a GET", error)
+        return self._read_digest(repository, target)
+
+    def _read_digest(self, repository: Repository, target: str | Digest) -> Digest | None:
+        """GET a manifest and compute its digest. :raises TemporaryError: when the response is not JSON."""
+        try:
+            response = self._manifest_call("GET", repository, target)
         except NotFound:
             return None
+        response.json()
+        return Digest.of(response.content, target.algorithm if isinstance(target, Digest) else "sha256")
 
     def get_manifest(self, repository: Repository, target: Digest) -> Manifest:
         """The exact bytes of a manifest. :raises DamagedContent: when they do not match the digest.
@@ -272,13 +287,6 @@ class DistributionClient:
         """The names under ``key`` of a listing: see :func:`~registry_sync.registry.name_listing.list_names`."""
         get = partial(self._transport.call, "GET", scope=scope)
         return list_names(get, urljoin(self._transport.base_url, path), key)
-
-
-def _digest(text: str, response: Response) -> Digest:
-    try:
-        return Digest.parse(text)
-    except ValueError as error:
-        raise TemporaryError(f"{shown_url(response.url)} answered with the invalid digest {text!r}") from error
 
 
 def _index(response: Response, subject: Digest) -> Manifest:

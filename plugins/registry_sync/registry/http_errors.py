@@ -32,6 +32,9 @@ from registry_sync.text import one_line
 
 TRANSIENT_STATUSES = frozenset({408, 425, 500, 502, 503, 504})
 
+_PERMANENT_STATUSES = frozenset({501, 505})
+"""The server does not implement the method, or the version of HTTP."""
+
 _MISSING_CONTENT = frozenset({"MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN", "BLOB_UNKNOWN"})
 
 
@@ -60,9 +63,35 @@ def decode_error(response: Response, method: str) -> RegistrySyncError:
             return DeniedError(message)  # a login: nothing can be missing
         case 401 | 403:
             return DeniedError(f"{message} (not permitted with these credentials, or it does not exist)")
-        case status if status in TRANSIENT_STATUSES or status >= 500 or code == "TOOMANYREQUESTS":
+        case status if _is_temporary(status) or code == "TOOMANYREQUESTS":
             return TemporaryError(message)
-    return RefusedError(message)
+    return RefusedError(f"{message}{_advice(response, method, code)}")
+
+
+def _is_temporary(status: int) -> bool:
+    return status in TRANSIENT_STATUSES or (status >= 500 and status not in _PERMANENT_STATUSES)
+
+
+def _advice(response: Response, method: str, code: str) -> str:
+    """What a refused push means, where that is not the image's fault; empty for other requests.
+
+    A read-only docker-registry has no handler for pushes: 405 without an OCI error code. With the code UNSUPPORTED, 405
+    can also be about the manifest: https://github.com/aws/containers-roadmap/issues/2783.
+    """
+    is_manifest = method == "PUT" and "/manifests/" in response.url
+    match response.status:
+        case 405 if is_manifest and code:
+            return "; the registry takes no pushes (is it read-only?), or no manifests of this type"
+        case 405 if is_manifest or (method == "POST" and "/blobs/uploads/" in response.url):
+            return "; the registry takes no pushes (is it read-only?)"
+        case 413 if method in ("PUT", "PATCH", "POST"):
+            return "; a proxy in front of the registry limits the size of requests (nginx: client_max_body_size)"
+        case 415 if is_manifest:
+            return (
+                "; the registry takes no manifests of this type (zot takes Docker's with "
+                '"http": {"compat": ["docker2s2"]} in its configuration)'
+            )
+    return ""
 
 
 def _is_locked(response: Response, code: str, text: str) -> bool:
@@ -70,7 +99,9 @@ def _is_locked(response: Response, code: str, text: str) -> bool:
 
     Harbor 412 (https://github.com/goharbor/harbor/pull/9427); ECR 400 TAG_INVALID
     (https://github.com/moby/buildkit/issues/3776); ACR 405 REGISTRY_DISALLOWED_OPERATION, also for a locked repository
-    (https://github.com/Azure/acr-cli/issues/70); Aliyun "The requested tag already exists and cannot be overwritten".
+    (https://github.com/Azure/acr-cli/issues/70); Aliyun "The requested tag already exists and cannot be overwritten";
+    Nexus 400 "Repository does not allow updating assets" (https://github.com/GoogleContainerTools/jib/issues/3057);
+    Artifactory 403 "Not enough permissions to delete/overwrite artifact".
     """
     is_tag = re.search("/manifests/[^/:]+$", shown_url(response.url)) is not None
     names_lock = response.status == 412 or _LOCKED.search(f"{code} {text}") is not None
@@ -78,7 +109,8 @@ def _is_locked(response: Response, code: str, text: str) -> bool:
 
 
 _LOCKED = re.compile(
-    r"TAG_INVALID|immutab|REGISTRY_DISALLOWED_OPERATION|cannot be overwrit|tag is locked|tag already exists",
+    r"TAG_INVALID|immutab|REGISTRY_DISALLOWED_OPERATION|cannot be overwrit|tag is locked|tag already exists|"
+    r"not allow (updating|redeploy)|permissions? to (delete/?(or )?)?overwrite",
     re.IGNORECASE,
 )
 

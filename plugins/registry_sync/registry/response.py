@@ -1,4 +1,4 @@
-"""A complete response of a registry, and its JSON."""
+"""A complete response of a registry, its JSON, and its digest."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from registry_sync.errors import TemporaryError
+from registry_sync.oci.reference import Digest
 from registry_sync.registry.urls import shown_url
 
 
@@ -19,6 +20,18 @@ class Response:
     headers: Mapping[str, str]
     content: bytes
     url: str
+
+    def digest(self) -> Digest | None:
+        """The digest in ``Docker-Content-Digest``; ``None`` when the header is absent or not a digest.
+
+        Registries and proxies have sent it in upper case, in quotes, and twice.
+        """
+        texts = {text.strip(" \t\"'").lower() for text in self.headers.get("Docker-Content-Digest", "").split(",")}
+        try:
+            (text,) = texts
+            return Digest.parse(text)
+        except ValueError:
+            return None
 
     def json(self) -> Any:
         """:raises TemporaryError: when the body is not JSON, such as the page of a proxy."""

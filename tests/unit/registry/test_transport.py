@@ -15,11 +15,18 @@ from typing import Any
 import pytest
 from requests.structures import CaseInsensitiveDict
 
-from registry_sync.errors import ConfigurationError, RateLimited, RegistrySyncError, TemporaryError
+from registry_sync.errors import (
+    ConfigurationError,
+    LockedTag,
+    RateLimited,
+    RefusedError,
+    RegistrySyncError,
+    TemporaryError,
+)
 from registry_sync.registry import http_errors, rate_limit
 from registry_sync.registry.auth import parse_token
 from registry_sync.registry.endpoint import Endpoint
-from registry_sync.registry.http_errors import decode_error
+from registry_sync.registry.http_errors import decode_error, first_problem
 from registry_sync.registry.rate_limit import RateLimiter
 from registry_sync.registry.response import Response
 from registry_sync.registry.retry_after import WINDOW_PARTS
@@ -125,6 +132,72 @@ def test_waits_of_a_window_cover_it() -> None:
 )
 def test_errors_show_status_and_body(body: bytes, text: str) -> None:
     assert str(error_of(404, {}, body)) == f"GET {URL} answered 404{text}"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "body", "advice"),
+    [
+        ("PUT", "manifests/v1", 405, b"Method not allowed", "the registry takes no pushes (is it read-only?)"),
+        ("POST", "blobs/uploads/", 405, b"", "the registry takes no pushes (is it read-only?)"),
+        (
+            "PUT",
+            "manifests/v1",
+            405,
+            b'{"errors": [{"code": "UNSUPPORTED"}]}',
+            "the registry takes no pushes (is it read-only?), or no manifests of this type",
+        ),
+        (
+            "PUT",
+            "manifests/v1",
+            415,
+            b"",
+            (
+                "the registry takes no manifests of this type (zot takes Docker's with "
+                '"http": {"compat": ["docker2s2"]} in its configuration)'
+            ),
+        ),
+        *(
+            (
+                method,
+                path,
+                413,
+                b"<html>",
+                "a proxy in front of the registry limits the size of requests (nginx: client_max_body_size)",
+            )
+            for method, path in (("PUT", "manifests/v1"), ("PATCH", "blobs/uploads/7"), ("POST", "blobs/uploads/"))
+        ),
+        ("GET", "tags/list", 405, b"", ""),
+        ("GET", "tags/list", 413, b"", ""),
+        ("DELETE", "manifests/v1", 405, b"", ""),
+    ],
+)
+def test_a_refused_push_is_explained(method: str, path: str, status: int, body: bytes, advice: str) -> None:
+    url = f"https://registry.example/v2/a/b/{path}"
+    error = decode_error(Response(status=status, headers={}, content=body, url=url), method)
+    assert type(error) is RefusedError
+    text = first_problem(Response(status=status, headers={}, content=body, url=url))[1]
+    assert str(error) == f"{method} {url} answered {status} {text}".rstrip() + (f"; {advice}" if advice else "")
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, b'{"errors": [{"code": "X", "message": "x", "detail": "Repository does not allow updating assets: a"}]}'),
+        (403, b'{"errors": [{"code": "DENIED", "message": "Not enough permissions to delete/overwrite artifact"}]}'),
+        (403, b'{"errors": [{"code": "DENIED", "message": "Not enough permissions to overwrite artifact"}]}'),
+        (405, b'{"errors": [{"code": "REGISTRY_DISALLOWED_OPERATION", "message": "locked"}]}'),
+        (412, b""),
+    ],
+)
+def test_a_tag_that_must_not_be_overwritten_is_locked(status: int, body: bytes) -> None:
+    answer = Response(status=status, headers={}, content=body, url=URL)
+    assert type(decode_error(answer, "PUT")) is LockedTag
+    assert type(decode_error(answer, "GET")) is not LockedTag
+
+
+@pytest.mark.parametrize("status", [501, 505])
+def test_a_method_that_is_not_implemented_stays_so(status: int) -> None:
+    assert type(error_of(status, {})) is RefusedError
 
 
 @pytest.mark.parametrize(
