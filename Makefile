@@ -8,8 +8,8 @@ export PYTHONPATH := plugins:.
 # Compose is a plug-in of docker, or a separate command.
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
-.PHONY: help demo ui screenshot env connections test unit drill stack reliability lint format bench load schema venv dev \
-	packages drill-packages stack-packages clean
+.PHONY: help demo ui screenshot env connections test unit drill stack reliability registries servers lint format bench load \
+	schema venv dev packages drill-packages stack-packages clean
 
 help:  ## list the targets
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +30,7 @@ env:  ## write .env, with new secrets, for docker-compose.yaml
 connections:  ## load Connections and pools of the running stack from the files in secrets/
 	@$(COMPOSE) run --rm init
 
-test: $(VENV)/dev packages drill-packages stack-packages  ## run all tests, with real registries, skopeo and Airflow; as root also with real Docker and containerd
+test: $(VENV)/dev packages drill-packages stack-packages servers  ## run all tests, with real registries, skopeo and Airflow; as root also with real Docker and containerd
 	@scripts/install_packages.sh gpg=gnupg
 	$(VENV)/bin/python -m pytest $(ARGS)
 
@@ -39,6 +39,11 @@ unit: $(VENV)/dev  ## run the unit tests and doctests (one minute)
 
 reliability: $(VENV)/dev packages  ## run every fault at every stage (ten minutes), and write the table of docs/reliability.md
 	FAULTS=all $(VENV)/bin/python -m pytest --dist load tests/faults/test_matrix.py $(ARGS)
+
+servers: .servers/ready  ## build other registry servers for tests, from Go modules (two minutes the first time)
+
+registries: $(VENV)/dev packages servers  ## run every case with every registry server, and write the tables of docs/registries.md
+	REGISTRIES=write $(VENV)/bin/python -m pytest tests/servers $(ARGS)
 
 drill: $(VENV)/dev packages drill-packages  ## run the failover drill: a real Docker and containerd while registries are down
 	$(VENV)/bin/python -m pytest tests/drill -n 0 -v $(ARGS)
@@ -93,5 +98,9 @@ $(VENV)/dev: $(VENV)/ready requirements-dev.txt
 	@$(PIP) install -r requirements-dev.txt -c constraints.txt
 	@touch $@
 
-clean:  ## remove Python environments, caches and the demo
-	rm -rf .venv .venv-* .demo .pytest_cache .mypy_cache .ruff_cache
+.servers/ready: scripts/build_servers.sh testkit/go_servers/go.mod testkit/go_servers/go.sum testkit/go_servers/ociserver/main.go | $(VENV)/ready
+	@PIP="$(abspath $(VENV)/bin/pip) --disable-pip-version-check --no-cache-dir --quiet" scripts/build_servers.sh "$(abspath .servers)"
+	@touch $@
+
+clean:  ## remove Python environments, caches, built servers and the demo
+	rm -rf .venv .venv-* .demo .servers .pytest_cache .mypy_cache .ruff_cache

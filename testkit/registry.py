@@ -1,9 +1,10 @@
-"""A real registry (CNCF distribution, in Debian ``docker-registry``) as a process of the test that uses it."""
+"""A real CNCF distribution registry, Debian's ``docker-registry`` or another, as a process of the test that uses it."""
 
 from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import secrets
 import shutil
@@ -12,7 +13,7 @@ import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -22,11 +23,13 @@ from testkit.loopback import LOOPBACK, Request
 from testkit.tls import Certificate
 from testkit.waiting import PATIENCE_SECONDS
 
-BINARY = "docker-registry"
+DEBIAN = "docker-registry"
 STOP_TIMEOUT_SECONDS = 5.0
 POLL_SECONDS = 0.01
 PORT_ATTEMPTS = 5
 
+_NO_TRACES = {"OTEL_TRACES_EXPORTER": "none"}
+"""Version 3 would send its traces to a collector: https://distribution.github.io/distribution/about/configuration/"""
 _PROBE_AGENT = "registry-process-probe"
 _ACCESS_LINE = re.compile(r'^\S+ - .*? \[[^\]]*\] "(?P<method>[A-Z]+) (?P<target>\S+) [^"]*" (?P<status>\d{3}) ')
 
@@ -58,8 +61,8 @@ class RegistryStartError(Exception):
 class RegistryProcess:
     """A registry on a loopback port, from ``with`` (or ``start()``) to the block's end (or ``close()``).
 
-    A given ``storage`` is kept; otherwise it is removed at the end. ``port`` is a free one unless given, and stays
-    the same over ``restart()``.
+    ``program`` is a command on PATH or a path. A given ``storage`` is kept; otherwise it is removed at the end.
+    ``port`` is a free one unless given, and stays the same over ``restart()``.
 
     On Linux the kernel kills the registry when the *thread* that started it ends (PR_SET_PDEATHSIG), so it does not
     outlive a killed test run. Start registries from the main thread, never from a pool of threads.
@@ -68,6 +71,7 @@ class RegistryProcess:
     def __init__(
         self,
         *,
+        program: str = DEBIAN,
         storage: Path | None = None,
         auth: Auth | None = None,
         tls: Certificate | None = None,
@@ -77,6 +81,7 @@ class RegistryProcess:
     ) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="registry-"))
         self.storage = storage or self._directory / "storage"
+        self._program = program
         self._auth = auth
         self._tls = tls
         self._read_only = read_only
@@ -215,7 +220,11 @@ class RegistryProcess:
         self._error_log.write_bytes(b"")
         with self._access_log.open("ab") as access_log, self._error_log.open("ab") as error_log:
             self._process = subprocess.Popen(
-                _argv(config_file), stdin=subprocess.DEVNULL, stdout=access_log, stderr=error_log
+                tied_to_parent([_path(self._program), "serve", str(config_file)]),
+                stdin=subprocess.DEVNULL,
+                stdout=access_log,
+                stderr=error_log,
+                env=os.environ | _NO_TRACES,
             )
         try:
             self._wait_until_ready(port)
@@ -228,7 +237,9 @@ class RegistryProcess:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
             if not self._is_running():
-                raise RegistryStartError(f"{BINARY} ended before it answered on port {port}:\n{self._log_tail()}")
+                raise RegistryStartError(
+                    f"{self._program} ended before it answered on port {port}:\n{self._log_tail()}"
+                )
             if self._probe(port):
                 return
             time.sleep(POLL_SECONDS)
@@ -300,13 +311,17 @@ class RegistryProcess:
                 return {"token": token}
 
 
-def _argv(config_file: Path) -> list[str]:
-    binary = shutil.which(BINARY)
-    if binary is None:
-        raise RegistryStartError(f"{BINARY} is not installed; on Debian and Ubuntu: apt-get install {BINARY}")
+def _path(program: str) -> str:
+    path = shutil.which(program)
+    if path is None:
+        raise RegistryStartError(f"{program} is not installed; on Debian and Ubuntu: apt-get install {DEBIAN}")
+    return path
+
+
+def tied_to_parent(argv: Sequence[str]) -> list[str]:
+    """A command that the kernel kills when the thread that started it ends, where ``setpriv`` can ask for it."""
     setpriv = shutil.which("setpriv")
-    tied_to_parent = [setpriv, "--pdeathsig", "KILL"] if setpriv else []
-    return [*tied_to_parent, binary, "serve", str(config_file)]
+    return [setpriv, "--pdeathsig", "KILL", *argv] if setpriv else list(argv)
 
 
 def _free_port() -> int:
