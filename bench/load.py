@@ -24,12 +24,11 @@ from typing import Any, Self
 from bench.clients import NOON, plan, registry, route
 from registry_sync.oci.reference import Digest
 from testkit.airflow import LocalAirflow
-from testkit.project import PROJECT
+from testkit.page_block import PageBlock
 from testkit.quay_api import QuayApi
 from testkit.registry import RegistryProcess
 
-PAGE = PROJECT / "docs" / "reliability.md"
-BEGIN, END = "<!-- begin: written by python -m bench.load --write -->", "<!-- end: written by python -m bench.load -->"
+BLOCK = PageBlock(page="reliability.md", command="python -m bench.load --write")
 LONGEST_RUN_SECONDS = 3600
 SAMPLE_SECONDS = 2.0
 
@@ -233,7 +232,7 @@ def _load_row(load: Load) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.load", description=__doc__)
     parser.add_argument("--routes", type=int, default=1000, help="of the first run (1000)")
-    parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.name}")
+    parser.add_argument("--write", action="store_true", help=f"put the tables into {BLOCK.page}")
     arguments = parser.parse_args()
     loads = []
     for mirrors, routes, tags in ((1, arguments.routes, 100), (20, 10, 10)):
@@ -242,8 +241,7 @@ def main() -> None:
     text = render(loads, [one_repository(count) for count in (100, 10_000)])
     print(text)
     if arguments.write:
-        head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-        PAGE.write_text(f"{head}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+        BLOCK.write(text)
 
 
 if __name__ == "__main__":

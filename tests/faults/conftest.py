@@ -26,4 +26,4 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     is_first = not hasattr(session.config, "workerinput")
     if is_first and os.environ.get("FAULTS") == "all" and len(_seen) == len(list(every_case())):
-        document.write(_seen)
+        document.BLOCK.write(document.render(_seen))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import groupby
-from pathlib import Path
 
+from testkit.page_block import PageBlock
 from tests.faults.specification import SPECIFICATION, Seen, every_case
 from tests.faults.stages import STAGES
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
-BEGIN, END = "<!-- begin: written by make reliability -->", "<!-- end: written by make reliability -->"
+BLOCK = PageBlock(page="reliability.md", command="make reliability")
 
 _OUTCOMES: Mapping[str, str] = {
     "success": "success",
@@ -57,14 +56,3 @@ def _places(stages: Iterable[str]) -> str:
         side, _, request = stage.partition(": ")
         sides.setdefault(side, []).append(request)
     return "; ".join(f"{side}: {', '.join(requests)}" for side, requests in sides.items())
-
-
-def block() -> str:
-    """The present text between the markers of the page."""
-    return PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0].strip()
-
-
-def write(seen: Seen) -> None:
-    """Write the table between the markers of the page."""
-    head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    PAGE.write_text(f"{head}{BEGIN}\n{render(seen)}\n{END}{rest.partition(END)[2]}", encoding="utf-8")

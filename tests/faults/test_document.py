@@ -11,7 +11,7 @@ from tests.faults.stages import STAGES
 
 
 def test_the_page_has_what_the_matrix_gives() -> None:
-    assert document.block() == document.render(document.specified()), "run make reliability"
+    assert document.BLOCK.read() == document.render(document.specified()), "run make reliability"
 
 
 def test_every_fault_and_every_stage_is_specified() -> None:
