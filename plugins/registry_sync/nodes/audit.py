@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from registry_sync.config.model import MirrorsFile, Registry
-from registry_sync.config.node_pools import NodePool
+from registry_sync.config.node_pools import BootstrapImage, NodePool
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.graph import RouteMap
 from registry_sync.routes.route import Route
@@ -20,10 +20,12 @@ from registry_sync.routes.route import Route
 class Supply:
     """A registry that machines pull a bootstrap image from, and the routes that copy it there.
 
-    ``is_source``: routes read the image from there, and none has to copy it.
+    ``tags``: the tags that machines need, if they are known. ``is_source``: routes read the image from there, and none
+    has to copy it.
     """
 
     image: Repository
+    tags: tuple[str, ...]
     endpoint: Registry
     repository: Repository
     routes: tuple[Route, ...]
@@ -48,7 +50,7 @@ class PoolAudit:
 def audit_pool(file: MirrorsFile, pool: NodePool) -> PoolAudit:
     """Follow each bootstrap image of ``pool`` to all registries that it is pulled from."""
     routes = RouteMap.of(file)
-    supplies = tuple(supply for image in pool.images for supply in _supplies(image.repository, file, pool, routes))
+    supplies = tuple(supply for image in pool.images for supply in _supplies(image, file, pool, routes))
     return PoolAudit(
         pool=pool,
         supplies=supplies,
@@ -57,18 +59,19 @@ def audit_pool(file: MirrorsFile, pool: NodePool) -> PoolAudit:
     )
 
 
-def _supplies(name: str, file: MirrorsFile, pool: NodePool, routes: RouteMap) -> list[Supply]:
+def _supplies(bootstrap: BootstrapImage, file: MirrorsFile, pool: NodePool, routes: RouteMap) -> list[Supply]:
     """The supplies of one image, in the order in which machines try them."""
-    registry = file.registries[pool.registry]
-    image = Repository.at(registry.host, name)
-    return [_supply(image, file.registries[endpoint], routes) for endpoint, _ in pool.pull_order]
+    registry, rules = file.registries[pool.registry], bootstrap.tags
+    image = Repository.at(registry.host, bootstrap.repository)
+    tags = rules.by_name if rules and rules.is_all_by_name else ()
+    return [_supply(image, tags, file.registries[endpoint], routes) for endpoint, _ in pool.pull_order]
 
 
-def _supply(image: Repository, endpoint: Registry, routes: RouteMap) -> Supply:
+def _supply(image: Repository, tags: tuple[str, ...], endpoint: Registry, routes: RouteMap) -> Supply:
     repository = Repository(endpoint.host, image.name)
-    writers = tuple(routes.into(repository))
+    writers = tuple(routes.into(repository, tags))
     is_source = not writers and any(routes.out_of(repository))
-    return Supply(image=image, endpoint=endpoint, repository=repository, routes=writers, is_source=is_source)
+    return Supply(image=image, tags=tags, endpoint=endpoint, repository=repository, routes=writers, is_source=is_source)
 
 
 def _problems(file: MirrorsFile, pool: NodePool, supplies: tuple[Supply, ...], routes: RouteMap) -> Iterator[str]:
@@ -82,7 +85,7 @@ def _problems(file: MirrorsFile, pool: NodePool, supplies: tuple[Supply, ...], r
             )
             continue
         origins = {
-            supply.endpoint.name: _origins(supply.repository, routes)
+            supply.endpoint.name: _origins(supply.repository, supply.tags, routes)
             for supply in supplies
             if supply.image == fallback.image
         }
@@ -97,12 +100,12 @@ def _problems(file: MirrorsFile, pool: NodePool, supplies: tuple[Supply, ...], r
             )
 
 
-def _origins(repository: Repository, routes: RouteMap) -> set[Repository]:
+def _origins(repository: Repository, tags: tuple[str, ...], routes: RouteMap) -> set[Repository]:
     """The repositories that ``repository`` is copied from in the end; itself when no route writes it."""
     origins, seen, todo = set[Repository](), {repository}, [repository]
     while todo:
         copy = todo.pop()
-        sources = {route.source_repository for route in routes.into(copy)}
+        sources = {route.source_repository for route in routes.into(copy, tags)}
         if not sources:
             origins.add(copy)
         todo += sources - seen

@@ -22,6 +22,7 @@ from registry_sync.routes.graph import (
     uses_known_registries,
 )
 from registry_sync.routes.route import Route, name_problem
+from registry_sync.routes.sharing import sharing_problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,9 +176,10 @@ def _rules_by_push_time(mirror: Mirror, source: Registry) -> Iterator[Problem]:
 
 def _check_writers(checked: CheckedFile) -> Iterator[Problem]:
     """Repositories that two rules write."""
-    for first, *others in checked.routes.by_destination.values():
-        for entry in others:
-            if entry.place != first.place and (problem := _conflict(first, entry.route)):
+    for writers in checked.routes.by_destination.values():
+        for index, entry in enumerate(writers):
+            earlier = (writer for writer in writers[:index] if writer.place != entry.place)
+            if problem := next(filter(None, (_conflict(writer, entry.route) for writer in earlier)), ""):
                 yield Problem(entry.place, problem)
 
 
@@ -185,8 +187,10 @@ def _conflict(first: PlacedRoute, route: Route) -> str:
     """The reason that ``route`` must not write the repository of ``first``; empty when it may."""
     place, other = show_place(first.place), first.route
     if other.source_repository != route.source_repository:
+        remedy = sharing_problem(other, route)
         source = f"{other.source_repository} ({place})"
-        return f"{source} is also mirrored to {route.destination_repository} and would overwrite it; rename one"
+        problem = f"{source} is also mirrored to {route.destination_repository} and would overwrite it; {remedy}"
+        return problem if remedy else ""
     if other.mirror == route.mirror:
         return f"{route.source_repository} is listed twice, first as {place}; keep one"
     has_same_tags = other.settings.tags == route.settings.tags

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -10,6 +11,7 @@ from registry_sync.config.model import Mirror, NamespaceRule, Registry, Reposito
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.route import Route, name_problem, route_of
+from registry_sync.routes.sharing import sharing_problem
 from registry_sync.tags.patterns import first_match, parse_pattern
 
 
@@ -84,12 +86,13 @@ def select_routes(routes: Sequence[FoundRoute], globs: Sequence[str]) -> list[Fo
 
 
 def check_destinations(routes: Iterable[Route]) -> None:
-    """:raises ConfigurationError: when two routes write one repository, or one writes its own source."""
-    writers: dict[Repository, Route] = {}
+    """:raises ConfigurationError: when two routes write the same tags, or one writes its own source."""
+    writers: defaultdict[Repository, list[Route]] = defaultdict(list)
     for route in routes:
         if problem := name_problem(route):
             raise ConfigurationError(problem)
-        first = writers.setdefault(route.destination_repository, route)
-        if first is not route:
-            both = f"{first.source_repository} and {route.source_repository}"
-            raise ConfigurationError(f"{both} would both be mirrored to {route.destination_repository}; rename one")
+        for first in writers[route.destination_repository]:
+            if remedy := sharing_problem(first, route):
+                both = f"{first.source_repository} and {route.source_repository}"
+                raise ConfigurationError(f"{both} would both be mirrored to {route.destination_repository}; {remedy}")
+        writers[route.destination_repository].append(route)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain, islice, takewhile
@@ -278,8 +278,12 @@ class RouteMap:
             unnamed=tuple(unnamed),
         )
 
-    def into(self, repository: Repository) -> Iterator[Route]:
-        """The routes that write ``repository``."""
+    def into(self, repository: Repository, tags: Collection[str] = ()) -> Iterator[Route]:
+        """The routes that write ``repository``. With ``tags``, those that may copy one of them."""
+        routes = self._all_into(repository)
+        return (route for route in routes if not tags or not all(why_not(route, tag) for tag in tags))
+
+    def _all_into(self, repository: Repository) -> Iterator[Route]:
         yield from (entry.route for entry in self.by_destination.get(repository, ()))
         for namespace in self.namespaces:
             if namespace.destination.host == repository.host and (route := namespace.route_into(repository.name)):

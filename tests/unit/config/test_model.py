@@ -330,7 +330,8 @@ def test_a_discovered_repository_must_not_meet_a_renamed_one() -> None:
     mirror = a_mirror({"repository": "x/y", "rename": "a/b"}, {"namespace": "a"})
     with pytest.raises(ConfigurationError) as caught:
         expand_routes(mirror, QUAY, ACR, lambda _namespace, _private: {"a/b": None})
-    assert str(caught.value) == "quay.io/x/y and quay.io/a/b would both be mirrored to acr.example/a/b; rename one"
+    remedy = "rename one, or list the tags of both in names: without a common one"
+    assert str(caught.value) == f"quay.io/x/y and quay.io/a/b would both be mirrored to acr.example/a/b; {remedy}"
 
 
 def test_a_discovered_name_that_docker_hub_cannot_hold_is_refused() -> None:

@@ -600,7 +600,8 @@ def test_two_repositories_with_one_destination_by_prefix_are_refused(write: Writ
     assert problems(write(with_mirror(repositories=rules, prefix="copies/"))) == [
         (
             "mirrors.yaml:5: mirrors.m.repositories[1]: quay.io/a/app (mirrors.m.repositories[0]) is also mirrored "
-            "to acr.example/copies/app and would overwrite it; rename one"
+            "to acr.example/copies/app and would overwrite it; "
+            "rename one, or list the tags of both in names: without a common one"
         )
     ]
 
@@ -930,7 +931,8 @@ def many(*mirrors: str) -> str:
             [
                 (
                     "7: mirrors.a.repositories[1]: quay.io/x/yy (mirrors.a.repositories[0]) is also mirrored "
-                    "to acr.example/x/yy and would overwrite it; rename one"
+                    "to acr.example/x/yy and would overwrite it; "
+                    "rename one, or list the tags of both in names: without a common one"
                 )
             ],
         ),
@@ -942,7 +944,8 @@ def many(*mirrors: str) -> str:
             [
                 (
                     "8: mirrors.b.repositories[0]: quay.io/x/yy (mirrors.a.repositories[0]) is also mirrored "
-                    "to acr.example/x/yy and would overwrite it; rename one"
+                    "to acr.example/x/yy and would overwrite it; "
+                    "rename one, or list the tags of both in names: without a common one"
                 )
             ],
         ),

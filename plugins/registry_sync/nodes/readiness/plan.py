@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
+from itertools import chain
 from typing import TypeVar
 
 from registry_sync.config.model import MirrorsFile, Registry
@@ -18,7 +19,7 @@ from registry_sync.registry.client import ListedTag, RegistryClient
 from registry_sync.routes.graph import RouteMap
 from registry_sync.routes.route import Route
 from registry_sync.tags.overwrite_policy import FOLLOW
-from registry_sync.tags.rules import TagRules
+from registry_sync.tags.rules import TagRules, only_tags
 from registry_sync.tags.select import rejection_reason, select_tags
 
 T = TypeVar("T")
@@ -75,17 +76,24 @@ def plan_checks(
     return replace(planner.plan, notes=list(dict.fromkeys(planner.plan.notes)))
 
 
-def find_source(registry: Registry, repository: Repository, routes: RouteMap) -> tuple[Registry, Repository]:
-    """The registry and repository that images of ``repository`` are first pushed to, over any number of mirrors."""
-    for route in _routes_upstream(repository, routes):
+def find_source(
+    registry: Registry, repository: Repository, routes: RouteMap, tags: Collection[str] = ()
+) -> tuple[Registry, Repository]:
+    """The registry and repository that images of ``repository`` are first pushed to, over any number of mirrors.
+
+    :param tags: the images' tags, if known: several sources may have different tags of one repository.
+    """
+    for route in _routes_upstream(repository, routes, tags):
         registry, repository = route.source, route.source_repository
     return registry, repository
 
 
-def _routes_upstream(repository: Repository, routes: RouteMap) -> Iterator[Route]:
+def _routes_upstream(repository: Repository, routes: RouteMap, tags: Collection[str]) -> Iterator[Route]:
     """The route that writes ``repository``, the route that writes that route's source, and so on."""
     seen = {repository}
-    while route := next((route for route in routes.into(repository) if route.source_repository not in seen), None):
+    while route := next(
+        (route for route in routes.into(repository, tags) if route.source_repository not in seen), None
+    ):
         yield route
         repository = route.source_repository
         seen.add(repository)
@@ -104,19 +112,43 @@ class _Planner:
         """Plan the checks of one image at each registry that the pool pulls from."""
         registry = self._file.registries[pool.registry]
         repository = Repository.at(registry.host, image.repository)
-        expected = self._expect(*find_source(registry, repository, self._routes), image.tags or TagRules())
-        for name, resolves in pool.pull_order:
-            self.plan.checks.append(self._check(pool, self._file.registries[name], repository.name, expected, resolves))
+        endpoints = [Repository(self._file.registries[name].host, repository.name) for name, _ in pool.pull_order]
+        for rules in self._split(image.tags or TagRules(), [repository, *endpoints]):
+            tags = rules.by_name if rules.is_all_by_name else ()
+            expected = self._expect(*find_source(registry, repository, self._routes, tags), rules)
+            for name, resolves in pool.pull_order:
+                endpoint = self._file.registries[name]
+                self.plan.checks.append(self._check(pool, endpoint, repository.name, expected, resolves))
+
+    def _split(self, rules: TagRules, repositories: Sequence[Repository]) -> list[TagRules]:
+        """``rules`` for the tags of each source, if one of ``repositories`` has several, which then list their tags."""
+        shared = [repository for repository in repositories if len(self._sources(repository, ())) > 1]
+        if not shared:
+            return [rules]
+        written = rules.by_name if rules.is_all_by_name else self._copied_tags(shared[0], rules)
+        groups: dict[tuple[Repository, ...], list[str]] = {}
+        for tag in written:
+            sources = (source for repository in shared for source in self._sources(repository, (tag,)))
+            groups.setdefault(tuple(sources), []).append(tag)
+        return [only_tags(tags) for tags in groups.values()] or [rules]
+
+    def _sources(self, repository: Repository, tags: Collection[str]) -> list[Repository]:
+        return list(dict.fromkeys(route.source_repository for route in self._routes.into(repository, tags)))
+
+    def _copied_tags(self, repository: Repository, rules: TagRules) -> list[str]:
+        """The tags that routes to ``repository`` list, and ``rules`` select by their names."""
+        listed = (tag for route in self._routes.into(repository) for tag in route.settings.tags.by_name)
+        return [tag for tag in dict.fromkeys(listed) if not rejection_reason(tag, rules)]
 
     def _check(
         self, pool: NodePool, registry: Registry, name: str, expected: list[Expected], resolves: bool
     ) -> EndpointCheck:
-        repository = Repository(registry.host, name)
-        if resolves and (reason := self._why_not_comparable(repository)):
+        repository, tags = Repository(registry.host, name), [tag.tag for tag in expected]
+        if resolves and (reason := self._why_not_comparable(repository, tags)):
             expected = [
                 tag if tag.problem else replace(tag, digest=None, said_by="", not_compared=reason) for tag in expected
             ]
-        route = next(self._routes.into(repository), None)
+        route = next(chain(self._routes.into(repository, tags), self._routes.into(repository)), None)
         return EndpointCheck(
             pool=pool.name,
             registry=registry,
@@ -128,9 +160,9 @@ class _Planner:
             role=_role(pool, registry),
         )
 
-    def _why_not_comparable(self, repository: Repository) -> str:
+    def _why_not_comparable(self, repository: Repository, tags: Collection[str]) -> str:
         """The reason that digests in ``repository`` differ from the source by design; empty when they must be equal."""
-        for route in _routes_upstream(repository, self._routes):
+        for route in _routes_upstream(repository, self._routes, tags):
             if platforms := route.settings.platforms:
                 return f"the mirror {route.mirror!r} copies only {', '.join(platforms)}, which changes the digest"
         return ""
