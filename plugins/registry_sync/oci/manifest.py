@@ -52,12 +52,16 @@ class Platform:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Descriptor:
-    """A reference to content by type, digest and size; a child of an index may have a platform."""
+    """A reference to content by type, digest and size; a child of an index may have a platform.
+
+    :ivar urls: addresses to download a layer from. It may then be absent at a registry.
+    """
 
     media_type: str
     digest: Digest
     size_bytes: int
     platform: Platform | None = None
+    urls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +175,7 @@ def _parse_descriptor(raw: dict[str, Any]) -> Descriptor:
         digest=Digest.parse(raw["digest"]),
         size_bytes=int(raw["size"]),
         platform=_parse_platform(platform) if platform else None,
+        urls=tuple(map(str, raw.get("urls") or ())),
     )
 
 

@@ -9,6 +9,7 @@ from typing import assert_never
 from registry_sync.oci.platforms import PlatformIndex
 from registry_sync.oci.reference import Digest
 from registry_sync.sync.attached_artifacts import AttachedArtifacts, skipped_artifacts_note
+from registry_sync.sync.held_content import HeldContent
 from registry_sync.sync.observation import Observation
 from registry_sync.sync.plan import CopyTag, Decision, DeleteTag, Failed, Locked, Plan, Skipped, Unchanged
 from registry_sync.sync.platform_cache import write_platform_cache
@@ -16,6 +17,7 @@ from registry_sync.sync.prune import delete_due
 from registry_sync.sync.publish import Publisher
 from registry_sync.sync.report import TagResult
 from registry_sync.sync.session import Session
+from registry_sync.sync.threads import thread_pool
 from registry_sync.sync.transfer import Transfer
 
 
@@ -38,15 +40,16 @@ def execute(session: Session, observation: Observation, plan: Plan) -> Execution
 
     :raises ConfigurationError: when no usable skopeo is found.
     """
-    transfer = Transfer(
-        session=session,
-        indexes=_planned_indexes(observation, plan),
-        enforces_policy=session.route.settings.policy is not None,
-    )
-    artifacts = AttachedArtifacts(session, transfer.without_policy(), observation)
     copies_artifacts = session.route.settings.signatures
-    publisher = Publisher(session, transfer, artifacts.copy_for if copies_artifacts else lambda _: None)
-    with session.skopeo:
+    with session.skopeo, thread_pool(session.route.destination.max_connections) as pool:
+        transfer = Transfer(
+            session=session,
+            held=HeldContent(session.destination, session.route.destination_repository, pool),
+            indexes=_planned_indexes(observation, plan),
+            enforces_policy=session.route.settings.policy is not None,
+        )
+        artifacts = AttachedArtifacts(session, transfer.without_policy(), observation)
+        publisher = Publisher(session, transfer, artifacts.copy_for if copies_artifacts else lambda _: None)
         if plan.copies and session.route.destination.create_repository:
             session.destination.create_repository(session.route.destination_repository)
         copied = publisher.publish(plan)

@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 
 from registry_sync.errors import (
+    DamagedContent,
+    DeniedError,
     LockedTag,
     MissingContent,
     NotCopyableWhole,
@@ -21,6 +23,7 @@ from registry_sync.oci.platforms import PlatformIndex, filter_index
 from registry_sync.oci.reference import Digest, Reference
 from registry_sync.oci.reserved_tags import platform_cache_tag
 from registry_sync.skopeo.image_copy import ImageCopy
+from registry_sync.sync.held_content import HeldContent
 from registry_sync.sync.session import Session
 
 log = logging.getLogger(__name__)
@@ -53,12 +56,14 @@ class Transferred:
 class Transfer:
     """Transfers manifests with all their content to the destination of a session.
 
+    :ivar held: checks content that the destination reports as present.
     :ivar indexes: platform indexes, which the source does not have, by their digests.
     :ivar enforces_policy: content passes skopeo's policy, if the route has one. Content that the destination holds
         already is then sent through skopeo as well, which checks it and uploads nothing: its origin is unknown.
     """
 
     session: Session
+    held: HeldContent
     indexes: Mapping[Digest, PlatformIndex]
     enforces_policy: bool
 
@@ -67,10 +72,15 @@ class Transfer:
         return replace(self, indexes={}, enforces_policy=False)
 
     def read(self, digest: Digest) -> tuple[Manifest, bool]:
-        """A manifest, and whether the destination has it. It is read there first, where no pull counts."""
+        """A manifest, and whether the destination has it. It is read there first, where no pull counts.
+
+        A destination that refuses to show it, as some do for what they do not have or let nobody pull, is not needed.
+        """
         try:
             return self.session.destination.get_manifest(self.session.route.destination_repository, digest), True
-        except NotFound:
+        except (NotFound, DeniedError, RefusedError) as error:
+            if not isinstance(error, NotFound):
+                log.debug("%s is read at the source: %s", digest.short, error)
             return self._read_source(digest), False
 
     def _read_source(self, digest: Digest) -> Manifest:
@@ -100,13 +110,33 @@ class Transfer:
         return self.session.destination.head_manifest(self.session.route.destination_repository, digest) == digest
 
     def transfer(self, manifest: Manifest, *, is_held: bool) -> Transferred:
-        """Transfer a manifest with its content, unless it is held.
+        """Transfer a manifest with its content, unless it is held with all of its content.
 
         :raises NotTrusted: when the policy does not accept it, or one of its children.
+        :raises DamagedContent: when the destination holds other bytes under one of its digests.
         """
-        if is_held and not self.enforces_policy:
+        if is_held and not self.enforces_policy and self.is_whole(manifest):
             return Transferred(manifest=manifest, was_held=True)
         return self.send(manifest)
+
+    def is_whole(self, manifest: Manifest) -> bool:
+        """Return whether the destination has all content of a manifest that it reports as present.
+
+        Content of which it does not tell counts as missing: skopeo decides what to send.
+
+        :raises DamagedContent: when a part is damaged. skopeo would find it there and send nothing.
+        """
+        gaps = self.held.find_gaps(manifest)
+        repository = self.session.route.destination_repository
+        if damaged := next((gap for gap in gaps if gap.kind == "damaged"), None):
+            raise DamagedContent(
+                f"{repository} has {manifest.digest.short}, but {damaged.digest} in it is damaged there: "
+                f"{damaged.reason}; delete that content at the registry, and run its garbage collection"
+            )
+        if gaps:
+            text = "%s reports %s as present, but %s of it is %s; sending it again (%s)"
+            log.warning(text, repository, manifest.digest.short, gaps[0].digest.short, gaps[0].kind, gaps[0].reason)
+        return not gaps
 
     def send(self, manifest: Manifest) -> Transferred:
         """Send a manifest with its content, whether or not the destination has it.
@@ -160,16 +190,16 @@ class _Parts:
     def __init__(self, transfer: Transfer, root: Digest) -> None:
         self._transfer = transfer
         self._root = root
-        self._images: dict[Digest, tuple[Manifest, bool]] = {}
+        self._images: dict[Digest, Manifest] = {}
         self._indexes = set[Digest]()
 
     def read(self, digest: Digest) -> Manifest | None:
-        """Read a part; ``None`` when the destination holds it and no policy has to be enforced."""
+        """Read a part; ``None`` when the destination holds it whole and no policy has to be enforced."""
         manifest, is_held = self._transfer.read(digest)
-        if is_held and not self._transfer.enforces_policy:
+        if is_held and not self._transfer.enforces_policy and self._transfer.is_whole(manifest):
             return None
         if not manifest.is_index:
-            self._images[digest] = manifest, is_held
+            self._images[digest] = manifest
         return manifest
 
     def send(self, part: Manifest) -> int:
@@ -182,13 +212,13 @@ class _Parts:
         if is_flat and part.digest != self._root:
             with suppress(NotCopyableWhole):
                 return self._transfer.copy(part)
-        sent_bytes = sum(self._send_image(manifest, is_held=is_held) for manifest, is_held in images)
+        sent_bytes = sum(map(self._send_image, images))
         self._transfer.put_by_digest(part)
         return sent_bytes
 
-    def _send_image(self, manifest: Manifest, *, is_held: bool) -> int:
+    def _send_image(self, manifest: Manifest) -> int:
         """:raises RefusedError: when the destination refuses the image's manifest by digest."""
-        transferred = self._transfer.transfer(manifest, is_held=is_held)
+        transferred = self._transfer.send(manifest)
         if transferred.refusal:
             raise transferred.refusal
         return transferred.sent_bytes
