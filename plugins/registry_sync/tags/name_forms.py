@@ -15,6 +15,9 @@ from string import ascii_letters, ascii_lowercase, digits
 
 from registry_sync.tags.patterns import GLOB_PART, Pattern, parse_pattern
 
+MAX_LENGTH = 256
+"""Names are shorter, so that no form needs more parts."""
+
 ALPHABET = frozenset(ascii_letters + digits + "._/-")
 """The characters of tags and repository names."""
 
@@ -35,8 +38,10 @@ def literal_form(text: str) -> Form:
 
 
 @lru_cache(maxsize=1000)
-def forms_of(pattern: Pattern) -> tuple[Form, ...]:
+def forms_of(pattern: Pattern, *, with_counts: bool = False) -> tuple[Form, ...]:
     """Forms that together match every name that ``pattern`` matches.
+
+    :param with_counts: an atom with a count such as ``{2,}`` has a part for each time that it has to occur.
 
     >>> [form_text(form) for form in forms_of(parse_pattern("/(foo|bar.*)/"))]
     ['foo', 'bar*']
@@ -44,7 +49,14 @@ def forms_of(pattern: Pattern) -> tuple[Form, ...]:
     if not pattern.is_expression:
         return (tuple(map(_glob_part, GLOB_PART.findall(pattern.text))),)
     items = _items(pattern.text)
-    return tuple(map(_alternative_form, _alternatives(items))) if items else ((ANY_TEXT,),)
+    if not items:
+        return ((ANY_TEXT,),)
+    return tuple(_alternative_form(alternative, with_counts) for alternative in _alternatives(items))
+
+
+def has_inner_anchor(pattern: Pattern) -> bool:
+    """True if an expression has ``^`` or ``$`` elsewhere than at its ends."""
+    return pattern.is_expression and any(atom in ("^", "$") for atom, _ in _items(pattern.text))
 
 
 @lru_cache(maxsize=1000)
@@ -85,11 +97,14 @@ def _members(pattern: Pattern) -> frozenset[str]:
     return frozenset(filter(pattern.matches, ALPHABET))
 
 
-_SET = r"\[\^?(?:[A-Za-z0-9._/-]|\\[dw._/-])+\]"
+_ESCAPE = r"\\(?:[dDwWsS]|[^A-Za-z0-9])"
+
+_SET = rf"\[\^?(?:[^\[\]\\]|{_ESCAPE})+\]"
 
 _ITEM = re.compile(
-    rf"(?P<mark>\(\?:|\((?!\?)|[|^$])|(?P<atom>\\[dw._/-]|{_SET}|[A-Za-z0-9._/)-])"
-    r"(?P<count>(?:[*+?]|\{\d+(?:,\d*)?\})\??)?"
+    rf"(?P<mark>\(\?:|\((?!\?)|[|^$])|(?P<atom>{_ESCAPE}|{_SET}|[^\\\[\]{{}}(|^$*+?])"
+    r"(?P<count>(?:[*+?]|\{\d+(?:,\d*)?\})\??)?",
+    re.DOTALL,
 )
 """A part of an expression: an atom, or the end of a group, with its count; or another mark, without one."""
 
@@ -134,19 +149,27 @@ def _is_group(items: list[_Item]) -> bool:
     return not any(atom.startswith("(") or atom == ")" for atom, _ in items[1:-1])
 
 
-def _alternative_form(items: list[_Item]) -> Form:
+NEVER: Part = frozenset()
+"""A part that no name has."""
+
+
+def _alternative_form(items: list[_Item], with_counts: bool) -> Form:
     """The form of atoms in a row. Every count but none becomes any text."""
     form: list[Part] = []
-    for atom, count in items:
-        if atom in ("^", "$"):
-            continue  # a name that matches has it only at its beginning or end, where it changes nothing
-        if not count:
-            form.append(_members(parse_pattern(f"/{atom}/")))
-        elif count.startswith("+"):
-            form += [_members(parse_pattern(f"/{atom}/")), ANY_TEXT]
-        else:
-            form.append(ANY_TEXT)
+    for index, (atom, count) in enumerate(items):
+        others = items[:index] if atom == "^" else items[index + 1 :] if atom == "$" else ()
+        if atom not in ("^", "$"):
+            least = min(_least(count), MAX_LENGTH if with_counts or not count.startswith("{") else 0)
+            form += [_members(parse_pattern(f"/{atom}/"))] * least + ([ANY_TEXT] if count else [])
+        elif any(_least(other_count) for other, other_count in others if other not in ("^", "$")):
+            return (NEVER,)  # no name has text before its beginning, or after its end
     return tuple(form)
+
+
+def _least(count: str) -> int:
+    """The least number of times that an atom with this count occurs."""
+    number = re.match(r"\{(\d+)", count)
+    return int(number[1]) if number else int(not count or count.startswith("+"))
 
 
 def forms_meet(first: Form, second: Form) -> bool:

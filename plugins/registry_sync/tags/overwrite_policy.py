@@ -12,6 +12,7 @@ from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Digest
 from registry_sync.tags.backup_names import BackupTemplate
 from registry_sync.tags.patterns import Pattern, parse_pattern
+from registry_sync.tags.tag_patterns import parse_tag_pattern
 
 OverwritePolicy = Literal["follow", "keep", "fail"]
 
@@ -57,7 +58,7 @@ def _policy(written: Any, where: str = "") -> OverwritePolicy:
 
 def _pattern(written: Any) -> Pattern:
     if isinstance(written, str):
-        return parse_pattern(written)
+        return parse_tag_pattern(written)
     raise ConfigurationError(f"expected patterns of tags, got {written!r} (quote it)")
 
 

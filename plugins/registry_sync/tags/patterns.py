@@ -42,6 +42,12 @@ class Pattern:
             return self._compiled.match(name) is not None
         return self._compiled.fullmatch(name.encode("utf-8", "surrogatepass")) is not None
 
+    def is_found_in(self, name: str) -> bool:
+        """Return whether a part of ``name`` matches a regular expression, as most other tools apply it."""
+        if isinstance(self._compiled, re.Pattern):
+            return False
+        return self._compiled.search(name.encode("utf-8", "surrogatepass")) is not None
+
     def __str__(self) -> str:
         return self.text
 
@@ -54,8 +60,9 @@ def parse_pattern(text: str) -> Pattern:
     """
     if text in ("", "//"):
         raise ConfigurationError("it is empty; write a value, or remove it")
+    refuse_posix_classes(text)
     if _is_expression(text) and len(text) > 1 and text.endswith("/"):
-        return Pattern(text, _compile(text))
+        return Pattern(text, compile_expression(text[1:-1], text))
     if _is_expression(text):
         raise ConfigurationError(f"{text!r} matches no name; a regular expression has a / at its end as well")
     if "[" in text and "]" not in text.partition("[")[2]:
@@ -83,14 +90,18 @@ _BRACE = re.compile(
 """Braces of an expression, and sets and escapes, whose braces have another meaning."""
 
 
-def _compile(text: str) -> re2._Regexp:
-    """:raises ConfigurationError: when RE2 refuses the expression, or it needs more than MAX_MEMORY_BYTES."""
-    if any(brace["text"] for brace in _BRACE.finditer(text[1:-1])):
+def compile_expression(expression: str, text: str, *, captures: bool = False) -> re2._Regexp:
+    """Compile an expression for RE2. ``text`` is what the mirrors file has.
+
+    :raises ConfigurationError: when RE2 refuses it, or it needs more than MAX_MEMORY_BYTES.
+    """
+    if any(brace["text"] for brace in _BRACE.finditer(expression)):
         raise ConfigurationError(f"{text!r} has a {{ that does not start a count; write {{2}}, {{2,}} or {{0,2}}")
     options = re2.Options()
-    options.max_mem, options.dot_nl, options.never_capture, options.log_errors = MAX_MEMORY_BYTES, True, True, False
+    options.max_mem, options.dot_nl, options.log_errors = MAX_MEMORY_BYTES, True, False
+    options.never_capture = not captures
     try:
-        return re2.compile(_BRACE.sub(_without_zeros, text[1:-1]), options)
+        return re2.compile(_BRACE.sub(_without_zeros, expression), options)
     except (re2.error, UnicodeEncodeError) as error:
         reason = error.args[0].decode() if isinstance(error, re2.error) else error
         advice = "the syntax is RE2's: counts up to 1000, no back-references or look-around"
@@ -100,6 +111,45 @@ def _compile(text: str) -> re2._Regexp:
 def _without_zeros(brace: re.Match[str]) -> str:
     """A count without leading zeros, with which RE2 would read it as text."""
     return re.sub(r"\b0+(?=\d)", "", brace[0]) if brace["count"] else brace[0]
+
+
+_POSIX_CLASSES = {
+    "alnum": "A-Za-z0-9",
+    "alpha": "A-Za-z",
+    "digit": "0-9",
+    "lower": "a-z",
+    "upper": "A-Z",
+    "word": "A-Za-z0-9_",
+    "xdigit": "A-Fa-f0-9",
+}
+
+_SET_PART = re.compile(r"\\.|\[:(?P<posix>\^?[a-z]+):\]|\[(?P<other>[.=])[^\]]+(?P=other)\]|.", re.DOTALL)
+"""A character of a pattern, an escape, or a class, collating symbol or equivalence class of POSIX."""
+
+
+def refuse_posix_classes(text: str) -> None:
+    """Refuse ``[[:digit:]]``, ``[[.a.]]`` and ``[[=a=]]``.
+
+    Globs and most expressions would read them as a set of other characters, and match nothing.
+
+    :raises ConfigurationError: with the same pattern without it, where there is one.
+    """
+    is_in_set = False
+    for part in _SET_PART.finditer(text):
+        if part["posix"] or (part["other"] and is_in_set):
+            raise ConfigurationError(f"{text!r} has {part[0]}, which is not supported; {_instead(part, is_in_set)}")
+        is_in_set = part[0].startswith("[") or (is_in_set and part[0] != "]")
+
+
+def _instead(part: re.Match[str], is_in_set: bool) -> str:
+    """The pattern with ranges in place of POSIX classes, as advice."""
+    characters = _POSIX_CLASSES.get(part["posix"] or "")
+    if characters is None:
+        return "write the characters themselves, such as [0-9]"
+    instead = part.string[: part.start()] + (characters if is_in_set else f"[{characters}]") + part.string[part.end() :]
+    for name, others in _POSIX_CLASSES.items():
+        instead = instead.replace(f"[:{name}:]", others)
+    return f"write {instead!r}"
 
 
 def first_match(patterns: Iterable[Pattern], name: str) -> Pattern | None:
