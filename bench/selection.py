@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from registry_sync.registry.client import ListedTag
-from registry_sync.tags.rules import TagRules
+from registry_sync.tags.rules import TagRule, TagRules
 from registry_sync.tags.select import select_tags
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -40,7 +40,8 @@ def _measure(tags: int, names: tuple[int, ...]) -> list[MeasuredSelection]:
 
 def _cpu_seconds(listed: list[ListedTag], names: int) -> float:
     """The least of three runs, because the first one warms up."""
-    rules = TagRules(named={f"v1.{number}.0": None for number in range(names)}, newest=100, newest_by="name")
+    named = {f"v1.{number}.0": None for number in range(names)}
+    rules = TagRules((TagRule(named=named, newest=100, newest_by="name"),))
     return min(_cpu_seconds_once(listed, rules) for _ in range(3))
 
 

@@ -23,7 +23,7 @@ from registry_sync.sync.run_state import PlannedDeletions
 from registry_sync.sync.scope import RouteScope
 from registry_sync.sync.session import open_session
 from registry_sync.sync.window import ALL_TAGS, Window
-from registry_sync.tags.rules import TagRules
+from registry_sync.tags.rules import TagRule
 from testkit.interceptor import Interceptor
 from testkit.registry import RegistryProcess
 from testkit.settings import route_settings
@@ -94,7 +94,7 @@ def run_route(
     *,
     source_credentials: Credentials | None = None,
     destination_credentials: Credentials | None = None,
-    only_tags: TagRules = TagRules(),
+    only_tags: TagRule = TagRule(),
     window: Window = ALL_TAGS,
     planned: PlannedDeletions | None = None,
     api_url: str | None = None,

@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from registry_sync.config.settings import RouteOptions, RouteSettings
-from registry_sync.config.tag_rules import TagRulesEntry
-from registry_sync.tags.rules import TagRules
+from registry_sync.tags.rules import TagRule, TagRules
 
 
-def tag_rules(**written: Any) -> TagRules:
-    """The rules of ``tags:``."""
-    return TagRulesEntry.model_validate(written).parse()
+def tag_rules(*rules: dict[str, Any], **written: Any) -> TagRules:
+    """The rules of ``tags:``: several, or one by its keys."""
+    return route_settings(tags=rules or written).tags
+
+
+def tag_rule(**written: Any) -> TagRule:
+    """One rule of ``tags:``."""
+    (rule,) = tag_rules(**written).rules
+    return rule
 
 
 def route_settings(**written: Any) -> RouteSettings:

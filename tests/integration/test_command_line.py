@@ -226,9 +226,11 @@ def test_explain_prints_settings_and_their_origins(
     assert settings["retries"] == ("1", "defaults")
     assert settings["destinations"][1] == "mirrors.team"
     assert settings["full_check"] == ("@daily", "built-in default")
-    assert attrition == (
-        "listed 4 → include 2 → newest 1 → with names 2; min_tags is 3: a run fails and copies nothing"
-    )
+    steps = "listed 4 → include 2 → newest 1 → with names 2"
+    assert attrition.splitlines() == [
+        steps,
+        f"a run fails and copies nothing: only 2 tags of {source.host}/team/app are selected, and min_tags is 3 ({steps})",
+    ]
     assert [re.split("  +", each) for each in tags.splitlines()[2:]] == [
         ["gone", "FAILED", "names lists it, but the source has no such tag; correct the name, or remove it"],
         ["missing", "no", "not among the newest 1 by name"],

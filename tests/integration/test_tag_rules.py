@@ -23,7 +23,7 @@ from registry_sync.routes.route import Route
 from registry_sync.sync.report import RouteReport
 from registry_sync.sync.source import repository_lister
 from registry_sync.sync.window import ALL_TAGS, Window
-from registry_sync.tags.rules import TagRules
+from registry_sync.tags.rules import TagRule
 from testkit import images
 from testkit.docker_hub_api import DockerHubApi
 from testkit.interceptor import Interceptor
@@ -31,7 +31,7 @@ from testkit.loopback import Request
 from testkit.quay_api import QuayApi
 from testkit.registry import RegistryProcess
 from testkit.routes import run_route
-from testkit.settings import tag_rules
+from testkit.settings import tag_rule, tag_rules
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 LAST_HOUR = Window(reason="test", start=NOW - timedelta(hours=1), end=NOW + timedelta(hours=1))
@@ -75,7 +75,7 @@ class Stack:
             settings=RouteSettings(tags=tag_rules(**rules)),
         )
 
-    def run(self, window: Window = ALL_TAGS, *, only: TagRules = TagRules(), **rules: Any) -> RouteReport:
+    def run(self, window: Window = ALL_TAGS, *, only: TagRule = TagRule(), **rules: Any) -> RouteReport:
         return run_route(self.route(**rules), window=window, only_tags=only)
 
     def there(self) -> set[str]:
@@ -135,7 +135,7 @@ def test_rules_that_need_all_tags_read_them_all_and_others_do_not(stack: Stack) 
     stack.quay.push(stack.name, "v2.0.0", NOW - timedelta(minutes=5), digest)
     for rules, pages in (({"semver": "*"}, 1), ({"semver": "*", "newest": 9}, 3), ({"min_tags": 200}, 3)):
         stack.quay.clear_requests()
-        stack.run(LAST_HOUR, **rules, only=tag_rules(include=("nothing",)))
+        stack.run(LAST_HOUR, **rules, only=tag_rule(include=("nothing",)))
         assert stack.pages() == pages, rules
 
 

@@ -31,8 +31,9 @@ from registry_sync.routes.route import Route, route_of
 from registry_sync.sync.source import choose_tags, explain_artifact_tags, list_tags, split_artifact_tags
 from registry_sync.tags.overwrite_policy import as_written
 from registry_sync.tags.patterns import Pattern, first_match
-from registry_sync.tags.rules import only_tags
+from registry_sync.tags.rules import TagRule, only_tags
 from registry_sync.tags.select import Selection, steps_text
+from registry_sync.tags.selection_checks import selects_none, too_few, unanchored_notes
 from registry_sync.text_table import table
 
 
@@ -71,10 +72,15 @@ class Explanation:
         return f"{heading}\n\n{settings}\n\n{self._steps()}\n\n{tags}"
 
     def _steps(self) -> str:
-        """The number of tags after each rule, with a warning when they are too few."""
-        min_tags, chosen = self.route.settings.tags.min_tags, len(self.selection.selected)
-        too_few = f"; min_tags is {min_tags}: a run fails and copies nothing" if min_tags and chosen < min_tags else ""
-        return f"{steps_text(self.selection.steps)}{too_few}"
+        """The number of tags after each filter, with a warning when they are too few."""
+        rules, where = self.route.settings.tags, self.route.source_repository
+        few = too_few(self.selection, rules, where)
+        warnings = [
+            f"a run fails and copies nothing: {few}" if few else "",
+            selects_none(self.selection, rules, where),
+            *unanchored_notes(rules, [*self.selection.selected, *self.selection.rejected]),
+        ]
+        return "\n".join([steps_text(self.selection), *filter(None, warnings), *self.selection.notes])
 
     def _tag_rows(self) -> list[tuple[str, str, str]]:
         chosen = [(tag, "yes", self._why_chosen(tag)) for tag in self.selection.selected]
@@ -85,10 +91,20 @@ class Explanation:
     def _why_chosen(self, tag: str) -> str:
         if tag in self.selection.pins:
             return f"pinned to {self.selection.pins[tag].short} in names"
-        rules = self.route.settings.tags
-        if tag in rules.named:
-            return "listed in names"
-        return "passes all rules" if rules.has_filters else "all tags are selected: no rules"
+        rules, parts = self.route.settings.tags.rules, self.selection.by_rule
+        if not parts:
+            return _why_selected(tag, rules[0])
+        by_rule = enumerate(zip(rules, parts, strict=True), start=1)
+        return "; ".join(
+            f"rule {number}: {_why_selected(tag, rule)}" for number, (rule, part) in by_rule if tag in part.selected
+        )
+
+
+def _why_selected(tag: str, rule: TagRule) -> str:
+    """The reason that a rule selects a tag that it selects."""
+    if tag in rule.named:
+        return "listed in names"
+    return "passes all rules" if rule.has_filters else "all tags are selected: no rules"
 
 
 def print_explanations(arguments: argparse.Namespace) -> int:
@@ -186,7 +202,13 @@ def _settings(mirror: Mirror, index: int) -> Iterator[SettingOrigin]:
 def _yaml_line(value: Any) -> str:
     """The value as YAML in one line, without keys that are not set; ``-`` for an empty value."""
     if isinstance(value, dict):
-        value = {key: entry for key, entry in value.items() if key == "dry_run" or entry not in (None, False)}
+        value = _without_defaults(value)
+    if isinstance(value, list):
+        value = [_without_defaults(entry) if isinstance(entry, dict) else entry for entry in value]
     if value in (None, "", [], {}):
         return "-"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _without_defaults(value: dict[str, Any]) -> dict[str, Any]:
+    return {key: entry for key, entry in value.items() if key == "dry_run" or (entry is not None and entry is not False)}

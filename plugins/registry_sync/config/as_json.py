@@ -12,8 +12,9 @@ from registry_sync.config.model import Registry, RegistryEntry
 from registry_sync.config.settings import RouteOptions, RouteSettings
 from registry_sync.tags.backup_names import BackupTemplate
 from registry_sync.tags.patterns import Pattern
-from registry_sync.tags.rules import Duration, TagRules
+from registry_sync.tags.rules import Duration, TagRule, TagRules
 from registry_sync.tags.semver import Range
+from registry_sync.tags.version_part import VersionPart
 
 
 def as_json(value: Any, *, with_defaults: bool = False) -> Any:
@@ -22,13 +23,16 @@ def as_json(value: Any, *, with_defaults: bool = False) -> Any:
     Policies of tags become pairs, because JSON objects in a database do not keep their order.
     """
     match value:
-        case Pattern() | Range() | BackupTemplate() | Duration():
+        case Pattern() | Range() | VersionPart() | BackupTemplate() | Duration():
             return value.text
         case Path():
             return str(value)
         case datetime():
             return value.isoformat()
         case TagRules():
+            rules = [as_json(rule, with_defaults=with_defaults) for rule in value.rules]
+            return rules[0] if len(rules) == 1 else rules
+        case TagRule():
             names = [f"{tag}@{pin}" if pin else tag for tag, pin in value.named.items()]
             rest = _fields_as_json(value, with_defaults)
             rest.pop("named", None)

@@ -21,7 +21,7 @@ from registry_sync.config.model import (
 from registry_sync.config.node_pools import BootstrapImageEntry, NodePoolEntry, PoolMirrorEntry
 from registry_sync.config.prune_rules import PruneRulesEntry
 from registry_sync.config.settings import RouteOptions, SkopeoEntry
-from registry_sync.config.tag_rules import TagRulesEntry
+from registry_sync.config.tag_rules import TagRuleEntry
 from registry_sync.config.yaml_source import Document, Place, show_place
 
 
@@ -104,8 +104,8 @@ def explain_error(error: ErrorDetails, document: Document) -> Problem:
 
 
 def _place(location: tuple[str | int, ...]) -> Place:
-    """The location without pydantic's additions: the tag of a union member, and ``[key]`` after an invalid key."""
-    parts = [part for part in location if part != "[key]"]
+    """The location without pydantic's additions: tags of union members, and ``[key]`` after an invalid key."""
+    parts = [part for part in location if part not in ("[key]", "[mapping]", "[list]")]
     if len(parts) > 4 and parts[2] in _FORMS:
         del parts[4]
     return tuple(parts)
@@ -217,7 +217,7 @@ SECTION_MODELS: Mapping[str, type[BaseModel]] = {
 
 
 _OPTION_MODELS: Mapping[str | int, type[BaseModel]] = {
-    "tags": TagRulesEntry,
+    "tags": TagRuleEntry,
     "prune": PruneRulesEntry,
     "skopeo": SkopeoEntry,
 }
@@ -229,5 +229,6 @@ def _allowed_keys(place: Place, form: type[BaseModel] | None) -> list[str]:
     if not place:
         return list(MirrorsDocument.model_fields)
     is_entry = len(place) == 2 and place[0] != "defaults"  # an entry may have the name of an option
-    option = None if is_entry else _OPTION_MODELS.get(place[-1])
+    key = place[-2] if isinstance(place[-1], int) else place[-1]
+    option = None if is_entry else _OPTION_MODELS.get(key)
     return list((option or form or SECTION_MODELS[str(place[0])]).model_fields)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Discriminator, Field, Tag
 
 from registry_sync.config.fields import RepositoryName, Strict, checked_by
 from registry_sync.config.runtime_versions import Versions, check_versions
-from registry_sync.config.tag_rules import TagRulesEntry
+from registry_sync.config.tag_rules import WrittenTags
 from registry_sync.tags.rules import TagRules
 
 Runtime = Literal["docker", "containerd", "crio", "k3s", "talos"]
@@ -77,7 +77,7 @@ class BootstrapImageEntry(Strict):
     repository: RepositoryName = Field(
         description="Name of the repository at the pool's registry, such as giantswarm/hyperkube"
     )
-    tags: TagRulesEntry | None = Field(None, description="Tags that machines need; default: all")
+    tags: WrittenTags | None = Field(None, description="Tags that machines need; default: all")
 
 
 def _form(written: Any) -> str | None:
@@ -143,4 +143,4 @@ def _parse_image(written: str | BootstrapImageEntry) -> BootstrapImage:
     """A bare name is an image with all its tags."""
     if isinstance(written, str):
         return BootstrapImage(repository=written)
-    return BootstrapImage(repository=written.repository, tags=written.tags.parse() if written.tags else None)
+    return BootstrapImage(repository=written.repository, tags=written.tags)

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from registry_sync.config.fields import Strict
-from registry_sync.config.tag_rules import Patterns
+from registry_sync.config.tag_rules import TagPatterns
 from registry_sync.tags.patterns import Pattern
 
 Prunable = Literal["gone_at_source", "not_selected", "none"]
@@ -31,7 +31,7 @@ class PruneRulesEntry(Strict):
         description="Tags to delete: gone_at_source: tags that the source no longer has; not_selected: also tags that "
         "the rules no longer select; none: no tags, to turn off an outer level's prune"
     )
-    keep: Patterns | None = Field(None, description="Patterns of tags to keep: they are never deleted")
+    keep: TagPatterns | None = Field(None, description="Patterns of tags to keep: they are never deleted")
     max_percent: int = Field(
         10,
         ge=1,

@@ -18,7 +18,7 @@ from registry_sync.config.fields import (
     raising_value_error,
 )
 from registry_sync.config.prune_rules import PruneRules, PruneRulesEntry
-from registry_sync.config.tag_rules import TagRulesEntry
+from registry_sync.config.tag_rules import WrittenTags
 from registry_sync.tags.backup_names import BackupTemplate, parse_backup_tag
 from registry_sync.tags.overwrite_policy import FOLLOW, POLICIES, OverwritePolicies, parse_policies, policy_of
 from registry_sync.tags.rules import TagRules
@@ -97,7 +97,9 @@ class RouteOptions(Strict):
     ``null`` counts as written: it turns off the option of an outer level.
     """
 
-    tags: TagRulesEntry | None = Field(None, description="Tags to mirror; default: all")
+    tags: WrittenTags | None = Field(
+        None, description="Tags to mirror: a rule, or a list of rules, of which a tag needs one; default: all"
+    )
     prefix: NamePart | None = Field(
         None, description="Prefix for the names at the destinations, such as mirror/; not used with rename"
     )
@@ -182,4 +184,4 @@ class RouteSettings:
 
 
 def _parse(value: Any) -> Any:
-    return value.parse() if isinstance(value, TagRulesEntry | PruneRulesEntry | SkopeoEntry) else value
+    return value.parse() if isinstance(value, PruneRulesEntry | SkopeoEntry) else value

@@ -1,17 +1,19 @@
-"""``tags:`` of a mirrors file, and ``include``, ``exclude`` and ``keep`` elsewhere in it."""
+"""``tags:`` of a mirrors file, and patterns elsewhere in it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Self
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, GetPydanticSchema, Tag, model_validator
 
 from registry_sync.config.fields import Strict, parsed_by
 from registry_sync.oci.reference import Digest
 from registry_sync.tags.patterns import Pattern, parse_pattern
-from registry_sync.tags.rules import Duration, Order, TagRules, parse_duration, parse_named
+from registry_sync.tags.rules import Duration, Order, TagRule, TagRules, parse_duration, parse_named
 from registry_sync.tags.semver import Range, parse_range
+from registry_sync.tags.tag_patterns import parse_tag_pattern
+from registry_sync.tags.version_part import VersionPart, never_a_version, parse_version_part
 
 Patterns = Annotated[
     tuple[Annotated[Pattern, parsed_by(parse_pattern, min_length=1)], ...],
@@ -22,23 +24,31 @@ Patterns = Annotated[
 An empty list is refused, because it would select nothing.
 """
 
+TagPatterns = Annotated[
+    tuple[Annotated[Pattern, parsed_by(parse_tag_pattern, min_length=1)], ...],
+    Field(min_length=1),
+]
+"""The same for names of tags: a pattern that can match no tag is refused."""
+
 NamedTags = Annotated[tuple[Annotated[tuple[str, Digest | None], parsed_by(parse_named)], ...], Field(min_length=1)]
 
 WrittenDuration = Annotated[Duration, parsed_by(parse_duration)]
 
 
-class TagRulesEntry(Strict):
-    """Rules under ``tags:``. Absent rules select every tag."""
+class TagRuleEntry(Strict):
+    """One rule under ``tags:``. Absent keys select every tag."""
 
     names: NamedTags | None = Field(
         None,
-        description="Tags to mirror regardless of the other rules; without other rules, only these. TAG@sha256:… pins "
-        "a tag to a digest",
+        description="Tags to mirror regardless of the other keys; without other keys, only these. TAG@sha256:… is an "
+        "image by its digest, under a tag of your choice",
     )
-    include: Patterns | None = Field(
+    include: TagPatterns | None = Field(
         None, description="Patterns of tags to mirror: globs, or /regular expressions/; default: all"
     )
-    exclude: Patterns | None = Field(None, description="Patterns of tags to exclude: globs, or /regular expressions/")
+    exclude: TagPatterns | None = Field(
+        None, description="Patterns of tags to exclude: globs, or /regular expressions/"
+    )
     semver: Annotated[Range, parsed_by(parse_range, min_length=1)] | None = Field(
         None,
         description="Range of versions in npm's syntax, such as '>=1.2 <2 || ^3.1'; tags that are not versions "
@@ -47,15 +57,27 @@ class TagRulesEntry(Strict):
     prereleases: bool = Field(
         False, description="true: semver and newest also accept versions with a suffix, such as 1.2.0-rc.1"
     )
+    version: Annotated[VersionPart, parsed_by(parse_version_part, min_length=1)] | None = Field(
+        None,
+        description="Regular expression of whole tags, such as 'stable-(.+)': its group is the version that semver and "
+        "newest read; tags that do not match are not versions",
+    )
     older_than: WrittenDuration | None = Field(
         None, description="Only tags pushed at least this long ago, such as 12h, 90d, 6w"
     )
     younger_than: WrittenDuration | None = Field(None, description="Only tags pushed less than this long ago")
-    newest: int | None = Field(None, ge=1, description="Keep at most this many of the tags left by the other rules")
+    newest: int | None = Field(None, ge=1, description="Keep at most this many of the tags left by the other keys")
     newest_by: Order | None = Field(
-        None, description="Order for newest: semver (default if semver is set), push_time (default otherwise) or name"
+        None,
+        description="Order for newest: semver (default beside semver and version), push_time (default otherwise) or "
+        "name",
     )
-    min_tags: int | None = Field(None, ge=1, description="Fail the route, without a copy, when fewer tags are selected")
+    min_tags: int | None = Field(
+        None,
+        ge=0,
+        description="Fail the route, without a copy, when fewer tags are selected; default: when the patterns, ranges "
+        "and ages select none of the source's tags; 0: never",
+    )
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
@@ -63,15 +85,16 @@ class TagRulesEntry(Strict):
             raise ValueError(problem)
         return self
 
-    def parse(self) -> TagRules:
-        """The rules as values."""
+    def parse(self) -> TagRule:
+        """The rule as a value."""
         semver = parse_range(self.semver.text, prereleases=self.prereleases) if self.semver else None
-        return TagRules(
+        return TagRule(
             named=dict(self.names or ()),
             include=self.include,
             exclude=self.exclude,
             semver=semver,
             prereleases=self.prereleases,
+            version=self.version,
             older_than=self.older_than,
             younger_than=self.younger_than,
             newest=self.newest,
@@ -80,12 +103,11 @@ class TagRulesEntry(Strict):
         )
 
 
-def _contradictions(entry: TagRulesEntry) -> Iterator[str]:
+def _contradictions(entry: TagRuleEntry) -> Iterator[str]:
     tags = [tag for tag, _ in entry.names or ()]
     if twice := next((tag for index, tag in enumerate(tags) if tag in tags[:index]), None):
         yield f"names has {twice!r} twice; keep one"
-    if entry.prereleases and not entry.semver and not (entry.newest and entry.newest_by == "semver"):
-        yield "prereleases needs semver or newest_by: semver; write one of them, or remove prereleases"
+    yield from _version_contradictions(entry)
     if entry.newest_by and not entry.newest:
         yield "newest_by needs newest; write how many tags to keep there, or remove newest_by"
     if entry.min_tags and (most := _most(entry.parse())) and most < entry.min_tags:
@@ -95,8 +117,62 @@ def _contradictions(entry: TagRulesEntry) -> Iterator[str]:
         yield f"no tag is older than {old} and younger than {young}; make younger_than the longer one"
 
 
-def _most(rules: TagRules) -> int | None:
+def _version_contradictions(entry: TagRuleEntry) -> Iterator[str]:
+    by_version = entry.newest and entry.newest_by in ("semver", *((None,) if entry.version else ()))
+    if entry.version and not entry.semver and not by_version:
+        yield "version needs semver, or newest in its order; write one of them, or remove version"
+    if entry.prereleases and not entry.semver and not by_version:
+        yield "prereleases needs semver or newest_by: semver; write one of them, or remove prereleases"
+    reader = "semver" if entry.semver else "newest_by: semver"
+    if (entry.semver or by_version) and entry.include and never_a_version(entry.include, entry.version):
+        shown = ", ".join(repr(pattern.text) for pattern in entry.include)
+        advice = (
+            f"version {entry.version.text!r} matches none of them; make them agree"
+            if entry.version
+            else "write version: for the part that is one, such as version: 'stable-(.+)', or a list of two rules"
+        )
+        yield f"no tag that matches include ({shown}) is a version, which {reader} requires; {advice}"
+
+
+def _most(rule: TagRule) -> int | None:
     """The most tags that can be selected, if that is known before the listing."""
-    if rules.has_filters and not rules.newest:
+    if rule.has_filters and not rule.newest:
         return None
-    return len(rules.named) + (rules.newest or 0) or None
+    return len(rule.named) + (rule.newest or 0) or None
+
+
+def _parse_rules(written: TagRuleEntry | Sequence[TagRuleEntry]) -> TagRules:
+    """:raises ValueError: when two rules pin a tag differently."""
+    entries = (written,) if isinstance(written, TagRuleEntry) else written
+    pins: dict[str, Digest | None] = {}
+    for tag, pin in (named for entry in entries for named in entry.names or ()):
+        if pins.setdefault(tag, pin) != pin:
+            raise ValueError(f"two rules name {tag!r}, with different digests or once without one; keep one")
+    return TagRules(tuple(entry.parse() for entry in entries))
+
+
+def _refuse_names(written: Any) -> Any:
+    """:raises ValueError: when a list has names or patterns where rules belong."""
+    for item in written if isinstance(written, list | tuple) else ():
+        if isinstance(item, str):
+            raise ValueError(f"{item!r} is not a rule; write {{names: [{item}]}}, or include: for patterns")
+    return written
+
+
+def _form(written: Any) -> str:
+    """The form of ``tags:``; anything but a list has to be a mapping."""
+    return "[list]" if isinstance(written, list | tuple) else "[mapping]"
+
+
+_Written = Annotated[
+    Annotated[
+        Annotated[TagRuleEntry, Tag("[mapping]")]
+        | Annotated[tuple[TagRuleEntry, ...], Field(min_length=1), Tag("[list]")],
+        Discriminator(_form),
+    ],
+    BeforeValidator(_refuse_names),
+    AfterValidator(_parse_rules),
+]
+
+WrittenTags = Annotated[TagRules, GetPydanticSchema(lambda _source, handler: handler(_Written))]
+"""``tags:``: one rule, or a list of rules, of which a tag needs one."""

@@ -30,6 +30,10 @@ CREATES_REPOSITORIES: frozenset[Kind] = frozenset({"docker_hub"})
 LISTS_PUSH_TIMES: frozenset[Kind] = frozenset({"quay", "docker_hub", "acr", "harbor", "google"})
 """Kinds that list push times. Rules about push times need a source of one of these kinds."""
 
+UNKNOWN_PUSH_TIME_IS_OLD: frozenset[Kind] = frozenset({"docker_hub"})
+"""Kinds where a tag without a push time is older than all others. Docker Hub has lost those of tags that were last
+pushed more than eight years ago: https://github.com/docker/hub-feedback/issues/2344."""
+
 
 def infer_kind(host: str) -> Kind:
     """The kind of registry at ``host``, ``distribution`` for unknown hosts.

@@ -30,7 +30,8 @@ from registry_sync.sync.session import PING_AFTER_FAILURES, Session
 from registry_sync.sync.source import choose_tags, is_in_window, list_tags, split_artifact_tags
 from registry_sync.sync.threads import PROGRESS_SECONDS, thread_pool
 from registry_sync.tags.rules import LOST_PIN, TagRules
-from registry_sync.tags.select import Selection, check_min_tags, steps_text
+from registry_sync.tags.select import Selection, steps_text
+from registry_sync.tags.selection_checks import check_min_tags
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ def _list_source(session: Session, scope: RouteScope, now: datetime) -> _Listing
     chosen = choose_tags(route, entries, now=now, is_complete=since is None, has_push_times=has_push_times)
     check_min_tags(chosen, rules, route.source_repository)
     selection = _narrow(chosen, entries, rules, scope)
-    log.info("%s: %s; %s", route.source_repository, steps_text(selection.steps), scope.window)
+    log.info("%s: %s; %s", route.source_repository, steps_text(selection), scope.window)
     return _Listing(entries=entries, artifacts=artifacts, selection=selection, is_complete=since is None)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 from registry_sync.routes.route import Route
 from registry_sync.sync.run_state import PlannedDeletions
 from registry_sync.sync.window import ALL_TAGS, Window
-from registry_sync.tags.rules import TagRules, only_tags
+from registry_sync.tags.rules import TagRule, only_tags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class RouteScope:
     :ivar dry_run: report what would be copied or deleted, and change nothing.
     """
 
-    tags: TagRules = TagRules()
+    tags: TagRule = TagRule()
     window: Window = ALL_TAGS
     due_deletions: PlannedDeletions | None = None
     dry_run: bool = False

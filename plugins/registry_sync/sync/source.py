@@ -12,12 +12,13 @@ from registry_sync.errors import ConfigurationError, NotFound
 from registry_sync.oci.artifact_tags import ArtifactTag, reject_artifact_tags, subject_of
 from registry_sync.oci.reference import is_tag
 from registry_sync.registry.client import ListedTag, RegistryClient
+from registry_sync.registry.kinds import UNKNOWN_PUSH_TIME_IS_OLD
 from registry_sync.routes.discovery import ListRepositories
 from registry_sync.routes.route import Route
 from registry_sync.sync.window import Window
 from registry_sync.tags.backup_names import reject_backup_tags
 from registry_sync.tags.rules import TagRules
-from registry_sync.tags.select import Selection, select_tags
+from registry_sync.tags.select import PushTimes, Selection, select_tags
 from registry_sync.text import one_line
 
 log = logging.getLogger(__name__)
@@ -81,7 +82,8 @@ def choose_tags(
     excluded = reject_backup_tags(unnamed, route.settings.backup_tag)
     excluded |= reject_artifact_tags(unnamed, signatures=route.settings.signatures)
     images = [entry for entry in listed if entry.name not in excluded]
-    chosen = select_tags(images, rules, now=now, is_whole=is_complete, has_push_times=has_push_times)
+    push_times = PushTimes(are_listed=has_push_times, unknown_is_old=route.source.api_kind in UNKNOWN_PUSH_TIME_IS_OLD)
+    chosen = select_tags(images, rules, now=now, is_whole=is_complete, push_times=push_times)
     return replace(chosen, rejected={**chosen.rejected, **excluded})
 
 
@@ -90,7 +92,7 @@ def is_in_window(entry: ListedTag, rules: TagRules, window: Window) -> bool:
 
     Tags in ``names`` enter the window when they are pushed; ``older_than`` does not apply to them.
     """
-    return window.holds(entry.pushed_at if entry.name in rules.named else rules.enters_at(entry.pushed_at))
+    return any(map(window.holds, rules.entry_times(entry.name, entry.pushed_at)))
 
 
 def explain_artifact_tags(selection: Selection, artifacts: Iterable[ArtifactTag]) -> Selection:

@@ -73,7 +73,7 @@ def summarize(
 def selection_steps(route: Route, observation: Observation) -> str:
     """The number of tags that each rule left, such as ``listed 412 → include 98``; empty without any rule."""
     has_rules = route.settings.tags.applies or observation.scope.tags.applies
-    return steps_text(observation.selection.steps) if has_rules else ""
+    return steps_text(observation.selection) if has_rules else ""
 
 
 def _selection_notes(route: Route, observation: Observation, results: Sequence[TagResult]) -> list[str]:

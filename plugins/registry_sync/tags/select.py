@@ -1,35 +1,26 @@
 """Select the tags to mirror, with a reason for every other one. Pure; the current time is an argument.
 
-``names`` come first, and no other rule applies to them. Then ``rules.FILTERS`` apply to all other tags, in order.
+Each rule selects by itself: ``names`` come first, and no filter applies to them; then ``rules.FILTERS`` apply to all
+other tags, in order. With several rules a tag is selected if one of them selects it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Protocol
 
-from registry_sync.errors import ConfigurationError, RefusedError
+from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Digest, is_tag
-from registry_sync.tags.patterns import first_match
-from registry_sync.tags.rules import Filter, Order, TagRules
-from registry_sync.tags.semver import parse_range, read_version
+from registry_sync.tags.filters import JUDGES, NOT_NAMED, Entry, rejection_by_name
+from registry_sync.tags.rules import FILTERS, Filter, TagRule, TagRules
 
-
-class Entry(Protocol):
-    """A tag as a source lists it. ``pushed_at`` (aware UTC) is ``None`` where the source does not list it."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def pushed_at(self) -> datetime | None: ...
+MAX_TAGS_IN_REASON = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectionStep:
-    """The number of tags left after a rule."""
+    """The number of tags left after a filter."""
 
     what: str
     tags: int
@@ -43,8 +34,11 @@ class Selection:
     """The selected tags in the order of their names, and the reason for every other tag.
 
     ``failed`` are tags that the rules cannot judge, each with the remedy.
-    ``not_yet`` are the rejected tags that only ``older_than`` holds back.
-    ``pins`` maps tags to the digests that they are pinned to. ``steps`` are the rules that applied, in order.
+    ``not_yet`` are the rejected tags that a later run may select, without a change at the source or of the rules.
+    ``pins`` maps tags to the digests that they are pinned to. ``steps`` are the filters that applied, in order.
+    ``emptied``: the filters left none of the tags outside ``names``, though there was one; the text has the last tag
+    that they rejected, with its reason.
+    ``notes`` are remarks for people. ``by_rule`` are the selections of the single rules, if there are several.
     """
 
     selected: tuple[str, ...]
@@ -53,18 +47,21 @@ class Selection:
     not_yet: frozenset[str] = frozenset()
     pins: Mapping[str, Digest] = field(default_factory=dict)
     steps: tuple[SelectionStep, ...] = ()
+    emptied: str = ""
+    notes: tuple[str, ...] = ()
+    by_rule: tuple[Selection, ...] = ()
 
-    def narrow(self, only: TagRules) -> Selection:
+    def narrow(self, only: TagRule) -> Selection:
         """Keep the selected tags that match the patterns of a run that is limited to some tags."""
         if not only.has_filters:
             return self
-        reasons = {tag: reason for tag in self.selected if (reason := rejection_reason(tag, only))}
+        reasons = {tag: reason for tag in self.selected if (reason := rejection_by_name(tag, only))}
         kept = tuple(tag for tag in self.selected if tag not in reasons)
         return replace(
             self,
             selected=kept,
             rejected={**self.rejected, **reasons},
-            failed={tag: reason for tag, reason in self.failed.items() if not rejection_reason(tag, only)},
+            failed={tag: reason for tag, reason in self.failed.items() if not rejection_by_name(tag, only)},
             steps=(*self.steps, SelectionStep(what="requested", tags=len(kept))),
         )
 
@@ -85,49 +82,157 @@ class Selection:
         return replace(self, selected=selected, failed={**self.failed, **dict.fromkeys(tags, reason)})
 
 
-def steps_text(steps: Iterable[SelectionStep]) -> str:
-    """The steps in one line, such as ``listed 412 → include 98 → semver 40 → newest 20``."""
-    return " → ".join(map(str, steps))
+def steps_text(selection: Selection) -> str:
+    """The steps in one line, such as ``listed 412 → include 98 → semver 40 → newest 20``.
+
+    With several rules: ``rule 1: listed 40 → include 3; rule 2: listed 40 → semver 4; together 5``.
+    """
+    rules = [f"rule {number}: {_steps_line(each)}" for number, each in enumerate(selection.by_rule, start=1)]
+    return "; ".join([*rules, _steps_line(selection)])
+
+
+def _steps_line(selection: Selection) -> str:
+    return " → ".join(map(str, selection.steps))
+
+
+def rejection_reason(tag: str, rules: TagRules) -> str:
+    """The reason that a tag of that name is never selected, regardless of push times; empty when it may be."""
+    reasons = [rejection_by_name(tag, rule) for rule in rules.rules]
+    return _joined(reasons) if all(reasons) else ""
+
+
+def _joined(reasons: Sequence[str]) -> str:
+    """The reasons of all rules, each with the rule's number if there are several."""
+    if len(reasons) == 1:
+        return reasons[0]
+    return "; ".join(f"rule {number}: {reason}" for number, reason in enumerate(reasons, start=1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushTimes:
+    """The push times of a listing: ``are_listed``, as far as known; an unknown one means old, if ``unknown_is_old``."""
+
+    are_listed: bool = True
+    unknown_is_old: bool = False
+
+
+ALL_LISTED = PushTimes()
 
 
 def select_tags(
-    listed: Iterable[Entry], rules: TagRules, *, now: datetime, is_whole: bool = True, has_push_times: bool = True
+    listed: Iterable[Entry],
+    rules: TagRules,
+    *,
+    now: datetime,
+    is_whole: bool = True,
+    push_times: PushTimes = ALL_LISTED,
 ) -> Selection:
     """Apply the rules. The order of the listing has no influence.
 
     :param now: the time from which ages count, aware UTC.
     :param is_whole: ``listed`` is everything that the source has, so tags in ``names`` that it lacks are missing.
-    :param has_push_times: the source lists push times; an unknown one then fails only its own tag.
-    :raises ConfigurationError: when a rule needs push times, and the source lists none.
+    :raises ConfigurationError: when a filter needs push times, and the source lists none.
     """
     entries = {entry.name: entry for entry in sorted(listed, key=lambda entry: entry.name)}
     invalid = {name: "not a valid OCI tag, so it cannot be pushed" for name in entries if not is_tag(name)}
-    others = [entry for name, entry in entries.items() if name not in invalid and name not in rules.named]
-    filtered = _filter(others, rules, now, has_push_times=has_push_times)
-    chosen = _add_named(filtered, rules.named, entries) if rules.named else filtered
+    listing = _Listing(entries=entries, invalid=invalid, now=now, is_whole=is_whole, push_times=push_times)
+    by_rule = tuple(_select_by(rule, listing) for rule in rules.rules)
+    selection = by_rule[0] if len(by_rule) == 1 else _unite(by_rule, invalid)
+    return _join_failures(selection) if len(selection.failed) > 1 else selection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Listing:
+    """The listed tags in the order of their names, with what :func:`select_tags` knows of them."""
+
+    entries: Mapping[str, Entry]
+    invalid: Mapping[str, str]
+    now: datetime
+    is_whole: bool
+    push_times: PushTimes
+
+
+def _select_by(rule: TagRule, listing: _Listing) -> Selection:
+    """The selection of one rule."""
+    entries, invalid = listing.entries, listing.invalid
+    others = [entry for name, entry in entries.items() if name not in invalid and name not in rule.named]
+    filtered = _filter(others, rule, listing)
+    chosen = _add_named(filtered, rule.named, entries) if rule.named else filtered
     return replace(
         chosen,
         selected=tuple(sorted(chosen.selected)),
         rejected=dict(sorted({**invalid, **chosen.rejected}.items())),
-        failed={**(_missing(rules.named, entries) if is_whole else {}), **chosen.failed},
+        failed={**(_missing(rule.named, entries) if listing.is_whole else {}), **chosen.failed},
         steps=(SelectionStep(what="listed", tags=len(entries)), *chosen.steps),
     )
 
 
-def _filter(left: Sequence[Entry], rules: TagRules, now: datetime, *, has_push_times: bool) -> Selection:
+def _filter(listed: Sequence[Entry], rule: TagRule, listing: _Listing) -> Selection:
     """Apply the filters one after the other. Without filters, ``names`` alone select no other tag."""
-    if rules.named and not rules.has_filters:
-        return Selection(selected=(), rejected={entry.name: _NOT_NAMED for entry in left})
-    rejected, failed, steps, not_yet = dict[str, str](), dict[str, str](), list[SelectionStep](), frozenset[str]()
-    for rule in rules.filters:
-        failed |= _without_push_time(left, rule, has_push_times) if rule in rules.push_time_keys else {}
-        reasons = _FILTER_JUDGES[rule]([entry for entry in left if entry.name not in failed], rules, now)
-        rejected |= reasons
-        not_yet = frozenset(reasons) if rule == "older_than" else not_yet
-        left = [entry for entry in left if entry.name not in rejected and entry.name not in failed]
-        steps.append(SelectionStep(what=rule, tags=len(left)))
-    selected = tuple(entry.name for entry in left)
-    return Selection(selected=selected, rejected=rejected, failed=failed, not_yet=not_yet, steps=tuple(steps))
+    if rule.named and not rule.has_filters:
+        return Selection(selected=(), rejected={entry.name: NOT_NAMED for entry in listed})
+    left, filtered = listed, Selection(selected=(), rejected={})
+    for key in rule.filters:
+        if key in rule.push_time_keys:
+            filtered = _judge_unknown_push_times(filtered, left, key, listing.push_times)
+        candidates = [
+            entry for entry in left if entry.name not in filtered.failed and entry.name not in filtered.rejected
+        ]
+        reasons = JUDGES[key](candidates, rule, listing.now)
+        left = [entry for entry in candidates if entry.name not in reasons]
+        filtered = replace(
+            filtered,
+            rejected={**filtered.rejected, **reasons},
+            not_yet=filtered.not_yet.union(reasons) if key == "older_than" else filtered.not_yet,
+            steps=(*filtered.steps, SelectionStep(what=key, tags=len(left))),
+        )
+    filtered = replace(filtered, selected=tuple(entry.name for entry in left))
+    may_be_right = left or filtered.failed or filtered.not_yet or not filtered.rejected
+    return filtered if may_be_right else replace(filtered, emptied="{!r}: {}".format(*[*filtered.rejected.items()][-1]))
+
+
+def _judge_unknown_push_times(
+    filtered: Selection, entries: Sequence[Entry], key: Filter, push_times: PushTimes
+) -> Selection:
+    """Fail the tags whose push time is unknown: they count neither as new nor as old.
+
+    :raises ConfigurationError: when the source lists no push times at all.
+    """
+    unknown = [entry.name for entry in entries if entry.pushed_at is None]
+    if not unknown:
+        return filtered
+    if push_times.unknown_is_old:
+        note = f"{len(unknown)} tags without a push time count as older than all others ({_some(unknown)})"
+        return replace(filtered, notes=filtered.notes or (note,))
+    if not push_times.are_listed:
+        advice = " (newest_by: semver or name needs none)" if key == "newest" else ""
+        raise ConfigurationError(f"{key} needs push times, which the source does not list{advice}; remove it here")
+    return replace(filtered, failed={**filtered.failed, **dict.fromkeys(unknown, _unknown_push_time(key))})
+
+
+def _unknown_push_time(key: Filter) -> str:
+    return f"{key} needs a push time, and the source lists none for this tag; add it to names or exclude"
+
+
+def _join_failures(selection: Selection) -> Selection:
+    """One failure for all tags that fail because a filter needs their push times. Pruning spares the others, too."""
+    failed, rejected, not_yet = dict(selection.failed), dict(selection.rejected), set(selection.not_yet)
+    for key in FILTERS:
+        unknown = [tag for tag, reason in selection.failed.items() if reason == _unknown_push_time(key)]
+        first, others = unknown[:1], unknown[1:]
+        if others:
+            which = f"this tag and {len(others)} others ({_some(others)}); add them to names or exclude"
+            failed[first[0]] = f"{key} needs push times, and the source lists none for {which}"
+            rejected |= dict.fromkeys(others, f"its push time is unknown, as that of {first[0]}, which fails")
+            not_yet.update(others)
+    failed = {tag: reason for tag, reason in failed.items() if tag not in not_yet}
+    rejected = dict(sorted(rejected.items()))
+    return replace(selection, failed=failed, rejected=rejected, not_yet=frozenset(not_yet))
+
+
+def _some(tags: Sequence[str]) -> str:
+    names = ", ".join(tags[:MAX_TAGS_IN_REASON])
+    return names if len(tags) <= MAX_TAGS_IN_REASON else f"{names}, …"
 
 
 def _add_named(filtered: Selection, named: Mapping[str, Digest | None], listed: Collection[str]) -> Selection:
@@ -143,130 +248,23 @@ def _missing(named: Mapping[str, Digest | None], listed: Collection[str]) -> dic
     return {name: reason for name, pin in named.items() if not pin and name not in listed}
 
 
-def check_min_tags(selection: Selection, rules: TagRules, where: object) -> None:
-    """:raises RefusedError: when fewer than ``min_tags`` tags are selected."""
-    if rules.min_tags and len(selection.selected) < rules.min_tags:
-        seen = f"only {len(selection.selected)} tags of {where} are selected, and min_tags is {rules.min_tags}"
-        raise RefusedError(
-            f"{seen} ({steps_text(selection.steps)}); nothing was copied. Does the source list all its tags?"
-        )
-
-
-def rejection_reason(tag: str, rules: TagRules) -> str:
-    """The reason that a tag of that name is never selected, regardless of push times; empty when it may be."""
-    if tag in rules.named:
-        return ""
-    if rules.named and not rules.has_filters:
-        return _NOT_NAMED
-    return _include_reason(tag, rules) or _exclude_reason(tag, rules) or _semver_reason(tag, rules)
-
-
-_NOT_NAMED = "not among names"
-
-
-def _include_reason(tag: str, rules: TagRules) -> str:
-    if rules.include is None or first_match(rules.include, tag):
-        return ""
-    return f"matches none of {', '.join(repr(pattern.text) for pattern in rules.include)}"
-
-
-def _exclude_reason(tag: str, rules: TagRules) -> str:
-    pattern = first_match(rules.exclude or (), tag)
-    return f"excluded by {pattern.text!r}" if pattern else ""
-
-
-def _semver_reason(tag: str, rules: TagRules) -> str:
-    if rules.semver is None:
-        return ""
-    version, written = read_version(tag), rules.semver.text
-    if version is None:
-        return f"not a version, which semver {written!r} requires"
-    if rules.semver.holds(version):
-        return ""
-    if not version.is_release and parse_range(written, prereleases=True).holds(version):
-        return f"a pre-release, by its suffix, which semver {written!r} does not include"
-    return f"not in semver {written!r}"
-
-
-def _without_push_time(entries: Sequence[Entry], rule: Filter, has_push_times: bool) -> dict[str, str]:
-    """The tags that ``rule`` cannot judge, because their push time is unknown: they count neither as new nor as old.
-
-    :raises ConfigurationError: when the source lists no push times at all.
-    """
-    unknown = [entry.name for entry in entries if entry.pushed_at is None]
-    advice = " (newest_by: semver or name needs none)" if rule == "newest" else ""
-    if unknown and not has_push_times:
-        raise ConfigurationError(f"{rule} needs push times, which the source does not list{advice}; remove it here")
-    reason = f"{rule} needs a push time, and the source lists none for this tag; add it to names or exclude"
-    return dict.fromkeys(unknown, reason)
-
-
-def _by_name(reason_of: Callable[[str, TagRules], str]) -> _Judge:
-    """A judge that looks at a tag's name alone."""
-
-    def judge(entries: Sequence[Entry], rules: TagRules, _now: datetime) -> dict[str, str]:
-        return {entry.name: reason for entry in entries if (reason := reason_of(entry.name, rules))}
-
-    return judge
-
-
-def _too_young(entries: Sequence[Entry], rules: TagRules, now: datetime) -> dict[str, str]:
-    """Reasons by ``older_than``. A tag of exactly that age is old enough."""
-    if rules.older_than is None:
-        return {}
-    limit = now - rules.older_than.length
-    return {
-        entry.name: f"pushed {entry.pushed_at:%Y-%m-%d %H:%M}, not yet {rules.older_than} ago"
-        for entry in entries
-        if entry.pushed_at and entry.pushed_at > limit
-    }
-
-
-def _too_old(entries: Sequence[Entry], rules: TagRules, now: datetime) -> dict[str, str]:
-    """Reasons by ``younger_than``. A tag of exactly that age is too old."""
-    if rules.younger_than is None:
-        return {}
-    limit = now - rules.younger_than.length
-    return {
-        entry.name: f"pushed {entry.pushed_at:%Y-%m-%d %H:%M}, {rules.younger_than} ago or more"
-        for entry in entries
-        if entry.pushed_at and entry.pushed_at <= limit
-    }
-
-
-def _not_among_newest(entries: Sequence[Entry], rules: TagRules, _now: datetime) -> dict[str, str]:
-    """Reasons by ``newest``. Ties are broken by name: the later name counts as newer."""
-    reasons = {entry.name: reason for entry in entries if (reason := _order_reason(entry.name, rules))}
-    in_order = sorted((entry for entry in entries if entry.name not in reasons), key=_SORT_KEYS[rules.order])
-    surplus = in_order[: max(0, len(in_order) - (rules.newest or 0))]
-    which = {"semver": "versions", "push_time": "by push time", "name": "by name"}[rules.order]
-    return {**reasons, **{entry.name: f"not among the newest {rules.newest} {which}" for entry in surplus}}
-
-
-def _order_reason(tag: str, rules: TagRules) -> str:
-    if rules.order != "semver":
-        return ""
-    version = read_version(tag)
-    if version is None:
-        return "not a version, which newest_by semver requires"
-    counts = version.is_release or rules.prereleases or rules.semver
-    return "" if counts else "a pre-release, by its suffix, and prereleases is false"
-
-
-_Judge = Callable[[Sequence[Entry], TagRules, datetime], dict[str, str]]
-"""The tags that a rule rejects, with the reason for each."""
-
-_FILTER_JUDGES: Mapping[Filter, _Judge] = {
-    "include": _by_name(_include_reason),
-    "exclude": _by_name(_exclude_reason),
-    "semver": _by_name(_semver_reason),
-    "older_than": _too_young,
-    "younger_than": _too_old,
-    "newest": _not_among_newest,
-}
-
-_SORT_KEYS: Mapping[Order, Callable[[Entry], Any]] = {
-    "semver": lambda entry: (read_version(entry.name), entry.name),
-    "push_time": lambda entry: (entry.pushed_at, entry.name),
-    "name": lambda entry: entry.name,
-}
+def _unite(by_rule: tuple[Selection, ...], invalid: Mapping[str, str]) -> Selection:
+    """The selection of several rules: the tags that one of them selects."""
+    selected = {tag for part in by_rule for tag in part.selected}
+    failed = {tag: reason for part in by_rule for tag, reason in part.failed.items() if tag not in selected}
+    rejected = [tag for tag in sorted({tag for part in by_rule for tag in part.rejected}) if tag not in failed]
+    return Selection(
+        selected=tuple(sorted(selected)),
+        rejected={
+            tag: invalid.get(tag) or _joined([part.rejected.get(tag, "") for part in by_rule])
+            for tag in rejected
+            if tag not in selected
+        },
+        failed=failed,
+        not_yet=frozenset(tag for part in by_rule for tag in part.not_yet if tag not in selected),
+        pins={tag: pin for part in by_rule for tag, pin in part.pins.items()},
+        steps=(SelectionStep(what="together", tags=len(selected)),),
+        emptied=next((part.emptied for part in by_rule if part.emptied), ""),
+        notes=tuple(dict.fromkeys(note for part in by_rule for note in part.notes)),
+        by_rule=by_rule,
+    )

@@ -55,7 +55,7 @@ def _identifier(text: str) -> _Identifier:
 _TAG = re.compile(rf"(v?)({_NUMBER})(?:\.({_NUMBER}))?(?:\.({_NUMBER}))?(?:-({_SUFFIXES}))?(?:_[a-zA-Z0-9._-]+)?")
 
 
-def read_version(tag: str) -> Version | None:
+def read_version(tag: str, *, number_alone: bool = False) -> Version | None:
     """Read a tag as a version; ``None`` when it is not one.
 
     A leading ``v`` is ignored and missing parts are zero: ``v1`` and ``1.0`` are 1.0.0. A number alone is not a
@@ -63,11 +63,13 @@ def read_version(tag: str) -> Version | None:
     meant as a variant (``1.4.2-alpine``). The part after ``_`` is a build, as in Helm's tags, which cannot have ``+``;
     it is ignored.
 
+    :param number_alone: a number alone is a version.
+
     >>> read_version("v1.2") == read_version("1.2.0_build.5"), read_version("latest")
     (True, None)
     """
     match = _TAG.fullmatch(tag)
-    if match is None or not (match[1] or match[3]):
+    if match is None or not (match[1] or match[3] or number_alone):
         return None
     try:
         return Version.of(int(match[2]), int(match[3] or 0), int(match[4] or 0), match[5] or "")

@@ -31,7 +31,7 @@ from registry_sync.routes.discovery import FoundRoute, expand_routes, select_rou
 from registry_sync.routes.route import Route
 from registry_sync.tags.overwrite_policy import parse_policies
 from registry_sync.tags.patterns import parse_pattern
-from registry_sync.tags.rules import TagRules
+from registry_sync.tags.rules import TagRule, TagRules
 
 QUAY = Registry(name="quay", host="quay.io")
 ACR = Registry(name="acr", host="acr.example", connection="registry_acr", ca_file=Path("/ca.pem"), max_connections=2)
@@ -47,10 +47,10 @@ SKOPEO = st.sampled_from(
 )
 NUMBERS = st.integers(1, 32)
 PATTERNS = st.lists(
-    st.sampled_from(["/v[0-9]+/", "[!ä]*"]) | st.from_regex(r"[A-Za-z0-9_.*?-][A-Za-z0-9_./*?-]*", fullmatch=True),
+    st.sampled_from(["/v[0-9]+/", "[!ä]*"]) | st.from_regex(r"[v*?][A-Za-z0-9_.*?-]{0,9}", fullmatch=True),
     min_size=1,
 ).map(tuple)
-TAG_RULES = st.fixed_dictionaries(
+TAG_RULE = st.fixed_dictionaries(
     {"semver": st.just("^1 || 3.x"), "prereleases": st.booleans(), "newest": st.integers(3, 9)},
     optional={
         "names": st.just(("latest", f"v1@sha256:{64 * 'a'}")),
@@ -59,9 +59,11 @@ TAG_RULES = st.fixed_dictionaries(
         "older_than": st.sampled_from(["12h", "3w"]),
         "younger_than": st.just("90d"),
         "newest_by": st.sampled_from(["semver", "push_time", "name"]),
-        "min_tags": st.just(3),
+        "min_tags": st.sampled_from([0, 3]),
+        "version": st.just("(v?.+)"),
     },
 )
+TAG_RULES = TAG_RULE | st.lists(TAG_RULE, min_size=1, max_size=3).map(tuple)
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "tags": TAG_RULES,
     "prefix": st.sampled_from(["", "mirror/"]),
@@ -126,7 +128,7 @@ def labels(routes: Sequence[FoundRoute]) -> list[str]:
     return [each.route.label for each in routes]
 
 
-NO_DEV = TagRules(exclude=(parse_pattern("*-dev"),))
+NO_DEV = TagRules((TagRule(exclude=(parse_pattern("*-dev"),)),))
 
 
 def test_settings_have_defaults() -> None:
@@ -209,7 +211,9 @@ def test_a_route_comes_back_from_json(settings: RouteSettings, is_discovered: bo
 
 
 def test_a_route_as_json_holds_what_differs_from_the_defaults() -> None:
-    assert a_route("a/b", "c/d", settings=RouteSettings(tags=TagRules(include=(parse_pattern("v*"),)))).to_json() == {
+    assert a_route(
+        "a/b", "c/d", settings=RouteSettings(tags=TagRules((TagRule(include=(parse_pattern("v*"),)),)))
+    ).to_json() == {
         "label": "a/b → acr/c/d",
         "mirror": "m",
         "source": {"host": "quay.io", "name": "quay"},

@@ -160,7 +160,9 @@ def test_invalid_registry_is_refused(write: Write, entry: Any, problem: str) -> 
     assert problems(write(with_registry(**entry))) == [f"mirrors.yaml:3: registries.acr{problem}"]
 
 
-TAG_KEYS = "names, include, exclude, semver, prereleases, older_than, younger_than, newest, newest_by, min_tags"
+TAG_KEYS = (
+    "names, include, exclude, semver, prereleases, version, older_than, younger_than, newest, newest_by, min_tags"
+)
 NO_DATE = "expected a date such as 2026-01-31 or 2026-01-31T12:00Z, got"
 NO_SCHEDULE = (
     "is not a schedule; write five cron fields such as '0 * * * *', "
@@ -232,7 +234,7 @@ NO_SCHEDULE = (
         ({"prune": {"tags": "none", "dry_run": "no"}}, ".prune.dry_run: expected true or false, got 'no'"),
         ({"skopeo": {"runer": "docker"}}, ".skopeo.runer: unknown key 'runer'; did you mean 'runner'?"),
         ({"parallel_copies": 33}, ".parallel_copies: expected 32 or less, got the number 33"),
-        ({"tags": ["v*"]}, ".tags: expected a mapping (key: value), got a list"),
+        ({"tags": ["v*"]}, ".tags: 'v*' is not a rule; write {names: [v*]}, or include: for patterns"),
         ({"tags": {"include": "v*"}}, ".tags.include: expected a list, such as [a, b], got 'v*'"),
         ({"tags": {"include": []}}, ".tags.include: it is empty; write a value, or remove it"),
         ({"tags": {"include": [""]}}, ".tags.include[0]: it is empty; write a value, or remove it"),
@@ -403,7 +405,78 @@ DIGEST = f"sha256:{64 * 'a'}"
             ": prereleases needs semver or newest_by: semver; write one of them, or remove prereleases",
         ),
         ({"semver": "*", "prereleases": "yes"}, ".prereleases: expected true or false, got 'yes'"),
-        ({"min_tags": 0}, ".min_tags: expected 1 or more, got the number 0"),
+        ({"min_tags": -1}, ".min_tags: expected 0 or more, got the number -1"),
+        ([], ": it is empty; write a value, or remove it"),
+        ("v1", ": expected a mapping (key: value), got 'v1'"),
+        (["v1"], ": 'v1' is not a rule; write {names: [v1]}, or include: for patterns"),
+        ([{"include": ["v*"]}, 7], "[1]: expected a mapping (key: value), got the number 7"),
+        ([{"include": ["v*"]}, {"includ": ["v*"]}], "[1].includ: unknown key 'includ'; did you mean 'include'?"),
+        (
+            [{"newest": 1}, {"semver": "x y"}],
+            "[1].semver: 'x y' is not a version range: 'y' is not a version; " + RANGES,
+        ),
+        (
+            [{"newest": 3}, {"newest_by": "name"}],
+            "[1]: newest_by needs newest; write how many tags to keep there, or remove newest_by",
+        ),
+        (
+            [{"names": [f"v1@{DIGEST}"]}, {"names": ["v1"]}],
+            ": two rules name 'v1', with different digests or once without one; keep one",
+        ),
+        (
+            {"version": "stable-.+", "semver": "1.x"},
+            (
+                ".version: 'stable-.+' has 0 groups, but version needs one, whose text is the version; write such as "
+                "'stable-(.+)', and (?:…) for other groups"
+            ),
+        ),
+        (
+            {"version": "stable-(.+)"},
+            ": version needs semver, or newest in its order; write one of them, or remove version",
+        ),
+        (
+            {"version": "stable-(.+)", "newest": 3, "newest_by": "name"},
+            ": version needs semver, or newest in its order; write one of them, or remove version",
+        ),
+        (
+            {"include": ["stable-*"], "semver": ">= 2.13.4"},
+            (
+                ": no tag that matches include ('stable-*') is a version, which semver requires; write version: "
+                "for the part "
+                "that is one, such as version: 'stable-(.+)', or a list of two rules"
+            ),
+        ),
+        (
+            {"include": ["latest", "/edge-.*/"], "newest": 3, "newest_by": "semver"},
+            (
+                ": no tag that matches include ('latest', '/edge-.*/') is a version, which newest_by: semver "
+                "requires; write "
+                "version: for the part that is one, such as version: 'stable-(.+)', or a list of two rules"
+            ),
+        ),
+        (
+            {"include": ["edge-*"], "semver": "1.x", "version": "stable-(.+)"},
+            (
+                ": no tag that matches include ('edge-*') is a version, which semver requires; version "
+                "'stable-(.+)' matches "
+                "none of them; make them agree"
+            ),
+        ),
+        (
+            {"names": [f"@{DIGEST}"]},
+            (
+                f".names[0]: '@{DIGEST}' has no tag, without which nobody could pull it by name; write one of "
+                f"your own: "
+                f"'TAG@{DIGEST}'"
+            ),
+        ),
+        (
+            {"names": [str(DIGEST)]},
+            (
+                f".names[0]: '{DIGEST}' has no tag, without which nobody could pull it by name; write one of your own: "
+                f"'TAG@{DIGEST}'"
+            ),
+        ),
         (
             {"min_tags": 6, "newest": 4, "newest_by": "name", "names": ["latest"]},
             ": min_tags 6 is never reached, because at most 5 tags can be selected; lower it",

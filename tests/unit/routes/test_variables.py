@@ -116,7 +116,7 @@ def test_keys_with_x_hold_anchors(write: Write) -> None:
         "description: THIS", "tags: {<<: *stable, exclude: ['*-dev']}"
     )
     file = load_mirrors(write(text.replace("${NO}", "'${NO}'")))
-    assert [str(pattern) for pattern in file.mirrors["m"].rules[0].settings.tags.exclude or ()] == ["*-dev"]
+    assert [str(pattern) for pattern in file.mirrors["m"].rules[0].settings.tags.rules[0].exclude or ()] == ["*-dev"]
 
 
 def test_other_unknown_keys_are_refused(write: Write) -> None:

@@ -27,7 +27,7 @@ from registry_sync.sync.prune_plan import (
 from registry_sync.sync.run_state import DatedDeletions, DeletionPlans, PlannedDeletions
 from registry_sync.tags.backup_names import parse_backup_tag
 from registry_sync.tags.patterns import parse_pattern
-from registry_sync.tags.rules import only_tags
+from registry_sync.tags.rules import TagRules, only_tags
 
 MEMORY_TAG = platform_cache_tag("team")
 
@@ -37,7 +37,7 @@ BACKUP = "v1-was-0123456789ab"
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 GONE, NOT_SELECTED, NONE = (PruneRules(tags=each) for each in ("gone_at_source", "not_selected", "none"))
-OWNED = only_tags(("v*", "sha256-*", f"{MEMORY_TAG}*"))
+OWNED = TagRules((only_tags(("v*", "sha256-*", f"{MEMORY_TAG}*")),))
 
 
 def policy(rules: PruneRules) -> PrunePolicy:

@@ -9,12 +9,12 @@ import pytest
 from pydantic import ValidationError
 
 from registry_sync.config.as_json import as_json
-from registry_sync.config.tag_rules import TagRulesEntry
+from registry_sync.config.tag_rules import TagRuleEntry
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Digest
 from registry_sync.tags.patterns import parse_pattern
-from registry_sync.tags.rules import FILTERS, TagRules, only_tags, parse_duration, parse_named
-from testkit.settings import tag_rules
+from registry_sync.tags.rules import FILTERS, TagRule, only_tags, parse_duration, parse_named
+from testkit.settings import tag_rule, tag_rules
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DIGEST = Digest("sha256", 64 * "a")
@@ -42,7 +42,7 @@ def test_durations_stay_as_they_are_written(text: str) -> None:
     assert str(parse_duration(text)) == text
     written = as_json(tag_rules(older_than=text))
     assert written == {"older_than": text}
-    assert TagRulesEntry.model_validate(written).parse() == tag_rules(older_than=text)
+    assert tag_rules(**written) == tag_rules(older_than=text)
 
 
 def test_names_may_be_pinned_to_a_digest() -> None:
@@ -66,7 +66,7 @@ def test_names_may_be_pinned_to_a_digest() -> None:
     ],
 )
 def test_rules_know_what_they_need(rules: Any, applies: bool, has_filters: bool, needs_whole_listing: bool) -> None:
-    written = tag_rules(**rules)
+    written = tag_rule(**rules)
     assert (written.applies, written.has_filters, written.needs_whole_listing) == (
         applies,
         has_filters,
@@ -75,7 +75,7 @@ def test_rules_know_what_they_need(rules: Any, applies: bool, has_filters: bool,
 
 
 def test_every_rule_is_known_to_the_order_in_which_they_apply() -> None:
-    assert set(TagRulesEntry.model_fields) == {*FILTERS, "names", "prereleases", "newest_by", "min_tags"}
+    assert set(TagRuleEntry.model_fields) == {*FILTERS, "names", "prereleases", "version", "newest_by", "min_tags"}
 
 
 @pytest.mark.parametrize(
@@ -89,19 +89,19 @@ def test_every_rule_is_known_to_the_order_in_which_they_apply() -> None:
     ],
 )
 def test_newest_has_an_order(rules: Any, order: str, push_time_keys: tuple[str, ...]) -> None:
-    written = tag_rules(**rules)
+    written = tag_rule(**rules)
     assert (written.order, written.push_time_keys) == (order, push_time_keys)
 
 
 def test_a_tag_enters_when_it_is_old_enough() -> None:
-    assert TagRules().enters_at(NOON) == NOON
-    assert tag_rules(older_than="2d").enters_at(NOON) == NOON + timedelta(days=2)
-    assert tag_rules(older_than="2d").enters_at(None) is None
+    assert TagRule().enters_at(NOON) == NOON
+    assert tag_rule(older_than="2d").enters_at(NOON) == NOON + timedelta(days=2)
+    assert tag_rule(older_than="2d").enters_at(None) is None
 
 
 def test_tags_of_a_run_are_patterns() -> None:
-    assert only_tags([]) == TagRules()
-    assert only_tags(["v1*", "/v2/"]) == TagRules(include=(parse_pattern("v1*"), parse_pattern("/v2/")))
+    assert only_tags([]) == TagRule()
+    assert only_tags(["v1*", "/v2/"]) == TagRule(include=(parse_pattern("v1*"), parse_pattern("/v2/")))
     with pytest.raises(ConfigurationError) as caught:
         only_tags(["v1*", "/v[/"])
     assert str(caught.value) == (
@@ -115,7 +115,7 @@ def test_tags_of_a_run_are_patterns() -> None:
 def test_patterns_that_choose_nothing_are_refused(key: str, patterns: tuple[str, ...], problem: str) -> None:
     written: Any = {key: patterns}
     with pytest.raises(ValidationError) as caught:
-        TagRulesEntry(**written)
+        TagRuleEntry(**written)
     first = caught.value.errors()[0]
     assert (first["type"], first["loc"][0]) == (problem, key)
 

@@ -10,21 +10,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_sync.config.tag_rules import TagRulesEntry
 from registry_sync.errors import ConfigurationError, RefusedError
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.client import ListedTag
 from registry_sync.sync.source import is_in_window
 from registry_sync.sync.window import Window
-from registry_sync.tags.rules import TagRules
+from registry_sync.tags.rules import TagRule, TagRules
 from registry_sync.tags.select import (
+    ALL_LISTED,
+    PushTimes,
     Selection,
     SelectionStep,
-    check_min_tags,
     rejection_reason,
     select_tags,
     steps_text,
 )
+from registry_sync.tags.selection_checks import check_min_tags
+from testkit.settings import tag_rule, tag_rules
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 NO_TAG = "not a valid OCI tag, so it cannot be pushed"
@@ -39,20 +41,19 @@ class Listed:
     pushed_at: datetime | None = None
 
 
-def tag_rules(**written: Any) -> TagRules:
-    """Rules as a mirrors file writes them."""
-    return TagRulesEntry(**written).parse()
-
-
 def ago(name: str, days: float) -> Listed:
     return Listed(name, NOW - timedelta(days=days))
 
 
 def select(
-    listed: list[Listed] | list[str], *, is_whole: bool = True, has_push_times: bool = True, **rules: Any
+    listed: list[Listed] | list[str],
+    *several: dict[str, Any],
+    is_whole: bool = True,
+    push_times: PushTimes = ALL_LISTED,
+    **rule: Any,
 ) -> Selection:
     entries = [each if isinstance(each, Listed) else Listed(each) for each in listed]
-    return select_tags(entries, tag_rules(**rules), now=NOW, is_whole=is_whole, has_push_times=has_push_times)
+    return select_tags(entries, tag_rules(*several, **rule), now=NOW, is_whole=is_whole, push_times=push_times)
 
 
 def test_without_rules_every_tag_is_chosen() -> None:
@@ -74,7 +75,7 @@ def test_include_then_exclude_each_with_its_reason() -> None:
         "v1-dev": "excluded by '*-dev'",
         "v1-rc1": "excluded by '*-rc?'",
     }
-    assert steps_text(selection.steps) == "listed 7 → include 5 → exclude 3"
+    assert steps_text(selection) == "listed 7 → include 5 → exclude 3"
 
 
 @pytest.mark.parametrize("listed", [f"sha256:{64 * 'a'}", "v1+build", "", 129 * "a"])
@@ -123,7 +124,7 @@ def test_newest_by_version_selects_the_highest() -> None:
     selection = select(listed, semver="*", newest=2)
     assert selection.selected == ("1.10.0", "v1.10.0")
     assert selection.rejected["v1.9.0"] == "not among the newest 2 versions"
-    assert steps_text(selection.steps) == "listed 5 → semver 4 → newest 2"
+    assert steps_text(selection) == "listed 5 → semver 4 → newest 2"
     assert select(listed, semver="*", newest=1).selected == ("v1.10.0",)
     assert select(listed, semver="*", prereleases=True, newest=1).selected == ("v2.0.0-rc.1",)
 
@@ -152,13 +153,13 @@ def test_names_are_mirrored_whatever_the_other_rules_say() -> None:
     selection = select(listed, names=("latest", "v1.0.0"), exclude=("latest",), semver="1.x", newest=1)
     assert selection.selected == ("latest", "v1.0.0", "v1.2.0")
     assert selection.rejected == {"v1.1.0": "not among the newest 1 versions"}
-    assert steps_text(selection.steps) == "listed 4 → exclude 2 → semver 2 → newest 1 → with names 3"
+    assert steps_text(selection) == "listed 4 → exclude 2 → semver 2 → newest 1 → with names 3"
 
 
 def test_names_alone_are_all_that_is_mirrored() -> None:
     selection = select(["latest", "v1", "v2"], names=("latest", "v2"))
     assert (selection.selected, selection.rejected) == (("latest", "v2"), {"v1": "not among names"})
-    assert steps_text(selection.steps) == "listed 3 → names 2"
+    assert steps_text(selection) == "listed 3 → names 2"
 
 
 def test_a_missing_name_fails() -> None:
@@ -191,10 +192,10 @@ def test_pins_are_chosen_whether_the_tag_is_listed_or_not() -> None:
 )
 def test_rules_that_need_push_times_where_there_are_none(rules: Any, problem: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        select(["a", "b"], has_push_times=False, **rules)
+        select(["a", "b"], push_times=PushTimes(are_listed=False), **rules)
     assert str(caught.value) == problem
-    assert select([], has_push_times=False, **rules).selected == ()
-    assert select(["a", "b"], include=("c",), has_push_times=False, **rules).selected == ()
+    assert select([], push_times=PushTimes(are_listed=False), **rules).selected == ()
+    assert select(["a", "b"], include=("c",), push_times=PushTimes(are_listed=False), **rules).selected == ()
 
 
 def test_one_unknown_push_time_fails_one_tag_though_no_other_is_left() -> None:
@@ -229,10 +230,10 @@ def test_fewer_tags_than_min_tags_are_refused() -> None:
 
 
 def test_a_run_narrows_the_selection() -> None:
-    selection = select(["v1", "v2", "latest"], names=("gone",), include=("v*",)).narrow(tag_rules(include=("v1",)))
+    selection = select(["v1", "v2", "latest"], names=("gone",), include=("v*",)).narrow(tag_rule(include=("v1",)))
     assert (selection.selected, selection.failed) == (("v1",), {})
     assert selection.rejected == {"latest": "matches none of 'v*'", "v2": "matches none of 'v1'"}
-    assert steps_text(selection.steps) == "listed 3 → include 2 → with names 2 → requested 1"
+    assert steps_text(selection) == "listed 3 → include 2 → with names 2 → requested 1"
 
 
 @pytest.mark.parametrize(
@@ -269,11 +270,16 @@ OPTIONAL = {
 ORDERS = st.sampled_from(["semver", "push_time", "name"])
 
 
-def _rules(written: dict[str, Any], order: str) -> TagRules:
-    return tag_rules(**(written | {"newest_by": order} if "newest" in written else written))
+def _rule(written: dict[str, Any], order: str) -> TagRule:
+    return tag_rule(**(written | {"newest_by": order} if "newest" in written else written))
 
 
-RULES = st.builds(_rules, st.fixed_dictionaries({}, optional=OPTIONAL), ORDERS)
+RULE = st.builds(_rule, st.fixed_dictionaries({}, optional=OPTIONAL), ORDERS)
+RULES = st.lists(RULE, min_size=1, max_size=3).map(lambda rules: TagRules(tuple(rules)))
+
+
+def _is_in(window: Window, rules: TagRules, listed: Listed) -> bool:
+    return any(map(window.holds, rules.entry_times("any", listed.pushed_at)))
 
 
 @given(LISTED, RULES)
@@ -290,8 +296,9 @@ def test_each_listed_tag_is_either_chosen_or_has_a_reason(listed: list[Listed], 
 def test_the_chosen_are_some_of_the_listed_and_of_the_pinned(listed: list[Listed], rules: TagRules) -> None:
     selection = select_tags(listed, rules, now=NOW)
     assert set(selection.selected) <= {each.name for each in listed} | set(selection.pins)
-    assert selection.steps[0].tags == len(listed)
-    assert selection.steps[-1].tags >= len(selection.selected) - len(selection.pins)
+    for part in selection.by_rule or (selection,):
+        assert part.steps[0].tags == len(listed)
+        assert part.steps[-1].tags >= len(part.selected) - len(part.pins)
 
 
 @given(LISTED, RULES)
@@ -319,7 +326,7 @@ def test_a_cheaper_reading_chooses_the_same_tags(listed: list[Listed], rules: Ta
     """Where rules judge each tag by itself, it is enough to read what was pushed in the run's window."""
     window = Window(reason="test", start=NOW - timedelta(hours=hours))
     read = listed if rules.needs_whole_listing else [each for each in listed if window.holds(each.pushed_at)]
-    outside = {each.name for each in listed if not window.holds(rules.enters_at(each.pushed_at))}
+    outside = {each.name for each in listed if not _is_in(window, rules, each)}
     whole = select_tags(listed, rules, now=NOW).without(outside, "in the window")
     part = select_tags(read, rules, now=NOW, is_whole=False).without(outside, "in the window")
     unlisted = set(whole.pins) - {each.name for each in listed}
@@ -336,7 +343,7 @@ def test_nothing_grows_old_outside_every_window(listed: list[Listed], rules: Tag
     window = Window(reason="test", start=first, end=second + timedelta(seconds=1))
     times = {each.name: each.pushed_at for each in listed}
     for tag in now - before - set(rules.named):
-        assert rules.newest or window.holds(rules.enters_at(times[tag]))
+        assert any(rule.newest for rule in rules.rules) or _is_in(window, rules, Listed(tag, times[tag]))
 
 
 def test_a_named_tag_is_in_the_window_of_its_push_whatever_age_the_others_need() -> None:
@@ -347,3 +354,85 @@ def test_a_named_tag_is_in_the_window_of_its_push_whatever_age_the_others_need()
     assert is_in_window(ListedTag(name="latest", pushed_at=pushed_at), rules, window)
     assert not is_in_window(ListedTag(name="v1", pushed_at=pushed_at), rules, window)
     assert is_in_window(ListedTag(name="v1", pushed_at=pushed_at - timedelta(days=90)), rules, window)
+
+
+def test_a_tag_is_selected_if_one_of_several_rules_selects_it() -> None:
+    listed = ["0.9.4", "0.9.4-full", "0.8.0", "0.8.0-full", "latest"]
+    selection = select(listed, {"semver": ">= v0.9.4"}, {"include": ("*-full",)}, {"names": ("latest",)})
+    assert selection.selected == ("0.8.0-full", "0.9.4", "0.9.4-full", "latest")
+    assert selection.rejected == {
+        "0.8.0": "rule 1: not in semver '>= v0.9.4'; rule 2: matches none of '*-full'; rule 3: not among names"
+    }
+    assert steps_text(selection) == (
+        "rule 1: listed 5 → semver 1; rule 2: listed 5 → include 2; rule 3: listed 5 → names 1; together 4"
+    )
+    narrowed = selection.narrow(tag_rule(include=("*-full",)))
+    assert steps_text(narrowed).endswith("together 4 → requested 2")
+
+
+def test_each_of_several_rules_counts_by_itself() -> None:
+    """Tags in ``names`` of one rule are ordinary tags for the others."""
+    listed = [ago("a", 1), ago("b", 2), ago("c", 3)]
+    selection = select(listed, {"names": ("a",)}, {"newest": 1}, {"names": (f"z@{PIN}", f"c@{PIN}"), "include": ("b",)})
+    assert (selection.selected, selection.pins) == (("a", "b", "c", "z"), {"z": PIN, "c": PIN})
+
+
+def test_what_one_rule_cannot_judge_another_may_select() -> None:
+    listed = [Listed("a"), Listed("b"), ago("c", 1)]
+    selection = select(listed, {"newest": 1}, {"include": ("a",)}, {"names": ("gone",)})
+    assert (selection.selected, selection.rejected) == (("a", "c"), {})
+    assert selection.failed == {
+        "b": "newest needs a push time, and the source lists none for this tag; add it to names or exclude",
+        "gone": "names lists it, but the source has no such tag; correct the name, or remove it",
+    }
+
+
+def test_tags_that_wait_for_their_age_in_one_rule_wait_though_another_rejects_them() -> None:
+    selection = select([ago("a", 1), ago("b", 9)], {"older_than": "3d"}, {"include": ("x*",)})
+    assert (selection.selected, selection.not_yet) == (("b",), frozenset({"a"}))
+    assert select([ago("a", 1)], {"older_than": "3d"}, {"include": ("a",)}).not_yet == set()
+
+
+def test_many_unknown_push_times_are_one_failure() -> None:
+    """Pruning spares the others too: they are rejected, but not for good."""
+    listed = [ago("new", 1), *(Listed(f"v{number}") for number in range(7)), Listed("x-dev")]
+    selection = select(listed, exclude=("*-dev",), newest=1, newest_by="push_time")
+    assert selection.selected == ("new",)
+    assert selection.failed == {
+        "v0": "newest needs push times, and the source lists none for this tag and 6 others (v1, v2, v3, v4, v5, …); "
+        "add them to names or exclude"
+    }
+    unknown = "its push time is unknown, as that of v0, which fails"
+    assert selection.rejected == {"x-dev": "excluded by '*-dev'"} | {f"v{number}": unknown for number in range(1, 7)}
+    assert selection.not_yet == {f"v{number}" for number in range(1, 7)}
+
+
+OLD = PushTimes(unknown_is_old=True)
+
+
+@pytest.mark.parametrize(
+    ("rule", "selected", "reason"),
+    [
+        ({"newest": 2}, ("new", "newer"), "not among the newest 2 by push time"),
+        ({"newest": 4}, ("b", "c", "new", "newer"), "not among the newest 4 by push time"),
+        (
+            {"younger_than": "90d"},
+            ("new", "newer"),
+            "pushed so long ago that the source no longer lists when, 90d ago or more",
+        ),
+        ({"older_than": "2d"}, ("a", "b", "c"), ""),
+    ],
+)
+def test_unknown_push_times_are_old_where_a_registry_forgets_old_ones(
+    rule: Any, selected: tuple[str, ...], reason: str
+) -> None:
+    selection = select(
+        [ago("new", 1), ago("newer", 0.5), Listed("a"), Listed("b"), Listed("c")], push_times=OLD, **rule
+    )
+    assert (selection.selected, selection.rejected.get("a", ""), selection.failed) == (selected, reason, {})
+    assert selection.notes == ("3 tags without a push time count as older than all others (a, b, c)",)
+
+
+def test_unknown_push_times_need_no_note_where_no_filter_needs_them() -> None:
+    assert select([Listed("v1.0.0")], push_times=OLD, semver="*").notes == ()
+    assert select([Listed("a"), ago("b", 1)], push_times=OLD, names=("a",), newest=1).notes == ()

@@ -140,7 +140,7 @@ def split_unmodified(
     for candidate in found:
         route = candidate.route
         own = window_of_route(window, run_type, route, watermark, full_check)
-        changed_at = route.settings.tags.enters_at(candidate.modified_at)
+        changed_at = route.settings.tags.last_entry(candidate.modified_at)
         if changed_at and own.since and changed_at < own.since:
             unmodified.append(route)
         else:

@@ -20,7 +20,7 @@ from registry_sync.routes.graph import RouteMap
 from registry_sync.routes.route import Route
 from registry_sync.tags.overwrite_policy import FOLLOW
 from registry_sync.tags.rules import TagRules, only_tags
-from registry_sync.tags.select import rejection_reason, select_tags
+from registry_sync.tags.select import PushTimes, rejection_reason, select_tags
 
 T = TypeVar("T")
 
@@ -244,8 +244,8 @@ def _read_expected(client: RegistryClient, repository: Repository, rules: TagRul
     entries = {name: ListedTag(name=name) for name in rules.by_name}
     listed = {} if rules.is_all_by_name else _list_tags(client, repository)
     entries |= listed
-    has_push_times = client.lists_push_times and not rules.is_all_by_name
-    selection = select_tags(entries.values(), rules, now=datetime.now(UTC), has_push_times=has_push_times)
+    push_times = PushTimes(are_listed=client.lists_push_times and not rules.is_all_by_name)
+    selection = select_tags(entries.values(), rules, now=datetime.now(UTC), push_times=push_times)
     digests = {**{name: entry.digest for name, entry in entries.items()}, **selection.pins}
     expected = [_resolve(client, repository, tag, digests.get(tag)) for tag in selection.selected]
     expected += [Expected(tag=tag, problem=reason) for tag, reason in selection.failed.items()]

@@ -1,0 +1,77 @@
+"""Checks of a selection: too few tags, and filters that leave none, which is nearly always a mistake in them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+
+from registry_sync.errors import RefusedError
+from registry_sync.tags.patterns import Pattern
+from registry_sync.tags.rules import TagRule, TagRules
+from registry_sync.tags.select import Selection, steps_text
+from registry_sync.tags.tag_patterns import found_within
+
+
+def check_min_tags(selection: Selection, rules: TagRules, where: object) -> None:
+    """:raises RefusedError: when a rule selects fewer tags than its ``min_tags``."""
+    if problem := too_few(selection, rules, where):
+        raise RefusedError(f"{problem}; nothing was copied. Does the source list all its tags?")
+
+
+def too_few(selection: Selection, rules: TagRules, where: object) -> str:
+    """The message about the rules that select fewer tags than their ``min_tags``; empty when there is none."""
+    return "; ".join(
+        f"only {len(part.selected)} tags of {where} are selected{f' by {name}' if name else ''}, and min_tags is "
+        f"{rule.min_tags} ({steps_text(part)})"
+        for name, rule, part in _parts(selection, rules)
+        if rule.min_tags and len(part.selected) < rule.min_tags
+    )
+
+
+def selects_none(selection: Selection, rules: TagRules, where: object) -> str:
+    """The message about the rules whose filters leave none of the listed tags; empty when there is none.
+
+    A rule with ``min_tags``, also 0, says itself how many tags it has to select.
+
+    :param selection: the rules' selection of a complete listing.
+    """
+    return "; ".join(
+        f"{name or 'tags:'} selects none of the {part.steps[0].tags} tags of {where} ({steps_text(part)})"
+        f", for example not {part.emptied}; correct it, or write min_tags: 0 if that is right"
+        for name, rule, part in _parts(selection, rules)
+        if part.emptied and rule.min_tags is None
+    )
+
+
+def _parts(selection: Selection, rules: TagRules) -> Iterator[tuple[str, TagRule, Selection]]:
+    """Each rule with its selection, and its name for people if there are several."""
+    parts = selection.by_rule or (selection,)
+    for number, (rule, part) in enumerate(zip(rules.rules, parts, strict=True), start=1):
+        yield f"rule {number} of tags" if selection.by_rule else "", rule, part
+
+
+def unanchored_notes(rules: TagRules, tags: Collection[str]) -> tuple[str, ...]:
+    """Notes about expressions that match no tag as a whole, and are found within some: ``/rc/`` and ``v1-rc1``.
+
+    Most other tools search for an expression within a tag, so such an ``exclude`` would silently exclude nothing.
+
+    :param tags: all tags of the source.
+    """
+    patterns = [
+        (key, pattern)
+        for rule in rules.rules
+        for key, patterns in (("include", rule.include), ("exclude", rule.exclude))
+        for pattern in patterns or ()
+        if pattern.is_expression
+    ]
+    return tuple(dict.fromkeys(note for key, pattern in patterns for note in _unanchored_note(key, pattern, tags)))
+
+
+def _unanchored_note(key: str, pattern: Pattern, tags: Iterable[str]) -> Iterator[str]:
+    tags = list(tags)
+    if any(map(pattern.matches, tags)):
+        return
+    if found := [tag for tag in tags if pattern.is_found_in(tag)]:
+        yield (
+            f"{key} {pattern.text!r} matches no tag as a whole, but is found within {len(found)}, such as "
+            f"{min(found)!r}; patterns match whole tags: write {found_within(pattern)!r}"
+        )
