@@ -229,7 +229,10 @@ def test_explain_prints_settings_and_their_origins(
     steps = "listed 4 → include 2 → newest 1 → with names 2"
     assert attrition.splitlines() == [
         steps,
-        f"a run fails and copies nothing: only 2 tags of {source.host}/team/app are selected, and min_tags is 3 ({steps})",
+        (
+            f"a run fails and copies nothing: only 2 tags of {source.host}/team/app are selected, and min_tags is 3 "
+            f"({steps})"
+        ),
     ]
     assert [re.split("  +", each) for each in tags.splitlines()[2:]] == [
         ["gone", "FAILED", "names lists it, but the source has no such tag; correct the name, or remove it"],

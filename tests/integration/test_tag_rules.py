@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -157,6 +157,77 @@ def test_too_few_tags_fail_the_route_and_nothing_is_copied(stack: Stack) -> None
     with pytest.raises(RefusedError):
         stack.run(LAST_HOUR, semver=">=1", min_tags=2)
     assert images.resolve(stack.destination.url, stack.name, "v1.0.0") is None
+
+
+@pytest.mark.parametrize(
+    ("rules", "problem"),
+    [
+        ({"include": ("w*",)}, "(listed 3 → include 0), for example not 'v1.1.0': matches none of 'w*'"),
+        ({"semver": ">=2"}, "(listed 3 → semver 0), for example not 'v1.1.0': not in semver '>=2'"),
+        ({"exclude": ("*",)}, "(listed 3 → exclude 0), for example not 'v1.1.0': excluded by '*'"),
+        (
+            {"include": ("/^v1/",)},
+            "(listed 3 → include 0), for example not 'v1.1.0': matches none of '/^v1/'",
+        ),
+    ],
+)
+def test_rules_that_select_none_of_the_tags_fail_the_route(stack: Stack, rules: Any, problem: str) -> None:
+    for tag in ("v1.0.0", "v1.1.0", "latest"):
+        stack.push(tag, hours_ago=2)
+    with pytest.raises(ConfigurationError) as caught:
+        stack.run(**rules)
+    hint = (
+        "; include '/^v1/' matches no tag as a whole, but is found within 2, such as 'v1.0.0'; patterns match "
+        "whole tags: "
+        "write '/^v1.*/'"
+    )
+    assert str(caught.value) == (
+        f"tags: selects none of the 3 tags of {stack.quay.host}/{stack.name} {problem}; correct it, or write "
+        f"min_tags: 0 "
+        f"if that is right{hint if '/^v1/' in problem else ''}"
+    )
+    assert stack.run(LAST_HOUR, **rules).counts["copied"] == 0
+    assert stack.run(**rules, min_tags=0).notes[-1] == "no tag is mirrored, all 3 were skipped"
+
+
+def test_rules_that_select_none_of_a_discovered_repository_are_a_warning(stack: Stack) -> None:
+    stack.push("latest", hours_ago=2)
+    report = run_route(replace(stack.route(semver=">=1"), is_discovered=True))
+    warning = (
+        f"tags: selects none of the 1 tags of {stack.quay.host}/{stack.name} (listed 1 → semver 0), for example not "
+        "'latest': not a version, which semver '>=1' requires; correct it, or write min_tags: 0 if that is right"
+    )
+    assert (report.is_failed, report.selects_none) == (False, True)
+    assert report.notes == ("listed 1 → semver 0", warning, "no tag is mirrored, all 1 were skipped")
+    assert RouteReport.from_json(report.to_json()) == report
+    with pytest.raises(RefusedError):
+        run_route(replace(stack.route(semver=">=1", min_tags=1), is_discovered=True))
+    report = run_route(replace(stack.route(semver=">=1", min_tags=0), is_discovered=True))
+    assert (report.is_failed, report.selects_none) == (False, False)
+
+
+def test_several_rules_and_versions_within_tags(stack: Stack) -> None:
+    for tag in ("stable-2.14.10", "stable-2.13.0", "edge-24.1.1", "latest"):
+        stack.push(tag, hours_ago=2)
+    rules = tag_rules({"version": "stable-(.+)", "semver": ">= 2.13.4"}, {"names": ("latest",)})
+    report = run_route(replace(stack.route(), settings=RouteSettings(tags=rules)))
+    assert copied(report) == ["latest", "stable-2.14.10"]
+    assert report.notes == ("rule 1: listed 4 → semver 1; rule 2: listed 4 → names 1; together 2",)
+
+
+def test_tags_that_docker_hub_has_no_push_time_for_are_old(stack: Stack) -> None:
+    """Hub lost the times of tags that are older than eight years: grafana/grafana has eighty of them."""
+    content = images.multi_arch(stack.name)
+    images.push(stack.behind.url, stack.name, "v3", content)
+    with DockerHubApi(stack.behind.url) as hub:
+        for tag, pushed_at in (("v1", None), ("v2", None), ("v3", NOW)):
+            hub.push(stack.name, tag, pushed_at, content.digest)
+        source = Registry(name="hub", host=hub.host, kind="docker_hub", api_url=hub.url, tls=False)
+        for rules in ({"newest": 1}, {"younger_than": "90d"}):
+            route = replace(stack.route(**rules), source=source, source_repository=Repository(hub.host, stack.name))
+            report = run_route(route, dry_run=True)
+            assert (report.counts["would_copy"], report.counts["skipped"], report.is_failed) == (1, 2, False)
+            assert report.notes[1] == "2 tags without a push time count as older than all others (v1, v2)"
 
 
 def test_names_are_added_to_the_rules_and_a_missing_one_fails(stack: Stack) -> None:

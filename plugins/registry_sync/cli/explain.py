@@ -211,4 +211,6 @@ def _yaml_line(value: Any) -> str:
 
 
 def _without_defaults(value: dict[str, Any]) -> dict[str, Any]:
-    return {key: entry for key, entry in value.items() if key == "dry_run" or (entry is not None and entry is not False)}
+    """The keys that are set. ``min_tags: 0`` is, and so is ``dry_run: false``."""
+    unset = {key for key, entry in value.items() if entry is None or entry is False} - {"dry_run"}
+    return {key: entry for key, entry in value.items() if key not in unset}

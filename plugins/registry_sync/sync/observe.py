@@ -27,11 +27,10 @@ from registry_sync.sync.platform_indexes import FilteredTags, filter_platforms
 from registry_sync.sync.prune import observe_deletions
 from registry_sync.sync.scope import RouteScope
 from registry_sync.sync.session import PING_AFTER_FAILURES, Session
-from registry_sync.sync.source import choose_tags, is_in_window, list_tags, split_artifact_tags
+from registry_sync.sync.source import check_selection, choose_tags, is_in_window, list_tags, split_artifact_tags
 from registry_sync.sync.threads import PROGRESS_SECONDS, thread_pool
 from registry_sync.tags.rules import LOST_PIN, TagRules
 from registry_sync.tags.select import Selection, steps_text
-from registry_sync.tags.selection_checks import check_min_tags
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +52,7 @@ def observe(session: Session, scope: RouteScope, *, now: datetime | None = None)
     """Read both sides of a route.
 
     :param now: the time from which the ages of tags are counted; ``None`` is the present.
-    :raises ConfigurationError: when the source has no such repository.
+    :raises ConfigurationError: when the source has no such repository, or a rule selects none of its tags.
     :raises RefusedError: when the rules select fewer tags than ``min_tags``.
     :raises RegistrySyncError: when one of the registries fails as a whole.
     """
@@ -89,7 +88,8 @@ def _list_source(session: Session, scope: RouteScope, now: datetime) -> _Listing
     entries, artifacts = split_artifact_tags(list_tags(route, session.source, since), route.settings)
     has_push_times = session.source.lists_push_times
     chosen = choose_tags(route, entries, now=now, is_complete=since is None, has_push_times=has_push_times)
-    check_min_tags(chosen, rules, route.source_repository)
+    if since is None:
+        chosen = check_selection(route, chosen, [entry.name for entry in entries])
     selection = _narrow(chosen, entries, rules, scope)
     log.info("%s: %s; %s", route.source_repository, steps_text(selection), scope.window)
     return _Listing(entries=entries, artifacts=artifacts, selection=selection, is_complete=since is None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Self, get_args
@@ -107,6 +107,7 @@ class RouteReport:
     :ivar counts: number of tags by outcome.
     :ivar tags: tags that were copied or deleted (in a dry run: would be), are locked or failed. The size of a report
         does not depend on the number of tags in sync.
+    :ivar selects_none: a rule selects none of the tags of this repository, which was found in a namespace.
     :ivar window: description of the push times that the run worked on.
     :ivar planned_deletions: deletions for the next scheduled run, if this run looked for tags to delete.
     :ivar error: set when the route failed as a whole, before or between its tags.
@@ -119,6 +120,7 @@ class RouteReport:
     counts: Mapping[str, int]
     tags: tuple[TagResult, ...] = ()
     notes: tuple[str, ...] = ()
+    selects_none: bool = False
     sent_bytes: int = 0
     seconds: float = 0.0
     dry_run: bool = False
@@ -215,16 +217,17 @@ def run_summary(run: RunReport) -> str:
     """
     if not run.routes and not run.missing:
         return f"{run.mirror}: nothing to do, no repository was selected"
-    totals = _totals(run.routes)
+    totals, without_tags = _totals(run.routes), _without_tags(run.routes)
+    others = _others(totals) + (f", {len(without_tags)} repositories without a selected tag" if without_tags else "")
     if run.is_failed:
         bad, all_routes = len(run.failed_routes) + len(run.missing), len(run.routes) + len(run.missing)
-        return f"{run.mirror}: {bad} of {all_routes} routes failed, {_copied(totals)}{_others(totals)}"
+        return f"{run.mirror}: {bad} of {all_routes} routes failed, {_copied(totals)}{others}"
     if not totals["copied"] and not totals["would_copy"]:
         skipped = f", {totals['skipped']} skipped" if totals["skipped"] else ""
         state = "everything is in sync" if totals["unchanged"] or not skipped else "no tag is mirrored"
         kept = f"{totals['unchanged']} tags unchanged{skipped}"
-        return f"{run.mirror}: {state}, nothing was copied ({kept}){_others(totals)}"
-    return f"{run.mirror}: {_copied(totals)}, {totals['unchanged']} unchanged{_others(totals)}"
+        return f"{run.mirror}: {state}, nothing was copied ({kept}){others}"
+    return f"{run.mirror}: {_copied(totals)}, {totals['unchanged']} unchanged{others}"
 
 
 def _copied(totals: Mapping[str, int]) -> str:
@@ -246,9 +249,30 @@ def report_table(routes: Sequence[RouteReport]) -> str:
     if rows:
         parts.append(table(_TAG_HEADINGS, rows, right=_TAG_RIGHT))
     parts += _windows(routes)
+    parts += _warnings(routes)
     parts += [f"{_arrow(each)}: {note}" for each in routes for note in each.notes]
     parts += [f"{_arrow(each)}: FAILED: {each.error}" for each in routes if each.error]
     return "\n\n".join(parts)
+
+
+MAX_REPOSITORIES_IN_WARNING = 5
+
+
+def _without_tags(routes: Iterable[RouteReport]) -> list[str]:
+    """The source repositories of which a rule selects no tag, in their order."""
+    return list(dict.fromkeys(each.source for each in routes if each.selects_none))
+
+
+def _warnings(routes: Sequence[RouteReport]) -> Iterator[str]:
+    """One warning about all repositories of which a rule selects no tag."""
+    if names := _without_tags(routes):
+        more = ", …" if len(names) > MAX_REPOSITORIES_IN_WARNING else ""
+        yield (
+            f"WARNING: a rule selects no tag of {len(names)} repositories: "
+            f"{', '.join(names[:MAX_REPOSITORIES_IN_WARNING])}{more}; correct tags:, exclude the repositories, "
+            f"or write "
+            "min_tags: 0 if that is right"
+        )
 
 
 def _windows(routes: Sequence[RouteReport]) -> list[str]:

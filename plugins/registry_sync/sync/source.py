@@ -19,6 +19,7 @@ from registry_sync.sync.window import Window
 from registry_sync.tags.backup_names import reject_backup_tags
 from registry_sync.tags.rules import TagRules
 from registry_sync.tags.select import PushTimes, Selection, select_tags
+from registry_sync.tags.selection_checks import check_min_tags, selects_none, unanchored_notes
 from registry_sync.text import one_line
 
 log = logging.getLogger(__name__)
@@ -85,6 +86,21 @@ def choose_tags(
     push_times = PushTimes(are_listed=has_push_times, unknown_is_old=route.source.api_kind in UNKNOWN_PUSH_TIME_IS_OLD)
     chosen = select_tags(images, rules, now=now, is_whole=is_complete, push_times=push_times)
     return replace(chosen, rejected={**chosen.rejected, **excluded})
+
+
+def check_selection(route: Route, chosen: Selection, listed: Sequence[str]) -> Selection:
+    """Check the rules' selection of a complete listing, and add notes and a warning to it.
+
+    :raises ConfigurationError: when a rule selects no tag of a repository that is written by its name.
+    :raises RefusedError: when a rule selects fewer tags than its ``min_tags``.
+    """
+    rules, where = route.settings.tags, route.source_repository
+    check_min_tags(chosen, rules, where)
+    hints = unanchored_notes(rules, listed)
+    problem = selects_none(chosen, rules, where)
+    if problem and not route.is_discovered:
+        raise ConfigurationError("; ".join([problem, *hints]))
+    return replace(chosen, notes=(*chosen.notes, *hints), warning=problem)
 
 
 def is_in_window(entry: ListedTag, rules: TagRules, window: Window) -> bool:

@@ -61,6 +61,7 @@ def summarize(
             *execution.notes,
             *kept_tags_notes(plan, results),
         ),
+        selects_none=bool(observation.selection.warning),
         sent_bytes=execution.sent_bytes,
         seconds=round(seconds, 3),
         dry_run=observation.scope.dry_run,
@@ -79,7 +80,8 @@ def selection_steps(route: Route, observation: Observation) -> str:
 def _selection_notes(route: Route, observation: Observation, results: Sequence[TagResult]) -> list[str]:
     """Notes for a successful report: tags left by each rule, or that there was nothing to do."""
     steps = selection_steps(route, observation)
-    notes = [steps] if steps else []
+    selection = observation.selection
+    notes = [*([steps] if steps else []), *selection.notes, *([selection.warning] if selection.warning else [])]
     if not results and not observation.outside_window:
         notes.append("the source repository has no tags")
     if results and all(result.outcome == "skipped" for result in results):

@@ -38,7 +38,8 @@ class Selection:
     ``pins`` maps tags to the digests that they are pinned to. ``steps`` are the filters that applied, in order.
     ``emptied``: the filters left none of the tags outside ``names``, though there was one; the text has the last tag
     that they rejected, with its reason.
-    ``notes`` are remarks for people. ``by_rule`` are the selections of the single rules, if there are several.
+    ``notes`` are remarks for people; ``warning`` is one about rules that select nothing. ``by_rule`` are the selections
+    of the single rules, if there are several.
     """
 
     selected: tuple[str, ...]
@@ -49,6 +50,7 @@ class Selection:
     steps: tuple[SelectionStep, ...] = ()
     emptied: str = ""
     notes: tuple[str, ...] = ()
+    warning: str = ""
     by_rule: tuple[Selection, ...] = ()
 
     def narrow(self, only: TagRule) -> Selection:

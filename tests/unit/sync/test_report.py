@@ -264,6 +264,18 @@ def test_a_reason_of_several_lines_is_one_line_of_the_table() -> None:
     assert lines(report_table([a_report("team/app", tag)]))[-1].endswith("0.0  the registry said: <html> no")
 
 
+def test_repositories_without_a_selected_tag_are_one_warning_of_the_run() -> None:
+    routes = [a_report(f"team/app{number}", selects_none=number != 3) for number in (0, 1, 2, 2, 3, 4, 5, 6)]
+    names = ", ".join(routes[number].source for number in (0, 1, 2, 5, 6))
+    (warning,) = (each for each in lines(report_table(routes)) if each.startswith("WARNING"))
+    assert warning == (
+        f"WARNING: a rule selects no tag of 6 repositories: {names}, …; correct tags:, exclude the "
+        f"repositories, or write "
+        "min_tags: 0 if that is right"
+    )
+    assert "WARNING" not in report_table([a_report()])
+
+
 @pytest.mark.parametrize(
     ("routes", "missing", "sentence"),
     [
@@ -287,6 +299,14 @@ def test_a_reason_of_several_lines_is_one_line_of_the_table() -> None:
             [a_report("team/app", COPIED, counts={"copied": 5, "unchanged": 3, "skipped": 1})],
             [],
             "m: 5 tags copied, 3 unchanged",
+        ),
+        (
+            [a_report("team/a", counts={"skipped": 5}, selects_none=True), a_report(counts={"unchanged": 3})],
+            [],
+            (
+                "m: everything is in sync, nothing was copied (3 tags unchanged, 5 skipped), 1 repositories without a "
+                "selected tag"
+            ),
         ),
         (
             [a_report(counts={"would_copy": 5, "unchanged": 3}, dry_run=True)],
