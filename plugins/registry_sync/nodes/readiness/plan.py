@@ -130,7 +130,7 @@ class _Planner:
         for tag in written:
             sources = (source for repository in shared for source in self._sources(repository, (tag,)))
             groups.setdefault(tuple(sources), []).append(tag)
-        return [only_tags(tags) for tags in groups.values()] or [rules]
+        return [TagRules((only_tags(tags),)) for tags in groups.values()] or [rules]
 
     def _sources(self, repository: Repository, tags: Collection[str]) -> list[Repository]:
         return list(dict.fromkeys(route.source_repository for route in self._routes.into(repository, tags)))
