@@ -47,7 +47,7 @@ SKOPEO = st.sampled_from(
 )
 NUMBERS = st.integers(1, 32)
 PATTERNS = st.lists(
-    st.sampled_from(["/v[0-9]+/", "[!ä]*"]) | st.from_regex(r"[v*?][A-Za-z0-9_.*?-]{0,9}", fullmatch=True),
+    st.sampled_from(["/v[0-9]+/", "[!ä]*"]) | st.from_regex(r"(v?1\.)?[*?][A-Za-z0-9_.*?-]{0,9}", fullmatch=True),
     min_size=1,
 ).map(tuple)
 TAG_RULE = st.fixed_dictionaries(
