@@ -50,7 +50,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "re2": ("tags.patterns",),
     "pydantic_core": ("config.explain_errors",),
     "croniter": ("config.schedule",),
-    "jinja2": ("tags.backup_names", "config.renaming", "nodes.render"),
+    "jinja2": ("tags.templates", "tags.backup_names", "nodes.render"),
     "airflow": ("airflow",),
 }
 """Modules and packages that may import something from outside."""

@@ -1,6 +1,6 @@
 """Repository names at a destination: the same name, the name that ``rename`` gives, or one with another prefix.
 
-The templates are Jinja2 in its sandbox: https://jinja.palletsprojects.com/en/stable/sandbox/.
+The templates are those of ``tags/templates.py``.
 """
 
 from __future__ import annotations
@@ -9,15 +9,11 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from jinja2 import StrictUndefined, Template, TemplateError, meta
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import parse_repository_name
+from registry_sync.tags.templates import BoundedTemplate, compile_template
 
 VARIABLES = ("repository", "namespace", "name", "registry", "destination", "mirror")
-
-_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,22 +101,14 @@ def _check(made: str, how: str, names: Names) -> str:
 
 def _render(text: str, names: Names) -> str:
     try:
-        return _template(text).render({each: getattr(names, each) for each in VARIABLES})
-    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        return _template(text).render({variable: getattr(names, variable) for variable in VARIABLES})
+    except ValueError as error:
         raise ConfigurationError(f"rename {text!r} fails for {names.repository!r}: {error}") from error
-    except RecursionError as error:  # macros can call themselves
-        raise ConfigurationError(f"rename {text!r} fails for {names.repository!r}: it is nested too deeply") from error
 
 
 @lru_cache(maxsize=1000)
-def _template(text: str) -> Template:
-    try:
-        unknown = meta.find_undeclared_variables(_ENVIRONMENT.parse(text)) - set(VARIABLES)
-        template = _ENVIRONMENT.from_string(text)
-    except TemplateError as error:
-        raise ConfigurationError(f"{text!r} is not a Jinja2 template: {error}") from error
-    except RecursionError as error:
-        raise ConfigurationError(f"{text!r} is not a Jinja2 template: it is nested too deeply") from error
-    if unknown:
+def _template(text: str) -> BoundedTemplate:
+    template = compile_template(text)
+    if unknown := template.variables - set(VARIABLES):
         raise ConfigurationError(f"{text!r} has unknown variables {sorted(unknown)}; there are {', '.join(VARIABLES)}")
     return template

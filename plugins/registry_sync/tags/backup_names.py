@@ -1,6 +1,6 @@
 """``backup_tag``: names for the backup of a tag that is about to be overwritten.
 
-The templates are Jinja2 in its sandbox: https://jinja.palletsprojects.com/en/stable/sandbox/.
+The templates are those of ``tags/templates.py``.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta, nodes
-from jinja2.sandbox import SandboxedEnvironment
+from jinja2 import nodes
 
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Digest, is_tag
+from registry_sync.tags.templates import BoundedTemplate, compile_template
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class BackupTemplate:
     """A compiled ``backup_tag``. ``form`` matches every tag that the template can produce, and may match others."""
 
     text: str
-    _compiled: Template = field(compare=False, repr=False)
+    _compiled: BoundedTemplate = field(compare=False, repr=False)
     form: re.Pattern[str] = field(compare=False, repr=False)
 
     def name(self, tag: str, digest: Digest, now: datetime) -> str:
@@ -41,10 +41,8 @@ class BackupTemplate:
         }
         try:
             name = self._compiled.render(values)
-        except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        except ValueError as error:
             raise ValueError(f"{self.text!r} fails for {tag!r}: {error}") from error
-        except RecursionError as error:  # macros can call themselves
-            raise ValueError(f"{self.text!r} fails for {tag!r}: it is nested too deeply") from error
         if not is_tag(name):
             raise ValueError(f"{self.text!r} gives {name!r} for {tag!r}, which is not a valid tag")
         if name == tag:
@@ -70,17 +68,11 @@ def parse_backup_tag(text: str) -> BackupTemplate:
 
     :raises ConfigurationError: when it is not a template, or its tags are invalid or not distinct.
     """
-    environment = SandboxedEnvironment(undefined=StrictUndefined)
-    try:
-        tree = environment.parse(text)
-        compiled = environment.from_string(text)
-    except TemplateSyntaxError as error:
-        raise ConfigurationError(f"{text!r} is not a Jinja2 template: {error.message}") from error
-    except RecursionError as error:
-        raise ConfigurationError(f"{text!r} is not a Jinja2 template: it is nested too deeply") from error
-    if unknown := sorted(meta.find_undeclared_variables(tree) - _FORMS.keys()):
+    compiled = compile_template(text)
+    if unknown := sorted(compiled.variables - _FORMS.keys()):
         raise ConfigurationError(f"{text!r}: unknown variable {unknown[0]!r}; there are {', '.join(_FORMS)}")
-    template = BackupTemplate(text=text, _compiled=compiled, form=re.compile("".join(_forms(tree))))
+    form = re.compile("".join(_forms(compiled.tree)))
+    template = BackupTemplate(text=text, _compiled=compiled, form=form)
     try:
         _check_examples(template)
     except ValueError as error:

@@ -61,7 +61,6 @@ def test_parts_of_names_are_accepted(text: str) -> None:
             "'builtin_function_or_method object' has no attribute '__globals__'",
         ),
         ("{{ name.x }}", "'str object' has no attribute 'x'"),
-        ("{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}{{ name }}", "it is nested too deeply"),
     ],
 )
 def test_templates_that_fail_are_refused(template: str, problem: str) -> None:
@@ -71,7 +70,7 @@ def test_templates_that_fail_are_refused(template: str, problem: str) -> None:
 
 
 def test_a_deeply_nested_template_is_refused() -> None:
-    template = f"{{{{ {3000 * '('}name }}}}"
+    template = f"{{{{ {400 * '('}name }}}}"
     with pytest.raises(ConfigurationError) as caught:
         check_rename(template)
     assert str(caught.value) == f"{template!r} is not a Jinja2 template: it is nested too deeply"
