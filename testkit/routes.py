@@ -17,11 +17,12 @@ from registry_sync.routes.route import Route
 from registry_sync.skopeo.copier import Skopeo
 from registry_sync.skopeo.local import find_skopeo
 from registry_sync.skopeo.runner import SkopeoProgram
+from registry_sync.sync.deep_check import DeepCheck
 from registry_sync.sync.report import RouteReport, TagResult
 from registry_sync.sync.route import sync_route
 from registry_sync.sync.run_state import PlannedDeletions
 from registry_sync.sync.scope import RouteScope
-from registry_sync.sync.session import open_session
+from registry_sync.sync.session import Session, open_session
 from registry_sync.sync.window import ALL_TAGS, Window
 from registry_sync.tags.rules import TagRule
 from testkit.interceptor import Interceptor
@@ -99,6 +100,8 @@ def run_route(
     planned: PlannedDeletions | None = None,
     api_url: str | None = None,
     dry_run: bool = False,
+    deep_check: DeepCheck | None = None,
+    run: Callable[[Session, RouteScope], RouteReport] = sync_route,
     on_start: Callable[[Skopeo], object] = lambda _: None,
 ) -> RouteReport:
     """Sync a route.
@@ -107,16 +110,17 @@ def run_route(
     :param destination_credentials: credentials of the Airflow Connection of the destination.
     :param planned: deletions that an earlier run planned.
     :param api_url: address of the source's own API.
+    :param run: what to do with the route; ``verify_route`` copies nothing.
     :param on_start: gets the Skopeo before the work begins, for a test that stops it as Airflow's ``on_kill`` does.
     """
     connections = LoopbackConnections(
         credentials={route.source.name: source_credentials, route.destination.name: destination_credentials},
         api_url=api_url,
     )
-    scope = RouteScope(tags=only_tags, window=window, due_deletions=planned, dry_run=dry_run)
+    scope = RouteScope(tags=only_tags, window=window, due_deletions=planned, dry_run=dry_run, deep_check=deep_check)
     with open_session(route, connections) as session:
         on_start(session.skopeo)
-        return sync_route(session, scope)
+        return run(session, scope)
 
 
 def asked(server: RegistryProcess | Interceptor, name: str) -> list[str]:

@@ -18,6 +18,7 @@
     │   ├── UnsupportedArtifact  type not supported there             -> skip the tag
     │   ├── NotTrusted           rejected by the trust policy         -> never publish it
     │   └── NotCopyableWhole     an index that skopeo cannot copy     -> transfer it child by child
+    ├── NotWhole                 content that stays damaged there     -> fail at once, and tell the readiness check
     └── ConfigurationError       mirrors file, worker, address, TLS   -> fail at once
         └── MirrorsFileError     all problems of a mirrors file at once
 
@@ -123,6 +124,12 @@ class NotTrusted(RefusedError):
 
 class NotCopyableWhole(RefusedError):
     """skopeo cannot copy this image index as a whole; its children can be copied one by one."""
+
+
+class NotWhole(RegistrySyncError):
+    """Content of a published tag is missing or damaged at the destination, and could not be repaired."""
+
+    error_class = "damaged"
 
 
 class ConfigurationError(RegistrySyncError):

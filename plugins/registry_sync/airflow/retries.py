@@ -12,6 +12,7 @@ from registry_sync.errors import (
     ConfigurationError,
     DeniedError,
     LockedTag,
+    NotWhole,
     RateLimited,
     RefusedError,
     RegistrySyncError,
@@ -31,7 +32,7 @@ MIN_DEFERRAL_SECONDS = 120
 JITTER_SECONDS = 60
 """Tasks that wait for the same registry resume spread over this time."""
 
-_CLASSES = (ConfigurationError, DeniedError, LockedTag, RefusedError, TemporaryError)
+_CLASSES = (ConfigurationError, DeniedError, LockedTag, NotWhole, RefusedError, TemporaryError)
 
 _BY_CLASS = {error.error_class: error for error in _CLASSES}
 

@@ -17,6 +17,7 @@ from registry_sync.cli.explain import print_explanations
 from registry_sync.cli.nodes import add_nodes
 from registry_sync.cli.nodes_check import Clients
 from registry_sync.cli.plan import print_plans
+from registry_sync.cli.verify import add_options
 from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.routes.load import json_schema, load_mirrors, mirrors_path
 from registry_sync.text_table import table
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     validate.set_defaults(command=_validate)
     _add_plan(commands, file)
     _add_explain(commands, file)
+    _add_verify(commands, file)
     check = commands.add_parser(
         "check", parents=[file], help="check login and read access at each registry; writes nothing"
     )
@@ -83,6 +85,19 @@ def _add_explain(commands: Commands, file: argparse.ArgumentParser) -> None:
     explain.add_argument("--destination", **_repeated("NAME", "explain only this destination"))
     explain.add_argument("--tag", type=_glob, **_repeated("GLOB", "show only matching tags"))
     explain.set_defaults(command=print_explanations)
+
+
+def _add_verify(commands: Commands, file: argparse.ArgumentParser) -> None:
+    verify = commands.add_parser(
+        "verify",
+        parents=[file],
+        help="check that the destinations hold every layer of the tags in sync, and send again what they lack",
+    )
+    verify.add_argument("--mirror", **_repeated("NAME", "verify only this mirror"))
+    verify.add_argument("--repository", **_repeated("GLOB", "verify only matching source repositories"))
+    verify.add_argument("--destination", **_repeated("NAME", "verify only this destination"))
+    verify.add_argument("--tag", type=_glob, **_repeated("GLOB", "verify only matching tags"))
+    add_options(verify)
 
 
 def _repeated(metavar: str, text: str) -> dict[str, Any]:

@@ -65,13 +65,14 @@ def _plan_routes(arguments: argparse.Namespace) -> Iterator[PlannedRoute]:
     destinations = chosen_destinations(mirror, arguments.destination)
     with CommandConnections() as connections:
         for destination in destinations:
-            for route in _find_routes(file, mirror, destination, arguments.repository, connections):
+            for route in find_routes(file, mirror, destination, arguments.repository, connections):
                 yield _plan(route, scope, connections)
 
 
-def _find_routes(
+def find_routes(
     file: MirrorsFile, mirror: Mirror, destination: str, globs: list[str], connections: Connections
 ) -> Iterator[Route]:
+    """The routes of a mirror to one destination whose source repository matches one of ``globs``; without any, all."""
     source = file.registries[mirror.source]
     with connections.client(source) as client:
         found = expand_routes(mirror, source, file.registries[destination], repository_lister(client))

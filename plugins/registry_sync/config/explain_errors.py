@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from registry_sync.config.deep_check import DeepCheckEntry
 from registry_sync.config.model import (
     MirrorEntry,
     MirrorOptions,
@@ -217,6 +218,7 @@ SECTION_MODELS: Mapping[str, type[BaseModel]] = {
 
 
 _OPTION_MODELS: Mapping[str | int, type[BaseModel]] = {
+    "deep_check": DeepCheckEntry,
     "tags": TagRuleEntry,
     "prune": PruneRulesEntry,
     "skopeo": SkopeoEntry,

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from registry_sync.config.deep_check import DeepCheckRules, WrittenDeepCheck
 from registry_sync.config.fields import (
     Host,
     Rename,
@@ -113,6 +114,7 @@ class Mirror:
     description: str = ""
     schedule: str | None = None
     full_check: str | None = "@daily"
+    deep_check: DeepCheckRules = DeepCheckRules()
     start_date: datetime | None = None
     catchup: bool = False
     retries: int = 3
@@ -311,6 +313,11 @@ class MirrorOptions(RouteOptions):
     full_check: Schedule | None = Field(
         "@daily", description="Schedule of full checks: a run whose interval contains one compares all tags"
     )
+    deep_check: WrittenDeepCheck | None = Field(
+        None,
+        description="Schedule of deep checks, or a mapping with schedule:, share: and read:. A run whose interval "
+        "contains one also verifies what the destinations hold, and repairs it; default: only when a run is asked to",
+    )
     start_date: UtcTime | None = Field(None, description="Start of the first scheduled interval, in UTC")
     catchup: bool = Field(False, description="true: also run for the intervals between start_date and now")
     retries: int = Field(3, ge=0, le=100, description="Number of times that Airflow retries a failed route")
@@ -334,13 +341,16 @@ class MirrorEntry(MirrorOptions):
     def parse(self, name: str, defaults: RouteOptions = MirrorOptions()) -> Mirror:
         """The mirror as a value, with the settings of each rule."""
         entries = (RepositoryEntry(repository=each) if isinstance(each, str) else each for each in self.repositories)
+        options = {option: _in_force(option, self, defaults) for option in MIRROR_OPTIONS}
+        deep_check = options.pop("deep_check")
         return Mirror(
             name=name,
             description=self.description,
             rules=tuple(entry.parse((defaults, self)) for entry in entries),
             written_options=frozenset(self.model_fields_set & MirrorOptions.model_fields.keys()),
             default_options=frozenset(defaults.model_fields_set),
-            **{option: _in_force(option, self, defaults) for option in MIRROR_OPTIONS},
+            deep_check=deep_check.parse() if deep_check else DeepCheckRules(),
+            **options,
         )
 
 

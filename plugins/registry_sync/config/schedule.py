@@ -40,6 +40,22 @@ def ticks_within(schedule: str, start: datetime, end: datetime) -> bool:
     return bool(upcoming.get_next(datetime) < end)
 
 
+def last_ticks(schedule: str, start: datetime, end: datetime) -> tuple[datetime, datetime] | None:
+    """The tick before the interval from ``start`` to ``end``, and the last tick in it; ``None`` without a tick in it.
+
+    The spans of intervals that follow each other meet, and leave out no time. All times are aware UTC.
+
+    >>> night, morning = datetime(2026, 11, 24, 23, tzinfo=UTC), datetime(2026, 11, 25, 1, tzinfo=UTC)
+    >>> [f"{tick:%d %H:%M}" for tick in last_ticks("@daily", night, morning) or ()]
+    ['24 00:00', '25 00:00']
+    """
+    if not ticks_within(schedule, start, end):
+        return None
+    expression = _EXPRESSIONS.get(schedule, schedule)
+    before = croniter(expression, start).get_prev(datetime)
+    return before, croniter(expression, end).get_prev(datetime)
+
+
 _EXPRESSIONS = {"@quarterly": "0 0 1 */3 *"}
 """Airflow's presets that croniter does not know."""
 

@@ -109,6 +109,14 @@ def _check_catchup(checked: CheckedFile) -> Iterator[Problem]:
             yield Problem(("mirrors", mirror.name), problem)
 
 
+def _check_deep_check(checked: CheckedFile) -> Iterator[Problem]:
+    """Only scheduled runs do deep checks. A mirror without a schedule may inherit one from ``defaults``."""
+    for mirror in checked.file.mirrors.values():
+        if mirror.deep_check.schedule and not mirror.schedule and not mirror.inherits("deep_check"):
+            problem = "deep_check needs a schedule, because only scheduled runs do it; write one, or remove it"
+            yield Problem(("mirrors", mirror.name), problem)
+
+
 _RESERVED = {
     "readiness": "this name is reserved: the DAG mirror_readiness checks whether nodes can start; choose another name"
 }
@@ -356,6 +364,7 @@ CHECKS: tuple[Callable[[CheckedFile], Iterator[Problem]], ...] = (
     _check_destinations_differ,
     _check_default_destinations,
     _check_catchup,
+    _check_deep_check,
     _check_reserved_names,
     _check_repository_names,
     _check_namespace_names,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
 from registry_sync.oci.platforms import PlatformIndex
 from registry_sync.oci.reference import Digest
 from registry_sync.sync.attached_artifacts import AttachedArtifacts, skipped_artifacts_note
+from registry_sync.sync.damaged_images import DeepCheckResult
 from registry_sync.sync.held_content import HeldContent
 from registry_sync.sync.observation import Observation
 from registry_sync.sync.plan import CopyTag, Decision, DeleteTag, Failed, Locked, Plan, Skipped, Unchanged
@@ -19,6 +20,7 @@ from registry_sync.sync.report import TagResult
 from registry_sync.sync.session import Session
 from registry_sync.sync.threads import thread_pool
 from registry_sync.sync.transfer import Transfer
+from registry_sync.sync.verify import verify_content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +29,14 @@ class Execution:
 
     :ivar results: one per tag of the plan, and one per attached artifact that was copied, refused or failed.
     :ivar retry_at: the time until which a registry rate-limits us, if that left work for the retry.
+    :ivar deep_check: set when content was verified.
     """
 
     results: tuple[TagResult, ...]
     notes: tuple[str, ...] = ()
     sent_bytes: int = 0
     retry_at: datetime | None = None
+    deep_check: DeepCheckResult | None = None
 
 
 def execute(session: Session, observation: Observation, plan: Plan) -> Execution:
@@ -59,17 +63,40 @@ def execute(session: Session, observation: Observation, plan: Plan) -> Execution
         notes = write_platform_cache(session.destination, session.route, cache) if cache else ()
         others = [preview(each) for each in plan.decisions if not isinstance(each, CopyTag | DeleteTag)]
         results = [*copied, *artifacts.results, *others]
-        return Execution(
+        execution = Execution(
             results=(*results, *delete_due(session, plan, results)),
             notes=(*notes, *skipped_artifacts_note(artifacts.results)),
             sent_bytes=session.skopeo.sent_bytes,
             retry_at=publisher.retry_at or artifacts.retry_at,
         )
+        return add_verification(session, observation, plan, execution)
 
 
 def preview_plan(plan: Plan) -> Execution:
     """The execution of a dry run: each decision as a result."""
     return Execution(results=tuple(map(preview, plan.decisions)))
+
+
+def add_verification(
+    session: Session, observation: Observation, plan: Plan, execution: Execution, *, repairs: bool = True
+) -> Execution:
+    """Do the deep check of the run's scope, if it has one. Its results replace those of tags in sync.
+
+    While a registry rate-limits us, it is left to the retry.
+    """
+    deep_check = observation.scope.deep_check
+    if deep_check is None or execution.retry_at:
+        return execution
+    verification = verify_content(session, observation, plan, deep_check, repairs=repairs)
+    others = (result for result in execution.results if result.tag not in verification.results)
+    return replace(
+        execution,
+        results=(*others, *verification.results.values()),
+        notes=(*execution.notes, verification.note),
+        sent_bytes=execution.sent_bytes + verification.sent_bytes,
+        retry_at=verification.retry_at,
+        deep_check=verification.result,
+    )
 
 
 def _planned_indexes(observation: Observation, plan: Plan) -> dict[Digest, PlatformIndex]:

@@ -11,10 +11,13 @@ from typing import Any, Literal, Self, get_args
 from registry_sync.errors import LockedTag, RateLimited, RegistrySyncError
 from registry_sync.oci.reference import Digest
 from registry_sync.routes.route import Route, route_key
+from registry_sync.sync.damaged_images import DeepCheckResult
 from registry_sync.sync.run_state import PlannedDeletions
 from registry_sync.text_table import human_bytes, table
 
-Outcome = Literal["copied", "would_copy", "deleted", "would_delete", "unchanged", "skipped", "locked", "failed"]
+Outcome = Literal[
+    "copied", "would_copy", "deleted", "would_delete", "unchanged", "repaired", "skipped", "locked", "failed"
+]
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
@@ -43,6 +46,10 @@ class TagResult:
     @classmethod
     def deleted(cls, tag: str, digest: Digest, reason: str, *, seconds: float = 0.0) -> Self:
         return cls(tag=tag, outcome="deleted", reason=reason, digest=digest, seconds=round(seconds, 3))
+
+    @classmethod
+    def repaired(cls, tag: str, digest: Digest, reason: str, *, sent_bytes: int = 0) -> Self:
+        return cls(tag=tag, outcome="repaired", reason=reason, digest=digest, sent_bytes=sent_bytes)
 
     @classmethod
     def unchanged(cls, tag: str, digest: Digest) -> Self:
@@ -110,6 +117,7 @@ class RouteReport:
     :ivar selects_none: a rule selects none of the tags of this repository, which was found in a namespace.
     :ivar window: description of the push times that the run worked on.
     :ivar planned_deletions: deletions for the next scheduled run, if this run looked for tags to delete.
+    :ivar deep_check: set when this run verified content.
     :ivar error: set when the route failed as a whole, before or between its tags.
     """
 
@@ -126,6 +134,7 @@ class RouteReport:
     dry_run: bool = False
     window: str = ""
     planned_deletions: PlannedDeletions | None = None
+    deep_check: DeepCheckResult | None = None
     error: str | None = None
     error_class: str | None = None
     retry_at: datetime | None = None
@@ -173,6 +182,7 @@ class RouteReport:
             "tags": [result.to_json() for result in self.tags],
             "notes": list(self.notes),
             "planned_deletions": self.planned_deletions.to_json() if self.planned_deletions else None,
+            "deep_check": self.deep_check.to_json() if self.deep_check else None,
             "retry_at": self.retry_at.isoformat() if self.retry_at else None,
         }
 
@@ -181,12 +191,14 @@ class RouteReport:
         """Read the result of :meth:`to_json`. :raises TypeError: when the document is something else."""
         fields = dict(document)
         retry_at, planned = fields.pop("retry_at", None), fields.pop("planned_deletions", None)
+        deep_check = fields.pop("deep_check", None)
         return cls(
             **{
                 **fields,
                 "tags": tuple(map(TagResult.from_json, fields.pop("tags", ()))),
                 "notes": tuple(fields.pop("notes", ())),
                 "planned_deletions": PlannedDeletions.from_json(planned) if planned else None,
+                "deep_check": DeepCheckResult.from_json(deep_check) if deep_check else None,
                 "retry_at": datetime.fromisoformat(retry_at) if retry_at else None,
             }
         )
@@ -238,7 +250,7 @@ def _copied(totals: Mapping[str, int]) -> str:
 
 def _others(totals: Mapping[str, int]) -> str:
     """Outcomes that most runs do not have."""
-    words = (("deleted", "deleted"), ("would_delete", "to be deleted"), ("locked", "locked"))
+    words = (("repaired", "repaired"), ("deleted", "deleted"), ("would_delete", "to be deleted"), ("locked", "locked"))
     return "".join(f", {totals[outcome]} {word}" for outcome, word in words if totals[outcome])
 
 
@@ -283,7 +295,7 @@ def _windows(routes: Sequence[RouteReport]) -> list[str]:
     return ["\n".join(f"{count} routes looked at {window}" for window, count in counts.items())] if counts else []
 
 
-_COLUMNS = ("copied", "unchanged", "skipped", "deleted", "locked", "failed", "digests", "sent", "seconds")
+_COLUMNS = ("copied", "unchanged", "repaired", "skipped", "deleted", "locked", "failed", "digests", "sent", "seconds")
 
 _TAG_HEADINGS = ("tag", "outcome", "digest", "sent", "seconds", "reason")
 
@@ -291,9 +303,10 @@ _TAG_RIGHT = frozenset((3, 4))
 
 
 def _route_table(routes: Sequence[RouteReport]) -> str:
-    """One row per route. Columns about deletions and locks appear only when they are not zero."""
+    """One row per route. Columns about repairs, deletions and locks appear only when they are not zero."""
     totals = _totals(routes)
-    shown = {"deleted": totals["deleted"] + totals["would_delete"], "locked": totals["locked"]}
+    rare = {name: totals[name] for name in ("repaired", "locked")}
+    shown = {"deleted": totals["deleted"] + totals["would_delete"], **rare}
     columns = [each for each in _COLUMNS if shown.get(each, True)]
     rows = [(each.source, f"→ {each.destination}", *(_cells(each)[name] for name in columns)) for each in routes]
     if len(routes) > 1:
@@ -307,6 +320,7 @@ def _cells(route: RouteReport) -> dict[str, str]:
     return {
         "copied": f"{counts['would_copy']} (dry run)" if route.dry_run else str(counts["copied"]),
         "unchanged": str(counts["unchanged"]),
+        "repaired": str(counts["repaired"]),
         "skipped": str(counts["skipped"]),
         "deleted": _deleted(counts),
         "locked": str(counts["locked"]),
@@ -318,7 +332,7 @@ def _cells(route: RouteReport) -> dict[str, str]:
 
 
 def _total_cells(routes: Sequence[RouteReport], totals: Mapping[str, int]) -> dict[str, str]:
-    numbers = {name: str(totals[name]) for name in ("unchanged", "skipped", "locked", "failed")}
+    numbers = {name: str(totals[name]) for name in ("unchanged", "repaired", "skipped", "locked", "failed")}
     return {
         **numbers,
         "copied": str(totals["copied"] + totals["would_copy"]),

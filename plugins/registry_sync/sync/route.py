@@ -1,11 +1,12 @@
-"""Sync one route: observe, plan, execute, report."""
+"""Sync or verify one route: observe, plan, execute, report."""
 
 from __future__ import annotations
 
 import logging
 import time
+from contextlib import nullcontext
 
-from registry_sync.sync.execute import execute, preview_plan
+from registry_sync.sync.execute import add_verification, execute, preview_plan
 from registry_sync.sync.observe import observe
 from registry_sync.sync.plan_route import plan_route
 from registry_sync.sync.report import RouteReport, report_table
@@ -25,7 +26,26 @@ def sync_route(session: Session, scope: RouteScope) -> RouteReport:
     observation = observe(session, scope)
     plan = plan_route(observation, session.route.settings)
     log_plan(plan)
-    execution = preview_plan(plan) if scope.dry_run else execute(session, observation, plan)
+    if scope.dry_run:
+        execution = add_verification(session, observation, plan, preview_plan(plan), repairs=False)
+    else:
+        execution = execute(session, observation, plan)
     report = summarize(session.route, observation, plan, execution, seconds=time.monotonic() - started)
     log.info("\n%s", report_table([report]))
     return report
+
+
+def verify_route(session: Session, scope: RouteScope) -> RouteReport:
+    """Verify the content of the tags that are in sync, and repair it. No tag is written or deleted.
+
+    In a dry run nothing is repaired. Tags that a sync would copy are reported so, and not verified.
+
+    :raises ConfigurationError: when a repair needs skopeo, and there is none.
+    :raises RegistrySyncError: when the route as a whole fails, for example because a registry does not answer.
+    """
+    started = time.monotonic()
+    observation = observe(session, scope)
+    plan = plan_route(observation, session.route.settings)
+    with nullcontext() if scope.dry_run else session.skopeo:
+        execution = add_verification(session, observation, plan, preview_plan(plan), repairs=not scope.dry_run)
+    return summarize(session.route, observation, plan, execution, seconds=time.monotonic() - started)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from registry_sync.routes.route import Route
+from registry_sync.sync.deep_check import DeepCheck
 from registry_sync.sync.run_state import PlannedDeletions
 from registry_sync.sync.window import ALL_TAGS, Window
 from registry_sync.tags.rules import TagRule, only_tags
@@ -20,12 +21,14 @@ class RouteScope:
     :ivar window: push times of the tags to work on.
     :ivar due_deletions: deletions planned by earlier scheduled runs; ``None`` deletes nothing.
     :ivar dry_run: report what would be copied or deleted, and change nothing.
+    :ivar deep_check: verify content at the destination after the copies; ``None`` does not.
     """
 
     tags: TagRule = TagRule()
     window: Window = ALL_TAGS
     due_deletions: PlannedDeletions | None = None
     dry_run: bool = False
+    deep_check: DeepCheck | None = None
 
     @property
     def is_everything(self) -> bool:
@@ -38,17 +41,19 @@ class RouteScope:
             "window": self.window.to_json(),
             "due_deletions": self.due_deletions.to_json() if self.due_deletions else None,
             "dry_run": self.dry_run,
+            "deep_check": self.deep_check.to_json() if self.deep_check else None,
         }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """Read the result of :meth:`to_json`. :raises ConfigurationError: when a tag pattern is not valid."""
-        due = document["due_deletions"]
+        due, deep_check = document["due_deletions"], document["deep_check"]
         return cls(
             tags=only_tags(document["tags"]),
             window=Window.from_json(document["window"]),
             due_deletions=PlannedDeletions.from_json(due) if due else None,
             dry_run=document["dry_run"],
+            deep_check=DeepCheck.from_json(deep_check) if deep_check else None,
         )
 
 

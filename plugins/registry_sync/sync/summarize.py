@@ -66,6 +66,7 @@ def summarize(
         seconds=round(seconds, 3),
         dry_run=observation.scope.dry_run,
         window=str(observation.scope.window),
+        deep_check=execution.deep_check,
         planned_deletions=undone_deletions(plan, results),
         retry_at=execution.retry_at,
     )

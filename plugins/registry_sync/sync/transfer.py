@@ -81,9 +81,10 @@ class Transfer:
         except (NotFound, DeniedError, RefusedError) as error:
             if not isinstance(error, NotFound):
                 log.debug("%s is read at the source: %s", digest.short, error)
-            return self._read_source(digest), False
+            return self.read_source(digest), False
 
-    def _read_source(self, digest: Digest) -> Manifest:
+    def read_source(self, digest: Digest) -> Manifest:
+        """A manifest of the source, or a platform index that is made of it. :raises NotFound: when it lacks that."""
         source, route = self.session.source, self.session.route
         index = self.indexes.get(digest)
         if index is None:
@@ -131,7 +132,7 @@ class Transfer:
         if damaged := next((gap for gap in gaps if gap.kind == "damaged"), None):
             raise DamagedContent(
                 f"{repository} has {manifest.digest.short}, but {damaged.digest} in it is damaged there: "
-                f"{damaged.reason}; delete that content at the registry, and run its garbage collection"
+                f"{damaged.reason}; a deep check of the mirror uploads it again (docs/verify.md)"
             )
         if gaps:
             text = "%s reports %s as present, but %s of it is %s; sending it again (%s)"

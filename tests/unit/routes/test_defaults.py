@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from registry_sync.airflow.mirror_dag import build_dag
+from registry_sync.config.deep_check import DeepCheckRules
 from registry_sync.config.model import MIRROR_OPTIONS, Mirror
 from registry_sync.routes.load import load_healthy_mirrors, load_mirrors
 from tests.unit.routes.files import Write, flow, problems
@@ -17,6 +18,7 @@ DEFAULTS: dict[str, Any] = {
     "destinations": ["acr", "hub"],
     "schedule": "@hourly",
     "full_check": "@weekly",
+    "deep_check": "@daily",
     "start_date": "2026-01-31",
     "catchup": True,
     "retries": 5,
@@ -44,6 +46,7 @@ def test_mirror_inherits_every_option(write: Write) -> None:
         "destinations": ("acr", "hub"),
         "schedule": "@hourly",
         "full_check": "@weekly",
+        "deep_check": DeepCheckRules(schedule="@daily"),
         "start_date": datetime(2026, 1, 31, tzinfo=UTC),
         "catchup": True,
         "retries": 5,
@@ -57,6 +60,7 @@ OWN: dict[str, Any] = {
     "destinations": ["acr"],
     "schedule": None,
     "full_check": None,
+    "deep_check": None,
     "start_date": None,
     "catchup": False,
     "retries": 0,
@@ -67,7 +71,7 @@ OWN: dict[str, Any] = {
 def test_own_values_of_a_mirror_win_also_null(write: Write) -> None:
     assert OWN.keys() == set(MIRROR_OPTIONS)
     mirror = load_mirrors(write(text(DEFAULTS, m={**OWN}))).mirrors["m"]
-    assert options(mirror) == {**OWN, "destinations": ("acr",)}
+    assert options(mirror) == {**OWN, "destinations": ("acr",), "deep_check": DeepCheckRules()}
 
 
 def test_dag_has_the_inherited_values(write: Write) -> None:

@@ -1,0 +1,119 @@
+"""``deep_check:`` of a mirrors file."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from registry_sync.config.fields import Schedule, Strict, raising_value_error
+from registry_sync.errors import ConfigurationError
+
+DEFAULT_SHARE = 0.1
+
+DEFAULT_READ_BYTES = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeepCheckRules:
+    """Rules for verifying the content that a destination holds.
+
+    :ivar schedule: a run whose data interval contains a tick verifies content after its copies.
+    :ivar share: part of the images to verify per day, above 0 and at most 1.
+    :ivar read_bytes: limit of the bytes that one task reads whole and hashes.
+    """
+
+    schedule: str | None = None
+    share: float = DEFAULT_SHARE
+    read_bytes: int = DEFAULT_READ_BYTES
+
+
+def parse_share(text: str) -> float:
+    """Parse a percentage, such as ``10%``, to a part of one.
+
+    >>> parse_share("12.5%")
+    0.125
+
+    :raises ConfigurationError: when it is not above 0 % and at most 100 %.
+    """
+    match = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%", text)
+    share = float(match[1]) / 100 if match else 0.0
+    if not 0 < share <= 1:
+        raise ConfigurationError(f"{text!r} is not a share; write a percentage above 0% and at most 100%, such as 10%")
+    return share
+
+
+_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+def parse_size(text: str) -> int:
+    """Parse a number of bytes with its unit, such as ``2 GB``. Units are decimal.
+
+    >>> parse_size("2 GB"), parse_size("1.5MB"), parse_size("0")
+    (2000000000, 1500000, 0)
+
+    :raises ConfigurationError: when it is not a size.
+    """
+    match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?(B|KB|MB|GB|TB)", "0 B" if text == "0" else text)
+    if match is None:
+        units = ", ".join(_UNITS)
+        raise ConfigurationError(f"{text!r} is not a size; write a number and one of {units}, such as 2 GB, or 0")
+    return round(float(match[1]) * _UNITS[match[2]])
+
+
+def _parse_written_size(written: Any) -> int:
+    """A size in a mirrors file. YAML reads a bare 0 as a number."""
+    if written == 0 and not isinstance(written, bool):
+        return 0
+    if not isinstance(written, str):
+        raise ValueError(f"expected a size such as 2 GB, got {written!r}")
+    return raising_value_error(parse_size)(written)
+
+
+def _parse_written_share(written: Any) -> float:
+    if not isinstance(written, str):
+        raise ValueError(f"expected a percentage such as 10%, got {written!r}")
+    return raising_value_error(parse_share)(written)
+
+
+_SHARE_SCHEMA = {"type": "string", "pattern": r"^[0-9]{1,3}(\.[0-9]{1,6})? ?%$"}
+
+_SIZE_SCHEMA = {
+    "anyOf": [{"type": "string", "pattern": r"^(0|[0-9]{1,6}(\.[0-9]{1,6})? ?(B|KB|MB|GB|TB))$"}, {"const": 0}]
+}
+
+
+class DeepCheckEntry(Strict):
+    """Rules under ``deep_check:``."""
+
+    schedule: Schedule = Field(
+        description="Schedule of deep checks: a run whose interval contains one also verifies content at the "
+        "destinations"
+    )
+    share: Annotated[float, BeforeValidator(_parse_written_share), WithJsonSchema(_SHARE_SCHEMA)] = Field(
+        DEFAULT_SHARE,
+        description="Share of the images to verify per day, such as 10%: all of them in ten days",
+        json_schema_extra={"default": "10%"},
+    )
+    read: Annotated[int, BeforeValidator(_parse_written_size), WithJsonSchema(_SIZE_SCHEMA)] = Field(
+        DEFAULT_READ_BYTES,
+        description="Limit of the bytes that one task reads whole and hashes, such as 2 GB; 0: only compare sizes",
+        json_schema_extra={"default": "1 GB"},
+    )
+
+    def parse(self) -> DeepCheckRules:
+        """The rules as values."""
+        return DeepCheckRules(schedule=self.schedule, share=self.share, read_bytes=self.read)
+
+
+def _with_schedule(written: Any) -> Any:
+    """The mapping that a bare schedule stands for."""
+    return {"schedule": written} if isinstance(written, str) else written
+
+
+WrittenDeepCheck = Annotated[
+    DeepCheckEntry, BeforeValidator(_with_schedule, json_schema_input_type=str | DeepCheckEntry)
+]
+"""A schedule alone, or a mapping."""

@@ -1,0 +1,114 @@
+"""Repair an image at a destination from its source: send what is missing, and upload again what is damaged."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from registry_sync.oci.reference import Digest
+from registry_sync.registry.blobs import copy_blob
+from registry_sync.registry.damaged_blobs import removal_advice
+from registry_sync.sync.check_content import Fault, ImageCheck, check_content
+from registry_sync.sync.obstacle import Obstacle
+from registry_sync.sync.session import Session
+from registry_sync.sync.transfer import Transfer
+
+log = logging.getLogger(__name__)
+
+MAX_NAMED_FAULTS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repaired:
+    """An image after its repair.
+
+    :ivar check: its last check. It has faults where the repair did not help.
+    """
+
+    check: ImageCheck
+    sent_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """Repairs images of one session.
+
+    :ivar transfer: enforces the route's policy, so that nothing is sent that the policy rejects.
+    :ivar hopeless: parts whose repair did not help. Other images that share them are not repaired again.
+    """
+
+    session: Session
+    transfer: Transfer
+    obstacle: Obstacle
+    hopeless: set[Digest] = field(default_factory=set)
+
+    def repair(self, image: ImageCheck) -> Repaired:
+        """Repair an image, and check it again.
+
+        The transfer of every copy sends what the destination reports as missing. skopeo and registries believe that
+        report, so what is still missing then, and what is damaged, is uploaded again by itself.
+
+        :raises RegistrySyncError: when the source lacks a part too, has it damaged, or when a registry fails.
+        """
+        if all(fault.digest in self.hopeless for fault in image.faults):
+            return Repaired(check=image)
+        manifest = self.transfer.read_source(image.digest)
+        sent_bytes = 0
+        with self.transfer.lock(manifest):
+            if self.transfer.enforces_policy or any(fault.kind == "missing" for fault in image.faults):
+                sent_bytes += self.transfer.send(manifest).sent_bytes
+                image = self._check(image)
+            if image.faults:
+                sent_bytes += sum(map(self._upload, image.faults))
+                image = self._check(image)
+        self.hopeless.update(fault.digest for fault in image.faults)
+        return Repaired(check=image, sent_bytes=sent_bytes)
+
+    def _check(self, image: ImageCheck) -> ImageCheck:
+        """Check an image again. What was damaged is read whole."""
+        suspects = [fault.digest for fault in image.faults]
+        return check_content(self.session, [image.digest], self.obstacle, always_read=suspects).images[0]
+
+    def _upload(self, fault: Fault) -> int:
+        """Upload one part again, whether or not the destination has it. Returns the bytes sent."""
+        with self.session.locks.acquire({str(fault.digest)}):
+            return self._upload_locked(fault)
+
+    def _upload_locked(self, fault: Fault) -> int:
+        route = self.session.route
+        log.info("Deep check: uploading %s %s to %s again", fault.noun, fault.digest, route.destination_repository)
+        if fault.blob is None:
+            part = self.transfer.read_source(fault.digest)
+            self.session.destination.put_manifest(route.destination_repository, fault.digest, part)
+            return len(part.content)
+        return copy_blob(
+            (self.session.source, route.source_repository),
+            (self.session.destination, route.destination_repository),
+            fault.blob,
+            check=self.session.skopeo.check_stopping,
+        )
+
+
+def faults_text(faults: Iterable[Fault], verb: str = "is") -> str:
+    """The first faults of an image, and the number of the others.
+
+    >>> faults_text([Fault(kind="missing", digest=Digest("sha256", "ab"), noun="layer")])
+    'layer sha256:ab is missing'
+    """
+    named = [f"{fault.noun} {fault.digest} {verb} {fault.kind}" for fault in faults]
+    more = f" and {len(named) - MAX_NAMED_FAULTS} more parts" if len(named) > MAX_NAMED_FAULTS else ""
+    return f"{', '.join(named[:MAX_NAMED_FAULTS])}{more}"
+
+
+def advice_text(session: Session, faults: Iterable[Fault]) -> str:
+    """The steps that help where a new upload did not."""
+    route = session.route
+    first = next((fault for fault in faults if fault.kind == "damaged"), None)
+    if first is None:
+        return f"{route.destination.name} takes uploads of it and does not keep them: look at its storage and its log"
+    steps = removal_advice(route.destination.api_kind, first.digest)
+    return (
+        f"a new upload did not replace it, because {route.destination.name} keeps the bytes of a digest that it has: "
+        f"{steps}; then run the mirror {route.mirror!r}, which sends it again"
+    )
