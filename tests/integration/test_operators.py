@@ -211,8 +211,9 @@ class TestPlanRoutes:
     ) -> None:
         result = new_run(source, destination, "team/a").plan(repositorys=["team/a"])
         assert failed_at_once(result, ConfigurationError) == (
-            "unknown parameters ['repositorys']; the parameters of this DAG are ['destinations', 'dry_run', "
-            "'repositories', 'tags', 'window', 'window_from', 'window_to']"
+            "unknown parameters ['repositorys']; the parameters of this DAG are ['deep_check', "
+            "'destinations', 'dry_run', 'read_megabytes', 'repositories', 'tags', 'window', 'window_from', "
+            "'window_to']"
         )
 
     def test_more_routes_than_airflow_maps_are_refused(
@@ -449,6 +450,7 @@ class TestMirrorRepository:
             "dry_run": False,
             "window": "",
             "planned_deletions": None,
+            "deep_check": None,
             "error": message,
             "error_class": "configuration",
             "retry_at": None,

@@ -172,7 +172,7 @@ def faulty(found: ImageReadiness) -> tuple[Fault | None, str]:
 
 
 WHO_ANSWERS = "find out what answers instead of the registry, for example the log-in page of a proxy"
-AGAIN = "delete the image at acr, then run the mirror 'quay_to_acr'"
+AGAIN = "trigger the mirror 'quay_to_acr' with 'Deep check', which sends again what is missing or damaged"
 IF_SO = f"check again; if it stays damaged, {AGAIN}"
 UNTIL = "until acr serves it again, nodes can use only the other registries of their pool"
 
@@ -280,7 +280,7 @@ class TestFaults:
             (
                 f"HEAD {wire.url}/v2/{NAME}/blobs/{LAYER.digest} answered 403 "
                 "(not permitted with these credentials, or it does not exist); nodes pull anonymously: "
-                "allow anonymous pulls at acr; if the image is missing there, run the mirror 'quay_to_acr'"
+                f"allow anonymous pulls at acr; if the image is missing there, {AGAIN}"
             ),
         )
 

@@ -51,6 +51,9 @@ def deletion_plans_key(destination: str) -> str:
     return f"planned_deletions_{destination}"
 
 
+DAMAGED_KEY = "damaged"
+"""The XCom key of the images that deep checks found damaged, by destination, pushed by the task ``report``."""
+
 LIST_IMAGES_TASK = "list_images"
 """The task of the readiness DAG that lists the bootstrap images and the registries that must have them."""
 

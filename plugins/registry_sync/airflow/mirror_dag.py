@@ -39,7 +39,11 @@ def build_dag(mirror: Mirror, file: MirrorsFile) -> DAG:
     )
     with dag:
         report = ReportOperator(
-            task_id=REPORT_TASK, mirror=mirror.name, destinations=list(mirror.destinations), retries=0
+            task_id=REPORT_TASK,
+            mirror=mirror.name,
+            destinations=list(mirror.destinations),
+            has_deep_checks=mirror.deep_check.schedule is not None,
+            retries=0,
         )
         for name in mirror.destinations:
             _copy_to(file.registries[name], mirror, file.registries[mirror.source]) >> report
@@ -109,6 +113,21 @@ def parameters(mirror: Mirror) -> Mapping[str, Param]:
             type="boolean",
             title="Dry run",
             description="Report what would be copied or deleted, without changing anything.",
+        ),
+        "deep_check": Param(
+            False,
+            type="boolean",
+            title="Deep check",
+            description="After the copies, verify that the destinations hold every layer of the tags in sync, and send "
+            "again what is missing or damaged.",
+        ),
+        "read_megabytes": Param(
+            mirror.deep_check.read_bytes // 1_000_000,
+            type="number",
+            minimum=0,
+            title="Megabytes to read",
+            description="For a deep check: how much one task downloads and hashes. Only this finds wrong bytes. Other "
+            "layers each day.",
         ),
     }
 

@@ -47,7 +47,9 @@ def build_readiness_dag(file: MirrorsFile) -> DAG:
         checked = CheckEndpointOperator.partial(task_id=CHECK_TASK, map_index_template=LABEL).expand_kwargs(
             listed.output
         )
-        report = ReadinessReportOperator(task_id=REPORT_TASK, pools=list(file.node_pools.values()), retries=0)
+        report = ReadinessReportOperator(
+            task_id=REPORT_TASK, pools=list(file.node_pools.values()), dag_ids=dag_ids, retries=0
+        )
         listed >> checked >> report
     return dag
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from registry_sync.airflow.damaged_images import read_damaged
 from registry_sync.airflow.deferral import defer_or_raise
 from registry_sync.airflow.hooks.registry import RegistryHook
 from registry_sync.airflow.hooks.skopeo import SkopeoHook
@@ -26,6 +27,14 @@ from registry_sync.config.model import Mirror, Registry
 from registry_sync.errors import RegistrySyncError
 from registry_sync.routes.discovery import FoundRoute, expand_routes, select_routes
 from registry_sync.routes.route import Route, route_key
+from registry_sync.sync.damaged_images import DamagedImage
+from registry_sync.sync.deep_check import (
+    DeepCheck,
+    DeepCheckRequest,
+    Rotation,
+    deep_check_of_route,
+    rotation_of_run,
+)
 from registry_sync.sync.run_state import Watermark
 from registry_sync.sync.scope import RouteScope, RouteTask
 from registry_sync.sync.window import RunInterval, Window, window_of_route, window_of_run
@@ -81,20 +90,55 @@ class ListRoutesOperator(BaseOperator):
         found, window = self._find_routes(window)
         selected = select_routes(found, params["repositories"] or [])
         watermark = read_watermark(context, self.destination.name) if run.run_type == "scheduled" else None
+        rotation = rotation_of_run(run, self.mirror.deep_check, watermark.until if watermark else None)
         work, unmodified = split_unmodified(selected, window, run.run_type, watermark, self.mirror.full_check)
+        if rotation:
+            reason = f"deep check, {self.mirror.deep_check.schedule}"
+            work, unmodified = widen_to_everything(work, unmodified, Window(reason=reason)), []
         if unmodified:
             context["ti"].xcom_push(UNMODIFIED_KEY, [route_key(route) for route in unmodified])
         check_map_length(len(work), f"mirror {self.mirror.name!r} has {len(work)} routes", "split the mirror")
         self._log_work(window, work, unmodified)
-        return self._rows(context, run, scope, work)
+        deep_checks = self._deep_checks(context, rotation, work)
+        return self._rows(context, run, scope, work, deep_checks)
 
     def _rows(
-        self, context: Context, run: RunInterval, scope: RouteScope, work: Sequence[tuple[Route, Window]]
+        self,
+        context: Context,
+        run: RunInterval,
+        scope: RouteScope,
+        work: Sequence[tuple[Route, Window]],
+        deep_checks: Sequence[DeepCheck | None],
     ) -> list[dict[str, Any]]:
         """The arguments of the mapped tasks, with the deletions that are due in this run."""
         due = read_due_deletions(context, run, self.destination.name)
-        scopes = ((route, replace(scope, window=own, due_deletions=due.get(route_key(route)))) for route, own in work)
+        scopes = (
+            (route, replace(scope, window=own, due_deletions=due.get(route_key(route)), deep_check=deep_check))
+            for (route, own), deep_check in zip(work, deep_checks, strict=True)
+        )
         return [RouteTask(route=route, scope=own).to_json() for route, own in scopes]
+
+    def _deep_checks(
+        self, context: Context, rotation: Rotation | None, work: Sequence[tuple[Route, Window]]
+    ) -> list[DeepCheck | None]:
+        """The deep check of each route: all images if the run's parameters ask for that, or the share that is due.
+
+        Images that an earlier run found damaged are also verified by other runs that compare everything.
+        """
+        params, rules, ti = read_parameters(context), self.mirror.deep_check, context["ti"]
+        is_due = params["deep_check"] or rotation is not None
+        has_suspects = rules.schedule and any(own.is_everything for _, own in work)
+        damaged = read_damaged(ti, ti.dag_id) if is_due or has_suspects else {}
+        known: dict[str, list[DamagedImage]] = {}
+        for image in damaged.get(self.destination.name, ()):
+            known.setdefault(image.repository, []).append(image)
+        request = DeepCheckRequest(
+            is_requested=params["deep_check"],
+            read_bytes=round(params["read_megabytes"] * 1_000_000),
+            rotation=rotation,
+            schedule=rules.schedule,
+        )
+        return [deep_check_of_route(request, known.get(str(route.destination_repository), ())) for route, _ in work]
 
     def _check_skopeo(self, task: str) -> None:
         """Find each skopeo that the mirror's rules use, and check that it can enforce their policies."""
@@ -129,6 +173,14 @@ class ListRoutesOperator(BaseOperator):
             self.log.info("%d repositories skipped: no push in the window", len(unmodified))
         lines = [f"{route.label}: {own}" if own != window else route.label for route, own in work]
         self.log.info("%d routes:\n%s", len(work), "\n".join(lines))
+
+
+def widen_to_everything(
+    work: Sequence[tuple[Route, Window]], unmodified: Sequence[Route], everything: Window
+) -> list[tuple[Route, Window]]:
+    """All routes, each with a window of everything: its own if that is one."""
+    widened = [(route, own if own.is_everything else everything) for route, own in work]
+    return widened + [(route, everything) for route in unmodified]
 
 
 def split_unmodified(

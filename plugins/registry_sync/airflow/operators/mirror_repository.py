@@ -85,4 +85,10 @@ def _masked(report: RouteReport) -> RouteReport:
     """
     tags = tuple(replace(result, reason=str(redact(result.reason))) for result in report.tags)
     notes = tuple(str(redact(note)) for note in report.notes)
-    return replace(report, tags=tags, notes=notes, error=str(redact(report.error)) if report.error else None)
+    checked = report.deep_check
+    if checked:
+        masked = (replace(image, problem=str(redact(image.problem))) for image in checked.damaged)
+        checked = replace(checked, damaged=tuple(masked))
+    return replace(
+        report, tags=tags, notes=notes, deep_check=checked, error=str(redact(report.error)) if report.error else None
+    )

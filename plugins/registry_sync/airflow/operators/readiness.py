@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.log import redact  # type: ignore[attr-defined]  # not among its exports
 
+from registry_sync.airflow.damaged_images import read_damaged
 from registry_sync.airflow.hooks.registry import RegistryHook
 from registry_sync.airflow.ids import (
     CHECK_TASK,
@@ -21,11 +20,11 @@ from registry_sync.airflow.ids import (
     NOTES_KEY,
     READ_AT_KEY,
     REPORT_KEY,
-    REPORT_TASK,
     RESULTS_KEY,
     copy_task,
 )
 from registry_sync.airflow.map_length import check_map_length
+from registry_sync.airflow.recent_runs import list_recent_runs
 from registry_sync.config.model import Mirror, MirrorsFile
 from registry_sync.config.node_pools import NodePool
 from registry_sync.errors import RefusedError, RegistrySyncError, TemporaryError
@@ -35,12 +34,10 @@ from registry_sync.sync.report import RouteReport
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from registry_sync.nodes.readiness.known_damage import KnownDamage
     from registry_sync.nodes.readiness.model import ImageReadiness
     from registry_sync.nodes.readiness.plan import MirroredDigest
     from registry_sync.nodes.readiness.report import ReadinessReport
-
-MAX_MIRROR_RUNS = 24
-"""The number of recent runs of each mirror whose reports are read."""
 
 
 class ListImagesOperator(BaseOperator):
@@ -115,7 +112,7 @@ def read_mirrored_digests(
     names = frozenset(earlier)
     mirrored: dict[str, MirroredDigest] = {}
     for dag, mirror in mirrors.items():
-        for run_id, began in _recent_runs(ti, dag):
+        for run_id, began in list_recent_runs(ti, dag):
             for report in _pull_reports(ti, dag, mirror.destinations, run_id):
                 time = read_at.get(report.source)
                 is_later = time is not None and began >= datetime.fromisoformat(time)
@@ -124,17 +121,6 @@ def read_mirrored_digests(
                     if tag.outcome == "copied" and tag.digest and (is_later or name not in names):
                         mirrored[name] = MirroredDigest(digest=tag.digest, run=f"the run {run_id} of {dag}")
     return mirrored
-
-
-def _recent_runs(ti: Any, dag: str) -> list[tuple[str, datetime]]:
-    """Ids of the last runs and the times in them, oldest first. Runs without a time in their id have no order."""
-    run_ids = ti.get_task_states(dag_id=dag, task_ids=[REPORT_TASK])
-    timed = [(run_id, match[1]) for run_id in run_ids if (match := _RUN_TIME.search(run_id))]
-    runs = sorted(((run_id, datetime.fromisoformat(time)) for run_id, time in timed), key=itemgetter(1))
-    return runs[-MAX_MIRROR_RUNS:]
-
-
-_RUN_TIME = re.compile(r"__(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?\+\d\d:\d\d)")
 
 
 def _pull_reports(ti: Any, dag: str, destinations: Sequence[str], run_id: str) -> Iterator[RouteReport]:
@@ -196,14 +182,17 @@ class ReadinessReportOperator(BaseOperator):
     """Print whether nodes would start now, with each single registry down. Fail where a node would not, but should.
 
     :param pools: the pools that were checked.
+    :param dag_ids: the DAG of each mirror, by the mirror's name. Images that their deep checks found damaged count as
+        damaged, without being read again.
     """
 
     template_fields: Sequence[str] = ()
     ui_color = "#e8e8e8"
 
-    def __init__(self, *, pools: Sequence[NodePool], **kwargs: Any) -> None:
+    def __init__(self, *, pools: Sequence[NodePool], dag_ids: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(trigger_rule=TriggerRule.ALL_DONE, **kwargs)
         self.pools = pools
+        self.dag_ids = dag_ids
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the verdicts, for programs."""
@@ -215,6 +204,7 @@ class ReadinessReportOperator(BaseOperator):
         return {"summary": report.summary, "verdicts": [verdict.to_json() for verdict in report.verdicts]}
 
     def _collect(self, context: Context) -> ReadinessReport:
+        from registry_sync.nodes.readiness.known_damage import fault_damaged
         from registry_sync.nodes.readiness.model import ImageReadiness
         from registry_sync.nodes.readiness.report import ReadinessReport
 
@@ -225,7 +215,28 @@ class ReadinessReportOperator(BaseOperator):
         pulled = filter(None, ti.xcom_pull(task_ids=[CHECK_TASK], key=RESULTS_KEY) or [])
         results = [ImageReadiness.from_json(result) for of_task in pulled for result in of_task]
         notes = ti.xcom_pull(task_ids=LIST_IMAGES_TASK, key=NOTES_KEY) or []
-        return ReadinessReport.of(self.pools, add_unchecked(listed, results), notes=notes)
+        images = fault_damaged(add_unchecked(listed, results), read_known_damage(ti, self.dag_ids))
+        return ReadinessReport.of(self.pools, images, notes=notes)
+
+
+def read_known_damage(ti: Any, dag_ids: Mapping[str, str]) -> list[KnownDamage]:
+    """The images that deep checks of mirrors found damaged, and that are not known to be whole again.
+
+    :param dag_ids: the DAG of each mirror, by the mirror's name.
+    """
+    from registry_sync.nodes.readiness.known_damage import KnownDamage
+
+    return [
+        KnownDamage(
+            registry=destination,
+            repository=image.repository.partition("/")[2],
+            digest=image.digest,
+            problem=f"the deep check of {dag} found at {image.at:%Y-%m-%d %H:%M} UTC: {image.problem}",
+        )
+        for dag in dag_ids.values()
+        for destination, images in read_damaged(ti, dag).items()
+        for image in images
+    ]
 
 
 def unlisted_images(pools: Sequence[NodePool]) -> list[ImageReadiness]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException
 
+from registry_sync.airflow.damaged_images import push_damaged
 from registry_sync.airflow.ids import REPORT_KEY, copy_task, deletion_plans_key, routes_task, watermark_key
 from registry_sync.airflow.run_context import (
     read_deletion_plans,
@@ -32,15 +33,19 @@ class ReportOperator(BaseOperator):
 
     :param mirror: name of the mirror.
     :param destinations: names of its destinations; :func:`routes_task` and :func:`copy_task` name their tasks.
+    :param has_deep_checks: the mirror has a schedule for deep checks.
     """
 
     template_fields: Sequence[str] = ()
     ui_color = "#e8e8e8"
 
-    def __init__(self, *, mirror: str, destinations: Sequence[str], **kwargs: Any) -> None:
+    def __init__(
+        self, *, mirror: str, destinations: Sequence[str], has_deep_checks: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(trigger_rule=TriggerRule.ALL_DONE, **kwargs)
         self.mirror = mirror
         self.destinations = destinations
+        self.has_deep_checks = has_deep_checks
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the summary of the run. :raises AirflowFailException: when a route failed."""
@@ -48,6 +53,8 @@ class ReportOperator(BaseOperator):
         for outcome in outcomes:
             push_watermark(context, outcome)
             push_deletion_plans(context, outcome)
+        reports = {outcome.destination: outcome.reports for outcome in outcomes}
+        push_damaged(context, reports, has_deep_checks=self.has_deep_checks)
         run = RunReport(
             mirror=self.mirror,
             routes=tuple(report for outcome in outcomes for report in outcome.reports),

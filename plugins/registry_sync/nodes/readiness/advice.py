@@ -28,13 +28,13 @@ def advise(fault: Fault, cause: RegistrySyncError | None, check: EndpointCheck, 
 
 
 def _advise_on_content(fault: Fault, cause: RegistrySyncError | None, check: EndpointCheck) -> str:
-    """Advise to delete an image only where that fixes it, never during an outage."""
-    name, copy_again = check.registry.name, _copy_again(check)
-    replace_image = copy_again if fault == "absent" else f"delete the image at {name}, then {copy_again}"
+    """Never advise to delete: a deep check repairs what can be repaired, and names the steps where it cannot."""
+    name = check.registry.name
+    copy_again = _copy_again(check) if fault == "absent" else _repair(check)
     if cause is None or isinstance(cause, NotFound):
-        return replace_image
+        return copy_again
     if isinstance(cause, DamagedContent):
-        return f"check again; if it stays damaged, {replace_image}"  # it may be damaged in transit only
+        return f"check again; if it stays damaged, {copy_again}"  # it may be damaged in transit only
     if isinstance(cause, DeniedError):
         return f"nodes pull anonymously: allow anonymous pulls at {name}; if the image is missing there, {copy_again}"
     recovered = f"{name} is up" if fault == "absent" else f"{name} serves it"
@@ -65,6 +65,13 @@ def _advise_on_waiting(fault: Literal["silent", "slow"], check: EndpointCheck) -
             )
         case "mirror":
             return f"no runtime falls back from that: remove {name} from the pool's mirrors until it is fast again"
+
+
+def _repair(check: EndpointCheck) -> str:
+    """An ordinary run leaves a tag in sync as it is, whatever its layers are. A push skips layers that are reported."""
+    if check.copied_by:
+        return f"trigger the mirror {check.copied_by!r} with 'Deep check', which sends again what is missing or damaged"
+    return f"push it again; if {check.registry.name} keeps damaged bytes, see docs/verify.md"
 
 
 def _copy_again(check: EndpointCheck) -> str:
