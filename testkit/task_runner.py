@@ -38,7 +38,7 @@ class FakeApi:
     ``connections`` are by id, ``xcoms`` by task, map index and key; ``states`` by task id, with ``_INDEX`` for one of a
     mapped task. With an ``interval`` the run is a scheduled one. ``messages`` are the states that tasks reported,
     ``rendered`` their rendered fields and labels. With ``resume`` a task goes on after that wait; with ``is_ended`` it
-    learns at its next heartbeat that it has to end. ``others`` are XComs of other DAGs, by DAG, run, task and key.
+    learns at its next heartbeat that it has to end. ``others`` are XComs of other runs, by DAG, run, task and key.
     """
 
     dag_id: str
@@ -78,7 +78,7 @@ class FakeApi:
                 return httpx.Response(200, json={"task_states": {**states, **own}})
             case "GET", ["connections", name]:
                 return self._connection(name)
-            case "GET", ["xcoms", dag_id, run_id, task_id, key, "slice"] if dag_id != self.dag_id:
+            case "GET", ["xcoms", dag_id, run_id, task_id, key, "slice"] if (dag_id, run_id) != (self.dag_id, RUN_ID):
                 return httpx.Response(200, json=self.others.get((dag_id, run_id, task_id, key), []))
             case method, ["xcoms", _, _, task_id, key, *rest]:
                 return self._xcom(method, task_id, key, rest, request, body)

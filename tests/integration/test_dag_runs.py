@@ -265,6 +265,30 @@ def test_a_failed_route_is_cleared_and_retried_alone(stack: Stack) -> None:
     assert images.resolve(stack.open.url, "hand/web", "v1") == WEB.digest
 
 
+def test_a_deep_check_repairs_what_the_destination_lost(stack: Stack) -> None:
+    """A layer is lost, and an ordinary run does not notice. Then one is damaged, which docker-registry keeps."""
+    chosen: dict[str, Any] = {"repositories": ["team/app"], "destinations": ["open"], "tags": ["v1"]}
+    trigger_and_wait(stack, **chosen)
+    layer = APP.children[0].blobs[-1].digest
+    stack.open.forget_blob(layer)
+    stack.open.restart()
+    run = trigger_and_wait(stack, **chosen, deep_check=True)
+    assert run["state"] == "success"
+    log = report_log(stack, run)
+    assert f"layer {layer} was missing at the destination; sent again" in log
+    assert "by_hand: everything is in sync, nothing was copied (0 tags unchanged), 1 repaired" in log
+    images.pull_whole(stack.open.url, "hand/app", "v1")
+    stack.open.damage_blob(layer)
+    run = trigger_and_wait(stack, **chosen, deep_check=True)
+    assert run["state"] == "failed"
+    damaged = stack.airflow.api.xcom("mirror_by_hand", run["dag_run_id"], "report", "damaged")
+    assert [each["parts"] for each in damaged["open"]] == [[str(layer)]]
+    stack.open.damage_blob(layer)  # whole again
+    run = trigger_and_wait(stack, **chosen, deep_check=True)
+    assert run["state"] == "success"
+    assert stack.airflow.api.xcom("mirror_by_hand", run["dag_run_id"], "report", "damaged") == {}
+
+
 def test_marking_a_task_failed_stops_skopeo(stack: Stack) -> None:
     api = stack.airflow.api
     api.wait_for_dag("mirror_by_hand")

@@ -25,7 +25,15 @@ from registry_sync.airflow.deferral import MAX_DEFERRALS
 from registry_sync.airflow.mirror_dag import build_dag
 from registry_sync.airflow.operators.mirror_repository import MirrorRepositoryOperator
 from registry_sync.airflow.triggers.not_before import NotBeforeTrigger
-from registry_sync.errors import ConfigurationError, DeniedError, LockedTag, RateLimited, RefusedError, TemporaryError
+from registry_sync.errors import (
+    ConfigurationError,
+    DeniedError,
+    LockedTag,
+    NotWhole,
+    RateLimited,
+    RefusedError,
+    TemporaryError,
+)
 from registry_sync.registry.endpoint import Credentials
 from registry_sync.routes.load import PATH_VARIABLE, load_mirrors
 from registry_sync.routes.route import Route, route_key
@@ -871,3 +879,96 @@ class TestPruning:
 
 
 PLANNED = (REPORT, -1, "planned_deletions_backup")
+
+
+class TestDeepChecks:
+    """Damage over several runs. Each run leaves it in XCom, where the next one finds it."""
+
+    @pytest.fixture
+    def image(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> images.Image:
+        image = images.image([images.layer({"app": name.encode()})])
+        for registry in (source, destination):
+            images.push(registry.url, name, "v1", image)
+        return image
+
+    @pytest.fixture
+    def checked(self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, name: str) -> Run:
+        deep_check = {"schedule": "@daily", "share": "100%", "read": "1 MB"}
+        return new_run(source, destination, name, schedule="@hourly", deep_check=deep_check)
+
+    def run_all(self, run: Run, hour: int, state: str = "success") -> dict[str, int]:
+        """Run the whole DAG for the hour that ends at ``hour``; return the counts above zero."""
+        run.api.xcoms.clear()
+        end = datetime(2026, 11, 24, hour, tzinfo=UTC)
+        run.api.interval = (end - timedelta(hours=1), end)
+        assert run.copy().state == state
+        assert run.report(**{PLAN: "success", f"{COPY}_0": state}).state == state
+        run.api.others[run.dag.dag_id, f"scheduled__{end.isoformat()}", REPORT, "damaged"] = [self.damaged(run)]
+        return {outcome: count for outcome, count in run.pushed()["counts"].items() if count}
+
+    def damaged(self, run: Run) -> Any:
+        return run.api.xcoms[REPORT, -1, "damaged"]
+
+    def test_damage_stays_known_until_it_is_repaired(
+        self, checked: Run, image: images.Image, destination: RegistryProcess, name: str
+    ) -> None:
+        bad = image.blobs[-1].digest
+        destination.damage_blob(bad)
+        assert self.run_all(checked, hour=1, state="failed") == {"failed": 1}
+        (found,) = self.damaged(checked)["backup"]
+        assert (found["repository"], found["digest"], found["tags"], found["parts"]) == (
+            f"{destination.host}/{name}",
+            str(image.digest),
+            ["v1"],
+            [str(bad)],
+        )
+        assert f"layer {bad} is damaged at the destination; a new upload did not replace it" in found["problem"]
+        # No tick of deep_check, but this run compares everything.
+        assert self.run_all(checked, hour=2, state="failed") == {"failed": 1}
+        assert checked.rows[0]["scope"]["deep_check"]["suspects"] == {str(image.digest): [str(bad)]}
+        assert [each["digest"] for each in self.damaged(checked)["backup"]] == [str(image.digest)]
+        destination.forget_blob(bad)  # as the advice says
+        destination.restart()
+        assert self.run_all(checked, hour=3) == {"repaired": 1}
+        assert self.damaged(checked) == {}
+        assert images.pull_whole(destination.url, name, "v1")
+        assert self.run_all(checked, hour=4) == {"unchanged": 1}
+        assert checked.rows[0]["scope"]["deep_check"] is None
+
+    def test_a_failure_without_a_retry(self, checked: Run, image: images.Image, destination: RegistryProcess) -> None:
+        """A retry would find the same bytes."""
+        destination.damage_blob(image.blobs[-1].digest)
+        checked.api.interval = (datetime(2026, 11, 24, tzinfo=UTC), datetime(2026, 11, 24, 1, tzinfo=UTC))
+        assert "1 tags failed" in failed_at_once(checked.copy(), NotWhole)
+
+    def test_the_share_of_a_scheduled_run(self, checked: Run, image: images.Image) -> None:  # noqa: ARG002
+        checked.api.interval = (datetime(2026, 11, 24, tzinfo=UTC), datetime(2026, 11, 24, 1, tzinfo=UTC))
+        assert checked.plan().state == "success"
+        assert checked.rows[0]["scope"]["deep_check"] == {
+            "reason": "@daily",
+            "read_bytes": 1_000_000,
+            "rotation": {"start": "2026-11-23T00:00:00+00:00", "end": "2026-11-24T00:00:00+00:00", "share": 1.0},
+            "suspects": {},
+        }
+
+    def test_a_person_can_ask_for_it(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, image: images.Image, name: str
+    ) -> None:
+        """Also for a mirror without ``deep_check``."""
+        lost = image.blobs[-1].digest
+        destination.forget_blob(lost)
+        destination.restart()
+        run = new_run(source, destination, name)
+        run.api.conf = {"deep_check": True, "read_megabytes": 0.5}
+        assert run.copy().state == "success"
+        assert run.rows[0]["scope"]["deep_check"] == {
+            "reason": "requested",
+            "read_bytes": 500_000,
+            "rotation": None,
+            "suspects": {},
+        }
+        assert run.pushed()["counts"] == counts(repaired=1)
+        assert run.report(**{PLAN: "success", f"{COPY}_0": "success"}).state == "success"
+        assert run.api.xcoms[REPORT, -1, "return_value"] == {
+            "summary": "team: everything is in sync, nothing was copied (0 tags unchanged), 1 repaired"
+        }

@@ -26,6 +26,7 @@ from registry_sync.nodes.readiness.model import EndpointCheck, Expected, Fault, 
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry import client as registry_client
 from registry_sync.routes.load import load_mirrors
+from registry_sync.sync.damaged_images import DamagedImage
 from registry_sync.sync.report import RouteReport, TagResult
 from registry_sync.tags.overwrite_policy import parse_policies
 from testkit import images
@@ -812,6 +813,25 @@ class TestDag:
     def test_a_wrong_image_is_not_retried(self, stack: Stack) -> None:
         images.push(stack.acr.url, NAME, "v1", OTHER)
         assert Dag(stack.file).run()[0] == ["failed", "success", "success"]
+
+    def test_an_image_that_a_mirror_knows_to_be_damaged_is_not_ready(self, stack: Stack) -> None:
+        """The check itself reads too little to find that out. The latest run of the mirror counts."""
+        dag = Dag(stack.file)
+        assert dag.run()[0] == ["success"] * 3
+        found = DamagedImage(
+            repository=f"{stack.acr.host}/{NAME}",
+            digest=IMAGE.digest,
+            tags=("v1",),
+            parts=(LAYER.digest,),
+            problem="a layer is damaged",
+            at=datetime(2026, 11, 24, 2, 3, tzinfo=UTC),
+        )
+        mirror, earlier = "mirror_quay_to_world", "scheduled__2026-11-24T01:00:00+00:00"
+        dag.api.others[mirror, earlier, "report", "damaged"] = [{"acr": [found.to_json()]}]
+        result = dag.report()
+        assert (result.state, str(result.error)) == ("failed", "nodes of outside would not start now")
+        dag.api.others[mirror, "manual__2026-11-24T02:00:00+00:00", "report", "damaged"] = [{}]
+        assert dag.report().state == "success"
 
     def test_a_killed_check_fails_the_report(self, stack: Stack) -> None:
         dag = Dag(stack.file)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Any, get_args
 
@@ -20,6 +21,7 @@ from registry_sync.config.model import Registry
 from registry_sync.config.node_pools import NodePool, NodePoolEntry
 from registry_sync.errors import RefusedError, TemporaryError
 from registry_sync.nodes.readiness.check import Limits
+from registry_sync.nodes.readiness.known_damage import KnownDamage, fault_damaged
 from registry_sync.nodes.readiness.model import EndpointCheck, Expected, Fault, ImageReadiness
 from registry_sync.nodes.readiness.report import ReadinessReport, fault_conflicting
 from registry_sync.nodes.runtime_failover import (
@@ -469,3 +471,27 @@ def test_parsing_the_dag_file_loads_nothing_that_only_a_task_needs() -> None:
     command = [sys.executable, "-c", PARSED]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines()[-1] == "registry_sync.registry.endpoint registry_sync.registry.kinds"
+
+
+class TestKnownDamage:
+    READY = ImageReadiness(pool="p", image="team/app:v1", registry="acr", digest=Digest.of(b"image"))
+    KNOWN = KnownDamage(registry="acr", repository="team/app", digest=Digest.of(b"image"), problem="seen; do this")
+
+    def test_it_makes_a_ready_image_damaged(self) -> None:
+        assert fault_damaged([self.READY], [self.KNOWN]) == [
+            replace(self.READY, fault="damaged", problem="seen; do this")
+        ]
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"registry": "hub"},
+            {"image": "team/app2:v1"},
+            {"digest": Digest.of(b"another")},
+            {"digest": None},
+            {"fault": "absent", "problem": "gone"},
+        ],
+    )
+    def test_it_leaves_others_as_they_are(self, other: dict[str, Any]) -> None:
+        result = replace(self.READY, **other)
+        assert fault_damaged([result], [self.KNOWN]) == [result]
