@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from registry_sync.registry.damaged_blobs import removal_advice
 from testkit import images
 from testkit.images import Image
 from testkit.interceptor import Interceptor
@@ -180,7 +181,7 @@ def test_a_layer_of_another_size_is_not_published(
     assert (result.outcome, result.error_class) == ("failed", "temporary")
     assert result.reason == (
         f"{wire.host}/{name} has {content.digest.short}, but {layer.digest} in it is damaged there: it has 7 instead "
-        f"of {len(layer.content)} bytes; delete that content at the registry, and run its garbage collection"
+        f"of {len(layer.content)} bytes; {removal_advice('distribution', layer.digest)}"
     )
     assert images.resolve(destination.url, name, "v1") is None
 

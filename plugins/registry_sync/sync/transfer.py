@@ -22,6 +22,7 @@ from registry_sync.oci.manifest import Manifest
 from registry_sync.oci.platforms import PlatformIndex, filter_index
 from registry_sync.oci.reference import Digest, Reference
 from registry_sync.oci.reserved_tags import platform_cache_tag
+from registry_sync.registry.damaged_blobs import removal_advice
 from registry_sync.skopeo.image_copy import ImageCopy
 from registry_sync.sync.held_content import HeldContent
 from registry_sync.sync.session import Session
@@ -132,7 +133,7 @@ class Transfer:
         if damaged := next((gap for gap in gaps if gap.kind == "damaged"), None):
             raise DamagedContent(
                 f"{repository} has {manifest.digest.short}, but {damaged.digest} in it is damaged there: "
-                f"{damaged.reason}; a deep check of the mirror uploads it again (docs/verify.md)"
+                f"{damaged.reason}; {removal_advice(self.session.route.destination.api_kind, damaged.digest)}"
             )
         if gaps:
             text = "%s reports %s as present, but %s of it is %s; sending it again (%s)"
