@@ -459,6 +459,7 @@ class TestMirrorRepository:
             "window": "",
             "planned_deletions": None,
             "deep_check": None,
+            "selects_none": False,
             "error": message,
             "error_class": "configuration",
             "retry_at": None,
