@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 import tempfile
-import time
 from dataclasses import is_dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,6 +14,8 @@ from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from testkit.sleeping_clock import SleepingClock
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -58,10 +59,22 @@ def own_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def recorded_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Pauses of the HTTP transport in seconds, recorded instead of slept."""
+def sleeping_clock(
+    own_temporary_directory: Path,  # noqa: ARG001 - rate limits of other tests are elsewhere
+    monkeypatch: pytest.MonkeyPatch,
+) -> SleepingClock:
+    """The clock of the HTTP transport and of the rate limiter, whose shared files are of this test alone."""
+    clock = SleepingClock()
+    monkeypatch.setattr("registry_sync.registry.transport.time", clock)
+    monkeypatch.setattr("registry_sync.registry.rate_limit.time", clock)
+    return clock
+
+
+@pytest.fixture
+def recorded_pauses(sleeping_clock: SleepingClock, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Pauses of the HTTP transport between two attempts in seconds, recorded instead of slept."""
     pauses: list[float] = []
-    clock = SimpleNamespace(sleep=pauses.append, monotonic=time.monotonic)
+    clock = SimpleNamespace(sleep=pauses.append, monotonic=sleeping_clock.monotonic)
     monkeypatch.setattr("registry_sync.registry.transport.time", clock)
     return pauses
 

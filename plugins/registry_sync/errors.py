@@ -10,7 +10,7 @@
     │   │   └── NotAManifest     a page or the like instead of one    -> find out what answers, delete nothing
     │   ├── ResponseTimeout      the response took too long           -> report it: every runtime keeps waiting
     │   └── ConnectTimeout       the connection attempt timed out     -> report it: runtimes wait long, then go on
-    ├── RateLimited              429 with a delay                     -> defer until then
+    ├── RateLimited              429 from the registry                -> pause everything, or defer until then
     ├── DeniedError              missing permission                   -> fail at once
     │   └── LoginRejected        wrong user name or password          -> fail at once, whatever was asked for
     ├── RefusedError             type, quota, policy, read-only       -> fail at once
@@ -82,14 +82,18 @@ class ConnectTimeout(TemporaryError):
 
 
 class RateLimited(RegistrySyncError):
-    """The registry rate-limits us until ``retry_at`` (aware UTC)."""
+    """The registry rate-limits us until ``retry_at`` (aware UTC); the present when it names no time.
+
+    ``host`` is the registry that rate-limits skopeo; empty where it is not known, and in errors of our own requests.
+    """
 
     error_class = "rate_limited"
     is_permanent = False
 
-    def __init__(self, message: str, *, retry_at: datetime) -> None:
+    def __init__(self, message: str, *, retry_at: datetime, host: str = "") -> None:
         super().__init__(message)
         self.retry_at = retry_at
+        self.host = host
 
 
 class DeniedError(RegistrySyncError):

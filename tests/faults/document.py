@@ -16,7 +16,6 @@ _OUTCOMES: Mapping[str, str] = {
     "skipped": "success; the tag is skipped",
     "wait": "**deferred**",
     "retry: temporary": "**retry**",
-    "retry: rate_limited": "**retry**, after the requested delay",
     "fail: denied": "**fails at once** (denied)",
     "fail: locked": "**fails at once** (locked)",
     "fail: refused": "**fails at once** (refused)",

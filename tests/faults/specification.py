@@ -30,7 +30,7 @@ WITH_BODY = ("destination: blob PATCH", "destination: PUT by digest")
 
 DENIED, LOCKED, REFUSED = "fail: denied", "fail: locked", "fail: refused"
 CONFIGURATION = "fail: configuration"
-RETRY, RETRY_LATER, WAIT, SUCCESS = "retry: temporary", "retry: rate_limited", "wait", "success"
+RETRY, WAIT, SUCCESS = "retry: temporary", "wait", "success"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,18 +111,17 @@ SPECIFICATION = (
     _row("404", SKOPEO_PING, RETRY, RETRY, "does not answer like a registry"),
     _row("404", WRITES, REFUSED, REFUSED, "cannot be pushed to; create it at the registry first"),
     _row("404, HTML", _without(UPLOAD, "destination: blob POST"), RETRY, RETRY, "broke off the upload"),
-    _row("429, Retry-After: 1", (*PING, *LOG_IN, *OURS), RETRY_LATER, SUCCESS, "answered 429"),
-    _row("429, Retry-After: 1", _without(SKOPEO, *WITH_BODY), RETRY, SUCCESS, _FEWER),
-    _row("429, Retry-After: 1", WITH_BODY, RETRY, RETRY, _FEWER),
+    _row("429, Retry-After: 1", (*PING, *LOG_IN, *OURS), WAIT, SUCCESS, "answered 429"),
+    _row("429, Retry-After: 1", SKOPEO, WAIT, SUCCESS, _FEWER),
     _row("429, Retry-After: 7200", (*PING, *LOG_IN, *OURS), WAIT, WAIT, "answered 429"),
     _row("429, Retry-After: 7200", _without(SKOPEO, *WITH_BODY), RETRY, "", _STALLED),
-    _row("429, Retry-After: 7200", WITH_BODY, RETRY, RETRY, _FEWER),
+    _row("429, Retry-After: 7200", WITH_BODY, WAIT, SUCCESS, _FEWER),
     _row("429, Retry-After: a date", (*PING, *LOG_IN, *OURS), WAIT, WAIT, "answered 429"),
-    _row("429", (*PING, *LOG_IN, *OURS), RETRY, SUCCESS, "answered 429"),
+    _row("429", (*PING, *LOG_IN, *OURS), WAIT, SUCCESS, "answered 429"),
     _row("429", _without(SKOPEO, *WITH_BODY), RETRY, SUCCESS, _STALLED),
-    _row("429", WITH_BODY, RETRY, RETRY, _FEWER),
-    _row("429, HTML", (*PING, *LOG_IN, *OURS), RETRY, SUCCESS, "answered 429"),
-    _row("429, HTML", WITH_BODY, RETRY, RETRY, _FEWER),
+    _row("429", WITH_BODY, WAIT, SUCCESS, _FEWER),
+    _row("429, HTML", (*PING, *LOG_IN, *OURS), WAIT, SUCCESS, "answered 429"),
+    _row("429, HTML", WITH_BODY, WAIT, SUCCESS, _FEWER),
     _row("500", (*PING, *LOG_IN, *OURS), RETRY, SUCCESS, "answered 500"),
     _row("500", SKOPEO, RETRY, RETRY, _OUTAGE),
     _row("502", (*PING, *LOG_IN, *OURS), RETRY, SUCCESS, "answered 502"),

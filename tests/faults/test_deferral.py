@@ -25,10 +25,10 @@ from testkit.waiting import wait_until
 from tests.faults.world import COPY, MirrorRun, World, a_world
 
 WAIT_SECONDS = 40
-MIN_DEFERRAL_SECONDS, SPREAD_OF_TEST_SECONDS = 10, 2
+SPREAD_OF_TEST_SECONDS = 2
 _SHORTER = f"""\
 from registry_sync.airflow import retries
-retries.MIN_DEFERRAL_SECONDS, retries.JITTER_SECONDS = {MIN_DEFERRAL_SECONDS}, {SPREAD_OF_TEST_SECONDS}
+retries.JITTER_SECONDS = {SPREAD_OF_TEST_SECONDS}
 """
 """Code added to the DAG file, which every task reads first: waits short enough for a test."""
 

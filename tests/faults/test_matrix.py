@@ -16,13 +16,14 @@ from airflow.sdk.execution_time.supervisor import TaskRunResult
 
 from registry_sync.registry import transport
 from registry_sync.registry.exchange import RequestLimits
+from registry_sync.sync import pauses
 from testkit.interceptor import Interceptor
 from tests.faults.faults import FAULTS
 from tests.faults.specification import Case, cases
 from tests.faults.stages import STAGES, Stage
 from tests.faults.world import TAG, MirrorRun, World, a_world, outcome
 
-READ_SECONDS = 0.5
+READ_SECONDS, PATIENCE_SECONDS = 0.5, 1.0
 LONGEST_SECONDS = 30.0
 """Longest time of a case: three attempts of a request, or a copy that stalls for three seconds."""
 
@@ -41,8 +42,10 @@ def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(autouse=True)
 def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten read timeouts and the pauses between attempts."""
-    monkeypatch.setattr(transport, "DEFAULT_LIMITS", RequestLimits(read_seconds=READ_SECONDS))
+    """Shorten read timeouts, the pauses between attempts, and the patience with rate limits."""
+    limits = RequestLimits(read_seconds=READ_SECONDS, patience_seconds=PATIENCE_SECONDS)
+    monkeypatch.setattr(transport, "DEFAULT_LIMITS", limits)
+    monkeypatch.setattr(pauses, "PATIENCE_SECONDS", PATIENCE_SECONDS)
     monkeypatch.setattr(random, "uniform", lambda low, _high: low if low >= 1 else 0.01)
 
 

@@ -19,6 +19,7 @@ from registry_sync.oci.reference import Digest
 from registry_sync.routes.load import load_mirrors
 from testkit import images
 from testkit.interceptor import Interceptor
+from testkit.rate_limits import forget_rate_limits
 from testkit.registry import RegistryProcess
 from testkit.task_runner import FakeApi, run
 from testkit.token_server import TokenServer
@@ -43,7 +44,8 @@ class World:
     tls: bool
 
     def repair(self) -> None:
-        """Remove all faults."""
+        """Remove all faults, and the pauses that they began."""
+        forget_rate_limits()
         for wire in self.wires.values():
             wire.clear_rules()
             if self.tls:

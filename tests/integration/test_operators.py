@@ -566,16 +566,6 @@ class TestRetries:
         assert len(skopeo_log.copies) == 2
         assert run.pushed()["counts"] == counts(copied=1, unchanged=1)
 
-    def test_a_short_rate_limit_is_a_retry(
-        self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str
-    ) -> None:
-        images.push(source.url, name, "v1", images.image([]))
-        wire.answer("PUT", "/manifests/v1$", 429, headers={"Retry-After": "60"})
-        message = retried(new_run(source, wire, name).copy(), RateLimited)
-        assert message.retry_reason == "rate_limited"
-        assert message.retry_delay_seconds is not None
-        assert 80 < message.retry_delay_seconds <= 90
-
 
 class TestDeferral:
     @pytest.fixture

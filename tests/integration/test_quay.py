@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -12,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from registry_sync.errors import ConfigurationError, DeniedError, NotFound, TemporaryError
+from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RateLimited, TemporaryError
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry import rate_limit as throttle
+from registry_sync.registry import rate_limit, transport
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Credentials
 from registry_sync.registry.quay import OAUTH_USER, QuayClient
@@ -24,6 +23,7 @@ from testkit.interceptor import Interceptor
 from testkit.loopback import Request
 from testkit.quay_api import QuayApi
 from testkit.registry import RegistryProcess
+from testkit.sleeping_clock import SleepingClock
 from testkit.token_server import TokenServer
 
 IMAGE = images.multi_arch("one")
@@ -34,30 +34,24 @@ TOKEN = Credentials(username=OAUTH_USER, secret="an-oauth-token")
 ROBOT = Credentials(username="acme+puller", secret="the-robots-password")
 HTML = b"<html>\r\n<head><title>429 Too Many Requests</title></head>\r\n</html>"
 client = partial(connect, QuayClient)
-pytestmark = pytest.mark.usefixtures("recorded_pauses")
 
 
-class Clock:
-    """A clock that advances only by sleeping. ``sleeps`` are the pauses in seconds."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.sleeps: list[float] = []
+class Clock(SleepingClock):
+    """A clock that advances only by sleeping."""
 
     def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.sleeps.append(seconds)
-        self.now += seconds
+        return 1000 + self.slept
 
 
 @pytest.fixture(autouse=True)
-def pace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Clock:
-    """Clock of the rate limiter, whose file is new for each test."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+def pace(
+    own_temporary_directory: Path,  # noqa: ARG001 - the rate limits are new for each test
+    monkeypatch: pytest.MonkeyPatch,
+) -> Clock:
+    """Clock of transport and rate limiter."""
     clock = Clock()
-    monkeypatch.setattr(throttle, "time", clock)
+    monkeypatch.setattr(transport, "time", clock)
+    monkeypatch.setattr(rate_limit, "time", clock)
     return clock
 
 
@@ -278,40 +272,59 @@ def test_an_oauth_token_logs_in_at_both() -> None:
             asked.ping()
 
 
-def test_a_html_page_of_429_is_tried_again(quay: QuayApi, recorded_pauses: list[float]) -> None:
+def test_html_pages_of_429_are_waited_for(quay: QuayApi, pace: Clock) -> None:
     fill(quay, 1)
     quay.answer("GET", "/tag/$", 429, HTML, {"Content-Type": "text/html"}, times=2)
     with client(quay) as asked:
         assert names(asked, quay) == ["v0"]
-    assert len(recorded_pauses) == 2
+    assert pace.slept == pytest.approx(0.5 + 1.0)
 
 
-def test_a_html_page_of_429_for_long_is_temporary(quay: QuayApi) -> None:
+def test_a_html_page_of_429_for_long_is_a_rate_limit(quay: QuayApi) -> None:
     quay.answer("GET", "/tag/$", 429, HTML, {"Content-Type": "text/html"})
-    with client(quay) as asked, pytest.raises(TemporaryError) as caught:
+    with client(quay) as asked, pytest.raises(RateLimited) as caught:
         names(asked, quay)
     assert str(caught.value) == (
-        f"GET {quay.url}/api/v1/repository/acme/app/tag/ answered 429 <html> <head><title>429 Too Many "
-        "Requests</title></head> </html>"
+        f"GET {quay.url}/api/v1/repository/acme/app/tag/ answered 429 Too Many Requests, for 300 s although all "
+        "requests paused"
     )
 
 
-def test_only_the_api_has_a_request_rate(quay: QuayApi, pace: Clock) -> None:
+def test_the_api_and_the_registry_have_rates_of_their_own(quay: QuayApi, pace: Clock) -> None:
     quay.push(NAME, "v1", NOON)
     fill(quay, 399)
     with client(quay) as asked:
         names(asked, quay)
-        assert pace.sleeps == [0.25] * 3
-        for _ in range(20):
+        assert pace.sleeps == pytest.approx([0.25] * 3)
+        for _ in range(21):
             asked.head_manifest(app(quay), "v1")
-    assert len(pace.sleeps) == 3
+    assert pace.slept == pytest.approx(0.75 + 20 / 40)
+
+
+def test_a_written_rate_is_of_the_api_and_the_registry_together(quay: QuayApi, pace: Clock) -> None:
+    quay.push(NAME, "v1", NOON)
+    with client(quay, requests_per_second=2) as asked:
+        for _ in range(5):
+            names(asked, quay)
+            asked.head_manifest(app(quay), "v1")
+    assert pace.slept == pytest.approx(9 * 0.5)
+
+
+def test_a_pause_holds_back_the_api_of_another_task(quay: QuayApi, pace: Clock) -> None:
+    """Such as one that skopeo's 429 begins. It is not an attempt of the other task."""
+    quay.push(NAME, "v1", NOON)
+    with client(quay) as limited, client(quay) as other:
+        limited.pause(pace.monotonic())
+        assert names(other, quay) == ["v1"]
+    assert pace.slept == pytest.approx(0.5)
+    assert [each.status for each in quay.requests()] == [200]
 
 
 def test_threads_share_one_request_rate(quay: QuayApi, pace: Clock) -> None:
     fill(quay, 1)
     with client(quay, requests_per_second=2) as asked, ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: names(asked, quay), range(16)))
-    assert pace.now >= 1000 + 15 * 0.5 - 0.01
+    assert pace.slept >= 15 * 0.5 - 0.01
 
 
 def test_api_url_moves_the_api(quay: QuayApi, registry: RegistryProcess) -> None:

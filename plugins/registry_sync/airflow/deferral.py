@@ -16,7 +16,7 @@ MAX_DEFERRALS = 12
 
 
 def defer_or_raise(operator: BaseOperator, error: RegistrySyncError, deferrals: int) -> NoReturn:
-    """Defer the task when the error names a time far enough ahead; otherwise raise it for the retry policy.
+    """Defer the task when a registry rate-limits it; otherwise raise the error for the retry policy.
 
     Airflow then calls the operator's ``execute`` again with ``event``, and with ``deferrals`` increased by one.
 

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 30, 900
 """Delay before the first retry, and the limit up to which it doubles."""
 
-MIN_DEFERRAL_SECONDS = 120
-"""A rate limit at least this long defers the task and frees the worker. A shorter one is an ordinary retry."""
-
 JITTER_SECONDS = 60
 """Tasks that wait for the same registry resume spread over this time."""
 
@@ -68,9 +65,13 @@ _UNLOCK = " (unlock them in the registry, or set on_moved_tag: keep for them)"
 
 
 def deferral_end(error: BaseException, now: datetime) -> datetime | None:
-    """Time at which to resume after a long rate limit; ``None`` when the task should not be deferred."""
-    if isinstance(error, RateLimited) and (error.retry_at - now).total_seconds() >= MIN_DEFERRAL_SECONDS:
-        return error.retry_at + timedelta(seconds=random.uniform(0.0, JITTER_SECONDS))  # noqa: S311 - no secret
+    """Time at which to resume after a rate limit; ``None`` when the task should not be deferred.
+
+    The client sleeps through short limits. One that ends a task frees the worker and uses no retry.
+    """
+    if isinstance(error, RateLimited):
+        jitter = timedelta(seconds=random.uniform(0.0, JITTER_SECONDS))  # noqa: S311 - no secret
+        return max(error.retry_at, now) + jitter
     return None
 
 

@@ -165,8 +165,8 @@ class RegistryEntry(Strict):
     )
     requests_per_second: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         None,
-        description="Maximum rate of requests of all tasks that share a temporary directory; default: by kind. Only "
-        "requests to the API count for kinds with an API of their own",
+        description="Maximum rate of requests, to an API of its own and to /v2 together, of all tasks that share a "
+        "temporary directory; default: by kind",
     )
     create_repository: bool = Field(
         False, description="true: create a public repository before the first push; for docker_hub"

@@ -179,5 +179,14 @@ class RegistryClient(Protocol):
     def create_repository(self, repository: Repository) -> None:
         """Create a repository before the first push. Does nothing where a push creates it."""
 
+    def wait_for_pause(self) -> None:
+        """Sleep while the registry's rate limit pauses this worker. For requests that skopeo will send."""
+
+    def pause(self, sent_at: float) -> None:
+        """Pause all requests of this worker to the registry, because it rate-limited skopeo.
+
+        :param sent_at: time at which that skopeo was started (``time.monotonic()``).
+        """
+
     def close(self) -> None:
         """Close the connections."""

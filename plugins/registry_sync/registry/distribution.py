@@ -91,6 +91,14 @@ class DistributionClient:
         """Close the connections."""
         self._transport.close()
 
+    def wait_for_pause(self) -> None:
+        """Sleep while the registry's rate limit pauses this worker."""
+        self._transport.wait_for_pause()
+
+    def pause(self, sent_at: float) -> None:
+        """Pause all requests of this worker to the registry, because it rate-limited skopeo, started at ``sent_at``."""
+        self._transport.pause(sent_at)
+
     def ping(self) -> None:
         """Check that the registry responds and accepts our credentials."""
         self._transport.challenge()

@@ -27,6 +27,9 @@ CONNECT_SECONDS, READ_SECONDS = 10, 60
 
 ATTEMPTS = 3
 
+PATIENCE_SECONDS = 300.0
+"""Time for which a request is repeated while it is answered with 429. The pauses in between are no attempts."""
+
 MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 
 MAX_ERROR_BYTES = 64 * 1024
@@ -34,11 +37,15 @@ MAX_ERROR_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestLimits:
-    """Timeouts of connecting and of each read, and the maximum number of attempts."""
+    """Timeouts of connecting and of each read, the maximum number of attempts, and the patience with 429s.
+
+    With ``patience_seconds=0`` a 429 is an error at once, and neither heeds nor begins a pause of other requests.
+    """
 
     connect_seconds: float = CONNECT_SECONDS
     read_seconds: float = READ_SECONDS
     attempts: int = ATTEMPTS
+    patience_seconds: float = PATIENCE_SECONDS
 
 
 Sink = Callable[[Iterator[bytes]], object]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import ssl
@@ -47,9 +48,7 @@ def decode_error(response: Response, method: str) -> RegistrySyncError:
     message = f"{method} {shown_url(response.url)} answered {response.status} {text}".rstrip()
     match response.status:
         case 429:
-            delay_seconds = requested_delay(response, now := datetime.now(UTC))
-            if delay_seconds is None:
-                return TemporaryError(message)
+            delay_seconds = requested_delay(response, now := datetime.now(UTC)) or 0.0
             return RateLimited(message, retry_at=now + timedelta(seconds=delay_seconds))
         case status if code in _MISSING_CONTENT and method == "PUT":
             return MissingContent(message)
@@ -140,7 +139,31 @@ def first_problem(response: Response) -> tuple[str, str]:
         texts = [code, str(first.get("message") or ""), json.dumps(first["detail"]) if first.get("detail") else ""]
         return code, one_line(": ".join(filter(None, texts)), LONGEST_PROBLEM)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        return "", one_line(body, LONGEST_PROBLEM)
+        return "", one_line(_page_text(body), LONGEST_PROBLEM)
+
+
+def _page_text(body: str) -> str:
+    """The title of an HTML page without its status, else its text; any other body as it is.
+
+    >>> _page_text("<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>")
+    'Bad Gateway'
+    """
+    if not _MARKUP.match(body):
+        return body
+    title = _TITLE.search(body)
+    text = title[1] if title and title[1].strip() else _TAG.sub(" ", _SCRIPT.sub(" ", body))
+    return _STATUS.sub("", html.unescape(text))
+
+
+_MARKUP = re.compile(r"\s*(?:<\?xml|<!|<html|<head|<body|<h[1-6])", re.IGNORECASE)
+
+_TITLE = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
+
+_SCRIPT = re.compile(r"<(script|style)\b.*?(?:</\1>|\Z)|<!--.*?(?:-->|\Z)", re.IGNORECASE | re.DOTALL)
+
+_TAG = re.compile(r"<[^<>]*>")
+
+_STATUS = re.compile(r"\s*[1-5][0-9]{2}\s+(?=[A-Za-z])")
 
 
 _TEXTS = ("detail", "message", "error")

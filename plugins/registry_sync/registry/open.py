@@ -50,5 +50,5 @@ def open_as_node(endpoint: Endpoint, *, answer_seconds: float) -> PullClient:
 
     :param answer_seconds: timeout of connecting and of each read.
     """
-    limits = RequestLimits(connect_seconds=answer_seconds, read_seconds=answer_seconds, attempts=1)
+    limits = RequestLimits(connect_seconds=answer_seconds, read_seconds=answer_seconds, attempts=1, patience_seconds=0)
     return DistributionClient(endpoint, limits=limits)

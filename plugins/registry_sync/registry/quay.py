@@ -41,6 +41,8 @@ class QuayClient(VendorApiClient):
     api_requests_per_second: ClassVar[float | None] = 4.0
     """quay.io allows 5 per second and IP address, with bursts of 25, and beyond that answers 429 without a delay:
     https://github.com/quay/quay/blob/master/conf/nginx/rate-limiting.conf.jnj"""
+    v2_requests_per_second: ClassVar[float | None] = 40.0
+    """Quay allows 50 requests for manifests per second and IP address, with bursts of 10. skopeo uses up a part."""
 
     def _api_authenticator(self, endpoint: Endpoint) -> FixedAuthorization:
         token = _oauth_token(endpoint.credentials)

@@ -1,76 +1,151 @@
-"""Client-side rate limit: spaces requests out, so that a registry's known limit is not reached."""
+"""Client-side rate limit: spaces requests to a host out, and pauses them all when it answers 429.
+
+Quay's own limits are per address and answer 429 without a delay
+(https://github.com/quay/quay/blob/master/conf/nginx/rate-limiting.conf.jnj). Threads and tasks that back off one by one
+keep such a limit exceeded together. So a 429 holds back every thread and task of the worker, and slows them down
+afterwards.
+"""
 
 from __future__ import annotations
 
-import fcntl
-import os
-import re
-import threading
 import time
-from contextlib import suppress
-from pathlib import Path
+from dataclasses import replace
 
-from registry_sync.worker.shared_directory import shared_directory
+from registry_sync.errors import TemporaryError
+from registry_sync.registry.rate_state import Lane, RateState, SharedRateState
 
-_FARTHEST_SECONDS = 60.0
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
+"""Pause after a 429 without a delay, and the limit up to which it doubles while 429s go on.
+
+A registry that names a longer delay does not pause the host: the call fails, and the task is deferred."""
+
+_FARTHEST_SECONDS = 120.0
 """Longest time ahead for which a start is reserved. A later time in the file is from another boot of the machine."""
+
+_STEP_SECONDS = 0.5
+"""Longest sleep in one piece, so that a task that is killed ends soon."""
+
+_FIRST_GAP_SECONDS, _LONGEST_GAP_SECONDS = 0.005, 0.5
+"""Gap between two starts after a first 429 of a host without a known limit, and the limit up to which it doubles."""
+
+_RECOVERY, _RECOVERY_PER_SECOND = 0.999, 0.5
+"""Factor by which each start shortens the gap that a 429 has widened: 700 starts halve it. Wide gaps recover faster, by
+half a request per second in each second."""
+
+_FORGET_SECONDS = 60.0
+"""Time without any start after which a widened gap is forgotten."""
 
 
 class RateLimiter:
-    """Starts at most ``requests_per_second`` requests; ``None`` is unlimited.
+    """Starts at most ``requests_per_second`` requests to ``server``, and none while its rate limit pauses it.
 
-    With ``server`` the limit is shared by all tasks of this user on this machine, because registries count requests per
-    IP address. A file holds the next free start time, by a clock that all processes share. Other machines have limits
-    of their own.
+    The limit is shared by all tasks of this user on this machine. Other machines have limits of their own. Without
+    ``server`` it is this object's own.
+
+    :param requests_per_second: ``None`` is unlimited.
+    :param lane: requests that share the pace. A pause holds back all lanes of a server.
     """
 
-    def __init__(self, requests_per_second: float | None, *, server: str = "") -> None:
+    def __init__(self, requests_per_second: float | None, *, server: str = "", lane: str = "") -> None:
         self._gap_seconds = 1 / requests_per_second if requests_per_second else 0.0
-        self._file = _state_file(server) if server and requests_per_second else None
-        self._next_start = 0.0
-        self._lock = threading.Lock()
+        self._state = SharedRateState(server)
+        self._lane = lane
+        self._is_closed = False
 
-    def wait(self) -> None:
-        """Reserve the next free start time, and sleep until then."""
-        if not self._gap_seconds:
-            return
-        with self._lock:
-            now = time.monotonic()
-            start = self._reserve(now)
-        if start > now:
-            time.sleep(start - now)
+    def wait(self) -> float:
+        """Sleep until a free start time outside of any pause, and return it.
 
-    def _reserve(self, now: float) -> float:
-        """Use the shared file, or the limit of this process if the file cannot be used, such as on a full disk."""
-        own_next_start = self._next_start
-        with suppress(OSError):
-            if self._file:
-                return self._reserve_in(self._file, now)
-        return self._reserve_after(own_next_start, now)
+        :raises TemporaryError: after :meth:`close`.
+        """
+        while True:
+            start = self._reserve()
+            if start is None:
+                self._sleep_until(self._pause_end())
+            elif not self._sleep_until(start) or self._pause_end() <= time.monotonic():
+                return start
 
-    def _reserve_in(self, file: Path, now: float) -> float:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "r+", encoding="ascii", errors="replace") as state:
-            fcntl.flock(state, fcntl.LOCK_EX)
-            start = self._reserve_after(_number(state.read(40)), now)
-            state.seek(0)
-            state.write(f"{self._next_start:020.6f}\n")
-        return start
+    def wait_for_pause(self) -> None:
+        """Sleep until the end of a pause, for requests that others send."""
+        while (end := self._pause_end()) > time.monotonic():
+            self._sleep_until(end)
 
-    def _reserve_after(self, next_start: float, now: float) -> float:
-        start = next_start if now < next_start < now + _FARTHEST_SECONDS else now
-        self._next_start = start + self._gap_seconds
-        return start
+    def pause(self, *, sent_at: float, seconds: float | None = None) -> float:
+        """Pause all requests after a 429. Return the new pause in seconds; 0 when one had begun already.
+
+        :param sent_at: start of the request that was answered with 429, as :meth:`wait` returned it. Many requests are
+            under way when a limit is exceeded; only the first of their 429s begins a pause.
+        :param seconds: the delay that the registry named; ``None`` is a back-off that doubles while 429s go on.
+        """
+        now = time.monotonic()
+        return self._state.update(lambda state: self._paused(_without_future(state, now), now, sent_at, seconds))
+
+    def close(self) -> None:
+        """End every wait, because the task ends."""
+        self._is_closed = True
+
+    def _reserve(self) -> float | None:
+        """Reserve the next free start time; ``None`` during a pause."""
+        now = time.monotonic()
+        state = _without_future(self._state.read(), now)
+        if state.paused_until > now:
+            return None
+        if not (self._gap_seconds or state.lane(self._lane).slower_gap_seconds):
+            return now
+        return self._state.update(lambda state: self._reserved(_without_future(state, now), now))
+
+    def _reserved(self, state: RateState, now: float) -> tuple[RateState, float]:
+        lane = state.lane(self._lane)
+        start = max(now, lane.next_start)
+        slower = _recovered(lane.slower_gap_seconds) if now - lane.next_start < _FORGET_SECONDS else 0.0
+        slower = slower if slower > max(self._gap_seconds, _FIRST_GAP_SECONDS / 2) else 0.0
+        after = Lane(next_start=start + max(self._gap_seconds, slower), slower_gap_seconds=slower)
+        return replace(state, lanes={**state.lanes, self._lane: after}), start
+
+    def _paused(self, state: RateState, now: float, sent_at: float, seconds: float | None) -> tuple[RateState, float]:
+        is_new = sent_at >= state.paused_at
+        if not is_new and (seconds is None or now + seconds <= state.paused_until):
+            return state, 0.0
+        goes_on = sent_at - state.paused_until < 2 * state.pause_seconds
+        backoff = min(2 * state.pause_seconds, LONGEST_PAUSE_SECONDS) if goes_on else FIRST_PAUSE_SECONDS
+        pause = min(backoff if seconds is None else max(seconds, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+        paused = replace(state, paused_at=now, paused_until=max(state.paused_until, now + pause), pause_seconds=backoff)
+        return (self._slowed(paused) if is_new else paused), pause
+
+    def _slowed(self, state: RateState) -> RateState:
+        """Twice the gap, from the pause's end on."""
+        lane = state.lane(self._lane)
+        gap = max(2 * max(self._gap_seconds, lane.slower_gap_seconds), _FIRST_GAP_SECONDS)
+        slower = Lane(next_start=state.paused_until, slower_gap_seconds=min(gap, _LONGEST_GAP_SECONDS))
+        return replace(state, lanes={**state.lanes, self._lane: slower})
+
+    def _pause_end(self) -> float:
+        return _without_future(self._state.read(), time.monotonic()).paused_until
+
+    def _sleep_until(self, end: float) -> bool:
+        """Return whether that took any sleep. :raises TemporaryError: after :meth:`close`."""
+        has_slept = False
+        while (seconds := end - time.monotonic()) > 0:
+            self._check_open()
+            time.sleep(min(seconds, _STEP_SECONDS))
+            has_slept = True
+        self._check_open()
+        return has_slept
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise TemporaryError("the task is being ended, so nothing more is sent")
 
 
-def _state_file(server: str) -> Path | None:
-    """The file for ``server``; ``None`` without a usable shared directory."""
-    directory = shared_directory()
-    return directory / f"pace-{re.sub('[^a-zA-Z0-9.-]', '_', server)}" if directory else None
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
+def _recovered(gap_seconds: float) -> float:
+    """A shorter gap after one more start without a 429."""
+    if not gap_seconds:
         return 0.0
+    return min(gap_seconds * _RECOVERY, 1 / (1 / gap_seconds + _RECOVERY_PER_SECOND * gap_seconds))
+
+
+def _without_future(state: RateState, now: float) -> RateState:
+    """The state without times that are too far ahead to be from this boot of the machine."""
+    if state.paused_until > now + LONGEST_PAUSE_SECONDS or state.paused_at > now:
+        state = replace(state, paused_at=0.0, paused_until=0.0)
+    lanes = {name: lane for name, lane in state.lanes.items() if lane.next_start <= now + _FARTHEST_SECONDS}
+    return state if len(lanes) == len(state.lanes) else replace(state, lanes=lanes)

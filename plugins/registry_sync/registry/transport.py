@@ -6,11 +6,12 @@ Invariants: a redirect to another host carries no Authorization; an error page i
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -28,10 +29,11 @@ from registry_sync.oci.reference import DOCKER_HUB
 from registry_sync.registry.auth import Authenticator, ChallengeAuthenticator
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.exchange import MAX_RESPONSE_BYTES, Body, Exchange, Request, RequestLimits, Sink
+from registry_sync.registry.host_limits import HostLimits
 from registry_sync.registry.http_errors import TRANSIENT_STATUSES, decode_error, first_problem
 from registry_sync.registry.kinds import api_url_fault
 from registry_sync.registry.paging import next_link, read_pages
-from registry_sync.registry.rate_limit import RateLimiter
+from registry_sync.registry.rate_limit import LONGEST_PAUSE_SECONDS
 from registry_sync.registry.response import Response
 from registry_sync.registry.retry_after import requested_delay
 from registry_sync.registry.urls import join_url, origin_of, shown_url
@@ -39,7 +41,10 @@ from registry_sync.registry.urls import join_url, origin_of, shown_url
 log = logging.getLogger(__name__)
 
 LONGEST_WAIT_SECONDS = 10
-"""Longest requested delay that a worker sleeps through. Longer delays become :class:`RateLimited`."""
+"""Longest delay before another attempt that an overloaded registry (503) may request."""
+
+AGAIN_SECONDS = 180.0
+"""Delay of the task after a request was answered with 429 for too long."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -57,6 +62,7 @@ class Transport:
     :param base_url: address of an API on another host than the registry, such as ``https://hub.docker.com``.
     :param authenticator: for an API that does not send challenges; the default follows the challenges of ``/v2``.
     :param requests_per_second: maximum rate; ``None`` is unlimited.
+    :param lane: requests that share this rate with those of other transports to the same host.
     """
 
     def __init__(
@@ -67,6 +73,7 @@ class Transport:
         base_url: str | None = None,
         authenticator: Authenticator | None = None,
         requests_per_second: float | None = None,
+        lane: str = "",
         limits: RequestLimits | None = None,
     ) -> None:
         if endpoint.ca_file and not endpoint.ca_file.is_file():
@@ -74,13 +81,23 @@ class Transport:
         self.endpoint = endpoint
         self.base_url = _api_origin(endpoint, base_url) if base_url else _registry_origin(endpoint)
         self._authenticator = authenticator or ChallengeAuthenticator(endpoint, self._fetch_token)
-        self._rate_limiter = RateLimiter(requests_per_second, server=urlsplit(self.base_url).netloc)
         self._limits = limits or DEFAULT_LIMITS
+        is_shared = self._limits.patience_seconds > 0
+        self._host_limits = HostLimits(self.base_url, requests_per_second, lane=lane, is_shared=is_shared)
         self._exchange = Exchange(endpoint, self._limits, max_connections=max_connections)
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and end the waits of other threads."""
+        self._host_limits.close()
         self._exchange.close()
+
+    def wait_for_pause(self) -> None:
+        """Sleep while the registry's rate limit pauses this worker. For requests that another program will send."""
+        self._host_limits.wait_for_pause()
+
+    def pause(self, sent_at: float) -> None:
+        """Pause all requests to the registry, because it answered 429 to another program, started at ``sent_at``."""
+        self._host_limits.pause(sent_at)
 
     def call(
         self,
@@ -159,21 +176,41 @@ class Transport:
     def _send_handling_retries(self, request: Request) -> Response:
         error: RegistrySyncError
         wait_seconds: float | None
-        attempt = 1
+        attempt, limited_until = 1, math.inf
         while True:
             try:
                 response = self._send_handling_auth(request)
             except (TemporaryError, RateLimited) as raised:
-                error, wait_seconds = raised, _wait_after_error(raised, attempt)
+                error, wait_seconds = raised, _backoff_seconds(attempt)
             else:
                 if response.status < 400:
                     return response
-                error, wait_seconds = decode_error(response, request.method), _wait_after_response(response, attempt)
+                error, wait_seconds = self._decode(response, request), _wait_after_response(response, attempt)
+            if isinstance(error, RateLimited):
+                limited_until = min(limited_until, time.monotonic() + self._limits.patience_seconds)
+                self._check_patience(error, limited_until)
+                continue  # after the pause, which is no attempt
             if wait_seconds is None or wait_seconds > LONGEST_WAIT_SECONDS or attempt >= self._limits.attempts:
                 raise error
             log.warning("%s; retrying in %.1f s", error, wait_seconds)
             time.sleep(wait_seconds)
             attempt += 1
+
+    def _check_patience(self, error: RateLimited, limited_until: float) -> None:
+        """:raises RateLimited: when the delay is worth a deferral, named by the registry or after the last pause."""
+        now = datetime.now(UTC)
+        is_long = (error.retry_at - now).total_seconds() > LONGEST_PAUSE_SECONDS
+        if is_long or not self._limits.patience_seconds:
+            raise error
+        if time.monotonic() >= limited_until:
+            text = f"{error}, for {self._limits.patience_seconds:g} s although all requests paused"
+            raise RateLimited(text, retry_at=now + timedelta(seconds=AGAIN_SECONDS))
+
+    def _decode(self, response: Response, request: Request) -> RegistrySyncError:
+        """The error of a response. What another host answers after a redirect is not the registry's rate limit."""
+        error = decode_error(response, request.method)
+        is_own = origin_of(response.url) == origin_of(self.base_url)
+        return error if is_own or not isinstance(error, RateLimited) else TemporaryError(str(error))
 
     def _send_handling_auth(self, request: Request) -> Response:
         """Send a request, and repeat it once with the authorization that a 401 requires.
@@ -225,21 +262,13 @@ class Transport:
         return response.json()
 
     def _send_single(self, request: Request, authorization: str | None) -> Response:
-        self._rate_limiter.wait()
-        return self._exchange.send(request, authorization)
+        return self._host_limits.send(request.url, partial(self._exchange.send, request, authorization))
 
 
 def _checked(request: Request, response: Response) -> Response:
     if response.status >= 400:
         raise decode_error(response, request.method)
     return response
-
-
-def _wait_after_error(error: TemporaryError | RateLimited, attempt: int) -> float:
-    """Seconds to wait after a failed connection or login. A login may be rate limited."""
-    if isinstance(error, RateLimited):
-        return max(0.0, (error.retry_at - datetime.now(UTC)).total_seconds())
-    return _backoff_seconds(attempt)
 
 
 def _wait_after_response(response: Response, attempt: int) -> float | None:

@@ -15,7 +15,7 @@ class VendorApiClient(DistributionClient, ABC):
     """Base of the kinds with an API of their own; ``_api`` is the session with that API.
 
     :param api_url: address of the API; by default the kind's usual one.
-    :param requests_per_second: limit for the API. ``/v2`` is not limited.
+    :param requests_per_second: one limit for the API and ``/v2`` together; by default each has the kind's usual one.
     """
 
     default_api_url: ClassVar[str | None] = None
@@ -32,7 +32,7 @@ class VendorApiClient(DistributionClient, ABC):
         api_url: str | None = None,
         requests_per_second: float | None = None,
     ) -> None:
-        super().__init__(endpoint, max_connections=max_connections)
+        super().__init__(endpoint, max_connections=max_connections, requests_per_second=requests_per_second)
         self._credentials = endpoint.credentials
         self._api_url = api_url or self.default_api_url
         self._api = Transport(
@@ -41,6 +41,7 @@ class VendorApiClient(DistributionClient, ABC):
             base_url=self._api_url,
             authenticator=self._api_authenticator(endpoint),
             requests_per_second=requests_per_second or self.api_requests_per_second,
+            lane="" if requests_per_second else "api",
         )
 
     @abstractmethod

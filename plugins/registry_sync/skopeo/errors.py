@@ -10,6 +10,7 @@ import re
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,7 @@ from registry_sync.errors import (
     NotCopyableWhole,
     NotFound,
     NotTrusted,
+    RateLimited,
     RefusedError,
     RegistrySyncError,
     TemporaryError,
@@ -122,7 +124,7 @@ _CASES = (
         "does not answer like a registry; if it persists, check the proxy or load balancer in front of it",
     ),
     _case("context deadline exceeded", TemporaryError, "took too long"),
-    _case(f"too ?many ?requests|{_status('429')}", TemporaryError, "rate-limits us"),
+    _case(f"too ?many ?requests|{_status('429')}", RateLimited, "rate-limits us"),
     _case("did not match|does not match|digest invalid|size invalid", TemporaryError, "sent or got damaged content"),
     _case(
         "blob unknown|manifest unknown",
@@ -234,8 +236,25 @@ def decode_failure(code: int, lines: Sequence[str], image: ImageCopy, policy: Pa
     who = _name_side(side, source, destination)
     for case in _CASES:
         if case.side in (None, side) and case.pattern.search(text):
-            return case.error(f"{who} {case.meaning} (skopeo: {words})")
+            return _error(case, f"{who} {case.meaning} (skopeo: {words})", _host(side, source, destination))
     return TemporaryError(f"{who} failed for an unknown reason, and is retried (skopeo: {words})")
+
+
+def _error(case: _Case, message: str, host: str) -> RegistrySyncError:
+    """The error of a case. skopeo's message has no delay of a rate limit.
+
+    Docker Hub's pull limit is counted over six hours, so it is worth a twelfth of them
+    (https://docs.docker.com/docker-hub/usage/pulls/); other limits may end at once.
+    """
+    if not issubclass(case.error, RateLimited):
+        return case.error(message)
+    delay = timedelta(minutes=30) if "pull rate limit" in message else timedelta()
+    return case.error(message, retry_at=datetime.now(UTC) + delay, host=host)
+
+
+def _host(side: Side | None, source: Reference, destination: Reference) -> str:
+    """The host of the side that failed; empty where that is not known."""
+    return {"source": source.repository.host, "destination": destination.repository.host, None: ""}[side]
 
 
 def _name_side(side: Side | None, source: Reference, destination: Reference) -> str:

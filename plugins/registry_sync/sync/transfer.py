@@ -25,6 +25,7 @@ from registry_sync.oci.reserved_tags import platform_cache_tag
 from registry_sync.registry.damaged_blobs import removal_advice
 from registry_sync.skopeo.image_copy import ImageCopy
 from registry_sync.sync.held_content import HeldContent
+from registry_sync.sync.pauses import send_between_pauses
 from registry_sync.sync.session import Session
 
 log = logging.getLogger(__name__)
@@ -172,7 +173,7 @@ class Transfer:
             format=manifest.format,
             enforces_policy=self.enforces_policy,
         )
-        return self.session.skopeo.copy(image).sent_bytes
+        return send_between_pauses(self.session, lambda: self.session.skopeo.copy(image)).sent_bytes
 
     def _send_parts(self, index: Manifest) -> Transferred:
         """Send an index in parts: children first, then the index's own bytes. Works for every shape of index.

@@ -97,8 +97,13 @@ def test_a_429_with_a_time_is_a_rate_limit(
         {"ratelimit-remaining": "0;w=21600"},
     ],
 )
-def test_a_429_without_a_time_is_temporary(headers: dict[str, str]) -> None:
-    assert type(error_of(429, headers)) is TemporaryError
+def test_a_429_without_a_time_is_a_rate_limit_that_may_end_now(
+    headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_errors, "datetime", Noon)
+    error = error_of(429, headers)
+    assert isinstance(error, RateLimited)
+    assert error.retry_at == NOW
 
 
 def test_a_limit_on_another_answer_is_no_wish_to_wait() -> None:
@@ -125,7 +130,15 @@ def test_waits_of_a_window_cover_it() -> None:
         (b'"detail"', ' "detail"'),
         (b"[]", " []"),
         (b"7", " 7"),
-        (b"<html>\n no </html>", " <html> no </html>"),
+        (b"<html>\n no </html>", " no"),
+        (
+            b"<!DOCTYPE html>\n<!-- a --><script>f(1 < 2)</script><h1>Off</h1> <p>for &lt;a&gt; while</p>",
+            " Off for <a> while",
+        ),
+        (b"<html><head><title>404 Not Found</title></head><body><center>nginx</center></body></html>", " Not Found"),
+        (b"<HTML><TITLE> </TITLE><BODY>Gone", " Gone"),
+        (b"<script", " <script"),
+        (b"a <b> c", " a <b> c"),
         (b"\xff", " �"),
         (b"", ""),
     ],

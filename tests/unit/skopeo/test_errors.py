@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from registry_sync.errors import (
     NotCopyableWhole,
     NotFound,
     NotTrusted,
+    RateLimited,
     RefusedError,
     RegistrySyncError,
     TemporaryError,
@@ -96,12 +98,12 @@ TEXTS: list[tuple[str, type[RegistrySyncError], str]] = [
         RefusedError,
         DESTINATION,
     ),
-    (f"{READ}toomanyrequests: You have reached your pull rate limit.", TemporaryError, SOURCE),
-    (f"{SRC}pinging container registry SHOST: too many requests to registry", TemporaryError, SOURCE),
-    (f'{SRC}pinging container registry SHOST: StatusCode: 429, ""', TemporaryError, SOURCE),
-    (f"{FETCH}too many requests to registry", TemporaryError, SOURCE),
-    (f"{FETCH}fetching blob: toomanyrequests", TemporaryError, SOURCE),
-    (f"{INDEX}StatusCode: 429, )", TemporaryError, DESTINATION),
+    (f"{READ}toomanyrequests: You have reached your pull rate limit.", RateLimited, SOURCE),
+    (f"{SRC}pinging container registry SHOST: too many requests to registry", RateLimited, SOURCE),
+    (f'{SRC}pinging container registry SHOST: StatusCode: 429, ""', RateLimited, SOURCE),
+    (f"{FETCH}too many requests to registry", RateLimited, SOURCE),
+    (f"{FETCH}fetching blob: toomanyrequests", RateLimited, SOURCE),
+    (f"{INDEX}StatusCode: 429, )", RateLimited, DESTINATION),
     (f"{READ}{HTTP}503 Service Unavailable", TemporaryError, SOURCE),
     (f"{SRC}pinging container registry SHOST: {CODE}503 (Service Unavailable)", TemporaryError, SOURCE),
     (f"{FETCH}Error fetching blob: {CODE}502 (Bad Gateway)", TemporaryError, SOURCE),
@@ -270,6 +272,22 @@ def test_tags_that_look_like_errors_are_ignored() -> None:
     assert type(error) is NotFound
     error = decode("writing manifest: uploading manifest denied to acr.example:5000/a/b: EOF", tagged)
     assert type(error) is TemporaryError
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "minutes"),
+    [
+        (f"{SRC}pinging container registry SHOST: too many requests to registry", "quay.io", 0),
+        (f"{INDEX}StatusCode: 429, )", "acr.example:5000", 0),
+        ("toomanyrequests", "", 0),
+        (f"{READ}toomanyrequests: You have reached your pull rate limit.", "quay.io", 30),
+    ],
+)
+def test_a_rate_limit_has_its_host_and_the_delay_that_is_known(text: str, host: str, minutes: int) -> None:
+    error = decode(fill(text, PLAIN), PLAIN)
+    assert isinstance(error, RateLimited)
+    assert error.host == host
+    assert abs(error.retry_at - datetime.now(UTC) - timedelta(minutes=minutes)) < timedelta(seconds=5)
 
 
 @pytest.mark.parametrize(("code", "name"), [(-9, "9 (Killed)"), (-15, "15 (Terminated)")])

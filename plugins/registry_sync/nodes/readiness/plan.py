@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from registry_sync.config.model import MirrorsFile, Registry
 from registry_sync.config.node_pools import BootstrapImage, NodePool
-from registry_sync.errors import NotFound, RegistrySyncError, TemporaryError
+from registry_sync.errors import NotFound, RateLimited, RegistrySyncError, TemporaryError
 from registry_sync.nodes.readiness.model import EndpointCheck, Expected, PoolRole
 from registry_sync.oci.reference import Digest, Reference, Repository
 from registry_sync.registry.client import ListedTag, RegistryClient
@@ -189,7 +189,7 @@ class _Planner:
         try:
             with closing(self._open_client(source)) as client:
                 return _read_expected(client, repository, rules)
-        except TemporaryError as error:
+        except (TemporaryError, RateLimited) as error:
             self._down[source.name] = error
             raise
 

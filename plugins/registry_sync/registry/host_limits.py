@@ -1,0 +1,69 @@
+"""The rate limits of the hosts that one transport sends requests to.
+
+These are the registry or API itself, its token server, and the targets of redirects. A 429 of one of them is not a
+limit of the others.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from registry_sync.registry.rate_limit import LONGEST_PAUSE_SECONDS, RateLimiter
+from registry_sync.registry.response import Response
+from registry_sync.registry.retry_after import requested_delay
+
+log = logging.getLogger(__name__)
+
+
+class HostLimits:
+    """Sends requests when the limit of their host allows it. A 429 pauses all requests of the worker to that host.
+
+    :param base_url: address of the registry or API.
+    :param requests_per_second: its maximum rate; ``None`` is unlimited.
+    :param lane: requests that share this rate with those of other transports to the same host.
+    :param is_shared: tell other threads and tasks of the worker about requests and pauses, and heed theirs.
+    """
+
+    def __init__(self, base_url: str, requests_per_second: float | None, *, lane: str, is_shared: bool) -> None:
+        self._is_shared = is_shared
+        self._host = urlsplit(base_url).netloc
+        self._own = RateLimiter(requests_per_second, server=self._host if is_shared else "", lane=lane)
+        self._others: dict[str, RateLimiter] = {}
+
+    def send(self, url: str, send: Callable[[], Response]) -> Response:
+        """Call ``send``, which sends one request to ``url``, when its host allows it."""
+        limiter = self._limiter_of(urlsplit(url).netloc)
+        sent_at = limiter.wait()
+        response = send()
+        if response.status == 429 and self._is_shared:
+            delay = requested_delay(response, datetime.now(UTC))
+            if delay is None or delay <= LONGEST_PAUSE_SECONDS:
+                self._pause(limiter, urlsplit(url).netloc, sent_at, delay)
+        return response
+
+    def wait_for_pause(self) -> None:
+        """Sleep while the registry pauses this worker."""
+        self._own.wait_for_pause()
+
+    def pause(self, sent_at: float) -> None:
+        """Pause all requests to the registry after a 429 to another program, started at ``sent_at``."""
+        self._pause(self._own, self._host, sent_at, None)
+
+    def close(self) -> None:
+        """End every wait."""
+        for limiter in (self._own, *list(self._others.values())):
+            limiter.close()
+
+    def _limiter_of(self, host: str) -> RateLimiter:
+        if host == self._host:
+            return self._own
+        if host not in self._others:
+            self._others[host] = RateLimiter(None, server=host if self._is_shared else "")
+        return self._others[host]
+
+    def _pause(self, limiter: RateLimiter, host: str, sent_at: float, delay: float | None) -> None:
+        if seconds := limiter.pause(sent_at=sent_at, seconds=delay):
+            log.warning("%s answered 429; all requests to it pause for %.1f s", host, seconds)

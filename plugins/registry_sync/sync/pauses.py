@@ -1,0 +1,52 @@
+"""Sending content within the pauses that rate limits impose on this worker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from registry_sync.errors import RateLimited
+from registry_sync.registry.exchange import PATIENCE_SECONDS
+from registry_sync.registry.rate_limit import LONGEST_PAUSE_SECONDS
+from registry_sync.registry.transport import AGAIN_SECONDS
+from registry_sync.sync.session import Session
+
+T = TypeVar("T")
+
+_AT_ONCE_SECONDS = 10.0
+"""Copies that are rate-limited within this time, and were started before, begin one pause and not one each."""
+
+
+def send_between_pauses(session: Session, send: Callable[[], T]) -> T:
+    """Call ``send`` while neither registry is paused. A 429 to it pauses its registry, and then it is repeated.
+
+    For senders that do not repeat their requests, such as skopeo.
+
+    :raises RateLimited: after repetitions for five minutes, or at once for a limit that lasts longer than a pause.
+    """
+    ends = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        session.source.wait_for_pause()
+        session.destination.wait_for_pause()
+        started = time.monotonic()
+        try:
+            return send()
+        except RateLimited as error:
+            now = datetime.now(UTC)
+            if (error.retry_at - now).total_seconds() > LONGEST_PAUSE_SECONDS:
+                raise
+            _pause(session, error, max(started, time.monotonic() - _AT_ONCE_SECONDS))
+            if time.monotonic() >= ends:
+                text = f"{error}, for {PATIENCE_SECONDS:g} s although all requests paused"
+                raise RateLimited(text, retry_at=now + timedelta(seconds=AGAIN_SECONDS)) from error
+
+
+def _pause(session: Session, error: RateLimited, sent_at: float) -> None:
+    """Pause the registry that rate-limits us; both where that is not known."""
+    route = session.route
+    if error.host in ("", route.source.host):
+        session.source.pause(sent_at)
+    if error.host in ("", route.destination.host):
+        session.destination.pause(sent_at)

@@ -1,0 +1,22 @@
+"""A clock for code that waits: sleeping advances it, and takes no time."""
+
+from __future__ import annotations
+
+import time
+
+
+class SleepingClock:
+    """Stands in for the module ``time``. ``slept`` counts all sleeps, ``sleeps`` lists each, in seconds."""
+
+    def __init__(self) -> None:
+        self.sleeps: list[float] = []
+
+    @property
+    def slept(self) -> float:
+        return sum(self.sleeps)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.slept
+
+    def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
