@@ -72,6 +72,29 @@ def test_every_check_passes(
     assert {each.method for each in (*source.requests(), *locked.requests())} <= {"GET", "HEAD"}
 
 
+@pytest.mark.parametrize(
+    ("tag", "problem"),
+    [("v1", ""), ("v2", "{} does not have 'v2', which names lists; correct one of them")],
+)
+def test_a_repository_of_names_only_is_not_listed(
+    source: RegistryProcess,
+    locked: RegistryProcess,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tag: str,
+    problem: str,
+) -> None:
+    connect(monkeypatch, locked.host, PASSWORD)
+    file = write(tmp_path, source.host, locked.host, {"repository": "team/app", "tags": {"names": [tag]}})
+    source.clear_requests()
+    assert main(["check", file]) == (FAILED if problem else OK)
+    printed = capsys.readouterr()
+    assert f"read team/app:{tag} (mirror team)" in printed.out
+    assert problem.format(f"{source.host}/team/app") in printed.err
+    assert [each.path for each in source.requests() if "tags/list" in each.path] == []
+
+
 def test_each_failed_check_is_explained(
     source: RegistryProcess,
     locked: RegistryProcess,

@@ -9,9 +9,10 @@ from itertools import islice
 
 from registry_sync.config.model import Mirror, MirrorsFile, NamespaceRule, Registry, RepositoryRule, Rule
 from registry_sync.errors import ConfigurationError, RegistrySyncError
-from registry_sync.oci.reference import Repository
+from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import RegistryClient
 from registry_sync.routes.route import route_of
+from registry_sync.sync.named_tags import unpinned_names
 
 OpenClient = Callable[[Registry], RegistryClient]
 
@@ -27,6 +28,8 @@ class Check:
 
 def check_registries(file: MirrorsFile, open_client: OpenClient) -> Iterator[Check]:
     """Check each registry: log in, then list one page at a source, and send one HEAD to a destination.
+
+    Where a rule has only ``names``, its first tag is read instead, because such a source need not permit listings.
 
     Permission to push is not checked, because Quay creates a repository when a token for pushing to it is requested.
     """
@@ -70,8 +73,18 @@ def _check_source(registry: Registry, mirror: Mirror, rule: Rule, client: Regist
         name = f"list repositories of {namespace} (mirror {mirror.name})"
         return _check(registry, name, lambda: _require_one(repositories, namespace))
     repository = Repository.at(registry.host, rule.repository)
+    if rule.settings.tags.named and unpinned_names(rule.settings) is not None:
+        tag, pin = next(iter(rule.settings.tags.named.items()))
+        name = f"read {repository.name}:{tag} (mirror {mirror.name})"
+        return _check(registry, name, lambda: _require_manifest(client, repository, pin or tag))
     name = f"list tags of {repository.name} (mirror {mirror.name})"
     return _check(registry, name, lambda: next(iter(client.list_tags(repository)), None))
+
+
+def _require_manifest(client: RegistryClient, repository: Repository, target: str | Digest) -> None:
+    """:raises ConfigurationError: when the source does not have it."""
+    if client.head_manifest(repository, target) is None:
+        raise ConfigurationError(f"{repository} does not have {str(target)!r}, which names lists; correct one of them")
 
 
 def _require_one(repositories: Iterable[object], namespace: str) -> None:

@@ -52,13 +52,15 @@ class AttachedArtifacts:
     :param transfer: enforces no policy, because signatures are not signed themselves. Images are refused in a route
         with a policy.
     :param observation: has the artifact tags that the source listed. When that listing was not complete, the source is
-        listed once more: an artifact may have been pushed long before a tag of its image.
+        listed once more: an artifact may have been pushed long before a tag of its image. Without a listing, each
+        artifact tag that an image may have is looked up by its name.
     """
 
     def __init__(self, session: Session, transfer: Transfer, observation: Observation) -> None:
         self._session = session
         self._transfer = transfer
-        self._listed = {tag.name: tag for tag in observation.artifacts}
+        self._has_listing = observation.artifacts is not None
+        self._listed = {tag.name: tag for tag in observation.artifacts or ()}
         self._is_complete = observation.is_complete
         states = observation.source.states
         self._in_sync = {state for tag in observation.in_sync if isinstance(state := states[tag], Digest)}
@@ -142,16 +144,31 @@ class AttachedArtifacts:
             return
         try:
             if subject in self._in_sync or self._transfer.is_held(subject):
-                self.copy_for([subject])
+                self.copy_for([subject, *self._unlisted_children(subject)])
         except RegistrySyncError as error:
             if isinstance(error, RateLimited):
                 self._retry_at = error.retry_at
             self._add(TagResult.failed(referrers_tag(subject), str(error), error.error_class))
 
+    def _unlisted_children(self, digest: Digest) -> list[Digest]:
+        """The images of an index, whose artifact tags only a listing would show."""
+        if self._has_listing:
+            return []
+        repository = self._session.route.destination_repository
+        return [child.digest for child in self._session.destination.get_manifest(repository, digest).children]
+
     def _copy_cosign_tags(self, subject: Digest) -> list[Digest]:
         names = (f"{subject.algorithm}-{subject.encoded}{suffix}" for suffix in COSIGN_SUFFIXES)
-        listed = self._artifact_tags()
-        return [digest for name in names if name in listed for digest in self._copy_tag(name, listed[name], subject)]
+        return [digest for name in names if self._may_exist(name) for digest in self._copy_tag(name, subject)]
+
+    def _may_exist(self, tag: str) -> bool:
+        """Return whether the source lists an artifact tag; True as well when it was not listed."""
+        return not self._has_listing or tag in self._artifact_tags()
+
+    def _source_digest(self, tag: str) -> Digest | None:
+        """The digest of an artifact tag at the source, by the listing or by HEAD."""
+        listed = self._artifact_tags().get(tag) if self._has_listing else None
+        return listed or self._session.source.head_manifest(self._session.route.source_repository, tag)
 
     def _artifact_tags(self) -> Mapping[str, Digest | None]:
         """All artifact tags of the source, with their digests where the listing has them."""
@@ -163,11 +180,13 @@ class AttachedArtifacts:
                 self._is_complete = True
             return {name: tag.digest for name, tag in self._listed.items()}
 
-    def _copy_tag(self, tag: str, listed: Digest | None, subject: Digest) -> list[Digest]:
+    def _copy_tag(self, tag: str, subject: Digest) -> list[Digest]:
         """Copy one cosign tag. Returns its digest when the destination has it now."""
         started, route = time.monotonic(), self._session.route
         try:
-            source = listed or self._session.source.head_manifest(route.source_repository, tag)
+            source = self._source_digest(tag)
+            if source is None:
+                return []
             destination = self._session.destination.head_manifest(route.destination_repository, tag)
             decision = plan_tag(tag, source, destination, self._rules)
             if not isinstance(decision, CopyTag):
@@ -237,9 +256,9 @@ class AttachedArtifacts:
         try:
             index = source.list_referrers(repository, subject)
             tag = referrers_tag(subject)
-            if index is not None or tag not in (listed := self._artifact_tags()):
+            if index is not None or not self._may_exist(tag):
                 return index
-            digest = listed[tag] or source.head_manifest(repository, tag)
+            digest = self._source_digest(tag)
             manifest = source.get_manifest(repository, digest) if digest else None
         except (NotFound, RefusedError) as error:
             self._add(_refused(referrers_tag(subject), subject, error))

@@ -23,7 +23,8 @@ class Observation:
     :ivar source: selected tags with the digests that they should have at the destination.
     :ivar destination: digests of these tags at the destination.
     :ivar locked: tags that the destination lists as locked.
-    :ivar artifacts: tags of signatures and other attached artifacts that the source lists.
+    :ivar artifacts: tags of signatures and other attached artifacts that the source lists; ``None`` when only the tags
+        in ``names`` were read, without a listing.
     :ivar is_complete: the source's listing was read to its end, so that no tag and no artifact tag is missing here.
     :ivar outside_window: number of listed tags that were not pushed in the window.
     :ivar in_sync: selected tags that have the right digest at the destination.
@@ -37,7 +38,7 @@ class Observation:
     destination: Mapping[str, TagState]
     locked: frozenset[str]
     in_sync: frozenset[str]
-    artifacts: tuple[ArtifactTag, ...]
+    artifacts: tuple[ArtifactTag, ...] | None
     is_complete: bool
     outside_window: int
     deletions: BothSides | NotPrunable | None

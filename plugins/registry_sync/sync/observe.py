@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from registry_sync.errors import (
@@ -21,13 +21,21 @@ from registry_sync.errors import (
 from registry_sync.oci.artifact_tags import ArtifactTag
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import ListedTag, RegistryClient
+from registry_sync.sync.named_tags import MAX_NAMED_HEADS, named_tags, unpinned_names
 from registry_sync.sync.observation import Observation
 from registry_sync.sync.plan import TagState, Unreadable
 from registry_sync.sync.platform_indexes import FilteredTags, filter_platforms
 from registry_sync.sync.prune import observe_deletions
 from registry_sync.sync.scope import RouteScope
 from registry_sync.sync.session import PING_AFTER_FAILURES, Session
-from registry_sync.sync.source import check_selection, choose_tags, is_in_window, list_tags, split_artifact_tags
+from registry_sync.sync.source import (
+    SourceTags,
+    check_selection,
+    choose_tags,
+    is_in_window,
+    list_tags,
+    split_artifact_tags,
+)
 from registry_sync.sync.threads import PROGRESS_SECONDS, thread_pool
 from registry_sync.tags.rules import LOST_PIN, TagRules
 from registry_sync.tags.select import Selection, steps_text
@@ -43,7 +51,7 @@ class _Listing:
     """The source's listing: its image tags, its artifact tags, and what the rules and the scope select of them."""
 
     entries: list[ListedTag]
-    artifacts: tuple[ArtifactTag, ...]
+    artifacts: tuple[ArtifactTag, ...] | None
     selection: Selection
     is_complete: bool
 
@@ -82,17 +90,50 @@ def observe(session: Session, scope: RouteScope, *, now: datetime | None = None)
 
 
 def _list_source(session: Session, scope: RouteScope, now: datetime) -> _Listing:
-    """List the source's tags, all or those of the window, and apply the rules and the scope."""
+    """Read the source's tags, all or those of the window, and apply the rules and the scope."""
     route, rules = session.route, session.route.settings.tags
     since = None if rules.needs_whole_listing else scope.window.since
-    entries, artifacts = split_artifact_tags(list_tags(route, session.source, since), route.settings)
+    tags = _read_source(session, since)
     has_push_times = session.source.lists_push_times
-    chosen = choose_tags(route, entries, now=now, is_complete=since is None, has_push_times=has_push_times)
-    if since is None:
-        chosen = check_selection(route, chosen, [entry.name for entry in entries])
-    selection = _narrow(chosen, entries, rules, scope)
+    chosen = choose_tags(route, tags.entries, now=now, is_complete=tags.is_complete, has_push_times=has_push_times)
+    if tags.is_complete:
+        chosen = check_selection(route, chosen, [entry.name for entry in tags.entries])
+    if tags.artifacts is None:
+        chosen = chosen.found_by_name()
+    selection = _narrow(chosen, tags.entries, rules, scope)
+    selection = replace(selection, notes=(*tags.notes, *selection.notes))
     log.info("%s: %s; %s", route.source_repository, steps_text(selection), scope.window)
-    return _Listing(entries=entries, artifacts=artifacts, selection=selection, is_complete=since is None)
+    return _Listing(entries=tags.entries, artifacts=tags.artifacts, selection=selection, is_complete=tags.is_complete)
+
+
+def _read_source(session: Session, since: datetime | None) -> SourceTags:
+    """List the source's tags. For a route that has only ``names``, each is read by itself: see ``named_tags.py``.
+
+    Some registries permit pulls and refuse listings, such as ECR without ``ecr:ListImages``.
+    """
+    route, names = session.route, unpinned_names(session.route.settings)
+    if names is not None and len(names) <= MAX_NAMED_HEADS:
+        return _read_named(session, names)
+    try:
+        entries, artifacts = split_artifact_tags(list_tags(route, session.source, since), route.settings)
+    except RateLimited:
+        raise
+    except RegistrySyncError as error:
+        if names is None:
+            raise
+        note = f"the source's tags cannot be listed, so each tag in names was read by itself ({error})"
+        return _read_named(session, names, note)
+    return SourceTags(entries=entries, artifacts=artifacts, is_complete=since is None)
+
+
+def _read_named(session: Session, names: Sequence[str], note: str = "") -> SourceTags:
+    """HEAD each tag in ``names``.
+
+    :raises ConfigurationError: when the source has none of them.
+    """
+    route = session.route
+    states = _read_states(session.source, route.source_repository, dict.fromkeys(names), route.source.max_connections)
+    return named_tags(route, states, note)
 
 
 def _narrow(chosen: Selection, listed: Iterable[ListedTag], rules: TagRules, scope: RouteScope) -> Selection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from registry_sync.config.settings import RouteSettings
@@ -23,6 +23,20 @@ from registry_sync.tags.selection_checks import check_min_tags, selects_none, un
 from registry_sync.text import one_line
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceTags:
+    """The tags of a source repository: of images, and of attached artifacts (``None``: not listed).
+
+    ``is_complete``: nothing was left out, neither by a window nor because the source did not list it. ``notes`` are
+    remarks for people.
+    """
+
+    entries: list[ListedTag]
+    artifacts: tuple[ArtifactTag, ...] | None
+    is_complete: bool
+    notes: tuple[str, ...] = ()
 
 
 def repository_lister(source: RegistryClient) -> ListRepositories:

@@ -67,6 +67,13 @@ class Selection:
             steps=(*self.steps, SelectionStep(what="requested", tags=len(kept))),
         )
 
+    def found_by_name(self) -> Selection:
+        """The same selection, whose tags were not listed but looked up by their names."""
+        first, *others = self.steps
+        first = replace(first, what="found by name" if first.what == "listed" else first.what)
+        by_rule = tuple(part.found_by_name() for part in self.by_rule)
+        return replace(self, steps=(first, *others), by_rule=by_rule)
+
     def without(self, tags: Collection[str], step: str) -> Selection:
         """Remove ``tags``, whether selected or not; ``step`` names what is left."""
         selected = tuple(tag for tag in self.selected if tag not in tags)
