@@ -29,10 +29,16 @@ class _Stored:
 
 
 class SmallRegistry:
-    """A registry from ``with`` to the block's end. ``requests()`` are those so far, oldest first."""
+    """A registry from ``with`` to the block's end. ``requests()`` are those so far, oldest first.
 
-    def __init__(self, *, folds_case: bool = False, deletes: Deletes = "tags") -> None:
+    :param missing_status: the answer about tags, manifests and repositories that are missing, such as JFrog's 403.
+    """
+
+    def __init__(
+        self, *, folds_case: bool = False, deletes: Deletes = "tags", missing_status: int | None = None
+    ) -> None:
         self.folds_case = folds_case
+        self.missing_status = missing_status
         self.deletes = deletes
         self.stored: dict[str, _Stored] = defaultdict(_Stored)
         self.blobs: dict[str, bytes] = {}
@@ -124,7 +130,7 @@ class _Handler(LoopbackHandler):
         match found["what"]:
             case "tags":
                 if not stored.manifests:
-                    return _problem(404, "NAME_UNKNOWN")
+                    return _problem(self._registry.missing_status or 404, "NAME_UNKNOWN")
                 return 200, {}, json.dumps({"name": found["name"], "tags": sorted(stored.tags)}).encode()
             case "manifests":
                 return self._manifest(stored, rest)
@@ -143,7 +149,7 @@ class _Handler(LoopbackHandler):
             return 201, {"Docker-Content-Digest": digest}, b""
         found = reference if is_digest else stored.tags.get(tag)
         if found is None or found not in stored.manifests:
-            return _problem(404, "MANIFEST_UNKNOWN")
+            return _problem(self._registry.missing_status or 404, "MANIFEST_UNKNOWN")
         if self.command == "DELETE":
             return self._delete(stored, tag, found, is_digest=is_digest)
         media_type, content = stored.manifests[found]

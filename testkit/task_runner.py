@@ -36,9 +36,10 @@ class FakeApi:
     """State of one DAG run in Airflow's execution API, and the messages of tasks to it.
 
     ``connections`` are by id, ``xcoms`` by task, map index and key; ``states`` by task id, with ``_INDEX`` for one of a
-    mapped task. With an ``interval`` the run is a scheduled one. ``messages`` are the states that tasks reported,
-    ``rendered`` their rendered fields and labels. With ``resume`` a task goes on after that wait; with ``is_ended`` it
-    learns at its next heartbeat that it has to end. ``others`` are XComs of other runs, by DAG, run, task and key.
+    mapped task. With an ``interval`` the run is a scheduled one; ``logical_date`` is that of a run by hand.
+    ``messages`` are the states that tasks reported, ``rendered`` their rendered fields and labels. With ``resume`` a
+    task goes on after that wait; with ``is_ended`` it learns at its next heartbeat that it has to end. ``others`` are
+    XComs of other runs, by DAG, run, task and key.
     """
 
     dag_id: str
@@ -46,6 +47,7 @@ class FakeApi:
     conf: Mapping[str, Any] = field(default_factory=dict)
     states: Mapping[str, str] = field(default_factory=dict)
     interval: tuple[datetime, datetime] | None = None
+    logical_date: str | None = None
     max_tries: int = 3
     should_retry: bool = True
     xcoms: dict[tuple[str, int, str], Any] = field(default_factory=dict)
@@ -87,6 +89,7 @@ class FakeApi:
     def _run_context(self) -> dict[str, Any]:
         run: dict[str, Any] = dict.fromkeys(_DAG_RUN_FIELDS)
         run |= {"dag_id": self.dag_id, "run_id": RUN_ID, "run_after": _NOW, "run_type": "manual", "state": "running"}
+        run |= {"logical_date": self.logical_date}
         if self.interval:
             start, end = (each.isoformat() for each in self.interval)
             run |= {

@@ -69,7 +69,8 @@ _DAMAGED = "sent or got damaged content"
 SPECIFICATION = (
     _row("401", (*PING, *OURS_NOT_SETTLED), DENIED, DENIED, "denies access without saying how to log in"),
     _row("401", SETTLED, SUCCESS, SUCCESS),
-    _row("401", LOG_IN, DENIED, DENIED, "rejects the login of 'robot' to"),
+    _row("401", _without(LOG_IN, "destination: token"), DENIED, DENIED, "rejects the login of 'robot' to"),
+    _row("401", ("destination: token",), DENIED, SUCCESS, "rejects the login of 'robot' to"),
     _row(
         "401",
         (*SKOPEO_PING, "destination: blob HEAD", "destination: blob POST", "destination: PUT by digest"),
@@ -90,15 +91,17 @@ SPECIFICATION = (
     ),
     _row("403", (*PING, *OURS_NOT_SETTLED), DENIED, DENIED, "answered 403"),
     _row("403", SETTLED, SUCCESS, SUCCESS),
-    _row("403", LOG_IN, DENIED, DENIED, "rejects the login of 'robot' to"),
+    _row("403", _without(LOG_IN, "destination: token"), DENIED, DENIED, "rejects the login of 'robot' to"),
+    _row("403", ("destination: token",), DENIED, SUCCESS, "rejects the login of 'robot' to"),
     _row("403", SKOPEO, DENIED, DENIED, _NOT_PERMITTED),
     _row("403, HTML", (*PING, *OURS_NOT_SETTLED), DENIED, DENIED, "answered 403"),
     _row("403, HTML", SETTLED, SUCCESS, SUCCESS),
     _row("403, HTML", SKOPEO, DENIED, DENIED, _NOT_PERMITTED),
     _row("404", PING, CONFIGURATION, CONFIGURATION, "does not answer like a registry: GET"),
-    _row("404", LOG_IN, DENIED, DENIED, "rejects the login of 'robot' to"),
+    _row("404", _without(LOG_IN, "destination: token"), DENIED, DENIED, "rejects the login of 'robot' to"),
+    _row("404", ("destination: token",), DENIED, SUCCESS, "rejects the login of 'robot' to"),
     _row("404", ("source: list",), CONFIGURATION, CONFIGURATION, "check its name in the mirrors file"),
-    _row("404", ("source: HEAD",), "skipped", "skipped"),
+    _row("404", ("source: HEAD",), SUCCESS, SUCCESS),
     _row(
         "404", ("destination: HEAD",), RETRY, SUCCESS, "published, but the destination's tag does not exist; expected"
     ),

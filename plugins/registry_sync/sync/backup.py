@@ -5,6 +5,7 @@ from __future__ import annotations
 from registry_sync.errors import RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.sync.plan import CopyTag
 from registry_sync.sync.session import Session
+from registry_sync.sync.tag_states import head_if_visible
 
 
 def keep_backup(session: Session, copy: CopyTag) -> None:
@@ -20,7 +21,7 @@ def keep_backup(session: Session, copy: CopyTag) -> None:
     if current != backup.digest:
         seen = f"has {current.short}" if current else "does not exist"
         raise TemporaryError(f"the destination's tag {seen} now; the retry plans again")
-    existing = client.head_manifest(repository, backup.tag)
+    existing = head_if_visible(client, repository, backup.tag)
     if existing == backup.digest:
         return
     if existing is not None:

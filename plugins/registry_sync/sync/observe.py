@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from registry_sync.errors import (
-    ConfigurationError,
-    DeniedError,
-    NotFound,
-    RateLimited,
-    RefusedError,
-    RegistrySyncError,
-    TemporaryError,
-)
+from registry_sync.errors import DeniedError, NotFound, RateLimited, RefusedError, RegistrySyncError
 from registry_sync.oci.artifact_tags import ArtifactTag
-from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry.client import ListedTag, RegistryClient
+from registry_sync.oci.reference import Digest
+from registry_sync.registry.client import ListedTag
+from registry_sync.sync.lost_source import check_source_has_tags
 from registry_sync.sync.named_tags import MAX_NAMED_HEADS, named_tags, unpinned_names
 from registry_sync.sync.observation import Observation
 from registry_sync.sync.plan import TagState, Unreadable
 from registry_sync.sync.platform_indexes import FilteredTags, filter_platforms
 from registry_sync.sync.prune import observe_deletions
 from registry_sync.sync.scope import RouteScope
-from registry_sync.sync.session import PING_AFTER_FAILURES, Session
+from registry_sync.sync.session import Session
 from registry_sync.sync.source import (
     SourceTags,
     check_selection,
@@ -36,7 +27,7 @@ from registry_sync.sync.source import (
     list_tags,
     split_artifact_tags,
 )
-from registry_sync.sync.threads import PROGRESS_SECONDS, thread_pool
+from registry_sync.sync.tag_states import raise_if_all_denied, read_states
 from registry_sync.tags.rules import LOST_PIN, TagRules
 from registry_sync.tags.select import Selection, steps_text
 
@@ -61,13 +52,15 @@ def observe(session: Session, scope: RouteScope, *, now: datetime | None = None)
 
     :param now: the time from which the ages of tags are counted; ``None`` is the present.
     :raises ConfigurationError: when the source has no such repository, or a rule selects none of its tags.
-    :raises RefusedError: when the rules select fewer tags than ``min_tags``.
+    :raises RefusedError: when the rules select fewer tags than ``min_tags``, or the source lost all its tags.
     :raises RegistrySyncError: when one of the registries fails as a whole.
     """
     now = now or datetime.now(UTC)
     listing = _list_source(session, scope, now)
     is_everything = listing.is_complete and scope.is_everything
     source = _observe_source(session, listing, is_everything=is_everything)
+    if is_everything:
+        check_source_has_tags(session, listing.entries, listing.selection, source.states, scope.last_selected)
     size = len(listing.entries) if listing.is_complete else None
     destination, locked = _observe_destination(session, source.states, size)
     in_sync = _tags_in_sync(source.states, destination)
@@ -132,7 +125,8 @@ def _read_named(session: Session, names: Sequence[str], note: str = "") -> Sourc
     :raises ConfigurationError: when the source has none of them.
     """
     route = session.route
-    states = _read_states(session.source, route.source_repository, dict.fromkeys(names), route.source.max_connections)
+    states = read_states(session.source, route.source_repository, dict.fromkeys(names), route.source.max_connections)
+    raise_if_all_denied(states, route.source_repository)
     return named_tags(route, states, note)
 
 
@@ -151,7 +145,9 @@ def _observe_source(session: Session, listing: _Listing, *, is_everything: bool)
     digests = {entry.name: entry.digest for entry in listing.entries} | dict(selection.pins)
     selected = {name: digests[name] for name in selection.selected}
     route = session.route
-    states = _read_states(session.source, route.source_repository, selected, route.source.max_connections)
+    threads = route.source.max_connections
+    states = read_states(session.source, route.source_repository, selected, threads, is_listed=True)
+    raise_if_all_denied(states, route.source_repository)
     return filter_platforms(session, states, is_everything=is_everything)
 
 
@@ -170,50 +166,44 @@ def _observe_destination(
     threads = session.route.destination.max_connections
     tags = [name for name, state in source.items() if isinstance(state, Digest)]
     pages = TAGS_PER_PAGE if listing_size is None else 1 + listing_size // TAGS_PER_PAGE
-    if client.lists_digests and len(tags) > pages:
-        try:
-            entries = {entry.name: entry for entry in client.list_tags(repository)}
-        except (NotFound, DeniedError, RefusedError) as error:
-            log.info("%s cannot be listed; reading each tag by HEAD (%s)", repository, error)
-        else:
-            listed = {name: entries[name].digest for name in tags if name in entries}
-            locked = frozenset(name for name in listed if entries[name].is_locked)
-            return _read_states(client, repository, listed, threads), locked
-    return _read_states(client, repository, dict.fromkeys(tags), threads), frozenset()
+    if client.lists_digests and len(tags) > pages and (entries := _list_destination(session)) is not None:
+        listed = {name: entries[name].digest for name in tags if name in entries}
+        locked = frozenset(name for name in listed if entries[name].is_locked)
+        return read_states(client, repository, listed, threads), locked
+    states = read_states(client, repository, dict.fromkeys(tags), threads)
+    return _explain_hidden(session, states), frozenset()
 
 
-def _read_states(
-    client: RegistryClient, repository: Repository, listed: Mapping[str, Digest | None], threads: int
-) -> dict[str, TagState]:
-    """The digest of each tag: the listed one, or by HEAD where the listing has none.
+def _list_destination(session: Session) -> dict[str, ListedTag] | None:
+    """The tags that the destination lists, by name; ``None`` when it does not show them.
 
-    :raises RegistrySyncError: when tags cannot be read and the registry does not answer at all.
+    A vendor's API answers 404 for what is denied, too.
     """
-    states: dict[str, TagState] = {name: digest for name, digest in listed.items() if digest is not None}
-    unknown = [name for name in listed if name not in states]
-    next_progress, failures = time.monotonic() + PROGRESS_SECONDS, 0
-    with thread_pool(threads) as pool:
-        pending = {pool.submit(_read_state, client, repository, name): name for name in unknown}
-        for future in as_completed(pending):
-            state = states[pending[future]] = future.result()
-            if isinstance(state, Unreadable) and state.error_class == TemporaryError.error_class:
-                if failures % PING_AFTER_FAILURES == 0:
-                    client.ping()
-                failures += 1
-            if time.monotonic() >= next_progress:
-                log.info("%s: read %d of %d tags", repository, len(states), len(listed))
-                next_progress += PROGRESS_SECONDS
-    return states
-
-
-def _read_state(client: RegistryClient, repository: Repository, tag: str) -> TagState:
-    """HEAD one tag. Errors about one tag become ``Unreadable``; errors about the whole registry are raised."""
+    client, repository = session.destination, session.route.destination_repository
     try:
-        return client.head_manifest(repository, tag)
-    except (RateLimited, DeniedError, ConfigurationError):
-        raise
-    except RegistrySyncError as error:
-        return Unreadable(error_class=error.error_class, text=str(error))
+        return {entry.name: entry for entry in client.list_tags(repository)}
+    except (NotFound, DeniedError, RefusedError) as error:
+        if isinstance(error, NotFound) and not client.lists_digests:
+            return {}
+        log.info("%s cannot be listed; reading each tag by HEAD (%s)", repository, error)
+        return None
+
+
+def _explain_hidden(session: Session, states: Mapping[str, TagState]) -> Mapping[str, TagState]:
+    """Find out what can be known about tags that the destination does not show.
+
+    Wrong credentials fail here. Tags that must not be overwritten are looked for in the listing: they are missing when
+    it does not have them.
+    """
+    hidden = {tag for tag, state in states.items() if isinstance(state, Unreadable) and state.is_refusal}
+    if not hidden:
+        return states
+    session.destination.ping()
+    if all(map(session.route.settings.overwrites, hidden)):
+        return states
+    entries = _list_destination(session)
+    missing = hidden.difference(entries) if entries is not None else ()
+    return {**states, **dict.fromkeys(missing)}
 
 
 def _tags_in_sync(source: Mapping[str, TagState], destination: Mapping[str, TagState]) -> frozenset[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from registry_sync.errors import DeniedError, RefusedError
 from registry_sync.oci.reference import Digest
 from registry_sync.sync.run_state import PlannedDeletions
 
@@ -15,6 +16,14 @@ class Unreadable:
 
     error_class: str
     text: str
+
+    @property
+    def is_refusal(self) -> bool:
+        """The registry denies or refuses to show this tag. At a destination it may not exist yet."""
+        return self.error_class in _REFUSALS
+
+
+_REFUSALS = frozenset({DeniedError.error_class, RefusedError.error_class})
 
 
 TagState = Digest | Unreadable | None

@@ -36,7 +36,8 @@ def plan_route(observation: Observation, settings: RouteSettings) -> Plan:
     rules = overwriting(settings.on_moved_tag, settings.backup_tag, observation.locked, observation.read_at)
     filtered = observation.source
     decisions = plan_tags(observation.selection, filtered, observation.destination, rules)
-    plan = Plan(decisions=decisions, notes=tuple(_missing_platforms_note(filtered.missing)))
+    notes = (*_missing_platforms_note(filtered.missing), *_hidden_note(observation.destination))
+    plan = Plan(decisions=decisions, notes=notes)
     match observation.deletions:
         case None:
             return plan
@@ -74,6 +75,8 @@ def plan_tag(tag: str, source: TagState, destination: TagState, rules: Overwrite
             return Skipped(tag=tag, reason="the source lists it, but has no manifest for it (deleted meanwhile?)")
         case Unreadable(), _:
             return _unreadable(tag, "source", source)
+        case Digest(), Unreadable() if destination.is_refusal:
+            return _plan_hidden(tag, source, destination, rules)
         case _, Unreadable():
             return _unreadable(tag, "destination", destination)
         case Digest(), None:
@@ -91,6 +94,29 @@ def _failed(tag: str, reason: str) -> Failed:
 
 def _unreadable(tag: str, side: str, state: Unreadable) -> Failed:
     return Failed(tag=tag, reason=f"cannot be read at the {side}: {state.text}", error_class=state.error_class)
+
+
+def _plan_hidden(tag: str, source: Digest, destination: Unreadable, rules: OverwriteRules) -> Decision:
+    """Copy a tag that the destination does not show: the push finds out whether it may be written.
+
+    A tag that must not be overwritten, or only after a backup, has to be known to be missing.
+    """
+    policy, written = policy_of(tag, rules.policies)
+    protection = written if policy != "follow" else "there is a backup_tag" if rules.backup_name else ""
+    if protection:
+        reason = f"cannot be read at the destination, and is not overwritten unseen, because {protection}"
+        return Failed(tag=tag, reason=f"{reason}: {destination.text}", error_class=destination.error_class)
+    return CopyTag(tag=tag, digest=source, reason=HIDDEN)
+
+
+HIDDEN = "missing at the destination, or denied to us"
+
+
+def _hidden_note(destination: Mapping[str, TagState]) -> Iterable[str]:
+    """A note about the tags that the destination does not show, with the first reason."""
+    hidden = [state for _, state in sorted(destination.items()) if isinstance(state, Unreadable) and state.is_refusal]
+    if hidden:
+        yield f"{len(hidden)} tags are missing at the destination, or denied to us: {hidden[0].text}"
 
 
 def _plan_changed(tag: str, source: Digest, destination: Digest, rules: OverwriteRules) -> Decision:

@@ -20,6 +20,7 @@ from registry_sync.oci.reference import Digest
 from registry_sync.oci.reserved_tags import platform_cache_tag
 from registry_sync.registry.client import RegistryClient
 from registry_sync.routes.route import Route
+from registry_sync.sync.tag_states import head_if_visible
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class PlatformCache:
 def read_platform_cache(client: RegistryClient, route: Route) -> PlatformCache:
     """Read the cache at the destination; empty when there is none, or when it is for other platforms."""
     repository, tag = route.destination_repository, platform_cache_tag(route.mirror)
-    digest = client.head_manifest(repository, tag)
+    digest = head_if_visible(client, repository, tag)
     if digest is None:
         return PlatformCache()
     try:

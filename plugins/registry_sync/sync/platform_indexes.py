@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
-from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RateLimited, RefusedError, RegistrySyncError
+from registry_sync.errors import ConfigurationError, NotFound, RateLimited, RefusedError, RegistrySyncError
 from registry_sync.oci.manifest import Manifest
 from registry_sync.oci.platforms import (
     IMAGE_CONFIGS,
@@ -118,7 +118,7 @@ class _PlatformReader:
             return None
         except RefusedError as error:
             return Dropped(kind="fail", reason=str(error), is_lasting=False)
-        except (RateLimited, DeniedError, ConfigurationError):
+        except (RateLimited, ConfigurationError):
             raise
         except RegistrySyncError as error:
             return Unreadable(error_class=error.error_class, text=str(error))

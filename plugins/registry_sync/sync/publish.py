@@ -29,6 +29,7 @@ from registry_sync.sync.backup import backup_failure, keep_backup
 from registry_sync.sync.plan import CopyTag, Plan, group_by_digest
 from registry_sync.sync.report import TagResult
 from registry_sync.sync.session import PING_AFTER_FAILURES, Session
+from registry_sync.sync.tag_states import head_if_visible
 from registry_sync.sync.threads import PROGRESS_SECONDS, thread_pool
 from registry_sync.sync.transfer import Transfer, Transferred
 from registry_sync.tags.rules import LOST_PIN
@@ -229,7 +230,7 @@ def is_published(session: Session, tag: CopyTag, pin: Digest | None = None) -> b
         the source's tag has changed, too: the plan is then older than the other run's, and would set the tag back.
     """
     route = session.route
-    current = session.destination.head_manifest(route.destination_repository, tag.tag)
+    current = head_if_visible(session.destination, route.destination_repository, tag.tag)
     has_changed = current not in (tag.digest, tag.replaces)
     if current and has_changed and not route.settings.overwrites(tag.tag):
         raise TemporaryError(

@@ -118,6 +118,7 @@ class RouteReport:
     :ivar window: description of the push times that the run worked on.
     :ivar planned_deletions: deletions for the next scheduled run, if this run looked for tags to delete.
     :ivar deep_check: set when this run verified content.
+    :ivar selected: number of tags that the rules selected, if this run looked at all tags of the source.
     :ivar error: set when the route failed as a whole, before or between its tags.
     """
 
@@ -135,6 +136,7 @@ class RouteReport:
     window: str = ""
     planned_deletions: PlannedDeletions | None = None
     deep_check: DeepCheckResult | None = None
+    selected: int | None = None
     error: str | None = None
     error_class: str | None = None
     retry_at: datetime | None = None
@@ -175,6 +177,20 @@ class RouteReport:
             retry_at=error.retry_at if isinstance(error, RateLimited) else None,
         )
 
+    @classmethod
+    def of_unrouted(cls, mirror: str, source: str, destination: str, error: RegistrySyncError) -> Self:
+        """The report of a repository that gets no route, or of a namespace that cannot be listed."""
+        key = f"{source} {destination}"
+        return cls(
+            mirror=mirror,
+            route_key=key,
+            source=source,
+            destination=destination,
+            counts={},
+            error=str(error),
+            error_class=error.error_class,
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The report as JSON-simple values, for XCom."""
         return {
@@ -206,11 +222,15 @@ class RouteReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """The report of a DAG run. ``missing`` names routes and tasks that ended without a report."""
+    """The report of a DAG run. ``missing`` names routes and tasks that ended without a report.
+
+    ``notes`` are remarks about the run as a whole.
+    """
 
     mirror: str
     routes: tuple[RouteReport, ...]
     missing: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())
 
     @property
     def failed_routes(self) -> tuple[RouteReport, ...]:

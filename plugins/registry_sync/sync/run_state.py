@@ -1,4 +1,4 @@
-"""State that one scheduled run leaves for the next, in XCom: watermarks and planned deletions."""
+"""State that one run leaves for the next, in XCom: watermarks, planned deletions, and what the last look found."""
 
 from __future__ import annotations
 
@@ -58,6 +58,35 @@ class PlannedDeletions:
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """Read the result of :meth:`to_json`."""
         return cls(marks=tuple(document["marks"]), listed=document["listed"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastLook:
+    """The repositories that earlier runs found at a source.
+
+    :ivar repositories: number of tags that the last complete look selected in each; ``None`` before the first one.
+    """
+
+    repositories: Mapping[str, int | None]
+
+    def after(self, found: Iterable[str], selected: Mapping[str, int]) -> Self:
+        """The state after a run.
+
+        :param found: names of all repositories that the run found, or that must not be forgotten.
+        :param selected: number of selected tags in the repositories that the run looked at completely.
+        """
+        return type(self)(
+            repositories={name: selected.get(name, self.repositories.get(name)) for name in sorted(found)}
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The state as JSON-simple values."""
+        return dict(self.repositories)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Read the result of :meth:`to_json`."""
+        return cls(repositories=dict(document))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ class RouteScope:
     :ivar due_deletions: deletions planned by earlier scheduled runs; ``None`` deletes nothing.
     :ivar dry_run: report what would be copied or deleted, and change nothing.
     :ivar deep_check: verify content at the destination after the copies; ``None`` does not.
+    :ivar last_selected: number of tags that the last complete look at this route selected; ``None``: unknown.
     """
 
     tags: TagRule = TagRule()
@@ -29,6 +30,7 @@ class RouteScope:
     due_deletions: PlannedDeletions | None = None
     dry_run: bool = False
     deep_check: DeepCheck | None = None
+    last_selected: int | None = None
 
     @property
     def is_everything(self) -> bool:
@@ -42,6 +44,7 @@ class RouteScope:
             "due_deletions": self.due_deletions.to_json() if self.due_deletions else None,
             "dry_run": self.dry_run,
             "deep_check": self.deep_check.to_json() if self.deep_check else None,
+            "last_selected": self.last_selected,
         }
 
     @classmethod
@@ -54,6 +57,7 @@ class RouteScope:
             due_deletions=PlannedDeletions.from_json(due) if due else None,
             dry_run=document["dry_run"],
             deep_check=DeepCheck.from_json(deep_check) if deep_check else None,
+            last_selected=document["last_selected"],
         )
 
 

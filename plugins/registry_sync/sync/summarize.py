@@ -68,8 +68,15 @@ def summarize(
         window=str(observation.scope.window),
         deep_check=execution.deep_check,
         planned_deletions=undone_deletions(plan, results),
+        selected=_count_selected(observation),
         retry_at=execution.retry_at,
     )
+
+
+def _count_selected(observation: Observation) -> int | None:
+    """The number of selected tags, if all tags of the source were looked at."""
+    is_whole = observation.is_complete and observation.scope.is_everything
+    return len(observation.selection.selected) if is_whole else None
 
 
 def selection_steps(route: Route, observation: Observation) -> str:

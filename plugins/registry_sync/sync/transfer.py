@@ -27,6 +27,7 @@ from registry_sync.skopeo.image_copy import ImageCopy
 from registry_sync.sync.held_content import HeldContent
 from registry_sync.sync.pauses import send_between_pauses
 from registry_sync.sync.session import Session
+from registry_sync.sync.tag_states import head_if_visible
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ class Transfer:
 
     def is_held(self, digest: Digest) -> bool:
         """Return whether the destination has a digest. Another task may have transferred it meanwhile."""
-        return self.session.destination.head_manifest(self.session.route.destination_repository, digest) == digest
+        return head_if_visible(self.session.destination, self.session.route.destination_repository, digest) == digest
 
     def transfer(self, manifest: Manifest, *, is_held: bool) -> Transferred:
         """Transfer a manifest with its content, unless it is held with all of its content.
