@@ -147,7 +147,7 @@ def _routes(source: Registry, destination: Registry, window: Window) -> Sequence
     endpoint = Endpoint(host=source.host, tls=False)
     client = open_client("quay", endpoint, max_connections=8, api_url=source.api_url)
     try:
-        found = expand_routes(mirror, source, destination, repository_lister(client))
+        found = expand_routes(mirror, source, destination, repository_lister(client)).routes
     finally:
         client.close()
     watermark = Watermark(until=NOON - timedelta(hours=1), routes=frozenset(route_key(each.route) for each in found))

@@ -98,6 +98,12 @@ class TestTheDestinationHasTags:
         window = Window(reason="scheduled", start=datetime(2026, 11, 24, tzinfo=UTC))
         assert counted(run_route(make_route(source_wire, destination, name), window=window)) == {}
 
+    def test_a_repository_that_may_be_empty_passes(
+        self, source_wire: Interceptor, destination: RegistryProcess, name: str
+    ) -> None:
+        source_wire.answer("GET", "/tags/list$", 200, listing(name, []))
+        assert counted(run_route(make_route(source_wire, destination, name, tags={"min_tags": 0}))) == {}
+
     def test_only_tags_of_the_rules_count(
         self, source_wire: Interceptor, destination: RegistryProcess, name: str
     ) -> None:

@@ -395,7 +395,11 @@ class TestMirrorRepository:
         report = run.pushed()
         assert report["counts"] == counts(copied=1)
         assert [each["tag"] for each in report["tags"]] == ["v1"]
-        assert set(run.api.xcoms) == {(PLAN, -1, "return_value"), (COPY, 0, "report")}
+        assert set(run.api.xcoms) == {
+            (PLAN, -1, "found_repositories"),
+            (PLAN, -1, "return_value"),
+            (COPY, 0, "report"),
+        }
         assert images.pull_whole(destination.url, name, "v1") == {"linux/amd64", "linux/arm64"}
 
     def test_a_long_label_is_cut_to_airflows_column(
@@ -460,6 +464,7 @@ class TestMirrorRepository:
             "planned_deletions": None,
             "deep_check": None,
             "selects_none": False,
+            "selected": None,
             "error": message,
             "error_class": "configuration",
             "retry_at": None,

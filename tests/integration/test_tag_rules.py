@@ -323,7 +323,7 @@ def test_listed_and_discovered_repositories_are_renamed(stack: Stack) -> None:
     entry = MirrorEntry(source="quay", destinations=("there",), repositories=rules, prefix="copies/")
     template = stack.route()
     with closing(open_client("quay", Endpoint(host=stack.quay.host, tls=False), max_connections=1)) as client:
-        found = expand_routes(entry.parse("m"), template.source, template.destination, repository_lister(client))
+        found = expand_routes(entry.parse("m"), template.source, template.destination, repository_lister(client)).routes
     names = [each.route.destination_repository.name for each in found]
     assert names == [f"there/one-of-{namespace}", "copies/three-app", "copies/two-app"]
     for each in found:
@@ -333,16 +333,22 @@ def test_listed_and_discovered_repositories_are_renamed(stack: Stack) -> None:
 
 def test_discovered_repositories_with_one_destination_name_are_refused(stack: Stack) -> None:
     namespace = stack.name.removeprefix("team/")
-    for name in ("app", "my-app"):
+    for name in ("app", "my-app", "other"):
         stack.push("v1", hours_ago=1, name=f"{namespace}/{name}")
     rule = NamespaceEntry(namespace=namespace, rename="copies/{{ name | replace('my-', '') }}")
     entry = MirrorEntry(source="quay", destinations=("there",), repositories=(rule,))
     template = stack.route()
     with closing(open_client("quay", Endpoint(host=stack.quay.host, tls=False), max_connections=1)) as client:
-        with pytest.raises(ConfigurationError) as caught:
-            expand_routes(entry.parse("m"), template.source, template.destination, repository_lister(client))
+        found = expand_routes(entry.parse("m"), template.source, template.destination, repository_lister(client))
     here, there = f"{stack.quay.host}/{namespace}", f"{stack.destination.host}/copies/app"
-    assert str(caught.value) == f"{here}/app and {here}/my-app would both be mirrored to {there}; rename one"
+    assert [each.route.source_repository.name for each in found.routes] == [f"{namespace}/other"]
+    assert {failure.name: str(failure.error) for failure in found.failures} == {
+        f"{namespace}/{one}": (
+            f"{here}/{one} and {here}/{two} would both be mirrored to {there}, so none of them is; exclude or rename "
+            "one"
+        )
+        for one, two in (("app", "my-app"), ("my-app", "app"))
+    }
 
 
 MEMBER = Credentials(username="acme", secret="dckr_pat_secret")

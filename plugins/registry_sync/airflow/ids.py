@@ -31,6 +31,14 @@ UNMODIFIED_KEY = "unmodified"
 """The XCom key of the route keys that a run skips because their source repositories had no push in its window."""
 
 
+FAILED_KEY = "failed_repositories"
+"""The XCom key of the reports of repositories that get no mapped task, because their names cannot be mirrored."""
+
+
+FOUND_KEY = "found_repositories"
+"""The XCom key of the source repositories that a run found, and of those that it must not forget."""
+
+
 def routes_task(destination: str) -> str:
     """The id of the task that lists the routes to a destination."""
     return f"routes_to_{destination}"
@@ -54,6 +62,12 @@ def deletion_plans_key(destination: str) -> str:
 DAMAGED_KEY = "damaged"
 """The XCom key of the images that deep checks found damaged, by destination, pushed by the task ``report``."""
 
+
+def last_look_key(destination: str) -> str:
+    """The XCom key of the repositories that runs found for a destination, pushed by the task ``report``."""
+    return f"last_look_{destination}"
+
+
 LIST_IMAGES_TASK = "list_images"
 """The task of the readiness DAG that lists the bootstrap images and the registries that must have them."""
 
@@ -70,4 +84,4 @@ READ_AT_KEY = "read_at"
 """The XCom key of the times at which the sources of those digests were read."""
 
 NOTES_KEY = "notes"
-"""The XCom key of the notes that go with the list of images."""
+"""The XCom key of the notes that go with a list of images or routes."""

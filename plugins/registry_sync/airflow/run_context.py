@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from registry_sync.airflow.ids import REPORT_TASK, UNMODIFIED_KEY, deletion_plans_key, routes_task, watermark_key
+from registry_sync.airflow.ids import (
+    FAILED_KEY,
+    FOUND_KEY,
+    NOTES_KEY,
+    REPORT_TASK,
+    UNMODIFIED_KEY,
+    deletion_plans_key,
+    last_look_key,
+    routes_task,
+    watermark_key,
+)
 from registry_sync.errors import ConfigurationError
-from registry_sync.sync.run_state import DeletionPlans, PlannedDeletions, Watermark
+from registry_sync.sync.run_state import DeletionPlans, LastLook, PlannedDeletions, Watermark
 from registry_sync.sync.window import RunInterval, WindowRequest
 
 if TYPE_CHECKING:
@@ -81,6 +91,20 @@ def read_deletion_plans(context: Context, destination: str) -> DeletionPlans:
     return DeletionPlans.from_json(_pull_from_last_report(context, deletion_plans_key(destination)) or {})
 
 
+def read_last_look(context: Context, destination: str) -> LastLook:
+    """The repositories that earlier runs found for a destination."""
+    return LastLook.from_json(_pull_from_last_report(context, last_look_key(destination)) or {})
+
+
+def leaves_last_look(context: Context) -> bool:
+    """Return whether a run leaves what it found: a scheduled run, or one by hand with a logical date.
+
+    Databases sort a missing date differently, so that the state of such a run could hide that of all later ones.
+    """
+    run = context["dag_run"]
+    return run.run_type.value in ("scheduled", "manual") and run.logical_date is not None
+
+
 def read_due_deletions(context: Context, run: RunInterval, destination: str) -> Mapping[str, PlannedDeletions]:
     """Deletions that earlier scheduled runs planned, by route key. Only scheduled runs delete."""
     end = scheduled_end(run)
@@ -93,6 +117,26 @@ def read_due_deletions(context: Context, run: RunInterval, destination: str) -> 
 def _pull_from_last_report(context: Context, key: str) -> Any:
     """The XCom value of this run's report, or of the latest earlier run that pushed the key."""
     return context["ti"].xcom_pull(task_ids=REPORT_TASK, key=key, map_indexes=-1, include_prior_dates=True)
+
+
+def read_failed(context: Context, destination: str) -> Sequence[Mapping[str, Any]]:
+    """The reports of repositories that got no mapped task, as JSON."""
+    failed: Sequence[Mapping[str, Any]] = (
+        context["ti"].xcom_pull(task_ids=routes_task(destination), key=FAILED_KEY) or []
+    )
+    return failed
+
+
+def read_notes(context: Context, destination: str) -> Sequence[str]:
+    """Remarks about the list of routes."""
+    notes: Sequence[str] = context["ti"].xcom_pull(task_ids=routes_task(destination), key=NOTES_KEY) or []
+    return notes
+
+
+def read_found(context: Context, destination: str) -> Collection[str] | None:
+    """Names of the source repositories that this run found; ``None`` for a run of some repositories."""
+    found: Collection[str] | None = context["ti"].xcom_pull(task_ids=routes_task(destination), key=FOUND_KEY)
+    return found
 
 
 def read_unmodified(context: Context, destination: str) -> Collection[str]:

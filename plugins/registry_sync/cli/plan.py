@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 from registry_sync.cli.arguments import FAILED, OK, chosen_destinations, named_mirror
@@ -14,7 +14,7 @@ from registry_sync.cli.connections import CommandConnections
 from registry_sync.config.model import Mirror, MirrorsFile
 from registry_sync.errors import RegistrySyncError
 from registry_sync.oci.reference import Digest
-from registry_sync.routes.discovery import expand_routes, select_routes
+from registry_sync.routes.discovery import Discovery, expand_routes, select_routes
 from registry_sync.routes.load import load_mirrors
 from registry_sync.routes.route import Route
 from registry_sync.sync.observation import Observation
@@ -31,9 +31,15 @@ from registry_sync.text_table import table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedRoute:
-    """A route with its observation and plan, or with the error that prevented them."""
+    """A route with its observation and plan, or with the error that prevented them.
 
-    route: Route
+    :ivar source: the source repository, for people.
+    :ivar destination: the destination repository, or the registry's host when the repository gets no route.
+    """
+
+    source: str
+    destination: str
+    route: Route | None = None
     observation: Observation | None = None
     plan: Plan | None = None
     error: RegistrySyncError | None = None
@@ -46,13 +52,13 @@ class PlannedRoute:
 def print_plans(arguments: argparse.Namespace) -> int:
     """Plan the selected routes and print them as text or JSON."""
     planned: list[PlannedRoute] = []
-    for route in _plan_routes(arguments):
-        planned.append(route)
+    for entry in _plan_routes(arguments):
+        planned.append(entry)
         if not arguments.json:
-            print(f"\n{_text(route)}")
+            print(f"\n{_text(entry)}")
     if arguments.json:
-        print(json.dumps([_document(route) for route in planned], indent=2, ensure_ascii=False))
-    failed = sum(route.would_fail() for route in planned)
+        print(json.dumps([_document(entry) for entry in planned], indent=2, ensure_ascii=False))
+    failed = sum(entry.would_fail() for entry in planned)
     if failed and not arguments.json:
         print(f"\n{failed} of {len(planned)} routes would fail", file=sys.stderr)
     return FAILED if failed else OK
@@ -65,33 +71,40 @@ def _plan_routes(arguments: argparse.Namespace) -> Iterator[PlannedRoute]:
     destinations = chosen_destinations(mirror, arguments.destination)
     with CommandConnections() as connections:
         for destination in destinations:
-            for route in find_routes(file, mirror, destination, arguments.repository, connections):
-                yield _plan(route, scope, connections)
+            registry = file.registries[destination]
+            found = find_routes(file, mirror, destination, arguments.repository, connections)
+            for entry in found.routes:
+                yield _plan(entry.route, scope, connections)
+            for failure in found.failures:
+                yield PlannedRoute(source=failure.source, destination=registry.host, error=failure.error)
 
 
 def find_routes(
     file: MirrorsFile, mirror: Mirror, destination: str, globs: list[str], connections: Connections
-) -> Iterator[Route]:
+) -> Discovery:
     """The routes of a mirror to one destination whose source repository matches one of ``globs``; without any, all."""
     source = file.registries[mirror.source]
     with connections.client(source) as client:
         found = expand_routes(mirror, source, file.registries[destination], repository_lister(client))
-    yield from (chosen.route for chosen in select_routes(found, globs))
+    return select_routes(found, globs)
 
 
 def _plan(route: Route, scope: RouteScope, connections: Connections) -> PlannedRoute:
+    planned = PlannedRoute(
+        source=str(route.source_repository), destination=str(route.destination_repository), route=route
+    )
     try:
         with open_session(route, connections) as session:
             observation = observe(session, scope)
     except RegistrySyncError as error:
-        return PlannedRoute(route=route, error=error)
-    return PlannedRoute(route=route, observation=observation, plan=plan_route(observation, route.settings))
+        return replace(planned, error=error)
+    return replace(planned, observation=observation, plan=plan_route(observation, route.settings))
 
 
 def _document(planned: PlannedRoute) -> dict[str, Any]:
     route, observation, plan = planned.route, planned.observation, planned.plan
-    ends = {"source": str(route.source_repository), "destination": str(route.destination_repository)}
-    if plan is None or observation is None:
+    ends = {"source": planned.source, "destination": planned.destination}
+    if route is None or plan is None or observation is None:
         return {**ends, "error": str(planned.error), "error_class": planned.error and planned.error.error_class}
     steps = observation.selection.steps if selection_steps(route, observation) else ()
     selection = [{"step": step.what, "tags": step.tags} for step in steps]
@@ -106,8 +119,8 @@ def _decision_document(decision: Decision) -> dict[str, Any]:
 
 
 def _text(planned: PlannedRoute) -> str:
-    heading = f"{planned.route.source_repository} → {planned.route.destination_repository}"
-    if planned.plan is None or planned.observation is None:
+    heading = f"{planned.source} → {planned.destination}"
+    if planned.route is None or planned.plan is None or planned.observation is None:
         return f"{heading}\n  FAILED: {planned.error}"
     steps = selection_steps(planned.route, planned.observation)
     rows = [_row(decision) for decision in planned.plan.decisions]

@@ -99,8 +99,12 @@ def _verify_routes(arguments: argparse.Namespace) -> Iterator[RouteReport]:
     with CommandConnections() as connections:
         for mirror in mirrors:
             for destination in chosen_destinations(mirror, arguments.destination):
-                for route in find_routes(file, mirror, destination, arguments.repository, connections):
-                    yield _verify(route, scope, connections)
+                found = find_routes(file, mirror, destination, arguments.repository, connections)
+                for entry in found.routes:
+                    yield _verify(entry.route, scope, connections)
+                host = file.registries[destination].host
+                for failure in found.failures:
+                    yield RouteReport.of_unrouted(mirror.name, failure.source, host, failure.error)
 
 
 def _mirrors_to(file: MirrorsFile, destinations: Sequence[str]) -> list[Mirror]:

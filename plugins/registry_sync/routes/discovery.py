@@ -1,4 +1,7 @@
-"""Find the routes of a mirror: those of listed repositories, and those that its namespaces have at the source."""
+"""Find the routes of a mirror: those of listed repositories, and those that its namespaces have at the source.
+
+Whoever may create a repository in a namespace chooses its name. A name that cannot be mirrored fails alone.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from registry_sync.config.model import Mirror, NamespaceRule, Registry, RepositoryRule
-from registry_sync.errors import ConfigurationError
+from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError, RegistrySyncError
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.route import Route, name_problem, route_of
 from registry_sync.routes.sharing import sharing_problem
 from registry_sync.tags.patterns import first_match, parse_pattern
+from registry_sync.text import one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,31 +27,119 @@ class FoundRoute:
     modified_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedRepository:
+    """A repository of a namespace that gets no route, or a namespace that cannot be listed; ``error`` has the remedy.
+
+    :ivar name: the name as the source lists it, for patterns.
+    :ivar source: the repository with its host, for people.
+    """
+
+    name: str
+    source: str
+    error: RegistrySyncError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discovery:
+    """The routes of a mirror to one destination, in the order of their labels, and the repositories that get none.
+
+    :ivar unlisted: namespaces that could not be listed.
+    """
+
+    routes: tuple[FoundRoute, ...]
+    failures: tuple[FailedRepository, ...] = ()
+    unlisted: tuple[str, ...] = ()
+
+
 ListRepositories = Callable[[str, bool], Mapping[str, datetime | None]]
 """Lists a namespace, with private repositories or without: each repository, and when it was last pushed to."""
 
 
 def expand_routes(
     mirror: Mirror, source: Registry, destination: Registry, list_repositories: ListRepositories
-) -> list[FoundRoute]:
-    """The routes of a mirror to one destination, in the order of their labels.
+) -> Discovery:
+    """The routes of a mirror to one destination.
 
     A repository belongs to the rule that lists it by name, else to the first namespace rule that finds it.
 
     :param list_repositories: lists a namespace of the source.
-    :raises ConfigurationError: when a namespace rule finds no repository, or two routes would write one repository.
+    :raises ConfigurationError: when two repositories that are listed by name would write one repository.
+    :raises RegistrySyncError: when a namespace cannot be listed, for a temporary reason or because nothing can be.
     """
-    routes = [FoundRoute(route=route) for route in listed_routes(mirror, source, destination)]
-    taken = {entry.route.source_repository.name for entry in routes}
-    for rule in mirror.rules:
-        if isinstance(rule, NamespaceRule):
+    written = list(listed_routes(mirror, source, destination))
+    check_destinations(written)
+    taken = {route.source_repository.name for route in written}
+    discovered: list[FoundRoute] = []
+    failures: list[FailedRepository] = []
+    unlisted: list[str] = []
+    for rule in (rule for rule in mirror.rules if isinstance(rule, NamespaceRule)):
+        try:
             repositories = _discover(rule, source, list_repositories)
-            for name in sorted(repositories.keys() - taken):
-                route = replace(route_of(mirror, rule, source, destination, name), is_discovered=True)
-                routes.append(FoundRoute(route=route, modified_at=repositories[name]))
-            taken |= repositories.keys()
-    check_destinations(entry.route for entry in routes)
-    return sorted(routes, key=lambda entry: entry.route.label)
+        except (ConfigurationError, DeniedError, RefusedError, NotFound) as error:
+            failures.append(failed_repository(source, rule.namespace, error))
+            unlisted.append(rule.namespace)
+            continue
+        for name in sorted(repositories.keys() - taken):
+            try:
+                route = _discovered_route(mirror, rule, source, destination, name)
+            except ConfigurationError as error:
+                failures.append(failed_repository(source, name, error))
+            else:
+                discovered.append(FoundRoute(route=route, modified_at=repositories[name]))
+        taken |= repositories.keys()
+    if unlisted and not written and not discovered:
+        raise next(failure.error for failure in failures if failure.name == unlisted[0])
+    collisions = _collisions(written, discovered)
+    routes = [FoundRoute(route=route) for route in written]
+    routes += [found for found in discovered if found.route.source_repository.name not in collisions]
+    failures += [failed_repository(source, name, error) for name, error in collisions.items()]
+    return Discovery(
+        routes=tuple(sorted(routes, key=lambda found: found.route.label)),
+        failures=tuple(sorted(failures, key=lambda failure: failure.name)),
+        unlisted=tuple(unlisted),
+    )
+
+
+def _discovered_route(mirror: Mirror, rule: NamespaceRule, source: Registry, destination: Registry, name: str) -> Route:
+    """:raises ConfigurationError: when the source's name, or the one at the destination, cannot be mirrored."""
+    try:
+        route = replace(route_of(mirror, rule, source, destination, name), is_discovered=True)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error}; exclude it from namespace {rule.namespace!r}, or rename it") from error
+    if problem := name_problem(route):
+        raise ConfigurationError(problem)
+    return route
+
+
+def _collisions(written: Iterable[Route], discovered: Iterable[FoundRoute]) -> dict[str, ConfigurationError]:
+    """Discovered repositories with a destination that another route writes, too. A written one keeps its destination.
+
+    Among discovered repositories all fail: otherwise a new repository could take over the name of another one.
+    """
+    writers: defaultdict[Repository, list[Route]] = defaultdict(list)
+    routes = [found.route for found in discovered]
+    for route in (*written, *routes):
+        writers[route.destination_repository].append(route)
+    collisions: dict[str, ConfigurationError] = {}
+    for route in routes:
+        others = (other for other in writers[route.destination_repository] if other is not route)
+        other = next((other for other in others if sharing_problem(other, route)), None)
+        if other is not None:
+            collisions[route.source_repository.name] = _collision(route, other)
+    return collisions
+
+
+def _collision(route: Route, other: Route) -> ConfigurationError:
+    both = f"{route.source_repository} and {other.source_repository} would both be mirrored to"
+    result = "none of them is" if other.is_discovered else "only the second, which is written by name, is"
+    remedy = "exclude or rename one" if other.is_discovered else "exclude or rename the first"
+    return ConfigurationError(f"{both} {route.destination_repository}, so {result}; {remedy}")
+
+
+def failed_repository(source: Registry, name: str, error: RegistrySyncError) -> FailedRepository:
+    """The failure of a repository, or of a namespace, with the name that ``source`` lists."""
+    return FailedRepository(name=name, source=one_line(f"{source.host}/{name}", 300), error=error)
 
 
 def listed_routes(mirror: Mirror, source: Registry, destination: Registry) -> Iterator[Route]:
@@ -72,17 +164,24 @@ def _discover(
     return chosen
 
 
-def select_routes(routes: Sequence[FoundRoute], globs: Sequence[str]) -> list[FoundRoute]:
-    """The routes whose source repository matches one of ``globs``; without globs all.
+def select_routes(found: Discovery, globs: Sequence[str]) -> Discovery:
+    """The routes and failures whose source repository matches one of ``globs``; without globs all.
 
     :raises ConfigurationError: when a glob matches no repository: the run would do less than requested.
     """
-    names = [entry.route.source_repository.name for entry in routes]
+    if not globs:
+        return found
+    names = [entry.route.source_repository.name for entry in found.routes]
+    failed = [failure.name for failure in found.failures]
     patterns = list(map(parse_pattern, globs))
-    if unmatched := [pattern.text for pattern in patterns if not any(map(pattern.matches, names))]:
+    matched = {name for name in (*names, *failed) if first_match(patterns, name)}
+    if unmatched := [pattern.text for pattern in patterns if not any(map(pattern.matches, matched))]:
         raise ConfigurationError(f"no repository of this mirror matches {unmatched}; it has {sorted(set(names))}")
-    named = zip(names, routes, strict=True)
-    return [route for name, route in named if not globs or first_match(patterns, name)]
+    return replace(
+        found,
+        routes=tuple(entry for entry in found.routes if entry.route.source_repository.name in matched),
+        failures=tuple(failure for failure in found.failures if failure.name in matched),
+    )
 
 
 def check_destinations(routes: Iterable[Route]) -> None:

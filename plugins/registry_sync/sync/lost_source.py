@@ -35,8 +35,7 @@ def check_source_has_tags(
     number = len(list(listed))
     is_lost = all(state is None for state in states.values()) and not selection.failed
     is_lost = is_lost and (bool(states) or not number)
-    rules = session.route.settings.tags
-    if not is_lost or rules.min_tags == 0:
+    if not is_lost or all(rule.min_tags == 0 for rule in session.route.settings.tags.rules):
         return
     if before := _seen_before(session, last_selected):
         seen = f"lists {number} tags, and has a manifest for none of the selected ones" if number else "lists no tags"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,13 +25,20 @@ from registry_sync.config.model import (
     rule_summary,
 )
 from registry_sync.config.settings import RouteOptions, RouteSettings, written_options
-from registry_sync.errors import ConfigurationError
+from registry_sync.errors import ConfigurationError, DeniedError
 from registry_sync.oci.reference import Repository
-from registry_sync.routes.discovery import FoundRoute, expand_routes, select_routes
+from registry_sync.routes.discovery import (
+    Discovery,
+    FailedRepository,
+    FoundRoute,
+    expand_routes,
+    select_routes,
+)
 from registry_sync.routes.route import Route
 from registry_sync.tags.overwrite_policy import parse_policies
 from registry_sync.tags.patterns import parse_pattern
 from registry_sync.tags.rules import TagRule, TagRules
+from registry_sync.text import harmless
 
 QUAY = Registry(name="quay", host="quay.io")
 ACR = Registry(name="acr", host="acr.example", connection="registry_acr", ca_file=Path("/ca.pem"), max_connections=2)
@@ -124,8 +131,8 @@ def nothing_found(namespace: str, include_private: bool) -> Mapping[str, datetim
     raise AssertionError(f"{namespace} was asked for (private: {include_private})")
 
 
-def labels(routes: Sequence[FoundRoute]) -> list[str]:
-    return [each.route.label for each in routes]
+def labels(found: Discovery) -> list[str]:
+    return [each.route.label for each in found.routes]
 
 
 NO_DEV = TagRules((TagRule(exclude=(parse_pattern("*-dev"),)),))
@@ -271,10 +278,11 @@ def test_globs_are_of_the_name_within_the_namespace(globs: Any, name: str, is_ch
 
 def test_named_repositories_become_routes() -> None:
     mirror = a_mirror("c/d", {"repository": "a/b", "rename": "mirrored/b", "on_moved_tag": "keep"})
-    assert expand_routes(mirror, QUAY, ACR, nothing_found) == [
+    routes = (
         FoundRoute(route=a_route("a/b", "mirrored/b", settings=RouteSettings(on_moved_tag=KEEP))),
         FoundRoute(route=a_route("c/d", "c/d")),
-    ]
+    )
+    assert expand_routes(mirror, QUAY, ACR, nothing_found) == Discovery(routes=routes)
 
 
 def test_official_images_of_docker_hub_are_in_its_library() -> None:
@@ -298,7 +306,7 @@ def test_a_namespace_is_what_the_registry_lists_without_what_is_written_by_name(
         asked.append((namespace, include_private))
         return {"a/z-operator": PUSHED, "a/named-operator": PUSHED, "a/old-operator": None, "a/other": None}
 
-    routes = expand_routes(mirror, QUAY, ACR, listed)
+    routes = expand_routes(mirror, QUAY, ACR, listed).routes
     assert asked == [("a", False), ("a", True)]
     assert [
         (
@@ -330,18 +338,92 @@ def test_an_empty_namespace_is_refused(found: Mapping[str, datetime | None], see
     assert str(caught.value) == f"namespace 'a' of quay.io has {seen}; fix the rule or its name"
 
 
-def test_a_discovered_repository_must_not_meet_a_renamed_one() -> None:
-    mirror = a_mirror({"repository": "x/y", "rename": "a/b"}, {"namespace": "a"})
-    with pytest.raises(ConfigurationError) as caught:
-        expand_routes(mirror, QUAY, ACR, lambda _namespace, _private: {"a/b": None})
-    remedy = "rename one, or list the tags of both in names: without a common one"
-    assert str(caught.value) == f"quay.io/x/y and quay.io/a/b would both be mirrored to acr.example/a/b; {remedy}"
+def discover(*rules: Any, found: Collection[str], destination: Registry = ACR) -> tuple[list[str], dict[str, str]]:
+    """The labels of the routes, and the errors of the repositories that get none."""
+    result = expand_routes(a_mirror(*rules), QUAY, destination, lambda *_: dict.fromkeys(found))
+    return labels(result), {failure.name: str(failure.error) for failure in result.failures}
+
+
+ODD = "only a-z, 0-9 and single '.', '_', '-' or '__' between them, in parts separated by '/'"
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("a/b___c", ODD),
+        ("a/test-", ODD),
+        ("a/b..c", ODD),
+        ("a/../../x", ODD),
+        ("a/\x1b[31mx", ODD),
+        ("a/b:v1", "write it without registry, tag and digest (tags have a key of their own)"),
+        ("a/UPPER", "upper-case letters are not allowed; write 'a/upper'"),
+    ],
+)
+def test_a_listed_name_that_is_invalid_fails_alone(name: str, fault: str) -> None:
+    """Quay takes pushes to such names. Whoever creates one must not stop the rest of the namespace."""
+    routes, failures = discover({"namespace": "a"}, found=["a/one", "a/two", name])
+    assert routes == ["a/one → acr", "a/two → acr"]
+    shown = harmless(f"{name!r} is not a repository name: {fault}; exclude it from namespace 'a', or rename it")
+    assert failures == {name: shown}
+
+
+@pytest.mark.parametrize("name", ["team/" + 250 * "x", "team/b/c", "team/" + 70 * "x"])
+def test_a_listed_name_that_the_destination_cannot_hold_fails_alone(name: str) -> None:
+    aliyun = Registry(name="cn", host="registry.cn-hangzhou.aliyuncs.com")
+    routes, failures = discover({"namespace": "team"}, found=["team/one", name], destination=aliyun)
+    assert (len(routes), list(failures)) == (1, [name])
 
 
 def test_a_discovered_name_that_docker_hub_cannot_hold_is_refused() -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        expand_routes(a_mirror({"namespace": "a"}), QUAY, HUB, lambda _namespace, _private: {"a/b/c": None})
-    assert str(caught.value) == ("Docker Hub names have two parts, NAMESPACE/NAME; 'a/b/c' has 3; exclude or rename it")
+    assert discover({"namespace": "team"}, found=["team/b/c", "team/app"], destination=HUB) == (
+        ["team/app → hub"],
+        {"team/b/c": "Docker Hub names have two parts, NAMESPACE/NAME; 'team/b/c' has 3; exclude or rename it"},
+    )
+
+
+def test_a_repository_that_is_written_by_name_keeps_its_destination() -> None:
+    routes, failures = discover({"repository": "x/y", "rename": "a/b"}, {"namespace": "a"}, found=["a/b", "a/c"])
+    assert routes == ["a/c → acr", "x/y → acr/a/b"]
+    assert failures == {
+        "a/b": (
+            "quay.io/a/b and quay.io/x/y would both be mirrored to acr.example/a/b, so only the second, which is "
+            "written by name, is; exclude or rename the first"
+        )
+    }
+
+
+@pytest.mark.parametrize("found", [["a/app", "a/sub/app"], ["a/sub/app", "a/app", "a/x/app"]])
+def test_discovered_repositories_with_one_destination_all_fail(found: list[str]) -> None:
+    """A new repository must not take over the name of another one."""
+    rule = {"namespace": "a", "rename": "copies/{{ name }}"}
+    routes, failures = discover(rule, found=[*found, "a/other"])
+    assert routes == ["a/other → acr/copies/other"]
+    assert failures.keys() == set(found)
+    for text in failures.values():
+        assert text.endswith(
+            " would both be mirrored to acr.example/copies/app, so none of them is; exclude or rename one"
+        )
+
+
+def test_names_that_differ_in_case_only_do_not_meet_by_rename() -> None:
+    """Names at a destination are in lower case, so that no registry can fold them."""
+    routes, failures = discover({"namespace": "a", "rename": "copies/{{ name | upper }}"}, found=["a/b"])
+    assert (routes, list(failures)) == ([], ["a/b"])
+    assert "upper-case letters are not allowed; write 'copies/b'" in failures["a/b"]
+
+
+def test_a_namespace_that_cannot_be_listed_fails_alone() -> None:
+    def listed(namespace: str, _private: bool) -> Mapping[str, datetime | None]:
+        if namespace == "gone":
+            raise DeniedError("GET /api/v1/repository answered 403")
+        return {"a/b": None}
+
+    found = expand_routes(a_mirror({"namespace": "gone"}, {"namespace": "a"}), QUAY, ACR, listed)
+    assert (labels(found), found.unlisted) == (["a/b → acr"], ("gone",))
+    (failure,) = found.failures
+    assert (failure.source, str(failure.error)) == ("quay.io/gone", "GET /api/v1/repository answered 403")
+    with pytest.raises(DeniedError):
+        expand_routes(a_mirror({"namespace": "gone"}), QUAY, ACR, listed)
 
 
 def test_a_repository_must_not_be_mirrored_to_itself() -> None:
@@ -350,7 +432,10 @@ def test_a_repository_must_not_be_mirrored_to_itself() -> None:
     assert str(caught.value) == "quay.io/a/b would be mirrored to itself; choose another destination, or rename it"
 
 
-FOUND = [FoundRoute(route=a_route(name, name)) for name in ("a/b", "a/c", "d/e")]
+FOUND = Discovery(
+    routes=tuple(FoundRoute(route=a_route(name, name)) for name in ("a/b", "a/c", "d/e")),
+    failures=(FailedRepository(name="a/X", source="quay.io/a/X", error=ConfigurationError("it is odd")),),
+)
 
 
 @pytest.mark.parametrize(
@@ -364,7 +449,12 @@ FOUND = [FoundRoute(route=a_route(name, name)) for name in ("a/b", "a/c", "d/e")
     ],
 )
 def test_selecting_routes_keeps_their_order(globs: list[str], names: list[str]) -> None:
-    assert [each.route.source_repository.name for each in select_routes(FOUND, globs)] == names
+    assert [each.route.source_repository.name for each in select_routes(FOUND, globs).routes] == names
+
+
+@pytest.mark.parametrize(("globs", "names"), [([], ["a/X"]), (["a/?"], ["a/X"]), (["a/X"], ["a/X"]), (["d/e"], [])])
+def test_failures_are_selected_like_routes(globs: list[str], names: list[str]) -> None:
+    assert [failure.name for failure in select_routes(FOUND, globs).failures] == names
 
 
 def test_a_glob_that_matches_nothing_is_an_error_and_not_less_work() -> None:

@@ -13,10 +13,12 @@ from registry_sync.airflow.damaged_images import read_damaged
 from registry_sync.airflow.deferral import defer_or_raise
 from registry_sync.airflow.hooks.registry import RegistryHook
 from registry_sync.airflow.hooks.skopeo import SkopeoHook
-from registry_sync.airflow.ids import UNMODIFIED_KEY
+from registry_sync.airflow.ids import FAILED_KEY, FOUND_KEY, NOTES_KEY, UNMODIFIED_KEY
 from registry_sync.airflow.map_length import check_map_length
+from registry_sync.airflow.masking import masked
 from registry_sync.airflow.run_context import (
     read_due_deletions,
+    read_last_look,
     read_parameters,
     read_run_interval,
     read_watermark,
@@ -24,8 +26,9 @@ from registry_sync.airflow.run_context import (
     task_label,
 )
 from registry_sync.config.model import Mirror, Registry
-from registry_sync.errors import RegistrySyncError
-from registry_sync.routes.discovery import FoundRoute, expand_routes, select_routes
+from registry_sync.errors import ConfigurationError, RegistrySyncError
+from registry_sync.routes.discovery import Discovery, FailedRepository, FoundRoute, expand_routes, select_routes
+from registry_sync.routes.gone import find_gone, gone_failure, gone_note
 from registry_sync.routes.route import Route, route_key
 from registry_sync.sync.damaged_images import DamagedImage
 from registry_sync.sync.deep_check import (
@@ -35,7 +38,8 @@ from registry_sync.sync.deep_check import (
     deep_check_of_route,
     rotation_of_run,
 )
-from registry_sync.sync.run_state import Watermark
+from registry_sync.sync.report import RouteReport
+from registry_sync.sync.run_state import LastLook, Watermark
 from registry_sync.sync.scope import RouteScope, RouteTask
 from registry_sync.sync.window import RunInterval, Window, window_of_route, window_of_run
 from registry_sync.tags.rules import only_tags
@@ -88,10 +92,14 @@ class ListRoutesOperator(BaseOperator):
         scope = RouteScope(tags=only_tags(params["tags"] or []), dry_run=params["dry_run"])
         self._check_skopeo(task_label(context))
         found, window = self._find_routes(window)
+        last_look = read_last_look(context, self.destination.name)
+        if not params["repositories"]:
+            found = self._compare(context, found, last_look, window)
         selected = select_routes(found, params["repositories"] or [])
+        self._push_failures(context, selected.failures)
         watermark = read_watermark(context, self.destination.name) if run.run_type == "scheduled" else None
         rotation = rotation_of_run(run, self.mirror.deep_check, watermark.until if watermark else None)
-        work, unmodified = split_unmodified(selected, window, run.run_type, watermark, self.mirror.full_check)
+        work, unmodified = split_unmodified(selected.routes, window, run.run_type, watermark, self.mirror.full_check)
         if rotation:
             reason = f"deep check, {self.mirror.deep_check.schedule}"
             work, unmodified = widen_to_everything(work, unmodified, Window(reason=reason)), []
@@ -100,7 +108,33 @@ class ListRoutesOperator(BaseOperator):
         check_map_length(len(work), f"mirror {self.mirror.name!r} has {len(work)} routes", "split the mirror")
         self._log_work(window, work, unmodified)
         deep_checks = self._deep_checks(context, rotation, work)
-        return self._rows(context, run, scope, work, deep_checks)
+        return self._rows(context, run, scope, work, deep_checks, last_look)
+
+    def _compare(self, context: Context, found: Discovery, last_look: LastLook, window: Window) -> Discovery:
+        """Compare the repositories with those that earlier runs found, and leave the new state for the task ``report``.
+
+        A repository of ``include_private`` that is gone is remembered, and fails each run that compares everything.
+        """
+        gone = list(find_gone(self.mirror, last_look.repositories, found))
+        private = [repository for repository in gone if repository.rule.include_private]
+        failures = [gone_failure(repository, self.source) for repository in private] if window.is_everything else []
+        noted = [repository for repository in gone if not (repository in private and failures)]
+        if noted:
+            self.log.warning("%s", gone_note(noted))
+            context["ti"].xcom_push(NOTES_KEY, [gone_note(noted)])
+        names = {entry.route.source_repository.name for entry in found.routes}
+        unlisted = tuple(f"{namespace}/" for namespace in found.unlisted)
+        kept = {name for name in last_look.repositories if unlisted and name.startswith(unlisted)}
+        context["ti"].xcom_push(FOUND_KEY, sorted({*names, *kept, *(repository.name for repository in private)}))
+        return replace(found, failures=(*found.failures, *failures))
+
+    def _push_failures(self, context: Context, failures: Sequence[FailedRepository]) -> None:
+        """Log the repositories that get no mapped task, and leave their reports for the task ``report``."""
+        for failure in failures:
+            self.log.error("%s is not mirrored: %s", failure.source, failure.error)
+        reports = unrouted_reports(self.mirror.name, self.destination.host, failures)
+        if reports:
+            context["ti"].xcom_push(FAILED_KEY, [masked(report).to_json() for report in reports])
 
     def _rows(
         self,
@@ -109,14 +143,21 @@ class ListRoutesOperator(BaseOperator):
         scope: RouteScope,
         work: Sequence[tuple[Route, Window]],
         deep_checks: Sequence[DeepCheck | None],
+        last_look: LastLook,
     ) -> list[dict[str, Any]]:
-        """The arguments of the mapped tasks, with the deletions that are due in this run."""
+        """The arguments of the mapped tasks, with the state that earlier runs left about each route."""
         due = read_due_deletions(context, run, self.destination.name)
-        scopes = (
-            (route, replace(scope, window=own, due_deletions=due.get(route_key(route)), deep_check=deep_check))
-            for (route, own), deep_check in zip(work, deep_checks, strict=True)
-        )
-        return [RouteTask(route=route, scope=own).to_json() for route, own in scopes]
+        tasks = []
+        for (route, window), deep_check in zip(work, deep_checks, strict=True):
+            own = replace(
+                scope,
+                window=window,
+                due_deletions=due.get(route_key(route)),
+                deep_check=deep_check,
+                last_selected=last_look.repositories.get(route.source_repository.name),
+            )
+            tasks.append(RouteTask(route=route, scope=own).to_json())
+        return tasks
 
     def _deep_checks(
         self, context: Context, rotation: Rotation | None, work: Sequence[tuple[Route, Window]]
@@ -151,7 +192,7 @@ class ListRoutesOperator(BaseOperator):
             self.log.info("%s, version %s", skopeo.label, skopeo.version)
             check_policies((policy_files_of(each) for each in all_settings if each.skopeo == options), skopeo)
 
-    def _find_routes(self, window: Window) -> tuple[list[FoundRoute], Window]:
+    def _find_routes(self, window: Window) -> tuple[Discovery, Window]:
         """Log in to both registries, and list the routes to the destination.
 
         The window becomes everything when the source does not report push times.
@@ -181,6 +222,19 @@ def widen_to_everything(
     """All routes, each with a window of everything: its own if that is one."""
     widened = [(route, own if own.is_everything else everything) for route, own in work]
     return widened + [(route, everything) for route in unmodified]
+
+
+MAX_UNROUTED = 100
+"""Reports of repositories without a route, so that their XCom stays bounded whatever a namespace has."""
+
+
+def unrouted_reports(mirror: str, destination: str, failures: Sequence[FailedRepository]) -> list[RouteReport]:
+    """A report for each failure, at most :data:`MAX_UNROUTED` and one for all others."""
+    shown = [RouteReport.of_unrouted(mirror, each.source, destination, each.error) for each in failures[:MAX_UNROUTED]]
+    if others := len(failures) - len(shown):
+        error = ConfigurationError("they are not mirrored either; the log of the task that lists the routes has them")
+        shown.append(RouteReport.of_unrouted(mirror, f"{others} more repositories", destination, error))
+    return shown
 
 
 def split_unmodified(

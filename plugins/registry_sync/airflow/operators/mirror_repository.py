@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.log import redact  # type: ignore[attr-defined]  # not among its exports
 
 from registry_sync.airflow.deferral import defer_or_raise
 from registry_sync.airflow.hooks.connections import HookConnections
 from registry_sync.airflow.ids import REPORT_KEY
+from registry_sync.airflow.masking import masked
 from registry_sync.airflow.retries import error_of_report
 from registry_sync.airflow.run_context import task_label
 from registry_sync.errors import RegistrySyncError
@@ -60,7 +59,7 @@ class MirrorRepositoryOperator(BaseOperator):
             error = error_of_report(report)
         except RegistrySyncError as raised:
             report, error = RouteReport.of_error(route, raised, dry_run=bool(self.scope["dry_run"])), raised
-        context["ti"].xcom_push(REPORT_KEY, _masked(report).to_json())
+        context["ti"].xcom_push(REPORT_KEY, masked(report).to_json())
         if error is not None:
             defer_or_raise(self, error, deferrals)
 
@@ -76,19 +75,3 @@ class MirrorRepositoryOperator(BaseOperator):
         with open_session(work.route, HookConnections(task)) as session:
             self._skopeo = session.skopeo
             return sync_route(session, work.scope)
-
-
-def _masked(report: RouteReport) -> RouteReport:
-    """The report with secrets masked in its texts, which may quote a registry's response.
-
-    Airflow masks secrets in logs, but not in XCom.
-    """
-    tags = tuple(replace(result, reason=str(redact(result.reason))) for result in report.tags)
-    notes = tuple(str(redact(note)) for note in report.notes)
-    checked = report.deep_check
-    if checked:
-        masked = (replace(image, problem=str(redact(image.problem))) for image in checked.damaged)
-        checked = replace(checked, damaged=tuple(masked))
-    return replace(
-        report, tags=tags, notes=notes, deep_check=checked, error=str(redact(report.error)) if report.error else None
-    )

@@ -10,9 +10,21 @@ from airflow.sdk import BaseOperator, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException
 
 from registry_sync.airflow.damaged_images import push_damaged
-from registry_sync.airflow.ids import REPORT_KEY, copy_task, deletion_plans_key, routes_task, watermark_key
+from registry_sync.airflow.ids import (
+    REPORT_KEY,
+    copy_task,
+    deletion_plans_key,
+    last_look_key,
+    routes_task,
+    watermark_key,
+)
 from registry_sync.airflow.run_context import (
+    leaves_last_look,
     read_deletion_plans,
+    read_failed,
+    read_found,
+    read_last_look,
+    read_notes,
     read_run_interval,
     read_unmodified,
     read_watermark,
@@ -53,12 +65,14 @@ class ReportOperator(BaseOperator):
         for outcome in outcomes:
             push_watermark(context, outcome)
             push_deletion_plans(context, outcome)
+            push_last_look(context, outcome)
         reports = {outcome.destination: outcome.reports for outcome in outcomes}
         push_damaged(context, reports, has_deep_checks=self.has_deep_checks)
         run = RunReport(
             mirror=self.mirror,
             routes=tuple(report for outcome in outcomes for report in outcome.reports),
             missing=tuple(name for outcome in outcomes for name in outcome.missing),
+            notes=tuple(f"{outcome.destination}: {note}" for outcome in outcomes for note in outcome.notes),
         )
         self._log(run)
         if run.is_failed:
@@ -69,6 +83,8 @@ class ReportOperator(BaseOperator):
     def _log(self, run: RunReport) -> None:
         if run.routes:
             self.log.info("\n%s", report_table(run.routes))
+        for note in run.notes:
+            self.log.warning("%s", note)
         for name in run.missing:
             self.log.error("%s ended without a report; see the log of that task", name)
 
@@ -78,9 +94,10 @@ class DestinationOutcome:
     """The results of a run at one destination.
 
     :ivar routes: the routes of the mapped task, by map index; ``None`` when their listing failed.
-    :ivar reports: reports of these routes.
+    :ivar reports: reports of these routes, and of repositories that got none.
     :ivar missing: tasks that ended without a report, with their states.
     :ivar finished: keys of the routes that succeeded.
+    :ivar notes: remarks about the list of routes.
     """
 
     destination: str
@@ -88,6 +105,7 @@ class DestinationOutcome:
     reports: tuple[RouteReport, ...] = ()
     missing: tuple[str, ...] = ()
     finished: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
 
 
 def read_outcomes(context: Context, destinations: Sequence[str]) -> list[DestinationOutcome]:
@@ -105,12 +123,14 @@ def _read_outcome(context: Context, destination: str, listing_state: str | None)
     states = _mapped_states(context, copy_task(destination), len(routes))
     pushed = ti.xcom_pull(task_ids=[copy_task(destination)], key=REPORT_KEY) or []
     reports, missing = match_reports(routes, pushed, states)
+    reports += [RouteReport.from_json(report) for report in read_failed(context, destination)]
     return DestinationOutcome(
         destination=destination,
         routes=routes,
         reports=tuple(reports),
         missing=tuple(missing),
         finished=finished_routes(routes, reports, states),
+        notes=tuple(read_notes(context, destination)),
     )
 
 
@@ -188,6 +208,21 @@ def push_deletion_plans(context: Context, outcome: DestinationOutcome) -> None:
         plans = previous.after(_planned_deletions(outcome.reports, pruned), [*pruned, *unmodified], end)
     if previous.routes or plans.routes:
         context["ti"].xcom_push(deletion_plans_key(outcome.destination), plans.to_json())
+
+
+def push_last_look(context: Context, outcome: DestinationOutcome) -> None:
+    """Push the repositories that this run found, with the numbers of tags that complete looks selected.
+
+    A run of some repositories, and a dry run, leave the state as it is.
+    """
+    found = read_found(context, outcome.destination)
+    if found is None or not leaves_last_look(context) or any(report.dry_run for report in outcome.reports):
+        return
+    names = {route_key(route): route.source_repository.name for route in outcome.routes or ()}
+    looked = (report for report in outcome.reports if report.selected is not None and report.route_key in names)
+    selected = {names[report.route_key]: report.selected or 0 for report in looked}
+    state = read_last_look(context, outcome.destination).after(found, selected)
+    context["ti"].xcom_push(last_look_key(outcome.destination), state.to_json())
 
 
 def _planned_deletions(reports: Sequence[RouteReport], pruned: Collection[str]) -> Mapping[str, PlannedDeletions]:

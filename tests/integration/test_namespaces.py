@@ -1,0 +1,162 @@
+"""Namespaces in a run: repositories that cannot be mirrored, and those that are not listed any more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.execution_time.supervisor import TaskRunResult
+
+from registry_sync.airflow.mirror_dag import build_dag
+from registry_sync.cli.main import main
+from registry_sync.routes.load import load_mirrors
+from testkit import images
+from testkit.small_registry import SmallRegistry
+from testkit.task_runner import FakeApi, run
+
+ROUTES, COPY, REPORT = "routes_to_there", "to_there", "report"
+
+
+@pytest.fixture
+def catalog() -> Iterator[SmallRegistry]:
+    """A source whose catalog lists any name that was pushed."""
+    with SmallRegistry() as registry:
+        yield registry
+
+
+@pytest.fixture
+def there() -> Iterator[SmallRegistry]:
+    with SmallRegistry() as registry:
+        yield registry
+
+
+class Mirror:
+    """A mirror and the XComs of its runs."""
+
+    def __init__(self, folder: Path, source: dict[str, Any], there: SmallRegistry, rule: dict[str, Any]) -> None:
+        self.file = folder / "mirrors.yaml"
+        self._registries = {"here": {"tls": False, **source}, "there": {"host": there.host, "tls": False}}
+        self._state: dict[tuple[str, int, str], Any] = {}
+        self.write(rule)
+
+    def write(self, rule: dict[str, Any]) -> None:
+        mirror = {"source": "here", "destinations": ["there"], "repositories": [rule], "retries": 0}
+        self.file.write_text(json.dumps({"registries": self._registries, "mirrors": {"team": mirror}}))
+
+    def run(self, **conf: Any) -> TaskRunResult:
+        """Run all tasks of a run by hand, and return the result of the last one."""
+        file = load_mirrors(self.file)
+        dag = build_dag(file.mirrors["team"], file)
+        api = FakeApi(dag_id=dag.dag_id, conf=conf, logical_date="2026-01-01T00:00:00Z", xcoms=dict(self._state))
+        assert run(dag, ROUTES, api).state == "success"
+        rows = api.xcoms[ROUTES, -1, "return_value"]
+        states = {ROUTES: "success"}
+        for index in range(len(rows)):
+            is_copied = run(dag, COPY, api, map_index=index).state == "success"
+            states[f"{COPY}_{index}"] = "success" if is_copied else "failed"
+        api.states = states
+        result = run(dag, REPORT, api)
+        self._state = {key: value for key, value in api.xcoms.items() if key[2].startswith("last_look")}
+        return result
+
+
+def push(registry: SmallRegistry, *names: str) -> None:
+    for name in names:
+        images.push(registry.url, name, "v1", images.image([], labels={"name": name}))
+
+
+class TestOddNames:
+    @pytest.mark.parametrize("odd", ["team/a___b", "team/UPPER", "team/a..b", "team/test-"])
+    def test_a_repository_with_an_odd_name_fails_alone(
+        self,
+        catalog: SmallRegistry,
+        there: SmallRegistry,
+        tmp_path: Path,
+        odd: str,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        push(catalog, "team/one", "team/two", odd)
+        result = Mirror(tmp_path, {"host": catalog.host}, there, {"namespace": "team"}).run()
+        assert str(result.error) == "team: 1 of 3 routes failed, 2 tags copied"
+        assert set(there.tags("team/one")) == set(there.tags("team/two")) == {"v1"}
+        printed = capsys.readouterr().out
+        assert f"{catalog.host}/{odd} → {there.host}: FAILED: {odd!r} is not a repository name: " in printed
+        assert "; exclude it from namespace 'team', or rename it" in printed
+
+    def test_a_new_repository_cannot_take_over_a_name(
+        self, catalog: SmallRegistry, there: SmallRegistry, tmp_path: Path
+    ) -> None:
+        mirror = Mirror(tmp_path, {"host": catalog.host}, there, {"namespace": "team", "rename": "copies/{{ name }}"})
+        push(catalog, "team/app", "team/other")
+        assert mirror.run().state == "success"
+        before = there.tags("copies/app")
+        push(catalog, "team/evil/app")
+        assert str(mirror.run().error) == "team: 2 of 3 routes failed, 0 tags copied"
+        assert there.tags("copies/app") == before
+
+    def test_the_command_line_shows_them(
+        self, catalog: SmallRegistry, there: SmallRegistry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        push(catalog, "team/one", "team/a___b")
+        mirror = Mirror(tmp_path, {"host": catalog.host}, there, {"namespace": "team"})
+        assert main(["plan", str(mirror.file), "--mirror", "team"]) == 1
+        shown = capsys.readouterr()
+        assert f"{catalog.host}/team/one → {there.host}/team/one\n" in shown.out
+        assert f"{catalog.host}/team/a___b → {there.host}\n  FAILED: 'team/a___b' is not a repository name" in shown.out
+        assert shown.err.endswith("1 of 2 routes would fail\n")
+
+
+class TestGone:
+    def test_a_repository_that_is_not_listed_any_more_is_a_note_once(
+        self, catalog: SmallRegistry, there: SmallRegistry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        push(catalog, "team/one", "team/two")
+        mirror = Mirror(tmp_path, {"host": catalog.host}, there, {"namespace": "team"})
+        assert mirror.run().state == "success"
+        del catalog.stored["team/two"]
+        capsys.readouterr()
+        note = "there: 1 repositories that an earlier run found are not listed by their namespace any more: team/two"
+        assert mirror.run().state == "success"
+        assert note in capsys.readouterr().out
+        assert mirror.run().state == "success"
+        assert note not in capsys.readouterr().out
+
+    def test_a_private_one_fails_each_run_until_it_is_back_or_excluded(
+        self, catalog: SmallRegistry, there: SmallRegistry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A token that lost its rights lists public repositories only."""
+        rule = {"namespace": "team", "include_private": True}
+        push(catalog, "team/public", "team/secret")
+        mirror = Mirror(tmp_path, {"host": catalog.host}, there, rule)
+        assert mirror.run().state == "success"
+        del catalog.stored["team/secret"]
+        for _ in range(2):
+            assert str(mirror.run().error) == "team: 1 of 2 routes failed, 0 tags copied"
+        assert (
+            "an earlier run found it, and namespace 'team' does not list it any more: it was deleted or renamed, or "
+            "the credentials lost their right to see it. Restore that right; if it is gone for good, exclude 'secret'"
+        ) in capsys.readouterr().out
+        assert mirror.run(repositories=["team/public"]).state == "success"
+        assert mirror.run(dry_run=True).state == "failed"
+        push(catalog, "team/secret")
+        assert mirror.run().state == "success"
+        del catalog.stored["team/secret"]
+        mirror.write({**rule, "exclude": ["secret"]})
+        assert mirror.run().state == "success"
+        mirror.write(rule)
+        assert mirror.run().state == "success"
+
+    def test_a_source_that_lost_its_tags_fails_by_what_the_last_look_saw(
+        self, catalog: SmallRegistry, there: SmallRegistry, tmp_path: Path
+    ) -> None:
+        """Source and destination lost them, as after a restore of both."""
+        push(catalog, "team/app", "team/other")
+        mirror = Mirror(tmp_path, {"host": catalog.host}, there, {"namespace": "team"})
+        assert mirror.run().state == "success"
+        for registry in (catalog, there):
+            registry.stored["team/app"].tags.clear()
+        for _ in range(2):
+            assert str(mirror.run().error) == "team: 1 of 2 routes failed, 0 tags copied"
