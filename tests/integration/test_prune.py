@@ -203,7 +203,7 @@ class TestRefusals:
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:
         with Interceptor(source.url) as empty:
-            route = make_route(empty, destination, name, prune=GONE)
+            route = make_route(empty, destination, name, prune=GONE, tags={"min_tags": 0})
             first = run_route(route)
             assert counted(first) == {"unchanged": 5, "would_delete": 1}
             empty.answer("GET", "/tags/list$", 200, json.dumps({"name": name, "tags": None}).encode())
@@ -231,7 +231,7 @@ class TestRefusals:
     def test_rules_that_select_nothing_prune_nothing(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:
-        route = make_route(source, destination, name, prune=NOT_SELECTED, tags={"include": ("w*",)})
+        route = make_route(source, destination, name, prune=NOT_SELECTED, tags={"include": ("w*",), "min_tags": 0})
         assert "nothing was pruned: the rules select no tags" in self.notes(route)
 
     def test_a_destination_without_a_tag_list_prunes_nothing(
