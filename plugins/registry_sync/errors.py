@@ -6,6 +6,7 @@
     ├── NotFound                 404 from the registry                -> at the source: skip the tag
     ├── TemporaryError           outage, timeout, reset, corruption   -> retry
     │   ├── MissingContent       a manifest's blob or child is absent -> copy its content again
+    │   ├── ManifestNotStored    a manifest's PUT ended in a 5xx       -> see whether foreign layers are the reason
     │   ├── DamagedContent       content does not match its digest    -> report it: some runtimes stop here
     │   │   └── NotAManifest     a page or the like instead of one    -> find out what answers, delete nothing
     │   ├── ResponseTimeout      the response took too long           -> report it: every runtime keeps waiting
@@ -16,8 +17,9 @@
     ├── RefusedError             type, quota, policy, read-only       -> fail at once
     │   ├── LockedTag            an immutable tag at the destination  -> report the tag as locked
     │   ├── UnsupportedArtifact  type not supported there             -> skip the tag
+    │   ├── ManifestRefused      its type or fields are not accepted  -> of an attached artifact: skip it
     │   ├── NotTrusted           rejected by the trust policy         -> never publish it
-    │   └── NotCopyableWhole     an index that skopeo cannot copy     -> transfer it child by child
+    │   └── NotCopyableWhole     a shape that skopeo cannot copy      -> transfer its parts
     ├── NotWhole                 content that stays damaged there     -> fail at once, and tell the readiness check
     └── ConfigurationError       mirrors file, worker, address, TLS   -> fail at once
         └── MirrorsFileError     all problems of a mirrors file at once
@@ -63,6 +65,10 @@ class TemporaryError(RegistrySyncError):
 
 class MissingContent(TemporaryError):
     """The destination lacks a blob or child of the manifest that is pushed (garbage-collected?)."""
+
+
+class ManifestNotStored(TemporaryError):
+    """The destination answered the PUT of a manifest by a 5xx: an outage, or layers that it does not allow."""
 
 
 class DamagedContent(TemporaryError):
@@ -122,12 +128,16 @@ class UnsupportedArtifact(RefusedError):
     """The destination never accepts manifests of this type, such as signatures. Images do not depend on them."""
 
 
+class ManifestRefused(RefusedError):
+    """The destination does not accept this manifest: its type, or a field such as ``subject``."""
+
+
 class NotTrusted(RefusedError):
     """The mirror's trust policy rejects the image, for example because a signature is missing."""
 
 
 class NotCopyableWhole(RefusedError):
-    """skopeo cannot copy this image index as a whole; its children can be copied one by one."""
+    """skopeo cannot copy this image or index as a whole; its parts can be transferred one by one."""
 
 
 class NotWhole(RegistrySyncError):

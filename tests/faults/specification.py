@@ -158,7 +158,13 @@ SPECIFICATION = (
     _row("corrupt", (*LOG_IN, "source: list"), RETRY, SUCCESS, "not JSON"),
     _row("corrupt", ("source: manifest",), RETRY, RETRY, "arrived damaged: its content has another digest"),
     _row("corrupt", ("source: blob", "destination: blob PATCH"), RETRY, RETRY, _DAMAGED),
-    _row("corrupt", ("destination: PUT by digest",), REFUSED, REFUSED, "refuses it as it is"),
+    _row(
+        "corrupt",
+        ("destination: PUT by digest",),
+        REFUSED,
+        REFUSED,
+        "does not accept a manifest of this type or with these fields",
+    ),
     _row("corrupt", PUT, REFUSED, REFUSED, "answered 400"),
     _row("slow", (*PING, *LOG_IN, *OURS, *SKOPEO), SUCCESS, SUCCESS),
     _row(

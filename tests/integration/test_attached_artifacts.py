@@ -303,7 +303,7 @@ class TestCosignTags:
         assert images.resolve(destination.url, name, tag) == newer.digest
         assert counted(run_route(make_route(source, destination, name))) == {"unchanged": 1}
 
-    @pytest.mark.parametrize(("status", "error_class"), [(413, "refused"), (507, "temporary")])
+    @pytest.mark.parametrize(("status", "error_class"), [(418, "refused"), (507, "temporary")])
     def test_a_backup_that_fails_stops_the_overwrite(
         self,
         source: RegistryProcess,
@@ -531,6 +531,43 @@ class TestReferrers:
         assert [each["digest"] for each in entries] == [str(own.digest), str(theirs.digest)]
         assert entries[0]["annotations"] == {"org.example.name": "kept"}
 
+    @pytest.mark.parametrize(
+        ("status", "body"),
+        [
+            (405, b'{"errors": [{"code": "UNSUPPORTED", "message": "The operation is unsupported."}]}'),
+            (400, b'{"errors": [{"code": "MANIFEST_INVALID", "message": "unknown field subject"}]}'),
+            (415, b""),
+        ],
+    )
+    def test_a_registry_that_cannot_hold_referrers_gets_the_images(
+        self,
+        source: RegistryProcess,
+        source_api: ReferrersApi,
+        destination: RegistryProcess,
+        wire: Interceptor,
+        name: str,
+        *,
+        status: int,
+        body: bytes,
+    ) -> None:
+        """ECR without OCI 1.1 answers 405 UNSUPPORTED: https://github.com/aws/containers-roadmap/issues/2783."""
+        content = images.multi_arch(name)
+        sboms = [images.bare_artifact(f"{name} {number}", subject=content) for number in range(2)]
+        images.push(source.url, name, "v1", content)
+        for sbom in sboms:
+            images.push(source.url, name, None, sbom)
+            wire.answer("PUT", f"/manifests/{sbom.digest}$", status, body)
+        report = run_route(make_route(source_api, wire, name))
+        assert counted(report) == {"copied": 1, "skipped": 2}
+        assert not report.is_failed
+        (note,) = (each for each in report.notes if "artifacts" in each)
+        assert note.startswith(
+            "2 attached artifacts (signatures, for example) were skipped: attached to "
+            f"{content.digest.short}, cannot be copied: the destination cannot hold referrers (destination "
+            f"{wire.host}/{name} does not accept a manifest of this type or with these fields; "
+        )
+        assert images.resolve(destination.url, name, "v1") == content.digest
+
     @pytest.mark.parametrize("is_itself", [True, False])
     def test_an_image_where_the_list_should_be_is_not_overwritten(
         self,
@@ -547,11 +584,17 @@ class TestReferrers:
         images.push(source.url, name, None, images.bare_artifact(name, subject=content))
         images.push(destination.url, name, tag, image)
         report = run_route(make_route(source_api, destination, name))
-        assert counted(report) == {"copied": 2, "failed": 1}
-        assert result_of(report, tag).reason == (
-            f"attached to {content.digest.short}, cannot be copied: {destination.host}/{name}:{tag} is an image, "
-            "not a list of referrers; give that image another tag"
-        )
+        place = f"attached to {content.digest.short}, cannot be copied: {destination.host}/{name}:{tag}"
+        if is_itself:
+            assert counted(report) == {"copied": 2, "skipped": 1}
+            assert report.notes[-1] == (
+                f"1 attached artifacts (signatures, for example) were skipped: {place} is the image itself, so that "
+                "the destination can hold no list of its referrers (GitLab reads such a tag as the digest)"
+            )
+        else:
+            assert counted(report) == {"copied": 2, "failed": 1}
+            reason = f"{place} is an image, not a list of referrers; give that image another tag"
+            assert result_of(report, tag).reason == reason
         assert images.resolve(destination.url, name, tag) == image.digest
 
     def test_a_destinations_list_of_missing_artifacts_is_replaced(

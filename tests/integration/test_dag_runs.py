@@ -15,6 +15,7 @@ import pytest
 
 from testkit import images
 from testkit.airflow import Component, LocalAirflow
+from testkit.gpg import Signer
 from testkit.interceptor import Interceptor
 from testkit.pages_without_link import PagesWithoutLink
 from testkit.processes import skopeos
@@ -37,9 +38,14 @@ WRITERS: tuple[Component, ...] = ("scheduler", "dag-processor")
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """A source, the same with short pages, an open destination, one with a password, and an Airflow."""
+    """A source, the same with short pages, an open destination, one with a password, and an Airflow.
+
+    ``liar`` is an interceptor in front of the source, for which ``signer`` signs.
+    """
 
     source: RegistryProcess
+    liar: Interceptor
+    signer: Signer
     paged: PagesWithoutLink
     open: RegistryProcess
     wire: Interceptor
@@ -53,6 +59,9 @@ class Stack:
         self.file.write_text(
             _MIRRORS.format(
                 source=self.source.host,
+                liar=self.liar.host,
+                policy=self.signer.policy,
+                registries_d=self.signer.registries_d,
                 paged=self.paged.host,
                 open=self.wire.host,
                 locked=self.locked.host,
@@ -65,6 +74,7 @@ class Stack:
 _MIRRORS = """\
 registries:
   source: {{host: "{source}", tls: false}}
+  liar: {{host: "{liar}", tls: false}}
   paged: {{host: "{paged}", tls: false}}
   open: {{host: "{open}", tls: false}}
   locked: {{host: "{locked}", tls: false, connection: registry_locked}}
@@ -89,6 +99,14 @@ mirrors:
       - {{repository: team/web, rename: hand/web}}
       - {{repository: team/big, rename: hand/big}}
     retries: 0
+  trusting:
+    source: liar
+    destinations: [open]
+    policy: {policy}
+    registries_d: {registries_d}
+    repositories: [team/signed, team/unsigned]
+    retries: 0
+  lossy: {{source: source, destinations: [open], repositories: [team/lost], retries: 0}}
 """
 
 
@@ -100,6 +118,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         paged = opened.enter_context(PagesWithoutLink(source, page_size=20))
         destination = opened.enter_context(RegistryProcess())
         wire = opened.enter_context(Interceptor(destination.url))
+        liar = opened.enter_context(Interceptor(source.url))
+        (folder / "trust").mkdir()
+        signer = opened.enter_context(Signer(folder / "trust", liar.host))
         locked = opened.enter_context(RegistryProcess(auth=Htpasswd(users={"robot": PASSWORD})))
         for tag in ("v1", "v2", "latest"):
             images.push(source.url, "team/app", tag, APP if tag == "v1" else images.multi_arch("app two"))
@@ -125,6 +146,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         )
         built = Stack(
             source=source,
+            liar=liar,
+            signer=signer,
             paged=paged,
             open=destination,
             wire=wire,
@@ -137,12 +160,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield built
 
 
-def trigger_and_wait(stack: Stack, **conf: Any) -> dict[str, Any]:
-    """Trigger ``mirror_by_hand`` as its form does, and wait for the end of the run."""
+def trigger_and_wait(stack: Stack, dag_id: str = "mirror_by_hand", **conf: Any) -> dict[str, Any]:
+    """Trigger a DAG as its form does, and wait for the end of the run."""
     api = stack.airflow.api
-    api.wait_for_dag("mirror_by_hand")
-    api.unpause("mirror_by_hand")
-    return api.wait_for_run("mirror_by_hand", api.trigger("mirror_by_hand", conf))
+    api.wait_for_dag(dag_id)
+    api.unpause(dag_id)
+    return api.wait_for_run(dag_id, api.trigger(dag_id, conf))
 
 
 def labels(stack: Stack, run: dict[str, Any], task_id: str) -> dict[str, str]:
@@ -289,6 +312,33 @@ def test_a_deep_check_repairs_what_the_destination_lost(stack: Stack) -> None:
     assert stack.airflow.api.xcom("mirror_by_hand", run["dag_run_id"], "report", "damaged") == {}
 
 
+def test_a_policy_publishes_only_what_skopeo_accepted(stack: Stack) -> None:
+    """The source refuses the unsigned image to skopeo, before its check; the destination has the content already."""
+    signed, unsigned = images.multi_arch("signed"), images.image([images.layer({"a": b"unsigned"})])
+    images.push(stack.source.url, "team/signed", "v1", signed)
+    images.push(stack.source.url, "team/unsigned", "v1", unsigned)
+    images.push(stack.open.url, "team/unsigned", None, unsigned)
+    stack.signer.sign_all("team/signed", signed)
+    stack.liar.answer("GET", "/v2/team/unsigned/manifests/sha256:", 405, only_skopeo=True)
+    run = trigger_and_wait(stack, "mirror_trusting")
+    assert labels(stack, run, "to_open") == {"team/signed → open": "success", "team/unsigned → open": "failed"}
+    assert "trusting: 1 of 2 routes failed, 1 tags copied" in report_log(stack, run)
+    assert images.pull_whole(stack.open.url, "team/signed", "v1") == {"linux/amd64", "linux/arm64"}
+    assert images.resolve(stack.open.url, "team/unsigned", "v1") is None
+
+
+def test_a_layer_lost_at_the_destination_is_sent_again(stack: Stack) -> None:
+    content = images.multi_arch("lost")
+    images.push(stack.source.url, "team/lost", "v1", content)
+    images.push(stack.open.url, "team/lost", "old", content)
+    stack.open.forget_blob(content.children[1].blobs[-1].digest)
+    stack.open.restart()
+    run = trigger_and_wait(stack, "mirror_lossy")
+    assert run["state"] == "success"
+    assert "lossy: 1 tags copied" in report_log(stack, run)
+    assert images.pull_whole(stack.open.url, "team/lost", "v1") == {"linux/amd64", "linux/arm64"}
+
+
 def test_marking_a_task_failed_stops_skopeo(stack: Stack) -> None:
     api = stack.airflow.api
     api.wait_for_dag("mirror_by_hand")
@@ -312,7 +362,7 @@ def test_a_broken_mirror_is_an_import_error_and_the_others_keep_running(stack: S
         shown = api.import_errors()
         assert set(shown) == {"registry_mirrors_check.py"}
         text = shown["registry_mirrors_check.py"]
-        assert "mirrors.yaml:27: mirrors.broken.schedul: unknown key 'schedul'; did you mean 'schedule'?" in text
+        assert "mirrors.yaml:36: mirrors.broken.schedul: unknown key 'schedul'; did you mean 'schedule'?" in text
         assert not api.call("GET", "dags/mirror_hourly")["is_stale"]
     finally:
         stack.write()

@@ -203,7 +203,8 @@ def test_a_refused_manifest_of_the_destination_is_read_at_the_source(
 ) -> None:
     """JFrog and Harbor refuse to show what is not there yet, or what a policy lets nobody pull."""
     images.push(source.url, name, "v1", content := images.multi_arch(name))
-    wire.answer("GET", "/manifests/sha256:", status)
+    for method in ("GET", "HEAD"):
+        wire.answer(method, "/manifests/sha256:", status)
     assert counted(run_route(make_route(source, wire, name))) == {"copied": 1}
     assert images.resolve(destination.url, name, "v1") == content.digest
     images.pull_whole(destination.url, name, "v1")

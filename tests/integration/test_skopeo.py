@@ -29,6 +29,8 @@ from registry_sync.config.settings import SkopeoOptions
 from registry_sync.errors import (
     ConfigurationError,
     DeniedError,
+    ManifestNotStored,
+    ManifestRefused,
     MissingContent,
     NotCopyableWhole,
     NotFound,
@@ -437,9 +439,9 @@ def test_a_read_only_destination_refuses(source: RegistryProcess) -> None:
         error = failure(plain(source), plain(closed))
     assert type(error) is RefusedError
     assert str(error) == (
-        f"destination {closed.host}/{TO} refuses it as it is (skopeo: copying image 1/2 from manifest list: writing "
-        f"blob: initiating layer upload to /v2/{TO}/blobs/uploads/ in {closed.host}: StatusCode: 405, Method not "
-        "allowed)"
+        f"destination {closed.host}/{TO} takes no pushes: it is read-only, or a cache; choose another registry as the "
+        "destination (skopeo: copying image 1/2 from manifest list: writing blob: initiating layer upload to "
+        f"/v2/{TO}/blobs/uploads/ in {closed.host}: StatusCode: 405, Method not allowed)"
     )
 
 
@@ -498,8 +500,9 @@ UNAUTHORIZED = b'{"errors": [{"code": "UNAUTHORIZED", "message": "not you"}]}'
         (409, b"conflict", RefusedError),
         (413, b"", RefusedError),
         (429, b"", RateLimited),
-        (500, b"", TemporaryError),
-        (503, b"<html>no backend</html>", TemporaryError),
+        (415, b"", ManifestRefused),
+        (500, b"", ManifestNotStored),
+        (503, b"<html>no backend</html>", ManifestNotStored),
     ],
 )
 def test_a_refused_index_is_reported_with_its_real_cause(

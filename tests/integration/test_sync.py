@@ -573,7 +573,9 @@ def test_a_read_only_destination_refuses_each_tag(source: RegistryProcess, name:
     assert counted(report) == {"failed": 2}
     for each in report.failed_tags:
         assert each.error_class == "refused"
-        assert each.reason.startswith(f"destination {frozen.host}/{name} refuses it as it is (skopeo: ")
+        assert each.reason.startswith(
+            f"destination {frozen.host}/{name} takes no pushes: it is read-only, or a cache; "
+        )
         assert "405" in each.reason
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry_sync.oci.manifest import Manifest
+from registry_sync.oci.manifest import DOCKER_MANIFEST, Descriptor, Manifest
 from registry_sync.oci.platforms import IMAGE_CONFIGS
 
 _LAYER_PREFIXES = ("application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs.")
@@ -29,3 +29,54 @@ def is_image(manifest: Manifest) -> bool:
 def _base_type(media_type: str) -> str:
     """A media type without parameters. Runtimes compare types without regard to case (RFC 6838, 4.2)."""
     return media_type.partition(";")[0].strip().lower()
+
+
+MAX_SKOPEO_CONFIG_BYTES = 4 * 1024 * 1024
+"""Largest config that skopeo reads: https://github.com/containers/image/blob/main/internal/iolimits/iolimits.go."""
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+_DOCKER_LAYERS = frozenset(
+    {
+        "application/vnd.docker.image.rootfs.diff.tar",
+        "application/vnd.docker.image.rootfs.diff.tar.gzip",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+    }
+)
+"""Types of layers that skopeo copies in a manifest of Docker's schema 2."""
+
+
+def is_blob(child: Descriptor) -> bool:
+    """Return whether an entry of an index is a layer or a config, as in the caches of BuildKit, and no manifest."""
+    return not ("manifest" in child.media_type or "index" in child.media_type)
+
+
+def blobs_of(manifest: Manifest) -> tuple[Descriptor, ...]:
+    """The blobs that a manifest names itself: config and layers, and those that an index lists."""
+    return (*manifest.blobs, *filter(is_blob, manifest.children))
+
+
+def skopeo_obstacle(manifest: Manifest) -> str:
+    """Why skopeo cannot copy a manifest, as far as its shape tells; empty if it can.
+
+    The registries accept all of these shapes.
+    """
+    if manifest.content.startswith(_BYTE_ORDER_MARK):
+        return "its JSON begins with a byte order mark"
+    named = (manifest.digest, *(each.digest for each in (*manifest.blobs, *manifest.children)))
+    if any(digest.algorithm != "sha256" for digest in named):
+        return "it has digests by sha512"
+    if layer := next(filter(is_blob, manifest.children), None):
+        return f"it is an index of {layer.media_type!r}, as the caches of BuildKit are"
+    return _obstacle_of_image(manifest) if manifest.blobs else ""
+
+
+def _obstacle_of_image(manifest: Manifest) -> str:
+    config, *layers = manifest.blobs
+    if config.size_bytes > MAX_SKOPEO_CONFIG_BYTES:
+        return f"its config has {config.size_bytes} bytes, more than 4 MiB"
+    if manifest.media_type != DOCKER_MANIFEST:
+        return ""
+    odd = next((layer.media_type for layer in layers if layer.media_type not in _DOCKER_LAYERS), "")
+    return f"it is of Docker's type with a layer of type {odd!r}" if odd else ""

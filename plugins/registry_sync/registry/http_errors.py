@@ -127,14 +127,17 @@ _LOCKS = {"PUT": _is_locked, "DELETE": _is_locked_against_deletion}
 
 
 def first_problem(response: Response) -> tuple[str, str]:
-    """Code and text of the first entry of ``errors``, else an API's own text field, else the start of the body."""
+    """Code and text of the first entry of ``errors``, else an API's own text field, else the start of the body.
+
+    docker-registry lists several errors, of which only the last may name the cause: entries without a code go last.
+    """
     body = response.content.decode("utf-8", "replace")
     try:
         document = json.loads(body)
         if "errors" not in document:
             text = next((text for text in map(document.get, _TEXTS) if isinstance(text, str)), body)
             return "", one_line(text, LONGEST_PROBLEM)
-        first = document["errors"][0]
+        first = min(document["errors"], key=lambda entry: entry.get("code") == "UNKNOWN")
         code = str(first.get("code", ""))
         texts = [code, str(first.get("message") or ""), json.dumps(first["detail"]) if first.get("detail") else ""]
         return code, one_line(": ".join(filter(None, texts)), LONGEST_PROBLEM)

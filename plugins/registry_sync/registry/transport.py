@@ -19,6 +19,7 @@ from urllib.parse import urljoin, urlsplit
 from registry_sync.errors import (
     ConfigurationError,
     DeniedError,
+    MissingContent,
     NotFound,
     RateLimited,
     RefusedError,
@@ -185,7 +186,9 @@ class Transport:
             else:
                 if response.status < 400:
                     return response
-                error, wait_seconds = self._decode(response, request), _wait_after_response(response, attempt)
+                error = self._decode(response, request)
+                is_lasting = isinstance(error, MissingContent)  # docker-registry answers 500 for it
+                wait_seconds = None if is_lasting else _wait_after_response(response, attempt)
             if isinstance(error, RateLimited):
                 limited_until = min(limited_until, time.monotonic() + self._limits.patience_seconds)
                 self._check_patience(error, limited_until)

@@ -17,6 +17,8 @@ from typing import Literal
 from registry_sync.errors import (
     ConfigurationError,
     DeniedError,
+    ManifestNotStored,
+    ManifestRefused,
     MissingContent,
     NotCopyableWhole,
     NotFound,
@@ -58,6 +60,18 @@ _NOT_WHOLE = re.compile(r"manifest list must be converted|unexpectedly received 
 
 The first text covers everything that skopeo cannot write unchanged, such as ``artifactType`` in a descriptor before
 1.15, or zstd layers without an annotation from 1.14 on. The second is an index within an index.
+"""
+
+_NOT_COPYABLE = re.compile(
+    "unsupported docker v2s2 media type|exceeded maximum allowed size|saved with digest"
+    "|does not match provided manifest digest sha512|unsupported schema version|would require|would change"
+    "|cannot modify|ambiguous manifest"
+)
+"""Limits of skopeo: types of layers in Docker's format, configs over 4 MiB, digests by sha512."""
+
+_UNREADABLE = re.compile("invalid character|cannot unmarshal")
+"""JSON of the source that skopeo cannot read, such as a manifest after a byte order mark, or the lifetime of a token in
+quotes. A destination's error page has the same words.
 """
 
 _NOT_TRUSTED = re.compile(r"source image rejected")
@@ -146,6 +160,29 @@ _CASES = (
         "destination",
     ),
     _case(
+        "read.only mode",
+        TemporaryError,
+        "is in read-only mode, such as during a garbage collection, and takes no pushes meanwhile",
+        "destination",
+    ),
+    _case(
+        "proxy project",
+        RefusedError,
+        "is in a project that caches another registry, and takes no pushes; choose another project",
+        "destination",
+    ),
+    _case(
+        _status("413") + "|entity too large|payload too large",
+        RefusedError,
+        "or a proxy in front of it limits the size of uploads; raise that limit, such as nginx's client_max_body_size",
+    ),
+    _case(
+        f"initiating layer upload.*(?:{_status('405')}|unsupported)",
+        RefusedError,
+        "takes no pushes: it is read-only, or a cache; choose another registry as the destination",
+        "destination",
+    ),
+    _case(
         "immutable|tag invalid|cannot be overwritten",
         RefusedError,
         "does not let it be changed (immutable)",
@@ -170,10 +207,17 @@ _CASES = (
     ),
     _case(_status("404"), NotFound, "does not have it", "source"),
     _case(_status("404|408|425"), TemporaryError, "broke off the upload"),
+    _case(f"uploading manifest.*{_status('5[0-9]{2}')}", ManifestNotStored, "has an outage", "destination"),
     _case(_status("5[0-9]{2}"), TemporaryError, "has an outage"),
     _case(
-        "unsupported|manifest invalid|invalid character|saved with digest|would require|would change|rejected"
-        f"|unexpectedly received|cannot modify|{_status('4[0-9]{2}')}",
+        f"uploading manifest.*(?:unsupported|manifest invalid|{_status('400|405|406|415|422')})",
+        ManifestRefused,
+        "does not accept a manifest of this type or with these fields; zot accepts Docker's types only with "
+        '"http": {"compat": ["docker2s2"]}',
+        "destination",
+    ),
+    _case(
+        f"unsupported|manifest invalid|invalid character|rejected|unexpectedly received|{_status('4[0-9]{2}')}",
         RefusedError,
         "refuses it as it is",
     ),
@@ -233,6 +277,8 @@ def decode_failure(code: int, lines: Sequence[str], image: ImageCopy, policy: Pa
         advice = "sign it as the policy requires, or change the policy"
         return NotTrusted(f"{source} is not accepted by the policy {str(policy)!r}; {advice} (skopeo: {words})")
     side = _failed_side(text)
+    if _NOT_COPYABLE.search(text) or (side != "destination" and _UNREADABLE.search(text)):
+        return NotCopyableWhole(f"skopeo cannot copy {source} as it is (skopeo: {words})")
     who = _name_side(side, source, destination)
     for case in _CASES:
         if case.side in (None, side) and case.pattern.search(text):

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 
 from registry_sync.errors import (
     DeniedError,
+    ManifestRefused,
     MissingContent,
     NotFound,
     RateLimited,
@@ -272,6 +273,8 @@ class AttachedArtifacts:
             if self._transfer.is_held(digest):
                 return True
             transferred = self._transfer_digest(digest)
+            if isinstance(transferred.refusal, ManifestRefused):
+                raise UnsupportedArtifact(f"the destination cannot hold referrers ({transferred.refusal})")
             if transferred.refusal:
                 raise transferred.refusal
         except (RefusedError, DeniedError, NotFound) as error:
@@ -298,7 +301,12 @@ class AttachedArtifacts:
         client, repository = self._session.destination, self._session.route.destination_repository
         before = client.head_manifest(repository, tag)
         existing = [client.get_manifest(repository, before)] if before else []
-        if before == subject or not all(manifest.is_index for manifest in existing):
+        if before == subject:
+            raise UnsupportedArtifact(
+                f"{repository}:{tag} is the image itself, so that the destination can hold no list of its referrers "
+                "(GitLab reads such a tag as the digest)"
+            )
+        if not all(manifest.is_index for manifest in existing):
             raise RefusedError(f"{repository}:{tag} is an image, not a list of referrers; give that image another tag")
         merged = merge_indexes([*existing, index])
         if merged.digest != before:

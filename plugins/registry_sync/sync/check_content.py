@@ -18,6 +18,7 @@ from registry_sync.oci.index_walk import walk_manifests
 from registry_sync.oci.manifest import Descriptor, Manifest
 from registry_sync.oci.reference import Digest
 from registry_sync.oci.sample import choose_reads
+from registry_sync.oci.shapes import blobs_of, is_blob
 from registry_sync.sync.obstacle import Obstacle
 from registry_sync.sync.session import Session
 from registry_sync.sync.threads import PROGRESS_SECONDS, thread_pool
@@ -192,9 +193,9 @@ class _Checker:
             return None
 
         if root := read(digest):
-            for _ in walk_manifests(root, read):
+            for _ in walk_manifests(root, read, enters=lambda child: not is_blob(child)):
                 pass
-        blobs = {blob.digest: blob for each in manifests for blob in each.blobs if not blob.urls}
+        blobs = {blob.digest: blob for each in manifests for blob in blobs_of(each) if not blob.urls}
         self.blobs |= blobs
         self._configs |= {blob.digest for each in manifests for blob in each.blobs[:1]}
         return ImageCheck(digest=digest, blobs=frozenset(blobs), faults=tuple(faults), error=next(iter(errors), None))

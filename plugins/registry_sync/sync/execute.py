@@ -10,6 +10,7 @@ from registry_sync.oci.platforms import PlatformIndex
 from registry_sync.oci.reference import Digest
 from registry_sync.sync.attached_artifacts import AttachedArtifacts, skipped_artifacts_note
 from registry_sync.sync.damaged_images import DeepCheckResult
+from registry_sync.sync.direct_copy import DirectCopy
 from registry_sync.sync.held_content import HeldContent
 from registry_sync.sync.observation import Observation
 from registry_sync.sync.plan import CopyTag, Decision, DeleteTag, Failed, Locked, Plan, Skipped, Unchanged
@@ -48,6 +49,7 @@ def execute(session: Session, observation: Observation, plan: Plan) -> Execution
     with session.skopeo, thread_pool(session.route.destination.max_connections) as pool:
         transfer = Transfer(
             session=session,
+            direct=(direct := DirectCopy(session)),
             held=HeldContent(session.destination, session.route.destination_repository, pool),
             indexes=_planned_indexes(observation, plan),
             enforces_policy=session.route.settings.policy is not None,
@@ -66,7 +68,7 @@ def execute(session: Session, observation: Observation, plan: Plan) -> Execution
         execution = Execution(
             results=(*results, *delete_due(session, plan, results)),
             notes=(*notes, *skipped_artifacts_note(artifacts.results)),
-            sent_bytes=session.skopeo.sent_bytes,
+            sent_bytes=session.skopeo.sent_bytes + direct.sent_bytes,
             retry_at=publisher.retry_at or artifacts.retry_at,
         )
         return add_verification(session, observation, plan, execution)

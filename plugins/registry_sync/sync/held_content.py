@@ -11,10 +11,11 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Literal
 
-from registry_sync.errors import DamagedContent, DeniedError, NotFound, RefusedError, RegistrySyncError
+from registry_sync.errors import DamagedContent, DeniedError, LoginRejected, NotFound, RefusedError, RegistrySyncError
 from registry_sync.oci.index_walk import walk_manifests
 from registry_sync.oci.manifest import Descriptor, Manifest
 from registry_sync.oci.reference import Digest, Repository
+from registry_sync.oci.shapes import blobs_of, is_blob
 from registry_sync.registry.client import RegistryClient
 
 GapKind = Literal["missing", "damaged", "unknown"]
@@ -58,7 +59,7 @@ class HeldContent:
         """
         gaps: list[Gap] = []
         manifests = list(walk_manifests(root, lambda digest: self._read(digest, gaps), enters=self._is_unknown))
-        blobs = {blob.digest: blob for manifest in manifests for blob in manifest.blobs if not blob.urls}
+        blobs = {blob.digest: blob for manifest in manifests for blob in blobs_of(manifest) if not blob.urls}
         answers = [self._ask(blob) for blob in blobs.values()]
         gaps += [gap for answer in answers if (gap := answer.result())]
         if not gaps:
@@ -66,12 +67,14 @@ class HeldContent:
         return gaps
 
     def _is_unknown(self, child: Descriptor) -> bool:
-        return child.digest not in self._whole
+        return child.digest not in self._whole and not is_blob(child)
 
     def _read(self, digest: Digest, gaps: list[Gap]) -> Manifest | None:
         """Read a child, or note why it cannot be read."""
         try:
             return self._client.get_manifest(self._repository, digest)
+        except LoginRejected:
+            raise
         except (NotFound, DamagedContent, DeniedError, RefusedError) as error:
             gaps.append(_gap(digest, error))
             return None
@@ -98,6 +101,8 @@ class HeldContent:
         """The gap at a blob. Some registries answer a HEAD with the length 0 of its body."""
         try:
             size_bytes = self._client.head_blob(self._repository, blob.digest)
+        except LoginRejected:
+            raise
         except (NotFound, DeniedError, RefusedError) as error:
             return _gap(blob.digest, error)
         if not size_bytes or size_bytes == blob.size_bytes:

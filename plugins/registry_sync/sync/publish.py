@@ -25,6 +25,7 @@ from registry_sync.errors import (
 )
 from registry_sync.oci.manifest import Manifest
 from registry_sync.oci.reference import Digest
+from registry_sync.oci.shapes import is_blob
 from registry_sync.sync.backup import backup_failure, keep_backup
 from registry_sync.sync.plan import CopyTag, Plan, group_by_digest
 from registry_sync.sync.report import TagResult
@@ -168,8 +169,16 @@ class Publisher:
         return 0
 
     def _verify(self, tag: CopyTag) -> None:
-        """:raises TemporaryError: when the destination's tag does not have the planned digest."""
+        """:raises TemporaryError: when the destination's tag does not have the planned digest.
+
+        :raises RefusedError: when the destination names its manifests by another algorithm.
+        """
         seen = self._session.destination.head_manifest(self._session.route.destination_repository, tag.tag)
+        if seen and seen.algorithm != tag.digest.algorithm:
+            raise RefusedError(
+                f"published, but the destination names its manifests by {seen.algorithm} and the source this one by "
+                f"{tag.digest.algorithm}, so that they cannot be compared"
+            )
         if seen != tag.digest:
             state = f"has {seen.short} instead of" if seen else "does not exist; expected"
             raise TemporaryError(f"published, but the destination's tag {state} {tag.digest.short}")
@@ -279,7 +288,7 @@ def _result_text(result: TagResult) -> str:
 
 def _subjects(manifest: Manifest, *, is_made: bool) -> list[Digest]:
     """The digests that artifacts can be attached to. A platform index that is made here has none itself."""
-    children = [child.digest for child in manifest.children]
+    children = [child.digest for child in manifest.children if not is_blob(child)]
     return children if is_made else [manifest.digest, *children]
 
 

@@ -11,6 +11,8 @@ from registry_sync.errors import (
     DamagedContent,
     DeniedError,
     LockedTag,
+    LoginRejected,
+    ManifestNotStored,
     MissingContent,
     NotCopyableWhole,
     NotFound,
@@ -22,8 +24,11 @@ from registry_sync.oci.manifest import Manifest
 from registry_sync.oci.platforms import PlatformIndex, filter_index
 from registry_sync.oci.reference import Digest, Reference
 from registry_sync.oci.reserved_tags import platform_cache_tag
+from registry_sync.oci.shapes import blobs_of, is_blob, skopeo_obstacle
 from registry_sync.registry.damaged_blobs import removal_advice
 from registry_sync.skopeo.image_copy import ImageCopy
+from registry_sync.sync.direct_copy import DirectCopy
+from registry_sync.sync.foreign_layers import explain_not_stored, has_foreign_layers
 from registry_sync.sync.held_content import HeldContent
 from registry_sync.sync.pauses import send_between_pauses
 from registry_sync.sync.session import Session
@@ -60,6 +65,7 @@ class Transfer:
     """Transfers manifests with all their content to the destination of a session.
 
     :ivar held: checks content that the destination reports as present.
+    :ivar direct: copies blobs of shapes that skopeo cannot copy.
     :ivar indexes: platform indexes, which the source does not have, by their digests.
     :ivar enforces_policy: content passes skopeo's policy, if the route has one. Content that the destination holds
         already is then sent through skopeo as well, which checks it and uploads nothing: its origin is unknown.
@@ -67,6 +73,7 @@ class Transfer:
 
     session: Session
     held: HeldContent
+    direct: DirectCopy
     indexes: Mapping[Digest, PlatformIndex]
     enforces_policy: bool
 
@@ -81,6 +88,8 @@ class Transfer:
         """
         try:
             return self.session.destination.get_manifest(self.session.route.destination_repository, digest), True
+        except LoginRejected:
+            raise
         except (NotFound, DeniedError, RefusedError) as error:
             if not isinstance(error, NotFound):
                 log.debug("%s is read at the source: %s", digest.short, error)
@@ -150,19 +159,59 @@ class Transfer:
         index = self.indexes.get(manifest.digest)
         if index is not None and index.source != manifest.digest:
             return self._send_parts(manifest)
+        if obstacle := skopeo_obstacle(manifest):
+            return self._send_without_skopeo(manifest, obstacle)
         try:
             return Transferred(manifest=manifest, was_held=False, sent_bytes=self.copy(manifest))
         except NotCopyableWhole as error:
-            log.info("%s: skopeo cannot copy the index whole, copying its parts (%s)", manifest.digest.short, error)
-            return self._send_parts(manifest)
+            return self._send_without_skopeo(manifest, str(error))
+        except (MissingContent, ManifestNotStored) as error:
+            raise self._explain_not_stored(manifest, error) from error
         except RefusedError as error:
             if manifest.is_index or self.enforces_policy:
                 raise
             return Transferred(manifest=manifest, was_held=False, refusal=error)
 
-    def put_by_digest(self, index: Manifest) -> None:
-        """PUT the bytes of an index whose children the destination holds."""
-        self.session.destination.put_manifest(self.session.route.destination_repository, index.digest, index)
+    def _send_without_skopeo(self, manifest: Manifest, obstacle: str) -> Transferred:
+        """Send the parts of a manifest that skopeo cannot copy whole: an index child by child, an image by us.
+
+        :raises RefusedError: for an image with a policy.
+        """
+        log.info("%s: copying its parts (%s)", manifest.digest.short, obstacle)
+        if manifest.is_index:
+            return self._send_parts(manifest)
+        sent_bytes = self.copy_blobs(manifest, obstacle)
+        try:
+            self.put_by_digest(manifest)
+        except RefusedError as error:
+            if manifest.digest.algorithm != "sha256":
+                raise RefusedError(f"the destination stores no manifest under a digest by sha512 ({error})") from error
+            return Transferred(manifest=manifest, was_held=False, sent_bytes=sent_bytes, refusal=error)
+        return Transferred(manifest=manifest, was_held=False, sent_bytes=sent_bytes)
+
+    def copy_blobs(self, manifest: Manifest, obstacle: str) -> int:
+        """Copy the blobs that a manifest names, without skopeo. Returns the bytes sent.
+
+        :raises RefusedError: with a policy.
+        """
+        if self.enforces_policy:
+            raise RefusedError(
+                f"skopeo cannot copy {manifest.digest.short}: {obstacle}; the policy allows nothing that skopeo has "
+                "not checked"
+            )
+        return self.direct.copy_blobs(blobs_of(manifest))
+
+    def _explain_not_stored(self, manifest: Manifest, error: RegistrySyncError) -> RegistrySyncError:
+        """The error for a manifest that the destination did not store. Foreign layers may be the reason."""
+        manifests = walk_manifests(manifest, lambda digest: self.read(digest)[0])
+        image = next(filter(has_foreign_layers, manifests), None)
+        if image is None:
+            return error
+        return explain_not_stored(image, error, None if self.enforces_policy else self.put_by_digest)
+
+    def put_by_digest(self, manifest: Manifest) -> None:
+        """PUT the bytes of a manifest whose content the destination holds."""
+        self.session.destination.put_manifest(self.session.route.destination_repository, manifest.digest, manifest)
 
     def copy(self, manifest: Manifest) -> int:
         """Copy by skopeo. Returns the bytes sent."""
@@ -184,7 +233,8 @@ class Transfer:
         :raises RefusedError: when the index is nested too deeply.
         """
         parts = _Parts(self, index.digest)
-        sent_bytes = sum(parts.send(part) for part in walk_manifests(index, parts.read))
+        manifests = walk_manifests(index, parts.read, enters=lambda child: not is_blob(child))
+        sent_bytes = sum(map(parts.send, manifests))
         return Transferred(manifest=index, was_held=False, sent_bytes=sent_bytes)
 
 
@@ -213,10 +263,13 @@ class _Parts:
         self._indexes.add(part.digest)
         images = [self._images.pop(child.digest) for child in part.children if child.digest in self._images]
         is_flat = self._indexes.isdisjoint(child.digest for child in part.children)
-        if is_flat and part.digest != self._root:
+        obstacle = skopeo_obstacle(part)
+        if is_flat and part.digest != self._root and not obstacle:
             with suppress(NotCopyableWhole):
                 return self._transfer.copy(part)
         sent_bytes = sum(map(self._send_image, images))
+        if blobs_of(part):
+            sent_bytes += self._transfer.copy_blobs(part, obstacle)
         self._transfer.put_by_digest(part)
         return sent_bytes
 

@@ -14,6 +14,7 @@ from registry_sync.oci.reference import Digest
 from registry_sync.sync.check_content import ContentCheck, ImageCheck, check_content
 from registry_sync.sync.damaged_images import DamagedImage, DeepCheckResult
 from registry_sync.sync.deep_check import DeepCheck
+from registry_sync.sync.direct_copy import DirectCopy
 from registry_sync.sync.held_content import HeldContent
 from registry_sync.sync.observation import Observation
 from registry_sync.sync.obstacle import Obstacle
@@ -97,6 +98,7 @@ def _transfer(session: Session, observation: Observation, pool: Executor) -> Tra
     return Transfer(
         session=session,
         held=HeldContent(session.destination, session.route.destination_repository, pool),
+        direct=DirectCopy(session),
         indexes={**made, **filtered.indexes},
         enforces_policy=session.route.settings.policy is not None,
     )

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
-from registry_sync.oci.manifest import DOCKER_MANIFEST, OCI_MANIFEST, Manifest, parse_manifest
-from registry_sync.oci.shapes import is_image
+from registry_sync.oci.manifest import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Manifest, parse_manifest
+from registry_sync.oci.reference import Digest
+from registry_sync.oci.shapes import is_image, skopeo_obstacle
 from testkit import images
 
 OCI_CONFIG, DOCKER_CONFIG = images.OCI_CONFIG, images.DOCKER_CONFIG
 OCI_LAYER, DOCKER_LAYER = images.OCI_LAYER, images.DOCKER_LAYER
 OCI_TAR = "application/vnd.oci.image.layer.v1.tar"
 FOREIGN = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+
+
+def entry(media_type: str, algorithm: str = "sha256", size_bytes: int = 7) -> dict[str, Any]:
+    digest = Digest.of(b"content", algorithm)
+    return {"mediaType": media_type, "digest": str(digest), "size": size_bytes}
+
+
+def of(config: dict[str, Any], *layers: dict[str, Any], media_type: str = OCI_MANIFEST) -> Manifest:
+    return parse_manifest(json.dumps({"config": config, "layers": layers}).encode(), media_type)
+
+
+def index_of(*children: dict[str, Any]) -> Manifest:
+    return parse_manifest(json.dumps({"manifests": children}).encode(), OCI_INDEX)
 
 
 def manifest(config: str, *layers: str, media_type: str = OCI_MANIFEST) -> Manifest:
@@ -63,3 +78,42 @@ def test_other_manifests_are_artifacts(config: str, layers: tuple[str, ...]) -> 
 def test_every_index_is_an_image() -> None:
     content = images.index([])
     assert is_image(parse_manifest(content.content, content.media_type))
+
+
+@pytest.mark.parametrize(
+    ("content", "obstacle"),
+    [
+        (of(entry(OCI_CONFIG, size_bytes=4 * 1024 * 1024 + 1)), "its config has 4194305 bytes, more than 4 MiB"),
+        (of(entry(OCI_CONFIG, "sha512")), "it has digests by sha512"),
+        (of(entry(OCI_CONFIG), entry(OCI_LAYER, "sha512")), "it has digests by sha512"),
+        (index_of(entry(OCI_MANIFEST, "sha512")), "it has digests by sha512"),
+        (
+            of(entry(DOCKER_CONFIG), entry(DOCKER_LAYER), entry(OCI_LAYER), media_type=DOCKER_MANIFEST),
+            f"it is of Docker's type with a layer of type {OCI_LAYER!r}",
+        ),
+        (
+            index_of(entry(OCI_MANIFEST), entry("application/vnd.buildkit.cacheconfig.v0")),
+            "it is an index of 'application/vnd.buildkit.cacheconfig.v0', as the caches of BuildKit are",
+        ),
+        (
+            parse_manifest(b"\xef\xbb\xbf" + json.dumps({"config": entry(OCI_CONFIG)}).encode(), OCI_MANIFEST),
+            "its JSON begins with a byte order mark",
+        ),
+    ],
+)
+def test_an_obstacle_for_skopeo_is_seen_by_the_shape(content: Manifest, obstacle: str) -> None:
+    assert skopeo_obstacle(content) == obstacle
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        of(entry(OCI_CONFIG, size_bytes=4 * 1024 * 1024), entry(DOCKER_LAYER)),
+        of(entry(images.HELM_CONFIG), entry(images.HELM_LAYER), entry("text/plain")),
+        of(entry(DOCKER_CONFIG), entry(DOCKER_LAYER), entry(FOREIGN), media_type=DOCKER_MANIFEST),
+        index_of(),
+        index_of(entry(OCI_INDEX), entry(OCI_MANIFEST), entry(DOCKER_MANIFEST)),
+    ],
+)
+def test_other_shapes_are_left_to_skopeo(content: Manifest) -> None:
+    assert skopeo_obstacle(content) == ""

@@ -11,6 +11,8 @@ import pytest
 from registry_sync.errors import (
     ConfigurationError,
     DeniedError,
+    ManifestNotStored,
+    ManifestRefused,
     MissingContent,
     NotCopyableWhole,
     NotFound,
@@ -116,7 +118,8 @@ TEXTS: list[tuple[str, type[RegistrySyncError], str]] = [
     (f"{EXISTS}{HTTP}500 Internal Server Error", TemporaryError, DESTINATION),
     (f"{START}{HTTP}503 Service Unavailable", TemporaryError, DESTINATION),
     (f"{LAYER}{HTTP}504 Gateway Timeout", TemporaryError, DESTINATION),
-    (f"{INDEX}{HTTP}500 Internal Server Error)", TemporaryError, DESTINATION),
+    (f"{INDEX}{HTTP}500 Internal Server Error)", ManifestNotStored, DESTINATION),
+    (f"{IMG}writing manifest: uploading manifest TARGET to DREPO: {HTTP}500 Internal", ManifestNotStored, DESTINATION),
     (f'{SRC}Get "https://SHOST/v2/": EOF', TemporaryError, SOURCE),
     (f"{ASK_S}dial tcp 192.0.2.1:443: connect: connection refused", TemporaryError, SOURCE),
     (f"{ASK_D}dial tcp: lookup DHOST on 192.0.2.53:53: no such host", TemporaryError, DESTINATION),
@@ -145,13 +148,16 @@ TEXTS: list[tuple[str, type[RegistrySyncError], str]] = [
         TemporaryError,
         SOURCE,
     ),
-    (f"{PUT}manifest invalid: not this", RefusedError, DESTINATION),
-    (f"{PUT}StatusCode: 415, not this type", RefusedError, DESTINATION),
+    (f"{PUT}manifest invalid: not this", ManifestRefused, DESTINATION),
+    (f"{PUT}StatusCode: 415, not this type", ManifestRefused, DESTINATION),
+    (f"{PUT}unsupported: The operation is unsupported.", ManifestRefused, DESTINATION),
+    (f"{PUT}StatusCode: 405, no", ManifestRefused, DESTINATION),
+    (f"{START}denied: The system is in read only mode. Any modification is prohibited.", TemporaryError, DESTINATION),
+    (f"{START}denied: can not push artifact to a proxy project: proxy", RefusedError, DESTINATION),
+    (f"{START}unsupported: The operation is unsupported.", RefusedError, DESTINATION),
     (f"{PUT}manifest blob unknown: blob unknown to registry", MissingContent, DESTINATION),
     (f"{PUT}blob unknown to registry", MissingContent, DESTINATION),
     (f"{INDEX}manifest unknown)", MissingContent, DESTINATION),
-    ("initializing image from source docker://S: invalid character '<' looking for …", RefusedError, SOURCE),
-    ("initializing image from source docker://S: unsupported schema version 2", RefusedError, SOURCE),
     (f"{PUT}unknown: tag is immutable", RefusedError, DESTINATION),
     (f"{PUT}tag invalid: this tag may not be overwritten", RefusedError, DESTINATION),
     (f"{INDEX}unknown: tag is immutable)", RefusedError, DESTINATION),
@@ -162,7 +168,6 @@ TEXTS: list[tuple[str, type[RegistrySyncError], str]] = [
     ),
     (f"{INDEX}unauthorized: no)", DeniedError, DESTINATION),
     (f"{INDEX}denied)", DeniedError, DESTINATION),
-    (f"{IMG}writing blob: layer BLOB was saved with digest sha256:0", RefusedError, DESTINATION),
     (f"{SRC}reading manifest TARGET in SREPO: context deadline exceeded", TemporaryError, SOURCE),
     (f"{IMG}Source image rejected: Debian-local change: sigstore disabled", ConfigurationError, SOURCE),
     (
@@ -186,6 +191,18 @@ CONVERT = (
 NOT_WHOLE = [
     f"{IMG}Unexpectedly received a manifest list instead of a manifest for a single image",
     f'{CONVERT}, but we cannot modify it: "Instructed to preserve digests"',
+]
+
+
+NOT_COPYABLE = [
+    "initializing image from source docker://S: invalid character '<' looking for …",
+    "initializing image from source docker://S: invalid character 'ï' looking for beginning of value",
+    "initializing image from source docker://S: unsupported schema version 2",
+    f"{IMG}Internal error writing blob BLOB, saved with digest sha256:0",
+    'Error preparing updated manifest: unsupported docker v2s2 media type: "application/vnd.oci.image.layer.v1.tar"',
+    f"{SRC}json: cannot unmarshal string into Go struct field bearerToken.expires_in of type int",
+    "reading config blob BLOB: exceeded maximum allowed size of 4194304 bytes",
+    f"{READ}Manifest does not match provided manifest digest sha512:{128 * 'a'}",
 ]
 
 
@@ -233,8 +250,41 @@ def test_a_text_becomes_an_error_of_its_class(
 
 @pytest.mark.parametrize("text", NOT_WHOLE)
 def test_an_index_that_cannot_be_copied_whole_has_its_own_error(text: str) -> None:
-    assert type(decode(text, PLAIN)) is NotCopyableWhole
-    assert type(decode(text, PLAIN, is_index=False)) is RefusedError
+    error = decode(text, PLAIN)
+    assert type(error) is NotCopyableWhole
+    assert str(error).startswith(f"{PLAIN[0]} cannot be copied in one piece (skopeo: ")
+
+
+@pytest.mark.parametrize("is_index", [True, False])
+@pytest.mark.parametrize("text", NOT_COPYABLE)
+def test_limits_of_skopeo_are_not_those_of_a_registry(text: str, is_index: bool) -> None:
+    error = decode(fill(text, PLAIN), PLAIN, is_index=is_index)
+    assert type(error) is NotCopyableWhole
+    assert str(error).startswith(f"skopeo cannot copy {PLAIN[0]} as it is (skopeo: ")
+
+
+TAKES_NONE = "takes no pushes: it is read-only, or a cache; choose another registry as the destination"
+LIMITED = "or a proxy in front of it limits the size of uploads; raise that limit, such as nginx's client_max_body_size"
+WRONG_TYPE = (
+    "does not accept a manifest of this type or with these fields; zot accepts Docker's types only with "
+    '"http": {"compat": ["docker2s2"]}'
+)
+READ_ONLY = "is in read-only mode, such as during a garbage collection, and takes no pushes meanwhile"
+CACHE = "is in a project that caches another registry, and takes no pushes; choose another project"
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [
+        (f"{START}StatusCode: 405, Method not allowed", TAKES_NONE),
+        (f"{CHUNK}StatusCode: 413, <html>", LIMITED),
+        (f"{PUT}manifest invalid: manifest invalid", WRONG_TYPE),
+        (f"{START}denied: The system is in read only mode. Any modification is prohibited.", READ_ONLY),
+        (f"{START}denied: can not push artifact to a proxy project: proxy", CACHE),
+    ],
+)
+def test_a_refusal_says_what_to_do(text: str, meaning: str) -> None:
+    assert str(decode(fill(text, PLAIN), PLAIN)).startswith(f"destination acr.example:5000/a/b {meaning} (skopeo: ")
 
 
 @pytest.mark.parametrize("names", [PLAIN, MISLEADING], ids=["plain", "misleading"])
