@@ -6,7 +6,8 @@ from pathlib import Path
 
 from airflow.sdk import get_parsing_context
 
-from registry_sync.routes.load import load_mirrors, mirrors_path
+from registry_sync.airflow.mirrors_file import check_mirrors_file
+from registry_sync.routes.load import mirrors_path
 
 if get_parsing_context().dag_id is None:
-    load_mirrors(mirrors_path(Path(__file__).resolve().parent.parent))
+    check_mirrors_file(mirrors_path(Path(__file__).resolve().parent.parent))

@@ -19,7 +19,6 @@ from testkit.gpg import Signer
 from testkit.interceptor import Interceptor
 from testkit.pages_without_link import PagesWithoutLink
 from testkit.processes import skopeos
-from testkit.project import PROJECT
 from testkit.registry import Htpasswd, RegistryProcess
 from testkit.waiting import wait_until
 
@@ -369,19 +368,27 @@ def test_a_broken_mirror_is_an_import_error_and_the_others_keep_running(stack: S
     wait_until(lambda: not api.import_errors(), "the error is gone")
 
 
-def test_invalid_yaml_is_an_import_error_and_keeps_the_history(stack: Stack) -> None:
+def test_invalid_yaml_is_an_import_error_while_runs_use_the_last_good_text(stack: Stack) -> None:
     api = stack.airflow.api
     before = {each["dag_run_id"] for each in api.dag_runs("mirror_hourly")}
     stack.file.write_text("registries: {a: [\n")
     try:
-        files = {path.name for path in (PROJECT / "dags").glob("*.py")}
-        wait_until(lambda: set(api.import_errors()) == files, "all files show it")
-        for text in api.import_errors().values():
-            assert "mirrors.yaml:2: this is not valid YAML: " in text
+        wait_until(lambda: "registry_mirrors_check.py" in api.import_errors(), "the error is shown")
+        shown = api.import_errors()
+        assert set(shown) == {"registry_mirrors_check.py"}
+        problem = "mirrors.yaml:2: this is not valid YAML: close the bracket of line 1"
+        assert problem in shown["registry_mirrors_check.py"]
+        run = trigger_and_wait(stack, dry_run=True)
+        assert run["state"] == "success"
+        note = api.xcom("mirror_by_hand", run["dag_run_id"], "report")["note"]
+        assert note.startswith("the mirrors file has an error; runs use its text of 20")
+        assert f" UTC until it is corrected: {problem} (" in note
+        assert note in report_log(stack, run)
+        assert note in api.log("mirror_by_hand", run["dag_run_id"], "routes_to_open")
+        assert api.wait_for_dag("mirror_hourly")
     finally:
         stack.write()
     wait_until(lambda: not api.import_errors(), "the error is gone")
-    api.wait_for_dag("mirror_hourly")
     assert {each["dag_run_id"] for each in api.dag_runs("mirror_hourly")} >= before
 
 

@@ -43,6 +43,7 @@ def build_dag(mirror: Mirror, file: MirrorsFile) -> DAG:
             mirror=mirror.name,
             destinations=list(mirror.destinations),
             has_deep_checks=mirror.deep_check.schedule is not None,
+            note=file.note,
             retries=0,
         )
         for name in mirror.destinations:

@@ -129,12 +129,16 @@ class Mirror:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MirrorsFile:
-    """A whole mirrors file, checked; names are unique and every name that is used exists."""
+    """A whole mirrors file, checked; names are unique and every name that is used exists.
+
+    :ivar note: says that this is an earlier text of the file, because the present one cannot be read; else empty.
+    """
 
     path: Path
     registries: Mapping[str, Registry]
     mirrors: Mapping[str, Mirror]
     node_pools: Mapping[str, NodePool] = field(default_factory=dict)
+    note: str = ""
 
 
 class RegistryEntry(Strict):

@@ -69,7 +69,7 @@ def _find_slip(text: str, line: int, first_line: int, problem: str | None) -> tu
             return number, advice
         if advice := advice_for_space(lines[number - 1]):
             return number, advice
-    if layout.open_bracket:
+    if layout.open_bracket and (layout.open_bracket < line or "expected ',' or" in str(problem)):
         return line, f"close the bracket of line {layout.open_bracket}"
     return line, _OTHER_ADVICE if problem in _LAYOUT_PROBLEMS else ""
 
@@ -106,7 +106,7 @@ class _Layout:
     """The form of a text up to an error, in line numbers; 0 where there is none.
 
     ``open_quote``: a quoted text begins there and ends in the line of the error, or nowhere. ``open_bracket``: the
-    innermost bracket before the line of the error that is not closed by then. ``flow_lines`` begin within brackets.
+    innermost bracket that is not closed at the end of that line. ``flow_lines`` begin within brackets.
     """
 
     anchors: set[str] = field(default_factory=set)
@@ -119,7 +119,7 @@ def _read_layout(text: str, last_line: int) -> _Layout:
     layout, brackets = _Layout(), list[int]()
     with suppress(yaml.YAMLError):
         _read_tokens(text, last_line, layout, brackets)
-    layout.open_bracket = next((line for line in reversed(brackets) if line < last_line), 0)
+    layout.open_bracket = brackets[-1] if brackets else 0
     return layout
 
 

@@ -46,13 +46,21 @@ def load_mirrors(path: Path) -> MirrorsFile:
     return file
 
 
-def load_healthy_mirrors(path: Path, only: str | None = None) -> tuple[MirrorsFile, tuple[str, ...]]:
+def load_healthy_mirrors(path: Path) -> tuple[MirrorsFile, tuple[str, ...]]:
     """Read a mirrors file without the mirrors and node pools that have a problem, and all problems as text.
+
+    :raises MirrorsFileError: when a problem concerns the whole file.
+    """
+    return parse_mirrors(read_mirrors_text(path), path)
+
+
+def parse_mirrors(text: str, path: Path, only: str | None = None) -> tuple[MirrorsFile, tuple[str, ...]]:
+    """Parse the text of the mirrors file ``path``: what is healthy in it, and all problems as text.
 
     :param only: the name of one mirror; the others and the node pools are skipped, which is fast.
     :raises MirrorsFileError: when a problem concerns the whole file.
     """
-    document = read_yaml(_read(path), path.name)
+    document = read_yaml(text, path.name)
     _remove_extensions(document)
     if only is not None:
         _keep_one_mirror(document, only)
@@ -68,7 +76,8 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **MirrorsDocument.model_json_schema()}
 
 
-def _read(path: Path) -> str:
+def read_mirrors_text(path: Path) -> str:
+    """:raises MirrorsFileError: when the file cannot be read, or is not UTF-8 text."""
     try:
         content = path.read_bytes()
     except OSError as error:

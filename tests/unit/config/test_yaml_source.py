@@ -191,7 +191,7 @@ def test_invalid_yaml_is_refused(text: str, problem: str) -> None:
         ('a: "v1"-x', 1, "write 'v1-x'"),
         ('a: "/\\d+/"', 1, "put it in single quotes, where \\ is an ordinary character: '/\\d+/'"),
         ("a: [1,\nb: 2", 2, "close the bracket of line 1"),
-        ("a: {b: [1, 2}", 1, ""),
+        ("a: {b: [1, 2}", 1, "close the bracket of line 1"),
         ("a:\n  b: 1\n c: 2", 3, "check the indentation, colons and brackets of this line and of those before it"),
         ("a: 1\nb\n", 3, "check the indentation, colons and brackets of this line and of those before it"),
     ],

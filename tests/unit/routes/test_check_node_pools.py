@@ -14,7 +14,7 @@ from registry_sync.config.node_pools import BootstrapImage, NodePool, PoolMirror
 from registry_sync.config.runtime_versions import Versions
 from registry_sync.errors import ConfigurationError
 from registry_sync.routes.check_node_pools import mirror_problem
-from registry_sync.routes.load import json_schema, load_healthy_mirrors, load_mirrors
+from registry_sync.routes.load import json_schema, load_healthy_mirrors, load_mirrors, parse_mirrors
 from testkit.settings import tag_rules
 from tests.unit.routes.files import Write, flow, label, problems
 
@@ -450,7 +450,8 @@ def test_invalid_nodes_section_leaves_the_mirrors(write: Write, written: str, go
 
 def test_only_skips_node_pools(write: Write) -> None:
     """Every task loads the file for its own mirror, and needs no node pool."""
-    file, found = load_healthy_mirrors(write(with_pool(registry="nowhere")), only="world")
+    path = write(with_pool(registry="nowhere"))
+    file, found = parse_mirrors(path.read_text(), path, only="world")
     assert (list(file.mirrors), dict(file.node_pools), found) == (["world"], {}, ())
 
 

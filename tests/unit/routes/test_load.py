@@ -15,7 +15,7 @@ import pytest
 from registry_sync.config.model import NamespaceRule, RepositoryRule
 from registry_sync.config.settings import RouteOptions
 from registry_sync.errors import MirrorsFileError
-from registry_sync.routes.load import load_healthy_mirrors, load_mirrors, mirrors_path
+from registry_sync.routes.load import load_healthy_mirrors, load_mirrors, mirrors_path, parse_mirrors
 from registry_sync.tags.patterns import parse_pattern
 from testkit.settings import route_settings, tag_rules
 from tests.unit.routes.files import Write, flow, label, problems
@@ -1276,12 +1276,12 @@ def test_mirror_may_have_the_name_of_a_broken_registry(write: Write) -> None:
 
 def test_only_reads_one_mirror(write: Write) -> None:
     path = write(ALL_AT_ONCE.replace("https://acr.example, tls: yes please", "acr.example"))
-    file, found = load_healthy_mirrors(path, only="late")
+    file, found = parse_mirrors(path.read_text(), path, only="late")
     assert (list(file.mirrors), list(file.registries)) == (["late"], ["quay", "acr"])
-    file, found = load_healthy_mirrors(path, only="bad")
+    file, found = parse_mirrors(path.read_text(), path, only="bad")
     assert list(file.mirrors) == []
     assert found[0] == "mirrors.yaml:7: mirrors.bad: 'source' is missing; write source: here, or under defaults:"
-    file, found = load_healthy_mirrors(path, only="no such mirror")
+    file, found = parse_mirrors(path.read_text(), path, only="no such mirror")
     assert list(file.mirrors) == []
 
 

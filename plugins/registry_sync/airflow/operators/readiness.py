@@ -74,8 +74,9 @@ class ListImagesOperator(BaseOperator):
         )
         ti.xcom_push(DIGESTS_KEY, {name: str(digest) for name, digest in plan.digests.items()})
         ti.xcom_push(READ_AT_KEY, {**read_at, **{name: time.isoformat() for name, time in plan.read_at.items()}})
-        ti.xcom_push(NOTES_KEY, [str(redact(note)) for note in plan.notes])
-        for note in plan.notes:
+        notes = [*filter(None, [self.file.note]), *plan.notes]
+        ti.xcom_push(NOTES_KEY, [str(redact(note)) for note in notes])
+        for note in notes:
             self.log.warning("%s", note)
         check_map_length(len(plan.checks), f"bootstrap images need {len(plan.checks)} checks", "name fewer")
         self.log.info("%d checks:\n%s", len(plan.checks), "\n".join(check.label for check in plan.checks))

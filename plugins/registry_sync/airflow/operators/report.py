@@ -46,18 +46,26 @@ class ReportOperator(BaseOperator):
     :param mirror: name of the mirror.
     :param destinations: names of its destinations; :func:`routes_task` and :func:`copy_task` name their tasks.
     :param has_deep_checks: the mirror has a schedule for deep checks.
+    :param note: a remark about the whole run, if not empty.
     """
 
     template_fields: Sequence[str] = ()
     ui_color = "#e8e8e8"
 
     def __init__(
-        self, *, mirror: str, destinations: Sequence[str], has_deep_checks: bool = False, **kwargs: Any
+        self,
+        *,
+        mirror: str,
+        destinations: Sequence[str],
+        has_deep_checks: bool = False,
+        note: str = "",
+        **kwargs: Any,
     ) -> None:
         super().__init__(trigger_rule=TriggerRule.ALL_DONE, **kwargs)
         self.mirror = mirror
         self.destinations = destinations
         self.has_deep_checks = has_deep_checks
+        self.note = note
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the summary of the run. :raises AirflowFailException: when a route failed."""
@@ -72,13 +80,16 @@ class ReportOperator(BaseOperator):
             mirror=self.mirror,
             routes=tuple(report for outcome in outcomes for report in outcome.reports),
             missing=tuple(name for outcome in outcomes for name in outcome.missing),
-            notes=tuple(f"{outcome.destination}: {note}" for outcome in outcomes for note in outcome.notes),
+            notes=(
+                *filter(None, [self.note]),
+                *(f"{outcome.destination}: {note}" for outcome in outcomes for note in outcome.notes),
+            ),
         )
         self._log(run)
         if run.is_failed:
             raise AirflowFailException(run_summary(run))
         self.log.info("%s", run_summary(run))
-        return {"summary": run_summary(run)}
+        return {"summary": run_summary(run), **({"note": self.note} if self.note else {})}
 
     def _log(self, run: RunReport) -> None:
         if run.routes:

@@ -1,0 +1,64 @@
+"""The mirrors file for DAG files: while it cannot be read, its last good text is used.
+
+DAG processor and tasks read the file alike. Each machine or container keeps the text that it read last. Without one,
+as in a new container, the error is raised, and the file's DAGs end with an import error.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from registry_sync.config.model import MirrorsFile
+from registry_sync.errors import MirrorsFileError
+from registry_sync.routes.load import load_mirrors, parse_mirrors, read_mirrors_text
+from registry_sync.worker.kept_text import keep_text, read_kept_text
+
+log = logging.getLogger(__name__)
+
+
+def load_dag_mirrors(path: Path, only: str | None = None) -> MirrorsFile:
+    """The healthy mirrors and node pools of the file, or of its last good text, whose ``note`` then says so.
+
+    :param only: the name of one mirror; the others and the node pools are skipped.
+    :raises MirrorsFileError: when neither can be read.
+    """
+    try:
+        text = read_mirrors_text(path)
+        file, _ = parse_mirrors(text, path, only)
+    except MirrorsFileError as error:
+        return _load_kept(path, only, error)
+    keep_text(path, text)
+    return file
+
+
+def check_mirrors_file(path: Path) -> None:
+    """:raises MirrorsFileError: with all problems of the file, and what runs until they are corrected."""
+    try:
+        load_mirrors(path)
+    except MirrorsFileError as error:
+        raise MirrorsFileError((*error.problems, *_what_runs(path))) from error
+
+
+def _what_runs(path: Path) -> tuple[str, ...]:
+    try:
+        note = load_dag_mirrors(path).note
+    except MirrorsFileError:
+        return ("no mirror runs until this is corrected: this machine has no earlier text of the file",)
+    return (note,) if note else ()
+
+
+def _load_kept(path: Path, only: str | None, error: MirrorsFileError) -> MirrorsFile:
+    """:raises MirrorsFileError: ``error``, when no usable text is kept."""
+    kept = read_kept_text(path)
+    if kept is None:
+        raise error
+    try:
+        file, _ = parse_mirrors(kept.text, path, only)
+    except MirrorsFileError:
+        raise error from None
+    time = f"{kept.kept_at:%Y-%m-%d %H:%M} UTC"
+    note = f"the mirrors file has an error; runs use its text of {time} until it is corrected: {error.problems[0]}"
+    log.warning("%s", note)
+    return replace(file, note=note)
