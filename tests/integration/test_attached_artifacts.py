@@ -116,10 +116,7 @@ class TestCosignTags:
         tag = referrers_tag(content.digest)
         images.push(source.url, name, tag, content)
         images.push(source.url, name, "v1", content)
-        assert counted(run_route(make_route(source, destination, name, tags={"names": (tag,)}))) == {
-            "copied": 1,
-            "skipped": 1,
-        }
+        assert counted(run_route(make_route(source, destination, name, tags={"names": (tag,)}))) == {"copied": 1}
         assert images.resolve(destination.url, name, tag) == content.digest
 
     @pytest.mark.parametrize("signatures", [True, False])

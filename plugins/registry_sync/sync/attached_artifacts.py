@@ -163,8 +163,10 @@ class AttachedArtifacts:
         return [digest for name in names if self._may_exist(name) for digest in self._copy_tag(name, subject)]
 
     def _may_exist(self, tag: str) -> bool:
-        """Return whether the source lists an artifact tag; True as well when it was not listed."""
-        return not self._has_listing or tag in self._artifact_tags()
+        """Return whether the source may have an artifact tag. A tag in ``names`` is an image's, whatever its form."""
+        if self._has_listing:
+            return tag in self._artifact_tags()
+        return tag not in self._session.route.settings.tags.named
 
     def _source_digest(self, tag: str) -> Digest | None:
         """The digest of an artifact tag at the source, by the listing or by HEAD."""
