@@ -120,7 +120,7 @@ class _Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Course:
-    """Actions of the rules for one request. The first rule wins among actions that end it."""
+    """Actions of the rules for one request, up to the first that ends it."""
 
     ending: Answer | Reset | Hang | None = None
     truncate: Truncate | None = None
@@ -275,13 +275,15 @@ class Interceptor:
             self._rules.append(rule)
 
     def take_course(self, method: str, path: str, agent: str) -> _Course:
-        """Actions for a request, counted as used."""
+        """Actions for a request, counted as used. Rules after one that ends the request do not see it."""
         with self._lock:
             actions: list[Action] = []
             for rule in self._rules:
-                if rule.takes(method, path, agent) and not (_ends(rule.action) and any(map(_ends, actions))):
+                if rule.takes(method, path, agent):
                     rule.remaining -= 1
                     actions.append(rule.action)
+                    if _ends(rule.action):
+                        break
         return _course(actions)
 
     def record(self, request: Request) -> None:

@@ -15,12 +15,14 @@ LOG_IN = ("source: log in", "destination: log in", "source: token", "destination
 HEAD = ("source: HEAD", "destination: HEAD", "destination: verify")
 MANIFEST = ("source: manifest", "destination: manifest")
 PUT = ("destination: PUT by tag",)
-READS = ("source: list", *HEAD, *MANIFEST)
+PAGE_2, CATALOG = "source: list, page 2", "source: catalog"
+LISTINGS = ("source: list", PAGE_2, CATALOG)
+READS = (*LISTINGS, *HEAD, *MANIFEST)
 OURS = (*READS, *PUT)
 """Requests of our own client, which sends each up to three times."""
 SETTLED = (*HEAD, "destination: manifest")
 """Requests whose refusal is settled: of a HEAD by a GET, of a manifest at the destination by the source's."""
-OURS_NOT_SETTLED = ("source: list", "source: manifest", *PUT)
+OURS_NOT_SETTLED = ("source: list", PAGE_2, "source: manifest", *PUT)
 SKOPEO_PING = ("source: skopeo's ping", "destination: skopeo's ping")
 UPLOAD = ("destination: blob POST", "destination: blob PATCH", "destination: blob PUT")
 WRITES = (*UPLOAD, "destination: PUT by digest")
@@ -57,6 +59,7 @@ def _without(stages: tuple[str, ...], *excluded: str) -> tuple[str, ...]:
     return tuple(each for each in stages if each not in excluded)
 
 
+_NOT_LISTED = "does not list its repositories, write the repositories of"
 _OUTAGE = "has an outage"
 _FEWER = "rate-limits us"
 _STALLED = "no bytes moved for 3 s"
@@ -71,6 +74,7 @@ SPECIFICATION = (
     _row("401", SETTLED, SUCCESS, SUCCESS),
     _row("401", _without(LOG_IN, "destination: token"), DENIED, DENIED, "rejects the login of 'robot' to"),
     _row("401", ("destination: token",), DENIED, SUCCESS, "rejects the login of 'robot' to"),
+    _row("401", (CATALOG,), CONFIGURATION, CONFIGURATION, _NOT_LISTED),
     _row(
         "401",
         (*SKOPEO_PING, "destination: blob HEAD", "destination: blob POST", "destination: PUT by digest"),
@@ -79,6 +83,7 @@ SPECIFICATION = (
     _row("401", ("source: blob", "destination: blob PATCH", "destination: blob PUT"), RETRY, RETRY, _MID_COPY),
     _row("401, token expired", (*PING, *OURS_NOT_SETTLED), DENIED, SUCCESS, "answered 401"),
     _row("401, token expired", SETTLED, SUCCESS, SUCCESS),
+    _row("401, token expired", (CATALOG,), CONFIGURATION, SUCCESS, _NOT_LISTED),
     _row(
         "401, token expired",
         ("destination: blob HEAD", "destination: blob POST", "destination: PUT by digest"),
@@ -93,15 +98,19 @@ SPECIFICATION = (
     _row("403", SETTLED, SUCCESS, SUCCESS),
     _row("403", _without(LOG_IN, "destination: token"), DENIED, DENIED, "rejects the login of 'robot' to"),
     _row("403", ("destination: token",), DENIED, SUCCESS, "rejects the login of 'robot' to"),
+    _row("403", (CATALOG,), CONFIGURATION, CONFIGURATION, _NOT_LISTED),
     _row("403", SKOPEO, DENIED, DENIED, _NOT_PERMITTED),
     _row("403, HTML", (*PING, *OURS_NOT_SETTLED), DENIED, DENIED, "answered 403"),
     _row("403, HTML", SETTLED, SUCCESS, SUCCESS),
+    _row("403, HTML", (CATALOG,), CONFIGURATION, CONFIGURATION, _NOT_LISTED),
     _row("403, HTML", SKOPEO, DENIED, DENIED, _NOT_PERMITTED),
     _row("404", PING, CONFIGURATION, CONFIGURATION, "does not answer like a registry: GET"),
     _row("404", _without(LOG_IN, "destination: token"), DENIED, DENIED, "rejects the login of 'robot' to"),
     _row("404", ("destination: token",), DENIED, SUCCESS, "rejects the login of 'robot' to"),
     _row("404", ("source: list",), CONFIGURATION, CONFIGURATION, "check its name in the mirrors file"),
     _row("404", ("source: HEAD",), SUCCESS, SUCCESS),
+    _row("404", (PAGE_2,), RETRY, RETRY, "page 2 of a listing cannot be read"),
+    _row("404", (CATALOG,), CONFIGURATION, CONFIGURATION, _NOT_LISTED),
     _row(
         "404", ("destination: HEAD",), RETRY, SUCCESS, "published, but the destination's tag does not exist; expected"
     ),
@@ -139,7 +148,7 @@ SPECIFICATION = (
     _row("reset", SKOPEO, RETRY, RETRY, _BROKE_OFF),
     _row(
         "reset within the response",
-        (*PING, *LOG_IN, "source: list", *MANIFEST),
+        (*PING, *LOG_IN, *LISTINGS, *MANIFEST),
         *(RETRY, SUCCESS, "cannot be reached: [Errno 104] Connection reset by peer"),
     ),
     _row("reset within the response", ("source: blob",), RETRY, RETRY, _BROKE_OFF),
@@ -151,11 +160,12 @@ SPECIFICATION = (
     _row("reset after processing", SKOPEO, RETRY, RETRY, _BROKE_OFF),
     _row(
         "truncated",
-        (*PING, *LOG_IN, "source: list", *MANIFEST),
+        (*PING, *LOG_IN, *LISTINGS, *MANIFEST),
         *(RETRY, SUCCESS, "the response ended early: IncompleteRead(40 bytes read"),
     ),
     _row("truncated", ("source: blob",), RETRY, RETRY, _BROKE_OFF),
-    _row("corrupt", (*LOG_IN, "source: list"), RETRY, SUCCESS, "not JSON"),
+    _row("corrupt", (*LOG_IN, "source: list", PAGE_2), RETRY, SUCCESS, "not JSON"),
+    _row("corrupt", (CATALOG,), RETRY, RETRY, "not JSON"),
     _row("corrupt", ("source: manifest",), RETRY, RETRY, "arrived damaged: its content has another digest"),
     _row("corrupt", ("source: blob", "destination: blob PATCH"), RETRY, RETRY, _DAMAGED),
     _row(
@@ -189,7 +199,7 @@ SPECIFICATION = (
     _row("wrong digest header", (*MANIFEST, *WRITES, *PUT), SUCCESS, SUCCESS),
     _row("200, HTML", SKOPEO_PING, DENIED, DENIED, _NOT_PERMITTED),
     _row("200, HTML", LOG_IN, RETRY, SUCCESS, "answered 200 with text/html; charset=utf-8, not JSON"),
-    _row("200, HTML", ("source: list",), RETRY, RETRY, "answered 200 with text/html; charset=utf-8, not JSON"),
+    _row("200, HTML", LISTINGS, RETRY, RETRY, "answered 200 with text/html; charset=utf-8, not JSON"),
     _row("200, HTML", ("source: HEAD", "destination: HEAD", "destination: verify"), SUCCESS, SUCCESS),
     _row("200, HTML", MANIFEST, RETRY, RETRY, "arrived damaged: its content has another digest"),
     _row("200, HTML", ("source: blob",), RETRY, RETRY, _DAMAGED),

@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+Scene = Literal["moved tag", "pages", "namespace", "held"]
+"""Arrangement of a case: a tag that moved; its listing in two pages; its repository found in a namespace; the new image
+at the destination under another tag already."""
+
 Wire = Literal["source", "destination", "source's log-in", "destination's log-in"]
 
 
@@ -22,6 +26,7 @@ class Stage:
     path: str
     task: Literal["plan", "copy"] = "copy"
     after: tuple[str, str] | None = None
+    scene: Scene = "moved tag"
 
 
 _TAG, _DIGEST, _UPLOAD = "/manifests/v1$", "/manifests/sha256:", "/blobs/uploads/"
@@ -31,6 +36,8 @@ STAGES: Mapping[str, Stage] = {
     "source: log in": Stage(wire="source's log-in", method="GET", path="^/token$", task="plan"),
     "source: token": Stage(wire="source's log-in", method="GET", path="^/token$"),
     "source: list": Stage(wire="source", method="GET", path="/tags/list$"),
+    "source: list, page 2": Stage(wire="source", method="GET", path="/tags/list$", scene="pages"),
+    "source: catalog": Stage(wire="source", method="GET", path="^/v2/_catalog$", task="plan", scene="namespace"),
     "source: HEAD": Stage(wire="source", method="HEAD", path=_TAG),
     "source: manifest": Stage(wire="source", method="GET", path=_DIGEST),
     "source: skopeo's ping": Stage(wire="source", method="GET", path="^/v2/$"),

@@ -6,6 +6,7 @@ By default one stage of each row of the specification is run; ``make reliability
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import re
 import time
@@ -72,14 +73,16 @@ def observe(world: World, case: Case, times: int | None, capsys: pytest.CaptureF
 
     A deferred task raises no error; its reason is in the log.
     """
-    stage, name = STAGES[case.stage], f"team/{hashlib.sha256(f'{case} {times}'.encode()).hexdigest()[:12]}"
-    old, new = world.put(name)
-    run = world.mirror(name)
+    stage, name = STAGES[case.stage], f"{hashlib.sha256(f'{case} {times}'.encode()).hexdigest()[:12]}/app"
+    old, new = world.put(name, stage.scene)
+    run = world.mirror(name, stage.scene)
     if stage.task == "copy":
         assert run.plan().state == "success"
     world.wires[stage.wire].clear_requests()
     capsys.readouterr()
     try:
+        if stage.scene == "pages":
+            first_page(world, name)
         begin(world, case, times)
         started = time.monotonic()
         result = go(run, stage)
@@ -103,6 +106,13 @@ def begin(world: World, case: Case, times: int | None) -> None:
         fault(wire, stage.method, stage.path, times)
     else:
         world.wires["destination"].after(*stage.after, lambda _: fault(wire, stage.method, stage.path, times), times=1)
+
+
+def first_page(world: World, name: str) -> None:
+    """Answer the first request for the tags with a page, and a link to what the registry answers next."""
+    body = json.dumps({"name": name, "tags": [TAG]}).encode()
+    headers = {"Content-Type": "application/json", "Link": f'<list?last={TAG}>; rel="next"'}
+    world.wires["source"].answer("GET", "/tags/list$", 200, body, headers, times=1)
 
 
 def go(run: MirrorRun, stage: Stage) -> TaskRunResult:

@@ -25,9 +25,9 @@ from testkit.task_runner import FakeApi, run
 from testkit.token_server import TokenServer
 from testkit.waiting import PATIENCE_SECONDS
 from tests.faults.faults import authority
-from tests.faults.stages import Wire
+from tests.faults.stages import Scene, Wire
 
-PLAN, COPY, TAG = "routes_to_backup", "to_backup", "v1"
+PLAN, COPY, TAG, HELD_TAG = "routes_to_backup", "to_backup", "v1", "held"
 STALL_SECONDS = 3
 _ROBOT, _PASSWORD = "robot", "only-for-these-tests-41c7"
 
@@ -51,12 +51,14 @@ class World:
             if self.tls:
                 wire.show(authority().issue())
 
-    def put(self, name: str) -> tuple[images.Image, images.Image]:
+    def put(self, name: str, scene: Scene) -> tuple[images.Image, images.Image]:
         """A changed tag, with its image at the destination and at the source."""
         old, new = images.image([], labels={"name": name}), a_small_index(name)
         with self.tokens.session(name) as session:
             images.push(self.destination.url, name, TAG, old, session=session)
             images.push(self.source.url, name, TAG, new, session=session)
+            if scene == "held":
+                images.push(self.destination.url, name, HELD_TAG, new, session=session)
         return old, new
 
     def shown(self, name: str) -> dict[str, Digest]:
@@ -72,16 +74,17 @@ class World:
                 found[tag] = digest
             return found
 
-    def mirror(self, name: str) -> MirrorRun:
-        """A run of a mirror of one repository, with a DAG built from a mirrors file."""
+    def mirror(self, name: str, scene: Scene = "moved tag") -> MirrorRun:
+        """A run of a mirror of one repository, or of its namespace, with a DAG built from a mirrors file."""
         path = self.folder / f"{name.replace('/', '-')}.yaml"
         side = {"ca_file": str(authority().ca_file)} if self.tls else {"tls": False, "connection": "robot"}
+        rule = {"namespace": name.partition("/")[0]} if scene == "namespace" else name
         document = {
             "registries": {
                 "origin": {"host": self.wires["source"].host, **side},
                 "backup": {"host": self.wires["destination"].host, **side},
             },
-            "mirrors": {"team": {"source": "origin", "destinations": ["backup"], "repositories": [name]}},
+            "mirrors": {"team": {"source": "origin", "destinations": ["backup"], "repositories": [rule]}},
             "defaults": {"stall_timeout_seconds": STALL_SECONDS},
         }
         path.write_text(json.dumps(document))
