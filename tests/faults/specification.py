@@ -15,9 +15,10 @@ LOG_IN = ("source: log in", "destination: log in", "source: token", "destination
 HEAD = ("source: HEAD", "destination: HEAD", "destination: verify")
 MANIFEST = ("source: manifest", "destination: manifest")
 PUT = ("destination: PUT by tag",)
-PAGE_2, CATALOG = "source: list, page 2", "source: catalog"
+PAGE_2, CATALOG = "source: page 2", "source: catalog"
 LISTINGS = ("source: list", PAGE_2, CATALOG)
-READS = (*LISTINGS, *HEAD, *MANIFEST)
+HELD = ("destination: held blob",)
+READS = (*LISTINGS, *HEAD, *MANIFEST, *HELD)
 OURS = (*READS, *PUT)
 """Requests of our own client, which sends each up to three times."""
 SETTLED = (*HEAD, "destination: manifest")
@@ -74,6 +75,7 @@ SPECIFICATION = (
     _row("401", SETTLED, SUCCESS, SUCCESS),
     _row("401", _without(LOG_IN, "destination: token"), DENIED, DENIED, "rejects the login of 'robot' to"),
     _row("401", ("destination: token",), DENIED, SUCCESS, "rejects the login of 'robot' to"),
+    _row("401", HELD, DENIED, SUCCESS, _NOT_PERMITTED),
     _row("401", (CATALOG,), CONFIGURATION, CONFIGURATION, _NOT_LISTED),
     _row(
         "401",
@@ -83,6 +85,7 @@ SPECIFICATION = (
     _row("401", ("source: blob", "destination: blob PATCH", "destination: blob PUT"), RETRY, RETRY, _MID_COPY),
     _row("401, token expired", (*PING, *OURS_NOT_SETTLED), DENIED, SUCCESS, "answered 401"),
     _row("401, token expired", SETTLED, SUCCESS, SUCCESS),
+    _row("401, token expired", HELD, DENIED, SUCCESS, _NOT_PERMITTED),
     _row("401, token expired", (CATALOG,), CONFIGURATION, SUCCESS, _NOT_LISTED),
     _row(
         "401, token expired",
@@ -98,10 +101,12 @@ SPECIFICATION = (
     _row("403", SETTLED, SUCCESS, SUCCESS),
     _row("403", _without(LOG_IN, "destination: token"), DENIED, DENIED, "rejects the login of 'robot' to"),
     _row("403", ("destination: token",), DENIED, SUCCESS, "rejects the login of 'robot' to"),
+    _row("403", HELD, DENIED, SUCCESS, _NOT_PERMITTED),
     _row("403", (CATALOG,), CONFIGURATION, CONFIGURATION, _NOT_LISTED),
     _row("403", SKOPEO, DENIED, DENIED, _NOT_PERMITTED),
     _row("403, HTML", (*PING, *OURS_NOT_SETTLED), DENIED, DENIED, "answered 403"),
     _row("403, HTML", SETTLED, SUCCESS, SUCCESS),
+    _row("403, HTML", HELD, DENIED, SUCCESS, _NOT_PERMITTED),
     _row("403, HTML", (CATALOG,), CONFIGURATION, CONFIGURATION, _NOT_LISTED),
     _row("403, HTML", SKOPEO, DENIED, DENIED, _NOT_PERMITTED),
     _row("404", PING, CONFIGURATION, CONFIGURATION, "does not answer like a registry: GET"),
@@ -118,7 +123,7 @@ SPECIFICATION = (
         "404", ("destination: verify",), RETRY, RETRY, "published, but the destination's tag does not exist; expected"
     ),
     _row("404", ("source: manifest", "source: blob"), REFUSED, REFUSED, "the image is incomplete at the source"),
-    _row("404", ("destination: manifest", "destination: blob HEAD"), SUCCESS, SUCCESS),
+    _row("404", ("destination: manifest", *HELD, "destination: blob HEAD"), SUCCESS, SUCCESS),
     _row("404", PUT, REFUSED, REFUSED, "cannot be pushed to; create it at the registry first"),
     _row("404", SKOPEO_PING, RETRY, RETRY, "does not answer like a registry"),
     _row("404", WRITES, REFUSED, REFUSED, "cannot be pushed to; create it at the registry first"),
@@ -196,12 +201,13 @@ SPECIFICATION = (
         ("destination: verify",),
         *(RETRY, RETRY, "published, but the destination's tag has sha256:923b80571104"),
     ),
-    _row("wrong digest header", (*MANIFEST, *WRITES, *PUT), SUCCESS, SUCCESS),
+    _row("wrong digest header", (*MANIFEST, *HELD, *WRITES, *PUT), SUCCESS, SUCCESS),
     _row("200, HTML", SKOPEO_PING, DENIED, DENIED, _NOT_PERMITTED),
     _row("200, HTML", LOG_IN, RETRY, SUCCESS, "answered 200 with text/html; charset=utf-8, not JSON"),
     _row("200, HTML", LISTINGS, RETRY, RETRY, "answered 200 with text/html; charset=utf-8, not JSON"),
     _row("200, HTML", ("source: HEAD", "destination: HEAD", "destination: verify"), SUCCESS, SUCCESS),
     _row("200, HTML", MANIFEST, RETRY, RETRY, "arrived damaged: its content has another digest"),
+    _row("200, HTML", HELD, RETRY, RETRY, "is damaged there: it has"),
     _row("200, HTML", ("source: blob",), RETRY, RETRY, _DAMAGED),
     _row("200, HTML", PUT, RETRY, RETRY, "published, but the destination's tag has"),
     _row(

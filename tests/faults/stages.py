@@ -8,7 +8,7 @@ from typing import Literal
 
 Scene = Literal["moved tag", "pages", "namespace", "held"]
 """Arrangement of a case: a tag that moved; its listing in two pages; its repository found in a namespace; the new image
-at the destination under another tag already."""
+at the destination already, without the tag."""
 
 Wire = Literal["source", "destination", "source's log-in", "destination's log-in"]
 
@@ -36,7 +36,7 @@ STAGES: Mapping[str, Stage] = {
     "source: log in": Stage(wire="source's log-in", method="GET", path="^/token$", task="plan"),
     "source: token": Stage(wire="source's log-in", method="GET", path="^/token$"),
     "source: list": Stage(wire="source", method="GET", path="/tags/list$"),
-    "source: list, page 2": Stage(wire="source", method="GET", path="/tags/list$", scene="pages"),
+    "source: page 2": Stage(wire="source", method="GET", path="/tags/list$", scene="pages"),
     "source: catalog": Stage(wire="source", method="GET", path="^/v2/_catalog$", task="plan", scene="namespace"),
     "source: HEAD": Stage(wire="source", method="HEAD", path=_TAG),
     "source: manifest": Stage(wire="source", method="GET", path=_DIGEST),
@@ -51,6 +51,7 @@ STAGES: Mapping[str, Stage] = {
     "destination: skopeo's ping": Stage(wire="destination", method="GET", path="^/v2/$"),
     "destination: new connection": Stage(wire="destination", method="GET", path="^/v2/", after=("HEAD", _TAG)),
     "destination: blob HEAD": Stage(wire="destination", method="HEAD", path="/blobs/sha256:"),
+    "destination: held blob": Stage(wire="destination", method="HEAD", path="/blobs/sha256:", scene="held"),
     "destination: blob POST": Stage(wire="destination", method="POST", path=_UPLOAD),
     "destination: blob PATCH": Stage(wire="destination", method="PATCH", path=_UPLOAD),
     "destination: blob PUT": Stage(wire="destination", method="PUT", path=_UPLOAD),

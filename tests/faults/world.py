@@ -27,7 +27,7 @@ from testkit.waiting import PATIENCE_SECONDS
 from tests.faults.faults import authority
 from tests.faults.stages import Scene, Wire
 
-PLAN, COPY, TAG, HELD_TAG = "routes_to_backup", "to_backup", "v1", "held"
+PLAN, COPY, TAG = "routes_to_backup", "to_backup", "v1"
 STALL_SECONDS = 3
 _ROBOT, _PASSWORD = "robot", "only-for-these-tests-41c7"
 
@@ -58,7 +58,7 @@ class World:
             images.push(self.destination.url, name, TAG, old, session=session)
             images.push(self.source.url, name, TAG, new, session=session)
             if scene == "held":
-                images.push(self.destination.url, name, HELD_TAG, new, session=session)
+                images.push(self.destination.url, name, None, new, session=session)
         return old, new
 
     def shown(self, name: str) -> dict[str, Digest]:
