@@ -49,16 +49,18 @@ def make_route(
     name: str,
     *,
     source_kind: str | None = None,
+    destination_kind: str | None = None,
     mirror: str = "team",
     rename: str | None = None,
     **settings: Any,
 ) -> Route:
     """A route over plain HTTP, to a repository of the same name or of the name ``rename``."""
     entry = {"host": source.host, "tls": False, "kind": source_kind, "requests_per_second": 1000.0}
+    writable = {"host": destination.host, "tls": False, "kind": destination_kind}
     return Route(
         mirror=mirror,
         source=RegistryEntry.model_validate(entry).parse(SOURCE),
-        destination=Registry(name=DESTINATION, host=destination.host, tls=False),
+        destination=RegistryEntry.model_validate(writable).parse(DESTINATION),
         source_repository=Repository(source.host, name),
         destination_repository=Repository(destination.host, rename or name),
         settings=route_settings(**settings),

@@ -91,8 +91,12 @@ def test_our_requests_are_what_the_definition_takes(wire: Interceptor) -> None:
     api = [each for each in wire.requests() if each.path.startswith(HARBOR.prefix)]
     assert [HARBOR.check_request(each) for each in api] == [PROJECTS, PROJECTS, REPOSITORIES, ARTIFACTS]
     assert api[3].query == (
-        "q=tags%3D%2A&with_tag=true&with_immutable_status=true&sort=-push_time&page=1&page_size=100"
+        "q=tags%3D%2A&with_tag=true&with_immutable_status=true&sort=-push_time&with_accessory=true&page=1&page_size=100"
     )
+    assert [each.query for each in api[:2]] == [
+        "with_detail=false&page=1&page_size=1",
+        "q=name%3Dteam&page=1&page_size=100",
+    ]
     assert len(wire.requests()) == 5
 
 
@@ -222,12 +226,27 @@ def test_a_private_project_is_mirrored_only_with_include_private(wire: Intercept
     assert str(caught.value) == (f"project 'team' of {wire.host} is private; write include_private: true to mirror it")
 
 
-@pytest.mark.parametrize("body", [b"[]", project(None), project("false", "team-two")])
-def test_a_project_of_which_harbor_does_not_tell(wire: Interceptor, body: bytes) -> None:
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[]",
+        project(None),
+        project("maybe"),
+        project("false", "team-two"),
+        b'[{"name": "team"}]',
+        b'[{"name": "team", "metadata": null}]',
+    ],
+)
+def test_a_project_of_which_harbor_does_not_tell_needs_include_private(wire: Interceptor, body: bytes) -> None:
     wire.answer("GET", PROJECTS_PATH, 200, body)
     wire.answer("GET", REPOSITORIES_PATH, 200, items({"name": "team/app"}))
     with client(wire) as asked:
-        assert list(asked.list_repositories("team")) == [ListedRepository(name="team/app")]
+        assert list(asked.list_repositories("team", include_private=True)) == [ListedRepository(name="team/app")]
+        with pytest.raises(ConfigurationError) as caught:
+            list(asked.list_repositories("team"))
+    assert str(caught.value) == (
+        f"{wire.host} does not tell whether project 'team' is public; write include_private: true to mirror it"
+    )
 
 
 def test_a_missing_project_is_explained(wire: Interceptor) -> None:

@@ -95,12 +95,14 @@ class RegistryClient(Protocol):
     """One registry. Methods raise the classes of ``errors.py``; an error is never an empty result.
 
     ``lists_digests`` and ``lists_push_times``: :meth:`list_tags` returns them where the registry has them.
+    ``may_proxy``: reads may show what another registry holds, which :meth:`write_fault` then says.
     ``deletes_tags_alone``: any registry of this kind deletes a tag and keeps its image. Others may refuse that.
     """
 
     lists_digests: ClassVar[bool]
     lists_push_times: ClassVar[bool]
     deletes_tags_alone: ClassVar[bool]
+    may_proxy: ClassVar[bool]
 
     def ping(self) -> None:
         """Check that the registry responds and accepts our credentials."""
@@ -178,6 +180,15 @@ class RegistryClient(Protocol):
 
     def create_repository(self, repository: Repository) -> None:
         """Create a repository before the first push. Does nothing where a push creates it."""
+
+    def notes(self, repository: Repository) -> tuple[str, ...]:
+        """Notes about a repository for its report, from what was read of it."""
+
+    def write_fault(self, repository: Repository) -> str:
+        """The reason that a repository takes no pushes at all, as far as the kind's API reports one; else empty."""
+
+    def delete_fault(self) -> str:
+        """The reason that these credentials cannot delete tags, as far as that is known without a try; else empty."""
 
     def wait_for_pause(self) -> None:
         """Sleep while the registry's rate limit pauses this worker. For requests that skopeo will send."""

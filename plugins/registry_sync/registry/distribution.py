@@ -66,6 +66,7 @@ class DistributionClient:
     denies_what_is_missing: ClassVar[bool] = False
     """Pull-only credentials get "denied" for a missing repository. Credentials that may push get "not found"."""
     deletes_tags_alone: ClassVar[bool] = False
+    may_proxy: ClassVar[bool] = False
     v2_requests_per_second: ClassVar[float | None] = None
     """Usual limit for ``/v2``."""
 
@@ -98,6 +99,18 @@ class DistributionClient:
     def pause(self, sent_at: float) -> None:
         """Pause all requests of this worker to the registry, because it rate-limited skopeo, started at ``sent_at``."""
         self._transport.pause(sent_at)
+
+    def notes(self, repository: Repository) -> tuple[str, ...]:  # noqa: ARG002 - used by kinds with an API of their own
+        """Notes about a repository for its report."""
+        return ()
+
+    def write_fault(self, repository: Repository) -> str:  # noqa: ARG002 - used by kinds with an API of their own
+        """The reason that a repository takes no pushes at all, as far as the kind's API reports one."""
+        return ""
+
+    def delete_fault(self) -> str:
+        """The reason that these credentials cannot delete tags, as far as that is known without a try."""
+        return ""
 
     def ping(self) -> None:
         """Check that the registry responds and accepts our credentials."""

@@ -11,8 +11,9 @@ from itertools import chain
 from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
-from registry_sync.errors import ConfigurationError, NotFound, TemporaryError
-from registry_sync.oci.reference import Repository
+from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError, TemporaryError
+from registry_sync.oci.manifest import Manifest, merge_indexes
+from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.auth import FixedAuthorization
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Endpoint
@@ -35,6 +36,13 @@ class HarborClient(VendorApiClient):
     lists_digests: ClassVar[bool] = True
     lists_push_times: ClassVar[bool] = True
     deletes_tags_alone: ClassVar[bool] = True
+    may_proxy: ClassVar[bool] = True
+
+    def __init__(self, endpoint: Endpoint, **options: Any) -> None:
+        super().__init__(endpoint, **options)
+        self._projects: dict[str, Item | None] = {}
+        self._pull_refusals: dict[Repository, str] = {}
+        self._without_accessories: dict[Repository, set[Digest]] = {}
 
     def _api_authenticator(self, endpoint: Endpoint) -> FixedAuthorization:
         credentials = endpoint.credentials
@@ -51,22 +59,64 @@ class HarborClient(VendorApiClient):
         else:
             next(self._pages("/projects", {"with_detail": "false"}, page_size=1))
 
+    def head_manifest(self, repository: Repository, target: str | Digest, *, is_listed: bool = False) -> Digest | None:
+        """The digest of a tag (or digest), or ``None`` when it does not exist.
+
+        A project's policy may refuse pulls of what is there: images that are not signed, or vulnerable, or not scanned
+        yet (412). The API is not subject to it. Harbor's reason is kept for :meth:`notes`.
+        """
+        try:
+            return super().head_manifest(repository, target, is_listed=is_listed)
+        except RefusedError as error:
+            try:
+                digest = self._artifact_digest(repository, target)
+            except NotFound:
+                return None
+            except (DeniedError, RefusedError):
+                raise error from None
+            self._pull_refusals[repository] = str(error)
+            return digest
+
+    def notes(self, repository: Repository) -> tuple[str, ...]:
+        """Harbor's reason, when the repository's project lets nobody pull some of its images."""
+        refusal = self._pull_refusals.get(repository)
+        return (f"{repository} holds images that Harbor lets nobody pull: {refusal}",) if refusal else ()
+
+    def write_fault(self, repository: Repository) -> str:
+        """A proxy cache takes no pushes, and answers reads with what its upstream has."""
+        project = repository.name.partition("/")[0]
+        if (self._project(project) or {}).get("registry_id"):
+            return f"project {project!r} of {self._host} is a proxy cache, which takes no pushes; use another project"
+        return ""
+
+    def list_referrers(self, repository: Repository, subject: Digest) -> Manifest | None:
+        """The referrers of a digest, without a request for one that was listed without accessories."""
+        if subject in self._without_accessories.get(repository, ()):
+            return merge_indexes([])
+        return super().list_referrers(repository, subject)
+
     def _list_repositories(self, namespace: str, *, include_private: bool) -> Iterator[ListedRepository]:
         """The repositories of a project, or of ``PROJECT/PREFIX``.
 
         ``update_time`` is not used as a push time: before Harbor 2.16 pushes do not change it,
         https://github.com/goharbor/harbor/issues/23149.
 
-        :raises ConfigurationError: when the project does not exist, or is private without ``include_private``.
+        :raises ConfigurationError: when the project does not exist, or is private without ``include_private``, or not
+            known to be public.
         """
         project = namespace.partition("/")[0]
-        is_private = self._is_private(project)
+        is_private = _is_private(self._project(project))
         if is_private and not include_private:
             raise ConfigurationError(
                 f"project {project!r} of {self._host} is private; write include_private: true to mirror it"
             )
         try:
             for items in self._pages(f"/projects/{quote(project, safe='')}/repositories", {}):
+                if is_private is None and not include_private:
+                    raise ConfigurationError(
+                        f"{self._host} does not tell whether project {project!r} is public; write include_private: "
+                        "true to mirror it"
+                    )
                 for name in map(_name, items):
                     if name.startswith(f"{namespace}/"):
                         yield ListedRepository(name=name, is_private=is_private)
@@ -96,9 +146,13 @@ class HarborClient(VendorApiClient):
         self._api.call("DELETE", f"/api/v2.0{_artifacts_path(repository)}/{tag}/tags/{tag}")
 
     def _tags(self, repository: Repository) -> Iterator[ListedTag]:
+        """The tags, and which artifacts have no accessories, for :meth:`list_referrers`."""
         query = {"q": "tags=*", "with_tag": "true", "with_immutable_status": "true", "sort": "-push_time"}
-        for artifacts in self._pages(_artifacts_path(repository), query):
+        without_accessories = set[Digest]()
+        for artifacts in self._pages(_artifacts_path(repository), {**query, "with_accessory": "true"}):
+            without_accessories |= {digest for digest in map(_digest_without_accessories, artifacts) if digest}
             yield from chain.from_iterable(map(_entries, artifacts))
+        self._without_accessories[repository] = without_accessories
 
     def _names_only(self, repository: Repository) -> Iterator[ListedTag]:
         """All names in one response, which Harbor returns without ``n``."""
@@ -107,14 +161,22 @@ class HarborClient(VendorApiClient):
             for name in names_of_page(response, "tags"):
                 yield ListedTag(name=name)
 
-    def _is_private(self, project: str) -> bool | None:
-        """``None`` when Harbor does not report it, such as for a project that is hidden from us."""
-        query = {"q": f"name={project}", "with_detail": "false"}
-        for item in next(self._pages("/projects", query)):
-            metadata = item.get("metadata")
-            if item.get("name") == project and isinstance(metadata, dict) and "public" in metadata:
-                return str(metadata["public"]) != "true"
-        return None
+    def _project(self, name: str) -> Item | None:
+        """A project with its metadata, which ``with_detail=false`` would omit; ``None`` when it is hidden from us."""
+        if name not in self._projects:
+            items = chain.from_iterable(self._pages("/projects", {"q": f"name={name}"}))
+            self._projects[name] = next((item for item in items if item.get("name") == name), None)
+        return self._projects[name]
+
+    def _artifact_digest(self, repository: Repository, target: str | Digest) -> Digest:
+        """The digest of a tag (or digest) by the API. :raises NotFound: when there is no such artifact."""
+        path = f"/api/v2.0{_artifacts_path(repository)}/{quote(str(target), safe=':')}"
+        response = self._api.call("GET", f"{path}?{urlencode({'with_tag': 'false'})}")
+        document = response.json()
+        digest = parse_digest(document.get("digest")) if isinstance(document, dict) else None
+        if digest is None:
+            raise TemporaryError(f"{shown_url(response.url)} answered {response.status} without a digest")
+        return digest
 
     def _pages(self, path: str, query: Mapping[str, str], page_size: int = PAGE_SIZE) -> Iterator[list[Item]]:
         """The items of every page, by page number. ``Link`` is not used: proxies half-decode its path.
@@ -133,6 +195,18 @@ class HarborClient(VendorApiClient):
             if not items or not _has_next_page(response, seen, is_full=len(items) >= page_size):
                 return
         raise too_many_pages(f"{self._host}{path}")
+
+
+def _is_private(project: Item | None) -> bool | None:
+    """``None`` when Harbor does not report it, such as for a project that is hidden from us."""
+    metadata = project.get("metadata") if project else None
+    public = metadata.get("public") if isinstance(metadata, dict) else None
+    return {"true": False, "false": True}.get(str(public).lower())
+
+
+def _digest_without_accessories(artifact: Item) -> Digest | None:
+    """The digest of an artifact to which nothing refers; ``None`` for others, and where Harbor does not report it."""
+    return parse_digest(artifact.get("digest")) if artifact.get("accessories", ...) in (None, []) else None
 
 
 def _items(response: Response) -> list[Item]:

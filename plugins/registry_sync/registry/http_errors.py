@@ -54,6 +54,8 @@ def decode_error(response: Response, method: str) -> RegistrySyncError:
             return MissingContent(message)
         case status if (is_locked := _LOCKS.get(method)) and is_locked(response, code, text):
             return LockedTag(message)
+        case 403 if _READ_ONLY_MODE.search(text):
+            return TemporaryError(f"{message}; it is in read-only mode")
         case 404:
             return NotFound(message)
         case 403 if "quota" in text.lower() or "upper limit" in text.lower():
@@ -106,6 +108,10 @@ def _is_locked(response: Response, code: str, text: str) -> bool:
     names_lock = response.status == 412 or _LOCKED.search(f"{code} {text}") is not None
     return is_tag and 400 <= response.status < 500 and names_lock
 
+
+_READ_ONLY_MODE = re.compile(r"\bread.only mode\b", re.IGNORECASE)
+"""Harbor's switch for garbage collection, backups and migrations, which passes by itself:
+https://goharbor.io/docs/main/administration/garbage-collection/."""
 
 _LOCKED = re.compile(
     r"TAG_INVALID|immutab|REGISTRY_DISALLOWED_OPERATION|cannot be overwrit|tag is locked|tag already exists|"

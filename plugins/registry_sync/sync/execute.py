@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
+from registry_sync.errors import RegistrySyncError
 from registry_sync.oci.platforms import PlatformIndex
 from registry_sync.oci.reference import Digest
 from registry_sync.sync.attached_artifacts import AttachedArtifacts, skipped_artifacts_note
@@ -22,6 +25,8 @@ from registry_sync.sync.session import Session
 from registry_sync.sync.threads import thread_pool
 from registry_sync.sync.transfer import Transfer
 from registry_sync.sync.verify import verify_content
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +72,23 @@ def execute(session: Session, observation: Observation, plan: Plan) -> Execution
         results = [*copied, *artifacts.results, *others]
         execution = Execution(
             results=(*results, *delete_due(session, plan, results)),
-            notes=(*notes, *skipped_artifacts_note(artifacts.results)),
+            notes=(*notes, *skipped_artifacts_note(artifacts.results), *_registry_notes(session, copied)),
             sent_bytes=session.skopeo.sent_bytes + direct.sent_bytes,
             retry_at=publisher.retry_at or artifacts.retry_at,
         )
         return add_verification(session, observation, plan, execution)
+
+
+def _registry_notes(session: Session, copied: Sequence[TagResult]) -> list[str]:
+    """What the destination's own API says about a repository that takes no pushes, and about its tags."""
+    client, repository = session.destination, session.route.destination_repository
+    is_refused = any(result.error_class in ("denied", "refused") for result in copied)
+    try:
+        fault = client.write_fault(repository) if is_refused else ""
+    except RegistrySyncError as error:
+        log.info("%s: its state is not known (%s)", repository, error)
+        fault = ""
+    return [*([fault] if fault else []), *client.notes(repository)]
 
 
 def preview_plan(plan: Plan) -> Execution:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from registry_sync.errors import DeniedError, NotFound, RateLimited, RefusedError, RegistrySyncError
+from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RateLimited, RefusedError, RegistrySyncError
 from registry_sync.oci.artifact_tags import ArtifactTag
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.client import ListedTag
@@ -163,6 +163,8 @@ def _observe_destination(
         up to a hundred tags are read by HEAD.
     """
     client, repository = session.destination, session.route.destination_repository
+    if client.may_proxy and (fault := client.write_fault(repository)):
+        raise ConfigurationError(fault)
     threads = session.route.destination.max_connections
     tags = [name for name, state in source.items() if isinstance(state, Digest)]
     pages = TAGS_PER_PAGE if listing_size is None else 1 + listing_size // TAGS_PER_PAGE

@@ -199,7 +199,7 @@ class Transfer:
                 f"skopeo cannot copy {manifest.digest.short}: {obstacle}; the policy allows nothing that skopeo has "
                 "not checked"
             )
-        return self.direct.copy_blobs(blobs_of(manifest))
+        return send_between_pauses(self.session, lambda: self.direct.copy_blobs(blobs_of(manifest)))
 
     def _explain_not_stored(self, manifest: Manifest, error: RegistrySyncError) -> RegistrySyncError:
         """The error for a manifest that the destination did not store. Foreign layers may be the reason."""
