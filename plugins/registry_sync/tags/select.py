@@ -180,43 +180,42 @@ def _filter(listed: Sequence[Entry], rule: TagRule, listing: _Listing) -> Select
     """Apply the filters one after the other. Without filters, ``names`` alone select no other tag."""
     if rule.named and not rule.has_filters:
         return Selection(selected=(), rejected={entry.name: NOT_NAMED for entry in listed})
-    left, filtered = listed, Selection(selected=(), rejected={})
+    left, steps, notes = listed, list[SelectionStep](), tuple[str, ...]()
+    rejected, failed, not_yet = dict[str, str](), dict[str, str](), frozenset[str]()
     for key in rule.filters:
-        if key in rule.push_time_keys:
-            filtered = _judge_unknown_push_times(filtered, left, key, listing.push_times)
-        candidates = [
-            entry for entry in left if entry.name not in filtered.failed and entry.name not in filtered.rejected
-        ]
-        reasons = JUDGES[key](candidates, rule, listing.now)
-        left = [entry for entry in candidates if entry.name not in reasons]
-        filtered = replace(
-            filtered,
-            rejected={**filtered.rejected, **reasons},
-            not_yet=filtered.not_yet.union(reasons) if key == "older_than" else filtered.not_yet,
-            steps=(*filtered.steps, SelectionStep(what=key, tags=len(left))),
-        )
-    filtered = replace(filtered, selected=tuple(entry.name for entry in left))
-    may_be_right = left or filtered.failed or filtered.not_yet or not filtered.rejected
-    return filtered if may_be_right else replace(filtered, emptied="{!r}: {}".format(*[*filtered.rejected.items()][-1]))
+        unknown = [entry.name for entry in left if entry.pushed_at is None] if key in rule.push_time_keys else []
+        if unknown and listing.push_times.unknown_is_old:
+            notes = notes or (_old_note(unknown),)
+        elif unknown:
+            _check_push_times(key, listing.push_times)
+            failed |= dict.fromkeys(unknown, _unknown_push_time(key))
+            left = [entry for entry in left if entry.name not in failed]
+        reasons = JUDGES[key](left, rule, listing.now)
+        rejected |= reasons
+        not_yet = frozenset(reasons) if key == "older_than" else not_yet
+        left = [entry for entry in left if entry.name not in reasons]
+        steps.append(SelectionStep(what=key, tags=len(left)))
+    may_be_right = left or failed or not_yet or not rejected
+    return Selection(
+        selected=tuple(entry.name for entry in left),
+        rejected=rejected,
+        failed=failed,
+        not_yet=not_yet,
+        steps=tuple(steps),
+        emptied="" if may_be_right else "{!r}: {}".format(*next(reversed(rejected.items()))),
+        notes=notes,
+    )
 
 
-def _judge_unknown_push_times(
-    filtered: Selection, entries: Sequence[Entry], key: Filter, push_times: PushTimes
-) -> Selection:
-    """Fail the tags whose push time is unknown: they count neither as new nor as old.
+def _old_note(unknown: Sequence[str]) -> str:
+    return f"{len(unknown)} tags without a push time count as older than all others ({_some(unknown)})"
 
-    :raises ConfigurationError: when the source lists no push times at all.
-    """
-    unknown = [entry.name for entry in entries if entry.pushed_at is None]
-    if not unknown:
-        return filtered
-    if push_times.unknown_is_old:
-        note = f"{len(unknown)} tags without a push time count as older than all others ({_some(unknown)})"
-        return replace(filtered, notes=filtered.notes or (note,))
+
+def _check_push_times(key: Filter, push_times: PushTimes) -> None:
+    """:raises ConfigurationError: when the source lists no push times at all."""
     if not push_times.are_listed:
         advice = " (newest_by: semver or name needs none)" if key == "newest" else ""
         raise ConfigurationError(f"{key} needs push times, which the source does not list{advice}; remove it here")
-    return replace(filtered, failed={**filtered.failed, **dict.fromkeys(unknown, _unknown_push_time(key))})
 
 
 def _unknown_push_time(key: Filter) -> str:
@@ -225,7 +224,7 @@ def _unknown_push_time(key: Filter) -> str:
 
 def _join_failures(selection: Selection) -> Selection:
     """One failure for all tags that fail because a filter needs their push times. Pruning spares the others, too."""
-    failed, rejected, not_yet = dict(selection.failed), dict(selection.rejected), set(selection.not_yet)
+    failed, rejected, joined = dict(selection.failed), dict(selection.rejected), set[str]()
     for key in FILTERS:
         unknown = [tag for tag, reason in selection.failed.items() if reason == _unknown_push_time(key)]
         first, others = unknown[:1], unknown[1:]
@@ -233,10 +232,13 @@ def _join_failures(selection: Selection) -> Selection:
             which = f"this tag and {len(others)} others ({_some(others)}); add them to names or exclude"
             failed[first[0]] = f"{key} needs push times, and the source lists none for {which}"
             rejected |= dict.fromkeys(others, f"its push time is unknown, as that of {first[0]}, which fails")
-            not_yet.update(others)
-    failed = {tag: reason for tag, reason in failed.items() if tag not in not_yet}
-    rejected = dict(sorted(rejected.items()))
-    return replace(selection, failed=failed, rejected=rejected, not_yet=frozenset(not_yet))
+            joined.update(others)
+    return replace(
+        selection,
+        failed={tag: reason for tag, reason in failed.items() if tag not in joined},
+        rejected=dict(sorted(rejected.items())),
+        not_yet=selection.not_yet | joined,
+    )
 
 
 def _some(tags: Sequence[str]) -> str:
@@ -270,7 +272,7 @@ def _unite(by_rule: tuple[Selection, ...], invalid: Mapping[str, str]) -> Select
             if tag not in selected
         },
         failed=failed,
-        not_yet=frozenset(tag for part in by_rule for tag in part.not_yet if tag not in selected),
+        not_yet=frozenset(tag for part in by_rule for tag in part.not_yet if tag not in selected and tag not in failed),
         pins={tag: pin for part in by_rule for tag, pin in part.pins.items()},
         steps=(SelectionStep(what="together", tags=len(selected)),),
         emptied=next((part.emptied for part in by_rule if part.emptied), ""),

@@ -393,6 +393,15 @@ def test_tags_that_wait_for_their_age_in_one_rule_wait_though_another_rejects_th
     assert select([ago("a", 1)], {"older_than": "3d"}, {"include": ("a",)}).not_yet == set()
 
 
+def test_a_tag_that_fails_in_one_rule_fails_though_it_waits_in_another() -> None:
+    listed = [ago("a", 1), ago("b", 2), Listed("c"), Listed("d")]
+    selection = select(listed, {"older_than": "3d"}, {"names": ("e",), "newest": 1, "newest_by": "push_time"})
+    assert selection.selected == ("a",)
+    assert selection.not_yet == {"b", "d"}
+    assert set(selection.failed) == {"c", "e"}
+    assert set(selection.rejected) == {"b", "d"}
+
+
 def test_many_unknown_push_times_are_one_failure() -> None:
     """Pruning spares the others too: they are rejected, but not for good."""
     listed = [ago("new", 1), *(Listed(f"v{number}") for number in range(7)), Listed("x-dev")]
