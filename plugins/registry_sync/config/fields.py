@@ -62,6 +62,17 @@ Host = Annotated[str, checked_by(parse_host)]
 
 RepositoryName = Annotated[str, checked_by(parse_repository_name)]
 
+
+def _parse_namespace(text: str) -> str:
+    if text.strip("*/") == "":
+        raise ConfigurationError(
+            f"{text!r} is not a namespace; a whole registry cannot be mirrored: list its namespaces"
+        )
+    return parse_repository_name(text)
+
+
+NamespaceName = Annotated[str, checked_by(_parse_namespace)]
+
 Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=100)]
 """The name of a mirror, registry or node pool. It becomes part of DAG and task ids."""
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_val
 from registry_sync.config.deep_check import DeepCheckRules, WrittenDeepCheck
 from registry_sync.config.fields import (
     Host,
+    NamespaceName,
     Rename,
     RepositoryName,
     Schedule,
@@ -248,7 +249,7 @@ class RepositoryEntry(RouteOptions):
 class NamespaceEntry(RouteOptions):
     """All repositories of a namespace, which is listed when a run starts."""
 
-    namespace: RepositoryName = Field(description="First part of the names, such as giantswarm")
+    namespace: NamespaceName = Field(description="First part of the names, such as giantswarm")
     include: Patterns | None = Field(
         None,
         description="Patterns of names within the namespace to mirror: globs, or /regular expressions/; default: all",

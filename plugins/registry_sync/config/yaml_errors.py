@@ -57,21 +57,29 @@ def _find_slip(text: str, line: int, first_line: int, problem: str | None) -> tu
     :param problem: PyYAML's words.
     """
     lines, layout = split_lines(text), _read_layout(text, line)
-    nearby = _nearby(lines, line, first_line)
-    for number in nearby:
-        if re.match(r" *\t", lines[number - 1]):
-            return number, "indent this line with spaces, not with tabs"
-    if layout.open_quote:
-        return layout.open_quote, advice_for_line(lines[layout.open_quote - 1]) or "close the quote"
-    for number in nearby:
-        in_flow = number in layout.flow_lines
-        if advice := advice_for_line(lines[number - 1], in_flow=in_flow, anchors=layout.anchors):
-            return number, advice
-        if advice := advice_for_space(lines[number - 1]):
-            return number, advice
-    if layout.open_bracket and (layout.open_bracket < line or "expected ',' or" in str(problem)):
+    slips = _slips(lines, layout, _nearby(lines, line, first_line))
+    if slip := next(slips, None):
+        return slip
+    is_unclosed = layout.open_bracket < line or first_line > len(lines) or "expected ',' or" in str(problem)
+    if layout.open_bracket and is_unclosed:
         return line, f"close the bracket of line {layout.open_bracket}"
     return line, _OTHER_ADVICE if problem in _LAYOUT_PROBLEMS else ""
+
+
+def _slips(lines: list[str], layout: _Layout, nearby: list[int]) -> Iterator[tuple[int, str]]:
+    """The slips that a line shows by itself, with the numbers of their lines, the surest first."""
+    for number, line in enumerate(lines, 1):
+        if re.match(r"(<<<<<<<|>>>>>>>) ", line):
+            yield number, "resolve this conflict of git, and remove its markers"
+    for number in nearby:
+        if re.match(r" *\t", lines[number - 1]):
+            yield number, "indent this line with spaces, not with tabs"
+    if layout.open_quote:
+        yield layout.open_quote, advice_for_line(lines[layout.open_quote - 1]) or "close the quote"
+    for number in nearby:
+        line, in_flow = lines[number - 1], number in layout.flow_lines
+        if advice := advice_for_line(line, in_flow=in_flow, anchors=layout.anchors) or advice_for_space(line):
+            yield number, advice
 
 
 _OTHER_ADVICE = "check the indentation, colons and brackets of this line and of those before it"

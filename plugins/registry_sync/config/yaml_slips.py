@@ -138,6 +138,10 @@ def _advice(value: Value) -> str:
         return _advice_for_quotes(text)
     if not _needs_quotes(value):
         return ""
+    if text.startswith("- "):
+        return f"write it as [{text[2:].strip()}], or begin a line below with the dash"
+    if value.in_flow and (key := re.search(r"\s(\w+):\s", text)):
+        return f"write a comma before '{key[1]}:', or put it in quotes: {quoted(text)}"
     alias = re.fullmatch(r"\*(\w+)", text)
     or_anchor = f", or write the anchor &{alias[1]} before it" if alias else ""
     return f"put it in quotes: {quoted(text)}{or_anchor}"
@@ -149,9 +153,7 @@ def _advice_for_quotes(text: str) -> str:
         return ""
     quote = text[0]
     if quote not in text[1:]:
-        return (
-            f"close the quote: {text.rstrip()}{quote}" if not re.search(r"[,\]}]", text) else f"close the quote {quote}"
-        )
+        return f"close the quote: {text.rstrip()}{quote}"
     if quote == '"' and re.fullmatch(r'"[^"]*"', text):
         return f"put it in single quotes, where \\ is an ordinary character: {quoted(text[1:-1])}"
     inner = text[1:-1] if text.endswith(quote) else text.replace(quote, "")

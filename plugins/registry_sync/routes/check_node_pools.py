@@ -182,7 +182,10 @@ def _advice(image: BootstrapImage, endpoint: Registry, routes: RouteMap) -> str:
     for route in listed:
         if route.source_repository.name == image.repository:
             renamed = route.destination_repository.name
-            advice = "but machines look for the original name; remove rename:"
+            settings = route.settings
+            by_prefix = f"{settings.prefix}{image.repository.removeprefix(settings.strip_prefix)}"
+            keys = "prefix: and strip_prefix:" if renamed == by_prefix else "rename:"
+            advice = f"but machines look for the original name; remove {keys}"
             return f"{route.mirror!r} copies it there as {renamed}, {advice}"
     by_namespace = [entry.mirror.name for entry in routes.namespaces if entry.destination.name == endpoint.name]
     mirrors = dict.fromkeys([*(route.mirror for route in listed), *by_namespace])

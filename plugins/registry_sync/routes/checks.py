@@ -200,7 +200,9 @@ def _conflict(first: PlacedRoute, route: Route) -> str:
         problem = f"{source} is also mirrored to {route.destination_repository} and would overwrite it; {remedy}"
         return problem if remedy else ""
     if other.mirror == route.mirror:
-        return f"{route.source_repository} is listed twice, first as {place}; keep one"
+        return (
+            f"{route.source_repository} is listed twice, first as {place}; keep one, whose tags: may be a list of rules"
+        )
     has_same_tags = other.settings.tags == route.settings.tags
     if has_same_tags and set(other.settings.platforms) != set(route.settings.platforms):
         both = f"{place} copies the same tags to {route.destination_repository} with other platforms"

@@ -191,6 +191,12 @@ def test_invalid_yaml_is_refused(text: str, problem: str) -> None:
         ('a: "v1"-x', 1, "write 'v1-x'"),
         ('a: "/\\d+/"', 1, "put it in single quotes, where \\ is an ordinary character: '/\\d+/'"),
         ("a: [1,\nb: 2", 2, "close the bracket of line 1"),
+        ('r: "{{ name }}\nb: 1', 1, 'close the quote: "{{ name }}"'),
+        ("s: */5 * * * *", 1, "put it in quotes: '*/5 * * * *'"),
+        ("r: - a/b", 1, "write it as [a/b], or begin a line below with the dash"),
+        ("a: {b: 1 c: 2}", 1, "write a comma before 'c:', or put it in quotes: '1 c: 2'"),
+        ("a: [", 1, "close the bracket of line 1"),
+        ("<<<<<<< HEAD\na: 1\n=======\na: 2\n>>>>>>> x", 1, "resolve this conflict of git, and remove its markers"),
         ("a: {b: [1, 2}", 1, "close the bracket of line 1"),
         ("a:\n  b: 1\n c: 2", 3, "check the indentation, colons and brackets of this line and of those before it"),
         ("a: 1\nb\n", 3, "check the indentation, colons and brackets of this line and of those before it"),
@@ -199,7 +205,7 @@ def test_invalid_yaml_is_refused(text: str, problem: str) -> None:
 def test_slip_is_found_and_corrected(text: str, line: int, advice: str) -> None:
     message = refusal(text)
     assert message.startswith(f"mirrors.yaml:{line}: {INVALID}: {f'{advice} (' if advice else ''}")
-    if re.match("put it in|write|close the quote: ", advice) and "anchor" not in advice:
+    if re.match("put it in|write a space|write '|close the quote: ", advice) and "anchor" not in advice:
         assert read(_corrected(text, line, advice)).value
 
 

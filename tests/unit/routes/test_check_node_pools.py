@@ -519,3 +519,20 @@ def test_pull_order_is_mirrors_first_and_only_trusted_ones_resolve_tags() -> Non
     mirrors = (PoolMirror(registry="acr"), PoolMirror(registry="ghcr", trust="pull"))
     pool = NodePool(name="p", registry="hub", pool_mirrors=mirrors)
     assert pool.pull_order == (("acr", True), ("ghcr", False), ("hub", True))
+
+
+def test_bootstrap_image_that_a_prefix_renames_is_refused_with_the_key_to_remove(write: Write) -> None:
+    text = """\
+registries: {hub: {host: docker.io}, harbor: {host: harbor.example, private: true}}
+mirrors:
+  m: {source: hub, destinations: [harbor], prefix: dockerhub/, repositories: [library/nginx]}
+nodes:
+  a: {registry: hub, mirrors: [harbor], bootstrap_images: [library/nginx]}
+"""
+    assert problems(write(text)) == [
+        (
+            "mirrors.yaml:5: nodes.a.bootstrap_images[0]: no route copies it to 'harbor', where machines look for "
+            "harbor.example/library/nginx; 'm' copies it there as dockerhub/library/nginx, but machines look for the "
+            "original name; remove prefix: and strip_prefix:"
+        )
+    ]

@@ -348,6 +348,14 @@ def test_invalid_rule_is_refused(write: Write, rule: Any, problem: str) -> None:
     assert problems(write(with_repositories("c/d", rule))) == [f"mirrors.yaml:5: mirrors.m.repositories[1]{problem}"]
 
 
+@pytest.mark.parametrize("written", ["", "*", "**", "/"])
+def test_whole_registry_is_no_namespace(write: Write, written: str) -> None:
+    problem = f"{written!r} is not a namespace; a whole registry cannot be mirrored: list its namespaces"
+    assert problems(write(with_repositories({"namespace": written}))) == [
+        f"mirrors.yaml:5: mirrors.m.repositories[0].namespace: {problem}"
+    ]
+
+
 def test_unknown_key_of_a_namespace_rule_lists_its_keys(write: Write) -> None:
     keys = f"{OPTIONS}, namespace, include, exclude, include_private, rename"
     assert problems(write(with_repositories({"namespace": "a", "repositry": "b"}))) == [
@@ -1041,7 +1049,7 @@ def many(*mirrors: str) -> str:
             [
                 (
                     "7: mirrors.a.repositories[2]: quay.io/x/yy is listed twice, first as mirrors.a.repositories[0]; "
-                    "keep one"
+                    "keep one, whose tags: may be a list of rules"
                 )
             ],
         ),
