@@ -50,6 +50,23 @@ def subject_of(tag: str) -> Digest | None:
         return None
 
 
+def is_bare_digest(tag: str) -> bool:
+    """Return whether a tag is a digest without an ending: an image, or a list of referrers, as its own digest shows.
+
+    >>> is_bare_digest("sha256-" + 64 * "a"), is_bare_digest("sha256-" + 64 * "a" + ".sig")
+    (True, False)
+    """
+    return subject_of(tag) is not None and not tag.endswith(COSIGN_SUFFIXES)
+
+
+def is_own_digest(tag: str, digest: Digest | None) -> bool:
+    """Return whether a tag is named after the image that it has, as oc-mirror v2 does, and so is no artifact's tag.
+
+    https://github.com/openshift/oc-mirror/issues/981. The manifest of an artifact has another digest than its subject.
+    """
+    return digest is not None and subject_of(tag) == digest
+
+
 def referrers_tag(digest: Digest) -> str:
     """The tag of the list of referrers at a registry without the referrers API.
 

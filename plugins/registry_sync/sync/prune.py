@@ -18,7 +18,7 @@ from registry_sync.errors import (
     RegistrySyncError,
     TemporaryError,
 )
-from registry_sync.oci.artifact_tags import is_artifact_tag
+from registry_sync.oci.artifact_tags import is_artifact_tag, is_bare_digest
 from registry_sync.oci.index_walk import walk_manifests
 from registry_sync.oci.manifest import Manifest
 from registry_sync.oci.reference import Digest
@@ -68,9 +68,7 @@ def observe_deletions(
 
 def _list_both_sides(session: Session, policy: PrunePolicy, listed: Collection[str], selection: Selection) -> BothSides:
     entries = _list_destination(session)
-    unknown = [
-        entry.name for entry in entries if entry.digest is None and _may_be_old_backup(entry.name, policy, listed)
-    ]
+    unknown = [entry.name for entry in entries if entry.digest is None and _needs_digest(entry.name, policy, listed)]
     return BothSides(
         listed=frozenset(listed),
         selected=frozenset((*selection.selected, *selection.failed)),
@@ -81,10 +79,15 @@ def _list_both_sides(session: Session, policy: PrunePolicy, listed: Collection[s
     )
 
 
-def _may_be_old_backup(tag: str, policy: PrunePolicy, listed: Collection[str]) -> bool:
-    """Return whether the tag may be a backup by a former ``backup_tag``. Tags listed by the source never are."""
-    is_unknown = tag not in listed and may_be_named_after_its_digest(tag) and not is_artifact_tag(tag)
-    return is_unknown and policy.owns(tag) and not policy.is_backup(tag)
+def _needs_digest(tag: str, policy: PrunePolicy, listed: Collection[str]) -> bool:
+    """Return whether a tag's own digest decides if it may be deleted.
+
+    It may be a backup by a former ``backup_tag``, unless the source lists it, or an image that is named after itself.
+    """
+    is_candidate = policy.owns(tag) and not policy.is_backup(tag)
+    if is_artifact_tag(tag):
+        return is_candidate and is_bare_digest(tag)
+    return is_candidate and tag not in listed and may_be_named_after_its_digest(tag)
 
 
 def _read_candidates(session: Session, sides: BothSides, candidates: Collection[str]) -> BothSides:

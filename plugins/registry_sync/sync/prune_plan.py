@@ -14,7 +14,7 @@ from math import ceil
 
 from registry_sync.config.prune_rules import PruneRules
 from registry_sync.config.settings import RouteSettings
-from registry_sync.oci.artifact_tags import is_artifact_tag
+from registry_sync.oci.artifact_tags import is_artifact_tag, is_own_digest
 from registry_sync.oci.reference import Digest
 from registry_sync.oci.reserved_tags import is_reserved_tag
 from registry_sync.sync.plan import DeleteTag, Plan
@@ -180,9 +180,12 @@ def _deletion_reason(tag: str, policy: PrunePolicy, sides: BothSides) -> str:
 
 def _is_protected(tag: str, policy: PrunePolicy, sides: BothSides) -> bool:
     is_kept = first_match(policy.rules.keep or (), tag) is not None
-    is_ours = policy.is_backup(tag) or is_artifact_tag(tag) or is_reserved_tag(tag)
-    is_old_backup = tag not in sides.listed and is_named_after_its_digest(tag, sides.destination.get(tag))
-    return is_kept or is_ours or is_old_backup or tag in sides.locked
+    if is_kept or policy.is_backup(tag) or is_reserved_tag(tag) or tag in sides.locked:
+        return True
+    digest = sides.destination.get(tag)
+    if is_own_digest(tag, digest):
+        return False
+    return is_artifact_tag(tag) or (tag not in sides.listed and is_named_after_its_digest(tag, digest))
 
 
 def pruning_obstacle(

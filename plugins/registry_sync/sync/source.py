@@ -9,12 +9,19 @@ from datetime import datetime
 
 from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import ConfigurationError, NotFound
-from registry_sync.oci.artifact_tags import ArtifactTag, reject_artifact_tags, subject_of
-from registry_sync.oci.reference import is_tag
+from registry_sync.oci.artifact_tags import (
+    ArtifactTag,
+    is_bare_digest,
+    is_own_digest,
+    reject_artifact_tags,
+    subject_of,
+)
+from registry_sync.oci.reference import Digest, is_tag
 from registry_sync.registry.client import ListedTag, RegistryClient
 from registry_sync.registry.kinds import UNKNOWN_PUSH_TIME_IS_OLD
 from registry_sync.routes.discovery import ListRepositories
 from registry_sync.routes.route import Route
+from registry_sync.sync.tag_states import read_states
 from registry_sync.sync.window import Window
 from registry_sync.tags.backup_names import reject_backup_tags
 from registry_sync.tags.rules import TagRules
@@ -52,12 +59,15 @@ def repository_lister(source: RegistryClient) -> ListRepositories:
 def list_tags(route: Route, source: RegistryClient, since: datetime | None = None) -> list[ListedTag]:
     """List the source's tags, at least those pushed since ``since``. Invalid names are made printable.
 
+    Tags such as ``sha256-<digest>`` get their own digest, by HEAD where the listing has none: it shows if they have an
+    image or the list of its referrers.
+
     :raises ConfigurationError: when the source has no such repository.
     :raises RefusedError: when there are more than ``MAX_TAGS``.
     """
     try:
         listed = source.list_tags(route.source_repository, since=since)
-        return [entry if is_tag(entry.name) else replace(entry, name=one_line(entry.name, 200)) for entry in listed]
+        tags = [entry if is_tag(entry.name) else replace(entry, name=one_line(entry.name, 200)) for entry in listed]
     except NotFound as error:
         if route.is_discovered and not source.lists_digests:
             # A catalog keeps the names of emptied repositories; a vendor's API answers 404 for what is denied, too.
@@ -67,6 +77,17 @@ def list_tags(route: Route, source: RegistryClient, since: datetime | None = Non
         raise ConfigurationError(
             f"the source has no repository {route.source_repository}; {advice} ({error})"
         ) from error
+    return _read_bare_digests(route, source, tags)
+
+
+def _read_bare_digests(route: Route, source: RegistryClient, tags: list[ListedTag]) -> list[ListedTag]:
+    unknown = {entry.name: None for entry in tags if entry.digest is None and is_bare_digest(entry.name)}
+    if not unknown:
+        return tags
+    threads = route.source.max_connections
+    states = read_states(source, route.source_repository, unknown, threads, is_listed=True)
+    digests = {name: state for name, state in states.items() if isinstance(state, Digest)}
+    return [replace(entry, digest=digests[entry.name]) if entry.name in digests else entry for entry in tags]
 
 
 def split_artifact_tags(
@@ -77,10 +98,17 @@ def split_artifact_tags(
     A tag in ``names`` is an image's, whatever its form.
     """
     entries = list(listed)
-    names = {entry.name for entry in entries if subject_of(entry.name)} if settings.signatures else set()
+    names = {entry.name for entry in entries if _is_artifact(entry)} if settings.signatures else set()
     names -= settings.tags.named.keys()
     images = [entry for entry in entries if entry.name not in names]
     return images, tuple(artifact_tag(entry) for entry in entries if entry.name in names)
+
+
+def _is_artifact(entry: ListedTag) -> bool:
+    """Return whether a tag is of an attached artifact. One that cannot be read counts as an image, and fails."""
+    if subject_of(entry.name) is None or is_own_digest(entry.name, entry.digest):
+        return False
+    return entry.digest is not None or not is_bare_digest(entry.name)
 
 
 def artifact_tag(entry: ListedTag) -> ArtifactTag:
@@ -95,7 +123,9 @@ def choose_tags(
     rules = route.settings.tags
     unnamed = [entry.name for entry in listed if entry.name not in rules.named]
     excluded = reject_backup_tags(unnamed, route.settings.backup_tag)
-    excluded |= reject_artifact_tags(unnamed, signatures=route.settings.signatures)
+    own = {entry.name for entry in listed if is_own_digest(entry.name, entry.digest)}
+    others = [name for name in unnamed if name not in own]
+    excluded |= reject_artifact_tags(others, signatures=route.settings.signatures)
     images = [entry for entry in listed if entry.name not in excluded]
     push_times = PushTimes(are_listed=has_push_times, unknown_is_old=route.source.api_kind in UNKNOWN_PUSH_TIME_IS_OLD)
     chosen = select_tags(images, rules, now=now, is_whole=is_complete, push_times=push_times)

@@ -19,6 +19,7 @@ from registry_sync.oci.reserved_tags import platform_cache_tag
 from registry_sync.sync.prune_plan import (
     BothSides,
     PrunePolicy,
+    case_variants,
     deletion_candidates,
     deletion_mark,
     pruning_obstacle,
@@ -32,7 +33,8 @@ from registry_sync.tags.rules import TagRules, only_tags
 MEMORY_TAG = platform_cache_tag("team")
 
 A, B, C = (Digest("sha256", 64 * each) for each in "abc")
-SIGNATURE = f"sha256-{64 * 'a'}.sig"
+SIGNATURE = f"sha256-{64 * 'd'}.sig"
+OWN_DIGEST = f"sha256-{64 * 'a'}"
 BACKUP = "v1-was-0123456789ab"
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -87,6 +89,18 @@ SIDES = BothSides(
 )
 def test_what_is_to_go_and_why(rules: PruneRules, deleted: dict[str, str]) -> None:
     assert deletion_candidates(policy(rules), SIDES) == deleted
+
+
+@pytest.mark.parametrize(("digest", "is_deleted"), [(A, True), (B, False), (None, False)])
+def test_an_image_that_is_named_after_its_own_digest_is_no_artifact(digest: Digest | None, is_deleted: bool) -> None:
+    sides = replace(SIDES, destination={OWN_DIGEST: digest})
+    assert (OWN_DIGEST in deletion_candidates(policy(GONE), sides)) is is_deleted
+
+
+def test_a_tag_that_differs_from_one_of_the_source_in_case_only_is_kept() -> None:
+    sides = replace(SIDES, destination={"V1": A, "Main": B, "v0": C})
+    assert set(deletion_candidates(policy(NOT_SELECTED), sides)) == {"v0"}
+    assert case_variants(sides) == {"V1": "v1", "Main": "main"}
 
 
 @pytest.mark.parametrize(
