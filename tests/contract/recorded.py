@@ -37,6 +37,7 @@ def serve(*exchanges: Exchange) -> Iterator[Interceptor]:
             server.answer(
                 method, f"^{re.escape(path)}$", exchange["status"], _body(exchange), _headers(exchange), times
             )
+        server.answer("GET", "^/v2/$", 200)
         yield server
 
 

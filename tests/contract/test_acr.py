@@ -244,6 +244,7 @@ def test_an_anonymous_user_falls_back_to_names(wire: Interceptor, caplog: pytest
 
 def test_credentials_without_the_right_to_list(wire: Interceptor) -> None:
     """Denied credentials do not fall back: ``/v2/…/tags/list`` needs the same permission."""
+    wire.answer("GET", "^/v2/$", 401, headers={"WWW-Authenticate": 'Basic realm="r"'})
     wire.answer("GET", TAGS_OF_APP, 401, REFUSAL, {"WWW-Authenticate": 'Basic realm="r"'})
     with client(wire, Credentials(username="token", secret="s")) as asked, pytest.raises(DeniedError) as caught:
         list(asked.list_tags(app(wire)))

@@ -44,7 +44,7 @@ def test_tags_are_names_and_a_digest_costs_a_head(wire: Interceptor) -> None:
     with Interceptor("http://127.0.0.1:1") as tokens:
         service = "registry.aliyuncs.com:cn-shanghai:26842"
         challenge = {"WWW-Authenticate": f'Bearer realm="{tokens.url}/auth",service="{service}"'}
-        wire.answer("GET", "^/v2/team/app/tags/list$", 401, headers=challenge, times=1)
+        wire.answer("GET", "^/v2/$", 401, headers=challenge)
         wire.answer("GET", "^/v2/team/app/tags/list$", 200, b'{"name": "team/app", "tags": ["v1"]}')
         digest = {"Docker-Content-Digest": str(SIGNATURE.digest)}
         wire.answer("HEAD", "^/v2/team/app/manifests/v1$", 200, headers=digest)
@@ -62,6 +62,7 @@ def test_tags_are_names_and_a_digest_costs_a_head(wire: Interceptor) -> None:
 @pytest.mark.parametrize("status", [400, 403, 405, 415])
 def test_an_artifact_that_aliyun_does_not_know(wire: Interceptor, status: int) -> None:
     text = "unknown manifest class for application/vnd.oci.empty.v1+json"
+    wire.answer("GET", "^/v2/$", 200)
     wire.answer("PUT", "/manifests/sha256-abc.sig$", status, refusal(text))
     manifest = parse_manifest(SIGNATURE.content, OCI_MANIFEST)
     with client(wire, USER) as asked, pytest.raises(UnsupportedArtifact) as caught:
@@ -73,6 +74,7 @@ def test_an_artifact_that_aliyun_does_not_know(wire: Interceptor, status: int) -
 
 
 def test_a_missing_namespace_is_explained(wire: Interceptor) -> None:
+    wire.answer("GET", "^/v2/$", 200)
     wire.answer("PUT", "/manifests/v1$", 403, refusal("requested access to the resource is denied"))
     manifest = parse_manifest(SIGNATURE.content, OCI_MANIFEST)
     with client(wire, USER) as asked, pytest.raises(DeniedError) as caught:
@@ -85,6 +87,7 @@ def test_a_missing_namespace_is_explained(wire: Interceptor) -> None:
 
 
 def test_other_refusals_stay_as_they_are(wire: Interceptor) -> None:
+    wire.answer("GET", "^/v2/$", 200)
     wire.answer("PUT", "/manifests/v1$", 400, refusal("manifest invalid", "MANIFEST_INVALID"))
     manifest = parse_manifest(SIGNATURE.content, OCI_MANIFEST)
     with client(wire, USER) as asked, pytest.raises(RefusedError) as caught:

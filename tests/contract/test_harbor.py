@@ -291,7 +291,7 @@ def test_credentials_go_to_the_api_at_once_and_to_v2_after_a_challenge() -> None
     basic = f"Basic {ROBOT.basic()}"
     assert seen == [
         ("/api/v2.0/projects/team/repositories/app/artifacts", basic),
-        ("/v2/team/app/tags/list", None),
+        ("/v2/", None),
         ("/service/token", basic),
         ("/v2/team/app/tags/list", "Bearer t"),
     ]

@@ -33,7 +33,7 @@ def test_a_host_that_does_not_take_a_connection(monkeypatch: pytest.MonkeyPatch)
     with Blackhole() as hole:
         asked, began = Transport(Endpoint(host=hole.host, tls=False)), time.monotonic()
         with pytest.raises(ConnectTimeout) as caught:
-            asked.challenge()
+            asked.ping()
         asked.close()
         assert str(caught.value) == f"http://{hole.host} neither accepted nor refused the connection: timed out"
     assert 0.6 <= time.monotonic() - began < 30, "three times 0.2 s, and far less than a kernel's own limit"

@@ -110,7 +110,9 @@ def test_each_failed_check_is_explained(
     problems = [each for each in printed.err.split("\n\n") if each.strip()]
     assert "no repository found in namespace 'taem'; check its name, and that this user may list it" in problems[0]
     assert "answered 404 NAME_UNKNOWN" in problems[1]
-    assert f"backup: log in: GET {locked.url}/v2/ answered 401 UNAUTHORIZED" in problems[2]
+    assert (
+        f"backup: log in: {locked.host} rejects the login of 'robot': GET {locked.url}/v2/ answered 401" in problems[2]
+    )
     assert "wrong" not in printed.out + printed.err
 
 

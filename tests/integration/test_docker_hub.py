@@ -18,7 +18,7 @@ from registry_sync.registry.docker_hub import DockerHubClient
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from testkit import images
 from testkit.docker_hub_api import DockerHubApi
-from testkit.interceptor import Interceptor
+from testkit.interceptor import ANY, Interceptor
 from testkit.loopback import Request
 from testkit.registry import RegistryProcess
 from testkit.sleeping_clock import SleepingClock
@@ -336,10 +336,10 @@ def test_nothing_secret_is_logged(hub: DockerHubApi, caplog: pytest.LogCaptureFi
 def test_a_repository_that_does_not_exist_yet_is_not_denied_for_ever(hub: DockerHubApi) -> None:
     """The Hub answers "denied" to a token for pulling only, and the truth to one for pushing."""
     challenge = {"WWW-Authenticate": 'Basic realm="hub"'}
-    hub.answer("HEAD", "/manifests/v1$", 401, headers=challenge, times=2)
+    hub.answer("HEAD", "/manifests/v1$", 401, headers=challenge, times=1)
     with client(hub, MEMBER) as asked:
         assert asked.head_manifest(Repository(hub.host, "acme/new"), "v1") is None
-    hub.answer("HEAD", "/manifests/v1$", 401, headers=challenge)
+    hub.answer(ANY, "/manifests/v1$", 401, headers=challenge)
     with client(hub, MEMBER) as asked, pytest.raises(DeniedError):
         asked.head_manifest(Repository(hub.host, "acme/new"), "v1")
 

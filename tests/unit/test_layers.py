@@ -33,7 +33,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
 """The packages from the bottom up, each with what it may import beside :data:`BASE`: packages, or single modules."""
 
 ONLY_IN: dict[str, tuple[str, ...]] = {
-    "requests": ("registry.auth", "registry.deadline", "registry.exchange", "registry.http_errors"),
+    "requests": ("registry.deadline", "registry.exchange", "registry.http_errors"),
     "urllib3": ("registry.deadline", "registry.exchange", "registry.http_errors", "skopeo.container"),
     "http.client": ("registry.deadline",),
     "urllib.request": (),

@@ -1,6 +1,6 @@
 """Authentication at registry APIs: Basic, and Bearer tokens with their cache.
 
-https://distribution.github.io/distribution/spec/auth/token/; RFC 7235 for challenges.
+https://distribution.github.io/distribution/spec/auth/token/.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ import re
 import threading
 import time
 from base64 import urlsafe_b64decode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
-from requests.utils import parse_dict_header
-
 from registry_sync.errors import ConfigurationError, DeniedError, TemporaryError
+from registry_sync.registry.challenges import Challenge, parse_challenges
 from registry_sync.registry.endpoint import Endpoint
 
 DEFAULT_TOKEN_SECONDS = 60
@@ -25,40 +24,11 @@ DEFAULT_TOKEN_SECONDS = 60
 
 _MAX_TOKEN_SECONDS = 24 * 3600
 
-_MAX_CHALLENGE = 4096
-
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 """Printable ASCII, which any header can hold. RFC 6750 allows fewer characters."""
 
-_CHALLENGE = re.compile(r"\s*([A-Za-z][A-Za-z0-9_-]*)\s+(.*)", re.DOTALL)
-
-
 _URL = re.compile(r"[^\s\"<>\\^`{|}]+")
 """Characters of a URL. A challenge with a missing comma would otherwise give a realm with a quote in it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Challenge:
-    """A challenge of a 401: its scheme in lower case, and its parameters."""
-
-    scheme: str
-    parameters: Mapping[str, str]
-
-
-def parse_challenge(header: str) -> Challenge | None:
-    """Parse a ``WWW-Authenticate`` header; ``None`` without a scheme and parameters.
-
-    >>> parse_challenge('Bearer realm="https://a.example/token",service="r"').parameters["service"]
-    'r'
-    """
-    match = _CHALLENGE.match(header[:_MAX_CHALLENGE])
-    if match is None:
-        return None
-    parameters = {
-        name.strip().lower(): (value or "").strip()
-        for name, value in parse_dict_header(match[2]).items()  # type: ignore[no-untyped-call]
-    }
-    return Challenge(scheme=match[1].lower(), parameters=parameters)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,10 +79,10 @@ class Authenticator(Protocol):
     def header(self, scope: str, /) -> str | None:
         """The Authorization header for ``scope``; ``None`` for an anonymous request."""
 
-    def learn(self, challenge: str, scope: str, /, *, sent: str | None) -> None:
-        """Process the ``WWW-Authenticate`` of a 401, the response to the Authorization ``sent``.
+    def learn(self, challenges: Sequence[str], scope: str, /, *, sent: str | None) -> str | None:
+        """Process the ``WWW-Authenticate`` lines of a 401, the response to the Authorization ``sent``.
 
-        If :meth:`header` then returns a different header, the request is sent once more with it.
+        Returns the header with which the request is sent once more; ``None`` when there is no other.
         """
 
 
@@ -125,49 +95,99 @@ class FixedAuthorization:
     def header(self, _scope: str, /) -> str | None:
         return self._value
 
-    def learn(self, _challenge: str, _scope: str, /, *, sent: str | None) -> None:
-        """Do nothing: no other header can be tried."""
+    def learn(self, _challenges: Sequence[str], _scope: str, /, *, sent: str | None) -> None:
+        """Return nothing: no other header can be tried."""
+
+
+_BASIC = Challenge(scheme="basic", parameters={})
 
 
 class ChallengeAuthenticator:
-    """An :class:`Authenticator` for ``/v2``: Basic or Bearer, as the registry's first 401 requires.
+    """An :class:`Authenticator` for ``/v2``: Basic or Bearer, as the registry requires.
 
-    Tokens are cached by scope. One thread fetches a token while the others wait for it.
+    With credentials the login comes before the first request, because some registries answer anonymous requests with
+    less instead of refusing them. Tokens and challenges are kept by scope. One thread fetches a token while the others
+    wait for it.
 
+    :param ask: sends an anonymous GET of ``/v2/`` and returns the ``WWW-Authenticate`` lines of the response, which
+        zot sends with a 200 too.
     :param fetch: takes a token URL and an Authorization header (``None``: anonymous) and returns the decoded JSON. It
         raises :class:`DeniedError` when the credentials are rejected.
     """
 
-    def __init__(self, endpoint: Endpoint, fetch: Callable[[str, str | None], Any]) -> None:
+    def __init__(
+        self, endpoint: Endpoint, ask: Callable[[], Sequence[str]], fetch: Callable[[str, str | None], Any]
+    ) -> None:
         self._endpoint = endpoint
+        self._ask = ask
         self._fetch = fetch
-        self._challenge: Challenge | None = None
+        self._first: Challenge | None = None
+        self._challenges: dict[str, Challenge] = {}
         self._tokens: dict[str, Token] = {}
         self._lock = threading.Lock()
 
     def header(self, scope: str, /) -> str | None:
-        """The Authorization header; ``None`` until the registry has required one."""
-        challenge = self._challenge
-        if challenge is None:
-            return None
-        return self._basic() if challenge.scheme == "basic" else f"Bearer {self._token(scope, challenge).value}"
-
-    def learn(self, header: str, scope: str, /, *, sent: str | None) -> None:
-        """Process the challenge of a 401, the response to a request with the Authorization ``sent``.
-
-        :raises DeniedError: when no better header is possible: no supported challenge, or no credentials for it.
-        """
-        challenge = parse_challenge(header)
-        if challenge is None or challenge.scheme not in ("basic", "bearer"):
-            raise DeniedError(f"{self._endpoint.host} denies access without saying how to log in ({header!r})")
-        if challenge.scheme == "basic" and self._endpoint.credentials is None:
-            advice = "" if self._endpoint.anonymous_by_design else "; give its registry a connection"
-            raise DeniedError(f"{self._endpoint.host} requires a user name and password{advice}")
+        """The Authorization header. An anonymous user has none until the registry has required one."""
         with self._lock:
-            self._challenge = challenge
+            if self._first is None and self._endpoint.credentials:
+                self._first = self._first_challenge(parse_challenges(self._ask()))
+            challenge = self._challenges.get(scope, self._first)
+        return self._answer(challenge, scope) if challenge else None
+
+    def learn(self, challenges: Sequence[str], scope: str, /, *, sent: str | None) -> str | None:
+        """Choose a challenge for ``scope`` and answer it. A registry may require Basic for one path, Bearer for others.
+
+        https://github.com/google/go-containerregistry/issues/1747. A 401 without a challenge, or with the one that was
+        answered, is a missing permission.
+
+        :raises DeniedError: when none of the challenges can be answered.
+        :raises ConfigurationError: when the only usable one is a Bearer challenge without a usable realm.
+        """
+        offered = parse_challenges(challenges)
+        challenge = self._choose(offered)
+        if challenge is None:
+            self._check_offer(offered)
+            return None
+        if challenge.scheme == "basic" and sent == self._basic():
+            return None
+        with self._lock:
+            self._challenges[scope] = challenge
+            self._first = self._first or challenge
             token = self._tokens.get(scope)
             if token is not None and sent == f"Bearer {token.value}":
                 del self._tokens[scope]
+        return self._answer(challenge, scope)
+
+    def _first_challenge(self, offered: Sequence[Challenge]) -> Challenge:
+        """The challenge for the first request. Where none is sent, Basic is: the registry may list more to a user."""
+        challenge = self._choose(offered)
+        if challenge is None:
+            self._check_offer(offered)
+        return challenge or _BASIC
+
+    def _choose(self, offered: Iterable[Challenge]) -> Challenge | None:
+        """The strongest challenge that we can answer: Bearer with a usable realm, then Basic with credentials."""
+        by_scheme: dict[str, Challenge] = {}
+        for challenge in offered:
+            is_usable = challenge.scheme != "bearer" or realm_of(self._endpoint, challenge) is not None
+            if is_usable:
+                by_scheme.setdefault(challenge.scheme, challenge)
+        return by_scheme.get("bearer") or (by_scheme.get("basic") if self._endpoint.credentials else None)
+
+    def _check_offer(self, offered: Sequence[Challenge]) -> None:
+        """:raises RegistrySyncError: the reason why none of the challenges can be answered, if there are any."""
+        host, schemes = self._endpoint.host, {challenge.scheme: challenge for challenge in offered}
+        if "bearer" in schemes:
+            token_url(self._endpoint, schemes["bearer"], "")
+        if "basic" in schemes:
+            advice = "" if self._endpoint.anonymous_by_design else "; give its registry a connection"
+            raise DeniedError(f"{host} requires a user name and password{advice}")
+        if schemes:
+            names = ", ".join(sorted(schemes))
+            raise DeniedError(f"{host} accepts only logins by {names!r}; Bearer and Basic are supported")
+
+    def _answer(self, challenge: Challenge, scope: str) -> str | None:
+        return self._basic() if challenge.scheme == "basic" else f"Bearer {self._token(scope, challenge).value}"
 
     def _basic(self) -> str | None:
         credentials = self._endpoint.credentials
@@ -193,15 +213,23 @@ def token_url(endpoint: Endpoint, challenge: Challenge, scope: str) -> str:
 
     :raises ConfigurationError: when the realm is not a URL, or plain HTTP although the registry has TLS.
     """
+    realm = realm_of(endpoint, challenge)
+    if realm is None:
+        shown = challenge.parameters.get("realm", "")
+        raise ConfigurationError(
+            f"{endpoint.host} sends logins to {shown!r}, which is not an https URL; nothing was sent there"
+        )
+    service = challenge.parameters.get("service")
+    query = urlencode(([("service", service)] if service else []) + ([("scope", scope)] if scope else []))
+    return f"{realm}{'&' if urlsplit(realm).query else '?'}{query}" if query else realm
+
+
+def realm_of(endpoint: Endpoint, challenge: Challenge) -> str | None:
+    """The address of the token service; ``None`` if it is not a URL that may receive a password."""
     realm = challenge.parameters.get("realm", "")
     try:
         parts = urlsplit(realm if _URL.fullmatch(realm) else "")
     except ValueError:
-        parts = urlsplit("")
-    if parts.scheme not in ({"https"} if endpoint.tls else {"https", "http"}) or not parts.netloc:
-        raise ConfigurationError(
-            f"{endpoint.host} sends logins to {realm!r}, which is not an https URL; nothing was sent there"
-        )
-    service = challenge.parameters.get("service")
-    query = urlencode(([("service", service)] if service else []) + ([("scope", scope)] if scope else []))
-    return f"{realm}{'&' if parts.query else '?'}{query}" if query else realm
+        return None
+    is_usable = parts.scheme in ({"https"} if endpoint.tls else {"https", "http"}) and bool(parts.netloc)
+    return realm if is_usable else None

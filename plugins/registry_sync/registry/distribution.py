@@ -114,7 +114,7 @@ class DistributionClient:
 
     def ping(self) -> None:
         """Check that the registry responds and accepts our credentials."""
-        self._transport.challenge()
+        self._transport.ping()
 
     def list_repositories(self, namespace: str, *, include_private: bool = False) -> Iterator[ListedRepository]:
         """The repositories in ``namespace``.

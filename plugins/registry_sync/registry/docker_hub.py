@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import datetime
 from typing import Any, ClassVar
@@ -200,11 +200,12 @@ class HubLogin:
                 self._token = self._log_in()
             return f"Bearer {self._token.value}"
 
-    def learn(self, _challenge: str, _scope: str, /, *, sent: str | None) -> None:
-        """Discard the rejected token, so that the next header has a new one."""
+    def learn(self, _challenges: Sequence[str], scope: str, /, *, sent: str | None) -> str | None:
+        """Discard the rejected token, and log in again."""
         with self._lock:
             if self._token and sent == f"Bearer {self._token.value}":
                 self._token = None
+        return self.header(scope)
 
     def _log_in(self) -> Token:
         username = self._credentials.username

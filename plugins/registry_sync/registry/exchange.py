@@ -124,7 +124,13 @@ class Exchange:
             raise ResponseTimeout(f"{shown_url(request.url)} {error}") from None
         except (requests.RequestException, HTTPError) as error:
             raise decode_exception(error, request.url) from None  # its text has the query, which can be a signature
-        return Response(status=raw.status_code, headers=raw.headers, content=content, url=request.url)
+        return Response(
+            status=raw.status_code,
+            headers=raw.headers,
+            content=content,
+            url=request.url,
+            challenges=tuple(raw.raw.headers.getlist("WWW-Authenticate")),
+        )
 
 
 class _Session(requests.Session):

@@ -14,12 +14,16 @@ from registry_sync.registry.urls import shown_url
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """A complete response of a registry. Lookup in ``headers`` ignores case."""
+    """A complete response of a registry. Lookup in ``headers`` ignores case.
+
+    :ivar challenges: the ``WWW-Authenticate`` lines, one by one.
+    """
 
     status: int
     headers: Mapping[str, str]
     content: bytes
     url: str
+    challenges: tuple[str, ...] = ()
 
     def digest(self) -> Digest | None:
         """The digest in ``Docker-Content-Digest``; ``None`` when the header is absent or not a digest.

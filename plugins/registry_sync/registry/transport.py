@@ -9,7 +9,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,6 +19,7 @@ from urllib.parse import urljoin, urlsplit
 from registry_sync.errors import (
     ConfigurationError,
     DeniedError,
+    LoginRejected,
     MissingContent,
     NotFound,
     RateLimited,
@@ -46,6 +47,8 @@ LONGEST_WAIT_SECONDS = 10
 
 AGAIN_SECONDS = 180.0
 """Delay of the task after a request was answered with 429 for too long."""
+
+_PING = "/v2/"
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -81,7 +84,9 @@ class Transport:
             raise ConfigurationError(f"{endpoint.host}: no CA file {str(endpoint.ca_file)!r} on this worker")
         self.endpoint = endpoint
         self.base_url = _api_origin(endpoint, base_url) if base_url else _registry_origin(endpoint)
-        self._authenticator = authenticator or ChallengeAuthenticator(endpoint, self._fetch_token)
+        self._authenticator = authenticator or ChallengeAuthenticator(
+            endpoint, self._ask_for_challenges, self._fetch_token
+        )
         self._limits = limits or DEFAULT_LIMITS
         is_shared = self._limits.patience_seconds > 0
         self._host_limits = HostLimits(self.base_url, requests_per_second, lane=lane, is_shared=is_shared)
@@ -163,16 +168,37 @@ class Transport:
         get = partial(self.call, "GET", scope=scope)
         return read_pages(get, urljoin(self.base_url, path), next_of or next_link)
 
-    def challenge(self) -> Response:
-        """GET ``/v2/``, authenticated if the registry requires it.
+    def ping(self) -> None:
+        """GET ``/v2/``, authenticated if we have credentials or the registry requires it.
 
-        :raises DeniedError: when the registry rejects the credentials.
+        :raises LoginRejected: when the registry rejects the credentials.
         :raises ConfigurationError: when the server is not a registry.
         """
         try:
-            return self.call("GET", "/v2/")
+            self.call("GET", _PING)
         except (NotFound, RefusedError) as error:
             raise ConfigurationError(f"{self.base_url} does not answer like a registry: {error}") from error
+        except LoginRejected:
+            raise
+        except DeniedError as error:
+            if not self.endpoint.credentials:
+                raise
+            raise LoginRejected(f"{self.endpoint.host} rejects the login of {self._user()}: {error}") from error
+
+    def _user(self) -> str:
+        credentials = self.endpoint.credentials
+        return repr(credentials.username) if credentials else "an anonymous user"
+
+    def _ask_for_challenges(self) -> Sequence[str]:
+        """The challenges of an anonymous GET of ``/v2/``, also of a 200. Only those of the registry itself count."""
+        request = Request(method="GET", url=urljoin(self.base_url, _PING))
+        response = self._send_handling_redirects(request, None)
+        if response.status == 429 or response.status in TRANSIENT_STATUSES:
+            raise decode_error(response, request.method)
+        return response.challenges if self._is_own(response.url) else ()
+
+    def _is_own(self, url: str) -> bool:
+        return origin_of(url) == origin_of(self.base_url)
 
     def _send_handling_retries(self, request: Request) -> Response:
         error: RegistrySyncError
@@ -222,11 +248,10 @@ class Transport:
         """
         sent = self._authenticator.header(request.scope)
         response = self._send_handling_redirects(request, sent)
-        if response.status != 401 or origin_of(response.url) != origin_of(self.base_url):
+        if response.status != 401 or not self._is_own(response.url):
             return response
-        self._authenticator.learn(response.headers.get("WWW-Authenticate", ""), request.scope, sent=sent)
-        better = self._authenticator.header(request.scope)
-        return response if better == sent else self._send_handling_redirects(request, better)
+        better = self._authenticator.learn(response.challenges, request.scope, sent=sent)
+        return response if better in (None, sent) else self._send_handling_redirects(request, better)
 
     def _send_handling_redirects(self, request: Request, authorization: str | None) -> Response:
         response = self._send_single(request, authorization)
@@ -234,8 +259,7 @@ class Transport:
             if response.status not in _REDIRECTS:
                 return response
             url = self._redirect_target(request, response)
-            is_own = origin_of(url) == origin_of(self.base_url)
-            response = self._send_single(replace(request, url=url), authorization if is_own else None)
+            response = self._send_single(replace(request, url=url), authorization if self._is_own(url) else None)
         raise TemporaryError(f"{shown_url(request.url)} redirects more than {_MAX_REDIRECTS} times")
 
     def _redirect_target(self, request: Request, response: Response) -> str:
@@ -255,11 +279,9 @@ class Transport:
         """GET a token endpoint. Redirects are not followed: they would receive the password."""
         response = self._send_single(Request(method="GET", url=url), authorization)
         if response.status in (400, 401, 403, 404):
-            who = repr(self.endpoint.credentials.username) if self.endpoint.credentials else "an anonymous user"
-            text = first_problem(response)[1]
-            raise DeniedError(
-                f"{urlsplit(url).netloc} rejects the login of {who} to {self.endpoint.host}: {response.status} {text}"
-            )
+            where, problem = urlsplit(url).netloc, f"{response.status} {first_problem(response)[1]}"
+            message = f"{where} rejects the login of {self._user()} to {self.endpoint.host}: {problem}"
+            raise LoginRejected(message) if authorization and response.status == 401 else DeniedError(message)
         if response.status != 200:
             raise decode_error(response, "GET")
         return response.json()
