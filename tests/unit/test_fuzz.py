@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,7 +23,6 @@ from hypothesis import strategies as st
 from registry_sync.errors import MirrorsFileError, RegistrySyncError
 from registry_sync.oci.manifest import OCI_INDEX, OCI_MANIFEST, parse_manifest
 from registry_sync.oci.reference import Digest, Reference, Repository
-from registry_sync.registry import transport
 from registry_sync.registry.auth import parse_token, token_url
 from registry_sync.registry.challenges import Challenge, parse_challenges
 from registry_sync.registry.client import RegistryClient
@@ -40,6 +38,7 @@ from registry_sync.skopeo.image_copy import ImageCopy
 from registry_sync.text import LONGEST_TEXT
 from testkit import images
 from testkit.interceptor import ANY, Interceptor
+from testkit.sleeping_clock import SleepingClock
 from tests.conftest import IS_LONG
 
 FEW = settings(max_examples=1000 if IS_LONG else 40)
@@ -225,9 +224,11 @@ def wire() -> Iterator[Wire]:
 
 @pytest.fixture(scope="module", autouse=True)
 def no_pauses() -> Iterator[None]:
-    """The transport's clock is patched, because the transport waits before a retry."""
+    """The clock of the transport and of its rate limits is patched, because both wait before a retry."""
+    clock = SleepingClock()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transport, "time", SimpleNamespace(sleep=lambda _: None, monotonic=time.monotonic))
+        patch.setattr("registry_sync.registry.transport.time", clock)
+        patch.setattr("registry_sync.registry.rate_limit.time", clock)
         patch.setattr("registry_sync.registry.paging.MAX_PAGES", 20)
         patch.setattr("registry_sync.registry.google.MAX_PAGES", 20)
         patch.setattr("registry_sync.registry.quay.MAX_PAGES", 20)
