@@ -237,6 +237,18 @@ class TestArtifactThatIsAnImage:
         )
         self.assert_absent(destination, name, evil)
 
+    def test_is_not_listed_as_a_referrer_although_it_is_there(
+        self, source: RegistryProcess, destination: RegistryProcess, signer: Signer, name: str
+    ) -> None:
+        content, evil = images.multi_arch(name), content_of("single", f"{name} evil")
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, referrers_tag(content.digest), images.index([evil]))
+        images.push(destination.url, name, None, evil)
+        signer.sign_all(name, content)
+        report = run_route(make_route(source, destination, name, **trusting(signer)))
+        assert counted(report) == {"copied": 1, "failed": 1}
+        assert images.resolve(destination.url, name, referrers_tag(content.digest)) is None
+
     @pytest.mark.parametrize("kind", ["single", "index"])
     def test_is_refused_as_a_referrer(
         self, source: RegistryProcess, destination: RegistryProcess, signer: Signer, name: str, kind: str

@@ -223,12 +223,15 @@ class AttachedArtifacts:
             raise kind(backup_failure(copy, error)) from error
 
     def _transfer_digest(self, digest: Digest) -> Transferred:
-        """:raises RefusedError: when a policy is set and this is an image, which would bypass it."""
         manifest, is_held = self._transfer.read(digest)
-        if self._session.route.settings.policy and is_image(manifest):
-            raise RefusedError("it is an image, not an artifact; the policy does not check attached artifacts")
+        self._check_policy(manifest)
         with self._transfer.lock(manifest):
             return self._transfer.transfer(manifest, is_held=is_held or self._transfer.is_held(digest))
+
+    def _check_policy(self, manifest: Manifest) -> None:
+        """:raises RefusedError: when a policy is set and this is an image, which would bypass it."""
+        if self._session.route.settings.policy and is_image(manifest):
+            raise RefusedError("it is an image, not an artifact; the policy does not check attached artifacts")
 
     def _publish(self, tag: str, transferred: Transferred) -> None:
         """:raises TemporaryError: when the tag does not have the digest afterwards."""
@@ -273,6 +276,8 @@ class AttachedArtifacts:
         started = time.monotonic()
         try:
             if self._transfer.is_held(digest):
+                if self._session.route.settings.policy:  # the list of referrers would lead to an image
+                    self._check_policy(self._transfer.read(digest)[0])
                 return True
             transferred = self._transfer_digest(digest)
             if isinstance(transferred.refusal, ManifestRefused):
