@@ -75,6 +75,48 @@ class TestCase:
             assert set(exact.tags(name)) == {"RC2", "rc2", "v3"}
 
 
+class TestTagsThatDifferInCaseOnly:
+    def reason(self, registry: SmallRegistry) -> str:
+        return f"V1 and v1 differ in case only, and {registry.host} stores them as one tag; exclude all of them but one"
+
+    def test_they_fail_where_case_is_folded(self, folding: SmallRegistry, name: str) -> None:
+        """Each run would overwrite one by the other. The first run finds that out after it published them."""
+        with SmallRegistry() as source:
+            push_all(source, name, "V1", "v1", "v2")
+            first, second, third = scheduled_runs(3, source, folding, name)
+        assert counted(first) == {"copied": 1, "failed": 2}
+        assert counted(second) == counted(third) == {"unchanged": 1, "failed": 2}
+        for report in (first, second, third):
+            assert [(each.tag, each.reason) for each in report.failed_tags] == [
+                ("V1", self.reason(folding)),
+                ("v1", self.reason(folding)),
+            ]
+        assert [each.path.rpartition("/")[2] for each in folding.requests() if each.method == "PUT"].count("v1") == 1
+
+    def test_one_that_is_there_is_not_overwritten_by_the_other(self, folding: SmallRegistry, name: str) -> None:
+        with SmallRegistry() as source:
+            push_all(source, name, "V1")
+            (first,) = scheduled_runs(1, source, folding, name)
+            before = folding.tags(name)
+            push_all(source, name, "v1")
+            (second,) = scheduled_runs(1, source, folding, name)
+        assert (counted(first), counted(second)) == ({"copied": 1}, {"failed": 2})
+        assert folding.tags(name) == before
+
+    def test_one_may_be_excluded(self, folding: SmallRegistry, name: str) -> None:
+        with SmallRegistry() as source:
+            push_all(source, name, "V1", "v1")
+            first, second = scheduled_runs(2, source, folding, name, tags={"exclude": ("V1",)})
+        assert (counted(first), counted(second)) == ({"copied": 1, "skipped": 1}, {"unchanged": 1, "skipped": 1})
+
+    def test_both_are_mirrored_elsewhere(self, name: str) -> None:
+        with SmallRegistry() as source, SmallRegistry() as exact:
+            push_all(source, name, "V1", "v1", "v2")
+            first, second = scheduled_runs(2, source, exact, name)
+            assert (counted(first), counted(second)) == ({"copied": 3}, {"unchanged": 3})
+            assert exact.tags(name) == source.tags(name)
+
+
 class TestTagsAlone:
     def test_a_tag_of_a_shared_image_is_deleted_alone(self, source: RegistryProcess, name: str) -> None:
         """As at distribution 3, zot, olareg and Gitea. The image keeps its other tag."""

@@ -12,6 +12,7 @@ from registry_sync.errors import RegistrySyncError
 from registry_sync.oci.platforms import PlatformIndex
 from registry_sync.oci.reference import Digest
 from registry_sync.sync.attached_artifacts import AttachedArtifacts, skipped_artifacts_note
+from registry_sync.sync.case_folding import fail_overwritten
 from registry_sync.sync.damaged_images import DeepCheckResult
 from registry_sync.sync.direct_copy import DirectCopy
 from registry_sync.sync.held_content import HeldContent
@@ -63,7 +64,7 @@ def execute(session: Session, observation: Observation, plan: Plan) -> Execution
         publisher = Publisher(session, transfer, artifacts.copy_for if copies_artifacts else lambda _: None)
         if plan.copies and session.route.destination.create_repository:
             session.destination.create_repository(session.route.destination_repository)
-        copied = publisher.publish(plan)
+        copied = fail_overwritten(session, plan, publisher.publish(plan))
         if copies_artifacts and not publisher.retry_at:
             artifacts.copy_added_later(observation.scope.window)
         cache = observation.source.cache

@@ -11,6 +11,7 @@ from registry_sync.errors import ConfigurationError, DeniedError, NotFound, Rate
 from registry_sync.oci.artifact_tags import ArtifactTag
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.client import ListedTag
+from registry_sync.sync.case_folding import fail_folded_tags
 from registry_sync.sync.lost_source import check_source_has_tags
 from registry_sync.sync.named_tags import MAX_NAMED_HEADS, named_tags, unpinned_names
 from registry_sync.sync.observation import Observation
@@ -64,7 +65,8 @@ def observe(session: Session, scope: RouteScope, *, now: datetime | None = None)
     size = len(listing.entries) if listing.is_complete else None
     destination, locked = _observe_destination(session, source.states, size)
     in_sync = _tags_in_sync(source.states, destination)
-    selection = _fail_lost_pins(session, listing.selection, in_sync=in_sync)
+    selection = fail_folded_tags(session, listing.selection, destination)
+    selection = _fail_lost_pins(session, selection, in_sync=in_sync)
     names = [entry.name for entry in listing.entries]
     rules = session.route.settings.tags
     return Observation(
@@ -169,8 +171,10 @@ def _observe_destination(
     tags = [name for name, state in source.items() if isinstance(state, Digest)]
     pages = TAGS_PER_PAGE if listing_size is None else 1 + listing_size // TAGS_PER_PAGE
     if client.lists_digests and len(tags) > pages and (entries := _list_destination(session)) is not None:
+        folded = {name.lower() for name in entries}
         listed = {name: entries[name].digest for name in tags if name in entries}
-        locked = frozenset(name for name in listed if entries[name].is_locked)
+        listed |= {name: None for name in tags if name not in entries and name.lower() in folded}
+        locked = frozenset(name for name in listed if name in entries and entries[name].is_locked)
         return read_states(client, repository, listed, threads), locked
     states = read_states(client, repository, dict.fromkeys(tags), threads)
     return _explain_hidden(session, states), frozenset()
