@@ -241,6 +241,21 @@ class TestDamagedContent:
         }
         images.pull_whole(destination.url, "team/replaced", "v1")
 
+    def test_a_manifest_with_other_bytes(
+        self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor
+    ) -> None:
+        """It is pushed again by its digest."""
+        route, image = synced(source, destination, "team/bad-manifest")
+        child, other = image.children[0], images.image([])
+        wire.answer(
+            "GET", f"/manifests/{child.digest}", 200, other.content, {"Content-Type": other.media_type}, times=2
+        )
+        report = run_route(via(route, wire), deep_check=SIZES)
+        assert only_result(report).reason == f"manifest {child.digest} was damaged at the destination; sent again"
+        assert [each.path for each in wire.requests() if each.method == "PUT"] == [
+            f"/v2/team/bad-manifest/manifests/{child.digest}"
+        ]
+
     def test_another_size(self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor) -> None:
         """A truncated file shows without reading it."""
         route, image = synced(source, destination, "team/short")

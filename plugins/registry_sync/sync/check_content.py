@@ -227,12 +227,17 @@ class _Checker:
         """Read a blob. Some registries answer HEAD from a cache: only a read proves that the bytes are there."""
         blob = self.blobs[digest]
         try:
-            _twice(lambda: self._client.read_blob(self._repository, digest), TemporaryError)
+            _twice(lambda: self._client.stream_blob(self._repository, blob, self._discard), TemporaryError)
         except NotFound:
             return self._fault("missing", blob)
         except DamagedContent:
             return self._fault("damaged", blob)
         return None
+
+    def _discard(self, chunks: Iterable[bytes]) -> None:
+        """Read to the end, or until the task is being ended."""
+        for _ in chunks:
+            self._session.skopeo.check_stopping()
 
     def _fault(self, kind: Literal["missing", "damaged"], blob: Descriptor) -> Fault:
         noun: Literal["config", "layer"] = "config" if blob.digest in self._configs else "layer"

@@ -15,6 +15,9 @@ from registry_sync.oci.reference import Digest
 MAX_DAMAGED_IMAGES = 100
 """Limit of one route's report, and of one destination's state. XCom is no place for more."""
 
+MAX_PARTS = 20
+"""Limit of the parts of one image that are kept. A later check finds the others as it found them first."""
+
 KEPT = timedelta(days=60)
 """Time after which an image that no run looks at any more is dropped from the state."""
 

@@ -6,7 +6,6 @@ A tag that fails does not stop the others.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -17,7 +16,6 @@ from registry_sync.errors import (
     ConfigurationError,
     MissingContent,
     NotFound,
-    RateLimited,
     RefusedError,
     RegistrySyncError,
     TemporaryError,
@@ -27,9 +25,10 @@ from registry_sync.oci.manifest import Manifest
 from registry_sync.oci.reference import Digest
 from registry_sync.oci.shapes import is_blob
 from registry_sync.sync.backup import backup_failure, keep_backup
+from registry_sync.sync.obstacle import Obstacle
 from registry_sync.sync.plan import CopyTag, Plan, group_by_digest
 from registry_sync.sync.report import TagResult
-from registry_sync.sync.session import PING_AFTER_FAILURES, Session
+from registry_sync.sync.session import Session
 from registry_sync.sync.tag_states import head_if_visible
 from registry_sync.sync.threads import PROGRESS_SECONDS, thread_pool
 from registry_sync.sync.transfer import Transfer, Transferred
@@ -53,14 +52,12 @@ class Publisher:
         self._transfer = transfer
         self._copy_artifacts = copy_artifacts
         self._pins = {tag: pin for tag, pin in session.route.settings.tags.named.items() if pin}
-        self._counting = threading.Lock()
-        self._failures_in_a_row = 0
-        self._obstacle: RegistrySyncError | None = None
+        self._obstacle = Obstacle(session.source.ping, session.destination.ping)
 
     @property
     def retry_at(self) -> datetime | None:
         """The time until which a registry rate-limits us, if one does."""
-        return self._obstacle.retry_at if isinstance(self._obstacle, RateLimited) else None
+        return self._obstacle.retry_at
 
     def publish(self, plan: Plan) -> list[TagResult]:
         """One result per tag to copy. The first digest goes alone, so that layers shared by all are sent once.
@@ -88,11 +85,11 @@ class Publisher:
         for copy in (copy for copy in copies if copy.backup):
             started = time.monotonic()
             try:
-                if self._obstacle:
-                    raise self._obstacle
+                if self._obstacle.error:
+                    raise self._obstacle.error
                 keep_backup(self._session, copy)
             except RegistrySyncError as error:
-                self._count(error)
+                self._obstacle.count(error)
                 reason, seconds = backup_failure(copy, error), time.monotonic() - started
                 failed.append(
                     TagResult.failed(copy.tag, reason, error.error_class, digest=copy.digest, seconds=seconds)
@@ -115,8 +112,8 @@ class Publisher:
 
     def _publish_digest(self, digest: Digest, tags: tuple[CopyTag, ...]) -> list[TagResult]:
         """Transfer one digest, copy its artifacts, and publish its tags."""
-        if self._obstacle:
-            return [_not_tried(tag, self._obstacle) for tag in tags]
+        if obstacle := self._obstacle.error:
+            return [_not_tried(tag, obstacle) for tag in tags]
         started = time.monotonic()
         try:
             manifest, is_held = self._transfer.read(digest)
@@ -126,14 +123,14 @@ class Publisher:
             with self._transfer.lock(manifest):
                 return self._publish_all(tags, transferred, started)
         except RegistrySyncError as error:
-            self._count(error)
+            self._obstacle.count(error)
             return [self._explain(tag, error, time.monotonic() - started) for tag in tags]
 
     def _publish_all(self, tags: Iterable[CopyTag], transferred: Transferred, started: float) -> list[TagResult]:
         """One result per tag. The bytes sent, and the time that took, are counted for the first tag."""
         results = []
         for tag in tags:
-            obstacle = self._obstacle
+            obstacle = self._obstacle.error
             results.append(_not_tried(tag, obstacle) if obstacle else self._publish_tag(tag, transferred, started))
             transferred, started = replace(transferred, sent_bytes=0), time.monotonic()
         return results
@@ -146,9 +143,9 @@ class Publisher:
                 sent_bytes = transferred.sent_bytes + (0 if was_published else self._put(tag.tag, transferred))
                 self._verify(tag)
         except RegistrySyncError as error:
-            self._count(error)
+            self._obstacle.count(error)
             return self._explain(tag, transferred.explain(error), time.monotonic() - started)
-        self._failures_in_a_row = 0
+        self._obstacle.reset()
         seconds = time.monotonic() - started
         return TagResult.copied(tag.tag, tag.digest, tag.reason, sent_bytes=sent_bytes, seconds=seconds)
 
@@ -192,7 +189,7 @@ class Publisher:
         try:
             return self._explain_missing(tag, error, seconds)
         except RegistrySyncError as unreadable:
-            self._count(unreadable)
+            self._obstacle.count(unreadable)
             return TagResult.of_error(tag.tag, unreadable, digest=tag.digest, seconds=seconds)
 
     def _explain_missing(self, tag: CopyTag, error: NotFound, seconds: float) -> TagResult:
@@ -209,26 +206,6 @@ class Publisher:
         else:
             reason = RefusedError(f"the image is incomplete at the source: {error}")
         return TagResult.of_error(tag.tag, reason, digest=tag.digest, seconds=seconds)
-
-    def _count(self, error: RegistrySyncError) -> None:
-        """Note a failure. A failure of a whole registry ends the work and leaves the rest for the retry."""
-        with self._counting:
-            if isinstance(error, RateLimited):
-                if self.retry_at is None or error.retry_at > self.retry_at:
-                    self._obstacle = error
-            elif not error.is_permanent and not self._obstacle:
-                self._failures_in_a_row += 1
-                if self._failures_in_a_row % PING_AFTER_FAILURES == 0:
-                    self._obstacle = self._ping()
-
-    def _ping(self) -> RegistrySyncError | None:
-        """The error of a registry that does not respond; ``None`` when both respond."""
-        try:
-            self._session.source.ping()
-            self._session.destination.ping()
-        except RegistrySyncError as error:
-            return error
-        return None
 
 
 def is_published(session: Session, tag: CopyTag, pin: Digest | None = None) -> bool:

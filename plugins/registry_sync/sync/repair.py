@@ -72,22 +72,19 @@ class Repair:
 
     def _upload(self, fault: Fault) -> int:
         """Upload one part again, whether or not the destination has it. Returns the bytes sent."""
-        with self.session.locks.acquire({str(fault.digest)}):
-            return self._upload_locked(fault)
-
-    def _upload_locked(self, fault: Fault) -> int:
-        route = self.session.route
-        log.info("Deep check: uploading %s %s to %s again", fault.noun, fault.digest, route.destination_repository)
+        repository = self.session.route.destination_repository
+        log.info("Deep check: uploading %s %s to %s again", fault.noun, fault.digest, repository)
         if fault.blob is None:
             part = self.transfer.read_source(fault.digest)
-            self.session.destination.put_manifest(route.destination_repository, fault.digest, part)
+            self.session.destination.put_manifest(repository, fault.digest, part)
             return len(part.content)
-        return copy_blob(
-            (self.session.source, route.source_repository),
-            (self.session.destination, route.destination_repository),
-            fault.blob,
-            check=self.session.skopeo.check_stopping,
-        )
+        with self.session.locks.acquire({str(fault.digest)}):
+            return copy_blob(
+                (self.session.source, self.session.route.source_repository),
+                (self.session.destination, repository),
+                fault.blob,
+                check=self.session.skopeo.check_stopping,
+            )
 
 
 def faults_text(faults: Iterable[Fault], verb: str = "is") -> str:

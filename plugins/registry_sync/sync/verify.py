@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from registry_sync.errors import NotWhole, RegistrySyncError
 from registry_sync.oci.platforms import PlatformIndex
 from registry_sync.oci.reference import Digest
-from registry_sync.sync.check_content import ContentCheck, ImageCheck, check_content
-from registry_sync.sync.damaged_images import DamagedImage, DeepCheckResult
+from registry_sync.sync.check_content import ContentCheck, Fault, ImageCheck, check_content
+from registry_sync.sync.damaged_images import MAX_PARTS, DamagedImage, DeepCheckResult
 from registry_sync.sync.deep_check import DeepCheck
 from registry_sync.sync.direct_copy import DirectCopy
 from registry_sync.sync.held_content import HeldContent
@@ -182,7 +182,7 @@ def _result(
                 repository=str(session.route.destination_repository),
                 digest=outcome.image.digest,
                 tags=tuple(tags[outcome.image.digest]),
-                parts=tuple(fault.digest for fault in outcome.image.faults),
+                parts=tuple(fault.digest for fault in sorted(outcome.image.faults, key=_is_missing)[:MAX_PARTS]),
                 problem=outcome.reason,
                 at=datetime.now(UTC),
             )
@@ -191,6 +191,11 @@ def _result(
         ),
         cleared=tuple(digest for digest in deep_check.suspects if digest not in failed and (digest in tags or gone)),
     )
+
+
+def _is_missing(fault: Fault) -> bool:
+    """A key that sorts damaged parts first, because only reading them whole shows their fault again."""
+    return fault.kind == "missing"
 
 
 def _note(deep_check: DeepCheck, check: ContentCheck, outcomes: list[_Outcome], *, total: int) -> str:
