@@ -123,7 +123,7 @@ def parameters(mirror: Mirror) -> Mapping[str, Param]:
             "again what is missing or damaged.",
         ),
         "read_megabytes": Param(
-            mirror.deep_check.read_bytes // 1_000_000,
+            mirror.deep_check.read_bytes / 1_000_000,
             type="number",
             minimum=0,
             title="Megabytes to read",

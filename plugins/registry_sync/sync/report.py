@@ -256,7 +256,8 @@ def run_summary(run: RunReport) -> str:
         return f"{run.mirror}: {bad} of {all_routes} routes failed, {_copied(totals)}{others}"
     if not totals["copied"] and not totals["would_copy"]:
         skipped = f", {totals['skipped']} skipped" if totals["skipped"] else ""
-        state = "everything is in sync" if totals["unchanged"] or not skipped else "no tag is mirrored"
+        has_tags = totals["unchanged"] or totals["repaired"] or not skipped
+        state = "everything is in sync" if has_tags else "no tag is mirrored"
         kept = f"{totals['unchanged']} tags unchanged{skipped}"
         return f"{run.mirror}: {state}, nothing was copied ({kept}){others}"
     return f"{run.mirror}: {_copied(totals)}, {totals['unchanged']} unchanged{others}"
@@ -275,7 +276,7 @@ def _others(totals: Mapping[str, int]) -> str:
 
 
 def report_table(routes: Sequence[RouteReport]) -> str:
-    """The routes, then each tag that was copied, deleted, locked or failed, as a table of plain text."""
+    """The routes, then each tag that was copied, repaired, deleted, locked or failed, as a table of plain text."""
     parts = [_route_table(routes)]
     rows = [_tag_row(route, tag) for route in routes for tag in route.tags]
     if rows:

@@ -16,6 +16,7 @@ from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import DeniedError, RateLimited, RegistrySyncError
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.routes.route import Route, route_key
+from registry_sync.sync.damaged_images import DamagedImage, DeepCheckResult
 from registry_sync.sync.report import OUTCOMES, Outcome, RouteReport, RunReport, TagResult, report_table, run_summary
 from registry_sync.sync.run_state import PlannedDeletions
 from registry_sync.text_table import human_bytes, table
@@ -33,6 +34,10 @@ COPIED = TagResult(
 )
 FAILED = TagResult(
     tag="v2", outcome="failed", reason="quota is used up", digest=OTHER, seconds=0.04, error_class="refused"
+)
+
+DAMAGED = DamagedImage(
+    repository="acr.example/team/app", digest=DIGEST, tags=("v1",), parts=(OTHER,), problem="damaged", at=MOMENT
 )
 
 TEXTS = st.text(max_size=8)
@@ -60,6 +65,7 @@ REPORTS = st.builds(
     dry_run=st.booleans(),
     planned_deletions=st.none()
     | st.builds(PlannedDeletions, marks=st.lists(TEXTS).map(tuple), listed=st.integers(0, 1000)),
+    deep_check=st.none() | st.just(DeepCheckResult(damaged=(DAMAGED,), cleared=(OTHER,))),
     error=st.none() | TEXTS,
     error_class=st.none() | TEXTS,
     retry_at=st.none() | st.datetimes(timezones=st.just(UTC)),
@@ -253,6 +259,15 @@ def test_the_table_of_what_does_not_happen_in_most_runs() -> None:
     ]
 
 
+def test_repairs_have_a_column() -> None:
+    repaired = TagResult.repaired("v1", DIGEST, "layer sha256:b was missing at the destination; sent again")
+    text = report_table([a_report("team/app", repaired, counts={"unchanged": 3, "repaired": 1})])
+    headings, _, cells, *_ = text.splitlines()
+    assert headings.split()[2:6] == ["copied", "unchanged", "repaired", "skipped"]
+    assert cells.split()[3:7] == ["0", "3", "1", "0"]
+    assert "repaired  sha256:aaaaaaaaaaaa" in text
+
+
 def test_locked_tags_make_a_failed_route() -> None:
     locked = TagResult(tag="v2", outcome="locked", reason="it is locked", error_class="locked")
     report = a_report("team/app", locked, counts={"locked": 1})
@@ -307,6 +322,11 @@ def test_repositories_without_a_selected_tag_are_one_warning_of_the_run() -> Non
                 "m: everything is in sync, nothing was copied (3 tags unchanged, 5 skipped), 1 repositories without a "
                 "selected tag"
             ),
+        ),
+        (
+            [a_report(counts={"repaired": 1, "skipped": 2})],
+            [],
+            "m: everything is in sync, nothing was copied (0 tags unchanged, 2 skipped), 1 repaired",
         ),
         (
             [a_report(counts={"would_copy": 5, "unchanged": 3}, dry_run=True)],
