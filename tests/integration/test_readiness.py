@@ -761,8 +761,9 @@ def test_a_deeply_nested_index_fails_alone(
             FAILED,
             "unchecked",
             (
-                f"{server.host}/team/deep@{deep.digest} is an index nested more than 16 levels deep, "
-                "which is not checked; publish its images under an index with fewer levels"
+                f"{server.host}/team/deep@{deep.digest} is an index nested more than 16 levels deep, or "
+                "with more than 10000 manifests, which is not checked; publish its images under an index with fewer "
+                "levels"
             ),
         )
         assert len(read) <= 17

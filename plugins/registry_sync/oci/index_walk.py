@@ -16,6 +16,9 @@ The image spec allows indexes within indexes and names no limit. Published image
 costs its reader a request before anything is known about the next one, so a registry could keep a task busy for ever.
 """
 
+MAX_INDEX_MANIFESTS = 10_000
+"""Manifests that may lie below an index, for the same reason. Published indexes have a few dozen."""
+
 
 def walk_manifests(
     root: Manifest,
@@ -29,7 +32,8 @@ def walk_manifests(
 
     :param read: returns the manifest of a digest; ``None`` skips it with everything below it.
     :param enters: decides by its descriptor whether a child is read. By default every child is.
-    :raises RefusedError: when ``root`` has children to read more than ``MAX_INDEX_DEPTH`` levels down.
+    :raises RefusedError: when ``root`` has children to read more than ``MAX_INDEX_DEPTH`` levels down, or more than
+        ``MAX_INDEX_MANIFESTS`` in all.
     """
     seen = {root.digest}
     path = [_Level(manifest=root, rest=iter(root.children))]
@@ -46,6 +50,11 @@ def walk_manifests(
                 "publish its images under an index with fewer levels"
             )
         seen.add(child.digest)
+        if len(seen) > MAX_INDEX_MANIFESTS + 1:
+            raise RefusedError(
+                f"index {root.digest} has more than {MAX_INDEX_MANIFESTS} manifests below it, which is not supported; "
+                "publish its images under several indexes"
+            )
         manifest = read(child.digest)
         if manifest is not None:
             path.append(_Level(manifest=manifest, rest=iter(manifest.children)))

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_sync.errors import NotFound, RefusedError
+from registry_sync.oci import index_walk
 from registry_sync.oci.index_walk import MAX_INDEX_DEPTH, walk_manifests
 from registry_sync.oci.manifest import INDEX_TYPES, OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest
 from registry_sync.oci.reference import Digest
@@ -104,6 +105,19 @@ def test_a_deeper_index_is_refused_and_not_read_further(store: Store, levels: in
         "publish its images under an index with fewer levels"
     )
     assert len(store.reads) == MAX_INDEX_DEPTH
+
+
+def test_an_index_with_too_many_manifests_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_walk, "MAX_INDEX_MANIFESTS", 3)
+    inner = store.index("inner", [store.image("a"), store.image("b")])
+    fits, root = store.index("fits", [inner]), store.index("root", [inner, store.image("c")])
+    assert len(list(walk_manifests(fits, store.read))) == 4
+    with pytest.raises(RefusedError) as caught:
+        list(walk_manifests(root, store.read))
+    assert str(caught.value) == (
+        f"index {root.digest} has more than 3 manifests below it, which is not supported; publish its images under "
+        "several indexes"
+    )
 
 
 def test_children_are_not_read_where_their_descriptor_is_not_entered(store: Store) -> None:

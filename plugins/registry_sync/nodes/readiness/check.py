@@ -19,7 +19,7 @@ from registry_sync.errors import (
 )
 from registry_sync.nodes.readiness.advice import advise
 from registry_sync.nodes.readiness.model import EndpointCheck, Expected, Fault, ImageReadiness
-from registry_sync.oci.index_walk import MAX_INDEX_DEPTH, walk_manifests
+from registry_sync.oci.index_walk import MAX_INDEX_DEPTH, MAX_INDEX_MANIFESTS, walk_manifests
 from registry_sync.oci.manifest import Descriptor, Manifest, is_foreign
 from registry_sync.oci.reference import Digest, Reference, Repository
 from registry_sync.oci.sample import choose_reads
@@ -148,7 +148,8 @@ class _Pull:
                 pass
         except RefusedError as error:  # of the walk itself: those of the registry have become a fault
             reference = Reference(self._repository, root.digest)
-            text = f"{reference} is an index nested more than {MAX_INDEX_DEPTH} levels deep, which is not checked"
+            limits = f"more than {MAX_INDEX_DEPTH} levels deep, or with more than {MAX_INDEX_MANIFESTS} manifests"
+            text = f"{reference} is an index nested {limits}, which is not checked"
             raise _FaultError("unchecked", text, error) from error
 
     def _read_child(self, digest: Digest) -> Manifest:
