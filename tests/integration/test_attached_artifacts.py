@@ -528,6 +528,22 @@ class TestReferrers:
         assert [each["digest"] for each in entries] == [str(own.digest), str(theirs.digest)]
         assert entries[0]["annotations"] == {"org.example.name": "kept"}
 
+    @pytest.mark.parametrize("has_subject", [True, False])
+    def test_a_refused_cosign_tag_is_skipped_if_it_has_a_subject(
+        self, source: RegistryProcess, wire: Interceptor, name: str, *, has_subject: bool
+    ) -> None:
+        content = images.multi_arch(name)
+        tag, signature = (
+            images.cosign_tag(content),
+            images.bare_artifact(name, subject=content if has_subject else None),
+        )
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, tag, signature)
+        for target in (signature.digest, tag):
+            wire.answer("PUT", f"/manifests/{target}$", 405, b'{"errors": [{"code": "UNSUPPORTED"}]}')
+        report = run_route(make_route(source, wire, name))
+        assert counted(report) == {"copied": 1, "skipped" if has_subject else "failed": 1}
+
     @pytest.mark.parametrize(
         ("status", "body"),
         [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from registry_sync.oci.manifest import DOCKER_MANIFEST, Descriptor, Manifest
 from registry_sync.oci.platforms import IMAGE_CONFIGS
 
@@ -29,6 +31,11 @@ def is_image(manifest: Manifest) -> bool:
 def _base_type(media_type: str) -> str:
     """A media type without parameters. Runtimes compare types without regard to case (RFC 6838, 4.2)."""
     return media_type.partition(";")[0].strip().lower()
+
+
+def has_subject(manifest: Manifest) -> bool:
+    """Return whether a manifest names the manifest that it is attached to, as OCI 1.1 allows."""
+    return bool(json.loads(manifest.content).get("subject"))
 
 
 MAX_SKOPEO_CONFIG_BYTES = 4 * 1024 * 1024

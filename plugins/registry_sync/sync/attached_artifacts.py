@@ -30,7 +30,7 @@ from registry_sync.errors import (
 from registry_sync.oci.artifact_tags import COSIGN_SUFFIXES, referrers_tag, subject_of
 from registry_sync.oci.manifest import Manifest, merge_indexes, select_children
 from registry_sync.oci.reference import Digest
-from registry_sync.oci.shapes import is_image
+from registry_sync.oci.shapes import has_subject, is_image
 from registry_sync.sync.backup import backup_failure, keep_backup
 from registry_sync.sync.observation import Observation
 from registry_sync.sync.plan import CopyTag, Decision, Failed, Unchanged
@@ -239,7 +239,7 @@ class AttachedArtifacts:
         try:
             client.put_manifest(repository, tag, transferred.manifest)
         except RegistrySyncError as error:
-            raise transferred.explain(error) from error
+            raise _explain_refusal(transferred.manifest, transferred.explain(error)) from error
         if client.head_manifest(repository, tag) != transferred.manifest.digest:
             expected = transferred.manifest.digest.short
             raise TemporaryError(f"published, but {repository}:{tag} does not have the digest {expected}")
@@ -280,10 +280,8 @@ class AttachedArtifacts:
                     self._check_policy(self._transfer.read(digest)[0])
                 return True
             transferred = self._transfer_digest(digest)
-            if isinstance(transferred.refusal, ManifestRefused):
-                raise UnsupportedArtifact(f"the destination cannot hold referrers ({transferred.refusal})")
             if transferred.refusal:
-                raise transferred.refusal
+                raise _explain_refusal(transferred.manifest, transferred.refusal)
         except (RefusedError, DeniedError, NotFound) as error:
             self._add(_refused(str(digest), subject, error))
             return False
@@ -347,6 +345,13 @@ def _copied(tag: str, subject: Digest, transferred: Transferred, started: float,
         sent_bytes=transferred.sent_bytes,
         seconds=time.monotonic() - started,
     )
+
+
+def _explain_refusal(artifact: Manifest, error: RegistrySyncError) -> RegistrySyncError:
+    """The error for a refused artifact. Registries without OCI 1.1, such as ECR, refuse the field ``subject``."""
+    if isinstance(error, ManifestRefused) and has_subject(artifact):
+        return UnsupportedArtifact(f"the destination cannot hold referrers ({error})")
+    return error
 
 
 def _refused(tag: str, subject: Digest, error: RegistrySyncError) -> TagResult:

@@ -9,7 +9,7 @@ import pytest
 
 from registry_sync.oci.manifest import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Manifest, parse_manifest
 from registry_sync.oci.reference import Digest
-from registry_sync.oci.shapes import is_image, skopeo_obstacle
+from registry_sync.oci.shapes import has_subject, is_image, skopeo_obstacle
 from testkit import images
 
 OCI_CONFIG, DOCKER_CONFIG = images.OCI_CONFIG, images.DOCKER_CONFIG
@@ -117,3 +117,9 @@ def test_an_obstacle_for_skopeo_is_seen_by_the_shape(content: Manifest, obstacle
 )
 def test_other_shapes_are_left_to_skopeo(content: Manifest) -> None:
     assert skopeo_obstacle(content) == ""
+
+
+def test_a_subject_is_seen() -> None:
+    content = images.image([])
+    attached, plain = images.bare_artifact("x", subject=content), images.bare_artifact("x")
+    assert [has_subject(parse_manifest(each.content, each.media_type)) for each in (attached, plain)] == [True, False]
