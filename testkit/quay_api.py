@@ -40,6 +40,7 @@ class _Row:
 class _Repository:
     name: str
     is_public: bool
+    state: str = "NORMAL"
     active: dict[str, _Row] = field(default_factory=dict)
     ended: list[_Row] = field(default_factory=list)
 
@@ -92,6 +93,17 @@ class QuayApi(ApiServer):
             if row:
                 self._repositories[repository].ended.append(replace(row, end=at))
 
+    def expire(self, repository: str, tag: str, at: datetime) -> None:
+        """Set the time at which an active tag will expire, as the label ``quay.expires-after`` does."""
+        with self._table:
+            active = self._repositories[repository].active
+            active[tag] = replace(active[tag], end=at)
+
+    def set_state(self, repository: str, state: str) -> None:
+        """Set the state of a repository: NORMAL, READ_ONLY or MIRROR."""
+        with self._table:
+            self._repositories[repository].state = state
+
     def revoke(self, token: str) -> None:
         """Expire an OAuth token."""
         with self._table:
@@ -114,7 +126,15 @@ class QuayApi(ApiServer):
                 return self._list_tags(name.removesuffix("/tag/"), asked)
             if name.endswith("/tag"):
                 return Answer(status=308, body=b"", headers={"Location": f"{asked.path}/"})
-        return _error(404, "not_found", "Not Found")
+            if name != asked.path:
+                return self._refusal(name, asked) or json_answer(self._shown(self._repositories[name], asked))
+            return self._show_namespace(asked.path.removeprefix("/api/v1/"))
+
+    def _show_namespace(self, path: str) -> Answer:
+        """An organisation. Users are none here; Quay shows both to anybody."""
+        kind, _, name = path.partition("/")
+        exists = any(each.namespace == name for each in self._repositories.values())
+        return json_answer({"name": name}) if kind == "organization" and exists else _error(404, "not_found", "no")
 
     def _digest_at_registry(self, repository: str, tag: str) -> Digest:
         url, headers = f"{self._registry_url}/v2/{repository}/manifests/{tag}", {"Accept": ACCEPT}
@@ -154,7 +174,7 @@ class QuayApi(ApiServer):
             "description": None,
             "is_public": repository.is_public,
         }
-        shown |= {"kind": "image", "state": "NORMAL"}
+        shown |= {"kind": "image", "state": repository.state}
         if asked.query.get("last_modified") == "true":
             shown["last_modified"] = max((_seconds(row.start) for row in repository.active.values()), default=None)
         return shown if self._namespaces(asked) is None else {**shown, "is_starred": False}

@@ -13,6 +13,8 @@ import registry_sync.airflow.hooks.registry  # noqa: F401 - Airflow binds its lo
 from registry_sync.cli.arguments import FAILED, OK
 from registry_sync.cli.main import main
 from testkit import images
+from testkit.interceptor import Interceptor
+from testkit.quay_api import QuayApi
 from testkit.registry import Htpasswd, RegistryProcess
 
 PASSWORD = "of-the-robot"
@@ -31,10 +33,18 @@ def locked() -> Iterator[RegistryProcess]:
         yield registry
 
 
-def write(folder: Path, source: str, locked: str, *repositories: Any) -> str:
+def write(
+    folder: Path,
+    source: str,
+    locked: str,
+    *repositories: Any,
+    connection: str | None = "registry_backup",
+    kind: str | None = None,
+) -> str:
+    backup = {"host": locked, "tls": False, "connection": connection, "kind": kind}
     registries = {
         "origin": {"host": source, "tls": False},
-        "backup": {"host": locked, "tls": False, "connection": "registry_backup"},
+        "backup": {key: value for key, value in backup.items() if value is not None},
     }
     mirror = {"source": "origin", "destinations": ["backup"], "repositories": repositories}
     file = folder / "mirrors.yaml"
@@ -114,6 +124,50 @@ def test_each_failed_check_is_explained(
         f"backup: log in: {locked.host} rejects the login of 'robot': GET {locked.url}/v2/ answered 401" in problems[2]
     )
     assert "wrong" not in printed.out + printed.err
+
+
+class TestDestinations:
+    @pytest.mark.parametrize("status", [401, 403])
+    def test_what_is_denied_may_be_missing(
+        self, source: RegistryProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str], status: int
+    ) -> None:
+        """Quay answers so to a robot account that may create the repository."""
+        with RegistryProcess() as registry, Interceptor(registry.url) as wire:
+            for method in ("HEAD", "GET"):
+                wire.answer(method, "/manifests/", status, b'{"errors": [{"code": "UNAUTHORIZED"}]}')
+            assert main(["check", write(tmp_path, source.host, wire.host, "team/app", connection=None)]) == OK
+        rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+        assert rows[-1] == f"backup {wire.host} read team/app (mirror team) missing, or hidden from this user"
+
+    @pytest.mark.parametrize("rule", [{"namespace": "team"}, {"namespace": "team", "exclude": ["any"]}])
+    def test_a_namespace_is_checked_by_a_repository_that_exists(
+        self, source: RegistryProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str], rule: dict[str, Any]
+    ) -> None:
+        with RegistryProcess() as registry:
+            assert main(["check", write(tmp_path, source.host, registry.host, rule, connection=None)]) == OK
+        assert "read team/app (mirror team)" in capsys.readouterr().out
+
+    def test_without_a_repository_only_the_source_fails(
+        self, source: RegistryProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        rule = {"namespace": "taem"}
+        with RegistryProcess() as registry:
+            assert main(["check", write(tmp_path, source.host, registry.host, rule, connection=None)]) == FAILED
+            assert {each.path for each in registry.requests()} == {"/v2/"}
+        assert "no repository found in namespace 'taem'" in capsys.readouterr().err
+
+    def test_a_robot_of_quay_cannot_prune(
+        self, source: RegistryProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        rule = {"repository": "team/app", "prune": {"tags": "gone_at_source"}}
+        with RegistryProcess() as registry, QuayApi(registry.url) as quay:
+            quay.add("team/app")
+            file = write(tmp_path, source.host, quay.host, rule, connection=None, kind="quay")
+            assert main(["check", file]) == FAILED
+        assert capsys.readouterr().err.strip() == (
+            f"backup: delete tags (mirror team): deleting tags at {quay.host} needs '$oauthtoken' and an OAuth token "
+            "with the scope repo:write"
+        )
 
 
 def test_a_missing_connection_is_reported(

@@ -15,14 +15,17 @@ from registry_sync.errors import ConfigurationError, DeniedError, NotFound, Rate
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry import rate_limit, transport
 from registry_sync.registry.client import ListedRepository, ListedTag
+from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Credentials
 from registry_sync.registry.quay import OAUTH_USER, QuayClient
+from registry_sync.sync.window import Window
 from testkit import images
 from testkit.clients import connect
 from testkit.interceptor import Interceptor
 from testkit.loopback import Request
 from testkit.quay_api import QuayApi
 from testkit.registry import RegistryProcess
+from testkit.routes import counted, make_route, run_route
 from testkit.sleeping_clock import SleepingClock
 from testkit.token_server import TokenServer
 
@@ -59,6 +62,12 @@ def pace(
 def registry() -> Iterator[RegistryProcess]:
     with RegistryProcess() as registry:
         images.push(registry.url, NAME, "v1", IMAGE)
+        yield registry
+
+
+@pytest.fixture(scope="module")
+def own_registry() -> Iterator[RegistryProcess]:
+    with RegistryProcess() as registry:
         yield registry
 
 
@@ -325,6 +334,75 @@ def test_threads_share_one_request_rate(quay: QuayApi, pace: Clock) -> None:
     with client(quay, requests_per_second=2) as asked, ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: names(asked, quay), range(16)))
     assert pace.slept >= 15 * 0.5 - 0.01
+
+
+class TestAsADestination:
+    """What Quay's API says about a repository that is written to."""
+
+    @pytest.mark.parametrize("state", ["READ_ONLY", "MIRROR"])
+    def test_a_repository_in_another_state_takes_no_pushes(self, quay: QuayApi, state: str) -> None:
+        quay.add(NAME)
+        with client(quay, TOKEN) as asked:
+            assert asked.write_fault(app(quay)) == ""
+            quay.set_state(NAME, state)
+            fault = f"{app(quay)} is in the state {state} (Settings, Repository State), in which Quay takes no pushes"
+            assert asked.write_fault(app(quay)) == fault
+
+    @pytest.mark.parametrize("credentials", [TOKEN, ROBOT, None], ids=["token", "robot", "anonymous"])
+    def test_an_organisation_that_does_not_exist_is_named(self, quay: QuayApi, credentials: Credentials | None) -> None:
+        quay.add(NAME, is_public=False)
+        with client(quay, credentials) as asked:
+            assert asked.write_fault(Repository(quay.host, "noorg/app")) == (
+                f"{quay.host} has no organisation or user 'noorg'; create it, or fix the name"
+            )
+            assert asked.write_fault(Repository(quay.host, "acme/new")) == ""
+            assert asked.write_fault(app(quay)) == ""
+
+    def test_only_an_oauth_token_deletes_tags(self, quay: QuayApi) -> None:
+        with client(quay, TOKEN) as asked:
+            assert asked.delete_fault() == ""
+        with client(quay, ROBOT) as asked:
+            fault = f"deleting tags at {quay.host} needs '$oauthtoken' and an OAuth token with the scope repo:write"
+            assert asked.delete_fault() == fault
+        assert quay.requests() == []
+
+    def test_tags_that_will_expire_are_a_note(self, quay: QuayApi) -> None:
+        fill(quay, 12)
+        with client(quay) as asked:
+            names(asked, quay)
+            assert asked.notes(app(quay)) == ()
+            for number in range(12):
+                quay.expire(NAME, f"v{number}", NOON + timedelta(days=14, minutes=number))
+            names(asked, quay)
+            [note] = asked.notes(app(quay))
+        first = "v0 on 2026-12-07 12:00 UTC, v1 on 2026-12-07 12:01 UTC, "
+        assert note.startswith(f"tags expire at {app(quay)} (label quay.expires-after?): {first}")
+        assert note.endswith(" and 2 more")
+
+
+def test_a_window_without_push_times_is_said(quay: QuayApi, own_registry: RegistryProcess) -> None:
+    """Quay's API is closed to a robot account, for which a window is everything."""
+    quay.answer("GET", "/tag/$", 401)
+    window = Window(reason="asked for", start=NOON, end=NOON + timedelta(days=1))
+    route = make_route(quay, own_registry, NAME, source_kind="quay")
+    report = run_route(route, window=window, source_credentials=ROBOT)
+    assert counted(report) == {"copied": 1}
+    note = (
+        f"{quay.host} reports no push times of these tags to our credentials, so all are compared, whatever the window"
+    )
+    assert note in report.notes
+
+
+def test_an_anonymous_quay_without_its_kind_gets_a_hint(wire: Interceptor) -> None:
+    """Quay issues anonymous users no token without a scope."""
+    wire.answer("GET", "^/v2/$", 401, headers={"WWW-Authenticate": f'Bearer realm="{wire.url}/v2/auth",service="q"'})
+    wire.answer("GET", "^/v2/auth$", 401, b'{"error": "Invalid username or password"}')
+    with connect(DistributionClient, wire) as asked, pytest.raises(DeniedError) as caught:
+        asked.ping()
+    assert str(caught.value) == (
+        f"{wire.host} rejects the login of an anonymous user to {wire.host}: 401 Invalid username or password; if this "
+        "is a Quay with public repositories, write kind: quay for its registry"
+    )
 
 
 def test_api_url_moves_the_api(quay: QuayApi, registry: RegistryProcess) -> None:

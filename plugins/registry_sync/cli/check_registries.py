@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import islice
 
 from registry_sync.config.model import Mirror, MirrorsFile, NamespaceRule, Registry, RepositoryRule, Rule
-from registry_sync.errors import ConfigurationError, RegistrySyncError
+from registry_sync.errors import ConfigurationError, DeniedError, LoginRejected, RegistrySyncError
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import RegistryClient
-from registry_sync.routes.route import route_of
+from registry_sync.routes.route import Route, route_of
 from registry_sync.sync.named_tags import unpinned_names
 
 OpenClient = Callable[[Registry], RegistryClient]
@@ -19,11 +19,12 @@ OpenClient = Callable[[Registry], RegistryClient]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One check of a registry. ``problem`` is empty when it passed."""
+    """One check of a registry. ``problem`` is empty when it passed, and ``remark`` when there is nothing to add."""
 
     registry: Registry
     name: str
     problem: str = ""
+    remark: str = ""
 
 
 def check_registries(file: MirrorsFile, open_client: OpenClient) -> Iterator[Check]:
@@ -48,16 +49,18 @@ def _check_registry(registry: Registry, file: MirrorsFile, open_client: OpenClie
         login = _check(registry, access, client.ping)
         yield login
         if not login.problem:
-            yield from _check_mirrors(registry, file, client)
+            yield from _check_mirrors(registry, file, client, open_client)
 
 
-def _check_mirrors(registry: Registry, file: MirrorsFile, client: RegistryClient) -> Iterator[Check]:
+def _check_mirrors(
+    registry: Registry, file: MirrorsFile, client: RegistryClient, open_client: OpenClient
+) -> Iterator[Check]:
     """Check the registry's part in each mirror."""
     for mirror in file.mirrors.values():
         if mirror.source == registry.name:
             yield from (_check_source(registry, mirror, rule, client) for rule in _first_rules(mirror))
         elif registry.name in mirror.destinations:
-            yield _check_destination(registry, mirror, file.registries[mirror.source], client)
+            yield from _check_destination(registry, mirror, file.registries[mirror.source], client, open_client)
 
 
 def _first_rules(mirror: Mirror) -> Iterator[Rule]:
@@ -95,12 +98,53 @@ def _require_one(repositories: Iterable[object], namespace: str) -> None:
         )
 
 
-def _check_destination(registry: Registry, mirror: Mirror, source: Registry, client: RegistryClient) -> Check:
-    rule = mirror.rules[0]
-    source_name = f"{rule.namespace}/any" if isinstance(rule, NamespaceRule) else rule.repository
-    repository = route_of(mirror, rule, source, registry, source_name).destination_repository
-    name = f"read {repository.name} (mirror {mirror.name})"
-    return _check(registry, name, lambda: client.head_manifest(repository, "latest"))
+def _check_destination(
+    registry: Registry, mirror: Mirror, source: Registry, client: RegistryClient, open_client: OpenClient
+) -> Iterator[Check]:
+    """Read a repository that a route of the mirror writes, and check the privilege to delete where that is known."""
+    route = _first_route(mirror, source, registry, open_client)
+    if route is not None:
+        yield _check_repository(registry, mirror, route.destination_repository, client)
+    if any(rule.settings.deletes_tags for rule in mirror.rules):
+        yield Check(registry=registry, name=f"delete tags (mirror {mirror.name})", problem=client.delete_fault())
+
+
+def _first_route(mirror: Mirror, source: Registry, destination: Registry, open_client: OpenClient) -> Route | None:
+    """A route of the mirror, of a repository that exists; ``None`` when the source lists none, which its check says."""
+    written = next((rule for rule in mirror.rules if isinstance(rule, RepositoryRule)), None)
+    if written is not None:
+        return route_of(mirror, written, source, destination, written.repository)
+    try:
+        with closing(open_client(source)) as client:
+            for rule in mirror.rules:
+                if isinstance(rule, NamespaceRule):
+                    listed = client.list_repositories(rule.namespace, include_private=rule.include_private)
+                    for name in (entry.name for entry in listed if rule.chooses(entry.name)):
+                        return route_of(mirror, rule, source, destination, name)
+    except RegistrySyncError:
+        return None
+    return None
+
+
+def _check_repository(registry: Registry, mirror: Mirror, repository: Repository, client: RegistryClient) -> Check:
+    """Send a HEAD. Quay denies robot accounts what does not exist, also if they may create it.
+
+    A token for pushing would tell, but at Quay it creates the repository.
+    """
+    name, remark = f"read {repository.name} (mirror {mirror.name})", ""
+    try:
+        client.head_manifest(repository, "latest")
+    except LoginRejected as error:
+        return Check(registry=registry, name=name, problem=str(error))
+    except DeniedError:
+        remark = "missing, or hidden from this user"
+    except RegistrySyncError as error:
+        return Check(registry=registry, name=name, problem=str(error))
+    try:
+        fault = client.write_fault(repository)
+    except RegistrySyncError as error:
+        fault = str(error)
+    return Check(registry=registry, name=name, problem=fault, remark=remark)
 
 
 def _check(registry: Registry, name: str, call: Callable[[], object]) -> Check:

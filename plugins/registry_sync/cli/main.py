@@ -126,7 +126,8 @@ def _validate(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     checks = list(check_registries(load_mirrors(arguments.file), open_client))
     rows = [
-        (check.registry.name, check.registry.host, check.name, "FAILED" if check.problem else "ok") for check in checks
+        (check.registry.name, check.registry.host, check.name, "FAILED" if check.problem else check.remark or "ok")
+        for check in checks
     ]
     print(table(("registry", "host", "check", "result"), rows))
     failed = [check for check in checks if check.problem]

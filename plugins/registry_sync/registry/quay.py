@@ -32,6 +32,9 @@ PAGE_SIZE = 100
 https://github.com/google/go-containerregistry/issues/1963."""
 
 
+MAX_EXPIRING_IN_NOTE = 10
+
+
 class QuayClient(VendorApiClient):
     """A :class:`~registry_sync.registry.client.RegistryClient` for quay.io and self-hosted Quay."""
 
@@ -43,6 +46,10 @@ class QuayClient(VendorApiClient):
     https://github.com/quay/quay/blob/master/conf/nginx/rate-limiting.conf.jnj"""
     v2_requests_per_second: ClassVar[float | None] = 40.0
     """Quay allows 50 requests for manifests per second and IP address, with bursts of 10. skopeo uses up a part."""
+
+    def __init__(self, endpoint: Endpoint, **options: Any) -> None:
+        super().__init__(endpoint, **options)
+        self._expiring: dict[Repository, dict[str, datetime]] = {}
 
     def _api_authenticator(self, endpoint: Endpoint) -> FixedAuthorization:
         token = _oauth_token(endpoint.credentials)
@@ -102,11 +109,50 @@ class QuayClient(VendorApiClient):
 
         :raises DeniedError: also without an OAuth token, because robot accounts are anonymous to the API.
         """
-        if _oauth_token(self._credentials) is None:
-            raise DeniedError(
-                f"deleting tags at {self._host} needs {OAUTH_USER!r} and an OAuth token with the scope repo:write"
-            )
+        if fault := self.delete_fault():
+            raise DeniedError(fault)
         self._api.call("DELETE", f"/api/v1/repository/{repository.name}/tag/{tag}")
+
+    def delete_fault(self) -> str:
+        """Robot accounts are anonymous to the API, which deletes tags."""
+        if _oauth_token(self._credentials):
+            return ""
+        return f"deleting tags at {self._host} needs {OAUTH_USER!r} and an OAuth token with the scope repo:write"
+
+    def write_fault(self, repository: Repository) -> str:
+        """A repository that is read-only or mirrored by Quay itself, or whose organisation does not exist.
+
+        A private repository is hidden from robot accounts, which are anonymous to the API: its state is then unknown.
+        """
+        try:
+            row = self._api.call("GET", f"/api/v1/repository/{repository.name}?includeTags=false").json()
+        except (NotFound, DeniedError):
+            return self._namespace_fault(repository.name.partition("/")[0])
+        state = row.get("state") if isinstance(row, dict) else None
+        if state in (None, "NORMAL"):
+            return ""
+        return f"{repository} is in the state {state} (Settings, Repository State), in which Quay takes no pushes"
+
+    def _namespace_fault(self, namespace: str) -> str:
+        """Organisations and users are public in Quay's API."""
+        for path in (f"/api/v1/organization/{namespace}", f"/api/v1/users/{namespace}"):
+            try:
+                self._api.call("GET", path)
+            except NotFound:
+                continue
+            except (DeniedError, RefusedError):
+                return ""
+            return ""
+        return f"{self._host} has no organisation or user {namespace!r}; create it, or fix the name"
+
+    def notes(self, repository: Repository) -> tuple[str, ...]:
+        """The listed tags that will expire, by the label ``quay.expires-after`` of their image or by hand."""
+        expiring = sorted(self._expiring.get(repository, {}).items())
+        if not expiring:
+            return ()
+        shown = ", ".join(f"{tag} on {end:%Y-%m-%d %H:%M} UTC" for tag, end in expiring[:MAX_EXPIRING_IN_NOTE])
+        more = f" and {len(expiring) - MAX_EXPIRING_IN_NOTE} more" if len(expiring) > MAX_EXPIRING_IN_NOTE else ""
+        return (f"tags expire at {repository} (label quay.expires-after?): {shown}{more}",)
 
     def _advice(self) -> str:
         if _oauth_token(self._credentials):
@@ -155,7 +201,10 @@ class QuayClient(VendorApiClient):
         for page in range(1, MAX_PAGES + 1):
             query = urlencode({"onlyActiveTags": "true", "limit": PAGE_SIZE, "page": page})
             response = self._api.call("GET", f"/api/v1/repository/{repository.name}/tag/?{query}")
-            yield [_tag(row) for row in response.rows("tags", "name")]
+            rows = response.rows("tags", "name")
+            ends = {row["name"]: parse_time(row.get("end_ts")) for row in rows}
+            self._expiring.setdefault(repository, {}).update({name: end for name, end in ends.items() if end})
+            yield [_tag(row) for row in rows]
             has_more = response.json().get("has_additional")
             if not isinstance(has_more, bool):
                 raise TemporaryError(f"{self._host} does not report whether {repository} has more tags")

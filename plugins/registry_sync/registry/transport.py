@@ -280,7 +280,8 @@ class Transport:
         response = self._send_single(Request(method="GET", url=url), authorization)
         if response.status in (400, 401, 403, 404):
             where, problem = urlsplit(url).netloc, f"{response.status} {first_problem(response)[1]}"
-            message = f"{where} rejects the login of {self._user()} to {self.endpoint.host}: {problem}"
+            hint = "" if authorization else _kind_hint(url)
+            message = f"{where} rejects the login of {self._user()} to {self.endpoint.host}: {problem}{hint}"
             raise LoginRejected(message) if authorization and response.status == 401 else DeniedError(message)
         if response.status != 200:
             raise decode_error(response, "GET")
@@ -288,6 +289,13 @@ class Transport:
 
     def _send_single(self, request: Request, authorization: str | None) -> Response:
         return self._host_limits.send(request.url, partial(self._exchange.send, request, authorization))
+
+
+def _kind_hint(token_url: str) -> str:
+    """Advice for Quay's token endpoint, which issues anonymous users no token without a scope."""
+    parts = urlsplit(token_url)
+    is_quay = parts.path == "/v2/auth" and "scope=" not in parts.query
+    return "; if this is a Quay with public repositories, write kind: quay for its registry" if is_quay else ""
 
 
 def _checked(request: Request, response: Response) -> Response:

@@ -29,6 +29,7 @@ from registry_sync.sync.source import (
     split_artifact_tags,
 )
 from registry_sync.sync.tag_states import raise_if_all_denied, read_states
+from registry_sync.sync.window import Window
 from registry_sync.tags.rules import LOST_PIN, TagRules
 from registry_sync.tags.select import Selection, steps_text
 
@@ -96,9 +97,21 @@ def _list_source(session: Session, scope: RouteScope, now: datetime) -> _Listing
     if tags.artifacts is None:
         chosen = chosen.found_by_name()
     selection = _narrow(chosen, tags.entries, rules, scope)
-    selection = replace(selection, notes=(*tags.notes, *selection.notes))
+    notes = (*tags.notes, *_push_times_note(session, tags.entries, scope.window))
+    selection = replace(selection, notes=(*notes, *selection.notes))
     log.info("%s: %s; %s", route.source_repository, steps_text(selection), scope.window)
     return _Listing(entries=tags.entries, artifacts=tags.artifacts, selection=selection, is_complete=tags.is_complete)
+
+
+def _push_times_note(session: Session, entries: Sequence[ListedTag], window: Window) -> tuple[str, ...]:
+    """A window without effect. Such as for a robot account of Quay, which may not use the API that has push times."""
+    has_times = not session.source.lists_push_times or any(entry.pushed_at for entry in entries)
+    if window.is_everything or not entries or has_times:
+        return ()
+    host = session.route.source.host
+    note = f"{host} reports no push times of these tags to our credentials, so all are compared, whatever the window"
+    log.info("%s: %s", session.route.source_repository, note)
+    return (note,)
 
 
 def _read_source(session: Session, since: datetime | None) -> SourceTags:

@@ -56,6 +56,8 @@ def observe_deletions(
     policy = prune_policy(session.route.settings)
     if policy is None:
         return None
+    if fault := session.destination.delete_fault():
+        return NotPrunable(fault)
     try:
         sides = _list_both_sides(session, policy, listed, selection)
         candidates = deletion_candidates(policy, sides)
