@@ -98,6 +98,13 @@ class Place:
             **options,
         )
 
+    def outcome(self, route: Route | None = None, **options: Any) -> Seen:
+        """Sync a route, and return its result."""
+        try:
+            return result(self.run(route, **options))
+        except RegistrySyncError as error:
+            return failure(error)
+
     def writes(self) -> list[str]:
         """Requests to the repository of the server that write."""
         prefix = f"/v2/{self.name}/"

@@ -42,7 +42,7 @@ class Row:
         """Run the case, and compare what was seen with the cell."""
         seen, cell = self.case(place), self.cell(program)
         assert seen.outcome == cell.outcome, seen.message
-        assert cell.says in seen.message
+        assert cell.says in seen.message, seen.message
 
     def __str__(self) -> str:
         return f"{self.role}: {self.words}"
