@@ -7,6 +7,7 @@ from typing import get_args
 
 from testkit.page_block import PageBlock
 from testkit.servers import PROGRAMS
+from tests.servers.modelled import MODELS
 from tests.servers.place import Role
 from tests.servers.specification import SPECIFICATION, rows_of
 
@@ -22,14 +23,23 @@ def specified() -> Words:
 
 
 def render(words: Words) -> str:
-    """Render a Markdown table for each role: a row per case, and a column per server."""
-    return "\n\n".join(_table(role, words) for role in get_args(Role))
+    """Render a table for each role, with a row per case and a column per server, and one of registries not started."""
+    return "\n\n".join([*(_table(role, words) for role in get_args(Role)), _models()])
 
 
 def _table(role: Role, words: Words) -> str:
     names = [program.name for program in PROGRAMS]
     rows = [(row.words, *(words[str(row), name] for name in names)) for row in rows_of(role)]
-    return "\n".join(map(_line, [(f"as a {role}", *names), ("---",) * (len(names) + 1), *rows]))
+    return _markdown((f"as a {role}", *names), rows)
+
+
+def _models() -> str:
+    rows = [(model.registries, model.behaviour, f"`{model.test}`") for model in MODELS]
+    return _markdown(("modelled from reports", "behaviour", "test"), rows)
+
+
+def _markdown(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    return "\n".join(map(_line, [head, ("---",) * len(head), *rows]))
 
 
 def _line(cells: tuple[str, ...]) -> str:

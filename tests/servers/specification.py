@@ -60,8 +60,11 @@ _NO_LOGIN = Cell(words="has no log-ins", outcome=cases.NO_LOGIN.outcome)
 _WITHOUT_LOGIN = {CRANE: _NO_LOGIN, OCISERVER_LIKE_ECR: _NO_LOGIN}
 _NO_MODE = Cell(words="has no such mode", outcome=cases.NO_MODE.outcome)
 _DENIED = Cell(words="fails: denied", outcome="fails: denied")
-_ALL_GONE = Cell(words="fails; nothing is deleted", outcome="fails: refused")
-_FOREIGN_REFUSED = Cell(words="fails: refused", outcome="fails: refused")
+_ALL_GONE = Cell(words="fails; nothing is deleted", outcome="fails: refused", says="Was the source emptied or replaced")
+_FOREIGN_REFUSED = Cell(
+    words="fails: the registry must allow the URLs", outcome="fails: refused", says="validation.manifests.urls.allow"
+)
+_FOREIGN_500 = Cell(words="retried: it answers 500", outcome="fails: temporary", says="500")
 
 SPECIFICATION = (
     _source("250 tags of a repository are listed", cases.many_tags),
@@ -103,8 +106,8 @@ SPECIFICATION = (
         others={
             DISTRIBUTION_2: _FOREIGN_REFUSED,
             DISTRIBUTION_3: _FOREIGN_REFUSED,
-            OCISERVER: _FOREIGN_REFUSED,
-            OCISERVER_LIKE_ECR: _FOREIGN_REFUSED,
+            OCISERVER: _FOREIGN_500,
+            OCISERVER_LIKE_ECR: _FOREIGN_500,
         },
     ),
     _destination("a layer was lost, and its image gets a tag", cases.lost_layer),
