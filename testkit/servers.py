@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from testkit.project import PROJECT
 from testkit.registry import DEBIAN, STOP_TIMEOUT_SECONDS, Htpasswd, RegistryProcess, RegistryStartError, tied_to_parent
@@ -111,8 +111,17 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
+@contextmanager
+def _run_distribution(program: str, **options: Any) -> Iterator[Server]:
+    """Run a distribution registry with its storage in memory, because thousands of tags are as many small files."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(prefix="registry-", dir=memory if memory.is_dir() else None) as folder:
+        with RegistryProcess(program=program, storage=Path(folder), **options) as registry:
+            yield registry
+
+
 def _distribution(name: str, program: str, file: Path | None = None) -> ServerProgram:
-    start = partial(RegistryProcess, program=program)
+    start = partial(_run_distribution, program)
     return ServerProgram(
         name=name,
         file=file,
@@ -138,8 +147,8 @@ OCISERVER = ServerProgram(
     with_login=partial(_run, str(_OCISERVER), "-login", f"{USER}:{PASSWORD}"),
     read_only=partial(_run, str(_OCISERVER), "-read-only"),
 )
-OCISERVER_LIKE_ECR = ServerProgram(
-    name="CUE ociserver, like ECR", file=_OCISERVER, start=partial(_run, str(_OCISERVER), "-like-ecr")
+OCISERVER_TERSE = ServerProgram(
+    name="CUE ociserver, terse", file=_OCISERVER, start=partial(_run, str(_OCISERVER), "-terse")
 )
 
-PROGRAMS = (DISTRIBUTION_2, DISTRIBUTION_3, CRANE, OCISERVER, OCISERVER_LIKE_ECR)
+PROGRAMS = (DISTRIBUTION_2, DISTRIBUTION_3, CRANE, OCISERVER, OCISERVER_TERSE)

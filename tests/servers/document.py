@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import get_args
 
 from testkit.page_block import PageBlock
@@ -38,7 +38,7 @@ def _models() -> str:
     return _markdown(("modelled from reports", "behaviour", "test"), rows)
 
 
-def _markdown(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _markdown(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return "\n".join(map(_line, [head, ("---",) * len(head), *rows]))
 
 

@@ -70,7 +70,7 @@ class Place:
 
     def push(self, tag: str, content: images.Image, *, name: str = "", to: Server | None = None) -> None:
         """Push to the source, or to another server of the place."""
-        with self._session() as session:
+        with self.session() as session:
             images.push((to or self.source).url, name or self.name, tag, content, session=session)
 
     def tags(self) -> dict[str, Digest]:
@@ -120,7 +120,8 @@ class Place:
         with closing(DistributionClient(Endpoint(host=self.wire.host, tls=False, credentials=login))) as client:
             yield client
 
-    def _session(self) -> requests.Session:
+    def session(self) -> requests.Session:
+        """A session with the server's password, if it has one."""
         session = requests.Session()
         session.trust_env = False
         if self.login:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from testkit.servers import CRANE, DISTRIBUTION_2, DISTRIBUTION_3, OCISERVER, OCISERVER_LIKE_ECR, ServerProgram
+from testkit.servers import CRANE, DISTRIBUTION_2, DISTRIBUTION_3, OCISERVER, OCISERVER_TERSE, ServerProgram
 from tests.servers import cases
 from tests.servers.cases import Case
 from tests.servers.place import OK, Place, Role
@@ -57,7 +57,7 @@ def _destination(words: str, case: Case, usual: Cell = Cell(), others: Mapping[S
 
 
 _NO_LOGIN = Cell(words="has no log-ins", outcome=cases.NO_LOGIN.outcome)
-_WITHOUT_LOGIN = {CRANE: _NO_LOGIN, OCISERVER_LIKE_ECR: _NO_LOGIN}
+_WITHOUT_LOGIN = {CRANE: _NO_LOGIN, OCISERVER_TERSE: _NO_LOGIN}
 _NO_MODE = Cell(words="has no such mode", outcome=cases.NO_MODE.outcome)
 _DENIED = Cell(words="fails: denied", outcome="fails: denied")
 _ALL_GONE = Cell(words="fails; nothing is deleted", outcome="fails: refused", says="Was the source emptied or replaced")
@@ -67,7 +67,7 @@ _FOREIGN_REFUSED = Cell(
 _FOREIGN_500 = Cell(words="retried: it answers 500", outcome="fails: temporary", says="500")
 
 SPECIFICATION = (
-    _source("250 tags of a repository are listed", cases.many_tags),
+    _source("1,100 tags of a repository are listed", cases.many_tags),
     _source("130 repositories of a namespace are listed", cases.many_repositories),
     _source("OCI image, index with attestations, chart", cases.oci_images),
     _source("Docker image and manifest list", cases.docker_images),
@@ -107,7 +107,7 @@ SPECIFICATION = (
             DISTRIBUTION_2: _FOREIGN_REFUSED,
             DISTRIBUTION_3: _FOREIGN_REFUSED,
             OCISERVER: _FOREIGN_500,
-            OCISERVER_LIKE_ECR: _FOREIGN_500,
+            OCISERVER_TERSE: _FOREIGN_500,
         },
     ),
     _destination("a layer was lost, and its image gets a tag", cases.lost_layer),
@@ -115,7 +115,7 @@ SPECIFICATION = (
         "read-only mode",
         cases.read_only,
         Cell(words="fails: takes no pushes", outcome="fails: refused", says="takes no pushes"),
-        {CRANE: _NO_MODE, OCISERVER_LIKE_ECR: _NO_MODE},
+        {CRANE: _NO_MODE, OCISERVER_TERSE: _NO_MODE},
     ),
     _destination("log-in", cases.copy_with_login, others=_WITHOUT_LOGIN),
     _destination("wrong password", cases.wrong_password, _DENIED, _WITHOUT_LOGIN),

@@ -21,13 +21,13 @@ const publicPrefix = "public/"
 func main() {
 	login := flag.String("login", "", "NAME:PASSWORD of the only user; others may read repositories below "+publicPrefix)
 	readOnly := flag.Bool("read-only", false, "accept no pushes")
-	likeECR := flag.Bool("like-ecr", false, "no Link, no digest in the response to a GET, pages of at most 1000 names")
+	terse := flag.Bool("terse", false, "no Link, no digest in the response to a GET, pages of at most 100 names")
 	flag.Parse()
 
 	options := &ociserver.Options{}
-	if *likeECR {
+	if *terse {
 		options = &ociserver.Options{
-			OmitLinkHeaderFromResponses: true, OmitDigestFromTagGetResponse: true, MaxListPageSize: 1000,
+			OmitLinkHeaderFromResponses: true, OmitDigestFromTagGetResponse: true, MaxListPageSize: 100,
 		}
 	}
 	var backend ociregistry.Interface = ocimem.New()
