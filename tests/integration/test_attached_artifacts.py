@@ -689,6 +689,25 @@ class TestReferrers:
             f"{content.digest} answered 200 with text/html, not JSON"
         )
 
+    def test_null_is_an_empty_list(
+        self, source: RegistryProcess, source_api: ReferrersApi, destination: RegistryProcess, name: str
+    ) -> None:
+        """Servers in Go, such as CUE's ociserver, write an empty list so."""
+        images.push(source.url, name, "v1", images.image([]))
+        source_api.answer("GET", "/referrers/", 200, b'{"schemaVersion": 2, "manifests": null}')
+        report = run_route(make_route(source_api, destination, name))
+        assert (counted(report), report.notes) == ({"copied": 1}, ())
+
+    @pytest.mark.parametrize("body", [b"null", b"{}", b'{"manifests": {}}', b'{"errors": null}'])
+    def test_no_list_is_no_empty_list(
+        self, source: RegistryProcess, source_api: ReferrersApi, destination: RegistryProcess, name: str, body: bytes
+    ) -> None:
+        images.push(source.url, name, "v1", images.image([]))
+        source_api.answer("GET", "/referrers/", 200, body)
+        result = result_of(run_route(make_route(source_api, destination, name)), "v1")
+        assert result.error_class == "temporary"
+        assert result.reason.endswith("answered 200 without a list of manifests")
+
     def test_a_type_that_the_destination_never_takes_is_skipped(
         self, source: RegistryProcess, source_api: ReferrersApi, wire: Interceptor, name: str
     ) -> None:

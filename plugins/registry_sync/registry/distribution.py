@@ -6,6 +6,7 @@ HEAD per tag, and push times are unknown.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -311,10 +312,17 @@ class DistributionClient:
 
 
 def _index(response: Response, subject: Digest) -> Manifest:
-    """:raises TemporaryError: when the response is not an index. An error page is never read as an empty list."""
-    response.rows("manifests", "mediaType", "digest")
+    """An index of referrers. ``null`` is an empty list of servers in Go, such as CUE's ociserver.
+
+    :raises TemporaryError: when the response is not an index. An error page is never read as an empty list.
+    """
+    document, content = response.json(), response.content
+    if isinstance(document, dict) and document.get("manifests", ...) is None:
+        content = json.dumps({**document, "manifests": []}).encode()
+    else:
+        response.rows("manifests", "mediaType", "digest")
     try:
-        return parse_manifest(response.content, OCI_INDEX)
+        return parse_manifest(content, OCI_INDEX)
     except RefusedError as error:
         raise TemporaryError(
             f"{shown_url(response.url)} answered without a valid list of referrers of {subject.short}: {error}"
