@@ -49,13 +49,3 @@ def wire(program: ServerProgram) -> Iterator[Interceptor]:
 def peer() -> Iterator[RegistryProcess]:
     with RegistryProcess() as registry:
         yield registry
-
-
-PENDING = ("CUE ociserver",)
-"""Cells that main does not show yet."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if any(word in item.nodeid for word in PENDING) and "test_as_" in item.nodeid:
-            item.add_marker(pytest.mark.xfail(strict=False))
