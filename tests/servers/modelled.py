@@ -73,6 +73,15 @@ MODELS = (
         "integration/test_rate_limits.py",
         "test_six_tasks_at_a_quay_stay_below_its_limit",
     ),
+    _model(
+        "Gitea", "several challenges in a 401, `Negotiate` among them", "integration/test_logins.py", "TestChallenges"
+    ),
+    _model(
+        "zot, Nexus, Artifactory",
+        "anonymous users see less, without a 401",
+        "integration/test_logins.py",
+        "TestCredentialsComeFirst",
+    ),
     _model("Gitea", "tags are stored in lower case", "integration/test_prune_registries.py", "TestCase"),
     _model(
         "Gitea, zot, olareg",
