@@ -8,9 +8,8 @@ from airflow.sdk import get_parsing_context
 
 from registry_sync.airflow.mirrors_file import load_dag_mirrors
 from registry_sync.airflow.readiness_dag import DAG_ID, build_readiness_dag
-from registry_sync.routes.load import mirrors_path
 
 if get_parsing_context().dag_id in (None, DAG_ID):
-    _file = load_dag_mirrors(mirrors_path(Path(__file__).resolve().parent.parent))
+    _file = load_dag_mirrors(Path(__file__))
     if _file.node_pools:
         mirror_readiness = build_readiness_dag(_file)

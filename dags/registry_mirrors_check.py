@@ -7,7 +7,6 @@ from pathlib import Path
 from airflow.sdk import get_parsing_context
 
 from registry_sync.airflow.mirrors_file import check_mirrors_file
-from registry_sync.routes.load import mirrors_path
 
 if get_parsing_context().dag_id is None:
-    check_mirrors_file(mirrors_path(Path(__file__).resolve().parent.parent))
+    check_mirrors_file(Path(__file__))

@@ -12,50 +12,61 @@ from pathlib import Path
 
 from registry_sync.config.model import MirrorsFile
 from registry_sync.errors import MirrorsFileError
-from registry_sync.routes.load import load_mirrors, parse_mirrors, read_mirrors_text
+from registry_sync.routes.load import load_mirrors, mirrors_path, parse_mirrors, read_mirrors_text
 from registry_sync.worker.kept_text import keep_text, read_kept_text
 
 log = logging.getLogger(__name__)
 
 
-def load_dag_mirrors(path: Path, only: str | None = None) -> MirrorsFile:
+def load_dag_mirrors(dag_file: Path, only: str | None = None) -> MirrorsFile:
     """The healthy mirrors and node pools of the file, or of its last good text, whose ``note`` then says so.
 
+    :param dag_file: a DAG file of the project.
     :param only: the name of one mirror; the others and the node pools are skipped.
     :raises MirrorsFileError: when neither can be read.
     """
+    path = _path(dag_file)
     try:
         text = read_mirrors_text(path)
         file, _ = parse_mirrors(text, path, only)
     except MirrorsFileError as error:
-        return _load_kept(path, only, error)
-    keep_text(path, text)
+        return _load_kept(dag_file, only, error)
+    keep_text(_name_of_kept(dag_file), text)
     return file
 
 
-def check_mirrors_file(path: Path) -> None:
+def check_mirrors_file(dag_file: Path) -> None:
     """:raises MirrorsFileError: with all problems of the file, and what runs until they are corrected."""
     try:
-        load_mirrors(path)
+        load_mirrors(_path(dag_file))
     except MirrorsFileError as error:
-        raise MirrorsFileError((*error.problems, *_what_runs(path))) from error
+        raise MirrorsFileError((*error.problems, *_what_runs(dag_file))) from error
 
 
-def _what_runs(path: Path) -> tuple[str, ...]:
+def _path(dag_file: Path) -> Path:
+    return mirrors_path(dag_file.resolve().parent.parent)
+
+
+def _name_of_kept(dag_file: Path) -> Path:
+    """The path under which the text is kept: it stays the same where git-sync makes a new folder for each commit."""
+    return mirrors_path(dag_file.absolute().parent.parent)
+
+
+def _what_runs(dag_file: Path) -> tuple[str, ...]:
     try:
-        note = load_dag_mirrors(path).note
+        note = load_dag_mirrors(dag_file).note
     except MirrorsFileError:
         return ("no mirror runs until this is corrected: this machine has no earlier text of the file",)
     return (note,) if note else ()
 
 
-def _load_kept(path: Path, only: str | None, error: MirrorsFileError) -> MirrorsFile:
+def _load_kept(dag_file: Path, only: str | None, error: MirrorsFileError) -> MirrorsFile:
     """:raises MirrorsFileError: ``error``, when no usable text is kept."""
-    kept = read_kept_text(path)
+    kept = read_kept_text(_name_of_kept(dag_file))
     if kept is None:
         raise error
     try:
-        file, _ = parse_mirrors(kept.text, path, only)
+        file, _ = parse_mirrors(kept.text, _path(dag_file), only)
     except MirrorsFileError:
         raise error from None
     time = f"{kept.kept_at:%Y-%m-%d %H:%M} UTC"

@@ -34,10 +34,14 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "include" / "mirrors.yaml"
     path.parent.mkdir()
     path.write_text(GOOD)
-    assert list(load_dag_mirrors(path).mirrors) == ["a", "b"]
+    assert list(load_dag_mirrors(dag_file(path)).mirrors) == ["a", "b"]
     (kept,) = shared().glob("kept-*")
     os.utime(kept, (KEPT_AT.timestamp(), KEPT_AT.timestamp()))
     return path
+
+
+def dag_file(path: Path) -> Path:
+    return path.parent.parent / "dags" / "registry_mirrors.py"
 
 
 def shared() -> Path:
@@ -65,21 +69,21 @@ BROKEN = [
 @pytest.mark.parametrize(("text", "problem"), BROKEN)
 def test_last_good_text_is_used_while_the_file_is_broken(path: Path, text: str, problem: str, only: str | None) -> None:
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
-    file = load_dag_mirrors(path, only)
+    file = load_dag_mirrors(dag_file(path), only)
     assert list(file.mirrors) == ([only] if only else ["a", "b"])
     assert file.note.startswith(NOTE.format(problem))
 
 
 def test_missing_file_is_no_other_case(path: Path) -> None:
     path.unlink()
-    assert load_dag_mirrors(path).note.startswith(NOTE.format(f"{path}: cannot read the mirrors file ("))
+    assert load_dag_mirrors(dag_file(path)).note.startswith(NOTE.format(f"{path}: cannot read the mirrors file ("))
 
 
 def test_dag_is_the_same_with_the_note(path: Path) -> None:
     """A change of the DAG would make a new version of it in Airflow."""
-    before = load_dag_mirrors(path)
+    before = load_dag_mirrors(dag_file(path))
     path.write_text("")
-    after = load_dag_mirrors(path)
+    after = load_dag_mirrors(dag_file(path))
     dags = [build_dag(file.mirrors["a"], file) for file in (before, after)]
     assert dags[0].doc_md == dags[1].doc_md
     assert [dag.task_dict["report"].note for dag in dags] == ["", after.note]  # type: ignore[union-attr]
@@ -89,7 +93,7 @@ def test_dag_is_the_same_with_the_note(path: Path) -> None:
 def test_import_error_has_the_problem_and_what_runs(path: Path) -> None:
     path.write_text(GOOD.replace("acr.example}}", "acr.example}"))
     with pytest.raises(MirrorsFileError) as caught:
-        check_mirrors_file(path)
+        check_mirrors_file(dag_file(path))
     problem, note = caught.value.problems
     assert problem.startswith("mirrors.yaml:2: this is not valid YAML: close the bracket of line 1 (")
     assert note == NOTE.format(problem)
@@ -101,51 +105,65 @@ def test_import_error_without_a_kept_text_says_that_nothing_runs(path: Path) -> 
     path.write_text("")
     problem = "mirrors.yaml:1: expected registries: and mirrors:, got nothing"
     with pytest.raises(MirrorsFileError) as caught:
-        check_mirrors_file(path)
+        check_mirrors_file(dag_file(path))
     nothing = "no mirror runs until this is corrected: this machine has no earlier text of the file"
     assert caught.value.problems == (problem, nothing)
     with pytest.raises(MirrorsFileError, match=re.escape(problem)):
-        load_dag_mirrors(path)
+        load_dag_mirrors(dag_file(path))
 
 
 def test_problem_of_one_mirror_needs_no_earlier_text(path: Path) -> None:
     path.write_text(GOOD + "  c: {}\n")
-    file = load_dag_mirrors(path)
+    file = load_dag_mirrors(dag_file(path))
     assert (list(file.mirrors), file.note) == (["a", "b"], "")
     with pytest.raises(MirrorsFileError) as caught:
-        check_mirrors_file(path)
+        check_mirrors_file(dag_file(path))
     assert all(problem.startswith("mirrors.yaml:5: mirrors.c: ") for problem in caught.value.problems)
 
 
 def test_corrected_file_is_kept_in_place_of_the_earlier_one(path: Path) -> None:
     path.write_text("")
-    load_dag_mirrors(path)
+    load_dag_mirrors(dag_file(path))
     path.write_text(GOOD.replace("  b:", "  d:"))
-    assert (list(load_dag_mirrors(path).mirrors), load_dag_mirrors(path).note) == (["a", "d"], "")
+    assert (list(load_dag_mirrors(dag_file(path)).mirrors), load_dag_mirrors(dag_file(path)).note) == (["a", "d"], "")
     path.write_text("")
-    assert list(load_dag_mirrors(path).mirrors) == ["a", "d"]
+    assert list(load_dag_mirrors(dag_file(path)).mirrors) == ["a", "d"]
     assert [each.name.partition("-")[0] for each in shared().iterdir()] == ["kept"]
 
 
 def test_equal_text_keeps_its_time(path: Path) -> None:
-    load_dag_mirrors(path)
+    load_dag_mirrors(dag_file(path))
     kept = read_kept_text(path)
     assert kept is not None
     assert (kept.text, kept.kept_at) == (GOOD, KEPT_AT)
 
 
 def test_text_of_another_file_is_not_used(path: Path) -> None:
-    other = path.with_name("other.yaml")
+    other = path.parent / "other" / "include" / "mirrors.yaml"
+    other.parent.mkdir(parents=True)
     other.write_text("")
     with pytest.raises(MirrorsFileError):
-        load_dag_mirrors(other)
+        load_dag_mirrors(dag_file(other))
+
+
+def test_text_is_found_where_each_commit_has_its_own_folder(tmp_path: Path) -> None:
+    """git-sync makes a folder of each commit, and moves a symbolic link."""
+    link = tmp_path / "repo"
+    for commit, text in (("good", GOOD), ("bad", "")):
+        (tmp_path / commit / "include").mkdir(parents=True)
+        (tmp_path / commit / "include" / "mirrors.yaml").write_text(text)
+        link.unlink(missing_ok=True)
+        link.symlink_to(tmp_path / commit)
+        file = load_dag_mirrors(link / "dags" / "registry_mirrors.py")
+        assert list(file.mirrors) == ["a", "b"]
+    assert file.note
 
 
 def test_directory_of_another_user_is_not_used(path: Path) -> None:
     shared().chmod(0o755)
     path.write_text("")
     with pytest.raises(MirrorsFileError):
-        load_dag_mirrors(path)
+        load_dag_mirrors(dag_file(path))
 
 
 def test_text_that_cannot_be_kept_is_used(
@@ -153,7 +171,7 @@ def test_text_that_cannot_be_kept_is_used(
 ) -> None:
     monkeypatch.setattr(kept_text, "MAX_BYTES", 10)
     path.write_text(GOOD.replace("  b:", "  d:"))
-    assert list(load_dag_mirrors(path).mirrors) == ["a", "d"]
+    assert list(load_dag_mirrors(dag_file(path)).mirrors) == ["a", "d"]
     assert f"the text of {path} is not kept: it is too long, or the temporary directory is not ours" in caplog.messages
 
 
@@ -162,4 +180,4 @@ def test_unusable_kept_text_leaves_the_error(path: Path) -> None:
         kept.write_bytes(b"\xff")
     path.write_text("")
     with pytest.raises(MirrorsFileError, match="got nothing"):
-        load_dag_mirrors(path)
+        load_dag_mirrors(dag_file(path))
