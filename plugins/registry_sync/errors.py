@@ -12,6 +12,7 @@
     │   ├── ResponseTimeout      the response took too long           -> report it: every runtime keeps waiting
     │   └── ConnectTimeout       the connection attempt timed out     -> report it: runtimes wait long, then go on
     ├── RateLimited              429 from the registry                -> pause everything, or defer until then
+    ├── ReferrersUnavailable     an image's referrers are not listed  -> note it, and publish the image
     ├── DeniedError              missing permission                   -> fail at once
     │   └── LoginRejected        wrong user name or password          -> fail at once, whatever was asked for
     ├── RefusedError             type, quota, policy, read-only       -> fail at once
@@ -100,6 +101,13 @@ class RateLimited(RegistrySyncError):
         super().__init__(message)
         self.retry_at = retry_at
         self.host = host
+
+
+class ReferrersUnavailable(RegistrySyncError):
+    """The registry did not list the referrers of a digest, whatever its reason. Images do not depend on them."""
+
+    error_class = "referrers_unavailable"
+    is_permanent = False
 
 
 class DeniedError(RegistrySyncError):

@@ -176,7 +176,10 @@ class RegistryClient(Protocol):
         """
 
     def list_referrers(self, repository: Repository, subject: Digest) -> Manifest | None:
-        """The referrers of a digest as one index; ``None`` without a referrers API (a tag then holds the list)."""
+        """The referrers of a digest as one index; ``None`` without a referrers API (a tag then holds the list).
+
+        :raises ReferrersUnavailable: when the registry denies the call, rate-limits us, or fails.
+        """
 
     def create_repository(self, repository: Repository) -> None:
         """Create a repository before the first push. Does nothing where a push creates it."""

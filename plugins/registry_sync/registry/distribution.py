@@ -6,7 +6,6 @@ HEAD per tag, and push times are unknown.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -28,11 +27,9 @@ from registry_sync.errors import (
 from registry_sync.oci.manifest import (
     ACCEPT,
     MAX_MANIFEST_BYTES,
-    OCI_INDEX,
     Descriptor,
     Manifest,
     is_manifest,
-    merge_indexes,
     parse_manifest,
     parse_media_type,
 )
@@ -42,9 +39,9 @@ from registry_sync.registry.client import ListedRepository, ListedTag, limit_rep
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.exchange import RequestLimits, Sink
 from registry_sync.registry.name_listing import list_names
+from registry_sync.registry.referrers import read_referrers
 from registry_sync.registry.response import Response
 from registry_sync.registry.transport import Transport
-from registry_sync.registry.urls import shown_url
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +84,6 @@ class DistributionClient:
             limits=limits,
         )
         self._host = endpoint.host
-        self._has_referrers: bool | None = None
 
     def close(self) -> None:
         """Close the connections."""
@@ -276,23 +272,11 @@ class DistributionClient:
         return response.content
 
     def list_referrers(self, repository: Repository, subject: Digest) -> Manifest | None:
-        """The referrers of a digest as one index; ``None`` when the registry has no referrers API.
+        """The referrers of a digest as one index; ``None`` without a referrers API (a tag then holds the list).
 
-        https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-referrers. A registry with the
-        API answers for every digest, with an empty index if nothing refers to it. Some registries without it refuse the
-        call instead of answering 404. The absence of the API is cached.
+        :raises ReferrersUnavailable: when the registry denies the call, rate-limits us, or fails.
         """
-        if self._has_referrers is False:
-            return None
-        path = f"/v2/{repository.name}/referrers/{subject}"
-        try:
-            pages = [_index(page, subject) for page in self._transport.pages(path, scope=_pull(repository))]
-        except (NotFound, RefusedError, DeniedError) as error:
-            log.info("%s has no referrers API, reading the referrers tags instead (%s)", self._host, error)
-            self._has_referrers = False
-            return None
-        self._has_referrers = True
-        return merge_indexes(pages)
+        return read_referrers(self._transport, repository, subject)
 
     def _manifest_call(self, method: str, repository: Repository, target: str | Digest) -> Response:
         path, headers = f"/v2/{repository.name}/manifests/{target}", {"Accept": ACCEPT}
@@ -309,24 +293,6 @@ class DistributionClient:
         """The names under ``key`` of a listing: see :func:`~registry_sync.registry.name_listing.list_names`."""
         get = partial(self._transport.call, "GET", scope=scope)
         return list_names(get, urljoin(self._transport.base_url, path), key)
-
-
-def _index(response: Response, subject: Digest) -> Manifest:
-    """An index of referrers. ``null`` is an empty list of servers in Go, such as CUE's ociserver.
-
-    :raises TemporaryError: when the response is not an index. An error page is never read as an empty list.
-    """
-    document, content = response.json(), response.content
-    if isinstance(document, dict) and document.get("manifests", ...) is None:
-        content = json.dumps({**document, "manifests": []}).encode()
-    else:
-        response.rows("manifests", "mediaType", "digest")
-    try:
-        return parse_manifest(content, OCI_INDEX)
-    except RefusedError as error:
-        raise TemporaryError(
-            f"{shown_url(response.url)} answered without a valid list of referrers of {subject.short}: {error}"
-        ) from error
 
 
 def _pull(repository: Repository) -> str:

@@ -73,6 +73,8 @@ class Request:
 
     :param scope: of the token that it needs, such as ``repository:team/app:pull``; empty for none.
     :param max_bytes: the longest response body that is accepted.
+    :param is_optional: a 429 is an error at once and pauses no other request, and a redirect to another host is the
+        response.
     :param sink: receives the body of a 200; the response then has none.
     """
 
@@ -83,6 +85,7 @@ class Request:
     body: bytes | Body | None = None
     max_bytes: int = MAX_RESPONSE_BYTES
     sink: Sink | None = None
+    is_optional: bool = False
 
 
 class Exchange:

@@ -33,12 +33,15 @@ class HostLimits:
         self._own = RateLimiter(requests_per_second, server=self._host if is_shared else "", lane=lane)
         self._others: dict[str, RateLimiter] = {}
 
-    def send(self, url: str, send: Callable[[], Response]) -> Response:
-        """Call ``send``, which sends one request to ``url``, when its host allows it."""
+    def send(self, url: str, send: Callable[[], Response], *, pauses: bool = True) -> Response:
+        """Call ``send``, which sends one request to ``url``, when its host allows it.
+
+        :param pauses: a 429 pauses other requests, too.
+        """
         limiter = self._limiter_of(urlsplit(url).netloc)
         sent_at = limiter.wait()
         response = send()
-        if response.status == 429 and self._is_shared:
+        if response.status == 429 and self._is_shared and pauses:
             delay = requested_delay(response, datetime.now(UTC))
             if delay is None or delay <= LONGEST_PAUSE_SECONDS:
                 self._pause(limiter, urlsplit(url).netloc, sent_at, delay)

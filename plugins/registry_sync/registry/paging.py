@@ -51,7 +51,7 @@ def _broken_off(error: RegistrySyncError, number: int) -> RegistrySyncError:
     message = f"page {number} of a listing cannot be read: {error}"
     match error:
         case RateLimited():
-            return RateLimited(message, retry_at=error.retry_at)
+            return RateLimited(message, retry_at=error.retry_at, host=error.host)
         case NotFound() | RefusedError():
             return TemporaryError(message)
         case DeniedError() | TemporaryError():

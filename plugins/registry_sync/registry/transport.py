@@ -114,10 +114,13 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         max_bytes: int = MAX_RESPONSE_BYTES,
+        is_optional: bool = False,
     ) -> Response:
         """Send a request authenticated for ``scope``, with retries. All of our requests are idempotent.
 
         :param path: absolute, such as ``/v2/``, or a URL on the same origin.
+        :param is_optional: a 429 is an error at once and pauses no other request, and a redirect to another host is the
+            response.
         :raises RegistrySyncError: one of its classes, for a status of 400 or more and for a failed connection.
         """
         return self._send_handling_retries(
@@ -128,6 +131,7 @@ class Transport:
                 headers=headers or {},
                 body=body,
                 max_bytes=max_bytes,
+                is_optional=is_optional,
             )
         )
 
@@ -147,6 +151,15 @@ class Transport:
         if scope and response.status == 401:
             raise TemporaryError(f"{shown_url(request.url)} no longer accepted the login in the middle of an upload")
         return _checked(request, response)
+
+    def follow_once(self, redirect: Response) -> Response:
+        """GET the target of a redirect to another host, anonymously and without retries.
+
+        :raises RegistrySyncError: as :meth:`call` does.
+        """
+        request = Request(method="GET", url=redirect.url, is_optional=True)
+        target = replace(request, url=self._redirect_target(request, redirect))
+        return _checked(target, self._send_handling_redirects(target, None))
 
     def download(self, path: str, sink: Sink, *, scope: str = "", headers: Mapping[str, str] | None = None) -> Response:
         """GET ``path`` without retries and give the body to ``sink``. The returned response has an empty body.
@@ -215,6 +228,8 @@ class Transport:
                 error = self._decode(response, request)
                 is_lasting = isinstance(error, MissingContent)  # docker-registry answers 500 for it
                 wait_seconds = None if is_lasting else _wait_after_response(response, attempt)
+            if isinstance(error, RateLimited) and request.is_optional:
+                raise error
             if isinstance(error, RateLimited):
                 limited_until = min(limited_until, time.monotonic() + self._limits.patience_seconds)
                 self._check_patience(error, limited_until)
@@ -259,6 +274,8 @@ class Transport:
             if response.status not in _REDIRECTS:
                 return response
             url = self._redirect_target(request, response)
+            if request.is_optional and not self._is_own(url):
+                return response
             response = self._send_single(replace(request, url=url), authorization if self._is_own(url) else None)
         raise TemporaryError(f"{shown_url(request.url)} redirects more than {_MAX_REDIRECTS} times")
 
@@ -288,7 +305,8 @@ class Transport:
         return response.json()
 
     def _send_single(self, request: Request, authorization: str | None) -> Response:
-        return self._host_limits.send(request.url, partial(self._exchange.send, request, authorization))
+        send = partial(self._exchange.send, request, authorization)
+        return self._host_limits.send(request.url, send, pauses=not request.is_optional)
 
 
 def _kind_hint(token_url: str) -> str:

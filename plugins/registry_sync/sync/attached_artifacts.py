@@ -22,6 +22,7 @@ from registry_sync.errors import (
     MissingContent,
     NotFound,
     RateLimited,
+    ReferrersUnavailable,
     RefusedError,
     RegistrySyncError,
     TemporaryError,
@@ -70,6 +71,7 @@ class AttachedArtifacts:
         self._lock = threading.Lock()
         self._copied: dict[Digest, Future[list[Digest]]] = {}
         self._results: list[TagResult] = []
+        self._unread: list[str] = []
         self._retry_at: datetime | None = None
 
     @property
@@ -82,6 +84,15 @@ class AttachedArtifacts:
         """Results of the artifacts that were copied, refused, or failed."""
         with self._lock:
             return list(self._results)
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """One note when referrers could not be read."""
+        with self._lock:
+            if not self._unread:
+                return ()
+            seen = f"the referrers of {len(self._unread)} images could not be read: {self._unread[0]}"
+            return (f"{seen}; signatures and SBOMs attached to them may be missing at the destination",)
 
     def copy_for(self, subjects: Sequence[Digest]) -> None:
         """Copy the artifacts attached to ``subjects``, and the artifacts attached to those. Each digest goes once.
@@ -260,7 +271,7 @@ class AttachedArtifacts:
         """
         source, repository = self._session.source, self._session.route.source_repository
         try:
-            index = source.list_referrers(repository, subject)
+            index = self._read_referrers_api(subject)
             tag = referrers_tag(subject)
             if index is not None or not self._may_exist(tag):
                 return index
@@ -270,6 +281,16 @@ class AttachedArtifacts:
             self._add(_refused(referrers_tag(subject), subject, error))
             return None
         return manifest if manifest and manifest.is_index and manifest.digest != subject else None
+
+    def _read_referrers_api(self, subject: Digest) -> Manifest | None:
+        """The answer of the source's API. What it cannot answer now is noted, and holds no image back."""
+        try:
+            return self._session.source.list_referrers(self._session.route.source_repository, subject)
+        except ReferrersUnavailable as error:
+            log.warning("the referrers of %s cannot be read: %s", subject, error)
+            with self._lock:
+                self._unread.append(str(error))
+            return None
 
     def _copy_referrer(self, digest: Digest, subject: Digest) -> bool:
         """Copy one referrer. Returns whether the destination has it now."""
@@ -293,14 +314,23 @@ class AttachedArtifacts:
 
         https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pushing-manifests-with-subject
         """
-        repository, tag = self._session.route.destination_repository, referrers_tag(subject)
+        tag = referrers_tag(subject)
         try:
-            if self._session.destination.list_referrers(repository, subject) is not None:
+            if self._has_referrers_api(subject):
                 return
             with self._session.locks.acquire([tag]):  # another task that adds to the list reads what this one wrote
                 self._add_to_list(tag, subject, index)
         except (RefusedError, DeniedError) as error:
             self._add(_refused(tag, subject, error))
+
+    def _has_referrers_api(self, subject: Digest) -> bool:
+        """Return whether the destination lists the referrers itself. In doubt it gets the tag, which harms nothing."""
+        try:
+            repository = self._session.route.destination_repository
+            return self._session.destination.list_referrers(repository, subject) is not None
+        except ReferrersUnavailable as error:
+            log.info("writing a list of the referrers of %s, since the destination shows none: %s", subject, error)
+            return False
 
     def _add_to_list(self, tag: str, subject: Digest, index: Manifest) -> None:
         client, repository = self._session.destination, self._session.route.destination_repository

@@ -73,7 +73,12 @@ def execute(session: Session, observation: Observation, plan: Plan) -> Execution
         results = [*copied, *artifacts.results, *others]
         execution = Execution(
             results=(*results, *delete_due(session, plan, results)),
-            notes=(*notes, *skipped_artifacts_note(artifacts.results), *_registry_notes(session, copied)),
+            notes=(
+                *notes,
+                *artifacts.notes,
+                *skipped_artifacts_note(artifacts.results),
+                *_registry_notes(session, copied),
+            ),
             sent_bytes=session.skopeo.sent_bytes + direct.sent_bytes,
             retry_at=publisher.retry_at or artifacts.retry_at,
         )

@@ -1,0 +1,210 @@
+"""The referrers API: what a registry answers about one digest is about that digest, and holds no image back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from registry_sync.errors import ReferrersUnavailable
+from registry_sync.oci.artifact_tags import referrers_tag
+from registry_sync.oci.manifest import OCI_INDEX
+from registry_sync.oci.reference import Digest, Repository
+from registry_sync.registry.distribution import DistributionClient
+from testkit import images
+from testkit.clients import connect
+from testkit.images import Image
+from testkit.interceptor import ANY, Interceptor
+from testkit.referrers_api import ReferrersApi
+from testkit.registry import RegistryProcess
+from testkit.routes import counted, make_route, run_route
+from testkit.scripted import Reply, ScriptedServer
+
+pytestmark = pytest.mark.usefixtures("recorded_pauses")
+
+ODD = Digest.of(b"odd")
+INDEX = {"Content-Type": OCI_INDEX}
+NOT_PERMITTED = " (not permitted with these credentials, or it does not exist)"
+
+
+@pytest.fixture
+def api(source: RegistryProcess) -> Iterator[ReferrersApi]:
+    with ReferrersApi(source) as opened:
+        yield opened
+
+
+def push(source: RegistryProcess, name: str, tag: str) -> tuple[Image, Image]:
+    """An image without children, and an SBOM attached to it."""
+    content = images.image([images.layer({"a": f"{name} {tag}".encode()})])
+    sbom = images.bare_artifact(f"sbom {tag}", subject=content)
+    images.push(source.url, name, tag, content)
+    images.push(source.url, name, None, sbom)
+    return content, sbom
+
+
+def push_list(source: RegistryProcess, name: str, subject: Image, sbom: Image) -> None:
+    """The list that clients keep under a tag for registries without the API."""
+    entry = {"mediaType": sbom.media_type, "digest": str(sbom.digest), "size": len(sbom.content)}
+    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]}
+    index = Image(content=json.dumps(document).encode(), media_type=OCI_INDEX)
+    images.push(source.url, name, referrers_tag(subject.digest), index)
+
+
+NO_API = [
+    (404, b"404 page not found", {}),
+    (404, b'{"errors": [{"code": "MANIFEST_UNKNOWN", "message": "unknown"}]}', {}),
+    (400, b"", {}),
+    (405, b"", {}),
+    (406, b"", {}),
+    (501, b"", {}),
+    (204, b"", {}),
+    (200, b"", {}),
+    (200, b"<html>Welcome</html>", {"Content-Type": "text/html"}),
+    (200, b"{}", {}),
+    (200, b"[]", {}),
+    (200, b'{"schemaVersion": 2, "manifests": null}', INDEX),
+]
+
+UNAVAILABLE = [
+    (401, b"", {}, f"answered 401{NOT_PERMITTED}"),
+    (403, b"no", {}, f"answered 403 no{NOT_PERMITTED}"),
+    (429, b"", {"Retry-After": "7200"}, "answered 429"),
+    (429, b"", {}, "answered 429"),
+    (500, b"", {}, "answered 500"),
+    (503, b"busy", {"Retry-After": "1"}, "answered 503 busy"),
+]
+
+
+class TestClient:
+    @pytest.mark.parametrize(("status", "body", "headers"), NO_API)
+    def test_no_list_is_an_answer_about_one_digest(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        odd = Reply(status=status, body=body, headers=headers)
+        some = Reply(body=b'{"schemaVersion": 2, "manifests": []}', headers=INDEX)
+        with ScriptedServer(lambda shown: odd if shown.target.endswith(str(ODD)) else some) as server:
+            with connect(DistributionClient, server) as asked:
+                found = asked.list_referrers(Repository(server.host, "team/app"), ODD)
+                assert found is None if b"null" not in body else found is not None and found.children == ()
+                assert asked.list_referrers(Repository(server.host, "team/app"), Digest.of(b"other")) is not None
+            assert len(server.shown) == 2
+
+    @pytest.mark.parametrize(("status", "body", "headers", "text"), UNAVAILABLE)
+    def test_what_cannot_be_read_has_an_error_of_its_own(
+        self, status: int, body: bytes, headers: Mapping[str, str], text: str
+    ) -> None:
+        odd = Reply(status=status, body=body, headers=headers)
+        with ScriptedServer(lambda _: odd) as server, connect(DistributionClient, server) as asked:
+            with pytest.raises(ReferrersUnavailable) as caught:
+                asked.list_referrers(Repository(server.host, "team/app"), ODD)
+            assert str(caught.value) == f"GET {server.url}/v2/team/app/referrers/{ODD} {text}"
+            assert len(server.shown) == (3 if status >= 500 else 1)
+
+
+@pytest.mark.parametrize("case", [NO_API[0], NO_API[-4], NO_API[-1]], ids=["404", "HTML", "null"])
+def test_one_digest_without_a_list_says_nothing_about_the_others(
+    source: RegistryProcess,
+    api: ReferrersApi,
+    destination: RegistryProcess,
+    name: str,
+    case: tuple[int, bytes, Mapping[str, str]],
+) -> None:
+    (odd, _), *others = [push(source, name, tag) for tag in ("v0", "v1", "v2")]
+    api.answer("GET", f"/referrers/{odd.digest}", *case)
+    report = run_route(make_route(api, destination, name, parallel_copies=1))
+    assert counted(report) == {"copied": 5}
+    assert report.notes == ()
+    for _, sbom in others:
+        assert images.resolve(destination.url, name, sbom.digest) == sbom.digest
+
+
+@pytest.mark.parametrize("case", [UNAVAILABLE[1], UNAVAILABLE[2], UNAVAILABLE[4]], ids=["403", "429", "500"])
+def test_what_cannot_be_read_is_a_note(
+    source: RegistryProcess,
+    api: ReferrersApi,
+    destination: RegistryProcess,
+    name: str,
+    case: tuple[int, bytes, Mapping[str, str], str],
+) -> None:
+    """Neither a failure nor a rate limit of the registry. The list under a tag is copied all the same."""
+    (odd, kept), *others = [push(source, name, tag) for tag in ("v0", "v1")]
+    push_list(source, name, odd, kept)
+    api.answer("GET", f"/referrers/{odd.digest}", *case[:3])
+    report = run_route(make_route(api, destination, name, parallel_copies=1))
+    assert counted(report) == {"copied": 4}
+    (note,) = report.notes
+    assert note == (
+        f"the referrers of 1 images could not be read: GET {api.url}/v2/{name}/referrers/{odd.digest} {case[3]}; "
+        "signatures and SBOMs attached to them may be missing at the destination"
+    )
+    for _, sbom in ((odd, kept), *others):
+        assert images.resolve(destination.url, name, sbom.digest) == sbom.digest
+
+
+def test_a_damaged_list_and_a_broken_connection_are_notes(
+    source: RegistryProcess, api: ReferrersApi, destination: RegistryProcess, name: str
+) -> None:
+    first, second = (push(source, name, tag)[0] for tag in ("v0", "v1"))
+    api.answer("GET", f"/referrers/{first.digest}", 200, b'{"manifests": [{"mediaType": "x"}]}', INDEX)
+    api.reset("GET", f"/referrers/{second.digest}")
+    report = run_route(make_route(api, destination, name))
+    assert counted(report) == {"copied": 2}
+    (note,) = report.notes
+    assert note.startswith("the referrers of 2 images could not be read: ")
+
+
+def test_a_redirect_to_a_web_page_elsewhere_is_not_followed(
+    source: RegistryProcess, destination: RegistryProcess, name: str
+) -> None:
+    """GHCR redirects to GitHub's pages, which rate-limit: https://github.com/artifacthub/hub/issues/4785."""
+    content, sbom = push(source, name, "v1")
+    push_list(source, name, content, sbom)
+    with ScriptedServer(lambda _: Reply(status=429)) as elsewhere, Interceptor(source.url) as wire:
+        wire.answer("GET", "/referrers/", 303, headers={"Location": f"{elsewhere.url}/-/v2/packages/x"})
+        report = run_route(make_route(wire, destination, name))
+        assert elsewhere.shown == []
+    assert counted(report) == {"copied": 2}
+    assert report.notes == ()
+    assert images.resolve(destination.url, name, sbom.digest) == sbom.digest
+
+
+def test_a_redirect_to_the_api_of_another_host_is_followed(
+    source: RegistryProcess, api: ReferrersApi, destination: RegistryProcess, name: str
+) -> None:
+    """As registry.k8s.io redirects. That host is asked once."""
+    content, sbom = push(source, name, "v1")
+    failing, _ = push(source, name, "v2")
+    api.answer("GET", f"/referrers/{failing.digest}", 503)
+    with Interceptor(source.url) as wire:
+        for subject in (content, failing):
+            target = f"{api.url}/v2/{name}/referrers/{subject.digest}"
+            wire.answer("GET", f"/referrers/{subject.digest}", 307, headers={"Location": target})
+        report = run_route(make_route(wire, destination, name))
+    assert images.resolve(destination.url, name, sbom.digest) == sbom.digest
+    assert counted(report) == {"copied": 3}
+    (note,) = report.notes
+    assert note.startswith("the referrers of 1 images could not be read: GET ")
+    assert [request.status for request in api.requests() if "referrers" in request.path].count(503) == 1
+
+
+@pytest.mark.parametrize("status", [404, 200])
+def test_a_later_page_that_fails_is_a_note(
+    source: RegistryProcess, destination: RegistryProcess, name: str, status: int
+) -> None:
+    content, _ = push(source, name, "v1")
+    for number in range(3):
+        images.push(source.url, name, None, images.bare_artifact(f"more {number}", subject=content))
+    with ReferrersApi(source, page_size=2) as api:
+        api.after("GET", "/referrers/", lambda _: api.answer("GET", "/referrers/", status, b"<html>"), times=1)
+        report = run_route(make_route(api, destination, name))
+    assert counted(report) == {"copied": 1}
+    assert len(report.notes) == 1
+
+
+def test_a_destination_that_may_have_the_api_gets_the_list_too(
+    source: RegistryProcess, api: ReferrersApi, destination: RegistryProcess, name: str
+) -> None:
+    content, _ = push(source, name, "v1")
+    with Interceptor(destination.url) as wire:
+        wire.answer(ANY, "/referrers/", 403)
+        assert counted(run_route(make_route(api, wire, name))) == {"copied": 2}
+    assert images.resolve(destination.url, name, referrers_tag(content.digest)) is not None
