@@ -13,7 +13,7 @@ from registry_sync.tags.patterns import Pattern, parse_pattern
 from registry_sync.tags.rules import Duration, Order, TagRule, TagRules, parse_duration, parse_named
 from registry_sync.tags.semver import Range, parse_range
 from registry_sync.tags.tag_patterns import parse_tag_pattern
-from registry_sync.tags.version_part import VersionPart, never_a_version, parse_version_part
+from registry_sync.tags.version_part import VersionPart, never_a_version, never_in_range, parse_version_part
 
 Patterns = Annotated[
     tuple[Annotated[Pattern, parsed_by(parse_pattern, min_length=1)], ...],
@@ -123,15 +123,22 @@ def _version_contradictions(entry: TagRuleEntry) -> Iterator[str]:
         yield "version needs semver, or newest in its order; write one of them, or remove version"
     if entry.prereleases and not entry.semver and not by_version:
         yield "prereleases needs semver or newest_by: semver; write one of them, or remove prereleases"
+    if entry.include and (entry.semver or by_version):
+        yield from _include_contradictions(entry, entry.include)
+
+
+def _include_contradictions(entry: TagRuleEntry, include: Sequence[Pattern]) -> Iterator[str]:
+    """``include`` beside an order or range of versions that none of its tags can be in."""
+    shown = ", ".join(repr(pattern.text) for pattern in include)
     reader = "semver" if entry.semver else "newest_by: semver"
-    if (entry.semver or by_version) and entry.include and never_a_version(entry.include, entry.version):
-        shown = ", ".join(repr(pattern.text) for pattern in entry.include)
-        advice = (
-            f"version {entry.version.text!r} matches none of them; make them agree"
-            if entry.version
-            else "write version: for the part that is one, such as version: 'stable-(.+)', or a list of two rules"
-        )
+    if entry.version and never_a_version(include, entry.version):
+        advice = f"version {entry.version.text!r} matches none of them; make them agree"
         yield f"no tag that matches include ({shown}) is a version, which {reader} requires; {advice}"
+    elif never_a_version(include, entry.version):
+        advice = "write version: for the part that is one, such as version: 'stable-(.+)', or a list of two rules"
+        yield f"no tag that matches include ({shown}) is a version, which {reader} requires; {advice}"
+    elif entry.semver and not entry.version and never_in_range(include, entry.semver):
+        yield f"no tag that matches include ({shown}) is in semver {entry.semver.text!r}; write a list of two rules"
 
 
 def _most(rule: TagRule) -> int | None:

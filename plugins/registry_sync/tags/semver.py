@@ -125,10 +125,21 @@ class Range:
             for bounds in self.alternatives
         )
 
+    def may_hold_between(self, low: Version, high: Version) -> bool:
+        """Return whether its bounds leave room from ``low`` up to, but without, ``high``."""
+        return any(_leave_room(bounds, low, high) for bounds in self.alternatives)
+
     def _asks_for(self, version: Version, bounds: _Bounds) -> bool:
         return self.prereleases or any(
             not each.version.is_release and _numbers(each.version) == _numbers(version) for each in bounds
         )
+
+
+def _leave_room(bounds: _Bounds, low: Version, high: Version) -> bool:
+    lowest = max([low, *(bound.version for bound in bounds if bound.operator in (">", ">=", "="))])
+    highest = min([high, *(bound.version for bound in bounds if bound.operator in ("<", "<=", "="))])
+    is_open = highest == high or any(bound.operator in "<>" and bound.version == lowest for bound in bounds)
+    return lowest < highest or (lowest == highest and not is_open)
 
 
 def _numbers(version: Version) -> tuple[int, int, int]:

@@ -11,7 +11,7 @@ from typing import Any
 from registry_sync.errors import ConfigurationError
 from registry_sync.tags.name_forms import Form, forms_meet, forms_of
 from registry_sync.tags.patterns import Pattern, compile_expression, parse_pattern, refuse_posix_classes
-from registry_sync.tags.semver import Version, read_version
+from registry_sync.tags.semver import MAX_NUMBER, Range, Version, read_version
 from registry_sync.tags.tag_patterns import no_tag_fault
 
 
@@ -84,3 +84,21 @@ def never_a_version(patterns: Iterable[Pattern], part: VersionPart | None) -> bo
 def _beginning(form: Form) -> str:
     """The text before the first wildcard or set of a form."""
     return "".join(min(member) for member in takewhile(lambda member: member and len(member) == 1, form) if member)
+
+
+_FIXED_NUMBERS = re.compile(rf"v?({_NUMBER})\.(?:({_NUMBER})[._-])?")
+"""The major number of all tags with a beginning, and maybe the minor one."""
+
+
+def never_in_range(patterns: Iterable[Pattern], versions: Range) -> bool:
+    """Return whether the beginnings of the patterns show that no tag that matches one of them is in the range."""
+    return not any(_may_be_in(_beginning(form), versions) for pattern in patterns for form in forms_of(pattern))
+
+
+def _may_be_in(beginning: str, versions: Range) -> bool:
+    match = _FIXED_NUMBERS.match(beginning)
+    if match is None or int(match[1]) >= MAX_NUMBER or int(match[2] or 0) >= MAX_NUMBER:
+        return True
+    major, minor = int(match[1]), int(match[2] or 0)
+    following = (major, minor + 1) if match[2] else (major + 1, 0)
+    return versions.may_hold_between(Version.of(major, minor, 0, "0"), Version.of(*following, 0, "0"))

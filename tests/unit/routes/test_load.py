@@ -471,6 +471,13 @@ DIGEST = f"sha256:{64 * 'a'}"
             ),
         ),
         (
+            {"names": ["latest"], "semver": ">=1.31.0 <1.31.9", "include": [r"/1\.26\.[0-9]-(glibc|musl)/"]},
+            (
+                r": no tag that matches include ('/1\\.26\\.[0-9]-(glibc|musl)/') is in semver '>=1.31.0 <1.31.9'; "
+                "write a list of two rules"
+            ),
+        ),
+        (
             {"names": [f"@{DIGEST}"]},
             (
                 f".names[0]: '@{DIGEST}' has no tag, without which nobody could pull it by name; write one of "

@@ -5,12 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from registry_sync.errors import ConfigurationError
-from registry_sync.tags.semver import Version
-from registry_sync.tags.version_part import parse_version_part, version_of
+from registry_sync.tags.patterns import parse_pattern
+from registry_sync.tags.semver import Version, parse_range, read_version
+from registry_sync.tags.version_part import never_in_range, parse_version_part, version_of
 from testkit.settings import tag_rules
 from tests.unit.tags.test_select import Listed, ago, select
+
+NUMBERS = st.integers(0, 3)
+RANGES = st.one_of(
+    st.tuples(st.sampled_from(["<", "<=", ">", ">=", "^", "~", ""]), NUMBERS, NUMBERS).map(
+        lambda parts: f"{parts[0]}{parts[1]}.{parts[2]}"
+    ),
+    st.tuples(NUMBERS, NUMBERS, NUMBERS).map(lambda parts: f">={parts[0]}.{parts[1]} <{parts[2]} || {parts[1]}.x"),
+)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +122,8 @@ def test_newest_goes_by_the_part_that_version_marks_and_then_by_name() -> None:
     [
         {"include": ("v*", "stable-*"), "semver": "1.x"},
         {"include": ("[0-9]*",), "semver": "1.x"},
-        {"include": ("1.2.*",), "semver": ">=2"},
+        {"include": ("1.2.*", "2.*"), "semver": ">=2"},
+        {"include": ("v2.*",), "semver": ">=2.0.0-rc.1 <2.0.0"},
         {"include": ("v1.2.3-*", "*-amd64"), "semver": "1.x"},
         {"include": ("/v?1.*/",), "newest": 3, "newest_by": "semver"},
         {"include": ("stable-2.*",), "semver": "2.x", "version": "stable-(.+)"},
@@ -121,3 +133,39 @@ def test_newest_goes_by_the_part_that_version_marks_and_then_by_name() -> None:
 )
 def test_patterns_that_may_match_a_version_go_beside_semver(written: Any) -> None:
     assert tag_rules(**written).applies
+
+
+@pytest.mark.parametrize(
+    ("include", "semver", "is_never"),
+    [
+        ("1.2.*", ">=2", True),
+        ("v1.*", ">=2", True),
+        ("2.*", "<2", True),
+        ("2.*", "<=2", False),
+        ("1.9*", ">=1.10", False),
+        ("1.9.*", ">=1.10", True),
+        ("1.9-*", ">=1.10", True),
+        ("1.*", "1.4.2", False),
+        ("1.5.*", "1.4.2", True),
+        ("1.4.*", "~1.3 || ^1.4", False),
+        ("3.*", "1.x || 2.x", True),
+        ("1.*", "*", False),
+        ("1*", ">=2", False),
+        ("[12].*", ">=3", False),
+        ("99999999999999999999.*", "1.x", False),
+    ],
+)
+def test_beginnings_of_patterns_are_compared_with_ranges(include: str, semver: str, is_never: bool) -> None:
+    assert never_in_range([parse_pattern(include)], parse_range(semver)) is is_never
+
+
+@given(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3), st.sampled_from(["", "-rc.1", "-0"]), RANGES)
+def test_no_pattern_is_refused_that_matches_a_version_in_the_range(
+    major: int, minor: int, patch: int, suffix: str, semver: str
+) -> None:
+    tag = f"{major}.{minor}.{patch}{suffix}"
+    for prereleases in (False, True):
+        versions = parse_range(semver, prereleases=prereleases)
+        if (version := read_version(tag)) and versions.holds(version):
+            assert not never_in_range([parse_pattern(f"{major}.{minor}.*")], versions)
+            assert not never_in_range([parse_pattern(f"v{major}.*")], versions)
