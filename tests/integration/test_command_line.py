@@ -17,6 +17,7 @@ import registry_sync.airflow.hooks.registry  # noqa: F401 - Airflow binds its lo
 from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
 from registry_sync.cli.main import PROJECT, main
 from testkit import images
+from testkit.interceptor import Interceptor
 from testkit.registry import Htpasswd, RegistryProcess
 
 OLD, NEW = images.multi_arch("old"), images.multi_arch("new")
@@ -314,3 +315,47 @@ def test_all_routes_of_a_plan_share_one_login(
         assert main(["plan", str(file), "--mirror", "team"]) == OK
         assert capsys.readouterr().out.count("missing at the destination") == len(names)
         assert [request.status for request in locked.requests()].count(401) == 1
+
+
+def test_explain_names_the_rule_that_selects_a_tag(plan: Plan) -> None:
+    rules = [{"include": ["m*"]}, {"names": ["same"]}, {"semver": "9.x"}]
+    code, printed, errors = plan(app(tags=rules), command="explain", arguments=("--repository", "team/app"))
+    assert (code, errors) == (OK, "")
+    _, settings, steps, tags = printed.strip().split("\n\n")
+    assert '[{"include": ["m*"]}, {"names": ["same"]}, {"semver": "9.x"}]' in settings
+    assert steps.splitlines()[0] == (
+        "rule 1: listed 4 → include 2; rule 2: listed 4 → names 1; rule 3: listed 4 → semver 0; together 3"
+    )
+    assert steps.splitlines()[1].startswith("rule 3 of tags selects none of the 4 tags of ")
+    rejected = (
+        "rule 1: matches none of 'm*'; rule 2: not among names; rule 3: not a version, which semver '9.x' requires"
+    )
+    assert [re.split("  +", each) for each in tags.splitlines()[2:]] == [
+        ["missing", "yes", "rule 1: passes all rules"],
+        ["moved", "yes", "rule 1: passes all rules"],
+        ["old-dev", "no", rejected],
+        ["same", "yes", "rule 2: listed in names"],
+    ]
+
+
+def test_explain_reads_names_where_the_source_refuses_to_list(
+    source: RegistryProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Interceptor(source.url) as hidden:
+        hidden.answer("GET", "/tags/list", 403)
+        registries = {"origin": {"host": hidden.host, "tls": False}, "backup": {"host": "backup.example"}}
+        entry = {"repository": "team/app", "tags": {"names": ["same", "gone"]}}
+        mirror = {"source": "origin", "destinations": ["backup"], "repositories": [entry, "team/other"]}
+        file = tmp_path / "mirrors.yaml"
+        file.write_text(json.dumps({"registries": registries, "mirrors": {"team": mirror}}))
+        codes = [
+            main(["explain", str(file), "--mirror", "team", "--repository", name])
+            for name in ("team/app", "team/other")
+        ]
+    printed = capsys.readouterr()
+    assert [re.split("  +", each) for each in printed.out.strip().split("\n\n")[3].splitlines()[2:]] == [
+        ["gone", "FAILED", "names lists it, but the source has no such tag; correct the name, or remove it"],
+        ["same", "yes", "listed in names"],
+    ]
+    assert codes[0] == OK != codes[1]
+    assert f"{hidden.url}/v2/team/other/tags/list" in printed.err

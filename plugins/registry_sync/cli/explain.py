@@ -23,11 +23,12 @@ from registry_sync.config.model import (
     Rule,
     rule_summary,
 )
-from registry_sync.errors import ConfigurationError
+from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.oci.reference import Repository
-from registry_sync.registry.client import ListedTag
+from registry_sync.registry.client import ListedTag, RegistryClient
 from registry_sync.routes.load import load_mirrors
 from registry_sync.routes.route import Route, route_of
+from registry_sync.sync.named_tags import unpinned_names
 from registry_sync.sync.source import choose_tags, explain_artifact_tags, list_tags, split_artifact_tags
 from registry_sync.tags.overwrite_policy import as_written
 from registry_sync.tags.patterns import Pattern, first_match
@@ -135,11 +136,24 @@ def _explain(file: MirrorsFile, mirror: Mirror, repository: str, destinations: S
         for destination in destinations
     ]
     with closing(open_client(source)) as client:
-        tags, has_push_times = list_tags(routes[0].route, client), client.lists_push_times
+        tags, has_push_times = _read_tags([each.route for each in routes], client), client.lists_push_times
     now = datetime.now(UTC)
     for rule_route in routes:
         selection = _select(rule_route.route, tags, now=now, has_push_times=has_push_times)
         yield _explanation(mirror, rule_route, selection)
+
+
+def _read_tags(routes: Sequence[Route], client: RegistryClient) -> list[ListedTag]:
+    """All tags of the routes' source; only those in ``names`` if it refuses the listing and no others count."""
+    try:
+        return list_tags(routes[0], client)
+    except RegistrySyncError:
+        names = [unpinned_names(route.settings) for route in routes]
+        if None in names:
+            raise
+    repository = routes[0].source_repository
+    digests = {tag: client.head_manifest(repository, tag) for tags in names for tag in tags or ()}
+    return [ListedTag(name=tag, digest=digest) for tag, digest in digests.items() if digest]
 
 
 def _rules_for(mirror: Mirror, source: Registry, name: str) -> list[tuple[int, Rule]]:
