@@ -47,6 +47,13 @@ class HarborApi(ApiServer):
         for method in ("GET", "HEAD"):
             self.answer(method, "/manifests/", 412, json.dumps(problem).encode())
 
+    def forget_project(self, name: str) -> None:
+        """Answer requests for a project's repositories as if it did not exist: 401 with an empty challenge."""
+        text = f"project {name} not found: project {name} not found"
+        body = json.dumps({"errors": [{"code": "UNAUTHORIZED", "message": text}]}).encode()
+        for method in ("GET", "HEAD", "PUT", "POST"):
+            self.answer(method, f"^/v2/{name}/", 401, body, {"WWW-Authenticate": ""})
+
     def is_api(self, path: str) -> bool:
         return path.startswith("/api/v2.0/")
 

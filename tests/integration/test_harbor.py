@@ -155,3 +155,29 @@ def test_a_proxy_cache_is_refused_as_a_destination(source: RegistryProcess, harb
     assert str(caught.value) == (
         f"project 'cache' of {harbor.host} is a proxy cache, which takes no pushes; use another project"
     )
+
+
+def test_a_project_that_does_not_exist_gets_the_advice_to_create_it(source: RegistryProcess, harbor: HarborApi) -> None:
+    images.push(source.url, "nosuch/app", "v1", images.image([]))
+    harbor.forget_project("nosuch")
+    report = run_route(to_harbor(source, harbor, "nosuch/app"), destination_credentials=ROBOT)
+    assert counted(report) == {"failed": 1}
+    assert (
+        "if 'nosuch/app' does not exist yet: create the project 'nosuch' (Projects, New Project), and let the account "
+        "push to it"
+    ) in report.notes
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+def test_read_only_mode_passes_by_itself(source: RegistryProcess, harbor: HarborApi, name: str, method: str) -> None:
+    """Harbor's switch for garbage collection, backups and migrations."""
+    images.push(source.url, name, "v1", images.image([images.layer({"name": name.encode()})]))
+    problem = (
+        b'{"errors":[{"code":"DENIED","message":"The system is in read only mode. Any modification is prohibited."}]}'
+    )
+    harbor.answer(method, f"^/v2/{name}/", 403, problem)
+    report = run_route(to_harbor(source, harbor, name))
+    assert result_of(report, "v1").error_class == "temporary"
+    assert "read-only mode" in result_of(report, "v1").reason
+    harbor.clear_rules()
+    assert counted(run_route(to_harbor(source, harbor, name))) == {"copied": 1}
