@@ -177,8 +177,8 @@ SPECIFICATION = (
         *(RETRY, SUCCESS, "the response ended early: IncompleteRead(40 bytes read"),
     ),
     _row("truncated", ("source: blob",), RETRY, RETRY, _BROKE_OFF),
-    _row("corrupt", (*LOG_IN, "source: list", PAGE_2), RETRY, SUCCESS, "not JSON"),
-    _row("corrupt", (CATALOG,), RETRY, RETRY, "not JSON"),
+    _row("corrupt", LOG_IN, RETRY, SUCCESS, "not JSON"),
+    _row("corrupt", LISTINGS, RETRY, RETRY, "not JSON"),
     _row("corrupt", ("source: manifest",), RETRY, RETRY, "arrived damaged: its content has another digest"),
     _row("corrupt", ("source: blob", "destination: blob PATCH"), RETRY, RETRY, _DAMAGED),
     _row(
