@@ -383,7 +383,7 @@ class TestNamesFromRegistries:
         own = {
             f"registry_sync-{os.getuid()}",
             "write_locks",
-            *(f"pace-{each.host.replace(':', '_')}" for each in (here, there)),
+            *(f"rate-{each.host.replace(':', '_')}" for each in (here, there)),
         }
         assert {path.name for path in tmp_path.rglob("*")} <= own | caches(tmp_path)
 
