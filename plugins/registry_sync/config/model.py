@@ -26,6 +26,7 @@ from registry_sync.config.fields import (
 from registry_sync.config.node_pools import NodePool, NodePoolEntry
 from registry_sync.config.settings import RouteOptions, RouteSettings, written_options
 from registry_sync.config.tag_rules import Patterns
+from registry_sync.oci.reference import without_default_port
 from registry_sync.registry.kinds import CREATES_REPOSITORIES, OWN_API, Kind, api_url_fault, infer_kind
 from registry_sync.tags.patterns import Pattern, first_match
 
@@ -213,7 +214,7 @@ class RegistryEntry(Strict):
         """The registry as a value."""
         return Registry(
             name=name,
-            host=self.host,
+            host=without_default_port(self.host, tls=self.tls),
             kind=self.kind,
             api_url=self.api_url,
             connection=self.connection,

@@ -29,7 +29,9 @@ _HEX_LENGTH = {"sha256": 64, "sha512": 128}
 
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 
-_HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::([0-9]{{1,5}}))?")
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*(?::([0-9]{{1,5}}))?")
+
+_IPV6 = re.compile(r"\[[0-9a-fA-F:.]+\](:[0-9]+)?|[0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F:.]*")
 
 MAX_NAME_LENGTH = 255
 
@@ -42,6 +44,11 @@ def parse_host(text: str) -> str:
 
     :raises ConfigurationError: when it is not a host (a URL, for example), or not valid in image references.
     """
+    if _IPV6.fullmatch(text):
+        raise ConfigurationError(
+            f"{text!r} is an IPv6 address, which skopeo's image references cannot hold; write a name that resolves to "
+            "it"
+        )
     match, host = _HOST.fullmatch(text), text.lower()
     if match is None or not 0 < int(match[1] or 443) < 65536:
         raise ConfigurationError(
@@ -51,6 +58,16 @@ def parse_host(text: str) -> str:
         problem = "has neither a dot nor a port, so image names with it would mean Docker Hub"
         raise ConfigurationError(f"{text!r} {problem}; write the port too, such as {f'{text}:443'!r}")
     return DOCKER_HUB if host in _DOCKER_HUB_ALIASES else host
+
+
+def without_default_port(host: str, *, tls: bool) -> str:
+    """``host`` without the port that its scheme has anyway, so that a registry has one name.
+
+    >>> without_default_port("quay.io:443", tls=True), without_default_port("registry:80", tls=False)
+    ('quay.io', 'registry:80')
+    """
+    name = host.removesuffix(":443" if tls else ":80")
+    return parse_host(name) if _is_host(name) else host
 
 
 def _is_host(first: str) -> bool:

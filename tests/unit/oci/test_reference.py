@@ -7,11 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_sync.errors import ConfigurationError
-from registry_sync.oci.reference import Digest, Reference, Repository, is_tag, parse_host, parse_repository_name
+from registry_sync.oci.reference import (
+    Digest,
+    Reference,
+    Repository,
+    is_tag,
+    parse_host,
+    parse_repository_name,
+    without_default_port,
+)
 
 HEX = 64 * "a"
 NAMES = st.from_regex(r"[a-z0-9]{1,8}([._-][a-z0-9]{1,8}){0,2}(/[a-z0-9]{1,8}){0,3}", fullmatch=True)
-HOSTS = st.sampled_from(["quay.io", "docker.io", "localhost", "registry:5000", "127.0.0.1:5000", "[::1]:5000"])
+HOSTS = st.sampled_from(["quay.io", "docker.io", "localhost", "registry:5000", "127.0.0.1:5000"])
 REPOSITORIES = st.builds(Repository.at, HOSTS, NAMES)
 DIGESTS = st.builds(Digest.of, st.binary(max_size=8), st.sampled_from(["sha256", "sha512"]))
 TAGS = st.from_regex(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}", fullmatch=True)
@@ -51,7 +59,6 @@ def test_any_text_is_a_reference_or_a_configuration_error(text: str) -> None:
         ("registry:5000", "registry:5000"),
         ("quay.io:65535", "quay.io:65535"),
         ("127.0.0.1:5000", "127.0.0.1:5000"),
-        ("[::1]:5000", "[::1]:5000"),
         ("docker.io", "docker.io"),
         ("index.docker.io", "docker.io"),
         ("registry-1.docker.io", "docker.io"),
@@ -85,6 +92,33 @@ def test_invalid_hosts_are_refused(written: str) -> None:
         parse_host(written)
     advice = "write host or host:port, without https:// or a path"
     assert str(caught.value) == f"{written!r} is not a registry host; {advice}"
+
+
+@pytest.mark.parametrize("written", ["[::1]", "[::1]:5000", "[fd00::A1]:443", "::1", "fd00::a1", "[::ffff:10.0.0.1]"])
+def test_ipv6_addresses_are_refused(written: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_host(written)
+    assert str(caught.value) == (
+        f"{written!r} is an IPv6 address, which skopeo's image references cannot hold; write a name that resolves to it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "tls", "expected"),
+    [
+        ("quay.io:443", True, "quay.io"),
+        ("quay.io:443", False, "quay.io:443"),
+        ("quay.io:80", False, "quay.io"),
+        ("quay.io:80", True, "quay.io:80"),
+        ("index.docker.io:443", True, "docker.io"),
+        ("127.0.0.1:443", True, "127.0.0.1"),
+        ("localhost:443", True, "localhost"),
+        ("registry:443", True, "registry:443"),
+        ("quay.io:8443", True, "quay.io:8443"),
+    ],
+)
+def test_the_port_that_a_scheme_has_anyway_is_left_out(host: str, tls: bool, expected: str) -> None:
+    assert without_default_port(parse_host(host), tls=tls) == expected
 
 
 def test_a_host_without_dot_and_port_is_refused() -> None:

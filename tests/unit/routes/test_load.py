@@ -129,6 +129,13 @@ NO_HOST = "is not a registry host; write host or host:port, without https:// or 
                 "write the port too, such as 'acr:443'"
             ),
         ),
+        (
+            {"host": "[::1]:5000"},
+            (
+                ".host: '[::1]:5000' is an IPv6 address, which skopeo's image references cannot hold; write a name "
+                "that resolves to it"
+            ),
+        ),
         ({"host": 5000}, '.host: expected a string, got the number 5000 (quote it: "5000")'),
         ({"host": None}, ".host: expected a string, got null"),
         ({"host": ["acr.example"]}, ".host: expected a string, got a list"),
@@ -798,6 +805,20 @@ def test_copies_of_some_names_only_form_no_cycle(write: Write) -> None:
     ]
     assert list(load_mirrors(write(many(*mirrors))).mirrors) == ["a", "b", "c"]
     assert "these mirrors form a cycle" in problems(write(many(*mirrors).replace("'b*'", "'[bc]*'")))[0]
+
+
+@pytest.mark.parametrize(
+    ("registry", "expected"),
+    [("{host: 'quay.io:443'}", True), ("{host: 'quay.io:443', tls: false}", False), ("{host: 'quay.io:80'}", False)],
+)
+def test_a_registry_with_the_usual_port_is_the_same_registry(write: Write, registry: str, expected: bool) -> None:
+    text = many("a: {source: quay, destinations: [again], repositories: [{namespace: x}]}")
+    text = text.replace("registries:\n", f"registries:\n  again: {registry}\n", 1)
+    if expected:
+        (problem,) = problems(write(text))
+        assert problem.endswith("namespace 'x' would be mirrored to itself; choose another destination")
+    else:
+        assert list(load_mirrors(write(text)).mirrors) == ["a"]
 
 
 @pytest.mark.parametrize(

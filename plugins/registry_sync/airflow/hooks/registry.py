@@ -11,7 +11,7 @@ from airflow.sdk.log import mask_secret
 
 from registry_sync.config.model import Registry
 from registry_sync.errors import ConfigurationError
-from registry_sync.oci.reference import parse_host
+from registry_sync.oci.reference import parse_host, without_default_port
 from registry_sync.registry.endpoint import Credentials, Endpoint
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _check_host(registry: Registry, connection: Connection) -> None:
     written = (connection.host or "").removeprefix("https://").removeprefix("http://").partition("/")[0]
     if connection.port and ":" not in written:
         written = f"{written}:{connection.port}"
-    if written and parse_host(written) != registry.host:
+    if written and without_default_port(parse_host(written), tls=registry.tls) != registry.host:
         raise ConfigurationError(
             f"Connection {registry.connection!r} is for host {written!r}, but registry {registry.name!r} of the "
             f"mirrors file is {registry.host!r}; its password was not sent. Correct the host of the Connection or of "
