@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from registry_sync.errors import RegistrySyncError, TemporaryError
+from registry_sync.oci.manifest import Descriptor
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry import rate_limit
 from registry_sync.registry.distribution import DistributionClient
@@ -33,6 +34,7 @@ from tests.integration.conftest import SkopeoLog
 pytestmark = pytest.mark.usefixtures("own_temporary_directory")
 
 DIGEST = Digest.of(b"image")
+BLOB = Descriptor(media_type="application/octet-stream", digest=DIGEST, size_bytes=5)
 PAGE = b"<html>\r\n<head><title>429 Too Many Requests</title></head>\r\n<body><hr>nginx</body></html>"
 THREADS = 8
 
@@ -99,6 +101,7 @@ def test_six_tasks_find_the_pace_of_a_registry_without_a_known_limit() -> None:
 _TASK = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from registry_sync.oci.manifest import Descriptor
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Endpoint
@@ -172,10 +175,16 @@ def test_what_the_target_of_a_redirect_limits_is_not_the_registrys_limit(
 ) -> None:
     monkeypatch.setattr("random.uniform", lambda *_: 0.01)
     with ScriptedServer(lambda _: Reply(status=429, headers=headers, body=PAGE)) as other:
-        wire.answer("GET", "/referrers/", 302, headers={"Location": f"{other.url}/page"})
-        with connect(DistributionClient, wire) as client, pytest.raises(TemporaryError) as caught:
-            client.list_referrers(Repository(wire.host, "team/app"), DIGEST)
-        assert str(caught.value) == f"GET {other.url}/page answered 429 Too Many Requests"
+        wire.answer("GET", "/blobs/", 302, headers={"Location": f"{other.url}/page"})
+        with connect(DistributionClient, wire) as client:
+            for read in (
+                lambda: client.read_blob(Repository(wire.host, "team/app"), DIGEST),
+                lambda: client.get_blob(Repository(wire.host, "team/app"), BLOB),
+            ):
+                with pytest.raises(TemporaryError) as caught:
+                    read()
+                assert str(caught.value) == f"GET {other.url}/page answered 429 Too Many Requests"
+    assert rate_limit.RateLimiter(None, server=wire.host).pause(sent_at=time.monotonic()) == 0.5
 
 
 def test_a_task_that_ends_wakes_its_waiting_threads(wire: Interceptor) -> None:

@@ -150,7 +150,7 @@ class Transport:
         response = self._send_handling_redirects(request, self._authenticator.header(scope) if scope else None)
         if scope and response.status == 401:
             raise TemporaryError(f"{shown_url(request.url)} no longer accepted the login in the middle of an upload")
-        return _checked(request, response)
+        return self._checked(request, response)
 
     def follow_once(self, redirect: Response) -> Response:
         """GET the target of a redirect to another host, anonymously and without retries.
@@ -159,7 +159,7 @@ class Transport:
         """
         request = Request(method="GET", url=redirect.url, is_optional=True)
         target = replace(request, url=self._redirect_target(request, redirect))
-        return _checked(target, self._send_handling_redirects(target, None))
+        return self._checked(target, self._send_handling_redirects(target, None))
 
     def download(self, path: str, sink: Sink, *, scope: str = "", headers: Mapping[str, str] | None = None) -> Response:
         """GET ``path`` without retries and give the body to ``sink``. The returned response has an empty body.
@@ -168,7 +168,7 @@ class Transport:
         """
         url = urljoin(self.base_url, path)
         request = Request(method="GET", url=url, scope=scope, headers=headers or {}, sink=sink)
-        return _checked(request, self._send_handling_auth(request))
+        return self._checked(request, self._send_handling_auth(request))
 
     def pages(
         self, path: str, *, scope: str = "", next_of: Callable[[Response], str] | None = None
@@ -250,6 +250,11 @@ class Transport:
             text = f"{error}, for {self._limits.patience_seconds:g} s although all requests paused"
             raise RateLimited(text, retry_at=now + timedelta(seconds=AGAIN_SECONDS))
 
+    def _checked(self, request: Request, response: Response) -> Response:
+        if response.status >= 400:
+            raise self._decode(response, request)
+        return response
+
     def _decode(self, response: Response, request: Request) -> RegistrySyncError:
         """The error of a response. What another host answers after a redirect is not the registry's rate limit."""
         error = decode_error(response, request.method)
@@ -314,12 +319,6 @@ def _kind_hint(token_url: str) -> str:
     parts = urlsplit(token_url)
     is_quay = parts.path == "/v2/auth" and "scope=" not in parts.query
     return "; if this is a Quay with public repositories, write kind: quay for its registry" if is_quay else ""
-
-
-def _checked(request: Request, response: Response) -> Response:
-    if response.status >= 400:
-        raise decode_error(response, request.method)
-    return response
 
 
 def _wait_after_response(response: Response, attempt: int) -> float | None:
