@@ -433,8 +433,8 @@ class TestMirrorRepository:
         assert message == (
             f"{source.host}/{name} → {wire.host}/{name}: 2 tags failed\n"
             f"  v1: PUT {wire.url}/v2/{name}/manifests/v1 answered 409 DENIED: quota\n"
-            f"  v2: PUT {wire.url}/v2/{name}/manifests/v2 answered 413 too large; a proxy in front of the registry limits "
-            "the size of requests (nginx: client_max_body_size)"
+            f"  v2: PUT {wire.url}/v2/{name}/manifests/v2 answered 413 too large; a proxy in front of the registry "
+            "limits the size of requests (nginx: client_max_body_size)"
         )
         report = run.pushed()
         assert {each["tag"]: each["outcome"] for each in report["tags"]} == {
