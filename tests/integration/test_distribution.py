@@ -442,3 +442,23 @@ def test_no_password_of_the_machine_is_used(wire: Interceptor, tmp_path: Path, m
     with client(wire.host) as asked:
         asked.ping()
     assert [each.status for each in wire.requests()] == [200]
+
+
+@pytest.mark.parametrize(
+    ("header", "notices"),
+    [
+        ('299 - "this registry moves to new.example"', ["this registry moves to new.example"]),
+        ('299 - "one", 299 - "two, \\"quoted\\""', ["one", 'two, "quoted"']),
+        ('110 - "Response is Stale"', []),
+        ("nonsense", []),
+    ],
+)
+def test_a_notice_of_the_registry_is_logged_once(
+    wire: Interceptor, caplog: pytest.LogCaptureFixture, header: str, notices: list[str]
+) -> None:
+    wire.answer("GET", "/v2/$", 200, headers={"Warning": header})
+    with client(wire.host) as asked:
+        asked.ping()
+        asked.ping()
+    logged = [record.getMessage() for record in caplog.records if record.name.endswith(".notices")]
+    assert logged == [f"{wire.host} sends a notice: {notice}" for notice in notices]

@@ -34,6 +34,7 @@ from registry_sync.registry.exchange import MAX_RESPONSE_BYTES, Body, Exchange, 
 from registry_sync.registry.host_limits import HostLimits
 from registry_sync.registry.http_errors import TRANSIENT_STATUSES, decode_error, first_problem
 from registry_sync.registry.kinds import api_url_fault
+from registry_sync.registry.notices import Notices
 from registry_sync.registry.paging import next_link, read_pages
 from registry_sync.registry.rate_limit import LONGEST_PAUSE_SECONDS
 from registry_sync.registry.response import Response
@@ -90,6 +91,7 @@ class Transport:
         self._limits = limits or DEFAULT_LIMITS
         is_shared = self._limits.patience_seconds > 0
         self._host_limits = HostLimits(self.base_url, requests_per_second, lane=lane, is_shared=is_shared)
+        self._notices = Notices(endpoint.host)
         self._exchange = Exchange(endpoint, self._limits, max_connections=max_connections)
 
     def close(self) -> None:
@@ -311,7 +313,10 @@ class Transport:
 
     def _send_single(self, request: Request, authorization: str | None) -> Response:
         send = partial(self._exchange.send, request, authorization)
-        return self._host_limits.send(request.url, send, pauses=not request.is_optional)
+        response = self._host_limits.send(request.url, send, pauses=not request.is_optional)
+        if self._is_own(response.url):
+            self._notices.log(response)
+        return response
 
 
 def _kind_hint(token_url: str) -> str:

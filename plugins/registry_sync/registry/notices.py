@@ -1,0 +1,40 @@
+"""Notices that a registry sends with its responses, such as that it moves: the ``Warning`` header.
+
+https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#warnings
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+
+from registry_sync.registry.response import Response
+from registry_sync.text import one_line
+
+log = logging.getLogger(__name__)
+
+_NOTICE = re.compile(r'\b299\s+\S+\s+"((?:[^"\\]|\\.)*)"')
+"""Other codes are about caches."""
+
+_MOST, _LONGEST = 20, 300
+
+
+class Notices:
+    """Logs each notice of one registry once."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._logged = set[str]()
+        self._lock = threading.Lock()
+
+    def log(self, response: Response) -> None:
+        """Log the notices of a response that are new."""
+        for text in _NOTICE.findall(response.headers.get("Warning", "")[:4096]):
+            notice = one_line(re.sub(r"\\(.)", r"\1", text), _LONGEST)
+            with self._lock:
+                is_new = notice not in self._logged and len(self._logged) < _MOST
+                if is_new:
+                    self._logged.add(notice)
+            if is_new:
+                log.warning("%s sends a notice: %s", self._host, notice)
