@@ -73,7 +73,7 @@ def observe(world: World, case: Case, times: int | None, capsys: pytest.CaptureF
 
     A deferred task raises no error; its reason is in the log.
     """
-    stage, name = STAGES[case.stage], f"{hashlib.sha256(f'{case} {times}'.encode()).hexdigest()[:12]}/app"
+    stage, name = STAGES[case.stage], f"{hashlib.sha256(f'{case} {times}'.encode()).hexdigest()[:24]}/app"
     old, new = world.put(name, stage.scene)
     run = world.mirror(name, stage.scene)
     if stage.task == "copy":
