@@ -24,6 +24,8 @@ OURS = (*READS, *PUT)
 SETTLED = (*HEAD, "destination: manifest")
 """Requests whose refusal is settled: of a HEAD by a GET, of a manifest at the destination by the source's."""
 OURS_NOT_SETTLED = ("source: list", PAGE_2, "source: manifest", *PUT)
+REFERRERS = ("source: referrers",)
+"""Requests that no image waits for: what they do not tell is a note on the report."""
 SKOPEO_PING = ("source: skopeo's ping", "destination: skopeo's ping")
 PINGS = (*PING, *SKOPEO_PING)
 """With credentials, the first request of our own client is the same as skopeo's ping, and meets a single fault."""
@@ -71,6 +73,7 @@ _NOT_PERMITTED = "does not permit it with our credentials, or does not have it; 
 _MID_COPY = "no longer accepted the log-in in the middle of the copy"
 _MISSING = "is missing content of this image that it had reported as present"
 _DAMAGED = "sent or got damaged content"
+_UNREAD = "signatures and SBOMs attached to them may be missing at the destination"
 
 SPECIFICATION = (
     _row("401", PING, DENIED, SUCCESS, "rejects the login of 'robot': GET"),
@@ -235,6 +238,11 @@ SPECIFICATION = (
     _row("quota exceeded", PUT, REFUSED, REFUSED, "will exceed the configured upper limit"),
     _row("missing blob", ("destination: PUT by digest",), RETRY, RETRY, _MISSING),
     _row("missing blob", PUT, RETRY, RETRY, "MANIFEST_BLOB_UNKNOWN: blob unknown to registry"),
+    *(
+        _row(fault, REFERRERS, SUCCESS, SUCCESS, _UNREAD)
+        for fault in ("401", "403", "403, HTML", "429, Retry-After: 7200", "429", "500", "503, HTML", "reset", "hang")
+    ),
+    *(_row(fault, REFERRERS, SUCCESS, SUCCESS) for fault in ("401, token expired", "404", "200, HTML", "slow")),
     _row("certificate expired", PING, CONFIGURATION, "", "shows a certificate that is not accepted"),
     _row("certificate expired", ("source: list",), CONFIGURATION, "", "or have the certificate renewed"),
     _row(

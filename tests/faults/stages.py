@@ -40,6 +40,7 @@ STAGES: Mapping[str, Stage] = {
     "source: catalog": Stage(wire="source", method="GET", path="^/v2/_catalog$", task="plan", scene="namespace"),
     "source: HEAD": Stage(wire="source", method="HEAD", path=_TAG),
     "source: manifest": Stage(wire="source", method="GET", path=_DIGEST),
+    "source: referrers": Stage(wire="source", method="GET", path="/referrers/sha256:"),
     "source: skopeo's ping": Stage(wire="source", method="GET", path="^/v2/$"),
     "source: new connection": Stage(wire="source", method="GET", path="^/v2/", after=("HEAD", _TAG)),
     "source: blob": Stage(wire="source", method="GET", path="/blobs/sha256:"),
