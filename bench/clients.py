@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from registry_sync.config.model import Mirror, Registry, RegistryEntry, RepositoryRule
 from registry_sync.routes.discovery import listed_routes
 from registry_sync.routes.route import Route
-from registry_sync.sync.observe import observe
 from registry_sync.sync.plan_route import plan_route
+from registry_sync.sync.reading.observe import observe
 from registry_sync.sync.route import sync_route
 from registry_sync.sync.scope import RouteScope
 from registry_sync.sync.session import open_session

@@ -16,8 +16,8 @@ from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.open import open_client
 from registry_sync.routes.discovery import expand_routes
 from registry_sync.routes.route import route_key
+from registry_sync.sync.reading.source import repository_lister
 from registry_sync.sync.run_state import Watermark
-from registry_sync.sync.source import repository_lister
 from registry_sync.sync.window import Window
 from testkit import images
 from testkit.acr_api import AcrApi

@@ -17,12 +17,12 @@ from registry_sync.routes.route import Route
 from registry_sync.skopeo.copier import Skopeo
 from registry_sync.skopeo.local import find_skopeo
 from registry_sync.skopeo.runner import SkopeoProgram
-from registry_sync.sync.deep_check import DeepCheck
 from registry_sync.sync.report import RouteReport, TagResult
 from registry_sync.sync.route import sync_route
 from registry_sync.sync.run_state import PlannedDeletions
 from registry_sync.sync.scope import RouteScope
 from registry_sync.sync.session import Session, open_session
+from registry_sync.sync.verification.deep_check import DeepCheck
 from registry_sync.sync.window import ALL_TAGS, Window
 from registry_sync.tags.rules import TagRule
 from testkit.interceptor import Interceptor

@@ -65,8 +65,8 @@ def sleeping_clock(
 ) -> SleepingClock:
     """The clock of the HTTP transport and of the rate limiter, whose shared files are of this test alone."""
     clock = SleepingClock()
-    monkeypatch.setattr("registry_sync.registry.transport.time", clock)
-    monkeypatch.setattr("registry_sync.registry.rate_limit.time", clock)
+    monkeypatch.setattr("registry_sync.registry.wire.transport.time", clock)
+    monkeypatch.setattr("registry_sync.registry.wire.rate_limit.time", clock)
     return clock
 
 
@@ -75,7 +75,7 @@ def recorded_pauses(sleeping_clock: SleepingClock, monkeypatch: pytest.MonkeyPat
     """Pauses of the HTTP transport between two attempts in seconds, recorded instead of slept."""
     pauses: list[float] = []
     clock = SimpleNamespace(sleep=pauses.append, monotonic=sleeping_clock.monotonic)
-    monkeypatch.setattr("registry_sync.registry.transport.time", clock)
+    monkeypatch.setattr("registry_sync.registry.wire.transport.time", clock)
     return pauses
 
 

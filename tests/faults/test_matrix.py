@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 
-from registry_sync.registry import transport
-from registry_sync.registry.exchange import RequestLimits
-from registry_sync.sync import pauses
+from registry_sync.registry.wire import transport
+from registry_sync.registry.wire.exchange import RequestLimits
+from registry_sync.sync.content import pauses
 from testkit.interceptor import Interceptor
 from tests.faults.faults import FAULTS
 from tests.faults.specification import Case, cases

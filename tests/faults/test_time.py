@@ -15,10 +15,10 @@ from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 from registry_sync.airflow.mirror_dag import build_dag
 from registry_sync.errors import ConnectTimeout, ResponseTimeout
-from registry_sync.registry import deadline, transport
 from registry_sync.registry.endpoint import Endpoint
-from registry_sync.registry.exchange import RequestLimits
-from registry_sync.registry.transport import Transport
+from registry_sync.registry.wire import deadline, transport
+from registry_sync.registry.wire.exchange import RequestLimits
+from registry_sync.registry.wire.transport import Transport
 from registry_sync.routes.load import load_mirrors
 from testkit import images
 from testkit.interceptor import Interceptor

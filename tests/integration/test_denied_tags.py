@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from registry_sync.errors import DeniedError, RefusedError
-from registry_sync.sync.tag_states import SAMPLE
+from registry_sync.sync.reading.tag_states import SAMPLE
 from testkit import images
 from testkit.images import Image
 from testkit.interceptor import Interceptor

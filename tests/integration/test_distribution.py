@@ -28,7 +28,7 @@ from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import ListedRepository
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Credentials, Endpoint
-from registry_sync.registry.exchange import ATTEMPTS
+from registry_sync.registry.wire.exchange import ATTEMPTS
 from testkit import images
 from testkit.interceptor import ANY, Interceptor
 from testkit.registry import Htpasswd, RegistryProcess
@@ -150,7 +150,7 @@ def test_tokens_are_fetched_once_per_scope() -> None:
 
 def test_an_expired_token_is_fetched_again(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr("registry_sync.registry.auth.time.monotonic", lambda: now)
+    monkeypatch.setattr("registry_sync.registry.wire.auth.time.monotonic", lambda: now)
     with (
         TokenServer({}, anonymous={NAME: ("pull",)}, lifetime_seconds=100) as tokens,
         RegistryProcess(auth=tokens.token_auth) as locked,

@@ -13,7 +13,7 @@ from registry_sync.oci.manifest import ACCEPT, parse_manifest
 from registry_sync.oci.platforms import filter_index
 from registry_sync.oci.reference import Digest
 from registry_sync.oci.reserved_tags import platform_cache_tag
-from registry_sync.sync.platform_cache import MAX_CACHED_DIGESTS
+from registry_sync.sync.reading.platform_cache import MAX_CACHED_DIGESTS
 from registry_sync.sync.window import Window
 from testkit import images
 from testkit.images import Image

@@ -18,10 +18,10 @@ import pytest
 from registry_sync.errors import RegistrySyncError, TemporaryError
 from registry_sync.oci.manifest import Descriptor
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry import rate_limit
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.quay import QuayClient
+from registry_sync.registry.wire import rate_limit
 from testkit import images
 from testkit.clients import connect
 from testkit.interceptor import Interceptor

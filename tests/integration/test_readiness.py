@@ -26,8 +26,8 @@ from registry_sync.nodes.readiness.model import EndpointCheck, Expected, Fault, 
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry import client as registry_client
 from registry_sync.routes.load import load_mirrors
-from registry_sync.sync.damaged_images import DamagedImage
 from registry_sync.sync.report import RouteReport, TagResult
+from registry_sync.sync.verification.damaged_images import DamagedImage
 from registry_sync.tags.overwrite_policy import parse_policies
 from testkit import images
 from testkit.airflow import LocalAirflow

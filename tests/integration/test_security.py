@@ -26,15 +26,15 @@ from registry_sync.cli.main import main
 from registry_sync.errors import ConfigurationError, DeniedError, RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.oci.reference import Repository
 from registry_sync.registry import client as registry_client
-from registry_sync.registry import paging
 from registry_sync.registry.client import MAX_REPOSITORIES, MAX_TAGS
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.registry.quay import OAUTH_USER
-from registry_sync.registry.transport import Transport
+from registry_sync.registry.wire import paging
+from registry_sync.registry.wire.transport import Transport
 from registry_sync.routes.discovery import expand_routes
 from registry_sync.routes.load import PATH_VARIABLE, load_mirrors
-from registry_sync.sync.source import repository_lister
+from registry_sync.sync.reading.source import repository_lister
 from testkit import images
 from testkit.interceptor import Interceptor
 from testkit.quay_api import QuayApi

@@ -20,8 +20,8 @@ from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.registry.open import open_client
 from registry_sync.routes.discovery import expand_routes
 from registry_sync.routes.route import Route
+from registry_sync.sync.reading.source import repository_lister
 from registry_sync.sync.report import RouteReport
-from registry_sync.sync.source import repository_lister
 from registry_sync.sync.window import ALL_TAGS, Window
 from registry_sync.tags.rules import TagRule
 from testkit import images

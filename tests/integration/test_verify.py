@@ -15,9 +15,9 @@ from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
 from registry_sync.cli.main import main
 from registry_sync.oci.reference import Digest
 from registry_sync.routes.route import Route
-from registry_sync.sync.deep_check import DeepCheck, DeepCheckRequest, deep_check_of_route
 from registry_sync.sync.report import RouteReport, TagResult
 from registry_sync.sync.route import verify_route
+from registry_sync.sync.verification.deep_check import DeepCheck, DeepCheckRequest, deep_check_of_route
 from registry_sync.tags.rules import only_tags
 from registry_sync.text_table import human_bytes
 from testkit import images

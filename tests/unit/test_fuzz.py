@@ -23,15 +23,15 @@ from hypothesis import strategies as st
 from registry_sync.errors import MirrorsFileError, RegistrySyncError
 from registry_sync.oci.manifest import OCI_INDEX, OCI_MANIFEST, parse_manifest
 from registry_sync.oci.reference import Digest, Reference, Repository
-from registry_sync.registry.auth import parse_token, token_url
-from registry_sync.registry.challenges import Challenge, parse_challenges
 from registry_sync.registry.client import RegistryClient
 from registry_sync.registry.endpoint import Credentials, Endpoint
-from registry_sync.registry.http_errors import decode_error
 from registry_sync.registry.open import CLIENTS, open_client
-from registry_sync.registry.response import Response
 from registry_sync.registry.tag_pages import parse_time
-from registry_sync.registry.transport import Transport
+from registry_sync.registry.wire.auth import parse_token, token_url
+from registry_sync.registry.wire.challenges import Challenge, parse_challenges
+from registry_sync.registry.wire.http_errors import decode_error
+from registry_sync.registry.wire.response import Response
+from registry_sync.registry.wire.transport import Transport
 from registry_sync.routes.load import load_mirrors
 from registry_sync.skopeo.errors import decode_failure, last_words
 from registry_sync.skopeo.image_copy import ImageCopy
@@ -227,9 +227,9 @@ def no_pauses() -> Iterator[None]:
     """The clock of the transport and of its rate limits is patched, because both wait before a retry."""
     clock = SleepingClock()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("registry_sync.registry.transport.time", clock)
-        patch.setattr("registry_sync.registry.rate_limit.time", clock)
-        patch.setattr("registry_sync.registry.paging.MAX_PAGES", 20)
+        patch.setattr("registry_sync.registry.wire.transport.time", clock)
+        patch.setattr("registry_sync.registry.wire.rate_limit.time", clock)
+        patch.setattr("registry_sync.registry.wire.paging.MAX_PAGES", 20)
         patch.setattr("registry_sync.registry.google.MAX_PAGES", 20)
         patch.setattr("registry_sync.registry.quay.MAX_PAGES", 20)
         patch.setattr("registry_sync.registry.harbor.MAX_PAGES", 20)

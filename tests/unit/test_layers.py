@@ -33,12 +33,12 @@ LAYERS: dict[str, tuple[str, ...]] = {
 """The packages from the bottom up, each with what it may import beside :data:`BASE`: packages, or single modules."""
 
 ONLY_IN: dict[str, tuple[str, ...]] = {
-    "requests": ("registry.deadline", "registry.exchange", "registry.http_errors"),
-    "urllib3": ("registry.deadline", "registry.exchange", "registry.http_errors", "skopeo.container"),
-    "http.client": ("registry.deadline",),
+    "requests": ("registry.wire.deadline", "registry.wire.exchange", "registry.wire.http_errors"),
+    "urllib3": ("registry.wire.deadline", "registry.wire.exchange", "registry.wire.http_errors", "skopeo.container"),
+    "http.client": ("registry.wire.deadline",),
     "urllib.request": (),
     "socket": (),
-    "ssl": ("registry.http_errors",),
+    "ssl": ("registry.wire.http_errors",),
     "httpx": (),
     "aiohttp": (),
     "subprocess": ("skopeo.local",),

@@ -13,7 +13,7 @@ from airflow.sdk.log import redact  # type: ignore[attr-defined]  # not among it
 
 from registry_sync.airflow.ids import DAMAGED_KEY, REPORT_TASK
 from registry_sync.airflow.recent_runs import list_recent_runs
-from registry_sync.sync.damaged_images import DamagedImage, update_damaged
+from registry_sync.sync.verification.damaged_images import DamagedImage, update_damaged
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

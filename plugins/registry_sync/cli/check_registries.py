@@ -12,7 +12,7 @@ from registry_sync.errors import ConfigurationError, DeniedError, LoginRejected,
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import RegistryClient
 from registry_sync.routes.route import Route, route_of
-from registry_sync.sync.named_tags import unpinned_names
+from registry_sync.sync.reading.named_tags import unpinned_names
 
 OpenClient = Callable[[Registry], RegistryClient]
 

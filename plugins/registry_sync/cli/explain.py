@@ -28,8 +28,8 @@ from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import ListedTag, RegistryClient
 from registry_sync.routes.load import load_mirrors
 from registry_sync.routes.route import Route, route_of
-from registry_sync.sync.named_tags import unpinned_names
-from registry_sync.sync.source import choose_tags, explain_artifact_tags, list_tags, split_artifact_tags
+from registry_sync.sync.reading.named_tags import unpinned_names
+from registry_sync.sync.reading.source import choose_tags, explain_artifact_tags, list_tags, split_artifact_tags
 from registry_sync.tags.overwrite_policy import as_written
 from registry_sync.tags.patterns import Pattern, first_match
 from registry_sync.tags.rules import TagRule, only_tags

@@ -17,13 +17,13 @@ from registry_sync.oci.reference import Digest
 from registry_sync.routes.discovery import Discovery, expand_routes, select_routes
 from registry_sync.routes.load import load_mirrors
 from registry_sync.routes.route import Route
-from registry_sync.sync.observation import Observation
-from registry_sync.sync.observe import observe
 from registry_sync.sync.plan import CopyTag, Decision, DeleteTag, Failed, Locked, Plan, Skipped, Unchanged
 from registry_sync.sync.plan_route import plan_route
+from registry_sync.sync.reading.observation import Observation
+from registry_sync.sync.reading.observe import observe
+from registry_sync.sync.reading.source import repository_lister
 from registry_sync.sync.scope import RouteScope
 from registry_sync.sync.session import Connections, open_session
-from registry_sync.sync.source import repository_lister
 from registry_sync.sync.summarize import selection_steps
 from registry_sync.tags.rules import only_tags
 from registry_sync.text_table import table

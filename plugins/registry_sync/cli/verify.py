@@ -17,11 +17,11 @@ from registry_sync.config.model import Mirror, MirrorsFile
 from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.routes.load import load_mirrors
 from registry_sync.routes.route import Route
-from registry_sync.sync.deep_check import DeepCheck, Rotation
 from registry_sync.sync.report import RouteReport, report_table
 from registry_sync.sync.route import verify_route
 from registry_sync.sync.scope import RouteScope
 from registry_sync.sync.session import Connections, open_session
+from registry_sync.sync.verification.deep_check import DeepCheck, Rotation
 from registry_sync.tags.rules import only_tags
 
 T = TypeVar("T")

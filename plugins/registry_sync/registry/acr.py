@@ -18,9 +18,9 @@ from registry_sync.errors import ConfigurationError, DeniedError, NotFound, Refu
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.distribution import DistributionClient
-from registry_sync.registry.paging import next_link
-from registry_sync.registry.response import Response
 from registry_sync.registry.tag_pages import parse_digest, parse_time
+from registry_sync.registry.wire.paging import next_link
+from registry_sync.registry.wire.response import Response
 
 log = logging.getLogger(__name__)
 

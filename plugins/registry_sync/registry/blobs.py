@@ -15,11 +15,11 @@ from registry_sync.errors import DamagedContent, NotFound, RefusedError, Registr
 from registry_sync.oci.manifest import Descriptor
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import RegistryClient
-from registry_sync.registry.deadline import blob_deadline
-from registry_sync.registry.exchange import Body, Sink
-from registry_sync.registry.response import Response
-from registry_sync.registry.transport import Transport
-from registry_sync.registry.urls import join_url, shown_url
+from registry_sync.registry.wire.deadline import blob_deadline
+from registry_sync.registry.wire.exchange import Body, Sink
+from registry_sync.registry.wire.response import Response
+from registry_sync.registry.wire.transport import Transport
+from registry_sync.registry.wire.urls import join_url, shown_url
 
 log = logging.getLogger(__name__)
 

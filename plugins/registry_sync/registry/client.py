@@ -10,7 +10,7 @@ from typing import ClassVar, Protocol, TypeVar
 from registry_sync.errors import RefusedError
 from registry_sync.oci.manifest import Descriptor, Manifest
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry.exchange import Sink
+from registry_sync.registry.wire.exchange import Sink
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,11 +37,11 @@ from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.blobs import IDENTITY, blob_path, read_blob, stream_blob, upload_blob
 from registry_sync.registry.client import ListedRepository, ListedTag, limit_repositories, limit_tags
 from registry_sync.registry.endpoint import Endpoint
-from registry_sync.registry.exchange import RequestLimits, Sink
 from registry_sync.registry.name_listing import list_names
 from registry_sync.registry.referrers import read_referrers
-from registry_sync.registry.response import Response
-from registry_sync.registry.transport import Transport
+from registry_sync.registry.wire.exchange import RequestLimits, Sink
+from registry_sync.registry.wire.response import Response
+from registry_sync.registry.wire.transport import Transport
 
 log = logging.getLogger(__name__)
 

@@ -18,13 +18,13 @@ from urllib.parse import quote
 
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError, TemporaryError
 from registry_sync.oci.reference import Repository
-from registry_sync.registry.auth import Authenticator, FixedAuthorization, Token, parse_token
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Credentials, Endpoint
-from registry_sync.registry.response import Response
 from registry_sync.registry.tag_pages import parse_digest, parse_time, read_tags
-from registry_sync.registry.transport import Transport
 from registry_sync.registry.vendor_api import VendorApiClient
+from registry_sync.registry.wire.auth import Authenticator, FixedAuthorization, Token, parse_token
+from registry_sync.registry.wire.response import Response
+from registry_sync.registry.wire.transport import Transport
 
 API_URL = "https://hub.docker.com"
 
@@ -178,7 +178,7 @@ class DockerHubClient(VendorApiClient):
 
 
 class HubLogin:
-    """The :class:`~registry_sync.registry.auth.Authenticator` of Hub's API: a ten-minute token for a password.
+    """The :class:`~registry_sync.registry.wire.auth.Authenticator` of Hub's API: a ten-minute token for a password.
 
     https://docs.docker.com/reference/api/hub/latest/#tag/authentication-api/operation/AuthCreateAccessToken
     """

@@ -14,10 +14,10 @@ from registry_sync.errors import DeniedError, NotFound, RefusedError, TemporaryE
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.distribution import DistributionClient
-from registry_sync.registry.paging import MAX_PAGES, too_many_pages
-from registry_sync.registry.response import Response
 from registry_sync.registry.tag_pages import parse_digest, parse_time
-from registry_sync.registry.urls import shown_url
+from registry_sync.registry.wire.paging import MAX_PAGES, too_many_pages
+from registry_sync.registry.wire.response import Response
+from registry_sync.registry.wire.urls import shown_url
 
 PAGE_SIZE = 10_000
 """The page size of Google's own tools: one page for nearly every repository."""

@@ -14,15 +14,15 @@ from urllib.parse import quote, urlencode
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError, TemporaryError
 from registry_sync.oci.manifest import Manifest, merge_indexes
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry.auth import FixedAuthorization
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.name_listing import names_of_page
-from registry_sync.registry.paging import MAX_PAGES, too_many_pages
-from registry_sync.registry.response import Response
 from registry_sync.registry.tag_pages import parse_digest, parse_time
-from registry_sync.registry.urls import shown_url
 from registry_sync.registry.vendor_api import VendorApiClient
+from registry_sync.registry.wire.auth import FixedAuthorization
+from registry_sync.registry.wire.paging import MAX_PAGES, too_many_pages
+from registry_sync.registry.wire.response import Response
+from registry_sync.registry.wire.urls import shown_url
 
 PAGE_SIZE = 100
 """The maximum of the API."""

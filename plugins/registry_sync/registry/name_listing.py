@@ -11,9 +11,9 @@ from functools import partial
 from urllib.parse import urlencode
 
 from registry_sync.errors import RefusedError, TemporaryError
-from registry_sync.registry.paging import next_link, own_url, read_pages
-from registry_sync.registry.response import Response
-from registry_sync.registry.urls import shown_url
+from registry_sync.registry.wire.paging import next_link, own_url, read_pages
+from registry_sync.registry.wire.response import Response
+from registry_sync.registry.wire.urls import shown_url
 
 PAGE_SIZE = 1000
 """The largest page that most registries return. ECR and distribution refuse more."""

@@ -10,11 +10,11 @@ from registry_sync.registry.client import PullClient, RegistryClient
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.docker_hub import DockerHubClient
 from registry_sync.registry.endpoint import Endpoint
-from registry_sync.registry.exchange import RequestLimits
 from registry_sync.registry.google import GoogleClient
 from registry_sync.registry.harbor import HarborClient
 from registry_sync.registry.kinds import infer_kind
 from registry_sync.registry.quay import QuayClient
+from registry_sync.registry.wire.exchange import RequestLimits
 
 CLIENTS: Mapping[str, type[DistributionClient]] = {
     "distribution": DistributionClient,

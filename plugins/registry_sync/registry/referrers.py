@@ -12,10 +12,10 @@ from urllib.parse import urljoin, urlsplit
 from registry_sync.errors import NotFound, ReferrersUnavailable, RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.oci.manifest import OCI_INDEX, Manifest, is_manifest, make_index, merge_indexes, parse_manifest
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry.paging import next_link, read_pages
-from registry_sync.registry.response import Response
-from registry_sync.registry.transport import Transport
-from registry_sync.registry.urls import join_url, shown_url
+from registry_sync.registry.wire.paging import next_link, read_pages
+from registry_sync.registry.wire.response import Response
+from registry_sync.registry.wire.transport import Transport
+from registry_sync.registry.wire.urls import join_url, shown_url
 
 log = logging.getLogger(__name__)
 

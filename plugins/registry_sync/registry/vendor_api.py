@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from registry_sync.registry.auth import Authenticator
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Endpoint
-from registry_sync.registry.transport import Transport
+from registry_sync.registry.wire.auth import Authenticator
+from registry_sync.registry.wire.transport import Transport
 
 
 class VendorApiClient(DistributionClient, ABC):

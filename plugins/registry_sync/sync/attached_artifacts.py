@@ -33,15 +33,15 @@ from registry_sync.oci.manifest import Manifest, merge_indexes, select_children
 from registry_sync.oci.reference import Digest
 from registry_sync.oci.shapes import has_subject, is_image
 from registry_sync.sync.backup import backup_failure, keep_backup
-from registry_sync.sync.observation import Observation
+from registry_sync.sync.content.transfer import Transfer, Transferred
 from registry_sync.sync.plan import CopyTag, Decision, Failed, Unchanged
 from registry_sync.sync.plan_route import plan_tag
 from registry_sync.sync.publish import is_published
+from registry_sync.sync.reading.observation import Observation
+from registry_sync.sync.reading.source import artifact_tag
 from registry_sync.sync.report import TagResult
 from registry_sync.sync.session import Session
-from registry_sync.sync.source import artifact_tag
 from registry_sync.sync.threads import thread_pool
-from registry_sync.sync.transfer import Transfer, Transferred
 from registry_sync.sync.window import Window
 from registry_sync.tags.overwrite_policy import overwriting
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from registry_sync.errors import RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.sync.plan import CopyTag
+from registry_sync.sync.reading.tag_states import head_if_visible
 from registry_sync.sync.session import Session
-from registry_sync.sync.tag_states import head_if_visible
 
 
 def keep_backup(session: Session, copy: CopyTag) -> None:

@@ -12,20 +12,20 @@ from registry_sync.errors import RegistrySyncError
 from registry_sync.oci.platforms import PlatformIndex
 from registry_sync.oci.reference import Digest
 from registry_sync.sync.attached_artifacts import AttachedArtifacts, skipped_artifacts_note
-from registry_sync.sync.case_folding import fail_overwritten
-from registry_sync.sync.damaged_images import DeepCheckResult
-from registry_sync.sync.direct_copy import DirectCopy
-from registry_sync.sync.held_content import HeldContent
-from registry_sync.sync.observation import Observation
+from registry_sync.sync.content.direct_copy import DirectCopy
+from registry_sync.sync.content.held_content import HeldContent
+from registry_sync.sync.content.transfer import Transfer
 from registry_sync.sync.plan import CopyTag, Decision, DeleteTag, Failed, Locked, Plan, Skipped, Unchanged
-from registry_sync.sync.platform_cache import write_platform_cache
 from registry_sync.sync.prune import delete_due
 from registry_sync.sync.publish import Publisher
+from registry_sync.sync.reading.case_folding import fail_overwritten
+from registry_sync.sync.reading.observation import Observation
+from registry_sync.sync.reading.platform_cache import write_platform_cache
 from registry_sync.sync.report import TagResult
 from registry_sync.sync.session import Session
 from registry_sync.sync.threads import thread_pool
-from registry_sync.sync.transfer import Transfer
-from registry_sync.sync.verify import verify_content
+from registry_sync.sync.verification.damaged_images import DeepCheckResult
+from registry_sync.sync.verification.verify import verify_content
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,6 @@ from typing import assert_never
 from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import ConfigurationError, RefusedError
 from registry_sync.oci.reference import Digest
-from registry_sync.sync.observation import Observation
 from registry_sync.sync.plan import (
     Backup,
     CopyTag,
@@ -22,9 +21,10 @@ from registry_sync.sync.plan import (
     Unchanged,
     Unreadable,
 )
-from registry_sync.sync.platform_cache import Dropped
-from registry_sync.sync.platform_indexes import FilteredTags
 from registry_sync.sync.prune_plan import NotPrunable, plan_deletions
+from registry_sync.sync.reading.observation import Observation
+from registry_sync.sync.reading.platform_cache import Dropped
+from registry_sync.sync.reading.platform_indexes import FilteredTags
 from registry_sync.tags.overwrite_policy import OVERWRITE_ALL, OverwriteRules, overwriting, policy_of
 from registry_sync.tags.select import Selection
 

@@ -25,13 +25,13 @@ from registry_sync.oci.manifest import Manifest
 from registry_sync.oci.reference import Digest
 from registry_sync.oci.shapes import is_blob
 from registry_sync.sync.backup import backup_failure, keep_backup
+from registry_sync.sync.content.transfer import Transfer, Transferred
 from registry_sync.sync.obstacle import Obstacle
 from registry_sync.sync.plan import CopyTag, Plan, group_by_digest
+from registry_sync.sync.reading.tag_states import head_if_visible
 from registry_sync.sync.report import TagResult
 from registry_sync.sync.session import Session
-from registry_sync.sync.tag_states import head_if_visible
 from registry_sync.sync.threads import PROGRESS_SECONDS, thread_pool
-from registry_sync.sync.transfer import Transfer, Transferred
 from registry_sync.tags.rules import LOST_PIN
 from registry_sync.text_table import human_bytes
 

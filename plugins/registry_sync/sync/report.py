@@ -11,8 +11,8 @@ from typing import Any, Literal, Self, get_args
 from registry_sync.errors import LockedTag, RateLimited, RegistrySyncError
 from registry_sync.oci.reference import Digest
 from registry_sync.routes.route import Route, route_key
-from registry_sync.sync.damaged_images import DeepCheckResult
 from registry_sync.sync.run_state import PlannedDeletions
+from registry_sync.sync.verification.damaged_images import DeepCheckResult
 from registry_sync.text_table import human_bytes, table
 
 Outcome = Literal[

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from registry_sync.routes.route import Route
-from registry_sync.sync.deep_check import DeepCheck
 from registry_sync.sync.run_state import PlannedDeletions
+from registry_sync.sync.verification.deep_check import DeepCheck
 from registry_sync.sync.window import ALL_TAGS, Window
 from registry_sync.tags.rules import TagRule, only_tags
 

@@ -23,14 +23,14 @@ from registry_sync.errors import (
     RegistrySyncError,
     TemporaryError,
 )
-from registry_sync.registry import http_errors, rate_limit
-from registry_sync.registry.auth import parse_token
 from registry_sync.registry.endpoint import Endpoint
-from registry_sync.registry.http_errors import decode_error, first_problem
-from registry_sync.registry.rate_limit import RateLimiter
-from registry_sync.registry.response import Response
-from registry_sync.registry.retry_after import WINDOW_PARTS
-from registry_sync.registry.transport import Transport
+from registry_sync.registry.wire import http_errors, rate_limit
+from registry_sync.registry.wire.auth import parse_token
+from registry_sync.registry.wire.http_errors import decode_error, first_problem
+from registry_sync.registry.wire.rate_limit import RateLimiter
+from registry_sync.registry.wire.response import Response
+from registry_sync.registry.wire.retry_after import WINDOW_PARTS
+from registry_sync.registry.wire.transport import Transport
 
 URL = "https://registry.example/v2/a/b/manifests/v1"
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -12,21 +12,21 @@ from hypothesis import strategies as st
 
 from registry_sync.config.deep_check import DeepCheckRules
 from registry_sync.oci.reference import Digest
-from registry_sync.sync.damaged_images import (
+from registry_sync.sync.scope import RouteScope
+from registry_sync.sync.verification.damaged_images import (
     KEPT,
     MAX_DAMAGED_IMAGES,
     DamagedImage,
     DeepCheckResult,
     update_damaged,
 )
-from registry_sync.sync.deep_check import (
+from registry_sync.sync.verification.deep_check import (
     DeepCheck,
     DeepCheckRequest,
     Rotation,
     deep_check_of_route,
     rotation_of_run,
 )
-from registry_sync.sync.scope import RouteScope
 from registry_sync.sync.window import RunInterval
 
 NIGHT = datetime(2026, 11, 25, tzinfo=UTC)

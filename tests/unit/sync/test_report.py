@@ -16,9 +16,9 @@ from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import DeniedError, RateLimited, RegistrySyncError
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.routes.route import Route, route_key
-from registry_sync.sync.damaged_images import DamagedImage, DeepCheckResult
 from registry_sync.sync.report import OUTCOMES, Outcome, RouteReport, RunReport, TagResult, report_table, run_summary
 from registry_sync.sync.run_state import PlannedDeletions
+from registry_sync.sync.verification.damaged_images import DamagedImage, DeepCheckResult
 from registry_sync.text_table import human_bytes, table
 
 DIGEST, OTHER = Digest("sha256", 64 * "a"), Digest("sha256", 64 * "b")

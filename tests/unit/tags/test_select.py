@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from registry_sync.errors import ConfigurationError, RefusedError
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.client import ListedTag
-from registry_sync.sync.source import is_in_window
+from registry_sync.sync.reading.source import is_in_window
 from registry_sync.sync.window import Window
 from registry_sync.tags.rules import TagRule, TagRules
 from registry_sync.tags.select import (

@@ -30,17 +30,17 @@ from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.routes.discovery import Discovery, FailedRepository, FoundRoute, expand_routes, select_routes
 from registry_sync.routes.gone import find_gone, gone_failure, gone_note
 from registry_sync.routes.route import Route, route_key
-from registry_sync.sync.damaged_images import DamagedImage
-from registry_sync.sync.deep_check import (
+from registry_sync.sync.report import RouteReport
+from registry_sync.sync.run_state import LastLook, Watermark
+from registry_sync.sync.scope import RouteScope, RouteTask
+from registry_sync.sync.verification.damaged_images import DamagedImage
+from registry_sync.sync.verification.deep_check import (
     DeepCheck,
     DeepCheckRequest,
     Rotation,
     deep_check_of_route,
     rotation_of_run,
 )
-from registry_sync.sync.report import RouteReport
-from registry_sync.sync.run_state import LastLook, Watermark
-from registry_sync.sync.scope import RouteScope, RouteTask
 from registry_sync.sync.window import RunInterval, Window, window_of_route, window_of_run
 from registry_sync.tags.rules import only_tags
 
@@ -197,7 +197,7 @@ class ListRoutesOperator(BaseOperator):
 
         The window becomes everything when the source does not report push times.
         """
-        from registry_sync.sync.source import repository_lister
+        from registry_sync.sync.reading.source import repository_lister
 
         with closing(RegistryHook(self.destination).get_conn()) as destination:
             destination.ping()

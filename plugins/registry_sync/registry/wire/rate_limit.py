@@ -12,7 +12,7 @@ import time
 from dataclasses import replace
 
 from registry_sync.errors import TemporaryError
-from registry_sync.registry.rate_state import Lane, RateState, SharedRateState
+from registry_sync.registry.wire.rate_state import Lane, RateState, SharedRateState
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 """Pause after a 429 without a delay, and the limit up to which it doubles while 429s go on.

@@ -11,19 +11,19 @@ from datetime import UTC, datetime
 from registry_sync.errors import NotWhole, RegistrySyncError
 from registry_sync.oci.platforms import PlatformIndex
 from registry_sync.oci.reference import Digest
-from registry_sync.sync.check_content import ContentCheck, Fault, ImageCheck, check_content
-from registry_sync.sync.damaged_images import MAX_PARTS, DamagedImage, DeepCheckResult
-from registry_sync.sync.deep_check import DeepCheck
-from registry_sync.sync.direct_copy import DirectCopy
-from registry_sync.sync.held_content import HeldContent
-from registry_sync.sync.observation import Observation
+from registry_sync.sync.content.direct_copy import DirectCopy
+from registry_sync.sync.content.held_content import HeldContent
+from registry_sync.sync.content.transfer import Transfer
 from registry_sync.sync.obstacle import Obstacle
 from registry_sync.sync.plan import Plan, Skipped, Unchanged
-from registry_sync.sync.repair import Repair, advice_text, faults_text
+from registry_sync.sync.reading.observation import Observation
 from registry_sync.sync.report import TagResult
 from registry_sync.sync.session import Session
 from registry_sync.sync.threads import thread_pool
-from registry_sync.sync.transfer import Transfer
+from registry_sync.sync.verification.check_content import ContentCheck, Fault, ImageCheck, check_content
+from registry_sync.sync.verification.damaged_images import MAX_PARTS, DamagedImage, DeepCheckResult
+from registry_sync.sync.verification.deep_check import DeepCheck
+from registry_sync.sync.verification.repair import Repair, advice_text, faults_text
 from registry_sync.text_table import human_bytes
 
 log = logging.getLogger(__name__)

@@ -26,9 +26,9 @@ from registry_sync.errors import (
     ResponseTimeout,
     TemporaryError,
 )
-from registry_sync.registry.response import Response
-from registry_sync.registry.retry_after import requested_delay
-from registry_sync.registry.urls import shown_url
+from registry_sync.registry.wire.response import Response
+from registry_sync.registry.wire.retry_after import requested_delay
+from registry_sync.registry.wire.urls import shown_url
 from registry_sync.text import one_line
 
 TRANSIENT_STATUSES = frozenset({408, 425, 500, 502, 503, 504})

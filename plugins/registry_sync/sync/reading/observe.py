@@ -11,16 +11,14 @@ from registry_sync.errors import ConfigurationError, DeniedError, NotFound, Rate
 from registry_sync.oci.artifact_tags import ArtifactTag
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.client import ListedTag
-from registry_sync.sync.case_folding import fail_folded_tags
-from registry_sync.sync.lost_source import check_source_has_tags
-from registry_sync.sync.named_tags import MAX_NAMED_HEADS, named_tags, unpinned_names
-from registry_sync.sync.observation import Observation
 from registry_sync.sync.plan import TagState, Unreadable
-from registry_sync.sync.platform_indexes import FilteredTags, filter_platforms
 from registry_sync.sync.prune import observe_deletions
-from registry_sync.sync.scope import RouteScope
-from registry_sync.sync.session import Session
-from registry_sync.sync.source import (
+from registry_sync.sync.reading.case_folding import fail_folded_tags
+from registry_sync.sync.reading.lost_source import check_source_has_tags
+from registry_sync.sync.reading.named_tags import MAX_NAMED_HEADS, named_tags, unpinned_names
+from registry_sync.sync.reading.observation import Observation
+from registry_sync.sync.reading.platform_indexes import FilteredTags, filter_platforms
+from registry_sync.sync.reading.source import (
     SourceTags,
     check_selection,
     choose_tags,
@@ -28,7 +26,9 @@ from registry_sync.sync.source import (
     list_tags,
     split_artifact_tags,
 )
-from registry_sync.sync.tag_states import raise_if_all_denied, read_states
+from registry_sync.sync.reading.tag_states import raise_if_all_denied, read_states
+from registry_sync.sync.scope import RouteScope
+from registry_sync.sync.session import Session
 from registry_sync.sync.window import Window
 from registry_sync.tags.rules import LOST_PIN, TagRules
 from registry_sync.tags.select import Selection, steps_text

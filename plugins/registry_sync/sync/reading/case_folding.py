@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError
 from registry_sync.oci.reference import Digest
 from registry_sync.sync.plan import CopyTag, Plan, TagState, Unchanged
+from registry_sync.sync.reading.tag_states import head_if_visible
 from registry_sync.sync.report import TagResult
 from registry_sync.sync.session import Session
-from registry_sync.sync.tag_states import head_if_visible
 from registry_sync.tags.select import Selection
 
 

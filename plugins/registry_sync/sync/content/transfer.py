@@ -27,12 +27,12 @@ from registry_sync.oci.reserved_tags import platform_cache_tag
 from registry_sync.oci.shapes import blobs_of, is_blob, skopeo_obstacle
 from registry_sync.registry.damaged_blobs import removal_advice
 from registry_sync.skopeo.image_copy import ImageCopy
-from registry_sync.sync.direct_copy import DirectCopy
-from registry_sync.sync.foreign_layers import explain_not_stored, has_foreign_layers
-from registry_sync.sync.held_content import HeldContent
-from registry_sync.sync.pauses import send_between_pauses
+from registry_sync.sync.content.direct_copy import DirectCopy
+from registry_sync.sync.content.foreign_layers import explain_not_stored, has_foreign_layers
+from registry_sync.sync.content.held_content import HeldContent
+from registry_sync.sync.content.pauses import send_between_pauses
+from registry_sync.sync.reading.tag_states import head_if_visible
 from registry_sync.sync.session import Session
-from registry_sync.sync.tag_states import head_if_visible
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from registry_sync.registry.response import Response
+from registry_sync.registry.wire.response import Response
 
 
 def requested_delay(response: Response, now: datetime) -> float | None:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import urlsplit, urlunsplit
 
 from registry_sync.errors import DeniedError, NotFound, RateLimited, RefusedError, RegistrySyncError, TemporaryError
-from registry_sync.registry.response import Response
-from registry_sync.registry.urls import join_url, shown_url
+from registry_sync.registry.wire.response import Response
+from registry_sync.registry.wire.urls import join_url, shown_url
 
 MAX_PAGES = 10_000
 """Most pages of one listing. With a hundred entries each, that is a million entries."""

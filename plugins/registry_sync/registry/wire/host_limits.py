@@ -11,9 +11,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from registry_sync.registry.rate_limit import LONGEST_PAUSE_SECONDS, RateLimiter
-from registry_sync.registry.response import Response
-from registry_sync.registry.retry_after import requested_delay
+from registry_sync.registry.wire.rate_limit import LONGEST_PAUSE_SECONDS, RateLimiter
+from registry_sync.registry.wire.response import Response
+from registry_sync.registry.wire.retry_after import requested_delay
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from registry_sync.errors import TemporaryError
 from registry_sync.oci.reference import Digest
-from registry_sync.registry.urls import shown_url
+from registry_sync.registry.wire.urls import shown_url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

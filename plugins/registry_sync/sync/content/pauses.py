@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from registry_sync.errors import RateLimited
-from registry_sync.registry.exchange import PATIENCE_SECONDS
-from registry_sync.registry.rate_limit import LONGEST_PAUSE_SECONDS
-from registry_sync.registry.transport import AGAIN_SECONDS
+from registry_sync.registry.wire.exchange import PATIENCE_SECONDS
+from registry_sync.registry.wire.rate_limit import LONGEST_PAUSE_SECONDS
+from registry_sync.registry.wire.transport import AGAIN_SECONDS
 from registry_sync.sync.session import Session
 
 T = TypeVar("T")

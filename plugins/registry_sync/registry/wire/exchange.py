@@ -16,11 +16,11 @@ from urllib3.exceptions import HTTPError
 
 from registry_sync import __version__
 from registry_sync.errors import RefusedError, ResponseTimeout
-from registry_sync.registry.deadline import DeadlineAdapter, DeadlineExceeded
 from registry_sync.registry.endpoint import Endpoint
-from registry_sync.registry.http_errors import LONGEST_PROBLEM, decode_exception
-from registry_sync.registry.response import Response
-from registry_sync.registry.urls import shown_url, without_query
+from registry_sync.registry.wire.deadline import DeadlineAdapter, DeadlineExceeded
+from registry_sync.registry.wire.http_errors import LONGEST_PROBLEM, decode_exception
+from registry_sync.registry.wire.response import Response
+from registry_sync.registry.wire.urls import shown_url, without_query
 from registry_sync.text import one_line
 
 CONNECT_SECONDS, READ_SECONDS = 10, 60

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
 from registry_sync.errors import ConfigurationError, DeniedError, TemporaryError
-from registry_sync.registry.challenges import Challenge, parse_challenges
 from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.wire.challenges import Challenge, parse_challenges
 
 DEFAULT_TOKEN_SECONDS = 60
 """Lifetime of a token whose issuer does not report it (token spec, "expires_in")."""

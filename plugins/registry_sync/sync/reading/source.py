@@ -21,7 +21,7 @@ from registry_sync.registry.client import ListedTag, RegistryClient
 from registry_sync.registry.kinds import UNKNOWN_PUSH_TIME_IS_OLD
 from registry_sync.routes.discovery import ListRepositories
 from registry_sync.routes.route import Route
-from registry_sync.sync.tag_states import read_states
+from registry_sync.sync.reading.tag_states import read_states
 from registry_sync.sync.window import Window
 from registry_sync.tags.backup_names import reject_backup_tags
 from registry_sync.tags.rules import TagRules

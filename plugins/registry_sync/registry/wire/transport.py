@@ -28,18 +28,18 @@ from registry_sync.errors import (
     TemporaryError,
 )
 from registry_sync.oci.reference import DOCKER_HUB
-from registry_sync.registry.auth import Authenticator, ChallengeAuthenticator
 from registry_sync.registry.endpoint import Endpoint
-from registry_sync.registry.exchange import MAX_RESPONSE_BYTES, Body, Exchange, Request, RequestLimits, Sink
-from registry_sync.registry.host_limits import HostLimits
-from registry_sync.registry.http_errors import TRANSIENT_STATUSES, decode_error, first_problem
 from registry_sync.registry.kinds import api_url_fault
-from registry_sync.registry.notices import Notices
-from registry_sync.registry.paging import next_link, read_pages
-from registry_sync.registry.rate_limit import LONGEST_PAUSE_SECONDS
-from registry_sync.registry.response import Response
-from registry_sync.registry.retry_after import requested_delay
-from registry_sync.registry.urls import join_url, origin_of, shown_url
+from registry_sync.registry.wire.auth import Authenticator, ChallengeAuthenticator
+from registry_sync.registry.wire.exchange import MAX_RESPONSE_BYTES, Body, Exchange, Request, RequestLimits, Sink
+from registry_sync.registry.wire.host_limits import HostLimits
+from registry_sync.registry.wire.http_errors import TRANSIENT_STATUSES, decode_error, first_problem
+from registry_sync.registry.wire.notices import Notices
+from registry_sync.registry.wire.paging import next_link, read_pages
+from registry_sync.registry.wire.rate_limit import LONGEST_PAUSE_SECONDS
+from registry_sync.registry.wire.response import Response
+from registry_sync.registry.wire.retry_after import requested_delay
+from registry_sync.registry.wire.urls import join_url, origin_of, shown_url
 
 log = logging.getLogger(__name__)
 
@@ -178,7 +178,7 @@ class Transport:
         """GET ``path`` and every following page, by ``Link: rel="next"``.
 
         :param next_of: returns the address of the next page for listings without ``Link``; empty is the end.
-        :raises RegistrySyncError: as :func:`~registry_sync.registry.paging.read_pages` does.
+        :raises RegistrySyncError: as :func:`~registry_sync.registry.wire.paging.read_pages` does.
         """
         get = partial(self.call, "GET", scope=scope)
         return read_pages(get, urljoin(self.base_url, path), next_of or next_link)

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.blobs import copy_blob
 from registry_sync.registry.damaged_blobs import removal_advice
-from registry_sync.sync.check_content import Fault, ImageCheck, check_content
+from registry_sync.sync.content.transfer import Transfer
 from registry_sync.sync.obstacle import Obstacle
 from registry_sync.sync.session import Session
-from registry_sync.sync.transfer import Transfer
+from registry_sync.sync.verification.check_content import Fault, ImageCheck, check_content
 
 log = logging.getLogger(__name__)
 

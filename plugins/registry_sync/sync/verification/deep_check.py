@@ -10,7 +10,7 @@ from typing import Any, Self
 from registry_sync.config.deep_check import DeepCheckRules
 from registry_sync.config.schedule import last_ticks
 from registry_sync.oci.reference import Digest
-from registry_sync.sync.damaged_images import DamagedImage
+from registry_sync.sync.verification.damaged_images import DamagedImage
 from registry_sync.sync.window import RunInterval
 
 DAY_SECONDS = 24 * 60 * 60

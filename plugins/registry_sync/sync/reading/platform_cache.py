@@ -20,7 +20,7 @@ from registry_sync.oci.reference import Digest
 from registry_sync.oci.reserved_tags import platform_cache_tag
 from registry_sync.registry.client import RegistryClient
 from registry_sync.routes.route import Route
-from registry_sync.sync.tag_states import head_if_visible
+from registry_sync.sync.reading.tag_states import head_if_visible
 
 log = logging.getLogger(__name__)
 

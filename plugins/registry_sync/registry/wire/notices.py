@@ -9,7 +9,7 @@ import logging
 import re
 import threading
 
-from registry_sync.registry.response import Response
+from registry_sync.registry.wire.response import Response
 from registry_sync.text import one_line
 
 log = logging.getLogger(__name__)

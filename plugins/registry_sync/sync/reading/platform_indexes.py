@@ -20,7 +20,7 @@ from registry_sync.oci.platforms import (
 )
 from registry_sync.oci.reference import Digest
 from registry_sync.sync.plan import TagState, Unreadable
-from registry_sync.sync.platform_cache import Dropped, Mapped, PlatformCache, read_platform_cache
+from registry_sync.sync.reading.platform_cache import Dropped, Mapped, PlatformCache, read_platform_cache
 from registry_sync.sync.session import Session
 from registry_sync.sync.threads import thread_pool
 

@@ -14,7 +14,7 @@ from registry_sync.oci.reference import Digest
 from registry_sync.registry.client import ListedTag
 from registry_sync.routes.route import Route
 from registry_sync.sync.plan import TagState
-from registry_sync.sync.source import SourceTags
+from registry_sync.sync.reading.source import SourceTags
 
 MAX_NAMED_HEADS = 20
 """The most tags that are read one by one though the source may list them. More cost less by a listing, whose pages have

@@ -1,0 +1,1 @@
+"""Reading both registries of a route: everything that a plan needs."""
