@@ -109,6 +109,15 @@ class TestTagsThatDifferInCaseOnly:
             first, second = scheduled_runs(2, source, folding, name, tags={"exclude": ("V1",)})
         assert (counted(first), counted(second)) == ({"copied": 1, "skipped": 1}, {"unchanged": 1, "skipped": 1})
 
+    def test_the_one_that_is_left_is_not_pruned_as_the_excluded_one(self, folding: SmallRegistry, name: str) -> None:
+        """The registry lists V1 as v1, which the rules exclude."""
+        with SmallRegistry() as source:
+            push_all(source, name, "V1", "v1", "v2", "v3")
+            rules = {**GONE, "tags": "not_selected"}
+            *_, last = scheduled_runs(4, source, folding, name, tags={"exclude": ("v1",)}, prune=rules)
+        assert counted(last) == {"unchanged": 3, "skipped": 1}
+        assert set(folding.tags(name)) == {"v1", "v2", "v3"}
+
     def test_both_are_mirrored_elsewhere(self, name: str) -> None:
         with SmallRegistry() as source, SmallRegistry() as exact:
             push_all(source, name, "V1", "v1", "v2")

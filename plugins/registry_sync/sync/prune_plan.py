@@ -149,14 +149,20 @@ def _unprotected(policy: PrunePolicy, sides: BothSides) -> dict[str, str]:
 
 
 def case_variants(sides: BothSides) -> dict[str, str]:
-    """Tags of the destination that differ from a tag of the source in case only, each with that tag.
+    """Tags of the destination that differ in case only from a tag of the source, each with that tag.
 
     A registry may fold case: Gitea stores ``RC2`` as ``rc2``, lists ``rc2``, and answers to both names. The listed tag
-    is then the mirrored one. Whether a registry does so is not known, so such tags are kept at every registry.
+    is then the mirrored one, also when the source has a ``rc2`` that the rules do not select. Whether a registry folds
+    case is not known, so such tags are kept at every registry.
     """
-    at_source = {tag.lower(): tag for tag in sorted((*sides.listed, *sides.selected))}
-    unlisted = (tag for tag in sides.destination if tag not in sides.listed and tag not in sides.selected)
-    return {tag: other for tag in unlisted if (other := at_source.get(tag.lower()))}
+    selected, listed = _by_lower_case(sides.selected), _by_lower_case((*sides.listed, *sides.selected))
+    others = (tag for tag in sides.destination if tag not in sides.selected)
+    variants = {tag: (selected if tag in sides.listed else listed).get(tag.lower()) for tag in others}
+    return {tag: other for tag, other in variants.items() if other}
+
+
+def _by_lower_case(tags: Iterable[str]) -> dict[str, str]:
+    return {tag.lower(): tag for tag in sorted(tags)}
 
 
 def _case_note(policy: PrunePolicy, sides: BothSides) -> Iterable[str]:

@@ -104,6 +104,23 @@ def test_a_tag_that_differs_from_one_of_the_source_in_case_only_is_kept() -> Non
 
 
 @pytest.mark.parametrize(
+    ("selected", "excluded", "stored"), [("RC2", "rc2", "rc2"), ("rc2", "RC2", "RC2"), ("v1-Rc", "V1-rc", "V1-rc")]
+)
+def test_a_tag_is_kept_whose_other_case_is_selected_though_the_rules_exclude_it(
+    selected: str, excluded: str, stored: str
+) -> None:
+    """Such as after two tags that differ in case only failed, and one of them was excluded as advised."""
+    sides = BothSides(
+        listed={selected, excluded, "v2"},
+        selected={selected},
+        rejected={excluded: f"excluded by {excluded!r}", "v2": "excluded by 'v2'"},
+        destination={stored: A, "v2": B},
+    )
+    assert deletion_candidates(policy(NOT_SELECTED), sides) == {"v2": "no longer selected: excluded by 'v2'"}
+    assert case_variants(sides) == {stored: selected}
+
+
+@pytest.mark.parametrize(
     ("changes", "wanted", "earlier", "text"),
     [
         ({}, {"v0"}, None, ""),
