@@ -36,14 +36,14 @@ def there() -> Iterator[SmallRegistry]:
 class Mirror:
     """A mirror and the XComs of its runs."""
 
-    def __init__(self, folder: Path, source: dict[str, Any], there: SmallRegistry, rule: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, source: dict[str, Any], there: SmallRegistry, *rules: dict[str, Any]) -> None:
         self.file = folder / "mirrors.yaml"
         self._registries = {"here": {"tls": False, **source}, "there": {"host": there.host, "tls": False}}
         self._state: dict[tuple[str, int, str], Any] = {}
-        self.write(rule)
+        self.write(*rules)
 
-    def write(self, rule: dict[str, Any]) -> None:
-        mirror = {"source": "here", "destinations": ["there"], "repositories": [rule], "retries": 0}
+    def write(self, *rules: dict[str, Any]) -> None:
+        mirror = {"source": "here", "destinations": ["there"], "repositories": rules, "retries": 0}
         self.file.write_text(json.dumps({"registries": self._registries, "mirrors": {"team": mirror}}))
 
     def run(self, **conf: Any) -> TaskRunResult:
@@ -96,6 +96,28 @@ class TestOddNames:
         push(catalog, "team/evil/app")
         assert str(mirror.run().error) == "team: 2 of 3 routes failed, 0 tags copied"
         assert there.tags("copies/app") == before
+
+    def test_pruning_spares_no_repository_that_another_one_fills(
+        self, catalog: SmallRegistry, there: SmallRegistry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Rules with other names may share a repository. Pruning by one would delete the tags of the other."""
+        push(catalog, "team/app", "old/app")
+        rules = [
+            {
+                "repository": "team/app",
+                "rename": "copies/app",
+                "tags": {"names": ["v1"]},
+                "prune": {"tags": "not_selected"},
+            },
+            {"namespace": "old", "rename": "copies/{{ name.split('/')[-1] }}", "tags": {"names": ["v0"]}},
+        ]
+        assert str(Mirror(tmp_path, {"host": catalog.host}, there, *rules).run().error) == (
+            "team: 1 of 2 routes failed, 1 tags copied"
+        )
+        assert (
+            f"{catalog.host}/old/app and {catalog.host}/team/app would both be mirrored to {there.host}/copies/app, so "
+            "only the second, which is written by name, is; exclude or rename the first"
+        ) in capsys.readouterr().out
 
     def test_the_command_line_shows_them(
         self, catalog: SmallRegistry, there: SmallRegistry, tmp_path: Path, capsys: pytest.CaptureFixture[str]

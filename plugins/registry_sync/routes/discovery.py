@@ -124,10 +124,16 @@ def _collisions(written: Iterable[Route], discovered: Iterable[FoundRoute]) -> d
     collisions: dict[str, ConfigurationError] = {}
     for route in routes:
         others = (other for other in writers[route.destination_repository] if other is not route)
-        other = next((other for other in others if sharing_problem(other, route)), None)
+        other = next((other for other in others if _disturb_each_other(other, route)), None)
         if other is not None:
             collisions[route.source_repository.name] = _collision(route, other)
     return collisions
+
+
+def _disturb_each_other(first: Route, second: Route) -> bool:
+    """Return whether two sources of one repository write a common tag, or one may delete the tags of the other."""
+    prunes = first.settings.deletes_tags or second.settings.deletes_tags
+    return prunes or bool(sharing_problem(first, second))
 
 
 def _collision(route: Route, other: Route) -> ConfigurationError:
