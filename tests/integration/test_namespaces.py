@@ -46,6 +46,10 @@ class Mirror:
         mirror = {"source": "here", "destinations": ["there"], "repositories": rules, "retries": 0}
         self.file.write_text(json.dumps({"registries": self._registries, "mirrors": {"team": mirror}}))
 
+    def use_source(self, source: dict[str, Any], *rules: dict[str, Any]) -> None:
+        self._registries["here"] = {"tls": False, **source}
+        self.write(*rules)
+
     def run(self, **conf: Any) -> TaskRunResult:
         """Run all tasks of a run by hand, and return the result of the last one."""
         file = load_mirrors(self.file)
@@ -170,6 +174,59 @@ class TestGone:
         assert mirror.run().state == "success"
         mirror.write(rule)
         assert mirror.run().state == "success"
+
+    def test_another_source_has_other_repositories(
+        self, catalog: SmallRegistry, there: SmallRegistry, tmp_path: Path
+    ) -> None:
+        """After a move to another registry, nothing is gone, and an empty repository was always empty."""
+        rule = {"namespace": "team", "include_private": True}
+        push(catalog, "team/old", "team/app")
+        mirror = Mirror(tmp_path, {"host": catalog.host}, there, rule)
+        assert mirror.run().state == "success"
+        there.stored.clear()
+        with SmallRegistry() as other:
+            push(other, "team/app", "team/new")
+            other.stored["team/app"].tags.clear()
+            mirror.use_source({"host": other.host}, rule)
+            assert mirror.run().state == "success"
+            del other.stored["team/new"]
+            assert str(mirror.run().error) == "team: 1 of 2 routes failed, 0 tags copied"
+
+    def test_a_misspelt_name_of_the_file_is_not_gone_when_it_is_corrected(
+        self, catalog: SmallRegistry, there: SmallRegistry, tmp_path: Path
+    ) -> None:
+        rule = {"namespace": "team", "include_private": True}
+        push(catalog, "team/app", "team/other")
+        mirror = Mirror(tmp_path, {"host": catalog.host}, there, rule, {"repository": "team/appp"})
+        assert str(mirror.run().error) == "team: 1 of 3 routes failed, 2 tags copied"
+        mirror.write(rule)
+        assert mirror.run().state == "success"
+
+    def test_a_repository_that_failed_meanwhile_is_remembered(
+        self, catalog: SmallRegistry, there: SmallRegistry, tmp_path: Path
+    ) -> None:
+        rule = {"namespace": "team", "include_private": True, "rename": "copies/{{ name }}"}
+        push(catalog, "team/app", "team/other")
+        mirror = Mirror(tmp_path, {"host": catalog.host}, there, rule)
+        assert mirror.run().state == "success"
+        push(catalog, "team/evil/app")
+        assert str(mirror.run().error) == "team: 2 of 3 routes failed, 0 tags copied"
+        del catalog.stored["team/evil/app"], catalog.stored["team/app"]
+        for _ in range(2):
+            assert str(mirror.run().error) == "team: 1 of 2 routes failed, 0 tags copied"
+
+    def test_a_dry_run_leaves_nothing_also_when_it_has_no_route(
+        self, catalog: SmallRegistry, there: SmallRegistry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        push(catalog, "team/one", "team/UPPER")
+        mirror = Mirror(tmp_path, {"host": catalog.host}, there, {"namespace": "team"})
+        assert mirror.run().state == "failed"
+        del catalog.stored["team/one"]
+        note = "1 repositories that an earlier run found are not listed by their namespace any more: team/one"
+        for conf in ({"dry_run": True}, {}):
+            capsys.readouterr()
+            assert str(mirror.run(**conf).error) == "team: 1 of 1 routes failed, 0 tags copied"
+            assert note in capsys.readouterr().out
 
     def test_a_source_that_lost_its_tags_fails_by_what_the_last_look_saw(
         self, catalog: SmallRegistry, there: SmallRegistry, tmp_path: Path

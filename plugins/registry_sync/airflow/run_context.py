@@ -97,12 +97,13 @@ def read_last_look(context: Context, destination: str) -> LastLook:
 
 
 def leaves_last_look(context: Context) -> bool:
-    """Return whether a run leaves what it found: a scheduled run, or one by hand with a logical date.
+    """Return whether a run leaves what it found: a scheduled run, or one by hand with a logical date. No dry run does.
 
     Databases sort a missing date differently, so that the state of such a run could hide that of all later ones.
     """
     run = context["dag_run"]
-    return run.run_type.value in ("scheduled", "manual") and run.logical_date is not None
+    is_lasting = run.run_type.value in ("scheduled", "manual") and run.logical_date is not None
+    return is_lasting and not read_parameters(context)["dry_run"]
 
 
 def read_due_deletions(context: Context, run: RunInterval, destination: str) -> Mapping[str, PlannedDeletions]:
@@ -134,7 +135,7 @@ def read_notes(context: Context, destination: str) -> Sequence[str]:
 
 
 def read_found(context: Context, destination: str) -> Collection[str] | None:
-    """Names of the source repositories that this run found; ``None`` for a run of some repositories."""
+    """The source repositories that this run found in namespaces, or must not forget; ``None`` for a run of some."""
     found: Collection[str] | None = context["ti"].xcom_pull(task_ids=routes_task(destination), key=FOUND_KEY)
     return found
 

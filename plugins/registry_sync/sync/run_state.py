@@ -62,22 +62,27 @@ class PlannedDeletions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastLook:
-    """The repositories that earlier runs found at a source.
+    """The repositories that earlier runs found in namespaces, and all those that they looked at completely.
 
-    :ivar repositories: number of tags that the last complete look selected in each; ``None`` before the first one.
+    :ivar repositories: number of tags that the last complete look selected in each; ``None`` before the first one. The
+        keys are whole, such as ``quay.io/team/app``: a mirror may get another source.
     """
 
     repositories: Mapping[str, int | None]
 
+    def names_at(self, host: str) -> frozenset[str]:
+        """The names of the repositories of one registry, without the registry."""
+        start = f"{host}/"
+        return frozenset(name.removeprefix(start) for name in self.repositories if name.startswith(start))
+
     def after(self, found: Iterable[str], selected: Mapping[str, int]) -> Self:
         """The state after a run.
 
-        :param found: names of all repositories that the run found, or that must not be forgotten.
+        :param found: all repositories that the run found in namespaces, or that must not be forgotten.
         :param selected: number of selected tags in the repositories that the run looked at completely.
         """
-        return type(self)(
-            repositories={name: selected.get(name, self.repositories.get(name)) for name in sorted(found)}
-        )
+        names = sorted({*found, *selected})
+        return type(self)(repositories={name: selected.get(name, self.repositories.get(name)) for name in names})
 
     def to_json(self) -> dict[str, Any]:
         """The state as JSON-simple values."""

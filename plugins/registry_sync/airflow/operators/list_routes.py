@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from registry_sync.airflow.run_context import (
 )
 from registry_sync.config.model import Mirror, Registry
 from registry_sync.errors import ConfigurationError, RegistrySyncError
+from registry_sync.oci.reference import Repository
 from registry_sync.routes.discovery import Discovery, FailedRepository, FoundRoute, expand_routes, select_routes
 from registry_sync.routes.gone import find_gone, gone_failure, gone_note
 from registry_sync.routes.route import Route, route_key
@@ -115,17 +116,16 @@ class ListRoutesOperator(BaseOperator):
 
         A repository of ``include_private`` that is gone is remembered, and fails each run that compares everything.
         """
-        gone = list(find_gone(self.mirror, last_look.repositories, found))
+        earlier = last_look.names_at(self.source.host)
+        gone = list(find_gone(self.mirror, earlier, found))
         private = [repository for repository in gone if repository.rule.include_private]
         failures = [gone_failure(repository, self.source) for repository in private] if window.is_everything else []
         noted = [repository for repository in gone if not (repository in private and failures)]
         if noted:
             self.log.warning("%s", gone_note(noted))
             context["ti"].xcom_push(NOTES_KEY, [gone_note(noted)])
-        names = {entry.route.source_repository.name for entry in found.routes}
-        unlisted = tuple(f"{namespace}/" for namespace in found.unlisted)
-        kept = {name for name in last_look.repositories if unlisted and name.startswith(unlisted)}
-        context["ti"].xcom_push(FOUND_KEY, sorted({*names, *kept, *(repository.name for repository in private)}))
+        names = {*repositories_to_remember(found, earlier), *(repository.name for repository in private)}
+        context["ti"].xcom_push(FOUND_KEY, sorted(str(Repository(self.source.host, name)) for name in names))
         return replace(found, failures=(*found.failures, *failures))
 
     def _push_failures(self, context: Context, failures: Sequence[FailedRepository]) -> None:
@@ -154,7 +154,7 @@ class ListRoutesOperator(BaseOperator):
                 window=window,
                 due_deletions=due.get(route_key(route)),
                 deep_check=deep_check,
-                last_selected=last_look.repositories.get(route.source_repository.name),
+                last_selected=last_look.repositories.get(str(route.source_repository)),
             )
             tasks.append(RouteTask(route=route, scope=own).to_json())
         return tasks
@@ -222,6 +222,19 @@ def widen_to_everything(
     """All routes, each with a window of everything: its own if that is one."""
     widened = [(route, own if own.is_everything else everything) for route, own in work]
     return widened + [(route, everything) for route in unmodified]
+
+
+def repositories_to_remember(found: Discovery, earlier: Collection[str]) -> set[str]:
+    """Names of the repositories that a run found in namespaces, and of those that it must not forget.
+
+    Not forgotten are those of ``earlier`` that are written by name, fail now, or are in a namespace without a listing.
+    A name that is only written may be a mistake: it is remembered after the first complete look at its repository.
+    """
+    discovered = {entry.route.source_repository.name for entry in found.routes if entry.route.is_discovered}
+    written = {entry.route.source_repository.name for entry in found.routes} - discovered
+    failed = {failure.name for failure in found.failures}
+    unlisted = tuple(f"{namespace}/" for namespace in found.unlisted)
+    return discovered | {name for name in earlier if name in written | failed or name.startswith(unlisted)}
 
 
 MAX_UNROUTED = 100

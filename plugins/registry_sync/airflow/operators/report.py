@@ -227,11 +227,13 @@ def push_last_look(context: Context, outcome: DestinationOutcome) -> None:
     A run of some repositories, and a dry run, leave the state as it is.
     """
     found = read_found(context, outcome.destination)
-    if found is None or not leaves_last_look(context) or any(report.dry_run for report in outcome.reports):
+    if found is None or not leaves_last_look(context):
         return
-    names = {route_key(route): route.source_repository.name for route in outcome.routes or ()}
-    looked = (report for report in outcome.reports if report.selected is not None and report.route_key in names)
-    selected = {names[report.route_key]: report.selected or 0 for report in looked}
+    names = {route_key(route): str(route.source_repository) for route in outcome.routes or ()}
+    selected: dict[str, int] = {}
+    for report in outcome.reports:
+        if report.selected is not None and (name := names.get(report.route_key)):  # several rules may read one
+            selected[name] = max(report.selected, selected.get(name, 0))
     state = read_last_look(context, outcome.destination).after(found, selected)
     context["ti"].xcom_push(last_look_key(outcome.destination), state.to_json())
 
