@@ -96,6 +96,7 @@ _PARTS = re.compile(
     r"""
     (?<![\w.-])"(?:[^"\\]|\\.)*" | (?<![\w.-])'(?:[^']|'')*'
     | \{\{.*?\}\} | \{%.*?%\} | \$\{[^}]*\}  # of templates, and variables
+    | (?<=[\[,\s])/(?:[^/\\]|\\.)+/(?=\s*[\],])  # regular expressions
     | [\w.*?-]*\[[^\s,\[\]]*\](?=[\w*?.-])[\w*?.-]*  # globs
     | [\[\]{},] | [^\[\]{},]
     """,
@@ -142,6 +143,8 @@ def _advice(value: Value) -> str:
         return f"write it as [{text[2:].strip()}], or begin a line below with the dash"
     if value.in_flow and (key := re.search(r"\s(\w+):\s", text)):
         return f"write a comma before '{key[1]}:', or put it in quotes: {quoted(text)}"
+    if key := re.fullmatch(r"([*&!%@`][^\s:]*):\s+(\S.*)", text):
+        return f"put the key in quotes: {quoted(key[1])}: {key[2]}"
     alias = re.fullmatch(r"\*(\w+)", text)
     or_anchor = f", or write the anchor &{alias[1]} before it" if alias else ""
     return f"put it in quotes: {quoted(text)}{or_anchor}"
