@@ -73,6 +73,35 @@ def test_a_list_of_referrers_and_a_signature_are_no_images(
     assert counted(without) == {"skipped": 3}
 
 
+@pytest.mark.parametrize("signatures", [True, False])
+@pytest.mark.parametrize(
+    "content",
+    [IMAGES[2], images.multi_arch("renamed"), images.index([IMAGES[2]], "docker")],
+    ids=["image", "OCI index", "Docker list"],
+)
+def test_images_that_are_tagged_by_another_digest_are_mirrored(
+    source: RegistryProcess, destination: RegistryProcess, name: str, content: Image, signatures: bool
+) -> None:
+    """Such as by the digest of their config, or by that of an index before it was reduced to some platforms."""
+    name = f"{name}-{content.digest.encoded[:8]}-{signatures}".lower()
+    odd, of_no_image = referrers_tag(IMAGES[1].digest), referrers_of(images.image([], labels={"gone": "1"}), name)
+    push(source, name, {"v1": IMAGES[0], odd: content, **of_no_image})
+    report = run_route(make_route(source, destination, name, signatures=signatures))
+    assert [result.tag for result in report.tags] == [odd, "v1"]
+    assert images.resolve(destination.url, name, odd) == content.digest
+
+
+def test_lists_of_listed_images_are_not_read(destination: RegistryProcess, name: str) -> None:
+    with RegistryProcess() as behind, QuayApi(behind.url) as quay:
+        push(behind, name, {"v1": IMAGES[0], **referrers_of(IMAGES[0], name)})
+        for tag in ("v1", referrers_tag(IMAGES[0].digest)):
+            quay.push(name, tag, datetime(2026, 1, 1, tzinfo=UTC))
+        push(destination, name, {"v1": IMAGES[0]})
+        route = make_route(quay, destination, name, source_kind="quay", signatures=False)
+        assert counted(run_route(route, api_url=quay.url)) == {"unchanged": 1, "skipped": 1}
+        assert [each.path for each in quay.requests() if "/manifests/" in each.path] == []
+
+
 def test_one_that_cannot_be_read_fails_visibly(
     source_wire: Interceptor, source: RegistryProcess, destination: RegistryProcess, name: str
 ) -> None:

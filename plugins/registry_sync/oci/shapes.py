@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from registry_sync.oci.manifest import DOCKER_MANIFEST, Descriptor, Manifest
+from registry_sync.oci.manifest import DOCKER_MANIFEST, OCI_INDEX, Descriptor, Manifest
 from registry_sync.oci.platforms import IMAGE_CONFIGS
 
 _LAYER_PREFIXES = ("application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs.")
@@ -26,6 +26,14 @@ def is_image(manifest: Manifest) -> bool:
     return _base_type(config.media_type) in IMAGE_CONFIGS and any(
         _base_type(layer.media_type).startswith(_LAYER_PREFIXES) for layer in layers
     )
+
+
+def is_referrers_list(manifest: Manifest) -> bool:
+    """Return whether an index may be a list of referrers: OCI's type, and no entry has a platform.
+
+    https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#referrers-tag-schema
+    """
+    return manifest.media_type == OCI_INDEX and not any(child.platform for child in manifest.children)
 
 
 def _base_type(media_type: str) -> str:

@@ -31,12 +31,14 @@ class ListedTag:
     """A tag in a listing. ``digest`` and ``pushed_at`` (aware UTC) are ``None`` where the registry omits them.
 
     ``is_locked``: the registry refuses to overwrite the tag.
+    ``has_image``: set by who read that a tag named after a digest has an image, and not the list of its referrers.
     """
 
     name: str
     digest: Digest | None = None
     pushed_at: datetime | None = None
     is_locked: bool = False
+    has_image: bool = False
 
 
 MAX_TAGS = 250_000

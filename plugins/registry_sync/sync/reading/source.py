@@ -11,17 +11,15 @@ from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import ConfigurationError, NotFound
 from registry_sync.oci.artifact_tags import (
     ArtifactTag,
-    is_bare_digest,
-    is_own_digest,
     reject_artifact_tags,
     subject_of,
 )
-from registry_sync.oci.reference import Digest, is_tag
+from registry_sync.oci.reference import is_tag
 from registry_sync.registry.client import ListedTag, RegistryClient
 from registry_sync.registry.kinds import UNKNOWN_PUSH_TIME_IS_OLD
 from registry_sync.routes.discovery import ListRepositories
 from registry_sync.routes.route import Route
-from registry_sync.sync.reading.tag_states import read_states
+from registry_sync.sync.reading.digest_tags import judge_digest_tags
 from registry_sync.sync.window import Window
 from registry_sync.tags.backup_names import reject_backup_tags
 from registry_sync.tags.rules import TagRules
@@ -59,8 +57,7 @@ def repository_lister(source: RegistryClient) -> ListRepositories:
 def list_tags(route: Route, source: RegistryClient, since: datetime | None = None) -> list[ListedTag]:
     """List the source's tags, at least those pushed since ``since``. Invalid names are made printable.
 
-    Tags such as ``sha256-<digest>`` get their own digest, by HEAD where the listing has none: it shows if they have an
-    image or the list of its referrers.
+    Tags such as ``sha256-<digest>`` are marked if they have an image, and not the list of its referrers.
 
     :raises ConfigurationError: when the source has no such repository.
     :raises RefusedError: when there are more than ``MAX_TAGS``.
@@ -77,17 +74,7 @@ def list_tags(route: Route, source: RegistryClient, since: datetime | None = Non
         raise ConfigurationError(
             f"the source has no repository {route.source_repository}; {advice} ({error})"
         ) from error
-    return _read_bare_digests(route, source, tags)
-
-
-def _read_bare_digests(route: Route, source: RegistryClient, tags: list[ListedTag]) -> list[ListedTag]:
-    unknown = {entry.name: None for entry in tags if entry.digest is None and is_bare_digest(entry.name)}
-    if not unknown:
-        return tags
-    threads = route.source.max_connections
-    states = read_states(source, route.source_repository, unknown, threads, is_listed=True)
-    digests = {name: state for name, state in states.items() if isinstance(state, Digest)}
-    return [replace(entry, digest=digests[entry.name]) if entry.name in digests else entry for entry in tags]
+    return judge_digest_tags(route, source, tags)
 
 
 def split_artifact_tags(
@@ -105,10 +92,7 @@ def split_artifact_tags(
 
 
 def _is_artifact(entry: ListedTag) -> bool:
-    """Return whether a tag is of an attached artifact. One that cannot be read counts as an image, and fails."""
-    if subject_of(entry.name) is None or is_own_digest(entry.name, entry.digest):
-        return False
-    return entry.digest is not None or not is_bare_digest(entry.name)
+    return subject_of(entry.name) is not None and not entry.has_image
 
 
 def artifact_tag(entry: ListedTag) -> ArtifactTag:
@@ -123,8 +107,8 @@ def choose_tags(
     rules = route.settings.tags
     unnamed = [entry.name for entry in listed if entry.name not in rules.named]
     excluded = reject_backup_tags(unnamed, route.settings.backup_tag)
-    own = {entry.name for entry in listed if is_own_digest(entry.name, entry.digest)}
-    others = [name for name in unnamed if name not in own]
+    named_after_digests = {entry.name for entry in listed if entry.has_image}
+    others = [name for name in unnamed if name not in named_after_digests]
     excluded |= reject_artifact_tags(others, signatures=route.settings.signatures)
     images = [entry for entry in listed if entry.name not in excluded]
     push_times = PushTimes(are_listed=has_push_times, unknown_is_old=route.source.api_kind in UNKNOWN_PUSH_TIME_IS_OLD)
