@@ -118,6 +118,24 @@ def test_a_name_that_the_source_lacks_fails_and_the_others_are_mirrored(
     )
 
 
+@pytest.mark.parametrize("status", [404, 403, 500])
+@pytest.mark.parametrize("has_rules", [False, True])
+def test_a_name_that_cannot_be_read_fails_alone_beside_pinned_ones(
+    hidden: Interceptor, destination: RegistryProcess, name: str, status: int, has_rules: bool
+) -> None:
+    """Also where it is the only one without a digest."""
+    name = f"{name}-{status}-{has_rules}".lower()
+    image = images.multi_arch(name)
+    images.push(hidden.url, name, "v1", image)
+    for method in ("HEAD", "GET"):
+        hidden.answer(method, f"/{name}/manifests/v2$", status, b"")
+    pinned = f"mine@{image.digest}"
+    tags: Any = ({"names": ("v2",)}, {"names": (pinned,)}) if has_rules else {"names": ("v2", pinned)}
+    report = run_route(make_route(hidden, destination, name, tags=tags))
+    assert (report.counts["copied"], [tag for tag, _, _ in failures(report)]) == (1, ["v2"])
+    assert images.resolve(destination.url, name, "mine") == image.digest
+
+
 @pytest.mark.parametrize("names", [("v1", "v2"), tuple(f"v{number:02}" for number in range(25))])
 def test_a_repository_that_does_not_exist_is_said(
     hidden: Interceptor, destination: RegistryProcess, name: str, names: tuple[str, ...]

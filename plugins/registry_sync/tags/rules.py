@@ -101,11 +101,12 @@ class TagRules:
     """All rules under ``tags:``. A tag is selected if at least one rule selects it.
 
     Derived: the same as of one rule, for all of them together. ``is_names_only``: all tags are written in ``names``,
-    so that the source need not be listed.
+    so that the source need not be listed. ``has_pins``: some of them are pinned to a digest.
     """
 
     rules: tuple[TagRule, ...] = (TagRule(),)
     named: Mapping[str, Digest | None] = field(init=False, compare=False, repr=False)
+    has_pins: bool = field(init=False, compare=False, repr=False)
     applies: bool = field(init=False, compare=False, repr=False)
     by_name: tuple[str, ...] = field(init=False, compare=False, repr=False)
     is_all_by_name: bool = field(init=False, compare=False, repr=False)
@@ -132,6 +133,7 @@ def _derive_rules(rules: Sequence[TagRule]) -> Mapping[str, object]:
     keys = {key for rule in rules for key in rule.push_time_keys}
     return {
         "named": {tag: pin for rule in rules for tag, pin in rule.named.items()},
+        "has_pins": any(pin for rule in rules for pin in rule.named.values()),
         "applies": any(rule.applies for rule in rules),
         "by_name": tuple(dict.fromkeys(tag for rule in rules for tag in rule.by_name)),
         "is_all_by_name": all(rule.is_all_by_name for rule in rules),

@@ -38,14 +38,15 @@ def named_tags(route: Route, states: Mapping[str, TagState], note: str = "") -> 
     """The tags of a source by the digest of each tag in ``names``.
 
     :param note: a remark for people, if there is one.
-    :raises ConfigurationError: when the source has none of them, as if it had no such repository.
+    :raises ConfigurationError: when the source has none of them, as if it had no such repository. Beside pinned tags,
+        each missing one fails alone.
     """
     entries = [
         ListedTag(name=tag, digest=state if isinstance(state, Digest) else None)
         for tag, state in states.items()
         if state is not None
     ]
-    if states and not entries:
+    if states and not entries and not route.settings.tags.has_pins:
         missing = ", ".join(sorted(states)[:MAX_TAGS_IN_MESSAGE])
         more = ", …" if len(states) > MAX_TAGS_IN_MESSAGE else ""
         raise ConfigurationError(

@@ -141,7 +141,8 @@ def _read_named(session: Session, names: Sequence[str], note: str = "") -> Sourc
     """
     route = session.route
     states = read_states(session.source, route.source_repository, dict.fromkeys(names), route.source.max_connections)
-    raise_if_all_denied(states, route.source_repository)
+    if not route.settings.tags.has_pins:
+        raise_if_all_denied(states, route.source_repository)
     return named_tags(route, states, note)
 
 
