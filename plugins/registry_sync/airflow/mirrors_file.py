@@ -7,6 +7,7 @@ as in a new container, the error is raised, and the file's DAGs end with an impo
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,10 +29,11 @@ def load_dag_mirrors(dag_file: Path, only: str | None = None) -> MirrorsFile:
     path = _path(dag_file)
     try:
         text = read_mirrors_text(path)
-        file, _ = parse_mirrors(text, path, only)
+        file, problems = parse_mirrors(text, path, only)
     except MirrorsFileError as error:
         return _load_kept(dag_file, only, error)
     keep_text(_name_of_kept(dag_file), text)
+    _log_missing(only, file, problems)
     return file
 
 
@@ -66,10 +68,18 @@ def _load_kept(dag_file: Path, only: str | None, error: MirrorsFileError) -> Mir
     if kept is None:
         raise error
     try:
-        file, _ = parse_mirrors(kept.text, _path(dag_file), only)
+        file, problems = parse_mirrors(kept.text, _path(dag_file), only)
     except MirrorsFileError:
         raise error from None
     time = f"{kept.kept_at:%Y-%m-%d %H:%M} UTC"
     note = f"the mirrors file has an error; runs use its text of {time} until it is corrected: {error.problems[0]}"
     log.warning("%s", note)
+    _log_missing(only, file, problems)
     return replace(file, note=note)
+
+
+def _log_missing(only: str | None, file: MirrorsFile, problems: Sequence[str]) -> None:
+    """Log the reason why a task finds no DAG: its mirror has an error on this machine, or is not in an earlier text."""
+    if only is not None and only not in file.mirrors:
+        reason = "; ".join(problems) or "the text of the mirrors file does not have it"
+        log.error("the mirror %r cannot run on this machine: %s", only, reason)

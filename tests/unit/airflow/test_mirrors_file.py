@@ -121,6 +121,34 @@ def test_problem_of_one_mirror_needs_no_earlier_text(path: Path) -> None:
     assert all(problem.startswith("mirrors.yaml:5: mirrors.c: ") for problem in caught.value.problems)
 
 
+def test_mirror_of_a_task_that_an_earlier_text_does_not_have_is_logged(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such as after a mirror was renamed: the DAG processor has read the new text, and this worker has not."""
+    path.write_text("")
+    file = load_dag_mirrors(dag_file(path), "c")
+    assert (list(file.mirrors), bool(file.note)) == ([], True)
+    assert caplog.messages == [
+        file.note,
+        "the mirror 'c' cannot run on this machine: the text of the mirrors file does not have it",
+    ]
+
+
+def test_mirror_of_a_task_with_an_error_on_this_machine_only_is_logged(
+    path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TEAM", raising=False)
+    path.write_text("env: [TEAM]\n" + GOOD.replace("team/app", "'${TEAM}/app'"))
+    assert load_dag_mirrors(dag_file(path), "b").mirrors.keys() == {"b"}
+    assert caplog.messages == []
+    assert load_dag_mirrors(dag_file(path), "a").mirrors == {}
+    (message,) = caplog.messages
+    assert message == (
+        "the mirror 'a' cannot run on this machine: mirrors.yaml:4: mirrors.a.repositories[0]: ${TEAM}: the "
+        "environment has no variable 'TEAM'; set it for the DAG processor and for every worker"
+    )
+
+
 def test_corrected_file_is_kept_in_place_of_the_earlier_one(path: Path) -> None:
     path.write_text("")
     load_dag_mirrors(dag_file(path))
