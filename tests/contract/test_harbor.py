@@ -106,8 +106,9 @@ def test_our_requests_are_what_the_definition_takes(wire: Interceptor) -> None:
         pages(4, "/api/v2.0/projects/team/repositories/web%2Fapp/artifacts?page=2&page_size=2"),
         pages(4),
         {"Link": '</elsewhere?page=2>; rel="prev" , </elsewhere?page=3>; rel="next"'},
+        {"Link": "</elsewhere?page=3>; Rel=Next"},
     ],
-    ids=["a link with the path decoded", "no link", "no total"],
+    ids=["a link with the path decoded", "no link", "no total", "no quotes"],
 )
 def test_pages_are_followed_to_the_end(wire: Interceptor, headers: dict[str, str]) -> None:
     """A server may return fewer items than requested. Its links only show that another page exists."""

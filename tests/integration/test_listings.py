@@ -84,6 +84,8 @@ class TestLink:
             "<{path}?{query}> ; REL = NEXT",
             '<{path}?{query}>; rel="prefetch next"',
             '<{path}?n=2>; rel="first", <{path}?{query}>; rel="next"',
+            "<{path}?{query}>; rel='next'",
+            "<{path}?{query}>;; rel=next;",
             '<{path}?{query}>; title="a, b; rel=last"; rel="next", <{path}?n=2>; rel="first"',
             "<?{query}>; rel=next",
             "<list?{query}>; rel=next",
@@ -136,8 +138,18 @@ class TestLink:
         with ScriptedServer(answer) as server:
             assert tags(server) == numbered(5)
 
-    def test_a_next_page_in_no_readable_form_is_an_error(self) -> None:
-        with ScriptedServer(listing(numbered(5), cap=2, link=f'{PATH}?{{query}}; rel="next"')) as server:
+    @pytest.mark.parametrize(
+        "link",
+        [
+            '{path}?{query}; rel="next"',
+            '<{path}?{query}; rel="next"',
+            '<{path}?{query}>; rel="next',
+            '<{path}?n=2>; rel="first", <{path}?{query}; rel="next"',
+            "<>; rel=next",
+        ],
+    )
+    def test_a_next_page_in_no_readable_form_is_an_error(self, link: str) -> None:
+        with ScriptedServer(listing(numbered(5), cap=2, link=link.replace("{path}", PATH))) as server:
             with pytest.raises(TemporaryError) as caught:
                 tags(server)
             assert str(caught.value) == f"{server.url}{PATH} links to a next page in a form that cannot be read"
@@ -186,7 +198,9 @@ class TestWithoutLink:
             (130, {"cap": 50}, 4),
             (60, {"cap": 20}, 4),
             (1200, {"ignores_n": True, "ignores_last": True}, 2),
-            (1000, {"ignores_n": True, "ignores_last": True}, 4),
+            (1000, {"ignores_n": True, "ignores_last": True}, 5),
+            (100, {"ignores_n": True, "ignores_last": True}, 3),
+            (101, {"ignores_last": True}, 2),
             (30, {"ignores_n": True, "ignores_last": True}, 2),
             (31, {"ignores_n": True, "ignores_last": True}, 1),
         ],
@@ -220,6 +234,44 @@ class TestWithoutLink:
         with ScriptedServer(answer) as server:
             assert sorted(repositories(server)) == sorted(f"team/{number}" for number in range(count))
             assert len(server.shown) == expected
+
+    def test_each_name_is_listed_once(self) -> None:
+        with ScriptedServer(lambda _: Reply(body=b'{"tags": ["v1", "v2", "v1"]}')) as server:
+            assert tags(server) == ["v1", "v2"]
+
+    def test_a_last_name_that_no_address_can_hold(self) -> None:
+        names = [*numbered(99), "\ud800"]
+
+        def answer(request: ScriptedRequest) -> Reply:
+            return Reply(body=json.dumps({"tags": [] if "last=" in request.target else names}).encode())
+
+        with ScriptedServer(answer) as server:
+            assert tags(server) == names
+            assert queries(server) == ["n=1000", "n=1000&last=%3F"]
+
+    @pytest.mark.parametrize("cap", [100, 10**6], ids=["cut", "complete"])
+    @pytest.mark.parametrize("overlap", [2, 50])
+    def test_pages_that_overlap(self, cap: int, overlap: int) -> None:
+        """The order is not that of ``last``, so that names could be skipped. A larger page helps, or nothing does."""
+
+        def answer(request: ScriptedRequest) -> Reply:
+            query = parse_qs(urlsplit(request.target).query)
+            first = numbered(260).index(query["last"][0]) + 1 - overlap if "last" in query else 0
+            size = min(cap, 100 if query["n"] == ["1000"] else 260)
+            return Reply(body=json.dumps({"tags": numbered(260)[first : first + size]}).encode())
+
+        with ScriptedServer(answer) as server:
+            if cap > 260:
+                assert tags(server) == numbered(260)
+            else:
+                with pytest.raises(RefusedError, match="its listing cannot be completed"):
+                    tags(server)
+
+    @pytest.mark.parametrize("cap", [50, 100, 1000])
+    def test_a_limit_of_a_registry_that_ignores_last_is_no_end(self, cap: int) -> None:
+        with ScriptedServer(listing(numbered(1300), cap=cap, ignores_last=True)) as server:
+            with pytest.raises(RefusedError, match="its listing cannot be completed"):
+                tags(server)
 
     def test_a_listing_that_cannot_be_completed_fails(self) -> None:
         names = listing(numbered(1300), ignores_last=True)

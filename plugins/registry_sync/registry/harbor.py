@@ -20,7 +20,7 @@ from registry_sync.registry.name_listing import names_of_page
 from registry_sync.registry.tag_pages import parse_digest, parse_time
 from registry_sync.registry.vendor_api import VendorApiClient
 from registry_sync.registry.wire.auth import FixedAuthorization
-from registry_sync.registry.wire.paging import MAX_PAGES, too_many_pages
+from registry_sync.registry.wire.paging import MAX_PAGES, next_link, too_many_pages
 from registry_sync.registry.wire.response import Response
 from registry_sync.registry.wire.urls import shown_url
 
@@ -219,7 +219,7 @@ def _items(response: Response) -> list[Item]:
 def _has_next_page(response: Response, seen: int, *, is_full: bool) -> bool:
     """Use ``Link``, else ``X-Total-Count``; without both, a full page is followed by another."""
     total = response.headers.get("X-Total-Count", "")
-    if 'rel="next"' in response.headers.get("Link", ""):
+    if next_link(response):
         return True
     if total.isdecimal() and len(total) < 20:
         return seen < int(total)

@@ -7,7 +7,6 @@ https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from urllib.parse import urlencode
 
 from registry_sync.errors import RefusedError, TemporaryError
@@ -24,6 +23,9 @@ _SMALLER_SIZES = (100, None)
 _LARGER_SIZES = (10_000, 100_000)
 """Asked for where a full page has no ``Link`` and ``last`` has no effect."""
 
+_USUAL_LIMITS = frozenset({50, 100, 200, 250, 500, 1000, 2000, 5000, 10_000})
+"""Lengths at which registries cut a page, whatever ``n`` is."""
+
 Get = Callable[[str], Response]
 
 
@@ -36,10 +38,10 @@ def list_names(get: Get, url: str, key: str) -> Iterator[str]:
     """
     seen = set[str]()
     for size in (PAGE_SIZE, *_LARGER_SIZES):
-        listing = _Listing(url, key, size)
+        listing = _Listing(get, url, key, size)
         try:
-            for response in read_pages(partial(listing.get, get), listing.url(), listing.next_of):
-                new = [name for name in names_of_page(response, key) if name not in seen]
+            for response in read_pages(listing.get, listing.url(), listing.next_of):
+                new = [name for name in dict.fromkeys(names_of_page(response, key)) if name not in seen]
                 seen.update(new)
                 yield from new
         except RefusedError:
@@ -57,11 +59,12 @@ def list_names(get: Get, url: str, key: str) -> Iterator[str]:
 class _Listing:
     """One reading of a listing with pages of ``size`` names.
 
-    :ivar is_cut: the page was full, and the registry cannot be asked for what follows.
+    :ivar is_cut: names may follow, and the registry cannot be asked for them.
     """
 
-    def __init__(self, url: str, key: str, size: int) -> None:
+    def __init__(self, get: Get, url: str, key: str, size: int) -> None:
         self.is_cut = False
+        self._get_url = get
         self._base = url
         self._key = key
         self._size: int | None = size
@@ -71,24 +74,28 @@ class _Listing:
         self._asked = set[str]()
 
     def url(self) -> str:
-        query = {"n": self._size, "last": self._after}
-        parameters = urlencode({name: value for name, value in query.items() if value})
+        """The address of the page of ``size`` names after the last one."""
+        return self._url_of(self._size, self._after)
+
+    def _url_of(self, size: int | None, after: str) -> str:
+        query = {"n": size, "last": after}
+        parameters = urlencode({name: value for name, value in query.items() if value}, errors="replace")
         return f"{self._base}?{parameters}" if parameters else self._base
 
-    def get(self, get: Get, url: str) -> Response:
+    def get(self, url: str) -> Response:
         """GET a page. If the registry refuses the size of the first one, smaller sizes are tried."""
         smaller = () if self._asked or self._size != PAGE_SIZE else _SMALLER_SIZES
         for size in smaller:
             try:
-                return self._get(get, url)
+                return self._get(url)
             except RefusedError:
                 self._size = size
                 url = self.url()
-        return self._get(get, url)
+        return self._get(url)
 
-    def _get(self, get: Get, url: str) -> Response:
+    def _get(self, url: str) -> Response:
         self._asked.add(url)
-        return get(url)
+        return self._get_url(url)
 
     def next_of(self, response: Response) -> str:
         """The address of the next page; empty at the end.
@@ -96,31 +103,49 @@ class _Listing:
         :raises TemporaryError: when a page has nothing new and links to another.
         """
         names = names_of_page(response, self._key)
-        is_new = not self._seen.issuperset(names)
-        is_unordered = bool(self._after) and not self._seen.isdisjoint(set(names) - {self._after})
-        self._seen.update(names)
+        before = self._seen
+        self._seen = before.union(names)
+        is_new = len(self._seen) > len(before)
         link = next_link(response)
         if link and names and not is_new:
             raise TemporaryError(f"{shown_url(response.url)} answers the same page again")
         if link and own_url(self._base, response, link) not in self._asked:
             self._has_links, self._after = True, ""
             return link
-        self.is_cut = is_unordered and self._is_full_of_size(names)
-        if is_unordered or not is_new or not (link or self._may_be_cut(names)):
+        if self._after and not before.isdisjoint(set(names) - {self._after}):
+            self.is_cut = is_new or self._is_cut_off(before, names)
+            return ""
+        if not is_new or not (link or self._may_be_cut(len(names))):
             return ""
         self._after = names[-1]
         return self.url()
 
-    def _is_full_of_size(self, names: list[str]) -> bool:
-        return self._size is not None and len(names) == self._size
-
-    def _may_be_cut(self, names: list[str]) -> bool:
+    def _may_be_cut(self, count: int) -> bool:
         """Return whether names may follow: the page is as long as the size asked for, or as a limit of the registry's.
 
-        Such limits are round numbers. A registry that has sent a ``Link`` would have sent another.
+        A registry that has sent a ``Link`` would have sent another.
         """
-        count = len(names)
-        return not self._has_links and (count >= min(self._size or 100, 100) or count % 10 == 0 or count % 25 == 0)
+        return not self._has_links and (count >= min(self._size or 100, 100) or _is_round(count))
+
+    def _is_cut_off(self, before: set[str], names: list[str]) -> bool:
+        """Return whether names may follow those of the first pages, although the page after them has no other.
+
+        Such a page shows that the registry ignores ``last``, if all names come again, or that its order is not the one
+        of ``last``. Registries that ignore ``n`` too, as docker-registry 2.8 does, list everything.
+        """
+        count = len(before)
+        if count == self._size:
+            return True
+        return count in _USUAL_LIMITS and (before != set(names) or self._heeds_n())
+
+    def _heeds_n(self) -> bool:
+        size = min(_USUAL_LIMITS) - 1
+        return len(names_of_page(self._get(self._url_of(size, "")), self._key)) <= size
+
+
+def _is_round(count: int) -> bool:
+    """Return whether ``count`` may be a registry's limit of a page. Such limits are round numbers."""
+    return count % 10 == 0 or count % 25 == 0
 
 
 def names_of_page(response: Response, key: str) -> list[str]:

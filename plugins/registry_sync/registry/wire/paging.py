@@ -85,26 +85,32 @@ def next_link(response: Response) -> str:
     :raises TemporaryError: when the header has a next page in a form that cannot be read.
     """
     header = response.headers.get("Link", "")
-    links = [(match[1].strip(), _parameters(match[2])) for match in _LINK.finditer(header)]
-    for address, parameters in links:
+    for match in _LINK.finditer(header):
+        parameters = _parameters(match[2])
         if "next" in parameters.get("rel", "").lower().split() and "anchor" not in parameters:
-            return address
-    if not links and re.search(r"\bnext\b", header, re.IGNORECASE):
-        raise TemporaryError(f"{shown_url(response.url)} links to a next page in a form that cannot be read")
+            if address := match[1].strip():
+                return address
+            raise _unreadable(response)
+    if re.search(r"\bnext\b", _LINK.sub("", header), re.IGNORECASE):
+        raise _unreadable(response)
     return ""
 
 
-_PARAMETER = r';\s*([^\s=;,"<>]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?\s*'
+def _unreadable(response: Response) -> TemporaryError:
+    return TemporaryError(f"{shown_url(response.url)} links to a next page in a form that cannot be read")
+
+
+_PARAMETER = r'(?:;\s*)+([^\s=;,"<>]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?\s*'
 
 _LINK = re.compile(rf"<([^<>]*)>\s*((?:{_PARAMETER})*)")
 """An address and its parameters. Names and relation types ignore case; quotes are optional."""
 
 
 def _parameters(text: str) -> Mapping[str, str]:
-    """Parameters by their name in lower case. The first of a name counts."""
+    """Parameters by their name in lower case. The first of a name counts. Some servers quote with apostrophes."""
     parameters: dict[str, str] = {}
     for match in re.finditer(_PARAMETER, text):
-        parameters.setdefault(match[1].lower(), match[2] or match[3] or "")
+        parameters.setdefault(match[1].lower(), match[2] or (match[3] or "").strip("'"))
     return parameters
 
 
