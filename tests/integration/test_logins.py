@@ -8,8 +8,8 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from registry_sync.errors import ConfigurationError, DeniedError, LoginRejected, RegistrySyncError
-from registry_sync.oci.reference import Repository
+from registry_sync.errors import ConfigurationError, DeniedError, LoginRejected, ReferrersUnavailable, RegistrySyncError
+from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from testkit.scripted import Reply, ScriptedRequest, ScriptedServer
@@ -185,6 +185,34 @@ def visible_to(user: str | None, *, challenge: str = "") -> Callable[[ScriptedRe
         return Reply(body=json.dumps({"repositories": names}).encode(), headers=headers)
 
     return answer
+
+
+class TestTokenServer:
+    """Its answers are about the login, never about the repository."""
+
+    @pytest.mark.parametrize("status", [204, 302, 400, 403, 404, 405, 410, 501])
+    def test_a_refusal_is_a_rejected_login(self, status: int) -> None:
+        with registry([BEARER], "Bearer T") as server:
+            answer = server.script
+            refusal = Reply(status=status, headers={"Location": "http://127.0.0.1/login?state=1"}, body=b"closed")
+            server.script = lambda request: refusal if request.target.startswith("/token") else answer(request)
+            with client(server, ROBOT) as asked:
+                with pytest.raises(DeniedError) as listing:
+                    list(asked.list_tags(Repository(server.host, "team/app")))
+                with pytest.raises(ReferrersUnavailable) as referrers:
+                    asked.list_referrers(Repository(server.host, "team/app"), Digest.of(b""))
+        redirect = ", a redirect to 'http://127.0.0.1/login', which is not followed" if status == 302 else ""
+        text = f" {status}{'' if status == 204 else ' closed'}{redirect}"
+        message = f"{server.host} rejects the login of 'robot' to {server.host}:{text}"
+        assert (str(listing.value), str(referrers.value)) == (message, message)
+
+    @pytest.mark.parametrize("realm", ["http://user:word@{host}/token", "http://{host}/token#top"])
+    def test_the_users_and_fragments_of_realms_are_dropped(self, realm: str) -> None:
+        with registry([], "Bearer T") as server:
+            lines = [f'Bearer realm="{realm.replace("{host}", server.host)}"']
+            with registry(lines, "Bearer T") as other:
+                assert tags(other, ROBOT) == ["v1"]
+            assert [request.target for request in server.shown] == ["/token?scope=repository%3Ateam%2Fapp%3Apull"]
 
 
 class TestCredentialsComeFirst:

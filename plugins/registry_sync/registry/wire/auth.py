@@ -13,11 +13,12 @@ from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from registry_sync.errors import ConfigurationError, DeniedError, TemporaryError
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.wire.challenges import Challenge, parse_challenges
+from registry_sync.registry.wire.urls import host_of
 
 DEFAULT_TOKEN_SECONDS = 60
 """Lifetime of a token whose issuer does not report it (token spec, "expires_in")."""
@@ -204,7 +205,7 @@ class ChallengeAuthenticator:
         url = token_url(self._endpoint, challenge, scope)
         token = parse_token(self._fetch(url, self._basic()), now=time.monotonic())
         if token is None:
-            raise TemporaryError(f"{urlsplit(url).netloc} answered without a token for {self._endpoint.host}")
+            raise TemporaryError(f"{host_of(url)} answered without a token for {self._endpoint.host}")
         return token
 
 
@@ -231,5 +232,5 @@ def realm_of(endpoint: Endpoint, challenge: Challenge) -> str | None:
         parts = urlsplit(realm if _URL.fullmatch(realm) else "")
     except ValueError:
         return None
-    is_usable = parts.scheme in ({"https"} if endpoint.tls else {"https", "http"}) and bool(parts.netloc)
-    return realm if is_usable else None
+    is_usable = parts.scheme in ({"https"} if endpoint.tls else {"https", "http"}) and bool(parts.hostname)
+    return urlunsplit((parts.scheme, host_of(realm), parts.path, parts.query, "")) if is_usable else None

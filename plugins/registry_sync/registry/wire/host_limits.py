@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
 from registry_sync.registry.wire.rate_limit import LONGEST_PAUSE_SECONDS, RateLimiter
 from registry_sync.registry.wire.response import Response
 from registry_sync.registry.wire.retry_after import requested_delay
+from registry_sync.registry.wire.urls import host_of
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class HostLimits:
 
     def __init__(self, base_url: str, requests_per_second: float | None, *, lane: str, is_shared: bool) -> None:
         self._is_shared = is_shared
-        self._host = urlsplit(base_url).netloc
+        self._host = host_of(base_url)
         self._own = RateLimiter(requests_per_second, server=self._host if is_shared else "", lane=lane)
         self._others: dict[str, RateLimiter] = {}
 
@@ -38,13 +38,13 @@ class HostLimits:
 
         :param pauses: a 429 pauses other requests, too.
         """
-        limiter = self._limiter_of(urlsplit(url).netloc)
+        limiter = self._limiter_of(host_of(url))
         sent_at = limiter.wait()
         response = send()
         if response.status == 429 and self._is_shared and pauses:
             delay = requested_delay(response, datetime.now(UTC))
             if delay is None or delay <= LONGEST_PAUSE_SECONDS:
-                self._pause(limiter, urlsplit(url).netloc, sent_at, delay)
+                self._pause(limiter, host_of(url), sent_at, delay)
         return response
 
     def wait_for_pause(self) -> None:

@@ -28,7 +28,7 @@ from registry_sync.errors import (
 )
 from registry_sync.registry.wire.response import Response
 from registry_sync.registry.wire.retry_after import requested_delay
-from registry_sync.registry.wire.urls import shown_url
+from registry_sync.registry.wire.urls import host_of, shown_url
 from registry_sync.text import one_line
 
 TRANSIENT_STATUSES = frozenset({408, 425, 500, 502, 503, 504})
@@ -183,7 +183,7 @@ LONGEST_PROBLEM = 300
 
 def decode_exception(error: requests.RequestException | HTTPError, url: str) -> RegistrySyncError:
     """Map a failed exchange to an error: wrong addresses and certificates are permanent, the rest is temporary."""
-    where = f"{urlsplit(url).scheme}://{urlsplit(url).netloc}"
+    where = f"{urlsplit(url).scheme}://{host_of(url)}"
     reason = _innermost(error)
     if isinstance(reason, ssl.SSLCertVerificationError):
         advice = "give its registry a ca_file, or have the certificate renewed"

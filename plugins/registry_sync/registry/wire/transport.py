@@ -39,7 +39,7 @@ from registry_sync.registry.wire.paging import next_link, read_pages
 from registry_sync.registry.wire.rate_limit import LONGEST_PAUSE_SECONDS
 from registry_sync.registry.wire.response import Response
 from registry_sync.registry.wire.retry_after import requested_delay
-from registry_sync.registry.wire.urls import join_url, origin_of, shown_url
+from registry_sync.registry.wire.urls import host_of, join_url, origin_of, shown_url
 
 log = logging.getLogger(__name__)
 
@@ -300,16 +300,22 @@ class Transport:
         return url
 
     def _fetch_token(self, url: str, authorization: str | None) -> Any:
-        """GET a token endpoint. Redirects are not followed: they would receive the password."""
+        """GET a token endpoint. Redirects are not followed: they would receive the password.
+
+        :raises DeniedError: also for a status that would mean something about the repository if the registry sent it.
+        """
         response = self._send_single(Request(method="GET", url=url), authorization)
-        if response.status in (400, 401, 403, 404):
-            where, problem = urlsplit(url).netloc, f"{response.status} {first_problem(response)[1]}"
-            hint = "" if authorization else _kind_hint(url)
-            message = f"{where} rejects the login of {self._user()} to {self.endpoint.host}: {problem}{hint}"
-            raise LoginRejected(message) if authorization and response.status == 401 else DeniedError(message)
-        if response.status != 200:
-            raise decode_error(response, "GET")
-        return response.json()
+        if response.status == 200:
+            return response.json()
+        error = decode_error(response, "GET")
+        if isinstance(error, RateLimited | TemporaryError):
+            raise error
+        problem = f"{response.status} {first_problem(response)[1]}".rstrip()
+        if response.status in _REDIRECTS:
+            problem += f", a redirect to {shown_url(response.headers.get('Location', ''))!r}, which is not followed"
+        where, hint = host_of(url), "" if authorization else _kind_hint(url)
+        message = f"{where} rejects the login of {self._user()} to {self.endpoint.host}: {problem}{hint}"
+        raise LoginRejected(message) if authorization and response.status == 401 else DeniedError(message)
 
     def _send_single(self, request: Request, authorization: str | None) -> Response:
         send = partial(self._exchange.send, request, authorization)

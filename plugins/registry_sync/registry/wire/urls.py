@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urljoin, urlsplit
 
 from registry_sync.errors import TemporaryError
@@ -33,6 +34,18 @@ def origin_of(url: str) -> tuple[str, str, int | None]:
     return parts.scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}.get(parts.scheme)
 
 
+def host_of(url: str) -> str:
+    """Host and port of a URL as it has them, without a user."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
 def shown_url(url: str) -> str:
-    """A URL without its query, for messages and logs. A query can hold tokens and signatures."""
-    return url.partition("?")[0]
+    """A URL without its query and without a user, for messages and logs. Both can hold secrets.
+
+    >>> shown_url("https://user:word@cdn.example/blob?signature=x")
+    'https://…@cdn.example/blob'
+    """
+    return _USER.sub(r"\1…@", url.partition("?")[0])
+
+
+_USER = re.compile(r"^((?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//)[^/#]*@")
