@@ -13,8 +13,13 @@ import pytest
 
 from registry_sync.errors import DeniedError, RateLimited, RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.oci.reference import Repository
+from registry_sync.registry.acr import AcrClient
 from registry_sync.registry.distribution import DistributionClient
+from registry_sync.registry.docker_hub import DockerHubClient
 from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.google import GoogleClient
+from registry_sync.registry.harbor import HarborClient
+from registry_sync.registry.quay import QuayClient
 from testkit.scripted import Reply, ScriptedRequest, ScriptedServer
 
 PATH = "/v2/team/app/tags/list"
@@ -339,3 +344,60 @@ class TestBrokenOff:
             assert str(caught.value) == f"page 2 of a listing cannot be read: GET {server.url}{PATH} answered {text}"
         if isinstance(caught.value, RateLimited):
             assert timedelta() < caught.value.retry_at - datetime.now(UTC) <= timedelta(seconds=60)
+
+
+TIME = "2026-11-23T12:00:00Z"
+DIGEST = f"sha256:{64 * '1'}"
+
+VENDORS: dict[type[DistributionClient], Reply] = {
+    QuayClient: Reply(body=json.dumps({"tags": [{"name": "v1"}], "has_additional": True}).encode()),
+    HarborClient: Reply(
+        body=json.dumps([{"digest": DIGEST, "tags": [{"name": "v1", "push_time": TIME}]}]).encode(),
+        headers={"Link": "<?page=2>; rel=next"},
+    ),
+    AcrClient: Reply(body=b'{"tags": [{"name": "v1"}]}', headers={"Link": "<?last=v1>; rel=next"}),
+    DockerHubClient: Reply(body=b'{"results": [{"name": "v1"}], "count": 2, "next": "?page=2"}'),
+    GoogleClient: Reply(body=b'{"tags": ["v1"], "manifest": {}}', headers={"Link": "<?last=v1>; rel=next"}),
+}
+
+
+class TestVendors:
+    """Their own listings are held to the same."""
+
+    @pytest.mark.parametrize("status", [400, 404, 405, 500])
+    @pytest.mark.parametrize("kind", VENDORS, ids=lambda kind: kind.__name__)
+    def test_an_error_on_a_later_page_is_temporary(self, kind: type[DistributionClient], status: int) -> None:
+        def answer(request: ScriptedRequest) -> Reply:
+            query = parse_qs(urlsplit(request.target).query)
+            is_first = "last" not in query and query.get("page", ["1"]) == ["1"]
+            return VENDORS[kind] if is_first else Reply(status=status)
+
+        with ScriptedServer(answer) as server:
+            asked = kind(Endpoint(host=server.host, tls=False), api_url=server.url)
+            with closing(asked), pytest.raises(TemporaryError, match=f"page 2 of a listing .* answered {status}"):
+                list(asked.list_tags(Repository(server.host, "team/app")))
+
+    def test_a_full_page_of_acr_without_link(self) -> None:
+        def answer(request: ScriptedRequest) -> Reply:
+            after = parse_qs(urlsplit(request.target).query).get("last", [""])[0]
+            names = [name for name in numbered(200) if name > after][:100]
+            return Reply(body=json.dumps({"tags": [{"name": name} for name in names]}).encode())
+
+        with ScriptedServer(answer) as server, closing(AcrClient(Endpoint(host=server.host, tls=False))) as asked:
+            assert [tag.name for tag in asked.list_tags(Repository(server.host, "team/app"))] == numbered(200)
+            assert queries(server) == ["n=100", "n=100&last=00099", "n=100&last=00199"]
+
+    def test_without_the_extension_a_google_listing_is_read_like_any_other(self) -> None:
+        names = listing(numbered(250), cap=100)
+        with ScriptedServer(names) as server, closing(GoogleClient(Endpoint(host=server.host, tls=False))) as asked:
+            assert [tag.name for tag in asked.list_tags(Repository(server.host, "team/app"))] == numbered(250)
+
+    @pytest.mark.parametrize("following", ["", ', "next": 2', ', "next": ""'])
+    def test_docker_hub_must_tell_whether_a_page_follows(self, following: str) -> None:
+        reply = Reply(body=f'{{"results": [{{"name": "v1"}}]{following}}}'.encode())
+        with ScriptedServer(lambda _: reply) as server:
+            asked = DockerHubClient(Endpoint(host=server.host, tls=False), api_url=server.url)
+            with closing(asked), pytest.raises(TemporaryError) as caught:
+                list(asked.list_tags(Repository(server.host, "team/app")))
+            where = f"{server.url}/v2/namespaces/team/repositories/app/tags"
+            assert str(caught.value) == f"{where} answered 200 without the address of the next page"

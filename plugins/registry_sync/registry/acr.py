@@ -89,7 +89,8 @@ class AcrClient(DistributionClient):
 
     def _by_name(self, repository: Repository) -> Iterator[ListedTag]:
         """Every tag, in an order that concurrent pushes do not change."""
-        for response in self._transport.pages(_tags_path(repository), scope=_metadata(repository)):
+        path = _tags_path(repository)
+        for response in self._transport.pages(path, scope=_metadata(repository), next_of=partial(_next, path)):
             yield from _entries(response)
 
     def _newest_first(self, repository: Repository, since: datetime) -> Iterator[ListedTag]:
@@ -98,7 +99,7 @@ class AcrClient(DistributionClient):
         Equal times show no direction, so they never end the reading.
         """
         path, times = f"{_tags_path(repository)}&orderby=timedesc", list[datetime | None]()
-        next_of = partial(_next_in_order, path)
+        next_of = partial(_next, path)
         for response in self._transport.pages(path, scope=_metadata(repository), next_of=next_of):
             entries = list(_entries(response))
             yield from entries
@@ -111,14 +112,16 @@ class AcrClient(DistributionClient):
                 return
 
 
-def _next_in_order(path: str, response: Response) -> str:
-    """Our own path with ``last`` from ``Link``; empty after the last page.
+def _next(path: str, response: Response) -> str:
+    """Our own path with ``last`` from ``Link``, or with the last tag of a full page; empty after the last page.
 
-    Some links lack the order (``orderby=``). Following them, by name from there on, would skip tags.
+    Some links lack the order (``orderby=``). Following them, by name from there on, would skip tags. A proxy may drop
+    the header.
     """
     link = next_link(response)
-    last = parse_qs(urlsplit(link).query).get("last")
-    return f"{path}&last={quote(last[0], safe='')}" if last else link
+    entries = [] if link else list(_entries(response))
+    following = parse_qs(urlsplit(link).query).get("last", [entry.name for entry in entries[PAGE_SIZE - 1 :]])
+    return f"{path}&last={quote(following[-1], safe='')}" if following else link
 
 
 def _descend(times: list[datetime | None]) -> bool:

@@ -25,6 +25,7 @@ from registry_sync.registry.vendor_api import VendorApiClient
 from registry_sync.registry.wire.auth import Authenticator, FixedAuthorization, Token, parse_token
 from registry_sync.registry.wire.response import Response
 from registry_sync.registry.wire.transport import Transport
+from registry_sync.registry.wire.urls import shown_url
 
 API_URL = "https://hub.docker.com"
 
@@ -225,8 +226,11 @@ class HubLogin:
 
 
 def _next(response: Response) -> str:
-    url = response.json().get("next")
-    return url if isinstance(url, str) else ""
+    """The address of the next page, ``null`` on the last one. :raises TemporaryError: for anything else."""
+    url = response.json().get("next", ...)
+    if url is None or (isinstance(url, str) and url):
+        return url or ""
+    raise TemporaryError(f"{shown_url(response.url)} answered {response.status} without the address of the next page")
 
 
 def _missing_repositories(hidden: int) -> str:

@@ -60,7 +60,10 @@ class GoogleClient(DistributionClient):
         :raises NotFound: when the repository does not exist, or only contains other repositories.
         """
         seen = set[str]()
-        for page in self._pages(repository.name):
+        for number, page in enumerate(self._pages(repository.name)):
+            if number == 0 and not {"manifest", "child"} & page.keys():
+                yield from super()._list_tags(repository, since=since)
+                return
             entries = _entries(page, since)
             if not (seen or entries) and (children := _children(repository.name, [page])):
                 shown = ", ".join(map(repr, children[:3]))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from itertools import chain
 from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
@@ -20,7 +21,7 @@ from registry_sync.registry.name_listing import names_of_page
 from registry_sync.registry.tag_pages import parse_digest, parse_time
 from registry_sync.registry.vendor_api import VendorApiClient
 from registry_sync.registry.wire.auth import FixedAuthorization
-from registry_sync.registry.wire.paging import MAX_PAGES, next_link, too_many_pages
+from registry_sync.registry.wire.paging import MAX_PAGES, get_page, next_link, too_many_pages
 from registry_sync.registry.wire.response import Response
 from registry_sync.registry.wire.urls import shown_url
 
@@ -186,7 +187,8 @@ class HarborClient(VendorApiClient):
         before, seen = None, 0
         for page in range(1, MAX_PAGES + 1):
             numbers = {"page": page, "page_size": page_size}
-            response = self._api.call("GET", f"/api/v2.0{path}?{urlencode({**query, **numbers})}")
+            url = f"/api/v2.0{path}?{urlencode({**query, **numbers})}"
+            response = get_page(partial(self._api.call, "GET"), url, page)
             items = _items(response)
             if items and items == before:
                 raise TemporaryError(f"{shown_url(response.url)} answers the same page again")

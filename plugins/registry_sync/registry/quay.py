@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
@@ -18,7 +19,7 @@ from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.registry.tag_pages import parse_digest, parse_time, read_tags
 from registry_sync.registry.vendor_api import VendorApiClient
 from registry_sync.registry.wire.auth import FixedAuthorization
-from registry_sync.registry.wire.paging import MAX_PAGES, too_many_pages
+from registry_sync.registry.wire.paging import MAX_PAGES, get_page, too_many_pages
 from registry_sync.registry.wire.response import Response
 
 log = logging.getLogger(__name__)
@@ -179,8 +180,8 @@ class QuayClient(VendorApiClient):
     def _repository_pages(self, namespace: str) -> Iterator[Response]:
         """Anonymous users see nothing without ``public``. With it, a token still lists private repositories too."""
         query = {"namespace": namespace, "public": "true", "last_modified": "true"}
-        for _ in range(MAX_PAGES):
-            response = self._api.call("GET", f"/api/v1/repository?{urlencode(query)}")
+        for page in range(1, MAX_PAGES + 1):
+            response = get_page(partial(self._api.call, "GET"), f"/api/v1/repository?{urlencode(query)}", page)
             yield response
             next_page = response.json().get("next_page")
             if not next_page:
@@ -200,7 +201,8 @@ class QuayClient(VendorApiClient):
         """Without its final slash the path is redirected. Only ``has_additional`` marks the last page."""
         for page in range(1, MAX_PAGES + 1):
             query = urlencode({"onlyActiveTags": "true", "limit": PAGE_SIZE, "page": page})
-            response = self._api.call("GET", f"/api/v1/repository/{repository.name}/tag/?{query}")
+            path = f"/api/v1/repository/{repository.name}/tag/?{query}"
+            response = get_page(partial(self._api.call, "GET"), path, page)
             rows = response.rows("tags", "name")
             ends = {row["name"]: parse_time(row.get("end_ts")) for row in rows}
             self._expiring.setdefault(repository, {}).update({name: end for name, end in ends.items() if end})

@@ -28,7 +28,7 @@ def read_pages(get: Callable[[str], Response], url: str, next_of: Callable[[Resp
     seen = set[str]()
     while url:
         seen.add(url)
-        response = _get_page(get, url, len(seen))
+        response = get_page(get, url, len(seen))
         yield response
         address = next_of(response)
         url = own_url(url, response, address) if address else ""
@@ -38,7 +38,12 @@ def read_pages(get: Callable[[str], Response], url: str, next_of: Callable[[Resp
             raise TemporaryError(f"{shown_url(response.url)}: the pages of this listing form a loop")
 
 
-def _get_page(get: Callable[[str], Response], url: str, number: int) -> Response:
+def get_page(get: Callable[[str], Response], url: str, number: int) -> Response:
+    """GET a page of a listing.
+
+    :param number: of the page, from 1. An error on a later page says nothing about what is listed.
+    :raises TemporaryError: when a page after the first is missing or refused.
+    """
     try:
         return get(url)
     except RegistrySyncError as error:
