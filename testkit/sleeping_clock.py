@@ -6,17 +6,15 @@ import time
 
 
 class SleepingClock:
-    """Stands in for the module ``time``. ``slept`` counts all sleeps, ``sleeps`` lists each, in seconds."""
+    """Stands in for the module ``time``. ``slept`` is the sum of all sleeps, ``sleeps`` lists each, in seconds."""
 
     def __init__(self) -> None:
         self.sleeps: list[float] = []
-
-    @property
-    def slept(self) -> float:
-        return sum(self.sleeps)
+        self.slept = 0.0
 
     def monotonic(self) -> float:
         return time.monotonic() + self.slept
 
     def sleep(self, seconds: float) -> None:
         self.sleeps.append(seconds)
+        self.slept += seconds

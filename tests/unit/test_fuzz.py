@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
@@ -223,10 +224,14 @@ def wire() -> Iterator[Wire]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def no_pauses() -> Iterator[None]:
-    """The clock of the transport and of its rate limits is patched, because both wait before a retry."""
+def no_pauses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The clock of the transport and of its rate limits is patched, because both wait before a retry.
+
+    It runs ahead of the clock of other tests, which must not find its times in the shared files.
+    """
     clock = SleepingClock()
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("rates")))
         patch.setattr("registry_sync.registry.wire.transport.time", clock)
         patch.setattr("registry_sync.registry.wire.rate_limit.time", clock)
         patch.setattr("registry_sync.registry.wire.paging.MAX_PAGES", 20)

@@ -1,15 +1,10 @@
-"""Decoding of error responses, API addresses, token lifetimes, and the rate limiter."""
+"""Decoding of error responses, API addresses, and token lifetimes."""
 
 from __future__ import annotations
 
 import base64
 import json
-import os
-import tempfile
-import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, tzinfo
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,10 +19,9 @@ from registry_sync.errors import (
     TemporaryError,
 )
 from registry_sync.registry.endpoint import Endpoint
-from registry_sync.registry.wire import http_errors, rate_limit
+from registry_sync.registry.wire import http_errors
 from registry_sync.registry.wire.auth import parse_token
 from registry_sync.registry.wire.http_errors import decode_error, first_problem
-from registry_sync.registry.wire.rate_limit import RateLimiter
 from registry_sync.registry.wire.response import Response
 from registry_sync.registry.wire.retry_after import WINDOW_PARTS
 from registry_sync.registry.wire.transport import Transport
@@ -269,88 +263,3 @@ def test_tokens_are_used_for_nine_tenths_of_their_life(answer: dict[str, Any], s
     token = parse_token(answer, now=100.0)
     assert token is not None
     assert token.good_until == pytest.approx(100 + 0.9 * seconds)
-
-
-class Clock:
-    """A clock that advances only by sleeping."""
-
-    def __init__(self) -> None:
-        self.now = 50.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(rate_limit, "time", clock)
-    return clock
-
-
-def test_starts_are_apart(clock: Clock) -> None:
-    pace, starts = RateLimiter(4), []
-    for _ in range(5):
-        pace.wait()
-        starts.append(clock.now)
-    assert starts == [50.0, 50.25, 50.5, 50.75, 51.0]
-
-
-def test_idle_time_is_not_saved_up(clock: Clock) -> None:
-    pace = RateLimiter(2)
-    pace.wait()
-    clock.now += 60
-    pace.wait()
-    pace.wait()
-    assert clock.now == 110.5
-
-
-def test_no_pace_waits_never(clock: Clock) -> None:
-    pace = RateLimiter(None)
-    for _ in range(100):
-        pace.wait()
-    assert clock.now == 50.0
-
-
-def test_clients_of_one_server_share_a_pace(clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    one, two, other = (RateLimiter(4, server=each) for each in ("quay.example", "quay.example", "hub.example"))
-    starts = []
-    for pace in (one, two, one, other):
-        pace.wait()
-        starts.append(clock.now)
-    assert starts == [50.0, 50.25, 50.5, 50.5]
-
-
-@pytest.mark.parametrize("text", ["no number", "", "99999999.0"])
-def test_an_unusable_rate_file_is_ignored(
-    clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    pace = RateLimiter(4, server="quay.example")
-    (tmp_path / f"registry_sync-{os.getuid()}" / "pace-quay.example").write_text(text)
-    pace.wait()
-    assert clock.now == 50.0
-
-
-def test_on_a_full_disk_the_pace_is_our_own(clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a full disk the file can be opened but not written."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    pace, starts = RateLimiter(4, server="quay.example"), []
-    (tmp_path / f"registry_sync-{os.getuid()}" / "pace-quay.example").symlink_to("/dev/full")
-    monkeypatch.setattr(os, "O_NOFOLLOW", 0)
-    for _ in range(3):
-        pace.wait()
-        starts.append(clock.now)
-    assert starts == [50.0, 50.25, 50.5]
-
-
-def test_threads_take_starts_of_their_own() -> None:
-    pace = RateLimiter(200)
-    began = time.monotonic()
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: pace.wait(), range(21)))
-    assert time.monotonic() - began >= 0.1

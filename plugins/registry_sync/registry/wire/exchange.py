@@ -19,6 +19,7 @@ from registry_sync.errors import RefusedError, ResponseTimeout
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.wire.deadline import DeadlineAdapter, DeadlineExceeded
 from registry_sync.registry.wire.http_errors import LONGEST_PROBLEM, decode_exception
+from registry_sync.registry.wire.rate_limit import PATIENCE_SECONDS
 from registry_sync.registry.wire.response import Response
 from registry_sync.registry.wire.urls import shown_url, without_query
 from registry_sync.text import one_line
@@ -26,9 +27,6 @@ from registry_sync.text import one_line
 CONNECT_SECONDS, READ_SECONDS = 10, 60
 
 ATTEMPTS = 3
-
-PATIENCE_SECONDS = 300.0
-"""Time for which a request is repeated while it is answered with 429. The pauses in between are no attempts."""
 
 MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 

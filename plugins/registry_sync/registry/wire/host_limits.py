@@ -24,22 +24,25 @@ class HostLimits:
     :param base_url: address of the registry or API.
     :param requests_per_second: its maximum rate; ``None`` is unlimited.
     :param lane: requests that share this rate with those of other transports to the same host.
-    :param is_shared: tell other threads and tasks of the worker about requests and pauses, and heed theirs.
+    :param patience_seconds: time for which one request waits for pauses to end. With 0, requests neither heed nor
+        begin pauses of other threads and tasks.
     """
 
-    def __init__(self, base_url: str, requests_per_second: float | None, *, lane: str, is_shared: bool) -> None:
-        self._is_shared = is_shared
+    def __init__(self, base_url: str, requests_per_second: float | None, *, lane: str, patience_seconds: float) -> None:
+        self._is_shared = patience_seconds > 0
+        self._patience_seconds = patience_seconds
         self._host = host_of(base_url)
-        self._own = RateLimiter(requests_per_second, server=self._host if is_shared else "", lane=lane)
+        self._own = RateLimiter(requests_per_second, server=self._host if self._is_shared else "", lane=lane)
         self._others: dict[str, RateLimiter] = {}
 
     def send(self, url: str, send: Callable[[], Response], *, pauses: bool = True) -> Response:
         """Call ``send``, which sends one request to ``url``, when its host allows it.
 
         :param pauses: a 429 pauses other requests, too.
+        :raises RateLimited: when pauses have left no time for the request.
         """
         limiter = self._limiter_of(host_of(url))
-        sent_at = limiter.wait()
+        sent_at = limiter.wait(self._patience_seconds)
         response = send()
         if response.status == 429 and self._is_shared and pauses:
             delay = requested_delay(response, datetime.now(UTC))
@@ -48,8 +51,8 @@ class HostLimits:
         return response
 
     def wait_for_pause(self) -> None:
-        """Sleep while the registry pauses this worker."""
-        self._own.wait_for_pause()
+        """Sleep while the registry pauses this worker. :raises RateLimited: when that takes too long."""
+        self._own.wait_for_pause(self._patience_seconds)
 
     def pause(self, sent_at: float) -> None:
         """Pause all requests to the registry after a 429 to another program, started at ``sent_at``."""

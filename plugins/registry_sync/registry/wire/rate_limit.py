@@ -9,15 +9,23 @@ afterwards.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
-from registry_sync.errors import TemporaryError
+from registry_sync.errors import RateLimited, TemporaryError
 from registry_sync.registry.wire.rate_state import Lane, RateState, SharedRateState
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 """Pause after a 429 without a delay, and the limit up to which it doubles while 429s go on.
 
 A registry that names a longer delay does not pause the host: the call fails, and the task is deferred."""
+
+PATIENCE_SECONDS = 300.0
+"""Time for which a request is repeated while it is answered with 429, and for which it waits for pauses to end."""
+
+AGAIN_SECONDS = 180.0
+"""Delay of the task after 429s that went on for too long."""
 
 _FARTHEST_SECONDS = 120.0
 """Longest time ahead for which a start is reserved. A later time in the file is from another boot of the machine."""
@@ -48,26 +56,32 @@ class RateLimiter:
 
     def __init__(self, requests_per_second: float | None, *, server: str = "", lane: str = "") -> None:
         self._gap_seconds = 1 / requests_per_second if requests_per_second else 0.0
+        self._server = server
         self._state = SharedRateState(server)
         self._lane = lane
         self._is_closed = False
 
-    def wait(self) -> float:
+    def wait(self, patience_seconds: float = PATIENCE_SECONDS) -> float:
         """Sleep until a free start time outside of any pause, and return it.
 
+        After each pause one of the waiting requests is sent. Its 429 begins the next pause, so others may never start.
+
+        :raises RateLimited: when there has been no such time for ``patience_seconds``.
         :raises TemporaryError: after :meth:`close`.
         """
+        ends = time.monotonic() + patience_seconds
         while True:
             start = self._reserve()
             if start is None:
-                self._sleep_until(self._pause_end())
+                self._sleep_through_pause(ends, patience_seconds)
             elif not self._sleep_until(start) or self._pause_end() <= time.monotonic():
                 return start
 
-    def wait_for_pause(self) -> None:
-        """Sleep until the end of a pause, for requests that others send."""
-        while (end := self._pause_end()) > time.monotonic():
-            self._sleep_until(end)
+    def wait_for_pause(self, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        """Sleep until the end of a pause, for requests that others send. Raises as :meth:`wait` does."""
+        ends = time.monotonic() + patience_seconds
+        while self._pause_end() > time.monotonic():
+            self._sleep_through_pause(ends, patience_seconds)
 
     def pause(self, *, sent_at: float, seconds: float | None = None) -> float:
         """Pause all requests after a 429. Return the new pause in seconds; 0 when one had begun already.
@@ -76,8 +90,7 @@ class RateLimiter:
             under way when a limit is exceeded; only the first of their 429s begins a pause.
         :param seconds: the delay that the registry named; ``None`` is a back-off that doubles while 429s go on.
         """
-        now = time.monotonic()
-        return self._state.update(lambda state: self._paused(_without_future(state, now), now, sent_at, seconds))
+        return self._update(lambda state, now: self._paused(state, now, sent_at, seconds))
 
     def close(self) -> None:
         """End every wait, because the task ends."""
@@ -85,13 +98,23 @@ class RateLimiter:
 
     def _reserve(self) -> float | None:
         """Reserve the next free start time; ``None`` during a pause."""
+        state = self._state.read()
         now = time.monotonic()
-        state = _without_future(self._state.read(), now)
+        state = _without_future(state, now)
         if state.paused_until > now:
             return None
         if not (self._gap_seconds or state.lane(self._lane).slower_gap_seconds):
             return now
-        return self._state.update(lambda state: self._reserved(_without_future(state, now), now))
+        return self._update(self._reserved)
+
+    def _update(self, change: Callable[[RateState, float], tuple[RateState, float]]) -> float:
+        """Change the state. The clock is read under its lock: a pause that began just before is not in the future."""
+
+        def changed(state: RateState) -> tuple[RateState, float]:
+            now = time.monotonic()
+            return change(_without_future(state, now), now)
+
+        return self._state.update(changed)
 
     def _reserved(self, state: RateState, now: float) -> tuple[RateState, float]:
         lane = state.lane(self._lane)
@@ -118,6 +141,11 @@ class RateLimiter:
         slower = Lane(next_start=state.paused_until, slower_gap_seconds=min(gap, _LONGEST_GAP_SECONDS))
         return replace(state, lanes={**state.lanes, self._lane: slower})
 
+    def _sleep_through_pause(self, ends: float, patience_seconds: float) -> None:
+        if time.monotonic() >= ends:
+            raise lasting_limit(f"{self._server} answered 429", patience_seconds)
+        self._sleep_until(self._pause_end())
+
     def _pause_end(self) -> float:
         return _without_future(self._state.read(), time.monotonic()).paused_until
 
@@ -134,6 +162,12 @@ class RateLimiter:
     def _check_open(self) -> None:
         if self._is_closed:
             raise TemporaryError("the task is being ended, so nothing more is sent")
+
+
+def lasting_limit(text: str, patience_seconds: float) -> RateLimited:
+    """The error for 429s that went on for ``patience_seconds``. The task is deferred for :data:`AGAIN_SECONDS`."""
+    text = f"{text}, for {patience_seconds:g} s although all requests paused"
+    return RateLimited(text, retry_at=datetime.now(UTC) + timedelta(seconds=AGAIN_SECONDS))
 
 
 def _recovered(gap_seconds: float) -> float:

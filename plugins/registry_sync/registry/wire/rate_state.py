@@ -64,10 +64,11 @@ class SharedRateState:
 
     def read(self) -> RateState:
         """The state. A host without a state has no file, and costs one failed system call."""
-        if self._file is None:
+        path = self._file
+        if path is None:
             return self._own
         try:
-            with _open(self._file, os.O_RDONLY) as file:
+            with _open(path, os.O_RDONLY) as file:
                 fcntl.flock(file, fcntl.LOCK_SH)
                 return _parse(file.read(_MAX_STATE_LENGTH))
         except FileNotFoundError:
@@ -82,7 +83,7 @@ class SharedRateState:
                 try:
                     return self._update_file(self._file, change)
                 except OSError:
-                    pass
+                    self._file = None  # a file that cannot be written, or is gone, holds no pause
             self._own, result = change(self._own)
             return result
 
@@ -91,9 +92,8 @@ class SharedRateState:
             fcntl.flock(file, fcntl.LOCK_EX)
             state, result = change(_parse(file.read(_MAX_STATE_LENGTH)))
             file.seek(0)
-            file.truncate()
             file.write(_text(state))
-            file.flush()
+            file.truncate()  # afterwards, so that a full disk does not take the state from other tasks
         return result
 
 
@@ -126,7 +126,7 @@ def _parse(text: str) -> RateState:
                 for name, (start, gap) in lanes.items()
             },
         )
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return RateState()
 
 

@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -36,7 +36,7 @@ from registry_sync.registry.wire.host_limits import HostLimits
 from registry_sync.registry.wire.http_errors import TRANSIENT_STATUSES, decode_error, first_problem
 from registry_sync.registry.wire.notices import Notices
 from registry_sync.registry.wire.paging import next_link, read_pages
-from registry_sync.registry.wire.rate_limit import LONGEST_PAUSE_SECONDS
+from registry_sync.registry.wire.rate_limit import LONGEST_PAUSE_SECONDS, lasting_limit
 from registry_sync.registry.wire.response import Response
 from registry_sync.registry.wire.retry_after import requested_delay
 from registry_sync.registry.wire.urls import host_of, join_url, origin_of, shown_url
@@ -45,9 +45,6 @@ log = logging.getLogger(__name__)
 
 LONGEST_WAIT_SECONDS = 10
 """Longest delay before another attempt that an overloaded registry (503) may request."""
-
-AGAIN_SECONDS = 180.0
-"""Delay of the task after a request was answered with 429 for too long."""
 
 _PING = "/v2/"
 
@@ -89,8 +86,9 @@ class Transport:
             endpoint, self._ask_for_challenges, self._fetch_token
         )
         self._limits = limits or DEFAULT_LIMITS
-        is_shared = self._limits.patience_seconds > 0
-        self._host_limits = HostLimits(self.base_url, requests_per_second, lane=lane, is_shared=is_shared)
+        self._host_limits = HostLimits(
+            self.base_url, requests_per_second, lane=lane, patience_seconds=self._limits.patience_seconds
+        )
         self._notices = Notices(endpoint.host)
         self._exchange = Exchange(endpoint, self._limits, max_connections=max_connections)
 
@@ -244,13 +242,11 @@ class Transport:
 
     def _check_patience(self, error: RateLimited, limited_until: float) -> None:
         """:raises RateLimited: when the delay is worth a deferral, named by the registry or after the last pause."""
-        now = datetime.now(UTC)
-        is_long = (error.retry_at - now).total_seconds() > LONGEST_PAUSE_SECONDS
+        is_long = (error.retry_at - datetime.now(UTC)).total_seconds() > LONGEST_PAUSE_SECONDS
         if is_long or not self._limits.patience_seconds:
             raise error
         if time.monotonic() >= limited_until:
-            text = f"{error}, for {self._limits.patience_seconds:g} s although all requests paused"
-            raise RateLimited(text, retry_at=now + timedelta(seconds=AGAIN_SECONDS))
+            raise lasting_limit(str(error), self._limits.patience_seconds)
 
     def _checked(self, request: Request, response: Response) -> Response:
         if response.status >= 400:

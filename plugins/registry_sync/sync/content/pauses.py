@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from registry_sync.errors import RateLimited
-from registry_sync.registry.wire.exchange import PATIENCE_SECONDS
-from registry_sync.registry.wire.rate_limit import LONGEST_PAUSE_SECONDS
-from registry_sync.registry.wire.transport import AGAIN_SECONDS
+from registry_sync.registry.wire.rate_limit import LONGEST_PAUSE_SECONDS, PATIENCE_SECONDS, lasting_limit
 from registry_sync.sync.session import Session
 
 T = TypeVar("T")
@@ -34,13 +32,11 @@ def send_between_pauses(session: Session, send: Callable[[], T]) -> T:
         try:
             return send()
         except RateLimited as error:
-            now = datetime.now(UTC)
-            if (error.retry_at - now).total_seconds() > LONGEST_PAUSE_SECONDS:
+            if (error.retry_at - datetime.now(UTC)).total_seconds() > LONGEST_PAUSE_SECONDS:
                 raise
             _pause(session, error, max(started, time.monotonic() - _AT_ONCE_SECONDS))
             if time.monotonic() >= ends:
-                text = f"{error}, for {PATIENCE_SECONDS:g} s although all requests paused"
-                raise RateLimited(text, retry_at=now + timedelta(seconds=AGAIN_SECONDS)) from error
+                raise lasting_limit(str(error), PATIENCE_SECONDS) from error
 
 
 def _pause(session: Session, error: RateLimited, sent_at: float) -> None:
