@@ -18,6 +18,7 @@ from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
 from registry_sync.cli.main import PROJECT, main
 from testkit import images
 from testkit.interceptor import Interceptor
+from testkit.quay_api import QuayApi
 from testkit.registry import Htpasswd, RegistryProcess
 
 OLD, NEW = images.multi_arch("old"), images.multi_arch("new")
@@ -118,6 +119,49 @@ def test_a_plan_is_printed_as_json(plan: Plan, source: RegistryProcess, destinat
             "notes": [],
         }
     ]
+
+
+def test_a_plan_says_why_a_repository_takes_no_pushes(
+    source: RegistryProcess, destination: RegistryProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only where something is to be copied. The reason is in the API of Quay, which is not asked otherwise."""
+    with QuayApi(destination.url) as quay:
+        quay.add("copies/app")
+        quay.set_state("copies/app", "MIRROR")
+        file = tmp_path / "mirrors.yaml"
+        registries = {
+            "origin": {"host": source.host, "tls": False},
+            "quay": {"host": quay.host, "tls": False, "kind": "quay", "api_url": quay.url},
+        }
+        for tags, is_said in ((["missing"], True), (["same"], False)):
+            mirror = {"source": "origin", "destinations": ["quay"], "repositories": [app(tags={"names": tags})]}
+            document = {"registries": registries, "mirrors": {"team": mirror}}
+            file.write_text(json.dumps(document))
+            assert main(["plan", str(file), "--mirror", "team"]) == OK
+            state = "in the state MIRROR (Settings, Repository State), in which Quay takes no pushes\n"
+            assert capsys.readouterr().out.endswith(f"\n{quay.host}/copies/app is {state}") == is_said
+
+
+def test_a_plan_prints_notes_about_the_selection(
+    source: RegistryProcess, destination: RegistryProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Interceptor(source.url) as wire:
+        wire.answer("GET", "/tags/list", 403)
+        file = tmp_path / "mirrors.yaml"
+        registries = {
+            "origin": {"host": wire.host, "tls": False},
+            "backup": {"host": destination.host, "tls": False},
+        }
+        names = ["same", "moved", *(f"v{number}" for number in range(20))]
+        mirror = {"source": "origin", "destinations": ["backup"], "repositories": [app(tags={"names": names})]}
+        file.write_text(json.dumps({"registries": registries, "mirrors": {"team": mirror}}))
+        main(["plan", str(file), "--mirror", "team", "--json"])
+        [planned] = json.loads(capsys.readouterr().out)
+        denied = "(not permitted with these credentials, or it does not exist)"
+        refusal = f"GET {wire.url}/v2/team/app/tags/list answered 403 {denied}"
+        assert planned["notes"] == [
+            f"the source's tags cannot be listed, so each tag in names was read by itself ({refusal})"
+        ]
 
 
 def test_a_plan_says_why_nothing_is_pruned(plan: Plan, source: RegistryProcess, destination: RegistryProcess) -> None:

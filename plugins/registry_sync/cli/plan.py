@@ -17,6 +17,7 @@ from registry_sync.oci.reference import Digest
 from registry_sync.routes.discovery import Discovery, expand_routes, select_routes
 from registry_sync.routes.load import load_mirrors
 from registry_sync.routes.route import Route
+from registry_sync.sync.execute import write_faults
 from registry_sync.sync.plan import CopyTag, Decision, DeleteTag, Failed, Locked, Plan, Skipped, Unchanged
 from registry_sync.sync.plan_route import plan_route
 from registry_sync.sync.reading.observation import Observation
@@ -24,7 +25,7 @@ from registry_sync.sync.reading.observe import observe
 from registry_sync.sync.reading.source import repository_lister
 from registry_sync.sync.scope import RouteScope
 from registry_sync.sync.session import Connections, open_session
-from registry_sync.sync.summarize import selection_steps
+from registry_sync.sync.summarize import selection_notes, selection_steps
 from registry_sync.tags.rules import only_tags
 from registry_sync.text_table import table
 
@@ -42,6 +43,7 @@ class PlannedRoute:
     route: Route | None = None
     observation: Observation | None = None
     plan: Plan | None = None
+    notes: tuple[str, ...] = ()
     error: RegistrySyncError | None = None
 
     def would_fail(self) -> bool:
@@ -96,9 +98,12 @@ def _plan(route: Route, scope: RouteScope, connections: Connections) -> PlannedR
     try:
         with open_session(route, connections) as session:
             observation = observe(session, scope)
+            plan = plan_route(observation, route.settings)
+            faults = write_faults(session) if plan.copies else ()
     except RegistrySyncError as error:
         return replace(planned, error=error)
-    return replace(planned, observation=observation, plan=plan_route(observation, route.settings))
+    notes = (*selection_notes(observation), *plan.notes, *faults)
+    return replace(planned, observation=observation, plan=plan, notes=notes)
 
 
 def _document(planned: PlannedRoute) -> dict[str, Any]:
@@ -109,7 +114,7 @@ def _document(planned: PlannedRoute) -> dict[str, Any]:
     steps = observation.selection.steps if selection_steps(route, observation) else ()
     selection = [{"step": step.what, "tags": step.tags} for step in steps]
     tags = [_decision_document(decision) for decision in plan.decisions]
-    return {**ends, "selection": selection, "tags": tags, "notes": list(plan.notes)}
+    return {**ends, "selection": selection, "tags": tags, "notes": list(planned.notes)}
 
 
 def _decision_document(decision: Decision) -> dict[str, Any]:
@@ -125,7 +130,7 @@ def _text(planned: PlannedRoute) -> str:
     steps = selection_steps(planned.route, planned.observation)
     rows = [_row(decision) for decision in planned.plan.decisions]
     decisions = table(("tag", "decision", "digest", "reason"), rows) if rows else "  the source repository has no tags"
-    return "\n".join((heading, *([steps] if steps else []), decisions, *planned.plan.notes))
+    return "\n".join((heading, *([steps] if steps else []), decisions, *planned.notes))
 
 
 def _row(decision: Decision) -> tuple[str, str, str, str]:

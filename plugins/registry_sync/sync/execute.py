@@ -87,19 +87,25 @@ def execute(session: Session, observation: Observation, plan: Plan) -> Execution
 
 def _registry_notes(session: Session, copied: Sequence[TagResult]) -> list[str]:
     """What the destination's own API says about a repository that takes no pushes, and about its tags."""
-    client, repository = session.destination, session.route.destination_repository
     is_refused = any(result.error_class in ("denied", "refused") for result in copied)
+    faults = write_faults(session) if is_refused else ()
+    return [*faults, *session.destination.notes(session.route.destination_repository)]
+
+
+def write_faults(session: Session) -> tuple[str, ...]:
+    """The reason that the destination repository takes no pushes, as far as the registry's API reports one."""
+    repository = session.route.destination_repository
     try:
-        fault = client.write_fault(repository) if is_refused else ""
+        fault = session.destination.write_fault(repository)
     except RegistrySyncError as error:
         log.info("%s: its state is not known (%s)", repository, error)
         fault = ""
-    return [*([fault] if fault else []), *client.notes(repository)]
+    return (fault,) if fault else ()
 
 
-def preview_plan(plan: Plan) -> Execution:
-    """The execution of a dry run: each decision as a result."""
-    return Execution(results=tuple(map(preview, plan.decisions)))
+def preview_plan(session: Session, plan: Plan) -> Execution:
+    """The execution of a dry run: each decision as a result, and the reason why copies would be refused."""
+    return Execution(results=tuple(map(preview, plan.decisions)), notes=write_faults(session) if plan.copies else ())
 
 
 def add_verification(

@@ -27,7 +27,7 @@ def sync_route(session: Session, scope: RouteScope) -> RouteReport:
     plan = plan_route(observation, session.route.settings)
     log_plan(plan)
     if scope.dry_run:
-        execution = add_verification(session, observation, plan, preview_plan(plan), repairs=False)
+        execution = add_verification(session, observation, plan, preview_plan(session, plan), repairs=False)
     else:
         execution = execute(session, observation, plan)
     report = summarize(session.route, observation, plan, execution, seconds=time.monotonic() - started)
@@ -47,5 +47,5 @@ def verify_route(session: Session, scope: RouteScope) -> RouteReport:
     observation = observe(session, scope)
     plan = plan_route(observation, session.route.settings)
     with nullcontext() if scope.dry_run else session.skopeo:
-        execution = add_verification(session, observation, plan, preview_plan(plan), repairs=not scope.dry_run)
+        execution = add_verification(session, observation, plan, preview_plan(session, plan), repairs=not scope.dry_run)
     return summarize(session.route, observation, plan, execution, seconds=time.monotonic() - started)

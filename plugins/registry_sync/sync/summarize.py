@@ -55,7 +55,7 @@ def summarize(
         counts={outcome: counts[outcome] for outcome in OUTCOMES},
         tags=tuple(sorted(shown, key=lambda result: result.tag)),
         notes=(
-            *_selection_notes(route, observation, results),
+            *_notes_of_results(route, observation, results),
             *_first_push_advice(route, results),
             *plan.notes,
             *execution.notes,
@@ -85,11 +85,16 @@ def selection_steps(route: Route, observation: Observation) -> str:
     return steps_text(observation.selection) if has_rules else ""
 
 
-def _selection_notes(route: Route, observation: Observation, results: Sequence[TagResult]) -> list[str]:
+def selection_notes(observation: Observation) -> list[str]:
+    """Notes about the source's tags and how they were selected, and the warning that none was."""
+    selection = observation.selection
+    return [*selection.notes, *filter(None, [selection.warning])]
+
+
+def _notes_of_results(route: Route, observation: Observation, results: Sequence[TagResult]) -> list[str]:
     """Notes for a successful report: tags left by each rule, or that there was nothing to do."""
     steps = selection_steps(route, observation)
-    selection = observation.selection
-    notes = [*([steps] if steps else []), *selection.notes, *([selection.warning] if selection.warning else [])]
+    notes = [*([steps] if steps else []), *selection_notes(observation)]
     if not results and not observation.outside_window:
         notes.append("the source repository has no tags")
     if results and all(result.outcome == "skipped" for result in results):
