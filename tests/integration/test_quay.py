@@ -370,14 +370,37 @@ class TestAsADestination:
         fill(quay, 12)
         with client(quay) as asked:
             names(asked, quay)
-            assert asked.notes(app(quay)) == ()
+            assert asked.notes(app(quay), is_changed=False) == ()
             for number in range(12):
                 quay.expire(NAME, f"v{number}", NOON + timedelta(days=14, minutes=number))
             names(asked, quay)
-            [note] = asked.notes(app(quay))
+            [note] = asked.notes(app(quay), is_changed=False)
         first = "v0 on 2026-12-07 12:00 UTC, v1 on 2026-12-07 12:01 UTC, "
         assert note.startswith(f"tags expire at {app(quay)} (label quay.expires-after?): {first}")
         assert note.endswith(" and 2 more")
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_a_copy_that_will_expire_is_a_note_of_the_run_that_makes_it(
+    quay: QuayApi, own_registry: RegistryProcess, is_listed: bool
+) -> None:
+    """The label of the image sets the end of the tag when it is pushed. A robot account may not list a private one."""
+    name = f"acme/expiring-{is_listed}".lower()
+    images.push(own_registry.url, "team/app", "ci-1", IMAGE)
+    end = NOON + timedelta(days=14)
+
+    def expire(_: object) -> None:
+        quay.push(name, "ci-1", NOON)
+        quay.expire(name, "ci-1", end)
+
+    quay.after("PUT", "/manifests/ci-1$", expire)
+    if not is_listed:
+        quay.answer("GET", "/tag/$", 401)
+    route = make_route(own_registry, quay, "team/app", rename=name, destination_kind="quay")
+    report = run_route(route)
+    assert counted(report) == {"copied": 1}
+    note = f"tags expire at {quay.host}/{name} (label quay.expires-after?): ci-1 on 2026-12-07 12:00 UTC"
+    assert [each for each in report.notes if "expire" in each] == ([note] if is_listed else [])
 
 
 def test_a_window_without_push_times_is_said(quay: QuayApi, own_registry: RegistryProcess) -> None:

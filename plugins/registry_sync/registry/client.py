@@ -186,8 +186,11 @@ class RegistryClient(Protocol):
     def create_repository(self, repository: Repository) -> None:
         """Create a repository before the first push. Does nothing where a push creates it."""
 
-    def notes(self, repository: Repository) -> tuple[str, ...]:
-        """Notes about a repository for its report, from what was read of it."""
+    def notes(self, repository: Repository, *, is_changed: bool) -> tuple[str, ...]:
+        """Notes about a repository for its report, from what was read of it.
+
+        :param is_changed: tags were published since then, so that there can be more to note.
+        """
 
     def write_fault(self, repository: Repository) -> str:
         """The reason that a repository takes no pushes at all, as far as the kind's API reports one; else empty."""

@@ -97,7 +97,7 @@ class DistributionClient:
         """Pause all requests of this worker to the registry, because it rate-limited skopeo, started at ``sent_at``."""
         self._transport.pause(sent_at)
 
-    def notes(self, repository: Repository) -> tuple[str, ...]:  # noqa: ARG002 - used by kinds with an API of their own
+    def notes(self, repository: Repository, *, is_changed: bool) -> tuple[str, ...]:  # noqa: ARG002 - used by kinds with an API of their own
         """Notes about a repository for its report."""
         return ()
 

@@ -78,7 +78,7 @@ class HarborClient(VendorApiClient):
             self._pull_refusals[repository] = str(error)
             return digest
 
-    def notes(self, repository: Repository) -> tuple[str, ...]:
+    def notes(self, repository: Repository, *, is_changed: bool) -> tuple[str, ...]:  # noqa: ARG002 - Quay's
         """Harbor's reason, when the repository's project lets nobody pull some of its images."""
         refusal = self._pull_refusals.get(repository)
         return (f"{repository} holds images that Harbor lets nobody pull: {refusal}",) if refusal else ()

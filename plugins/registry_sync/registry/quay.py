@@ -12,7 +12,14 @@ from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError, TemporaryError
+from registry_sync.errors import (
+    ConfigurationError,
+    DeniedError,
+    NotFound,
+    RefusedError,
+    RegistrySyncError,
+    TemporaryError,
+)
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Credentials, Endpoint
@@ -146,8 +153,16 @@ class QuayClient(VendorApiClient):
             return ""
         return f"{self._host} has no organisation or user {namespace!r}; create it, or fix the name"
 
-    def notes(self, repository: Repository) -> tuple[str, ...]:
-        """The listed tags that will expire, by the label ``quay.expires-after`` of their image or by hand."""
+    def notes(self, repository: Repository, *, is_changed: bool) -> tuple[str, ...]:
+        """The listed tags that will expire, by the label ``quay.expires-after`` of their image or by hand.
+
+        Quay sets the end when a tag is pushed, so the newest hundred are listed again after that.
+        """
+        if is_changed:
+            try:
+                next(self._tag_pages(repository), None)
+            except RegistrySyncError as error:
+                log.info("%s: it is not known whether new tags expire (%s)", repository, error)
         expiring = sorted(self._expiring.get(repository, {}).items())
         if not expiring:
             return ()
@@ -204,8 +219,12 @@ class QuayClient(VendorApiClient):
             path = f"/api/v1/repository/{repository.name}/tag/?{query}"
             response = get_page(partial(self._api.call, "GET"), path, page)
             rows = response.rows("tags", "name")
-            ends = {row["name"]: parse_time(row.get("end_ts")) for row in rows}
-            self._expiring.setdefault(repository, {}).update({name: end for name, end in ends.items() if end})
+            ends = self._expiring.setdefault(repository, {})
+            for row in rows:
+                if end := parse_time(row.get("end_ts")):
+                    ends[row["name"]] = end
+                else:
+                    ends.pop(row["name"], None)
             yield [_tag(row) for row in rows]
             has_more = response.json().get("has_additional")
             if not isinstance(has_more, bool):

@@ -89,7 +89,8 @@ def _registry_notes(session: Session, copied: Sequence[TagResult]) -> list[str]:
     """What the destination's own API says about a repository that takes no pushes, and about its tags."""
     is_refused = any(result.error_class in ("denied", "refused") for result in copied)
     faults = write_faults(session) if is_refused else ()
-    return [*faults, *session.destination.notes(session.route.destination_repository)]
+    is_changed = any(result.outcome == "copied" for result in copied)
+    return [*faults, *session.destination.notes(session.route.destination_repository, is_changed=is_changed)]
 
 
 def write_faults(session: Session) -> tuple[str, ...]:
