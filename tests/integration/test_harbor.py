@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from registry_sync.errors import ConfigurationError
+from registry_sync.errors import ConfigurationError, DeniedError
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.endpoint import Credentials
 from registry_sync.registry.harbor import HarborClient
@@ -155,6 +155,26 @@ def test_a_proxy_cache_is_refused_as_a_destination(source: RegistryProcess, harb
     assert str(caught.value) == (
         f"project 'cache' of {harbor.host} is a proxy cache, which takes no pushes; use another project"
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(401, b""), (403, b"<html><title>403 Forbidden</title></html>"), (404, b"404 page not found")],
+)
+def test_a_destination_whose_api_does_not_tell_is_refused_with_a_way_out(
+    source: RegistryProcess, harbor: HarborApi, name: str, status: int, body: bytes
+) -> None:
+    """Such as behind a proxy that lets only /v2 through. It may be a proxy cache."""
+    images.push(source.url, name, "v1", images.image([]))
+    harbor.answer("GET", "^/api/v2.0/projects$", status, body)
+    with pytest.raises(DeniedError) as caught:
+        run_route(to_harbor(source, harbor, name))
+    project = name.partition("/")[0]
+    advice = "permit requests to /api/v2.0, or write kind: distribution"
+    request = f"GET {harbor.url}/api/v2.0/projects answered {status}"
+    reason = f"it is not known whether {project!r} is a proxy cache; {advice} ({request}"
+    assert str(caught.value).startswith(reason)
+    assert counted(run_route(make_route(source, harbor, name, destination_kind="distribution"))) == {"copied": 1}
 
 
 def test_a_project_that_does_not_exist_gets_the_advice_to_create_it(source: RegistryProcess, harbor: HarborApi) -> None:

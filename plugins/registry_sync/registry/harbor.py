@@ -84,9 +84,17 @@ class HarborClient(VendorApiClient):
         return (f"{repository} holds images that Harbor lets nobody pull: {refusal}",) if refusal else ()
 
     def write_fault(self, repository: Repository) -> str:
-        """A proxy cache takes no pushes, and answers reads with what its upstream has."""
+        """A proxy cache takes no pushes, and answers reads with what its upstream has.
+
+        :raises DeniedError: when the API does not tell. Images of the upstream would then count as published.
+        """
         project = repository.name.partition("/")[0]
-        if (self._project(project) or {}).get("registry_id"):
+        try:
+            is_proxy = bool((self._project(project) or {}).get("registry_id"))
+        except (DeniedError, NotFound, RefusedError) as error:
+            advice = "permit requests to /api/v2.0, or write kind: distribution"
+            raise DeniedError(f"it is not known whether {project!r} is a proxy cache; {advice} ({error})") from error
+        if is_proxy:
             return f"project {project!r} of {self._host} is a proxy cache, which takes no pushes; use another project"
         return ""
 
