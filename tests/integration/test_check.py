@@ -13,6 +13,7 @@ import registry_sync.airflow.hooks.registry  # noqa: F401 - Airflow binds its lo
 from registry_sync.cli.arguments import FAILED, OK
 from registry_sync.cli.main import main
 from testkit import images
+from testkit.harbor_api import HarborApi
 from testkit.interceptor import Interceptor
 from testkit.quay_api import QuayApi
 from testkit.registry import Htpasswd, RegistryProcess
@@ -155,6 +156,21 @@ class TestDestinations:
             assert main(["check", write(tmp_path, source.host, registry.host, rule, connection=None)]) == FAILED
             assert {each.path for each in registry.requests()} == {"/v2/"}
         assert "no repository found in namespace 'taem'" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("kind", "privilege"),
+        [("harbor", "Delete Tag of the robot account"), ("distribution", "deletion enabled at the registry")],
+    )
+    def test_the_privilege_to_prune_is_named_and_not_tried(
+        self, source: RegistryProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, privilege: str
+    ) -> None:
+        rule = {"repository": "team/app", "prune": {"tags": "gone_at_source"}}
+        with RegistryProcess() as registry, HarborApi(registry.url) as harbor:
+            harbor.add_project("team")
+            assert main(["check", write(tmp_path, source.host, harbor.host, rule, connection=None, kind=kind)]) == OK
+            assert {each.method for each in harbor.requests()} <= {"GET", "HEAD"}
+        rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+        assert rows[-1].endswith(f"delete tags (mirror team) not tried; needs {privilege}")
 
     def test_a_robot_of_quay_cannot_prune(
         self, source: RegistryProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]

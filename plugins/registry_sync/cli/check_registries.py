@@ -11,6 +11,7 @@ from registry_sync.config.model import Mirror, MirrorsFile, NamespaceRule, Regis
 from registry_sync.errors import ConfigurationError, DeniedError, LoginRejected, RegistrySyncError
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import RegistryClient
+from registry_sync.registry.kinds import deletion_privilege
 from registry_sync.routes.route import Route, route_of
 from registry_sync.sync.reading.named_tags import unpinned_names
 
@@ -106,7 +107,9 @@ def _check_destination(
     if route is not None:
         yield _check_repository(registry, mirror, route.destination_repository, client)
     if any(rule.settings.deletes_tags for rule in mirror.rules):
-        yield Check(registry=registry, name=f"delete tags (mirror {mirror.name})", problem=client.delete_fault())
+        remark = f"not tried; needs {deletion_privilege(registry.api_kind)}"
+        name = f"delete tags (mirror {mirror.name})"
+        yield Check(registry=registry, name=name, problem=client.delete_fault(), remark=remark)
 
 
 def _first_route(mirror: Mirror, source: Registry, destination: Registry, open_client: OpenClient) -> Route | None:

@@ -105,6 +105,24 @@ def first_push_advice(kind: str, name: str) -> str:
     return f"if {name!r} does not exist yet: {advice}" if advice else ""
 
 
+_DELETION_PRIVILEGES: Mapping[str, str] = {
+    "acr": "content/delete",
+    "quay": "repo:write of an OAuth token",
+    "docker_hub": "an access token that may delete",
+    "harbor": "Delete Tag of the robot account",
+    "google": "the permission to delete tags",
+}
+
+
+def deletion_privilege(kind: str) -> str:
+    """The privilege that deleting tags needs.
+
+    >>> deletion_privilege("harbor")
+    'Delete Tag of the robot account'
+    """
+    return _DELETION_PRIVILEGES.get(kind, "deletion enabled at the registry")
+
+
 def name_fault(kind: str, name: str) -> str:
     """The reason that ``name`` is not a valid repository name for the kind; empty if it is.
 
