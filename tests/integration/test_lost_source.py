@@ -80,6 +80,27 @@ class TestTheDestinationHasTags:
         with pytest.raises(RefusedError, match=r"lists no tags, while .* has 5 tags that its rules select; "):
             run_route(route)
 
+    @pytest.mark.parametrize("signatures", [True, False])
+    def test_a_source_that_kept_its_signatures_only_fails(
+        self, source_wire: Interceptor, destination: RegistryProcess, name: str, signatures: bool
+    ) -> None:
+        """Such as after a policy of the registry deleted all images, and not the tags that cosign made."""
+        kept = f"sha256-{64 * 'a'}.sig"
+        source_wire.answer("GET", "/tags/list$", 200, listing(name, [kept]))
+        what = "tags" if signatures else "tags of images"
+        with pytest.raises(RefusedError, match=f"lists no {what}, while .* has 5 tags that its rules select; "):
+            run_route(make_route(source_wire, destination, name, signatures=signatures))
+
+    def test_tags_without_a_chosen_platform_are_not_lost(
+        self, source_wire: Interceptor, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
+        images.push(source.url, name, "windows", images.image([], platform="windows/amd64"))
+        source_wire.answer("GET", "/tags/list$", 200, listing(name, ["v1", "windows"]))
+        for method in ("HEAD", "GET"):
+            source_wire.answer(method, "/manifests/v1$", 404, b"")
+        report = run_route(make_route(source_wire, destination, name, platforms=("linux/amd64",)))
+        assert counted(report) == {"skipped": 2}
+
     def test_a_dry_run_fails_too(self, source_wire: Interceptor, destination: RegistryProcess, name: str) -> None:
         source_wire.answer("GET", "/tags/list$", 200, listing(name, []))
         with pytest.raises(RefusedError, match="lists no tags, while "):

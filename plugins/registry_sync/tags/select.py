@@ -53,6 +53,11 @@ class Selection:
     warning: str = ""
     by_rule: tuple[Selection, ...] = ()
 
+    @property
+    def judged(self) -> int:
+        """The number of tags that the rules judged: without those of signatures, backups and platform caches."""
+        return (self.by_rule or (self,))[0].steps[0].tags
+
     def narrow(self, only: TagRule) -> Selection:
         """Keep the selected tags that match the patterns of a run that is limited to some tags."""
         if not only.has_filters:

@@ -5,40 +5,37 @@ Its empty listing is a valid answer. It is a failure where the destination, or t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Sized
 
 from registry_sync.errors import DeniedError, NotFound, RefusedError
 from registry_sync.oci.artifact_tags import is_artifact_tag
 from registry_sync.oci.reserved_tags import is_reserved_tag
-from registry_sync.registry.client import ListedTag
 from registry_sync.routes.route import Route
-from registry_sync.sync.plan import TagState
+from registry_sync.sync.reading.platform_indexes import FilteredTags
 from registry_sync.sync.session import Session
 from registry_sync.tags.select import Selection, rejection_reason
 
 
 def check_source_has_tags(
-    session: Session,
-    listed: Iterable[ListedTag],
-    selection: Selection,
-    states: Mapping[str, TagState],
-    last_selected: int | None,
+    session: Session, listed: Sized, selection: Selection, source: FilteredTags, last_selected: int | None
 ) -> None:
     """Check a source whose tags were all listed.
 
-    ``min_tags: 0`` says that a repository may be empty.
+    ``min_tags: 0`` says that a repository may be empty. Tags of signatures and backups are no tags of images.
 
-    :param states: the states of the selected tags at the source.
+    :param listed: all tags of the source.
+    :param source: the states of the selected tags at the source.
     :param last_selected: number of tags that the last complete look selected; ``None``: unknown.
     :raises RefusedError: when it has no image, and the destination or the last look had some.
     """
-    number = len(list(listed))
-    is_lost = all(state is None for state in states.values()) and not selection.failed
-    is_lost = is_lost and (bool(states) or not number)
-    if not is_lost or all(rule.min_tags == 0 for rule in session.route.settings.tags.rules):
+    number = selection.judged
+    has_none = all(state is None for state in source.states.values()) and not (selection.failed or source.dropped)
+    is_lost = bool(source.states) or not number
+    if not (has_none and is_lost) or all(rule.min_tags == 0 for rule in session.route.settings.tags.rules):
         return
     if before := _seen_before(session, last_selected):
-        seen = f"lists {number} tags, and has a manifest for none of the selected ones" if number else "lists no tags"
+        none = "lists no tags of images" if len(listed) else "lists no tags"
+        seen = f"lists {number} tags, and has a manifest for none of the selected ones" if number else none
         raise RefusedError(
             f"{session.route.source_repository} {seen}, while {before}; nothing was copied or deleted. Was the source "
             "emptied or replaced, or are its images hidden from us? If that is right, write min_tags: 0 for the "

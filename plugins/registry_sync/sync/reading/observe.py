@@ -62,7 +62,7 @@ def observe(session: Session, scope: RouteScope, *, now: datetime | None = None)
     is_everything = listing.is_complete and scope.is_everything
     source = _observe_source(session, listing, is_everything=is_everything)
     if is_everything:
-        check_source_has_tags(session, listing.entries, listing.selection, source.states, scope.last_selected)
+        check_source_has_tags(session, listing.entries, listing.selection, source, scope.last_selected)
     size = len(listing.entries) if listing.is_complete else None
     destination, locked = _observe_destination(session, source.states, size)
     in_sync = _tags_in_sync(source.states, destination)
