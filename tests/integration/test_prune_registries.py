@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from registry_sync.sync.report import RouteReport
+from registry_sync.tags.rules import only_tags
 from testkit import images
 from testkit.images import Image
 from testkit.registry import RegistryProcess
@@ -101,6 +102,16 @@ class TestTagsThatDifferInCaseOnly:
             push_all(source, name, "v1")
             (second,) = scheduled_runs(1, source, folding, name)
         assert (counted(first), counted(second)) == ({"copied": 1}, {"failed": 2})
+        assert folding.tags(name) == before
+
+    def test_a_run_of_one_tag_does_not_overwrite_the_other(self, folding: SmallRegistry, name: str) -> None:
+        with SmallRegistry() as source:
+            push_all(source, name, "V1")
+            scheduled_runs(1, source, folding, name)
+            before = folding.tags(name)
+            push_all(source, name, "v1")
+            report = run_route(make_route(source, folding, name), only_tags=only_tags(("v1",)))
+        assert [(each.tag, each.reason) for each in report.failed_tags] == [("v1", self.reason(folding))]
         assert folding.tags(name) == before
 
     def test_one_may_be_excluded(self, folding: SmallRegistry, name: str) -> None:

@@ -7,7 +7,7 @@ the tag exists under that name. Two such tags overwrite each other in every run.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError
 from registry_sync.oci.reference import Digest
@@ -30,15 +30,19 @@ def case_groups(tags: Iterable[str]) -> list[tuple[str, ...]]:
     return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
-def fail_folded_tags(session: Session, selection: Selection, destination: Mapping[str, TagState]) -> Selection:
+def fail_folded_tags(
+    session: Session, selection: Selection, others: Collection[str], destination: Mapping[str, TagState]
+) -> Selection:
     """Fail the selected tags that differ in case only, if the destination is known to fold case.
 
     It does when it answers to a name that it lists in other letters only. The listing is read only for such tags.
 
+    :param others: tags that the rules select, and that the run leaves out.
     :param destination: digests of the selected tags at the destination.
     """
-    groups = case_groups(selection.selected)
-    present = {tag for group in groups for tag in group if isinstance(destination.get(tag), Digest)}
+    selected = set(selection.selected)
+    groups = [group for group in case_groups(selected.union(others)) if not selected.isdisjoint(group)]
+    present = {tag for group in groups for tag in group if _is_present(session, tag, destination)}
     if not present:
         return selection
     try:
@@ -49,8 +53,14 @@ def fail_folded_tags(session: Session, selection: Selection, destination: Mappin
     if unlisted.isdisjoint(name.lower() for name in listed):
         return selection
     for group in groups:
-        selection = selection.fail(group, _reason(session, group))
+        selection = selection.fail(selected.intersection(group), _reason(session, group))
     return selection
+
+
+def _is_present(session: Session, tag: str, known: Mapping[str, TagState]) -> bool:
+    if tag in known:
+        return isinstance(known[tag], Digest)
+    return head_if_visible(session.destination, session.route.destination_repository, tag) is not None
 
 
 def fail_overwritten(session: Session, plan: Plan, copied: Sequence[TagResult]) -> list[TagResult]:

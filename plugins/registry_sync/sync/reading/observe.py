@@ -41,11 +41,15 @@ TAGS_PER_PAGE = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Listing:
-    """The source's listing: its image tags, its artifact tags, and what the rules and the scope select of them."""
+    """The source's listing: its image tags, its artifact tags, and what the rules and the scope select of them.
+
+    ``left_out``: tags that the rules select, and the scope does not.
+    """
 
     entries: list[ListedTag]
     artifacts: tuple[ArtifactTag, ...] | None
     selection: Selection
+    left_out: frozenset[str]
     is_complete: bool
 
 
@@ -66,7 +70,7 @@ def observe(session: Session, scope: RouteScope, *, now: datetime | None = None)
     size = len(listing.entries) if listing.is_complete else None
     destination, locked = _observe_destination(session, source.states, size)
     in_sync = _tags_in_sync(source.states, destination)
-    selection = fail_folded_tags(session, listing.selection, destination)
+    selection = fail_folded_tags(session, listing.selection, listing.left_out, destination)
     selection = _fail_lost_pins(session, selection, in_sync=in_sync)
     names = [entry.name for entry in listing.entries]
     rules = session.route.settings.tags
@@ -100,7 +104,13 @@ def _list_source(session: Session, scope: RouteScope, now: datetime) -> _Listing
     notes = (*tags.notes, *_push_times_note(session, tags.entries, scope.window))
     selection = replace(selection, notes=(*notes, *selection.notes))
     log.info("%s: %s; %s", route.source_repository, steps_text(selection), scope.window)
-    return _Listing(entries=tags.entries, artifacts=tags.artifacts, selection=selection, is_complete=tags.is_complete)
+    return _Listing(
+        entries=tags.entries,
+        artifacts=tags.artifacts,
+        selection=selection,
+        left_out=frozenset(chosen.selected).difference(selection.selected),
+        is_complete=tags.is_complete,
+    )
 
 
 def _push_times_note(session: Session, entries: Sequence[ListedTag], window: Window) -> tuple[str, ...]:
