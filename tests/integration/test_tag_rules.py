@@ -23,6 +23,7 @@ from registry_sync.routes.route import Route
 from registry_sync.sync.reading.source import repository_lister
 from registry_sync.sync.report import RouteReport
 from registry_sync.sync.window import ALL_TAGS, Window
+from registry_sync.tags.backup_names import parse_backup_tag
 from registry_sync.tags.rules import TagRule
 from testkit import images
 from testkit.docker_hub_api import DockerHubApi
@@ -188,6 +189,29 @@ def test_rules_that_select_none_of_the_tags_fail_the_route(stack: Stack, rules: 
     )
     assert stack.run(LAST_HOUR, **rules).counts["copied"] == 0
     assert stack.run(**rules, min_tags=0).notes[-1] == "no tag is mirrored, all 3 were skipped"
+
+
+@pytest.mark.parametrize("is_discovered", [False, True])
+def test_a_backup_tag_with_the_form_of_all_tags_fails_the_route(stack: Stack, is_discovered: bool) -> None:
+    for tag in ("nightly-2026-01-31-120000", "nightly-2026-02-01-120000"):
+        stack.push(tag, hours_ago=2)
+    backup_tag = parse_backup_tag("{{ tag }}-{{ date }}-{{ time }}")
+    route = replace(stack.route(), is_discovered=is_discovered)
+    problem = (
+        f"all 2 tags of {stack.quay.host}/{stack.name} are left out, such as 'nightly-2026-01-31-120000', because they "
+        "have the form of backup_tag '{{ tag }}-{{ date }}-{{ time }}'; add a distinctive word to it, such as -was-, "
+        "or write min_tags: 0 if that is right"
+    )
+    route = replace(route, settings=replace(route.settings, backup_tag=backup_tag))
+    if is_discovered:
+        report = run_route(route)
+        assert (report.selects_none, report.notes[0]) == (True, problem)
+        return
+    with pytest.raises(ConfigurationError) as caught:
+        run_route(route)
+    assert str(caught.value) == problem
+    allowed = replace(route, settings=replace(route.settings, tags=tag_rules(min_tags=0)))
+    assert run_route(allowed).notes == ("no tag is mirrored, all 2 were skipped",)
 
 
 def test_rules_that_select_none_of_a_discovered_repository_are_a_warning(stack: Stack) -> None:

@@ -125,10 +125,24 @@ def check_selection(route: Route, chosen: Selection, listed: Sequence[str]) -> S
     rules, where = route.settings.tags, route.source_repository
     check_min_tags(chosen, rules, where)
     hints = unanchored_notes(rules, listed)
-    problem = selects_none(chosen, rules, where)
+    problem = selects_none(chosen, rules, where) or _only_backups(route, chosen, listed)
     if problem and not route.is_discovered:
         raise ConfigurationError("; ".join([problem, *hints]))
     return replace(chosen, notes=(*chosen.notes, *hints), warning=problem)
+
+
+def _only_backups(route: Route, chosen: Selection, listed: Sequence[str]) -> str:
+    """The message about a ``backup_tag`` whose form all tags of the source have; empty when there are others."""
+    template, rules = route.settings.backup_tag, route.settings.tags.rules
+    if template is None or chosen.judged or not reject_backup_tags(listed, template):
+        return ""
+    if all(rule.min_tags == 0 for rule in rules):
+        return ""
+    return (
+        f"all {len(listed)} tags of {route.source_repository} are left out, such as {min(listed)!r}, because they have "
+        f"the form of backup_tag {template.text!r}; add a distinctive word to it, such as -was-, or write min_tags: 0 "
+        "if that is right"
+    )
 
 
 def is_in_window(entry: ListedTag, rules: TagRules, window: Window) -> bool:
