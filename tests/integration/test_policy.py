@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,45 @@ class TestSourceThatKeepsSkopeoFromChecking:
             report = run_route(make_route(liar, destination, name, **settings, **trusting(signer)))
         assert counted(report) == {"failed": 1}
         assert images.resolve(destination.url, name, "v1") is None
+
+
+def with_fields(shown: images.Image, hidden: images.Image, *names: str) -> images.Image:
+    """``shown`` with fields of ``hidden`` under names in capitals. Go reads these, and most other languages do not."""
+    document, other = json.loads(shown.content), json.loads(hidden.content)
+    document |= {name.title(): other[name] for name in names}
+    parts = {"blobs": (*shown.blobs, *hidden.blobs), "children": (*shown.children, *hidden.children)}
+    return replace(shown, content=json.dumps(document).encode(), **parts)
+
+
+class TestFieldsThatOnlySomeClientsRead:
+    """skopeo, registries and runtimes read the last of ``manifests`` and ``Manifests``; we read the first."""
+
+    def test_lead_to_no_image_past_the_policy(
+        self, source: RegistryProcess, destination: RegistryProcess, signer: Signer, name: str
+    ) -> None:
+        """A platform index is made here, and keeps all fields of its source."""
+        content, evil = images.multi_arch(name, ["linux/amd64", "linux/s390x"]), images.multi_arch(f"{name} evil")
+        images.push(source.url, name, "v1", with_fields(content, evil, "manifests"))
+        images.push(destination.url, name, None, evil)
+        signer.sign_all(name, content)
+        settings: dict[str, Any] = {"platforms": ("linux/amd64",), **trusting(signer)}
+        result = result_of(run_route(make_route(source, destination, name, **settings)), "v1")
+        assert (result.outcome, result.error_class) == ("failed", "refused")
+        assert "it has a field 'Manifests', which some clients read as 'manifests' and others ignore" in result.reason
+        assert images.resolve(destination.url, name, "v1") is None
+
+    def test_make_no_artifact_of_an_image(
+        self, source: RegistryProcess, destination: RegistryProcess, signer: Signer, name: str
+    ) -> None:
+        content, evil = images.multi_arch(name), content_of("single", f"{name} evil")
+        tag = images.cosign_tag(content)
+        images.push(source.url, name, "v1", content)
+        images.push(source.url, name, tag, with_fields(images.bare_artifact("sbom"), evil, "config", "layers"))
+        signer.sign_all(name, content)
+        report = run_route(make_route(source, destination, name, **trusting(signer)))
+        assert counted(report) == {"copied": 1, "failed": 1}
+        assert "it has a field 'Config', which some clients read as 'config'" in result_of(report, tag).reason
+        assert images.resolve(destination.url, name, tag) is None
 
 
 class TestArtifactThatIsAnImage:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from registry_sync.errors import RefusedError
+from registry_sync.oci.field_names import check_names, reject_repeated
 from registry_sync.oci.reference import Digest
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -29,6 +30,16 @@ MANIFEST_TYPES = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 
 ACCEPT = f"{OCI_INDEX}, {DOCKER_LIST}, {OCI_MANIFEST}, {DOCKER_MANIFEST}"
 """All types that can be mirrored. With a shorter list a registry may return a converted manifest, or 404."""
+
+_MANIFEST_FIELDS = frozenset(
+    {"schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject", "annotations"}
+)
+
+_DESCRIPTOR_FIELDS = frozenset(
+    {"mediaType", "artifactType", "digest", "size", "urls", "data", "platform", "annotations"}
+)
+
+_PLATFORM_FIELDS = frozenset({"architecture", "os", "os.version", "os.features", "variant", "features"})
 
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 """Maximum size of a manifest: registries should accept up to this size (distribution spec, "Pushing Manifests")."""
@@ -96,7 +107,8 @@ def parse_manifest(content: bytes, media_type: str) -> Manifest:
     digest = Digest.of(content)
     media_type = parse_media_type(media_type, digest)
     try:
-        document = json.loads(content)
+        document = json.loads(content, object_pairs_hook=reject_repeated)
+        check_names(document, _MANIFEST_FIELDS)
         _check_unambiguous(document, is_index=media_type in INDEX_TYPES)
         if media_type in INDEX_TYPES:
             children = tuple(map(_parse_descriptor, document.get("manifests") or ()))
@@ -169,6 +181,7 @@ def make_index(entries: Sequence[Mapping[str, Any]], annotations: Mapping[str, s
 
 
 def _parse_descriptor(raw: dict[str, Any]) -> Descriptor:
+    check_names(raw, _DESCRIPTOR_FIELDS)
     platform = raw.get("platform")
     return Descriptor(
         media_type=str(raw["mediaType"]),
@@ -181,5 +194,6 @@ def _parse_descriptor(raw: dict[str, Any]) -> Descriptor:
 
 def _parse_platform(raw: dict[str, Any]) -> Platform:
     """Parse a platform leniently: an index with an incomplete platform can still be mirrored."""
+    check_names(raw, _PLATFORM_FIELDS)
     os, architecture, variant = (str(raw.get(key) or "") for key in ("os", "architecture", "variant"))
     return Platform(os=os, architecture=architecture, variant=variant or None)

@@ -167,6 +167,54 @@ def test_a_document_of_two_kinds_is_refused(media_type: str, problem: str) -> No
     assert str(caught.value) == f"manifest {Digest.of(content).short} ({media_type}) is broken: {problem}"
 
 
+@pytest.mark.parametrize(
+    ("media_type", "content", "problem"),
+    [
+        (OCI_INDEX, '{"manifests": [], "Manifests": []}', "Manifests manifests"),
+        (OCI_INDEX, '{"MANIFESTS": []}', "MANIFESTS manifests"),
+        (DOCKER_LIST, '{"manife\\u017fts": []}', "manife\u017fts manifests"),
+        (OCI_MANIFEST, '{"config": %s, "Layers": []}', "Layers layers"),
+        (OCI_MANIFEST, '{"config": %s, "Config": %s, "layers": []}', "Config config"),
+        (OCI_MANIFEST, '{"config": %s, "Subject": {}}', "Subject subject"),
+        (OCI_INDEX, '{"manifests": [{"Digest": "x"}]}', "Digest digest"),
+        (OCI_INDEX, '{"manifests": [{"mediaType": "x", "URLs": []}]}', "URLs urls"),
+        (
+            OCI_INDEX,
+            '{"manifests": [{"mediaType": "x", "digest": "%s", "size": 1, "platform": {"OS": "linux"}}]}',
+            "OS os",
+        ),
+    ],
+)
+def test_a_field_that_only_some_clients_read_is_refused(media_type: str, content: str, problem: str) -> None:
+    """Go reads names in any case, so that machines would pull other images than those that were checked."""
+    filled = content.replace("%s", str(CONFIG) if "platform" in content else json.dumps(descriptor(CONFIG))).encode()
+    written, field = problem.split()
+    with pytest.raises(RefusedError) as caught:
+        parse_manifest(filled, media_type)
+    reason = f"it has a field {written!r}, which some clients read as {field!r} and others ignore"
+    assert str(caught.value) == (f"manifest {Digest.of(filled).short} ({media_type}) is broken: {ValueError(reason)!r}")
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b'{"manifests": [], "manifests": []}', "manifests"),
+        (b'{"manifests": [{"digest": "a", "size": 1, "digest": "b"}]}', "digest"),
+        (b'{"manifests": [], "annotations": {"a": "1", "a": "2"}}', "a"),
+    ],
+)
+def test_a_field_that_is_there_twice_is_refused(content: bytes, name: str) -> None:
+    with pytest.raises(RefusedError) as caught:
+        parse_manifest(content, OCI_INDEX)
+    reason = f"it has the field {name!r} twice"
+    assert str(caught.value) == (f"manifest {Digest.of(content).short} ({OCI_INDEX}) is broken: {ValueError(reason)!r}")
+
+
+def test_names_of_annotations_may_differ_in_case() -> None:
+    annotations = {"Manifests": "a", "manifests": "b", "OS": "c"}
+    assert parse({"manifests": [descriptor(CONFIG, annotations=annotations)], "annotations": annotations}, OCI_INDEX)
+
+
 def test_an_image_served_as_an_index_is_refused() -> None:
     with pytest.raises(RefusedError, match=r"it is an index with 'config'"):
         parse({"config": descriptor(CONFIG)}, OCI_INDEX)
