@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 
 from registry_sync.oci.manifest import DOCKER_MANIFEST, OCI_INDEX, Descriptor, Manifest
-from registry_sync.oci.platforms import IMAGE_CONFIGS
 
-_LAYER_PREFIXES = ("application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs.")
-"""Starts of the types of layers with files: any compression, encrypted, nondistributable, foreign.
+_IMAGE_PREFIXES = ("application/vnd.oci.image.", "application/vnd.docker.")
+"""Starts of the types of images' configs and layers: any compression, encrypted, nondistributable, foreign.
 
 https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md
+"""
+
+_OLD_IMAGE_TYPES = frozenset({"application/octet-stream", "application/json", "text/html", ""})
+"""Types that configs and layers of old images have. dockerd still runs these: ``checkSupportedMediaType`` in
+https://github.com/moby/moby/blob/master/distribution/pull_v2.go, https://github.com/moby/moby/issues/22378.
 """
 
 
@@ -23,9 +27,12 @@ def is_image(manifest: Manifest) -> bool:
     if manifest.is_index:
         return True
     config, *layers = manifest.blobs
-    return _base_type(config.media_type) in IMAGE_CONFIGS and any(
-        _base_type(layer.media_type).startswith(_LAYER_PREFIXES) for layer in layers
-    )
+    return _is_of_image(config) and any(map(_is_of_image, layers))
+
+
+def _is_of_image(blob: Descriptor) -> bool:
+    media_type = _base_type(blob.media_type)
+    return media_type.startswith(_IMAGE_PREFIXES) or media_type in _OLD_IMAGE_TYPES
 
 
 def is_referrers_list(manifest: Manifest) -> bool:

@@ -49,6 +49,12 @@ def manifest(config: str, *layers: str, media_type: str = OCI_MANIFEST) -> Manif
         (DOCKER_CONFIG, (DOCKER_LAYER,)),
         (DOCKER_CONFIG, (FOREIGN,)),
         (DOCKER_CONFIG, (OCI_LAYER,)),
+        (DOCKER_CONFIG, ("application/octet-stream",)),
+        ("application/octet-stream", (DOCKER_LAYER,)),
+        ("application/json", (OCI_LAYER,)),
+        ("text/html", ("",)),
+        ("", (images.COSIGN_PAYLOAD, DOCKER_LAYER)),
+        ("application/vnd.docker.plugin.v1+json", (DOCKER_LAYER,)),
     ],
 )
 @pytest.mark.parametrize("media_type", [OCI_MANIFEST, DOCKER_MANIFEST])
@@ -68,6 +74,7 @@ def test_an_images_config_with_a_layer_of_files_is_an_image(
         (images.EMPTY_CONFIG, (images.EMPTY_CONFIG,)),
         (images.EMPTY_CONFIG, (OCI_LAYER,)),
         (images.HELM_CONFIG, (images.HELM_LAYER,)),
+        (images.HELM_CONFIG, ("application/octet-stream",)),
         ("application/vnd.cncf.notary.signature", ("application/jose+json",)),
     ],
 )
