@@ -13,6 +13,7 @@ from testkit.images import Image
 from testkit.interceptor import Interceptor
 from testkit.registry import RegistryProcess
 from testkit.routes import counted, make_route, result_of, run_route
+from testkit.small_registry import SmallRegistry
 from tests.integration.conftest import SkopeoLog
 
 
@@ -208,3 +209,18 @@ def test_a_refused_manifest_of_the_destination_is_read_at_the_source(
     assert counted(run_route(make_route(source, wire, name))) == {"copied": 1}
     assert images.resolve(destination.url, name, "v1") == content.digest
     images.pull_whole(destination.url, name, "v1")
+
+
+@pytest.mark.parametrize("status", [400, 413, 418, 451])
+def test_a_blob_that_the_source_refuses_publishes_nothing(
+    source: RegistryProcess, source_wire: Interceptor, name: str, *, status: int
+) -> None:
+    """The destination, as some do, accepts manifests without looking for their blobs."""
+    content = images.image([layer := images.layer({"a": name.encode()})])
+    images.push(source.url, name, "v1", content)
+    source_wire.answer("GET", f"/blobs/{layer.digest}", status)
+    with SmallRegistry() as destination:
+        result = result_of(run_route(make_route(source_wire, destination, name)), "v1")
+        assert destination.tags(name) == {}
+    assert (result.outcome, result.error_class) == ("failed", "refused")
+    assert result.reason.startswith(f"source {source_wire.host}/{name} refuses it as it is (skopeo: ")

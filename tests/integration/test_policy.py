@@ -14,9 +14,11 @@ import requests
 
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.artifact_tags import referrers_tag
+from registry_sync.oci.reserved_tags import platform_cache_tag
 from registry_sync.skopeo.config_files import PolicyFiles
 from registry_sync.skopeo.local import find_skopeo
 from registry_sync.skopeo.policy import can_verify_sigstore, check_policies
+from registry_sync.sync.reading.platform_cache import PlatformCache
 from testkit import images
 from testkit.gpg import Signer
 from testkit.interceptor import Interceptor
@@ -220,8 +222,8 @@ def with_fields(shown: images.Image, hidden: images.Image, *names: str) -> image
     """``shown`` with fields of ``hidden`` under names in capitals. Go reads these, and most other languages do not."""
     document, other = json.loads(shown.content), json.loads(hidden.content)
     document |= {name.title(): other[name] for name in names}
-    parts = {"blobs": (*shown.blobs, *hidden.blobs), "children": (*shown.children, *hidden.children)}
-    return replace(shown, content=json.dumps(document).encode(), **parts)
+    content, blobs = json.dumps(document).encode(), (*shown.blobs, *hidden.blobs)
+    return replace(shown, content=content, blobs=blobs, children=(*shown.children, *hidden.children))
 
 
 class TestFieldsThatOnlySomeClientsRead:
@@ -355,6 +357,24 @@ def test_artifacts_of_a_refused_image_are_not_copied(
     images.push(source.url, name, images.cosign_tag(content), images.cosign_signature(content))
     assert counted(run_route(make_route(source, destination, name, **trusting(signer)))) == {"failed": 1}
     assert images.resolve(destination.url, name, images.cosign_tag(content)) is None
+
+
+def test_a_platform_cache_leads_to_no_image_that_was_not_checked(
+    source: RegistryProcess, destination: RegistryProcess, signer: Signer, name: str
+) -> None:
+    """The destination's cache says that the platform index of an image is another, unsigned image there."""
+    content, evil = images.multi_arch(name, ["linux/amd64", "linux/s390x"]), content_of("single", f"{name} evil")
+    images.push(source.url, name, "v1", content)
+    images.push(destination.url, name, None, evil)
+    signer.sign_all(name, content)
+    cache = PlatformCache(mapped={content.digest: evil.digest}).to_manifest(["linux/amd64"])
+    cached = images.Image(content=cache.content, media_type=cache.media_type)
+    images.push(destination.url, name, platform_cache_tag("team"), cached)
+    settings = {**trusting(signer), "platforms": ("linux/amd64",)}
+    result = result_of(run_route(make_route(source, destination, name, **settings)), "v1")
+    assert (result.outcome, result.error_class) == ("failed", "refused")
+    assert f"but the platform cache has {evil.digest.short}; delete the tag " in result.reason
+    assert images.resolve(destination.url, name, "v1") is None
 
 
 def test_a_missing_policy_fails_the_copy(source: RegistryProcess, destination: RegistryProcess, name: str) -> None:

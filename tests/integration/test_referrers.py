@@ -18,8 +18,9 @@ from testkit.images import Image
 from testkit.interceptor import ANY, Interceptor
 from testkit.referrers_api import ReferrersApi
 from testkit.registry import RegistryProcess
-from testkit.routes import counted, make_route, run_route
+from testkit.routes import counted, make_route, result_of, run_route
 from testkit.scripted import Reply, ScriptedServer
+from testkit.small_registry import SmallRegistry
 
 pytestmark = pytest.mark.usefixtures("recorded_pauses")
 
@@ -208,3 +209,58 @@ def test_a_destination_that_may_have_the_api_gets_the_list_too(
         wire.answer(ANY, "/referrers/", 403)
         assert counted(run_route(make_route(api, wire, name))) == {"copied": 2}
     assert images.resolve(destination.url, name, referrers_tag(content.digest)) is not None
+
+
+class TestTagsOfArtifactsThatAreDenied:
+    """JFrog answers 403 for a tag that is not there: https://github.com/sigstore/cosign/issues/2973."""
+
+    @pytest.mark.parametrize("status", [401, 403])
+    def test_are_written_at_a_destination_that_does_not_list_them(
+        self, source: RegistryProcess, name: str, *, status: int
+    ) -> None:
+        content, sbom = push(source, name, "v1")
+        push_list(source, name, content, sbom)
+        images.push(source.url, name, images.cosign_tag(content), images.cosign_signature(content))
+        with SmallRegistry(missing_status=status) as destination:
+            assert counted(run_route(make_route(source, destination, name))) == {"copied": 3}
+            assert set(destination.tags(name)) == {"v1", images.cosign_tag(content), referrers_tag(content.digest)}
+
+    def test_are_not_overwritten_at_a_destination_that_lists_them(
+        self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str
+    ) -> None:
+        content, sbom = push(source, name, "v1")
+        push_list(source, name, content, sbom)
+        tag = referrers_tag(content.digest)
+        images.push(destination.url, name, tag, images.index([images.bare_artifact("their own")]))
+        before = images.resolve(destination.url, name, tag)
+        wire.answer(ANY, f"/manifests/{tag}", 403)
+        report = run_route(make_route(source, wire, name))
+        assert counted(report) == {"copied": 2, "failed": 1}
+        assert result_of(report, tag).error_class == "denied"
+        assert images.resolve(destination.url, name, tag) == before
+
+    @pytest.mark.parametrize("status", [400, 401, 403, 451])
+    def test_are_noted_where_no_listing_of_the_source_shows_them(
+        self, source: RegistryProcess, destination: RegistryProcess, source_wire: Interceptor, name: str, *, status: int
+    ) -> None:
+        content, _ = push(source, name, "v1")
+        source_wire.answer(ANY, "/manifests/sha256-", status)
+        report = run_route(make_route(source_wire, destination, name, tags={"names": ("v1",)}))
+        assert counted(report) == {"copied": 1}
+        where = f"http://{source_wire.host}/v2/{name}/manifests/{images.cosign_tag(content)}"
+        problem = f"GET {where} answered {status}{NOT_PERMITTED if status in (401, 403) else ''}"
+        seen = f"the artifact tags of 1 images could not be read: {problem}"
+        lost = "signatures and SBOMs attached to them may be missing at the destination"
+        assert report.notes == ("found by name 1 → names 1", f"{seen}; {lost}")
+
+    def test_hold_no_image_back_when_the_list_itself_is_denied(
+        self, source: RegistryProcess, destination: RegistryProcess, source_wire: Interceptor, name: str
+    ) -> None:
+        content, sbom = push(source, name, "v1")
+        push_list(source, name, content, sbom)
+        tag = referrers_tag(content.digest)
+        source_wire.answer("GET", f"/manifests/{images.resolve(source.url, name, tag)}", 403)
+        report = run_route(make_route(source_wire, destination, name))
+        assert counted(report) == {"copied": 1, "failed": 1}
+        assert result_of(report, tag).error_class == "denied"
+        assert images.resolve(destination.url, name, "v1") == content.digest

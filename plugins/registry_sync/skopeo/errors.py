@@ -175,6 +175,7 @@ _CASES = (
         _status("413") + "|entity too large|payload too large",
         RefusedError,
         "or a proxy in front of it limits the size of uploads; raise that limit, such as nginx's client_max_body_size",
+        "destination",
     ),
     _case(
         f"initiating layer upload.*(?:{_status('405')}|unsupported)",

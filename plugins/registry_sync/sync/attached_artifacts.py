@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 
 from registry_sync.errors import (
     DeniedError,
+    LoginRejected,
     ManifestRefused,
     MissingContent,
     NotFound,
@@ -37,6 +38,7 @@ from registry_sync.sync.content.transfer import Transfer, Transferred
 from registry_sync.sync.plan import CopyTag, Decision, Failed, Unchanged
 from registry_sync.sync.plan_route import plan_tag
 from registry_sync.sync.publish import is_published
+from registry_sync.sync.reading.hidden_tags import HiddenTags
 from registry_sync.sync.reading.observation import Observation
 from registry_sync.sync.reading.source import artifact_tag
 from registry_sync.sync.report import TagResult
@@ -71,7 +73,8 @@ class AttachedArtifacts:
         self._lock = threading.Lock()
         self._copied: dict[Digest, Future[list[Digest]]] = {}
         self._results: list[TagResult] = []
-        self._unread: list[str] = []
+        self._unread: dict[str, dict[Digest, str]] = {"referrers": {}, "artifact tags": {}}
+        self._destination = HiddenTags(session.destination, session.route.destination_repository)
         self._retry_at: datetime | None = None
 
     @property
@@ -87,12 +90,19 @@ class AttachedArtifacts:
 
     @property
     def notes(self) -> Sequence[str]:
-        """One note when referrers could not be read."""
+        """Notes about artifacts that may exist, and could not be read."""
         with self._lock:
-            if not self._unread:
-                return ()
-            seen = f"the referrers of {len(self._unread)} images could not be read: {self._unread[0]}"
-            return (f"{seen}; signatures and SBOMs attached to them may be missing at the destination",)
+            return [
+                f"the {noun} of {len(errors)} images could not be read: {next(iter(errors.values()))}; signatures and "
+                "SBOMs attached to them may be missing at the destination"
+                for noun, errors in self._unread.items()
+                if errors
+            ]
+
+    def _note_unread(self, noun: str, subject: Digest, error: RegistrySyncError) -> None:
+        log.warning("the %s of %s cannot be read: %s", noun, subject, error)
+        with self._lock:
+            self._unread[noun].setdefault(subject, str(error))
 
     def copy_for(self, subjects: Sequence[Digest]) -> None:
         """Copy the artifacts attached to ``subjects``, and the artifacts attached to those. Each digest goes once.
@@ -179,10 +189,19 @@ class AttachedArtifacts:
             return tag in self._artifact_tags()
         return tag not in self._session.route.settings.tags.named
 
-    def _source_digest(self, tag: str) -> Digest | None:
-        """The digest of an artifact tag at the source, by the listing or by HEAD."""
+    def _source_digest(self, tag: str, subject: Digest) -> Digest | None:
+        """The digest of an artifact tag at the source, by the listing or by HEAD.
+
+        A refused tag that no listing shows may not exist, such as at JFrog: it is noted.
+        """
         listed = self._artifact_tags().get(tag) if self._has_listing else None
-        return listed or self._session.source.head_manifest(self._session.route.source_repository, tag)
+        try:
+            return listed or self._session.source.head_manifest(self._session.route.source_repository, tag)
+        except (DeniedError, RefusedError) as error:
+            if self._has_listing or isinstance(error, LoginRejected):
+                raise
+            self._note_unread("artifact tags", subject, error)
+            return None
 
     def _artifact_tags(self) -> Mapping[str, Digest | None]:
         """All artifact tags of the source, with their digests where the listing has them."""
@@ -196,12 +215,12 @@ class AttachedArtifacts:
 
     def _copy_tag(self, tag: str, subject: Digest) -> list[Digest]:
         """Copy one cosign tag. Returns its digest when the destination has it now."""
-        started, route = time.monotonic(), self._session.route
+        started = time.monotonic()
         try:
-            source = self._source_digest(tag)
+            source = self._source_digest(tag, subject)
             if source is None:
                 return []
-            destination = self._session.destination.head_manifest(route.destination_repository, tag)
+            destination = self._destination.head(tag)
             decision = plan_tag(tag, source, destination, self._rules)
             if not isinstance(decision, CopyTag):
                 return self._keep(decision, subject)
@@ -275,9 +294,9 @@ class AttachedArtifacts:
             tag = referrers_tag(subject)
             if index is not None or not self._may_exist(tag):
                 return index
-            digest = self._source_digest(tag)
+            digest = self._source_digest(tag, subject)
             manifest = source.get_manifest(repository, digest) if digest else None
-        except (NotFound, RefusedError) as error:
+        except (NotFound, RefusedError, DeniedError) as error:
             self._add(_refused(referrers_tag(subject), subject, error))
             return None
         return manifest if manifest and manifest.is_index and manifest.digest != subject else None
@@ -287,9 +306,7 @@ class AttachedArtifacts:
         try:
             return self._session.source.list_referrers(self._session.route.source_repository, subject)
         except ReferrersUnavailable as error:
-            log.warning("the referrers of %s cannot be read: %s", subject, error)
-            with self._lock:
-                self._unread.append(str(error))
+            self._note_unread("referrers", subject, error)
             return None
 
     def _copy_referrer(self, digest: Digest, subject: Digest) -> bool:
@@ -334,7 +351,7 @@ class AttachedArtifacts:
 
     def _add_to_list(self, tag: str, subject: Digest, index: Manifest) -> None:
         client, repository = self._session.destination, self._session.route.destination_repository
-        before = client.head_manifest(repository, tag)
+        before = self._destination.head(tag)
         existing = [client.get_manifest(repository, before)] if before else []
         if before == subject:
             raise UnsupportedArtifact(

@@ -158,7 +158,7 @@ class Transfer:
         """
         index = self.indexes.get(manifest.digest)
         if index is not None and index.source != manifest.digest:
-            return self._send_parts(manifest)
+            return self._send_parts(manifest if manifest.is_index else self.read_source(manifest.digest))
         if obstacle := skopeo_obstacle(manifest):
             return self._send_without_skopeo(manifest, obstacle)
         try:
@@ -168,8 +168,8 @@ class Transfer:
         except (MissingContent, ManifestNotStored) as error:
             raise self._explain_not_stored(manifest, error) from error
         except RefusedError as error:
-            if manifest.is_index or self.enforces_policy:
-                raise
+            if manifest.is_index or self.enforces_policy or self.held.find_gaps(manifest):
+                raise  # skopeo may have met the refusal before it had sent everything
             return Transferred(manifest=manifest, was_held=False, refusal=error)
 
     def _send_without_skopeo(self, manifest: Manifest, obstacle: str) -> Transferred:
