@@ -90,7 +90,7 @@ class TestBackup:
 
     @pytest.mark.parametrize(
         ("status", "body", "error_class", "outcome"),
-        [(507, b"disk full", "temporary", "failed"), (413, b"no more", "refused", "failed")],
+        [(507, b"disk full", "temporary", "failed"), (422, b"no more", "refused", "failed")],
     )
     def test_failing_stops_the_overwrite(
         self,

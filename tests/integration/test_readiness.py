@@ -225,7 +225,8 @@ class TestFaults:
             assert faulty(look(check_at(registry.host))) == (
                 "absent",
                 (
-                    f"HEAD {registry.url}/v2/{NAME}/manifests/v1 answered 401 "
+                    f"GET {registry.url}/v2/{NAME}/manifests/v1 answered 401 UNAUTHORIZED: authentication required: "
+                    f'[{{"Type": "repository", "Class": "", "Name": "{NAME}", "Action": "pull"}}] '
                     "(not permitted with these credentials, or it does not exist); "
                     "nodes pull anonymously: allow anonymous pulls at acr; "
                     "if the image is missing there, run the mirror 'quay_to_acr'"
@@ -381,13 +382,9 @@ class TestFaults:
 
     def test_a_page_in_place_of_the_registry_is_unreadable(self, wire: Interceptor) -> None:
         wire.answer("*", "/", 200, HTML, {"Content-Type": "text/html"})
-        digest = Digest.of(HTML)
         assert faulty(look(check_at(wire.host))) == (
             "unreadable",
-            (
-                f"reading {wire.host}/{NAME}@{digest}: manifest {digest.short} is of type 'text/html', which cannot be "
-                f"mirrored unchanged; {WHO_ANSWERS}"
-            ),
+            f"{wire.url}/v2/{NAME}/manifests/v1 answered 200 with text/html, not JSON; {WHO_ANSWERS}",
         )
 
     @pytest.mark.parametrize(

@@ -178,9 +178,10 @@ def test_existing_content_needs_only_its_tag(
         registry.clear_requests()
     result = only_tag(run_route(make_route(source, destination, name)))
     assert (result.outcome, result.sent_bytes) == ("copied", 0)
-    referrers = f"GET referrers/{content.digest} 404"
-    assert asked(source, name) == [referrers, "GET tags/list 200", "HEAD manifests/v1 200"]
-    read = [f"GET manifests/{each.digest} 200" for each in (content, *content.children)]
+    manifests = (content, *content.children)
+    referrers = [f"GET referrers/{manifest.digest} 404" for manifest in manifests]
+    assert asked(source, name) == sorted([*referrers, "GET tags/list 200", "HEAD manifests/v1 200"])
+    read = [f"GET manifests/{manifest.digest} 200" for manifest in manifests]
     checked = [f"HEAD blobs/{digest} 200" for digest in {blob.digest for blob in content.all_blobs()}]
     published = ["HEAD manifests/v1 200", "HEAD manifests/v1 404", "HEAD manifests/v1 404", "PUT manifests/v1 201"]
     assert asked(destination, name) == sorted([*read, *checked, *published])

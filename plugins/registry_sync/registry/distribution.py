@@ -169,12 +169,15 @@ class DistributionClient:
         return self._read_digest(repository, target)
 
     def _read_digest(self, repository: Repository, target: str | Digest) -> Digest | None:
-        """GET a manifest and compute its digest. :raises TemporaryError: when the response is not JSON."""
+        """GET a manifest and compute its digest. :raises NotAManifest: when the response is not JSON."""
         try:
             response = self._manifest_call("GET", repository, target)
         except NotFound:
             return None
-        response.json()
+        try:
+            response.json()
+        except TemporaryError as error:
+            raise NotAManifest(str(error)) from error
         return Digest.of(response.content, target.algorithm if isinstance(target, Digest) else "sha256")
 
     def get_manifest(self, repository: Repository, target: Digest) -> Manifest:
