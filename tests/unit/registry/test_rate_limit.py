@@ -120,6 +120,25 @@ def test_a_pause_survives_in_the_file(clock: Clock) -> None:
     assert starts_of(RateLimiter(4, server=SERVER), clock, 1) == [50.5]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "pauses"),
+    [
+        (None, [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]),
+        (0.0, [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]),
+        (0.1, [0.5] * 8),
+        (7.0, [7.0] * 8),
+    ],
+)
+def test_pauses_while_429s_go_on(clock: Clock, seconds: float | None, pauses: list[float]) -> None:
+    """A delay of 0, or a date in the past, names no delay. A registry that goes on like that is not hammered."""
+    limiter = RateLimiter(None, server=SERVER)
+    begun = []
+    for _ in pauses:
+        limiter.wait_for_pause()
+        begun.append(limiter.pause(sent_at=clock.now, seconds=seconds))
+    assert begun == pauses
+
+
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """The file can be opened and not written."""
     state_file().symlink_to("/dev/full")

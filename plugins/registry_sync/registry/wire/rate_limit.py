@@ -88,7 +88,7 @@ class RateLimiter:
 
         :param sent_at: start of the request that was answered with 429, as :meth:`wait` returned it. Many requests are
             under way when a limit is exceeded; only the first of their 429s begins a pause.
-        :param seconds: the delay that the registry named; ``None`` is a back-off that doubles while 429s go on.
+        :param seconds: the delay that the registry named; ``None`` or 0 is a back-off that doubles while 429s go on.
         """
         return self._update(lambda state, now: self._paused(state, now, sent_at, seconds))
 
@@ -130,7 +130,7 @@ class RateLimiter:
             return state, 0.0
         goes_on = sent_at - state.paused_until < 2 * state.pause_seconds
         backoff = min(2 * state.pause_seconds, LONGEST_PAUSE_SECONDS) if goes_on else FIRST_PAUSE_SECONDS
-        pause = min(backoff if seconds is None else max(seconds, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+        pause = min(max(seconds or backoff, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
         paused = replace(state, paused_at=now, paused_until=max(state.paused_until, now + pause), pause_seconds=backoff)
         return (self._slowed(paused) if is_new else paused), pause
 
