@@ -358,6 +358,12 @@ class TestAsADestination:
             assert asked.write_fault(Repository(quay.host, "acme/new")) == ""
             assert asked.write_fault(app(quay)) == ""
 
+    def test_without_an_api_no_organisation_is_said_to_be_missing(self, quay: QuayApi) -> None:
+        """A proxy that lets only /v2 through answers 404 for all else."""
+        quay.answer("GET", "^/api/", 404, b"<html><title>404 Not Found</title></html>")
+        with client(quay, ROBOT) as asked:
+            assert asked.write_fault(Repository(quay.host, "noorg/app")) == ""
+
     def test_only_an_oauth_token_deletes_tags(self, quay: QuayApi) -> None:
         with client(quay, TOKEN) as asked:
             assert asked.delete_fault() == ""

@@ -70,7 +70,10 @@ class QuayClient(VendorApiClient):
         """
         if self._credentials:
             super().ping()
-            return
+        else:
+            self._ping_api()
+
+    def _ping_api(self) -> None:
         try:
             self._api.call("GET", f"/api/v1/repository?{urlencode({'namespace': 'library', 'public': 'true'})}")
         except (NotFound, RefusedError) as error:
@@ -151,6 +154,10 @@ class QuayClient(VendorApiClient):
             except (DeniedError, RefusedError):
                 return ""
             return ""
+        try:
+            self._ping_api()
+        except RegistrySyncError:
+            return ""  # such as where a proxy lets only /v2 through, and answers 404 for all else
         return f"{self._host} has no organisation or user {namespace!r}; create it, or fix the name"
 
     def notes(self, repository: Repository, *, is_changed: bool) -> tuple[str, ...]:
