@@ -91,7 +91,7 @@ class ConnectTimeout(TemporaryError):
 class RateLimited(RegistrySyncError):
     """The registry rate-limits us until ``retry_at`` (aware UTC); the present when it names no time.
 
-    ``host`` is the registry that rate-limits skopeo; empty where it is not known, and in errors of our own requests.
+    ``host`` is the host that answered; empty where skopeo's message does not say which of the two registries it was.
     """
 
     error_class = "rate_limited"

@@ -117,6 +117,18 @@ def assert_whole(destination: RegistryProcess, name: str, reference: str | Diges
         assert_whole(destination, name, child.digest, child)
 
 
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "0"}, {"Retry-After": "1"}])
+def test_a_429_to_an_upload_of_ours_pauses_the_destination_only(
+    wire: Interceptor, name: str, own_temporary_directory: Path, headers: dict[str, str]
+) -> None:
+    wire.answer("PUT", "/blobs/uploads/", 429, b"slow down", headers, times=1)
+    with MemorySource() as source:
+        source.add(docker_with_oci_layers(name), "v1")
+        assert counted(run_route(make_route(source, wire, name))) == {"copied": 1}
+    paused = [path.name for path in own_temporary_directory.glob("*/rate-*") if json.loads(path.read_text())[1] > 0]
+    assert paused == [f"rate-{wire.host.replace(':', '_')}"]
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_shape_that_skopeo_cannot_copy_is_copied(
     destination: RegistryProcess, name: str, skopeo_log: SkopeoLog, shape: str

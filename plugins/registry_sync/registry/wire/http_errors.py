@@ -49,7 +49,8 @@ def decode_error(response: Response, method: str) -> RegistrySyncError:
     match response.status:
         case 429:
             delay_seconds = requested_delay(response, now := datetime.now(UTC)) or 0.0
-            return RateLimited(message, retry_at=now + timedelta(seconds=delay_seconds))
+            retry_at = now + timedelta(seconds=delay_seconds)
+            return RateLimited(message, retry_at=retry_at, host=host_of(response.url))
         case status if code in _MISSING_CONTENT and method == "PUT":
             return MissingContent(message)
         case status if (is_locked := _LOCKS.get(method)) and is_locked(response, code, text):

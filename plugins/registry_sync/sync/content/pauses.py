@@ -40,7 +40,10 @@ def send_between_pauses(session: Session, send: Callable[[], T]) -> T:
 
 
 def _pause(session: Session, error: RateLimited, sent_at: float) -> None:
-    """Pause the registry that rate-limits us; both where that is not known."""
+    """Pause the registry that rate-limits us; both where that is not known.
+
+    Our own requests have paused their host already, which may be a token server's.
+    """
     route = session.route
     if error.host in ("", route.source.host):
         session.source.pause(sent_at)
