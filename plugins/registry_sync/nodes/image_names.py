@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from registry_sync.config.model import MirrorsFile
 from registry_sync.config.node_pools import NodePool
-from registry_sync.oci.reference import Repository
+from registry_sync.oci.reference import Repository, without_default_port
 from registry_sync.routes.graph import NamespaceRoutes, RouteMap, why_not
 from registry_sync.routes.route import Route
 from registry_sync.tags.name_forms import NamePattern
@@ -41,7 +41,19 @@ class NameMap:
 
     def __init__(self, file: MirrorsFile, pool: NodePool) -> None:
         self.registry = file.registries[pool.registry]
+        self._registries = file.registries.values()
         self._routes = RouteMap.of(file)
+
+    def parse(self, name: str) -> Repository:
+        """Parse an image's name. The default port of a registry in the mirrors file is dropped, as it is there.
+
+        :raises ConfigurationError: when it is not a valid name.
+        """
+        repository = Repository.parse(name)
+        for registry in self._registries:
+            if without_default_port(repository.host, tls=registry.tls) == registry.host:
+                return Repository.at(registry.host, repository.name)
+        return repository
 
     def find(self, image: Repository) -> RenamedImage | None:
         """The same image at the pool's registry: a copy of it, or of the source that it was copied from."""

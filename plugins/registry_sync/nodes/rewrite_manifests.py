@@ -88,12 +88,12 @@ def _rename(span: Span, names: NameMap) -> tuple[str, str]:
         return image, f"{image!r} is only a part of an image's name, as in Helm values; render the chart first"
     name, suffix, tag = _split(image)
     try:
-        repository = Repository.parse(name)
+        repository = names.parse(name)
         Reference.parse(f"{name}:{tag}")
     except ConfigurationError as error:
         return image, f"{image!r} is not a valid image name: {error}"
     if repository.host == names.registry.host:
-        return image, ""
+        return (image if repository == Repository.parse(name) else f"{repository}{suffix}"), ""
     renamed = names.find(repository)
     if renamed is None:
         registry = f"{names.registry.name!r} ({names.registry.host})"

@@ -219,6 +219,21 @@ def test_json_is_rewritten_as_yaml(names: NameMap) -> None:
     assert rewrite(text, "x.json", names).text == text.replace("quay.io", "cn.example")
 
 
+def test_the_default_port_of_a_registry_is_dropped(names: NameMap) -> None:
+    """The machines' configuration is by name: it does not apply to ``cn.example:443``."""
+    text = "quay.io:443/team/tool:v1\ncn.example:443/team/x-app\ndocker.io:443/alpine\ncn.example/a:443\n"
+    assert rewrite(text, "x", names).text == (
+        "cn.example/flat/team-tool:v1\ncn.example/team/x-app\ncn.example/library/alpine\ncn.example/a:443\n"
+    )
+
+
+def test_names_at_the_pools_own_registry_stay(path: Path) -> None:
+    file = load_mirrors(path)
+    names = NameMap(file, file.node_pools["outside_china"])
+    text = "alpine\nindex.docker.io/library/alpine:3\ndocker.io/team/app\n"
+    assert rewrite(text, "x", names).text == text
+
+
 def test_a_yaml_list_is_rewritten(names: NameMap) -> None:
     assert rewrite("- alpine\n- quay.io/team/tool:v1\n", "x", names).text == (
         "- cn.example/library/alpine\n- cn.example/flat/team-tool:v1\n"
