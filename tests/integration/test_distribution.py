@@ -449,7 +449,9 @@ def test_no_password_of_the_machine_is_used(wire: Interceptor, tmp_path: Path, m
     [
         ('299 - "this registry moves to new.example"', ["this registry moves to new.example"]),
         ('299 - "one", 299 - "two, \\"quoted\\""', ["one", 'two, "quoted"']),
+        ("299 - moves to new.example, 299 - soon", ["moves to new.example", "soon"]),
         ('110 - "Response is Stale"', []),
+        ('110 - "see 299 - \\"here\\"", 299 - ""', []),
         ("nonsense", []),
     ],
 )

@@ -12,6 +12,7 @@ from registry_sync.oci.artifact_tags import referrers_tag
 from registry_sync.oci.manifest import OCI_INDEX
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.distribution import DistributionClient
+from registry_sync.registry.wire import paging
 from testkit import images
 from testkit.clients import connect
 from testkit.images import Image
@@ -264,3 +265,18 @@ class TestTagsOfArtifactsThatAreDenied:
         assert counted(report) == {"copied": 1, "failed": 1}
         assert result_of(report, tag).error_class == "denied"
         assert images.resolve(destination.url, name, "v1") == content.digest
+
+
+def test_more_pages_than_are_read_are_a_note(
+    source: RegistryProcess, destination: RegistryProcess, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paging, "MAX_PAGES", 1)
+    content, _ = push(source, name, "v1")
+    for number in range(3):
+        images.push(source.url, name, None, images.bare_artifact(f"more {number}", subject=content))
+    with ReferrersApi(source, page_size=2) as api:
+        report = run_route(make_route(api, destination, name))
+    assert counted(report) == {"copied": 1}
+    (note,) = report.notes
+    assert note.startswith("the referrers of 1 images could not be read: ")
+    assert "the listing has more than 1 pages, or does not end; signatures and SBOMs attached to them may be" in note

@@ -29,7 +29,7 @@ _HEX_LENGTH = {"sha256": 64, "sha512": 128}
 
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 
-_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*(?::([0-9]{{1,5}}))?")
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*(?::([1-9][0-9]{{0,4}}))?")
 
 _IPV6 = re.compile(r"\[[0-9a-fA-F:.]+\](:[0-9]+)?|[0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F:.]*")
 
@@ -50,7 +50,7 @@ def parse_host(text: str) -> str:
             "it"
         )
     match, host = _HOST.fullmatch(text), text.lower()
-    if match is None or not 0 < int(match[1] or 443) < 65536:
+    if match is None or int(match[1] or 443) > 65535:
         raise ConfigurationError(
             f"{text!r} is not a registry host; write host or host:port, without https:// or a path"
         )

@@ -39,6 +39,8 @@ def read_referrers(transport: Transport, repository: Repository, subject: Digest
                 return None
             pages.append(index)
     except (NotFound, RefusedError) as error:
+        if pages:
+            raise ReferrersUnavailable(str(error)) from error
         log.info("no referrers API for %s@%s (%s)", repository, subject, error)
         return None
     except RegistrySyncError as error:

@@ -79,6 +79,7 @@ def test_hosts_are_normalized(written: str, host: str) -> None:
         "quay.io:",
         "quay.io:0",
         "quay.io:65536",
+        "quay.io:0443",
         "quay.io:https",
         "-quay.io",
         "quay..io",

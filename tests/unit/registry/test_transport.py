@@ -192,6 +192,8 @@ def test_a_refused_push_is_explained(method: str, path: str, status: int, body: 
         (400, b'{"errors": [{"code": "X", "message": "x", "detail": "Repository does not allow updating assets: a"}]}'),
         (403, b'{"errors": [{"code": "DENIED", "message": "Not enough permissions to delete/overwrite artifact"}]}'),
         (403, b'{"errors": [{"code": "DENIED", "message": "Not enough permissions to overwrite artifact"}]}'),
+        (400, b'{"errors": [{"code": "UNKNOWN", "message": "Image Tag \'v1\' already exists"}]}'),
+        (409, b'{"errors": [{"code": "CONFLICT", "message": "It exists, and overwriting is not allowed"}]}'),
         (405, b'{"errors": [{"code": "REGISTRY_DISALLOWED_OPERATION", "message": "locked"}]}'),
         (412, b""),
     ],

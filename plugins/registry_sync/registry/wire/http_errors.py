@@ -103,7 +103,7 @@ def _is_locked(response: Response, code: str, text: str) -> bool:
     (https://github.com/moby/buildkit/issues/3776); ACR 405 REGISTRY_DISALLOWED_OPERATION, also for a locked repository
     (https://github.com/Azure/acr-cli/issues/70); Aliyun "The requested tag already exists and cannot be overwritten";
     Nexus 400 "Repository does not allow updating assets" (https://github.com/GoogleContainerTools/jib/issues/3057);
-    Artifactory 403 "Not enough permissions to delete/overwrite artifact".
+    Artifactory 403 "Not enough permissions to delete/overwrite artifact"; others "overwriting is not allowed".
     """
     is_tag = re.search("/manifests/[^/:]+$", shown_url(response.url)) is not None
     names_lock = response.status == 412 or _LOCKED.search(f"{code} {text}") is not None
@@ -115,8 +115,9 @@ _READ_ONLY_MODE = re.compile(r"\bread.only mode\b", re.IGNORECASE)
 https://goharbor.io/docs/main/administration/garbage-collection/."""
 
 _LOCKED = re.compile(
-    r"TAG_INVALID|immutab|REGISTRY_DISALLOWED_OPERATION|cannot be overwrit|tag is locked|tag already exists|"
-    r"not allow (updating|redeploy)|permissions? to (delete/?(or )?)?overwrite",
+    r"TAG_INVALID|immutab|REGISTRY_DISALLOWED_OPERATION|cannot be overwrit|tag is locked|"
+    r"\btag\b.{0,140}already exists|not allow (updating|redeploy)|overwrit\w* (is )?not allowed|"
+    r"permissions? to (delete/?(or )?)?overwrite",
     re.IGNORECASE,
 )
 

@@ -14,8 +14,8 @@ from registry_sync.text import one_line
 
 log = logging.getLogger(__name__)
 
-_NOTICE = re.compile(r'\b299\s+\S+\s+"((?:[^"\\]|\\.)*)"')
-"""Other codes are about caches."""
+_NOTICE = re.compile(r'(?:^|,)\s*299\s+\S+\s+(?:"((?:[^"\\]|\\.)+)"|([^",][^,]*))')
+"""Other codes are about caches. Some servers leave out the quotes."""
 
 _MOST, _LONGEST = 20, 300
 
@@ -30,8 +30,8 @@ class Notices:
 
     def log(self, response: Response) -> None:
         """Log the notices of a response that are new."""
-        for text in _NOTICE.findall(response.headers.get("Warning", "")[:4096]):
-            notice = one_line(re.sub(r"\\(.)", r"\1", text), _LONGEST)
+        for quoted, plain in _NOTICE.findall(response.headers.get("Warning", "")[:4096]):
+            notice = one_line(re.sub(r"\\(.)", r"\1", quoted) or plain.strip(), _LONGEST)
             with self._lock:
                 is_new = notice not in self._logged and len(self._logged) < _MOST
                 if is_new:
