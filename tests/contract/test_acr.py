@@ -261,7 +261,7 @@ def test_credentials_that_may_not_read_the_catalog(wire: Interceptor) -> None:
     with client(wire) as asked, pytest.raises(ConfigurationError) as caught:
         list(asked.list_repositories("team"))
     assert str(caught.value) == (
-        f"{wire.host} does not list its repositories to us; let the credentials read its catalog, or write the "
+        f"{wire.host} does not list its repositories, let the credentials read its catalog, or write the "
         f"repositories of 'team' one by one (GET {wire.url}/acr/v1/_catalog answered 403 no (not permitted with these "
         "credentials, or it does not exist))"
     )

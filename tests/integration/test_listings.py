@@ -272,6 +272,18 @@ class TestWithoutLink:
                 with pytest.raises(RefusedError, match="its listing cannot be completed"):
                     tags(server)
 
+    def test_a_catalog_that_denies_a_later_page_has_a_catalog(self) -> None:
+        names = listing(numbered(1500))
+        with ScriptedServer(
+            lambda request: Reply(status=403) if "last=" in request.target else names(request)
+        ) as server:
+            with pytest.raises(DeniedError) as caught:
+                repositories(server)
+            assert str(caught.value) == (
+                f"page 2 of a listing cannot be read: GET {server.url}/v2/_catalog answered 403 (not permitted with "
+                "these credentials, or it does not exist)"
+            )
+
     @pytest.mark.parametrize("cap", [50, 100, 1000])
     def test_a_limit_of_a_registry_that_ignores_last_is_no_end(self, cap: int) -> None:
         with ScriptedServer(listing(numbered(1300), cap=cap, ignores_last=True)) as server:

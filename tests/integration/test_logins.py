@@ -206,6 +206,16 @@ class TestTokenServer:
         message = f"{server.host} rejects the login of 'robot' to {server.host}:{text}"
         assert (str(listing.value), str(referrers.value)) == (message, message)
 
+    def test_a_rejected_login_is_no_registry_without_a_catalog(self) -> None:
+        with registry([BEARER], "Bearer T") as server:
+            answer = server.script
+            server.script = lambda request: (
+                Reply(status=401, body=b"wrong") if request.target.startswith("/token") else answer(request)
+            )
+            with client(server, ROBOT) as asked, pytest.raises(LoginRejected) as caught:
+                list(asked.list_repositories("team"))
+            assert str(caught.value) == f"{server.host} rejects the login of 'robot' to {server.host}: 401 wrong"
+
     @pytest.mark.parametrize("realm", ["http://user:word@{host}/token", "http://{host}/token#top"])
     def test_the_users_and_fragments_of_realms_are_dropped(self, realm: str) -> None:
         with registry([], "Bearer T") as server:
@@ -238,12 +248,13 @@ class TestCredentialsComeFirst:
             with client(server, WRONG) as asked:
                 with pytest.raises(LoginRejected) as caught:
                     asked.ping()
-                with pytest.raises(ConfigurationError, match="answered 401 UNAUTHORIZED: bad credentials"):
+                with pytest.raises(LoginRejected) as listing:
                     list(asked.list_repositories("team"))
-            assert str(caught.value) == (
+            message = (
                 f"{server.host} rejects the login of 'robot': GET {server.url}/v2/ answered 401 UNAUTHORIZED: bad "
                 "credentials (not permitted with these credentials, or it does not exist)"
             )
+            assert (str(caught.value), str(listing.value)) == (message, message)
 
     def test_the_login_costs_one_request_per_client(self) -> None:
         with ScriptedServer(visible_to(BASIC)) as server, client(server, ROBOT) as asked:

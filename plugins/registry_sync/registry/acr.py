@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, quote, urlsplit
 
-from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError
+from registry_sync.errors import DeniedError
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.distribution import DistributionClient
@@ -43,15 +43,8 @@ class AcrClient(DistributionClient):
 
         :raises ConfigurationError: when our credentials may not read the catalog.
         """
-        try:
-            for name in self._names("/acr/v1/_catalog", "registry:catalog:*", "repositories"):
-                if name.startswith(f"{namespace}/"):
-                    yield ListedRepository(name=name)
-        except (NotFound, DeniedError, RefusedError) as error:
-            raise ConfigurationError(
-                f"{self._host} does not list its repositories to us; let the credentials read its catalog, or write "
-                f"the repositories of {namespace!r} one by one ({error})"
-            ) from error
+        advice = f"let the credentials read its catalog, or write the repositories of {namespace!r} one by one"
+        return self._catalog("/acr/v1/_catalog", namespace, advice)
 
     def _list_tags(self, repository: Repository, *, since: datetime | None) -> Iterator[ListedTag]:
         """All tags; with ``since``, newest first and only as far as needed, if the registry keeps the order.

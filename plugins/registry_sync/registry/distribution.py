@@ -136,12 +136,21 @@ class DistributionClient:
 
         :raises ConfigurationError: when the registry does not offer us a catalog.
         """
+        return self._catalog("/v2/_catalog", namespace, f"write the repositories of {namespace!r} one by one")
+
+    def _catalog(self, path: str, namespace: str, advice: str) -> Iterator[ListedRepository]:
+        """The names below ``namespace``. A rejected login, or a page that is denied after others, says nothing else."""
+        is_listed = False
         try:
-            for name in self._names("/v2/_catalog", "registry:catalog:*", "repositories"):
+            for name in self._names(path, "registry:catalog:*", "repositories"):
+                is_listed = True
                 if name.startswith(f"{namespace}/"):
                     yield ListedRepository(name=name)
         except (NotFound, DeniedError, RefusedError) as error:
-            advice = f"write the repositories of {namespace!r} one by one"
+            if isinstance(error, LoginRejected) or (is_listed and isinstance(error, DeniedError)):
+                raise
+            if isinstance(error, DeniedError) and self._transport.endpoint.credentials:
+                self._transport.ping()  # raises where the login is the reason
             raise ConfigurationError(f"{self._host} does not list its repositories, {advice} ({error})") from error
 
     def _list_tags(self, repository: Repository, *, since: datetime | None) -> Iterator[ListedTag]:  # noqa: ARG002 - no push times
