@@ -13,6 +13,8 @@ import requests
 
 from registry_sync.oci.manifest import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from registry_sync.oci.reference import Digest
+from registry_sync.registry.damaged_blobs import removal_advice
+from registry_sync.sync.content import direct_copy
 from testkit import images
 from testkit.images import Blob, Image
 from testkit.interceptor import Interceptor
@@ -20,6 +22,7 @@ from testkit.memory_source import MemorySource
 from testkit.registry import RegistryProcess
 from testkit.routes import counted, make_route, result_of, run_route
 from testkit.scripted import Reply, ScriptedRequest
+from testkit.sleeping_clock import SleepingClock
 from testkit.waiting import PATIENCE_SECONDS
 from tests.integration.conftest import SkopeoLog
 
@@ -196,6 +199,42 @@ def test_a_lost_layer_of_a_build_cache_is_sent_again(destination: RegistryProces
         source.add(content, "v2")
         assert counted(run_route(route)) == {"copied": 1, "unchanged": 1}
     assert_whole(destination, name, "v2", content)
+
+
+def test_a_blob_of_another_size_at_the_destination_is_not_published(
+    destination: RegistryProcess, wire: Interceptor, name: str
+) -> None:
+    content = build_cache(name)
+    blob = content.blobs[0]
+    wire.answer("HEAD", f"/blobs/{blob.digest}", 200, bytes(7))
+    with MemorySource() as source:
+        source.add(content, "v1")
+        result = result_of(run_route(make_route(source, wire, name)), "v1")
+    assert (result.outcome, result.error_class) == ("failed", "temporary")
+    assert result.reason == (
+        f"{blob.digest} is damaged in {wire.host}/{name}: it has 7 instead of {len(blob.content)} bytes; "
+        f"{removal_advice('distribution', blob.digest)}"
+    )
+    assert images.resolve(destination.url, name, "v1") is None
+
+
+def test_the_timeout_of_a_copy_ends_it(
+    destination: RegistryProcess, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, content = SleepingClock(), build_cache(name)
+    monkeypatch.setattr(direct_copy, "time", clock)
+
+    def wait(request: ScriptedRequest) -> None:
+        if "/blobs/" in request.target:
+            clock.sleep(61)
+
+    with MemorySource(wait) as source:
+        source.add(content, "v1")
+        route = make_route(source, destination, name, copy_timeout_minutes=1)
+        result = result_of(run_route(route), "v1")
+    assert (result.outcome, result.error_class) == ("failed", "temporary")
+    assert "was ended: with the image's other blobs it took 60 s" in result.reason
+    assert images.resolve(destination.url, name, "v1") is None
 
 
 def test_a_byte_order_mark_is_the_destinations_to_judge(destination: RegistryProcess, name: str) -> None:

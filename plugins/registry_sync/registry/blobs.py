@@ -35,10 +35,12 @@ def copy_blob(
     blob: Descriptor,
     *,
     check: Callable[[], object] = lambda: None,
+    seconds: float | None = None,
 ) -> int:
     """Copy a blob, whether or not the destination reports it as present. Returns the bytes sent.
 
     :param check: called between chunks; what it raises ends the copy.
+    :param seconds: time limit of reading the blob; that of every blob by default.
     :raises NotFound: when the source does not have the blob.
     :raises DamagedContent: when the source's bytes do not match the digest. The destination then has nothing new.
     """
@@ -48,7 +50,8 @@ def copy_blob(
     def forward(chunks: Iterator[bytes]) -> None:
         writer.upload_blob(repository, blob, _counted(chunks, sent, check))
 
-    reader.stream_blob(source_repository, blob, forward)
+    with blob_deadline(seconds):
+        reader.stream_blob(source_repository, blob, forward)
     return sum(sent)
 
 

@@ -22,15 +22,15 @@ RESPONSE_SECONDS = 300
 """Time limit of a response, from its first byte to its last."""
 
 BLOB_SECONDS = 3600
-"""Time limit of a blob that is copied. Models and layers of tens of gigabytes exist."""
+"""Time limit of a blob that is read whole. Models and layers of tens of gigabytes exist."""
 
 _seconds: ContextVar[float | None] = ContextVar("seconds", default=None)
 
 
 @contextmanager
-def blob_deadline() -> Iterator[None]:
-    """Give the responses to this thread's requests :data:`BLOB_SECONDS`."""
-    token = _seconds.set(BLOB_SECONDS)
+def blob_deadline(seconds: float | None = None) -> Iterator[None]:
+    """Give responses to this thread's requests ``seconds``, else those of an outer block or :data:`BLOB_SECONDS`."""
+    token = _seconds.set(seconds or _seconds.get() or BLOB_SECONDS)
     try:
         yield
     finally:
