@@ -71,7 +71,8 @@ _DOCKER_LAYERS = frozenset(
 
 def is_blob(child: Descriptor) -> bool:
     """Return whether an entry of an index is a layer or a config, as in the caches of BuildKit, and no manifest."""
-    return not ("manifest" in child.media_type or "index" in child.media_type)
+    media_type = _base_type(child.media_type)
+    return not ("manifest" in media_type or "index" in media_type)
 
 
 def blobs_of(manifest: Manifest) -> tuple[Descriptor, ...]:

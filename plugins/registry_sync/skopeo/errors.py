@@ -211,7 +211,13 @@ _CASES = (
     _case(f"uploading manifest.*{_status('5[0-9]{2}')}", ManifestNotStored, "has an outage", "destination"),
     _case(_status("5[0-9]{2}"), TemporaryError, "has an outage"),
     _case(
-        f"uploading manifest.*(?:unsupported|manifest invalid|{_status('400|405|406|415|422')})",
+        f"uploading manifest.*(?:unsupported|{_status('405')})",
+        ManifestRefused,
+        "does not accept a manifest of this type or with these fields, or takes no pushes (is it read-only?)",
+        "destination",
+    ),
+    _case(
+        f"uploading manifest.*(?:manifest invalid|{_status('400|406|415|422')})",
         ManifestRefused,
         "does not accept a manifest of this type or with these fields; zot accepts Docker's types only with "
         '"http": {"compat": ["docker2s2"]}',

@@ -9,7 +9,7 @@ import pytest
 
 from registry_sync.oci.manifest import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Manifest, parse_manifest
 from registry_sync.oci.reference import Digest
-from registry_sync.oci.shapes import has_subject, is_image, skopeo_obstacle
+from registry_sync.oci.shapes import has_subject, is_blob, is_image, skopeo_obstacle
 from testkit import images
 
 OCI_CONFIG, DOCKER_CONFIG = images.OCI_CONFIG, images.DOCKER_CONFIG
@@ -80,6 +80,11 @@ def test_an_images_config_with_a_layer_of_files_is_an_image(
 )
 def test_other_manifests_are_artifacts(config: str, layers: tuple[str, ...]) -> None:
     assert not is_image(manifest(config, *layers))
+
+
+def test_the_case_of_a_childs_type_makes_no_blob_of_it() -> None:
+    assert not is_blob(index_of(entry(OCI_MANIFEST.upper())).children[0])
+    assert is_blob(index_of(entry(OCI_LAYER.upper())).children[0])
 
 
 def test_every_index_is_an_image() -> None:

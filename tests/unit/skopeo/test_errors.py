@@ -269,6 +269,7 @@ WRONG_TYPE = (
     "does not accept a manifest of this type or with these fields; zot accepts Docker's types only with "
     '"http": {"compat": ["docker2s2"]}'
 )
+NO_MANIFESTS = "does not accept a manifest of this type or with these fields, or takes no pushes (is it read-only?)"
 READ_ONLY = "is in read-only mode, such as during a garbage collection, and takes no pushes meanwhile"
 CACHE = "is in a project that caches another registry, and takes no pushes; choose another project"
 
@@ -279,6 +280,9 @@ CACHE = "is in a project that caches another registry, and takes no pushes; choo
         (f"{START}StatusCode: 405, Method not allowed", TAKES_NONE),
         (f"{CHUNK}StatusCode: 413, <html>", LIMITED),
         (f"{PUT}manifest invalid: manifest invalid", WRONG_TYPE),
+        (f"{PUT}StatusCode: 415, ", WRONG_TYPE),
+        (f"{PUT}StatusCode: 405, ", NO_MANIFESTS),
+        (f"{PUT}unsupported: Invalid parameter", NO_MANIFESTS),
         (f"{START}denied: The system is in read only mode. Any modification is prohibited.", READ_ONLY),
         (f"{START}denied: can not push artifact to a proxy project: proxy", CACHE),
     ],
