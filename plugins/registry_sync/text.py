@@ -38,6 +38,15 @@ def harmless(text: str) -> str:
     return shown if kept == text else f"{shown}\n… and {len(text) - len(kept)} characters more"
 
 
+def quoted(text: str) -> str:
+    r"""``text`` as a YAML scalar in single quotes, to be pasted into a mirrors file. Unprintable text is escaped.
+
+    >>> print(quoted(r"/14\..*/"), quoted("it's"))
+    '/14\..*/' 'it''s'
+    """
+    return "'" + text.replace("'", "''") + "'" if text.isprintable() else repr(text)
+
+
 def _printable(line: str) -> str:
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode("ascii")

@@ -35,6 +35,7 @@ from registry_sync.tags.patterns import Pattern, first_match
 from registry_sync.tags.rules import TagRule, only_tags
 from registry_sync.tags.select import Selection, steps_text
 from registry_sync.tags.selection_checks import selects_none, too_few, unanchored_notes
+from registry_sync.text import quoted
 from registry_sync.text_table import table
 
 
@@ -129,7 +130,9 @@ def _explain(file: MirrorsFile, mirror: Mirror, repository: str, destinations: S
     rules = _rules_for(mirror, source, name)
     if not rules:
         summaries = ", ".join(rule_summary(rule) for rule in mirror.rules)
-        raise ConfigurationError(f"mirror {mirror.name!r} has no rule for repository {name!r}; it mirrors {summaries}")
+        raise ConfigurationError(
+            f"mirror {mirror.name!r} has no rule for repository {quoted(name)}; it mirrors {summaries}"
+        )
     routes = [
         RuleRoute(index=index, route=route_of(mirror, rule, source, file.registries[destination], name))
         for index, rule in rules

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from registry_sync.config.fields import Schedule, Strict, raising_value_error
 from registry_sync.errors import ConfigurationError
+from registry_sync.text import quoted
 
 DEFAULT_SHARE = 0.1
 
@@ -41,7 +42,9 @@ def parse_share(text: str) -> float:
     match = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%", text)
     share = float(match[1]) / 100 if match else 0.0
     if not 0 < share <= 1:
-        raise ConfigurationError(f"{text!r} is not a share; write a percentage above 0% and at most 100%, such as 10%")
+        raise ConfigurationError(
+            f"{quoted(text)} is not a share; write a percentage above 0% and at most 100%, such as 10%"
+        )
     return share
 
 
@@ -59,7 +62,7 @@ def parse_size(text: str) -> int:
     match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?(B|KB|MB|GB|TB)", "0 B" if text == "0" else text)
     if match is None:
         units = ", ".join(_UNITS)
-        raise ConfigurationError(f"{text!r} is not a size; write a number and one of {units}, such as 2 GB, or 0")
+        raise ConfigurationError(f"{quoted(text)} is not a size; write a number and one of {units}, such as 2 GB, or 0")
     return round(float(match[1]) * _UNITS[match[2]])
 
 

@@ -24,6 +24,7 @@ from registry_sync.config.prune_rules import PruneRulesEntry
 from registry_sync.config.settings import RouteOptions, SkopeoEntry
 from registry_sync.config.tag_rules import TagRuleEntry
 from registry_sync.config.yaml_source import Document, Place, show_place
+from registry_sync.text import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def find_missing_keys(document: Document) -> Iterator[Problem]:
     for name, entry in mirrors.items() if isinstance(mirrors, Mapping) else ():
         for key in ("source", "destinations"):
             if isinstance(entry, Mapping) and key not in entry and key not in inherited:
-                problem = f"{key!r} is missing; write {key}: here, or under defaults:"
+                problem = f"{quoted(key)} is missing; write {key}: here, or under defaults:"
                 yield Problem(("mirrors", name), problem)
 
 
@@ -94,7 +95,7 @@ def explain_error(error: ErrorDetails, document: Document) -> Problem:
     place = _place(error["loc"])
     match error["type"]:
         case "missing":
-            return Problem(place[:-1], f"{str(place[-1])!r} is missing")
+            return Problem(place[:-1], f"{quoted(str(place[-1]))} is missing")
         case "extra_forbidden":
             return Problem(place, _unknown_key(place, _form(error["loc"])))
     while place and place not in document.lines:
@@ -175,7 +176,7 @@ def _got(value: Any, text: str | None) -> str:
         case int() | float():
             return f"the number {text or value}"
         case str():
-            return repr(value)
+            return quoted(value)
         case dict():
             return "a mapping"
         case tuple():
@@ -188,11 +189,11 @@ def _unknown_key(place: Place, form: type[BaseModel] | None) -> str:
     key, allowed = str(place[-1]), _allowed_keys(place[:-1], form)
     name, colon, value = key.partition(":")
     if colon and name in allowed:
-        return f"unknown key {key!r}; write a space after the colon: '{name}: {value}'"
+        return f"unknown key {quoted(key)}; write a space after the colon: '{name}: {value}'"
     close = get_close_matches(key, allowed, n=1)
     others = "" if place[:-1] else ", and x-... for anchors"
-    advice = f"did you mean {close[0]!r}?" if close else f"allowed are {', '.join(allowed)}{others}"
-    return f"unknown key {key!r}; {advice}"
+    advice = f"did you mean {quoted(close[0])}?" if close else f"allowed are {', '.join(allowed)}{others}"
+    return f"unknown key {quoted(key)}; {advice}"
 
 
 _FORMS: Mapping[str | int, Mapping[str | int, type[BaseModel]]] = {

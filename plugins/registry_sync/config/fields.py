@@ -23,6 +23,7 @@ from registry_sync.config.schedule import check_schedule
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.platforms import parse_platform
 from registry_sync.oci.reference import parse_host, parse_repository_name
+from registry_sync.text import quoted
 
 
 class Strict(BaseModel):
@@ -66,7 +67,7 @@ RepositoryName = Annotated[str, checked_by(parse_repository_name)]
 def _parse_namespace(text: str) -> str:
     if text.strip("*/") == "":
         raise ConfigurationError(
-            f"{text!r} is not a namespace; a whole registry cannot be mirrored: list its namespaces"
+            f"{quoted(text)} is not a namespace; a whole registry cannot be mirrored: list its namespaces"
         )
     return parse_repository_name(text)
 
@@ -96,13 +97,13 @@ def _parse_time(written: Any) -> datetime:
 def check_docker_url(url: str) -> str:
     """:raises ValueError: when ``url`` is not the address of a Docker daemon."""
     if not re.fullmatch(r"unix:///.+|tcp://[^/]+", url):
-        raise ValueError(f"expected unix:///path/of/docker.sock or tcp://host:port, got {url!r}")
+        raise ValueError(f"expected unix:///path/of/docker.sock or tcp://host:port, got {quoted(url)}")
     return url
 
 
 def _check_absolute(path: Path) -> Path:
     if not path.is_absolute():
-        raise ValueError(f"expected an absolute path, because tasks run in any directory, got {str(path)!r}")
+        raise ValueError(f"expected an absolute path, because tasks run in any directory, got {quoted(str(path))}")
     return path
 
 

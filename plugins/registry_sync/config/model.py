@@ -29,6 +29,7 @@ from registry_sync.config.tag_rules import Patterns
 from registry_sync.oci.reference import without_default_port
 from registry_sync.registry.kinds import CREATES_REPOSITORIES, OWN_API, Kind, api_url_fault, infer_kind
 from registry_sync.tags.patterns import Pattern, first_match
+from registry_sync.text import quoted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +196,7 @@ class RegistryEntry(Strict):
     @model_validator(mode="after")
     def _check_api_url(self) -> Self:
         if self.api_url and self._kind() not in OWN_API:
-            raise ValueError(f"a registry of kind {self._kind()!r} has no api_url; remove it")
+            raise ValueError(f"a registry of kind {quoted(self._kind())} has no api_url; remove it")
         if self.api_url and (fault := api_url_fault(self.api_url, tls=self.tls)):
             raise ValueError(f"api_url: {fault}")
         return self
@@ -204,7 +205,7 @@ class RegistryEntry(Strict):
     def _check_create_repository(self) -> Self:
         if self.create_repository and self._kind() not in CREATES_REPOSITORIES:
             which = f"only supported for kind {', '.join(CREATES_REPOSITORIES)}"
-            raise ValueError(f"create_repository is {which} (this registry is {self._kind()!r}); remove it")
+            raise ValueError(f"create_repository is {which} (this registry is {quoted(self._kind())}); remove it")
         return self
 
     def _kind(self) -> Kind:
@@ -267,8 +268,8 @@ class NamespaceEntry(RouteOptions):
         start = f"{self.namespace}/"
         texts = (pattern.text for pattern in (*(self.include or ()), *(self.exclude or ())))
         if whole := next((text for text in texts if text.startswith(start)), None):
-            advice = f"patterns match the name within the namespace; write {whole.removeprefix(start)!r}"
-            raise ValueError(f"{whole!r} begins with the namespace, but {advice}")
+            advice = f"patterns match the name within the namespace; write {quoted(whole.removeprefix(start))}"
+            raise ValueError(f"{quoted(whole)} begins with the namespace, but {advice}")
         return self
 
     def parse(self, outer: tuple[RouteOptions, ...] = ()) -> NamespaceRule:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import parse_repository_name
 from registry_sync.tags.templates import BoundedTemplate, compile_template
+from registry_sync.text import quoted
 
 VARIABLES = ("repository", "namespace", "name", "registry", "destination", "mirror")
 
@@ -60,7 +61,7 @@ def check_name_part(text: str) -> str:
     """Return ``text`` if a repository name may contain it. :raises ConfigurationError: when not."""
     if re.fullmatch(r"[a-z0-9._/-]*", text):
         return text
-    raise ConfigurationError(f"{text!r} is not part of a repository name; write a-z, 0-9, '.', '_', '-' and '/'")
+    raise ConfigurationError(f"{quoted(text)} is not part of a repository name; write a-z, 0-9, '.', '_', '-' and '/'")
 
 
 def is_template(text: str) -> bool:
@@ -82,33 +83,35 @@ def destination_name(naming: Naming, names: Names) -> str:
     if naming.rename and not is_template(naming.rename):
         return naming.rename
     if naming.rename:
-        return _check(_render(naming.rename, names), f"rename {naming.rename!r}", names)
+        return _check(_render(naming.rename, names), f"rename {quoted(naming.rename)}", names)
     if not names.repository.startswith(naming.strip_prefix):
         advice = 'fix it, or write strip_prefix: "" for this one'
         raise ConfigurationError(
-            f"{names.repository!r} does not begin with strip_prefix {naming.strip_prefix!r}; {advice}"
+            f"{quoted(names.repository)} does not begin with strip_prefix {quoted(naming.strip_prefix)}; {advice}"
         )
     made = naming.prefix + names.repository.removeprefix(naming.strip_prefix)
-    return _check(made, f"prefix {naming.prefix!r} with strip_prefix {naming.strip_prefix!r}", names)
+    return _check(made, f"prefix {quoted(naming.prefix)} with strip_prefix {quoted(naming.strip_prefix)}", names)
 
 
 def _check(made: str, how: str, names: Names) -> str:
     try:
         return parse_repository_name(made)
     except ConfigurationError as error:
-        raise ConfigurationError(f"{how} gives no valid name for {names.repository!r}: {error}") from error
+        raise ConfigurationError(f"{how} gives no valid name for {quoted(names.repository)}: {error}") from error
 
 
 def _render(text: str, names: Names) -> str:
     try:
         return _template(text).render({variable: getattr(names, variable) for variable in VARIABLES})
     except ValueError as error:
-        raise ConfigurationError(f"rename {text!r} fails for {names.repository!r}: {error}") from error
+        raise ConfigurationError(f"rename {quoted(text)} fails for {quoted(names.repository)}: {error}") from error
 
 
 @lru_cache(maxsize=1000)
 def _template(text: str) -> BoundedTemplate:
     template = compile_template(text)
     if unknown := template.variables - set(VARIABLES):
-        raise ConfigurationError(f"{text!r} has unknown variables {sorted(unknown)}; there are {', '.join(VARIABLES)}")
+        raise ConfigurationError(
+            f"{quoted(text)} has unknown variables {sorted(unknown)}; there are {', '.join(VARIABLES)}"
+        )
     return template

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from registry_sync.errors import ConfigurationError
+from registry_sync.text import quoted
 
 Version = tuple[int, ...]
 """The numbers of a version without trailing zeros: 2.0 is 2."""
@@ -41,10 +42,12 @@ class Versions:
         for clause in text.split(","):
             match = _CLAUSE.fullmatch(clause)
             if match is None:
-                raise ConfigurationError(f"{text!r} is not a version range; write one such as '>=1.7' or '>=1.7, <2'")
+                raise ConfigurationError(
+                    f"{quoted(text)} is not a version range; write one such as '>=1.7' or '>=1.7, <2'"
+                )
             versions = versions._narrowed(match[1], match[2])
         if versions.ceiling is not None and (versions.floor or ()) >= versions.ceiling:
-            raise ConfigurationError(f"no version matches {text!r}; fix one of its bounds")
+            raise ConfigurationError(f"no version matches {quoted(text)}; fix one of its bounds")
         return versions
 
     def are_at_least(self, version: str) -> bool:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from croniter import CroniterBadDateError, croniter
 
 from registry_sync.errors import ConfigurationError
+from registry_sync.text import quoted
 
 PRESETS = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 """https://airflow.apache.org/docs/apache-airflow/stable/authoring-and-scheduling/cron.html, those with an interval."""
@@ -22,11 +23,13 @@ def check_schedule(text: str) -> str:
         return text
     if len(text.split()) != 5 or _RANDOM.search(text) or not croniter.is_valid(text):
         advice = f"write five cron fields such as '0 * * * *', or one of {', '.join(PRESETS)}"
-        raise ConfigurationError(f"{text!r} is not a schedule; {advice}")
+        raise ConfigurationError(f"{quoted(text)} is not a schedule; {advice}")
     try:
         croniter(text, datetime(2026, 1, 1, tzinfo=UTC)).get_next()
     except CroniterBadDateError as error:
-        raise ConfigurationError(f"{text!r} never occurs: no month has such a day; fix the day or the month") from error
+        raise ConfigurationError(
+            f"{quoted(text)} never occurs: no month has such a day; fix the day or the month"
+        ) from error
     return text
 
 

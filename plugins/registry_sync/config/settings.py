@@ -22,6 +22,7 @@ from registry_sync.config.tag_rules import WrittenTags
 from registry_sync.tags.backup_names import BackupTemplate, parse_backup_tag
 from registry_sync.tags.overwrite_policy import FOLLOW, POLICIES, OverwritePolicies, parse_policies, policy_of
 from registry_sync.tags.rules import TagRules
+from registry_sync.text import quoted
 
 Runner = Literal["local", "docker"]
 
@@ -65,7 +66,8 @@ class SkopeoEntry(Strict):
             raise ValueError(f"{others}: only for runner: docker; write that too, or remove it")
         if self.docker_url.startswith("tcp://") and self.tls_dir is None:
             raise ValueError(
-                f"docker_url {self.docker_url!r} needs a tls_dir: without TLS, whoever reaches that port is root there"
+                f"docker_url {quoted(self.docker_url)} needs a tls_dir: without TLS, whoever reaches that port is root "
+                "there"
             )
         return self
 

@@ -14,6 +14,7 @@ from registry_sync.tags.rules import Duration, Order, TagRule, TagRules, parse_d
 from registry_sync.tags.semver import Range, parse_range
 from registry_sync.tags.tag_patterns import parse_tag_pattern
 from registry_sync.tags.version_part import VersionPart, never_a_version, never_in_range, parse_version_part
+from registry_sync.text import quoted
 
 Patterns = Annotated[
     tuple[Annotated[Pattern, parsed_by(parse_pattern, min_length=1)], ...],
@@ -106,7 +107,7 @@ class TagRuleEntry(Strict):
 def _contradictions(entry: TagRuleEntry) -> Iterator[str]:
     tags = [tag for tag, _ in entry.names or ()]
     if twice := next((tag for index, tag in enumerate(tags) if tag in tags[:index]), None):
-        yield f"names has {twice!r} twice; keep one"
+        yield f"names has {quoted(twice)} twice; keep one"
     yield from _version_contradictions(entry)
     if entry.newest_by and not entry.newest:
         yield "newest_by needs newest; write how many tags to keep there, or remove newest_by"
@@ -129,16 +130,17 @@ def _version_contradictions(entry: TagRuleEntry) -> Iterator[str]:
 
 def _include_contradictions(entry: TagRuleEntry, include: Sequence[Pattern]) -> Iterator[str]:
     """``include`` beside an order or range of versions that none of its tags can be in."""
-    shown = ", ".join(repr(pattern.text) for pattern in include)
+    shown = ", ".join(quoted(pattern.text) for pattern in include)
     reader = "semver" if entry.semver else "newest_by: semver"
     if entry.version and never_a_version(include, entry.version):
-        advice = f"version {entry.version.text!r} matches none of them; make them agree"
+        advice = f"version {quoted(entry.version.text)} matches none of them; make them agree"
         yield f"no tag that matches include ({shown}) is a version, which {reader} requires; {advice}"
     elif never_a_version(include, entry.version):
         advice = "write version: for the part that is one, such as version: 'stable-(.+)', or a list of two rules"
         yield f"no tag that matches include ({shown}) is a version, which {reader} requires; {advice}"
     elif entry.semver and not entry.version and never_in_range(include, entry.semver):
-        yield f"no tag that matches include ({shown}) is in semver {entry.semver.text!r}; write a list of two rules"
+        semver = quoted(entry.semver.text)
+        yield f"no tag that matches include ({shown}) is in semver {semver}; write a list of two rules"
 
 
 def _most(rule: TagRule) -> int | None:
@@ -154,7 +156,7 @@ def _parse_rules(written: TagRuleEntry | Sequence[TagRuleEntry]) -> TagRules:
     pins: dict[str, Digest | None] = {}
     for tag, pin in (named for entry in entries for named in entry.names or ()):
         if pins.setdefault(tag, pin) != pin:
-            raise ValueError(f"two rules name {tag!r}, with different digests or once without one; keep one")
+            raise ValueError(f"two rules name {quoted(tag)}, with different digests or once without one; keep one")
     return TagRules(tuple(entry.parse() for entry in entries))
 
 
@@ -162,7 +164,7 @@ def _refuse_names(written: Any) -> Any:
     """:raises ValueError: when a list has names or patterns where rules belong."""
     for item in written if isinstance(written, list | tuple) else ():
         if isinstance(item, str):
-            raise ValueError(f"{item!r} is not a rule; write {{names: [{item}]}}, or include: for patterns")
+            raise ValueError(f"{quoted(item)} is not a rule; write {{names: [{item}]}}, or include: for patterns")
     return written
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from registry_sync.config.yaml_source import Document, Place
+from registry_sync.text import quoted
 
 
 def expand_variables(document: Document, environment: Mapping[str, str]) -> None:
@@ -56,7 +57,7 @@ class _Expander:
         if not isinstance(listed, tuple):
             return f"variables are not expanded; write env: [{name}] at the top of the file, or the value itself"
         if name not in listed:
-            return f"{name!r} is not in env: (line {self.document.line(('env',))}); add it there"
+            return f"{quoted(name)} is not in env: (line {self.document.line(('env',))}); add it there"
         if name not in self.environment:
-            return f"the environment has no variable {name!r}; set it for the DAG processor and for every worker"
+            return f"the environment has no variable {quoted(name)}; set it for the DAG processor and for every worker"
         return ""

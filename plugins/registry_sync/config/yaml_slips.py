@@ -9,6 +9,8 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from registry_sync.text import quoted
+
 
 @dataclass(frozen=True, slots=True)
 class Value:
@@ -48,15 +50,6 @@ def advice_for_space(line: str) -> str:
     return ""
 
 
-def quoted(text: str) -> str:
-    """``text`` as a YAML scalar in single quotes.
-
-    >>> quoted("it's")
-    "'it''s'"
-    """
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _values(line: str, *, in_flow: bool) -> Iterator[Value]:
     """The scalars of a line, without keys."""
     begin = _BEGIN.match(line)
@@ -70,7 +63,10 @@ def _values(line: str, *, in_flow: bool) -> Iterator[Value]:
 _KEY = r"""(?:"[^"]*"|'[^']*'|[^\s\[\]{},"'#&*!|>%@`:][^\[\]{},"'#:]*?)\s*:(?=\s|$)"""
 """A key with its colon."""
 
-_BEGIN = re.compile(rf"\s*(?:- +)*(?:{_KEY}\s*)?")
+_ANCHOR = r"(?:&[^\s\[\]{},]+\s+)?"
+"""The anchor of a value, if it has one: ``&name``."""
+
+_BEGIN = re.compile(rf"\s*(?:- +)*(?:{_KEY}\s*)?{_ANCHOR}")
 """The beginning of a line up to its value."""
 
 
@@ -107,7 +103,7 @@ _PARTS = re.compile(
 
 def _values_in_flow(text: str) -> Iterator[Value]:
     for item in _items(text):
-        value = re.sub(rf"^{_KEY}", "", item).strip()
+        value = re.sub(rf"^(?:{_KEY}\s*)?{_ANCHOR}", "", item).strip()
         if value:
             yield Value(value, in_flow=True)
 

@@ -18,6 +18,7 @@ import yaml
 from registry_sync.config.yaml_errors import LONGEST_LINE, Loader, explained, split_lines
 from registry_sync.config.yaml_slips import advice_for_line
 from registry_sync.errors import MirrorsFileError
+from registry_sync.text import quoted
 
 Place = tuple[str | int, ...]
 """The path of keys and list positions to a value, such as ``("mirrors", "a", "repositories", 1)``."""
@@ -213,7 +214,9 @@ class _Reader:
                 problem = f"a key must be a plain string{self._advice(key)}"
                 self._document.problems.append(((*place, "?"), problem))
             elif key.value in first_lines:
-                problem = f"duplicate key {key.value!r}, in line {first_lines[key.value]} and line {line}; keep one"
+                problem = (
+                    f"duplicate key {quoted(key.value)}, in line {first_lines[key.value]} and line {line}; keep one"
+                )
                 self._document.problems.append(((*place, key.value), problem))
             else:
                 first_lines[key.value] = line
@@ -251,7 +254,7 @@ class _Reader:
             try:
                 return _parse_scalar(kind, text)
             except ValueError:
-                self._document.problems.append((place, f"{text[:40]!r} is not a valid {_shown(node.tag)}"))
+                self._document.problems.append((place, f"{quoted(text[:40])} is not a valid {_shown(node.tag)}"))
         elif kind not in ("str", "merge"):
             self._refuse_tag(node, place)
         return text

@@ -23,6 +23,7 @@ from registry_sync.routes.graph import (
 )
 from registry_sync.routes.route import Route, name_problem
 from registry_sync.routes.sharing import sharing_problem
+from registry_sync.text import quoted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,8 +272,8 @@ def _possible_cycles(namespace: NamespaceRoutes, routes: RouteMap) -> Iterator[P
         if not namespace.examples_of(pattern) and (path := find_possible_cycle(namespace, pattern, routes)):
             shown = " → ".join(map(str, path))
             problem = (
-                f"these mirrors may form a cycle for names that match {pattern.pattern.text!r}: {shown}; write globs "
-                "instead, or exclude the copies' names from one of them with a glob"
+                f"these mirrors may form a cycle for names that match {quoted(pattern.pattern.text)}: {shown}; write "
+                "globs instead, or exclude the copies' names from one of them with a glob"
             )
             yield Problem(_mirror_place(namespace), problem)
 

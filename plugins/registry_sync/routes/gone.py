@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from registry_sync.config.model import Mirror, NamespaceRule, Registry
 from registry_sync.errors import ConfigurationError
 from registry_sync.routes.discovery import Discovery, FailedRepository, failed_repository
+from registry_sync.text import quoted
 
 MAX_NAMES_IN_NOTE = 10
 
@@ -51,7 +52,7 @@ def gone_failure(gone: GoneRepository, source: Registry) -> FailedRepository:
     text = (
         f"an earlier run found it, and namespace {namespace!r} does not list it any more: it was deleted or renamed, "
         f"or the credentials lost their right to see it. Restore that right; if it is gone for good, "
-        f"exclude {pattern!r}"
+        f"exclude {quoted(pattern)}"
     )
     return failed_repository(source, gone.name, ConfigurationError(text))
 

@@ -17,6 +17,7 @@ from jinja2 import nodes
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Digest, is_tag
 from registry_sync.tags.templates import BoundedTemplate, compile_template
+from registry_sync.text import quoted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +43,13 @@ class BackupTemplate:
         try:
             name = self._compiled.render(values)
         except ValueError as error:
-            raise ValueError(f"{self.text!r} fails for {tag!r}: {error}") from error
+            raise ValueError(f"{quoted(self.text)} fails for {quoted(tag)}: {error}") from error
         if not is_tag(name):
-            raise ValueError(f"{self.text!r} gives {name!r} for {tag!r}, which is not a valid tag")
+            raise ValueError(f"{quoted(self.text)} gives {quoted(name)} for {quoted(tag)}, which is not a valid tag")
         if name == tag:
-            raise ValueError(f"{self.text!r} gives the tag itself; add a suffix such as -was-{{{{ digest_short }}}}")
+            raise ValueError(
+                f"{quoted(self.text)} gives the tag itself; add a suffix such as -was-{{{{ digest_short }}}}"
+            )
         return name
 
     def is_backup(self, tag: str) -> bool:
@@ -70,7 +73,9 @@ def parse_backup_tag(text: str) -> BackupTemplate:
     """
     compiled = compile_template(text)
     if unknown := sorted(compiled.variables - _FORMS.keys()):
-        raise ConfigurationError(f"{text!r}: unknown variable {unknown[0]!r}; there are {', '.join(_FORMS)}")
+        raise ConfigurationError(
+            f"{quoted(text)}: unknown variable {quoted(unknown[0])}; there are {', '.join(_FORMS)}"
+        )
     form = re.compile("".join(_forms(compiled.tree)))
     template = BackupTemplate(text=text, _compiled=compiled, form=form)
     try:
@@ -124,17 +129,17 @@ def _check_examples(template: BackupTemplate) -> None:
     name = template.name("latest", first, now)
     if template.name("latest", second, now + timedelta(seconds=1)) == name:
         problem = "a second backup would overwrite the first; write {{ digest_short }} into it"
-        raise ValueError(f"{template.text!r} gives {name!r} for every image of that tag: {problem}")
+        raise ValueError(f"{quoted(template.text)} gives {quoted(name)} for every image of that tag: {problem}")
     if template.name("v1.2.3", second, now) == name:
-        raise ValueError(f"{template.text!r} gives {name!r} for every tag; write {{{{ tag }}}} into it")
+        raise ValueError(f"{quoted(template.text)} gives {quoted(name)} for every tag; write {{{{ tag }}}} into it")
     if ordinary := next((tag for tag in _ORDINARY_TAGS if template.is_backup(tag)), None):
         problem = "such tags would be mistaken for backups; add a distinctive word, such as -was-"
-        raise ValueError(f"{template.text!r} has the form of ordinary tags such as {ordinary!r}: {problem}")
+        raise ValueError(f"{quoted(template.text)} has the form of ordinary tags such as {quoted(ordinary)}: {problem}")
 
 
 def reject_backup_tags(tags: Collection[str], backup_tag: BackupTemplate | None) -> dict[str, str]:
     """The tags that are backups, which are never mirrored, with the reason for each."""
     if backup_tag is None:
         return {}
-    reason = f"a backup, by its name (backup_tag {backup_tag.text!r})"
+    reason = f"a backup, by its name (backup_tag {quoted(backup_tag.text)})"
     return dict.fromkeys(filter(backup_tag.is_backup, tags), reason)

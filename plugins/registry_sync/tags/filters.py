@@ -10,6 +10,7 @@ from registry_sync.tags.patterns import first_match
 from registry_sync.tags.rules import Filter, Order, TagRule
 from registry_sync.tags.semver import Version, parse_range
 from registry_sync.tags.version_part import version_of
+from registry_sync.text import quoted
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 """Stands for unknown push times, where unknown means old."""
@@ -39,12 +40,12 @@ def rejection_by_name(tag: str, rule: TagRule) -> str:
 def _include_reason(tag: str, rule: TagRule) -> str:
     if rule.include is None or first_match(rule.include, tag):
         return ""
-    return f"matches none of {', '.join(repr(pattern.text) for pattern in rule.include)}"
+    return f"matches none of {', '.join(quoted(pattern.text) for pattern in rule.include)}"
 
 
 def _exclude_reason(tag: str, rule: TagRule) -> str:
     pattern = first_match(rule.exclude or (), tag)
-    return f"excluded by {pattern.text!r}" if pattern else ""
+    return f"excluded by {quoted(pattern.text)}" if pattern else ""
 
 
 def _semver_reason(tag: str, rule: TagRule) -> str:
@@ -65,8 +66,8 @@ def _not_a_version(tag: str, rule: TagRule) -> str:
     if rule.version is None:
         return "not a version"
     if not part:
-        return f"not a version, because version {rule.version.text!r} does not match"
-    return f"not a version, because its part {part!r} is none"
+        return f"not a version, because version {quoted(rule.version.text)} does not match"
+    return f"not a version, because its part {quoted(part)} is none"
 
 
 def _by_name(reason_of: Callable[[str, TagRule], str]) -> _Judge:

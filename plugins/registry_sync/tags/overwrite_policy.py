@@ -13,6 +13,7 @@ from registry_sync.oci.reference import Digest
 from registry_sync.tags.backup_names import BackupTemplate
 from registry_sync.tags.patterns import Pattern, parse_pattern
 from registry_sync.tags.tag_patterns import parse_tag_pattern
+from registry_sync.text import quoted
 
 OverwritePolicy = Literal["follow", "keep", "fail"]
 
@@ -37,7 +38,7 @@ def parse_policies(written: Any) -> OverwritePolicies:
             return ((parse_pattern("*"), _policy(written)),)
         case Mapping() if written:
             _check_order(list(written))
-            return tuple((_pattern(key), _policy(policy, f" for {key!r}")) for key, policy in written.items())
+            return tuple((_pattern(key), _policy(policy, f" for {quoted(key)}")) for key, policy in written.items())
     raise ConfigurationError(f"expected {_CHOICES}, or patterns of tags with one of these each, got {written!r}")
 
 
@@ -45,7 +46,7 @@ def _check_order(patterns: list[Any]) -> None:
     """:raises ConfigurationError: when patterns come after ``*``."""
     if unreachable := patterns[patterns.index("*") + 1 :] if "*" in patterns else []:
         raise ConfigurationError(
-            f"{unreachable[0]!r} never counts, because '*' before it matches every tag; write '*' last"
+            f"{quoted(unreachable[0])} never counts, because '*' before it matches every tag; write '*' last"
         )
 
 
@@ -72,7 +73,7 @@ def policy_of(tag: str, policies: OverwritePolicies) -> tuple[OverwritePolicy, s
     ('fail', "on_moved_tag is fail for 'v*'")
     """
     pattern, policy = next((pair for pair in policies if pair[0].matches(tag)), FOLLOW[0])
-    return policy, f"on_moved_tag is {policy}" + ("" if pattern.text == "*" else f" for {pattern.text!r}")
+    return policy, f"on_moved_tag is {policy}" + ("" if pattern.text == "*" else f" for {quoted(pattern.text)}")
 
 
 def as_written(policies: OverwritePolicies) -> str | dict[str, str]:

@@ -15,6 +15,7 @@ from functools import lru_cache
 import re2
 
 from registry_sync.errors import ConfigurationError
+from registry_sync.text import quoted
 
 MAX_MEMORY_BYTES = 1024 * 1024
 """Memory that RE2 may use for one expression. A larger expression is refused."""
@@ -64,13 +65,13 @@ def parse_pattern(text: str) -> Pattern:
     if _is_expression(text) and len(text) > 1 and text.endswith("/"):
         return Pattern(text, compile_expression(text[1:-1], text))
     if _is_expression(text):
-        raise ConfigurationError(f"{text!r} matches no name; a regular expression has a / at its end as well")
+        raise ConfigurationError(f"{quoted(text)} matches no name; a regular expression has a / at its end as well")
     if "[" in text and "]" not in text.partition("[")[2]:
-        raise ConfigurationError(f"{text!r} matches no name; its [ has no ]")
+        raise ConfigurationError(f"{quoted(text)} matches no name; its [ has no ]")
     if strange := next(filter(_NEVER_IN_NAMES.fullmatch, GLOB_PART.findall(text)), None):
         raise ConfigurationError(
-            f"{text!r} matches no name, because names do not contain {strange!r}; globs have *, ? and [a-z]; write a "
-            "regular expression as /…/"
+            f"{quoted(text)} matches no name, because names do not contain {quoted(strange)}; globs have *, ? and "
+            "[a-z]; write a regular expression as /…/"
         )
     return Pattern(text, re.compile(translate(text)))
 
@@ -96,7 +97,7 @@ def compile_expression(expression: str, text: str, *, captures: bool = False) ->
     :raises ConfigurationError: when RE2 refuses it, or it needs more than MAX_MEMORY_BYTES.
     """
     if any(brace["text"] for brace in _BRACE.finditer(expression)):
-        raise ConfigurationError(f"{text!r} has a {{ that does not start a count; write {{2}}, {{2,}} or {{0,2}}")
+        raise ConfigurationError(f"{quoted(text)} has a {{ that does not start a count; write {{2}}, {{2,}} or {{0,2}}")
     options = re2.Options()
     options.max_mem, options.dot_nl, options.log_errors = MAX_MEMORY_BYTES, True, False
     options.never_capture = not captures
@@ -105,7 +106,7 @@ def compile_expression(expression: str, text: str, *, captures: bool = False) ->
     except (re2.error, UnicodeEncodeError) as error:
         reason = error.args[0].decode() if isinstance(error, re2.error) else error
         advice = "the syntax is RE2's: counts up to 1000, no back-references or look-around"
-        raise ConfigurationError(f"{text!r} is not a valid regular expression: {reason}; {advice}") from error
+        raise ConfigurationError(f"{quoted(text)} is not a valid regular expression: {reason}; {advice}") from error
 
 
 def _without_zeros(brace: re.Match[str]) -> str:
@@ -137,7 +138,9 @@ def refuse_posix_classes(text: str) -> None:
     is_in_set = False
     for part in _SET_PART.finditer(text):
         if part["posix"] or (part["other"] and is_in_set):
-            raise ConfigurationError(f"{text!r} has {part[0]}, which is not supported; {_instead(part, is_in_set)}")
+            raise ConfigurationError(
+                f"{quoted(text)} has {part[0]}, which is not supported; {_instead(part, is_in_set)}"
+            )
         is_in_set = part[0].startswith("[") or (is_in_set and part[0] != "]")
 
 
@@ -149,7 +152,7 @@ def _instead(part: re.Match[str], is_in_set: bool) -> str:
     instead = part.string[: part.start()] + (characters if is_in_set else f"[{characters}]") + part.string[part.end() :]
     for name, others in _POSIX_CLASSES.items():
         instead = instead.replace(f"[:{name}:]", others)
-    return f"write {instead!r}"
+    return f"write {quoted(instead)}"
 
 
 def first_match(patterns: Iterable[Pattern], name: str) -> Pattern | None:

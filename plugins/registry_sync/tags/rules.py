@@ -14,6 +14,7 @@ from registry_sync.oci.reserved_tags import PLATFORM_CACHE_PREFIX
 from registry_sync.tags.patterns import Pattern, parse_pattern
 from registry_sync.tags.semver import Range
 from registry_sync.tags.version_part import VersionPart
+from registry_sync.text import quoted
 
 LOST_PIN = "the source no longer has the digest that names pins it to; pin another"
 
@@ -161,7 +162,7 @@ def parse_duration(text: str) -> Duration:
     """
     match = re.fullmatch(r"([1-9][0-9]{0,4})([hdw])", text)
     if match is None:
-        raise ConfigurationError(f"expected a duration such as 12h, 90d or 6w, got {text!r}")
+        raise ConfigurationError(f"expected a duration such as 12h, 90d or 6w, got {quoted(text)}")
     unit = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}[match[2]]
     return Duration(text, int(match[1]) * unit)
 
@@ -174,17 +175,23 @@ def parse_named(text: str) -> tuple[str, Digest | None]:
     tag, at, digest = text.partition("@")
     if not tag and at:
         raise ConfigurationError(
-            f"{text!r} has no tag, without which nobody could pull it by name; write one of your own: 'TAG{text}'"
+            f"{quoted(text)} has no tag, without which nobody could pull it by name; write one of your own: 'TAG{text}'"
         )
     if re.fullmatch("sha(256|512):[0-9a-f]+", text):
         raise ConfigurationError(
-            f"{text!r} has no tag, without which nobody could pull it by name; write one of your own: 'TAG@{text}'"
+            f"{quoted(text)} has no tag, without which nobody could pull it by name; write one of your own: "
+            f"'TAG@{text}'"
         )
     if not is_tag(tag):
-        raise ConfigurationError(f"{tag!r} is not a tag; names are tags, or TAG@sha256:…; globs go into include")
+        advice = "names are tags, or TAG@sha256:…; globs go into include"
+        raise ConfigurationError(f"{quoted(tag)} is not a tag; {advice}")
     if tag.startswith(PLATFORM_CACHE_PREFIX):
-        raise ConfigurationError(f"{tag!r} is a platform cache of registry_sync, which is never mirrored; remove it")
+        raise ConfigurationError(
+            f"{quoted(tag)} is a platform cache of registry_sync, which is never mirrored; remove it"
+        )
     try:
         return tag, Digest.parse(digest) if at else None
     except ValueError as error:
-        raise ConfigurationError(f"{text!r}: {error}; pin a tag as TAG@sha256: and 64 digits of 0-9 and a-f") from error
+        raise ConfigurationError(
+            f"{quoted(text)}: {error}; pin a tag as TAG@sha256: and 64 digits of 0-9 and a-f"
+        ) from error

@@ -9,6 +9,7 @@ from registry_sync.tags.patterns import Pattern
 from registry_sync.tags.rules import TagRule, TagRules
 from registry_sync.tags.select import Selection, steps_text
 from registry_sync.tags.tag_patterns import found_within
+from registry_sync.text import quoted
 
 
 def check_min_tags(selection: Selection, rules: TagRules, where: object) -> None:
@@ -72,6 +73,6 @@ def _unanchored_note(key: str, pattern: Pattern, tags: Iterable[str]) -> Iterato
         return
     if found := [tag for tag in tags if pattern.is_found_in(tag)]:
         yield (
-            f"{key} {pattern.text!r} matches no tag as a whole, but is found within {len(found)}, such as "
-            f"{min(found)!r}; patterns match whole tags: write {found_within(pattern)!r}"
+            f"{key} {quoted(pattern.text)} matches no tag as a whole, but is found within {len(found)}, such as "
+            f"{quoted(min(found))}; patterns match whole tags: write {quoted(found_within(pattern))}"
         )

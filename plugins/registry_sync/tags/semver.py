@@ -14,6 +14,7 @@ from itertools import takewhile
 from typing import Self
 
 from registry_sync.errors import ConfigurationError
+from registry_sync.text import quoted
 
 MAX_NUMBER = 2**53 - 1
 """npm refuses larger numbers in versions, because its numbers are JavaScript's."""
@@ -158,7 +159,7 @@ def parse_range(text: str, *, prereleases: bool = False) -> Range:
         alternatives = tuple(parser.alternative(each) for each in text.split("||"))
     except ValueError as error:
         advice = "write such as '>=1.2 <2', '^1.4', '~1.4.2', '1.x', '1.2 - 1.4' or two of them with || between"
-        raise ConfigurationError(f"{text!r} is not a version range: {error}; {advice}") from error
+        raise ConfigurationError(f"{quoted(text)} is not a version range: {error}; {advice}") from error
     return Range(text, ((),) if () in alternatives else alternatives, prereleases)
 
 
@@ -187,7 +188,7 @@ class _Partial:
         """:raises ValueError: when it is not a version."""
         match = _PARTIAL.fullmatch(text)
         if match is None:
-            raise ValueError(f"{text!r} is not a version")
+            raise ValueError(f"{quoted(text)} is not a version")
         parts = [each for each in match.group(2, 3, 4) if each is not None]
         numbers = tuple(map(int, takewhile(str.isdigit, parts)))
         has_gap = any(map(str.isdigit, parts[len(numbers) :]))

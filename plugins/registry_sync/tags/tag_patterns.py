@@ -7,6 +7,7 @@ from string import ascii_letters, digits
 from registry_sync.errors import ConfigurationError
 from registry_sync.tags.name_forms import Form, forms_of, has_inner_anchor
 from registry_sync.tags.patterns import Pattern, parse_pattern
+from registry_sync.text import quoted
 
 MAX_TAG_LENGTH = 128
 """https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pulling-manifests"""
@@ -22,7 +23,7 @@ def parse_tag_pattern(text: str) -> Pattern:
     """
     pattern = parse_pattern(text)
     if fault := no_tag_fault(pattern):
-        raise ConfigurationError(f"{text!r} {fault}")
+        raise ConfigurationError(f"{quoted(text)} {fault}")
     return pattern
 
 
@@ -57,7 +58,7 @@ def _fault(form: Form, pattern: Pattern) -> str:
     if len(parts) > MAX_TAG_LENGTH:
         return f"tags have at most {MAX_TAG_LENGTH} characters"
     if pattern.is_expression and not pattern.text.endswith("$/") and form[-1] in (frozenset("."), frozenset("-")):
-        return f"it would have to end with {min(form[-1] or ())!r}"
+        return f"it would have to end with {quoted(min(form[-1] or ()))}"
     return ""
 
 
@@ -67,7 +68,7 @@ def _advice(pattern: Pattern) -> str:
     wider = parse_pattern(found_within(pattern))
     if all(map(_has_foreign_part, forms_of(pattern))) or all(_faults(wider)):
         return "correct it, or remove it"
-    return f"patterns match whole tags; write {wider.text!r} for tags that contain it"
+    return f"patterns match whole tags; write {quoted(wider.text)} for tags that contain it"
 
 
 def found_within(pattern: Pattern) -> str:

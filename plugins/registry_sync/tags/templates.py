@@ -18,6 +18,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from registry_sync.errors import ConfigurationError
+from registry_sync.text import quoted
 
 MAX_LENGTH = 1000
 """Most characters of a template, and of each value in it; most items of a list. Names have at most 255 characters."""
@@ -65,16 +66,18 @@ def compile_template(text: str) -> BoundedTemplate:
     :raises ConfigurationError: when it is not valid, or has a part that is not supported.
     """
     if len(text) > MAX_LENGTH:
-        raise ConfigurationError(f"the template {text[:40]!r}... has more than {MAX_LENGTH} characters; shorten it")
+        raise ConfigurationError(
+            f"the template {quoted(text[:40])}... has more than {MAX_LENGTH} characters; shorten it"
+        )
     try:
         tree = _ENVIRONMENT.parse(text)
         if unsupported := next(_unsupported(tree), ""):
-            raise ConfigurationError(f"{text!r}: {unsupported}")
+            raise ConfigurationError(f"{quoted(text)}: {unsupported}")
         compiled = _ENVIRONMENT.from_string(text)
     except TemplateSyntaxError as error:
-        raise ConfigurationError(f"{text!r} is not a Jinja2 template: {error.message}") from error
+        raise ConfigurationError(f"{quoted(text)} is not a Jinja2 template: {error.message}") from error
     except RecursionError as error:
-        raise ConfigurationError(f"{text!r} is not a Jinja2 template: it is nested too deeply") from error
+        raise ConfigurationError(f"{quoted(text)} is not a Jinja2 template: it is nested too deeply") from error
     return BoundedTemplate(tree, frozenset(meta.find_undeclared_variables(tree)), compiled)
 
 
@@ -82,7 +85,7 @@ def _unsupported(node: nodes.Node) -> Iterator[str]:
     """The parts of a template that are not supported, each with the remedy."""
     match node:
         case nodes.Filter(name=name) if name not in _FILTERS:
-            yield f"the filter {name!r} is not supported in templates; there are {', '.join(_FILTERS)}"
+            yield f"the filter {quoted(name)} is not supported in templates; there are {', '.join(_FILTERS)}"
         case nodes.Call(node=nodes.Getattr(attr=method)) if method in _METHODS:
             pass
         case nodes.Call():

@@ -13,6 +13,7 @@ from registry_sync.tags.name_forms import Form, forms_meet, forms_of
 from registry_sync.tags.patterns import Pattern, compile_expression, parse_pattern, refuse_posix_classes
 from registry_sync.tags.semver import MAX_NUMBER, Range, Version, read_version
 from registry_sync.tags.tag_patterns import no_tag_fault
+from registry_sync.text import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +42,17 @@ def parse_version_part(text: str) -> VersionPart:
     :raises ConfigurationError: when it is invalid, has another number of groups, or can match no tag.
     """
     if text.startswith("/"):
-        advice = f"version is always a regular expression; write {text.strip('/')!r}"
-        raise ConfigurationError(f"{text!r} has slashes, but {advice}")
+        advice = f"version is always a regular expression; write {quoted(text.strip('/'))}"
+        raise ConfigurationError(f"{quoted(text)} has slashes, but {advice}")
     refuse_posix_classes(text)
     compiled = compile_expression(text, text, captures=True)
     if compiled.groups != 1:
         raise ConfigurationError(
-            f"{text!r} has {compiled.groups} groups, but version needs one, whose text is the version; write such as "
-            "'stable-(.+)', and (?:…) for other groups"
+            f"{quoted(text)} has {compiled.groups} groups, but version needs one, whose text is the version; write "
+            "such as 'stable-(.+)', and (?:…) for other groups"
         )
     if fault := no_tag_fault(parse_pattern(f"/{text}/")):
-        raise ConfigurationError(f"{text!r} {fault}")
+        raise ConfigurationError(f"{quoted(text)} {fault}")
     return VersionPart(text, compiled)
 
 

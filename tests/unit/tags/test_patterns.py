@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from registry_sync.errors import ConfigurationError
 from registry_sync.tags.patterns import first_match, parse_pattern
+from registry_sync.text import quoted
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def test_patterns_match_whole_names(pattern: str, text: str, expected: bool) -> 
     ("pattern", "problem"),
     [
         ("/", "'/' matches no name; a regular expression has a / at its end as well"),
-        (r"/v1\..*", r"'/v1\\..*' matches no name; a regular expression has a / at its end as well"),
+        (r"/v1\..*", r"'/v1\..*' matches no name; a regular expression has a / at its end as well"),
         ("v[0-9", "'v[0-9' matches no name; its [ has no ]"),
         ("v]0[", "'v]0[' matches no name; its [ has no ]"),
     ],
@@ -89,9 +90,7 @@ ADVICE = "the syntax is RE2's: counts up to 1000, no back-references or look-aro
 def test_expressions_that_are_refused(expression: str, problem: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse_pattern(f"/{expression}/")
-    assert str(caught.value) == f"'/{expression}/' is not a valid regular expression: {problem}; {ADVICE}".replace(
-        expression, repr(expression)[1:-1], 1
-    )
+    assert str(caught.value) == f"'/{expression}/' is not a valid regular expression: {problem}; {ADVICE}"
 
 
 def test_an_expression_that_is_not_text_is_refused() -> None:
@@ -105,7 +104,7 @@ def test_braces_that_are_not_counts_are_refused(expression: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse_pattern(f"/{expression}/")
     assert str(caught.value) == (
-        f"{f'/{expression}/'!r} has a {{ that does not start a count; write {{2}}, {{2,}} or {{0,2}}"
+        f"{quoted(f'/{expression}/')} has a {{ that does not start a count; write {{2}}, {{2,}} or {{0,2}}"
     )
 
 
@@ -152,8 +151,8 @@ def test_globs_that_match_nothing(glob: str, character: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse_pattern(glob)
     assert str(caught.value) == (
-        f"{glob!r} matches no name, because names do not contain {character!r}; globs have *, ? and [a-z]; write a "
-        "regular expression as /…/"
+        f"{quoted(glob)} matches no name, because names do not contain {quoted(character)}; globs have *, ? and [a-z]; "
+        "write a regular expression as /…/"
     )
 
 

@@ -70,8 +70,8 @@ def test_include_then_exclude_each_with_its_reason() -> None:
     )
     assert selection.selected == ("1.0", "v1", "v1-rc10")
     assert selection.rejected == {
-        "V2": "matches none of 'v*', '/1\\\\.[0-9]/'",
-        "latest": "matches none of 'v*', '/1\\\\.[0-9]/'",
+        "V2": "matches none of 'v*', '/1\\.[0-9]/'",
+        "latest": "matches none of 'v*', '/1\\.[0-9]/'",
         "v1-dev": "excluded by '*-dev'",
         "v1-rc1": "excluded by '*-rc?'",
     }

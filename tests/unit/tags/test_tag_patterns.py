@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_sync.errors import ConfigurationError
 from registry_sync.tags.patterns import parse_pattern
 from registry_sync.tags.tag_patterns import parse_tag_pattern
+from registry_sync.text import quoted
 from tests.unit.tags.test_patterns import EXPRESSIONS
 
 CHARACTERS = "because tags have only letters, digits, '.', '_' and '-'"
@@ -19,7 +21,7 @@ REMOVE = "correct it, or remove it"
 
 
 def instead(pattern: str) -> str:
-    return f"patterns match whole tags; write {pattern!r} for tags that contain it"
+    return f"patterns match whole tags; write {quoted(pattern)} for tags that contain it"
 
 
 @pytest.mark.parametrize(
@@ -54,7 +56,7 @@ def instead(pattern: str) -> str:
 def test_patterns_that_match_no_tag_are_refused(pattern: str, problem: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse_tag_pattern(pattern)
-    assert str(caught.value) == f"{pattern!r} matches no tag, {problem}"
+    assert str(caught.value) == f"{quoted(pattern)} matches no tag, {problem}"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +90,7 @@ def test_patterns_of_the_wild_are_accepted(pattern: str, tag: str) -> None:
         ("[[:digit:]]*", "[:digit:], which is not supported; write '[0-9]*'"),
         ("[:alpha:]*", "[:alpha:], which is not supported; write '[A-Za-z]*'"),
         ("/[^[:upper:][:digit:]._]x/", "[:upper:], which is not supported; write '/[^A-Z0-9._]x/'"),
-        (r"/\[?v[[:alnum:]]/", r"[:alnum:], which is not supported; write '/\\[?v[A-Za-z0-9]/'"),
+        (r"/\[?v[[:alnum:]]/", r"[:alnum:], which is not supported; write '/\[?v[A-Za-z0-9]/'"),
         ("/[[:space:]]/", "[:space:], which is not supported; write the characters themselves, such as [0-9]"),
         ("/[[:^digit:]]/", "[:^digit:], which is not supported; write the characters themselves, such as [0-9]"),
         ("/v[[.a.]]/", "[.a.], which is not supported; write the characters themselves, such as [0-9]"),
@@ -99,7 +101,7 @@ def test_posix_classes_are_refused_with_the_same_pattern_without_them(pattern: s
     for parse in (parse_pattern, parse_tag_pattern):
         with pytest.raises(ConfigurationError) as caught:
             parse(pattern)
-        assert str(caught.value) == f"{pattern!r} has {advice}"
+        assert str(caught.value) == f"{quoted(pattern)} has {advice}"
 
 
 @pytest.mark.parametrize("pattern", ["[.]1", "/v[.]2/", "/v[.=.]2/", r"/\[:digit:\]|v/", "/v[:=]?/"])
@@ -119,3 +121,11 @@ def test_no_pattern_is_refused_that_matches_a_tag(expression: str, tag: str) -> 
         return
     if pattern.matches(tag):
         assert parse_tag_pattern(pattern.text) == pattern
+
+
+@pytest.mark.parametrize("pattern", [r"/^14\./", r"/-\d+/", r"/-rc\.[0-9]+/"])
+def test_advice_can_be_pasted_into_a_mirrors_file(pattern: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_tag_pattern(pattern)
+    pasted = yaml.safe_load(str(caught.value).partition("whole tags; write ")[2].partition(" for tags")[0] or "''")
+    assert parse_tag_pattern(pasted).text == pasted != pattern

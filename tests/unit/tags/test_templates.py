@@ -8,6 +8,7 @@ from registry_sync.config.renaming import check_rename
 from registry_sync.errors import ConfigurationError
 from registry_sync.tags.backup_names import parse_backup_tag
 from registry_sync.tags.templates import compile_template
+from registry_sync.text import quoted
 
 INSTEAD = "write variables, texts, if, filters such as replace, and methods such as split"
 METHODS = (
@@ -52,10 +53,10 @@ HOSTILE = [
 def test_templates_without_bounds_are_refused_when_they_are_read(text: str, problem: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         check_rename(text)
-    assert str(caught.value) == f"{text!r}: {problem}"
+    assert str(caught.value) == f"{quoted(text)}: {problem}"
     with pytest.raises(ConfigurationError) as caught:
         parse_backup_tag(text)
-    assert str(caught.value) == f"{text!r}: {problem}"
+    assert str(caught.value) == f"{quoted(text)}: {problem}"
 
 
 @pytest.mark.parametrize(
