@@ -42,7 +42,7 @@ def push_damaged(context: Context, reports: Mapping[str, Sequence[RouteReport]],
     :param has_deep_checks: the mirror has a schedule for them.
     """
     results = {
-        name: {each.destination: each.deep_check for each in of_destination if each.deep_check}
+        name: [(report.destination, report.deep_check) for report in of_destination if report.deep_check]
         for name, of_destination in reports.items()
     }
     if not has_deep_checks and not any(results.values()):

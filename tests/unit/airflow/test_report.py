@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from registry_sync.airflow.damaged_images import push_damaged
 from registry_sync.airflow.ids import copy_task, routes_task
 from registry_sync.airflow.operators.report import match_reports
 from registry_sync.config.model import Registry
 from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import DeniedError
-from registry_sync.oci.reference import Repository
+from registry_sync.oci.reference import Digest, Repository
 from registry_sync.routes.route import Route
 from registry_sync.sync.report import RouteReport, TagResult
+from registry_sync.sync.verification.damaged_images import DamagedImage, DeepCheckResult
 
 QUAY, ACR = Registry(name="quay", host="quay.io"), Registry(name="acr", host="acr.example")
 FAILED = TagResult.failed("v1", "quota is used up", "refused")
@@ -80,3 +84,41 @@ def test_reports_of_unplanned_routes_are_ignored() -> None:
 
 def test_an_empty_plan_has_neither_reports_nor_missing_routes() -> None:
     assert match_reports([], [], []) == ([], [])
+
+
+def test_damage_is_kept_of_each_route_to_a_shared_repository() -> None:
+    digests = [Digest.of(text) for text in (b"one", b"two")]
+    reports = [
+        RouteReport.of_route(
+            replace(a_route(name), destination_repository=Repository(ACR.host, "shared")),
+            counts={},
+            deep_check=DeepCheckResult(damaged=(a_damaged_image(digest),)),
+        )
+        for name, digest in zip(("a/one", "a/two"), digests, strict=True)
+    ]
+    ti = _Pushed()
+    push_damaged({"ti": ti}, {"acr": reports}, has_deep_checks=True)  # type: ignore[typeddict-item]
+    assert {image["digest"] for image in ti.pushed["acr"]} == set(map(str, digests))
+
+
+def a_damaged_image(digest: Digest) -> DamagedImage:
+    return DamagedImage(
+        repository="acr.example/shared",
+        digest=digest,
+        tags=("v1",),
+        parts=(),
+        problem="a layer is missing",
+        at=datetime.now(UTC),
+    )
+
+
+class _Pushed:
+    """A task instance of a DAG without earlier runs."""
+
+    dag_id = "mirror_m"
+
+    def get_task_states(self, **_: Any) -> dict[str, Any]:
+        return {}
+
+    def xcom_push(self, _key: str, value: Any) -> None:
+        self.pushed = value

@@ -144,20 +144,27 @@ class TestUpdateDamaged:
     def test_new_images_are_added_and_whole_ones_removed(self) -> None:
         other = damaged(A, "acr.example/other/app")
         result = DeepCheckResult(damaged=(damaged(B),), cleared=(A,))
-        after = update_damaged([damaged(A), other], {"acr.example/team/app": result}, NIGHT)
+        after = update_damaged([damaged(A), other], [("acr.example/team/app", result)], NIGHT)
         assert after == (other, damaged(B))
 
     def test_the_last_look_counts(self) -> None:
         later = damaged(A, at=NIGHT + timedelta(days=1))
         result = DeepCheckResult(damaged=(later,))
-        assert update_damaged([damaged(A)], {"acr.example/team/app": result}, NIGHT) == (later,)
+        assert update_damaged([damaged(A)], [("acr.example/team/app", result)], NIGHT) == (later,)
+
+    @pytest.mark.parametrize("is_first", [True, False])
+    def test_another_route_to_the_repository_clears_no_damage(self, is_first: bool) -> None:
+        """No tag of the other route has the image."""
+        found, other = DeepCheckResult(damaged=(damaged(A),)), DeepCheckResult(cleared=(A,))
+        results = [("acr.example/team/app", result) for result in ((found, other) if is_first else (other, found))]
+        assert update_damaged([damaged(A)], results, NIGHT) == (damaged(A),)
 
     def test_old_images_are_dropped(self) -> None:
-        assert update_damaged([damaged(A)], {}, NIGHT + KEPT) == ()
-        assert update_damaged([damaged(A)], {}, NIGHT + KEPT - timedelta(seconds=1)) == (damaged(A),)
+        assert update_damaged([damaged(A)], [], NIGHT + KEPT) == ()
+        assert update_damaged([damaged(A)], [], NIGHT + KEPT - timedelta(seconds=1)) == (damaged(A),)
 
     def test_the_state_is_bounded(self) -> None:
         many = tuple(damaged(Digest.of(str(number).encode())) for number in range(2 * MAX_DAMAGED_IMAGES))
         result = DeepCheckResult(damaged=many)
         assert len(result.to_json()["damaged"]) == MAX_DAMAGED_IMAGES
-        assert len(update_damaged((), {"acr.example/team/app": result}, NIGHT)) == MAX_DAMAGED_IMAGES
+        assert len(update_damaged((), [("acr.example/team/app", result)], NIGHT)) == MAX_DAMAGED_IMAGES

@@ -5,7 +5,7 @@ Pure. A later deep check looks at these images again, whatever its share, until 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -92,18 +92,19 @@ class DeepCheckResult:
 
 
 def update_damaged(
-    known: Iterable[DamagedImage], results: Mapping[str, DeepCheckResult], now: datetime
+    known: Iterable[DamagedImage], results: Sequence[tuple[str, DeepCheckResult]], now: datetime
 ) -> tuple[DamagedImage, ...]:
     """The damaged images of a destination after a run.
 
     :param known: those before the run.
-    :param results: results of the run's deep checks, by repository.
+    :param results: each repository with the result of a route's deep check. Several routes may share a repository: an
+        image that one of them found damaged is not cleared by another one, whose tags do not have it.
     """
-    cleared = {(repository, digest) for repository, result in results.items() for digest in result.cleared}
+    cleared = {(repository, digest) for repository, result in results for digest in result.cleared}
     images = {
         (image.repository, image.digest): image
         for image in known
         if (image.repository, image.digest) not in cleared and now - image.at < KEPT
     }
-    images |= {(image.repository, image.digest): image for result in results.values() for image in result.damaged}
+    images |= {(image.repository, image.digest): image for _, result in results for image in result.damaged}
     return tuple(sorted(images.values(), key=lambda image: (image.repository, image.digest))[:MAX_DAMAGED_IMAGES])
