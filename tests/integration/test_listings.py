@@ -389,6 +389,22 @@ class TestVendors:
             with closing(asked), pytest.raises(TemporaryError, match=f"page 2 of a listing .* answered {status}"):
                 list(asked.list_tags(Repository(server.host, "team/app")))
 
+    @pytest.mark.parametrize("kind", [QuayClient, HarborClient], ids=lambda kind: kind.__name__)
+    def test_each_repository_is_listed_once(self, kind: type[DistributionClient]) -> None:
+        row = {"namespace": "team", "name": "app", "is_public": True}
+        project = {"name": "team", "metadata": {"public": "true"}}
+
+        def answer(request: ScriptedRequest) -> Reply:
+            if "/projects?" in request.target:
+                return Reply(body=json.dumps([project]).encode())
+            rows = [{**row, "name": "team/app"}] * 2 if kind is HarborClient else {"repositories": [row, row]}
+            return Reply(body=json.dumps(rows).encode())
+
+        with ScriptedServer(answer) as server:
+            asked = kind(Endpoint(host=server.host, tls=False), api_url=server.url)
+            with closing(asked):
+                assert [entry.name for entry in asked.list_repositories("team")] == ["team/app"]
+
     def test_a_full_page_of_acr_without_link(self) -> None:
         def answer(request: ScriptedRequest) -> Reply:
             after = parse_qs(urlsplit(request.target).query).get("last", [""])[0]

@@ -59,11 +59,19 @@ def limit_tags(entries: Iterable[ListedTag], repository: Repository) -> Iterator
 
 
 def limit_repositories(entries: Iterable[ListedRepository], namespace: str) -> Iterator[ListedRepository]:
-    """Stop a listing of repositories at :data:`MAX_REPOSITORIES`.
+    """Each repository of a listing once, up to :data:`MAX_REPOSITORIES`.
 
     :raises RefusedError: when it has more.
     """
-    return _limited(entries, MAX_REPOSITORIES, "repositories", namespace, split="namespace")
+    return _limited(_each_once(entries), MAX_REPOSITORIES, "repositories", namespace, split="namespace")
+
+
+def _each_once(entries: Iterable[ListedRepository]) -> Iterator[ListedRepository]:
+    seen = set[str]()
+    for entry in entries:
+        if entry.name not in seen:
+            seen.add(entry.name)
+            yield entry
 
 
 def _limited(entries: Iterable[Entry], limit: int, noun: str, listing: str, *, split: str) -> Iterator[Entry]:
