@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -407,6 +408,20 @@ def test_a_copy_that_will_expire_is_a_note_of_the_run_that_makes_it(
     assert counted(report) == {"copied": 1}
     note = f"tags expire at {quay.host}/{name} (label quay.expires-after?): ci-1 on 2026-12-07 12:00 UTC"
     assert [each for each in report.notes if "expire" in each] == ([note] if is_listed else [])
+
+
+def test_repositories_of_other_namespaces_are_left_out(quay: QuayApi) -> None:
+    """Such as from a proxy that drops the query. They may be private, or nobody's wish."""
+    rows = [{"namespace": namespace, "name": "app", "is_public": True} for namespace in ("acme", "acme2", "other")]
+    quay.answer("GET", "^/api/v1/repository$", 200, json.dumps({"repositories": rows}).encode())
+    with client(quay) as asked:
+        assert [entry.name for entry in asked.list_repositories("acme")] == ["acme/app"]
+        with pytest.raises(ConfigurationError) as caught:
+            list(asked.list_repositories("third"))
+    assert str(caught.value) == (
+        f"namespace 'third' of {quay.host} has no repository that we may see; check its name, and that its "
+        "repositories are public or the token may read them"
+    )
 
 
 def test_a_window_without_push_times_is_said(quay: QuayApi, own_registry: RegistryProcess) -> None:

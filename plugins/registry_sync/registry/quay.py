@@ -185,7 +185,8 @@ class QuayClient(VendorApiClient):
     def _repositories(self, namespace: str) -> Iterator[ListedRepository]:
         """Every repository visible to us. A repeated entry means that Quay has returned its first page again.
 
-        Quay does so for a ``next_page`` that is unknown or older than two days.
+        Quay does so for a ``next_page`` that is unknown or older than two days. Repositories of other namespaces, such
+        as from a proxy that drops the query, are left out.
         """
         seen = set[str]()
         for response in self._repository_pages(namespace):
@@ -197,7 +198,7 @@ class QuayClient(VendorApiClient):
                     f"{self._host} restarted its listing of {namespace!r} at the first page; try again"
                 )
             seen.update(entry.name for entry in entries)
-            yield from entries
+            yield from (entry for entry in entries if entry.name.startswith(f"{namespace}/"))
 
     def _repository_pages(self, namespace: str) -> Iterator[Response]:
         """Anonymous users see nothing without ``public``. With it, a token still lists private repositories too."""
