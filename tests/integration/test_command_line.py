@@ -311,7 +311,7 @@ def test_explain_refuses_a_repository_without_a_rule(plan: Plan) -> None:
     assert plan(*rules, command="explain", arguments=("--repository", "team/app")) == (
         UNUSABLE,
         "",
-        "mirror 'team' has no rule for repository 'team/app'; it mirrors `team/other`, all of `team` but `app`\n",
+        "mirror 'team' does not mirror 'team/app'; it mirrors `team/other`, all of `team` but `app`\n",
     )
 
 
@@ -375,8 +375,8 @@ def test_explain_names_the_rule_that_selects_a_tag(plan: Plan) -> None:
         "rule 1: matches none of 'm*'; rule 2: not among names; rule 3: not a version, which semver '9.x' requires"
     )
     assert [re.split("  +", each) for each in tags.splitlines()[2:]] == [
-        ["missing", "yes", "rule 1: passes all rules"],
-        ["moved", "yes", "rule 1: passes all rules"],
+        ["missing", "yes", "rule 1 selects it"],
+        ["moved", "yes", "rule 1 selects it"],
         ["old-dev", "no", rejected],
         ["same", "yes", "rule 2: listed in names"],
     ]

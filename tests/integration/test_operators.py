@@ -211,7 +211,7 @@ class TestPlanRoutes:
     ) -> None:
         result = new_run(source, destination, "team/a", "team/b").plan(repositories=["team/a", "taem/*"])
         assert failed_at_once(result, ConfigurationError) == (
-            "no repository of this mirror matches ['taem/*']; it has ['team/a', 'team/b']"
+            "no repository of this mirror matches taem/*; it has team/a, team/b"
         )
 
     def test_an_unknown_parameter_is_refused(

@@ -73,7 +73,8 @@ def advice(route: Route, digest: Digest) -> str:
         f"layer {digest} is damaged at the destination; a new upload did not replace it, because backup keeps the "
         f"bytes of a digest that it has: remove the folder docker/registry/v2/blobs/sha256/{digest.encoded[:2]}/"
         f"{digest.encoded} from its storage and restart it (docker-registry and distribution; other servers: "
-        f"docs/verify.md); then trigger the mirror {route.mirror!r} with 'Deep check', which sends it again"
+        f"docs/verify.md); then run verify again, or the mirror {route.mirror!r} with 'Deep check', which sends it "
+        "again"
     )
 
 

@@ -42,7 +42,7 @@ def check_mirrors_file(dag_file: Path) -> None:
     try:
         load_mirrors(_path(dag_file))
     except MirrorsFileError as error:
-        raise MirrorsFileError((*error.problems, *_what_runs(dag_file))) from error
+        raise MirrorsFileError((*error.problems, *_what_runs(dag_file))) from None
 
 
 def _path(dag_file: Path) -> Path:
@@ -66,7 +66,7 @@ def _load_kept(dag_file: Path, only: str | None, error: MirrorsFileError) -> Mir
     """:raises MirrorsFileError: ``error``, when no usable text is kept."""
     kept = read_kept_text(_name_of_kept(dag_file))
     if kept is None:
-        raise error
+        raise error from None
     try:
         file, problems = parse_mirrors(kept.text, _path(dag_file), only)
     except MirrorsFileError:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Any
 
 from registry_sync.cli.arguments import OK, chosen_destinations, named_mirror
@@ -98,7 +99,9 @@ class Explanation:
             return _why_selected(tag, rules[0])
         by_rule = enumerate(zip(rules, parts, strict=True), start=1)
         return "; ".join(
-            f"rule {number}: {_why_selected(tag, rule)}" for number, (rule, part) in by_rule if tag in part.selected
+            f"rule {number}: listed in names" if tag in rule.named else f"rule {number} selects it"
+            for number, (rule, part) in by_rule
+            if tag in part.selected
         )
 
 
@@ -129,9 +132,8 @@ def _explain(file: MirrorsFile, mirror: Mirror, repository: str, destinations: S
     name = Repository.at(source.host, repository).name
     rules = _rules_for(mirror, source, name)
     if not rules:
-        summaries = ", ".join(rule_summary(rule) for rule in mirror.rules)
         raise ConfigurationError(
-            f"mirror {mirror.name!r} has no rule for repository {quoted(name)}; it mirrors {summaries}"
+            f"mirror {mirror.name!r} does not mirror {quoted(name)}; {_alternatives(mirror, name)}"
         )
     routes = [
         RuleRoute(index=index, route=route_of(mirror, rule, source, file.registries[destination], name))
@@ -144,6 +146,14 @@ def _explain(file: MirrorsFile, mirror: Mirror, repository: str, destinations: S
     for rule_route in routes:
         selection = _select(rule_route.route, tags, now=now, has_push_times=has_push_times)
         yield _explanation(mirror, rule_route, selection)
+
+
+def _alternatives(mirror: Mirror, name: str) -> str:
+    """The repository that was probably meant, else all that the mirror has."""
+    names = [rule.repository for rule in mirror.rules if isinstance(rule, RepositoryRule)]
+    if close := get_close_matches(name, names, n=1):
+        return f"did you mean {quoted(close[0])}?"
+    return f"it mirrors {', '.join(map(rule_summary, mirror.rules))}"
 
 
 def _read_tags(routes: Sequence[Route], client: RegistryClient) -> list[ListedTag]:

@@ -190,6 +190,8 @@ def _unknown_key(place: Place, form: type[BaseModel] | None) -> str:
     name, colon, value = key.partition(":")
     if colon and name in allowed:
         return f"unknown key {quoted(key)}; write a space after the colon: '{name}: {value}'"
+    if place[0] == "defaults" and len(place) == 2 and key in MirrorEntry.model_fields:
+        return f"unknown key {quoted(key)}; write it in each mirror, not in defaults"
     close = get_close_matches(key, allowed, n=1)
     others = "" if place[:-1] else ", and x-... for anchors"
     advice = f"did you mean {quoted(close[0])}?" if close else f"allowed are {', '.join(allowed)}{others}"

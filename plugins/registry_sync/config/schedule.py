@@ -23,6 +23,8 @@ def check_schedule(text: str) -> str:
         return text
     if len(text.split()) != 5 or _RANDOM.search(text) or not croniter.is_valid(text):
         advice = f"write five cron fields such as '0 * * * *', or one of {', '.join(PRESETS)}"
+        if time := re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", text):
+            advice = f"for this time of each day, in UTC, write '{int(time[2])} {int(time[1])} * * *'"
         raise ConfigurationError(f"{quoted(text)} is not a schedule; {advice}")
     try:
         croniter(text, datetime(2026, 1, 1, tzinfo=UTC)).get_next()

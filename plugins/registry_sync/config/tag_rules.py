@@ -151,13 +151,16 @@ def _most(rule: TagRule) -> int | None:
 
 
 def _parse_rules(written: TagRuleEntry | Sequence[TagRuleEntry]) -> TagRules:
-    """:raises ValueError: when two rules pin a tag differently."""
+    """:raises ValueError: when two rules pin a tag differently, or one of several selects every tag."""
     entries = (written,) if isinstance(written, TagRuleEntry) else written
     pins: dict[str, Digest | None] = {}
     for tag, pin in (named for entry in entries for named in entry.names or ()):
         if pins.setdefault(tag, pin) != pin:
             raise ValueError(f"two rules name {quoted(tag)}, with different digests or once without one; keep one")
-    return TagRules(tuple(entry.parse() for entry in entries))
+    rules = tuple(entry.parse() for entry in entries)
+    if everything := [number for number, rule in enumerate(rules, start=1) if len(rules) > 1 and not rule.applies]:
+        raise ValueError(f"rule {everything[0]} selects every tag, so the list has no effect; remove it")
+    return TagRules(rules)
 
 
 def _refuse_names(written: Any) -> Any:

@@ -59,5 +59,8 @@ class _Expander:
         if name not in listed:
             return f"{quoted(name)} is not in env: (line {self.document.line(('env',))}); add it there"
         if name not in self.environment:
-            return f"the environment has no variable {quoted(name)}; set it for the DAG processor and for every worker"
+            return (
+                f"the environment has no variable {quoted(name)}; set it for the DAG processor, for every worker, "
+                "and where you run commands"
+            )
         return ""

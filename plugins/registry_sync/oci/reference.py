@@ -171,6 +171,11 @@ class Repository:
             name = f"library/{name}"
         return cls(host, name)
 
+    @property
+    def short_name(self) -> str:
+        """The name as it is usually written: ``alpine`` for ``library/alpine`` of Docker Hub."""
+        return self.name.removeprefix("library/") if self.host == DOCKER_HUB else self.name
+
     def __str__(self) -> str:
         return f"{self.host}/{self.name}"
 

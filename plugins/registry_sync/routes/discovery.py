@@ -15,7 +15,7 @@ from registry_sync.errors import ConfigurationError, DeniedError, NotFound, Refu
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.route import Route, name_problem, route_of
 from registry_sync.routes.sharing import sharing_problem
-from registry_sync.tags.patterns import first_match, parse_pattern
+from registry_sync.tags.patterns import Pattern, first_match, parse_pattern
 from registry_sync.text import one_line
 
 
@@ -177,17 +177,23 @@ def select_routes(found: Discovery, globs: Sequence[str]) -> Discovery:
     """
     if not globs:
         return found
-    names = [entry.route.source_repository.name for entry in found.routes]
-    failed = [failure.name for failure in found.failures]
+    names = {entry.route.source_repository.name: entry.route.source_repository.short_name for entry in found.routes}
+    names |= {failure.name: failure.name for failure in found.failures}
     patterns = list(map(parse_pattern, globs))
-    matched = {name for name in (*names, *failed) if first_match(patterns, name)}
-    if unmatched := [pattern.text for pattern in patterns if not any(map(pattern.matches, matched))]:
-        raise ConfigurationError(f"no repository of this mirror matches {unmatched}; it has {sorted(set(names))}")
+    matched = {name for name, short in names.items() if first_match(patterns, name) or first_match(patterns, short)}
+    if unmatched := [pattern.text for pattern in patterns if not _matches_any(pattern, names.items())]:
+        has = ", ".join(sorted({entry.route.source_repository.short_name for entry in found.routes})) or "none"
+        raise ConfigurationError(f"no repository of this mirror matches {', '.join(unmatched)}; it has {has}")
     return replace(
         found,
         routes=tuple(entry for entry in found.routes if entry.route.source_repository.name in matched),
         failures=tuple(failure for failure in found.failures if failure.name in matched),
     )
+
+
+def _matches_any(pattern: Pattern, names: Iterable[tuple[str, str]]) -> bool:
+    """True if a pattern matches one of the names, whole or short."""
+    return any(pattern.matches(name) for both in names for name in both)
 
 
 def check_destinations(routes: Iterable[Route]) -> None:

@@ -36,11 +36,17 @@ def selects_none(selection: Selection, rules: TagRules, where: object) -> str:
     :param selection: the rules' selection of a complete listing.
     """
     return "; ".join(
-        f"{name or 'tags:'} selects none of the {part.steps[0].tags} tags of {where} ({steps_text(part)})"
+        f"{_selects_none(name, rule)} of the {part.steps[0].tags} tags of {where} ({steps_text(part)})"
         f", for example not {part.emptied}; correct it, or write min_tags: 0 if that is right"
         for name, rule, part in _parts(selection, rules)
         if part.emptied and rule.min_tags is None
     )
+
+
+def _selects_none(name: str, rule: TagRule) -> str:
+    """The beginning of the message: ``names`` may select tags where the filters beside it select none."""
+    others = "names only: the other keys select " if rule.named else ""
+    return f"{name or 'tags:'} selects {others}none"
 
 
 def _parts(selection: Selection, rules: TagRules) -> Iterator[tuple[str, TagRule, Selection]]:

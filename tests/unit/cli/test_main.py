@@ -107,7 +107,7 @@ def test_schema_prints_the_json_schema(capsys: pytest.CaptureFixture[str]) -> No
         ),
         (
             ["--mirror", "often", "--repository", "x/*", "--repository", "team/*"],
-            "no repository of this mirror matches ['x/*']; it has ['team/app', 'team/web']",
+            "no repository of this mirror matches x/*; it has team/app, team/web",
         ),
     ],
 )

@@ -34,6 +34,7 @@ from registry_sync.routes.discovery import (
     expand_routes,
     select_routes,
 )
+from registry_sync.routes.load import parse_mirrors
 from registry_sync.routes.route import Route
 from registry_sync.tags.overwrite_policy import parse_policies
 from registry_sync.tags.patterns import parse_pattern
@@ -460,4 +461,20 @@ def test_failures_are_selected_like_routes(globs: list[str], names: list[str]) -
 def test_a_glob_that_matches_nothing_is_an_error_and_not_less_work() -> None:
     with pytest.raises(ConfigurationError) as caught:
         select_routes(FOUND, ["a/*", "A/*", "x"])
-    assert str(caught.value) == ("no repository of this mirror matches ['A/*', 'x']; it has ['a/b', 'a/c', 'd/e']")
+    assert str(caught.value) == ("no repository of this mirror matches A/*, x; it has a/b, a/c, d/e")
+
+
+@pytest.mark.parametrize("glob", ["golang", "library/golang", "gol*"])
+def test_official_image_of_docker_hub_is_found_by_its_short_name(glob: str) -> None:
+    repositories = ["golang", "team/app"]
+    text = f"""\
+registries: {{hub: {{host: docker.io}}, acr: {{host: acr.example}}}}
+mirrors: {{a: {{source: hub, destinations: [acr], repositories: {repositories}}}}}
+"""
+    file, problems = parse_mirrors(text, Path("mirrors.yaml"))
+    assert problems == ()
+    found = expand_routes(file.mirrors["a"], file.registries["hub"], file.registries["acr"], lambda _name, _all: {})
+    assert [entry.route.source_repository.name for entry in select_routes(found, [glob]).routes] == ["library/golang"]
+    with pytest.raises(ConfigurationError) as caught:
+        select_routes(found, ["golan"])
+    assert str(caught.value) == "no repository of this mirror matches golan; it has golang, team/app"

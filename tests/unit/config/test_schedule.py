@@ -45,6 +45,13 @@ def test_invalid_schedules_are_refused(text: str) -> None:
     assert str(caught.value) == f"{text!r} is not a schedule; {ADVICE}"
 
 
+@pytest.mark.parametrize(("text", "written"), [("1:30", "30 1 * * *"), ("00:00", "0 0 * * *"), ("23:05", "5 23 * * *")])
+def test_a_time_of_day_is_answered_with_its_cron_expression(text: str, written: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        check_schedule(text)
+    assert str(caught.value) == f"{text!r} is not a schedule; for this time of each day, in UTC, write '{written}'"
+
+
 @pytest.mark.parametrize("text", ["0 0 30 2 *", "0 0 31 4,6 *"])
 def test_a_day_that_never_comes_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError) as caught:

@@ -423,6 +423,8 @@ DIGEST = f"sha256:{64 * 'a'}"
         ({"min_tags": -1}, ".min_tags: expected 0 or more, got the number -1"),
         ([], ": it is empty; write a value, or remove it"),
         ("v1", ": expected a mapping (key: value), got 'v1'"),
+        ([{"names": ["a"]}, {}], ": rule 2 selects every tag, so the list has no effect; remove it"),
+        ([{"min_tags": 2}, {"newest": 3}], ": rule 1 selects every tag, so the list has no effect; remove it"),
         (["v1"], ": 'v1' is not a rule; write {names: [v1]}, or include: for patterns"),
         ([{"include": ["v*"]}, 7], "[1]: expected a mapping (key: value), got the number 7"),
         ([{"include": ["v*"]}, {"includ": ["v*"]}], "[1].includ: unknown key 'includ'; did you mean 'include'?"),

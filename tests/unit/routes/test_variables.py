@@ -92,7 +92,7 @@ def test_variables_without_a_list_are_refused_in_their_entry_only(write: Write) 
 
 def test_missing_variable_is_an_error(write: Write) -> None:
     path = write(with_description("'${MISSING}'").replace("TEAM]", "TEAM, MISSING]"))
-    advice = "set it for the DAG processor and for every worker"
+    advice = "set it for the DAG processor, for every worker, and where you run commands"
     assert problems(path) == [
         f"mirrors.yaml:7: mirrors.m.description: ${{MISSING}}: the environment has no variable 'MISSING'; {advice}"
     ]

@@ -32,10 +32,6 @@ def none_of(listed: Any, *rules: Any, **rule: Any) -> str:
             "(listed 3 → younger_than 0), for example not 'v1.1.0': pushed 2026-11-22 12:00, 1d ago or more",
         ),
         (
-            {"names": ("latest",), "include": ("w*",)},
-            "(listed 3 → include 0 → with names 1), for example not 'v1.1.0': matches none of 'w*'",
-        ),
-        (
             {"version": "stable-(.+)", "newest": 3},
             (
                 "(listed 3 → newest 0), for example not 'v1.1.0': not a version, because version 'stable-(.+)' "
@@ -67,6 +63,14 @@ def test_filters_that_leave_none_are_named_with_an_example(rule: Any, problem: s
 )
 def test_nothing_is_wrong_with_filters_that_had_nothing_to_judge_or_only_wait(listed: Any, rule: Any) -> None:
     assert none_of(listed, **rule) == ""
+
+
+def test_filters_beside_names_that_leave_none_are_named() -> None:
+    rule: Any = {"names": ("4.0.0",), "include": ("5.*",)}
+    assert none_of(["4.0.0", "4.1.0"], **rule) == (
+        "tags: selects names only: the other keys select none of the 2 tags of quay.io/a/b "
+        f"(listed 2 → include 0 → with names 1), for example not '4.1.0': matches none of '5.*'; {REMEDY}"
+    )
 
 
 def test_each_of_several_rules_has_to_select_a_tag() -> None:

@@ -107,5 +107,5 @@ def advice_text(session: Session, faults: Iterable[Fault]) -> str:
     steps = removal_advice(route.destination.api_kind, first.digest)
     return (
         f"a new upload did not replace it, because {route.destination.name} keeps the bytes of a digest that it has: "
-        f"{steps}; then trigger the mirror {route.mirror!r} with 'Deep check', which sends it again"
+        f"{steps}; then run verify again, or the mirror {route.mirror!r} with 'Deep check', which sends it again"
     )
