@@ -39,13 +39,15 @@ from registry_sync.text import harmless
 class RegistrySyncError(Exception):
     """Base class of all errors of this package. The message says what was seen, where, and what to do.
 
-    ``error_class`` is the name shown in reports. ``is_permanent``: a retry would fail in the same way.
+    ``error_class`` is the name shown in reports. ``is_permanent``: a retry would fail in the same way. ``status``: of
+    the HTTP response that the error stands for; ``None`` without one.
 
     A message may contain text from a registry, so it is made safe to display here.
     """
 
     error_class: ClassVar[str] = "error"
     is_permanent: ClassVar[bool] = True
+    status: int | None = None
 
     def __init__(self, message: str) -> None:
         super().__init__(harmless(message))

@@ -59,6 +59,7 @@ NO_API = [
     (400, b"", {}),
     (405, b"", {}),
     (406, b"", {}),
+    (410, b"", {}),
     (501, b"", {}),
     (204, b"", {}),
     (200, b"", {}),
@@ -71,6 +72,9 @@ NO_API = [
 UNAVAILABLE = [
     (401, b"", {}, f"answered 401{NOT_PERMITTED}"),
     (403, b"no", {}, f"answered 403 no{NOT_PERMITTED}"),
+    (412, b"blocked", {}, "answered 412 blocked"),
+    (422, b"", {}, "answered 422"),
+    (451, b"", {}, "answered 451"),
     (429, b"", {"Retry-After": "7200"}, "answered 429"),
     (429, b"", {}, "answered 429"),
     (500, b"", {}, "answered 500"),
@@ -119,7 +123,9 @@ def test_one_digest_without_a_list_says_nothing_about_the_others(
         assert images.resolve(destination.url, name, sbom.digest) == sbom.digest
 
 
-@pytest.mark.parametrize("case", [UNAVAILABLE[1], UNAVAILABLE[2], UNAVAILABLE[4]], ids=["403", "429", "500"])
+@pytest.mark.parametrize(
+    "case", [UNAVAILABLE[1], UNAVAILABLE[2], UNAVAILABLE[5], UNAVAILABLE[7]], ids=["403", "412", "429", "500"]
+)
 def test_what_cannot_be_read_is_a_note(
     source: RegistryProcess,
     api: ReferrersApi,

@@ -9,7 +9,7 @@ import logging
 from functools import partial
 from urllib.parse import urljoin, urlsplit
 
-from registry_sync.errors import NotFound, ReferrersUnavailable, RefusedError, RegistrySyncError, TemporaryError
+from registry_sync.errors import ReferrersUnavailable, RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.oci.manifest import OCI_INDEX, Manifest, is_manifest, make_index, merge_indexes, parse_manifest
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.wire.paging import next_link, read_pages
@@ -23,10 +23,10 @@ log = logging.getLogger(__name__)
 def read_referrers(transport: Transport, repository: Repository, subject: Digest) -> Manifest | None:
     """The referrers of a digest as one index; ``None`` when the registry does not list those of this digest.
 
-    Registries without the API answer 404, refuse the call (400, 405, 501), or show a web page, at GHCR one of another
+    Registries without the API answer 404, refuse the call (400, 405, 501 …), or show a web page, at GHCR one of another
     host: https://github.com/artifacthub/hub/issues/4785.
 
-    :raises ReferrersUnavailable: when the registry denies the call, rate-limits us, or fails.
+    :raises ReferrersUnavailable: when the registry denies or blocks the call, rate-limits us, or fails.
     """
     path, scope = f"/v2/{repository.name}/referrers/{subject}", f"repository:{repository.name}:pull"
     pages = list[Manifest]()
@@ -38,14 +38,16 @@ def read_referrers(transport: Transport, repository: Repository, subject: Digest
             if index is None:
                 return None
             pages.append(index)
-    except (NotFound, RefusedError) as error:
-        if pages:
+    except RegistrySyncError as error:
+        if pages or error.status not in _NO_API:
             raise ReferrersUnavailable(str(error)) from error
         log.info("no referrers API for %s@%s (%s)", repository, subject, error)
         return None
-    except RegistrySyncError as error:
-        raise ReferrersUnavailable(str(error)) from error
     return merge_indexes(pages)
+
+
+_NO_API = frozenset({400, 404, 405, 406, 410, 501})
+"""Statuses of registries without the API. Others, such as 412 or 451 for a blocked image, hide what may exist."""
 
 
 def _get(transport: Transport, scope: str, url: str) -> Response:

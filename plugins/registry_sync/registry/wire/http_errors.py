@@ -44,6 +44,12 @@ def decode_error(response: Response, method: str) -> RegistrySyncError:
 
     https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#error-codes
     """
+    error = _decode(response, method)
+    error.status = response.status
+    return error
+
+
+def _decode(response: Response, method: str) -> RegistrySyncError:
     code, text = first_problem(response)
     message = f"{method} {shown_url(response.url)} answered {response.status} {text}".rstrip()
     match response.status:
