@@ -35,7 +35,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
 ONLY_IN: dict[str, tuple[str, ...]] = {
     "requests": ("registry.wire.deadline", "registry.wire.exchange", "registry.wire.http_errors"),
     "urllib3": ("registry.wire.deadline", "registry.wire.exchange", "registry.wire.http_errors", "skopeo.container"),
-    "http.client": ("registry.wire.deadline",),
+    "http.client": ("registry.wire.deadline", "registry.wire.http_errors"),
     "urllib.request": (),
     "socket": (),
     "ssl": ("registry.wire.http_errors",),

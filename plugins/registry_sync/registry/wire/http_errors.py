@@ -7,10 +7,11 @@ import json
 import re
 import ssl
 from datetime import UTC, datetime, timedelta
+from http.client import IncompleteRead
 from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import HTTPError, IncompleteRead, ReadTimeoutError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from registry_sync.errors import (
     ConfigurationError,
