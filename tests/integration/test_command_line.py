@@ -248,7 +248,13 @@ def test_explain_prints_settings_and_their_origins(
         backup_tag=None,
     )
     code, printed, errors = plan(
-        "team/other", rule, command="explain", arguments=("--repository", "team/app"), on_moved_tag="keep"
+        "team/other",
+        rule,
+        command="explain",
+        arguments=("--repository", "team/app"),
+        on_moved_tag="keep",
+        schedule="@daily",
+        deep_check={"schedule": "@weekly", "share": "25%", "read": "5 GB"},
     )
     assert (code, errors) == (OK, "")
     heading, _, attrition, tags = printed.strip().split("\n\n")
@@ -271,6 +277,8 @@ def test_explain_prints_settings_and_their_origins(
     assert settings["retries"] == ("1", "defaults")
     assert settings["destinations"][1] == "mirrors.team"
     assert settings["full_check"] == ("@daily", "built-in default")
+    assert settings["skopeo"] == ("local", "built-in default")
+    assert settings["deep_check"] == ('{"schedule": "@weekly", "share": "25%", "read": "5 GB"}', "mirrors.team")
     steps = "listed 4 → include 2 → newest 1 → with names 2"
     assert attrition.splitlines() == [
         steps,
@@ -293,6 +301,7 @@ def test_explain_says_why_a_tag_is_selected(plan: Plan) -> None:
     ask = ("--repository", "team/app", "--destination", "backup", "--tag", "sam*")
     code, printed, _ = plan("team/other", namespace, command="explain", arguments=ask)
     assert code == OK
+    assert max(map(len, printed.splitlines())) <= 120
     assert printed.strip().split("\n\n")[2:] == [
         "listed 4",
         (
@@ -366,7 +375,13 @@ def test_explain_names_the_rule_that_selects_a_tag(plan: Plan) -> None:
     code, printed, errors = plan(app(tags=rules), command="explain", arguments=("--repository", "team/app"))
     assert (code, errors) == (OK, "")
     _, settings, steps, tags = printed.strip().split("\n\n")
-    assert '[{"include": ["m*"]}, {"names": ["same"]}, {"semver": "9.x"}]' in settings
+    lines = settings.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("tags "))
+    assert [re.split("  +", line.strip()) for line in lines[first : first + 3]] == [
+        ["tags", '- {"include": ["m*"]}', "mirrors.team.repositories[0]"],
+        ['- {"names": ["same"]}'],
+        ['- {"semver": "9.x"}'],
+    ]
     assert steps.splitlines()[0] == (
         "rule 1: listed 4 → include 2; rule 2: listed 4 → names 1; rule 3: listed 4 → semver 0; together 3"
     )

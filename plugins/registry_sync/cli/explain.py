@@ -42,11 +42,17 @@ from registry_sync.text_table import table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingOrigin:
-    """A setting of a route, its value as YAML, and the place in the mirrors file that sets it."""
+    """A setting of a route, its value as lines of YAML, and the place in the mirrors file that sets it."""
 
     name: str
     value: str
     origin: str
+
+    def rows(self) -> Iterator[tuple[str, str, str]]:
+        """A row of the table for each line of the value."""
+        first, *others = self.value.split("\n")
+        yield self.name, first, self.origin
+        yield from (("", line, "") for line in others)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +75,7 @@ class Explanation:
     def text(self, patterns: Sequence[Pattern]) -> str:
         """The explanation as text; ``patterns`` limits the tags shown."""
         heading = f"{self.route.source_repository} → {self.route.destination_repository}  (by {self.place})"
-        settings = table(("setting", "value", "from"), [(each.name, each.value, each.origin) for each in self.settings])
+        settings = table(("setting", "value", "from"), [row for setting in self.settings for row in setting.rows()])
         rows = [row for row in self._tag_rows() if not patterns or first_match(patterns, row[0])]
         tags = table(("tag", "selected", "why"), rows) if rows else "no such tag at the source"
         return f"{heading}\n\n{settings}\n\n{self._steps()}\n\n{tags}"
@@ -215,7 +221,10 @@ def _settings(mirror: Mirror, index: int) -> Iterator[SettingOrigin]:
         yield SettingOrigin(name="rename", value=rule.rename, origin=place)
     values = as_json(rule.settings, with_defaults=True)
     values["on_moved_tag"] = as_written(rule.settings.on_moved_tag)
+    skopeo = rule.settings.skopeo
+    values["skopeo"] = {"runner": skopeo.runner, **as_json(skopeo)} if as_json(skopeo) else skopeo.runner
     values |= {name: as_json(getattr(mirror, name)) for name in MIRROR_OPTIONS}
+    values["deep_check"] = mirror.deep_check.as_written()
     levels = (
         (place, rule.written_options),
         (f"mirrors.{mirror.name}", mirror.written_options),
@@ -223,15 +232,19 @@ def _settings(mirror: Mirror, index: int) -> Iterator[SettingOrigin]:
     )
     for name, value in values.items():
         origin = next((level for level, options in levels if name in options), "built-in default")
-        yield SettingOrigin(name=name, value=_yaml_line(value), origin=origin)
+        yield SettingOrigin(name=name, value=_yaml_lines(value), origin=origin)
+
+
+def _yaml_lines(value: Any) -> str:
+    """The value as YAML, with one line for each of several rules."""
+    is_rules = isinstance(value, list) and any(isinstance(entry, dict) for entry in value)
+    return "\n".join(f"- {_yaml_line(rule)}" for rule in value) if is_rules else _yaml_line(value)
 
 
 def _yaml_line(value: Any) -> str:
     """The value as YAML in one line, without keys that are not set; ``-`` for an empty value."""
     if isinstance(value, dict):
         value = _without_defaults(value)
-    if isinstance(value, list):
-        value = [_without_defaults(entry) if isinstance(entry, dict) else entry for entry in value]
     if value in (None, "", [], {}):
         return "-"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -30,6 +30,18 @@ class DeepCheckRules:
     share: float = DEFAULT_SHARE
     read_bytes: int = DEFAULT_READ_BYTES
 
+    def as_written(self) -> str | dict[str, str] | None:
+        """The rules as a mirrors file has them: a schedule, or a mapping where more differs from the defaults.
+
+        >>> DeepCheckRules(schedule="@weekly", share=0.25, read_bytes=2_500_000).as_written()
+        {'schedule': '@weekly', 'share': '25%', 'read': '2500 KB'}
+        """
+        if self.schedule is None or self == DeepCheckRules(schedule=self.schedule):
+            return self.schedule
+        unit = next(unit for unit, size in reversed(_UNITS.items()) if self.read_bytes % size == 0)
+        read = f"{self.read_bytes // _UNITS[unit]} {unit}" if self.read_bytes else "0"
+        return {"schedule": self.schedule, "share": f"{self.share * 100:g}%", "read": read}
+
 
 def parse_share(text: str) -> float:
     """Parse a percentage, such as ``10%``, to a part of one.

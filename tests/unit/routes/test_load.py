@@ -927,6 +927,10 @@ def test_entry_named_tags_has_the_keys_of_its_section(write: Write) -> None:
             ],
         ),
         (
+            "registries: {}\nmirrors: {}\ndefaults: {repositories: [a/b]}\n",
+            ["3: defaults.repositories: unknown key 'repositories'; write it in each mirror, not in defaults"],
+        ),
+        (
             "mirrors: {}\nmirors: {}\n",
             ["1: 'registries' is missing", "2: mirors: unknown key 'mirors'; did you mean 'mirrors'?"],
         ),
@@ -944,6 +948,7 @@ def test_entry_named_tags_has_the_keys_of_its_section(write: Write) -> None:
         "sections without entries",
         "defaults that are text",
         "unknown keys in defaults",
+        "key of a mirror in defaults",
         "misspelt section",
         "duplicate section",
     ],
