@@ -151,6 +151,16 @@ def index(children: Iterable[Image], format: Format = "oci", *, annotations: Map
     return Image(content=_json(document), media_type=media_type, children=children)
 
 
+def referrers_list(artifacts: Iterable[Image]) -> Image:
+    """The list that clients keep under a tag for registries without a referrers API: no entry has a platform."""
+    artifacts = tuple(artifacts)
+    entries = [
+        {"mediaType": each.media_type, "digest": str(each.digest), "size": len(each.content)} for each in artifacts
+    ]
+    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
+    return Image(content=_json(document), media_type=OCI_INDEX, children=artifacts)
+
+
 def multi_arch(
     text: str,
     platforms: Sequence[str] = ("linux/amd64", "linux/arm64"),

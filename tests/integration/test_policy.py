@@ -299,7 +299,7 @@ class TestArtifactThatIsAnImage:
         sbom = images.bare_artifact("sbom", subject=content)
         images.push(source.url, name, "v1", content)
         images.push(source.url, name, None, sbom)
-        images.push(source.url, name, referrers_tag(content.digest), images.index([evil, sbom]))
+        images.push(source.url, name, referrers_tag(content.digest), images.referrers_list([evil, sbom]))
         signer.sign_all(name, content)
         report = run_route(make_route(source, destination, name, **trusting(signer)))
         assert counted(report) == {"copied": 2, "failed": 1}

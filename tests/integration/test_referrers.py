@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 
 import pytest
@@ -47,10 +46,7 @@ def push(source: RegistryProcess, name: str, tag: str) -> tuple[Image, Image]:
 
 def push_list(source: RegistryProcess, name: str, subject: Image, sbom: Image) -> None:
     """The list that clients keep under a tag for registries without the API."""
-    entry = {"mediaType": sbom.media_type, "digest": str(sbom.digest), "size": len(sbom.content)}
-    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]}
-    index = Image(content=json.dumps(document).encode(), media_type=OCI_INDEX)
-    images.push(source.url, name, referrers_tag(subject.digest), index)
+    images.push(source.url, name, referrers_tag(subject.digest), images.referrers_list([sbom]))
 
 
 NO_API = [
