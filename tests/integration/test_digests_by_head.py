@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
 
 import pytest
 
 from registry_sync.errors import DeniedError, RateLimited, RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.distribution import DistributionClient
-from registry_sync.registry.endpoint import Endpoint
 from testkit import images
+from testkit.clients import connect
 from testkit.interceptor import Interceptor
 from testkit.registry import RegistryProcess
 
@@ -35,14 +34,8 @@ def wire(registry: RegistryProcess) -> Iterator[Interceptor]:
         yield interceptor
 
 
-@contextmanager
-def client(wire: Interceptor) -> Iterator[DistributionClient]:
-    with closing(DistributionClient(Endpoint(host=wire.host, tls=False))) as opened:
-        yield opened
-
-
 def digest_of(wire: Interceptor, tag: str | Digest = "v1", *, is_listed: bool = False) -> Digest | None:
-    with client(wire) as asked:
+    with connect(DistributionClient, wire) as asked:
         return asked.head_manifest(Repository(wire.host, NAME), tag, is_listed=is_listed)
 
 

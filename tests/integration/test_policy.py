@@ -154,47 +154,19 @@ def content_of(kind: str, text: str) -> images.Image:
 class TestSourceThatKeepsSkopeoFromChecking:
     """skopeo meets the answer before or instead of its check, and exits without the words of a rejection."""
 
-    @pytest.mark.parametrize("lie", LIES)
-    @pytest.mark.parametrize(("kind", "is_held"), [("single", False), ("single", True)])
-    def test_gets_nothing_published(
-        self,
-        source: RegistryProcess,
-        destination: RegistryProcess,
-        name: str,
-        tmp_path: Path,
-        *,
-        lie: str,
-        kind: str,
-        is_held: bool,
-    ) -> None:
-        self.assert_unpublished(source, destination, name, tmp_path, lie=lie, kind=kind, is_held=is_held)
-
-    @pytest.mark.parametrize("lie", ["manifest 400", "manifest 405"])
     @pytest.mark.parametrize(
-        ("kind", "is_held"),
+        ("lie", "kind", "is_held"),
         [
-            ("index", False),
-            ("platform index", False),
-            ("platform index", True),
-            ("nested", False),
-            ("nested", True),
-            ("index", True),
+            *((lie, "single", is_held) for lie in LIES for is_held in (False, True)),
+            *(
+                (lie, kind, is_held)
+                for lie in ("manifest 400", "manifest 405")
+                for kind in ("index", "platform index", "nested")
+                for is_held in (False, True)
+            ),
         ],
     )
-    def test_gets_no_index_published(
-        self,
-        source: RegistryProcess,
-        destination: RegistryProcess,
-        name: str,
-        tmp_path: Path,
-        *,
-        lie: str,
-        kind: str,
-        is_held: bool,
-    ) -> None:
-        self.assert_unpublished(source, destination, name, tmp_path, lie=lie, kind=kind, is_held=is_held)
-
-    def assert_unpublished(
+    def test_gets_nothing_published(
         self,
         source: RegistryProcess,
         destination: RegistryProcess,

@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.log import redact  # type: ignore[attr-defined]  # not among its exports
-
 from registry_sync.airflow.ids import DAMAGED_KEY, REPORT_TASK
 from registry_sync.airflow.recent_runs import list_recent_runs
 from registry_sync.sync.verification.damaged_images import DamagedImage, update_damaged
@@ -52,10 +50,5 @@ def push_damaged(context: Context, reports: Mapping[str, Sequence[RouteReport]],
     damaged = {name: update_damaged(known.get(name, ()), results[name], now) for name in results}
     ti.xcom_push(
         DAMAGED_KEY,
-        {name: [_masked(image.to_json()) for image in images] for name, images in damaged.items() if images},
+        {name: [image.to_json() for image in images] for name, images in damaged.items() if images},
     )
-
-
-def _masked(document: dict[str, Any]) -> dict[str, Any]:
-    """The image with secrets masked in its problem, which may quote a registry's response."""
-    return {**document, "problem": str(redact(document["problem"]))}

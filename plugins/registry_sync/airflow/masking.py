@@ -9,17 +9,19 @@ from airflow.sdk.log import redact  # type: ignore[attr-defined]  # not among it
 from registry_sync.sync.report import RouteReport
 
 
-def masked(report: RouteReport) -> RouteReport:
-    """The report with secrets masked in its texts, which may quote a registry's response.
+def masked_text(text: str) -> str:
+    """The text with secrets masked. Airflow masks them in logs, but not in XCom."""
+    return str(redact(text))
 
-    Airflow masks secrets in logs, but not in XCom.
-    """
-    tags = tuple(replace(result, reason=str(redact(result.reason))) for result in report.tags)
-    notes = tuple(str(redact(note)) for note in report.notes)
+
+def masked(report: RouteReport) -> RouteReport:
+    """The report with secrets masked in its texts, which may quote a registry's response."""
+    tags = tuple(replace(result, reason=masked_text(result.reason)) for result in report.tags)
+    notes = tuple(masked_text(note) for note in report.notes)
     checked = report.deep_check
     if checked:
-        damaged = (replace(image, problem=str(redact(image.problem))) for image in checked.damaged)
+        damaged = (replace(image, problem=masked_text(image.problem)) for image in checked.damaged)
         checked = replace(checked, damaged=tuple(damaged))
     return replace(
-        report, tags=tags, notes=notes, deep_check=checked, error=str(redact(report.error)) if report.error else None
+        report, tags=tags, notes=notes, deep_check=checked, error=masked_text(report.error) if report.error else None
     )

@@ -60,7 +60,7 @@ def is_bare_digest(tag: str) -> bool:
 
 
 def is_own_digest(tag: str, digest: Digest | None) -> bool:
-    """Return whether a tag is named after the image that it has, as oc-mirror v2 does, and so is no artifact's tag.
+    """Return whether a tag is named after the image that it has, as oc-mirror v2 does. It is an image's tag.
 
     https://github.com/openshift/oc-mirror/issues/981. The manifest of an artifact has another digest than its subject.
     """

@@ -178,7 +178,7 @@ class HarborClient(VendorApiClient):
         return self._projects[name]
 
     def _artifact_digest(self, repository: Repository, target: str | Digest) -> Digest:
-        """The digest of a tag (or digest) by the API. :raises NotFound: when there is no such artifact."""
+        """The digest of a tag (or digest) by the API. :raises NotFound: when the artifact does not exist."""
         path = f"/api/v2.0{_artifacts_path(repository)}/{quote(str(target), safe=':')}"
         response = self._api.call("GET", f"{path}?{urlencode({'with_tag': 'false'})}")
         document = response.json()

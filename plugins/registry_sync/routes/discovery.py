@@ -6,7 +6,7 @@ Whoever may create a repository in a namespace chooses its name. A name that can
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -69,10 +69,30 @@ def expand_routes(
     """
     written = list(listed_routes(mirror, source, destination))
     check_destinations(written)
-    taken = {route.source_repository.name for route in written}
-    discovered: list[FoundRoute] = []
-    failures: list[FailedRepository] = []
-    unlisted: list[str] = []
+    names = {route.source_repository.name for route in written}
+    found = _find_in_namespaces(mirror, source, destination, list_repositories, names)
+    if found.unlisted and not written and not found.routes:
+        raise next(failure.error for failure in found.failures if failure.name == found.unlisted[0])
+    collisions = _collisions(written, found.routes)
+    routes = [FoundRoute(route=route) for route in written]
+    routes += [candidate for candidate in found.routes if candidate.route.source_repository.name not in collisions]
+    failures = [*found.failures, *(failed_repository(source, name, error) for name, error in collisions.items())]
+    return Discovery(
+        routes=tuple(sorted(routes, key=lambda candidate: candidate.route.label)),
+        failures=tuple(sorted(failures, key=lambda failure: failure.name)),
+        unlisted=found.unlisted,
+    )
+
+
+def _find_in_namespaces(
+    mirror: Mirror,
+    source: Registry,
+    destination: Registry,
+    list_repositories: ListRepositories,
+    written: Collection[str],
+) -> Discovery:
+    """The routes of the namespace rules. Repositories in ``written`` belong to a rule that lists them by name."""
+    taken, routes, failures, unlisted = set(written), list[FoundRoute](), list[FailedRepository](), list[str]()
     for rule in (rule for rule in mirror.rules if isinstance(rule, NamespaceRule)):
         try:
             repositories = _discover(rule, source, list_repositories)
@@ -86,19 +106,9 @@ def expand_routes(
             except ConfigurationError as error:
                 failures.append(failed_repository(source, name, error))
             else:
-                discovered.append(FoundRoute(route=route, modified_at=repositories[name]))
+                routes.append(FoundRoute(route=route, modified_at=repositories[name]))
         taken |= repositories.keys()
-    if unlisted and not written and not discovered:
-        raise next(failure.error for failure in failures if failure.name == unlisted[0])
-    collisions = _collisions(written, discovered)
-    routes = [FoundRoute(route=route) for route in written]
-    routes += [found for found in discovered if found.route.source_repository.name not in collisions]
-    failures += [failed_repository(source, name, error) for name, error in collisions.items()]
-    return Discovery(
-        routes=tuple(sorted(routes, key=lambda found: found.route.label)),
-        failures=tuple(sorted(failures, key=lambda failure: failure.name)),
-        unlisted=tuple(unlisted),
-    )
+    return Discovery(routes=tuple(routes), failures=tuple(failures), unlisted=tuple(unlisted))
 
 
 def _discovered_route(mirror: Mirror, rule: NamespaceRule, source: Registry, destination: Registry, name: str) -> Route:

@@ -86,7 +86,7 @@ def execute(session: Session, observation: Observation, plan: Plan) -> Execution
 
 
 def _registry_notes(session: Session, copied: Sequence[TagResult]) -> list[str]:
-    """What the destination's own API says about a repository that takes no pushes, and about its tags."""
+    """Notes from the destination's own API about a repository that takes no pushes, and about its tags."""
     is_refused = any(result.error_class in ("denied", "refused") for result in copied)
     faults = write_faults(session) if is_refused else ()
     is_changed = any(result.outcome == "copied" for result in copied)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException
-from airflow.sdk.log import redact  # type: ignore[attr-defined]  # not among its exports
 
 from registry_sync.airflow.damaged_images import read_damaged
 from registry_sync.airflow.hooks.registry import RegistryHook
@@ -24,6 +23,7 @@ from registry_sync.airflow.ids import (
     copy_task,
 )
 from registry_sync.airflow.map_length import check_map_length
+from registry_sync.airflow.masking import masked_text
 from registry_sync.airflow.recent_runs import list_recent_runs
 from registry_sync.config.model import Mirror, MirrorsFile
 from registry_sync.config.node_pools import NodePool
@@ -75,7 +75,7 @@ class ListImagesOperator(BaseOperator):
         ti.xcom_push(DIGESTS_KEY, {name: str(digest) for name, digest in plan.digests.items()})
         ti.xcom_push(READ_AT_KEY, {**read_at, **{name: time.isoformat() for name, time in plan.read_at.items()}})
         notes = [*filter(None, [self.file.note]), *plan.notes]
-        ti.xcom_push(NOTES_KEY, [str(redact(note)) for note in notes])
+        ti.xcom_push(NOTES_KEY, [masked_text(note) for note in notes])
         for note in notes:
             self.log.warning("%s", note)
         check_map_length(len(plan.checks), f"bootstrap images need {len(plan.checks)} checks", "name fewer")

@@ -83,7 +83,7 @@ class Authenticator(Protocol):
     def learn(self, challenges: Sequence[str], scope: str, /, *, sent: str | None) -> str | None:
         """Process the ``WWW-Authenticate`` lines of a 401, the response to the Authorization ``sent``.
 
-        Returns the header with which the request is sent once more; ``None`` when there is no other.
+        Returns the header with which the request is sent once more; ``None`` when no other can be tried.
         """
 
 

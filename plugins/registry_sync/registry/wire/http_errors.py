@@ -82,7 +82,7 @@ def _is_temporary(status: int) -> bool:
 
 
 def _advice(response: Response, method: str, code: str) -> str:
-    """What a refused push means, where that is not the image's fault; empty for other requests.
+    """Explain a refused push that is not the image's fault; empty for other requests.
 
     A read-only docker-registry has no handler for pushes: 405 without an OCI error code. With the code UNSUPPORTED, 405
     can also be about the manifest: https://github.com/aws/containers-roadmap/issues/2783.

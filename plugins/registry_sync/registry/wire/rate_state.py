@@ -1,4 +1,4 @@
-"""What the tasks of one user on one machine know about the rate limit of one host, in a file that they share.
+"""Rate limit of one host, as the tasks of one user on one machine have seen it, in a file that they share.
 
 Registries count requests per address, so all tasks of a machine use up one limit. Times are those of
 ``time.monotonic()``, a clock that all processes of a machine share.
@@ -114,7 +114,7 @@ def _text(state: RateState) -> str:
 
 
 def _parse(text: str) -> RateState:
-    """Parse a state. A file that cannot be parsed, such as an empty one, is no state."""
+    """Parse a state. A file that cannot be parsed, such as an empty one, counts as a new state."""
     try:
         paused_at, paused_until, pause_seconds, lanes = json.loads(text)
         return RateState(

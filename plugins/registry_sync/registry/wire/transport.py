@@ -233,7 +233,7 @@ class Transport:
             if isinstance(error, RateLimited):
                 limited_until = min(limited_until, time.monotonic() + self._limits.patience_seconds)
                 self._check_patience(error, limited_until)
-                continue  # after the pause, which is no attempt
+                continue  # a pause does not count as an attempt
             if wait_seconds is None or wait_seconds > LONGEST_WAIT_SECONDS or attempt >= self._limits.attempts:
                 raise error
             log.warning("%s; retrying in %.1f s", error, wait_seconds)

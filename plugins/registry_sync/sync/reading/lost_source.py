@@ -21,7 +21,7 @@ def check_source_has_tags(
 ) -> None:
     """Check a source whose tags were all listed.
 
-    ``min_tags: 0`` says that a repository may be empty. Tags of signatures and backups are no tags of images.
+    ``min_tags: 0`` says that a repository may be empty. Tags of signatures and backups do not count.
 
     :param listed: all tags of the source.
     :param source: the states of the selected tags at the source.

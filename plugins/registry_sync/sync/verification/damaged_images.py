@@ -13,7 +13,7 @@ from typing import Any, Self
 from registry_sync.oci.reference import Digest
 
 MAX_DAMAGED_IMAGES = 100
-"""Limit of one route's report, and of one destination's state. XCom is no place for more."""
+"""Limit of one route's report, and of one destination's state. XCom should not hold more."""
 
 MAX_PARTS = 20
 """Limit of the parts of one image that are kept. A later check finds the others as it found them first."""
