@@ -27,8 +27,9 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "routes": ("oci", "tags", "config", "registry.kinds"),
     "sync": ("oci", "worker", "registry", "skopeo", "tags", "config", "routes"),
     "nodes": ("oci", "registry", "tags", "config", "routes"),
-    "airflow": ("oci", "worker", "registry", "skopeo", "tags", "config", "routes", "sync", "nodes"),
-    "cli": ("oci", "worker", "registry", "skopeo", "tags", "config", "routes", "sync", "nodes", "airflow"),
+    "state": ("oci", "tags", "config", "routes", "sync", "nodes"),
+    "airflow": ("oci", "worker", "registry", "skopeo", "tags", "config", "routes", "sync", "nodes", "state"),
+    "cli": ("oci", "worker", "registry", "skopeo", "tags", "config", "routes", "sync", "nodes", "state", "airflow"),
 }
 """The packages from the bottom up, each with what it may import beside :data:`BASE`: packages, or single modules."""
 
@@ -46,7 +47,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "multiprocessing": (),
     "pty": (),
     "yaml": ("config.yaml_source", "config.yaml_errors"),
-    "pydantic": ("config", "routes.load"),
+    "pydantic": ("config", "routes.load", "state.document"),
     "re2": ("tags.patterns",),
     "pydantic_core": ("config.explain_errors",),
     "croniter": ("config.schedule",),

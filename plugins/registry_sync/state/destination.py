@@ -1,0 +1,73 @@
+"""The state of one destination of a mirror: its last runs, and one row of figures per route.
+
+All times are aware UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from registry_sync.state.route import Problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteFigures:
+    """The row of a route in the index: :class:`~registry_sync.state.route.RouteState` in numbers.
+
+    :ivar failing_since: of its oldest problem.
+    """
+
+    looked_at: datetime
+    complete_at: datetime | None = None
+    selected: int = 0
+    in_sync: int = 0
+    missing: int = 0
+    changed: int = 0
+    failing: int = 0
+    locked: int = 0
+    kept: int = 0
+    oldest_lacking: datetime | None = None
+    failing_since: datetime | None = None
+    lag_seconds: float | None = None
+    fresh_within: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteIndex:
+    """One part of the index of a destination: rows by the name of the route."""
+
+    routes: dict[str, RouteFigures]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationState:
+    """The summary of a destination, written by the task ``report`` of each run.
+
+    :ivar host: of the destination's registry; ``source_host``: of the mirror's source.
+    :ivar run_id: the last run that was not a dry run; ``run_ended``: when its report was written.
+    :ivar summary: the sentence that ``report`` printed.
+    :ivar listed_at: when a run last listed all routes; routes without a push in its window count as looked at then.
+    :ivar complete_run_id: the last run that compared all tags of all routes, and ``complete_at``: when it ended.
+    :ivar index_parts: number of parts of the index.
+    :ivar unreported: routes whose task ended without a report in the last run, at most 50.
+    :ivar problem: set when the routes could not be listed in the last run.
+    :ivar changed_at: when a run last changed something here.
+    """
+
+    mirror: str
+    destination: str
+    host: str
+    source_host: str
+    run_id: str
+    run_ended: datetime
+    is_failed: bool = False
+    summary: str = ""
+    listed_at: datetime | None = None
+    complete_run_id: str | None = None
+    complete_at: datetime | None = None
+    index_parts: int = 0
+    unreported: tuple[str, ...] = ()
+    problem: Problem | None = None
+    changed_at: datetime | None = None
+    fresh_within: float | None = None

@@ -1,0 +1,38 @@
+"""State values as JSON, and reading JSON that anybody with rights on Airflow's assets may have written."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+Value = TypeVar("Value")
+
+
+class StateError(ValueError):
+    """A stored document is not a state of this version. It is treated as unknown, never as in sync."""
+
+
+def as_document(value: Any) -> dict[str, Any]:
+    """A state value as JSON-simple data. Fields at their defaults are omitted."""
+    document: dict[str, Any] = _adapter(type(value)).dump_python(value, mode="json", exclude_defaults=True)
+    return document
+
+
+def read_document(kind: type[Value], document: Any) -> Value:
+    """Read the result of :func:`as_document`. :raises StateError: for anything else."""
+    try:
+        value: Value = _adapter(kind).validate_python(document)
+    except ValidationError as error:
+        raise StateError(f"the stored {kind.__name__} cannot be read: {error.errors()[0]['msg']}") from None
+    return value
+
+
+_adapters: dict[type[Any], TypeAdapter[Any]] = {}
+
+
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    """The adapter of a type, made once: that takes milliseconds."""
+    if kind not in _adapters:
+        _adapters[kind] = TypeAdapter(kind)
+    return _adapters[kind]

@@ -1,0 +1,71 @@
+"""Names in Airflow's asset state store: one asset per mirror and destination, and the keys of its values.
+
+=====================  ==========================================================================
+key                    value
+=====================  ==========================================================================
+``destination``        :class:`~registry_sync.state.destination.DestinationState`
+``routes 0``, …        :class:`~registry_sync.state.destination.RouteIndex`, at most 48 kB each
+``ROUTE``              :class:`~registry_sync.state.route.RouteState`
+``ROUTE tags``         :class:`~registry_sync.state.route.TagTable`
+=====================  ==========================================================================
+
+``ROUTE`` is the name of the source repository, followed by ``→ NAME`` where its name at the destination is another, and
+by ``#2`` and so on where several rules of a mirror join the same two repositories.
+"""
+
+from __future__ import annotations
+
+ASSET_GROUP = "registry_sync"
+"""The group of all assets of this package."""
+
+DESTINATION_KEY = "destination"
+
+READINESS_ASSET = "registry_sync/nodes"
+"""The name of the asset that holds what the last readiness check saw."""
+
+READINESS_KEY = "readiness"
+
+MAX_VALUE_BYTES = 60_000
+"""The largest value that is stored, as compact JSON. Airflow's own limit is 65,536 bytes ([state_store])."""
+
+
+def asset_name(mirror: str, destination: str) -> str:
+    """The name of the asset of a mirror and one of its destinations.
+
+    >>> asset_name("quay_to_acr", "acr")
+    'registry_sync/quay_to_acr/acr'
+    """
+    return f"registry_sync/{mirror}/{destination}"
+
+
+def asset_uri(mirror: str, destination: str, host: str) -> str:
+    """The URI of that asset: it names the registry's host, so that another host begins with an empty state.
+
+    >>> asset_uri("quay_to_acr", "acr", "example.azurecr.io")
+    'x-registry-sync://example.azurecr.io/quay_to_acr/acr'
+    """
+    return f"x-registry-sync://{host}/{mirror}/{destination}"
+
+
+def route_name(source: str, destination: str, number: int = 1) -> str:
+    """The name of a route in the state.
+
+    :param source: name of the source repository, without its registry.
+    :param destination: name at the destination, without its registry.
+    :param number: position among the mirror's routes that join the same two repositories, from 1.
+
+    >>> route_name("team/app", "team/app"), route_name("team/app", "mirror/app", 2)
+    ('team/app', 'team/app → mirror/app #2')
+    """
+    renamed = f" → {destination}" if destination != source else ""
+    return f"{source}{renamed}{f' #{number}' if number > 1 else ''}"
+
+
+def tags_key(route: str) -> str:
+    """The key of a route's tags."""
+    return f"{route} tags"
+
+
+def index_key(number: int) -> str:
+    """The key of one part of a destination's index of routes, from 0."""
+    return f"routes {number}"
