@@ -14,6 +14,7 @@ from demo.run import run
 from demo.screenshot import screenshot
 from demo.ui import ui
 from testkit.airflow import AirflowStartError
+from testkit.browser import BrowserError
 from testkit.project import PROJECT
 from testkit.registry import RegistryStartError
 
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with DemoFolder.open(arguments.folder) as folder:
             return COMMANDS[arguments.command](folder)
-    except (DemoError, AirflowStartError, RegistryStartError) as error:
+    except (DemoError, AirflowStartError, BrowserError, RegistryStartError) as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -6,11 +6,11 @@ import json
 import shutil
 from urllib.parse import quote
 
-from demo.browser import Page, browser_page
 from demo.folder import DemoError, DemoFolder, shown
 from demo.registries import DAG_ID
 from demo.ui import running_airflow
 from testkit.airflow import LocalAirflow
+from testkit.browser import Page, browser_page
 from testkit.project import PROJECT
 
 PICTURE = PROJECT / "docs" / "images" / "mapped-tasks.png"

@@ -17,13 +17,16 @@ from typing import Any
 import requests
 from websockets.sync.client import ClientConnection, connect
 
-from demo.folder import DemoError
 from testkit.kept_process import end, launch
 from testkit.waiting import PATIENCE_SECONDS
 
 POLL_SECONDS = 0.2
 
 _LISTENING = re.compile(r"DevTools listening on ws://(?P<address>[^/]+)/")
+
+
+class BrowserError(Exception):
+    """The browser does not start, refuses a call, or never shows what is waited for."""
 
 
 class Page:
@@ -36,7 +39,7 @@ class Page:
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Call a method of the protocol, and return its result.
 
-        :raises DemoError: when the browser refuses.
+        :raises BrowserError: when the browser refuses.
         """
         number = next(self._numbers)
         self._socket.send(json.dumps({"id": number, "method": method, "params": params}))
@@ -45,7 +48,7 @@ class Page:
             if message.get("id") != number:
                 continue  # an event, which is ignored
             if "error" in message:
-                raise DemoError(f"the browser refused {method}: {message['error']}")
+                raise BrowserError(f"the browser refused {method}: {message['error']}")
             result: dict[str, Any] = message["result"]
             return result
 
@@ -56,13 +59,13 @@ class Page:
     def wait_until(self, script: str) -> None:
         """Wait until a JavaScript expression is true.
 
-        :raises DemoError: when it stays false. The message has the page's text.
+        :raises BrowserError: when it stays false. The message has the page's text.
         """
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not self.evaluate(script):
             if time.monotonic() > deadline:
                 text = self.evaluate("document.body.innerText")
-                raise DemoError(f"the page never came to {script}; it shows:\n{text}")
+                raise BrowserError(f"the page never came to {script}; it shows:\n{text}")
             time.sleep(POLL_SECONDS)
 
     def photograph(self, file: Path) -> None:
@@ -74,11 +77,11 @@ class Page:
 def browser_page(home: Path, environment: Mapping[str, str], *, width: int, height: int) -> Iterator[Page]:
     """An empty page in a new browser, which writes below ``home`` only.
 
-    :raises DemoError: when Chromium is not installed, or does not start.
+    :raises BrowserError: when Chromium is not installed, or does not start.
     """
     binary = shutil.which("chromium")
     if binary is None:
-        raise DemoError("chromium is not installed; on Debian: apt-get install chromium")
+        raise BrowserError("chromium is not installed; on Debian: apt-get install chromium")
     # Its sandbox does not work for root, as in a container; the only page that it opens is ours.
     command = [binary, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
     command += ["--remote-debugging-port=0", f"--user-data-dir={home}", f"--window-size={width},{height}"]
@@ -113,4 +116,4 @@ def _wait_for_address(process: subprocess.Popen[bytes], output: Path) -> str:
         if match := _LISTENING.search(output.read_text(errors="replace")):
             return match["address"]
         time.sleep(POLL_SECONDS)
-    raise DemoError(f"chromium did not start:\n{output.read_text(errors='replace')[-2000:]}")
+    raise BrowserError(f"chromium did not start:\n{output.read_text(errors='replace')[-2000:]}")
