@@ -56,7 +56,7 @@ def plan(
     ) -> tuple[int, str, str]:
         registries = {
             "origin": {"host": source.host, "tls": False},
-            "backup": {"host": destination.host, "tls": False},
+            "backup": {"host": destination.host, "tls": False, "fresh_within": "6h"},
         }
         mirror = {"source": "origin", "destinations": ["backup"], "repositories": repositories, **options}
         file = tmp_path / "mirrors.yaml"
@@ -254,6 +254,7 @@ def test_explain_prints_settings_and_their_origins(
         arguments=("--repository", "team/app"),
         on_moved_tag="keep",
         schedule="@daily",
+        fresh_within="2h",
         deep_check={"schedule": "@weekly", "share": "25%", "read": "5 GB"},
     )
     assert (code, errors) == (OK, "")
@@ -274,6 +275,7 @@ def test_explain_prints_settings_and_their_origins(
     assert settings["signatures"] == ("false", place)
     assert settings["backup_tag"] == ("-", place)
     assert settings["copy_timeout_minutes"] == ("60", "built-in default")
+    assert settings["fresh_within"] == ("6h", "registries.backup")
     assert settings["retries"] == ("1", "defaults")
     assert settings["destinations"][1] == "mirrors.team"
     assert settings["full_check"] == ("@daily", "built-in default")

@@ -205,7 +205,7 @@ def _explanation(mirror: Mirror, rule_route: RuleRoute, selection: Selection) ->
     return Explanation(
         route=rule_route.route,
         place=_place(mirror, rule_route.index),
-        settings=tuple(_settings(mirror, rule_route.index)),
+        settings=tuple(_settings(mirror, rule_route)),
         selection=selection,
     )
 
@@ -214,19 +214,21 @@ def _place(mirror: Mirror, index: int) -> str:
     return f"mirrors.{mirror.name}.repositories[{index}]"
 
 
-def _settings(mirror: Mirror, index: int) -> Iterator[SettingOrigin]:
+def _settings(mirror: Mirror, rule_route: RuleRoute) -> Iterator[SettingOrigin]:
     """Each setting in force, with the innermost level that sets it: of the rule, then of the mirror."""
-    rule, place = mirror.rules[index], _place(mirror, index)
+    rule, place = mirror.rules[rule_route.index], _place(mirror, rule_route.index)
+    settings, destination = rule_route.route.settings, rule_route.route.destination
     if rule.rename:
         yield SettingOrigin(name="rename", value=rule.rename, origin=place)
-    values = as_json(rule.settings, with_defaults=True)
-    values["on_moved_tag"] = as_written(rule.settings.on_moved_tag)
-    skopeo = rule.settings.skopeo
+    values = as_json(settings, with_defaults=True)
+    values["on_moved_tag"] = as_written(settings.on_moved_tag)
+    skopeo = settings.skopeo
     values["skopeo"] = {"runner": skopeo.runner, **as_json(skopeo)} if as_json(skopeo) else skopeo.runner
     values |= {name: as_json(getattr(mirror, name)) for name in MIRROR_OPTIONS}
     values["deep_check"] = mirror.deep_check.as_written()
     levels = (
         (place, rule.written_options),
+        (f"registries.{destination.name}", {"fresh_within"} if destination.fresh_within else ()),
         (f"mirrors.{mirror.name}", mirror.written_options),
         ("defaults", mirror.default_options),
     )

@@ -25,10 +25,11 @@ from registry_sync.config.fields import (
 )
 from registry_sync.config.node_pools import NodePool, NodePoolEntry
 from registry_sync.config.settings import RouteOptions, RouteSettings, written_options
-from registry_sync.config.tag_rules import Patterns
+from registry_sync.config.tag_rules import Patterns, WrittenDuration
 from registry_sync.oci.reference import without_default_port
 from registry_sync.registry.kinds import CREATES_REPOSITORIES, OWN_API, Kind, api_url_fault, infer_kind
 from registry_sync.tags.patterns import Pattern, first_match
+from registry_sync.tags.rules import Duration
 from registry_sync.text import quoted
 
 
@@ -49,6 +50,7 @@ class Registry:
     create_repository: bool = False
     pool: str = "default_pool"
     queue: str | None = None
+    fresh_within: Duration | None = None
     api_kind: Kind = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -107,7 +109,8 @@ class Mirror:
     """A mirror; becomes the DAG ``mirror_NAME``.
 
     ``written_options`` are the options that the mirror itself writes, ``default_options`` those of ``defaults:``.
-    ``source`` and ``destinations`` are empty where neither writes them.
+    ``source`` and ``destinations`` are empty where neither writes them. ``fresh_within`` is the promise of the mirror
+    or of ``defaults:``; destinations and rules may have others.
     """
 
     name: str
@@ -122,6 +125,7 @@ class Mirror:
     catchup: bool = False
     retries: int = 3
     task_timeout_minutes: int = 1440
+    fresh_within: Duration | None = None
     written_options: frozenset[str] = frozenset()
     default_options: frozenset[str] = frozenset()
 
@@ -186,6 +190,11 @@ class RegistryEntry(Strict):
         min_length=1,
         description="Celery queue of the workers that write to the registry; default: Airflow's default queue",
     )
+    fresh_within: WrittenDuration | None = Field(
+        None,
+        description="Promise for this registry as a destination, such as 6h; replaces that of defaults and mirrors, "
+        "and a rule's own replaces it",
+    )
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
@@ -227,6 +236,7 @@ class RegistryEntry(Strict):
             create_repository=self.create_repository,
             pool=self.pool,
             queue=self.queue,
+            fresh_within=self.fresh_within,
         )
 
 
@@ -357,6 +367,7 @@ class MirrorEntry(MirrorOptions):
             written_options=frozenset(self.model_fields_set & MirrorOptions.model_fields.keys()),
             default_options=frozenset(defaults.model_fields_set),
             deep_check=deep_check.parse() if deep_check else DeepCheckRules(),
+            fresh_within=RouteSettings.resolve(defaults, self).fresh_within,
             **options,
         )
 

@@ -18,10 +18,10 @@ from registry_sync.config.fields import (
     raising_value_error,
 )
 from registry_sync.config.prune_rules import PruneRules, PruneRulesEntry
-from registry_sync.config.tag_rules import WrittenTags
+from registry_sync.config.tag_rules import WrittenDuration, WrittenTags
 from registry_sync.tags.backup_names import BackupTemplate, parse_backup_tag
 from registry_sync.tags.overwrite_policy import FOLLOW, POLICIES, OverwritePolicies, parse_policies, policy_of
-from registry_sync.tags.rules import TagRules
+from registry_sync.tags.rules import Duration, TagRules
 from registry_sync.text import quoted
 
 Runner = Literal["local", "docker"]
@@ -142,6 +142,11 @@ class RouteOptions(Strict):
     stall_timeout_seconds: Annotated[int, Field(ge=1)] | None = Field(
         None, description="End a copy after this many seconds without traffic (300)"
     )
+    fresh_within: WrittenDuration | None = Field(
+        None,
+        description="Promise: the longest time that a tag may be at the source and not at the destination, such as 2h; "
+        "default: none",
+    )
 
 
 def written_options(options: RouteOptions) -> frozenset[str]:
@@ -167,6 +172,7 @@ class RouteSettings:
     parallel_copies: int = 4
     copy_timeout_minutes: int = 60
     stall_timeout_seconds: int = 300
+    fresh_within: Duration | None = None
 
     def overwrites(self, tag: str) -> bool:
         """True if a changed tag is overwritten at the destination without a backup."""

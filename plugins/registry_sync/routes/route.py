@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from registry_sync.config.as_json import as_json, registry_from_json, settings_from_json
@@ -71,7 +71,7 @@ def route_of(mirror: Mirror, rule: Rule, source: Registry, destination: Registry
 
     :raises ConfigurationError: when it has no valid name at the destination.
     """
-    read, settings = Repository.at(source.host, repository), rule.settings
+    read, settings = Repository.at(source.host, repository), settings_at(rule, destination)
     naming = Naming(rename=rule.rename, prefix=settings.prefix, strip_prefix=settings.strip_prefix)
     names = Names(repository=read.name, registry=source.name, destination=destination.name, mirror=mirror.name)
     return Route(
@@ -82,6 +82,13 @@ def route_of(mirror: Mirror, rule: Rule, source: Registry, destination: Registry
         destination_repository=Repository.at(destination.host, destination_name(naming, names)),
         settings=settings,
     )
+
+
+def settings_at(rule: Rule, destination: Registry) -> RouteSettings:
+    """The settings of a rule at one destination, whose promise replaces that of the mirror."""
+    if destination.fresh_within is None or "fresh_within" in rule.written_options:
+        return rule.settings
+    return replace(rule.settings, fresh_within=destination.fresh_within)
 
 
 def name_problem(route: Route) -> str:

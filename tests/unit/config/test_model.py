@@ -35,7 +35,7 @@ from registry_sync.routes.discovery import (
     select_routes,
 )
 from registry_sync.routes.load import parse_mirrors
-from registry_sync.routes.route import Route
+from registry_sync.routes.route import Route, route_of
 from registry_sync.tags.overwrite_policy import parse_policies
 from registry_sync.tags.patterns import parse_pattern
 from registry_sync.tags.rules import TagRule, TagRules
@@ -87,6 +87,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "parallel_copies": NUMBERS,
     "copy_timeout_minutes": NUMBERS,
     "stall_timeout_seconds": NUMBERS,
+    "fresh_within": st.sampled_from(["2h", "1d"]),
 }
 OPTIONS = st.fixed_dictionaries({}, optional={name: st.none() | each for name, each in FIELDS.items()}).map(
     lambda fields: RouteOptions(**fields)
@@ -101,6 +102,7 @@ REGISTRY_FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "pool": st.just("copies"),
     "queue": st.just("china"),
     "ca_file": st.just(Path("/ca.pem")),
+    "fresh_within": st.just("6h"),
 }
 
 
@@ -161,6 +163,28 @@ def test_a_rule_overrides_its_mirror_and_that_the_defaults() -> None:
     common: dict[str, Any] = {"tags": NO_DEV, "parallel_copies": 8, "copy_timeout_minutes": 5}
     assert first.settings == RouteSettings(on_moved_tag=FAIL, **common)
     assert second.settings == RouteSettings(on_moved_tag=KEEP, **common)
+
+
+@pytest.mark.parametrize(
+    ("default", "mirror", "registry", "rule", "expected"),
+    [
+        ({}, {}, None, {}, None),
+        ({"fresh_within": "1d"}, {}, None, {}, "1d"),
+        ({"fresh_within": "1d"}, {"fresh_within": "2h"}, None, {}, "2h"),
+        ({"fresh_within": "1d"}, {"fresh_within": None}, None, {}, None),
+        ({"fresh_within": "1d"}, {"fresh_within": "2h"}, "6h", {}, "6h"),
+        ({}, {"fresh_within": None}, "6h", {}, "6h"),
+        ({}, {"fresh_within": "2h"}, "6h", {"fresh_within": "1h"}, "1h"),
+        ({}, {"fresh_within": "2h"}, "6h", {"fresh_within": None}, None),
+    ],
+)
+def test_the_innermost_promise_applies(
+    default: dict[str, Any], mirror: dict[str, Any], registry: str | None, rule: dict[str, Any], expected: str | None
+) -> None:
+    found = a_mirror({"repository": "a/b", **rule}, defaults=options(**default), **mirror)
+    destination = RegistryEntry.model_validate({"host": "acr.example", "fresh_within": registry}).parse("acr")
+    promise = route_of(found, found.rules[0], QUAY, destination, "a/b").settings.fresh_within
+    assert str(promise) == str(expected)
 
 
 def test_tag_rules_are_replaced_and_not_merged() -> None:
