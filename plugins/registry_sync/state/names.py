@@ -3,7 +3,7 @@
 =====================  ==========================================================================
 key                    value
 =====================  ==========================================================================
-``destination``        :class:`~registry_sync.state.destination.DestinationState`
+``this destination``   :class:`~registry_sync.state.destination.DestinationState`
 ``routes 0``, …        :class:`~registry_sync.state.destination.RouteIndex`, at most 48 kB each
 ``ROUTE``              :class:`~registry_sync.state.route.RouteState`
 ``ROUTE tags``         :class:`~registry_sync.state.route.TagTable`
@@ -18,7 +18,8 @@ from __future__ import annotations
 ASSET_GROUP = "registry_sync"
 """The group of all assets of this package."""
 
-DESTINATION_KEY = "destination"
+DESTINATION_KEY = "this destination"
+"""No route has this name: a repository may be called ``destination``, but a name has no space in it."""
 
 READINESS_ASSET = "registry_sync/nodes"
 """The name of the asset that holds what the last readiness check saw."""

@@ -26,7 +26,7 @@ class StateReader(Protocol):
     """All states, for pages and commands. They read Airflow's database."""
 
     def destinations(self) -> Mapping[tuple[str, str], Mapping[str, Any]]:
-        """The keys ``destination`` and ``routes N`` of every mirror and destination, by ``(mirror, destination)``."""
+        """The keys ``this destination`` and ``routes N`` of every mirror and destination, by ``(mirror, destination)``."""
         ...
 
     def values(self, mirror: str, destination: str, keys: list[str]) -> Mapping[str, Any]:
