@@ -39,7 +39,8 @@ class FakeApi:
     mapped task. With an ``interval`` the run is a scheduled one; ``logical_date`` is that of a run by hand.
     ``messages`` are the states that tasks reported, ``rendered`` their rendered fields and labels. With ``resume`` a
     task goes on after that wait; with ``is_ended`` it learns at its next heartbeat that it has to end. ``others`` are
-    XComs of other runs, by DAG, run, task and key.
+    XComs of other runs, by DAG, run, task and key. ``stored`` are the values of the asset state store, by asset and
+    key; with ``is_store_broken`` it refuses every value.
     """
 
     dag_id: str
@@ -56,6 +57,8 @@ class FakeApi:
     resume: DeferTask | None = None
     is_ended: bool = False
     others: dict[tuple[str, str, str, str], list[Any]] = field(default_factory=dict)
+    stored: dict[tuple[str, str], Any] = field(default_factory=dict)
+    is_store_broken: bool = False
 
     def client(self) -> Client:
         return Client(base_url="http://in-memory", token="", transport=httpx.MockTransport(self._answer))
@@ -63,27 +66,37 @@ class FakeApi:
     def _answer(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content) if request.content else None
         match request.method, request.url.path.strip("/").split("/"):
-            case "PATCH", ["task-instances", _, "run"]:
-                return httpx.Response(200, json=self._run_context())
-            case "PATCH", ["task-instances", _, "state"]:
-                self.messages.append(dict(body or {}))
-                return httpx.Response(204)
-            case ("PUT", ["task-instances", _, "rtif"]) | ("PATCH", ["task-instances", _, "rendered-map-index"]):
-                self.rendered.append(body)
-                return httpx.Response(201, json={"ok": True})
-            case "PUT", ["task-instances", _, "heartbeat"]:
-                return httpx.Response(409, json=_ENDED) if self.is_ended else httpx.Response(204)
-            case "GET", ["task-instances", "states"]:
-                dag_id = request.url.params["dag_id"]
-                states = {run: {"report": "success"} for dag, run, *_ in self.others if dag == dag_id}
-                own = {RUN_ID: self._states(request)} if dag_id == self.dag_id else {}
-                return httpx.Response(200, json={"task_states": {**states, **own}})
+            case method, ["task-instances", *rest]:
+                return self._answer_task(method, rest, request, body)
             case "GET", ["connections", name]:
                 return self._connection(name)
             case "GET", ["xcoms", dag_id, run_id, task_id, key, "slice"] if (dag_id, run_id) != (self.dag_id, RUN_ID):
                 return httpx.Response(200, json=self.others.get((dag_id, run_id, task_id, key), []))
             case method, ["xcoms", _, _, task_id, key, *rest]:
                 return self._xcom(method, task_id, key, rest, request, body)
+            case method, ["store", "asset", "by-name", "value"]:
+                return self._store(method, request.url.params["name"], request.url.params["key"], body)
+        raise AssertionError(f"the fake of Airflow's API does not know {request.method} {request.url}")
+
+    def _answer_task(self, method: str, path: list[str], request: httpx.Request, body: Any) -> httpx.Response:
+        match method, path:
+            case "PATCH", [_, "run"]:
+                return httpx.Response(200, json=self._run_context())
+            case "PATCH", [_, "state"]:
+                self.messages.append(dict(body or {}))
+                return httpx.Response(204)
+            case ("PUT", [_, "rtif"]) | ("PATCH", [_, "rendered-map-index"]):
+                self.rendered.append(body)
+                return httpx.Response(201, json={"ok": True})
+            case "PUT", [_, "heartbeat"]:
+                return httpx.Response(409, json=_ENDED) if self.is_ended else httpx.Response(204)
+            case "GET", [_, "validate-inlets-and-outlets"]:
+                return httpx.Response(200, json={"inactive_assets": []})
+            case "GET", ["states"]:
+                dag_id = request.url.params["dag_id"]
+                states = {run: {"report": "success"} for dag, run, *_ in self.others if dag == dag_id}
+                own = {RUN_ID: self._states(request)} if dag_id == self.dag_id else {}
+                return httpx.Response(200, json={"task_states": {**states, **own}})
         raise AssertionError(f"the fake of Airflow's API does not know {request.method} {request.url}")
 
     def _run_context(self) -> dict[str, Any]:
@@ -114,6 +127,20 @@ class FakeApi:
             return httpx.Response(404, json={"detail": {"reason": "not_found", "message": f"no {name}"}})
         empty = dict.fromkeys(("host", "schema", "login", "password", "port", "extra"))
         return httpx.Response(200, json={**empty, "conn_id": name, "conn_type": "docker", **self.connections[name]})
+
+    def _store(self, method: str, asset: str, key: str, body: Any) -> httpx.Response:
+        match method:
+            case "PUT" if self.is_store_broken:
+                return httpx.Response(400, json={"detail": {"reason": "broken", "message": "the store is broken"}})
+            case "GET" if (asset, key) in self.stored:
+                return httpx.Response(200, json={"value": self.stored[asset, key]})
+            case "PUT":
+                self.stored[asset, key] = body["value"]
+                return httpx.Response(204)
+            case "DELETE":
+                self.stored.pop((asset, key), None)
+                return httpx.Response(204)
+        return httpx.Response(404, json={"detail": {"reason": "not_found", "message": f"no {key}"}})
 
     def _xcom(
         self, method: str, task_id: str, key: str, rest: list[str], request: httpx.Request, value: Any

@@ -26,6 +26,9 @@ from registry_sync.nodes.readiness.model import EndpointCheck, Expected, Fault, 
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry import client as registry_client
 from registry_sync.routes.load import load_mirrors
+from registry_sync.state.document import read_document
+from registry_sync.state.names import READINESS_ASSET, READINESS_KEY
+from registry_sync.state.readiness import ReadinessState
 from registry_sync.sync.report import RouteReport, TagResult
 from registry_sync.sync.verification.damaged_images import DamagedImage
 from registry_sync.tags.overwrite_policy import parse_policies
@@ -799,6 +802,15 @@ class TestDag:
         assert result.state == "success"
         summary = dag.api.xcoms["report", -1, "return_value"]["summary"]
         assert summary == "nodes of every pool would start, as far as their configuration promises"
+        state = stored(dag)
+        assert (state.summary, state.is_failed) == (summary, False)
+        assert [(start.pool, start.down, start.answer) for start in state.starts] == [
+            ("outside", None, "starts"),
+            ("outside", "acr", "starts"),
+            ("outside", "hub", "starts"),
+            ("alone", None, "starts"),
+            ("alone", "hub", "not_promised"),
+        ]
 
     def test_a_fault_fails_its_task_and_the_report(self, stack: Stack) -> None:
         stack.acr.forget_tag(NAME, "v1")
@@ -807,6 +819,9 @@ class TestDag:
         assert states == ["up_for_retry", "success", "success"]
         result = dag.report()
         assert (result.state, str(result.error)) == ("failed", "nodes would not start: outside with hub down")
+        start = stored(dag).starts[2]
+        assert (start.pool, start.down, start.answer, start.missing) == ("outside", "hub", "does_not_start", 1)
+        assert start.reasons[0].startswith(f"{NAME}:v1 from acr: ")
 
     def test_a_wrong_image_is_not_retried(self, stack: Stack) -> None:
         images.push(stack.acr.url, NAME, "v1", OTHER)
@@ -837,6 +852,14 @@ class TestDag:
         del dag.api.xcoms["check", 1, "results"]
         result = dag.report()
         assert (result.state, str(result.error)) == ("failed", "nodes would not start: outside with acr down")
+        assert stored(dag).starts[1].answer == "unknown"
+
+    def test_a_store_that_fails_does_not_change_the_result(self, stack: Stack) -> None:
+        dag = Dag(stack.file)
+        dag.run()
+        dag.api.is_store_broken = True
+        assert dag.report().state == "success"
+        assert dag.api.stored == {}
 
     def test_a_missing_list_of_images_fails_the_report(self, stack: Stack) -> None:
         """No image was checked, so every pool fails."""
@@ -892,6 +915,11 @@ class TestDag:
         assert rows[0]["check"]["tags"] == [
             {"tag": "v1", "digest": str(IMAGE.digest), "said_by": said_by, "not_compared": "", "problem": ""}
         ]
+
+
+def stored(dag: Dag) -> ReadinessState:
+    """The state that the report wrote for the page."""
+    return read_document(ReadinessState, dag.api.stored[READINESS_ASSET, READINESS_KEY])
 
 
 def copied(source: str, tag: str, digest: Digest) -> dict[str, Any]:

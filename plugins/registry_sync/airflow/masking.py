@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from airflow.sdk.log import redact  # type: ignore[attr-defined]  # not among its exports
 
 from registry_sync.sync.report import RouteReport
+
+if TYPE_CHECKING:
+    from registry_sync.nodes.readiness.model import ImageReadiness
 
 
 def masked_text(text: str) -> str:
@@ -25,3 +29,8 @@ def masked(report: RouteReport) -> RouteReport:
     return replace(
         report, tags=tags, notes=notes, deep_check=checked, error=masked_text(report.error) if report.error else None
     )
+
+
+def masked_readiness(result: ImageReadiness) -> ImageReadiness:
+    """The result of a readiness check with secrets masked in its texts."""
+    return replace(result, problem=masked_text(result.problem), note=masked_text(result.note))

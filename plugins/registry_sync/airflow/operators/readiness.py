@@ -7,7 +7,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator, TriggerRule
+from airflow.sdk import Asset, BaseOperator, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException
 
 from registry_sync.airflow.damaged_images import read_damaged
@@ -23,12 +23,13 @@ from registry_sync.airflow.ids import (
     copy_task,
 )
 from registry_sync.airflow.map_length import check_map_length
-from registry_sync.airflow.masking import masked_text
+from registry_sync.airflow.masking import masked_readiness, masked_text
 from registry_sync.airflow.recent_runs import list_recent_runs
 from registry_sync.config.model import Mirror, MirrorsFile
 from registry_sync.config.node_pools import NodePool
 from registry_sync.errors import RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.oci.reference import Digest
+from registry_sync.state.names import ASSET_GROUP, READINESS_ASSET, READINESS_KEY
 from registry_sync.sync.report import RouteReport
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ class CheckEndpointOperator(BaseOperator):
     def execute(self, context: Context) -> None:
         """Push the results first, then fail or retry."""
         results = self._check_images(context["params"])
-        context["ti"].xcom_push(RESULTS_KEY, [result.to_json() for result in results])
+        context["ti"].xcom_push(RESULTS_KEY, [masked_readiness(result).to_json() for result in results])
         for result in results:
             if result.is_ready:
                 self.log.info("%s is ready at %s: %s", result.image, result.registry, result.digest)
@@ -179,8 +180,14 @@ def error_of_results(results: Sequence[ImageReadiness]) -> RegistrySyncError | N
     return RefusedError(message) if is_permanent else TemporaryError(message)
 
 
+READINESS = Asset(name=READINESS_ASSET, uri="x-registry-sync://nodes", group=ASSET_GROUP)
+"""The asset whose store has the last result. Its task has it as an inlet, and not an outlet: that gives no events."""
+
+
 class ReadinessReportOperator(BaseOperator):
-    """Print whether nodes would start now, with each single registry down. Fail where a node would not, but should.
+    """Print whether nodes would start now, with each single registry down, and store it for the page.
+
+    Fail where a node would not start, but should.
 
     :param pools: the pools that were checked.
     :param dag_ids: the DAG of each mirror, by the mirror's name. Images that their deep checks found damaged count as
@@ -191,7 +198,7 @@ class ReadinessReportOperator(BaseOperator):
     ui_color = "#e8e8e8"
 
     def __init__(self, *, pools: Sequence[NodePool], dag_ids: Mapping[str, str], **kwargs: Any) -> None:
-        super().__init__(trigger_rule=TriggerRule.ALL_DONE, **kwargs)
+        super().__init__(trigger_rule=TriggerRule.ALL_DONE, inlets=[READINESS], **kwargs)
         self.pools = pools
         self.dag_ids = dag_ids
 
@@ -199,6 +206,7 @@ class ReadinessReportOperator(BaseOperator):
         """Return the verdicts, for programs."""
         report = self._collect(context)
         self.log.info("Would a node start now?\n\n%s", report.text())
+        self._store(context, report)
         if report.is_failed:
             raise AirflowFailException(report.summary)
         self.log.info("%s", report.summary)
@@ -218,6 +226,17 @@ class ReadinessReportOperator(BaseOperator):
         notes = ti.xcom_pull(task_ids=LIST_IMAGES_TASK, key=NOTES_KEY) or []
         images = fault_damaged(add_unchecked(listed, results), read_known_damage(ti, self.dag_ids))
         return ReadinessReport.of(self.pools, images, notes=notes)
+
+    def _store(self, context: Context, report: ReadinessReport) -> None:
+        """Store the result for the page. The run's own result does not depend on that, whatever fails there."""
+        from registry_sync.state.document import as_document
+        from registry_sync.state.readiness import readiness_state
+
+        state = readiness_state(report, read_at=datetime.now(UTC), run_id=context["ti"].run_id)
+        try:
+            context["asset_state_store"][READINESS].set(READINESS_KEY, as_document(state))
+        except Exception as error:
+            self.log.warning("the result could not be stored; the page shows an earlier one: %s", error)
 
 
 def read_known_damage(ti: Any, dag_ids: Mapping[str, str]) -> list[KnownDamage]:

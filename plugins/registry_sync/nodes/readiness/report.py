@@ -56,7 +56,7 @@ class ReadinessReport:
         parts += dict.fromkeys(
             f"{image.image} from {image.registry}: {image.note}" for image in self.images if image.note
         )
-        parts += [_explain_limit(each) for each in self.verdicts if each.images and not each.is_promised]
+        parts += [explain_limit(each) for each in self.verdicts if each.images and not each.is_promised]
         return "\n\n".join([*parts, *self.notes])
 
     def to_json(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _as_wrong(image: ImageReadiness) -> ImageReadiness:
     return replace(image, fault="wrong", problem=problem)
 
 
-def _explain_limit(verdict: Verdict) -> str:
+def explain_limit(verdict: Verdict) -> str:
     """The reason that the pool's configuration cannot cover an outage.
 
     Images that are pinned by digest may still be pulled.
