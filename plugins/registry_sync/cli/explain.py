@@ -226,6 +226,7 @@ def _settings(mirror: Mirror, rule_route: RuleRoute) -> Iterator[SettingOrigin]:
     values["skopeo"] = {"runner": skopeo.runner, **as_json(skopeo)} if as_json(skopeo) else skopeo.runner
     values |= {name: as_json(getattr(mirror, name)) for name in MIRROR_OPTIONS}
     values["deep_check"] = mirror.deep_check.as_written()
+    values["notify"] = [notifier.as_written() for notifier in mirror.notify]
     levels = (
         (place, rule.written_options),
         (f"registries.{destination.name}", {"fresh_within"} if destination.fresh_within else ()),

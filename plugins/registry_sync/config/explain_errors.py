@@ -20,6 +20,7 @@ from registry_sync.config.model import (
     RepositoryEntry,
 )
 from registry_sync.config.node_pools import BootstrapImageEntry, NodePoolEntry, PoolMirrorEntry
+from registry_sync.config.notify import NotifierEntry
 from registry_sync.config.prune_rules import PruneRulesEntry
 from registry_sync.config.settings import RouteOptions, SkopeoEntry
 from registry_sync.config.tag_rules import TagRuleEntry
@@ -68,7 +69,7 @@ def _may_be_null(place: Place) -> bool:
     """True for the options that null turns off, where they may be written."""
     match place:
         case ("defaults", option) | ("mirrors", _, option):
-            return option in RouteOptions.model_fields or option in ("schedule", "full_check", "start_date")
+            return option in RouteOptions.model_fields or option in ("schedule", "full_check", "notify", "start_date")
         case ("mirrors", _, "repositories", _, option):
             return option in RouteOptions.model_fields
     return False
@@ -192,6 +193,8 @@ def _unknown_key(place: Place, form: type[BaseModel] | None) -> str:
         return f"unknown key {quoted(key)}; write a space after the colon: '{name}: {value}'"
     if place[0] == "defaults" and len(place) == 2 and key in MirrorEntry.model_fields:
         return f"unknown key {quoted(key)}; write it in each mirror, not in defaults"
+    if len(place) == 1 and key in MirrorOptions.model_fields:
+        return f"unknown key {quoted(key)}; write it under defaults: for all mirrors, or in a mirror"
     close = get_close_matches(key, allowed, n=1)
     others = "" if place[:-1] else ", and x-... for anchors"
     advice = f"did you mean {quoted(close[0])}?" if close else f"allowed are {', '.join(allowed)}{others}"
@@ -222,6 +225,7 @@ SECTION_MODELS: Mapping[str, type[BaseModel]] = {
 
 _OPTION_MODELS: Mapping[str | int, type[BaseModel]] = {
     "deep_check": DeepCheckEntry,
+    "notify": NotifierEntry,
     "tags": TagRuleEntry,
     "prune": PruneRulesEntry,
     "skopeo": SkopeoEntry,
@@ -236,4 +240,5 @@ def _allowed_keys(place: Place, form: type[BaseModel] | None) -> list[str]:
     is_entry = len(place) == 2 and place[0] != "defaults"  # an entry may have the name of an option
     key = place[-2] if isinstance(place[-1], int) else place[-1]
     option = None if is_entry else _OPTION_MODELS.get(key)
-    return list((option or form or SECTION_MODELS[str(place[0])]).model_fields)
+    fields = (option or form or SECTION_MODELS[str(place[0])]).model_fields
+    return [field.alias or name for name, field in fields.items()]

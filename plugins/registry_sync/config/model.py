@@ -24,6 +24,7 @@ from registry_sync.config.fields import (
     WorkerFile,
 )
 from registry_sync.config.node_pools import NodePool, NodePoolEntry
+from registry_sync.config.notify import Notifier, WrittenNotifiers
 from registry_sync.config.settings import RouteOptions, RouteSettings, written_options
 from registry_sync.config.tag_rules import Patterns, WrittenDuration
 from registry_sync.oci.reference import without_default_port
@@ -121,6 +122,7 @@ class Mirror:
     schedule: str | None = None
     full_check: str | None = "@daily"
     deep_check: DeepCheckRules = DeepCheckRules()
+    notify: tuple[Notifier, ...] = ()
     start_date: datetime | None = None
     catchup: bool = False
     retries: int = 3
@@ -335,6 +337,9 @@ class MirrorOptions(RouteOptions):
         description="Schedule of deep checks, or a mapping with schedule:, share: and read:. A run whose interval "
         "contains one also verifies what the destinations hold, and repairs it; default: only when a run is asked to",
     )
+    notify: WrittenNotifiers | None = Field(
+        None, description="Notifiers that get a message when something fails, is well again, or breaks a promise"
+    )
     start_date: UtcTime | None = Field(None, description="Start of the first scheduled interval, in UTC")
     catchup: bool = Field(False, description="true: also run for the intervals between start_date and now")
     retries: int = Field(3, ge=0, le=100, description="Number of times that Airflow retries a failed route")
@@ -359,7 +364,7 @@ class MirrorEntry(MirrorOptions):
         """The mirror as a value, with the settings of each rule."""
         entries = (RepositoryEntry(repository=each) if isinstance(each, str) else each for each in self.repositories)
         options = {option: _in_force(option, self, defaults) for option in MIRROR_OPTIONS}
-        deep_check = options.pop("deep_check")
+        deep_check, notify = options.pop("deep_check"), options.pop("notify")
         return Mirror(
             name=name,
             description=self.description,
@@ -368,6 +373,7 @@ class MirrorEntry(MirrorOptions):
             default_options=frozenset(defaults.model_fields_set),
             deep_check=deep_check.parse() if deep_check else DeepCheckRules(),
             fresh_within=RouteSettings.resolve(defaults, self).fresh_within,
+            notify=tuple(entry.parse() for entry in notify or ()),
             **options,
         )
 

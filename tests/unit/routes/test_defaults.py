@@ -10,6 +10,7 @@ import pytest
 from registry_sync.airflow.mirror_dag import build_dag
 from registry_sync.config.deep_check import DeepCheckRules
 from registry_sync.config.model import MIRROR_OPTIONS, Mirror
+from registry_sync.config.notify import Notifier
 from registry_sync.routes.load import load_healthy_mirrors, load_mirrors
 from tests.unit.routes.files import Write, flow, problems
 
@@ -19,6 +20,7 @@ DEFAULTS: dict[str, Any] = {
     "schedule": "@hourly",
     "full_check": "@weekly",
     "deep_check": "@daily",
+    "notify": [{"class": "a.B"}],
     "start_date": "2026-01-31",
     "catchup": True,
     "retries": 5,
@@ -47,6 +49,7 @@ def test_mirror_inherits_every_option(write: Write) -> None:
         "schedule": "@hourly",
         "full_check": "@weekly",
         "deep_check": DeepCheckRules(schedule="@daily"),
+        "notify": (Notifier(class_path="a.B"),),
         "start_date": datetime(2026, 1, 31, tzinfo=UTC),
         "catchup": True,
         "retries": 5,
@@ -61,6 +64,7 @@ OWN: dict[str, Any] = {
     "schedule": None,
     "full_check": None,
     "deep_check": None,
+    "notify": None,
     "start_date": None,
     "catchup": False,
     "retries": 0,
@@ -71,7 +75,7 @@ OWN: dict[str, Any] = {
 def test_own_values_of_a_mirror_win_also_null(write: Write) -> None:
     assert OWN.keys() == set(MIRROR_OPTIONS)
     mirror = load_mirrors(write(text(DEFAULTS, m={**OWN}))).mirrors["m"]
-    assert options(mirror) == {**OWN, "destinations": ("acr",), "deep_check": DeepCheckRules()}
+    assert options(mirror) == {**OWN, "destinations": ("acr",), "deep_check": DeepCheckRules(), "notify": ()}
 
 
 def test_dag_has_the_inherited_values(write: Write) -> None:
