@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from bench.heads import Head, measure_heads
 from bench.routes import Measured, measure
 from bench.selection import MeasuredSelection, measure_selections
 from bench.vendors import Hourly, Pair, measure_pairs, measure_window
@@ -59,11 +60,20 @@ def _selection_row(measured: MeasuredSelection) -> tuple[str, ...]:
     return (f"{measured.tags:,}", str(measured.names), f"{measured.cpu_seconds:.2f}", f"{measured.ratio:.1f}")
 
 
+_HEADS = ("600 HEADs by", "CPU ms each", "× the pool")
+
+
+def _head_row(head: Head) -> tuple[str, ...]:
+    return (head.what, f"{head.cpu_milliseconds:.2f}", f"{head.ratio:.1f}")
+
+
 def main() -> None:
     """Measure and print: real copies between two plain registries, then what is in sync between the vendors' kinds."""
     logging.disable(logging.WARNING)
+    print("A HEAD of one tag:\n")
+    print(table(_HEADS, [_head_row(each) for each in measure_heads(600)], right=frozenset((1, 2))))
     rows = [_pass_row(each) for routes, tags in ((1, 100), (10, 20)) for each in measure(routes, tags)]
-    print("Copies between two registries of the OCI distribution spec:\n")
+    print("\nCopies between two registries of the OCI distribution spec:\n")
     print(table(_PASSES, rows, right=frozenset(range(1, len(_PASSES)))))
     print("\nTags in sync, by the kinds of the registries (stand-ins with their APIs, on loopback):\n")
     print(table(_PAIRS, [_pair_row(each) for each in measure_pairs(300)], right=frozenset(range(2, len(_PAIRS)))))

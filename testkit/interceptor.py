@@ -194,6 +194,11 @@ class Interceptor:
         with self._lock:
             return list(self._requests)
 
+    @property
+    def connections(self) -> int:
+        """Number of connections since the start."""
+        return self._server.accepted
+
     def clear_requests(self) -> None:
         with self._lock:
             self._requests.clear()

@@ -48,6 +48,7 @@ class LoopbackServer(ThreadingHTTPServer):
 
     def __init__(self, handler: Callable[[Any, Any, Any], socketserver.BaseRequestHandler]) -> None:
         self._connections: set[socket.socket] = set()
+        self._accepted = 0
         self._lock = threading.Lock()
         super().__init__((LOOPBACK, 0), handler)
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
@@ -56,6 +57,12 @@ class LoopbackServer(ThreadingHTTPServer):
     def host(self) -> str:
         """``127.0.0.1:PORT``."""
         return f"{LOOPBACK}:{self.server_address[1]}"
+
+    @property
+    def accepted(self) -> int:
+        """Number of connections so far."""
+        with self._lock:
+            return self._accepted
 
     def start(self) -> None:
         self._thread.start()
@@ -84,6 +91,7 @@ class LoopbackServer(ThreadingHTTPServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
             self._connections.add(request)
+            self._accepted += 1
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:

@@ -64,6 +64,11 @@ class ScriptedServer:
         with self._lock:
             return list(self._shown)
 
+    @property
+    def connections(self) -> int:
+        """Number of connections so far."""
+        return self._server.accepted
+
     def note(self, shown: ScriptedRequest) -> None:
         with self._lock:
             self._shown.append(shown)

@@ -34,12 +34,12 @@ LAYERS: dict[str, tuple[str, ...]] = {
 """The packages from the bottom up, each with what it may import beside :data:`BASE`: packages, or single modules."""
 
 ONLY_IN: dict[str, tuple[str, ...]] = {
-    "requests": ("registry.wire.deadline", "registry.wire.exchange", "registry.wire.http_errors"),
-    "urllib3": ("registry.wire.deadline", "registry.wire.exchange", "registry.wire.http_errors", "skopeo.container"),
+    "requests": (),
+    "urllib3": ("registry.wire", "skopeo.container"),
     "http.client": ("registry.wire.deadline", "registry.wire.http_errors"),
-    "urllib.request": (),
+    "urllib.request": ("registry.wire.proxies",),
     "socket": (),
-    "ssl": ("registry.wire.http_errors",),
+    "ssl": ("registry.wire.http_errors", "registry.wire.connections"),
     "httpx": (),
     "aiohttp": (),
     "subprocess": ("skopeo.local",),

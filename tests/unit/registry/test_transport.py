@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
-from requests.structures import CaseInsensitiveDict
+from urllib3 import HTTPHeaderDict
 
 from registry_sync.errors import (
     ConfigurationError,
@@ -39,7 +39,7 @@ class Noon(datetime):
 
 
 def error_of(status: int, headers: dict[str, str], body: bytes = b"") -> RegistrySyncError:
-    answer = Response(status=status, headers=CaseInsensitiveDict(headers), content=body, url=URL)
+    answer = Response(status=status, headers=HTTPHeaderDict(headers), content=body, url=URL)
     return decode_error(answer, "GET")
 
 

@@ -12,11 +12,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, cast
+from typing import Any
 
-from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 RESPONSE_SECONDS = 300
 """Time limit of a response, from its first byte to its last."""
@@ -80,10 +79,13 @@ class _DeadlineTLSConnection(HTTPSConnection):
     response_class = _DeadlineResponse
 
 
-class DeadlineAdapter(HTTPAdapter):
-    """Connections, also through a proxy, whose responses raise :class:`DeadlineExceeded` when they take too long."""
+class _DeadlinePool(HTTPConnectionPool):
+    ConnectionCls = _DeadlineConnection
 
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> HTTPConnectionPool:
-        pool = cast("HTTPConnectionPool", super().get_connection_with_tls_context(*args, **kwargs))
-        pool.ConnectionCls = _DeadlineTLSConnection if pool.scheme == "https" else _DeadlineConnection
-        return pool
+
+class _DeadlineTLSPool(HTTPSConnectionPool):
+    ConnectionCls = _DeadlineTLSConnection
+
+
+POOLS = {"http": _DeadlinePool, "https": _DeadlineTLSPool}
+"""Connections, also to a proxy, whose responses raise :class:`DeadlineExceeded` when they take too long."""

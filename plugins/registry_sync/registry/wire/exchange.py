@@ -9,15 +9,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from http.cookiejar import DefaultCookiePolicy
 
-import requests
+from urllib3 import BaseHTTPResponse, Retry, Timeout
 from urllib3.exceptions import HTTPError
+from urllib3.util.request import ACCEPT_ENCODING
 
 from registry_sync import __version__
 from registry_sync.errors import RefusedError, ResponseTimeout
 from registry_sync.registry.endpoint import Endpoint
-from registry_sync.registry.wire.deadline import DeadlineAdapter, DeadlineExceeded
+from registry_sync.registry.wire.connections import Connections
+from registry_sync.registry.wire.deadline import DeadlineExceeded
 from registry_sync.registry.wire.http_errors import LONGEST_PROBLEM, decode_exception
 from registry_sync.registry.wire.rate_limit import PATIENCE_SECONDS
 from registry_sync.registry.wire.response import Response
@@ -86,107 +87,99 @@ class Request:
     is_optional: bool = False
 
 
+_HEADERS = {"User-Agent": f"registry_sync/{__version__}", "Accept": "*/*", "Accept-Encoding": ACCEPT_ENCODING}
+
+_NO_RETRIES = Retry(False, redirect=False)
+"""Errors are raised as they are. Retries, redirects and delays are decided above, by what they mean for a registry."""
+
+
 class Exchange:
     """Connections to the servers of one registry. Safe to use from ``max_connections`` threads at once."""
 
     def __init__(self, endpoint: Endpoint, limits: RequestLimits, *, max_connections: int) -> None:
-        self._timeout = (limits.connect_seconds, limits.read_seconds)
-        self._verify = str(endpoint.ca_file) if endpoint.ca_file else True
-        self._session = _Session()
-        self._session.headers["User-Agent"] = f"registry_sync/{__version__}"
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        for prefix in ("https://", "http://"):
-            self._session.mount(prefix, DeadlineAdapter(pool_maxsize=max_connections))
+        self._timeout = Timeout(connect=limits.connect_seconds, read=limits.read_seconds)
+        self._connections = Connections(endpoint.ca_file, max_connections=max_connections)
 
     def close(self) -> None:
         """Close the connections."""
-        self._session.close()
+        self._connections.close()
 
     def send(self, request: Request, authorization: str | None) -> Response:
-        """Send a request. ``auth`` is always set, because requests would read ``~/.netrc`` otherwise.
+        """Send a request.
 
         :raises RegistrySyncError: one of its classes, for a failed connection. A status of 400 or more is returned.
         """
         try:
-            raw = self._session.request(
-                request.method,
-                request.url,
-                headers=dict(request.headers),
-                data=request.body,
-                auth=_authorize(authorization),
-                timeout=self._timeout,
-                verify=self._verify,
-                allow_redirects=False,
-                stream=True,
-            )
-            with raw:
+            raw = self._open(request, authorization)
+            try:
                 content = _read(raw, request)
+            finally:
+                raw.close()  # a connection whose response was read whole is kept
+                raw.release_conn()
         except DeadlineExceeded as error:
             raise ResponseTimeout(f"{shown_url(request.url)} {error}") from None
-        except (requests.RequestException, HTTPError) as error:
-            raise decode_exception(error, request.url) from None  # its text has the query, which can be a signature
+        except HTTPError as error:  # its text has the query, which can be a signature
+            raise decode_exception(error, request.url, self._connections.proxy_of(request.url)) from None
         return Response(
-            status=raw.status_code,
+            status=raw.status,
             headers=raw.headers,
             content=content,
             url=request.url,
-            challenges=tuple(raw.raw.headers.getlist("WWW-Authenticate")),
+            challenges=tuple(raw.headers.getlist("WWW-Authenticate")),
+        )
+
+    def _open(self, request: Request, authorization: str | None) -> BaseHTTPResponse:
+        """Send a request, and read the head of its response."""
+        headers = {**_HEADERS, **request.headers}
+        if authorization:
+            headers["Authorization"] = authorization
+        if isinstance(request.body, Body):
+            headers["Content-Length"] = str(len(request.body))
+        return self._connections.manager(request.url).urlopen(
+            request.method,
+            request.url,
+            redirect=False,
+            headers=headers,
+            body=request.body,
+            timeout=self._timeout,
+            retries=_NO_RETRIES,
+            preload_content=False,
         )
 
 
-class _Session(requests.Session):
-    """A session that ignores redirects entirely.
-
-    Even with ``allow_redirects=False``, requests reads the whole body of a redirect into memory, whatever its size, and
-    fails on an invalid ``Location``.
-    """
-
-    def get_redirect_target(self, _: requests.Response) -> None:
-        return None
-
-
-def _authorize(authorization: str | None) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
-    def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if authorization:
-            request.headers["Authorization"] = authorization
-        return request
-
-    return authorize
-
-
-def _read(raw: requests.Response, request: Request) -> bytes:
+def _read(raw: BaseHTTPResponse, request: Request) -> bytes:
     """Read the whole body. Error bodies are cut at :data:`MAX_ERROR_BYTES`; the body of a 200 goes to the sink.
 
     :raises RefusedError: when the body of a successful response exceeds ``max_bytes``.
     """
-    if request.sink and raw.status_code == 200:
-        request.sink(_sink_chunks(raw))
+    if request.sink and raw.status == 200:
+        request.sink(_sink_chunks(raw, request.url))
         return b""
-    content, is_error = bytearray(), raw.status_code >= 400
+    content, is_error = bytearray(), raw.status >= 400
     max_bytes = MAX_ERROR_BYTES if is_error else request.max_bytes
     for chunk in _chunks(raw):
         content += chunk
         if len(content) > max_bytes:
             if is_error:
                 break
-            raise RefusedError(f"{shown_url(raw.url)} answered with more than {max_bytes} bytes")
+            raise RefusedError(f"{shown_url(request.url)} answered with more than {max_bytes} bytes")
     return bytes(content[:max_bytes])
 
 
-def _chunks(raw: requests.Response) -> Iterator[bytes]:
+def _chunks(raw: BaseHTTPResponse) -> Iterator[bytes]:
     """The body in chunks as they arrive, without waiting for more."""
-    while chunk := raw.raw.read1(64 * 1024, decode_content=True):
+    while chunk := raw.read1(64 * 1024, decode_content=True):
         yield chunk
 
 
-def _sink_chunks(raw: requests.Response) -> Iterator[bytes]:
+def _sink_chunks(raw: BaseHTTPResponse, url: str) -> Iterator[bytes]:
     """:func:`_chunks` with our own errors. A sink that sends them on must not report them as errors of its receiver."""
     try:
         yield from _chunks(raw)
     except DeadlineExceeded as error:
-        raise ResponseTimeout(f"{shown_url(raw.url)} {error}") from None
-    except (requests.RequestException, HTTPError) as error:
-        raise decode_exception(error, raw.url) from None
+        raise ResponseTimeout(f"{shown_url(url)} {error}") from None
+    except HTTPError as error:
+        raise decode_exception(error, url) from None
 
 
 def _redact(record: logging.LogRecord) -> bool:

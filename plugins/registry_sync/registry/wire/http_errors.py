@@ -10,8 +10,13 @@ from datetime import UTC, datetime, timedelta
 from http.client import IncompleteRead
 from urllib.parse import urlsplit
 
-import requests
-from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    LocationValueError,
+    NewConnectionError,
+    ReadTimeoutError,
+)
 
 from registry_sync.errors import (
     ConfigurationError,
@@ -190,9 +195,13 @@ _TEXTS = ("detail", "message", "error")
 LONGEST_PROBLEM = 300
 
 
-def decode_exception(error: requests.RequestException | HTTPError, url: str) -> RegistrySyncError:
-    """Map a failed exchange to an error: wrong addresses and certificates are permanent, the rest is temporary."""
-    where = f"{urlsplit(url).scheme}://{host_of(url)}"
+def decode_exception(error: HTTPError, url: str, proxy: str = "") -> RegistrySyncError:
+    """Map a failed exchange to an error: wrong addresses and certificates are permanent, the rest is temporary.
+
+    :param proxy: the URL of the proxy through which it was sent.
+    """
+    through = f" (through the proxy {shown_url(proxy)})" if proxy else ""
+    where = f"{urlsplit(url).scheme}://{host_of(url)}{through}"
     reason = _innermost(error)
     if isinstance(reason, ssl.SSLCertVerificationError):
         advice = "give its registry a ca_file, or have the certificate renewed"
@@ -201,20 +210,20 @@ def decode_exception(error: requests.RequestException | HTTPError, url: str) -> 
         )
     if isinstance(reason, ssl.SSLError) and reason.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
         return ConfigurationError(f"{where} does not speak TLS; if that is right, write tls: false for its registry")
-    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
+    if isinstance(error, LocationValueError):
         return ConfigurationError(f"{where} is not a usable address: {shown_url(str(error))}")
     if isinstance(reason, IncompleteRead):
         return DamagedContent(f"{where}: the response ended early: {one_line(str(reason), LONGEST_PROBLEM)}")
     text = one_line(str(reason) or type(reason).__name__, LONGEST_PROBLEM)
-    if any(isinstance(cause, ReadTimeoutError) for cause in (error, *error.args)):
+    if isinstance(error, ReadTimeoutError):
         return ResponseTimeout(f"{where} accepted the request, but sent no response before the timeout: {text}")
-    if isinstance(error, requests.ConnectTimeout):
+    if isinstance(error, ConnectTimeoutError) and not isinstance(error, NewConnectionError):
         return ConnectTimeout(f"{where} neither accepted nor refused the connection: {text}")
     return TemporaryError(f"{where} cannot be reached: {text}")
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """Unwrap an error of requests or urllib3, which keep the cause in ``args`` or ``reason``."""
+    """Unwrap an error of urllib3, which keeps the cause in ``args`` or ``reason``."""
     for _ in range(10):
         inner = getattr(error, "reason", None)
         if not isinstance(inner, BaseException):

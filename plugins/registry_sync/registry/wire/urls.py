@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import urljoin, urlsplit
 
+from urllib3.util import parse_url
+
 from registry_sync.errors import TemporaryError
 
 
@@ -20,7 +22,9 @@ def join_url(base: str, address: str) -> str:
     """
     try:
         url = urljoin(base, address)
-        origin_of(url)
+        _, host, _ = origin_of(url)
+        parse_url(url)
+        host.encode("idna")
     except ValueError as error:
         raise TemporaryError(
             f"{shown_url(base)} leads to {shown_url(address)!r}, which is not a valid URL ({error})"

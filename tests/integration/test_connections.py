@@ -1,0 +1,287 @@
+"""Connections of the transport: kept, given up, through a proxy, and with certificates."""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import threading
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from registry_sync.errors import ConfigurationError, NotFound, RefusedError, RegistrySyncError, TemporaryError
+from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.wire.exchange import MAX_ERROR_BYTES, RequestLimits
+from registry_sync.registry.wire.transport import Transport
+from testkit.scripted import Reply, ScriptedRequest, ScriptedServer
+from testkit.tls import CertificateAuthority
+from testkit.waiting import PATIENCE_SECONDS
+
+UNSUPPORTED = "Proxy URL had unsupported scheme socks5, should use http:// or https://"
+"""urllib3's words."""
+
+ONCE = RequestLimits(connect_seconds=PATIENCE_SECONDS, read_seconds=PATIENCE_SECONDS, attempts=1)
+
+
+@contextmanager
+def transport(host: str, *, tls: bool = False, ca_file: Path | None = None) -> Iterator[Transport]:
+    with closing(Transport(Endpoint(host=host, tls=tls, ca_file=ca_file), limits=ONCE)) as opened:
+        yield opened
+
+
+def error_of(asked: Transport, path: str = "/v2/", **options: Any) -> RegistrySyncError:
+    with pytest.raises(RegistrySyncError) as caught:
+        asked.call("GET", path, **options)
+    return caught.value
+
+
+def sized(request: ScriptedRequest) -> Reply:
+    """A body of the size in the path, with the status before it."""
+    _, status, size = request.target.rsplit("/", 2)
+    return Reply(status=int(status), body=b"x" * int(size))
+
+
+class TestKeptConnections:
+    def test_responses_that_are_read_whole_keep_it(self) -> None:
+        with ScriptedServer(sized) as server, transport(server.host) as asked:
+            for path in ("/200/0", "/200/100000", "/201/7", "/204/0"):
+                asked.call("GET", path)
+            for path in ("/404/30", "/404/0", "/403/500", "/400/60000"):
+                error_of(asked, path)
+            for method in ("HEAD", "PUT", "POST", "DELETE"):
+                asked.call(method, "/200/0", body=b"{}" if method in ("PUT", "POST") else None)
+            assert len(server.shown) == 12
+            assert server.connections == 1
+
+    def test_a_body_that_is_too_long_gives_it_up(self) -> None:
+        """Its rest would have to be read before the next response."""
+        with ScriptedServer(sized) as server, transport(server.host) as asked:
+            assert type(error_of(asked, "/200/5000000", max_bytes=1000)) is RefusedError
+            assert type(error_of(asked, f"/404/{50 * MAX_ERROR_BYTES}")) is NotFound
+            asked.call("GET", "/200/0")
+            assert server.connections == 3
+
+    def test_one_that_the_server_closed_is_replaced(self) -> None:
+        """Without an error and without another attempt: it is seen before the request is sent."""
+        closed = threading.Event()
+
+        class Closing(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                self.request.recv(65536)
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+            def finish(self) -> None:
+                super().finish()
+                self.request.shutdown(socket.SHUT_RDWR)
+                closed.set()
+
+        with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Closing) as server:
+            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+            with transport(f"127.0.0.1:{server.server_address[1]}") as asked:
+                for _ in range(3):
+                    closed.clear()
+                    assert asked.call("GET", "/v2/").status == 200
+                    assert closed.wait(PATIENCE_SECONDS)
+            server.shutdown()
+
+    def test_no_cookie_is_sent_back(self) -> None:
+        seen = list[str]()
+
+        class Cookies(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                seen.append(self.request.recv(65536).decode())
+                self.wfile.write(
+                    b"HTTP/1.1 200 OK\r\nSet-Cookie: id=1; Path=/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                )
+
+        with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Cookies) as server:
+            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+            with transport(f"127.0.0.1:{server.server_address[1]}") as asked:
+                asked.call("GET", "/v2/")
+                asked.call("GET", "/v2/")
+            server.shutdown()
+        assert len(seen) == 2
+        assert not any("cookie" in head.lower() for head in seen)
+
+
+class _Tunnel(socketserver.StreamRequestHandler):
+    """A proxy that keeps the head of each request, and connects every name to one server, or answers ``refusal``."""
+
+    heads: list[str]
+    refusal: bytes = b""
+    target: tuple[str, int]
+
+    def handle(self) -> None:
+        head = list(iter(lambda: self.rfile.readline().decode().strip(), ""))
+        self.heads += ["\n".join(head)]
+        if self.refusal:
+            self.wfile.write(self.refusal)
+            return
+        with socket.create_connection(self.target) as upstream:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            back = threading.Thread(target=_pour, args=(upstream, self.request), daemon=True)
+            back.start()
+            _pour(self.request, upstream)
+            back.join(PATIENCE_SECONDS)
+
+
+def _pour(origin: socket.socket, other: socket.socket) -> None:
+    with suppress(OSError):
+        while piece := origin.recv(1 << 16):
+            other.sendall(piece)
+        other.shutdown(socket.SHUT_WR)
+
+
+@contextmanager
+def tunnel(target: ScriptedServer | None = None, *, refusal: bytes = b"") -> Iterator[tuple[str, list[str]]]:
+    """The address of a proxy, and the heads of its requests."""
+    heads = list[str]()
+    there = ("127.0.0.1", int(target.host.rpartition(":")[2])) if target else None
+    handler = type("Handler", (_Tunnel,), {"heads": heads, "target": there, "refusal": refusal})
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as proxy:
+        proxy.daemon_threads = True
+        threading.Thread(target=proxy.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"127.0.0.1:{proxy.server_address[1]}", heads
+        proxy.shutdown()
+
+
+@pytest.fixture
+def dead() -> Iterator[str]:
+    """An address that refuses connections."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{bound.getsockname()[1]}"
+
+
+class TestProxies:
+    def test_plain_http_is_sent_to_the_proxy_with_its_password(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with ScriptedServer(lambda _: Reply()) as proxy:
+            monkeypatch.setenv("http_proxy", f"http://me:p%40ss@{proxy.host}")
+            with transport("registry.example") as asked:
+                asked.call("GET", "/v2/team/app/tags/list?n=5")
+                asked.call("HEAD", "/v2/")
+            assert [each.target for each in proxy.shown] == [
+                "http://registry.example/v2/team/app/tags/list?n=5",
+                "http://registry.example/v2/",
+            ]
+            assert {each.authorization for each in proxy.shown} == {None}
+            assert proxy.connections == 1
+
+    def test_https_is_tunnelled_and_its_certificate_checked(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        authority = CertificateAuthority.create(tmp_path)
+        with ScriptedServer(lambda _: Reply(), tls=authority.issue(["registry.example"])) as registry:
+            with tunnel(registry) as (address, heads):
+                monkeypatch.setenv("HTTPS_PROXY", f"http://me:p%40ss@{address}")
+                with transport("registry.example", tls=True, ca_file=authority.ca_file) as asked:
+                    asked.call("GET", "/v2/")
+                    asked.call("GET", "/v2/")
+                with transport("registry.example", tls=True) as asked:
+                    error = error_of(asked)
+            assert [each.target for each in registry.shown] == ["/v2/", "/v2/"]
+        assert len(heads) == 2, "one tunnel for each client"
+        assert all(head.startswith("CONNECT registry.example:443 HTTP/1.") for head in heads)
+        assert all(f"proxy-authorization: Basic {b64encode(b'me:p@ss').decode()}" in head for head in heads)
+        assert type(error) is ConfigurationError
+        assert str(error) == (
+            f"https://registry.example (through the proxy http://…@{address}) shows a certificate that is not accepted "
+            "(unable to get local issuer certificate); give its registry a ca_file, or have the certificate renewed"
+        )
+
+    @pytest.mark.parametrize("tls", [False, True])
+    def test_one_that_cannot_be_reached_is_named_without_its_password(
+        self, dead: str, tls: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("ALL_PROXY", f"http://me:secret@{dead}")
+        with transport("registry.example", tls=tls) as asked:
+            error = error_of(asked)
+        assert type(error) is TemporaryError
+        assert str(error) == (
+            f"{'https' if tls else 'http'}://registry.example (through the proxy http://…@{dead}) cannot be reached: "
+            "[Errno 111] Connection refused"
+        )
+
+    def test_one_that_refuses_the_tunnel_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with tunnel(refusal=b"HTTP/1.1 407 Who are you\r\nContent-Length: 0\r\n\r\n") as (address, _):
+            monkeypatch.setenv("https_proxy", f"http://{address}")
+            with transport("registry.example", tls=True) as asked:
+                error = error_of(asked)
+        assert str(error) == (
+            f"https://registry.example (through the proxy http://{address}) cannot be reached: Tunnel connection "
+            "failed: 407 Who are you"
+        )
+
+    def test_a_host_in_no_proxy_is_reached_directly(self, dead: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("http_proxy", f"http://{dead}")
+        monkeypatch.setenv("no_proxy", "127.0.0.0/8")
+        with ScriptedServer(lambda _: Reply()) as registry, transport(registry.host) as asked:
+            assert asked.call("GET", "/v2/").status == 200
+
+    @pytest.mark.parametrize(
+        ("proxy", "problem"),
+        [
+            (
+                "socks5://me:secret@127.0.0.1:1080",
+                "the environment names the proxy 'socks5://…@127.0.0.1:1080', which cannot be used: " + UNSUPPORTED,
+            ),
+            (
+                "http://",
+                "http://registry.example (through the proxy http://) is not a usable address: No host specified.",
+            ),
+        ],
+    )
+    def test_one_that_cannot_be_used_is_a_mistake(
+        self, proxy: str, problem: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("http_proxy", proxy)
+        with transport("registry.example") as asked:
+            error = error_of(asked)
+        assert type(error) is ConfigurationError
+        assert str(error) == problem
+
+
+class TestCertificates:
+    @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+    def test_a_bundle_of_the_environment_holds_without_a_ca_file(
+        self, variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        authority = CertificateAuthority.create(tmp_path)
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+        with ScriptedServer(lambda _: Reply(), tls=authority.issue(["127.0.0.1"])) as registry:
+            monkeypatch.setenv(variable, str(authority.ca_file))
+            with transport(registry.host, tls=True) as asked:
+                assert asked.call("GET", "/v2/").status == 200
+
+    @pytest.mark.parametrize(
+        ("content", "problem"),
+        [
+            ("no certificate", "cannot be used: [X509: NO_CERTIFICATE_OR_CRL_FOUND] no certificate or crl found"),
+            ("", "cannot be used: "),
+            (None, "cannot be read: No such file or directory"),
+        ],
+    )
+    def test_a_bundle_that_cannot_be_used_is_a_mistake(
+        self, content: str | None, problem: str, dead: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bundle = tmp_path / "bundle.pem"
+        if content is not None:
+            bundle.write_text(content)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+        with transport(dead, tls=True) as asked:
+            error = error_of(asked)
+        assert type(error) is ConfigurationError
+        assert str(error).startswith(f"the CA file {str(bundle)!r} {problem}")
+
+
+@pytest.mark.parametrize("location", ["http://a..b/x", "http://127.0.0.1:99999/x", "http://[::1/x", "http://a b/x"])
+def test_a_redirect_to_no_address_is_the_failure_of_that_request(location: str) -> None:
+    with ScriptedServer(lambda _: Reply(status=302, headers={"Location": location})) as registry:
+        with transport(registry.host) as asked:
+            error = error_of(asked)
+    assert type(error) is TemporaryError
+    assert str(error).startswith(f"{registry.url}/v2/ leads to {location!r}, which is not a valid URL (")
