@@ -280,6 +280,28 @@ def test_a_lasting_outage_is_temporary(wire: Interceptor) -> None:
     assert len(wire.requests()) == ATTEMPTS
 
 
+def test_one_warning_of_a_registry_that_is_down(wire: Interceptor, caplog: pytest.LogCaptureFixture) -> None:
+    """The command ``plan`` shows warnings, and sends many requests. The next outage is a new warning."""
+    caplog.set_level(logging.INFO, logger="registry_sync.registry")
+    with client(wire.host) as opened:
+        for is_reachable in (True, False):
+            if is_reachable:
+                wire.answer("GET", "/v2/", 503)
+            else:
+                wire.reset("GET", "/v2/")
+            for _ in range(2):
+                with pytest.raises(TemporaryError):
+                    opened.ping()
+            wire.clear_rules()
+            opened.ping()
+    assert len(caplog.records) == 2 * 2 * (ATTEMPTS - 1)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert [text.partition(";")[0] for text in warnings] == [
+        f"GET {wire.url}/v2/ answered 503",
+        f"{wire.url} cannot be reached: [Errno 104] Connection reset by peer",
+    ]
+
+
 def test_a_short_rate_limit_is_slept(wire: Interceptor, sleeping_clock: SleepingClock) -> None:
     wire.answer("GET", "/v2/$", 429, headers={"Retry-After": "7"}, times=1)
     with client(wire.host) as asked:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import select
 import signal
@@ -155,7 +156,6 @@ def skopeo(
     source: Endpoint,
     destination: Endpoint,
     *,
-    log: Callable[..., object] = lambda *_: None,
     copy_timeout_seconds: float = 60,
     stall_timeout_seconds: float = 30,
 ) -> Iterator[Skopeo]:
@@ -165,7 +165,6 @@ def skopeo(
         destination=destination,
         copy_timeout_seconds=copy_timeout_seconds,
         stall_timeout_seconds=stall_timeout_seconds,
-        log=log,
     ) as opened:
         yield opened
 
@@ -276,15 +275,18 @@ def test_a_layer_of_another_repository_is_mounted(source: RegistryProcess, desti
 
 
 @pytest.mark.usefixtures("runner")
-def test_the_output_of_skopeo_is_logged_line_by_line(source: RegistryProcess, destination: RegistryProcess) -> None:
-    lines: list[str] = []
-    with skopeo(plain(source), plain(destination), log=lambda text, *values: lines.append(text % values)) as opened:
+def test_the_progress_of_skopeo_is_logged_at_level_debug(
+    source: RegistryProcess, destination: RegistryProcess, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="registry_sync.skopeo")
+    with skopeo(plain(source), plain(destination)) as opened:
         copy(opened, source.host, destination.host)
     one, two = IMAGE.children
-    assert lines[0] == f"{IMAGE.digest.short}: Copying 2 of 2 images in list"
     blobs = [f"{IMAGE.digest.short}: Copying blob {blob.digest}" for child in (one, two) for blob in child.blobs[1:]]
-    assert set(blobs) < set(lines)
-    assert len(lines) == 1 + 2 * 4
+    assert caplog.messages[0] == f"{IMAGE.digest.short}: Getting image list signatures"
+    assert caplog.messages[1] == f"{IMAGE.digest.short}: Copying 2 of 2 images in list"
+    assert set(blobs) < set(caplog.messages)
+    assert {record.levelno for record in caplog.records} == {logging.DEBUG}
 
 
 @pytest.mark.usefixtures("runner")
@@ -515,18 +517,20 @@ def test_a_refused_index_is_reported_with_its_real_cause(
 
 
 @pytest.mark.usefixtures("runner")
-def test_a_reset_upload_is_a_temporary_error(source: RegistryProcess, wire: Interceptor) -> None:
+def test_a_reset_upload_is_a_temporary_error(
+    source: RegistryProcess, wire: Interceptor, caplog: pytest.LogCaptureFixture
+) -> None:
     """The query of an upload's URL is a secret: it gives access to the upload until its end."""
-    lines: list[str] = []
+    caplog.set_level(logging.INFO, logger="registry_sync.skopeo")
     wire.reset("PATCH", "/blobs/")
     with (
-        skopeo(plain(source), plain(wire), log=lambda text, *values: lines.append(text % values)) as opened,
+        skopeo(plain(source), plain(wire)) as opened,
         pytest.raises(TemporaryError) as caught,
     ):
         copy(opened, source.host, wire.host)
     assert str(caught.value).startswith(f"destination {wire.host}/{TO} cannot be reached, or broke off (skopeo: ")
-    assert "level=fatal" in lines[-1]
-    for text in (str(caught.value), lines[-1]):
+    assert "level=fatal" in caplog.messages[-1]
+    for text in (str(caught.value), caplog.messages[-1]):
         assert f"http://{wire.host}/v2/{TO}/blobs/uploads/" in text
         assert "?…" in text
         assert "_state" not in text
@@ -703,7 +707,7 @@ from registry_sync.skopeo.local import find_skopeo
 source, destination = (Reference.parse(each) for each in sys.argv[1:])
 sides = {"source": Endpoint(host=source.repository.host, tls=False)}
 sides["destination"] = Endpoint(host=destination.repository.host, tls=False)
-with Skopeo(find_skopeo, **sides, copy_timeout_seconds=60, stall_timeout_seconds=60, log=print) as opened:
+with Skopeo(find_skopeo, **sides, copy_timeout_seconds=60, stall_timeout_seconds=60) as opened:
     image = ImageCopy(source=source, destination=destination, is_index=True, format="oci")
     thread = threading.Thread(target=opened.copy, args=(image,))
     thread.start()
@@ -730,16 +734,14 @@ def test_skopeo_dies_with_its_worker(source: RegistryProcess, wire: Interceptor,
 
 
 @contextmanager
-def stand_in(directory: Path, program: str, log: Callable[..., object] = lambda *_: None) -> Iterator[Skopeo]:
+def stand_in(directory: Path, program: str) -> Iterator[Skopeo]:
     """Another program in place of skopeo, for behaviour that a real skopeo does not show on demand."""
     path = directory / "stand-in"
     path.write_text(f"#!{sys.executable}\nimport os, signal, sys, time\n{program}")
     path.chmod(0o755)
     endpoint = Endpoint(host="registry.example")
     limits: dict[str, Any] = {"copy_timeout_seconds": 30.0, "stall_timeout_seconds": 1.0}
-    with Skopeo(
-        lambda: replace(find_skopeo(), path=path), source=endpoint, destination=endpoint, log=log, **limits
-    ) as opened:
+    with Skopeo(lambda: replace(find_skopeo(), path=path), source=endpoint, destination=endpoint, **limits) as opened:
         yield opened
 
 
@@ -750,20 +752,23 @@ def test_waking_threads_are_not_progress(tmp_path: Path) -> None:
         copy(opened, "registry.example", "registry.example")
 
 
-def test_a_skopeo_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_skopeo_that_ignores_sigterm_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="registry_sync.skopeo")
     monkeypatch.setattr(skopeo_process, "END_SECONDS", 0.3)
     program = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('deaf', flush=True)\ntime.sleep(60)"
-    lines: list[str] = []
-    with ThreadPoolExecutor(1) as pool, stand_in(tmp_path, program, lambda *values: lines.append(values[-1])) as opened:
+    with ThreadPoolExecutor(1) as pool, stand_in(tmp_path, program) as opened:
         pending = pool.submit(copy, opened, "registry.example", "registry.example")
-        wait_until(lambda: "deaf" in lines, "skopeo ignores signals")
+        wait_until(lambda: caplog.messages[-1:] == [f"{IMAGE.digest.short}: deaf"], "skopeo ignores signals")
         started = time.monotonic()
         opened.stop()
         assert str(pending.exception(timeout=PATIENCE_SECONDS)) == STOPPED
         assert 0.3 <= time.monotonic() - started < 20
 
 
-def test_full_pipes_do_not_block(tmp_path: Path) -> None:
+def test_full_pipes_do_not_block(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="registry_sync.skopeo")
     program = (
         "for number in range(20_000):\n"
         "    print('out', 'x' * 100, number)\n"
@@ -772,13 +777,12 @@ def test_full_pipes_do_not_block(tmp_path: Path) -> None:
         "sys.stderr.write('no line end')\n"
         "sys.exit(3)"
     )
-    lines: list[str] = []
     with (
-        stand_in(tmp_path, program, lambda *values: lines.append(values[-1])) as opened,
+        stand_in(tmp_path, program) as opened,
         pytest.raises(TemporaryError) as caught,
     ):
         copy(opened, "registry.example", "registry.example")
-    assert len(lines) == 40_001
+    assert len(caplog.messages) == 40_001
     assert str(caught.value).endswith("and is retried (skopeo: no line end)")
 
 
@@ -822,12 +826,14 @@ def test_log_ins_of_the_host_are_ignored(
 
 
 @pytest.mark.usefixtures("runner")
-def test_secrets_are_in_private_files_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_in_private_files_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("AIRFLOW_CONN_REGISTRY", f"docker://robot:{ROBOT.secret}@registry.example")
     users = Htpasswd(users={ROBOT.username: ROBOT.secret})
     secrets = (ROBOT.secret, ROBOT.basic())
-    lines: list[str] = []
     with (
         RegistryProcess(auth=users) as source,
         RegistryProcess(auth=users) as destination,
@@ -837,7 +843,7 @@ def test_secrets_are_in_private_files_only(tmp_path: Path, monkeypatch: pytest.M
         images.push(source.url, FROM, "v1", IMAGE, session=robot_session())
         wire.hang("PATCH", "/blobs/")
         sides = plain(source, credentials=ROBOT), plain(wire, credentials=ROBOT)
-        with skopeo(*sides, log=lambda text, *values: lines.append(text % values)) as opened:
+        with skopeo(*sides) as opened:
             pending = pool.submit(copy, opened, source.host, wire.host)
             wait_until(lambda: [each for each in wire.requests() if each.method == "PATCH"], "the upload began")
             (pid,) = RUNNERS[-1].running()
@@ -846,7 +852,7 @@ def test_secrets_are_in_private_files_only(tmp_path: Path, monkeypatch: pytest.M
             files = list(private[0].rglob("auth.json"))
             assert [each.stat().st_mode & 0o777 for each in (*private, *files)] == [0o700, 0o600, 0o600]
             assert all(ROBOT.basic() in each.read_text() for each in files)
-        seen += [str(pending.exception()), *lines]
+        seen += [str(pending.exception()), *caplog.messages]
     assert len(seen) > 4
     assert not [text for text in seen for secret in secrets if secret in text]
     assert not private[0].exists()

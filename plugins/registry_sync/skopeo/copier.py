@@ -5,6 +5,7 @@ https://github.com/containers/skopeo/blob/main/docs/skopeo-copy.1.md
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -23,12 +24,15 @@ from registry_sync.skopeo.runner import RunningSkopeo, SkopeoProgram
 from registry_sync.text import one_line
 from registry_sync.worker.private_directory import private_directory, writing
 
+log = logging.getLogger(__name__)
+
 ORPHAN_SECONDS = 60
 """Added to skopeo's own timeout. Our timeout fires first and reports the error; skopeo's ends an orphan."""
 
 _MAX_KEPT_LINES = 50
 
-_UNLOGGED_PREFIXES = ("Getting ", "Storing ", "Writing manifest")
+_PROGRESS_PREFIXES = ("Copying ", "Getting ", "Storing ", "Writing manifest")
+"""Lines of a copy that goes well. They are logged at level debug, and all others at info."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +53,6 @@ class Skopeo:
     :param copy_timeout_seconds: timeout of one copy.
     :param stall_timeout_seconds: a copy fails when it moves no bytes for this long. Only Linux has the counters for
         this; elsewhere it has no effect.
-    :param log: called like ``Logger.info`` for each line that skopeo prints.
     """
 
     def __init__(
@@ -60,7 +63,6 @@ class Skopeo:
         destination: Endpoint,
         copy_timeout_seconds: float,
         stall_timeout_seconds: float,
-        log: Callable[..., object],
         policy_files: PolicyFiles | None = None,
     ) -> None:
         self._find = find
@@ -69,7 +71,6 @@ class Skopeo:
         self._destination = destination
         self._copy_timeout_seconds = copy_timeout_seconds
         self._stall_timeout_seconds = stall_timeout_seconds
-        self._log = log
         self._program: SkopeoProgram
         self._files: SkopeoFiles
         self._cleanup = ExitStack()
@@ -159,8 +160,8 @@ class Skopeo:
         while (lines := child.read_lines()) is not None:
             for line in (one_line(redact(raw_line)) for raw_line in lines):
                 kept.append(line)
-                if line and not line.startswith(_UNLOGGED_PREFIXES):
-                    self._log("%s: %s", name, line)
+                if line:
+                    log.log(_level(line), "%s: %s", name, line)
             self.check_stopping()
             self._check_time(child, image)
         return kept
@@ -175,3 +176,8 @@ class Skopeo:
         with self._counting:
             self._running.pop(child, None)
             self._finished_bytes += child.sent_bytes
+
+
+def _level(line: str) -> int:
+    """The level at which a line of skopeo is logged."""
+    return logging.DEBUG if line.startswith(_PROGRESS_PREFIXES) else logging.INFO

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,8 +16,6 @@ from registry_sync.skopeo.config_files import PolicyFiles
 from registry_sync.skopeo.copier import Skopeo
 from registry_sync.skopeo.runner import SkopeoProgram
 from registry_sync.worker.write_locks import WriteLocks
-
-log = logging.getLogger("registry_sync.skopeo")
 
 PING_AFTER_FAILURES = 5
 """Temporary failures in a row after which both registries are pinged. If one is down, the rest is left for the retry;
@@ -67,7 +64,6 @@ def open_session(route: Route, connections: Connections) -> Iterator[Session]:
             copy_timeout_seconds=settings.copy_timeout_minutes * 60,
             stall_timeout_seconds=settings.stall_timeout_seconds,
             policy_files=policy_files_of(settings),
-            log=log.info,
         )
         locks = WriteLocks(str(route.destination_repository), skopeo.check_stopping)
         yield Session(route=route, source=source, destination=destination, skopeo=skopeo, locks=locks)

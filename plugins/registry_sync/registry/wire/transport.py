@@ -90,6 +90,7 @@ class Transport:
             self.base_url, requests_per_second, lane=lane, patience_seconds=self._limits.patience_seconds
         )
         self._notices = Notices(endpoint.host)
+        self._is_failing = False
         self._exchange = Exchange(endpoint, self._limits, max_connections=max_connections)
 
     def close(self) -> None:
@@ -224,6 +225,7 @@ class Transport:
                 error, wait_seconds = raised, _backoff_seconds(attempt)
             else:
                 if response.status < 400:
+                    self._is_failing = False
                     return response
                 error = self._decode(response, request)
                 is_lasting = isinstance(error, MissingContent)  # docker-registry answers 500 for it
@@ -236,9 +238,14 @@ class Transport:
                 continue  # a pause does not count as an attempt
             if wait_seconds is None or wait_seconds > LONGEST_WAIT_SECONDS or attempt >= self._limits.attempts:
                 raise error
-            log.warning("%s; retrying in %.1f s", error, wait_seconds)
+            self._log_retry(error, wait_seconds)
             time.sleep(wait_seconds)
             attempt += 1
+
+    def _log_retry(self, error: RegistrySyncError, wait_seconds: float) -> None:
+        """Warn of the first failure. Those that follow are infos until a request succeeds."""
+        log.log(logging.INFO if self._is_failing else logging.WARNING, "%s; retrying in %.1f s", error, wait_seconds)
+        self._is_failing = True
 
     def _check_patience(self, error: RateLimited, limited_until: float) -> None:
         """:raises RateLimited: when the delay is worth a deferral, named by the registry or after the last pause."""
