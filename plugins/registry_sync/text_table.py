@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+LINE_WIDTH = 120
+"""Tables with texts are at most as wide, unless their other columns leave too little room."""
+
+_NARROWEST_TEXT = 72
+
+_GAP = "  "
+
 
 def human_bytes(count: float) -> str:
     """Format a number of bytes with a decimal unit.
@@ -26,9 +33,26 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: froz
     return "\n".join(_line(cells, widths, right) for cells in (headings, ["─" * width for width in widths], *rows))
 
 
+def table_with_texts(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset()
+) -> str:
+    """A table whose last column is text, in lines of about :data:`LINE_WIDTH` characters.
+
+    A longer text stands below the table, once for all rows that have it, and the rows have its number.
+    """
+    columns = range(len(headings) - 1)
+    others = sum(max(len(row[column]) for row in (headings, *rows)) + len(_GAP) for column in columns)
+    room = max(LINE_WIDTH - others, _NARROWEST_TEXT)
+    long = list(dict.fromkeys(row[-1] for row in rows if len(row[-1]) > room))
+    numbers = {text: f"[{number}]" for number, text in enumerate(long, start=1)}
+    short = [(*row[:-1], numbers.get(row[-1], row[-1])) for row in rows]
+    below = [f"{number} {text}" for text, number in numbers.items()]
+    return "\n\n".join([table(headings, short, right=right), *below])
+
+
 def _line(cells: Sequence[str], widths: Sequence[int], right: frozenset[int]) -> str:
     padded = [
         cell.rjust(width) if column in right else cell.ljust(width)
         for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
     ]
-    return "  ".join(padded).rstrip()
+    return _GAP.join(padded).rstrip()

@@ -376,7 +376,7 @@ def with_another_signature(
 
 
 def moved(here: Image, there: Image) -> str:
-    return f"changed: {here.digest.short} at the source, {there.digest.short} at the destination"
+    return f"changed to {here.digest.short}, the destination has {there.digest.short}"
 
 
 class TestSharedChildren:

@@ -82,9 +82,9 @@ def test_a_plan_is_printed_as_text(plan: Plan, source: RegistryProcess, destinat
             "listed 4 → exclude 3\n"
             "tag      decision   digest               reason\n"
             "───────  ─────────  ───────────────────  "
-            "──────────────────────────────────────────────────────────────────────────────────\n"
+            "───────────────────────────────────────────────────────────────────────\n"
             f"missing  copy       {new}  missing at the destination\n"
-            f"moved    copy       {new}  changed: {new} at the source, {old} at the destination\n"
+            f"moved    copy       {new}  changed to {new}, the destination has {old}\n"
             "old-dev  skip       -                    excluded by '*-dev'\n"
             f"same     unchanged  {new}  same digest\n"
         ),
@@ -94,7 +94,7 @@ def test_a_plan_is_printed_as_text(plan: Plan, source: RegistryProcess, destinat
 
 def test_a_plan_is_printed_as_json(plan: Plan, source: RegistryProcess, destination: RegistryProcess) -> None:
     code, printed, errors = plan(app(on_moved_tag="fail"), arguments=("--json", "--tag", "mo*", "--tag", "same"))
-    moved = f"changed: {NEW.digest.short} at the source, {OLD.digest.short} at the destination"
+    moved = f"changed to {NEW.digest.short}, the destination has {OLD.digest.short}"
     assert (code, errors) == (FAILED, "")
     assert json.loads(printed) == [
         {
@@ -376,7 +376,7 @@ def test_explain_names_the_rule_that_selects_a_tag(plan: Plan) -> None:
     rules = [{"include": ["m*"]}, {"names": ["same"]}, {"semver": "9.x"}]
     code, printed, errors = plan(app(tags=rules), command="explain", arguments=("--repository", "team/app"))
     assert (code, errors) == (OK, "")
-    _, settings, steps, tags = printed.strip().split("\n\n")
+    _, settings, steps, tags, below = printed.strip().split("\n\n")
     lines = settings.splitlines()
     first = next(number for number, line in enumerate(lines) if line.startswith("tags "))
     assert [re.split("  +", line.strip()) for line in lines[first : first + 3]] == [
@@ -394,9 +394,10 @@ def test_explain_names_the_rule_that_selects_a_tag(plan: Plan) -> None:
     assert [re.split("  +", each) for each in tags.splitlines()[2:]] == [
         ["missing", "yes", "rule 1 selects it"],
         ["moved", "yes", "rule 1 selects it"],
-        ["old-dev", "no", rejected],
+        ["old-dev", "no", "[1]"],
         ["same", "yes", "rule 2: listed in names"],
     ]
+    assert below == f"[1] {rejected}"
 
 
 def test_explain_reads_names_where_the_source_refuses_to_list(

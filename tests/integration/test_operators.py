@@ -644,15 +644,18 @@ class TestReport:
         return run
 
     def test_it_prints_one_table_and_fails_with_a_failed_route(
-        self, done: Run, wire: Interceptor, name: str, capsys: pytest.CaptureFixture[str]
+        self, done: Run, source: RegistryProcess, wire: Interceptor, name: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         result = done.report(**{PLAN: "success", f"{COPY}_0": "success", f"{COPY}_1": "failed"})
         assert result.state == "failed"
-        assert str(result.error) == "team: 1 of 2 routes failed, 1 tags copied"
+        failure = (
+            f"{source.host}/{name}/b:v1 → {wire.host}/{name}/b: PUT {wire.url}/v2/{name}/b/manifests/v1 answered 409"
+        )
+        assert str(result.error) == f"team: 1 of 2 routes failed, 1 tags copied\n  {failure}"
         printed = capsys.readouterr().out
         assert re.search(rf"{name}/a  +→ {wire.host}/{name}/a  +1  +0  +0  +0  +1 ", printed)
         assert re.search(rf"{name}/b  +→ {wire.host}/{name}/b  +0  +0  +0  +1  +0 ", printed)
-        assert f"PUT {wire.url}/v2/{name}/b/manifests/v1 answered 409" in printed
+        assert f"\nFailed:\n  {failure}\n\n" in printed
 
     def test_it_succeeds_when_all_routes_succeed(self, done: Run, wire: Interceptor) -> None:
         wire.clear_rules()
@@ -667,16 +670,18 @@ class TestReport:
         del done.api.xcoms[COPY, 1, "report"]
         result = done.report(**{PLAN: "success", f"{COPY}_0": "success", f"{COPY}_1": "failed"})
         assert result.state == "failed"
-        assert str(result.error) == "team: 1 of 2 routes failed, 1 tags copied"
-        assert f"{name}/b → backup (failed) ended without a report; see the log of that task" in capsys.readouterr().out
+        lost = f"{name}/b → backup (failed) ended without a report; see the log of that task"
+        assert str(result.error) == f"team: 1 of 2 routes failed, 1 tags copied\n  {lost}"
+        assert lost in capsys.readouterr().out
 
     def test_failed_planning_fails_the_run(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, capsys: pytest.CaptureFixture[str]
     ) -> None:
         result = new_run(source, destination, "team/a").report(**{PLAN: "failed", COPY: "upstream_failed"})
         assert result.state == "failed"
-        assert str(result.error) == "team: 1 of 1 routes failed, 0 tags copied"
-        assert f"{PLAN} (failed) ended without a report; see the log of that task" in capsys.readouterr().out
+        lost = f"{PLAN} (failed) ended without a report; see the log of that task"
+        assert str(result.error) == f"team: 1 of 1 routes failed, 0 tags copied\n  {lost}"
+        assert lost in capsys.readouterr().out
 
     def test_a_run_without_routes_succeeds(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun

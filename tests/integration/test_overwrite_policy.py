@@ -41,7 +41,7 @@ def push(registry: RegistryProcess, name: str, tag: str, content: Image) -> None
 
 
 def moved(old: Image, new: Image) -> str:
-    return f"changed: {new.digest.short} at the source, {old.digest.short} at the destination"
+    return f"changed to {new.digest.short}, the destination has {old.digest.short}"
 
 
 def backup_of(tag: str, image: Image) -> str:

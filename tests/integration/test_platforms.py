@@ -84,7 +84,7 @@ def test_a_tag_that_is_new_or_has_moved_costs_one_read(
     for each in (new, other):
         assert asked(source, name).count(f"GET manifests/{each.digest} 200") == 1
     assert result_of(report, "latest").reason == (
-        f"changed: {subset(new).short} at the source, {subset(old).short} at the destination; platform index "
+        f"changed to {subset(new).short}, the destination has {subset(old).short}; platform index "
         f"made from {new.digest.short}"
     )
     assert images.resolve(destination.url, name, "latest") == subset(new)

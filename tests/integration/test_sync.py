@@ -207,7 +207,7 @@ class TestMovedTag:
         self.old, self.new = an_image(f"{name} old"), an_image(f"{name} new")
         images.push(destination.url, name, "latest", self.old)
         images.push(source.url, name, "latest", self.new)
-        self.text = f"changed: {self.new.digest.short} at the source, {self.old.digest.short} at the destination"
+        self.text = f"changed to {self.new.digest.short}, the destination has {self.old.digest.short}"
 
     def test_is_overwritten_by_default(self, source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
         result = only_tag(run_route(make_route(source, destination, name)))

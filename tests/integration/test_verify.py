@@ -464,6 +464,10 @@ class TestCommand:
         assert code == FAILED
         (report,) = json.loads(output)
         assert [tag["outcome"] for tag in report["tags"]] == ["failed"]
+        _, output, errors = verify("team/command", "--no-repair")
+        assert "5 blobs, " in output
+        assert output.rstrip().endswith(" read, 1 missing or damaged")
+        assert errors.endswith("verified; run it without --no-repair to send again what is missing or damaged\n")
         assert verify("team/command", "--mirror", "team")[0] == OK
         destination.damage_blob(bad)
         code, output, errors = verify("team/command")

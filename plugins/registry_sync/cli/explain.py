@@ -37,7 +37,7 @@ from registry_sync.tags.rules import TagRule, only_tags
 from registry_sync.tags.select import Selection, steps_text
 from registry_sync.tags.selection_checks import selects_none, too_few, unanchored_notes
 from registry_sync.text import quoted
-from registry_sync.text_table import table
+from registry_sync.text_table import table, table_with_texts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ class Explanation:
         heading = f"{self.route.source_repository} → {self.route.destination_repository}  (by {self.place})"
         settings = table(("setting", "value", "from"), [row for setting in self.settings for row in setting.rows()])
         rows = [row for row in self._tag_rows() if not patterns or first_match(patterns, row[0])]
-        tags = table(("tag", "selected", "why"), rows) if rows else "no such tag at the source"
+        tags = table_with_texts(("tag", "selected", "why"), rows) if rows else "no such tag at the source"
         return f"{heading}\n\n{settings}\n\n{self._steps()}\n\n{tags}"
 
     def _steps(self) -> str:

@@ -25,9 +25,9 @@ from registry_sync.sync.reading.observe import observe
 from registry_sync.sync.reading.source import repository_lister
 from registry_sync.sync.scope import RouteScope
 from registry_sync.sync.session import Connections, open_session
-from registry_sync.sync.summarize import selection_notes, selection_steps
+from registry_sync.sync.summarize import selection_notes, selection_steps, selection_steps_note
 from registry_sync.tags.rules import only_tags
-from registry_sync.text_table import table
+from registry_sync.text_table import table_with_texts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,10 +127,14 @@ def _text(planned: PlannedRoute) -> str:
     heading = f"{planned.source} → {planned.destination}"
     if planned.route is None or planned.plan is None or planned.observation is None:
         return f"{heading}\n  FAILED: {planned.error}"
-    steps = selection_steps(planned.route, planned.observation)
+    steps = selection_steps_note(planned.route, planned.observation)
     rows = [_row(decision) for decision in planned.plan.decisions]
-    decisions = table(("tag", "decision", "digest", "reason"), rows) if rows else "  the source repository has no tags"
-    return "\n".join((heading, *([steps] if steps else []), decisions, *planned.notes))
+    if not rows:
+        return "\n".join((heading, *steps, "  the source repository has no tags", *planned.notes))
+    return "\n".join((heading, *steps, table_with_texts(_HEADINGS, rows), *planned.notes))
+
+
+_HEADINGS = ("tag", "decision", "digest", "reason")
 
 
 def _row(decision: Decision) -> tuple[str, str, str, str]:

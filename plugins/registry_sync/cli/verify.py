@@ -17,7 +17,8 @@ from registry_sync.config.model import Mirror, MirrorsFile
 from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.routes.load import load_mirrors
 from registry_sync.routes.route import Route
-from registry_sync.sync.report import RouteReport, report_table
+from registry_sync.sync.report import RouteReport
+from registry_sync.sync.report_text import report_table
 from registry_sync.sync.route import verify_route
 from registry_sync.sync.scope import RouteScope
 from registry_sync.sync.session import Connections, open_session
@@ -70,6 +71,8 @@ def print_verification(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([report.to_json() for report in reports], indent=2, ensure_ascii=False))
     is_failed, summary = _conclude(reports, has_filter=bool(arguments.tag))
+    if any(map(_is_damaged, reports)) and arguments.no_repair:
+        summary += "; run it without --no-repair to send again what is missing or damaged"
     if not arguments.json:
         print(f"\n{summary}", file=sys.stderr)
     return FAILED if is_failed else OK
@@ -88,6 +91,10 @@ def _conclude(reports: Sequence[RouteReport], *, has_filter: bool) -> tuple[bool
 def _is_not_whole(report: RouteReport) -> bool:
     """True for a failure, and for tags that a run would copy, because these are not in sync."""
     return report.is_failed or bool(report.counts.get("would_copy"))
+
+
+def _is_damaged(report: RouteReport) -> bool:
+    return report.deep_check is not None and bool(report.deep_check.damaged)
 
 
 def _verify_routes(arguments: argparse.Namespace) -> Iterator[RouteReport]:

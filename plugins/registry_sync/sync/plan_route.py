@@ -120,7 +120,7 @@ def _hidden_note(destination: Mapping[str, TagState]) -> Iterable[str]:
 
 
 def _plan_changed(tag: str, source: Digest, destination: Digest, rules: OverwriteRules) -> Decision:
-    changed = f"changed: {source.short} at the source, {destination.short} at the destination"
+    changed = f"changed to {source.short}, the destination has {destination.short}"
     policy, written = policy_of(tag, rules.policies)
     match policy:
         case "follow" if tag in rules.locked:

@@ -9,7 +9,8 @@ from contextlib import nullcontext
 from registry_sync.sync.execute import add_verification, execute, preview_plan
 from registry_sync.sync.plan_route import plan_route
 from registry_sync.sync.reading.observe import observe
-from registry_sync.sync.report import RouteReport, report_table
+from registry_sync.sync.report import RouteReport
+from registry_sync.sync.report_text import report_table
 from registry_sync.sync.scope import RouteScope
 from registry_sync.sync.session import Session
 from registry_sync.sync.summarize import log_plan, summarize

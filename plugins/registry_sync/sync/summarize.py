@@ -85,6 +85,12 @@ def selection_steps(route: Route, observation: Observation) -> str:
     return steps_text(observation.selection) if has_rules else ""
 
 
+def selection_steps_note(route: Route, observation: Observation) -> list[str]:
+    """The selection's steps, if one of them dropped a tag."""
+    steps = selection_steps(route, observation)
+    return [steps] if steps and observation.selection.drops_tags else []
+
+
 def selection_notes(observation: Observation) -> list[str]:
     """Notes about the source's tags and how they were selected, and the warning that none was."""
     selection = observation.selection
@@ -93,8 +99,7 @@ def selection_notes(observation: Observation) -> list[str]:
 
 def _notes_of_results(route: Route, observation: Observation, results: Sequence[TagResult]) -> list[str]:
     """Notes for a successful report: tags left by each rule, or that there was nothing to do."""
-    steps = selection_steps(route, observation)
-    notes = [*([steps] if steps else []), *selection_notes(observation)]
+    notes = [*selection_steps_note(route, observation), *selection_notes(observation)]
     if not results and not observation.outside_window:
         notes.append("the source repository has no tags")
     if results and all(result.outcome == "skipped" for result in results):

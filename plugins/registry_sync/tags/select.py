@@ -58,6 +58,11 @@ class Selection:
         """The number of tags that the rules judged: without those of signatures, backups and platform caches."""
         return (self.by_rule or (self,))[0].steps[0].tags
 
+    @property
+    def drops_tags(self) -> bool:
+        """A filter rejected one of the tags that it was given, or a tag is outside the run's window."""
+        return min(step.tags for step in self.steps) < self.judged
+
     def narrow(self, only: TagRule) -> Selection:
         """Keep the selected tags that match the patterns of a run that is limited to some tags."""
         if not only.has_filters:

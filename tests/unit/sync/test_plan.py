@@ -44,7 +44,7 @@ SOURCE_UNREADABLE = Failed(
 DESTINATION_UNREADABLE = Failed(
     tag="v1", reason="cannot be read at the destination: GET /v2/ answered 503", error_class="temporary"
 )
-CHANGED = "changed: sha256:bbbbbbbbbbbb at the source, sha256:aaaaaaaaaaaa at the destination"
+CHANGED = "changed to sha256:bbbbbbbbbbbb, the destination has sha256:aaaaaaaaaaaa"
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FOLLOW, KEEP, FAIL = (OverwriteRules(policies=parse_policies(each)) for each in ("follow", "keep", "fail"))

@@ -16,10 +16,10 @@ from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import DeniedError, RateLimited, RegistrySyncError
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.routes.route import Route, route_key
-from registry_sync.sync.report import OUTCOMES, Outcome, RouteReport, RunReport, TagResult, report_table, run_summary
+from registry_sync.sync.report import OUTCOMES, Outcome, RouteReport, RunReport, TagResult
+from registry_sync.sync.report_text import failure_message, report_table, run_summary
 from registry_sync.sync.run_state import PlannedDeletions
 from registry_sync.sync.verification.damaged_images import DamagedImage, DeepCheckResult
-from registry_sync.text_table import human_bytes, table
 
 DIGEST, OTHER = Digest("sha256", 64 * "a"), Digest("sha256", 64 * "b")
 MOMENT = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
@@ -189,6 +189,10 @@ def test_the_table_of_several_routes_has_totals_tags_notes_and_errors() -> None:
         replace(RouteReport.of_error(a_route(), DeniedError("wrong password"), dry_run=False), seconds=0.1),
     ]
     assert lines(report_table(routes)) == [
+        "Failed:",
+        "  quay.io/team/app:v2 → acr.example/team/app: quota is used up",
+        "  quay.io/team/app → acr.example/team/app: wrong password",
+        "",
         "repository          destination               copied  unchanged  skipped  failed  digests    sent  seconds",
         "──────────────────  ────────────────────────  ──────  ─────────  ───────  ──────  ───────  ──────  ───────",
         "quay.io/team/app    → acr.example/team/app         2          7        0       1        1  1.2 MB      2.5",
@@ -200,11 +204,8 @@ def test_the_table_of_several_routes_has_totals_tags_notes_and_errors() -> None:
         "─────────────────────────  ───────  ───────────────────  ──────  ───────  ──────────────────────────",
         "acr.example/team/app:v1    copied   sha256:aaaaaaaaaaaa  1.2 MB      1.2  missing at the destination",
         "acr.example/team/app:v1.0  copied   sha256:aaaaaaaaaaaa     0 B      0.1  missing at the destination",
-        "acr.example/team/app:v2    failed   sha256:bbbbbbbbbbbb     0 B      0.0  quota is used up",
         "",
         "quay.io/team/empty → acr.example/team/empty: the source repository has no tags",
-        "",
-        "quay.io/team/app → acr.example/team/app: FAILED: wrong password",
     ]
 
 
@@ -213,14 +214,16 @@ def test_the_table_of_a_dry_run() -> None:
     kept = TagResult(tag="v2", outcome="failed", reason="moved; on_moved_tag is fail", error_class="refused")
     report = a_report("team/app", tag, kept, counts={"would_copy": 1, "failed": 1}, dry_run=True)
     assert lines(report_table([report])) == [
+        "Failed:",
+        "  quay.io/team/app:v2 → acr.example/team/app: moved; on_moved_tag is fail",
+        "",
         "repository        destination                  copied  unchanged  skipped  failed  digests  sent  seconds",
         "────────────────  ──────────────────────  ───────────  ─────────  ───────  ──────  ───────  ────  ───────",
         "quay.io/team/app  → acr.example/team/app  1 (dry run)          0        0       1        1   0 B      0.0",
         "",
         "tag                      outcome     digest               sent  seconds  reason",
-        "───────────────────────  ──────────  ───────────────────  ────  ───────  ───────────────────────────",
+        "───────────────────────  ──────────  ───────────────────  ────  ───────  ──────────────────────────",
         "acr.example/team/app:v1  would copy  sha256:aaaaaaaaaaaa   0 B      0.0  missing at the destination",
-        "acr.example/team/app:v2  failed      -                     0 B      0.0  moved; on_moved_tag is fail",
     ]
 
 
@@ -230,7 +233,7 @@ def test_totals_of_two_routes_count_a_digest_once() -> None:
     first = a_report("a", would, replace(would, tag="v2", digest=OTHER), counts={"would_copy": 2}, dry_run=True)
     failed = replace(FAILED, digest=Digest("sha256", 64 * "c"))
     second = a_report("b", replace(COPIED, digest=DIGEST), failed, counts={"copied": 1, "failed": 1})
-    assert lines(report_table([first, second]))[:5] == [
+    assert lines(report_table([first, second]))[3:8] == [
         "repository  destination           copied  unchanged  skipped  failed  digests  sent  seconds",
         "──────────  ───────────────  ───────────  ─────────  ───────  ──────  ───────  ────  ───────",
         "quay.io/a   → acr.example/a  2 (dry run)          0        0       0        2   0 B      0.0",
@@ -245,17 +248,16 @@ def test_the_table_of_what_does_not_happen_in_most_runs() -> None:
     locked = TagResult(tag="v2", outcome="locked", reason="it is locked", digest=OTHER, error_class="locked")
     counts = {"deleted": 1, "would_delete": 1, "locked": 1}
     routes = [a_report("team/app", gone, going, locked, counts=counts), a_report("team/b", counts={"unchanged": 1})]
-    assert [row[17:100] for row in lines(report_table(routes))[:5]] == [
+    assert [row[17:100] for row in lines(report_table(routes))[3:8]] == [
         " destination             copied  unchanged  skipped         deleted  locked  failed",
         " ──────────────────────  ──────  ─────────  ───────  ──────────────  ──────  ──────",
         " → acr.example/team/app       0          0        0  1 (+1 planned)       1       0",
         " → acr.example/team/b         0          1        0               0       0       0",
         "                              0          1        0  1 (+1 planned)       1       0",
     ]
-    assert [row.split()[1:3] for row in lines(report_table(routes))[8:]] == [
+    assert [row.split()[1:3] for row in lines(report_table(routes))[11:]] == [
         ["deleted", "sha256:aaaaaaaaaaaa"],
         ["would", "delete"],
-        ["locked", "sha256:bbbbbbbbbbbb"],
     ]
 
 
@@ -274,9 +276,63 @@ def test_locked_tags_make_a_failed_route() -> None:
     assert (report.is_failed, report.failed_tags, report.locked_tags) == (True, (), (locked,))
 
 
-def test_a_reason_of_several_lines_is_one_line_of_the_table() -> None:
-    tag = replace(FAILED, reason="the registry said:\n  <html>\r\n\tno\n")
-    assert lines(report_table([a_report("team/app", tag)]))[-1].endswith("0.0  the registry said: <html> no")
+def test_a_reason_of_several_lines_becomes_one_line() -> None:
+    tags = [replace(tag, reason="the registry said:\n  <html>\r\n\tno\n") for tag in (COPIED, FAILED)]
+    shown = lines(report_table([a_report("team/app", *tags)]))
+    assert shown[1] == "  quay.io/team/app:v2 → acr.example/team/app: the registry said: <html> no"
+    assert shown[-1].endswith("1.2  the registry said: <html> no")
+
+
+LONG = "it was overwritten at the source, and " + "is read again " * 12 + "until it is in sync"
+
+
+def test_a_long_reason_stands_below_the_table_once() -> None:
+    tags = [replace(COPIED, tag=tag, reason=reason) for tag, reason in (("v1", LONG), ("v2", "moved"), ("v3", LONG))]
+    shown = lines(report_table([a_report("team/app", *tags)]))
+    assert shown[4:] == [
+        "tag                      outcome  digest                 sent  seconds  reason",
+        "───────────────────────  ───────  ───────────────────  ──────  ───────  ──────",
+        "acr.example/team/app:v1  copied   sha256:aaaaaaaaaaaa  1.2 MB      1.2  [1]",
+        "acr.example/team/app:v2  copied   sha256:aaaaaaaaaaaa  1.2 MB      1.2  moved",
+        "acr.example/team/app:v3  copied   sha256:aaaaaaaaaaaa  1.2 MB      1.2  [1]",
+        "",
+        f"[1] {LONG}",
+    ]
+
+
+def test_a_failed_run_names_ten_failures_and_the_report_all() -> None:
+    """A whole route, a locked tag and an artifact count as well. No reason is cut."""
+    artifact = replace(FAILED, tag=str(OTHER), reason=LONG)
+    locked = TagResult(tag="v9", outcome="locked", reason="it is locked", digest=OTHER, error_class="locked")
+    many = [replace(FAILED, tag=f"v{number}") for number in range(9)]
+    routes = [
+        a_report("team/app", artifact, locked, counts={"failed": 1, "locked": 1}),
+        a_report("team/b", *many, counts={"failed": 9}),
+        RouteReport.of_error(a_route(), DeniedError("wrong\npassword"), dry_run=False),
+    ]
+    first = [
+        f"  quay.io/team/app@{OTHER} → acr.example/team/app: {LONG}",
+        "  quay.io/team/app:v9 → acr.example/team/app: it is locked",
+        *(f"  quay.io/team/b:v{number} → acr.example/team/b: quota is used up" for number in range(8)),
+    ]
+    others = [
+        "  quay.io/team/b:v8 → acr.example/team/b: quota is used up",
+        "  quay.io/team/app → acr.example/team/app: wrong password",
+    ]
+    run = RunReport(mirror="m", routes=tuple(routes), missing=("team/lost → acr (failed)",))
+    sentence = "m: 4 of 4 routes failed, 0 tags copied, 1 locked"
+    assert lines(failure_message(run)) == [sentence, *first, "  … and 3 more"]
+    shown = lines(report_table(routes))
+    assert shown[:13] == ["Failed:", *first, "  … and 2 more, at the end", ""]
+    assert shown[-4:] == ["", "Failed too:", *others]
+
+
+def test_a_failed_run_names_tasks_without_a_report() -> None:
+    run = RunReport(mirror="m", routes=(), missing=("team/lost → acr (failed)",))
+    assert lines(failure_message(run)) == [
+        "m: 1 of 1 routes failed, 0 tags copied",
+        "  team/lost → acr (failed) ended without a report; see the log of that task",
+    ]
 
 
 def test_repositories_without_a_selected_tag_are_one_warning_of_the_run() -> None:
@@ -373,44 +429,3 @@ def test_repositories_without_a_selected_tag_are_one_warning_of_the_run() -> Non
 )
 def test_a_run_in_one_sentence(routes: list[RouteReport], missing: list[str], sentence: str) -> None:
     assert run_summary(RunReport(mirror="m", routes=tuple(routes), missing=tuple(missing))) == sentence
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (999.4, "999 B"),
-        (999.5, "1.0 kB"),
-        (1000, "1.0 kB"),
-        (1049, "1.0 kB"),
-        (999_940, "999.9 kB"),
-        (999_950, "1.0 MB"),
-        (999_960, "1.0 MB"),
-        (1_234_567, "1.2 MB"),
-        (999_949_999, "999.9 MB"),
-        (999_950_000, "1.0 GB"),
-        (999_960_000_000, "1.0 TB"),
-        (1_234_567_000_000_000, "1234.6 TB"),
-    ],
-)
-def test_bytes_as_people_read_them(count: float, text: str) -> None:
-    assert human_bytes(count) == text
-
-
-@given(st.floats(0, 999_949_999_999))
-def test_no_number_of_bytes_has_four_digits_before_its_point(count: float) -> None:
-    assert len(human_bytes(count).split(" ", maxsplit=1)[0].partition(".")[0]) <= 3
-
-
-def test_columns_are_as_wide_as_their_widest_cell() -> None:
-    assert lines(table(("a", "number"), [("first", "1"), ("b", "1000000")], right=frozenset({1}))) == [
-        "a       number",
-        "─────  ───────",
-        "first        1",
-        "b      1000000",
-    ]
-
-
-def test_a_table_without_rows_is_its_headings() -> None:
-    assert lines(table(("tag", "reason"), [])) == ["tag  reason", "───  ──────"]

@@ -31,7 +31,8 @@ from registry_sync.airflow.run_context import (
     scheduled_end,
 )
 from registry_sync.routes.route import Route, route_key
-from registry_sync.sync.report import RouteReport, RunReport, report_table, run_summary
+from registry_sync.sync.report import RouteReport, RunReport
+from registry_sync.sync.report_text import failure_message, report_table, run_summary
 from registry_sync.sync.run_state import PlannedDeletions, advance_watermark
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class ReportOperator(BaseOperator):
         )
         self._log(run)
         if run.is_failed:
-            raise AirflowFailException(run_summary(run))
+            raise AirflowFailException(failure_message(run))
         self.log.info("%s", run_summary(run))
         return {"summary": run_summary(run), **({"note": self.note} if self.note else {})}
 

@@ -202,7 +202,7 @@ def _note(deep_check: DeepCheck, check: ContentCheck, outcomes: list[_Outcome], 
     """The numbers of a deep check."""
     damaged = sum(outcome.is_damaged for outcome in outcomes)
     repaired = sum(outcome.error_class is None for outcome in outcomes)
-    counts = {"repaired": repaired, "damaged": damaged, "not verified": len(outcomes) - damaged - repaired}
+    counts = {"repaired": repaired, "missing or damaged": damaged, "not verified": len(outcomes) - damaged - repaired}
     others = "".join(f", {count} {words}" for words, count in counts.items() if count)
     images = f"{len(check.images)} of {total} images with {check.blobs} blobs"
     return f"deep check ({deep_check.reason}): {images}, {human_bytes(check.read_bytes)} read{others}"
