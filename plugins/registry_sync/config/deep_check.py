@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -125,7 +127,12 @@ class DeepCheckEntry(Strict):
 
 def _with_schedule(written: Any) -> Any:
     """The mapping that a bare schedule stands for."""
-    return {"schedule": written} if isinstance(written, str) else written
+    if written is None or isinstance(written, Mapping):
+        return written
+    if not isinstance(written, str):
+        wanted = "expected a schedule such as '@daily', or a mapping with schedule:"
+        raise ValueError(f"{wanted}, got {json.dumps(written)}")
+    return {"schedule": written}
 
 
 WrittenDeepCheck = Annotated[

@@ -36,9 +36,11 @@ class Problem:
     message: str
 
     def text(self, document: Document) -> str:
-        """``file:line: place: message``."""
+        """``file:line: place: message``, and the name of an empty variable that the value at the place comes from."""
         place = f"{show_place(self.place)}: " if self.place else ""
-        return f"{document.at(self.place)}: {place}{self.message}"
+        name = document.empty_variables.get(self.place)
+        remark = f" (${{{name}}} is empty in the environment)" if name else ""
+        return f"{document.at(self.place)}: {place}{self.message}{remark}"
 
 
 def problem_texts(problems: Iterable[Problem], document: Document) -> tuple[str, ...]:
@@ -76,12 +78,13 @@ def _may_be_null(place: Place) -> bool:
 
 
 def find_missing_keys(document: Document) -> Iterator[Problem]:
-    """The keys that neither a mirror nor ``defaults:`` has."""
+    """The keys that neither a mirror nor ``defaults:`` has. A mirror that is written twice may have them elsewhere."""
     mirrors, defaults = document.value.get("mirrors"), document.value.get("defaults")
+    twice = {place for place, _ in document.problems}
     inherited = defaults if isinstance(defaults, Mapping) else {}
     for name, entry in mirrors.items() if isinstance(mirrors, Mapping) else ():
         for key in ("source", "destinations"):
-            if isinstance(entry, Mapping) and key not in entry and key not in inherited:
+            if isinstance(entry, Mapping) and ("mirrors", name) not in twice and not {key} & {*entry, *inherited}:
                 problem = f"{quoted(key)} is missing; write {key}: here, or under defaults:"
                 yield Problem(("mirrors", name), problem)
 

@@ -47,7 +47,10 @@ class _Expander:
             return "${"
         if problem := self._problem(name):
             self.document.problems.append((place, f"${{{name}}}: {problem}"))
-        return self.environment.get(name, found[0])
+        value = self.environment.get(name, found[0])
+        if not value:
+            self.document.empty_variables[place] = name
+        return value
 
     def _problem(self, name: str) -> str:
         """The reason why a variable has no value; empty when it has one."""

@@ -57,7 +57,7 @@ class Document:
 
     ``value`` consists of dicts, tuples and scalars. ``lines`` has the line of every place, ``texts`` every scalar as it
     is written: ``1.10`` is read as the number 1.1. ``problems`` are duplicate keys and the like, beside which the rest
-    is readable.
+    is readable. ``empty_variables`` has the places whose text uses a variable that is empty in the environment.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Document:
     lines: dict[Place, int] = field(default_factory=dict)
     texts: dict[Place, str] = field(default_factory=dict)
     problems: list[tuple[Place, str]] = field(default_factory=list)
+    empty_variables: dict[Place, str] = field(default_factory=dict)
 
     def line(self, place: Place) -> int:
         """The line of a place, or of the nearest enclosing place that exists."""
@@ -190,11 +191,25 @@ class _Reader:
             raise MirrorsFileError((_too_many(document.at(place)),))
         if isinstance(node, yaml.MappingNode):
             self._check_tag(node, "map", place)
+            if glob := self._glob_read_as_key(node):
+                problem = f"expected a string, got a mapping; put it in quotes: {quoted(glob)}"
+                self._document.problems.append((place, problem))
+                return glob
             return self._mapping(node, place)
         if isinstance(node, yaml.SequenceNode):
             self._check_tag(node, "seq", place)
             return tuple(self.read(item, (*place, index)) for index, item in enumerate(node.value))
         return self._scalar(node, place)
+
+    def _glob_read_as_key(self, node: yaml.MappingNode) -> str:
+        """The item of a list in brackets that begins with ``?``, which marks a key; empty for other mappings.
+
+        https://yaml.org/spec/1.2.2/#example-single-pair-explicit-entry
+        """
+        start, end = node.start_mark, node.end_mark
+        line = split_lines(self._text)[start.line]
+        is_item = node.flow_style and line[start.column : start.column + 1] == "?" and start.line == end.line
+        return line[start.column : end.column].strip() if is_item else ""
 
     def _mapping(self, node: yaml.MappingNode, place: Place) -> Mapping[str, Any]:
         self._check_keys(node, place)

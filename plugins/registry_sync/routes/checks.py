@@ -12,7 +12,7 @@ from registry_sync.config.model import Mirror, MirrorsFile, Registry
 from registry_sync.config.yaml_source import Place, show_place
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository
-from registry_sync.registry.kinds import LISTS_PUSH_TIMES
+from registry_sync.registry.kinds import LISTS_PUSH_TIMES, other_registry
 from registry_sync.routes.cycles import find_cycle, find_cycle_by_texts, find_possible_cycle
 from registry_sync.routes.graph import (
     NamespaceRoutes,
@@ -140,6 +140,9 @@ def _prefix_problem(route: Route) -> str:
     name, host = route.source_repository.name, route.source_repository.host
     if name.startswith(f"{host}/"):
         return f"{name!r} includes the registry, which source: already names; write {name.removeprefix(f'{host}/')!r}"
+    if other := other_registry(route.source.api_kind, name):
+        advice = f"mirror it from a source with host: {other}, or remove {f'{other}/'!r}"
+        return f"{name!r} begins with the name of a registry, and the source is {host}; {advice}"
     name, host = route.destination_repository.name, route.destination_repository.host
     if name.startswith(f"{host}/"):
         return (
@@ -152,6 +155,9 @@ def _prefix_problem(route: Route) -> str:
 def _check_namespace_names(checked: CheckedFile) -> Iterator[Problem]:
     for namespace in checked.routes.namespaces:
         try:
+            if problem := _prefix_problem(namespace.make_route(f"{namespace.rule.namespace}/any")):
+                yield Problem(namespace.place, problem)
+                continue
             first, second = (_name_at_destination(namespace, name) for name in ("any", "other"))
         except ConfigurationError as error:
             yield Problem(namespace.place, str(error))

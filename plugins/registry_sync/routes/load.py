@@ -80,6 +80,9 @@ def read_mirrors_text(path: Path) -> str:
     """:raises MirrorsFileError: when the file cannot be read, or is not UTF-8 text."""
     try:
         content = path.read_bytes()
+    except FileNotFoundError as error:
+        named = f" ({PATH_VARIABLE} names it)" if os.environ.get(PATH_VARIABLE) == str(path) else ""
+        raise MirrorsFileError((f"{path} does not exist{named}",)) from error
     except OSError as error:
         advice = f"to use another file, set {PATH_VARIABLE}"
         raise MirrorsFileError((f"{path}: cannot read the mirrors file ({error}); {advice}",)) from error

@@ -159,7 +159,7 @@ def parse_range(text: str, *, prereleases: bool = False) -> Range:
         alternatives = tuple(parser.alternative(each) for each in text.split("||"))
     except ValueError as error:
         advice = "write such as '>=1.2 <2', '^1.4', '~1.4.2', '1.x', '1.2 - 1.4' or two of them with || between"
-        raise ConfigurationError(f"{quoted(text)} is not a version range: {error}; {advice}") from error
+        raise ConfigurationError(f"{quoted(text)} is not a version range: {error}; {_slip(text) or advice}") from error
     return Range(text, ((),) if () in alternatives else alternatives, prereleases)
 
 
@@ -172,6 +172,25 @@ _OPERATOR = re.compile(r"~>?|\^|[<>]?=?")
 _SPACE_AFTER = re.compile(r"([<>=~^v])\s+(?=[0-9xX*v=])|([<>~])\s+(?==)")
 
 _BUILD_PART = re.compile(rf"\+{_BUILD}")
+
+
+def _slip(text: str) -> str:
+    """The correction of a range in another tool's form; empty when it has another fault.
+
+    Helm and Go's Masterminds/semver join comparisons by commas. npm's ranges have pre-releases of whole versions only.
+
+    >>> _slip(">=1.22, <1.30")
+    "write a space in place of the comma: '>=1.22 <1.30'"
+    >>> _slip(">=1.2-0")
+    "a pre-release needs three numbers: '>=1.2.0-0'"
+    """
+    if "," in text:
+        return f"write a space in place of the comma: {quoted(' '.join(text.replace(',', ' ').split()))}"
+    whole = _SHORT_PRERELEASE.sub(lambda found: f"{found[1]}{'.0' * (2 - found[1].count('.'))}-", text)
+    return f"a pre-release needs three numbers: {quoted(whole)}" if whole != text else ""
+
+
+_SHORT_PRERELEASE = re.compile(r"(?<![\w.-])([0-9]+(?:\.[0-9]+)?)-(?=[0-9A-Za-z])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,7 +76,7 @@ def test_last_good_text_is_used_while_the_file_is_broken(path: Path, text: str, 
 
 def test_missing_file_is_no_other_case(path: Path) -> None:
     path.unlink()
-    assert load_dag_mirrors(dag_file(path)).note.startswith(NOTE.format(f"{path}: cannot read the mirrors file ("))
+    assert load_dag_mirrors(dag_file(path)).note.startswith(NOTE.format(f"{path} does not exist"))
 
 
 def test_dag_is_the_same_with_the_note(path: Path) -> None:

@@ -54,13 +54,17 @@ def test_valid_values(tmp_path: Path, written: str, expected: DeepCheckRules) ->
     assert load(tmp_path, written) == expected
 
 
+WANTED = "expected a schedule such as '@daily', or a mapping with schedule:"
+
+
 @pytest.mark.parametrize(
     ("written", "problem"),
     [
         ('"hourly"', f"'hourly' is not a schedule; {SCHEDULE_ADVICE}"),
         ("{share: 5%}", "'schedule' is missing"),
-        ("true", "expected a mapping (key: value), got the boolean true"),
-        ("[a]", "expected a mapping (key: value), got a list"),
+        ("true", f"{WANTED}, got true"),
+        ("7", f"{WANTED}, got 7"),
+        ("[a]", f'{WANTED}, got ["a"]'),
     ],
 )
 def test_invalid_values(tmp_path: Path, written: str, problem: str) -> None:

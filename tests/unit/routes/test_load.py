@@ -265,6 +265,9 @@ def test_invalid_mirror_is_refused(write: Write, entry: Any, problem: str) -> No
         ("~", 'expected a string, got ~ (quote it: "~")'),
         ("[v1]", "expected a string, got a list; remove one '-', or the inner [ ]"),
         ("{a: b}", "expected a string, got a mapping"),
+        ("?.*", "expected a string, got a mapping; put it in quotes: '?.*'"),
+        ("?", "expected a string, got a mapping; put it in quotes: '?'"),
+        ("?.1-*", "expected a string, got a mapping; put it in quotes: '?.1-*'"),
     ],
     ids=label,
 )
@@ -381,7 +384,20 @@ DIGEST = f"sha256:{64 * 'a'}"
         ({"semver": 1.2}, '.semver: expected a string, got the number 1.2 (quote it: "1.2")'),
         ({"semver": ""}, ".semver: it is empty; write a value, or remove it"),
         ({"semver": "latest"}, f".semver: 'latest' is not a version range: 'latest' is not a version; {RANGES}"),
-        ({"semver": ">=1.2, <2"}, f".semver: '>=1.2, <2' is not a version range: '1.2,' is not a version; {RANGES}"),
+        (
+            {"semver": ">=1.2, <2"},
+            (
+                ".semver: '>=1.2, <2' is not a version range: '1.2,' is not a version; "
+                "write a space in place of the comma: '>=1.2 <2'"
+            ),
+        ),
+        (
+            {"semver": ">=1-rc.1 || ~2.3-0"},
+            (
+                ".semver: '>=1-rc.1 || ~2.3-0' is not a version range: '1-rc.1' is not a version; "
+                "a pre-release needs three numbers: '>=1.0.0-rc.1 || ~2.3.0-0'"
+            ),
+        ),
         ({"semver": "1.x.3"}, f".semver: '1.x.3' is not a version range: a number follows an x; {RANGES}"),
         (
             {"semver": "9007199254740992.0.0"},
@@ -671,6 +687,44 @@ def test_name_that_the_destination_does_not_support_is_refused(
 ) -> None:
     path = write(_file(registry=destination, mirror={"repositories": [name]}))
     assert problems(path) == [f"mirrors.yaml:5: mirrors.m.repositories[0]: {problem}; rename it"]
+
+
+@pytest.mark.parametrize(
+    ("source", "rule", "name", "registry"),
+    [
+        ("docker.io", "quay.io/cilium/certgen", "quay.io/cilium/certgen", "quay.io"),
+        ("docker.io", "registry.example/app", "registry.example/app", "registry.example"),
+        ("docker.io", {"namespace": "ghcr.io/team"}, "ghcr.io/team/any", "ghcr.io"),
+        ("quay.io", "docker.io/library/nginx", "docker.io/library/nginx", "docker.io"),
+        ("quay.io", "registry.k8s.io/pause", "registry.k8s.io/pause", "registry.k8s.io"),
+        ("quay.io", "acme.azurecr.io/app", "acme.azurecr.io/app", "acme.azurecr.io"),
+    ],
+    ids=label,
+)
+def test_name_that_begins_with_another_registry_is_refused(
+    write: Write, source: str, rule: Any, name: str, registry: str
+) -> None:
+    path = write(_file(mirror={"repositories": [rule]}).replace("{host: quay.io}", f"{{host: {source}}}"))
+    assert problems(path) == [
+        (
+            f"mirrors.yaml:5: mirrors.m.repositories[0]: {name!r} begins with the name of a registry, and the source "
+            f"is {source}; mirror it from a source with host: {registry}, or remove '{registry}/'"
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("acme.azurecr.io", "docker.io/library/nginx"),
+        ("harbor.example, kind: harbor", "quay.io/cilium/certgen"),
+        ("registry.example", "ghcr.io/team/app"),
+        ("quay.io", "acme.inc/app"),
+    ],
+)
+def test_registries_may_hold_copies_under_the_names_of_others(write: Write, source: str, name: str) -> None:
+    path = write(with_repositories(name).replace("{host: quay.io}", f"{{host: {source}}}"))
+    assert load_mirrors(path).mirrors["m"].rules
 
 
 def test_glob_that_begins_with_the_namespace_is_refused(write: Write) -> None:
@@ -1024,6 +1078,14 @@ def test_duplicate_key_is_refused(
     )
 
 
+def test_duplicate_mirror_is_not_said_to_lack_keys(write: Write) -> None:
+    """The last one is read, and the other may have what it lacks."""
+    mirror = "  m: {source: quay, destinations: [acr], repositories: [a/b]}"
+    assert problems(write(many(mirror, "  m: {source: quay, repositories: [a/c]}"))) == [
+        "mirrors.yaml:8: mirrors.m: duplicate key 'm', in line 7 and line 8; keep one"
+    ]
+
+
 def many(*mirrors: str) -> str:
     """Registries in lines 2 to 5, then a mirror a line from line 7."""
     return "\n".join(
@@ -1361,14 +1423,11 @@ def test_alias_within_its_own_anchor_is_refused(write: Write) -> None:
     ]
 
 
-def test_missing_file_is_reported(tmp_path: Path) -> None:
+def test_missing_file_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "mirrors.yaml"
-    assert problems(path) == [
-        (
-            f"{path}: cannot read the mirrors file ([Errno 2] No such file or directory: '{path}'); "
-            "to use another file, set REGISTRY_SYNC_MIRRORS_FILE"
-        )
-    ]
+    assert problems(path) == [f"{path} does not exist"]
+    monkeypatch.setenv("REGISTRY_SYNC_MIRRORS_FILE", str(path))
+    assert problems(path) == [f"{path} does not exist (REGISTRY_SYNC_MIRRORS_FILE names it)"]
 
 
 def test_folder_instead_of_a_file_is_reported(tmp_path: Path) -> None:

@@ -61,6 +61,37 @@ def test_values_are_not_expanded_again_and_add_no_keys(write: Write, monkeypatch
 
 
 @pytest.mark.parametrize(
+    ("name", "place", "problem"),
+    [
+        (
+            "REGISTRY_HOST",
+            "4: registries.acr.host",
+            "'' is not a registry host; write host or host:port, without https:// or a path",
+        ),
+        (
+            "TEAM",
+            "10: mirrors.m.repositories[0]",
+            (
+                "'/app' is not a repository name: only a-z, 0-9 and single '.', '_', '-' or '__' between them, in "
+                "parts separated by '/'"
+            ),
+        ),
+    ],
+)
+def test_empty_variable_is_named(
+    write: Write, monkeypatch: pytest.MonkeyPatch, name: str, place: str, problem: str
+) -> None:
+    monkeypatch.setenv(name, "")
+    assert problems(write(FILE)) == [f"mirrors.yaml:{place}: {problem} (${{{name}}} is empty in the environment)"]
+
+
+def test_empty_variable_may_be_right(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEAM", "")
+    text = FILE.replace('"${TEAM}/app"', "a/b")
+    assert load_mirrors(write(text.replace("THIS", '"of ${TEAM}"'))).mirrors["m"].description == "of "
+
+
+@pytest.mark.parametrize(
     ("written", "problem"),
     [
         ("'${OTHER}'", "${OTHER}: 'OTHER' is not in env: (line 1); add it there"),
