@@ -67,6 +67,7 @@ def sleeping_clock(
     clock = SleepingClock()
     monkeypatch.setattr("registry_sync.registry.wire.transport.time", clock)
     monkeypatch.setattr("registry_sync.registry.wire.rate_limit.time", clock)
+    monkeypatch.setattr("registry_sync.registry.traffic.time", clock)
     return clock
 
 

@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol, TypeVar
 from registry_sync.errors import RefusedError
 from registry_sync.oci.manifest import Descriptor, Manifest
 from registry_sync.oci.reference import Digest, Repository
+from registry_sync.registry.traffic import Traffic
 from registry_sync.registry.wire.exchange import Sink
 
 
@@ -113,6 +114,10 @@ class RegistryClient(Protocol):
     lists_push_times: ClassVar[bool]
     deletes_tags_alone: ClassVar[bool]
     may_proxy: ClassVar[bool]
+
+    @property
+    def traffic(self) -> Traffic:
+        """The requests so far."""
 
     def ping(self) -> None:
         """Check that the registry responds and accepts our credentials."""

@@ -39,6 +39,7 @@ from registry_sync.registry.client import ListedRepository, ListedTag, limit_rep
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.name_listing import list_names
 from registry_sync.registry.referrers import read_referrers
+from registry_sync.registry.traffic import Traffic
 from registry_sync.registry.wire.exchange import RequestLimits, Sink
 from registry_sync.registry.wire.response import Response
 from registry_sync.registry.wire.transport import Transport
@@ -84,6 +85,11 @@ class DistributionClient:
             limits=limits,
         )
         self._host = endpoint.host
+
+    @property
+    def traffic(self) -> Traffic:
+        """The requests so far, to ``/v2`` and to an API of the kind's own."""
+        return self._transport.traffic
 
     def close(self) -> None:
         """Close the connections."""

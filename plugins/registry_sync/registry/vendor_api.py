@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.traffic import Traffic
 from registry_sync.registry.wire.auth import Authenticator
 from registry_sync.registry.wire.transport import Transport
 
@@ -47,6 +48,10 @@ class VendorApiClient(DistributionClient, ABC):
     @abstractmethod
     def _api_authenticator(self, endpoint: Endpoint) -> Authenticator:
         """Authentication for the API."""
+
+    @property
+    def traffic(self) -> Traffic:
+        return super().traffic + self._api.traffic
 
     def close(self) -> None:
         """Close the connections."""

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, get_args
 
 from registry_sync.errors import LockedTag, RateLimited, RegistrySyncError
 from registry_sync.oci.reference import Digest
+from registry_sync.registry.traffic import NO_TRAFFIC, Traffic
 from registry_sync.routes.route import Route, route_key
 from registry_sync.sync.run_state import PlannedDeletions
 from registry_sync.sync.verification.damaged_images import DeepCheckResult
@@ -117,6 +118,7 @@ class RouteReport:
     :ivar planned_deletions: deletions for the next scheduled run, if this run looked for tags to delete.
     :ivar deep_check: set when this run verified content.
     :ivar selected: number of tags that the rules selected, if this run looked at all tags of the source.
+    :ivar traffic: our requests to both registries, skopeo's excluded.
     :ivar error: set when the route failed as a whole, before or between its tags.
     """
 
@@ -138,6 +140,7 @@ class RouteReport:
     error: str | None = None
     error_class: str | None = None
     retry_at: datetime | None = None
+    traffic: Traffic = NO_TRAFFIC
 
     @property
     def failed_tags(self) -> tuple[TagResult, ...]:
@@ -164,7 +167,7 @@ class RouteReport:
         )
 
     @classmethod
-    def of_error(cls, route: Route, error: RegistrySyncError, *, dry_run: bool) -> Self:
+    def of_error(cls, route: Route, error: RegistrySyncError, *, dry_run: bool, traffic: Traffic = NO_TRAFFIC) -> Self:
         """The report of a route that failed as a whole."""
         return cls.of_route(
             route,
@@ -173,6 +176,7 @@ class RouteReport:
             error=str(error),
             error_class=error.error_class,
             retry_at=error.retry_at if isinstance(error, RateLimited) else None,
+            traffic=traffic,
         )
 
     @classmethod
@@ -204,6 +208,7 @@ class RouteReport:
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """Read the result of :meth:`to_json`. :raises TypeError: when the document is something else."""
         fields = dict(document)
+        traffic = Traffic(**fields.pop("traffic", {}))
         retry_at, planned = fields.pop("retry_at", None), fields.pop("planned_deletions", None)
         deep_check = fields.pop("deep_check", None)
         return cls(
@@ -214,6 +219,7 @@ class RouteReport:
                 "planned_deletions": PlannedDeletions.from_json(planned) if planned else None,
                 "deep_check": DeepCheckResult.from_json(deep_check) if deep_check else None,
                 "retry_at": datetime.fromisoformat(retry_at) if retry_at else None,
+                "traffic": traffic,
             }
         )
 

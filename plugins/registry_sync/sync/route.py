@@ -6,8 +6,10 @@ import logging
 import time
 from contextlib import nullcontext
 
-from registry_sync.sync.execute import add_verification, execute, preview_plan
+from registry_sync.sync.execute import Execution, add_verification, execute, preview_plan
+from registry_sync.sync.plan import Plan
 from registry_sync.sync.plan_route import plan_route
+from registry_sync.sync.reading.observation import Observation
 from registry_sync.sync.reading.observe import observe
 from registry_sync.sync.report import RouteReport
 from registry_sync.sync.report_text import report_table
@@ -31,7 +33,7 @@ def sync_route(session: Session, scope: RouteScope) -> RouteReport:
         execution = add_verification(session, observation, plan, preview_plan(session, plan), repairs=False)
     else:
         execution = execute(session, observation, plan)
-    report = summarize(session.route, observation, plan, execution, seconds=time.monotonic() - started)
+    report = _summarize(session, observation, plan, execution, started)
     log.info("\n%s", report_table([report]))
     return report
 
@@ -49,4 +51,11 @@ def verify_route(session: Session, scope: RouteScope) -> RouteReport:
     plan = plan_route(observation, session.route.settings)
     with nullcontext() if scope.dry_run else session.skopeo:
         execution = add_verification(session, observation, plan, preview_plan(session, plan), repairs=not scope.dry_run)
-    return summarize(session.route, observation, plan, execution, seconds=time.monotonic() - started)
+    return _summarize(session, observation, plan, execution, started)
+
+
+def _summarize(
+    session: Session, observation: Observation, plan: Plan, execution: Execution, started: float
+) -> RouteReport:
+    seconds = time.monotonic() - started
+    return summarize(session.route, observation, plan, execution, seconds=seconds, traffic=session.traffic)

@@ -11,6 +11,7 @@ from registry_sync.config.model import Registry
 from registry_sync.config.settings import RouteSettings, SkopeoOptions
 from registry_sync.registry.client import RegistryClient
 from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.traffic import Traffic
 from registry_sync.routes.route import Route
 from registry_sync.skopeo.config_files import PolicyFiles
 from registry_sync.skopeo.copier import Skopeo
@@ -48,6 +49,11 @@ class Session:
     destination: RegistryClient
     skopeo: Skopeo
     locks: WriteLocks
+
+    @property
+    def traffic(self) -> Traffic:
+        """Our requests to both registries so far."""
+        return self.source.traffic + self.destination.traffic
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from registry_sync.registry.kinds import first_push_advice
+from registry_sync.registry.traffic import Traffic
 from registry_sync.routes.route import Route
 from registry_sync.sync.execute import Execution
 from registry_sync.sync.plan import CopyTag, DeleteTag, Failed, Locked, Plan, Skipped, Unchanged
@@ -44,7 +45,7 @@ def log_plan(plan: Plan) -> None:
 
 
 def summarize(
-    route: Route, observation: Observation, plan: Plan, execution: Execution, *, seconds: float
+    route: Route, observation: Observation, plan: Plan, execution: Execution, *, seconds: float, traffic: Traffic
 ) -> RouteReport:
     """The report of a route."""
     results = execution.results
@@ -70,6 +71,7 @@ def summarize(
         planned_deletions=undone_deletions(plan, results),
         selected=_count_selected(observation),
         retry_at=execution.retry_at,
+        traffic=traffic,
     )
 
 

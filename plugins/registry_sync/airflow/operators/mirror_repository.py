@@ -14,6 +14,7 @@ from registry_sync.airflow.masking import masked
 from registry_sync.airflow.retries import error_of_report
 from registry_sync.airflow.run_context import task_label
 from registry_sync.errors import RegistrySyncError
+from registry_sync.registry.traffic import NO_TRAFFIC
 from registry_sync.routes.route import Route
 from registry_sync.sync.report import RouteReport
 from registry_sync.sync.scope import RouteScope, RouteTask
@@ -42,6 +43,7 @@ class MirrorRepositoryOperator(BaseOperator):
         self.route = route
         self.scope = scope
         self._skopeo: Skopeo | None = None
+        self._traffic = NO_TRAFFIC
 
     def execute(
         self,
@@ -58,7 +60,8 @@ class MirrorRepositoryOperator(BaseOperator):
             report = self._sync(RouteTask(route=route, scope=RouteScope.from_json(self.scope)), task_label(context))
             error = error_of_report(report)
         except RegistrySyncError as raised:
-            report, error = RouteReport.of_error(route, raised, dry_run=bool(self.scope["dry_run"])), raised
+            dry_run = bool(self.scope["dry_run"])
+            report, error = RouteReport.of_error(route, raised, dry_run=dry_run, traffic=self._traffic), raised
         context["ti"].xcom_push(REPORT_KEY, masked(report).to_json())
         if error is not None:
             defer_or_raise(self, error, deferrals)
@@ -74,4 +77,7 @@ class MirrorRepositoryOperator(BaseOperator):
 
         with open_session(work.route, HookConnections(task)) as session:
             self._skopeo = session.skopeo
-            return sync_route(session, work.scope)
+            try:
+                return sync_route(session, work.scope)
+            finally:
+                self._traffic = session.traffic

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from registry_sync.registry.traffic import Traffic, TrafficCounter
 from registry_sync.registry.wire.rate_limit import LONGEST_PAUSE_SECONDS, RateLimiter
 from registry_sync.registry.wire.response import Response
 from registry_sync.registry.wire.retry_after import requested_delay
@@ -34,6 +35,12 @@ class HostLimits:
         self._host = host_of(base_url)
         self._own = RateLimiter(requests_per_second, server=self._host if self._is_shared else "", lane=lane)
         self._others: dict[str, RateLimiter] = {}
+        self._traffic = TrafficCounter()
+
+    @property
+    def traffic(self) -> Traffic:
+        """The requests so far."""
+        return self._traffic.total
 
     def send(self, url: str, send: Callable[[], Response], *, pauses: bool = True) -> Response:
         """Call ``send``, which sends one request to ``url``, when its host allows it.
@@ -42,7 +49,9 @@ class HostLimits:
         :raises RateLimited: when pauses have left no time for the request.
         """
         limiter = self._limiter_of(host_of(url))
-        sent_at = limiter.wait(self._patience_seconds)
+        with self._traffic.waiting():
+            sent_at = limiter.wait(self._patience_seconds)
+        self._traffic.add_request()
         response = send()
         if response.status == 429 and self._is_shared and pauses:
             delay = requested_delay(response, datetime.now(UTC))
@@ -52,7 +61,8 @@ class HostLimits:
 
     def wait_for_pause(self) -> None:
         """Sleep while the registry pauses this worker. :raises RateLimited: when that takes too long."""
-        self._own.wait_for_pause(self._patience_seconds)
+        with self._traffic.waiting():
+            self._own.wait_for_pause(self._patience_seconds)
 
     def pause(self, sent_at: float) -> None:
         """Pause all requests to the registry after a 429 to another program, started at ``sent_at``."""

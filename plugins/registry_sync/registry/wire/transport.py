@@ -30,6 +30,7 @@ from registry_sync.errors import (
 from registry_sync.oci.reference import DOCKER_HUB
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.kinds import api_url_fault
+from registry_sync.registry.traffic import Traffic
 from registry_sync.registry.wire.auth import Authenticator, ChallengeAuthenticator
 from registry_sync.registry.wire.exchange import MAX_RESPONSE_BYTES, Body, Exchange, Request, RequestLimits, Sink
 from registry_sync.registry.wire.host_limits import HostLimits
@@ -92,6 +93,11 @@ class Transport:
         self._notices = Notices(endpoint.host)
         self._is_failing = False
         self._exchange = Exchange(endpoint, self._limits, max_connections=max_connections)
+
+    @property
+    def traffic(self) -> Traffic:
+        """The requests so far."""
+        return self._host_limits.traffic
 
     def close(self) -> None:
         """Close the connections, and end the waits of other threads."""

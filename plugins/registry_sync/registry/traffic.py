@@ -1,0 +1,68 @@
+"""Counting the requests to a registry, and the time for which its rate limit held them back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+from typing import Self
+
+SHORTEST_WAIT_SECONDS = 0.05
+"""Shorter delays before a request are the spacing of requests and not worth counting as a wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """Requests of our own, retries and redirects included. Those of skopeo are not counted.
+
+    :ivar waits: how often a rate limit held something back: a pause after a 429, or ``requests_per_second``.
+    :ivar wait_seconds: for how long, added up over threads that waited at the same time.
+    """
+
+    requests: int = 0
+    waits: int = 0
+    wait_seconds: float = 0.0
+
+    def __add__(self, other: Self) -> Traffic:
+        """The traffic of both."""
+        return Traffic(
+            requests=self.requests + other.requests,
+            waits=self.waits + other.waits,
+            wait_seconds=round(self.wait_seconds + other.wait_seconds, 3),
+        )
+
+
+NO_TRAFFIC = Traffic()
+
+
+class TrafficCounter:
+    """Counts from several threads."""
+
+    def __init__(self) -> None:
+        self._total = Traffic()
+        self._lock = Lock()
+
+    @property
+    def total(self) -> Traffic:
+        """The traffic so far."""
+        return self._total
+
+    def add_request(self) -> None:
+        """Count a request that is sent."""
+        self._add(Traffic(requests=1))
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count the time in the block as a wait, also when it ends with an error."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            if (seconds := time.monotonic() - began) >= SHORTEST_WAIT_SECONDS:
+                self._add(Traffic(waits=1, wait_seconds=seconds))
+
+    def _add(self, traffic: Traffic) -> None:
+        with self._lock:
+            self._total += traffic
