@@ -469,6 +469,7 @@ class TestMirrorRepository:
             "error": message,
             "error_class": "configuration",
             "retry_at": None,
+            "traffic": {"requests": 1, "waits": 0, "wait_seconds": 0.0},
         }
 
     def test_a_timeout_stops_skopeo(
