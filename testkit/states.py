@@ -204,14 +204,16 @@ def _route(
 ) -> SyntheticRoute:
     source = repository_of(source_host, number)
     target = f"mirror/{source}" if number % 10 == 9 else source
+    shift = len(host)  # other routes are in trouble elsewhere
     known = tuple(
-        _tag(source, tag, tags, ended, _trouble_of(number, tag) if trouble else None) for tag in reversed(range(tags))
+        _tag(source, tag, tags, ended, _trouble_of(number + shift, tags - 1 - tag) if trouble else None)
+        for tag in reversed(range(tags))
     )
     table = TagTable(tags=tuple(sorted(known, key=lambda tag: tag.status not in LACKING)), total=len(known))
     counts: dict[str, Any] = {status: sum(tag.status == status for tag in known) for status in _STATUSES}
     lacking = [tag.pushed_at or tag.first_seen for tag in known if tag.status in LACKING]
     problems = tuple(_problem(tag, host, ended) for tag in known if tag.status == "failing")
-    whole = trouble and number % 40 == 11
+    whole = trouble and (number + shift) % 40 == 11
     if whole:
         reason = f"{host}/{target}: 503 Service Unavailable; the registry or a proxy before it is down"
         problems = (
@@ -247,14 +249,18 @@ def _route(
 _STATUSES: tuple[TagStatus, ...] = ("in_sync", "missing", "changed", "failing", "locked", "kept")
 
 
-def _trouble_of(number: int, tag: int) -> TagStatus | None:
-    """The status of a tag that is not in sync: in one of twelve routes, one to three of its newest tags."""
-    table: Mapping[int, TagStatus] = {2: "missing", 5: "failing", 8: "locked", 10: "changed", 14: "kept"}
-    return table.get(number % 20) if tag % 10 in {1, 4} and tag < 20 else None
+def _trouble_of(number: int, place: int) -> TagStatus | None:
+    """The status of a tag that is not in sync: in a quarter of the routes, the newest tag or two others.
+
+    :param place: 0 for the newest tag.
+    """
+    newest: Mapping[int, TagStatus] = {1: "missing", 2: "missing", 10: "changed"}
+    older: Mapping[int, TagStatus] = {2: "missing", 5: "failing", 8: "locked", 14: "kept"}
+    return newest.get(number % 20) if place == 0 else older.get(number % 20) if place in {1, 4} else None
 
 
 def _tag(source: str, number: int, tags: int, ended: datetime, trouble: TagStatus | None) -> KnownTag:
-    pushed = ended - timedelta(hours=1 + 7 * (tags - number))
+    pushed = ended - timedelta(hours=1 + 7 * (tags - 1 - number))
     published = None if trouble in {"missing", "failing"} else pushed + timedelta(minutes=15)
     return KnownTag(
         tag=f"v1.{number // 10}.{number % 10}",

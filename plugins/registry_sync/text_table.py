@@ -1,8 +1,9 @@
-"""Plain-text tables and byte counts for people."""
+"""Plain-text tables, byte counts and durations for people."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 LINE_WIDTH = 120
 """Tables with texts are at most as wide, unless their other columns leave too little room."""
@@ -25,6 +26,23 @@ def human_bytes(count: float) -> str:
         if count < 999.95:
             return f"{count:.1f} {unit}"
     return f"{count / 1000:.1f} TB"
+
+
+_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def human_duration(seconds: float) -> str:
+    """Format a duration by its two largest units.
+
+    >>> human_duration(42), human_duration(7500), human_duration(10 * 86400 + 3601)
+    ('42 s', '2 h 5 min', '10 d 1 h')
+    """
+    whole = max(0, round(seconds))
+    for (unit, length), (lower, part) in pairwise(_UNITS):
+        if whole >= length:
+            count, rest = divmod(whole, length)
+            return f"{count} {unit} {rest // part} {lower}" if rest // part else f"{count} {unit}"
+    return f"{whole} s"
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset()) -> str:

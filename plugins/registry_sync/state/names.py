@@ -39,6 +39,18 @@ def asset_name(mirror: str, destination: str) -> str:
     return f"registry_sync/{mirror}/{destination}"
 
 
+def mirror_and_destination(asset: str) -> tuple[str, str] | None:
+    """The mirror and the destination in the name of an asset; ``None`` for other assets.
+
+    >>> mirror_and_destination("registry_sync/quay_to_acr/acr"), mirror_and_destination(READINESS_ASSET)
+    (('quay_to_acr', 'acr'), None)
+    """
+    match asset.split("/"):
+        case ["registry_sync", mirror, destination]:
+            return mirror, destination
+    return None
+
+
 def asset_uri(mirror: str, destination: str, host: str) -> str:
     """The URI of that asset: it names the registry's host, so that another host begins with an empty state.
 
@@ -58,13 +70,53 @@ def route_name(source: str, destination: str, number: int = 1) -> str:
     >>> route_name("team/app", "team/app"), route_name("team/app", "mirror/app", 2)
     ('team/app', 'team/app → mirror/app #2')
     """
-    renamed = f" → {destination}" if destination != source else ""
+    renamed = f"{_ARROW}{destination}" if destination != source else ""
     return f"{source}{renamed}{f' #{number}' if number > 1 else ''}"
+
+
+def source_of(route: str) -> str:
+    """The source repository in the name of a route.
+
+    >>> source_of("team/app → mirror/app #2")
+    'team/app'
+    """
+    return _without_number(route).partition(_ARROW)[0]
+
+
+def destination_of(route: str) -> str:
+    """The destination repository in the name of a route.
+
+    >>> destination_of("team/app → mirror/app #2"), destination_of("team/app #2")
+    ('mirror/app', 'team/app')
+    """
+    return _without_number(route).rpartition(_ARROW)[2]
+
+
+_ARROW = " → "
+
+
+def _without_number(route: str) -> str:
+    return route.partition(" #")[0]
 
 
 def tags_key(route: str) -> str:
     """The key of a route's tags."""
-    return f"{route} tags"
+    return f"{route}{_TAGS}"
+
+
+def route_of_tags_key(key: str) -> str:
+    """The name of the route whose tags have this key. :raises ValueError: when it is not the key of tags.
+
+    >>> route_of_tags_key("team/app tags")
+    'team/app'
+    """
+    route, found, rest = key.rpartition(_TAGS)
+    if not found or rest:
+        raise ValueError(f"{key!r} is not a key of tags")
+    return route
+
+
+_TAGS = " tags"
 
 
 def index_key(number: int) -> str:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any, Protocol
+
+from registry_sync.state.runs import MirrorRuns
+
+StoredKey = tuple[str, str, str]
+"""Mirror, destination and key of a stored value."""
 
 
 class StateStore(Protocol):
@@ -23,12 +29,36 @@ class StateStore(Protocol):
 
 
 class StateReader(Protocol):
-    """All states, for pages and commands. They read Airflow's database."""
+    """All states that a caller may read, for pages and commands. They read Airflow's database.
+
+    A reader is opened for the mirrors that its caller may read, and returns nothing about others.
+    """
 
     def destinations(self) -> Mapping[tuple[str, str], Mapping[str, Any]]:
-        """The keys ``this destination`` and ``routes N`` of every mirror and destination, by ``(mirror, destination)``."""
+        """The keys ``this destination`` and ``routes N`` of every mirror and destination.
+
+        They are by ``(mirror, destination)``. One without a state has an empty mapping.
+        """
         ...
 
-    def values(self, mirror: str, destination: str, keys: list[str]) -> Mapping[str, Any]:
-        """The JSON values of some keys; missing ones are absent."""
+    def read(self, keys: Collection[StoredKey]) -> Mapping[StoredKey, Any]:
+        """The JSON values of some keys; missing ones are absent, unreadable ones are ``None``."""
+        ...
+
+    def search_tags(self, text: str) -> frozenset[StoredKey]:
+        """The keys of the tag tables whose JSON contains ``text``. Upper and lower case may be the same."""
+        ...
+
+    def runs(self) -> Mapping[str, MirrorRuns]:
+        """The runs by mirror."""
+        ...
+
+    def events(
+        self, since: datetime, *, mirror: str, destination: str, text: str, offset: int, limit: int
+    ) -> tuple[int, list[Any]]:
+        """The number of asset events since a time, and the ``extra`` of some of them, the newest first.
+
+        :param mirror: only of this mirror; empty for all. ``destination`` likewise.
+        :param text: only those whose JSON contains this; empty for all.
+        """
         ...

@@ -1,0 +1,181 @@
+"""States, runs and asset events in Airflow's metadata database, for pages and commands.
+
+Airflow has no public interface for reading the states of many assets at once, so its tables are read:
+https://github.com/apache/airflow/blob/3.3.2/airflow-core/src/airflow/models/asset_state_store.py
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from airflow.models.asset import AssetActive, AssetEvent, AssetModel
+from airflow.models.asset_state_store import AssetStateStoreModel
+from airflow.models.dag import DagModel
+from airflow.models.dagrun import DagRun
+from airflow.models.errors import ParseImportError
+from sqlalchemy import Select, String, and_, cast, func, or_, select
+from sqlalchemy.orm import Session
+
+from registry_sync.airflow.ids import dag_id
+from registry_sync.state.names import ASSET_GROUP, DESTINATION_KEY, mirror_and_destination
+from registry_sync.state.runs import MirrorRuns, Run
+from registry_sync.state.store import StoredKey
+
+_PART = re.compile(r"routes \d+")
+
+_ENDED, _OPEN = ("success", "failed"), ("running", "queued")
+
+_DAG_FILES = ("registry_mirrors.py", "registry_mirrors_check.py")
+"""The DAG files that end with an import error when the mirrors file has a mistake."""
+
+MAX_KEYS = 500
+"""Values in one query: databases limit the number of parameters."""
+
+
+class StoredStates:
+    """The states of the mirrors that a caller may read: a :class:`~registry_sync.state.store.StateReader`.
+
+    :param session: of Airflow's database. Nothing is written.
+    :param mirrors: names of the mirrors that the caller may read; ``None`` for all. Others are never loaded.
+    """
+
+    def __init__(self, session: Session, mirrors: Collection[str] | None) -> None:
+        self._session = session
+        self._readable = None if mirrors is None else frozenset(mirrors)
+
+    def destinations(self) -> Mapping[tuple[str, str], Mapping[str, Any]]:
+        """The summary and the index of each destination."""
+        found: dict[tuple[str, str], dict[str, Any]] = {ends: {} for ends in self._assets}
+        key, value = AssetStateStoreModel.key, AssetStateStoreModel.value
+        rows = self._values(or_(key == DESTINATION_KEY, key.startswith("routes ")))
+        for asset, name, text in self._session.execute(rows.with_only_columns(_ASSET, key, value)):
+            if name == DESTINATION_KEY or _PART.fullmatch(name):
+                found[self._ends[asset]][name] = _parse(text)
+        return found
+
+    def read(self, keys: Collection[StoredKey]) -> Mapping[StoredKey, Any]:
+        """Some values, of all destinations in a few queries."""
+        known = {
+            (self._assets[mirror, destination], key): (mirror, destination, key)
+            for mirror, destination, key in keys
+            if (mirror, destination) in self._assets
+        }
+        found: dict[StoredKey, Any] = {}
+        for part in _in_parts(sorted({key for _, key in known})):
+            rows = self._values(AssetStateStoreModel.key.in_(part))
+            columns = rows.with_only_columns(_ASSET, AssetStateStoreModel.key, AssetStateStoreModel.value)
+            for asset, key, text in self._session.execute(columns):
+                if stored := known.get((asset, key)):
+                    found[stored] = _parse(text)
+        return found
+
+    def search_tags(self, text: str) -> frozenset[StoredKey]:
+        """The keys of the tables of tags that contain ``text``. The database searches, and returns keys only."""
+        key, value = AssetStateStoreModel.key, AssetStateStoreModel.value
+        rows = self._values(and_(key.endswith(" tags"), value.contains(text, autoescape=True)))
+        return frozenset(
+            (*self._ends[asset], name) for asset, name in self._session.execute(rows.with_only_columns(_ASSET, key))
+        )
+
+    def runs(self) -> Mapping[str, MirrorRuns]:
+        """The last run that ended, an open one, and the next one, of each mirror."""
+        mirrors = {dag_id(mirror): mirror for mirror, _ in self._assets}
+        dags = self._session.scalars(select(DagModel).where(DagModel.dag_id.in_(mirrors)))
+        last, running = self._newest_runs(mirrors, _ENDED), self._newest_runs(mirrors, _OPEN)
+        return {
+            mirrors[dag.dag_id]: MirrorRuns(
+                mirror=mirrors[dag.dag_id],
+                dag_id=dag.dag_id,
+                is_paused=bool(dag.is_paused),
+                is_gone=bool(dag.is_stale),
+                next_run_at=dag.next_dagrun_create_after,
+                last=last.get(dag.dag_id),
+                running=running.get(dag.dag_id),
+            )
+            for dag in dags
+        }
+
+    def events(
+        self, since: datetime, *, mirror: str = "", destination: str = "", text: str = "", offset: int, limit: int
+    ) -> tuple[int, list[Any]]:
+        """The changes of runs since a time, the newest first."""
+        assets = [
+            asset
+            for (own, name), asset in self._assets.items()
+            if (not mirror or own == mirror) and (not destination or name == destination)
+        ]
+        events = select(AssetEvent).where(AssetEvent.asset_id.in_(assets), AssetEvent.timestamp >= since)
+        if text:
+            events = events.where(cast(AssetEvent.extra, String).contains(text, autoescape=True))
+        total = self._session.scalar(select(func.count()).select_from(events.subquery())) or 0
+        newest = events.order_by(AssetEvent.timestamp.desc(), AssetEvent.id.desc()).offset(offset).limit(limit)
+        return total, list(self._session.scalars(newest.with_only_columns(AssetEvent.extra)))
+
+    @cached_property
+    def _assets(self) -> Mapping[tuple[str, str], int]:
+        """The ids of the assets that the caller may read, by mirror and destination.
+
+        An asset is active while a DAG has it. The DAG of a mirror with a mistake in the mirrors file is gone, and
+        nothing must then look as if the mirror had been removed.
+        """
+        is_active = select(AssetActive.name).where(
+            AssetActive.name == AssetModel.name, AssetActive.uri == AssetModel.uri
+        )
+        assets = select(AssetModel.name, AssetModel.id, is_active.exists().label("is_active"))
+        newest_last = assets.where(AssetModel.group == ASSET_GROUP).order_by("is_active", AssetModel.id)
+        shows_gone = self._has_file_errors()
+        found: dict[tuple[str, str], int] = {}
+        for name, asset, active in self._session.execute(newest_last):
+            ends = mirror_and_destination(name)
+            if ends and (active or shows_gone) and (self._readable is None or ends[0] in self._readable):
+                found[ends] = asset
+        return found
+
+    @cached_property
+    def _ends(self) -> Mapping[int, tuple[str, str]]:
+        return {asset: ends for ends, asset in self._assets.items()}
+
+    def _has_file_errors(self) -> bool:
+        """Return whether the mirrors file has a mistake, so that DAGs may be gone because of it."""
+        names = [ParseImportError.filename.endswith(name, autoescape=True) for name in _DAG_FILES]
+        return self._session.scalar(select(ParseImportError.id).where(or_(*names)).limit(1)) is not None
+
+    def _values(self, condition: Any) -> Select[Any]:
+        return select(AssetStateStoreModel).where(_ASSET.in_(self._ends), condition)
+
+    def _newest_runs(self, dags: Iterable[str], states: tuple[str, ...]) -> dict[str, Run]:
+        """The newest run in one of these states, by DAG."""
+        newest = (
+            select(func.max(DagRun.id))
+            .where(DagRun.dag_id.in_(list(dags)), DagRun.state.in_(states))
+            .group_by(DagRun.dag_id)
+        )
+        rows = self._session.execute(
+            select(DagRun.dag_id, DagRun.run_id, DagRun.state, DagRun.start_date, DagRun.end_date).where(
+                DagRun.id.in_(newest)
+            )
+        )
+        return {
+            dag: Run(run_id=run_id, state=str(state), started_at=start, ended_at=end)
+            for dag, run_id, state, start, end in rows
+        }
+
+
+_ASSET = AssetStateStoreModel.asset_id
+
+
+def _parse(text: str) -> Any:
+    """The value of a row; ``None`` when it is not JSON, which no state is."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _in_parts(keys: list[str]) -> Iterable[list[str]]:
+    return (keys[start : start + MAX_KEYS] for start in range(0, len(keys), MAX_KEYS))

@@ -1,0 +1,87 @@
+"""Judge one destination of a mirror at the time of reading: its routes, its documents, and its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from registry_sync.state.destination import DestinationState
+from registry_sync.state.freshness import CLOCK_SKEW, Judgement, age_seconds, judge_route, worst
+from registry_sync.state.runs import MirrorRuns
+from registry_sync.state.stored_destination import StoredDestination
+from registry_sync.text_table import human_duration
+
+START_GRACE = timedelta(minutes=5)
+"""How late the scheduler may start a run before that is reported."""
+
+
+def judge_routes(stored: StoredDestination, now: datetime) -> dict[str, Judgement]:
+    """Judge each route of a destination, by its name."""
+    return {name: judge_one(stored, name, now) for name in stored.figures}
+
+
+def judge_one(stored: StoredDestination, route: str, now: datetime) -> Judgement:
+    """Judge one route of a destination that has a state."""
+    judgement = judge_route(stored.figures[route], listed_at(stored, route), now)
+    return worst((judgement, _LOST)) if stored.state and route in stored.state.unreported else judgement
+
+
+def listed_at(stored: StoredDestination, route: str) -> datetime | None:
+    """When a listing counted as a look at the route; ``None`` for one whose task was lost in the last run."""
+    state = stored.state
+    return state.listed_at if state and route not in state.unreported else None
+
+
+_LOST = Judgement(status="unknown", reason="its task ended without a report in the last run")
+
+
+def judge_whole(stored: StoredDestination, runs: MirrorRuns | None, now: datetime) -> Iterator[Judgement]:
+    """Judge what concerns a destination as a whole: its documents, its last run, and the next one."""
+    for fault in stored.faults:
+        yield Judgement(status="unknown", reason=fault)
+    if stored.state is None and not stored.faults:
+        yield Judgement(status="unknown", reason="no run has reported yet")
+    if stored.state is not None:
+        yield from _judge_state(stored.state, now)
+    if runs is not None:
+        yield from _judge_runs(runs, stored.state, now)
+
+
+def _judge_state(state: DestinationState, now: datetime) -> Iterator[Judgement]:
+    if state.problem is not None:
+        yield Judgement(
+            status="failing", reason=f"the routes cannot be listed: {state.problem.reason}", since=state.problem.since
+        )
+    if state.unreported:
+        count = len(state.unreported)
+        which = f"the task of {state.unreported[0]}" if count == 1 else f"the tasks of {count} routes"
+        yield Judgement(status="unknown", reason=f"{which} ended without a report")
+    if state.listed_at is None:
+        yield Judgement(status="unknown", reason="no run has listed the routes yet")
+    elif state.listed_at > now + CLOCK_SKEW:
+        ahead = human_duration((state.listed_at - now).total_seconds())
+        yield Judgement(status="unknown", reason=f"the last listing is {ahead} in the future; compare the clocks")
+    elif state.fresh_within is not None and (age := age_seconds(state.listed_at, now)) > state.fresh_within:
+        promise = human_duration(state.fresh_within)
+        reason = f"the routes were last listed {human_duration(age)} ago; the promise is {promise}"
+        yield Judgement(status="unknown", reason=reason, since=state.listed_at)
+
+
+def _judge_runs(runs: MirrorRuns, state: DestinationState | None, now: datetime) -> Iterator[Judgement]:
+    if runs.is_gone:
+        yield Judgement(status="unknown", reason="Airflow no longer has its DAG; see Airflow's import errors")
+    last = runs.last
+    if last and last.state == "failed" and state and last.run_id != state.run_id and _ended_later(last.ended_at, state):
+        yield Judgement(
+            status="unknown", reason=f"the run {last.run_id} failed before it reported", since=last.ended_at
+        )
+    if runs.is_paused:
+        yield Judgement(status="paused", reason="the DAG is paused: no run starts")
+    elif runs.next_run_at and runs.running is None and (late := now - runs.next_run_at) > START_GRACE:
+        late_text = human_duration(late.total_seconds())
+        reason = f"no run came: the next one was due {late_text} ago; is the scheduler running?"
+        yield Judgement(status="unknown", reason=reason, since=runs.next_run_at)
+
+
+def _ended_later(ended_at: datetime | None, state: DestinationState) -> bool:
+    return ended_at is not None and ended_at > state.run_ended

@@ -1,0 +1,136 @@
+"""The questions that pages and commands ask about states. Each reads what it needs, and answers with values.
+
+A reader holds only what its caller may read, so no answer counts or names anything else. ``now`` is the time at which
+freshness is judged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from registry_sync.state.columns import read_columns, route_places
+from registry_sync.state.document import StateError, read_document
+from registry_sync.state.failing import FailingRoute, failing_routes
+from registry_sync.state.find import Finder, Found
+from registry_sync.state.names import tags_key
+from registry_sync.state.overview import OverviewRow, overview
+from registry_sync.state.page import Page, page_of
+from registry_sync.state.route import LACKING, TagTable
+from registry_sync.state.route_list import RouteRow, route_rows
+from registry_sync.state.search_text import parse_search
+from registry_sync.state.store import StateReader
+from registry_sync.state.stored_destination import StoredDestination, read_destinations
+from registry_sync.state.tag_matrix import Column, TagRow, tag_rows
+
+
+def get_overview(reader: StateReader, now: datetime, *, mirror: str = "", destination: str = "") -> list[OverviewRow]:
+    """Answer whether every destination is as fresh as promised, and what is wrong with the others. The worst first.
+
+    :param mirror: only of this mirror; empty for all. ``destination`` likewise.
+    """
+    return _with_oldest_tags(reader, overview(_stored(reader, mirror, destination), reader.runs(), now))
+
+
+def list_routes(
+    reader: StateReader,
+    now: datetime,
+    *,
+    mirror: str = "",
+    destination: str = "",
+    status: str = "",
+    offset: int = 0,
+    limit: int = 100,
+) -> Page[RouteRow]:
+    """Answer which routes there are, and in which status. The worst first, then by name.
+
+    :param mirror: only of this mirror; empty for all. ``destination`` and ``status`` likewise.
+    """
+    rows = route_rows(_stored(reader, mirror, destination), now)
+    return page_of([row for row in rows if not status or row.status == status], offset, limit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepositoryView:
+    """A source repository with its tags and destinations.
+
+    :ivar columns: its destinations; none when no route of the caller has this source.
+    :ivar page: its tags, those that a destination lacks first, then the newest.
+    """
+
+    source: str
+    columns: tuple[Column, ...]
+    page: Page[TagRow]
+
+
+def get_repository(
+    reader: StateReader, now: datetime, source: str, *, tag: str = "", offset: int = 0, limit: int = 100
+) -> RepositoryView:
+    """Answer where each tag of a source repository is, when it arrived, and where it is lacking.
+
+    :param source: whole name, such as ``quay.io/team/app``.
+    :param tag: only tags that begin with this.
+    """
+    places = [place for place in route_places(read_destinations(reader)) if place.source == source]
+    columns = read_columns(reader, places, reader.runs(), now) if places else []
+    return RepositoryView(
+        source=source, columns=tuple(columns), page=page_of(tag_rows(columns, name=tag), offset, limit)
+    )
+
+
+def find(
+    reader: StateReader, now: datetime, text: str, *, exact: bool = False, offset: int = 0, limit: int = 20
+) -> Found:
+    """Answer where an image is: by part of its name, by name and tag, or by part of a digest.
+
+    :param exact: names and tags must be the same: a name may only lack its first parts, such as the registry.
+    :raises ConfigurationError: when nothing can be searched for.
+    """
+    search = parse_search(text)
+    finder = Finder(reader=reader, stored=read_destinations(reader), runs=reader.runs(), now=now)
+    return finder.find(search, offset=offset, limit=limit, exact=exact)
+
+
+def list_failing(
+    reader: StateReader, *, mirror: str = "", destination: str = "", offset: int = 0, limit: int = 100
+) -> Page[FailingRoute]:
+    """Answer what fails, since when, and what to do. The oldest first.
+
+    :param mirror: only of this mirror; empty for all. ``destination`` likewise.
+    """
+    return failing_routes(reader, _stored(reader, mirror, destination), offset=offset, limit=limit)
+
+
+def _stored(reader: StateReader, mirror: str, destination: str) -> list[StoredDestination]:
+    return [
+        stored
+        for stored in read_destinations(reader)
+        if (not mirror or stored.mirror == mirror) and (not destination or stored.destination == destination)
+    ]
+
+
+def _with_oldest_tags(reader: StateReader, rows: list[OverviewRow]) -> list[OverviewRow]:
+    """Name the tag that each destination lacks for the longest time, from the tags of its route."""
+    keys = [
+        (row.mirror, row.destination, tags_key(row.oldest_lacking.route)) if row.oldest_lacking else None
+        for row in rows
+    ]
+    tables = reader.read([key for key in keys if key])
+    return [
+        replace(row, oldest_lacking=replace(row.oldest_lacking, tag=_oldest_tag(tables.get(key))))
+        if key and row.oldest_lacking
+        else row
+        for row, key in zip(rows, keys, strict=True)
+    ]
+
+
+def _oldest_tag(document: object) -> str | None:
+    """The tag of a table that lacks for the longest time; ``None`` when the table cannot be read."""
+    try:
+        table = read_document(TagTable, document)
+    except StateError:
+        return None
+    return min(
+        ((tag.pushed_at or tag.first_seen, tag.tag) for tag in table.tags if tag.status in LACKING),
+        default=(None, None),
+    )[1]

@@ -1,0 +1,39 @@
+"""What Airflow knows about the DAG of a mirror: its last run, its next one, and whether it is paused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One DAG run.
+
+    :ivar state: by Airflow: ``queued``, ``running``, ``success`` or ``failed``.
+    """
+
+    run_id: str
+    state: str
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MirrorRuns:
+    """The runs of a mirror.
+
+    :ivar is_gone: Airflow no longer has the DAG, such as of a mirror with a mistake in the mirrors file.
+    :ivar next_run_at: when Airflow starts the next run; in the past while the scheduler does not start it; ``None``
+        without a schedule.
+    :ivar last: the last run that ended.
+    :ivar running: a run that is queued or running now.
+    """
+
+    mirror: str
+    dag_id: str
+    is_paused: bool = False
+    is_gone: bool = False
+    next_run_at: datetime | None = None
+    last: Run | None = None
+    running: Run | None = None
