@@ -46,7 +46,12 @@ class StateReader(Protocol):
         ...
 
     def search_tags(self, text: str) -> frozenset[StoredKey]:
-        """The keys of the tag tables whose JSON contains ``text``. Upper and lower case may be the same."""
+        """The keys of the tag tables whose stored text contains ``text``. Upper and lower case may be the same.
+
+        The database searches, because reading all tables takes seconds. So the stored form of a table has the names of
+        its tags as plain text, and its digests in a form in which the beginning of one can be searched for, such as
+        hexadecimal or base64 of each by itself. Other fields may be compressed.
+        """
         ...
 
     def runs(self) -> Mapping[str, MirrorRuns]:
