@@ -52,6 +52,8 @@ class LocalAirflow:
     :param settings: further environment variables, such as ``{"AIRFLOW__CORE__PARALLELISM": "2"}``, which win.
     :param paused: whether new DAGs wait to be unpaused.
     :param port: of web UI and API; a free one unless given.
+    :param people: roles of further people by name, such as ``{"vera": "viewer"}``.
+    :param base_path: path of ``[api] base_url``, as behind a reverse proxy, such as ``/airflow``.
     """
 
     def __init__(
@@ -65,12 +67,16 @@ class LocalAirflow:
         settings: Mapping[str, str] | None = None,
         paused: bool = False,
         port: int | None = None,
+        people: Mapping[str, str] | None = None,
+        base_path: str = "",
     ) -> None:
         self.home = home.resolve()
+        self.base_path, self._people = base_path, dict(people or {})
         self.user, self.password = "admin", secrets.token_urlsafe(9)
         self._port, self._execution_port = port or _free_port(), _free_port()
         self._dags, self._plugins, self._mirrors_file, self._paused = dags, plugins, mirrors_file, paused
         self._connections, self._settings = dict(connections or {}), dict(settings or {})
+        self._passwords = {name: secrets.token_urlsafe(9) for name in self._people}
         self._jwt_secret = secrets.token_hex(32)
         self._processes: dict[Component, subprocess.Popen[bytes]] = {}
         self.api = AirflowApi(self.url, self.user, self.password)
@@ -78,6 +84,10 @@ class LocalAirflow:
     @property
     def url(self) -> str:
         return f"http://{LOOPBACK}:{self._port}"
+
+    def api_of(self, name: str) -> AirflowApi:
+        """The REST API as one of ``people``."""
+        return AirflowApi(self.url, name, self._passwords[name])
 
     @property
     def environment(self) -> dict[str, str]:
@@ -97,12 +107,14 @@ class LocalAirflow:
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": "8",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self._execution_url}/",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.user}:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(
+                f"{name}:{role}" for name, role in {self.user: "admin", **self._people}.items()
+            ),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._passwords_file),
             # Several processes write: one that finds SQLite locked waits instead of failing.
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home}/airflow.db?timeout=60",
             "AIRFLOW__API__HOST": LOOPBACK,
-            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__BASE_URL": f"{self.url}{self.base_path}",
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__API_AUTH__JWT_SECRET": self._jwt_secret,
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
@@ -163,7 +175,7 @@ class LocalAirflow:
         :raises AirflowStartError: when a component ends, or does not start in time.
         """
         self._passwords_file.parent.mkdir(parents=True, exist_ok=True)
-        self._passwords_file.write_text(json.dumps({self.user: self.password}))
+        self._passwords_file.write_text(json.dumps({self.user: self.password, **self._passwords}))
         self._passwords_file.chmod(0o600)
         try:
             for each in components:

@@ -1,0 +1,27 @@
+"""The overview: every mirror and destination that the caller may read, those that need attention first."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow.api_fastapi.common.db.common import SessionDep
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+
+from registry_sync.airflow.pages.access import Caller
+from registry_sync.airflow.pages.rendering import render
+from registry_sync.airflow.stored_states import StoredStates
+from registry_sync.state.queries import get_overview
+
+router = APIRouter()
+
+
+@router.get("/")
+def overview(request: Request, caller: Caller, session: SessionDep, mirror: str = "") -> HTMLResponse:
+    """The default page.
+
+    :param mirror: show only this one.
+    """
+    rows = get_overview(StoredStates(session, caller.mirrors), datetime.now(UTC), mirror=mirror)
+    broken = sum(row.is_broken for row in rows)
+    return render(request, "overview.html", rows=rows, broken=broken, mirror=mirror, nodes=None)

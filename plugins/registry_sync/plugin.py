@@ -1,0 +1,49 @@
+"""The Airflow plugin: the Mirrors page.
+
+Airflow imports this module in every process, also in each task, so it imports nothing but the base class.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.plugins_manager import AirflowPlugin
+
+NAME = "registry_sync"
+PATH = "registry-sync"
+
+
+class _LazyPages:
+    """The ASGI app of the pages. FastAPI and the package are imported at the first request: only in the API server."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        from registry_sync.airflow.pages.app import app  # noqa: PLC0415 (as the class says)
+
+        await app(scope, receive, send)
+
+
+APPS: list[Any] = [{"app": _LazyPages(), "url_prefix": f"/{PATH}", "name": NAME}]
+
+VIEWS: list[Any] = [
+    {
+        "name": "Mirrors",
+        "href": f"{PATH}/",
+        "destination": "nav",
+        "nav_top_level": True,
+        "url_route": NAME,
+        "icon": f"{PATH}/static/icon.svg",
+        "icon_dark_mode": f"{PATH}/static/icon-dark.svg",
+    }
+]
+"""The entry in the navigation. Its addresses are relative to the ``<base>`` of Airflow's UI, the path of ``base_url``.
+
+There is no tab on DAGs, because Airflow would show it on the DAGs of others too.
+"""
+
+
+class RegistrySyncPlugin(AirflowPlugin):
+    """The pages, and their entry in the navigation."""
+
+    name = NAME
+    fastapi_apps = APPS
+    external_views = VIEWS

@@ -1,0 +1,82 @@
+"""A real API server of Airflow over synthetic states, and the people who ask it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import requests
+
+from testkit.airflow import LocalAirflow
+from testkit.pages import PAGES_PATH, api_server
+from testkit.states import synthetic_states
+from testkit.waiting import PATIENCE_SECONDS
+
+MIRRORS_FILE = """
+registries:
+  quay: {host: quay.io}
+  acr: {host: gsoci.azurecr.io}
+  aliyun: {host: giantswarm-registry.cn-shanghai.cr.aliyuncs.com}
+  ghcr: {host: ghcr.io}
+  harbor: {host: "harbor.example:8443", kind: harbor}
+mirrors:
+  giantswarm: {source: quay, destinations: [acr, aliyun, ghcr], schedule: "0 * * * *", repositories: [giantswarm/etcd]}
+  archive: {source: quay, destinations: [harbor], schedule: "0 * * * *", repositories: [team/etcd]}
+"""
+"""The DAGs of these mirrors can be triggered; of the other mirrors Airflow knows names only."""
+
+
+class Person:
+    """Somebody with a browser, or a program with a token. ``None``: nobody is logged in."""
+
+    def __init__(self, airflow: LocalAirflow, token: str | None) -> None:
+        self.token, self.airflow = token, airflow
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def ask(
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+        data: str | None = None,
+    ) -> requests.Response:
+        """Ask for a page below ``/registry-sync``. Redirects are not followed."""
+        return self._session.request(
+            method,
+            f"{self.airflow.url}{PAGES_PATH}{path}",
+            headers={**({"Authorization": f"Bearer {self.token}"} if self.token else {}), **(headers or {})},
+            json=json,
+            data=data,
+            allow_redirects=False,
+            timeout=PATIENCE_SECONDS,
+        )
+
+
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+    home = tmp_path_factory.mktemp("pages")
+    mirrors_file = home / "mirrors.yaml"
+    mirrors_file.write_text(MIRRORS_FILE)
+    local = LocalAirflow(home / "airflow", mirrors_file=mirrors_file, people={"olga": "user", "vera": "viewer"})
+    with api_server(local, synthetic_states(now=datetime.now(UTC)), dags=True):
+        yield local
+
+
+@pytest.fixture(scope="module")
+def admin(airflow: LocalAirflow) -> Person:
+    return Person(airflow, airflow.api.token)
+
+
+@pytest.fixture(scope="module")
+def viewer(airflow: LocalAirflow) -> Person:
+    return Person(airflow, airflow.api_of("vera").token)
+
+
+@pytest.fixture(scope="module")
+def nobody(airflow: LocalAirflow) -> Person:
+    return Person(airflow, None)
