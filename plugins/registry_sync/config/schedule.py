@@ -61,6 +61,17 @@ def last_ticks(schedule: str, start: datetime, end: datetime) -> tuple[datetime,
     return before, croniter(expression, end).get_prev(datetime)
 
 
+def previous_tick(schedule: str, time: datetime) -> datetime:
+    """The last tick of ``schedule`` at or before ``time``. Times are aware UTC.
+
+    >>> f"{previous_tick('@hourly', datetime(2026, 11, 24, 12, tzinfo=UTC)):%H:%M}"
+    '12:00'
+    """
+    earlier = croniter(_EXPRESSIONS.get(schedule, schedule), time + timedelta(microseconds=1))
+    tick: datetime = earlier.get_prev(datetime)
+    return tick
+
+
 _EXPRESSIONS = {"@quarterly": "0 0 1 */3 *"}
 """Airflow's presets that croniter does not know."""
 

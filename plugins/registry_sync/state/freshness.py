@@ -83,7 +83,7 @@ def _judgements(figures: RouteFigures, looked_at: datetime, now: datetime) -> It
     if figures.failing or figures.failing_since:
         reason = f"{_tags(figures.failing)} cannot be copied" if figures.failing else "the route fails"
         yield Judgement(status="failing", reason=reason, since=figures.failing_since)
-    if reason := _stale(figures, now):
+    if reason := broken_promise(figures, now):
         yield Judgement(status="stale", reason=reason, since=figures.oldest_lacking)
     if reason := _unknown(figures, looked_at, now):
         yield Judgement(status="unknown", reason=reason, since=looked_at)
@@ -93,7 +93,7 @@ def _judgements(figures: RouteFigures, looked_at: datetime, now: datetime) -> It
         yield Judgement(status="missing", reason=f"{_tags(behind)} missing or changed", since=figures.oldest_lacking)
 
 
-def _stale(figures: RouteFigures, now: datetime) -> str:
+def broken_promise(figures: RouteFigures, now: datetime) -> str:
     """The reason why a route is behind its promise; empty when it is not. A tag exactly at the promise keeps it."""
     if figures.fresh_within is None or not lacking(figures):
         return ""

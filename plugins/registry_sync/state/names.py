@@ -26,6 +26,10 @@ READINESS_ASSET = "registry_sync/nodes"
 
 READINESS_KEY = "readiness"
 
+MESSAGES_ASSET = "registry_sync/messages"
+"""The name of the asset that holds which messages were sent: under the name of each mirror what its notifiers were
+told, and under :func:`watched_key` since when its runs are expected."""
+
 MAX_VALUE_BYTES = 60_000
 """The largest value that is stored, as compact JSON. Airflow's own limit is 65,536 bytes ([state_store])."""
 
@@ -122,3 +126,8 @@ _TAGS = " tags"
 def index_key(number: int) -> str:
     """The key of one part of a destination's index of routes, from 0."""
     return f"routes {number}"
+
+
+def watched_key(mirror: str) -> str:
+    """The key of the schedule of a mirror, among its messages."""
+    return f"{mirror} schedule"

@@ -8,7 +8,6 @@ import pytest
 
 from registry_sync.config.secret_arguments import find_secret
 
-
 NAMES = """password smtp_password token slackToken api_key apiKey X-Api-Key integration_key routing_key client_secret
 Authorization webhook_url webhook webhook_endpoint credentials"""
 

@@ -1,0 +1,148 @@
+"""Write a message about a mirror: subject, plain text and HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Literal
+
+from registry_sync.config.notify import Event
+from registry_sync.state.alerts import Alert, AlertKind, minute
+from registry_sync.state.notices import Notice
+from registry_sync.text import one_line
+
+MAX_SHOWN = 10
+"""Alerts of each kind that a message shows. It says how many there are."""
+
+MAX_REASON = 1000
+"""Characters of a reason in a message."""
+
+Severity = Literal["error", "warning", "info"]
+
+_SEVERITIES: dict[Event, Severity] = {"failed": "error", "stale": "warning", "recovered": "info"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A message, ready to be sent. Templates of the mirrors file use these names, such as ``registry_sync.subject``.
+
+    :ivar severity: for services that want one: ``error``, ``warning`` or ``info``.
+    """
+
+    mirror: str
+    event: Event
+    severity: Severity
+    subject: str
+    text: str
+    html: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A link below a message."""
+
+    title: str
+    url: str
+
+
+def write_message(mirror: str, notice: Notice, links: Sequence[Link]) -> Message:
+    """The message of a notice."""
+    sections = list(_sections(notice))
+    return Message(
+        mirror=mirror,
+        event=notice.event,
+        severity=_SEVERITIES[notice.event],
+        subject=_subject(mirror, notice),
+        text=_text(_opening(mirror, notice), sections, links),
+        html=_html(_opening(mirror, notice), sections, links),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Section:
+    heading: str
+    alerts: tuple[Alert, ...]
+    hidden: int
+
+
+def _subject(mirror: str, notice: Notice) -> str:
+    still = "still " if notice.is_repeated else ""
+    failed, stale = _count(notice, "failed"), _count(notice, "stale")
+    match notice.event:
+        case "recovered":
+            return f"Mirror {mirror} recovered"
+        case "failed":
+            also = f", {stale} behind the promise" if stale else ""
+            return f"Mirror {mirror} {still}fails: {failed} {_plural(failed, 'problem')}{also}"
+        case "stale":
+            also = f", {failed} {_plural(failed, 'problem')}" if failed else ""
+            return f"Mirror {mirror} is {still}stale: {stale} {_plural(stale, 'route')} behind the promise{also}"
+
+
+def _opening(mirror: str, notice: Notice) -> str:
+    """The first sentence of the body."""
+    if notice.solved is not None:
+        sent = f", of {minute(notice.solved.at)}," if notice.solved.at else ""
+        return f"No problem is left in mirror {mirror}. The last message{sent} had {notice.solved.count}."
+    if notice.is_repeated:
+        return f"Nothing has changed in mirror {mirror} since the last message."
+    others = len(notice.alerts) - notice.new
+    also = f"; {others} others were reported before and last" if others else ""
+    return f"New in mirror {mirror}: {notice.new} {_plural(notice.new, 'problem')}{also}."
+
+
+def _sections(notice: Notice) -> Iterator[_Section]:
+    for kind, heading in (("failed", "Failing"), ("stale", "Behind the promise (fresh_within)")):
+        alerts = tuple(alert for alert in notice.alerts if alert.kind == kind)
+        if alerts:
+            shown = alerts[:MAX_SHOWN]
+            total = sum(alert.count for alert in alerts)
+            hidden = total - sum(alert.count for alert in shown)
+            yield _Section(heading=f"{heading}: {total}", alerts=shown, hidden=hidden)
+
+
+def _count(notice: Notice, kind: AlertKind) -> int:
+    return sum(alert.count for alert in notice.alerts if alert.kind == kind)
+
+
+def _plural(number: int, noun: str) -> str:
+    return noun if number == 1 else f"{noun}s"
+
+
+def _details(alert: Alert) -> str:
+    """The second line of an alert: its age."""
+    tries = f", failed in {alert.tries} {_plural(alert.tries, 'run')}" if alert.tries else ""
+    return f"since {minute(alert.since)}{tries}"
+
+
+def _reason(alert: Alert) -> str:
+    return one_line(alert.reason, MAX_REASON)
+
+
+def _text(opening: str, sections: Sequence[_Section], links: Sequence[Link]) -> str:
+    lines = [opening]
+    for section in sections:
+        lines += ["", section.heading]
+        for alert in section.alerts:
+            lines += ["", f"{alert.place}: {_reason(alert)}", f"  {_details(alert)}"]
+        lines += ["", f"and {section.hidden} more"] if section.hidden else []
+    lines += ["", *(f"{link.title}: {link.url}" for link in links)] if links else []
+    return "\n".join(lines)
+
+
+def _html(opening: str, sections: Sequence[_Section], links: Sequence[Link]) -> str:
+    parts = [f"<p>{escape(opening)}</p>"]
+    for section in sections:
+        parts += [f"<h3>{escape(section.heading)}</h3>", "<ul>"]
+        parts += [
+            f"<li><b>{place}</b>: {reason}<br><small>{details}</small></li>"
+            for place, reason, details in (
+                map(escape, (alert.place, _reason(alert), _details(alert))) for alert in section.alerts
+            )
+        ]
+        parts += ["</ul>", *([f"<p>and {section.hidden} more</p>"] if section.hidden else [])]
+    if links:
+        anchors = (f'<a href="{escape(link.url)}">{escape(link.title)}</a>' for link in links)
+        parts.append(f"<p>{' · '.join(anchors)}</p>")
+    return "\n".join(parts)

@@ -1,0 +1,88 @@
+"""Notice that no run of a mirror came: its schedule against the time of its last report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from registry_sync.config.model import Mirror
+from registry_sync.config.schedule import previous_tick
+from registry_sync.state.alerts import Alert, minute
+from registry_sync.state.document import StateError, read_document
+
+GRACE = timedelta(minutes=15)
+"""Time that a run has to start and to report."""
+
+RUNNING_GRACE = timedelta(hours=24)
+"""Time that a run has when Airflow says that one is running."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchedSchedule:
+    """The schedule of a mirror, and when it was first seen. Runs before that time are not missed."""
+
+    schedule: str | None
+    since: datetime
+
+
+def read_watched(document: Any, schedule: str | None, now: datetime) -> WatchedSchedule:
+    """Read what was stored about a schedule. For another schedule, or without anything usable, it begins now."""
+    try:
+        watched = read_document(WatchedSchedule, document)
+    except StateError:
+        return WatchedSchedule(schedule=schedule, since=now)
+    return watched if watched.schedule == schedule else WatchedSchedule(schedule=schedule, since=now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DagFacts:
+    """What Airflow knows about the DAG of a mirror.
+
+    :ivar exists: Airflow has read it.
+    """
+
+    exists: bool = True
+    is_paused: bool = False
+    running: int = 0
+    queued: int = 0
+
+
+def due_run(mirror: Mirror, last_ended: datetime | None, watched: WatchedSchedule, now: datetime) -> datetime | None:
+    """When the last run should have started that did not come; ``None`` when none is missing.
+
+    :param last_ended: when the last run of the mirror ended; ``None`` without one.
+    """
+    if mirror.schedule is None:
+        return None
+    tick = previous_tick(mirror.schedule, now - GRACE)
+    began = previous_tick(mirror.schedule, tick - timedelta(microseconds=1))
+    if tick <= watched.since or (mirror.start_date and began < mirror.start_date):
+        return None
+    return tick if last_ended is None or last_ended < tick else None
+
+
+def missing_run(mirror: str, due: datetime, last_ended: datetime | None, dag: DagFacts, now: datetime) -> Alert | None:
+    """The alert about a run that did not come; ``None`` while one is running, for at most :data:`RUNNING_GRACE`."""
+    if dag.running and now - due < RUNNING_GRACE:
+        return None
+    last = f"the last one ended at {minute(last_ended)}" if last_ended else "none has ended yet"
+    return Alert(
+        kind="failed",
+        key="run",
+        place=f"mirror {mirror}",
+        reason=f"no run came: one should have started at {minute(due)}, and {last}; {_cause(dag)}",
+        since=due,
+    )
+
+
+def _cause(dag: DagFacts) -> str:
+    if not dag.exists:
+        return "Airflow does not know its DAG: see the import errors"
+    if dag.is_paused:
+        return "its DAG is paused"
+    if dag.running:
+        return "a run is running for longer than a day: see its tasks"
+    if dag.queued:
+        return f"{dag.queued} queued runs do not start: is the scheduler running?"
+    return "is the scheduler running, and does the task report end?"

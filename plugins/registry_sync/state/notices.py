@@ -1,0 +1,115 @@
+"""Decide who is told what: once per change, and again after a while. Pure; clock and memory are parameters."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from registry_sync.config.notify import Event, Notifier
+from registry_sync.state.alerts import Alert
+from registry_sync.state.document import StateError, read_document
+
+MAX_TOLD = 1000
+"""Alerts that are remembered as told, for each notifier. Beyond, a new one is told with the next repetition."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a notifier was told last.
+
+    :ivar alerts: short digests of the keys of the alerts that it knows and that still last.
+    :ivar count: number of tags, routes and runs in the last message about failures or broken promises.
+    :ivar at: when the last such message was sent; ``None`` when everything is well.
+    """
+
+    alerts: tuple[str, ...] = ()
+    count: int = 0
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MirrorNotices:
+    """What the notifiers of a mirror were told, by :func:`notifier_key`. It is stored as one value."""
+
+    told: dict[str, Told] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A message that is due.
+
+    :ivar event: that the message is about; a failure before a broken promise.
+    :ivar alerts: all that the notifier is told about: what it was not told yet first.
+    :ivar new: number of those that it was not told yet.
+    :ivar solved: what it was told before, when everything is well again.
+    :ivar told: what it is told once the message is sent.
+    """
+
+    event: Event
+    alerts: tuple[Alert, ...] = ()
+    new: int = 0
+    solved: Told | None = None
+    told: Told = Told()
+
+    @property
+    def is_repeated(self) -> bool:
+        return bool(self.alerts) and not self.new
+
+
+def read_notices(document: Any) -> MirrorNotices:
+    """Read what was stored. What cannot be read counts as nothing told, which tells it again."""
+    try:
+        return MirrorNotices() if document is None else read_document(MirrorNotices, document)
+    except StateError:
+        return MirrorNotices()
+
+
+def notifier_key(notifier: Notifier) -> str:
+    """The name under which a notifier is remembered. With other arguments it is another, to be told everything."""
+    written = {"class": notifier.class_path, "with": dict(notifier.arguments), "on": list(notifier.on)}
+    return _short(json.dumps(written, sort_keys=True))
+
+
+def decide(notifier: Notifier, alerts: Sequence[Alert], told: Told, now: datetime) -> Notice | Told:
+    """The message that a notifier is due, else what it knows now.
+
+    :param alerts: all alerts of the mirror.
+    :param told: what the notifier was told so far.
+    """
+    relevant = [alert for alert in alerts if alert.kind in notifier.on]
+    if not relevant:
+        return _all_well(notifier, told)
+    known = set(told.alerts)
+    new = [alert for alert in relevant if _short(alert.key) not in known]
+    is_due = told.at is None or now - told.at >= notifier.repeat.length
+    if not new and not is_due:
+        return Told(alerts=_keys(relevant), count=told.count, at=told.at)
+    old = [alert for alert in relevant if _short(alert.key) in known]
+    return Notice(
+        event=_worst(new or relevant),
+        alerts=(*new, *old),
+        new=len(new),
+        told=Told(alerts=_keys(relevant), count=sum(alert.count for alert in relevant), at=now),
+    )
+
+
+def _all_well(notifier: Notifier, told: Told) -> Notice | Told:
+    if told.at is None or "recovered" not in notifier.on:
+        return Told()
+    return Notice(event="recovered", solved=told)
+
+
+def _worst(alerts: Iterable[Alert]) -> Event:
+    return "failed" if any(alert.kind == "failed" for alert in alerts) else "stale"
+
+
+def _keys(alerts: Iterable[Alert]) -> tuple[str, ...]:
+    return tuple(_short(alert.key) for alert in alerts)[:MAX_TOLD]
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
