@@ -27,7 +27,7 @@ from testkit import images
 from testkit.images import Image
 from testkit.interceptor import Interceptor
 from testkit.registry import Htpasswd, RegistryProcess
-from testkit.routes import asked, counted, make_route, result_of, run_route
+from testkit.routes import FULL_CHECK, asked, counted, make_route, result_of, run_route
 from testkit.tls import CertificateAuthority
 from testkit.token_server import TokenServer
 from tests.integration.conftest import SkopeoLog
@@ -92,6 +92,17 @@ def test_content_arrives_whole(source: RegistryProcess, destination: RegistryPro
     again = run_route(make_route(source, destination, name))
     assert counted(again) == {"unchanged": 1}
     assert again.tags == ()
+
+
+def test_skopeo_is_looked_for_when_something_is_to_be_copied(
+    source: RegistryProcess, destination: RegistryProcess, name: str, skopeo_log: SkopeoLog
+) -> None:
+    images.push(source.url, name, "v1", an_image(name))
+    run_route(make_route(source, destination, name))
+    started = len(skopeo_log.at_once)
+    assert started > 0
+    assert counted(run_route(make_route(source, destination, name), window=FULL_CHECK)) == {"unchanged": 1}
+    assert len(skopeo_log.at_once) == started
 
 
 def test_an_index_that_skopeo_refuses_goes_child_by_child(

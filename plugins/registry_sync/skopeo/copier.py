@@ -48,7 +48,9 @@ class Skopeo:
     Secrets are written to private files that are deleted at the end. They never appear in arguments, environment or
     logs. No copy outlives its call.
 
-    :param find: returns the skopeo to run; called when the block is entered.
+    Skopeo is looked for, and its files are written, by :meth:`prepare`, else by the first copy.
+
+    :param find: returns the skopeo to run.
     :param policy_files: the policy that images must pass before they are copied; ``None`` accepts any image.
     :param copy_timeout_seconds: timeout of one copy.
     :param stall_timeout_seconds: a copy fails when it moves no bytes for this long. Only Linux has the counters for
@@ -71,8 +73,7 @@ class Skopeo:
         self._destination = destination
         self._copy_timeout_seconds = copy_timeout_seconds
         self._stall_timeout_seconds = stall_timeout_seconds
-        self._program: SkopeoProgram
-        self._files: SkopeoFiles
+        self._ready: tuple[SkopeoProgram, SkopeoFiles] | None = None
         self._cleanup = ExitStack()
         self._running: dict[RunningSkopeo, None] = {}
         self._is_stopping = False
@@ -81,13 +82,6 @@ class Skopeo:
         self._starting = threading.Lock()
 
     def __enter__(self) -> Self:
-        self._program = self._find()
-        with ExitStack() as stack:
-            directory = stack.enter_context(private_directory())
-            sides = {"source": self._source, "destination": self._destination}
-            with writing():
-                self._files = write_skopeo_files(directory, **sides, policy_files=self.policy_files)
-            self._cleanup = stack.pop_all()
         return self
 
     def __exit__(
@@ -101,6 +95,14 @@ class Skopeo:
                 each.end()
         finally:
             self._cleanup.close()
+
+    def prepare(self) -> None:
+        """Look for skopeo, and write its files.
+
+        :raises ConfigurationError: when there is none, or it is too old.
+        """
+        with self._starting:
+            self._prepare()
 
     def stop(self) -> None:
         """End every copy and refuse new ones. Returns at once; the thread of a copy kills it when it does not end.
@@ -132,8 +134,7 @@ class Skopeo:
         :raises RegistrySyncError: other classes, by skopeo's error message.
         """
         self.check_stopping()
-        limit = self._copy_timeout_seconds + ORPHAN_SECONDS
-        child = self._start(copy_argv(self._program, self._files, image, timeout_seconds=limit))
+        child = self._start(image)
         try:
             lines = self._follow(child, image)
         finally:
@@ -145,13 +146,25 @@ class Skopeo:
             raise decode_failure(child.code, lines, image, policy)
         return CopyResult(sent_bytes=child.sent_bytes)
 
-    def _start(self, argv: Sequence[str]) -> RunningSkopeo:
+    def _start(self, image: ImageCopy) -> RunningSkopeo:
         """Start skopeo and register it in one step, so that ``__exit__`` ends it."""
         with self._starting:
             self.check_stopping()
-            child = self._program.start(argv, self._files.workspace)
+            program, files = self._prepare()
+            limit = self._copy_timeout_seconds + ORPHAN_SECONDS
+            child = program.start(copy_argv(program, files, image, timeout_seconds=limit), files.workspace)
             self._running[child] = None
         return child
+
+    def _prepare(self) -> tuple[SkopeoProgram, SkopeoFiles]:
+        if self._ready is None:
+            program = self._find()
+            directory = self._cleanup.enter_context(private_directory())
+            sides = {"source": self._source, "destination": self._destination}
+            with writing():
+                files = write_skopeo_files(directory, **sides, policy_files=self.policy_files)
+            self._ready = program, files
+        return self._ready
 
     def _follow(self, child: RunningSkopeo, image: ImageCopy) -> Sequence[str]:
         """Log the output and check the timeouts until skopeo ends. Returns the last lines."""

@@ -49,10 +49,12 @@ class Execution:
 def execute(session: Session, observation: Observation, plan: Plan) -> Execution:
     """Do the copies of a plan, then its deletions.
 
-    :raises ConfigurationError: when no usable skopeo is found.
+    :raises ConfigurationError: when something is to be copied, and no usable skopeo is found.
     """
     copies_artifacts = session.route.settings.signatures
     with session.skopeo, thread_pool(session.route.destination.max_connections) as pool:
+        if plan.copies:
+            session.skopeo.prepare()
         transfer = Transfer(
             session=session,
             direct=(direct := DirectCopy(session)),

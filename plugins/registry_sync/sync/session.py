@@ -40,7 +40,7 @@ class Connections(Protocol):
 class Session:
     """A route with all that is needed to work on it.
 
-    :ivar skopeo: not started yet; only :func:`~registry_sync.sync.execute.execute` starts it, so a dry run needs none.
+    :ivar skopeo: looked for when something is to be copied; a dry run, or a route in sync, needs none.
     :ivar locks: on digests and tags of the destination repository.
     """
 
