@@ -8,11 +8,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import parse_repository_name
-from registry_sync.tags.templates import BoundedTemplate, compile_template
 from registry_sync.text import quoted
+
+if TYPE_CHECKING:
+    from registry_sync.tags.templates import BoundedTemplate
 
 VARIABLES = ("repository", "namespace", "name", "registry", "destination", "mirror")
 
@@ -109,6 +112,8 @@ def _render(text: str, names: Names) -> str:
 
 @lru_cache(maxsize=1000)
 def _template(text: str) -> BoundedTemplate:
+    from registry_sync.tags.templates import compile_template  # noqa: PLC0415 - Jinja2 takes 40 ms of CPU to import
+
     template = compile_template(text)
     if unknown := template.variables - set(VARIABLES):
         raise ConfigurationError(

@@ -10,14 +10,16 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any
-
-from jinja2 import nodes
+from typing import TYPE_CHECKING, Any
 
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Digest, is_tag
-from registry_sync.tags.templates import BoundedTemplate, compile_template
 from registry_sync.text import quoted
+
+if TYPE_CHECKING:
+    from jinja2 import nodes
+
+    from registry_sync.tags.templates import BoundedTemplate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,8 @@ def parse_backup_tag(text: str) -> BackupTemplate:
 
     :raises ConfigurationError: when it is not a template, or its tags are invalid or not distinct.
     """
+    from registry_sync.tags.templates import compile_template  # noqa: PLC0415 - Jinja2 takes 40 ms of CPU to import
+
     compiled = compile_template(text)
     if unknown := sorted(compiled.variables - _FORMS.keys()):
         raise ConfigurationError(
@@ -99,6 +103,8 @@ _FORMS = {
 
 def _forms(tree: nodes.Template) -> Iterable[str]:
     """A regular expression for each part of a template; computed parts can be anything."""
+    from jinja2 import nodes  # noqa: PLC0415 - as above
+
     for statement in tree.body:
         if not isinstance(statement, nodes.Output):
             yield _ANYTHING
