@@ -228,11 +228,14 @@ class ReadinessReportOperator(BaseOperator):
         return ReadinessReport.of(self.pools, images, notes=notes)
 
     def _store(self, context: Context, report: ReadinessReport) -> None:
-        """Store the result for the page. The run's own result does not depend on that, whatever fails there."""
+        """Store the result for the page, and send it as metrics. Whatever fails there, the run's own result stays."""
+        from registry_sync.airflow.metrics import send_metrics
         from registry_sync.state.document import as_document
+        from registry_sync.state.metrics import readiness_metrics
         from registry_sync.state.readiness import readiness_state
 
         state = readiness_state(report, read_at=datetime.now(UTC), run_id=context["ti"].run_id)
+        send_metrics(readiness_metrics(state, datetime.now(UTC)))
         try:
             context["asset_state_store"][READINESS].set(READINESS_KEY, as_document(state))
         except Exception as error:

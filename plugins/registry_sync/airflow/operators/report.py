@@ -87,10 +87,18 @@ class ReportOperator(BaseOperator):
             ),
         )
         self._log(run)
+        self._send_metrics(outcomes)
         if run.is_failed:
             raise AirflowFailException(failure_message(run))
         self.log.info("%s", run_summary(run))
         return {"summary": run_summary(run), **({"note": self.note} if self.note else {})}
+
+    def _send_metrics(self, outcomes: Sequence[DestinationOutcome]) -> None:
+        from registry_sync.airflow.metrics import send_metrics
+        from registry_sync.state.metrics import run_metrics
+
+        for outcome in outcomes:
+            send_metrics(run_metrics(self.mirror, outcome.destination, outcome.reports))
 
     def _log(self, run: RunReport) -> None:
         if run.routes:

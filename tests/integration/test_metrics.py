@@ -1,0 +1,135 @@
+"""Metrics of real task processes, as StatsD servers and an OpenTelemetry collector receive them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from registry_sync.airflow.ids import REPORT_TASK, copy_task, routes_task
+from registry_sync.airflow.readiness_dag import DAG_ID as READINESS
+from registry_sync.registry.traffic import Traffic
+from registry_sync.routes.load import PATH_VARIABLE, load_mirrors
+from registry_sync.routes.route import Route, route_of
+from registry_sync.sync.report import RouteReport
+from testkit.loopback import LOOPBACK
+from testkit.metrics_receivers import OUR_PREFIX, OtelReceiver, StatsdListener
+from testkit.task_runner import FakeApi, supervise
+
+ROUTES, COPY = routes_task("backup"), copy_task("backup")
+
+MIRRORS = {
+    "registries": {
+        "origin": {"host": f"{LOOPBACK}:1", "tls": False},
+        "backup": {"host": f"{LOOPBACK}:2", "tls": False, "private": True},
+    },
+    "mirrors": {"team": {"source": "origin", "destinations": ["backup"], "repositories": ["team/app"]}},
+    "nodes": {"outside": {"registry": "origin", "mirrors": ["backup"], "bootstrap_images": ["team/app"]}},
+}
+
+DONE: dict[str, Any] = {
+    "counts": {"copied": 2, "unchanged": 1},
+    "sent_bytes": 1234,
+    "traffic": Traffic(requests=9, waits=1, wait_seconds=2.4),
+}
+"""A route of which two tags were copied, in nine requests."""
+
+COUNTERS = {
+    "copied_tags": 2,
+    "copied_bytes": 1234,
+    "deleted_tags": 0,
+    "requests": 9,
+    "rate_limit_waits": 1,
+    "rate_limit_wait_seconds": 2,
+}
+
+
+class Reporter:
+    """Runs the last task of a DAG in a process of its own, with settings for metrics."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._folder, self._monkeypatch = folder, monkeypatch
+        self._file = folder / "mirrors.yaml"
+        self._file.write_text(json.dumps(MIRRORS))
+        monkeypatch.setenv(PATH_VARIABLE, str(self._file))
+
+    def report_run(self, settings: Mapping[str, str]) -> str:
+        """Report a run whose only route is :data:`DONE`, and return the log."""
+        route = self._route()
+        api = FakeApi(dag_id="mirror_team", states={ROUTES: "success", f"{COPY}_0": "success"})
+        api.xcoms[ROUTES, -1, "return_value"] = [{"route": route.to_json()}]
+        api.xcoms[COPY, 0, "report"] = RouteReport.of_route(route, **DONE).to_json()
+        return self._run(api, settings, "registry_mirrors.py", "success")
+
+    def report_readiness(self, settings: Mapping[str, str]) -> str:
+        """Report checks that never took place, and return the log."""
+        return self._run(FakeApi(dag_id=READINESS), settings, "node_readiness.py", "failed")
+
+    def _run(self, api: FakeApi, settings: Mapping[str, str], dag_file: str, state: str) -> str:
+        for name, value in settings.items():
+            self._monkeypatch.setenv(name, value)
+        log = supervise(REPORT_TASK, api, self._folder / "report.log", dag_file=dag_file)
+        assert api.messages[-1]["state"] == state, log
+        return log
+
+    def _route(self) -> Route:
+        file = load_mirrors(self._file)
+        mirror = file.mirrors["team"]
+        return route_of(mirror, mirror.rules[0], file.registries["origin"], file.registries["backup"], "team/app")
+
+
+@pytest.fixture
+def reporter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reporter:
+    return Reporter(tmp_path, monkeypatch)
+
+
+def test_plain_statsd_has_the_labels_in_the_names(reporter: Reporter) -> None:
+    with StatsdListener() as listener:
+        reporter.report_run(listener.settings)
+        lines = listener.stop()
+    counters = [line for line in lines if line.endswith("|c")]
+    assert counters == [f"{OUR_PREFIX}{name}.team.backup:{value}|c" for name, value in COUNTERS.items()]
+
+
+def test_statsd_with_tags_has_each_value_once(reporter: Reporter) -> None:
+    """In InfluxDB's form. The names have no labels then, so that no value is there twice."""
+    with StatsdListener() as listener:
+        reporter.report_run({**listener.settings, "AIRFLOW__METRICS__STATSD_INFLUXDB_ENABLED": "True"})
+        lines = listener.stop()
+    tags = "mirror=team,destination=backup"
+    counters = [line for line in lines if line.endswith("|c")]
+    assert counters == [f"{OUR_PREFIX}{name},{tags}:{value}|c" for name, value in COUNTERS.items()]
+
+
+def test_opentelemetry_has_tags_and_kinds(reporter: Reporter) -> None:
+    """What a short process counted is exported before it ends."""
+    with OtelReceiver() as receiver:
+        reporter.report_run(receiver.settings)
+        points = receiver.points()
+    labels = frozenset({("mirror", "team"), ("destination", "backup")})
+    counters = {name: point for (name, _), point in points.items() if point[0] == "sum"}
+    assert counters == {f"{OUR_PREFIX}{name}": ("sum", value) for name, value in COUNTERS.items()}
+    assert {own for _, own in points} == {labels}
+
+
+def test_readiness_is_a_gauge_for_each_outage(reporter: Reporter) -> None:
+    with StatsdListener() as listener:
+        reporter.report_readiness(listener.settings)
+        lines = listener.stop()
+    starts = [f"{OUR_PREFIX}pool_start.outside.{down}:0|g" for down in ("none", "backup", "origin")]
+    assert lines == [*starts, f"{OUR_PREFIX}readiness_age_seconds:0|g"]
+
+
+def test_a_server_that_is_down_fails_no_task(reporter: Reporter) -> None:
+    with StatsdListener() as listener:
+        settings = listener.settings
+    assert "metrics could not be sent" not in reporter.report_run(settings)
+
+
+def test_a_collector_that_refuses_fails_no_task(reporter: Reporter) -> None:
+    with OtelReceiver(status=400) as receiver:
+        reporter.report_run(receiver.settings)
+        assert receiver.shown
