@@ -75,8 +75,7 @@ def previous_tick(schedule: str, time: datetime) -> datetime:
     >>> f"{previous_tick('@hourly', datetime(2026, 11, 24, 12, tzinfo=UTC)):%H:%M}"
     '12:00'
     """
-    earlier = croniter(_EXPRESSIONS.get(schedule, schedule), time + timedelta(microseconds=1))
-    tick: datetime = earlier.get_prev(datetime)
+    tick: datetime = _ticks(schedule, time + timedelta(microseconds=1)).get_prev(datetime)
     return tick
 
 
