@@ -40,7 +40,8 @@ class FakeApi:
     ``messages`` are the states that tasks reported, ``rendered`` their rendered fields and labels. With ``resume`` a
     task goes on after that wait; with ``is_ended`` it learns at its next heartbeat that it has to end. ``others`` are
     XComs of other runs, by DAG, run, task and key. ``stored`` are the values of the asset state store, by asset and
-    key; with ``is_store_broken`` it refuses every value.
+    key; with ``is_store_broken`` it refuses every value. ``paused`` are the DAGs that Airflow knows, and ``runs``
+    numbers of runs by DAG and state.
     """
 
     dag_id: str
@@ -59,6 +60,8 @@ class FakeApi:
     others: dict[tuple[str, str, str, str], list[Any]] = field(default_factory=dict)
     stored: dict[tuple[str, str], Any] = field(default_factory=dict)
     is_store_broken: bool = False
+    paused: Mapping[str, bool] = field(default_factory=dict)
+    runs: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     def client(self) -> Client:
         return Client(base_url="http://in-memory", token="", transport=httpx.MockTransport(self._answer))
@@ -68,6 +71,11 @@ class FakeApi:
         match request.method, request.url.path.strip("/").split("/"):
             case method, ["task-instances", *rest]:
                 return self._answer_task(method, rest, request, body)
+            case "GET", ["dags", dag_id]:
+                return self._dag(dag_id)
+            case "GET", ["dag-runs", "count"]:
+                dag_id, states = request.url.params["dag_id"], request.url.params.get_list("states")
+                return httpx.Response(200, json=sum(self.runs.get((dag_id, state), 0) for state in states))
             case "GET", ["connections", name]:
                 return self._connection(name)
             case "GET", ["xcoms", dag_id, run_id, task_id, key, "slice"] if (dag_id, run_id) != (self.dag_id, RUN_ID):
@@ -121,6 +129,12 @@ class FakeApi:
     def _states(self, request: httpx.Request) -> dict[str, str]:
         asked = request.url.params.get_list("task_ids")
         return {name: state for name, state in self.states.items() if re.sub(r"_\d+$", "", name) in asked}
+
+    def _dag(self, dag_id: str) -> httpx.Response:
+        if dag_id not in self.paused:
+            return httpx.Response(404, json={"detail": {"reason": "not_found", "message": f"no {dag_id}"}})
+        empty = dict.fromkeys(("bundle_name", "bundle_version", "relative_fileloc", "owners", "next_dagrun"))
+        return httpx.Response(200, json={**empty, "dag_id": dag_id, "is_paused": self.paused[dag_id], "tags": []})
 
     def _connection(self, name: str) -> httpx.Response:
         if name not in self.connections:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from registry_sync.airflow.hooks.registry import RegistryHook
 
 
-_ADVICE = "run this command where Airflow is installed; it reads Airflow Connections"
+def without_airflow(error: ModuleNotFoundError) -> ConfigurationError:
+    """The error of a command that needs Airflow's Connections, where Airflow is not installed."""
+    return ConfigurationError(f"{error}; run this command where Airflow is installed; it reads Airflow Connections")
 
 
 class CommandConnections:
@@ -36,7 +38,7 @@ class CommandConnections:
             try:
                 from registry_sync.airflow.hooks.connections import HookConnections
             except ModuleNotFoundError as error:
-                raise ConfigurationError(f"{error}; {_ADVICE}") from error
+                raise without_airflow(error) from error
             self._connections: Connections = HookConnections(task="command line")
         self._clients: dict[str, RegistryClient] = {}
         self._opened = ExitStack()
@@ -81,5 +83,5 @@ def _hook(registry: Registry) -> RegistryHook:
     try:
         from registry_sync.airflow.hooks.registry import RegistryHook
     except ModuleNotFoundError as error:
-        raise ConfigurationError(f"{error}; {_ADVICE}") from error
+        raise without_airflow(error) from error
     return RegistryHook(registry)

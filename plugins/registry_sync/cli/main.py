@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
+from registry_sync.cli.check_notifiers import check_notifiers
 from registry_sync.cli.check_registries import check_registries
 from registry_sync.cli.connections import open_client, open_node_client
 from registry_sync.cli.explain import print_explanations
@@ -18,6 +19,7 @@ from registry_sync.cli.nodes import add_nodes
 from registry_sync.cli.nodes_check import Clients
 from registry_sync.cli.plan import print_plans
 from registry_sync.cli.verify import add_options
+from registry_sync.config.model import MirrorsFile
 from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.routes.load import json_schema, load_mirrors, mirrors_path
 from registry_sync.text_table import table
@@ -53,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_explain(commands, file)
     _add_verify(commands, file)
     check = commands.add_parser(
-        "check", parents=[file], help="check login and read access at each registry; writes nothing"
+        "check", parents=[file], help="check login and read access at each registry, and notifiers; writes nothing"
     )
     check.set_defaults(command=_check)
     add_nodes(commands, default, Clients(source=open_client, node=open_node_client))
@@ -124,7 +126,14 @@ def _validate(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    checks = list(check_registries(load_mirrors(arguments.file), open_client))
+    file = load_mirrors(arguments.file)
+    results = [_check_registries(file), _check_notifiers(file)]
+    return OK if all(results) else FAILED
+
+
+def _check_registries(file: MirrorsFile) -> bool:
+    """Print a table of all checks, and return whether they passed."""
+    checks = list(check_registries(file, open_client))
     rows = [
         (check.registry.name, check.registry.host, check.name, "FAILED" if check.problem else check.remark or "ok")
         for check in checks
@@ -133,7 +142,22 @@ def _check(arguments: argparse.Namespace) -> int:
     failed = [check for check in checks if check.problem]
     for check in failed:
         print(f"\n{check.registry.name}: {check.name}: {check.problem}", file=sys.stderr)
-    return FAILED if failed else OK
+    return not failed
+
+
+def _check_notifiers(file: MirrorsFile) -> bool:
+    """Print a table of the notifiers, if there are any, and return whether they can send."""
+    checks = check_notifiers(file)
+    rows = [
+        (check.notifier.name, ", ".join(check.mirrors), "FAILED" if check.problem else "ok, nothing was sent")
+        for check in checks
+    ]
+    if rows:
+        print(f"\n{table(('notifier', 'mirrors', 'result'), rows)}")
+    failed = [check for check in checks if check.problem]
+    for check in failed:
+        print(f"\n{check.notifier.name} of {', '.join(check.mirrors)}: {check.problem}", file=sys.stderr)
+    return not failed
 
 
 def _schema(_: argparse.Namespace) -> int:

@@ -36,7 +36,7 @@ def _texts(value: Any, name: str) -> Iterator[tuple[str, str]]:
 def _is_secret(name: str, text: str) -> bool:
     if not text.strip() or _OF_CONNECTION.fullmatch(text.strip()):
         return False
-    return _has_secret_name(name.rpartition(".")[2]) or any(form.search(text) for form in _FORMS)
+    return _has_secret_name(name.rpartition(".")[2]) or any(re.search(form, text) for form in _FORMS)
 
 
 _OF_CONNECTION = re.compile(r"\{\{ *conn\.[^{}]+\}\}")
@@ -55,25 +55,22 @@ _NAMES = re.compile(
 )
 """The last words of a secret's name, in the form ``api_key``."""
 
-_FORMS = tuple(
-    re.compile(form)
-    for form in (
-        r"://[^/\s:@]*:[^/\s@]+@",  # a URL with a password
-        r"(?i)[?&][\w-]*(?:token|secret|password|signature|api[_-]?key)=[^&\s{]{4,}",
-        r"(?i)[?&](?:sig|key|code)=[^&\s{]{16,}",
-        # Services whose webhook addresses are secret
-        r"(?i)://(?:hooks\.(?:slack|zapier|chime)\.[a-z]+|[\w.-]*webhook\.office\.com|outlook\.office\.com/webhook)/",
-        r"(?i)://(?:\w+\.)?discord(?:app)?\.com/api/(?:v\d+/)?webhooks/",
-        r"(?i)://api\.telegram\.org/bot\d",
-        r"(?i)://events\.(?:eu\.)?pagerduty\.com/(?:integration|x-ere)/",
-        r"(?i)://open\.(?:feishu|larksuite)\.[a-z]+/open-apis/bot/",
-        # Webhooks elsewhere: a part of the path that is no word
-        r"(?i)://\S*hooks?\b\S*/(?=[A-Za-z_]*\d)(?=[\d_]*[A-Za-z])[A-Za-z0-9_]{16,}",
-        r"(?i)://\S*hooks?\b\S*/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
-        # Tokens
-        r"\b(?:xox[a-z]|xapp|glpat)-[\w-]{8,}|\b(?:gh[opsur]|github_pat)_\w{16,}|\bSG\.[\w-]{16,}\.",
-        r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\beyJ[\w-]{10,}\.[\w-]{4,}",
-        r"(?i)\b(?:bearer|basic) +[\w+/.~-]{16,}={0,2}",
-        r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
-    )
+_FORMS = (
+    r"://[^/\s:@]*:[^/\s@]+@",  # a URL with a password
+    r"(?i)[?&][\w-]*(?:token|secret|password|signature|api[_-]?key)=[^&\s{]{4,}",
+    r"(?i)[?&](?:sig|key|code)=[^&\s{]{16,}",
+    # Services whose webhook addresses are secret
+    r"(?i)://(?:hooks\.(?:slack|zapier|chime)\.[a-z]+|[\w.-]*webhook\.office\.com|outlook\.office\.com/webhook)/",
+    r"(?i)://(?:\w+\.)?discord(?:app)?\.com/api/(?:v\d+/)?webhooks/",
+    r"(?i)://api\.telegram\.org/bot\d",
+    r"(?i)://events\.(?:eu\.)?pagerduty\.com/(?:integration|x-ere)/",
+    r"(?i)://open\.(?:feishu|larksuite)\.[a-z]+/open-apis/bot/",
+    # Webhooks elsewhere: a part of the path that is no word
+    r"(?i)://\S*hooks?\b\S*/(?=[A-Za-z_]*\d)(?=[\d_]*[A-Za-z])[A-Za-z0-9_]{16,}",
+    r"(?i)://\S*hooks?\b\S*/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+    # Tokens
+    r"\b(?:xox[a-z]|xapp|glpat)-[\w-]{8,}|\b(?:gh[opsur]|github_pat)_\w{16,}|\bSG\.[\w-]{16,}\.",
+    r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\beyJ[\w-]{10,}\.[\w-]{4,}",
+    r"(?i)\b(?:bearer|basic) +[\w+/.~-]{16,}={0,2}",
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
 )

@@ -119,7 +119,8 @@ def _check_deep_check(checked: CheckedFile) -> Iterator[Problem]:
 
 
 _RESERVED = {
-    "readiness": "this name is reserved: the DAG mirror_readiness checks whether nodes can start; choose another name"
+    "readiness": "this name is reserved: the DAG mirror_readiness checks whether nodes can start; choose another name",
+    "watch": "this name is reserved: the DAG mirror_watch notices runs that do not come; choose another name",
 }
 """Names that a mirror cannot have because their DAG exists, each with the message."""
 

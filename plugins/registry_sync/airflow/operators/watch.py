@@ -1,0 +1,135 @@
+"""The task of the DAG mirror_watch: look at what is stored about all mirrors, and send the messages that are due."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Asset, BaseOperator
+from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError
+
+from registry_sync.airflow.ids import dag_id
+from registry_sync.airflow.metrics import send_metrics
+from registry_sync.airflow.notifications import MESSAGES, SEND_SECONDS, Messenger
+from registry_sync.config.model import Mirror, MirrorsFile, Registry
+from registry_sync.state.alerts import Alert, collect_alerts, in_order
+from registry_sync.state.destination import DestinationState
+from registry_sync.state.document import as_document
+from registry_sync.state.known_destination import KnownDestination, fetch_destination
+from registry_sync.state.metrics import destination_metrics
+from registry_sync.state.missing_run import DagFacts, due_run, missing_run, read_watched
+from registry_sync.state.names import ASSET_GROUP, asset_name, asset_uri, watched_key
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from registry_sync.state.store import StateStore
+
+
+class WatchOperator(BaseOperator):
+    """Find broken promises, failures that nobody was told of, and runs that did not come. No registry is asked.
+
+    It fails when a message could not be sent, or the state of a mirror not be read. What is wrong with a mirror does
+    not make it fail.
+
+    :param file: the mirrors file.
+    :param send_seconds: time limit of each notifier.
+    """
+
+    template_fields: Sequence[str] = ()
+    ui_color = "#e8e8e8"
+
+    def __init__(self, *, file: MirrorsFile, send_seconds: float = SEND_SECONDS, **kwargs: Any) -> None:
+        assets = [destination_assets(mirror, file.registries).values() for mirror in file.mirrors.values()]
+        super().__init__(inlets=[MESSAGES, *chain.from_iterable(assets)], **kwargs)
+        self.file = file
+        self.send_seconds = send_seconds
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return the number of alerts of each mirror. :raises AirflowFailException: when a message was not sent."""
+        stores = context["asset_state_store"]
+        now = datetime.now(UTC)
+        messenger = Messenger(context=context, store=stores[MESSAGES], now=now, seconds=self.send_seconds)
+        counts: dict[str, int] = {}
+        for mirror in self.file.mirrors.values():
+            try:
+                counts[mirror.name] = self._watch(mirror, context, messenger)
+            except Exception as error:
+                self.log.exception("mirror %s could not be looked at", mirror.name)
+                messenger.failures.append(f"mirror {mirror.name} could not be looked at: {error}")
+        if messenger.failures:
+            raise AirflowFailException("\n  ".join(["not all messages were sent:", *messenger.failures]))
+        return {"alerts": counts}
+
+    def _watch(self, mirror: Mirror, context: Context, messenger: Messenger) -> int:
+        """Log and tell everything that is wrong with a mirror, send its gauges, and return the number of alerts."""
+        known = [
+            fetch_destination(context["asset_state_store"][asset], mirror.name, name)
+            for name, asset in destination_assets(mirror, self.file.registries).items()
+        ]
+        missing = find_missing_run(context["ti"], mirror, known, messenger.store, messenger.now)
+        alerts = in_order([*collect_alerts(known, messenger.now), *([missing] if missing else [])])
+        for alert in alerts:
+            self.log.warning("%s: %s: %s: %s", mirror.name, alert.kind, alert.place, alert.reason)
+        for each in known:
+            overdue_since = missing.since if missing else None
+            send_metrics(destination_metrics(each.stored, messenger.now, overdue_since=overdue_since))
+        messenger.tell(mirror.name, mirror.notify, alerts, last_run(known))
+        return sum(alert.count for alert in alerts)
+
+
+def destination_assets(mirror: Mirror, registries: Mapping[str, Registry]) -> dict[str, Asset]:
+    """The asset of each destination of a mirror, by its name."""
+    return {
+        name: Asset(
+            name=asset_name(mirror.name, name),
+            uri=asset_uri(mirror.name, name, registries[name].host),
+            group=ASSET_GROUP,
+        )
+        for name in mirror.destinations
+    }
+
+
+def find_missing_run(
+    ti: Any, mirror: Mirror, known: Sequence[KnownDestination], store: StateStore, now: datetime
+) -> Alert | None:
+    """The alert about a run of a mirror that did not come. Airflow is asked about its DAG only when one is due."""
+    key = watched_key(mirror.name)
+    stored = store.get(key)
+    watched = read_watched(stored, mirror.schedule, now)
+    if as_document(watched) != stored:
+        store.set(key, as_document(watched))
+    ended = max((state.run_ended for state in _states(known)), default=None)
+    due = due_run(mirror, ended, watched, now)
+    return missing_run(mirror.name, due, ended, read_dag_facts(ti, dag_id(mirror.name)), now) if due else None
+
+
+def read_dag_facts(ti: Any, dag: str) -> DagFacts:
+    """What Airflow knows about a DAG and its runs."""
+    try:
+        is_paused = ti.get_dag(dag).is_paused
+    except Exception as error:
+        if _status_code(error) != 404:
+            raise
+        return DagFacts(exists=False)
+    running, queued = (ti.get_dr_count(dag, states=[state]) for state in ("running", "queued"))
+    return DagFacts(is_paused=bool(is_paused), running=running, queued=queued)
+
+
+def _status_code(error: Exception) -> Any:
+    """The status that Airflow's API answered. Without a supervisor, as in ``dags test``, the error has the response."""
+    if isinstance(error, AirflowRuntimeError):
+        return (error.error.detail or {}).get("status_code")
+    return getattr(getattr(error, "response", None), "status_code", None)
+
+
+def _states(known: Sequence[KnownDestination]) -> list[DestinationState]:
+    return [each.stored.state for each in known if each.stored.state]
+
+
+def last_run(known: Sequence[KnownDestination]) -> str | None:
+    """The last run of a mirror; ``None`` before the first."""
+    latest = max(_states(known), key=lambda state: state.run_ended, default=None)
+    return latest.run_id if latest else None

@@ -1,0 +1,40 @@
+"""The Airflow DAG that notices what no run can tell: that none came, and that promises are broken meanwhile."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, CronTriggerTimetable
+
+from registry_sync.airflow.mirror_dag import DEFAULT_START_DATE
+from registry_sync.airflow.operators.watch import WatchOperator
+from registry_sync.config.model import MirrorsFile
+
+DAG_ID = "mirror_watch"
+"""No mirror may be called watch: its DAG would have the same id. routes/checks.py refuses the name."""
+
+SCHEDULE = "*/15 * * * *"
+
+WATCH_TASK = "watch"
+
+
+def build_watch_dag(file: MirrorsFile) -> DAG:
+    """The DAG over all mirrors of a file, with one task."""
+    dag = DAG(
+        dag_id=DAG_ID,
+        description="Are all mirrors as fresh as promised, and did their runs come?",
+        doc_md=(
+            "Looks at the stored state of all mirrors, and sends the messages of `notify:` that are due. It fails when "
+            "one could not be sent. No request to a registry is made. The log lists everything that is wrong. A run "
+            "that does not start when the schedule says is reported after 15 minutes, also while its DAG is paused."
+        ),
+        schedule=CronTriggerTimetable(SCHEDULE, timezone="UTC"),
+        start_date=DEFAULT_START_DATE,
+        catchup=False,
+        max_active_runs=1,
+        tags=["registry_sync"],
+        default_args={"retries": 0, "execution_timeout": timedelta(minutes=14)},
+    )
+    with dag:
+        WatchOperator(task_id=WATCH_TASK, file=file)
+    return dag

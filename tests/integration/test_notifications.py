@@ -1,0 +1,331 @@
+"""Messages of the DAG mirror_watch, from Airflow's own task runner to a real mail server. Airflow's API is a fake."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+from airflow.sdk.execution_time.supervisor import TaskRunResult
+
+from registry_sync.airflow.operators.watch import WatchOperator
+from registry_sync.airflow.watch_dag import WATCH_TASK, build_watch_dag
+from registry_sync.config.model import MirrorsFile
+from registry_sync.routes.load import load_mirrors
+from registry_sync.state.destination import DestinationState, RouteFigures, RouteIndex
+from registry_sync.state.document import as_document
+from registry_sync.state.names import DESTINATION_KEY, MESSAGES_ASSET, asset_name, index_key, watched_key
+from registry_sync.state.route import Problem, RouteState
+from testkit.mail import LOGIN, Mail, MailServer
+from testkit.notifiers import KeepingNotifier
+from testkit.task_runner import FakeApi, run
+
+SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
+MAIL = {"class": SMTP, "with": {"to": "ops@example.com", "smtp_conn_id": "mail"}}
+OWN = "testkit.notifiers"
+NOW = datetime.now(UTC).replace(microsecond=0)
+HOUR = timedelta(hours=1)
+RUN_ID = "scheduled__2026-11-29T03:00:00+00:00"
+RUN_URL = "https://airflow.example/dags/mirror_one/runs/scheduled__2026-11-29T03%3A00%3A00%2B00%3A00"
+BASE_URL = "https://airflow.example"
+
+
+@dataclass(kw_only=True)
+class Watch:
+    """The DAG of a mirrors file, a fake of Airflow's API, and the mail server."""
+
+    file: MirrorsFile
+    dag: DAG
+    api: FakeApi
+    mail: MailServer
+
+    def run(self) -> TaskRunResult:
+        return run(self.dag, WATCH_TASK, self.api)
+
+    def store(self, documents: Mapping[str, Any], mirror: str = "one") -> None:
+        """Store values about a destination, as its runs would."""
+        self.api.stored |= {(asset_name(mirror, "acr"), key): document for key, document in documents.items()}
+
+    def told(self, mirror: str = "one") -> Any:
+        return self.api.stored.get((MESSAGES_ASSET, mirror))
+
+
+@pytest.fixture(scope="module")
+def mail_server() -> Iterator[MailServer]:
+    with MailServer() as server:
+        yield server
+
+
+@pytest.fixture
+def mail(mail_server: MailServer) -> MailServer:
+    mail_server.take()
+    mail_server.rejects = False
+    KeepingNotifier.kept.clear()
+    return mail_server
+
+
+@pytest.fixture
+def watch(tmp_path: Path, mail: MailServer, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", f"{BASE_URL}/")
+
+    def new(*notifiers: Mapping[str, Any], schedule: str | None = None, mirrors: tuple[str, ...] = ("one",)) -> Watch:
+        path = tmp_path / "mirrors.yaml"
+        path.write_text(json.dumps(a_file(list(notifiers) or [MAIL], schedule, mirrors)))
+        file = load_mirrors(path)
+        api = FakeApi(dag_id="mirror_watch", connections={"mail": mail.connection})
+        return Watch(file=file, dag=build_watch_dag(file), api=api, mail=mail)
+
+    return new
+
+
+def a_file(notifiers: list[Mapping[str, Any]], schedule: str | None, mirrors: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "registries": {"quay": {"host": "quay.io"}, "acr": {"host": "acr.example"}},
+        "defaults": {"source": "quay", "destinations": ["acr"], "schedule": schedule, "notify": notifiers},
+        "mirrors": {name: {"repositories": [f"{name}/app"]} for name in mirrors},
+    }
+
+
+STATE = DestinationState(
+    mirror="one",
+    destination="acr",
+    host="acr.example",
+    source_host="quay.io",
+    run_id=RUN_ID,
+    run_ended=NOW,
+    listed_at=NOW,
+    index_parts=1,
+)
+WELL = RouteFigures(looked_at=NOW, complete_at=NOW, selected=1, in_sync=1)
+PROBLEM = Problem(tag="v1", error_class="refused", reason="the quota is <used> up", since=NOW - 9 * HOUR, tries=9)
+FAILING = replace(WELL, in_sync=0, failing=1, failing_since=PROBLEM.since)
+STALE = replace(WELL, in_sync=0, missing=1, oldest_lacking=NOW - 5 * HOUR, fresh_within=7200.0)
+
+
+def documents(figures: RouteFigures, *problems: Problem, name: str = "one/app") -> dict[str, Any]:
+    """What is stored about a destination with one route."""
+    route = RouteState(
+        route=name,
+        source=f"quay.io/{name}",
+        destination=f"acr.example/{name}",
+        run_id=RUN_ID,
+        task_id="to_acr",
+        map_index=0,
+        looked_at=NOW,
+        failing=len(problems),
+        problems=problems,
+        problem_count=len(problems),
+    )
+    return {
+        DESTINATION_KEY: as_document(replace(STATE, is_failed=bool(problems))),
+        index_key(0): as_document(RouteIndex(routes={name: figures})),
+        name: as_document(route),
+    }
+
+
+def minute(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M} UTC"
+
+
+def a_mail(subject: str, html: str) -> Mail:
+    links = f'<p><a href="{RUN_URL}">Last run</a> · <a href="{BASE_URL}/plugin/registry_sync">Mirrors</a></p>'
+    return Mail(sender=LOGIN, recipients=("ops@example.com",), subject=subject, html=f"{html}\n{links}")
+
+
+def test_each_change_is_one_mail(watch: Any) -> None:
+    watching = watch()
+    watching.store(documents(WELL))
+    assert (watching.run().state, watching.mail.take(), watching.told()) == ("success", [], None)
+    watching.store(documents(FAILING, PROBLEM))
+    assert watching.run().state == "success"
+    assert watching.mail.take() == [
+        a_mail(
+            "Mirror one fails: 1 problem",
+            f"""\
+<p>New in mirror one: 1 problem.</p>
+<h3>Failing: 1</h3>
+<ul>
+<li><b>one/app:v1 → acr</b>: the quota is &lt;used&gt; up<br>\
+<small>since {minute(PROBLEM.since)}, failed in 9 runs</small></li>
+</ul>""",
+        )
+    ]
+    sent = minute(datetime.fromisoformat(next(iter(watching.told()["told"].values()))["at"]))
+    watching.run()
+    assert watching.mail.take() == []
+    watching.store(documents(WELL))
+    watching.run()
+    assert watching.mail.take() == [
+        a_mail(
+            "Mirror one recovered",
+            f"<p>No problem is left in mirror one. The last message, of {sent}, had 1.</p>",
+        )
+    ]
+    watching.store(documents(STALE))
+    watching.run()
+    assert watching.mail.take() == [
+        a_mail(
+            "Mirror one is stale: 1 route behind the promise",
+            f"""\
+<p>New in mirror one: 1 problem.</p>
+<h3>Behind the promise (fresh_within): 1</h3>
+<ul>
+<li><b>one/app → acr</b>: lacks a tag that the source has for 5 h; the promise is 2 h<br>\
+<small>since {minute(NOW - 3 * HOUR)}</small></li>
+</ul>""",
+        )
+    ]
+
+
+def test_arguments_of_the_file_are_templates_and_texts_of_registries_are_not(watch: Any) -> None:
+    own = {
+        "class": SMTP,
+        "with": {
+            "to": ["a@example.com", "b@example.com"],
+            "from_email": "mirrors@example.com",
+            "subject": "[{{ registry_sync.severity }}] {{ registry_sync.mirror }} {{ registry_sync.event }}",
+            "html_content": "<pre>{{ registry_sync.text | e }}</pre>",
+            "smtp_conn_id": "mail",
+        },
+        "on": ["failed"],
+    }
+    watching = watch(own)
+    watching.store(documents(FAILING, replace(PROBLEM, reason="{{ 6 * 7 }} {{ conn.mail.password }}")))
+    assert watching.run().state == "success"
+    (sent,) = watching.mail.take()
+    assert (sent.recipients, sent.subject) == (("a@example.com", "b@example.com"), "[error] one failed")
+    assert (
+        sent.html
+        == f"""\
+<pre>New in mirror one: 1 problem.
+
+Failing: 1
+
+one/app:v1 → acr: {{{{ 6 * 7 }}}} {{{{ conn.mail.password }}}}
+  since {minute(PROBLEM.since)}, failed in 9 runs
+
+Last run: {RUN_URL}
+Mirrors: {BASE_URL}/plugin/registry_sync</pre>"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("notifier", "failure"),
+    [
+        ("RaisingNotifier", "RuntimeError: the service answers 503"),
+        ("ExitingNotifier", "SystemExit: 3"),
+        ("HangingNotifier", "it did not end in 1 seconds; the message may still arrive"),
+        ("Absent", f"the module {OWN} has no class Absent; correct class: in notify"),
+        ("MailServer", None),
+    ],
+)
+def test_a_notifier_that_fails_keeps_no_other_from_its_message(watch: Any, notifier: str, failure: str | None) -> None:
+    path = f"testkit.mail.{notifier}" if failure is None else f"{OWN}.{notifier}"
+    failure = failure or f"{path} is not a notifier: a subclass of airflow.sdk.BaseNotifier"
+    watching = watch({"class": path}, MAIL, mirrors=("one", "two"))
+    task = watching.dag.task_dict[WATCH_TASK]
+    assert isinstance(task, WatchOperator)
+    task.send_seconds = 1.0
+    watching.store(documents(FAILING, PROBLEM))
+    watching.store(documents(FAILING, PROBLEM), mirror="two")
+    ended = watching.run()
+    subjects = [sent.subject for sent in watching.mail.take()]
+    assert (ended.state, subjects) == ("failed", ["Mirror one fails: 1 problem", "Mirror two fails: 1 problem"])
+    assert str(ended.error) == (
+        "not all messages were sent:\n"
+        f"  {notifier} did not send the message 'Mirror one fails: 1 problem': {failure}\n"
+        f"  {notifier} did not send the message 'Mirror two fails: 1 problem': {failure}"
+    )
+    assert (watching.run().state, watching.mail.take()) == ("failed", [])
+
+
+def test_what_was_not_sent_is_sent_by_a_later_run(watch: Any) -> None:
+    watching = watch()
+    watching.store(documents(FAILING, PROBLEM))
+    watching.mail.rejects = True
+    assert watching.run().state == "failed"
+    watching.mail.rejects = False
+    assert (watching.run().state, len(watching.mail.take())) == ("success", 1)
+    assert (watching.run().state, watching.mail.take()) == ("success", [])
+
+
+def test_a_notifier_may_take_the_message_from_the_context(watch: Any) -> None:
+    watching = watch({"class": f"{OWN}.KeepingNotifier"})
+    watching.store(documents(FAILING, PROBLEM))
+    assert watching.run().state == "success"
+    (message,) = KeepingNotifier.kept
+    assert (message.mirror, message.event, message.severity) == ("one", "failed", "error")
+
+
+def test_a_state_that_cannot_be_read_is_told(watch: Any) -> None:
+    watching = watch(mirrors=("one", "two"))
+    watching.store({DESTINATION_KEY: {"version": 9}})
+    watching.store(documents(FAILING, PROBLEM), mirror="two")
+    assert watching.run().state == "success"
+    one, two = watching.mail.take()
+    assert (one.subject, two.subject) == ("Mirror one fails: 1 problem", "Mirror two fails: 1 problem")
+    assert "<b>state of acr</b>: the stored DestinationState cannot be read: " in one.html
+
+
+def test_a_secret_in_a_reason_is_masked(watch: Any) -> None:
+    watching = watch()
+    watching.store(documents(FAILING, PROBLEM))
+    watching.run()  # Airflow knows the password now
+    watching.mail.take()
+    reason = f"{watching.mail.connection['password']} is wrong"
+    watching.store(documents(replace(FAILING, failing=2), PROBLEM, replace(PROBLEM, tag="v2", reason=reason)))
+    watching.run()
+    (sent,) = watching.mail.take()
+    assert "<b>one/app:v2 → acr</b>: *** is wrong<br>" in sent.html
+
+
+LONG_AGO = {"schedule": "@hourly", "since": "2026-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("paused", "queued", "cause"),
+    [
+        ({"mirror_one": True}, 1, "its DAG is paused"),
+        ({"mirror_one": False}, 2, "2 queued runs do not start: is the scheduler running?"),
+        ({"mirror_one": False}, 0, "is the scheduler running, and does the task report end?"),
+        ({}, 0, "Airflow does not know its DAG: see the import errors"),
+    ],
+)
+def test_a_mirror_that_never_ran_is_told_once(watch: Any, paused: dict[str, bool], queued: int, cause: str) -> None:
+    watching = watch(schedule="@hourly")
+    watching.api.paused, watching.api.runs = paused, {("mirror_one", "queued"): queued}
+    assert (watching.run().state, watching.mail.take()) == ("success", [])  # the mirror is new
+    watching.api.stored[MESSAGES_ASSET, watched_key("one")] = LONG_AGO
+    assert watching.run().state == "success"
+    (sent,) = watching.mail.take()
+    due = (datetime.now(UTC) - timedelta(minutes=15)).replace(minute=0)
+    assert sent == Mail(
+        sender=LOGIN,
+        recipients=("ops@example.com",),
+        subject="Mirror one fails: 1 problem",
+        html=f"""\
+<p>New in mirror one: 1 problem.</p>
+<h3>Failing: 1</h3>
+<ul>
+<li><b>mirror one</b>: no run came: one should have started at {minute(due)}, and none has ended yet; {cause}<br>\
+<small>since {minute(due)}</small></li>
+</ul>
+<p><a href="{BASE_URL}/plugin/registry_sync">Mirrors</a></p>""",
+    )
+    watching.run()
+    assert watching.mail.take() == []
+    watching.store(documents(WELL))
+    watching.run()
+    assert [mail.subject for mail in watching.mail.take()] == ["Mirror one recovered"]
+
+
+def test_a_run_that_is_running_is_not_missed(watch: Any) -> None:
+    watching = watch(schedule="@hourly")
+    watching.api.paused, watching.api.runs = {"mirror_one": False}, {("mirror_one", "running"): 1}
+    watching.api.stored[MESSAGES_ASSET, watched_key("one")] = LONG_AGO
+    assert (watching.run().state, watching.mail.take()) == ("success", [])
