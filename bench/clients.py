@@ -43,7 +43,7 @@ def plan(work: Route, window: Window = ALL_TAGS) -> int:
 def sync(work: Route, window: Window = ALL_TAGS) -> int:
     """Sync the route; the number of tags copied."""
     with open_session(work, LoopbackConnections()) as session:
-        report = sync_route(session, RouteScope(window=window))
+        report = sync_route(session, RouteScope(window=window)).report
     if report.is_failed:
         raise RuntimeError(f"the benchmark's own copy failed: {report}")
     return report.counts["copied"]

@@ -92,6 +92,11 @@ class LoopbackConnections:
         return find_skopeo()
 
 
+def sync_report(session: Session, scope: RouteScope) -> RouteReport:
+    """The report of a synced route."""
+    return sync_route(session, scope).report
+
+
 def run_route(
     route: Route,
     *,
@@ -103,7 +108,7 @@ def run_route(
     api_url: str | None = None,
     dry_run: bool = False,
     deep_check: DeepCheck | None = None,
-    run: Callable[[Session, RouteScope], RouteReport] = sync_route,
+    run: Callable[[Session, RouteScope], RouteReport] = sync_report,
     on_start: Callable[[Skopeo], object] = lambda _: None,
 ) -> RouteReport:
     """Sync a route.

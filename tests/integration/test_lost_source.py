@@ -36,7 +36,7 @@ def in_sync(source: RegistryProcess, destination: RegistryProcess, name: str) ->
 def run_after(route: Route, last_selected: int | None) -> RouteReport:
     """A run after one whose complete look selected that many tags."""
     with open_session(route, LoopbackConnections()) as session:
-        return sync_route(session, RouteScope(last_selected=last_selected))
+        return sync_route(session, RouteScope(last_selected=last_selected)).report
 
 
 def listing(name: str, tags: list[str] | None) -> bytes:

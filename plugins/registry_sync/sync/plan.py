@@ -64,10 +64,14 @@ class Unchanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
-    """The tag is not mirrored, by a rule or because it has no content."""
+    """The tag is not mirrored, by a rule or because it has no content.
+
+    :ivar kept: digest of the destination's tag, which ``on_moved_tag`` keeps; ``None`` for any other reason.
+    """
 
     tag: str
     reason: str
+    kept: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -128,7 +128,7 @@ def _plan_changed(tag: str, source: Digest, destination: Digest, rules: Overwrit
         case "follow":
             return _plan_overwrite(CopyTag(tag=tag, digest=source, reason=changed, replaces=destination), rules)
         case "keep":
-            return Skipped(tag=tag, reason=f"{changed}; kept, because {written}")
+            return Skipped(tag=tag, reason=f"{changed}; kept, because {written}", kept=destination)
         case "fail":
             return Failed(tag=tag, reason=f"{changed}; {written}", error_class=RefusedError.error_class)
         case _ as unreachable:

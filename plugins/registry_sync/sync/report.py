@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal, Self, get_args
 
 from registry_sync.errors import LockedTag, RateLimited, RegistrySyncError
@@ -27,6 +27,7 @@ class TagResult:
 
     :ivar digest: the source's digest; of a deleted tag, the digest that it had.
     :ivar error_class: set when the outcome is ``failed`` or ``locked``.
+    :ivar done_at: when a tag was published, aware UTC. It does not cross XCom.
     """
 
     tag: str
@@ -36,11 +37,19 @@ class TagResult:
     sent_bytes: int = 0
     seconds: float = 0.0
     error_class: str | None = None
+    done_at: datetime | None = field(default=None, compare=False)
 
     @classmethod
     def copied(cls, tag: str, digest: Digest, reason: str, *, sent_bytes: int = 0, seconds: float = 0.0) -> Self:
-        seconds = round(seconds, 3)
-        return cls(tag=tag, outcome="copied", reason=reason, digest=digest, sent_bytes=sent_bytes, seconds=seconds)
+        return cls(
+            tag=tag,
+            outcome="copied",
+            reason=reason,
+            digest=digest,
+            sent_bytes=sent_bytes,
+            seconds=round(seconds, 3),
+            done_at=datetime.now(UTC),
+        )
 
     @classmethod
     def deleted(cls, tag: str, digest: Digest, reason: str, *, seconds: float = 0.0) -> Self:
@@ -96,7 +105,9 @@ class TagResult:
 
     def to_json(self) -> dict[str, Any]:
         """The result as JSON-simple values, for XCom."""
-        return {**asdict(self), "digest": str(self.digest) if self.digest else None}
+        document = {**asdict(self), "digest": str(self.digest) if self.digest else None}
+        document.pop("done_at")
+        return document
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 from registry_sync.sync.execute import Execution, add_verification, execute, preview_plan
 from registry_sync.sync.plan import Plan
@@ -16,11 +17,20 @@ from registry_sync.sync.report_text import report_table
 from registry_sync.sync.scope import RouteScope
 from registry_sync.sync.session import Session
 from registry_sync.sync.summarize import log_plan, summarize
+from registry_sync.sync.view import RouteView, view_route
 
 log = logging.getLogger(__name__)
 
 
-def sync_route(session: Session, scope: RouteScope) -> RouteReport:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncedRoute:
+    """The report of a synced route, and the view that the run had of it. Only the report crosses XCom."""
+
+    report: RouteReport
+    view: RouteView
+
+
+def sync_route(session: Session, scope: RouteScope) -> SyncedRoute:
     """Copy the tags that are missing or changed, and report each. A tag that fails does not stop the others.
 
     :raises RegistrySyncError: when the route as a whole fails, for example because a registry does not answer.
@@ -35,7 +45,8 @@ def sync_route(session: Session, scope: RouteScope) -> RouteReport:
         execution = execute(session, observation, plan)
     report = _summarize(session, observation, plan, execution, started)
     log.info("\n%s", report_table([report]))
-    return report
+    view = view_route(observation, plan, execution, session.route.settings.tags)
+    return SyncedRoute(report=report, view=view)
 
 
 def verify_route(session: Session, scope: RouteScope) -> RouteReport:

@@ -116,7 +116,7 @@ def test_states_for_which_the_policy_does_not_matter(
     ("policy", "decision"),
     [
         (FOLLOW, CopyTag(tag="v1", digest=NEW, reason=CHANGED, replaces=OLD)),
-        (KEEP, Skipped(tag="v1", reason=f"{CHANGED}; kept, because on_moved_tag is keep")),
+        (KEEP, Skipped(tag="v1", reason=f"{CHANGED}; kept, because on_moved_tag is keep", kept=OLD)),
         (FAIL, Failed(tag="v1", reason=f"{CHANGED}; on_moved_tag is fail", error_class="refused")),
         (BY_PATTERN, Failed(tag="v1", reason=f"{CHANGED}; on_moved_tag is fail for 'v*'", error_class="refused")),
         (
@@ -139,7 +139,7 @@ def test_a_changed_tag_follows_the_overwrite_policy(policy: OverwriteRules, deci
     ("policy", "decision"),
     [
         ("follow", Locked(tag="v1", digest=NEW, reason=f"{CHANGED}, where it is locked")),
-        ("keep", Skipped(tag="v1", reason=f"{CHANGED}; kept, because on_moved_tag is keep")),
+        ("keep", Skipped(tag="v1", reason=f"{CHANGED}; kept, because on_moved_tag is keep", kept=OLD)),
         ("fail", Failed(tag="v1", reason=f"{CHANGED}; on_moved_tag is fail", error_class="refused")),
     ],
 )

@@ -26,6 +26,9 @@ class Observation:
     :ivar artifacts: tags of signatures and other attached artifacts that the source lists; ``None`` when only the tags
         in ``names`` were read, without a listing.
     :ivar is_complete: the source's listing was read to its end, so that no tag and no artifact tag is missing here.
+    :ivar listed: number of image tags that the source listed, perhaps only those of the window.
+    :ivar pushed_at: push times of the selected tags at the source, where it lists them.
+    :ivar published_at: push times of these tags at the destination, where it was listed and has them.
     :ivar outside_window: number of listed tags that were not pushed in the window.
     :ivar in_sync: selected tags that have the right digest at the destination.
     :ivar deletions: both sides as pruning needs them; ``None`` when this run does not prune.
@@ -40,6 +43,9 @@ class Observation:
     in_sync: frozenset[str]
     artifacts: tuple[ArtifactTag, ...] | None
     is_complete: bool
+    listed: int
+    pushed_at: Mapping[str, datetime]
+    published_at: Mapping[str, datetime]
     outside_window: int
     deletions: BothSides | NotPrunable | None
     read_at: datetime

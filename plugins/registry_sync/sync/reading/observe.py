@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RateLimited, RefusedError, RegistrySyncError
@@ -53,6 +53,15 @@ class _Listing:
     is_complete: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _DestinationTags:
+    """The selected tags at the destination. Only its listing shows which are locked, and when they were pushed."""
+
+    states: Mapping[str, TagState]
+    locked: frozenset[str] = frozenset()
+    published_at: Mapping[str, datetime] = field(default_factory=dict)
+
+
 def observe(session: Session, scope: RouteScope, *, now: datetime | None = None) -> Observation:
     """Read both sides of a route.
 
@@ -68,9 +77,9 @@ def observe(session: Session, scope: RouteScope, *, now: datetime | None = None)
     if is_everything:
         check_source_has_tags(session, listing.entries, listing.selection, source, scope.last_selected)
     size = len(listing.entries) if listing.is_complete else None
-    destination, locked = _observe_destination(session, source.states, size)
-    in_sync = _tags_in_sync(source.states, destination)
-    selection = fail_folded_tags(session, listing.selection, listing.left_out, destination)
+    destination = _observe_destination(session, source.states, size)
+    in_sync = _tags_in_sync(source.states, destination.states)
+    selection = fail_folded_tags(session, listing.selection, listing.left_out, destination.states)
     selection = _fail_lost_pins(session, selection, in_sync=in_sync)
     names = [entry.name for entry in listing.entries]
     rules = session.route.settings.tags
@@ -78,11 +87,14 @@ def observe(session: Session, scope: RouteScope, *, now: datetime | None = None)
         scope=scope,
         selection=selection,
         source=source,
-        destination=destination,
-        locked=locked,
+        destination=destination.states,
+        locked=destination.locked,
         in_sync=in_sync,
         artifacts=listing.artifacts,
         is_complete=listing.is_complete,
+        listed=len(listing.entries),
+        pushed_at=_push_times(listing.entries, source.states),
+        published_at=destination.published_at,
         outside_window=sum(not is_in_window(entry, rules, scope.window) for entry in listing.entries),
         deletions=observe_deletions(session, names, selection, scope.due_deletions) if is_everything else None,
         read_at=now,
@@ -179,8 +191,8 @@ def _observe_source(session: Session, listing: _Listing, *, is_everything: bool)
 
 def _observe_destination(
     session: Session, source: Mapping[str, TagState], listing_size: int | None
-) -> tuple[Mapping[str, TagState], frozenset[str]]:
-    """The digest of each tag at the destination, and the tags that are listed as locked there.
+) -> _DestinationTags:
+    """Read each tag at the destination.
 
     The destination is listed where that takes fewer requests than one HEAD per tag. The length of its listing is not
     known in advance. A listing that is refused, or not found by an API, proves nothing: each tag then takes a HEAD.
@@ -198,10 +210,14 @@ def _observe_destination(
         folded = {name.lower() for name in entries}
         listed = {name: entries[name].digest for name in tags if name in entries}
         listed |= {name: None for name in tags if name not in entries and name.lower() in folded}
-        locked = frozenset(name for name in listed if name in entries and entries[name].is_locked)
-        return read_states(client, repository, listed, threads), locked
+        found = [entries[name] for name in listed if name in entries]
+        return _DestinationTags(
+            states=read_states(client, repository, listed, threads),
+            locked=frozenset(entry.name for entry in found if entry.is_locked),
+            published_at=_push_times(found, listed),
+        )
     states = read_states(client, repository, dict.fromkeys(tags), threads)
-    return _explain_hidden(session, states), frozenset()
+    return _DestinationTags(states=_explain_hidden(session, states))
 
 
 def _list_destination(session: Session) -> dict[str, ListedTag] | None:
@@ -234,6 +250,10 @@ def _explain_hidden(session: Session, states: Mapping[str, TagState]) -> Mapping
     entries = _list_destination(session)
     missing = hidden.difference(entries) if entries is not None else ()
     return {**states, **dict.fromkeys(missing)}
+
+
+def _push_times(entries: Iterable[ListedTag], tags: Container[str]) -> Mapping[str, datetime]:
+    return {entry.name: entry.pushed_at for entry in entries if entry.pushed_at and entry.name in tags}
 
 
 def _tags_in_sync(source: Mapping[str, TagState], destination: Mapping[str, TagState]) -> frozenset[str]:
