@@ -19,7 +19,8 @@ from registry_sync.state.changes import Change, ChangeEvent
 from registry_sync.state.destination import DestinationState, RouteFigures, RouteIndex
 from registry_sync.state.document import as_document
 from registry_sync.state.names import DESTINATION_KEY, asset_name, asset_uri, index_key, route_name, tags_key
-from registry_sync.state.route import LACKING, Arrival, KnownTag, Problem, RouteState, TagStatus, TagTable
+from registry_sync.state.route import LACKING, Arrival, KnownTag, Problem, RouteState, TagTable
+from registry_sync.sync.view import TagStatus
 
 ROUTES_IN_A_PART = 150
 """Rows in one part of an index: below 48 kB each."""

@@ -28,6 +28,7 @@ from airflow.sdk.execution_time.comms import DeferTask
 from airflow.sdk.execution_time.supervisor import TaskRunResult, run_task_in_process, supervise_task
 
 RUN_ID = "manual__2026-01-01"
+THIS_TASK = "this task"
 _ENDED = {"detail": {"reason": "not_running", "message": "somebody marked it as failed", "current_state": "failed"}}
 
 
@@ -40,7 +41,8 @@ class FakeApi:
     ``messages`` are the states that tasks reported, ``rendered`` their rendered fields and labels. With ``resume`` a
     task goes on after that wait; with ``is_ended`` it learns at its next heartbeat that it has to end. ``others`` are
     XComs of other runs, by DAG, run, task and key. ``stored`` are the values of the asset state store, by asset and
-    key; with ``is_store_broken`` it refuses every value. ``paused`` are the DAGs that Airflow knows, and ``runs``
+    key; with ``is_store_broken`` it refuses every value. The store of the task itself is that of :data:`THIS_TASK`.
+    ``store_writes`` are the keys that were written and deleted. ``paused`` are the DAGs that Airflow knows, and ``runs``
     numbers of runs by DAG and state.
     """
 
@@ -62,6 +64,7 @@ class FakeApi:
     is_store_broken: bool = False
     paused: Mapping[str, bool] = field(default_factory=dict)
     runs: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    store_writes: list[tuple[str, str]] = field(default_factory=list)
 
     def client(self) -> Client:
         return Client(base_url="http://in-memory", token="", transport=httpx.MockTransport(self._answer))
@@ -84,6 +87,8 @@ class FakeApi:
                 return self._xcom(method, task_id, key, rest, request, body)
             case method, ["store", "asset", "by-name", "value"]:
                 return self._store(method, request.url.params["name"], request.url.params["key"], body)
+            case method, ["store", "ti", _, key]:
+                return self._store(method, THIS_TASK, key, body)
         raise AssertionError(f"the fake of Airflow's API does not know {request.method} {request.url}")
 
     def _answer_task(self, method: str, path: list[str], request: httpx.Request, body: Any) -> httpx.Response:
@@ -143,6 +148,8 @@ class FakeApi:
         return httpx.Response(200, json={**empty, "conn_id": name, "conn_type": "docker", **self.connections[name]})
 
     def _store(self, method: str, asset: str, key: str, body: Any) -> httpx.Response:
+        if method != "GET":
+            self.store_writes.append((method, key))
         match method:
             case "PUT" if self.is_store_broken:
                 return httpx.Response(400, json={"detail": {"reason": "broken", "message": "the store is broken"}})

@@ -399,6 +399,7 @@ class TestMirrorRepository:
             (PLAN, -1, "found_repositories"),
             (PLAN, -1, "return_value"),
             (COPY, 0, "report"),
+            (COPY, 0, "state"),
         }
         assert images.pull_whole(destination.url, name, "v1") == {"linux/amd64", "linux/arm64"}
 

@@ -50,7 +50,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "multiprocessing": (),
     "pty": (),
     "yaml": ("config.yaml_source", "config.yaml_errors"),
-    "pydantic": ("config", "routes.load", "state.document", "airflow.pages.run_again"),
+    "pydantic": ("config", "routes.load", "state.document", "state.times", "airflow.pages.run_again"),
     "re2": ("tags.patterns",),
     "pydantic_core": ("config.explain_errors",),
     "croniter": ("config.schedule",),

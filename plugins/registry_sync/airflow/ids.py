@@ -21,11 +21,17 @@ def mirror_name(dag: str | None) -> str | None:
     return dag.removeprefix("mirror_") if dag is not None else None
 
 
+CHANGES_TASK = "changes"
+"""The task of a mirror's DAG that emits asset events."""
+
 REPORT_TASK = "report"
 """The last task of a mirror's DAG, and of the readiness DAG."""
 
 REPORT_KEY = "report"
 """The XCom key of a route's report. It is pushed whether the task then succeeds or fails."""
+
+STATE_KEY = "state"
+"""The XCom key of a route's row for the state of its destination. Dry runs push none."""
 
 UNMODIFIED_KEY = "unmodified"
 """The XCom key of the route keys that a run skips because their source repositories had no push in its window."""

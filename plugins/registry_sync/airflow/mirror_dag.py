@@ -10,7 +10,8 @@ from typing import Any
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
-from registry_sync.airflow.ids import REPORT_TASK, copy_task, dag_id, routes_task
+from registry_sync.airflow.ids import CHANGES_TASK, REPORT_TASK, copy_task, dag_id, routes_task
+from registry_sync.airflow.operators.changes import ChangesOperator
 from registry_sync.airflow.operators.list_routes import ListRoutesOperator
 from registry_sync.airflow.operators.mirror_repository import MirrorRepositoryOperator
 from registry_sync.airflow.operators.report import ReportOperator
@@ -24,7 +25,10 @@ LABEL = "{{ (task.route.label)[:250] }}"
 
 
 def build_dag(mirror: Mirror, file: MirrorsFile) -> DAG:
-    """Build the DAG of one mirror: list the routes to each destination, mirror each route, report."""
+    """Build the DAG of one mirror: list the routes to each destination, mirror each route, tell the changes, report.
+
+    The task ``report`` alone is last, because a run has the state of its last tasks.
+    """
     dag = DAG(
         dag_id=dag_id(mirror.name),
         description=mirror.description or None,
@@ -46,8 +50,15 @@ def build_dag(mirror: Mirror, file: MirrorsFile) -> DAG:
             note=file.note,
             retries=0,
         )
+        changes = ChangesOperator(
+            task_id=CHANGES_TASK,
+            mirror=mirror.name,
+            destinations=[file.registries[name] for name in mirror.destinations],
+            retries=1,
+        )
         for name in mirror.destinations:
-            _copy_to(file.registries[name], mirror, file.registries[mirror.source]) >> report
+            _copy_to(file.registries[name], mirror, file.registries[mirror.source]) >> [changes, report]
+        changes >> report
     return dag
 
 
@@ -67,7 +78,10 @@ def _copy_to(destination: Registry, mirror: Mirror, source: Registry) -> MappedO
         task_id=routes_task(destination.name), mirror=mirror, source=source, destination=destination, **queue
     )
     copied = MirrorRepositoryOperator.partial(
-        task_id=copy_task(destination.name), pool=destination.pool, map_index_template=LABEL, **queue
+        task_id=copy_task(destination.name),
+        pool=destination.pool,
+        map_index_template=LABEL,
+        **queue,
     ).expand_kwargs(listed.output)
     listed >> copied
     return copied

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
+from typing import Self
 
-ChangeKind = Literal["arrived", "moved", "backed_up", "repaired", "deleted"]
-"""``arrived``: a tag that the destination had not. ``moved``: a tag that had another digest there."""
+from registry_sync.state.times import UtcTime
+from registry_sync.sync.view import ChangeKind, RouteView
 
 MAX_CHANGES = 200
 """Changes in one event. ``total`` tells how many there were."""
@@ -25,6 +25,42 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """The first :data:`MAX_CHANGES` of some changes, and their total."""
+
+    total: int = 0
+    changes: tuple[Change, ...] = ()
+
+    @classmethod
+    def of(cls, changes: Iterable[Change]) -> Self:
+        """All of ``changes``, as far as they fit."""
+        found = tuple(changes)
+        return cls(total=len(found), changes=found[:MAX_CHANGES])
+
+    def plus(self, others: Self) -> Self:
+        """These changes and others after them."""
+        changes = (*self.changes, *others.changes)[:MAX_CHANGES]
+        return type(self)(total=self.total + others.total, changes=changes)
+
+
+NO_CHANGES = Changes()
+
+
+def changes_of_view(repository: str, view: RouteView) -> Changes:
+    """The changes that a run made at a destination repository, by its whole name."""
+    return Changes.of(
+        Change(
+            repository=repository,
+            tag=change.tag,
+            kind=change.kind,
+            digest=str(change.digest),
+            old_digest=str(change.old_digest) if change.old_digest else None,
+        )
+        for change in view.changes
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeEvent:
     """The changes of one run at one destination, at most :data:`MAX_CHANGES`."""
 
@@ -32,6 +68,6 @@ class ChangeEvent:
     destination: str
     host: str
     run_id: str
-    at: datetime
+    at: UtcTime
     total: int
     changes: tuple[Change, ...]

@@ -6,9 +6,9 @@ All times are aware UTC.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
-from registry_sync.state.route import Problem
+from registry_sync.state.route import Problem, RouteState
+from registry_sync.state.times import UtcTime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,8 +18,8 @@ class RouteFigures:
     :ivar failing_since: of its oldest problem.
     """
 
-    looked_at: datetime
-    complete_at: datetime | None = None
+    looked_at: UtcTime
+    complete_at: UtcTime | None = None
     selected: int = 0
     in_sync: int = 0
     missing: int = 0
@@ -27,10 +27,29 @@ class RouteFigures:
     failing: int = 0
     locked: int = 0
     kept: int = 0
-    oldest_lacking: datetime | None = None
-    failing_since: datetime | None = None
+    oldest_lacking: UtcTime | None = None
+    failing_since: UtcTime | None = None
     lag_seconds: float | None = None
     fresh_within: float | None = None
+
+
+def figures_of(state: RouteState) -> RouteFigures:
+    """The row of a route."""
+    return RouteFigures(
+        looked_at=state.looked_at,
+        complete_at=state.complete_at,
+        selected=state.selected,
+        in_sync=state.in_sync,
+        missing=state.missing,
+        changed=state.changed,
+        failing=state.failing,
+        locked=state.locked,
+        kept=state.kept,
+        oldest_lacking=state.oldest_lacking,
+        failing_since=min((problem.since for problem in state.problems), default=None),
+        lag_seconds=state.lag_seconds,
+        fresh_within=state.fresh_within,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +79,14 @@ class DestinationState:
     host: str
     source_host: str
     run_id: str
-    run_ended: datetime
+    run_ended: UtcTime
     is_failed: bool = False
     summary: str = ""
-    listed_at: datetime | None = None
+    listed_at: UtcTime | None = None
     complete_run_id: str | None = None
-    complete_at: datetime | None = None
+    complete_at: UtcTime | None = None
     index_parts: int = 0
     unreported: tuple[str, ...] = ()
     problem: Problem | None = None
-    changed_at: datetime | None = None
+    changed_at: UtcTime | None = None
     fresh_within: float | None = None

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+
+from registry_sync.state.packed_tags import pack_tags, unpack_tags
+from registry_sync.state.route import TagTable
 
 Value = TypeVar("Value")
 
@@ -14,18 +18,30 @@ class StateError(ValueError):
 
 
 def as_document(value: Any) -> dict[str, Any]:
-    """A state value as JSON-simple data. Fields at their defaults are omitted."""
+    """A state value as JSON-simple data. Fields at their defaults are omitted, and tags of routes are packed."""
+    if isinstance(value, TagTable):
+        return pack_tags(value)
     document: dict[str, Any] = _adapter(type(value)).dump_python(value, mode="json", exclude_defaults=True)
     return document
 
 
 def read_document(kind: type[Value], document: Any) -> Value:
-    """Read the result of :func:`as_document`. :raises StateError: for anything else."""
+    """Read the result of :func:`as_document`.
+
+    :raises StateError: for anything else, such as times without a zone.
+    """
     try:
-        value: Value = _adapter(kind).validate_python(document)
+        value: Value = _adapter(kind).validate_python(unpack_tags(document) if kind is TagTable else document)
     except ValidationError as error:
         raise StateError(f"the stored {kind.__name__} cannot be read: {error.errors()[0]['msg']}") from None
+    except ValueError as error:
+        raise StateError(f"the stored {kind.__name__} cannot be read: {error}") from None
     return value
+
+
+def size_of(document: Any) -> int:
+    """The bytes of a document as Airflow stores and measures it."""
+    return len(json.dumps(document))
 
 
 _adapters: dict[type[Any], TypeAdapter[Any]] = {}

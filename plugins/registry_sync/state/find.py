@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from registry_sync.state.columns import RoutePlace, read_columns, route_places
 from registry_sync.state.names import tags_key
+from registry_sync.state.packed_tags import text_of_tag, texts_of_digest
 from registry_sync.state.page import Page
 from registry_sync.state.runs import MirrorRuns
 from registry_sync.state.search_text import Search
@@ -86,13 +86,11 @@ class Finder:
 
     def _tag_hits(self, search: Search, *, exact: bool) -> frozenset[StoredKey]:
         """The keys of the tables of tags with the tag and the digest of a search."""
-        texts = []
+        found = []
         if search.tag is not None:
-            beginning = json.dumps({"tag": search.tag})[1:-2]
-            texts.append(f'{beginning}"' if exact else beginning)
+            found.append(self.reader.search_tags(text_of_tag(search.tag, exact=exact)))
         if search.digest is not None:
-            texts.append(search.digest)
-        found = [self.reader.search_tags(text) for text in texts]
+            found.append(frozenset().union(*map(self.reader.search_tags, texts_of_digest(search.digest))))
         return frozenset.intersection(*found)
 
 

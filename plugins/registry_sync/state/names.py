@@ -15,6 +15,11 @@ by ``#2`` and so on where several rules of a mirror join the same two repositori
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
+from registry_sync.routes.route import Route, route_key
+
 ASSET_GROUP = "registry_sync"
 """The group of all assets of this package."""
 
@@ -31,7 +36,7 @@ MESSAGES_ASSET = "registry_sync/messages"
 told, and under :func:`watched_key` since when its runs are expected."""
 
 MAX_VALUE_BYTES = 60_000
-"""The largest value that is stored, as compact JSON. Airflow's own limit is 65,536 bytes ([state_store])."""
+"""The largest value that is stored, as JSON. Airflow's own limit is 65,536 bytes ([state_store])."""
 
 
 def asset_name(mirror: str, destination: str) -> str:
@@ -101,6 +106,20 @@ _ARROW = " → "
 
 def _without_number(route: str) -> str:
     return route.partition(" #")[0]
+
+
+def route_names(routes: Iterable[Route]) -> dict[str, str]:
+    """The names of all routes of a mirror to one destination, by their ``route_key``.
+
+    :param routes: in the order of their rules in the mirrors file, where several join the same two repositories.
+    """
+    numbers = Counter[tuple[str, str]]()
+    names = {}
+    for route in routes:
+        ends = route.source_repository.name, route.destination_repository.name
+        numbers[ends] += 1
+        names[route_key(route)] = route_name(*ends, numbers[ends])
+    return names
 
 
 def tags_key(route: str) -> str:

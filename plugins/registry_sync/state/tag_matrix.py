@@ -10,7 +10,8 @@ from typing import Any, Literal
 from registry_sync.state.destination import RouteFigures
 from registry_sync.state.document import StateError, read_document
 from registry_sync.state.freshness import Judgement
-from registry_sync.state.route import LACKING, KnownTag, Problem, RouteState, TagStatus, TagTable
+from registry_sync.state.route import LACKING, KnownTag, Problem, RouteState, TagTable
+from registry_sync.sync.view import TagStatus
 
 CellStatus = TagStatus | Literal["not_selected", "unknown"]
 """The status of a tag at a destination. ``not_selected``: the rules of this route do not select the tag, or the source

@@ -17,7 +17,8 @@ from registry_sync.sync.report_text import report_table
 from registry_sync.sync.scope import RouteScope
 from registry_sync.sync.session import Session
 from registry_sync.sync.summarize import log_plan, summarize
-from registry_sync.sync.view import RouteView, view_route
+from registry_sync.sync.view import RouteView
+from registry_sync.sync.view_route import view_route
 
 log = logging.getLogger(__name__)
 

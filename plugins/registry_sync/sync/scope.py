@@ -63,16 +63,18 @@ class RouteScope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteTask:
-    """The work of one mapped task: a route, and the scope of the run."""
+    """The work of one mapped task: a route, the scope of the run, and the name of the route in the state."""
 
     route: Route
     scope: RouteScope
+    name: str
 
     def to_json(self) -> dict[str, Any]:
         """The task as JSON-simple values, for XCom. Its keys are the arguments of ``MirrorRepositoryOperator``."""
-        return {"route": self.route.to_json(), "scope": self.scope.to_json()}
+        return {"route": self.route.to_json(), "scope": self.scope.to_json(), "route_name": self.name}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """Read the result of :meth:`to_json`."""
-        return cls(route=Route.from_json(document["route"]), scope=RouteScope.from_json(document["scope"]))
+        route, scope = Route.from_json(document["route"]), RouteScope.from_json(document["scope"])
+        return cls(route=route, scope=scope, name=document["route_name"])

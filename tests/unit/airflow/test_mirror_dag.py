@@ -27,5 +27,6 @@ def test_tasks_run_on_the_queue_of_their_destination(tmp_path: Path) -> None:
         "to_acr": "default",
         "routes_to_aliyun": "china",
         "to_aliyun": "china",
+        "changes": "default",
         "report": "default",
     }

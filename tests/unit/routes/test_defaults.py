@@ -81,7 +81,7 @@ def test_own_values_of_a_mirror_win_also_null(write: Write) -> None:
 def test_dag_has_the_inherited_values(write: Write) -> None:
     file = load_mirrors(write(text(DEFAULTS, m={"destinations": ["acr"]})))
     dag = build_dag(file.mirrors["m"], file)
-    assert {"to_acr", "routes_to_acr", "report"} == set(dag.task_dict)
+    assert {"to_acr", "routes_to_acr", "changes", "report"} == set(dag.task_dict)
     assert dag.task_dict["routes_to_acr"].retries == 5
     assert "on the schedule `@hourly` (UTC), and for every interval since 2026-01-31" in str(dag.doc_md)
 

@@ -31,6 +31,7 @@ from registry_sync.oci.reference import Repository
 from registry_sync.routes.discovery import Discovery, FailedRepository, FoundRoute, expand_routes, select_routes
 from registry_sync.routes.gone import find_gone, gone_failure, gone_note
 from registry_sync.routes.route import Route, route_key
+from registry_sync.state.names import route_names
 from registry_sync.sync.report import RouteReport
 from registry_sync.sync.run_state import LastLook, Watermark
 from registry_sync.sync.scope import RouteScope, RouteTask
@@ -93,6 +94,7 @@ class ListRoutesOperator(BaseOperator):
         scope = RouteScope(tags=only_tags(params["tags"] or []), dry_run=params["dry_run"])
         self._check_skopeo(task_label(context))
         found, window = self._find_routes(window)
+        names = route_names(candidate.route for candidate in found.routes)
         last_look = read_last_look(context, self.destination.name)
         if not params["repositories"]:
             found = self._compare(context, found, last_look, window)
@@ -109,7 +111,7 @@ class ListRoutesOperator(BaseOperator):
         check_map_length(len(work), f"mirror {self.mirror.name!r} has {len(work)} routes", "split the mirror")
         self._log_work(window, work, unmodified)
         deep_checks = self._deep_checks(context, rotation, work)
-        return self._rows(context, run, scope, work, deep_checks, last_look)
+        return self._rows(context, run, scope, work, deep_checks, last_look, names)
 
     def _compare(self, context: Context, found: Discovery, last_look: LastLook, window: Window) -> Discovery:
         """Compare the repositories with those that earlier runs found, and leave the new state for the task ``report``.
@@ -144,8 +146,9 @@ class ListRoutesOperator(BaseOperator):
         work: Sequence[tuple[Route, Window]],
         deep_checks: Sequence[DeepCheck | None],
         last_look: LastLook,
+        names: Mapping[str, str],
     ) -> list[dict[str, Any]]:
-        """The arguments of the mapped tasks, with the state that earlier runs left about each route."""
+        """The arguments of the mapped tasks, with what earlier runs left about each route in XCom, and its name."""
         due = read_due_deletions(context, run, self.destination.name)
         tasks = []
         for (route, window), deep_check in zip(work, deep_checks, strict=True):
@@ -156,7 +159,7 @@ class ListRoutesOperator(BaseOperator):
                 deep_check=deep_check,
                 last_selected=last_look.repositories.get(str(route.source_repository)),
             )
-            tasks.append(RouteTask(route=route, scope=own).to_json())
+            tasks.append(RouteTask(route=route, scope=own, name=names[route_key(route)]).to_json())
         return tasks
 
     def _deep_checks(

@@ -1,0 +1,110 @@
+"""The state of a route, written by its mapped task after each try."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from registry_sync.airflow.ids import STATE_KEY
+from registry_sync.airflow.masking import masked_text
+from registry_sync.airflow.state_store import losing, open_store, read_state
+from registry_sync.errors import RateLimited, RegistrySyncError
+from registry_sync.routes.route import Route
+from registry_sync.state.changes import NO_CHANGES, Changes, changes_of_view
+from registry_sync.state.destination import figures_of
+from registry_sync.state.document import as_document, read_document
+from registry_sync.state.names import tags_key
+from registry_sync.state.record import NO_TAGS, Look, RouteRecord, record_failure, record_view
+from registry_sync.state.route import RouteState, TagTable
+from registry_sync.state.run_row import RunRow
+from registry_sync.state.store import StateStore
+from registry_sync.sync.view import RouteView
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+CHANGES_KEY = "changes"
+"""The key of the changes that earlier tries of a task made, in its own state store: retries lose their XComs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try:
+    """What one try of a mapped task saw: the view that it had of its route, or the error that ended it.
+
+    :ivar is_first: no try or deferral of this task came before it.
+    :ivar is_last: the task has succeeded. Otherwise another try may follow.
+    """
+
+    seen: RouteView | RegistrySyncError
+    is_first: bool
+    is_last: bool
+
+
+def record_try(context: Context, route: Route, name: str, done: Try) -> None:
+    """Merge what a try saw with the state of its route, store it, and push the row for the run's last tasks.
+
+    A rate limit of the route as a whole says nothing about it.
+
+    :param name: of the route in the state.
+    """
+    if isinstance(done.seen, RateLimited):
+        return
+    row = RunRow(route=name, is_complete=isinstance(done.seen, RouteView) and done.seen.is_complete)
+    with losing(f"The state of {route.label} stays as it was"):
+        record = _merge(context, route, name, done.seen)
+        row = replace(row, figures=figures_of(record.state))
+    with losing(f"The event of this run lacks changes of {route.label}"):
+        row = replace(row, changes=_all_changes(context, route, done))
+    context["ti"].xcom_push(STATE_KEY, as_document(row))
+
+
+def _merge(context: Context, route: Route, name: str, seen: RouteView | RegistrySyncError) -> RouteRecord:
+    """Read, merge and write the state of a route. The tags are written only if they changed."""
+    store, look = open_store(route.mirror, route.destination.name), _look(context, route, name)
+    earlier = read_record(store, look)
+    record = record_view(look, seen, earlier) if isinstance(seen, RouteView) else record_failure(look, seen, earlier)
+    problems = tuple(replace(problem, reason=masked_text(problem.reason)) for problem in record.state.problems)
+    record = replace(record, state=replace(record.state, problems=problems))
+    write_record(store, record, earlier)
+    return record
+
+
+def _look(context: Context, route: Route, name: str) -> Look:
+    ti, promise = context["ti"], route.settings.fresh_within
+    return Look(
+        route=name,
+        source=str(route.source_repository),
+        destination=str(route.destination_repository),
+        run_id=ti.run_id,
+        task_id=ti.task_id,
+        map_index=-1 if ti.map_index is None else ti.map_index,
+        looked_at=datetime.now(UTC),
+        fresh_within=promise.length.total_seconds() if promise else None,
+    )
+
+
+def read_record(store: StateStore, look: Look) -> RouteRecord | None:
+    """The record of earlier runs; ``None`` when there is none, or when it is about other repositories."""
+    state = read_state(store, look.route, RouteState)
+    if state is None or (state.source, state.destination) != (look.source, look.destination):
+        return None
+    return RouteRecord(state=state, tags=read_state(store, tags_key(look.route), TagTable) or NO_TAGS)
+
+
+def write_record(store: StateStore, record: RouteRecord, earlier: RouteRecord | None) -> None:
+    """Store a record. The tags of a route in sync are the same in each run, and are not written again."""
+    if earlier is None or earlier.tags != record.tags:
+        store.set(tags_key(record.state.route), as_document(record.tags))
+    store.set(record.state.route, as_document(record.state))
+
+
+def _all_changes(context: Context, route: Route, done: Try) -> Changes:
+    """The changes of this try and of earlier ones, which stay in the task's own store for the next."""
+    seen, repository = done.seen, str(route.destination_repository)
+    changes = changes_of_view(repository, seen) if isinstance(seen, RouteView) else NO_CHANGES
+    if not done.is_first and (document := context["task_state_store"].get(CHANGES_KEY)):
+        changes = read_document(Changes, document).plus(changes)
+    if not done.is_last and changes.total:
+        context["task_state_store"].set(CHANGES_KEY, as_document(changes))
+    return changes

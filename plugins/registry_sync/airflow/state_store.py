@@ -1,0 +1,53 @@
+"""Airflow's asset state store as the place of states. Whatever fails there never fails a task or changes its work."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from airflow.sdk.execution_time.context import AssetStateStoreAccessor
+
+from registry_sync.state.document import StateError, read_document
+from registry_sync.state.names import asset_name
+from registry_sync.state.store import StateStore
+
+log = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
+
+
+def open_store(mirror: str, destination: str) -> StateStore:
+    """The states of a mirror and destination, for a running task.
+
+    ``context["asset_state_store"]`` needs the asset, or its name, among the inlets of the task. Airflow then fails the
+    task before it starts while the asset is not active: in the minute after its registry got another host, or when
+    another DAG gives its name another URI. A sync must not depend on that.
+    """
+    store: StateStore = AssetStateStoreAccessor(name=asset_name(mirror, destination))
+    return store
+
+
+@contextmanager
+def losing(lost: str) -> Iterator[None]:
+    """Log any error as a warning that says what is lost by it.
+
+    The store is a server, whose errors have no common class: the API may be down, or refuse a value.
+    """
+    try:
+        yield
+    except Exception as error:
+        log.warning("%s, because Airflow's asset state store failed: %s", lost, error)
+
+
+def read_state(store: StateStore, key: str, kind: type[Value]) -> Value | None:
+    """The state under a key; ``None`` when there is none, or when it cannot be read."""
+    document = store.get(key)
+    if document is None:
+        return None
+    try:
+        return read_document(kind, document)
+    except StateError as error:
+        log.warning("The state %r is lost and begins again: %s", key, error)
+        return None

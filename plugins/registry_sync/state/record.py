@@ -1,0 +1,291 @@
+"""Record what a run saw of a route: merge it with what earlier runs left. Pure: no clock and no Airflow."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from registry_sync.errors import RegistrySyncError
+from registry_sync.state.document import as_document, size_of
+from registry_sync.state.names import MAX_VALUE_BYTES
+from registry_sync.state.route import (
+    LACKING,
+    STATUSES,
+    Arrival,
+    KnownTag,
+    Problem,
+    RouteState,
+    TagTable,
+    due_since,
+    lag,
+    oldest_lacking,
+)
+from registry_sync.sync.view import Failure, RouteView, SeenTag, TagStatus
+from registry_sync.sync.window import CLOCK_SKEW
+
+MAX_PROBLEMS = 20
+MAX_ARRIVALS = 10
+MAX_REASON_LENGTH = 500
+
+UNKNOWN_REASON = "it failed in an earlier run; see the log of its task"
+"""The reason of a problem beyond the first :data:`MAX_PROBLEMS`, which are not stored with their reasons."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """A run's look at a route: its names, and the task. The fields are those of ``RouteState``."""
+
+    route: str
+    source: str
+    destination: str
+    run_id: str
+    task_id: str
+    map_index: int
+    looked_at: datetime
+    fresh_within: float | None = None
+
+
+NO_TAGS = TagTable(tags=(), total=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteRecord:
+    """The state of a route and its tags."""
+
+    state: RouteState
+    tags: TagTable = NO_TAGS
+
+
+def record_view(look: Look, view: RouteView, earlier: RouteRecord | None) -> RouteRecord:
+    """The state after a run that read both registries, whether or not tags failed.
+
+    A complete look replaces the tags. Any other, over a window or of some tags, adds to them.
+    """
+    problems = _problems(look, view, earlier)
+    seen = _seen_tags(view, earlier, problems)
+    known = {} if view.is_complete or earlier is None else {tag.tag: tag for tag in earlier.tags.tags}
+    tags = tuple({**known, **seen}.values())
+    counts = Counter(tag.status for tag in tags)
+    if not view.is_complete:
+        counts += _hidden(earlier)
+    arrived = sorted((seen[tag.tag] for tag in view.tags if tag.is_published), key=_published_at, reverse=True)
+    before = earlier.state if earlier else _nothing_known(look)
+    state = replace(
+        before,
+        complete_at=_whole(view.read_at) if view.is_complete else before.complete_at,
+        window=view.window,
+        listed=before.listed if view.listed is None else view.listed,
+        selected=counts.total(),
+        in_sync=counts["in_sync"],
+        missing=counts["missing"],
+        changed=counts["changed"],
+        failing=counts["failing"],
+        locked=counts["locked"],
+        kept=counts["kept"],
+        oldest_lacking=oldest_lacking(tags),
+        lag_seconds=_lag_seconds(arrived[0]) if arrived else before.lag_seconds,
+        arrivals=(*_arrivals(arrived, view), *before.arrivals)[:MAX_ARRIVALS],
+    )
+    return RouteRecord(state=_finish(state, look, problems.values()), tags=fit_tags(tags, counts.total()))
+
+
+def record_failure(look: Look, error: RegistrySyncError, earlier: RouteRecord | None) -> RouteRecord:
+    """The state after a run in which the route failed as a whole. Its tags stay as they are."""
+    problems = _known_problems(earlier)
+    failure = Failure(tag=None, error_class=error.error_class, reason=str(error))
+    problems[None] = _problem(failure, problems.get(None), look)
+    before = earlier or RouteRecord(state=_nothing_known(look))
+    return replace(before, state=_finish(before.state, look, problems.values()))
+
+
+def _finish(state: RouteState, look: Look, problems: Iterable[Problem]) -> RouteState:
+    """The state with its problems, and with the run that looked."""
+    ordered = sorted(problems, key=lambda problem: (problem.since, problem.tag or ""))
+    return replace(
+        state,
+        run_id=look.run_id,
+        task_id=look.task_id,
+        map_index=look.map_index,
+        looked_at=_whole(look.looked_at),
+        fresh_within=look.fresh_within,
+        problems=tuple(ordered[:MAX_PROBLEMS]),
+        problem_count=len(ordered),
+    )
+
+
+def _nothing_known(look: Look) -> RouteState:
+    return RouteState(
+        route=look.route,
+        source=look.source,
+        destination=look.destination,
+        run_id=look.run_id,
+        task_id=look.task_id,
+        map_index=look.map_index,
+        looked_at=look.looked_at,
+    )
+
+
+def _hidden(earlier: RouteRecord | None) -> Counter[TagStatus]:
+    """The statuses of the tags that did not fit into the earlier table."""
+    if earlier is None:
+        return Counter()
+    counts = {status: int(getattr(earlier.state, status)) for status in STATUSES}
+    return Counter(counts) - Counter(tag.status for tag in earlier.tags.tags)
+
+
+def _problems(look: Look, view: RouteView, earlier: RouteRecord | None) -> dict[str | None, Problem]:
+    """What fails after a run, by tag.
+
+    A tag that was looked at and does not fail is well again; a rate limit proves neither. The route as a whole works.
+    """
+    known = _known_problems(earlier)
+    looked_at = {tag.tag for tag in view.tags if not tag.is_deferred}
+    deferred = {tag.tag for tag in view.tags if tag.is_deferred}
+    kept = {
+        tag: problem
+        for tag, problem in known.items()
+        if tag is not None and tag not in looked_at and (tag in deferred or not view.is_complete)
+    }
+    return kept | {failure.tag: _problem(failure, known.get(failure.tag), look) for failure in view.failures}
+
+
+def _known_problems(earlier: RouteRecord | None) -> dict[str | None, Problem]:
+    """The earlier problems by tag, also those that are stored without a reason."""
+    if earlier is None:
+        return {}
+    problems: dict[str | None, Problem] = {
+        tag.tag: Problem(
+            tag=tag.tag,
+            error_class=RegistrySyncError.error_class,
+            reason=UNKNOWN_REASON,
+            since=tag.failing_since,
+            tries=tag.tries,
+            run_id=earlier.state.run_id,
+        )
+        for tag in earlier.tags.tags
+        if tag.failing_since
+    }
+    return problems | {problem.tag: problem for problem in earlier.state.problems}
+
+
+def _problem(failure: Failure, known: Problem | None, look: Look) -> Problem:
+    """A failure with its history. Several tries of one run count once."""
+    since, tries = (known.since, known.tries + (known.run_id != look.run_id)) if known else (look.looked_at, 1)
+    return Problem(
+        tag=failure.tag,
+        error_class=failure.error_class,
+        reason=failure.reason[:MAX_REASON_LENGTH],
+        since=_whole(since),
+        tries=tries,
+        run_id=look.run_id,
+    )
+
+
+def _seen_tags(
+    view: RouteView, earlier: RouteRecord | None, problems: Mapping[str | None, Problem]
+) -> dict[str, KnownTag]:
+    """The tags that a run looked at, by name, with what was known about them before."""
+    known = {tag.tag: tag for tag in earlier.tags.tags} if earlier else {}
+    complete_at = earlier.state.complete_at if earlier else None
+    tags = {}
+    for tag in view.tags:
+        problem = problems.get(tag.tag)
+        merged = _merge_tag(tag, known.get(tag.tag), view.read_at, complete_at)
+        tags[tag.tag] = replace(
+            merged,
+            status="failing" if tag.is_deferred and problem else merged.status,
+            failing_since=problem.since if problem else None,
+            tries=problem.tries if problem else 0,
+        )
+    return tags
+
+
+def _merge_tag(tag: SeenTag, known: KnownTag | None, read_at: datetime, complete_at: datetime | None) -> KnownTag:
+    """A tag with what was known about the same digest. A tag whose digest could not be read is taken as unchanged."""
+    digest = str(tag.digest) if tag.digest else known.digest if known else None
+    same = known if known and known.digest in (digest, None) else None
+    return KnownTag(
+        tag=tag.tag,
+        status=tag.status,
+        digest=digest,
+        pushed_at=(same and same.pushed_at) or (_whole(tag.pushed_at) if tag.pushed_at else None),
+        first_seen=same.first_seen if same else _whole(read_at),
+        selected_at=same.selected_at if same else _selected_at(tag, read_at, complete_at),
+        published_at=_time_of_publication(tag, known, same, read_at),
+    )
+
+
+def _selected_at(tag: SeenTag, read_at: datetime, complete_at: datetime | None) -> datetime | None:
+    """The time at which a tag began to be selected, if that was after its push.
+
+    A tag that is older than the last complete look, which did not have it, was selected by changed rules; before the
+    first complete look all were. Otherwise a new mirror would be years behind.
+    """
+    if tag.entered_at is None:
+        return None
+    if complete_at is None or tag.entered_at < complete_at - CLOCK_SKEW:
+        return _whole(read_at)
+    return _whole(tag.entered_at) if tag.entered_at != tag.pushed_at else None
+
+
+def _time_of_publication(
+    tag: SeenTag, known: KnownTag | None, same: KnownTag | None, read_at: datetime
+) -> datetime | None:
+    """When the destination got a tag that it has: by this run, as known before, or as its listing has it.
+
+    A tag that the destination lacked at an earlier look, and that another writer brought, is there since this look.
+    """
+    if tag.status != "in_sync":
+        return None
+    if not tag.is_published and same and same.published_at:
+        return same.published_at
+    if tag.published_at:
+        return _whole(tag.published_at)
+    was_lacking = known is not None and (same is None or known.status in LACKING)
+    return _whole(read_at) if was_lacking else None
+
+
+def _arrivals(arrived: Sequence[KnownTag], view: RouteView) -> Iterable[Arrival]:
+    """The tags that a run published, in the given order."""
+    replaced = {tag.tag: tag.replaced for tag in view.tags}
+    for tag in arrived:
+        old = replaced[tag.tag]
+        yield Arrival(
+            tag=tag.tag,
+            digest=tag.digest or "",
+            replaced=str(old) if old else None,
+            pushed_at=tag.pushed_at,
+            published_at=_published_at(tag),
+        )
+
+
+def _published_at(tag: KnownTag) -> datetime:
+    return tag.published_at or tag.first_seen
+
+
+def _lag_seconds(tag: KnownTag) -> float | None:
+    took = lag(tag)
+    return took.total_seconds() if took is not None else None
+
+
+def fit_tags(tags: Iterable[KnownTag], total: int) -> TagTable:
+    """As many tags as fit into one value: lacking ones first, the oldest before others, then the newest."""
+    ordered = sorted(tags, key=_rank)
+    table = TagTable(tags=tuple(ordered), total=total)
+    while (size := size_of(as_document(table))) > MAX_VALUE_BYTES:
+        count = int(len(table.tags) * min(0.98, MAX_VALUE_BYTES / size))
+        table = replace(table, tags=table.tags[:count])
+    return table
+
+
+def _rank(tag: KnownTag) -> tuple[bool, float, str]:
+    if tag.status in LACKING:
+        return False, due_since(tag).timestamp(), tag.tag
+    return True, -(tag.published_at or due_since(tag)).timestamp(), tag.tag
+
+
+def _whole(time: datetime) -> datetime:
+    """The time in whole seconds, as tags are stored."""
+    return time.replace(microsecond=0)

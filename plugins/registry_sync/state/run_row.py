@@ -1,0 +1,23 @@
+"""The row that a mapped task hands to the last tasks of its run, through XCom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from registry_sync.state.changes import NO_CHANGES, Changes
+from registry_sync.state.destination import RouteFigures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """The figures of a route after a run, and what the run changed.
+
+    :ivar route: its name in the state.
+    :ivar is_complete: the run compared all selected tags.
+    :ivar figures: ``None`` when the state could not be stored: the earlier figures stay.
+    """
+
+    route: str
+    is_complete: bool = False
+    figures: RouteFigures | None = None
+    changes: Changes = NO_CHANGES
