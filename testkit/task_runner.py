@@ -42,7 +42,7 @@ class FakeApi:
     task goes on after that wait; with ``is_ended`` it learns at its next heartbeat that it has to end. ``others`` are
     XComs of other runs, by DAG, run, task and key. ``stored`` are the values of the asset state store, by asset and
     key; with ``is_store_broken`` it refuses every value. The store of the task itself is that of :data:`THIS_TASK`.
-    ``store_writes`` are the keys that were written and deleted. ``paused`` are the DAGs that Airflow knows, and ``runs``
+    ``store_writes`` are the keys that were written and deleted. ``paused`` are the DAGs that Airflow knows, ``runs``
     numbers of runs by DAG and state.
     """
 
