@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,19 @@ import pytest
 
 from registry_sync.airflow.ids import REPORT_TASK, copy_task, routes_task
 from registry_sync.airflow.readiness_dag import DAG_ID as READINESS
+from registry_sync.airflow.watch_dag import DAG_ID as WATCH
+from registry_sync.airflow.watch_dag import WATCH_TASK
 from registry_sync.registry.traffic import Traffic
 from registry_sync.routes.load import PATH_VARIABLE, load_mirrors
 from registry_sync.routes.route import Route, route_of
+from registry_sync.state.document import as_document
+from registry_sync.state.metrics import METRICS
+from registry_sync.state.names import READINESS_ASSET, READINESS_KEY, asset_name
+from registry_sync.state.readiness import PoolStart, ReadinessState
 from registry_sync.sync.report import RouteReport
 from testkit.loopback import LOOPBACK
 from testkit.metrics_receivers import OUR_PREFIX, OtelReceiver, StatsdListener
+from testkit.states import synthetic_destination
 from testkit.task_runner import FakeApi, supervise
 
 ROUTES, COPY = routes_task("backup"), copy_task("backup")
@@ -68,10 +76,18 @@ class Reporter:
         """Report checks that never took place, and return the log."""
         return self._run(FakeApi(dag_id=READINESS), settings, "node_readiness.py", "failed")
 
-    def _run(self, api: FakeApi, settings: Mapping[str, str], dag_file: str, state: str) -> str:
+    def watch(self, stored: Mapping[str, Mapping[str, Any]], settings: Mapping[str, str]) -> str:
+        """Look at what is stored, by asset, and return the log."""
+        api = FakeApi(dag_id=WATCH)
+        api.stored = {(asset, key): value for asset, documents in stored.items() for key, value in documents.items()}
+        return self._run(api, settings, "mirror_watch.py", "success", task=WATCH_TASK)
+
+    def _run(
+        self, api: FakeApi, settings: Mapping[str, str], dag_file: str, state: str, *, task: str = REPORT_TASK
+    ) -> str:
         for name, value in settings.items():
             self._monkeypatch.setenv(name, value)
-        log = supervise(REPORT_TASK, api, self._folder / "report.log", dag_file=dag_file)
+        log = supervise(task, api, self._folder / "report.log", dag_file=dag_file)
         assert api.messages[-1]["state"] == state, log
         return log
 
@@ -121,6 +137,30 @@ def test_readiness_is_a_gauge_for_each_outage(reporter: Reporter) -> None:
         lines = listener.stop()
     starts = [f"{OUR_PREFIX}pool_start.outside.{down}:0|g" for down in ("none", "backup", "origin")]
     assert lines == [*starts, f"{OUR_PREFIX}readiness_age_seconds:0|g"]
+
+
+def test_ages_are_sent_while_no_run_comes(reporter: Reporter) -> None:
+    """The DAG mirror_watch sends all gauges again: of each destination, and of the last readiness check."""
+    now = datetime.now(UTC)
+    ended = now - timedelta(hours=5)
+    synthetic = synthetic_destination("team", "quay.io", "backup", "acr.example", now=ended, routes=2, tags=3)
+    start = PoolStart(pool="outside", answer="starts")
+    readiness = ReadinessState(read_at=ended, run_id="run", starts=(start,))
+    stored = {
+        asset_name("team", "backup"): synthetic.documents,
+        READINESS_ASSET: {READINESS_KEY: as_document(readiness)},
+    }
+    with StatsdListener() as listener:
+        reporter.watch(stored, listener.settings)
+        lines = listener.stop()
+    values = {name: int(value) for name, value in (line.removesuffix("|g").split(":") for line in lines)}
+    gauges = {name for name, metric in METRICS.items() if metric.labels == ("mirror", "destination")} - COUNTERS.keys()
+    own = {f"{OUR_PREFIX}{name}.team.backup" for name in gauges}
+    assert values.keys() == {*own, f"{OUR_PREFIX}pool_start.outside.none", f"{OUR_PREFIX}readiness_age_seconds"}
+    assert len(lines) == len(values)
+    assert 5 * 3600 <= values[f"{OUR_PREFIX}readiness_age_seconds"] < 6 * 3600
+    assert 5 * 3600 <= values[f"{OUR_PREFIX}run_age_seconds.team.backup"] < 6 * 3600
+    assert values[f"{OUR_PREFIX}tags_in_sync.team.backup"] == 6
 
 
 def test_a_server_that_is_down_fails_no_task(reporter: Reporter) -> None:

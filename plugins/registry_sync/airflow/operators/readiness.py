@@ -29,7 +29,7 @@ from registry_sync.config.model import Mirror, MirrorsFile
 from registry_sync.config.node_pools import NodePool
 from registry_sync.errors import RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.oci.reference import Digest
-from registry_sync.state.names import ASSET_GROUP, READINESS_ASSET, READINESS_KEY
+from registry_sync.state.names import ASSET_GROUP, READINESS_ASSET
 from registry_sync.sync.report import RouteReport
 
 if TYPE_CHECKING:
@@ -229,15 +229,11 @@ class ReadinessReportOperator(BaseOperator):
 
     def _store(self, context: Context, report: ReadinessReport) -> None:
         """Store the result for the page, and send it as metrics. Whatever fails there, the run's own result stays."""
-        from registry_sync.airflow.metrics import send_metrics
-        from registry_sync.state.document import as_document
-        from registry_sync.state.metrics import readiness_metrics
-        from registry_sync.state.readiness import readiness_state
+        from registry_sync.airflow.readiness_state import publish_readiness
 
-        state = readiness_state(report, read_at=datetime.now(UTC), run_id=context["ti"].run_id)
-        send_metrics(readiness_metrics(state, datetime.now(UTC)))
+        store = context["asset_state_store"][READINESS]
         try:
-            context["asset_state_store"][READINESS].set(READINESS_KEY, as_document(state))
+            publish_readiness(store, report, run_id=context["ti"].run_id, now=datetime.now(UTC))
         except Exception as error:
             self.log.warning("the result could not be stored; the page shows an earlier one: %s", error)
 

@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError
 from registry_sync.airflow.ids import dag_id
 from registry_sync.airflow.metrics import send_metrics
 from registry_sync.airflow.notifications import MESSAGES, SEND_SECONDS, Messenger
+from registry_sync.airflow.operators.readiness import READINESS
 from registry_sync.config.model import Mirror, MirrorsFile, Registry
 from registry_sync.state.alerts import Alert, collect_alerts, in_order
 from registry_sync.state.destination import DestinationState
@@ -43,7 +44,8 @@ class WatchOperator(BaseOperator):
 
     def __init__(self, *, file: MirrorsFile, send_seconds: float = SEND_SECONDS, **kwargs: Any) -> None:
         assets = [destination_assets(mirror, file.registries).values() for mirror in file.mirrors.values()]
-        super().__init__(inlets=[MESSAGES, *chain.from_iterable(assets)], **kwargs)
+        readiness = [READINESS] if file.node_pools else []
+        super().__init__(inlets=[MESSAGES, *readiness, *chain.from_iterable(assets)], **kwargs)
         self.file = file
         self.send_seconds = send_seconds
 
@@ -59,9 +61,16 @@ class WatchOperator(BaseOperator):
             except Exception as error:
                 self.log.exception("mirror %s could not be looked at", mirror.name)
                 messenger.failures.append(f"mirror {mirror.name} could not be looked at: {error}")
+        self._resend_readiness(stores, now)
         if messenger.failures:
             raise AirflowFailException("\n  ".join(["not all messages were sent:", *messenger.failures]))
         return {"alerts": counts}
+
+    def _resend_readiness(self, stores: Any, now: datetime) -> None:
+        from registry_sync.airflow.readiness_state import resend_readiness
+
+        if self.file.node_pools:
+            resend_readiness(stores[READINESS], now)
 
     def _watch(self, mirror: Mirror, context: Context, messenger: Messenger) -> int:
         """Log and tell everything that is wrong with a mirror, send its gauges, and return the number of alerts."""
