@@ -128,7 +128,7 @@ class StoredStates:
         )
         assets = select(AssetModel.name, AssetModel.id, is_active.exists().label("is_active"))
         newest_last = assets.where(AssetModel.group == ASSET_GROUP).order_by("is_active", AssetModel.id)
-        shows_gone = self._has_file_errors()
+        shows_gone = self.has_file_errors()
         found: dict[tuple[str, str], int] = {}
         for name, asset, active in self._session.execute(newest_last):
             ends = mirror_and_destination(name)
@@ -140,7 +140,7 @@ class StoredStates:
     def _ends(self) -> Mapping[int, tuple[str, str]]:
         return {asset: ends for ends, asset in self._assets.items()}
 
-    def _has_file_errors(self) -> bool:
+    def has_file_errors(self) -> bool:
         """Return whether the mirrors file has a mistake, so that DAGs may be gone because of it."""
         names = [ParseImportError.filename.endswith(name, autoescape=True) for name in _DAG_FILES]
         return self._session.scalar(select(ParseImportError.id).where(or_(*names)).limit(1)) is not None

@@ -8,7 +8,20 @@ from registry_sync.config.model import Mirror, MirrorsFile
 from registry_sync.errors import ConfigurationError
 
 OK, FAILED, UNUSABLE = 0, 1, 2
-"""Exit codes: success; something failed or would fail; the mirrors file or an argument is not valid."""
+"""Exit codes: success; something failed, would fail or is unknown; the mirrors file or an argument is not valid."""
+
+WIDTH = 118
+"""Characters of a line of text, so that terminals of 120 do not break it."""
+
+
+def cut_name(name: str, length: int) -> str:
+    """A name with its middle replaced when it is longer than ``length``.
+
+    >>> cut_name("giantswarm/hyperkube", 11)
+    'giant…rkube'
+    """
+    half = (length - 1) // 2
+    return name if len(name) <= length else f"{name[: length - 1 - half]}…{name[-half:]}"
 
 
 def named_mirror(file: MirrorsFile, name: str) -> Mirror:

@@ -1,4 +1,4 @@
-"""``python -m registry_sync``: validate a mirrors file, check its registries, print what a run would do."""
+"""``python -m registry_sync``: validate a mirrors file, check its registries, print what runs would do and did."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from registry_sync.cli.explain import print_explanations
 from registry_sync.cli.nodes import add_nodes
 from registry_sync.cli.nodes_check import Clients
 from registry_sync.cli.plan import print_plans
+from registry_sync.cli.status import print_status
 from registry_sync.cli.verify import add_options
+from registry_sync.cli.where import print_where
 from registry_sync.config.model import MirrorsFile
 from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.routes.load import json_schema, load_mirrors, mirrors_path
@@ -58,6 +60,8 @@ def _parser() -> argparse.ArgumentParser:
         "check", parents=[file], help="check login and read access at each registry, and notifiers; writes nothing"
     )
     check.set_defaults(command=_check)
+    _add_status(commands)
+    _add_where(commands, default)
     add_nodes(commands, default, Clients(source=open_client, node=open_node_client))
     schema = commands.add_parser("schema", help="print the JSON Schema of the mirrors file")
     schema.set_defaults(command=_schema)
@@ -100,6 +104,24 @@ def _add_verify(commands: Commands, file: argparse.ArgumentParser) -> None:
     verify.add_argument("--destination", **_repeated("NAME", "verify only this destination"))
     verify.add_argument("--tag", type=_glob, **_repeated("GLOB", "verify only matching tags"))
     add_options(verify)
+
+
+def _add_status(commands: Commands) -> None:
+    status = commands.add_parser(
+        "status", help="print whether each destination is as fresh as promised, from what runs have recorded"
+    )
+    status.add_argument("--mirror", **_repeated("NAME", "print only this mirror"))
+    status.add_argument("--json", action="store_true", help="print JSON")
+    status.set_defaults(command=print_status)
+
+
+def _add_where(commands: Commands, default: Path) -> None:
+    where = commands.add_parser("where", help="print where an image is, when it arrived, and where it is lacking")
+    where.add_argument("image", metavar="IMAGE[:TAG|@DIGEST]", help="name with or without its registry; or a digest")
+    where.add_argument("--live", action="store_true", help="also read the tag at the registries, and compare")
+    where.add_argument("--json", action="store_true", help="print JSON")
+    where.add_argument("--file", type=Path, default=default, help="mirrors file, for --live (%(default)s)")
+    where.set_defaults(command=print_where)
 
 
 def _repeated(metavar: str, text: str) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def broken_promise(figures: RouteFigures, now: datetime) -> str:
     age = age_seconds(figures.oldest_lacking, now)
     if age <= figures.fresh_within:
         return ""
-    return f"lacks a tag that the source has for {human_duration(age)}; the promise is {promise}"
+    return f"lacks a tag that the source has had for {human_duration(age)}; the promise is {promise}"
 
 
 def _unknown(figures: RouteFigures, looked_at: datetime, now: datetime) -> str:

@@ -37,14 +37,14 @@ _LOST = Judgement(status="unknown", reason="its task ended without a report in t
 
 def judge_whole(stored: StoredDestination, runs: MirrorRuns | None, now: datetime) -> Iterator[Judgement]:
     """Judge what concerns a destination as a whole: its documents, its last run, and the next one."""
+    if runs is not None:
+        yield from _judge_runs(runs, stored.state, now)
     for fault in stored.faults:
         yield Judgement(status="unknown", reason=fault)
     if stored.state is None and not stored.faults:
         yield Judgement(status="unknown", reason="no run has reported yet")
     if stored.state is not None:
         yield from _judge_state(stored.state, now)
-    if runs is not None:
-        yield from _judge_runs(runs, stored.state, now)
 
 
 def _judge_state(state: DestinationState, now: datetime) -> Iterator[Judgement]:

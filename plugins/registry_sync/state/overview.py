@@ -101,16 +101,15 @@ def _order(row: OverviewRow) -> tuple[int, float, str, str]:
 def overview_row(stored: StoredDestination, runs: MirrorRuns | None, now: datetime) -> OverviewRow:
     """The row of one destination."""
     judged = judge_routes(stored, now)
-    whole = sorted(judge_whole(stored, runs, now), key=lambda judgement: judgement.severity)
     by_status = _count(judgement.status for judgement in judged.values())
-    status = worst((*whole, *judged.values())).status
-    reasons = tuple(judgement.reason for judgement in whole) + tuple(_route_reasons(by_status))
+    problems = [*judge_whole(stored, runs, now), *_judge_together(by_status)]
+    problems.sort(key=lambda judgement: judgement.severity)
     figures, state = stored.figures, stored.state
     row = OverviewRow(
         mirror=stored.mirror,
         destination=stored.destination,
-        status=status,
-        reasons=reasons,
+        status=worst(problems).status,
+        reasons=tuple(judgement.reason for judgement in problems),
         routes=len(figures),
         routes_by_status=by_status,
         tags=_sum_tags(figures.values()),
@@ -138,11 +137,11 @@ def _with_state(row: OverviewRow, stored: StoredDestination, state: DestinationS
     )
 
 
-def _route_reasons(by_status: Mapping[Status, int]) -> Iterator[str]:
-    """The number of routes of each status, the worst first, without those in sync."""
+def _judge_together(by_status: Mapping[Status, int]) -> Iterator[Judgement]:
+    """One judgement for all routes of a status, without those in sync."""
     for status, count in by_status.items():
         if status != "in_sync":
-            yield f"{count} route{'' if count == 1 else 's'} {_WORDS[status]}"
+            yield Judgement(status=status, reason=f"{count} route{'' if count == 1 else 's'} {_WORDS[status]}")
 
 
 _WORDS: Mapping[Status, str] = {

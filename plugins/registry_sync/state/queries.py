@@ -32,6 +32,13 @@ def get_overview(reader: StateReader, now: datetime, *, mirror: str = "", destin
     return _with_oldest_tags(reader, overview(_stored(reader, mirror, destination), reader.runs(), now))
 
 
+def overview_notes(reader: StateReader) -> tuple[str, ...]:
+    """What may be missing in the overview, for people."""
+    if reader.has_file_errors():
+        return ("the mirrors file has a mistake: mirrors may be missing here; see Airflow's import errors",)
+    return ()
+
+
 def list_routes(
     reader: StateReader,
     now: datetime,

@@ -54,6 +54,10 @@ class StateReader(Protocol):
         """
         ...
 
+    def has_file_errors(self) -> bool:
+        """Return whether Airflow met a mistake in the mirrors file, so that mirrors may be missing or old."""
+        ...
+
     def runs(self) -> Mapping[str, MirrorRuns]:
         """The runs by mirror."""
         ...

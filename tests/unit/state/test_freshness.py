@@ -42,14 +42,14 @@ CASES: list[tuple[str, RouteFigures, datetime, str, str]] = [
         lacking(NOON),
         NOON + 2 * HOUR + SECOND,
         "stale",
-        "lacks a tag that the source has for 2 h; the promise is 2 h",
+        "lacks a tag that the source has had for 2 h; the promise is 2 h",
     ),
     (
         "locked over the promise",
         figures(in_sync=4, locked=1, oldest_lacking=NOON - 3 * HOUR, fresh_within=PROMISE),
         NOON,
         "stale",
-        "lacks a tag that the source has for 3 h; the promise is 2 h",
+        "lacks a tag that the source has had for 3 h; the promise is 2 h",
     ),
     (
         "lacking since nobody knows when",

@@ -1,0 +1,83 @@
+"""The command ``status``: is every destination as fresh as promised? Reads Airflow's database, no registry."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from textwrap import wrap
+
+from registry_sync.cli.arguments import FAILED, OK, WIDTH, cut_name
+from registry_sync.cli.stored_states import open_states
+from registry_sync.errors import ConfigurationError
+from registry_sync.state.answers import overview_answer
+from registry_sync.state.freshness import age_seconds
+from registry_sync.state.overview import OverviewRow
+from registry_sync.state.queries import get_overview, overview_notes
+from registry_sync.text import one_line
+from registry_sync.text_table import human_duration, table
+
+_HEADINGS = ("mirror", "destination", "status", "in sync", "missing", "failing", "locked", "behind", "looked at")
+
+
+def print_status(arguments: argparse.Namespace) -> int:
+    """Print the overview. The exit code is 1 when a destination needs somebody: failing, over its promise, unknown."""
+    now = datetime.now(UTC)
+    with open_states() as reader:
+        rows, notes = get_overview(reader, now), overview_notes(reader)
+    if arguments.mirror:
+        rows = _of_mirrors(rows, arguments.mirror)
+    if arguments.json:
+        items = [overview_answer(row) for row in rows]
+        print(json.dumps({"notes": list(notes), "total": len(items), "items": items}, indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(_text(rows, notes, now)))
+    return FAILED if notes or not rows or any(row.is_broken for row in rows) else OK
+
+
+def _of_mirrors(rows: Sequence[OverviewRow], names: Sequence[str]) -> list[OverviewRow]:
+    """:raises ConfigurationError: for a name that Airflow has no mirror of."""
+    known = sorted({row.mirror for row in rows})
+    if unknown := [name for name in names if name not in known]:
+        mirrors = f"its mirrors are {', '.join(known)}" if known else "it has no mirrors"
+        raise ConfigurationError(f"Airflow has no mirror {unknown[0]!r}; {mirrors}")
+    return [row for row in rows if row.mirror in names]
+
+
+def _text(rows: Sequence[OverviewRow], notes: Sequence[str], now: datetime) -> Iterator[str]:
+    if rows:
+        yield table(_HEADINGS, [_row(row, now) for row in rows], right=frozenset({3, 4, 5, 6}))
+    else:
+        yield "Airflow has no mirrors: it has read no DAG of a mirrors file"
+    for row in rows:
+        yield from _reasons(row)
+    yield from (line for note in notes for line in wrap(f"note: {note}", WIDTH))
+
+
+def _row(row: OverviewRow, now: datetime) -> tuple[str, ...]:
+    tags = row.tags
+    return (
+        cut_name(row.mirror, 20),
+        cut_name(row.destination, 20),
+        row.status.replace("_", " "),
+        f"{tags.in_sync + tags.kept}/{tags.selected}",
+        str(tags.missing + tags.changed),
+        str(tags.failing),
+        str(tags.locked),
+        human_duration(row.oldest_lacking.age_seconds) if row.oldest_lacking else "-",
+        f"{human_duration(age_seconds(row.looked_at, now))} ago" if row.looked_at else "never",
+    )
+
+
+def _reasons(row: OverviewRow) -> Iterator[str]:
+    """Why a row is not in sync, and its oldest lacking tag."""
+    oldest = row.oldest_lacking
+    lines = list(row.reasons)
+    if oldest:
+        what = f"{oldest.source}:{oldest.tag}" if oldest.tag else f"a tag of {oldest.source}"
+        lines.append(f"lacking for the longest time: {what}, for {human_duration(oldest.age_seconds)}")
+    if lines:
+        yield f"\n{row.mirror} → {row.destination}"
+    for line in lines:
+        yield from wrap(one_line(line), WIDTH, initial_indent="  ", subsequent_indent="    ")

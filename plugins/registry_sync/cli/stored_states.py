@@ -1,0 +1,25 @@
+"""Open the states in Airflow's database, for commands that run where Airflow's scheduler or API server runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+
+from registry_sync.cli.connections import without_airflow
+from registry_sync.state.store import StateReader
+
+
+@contextmanager
+def open_states() -> Iterator[StateReader]:
+    """Open the states of all mirrors.
+
+    :raises ConfigurationError: when there is no Airflow, or no database of it, here.
+    """
+    with redirect_stdout(sys.stderr):
+        try:
+            from registry_sync.airflow.open_states import open_all_states
+        except ModuleNotFoundError as error:
+            raise without_airflow(error) from error
+    with open_all_states() as reader:
+        yield reader

@@ -1,0 +1,406 @@
+"""States in a real database of Airflow: what is read, by whom, and in how many queries. And the commands over it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow import settings
+from airflow.models.asset import AssetActive, AssetModel
+from airflow.models.asset_state_store import AssetStateStoreModel
+from airflow.models.dag import DagModel
+from airflow.models.dagrun import DagRun
+from airflow.models.errors import ParseImportError
+from airflow.utils.state import DagRunState
+from sqlalchemy import create_engine, delete, event, update
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
+
+from registry_sync.airflow.stored_states import StoredStates
+from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
+from registry_sync.cli.main import main
+from registry_sync.state.history import changes_since
+from registry_sync.state.names import ASSET_GROUP, DESTINATION_KEY, asset_name, index_key, tags_key
+from registry_sync.state.queries import find, get_overview, get_repository, list_failing, list_routes
+from registry_sync.state.runs import Run
+from testkit.airflow import LocalAirflow
+from testkit.states import SyntheticDestination, synthetic_destination, synthetic_states
+from testkit.states_database import write_states
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+STATES = synthetic_states(now=NOW, routes=30, tags=20)
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Address of an SQLite database that ``airflow db migrate`` has made, with synthetic states in it."""
+    home = tmp_path_factory.mktemp("states")
+    LocalAirflow(home).migrate()
+    return f"sqlite:///{home}/airflow.db"
+
+
+@pytest.fixture(scope="module")
+def engine(database: str) -> Iterator[Engine]:
+    engine = create_engine(database)
+    with Session(engine) as session, session.begin():
+        write_states(session, STATES)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    """A session whose changes are rolled back."""
+    with Session(engine) as session:
+        yield session
+
+
+def reader(session: Session, *mirrors: str) -> StoredStates:
+    return StoredStates(session, mirrors or None)
+
+
+def stored(mirror: str, destination: str) -> SyntheticDestination:
+    return next(each for each in STATES if (each.mirror, each.destination) == (mirror, destination))
+
+
+def test_every_destination_is_read_with_its_summary_and_index(session: Session) -> None:
+    found = reader(session).destinations()
+    assert found.keys() == {(each.mirror, each.destination) for each in STATES}
+    documents = stored("giantswarm", "acr").documents
+    assert found["giantswarm", "acr"] == {key: documents[key] for key in (DESTINATION_KEY, index_key(0))}
+    assert found["new_team", "acr"] == {}
+
+
+def test_routes_with_odd_names_do_not_disturb_an_index(session: Session) -> None:
+    session.add_all(
+        AssetStateStoreModel(asset_id=_asset(session, "kubernetes", "acr"), key=key, value="{}")
+        for key in ("routes", "routes tags", "routes → x", "routes #2", "routes 7b", "destination", "Routes 1")
+    )
+    session.flush()
+    assert reader(session).destinations()["kubernetes", "acr"].keys() == {DESTINATION_KEY, index_key(0)}
+
+
+def test_values_are_read_by_key(session: Session) -> None:
+    wanted = [
+        ("giantswarm", "acr", "giantswarm/etcd"),
+        ("giantswarm", "aliyun", tags_key("giantswarm/etcd")),
+        ("giantswarm", "acr", "giantswarm/absent"),
+        ("nobody", "acr", "giantswarm/etcd"),
+    ]
+    assert reader(session).read(wanted) == {
+        (mirror, destination, key): stored(mirror, destination).documents[key]
+        for mirror, destination, key in wanted[:2]
+    }
+
+
+def test_more_values_than_one_query_takes_are_read(session: Session) -> None:
+    keys = [("giantswarm", "acr", f"team/app-{number}") for number in range(1200)]
+    found = reader(session).read([*keys, ("giantswarm", "acr", "giantswarm/etcd")])
+    assert list(found) == [("giantswarm", "acr", "giantswarm/etcd")]
+
+
+def test_a_value_that_is_no_json_is_unknown(session: Session) -> None:
+    asset = _asset(session, "kubernetes", "acr")
+    broken = update(AssetStateStoreModel).where(AssetStateStoreModel.asset_id == asset).values(value="{half")
+    session.execute(broken)
+    [row], kind = get_overview(reader(session), NOW, mirror="kubernetes"), "DestinationState"
+    assert (row.status, row.reasons) == (
+        "unknown",
+        (f"the stored {kind} cannot be read: Input should be a dictionary or an instance of {kind}",),
+    )
+
+
+Answers = dict[str, Callable[[StoredStates], Any]]
+QUERIES: Answers = {
+    "overview": lambda states: [row.mirror for row in get_overview(states, NOW)],
+    "routes": lambda states: [row.mirror for row in list_routes(states, NOW, limit=500).items],
+    "find by name": lambda states: _mirrors_of(find(states, NOW, "etcd")),
+    "find by tag": lambda states: _mirrors_of(find(states, NOW, ":v1.1", limit=100)),
+    "find by digest": lambda states: _mirrors_of(find(states, NOW, "sha256:" + _digest()[7:20])),
+    "failing": lambda states: [route.mirror for route in list_failing(states).items],
+    "changes": lambda states: [
+        each.mirror for each in changes_since(states, NOW - timedelta(days=9), offset=0, limit=500).page.items
+    ],
+}
+
+
+def _mirrors_of(found: Any) -> list[str]:
+    return [column.mirror for item in found.page.items for column in item.columns]
+
+
+def _digest() -> str:
+    document = stored("giantswarm", "acr").documents[tags_key("giantswarm/etcd")]
+    return str(document["tags"][0]["digest"])
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_nothing_of_other_mirrors_is_in_an_answer(session: Session, name: str) -> None:
+    assert set(QUERIES[name](reader(session))) >= {"giantswarm"}
+    assert set(QUERIES[name](reader(session, "giantswarm"))) == {"giantswarm"}
+    assert QUERIES[name](StoredStates(session, ())) == []
+
+
+def test_totals_do_not_count_other_mirrors(session: Session) -> None:
+    states = reader(session, "kubernetes")
+    assert list_routes(states, NOW).total == 30
+    assert find(states, NOW, "etcd").page.total == 2
+    assert changes_since(states, NOW - timedelta(days=9), offset=0, limit=1).page.total == 20
+    assert states.read([("giantswarm", "acr", "giantswarm/etcd")]) == {}
+    assert get_repository(states, NOW, "quay.io/giantswarm/etcd").columns == ()
+    assert states.runs().keys() == {"kubernetes"}
+
+
+@pytest.mark.parametrize(("name", "limit"), [*((name, 9) for name in QUERIES)])
+def test_the_number_of_queries_does_not_depend_on_the_routes(session: Session, name: str, limit: int) -> None:
+    statements: list[str] = []
+
+    def count(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    event.listen(session.get_bind(), "before_cursor_execute", count)
+    try:
+        QUERIES[name](reader(session))
+    finally:
+        event.remove(session.get_bind(), "before_cursor_execute", count)
+    assert len(statements) <= limit
+
+
+def test_a_search_for_wildcards_finds_nothing(session: Session) -> None:
+    assert find(reader(session), NOW, ":%").page.total == 0
+    assert find(reader(session), NOW, ":v1_1").page.total == 0
+
+
+def test_runs_of_a_mirror(session: Session) -> None:
+    session.add(
+        DagRun(dag_id="mirror_hub", run_id="manual__1", run_type="manual", state=DagRunState.RUNNING, run_after=NOW)
+    )
+    session.flush()
+    runs = reader(session).runs()
+    hub = runs["hub"]
+    state, started, ended = stored("hub", "acr").last_run or ("", NOW, NOW)
+    assert hub.last == Run(
+        run_id=f"scheduled__{ended:%Y-%m-%dT%H}:00:00+00:00", state=state, started_at=started, ended_at=ended
+    )
+    assert hub.running is not None
+    assert (hub.running.run_id, hub.running.state) == ("manual__1", "running")
+    assert (hub.dag_id, hub.is_paused, hub.is_gone, hub.next_run_at) == (
+        "mirror_hub",
+        False,
+        False,
+        stored("hub", "acr").next_run_at,
+    )
+    assert runs["archive"].is_paused
+    assert (runs["new_team"].last, runs["new_team"].running) == (None, None)
+
+
+def _asset(session: Session, mirror: str, destination: str) -> int:
+    name = asset_name(mirror, destination)
+    return next(asset.id for asset in session.query(AssetModel).where(AssetModel.name == name))
+
+
+def _deactivate(session: Session, mirror: str, destination: str) -> None:
+    """Do what Airflow does when no DAG has the asset any more."""
+    session.execute(delete(AssetActive).where(AssetActive.name == asset_name(mirror, destination)))
+    session.execute(update(DagModel).where(DagModel.dag_id == f"mirror_{mirror}").values(is_stale=True))
+
+
+def test_a_removed_mirror_is_not_shown(session: Session) -> None:
+    _deactivate(session, "kubernetes", "acr")
+    assert get_overview(reader(session), NOW, mirror="kubernetes") == []
+
+
+@pytest.mark.parametrize("file", ["registry_mirrors_check.py", "/opt/airflow/dags/registry_mirrors.py"])
+def test_a_mirror_that_is_gone_with_an_error_in_the_file_is_unknown(session: Session, file: str) -> None:
+    _deactivate(session, "kubernetes", "acr")
+    session.add(ParseImportError(timestamp=NOW, filename=file, bundle_name="dags-folder", stacktrace="mirrors.yaml:3"))
+    session.flush()
+    [row] = get_overview(reader(session), NOW, mirror="kubernetes")
+    assert (row.status, row.reasons[0]) == ("failing", "2 routes failing")
+    assert "Airflow no longer has its DAG; see Airflow's import errors" in row.reasons
+
+
+def test_errors_in_other_dag_files_do_not_count(session: Session) -> None:
+    session.add(ParseImportError(timestamp=NOW, filename="other.py", bundle_name="dags-folder", stacktrace="x"))
+    session.flush()
+    assert not reader(session).has_file_errors()
+
+
+def test_the_state_at_another_host_is_not_mixed_in(session: Session) -> None:
+    session.execute(delete(AssetActive).where(AssetActive.name == asset_name("kubernetes", "acr")))
+    moved = synthetic_destination("kubernetes", "registry.k8s.io", "acr", "new.azurecr.io", now=NOW, routes=2, tags=3)
+    write_states(session, [moved])
+    [row] = get_overview(reader(session), NOW, mirror="kubernetes")
+    assert (row.host, row.routes) == ("new.azurecr.io", 2)
+
+
+def test_assets_of_others_are_ignored(session: Session) -> None:
+    others = [
+        AssetModel(name="registry_sync/team/acr", uri="x-other://team/acr", group="asset"),
+        AssetModel(name="registry_sync/nodes", uri="x-registry-sync://nodes", group=ASSET_GROUP),
+    ]
+    session.add_all([*others, *(AssetActive(name=each.name, uri=each.uri) for each in others)])
+    session.flush()
+    assert reader(session).destinations().keys() == {(each.mirror, each.destination) for each in STATES}
+
+
+def test_changes_are_paged_from_the_newest(session: Session) -> None:
+    first = changes_since(reader(session, "hub"), NOW - timedelta(days=9), destination="acr", offset=0, limit=3)
+    second = changes_since(reader(session, "hub"), NOW - timedelta(days=9), destination="acr", offset=3, limit=3)
+    events = stored("hub", "acr").events
+    assert (*first.page.items, *second.page.items) == events[:6]
+    assert (first.page.total, first.unreadable) == (20, 0)
+    assert changes_since(reader(session), NOW - timedelta(hours=1), mirror="hub", offset=0, limit=9).page.total == 1 * 2
+
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(
+    database: str, engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Command]:
+    """Run a command over the database; return exit code, output and errors."""
+    assert engine.url.database
+
+    def command(*arguments: str, address: str = database) -> tuple[int, str, str]:
+        _use_database(monkeypatch, address)
+        code = main(arguments)
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    yield command
+    monkeypatch.undo()
+    settings.dispose_orm()
+    settings.configure_vars()
+    settings.configure_orm()
+
+
+def _use_database(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", address)
+    settings.dispose_orm()
+    settings.configure_vars()
+    settings.configure_orm()
+
+
+def test_status_prints_a_table_and_reasons(command: Command) -> None:
+    code, printed, errors = command("status", "--mirror", "giantswarm", "--mirror", "new_team")
+    assert (code, errors) == (FAILED, "")
+    table, *reasons = printed.split("\n\n")
+    lines = [re.sub(r"\d+ (min|s|h|d)\b", r"N \1", line) for line in table.splitlines()]
+    assert lines[0] == "mirror      destination  status   in sync  missing  failing  locked  behind   looked at"
+    assert [line.split()[:4] for line in lines[2:]] == [
+        ["giantswarm", "acr", "failing", "585/600"],
+        ["giantswarm", "aliyun", "failing", "588/600"],
+        ["new_team", "acr", "unknown", "0/0"],
+        ["giantswarm", "ghcr", "in", "sync"],
+    ]
+    assert reasons[-1] == "new_team → acr\n  no run has reported yet\n"
+    assert max(map(len, printed.splitlines())) <= 120
+
+
+def test_the_exit_code_of_status_tells_whether_promises_are_kept(command: Command, engine: Engine) -> None:
+    calm = [replace(each, mirror="calm") for each in synthetic_states(now=NOW, routes=3, tags=3, trouble=False)[:1]]
+    with Session(engine) as session, session.begin():
+        write_states(session, calm)
+    assert command("status", "--mirror", "calm")[0] == OK
+    assert command("status", "--mirror", "archive")[0] == FAILED
+    assert command("status", "--mirror", "absent") == (
+        UNUSABLE,
+        "",
+        "Airflow has no mirror 'absent'; its mirrors are archive, calm, giantswarm, hub, kubernetes, new_team\n",
+    )
+
+
+def test_status_prints_json(command: Command) -> None:
+    code, printed, errors = command("status", "--mirror", "new_team", "--json")
+    assert (code, errors) == (FAILED, "")
+    document = json.loads(printed)
+    assert (document["notes"], document["total"]) == ([], 1)
+    assert document["items"][0] | {"dag": None} == {
+        "mirror": "new_team",
+        "destination": "acr",
+        "host": "",
+        "source_host": "",
+        "status": "unknown",
+        "is_broken": True,
+        "reasons": ["no run has reported yet"],
+        "routes": 0,
+        "routes_by_status": {},
+        "tags": dict.fromkeys(("selected", "in_sync", "missing", "changed", "failing", "locked", "kept"), 0),
+        "oldest_lacking": None,
+        "fresh_within_seconds": None,
+        "failing_since": None,
+        "arrival_seconds": None,
+        "looked_at": None,
+        "complete_at": None,
+        "changed_at": None,
+        "summary": "",
+        "problem": None,
+        "unreported": [],
+        "dag": None,
+    }
+
+
+def test_where_prints_the_places_of_a_tag(command: Command) -> None:
+    code, printed, errors = command("where", "core/etcd:v1.1.9")
+    assert (code, errors) == (FAILED, "")  # the notes say that one destination cannot be read
+    assert printed == (
+        "registry.k8s.io/core/etcd\n"
+        "tag     at                          status   digest        arrived           lag\n"
+        "──────  ──────────────────────────  ───────  ────────────  ────────────────  ──────\n"
+        f"v1.1.9  gsoci.azurecr.io/core/etcd  in sync  {_short('core/etcd')}  {_arrived('core/etcd')}  15 min\n"
+        "\n"
+        "note: hub to harbor: the stored DestinationState cannot be read: Field required\n"
+    )
+
+
+def _short(route: str) -> str:
+    return str(_newest(route)["digest"])[7:19]
+
+
+def _arrived(route: str) -> str:
+    return f"{datetime.fromisoformat(_newest(route)['published_at']):%Y-%m-%d %H:%M}"
+
+
+def _newest(route: str) -> dict[str, Any]:
+    document = stored("kubernetes", "acr").documents[tags_key(route)]
+    return next(tag for tag in document["tags"] if tag["tag"] == "v1.1.9")
+
+
+def test_where_suggests_similar_names(command: Command) -> None:
+    code, printed, _ = command("where", "etc")
+    assert code == FAILED
+    assert printed.splitlines()[:2] == ["no mirrored repository has 'etc'", "  similar: docker.io/library/etcd"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("where", "etcd", "--live"), "--live needs a tag or a digest: write IMAGE:TAG or IMAGE@DIGEST\n"),
+        (
+            ("where", "sha256:123"),
+            "'sha256:123' is not part of a digest; write at least 6 of its digits, such as sha256:0123ab\n",
+        ),
+    ],
+)
+def test_where_refuses_what_it_cannot_answer(command: Command, arguments: tuple[str, ...], message: str) -> None:
+    assert command(*arguments) == (UNUSABLE, "", message)
+
+
+ADVICE = "run this where Airflow's scheduler or API server runs, whose database it reads; workers have no access to it"
+
+
+def test_without_a_database_the_commands_say_where_to_run_them(command: Command, tmp_path: Path) -> None:
+    absent, empty = f"sqlite:///{tmp_path}/absent.db", f"sqlite:///{tmp_path}/empty.db"
+    (tmp_path / "empty.db").touch()
+    no_file = f"there is no database of Airflow at {absent}; {ADVICE}\n"
+    assert command("status", address=absent) == command("where", "etcd", address=absent) == (UNUSABLE, "", no_file)
+    assert not (tmp_path / "absent.db").exists()
+    no_table = f"cannot read Airflow's database at {empty}: no such table: import_error; {ADVICE}\n"
+    assert command("status", address=empty) == (UNUSABLE, "", no_table)

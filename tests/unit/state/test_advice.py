@@ -1,0 +1,18 @@
+"""Advice for each class of errors."""
+
+from __future__ import annotations
+
+from registry_sync import errors
+from registry_sync.state.advice import ADVICE, OTHER, advice
+
+
+def test_each_class_of_errors_has_advice() -> None:
+    classes = {
+        each.error_class for each in vars(errors).values() if isinstance(each, type) and hasattr(each, "error_class")
+    }
+    assert classes - {errors.RegistrySyncError.error_class} - ADVICE.keys() == set()
+    assert ADVICE.keys() - classes == {"unreported"}
+
+
+def test_unknown_classes_have_advice_too() -> None:
+    assert advice("of_another_version") == OTHER

@@ -1,0 +1,333 @@
+"""Queries over states in memory: matrices, searches, failures and changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from registry_sync.state.changes import Change, ChangeEvent
+from registry_sync.state.destination import DestinationState, RouteFigures, RouteIndex
+from registry_sync.state.document import as_document
+from registry_sync.state.history import changes_since
+from registry_sync.state.names import DESTINATION_KEY, destination_of, index_key, source_of, tags_key
+from registry_sync.state.queries import (
+    find,
+    get_overview,
+    get_repository,
+    list_failing,
+    list_routes,
+    overview_notes,
+)
+from registry_sync.state.route import KnownTag, Problem, RouteState, TagStatus, TagTable
+from testkit.memory_states import MemoryStates
+from testkit.states import SyntheticDestination, digest_of
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+V1, V2, OTHER = digest_of("v1"), digest_of("v2"), digest_of("other")
+
+
+def tag(
+    name: str, status: TagStatus = "in_sync", digest: str | None = V1, *, pushed: datetime = NOON - 9 * HOUR
+) -> KnownTag:
+    is_there = status == "in_sync"
+    return KnownTag(
+        tag=name,
+        status=status,
+        digest=digest,
+        pushed_at=pushed,
+        first_seen=pushed + HOUR,
+        published_at=pushed + HOUR / 4 if is_there else None,
+    )
+
+
+DENIED = Problem(tag="v2", error_class="denied", reason="403 at acr", since=NOON - 5 * HOUR, tries=5)
+
+
+def destination(
+    name: str,
+    routes: dict[str, tuple[KnownTag, ...]],
+    *,
+    mirror: str = "team",
+    host: str = "",
+    problems: dict[str, tuple[Problem, ...]] | None = None,
+    source_host: str = "quay.io",
+    **fields: Any,
+) -> SyntheticDestination:
+    """A destination whose routes have these tags, and these problems."""
+    host = host or f"{name}.example"
+    state = DestinationState(
+        mirror=mirror,
+        destination=name,
+        host=host,
+        source_host=source_host,
+        run_id="scheduled__2026-03-01T11:00:00+00:00",
+        run_ended=NOON,
+        listed_at=NOON,
+        index_parts=1,
+        **fields,
+    )
+    figures, documents = {}, {DESTINATION_KEY: as_document(state)}
+    for route, tags in routes.items():
+        known = (problems or {}).get(route, ())
+        counts: dict[str, Any] = {
+            status: sum(each.status == status for each in tags)
+            for status in ("in_sync", "missing", "failing", "locked")
+        }
+        lacking = [each.pushed_at for each in tags if each.status != "in_sync" and each.pushed_at]
+        common: dict[str, Any] = {
+            "looked_at": NOON,
+            "complete_at": NOON,
+            "selected": len(tags),
+            "oldest_lacking": min(lacking, default=None),
+            **counts,
+        }
+        figures[route] = RouteFigures(**common, failing_since=min((each.since for each in known), default=None))
+        documents[route] = as_document(
+            RouteState(
+                route=route,
+                source=f"{source_host}/{source_of(route)}",
+                destination=f"{host}/{destination_of(route)}",
+                run_id=state.run_id,
+                task_id=f"to_{name}",
+                map_index=3,
+                problems=known,
+                problem_count=len(known),
+                **common,
+            )
+        )
+        documents[tags_key(route)] = as_document(TagTable(tags=tags, total=len(tags)))
+    documents[index_key(0)] = as_document(RouteIndex(routes=figures))
+    return SyntheticDestination(mirror=mirror, destination=name, host=host, documents=documents)
+
+
+ACR = destination(
+    "acr",
+    {
+        "team/app": (tag("v2", "failing", V2, pushed=NOON - HOUR), tag("v1")),
+        "team/web": (tag("v1", digest=OTHER),),
+    },
+    problems={"team/app": (DENIED,)},
+)
+HUB = destination("hub", {"team/app → copies/app": (tag("v2", digest=V2, pushed=NOON - HOUR),)})
+ELSEWHERE = destination("acr", {"team/app": (tag("v1", digest=OTHER),)}, mirror="other", source_host="ghcr.io")
+READER = MemoryStates([ACR, HUB, ELSEWHERE])
+
+
+def cells(rows: Any) -> list[tuple[str, list[str]]]:
+    return [(row.tag, [cell.status for cell in row.cells]) for row in rows]
+
+
+def test_the_tags_of_a_repository_are_a_matrix() -> None:
+    view = get_repository(READER, NOON, "quay.io/team/app")
+    assert [
+        (column.mirror, column.destination, column.repository, column.judgement.status) for column in view.columns
+    ] == [
+        ("team", "acr", "acr.example/team/app", "failing"),
+        ("team", "hub", "hub.example/copies/app", "in_sync"),
+    ]
+    assert cells(view.page.items) == [("v2", ["failing", "in_sync"]), ("v1", ["in_sync", "not_selected"])]
+    failing, arrived = view.page.items[0].cells
+    assert (failing.problem, failing.digest, failing.published_at, failing.lag_seconds) == (DENIED, V2, None, None)
+    assert (arrived.problem, arrived.published_at, arrived.lag_seconds) == (None, NOON - HOUR * 3 / 4, 900.0)
+
+
+def test_tags_are_paged_and_filtered() -> None:
+    view = get_repository(READER, NOON, "quay.io/team/app", offset=1, limit=1)
+    assert (cells(view.page.items), view.page.total) == ([("v1", ["in_sync", "not_selected"])], 2)
+    assert cells(get_repository(READER, NOON, "quay.io/team/app", tag="v2").page.items) == [
+        ("v2", ["failing", "in_sync"])
+    ]
+
+
+@pytest.mark.parametrize("source", ["quay.io/team", "team/app", "ghcr.io/team/web", ""])
+def test_an_unknown_repository_has_no_columns(source: str) -> None:
+    view = get_repository(READER, NOON, source)
+    assert (view.columns, view.page.items, view.page.total) == ((), (), 0)
+
+
+@pytest.mark.parametrize(
+    ("document", "fault"),
+    [
+        (None, "the tags of the route are missing"),
+        ({"total": 3}, "the stored TagTable cannot be read: Field required"),
+    ],
+)
+def test_tags_that_cannot_be_read_are_unknown(document: Any, fault: str) -> None:
+    key = tags_key("team/app")
+    documents = {name: value for name, value in ACR.documents.items() if name != key or document}
+    broken = replace(ACR, documents={**documents, **({key: document} if document else {})})
+    view = get_repository(MemoryStates([broken, HUB]), NOON, "quay.io/team/app")
+    assert cells(view.page.items) == [("v2", ["unknown", "in_sync"])]
+    assert view.columns[0].faults == (fault,)
+
+
+def test_tags_that_did_not_fit_are_unknown() -> None:
+    cut = as_document(TagTable(tags=(tag("v3"),), total=900))
+    reader = MemoryStates([replace(HUB, documents={**HUB.documents, tags_key("team/app → copies/app"): cut}), ACR])
+    rows = cells(get_repository(reader, NOON, "quay.io/team/app").page.items)
+    assert rows == [("v2", ["failing", "unknown"]), ("v1", ["in_sync", "unknown"]), ("v3", ["not_selected", "in_sync"])]
+
+
+FINDS: list[tuple[str, list[tuple[str, list[tuple[str, list[str]]]]]]] = [
+    ("app", [("ghcr.io/team/app", []), ("quay.io/team/app", [])]),
+    ("team/w", [("quay.io/team/web", [])]),
+    ("copies", [("quay.io/team/app", [])]),
+    ("quay.io/", [("quay.io/team/app", []), ("quay.io/team/web", [])]),
+    ("hub.example", [("quay.io/team/app", [])]),
+    ("nothing", []),
+    (
+        "app:v1",
+        [
+            ("ghcr.io/team/app", [("v1", ["in_sync"])]),
+            ("quay.io/team/app", [("v1", ["in_sync", "not_selected"])]),
+        ],
+    ),
+    ("hub.example/copies/app:v2", [("quay.io/team/app", [("v2", ["failing", "in_sync"])])]),
+    ("web:v9", [("quay.io/team/web", [])]),
+    (":v2", [("quay.io/team/app", [("v2", ["failing", "in_sync"])])]),
+    (":v9", []),
+    (V2, [("quay.io/team/app", [("v2", ["failing", "in_sync"])])]),
+    (V2[7:19], [("quay.io/team/app", [("v2", ["failing", "in_sync"])])]),
+    (
+        f"sha256:{OTHER[7:13]}",
+        [("ghcr.io/team/app", [("v1", ["in_sync"])]), ("quay.io/team/web", [("v1", ["in_sync"])])],
+    ),
+    (f"web@{OTHER}", [("quay.io/team/web", [("v1", ["in_sync"])])]),
+    (f"team/app:v2@{V2}", [("quay.io/team/app", [("v2", ["failing", "in_sync"])])]),
+    (digest_of("nobody has it"), []),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), FINDS)
+def test_images_are_found(text: str, expected: Any) -> None:
+    found = find(READER, NOON, text)
+    assert [(item.source, cells(item.rows)) for item in found.page.items] == expected
+    assert (found.page.total, found.notes) == (len(expected), ())
+
+
+def test_an_exact_search_takes_no_part_of_a_name_or_tag() -> None:
+    def sources(text: str) -> list[str]:
+        return [item.source for item in find(READER, NOON, text, exact=True).page.items]
+
+    assert sources("app") == sources("team/app") == ["ghcr.io/team/app", "quay.io/team/app"]
+    assert sources("copies/app") == ["quay.io/team/app"]
+    assert sources("am/app") == sources("ap") == []
+    assert [cells(item.rows) for item in find(READER, NOON, "web:v", exact=True).page.items] == [[]]
+
+
+def test_names_that_end_with_the_search_come_first() -> None:
+    reader = MemoryStates([destination("acr", {"app/tools": (), "team/app": (), "app-b/app": ()})])
+    assert [item.source for item in find(reader, NOON, "app").page.items] == [
+        "quay.io/app-b/app",
+        "quay.io/team/app",
+        "quay.io/app/tools",
+    ]
+
+
+def test_a_page_of_a_search_reads_its_own_repositories_once() -> None:
+    reader = MemoryStates([destination("acr", {f"team/app-{number}": (tag("v1"),) for number in range(9)})])
+    found = find(reader, NOON, "app:v1", offset=2, limit=2)
+    assert [item.source for item in found.page.items] == ["quay.io/team/app-2", "quay.io/team/app-3"]
+    assert found.page.total == 9
+    assert reader.reads == [
+        {("team", "acr", key) for name in ("team/app-2", "team/app-3") for key in (name, tags_key(name))}
+    ]
+
+
+def test_a_search_says_what_cannot_be_read() -> None:
+    broken = replace(ACR, documents={**ACR.documents, index_key(0): []})
+    found = find(MemoryStates([broken, HUB]), NOON, "web")
+    assert found.page.items == ()
+    no_index = "the stored RouteIndex cannot be read: Input should be a dictionary or an instance of RouteIndex"
+    assert found.notes == (f"team to acr: part 1 of 1 of the index of routes: {no_index}",)
+
+
+def test_what_fails_is_listed_oldest_first() -> None:
+    whole = Problem(error_class="temporary", reason="503", since=NOON - 9 * HOUR)
+    later = replace(DENIED, tag="v3", since=NOON - 4 * HOUR)
+    reader = MemoryStates(
+        [
+            destination("acr", {"team/app": (tag("v1"),), "team/web": ()}, problems={"team/app": (later, DENIED)}),
+            destination("hub", {"team/app": ()}, problems={"team/app": (whole,)}, unreported=("team/app",)),
+            destination("ghcr", {"team/app": (tag("v1"),)}, problem=replace(whole, since=NOON - 6 * HOUR)),
+        ]
+    )
+    page = list_failing(reader)
+    assert page.total == 3
+    assert [
+        (route.destination, route.route, [(each.problem.tag, each.problem.error_class) for each in route.problems])
+        for route in page.items
+    ] == [
+        ("hub", "team/app", [(None, "unreported"), (None, "temporary")]),
+        ("ghcr", "", [(None, "temporary")]),
+        ("acr", "team/app", [("v2", "denied"), ("v3", "denied")]),
+    ]
+    assert [route.since for route in page.items] == [NOON - 9 * HOUR, NOON - 6 * HOUR, NOON - 5 * HOUR]
+    assert [route.problem_count for route in page.items] == [2, 1, 2]
+    assert (page.items[2].task_id, page.items[2].map_index) == ("to_acr", 3)
+    second = list_failing(reader, offset=1, limit=1)
+    assert ([route.destination for route in second.items], second.total) == (["ghcr"], 3)
+    assert [route.destination for route in list_failing(reader, destination="acr").items] == ["acr"]
+
+
+def test_a_failing_route_without_a_readable_state_stays_in_the_list() -> None:
+    broken = replace(ACR, documents={**ACR.documents, "team/app": "text"})
+    [route] = list_failing(MemoryStates([broken])).items
+    assert [each.problem.reason for each in route.problems] == [
+        "the stored RouteState cannot be read: Input should be a dictionary or an instance of RouteState"
+    ]
+
+
+def test_routes_are_listed_the_worst_first() -> None:
+    page = list_routes(READER, NOON)
+    assert [(row.status, row.source, row.mirror, row.destination) for row in page.items] == [
+        ("failing", "quay.io/team/app", "team", "acr"),
+        ("in_sync", "ghcr.io/team/app", "other", "acr"),
+        ("in_sync", "quay.io/team/app", "team", "hub"),
+        ("in_sync", "quay.io/team/web", "team", "acr"),
+    ]
+    assert [row.route for row in list_routes(READER, NOON, status="failing").items] == ["team/app"]
+    assert [row.route for row in list_routes(READER, NOON, mirror="team", destination="acr", offset=1).items] == [
+        "team/web"
+    ]
+
+
+def test_the_overview_names_the_oldest_lacking_tag() -> None:
+    rows = get_overview(READER, NOON, mirror="team")
+    oldest = [row.oldest_lacking and (row.oldest_lacking.source, row.oldest_lacking.tag) for row in rows]
+    assert oldest == [("quay.io/team/app", "v2"), None]
+    assert overview_notes(READER) == ()
+    assert overview_notes(MemoryStates([], file_errors=True)) == (
+        "the mirrors file has a mistake: mirrors may be missing here; see Airflow's import errors",
+    )
+
+
+def event(at: datetime, *names: str) -> ChangeEvent:
+    changes = tuple(Change(repository=f"acr.example/{name}", tag="v1", kind="arrived", digest=V1) for name in names)
+    return ChangeEvent(
+        mirror="team", destination="acr", host="acr.example", run_id="r", at=at, total=len(changes), changes=changes
+    )
+
+
+def test_changes_are_filtered_by_time_and_repository() -> None:
+    events = (
+        event(NOON, "team/app", "my/team/app"),
+        event(NOON - HOUR, "team/web"),
+        event(NOON - 30 * HOUR, "team/app"),
+    )
+    reader = MemoryStates([replace(ACR, events=events)])
+
+    def repositories(since: datetime, repository: str = "", **only: str) -> list[list[str]]:
+        found = changes_since(reader, since, repository=repository, offset=0, limit=10, **only)
+        return [[change.repository for change in each.changes] for each in found.page.items]
+
+    both = ["acr.example/team/app", "acr.example/my/team/app"]
+    assert repositories(NOON - 24 * HOUR) == [both, ["acr.example/team/web"]]
+    assert repositories(NOON - 48 * HOUR, "acr.example/team/app") == [both[:1], both[:1]]
+    assert repositories(NOON - 24 * HOUR, "team/app") == [both]
+    assert repositories(NOON - 24 * HOUR, "web") == [["acr.example/team/web"]]
+    assert repositories(NOON - 24 * HOUR, mirror="other") == repositories(NOON - 24 * HOUR, destination="hub") == []
