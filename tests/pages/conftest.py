@@ -57,7 +57,7 @@ class Person:
         )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     home = tmp_path_factory.mktemp("pages")
     mirrors_file = home / "mirrors.yaml"
@@ -67,16 +67,16 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
         yield local
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def admin(airflow: LocalAirflow) -> Person:
     return Person(airflow, airflow.api.token)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def viewer(airflow: LocalAirflow) -> Person:
     return Person(airflow, airflow.api_of("vera").token)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def nobody(airflow: LocalAirflow) -> Person:
     return Person(airflow, None)

@@ -16,8 +16,16 @@ from tests.pages.conftest import Person
 
 RUN_AGAIN = {"mirror": "giantswarm", "repository": "giantswarm/etcd"}
 OWN_SCRIPT = {"X-Registry-Sync": "test"}
-PARAMETERS = {"{name}": "page.css", "{path:path}": "no/such/page"}
-QUERIES = {"/repository": f"?name={quote('quay.io/giantswarm/etcd', safe='')}", "/find": "?q=etcd"}
+PARAMETERS = {
+    "{name}": "page.css",
+    "{source:path}": "quay.io/giantswarm/etcd",
+    "{path:path}": "no/such/page",
+}
+QUERIES = {
+    "/repository": f"?name={quote('quay.io/giantswarm/etcd', safe='')}",
+    "/find": "?q=etcd",
+    "/api/find": "?q=etcd",
+}
 
 
 def covered_routes() -> list[APIRoute]:

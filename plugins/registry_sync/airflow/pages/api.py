@@ -1,0 +1,143 @@
+"""The JSON twins of the pages below ``/api/``, with the same rights. docs/status.md describes each field."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from airflow.api_fastapi.common.db.common import SessionDep
+from fastapi import APIRouter, HTTPException, Query
+
+from registry_sync.airflow.pages.access import Caller
+from registry_sync.airflow.stored_states import StoredStates
+from registry_sync.errors import ConfigurationError
+from registry_sync.state import queries
+from registry_sync.state.answers import (
+    change_answer,
+    failing_answer,
+    find_answer,
+    overview_answer,
+    page_answer,
+    repository_answer,
+    route_answer,
+)
+from registry_sync.state.freshness import Status
+from registry_sync.state.history import changes_since
+from registry_sync.state.page import page_of
+
+router = APIRouter(prefix="/api")
+
+Offset = Annotated[int, Query(ge=0, le=10_000_000)]
+Limit = Annotated[int, Query(ge=1, le=500)]
+Name = Annotated[str, Query(max_length=300)]
+Hours = Annotated[float, Query(gt=0, le=90 * 24)]
+
+
+@router.get("/overview")
+def overview(
+    caller: Caller,
+    session: SessionDep,
+    mirror: Name = "",
+    destination: Name = "",
+    offset: Offset = 0,
+    limit: Limit = 500,
+) -> dict[str, Any]:
+    """Every mirror and destination, the worst first."""
+    reader = StoredStates(session, caller.mirrors)
+    rows = queries.get_overview(reader, _now(), mirror=mirror, destination=destination)
+    return {"notes": list(queries.overview_notes(reader)), **page_answer(page_of(rows, offset, limit), overview_answer)}
+
+
+@router.get("/routes")
+def routes(
+    caller: Caller,
+    session: SessionDep,
+    mirror: Name = "",
+    destination: Name = "",
+    status: Status | Literal[""] = "",
+    offset: Offset = 0,
+    limit: Limit = 100,
+) -> dict[str, Any]:
+    """Every repository and destination, the worst first."""
+    page = queries.list_routes(
+        StoredStates(session, caller.mirrors),
+        _now(),
+        mirror=mirror,
+        destination=destination,
+        status=status,
+        offset=offset,
+        limit=limit,
+    )
+    return page_answer(page, route_answer)
+
+
+@router.get("/repositories/{source:path}")
+def repository(
+    source: str, caller: Caller, session: SessionDep, tag: Name = "", offset: Offset = 0, limit: Limit = 100
+) -> dict[str, Any]:
+    """The tags of a source repository, and where each is."""
+    reader = StoredStates(session, caller.mirrors)
+    view = queries.get_repository(reader, _now(), source, tag=tag, offset=offset, limit=limit)
+    if not view.columns:
+        raise HTTPException(404, f"There is no state of {source!r}, or you may not read its mirror.")
+    return repository_answer(view)
+
+
+@router.get("/find")
+def find(
+    q: Annotated[str, Query(max_length=1000)],
+    caller: Caller,
+    session: SessionDep,
+    offset: Offset = 0,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> dict[str, Any]:
+    """Where an image is, by part of a name, name and tag, or part of a digest."""
+    try:
+        found = queries.find(StoredStates(session, caller.mirrors), _now(), q, offset=offset, limit=limit)
+    except ConfigurationError as error:
+        raise HTTPException(422, str(error)) from error
+    return find_answer(q, found)
+
+
+@router.get("/changes")
+def changes(
+    caller: Caller,
+    session: SessionDep,
+    hours: Hours = 24,
+    mirror: Name = "",
+    destination: Name = "",
+    repository: Name = "",
+    offset: Offset = 0,
+    limit: Limit = 100,
+) -> dict[str, Any]:
+    """What arrived, moved, was backed up, repaired or deleted, the newest run first."""
+    since = _now() - timedelta(hours=hours)
+    found = changes_since(
+        StoredStates(session, caller.mirrors),
+        since,
+        mirror=mirror,
+        destination=destination,
+        repository=repository,
+        offset=offset,
+        limit=limit,
+    )
+    return {"unreadable": found.unreadable, **page_answer(found.page, change_answer)}
+
+
+@router.get("/failing")
+def failing(
+    caller: Caller,
+    session: SessionDep,
+    mirror: Name = "",
+    destination: Name = "",
+    offset: Offset = 0,
+    limit: Limit = 100,
+) -> dict[str, Any]:
+    """What fails, since when, and what to do about it, the oldest first."""
+    reader = StoredStates(session, caller.mirrors)
+    page = queries.list_failing(reader, mirror=mirror, destination=destination, offset=offset, limit=limit)
+    return page_answer(page, failing_answer)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
