@@ -175,7 +175,7 @@ def test_each_change_is_one_mail(watch: Any) -> None:
 <p>New in mirror one: 1 problem.</p>
 <h3>Behind the promise (fresh_within): 1</h3>
 <ul>
-<li><b>one/app → acr</b>: lacks a tag that the source has for 5 h; the promise is 2 h<br>\
+<li><b>one/app → acr</b>: lacks a tag that the source has had for 5 h; the promise is 2 h<br>\
 <small>since {minute(NOW - 3 * HOUR)}</small></li>
 </ul>""",
         )

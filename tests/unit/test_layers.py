@@ -30,7 +30,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "routes": ("oci", "tags", "config", "registry.kinds"),
     "sync": ("oci", "worker", "registry", "skopeo", "tags", "config", "routes"),
     "nodes": ("oci", "registry", "tags", "config", "routes"),
-    "state": ("oci", "tags", "config", "routes", "sync", "nodes"),
+    "state": ("oci", "tags", "config", "routes", "sync", "nodes", "registry.web_pages"),
     "airflow": ("oci", "worker", "registry", "skopeo", "tags", "config", "routes", "sync", "nodes", "state"),
     "cli": ("oci", "worker", "registry", "skopeo", "tags", "config", "routes", "sync", "nodes", "state", "airflow"),
 }

@@ -187,7 +187,7 @@ BEHIND = replace(PROMISE, in_sync=2, missing=1)
         (
             replace(BEHIND, oldest_lacking=NOW - 3 * HOUR),
             ENDED,
-            ["stale a/b → acr: lacks a tag that the source has for 3 h; the promise is 2 h"],
+            ["stale a/b → acr: lacks a tag that the source has had for 3 h; the promise is 2 h"],
         ),
         (replace(BEHIND, fresh_within=None, oldest_lacking=NOW - 90 * HOUR), ENDED, []),
         # A route without a push since counts as looked at when all were listed
