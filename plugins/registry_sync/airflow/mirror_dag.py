@@ -48,6 +48,7 @@ def build_dag(mirror: Mirror, file: MirrorsFile) -> DAG:
             destinations=list(mirror.destinations),
             has_deep_checks=mirror.deep_check.schedule is not None,
             note=file.note,
+            notify=mirror.notify,
             retries=0,
         )
         changes = ChangesOperator(

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -22,11 +22,13 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 
 from registry_sync.airflow.ids import dag_id
 from registry_sync.airflow.masking import masked_text
+from registry_sync.airflow.state_store import open_named_store, open_store
 from registry_sync.config.known_notifiers import KNOWN_NOTIFIERS
 from registry_sync.config.notify import Notifier
 from registry_sync.errors import ConfigurationError
-from registry_sync.state.alerts import Alert
+from registry_sync.state.alerts import Alert, collect_alerts
 from registry_sync.state.document import as_document
+from registry_sync.state.known_destination import fetch_destination
 from registry_sync.state.message import Link, Message, write_message
 from registry_sync.state.names import ASSET_GROUP, MESSAGES_ASSET
 from registry_sync.state.notices import Notice, Told, decide, notifier_key, read_notices
@@ -161,6 +163,28 @@ class Messenger:
         else:
             log.info("%s sent the message %r", notifier.name, message.subject)
         return not failure
+
+
+def send_run_messages(
+    context: Context,
+    mirror: str,
+    destinations: Sequence[str],
+    notifiers: Sequence[Notifier],
+    seconds: float = SEND_SECONDS,
+) -> None:
+    """Send the messages that are due after a run has stored its results. Nothing that fails here fails the run.
+
+    :param destinations: all destinations of the mirror.
+    """
+    if not notifiers:
+        return
+    try:
+        now, store = datetime.now(UTC), open_named_store(MESSAGES_ASSET)
+        known = [fetch_destination(open_store(mirror, name), mirror, name) for name in destinations]
+        messenger = Messenger(context=context, store=store, now=now, seconds=seconds)
+        messenger.tell(mirror, notifiers, collect_alerts(known, now), context["ti"].run_id)
+    except Exception:
+        log.exception("the messages of this run were not sent; the DAG mirror_watch sends them")
 
 
 def links(mirror: str, run_id: str | None) -> list[Link]:

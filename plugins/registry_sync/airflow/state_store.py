@@ -19,13 +19,18 @@ Value = TypeVar("Value")
 
 
 def open_store(mirror: str, destination: str) -> StateStore:
-    """The states of a mirror and destination, for a running task.
+    """The states of a mirror and destination, for a running task."""
+    return open_named_store(asset_name(mirror, destination))
+
+
+def open_named_store(asset: str) -> StateStore:
+    """The store of an asset by its name, for a running task.
 
     ``context["asset_state_store"]`` needs the asset, or its name, among the inlets of the task. Airflow then fails the
     task before it starts while the asset is not active: in the minute after its registry got another host, or when
     another DAG gives its name another URI. A sync must not depend on that.
     """
-    store: StateStore = AssetStateStoreAccessor(name=asset_name(mirror, destination))
+    store: StateStore = AssetStateStoreAccessor(name=asset)
     return store
 
 

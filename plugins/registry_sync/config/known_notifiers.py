@@ -10,6 +10,11 @@ from dataclasses import dataclass
 
 SUBJECT, TEXT, HTML = "{{ registry_sync.subject }}", "{{ registry_sync.text }}", "{{ registry_sync.html }}"
 
+_ESCAPED = "| replace('&', '&amp;') | replace('<', '&lt;') | replace('>', '&gt;')"
+"""https://docs.slack.dev/messaging/formatting-message-text#escaping"""
+
+SLACK_TEXT = f"*{{{{ registry_sync.subject }}}}*\n{{{{ registry_sync.text {_ESCAPED} }}}}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownNotifier:
@@ -32,10 +37,10 @@ KNOWN_NOTIFIERS: Mapping[str, KnownNotifier] = {
     ),
     # https://airflow.apache.org/docs/apache-airflow-providers-slack/stable/notifications/
     f"{_PROVIDERS}.slack.notifications.slack.SlackNotifier": KnownNotifier(
-        connection="slack_conn_id", defaults={"text": TEXT}
+        connection="slack_conn_id", defaults={"text": SLACK_TEXT}
     ),
     f"{_PROVIDERS}.slack.notifications.slack_webhook.SlackWebhookNotifier": KnownNotifier(
-        connection="slack_webhook_conn_id", defaults={"text": TEXT}
+        connection="slack_webhook_conn_id", defaults={"text": SLACK_TEXT}
     ),
     # https://airflow.apache.org/docs/apache-airflow-providers-pagerduty/stable/notifications/pagerduty_notifier_howto_guide.html
     f"{_PROVIDERS}.pagerduty.notifications.pagerduty.PagerdutyNotifier": KnownNotifier(

@@ -89,17 +89,15 @@ def _of_routes(known: KnownDestination) -> Iterator[Alert]:
 
 
 def _others(destination: str, route: str, figures: RouteFigures, details: RouteState | None) -> Iterator[Alert]:
-    """The tags of a route that fail without a stored problem: there were too many."""
-    problems = details.problems if details else ()
-    if any(problem.tag is None for problem in problems):
-        return
-    rest = figures.failing + figures.locked - len(problems)
-    if rest > 0 or not problems:
-        count = max(rest, 1)
-        words = f"{count} more tags fail" if problems else f"{count} tags fail"
-        reason = f"{words}; see the route on the page Mirrors"
+    """The problems of a route beyond those that are stored with their reasons, or that were read."""
+    if details and details.problems:
+        rest, words = details.problem_count - len(details.problems), "more tags fail"
+    else:
+        rest, words = max(figures.failing + figures.locked, 1), "tags fail"
+    if rest > 0:
+        reason = f"{rest} {words}; see the route on the page Mirrors"
         since = figures.failing_since or figures.looked_at
-        yield _failure(f"{destination} {route} *", _place(route, None, destination), reason, since, count=count)
+        yield _failure(f"{destination} {route} *", _place(route, None, destination), reason, since, count=rest)
 
 
 def _alert(problem: Problem, key: str, place: str) -> Alert:

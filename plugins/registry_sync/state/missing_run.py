@@ -10,6 +10,7 @@ from registry_sync.config.model import Mirror
 from registry_sync.config.schedule import previous_tick
 from registry_sync.state.alerts import Alert, minute
 from registry_sync.state.document import StateError, read_document
+from registry_sync.state.times import UtcTime
 
 GRACE = timedelta(minutes=15)
 """Time that a run has to start and to report."""
@@ -23,7 +24,7 @@ class WatchedSchedule:
     """The schedule of a mirror, and when it was first seen. Runs before that time are not missed."""
 
     schedule: str | None
-    since: datetime
+    since: UtcTime
 
 
 def read_watched(document: Any, schedule: str | None, now: datetime) -> WatchedSchedule:

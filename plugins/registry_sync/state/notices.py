@@ -12,6 +12,7 @@ from typing import Any
 from registry_sync.config.notify import Event, Notifier
 from registry_sync.state.alerts import Alert
 from registry_sync.state.document import StateError, read_document
+from registry_sync.state.times import UtcTime
 
 MAX_TOLD = 1000
 """Alerts that are remembered as told, for each notifier. Beyond, a new one is told with the next repetition."""
@@ -28,7 +29,7 @@ class Told:
 
     alerts: tuple[str, ...] = ()
     count: int = 0
-    at: datetime | None = None
+    at: UtcTime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from jinja2 import Environment, StrictUndefined
 
+from registry_sync.config.known_notifiers import KNOWN_NOTIFIERS
 from registry_sync.config.notify import DEFAULT_REPEAT, EVENTS, Notifier
 from registry_sync.routes.load import parse_mirrors
 from registry_sync.tags.rules import Duration
+from testkit.project import PROJECT
 
 SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
 
@@ -137,3 +142,50 @@ def test_arguments_of_any_form_are_kept() -> None:
         f"[{{class: {SMTP}, with: {{files: [], cc: [x@y.z], custom_headers: {{X-Team: platform}}}}}}]"
     )
     assert notifier.arguments == arguments
+
+
+PAGE = (PROJECT / "docs" / "notifications.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("example", re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
+def test_an_example_of_the_page_is_valid(example: str) -> None:
+    rest = "" if "mirrors:" in example else FILE.format(defaults="x", mirror="").partition("defaults:")[0]
+    mirror = "mirrors: {m: {source: quay, destinations: [acr], repositories: [a/b]}}" if rest else ""
+    file, found = parse_mirrors(f"{rest}{example}{mirror}", Path("mirrors.yaml"))
+    (read,) = file.mirrors.values()
+    assert (found, all(notifier.class_path in KNOWN_NOTIFIERS for notifier in read.notify)) == ((), True)
+
+
+def test_the_page_names_the_arguments_that_are_filled_in() -> None:
+    rows = re.findall(r"^\| `([\w.]+Notifier)` \| [^|]+ \| ([^|]+) \|$", PAGE, re.MULTILINE)
+    named = {path: re.findall(r"`(\w+)`(?! when)", cell) for path, cell in rows}
+    assert named == {path: list(known.defaults) for path, known in KNOWN_NOTIFIERS.items()}
+
+
+MESSAGE = SimpleNamespace(
+    mirror="m", event="recovered", severity="info", subject="Mirror m recovered", text="a <b> & c", html="<p>a</p>"
+)
+
+
+def test_the_arguments_that_are_filled_in_are_templates() -> None:
+    environment = Environment(undefined=StrictUndefined)
+    rendered = {
+        path.rpartition(".")[2]: {
+            name: environment.from_string(template).render(registry_sync=MESSAGE)
+            for name, template in known.defaults.items()
+        }
+        for path, known in KNOWN_NOTIFIERS.items()
+    }
+    slack = {"text": "*Mirror m recovered*\na &lt;b&gt; &amp; c"}
+    assert rendered == {
+        "SmtpNotifier": {"subject": "Mirror m recovered", "html_content": "<p>a</p>"},
+        "SlackNotifier": slack,
+        "SlackWebhookNotifier": slack,
+        "PagerdutyNotifier": {
+            "summary": "Mirror m recovered",
+            "severity": "info",
+            "action": "resolve",
+            "dedup_key": "registry_sync/m",
+            "custom_details": "a <b> & c",
+        },
+    }

@@ -30,6 +30,7 @@ from registry_sync.airflow.run_context import (
     read_watermark,
     scheduled_end,
 )
+from registry_sync.config.notify import Notifier
 from registry_sync.routes.route import Route, route_key
 from registry_sync.sync.report import RouteReport, RunReport
 from registry_sync.sync.report_text import failure_message, report_table, run_summary
@@ -48,6 +49,8 @@ class ReportOperator(BaseOperator):
     :param destinations: names of its destinations; :func:`routes_task` and :func:`copy_task` name their tasks.
     :param has_deep_checks: the mirror has a schedule for deep checks.
     :param note: a remark about the whole run, if not empty.
+    :param notify: notifiers that are told when something fails, recovers, or breaks a promise.
+    :param send_seconds: time limit of each notifier.
     """
 
     template_fields: Sequence[str] = ()
@@ -60,6 +63,8 @@ class ReportOperator(BaseOperator):
         destinations: Sequence[str],
         has_deep_checks: bool = False,
         note: str = "",
+        notify: Sequence[Notifier] = (),
+        send_seconds: float = 60.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(trigger_rule=TriggerRule.ALL_DONE, **kwargs)
@@ -67,6 +72,8 @@ class ReportOperator(BaseOperator):
         self.destinations = destinations
         self.has_deep_checks = has_deep_checks
         self.note = note
+        self.notify = notify
+        self.send_seconds = send_seconds
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the summary of the run. :raises AirflowFailException: when a route failed."""
@@ -88,6 +95,7 @@ class ReportOperator(BaseOperator):
         )
         self._log(run)
         self._send_metrics(outcomes)
+        self._send_messages(context)
         if run.is_failed:
             raise AirflowFailException(failure_message(run))
         self.log.info("%s", run_summary(run))
@@ -99,6 +107,13 @@ class ReportOperator(BaseOperator):
 
         for outcome in outcomes:
             send_metrics(run_metrics(self.mirror, outcome.destination, outcome.reports))
+
+    def _send_messages(self, context: Context) -> None:
+        """Send the messages that are due. Dry runs have changed nothing that is stored."""
+        from registry_sync.airflow.notifications import send_run_messages
+
+        if not context["params"].get("dry_run"):
+            send_run_messages(context, self.mirror, self.destinations, self.notify, self.send_seconds)
 
     def _log(self, run: RunReport) -> None:
         if run.routes:

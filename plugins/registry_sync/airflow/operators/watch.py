@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset, BaseOperator
+from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError
 
 from registry_sync.airflow.ids import dag_id
 from registry_sync.airflow.metrics import send_metrics
 from registry_sync.airflow.notifications import MESSAGES, SEND_SECONDS, Messenger
-from registry_sync.airflow.operators.readiness import READINESS
-from registry_sync.config.model import Mirror, MirrorsFile, Registry
+from registry_sync.airflow.state_store import open_named_store, open_store
+from registry_sync.config.model import Mirror, MirrorsFile
 from registry_sync.state.alerts import Alert, collect_alerts, in_order
 from registry_sync.state.destination import DestinationState
 from registry_sync.state.document import as_document
 from registry_sync.state.known_destination import KnownDestination, fetch_destination
 from registry_sync.state.metrics import destination_metrics
 from registry_sync.state.missing_run import DagFacts, due_run, missing_run, read_watched
-from registry_sync.state.names import ASSET_GROUP, asset_name, asset_uri, watched_key
+from registry_sync.state.names import MESSAGES_ASSET, READINESS_ASSET, watched_key
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -33,7 +32,7 @@ class WatchOperator(BaseOperator):
     """Find broken promises, failures that nobody was told of, and runs that did not come. No registry is asked.
 
     It fails when a message could not be sent, or the state of a mirror not be read. What is wrong with a mirror does
-    not make it fail.
+    not make it fail. Its inlet makes Airflow create the store of the messages.
 
     :param file: the mirrors file.
     :param send_seconds: time limit of each notifier.
@@ -43,17 +42,14 @@ class WatchOperator(BaseOperator):
     ui_color = "#e8e8e8"
 
     def __init__(self, *, file: MirrorsFile, send_seconds: float = SEND_SECONDS, **kwargs: Any) -> None:
-        assets = [destination_assets(mirror, file.registries).values() for mirror in file.mirrors.values()]
-        readiness = [READINESS] if file.node_pools else []
-        super().__init__(inlets=[MESSAGES, *readiness, *chain.from_iterable(assets)], **kwargs)
+        super().__init__(inlets=[MESSAGES], **kwargs)
         self.file = file
         self.send_seconds = send_seconds
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the number of alerts of each mirror. :raises AirflowFailException: when a message was not sent."""
-        stores = context["asset_state_store"]
-        now = datetime.now(UTC)
-        messenger = Messenger(context=context, store=stores[MESSAGES], now=now, seconds=self.send_seconds)
+        store = open_named_store(MESSAGES_ASSET)
+        messenger = Messenger(context=context, store=store, now=datetime.now(UTC), seconds=self.send_seconds)
         counts: dict[str, int] = {}
         for mirror in self.file.mirrors.values():
             try:
@@ -61,23 +57,20 @@ class WatchOperator(BaseOperator):
             except Exception as error:
                 self.log.exception("mirror %s could not be looked at", mirror.name)
                 messenger.failures.append(f"mirror {mirror.name} could not be looked at: {error}")
-        self._resend_readiness(stores, now)
+        self._resend_readiness(messenger.now)
         if messenger.failures:
             raise AirflowFailException("\n  ".join(["not all messages were sent:", *messenger.failures]))
         return {"alerts": counts}
 
-    def _resend_readiness(self, stores: Any, now: datetime) -> None:
+    def _resend_readiness(self, now: datetime) -> None:
         from registry_sync.airflow.readiness_state import resend_readiness
 
         if self.file.node_pools:
-            resend_readiness(stores[READINESS], now)
+            resend_readiness(open_named_store(READINESS_ASSET), now)
 
     def _watch(self, mirror: Mirror, context: Context, messenger: Messenger) -> int:
         """Log and tell everything that is wrong with a mirror, send its gauges, and return the number of alerts."""
-        known = [
-            fetch_destination(context["asset_state_store"][asset], mirror.name, name)
-            for name, asset in destination_assets(mirror, self.file.registries).items()
-        ]
+        known = [fetch_destination(open_store(mirror.name, name), mirror.name, name) for name in mirror.destinations]
         missing = find_missing_run(context["ti"], mirror, known, messenger.store, messenger.now)
         alerts = in_order([*collect_alerts(known, messenger.now), *([missing] if missing else [])])
         for alert in alerts:
@@ -87,18 +80,6 @@ class WatchOperator(BaseOperator):
             send_metrics(destination_metrics(each.stored, messenger.now, overdue_since=overdue_since))
         messenger.tell(mirror.name, mirror.notify, alerts, last_run(known))
         return sum(alert.count for alert in alerts)
-
-
-def destination_assets(mirror: Mirror, registries: Mapping[str, Registry]) -> dict[str, Asset]:
-    """The asset of each destination of a mirror, by its name."""
-    return {
-        name: Asset(
-            name=asset_name(mirror.name, name),
-            uri=asset_uri(mirror.name, name, registries[name].host),
-            group=ASSET_GROUP,
-        )
-        for name in mirror.destinations
-    }
 
 
 def find_missing_run(
