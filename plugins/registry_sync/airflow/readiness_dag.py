@@ -59,14 +59,14 @@ def parameters() -> Mapping[str, Param]:
     return {
         "request_seconds": Param(
             6,
-            type="number",
+            type=["null", "number"],
             exclusiveMinimum=0,
             title="Seconds",
             description="Time limit for each response of a registry.",
         ),
         "read_megabytes": Param(
             50,
-            type="number",
+            type=["null", "number"],
             minimum=0,
             title="Megabytes to download",
             description="How much of each image to download and hash at each registry. Other parts each day.",

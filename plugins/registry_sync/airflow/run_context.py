@@ -39,7 +39,7 @@ def read_parameters(context: Context) -> Mapping[str, Any]:
     """The run's parameters.
 
     Airflow accepts any key in a run's conf and adds it to the parameters. A misspelt filter would then be ignored, and
-    the run would work on everything.
+    the run would work on everything. A parameter that is null, as an emptied field of the form is, has its default.
 
     :raises ConfigurationError: for a key that the DAG does not declare.
     """
@@ -47,7 +47,8 @@ def read_parameters(context: Context) -> Mapping[str, Any]:
     unknown = sorted(set(params) - set(declared))
     if unknown:
         raise ConfigurationError(f"unknown parameters {unknown}; the parameters of this DAG are {sorted(declared)}")
-    return {name: _without_blank_lines(value) for name, value in params.items()}
+    values = {name: declared[name] if value is None else value for name, value in params.items()}
+    return {name: _without_blank_lines(value) for name, value in values.items()}
 
 
 def _without_blank_lines(value: Any) -> Any:

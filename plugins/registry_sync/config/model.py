@@ -102,7 +102,12 @@ def rule_summary(rule: Rule) -> str:
 
 
 def _code(patterns: tuple[Pattern, ...]) -> str:
-    return ", ".join(f"`{pattern}`" for pattern in patterns)
+    others = f" and {len(patterns) - MAX_PATTERNS} more" if len(patterns) > MAX_PATTERNS else ""
+    return ", ".join(f"`{pattern}`" for pattern in patterns[:MAX_PATTERNS]) + others
+
+
+MAX_PATTERNS = 10
+"""Patterns of a namespace that its summary names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

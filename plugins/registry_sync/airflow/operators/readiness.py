@@ -25,6 +25,7 @@ from registry_sync.airflow.ids import (
 from registry_sync.airflow.map_length import check_map_length
 from registry_sync.airflow.masking import masked_readiness, masked_text
 from registry_sync.airflow.recent_runs import list_recent_runs
+from registry_sync.airflow.run_context import read_parameters
 from registry_sync.config.model import Mirror, MirrorsFile
 from registry_sync.config.node_pools import NodePool
 from registry_sync.errors import RefusedError, RegistrySyncError, TemporaryError
@@ -146,7 +147,7 @@ class CheckEndpointOperator(BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Push the results first, then fail or retry."""
-        results = self._check_images(context["params"])
+        results = self._check_images(read_parameters(context))
         context["ti"].xcom_push(RESULTS_KEY, [masked_readiness(result).to_json() for result in results])
         for result in results:
             if result.is_ready:

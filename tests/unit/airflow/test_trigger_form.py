@@ -1,0 +1,76 @@
+"""The trigger form: its fields, and a form whose fields are all emptied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from airflow.sdk.definitions.param import ParamsDict
+
+from registry_sync.airflow.mirror_dag import build_dag
+from registry_sync.airflow.readiness_dag import parameters as readiness_parameters
+from registry_sync.airflow.run_context import read_parameters
+from registry_sync.airflow.trigger_form import parameters
+from registry_sync.config.model import Mirror
+from registry_sync.routes.load import load_mirrors
+
+FILE = """
+registries: {quay: {host: quay.io}, acr: {host: acme.azurecr.io}, backup: {host: backup.example}}
+mirrors:
+  m: {source: quay, destinations: [acr, backup], repositories: [team/app], schedule: "@daily",
+      deep_check: {schedule: "@daily", read: 2 GB}}
+"""
+
+DEFAULTS = {
+    "dry_run": False,
+    "repositories": None,
+    "tags": None,
+    "destinations": None,
+    "window": "auto",
+    "window_from": None,
+    "window_to": None,
+    "deep_check": False,
+    "read_megabytes": 2000.0,
+}
+
+
+def a_mirror(folder: Path) -> Mirror:
+    path = folder / "mirrors.yaml"
+    path.write_text(FILE)
+    return load_mirrors(path).mirrors["m"]
+
+
+def test_the_dry_run_is_first_and_rare_fields_are_in_sections(tmp_path: Path) -> None:
+    fields = parameters(a_mirror(tmp_path))
+    assert list(fields) == list(DEFAULTS)
+    assert {name: field.schema["section"] for name, field in fields.items() if "section" in field.schema} == {
+        "window_from": "Window from … to",
+        "window_to": "Window from … to",
+        "deep_check": "Deep check",
+        "read_megabytes": "Deep check",
+    }
+
+
+def test_no_field_has_the_red_star_of_a_required_one(tmp_path: Path) -> None:
+    """The UI shows it for each type without null."""
+    fields = {**parameters(a_mirror(tmp_path)), **readiness_parameters()}
+    assert [name for name, field in fields.items() if "null" not in field.schema["type"]] == []
+    assert [name for name, field in fields.items() if "enum" in field.schema and None not in field.schema["enum"]] == []
+
+
+def test_every_choice_of_the_window_has_a_label(tmp_path: Path) -> None:
+    schema = parameters(a_mirror(tmp_path))["window"].schema
+    assert list(schema["values_display"]) == [choice or "null" for choice in schema["enum"]]
+
+
+def test_emptied_fields_have_their_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "mirrors.yaml"
+    path.write_text(FILE)
+    file = load_mirrors(path)
+    dag = build_dag(file.mirrors["m"], file)
+    emptied = ParamsDict(dict(parameters(file.mirrors["m"])))
+    emptied.update(dict.fromkeys(DEFAULTS))
+    context: Any = {"params": emptied.validate(), "dag": SimpleNamespace(params=dag.params)}
+    assert context["params"] == dict.fromkeys(DEFAULTS)
+    assert read_parameters(context) == DEFAULTS
