@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -44,12 +44,12 @@ class MemoryStates:
         }
         return {key: documents[key] for key in keys if key in documents}
 
-    def search_tags(self, text: str) -> frozenset[StoredKey]:
+    def search_tags(self, texts: Sequence[str]) -> frozenset[StoredKey]:
         return frozenset(
             (*ends, key)
             for ends, each in self._stored.items()
             for key, value in each.documents.items()
-            if key.endswith(" tags") and text.lower() in stored_text(value).lower()
+            if key.endswith(" tags") and any(text in stored_text(value) for text in texts)
         )
 
     def has_file_errors(self) -> bool:

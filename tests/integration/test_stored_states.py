@@ -25,9 +25,11 @@ from sqlalchemy.orm import Session
 from registry_sync.airflow.stored_states import StoredStates
 from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
 from registry_sync.cli.main import main
+from registry_sync.state.document import read_document
 from registry_sync.state.history import changes_since
 from registry_sync.state.names import ASSET_GROUP, DESTINATION_KEY, asset_name, index_key, tags_key
 from registry_sync.state.queries import find, get_overview, get_repository, list_failing, list_routes
+from registry_sync.state.route import KnownTag, TagTable
 from registry_sync.state.runs import Run
 from testkit.airflow import LocalAirflow
 from testkit.states import SyntheticDestination, synthetic_destination, synthetic_states
@@ -135,8 +137,12 @@ def _mirrors_of(found: Any) -> list[str]:
 
 
 def _digest() -> str:
-    document = stored("giantswarm", "acr").documents[tags_key("giantswarm/etcd")]
-    return str(document["tags"][0]["digest"])
+    return str(_tags("giantswarm", "giantswarm/etcd")[0].digest)
+
+
+def _tags(mirror: str, route: str) -> tuple[KnownTag, ...]:
+    """The stored tags of a route to the destination ``acr``."""
+    return read_document(TagTable, stored(mirror, "acr").documents[tags_key(route)]).tags
 
 
 @pytest.mark.parametrize("name", QUERIES)
@@ -361,16 +367,15 @@ def test_where_prints_the_places_of_a_tag(command: Command) -> None:
 
 
 def _short(route: str) -> str:
-    return str(_newest(route)["digest"])[7:19]
+    return str(_newest(route).digest)[7:19]
 
 
 def _arrived(route: str) -> str:
-    return f"{datetime.fromisoformat(_newest(route)['published_at']):%Y-%m-%d %H:%M}"
+    return f"{_newest(route).published_at:%Y-%m-%d %H:%M}"
 
 
-def _newest(route: str) -> dict[str, Any]:
-    document = stored("kubernetes", "acr").documents[tags_key(route)]
-    return next(tag for tag in document["tags"] if tag["tag"] == "v1.1.9")
+def _newest(route: str) -> KnownTag:
+    return next(tag for tag in _tags("kubernetes", route) if tag.tag == "v1.1.9")
 
 
 def test_where_suggests_similar_names(command: Command) -> None:
@@ -385,7 +390,7 @@ def test_where_suggests_similar_names(command: Command) -> None:
         (("where", "etcd", "--live"), "--live needs a tag or a digest: write IMAGE:TAG or IMAGE@DIGEST\n"),
         (
             ("where", "sha256:123"),
-            "'sha256:123' is not part of a digest; write at least 6 of its digits, such as sha256:0123ab\n",
+            "'sha256:123' is not the beginning of a digest; write 6 of its digits or more, such as sha256:0123ab\n",
         ),
     ],
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,7 @@ from airflow.models.asset_state_store import AssetStateStoreModel
 from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
 from airflow.models.errors import ParseImportError
-from sqlalchemy import Select, String, and_, cast, func, or_, select
+from sqlalchemy import ColumnElement, Select, String, and_, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from registry_sync.airflow.ids import dag_id
@@ -74,13 +74,18 @@ class StoredStates:
                     found[stored] = _parse(text)
         return found
 
-    def search_tags(self, text: str) -> frozenset[StoredKey]:
-        """The keys of the tables of tags that contain ``text``. The database searches, and returns keys only."""
-        key, value = AssetStateStoreModel.key, AssetStateStoreModel.value
-        rows = self._values(and_(key.endswith(" tags"), value.contains(text, autoescape=True)))
+    def search_tags(self, texts: Sequence[str]) -> frozenset[StoredKey]:
+        """The keys of the tables of tags that contain one of ``texts``. The database returns keys only."""
+        key = AssetStateStoreModel.key
+        rows = self._values(and_(key.endswith(" tags"), or_(*map(self._contains, texts))))
         return frozenset(
             (*self._ends[asset], name) for asset, name in self._session.execute(rows.with_only_columns(_ASSET, key))
         )
+
+    def has_file_errors(self) -> bool:
+        """Return whether the mirrors file has a mistake, so that DAGs may be gone because of it."""
+        names = [ParseImportError.filename.endswith(name, autoescape=True) for name in _DAG_FILES]
+        return self._session.scalar(select(ParseImportError.id).where(or_(*names)).limit(1)) is not None
 
     def runs(self) -> Mapping[str, MirrorRuns]:
         """The last run that ended, an open one, and the next one, of each mirror."""
@@ -140,13 +145,14 @@ class StoredStates:
     def _ends(self) -> Mapping[int, tuple[str, str]]:
         return {asset: ends for ends, asset in self._assets.items()}
 
-    def has_file_errors(self) -> bool:
-        """Return whether the mirrors file has a mistake, so that DAGs may be gone because of it."""
-        names = [ParseImportError.filename.endswith(name, autoescape=True) for name in _DAG_FILES]
-        return self._session.scalar(select(ParseImportError.id).where(or_(*names)).limit(1)) is not None
-
     def _values(self, condition: Any) -> Select[Any]:
         return select(AssetStateStoreModel).where(_ASSET.in_(self._ends), condition)
+
+    def _contains(self, text: str) -> ColumnElement[bool]:
+        """The condition that a value contains ``text``, in the same case: LIKE of SQLite takes any."""
+        if self._session.get_bind().dialect.name == "sqlite":
+            return func.instr(AssetStateStoreModel.value, text) > 0
+        return AssetStateStoreModel.value.contains(text, autoescape=True)
 
     def _newest_runs(self, dags: Iterable[str], states: tuple[str, ...]) -> dict[str, Run]:
         """The newest run in one of these states, by DAG."""

@@ -88,9 +88,9 @@ class Finder:
         """The keys of the tables of tags with the tag and the digest of a search."""
         found = []
         if search.tag is not None:
-            found.append(self.reader.search_tags(text_of_tag(search.tag, exact=exact)))
+            found.append(self.reader.search_tags([text_of_tag(search.tag, exact=exact)]))
         if search.digest is not None:
-            found.append(frozenset().union(*map(self.reader.search_tags, texts_of_digest(search.digest))))
+            found.append(self.reader.search_tags(texts_of_digest(search.digest)))
         return frozenset.intersection(*found)
 
 

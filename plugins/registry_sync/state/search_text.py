@@ -1,4 +1,4 @@
-"""Parse the text of a search: part of a name, a tag, a digest or part of one."""
+"""Parse the text of a search: part of a name, a tag, a digest or the beginning of one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Search:
 
     :ivar name: part of a repository's whole name, in lower case; empty for all.
     :ivar tag: beginning of tags; ``None`` for all.
-    :ivar digest: hexadecimal digits within a digest; ``None`` for all.
+    :ivar digest: first hexadecimal digits of digests; ``None`` for all.
     :ivar is_digest_or_name: the text may be either; ``name`` and ``digest`` are the same then.
     """
 
@@ -72,11 +72,11 @@ def _name(text: str) -> str:
 
 
 def _digest(text: str) -> str:
-    """The hexadecimal digits of a digest or part of one. :raises ConfigurationError: for anything else."""
+    """The hexadecimal digits of a digest or the beginning of one. :raises ConfigurationError: for anything else."""
     match = _DIGEST.fullmatch(text)
     digits = match[1] if match else text
     if not _HEX.fullmatch(digits):
         raise ConfigurationError(
-            f"{text!r} is not part of a digest; write at least {MIN_HEX} of its digits, such as sha256:0123ab"
+            f"{text!r} is not the beginning of a digest; write {MIN_HEX} of its digits or more, such as sha256:0123ab"
         )
     return digits

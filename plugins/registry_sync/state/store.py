@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -45,12 +45,10 @@ class StateReader(Protocol):
         """The JSON values of some keys; missing ones are absent, unreadable ones are ``None``."""
         ...
 
-    def search_tags(self, text: str) -> frozenset[StoredKey]:
-        """The keys of the tag tables whose stored text contains ``text``. Upper and lower case may be the same.
+    def search_tags(self, texts: Sequence[str]) -> frozenset[StoredKey]:
+        """The keys of the tag tables whose stored text contains one of ``texts``.
 
-        The database searches, because reading all tables takes seconds. So the stored form of a table has the names of
-        its tags as plain text, and its digests in a form in which the beginning of one can be searched for, such as
-        hexadecimal or base64 of each by itself. Other fields may be compressed.
+        The database searches: to read and unpack all tables takes seconds.
         """
         ...
 

@@ -96,7 +96,7 @@ def tag_rows(columns: Sequence[Column], *, name: str = "", digest: str = "", exa
     """The rows of all tags: those that a destination lacks first, then the newest, then by name.
 
     :param name: only tags that begin with this; with ``exact`` the one that is this.
-    :param digest: only tags with a digest that contains this, at any destination.
+    :param digest: only tags with a digest that begins with these hexadecimal digits, at any destination.
     """
     tables = [{tag.tag: tag for tag in column.table.tags} if column.table else None for column in columns]
     problems = [
@@ -116,7 +116,7 @@ def tag_rows(columns: Sequence[Column], *, name: str = "", digest: str = "", exa
 
 
 def _has_digest(row: TagRow, digest: str) -> bool:
-    return not digest or any(cell.digest and digest in cell.digest for cell in row.cells)
+    return not digest or any((cell.digest or "").partition(":")[2].startswith(digest) for cell in row.cells)
 
 
 def _order(row: TagRow) -> tuple[bool, float, str]:

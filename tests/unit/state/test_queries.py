@@ -21,7 +21,8 @@ from registry_sync.state.queries import (
     list_routes,
     overview_notes,
 )
-from registry_sync.state.route import KnownTag, Problem, RouteState, TagStatus, TagTable
+from registry_sync.state.route import KnownTag, Problem, RouteState, TagTable
+from registry_sync.sync.view import TagStatus
 from testkit.memory_states import MemoryStates
 from testkit.states import SyntheticDestination, digest_of
 
@@ -153,7 +154,7 @@ def test_an_unknown_repository_has_no_columns(source: str) -> None:
     ("document", "fault"),
     [
         (None, "the tags of the route are missing"),
-        ({"total": 3}, "the stored TagTable cannot be read: Field required"),
+        ({"total": 3}, "the stored TagTable cannot be read: KeyError: 'tags'"),
     ],
 )
 def test_tags_that_cannot_be_read_are_unknown(document: Any, fault: str) -> None:

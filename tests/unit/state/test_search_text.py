@@ -55,11 +55,14 @@ EMPTY = "nothing to search for; write part of a name, NAME:TAG, or a digest"
         ("a" * 601, "a search longer than 600 characters matches nothing; write part of a name, NAME:TAG, or a digest"),
         (
             "sha256:01234",
-            "'sha256:01234' is not part of a digest; write at least 6 of its digits, such as sha256:0123ab",
+            "'sha256:01234' is not the beginning of a digest; write 6 of its digits or more, such as sha256:0123ab",
         ),
-        ("sha256:", "'sha256:' is not part of a digest; write at least 6 of its digits, such as sha256:0123ab"),
-        ("app@", "'' is not part of a digest; write at least 6 of its digits, such as sha256:0123ab"),
-        ("app@v1.31.4", "'v1.31.4' is not part of a digest; write at least 6 of its digits, such as sha256:0123ab"),
+        ("sha256:", "'sha256:' is not the beginning of a digest; write 6 of its digits or more, such as sha256:0123ab"),
+        ("app@", "'' is not the beginning of a digest; write 6 of its digits or more, such as sha256:0123ab"),
+        (
+            "app@v1.31.4",
+            "'v1.31.4' is not the beginning of a digest; write 6 of its digits or more, such as sha256:0123ab",
+        ),
     ],
 )
 def test_what_matches_nothing_is_refused(text: str, message: str) -> None:
