@@ -14,7 +14,6 @@ from registry_sync.registry.client import RegistryClient
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.registry.open import open_client
 from registry_sync.routes.route import Route
-from registry_sync.skopeo.copier import Skopeo
 from registry_sync.skopeo.local import find_skopeo
 from registry_sync.skopeo.runner import SkopeoProgram
 from registry_sync.sync.report import RouteReport, TagResult
@@ -109,7 +108,7 @@ def run_route(
     dry_run: bool = False,
     deep_check: DeepCheck | None = None,
     run: Callable[[Session, RouteScope], RouteReport] = sync_report,
-    on_start: Callable[[Skopeo], object] = lambda _: None,
+    on_start: Callable[[Session], object] = lambda _: None,
 ) -> RouteReport:
     """Sync a route.
 
@@ -118,7 +117,7 @@ def run_route(
     :param planned: deletions that an earlier run planned.
     :param api_url: address of the source's own API.
     :param run: what to do with the route; ``verify_route`` copies nothing.
-    :param on_start: gets the Skopeo before the work begins, for a test that stops it as Airflow's ``on_kill`` does.
+    :param on_start: gets the session before the work begins, for a test that stops it as Airflow's ``on_kill`` does.
     """
     connections = LoopbackConnections(
         credentials={route.source.name: source_credentials, route.destination.name: destination_credentials},
@@ -126,7 +125,7 @@ def run_route(
     )
     scope = RouteScope(tags=only_tags, window=window, due_deletions=planned, dry_run=dry_run, deep_check=deep_check)
     with open_session(route, connections) as session:
-        on_start(session.skopeo)
+        on_start(session)
         return run(session, scope)
 
 

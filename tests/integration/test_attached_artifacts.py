@@ -14,6 +14,7 @@ import requests
 from registry_sync.oci.artifact_tags import referrers_tag
 from registry_sync.oci.manifest import ACCEPT
 from registry_sync.oci.reference import Digest
+from registry_sync.sync import publish
 from registry_sync.sync.window import Window
 from testkit import images
 from testkit.images import Image
@@ -276,9 +277,10 @@ class TestCosignTags:
         assert images.resolve(destination.url, name, tag) == theirs.digest
 
     def test_a_run_with_an_older_listing_does_not_restore_an_older_signature(
-        self, source: RegistryProcess, destination: RegistryProcess, name: str
+        self, source: RegistryProcess, destination: RegistryProcess, name: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Adding a signature changes the tag, and another run may have copied the newer one meanwhile."""
+        monkeypatch.setattr(publish, "FRESH_SECONDS", 0.0)
         content = images.multi_arch(name)
         tag, older, newer = images.cosign_tag(content), *(images.cosign_signature(content, each) for each in "ab")
         images.push(source.url, name, "v1", content)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from urllib.parse import urlsplit
 
@@ -13,7 +13,7 @@ import requests
 from registry_sync.errors import NotFound, RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.oci.manifest import Descriptor
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry.blobs import copy_blob
+from registry_sync.registry.blob_copy import BlobCopy
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Credentials
 from testkit import images
@@ -44,12 +44,21 @@ def held(source: RegistryProcess) -> RegistryProcess:
     return source
 
 
-def copy(source: Server, destination: Server, blob: Descriptor, credentials: Credentials | None = None) -> int:
+def copy(
+    source: Server,
+    destination: Server,
+    blob: Descriptor,
+    credentials: Credentials | None = None,
+    *,
+    source_credentials: Credentials | None = None,
+    check: Callable[[], object] = lambda: None,
+) -> int:
     with ExitStack() as stack:
-        reader = stack.enter_context(connect(DistributionClient, source))
-        writer = stack.enter_context(connect(DistributionClient, destination, credentials))
-        places = (reader, Repository(source.host, NAME)), (writer, Repository(destination.host, NAME))
-        return copy_blob(*places, blob)
+        reading = stack.enter_context(connect(DistributionClient, source, source_credentials))
+        writing = stack.enter_context(connect(DistributionClient, destination, credentials))
+        reader = reading.blob_reader(Repository(source.host, NAME), blob)
+        uploads = writing.uploads(Repository(destination.host, NAME))
+        return BlobCopy(reader=reader, uploads=uploads, check=check).run(uploads.begin(blob))
 
 
 def read(server: RegistryProcess, digest: Digest) -> bytes | None:
@@ -134,23 +143,19 @@ class TestDamagedSource:
         assert [each for each in writes(writer.requests()) if each[0] == "DELETE"] == [("DELETE", 204)]
         assert read(destination, self.LAYER.digest) is None
 
-    def test_a_blob_that_is_not_there_begins_no_upload(self, wires: tuple[Interceptor, Interceptor]) -> None:
+    def test_the_upload_of_a_blob_that_is_not_there_is_cancelled(self, wires: tuple[Interceptor, Interceptor]) -> None:
         reader, writer = wires
         with pytest.raises(NotFound):
             copy(reader, writer, described(b"nowhere"))
-        assert not writer.requests()
+        assert writes(writer.requests()) == [("POST", 202), ("DELETE", 204)]
 
     def test_a_copy_can_be_ended_between_chunks(self, wires: tuple[Interceptor, Interceptor]) -> None:
         def stop() -> None:
             raise TemporaryError("the task is being ended")
 
-        _, writer = wires
-        with ExitStack() as stack:
-            places = [
-                (stack.enter_context(connect(DistributionClient, each)), Repository(each.host, NAME)) for each in wires
-            ]
-            with pytest.raises(TemporaryError, match="the task is being ended"):
-                copy_blob(places[0], places[1], described(self.LAYER.content), check=stop)
+        reader, writer = wires
+        with pytest.raises(TemporaryError, match="the task is being ended"):
+            copy(reader, writer, described(self.LAYER.content), check=stop)
         assert ("DELETE", 204) in writes(writer.requests())
 
 
@@ -204,27 +209,28 @@ def test_an_upload_without_an_address_is_an_error(held: RegistryProcess, locatio
 
 
 @pytest.mark.parametrize(
-    ("post", "put", "error", "message"),
+    ("post", "put", "tries", "error", "message"),
     [
-        (405, 201, RefusedError, "blobs/uploads/ answered 405"),
-        (404, 201, RefusedError, "cannot be pushed to; create it at the registry first"),
-        (202, 413, RefusedError, "upload/1 answered 413"),
-        (202, 401, TemporaryError, "upload/1 no longer accepted the login in the middle of an upload"),
-        (202, 503, TemporaryError, "upload/1 answered 503"),
-        (202, 200, TemporaryError, "upload/1 answered 200 to an upload, not 201"),
+        (405, 201, 0, RefusedError, "blobs/uploads/ answered 405"),
+        (404, 201, 0, RefusedError, "cannot be pushed to; create it at the registry first"),
+        (202, 413, 1, RefusedError, "upload/1 answered 413"),
+        (202, 401, 3, TemporaryError, "upload/1 no longer accepted the login in the middle of an upload"),
+        (202, 404, 3, TemporaryError, "upload/1 answered 404; the registry no longer knows the upload"),
+        (202, 503, 3, TemporaryError, "upload/1 answered 503"),
+        (202, 200, 3, TemporaryError, "upload/1 answered 200 to an upload, not 201"),
     ],
 )
 def test_a_refused_upload(
-    held: RegistryProcess, post: int, put: int, error: type[RegistrySyncError], message: str
+    held: RegistryProcess, post: int, put: int, tries: int, error: type[RegistrySyncError], message: str
 ) -> None:
     with Receiver("/upload/1?_state=secret", post, put) as receiver:
         with pytest.raises(error) as caught:
             copy(held, receiver, described(BLOB.content))
         assert message in str(caught.value)
         assert "secret" not in str(caught.value)
-        assert len(receiver.put_to) == (1 if post == 202 else 0), "an upload is not repeated"
+        assert len(receiver.put_to) == tries
         cancelled = [urlsplit(each.target).path for each in receiver.shown if each.method == "DELETE"]
-        assert cancelled == (["/upload/1"] if post == 202 else [])
+        assert cancelled == tries * ["/upload/1"]
 
 
 def test_a_blob_at_another_host_is_read_without_the_password(destination: RegistryProcess) -> None:
@@ -235,10 +241,7 @@ def test_a_blob_at_another_host_is_read_without_the_password(destination: Regist
                 return Reply(status=401, headers={"WWW-Authenticate": 'Basic realm="r"'})
             return Reply(status=307, headers={"Location": f"{storage.url}/signed?key=1"})
 
-        with ScriptedServer(redirect) as server, ExitStack() as stack:
-            reader = stack.enter_context(connect(DistributionClient, server, ROBOT))
-            writer = stack.enter_context(connect(DistributionClient, destination))
-            places = (reader, Repository(server.host, NAME)), (writer, Repository(destination.host, NAME))
-            copy_blob(*places, described(b"stored elsewhere"))
+        with ScriptedServer(redirect) as server:
+            copy(server, destination, described(b"stored elsewhere"), source_credentials=ROBOT)
         assert [each.authorization for each in storage.shown] == [None]
     assert read(destination, Digest.of(b"stored elsewhere")) == b"stored elsewhere"

@@ -27,9 +27,9 @@ from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.quay import QuayClient
 from registry_sync.routes.discovery import FoundRoute
 from registry_sync.routes.route import Route, route_key
-from registry_sync.skopeo.copier import Skopeo
 from registry_sync.sync.report import RouteReport
 from registry_sync.sync.run_state import Watermark, advance_watermark
+from registry_sync.sync.session import Session
 from registry_sync.sync.window import RunInterval, Window, WindowRequest, window_of_run
 from testkit import images
 from testkit.interceptor import Interceptor
@@ -115,7 +115,7 @@ class Story(RuleBasedStateMachine):
         self.ever: dict[str, set[Digest]] = defaultdict(set)
         self.published: set[str] = set()
         self.wrong: list[str] = []
-        self.skopeo: Skopeo | None = None
+        self.session: Session | None = None
         world.quay.clear_rules()
         world.there.clear_rules()
         world.quay.add(self.name)
@@ -165,7 +165,7 @@ class Story(RuleBasedStateMachine):
         """Arm a fault."""
         match trouble:
             case "kill of the task", moment, nth:
-                self.at(moment, nth, lambda _: self.skopeo.stop() if self.skopeo else None)
+                self.at(moment, nth, lambda _: self.session.stop() if self.session else None)
             case "crash of the destination", moment, nth:
                 self.at(moment, nth, lambda _: self.world.destination.kill())
             case fault, times:
@@ -229,12 +229,12 @@ class Story(RuleBasedStateMachine):
         except RegistrySyncError:
             report = None
         finally:
-            self.skopeo = None
+            self.session = None
             self.world.destination.start()
         return report is not None and not report.is_failed
 
-    def started(self, skopeo: Skopeo) -> None:
-        self.skopeo = skopeo
+    def started(self, session: Session) -> None:
+        self.session = session
 
     @invariant()
     def no_tag_is_wrong_or_lost(self) -> None:

@@ -14,7 +14,7 @@ import requests
 from registry_sync.oci.manifest import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.damaged_blobs import removal_advice
-from registry_sync.sync.content import direct_copy
+from registry_sync.sync.content import blob_copies
 from testkit import images
 from testkit.images import Blob, Image
 from testkit.interceptor import Interceptor
@@ -206,6 +206,7 @@ def test_a_blob_of_another_size_at_the_destination_is_not_published(
 ) -> None:
     content = build_cache(name)
     blob = content.blobs[0]
+    images.push(destination.url, name, "other", images.image([blob]))
     wire.answer("HEAD", f"/blobs/{blob.digest}", 200, bytes(7))
     with MemorySource() as source:
         source.add(content, "v1")
@@ -222,7 +223,7 @@ def test_the_timeout_of_a_copy_ends_it(
     destination: RegistryProcess, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock, content = SleepingClock(), build_cache(name)
-    monkeypatch.setattr(direct_copy, "time", clock)
+    monkeypatch.setattr(blob_copies, "time", clock)
 
     def wait(request: ScriptedRequest) -> None:
         if "/blobs/" in request.target:
@@ -250,7 +251,7 @@ def test_a_byte_order_mark_is_the_destinations_to_judge(destination: RegistryPro
         )
         with Interceptor(destination.url) as wire:
             wire.answer("PUT", "/manifests/", 201)
-            wire.answer("HEAD", "/manifests/v1", 404, times=2)
+            wire.answer("HEAD", "/manifests/v1", 404, times=1)
             wire.answer("HEAD", "/manifests/v1", 200, headers={"Docker-Content-Digest": str(content.digest)})
             assert counted(run_route(make_route(source, wire, name))) == {"copied": 1}
 

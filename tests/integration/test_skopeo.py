@@ -62,7 +62,7 @@ ROBOT = Credentials(username="robot", secret="the-robots-password")
 WRONG = Credentials(username="robot", secret="a-guess")
 IMAGE = images.multi_arch("one")
 FROM, TO = "team/app", "mirror/app"
-STOPPED = "the task is being ended, so skopeo was stopped"
+STOPPED = "the task is being ended, so nothing more is sent"
 
 Server = RegistryProcess | Interceptor
 T = TypeVar("T")

@@ -41,7 +41,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "urllib3": ("registry.wire", "skopeo.container"),
     "http.client": ("registry.wire.deadline", "registry.wire.http_errors"),
     "urllib.request": ("registry.wire.proxies",),
-    "socket": (),
+    "socket": ("registry.wire.deadline",),
     "ssl": ("registry.wire.http_errors", "registry.wire.connections"),
     "httpx": (),
     "aiohttp": (),

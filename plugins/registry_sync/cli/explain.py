@@ -28,7 +28,7 @@ from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import ListedTag, RegistryClient
 from registry_sync.routes.load import load_mirrors
-from registry_sync.routes.route import Route, route_of
+from registry_sync.routes.route import Route, options_of, route_of
 from registry_sync.sync.reading.named_tags import unpinned_names
 from registry_sync.sync.reading.source import choose_tags, explain_artifact_tags, list_tags, split_artifact_tags
 from registry_sync.tags.overwrite_policy import as_written
@@ -229,7 +229,7 @@ def _settings(mirror: Mirror, rule_route: RuleRoute) -> Iterator[SettingOrigin]:
     values["notify"] = [notifier.as_written() for notifier in mirror.notify]
     levels = (
         (place, rule.written_options),
-        (f"registries.{destination.name}", {"fresh_within"} if destination.fresh_within else ()),
+        (f"registries.{destination.name}", options_of(destination, rule)),
         (f"mirrors.{mirror.name}", mirror.written_options),
         ("defaults", mirror.default_options),
     )

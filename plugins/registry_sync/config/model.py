@@ -25,7 +25,7 @@ from registry_sync.config.fields import (
 )
 from registry_sync.config.node_pools import NodePool, NodePoolEntry
 from registry_sync.config.notify import Notifier, WrittenNotifiers
-from registry_sync.config.settings import RouteOptions, RouteSettings, written_options
+from registry_sync.config.settings import MoverName, RouteOptions, RouteSettings, written_options
 from registry_sync.config.tag_rules import Patterns, WrittenDuration
 from registry_sync.oci.reference import without_default_port
 from registry_sync.registry.kinds import CREATES_REPOSITORIES, OWN_API, Kind, api_url_fault, infer_kind
@@ -49,6 +49,7 @@ class Registry:
     max_connections: int = 8
     requests_per_second: float | None = None
     create_repository: bool = False
+    transfer: MoverName | None = None
     pool: str = "default_pool"
     queue: str | None = None
     fresh_within: Duration | None = None
@@ -189,6 +190,11 @@ class RegistryEntry(Strict):
     create_repository: bool = Field(
         False, description="true: create a public repository before the first push; for docker_hub"
     )
+    transfer: MoverName | None = Field(
+        None,
+        description="skopeo (default) or direct: moves the content to this registry, where no mirror, rule or defaults "
+        "writes transfer",
+    )
     pool: str = Field(
         "default_pool", min_length=1, description="Airflow pool of the tasks that write to the registry; must exist"
     )
@@ -241,6 +247,7 @@ class RegistryEntry(Strict):
             max_connections=self.max_connections,
             requests_per_second=self.requests_per_second,
             create_repository=self.create_repository,
+            transfer=self.transfer,
             pool=self.pool,
             queue=self.queue,
             fresh_within=self.fresh_within,

@@ -1,169 +1,188 @@
-"""Blobs of any size: read, uploaded, and copied from one registry to another as a stream.
+"""Blobs of any size: read as a stream, verified on the way, and read on where the registry broke off.
 
-No blob is held in memory. https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pulling-blobs and
-https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pushing-blobs
+No blob is held in memory. https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pulling-blobs
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from urllib.parse import urlencode, urlsplit
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any
 
-from registry_sync.errors import DamagedContent, NotFound, RefusedError, RegistrySyncError, TemporaryError
+from registry_sync.errors import DamagedContent, RefusedError, RegistrySyncError, ResponseTimeout, TemporaryError
 from registry_sync.oci.manifest import Descriptor
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry.client import RegistryClient
 from registry_sync.registry.wire.deadline import blob_deadline
-from registry_sync.registry.wire.exchange import Body, Sink
-from registry_sync.registry.wire.response import Response
+from registry_sync.registry.wire.exchange import ATTEMPTS
+from registry_sync.registry.wire.response import BodyStream, Response
 from registry_sync.registry.wire.transport import Transport
-from registry_sync.registry.wire.urls import join_url, shown_url
+from registry_sync.registry.wire.urls import shown_url
 
 log = logging.getLogger(__name__)
 
 IDENTITY = {"Accept-Encoding": "identity"}
 """Sizes and digests are those of the stored bytes. Without this header a server may compress them."""
 
-_BINARY = {"Content-Type": "application/octet-stream"}
+_CONTENT_RANGE = re.compile(r"\s*bytes\s+(\d+)-\d+/", re.ASCII | re.IGNORECASE)
+
+_STEP_BYTES = 8 * 1024 * 1024
+"""After so many bytes, attempts are counted from the first again, and the state of the hash is kept for a resume."""
 
 
-def copy_blob(
-    source: tuple[RegistryClient, Repository],
-    destination: tuple[RegistryClient, Repository],
-    blob: Descriptor,
-    *,
-    check: Callable[[], object] = lambda: None,
-    seconds: float | None = None,
-) -> int:
-    """Copy a blob, whether or not the destination reports it as present. Returns the bytes sent.
+class BlobReader:
+    """Reads one blob of a repository, as often as its receiver has to begin again. For one thread.
 
-    :param check: called between chunks; what it raises ends the copy.
-    :param seconds: time limit of reading the blob; that of every blob by default.
-    :raises NotFound: when the source does not have the blob.
-    :raises DamagedContent: when the source's bytes do not match the digest. The destination then has nothing new.
+    :param read_seconds: timeout of one read; the transport's by default.
+    :param seconds: time limit of one response.
+    :ivar error: the error with which the last reading ended. It is of this registry, never of the receiver.
     """
-    (reader, source_repository), (writer, repository) = source, destination
-    sent: list[int] = []
 
-    def forward(chunks: Iterator[bytes]) -> None:
-        writer.upload_blob(repository, blob, _counted(chunks, sent, check))
+    def __init__(
+        self,
+        transport: Transport,
+        repository: Repository,
+        blob: Descriptor,
+        *,
+        read_seconds: float | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        self.blob = blob
+        self.error: RegistrySyncError | None = None
+        self._transport, self._repository = transport, repository
+        self._read_seconds, self._seconds = read_seconds, seconds
+        self._takes_ranges = True
+        self._hashes = [(0, hashlib.new(blob.digest.algorithm))]
 
-    with blob_deadline(seconds):
-        reader.stream_blob(source_repository, blob, forward)
-    return sum(sent)
+    def chunks(self, start: int = 0) -> Iterator[bytes]:
+        """The bytes from ``start`` on. The last chunk is given only when the digest and the size of all are right.
+
+        A receiver that needs all bytes therefore never gets a damaged blob.
+
+        :raises NotFound: when the blob does not exist.
+        :raises DamagedContent: when the bytes do not match.
+        """
+        self.error = None
+        try:
+            yield from self._verified(start)
+        except RegistrySyncError as error:
+            self.error = error
+            raise
+
+    def _verified(self, start: int) -> Iterator[bytes]:
+        offset, hasher = self._hash_before(start)
+        held = b""
+        for chunk in self._received(offset):
+            if held:
+                yield held
+            hasher.update(chunk)
+            held = chunk[max(start - offset, 0) :]
+            offset += len(chunk)
+            if offset > self.blob.size_bytes:
+                break
+            self._keep(offset, hasher)
+        self._check(offset, hasher)
+        if held:
+            yield held
+
+    def _hash_before(self, start: int) -> tuple[int, Any]:
+        """The last kept state of the hash at or before ``start``, and its offset. Bytes in between are read again."""
+        offset, hasher = next(kept for kept in reversed(self._hashes) if kept[0] <= start)
+        return offset, hasher.copy()
+
+    def _keep(self, offset: int, hasher: Any) -> None:
+        if offset >= self._hashes[-1][0] + _STEP_BYTES:
+            self._hashes.append((offset, hasher.copy()))
+
+    def _check(self, seen_bytes: int, hasher: Any) -> None:
+        digest, size_bytes = self.blob.digest, self.blob.size_bytes
+        where = f"blob {digest} of {self._repository} arrived damaged"
+        if seen_bytes != size_bytes:
+            length = f"more than {size_bytes}" if seen_bytes > size_bytes else f"{seen_bytes} instead of {size_bytes}"
+            raise DamagedContent(f"{where}: it has {length} bytes")
+        if hasher.hexdigest() != digest.encoded:
+            raise DamagedContent(f"{where}: its content has another digest")
+
+    def _received(self, offset: int) -> Iterator[bytes]:
+        """The bytes from ``offset`` on as they arrive, over several connections where one breaks off."""
+        failures, failed_at = 0, offset
+        while offset < self.blob.size_bytes or not offset:
+            try:
+                for chunk in self._response(offset):
+                    offset += len(chunk)
+                    yield chunk
+                return
+            except ResponseTimeout:
+                raise
+            except TemporaryError as error:
+                failures = 1 if offset >= failed_at + _STEP_BYTES else failures + 1
+                failed_at = offset
+                if failures >= ATTEMPTS:
+                    raise
+                log.warning("%s; reading blob %s on at byte %d", error, self.blob.digest.short, offset)
+                self._transport.back_off(failures)
+
+    def _response(self, offset: int) -> Iterator[bytes]:
+        """One response from ``offset`` on. A registry that sends the whole blob instead is read from its start."""
+        try:
+            with ExitStack() as stack:
+                with blob_deadline(self._seconds):
+                    response, stream = stack.enter_context(self._request(offset))
+                yield from _without_first(stream, offset - _first_byte(response))
+        except RefusedError as error:
+            if not offset or not self._takes_ranges:
+                raise
+            self._takes_ranges = False  # such as 416 for every range
+            raise TemporaryError(f"{error}; it does not send a part of a blob") from error
+
+    def _request(self, offset: int) -> AbstractContextManager[tuple[Response, BodyStream]]:
+        return self._transport.open_stream(
+            blob_path(self._repository, self.blob.digest),
+            scope=f"repository:{self._repository.name}:pull",
+            headers={**IDENTITY, "Range": f"bytes={offset}-"} if offset and self._takes_ranges else IDENTITY,
+            read_seconds=self._read_seconds,
+        )
 
 
-def _counted(chunks: Iterable[bytes], sent: list[int], check: Callable[[], object]) -> Iterator[bytes]:
-    sent.append(0)
+def _first_byte(response: Response) -> int:
+    """The offset at which a response begins. :raises TemporaryError: for a part whose place is not known."""
+    if response.status != 206:
+        return 0
+    text = response.headers.get("Content-Range", "")
+    match = _CONTENT_RANGE.match(text)
+    if match is None:
+        raise TemporaryError(f"{shown_url(response.url)} answered 206 with the Content-Range {text!r}")
+    return int(match[1])
+
+
+def _without_first(chunks: Iterable[bytes], count: int) -> Iterator[bytes]:
+    """The bytes after the first ``count``. :raises TemporaryError: for a part that begins too late."""
+    if count < 0:
+        raise TemporaryError(f"the registry sent a part of a blob that begins {-count} bytes too late")
     for chunk in chunks:
-        check()
-        sent[0] += len(chunk)
-        yield chunk
+        rest, count = chunk[count:], max(count - len(chunk), 0)
+        if rest:
+            yield rest
 
 
 def read_blob(transport: Transport, repository: Repository, digest: Digest) -> int:
-    """Read, verify and discard a blob, and return its size in bytes. :raises DamagedContent: for other bytes."""
-    sizes: list[int] = []
+    """Read, verify and discard a blob of unknown size. Returns its size in bytes.
 
-    def discard(chunks: Iterator[bytes]) -> None:
-        sizes.append(sum(map(len, _verified(chunks, repository, digest))))
-
-    transport.download(blob_path(repository, digest), discard, scope=_scope(repository, "pull"), headers=IDENTITY)
-    return sum(sizes)
-
-
-def stream_blob(transport: Transport, repository: Repository, blob: Descriptor, take: Sink) -> None:
-    """Read a blob and give its verified chunks to ``take``, within the time limit of a blob."""
-
-    def verify(chunks: Iterator[bytes]) -> None:
-        take(_verified(chunks, repository, blob.digest, size_bytes=blob.size_bytes))
-
-    path, scope = blob_path(repository, blob.digest), _scope(repository, "pull")
-    with blob_deadline():
-        transport.download(path, verify, scope=scope, headers=IDENTITY)
-
-
-def upload_blob(transport: Transport, repository: Repository, blob: Descriptor, chunks: Iterable[bytes]) -> None:
-    """Upload a blob: POST begins the upload, one PUT sends everything. A failed upload is cancelled.
-
-    :raises RefusedError: when the repository cannot be pushed to.
+    :raises DamagedContent: for other bytes.
     """
-    scope = _scope(repository, "pull,push")
-    location = _begin(transport, repository, scope)
-    address = f"{location}{'&' if '?' in location else '?'}{urlencode({'digest': str(blob.digest)})}"
-    try:
-        body = Body(chunks, blob.size_bytes)
-        response = transport.call_once("PUT", address, headers=_BINARY, body=body, scope=scope)
-        if response.status not in (201, 204):
-            raise TemporaryError(f"{shown_url(response.url)} answered {response.status} to an upload, not 201")
-    except RegistrySyncError:
-        _cancel(transport, location, scope)
-        raise
-
-
-def _begin(transport: Transport, repository: Repository, scope: str) -> str:
-    """Begin an upload. Returns the address for its bytes."""
-    try:
-        response = transport.call("POST", f"/v2/{repository.name}/blobs/uploads/", scope=scope, body=b"")
-    except NotFound as error:
-        raise RefusedError(f"{repository} cannot be pushed to; create it at the registry first ({error})") from error
-    return _own_location(transport, response)
-
-
-def _own_location(transport: Transport, response: Response) -> str:
-    """The path and query of ``Location``, on the registry's own origin.
-
-    A registry behind a proxy may name its internal host, or http where the proxy speaks https.
-
-    :raises TemporaryError: without a usable ``Location``.
-    """
-    location = response.headers.get("Location", "")
-    parts = urlsplit(join_url(response.url, location))
-    if not location or not parts.path.strip("/"):
-        raise TemporaryError(
-            f"{shown_url(response.url)} answered {response.status} without saying where to upload to ({location!r})"
-        )
-    return join_url(transport.base_url, parts.path + (f"?{parts.query}" if parts.query else ""))
-
-
-def _cancel(transport: Transport, location: str, scope: str) -> None:
-    """Cancel an upload, best effort: the registry removes abandoned uploads by itself some day."""
-    try:
-        transport.call_once("DELETE", location, headers={}, body=None, scope=scope)
-    except RegistrySyncError as error:
-        log.debug("the upload was not cancelled: %s", error)
-
-
-def _verified(
-    chunks: Iterable[bytes], repository: Repository, digest: Digest, *, size_bytes: int | None = None
-) -> Iterator[bytes]:
-    """The chunks, the last of them only when size and digest of the whole are right.
-
-    A receiver that needs all bytes therefore never gets a damaged blob.
-    """
-    hasher, seen_bytes, held = hashlib.new(digest.algorithm), 0, b""
-    for chunk in chunks:
-        if held:
-            yield held
-        hasher.update(chunk)
-        seen_bytes, held = seen_bytes + len(chunk), chunk
-        if size_bytes is not None and seen_bytes > size_bytes:
-            break
-    if size_bytes is not None and seen_bytes != size_bytes:
-        length = f"more than {size_bytes}" if seen_bytes > size_bytes else f"{seen_bytes} instead of {size_bytes}"
-        raise DamagedContent(f"blob {digest} of {repository} arrived damaged: it has {length} bytes")
+    hasher, size_bytes = hashlib.new(digest.algorithm), 0
+    path, scope = blob_path(repository, digest), f"repository:{repository.name}:pull"
+    with transport.open_stream(path, scope=scope, headers=IDENTITY) as (_, stream):
+        for chunk in stream:
+            hasher.update(chunk)
+            size_bytes += len(chunk)
     if hasher.hexdigest() != digest.encoded:
         raise DamagedContent(f"blob {digest} of {repository} arrived damaged: its content has another digest")
-    if held:
-        yield held
+    return size_bytes
 
 
 def blob_path(repository: Repository, digest: Digest) -> str:
     """The path of a blob in the distribution API."""
     return f"/v2/{repository.name}/blobs/{digest}"
-
-
-def _scope(repository: Repository, actions: str) -> str:
-    return f"repository:{repository.name}:{actions}"

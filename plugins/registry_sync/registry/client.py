@@ -10,8 +10,9 @@ from typing import ClassVar, Protocol, TypeVar
 from registry_sync.errors import RefusedError
 from registry_sync.oci.manifest import Descriptor, Manifest
 from registry_sync.oci.reference import Digest, Repository
+from registry_sync.registry.blobs import BlobReader
 from registry_sync.registry.traffic import Traffic
-from registry_sync.registry.wire.exchange import Sink
+from registry_sync.registry.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,20 +176,22 @@ class RegistryClient(Protocol):
     def read_blob(self, repository: Repository, digest: Digest) -> int:
         """Read a blob, verify and discard it, and return its size in bytes."""
 
-    def stream_blob(self, repository: Repository, blob: Descriptor, take: Sink) -> None:
-        """Read a blob of any size and give its chunks, verified by digest, to ``take``. Nothing is retried.
+    def blob_reader(
+        self,
+        repository: Repository,
+        blob: Descriptor,
+        *,
+        read_seconds: float | None = None,
+        seconds: float | None = None,
+    ) -> BlobReader:
+        """A reader of a blob of any size, whose chunks are verified by digest. Nothing is sent before the first chunk.
 
-        The last chunk is given only when the digest and the size are right.
-
-        :raises NotFound: when it does not exist.
-        :raises DamagedContent: out of the chunks, when they do not match.
+        :param read_seconds: timeout of one read; by default that of every request.
+        :param seconds: time limit of the response.
         """
 
-    def upload_blob(self, repository: Repository, blob: Descriptor, chunks: Iterable[bytes]) -> None:
-        """Upload a blob, whether or not the registry has it. Nothing is retried; a failed upload is cancelled.
-
-        :raises RefusedError: also when the repository cannot be pushed to.
-        """
+    def uploads(self, repository: Repository, *, read_seconds: float | None = None) -> Uploads:
+        """Uploads of blobs to a repository. :param read_seconds: timeout of one write, and of the response."""
 
     def list_referrers(self, repository: Repository, subject: Digest) -> Manifest | None:
         """The referrers of a digest as one index; ``None`` without a referrers API (a tag then holds the list).
@@ -219,6 +222,9 @@ class RegistryClient(Protocol):
 
         :param sent_at: time at which that skopeo was started (``time.monotonic()``).
         """
+
+    def abort(self) -> None:
+        """Break off every request, and send no more, because the task ends. Safe in a signal handler."""
 
     def close(self) -> None:
         """Close the connections."""

@@ -7,7 +7,7 @@ HEAD per tag, and push times are unknown.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -34,13 +34,14 @@ from registry_sync.oci.manifest import (
     parse_media_type,
 )
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry.blobs import IDENTITY, blob_path, read_blob, stream_blob, upload_blob
+from registry_sync.registry.blobs import IDENTITY, BlobReader, blob_path, read_blob
 from registry_sync.registry.client import ListedRepository, ListedTag, limit_repositories, limit_tags
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.name_listing import list_names
 from registry_sync.registry.referrers import read_referrers
 from registry_sync.registry.traffic import Traffic
-from registry_sync.registry.wire.exchange import RequestLimits, Sink
+from registry_sync.registry.uploads import Uploads
+from registry_sync.registry.wire.exchange import RequestLimits
 from registry_sync.registry.wire.response import Response
 from registry_sync.registry.wire.transport import Transport
 
@@ -94,6 +95,10 @@ class DistributionClient:
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
+
+    def abort(self) -> None:
+        """Break off every request, and send no more. Safe in a signal handler."""
+        self._transport.abort()
 
     def wait_for_pause(self) -> None:
         """Sleep while the registry's rate limit pauses this worker."""
@@ -238,13 +243,20 @@ class DistributionClient:
         """
         return read_blob(self._transport, repository, digest)
 
-    def stream_blob(self, repository: Repository, blob: Descriptor, take: Sink) -> None:
-        """Read a blob of any size and give its verified chunks to ``take``."""
-        stream_blob(self._transport, repository, blob, take)
+    def blob_reader(
+        self,
+        repository: Repository,
+        blob: Descriptor,
+        *,
+        read_seconds: float | None = None,
+        seconds: float | None = None,
+    ) -> BlobReader:
+        """A reader of a blob of any size."""
+        return BlobReader(self._transport, repository, blob, read_seconds=read_seconds, seconds=seconds)
 
-    def upload_blob(self, repository: Repository, blob: Descriptor, chunks: Iterable[bytes]) -> None:
-        """Upload a blob, whether or not the registry has it."""
-        upload_blob(self._transport, repository, blob, chunks)
+    def uploads(self, repository: Repository, *, read_seconds: float | None = None) -> Uploads:
+        """Uploads of blobs to a repository."""
+        return Uploads(self._transport, repository, read_seconds=read_seconds)
 
     def delete_tag(self, repository: Repository, tag: str) -> None:
         """Delete a tag alone.

@@ -57,3 +57,8 @@ class VendorApiClient(DistributionClient, ABC):
         """Close the connections."""
         super().close()
         self._api.close()
+
+    def abort(self) -> None:
+        """Break off every request, and send no more. Safe in a signal handler."""
+        super().abort()
+        self._api.abort()

@@ -21,7 +21,7 @@ from registry_sync.routes.graph import (
     rule_place,
     uses_known_registries,
 )
-from registry_sync.routes.route import Route, name_problem
+from registry_sync.routes.route import Route, name_problem, settings_at
 from registry_sync.routes.sharing import sharing_problem
 from registry_sync.text import quoted
 
@@ -369,6 +369,21 @@ def _check_signature_lookup(checked: CheckedFile) -> Iterator[Problem]:
                 )
 
 
+def _check_mover(checked: CheckedFile) -> Iterator[Problem]:
+    """``transfer: direct`` with ``policy``."""
+    registries = checked.file.registries
+    for mirror in checked.file.mirrors.values():
+        known = [name for name in mirror.destinations if name in registries]
+        for index, rule in enumerate(mirror.rules):
+            direct = [name for name in known if settings_at(rule, registries[name]).transfer == "direct"]
+            if rule.settings.policy and direct:
+                problem = (
+                    f"policy does not hold with transfer: direct (to {direct[0]!r}), because only skopeo checks "
+                    "policies; write transfer: skopeo for this rule, or set policy: null"
+                )
+                yield Problem(rule_place(mirror, index), problem)
+
+
 CHECKS: tuple[Callable[[CheckedFile], Iterator[Problem]], ...] = (
     _check_registry_names,
     _check_destinations_differ,
@@ -384,5 +399,6 @@ CHECKS: tuple[Callable[[CheckedFile], Iterator[Problem]], ...] = (
     _check_cycles,
     _check_pruning,
     _check_signature_lookup,
+    _check_mover,
 )
 """Every check of mirrors. Problems are shown by line, and in this order within a line."""

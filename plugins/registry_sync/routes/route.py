@@ -85,10 +85,17 @@ def route_of(mirror: Mirror, rule: Rule, source: Registry, destination: Registry
 
 
 def settings_at(rule: Rule, destination: Registry) -> RouteSettings:
-    """The settings of a rule at one destination, whose promise replaces that of the mirror."""
-    if destination.fresh_within is None or "fresh_within" in rule.written_options:
-        return rule.settings
-    return replace(rule.settings, fresh_within=destination.fresh_within)
+    """The settings of a rule at one destination, whose own options replace those of the mirror."""
+    return replace(rule.settings, **options_of(destination, rule))
+
+
+def options_of(destination: Registry, rule: Rule) -> dict[str, Any]:
+    """The options of a rule that its destination writes, and the rule itself does not."""
+    options = {name: getattr(destination, name) for name in _OPTIONS_OF_REGISTRIES - rule.written_options}
+    return {name: value for name, value in options.items() if value is not None}
+
+
+_OPTIONS_OF_REGISTRIES = frozenset({"fresh_within", "transfer"})
 
 
 def name_problem(route: Route) -> str:

@@ -116,7 +116,7 @@ class Skopeo:
     def check_stopping(self) -> None:
         """:raises TemporaryError: after :meth:`stop`."""
         if self._is_stopping:
-            raise TemporaryError("the task is being ended, so skopeo was stopped")
+            raise TemporaryError("the task is being ended, so nothing more is sent")
 
     @property
     def sent_bytes(self) -> int:

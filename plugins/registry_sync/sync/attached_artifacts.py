@@ -37,7 +37,7 @@ from registry_sync.sync.backup import backup_failure, keep_backup
 from registry_sync.sync.content.transfer import Transfer, Transferred
 from registry_sync.sync.plan import CopyTag, Decision, Failed, Unchanged
 from registry_sync.sync.plan_route import plan_tag
-from registry_sync.sync.publish import is_published
+from registry_sync.sync.publish import is_fresh, is_published
 from registry_sync.sync.reading.hidden_tags import HiddenTags
 from registry_sync.sync.reading.observation import Observation
 from registry_sync.sync.reading.source import artifact_tag
@@ -165,7 +165,7 @@ class AttachedArtifacts:
         if self._retry_at:
             return
         try:
-            if subject in self._in_sync or self._transfer.is_held(subject):
+            if subject in self._in_sync or self._transfer.manifests.is_held(subject):
                 self.copy_for([subject, *self._unlisted_children(subject)])
         except RegistrySyncError as error:
             if isinstance(error, RateLimited):
@@ -220,13 +220,15 @@ class AttachedArtifacts:
             source = self._source_digest(tag, subject)
             if source is None:
                 return []
+            observed_at = time.monotonic()
             destination = self._destination.head(tag)
             decision = plan_tag(tag, source, destination, self._rules)
             if not isinstance(decision, CopyTag):
                 return self._keep(decision, subject)
-            transferred = self._transfer_digest(decision.digest)
-            with self._session.locks.acquire([tag]):
-                if not is_published(self._session, decision):
+            transferred = self._transfer_digest(decision.digest, subject)
+            with self._session.locks.acquire([tag]) as has_waited:
+                is_known = not has_waited and is_fresh(self._session, decision, observed_at)
+                if is_known or not is_published(self._session, decision):
                     self._back_up(decision)
                     self._publish(tag, transferred)
         except (RefusedError, DeniedError, NotFound) as error:
@@ -252,11 +254,12 @@ class AttachedArtifacts:
             kind = type(error) if isinstance(error, TemporaryError | DeniedError) else RefusedError
             raise kind(backup_failure(copy, error)) from error
 
-    def _transfer_digest(self, digest: Digest) -> Transferred:
-        manifest, is_held = self._transfer.read(digest)
+    def _transfer_digest(self, digest: Digest, subject: Digest) -> Transferred:
+        """Transfer an artifact. Its subject is there before it, because some registries require that."""
+        manifest, is_held = self._transfer.manifests.read(digest)
         self._check_policy(manifest)
-        with self._transfer.lock(manifest):
-            return self._transfer.transfer(manifest, is_held=is_held or self._transfer.is_held(digest))
+        self._transfer.mover.settle(subject)
+        return self._transfer.transfer_manifest(manifest, is_held=is_held)
 
     def _check_policy(self, manifest: Manifest) -> None:
         """:raises RefusedError: when a policy is set and this is an image, which would bypass it."""
@@ -313,11 +316,12 @@ class AttachedArtifacts:
         """Copy one referrer. Returns whether the destination has it now."""
         started = time.monotonic()
         try:
-            if self._transfer.is_held(digest):
+            if self._transfer.manifests.is_held(digest):
                 if self._session.route.settings.policy:  # the list of referrers would lead to an image
-                    self._check_policy(self._transfer.read(digest)[0])
+                    self._check_policy(self._transfer.manifests.read(digest)[0])
                 return True
-            transferred = self._transfer_digest(digest)
+            transferred = self._transfer_digest(digest, subject)
+            self._transfer.mover.settle(digest)
             if transferred.refusal:
                 raise _explain_refusal(transferred.manifest, transferred.refusal)
         except (RefusedError, DeniedError, NotFound) as error:

@@ -12,9 +12,7 @@ from registry_sync.errors import RegistrySyncError
 from registry_sync.oci.platforms import PlatformIndex
 from registry_sync.oci.reference import Digest
 from registry_sync.sync.attached_artifacts import AttachedArtifacts, skipped_artifacts_note
-from registry_sync.sync.content.direct_copy import DirectCopy
-from registry_sync.sync.content.held_content import HeldContent
-from registry_sync.sync.content.transfer import Transfer
+from registry_sync.sync.content.movers import make_transfer
 from registry_sync.sync.plan import CopyTag, Decision, DeleteTag, Failed, Locked, Plan, Skipped, Unchanged
 from registry_sync.sync.prune import delete_due
 from registry_sync.sync.publish import Publisher
@@ -51,19 +49,16 @@ def execute(session: Session, observation: Observation, plan: Plan) -> Execution
 
     :raises ConfigurationError: when something is to be copied, and no usable skopeo is found.
     """
-    copies_artifacts = session.route.settings.signatures
+    settings = session.route.settings
+    copies_artifacts = settings.signatures
     with session.skopeo, thread_pool(session.route.destination.max_connections) as pool:
-        if plan.copies:
+        if plan.copies and settings.transfer == "skopeo":
             session.skopeo.prepare()
-        transfer = Transfer(
-            session=session,
-            direct=(direct := DirectCopy(session)),
-            held=HeldContent(session.destination, session.route.destination_repository, pool),
-            indexes=_planned_indexes(observation, plan),
-            enforces_policy=session.route.settings.policy is not None,
-        )
+        held = {digest for digest in observation.destination.values() if isinstance(digest, Digest)}
+        transfer = make_transfer(session, pool, _planned_indexes(observation, plan), expected=held)
         artifacts = AttachedArtifacts(session, transfer.without_policy(), observation)
-        publisher = Publisher(session, transfer, artifacts.copy_for if copies_artifacts else lambda _: None)
+        copy_artifacts = artifacts.copy_for if copies_artifacts else lambda _: None
+        publisher = Publisher(session, transfer, copy_artifacts, observed_at=observation.observed_at)
         if plan.copies and session.route.destination.create_repository:
             session.destination.create_repository(session.route.destination_repository)
         copied = fail_overwritten(session, plan, publisher.publish(plan))
@@ -81,7 +76,7 @@ def execute(session: Session, observation: Observation, plan: Plan) -> Execution
                 *skipped_artifacts_note(artifacts.results),
                 *_registry_notes(session, copied),
             ),
-            sent_bytes=session.skopeo.sent_bytes + direct.sent_bytes,
+            sent_bytes=transfer.mover.sent_bytes,
             retry_at=publisher.retry_at or artifacts.retry_at,
         )
         return add_verification(session, observation, plan, execution)

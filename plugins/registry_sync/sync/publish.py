@@ -25,7 +25,8 @@ from registry_sync.oci.manifest import Manifest
 from registry_sync.oci.reference import Digest
 from registry_sync.oci.shapes import is_blob
 from registry_sync.sync.backup import backup_failure, keep_backup
-from registry_sync.sync.content.transfer import Transfer, Transferred
+from registry_sync.sync.content.foreign_layers import explain_refusal
+from registry_sync.sync.content.transfer import Mover, Transfer, Transferred
 from registry_sync.sync.obstacle import Obstacle
 from registry_sync.sync.plan import CopyTag, Plan, group_by_digest
 from registry_sync.sync.reading.tag_states import head_if_visible
@@ -37,17 +38,29 @@ from registry_sync.text_table import human_bytes
 
 log = logging.getLogger(__name__)
 
+_QUICK_THREADS = 2
+
+FRESH_SECONDS = 3.0
+"""Age up to which an observation of a tag counts as the present."""
+
 
 class Publisher:
     """Publishes the tags of one session.
 
     :param copy_artifacts: called with the digests that were transferred, before a tag that leads to them is published.
         When it raises, the tag is not published, so that the retry does both.
+    :param observed_at: ``time.monotonic()`` before the destination was observed.
     """
 
     def __init__(
-        self, session: Session, transfer: Transfer, copy_artifacts: Callable[[Sequence[Digest]], None]
+        self,
+        session: Session,
+        transfer: Transfer,
+        copy_artifacts: Callable[[Sequence[Digest]], None],
+        *,
+        observed_at: float,
     ) -> None:
+        self._observed_at = observed_at
         self._session = session
         self._transfer = transfer
         self._copy_artifacts = copy_artifacts
@@ -64,20 +77,25 @@ class Publisher:
 
         Backups are made first, one after the other, so that no digest is written twice at the same time.
         """
-        progress = _Progress(self._session, total=len(plan.copies))
+        progress = _Progress(self._transfer.mover, total=len(plan.copies))
         results = self._back_up(plan.copies)
         progress.add(results)
         groups = list(group_by_digest(plan.without(result.tag for result in results).copies).items())
-        with thread_pool(self._session.route.settings.parallel_copies) as pool:
-            try:
-                for batch in (groups[:1], groups[1:]):
+        for batch in (groups[:1], groups[1:]):
+            with thread_pool(self._threads()) as pool:
+                try:
                     for done in self._publish_batch(pool, batch, progress):
                         progress.add(done)
                         results += done
-            except BaseException:
-                self._session.skopeo.stop()
-                raise
+                except BaseException:
+                    self._session.stop()
+                    raise
         return results
+
+    def _threads(self) -> int:
+        """The number of digests to work on at the same time: few while they are quick, since each opens connections."""
+        parallel_copies = self._session.route.settings.parallel_copies
+        return parallel_copies if self._transfer.mover.is_slow else min(parallel_copies, _QUICK_THREADS)
 
     def _back_up(self, copies: Iterable[CopyTag]) -> list[TagResult]:
         """Make the backups. Returns results for the tags whose backup failed, which must not be overwritten."""
@@ -116,9 +134,8 @@ class Publisher:
             return [_not_tried(tag, obstacle) for tag in tags]
         started = time.monotonic()
         try:
-            manifest, is_held = self._transfer.read(digest)
-            with self._transfer.lock(manifest):
-                transferred = self._transfer.transfer(manifest, is_held=is_held or self._transfer.is_held(digest))
+            transferred = self._transfer.transfer(digest)
+            manifest = transferred.manifest
             self._copy_artifacts(_subjects(manifest, is_made=tags[0].source_digest is not None))
             with self._transfer.lock(manifest):
                 return self._publish_all(tags, transferred, started)
@@ -138,8 +155,11 @@ class Publisher:
     def _publish_tag(self, tag: CopyTag, transferred: Transferred, started: float) -> TagResult:
         """PUT the manifest's bytes under the tag, and verify the digest that the tag then has."""
         try:
-            with self._session.locks.acquire({tag.tag}):
-                was_published = is_published(self._session, tag, self._pins.get(tag.tag))
+            with self._session.locks.acquire({tag.tag}) as has_waited:
+                is_known = not (has_waited or transferred.has_waited) and is_fresh(
+                    self._session, tag, self._observed_at
+                )
+                was_published = not is_known and is_published(self._session, tag, self._pins.get(tag.tag))
                 sent_bytes = transferred.sent_bytes + (0 if was_published else self._put(tag.tag, transferred))
                 self._verify(tag)
         except RegistrySyncError as error:
@@ -154,16 +174,22 @@ class Publisher:
 
         Returns the bytes sent.
         """
-        client, repository = self._session.destination, self._session.route.destination_repository
         try:
-            client.put_manifest(repository, tag, transferred.manifest)
+            self._put_manifest(tag, transferred.manifest)
         except MissingContent:
             if not transferred.was_held:
                 raise
-            sent_bytes = self._transfer.send(transferred.manifest).sent_bytes
-            client.put_manifest(repository, tag, transferred.manifest)
+            sent_bytes = self._transfer.mover.send(transferred.manifest).sent_bytes
+            self._put_manifest(tag, transferred.manifest)
             return sent_bytes
         return 0
+
+    def _put_manifest(self, tag: str, manifest: Manifest) -> None:
+        """:raises RefusedError: also when the destination does not store the image for its foreign layers."""
+        try:
+            self._session.destination.put_manifest(self._session.route.destination_repository, tag, manifest)
+        except RegistrySyncError as error:
+            raise explain_refusal(manifest, error) from error
 
     def _verify(self, tag: CopyTag) -> None:
         """:raises TemporaryError: when the destination's tag does not have the planned digest.
@@ -208,6 +234,14 @@ class Publisher:
         return TagResult.of_error(tag.tag, reason, digest=tag.digest, seconds=seconds)
 
 
+def is_fresh(session: Session, tag: CopyTag, observed_at: float) -> bool:
+    """Return whether a tag need not be read again: that was done seconds ago, and it may be overwritten anyway.
+
+    :param observed_at: ``time.monotonic()`` before it was read.
+    """
+    return session.route.settings.overwrites(tag.tag) and time.monotonic() < observed_at + FRESH_SECONDS
+
+
 def is_published(session: Session, tag: CopyTag, pin: Digest | None = None) -> bool:
     """Return whether the destination's tag has the planned digest already, by another run since the plan was made.
 
@@ -235,8 +269,8 @@ def is_published(session: Session, tag: CopyTag, pin: Digest | None = None) -> b
 class _Progress:
     """Log lines about the progress of a route: tags done, bytes, rate, current copies."""
 
-    def __init__(self, session: Session, *, total: int) -> None:
-        self._skopeo, self._total, self._done = session.skopeo, total, 0
+    def __init__(self, mover: Mover, *, total: int) -> None:
+        self._mover, self._total, self._done = mover, total, 0
         self._started = time.monotonic()
 
     def add(self, results: Iterable[TagResult]) -> None:
@@ -247,7 +281,7 @@ class _Progress:
 
     def log(self, copying: Iterable[CopyTag]) -> None:
         """Log the progress of a long copy."""
-        sent, seconds = self._skopeo.sent_bytes, time.monotonic() - self._started
+        sent, seconds = self._mover.sent_bytes, time.monotonic() - self._started
         names = ", ".join(f"{copy.tag} {copy.digest.short}" for copy in copying) or "nothing"
         rate = human_bytes(sent / seconds)
         log.info("%d of %d tags, %s sent, %s/s, copying %s", self._done, self._total, human_bytes(sent), rate, names)

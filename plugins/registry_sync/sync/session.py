@@ -16,6 +16,7 @@ from registry_sync.routes.route import Route
 from registry_sync.skopeo.config_files import PolicyFiles
 from registry_sync.skopeo.copier import Skopeo
 from registry_sync.skopeo.runner import SkopeoProgram
+from registry_sync.worker.blob_places import BlobPlaces
 from registry_sync.worker.write_locks import WriteLocks
 
 PING_AFTER_FAILURES = 5
@@ -42,6 +43,7 @@ class Session:
 
     :ivar skopeo: looked for when something is to be copied; a dry run, or a route in sync, needs none.
     :ivar locks: on digests and tags of the destination repository.
+    :ivar blob_places: repositories of the destination's registry that have a blob.
     """
 
     route: Route
@@ -49,6 +51,17 @@ class Session:
     destination: RegistryClient
     skopeo: Skopeo
     locks: WriteLocks
+    blob_places: BlobPlaces
+
+    def stop(self) -> None:
+        """End every copy and every request, and refuse new ones. Returns at once. Safe in a signal handler."""
+        self.skopeo.stop()
+        self.source.abort()
+        self.destination.abort()
+
+    def check_stopping(self) -> None:
+        """:raises TemporaryError: after :meth:`stop`."""
+        self.skopeo.check_stopping()
 
     @property
     def traffic(self) -> Traffic:
@@ -72,7 +85,15 @@ def open_session(route: Route, connections: Connections) -> Iterator[Session]:
             policy_files=policy_files_of(settings),
         )
         locks = WriteLocks(str(route.destination_repository), skopeo.check_stopping)
-        yield Session(route=route, source=source, destination=destination, skopeo=skopeo, locks=locks)
+        credentials = connections.endpoint(route.destination).credentials
+        yield Session(
+            route=route,
+            source=source,
+            destination=destination,
+            skopeo=skopeo,
+            locks=locks,
+            blob_places=BlobPlaces(f"{route.destination.host} {credentials.username if credentials else ''}"),
+        )
 
 
 def policy_files_of(settings: RouteSettings) -> PolicyFiles | None:

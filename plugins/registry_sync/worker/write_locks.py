@@ -45,16 +45,20 @@ class WriteLocks:
         self._taken: set[str] = set()
 
     @contextmanager
-    def acquire(self, names: Iterable[str]) -> Iterator[None]:
-        """Acquire the locks on all digests or tags atomically, so that no deadlock can arise."""
+    def acquire(self, names: Iterable[str]) -> Iterator[bool]:
+        """Acquire the locks on all digests or tags atomically, so that no deadlock can arise.
+
+        Yields whether that took a wait for another thread or task, which may have done the same work meanwhile.
+        """
         wanted = set(names)
         with self._changed:
+            has_waited = not wanted.isdisjoint(self._taken)
             self._changed.wait_for(lambda: wanted.isdisjoint(self._taken))
             self._taken |= wanted
         try:
-            descriptor = self._lock(wanted)
+            descriptor, has_waited_for_task = self._lock(wanted)
             try:
-                yield
+                yield has_waited or has_waited_for_task
             finally:
                 if descriptor is not None:
                     os.close(descriptor)
@@ -63,20 +67,23 @@ class WriteLocks:
                 self._taken -= wanted
                 self._changed.notify_all()
 
-    def _lock(self, names: Iterable[str]) -> int | None:
-        """Wait for the locks between tasks and return the descriptor that holds them; ``None`` without such locks."""
+    def _lock(self, names: Iterable[str]) -> tuple[int | None, bool]:
+        """Wait for the locks between tasks. Returns the descriptor that holds them, and whether that took a wait.
+
+        The descriptor is ``None`` without such locks.
+        """
         offsets = sorted(_offset(f"{self._repository} {name}") for name in names)
         is_logged = False
         while True:
             try:
-                return _try_to_lock(offsets)
+                return _try_to_lock(offsets), is_logged
             except BlockingIOError:
                 if not is_logged:
                     log.info("%s: waiting for the write lock of another task on this machine", self._repository)
                 is_logged = True
             except OSError as error:
                 log.debug("%s: no write locks between the tasks of this machine (%s)", self._repository, error)
-                return None
+                return None, is_logged
             self._check()
             time.sleep(random.uniform(_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS))  # noqa: S311 - no secret
 

@@ -84,6 +84,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "policy": FILES,
     "registries_d": FILES,
     "skopeo": SKOPEO,
+    "transfer": st.sampled_from(["skopeo", "direct"]),
     "parallel_copies": NUMBERS,
     "copy_timeout_minutes": NUMBERS,
     "stall_timeout_seconds": NUMBERS,
@@ -101,6 +102,7 @@ REGISTRY_FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "requests_per_second": st.sampled_from([0.5, 10.0]),
     "pool": st.just("copies"),
     "queue": st.just("china"),
+    "transfer": st.sampled_from(["skopeo", "direct"]),
     "ca_file": st.just(Path("/ca.pem")),
     "fresh_within": st.just("6h"),
 }

@@ -24,8 +24,8 @@ from registry_sync.sync.view import RouteView
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from registry_sync.skopeo.copier import Skopeo
     from registry_sync.sync.route import SyncedRoute
+    from registry_sync.sync.session import Session
 
 
 class MirrorRepositoryOperator(BaseOperator):
@@ -46,7 +46,7 @@ class MirrorRepositoryOperator(BaseOperator):
         self.route = route
         self.scope = scope
         self.route_name = route_name
-        self._skopeo: Skopeo | None = None
+        self._session: Session | None = None
         self._traffic = NO_TRAFFIC
 
     def execute(
@@ -77,16 +77,16 @@ class MirrorRepositoryOperator(BaseOperator):
             defer_or_raise(self, error, deferrals)
 
     def on_kill(self) -> None:
-        """Stop every running skopeo."""
-        if self._skopeo is not None:
-            self._skopeo.stop()
+        """End every running copy."""
+        if self._session is not None:
+            self._session.stop()
 
     def _sync(self, route: Route, scope: RouteScope, task: str) -> SyncedRoute:
         from registry_sync.sync.route import sync_route
         from registry_sync.sync.session import open_session
 
         with open_session(route, HookConnections(task)) as session:
-            self._skopeo = session.skopeo
+            self._session = session
             try:
                 return sync_route(session, scope)
             finally:

@@ -210,7 +210,7 @@ class ChallengeAuthenticator:
 
 
 def token_url(endpoint: Endpoint, challenge: Challenge, scope: str) -> str:
-    """The URL of a token for ``scope`` (empty: to log in only).
+    """The URL of a token for ``scope``: one or several, divided by spaces (empty: to log in only).
 
     :raises ConfigurationError: when the realm is not a URL, or plain HTTP although the registry has TLS.
     """
@@ -221,7 +221,8 @@ def token_url(endpoint: Endpoint, challenge: Challenge, scope: str) -> str:
             f"{endpoint.host} sends logins to {shown!r}, which is not an https URL; nothing was sent there"
         )
     service = challenge.parameters.get("service")
-    query = urlencode(([("service", service)] if service else []) + ([("scope", scope)] if scope else []))
+    scopes = [("scope", part) for part in scope.split()]
+    query = urlencode(([("service", service)] if service else []) + scopes)
     return f"{realm}{'&' if urlsplit(realm).query else '?'}{query}" if query else realm
 
 

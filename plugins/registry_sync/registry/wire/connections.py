@@ -16,7 +16,7 @@ from urllib3.util import make_headers
 from urllib3.util.ssl_ import create_urllib3_context
 
 from registry_sync.errors import ConfigurationError
-from registry_sync.registry.wire.deadline import POOLS
+from registry_sync.registry.wire.deadline import OpenConnections, deadline_pools
 from registry_sync.registry.wire.proxies import proxy_of
 from registry_sync.registry.wire.urls import shown_url
 
@@ -34,6 +34,8 @@ class Connections:
         self._managers: dict[tuple[str, str], PoolManager] = {}
         self._proxies: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
+        self._opened = OpenConnections()
+        self._pools = deadline_pools(self._opened)
 
     def proxy_of(self, url: str) -> str:
         """The URL of the proxy for ``url``; empty without one. The environment is read once for each host."""
@@ -59,11 +61,15 @@ class Connections:
         for manager in list(self._managers.values()):
             manager.clear()
 
+    def abort(self) -> None:
+        """Break off all connections. Safe in a signal handler."""
+        self._opened.abort()
+
     def _open(self, scheme: str, proxy: str) -> PoolManager:
         has_tls = scheme == "https" or proxy.startswith("https:")
         context = _tls_context(self._bundle, _modified_at(self._bundle)) if has_tls else None
         manager = self._open_proxy(proxy, context) if proxy else self._open_direct(context)
-        manager.pool_classes_by_scheme = POOLS
+        manager.pool_classes_by_scheme = self._pools
         return manager
 
     def _open_direct(self, context: ssl.SSLContext | None) -> PoolManager:

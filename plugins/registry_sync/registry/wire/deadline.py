@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import http.client
 import io
+import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, ClassVar
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -71,21 +72,56 @@ class _DeadlineResponse(http.client.HTTPResponse):
         self.fp: io.BufferedReader = io.BufferedReader(_DeadlineReader(self.fp.detach()))
 
 
-class _DeadlineConnection(HTTPConnection):
+class OpenConnections:
+    """The open connections of one client, which another thread or a signal handler can break off."""
+
+    def __init__(self) -> None:
+        self._connections = set[HTTPConnection]()
+        self._is_aborted = False
+
+    def add(self, connection: HTTPConnection) -> None:
+        """Note a connection that was opened. :raises OSError: after :meth:`abort`."""
+        self._connections.add(connection)
+        if self._is_aborted:
+            connection.close()
+            raise ConnectionAbortedError("the task is being ended")
+
+    def remove(self, connection: HTTPConnection) -> None:
+        """Forget a connection that was closed."""
+        self._connections.discard(connection)
+
+    def abort(self) -> None:
+        """Break off every connection, so that whoever waits for it goes on at once. Takes no lock."""
+        self._is_aborted = True
+        for connection in list(self._connections):
+            if isinstance(connection.sock, socket.socket):
+                with suppress(OSError):
+                    socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)  # not TLS's own, which waits
+
+
+class _Noted:
+    """A connection that is noted while it is open."""
+
+    opened: ClassVar[OpenConnections]
     response_class = _DeadlineResponse
 
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc]
+        self.opened.add(self)  # type: ignore[arg-type]
 
-class _DeadlineTLSConnection(HTTPSConnection):
-    response_class = _DeadlineResponse
-
-
-class _DeadlinePool(HTTPConnectionPool):
-    ConnectionCls = _DeadlineConnection
-
-
-class _DeadlineTLSPool(HTTPSConnectionPool):
-    ConnectionCls = _DeadlineTLSConnection
+    def close(self) -> None:
+        self.opened.remove(self)  # type: ignore[arg-type]
+        super().close()  # type: ignore[misc]
 
 
-POOLS = {"http": _DeadlinePool, "https": _DeadlineTLSPool}
-"""Connections, also to a proxy, whose responses raise :class:`DeadlineExceeded` when they take too long."""
+def deadline_pools(opened: OpenConnections) -> dict[str, type]:
+    """Classes of pools, by scheme, whose responses raise :class:`DeadlineExceeded` when they take too long.
+
+    :param opened: notes the connections, also to a proxy.
+    """
+    plain = type("_Connection", (_Noted, HTTPConnection), {"opened": opened})
+    tls = type("_TLSConnection", (_Noted, HTTPSConnection), {"opened": opened})
+    return {
+        "http": type("_Pool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
+        "https": type("_TLSPool", (HTTPSConnectionPool,), {"ConnectionCls": tls}),
+    }

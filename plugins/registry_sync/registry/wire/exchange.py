@@ -7,8 +7,9 @@ used.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from urllib3 import BaseHTTPResponse, Retry, Timeout
 from urllib3.exceptions import HTTPError
@@ -21,7 +22,7 @@ from registry_sync.registry.wire.connections import Connections
 from registry_sync.registry.wire.deadline import DeadlineExceeded
 from registry_sync.registry.wire.http_errors import LONGEST_PROBLEM, decode_exception
 from registry_sync.registry.wire.rate_limit import PATIENCE_SECONDS
-from registry_sync.registry.wire.response import Response
+from registry_sync.registry.wire.response import BodyStream, Response
 from registry_sync.registry.wire.urls import shown_url, without_query
 from registry_sync.text import one_line
 
@@ -47,10 +48,6 @@ class RequestLimits:
     patience_seconds: float = PATIENCE_SECONDS
 
 
-Sink = Callable[[Iterator[bytes]], object]
-"""Receives the chunks of a response body, so that it is never held in memory. It reads them as they arrive."""
-
-
 class Body:
     """A request body that is read once, chunk by chunk."""
 
@@ -72,9 +69,10 @@ class Request:
 
     :param scope: of the token that it needs, such as ``repository:team/app:pull``; empty for none.
     :param max_bytes: the longest response body that is accepted.
+    :param read_seconds: timeout of each read of the response and each write of the body; by default the transport's.
     :param is_optional: a 429 is an error at once and pauses no other request, and a redirect to another host is the
         response.
-    :param sink: receives the body of a 200; the response then has none.
+    :param is_streamed: the body of a 200 or 206 is read from the response's ``stream``, which must be closed.
     """
 
     method: str
@@ -83,7 +81,8 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | Body | None = None
     max_bytes: int = MAX_RESPONSE_BYTES
-    sink: Sink | None = None
+    read_seconds: float | None = None
+    is_streamed: bool = False
     is_optional: bool = False
 
 
@@ -97,12 +96,16 @@ class Exchange:
     """Connections to the servers of one registry. Safe to use from ``max_connections`` threads at once."""
 
     def __init__(self, endpoint: Endpoint, limits: RequestLimits, *, max_connections: int) -> None:
-        self._timeout = Timeout(connect=limits.connect_seconds, read=limits.read_seconds)
+        self._limits = limits
         self._connections = Connections(endpoint.ca_file, max_connections=max_connections)
 
     def close(self) -> None:
         """Close the connections."""
         self._connections.close()
+
+    def abort(self) -> None:
+        """Break off all connections. Safe in a signal handler."""
+        self._connections.abort()
 
     def send(self, request: Request, authorization: str | None) -> Response:
         """Send a request.
@@ -111,22 +114,16 @@ class Exchange:
         """
         try:
             raw = self._open(request, authorization)
+            if request.is_streamed and raw.status in (200, 206):
+                return _response(raw, request, stream=BodyStream(_stream(raw, request.url), partial(_give_back, raw)))
             try:
-                content = _read(raw, request)
+                return _response(raw, request, content=_read(raw, request))
             finally:
-                raw.close()  # a connection whose response was read whole is kept
-                raw.release_conn()
+                _give_back(raw)
         except DeadlineExceeded as error:
             raise ResponseTimeout(f"{shown_url(request.url)} {error}") from None
         except HTTPError as error:  # its text has the query, which can be a signature
             raise decode_exception(error, request.url, self._connections.proxy_of(request.url)) from None
-        return Response(
-            status=raw.status,
-            headers=raw.headers,
-            content=content,
-            url=request.url,
-            challenges=tuple(raw.headers.getlist("WWW-Authenticate")),
-        )
 
     def _open(self, request: Request, authorization: str | None) -> BaseHTTPResponse:
         """Send a request, and read the head of its response."""
@@ -135,26 +132,43 @@ class Exchange:
             headers["Authorization"] = authorization
         if isinstance(request.body, Body):
             headers["Content-Length"] = str(len(request.body))
+        limits = self._limits
         return self._connections.manager(request.url).urlopen(
             request.method,
             request.url,
             redirect=False,
             headers=headers,
             body=request.body,
-            timeout=self._timeout,
+            timeout=Timeout(connect=limits.connect_seconds, read=request.read_seconds or limits.read_seconds),
             retries=_NO_RETRIES,
             preload_content=False,
         )
 
 
+def _response(
+    raw: BaseHTTPResponse, request: Request, *, content: bytes = b"", stream: BodyStream | None = None
+) -> Response:
+    return Response(
+        status=raw.status,
+        headers=raw.headers,
+        content=content,
+        url=request.url,
+        challenges=tuple(raw.headers.getlist("WWW-Authenticate")),
+        stream=stream,
+    )
+
+
+def _give_back(raw: BaseHTTPResponse) -> None:
+    """Close a response. A connection whose response was read whole is kept."""
+    raw.close()
+    raw.release_conn()
+
+
 def _read(raw: BaseHTTPResponse, request: Request) -> bytes:
-    """Read the whole body. Error bodies are cut at :data:`MAX_ERROR_BYTES`; the body of a 200 goes to the sink.
+    """Read the whole body. Error bodies are cut at :data:`MAX_ERROR_BYTES`.
 
     :raises RefusedError: when the body of a successful response exceeds ``max_bytes``.
     """
-    if request.sink and raw.status == 200:
-        request.sink(_sink_chunks(raw, request.url))
-        return b""
     content, is_error = bytearray(), raw.status >= 400
     max_bytes = MAX_ERROR_BYTES if is_error else request.max_bytes
     for chunk in _chunks(raw):
@@ -172,8 +186,8 @@ def _chunks(raw: BaseHTTPResponse) -> Iterator[bytes]:
         yield chunk
 
 
-def _sink_chunks(raw: BaseHTTPResponse, url: str) -> Iterator[bytes]:
-    """:func:`_chunks` with our own errors. A sink that sends them on must not report them as errors of its receiver."""
+def _stream(raw: BaseHTTPResponse, url: str) -> Iterator[bytes]:
+    """:func:`_chunks` with our own errors. Who sends them on must not report them as errors of the receiver."""
     try:
         yield from _chunks(raw)
     except DeadlineExceeded as error:

@@ -1,9 +1,9 @@
-"""A complete response of a registry, its JSON, and its digest."""
+"""A response of a registry, its JSON, and its digest."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,27 @@ from registry_sync.oci.reference import Digest
 from registry_sync.registry.wire.urls import shown_url
 
 
+class BodyStream:
+    """The body of a response, read chunk by chunk as it arrives. Chunks raise the classes of ``errors.py``."""
+
+    def __init__(self, chunks: Iterator[bytes], close: Callable[[], object]) -> None:
+        self._chunks = chunks
+        self._close = close
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._chunks
+
+    def close(self) -> None:
+        """Give the connection back after the last chunk, or close it before that."""
+        self._close()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """A complete response of a registry. Lookup in ``headers`` ignores case.
+    """A response of a registry, complete but for its ``stream``. Lookup in ``headers`` ignores case.
 
     :ivar challenges: the ``WWW-Authenticate`` lines, one by one.
+    :ivar stream: the body, when the request asked for a stream; ``content`` is empty then.
     """
 
     status: int
@@ -24,6 +40,7 @@ class Response:
     content: bytes
     url: str
     challenges: tuple[str, ...] = ()
+    stream: BodyStream | None = None
 
     def digest(self) -> Digest | None:
         """The digest in ``Docker-Content-Digest``; ``None`` when the header is absent or not a digest.

@@ -10,6 +10,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -32,13 +33,13 @@ from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.kinds import api_url_fault
 from registry_sync.registry.traffic import Traffic
 from registry_sync.registry.wire.auth import Authenticator, ChallengeAuthenticator
-from registry_sync.registry.wire.exchange import MAX_RESPONSE_BYTES, Body, Exchange, Request, RequestLimits, Sink
+from registry_sync.registry.wire.exchange import MAX_RESPONSE_BYTES, Body, Exchange, Request, RequestLimits
 from registry_sync.registry.wire.host_limits import HostLimits
 from registry_sync.registry.wire.http_errors import TRANSIENT_STATUSES, decode_error, first_problem
 from registry_sync.registry.wire.notices import Notices
 from registry_sync.registry.wire.paging import next_link, read_pages
 from registry_sync.registry.wire.rate_limit import LONGEST_PAUSE_SECONDS, lasting_limit
-from registry_sync.registry.wire.response import Response
+from registry_sync.registry.wire.response import BodyStream, Response
 from registry_sync.registry.wire.retry_after import requested_delay
 from registry_sync.registry.wire.urls import host_of, join_url, origin_of, shown_url
 
@@ -104,6 +105,11 @@ class Transport:
         self._host_limits.close()
         self._exchange.close()
 
+    def abort(self) -> None:
+        """Break off every request, and send no more. Safe in a signal handler."""
+        self._host_limits.close()
+        self._exchange.abort()
+
     def wait_for_pause(self) -> None:
         """Sleep while the registry's rate limit pauses this worker. For requests that another program will send."""
         self._host_limits.wait_for_pause()
@@ -143,7 +149,14 @@ class Transport:
         )
 
     def call_once(
-        self, method: str, path: str, *, headers: Mapping[str, str], body: bytes | Body | None, scope: str = ""
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | Body | None,
+        scope: str = "",
+        read_seconds: float | None = None,
     ) -> Response:
         """Send a request without retries: a login, or a body that can be read once.
 
@@ -153,7 +166,8 @@ class Transport:
         :raises TemporaryError: also for a 401 with ``scope``: the token has expired since the calls before.
         :raises RegistrySyncError: as :meth:`call` does.
         """
-        request = Request(method=method, url=urljoin(self.base_url, path), headers=headers, body=body)
+        url = urljoin(self.base_url, path)
+        request = Request(method=method, url=url, headers=headers, body=body, read_seconds=read_seconds)
         response = self._send_handling_redirects(request, self._authenticator.header(scope) if scope else None)
         if scope and response.status == 401:
             raise TemporaryError(f"{shown_url(request.url)} no longer accepted the login in the middle of an upload")
@@ -168,14 +182,32 @@ class Transport:
         target = replace(request, url=self._redirect_target(request, redirect))
         return self._checked(target, self._send_handling_redirects(target, None))
 
-    def download(self, path: str, sink: Sink, *, scope: str = "", headers: Mapping[str, str] | None = None) -> Response:
-        """GET ``path`` without retries and give the body to ``sink``. The returned response has an empty body.
+    @contextmanager
+    def open_stream(
+        self, path: str, *, scope: str = "", headers: Mapping[str, str] | None = None, read_seconds: float | None = None
+    ) -> Iterator[tuple[Response, BodyStream]]:
+        """GET ``path`` without retries. Yields the response, whose body is read from the stream within the block.
 
-        :raises RegistrySyncError: as :meth:`call` does, possibly after a part of the body; and what ``sink`` raises.
+        :raises RegistrySyncError: as :meth:`call` does, and out of the stream's chunks.
         """
-        url = urljoin(self.base_url, path)
-        request = Request(method="GET", url=url, scope=scope, headers=headers or {}, sink=sink)
-        return self._checked(request, self._send_handling_auth(request))
+        request = Request(
+            method="GET",
+            url=urljoin(self.base_url, path),
+            scope=scope,
+            headers=headers or {},
+            read_seconds=read_seconds,
+            is_streamed=True,
+        )
+        response = self._checked(request, self._send_handling_auth(request))
+        stream = response.stream or BodyStream(iter((response.content,)), lambda: None)
+        try:
+            yield response, stream
+        finally:
+            stream.close()
+
+    def back_off(self, attempt: int) -> None:
+        """Wait before another attempt of what is not retried here. :param attempt: number of attempts so far."""
+        time.sleep(_backoff_seconds(attempt))
 
     def pages(
         self, path: str, *, scope: str = "", next_of: Callable[[Response], str] | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from registry_sync.errors import MissingContent, RefusedError, RegistrySyncError, TemporaryError
+from registry_sync.errors import LockedTag, MissingContent, RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.oci.manifest import Manifest
 
 
@@ -31,11 +31,17 @@ def explain_not_stored(
         return _refused(image, error)
     try:
         put(image)
-    except (MissingContent, RefusedError) as refusal:
-        return _refused(image, refusal)
-    except TemporaryError as refusal:
-        return _refused(image, refusal) if "invalid url" in str(refusal).lower() else error
+    except (MissingContent, RefusedError, TemporaryError) as refusal:
+        explained = explain_refusal(image, refusal)
+        return error if explained is refusal else explained
     return error
+
+
+def explain_refusal(manifest: Manifest, error: RegistrySyncError) -> RegistrySyncError:
+    """The error to report for a manifest that the destination did not store, by its answer to our own PUT."""
+    is_refusal = isinstance(error, MissingContent | RefusedError) or "invalid url" in str(error).lower()
+    is_other = isinstance(error, LockedTag) or not has_foreign_layers(manifest)
+    return _refused(manifest, error) if is_refusal and not is_other else error
 
 
 def _refused(image: Manifest, error: RegistrySyncError) -> RefusedError:

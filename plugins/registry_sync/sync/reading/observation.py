@@ -32,6 +32,7 @@ class Observation:
     :ivar outside_window: number of listed tags that were not pushed in the window.
     :ivar in_sync: selected tags that have the right digest at the destination.
     :ivar deletions: both sides as pruning needs them; ``None`` when this run does not prune.
+    :ivar observed_at: ``time.monotonic()`` before the destination was read.
     :ivar read_at: the time from which the ages of tags are counted, aware UTC.
     """
 
@@ -48,4 +49,5 @@ class Observation:
     published_at: Mapping[str, datetime]
     outside_window: int
     deletions: BothSides | NotPrunable | None
+    observed_at: float
     read_at: datetime

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -77,6 +78,7 @@ def observe(session: Session, scope: RouteScope, *, now: datetime | None = None)
     if is_everything:
         check_source_has_tags(session, listing.entries, listing.selection, source, scope.last_selected)
     size = len(listing.entries) if listing.is_complete else None
+    observed_at = time.monotonic()
     destination = _observe_destination(session, source.states, size)
     in_sync = _tags_in_sync(source.states, destination.states)
     selection = fail_folded_tags(session, listing.selection, listing.left_out, destination.states)
@@ -97,6 +99,7 @@ def observe(session: Session, scope: RouteScope, *, now: datetime | None = None)
         published_at=destination.published_at,
         outside_window=sum(not is_in_window(entry, rules, scope.window) for entry in listing.entries),
         deletions=observe_deletions(session, names, selection, scope.due_deletions) if is_everything else None,
+        observed_at=observed_at,
         read_at=now,
     )
 

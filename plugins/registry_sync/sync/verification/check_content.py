@@ -164,7 +164,7 @@ class _Checker:
         if self._obstacle.error:
             return self._obstacle.error
         try:
-            self._session.skopeo.check_stopping()
+            self._session.check_stopping()
             found = call(item)
         except RegistrySyncError as error:
             self._obstacle.count(error)
@@ -227,17 +227,17 @@ class _Checker:
         """Read a blob. Some registries answer HEAD from a cache: only a read proves that the bytes are there."""
         blob = self.blobs[digest]
         try:
-            _twice(lambda: self._client.stream_blob(self._repository, blob, self._discard), TemporaryError)
+            _twice(lambda: self._discard(blob), DamagedContent)
         except NotFound:
             return self._fault("missing", blob)
         except DamagedContent:
             return self._fault("damaged", blob)
         return None
 
-    def _discard(self, chunks: Iterable[bytes]) -> None:
+    def _discard(self, blob: Descriptor) -> None:
         """Read to the end, or until the task is being ended."""
-        for _ in chunks:
-            self._session.skopeo.check_stopping()
+        for _ in self._client.blob_reader(self._repository, blob).chunks():
+            self._session.check_stopping()
 
     def _fault(self, kind: Literal["missing", "damaged"], blob: Descriptor) -> Fault:
         noun: Literal["config", "layer"] = "config" if blob.digest in self._configs else "layer"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from registry_sync.oci.reference import Digest
-from registry_sync.registry.blobs import copy_blob
+from registry_sync.registry.blob_copy import BlobCopy
 from registry_sync.registry.damaged_blobs import removal_advice
 from registry_sync.sync.content.transfer import Transfer
 from registry_sync.sync.obstacle import Obstacle
@@ -53,11 +53,13 @@ class Repair:
         """
         if all(fault.digest in self.hopeless for fault in image.faults):
             return Repaired(check=image)
-        manifest = self.transfer.read_source(image.digest)
+        manifest = self.transfer.manifests.read_source(image.digest)
         sent_bytes = 0
         with self.transfer.lock(manifest):
-            if self.transfer.enforces_policy or any(fault.kind == "missing" for fault in image.faults):
-                sent_bytes += self.transfer.send(manifest).sent_bytes
+            mover = self.transfer.mover
+            if mover.enforces_policy or any(fault.kind == "missing" for fault in image.faults):
+                sent_bytes += mover.send(manifest).sent_bytes
+                mover.settle(manifest.digest)
                 image = self._check(image)
             if image.faults:
                 sent_bytes += sum(map(self._upload, image.faults))
@@ -75,16 +77,14 @@ class Repair:
         repository = self.session.route.destination_repository
         log.info("Deep check: uploading %s %s to %s again", fault.noun, fault.digest, repository)
         if fault.blob is None:
-            part = self.transfer.read_source(fault.digest)
+            part = self.transfer.manifests.read_source(fault.digest)
             self.session.destination.put_manifest(repository, fault.digest, part)
             return len(part.content)
         with self.session.locks.acquire({str(fault.digest)}):
-            return copy_blob(
-                (self.session.source, self.session.route.source_repository),
-                (self.session.destination, repository),
-                fault.blob,
-                check=self.session.skopeo.check_stopping,
-            )
+            reader = self.session.source.blob_reader(self.session.route.source_repository, fault.blob)
+            uploads = self.session.destination.uploads(repository)
+            copy = BlobCopy(reader=reader, uploads=uploads, check=self.session.check_stopping)
+            return copy.run(uploads.begin(fault.blob))
 
 
 def faults_text(faults: Iterable[Fault], verb: str = "is") -> str:

@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from registry_sync.errors import NotWhole, RegistrySyncError
 from registry_sync.oci.platforms import PlatformIndex
 from registry_sync.oci.reference import Digest
-from registry_sync.sync.content.direct_copy import DirectCopy
-from registry_sync.sync.content.held_content import HeldContent
+from registry_sync.sync.content.movers import make_transfer
 from registry_sync.sync.content.transfer import Transfer
 from registry_sync.sync.obstacle import Obstacle
 from registry_sync.sync.plan import Plan, Skipped, Unchanged
@@ -95,13 +94,7 @@ def _transfer(session: Session, observation: Observation, pool: Executor) -> Tra
         for tag, source in filtered.sources.items()
         if isinstance(digest := filtered.states.get(tag), Digest)
     }
-    return Transfer(
-        session=session,
-        held=HeldContent(session.destination, session.route.destination_repository, pool),
-        direct=DirectCopy(session),
-        indexes={**made, **filtered.indexes},
-        enforces_policy=session.route.settings.policy is not None,
-    )
+    return make_transfer(session, pool, {**made, **filtered.indexes})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
