@@ -140,7 +140,8 @@ class TestDamagedSource:
             copy(reader, writer, blob)
         assert message in str(caught.value)
         assert reader.host in str(caught.value)
-        assert [each for each in writes(writer.requests()) if each[0] == "DELETE"] == [("DELETE", 204)]
+        cancelled = [status for method, status in writes(writer.requests()) if method == "DELETE"]
+        assert cancelled in ([204], [404]), "docker-registry cancels a broken upload when it is asked about it"
         assert read(destination, self.LAYER.digest) is None
 
     def test_the_upload_of_a_blob_that_is_not_there_is_cancelled(self, wires: tuple[Interceptor, Interceptor]) -> None:
