@@ -1,6 +1,6 @@
-"""The Airflow plugin: the Mirrors page.
+"""The Airflow plugin: the Mirrors page, and links to it.
 
-Airflow imports this module in every process, also in each task, so it imports nothing but the base class.
+Airflow imports this module in every process, also in each task, so it imports nothing but base classes.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
+
+from registry_sync.airflow.operator_links import LINKS
 
 NAME = "registry_sync"
 PATH = "registry-sync"
@@ -42,8 +44,9 @@ There is no tab on DAGs, because Airflow would show it on the DAGs of others too
 
 
 class RegistrySyncPlugin(AirflowPlugin):
-    """The pages, and their entry in the navigation."""
+    """The pages, their entry in the navigation, and the links on tasks."""
 
     name = NAME
     fastapi_apps = APPS
     external_views = VIEWS
+    operator_extra_links = LINKS

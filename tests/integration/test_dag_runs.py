@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -44,6 +45,7 @@ class Stack:
 
     source: RegistryProcess
     liar: Interceptor
+    quay: Interceptor
     signer: Signer
     paged: PagesWithoutLink
     open: RegistryProcess
@@ -59,6 +61,7 @@ class Stack:
             _MIRRORS.format(
                 source=self.source.host,
                 liar=self.liar.host,
+                quay=self.quay.host,
                 policy=self.signer.policy,
                 registries_d=self.signer.registries_d,
                 paged=self.paged.host,
@@ -74,6 +77,7 @@ _MIRRORS = """\
 registries:
   source: {{host: "{source}", tls: false}}
   liar: {{host: "{liar}", tls: false}}
+  quay: {{host: "{quay}", tls: false, kind: quay}}
   paged: {{host: "{paged}", tls: false}}
   open: {{host: "{open}", tls: false}}
   locked: {{host: "{locked}", tls: false, connection: registry_locked}}
@@ -105,6 +109,11 @@ mirrors:
     registries_d: {registries_d}
     repositories: [team/signed, team/unsigned]
     retries: 0
+  linked:
+    source: quay
+    destinations: [open]
+    repositories: [{{repository: team/app, rename: linked/app}}, {{repository: team/web, rename: linked/web}}]
+    retries: 0
   lossy: {{source: source, destinations: [open], repositories: [team/lost], retries: 0}}
 """
 
@@ -118,6 +127,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         destination = opened.enter_context(RegistryProcess())
         wire = opened.enter_context(Interceptor(destination.url))
         liar = opened.enter_context(Interceptor(source.url))
+        quay = opened.enter_context(Interceptor(source.url))
         (folder / "trust").mkdir()
         signer = opened.enter_context(Signer(folder / "trust", liar.host))
         locked = opened.enter_context(RegistryProcess(auth=Htpasswd(users={"robot": PASSWORD})))
@@ -146,6 +156,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         built = Stack(
             source=source,
             liar=liar,
+            quay=quay,
             signer=signer,
             paged=paged,
             open=destination,
@@ -324,6 +335,22 @@ def test_a_policy_publishes_only_what_skopeo_accepted(stack: Stack) -> None:
     assert "trusting: 1 of 2 routes failed, 1 tags copied" in report_log(stack, run)
     assert images.pull_whole(stack.open.url, "team/signed", "v1") == {"linux/amd64", "linux/arm64"}
     assert images.resolve(stack.open.url, "team/unsigned", "v1") is None
+
+
+def test_a_task_links_to_its_repositories(stack: Stack) -> None:
+    """Also when the task fails: this source lists no tags. A docker-registry has no web page."""
+    stack.quay.answer("GET", "/api/v1/repository$", 200, b'{"repositories": []}')
+    run = trigger_and_wait(stack, "mirror_linked")
+    host = stack.quay.host
+    for index, name in enumerate(("app", "web")):
+        links = stack.airflow.api.call(
+            "GET", f"dags/mirror_linked/dagRuns/{run['dag_run_id']}/taskInstances/to_open/links?map_index={index}"
+        )
+        assert links["extra_links"] == {
+            "Source repository": f"https://{host}/repository/team/{name}?tab=tags",
+            "Destination repository": None,
+            "Mirrors": f"{stack.airflow.url}/registry-sync/repository?name={quote(host)}%2Fteam%2F{name}",
+        }
 
 
 def test_a_layer_lost_at_the_destination_is_sent_again(stack: Stack) -> None:

@@ -55,6 +55,15 @@ def copy_task(destination: str) -> str:
     return f"to_{destination}"
 
 
+def routes_task_of(copying: str) -> str:
+    """The task that lists the routes of a mapped task.
+
+    >>> routes_task_of(copy_task("acr")) == routes_task("acr")
+    True
+    """
+    return routes_task(copying.removeprefix("to_"))
+
+
 def watermark_key(destination: str) -> str:
     """The XCom key of a destination's watermark, pushed by the task ``report``."""
     return f"watermark_{destination}"
