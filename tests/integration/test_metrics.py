@@ -65,9 +65,10 @@ class Reporter:
         monkeypatch.setenv(PATH_VARIABLE, str(self._file))
 
     def report_run(self, settings: Mapping[str, str]) -> str:
-        """Report a run whose only route is :data:`DONE`, and return the log."""
+        """Report a run whose only route is :data:`DONE`, and return the log. An earlier run stored a state."""
         route = self._route()
         api = FakeApi(dag_id="mirror_team", states={ROUTES: "success", f"{COPY}_0": "success"})
+        api.stored = {(asset_name("team", "backup"), key): value for key, value in _stored(datetime.now(UTC)).items()}
         api.xcoms[ROUTES, -1, "return_value"] = [{"route": route.to_json()}]
         api.xcoms[COPY, 0, "report"] = RouteReport.of_route(route, **DONE).to_json()
         return self._run(api, settings, "registry_mirrors.py", "success")
@@ -97,6 +98,16 @@ class Reporter:
         return route_of(mirror, mirror.rules[0], file.registries["origin"], file.registries["backup"], "team/app")
 
 
+GAUGES = {
+    name for name, metric in METRICS.items() if metric.kind == "gauge" and metric.labels == ("mirror", "destination")
+}
+
+
+def _stored(ended: datetime) -> Mapping[str, Any]:
+    """What a run left that ended five minutes before ``ended``: two routes in sync."""
+    return synthetic_destination("team", "quay.io", "backup", "acr.example", now=ended, routes=2, tags=3).documents
+
+
 @pytest.fixture
 def reporter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reporter:
     return Reporter(tmp_path, monkeypatch)
@@ -108,6 +119,8 @@ def test_plain_statsd_has_the_labels_in_the_names(reporter: Reporter) -> None:
         lines = listener.stop()
     counters = [line for line in lines if line.endswith("|c")]
     assert counters == [f"{OUR_PREFIX}{name}.team.backup:{value}|c" for name, value in COUNTERS.items()]
+    gauges = [line.partition(":")[0] for line in lines if line.endswith("|g")]
+    assert sorted(gauges) == sorted(f"{OUR_PREFIX}{name}.team.backup" for name in GAUGES)
 
 
 def test_statsd_with_tags_has_each_value_once(reporter: Reporter) -> None:
@@ -118,6 +131,8 @@ def test_statsd_with_tags_has_each_value_once(reporter: Reporter) -> None:
     tags = "mirror=team,destination=backup"
     counters = [line for line in lines if line.endswith("|c")]
     assert counters == [f"{OUR_PREFIX}{name},{tags}:{value}|c" for name, value in COUNTERS.items()]
+    gauges = [line.partition(":")[0] for line in lines if line.endswith("|g")]
+    assert sorted(gauges) == sorted(f"{OUR_PREFIX}{name},{tags}" for name in GAUGES)
 
 
 def test_opentelemetry_has_tags_and_kinds(reporter: Reporter) -> None:
@@ -129,6 +144,8 @@ def test_opentelemetry_has_tags_and_kinds(reporter: Reporter) -> None:
     counters = {name: point for (name, _), point in points.items() if point[0] == "sum"}
     assert counters == {f"{OUR_PREFIX}{name}": ("sum", value) for name, value in COUNTERS.items()}
     assert {own for _, own in points} == {labels}
+    gauges = {name for (name, _), point in points.items() if point[0] == "gauge"}
+    assert gauges == {f"{OUR_PREFIX}{name}" for name in GAUGES}
 
 
 def test_readiness_is_a_gauge_for_each_outage(reporter: Reporter) -> None:
@@ -143,19 +160,17 @@ def test_ages_are_sent_while_no_run_comes(reporter: Reporter) -> None:
     """The DAG mirror_watch sends all gauges again: of each destination, and of the last readiness check."""
     now = datetime.now(UTC)
     ended = now - timedelta(hours=5)
-    synthetic = synthetic_destination("team", "quay.io", "backup", "acr.example", now=ended, routes=2, tags=3)
     start = PoolStart(pool="outside", answer="starts")
     readiness = ReadinessState(read_at=ended, run_id="run", starts=(start,))
     stored = {
-        asset_name("team", "backup"): synthetic.documents,
+        asset_name("team", "backup"): _stored(ended),
         READINESS_ASSET: {READINESS_KEY: as_document(readiness)},
     }
     with StatsdListener() as listener:
         reporter.watch(stored, listener.settings)
         lines = listener.stop()
     values = {name: int(value) for name, value in (line.removesuffix("|g").split(":") for line in lines)}
-    gauges = {name for name, metric in METRICS.items() if metric.labels == ("mirror", "destination")} - COUNTERS.keys()
-    own = {f"{OUR_PREFIX}{name}.team.backup" for name in gauges}
+    own = {f"{OUR_PREFIX}{name}.team.backup" for name in GAUGES}
     assert values.keys() == {*own, f"{OUR_PREFIX}pool_start.outside.none", f"{OUR_PREFIX}readiness_age_seconds"}
     assert len(lines) == len(values)
     assert 5 * 3600 <= values[f"{OUR_PREFIX}readiness_age_seconds"] < 6 * 3600

@@ -46,6 +46,12 @@ def plain_name(value: MetricValue) -> str:
     return ".".join((PREFIX, value.name, *value.labels))
 
 
+def has_backend() -> bool:
+    """Return whether Airflow sends metrics anywhere. Without that, nothing needs to be read for them."""
+    settings = ("statsd_datadog_enabled", "statsd_on", "otel_on")
+    return any(conf.getboolean("metrics", name, fallback=False) for name in settings)
+
+
 def _has_tags() -> bool:
     """Return whether Airflow's metrics have tags, by its settings. The first backend that is on is the one it uses."""
     if conf.getboolean("metrics", "statsd_datadog_enabled", fallback=False):

@@ -32,7 +32,7 @@ class KnownDestination:
 
 def fetch_destination(store: StateStore, mirror: str, destination: str) -> KnownDestination:
     """Read the summary and the index of a destination, and the states of routes that fail."""
-    stored = read_destination(mirror, destination, _documents(store))
+    stored = fetch_stored(store, mirror, destination)
     details: dict[str, RouteState] = {}
     faults = list(stored.faults)
     for name in failing_routes(stored.figures)[:MAX_DETAILED_ROUTES]:
@@ -43,6 +43,11 @@ def fetch_destination(store: StateStore, mirror: str, destination: str) -> Known
         except StateError as error:
             faults.append(f"{name}: {error}")
     return KnownDestination(stored=stored, details=details, faults=tuple(faults))
+
+
+def fetch_stored(store: StateStore, mirror: str, destination: str) -> StoredDestination:
+    """Read the summary and the index of a destination."""
+    return read_destination(mirror, destination, _documents(store))
 
 
 def _documents(store: StateStore) -> dict[str, Any]:

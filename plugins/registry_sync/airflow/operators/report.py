@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, TriggerRule
@@ -94,19 +95,32 @@ class ReportOperator(BaseOperator):
             ),
         )
         self._log(run)
-        self._send_metrics(outcomes)
+        self._send_counters(outcomes)
+        self._send_gauges(outcomes)
         self._send_messages(context)
         if run.is_failed:
             raise AirflowFailException(failure_message(run))
         self.log.info("%s", run_summary(run))
         return {"summary": run_summary(run), **({"note": self.note} if self.note else {})}
 
-    def _send_metrics(self, outcomes: Sequence[DestinationOutcome]) -> None:
+    def _send_counters(self, outcomes: Sequence[DestinationOutcome]) -> None:
         from registry_sync.airflow.metrics import send_metrics
         from registry_sync.state.metrics import run_metrics
 
         for outcome in outcomes:
             send_metrics(run_metrics(self.mirror, outcome.destination, outcome.reports))
+
+    def _send_gauges(self, outcomes: Sequence[DestinationOutcome]) -> None:
+        """Send what is stored about the destinations, after this run has stored its results."""
+        from registry_sync.airflow.metrics import has_backend, send_metrics
+        from registry_sync.airflow.state_store import losing, open_store
+        from registry_sync.state.known_destination import fetch_stored
+        from registry_sync.state.metrics import destination_metrics
+
+        for name in [outcome.destination for outcome in outcomes if has_backend()]:
+            with losing(f"No gauges are sent for {name}"):
+                stored = fetch_stored(open_store(self.mirror, name), self.mirror, name)
+                send_metrics(destination_metrics(stored, datetime.now(UTC)))
 
     def _send_messages(self, context: Context) -> None:
         """Send the messages that are due. Dry runs have changed nothing that is stored."""
