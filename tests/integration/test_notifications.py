@@ -13,6 +13,9 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 
+from registry_sync.airflow.ids import REPORT_TASK
+from registry_sync.airflow.mirror_dag import build_dag
+from registry_sync.airflow.operators.report import ReportOperator
 from registry_sync.airflow.operators.watch import WatchOperator
 from registry_sync.airflow.watch_dag import WATCH_TASK, build_watch_dag
 from registry_sync.config.model import MirrorsFile
@@ -292,7 +295,7 @@ LONG_AGO = {"schedule": "@hourly", "since": "2026-01-01T00:00:00Z"}
     [
         ({"mirror_one": True}, 1, "its DAG is paused"),
         ({"mirror_one": False}, 2, "2 queued runs do not start: is the scheduler running?"),
-        ({"mirror_one": False}, 0, "is the scheduler running, and does the task report end?"),
+        ({"mirror_one": False}, 0, "is the scheduler running, and does the task report store its results?"),
         ({}, 0, "Airflow does not know its DAG: see the import errors"),
     ],
 )
@@ -329,3 +332,42 @@ def test_a_run_that_is_running_is_not_missed(watch: Any) -> None:
     watching.api.paused, watching.api.runs = {"mirror_one": False}, {("mirror_one", "running"): 1}
     watching.api.stored[MESSAGES_ASSET, watched_key("one")] = LONG_AGO
     assert (watching.run().state, watching.mail.take()) == ("success", [])
+
+
+def run_report(watch: Watch, *, seconds: float = 60.0, **states: str) -> TaskRunResult:
+    """Run the task ``report`` of the mirror after tasks with these states."""
+    dag = build_dag(watch.file.mirrors["one"], watch.file)
+    report = dag.task_dict[REPORT_TASK]
+    assert isinstance(report, ReportOperator)
+    report.send_seconds = seconds
+    api = replace(watch.api, dag_id=dag.dag_id, states=states)
+    return run(dag, REPORT_TASK, api)
+
+
+@pytest.mark.parametrize("notifier", ["RaisingNotifier", "ExitingNotifier", "HangingNotifier", "Absent"])
+@pytest.mark.parametrize("listing", ["failed", "success"])
+def test_no_notifier_changes_the_outcome_of_a_run(watch: Any, notifier: str, listing: str) -> None:
+    plain = run_report(watch(), routes_to_acr=listing)
+    watching = watch({"class": f"{OWN}.{notifier}"}, MAIL)
+    watching.store(documents(FAILING, PROBLEM))
+    watching.mail.take()
+    ended = run_report(watching, seconds=0.5, routes_to_acr=listing)
+    assert (ended.state, str(ended.error)) == (plain.state, str(plain.error))
+    assert [mail.subject[:14] for mail in watching.mail.take()] == ["Mirror one fai"]
+
+
+def test_a_dry_run_tells_nothing(watch: Any) -> None:
+    watching = watch()
+    watching.store(documents(FAILING, PROBLEM))
+    watching.api.conf = {"dry_run": True}
+    assert (run_report(watching, routes_to_acr="failed").state, watching.mail.take()) == ("failed", [])
+
+
+def test_nothing_is_sent_while_it_cannot_be_remembered(watch: Any) -> None:
+    """Otherwise each run of the watch would send the same messages."""
+    watching = watch()
+    watching.store(documents(FAILING, PROBLEM))
+    watching.api.is_store_broken = True
+    ended = watching.run()
+    assert (ended.state, watching.mail.take()) == ("failed", [])
+    assert str(ended.error).startswith("no message is sent, because Airflow's asset state store cannot remember it: ")

@@ -86,4 +86,4 @@ def _cause(dag: DagFacts) -> str:
         return "a run is running for longer than a day: see its tasks"
     if dag.queued:
         return f"{dag.queued} queued runs do not start: is the scheduler running?"
-    return "is the scheduler running, and does the task report end?"
+    return "is the scheduler running, and does the task report store its results?"

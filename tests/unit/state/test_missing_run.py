@@ -69,13 +69,16 @@ def test_another_schedule_counts_from_when_it_was_seen() -> None:
     assert read_watched({"x": 1}, None, at("12:00")) == WatchedSchedule(schedule=None, since=at("12:00"))
 
 
+UNKNOWN_CAUSE = "is the scheduler running, and does the task report store its results?"
+
+
 @pytest.mark.parametrize(
     ("dag", "ended", "reason"),
     [
         (
             DagFacts(),
             "02:04",
-            "the last one ended at 2026-11-29 02:04 UTC; is the scheduler running, and does the task report end?",
+            f"the last one ended at 2026-11-29 02:04 UTC; {UNKNOWN_CAUSE}",
         ),
         (
             DagFacts(is_paused=True, queued=1),

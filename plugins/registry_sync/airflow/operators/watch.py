@@ -20,7 +20,7 @@ from registry_sync.state.document import as_document
 from registry_sync.state.known_destination import KnownDestination, fetch_destination
 from registry_sync.state.metrics import destination_metrics
 from registry_sync.state.missing_run import DagFacts, due_run, missing_run, read_watched
-from registry_sync.state.names import MESSAGES_ASSET, READINESS_ASSET, watched_key
+from registry_sync.state.names import MESSAGES_ASSET, READINESS_ASSET, WATCH_KEY, watched_key
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -48,8 +48,9 @@ class WatchOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the number of alerts of each mirror. :raises AirflowFailException: when a message was not sent."""
-        store = open_named_store(MESSAGES_ASSET)
-        messenger = Messenger(context=context, store=store, now=datetime.now(UTC), seconds=self.send_seconds)
+        store, now = open_named_store(MESSAGES_ASSET), datetime.now(UTC)
+        self._check_store(store, now)
+        messenger = Messenger(context=context, store=store, now=now, seconds=self.send_seconds)
         counts: dict[str, int] = {}
         for mirror in self.file.mirrors.values():
             try:
@@ -61,6 +62,18 @@ class WatchOperator(BaseOperator):
         if messenger.failures:
             raise AirflowFailException("\n  ".join(["not all messages were sent:", *messenger.failures]))
         return {"alerts": counts}
+
+    def _check_store(self, store: StateStore, now: datetime) -> None:
+        """Store the time. While nothing can be stored, each run would send the same messages again.
+
+        :raises AirflowFailException: when it cannot be stored.
+        """
+        try:
+            store.set(WATCH_KEY, now.isoformat())
+        except Exception as error:
+            raise AirflowFailException(
+                f"no message is sent, because Airflow's asset state store cannot remember it: {error}"
+            ) from error
 
     def _resend_readiness(self, now: datetime) -> None:
         from registry_sync.airflow.readiness_state import resend_readiness
