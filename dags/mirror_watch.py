@@ -12,4 +12,4 @@ from registry_sync.airflow.watch_dag import DAG_ID, build_watch_dag
 if get_parsing_context().dag_id in (None, DAG_ID):
     _file = load_dag_mirrors(Path(__file__))
     if _file.mirrors:
-        mirror_watch = build_watch_dag(_file)
+        mirror_watch = build_watch_dag(_file, Path(__file__))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from registry_sync.airflow.operators.report import ReportOperator
 from registry_sync.airflow.operators.watch import WatchOperator
 from registry_sync.airflow.watch_dag import WATCH_TASK, build_watch_dag
 from registry_sync.config.model import MirrorsFile
-from registry_sync.routes.load import load_mirrors
+from registry_sync.routes.load import PATH_VARIABLE, load_mirrors
 from registry_sync.state.destination import DestinationState, RouteFigures, RouteIndex
 from registry_sync.state.document import as_document
 from registry_sync.state.names import DESTINATION_KEY, MESSAGES_ASSET, asset_name, index_key, watched_key
@@ -75,13 +76,14 @@ def mail(mail_server: MailServer) -> MailServer:
 @pytest.fixture
 def watch(tmp_path: Path, mail: MailServer, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", f"{BASE_URL}/")
+    monkeypatch.setenv(PATH_VARIABLE, str(tmp_path / "mirrors.yaml"))
 
     def new(*notifiers: Mapping[str, Any], schedule: str | None = None, mirrors: tuple[str, ...] = ("one",)) -> Watch:
         path = tmp_path / "mirrors.yaml"
         path.write_text(json.dumps(a_file(list(notifiers) or [MAIL], schedule, mirrors)))
         file = load_mirrors(path)
         api = FakeApi(dag_id="mirror_watch", connections={"mail": mail.connection})
-        return Watch(file=file, dag=build_watch_dag(file), api=api, mail=mail)
+        return Watch(file=file, dag=build_watch_dag(file, tmp_path / "dags" / "mirror_watch.py"), api=api, mail=mail)
 
     return new
 
@@ -371,3 +373,31 @@ def test_nothing_is_sent_while_it_cannot_be_remembered(watch: Any) -> None:
     ended = watching.run()
     assert (ended.state, watching.mail.take()) == ("failed", [])
     assert str(ended.error).startswith("no message is sent, because Airflow's asset state store cannot remember it: ")
+
+
+def test_a_mistake_in_the_file_is_told_once_to_each_notifier(watch: Any) -> None:
+    """A mirror with a mistake does not run, and nothing else would say so."""
+    watching = watch(mirrors=("one", "two"))
+    path = watching.file.path
+    good = path.read_text()
+    path.write_text(good.replace('"two/app"', '"two/APP"'))
+    assert watching.run().state == "success"
+    (sent,) = watching.mail.take()
+    assert (sent.recipients, sent.subject) == (("ops@example.com",), "The mirrors file fails: 1 problem")
+    problem = "'two/APP' is not a repository name: upper-case letters are not allowed; write 'two/app'"
+    begin, _, end = sent.html.partition("<small>")
+    assert (
+        begin
+        == f"""\
+<p>New in the mirrors file: 1 problem.</p>
+<h3>Failing: 1</h3>
+<ul>
+<li><b>mirrors.yaml:1</b>: mirrors.two.repositories[0]: {escape(problem)}<br>"""
+    )
+    assert end.endswith(f'</ul>\n<p><a href="{BASE_URL}/plugin/registry_sync">Mirrors</a></p>')
+    path.write_text("\n" + good.replace('"two/app"', '"two/APP"'))
+    watching.run()
+    assert watching.mail.take() == []
+    path.write_text(good)
+    watching.run()
+    assert [mail.subject for mail in watching.mail.take()] == ["The mirrors file recovered"]

@@ -45,6 +45,15 @@ def check_mirrors_file(dag_file: Path) -> None:
         raise MirrorsFileError((*error.problems, *_what_runs(dag_file))) from None
 
 
+def list_file_problems(dag_file: Path) -> tuple[str, ...]:
+    """All problems of the file, as ``file:line: message``. Mirrors with a problem do not run."""
+    try:
+        load_mirrors(_path(dag_file))
+    except MirrorsFileError as error:
+        return error.problems
+    return ()
+
+
 def _path(dag_file: Path) -> Path:
     return mirrors_path(dag_file.resolve().parent.parent)
 

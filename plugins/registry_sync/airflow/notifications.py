@@ -30,7 +30,7 @@ from registry_sync.state.alerts import Alert, collect_alerts
 from registry_sync.state.document import as_document
 from registry_sync.state.known_destination import fetch_destination
 from registry_sync.state.message import Link, Message, write_message
-from registry_sync.state.names import ASSET_GROUP, MESSAGES_ASSET
+from registry_sync.state.names import ASSET_GROUP, FILE_KEY, MESSAGES_ASSET
 from registry_sync.state.notices import Notice, Told, decide, notifier_key, read_notices
 from registry_sync.state.store import StateStore
 
@@ -136,9 +136,11 @@ class Messenger:
     def tell(self, mirror: str, notifiers: Sequence[Notifier], alerts: Sequence[Alert], run_id: str | None) -> None:
         """Send each notifier of a mirror the message that is due, and remember those that were sent.
 
+        :param mirror: its name; empty for the mirrors file.
         :param run_id: the last run, for its link.
         """
-        notices = read_notices(self.store.get(mirror))
+        place = mirror or FILE_KEY
+        notices = read_notices(self.store.get(place))
         told = {notifier_key(notifier): Told() for notifier in notifiers} | dict(notices.told)
         masked = [replace(alert, reason=masked_text(alert.reason)) for alert in alerts]
         for notifier in notifiers:
@@ -151,7 +153,7 @@ class Messenger:
                 told[key] = decision
         after = replace(notices, told={key: told[key] for key in map(notifier_key, notifiers) if told[key] != Told()})
         if after != notices:
-            self.store.set(mirror, as_document(after))
+            self.store.set(place, as_document(after))
 
     def _deliver(self, notifier: Notifier, message: Message) -> bool:
         """Return whether a message was sent."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 from airflow.sdk import DAG, CronTriggerTimetable
 
@@ -18,7 +19,7 @@ SCHEDULE = "*/15 * * * *"
 WATCH_TASK = "watch"
 
 
-def build_watch_dag(file: MirrorsFile) -> DAG:
+def build_watch_dag(file: MirrorsFile, dag_file: Path) -> DAG:
     """The DAG over all mirrors of a file, with one task."""
     dag = DAG(
         dag_id=DAG_ID,
@@ -36,5 +37,5 @@ def build_watch_dag(file: MirrorsFile) -> DAG:
         default_args={"retries": 0, "execution_timeout": timedelta(minutes=14)},
     )
     with dag:
-        WatchOperator(task_id=WATCH_TASK, file=file)
+        WatchOperator(task_id=WATCH_TASK, file=file, dag_file=dag_file)
     return dag

@@ -50,6 +50,15 @@ def in_order(alerts: Iterable[Alert]) -> list[Alert]:
     return sorted(alerts, key=lambda alert: (alert.kind, alert.since, alert.place))
 
 
+def file_alerts(problems: Iterable[str], now: datetime) -> list[Alert]:
+    """The alerts about problems of the mirrors file. A problem that moves to another line stays the same.
+
+    :param problems: as ``file:line: message``.
+    """
+    split = [problem.partition(": ") for problem in problems]
+    return [_failure(message or place, place, message or place, now) for place, _, message in split]
+
+
 def _of_destination(known: KnownDestination, now: datetime) -> Iterator[Alert]:
     name, state = known.stored.destination, known.stored.state
     for fault in known.faults:

@@ -27,6 +27,7 @@ _SEVERITIES: dict[Event, Severity] = {"failed": "error", "stale": "warning", "re
 class Message:
     """A message, ready to be sent. Templates of the mirrors file use these names, such as ``registry_sync.subject``.
 
+    :ivar mirror: empty when the message is about the mirrors file.
     :ivar severity: for services that want one: ``error``, ``warning`` or ``info``.
     """
 
@@ -47,15 +48,16 @@ class Link:
 
 
 def write_message(mirror: str, notice: Notice, links: Sequence[Link]) -> Message:
-    """The message of a notice."""
+    """The message of a notice about a mirror, or about the mirrors file when ``mirror`` is empty."""
+    name = f"mirror {mirror}" if mirror else "the mirrors file"
     sections = list(_sections(notice))
     return Message(
         mirror=mirror,
         event=notice.event,
         severity=_SEVERITIES[notice.event],
-        subject=_subject(mirror, notice),
-        text=_text(_opening(mirror, notice), sections, links),
-        html=_html(_opening(mirror, notice), sections, links),
+        subject=_subject(name, notice),
+        text=_text(_opening(name, notice), sections, links),
+        html=_html(_opening(name, notice), sections, links),
     )
 
 
@@ -66,30 +68,31 @@ class _Section:
     hidden: int
 
 
-def _subject(mirror: str, notice: Notice) -> str:
+def _subject(name: str, notice: Notice) -> str:
     still = "still " if notice.is_repeated else ""
     failed, stale = _count(notice, "failed"), _count(notice, "stale")
+    start = name[0].upper() + name[1:]
     match notice.event:
         case "recovered":
-            return f"Mirror {mirror} recovered"
+            return f"{start} recovered"
         case "failed":
             also = f", {stale} behind the promise" if stale else ""
-            return f"Mirror {mirror} {still}fails: {failed} {_plural(failed, 'problem')}{also}"
+            return f"{start} {still}fails: {failed} {_plural(failed, 'problem')}{also}"
         case "stale":
             also = f", {failed} {_plural(failed, 'problem')}" if failed else ""
-            return f"Mirror {mirror} is {still}stale: {stale} {_plural(stale, 'route')} behind the promise{also}"
+            return f"{start} is {still}stale: {stale} {_plural(stale, 'route')} behind the promise{also}"
 
 
-def _opening(mirror: str, notice: Notice) -> str:
+def _opening(name: str, notice: Notice) -> str:
     """The first sentence of the body."""
     if notice.solved is not None:
         sent = f", of {minute(notice.solved.at)}," if notice.solved.at else ""
-        return f"No problem is left in mirror {mirror}. The last message{sent} had {notice.solved.count}."
+        return f"No problem is left in {name}. The last message{sent} had {notice.solved.count}."
     if notice.is_repeated:
-        return f"Nothing has changed in mirror {mirror} since the last message."
-    others = len(notice.alerts) - notice.new
+        return f"Nothing has changed in {name} since the last message."
+    others = _count(notice, "failed") + _count(notice, "stale") - notice.new
     also = f"; {others} others were reported before and last" if others else ""
-    return f"New in mirror {mirror}: {notice.new} {_plural(notice.new, 'problem')}{also}."
+    return f"New in {name}: {notice.new} {_plural(notice.new, 'problem')}{also}."
 
 
 def _sections(notice: Notice) -> Iterator[_Section]:

@@ -35,6 +35,9 @@ MESSAGES_ASSET = "registry_sync/messages"
 """The name of the asset that holds which messages were sent: under the name of each mirror what its notifiers were
 told, and under :func:`watched_key` since when its runs are expected."""
 
+FILE_KEY = "mirrors file"
+"""The key of what notifiers were told about the mirrors file, among the messages."""
+
 WATCH_KEY = "last watch"
 """The key of the time at which ``mirror_watch`` ran last, among the messages."""
 

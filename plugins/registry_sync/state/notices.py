@@ -45,7 +45,7 @@ class Notice:
 
     :ivar event: that the message is about; a failure before a broken promise.
     :ivar alerts: all that the notifier is told about: what it was not told yet first.
-    :ivar new: number of those that it was not told yet.
+    :ivar new: number of tags, routes and runs that it was not told yet.
     :ivar solved: what it was told before, when everything is well again.
     :ivar told: what it is told once the message is sent.
     """
@@ -93,7 +93,7 @@ def decide(notifier: Notifier, alerts: Sequence[Alert], told: Told, now: datetim
     return Notice(
         event=_worst(new or relevant),
         alerts=(*new, *old),
-        new=len(new),
+        new=sum(alert.count for alert in new),
         told=Told(alerts=_keys(relevant), count=sum(alert.count for alert in relevant), at=now),
     )
 

@@ -23,7 +23,7 @@ mirrors:
 def test_it_has_one_task_every_15_minutes(tmp_path: Path) -> None:
     path = tmp_path / "mirrors.yaml"
     path.write_text(FILE.replace("NAME", "b"))
-    dag = build_watch_dag(load_mirrors(path))
+    dag = build_watch_dag(load_mirrors(path), path)
     assert dag.timetable == CronTriggerTimetable("*/15 * * * *", timezone="UTC")
     assert (dag.catchup, dag.max_active_runs, list(dag.task_dict)) == (False, 1, [WATCH_TASK])
     assert [asset.name for asset in dag.task_dict[WATCH_TASK].inlets] == ["registry_sync/messages"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -11,16 +12,18 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError
 
 from registry_sync.airflow.ids import dag_id
 from registry_sync.airflow.metrics import send_metrics
+from registry_sync.airflow.mirrors_file import list_file_problems
 from registry_sync.airflow.notifications import MESSAGES, SEND_SECONDS, Messenger
 from registry_sync.airflow.state_store import open_named_store, open_store
 from registry_sync.config.model import Mirror, MirrorsFile
-from registry_sync.state.alerts import Alert, collect_alerts, in_order
+from registry_sync.state.alerts import Alert, collect_alerts, file_alerts, in_order
 from registry_sync.state.destination import DestinationState
 from registry_sync.state.document import as_document
 from registry_sync.state.known_destination import KnownDestination, fetch_destination
 from registry_sync.state.metrics import destination_metrics
 from registry_sync.state.missing_run import DagFacts, due_run, missing_run, read_watched
 from registry_sync.state.names import MESSAGES_ASSET, READINESS_ASSET, WATCH_KEY, watched_key
+from registry_sync.state.notices import notifier_key
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -35,15 +38,17 @@ class WatchOperator(BaseOperator):
     not make it fail. Its inlet makes Airflow create the store of the messages.
 
     :param file: the mirrors file.
+    :param dag_file: the DAG file, from which the mirrors file is found again to tell its problems.
     :param send_seconds: time limit of each notifier.
     """
 
     template_fields: Sequence[str] = ()
     ui_color = "#e8e8e8"
 
-    def __init__(self, *, file: MirrorsFile, send_seconds: float = SEND_SECONDS, **kwargs: Any) -> None:
+    def __init__(self, *, file: MirrorsFile, dag_file: Path, send_seconds: float = SEND_SECONDS, **kwargs: Any) -> None:
         super().__init__(inlets=[MESSAGES], **kwargs)
         self.file = file
+        self.dag_file = dag_file
         self.send_seconds = send_seconds
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -51,6 +56,7 @@ class WatchOperator(BaseOperator):
         store, now = open_named_store(MESSAGES_ASSET), datetime.now(UTC)
         self._check_store(store, now)
         messenger = Messenger(context=context, store=store, now=now, seconds=self.send_seconds)
+        self._watch_file(messenger)
         counts: dict[str, int] = {}
         for mirror in self.file.mirrors.values():
             try:
@@ -80,6 +86,13 @@ class WatchOperator(BaseOperator):
 
         if self.file.node_pools:
             resend_readiness(open_named_store(READINESS_ASSET), now)
+
+    def _watch_file(self, messenger: Messenger) -> None:
+        """Tell the problems of the mirrors file to all its notifiers: a mirror with a mistake does not run."""
+        alerts = file_alerts(list_file_problems(self.dag_file), messenger.now)
+        notifiers = [notifier for mirror in self.file.mirrors.values() for notifier in mirror.notify]
+        unique = {notifier_key(notifier): notifier for notifier in notifiers}
+        messenger.tell("", list(unique.values()), alerts, None)
 
     def _watch(self, mirror: Mirror, context: Context, messenger: Messenger) -> int:
         """Log and tell everything that is wrong with a mirror, send its gauges, and return the number of alerts."""
