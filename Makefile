@@ -20,7 +20,7 @@ demo: $(VENV)/ready packages  ## mirror real images between three registries on 
 ui: $(VENV)/ready packages  ## look at the demo in Airflow's web UI
 	@$(VENV)/bin/python -m demo ui
 
-screenshot: $(VENV)/ready packages  ## photograph the demo in Airflow's web UI for the documentation
+screenshot: $(VENV)/ready packages  ## photograph the demo and the Mirrors page in Airflow's web UI for the documentation
 	@scripts/install_packages.sh chromium=chromium
 	@$(VENV)/bin/python -m demo screenshot
 
