@@ -83,7 +83,7 @@ class LocalAirflow:
 
     @property
     def url(self) -> str:
-        return f"http://{LOOPBACK}:{self._port}"
+        return f"http://{LOOPBACK}:{self._port}{self.base_path}"
 
     def api_of(self, name: str) -> AirflowApi:
         """The REST API as one of ``people``."""
@@ -114,7 +114,7 @@ class LocalAirflow:
             # Several processes write: one that finds SQLite locked waits instead of failing.
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home}/airflow.db?timeout=60",
             "AIRFLOW__API__HOST": LOOPBACK,
-            "AIRFLOW__API__BASE_URL": f"{self.url}{self.base_path}",
+            "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__API_AUTH__JWT_SECRET": self._jwt_secret,
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",

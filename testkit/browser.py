@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,21 @@ class Page:
                 raise BrowserError(f"the page never came to {script}; it shows:\n{text}")
             time.sleep(POLL_SECONDS)
 
+    def wait_for_target(self, address: str) -> None:
+        """Wait until another page with this address is open.
+
+        :raises BrowserError: when there is none.
+        """
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while address not in (addresses := self._addresses()):
+            if time.monotonic() > deadline:
+                raise BrowserError(f"no page has the address {address}; open are: {', '.join(addresses)}")
+            time.sleep(POLL_SECONDS)
+
+    def _addresses(self) -> list[str]:
+        targets = self.call("Target.getTargets")["targetInfos"]
+        return [target["url"] for target in targets if target["type"] == "page"]
+
     def photograph(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
@@ -93,7 +108,7 @@ def browser_page(home: Path, environment: Mapping[str, str], *, width: int, heig
         )
     try:
         address = _wait_for_address(process, output)
-        with closing(connect(_page_address(address), max_size=None, proxy=None)) as socket:
+        with connect(_page_address(address), max_size=None, proxy=None) as socket:
             page = Page(socket)
             size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
             page.call("Emulation.setDeviceMetricsOverride", **size)

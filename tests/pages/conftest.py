@@ -13,6 +13,7 @@ from testkit.airflow import LocalAirflow
 from testkit.pages import PAGES_PATH, api_server
 from testkit.states import synthetic_states
 from testkit.waiting import PATIENCE_SECONDS
+from tests.pages.seen import readiness
 
 MIRRORS_FILE = """
 registries:
@@ -26,6 +27,10 @@ mirrors:
   archive: {source: quay, destinations: [harbor], schedule: "0 * * * *", repositories: [team/etcd]}
 """
 """The DAGs of these mirrors can be triggered; of the other mirrors Airflow knows names only."""
+
+
+PEOPLE = {"olga": "user", "vera": "viewer"}
+"""In Airflow's simple auth manager, users may trigger DAGs and viewers may read."""
 
 
 class Person:
@@ -62,8 +67,9 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     home = tmp_path_factory.mktemp("pages")
     mirrors_file = home / "mirrors.yaml"
     mirrors_file.write_text(MIRRORS_FILE)
-    local = LocalAirflow(home / "airflow", mirrors_file=mirrors_file, people={"olga": "user", "vera": "viewer"})
-    with api_server(local, synthetic_states(now=datetime.now(UTC)), dags=True):
+    local = LocalAirflow(home / "airflow", mirrors_file=mirrors_file, people=PEOPLE)
+    now = datetime.now(UTC)
+    with api_server(local, synthetic_states(now=now), readiness=readiness(now), dags=True):
         yield local
 
 

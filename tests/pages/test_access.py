@@ -9,7 +9,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from registry_sync.airflow.pages.access import read_caller
-from registry_sync.airflow.pages.app import app
+from registry_sync.airflow.pages.app import pages
 from registry_sync.airflow.pages.headers import CONTENT_SECURITY_POLICY
 from testkit.airflow import LocalAirflow
 from tests.pages.conftest import Person
@@ -30,8 +30,8 @@ QUERIES = {
 
 def covered_routes() -> list[APIRoute]:
     """All routes. A mounted app, such as one for static files, would have no dependencies."""
-    assert [route for route in app.routes if not isinstance(route, APIRoute)] == []
-    return [route for route in app.routes if isinstance(route, APIRoute)]
+    assert [route for route in pages.routes if not isinstance(route, APIRoute)] == []
+    return [route for route in pages.routes if isinstance(route, APIRoute)]
 
 
 def routes() -> Iterator[tuple[str, str]]:
@@ -98,7 +98,7 @@ def test_those_who_may_trigger_run_a_repository_again(airflow: LocalAirflow) -> 
     run = airflow.api.dag_run("mirror_giantswarm", answer.json()["run_id"])
     assert run["conf"]["repositories"] == ["giantswarm/etcd"]
     assert (run["run_type"], run["triggering_user_name"]) == ("manual", "olga")
-    assert answer.json()["url"] == f"/dags/mirror_giantswarm/runs/{quote(run['dag_run_id'])}"
+    assert answer.json()["url"] == f"/dags/mirror_giantswarm/runs/{quote(run['dag_run_id'], safe='')}"
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,15 @@ from sqlalchemy import ColumnElement, Select, String, and_, cast, func, or_, sel
 from sqlalchemy.orm import Session
 
 from registry_sync.airflow.ids import dag_id
-from registry_sync.state.names import ASSET_GROUP, DESTINATION_KEY, mirror_and_destination
+from registry_sync.state.document import StateError, read_document
+from registry_sync.state.names import (
+    ASSET_GROUP,
+    DESTINATION_KEY,
+    READINESS_ASSET,
+    READINESS_KEY,
+    mirror_and_destination,
+)
+from registry_sync.state.readiness import ReadinessState
 from registry_sync.state.runs import MirrorRuns, Run
 from registry_sync.state.store import StoredKey
 
@@ -35,6 +43,21 @@ _DAG_FILES = ("registry_mirrors.py", "registry_mirrors_check.py")
 
 MAX_KEYS = 500
 """Values in one query: databases limit the number of parameters."""
+
+
+def read_readiness(session: Session) -> ReadinessState | None:
+    """The state that the last readiness check left; ``None`` before the first, or when it cannot be read."""
+    value = session.scalar(
+        select(AssetStateStoreModel.value)
+        .join(AssetModel, AssetModel.id == AssetStateStoreModel.asset_id)
+        .where(AssetModel.name == READINESS_ASSET, AssetStateStoreModel.key == READINESS_KEY)
+        .order_by(AssetModel.id.desc())
+        .limit(1)
+    )
+    try:
+        return read_document(ReadinessState, _parse(value)) if value is not None else None
+    except StateError:
+        return None
 
 
 class StoredStates:

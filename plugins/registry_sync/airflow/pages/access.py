@@ -11,11 +11,13 @@ from typing import Annotated, Any
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
+from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.models.dag import DagModel
 from fastapi import Depends, HTTPException
 
 from registry_sync.airflow.ids import dag_id, mirror_name
+from registry_sync.airflow.stored_states import StoredStates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,3 +66,11 @@ def read_caller(user: GetUserDep) -> Reader:
 
 Caller = Annotated[Reader, Depends(read_caller)]
 """Dependency of every route."""
+
+
+def open_states(caller: Caller, session: SessionDep) -> StoredStates:
+    """The states of the mirrors that the caller may read."""
+    return StoredStates(session, caller.mirrors)
+
+
+States = Annotated[StoredStates, Depends(open_states)]

@@ -9,6 +9,7 @@ from airflow.api_fastapi.common.db.common import SessionDep
 from fastapi import APIRouter, HTTPException, Query
 
 from registry_sync.airflow.pages.access import Caller
+from registry_sync.airflow.pages.paging import Offset
 from registry_sync.airflow.stored_states import StoredStates
 from registry_sync.errors import ConfigurationError
 from registry_sync.state import queries
@@ -27,7 +28,6 @@ from registry_sync.state.page import page_of
 
 router = APIRouter(prefix="/api")
 
-Offset = Annotated[int, Query(ge=0, le=10_000_000)]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Name = Annotated[str, Query(max_length=300)]
 Hours = Annotated[float, Query(gt=0, le=90 * 24)]

@@ -19,8 +19,8 @@ def answer_error(request: Request, error: Exception) -> Response:
     if request.url.path.removeprefix(request.scope.get("root_path", "")).startswith("/api/"):
         return JSONResponse({"detail": reason}, status_code=status)
     if status == 401:
-        return render(request, "log_in.html", status, login=get_auth_manager().get_url_login(), reason=reason)
-    return render(request, "error.html", status, title=TITLES.get(status, "Error"), reason=reason)
+        return render(request, "log_in.html", {"login": get_auth_manager().get_url_login(), "reason": reason}, status)
+    return render(request, "error.html", {"title": TITLES.get(status, "Error"), "reason": reason}, status)
 
 
 def _status_and_reason(error: Exception) -> tuple[int, str]:
@@ -30,5 +30,5 @@ def _status_and_reason(error: Exception) -> tuple[int, str]:
             return 422, f"{wrong['loc'][-1]}: {wrong['msg']}"
         case HTTPException() | RoutingError():
             return error.status_code, str(error.detail)
-        case _:
-            raise error
+        case _:  # Starlette raises it again afterwards, so that the API server logs it
+            return 500, "The page failed. The log of the API server says why."

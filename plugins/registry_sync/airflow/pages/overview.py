@@ -8,20 +8,22 @@ from airflow.api_fastapi.common.db.common import SessionDep
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from registry_sync.airflow.pages.access import Caller
+from registry_sync.airflow.pages.access import Caller, States
+from registry_sync.airflow.pages.nodes import WORDS, nodes_table
 from registry_sync.airflow.pages.rendering import render
-from registry_sync.airflow.stored_states import StoredStates
-from registry_sync.state.queries import get_overview
+from registry_sync.state.queries import get_overview, overview_notes
 
 router = APIRouter()
 
 
 @router.get("/")
-def overview(request: Request, caller: Caller, session: SessionDep, mirror: str = "") -> HTMLResponse:
+def overview(request: Request, caller: Caller, states: States, session: SessionDep, mirror: str = "") -> HTMLResponse:
     """The default page.
 
     :param mirror: show only this one.
     """
-    rows = get_overview(StoredStates(session, caller.mirrors), datetime.now(UTC), mirror=mirror)
+    rows = get_overview(states, datetime.now(UTC), mirror=mirror)
     broken = sum(row.is_broken for row in rows)
-    return render(request, "overview.html", rows=rows, broken=broken, mirror=mirror, nodes=None)
+    notes = overview_notes(states)
+    values = {"notes": notes, "rows": rows, "broken": broken, "mirror": mirror, "nodes": nodes_table(caller, session)}
+    return render(request, "overview.html", {**values, "start_words": WORDS})

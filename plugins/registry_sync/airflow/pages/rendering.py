@@ -13,15 +13,17 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from registry_sync.airflow.ids import dag_id
 from registry_sync.airflow.pages.wording import cut, exact, number, relative, short_digest, short_name
+from registry_sync.registry.web_pages import web_page
 from registry_sync.text import one_line
 from registry_sync.text_table import human_duration
 
 
-def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+def render(request: Request, template: str, values: Mapping[str, Any], status: int = 200) -> HTMLResponse:
     """A page.
 
-    Templates have ``now``, ``here``, ``url(path, **query)`` and ``airflow_url(path, **query)`` beside the values.
+    Templates have ``now``, ``here``, ``url(path, **query)`` and ``airflow_url(*parts)`` beside the values.
     """
     urls = Urls(request)
     here = request.url.path.removeprefix(request.scope.get("root_path", ""))
@@ -43,9 +45,9 @@ class Urls:
         """The address of one of our pages."""
         return _address(self._pages, path, query)
 
-    def airflow(self, path: str, **query: Query) -> str:
-        """The address of a page of Airflow."""
-        return _address(self._airflow, path, query)
+    def airflow(self, *parts: str | int) -> str:
+        """The address of a page of Airflow, by the parts of its path."""
+        return "/".join((self._airflow, *(quote(str(part), safe="") for part in parts)))
 
 
 def _address(root: str, path: str, query: Mapping[str, Query]) -> str:
@@ -63,6 +65,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals |= {"dag_id": dag_id, "registry_page": _registry_page}
     environment.filters |= {
         "cut": cut,
         "digest": short_digest,
@@ -73,6 +76,12 @@ def _environment() -> Environment:
         "relative": relative,
     }
     return environment
+
+
+def _registry_page(whole_name: str, tag: str | None = None) -> str | None:
+    """The registry's own page of a repository, such as ``quay.io/team/app``."""
+    host, _, repository = whole_name.partition("/")
+    return web_page(host, repository, tag) if repository else None
 
 
 def _harmless(value: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from airflow.api.common.trigger_dag import trigger_dag
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.models.dag import DagModel
+from airflow.sdk.exceptions import AirflowException
 from airflow.utils.types import DagRunTriggeredByType
 from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -64,15 +65,22 @@ def run_again(
     _require_right(caller, body.mirror)
     _require_repository(StoredStates(session, {body.mirror}), body)
     dag = _require_dag(session, body.mirror)
-    run = trigger_dag(
-        dag,
-        triggered_by=DagRunTriggeredByType.UI,
-        triggering_user_name=caller.name,
-        conf={"repositories": [body.repository]},
-        session=session,
-    )
-    run_id = str(run.run_id) if run else ""
-    return {"run_id": run_id, "url": Urls(request).airflow(f"/dags/{dag}/runs/{run_id}")}
+    run_id = _trigger(dag, body.repository, caller, session)
+    return {"run_id": run_id, "url": Urls(request).airflow("dags", dag, "runs", run_id)}
+
+
+def _trigger(dag: str, repository: str, caller: Reader, session: Any) -> str:
+    try:
+        run = trigger_dag(
+            dag,
+            triggered_by=DagRunTriggeredByType.UI,
+            triggering_user_name=caller.name,
+            conf={"repositories": [repository]},
+            session=session,
+        )
+    except (AirflowException, ValueError) as error:
+        raise HTTPException(409, f"Airflow started no run of {dag}: {error}") from None
+    return str(run.run_id) if run else ""
 
 
 def _require_right(caller: Reader, mirror: str) -> None:
