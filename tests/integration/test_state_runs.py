@@ -7,12 +7,15 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from registry_sync.state.destination import DestinationState, RouteIndex
 from registry_sync.state.document import read_document
-from registry_sync.state.route import RouteState
+from registry_sync.state.names import DESTINATION_KEY
+from registry_sync.state.route import RouteState, TagTable
 from testkit import images
 from testkit.airflow import LocalAirflow
 from testkit.interceptor import Interceptor
@@ -82,19 +85,54 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield Stack(source=source, destination=destination, wire=wire, airflow=airflow)
 
 
-def test_a_failed_run_leaves_its_state_and_one_event(stack: Stack) -> None:
-    stack.wire.answer("PUT", "/team/web/manifests/v1$", 403, b"{}")
-    run = stack.run()
-    assert run["state"] == "failed"
-    stored = stack.stored()
-    app = read_document(RouteState, stored["team/app"])
-    assert (app.in_sync, app.failing, app.fresh_within) == (1, 0, 7200)
-    web = read_document(RouteState, stored["team/web"])
-    assert (web.in_sync, web.failing, web.problems[0].tag) == (0, 1, "v1")
+def test_runs_leave_their_states_and_events(stack: Stack) -> None:
+    """A run that fails in part, and one after it that repairs that; Airflow's own clean-up forgets neither."""
     api = stack.airflow.api
-    wait_until(lambda: bool(api.dag_runs("after_team")), "the DAG of the documentation ran")
-    (after,) = api.dag_runs("after_team")
+    stack.wire.answer("PUT", "/team/web/manifests/v1$", 403, b"{}")
+    failed = stack.run()
+    assert failed["state"] == "failed"
+    assert arrived(stack, 1) == [f"{stack.wire.host}/team/app:v1 {APP.digest}"]
+    stored = stack.stored()
+    assert set(stored) == {DESTINATION_KEY, "routes 0", "team/app", "team/app tags", "team/web", "team/web tags"}
+    backup = read_document(DestinationState, stored[DESTINATION_KEY])
+    assert (backup.host, backup.source_host) == (stack.wire.host, stack.source.host)
+    assert (backup.is_failed, backup.fresh_within, backup.unreported) == (True, 7200, ())
+    assert (backup.run_id, backup.complete_run_id) == (failed["dag_run_id"], failed["dag_run_id"])
+    assert backup.summary == "team: 1 of 2 routes failed, 1 tags copied"
+    rows = read_document(RouteIndex, stored["routes 0"]).routes
+    assert {name: (row.selected, row.in_sync, row.failing) for name, row in rows.items()} == {
+        "team/app": (1, 1, 0),
+        "team/web": (1, 0, 1),
+    }
+    web = read_document(RouteState, stored["team/web"])
+    assert [(problem.tag, problem.error_class, problem.tries) for problem in web.problems] == [("v1", "denied", 1)]
+
+    stack.wire.clear_rules()
+    repaired = stack.run()
+    assert repaired["state"] == "success"
+    assert arrived(stack, 2) == [f"{stack.wire.host}/team/web:v1 {WEB.digest}"]
+    stored = stack.stored()
+    web = read_document(RouteState, stored["team/web"])
+    assert (web.in_sync, web.failing, web.problems, web.run_id) == (1, 0, (), repaired["dag_run_id"])
+    (tag,) = read_document(TagTable, stored["team/web tags"]).tags
+    assert (tag.tag, tag.status, tag.digest, tag.failing_since) == ("v1", "in_sync", str(WEB.digest), None)
+
+    assert stack.run()["state"] == "success"
+    assert len(api.dag_runs("after_team")) == 2  # a run without changes emits no event
+    stored = stack.stored()
+    before = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    api.unpause("mirror_team", paused=True)
+    cleaned = stack.airflow.run("db", "clean", "--clean-before-timestamp", before, "--yes", "--skip-archive")
+    assert cleaned.returncode == 0, cleaned.stderr
+    assert api.call("GET", "assets/events")["asset_events"] == []
+    assert stack.stored() == stored
+
+
+def arrived(stack: Stack, run: int) -> list[str]:
+    """The arrivals that a run of the documented DAG printed; the runs are counted from 1."""
+    api = stack.airflow.api
+    wait_until(lambda: len(api.dag_runs("after_team")) >= run, "the DAG of the documentation runs")
+    after = api.dag_runs("after_team")[run - 1]
     api.wait_for_run("after_team", after["dag_run_id"])
-    log = api.log("after_team", after["dag_run_id"], "show")
-    assert f"arrived {stack.wire.host}/team/app:v1 {APP.digest}" in log
-    assert f"{stack.wire.host}/team/web" not in log
+    lines = api.log("after_team", after["dag_run_id"], "show").splitlines()
+    return [line.removeprefix("arrived ") for line in lines if line.startswith("arrived ")]

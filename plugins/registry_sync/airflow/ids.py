@@ -33,6 +33,12 @@ REPORT_KEY = "report"
 STATE_KEY = "state"
 """The XCom key of a route's row for the state of its destination. Dry runs push none."""
 
+LISTED_KEY = "listed_routes"
+"""The XCom key of the names of all routes, of a run that listed them completely."""
+
+LISTING_ERROR_KEY = "listing_error"
+"""The XCom key of the reason that the routes to a destination could not be listed."""
+
 UNMODIFIED_KEY = "unmodified"
 """The XCom key of the route keys that a run skips because their source repositories had no push in its window."""
 

@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import DAG, CronDataIntervalTimetable
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
+from registry_sync.airflow.destination_state import DestinationOfMirror
 from registry_sync.airflow.ids import CHANGES_TASK, REPORT_TASK, copy_task, dag_id, routes_task
 from registry_sync.airflow.mirror_docs import describe
 from registry_sync.airflow.operators.changes import ChangesOperator
@@ -45,7 +46,7 @@ def build_dag(mirror: Mirror, file: MirrorsFile) -> DAG:
         report = ReportOperator(
             task_id=REPORT_TASK,
             mirror=mirror.name,
-            destinations=list(mirror.destinations),
+            destinations=[_destination(mirror, name, file) for name in mirror.destinations],
             has_deep_checks=mirror.deep_check.schedule is not None,
             note=file.note,
             notify=mirror.notify,
@@ -61,6 +62,17 @@ def build_dag(mirror: Mirror, file: MirrorsFile) -> DAG:
             _copy_to(file.registries[name], mirror, file.registries[mirror.source]) >> [changes, report]
         changes >> report
     return dag
+
+
+def _destination(mirror: Mirror, name: str, file: MirrorsFile) -> DestinationOfMirror:
+    destination = file.registries[name]
+    promise = destination.fresh_within or mirror.fresh_within
+    return DestinationOfMirror(
+        mirror=mirror.name,
+        source=file.registries[mirror.source],
+        destination=destination,
+        fresh_within=promise.length.total_seconds() if promise else None,
+    )
 
 
 def _default_args(mirror: Mirror) -> dict[str, Any]:
@@ -79,10 +91,7 @@ def _copy_to(destination: Registry, mirror: Mirror, source: Registry) -> MappedO
         task_id=routes_task(destination.name), mirror=mirror, source=source, destination=destination, **queue
     )
     copied = MirrorRepositoryOperator.partial(
-        task_id=copy_task(destination.name),
-        pool=destination.pool,
-        map_index_template=LABEL,
-        **queue,
+        task_id=copy_task(destination.name), pool=destination.pool, map_index_template=LABEL, **queue
     ).expand_kwargs(listed.output)
     listed >> copied
     return copied

@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING
 
 from registry_sync.airflow.ids import STATE_KEY
 from registry_sync.airflow.masking import masked_text
-from registry_sync.airflow.state_store import losing, open_store, read_state
+from registry_sync.airflow.state_store import losing, open_store, read_record
 from registry_sync.errors import RateLimited, RegistrySyncError
 from registry_sync.routes.route import Route
 from registry_sync.state.changes import NO_CHANGES, Changes, changes_of_view
 from registry_sync.state.destination import figures_of
 from registry_sync.state.document import as_document, read_document
 from registry_sync.state.names import tags_key
-from registry_sync.state.record import NO_TAGS, Look, RouteRecord, record_failure, record_view
-from registry_sync.state.route import RouteState, TagTable
+from registry_sync.state.record import Look, RouteRecord, record_failure, record_view
 from registry_sync.state.run_row import RunRow
 from registry_sync.state.store import StateStore
-from registry_sync.sync.view import RouteView
+from registry_sync.sync.view import Failure, RouteView
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -62,11 +61,17 @@ def record_try(context: Context, route: Route, name: str, done: Try) -> None:
 def _merge(context: Context, route: Route, name: str, seen: RouteView | RegistrySyncError) -> RouteRecord:
     """Read, merge and write the state of a route. The tags are written only if they changed."""
     store, look = open_store(route.mirror, route.destination.name), _look(context, route, name)
-    earlier = read_record(store, look)
-    record = record_view(look, seen, earlier) if isinstance(seen, RouteView) else record_failure(look, seen, earlier)
+    earlier = read_record(store, name)
+    if earlier and (earlier.state.source, earlier.state.destination) != (look.source, look.destination):
+        earlier = None
+    if isinstance(seen, RouteView):
+        record = record_view(look, seen, earlier)
+    else:
+        failure = Failure(tag=None, error_class=seen.error_class, reason=str(seen))
+        record = record_failure(look, failure, earlier)
     problems = tuple(replace(problem, reason=masked_text(problem.reason)) for problem in record.state.problems)
     record = replace(record, state=replace(record.state, problems=problems))
-    write_record(store, record, earlier)
+    _write(store, record, earlier)
     return record
 
 
@@ -84,15 +89,7 @@ def _look(context: Context, route: Route, name: str) -> Look:
     )
 
 
-def read_record(store: StateStore, look: Look) -> RouteRecord | None:
-    """The record of earlier runs; ``None`` when there is none, or when it is about other repositories."""
-    state = read_state(store, look.route, RouteState)
-    if state is None or (state.source, state.destination) != (look.source, look.destination):
-        return None
-    return RouteRecord(state=state, tags=read_state(store, tags_key(look.route), TagTable) or NO_TAGS)
-
-
-def write_record(store: StateStore, record: RouteRecord, earlier: RouteRecord | None) -> None:
+def _write(store: StateStore, record: RouteRecord, earlier: RouteRecord | None) -> None:
     """Store a record. The tags of a route in sync are the same in each run, and are not written again."""
     if earlier is None or earlier.tags != record.tags:
         store.set(tags_key(record.state.route), as_document(record.tags))

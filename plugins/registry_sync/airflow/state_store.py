@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from airflow.sdk.execution_time.context import AssetStateStoreAccessor
 
 from registry_sync.state.document import StateError, read_document
-from registry_sync.state.names import asset_name
+from registry_sync.state.names import asset_name, tags_key
+from registry_sync.state.record import NO_TAGS, RouteRecord
+from registry_sync.state.route import RouteState, TagTable
 from registry_sync.state.store import StateStore
 
 log = logging.getLogger(__name__)
@@ -49,10 +51,21 @@ def losing(lost: str) -> Iterator[None]:
 def read_state(store: StateStore, key: str, kind: type[Value]) -> Value | None:
     """The state under a key; ``None`` when there is none, or when it cannot be read."""
     document = store.get(key)
-    if document is None:
-        return None
+    return None if document is None else parse_state(key, document, kind)
+
+
+def parse_state(key: str, document: Any, kind: type[Value]) -> Value | None:
+    """The state in a document; ``None``, with a warning, when it cannot be read."""
     try:
         return read_document(kind, document)
     except StateError as error:
         log.warning("The state %r is lost and begins again: %s", key, error)
         return None
+
+
+def read_record(store: StateStore, route: str) -> RouteRecord | None:
+    """What earlier runs left about a route."""
+    state = read_state(store, route, RouteState)
+    if state is None:
+        return None
+    return RouteRecord(state=state, tags=read_state(store, tags_key(route), TagTable) or NO_TAGS)

@@ -91,10 +91,9 @@ def record_view(look: Look, view: RouteView, earlier: RouteRecord | None) -> Rou
     return RouteRecord(state=_finish(state, look, problems.values()), tags=fit_tags(tags, counts.total()))
 
 
-def record_failure(look: Look, error: RegistrySyncError, earlier: RouteRecord | None) -> RouteRecord:
+def record_failure(look: Look, failure: Failure, earlier: RouteRecord | None) -> RouteRecord:
     """The state after a run in which the route failed as a whole. Its tags stay as they are."""
     problems = _known_problems(earlier)
-    failure = Failure(tag=None, error_class=error.error_class, reason=str(error))
     problems[None] = _problem(failure, problems.get(None), look)
     before = earlier or RouteRecord(state=_nothing_known(look))
     return replace(before, state=_finish(before.state, look, problems.values()))

@@ -13,9 +13,16 @@ from registry_sync.airflow.damaged_images import read_damaged
 from registry_sync.airflow.deferral import defer_or_raise
 from registry_sync.airflow.hooks.registry import RegistryHook
 from registry_sync.airflow.hooks.skopeo import SkopeoHook
-from registry_sync.airflow.ids import FAILED_KEY, FOUND_KEY, NOTES_KEY, UNMODIFIED_KEY
+from registry_sync.airflow.ids import (
+    FAILED_KEY,
+    FOUND_KEY,
+    LISTED_KEY,
+    LISTING_ERROR_KEY,
+    NOTES_KEY,
+    UNMODIFIED_KEY,
+)
 from registry_sync.airflow.map_length import check_map_length
-from registry_sync.airflow.masking import masked
+from registry_sync.airflow.masking import masked, masked_text
 from registry_sync.airflow.run_context import (
     read_due_deletions,
     read_last_look,
@@ -32,6 +39,7 @@ from registry_sync.routes.discovery import Discovery, FailedRepository, FoundRou
 from registry_sync.routes.gone import find_gone, gone_failure, gone_note
 from registry_sync.routes.route import Route, route_key
 from registry_sync.state.names import route_names
+from registry_sync.state.record import MAX_REASON_LENGTH
 from registry_sync.sync.report import RouteReport
 from registry_sync.sync.run_state import LastLook, Watermark
 from registry_sync.sync.scope import RouteScope, RouteTask
@@ -83,6 +91,8 @@ class ListRoutesOperator(BaseOperator):
         try:
             return self._list(context)
         except RegistrySyncError as error:
+            reason = {"error_class": error.error_class, "reason": masked_text(str(error))[:MAX_REASON_LENGTH]}
+            context["ti"].xcom_push(LISTING_ERROR_KEY, reason)
             defer_or_raise(self, error, deferrals)
 
     def _list(self, context: Context) -> list[dict[str, Any]]:
@@ -97,7 +107,7 @@ class ListRoutesOperator(BaseOperator):
         names = route_names(candidate.route for candidate in found.routes)
         last_look = read_last_look(context, self.destination.name)
         if not params["repositories"]:
-            found = self._compare(context, found, last_look, window)
+            found = self._compare(context, found, names, last_look, window)
         selected = select_routes(found, params["repositories"] or [])
         self._push_failures(context, selected.failures)
         watermark = read_watermark(context, self.destination.name) if run.run_type == "scheduled" else None
@@ -113,7 +123,9 @@ class ListRoutesOperator(BaseOperator):
         deep_checks = self._deep_checks(context, rotation, work)
         return self._rows(context, run, scope, work, deep_checks, last_look, names)
 
-    def _compare(self, context: Context, found: Discovery, last_look: LastLook, window: Window) -> Discovery:
+    def _compare(
+        self, context: Context, found: Discovery, names: Mapping[str, str], last_look: LastLook, window: Window
+    ) -> Discovery:
         """Compare the repositories with those that earlier runs found, and leave the new state for the task ``report``.
 
         A repository of ``include_private`` that is gone is remembered, and fails each run that compares everything.
@@ -126,8 +138,12 @@ class ListRoutesOperator(BaseOperator):
         if noted:
             self.log.warning("%s", gone_note(noted))
             context["ti"].xcom_push(NOTES_KEY, [gone_note(noted)])
-        names = {*repositories_to_remember(found, earlier), *(repository.name for repository in private)}
-        context["ti"].xcom_push(FOUND_KEY, sorted(str(Repository(self.source.host, name)) for name in names))
+        kept = {repository.name for repository in private}
+        remembered = repositories_to_remember(found, earlier) | kept
+        context["ti"].xcom_push(FOUND_KEY, sorted(str(Repository(self.source.host, name)) for name in remembered))
+        if not found.unlisted:
+            kept |= {failure.name for failure in found.failures}
+            context["ti"].xcom_push(LISTED_KEY, {"names": sorted(names.values()), "kept_sources": sorted(kept)})
         return replace(found, failures=(*found.failures, *failures))
 
     def _push_failures(self, context: Context, failures: Sequence[FailedRepository]) -> None:

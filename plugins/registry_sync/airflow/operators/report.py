@@ -11,6 +11,7 @@ from airflow.sdk import BaseOperator, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException
 
 from registry_sync.airflow.damaged_images import push_damaged
+from registry_sync.airflow.destination_state import DestinationOfMirror, EndedRun, record_destinations
 from registry_sync.airflow.ids import (
     REPORT_KEY,
     copy_task,
@@ -47,7 +48,7 @@ class ReportOperator(BaseOperator):
     """Print the results of all routes, and fail when a route failed: Airflow takes a run's state from its last task.
 
     :param mirror: name of the mirror.
-    :param destinations: names of its destinations; :func:`routes_task` and :func:`copy_task` name their tasks.
+    :param destinations: its destinations; :func:`routes_task` and :func:`copy_task` name their tasks.
     :param has_deep_checks: the mirror has a schedule for deep checks.
     :param note: a remark about the whole run, if not empty.
     :param notify: notifiers that are told when something fails, recovers, or breaks a promise.
@@ -61,7 +62,7 @@ class ReportOperator(BaseOperator):
         self,
         *,
         mirror: str,
-        destinations: Sequence[str],
+        destinations: Sequence[DestinationOfMirror],
         has_deep_checks: bool = False,
         note: str = "",
         notify: Sequence[Notifier] = (),
@@ -78,7 +79,7 @@ class ReportOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the summary of the run. :raises AirflowFailException: when a route failed."""
-        outcomes = read_outcomes(context, self.destinations)
+        outcomes = read_outcomes(context, [place.destination.name for place in self.destinations])
         for outcome in outcomes:
             push_watermark(context, outcome)
             push_deletion_plans(context, outcome)
@@ -96,6 +97,7 @@ class ReportOperator(BaseOperator):
         )
         self._log(run)
         self._send_counters(outcomes)
+        self._record(context, outcomes, run_summary(run))
         self._send_gauges(outcomes)
         self._send_messages(context)
         if run.is_failed:
@@ -109,6 +111,22 @@ class ReportOperator(BaseOperator):
 
         for outcome in outcomes:
             send_metrics(run_metrics(self.mirror, outcome.destination, outcome.reports))
+
+    def _record(self, context: Context, outcomes: Sequence[DestinationOutcome], summary: str) -> None:
+        """Write what the run found out to the state of each destination."""
+        ended = [
+            EndedRun(
+                place=place,
+                listing_state=outcome.listing_state,
+                was_listed=outcome.routes is not None,
+                worked_on=outcome.names,
+                unrouted=outcome.unrouted,
+                is_failed=outcome.is_failed,
+                summary=summary,
+            )
+            for place, outcome in zip(self.destinations, outcomes, strict=True)
+        ]
+        record_destinations(context, ended)
 
     def _send_gauges(self, outcomes: Sequence[DestinationOutcome]) -> None:
         """Send what is stored about the destinations, after this run has stored its results."""
@@ -126,8 +144,9 @@ class ReportOperator(BaseOperator):
         """Send the messages that are due. Dry runs have changed nothing that is stored."""
         from registry_sync.airflow.notifications import send_run_messages
 
+        names = [place.destination.name for place in self.destinations]
         if not context["params"].get("dry_run"):
-            send_run_messages(context, self.mirror, self.destinations, self.notify, self.send_seconds)
+            send_run_messages(context, self.mirror, names, self.notify, self.send_seconds)
 
     def _log(self, run: RunReport) -> None:
         if run.routes:
@@ -147,6 +166,9 @@ class DestinationOutcome:
     :ivar missing: tasks that ended without a report, with their states.
     :ivar finished: keys of the routes that succeeded.
     :ivar notes: remarks about the list of routes.
+    :ivar listing_state: state of the task that lists the routes.
+    :ivar names: names of the routes in the state, by map index.
+    :ivar unrouted: the reports of repositories that got no route.
     """
 
     destination: str
@@ -155,6 +177,13 @@ class DestinationOutcome:
     missing: tuple[str, ...] = ()
     finished: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    listing_state: str | None = None
+    names: tuple[str, ...] = ()
+    unrouted: tuple[RouteReport, ...] = ()
+
+    @property
+    def is_failed(self) -> bool:
+        return bool(self.missing) or any(report.is_failed for report in self.reports)
 
 
 def read_outcomes(context: Context, destinations: Sequence[str]) -> list[DestinationOutcome]:
@@ -165,21 +194,25 @@ def read_outcomes(context: Context, destinations: Sequence[str]) -> list[Destina
 
 def _read_outcome(context: Context, destination: str, listing_state: str | None) -> DestinationOutcome:
     if listing_state not in _SUCCESSFUL:
-        return DestinationOutcome(destination=destination, missing=(f"{routes_task(destination)} ({listing_state})",))
+        task = f"{routes_task(destination)} ({listing_state})"
+        return DestinationOutcome(destination=destination, missing=(task,), listing_state=listing_state)
     ti = context["ti"]
     rows = ti.xcom_pull(task_ids=routes_task(destination)) or []
     routes = tuple(Route.from_json(row["route"]) for row in rows)
     states = _mapped_states(context, copy_task(destination), len(routes))
     pushed = ti.xcom_pull(task_ids=[copy_task(destination)], key=REPORT_KEY) or []
     reports, missing = match_reports(routes, pushed, states)
-    reports += [RouteReport.from_json(report) for report in read_failed(context, destination)]
+    unrouted = [RouteReport.from_json(report) for report in read_failed(context, destination)]
     return DestinationOutcome(
         destination=destination,
         routes=routes,
-        reports=tuple(reports),
+        reports=(*reports, *unrouted),
         missing=tuple(missing),
         finished=finished_routes(routes, reports, states),
         notes=tuple(read_notes(context, destination)),
+        listing_state=listing_state,
+        names=tuple(row["route_name"] for row in rows),
+        unrouted=tuple(unrouted),
     )
 
 

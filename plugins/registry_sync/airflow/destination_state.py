@@ -1,0 +1,188 @@
+"""The state of each destination, written by the task ``report`` at the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
+from typing import TYPE_CHECKING
+
+from registry_sync.airflow.ids import LISTED_KEY, LISTING_ERROR_KEY, routes_task
+from registry_sync.airflow.run_context import read_parameters, read_rows, read_run_interval, read_unmodified
+from registry_sync.airflow.state_store import losing, open_store, parse_state, read_record, read_state
+from registry_sync.config.model import Registry
+from registry_sync.errors import TemporaryError
+from registry_sync.state.destination import DestinationState, RouteFigures, RouteIndex, figures_of
+from registry_sync.state.document import as_document
+from registry_sync.state.names import DESTINATION_KEY, index_key, source_of, tags_key
+from registry_sync.state.record import Look, record_failure
+from registry_sync.state.record_run import DestinationRecord, ListedRoutes, RunOfDestination, record_run
+from registry_sync.state.store import StateStore
+from registry_sync.sync.report import RouteReport
+from registry_sync.sync.view import Failure
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationOfMirror:
+    """A destination of a mirror, its source, and the promise in seconds for routes that have no other."""
+
+    mirror: str
+    source: Registry
+    destination: Registry
+    fresh_within: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedRun:
+    """The end of a run at one destination, as the task ``report`` found it.
+
+    :ivar was_listed: the task that lists the routes succeeded. ``listing_state`` is its state.
+    :ivar worked_on: names of the routes that had a mapped task.
+    :ivar unrouted: reports of repositories without a route.
+    """
+
+    place: DestinationOfMirror
+    listing_state: str | None
+    was_listed: bool
+    worked_on: Sequence[str]
+    unrouted: Sequence[RouteReport]
+    is_failed: bool
+    summary: str
+
+
+def record_destinations(context: Context, ended: Collection[EndedRun]) -> None:
+    """Write the states of the destinations that a run worked on. A dry run writes none."""
+    params = read_parameters(context)
+    if params["dry_run"]:
+        return
+    for run in ended:
+        place = run.place
+        if params["destinations"] and place.destination.name not in params["destinations"]:
+            continue
+        with losing(f"The state of {place.destination.name} stays as it was"):
+            _record(context, run)
+
+
+def _record(context: Context, ended: EndedRun) -> None:
+    """Read, merge and write the state of one destination. Only the parts of the index that changed are written."""
+    place, now = ended.place, datetime.now(UTC).replace(microsecond=0)
+    store = open_store(place.mirror, place.destination.name)
+    parts = list(_read_index(store))
+    earlier = read_state(store, DESTINATION_KEY, DestinationState)
+    if earlier and (earlier.host, earlier.source_host) != (place.destination.host, place.source.host):
+        earlier, parts = None, []
+    failed = dict(_unrouted_rows(context, store, ended, parts, now))
+    record = record_run(_run(context, ended, failed, now), earlier, parts)
+    _write(store, record, parts)
+
+
+def _run(context: Context, ended: EndedRun, failed: dict[str, RouteFigures], now: datetime) -> RunOfDestination:
+    place = ended.place
+    rows = read_rows(context, place.destination.name) if ended.was_listed else []
+    reported = {row.route for row in rows}
+    return RunOfDestination(
+        mirror=place.mirror,
+        destination=place.destination.name,
+        host=place.destination.host,
+        source_host=place.source.host,
+        run_id=context["ti"].run_id,
+        ended_at=now,
+        is_failed=ended.is_failed,
+        summary=ended.summary,
+        listed=_listed(context, place.destination.name) if ended.was_listed else None,
+        looks_at_all=_looks_at_all(context, place.destination.name),
+        rows=rows,
+        failed=failed,
+        unreported=[name for name in ended.worked_on if name not in reported],
+        listing_failure=None if ended.was_listed else _listing_failure(context, ended),
+        fresh_within=place.fresh_within,
+    )
+
+
+def _listed(context: Context, destination: str) -> ListedRoutes | None:
+    """All routes, if the run listed them completely."""
+    document = context["ti"].xcom_pull(task_ids=routes_task(destination), key=LISTED_KEY)
+    if document is None:
+        return None
+    return ListedRoutes(names=frozenset(document["names"]), kept_sources=frozenset(document["kept_sources"]))
+
+
+def _looks_at_all(context: Context, destination: str) -> bool:
+    """Return whether the routes that a run skips are known to have no push since their last look.
+
+    The window of a scheduled run begins where the last one ended. Other runs may have a window in the past.
+    """
+    is_scheduled = read_run_interval(context).run_type == "scheduled"
+    has_all_tags = not read_parameters(context)["tags"]
+    return has_all_tags and (is_scheduled or not read_unmodified(context, destination))
+
+
+def _listing_failure(context: Context, ended: EndedRun) -> Failure:
+    """The reason that the task pushed before it failed. It pushes none when it is killed."""
+    task = routes_task(ended.place.destination.name)
+    document = context["ti"].xcom_pull(task_ids=task, key=LISTING_ERROR_KEY)
+    if document is not None:
+        return Failure(tag=None, error_class=document["error_class"], reason=document["reason"])
+    reason = f"the task {task} ended without a result ({ended.listing_state}); see its log"
+    return Failure(tag=None, error_class=TemporaryError.error_class, reason=reason)
+
+
+def _unrouted_rows(
+    context: Context, store: StateStore, ended: EndedRun, parts: Sequence[RouteIndex], now: datetime
+) -> Iterator[tuple[str, RouteFigures]]:
+    """Record the failure of each repository without a route, and return its rows: those that it had, else a new one."""
+    start = f"{ended.place.source.host}/"
+    for report in ended.unrouted:
+        if not report.source.startswith(start):
+            continue
+        source = report.source.removeprefix(start)
+        known = [name for part in parts for name in part.routes if source_of(name) == source]
+        for name in known or [source]:
+            yield name, _record_unrouted(context, store, ended, report, name, now)
+
+
+def _record_unrouted(
+    context: Context, store: StateStore, ended: EndedRun, report: RouteReport, name: str, now: datetime
+) -> RouteFigures:
+    earlier = read_record(store, name)
+    look = Look(
+        route=name,
+        source=report.source,
+        destination=earlier.state.destination if earlier else report.destination,
+        run_id=context["ti"].run_id,
+        task_id=routes_task(ended.place.destination.name),
+        map_index=-1,
+        looked_at=now,
+        fresh_within=ended.place.fresh_within,
+    )
+    failure = Failure(tag=None, error_class=report.error_class or "", reason=report.error or "")
+    state = record_failure(look, failure, earlier).state
+    store.set(name, as_document(state))
+    return figures_of(state)
+
+
+def _read_index(store: StateStore) -> Iterator[RouteIndex]:
+    """The parts of the index. One that cannot be read is empty: its rows come back when their routes are looked at."""
+    for number in count():
+        key = index_key(number)
+        document = store.get(key)
+        if document is None:
+            return
+        yield parse_state(key, document, RouteIndex) or RouteIndex(routes={})
+
+
+def _write(store: StateStore, record: DestinationRecord, earlier: Sequence[RouteIndex]) -> None:
+    """Write the changed parts, then the summary, then delete what no longer exists."""
+    for number, part in enumerate(record.parts):
+        if number >= len(earlier) or earlier[number] != part:
+            store.set(index_key(number), as_document(part))
+    store.set(DESTINATION_KEY, as_document(record.state))
+    for number in range(len(record.parts), len(earlier)):
+        store.delete(index_key(number))
+    for name in record.gone:
+        store.delete(name)
+        store.delete(tags_key(name))

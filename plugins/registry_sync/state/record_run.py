@@ -1,0 +1,144 @@
+"""Record what a run did at a destination: its summary, and the rows of its routes. Pure: no clock and no Airflow."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from registry_sync.state.destination import DestinationState, RouteFigures, RouteIndex
+from registry_sync.state.index import update_index
+from registry_sync.state.names import source_of
+from registry_sync.state.route import Problem
+from registry_sync.state.run_row import RunRow
+from registry_sync.sync.view import Failure
+
+MAX_UNREPORTED = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedRoutes:
+    """All routes of a mirror to a destination, of a run that listed them completely.
+
+    :ivar names: of the routes in the state.
+    :ivar kept_sources: source repositories that have no route in this run, but must not be forgotten: they fail, or are
+        private and not listed any more.
+    """
+
+    names: frozenset[str]
+    kept_sources: frozenset[str] = frozenset()
+
+    def has(self, route: str) -> bool:
+        """Return whether a route of the index still exists."""
+        return route in self.names or source_of(route) in self.kept_sources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOfDestination:
+    """A run that is no dry run, at one destination.
+
+    :ivar listed: ``None`` when the run did not list all routes, because of its parameters or a failure.
+    :ivar looks_at_all: routes that it skipped have no push since their last look. Not so for a window in the past, or
+        for some tags only.
+    :ivar rows: of the tasks that ended with a report; ``unreported`` are the names of other routes.
+    :ivar failed: rows of repositories that have no route, by name.
+    :ivar listing_failure: set when the routes could not be listed.
+    """
+
+    mirror: str
+    destination: str
+    host: str
+    source_host: str
+    run_id: str
+    ended_at: datetime
+    is_failed: bool
+    summary: str
+    listed: ListedRoutes | None = None
+    looks_at_all: bool = False
+    rows: Sequence[RunRow] = ()
+    failed: Mapping[str, RouteFigures]
+    unreported: Sequence[str] = ()
+    listing_failure: Failure | None = None
+    fresh_within: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationRecord:
+    """The state of a destination, its index, and the routes that no longer exist."""
+
+    state: DestinationState
+    parts: tuple[RouteIndex, ...]
+    gone: tuple[str, ...] = ()
+
+
+def record_run(
+    run: RunOfDestination, earlier: DestinationState | None, parts: Sequence[RouteIndex]
+) -> DestinationRecord:
+    """The record after a run. Rows of routes that it did not look at stay as they are.
+
+    :param earlier: ``None`` when nothing is known, or when the state is of another registry.
+    """
+    before = earlier or _nothing_known(run)
+    gone = _gone(run, parts)
+    rows = {row.route: row.figures for row in run.rows if row.figures} | dict(run.failed)
+    updated = update_index(parts, rows, gone)
+    is_complete = _is_complete(run)
+    is_changed = any(row.changes.total for row in run.rows)
+    state = DestinationState(
+        mirror=run.mirror,
+        destination=run.destination,
+        host=run.host,
+        source_host=run.source_host,
+        run_id=run.run_id,
+        run_ended=run.ended_at,
+        is_failed=run.is_failed,
+        summary=run.summary,
+        listed_at=run.ended_at if run.listed and run.looks_at_all else before.listed_at,
+        complete_run_id=run.run_id if is_complete else before.complete_run_id,
+        complete_at=run.ended_at if is_complete else before.complete_at,
+        index_parts=len(updated),
+        unreported=tuple(run.unreported[:MAX_UNREPORTED]),
+        problem=_problem(run, before.problem),
+        changed_at=run.ended_at if is_changed else before.changed_at,
+        fresh_within=run.fresh_within,
+    )
+    return DestinationRecord(state=state, parts=tuple(updated), gone=gone)
+
+
+def _nothing_known(run: RunOfDestination) -> DestinationState:
+    return DestinationState(
+        mirror=run.mirror,
+        destination=run.destination,
+        host=run.host,
+        source_host=run.source_host,
+        run_id=run.run_id,
+        run_ended=run.ended_at,
+    )
+
+
+def _gone(run: RunOfDestination, parts: Sequence[RouteIndex]) -> tuple[str, ...]:
+    """The routes of the index that no longer exist, by a run that listed all."""
+    if run.listed is None:
+        return ()
+    new: Collection[str] = run.failed
+    return tuple(name for part in parts for name in part.routes if not run.listed.has(name) and name not in new)
+
+
+def _is_complete(run: RunOfDestination) -> bool:
+    """Return whether the run compared all tags of all routes."""
+    if run.listed is None or run.failed or run.unreported:
+        return False
+    return {row.route for row in run.rows if row.is_complete} >= run.listed.names
+
+
+def _problem(run: RunOfDestination, known: Problem | None) -> Problem | None:
+    """The failure of the listing, with its history. Several tries of one run count once."""
+    if run.listing_failure is None:
+        return None
+    return Problem(
+        error_class=run.listing_failure.error_class,
+        reason=run.listing_failure.reason,
+        since=known.since if known else run.ended_at,
+        tries=known.tries + (known.run_id != run.run_id) if known else 1,
+        run_id=run.run_id,
+    )
