@@ -397,6 +397,7 @@ class TestMirrorRepository:
         assert [each["tag"] for each in report["tags"]] == ["v1"]
         assert set(run.api.xcoms) == {
             (PLAN, -1, "found_repositories"),
+            (PLAN, -1, "listed_routes"),
             (PLAN, -1, "return_value"),
             (COPY, 0, "report"),
             (COPY, 0, "state"),
