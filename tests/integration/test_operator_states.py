@@ -14,7 +14,7 @@ import pytest
 
 from registry_sync.airflow.mirror_dag import build_dag
 from registry_sync.routes.load import load_mirrors
-from registry_sync.state.changes import Changes
+from registry_sync.state.changes import Change, Changes
 from registry_sync.state.destination import DestinationState, RouteFigures, RouteIndex
 from registry_sync.state.document import as_document, read_document
 from registry_sync.state.names import DESTINATION_KEY, asset_name, index_key, tags_key
@@ -23,7 +23,7 @@ from registry_sync.state.run_row import RunRow
 from testkit import images
 from testkit.interceptor import Interceptor
 from testkit.registry import RegistryProcess
-from testkit.task_runner import RUN_ID, THIS_TASK, FakeApi
+from testkit.task_runner import RUN_ID, THIS_TASK, FakeApi, run
 from tests.integration.test_operators import COPY, PLAN, Run, a_mirrors_file
 
 pytestmark = pytest.mark.usefixtures("minimal_jitter")
@@ -290,3 +290,54 @@ class TestReport:
         assert team.report(**{PLAN: "success", f"{COPY}_0": "success"}).state == "success"
         state = team.destination()
         assert (state.listed_at, state.complete_at) == (state.run_ended, state.run_ended)
+
+
+class TestChanges:
+    def test_a_moved_tag_and_its_backup_are_one_event(
+        self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str
+    ) -> None:
+        old, new = (images.image([], labels={"content": content}) for content in ("old", "new"))
+        images.push(source.url, name, "latest", old)
+        team = new_run(source, wire, name, backup_tag="{{ tag }}-was-{{ digest_short }}")
+        assert team.copy().state == "success"
+        images.push(source.url, name, "latest", new)
+        assert team.copy().state == "success"
+        assert run(team.dag, "changes", team.api).state == "success"
+        (event,) = team.api.messages[-1]["outlet_events"]
+        assert event["dest_asset_key"] == {"name": ASSET, "uri": f"x-registry-sync://{wire.host}/team/backup"}
+        repository, old_digest = f"{wire.host}/{name}", str(old.digest)
+        backup_tag = f"latest-was-{old_digest.removeprefix('sha256:')[:12]}"
+        backup = {"repository": repository, "tag": backup_tag, "kind": "backed_up", "digest": old_digest}
+        moved = {"repository": repository, "tag": "latest", "kind": "moved", "digest": str(new.digest)}
+        assert event["extra"].pop("at")
+        assert event["extra"] == {
+            "mirror": "team",
+            "destination": "backup",
+            "host": wire.host,
+            "run_id": RUN_ID,
+            "total": 2,
+            "changes": [backup, {**moved, "old_digest": old_digest}],
+        }
+
+    def test_a_run_that_changed_nothing_emits_no_event(
+        self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str
+    ) -> None:
+        push(source, name, "v1")
+        team = new_run(source, wire, name)
+        assert team.copy().state == "success"
+        assert team.copy().state == "success"
+        assert run(team.dag, "changes", team.api).state == "success"
+        assert team.api.messages[-1]["outlet_events"] == []
+
+    def test_an_event_is_cut_at_two_hundred_changes(
+        self, source: RegistryProcess, wire: Interceptor, new_run: NewRun, name: str
+    ) -> None:
+        push(source, name, "v1")
+        team = new_run(source, wire, name)
+        change = Change(repository="acr.example/a", tag="v1", kind="deleted", digest="sha256:a")
+        rows = [RunRow(route=f"r{number}", changes=Changes.of(number * [change])) for number in (150, 151)]
+        for map_index, row in enumerate(rows):
+            team.api.xcoms[COPY, map_index, "state"] = as_document(row)
+        assert run(team.dag, "changes", team.api).state == "success"
+        (event,) = team.api.messages[-1]["outlet_events"]
+        assert (event["extra"]["total"], len(event["extra"]["changes"])) == (301, 200)

@@ -61,9 +61,13 @@ def _short_digest(digest: str | None) -> str:
 
 
 def _long_digest(text: str) -> str | None:
+    """:raises ValueError: when it is not the base64 of 32 bytes."""
     if not text or ":" in text:
         return text or None
-    return f"{_SHA256}{urlsafe_b64decode(f'{text}=').hex()}"
+    decoded = urlsafe_b64decode(f"{text}=")
+    if len(decoded) != 32:
+        raise ValueError(f"{text!r} is not a digest")
+    return f"{_SHA256}{decoded.hex()}"
 
 
 def _row(tag: KnownTag) -> list[int]:
