@@ -34,6 +34,8 @@ MAIL = {"class": SMTP, "with": {"to": "ops@example.com", "smtp_conn_id": "mail"}
 OWN = "testkit.notifiers"
 NOW = datetime.now(UTC).replace(microsecond=0)
 HOUR = timedelta(hours=1)
+DAYS = timedelta(days=5, minutes=1)
+"""An age that messages show as 5 d, also when a test runs for minutes."""
 RUN_ID = "scheduled__2026-11-29T03:00:00+00:00"
 RUN_URL = "https://airflow.example/dags/mirror_one/runs/scheduled__2026-11-29T03%3A00%3A00%2B00%3A00"
 BASE_URL = "https://airflow.example"
@@ -109,7 +111,7 @@ STATE = DestinationState(
 WELL = RouteFigures(looked_at=NOW, complete_at=NOW, selected=1, in_sync=1)
 PROBLEM = Problem(tag="v1", error_class="refused", reason="the quota is <used> up", since=NOW - 9 * HOUR, tries=9)
 FAILING = replace(WELL, in_sync=0, failing=1, failing_since=PROBLEM.since)
-STALE = replace(WELL, in_sync=0, missing=1, oldest_lacking=NOW - 5 * HOUR, fresh_within=7200.0)
+STALE = replace(WELL, in_sync=0, missing=1, oldest_lacking=NOW - DAYS, fresh_within=7200.0)
 
 
 def documents(figures: RouteFigures, *problems: Problem, name: str = "one/app") -> dict[str, Any]:
@@ -180,8 +182,8 @@ def test_each_change_is_one_mail(watch: Any) -> None:
 <p>New in mirror one: 1 problem.</p>
 <h3>Behind the promise (fresh_within): 1</h3>
 <ul>
-<li><b>one/app → acr</b>: lacks a tag that the source has had for 5 h; the promise is 2 h<br>\
-<small>since {minute(NOW - 3 * HOUR)}</small></li>
+<li><b>one/app → acr</b>: lacks a tag that the source has had for 5 d; the promise is 2 h<br>\
+<small>since {minute(NOW - DAYS + 2 * HOUR)}</small></li>
 </ul>""",
         )
     ]
@@ -344,6 +346,19 @@ def run_report(watch: Watch, *, seconds: float = 60.0, **states: str) -> TaskRun
     report.send_seconds = seconds
     api = replace(watch.api, dag_id=dag.dag_id, states=states)
     return run(dag, REPORT_TASK, api)
+
+
+def test_a_run_that_cannot_list_repositories_is_told_by_itself(watch: Any) -> None:
+    watching = watch()
+    ended = run_report(watching, routes_to_acr="failed")
+    (sent,) = watching.mail.take()
+    assert (ended.state, sent.subject) == ("failed", "Mirror one fails: 1 problem")
+    assert (
+        "<b>list of routes → acr</b>: the task routes_to_acr ended without a result (failed); see its log<br>"
+        in sent.html
+    )
+    run_report(watching, routes_to_acr="failed")
+    assert (watching.run().state, watching.mail.take()) == ("success", [])
 
 
 @pytest.mark.parametrize("notifier", ["RaisingNotifier", "ExitingNotifier", "HangingNotifier", "Absent"])
