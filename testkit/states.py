@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any
 
 from registry_sync.state.changes import Change, ChangeEvent
-from registry_sync.state.destination import DestinationState, RouteFigures, RouteIndex
+from registry_sync.state.destination import DestinationState, RouteFigures, RouteIndex, figures_of
 from registry_sync.state.document import as_document
 from registry_sync.state.names import DESTINATION_KEY, asset_name, asset_uri, index_key, route_name, tags_key
 from registry_sync.state.route import LACKING, Arrival, KnownTag, Problem, RouteState, TagTable
@@ -160,25 +160,6 @@ def synthetic_destination(
         events=tuple(islice(_events(summary, known), events)),
         last_run=("failed" if failing else "success", ended - timedelta(minutes=6), ended),
         next_run_at=now + timedelta(minutes=55),
-    )
-
-
-def figures_of(state: RouteState) -> RouteFigures:
-    """The row of a route in the index."""
-    return RouteFigures(
-        looked_at=state.looked_at,
-        complete_at=state.complete_at,
-        selected=state.selected,
-        in_sync=state.in_sync,
-        missing=state.missing,
-        changed=state.changed,
-        failing=state.failing,
-        locked=state.locked,
-        kept=state.kept,
-        oldest_lacking=state.oldest_lacking,
-        failing_since=min((problem.since for problem in state.problems), default=None),
-        lag_seconds=state.lag_seconds,
-        fresh_within=state.fresh_within,
     )
 
 

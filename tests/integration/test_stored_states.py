@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -25,13 +26,19 @@ from sqlalchemy.orm import Session
 from registry_sync.airflow.stored_states import StoredStates
 from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
 from registry_sync.cli.main import main
+from registry_sync.oci.reference import Digest
 from registry_sync.state.document import read_document
 from registry_sync.state.history import changes_since
 from registry_sync.state.names import ASSET_GROUP, DESTINATION_KEY, asset_name, index_key, tags_key
 from registry_sync.state.queries import find, get_overview, get_repository, list_failing, list_routes
 from registry_sync.state.route import KnownTag, TagTable
 from registry_sync.state.runs import Run
+from testkit import images
 from testkit.airflow import LocalAirflow
+from testkit.given_states import destination as given
+from testkit.given_states import tag
+from testkit.loopback import LOOPBACK
+from testkit.registry import RegistryProcess
 from testkit.states import SyntheticDestination, synthetic_destination, synthetic_states
 from testkit.states_database import write_states
 
@@ -409,3 +416,105 @@ def test_without_a_database_the_commands_say_where_to_run_them(command: Command,
     assert not (tmp_path / "absent.db").exists()
     no_table = f"cannot read Airflow's database at {empty}: no such table: import_error; {ADVICE}\n"
     assert command("status", address=empty) == (UNUSABLE, "", no_table)
+
+
+OLD, NEW = images.image([]), images.multi_arch("new")
+
+
+@pytest.fixture(scope="module")
+def live_file(
+    engine: Engine,
+    source: RegistryProcess,
+    destination: RegistryProcess,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A mirrors file, and states of its mirror that are right about some tags and wrong about others."""
+    for name in ("same", "moved", "arrived", "absent", "gone"):
+        images.push(source.url, "team/app", name, NEW)
+    images.push(destination.url, "team/app", "same", NEW)
+    images.push(destination.url, "team/app", "moved", OLD)
+    images.push(destination.url, "team/app", "arrived", NEW)
+    digest = str(NEW.digest)
+    there = {"same": "in_sync", "moved": "in_sync", "gone": "in_sync", "arrived": "missing", "absent": "missing"}
+    tags = tuple(tag(name, status, digest, pushed=NOW) for name, status in there.items())  # type: ignore[arg-type]
+    hosts = {"backup": destination.host, "down": unused_host()}
+    with Session(engine) as session, session.begin():
+        write_states(
+            session,
+            [
+                given(
+                    name,
+                    {"team/app": tags[:1] if name == "down" else tags},
+                    mirror="live",
+                    host=host,
+                    source_host=source.host,
+                    now=NOW,
+                )
+                for name, host in hosts.items()
+            ],
+        )
+    registries = {name: {"host": host, "tls": False} for name, host in (("origin", source.host), *hosts.items())}
+    mirror = {"source": "origin", "destinations": list(hosts), "repositories": ["team/app"]}
+    path = tmp_path_factory.mktemp("live") / "mirrors.yaml"
+    path.write_text(json.dumps({"registries": registries, "mirrors": {"live": mirror}}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "now", "verdict"),
+    [
+        ("same", "in sync", NEW.digest, "same"),
+        ("moved", "in sync", OLD.digest, "differs"),
+        ("gone", "in sync", None, "differs"),
+        ("arrived", "missing", NEW.digest, "differs"),
+        ("absent", "missing", None, "same"),
+    ],
+)
+def test_the_state_is_compared_with_the_registry(
+    command: Command,
+    live_file: Path,
+    source: RegistryProcess,
+    destination: RegistryProcess,
+    name: str,
+    status: str,
+    now: Digest | None,
+    verdict: str,
+) -> None:
+    code, printed, errors = command("where", f"{source.host}/team/app:{name}", "--live", "--file", str(live_file))
+    assert (code, errors) == (FAILED, "")  # one registry is down, and other states cannot be read
+    lines = {line.split()[1]: line.split() for line in printed.splitlines()[3:5]}
+    assert lines[f"{source.host}/team/app"] == [name, f"{source.host}/team/app", "source", _hex(NEW.digest)]
+    digest = _hex(now) if now else "absent"
+    known = [name, f"{destination.host}/team/app", *status.split(), _hex(NEW.digest)]
+    assert lines[f"{destination.host}/team/app"] == [*known, digest, verdict]
+
+
+def test_a_registry_that_is_down_is_its_own_error(command: Command, live_file: Path, source: RegistryProcess) -> None:
+    code, printed, _ = command("where", f"{source.host}/team/app:same", "--live", "--json", "--file", str(live_file))
+    live = json.loads(printed)["live"]
+    assert code == FAILED
+    assert [entry["verdict"] for entry in live] == ["", "same", "error"]
+    assert re.search(r"cannot connect|Connection refused|connection", live[2]["error"], re.IGNORECASE)
+
+
+def test_a_route_that_the_mirrors_file_no_longer_has_is_said(
+    command: Command, live_file: Path, source: RegistryProcess, tmp_path: Path, destination: RegistryProcess
+) -> None:
+    document = json.loads(live_file.read_text())
+    document["mirrors"]["live"]["destinations"] = ["down"]
+    other = tmp_path / "mirrors.yaml"
+    other.write_text(json.dumps(document).replace(destination.host, "elsewhere.example"))
+    _, printed, _ = command("where", f"{source.host}/team/app:same", "--live", "--json", "--file", str(other))
+    backup = json.loads(printed)["live"][1]
+    assert backup["error"] == f"the mirrors file has no such route to {destination.host}/team/app any more"
+
+
+def _hex(digest: Digest) -> str:
+    return digest.encoded[:12]
+
+
+def unused_host() -> str:
+    """A host and port of loopback on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return f"{LOOPBACK}:{probe.getsockname()[1]}"

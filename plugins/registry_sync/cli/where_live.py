@@ -9,7 +9,7 @@ from typing import Literal
 
 from registry_sync.cli.connections import CommandConnections
 from registry_sync.config.model import MirrorsFile, Registry
-from registry_sync.errors import ConfigurationError, RegistrySyncError
+from registry_sync.errors import RegistrySyncError
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.load import load_mirrors
 from registry_sync.state.find import FoundRepository
@@ -70,8 +70,6 @@ def _read(registry: Registry | None, repository: str, tag: str, connections: Con
     try:
         with connections.client(registry) as client:
             digest = client.head_manifest(Repository.parse(repository), tag)
-    except ConfigurationError:
-        raise
     except RegistrySyncError as error:
         return LiveDigest(error=str(error), verdict="error")
     return LiveDigest(digest=str(digest) if digest else None)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from registry_sync.state.changes import Change, ChangeEvent
-from registry_sync.state.destination import DestinationState, RouteFigures, RouteIndex
 from registry_sync.state.document import as_document
 from registry_sync.state.history import changes_since
-from registry_sync.state.names import DESTINATION_KEY, destination_of, index_key, source_of, tags_key
+from registry_sync.state.names import index_key, tags_key
 from registry_sync.state.queries import (
     find,
     get_overview,
@@ -21,88 +20,16 @@ from registry_sync.state.queries import (
     list_routes,
     overview_notes,
 )
-from registry_sync.state.route import KnownTag, Problem, RouteState, TagTable
-from registry_sync.sync.view import TagStatus
+from registry_sync.state.route import Problem, TagTable
+from testkit.given_states import NOON, destination, tag
 from testkit.memory_states import MemoryStates
-from testkit.states import SyntheticDestination, digest_of
+from testkit.states import digest_of
 
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 V1, V2, OTHER = digest_of("v1"), digest_of("v2"), digest_of("other")
 
 
-def tag(
-    name: str, status: TagStatus = "in_sync", digest: str | None = V1, *, pushed: datetime = NOON - 9 * HOUR
-) -> KnownTag:
-    is_there = status == "in_sync"
-    return KnownTag(
-        tag=name,
-        status=status,
-        digest=digest,
-        pushed_at=pushed,
-        first_seen=pushed + HOUR,
-        published_at=pushed + HOUR / 4 if is_there else None,
-    )
-
-
 DENIED = Problem(tag="v2", error_class="denied", reason="403 at acr", since=NOON - 5 * HOUR, tries=5)
-
-
-def destination(
-    name: str,
-    routes: dict[str, tuple[KnownTag, ...]],
-    *,
-    mirror: str = "team",
-    host: str = "",
-    problems: dict[str, tuple[Problem, ...]] | None = None,
-    source_host: str = "quay.io",
-    **fields: Any,
-) -> SyntheticDestination:
-    """A destination whose routes have these tags, and these problems."""
-    host = host or f"{name}.example"
-    state = DestinationState(
-        mirror=mirror,
-        destination=name,
-        host=host,
-        source_host=source_host,
-        run_id="scheduled__2026-03-01T11:00:00+00:00",
-        run_ended=NOON,
-        listed_at=NOON,
-        index_parts=1,
-        **fields,
-    )
-    figures, documents = {}, {DESTINATION_KEY: as_document(state)}
-    for route, tags in routes.items():
-        known = (problems or {}).get(route, ())
-        counts: dict[str, Any] = {
-            status: sum(each.status == status for each in tags)
-            for status in ("in_sync", "missing", "failing", "locked")
-        }
-        lacking = [each.pushed_at for each in tags if each.status != "in_sync" and each.pushed_at]
-        common: dict[str, Any] = {
-            "looked_at": NOON,
-            "complete_at": NOON,
-            "selected": len(tags),
-            "oldest_lacking": min(lacking, default=None),
-            **counts,
-        }
-        figures[route] = RouteFigures(**common, failing_since=min((each.since for each in known), default=None))
-        documents[route] = as_document(
-            RouteState(
-                route=route,
-                source=f"{source_host}/{source_of(route)}",
-                destination=f"{host}/{destination_of(route)}",
-                run_id=state.run_id,
-                task_id=f"to_{name}",
-                map_index=3,
-                problems=known,
-                problem_count=len(known),
-                **common,
-            )
-        )
-        documents[tags_key(route)] = as_document(TagTable(tags=tags, total=len(tags)))
-    documents[index_key(0)] = as_document(RouteIndex(routes=figures))
-    return SyntheticDestination(mirror=mirror, destination=name, host=host, documents=documents)
 
 
 ACR = destination(
