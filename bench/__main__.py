@@ -7,6 +7,7 @@ import logging
 from bench.heads import Head, measure_heads
 from bench.routes import Measured, measure
 from bench.selection import MeasuredSelection, measure_selections
+from bench.states import ROUTES, TAGS, Answered, measure_states
 from bench.vendors import Hourly, Pair, measure_pairs, measure_window
 from registry_sync.text_table import table
 
@@ -67,6 +68,15 @@ def _head_row(head: Head) -> tuple[str, ...]:
     return (head.what, f"{head.cpu_milliseconds:.2f}", f"{head.ratio:.1f}")
 
 
+_ANSWERS = ("query or page", "ms", "peak MB", "kB")
+
+
+def _answer_row(answered: Answered) -> tuple[str, ...]:
+    numbers = (answered.peak_megabytes, answered.kilobytes)
+    sizes = ("-" if number is None else f"{number:.1f}" for number in numbers)
+    return (answered.what, f"{answered.milliseconds:.0f}", *sizes)
+
+
 def main() -> None:
     """Measure and print: real copies between two plain registries, then what is in sync between the vendors' kinds."""
     logging.disable(logging.WARNING)
@@ -81,6 +91,8 @@ def main() -> None:
     print(table(_WINDOW, [_window_row(measure_window(1000, 300, 5))], right=frozenset(range(len(_WINDOW)))))
     print("\nSelecting tags, by the number of names that the rules list:\n")
     print(table(_SELECTIONS, [_selection_row(each) for each in measure_selections()], right=frozenset(range(4))))
+    print(f"\nQueries and pages over the states of {ROUTES:,} routes with {TAGS} tags each (SQLite):\n")
+    print(table(_ANSWERS, [_answer_row(each) for each in measure_states()], right=frozenset({1, 2, 3})))
 
 
 if __name__ == "__main__":
