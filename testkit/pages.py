@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from airflow.models.asset import AssetModel
@@ -16,7 +16,7 @@ from registry_sync.state.names import ASSET_GROUP, READINESS_ASSET, READINESS_KE
 from registry_sync.state.readiness import ReadinessState
 from testkit.airflow import LocalAirflow
 from testkit.states import SyntheticDestination, stored_text
-from testkit.states_database import BUNDLE, write_states
+from testkit.states_database import BUNDLE, write_next_runs, write_states
 
 PAGES_PATH = "/registry-sync"
 
@@ -47,7 +47,7 @@ def write_readiness(session: Session, state: ReadinessState) -> None:
 @contextmanager
 def api_server(
     airflow: LocalAirflow,
-    states: Iterable[SyntheticDestination],
+    states: Sequence[SyntheticDestination],
     *,
     readiness: ReadinessState | None = None,
     dags: bool = False,
@@ -63,6 +63,8 @@ def api_server(
             write_readiness(session, readiness)
     if dags:
         airflow.run("dags", "reserialize").check_returncode()
+        with database_session(airflow) as session:
+            write_next_runs(session, states)
     airflow.start(["api-server"])
     try:
         yield

@@ -12,7 +12,7 @@ from airflow.models.dag import DagModel, DagTag
 from airflow.models.dagbundle import DagBundleModel
 from airflow.models.dagrun import DagRun
 from airflow.utils.state import DagRunState
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from registry_sync.airflow.ids import REPORT_TASK, dag_id
@@ -31,6 +31,13 @@ def write_states(session: Session, states: Iterable[SyntheticDestination]) -> No
     for stored in states:
         _write_dag(session, stored)
         _write_asset(session, stored)
+
+
+def write_next_runs(session: Session, states: Iterable[SyntheticDestination]) -> None:
+    """Write the next run of each mirror. Airflow replaces it when it reads a DAG file, and no scheduler runs here."""
+    for stored in states:
+        dag = update(DagModel).where(DagModel.dag_id == dag_id(stored.mirror))
+        session.execute(dag.values(next_dagrun_create_after=stored.next_run_at))
 
 
 def _write_asset(session: Session, stored: SyntheticDestination) -> None:
