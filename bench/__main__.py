@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from bench.heads import Head, measure_heads
+from bench.movers import Moved, measure_movers
 from bench.routes import Measured, measure
 from bench.selection import MeasuredSelection, measure_selections
 from bench.states import ROUTES, TAGS, Answered, measure_states
@@ -77,6 +78,19 @@ def _answer_row(answered: Answered) -> tuple[str, ...]:
     return (answered.what, f"{answered.milliseconds:.0f}", *sizes)
 
 
+_MOVERS = ("cold copy of", "by", "same", "requests", "connections", "CPU s", "wall s", "peak MB")
+
+
+def _mover_row(what: str, moved: Moved) -> tuple[str, ...]:
+    costs = (moved.cpu_seconds, moved.wall_seconds)
+    counts = (f"{moved.same}/{moved.images}", str(moved.requests), str(moved.connections))
+    return (what, moved.tool, *counts, *(f"{seconds:.2f}" for seconds in costs), f"{moved.peak_megabytes:.0f}")
+
+
+_WORK = {"10 × 5 small images": (10, 5, 50_000), "1 × 4 images, 1.7 GB": (1, 4, 100_000_000)}
+"""Repositories, tags of each, and bytes of each layer."""
+
+
 def main() -> None:
     """Measure and print: real copies between two plain registries, then what is in sync between the vendors' kinds."""
     logging.disable(logging.WARNING)
@@ -85,6 +99,13 @@ def main() -> None:
     rows = [_pass_row(each) for routes, tags in ((1, 100), (10, 20)) for each in measure(routes, tags)]
     print("\nCopies between two registries of the OCI distribution spec:\n")
     print(table(_PASSES, rows, right=frozenset(range(1, len(_PASSES)))))
+    rows = [
+        _mover_row(what, moved)
+        for what, (repositories, tags, size) in _WORK.items()
+        for moved in measure_movers(repositories, tags, layer_bytes=size)
+    ]
+    print("\nThe same images by both movers, and by the peers on PATH:\n")
+    print(table(_MOVERS, rows, right=frozenset(range(2, len(_MOVERS)))))
     print("\nTags in sync, by the kinds of the registries (stand-ins with their APIs, on loopback):\n")
     print(table(_PAIRS, [_pair_row(each) for each in measure_pairs(300)], right=frozenset(range(2, len(_PAIRS)))))
     print("\nAn hourly window, quay to acr:\n")

@@ -11,7 +11,7 @@ import pytest
 from tests.faults import document
 from tests.faults.specification import every_case
 
-_seen: dict[tuple[str, str], tuple[str, str, str]] = {}
+_seen: dict[tuple[str, str, str], tuple[str, str, str]] = {}
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -19,8 +19,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" and report.passed:
         for name, value in report.user_properties:
             if name == "seen":
-                fault, stage, *told = map(str, cast("Sequence[object]", value))
-                _seen[fault, stage] = (told[0], told[1], told[2])
+                fault, stage, mover, *told = map(str, cast("Sequence[object]", value))
+                _seen[fault, stage, mover] = (told[0], told[1], told[2])
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from testkit.page_block import PageBlock
-from tests.faults.specification import SPECIFICATION, Seen, every_case
+from tests.faults.specification import DIRECT, SPECIFICATION, Row, Seen, every_case
 from tests.faults.stages import STAGES
 
 BLOCK = PageBlock(page="reliability.md", command="make reliability")
@@ -26,21 +26,27 @@ _OUTCOMES: Mapping[str, str] = {
 
 def specified() -> Seen:
     """The specified result of every case."""
-    return {(each.fault, each.stage): (each.lasting, each.passing, each.says) for each in every_case()}
+    return {(each.fault, each.stage, each.mover): (each.lasting, each.passing, each.says) for each in every_case()}
 
 
 def render(seen: Seen) -> str:
-    """Render a Markdown table: a row per fault and result, with the stages that have this result."""
+    """Render the Markdown tables of both movers: a row per fault and result, with the stages that have this result."""
+    skopeo, direct = ({case: seen[case] for case in seen if case[2] == mover} for mover in ("skopeo", "direct"))
+    heading = "With `transfer: direct`, the requests that move the content. All others are answered as above."
+    return f"{_table(skopeo, SPECIFICATION)}\n\n{heading}\n\n{_table(direct, DIRECT)}"
+
+
+def _table(seen: Seen, specification: Sequence[Row]) -> str:
     lines = [
         "| fault | request | while the fault lasts | after a single fault | message contains |",
         "|---|---|---|---|---|",
     ]
-    order = {(row.fault, stage): number for number, row in enumerate(SPECIFICATION) for stage in row.stages}
-    cases = sorted(seen, key=lambda case: order[case])
+    order = {(row.fault, stage): number for number, row in enumerate(specification) for stage in row.stages}
+    cases = sorted(seen, key=lambda case: order[case[:2]])
     for (fault, result), group in groupby(cases, key=lambda case: (case[0], seen[case])):
         lasting, passing, says = result
         results = (_OUTCOMES[lasting], _once(fault, passing), f"`{says}`" if says else "")
-        lines.append(f"| {' | '.join((fault, _places(stage for _, stage in group), *results))} |")
+        lines.append(f"| {' | '.join((fault, _places(case[1] for case in group), *results))} |")
     return "\n".join(lines)
 
 

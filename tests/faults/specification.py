@@ -10,6 +10,8 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from registry_sync.config.settings import MoverName
+
 PING = ("source: ping", "destination: ping")
 LOG_IN = ("source: log in", "destination: log in", "source: token", "destination: token")
 HEAD = ("source: HEAD", "destination: HEAD", "destination: verify")
@@ -54,10 +56,15 @@ class Row:
     lasting: str
     passing: str
     says: str = ""
+    mover: MoverName = "skopeo"
 
 
 def _row(fault: str, stages: tuple[str, ...], lasting: str, passing: str, says: str = "") -> Row:
     return Row(fault=fault, stages=stages, lasting=lasting, passing=passing, says=says)
+
+
+def _direct(fault: str, stages: tuple[str, ...], lasting: str, passing: str, says: str = "") -> Row:
+    return Row(fault=fault, stages=stages, lasting=lasting, passing=passing, says=says, mover="direct")
 
 
 def _without(stages: tuple[str, ...], *excluded: str) -> tuple[str, ...]:
@@ -253,6 +260,67 @@ SPECIFICATION = (
 )
 
 
+BLOB_GET, BLOB_POST, BLOB_PUT = ("source: blob",), ("destination: blob POST",), ("destination: blob PUT",)
+BY_DIGEST = ("destination: PUT by digest",)
+MOVES = (*BLOB_GET, *BLOB_POST, *BLOB_PUT, *BY_DIGEST)
+"""Requests of our own client where it moves the content. It repeats each, and continues a blob where it broke off."""
+
+DIRECT = (
+    _direct("401", (*BLOB_GET, *BY_DIGEST), DENIED, DENIED, "answered 401"),
+    _direct("401", BLOB_POST, DENIED, SUCCESS, "answered 401"),
+    _direct("401", BLOB_PUT, RETRY, SUCCESS, "no longer accepted the login in the middle of an upload"),
+    _direct("401", HELD, SUCCESS, SUCCESS),
+    _direct("401, token expired", (*BLOB_GET, *BLOB_POST, *BY_DIGEST), DENIED, SUCCESS, "answered 401"),
+    _direct("401, token expired", BLOB_PUT, RETRY, SUCCESS, "no longer accepted the login in the middle of an upload"),
+    *(
+        row
+        for fault in ("403", "403, HTML")
+        for row in (
+            _direct(fault, (*BLOB_GET, *BLOB_PUT, *BY_DIGEST), DENIED, DENIED, "answered 403"),
+            _direct(fault, BLOB_POST, DENIED, SUCCESS, "answered 403"),
+            _direct(fault, HELD, SUCCESS, SUCCESS),
+        )
+    ),
+    _direct("404", BLOB_GET, REFUSED, REFUSED, "the image is incomplete at the source"),
+    _direct("404", BLOB_POST, REFUSED, SUCCESS, "cannot be pushed to; create it at the registry first"),
+    _direct("404", BLOB_PUT, RETRY, SUCCESS, "the registry no longer knows the upload"),
+    _direct("404", BY_DIGEST, REFUSED, REFUSED, "cannot be pushed to; create it at the registry first"),
+    _direct("404", HELD, SUCCESS, SUCCESS),
+    _direct("404, HTML", BLOB_PUT, RETRY, SUCCESS, "the registry no longer knows the upload"),
+    *(_direct(fault, (*MOVES, *HELD), WAIT, SUCCESS, "answered 429") for fault in ("429, Retry-After: 1", "429")),
+    *(
+        _direct(fault, (*MOVES, *HELD), WAIT, WAIT, "answered 429")
+        for fault in ("429, Retry-After: 7200", "429, Retry-After: a date")
+    ),
+    *(
+        _direct(fault, (*MOVES, *HELD), RETRY, SUCCESS, f"answered {fault[:3]}")
+        for fault in ("500", "502", "503", "503, HTML", "504")
+    ),
+    _direct("reset", (*MOVES, *HELD), RETRY, SUCCESS, "cannot be reached: "),
+    _direct("reset within the response", BLOB_GET, RETRY, SUCCESS, "cannot be reached: "),
+    _direct("reset after processing", (*BLOB_GET, *BLOB_POST, *BY_DIGEST), RETRY, SUCCESS, "cannot be reached: "),
+    _direct("reset after processing", BLOB_PUT, SUCCESS, SUCCESS),
+    _direct("truncated", BLOB_GET, RETRY, SUCCESS, "the response ended early: "),
+    _direct("corrupt", BLOB_GET, RETRY, RETRY, "arrived damaged: its content has another digest"),
+    _direct("corrupt", BLOB_PUT, RETRY, SUCCESS, "the bytes were damaged on their way"),
+    _direct("corrupt", BY_DIGEST, REFUSED, REFUSED, "answered 400"),
+    _direct("slow", (*MOVES, *HELD), SUCCESS, SUCCESS),
+    _direct("hang", (*BLOB_GET, *BLOB_PUT), RETRY, RETRY, "sent no response before the timeout"),
+    _direct("hang", (*BLOB_POST, *BY_DIGEST, *HELD), RETRY, SUCCESS, "sent no response before the timeout"),
+    _direct("wrong digest header", (*MOVES, *HELD), SUCCESS, SUCCESS),
+    _direct("200, HTML", BLOB_GET, RETRY, RETRY, "arrived damaged: it has"),
+    _direct("200, HTML", BLOB_POST, RETRY, RETRY, "without saying where to upload to"),
+    _direct("200, HTML", BLOB_PUT, RETRY, SUCCESS, "answered 200 to an upload, not 201"),
+    _direct("200, HTML", BY_DIGEST, RETRY, RETRY, "MANIFEST_BLOB_UNKNOWN"),
+    _direct("200, HTML", HELD, RETRY, RETRY, "is damaged in"),
+    _direct("disk full", MOVES[1:], RETRY, SUCCESS, "no space left on device"),
+    _direct("quota exceeded", BLOB_POST, REFUSED, SUCCESS, "will exceed the configured upper limit"),
+    _direct("quota exceeded", (*BLOB_PUT, *BY_DIGEST), REFUSED, REFUSED, "will exceed the configured upper limit"),
+    _direct("missing blob", BY_DIGEST, RETRY, RETRY, "MANIFEST_BLOB_UNKNOWN: blob unknown to registry"),
+)
+"""The same for routes with ``transfer: direct``, where it differs. Requests before and after the transfer are equal."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One stage of a row."""
@@ -262,22 +330,26 @@ class Case:
     lasting: str
     passing: str
     says: str
+    mover: MoverName = "skopeo"
 
     def __str__(self) -> str:
-        return f"{self.fault} - {self.stage}"
+        return f"{self.fault} - {self.stage}{', direct' if self.mover == 'direct' else ''}"
 
 
 def every_case() -> Iterator[Case]:
-    for row in SPECIFICATION:
+    for row in (*SPECIFICATION, *DIRECT):
         yield from _cases_of(row)
 
 
 def cases() -> list[Case]:
-    """Return a case of each row, then further cases until each stage occurs; ``FAULTS=all`` returns all cases."""
+    """Return a case of each row, then further cases until each stage occurs; ``FAULTS=all`` returns all cases.
+
+    Of the rows of direct transfer every third is enough for CI.
+    """
     if os.environ.get("FAULTS") == "all":
         return list(every_case())
     chosen: dict[Case, None] = {}
-    for number, row in enumerate(SPECIFICATION):
+    for number, row in enumerate((*SPECIFICATION, *DIRECT[::3])):
         row_cases = list(_cases_of(row))
         chosen[row_cases[number % len(row_cases)]] = None
     for case in every_case():
@@ -288,8 +360,10 @@ def cases() -> list[Case]:
 
 def _cases_of(row: Row) -> Iterator[Case]:
     for stage in row.stages:
-        yield Case(fault=row.fault, stage=stage, lasting=row.lasting, passing=row.passing, says=row.says)
+        yield Case(
+            fault=row.fault, stage=stage, lasting=row.lasting, passing=row.passing, says=row.says, mover=row.mover
+        )
 
 
-Seen = Mapping[tuple[str, str], tuple[str, str, str]]
-"""Fault and stage → results of the lasting and of the single fault, and part of the message."""
+Seen = Mapping[tuple[str, str, str], tuple[str, str, str]]
+"""Fault, stage and mover → results of the lasting and of the single fault, and part of the message."""

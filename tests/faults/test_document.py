@@ -18,7 +18,7 @@ def test_every_fault_and_every_stage_is_specified() -> None:
     specified = list(every_case())
     assert {each.fault for each in specified} == set(FAULTS)
     assert {each.stage for each in specified} == set(STAGES)
-    assert max(Counter((each.fault, each.stage) for each in specified).values()) == 1
+    assert max(Counter((each.fault, each.stage, each.mover) for each in specified).values()) == 1
 
 
 def test_a_usual_run_has_each_row_and_each_stage() -> None:

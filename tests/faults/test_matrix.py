@@ -65,7 +65,7 @@ def test_each_fault_has_the_specified_outcome(
         assert world.wires[STAGES[case.stage].wire].host in message
     passing = observe(world, case, 1, capsys)[0] if case.passing else ""
     assert passing == case.passing
-    record_property("seen", (case.fault, case.stage, lasting, passing, case.says))
+    record_property("seen", (case.fault, case.stage, case.mover, lasting, passing, case.says))
 
 
 def observe(world: World, case: Case, times: int | None, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
@@ -75,7 +75,7 @@ def observe(world: World, case: Case, times: int | None, capsys: pytest.CaptureF
     """
     stage, name = STAGES[case.stage], f"{hashlib.sha256(f'{case} {times}'.encode()).hexdigest()[:24]}/app"
     old, new = world.put(name, stage.scene)
-    run = world.mirror(name, stage.scene)
+    run = world.mirror(name, stage.scene, case.mover)
     if stage.task == "copy":
         assert run.plan().state == "success"
     world.wires[stage.wire].clear_requests()

@@ -14,6 +14,7 @@ from airflow.sdk.execution_time.comms import DeferTask, RetryTask
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 
 from registry_sync.airflow.mirror_dag import build_dag
+from registry_sync.config.settings import MoverName
 from registry_sync.errors import RegistrySyncError
 from registry_sync.oci.reference import Digest
 from registry_sync.routes.load import load_mirrors
@@ -74,7 +75,7 @@ class World:
                 found[tag] = digest
             return found
 
-    def mirror(self, name: str, scene: Scene = "moved tag") -> MirrorRun:
+    def mirror(self, name: str, scene: Scene = "moved tag", mover: MoverName = "skopeo") -> MirrorRun:
         """A run of a mirror of one repository, or of its namespace, with a DAG built from a mirrors file."""
         path = self.folder / f"{name.replace('/', '-')}.yaml"
         side = {"ca_file": str(authority().ca_file)} if self.tls else {"tls": False, "connection": "robot"}
@@ -85,7 +86,7 @@ class World:
                 "backup": {"host": self.wires["destination"].host, **side},
             },
             "mirrors": {"team": {"source": "origin", "destinations": ["backup"], "repositories": [rule]}},
-            "defaults": {"stall_timeout_seconds": STALL_SECONDS},
+            "defaults": {"stall_timeout_seconds": STALL_SECONDS, "transfer": mover},
         }
         path.write_text(json.dumps(document))
         file = load_mirrors(path)

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from registry_sync.airflow.operators.list_routes import split_unmodified
+from registry_sync.config.settings import MoverName
 from registry_sync.errors import RegistrySyncError
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.endpoint import Endpoint
@@ -32,7 +33,7 @@ from registry_sync.sync.run_state import Watermark, advance_watermark
 from registry_sync.sync.session import Session
 from registry_sync.sync.window import RunInterval, Window, WindowRequest, window_of_run
 from testkit import images
-from testkit.interceptor import Interceptor
+from testkit.interceptor import ANY, Interceptor
 from testkit.loopback import Request
 from testkit.quay_api import QuayApi
 from testkit.registry import RegistryProcess
@@ -82,7 +83,7 @@ FAULTS: Mapping[str, Fault] = {
     "source blob is damaged": lambda world, times: world.quay.answer("GET", "/blobs/", 200, b"other", times=times),
     "destination HEAD answers 500": lambda world, times: world.there.answer("HEAD", "/manifests/", 500, times=times),
     "upload is refused": lambda world, times: world.there.answer("POST", "/blobs/", 403, times=times),
-    "upload is reset": lambda world, times: world.there.reset("PATCH", "/blobs/", times=times),
+    "upload is reset": lambda world, times: world.there.reset(ANY, "/blobs/uploads/.", times=times),
     "manifest answers 502": lambda world, times: world.there.answer("PUT", "/manifests/", 502, times=times),
     "manifest is denied": lambda world, times: world.there.answer("PUT", "/manifests/", 401, times=times),
     "too many requests": lambda world, times: world.there.answer("PUT", "/manifests/", 429, times=times),
@@ -105,9 +106,9 @@ Changes = list[tuple[str, images.Image | None]]
 class Story(RuleBasedStateMachine):
     """A source, a destination, and the runs of one mirror with Airflow's memory of earlier ones."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, mover: MoverName) -> None:
         super().__init__()
-        self.world = world
+        self.world, self.mover = world, mover
         self.name = f"story-{next(_MACHINES)}/app"
         self.now = self.last_end = DAWN
         self.watermark: Watermark | None = None
@@ -124,9 +125,8 @@ class Story(RuleBasedStateMachine):
     @property
     def route(self) -> Route:
         may_be_empty = {"min_tags": 0}
-        return make_route(
-            self.world.quay, self.world.there, self.name, source_kind="quay", parallel_copies=2, tags=may_be_empty
-        )
+        options: dict[str, Any] = {"parallel_copies": 2, "tags": may_be_empty, "transfer": self.mover}
+        return make_route(self.world.quay, self.world.there, self.name, source_kind="quay", **options)
 
     def watch(self) -> None:
         self.world.there.after("PUT", f"/v2/{self.name}/manifests/[^:]+$", self.look)
@@ -258,10 +258,13 @@ class Story(RuleBasedStateMachine):
         )
 
 
-def test_one_good_run_puts_everything_right(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("mover", "examples"), [("skopeo", 24), ("direct", 12)])
+def test_one_good_run_puts_everything_right(
+    world: World, monkeypatch: pytest.MonkeyPatch, mover: MoverName, examples: int
+) -> None:
     monkeypatch.setattr(random, "uniform", lambda _low, _high: 0.005)
     story = settings(
-        max_examples=300 if IS_LONG else 24,
+        max_examples=300 if IS_LONG else examples,
         stateful_step_count=30 if IS_LONG else 8,
         deadline=None,
         derandomize=not IS_LONG,
@@ -269,4 +272,4 @@ def test_one_good_run_puts_everything_right(world: World, monkeypatch: pytest.Mo
         suppress_health_check=list(HealthCheck),
         print_blob=True,
     )
-    run_state_machine_as_test(lambda: Story(world), settings=story)  # type: ignore[arg-type]  # it takes any maker
+    run_state_machine_as_test(lambda: Story(world, mover), settings=story)  # type: ignore[arg-type]  # it takes any maker

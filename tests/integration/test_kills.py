@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from registry_sync.config.settings import MoverName
 from registry_sync.errors import TemporaryError
 from registry_sync.registry.endpoint import Credentials
 from registry_sync.sync.session import Session
@@ -39,6 +40,13 @@ BIG = images.big_layer(2_000_000, seed=17)
 IMAGE = images.image([SMALL, BIG])
 CONFIG = IMAGE.blobs[0]
 pytestmark = pytest.mark.usefixtures("own_temporary_directory")
+
+
+@pytest.fixture(params=["skopeo", "direct"])
+def mover(request: pytest.FixtureRequest) -> MoverName:
+    """What moves the content."""
+    name: MoverName = request.param
+    return name
 
 
 @pytest.fixture
@@ -89,11 +97,13 @@ def committed(destination: RegistryProcess) -> Counter[str]:
     )
 
 
-def everything_arrives(here: Interceptor, there: Interceptor, destination: RegistryProcess) -> None:
+def everything_arrives(
+    here: Interceptor, there: Interceptor, destination: RegistryProcess, mover: MoverName = "skopeo"
+) -> None:
     """The next try copies only missing content: no committed blob is sent again."""
     here.clear_rules()
     there.clear_rules()
-    report = run_route(make_route(here, there, NAME), destination_credentials=ROBOT)
+    report = run_route(make_route(here, there, NAME, transfer=mover), destination_credentials=ROBOT)
     assert report.counts["copied"] == 1, report
     assert committed(destination) == {str(each.digest): 1 for each in IMAGE.blobs}
     with session() as reader:
@@ -112,10 +122,10 @@ from registry_sync.registry.endpoint import Credentials
 from testkit.routes import make_route, run_route
 class At:
     def __init__(self, host): self.host = host
-here, there, user, secret = sys.argv[1:]
+here, there, user, secret, mover = sys.argv[1:]
 try:
     robot = Credentials(username=user, secret=secret)
-    report = run_route(make_route(At(here), At(there), "team/app"), destination_credentials=robot)
+    report = run_route(make_route(At(here), At(there), "team/app", transfer=mover), destination_credentials=robot)
     print(dict(report.counts), [each.reason for each in report.failed_tags])
 except RegistrySyncError as error:
     print(type(error).__name__, error)
@@ -125,12 +135,17 @@ print("left:", *(each.name for each in Path(tempfile.gettempdir()).rglob("auth.j
 
 @contextmanager
 def worker(
-    here: Interceptor, there: Interceptor, *, below: Sequence[str] = (), temporary: Path | None = None
+    here: Interceptor,
+    there: Interceptor,
+    mover: MoverName = "skopeo",
+    *,
+    below: Sequence[str] = (),
+    temporary: Path | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process that syncs the route; ``below`` is a command to run it with."""
     directory = str(temporary or tempfile.gettempdir())
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": directory}
-    command = [*below, sys.executable, "-c", _WORKER, here.host, there.host, ROBOT.username, ROBOT.secret]
+    command = [*below, sys.executable, "-c", _WORKER, here.host, there.host, ROBOT.username, ROBOT.secret, mover]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, start_new_session=True) as process:
         try:
             yield process
@@ -139,27 +154,29 @@ def worker(
 
 
 def test_a_killed_worker_is_continued_by_the_next_try(
-    here: Interceptor, there: Interceptor, destination: RegistryProcess
+    here: Interceptor, there: Interceptor, destination: RegistryProcess, mover: MoverName
 ) -> None:
-    with worker(here, there) as process:
+    with worker(here, there, mover) as process:
         wait_until(lambda: set(committed(destination)) >= {str(SMALL.digest)}, "the small layer is there")
-        (directory,) = private_directories()
-        assert ROBOT.basic() in (directory / "destination" / "auth.json").read_text()
+        directories = private_directories()
+        if mover == "skopeo":
+            assert ROBOT.basic() in (directories[0] / "destination" / "auth.json").read_text()
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     wait_until(lambda: not skopeos(there.host), "its skopeo is gone")
     assert resolve(destination) is None
-    assert private_directories() == [directory]
-    everything_arrives(here, there, destination)
+    assert private_directories() == directories
+    assert len(directories) == (1 if mover == "skopeo" else 0)
+    everything_arrives(here, there, destination, mover)
     assert private_directories() == []
 
 
 def test_a_worker_killed_before_the_tag_is_continued(
-    here: Interceptor, there: Interceptor, destination: RegistryProcess
+    here: Interceptor, there: Interceptor, destination: RegistryProcess, mover: MoverName
 ) -> None:
     here.clear_rules()
     there.hang("PUT", "/manifests/v1$")
-    with worker(here, there) as process:
+    with worker(here, there, mover) as process:
         wait_until(
             lambda: any(each.path.endswith("/v1") and each.method == "PUT" for each in there.requests()),
             "the PUT is seen",
@@ -168,15 +185,16 @@ def test_a_worker_killed_before_the_tag_is_continued(
         process.wait()
     assert resolve(destination) is None
     there.clear_requests()
-    everything_arrives(here, there, destination)
-    assert {request.method for request in there.requests() if "/blobs/" in request.path} == {"HEAD"}
+    everything_arrives(here, there, destination, mover)
+    asked = {request.method for request in there.requests() if "/blobs/" in request.path}
+    assert asked == ({"HEAD"} if mover == "skopeo" else {"POST", "HEAD"}), "a mount, and the check of it"
 
 
 def test_a_killed_destination_is_continued_by_the_next_try(
-    here: Interceptor, there: Interceptor, destination: RegistryProcess
+    here: Interceptor, there: Interceptor, destination: RegistryProcess, mover: MoverName
 ) -> None:
     with ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(run_route, make_route(here, there, NAME), destination_credentials=ROBOT)
+        pending = pool.submit(run_route, make_route(here, there, NAME, transfer=mover), destination_credentials=ROBOT)
         wait_until(lambda: set(committed(destination)) >= {str(SMALL.digest)}, "the small layer is there")
         destination.kill()
         report = pending.result(timeout=PATIENCE_SECONDS)
@@ -184,17 +202,17 @@ def test_a_killed_destination_is_continued_by_the_next_try(
     assert failed.error_class == "temporary", failed
     destination.start()
     assert resolve(destination) is None
-    everything_arrives(here, there, destination)
+    everything_arrives(here, there, destination, mover)
 
 
 def test_a_killed_source_is_continued_by_the_next_try(
-    source: RegistryProcess, here: Interceptor, there: Interceptor, destination: RegistryProcess
+    source: RegistryProcess, here: Interceptor, there: Interceptor, destination: RegistryProcess, mover: MoverName
 ) -> None:
     """The interceptor stands for the network: it also drops the data in flight."""
     here.clear_rules()
     here.truncate("GET", f"/blobs/{BIG.digest}$", 500_000)
     with ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(run_route, make_route(here, there, NAME), destination_credentials=ROBOT)
+        pending = pool.submit(run_route, make_route(here, there, NAME, transfer=mover), destination_credentials=ROBOT)
         wait_until(lambda: set(committed(destination)) >= {str(SMALL.digest)}, "the small layer is there")
         source.kill()
         report = pending.result(timeout=PATIENCE_SECONDS)
@@ -202,27 +220,27 @@ def test_a_killed_source_is_continued_by_the_next_try(
     assert failed.error_class == "temporary", failed
     source.start()
     assert resolve(destination) is None
-    everything_arrives(here, there, destination)
+    everything_arrives(here, there, destination, mover)
 
 
 def test_a_destination_killed_while_publishing_is_continued(
-    here: Interceptor, there: Interceptor, destination: RegistryProcess
+    here: Interceptor, there: Interceptor, destination: RegistryProcess, mover: MoverName
 ) -> None:
     """The tag was stored, but the response was lost: the next try finds it in sync, or publishes it again."""
     here.clear_rules()
     there.after("PUT", "/manifests/v1$", lambda _: destination.kill(), times=1)
-    (failed,) = run_route(make_route(here, there, NAME), destination_credentials=ROBOT).failed_tags
+    (failed,) = run_route(make_route(here, there, NAME, transfer=mover), destination_credentials=ROBOT).failed_tags
     assert failed.error_class == "temporary", failed
     destination.start()
     assert resolve(destination) in (None, IMAGE.digest)
-    report = run_route(make_route(here, there, NAME), destination_credentials=ROBOT)
+    report = run_route(make_route(here, there, NAME, transfer=mover), destination_credentials=ROBOT)
     assert report.counts["unchanged"] + report.counts["copied"] == 1
     assert committed(destination) == {str(each.digest): 1 for each in IMAGE.blobs}
 
 
 @pytest.mark.parametrize("stage", ["PATCH", "PUT"])
 def test_a_task_ended_by_sigterm_is_continued(
-    here: Interceptor, there: Interceptor, destination: RegistryProcess, stage: str
+    here: Interceptor, there: Interceptor, destination: RegistryProcess, mover: MoverName, stage: str
 ) -> None:
     """By SIGTERM, through ``on_kill``: in the middle of a layer, and at the end of the last one."""
     started: list[Session] = []
@@ -239,7 +257,10 @@ def test_a_task_ended_by_sigterm_is_continued(
         there.after("PUT", "/blobs/uploads/", stop)
     with ThreadPoolExecutor(1) as pool:
         pending = pool.submit(
-            run_route, make_route(here, there, NAME), destination_credentials=ROBOT, on_start=started.append
+            run_route,
+            make_route(here, there, NAME, transfer=mover),
+            destination_credentials=ROBOT,
+            on_start=started.append,
         )
         wait_until(has_small, "the small layer is there")
         started[0].stop()
@@ -251,7 +272,7 @@ def test_a_task_ended_by_sigterm_is_continued(
     assert private_directories() == []
     assert skopeos(there.host) == []
     assert resolve(destination) is None
-    everything_arrives(here, there, destination)
+    everything_arrives(here, there, destination, mover)
 
 
 def _on_a_small_disk(directory: Path, size: str) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from registry_sync.errors import RefusedError, RegistrySyncError, ResponseTimeout, TemporaryError
+from registry_sync.errors import RateLimited, RefusedError, RegistrySyncError, ResponseTimeout, TemporaryError
 from registry_sync.oci.manifest import Descriptor
 from registry_sync.registry.blobs import BlobReader
 from registry_sync.registry.uploads import CHUNK_BYTES, Upload, Uploads
@@ -81,6 +81,8 @@ class BlobCopy:
             is_passing = isinstance(error, TemporaryError) and not isinstance(error, ResponseTimeout)
             if is_of_source or attempt >= ATTEMPTS or not (is_too_large or is_passing):
                 raise error
+        except RateLimited:
+            raise  # a request to cancel the upload would have to wait as well
         except RegistrySyncError:
             self.uploads.cancel(upload)
             raise

@@ -11,7 +11,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
-from registry_sync.errors import DeniedError, LoginRejected, NotFound, RefusedError, RegistrySyncError, TemporaryError
+from registry_sync.errors import (
+    DamagedContent,
+    DeniedError,
+    LoginRejected,
+    NotFound,
+    RefusedError,
+    RegistrySyncError,
+    TemporaryError,
+)
 from registry_sync.oci.manifest import Descriptor
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.wire.exchange import Body
@@ -25,6 +33,9 @@ CHUNK_BYTES = 16 * 1024 * 1024
 """Length of the parts that a blob is sent in where a registry, or a proxy in front of it, does not take it whole."""
 
 _BINARY = {"Content-Type": "application/octet-stream"}
+
+_WRONG_DIGEST = "DIGEST_INVALID"
+"""https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#error-codes"""
 
 _RANGE = re.compile(r"\s*(?:bytes=)?0-(\d+)\s*", re.ASCII)
 
@@ -123,6 +134,10 @@ class Uploads:
             )
         except NotFound as error:
             raise TemporaryError(f"{error}; the registry no longer knows the upload") from error
+        except RefusedError as error:
+            if _WRONG_DIGEST in str(error):  # our bytes had the right one
+                raise DamagedContent(f"{error}; the bytes were damaged on their way") from error
+            raise
 
     def find(self, upload: Upload, blob: Descriptor) -> tuple[Upload, int] | None:
         """An upload that broke off, and the number of bytes that the registry has of it; ``None`` if it has none.

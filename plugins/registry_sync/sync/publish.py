@@ -38,8 +38,6 @@ from registry_sync.text_table import human_bytes
 
 log = logging.getLogger(__name__)
 
-_QUICK_THREADS = 2
-
 FRESH_SECONDS = 3.0
 """Age up to which an observation of a tag counts as the present."""
 
@@ -82,7 +80,7 @@ class Publisher:
         progress.add(results)
         groups = list(group_by_digest(plan.without(result.tag for result in results).copies).items())
         for batch in (groups[:1], groups[1:]):
-            with thread_pool(self._threads()) as pool:
+            with thread_pool(self._transfer.mover.threads) as pool:
                 try:
                     for done in self._publish_batch(pool, batch, progress):
                         progress.add(done)
@@ -91,11 +89,6 @@ class Publisher:
                     self._session.stop()
                     raise
         return results
-
-    def _threads(self) -> int:
-        """The number of digests to work on at the same time: few while they are quick, since each opens connections."""
-        parallel_copies = self._session.route.settings.parallel_copies
-        return parallel_copies if self._transfer.mover.is_slow else min(parallel_copies, _QUICK_THREADS)
 
     def _back_up(self, copies: Iterable[CopyTag]) -> list[TagResult]:
         """Make the backups. Returns results for the tags whose backup failed, which must not be overwritten."""

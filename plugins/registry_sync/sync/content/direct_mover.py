@@ -15,6 +15,8 @@ from registry_sync.sync.content.foreign_layers import explain_refusal
 from registry_sync.sync.content.manifests import RouteManifests
 from registry_sync.sync.content.transfer import Transferred
 
+_QUICK_THREADS = 2
+
 _REFUSALS_OF_A_MANIFEST = frozenset({400, 415, 422})
 
 
@@ -37,9 +39,11 @@ class DirectMover:
         return False
 
     @property
-    def is_slow(self) -> bool:
-        """The registries are far away."""
-        return self.blobs.is_slow
+    def threads(self) -> int:
+        """The number of digests at the same time: few while each is quick, because every thread opens connections."""
+        route = self.manifests.session.route
+        most = min(route.settings.parallel_copies, route.source.max_connections, route.destination.max_connections)
+        return most if self.blobs.is_slow else min(most, _QUICK_THREADS)
 
     @property
     def sent_bytes(self) -> int:

@@ -35,9 +35,9 @@ class SkopeoMover:
     enforces_policy: bool
 
     @property
-    def is_slow(self) -> bool:
-        """Starting skopeo takes long enough."""
-        return True
+    def threads(self) -> int:
+        """The number of skopeos at the same time."""
+        return self.manifests.session.route.settings.parallel_copies
 
     @property
     def sent_bytes(self) -> int:

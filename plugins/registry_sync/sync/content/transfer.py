@@ -50,8 +50,8 @@ class Mover(Protocol):
         """Content passes the route's policy. Content of unknown origin at the destination is then moved, too."""
 
     @property
-    def is_slow(self) -> bool:
-        """Moving one digest takes so long that several are moved at the same time."""
+    def threads(self) -> int:
+        """The number of digests to move at the same time, as far as is known by now."""
 
     @property
     def sent_bytes(self) -> int:

@@ -1,0 +1,262 @@
+"""``transfer: direct``: the requests it sends, and what it makes of registries with habits of their own."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+
+import pytest
+
+from registry_sync.registry import blob_copy, uploads
+from registry_sync.sync.content import blob_copies
+from registry_sync.sync.session import Session
+from testkit import images
+from testkit.images import Image
+from testkit.interceptor import Interceptor
+from testkit.registry import RegistryProcess
+from testkit.routes import asked, counted, make_route, result_of, run_route
+from testkit.scripted import Reply, ScriptedRequest, ScriptedServer
+from testkit.small_registry import SmallRegistry
+from testkit.waiting import PATIENCE_SECONDS, wait_until
+from tests.integration.conftest import SkopeoLog
+from tests.integration.test_blobs import copy, described
+
+pytestmark = pytest.mark.usefixtures("own_temporary_directory")
+
+
+def small_image(name: str, base: images.Blob) -> Image:
+    """An index of two platforms with five layers of 50 kB, one of them shared: seven blobs."""
+    own = [images.big_layer(50_000, seed=zlib.crc32(f"{name} {number}".encode())) for number in range(4)]
+    platforms = ("linux/amd64", "linux/arm64")
+    return images.index([images.image([base, *own[2 * i : 2 * i + 2]], platforms[i]) for i in range(2)])
+
+
+def kinds(wire: RegistryProcess | Interceptor, name: str) -> Counter[str]:
+    """The requests for a repository, without digests and ids of uploads."""
+    return Counter(re.sub(r"sha256:[0-9a-f]{64}|(?<=uploads/).*(?= )", "*", line) for line in asked(wire, name))
+
+
+class TestCosts:
+    @pytest.fixture(autouse=True)
+    def near(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """However busy the machine is, the registries do not count as far away."""
+        monkeypatch.setattr(blob_copies, "SLOW_SECONDS", float("inf"))
+
+    def test_a_small_image_costs_31_requests_and_no_process(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str, skopeo_log: SkopeoLog
+    ) -> None:
+        images.push(source.url, name, "v1", small_image(name, images.big_layer(50_000)))
+        source.clear_requests()
+        destination.clear_requests()
+        report = run_route(make_route(source, destination, name, transfer="direct", signatures=False))
+        assert counted(report) == {"copied": 1}
+        images_read = {"GET tags/list 200": 1, "HEAD manifests/v1 200": 1, "GET manifests/* 200": 3}
+        assert kinds(source, name) == {**images_read, "GET blobs/* 200": 7}
+        sent = {"POST blobs/uploads/* 202": 7, "PUT blobs/uploads/* 201": 7, "PUT manifests/* 201": 2}
+        tag = {"HEAD manifests/v1 404": 1, "PUT manifests/v1 201": 1, "HEAD manifests/v1 200": 1}
+        assert kinds(destination, name) == {**sent, **tag}
+        assert not skopeo_log.copies
+        images.pull_whole(destination.url, name, "v1")
+
+    def test_small_images_need_one_connection_each_at_the_most(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
+        base = images.big_layer(50_000)
+        for number in range(5):
+            images.push(source.url, name, f"v{number}", small_image(f"{name} {number}", base))
+        with Interceptor(source.url) as here, Interceptor(destination.url) as there:
+            route = make_route(here, there, name, transfer="direct")
+            sides = {side: replace(getattr(route, side), max_connections=2) for side in ("source", "destination")}
+            assert counted(run_route(replace(route, **sides))) == {"copied": 5}
+            assert here.connections + there.connections <= 5
+        heads = kinds(destination, name)
+        assert heads["POST blobs/uploads/* 202"] == heads["PUT blobs/uploads/* 201"] == 5 * 6 + 1, "the base goes once"
+
+    def test_a_retry_sends_no_blob_again(self, source: RegistryProcess, wire: Interceptor, name: str) -> None:
+        images.push(source.url, name, "v1", content := small_image(name, images.big_layer(50_000)))
+        wire.answer("PUT", "/manifests/v1$", 409, times=1)
+        assert counted(run_route(make_route(source, wire, name, transfer="direct"))) == {"failed": 1}
+        wire.clear_requests()
+        report = run_route(make_route(source, wire, name, transfer="direct"))
+        assert (counted(report), report.sent_bytes) == ({"copied": 1}, 0)
+        blobs = len({blob.digest for blob in content.all_blobs()})
+        assert kinds(wire, name)["POST blobs/uploads/* 201"] == kinds(wire, name)["HEAD blobs/* 200"] == blobs
+
+
+def test_a_layer_is_mounted_from_another_repository(
+    source: RegistryProcess, destination: RegistryProcess, name: str
+) -> None:
+    base = images.big_layer(300_000, seed=5)
+    for part in ("one", "two"):
+        images.push(source.url, f"{name}/{part}", "v1", images.image([base], labels={"part": part}))
+        report = run_route(make_route(source, destination, f"{name}/{part}", transfer="direct"))
+        assert counted(report) == {"copied": 1}
+        assert (report.sent_bytes > len(base.content)) is (part == "one")
+        images.pull_whole(destination.url, f"{name}/{part}", "v1")
+
+
+def test_a_mount_that_is_confirmed_and_not_kept_is_sent(
+    source: RegistryProcess, destination: RegistryProcess, wire: Interceptor, name: str
+) -> None:
+    content = images.image([images.layer({"a": name.encode()})])
+    images.push(source.url, name, "v1", content)
+    wire.answer("POST", "/blobs/uploads/$", 201, times=1)
+    assert counted(run_route(make_route(source, wire, name, transfer="direct"))) == {"copied": 1}
+    assert kinds(wire, name)["HEAD blobs/* 404"] == 1
+    images.pull_whole(destination.url, name, "v1")
+
+
+@pytest.mark.parametrize(("status", "times"), [(400, 1), (404, 1), (405, 1), (500, 3)])
+def test_a_registry_that_refuses_mounts_gets_plain_uploads(
+    source: RegistryProcess,
+    destination: RegistryProcess,
+    wire: Interceptor,
+    name: str,
+    recorded_pauses: list[float],
+    *,
+    status: int,
+    times: int,
+) -> None:
+    """CUE's ociserver answers 404. No mount is tried again in this run: a HEAD asks whether a blob is there."""
+    images.push(source.url, name, "v1", content := images.multi_arch(name))
+    wire.answer("POST", "/blobs/uploads/$", status, times=times)
+    assert counted(run_route(make_route(source, wire, name, transfer="direct"))) == {"copied": 1}
+    blobs = len({blob.digest for blob in content.all_blobs()})
+    sent = kinds(wire, name)
+    assert sent[f"POST blobs/uploads/* {status}"] == times
+    assert sent["POST blobs/uploads/* 202"] == sent["HEAD blobs/* 404"] == blobs
+    assert len(recorded_pauses) == times - 1
+    images.pull_whole(destination.url, name, "v1")
+
+
+def test_a_registry_that_ignores_mounts_gets_no_large_blob_twice(source: RegistryProcess, name: str) -> None:
+    """Crane's registry answers each mount as if it had nothing."""
+    layer = images.big_layer(blob_copies.LARGE_BYTES + 1, seed=7)
+    with SmallRegistry() as destination:
+        for tag in ("v1", "v2"):
+            images.push(source.url, name, tag, images.image([layer], labels={"tag": tag}))
+            report = run_route(make_route(source, destination, name, transfer="direct"))
+            assert (report.sent_bytes > len(layer.content)) is (tag == "v1")
+        assert destination.tags(name).keys() == {"v1", "v2"}
+        assert destination.blobs[str(layer.digest)] == layer.content
+
+
+def test_children_are_there_before_their_index_and_an_image_before_its_signature(
+    source: RegistryProcess, destination: RegistryProcess, name: str
+) -> None:
+    content = images.multi_arch(name)
+    signature = images.cosign_signature(content)
+    images.push(source.url, name, "v1", content)
+    images.push(source.url, name, images.cosign_tag(content), signature)
+    destination.clear_requests()
+    assert counted(run_route(make_route(source, destination, name, transfer="direct"))) == {"copied": 2}
+    put = [each.path.rpartition("/")[2] for each in destination.requests() if each.method == "PUT"]
+    manifests = [target for target in put if "?" not in target and (target.startswith("sha256") or target == "v1")]
+    children = [str(child.digest) for child in content.children]
+    assert manifests == [*children, str(content.digest), images.cosign_tag(content), "v1"]
+
+
+class Chunked(ScriptedServer):
+    """A registry that takes parts of at least ``least`` bytes, and breaks off ``cuts`` uploads after the first part."""
+
+    def __init__(self, *, least: int | None = None, cuts: int = 0, refuses_whole: bool = False) -> None:
+        super().__init__(self._reply)
+        self.least, self.cuts, self.refuses_whole = least, cuts, refuses_whole
+        self.stored = b""
+        self.ranges: list[str] = []
+
+    def _reply(self, request: ScriptedRequest) -> Reply:
+        location = f"/upload/{len(self.stored)}?state=a"
+        headers = {"Location": location, "Range": f"0-{max(len(self.stored) - 1, 0)}"}
+        if request.method == "POST":
+            least = {"OCI-Chunk-Min-Length": str(self.least)} if self.least else {}
+            return Reply(status=202, headers={**headers, **least})
+        if request.method == "GET":
+            return Reply(status=204, headers=headers)
+        if request.method == "PUT" and self.refuses_whole and request.body:
+            return Reply(status=413)
+        if request.method in ("PATCH", "PUT"):
+            self.stored += request.body
+            self.ranges.append(f"{request.method} {len(request.body)}")
+            if self.cuts and request.method == "PATCH":
+                self.cuts -= 1
+                return Reply(status=502)
+        stored = {"Location": f"/upload/{len(self.stored)}?state=a", "Range": f"0-{len(self.stored) - 1}"}
+        return Reply(status=202 if request.method == "PATCH" else 201, headers=stored)
+
+
+@pytest.mark.parametrize(
+    ("server", "ranges"),
+    [
+        ({"least": 1000}, ["PATCH 1000", "PATCH 1000", "PATCH 500", "PUT 0"]),
+        ({"least": 2000}, ["PATCH 2000", "PATCH 500", "PUT 0"]),
+        ({"least": 3000}, ["PUT 2500"]),
+        ({"least": 1000, "cuts": 1}, ["PATCH 1000", "PATCH 1000", "PATCH 500", "PUT 0"]),
+        ({"refuses_whole": True}, ["PATCH 1000", "PATCH 1000", "PATCH 500", "PUT 0"]),
+    ],
+)
+def test_parts_and_resumes_of_an_upload(
+    monkeypatch: pytest.MonkeyPatch, recorded_pauses: list[float], server: dict[str, int], ranges: list[str]
+) -> None:
+    """A broken upload goes on with what the registry has of it; its Location is kept with its query."""
+    for module in (uploads, blob_copy):
+        monkeypatch.setattr(module, "CHUNK_BYTES", 1000)
+    content = bytes(range(250)) * 10
+    with ScriptedServer(lambda _: Reply(body=content)) as source, Chunked(**server) as destination:  # type: ignore[arg-type]
+        copy(source, destination, described(content))
+        assert destination.stored == content
+        assert destination.ranges == ranges
+        assert all("state=a" in each.target for each in destination.shown if each.method in ("PATCH", "PUT", "GET"))
+    assert len(recorded_pauses) <= 1
+
+
+@pytest.mark.parametrize("answer", ["206", "200", "416", "late"])
+def test_a_download_goes_on_where_it_broke_off(
+    source: RegistryProcess, destination: RegistryProcess, name: str, recorded_pauses: list[float], answer: str
+) -> None:
+    """A registry without ranges sends the blob once more, and what was there already is left out."""
+    layer = images.big_layer(400_000, seed=11)
+    images.push(source.url, name, "v1", images.image([layer]))
+    path = f"/blobs/{layer.digest}$"
+    with Interceptor(source.url) as wire:
+        wire.truncate("GET", path, 100_000, times=1)
+        late = {"Content-Range": "bytes 399999-399999/400000"}
+        answers = {"200": (200, layer.content, {}, None), "416": (416, b"", {}, 1), "late": (206, b"x", late, 1)}
+        if answer in answers:
+            wire.after("GET", path, lambda _: wire.answer("GET", path, *answers[answer]), times=1)
+        assert counted(run_route(make_route(wire, destination, name, transfer="direct"))) == {"copied": 1}
+    assert len(recorded_pauses) == (1 if answer in ("206", "200") else 2)
+    uploaded = [each for each in asked(destination, name) if each.startswith("PUT blobs/uploads")]
+    assert len(uploaded) == 2, "the upload went on meanwhile"
+    images.pull_whole(destination.url, name, "v1")
+
+
+def test_a_stopped_task_ends_at_once(source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+    """Its connections are broken off, also while nothing arrives."""
+    layer = images.big_layer(2_000_000, seed=13)
+    images.push(source.url, name, "v1", images.image([layer]))
+    with Interceptor(source.url) as wire, ExitStack() as stack:
+        wire.hang("GET", f"/blobs/{layer.digest}$")
+        sessions: list[Session] = []
+        pool = stack.enter_context(ThreadPoolExecutor(1))
+        route = make_route(wire, destination, name, transfer="direct")
+        pending = pool.submit(run_route, route, on_start=sessions.append)
+        wait_until(lambda: any(str(layer.digest) in each.path for each in wire.requests()), "the blob is asked for")
+        sessions[0].stop()
+        result = result_of(pending.result(timeout=PATIENCE_SECONDS), "v1")
+    assert (result.error_class, result.reason) == ("temporary", "the task is being ended, so nothing more is sent")
+    assert images.resolve(destination.url, name, "v1") is None
+
+
+def test_no_skopeo_is_needed(
+    source: RegistryProcess, destination: RegistryProcess, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images.push(source.url, name, "v1", content := images.nested_index(name))
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert counted(run_route(make_route(source, destination, name, transfer="direct"))) == {"copied": 1}
+    assert images.resolve(destination.url, name, "v1") == content.digest
+    images.pull_whole(destination.url, name, "v1")
