@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 import requests
+from airflow.models.dag import DagModel
+from airflow.models.dagbundle import DagBundleModel
+from airflow.models.team import Team, dag_bundle_team_association_table
+from sqlalchemy import update
 
 from testkit.airflow import LocalAirflow
-from testkit.pages import PAGES_PATH, api_server
+from testkit.pages import PAGES_PATH, api_server, database_session
 from testkit.states import synthetic_states
 from testkit.waiting import PATIENCE_SECONDS
-from tests.pages.seen import readiness
+from tests.pages.seen import SECRET, readiness, secret_destination
 
 MIRRORS_FILE = """
 registries:
@@ -67,10 +71,25 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     home = tmp_path_factory.mktemp("pages")
     mirrors_file = home / "mirrors.yaml"
     mirrors_file.write_text(MIRRORS_FILE)
-    local = LocalAirflow(home / "airflow", mirrors_file=mirrors_file, people=PEOPLE)
+    local = LocalAirflow(
+        home / "airflow", mirrors_file=mirrors_file, people=PEOPLE, settings={"AIRFLOW__CORE__MULTI_TEAM": "True"}
+    )
     now = datetime.now(UTC)
-    with api_server(local, synthetic_states(now=now), readiness=readiness(now), dags=True):
+    states = [*synthetic_states(now=now), secret_destination(now)]
+    with api_server(local, states, readiness=readiness(now), dags=True):
+        _give_to_team(local, f"mirror_{SECRET}")
         yield local
+
+
+def _give_to_team(airflow: LocalAirflow, dag: str) -> None:
+    """Let only a team read a DAG, as Airflow does with the DAGs of its bundles. Administrators read all."""
+    with database_session(airflow) as session:
+        session.add_all((Team(name="vault"), DagBundleModel(name="bundle-of-vault")))
+        session.flush()
+        session.execute(
+            dag_bundle_team_association_table.insert().values(dag_bundle_name="bundle-of-vault", team_name="vault")
+        )
+        session.execute(update(DagModel).where(DagModel.dag_id == dag).values(bundle_name="bundle-of-vault"))
 
 
 @pytest.fixture(scope="session")

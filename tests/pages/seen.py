@@ -9,7 +9,10 @@ from registry_sync.state.document import as_document
 from registry_sync.state.names import DESTINATION_KEY, index_key, tags_key
 from registry_sync.state.readiness import PoolStart, ReadinessState
 from registry_sync.state.route import KnownTag, Problem, RouteState, TagTable
-from testkit.states import SyntheticDestination
+from testkit.states import SyntheticDestination, synthetic_destination
+
+SECRET = "classified"
+"""The mirror that only its team may read."""
 
 SCRIPT = "<script>document.title='taken over'</script>"
 ATTRIBUTE = "\"'><img src=x onerror=document.title='taken over'>"
@@ -58,6 +61,13 @@ def hostile_destination(now: datetime) -> SyntheticDestination:
     documents[DESTINATION_KEY] = as_document(state)
     documents[index_key(0)] = as_document(RouteIndex(routes=dict.fromkeys(HOSTILE, figures)))
     return SyntheticDestination(mirror="hostile", destination="x", host="hostile.example", documents=documents)
+
+
+def secret_destination(now: datetime) -> SyntheticDestination:
+    """A destination of a mirror that only its team may read."""
+    return synthetic_destination(
+        SECRET, "quay.io", "vault", "vault.example", now=now, routes=40, tags=5, events=2, trouble=True
+    )
 
 
 def readiness(now: datetime) -> ReadinessState:

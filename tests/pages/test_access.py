@@ -13,6 +13,7 @@ from registry_sync.airflow.pages.app import pages
 from registry_sync.airflow.pages.headers import CONTENT_SECURITY_POLICY
 from testkit.airflow import LocalAirflow
 from tests.pages.conftest import Person
+from tests.pages.seen import SECRET
 
 RUN_AGAIN = {"mirror": "giantswarm", "repository": "giantswarm/etcd"}
 OWN_SCRIPT = {"X-Registry-Sync": "test"}
@@ -77,6 +78,27 @@ def test_a_viewer_reads_all_pages(viewer: Person, path: str, method: str) -> Non
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Referrer-Policy"] == "same-origin"
+
+
+@pytest.mark.parametrize("path", ["/", "/routes", "/failing", "/changes?hours=168", "/find?q=vault"])
+def test_a_mirror_of_others_is_not_there(admin: Person, viewer: Person, path: str) -> None:
+    json_path = "/api/overview" if path == "/" else f"/api{path}"
+    assert admin.ask(json_path).json()["total"] > viewer.ask(json_path).json()["total"]
+    for asked in (path, json_path):
+        answer = viewer.ask(asked)
+        assert answer.status_code == 200
+        assert SECRET not in answer.text
+        assert "vault.example" not in answer.text
+
+
+def test_a_mirror_of_others_is_unknown_by_name(viewer: Person) -> None:
+    """The answers are those for a mirror that does not exist."""
+    for name in (SECRET, "no_such"):
+        body = {"mirror": name, "repository": "giantswarm/etcd"}
+        answer = viewer.ask("/api/run-again", method="POST", headers=OWN_SCRIPT, json=body)
+        detail = f"There is no mirror {name!r}, or you may not read its DAG."
+        assert (answer.status_code, answer.json()) == (404, {"detail": detail})
+        assert viewer.ask(f"/api/routes?mirror={name}").json()["total"] == 0
 
 
 def test_a_page_says_how_to_log_in(nobody: Person) -> None:
