@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -188,7 +189,12 @@ def _schema(_: argparse.Namespace) -> int:
 
 
 def run() -> int:
-    """Run the command of this process's arguments, with warnings on standard error."""
+    """Run the command of this process's arguments, with warnings on standard error.
+
+    Outside of tasks, Airflow 3 looks for Connections in the environment and in secrets backends. Only in processes that
+    call themselves a server does it look in its database.
+    """
+    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("registry_sync").setLevel(logging.WARNING)  # Airflow sets the root logger to INFO
     return main()
