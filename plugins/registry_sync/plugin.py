@@ -1,6 +1,6 @@
-"""The Airflow plugin: the Mirrors page, and links to it.
+"""The Airflow plugin: the Mirrors page, links to it, and the timetable of mirrors.
 
-Airflow imports this module in every process, also in each task, so it imports nothing but base classes.
+Airflow imports this module in every process, also in each task, so it imports little.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 from airflow.plugins_manager import AirflowPlugin
 
 from registry_sync.airflow.operator_links import LINKS
+from registry_sync.airflow.timetable import CronFromNextTick
 
 NAME = "registry_sync"
 PATH = "registry-sync"
@@ -43,10 +44,14 @@ There is no tab on DAGs, because Airflow would show it on the DAGs of others too
 """
 
 
+TIMETABLES: list[Any] = [CronFromNextTick]
+
+
 class RegistrySyncPlugin(AirflowPlugin):
-    """The pages, their entry in the navigation, and the links on tasks."""
+    """The pages, their entry in the navigation, the links on tasks, and the timetable that the scheduler needs."""
 
     name = NAME
     fastapi_apps = APPS
     external_views = VIEWS
     operator_extra_links = LINKS
+    timetables = TIMETABLES

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,6 +23,7 @@ from testkit.gpg import Signer
 from testkit.interceptor import Interceptor
 from testkit.pages_without_link import PagesWithoutLink
 from testkit.processes import skopeos
+from testkit.project import PROJECT
 from testkit.registry import Htpasswd, RegistryProcess
 from testkit.waiting import wait_until
 
@@ -56,7 +60,8 @@ class Stack:
 
     def write(self, *, extra: str = "") -> None:
         """Write the mirrors file; ``extra`` are further mirrors."""
-        start = datetime.now(UTC) - timedelta(days=5)
+        now = datetime.now(UTC)
+        start = now - timedelta(days=5)
         self.file.write_text(
             _MIRRORS.format(
                 source=self.source.host,
@@ -68,6 +73,7 @@ class Stack:
                 open=self.wire.host,
                 locked=self.locked.host,
                 start=f"{start:%Y-%m-%d}",
+                last_hour=f"{now - timedelta(hours=1):%Y-%m-%dT%H}:00:00Z",
             )
             + extra
         )
@@ -84,7 +90,8 @@ registries:
 mirrors:
   hourly:
     schedule: "@hourly"
-    start_date: "{start}"
+    start_date: "{last_hour}"
+    catchup: true
     source: source
     destinations: [open, locked]
     repositories: [team/app, {{repository: team/web, rename: web/site}}]
@@ -206,6 +213,47 @@ def test_a_scheduled_run_mirrors_all_routes_and_reports(stack: Stack) -> None:
     log = report_log(stack, run)
     assert f"{stack.source.host}/team/app" in log
     assert "hourly: 8 tags copied, 0 unchanged" in log
+
+
+def test_a_new_mirror_waits_for_its_next_tick(stack: Stack) -> None:
+    """The trigger form unpauses it, and the run that it asks for is the only one until then."""
+    api = stack.airflow.api
+    mirror = (
+        "{{schedule: '{}', source: source, destinations: [open], repositories: [{{repository: team/app, rename: {}}}]}}"
+    )
+    new = {"monthly": mirror.format("@monthly", "new/a"), "minutely": mirror.format("* * * * *", "new/b")}
+    stack.write(extra="".join(f"  {name}: {text}\n" for name, text in new.items()))
+    try:
+        for name in new:
+            api.wait_for_dag(f"mirror_{name}")
+        run_id = api.trigger("mirror_monthly", {"dry_run": True})
+        unpaused = datetime.now(UTC)
+        for name in new:
+            api.unpause(f"mirror_{name}")
+        run = api.wait_for_run("mirror_monthly", run_id)
+        wait_until(lambda: bool(api.dag_runs("mirror_minutely")), "the scheduler made the run of a tick")
+        minutely = api.dag_runs("mirror_minutely")[0]
+        api.unpause("mirror_minutely", paused=True)
+        monthly = api.call("GET", "dags/mirror_monthly")
+    finally:
+        stack.write()
+    assert "monthly: 3 tags would be copied (dry run), 0 unchanged" in report_log(stack, run)
+    assert datetime.fromisoformat(minutely["run_after"]) > unpaused - timedelta(seconds=35)  # half a minute of grace
+    assert [each["dag_run_id"] for each in api.dag_runs("mirror_monthly")] == [run_id]
+    assert datetime.fromisoformat(monthly["next_dagrun_run_after"]) > unpaused
+
+
+def test_commands_use_connections_of_the_database(stack: Stack, tmp_path: Path) -> None:
+    login = ("--conn-type", "docker", "--conn-login", "robot", "--conn-password", PASSWORD)
+    added = stack.airflow.run("connections", "add", "registry_stored", *login)
+    assert added.returncode == 0, added.stderr
+    file = tmp_path / "mirrors.yaml"
+    registries = f"{{locked: {{host: '{stack.locked.host}', tls: false, connection: registry_stored}}}}"
+    file.write_text(f"registries: {registries}\nmirrors: {{}}\n")
+    environment = {**stack.airflow.environment, "PYTHONPATH": str(PROJECT / "plugins")}
+    command = [sys.executable, "-m", "registry_sync", "check", str(file)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, re.split("  +", done.stdout.splitlines()[-1])[2:]) == (0, ["log in", "ok"]), done.stderr
 
 
 def test_a_manual_run_uses_its_parameters(stack: Stack) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG, CronDataIntervalTimetable
+from airflow.sdk import DAG
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 from registry_sync.airflow.destination_state import DestinationOfMirror
@@ -16,6 +16,7 @@ from registry_sync.airflow.operators.list_routes import ListRoutesOperator
 from registry_sync.airflow.operators.mirror_repository import MirrorRepositoryOperator
 from registry_sync.airflow.operators.report import ReportOperator
 from registry_sync.airflow.retries import MirrorRetryPolicy
+from registry_sync.airflow.timetable import CronFromNextTick
 from registry_sync.airflow.trigger_form import parameters
 from registry_sync.config.model import Mirror, MirrorsFile, Registry
 
@@ -34,7 +35,7 @@ def build_dag(mirror: Mirror, file: MirrorsFile) -> DAG:
         dag_id=dag_id(mirror.name),
         description=mirror.description or None,
         doc_md=describe(mirror, file),
-        schedule=CronDataIntervalTimetable(mirror.schedule, timezone="UTC") if mirror.schedule else None,
+        schedule=CronFromNextTick(mirror.schedule, timezone="UTC") if mirror.schedule else None,
         start_date=mirror.start_date or DEFAULT_START_DATE,
         catchup=mirror.catchup,
         max_active_runs=1,

@@ -1,0 +1,49 @@
+"""The schedule of a mirror: a new one waits for the next tick, instead of running for the interval before.
+
+Airflow runs a DAG for the last complete interval as soon as it is unpaused, and its trigger form unpauses it. A person
+who asks for a dry run of a new mirror would get a real run first.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from airflow.sdk.timezone import coerce_datetime, utcnow
+from airflow.timetables.base import DagRunInfo
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+if TYPE_CHECKING:
+    from airflow.timetables.base import DataInterval, TimeRestriction
+
+GRACE = timedelta(minutes=2)
+"""Time that the scheduler has after a tick to make the first run.
+
+The next interval is computed anew each time that the DAG file is read. Without this, a file that is read right after
+the tick would move the first run on to the next one.
+"""
+
+
+class CronFromNextTick(CronDataIntervalTimetable):
+    """Data intervals of a cron expression. Without any run so far, the first one is that of the next tick.
+
+    The rest is as in Airflow: after the first run, with ``catchup``, and in a backfill.
+    """
+
+    def next_dagrun_info(
+        self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
+    ) -> DagRunInfo | None:
+        """The interval of the next run, scheduled or of a backfill."""
+        if last_automated_data_interval is not None or restriction.catchup:
+            return super().next_dagrun_info(
+                last_automated_data_interval=last_automated_data_interval, restriction=restriction
+            )
+        now = coerce_datetime(utcnow())
+        tick = self._align_to_prev(now)
+        before = self._get_prev(tick)
+        start = before if now - tick < min(GRACE, (tick - before) / 2) else tick
+        if restriction.earliest is not None:
+            start = max(start, self._align_to_next(restriction.earliest))
+        if restriction.latest is not None and start > restriction.latest:
+            return None
+        return DagRunInfo.interval(start=start, end=self._get_next(start))
