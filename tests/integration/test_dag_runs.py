@@ -331,12 +331,13 @@ def test_a_failed_route_is_cleared_and_retried_alone(stack: Stack) -> None:
     }
     log = report_log(stack, run)
     assert "by_hand: 1 of 2 routes failed" in log
-    assert f"{stack.wire.host}/hand/web:v1" in log
+    assert f"Failed:\n  {stack.source.host}/team/web:v1 → {stack.wire.host}/hand/web: " in log
     [failed] = [each for each in api.task_instances(dag_id, run_id, "to_open") if each["state"] == "failed"]
     assert failed["try_number"] == 1
     cleared = api.clear(dag_id, run_id, [("to_open", failed["map_index"])])
     assert {(each["task_id"], each["map_index"]) for each in cleared} == {
         ("to_open", failed["map_index"]),
+        ("changes", -1),
         ("report", -1),
     }
     run = api.wait_for_run(dag_id, run_id)
@@ -435,8 +436,8 @@ def test_a_broken_mirror_is_an_import_error_and_the_others_keep_running(stack: S
         wait_until(lambda: "registry_mirrors_check.py" in api.import_errors(), "the error is shown")
         shown = api.import_errors()
         assert set(shown) == {"registry_mirrors_check.py"}
-        text = shown["registry_mirrors_check.py"]
-        assert "mirrors.yaml:36: mirrors.broken.schedul: unknown key 'schedul'; did you mean 'schedule'?" in text
+        text, line = shown["registry_mirrors_check.py"], len(_MIRRORS.splitlines()) + 1
+        assert f"mirrors.yaml:{line}: mirrors.broken.schedul: unknown key 'schedul'; did you mean 'schedule'?" in text
         assert not api.call("GET", "dags/mirror_hourly")["is_stale"]
     finally:
         stack.write()
