@@ -152,7 +152,7 @@ def test_skopeo_waits_for_a_pause_that_another_task_began(
         rate_limit.RateLimiter(None, server=wire.host).pause(sent_at=time.monotonic(), seconds=2)
         copies_at_the_end.append(len(skopeo_log.copies))
 
-    wire.after("HEAD", "/manifests/sha256:", limited, times=1)
+    wire.after("GET", "/manifests/sha256:", limited, times=1)
     began = time.monotonic()
     assert counted(run_route(make_route(source, wire, name))) == {"copied": 1}
     assert copies_at_the_end == [0]
