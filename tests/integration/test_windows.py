@@ -66,7 +66,8 @@ mirrors:
     repositories: [{{namespace: day}}]
   checked:
     schedule: "@daily"
-    start_date: "{start}"
+    start_date: "{yesterday}"
+    catchup: true
     source: quay
     destinations: [there]
     repositories: [day/app]
@@ -93,6 +94,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             source=quay.host,
             destination=destination.host,
             start=f"{start:%Y-%m-%d}",
+            yesterday=f"{TODAY - timedelta(days=1):%Y-%m-%d}",
             steps=f"{TODAY - timedelta(days=3):%Y-%m-%d}",
         )
         (folder / "mirrors.yaml").write_text(text)
