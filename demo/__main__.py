@@ -11,14 +11,21 @@ from typing import NoReturn
 
 from demo.folder import DemoError, DemoFolder
 from demo.run import run
-from demo.screenshot import screenshot
 from demo.ui import ui
 from testkit.airflow import AirflowStartError
 from testkit.browser import BrowserError
 from testkit.project import PROJECT
 from testkit.registry import RegistryStartError
 
-COMMANDS: Mapping[str, Callable[[DemoFolder], int]] = {"run": run, "ui": ui, "screenshot": screenshot}
+
+def _screenshot(folder: DemoFolder) -> int:
+    """Airflow, which the pictures' states need, makes a folder in the home of whoever imports it."""
+    from demo.screenshot import screenshot  # noqa: PLC0415
+
+    return screenshot(folder)
+
+
+COMMANDS: Mapping[str, Callable[[DemoFolder], int]] = {"run": run, "ui": ui, "screenshot": _screenshot}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
