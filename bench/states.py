@@ -15,9 +15,9 @@ from typing import Any
 import requests
 from sqlalchemy.orm import Session
 
-from registry_sync.airflow.stored_states import StoredStates
-from registry_sync.state.history import changes_since
-from registry_sync.state.queries import find, get_overview, get_repository, list_failing, list_routes
+from registry_sync.airflow.states.stored_states import StoredStates
+from registry_sync.state.lookup.history import changes_since
+from registry_sync.state.lookup.queries import find, get_overview, get_repository, list_failing, list_routes
 from testkit.airflow import LocalAirflow
 from testkit.pages import PAGES_PATH, api_server, database_session
 from testkit.states import MIRRORS, SyntheticDestination, repository_of, synthetic_states

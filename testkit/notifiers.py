@@ -11,7 +11,7 @@ from airflow.sdk import BaseNotifier
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from registry_sync.state.message import Message
+    from registry_sync.state.messages.message import Message
 
 
 class KeepingNotifier(BaseNotifier):

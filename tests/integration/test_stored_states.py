@@ -23,14 +23,14 @@ from sqlalchemy import create_engine, delete, event, update
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
-from registry_sync.airflow.stored_states import StoredStates
+from registry_sync.airflow.states.stored_states import StoredStates
 from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
 from registry_sync.cli.main import main
 from registry_sync.oci.reference import Digest
 from registry_sync.state.document import read_document
-from registry_sync.state.history import changes_since
+from registry_sync.state.lookup.history import changes_since
+from registry_sync.state.lookup.queries import find, get_overview, get_repository, list_failing, list_routes
 from registry_sync.state.names import ASSET_GROUP, DESTINATION_KEY, asset_name, index_key, tags_key
-from registry_sync.state.queries import find, get_overview, get_repository, list_failing, list_routes
 from registry_sync.state.route import KnownTag, TagTable
 from registry_sync.state.runs import Run
 from testkit import images

@@ -54,7 +54,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "re2": ("tags.patterns",),
     "pydantic_core": ("config.explain_errors",),
     "croniter": ("config.schedule",),
-    "sqlalchemy": ("airflow.stored_states", "airflow.open_states", "airflow.linked_route"),
+    "sqlalchemy": ("airflow.states.stored_states", "airflow.states.open_states", "airflow.linked_route"),
     "jinja2": ("tags.templates", "tags.backup_names", "nodes.render", "airflow.pages.rendering"),
     "fastapi": ("airflow.pages",),
     "starlette": ("airflow.pages",),

@@ -8,7 +8,6 @@ from typing import Any
 from airflow.sdk import DAG
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
-from registry_sync.airflow.destination_state import DestinationOfMirror
 from registry_sync.airflow.ids import CHANGES_TASK, REPORT_TASK, copy_task, dag_id, routes_task
 from registry_sync.airflow.mirror_docs import describe
 from registry_sync.airflow.operators.changes import ChangesOperator
@@ -16,6 +15,7 @@ from registry_sync.airflow.operators.list_routes import ListRoutesOperator
 from registry_sync.airflow.operators.mirror_repository import MirrorRepositoryOperator
 from registry_sync.airflow.operators.report import ReportOperator
 from registry_sync.airflow.retries import MirrorRetryPolicy
+from registry_sync.airflow.states.destination_state import DestinationOfMirror
 from registry_sync.airflow.timetable import CronFromNextTick
 from registry_sync.airflow.trigger_form import parameters
 from registry_sync.config.model import Mirror, MirrorsFile, Registry

@@ -22,16 +22,16 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 
 from registry_sync.airflow.ids import dag_id
 from registry_sync.airflow.masking import masked_text
-from registry_sync.airflow.state_store import open_named_store, open_store
+from registry_sync.airflow.states.state_store import open_named_store, open_store
 from registry_sync.config.known_notifiers import KNOWN_NOTIFIERS
 from registry_sync.config.notify import Notifier
 from registry_sync.errors import ConfigurationError
-from registry_sync.state.alerts import Alert, collect_alerts
 from registry_sync.state.document import as_document
-from registry_sync.state.known_destination import fetch_destination
-from registry_sync.state.message import Link, Message, write_message
+from registry_sync.state.messages.alerts import Alert, collect_alerts
+from registry_sync.state.messages.known_destination import fetch_destination
+from registry_sync.state.messages.message import Link, Message, write_message
+from registry_sync.state.messages.notices import Notice, Told, decide, notifier_key, read_notices
 from registry_sync.state.names import ASSET_GROUP, FILE_KEY, MESSAGES_ASSET
-from registry_sync.state.notices import Notice, Told, decide, notifier_key, read_notices
 from registry_sync.state.store import StateStore
 
 if TYPE_CHECKING:

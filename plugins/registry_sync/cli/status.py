@@ -11,10 +11,10 @@ from textwrap import wrap
 from registry_sync.cli.arguments import FAILED, OK, WIDTH, cut_name
 from registry_sync.cli.stored_states import open_states
 from registry_sync.errors import ConfigurationError
-from registry_sync.state.answers import overview_answer
-from registry_sync.state.freshness import age_seconds
-from registry_sync.state.overview import OverviewRow
-from registry_sync.state.queries import get_overview, overview_notes
+from registry_sync.state.judging.freshness import age_seconds
+from registry_sync.state.lookup.answers import overview_answer
+from registry_sync.state.lookup.overview import OverviewRow
+from registry_sync.state.lookup.queries import get_overview, overview_notes
 from registry_sync.text import one_line
 from registry_sync.text_table import human_duration, table
 

@@ -18,7 +18,7 @@ def open_states() -> Iterator[StateReader]:
     """
     with redirect_stdout(sys.stderr):
         try:
-            from registry_sync.airflow.open_states import open_all_states
+            from registry_sync.airflow.states.open_states import open_all_states
         except ModuleNotFoundError as error:
             raise without_airflow(error) from error
     with open_all_states() as reader:

@@ -14,12 +14,12 @@ from registry_sync.cli.arguments import FAILED, OK, WIDTH, cut_name
 from registry_sync.cli.stored_states import open_states
 from registry_sync.cli.where_live import LiveDigest, LiveDigests, read_live
 from registry_sync.errors import ConfigurationError
-from registry_sync.state.answers import find_answer
-from registry_sync.state.find import Found, FoundRepository
-from registry_sync.state.freshness import BROKEN, age_seconds, lacking
-from registry_sync.state.queries import find
-from registry_sync.state.search_text import Search, parse_search
-from registry_sync.state.tag_matrix import LACKS, Cell, Column, TagRow
+from registry_sync.state.judging.freshness import BROKEN, age_seconds, lacking
+from registry_sync.state.lookup.answers import find_answer
+from registry_sync.state.lookup.find import Found, FoundRepository
+from registry_sync.state.lookup.queries import find
+from registry_sync.state.lookup.search_text import Search, parse_search
+from registry_sync.state.lookup.tag_matrix import LACKS, Cell, Column, TagRow
 from registry_sync.text import one_line
 from registry_sync.text_table import human_duration, table
 

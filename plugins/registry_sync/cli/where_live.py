@@ -12,8 +12,8 @@ from registry_sync.config.model import MirrorsFile, Registry
 from registry_sync.errors import RegistrySyncError
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.load import load_mirrors
-from registry_sync.state.find import FoundRepository
-from registry_sync.state.tag_matrix import Cell, Column
+from registry_sync.state.lookup.find import FoundRepository
+from registry_sync.state.lookup.tag_matrix import Cell, Column
 from registry_sync.sync.session import Connections
 
 Verdict = Literal["same", "differs", "error", ""]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from registry_sync.state.freshness import age_seconds
-from registry_sync.state.overview import OverviewRow, overview_row
+from registry_sync.state.judging.freshness import age_seconds
+from registry_sync.state.lookup.overview import OverviewRow, overview_row
 from registry_sync.state.readiness import PoolStart, ReadinessState, StartAnswer
 from registry_sync.state.stored_destination import StoredDestination
 from registry_sync.sync.report import RouteReport

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from registry_sync import errors
-from registry_sync.state.advice import ADVICE, OTHER, advice
+from registry_sync.state.lookup.advice import ADVICE, OTHER, advice
 
 
 def test_each_class_of_errors_has_advice() -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from registry_sync.state.alerts import Alert, collect_alerts
 from registry_sync.state.destination import DestinationState, RouteFigures, RouteIndex
 from registry_sync.state.document import as_document
-from registry_sync.state.known_destination import MAX_DETAILED_ROUTES, fetch_destination
+from registry_sync.state.messages.alerts import Alert, collect_alerts
+from registry_sync.state.messages.known_destination import MAX_DETAILED_ROUTES, fetch_destination
 from registry_sync.state.names import DESTINATION_KEY, index_key
 from registry_sync.state.route import Problem, RouteState
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from registry_sync.state.destination import RouteFigures
-from registry_sync.state.freshness import CLOCK_SKEW, SEVERITY, Judgement, judge_route, last_look, worst
+from registry_sync.state.judging.freshness import CLOCK_SKEW, SEVERITY, Judgement, judge_route, last_look, worst
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)

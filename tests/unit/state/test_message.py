@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from registry_sync.config.notify import Notifier
-from registry_sync.state.alerts import Alert
-from registry_sync.state.message import Link, Message, write_message
-from registry_sync.state.notices import Notice, Told, decide
+from registry_sync.state.messages.alerts import Alert
+from registry_sync.state.messages.message import Link, Message, write_message
+from registry_sync.state.messages.notices import Notice, Told, decide
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 NOTIFIER = Notifier(class_path="a.B")

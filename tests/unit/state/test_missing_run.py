@@ -8,7 +8,7 @@ import pytest
 
 from registry_sync.config.model import Mirror
 from registry_sync.state.document import as_document
-from registry_sync.state.missing_run import DagFacts, WatchedSchedule, due_run, missing_run, read_watched
+from registry_sync.state.messages.missing_run import DagFacts, WatchedSchedule, due_run, missing_run, read_watched
 
 
 def at(text: str) -> datetime:

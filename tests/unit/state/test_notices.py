@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from registry_sync.config.notify import EVENTS, Event, Notifier
-from registry_sync.state.alerts import Alert, AlertKind
 from registry_sync.state.document import as_document
-from registry_sync.state.notices import (
+from registry_sync.state.messages.alerts import Alert, AlertKind
+from registry_sync.state.messages.notices import (
     MAX_TOLD,
     MirrorNotices,
     Notice,

@@ -10,8 +10,8 @@ import pytest
 
 from registry_sync.state.destination import DestinationState, RouteFigures, RouteIndex
 from registry_sync.state.document import as_document
+from registry_sync.state.lookup.overview import OldestLacking, TagCounts, overview, overview_row
 from registry_sync.state.names import DESTINATION_KEY, index_key
-from registry_sync.state.overview import OldestLacking, TagCounts, overview, overview_row
 from registry_sync.state.route import Problem
 from registry_sync.state.runs import MirrorRuns, Run
 from registry_sync.state.stored_destination import StoredDestination, read_destination

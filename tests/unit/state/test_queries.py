@@ -10,9 +10,8 @@ import pytest
 
 from registry_sync.state.changes import Change, ChangeEvent
 from registry_sync.state.document import as_document
-from registry_sync.state.history import changes_since
-from registry_sync.state.names import index_key, tags_key
-from registry_sync.state.queries import (
+from registry_sync.state.lookup.history import changes_since
+from registry_sync.state.lookup.queries import (
     find,
     get_overview,
     get_repository,
@@ -20,6 +19,7 @@ from registry_sync.state.queries import (
     list_routes,
     overview_notes,
 )
+from registry_sync.state.names import index_key, tags_key
 from registry_sync.state.route import Problem, TagTable
 from testkit.given_states import NOON, destination, tag
 from testkit.memory_states import MemoryStates

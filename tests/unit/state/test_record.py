@@ -16,7 +16,7 @@ from registry_sync.oci.reference import Digest
 from registry_sync.state.destination import figures_of
 from registry_sync.state.document import as_document, read_document, size_of
 from registry_sync.state.names import MAX_VALUE_BYTES
-from registry_sync.state.record import (
+from registry_sync.state.recording.record import (
     MAX_ARRIVALS,
     MAX_PROBLEMS,
     UNKNOWN_REASON,

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from registry_sync.state.changes import Change, Changes
 from registry_sync.state.destination import DestinationState, RouteFigures, RouteIndex
 from registry_sync.state.document import as_document, size_of
-from registry_sync.state.index import MAX_PART_BYTES, update_index
-from registry_sync.state.record_run import (
+from registry_sync.state.recording.index import MAX_PART_BYTES, update_index
+from registry_sync.state.recording.record_run import (
     MAX_UNREPORTED,
     DestinationRecord,
     ListedRoutes,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from registry_sync.errors import ConfigurationError
-from registry_sync.state.search_text import Search, parse_search
+from registry_sync.state.lookup.search_text import Search, parse_search
 
 HEX = "0123456789abcdef" * 4
 

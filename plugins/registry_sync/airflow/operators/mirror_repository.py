@@ -12,8 +12,8 @@ from registry_sync.airflow.hooks.connections import HookConnections
 from registry_sync.airflow.ids import REPORT_KEY
 from registry_sync.airflow.masking import masked
 from registry_sync.airflow.retries import error_of_report
-from registry_sync.airflow.route_state import Try, record_try
 from registry_sync.airflow.run_context import task_label
+from registry_sync.airflow.states.route_state import Try, record_try
 from registry_sync.errors import RegistrySyncError
 from registry_sync.registry.traffic import NO_TRAFFIC
 from registry_sync.routes.route import Route

@@ -230,7 +230,7 @@ class ReadinessReportOperator(BaseOperator):
 
     def _store(self, context: Context, report: ReadinessReport) -> None:
         """Store the result for the page, and send it as metrics. Whatever fails there, the run's own result stays."""
-        from registry_sync.airflow.readiness_state import publish_readiness
+        from registry_sync.airflow.states.readiness_state import publish_readiness
 
         store = context["asset_state_store"][READINESS]
         try:

@@ -11,7 +11,6 @@ from airflow.sdk import BaseOperator, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException
 
 from registry_sync.airflow.damaged_images import push_damaged
-from registry_sync.airflow.destination_state import DestinationOfMirror, EndedRun, record_destinations
 from registry_sync.airflow.ids import (
     REPORT_KEY,
     copy_task,
@@ -32,6 +31,7 @@ from registry_sync.airflow.run_context import (
     read_watermark,
     scheduled_end,
 )
+from registry_sync.airflow.states.destination_state import DestinationOfMirror, EndedRun, record_destinations
 from registry_sync.config.notify import Notifier
 from registry_sync.routes.route import Route, route_key
 from registry_sync.sync.report import RouteReport, RunReport
@@ -131,8 +131,8 @@ class ReportOperator(BaseOperator):
     def _send_gauges(self, outcomes: Sequence[DestinationOutcome]) -> None:
         """Send what is stored about the destinations, after this run has stored its results."""
         from registry_sync.airflow.metrics import has_backend, send_metrics
-        from registry_sync.airflow.state_store import losing, open_store
-        from registry_sync.state.known_destination import fetch_stored
+        from registry_sync.airflow.states.state_store import losing, open_store
+        from registry_sync.state.messages.known_destination import fetch_stored
         from registry_sync.state.metrics import destination_metrics
 
         for name in [outcome.destination for outcome in outcomes if has_backend()]:

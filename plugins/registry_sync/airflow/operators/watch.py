@@ -14,16 +14,16 @@ from registry_sync.airflow.ids import dag_id
 from registry_sync.airflow.metrics import send_metrics
 from registry_sync.airflow.mirrors_file import list_file_problems
 from registry_sync.airflow.notifications import MESSAGES, SEND_SECONDS, Messenger
-from registry_sync.airflow.state_store import open_named_store, open_store
+from registry_sync.airflow.states.state_store import open_named_store, open_store
 from registry_sync.config.model import Mirror, MirrorsFile
-from registry_sync.state.alerts import Alert, collect_alerts, file_alerts, in_order
 from registry_sync.state.destination import DestinationState
 from registry_sync.state.document import as_document
-from registry_sync.state.known_destination import KnownDestination, fetch_destination
+from registry_sync.state.messages.alerts import Alert, collect_alerts, file_alerts, in_order
+from registry_sync.state.messages.known_destination import KnownDestination, fetch_destination
+from registry_sync.state.messages.missing_run import DagFacts, due_run, missing_run, read_watched
+from registry_sync.state.messages.notices import notifier_key
 from registry_sync.state.metrics import destination_metrics
-from registry_sync.state.missing_run import DagFacts, due_run, missing_run, read_watched
 from registry_sync.state.names import MESSAGES_ASSET, READINESS_ASSET, WATCH_KEY, watched_key
-from registry_sync.state.notices import notifier_key
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -82,7 +82,7 @@ class WatchOperator(BaseOperator):
             ) from error
 
     def _resend_readiness(self, now: datetime) -> None:
-        from registry_sync.airflow.readiness_state import resend_readiness
+        from registry_sync.airflow.states.readiness_state import resend_readiness
 
         if self.file.node_pools:
             resend_readiness(open_named_store(READINESS_ASSET), now)

@@ -17,7 +17,7 @@ from airflow.models.dag import DagModel
 from fastapi import Depends, HTTPException
 
 from registry_sync.airflow.ids import dag_id, mirror_name
-from registry_sync.airflow.stored_states import StoredStates
+from registry_sync.airflow.states.stored_states import StoredStates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

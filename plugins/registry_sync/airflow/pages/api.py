@@ -10,10 +10,11 @@ from fastapi import APIRouter, HTTPException, Query
 
 from registry_sync.airflow.pages.access import Caller
 from registry_sync.airflow.pages.paging import Offset
-from registry_sync.airflow.stored_states import StoredStates
+from registry_sync.airflow.states.stored_states import StoredStates
 from registry_sync.errors import ConfigurationError
-from registry_sync.state import queries
-from registry_sync.state.answers import (
+from registry_sync.state.judging.freshness import Status
+from registry_sync.state.lookup import queries
+from registry_sync.state.lookup.answers import (
     change_answer,
     failing_answer,
     find_answer,
@@ -22,9 +23,8 @@ from registry_sync.state.answers import (
     repository_answer,
     route_answer,
 )
-from registry_sync.state.freshness import Status
-from registry_sync.state.history import changes_since
-from registry_sync.state.page import page_of
+from registry_sync.state.lookup.history import changes_since
+from registry_sync.state.lookup.page import page_of
 
 router = APIRouter(prefix="/api")
 

@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse
 from registry_sync.airflow.pages.access import Caller, States
 from registry_sync.airflow.pages.paging import Offset
 from registry_sync.airflow.pages.rendering import render
-from registry_sync.state.history import changes_since
+from registry_sync.state.lookup.history import changes_since
 
 router = APIRouter()
 

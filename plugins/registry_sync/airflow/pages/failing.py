@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse
 from registry_sync.airflow.pages.access import Caller, States
 from registry_sync.airflow.pages.paging import ROWS, Offset
 from registry_sync.airflow.pages.rendering import render
-from registry_sync.state.queries import list_failing
+from registry_sync.state.lookup.queries import list_failing
 
 router = APIRouter()
 

@@ -11,7 +11,7 @@ from registry_sync.airflow.pages.access import Caller, States
 from registry_sync.airflow.pages.paging import Offset
 from registry_sync.airflow.pages.rendering import render
 from registry_sync.errors import ConfigurationError
-from registry_sync.state import queries
+from registry_sync.state.lookup import queries
 
 router = APIRouter()
 

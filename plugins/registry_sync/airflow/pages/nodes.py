@@ -10,7 +10,7 @@ from airflow.api_fastapi.common.db.common import SessionDep
 from fastapi import APIRouter
 
 from registry_sync.airflow.pages.access import Caller, Reader
-from registry_sync.airflow.stored_states import read_readiness
+from registry_sync.airflow.states.stored_states import read_readiness
 from registry_sync.state.document import as_document
 from registry_sync.state.readiness import PoolStart, ReadinessState, StartAnswer
 

@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse
 from registry_sync.airflow.pages.access import Caller, States
 from registry_sync.airflow.pages.nodes import WORDS, nodes_table
 from registry_sync.airflow.pages.rendering import render
-from registry_sync.state.queries import get_overview, overview_notes
+from registry_sync.state.lookup.queries import get_overview, overview_notes
 
 router = APIRouter()
 

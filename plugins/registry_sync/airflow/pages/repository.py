@@ -10,8 +10,8 @@ from fastapi.responses import HTMLResponse
 from registry_sync.airflow.pages.access import Caller, States
 from registry_sync.airflow.pages.paging import ROWS, Offset
 from registry_sync.airflow.pages.rendering import render
-from registry_sync.state.advice import advice
-from registry_sync.state.queries import get_repository
+from registry_sync.state.lookup.advice import advice
+from registry_sync.state.lookup.queries import get_repository
 
 router = APIRouter()
 

@@ -16,7 +16,7 @@ from registry_sync.airflow.ids import dag_id
 from registry_sync.airflow.pages.access import Caller, Reader, read_caller
 from registry_sync.airflow.pages.headers import require_own_script
 from registry_sync.airflow.pages.rendering import Urls
-from registry_sync.airflow.stored_states import StoredStates
+from registry_sync.airflow.states.stored_states import StoredStates
 from registry_sync.state.names import source_of
 from registry_sync.state.stored_destination import read_destinations
 

@@ -8,8 +8,8 @@ from html import escape
 from typing import Literal
 
 from registry_sync.config.notify import Event
-from registry_sync.state.alerts import Alert, AlertKind, minute
-from registry_sync.state.notices import Notice
+from registry_sync.state.messages.alerts import Alert, AlertKind, minute
+from registry_sync.state.messages.notices import Notice
 from registry_sync.text import one_line
 
 MAX_SHOWN = 10

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from registry_sync.state.destination import RouteFigures
 from registry_sync.state.document import StateError, read_document
-from registry_sync.state.freshness import Judgement
+from registry_sync.state.judging.freshness import Judgement
 from registry_sync.state.route import LACKING, KnownTag, Problem, RouteState, TagTable
 from registry_sync.sync.view import TagStatus
 

@@ -14,15 +14,15 @@ from typing import Any, TypeVar
 from registry_sync.registry.web_pages import web_page
 from registry_sync.state.changes import ChangeEvent
 from registry_sync.state.destination import RouteFigures
-from registry_sync.state.failing import FailingRoute, FailingTag
-from registry_sync.state.find import Found, FoundRepository
-from registry_sync.state.overview import OverviewRow
-from registry_sync.state.page import Page
-from registry_sync.state.queries import RepositoryView
+from registry_sync.state.lookup.failing import FailingRoute, FailingTag
+from registry_sync.state.lookup.find import Found, FoundRepository
+from registry_sync.state.lookup.overview import OverviewRow
+from registry_sync.state.lookup.page import Page
+from registry_sync.state.lookup.queries import RepositoryView
+from registry_sync.state.lookup.route_list import RouteRow
+from registry_sync.state.lookup.tag_matrix import Cell, Column, TagRow
 from registry_sync.state.route import Problem
-from registry_sync.state.route_list import RouteRow
 from registry_sync.state.runs import MirrorRuns, Run
-from registry_sync.state.tag_matrix import Cell, Column, TagRow
 
 Item = TypeVar("Item")
 Json = dict[str, Any]

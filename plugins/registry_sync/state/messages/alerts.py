@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from registry_sync.state.destination import DestinationState, RouteFigures
-from registry_sync.state.freshness import age_seconds, broken_promise, last_look
-from registry_sync.state.judge_destination import listed_at
-from registry_sync.state.known_destination import KnownDestination, failing_routes
+from registry_sync.state.judging.freshness import age_seconds, broken_promise, last_look
+from registry_sync.state.judging.judge_destination import listed_at
+from registry_sync.state.messages.known_destination import KnownDestination, failing_routes
 from registry_sync.state.names import destination_of, source_of
 from registry_sync.state.route import Problem, RouteState
 from registry_sync.state.stored_destination import StoredDestination

@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from registry_sync.config.notify import Event, Notifier
-from registry_sync.state.alerts import Alert
 from registry_sync.state.document import StateError, read_document
+from registry_sync.state.messages.alerts import Alert
 from registry_sync.state.times import UtcTime
 
 MAX_TOLD = 1000

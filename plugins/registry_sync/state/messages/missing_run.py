@@ -8,8 +8,8 @@ from typing import Any
 
 from registry_sync.config.model import Mirror
 from registry_sync.config.schedule import previous_tick
-from registry_sync.state.alerts import Alert, minute
 from registry_sync.state.document import StateError, read_document
+from registry_sync.state.messages.alerts import Alert, minute
 from registry_sync.state.times import UtcTime
 
 GRACE = timedelta(minutes=15)

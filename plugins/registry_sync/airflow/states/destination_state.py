@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from registry_sync.airflow.ids import LISTED_KEY, LISTING_ERROR_KEY, routes_task
 from registry_sync.airflow.run_context import read_parameters, read_rows, read_run_interval, read_unmodified
-from registry_sync.airflow.state_store import losing, open_store, parse_state, read_record, read_state
+from registry_sync.airflow.states.state_store import losing, open_store, parse_state, read_record, read_state
 from registry_sync.config.model import Registry
 from registry_sync.errors import TemporaryError
 from registry_sync.state.destination import DestinationState, RouteFigures, RouteIndex, figures_of
 from registry_sync.state.document import as_document
 from registry_sync.state.names import DESTINATION_KEY, index_key, source_of, tags_key
-from registry_sync.state.record import Look, record_failure
-from registry_sync.state.record_run import DestinationRecord, ListedRoutes, RunOfDestination, record_run
+from registry_sync.state.recording.record import Look, record_failure
+from registry_sync.state.recording.record_run import DestinationRecord, ListedRoutes, RunOfDestination, record_run
 from registry_sync.state.store import StateStore
 from registry_sync.sync.report import RouteReport
 from registry_sync.sync.view import Failure

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from registry_sync.airflow.ids import STATE_KEY
 from registry_sync.airflow.masking import masked_text
-from registry_sync.airflow.state_store import losing, open_store, read_record
+from registry_sync.airflow.states.state_store import losing, open_store, read_record
 from registry_sync.errors import RateLimited, RegistrySyncError
 from registry_sync.routes.route import Route
 from registry_sync.state.changes import NO_CHANGES, Changes, changes_of_view
 from registry_sync.state.destination import figures_of
 from registry_sync.state.document import as_document, read_document
 from registry_sync.state.names import tags_key
-from registry_sync.state.record import Look, RouteRecord, record_failure, record_view
+from registry_sync.state.recording.record import Look, RouteRecord, record_failure, record_view
 from registry_sync.state.run_row import RunRow
 from registry_sync.state.store import StateStore
 from registry_sync.sync.view import Failure, RouteView

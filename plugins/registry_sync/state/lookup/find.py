@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from registry_sync.state.columns import RoutePlace, read_columns, route_places
+from registry_sync.state.lookup.columns import RoutePlace, read_columns, route_places
+from registry_sync.state.lookup.page import Page
+from registry_sync.state.lookup.search_text import Search
+from registry_sync.state.lookup.tag_matrix import Column, TagRow, tag_rows
 from registry_sync.state.names import tags_key
 from registry_sync.state.packed_tags import text_of_tag, texts_of_digest
-from registry_sync.state.page import Page
 from registry_sync.state.runs import MirrorRuns
-from registry_sync.state.search_text import Search
 from registry_sync.state.store import StateReader, StoredKey
 from registry_sync.state.stored_destination import StoredDestination
-from registry_sync.state.tag_matrix import Column, TagRow, tag_rows
 
 MAX_TAGS = 50
 """Tags of each repository in the answer to a search."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from registry_sync.state.destination import DestinationState, RouteFigures
-from registry_sync.state.freshness import BROKEN, SEVERITY, Judgement, Status, age_seconds, last_look, worst
-from registry_sync.state.judge_destination import judge_routes, judge_whole, listed_at
+from registry_sync.state.judging.freshness import BROKEN, SEVERITY, Judgement, Status, age_seconds, last_look, worst
+from registry_sync.state.judging.judge_destination import judge_routes, judge_whole, listed_at
 from registry_sync.state.names import source_of
 from registry_sync.state.route import Problem
 from registry_sync.state.runs import MirrorRuns

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from registry_sync.state.destination import DestinationState
-from registry_sync.state.freshness import CLOCK_SKEW, Judgement, age_seconds, judge_route, worst
+from registry_sync.state.judging.freshness import CLOCK_SKEW, Judgement, age_seconds, judge_route, worst
 from registry_sync.state.runs import MirrorRuns
 from registry_sync.state.stored_destination import StoredDestination
 from registry_sync.text_table import human_duration

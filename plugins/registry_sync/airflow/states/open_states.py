@@ -11,7 +11,7 @@ from airflow.utils.session import create_session
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
-from registry_sync.airflow.stored_states import StoredStates
+from registry_sync.airflow.states.stored_states import StoredStates
 from registry_sync.errors import ConfigurationError
 
 _ADVICE = "run this where Airflow's scheduler or API server runs, whose database it reads; workers have no access to it"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from registry_sync.state.destination import DestinationState, RouteFigures, RouteIndex
-from registry_sync.state.index import update_index
 from registry_sync.state.names import source_of
+from registry_sync.state.recording.index import update_index
 from registry_sync.state.route import Problem
 from registry_sync.state.run_row import RunRow
 from registry_sync.sync.view import Failure

@@ -9,19 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from registry_sync.state.columns import read_columns, route_places
 from registry_sync.state.document import StateError, read_document
-from registry_sync.state.failing import FailingRoute, failing_routes
-from registry_sync.state.find import Finder, Found
+from registry_sync.state.lookup.columns import read_columns, route_places
+from registry_sync.state.lookup.failing import FailingRoute, failing_routes
+from registry_sync.state.lookup.find import Finder, Found
+from registry_sync.state.lookup.overview import OverviewRow, overview
+from registry_sync.state.lookup.page import Page, page_of
+from registry_sync.state.lookup.route_list import RouteRow, route_rows
+from registry_sync.state.lookup.search_text import parse_search
+from registry_sync.state.lookup.tag_matrix import Column, TagRow, tag_rows
 from registry_sync.state.names import tags_key
-from registry_sync.state.overview import OverviewRow, overview
-from registry_sync.state.page import Page, page_of
 from registry_sync.state.route import LACKING, TagTable
-from registry_sync.state.route_list import RouteRow, route_rows
-from registry_sync.state.search_text import parse_search
 from registry_sync.state.store import StateReader
 from registry_sync.state.stored_destination import StoredDestination, read_destinations
-from registry_sync.state.tag_matrix import Column, TagRow, tag_rows
 
 
 def get_overview(reader: StateReader, now: datetime, *, mirror: str = "", destination: str = "") -> list[OverviewRow]:

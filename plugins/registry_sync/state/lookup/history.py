@@ -8,7 +8,7 @@ from typing import Any
 
 from registry_sync.state.changes import ChangeEvent
 from registry_sync.state.document import StateError, read_document
-from registry_sync.state.page import Page
+from registry_sync.state.lookup.page import Page
 from registry_sync.state.store import StateReader
 
 LONGEST_PAST = timedelta(days=90)

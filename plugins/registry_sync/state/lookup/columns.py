@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from registry_sync.state.freshness import last_look, worst
-from registry_sync.state.judge_destination import judge_one, judge_whole, listed_at
+from registry_sync.state.judging.freshness import last_look, worst
+from registry_sync.state.judging.judge_destination import judge_one, judge_whole, listed_at
+from registry_sync.state.lookup.tag_matrix import Column, with_documents
 from registry_sync.state.names import destination_of, source_of, tags_key
 from registry_sync.state.runs import MirrorRuns
 from registry_sync.state.store import StateReader
 from registry_sync.state.stored_destination import StoredDestination
-from registry_sync.state.tag_matrix import Column, with_documents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

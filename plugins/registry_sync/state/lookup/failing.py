@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from registry_sync.state.advice import advice
 from registry_sync.state.document import StateError, read_document
+from registry_sync.state.lookup.advice import advice
+from registry_sync.state.lookup.page import Page, page_of
 from registry_sync.state.names import destination_of, source_of
-from registry_sync.state.page import Page, page_of
 from registry_sync.state.route import Problem, RouteState
 from registry_sync.state.store import StateReader
 from registry_sync.state.stored_destination import StoredDestination

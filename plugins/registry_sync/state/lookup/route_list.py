@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from registry_sync.state.destination import RouteFigures
-from registry_sync.state.freshness import SEVERITY, Status
-from registry_sync.state.judge_destination import judge_routes
+from registry_sync.state.judging.freshness import SEVERITY, Status
+from registry_sync.state.judging.judge_destination import judge_routes
 from registry_sync.state.names import destination_of, source_of
 from registry_sync.state.stored_destination import StoredDestination
 

@@ -1,0 +1,1 @@
+"""States in Airflow: assets and their store in tasks, the metadata database elsewhere."""

@@ -1,0 +1,1 @@
+"""Judging routes and destinations at the time of reading. Pure."""
