@@ -107,6 +107,7 @@ def run_route(
     api_url: str | None = None,
     dry_run: bool = False,
     deep_check: DeepCheck | None = None,
+    compares_names: bool = False,
     run: Callable[[Session, RouteScope], RouteReport] = sync_report,
     on_start: Callable[[Session], object] = lambda _: None,
 ) -> RouteReport:
@@ -116,6 +117,7 @@ def run_route(
     :param destination_credentials: credentials of the Airflow Connection of the destination.
     :param planned: deletions that an earlier run planned.
     :param api_url: address of the source's own API.
+    :param compares_names: the run is a scheduled one between two full checks.
     :param run: what to do with the route; ``verify_route`` copies nothing.
     :param on_start: gets the session before the work begins, for a test that stops it as Airflow's ``on_kill`` does.
     """
@@ -123,7 +125,14 @@ def run_route(
         credentials={route.source.name: source_credentials, route.destination.name: destination_credentials},
         api_url=api_url,
     )
-    scope = RouteScope(tags=only_tags, window=window, due_deletions=planned, dry_run=dry_run, deep_check=deep_check)
+    scope = RouteScope(
+        tags=only_tags,
+        window=window,
+        due_deletions=planned,
+        dry_run=dry_run,
+        deep_check=deep_check,
+        compares_names=compares_names,
+    )
     with open_session(route, connections) as session:
         on_start(session)
         return run(session, scope)

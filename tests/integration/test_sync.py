@@ -255,7 +255,8 @@ class TestASourceThatChangesMeanwhile:
         source_wire.after("GET", "/tags/list$", lambda _: source.forget_tag(name, "v1"))
         assert counted(run_route(make_route(source_wire, destination, name))) == {"skipped": 1}
         assert "  v1: the source lists it, but has no manifest for it (deleted meanwhile?)" in caplog.messages
-        assert asked(destination, name) == ["GET tags/list 404"]  # it has none either, so the source lost nothing
+        # The destination is read at the same time. It has none either, so the source lost nothing.
+        assert asked(destination, name) == ["GET tags/list 404", "HEAD manifests/v1 404"]
 
     def test_an_image_deleted_before_its_copy_is_skipped(
         self,

@@ -18,7 +18,7 @@ from registry_sync.routes.discovery import Discovery, expand_routes, select_rout
 from registry_sync.routes.load import load_mirrors
 from registry_sync.routes.route import Route
 from registry_sync.sync.execute import write_faults
-from registry_sync.sync.plan import CopyTag, Decision, DeleteTag, Failed, Locked, Plan, Skipped, Unchanged
+from registry_sync.sync.plan import CopyTag, Decision, DeleteTag, Failed, Locked, NotCompared, Plan, Skipped, Unchanged
 from registry_sync.sync.plan_route import plan_route
 from registry_sync.sync.reading.observation import Observation
 from registry_sync.sync.reading.observe import observe
@@ -145,7 +145,7 @@ def _row(decision: Decision) -> tuple[str, str, str, str]:
 
 def _digest(decision: Decision) -> Digest | None:
     """The digest of a decision; ``None`` where it is unknown."""
-    return None if isinstance(decision, Skipped | Failed) else decision.digest
+    return None if isinstance(decision, NotCompared | Skipped | Failed) else decision.digest
 
 
 def _describe(decision: Decision) -> tuple[str, str]:
@@ -155,6 +155,8 @@ def _describe(decision: Decision) -> tuple[str, str]:
             return "copy", reason
         case Unchanged():
             return "unchanged", "same digest"
+        case NotCompared(reason=reason):
+            return "unchanged", reason
         case Skipped(reason=reason):
             return "skip", reason
         case DeleteTag(reason=reason):

@@ -190,6 +190,11 @@ class RouteSettings:
     def deletes_tags(self) -> bool:
         return self.prune is not None and self.prune.tags != "none"
 
+    @property
+    def needs_digests(self) -> bool:
+        """The digests of tags that exist at the destination matter, whatever ``on_moved_tag`` says."""
+        return self.deletes_tags or bool(self.platforms) or self.policy is not None
+
     @classmethod
     def resolve(cls, *levels: RouteOptions) -> Self:
         """The settings that ``levels`` result in, outermost first. A later level overrides an earlier one by key."""

@@ -13,7 +13,7 @@ from registry_sync.oci.platforms import PlatformIndex
 from registry_sync.oci.reference import Digest
 from registry_sync.sync.attached_artifacts import AttachedArtifacts, skipped_artifacts_note
 from registry_sync.sync.content.movers import make_transfer
-from registry_sync.sync.plan import CopyTag, Decision, DeleteTag, Failed, Locked, Plan, Skipped, Unchanged
+from registry_sync.sync.plan import CopyTag, Decision, DeleteTag, Failed, Locked, NotCompared, Plan, Skipped, Unchanged
 from registry_sync.sync.prune import delete_due
 from registry_sync.sync.publish import Publisher
 from registry_sync.sync.reading.case_folding import fail_overwritten
@@ -143,6 +143,8 @@ def preview(decision: Decision) -> TagResult:
             return TagResult.would_copy(tag, digest, reason)
         case Unchanged(tag=tag, digest=digest):
             return TagResult.unchanged(tag, digest)
+        case NotCompared(tag=tag, reason=reason):
+            return TagResult.not_compared(tag, reason)
         case Skipped(tag=tag, reason=reason):
             return TagResult.skipped(tag, reason)
         case DeleteTag(tag=tag, digest=digest, reason=reason):

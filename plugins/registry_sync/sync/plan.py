@@ -63,6 +63,14 @@ class Unchanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotCompared:
+    """The destination has the tag, and ``on_moved_tag`` keeps it there, so that its digest was not read."""
+
+    tag: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
     """The tag is not mirrored, by a rule or because it has no content.
 
@@ -102,7 +110,7 @@ class DeleteTag:
     is_due: bool = False
 
 
-Decision = CopyTag | Unchanged | Skipped | Failed | Locked | DeleteTag
+Decision = CopyTag | Unchanged | NotCompared | Skipped | Failed | Locked | DeleteTag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import assert_never
 
@@ -15,6 +15,7 @@ from registry_sync.sync.plan import (
     Decision,
     Failed,
     Locked,
+    NotCompared,
     Plan,
     Skipped,
     TagState,
@@ -35,8 +36,14 @@ def plan_route(observation: Observation, settings: RouteSettings) -> Plan:
     """Decide for each tag that the source lists, and for each tag of the destination that pruning may delete."""
     rules = overwriting(settings.on_moved_tag, settings.backup_tag, observation.locked, observation.read_at)
     filtered = observation.source
-    decisions = plan_tags(observation.selection, filtered, observation.destination, rules)
-    notes = (*_missing_platforms_note(filtered.missing), *_hidden_note(observation.destination))
+    compared = observation.selection.without(observation.kept, "to compare")
+    decisions = plan_tags(compared, filtered, observation.destination, rules)
+    decisions = _sorted((*decisions, *_keep(observation.kept, rules)))
+    notes = (
+        *_kept_note(observation.kept),
+        *_missing_platforms_note(filtered.missing),
+        *_hidden_note(observation.destination),
+    )
     plan = Plan(decisions=decisions, notes=notes)
     match observation.deletions:
         case None:
@@ -65,7 +72,25 @@ def plan_tags(
     selected = (tag for tag in selection.selected if tag not in source.dropped)
     planned = (plan_tag(tag, source.states.get(tag), destination.get(tag), rules) for tag in selected)
     decisions += [_explain_platforms(each, source) if isinstance(each, CopyTag) else each for each in planned]
+    return _sorted(decisions)
+
+
+def _sorted(decisions: Iterable[Decision]) -> tuple[Decision, ...]:
     return tuple(sorted(decisions, key=lambda decision: decision.tag))
+
+
+def _keep(tags: Iterable[str], rules: OverwriteRules) -> Iterable[NotCompared]:
+    for tag in tags:
+        _, written = policy_of(tag, rules.policies)
+        yield NotCompared(tag=tag, reason=f"is there, not compared: {written}")
+
+
+def _kept_note(tags: Collection[str]) -> Iterable[str]:
+    if tags:
+        yield (
+            f"{len(tags)} tags are at the destination and were not compared, because on_moved_tag is keep; "
+            "a full check compares them"
+        )
 
 
 def plan_tag(tag: str, source: TagState, destination: TagState, rules: OverwriteRules = OVERWRITE_ALL) -> Decision:

@@ -64,6 +64,10 @@ class TagResult:
         return cls(tag=tag, outcome="unchanged", reason="same digest", digest=digest)
 
     @classmethod
+    def not_compared(cls, tag: str, reason: str) -> Self:
+        return cls(tag=tag, outcome="unchanged", reason=reason)
+
+    @classmethod
     def would_copy(cls, tag: str, digest: Digest, reason: str) -> Self:
         return cls(tag=tag, outcome="would_copy", reason=reason, digest=digest)
 

@@ -22,6 +22,8 @@ class RouteScope:
     :ivar due_deletions: deletions planned by earlier scheduled runs; ``None`` deletes nothing.
     :ivar dry_run: report what would be copied or deleted, and change nothing.
     :ivar deep_check: verify content at the destination after the copies; ``None`` does not.
+    :ivar compares_names: tags that ``on_moved_tag`` keeps need no comparison of digests:
+        :func:`~registry_sync.sync.window.compares_names`.
     :ivar last_selected: number of tags that the last complete look at this route selected; ``None``: unknown.
     """
 
@@ -30,6 +32,7 @@ class RouteScope:
     due_deletions: PlannedDeletions | None = None
     dry_run: bool = False
     deep_check: DeepCheck | None = None
+    compares_names: bool = False
     last_selected: int | None = None
 
     @property
@@ -44,6 +47,7 @@ class RouteScope:
             "due_deletions": self.due_deletions.to_json() if self.due_deletions else None,
             "dry_run": self.dry_run,
             "deep_check": self.deep_check.to_json() if self.deep_check else None,
+            "compares_names": self.compares_names,
             "last_selected": self.last_selected,
         }
 
@@ -57,6 +61,7 @@ class RouteScope:
             due_deletions=PlannedDeletions.from_json(due) if due else None,
             dry_run=document["dry_run"],
             deep_check=DeepCheck.from_json(deep_check) if deep_check else None,
+            compares_names=document["compares_names"],
             last_selected=document["last_selected"],
         )
 

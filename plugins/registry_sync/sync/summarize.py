@@ -10,7 +10,7 @@ from registry_sync.registry.kinds import first_push_advice
 from registry_sync.registry.traffic import Traffic
 from registry_sync.routes.route import Route
 from registry_sync.sync.execute import Execution
-from registry_sync.sync.plan import CopyTag, DeleteTag, Failed, Locked, Plan, Skipped, Unchanged
+from registry_sync.sync.plan import CopyTag, DeleteTag, Failed, Locked, NotCompared, Plan, Skipped, Unchanged
 from registry_sync.sync.prune import kept_tags_notes, undone_deletions
 from registry_sync.sync.reading.observation import Observation
 from registry_sync.sync.report import OUTCOMES, RouteReport, TagResult
@@ -23,6 +23,7 @@ MAX_LOGGED_TAGS = 20
 _WORDS = (
     (CopyTag, "to copy"),
     (Unchanged, "unchanged"),
+    (NotCompared, "not compared"),
     (Skipped, "skipped"),
     (DeleteTag, "to delete"),
     (Locked, "locked"),

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 PROGRESS_SECONDS = 15
 """Pause between two log lines about long work."""
+
+_REQUESTS_PER_THREAD = 8
+"""Each thread opens a connection, which costs as much as several requests."""
+
+First = TypeVar("First")
+Second = TypeVar("Second")
+
+
+def needed_threads(requests: int, most: int) -> int:
+    """The threads for a number of short requests, at most ``most``.
+
+    >>> [needed_threads(requests, 8) for requests in (0, 10, 20, 64, 1000)]
+    [1, 1, 2, 8, 8]
+    """
+    return min(most, max(1, requests // _REQUESTS_PER_THREAD))
 
 
 @contextmanager
@@ -18,3 +34,18 @@ def thread_pool(threads: int) -> Iterator[ThreadPoolExecutor]:
         yield pool
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def at_once(first: Callable[[], First], second: Callable[[], Second]) -> tuple[First, Second]:
+    """Call two functions at the same time, and return both results.
+
+    What one of them raises is raised at once, and the other is not waited for: what it works with has to end it. When
+    both have failed, the error of ``first`` is raised.
+    """
+    with thread_pool(2) as pool:
+        one, other = pool.submit(first), pool.submit(second)
+        both: tuple[Future[Any], Future[Any]] = one, other
+        wait(both, return_when=FIRST_EXCEPTION)
+        if other.done() and other.exception() and not one.done():
+            other.result()
+        return one.result(), other.result()

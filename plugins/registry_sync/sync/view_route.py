@@ -8,7 +8,7 @@ from typing import assert_never
 from registry_sync.errors import RateLimited
 from registry_sync.oci.reference import Digest, is_tag
 from registry_sync.sync.execute import Execution
-from registry_sync.sync.plan import CopyTag, Decision, DeleteTag, Failed, Locked, Plan, Skipped, Unchanged
+from registry_sync.sync.plan import CopyTag, Decision, DeleteTag, Failed, Locked, NotCompared, Plan, Skipped, Unchanged
 from registry_sync.sync.reading.observation import Observation
 from registry_sync.sync.report import TagResult
 from registry_sync.sync.view import Failure, RouteView, SeenTag, TagChange, TagStatus
@@ -22,7 +22,7 @@ def view_route(observation: Observation, plan: Plan, execution: Execution, rules
     return RouteView(
         read_at=observation.read_at,
         window=str(observation.scope.window),
-        is_complete=observation.is_complete and observation.scope.is_everything,
+        is_complete=observation.is_complete and observation.scope.is_everything and not observation.kept,
         listed=observation.listed if observation.is_complete else None,
         tags=tuple(tag for tag in seen if tag is not None),
         failures=tuple(_failures(execution.results)),
@@ -31,7 +31,7 @@ def view_route(observation: Observation, plan: Plan, execution: Execution, rules
 
 
 def _see(decision: Decision, result: TagResult | None, observation: Observation, rules: TagRules) -> SeenTag | None:
-    """A selected tag; ``None`` for a tag that no rule selects, or that the source no longer has."""
+    """A selected tag; ``None`` for one that no rule selects, that the source lacks now, or that was not compared."""
     status = _status(decision, result)
     if status is None:
         return None
@@ -54,7 +54,7 @@ def _see(decision: Decision, result: TagResult | None, observation: Observation,
 
 def _status(decision: Decision, result: TagResult | None) -> TagStatus | None:
     match decision:
-        case DeleteTag() | Skipped(kept=None):
+        case DeleteTag() | NotCompared() | Skipped(kept=None):
             return None
         case Skipped():
             return "kept"

@@ -152,6 +152,20 @@ def window_of_route(
     return replace(run, start=watermark.until, reason=f"{run.reason}, with missed runs")
 
 
+def compares_names(
+    run: RunInterval, window: Window, route: Route, watermark: Watermark | None, full_check: str | None
+) -> bool:
+    """Return whether a run needs no digests of tags that ``on_moved_tag`` keeps, if the destination lists their names.
+
+    It is a scheduled run, the route's last run finished, and no full check was due since then.
+    """
+    if run.run_type != "scheduled" or run.end is None or full_check is None or window.is_full_check:
+        return False
+    if watermark is None or route_key(route) not in watermark.routes:
+        return False
+    return not ticks_within(full_check, min(watermark.until, run.start or run.end), run.end)
+
+
 def _key_with_other_signatures(route: Route) -> str:
     """The key that the route had before ``signatures`` was changed.
 

@@ -19,7 +19,15 @@ from registry_sync.routes.discovery import FoundRoute, listed_routes
 from registry_sync.routes.route import Route, route_key
 from registry_sync.sync.report import RouteReport, TagResult
 from registry_sync.sync.run_state import Watermark, advance_watermark
-from registry_sync.sync.window import CLOCK_SKEW, RunInterval, Window, WindowRequest, window_of_route, window_of_run
+from registry_sync.sync.window import (
+    CLOCK_SKEW,
+    RunInterval,
+    Window,
+    WindowRequest,
+    compares_names,
+    window_of_route,
+    window_of_run,
+)
 from testkit.settings import route_settings
 
 DAY = datetime(2026, 11, 24, tzinfo=UTC)
@@ -258,3 +266,47 @@ def test_a_full_check_is_one_that_the_run_requests(run: RunInterval, asked: Wind
 @pytest.mark.parametrize("window", [Window(reason="a", is_full_check=True), Window(reason="b", start=MIDNIGHT)])
 def test_a_window_comes_back_from_json(window: Window) -> None:
     assert Window.from_json(json.loads(json.dumps(window.to_json()))) == window
+
+
+NO_PUSH_TIMES = Window(reason="scheduled; here.example does not report push times")
+
+
+class TestComparesNames:
+    """Whether tags that ``on_moved_tag`` keeps may be compared by name: only until the next full check."""
+
+    @pytest.mark.parametrize("window", [scheduled(13, 14), NO_PUSH_TIMES])
+    @pytest.mark.parametrize(
+        ("run_type", "until", "full_check", "expected"),
+        [
+            ("scheduled", 13, "@daily", True),
+            ("scheduled", 3, "@daily", True),
+            ("scheduled", 13, "0 14 * * *", True),
+            ("scheduled", 13, "30 13 * * *", False),
+            ("scheduled", 3, "0 4 * * *", False),
+            ("scheduled", -1, "@daily", False),
+            ("scheduled", 15, "30 13 * * *", False),
+            ("scheduled", 13, None, False),
+            ("backfill", 13, "@daily", False),
+            ("manual", 13, "@daily", False),
+        ],
+    )
+    def test_between_full_checks(
+        self, window: Window, run_type: str, until: float, full_check: str | None, expected: bool
+    ) -> None:
+        run, route = RunInterval(run_type=run_type, start=at(13), end=at(14)), a_route()
+        assert compares_names(run, window, route, in_sync(until, route), full_check) is expected
+
+    def test_not_after_a_run_that_did_not_finish(self) -> None:
+        run = RunInterval(run_type="scheduled", start=at(13), end=at(14))
+        assert not compares_names(run, NO_PUSH_TIMES, a_route(), None, "@daily")
+        assert not compares_names(run, NO_PUSH_TIMES, a_route(), in_sync(13, a_route("team/other")), "@daily")
+
+    def test_not_in_a_full_check(self) -> None:
+        run = RunInterval(run_type="scheduled", start=at(13), end=at(14))
+        window = Window(reason="full check, because signatures was changed", is_full_check=True)
+        assert not compares_names(run, window, a_route(), in_sync(13, a_route()), "@daily")
+
+    def test_not_by_hand(self) -> None:
+        assert not compares_names(
+            RunInterval(run_type="manual"), Window(reason="manual run"), a_route(), in_sync(13, a_route()), "@daily"
+        )

@@ -51,7 +51,7 @@ from registry_sync.sync.verification.deep_check import (
     deep_check_of_route,
     rotation_of_run,
 )
-from registry_sync.sync.window import RunInterval, Window, window_of_route, window_of_run
+from registry_sync.sync.window import RunInterval, Window, compares_names, window_of_route, window_of_run
 from registry_sync.tags.rules import only_tags
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class ListRoutesOperator(BaseOperator):
         check_map_length(len(work), f"mirror {self.mirror.name!r} has {len(work)} routes", "split the mirror")
         self._log_work(window, work, unmodified)
         deep_checks = self._deep_checks(context, rotation, work)
-        return self._rows(context, run, scope, work, deep_checks, last_look, names)
+        return self._rows(context, run, scope, work, deep_checks, last_look, watermark, names)
 
     def _compare(
         self, context: Context, found: Discovery, names: Mapping[str, str], last_look: LastLook, window: Window
@@ -162,6 +162,7 @@ class ListRoutesOperator(BaseOperator):
         work: Sequence[tuple[Route, Window]],
         deep_checks: Sequence[DeepCheck | None],
         last_look: LastLook,
+        watermark: Watermark | None,
         names: Mapping[str, str],
     ) -> list[dict[str, Any]]:
         """The arguments of the mapped tasks, with what earlier runs left about each route in XCom, and its name."""
@@ -173,6 +174,7 @@ class ListRoutesOperator(BaseOperator):
                 window=window,
                 due_deletions=due.get(route_key(route)),
                 deep_check=deep_check,
+                compares_names=compares_names(run, window, route, watermark, self.mirror.full_check),
                 last_selected=last_look.repositories.get(str(route.source_repository)),
             )
             tasks.append(RouteTask(route=route, scope=own, name=names[route_key(route)]).to_json())

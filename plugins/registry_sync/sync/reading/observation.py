@@ -23,6 +23,8 @@ class Observation:
     :ivar source: selected tags with the digests that they should have at the destination.
     :ivar destination: digests of these tags at the destination.
     :ivar locked: tags that the destination lists as locked.
+    :ivar kept: selected tags that the destination has, and that were not compared, because ``on_moved_tag`` keeps them.
+        They are in neither ``source`` nor ``destination``.
     :ivar artifacts: tags of signatures and other attached artifacts that the source lists; ``None`` when only the tags
         in ``names`` were read, without a listing.
     :ivar is_complete: the source's listing was read to its end, so that no tag and no artifact tag is missing here.
@@ -41,6 +43,7 @@ class Observation:
     source: FilteredTags
     destination: Mapping[str, TagState]
     locked: frozenset[str]
+    kept: frozenset[str]
     in_sync: frozenset[str]
     artifacts: tuple[ArtifactTag, ...] | None
     is_complete: bool

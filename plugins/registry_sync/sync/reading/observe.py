@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
-from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RateLimited, RefusedError, RegistrySyncError
+from registry_sync.errors import RateLimited, RegistrySyncError
 from registry_sync.oci.artifact_tags import ArtifactTag
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.client import ListedTag
-from registry_sync.sync.plan import TagState, Unreadable
+from registry_sync.sync.plan import TagState
 from registry_sync.sync.prune import observe_deletions
 from registry_sync.sync.reading.case_folding import fail_folded_tags
+from registry_sync.sync.reading.destination import DestinationTags, explain_hidden, push_times, read_destination
+from registry_sync.sync.reading.kept_tags import find_kept
 from registry_sync.sync.reading.lost_source import check_source_has_tags
 from registry_sync.sync.reading.named_tags import MAX_NAMED_HEADS, named_tags, unpinned_names
 from registry_sync.sync.reading.observation import Observation
@@ -30,14 +34,12 @@ from registry_sync.sync.reading.source import (
 from registry_sync.sync.reading.tag_states import raise_if_all_denied, read_states
 from registry_sync.sync.scope import RouteScope
 from registry_sync.sync.session import Session
+from registry_sync.sync.threads import at_once, needed_threads, thread_pool
 from registry_sync.sync.window import Window
 from registry_sync.tags.rules import LOST_PIN, TagRules
 from registry_sync.tags.select import Selection, steps_text
 
 log = logging.getLogger(__name__)
-
-TAGS_PER_PAGE = 100
-"""Tags that one request lists, at the least, where a registry lists them with digests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,15 +56,6 @@ class _Listing:
     is_complete: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _DestinationTags:
-    """The selected tags at the destination. Only its listing shows which are locked, and when they were pushed."""
-
-    states: Mapping[str, TagState]
-    locked: frozenset[str] = frozenset()
-    published_at: Mapping[str, datetime] = field(default_factory=dict)
-
-
 def observe(session: Session, scope: RouteScope, *, now: datetime | None = None) -> Observation:
     """Read both sides of a route.
 
@@ -74,14 +67,17 @@ def observe(session: Session, scope: RouteScope, *, now: datetime | None = None)
     now = now or datetime.now(UTC)
     listing = _list_source(session, scope, now)
     is_everything = listing.is_complete and scope.is_everything
-    source = _observe_source(session, listing, is_everything=is_everything)
-    if is_everything:
-        check_source_has_tags(session, listing.entries, listing.selection, source, scope.last_selected)
-    size = len(listing.entries) if listing.is_complete else None
+    size = _listing_size(session, listing)
+    digests = {entry.name: entry.digest for entry in listing.entries} | dict(listing.selection.pins)
+    kept = find_kept(session, scope, listing.selection, digests, listing.left_out, size)
+    compared = {tag: digests[tag] for tag in listing.selection.selected if tag not in kept}
     observed_at = time.monotonic()
-    destination = _observe_destination(session, source.states, size)
-    in_sync = _tags_in_sync(source.states, destination.states)
-    selection = fail_folded_tags(session, listing.selection, listing.left_out, destination.states)
+    source, there = _read_sides(session, compared, size, is_everything=is_everything)
+    if is_everything and not kept:
+        check_source_has_tags(session, listing.entries, listing.selection, source, scope.last_selected)
+    destination = explain_hidden(session, there)
+    in_sync = _tags_in_sync(source.states, destination)
+    selection = fail_folded_tags(session, listing.selection, listing.left_out, destination)
     selection = _fail_lost_pins(session, selection, in_sync=in_sync)
     names = [entry.name for entry in listing.entries]
     rules = session.route.settings.tags
@@ -89,19 +85,26 @@ def observe(session: Session, scope: RouteScope, *, now: datetime | None = None)
         scope=scope,
         selection=selection,
         source=source,
-        destination=destination.states,
-        locked=destination.locked,
+        destination=destination,
+        locked=there.locked,
+        kept=kept,
         in_sync=in_sync,
         artifacts=listing.artifacts,
         is_complete=listing.is_complete,
         listed=len(listing.entries),
-        pushed_at=_push_times(listing.entries, source.states),
-        published_at=destination.published_at,
+        pushed_at=push_times(listing.entries, source.states),
+        published_at=there.published_at,
         outside_window=sum(not is_in_window(entry, rules, scope.window) for entry in listing.entries),
         deletions=observe_deletions(session, names, selection, scope.due_deletions) if is_everything else None,
         observed_at=observed_at,
         read_at=now,
     )
+
+
+def _listing_size(session: Session, listing: _Listing) -> int | None:
+    """The number of tags that the source lists; ``None`` when only a part was read, or each tag by itself."""
+    is_whole = listing.is_complete or not session.source.lists_push_times
+    return len(listing.entries) if is_whole and listing.artifacts is not None else None
 
 
 def _list_source(session: Session, scope: RouteScope, now: datetime) -> _Listing:
@@ -165,7 +168,8 @@ def _read_named(session: Session, names: Sequence[str], note: str = "") -> Sourc
     :raises ConfigurationError: when the source has none of them.
     """
     route = session.route
-    states = read_states(session.source, route.source_repository, dict.fromkeys(names), route.source.max_connections)
+    with thread_pool(needed_threads(len(names), route.source.max_connections)) as pool:
+        states = read_states(session.source, route.source_repository, dict.fromkeys(names), pool)
     if not route.settings.tags.has_pins:
         raise_if_all_denied(states, route.source_repository)
     return named_tags(route, states, note)
@@ -180,83 +184,41 @@ def _narrow(chosen: Selection, listed: Iterable[ListedTag], rules: TagRules, sco
     return narrowed.without(outside, "in the window")
 
 
-def _observe_source(session: Session, listing: _Listing, *, is_everything: bool) -> FilteredTags:
+def _read_sides(
+    session: Session, selected: Mapping[str, Digest | None], listing_size: int | None, *, is_everything: bool
+) -> tuple[FilteredTags, DestinationTags]:
+    """Read the digests of the selected tags at both registries, at the same time where the source takes HEADs.
+
+    With ``platforms``, the destination comes second: the source shows which tags are mirrored at all.
+
+    :param selected: the selected tags with their pins and the digests that the source lists.
+    """
+    route, unknown = session.route, sum(digest is None for digest in selected.values())
+    with (
+        thread_pool(needed_threads(unknown, route.source.max_connections)) as here,
+        thread_pool(needed_threads(len(selected), route.destination.max_connections)) as there,
+    ):
+        read_source = partial(_observe_source, session, selected, here, is_everything=is_everything)
+        read_there = partial(read_destination, session, pool=there, listing_size=listing_size)
+        if unknown and not route.settings.platforms:
+            source, destination = at_once(read_source, partial(read_there, list(selected)))
+            return source, destination.restrict(_readable(source))
+        source = read_source()
+        return source, read_there(_readable(source))
+
+
+def _observe_source(
+    session: Session, selected: Mapping[str, Digest | None], pool: Executor, *, is_everything: bool
+) -> FilteredTags:
     """The digest of each selected tag: its pin, else the listed one, else by HEAD; then mapped to its platforms."""
-    selection = listing.selection
-    digests = {entry.name: entry.digest for entry in listing.entries} | dict(selection.pins)
-    selected = {name: digests[name] for name in selection.selected}
-    route = session.route
-    threads = route.source.max_connections
-    states = read_states(session.source, route.source_repository, selected, threads, is_listed=True)
-    raise_if_all_denied(states, route.source_repository)
+    repository = session.route.source_repository
+    states = read_states(session.source, repository, selected, pool, is_listed=True)
+    raise_if_all_denied(states, repository)
     return filter_platforms(session, states, is_everything=is_everything)
 
 
-def _observe_destination(
-    session: Session, source: Mapping[str, TagState], listing_size: int | None
-) -> _DestinationTags:
-    """Read each tag at the destination.
-
-    The destination is listed where that takes fewer requests than one HEAD per tag. The length of its listing is not
-    known in advance. A listing that is refused, or not found by an API, proves nothing: each tag then takes a HEAD.
-
-    :param listing_size: number of tags that the source lists, as an estimate; ``None`` when only a part was read: then
-        up to a hundred tags are read by HEAD.
-    """
-    client, repository = session.destination, session.route.destination_repository
-    if client.may_proxy and (fault := client.write_fault(repository)):
-        raise ConfigurationError(fault)
-    threads = session.route.destination.max_connections
-    tags = [name for name, state in source.items() if isinstance(state, Digest)]
-    pages = TAGS_PER_PAGE if listing_size is None else 1 + listing_size // TAGS_PER_PAGE
-    if client.lists_digests and len(tags) > pages and (entries := _list_destination(session)) is not None:
-        folded = {name.lower() for name in entries}
-        listed = {name: entries[name].digest for name in tags if name in entries}
-        listed |= {name: None for name in tags if name not in entries and name.lower() in folded}
-        found = [entries[name] for name in listed if name in entries]
-        return _DestinationTags(
-            states=read_states(client, repository, listed, threads),
-            locked=frozenset(entry.name for entry in found if entry.is_locked),
-            published_at=_push_times(found, listed),
-        )
-    states = read_states(client, repository, dict.fromkeys(tags), threads)
-    return _DestinationTags(states=_explain_hidden(session, states))
-
-
-def _list_destination(session: Session) -> dict[str, ListedTag] | None:
-    """The tags that the destination lists, by name; ``None`` when it does not show them.
-
-    A vendor's API answers 404 for what is denied, too.
-    """
-    client, repository = session.destination, session.route.destination_repository
-    try:
-        return {entry.name: entry for entry in client.list_tags(repository)}
-    except (NotFound, DeniedError, RefusedError) as error:
-        if isinstance(error, NotFound) and not client.lists_digests:
-            return {}
-        log.info("%s cannot be listed; reading each tag by HEAD (%s)", repository, error)
-        return None
-
-
-def _explain_hidden(session: Session, states: Mapping[str, TagState]) -> Mapping[str, TagState]:
-    """Find out what can be known about tags that the destination does not show.
-
-    Wrong credentials fail here. Tags that must not be overwritten are looked for in the listing: they are missing when
-    it does not have them.
-    """
-    hidden = {tag for tag, state in states.items() if isinstance(state, Unreadable) and state.is_refusal}
-    if not hidden:
-        return states
-    session.destination.ping()
-    if all(map(session.route.settings.overwrites, hidden)):
-        return states
-    entries = _list_destination(session)
-    missing = hidden.difference(entries) if entries is not None else ()
-    return {**states, **dict.fromkeys(missing)}
-
-
-def _push_times(entries: Iterable[ListedTag], tags: Container[str]) -> Mapping[str, datetime]:
-    return {entry.name: entry.pushed_at for entry in entries if entry.pushed_at and entry.name in tags}
+def _readable(source: FilteredTags) -> list[str]:
+    return [tag for tag, state in source.states.items() if isinstance(state, Digest)]
 
 
 def _tags_in_sync(source: Mapping[str, TagState], destination: Mapping[str, TagState]) -> frozenset[str]:

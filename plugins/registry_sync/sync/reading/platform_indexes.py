@@ -22,7 +22,7 @@ from registry_sync.oci.reference import Digest
 from registry_sync.sync.plan import TagState, Unreadable
 from registry_sync.sync.reading.platform_cache import Dropped, Mapped, PlatformCache, read_platform_cache
 from registry_sync.sync.session import Session
-from registry_sync.sync.threads import thread_pool
+from registry_sync.sync.threads import needed_threads, thread_pool
 
 log = logging.getLogger(__name__)
 
@@ -99,14 +99,14 @@ class _PlatformReader:
         self._client = session.source
         self._repository = session.route.source_repository
         self._platforms = session.route.settings.platforms
-        self._threads = session.route.source.max_connections
+        self._most_threads = session.route.source.max_connections
         self.indexes: dict[Digest, PlatformIndex] = {}
         self.missing: dict[Digest, tuple[str, ...]] = {}
 
     def read_all(self, digests: list[Digest]) -> dict[Digest, Mapped | Unreadable | None]:
         if digests:
             log.info("%s: reading the platforms of %d images", self._repository, len(digests))
-        with thread_pool(self._threads) as pool:
+        with thread_pool(needed_threads(len(digests), self._most_threads)) as pool:
             return dict(zip(digests, pool.map(self._read, digests), strict=True))
 
     def _read(self, digest: Digest) -> Mapped | Unreadable | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from functools import partial
 from typing import TypeGuard
 
@@ -23,7 +24,7 @@ from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import RegistryClient
 from registry_sync.sync.plan import TagState, Unreadable
 from registry_sync.sync.session import PING_AFTER_FAILURES
-from registry_sync.sync.threads import PROGRESS_SECONDS, thread_pool
+from registry_sync.sync.threads import PROGRESS_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ def read_states(
     client: RegistryClient,
     repository: Repository,
     listed: Mapping[str, Digest | None],
-    threads: int,
+    pool: Executor,
     *,
     is_listed: bool = False,
 ) -> dict[str, TagState]:
@@ -43,6 +44,7 @@ def read_states(
 
     When the registry denies or refuses every tag of the sample, the others are not tried.
 
+    :param pool: sends the requests. When it is shut down, the reading ends.
     :param is_listed: the registry listed all of the tags just now, so that a 404 to a HEAD may be wrong.
     :raises RegistrySyncError: when tags cannot be read and the registry does not answer at all.
     """
@@ -50,13 +52,14 @@ def read_states(
     unknown = sorted(name for name in listed if name not in states)
     sample = _spread(unknown, SAMPLE)
     head = partial(client.head_manifest, repository, is_listed=is_listed)
-    seen = _read_all(client, head, sample, threads)
+    read_all = partial(_read_all, client, repository, head, pool)
+    seen = read_all(sample)
     rest = sorted(set(unknown).difference(sample))
     refusals = [state for state in seen.values() if _is_refusal(state)]
     if rest and len(refusals) == len(sample):
         log.warning("%s: none of %d tags can be read, so %d more are not tried", repository, len(sample), len(rest))
         return states | seen | dict.fromkeys(rest, refusals[0])
-    return states | seen | _read_all(client, head, rest, threads)
+    return states | seen | read_all(rest)
 
 
 def raise_if_all_denied(states: Mapping[str, TagState], repository: Repository) -> None:
@@ -103,21 +106,24 @@ def _is_refusal(state: TagState) -> TypeGuard[Unreadable]:
 
 
 def _read_all(
-    client: RegistryClient, head: Callable[[str], Digest | None], names: Iterable[str], threads: int
+    client: RegistryClient,
+    repository: Repository,
+    head: Callable[[str], Digest | None],
+    pool: Executor,
+    names: Iterable[str],
 ) -> dict[str, TagState]:
     states: dict[str, TagState] = {}
     next_progress, failures = time.monotonic() + PROGRESS_SECONDS, 0
-    with thread_pool(threads) as pool:
-        pending = {name: pool.submit(_read_state, head, name) for name in names}
-        for name, future in pending.items():
-            state = states[name] = future.result()
-            if isinstance(state, Unreadable) and state.error_class == TemporaryError.error_class:
-                if failures % PING_AFTER_FAILURES == 0:
-                    client.ping()
-                failures += 1
-            if time.monotonic() >= next_progress:
-                log.info("read %d of %d tags", len(states), len(pending))
-                next_progress += PROGRESS_SECONDS
+    pending = {name: pool.submit(_read_state, head, name) for name in names}
+    for name, future in pending.items():
+        state = states[name] = future.result()
+        if isinstance(state, Unreadable) and state.error_class == TemporaryError.error_class:
+            if failures % PING_AFTER_FAILURES == 0:
+                client.ping()
+            failures += 1
+        if time.monotonic() >= next_progress:
+            log.info("%s: read %d of %d tags", repository, len(states), len(pending))
+            next_progress += PROGRESS_SECONDS
     return states
 
 
