@@ -29,12 +29,14 @@ from testkit.task_runner import FakeApi, supervise
 
 ROUTES, COPY = routes_task("backup"), copy_task("backup")
 
-MIRRORS = {
+MIRRORS: Mapping[str, Mapping[str, Any]] = {
     "registries": {
         "origin": {"host": f"{LOOPBACK}:1", "tls": False},
         "backup": {"host": f"{LOOPBACK}:2", "tls": False, "private": True},
     },
-    "mirrors": {"team": {"source": "origin", "destinations": ["backup"], "repositories": ["team/app"]}},
+    "mirrors": {
+        "team": {"source": "origin", "destinations": ["backup"], "repositories": ["team/app"], "fresh_within": "2h"}
+    },
     "nodes": {"outside": {"registry": "origin", "mirrors": ["backup"], "bootstrap_images": ["team/app"]}},
 }
 
@@ -67,9 +69,10 @@ class Reporter:
     def report_run(self, settings: Mapping[str, str]) -> str:
         """Report a run whose only route is :data:`DONE`, and return the log. An earlier run stored a state."""
         route = self._route()
-        api = FakeApi(dag_id="mirror_team", states={ROUTES: "success", f"{COPY}_0": "success"})
+        conf = {"repositories": ["team/app"]}  # so that the run keeps what is stored about other repositories
+        api = FakeApi(dag_id="mirror_team", conf=conf, states={ROUTES: "success", f"{COPY}_0": "success"})
         api.stored = {(asset_name("team", "backup"), key): value for key, value in _stored(datetime.now(UTC)).items()}
-        api.xcoms[ROUTES, -1, "return_value"] = [{"route": route.to_json()}]
+        api.xcoms[ROUTES, -1, "return_value"] = [{"route": route.to_json(), "route_name": "team/app"}]
         api.xcoms[COPY, 0, "report"] = RouteReport.of_route(route, **DONE).to_json()
         return self._run(api, settings, "registry_mirrors.py", "success")
 
@@ -105,7 +108,9 @@ GAUGES = {
 
 def _stored(ended: datetime) -> Mapping[str, Any]:
     """What a run left that ended five minutes before ``ended``: two routes in sync."""
-    return synthetic_destination("team", "quay.io", "backup", "acr.example", now=ended, routes=2, tags=3).documents
+    hosts = (MIRRORS["registries"][name]["host"] for name in ("origin", "backup"))
+    source, destination = map(str, hosts)
+    return synthetic_destination("team", source, "backup", destination, now=ended, routes=2, tags=3).documents
 
 
 @pytest.fixture
