@@ -66,4 +66,5 @@ def _is_same_origin(request: Request) -> bool:
         return site == "same-origin"
     if origin is None:
         return True
-    return urlsplit(origin).netloc in {request.headers.get("host"), urlsplit(API_BASE_URL).netloc}
+    host = urlsplit(origin).netloc  # empty for "null", the origin of sandboxed frames, as that of an unset base_url is
+    return bool(host) and host in {request.headers.get("host"), urlsplit(API_BASE_URL).netloc}
