@@ -114,9 +114,10 @@ def test_more_values_than_one_query_takes_are_read(session: Session) -> None:
     assert list(found) == [("giantswarm", "acr", "giantswarm/etcd")]
 
 
-def test_a_value_that_is_no_json_is_unknown(session: Session) -> None:
+@pytest.mark.parametrize("text", ["{half", "[" * 60_000, '{"host": "\\uD800"}'], ids=["half", "deep", "half character"])
+def test_a_value_that_nobody_can_show_is_unknown(session: Session, text: str) -> None:
     asset = _asset(session, "kubernetes", "acr")
-    broken = update(AssetStateStoreModel).where(AssetStateStoreModel.asset_id == asset).values(value="{half")
+    broken = update(AssetStateStoreModel).where(AssetStateStoreModel.asset_id == asset).values(value=text)
     session.execute(broken)
     [row], kind = get_overview(reader(session), NOW, mirror="kubernetes"), "DestinationState"
     assert (row.status, row.reasons) == (
@@ -210,6 +211,12 @@ def test_runs_of_a_mirror(session: Session) -> None:
     )
     assert runs["archive"].is_paused
     assert (runs["new_team"].last, runs["new_team"].running) == (None, None)
+
+
+def test_a_mirror_whose_dag_was_deleted_is_unknown(session: Session) -> None:
+    session.execute(delete(DagModel).where(DagModel.dag_id == "mirror_kubernetes"))
+    [row] = get_overview(reader(session), NOW, mirror="kubernetes")
+    assert "Airflow no longer has its DAG; see Airflow's import errors" in row.reasons
 
 
 def _asset(session: Session, mirror: str, destination: str) -> int:

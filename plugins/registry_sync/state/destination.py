@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from registry_sync.state.route import Problem, RouteState
-from registry_sync.state.times import UtcTime
+from registry_sync.state.times import Seconds, UtcTime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +29,8 @@ class RouteFigures:
     kept: int = 0
     oldest_lacking: UtcTime | None = None
     failing_since: UtcTime | None = None
-    lag_seconds: float | None = None
-    fresh_within: float | None = None
+    lag_seconds: Seconds | None = None
+    fresh_within: Seconds | None = None
 
 
 def figures_of(state: RouteState) -> RouteFigures:
@@ -89,4 +89,4 @@ class DestinationState:
     unreported: tuple[str, ...] = ()
     problem: Problem | None = None
     changed_at: UtcTime | None = None
-    fresh_within: float | None = None
+    fresh_within: Seconds | None = None

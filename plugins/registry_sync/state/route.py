@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import get_args
 
-from registry_sync.state.times import UtcTime
+from registry_sync.state.times import Seconds, UtcTime
 from registry_sync.sync.view import TagStatus
 
 STATUSES: tuple[TagStatus, ...] = get_args(TagStatus)
@@ -128,11 +128,11 @@ class RouteState:
     locked: int = 0
     kept: int = 0
     oldest_lacking: UtcTime | None = None
-    lag_seconds: float | None = None
+    lag_seconds: Seconds | None = None
     arrivals: tuple[Arrival, ...] = ()
     problems: tuple[Problem, ...] = ()
     problem_count: int = 0
-    fresh_within: float | None = None
+    fresh_within: Seconds | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -125,3 +125,24 @@ def test_a_tag_is_found_by_its_beginning_or_whole() -> None:
     document = json.dumps(as_document(TagTable(tags=tags, total=2)))
     assert [text_of_tag(name) in document for name in ("v1", "v1.2", "1.2", "total")] == [True, True, False, False]
     assert [text_of_tag(name, exact=True) in document for name in ("v1", "v1.2", "v1.20")] == [False, True, True]
+
+
+CANNOT_SHOW = r"^the stored RouteFigures cannot be read: Input should be "
+
+
+@pytest.mark.parametrize("seconds", ["NaN", "Infinity", "-Infinity", "1e999", "1e300", "-1", '"nan"'])
+def test_a_duration_that_nobody_can_show_is_an_error(seconds: str) -> None:
+    document = json.loads(f'{{"looked_at": "2026-03-01T12:00:00Z", "fresh_within": {seconds}}}')
+    with pytest.raises(StateError, match=CANNOT_SHOW):
+        read_document(RouteFigures, document)
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_that_no_calendar_can_show_is_an_error(time: str) -> None:
+    with pytest.raises(StateError, match=CANNOT_SHOW):
+        read_document(RouteFigures, {"looked_at": time})
+
+
+def test_the_zero_time_of_go_is_a_time() -> None:
+    read = read_document(RouteFigures, {"looked_at": "0001-01-01T00:00:00Z"})
+    assert read.looked_at == datetime.min.replace(tzinfo=UTC)

@@ -29,7 +29,9 @@ from registry_sync.state.lookup.page import page_of
 router = APIRouter(prefix="/api")
 
 Limit = Annotated[int, Query(ge=1, le=500)]
-Name = Annotated[str, Query(max_length=300)]
+Name = Annotated[str, Query(max_length=300, pattern=r"^[^\x00-\x1f]*$")]
+"""PostgreSQL takes no text with a zero byte, and no name has a control character."""
+
 Hours = Annotated[float, Query(gt=0, le=90 * 24)]
 
 
@@ -68,7 +70,7 @@ def routes(
         offset=offset,
         limit=limit,
     )
-    return page_answer(page, route_answer)
+    return {"notes": list(page.notes), **page_answer(page, route_answer)}
 
 
 @router.get("/repositories/{source:path}")
@@ -136,7 +138,7 @@ def failing(
     """What fails, since when, and what to do about it, the oldest first."""
     reader = StoredStates(session, caller.mirrors)
     page = queries.list_failing(reader, mirror=mirror, destination=destination, offset=offset, limit=limit)
-    return page_answer(page, failing_answer)
+    return {"notes": list(page.notes), **page_answer(page, failing_answer)}
 
 
 def _now() -> datetime:

@@ -115,7 +115,8 @@ class StoredStates:
         mirrors = {dag_id(mirror): mirror for mirror, _ in self._assets}
         dags = self._session.scalars(select(DagModel).where(DagModel.dag_id.in_(mirrors)))
         last, running = self._newest_runs(mirrors, _ENDED), self._newest_runs(mirrors, _OPEN)
-        return {
+        gone = {mirror: MirrorRuns(mirror=mirror, dag_id=dag, is_gone=True) for dag, mirror in mirrors.items()}
+        return gone | {
             mirrors[dag.dag_id]: MirrorRuns(
                 mirror=mirrors[dag.dag_id],
                 dag_id=dag.dag_id,
@@ -142,7 +143,7 @@ class StoredStates:
             events = events.where(cast(AssetEvent.extra, String).contains(text, autoescape=True))
         total = self._session.scalar(select(func.count()).select_from(events.subquery())) or 0
         newest = events.order_by(AssetEvent.timestamp.desc(), AssetEvent.id.desc()).offset(offset).limit(limit)
-        return total, list(self._session.scalars(newest.with_only_columns(AssetEvent.extra)))
+        return total, list(map(_shown, self._session.scalars(newest.with_only_columns(AssetEvent.extra))))
 
     @cached_property
     def _assets(self) -> Mapping[tuple[str, str], int]:
@@ -199,11 +200,21 @@ _ASSET = AssetStateStoreModel.asset_id
 
 
 def _parse(text: str) -> Any:
-    """The value of a row; ``None`` when it is not JSON, which no state is."""
+    """The value of a row; ``None`` when it is not JSON, or cannot be shown, which no state is."""
     try:
-        return json.loads(text)
-    except ValueError:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
         return None
+    return _shown(value) if "\\ud" in text.lower() else value
+
+
+def _shown(value: Any) -> Any:
+    """The value; ``None`` when a text in it has half of a character, which no answer can be encoded with."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return None
+    return value
 
 
 def _in_parts(keys: list[str]) -> Iterable[list[str]]:
