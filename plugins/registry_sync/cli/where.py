@@ -103,7 +103,7 @@ def _pairs(item: FoundRepository, row: TagRow) -> Iterator[tuple[Column, Cell]]:
 
 def _is_bad(column: Column, cell: Cell) -> bool:
     """True if a destination lacks the tag, or if what is known about it may be too old."""
-    return cell.status in LACKS or cell.status == "unknown" or column.judgement.status == "unknown"
+    return cell.status in LACKS or cell.status == "unknown" or column.is_unknown
 
 
 def _document(answer: Answer) -> dict[str, Any]:

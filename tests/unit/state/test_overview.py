@@ -110,6 +110,24 @@ RUN_CASES: list[tuple[str, MirrorRuns, timedelta, tuple[str, tuple[str, ...]]]] 
         HOUR,
         ("in_sync", ()),
     ),
+    (
+        "open for a day",
+        replace(RUNS, next_run_at=None, running=Run(run_id="r", state="running", started_at=NOON)),
+        24 * HOUR,
+        ("in_sync", ()),
+    ),
+    (
+        "open for longer: the scheduler stopped",
+        replace(RUNS, next_run_at=None, running=Run(run_id="r", state="running", started_at=NOON)),
+        25 * HOUR,
+        ("unknown", ("the run r has been running for 1 d 1 h; is the scheduler running?",)),
+    ),
+    (
+        "queued, and due for longer than a day",
+        replace(RUNS, next_run_at=NOON, running=Run(run_id="r", state="queued")),
+        25 * HOUR,
+        ("unknown", ("the run r has been queued for 1 d 1 h; is the scheduler running?",)),
+    ),
     ("without a schedule", replace(RUNS, next_run_at=None), HOUR, ("in_sync", ())),
     (
         "paused, and due long ago",

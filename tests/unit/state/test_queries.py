@@ -19,8 +19,9 @@ from registry_sync.state.lookup.queries import (
     list_routes,
     overview_notes,
 )
-from registry_sync.state.names import index_key, tags_key
+from registry_sync.state.names import DESTINATION_KEY, index_key, tags_key
 from registry_sync.state.route import Problem, TagTable
+from registry_sync.state.runs import MirrorRuns
 from testkit.given_states import NOON, destination, tag
 from testkit.memory_states import MemoryStates
 from testkit.states import digest_of
@@ -222,6 +223,52 @@ def test_routes_are_listed_the_worst_first() -> None:
     assert [row.route for row in list_routes(READER, NOON, mirror="team", destination="acr", offset=1).items] == [
         "team/web"
     ]
+
+
+def test_no_route_is_better_than_its_destination() -> None:
+    runs = {"team": MirrorRuns(mirror="team", dag_id="mirror_team", next_run_at=NOON - HOUR)}
+    rows = list_routes(MemoryStates([ACR, HUB], runs=runs), NOON).items
+    reason = "no run came: the next one was due 1 h ago; is the scheduler running?"
+    assert [(row.route, row.status, row.reason) for row in rows[1:]] == [
+        ("team/app → copies/app", "unknown", reason),
+        ("team/web", "unknown", reason),
+    ]
+    assert rows[0].status == "failing"
+
+
+@pytest.mark.parametrize("key", [index_key(0), DESTINATION_KEY])
+def test_lists_say_what_cannot_be_read(key: str) -> None:
+    """An unreadable destination has no rows, which must not look as if nothing failed."""
+    reader = MemoryStates([replace(ACR, documents={**ACR.documents, key: []}), HUB])
+    for page in (list_failing(reader), list_routes(reader, NOON)):
+        assert [note.partition(" cannot be read")[0].rpartition(" ")[0] for note in page.notes] == [
+            "team to acr: the stored"
+            if key == DESTINATION_KEY
+            else "team to acr: part 1 of 1 of the index of routes: the stored"
+        ]
+    assert list_failing(reader, destination="hub").notes == ()
+
+
+def test_a_tag_that_was_selected_later_has_no_lag_before_that() -> None:
+    late = replace(tag("v1"), selected_at=NOON - HOUR, published_at=NOON - HOUR / 2)
+    [row] = get_repository(MemoryStates([destination("acr", {"a": (late,)})]), NOON, "quay.io/a").page.items
+    assert row.cells[0].lag_seconds == 1800
+
+
+def test_the_oldest_lacking_tag_counts_from_its_selection() -> None:
+    old = replace(tag("old", "missing", pushed=NOON - 900 * HOUR), selected_at=NOON - HOUR)
+    reader = MemoryStates([destination("acr", {"a": (old, tag("v1", "missing", pushed=NOON - 2 * HOUR))})])
+    [row] = get_overview(reader, NOON)
+    assert row.oldest_lacking is not None
+    assert (row.oldest_lacking.tag, row.oldest_lacking.since) == ("v1", NOON - 2 * HOUR)
+
+
+def test_old_knowledge_is_unknown_behind_a_failing_tag() -> None:
+    acr = destination("acr", {"a": (tag("v2", "failing"), tag("v1"))}, fresh_within=7200.0)
+    [column] = get_repository(MemoryStates([acr]), NOON + 9 * HOUR, "quay.io/a").columns
+    assert (column.judgement.status, column.is_unknown) == ("failing", True)
+    [column] = get_repository(MemoryStates([acr]), NOON, "quay.io/a").columns
+    assert (column.judgement.status, column.is_unknown) == ("failing", False)
 
 
 def test_the_overview_names_the_oldest_lacking_tag() -> None:

@@ -71,15 +71,12 @@ def last_look(figures: RouteFigures, listed_at: datetime | None) -> datetime:
     return max(figures.looked_at, listed_at) if listed_at else figures.looked_at
 
 
-def judge_route(figures: RouteFigures, listed_at: datetime | None, now: datetime) -> Judgement:
-    """Judge one route by its row in the index.
+def judge_route(figures: RouteFigures, listed_at: datetime | None, now: datetime) -> Iterator[Judgement]:
+    """Judge one route by its row in the index: all that is wrong with it, the worst first.
 
     :param listed_at: when a run last listed all routes; ``None`` for a route that its run lost.
     """
-    return worst(_judgements(figures, last_look(figures, listed_at), now))
-
-
-def _judgements(figures: RouteFigures, looked_at: datetime, now: datetime) -> Iterator[Judgement]:
+    looked_at = last_look(figures, listed_at)
     if figures.failing or figures.failing_since:
         reason = f"{_tags(figures.failing)} cannot be copied" if figures.failing else "the route fails"
         yield Judgement(status="failing", reason=reason, since=figures.failing_since)

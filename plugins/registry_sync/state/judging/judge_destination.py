@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from registry_sync.state.destination import DestinationState
@@ -15,6 +16,10 @@ START_GRACE = timedelta(minutes=5)
 """How late the scheduler may start a run before that is reported."""
 
 
+RUN_GRACE = timedelta(hours=24)
+"""How long a run may be open. A scheduler that stops leaves its runs open for ever."""
+
+
 def judge_routes(stored: StoredDestination, now: datetime) -> dict[str, Judgement]:
     """Judge each route of a destination, by its name."""
     return {name: judge_one(stored, name, now) for name in stored.figures}
@@ -22,8 +27,14 @@ def judge_routes(stored: StoredDestination, now: datetime) -> dict[str, Judgemen
 
 def judge_one(stored: StoredDestination, route: str, now: datetime) -> Judgement:
     """Judge one route of a destination that has a state."""
-    judgement = judge_route(stored.figures[route], listed_at(stored, route), now)
-    return worst((judgement, _LOST)) if stored.state and route in stored.state.unreported else judgement
+    return worst(judgements_of(stored, route, now))
+
+
+def judgements_of(stored: StoredDestination, route: str, now: datetime) -> Iterator[Judgement]:
+    """All that is wrong with one route of a destination that has a state."""
+    yield from judge_route(stored.figures[route], listed_at(stored, route), now)
+    if stored.state and route in stored.state.unreported:
+        yield _LOST
 
 
 def listed_at(stored: StoredDestination, route: str) -> datetime | None:
@@ -45,6 +56,12 @@ def judge_whole(stored: StoredDestination, runs: MirrorRuns | None, now: datetim
         yield Judgement(status="unknown", reason="no run has reported yet")
     if stored.state is not None:
         yield from _judge_state(stored.state, now)
+
+
+def judge_around(stored: StoredDestination, runs: MirrorRuns | None, now: datetime) -> list[Judgement]:
+    """Judge what concerns each route of a destination. Routes that the last run lost are judged one by one."""
+    known = replace(stored, state=stored.state and replace(stored.state, unreported=()))
+    return list(judge_whole(known, runs, now))
 
 
 def _judge_state(state: DestinationState, now: datetime) -> Iterator[Judgement]:
@@ -75,6 +92,10 @@ def _judge_runs(runs: MirrorRuns, state: DestinationState | None, now: datetime)
         yield Judgement(
             status="unknown", reason=f"the run {last.run_id} failed before it reported", since=last.ended_at
         )
+    if runs.running and (since := runs.running.started_at or runs.next_run_at) and now - since > RUN_GRACE:
+        age = human_duration(age_seconds(since, now))
+        reason = f"the run {runs.running.run_id} has been {runs.running.state} for {age}; is the scheduler running?"
+        yield Judgement(status="unknown", reason=reason, since=since)
     if runs.is_paused:
         yield Judgement(status="paused", reason="the DAG is paused: no run starts")
     elif runs.next_run_at and runs.running is None and (late := now - runs.next_run_at) > START_GRACE:

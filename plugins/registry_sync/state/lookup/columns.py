@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from registry_sync.state.judging.freshness import last_look, worst
-from registry_sync.state.judging.judge_destination import judge_one, judge_whole, listed_at
+from registry_sync.state.judging.judge_destination import judge_around, judgements_of, listed_at
 from registry_sync.state.lookup.tag_matrix import Column, with_documents
 from registry_sync.state.names import destination_of, source_of, tags_key
 from registry_sync.state.runs import MirrorRuns
@@ -61,18 +61,15 @@ def read_columns(
 def _column(place: RoutePlace, runs: MirrorRuns | None, now: datetime) -> Column:
     stored = place.stored
     figures = stored.figures[place.route]
+    judgements = (*judgements_of(stored, place.route, now), *judge_around(stored, runs, now))
     return Column(
         mirror=stored.mirror,
         destination=stored.destination,
         route=place.route,
         source=place.source,
         repository=place.repository,
-        judgement=worst((judge_one(stored, place.route, now), *judge_whole(_without_lost(stored), runs, now))),
+        judgement=worst(judgements),
+        is_unknown=any(judgement.status == "unknown" for judgement in judgements),
         figures=figures,
         looked_at=last_look(figures, listed_at(stored, place.route)),
     )
-
-
-def _without_lost(stored: StoredDestination) -> StoredDestination:
-    """A destination without the routes that its last run lost, which are judged one by one."""
-    return replace(stored, state=stored.state and replace(stored.state, unreported=()))

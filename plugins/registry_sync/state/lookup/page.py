@@ -14,12 +14,14 @@ class Page(Generic[Item]):
     """Some of the items of an answer.
 
     :ivar total: number of all items; ``offset``: number of those before the first of this page.
+    :ivar notes: destinations whose states cannot be read, so that items may be missing.
     """
 
     items: tuple[Item, ...]
     total: int
     offset: int
     limit: int
+    notes: tuple[str, ...] = ()
 
 
 def page_of(items: Sequence[Item], offset: int, limit: int) -> Page[Item]:

@@ -12,14 +12,14 @@ from datetime import datetime
 from registry_sync.state.document import StateError, read_document
 from registry_sync.state.lookup.columns import read_columns, route_places
 from registry_sync.state.lookup.failing import FailingRoute, failing_routes
-from registry_sync.state.lookup.find import Finder, Found
+from registry_sync.state.lookup.find import Finder, Found, unreadable
 from registry_sync.state.lookup.overview import OverviewRow, overview
 from registry_sync.state.lookup.page import Page, page_of
 from registry_sync.state.lookup.route_list import RouteRow, route_rows
 from registry_sync.state.lookup.search_text import parse_search
 from registry_sync.state.lookup.tag_matrix import Column, TagRow, tag_rows
 from registry_sync.state.names import tags_key
-from registry_sync.state.route import LACKING, TagTable
+from registry_sync.state.route import LACKING, TagTable, due_since
 from registry_sync.state.store import StateReader
 from registry_sync.state.stored_destination import StoredDestination, read_destinations
 
@@ -53,8 +53,9 @@ def list_routes(
 
     :param mirror: only of this mirror; empty for all. ``destination`` and ``status`` likewise.
     """
-    rows = route_rows(_stored(reader, mirror, destination), now)
-    return page_of([row for row in rows if not status or row.status == status], offset, limit)
+    stored = _stored(reader, mirror, destination)
+    rows = [row for row in route_rows(stored, reader.runs(), now) if not status or row.status == status]
+    return replace(page_of(rows, offset, limit), notes=tuple(unreadable(stored)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +106,8 @@ def list_failing(
 
     :param mirror: only of this mirror; empty for all. ``destination`` likewise.
     """
-    return failing_routes(reader, _stored(reader, mirror, destination), offset=offset, limit=limit)
+    stored = _stored(reader, mirror, destination)
+    return replace(failing_routes(reader, stored, offset=offset, limit=limit), notes=tuple(unreadable(stored)))
 
 
 def _stored(reader: StateReader, mirror: str, destination: str) -> list[StoredDestination]:
@@ -138,6 +140,6 @@ def _oldest_tag(document: object) -> str | None:
     except StateError:
         return None
     return min(
-        ((tag.pushed_at or tag.first_seen, tag.tag) for tag in table.tags if tag.status in LACKING),
+        ((due_since(tag), tag.tag) for tag in table.tags if tag.status in LACKING),
         default=(None, None),
     )[1]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from registry_sync.state.destination import RouteFigures
-from registry_sync.state.judging.freshness import SEVERITY, Status
-from registry_sync.state.judging.judge_destination import judge_routes
+from registry_sync.state.judging.freshness import SEVERITY, Status, worst
+from registry_sync.state.judging.judge_destination import judge_around, judge_routes
 from registry_sync.state.names import destination_of, source_of
+from registry_sync.state.runs import MirrorRuns
 from registry_sync.state.stored_destination import StoredDestination
 
 
@@ -34,16 +35,18 @@ class RouteRow:
     figures: RouteFigures
 
 
-def route_rows(stored: Iterable[StoredDestination], now: datetime) -> list[RouteRow]:
-    """The rows of all routes, the worst first, then by name."""
-    rows = [row for destination in stored for row in _rows_of(destination, now)]
+def route_rows(stored: Iterable[StoredDestination], runs: Mapping[str, MirrorRuns], now: datetime) -> list[RouteRow]:
+    """The rows of all routes, the worst first, then by name. No route is better than its destination as a whole."""
+    rows = [row for destination in stored for row in _rows_of(destination, runs.get(destination.mirror), now)]
     return sorted(rows, key=lambda row: (SEVERITY.index(row.status), row.source, row.mirror, row.destination))
 
 
-def _rows_of(stored: StoredDestination, now: datetime) -> Iterator[RouteRow]:
+def _rows_of(stored: StoredDestination, runs: MirrorRuns | None, now: datetime) -> Iterator[RouteRow]:
     if stored.state is None:
         return
-    for name, judgement in judge_routes(stored, now).items():
+    around = worst(judge_around(stored, runs, now))
+    for name, own in judge_routes(stored, now).items():
+        judgement = worst((own, around))
         yield RouteRow(
             mirror=stored.mirror,
             destination=stored.destination,

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from registry_sync.state.destination import RouteFigures
 from registry_sync.state.document import StateError, read_document
 from registry_sync.state.judging.freshness import Judgement
-from registry_sync.state.route import LACKING, KnownTag, Problem, RouteState, TagTable
+from registry_sync.state.route import LACKING, KnownTag, Problem, RouteState, TagTable, lag
 from registry_sync.sync.view import TagStatus
 
 CellStatus = TagStatus | Literal["not_selected", "unknown"]
@@ -25,7 +25,8 @@ class Column:
     """A destination repository of a source repository.
 
     :ivar repository: its whole name; ``source``: that of the source repository.
-    :ivar judgement: of the route, when it is read.
+    :ivar judgement: of the route, when it is read: the worst.
+    :ivar is_unknown: what is stored may no longer hold, also where a worse judgement hides that.
     :ivar state: the summary of the route; ``None`` when it is missing or unreadable.
     :ivar faults: what cannot be read, for people.
     """
@@ -36,6 +37,7 @@ class Column:
     source: str
     repository: str
     judgement: Judgement
+    is_unknown: bool = False
     figures: RouteFigures
     looked_at: datetime
     state: RouteState | None = None
@@ -48,7 +50,7 @@ class Cell:
     """A tag at a destination.
 
     :ivar digest: that it should have there; ``None`` when unknown.
-    :ivar lag_seconds: from its push, or from when it was first seen, to its arrival.
+    :ivar lag_seconds: by :func:`~registry_sync.state.route.lag`, as everywhere.
     :ivar problem: why it fails.
     """
 
@@ -141,12 +143,6 @@ def _cell(
         pushed_at=tag.pushed_at,
         first_seen=tag.first_seen,
         published_at=tag.published_at,
-        lag_seconds=_lag(tag),
+        lag_seconds=took.total_seconds() if (took := lag(tag)) is not None else None,
         problem=problems.get(name),
     )
-
-
-def _lag(tag: KnownTag) -> float | None:
-    if tag.published_at is None:
-        return None
-    return max(0.0, (tag.published_at - (tag.pushed_at or tag.first_seen)).total_seconds())
