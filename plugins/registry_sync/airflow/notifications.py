@@ -30,7 +30,7 @@ from registry_sync.state.document import as_document
 from registry_sync.state.messages.alerts import Alert, collect_alerts
 from registry_sync.state.messages.known_destination import fetch_destination
 from registry_sync.state.messages.message import Link, Message, write_message
-from registry_sync.state.messages.notices import Notice, Told, decide, notifier_key, read_notices
+from registry_sync.state.messages.notices import MAX_TOLD, Notice, Told, decide, notifier_key, read_notices
 from registry_sync.state.names import ASSET_GROUP, FILE_KEY, MESSAGES_ASSET
 from registry_sync.state.store import StateStore
 
@@ -145,7 +145,7 @@ class Messenger:
         masked = [replace(alert, reason=masked_text(alert.reason)) for alert in alerts]
         for notifier in notifiers:
             key = notifier_key(notifier)
-            decision = decide(notifier, masked, told[key], self.now)
+            decision = decide(notifier, masked, told[key], self.now, limit=MAX_TOLD // len(notifiers))
             if isinstance(decision, Notice):
                 message = write_message(mirror, decision, links(mirror, run_id))
                 told[key] = decision.told if self._deliver(notifier, message) else told[key]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from registry_sync.config.notify import EVENTS, Event, Notifier
-from registry_sync.state.document import as_document
+from registry_sync.state.document import as_document, size_of
 from registry_sync.state.messages.alerts import Alert, AlertKind
 from registry_sync.state.messages.notices import (
     MAX_TOLD,
@@ -20,6 +20,7 @@ from registry_sync.state.messages.notices import (
     notifier_key,
     read_notices,
 )
+from registry_sync.state.names import MAX_VALUE_BYTES
 
 START = datetime(2026, 11, 29, 3, tzinfo=UTC)
 NOTIFIER = Notifier(class_path="a.B")
@@ -108,12 +109,27 @@ def test_another_reason_or_age_is_no_change() -> None:
     assert decide(NOTIFIER, [later], first.told, START + timedelta(hours=1)) == first.told
 
 
-def test_memory_is_bounded() -> None:
-    alerts = [an_alert(f"a{number}") for number in range(MAX_TOLD + 500)]
-    first = decide(NOTIFIER, alerts, Told(), START)
+def test_alerts_beyond_the_memory_are_told_again_with_the_repetition_only() -> None:
+    alerts = [an_alert(f"a{number}") for number in range(15)]
+    first = decide(NOTIFIER, alerts, Told(), START, limit=10)
     assert isinstance(first, Notice)
-    assert (len(first.told.alerts), first.told.count) == (MAX_TOLD, MAX_TOLD + 500)
-    assert decide(NOTIFIER, alerts[:MAX_TOLD], first.told, START) == first.told
+    assert (len(first.told.alerts), first.told.count) == (10, 15)
+    for minutes in (15, 30, 45):
+        assert decide(NOTIFIER, alerts, first.told, START + timedelta(minutes=minutes), limit=10) == first.told
+    repeated = decide(NOTIFIER, alerts, first.told, START + timedelta(hours=24), limit=10)
+    assert isinstance(repeated, Notice)
+    assert repeated.told.count == 15
+
+
+@pytest.mark.parametrize("count", [1, 4, 60])
+def test_memories_of_all_notifiers_fit_into_one_value(count: int) -> None:
+    alerts = [an_alert(f"a{number}") for number in range(MAX_TOLD + 500)]
+    told = {}
+    for number in range(count):
+        notice = decide(NOTIFIER, alerts, Told(), START, limit=MAX_TOLD // count)
+        assert isinstance(notice, Notice)
+        told[notifier_key(replace(NOTIFIER, class_path=f"a.B{number}"))] = notice.told
+    assert size_of(as_document(MirrorNotices(told=told))) <= MAX_VALUE_BYTES
 
 
 @pytest.mark.parametrize("document", ["x", {"told": {"k": {"at": "yesterday"}}}, {"other": 1, "told": 3}])

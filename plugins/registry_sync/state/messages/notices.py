@@ -14,8 +14,11 @@ from registry_sync.state.document import StateError, read_document
 from registry_sync.state.messages.alerts import Alert
 from registry_sync.state.times import UtcTime
 
-MAX_TOLD = 1000
-"""Alerts that are remembered as told, for each notifier. Beyond, a new one is told with the next repetition."""
+MAX_TOLD = 4000
+"""Alerts of a mirror that are remembered as told, shared by its notifiers, so that they fit into one stored value.
+
+A notifier whose share is full is told of others with the next repetition.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +78,14 @@ def notifier_key(notifier: Notifier) -> str:
     return _short(json.dumps(written, sort_keys=True))
 
 
-def decide(notifier: Notifier, alerts: Sequence[Alert], told: Told, now: datetime) -> Notice | Told:
+def decide(
+    notifier: Notifier, alerts: Sequence[Alert], told: Told, now: datetime, *, limit: int = MAX_TOLD
+) -> Notice | Told:
     """The message that a notifier is due, else what it knows now.
 
     :param alerts: all alerts of the mirror.
     :param told: what the notifier was told so far.
+    :param limit: number of alerts that are remembered for this notifier.
     """
     relevant = [alert for alert in alerts if alert.kind in notifier.on]
     if not relevant:
@@ -87,14 +93,14 @@ def decide(notifier: Notifier, alerts: Sequence[Alert], told: Told, now: datetim
     known = set(told.alerts)
     new = [alert for alert in relevant if _short(alert.key) not in known]
     is_due = told.at is None or now - told.at >= notifier.repeat.length
-    if not new and not is_due:
-        return Told(alerts=_keys(relevant), count=told.count, at=told.at)
     old = [alert for alert in relevant if _short(alert.key) in known]
+    if not is_due and (not new or len(old) >= limit):
+        return Told(alerts=_keys(relevant, limit), count=told.count, at=told.at)
     return Notice(
         event=_worst(new or relevant),
         alerts=(*new, *old),
         new=sum(alert.count for alert in new),
-        told=Told(alerts=_keys(relevant), count=sum(alert.count for alert in relevant), at=now),
+        told=Told(alerts=_keys(relevant, limit), count=sum(alert.count for alert in relevant), at=now),
     )
 
 
@@ -108,8 +114,8 @@ def _worst(alerts: Iterable[Alert]) -> Event:
     return "failed" if any(alert.kind == "failed" for alert in alerts) else "stale"
 
 
-def _keys(alerts: Iterable[Alert]) -> tuple[str, ...]:
-    return tuple(_short(alert.key) for alert in alerts)[:MAX_TOLD]
+def _keys(alerts: Iterable[Alert], limit: int) -> tuple[str, ...]:
+    return tuple(_short(alert.key) for alert in alerts)[:limit]
 
 
 def _short(text: str) -> str:
