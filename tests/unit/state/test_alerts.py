@@ -149,7 +149,7 @@ def test_failures_of_the_run_itself() -> None:
     store = stored({"a/b": WELL}, problem=problem, unreported=("a/b",), is_failed=True)
     assert shown(store) == [
         "failed list of routes → acr: quay.io cannot be reached",
-        "failed a/b → acr: its task ended without a report (killed, or out of memory?); see its log",
+        "failed a/b → acr: its task left no result (killed, out of memory, or rate-limited to the end?); see its log",
     ]
 
 

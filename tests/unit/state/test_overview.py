@@ -74,12 +74,12 @@ FAULTS: list[tuple[str, dict[str, Any], tuple[str, tuple[str, ...]]]] = [
     (
         "a task without a report",
         {"unreported": ("team/app",)},
-        ("unknown", ("the task of team/app ended without a report", "1 route unknown")),
+        ("unknown", ("the task of team/app left no result", "1 route unknown")),
     ),
     (
         "tasks of routes that are not in the index",
         {"unreported": ("team/a", "team/b")},
-        ("unknown", ("the tasks of 2 routes ended without a report",)),
+        ("unknown", ("the tasks of 2 routes left no result",)),
     ),
     (
         "a part of the index is missing",

@@ -152,6 +152,35 @@ def test_killed_tasks_are_named() -> None:
     assert after(run(0, unreported=names)).state.unreported == tuple(names[:MAX_UNREPORTED])
 
 
+@pytest.mark.parametrize(
+    ("later", "unreported"),
+    [
+        (run(1, row("a"), listed=None, looks_at_all=False), ("b",)),
+        (run(1, listed=None, listing_failure=DENIED), ("b",)),
+        (run(1, row("a"), listed=listed("a", "b"), looks_at_all=False), ("b",)),
+        (run(1, row("a"), listed=listed("a"), looks_at_all=False), ()),
+        (run(1, row("b"), listed=None, looks_at_all=False), ()),
+        (run(1, replace(row("b"), figures=None), listed=None), ("b",)),
+        (run(1, listed=None, unreported=["a"]), ("a", "b")),
+        (run(1, listed=None, unreported=["b"]), ("b",)),
+        (run(1, row("a"), listed=listed("a", "b")), ()),
+    ],
+    ids=["other route", "no list", "past", "gone", "itself", "not stored", "another", "again", "scheduled"],
+)
+def test_a_lost_route_stays_lost_until_a_run_looks_at_it(later: RunOfDestination, unreported: tuple[str, ...]) -> None:
+    lost = run(0, row("a"), listed=listed("a", "b"), unreported=["b"])
+    assert after(lost, later).state.unreported == unreported
+
+
+def test_a_list_is_no_look_at_more_lost_routes_than_are_named() -> None:
+    names = [f"r{number}" for number in range(MAX_UNREPORTED + 1)]
+    well = run(0, row("a"))
+    assert after(well, run(1, listed=listed(*names), unreported=names[1:])).state.listed_at == hour(1)
+    assert after(well, run(1, listed=listed(*names), unreported=names)).state.listed_at == hour(0)
+    some = [run(1, listed=listed(*names), unreported=names[1:]), run(2, listed=None, unreported=names[:1])]
+    assert after(well, *some).state.listed_at is None
+
+
 def test_a_failed_list_has_a_beginning() -> None:
     failed = [run(number, listed=None, listing_failure=DENIED) for number in range(3)]
     problem = after(*failed, failed[2]).state.problem

@@ -83,7 +83,7 @@ def _record(context: Context, ended: EndedRun) -> None:
 def _run(context: Context, ended: EndedRun, failed: dict[str, RouteFigures], now: datetime) -> RunOfDestination:
     place = ended.place
     rows = read_rows(context, place.destination.name) if ended.was_listed else []
-    reported = {row.route for row in rows}
+    reported = {row.route for row in rows if row.figures}
     return RunOfDestination(
         mirror=place.mirror,
         destination=place.destination.name,

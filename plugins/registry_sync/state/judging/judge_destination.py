@@ -43,7 +43,7 @@ def listed_at(stored: StoredDestination, route: str) -> datetime | None:
     return state.listed_at if state and route not in state.unreported else None
 
 
-_LOST = Judgement(status="unknown", reason="its task ended without a report in the last run")
+_LOST = Judgement(status="unknown", reason="its last task left no result")
 
 
 def judge_whole(stored: StoredDestination, runs: MirrorRuns | None, now: datetime) -> Iterator[Judgement]:
@@ -72,7 +72,7 @@ def _judge_state(state: DestinationState, now: datetime) -> Iterator[Judgement]:
     if state.unreported:
         count = len(state.unreported)
         which = f"the task of {state.unreported[0]}" if count == 1 else f"the tasks of {count} routes"
-        yield Judgement(status="unknown", reason=f"{which} ended without a report")
+        yield Judgement(status="unknown", reason=f"{which} left no result")
     if state.listed_at is None:
         yield Judgement(status="unknown", reason="no run has listed the routes yet")
     elif state.listed_at > now + CLOCK_SKEW:

@@ -82,7 +82,7 @@ def _all_failing(stored: Iterable[StoredDestination]) -> Iterator[FailingRoute]:
             is_lost = name in state.unreported
             if not (figures.failing or figures.failing_since or is_lost):
                 continue
-            lost = Problem(error_class="unreported", reason="its task ended without a report", since=state.run_ended)
+            lost = Problem(error_class="unreported", reason="its task left no result", since=state.run_ended)
             yield FailingRoute(
                 mirror=destination.mirror,
                 destination=destination.destination,

@@ -84,7 +84,7 @@ def _of_last_run(name: str, state: DestinationState) -> Iterator[Alert]:
     if state.problem:
         yield _alert(state.problem, f"{name} list", f"list of routes → {name}")
     for route in state.unreported:
-        reason = "its task ended without a report (killed, or out of memory?); see its log"
+        reason = "its task left no result (killed, out of memory, or rate-limited to the end?); see its log"
         yield _failure(f"{name} {route} task", _place(route, None, name), reason, state.run_ended)
 
 

@@ -40,7 +40,7 @@ class RunOfDestination:
     :ivar listed: ``None`` when the run did not list all routes, because of its parameters or a failure.
     :ivar looks_at_all: routes that it skipped have no push since their last look. Not so for a window in the past, or
         for some tags only.
-    :ivar rows: of the tasks that ended with a report; ``unreported`` are the names of other routes.
+    :ivar rows: of the tasks that left one; ``unreported`` are the names of routes of which nothing was stored.
     :ivar failed: rows of repositories that have no route, by name.
     :ivar listing_failure: set when the routes could not be listed.
     """
@@ -80,6 +80,7 @@ def record_run(
     """
     before = earlier or _nothing_known(run)
     gone = _gone(run, parts)
+    unreported = _unreported(run, before)
     rows = {row.route: row.figures for row in run.rows if row.figures} | dict(run.failed)
     updated = update_index(parts, rows, gone)
     is_complete = _is_complete(run)
@@ -93,11 +94,11 @@ def record_run(
         run_ended=run.ended_at,
         is_failed=run.is_failed,
         summary=run.summary,
-        listed_at=run.ended_at if run.listed and run.looks_at_all else before.listed_at,
+        listed_at=_listed_at(run, before, unreported),
         complete_run_id=run.run_id if is_complete else before.complete_run_id,
         complete_at=run.ended_at if is_complete else before.complete_at,
         index_parts=len(updated),
-        unreported=tuple(run.unreported[:MAX_UNREPORTED]),
+        unreported=tuple(unreported[:MAX_UNREPORTED]),
         problem=_problem(run, before.problem),
         changed_at=run.ended_at if is_changed else before.changed_at,
         fresh_within=run.fresh_within,
@@ -124,11 +125,28 @@ def _gone(run: RunOfDestination, parts: Sequence[RouteIndex]) -> tuple[str, ...]
     return tuple(name for part in parts for name in part.routes if not run.listed.has(name) and name not in new)
 
 
+def _unreported(run: RunOfDestination, before: DestinationState) -> list[str]:
+    """The routes whose last task left nothing. A run of some routes or tags says nothing about the others."""
+    if run.listed and run.looks_at_all:
+        return list(run.unreported)
+    told = {row.route for row in run.rows if row.figures} | set(run.unreported)
+    earlier = [name for name in before.unreported if name not in told and (not run.listed or run.listed.has(name))]
+    return [*run.unreported, *earlier]
+
+
+def _listed_at(run: RunOfDestination, before: DestinationState, unreported: Sequence[str]) -> datetime | None:
+    """When a listing counted as a look at all routes but the unreported ones. It does not where these do not fit."""
+    fits = len(unreported) <= MAX_UNREPORTED
+    if run.listed and run.looks_at_all and fits:
+        return run.ended_at
+    return before.listed_at if fits or not before.unreported else None
+
+
 def _is_complete(run: RunOfDestination) -> bool:
     """Return whether the run compared all tags of all routes."""
     if run.listed is None or run.failed or run.unreported:
         return False
-    return {row.route for row in run.rows if row.is_complete} >= run.listed.names
+    return {row.route for row in run.rows if row.is_complete and row.figures} >= run.listed.names
 
 
 def _problem(run: RunOfDestination, known: Problem | None) -> Problem | None:
