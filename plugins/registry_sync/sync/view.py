@@ -15,8 +15,8 @@ TagStatus = Literal["in_sync", "missing", "changed", "failing", "locked", "kept"
 """The status of a selected tag at the destination.
 
 ``missing``: not there yet. ``changed``: the destination has an older image. ``failing``: the last try to copy it
-failed. ``locked``: the destination refuses to move it. ``kept``: the destination has another image, and
-``on_moved_tag`` says that it stays.
+failed. ``locked``: the destination refuses to move it. ``kept``: the destination has another image, or one
+that was never compared, and ``on_moved_tag`` says that it stays.
 """
 
 ChangeKind = Literal["arrived", "moved", "backed_up", "repaired", "deleted"]
@@ -72,6 +72,8 @@ class RouteView:
     :ivar is_complete: all selected tags of the route were compared.
     :ivar listed: number of image tags that the source lists; ``None`` when only a part was listed.
     :ivar tags: selected tags, those of the window where there is one.
+    :ivar uncompared: selected tags that the destination has, and that stay as they are by ``on_moved_tag``, so that
+        their digests were not read.
     :ivar failures: tags that failed or are locked, with attached artifacts.
     """
 
@@ -80,5 +82,6 @@ class RouteView:
     is_complete: bool
     listed: int | None
     tags: tuple[SeenTag, ...]
+    uncompared: frozenset[str] = frozenset()
     failures: tuple[Failure, ...] = ()
     changes: tuple[TagChange, ...] = ()

@@ -25,6 +25,7 @@ def view_route(observation: Observation, plan: Plan, execution: Execution, rules
         is_complete=observation.is_complete and observation.scope.is_everything and not observation.kept,
         listed=observation.listed if observation.is_complete else None,
         tags=tuple(tag for tag in seen if tag is not None),
+        uncompared=observation.kept,
         failures=tuple(_failures(execution.results)),
         changes=tuple(_changes(plan, execution.results)),
     )

@@ -365,3 +365,39 @@ def test_after_any_runs_the_counts_are_those_of_the_tags(runs: list[RouteView | 
     assert failing == {problem.tag for problem in record.state.problems if problem.tag}
     assert failing >= {tag.tag for tag in record.tags.tags if tag.status in ("failing", "locked")}
     assert record.state.problem_count == len(record.state.problems)
+
+
+def named(number: float, *names: str) -> RouteView:
+    """A run that found kept tags by their names, without a comparison."""
+    return replace(window(number), uncompared=frozenset(names))
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [("in_sync", "in_sync"), ("kept", "kept"), ("missing", "kept"), ("changed", "kept"), ("locked", "locked")],
+)
+def test_a_tag_that_is_there_uncompared_is_not_missing(status: TagStatus, expected: TagStatus) -> None:
+    record = after(view(0, seen("v1", status)), named(1, "v1"))
+    assert [(tag.tag, tag.status, tag.digest) for tag in record.tags.tags] == [("v1", expected, str(A))]
+    assert (record.state.selected, record.state.missing, record.state.changed) == (1, 0, 0)
+
+
+def test_a_failure_of_a_tag_that_is_not_compared_stays() -> None:
+    record = after(view(0, seen("v1", "failing"), failures=(DENIED,)), named(1, "v1"))
+    assert (record.state.failing, record.state.problem_count) == (1, 1)
+
+
+def test_a_tag_that_a_killed_task_brought_is_known_by_its_name() -> None:
+    record = after(view(0, seen("v1")), named(1, "v1", "v2"), named(2, "v1", "v2"))
+    assert {(tag.tag, tag.status, tag.digest) for tag in record.tags.tags} == {
+        ("v1", "in_sync", str(A)),
+        ("v2", "kept", None),
+    }
+    assert (record.state.selected, record.state.in_sync, record.state.kept) == (2, 1, 1)
+
+
+def test_tags_beyond_a_cut_table_are_not_counted_twice() -> None:
+    record = after(view(0, seen("v1"), seen("v2")))
+    cut = replace(record, tags=replace(record.tags, tags=record.tags.tags[:1]))
+    again = record_view(look(1), named(1, "v1", "v2"), cut)
+    assert (again.state.selected, again.state.in_sync, again.tags.total) == (2, 2, 2)

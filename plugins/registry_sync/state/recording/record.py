@@ -66,7 +66,7 @@ def record_view(look: Look, view: RouteView, earlier: RouteRecord | None) -> Rou
     problems = _problems(look, view, earlier)
     seen = _seen_tags(view, earlier, problems)
     known = {} if view.is_complete or earlier is None else {tag.tag: tag for tag in earlier.tags.tags}
-    tags = tuple({**known, **seen}.values())
+    tags = tuple({**known, **seen, **_uncompared_tags(view, earlier)}.values())
     counts = Counter(tag.status for tag in tags)
     if not view.is_complete:
         counts += _hidden(earlier)
@@ -199,6 +199,24 @@ def _seen_tags(
             tries=problem.tries if problem else 0,
         )
     return tags
+
+
+def _uncompared_tags(view: RouteView, earlier: RouteRecord | None) -> dict[str, KnownTag]:
+    """The tags that are there, although earlier runs left them as missing, or did not know them.
+
+    A task that is killed brings tags that no state has. A failure stays: it may be damaged content. A tag that is not
+    in a table which was cut is already counted.
+    """
+    known = {tag.tag: tag for tag in earlier.tags.tags} if earlier else {}
+    is_cut = earlier is not None and earlier.tags.total > len(known)
+    found = {}
+    for tag in view.uncompared:
+        before = known.get(tag)
+        if before is None and not is_cut:
+            found[tag] = KnownTag(tag=tag, status="kept", first_seen=_whole(view.read_at))
+        elif before and before.status in ("missing", "changed"):
+            found[tag] = replace(before, status="kept")
+    return found
 
 
 def _merge_tag(tag: SeenTag, known: KnownTag | None, read_at: datetime, complete_at: datetime | None) -> KnownTag:
