@@ -96,6 +96,13 @@ class NotifierEntry(Strict):
     )
 
     @model_validator(mode="after")
+    def _check_events(self) -> Self:
+        """A recovery is told to those who were told of the problem."""
+        if set(self.on) == {"recovered"}:
+            raise ValueError("a recovery is told after a failure or a broken promise only; add failed or stale to on")
+        return self
+
+    @model_validator(mode="after")
     def _check_secrets(self) -> Self:
         if name := find_secret(self.arguments):
             known = KNOWN_NOTIFIERS.get(self.class_path)
