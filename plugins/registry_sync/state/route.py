@@ -99,7 +99,8 @@ class RouteState:
     :ivar route: its name in the state, :func:`~registry_sync.state.names.route_name`.
     :ivar source: whole name of the repository, such as ``quay.io/team/app``; ``destination`` likewise.
     :ivar run_id: the run of the last look, and its task: ``task_id``, ``map_index``.
-    :ivar looked_at: when the last run looked at it, successful or not.
+    :ivar looked_at: the time up to which runs looked at all pushes to the source. A run that fails, or that looks at
+        some tags or at a window in the past only, does not move it.
     :ivar complete_at: when a run last compared all of its selected tags; ``None`` before the first time.
     :ivar window: description of the push times that the last run looked at.
     :ivar listed: number of tags that the source lists; ``selected``: of those that the rules select.

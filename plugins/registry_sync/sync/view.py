@@ -70,6 +70,8 @@ class RouteView:
 
     :ivar read_at: when it began to read, aware UTC.
     :ivar is_complete: all selected tags of the route were compared.
+    :ivar is_narrowed: the run looked only at tags that its parameters name.
+    :ivar since: the earliest push time that it looked at, and ``until`` the latest; ``None`` without such a limit.
     :ivar listed: number of image tags that the source lists; ``None`` when only a part was listed.
     :ivar tags: selected tags, those of the window where there is one.
     :ivar uncompared: selected tags that the destination has, and that stay as they are by ``on_moved_tag``, so that
@@ -80,6 +82,9 @@ class RouteView:
     read_at: datetime
     window: str
     is_complete: bool
+    is_narrowed: bool = False
+    since: datetime | None = None
+    until: datetime | None = None
     listed: int | None
     tags: tuple[SeenTag, ...]
     uncompared: frozenset[str] = frozenset()

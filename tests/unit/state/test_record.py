@@ -401,3 +401,30 @@ def test_tags_beyond_a_cut_table_are_not_counted_twice() -> None:
     cut = replace(record, tags=replace(record.tags, tags=record.tags.tags[:1]))
     again = record_view(look(1), named(1, "v1", "v2"), cut)
     assert (again.state.selected, again.state.in_sync, again.tags.total) == (2, 2, 2)
+
+
+LATER = hour(3) + timedelta(minutes=5)
+"""The time of the run that follows the first look and the outage in these tests."""
+
+
+@pytest.mark.parametrize(
+    ("limits", "reached"),
+    [
+        ({}, LATER),
+        ({"since": hour(-1)}, LATER),
+        ({"since": hour(-1), "until": hour(2)}, hour(2)),
+        ({"is_narrowed": True}, None),
+        ({"since": hour(-9), "until": hour(-8)}, None),
+        ({"since": hour(1)}, None),
+    ],
+    ids=["everything", "since the last look", "up to a time", "some tags", "the past", "a gap"],
+)
+def test_a_look_at_a_part_does_not_count_as_a_look_at_the_route(
+    limits: dict[str, Any], reached: datetime | None
+) -> None:
+    """Otherwise a run by hand for one tag would keep the promise, and would end the failure of the route."""
+    earlier = after(view(0, seen("v1")), OUTAGE)
+    record = record_view(look(3), replace(window(3, seen("v1")), **limits), earlier)
+    expected = reached or earlier.state.looked_at
+    assert (record.state.looked_at, bool(record.state.problems)) == (expected, reached is None)
+    assert earlier.state.looked_at == hour(0) + timedelta(minutes=5)

@@ -9,7 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from registry_sync.airflow.ids import LISTED_KEY, LISTING_ERROR_KEY, routes_task
-from registry_sync.airflow.run_context import read_parameters, read_rows, read_run_interval, read_unmodified
+from registry_sync.airflow.run_context import read_parameters, read_rows, read_run_interval
 from registry_sync.airflow.states.state_store import losing, open_store, parse_state, read_record, read_state
 from registry_sync.config.model import Registry
 from registry_sync.errors import TemporaryError
@@ -94,7 +94,7 @@ def _run(context: Context, ended: EndedRun, failed: dict[str, RouteFigures], now
         is_failed=ended.is_failed,
         summary=ended.summary,
         listed=_listed(context, place.destination.name) if ended.was_listed else None,
-        looks_at_all=_looks_at_all(context, place.destination.name),
+        looks_at_all=_looks_at_all(context),
         rows=rows,
         failed=failed,
         unreported=[name for name in ended.worked_on if name not in reported],
@@ -111,14 +111,14 @@ def _listed(context: Context, destination: str) -> ListedRoutes | None:
     return ListedRoutes(names=frozenset(document["names"]), kept_sources=frozenset(document["kept_sources"]))
 
 
-def _looks_at_all(context: Context, destination: str) -> bool:
-    """Return whether the routes that a run skips are known to have no push since their last look.
+def _looks_at_all(context: Context) -> bool:
+    """Return whether the run looked at all pushes since the last one, so that what it skipped has none.
 
     The window of a scheduled run begins where the last one ended. Other runs may have a window in the past.
     """
-    is_scheduled = read_run_interval(context).run_type == "scheduled"
-    has_all_tags = not read_parameters(context)["tags"]
-    return has_all_tags and (is_scheduled or not read_unmodified(context, destination))
+    params, run_type = read_parameters(context), read_run_interval(context).run_type
+    has_all_times = params["window"] == "all" or (params["window"] == "auto" and run_type == "manual")
+    return not params["tags"] and (run_type == "scheduled" or has_all_times)
 
 
 def _listing_failure(context: Context, ended: EndedRun) -> Failure:

@@ -74,6 +74,7 @@ def record_view(look: Look, view: RouteView, earlier: RouteRecord | None) -> Rou
     before = earlier.state if earlier else _nothing_known(look)
     state = replace(
         before,
+        looked_at=_looked_until(look, view, earlier),
         complete_at=_whole(view.read_at) if view.is_complete else before.complete_at,
         window=view.window,
         listed=before.listed if view.listed is None else view.listed,
@@ -92,7 +93,7 @@ def record_view(look: Look, view: RouteView, earlier: RouteRecord | None) -> Rou
 
 
 def record_failure(look: Look, failure: Failure, earlier: RouteRecord | None) -> RouteRecord:
-    """The state after a run in which the route failed as a whole. Its tags stay as they are."""
+    """The state after a run in which the route failed as a whole. Its tags and its last look stay as they are."""
     problems = _known_problems(earlier)
     problems[None] = _problem(failure, problems.get(None), look)
     before = earlier or RouteRecord(state=_nothing_known(look))
@@ -107,7 +108,6 @@ def _finish(state: RouteState, look: Look, problems: Iterable[Problem]) -> Route
         run_id=look.run_id,
         task_id=look.task_id,
         map_index=look.map_index,
-        looked_at=_whole(look.looked_at),
         fresh_within=look.fresh_within,
         problems=tuple(ordered[:MAX_PROBLEMS]),
         problem_count=len(ordered),
@@ -122,8 +122,27 @@ def _nothing_known(look: Look) -> RouteState:
         run_id=look.run_id,
         task_id=look.task_id,
         map_index=look.map_index,
-        looked_at=look.looked_at,
+        looked_at=_whole(look.looked_at),
     )
+
+
+def _closes_gap(view: RouteView, earlier: RouteRecord | None) -> bool:
+    """Return whether the run looked at all pushes since the last look, up to a later time.
+
+    Not so for some tags only, for a window that begins after the last look, and for one that ends before it.
+    """
+    if view.is_narrowed or earlier is None:
+        return not view.is_narrowed and view.since is None
+    last = earlier.state.looked_at
+    return (view.since is None or view.since <= last) and (view.until is None or view.until > last)
+
+
+def _looked_until(look: Look, view: RouteView, earlier: RouteRecord | None) -> datetime:
+    """The time up to which pushes were looked at. A look at a part, or at the past, does not move it."""
+    reached = _whole(min(look.looked_at, view.until or look.looked_at))
+    if earlier is None:
+        return _whole(look.looked_at)
+    return max(earlier.state.looked_at, reached) if _closes_gap(view, earlier) else earlier.state.looked_at
 
 
 def _hidden(earlier: RouteRecord | None) -> Counter[TagStatus]:
@@ -137,7 +156,8 @@ def _hidden(earlier: RouteRecord | None) -> Counter[TagStatus]:
 def _problems(look: Look, view: RouteView, earlier: RouteRecord | None) -> dict[str | None, Problem]:
     """What fails after a run, by tag.
 
-    A tag that was looked at and does not fail is well again; a rate limit proves neither. The route as a whole works.
+    A tag that was looked at and does not fail is well again; a rate limit proves neither. The route as a whole is well
+    again when the run looked at all pushes since the last look.
     """
     known = _known_problems(earlier)
     looked_at = {tag.tag for tag in view.tags if not tag.is_deferred}
@@ -145,8 +165,10 @@ def _problems(look: Look, view: RouteView, earlier: RouteRecord | None) -> dict[
     kept = {
         tag: problem
         for tag, problem in known.items()
-        if tag is not None and tag not in looked_at and (tag in deferred or not view.is_complete)
+        if tag not in looked_at and (tag in deferred or not view.is_complete)
     }
+    if _closes_gap(view, earlier):
+        kept.pop(None, None)
     return kept | {failure.tag: _problem(failure, known.get(failure.tag), look) for failure in view.failures}
 
 
