@@ -330,7 +330,7 @@ class TestConnections:
         result = new_run(source, destination, "team/a", source={"connection": "at_origin"}).plan()
         assert failed_at_once(result, ConfigurationError) == (
             "registry 'origin': no Airflow Connection named 'at_origin'; create it (type docker, with login and "
-            "password), or remove the key connection: to pull anonymously"
+            "password); of a registry that is only pulled from, anonymously, remove 'connection:'"
         )
 
     def test_a_password_is_not_sent_to_another_host(

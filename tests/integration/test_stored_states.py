@@ -320,7 +320,14 @@ def test_status_prints_a_table_and_reasons(command: Command) -> None:
         ["new_team", "acr", "unknown", "0/0"],
         ["giantswarm", "ghcr", "in", "sync"],
     ]
-    assert reasons[-1] == "new_team → acr\n  no run has reported yet\n"
+    assert reasons[-2] == "new_team → acr\n  no run has reported yet"
+    assert reasons[-1].splitlines()[:2] == [
+        "Failing, the oldest first:",
+        (
+            "  quay.io/giantswarm/cert-manager-1:v1.1.8 → acr, for 1 d 6 h: "
+            "gsoci.azurecr.io refuses the push of v1.1.8: 403"
+        ),
+    ]
     assert max(map(len, printed.splitlines())) <= 120
 
 

@@ -13,12 +13,17 @@ from registry_sync.cli.stored_states import open_states
 from registry_sync.errors import ConfigurationError
 from registry_sync.state.judging.freshness import age_seconds
 from registry_sync.state.lookup.answers import overview_answer
+from registry_sync.state.lookup.failing import FailingRoute
 from registry_sync.state.lookup.overview import OverviewRow
-from registry_sync.state.lookup.queries import get_overview, overview_notes
+from registry_sync.state.lookup.queries import get_overview, list_failing, overview_notes
+from registry_sync.state.store import StateReader
 from registry_sync.text import one_line
 from registry_sync.text_table import human_duration, table
 
 _HEADINGS = ("mirror", "destination", "status", "in sync", "missing", "failing", "locked", "behind", "looked at")
+
+_MAX_FAILING = 10
+"""Failing routes that are listed; the page *Failing* has all."""
 
 
 def print_status(arguments: argparse.Namespace) -> int:
@@ -26,14 +31,37 @@ def print_status(arguments: argparse.Namespace) -> int:
     now = datetime.now(UTC)
     with open_states() as reader:
         rows, notes = get_overview(reader, now), overview_notes(reader)
+        failing = _read_failing(reader, arguments.mirror)
     if arguments.mirror:
         rows = _of_mirrors(rows, arguments.mirror)
     if arguments.json:
         items = [overview_answer(row) for row in rows]
         print(json.dumps({"notes": list(notes), "total": len(items), "items": items}, indent=2, ensure_ascii=False))
     else:
-        print("\n".join(_text(rows, notes, now)))
+        print("\n".join([*_text(rows, notes, now), *_failing_lines(failing, now)]))
     return FAILED if notes or not rows or any(row.is_broken for row in rows) else OK
+
+
+def _read_failing(reader: StateReader, mirrors: Sequence[str] | None) -> list[FailingRoute]:
+    """The routes that fail for the longest time."""
+    found = [list_failing(reader, mirror=mirror, offset=0, limit=_MAX_FAILING) for mirror in mirrors or [""]]
+    routes = sorted((route for page in found for route in page.items), key=lambda route: route.since)
+    return routes[:_MAX_FAILING]
+
+
+def _failing_lines(routes: Sequence[FailingRoute], now: datetime) -> Iterator[str]:
+    """What fails, one line for the oldest problem of each route."""
+    if routes:
+        yield "\nFailing, the oldest first:"
+    for route in routes:
+        oldest = route.problems[0].problem if route.problems else None
+        tag, reason = (oldest.tag, oldest.reason) if oldest else (None, "")
+        more = f" (and {route.problem_count - 1} more)" if route.problem_count > 1 else ""
+        line = (
+            f"{route.source}{f':{tag}' if tag else ''} → {route.destination}, "
+            f"for {human_duration(age_seconds(route.since, now))}: {reason}{more}"
+        )
+        yield from wrap(one_line(line), WIDTH, initial_indent="  ", subsequent_indent="    ")
 
 
 def _of_mirrors(rows: Sequence[OverviewRow], names: Sequence[str]) -> list[OverviewRow]:

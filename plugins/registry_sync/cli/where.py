@@ -172,7 +172,7 @@ def _tag_lines(answer: Answer, item: FoundRepository) -> Iterator[tuple[str, ...
             if answer.live:
                 yield *known, *_live(answer.live[column.repository, row.tag])
             else:
-                yield *known, _minute(cell.published_at), _duration(cell.lag_seconds)
+                yield *known, _minute(cell.published_at), _lag(cell)
 
 
 def _live(live: LiveDigest) -> tuple[str, str]:
@@ -187,8 +187,11 @@ def _minute(time: datetime | None) -> str:
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M}" if time else "-"
 
 
-def _duration(seconds: float | None) -> str:
-    return human_duration(seconds) if seconds is not None else "-"
+def _lag(cell: Cell) -> str:
+    """The lag. From a first sight it is the least that it can be."""
+    if cell.lag_seconds is None:
+        return "-"
+    return f"{'' if cell.pushed_at else '≥ '}{human_duration(cell.lag_seconds)}"
 
 
 def _reasons(item: FoundRepository) -> Iterator[str]:

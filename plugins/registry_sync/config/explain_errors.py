@@ -117,6 +117,9 @@ def _place(location: tuple[str | int, ...]) -> Place:
     return tuple(parts)
 
 
+_DURATIONS = frozenset({"fresh_within", "repeat", "older_than", "younger_than"})
+"""Keys whose values are durations."""
+
 _EXPECTED = {
     "string_type": "a string",
     "int_type": "a whole number",
@@ -143,6 +146,8 @@ def _expectation(error: ErrorDetails, document: Document, place: Place) -> str:
             return str(error["ctx"]["error"])
         case "literal_error":
             return f"expected {error['ctx']['expected']}, got {got}"
+        case "too_short" if place[-1] == "notify":
+            return "it is empty; write a notifier, or null for no messages"
         case "too_short" | "string_too_short":
             return "it is empty; write a value, or remove it"
         case "string_too_long":
@@ -161,6 +166,8 @@ def _expectation(error: ErrorDetails, document: Document, place: Place) -> str:
 def _how_to_write(error: ErrorDetails, place: Place, text: str | None) -> str:
     """The way to write a value where a string is expected, for values that YAML reads as something else."""
     match error["input"]:
+        case int() | float() if error["type"] == "string_type" and place[-1] in _DURATIONS:
+            return f" without a unit; write {error['input']}h, {error['input']}d or {error['input']}w"
         case int() | float() if error["type"] == "string_type":
             return f' (quote it: "{error["input"] if text is None else text}")'
         case None if error["type"] == "string_type" and text and isinstance(place[-1], int):

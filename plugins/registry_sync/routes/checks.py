@@ -378,7 +378,7 @@ def _check_mover(checked: CheckedFile) -> Iterator[Problem]:
             direct = [name for name in known if settings_at(rule, registries[name]).transfer == "direct"]
             if rule.settings.policy and direct:
                 problem = (
-                    f"policy does not hold with transfer: direct (to {direct[0]!r}), because only skopeo checks "
+                    f"policy cannot be used with transfer: direct (to {direct[0]!r}), because only skopeo checks "
                     "policies; write transfer: skopeo for this rule, or set policy: null"
                 )
                 yield Problem(rule_place(mirror, index), problem)

@@ -119,7 +119,7 @@ OF_OTHERS = "its id in the argument that the class has for it, or {{ conn.ID.pas
         ("[{class: a.B, with: [to]}]", ["[0].with: expected a mapping (name: ...), got a list"]),
         ("[{class: a.B, repeat: daily}]", ["[0].repeat: expected a duration such as 12h, 90d or 6w, got 'daily'"]),
         ("{class: a.B}", [": expected a list, such as [a, b], got a mapping"]),
-        ("[]", [": it is empty; write a value, or remove it"]),
+        ("[]", [": it is empty; write a notifier, or null for no messages"]),
         (
             f"[{{class: {SMTP}, with: {{to: a@b.c, smtp_password: hunter2}}}}]",
             [f"[0]: the argument 'smtp_password' looks like a secret, {SECRET} its id as smtp_conn_id"],

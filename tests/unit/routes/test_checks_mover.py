@@ -49,7 +49,7 @@ def test_both_are_refused(tmp_path: Path, levels: dict[str, Any]) -> None:
         load_mirrors(write(tmp_path, **levels))
     (problem,) = caught.value.problems
     assert problem.endswith(
-        ": policy does not hold with transfer: direct (to 'b'), because only skopeo checks policies; write transfer: "
+        ": policy cannot be used with transfer: direct (to 'b'), because only skopeo checks policies; write transfer: "
         "skopeo for this rule, or set policy: null"
     )
 

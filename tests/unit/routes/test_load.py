@@ -419,7 +419,10 @@ DIGEST = f"sha256:{64 * 'a'}"
         ({"older_than": "90"}, ".older_than: expected a duration such as 12h, 90d or 6w, got '90'"),
         ({"older_than": "0d"}, ".older_than: expected a duration such as 12h, 90d or 6w, got '0d'"),
         ({"younger_than": "1 month"}, ".younger_than: expected a duration such as 12h, 90d or 6w, got '1 month'"),
-        ({"younger_than": 90}, '.younger_than: expected a string, got the number 90 (quote it: "90")'),
+        (
+            {"younger_than": 90},
+            ".younger_than: expected a string, got the number 90 without a unit; write 90h, 90d or 90w",
+        ),
         (
             {"older_than": "6w", "younger_than": "42d"},
             ": no tag is older than 6w and younger than 42d; make younger_than the longer one",

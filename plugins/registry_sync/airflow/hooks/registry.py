@@ -79,7 +79,10 @@ def read_credentials(registry: Registry) -> Credentials | None:
     try:
         connection = BaseHook.get_connection(name)
     except AirflowNotFoundException as error:
-        advice = "create it (type docker, with login and password), or remove the key connection: to pull anonymously"
+        advice = (
+            "create it (type docker, with login and password); of a registry that is only pulled from, anonymously, "
+            "remove 'connection:'"
+        )
         raise ConfigurationError(
             f"registry {registry.name!r}: no Airflow Connection named {name!r}; {advice}"
         ) from error
