@@ -213,6 +213,24 @@ def test_runs_of_a_mirror(session: Session) -> None:
     assert (runs["new_team"].last, runs["new_team"].running) == (None, None)
 
 
+def test_a_dry_run_does_not_hide_a_run_that_never_reported(session: Session) -> None:
+    """The failed run left no state, and the dry run after it neither."""
+    conf: dict[str, Any]
+    for name, state, conf in (
+        ("killed", DagRunState.FAILED, {"tags": ["v1"]}),
+        ("dry", DagRunState.SUCCESS, {"dry_run": True, "tags": ["v1"]}),
+    ):
+        run = DagRun(dag_id="mirror_hub", run_id=name, run_type="manual", state=state, run_after=NOW, conf=conf)
+        run.end_date = NOW + timedelta(minutes=1)
+        session.add(run)
+        session.flush()
+    [row] = get_overview(reader(session), NOW + timedelta(minutes=2), mirror="hub", destination="acr")
+    assert row.runs is not None
+    assert row.runs.last is not None
+    assert row.runs.last.run_id == "killed"
+    assert "the run killed failed before it reported" in row.reasons
+
+
 def test_a_mirror_whose_dag_was_deleted_is_unknown(session: Session) -> None:
     session.execute(delete(DagModel).where(DagModel.dag_id == "mirror_kubernetes"))
     [row] = get_overview(reader(session), NOW, mirror="kubernetes")

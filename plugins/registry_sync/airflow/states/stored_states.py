@@ -179,10 +179,11 @@ class StoredStates:
         return AssetStateStoreModel.value.contains(text, autoescape=True)
 
     def _newest_runs(self, dags: Iterable[str], states: tuple[str, ...]) -> dict[str, Run]:
-        """The newest run in one of these states, by DAG."""
+        """The newest run in one of these states, by DAG. A dry run leaves no state, and hides no run that did not."""
+        is_real = func.coalesce(cast(DagRun.conf, String), "").not_like(f"%{_DRY_RUN}%")
         newest = (
             select(func.max(DagRun.id))
-            .where(DagRun.dag_id.in_(list(dags)), DagRun.state.in_(states))
+            .where(DagRun.dag_id.in_(list(dags)), DagRun.state.in_(states), is_real)
             .group_by(DagRun.dag_id)
         )
         rows = self._session.execute(
@@ -197,6 +198,9 @@ class StoredStates:
 
 
 _ASSET = AssetStateStoreModel.asset_id
+
+_DRY_RUN = '"dry_run": true'
+"""Text in the stored parameters of a dry run."""
 
 
 def _parse(text: str) -> Any:
