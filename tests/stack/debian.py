@@ -19,7 +19,8 @@ AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 SUITE = "bookworm"
 
 _MEMORY = Path("/dev/shm")
-_PIP_SETTINGS = ("cert", "index-url", "extra-index-url", "trusted-host", "proxy")
+_NETWORK_SETTING = re.compile(r"cert|proxy|trusted-host|[a-z-]*-url")
+"""Names of pip's settings that say how packages are reached."""
 
 
 @contextmanager
@@ -68,11 +69,12 @@ def _sources(suite: str) -> str:
 
 
 def pip_settings() -> str:
-    """A pip.conf with this machine's settings.
+    """A pip.conf with the settings of this machine that say how packages are reached.
 
     ``pip config list`` prints lines such as ``:env:.cert='/a/file'`` and ``global.cert='/a/file'``.
     """
     said = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
     pairs = [line.partition("=") for line in said.stdout.splitlines()]
     named = {name.rpartition(".")[2]: value.strip("'") for name, _, value in pairs}
-    return "[global]\n" + "".join(f"{each} = {named[each]}\n" for each in _PIP_SETTINGS if each in named)
+    lines = [f"{name} = {value}\n" for name, value in named.items() if _NETWORK_SETTING.fullmatch(name)]
+    return "[global]\n" + "".join(lines)
