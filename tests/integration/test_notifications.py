@@ -336,6 +336,21 @@ def test_a_run_that_is_running_is_not_missed(watch: Any) -> None:
     watching.api.paused, watching.api.runs = {"mirror_one": False}, {("mirror_one", "running"): 1}
     watching.api.stored[MESSAGES_ASSET, watched_key("one")] = LONG_AGO
     assert (watching.run().state, watching.mail.take()) == ("success", [])
+    watched = watching.api.stored[MESSAGES_ASSET, watched_key("one")]
+    assert watched == LONG_AGO | {"running_since": watched["running_since"]}
+
+
+def test_a_run_that_hangs_is_told_once_it_runs_for_a_day(watch: Any) -> None:
+    watching = watch(schedule="@hourly")
+    watching.api.paused, watching.api.runs = {"mirror_one": False}, {("mirror_one", "running"): 1}
+    began = (datetime.now(UTC) - timedelta(hours=25)).isoformat()
+    watching.api.stored[MESSAGES_ASSET, watched_key("one")] = LONG_AGO | {"running_since": began}
+    assert watching.run().state == "success"
+    (sent,) = watching.mail.take()
+    assert "a run is running for longer than a day: see its tasks" in sent.html
+    watching.api.runs = {}
+    assert watching.run().state == "success"
+    assert watching.api.stored[MESSAGES_ASSET, watched_key("one")] == LONG_AGO
 
 
 def run_report(watch: Watch, *, seconds: float = 60.0, **states: str) -> TaskRunResult:

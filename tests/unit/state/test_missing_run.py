@@ -112,3 +112,14 @@ def test_a_running_run_is_not_missing_for_a_day() -> None:
     alert = missing_run("m", at("03:00"), None, dag, at("03:00") + timedelta(hours=24))
     assert alert is not None
     assert alert.reason.endswith("; a run is running for longer than a day: see its tasks")
+
+
+def test_a_run_that_hangs_is_told_after_a_day_also_where_others_are_due_each_hour() -> None:
+    """Others do not start while it runs, so the last one that is due is always new."""
+    dag, ended, now = DagFacts(running=1), at("27 23:04"), at("29 00:20")
+    due = due_run(a_mirror(), ended, LONG_AGO, now)
+    assert due == at("29 00:00")
+    assert missing_run("m", due, ended, dag, now, at("28 00:35")) is None
+    alert = missing_run("m", due, ended, dag, now, at("28 00:20"))
+    assert alert is not None
+    assert alert.reason.endswith("; a run is running for longer than a day: see its tasks")

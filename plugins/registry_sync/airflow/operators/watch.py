@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,11 +116,13 @@ def find_missing_run(
     key = watched_key(mirror.name)
     stored = store.get(key)
     watched = read_watched(stored, mirror.schedule, now)
-    if as_document(watched) != stored:
-        store.set(key, as_document(watched))
     ended = max((state.run_ended for state in _states(known)), default=None)
     due = due_run(mirror, ended, watched, now)
-    return missing_run(mirror.name, due, ended, read_dag_facts(ti, dag_id(mirror.name)), now) if due else None
+    dag = read_dag_facts(ti, dag_id(mirror.name)) if due else DagFacts()
+    watched = replace(watched, running_since=(watched.running_since or now) if dag.running else None)
+    if as_document(watched) != stored:
+        store.set(key, as_document(watched))
+    return missing_run(mirror.name, due, ended, dag, now, watched.running_since) if due else None
 
 
 def read_dag_facts(ti: Any, dag: str) -> DagFacts:

@@ -21,10 +21,14 @@ RUNNING_GRACE = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchedSchedule:
-    """The schedule of a mirror, and when it was first seen. Runs before that time are not missed."""
+    """The schedule of a mirror, and when it was first seen. Runs before that time are not missed.
+
+    :ivar running_since: when a run that is due was first seen to be running, if it has been since then.
+    """
 
     schedule: str | None
     since: UtcTime
+    running_since: UtcTime | None = None
 
 
 def read_watched(document: Any, schedule: str | None, now: datetime) -> WatchedSchedule:
@@ -63,9 +67,19 @@ def due_run(mirror: Mirror, last_ended: datetime | None, watched: WatchedSchedul
     return tick if last_ended is None or last_ended < tick else None
 
 
-def missing_run(mirror: str, due: datetime, last_ended: datetime | None, dag: DagFacts, now: datetime) -> Alert | None:
-    """The alert about a run that did not come; ``None`` while one is running, for at most :data:`RUNNING_GRACE`."""
-    if dag.running and now - due < RUNNING_GRACE:
+def missing_run(
+    mirror: str,
+    due: datetime,
+    last_ended: datetime | None,
+    dag: DagFacts,
+    now: datetime,
+    running_since: datetime | None = None,
+) -> Alert | None:
+    """The alert about a run that did not come; ``None`` while one is running, for at most :data:`RUNNING_GRACE`.
+
+    :param running_since: a run that hangs keeps later ones from starting, so the last one that is due is always new.
+    """
+    if dag.running and now - min(due, running_since or due) < RUNNING_GRACE:
         return None
     last = f"the last one ended at {minute(last_ended)}" if last_ended else "none has ended yet"
     return Alert(
