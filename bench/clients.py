@@ -59,5 +59,5 @@ def fill(server: RegistryProcess, repository: str, count: int) -> dict[str, imag
 
 
 def hours_ago(count: int) -> datetime:
-    """That long before the window's end."""
+    """Return the time ``count`` hours before the window's end."""
     return NOON - timedelta(hours=count)

@@ -23,7 +23,7 @@ def _cpu_seconds() -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What one pass over all routes cost. CPU is of our process and the skopeos it started."""
+    """Costs of one pass over all routes. CPU is of our process and the skopeos it started."""
 
     what: str
     routes: int

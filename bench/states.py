@@ -32,7 +32,7 @@ REPOSITORY = "quay.io/giantswarm/etcd"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """What one query or page took.
+    """Costs of one query or page.
 
     :ivar peak_megabytes: most memory that Python held for it; ``None`` for pages, which another process makes.
     :ivar kilobytes: size of the page; ``None`` for queries.

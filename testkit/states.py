@@ -30,7 +30,7 @@ PROMISE = timedelta(hours=2)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyntheticDestination:
-    """What is stored about one mirror and destination: JSON by key, and its asset events.
+    """Stored state of one mirror and destination: JSON by key, and its asset events.
 
     :ivar last_run: state, start and end of the last run of the mirror; ``None`` when it never ran.
     """

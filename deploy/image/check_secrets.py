@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 SECRETS = ("ADMIN_PASSWORD", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "API_SECRET_KEY", "JWT_SECRET", "FERNET_KEY")
 LEAST_CHARACTERS = 16
 DEMO = "demo-only-"
-"""What the secrets in deploy/demo.env begin with."""
+"""Start of the secrets in deploy/demo.env."""
 LOOPBACK = re.compile(r"127\.\d+\.\d+\.\d+|localhost|::1|\[::1\]")
 
 REMEDY = """\
@@ -21,7 +21,7 @@ For a look around on this machine: docker compose --env-file deploy/demo.env up 
 
 
 def faults(settings: Mapping[str, str]) -> Iterator[str]:
-    """What is wrong with the secrets, one line for each; none says what a secret is."""
+    """Yield the faults of the secrets, one line for each. No line quotes a secret."""
     is_demo = "demo" in settings.get("COMPOSE_PROFILES", "").split(",")
     for name in SECRETS:
         value = settings.get(name, "")
@@ -41,7 +41,7 @@ def faults(settings: Mapping[str, str]) -> Iterator[str]:
 
 
 def is_fernet_key(text: str) -> bool:
-    """Whether this is one: https://github.com/fernet/spec/blob/master/Spec.md."""
+    """Return whether the text is a Fernet key: https://github.com/fernet/spec/blob/master/Spec.md."""
     try:
         return len(base64.urlsafe_b64decode(text)) == 32
     except (binascii.Error, ValueError):

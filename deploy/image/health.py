@@ -1,4 +1,4 @@
-"""Whether the process in this container is at work; ends with 1 when not. What Docker asks every few seconds.
+"""Health check of the process in this container, for Docker. Ends with 1 when the process is not at work.
 
     python3 health.py http URL        something answers there
     python3 health.py job TYPE        this container's job, such as SchedulerJob, has told the database so lately
@@ -25,7 +25,7 @@ def answers(url: str) -> bool:
 
 
 def is_at_work(job_type: str) -> bool:
-    """What Airflow's own /monitor/health goes by, for this container alone."""
+    """Return what Airflow's own /monitor/health reports, for this container alone."""
     import psycopg2
 
     url = os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("+psycopg2", "", 1)

@@ -459,7 +459,7 @@ class TestRequests:
     def test_a_source_without_the_api_costs_the_same(
         self, source: RegistryProcess, destination: RegistryProcess, name: str
     ) -> None:
-        """What one digest answers says nothing about others."""
+        """The answer about one digest says nothing about others."""
         content = images.multi_arch(name)
         images.push(source.url, name, "v1", content)
         source.clear_requests()

@@ -44,7 +44,7 @@ pytestmark = pytest.mark.usefixtures("own_temporary_directory")
 
 @pytest.fixture(params=["skopeo", "direct"])
 def mover(request: pytest.FixtureRequest) -> MoverName:
-    """What moves the content."""
+    """The mover of the content."""
     name: MoverName = request.param
     return name
 

@@ -107,7 +107,7 @@ GAUGES = {
 
 
 def _stored(ended: datetime) -> Mapping[str, Any]:
-    """What a run left that ended five minutes before ``ended``: two routes in sync."""
+    """State of two routes in sync, left by a run that ended five minutes before ``ended``."""
     hosts = (MIRRORS["registries"][name]["host"] for name in ("origin", "backup"))
     source, destination = map(str, hosts)
     return synthetic_destination("team", source, "backup", destination, now=ended, routes=2, tags=3).documents
@@ -141,7 +141,7 @@ def test_statsd_with_tags_has_each_value_once(reporter: Reporter) -> None:
 
 
 def test_opentelemetry_has_tags_and_kinds(reporter: Reporter) -> None:
-    """What a short process counted is exported before it ends."""
+    """The counts of a short process are exported before it ends."""
     with OtelReceiver() as receiver:
         reporter.report_run(receiver.settings)
         points = receiver.points()

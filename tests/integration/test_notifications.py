@@ -115,7 +115,7 @@ STALE = replace(WELL, in_sync=0, missing=1, oldest_lacking=NOW - DAYS, fresh_wit
 
 
 def documents(figures: RouteFigures, *problems: Problem, name: str = "one/app") -> dict[str, Any]:
-    """What is stored about a destination with one route."""
+    """Stored state of a destination with one route."""
     route = RouteState(
         route=name,
         source=f"quay.io/{name}",

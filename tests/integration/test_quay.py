@@ -338,7 +338,7 @@ def test_threads_share_one_request_rate(quay: QuayApi, pace: Clock) -> None:
 
 
 class TestAsADestination:
-    """What Quay's API says about a repository that is written to."""
+    """Answers of Quay's API about a repository that is written to."""
 
     @pytest.mark.parametrize("state", ["READ_ONLY", "MIRROR"])
     def test_a_repository_in_another_state_takes_no_pushes(self, quay: QuayApi, state: str) -> None:

@@ -243,7 +243,7 @@ def _asset(session: Session, mirror: str, destination: str) -> int:
 
 
 def _deactivate(session: Session, mirror: str, destination: str) -> None:
-    """Do what Airflow does when no DAG has the asset any more."""
+    """Deactivate the asset, like Airflow when no DAG has it any more."""
     session.execute(delete(AssetActive).where(AssetActive.name == asset_name(mirror, destination)))
     session.execute(update(DagModel).where(DagModel.dag_id == f"mirror_{mirror}").values(is_stale=True))
 

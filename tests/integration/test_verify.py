@@ -307,7 +307,7 @@ class TestDamagedContent:
 
 
 class TestNotVerified:
-    """What could not be checked is never reported as whole, nor as damaged."""
+    """Unchecked content is never reported as whole, nor as damaged."""
 
     def test_a_page_instead_of_a_manifest(
         self, source: RegistryProcess, destination: RegistryProcess, wire: Interceptor

@@ -1,4 +1,4 @@
-"""What the pages of these tests show: synthetic states, hostile ones, and a readiness check."""
+"""Content of the pages in these tests: synthetic states, hostile ones, and a readiness check."""
 
 from __future__ import annotations
 

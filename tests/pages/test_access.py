@@ -1,4 +1,4 @@
-"""Who may see and do what on the pages, asked over HTTP at a real API server."""
+"""Rights on the pages, over HTTP at a real API server."""
 
 from __future__ import annotations
 

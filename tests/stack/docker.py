@@ -132,7 +132,7 @@ def run(
 
 
 def succeeded(done: subprocess.CompletedProcess[str]) -> str:
-    """What it said.
+    """Return the output of a command.
 
     :raises CommandError: when it failed.
     """

@@ -115,7 +115,7 @@ _POLICY_WORDS: Mapping[OverwritePolicy, str] = {
 
 
 def _moved(settings: RouteSettings) -> str:
-    """What happens to a tag that names another image than at the destination."""
+    """Name the treatment of tags that the destination has with another image."""
     policies = settings.on_moved_tag[:MAX_ITEMS]
     if [pattern.text for pattern, _ in policies] == ["*"]:
         text = _POLICY_WORDS[policies[0][1]]

@@ -62,7 +62,7 @@ def load_notifier(notifier: Notifier) -> BaseNotifier:
 
 
 def notifier_fault(notifier: Notifier) -> str:
-    """Why a notifier could not send: its class, its arguments or its Connections; empty when it could."""
+    """Name what would keep a notifier from sending: its class, arguments or Connections. Empty when nothing would."""
     try:
         loaded = load_notifier(notifier)
     except ConfigurationError as error:

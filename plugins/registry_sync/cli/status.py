@@ -1,4 +1,4 @@
-"""The command ``status``: is every destination as fresh as promised? Reads Airflow's database, no registry."""
+"""The command ``status``: compare every destination with its promise. Reads Airflow's database, no registry."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _read_failing(reader: StateReader, mirrors: Sequence[str] | None) -> list[Fa
 
 
 def _failing_lines(routes: Sequence[FailingRoute], now: datetime) -> Iterator[str]:
-    """What fails, one line for the oldest problem of each route."""
+    """Yield one line for the oldest problem of each failing route."""
     if routes:
         yield "\nFailing, the oldest first:"
     for route in routes:
@@ -99,7 +99,7 @@ def _row(row: OverviewRow, now: datetime) -> tuple[str, ...]:
 
 
 def _reasons(row: OverviewRow) -> Iterator[str]:
-    """Why a row is not in sync, and its oldest lacking tag."""
+    """Yield the reasons of a row that is not in sync, and its oldest lacking tag."""
     oldest = row.oldest_lacking
     lines = list(row.reasons)
     if oldest:

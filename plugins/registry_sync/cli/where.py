@@ -32,7 +32,7 @@ _NAME, _TAG, _SHORT = 44, 24, 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What is known about the image of a command.
+    """The answer of the command: the places of an image, and similar names.
 
     :ivar similar: source repositories with similar names, when there is none with this name.
     """
@@ -195,7 +195,7 @@ def _lag(cell: Cell) -> str:
 
 
 def _reasons(item: FoundRepository) -> Iterator[str]:
-    """Why a destination is not in sync, and what of it cannot be read."""
+    """Yield the reasons of destinations that are not in sync, and their unreadable parts."""
     for column in item.columns:
         for reason in (column.judgement.reason, *column.faults):
             if reason:
@@ -203,7 +203,7 @@ def _reasons(item: FoundRepository) -> Iterator[str]:
 
 
 def _problems(answer: Answer, item: FoundRepository) -> Iterator[str]:
-    """Why tags fail, and what the registries answered instead of a digest."""
+    """Yield the problems of tags, and the answers of registries that gave no digest."""
     for row in item.rows:
         for column, cell in _pairs(item, row):
             if problem := cell.problem:

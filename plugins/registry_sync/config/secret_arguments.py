@@ -65,7 +65,7 @@ _FORMS = (
     r"(?i)://api\.telegram\.org/bot\d",
     r"(?i)://events\.(?:eu\.)?pagerduty\.com/(?:integration|x-ere)/",
     r"(?i)://open\.(?:feishu|larksuite)\.[a-z]+/open-apis/bot/",
-    # Webhooks elsewhere: a part of the path that is no word
+    # Webhooks elsewhere: a part of the path that is not a word
     r"(?i)://\S*hooks?\b\S*/(?=[A-Za-z_]*\d)(?=[\d_]*[A-Za-z])[A-Za-z0-9_]{16,}",
     r"(?i)://\S*hooks?\b\S*/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
     # Tokens

@@ -81,7 +81,7 @@ def blobs_of(manifest: Manifest) -> tuple[Descriptor, ...]:
 
 
 def skopeo_obstacle(manifest: Manifest) -> str:
-    """Why skopeo cannot copy a manifest, as far as its shape tells; empty if it can.
+    """Name the part of a manifest's shape that skopeo cannot copy; empty without one.
 
     The registries accept all of these shapes.
     """

@@ -1,1 +1,1 @@
-"""What is known about each route and destination between runs: values, merging, promises and queries. Pure."""
+"""State of each route and destination between runs: values, merging, promises and queries. Pure."""

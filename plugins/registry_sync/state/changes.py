@@ -1,4 +1,4 @@
-"""What a run changed at a destination: the ``extra`` of its asset event."""
+"""Changes of a run at a destination: the ``extra`` of its asset event."""
 
 from __future__ import annotations
 

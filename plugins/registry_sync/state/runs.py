@@ -1,4 +1,4 @@
-"""What Airflow knows about the DAG of a mirror: its last run, its next one, and whether it is paused."""
+"""Facts of Airflow about the DAG of a mirror: its last run, its next one, and whether it is paused."""
 
 from __future__ import annotations
 

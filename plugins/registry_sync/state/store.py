@@ -1,4 +1,4 @@
-"""Where states are kept, as this package sees it: a mapping of keys to JSON for one mirror and destination."""
+"""Protocol of the store of states: a mapping of keys to JSON for one mirror and destination."""
 
 from __future__ import annotations
 

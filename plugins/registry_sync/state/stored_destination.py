@@ -17,7 +17,7 @@ MAX_PARTS = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredDestination:
-    """What is known about one destination of a mirror.
+    """State of one destination of a mirror, as it is stored.
 
     :ivar state: ``None`` when no run has written it, or when it cannot be read.
     :ivar figures: by the name of the route.

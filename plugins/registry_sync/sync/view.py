@@ -66,7 +66,7 @@ class TagChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteView:
-    """What one run saw of a route and did to it.
+    """View that one run had of a route, and its changes to it.
 
     :ivar read_at: when it began to read, aware UTC.
     :ivar is_complete: all selected tags of the route were compared.

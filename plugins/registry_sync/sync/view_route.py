@@ -89,7 +89,7 @@ def _status_of_copy(decision: CopyTag, result: TagResult | None) -> TagStatus | 
 
 
 def _is_deferred(result: TagResult) -> bool:
-    """A rate limit is no failure of the tag."""
+    """A rate limit does not count as a failure of the tag."""
     return result.error_class == RateLimited.error_class
 
 

@@ -1,4 +1,4 @@
-"""What people are told about a destination, from what is stored about it."""
+"""Alerts about a destination, from its stored state."""
 
 from __future__ import annotations
 

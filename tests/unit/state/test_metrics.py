@@ -163,7 +163,7 @@ def test_a_dry_run_copies_nothing() -> None:
 
 
 def test_readiness_in_numbers() -> None:
-    """What is not known does not start. What is not promised has no value: nobody has to act."""
+    """An unknown start counts as a failure. Nodes without a promise have no value: nobody has to act."""
     starts = (
         PoolStart(pool="outside", answer="starts"),
         PoolStart(pool="outside", down="acr", answer="does_not_start"),

@@ -1,4 +1,4 @@
-"""What is stored of a readiness check."""
+"""Stored state of a readiness check."""
 
 from __future__ import annotations
 

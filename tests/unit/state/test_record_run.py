@@ -1,4 +1,4 @@
-"""What runs leave about a destination: its summary and the index of its routes."""
+"""State that runs leave of a destination: its summary and the index of its routes."""
 
 from __future__ import annotations
 

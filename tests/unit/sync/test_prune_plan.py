@@ -276,7 +276,7 @@ def both_sides(draw: st.DrawFn) -> BothSides:
 
 
 def deletions(rules: PruneRules, sides: BothSides) -> set[str]:
-    """What would be deleted at last."""
+    """Return the tags that would be deleted at last."""
     wanted = deletion_candidates(policy(rules), sides)
     return set() if pruning_obstacle(policy(rules), sides, wanted, None) else set(wanted)
 

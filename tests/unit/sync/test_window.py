@@ -161,7 +161,7 @@ class TestOfRoute:
 
     @pytest.mark.parametrize("before", [True, False])
     def test_other_signatures_take_a_full_check(self, before: bool) -> None:
-        """Those of images that are in sync are found by no other run."""
+        """Signatures of images in sync are found by no other run."""
         state = in_sync(13, a_route(signatures=before))
         window = window_of_route(scheduled(13, 14), "scheduled", a_route(signatures=not before), state)
         assert str(window) == "everything (full check, because signatures was changed)"
@@ -272,7 +272,7 @@ NO_PUSH_TIMES = Window(reason="scheduled; here.example does not report push time
 
 
 class TestComparesNames:
-    """Whether tags that ``on_moved_tag`` keeps may be compared by name: only until the next full check."""
+    """Tags that ``on_moved_tag`` keeps are compared by name only until the next full check."""
 
     @pytest.mark.parametrize("window", [scheduled(13, 14), NO_PUSH_TIMES])
     @pytest.mark.parametrize(

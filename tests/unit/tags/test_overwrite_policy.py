@@ -1,4 +1,4 @@
-"""What is written about changed tags: policies by pattern, and templates of backups with their laws."""
+"""Rules about changed tags: policies by pattern, and templates of backups with their laws."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which tags are chosen, and why the others are not: each rule, their order, and the laws that hold for all of them."""
+"""Selection of tags, with reasons for the others: each rule, their order, and the laws that hold for all of them."""
 
 from __future__ import annotations
 
@@ -323,7 +323,7 @@ def test_what_a_name_alone_rules_out_is_never_chosen(listed: list[Listed], rules
 
 @given(LISTED, RULES, st.integers(0, 250))
 def test_a_cheaper_reading_chooses_the_same_tags(listed: list[Listed], rules: TagRules, hours: int) -> None:
-    """Where rules judge each tag by itself, it is enough to read what was pushed in the run's window."""
+    """Rules that judge each tag by itself need only the tags that were pushed in the run's window."""
     window = Window(reason="test", start=NOW - timedelta(hours=hours))
     read = listed if rules.needs_whole_listing else [each for each in listed if window.holds(each.pushed_at)]
     outside = {each.name for each in listed if not _is_in(window, rules, each)}
@@ -336,7 +336,7 @@ def test_a_cheaper_reading_chooses_the_same_tags(listed: list[Listed], rules: Ta
 
 @given(LISTED, RULES)
 def test_nothing_grows_old_outside_every_window(listed: list[Listed], rules: TagRules) -> None:
-    """What two runs choose, one after the other, is in the first run's choice or in the second one's window."""
+    """Every choice of two runs in a row is in the first run's choice or in the second one's window."""
     first, second = NOW - timedelta(hours=30), NOW
     before = set(select_tags([each for each in listed if (each.pushed_at or NOW) <= first], rules, now=first).selected)
     now = set(select_tags(listed, rules, now=second).selected)

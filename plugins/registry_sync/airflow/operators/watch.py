@@ -126,7 +126,7 @@ def find_missing_run(
 
 
 def read_dag_facts(ti: Any, dag: str) -> DagFacts:
-    """What Airflow knows about a DAG and its runs."""
+    """Read from Airflow whether a DAG exists and is paused, and the numbers of its open runs."""
     try:
         is_paused = ti.get_dag(dag).is_paused
     except Exception as error:

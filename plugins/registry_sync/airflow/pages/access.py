@@ -1,4 +1,4 @@
-"""Who may see and do what: Airflow's own users and rights on DAGs.
+"""Access checks of the pages, by Airflow's own users and rights on DAGs.
 
 Airflow checks nothing for the apps of plugins, so every route of the pages depends on :data:`Caller`.
 ``ReadableDagsFilterDep`` is of no use here: it reads the state of Airflow's own app, which a mounted app has not.

@@ -93,7 +93,7 @@ def find(
     offset: Offset = 0,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> dict[str, Any]:
-    """Where an image is, by part of a name, name and tag, or part of a digest."""
+    """The places of an image, by part of a name, name and tag, or part of a digest."""
     try:
         found = queries.find(StoredStates(session, caller.mirrors), _now(), q, offset=offset, limit=limit)
     except ConfigurationError as error:
@@ -112,7 +112,7 @@ def changes(
     offset: Offset = 0,
     limit: Limit = 100,
 ) -> dict[str, Any]:
-    """What arrived, moved, was backed up, repaired or deleted, the newest run first."""
+    """Tags that arrived, moved, were backed up, repaired or deleted, the newest run first."""
     since = _now() - timedelta(hours=hours)
     found = changes_since(
         StoredStates(session, caller.mirrors),
@@ -135,7 +135,7 @@ def failing(
     offset: Offset = 0,
     limit: Limit = 100,
 ) -> dict[str, Any]:
-    """What fails, since when, and what to do about it, the oldest first."""
+    """Failing routes and tags, with start and advice, the oldest first."""
     reader = StoredStates(session, caller.mirrors)
     page = queries.list_failing(reader, mirror=mirror, destination=destination, offset=offset, limit=limit)
     return {"notes": list(page.notes), **page_answer(page, failing_answer)}

@@ -1,4 +1,4 @@
-"""What runs changed at the destinations in the last day or week."""
+"""Changes of runs at the destinations in the last day or week."""
 
 from __future__ import annotations
 

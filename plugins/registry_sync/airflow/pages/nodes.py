@@ -1,4 +1,4 @@
-"""Would nodes start with a registry down? The state that the last readiness check left, as a table."""
+"""The result of the last readiness check as a table: starts of nodes with each registry down."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ CHANGES_KEY = "changes"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Try:
-    """What one try of a mapped task saw: the view that it had of its route, or the error that ended it.
+    """One try of a mapped task: the view that it had of its route, or the error that ended it.
 
     :ivar is_first: no try or deferral of this task came before it.
     :ivar is_last: the task has succeeded. Otherwise another try may follow.

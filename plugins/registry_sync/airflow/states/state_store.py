@@ -64,7 +64,7 @@ def parse_state(key: str, document: Any, kind: type[Value]) -> Value | None:
 
 
 def read_record(store: StateStore, route: str) -> RouteRecord | None:
-    """What earlier runs left about a route."""
+    """Read the record that earlier runs left of a route; ``None`` without one."""
     state = read_state(store, route, RouteState)
     if state is None:
         return None

@@ -67,7 +67,7 @@ def lacking(figures: RouteFigures) -> int:
 
 
 def last_look(figures: RouteFigures, listed_at: datetime | None) -> datetime:
-    """When a route was last looked at. A run that listed all routes looked at those without a push as well."""
+    """Return the time of a route's last look. A run that listed all routes looked at those without a push as well."""
     return max(figures.looked_at, listed_at) if listed_at else figures.looked_at
 
 

@@ -13,11 +13,11 @@ from registry_sync.state.stored_destination import StoredDestination
 from registry_sync.text_table import human_duration
 
 START_GRACE = timedelta(minutes=5)
-"""How late the scheduler may start a run before that is reported."""
+"""Delay of the scheduler's start of a run that is not yet reported."""
 
 
 RUN_GRACE = timedelta(hours=24)
-"""How long a run may be open. A scheduler that stops leaves its runs open for ever."""
+"""Longest time of an open run. A scheduler that stops leaves its runs open for ever."""
 
 
 def judge_routes(stored: StoredDestination, now: datetime) -> dict[str, Judgement]:
@@ -38,7 +38,7 @@ def judgements_of(stored: StoredDestination, route: str, now: datetime) -> Itera
 
 
 def listed_at(stored: StoredDestination, route: str) -> datetime | None:
-    """When a listing counted as a look at the route; ``None`` for one whose task was lost in the last run."""
+    """Return the time of a listing that counts as a look at the route; ``None`` if its last task was lost."""
     state = stored.state
     return state.listed_at if state and route not in state.unreported else None
 

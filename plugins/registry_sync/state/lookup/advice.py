@@ -1,4 +1,4 @@
-"""What to do about a failing tag or route, by the class of its error."""
+"""Advice about a failing tag or route, by the class of its error."""
 
 from __future__ import annotations
 

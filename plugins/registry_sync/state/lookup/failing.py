@@ -1,4 +1,4 @@
-"""What fails, since when, and what to do? Every failing route with its failing tags, the oldest problem first."""
+"""Every failing route with its failing tags, their start and advice, the oldest problem first."""
 
 from __future__ import annotations
 

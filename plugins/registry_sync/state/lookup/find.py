@@ -1,4 +1,4 @@
-"""Where is this image? Search repositories, tags and digests, and show where they are and where they are lacking."""
+"""Search repositories, tags and digests, and show the destinations that have or lack them."""
 
 from __future__ import annotations
 

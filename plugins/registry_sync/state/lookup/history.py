@@ -1,4 +1,4 @@
-"""What changed since yesterday? The asset events of runs, the newest first."""
+"""Changes of the last hours or days: the asset events of runs, the newest first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from registry_sync.state.lookup.page import Page
 from registry_sync.state.store import StateReader
 
 LONGEST_PAST = timedelta(days=90)
-"""How far back changes are looked for."""
+"""Longest past in which changes are looked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

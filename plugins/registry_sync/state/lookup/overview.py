@@ -1,4 +1,4 @@
-"""Is every destination as fresh as promised? One row per mirror and destination, the worst first."""
+"""Freshness of every destination against its promise: one row per mirror and destination, the worst first."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class OverviewRow:
 
 
 def overview(stored: Iterable[StoredDestination], runs: Mapping[str, MirrorRuns], now: datetime) -> list[OverviewRow]:
-    """Answer: is every destination as fresh as promised? The worst rows come first, then those furthest behind."""
+    """Judge every destination against its promise. The worst rows come first, then those furthest behind."""
     rows = [overview_row(destination, runs.get(destination.mirror), now) for destination in stored]
     return sorted(rows, key=_order)
 

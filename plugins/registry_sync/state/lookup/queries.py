@@ -33,7 +33,7 @@ def get_overview(reader: StateReader, now: datetime, *, mirror: str = "", destin
 
 
 def overview_notes(reader: StateReader) -> tuple[str, ...]:
-    """What may be missing in the overview, for people."""
+    """Return remarks about rows that may be missing in the overview, for people."""
     if reader.has_file_errors():
         return ("the mirrors file has a mistake: mirrors may be missing here; see Airflow's import errors",)
     return ()

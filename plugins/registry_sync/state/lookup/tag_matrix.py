@@ -1,4 +1,4 @@
-"""Where is each tag of a repository? A matrix of its tags by its destinations."""
+"""The tags of a repository by its destinations, as a matrix."""
 
 from __future__ import annotations
 

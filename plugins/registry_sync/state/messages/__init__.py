@@ -1,1 +1,1 @@
-"""What people are told about a mirror, once per change. Pure."""
+"""Messages to people about a mirror, one per change. Pure."""

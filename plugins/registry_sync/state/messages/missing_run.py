@@ -42,7 +42,7 @@ def read_watched(document: Any, schedule: str | None, now: datetime) -> WatchedS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DagFacts:
-    """What Airflow knows about the DAG of a mirror.
+    """Facts that Airflow has about the DAG of a mirror.
 
     :ivar exists: Airflow has read it.
     """
@@ -54,7 +54,7 @@ class DagFacts:
 
 
 def due_run(mirror: Mirror, last_ended: datetime | None, watched: WatchedSchedule, now: datetime) -> datetime | None:
-    """When the last run should have started that did not come; ``None`` when none is missing.
+    """Return the time at which a missing run should have started; ``None`` when none is missing.
 
     :param last_ended: when the last run of the mirror ended; ``None`` without one.
     """

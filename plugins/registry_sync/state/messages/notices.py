@@ -23,7 +23,7 @@ A notifier whose share is full is told of others with the next repetition.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What a notifier was told last.
+    """The last message to a notifier.
 
     :ivar alerts: short digests of the keys of the alerts that it knows and that still last.
     :ivar count: number of tags, routes and runs in the last message about failures or broken promises.
@@ -37,7 +37,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MirrorNotices:
-    """What the notifiers of a mirror were told, by :func:`notifier_key`. It is stored as one value."""
+    """The last messages to the notifiers of a mirror, by :func:`notifier_key`, stored as one value."""
 
     told: dict[str, Told] = field(default_factory=dict)
 

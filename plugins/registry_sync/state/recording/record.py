@@ -154,7 +154,7 @@ def _hidden(earlier: RouteRecord | None) -> Counter[TagStatus]:
 
 
 def _problems(look: Look, view: RouteView, earlier: RouteRecord | None) -> dict[str | None, Problem]:
-    """What fails after a run, by tag.
+    """Return the problems that last after a run, by tag.
 
     A tag that was looked at and does not fail is well again; a rate limit proves neither. The route as a whole is well
     again when the run looked at all pushes since the last look.
@@ -272,7 +272,7 @@ def _selected_at(tag: SeenTag, read_at: datetime, complete_at: datetime | None) 
 def _time_of_publication(
     tag: SeenTag, known: KnownTag | None, same: KnownTag | None, read_at: datetime
 ) -> datetime | None:
-    """When the destination got a tag that it has: by this run, as known before, or as its listing has it.
+    """Return the time at which the destination got a tag: by this run, as known before, or as its listing has it.
 
     A tag that the destination lacked at an earlier look, and that another writer brought, is there since this look.
     """

@@ -35,7 +35,7 @@ class ListedRoutes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOfDestination:
-    """A run that is no dry run, at one destination.
+    """A run at one destination, not a dry run.
 
     :ivar listed: ``None`` when the run did not list all routes, because of its parameters or a failure.
     :ivar looks_at_all: routes that it skipped have no push since their last look. Not so for a window in the past, or
@@ -135,7 +135,7 @@ def _unreported(run: RunOfDestination, before: DestinationState) -> list[str]:
 
 
 def _listed_at(run: RunOfDestination, before: DestinationState, unreported: Sequence[str]) -> datetime | None:
-    """When a listing counted as a look at all routes but the unreported ones. It does not where these do not fit."""
+    """Return the time of the last look at all routes but the unreported ones, which have to fit in the state."""
     fits = len(unreported) <= MAX_UNREPORTED
     if run.listed and run.looks_at_all and fits:
         return run.ended_at

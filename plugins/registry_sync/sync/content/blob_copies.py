@@ -41,7 +41,7 @@ SMALLEST_PLACE_BYTES = 16 * 1024
 """Smaller blobs are not worth a login at another repository."""
 
 SLOW_SECONDS = 0.1
-"""When a small blob takes longer, the registries are far away: from then on several are copied at a time."""
+"""Longest time of a small blob between near registries. After a slower one, several are copied at a time."""
 
 
 class BlobCopies:
@@ -207,7 +207,7 @@ class BlobCopies:
 
 @dataclass(kw_only=True)
 class _Mounts:
-    """How a registry has answered mounts so far.
+    """Answers of a registry to mounts so far.
 
     :ivar are_confirmed: it has told by a mount that a repository has a blob, and it was right.
     :ivar are_own_only: it refuses mounts from other repositories.
