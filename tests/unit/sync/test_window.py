@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_sync.airflow.operators.list_routes import split_unmodified
-from registry_sync.airflow.operators.report import finished_routes
+from registry_sync.airflow.run_outcomes import finished_routes
 from registry_sync.config.model import Mirror, Registry, RepositoryRule
 from registry_sync.errors import ConfigurationError
 from registry_sync.routes.discovery import FoundRoute, listed_routes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,36 +11,30 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from registry_sync.airflow.damaged_images import push_damaged
 from registry_sync.airflow.ids import (
-    REPORT_KEY,
-    copy_task,
     deletion_plans_key,
     last_look_key,
-    routes_task,
     watermark_key,
 )
 from registry_sync.airflow.run_context import (
     leaves_last_look,
     read_deletion_plans,
-    read_failed,
     read_found,
     read_last_look,
-    read_notes,
     read_run_interval,
     read_unmodified,
     read_watermark,
     scheduled_end,
 )
+from registry_sync.airflow.run_outcomes import DestinationOutcome, read_outcomes
 from registry_sync.airflow.states.destination_state import DestinationOfMirror, EndedRun, record_destinations
 from registry_sync.config.notify import Notifier
-from registry_sync.routes.route import Route, route_key
+from registry_sync.routes.route import route_key
 from registry_sync.sync.report import RouteReport, RunReport
 from registry_sync.sync.report_text import failure_message, report_table, run_summary
 from registry_sync.sync.run_state import PlannedDeletions, advance_watermark
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-_SUCCESSFUL = frozenset({"success", "skipped"})
 
 
 class ReportOperator(BaseOperator):
@@ -155,114 +148,6 @@ class ReportOperator(BaseOperator):
             self.log.warning("%s", note)
         for name in run.missing:
             self.log.error("%s ended without a report; see the log of that task", name)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DestinationOutcome:
-    """The results of a run at one destination.
-
-    :ivar routes: the routes of the mapped task, by map index; ``None`` when their listing failed.
-    :ivar reports: reports of these routes, and of repositories that got none.
-    :ivar missing: tasks that ended without a report, with their states.
-    :ivar finished: keys of the routes that succeeded.
-    :ivar notes: remarks about the list of routes.
-    :ivar listing_state: state of the task that lists the routes.
-    :ivar names: names of the routes in the state, by map index.
-    :ivar unrouted: the reports of repositories that got no route.
-    """
-
-    destination: str
-    routes: tuple[Route, ...] | None = None
-    reports: tuple[RouteReport, ...] = ()
-    missing: tuple[str, ...] = ()
-    finished: frozenset[str] = frozenset()
-    notes: tuple[str, ...] = ()
-    listing_state: str | None = None
-    names: tuple[str, ...] = ()
-    unrouted: tuple[RouteReport, ...] = ()
-
-    @property
-    def is_failed(self) -> bool:
-        return bool(self.missing) or any(report.is_failed for report in self.reports)
-
-
-def read_outcomes(context: Context, destinations: Sequence[str]) -> list[DestinationOutcome]:
-    """Read the outcome of each destination from the states and XComs of its tasks."""
-    states = _task_states(context, [routes_task(destination) for destination in destinations])
-    return [_read_outcome(context, destination, states.get(routes_task(destination))) for destination in destinations]
-
-
-def _read_outcome(context: Context, destination: str, listing_state: str | None) -> DestinationOutcome:
-    if listing_state not in _SUCCESSFUL:
-        task = f"{routes_task(destination)} ({listing_state})"
-        return DestinationOutcome(destination=destination, missing=(task,), listing_state=listing_state)
-    ti = context["ti"]
-    rows = ti.xcom_pull(task_ids=routes_task(destination)) or []
-    routes = tuple(Route.from_json(row["route"]) for row in rows)
-    states = _mapped_states(context, copy_task(destination), len(routes))
-    pushed = ti.xcom_pull(task_ids=[copy_task(destination)], key=REPORT_KEY) or []
-    reports, missing = match_reports(routes, pushed, states)
-    unrouted = [RouteReport.from_json(report) for report in read_failed(context, destination)]
-    return DestinationOutcome(
-        destination=destination,
-        routes=routes,
-        reports=(*reports, *unrouted),
-        missing=tuple(missing),
-        finished=finished_routes(routes, reports, states),
-        notes=tuple(read_notes(context, destination)),
-        listing_state=listing_state,
-        names=tuple(row["route_name"] for row in rows),
-        unrouted=tuple(unrouted),
-    )
-
-
-def _mapped_states(context: Context, task_id: str, length: int) -> list[str | None]:
-    """States of a mapped task's instances, by map index.
-
-    One task is queried at a time: the state of ``to_acr`` with map index 1 has the same key as the task ``to_acr_1``.
-    """
-    states = _task_states(context, [task_id])
-    return [states.get(f"{task_id}_{index}") for index in range(length)]
-
-
-def _task_states(context: Context, task_ids: list[str]) -> Mapping[str, str]:
-    """States by task id. Airflow appends ``_INDEX`` to the id of a mapped task."""
-    ti = context["ti"]
-    runs = ti.get_task_states(dag_id=ti.dag_id, task_ids=task_ids, run_ids=[ti.run_id])
-    states: Mapping[str, str] = runs.get(ti.run_id, {})
-    return states
-
-
-def match_reports(
-    routes: Sequence[Route], pushed: Sequence[Mapping[str, Any]], states: Sequence[str | None]
-) -> tuple[list[RouteReport], list[str]]:
-    """Return the reports of the routes, and the routes whose task failed without one (killed, for example).
-
-    :param routes: the routes of the mapped task, by map index.
-    :param pushed: reports as JSON, in any order.
-    :param states: states of the mapped tasks, by map index.
-    """
-    by_key = {report.route_key: report for report in map(RouteReport.from_json, filter(None, pushed))}
-    reports = [by_key.get(route_key(route)) for route in routes]
-    missing = [
-        f"{route.label} ({state})"
-        for route, report, state in zip(routes, reports, states, strict=True)
-        if state not in _SUCCESSFUL and (report is None or not report.is_failed)
-    ]
-    return [report for report in reports if report is not None], missing
-
-
-def finished_routes(
-    routes: Sequence[Route], reports: Sequence[RouteReport], states: Sequence[str | None]
-) -> frozenset[str]:
-    """Keys of the routes whose task succeeded with a report. A state that a user set by hand does not count.
-
-    :param routes: the routes of the mapped task, by map index.
-    :param states: states of the mapped tasks, by map index.
-    """
-    succeeded = {report.route_key for report in reports if not report.is_failed and not report.dry_run}
-    keys = {route_key(route) for route, state in zip(routes, states, strict=True) if state == "success"}
-    return frozenset(keys & succeeded)
 
 
 def push_watermark(context: Context, outcome: DestinationOutcome) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from airflow.api_fastapi.common.db.common import SessionDep
 from fastapi import APIRouter, HTTPException, Query
 
-from registry_sync.airflow.pages.access import Caller
+from registry_sync.airflow.pages.access import States
 from registry_sync.airflow.pages.paging import Offset
-from registry_sync.airflow.states.stored_states import StoredStates
 from registry_sync.errors import ConfigurationError
 from registry_sync.state.judging.freshness import Status
 from registry_sync.state.lookup import queries
@@ -37,23 +35,20 @@ Hours = Annotated[float, Query(gt=0, le=90 * 24)]
 
 @router.get("/overview")
 def overview(
-    caller: Caller,
-    session: SessionDep,
+    states: States,
     mirror: Name = "",
     destination: Name = "",
     offset: Offset = 0,
     limit: Limit = 500,
 ) -> dict[str, Any]:
     """Every mirror and destination, the worst first."""
-    reader = StoredStates(session, caller.mirrors)
-    rows = queries.get_overview(reader, _now(), mirror=mirror, destination=destination)
-    return {"notes": list(queries.overview_notes(reader)), **page_answer(page_of(rows, offset, limit), overview_answer)}
+    rows = queries.get_overview(states, _now(), mirror=mirror, destination=destination)
+    return {"notes": list(queries.overview_notes(states)), **page_answer(page_of(rows, offset, limit), overview_answer)}
 
 
 @router.get("/routes")
 def routes(
-    caller: Caller,
-    session: SessionDep,
+    states: States,
     mirror: Name = "",
     destination: Name = "",
     status: Status | Literal[""] = "",
@@ -62,7 +57,7 @@ def routes(
 ) -> dict[str, Any]:
     """Every repository and destination, the worst first."""
     page = queries.list_routes(
-        StoredStates(session, caller.mirrors),
+        states,
         _now(),
         mirror=mirror,
         destination=destination,
@@ -74,12 +69,9 @@ def routes(
 
 
 @router.get("/repositories/{source:path}")
-def repository(
-    source: str, caller: Caller, session: SessionDep, tag: Name = "", offset: Offset = 0, limit: Limit = 100
-) -> dict[str, Any]:
+def repository(source: str, states: States, tag: Name = "", offset: Offset = 0, limit: Limit = 100) -> dict[str, Any]:
     """The tags of a source repository, and where each is."""
-    reader = StoredStates(session, caller.mirrors)
-    view = queries.get_repository(reader, _now(), source, tag=tag, offset=offset, limit=limit)
+    view = queries.get_repository(states, _now(), source, tag=tag, offset=offset, limit=limit)
     if not view.columns:
         raise HTTPException(404, f"There is no state of {source!r}, or you may not read its mirror.")
     return repository_answer(view)
@@ -88,14 +80,13 @@ def repository(
 @router.get("/find")
 def find(
     q: Annotated[str, Query(max_length=1000)],
-    caller: Caller,
-    session: SessionDep,
+    states: States,
     offset: Offset = 0,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> dict[str, Any]:
     """The places of an image, by part of a name, name and tag, or part of a digest."""
     try:
-        found = queries.find(StoredStates(session, caller.mirrors), _now(), q, offset=offset, limit=limit)
+        found = queries.find(states, _now(), q, offset=offset, limit=limit)
     except ConfigurationError as error:
         raise HTTPException(422, str(error)) from error
     return find_answer(q, found)
@@ -103,8 +94,7 @@ def find(
 
 @router.get("/changes")
 def changes(
-    caller: Caller,
-    session: SessionDep,
+    states: States,
     hours: Hours = 24,
     mirror: Name = "",
     destination: Name = "",
@@ -115,7 +105,7 @@ def changes(
     """Tags that arrived, moved, were backed up, repaired or deleted, the newest run first."""
     since = _now() - timedelta(hours=hours)
     found = changes_since(
-        StoredStates(session, caller.mirrors),
+        states,
         since,
         mirror=mirror,
         destination=destination,
@@ -128,16 +118,14 @@ def changes(
 
 @router.get("/failing")
 def failing(
-    caller: Caller,
-    session: SessionDep,
+    states: States,
     mirror: Name = "",
     destination: Name = "",
     offset: Offset = 0,
     limit: Limit = 100,
 ) -> dict[str, Any]:
     """Failing routes and tags, with start and advice, the oldest first."""
-    reader = StoredStates(session, caller.mirrors)
-    page = queries.list_failing(reader, mirror=mirror, destination=destination, offset=offset, limit=limit)
+    page = queries.list_failing(states, mirror=mirror, destination=destination, offset=offset, limit=limit)
     return {"notes": list(page.notes), **page_answer(page, failing_answer)}
 
 
