@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Query
 
-from registry_sync.airflow.pages.access import States
+from registry_sync.airflow.pages.access import Caller, States
 from registry_sync.airflow.pages.paging import Offset
 from registry_sync.errors import ConfigurationError
 from registry_sync.state.judging.freshness import Status
@@ -35,6 +35,7 @@ Hours = Annotated[float, Query(gt=0, le=90 * 24)]
 
 @router.get("/overview")
 def overview(
+    _: Caller,
     states: States,
     mirror: Name = "",
     destination: Name = "",
@@ -48,6 +49,7 @@ def overview(
 
 @router.get("/routes")
 def routes(
+    _: Caller,
     states: States,
     mirror: Name = "",
     destination: Name = "",
@@ -69,7 +71,9 @@ def routes(
 
 
 @router.get("/repositories/{source:path}")
-def repository(source: str, states: States, tag: Name = "", offset: Offset = 0, limit: Limit = 100) -> dict[str, Any]:
+def repository(
+    source: str, _: Caller, states: States, tag: Name = "", offset: Offset = 0, limit: Limit = 100
+) -> dict[str, Any]:
     """The tags of a source repository, and where each is."""
     view = queries.get_repository(states, _now(), source, tag=tag, offset=offset, limit=limit)
     if not view.columns:
@@ -80,6 +84,7 @@ def repository(source: str, states: States, tag: Name = "", offset: Offset = 0, 
 @router.get("/find")
 def find(
     q: Annotated[str, Query(max_length=1000)],
+    _: Caller,
     states: States,
     offset: Offset = 0,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
@@ -94,6 +99,7 @@ def find(
 
 @router.get("/changes")
 def changes(
+    _: Caller,
     states: States,
     hours: Hours = 24,
     mirror: Name = "",
@@ -118,6 +124,7 @@ def changes(
 
 @router.get("/failing")
 def failing(
+    _: Caller,
     states: States,
     mirror: Name = "",
     destination: Name = "",
