@@ -12,6 +12,7 @@ from registry_sync.errors import ConfigurationError, DeniedError, LoginRejected,
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.registry.wire.transport import Transport
 from testkit.scripted import Reply, ScriptedRequest, ScriptedServer
 
 ROBOT = Credentials(username="robot", secret="the-robots-password")
@@ -277,3 +278,12 @@ class TestCredentialsComeFirst:
             with ScriptedServer(lambda asked: away if asked.target == "/v2/" else names(asked)) as server:
                 assert repositories(server, ROBOT) == ["team/public", "team/private"]
             assert {request.authorization for request in elsewhere.shown} == {None}
+
+    def test_a_request_to_another_origin_carries_no_authorization(self) -> None:
+        """Whatever address a request got, for example by a registry's Location."""
+        with ScriptedServer(lambda _: Reply(status=201)) as elsewhere, ScriptedServer(visible_to(BASIC)) as server:
+            with closing(Transport(Endpoint(host=server.host, tls=False, credentials=ROBOT))) as asked:
+                asked.ping()
+                asked.call_once("PUT", f"{elsewhere.url}/upload", headers={}, body=b"", scope="repository:a:push")
+                asked.call("GET", f"{elsewhere.url}/next", scope="repository:a:pull")
+            assert [request.authorization for request in elsewhere.shown] == [None, None]

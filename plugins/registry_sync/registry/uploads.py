@@ -9,7 +9,7 @@ import logging
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from registry_sync.errors import (
     DamagedContent,
@@ -177,7 +177,8 @@ class Uploads:
             raise TemporaryError(
                 f"{shown_url(response.url)} answered {response.status} without saying where to upload to ({location!r})"
             )
-        return join_url(self._transport.base_url, parts.path + (f"?{parts.query}" if parts.query else ""))
+        own = urlsplit(self._transport.base_url)  # joining would take a path such as //v2/app for another host
+        return urlunsplit((own.scheme, own.netloc, parts.path, parts.query, ""))
 
 
 def _chunk_bytes(response: Response, blob: Descriptor) -> int | None:

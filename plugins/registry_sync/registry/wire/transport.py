@@ -317,7 +317,8 @@ class Transport:
         return response if better in (None, sent) else self._send_handling_redirects(request, better)
 
     def _send_handling_redirects(self, request: Request, authorization: str | None) -> Response:
-        response = self._send_single(request, authorization)
+        """Send a request, and follow redirects. The authorization is sent to the registry's own origin only."""
+        response = self._send_single(request, authorization if self._is_own(request.url) else None)
         for _ in range(_MAX_REDIRECTS):
             if response.status not in _REDIRECTS:
                 return response
