@@ -42,7 +42,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "http.client": ("registry.wire.deadline", "registry.wire.http_errors"),
     "urllib.request": ("registry.wire.proxies",),
     "socket": ("registry.wire.deadline",),
-    "ssl": ("registry.wire.http_errors", "registry.wire.connections"),
+    "ssl": ("registry.wire.http_errors", "registry.wire.connections", "registry.wire.deadline"),
     "httpx": (),
     "aiohttp": (),
     "subprocess": ("skopeo.local",),

@@ -6,9 +6,12 @@ a body does not see the clock in between. The deadline is therefore checked at t
 
 from __future__ import annotations
 
+import errno
+import http
 import http.client
 import io
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -71,6 +74,14 @@ class _DeadlineResponse(http.client.HTTPResponse):
         super().__init__(*args, **kwargs)
         self.fp: io.BufferedReader = io.BufferedReader(_DeadlineReader(self.fp.detach()))
 
+    def _read_status(self) -> tuple[str, int, str]:
+        """The status line. Python skips ``100 Continue`` only, and takes ``103 Early Hints`` for the response.
+
+        The real response would then answer the next request on this connection, for another tag.
+        """
+        version, status, reason = super()._read_status()  # type: ignore[misc]
+        return version, http.HTTPStatus.CONTINUE if status < http.HTTPStatus.OK else status, reason
+
 
 class OpenConnections:
     """The open connections of one client, which another thread or a signal handler can break off."""
@@ -108,6 +119,16 @@ class _Noted:
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]
         self.opened.add(self)  # type: ignore[arg-type]
+
+    def send(self, data: Any) -> None:
+        """Send a part of a request. A server that refuses a body may answer and close before it has read it all.
+
+        urllib3 reads that answer after the error of a plain connection, and not after that of TLS.
+        """
+        try:
+            super().send(data)  # type: ignore[misc]
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
+            raise BrokenPipeError(errno.EPIPE, str(error)) from error
 
     def close(self) -> None:
         self.opened.remove(self)  # type: ignore[arg-type]

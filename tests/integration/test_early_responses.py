@@ -1,0 +1,105 @@
+"""Responses before the expected ones: interim responses, and refusals while a body is still being sent."""
+
+from __future__ import annotations
+
+import socketserver
+import ssl
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from registry_sync.oci.manifest import Descriptor
+from registry_sync.oci.reference import Digest, Repository
+from registry_sync.registry.blob_copy import BlobCopy
+from registry_sync.registry.distribution import DistributionClient
+from registry_sync.registry.endpoint import Endpoint
+from testkit import images
+from testkit.clients import connect
+from testkit.loopback import LoopbackServer
+from testkit.scripted import Reply, ScriptedServer
+from testkit.tls import CertificateAuthority
+
+NAME = "team/app"
+LIMIT_BYTES = 17_000_000
+
+
+class RawHandler(socketserver.StreamRequestHandler):
+    """Reads the heads of requests, and leaves their bodies to the subclass."""
+
+    def requests(self) -> Iterator[tuple[str, str, int]]:
+        """Method, path and Content-Length of each request of a connection."""
+        while line := self.rfile.readline():
+            method, path, _ = line.decode().split()
+            headers = [header.decode().lower().split(":", 1) for header in iter(self.rfile.readline, b"\r\n")]
+            yield method, path, int(dict(headers).get("content-length", 0))
+
+
+@pytest.mark.parametrize("status", [100, 101, 102, 103, 199])
+def test_interim_responses_are_skipped(status: int) -> None:
+    """The tag in the path decides the digest, so a response to another request would show."""
+
+    class Handler(RawHandler):
+        def handle(self) -> None:
+            for _, path, _ in self.requests():
+                self.wfile.write(f"HTTP/1.1 {status} Interim\r\nLink: </x>; rel=preload\r\n\r\n".encode())
+                digest = Digest.of(path.encode())
+                head = f"HTTP/1.1 200 OK\r\nDocker-Content-Digest: {digest}\r\nContent-Length: 2\r\n\r\n"
+                self.wfile.write(head.encode())
+
+    server = LoopbackServer(Handler)
+    server.start()
+    try:
+        with connect(DistributionClient, server) as client:
+            for tag in ("v1", "v2", "v3"):
+                expected = Digest.of(f"/v2/{NAME}/manifests/{tag}".encode())
+                assert client.head_manifest(Repository(server.host, NAME), tag) == expected
+        assert server.accepted == 1
+    finally:
+        server.stop()
+
+
+class SmallBodies(RawHandler):
+    """A registry behind a proxy that answers 413 to a large body without reading it, and closes, as nginx does."""
+
+    stored: bytearray
+
+    def handle(self) -> None:
+        for method, _, size_bytes in self.requests():
+            if size_bytes > LIMIT_BYTES:
+                self.wfile.write(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                return
+            self.stored += self.rfile.read(size_bytes)
+            status = {"POST": 202, "PATCH": 202, "PUT": 201}.get(method, 404)
+            self.wfile.write(f"HTTP/1.1 {status} Status\r\nLocation: /upload/1\r\nContent-Length: 0\r\n\r\n".encode())
+
+
+@pytest.mark.parametrize("has_tls", [False, True])
+def test_a_refusal_is_read_although_the_server_has_closed(
+    tmp_path: Path, recorded_pauses: list[float], *, has_tls: bool
+) -> None:
+    content = bytes(20_000_000)
+    authority = CertificateAuthority.create(tmp_path / "authority")
+    stored = bytearray()
+    server = LoopbackServer(type("Handler", (SmallBodies,), {"stored": stored}))
+    if has_tls:
+        certificate = authority.issue()
+        server.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        server.tls.load_cert_chain(certificate.cert_file, certificate.key_file)
+    server.start()
+    endpoint = Endpoint(host=server.host, tls=has_tls, ca_file=authority.ca_file)
+    blob = Descriptor(media_type=images.OCI_LAYER, digest=Digest.of(content), size_bytes=len(content))
+    try:
+        with (
+            ScriptedServer(lambda _: Reply(body=content)) as source,
+            connect(DistributionClient, source) as reading,
+            closing(DistributionClient(endpoint)) as writing,
+        ):
+            uploads = writing.uploads(Repository(server.host, NAME))
+            reader = reading.blob_reader(Repository(source.host, NAME), blob)
+            BlobCopy(reader=reader, uploads=uploads, check=lambda: None).run(uploads.begin(blob))
+    finally:
+        server.stop()
+    assert stored == content, "in parts that the proxy takes"
+    assert len(recorded_pauses) == 1
