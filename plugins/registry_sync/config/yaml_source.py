@@ -95,7 +95,7 @@ def read_yaml(text: str, name: str) -> Document:
     with explained(text, name, advises=True), _loaded(_Loader(text)) as loader:
         document = Document(name)
         node = loader.get_single_node()
-        return document if node is None else _read_node(node, document, text)
+        return document if node is None else _read_node(node, document, split_lines(text))
 
 
 def read_all_yaml(text: str, name: str) -> list[Any]:
@@ -103,8 +103,9 @@ def read_all_yaml(text: str, name: str) -> list[Any]:
 
     :raises MirrorsFileError: with the line, when it is not valid YAML or has a duplicate key.
     """
+    lines = split_lines(text)
     with explained(text, name), _loaded(_Loader(text)) as loader:
-        documents = [_read_node(node, Document(name), text) for node in _nodes(loader)]
+        documents = [_read_node(node, Document(name), lines) for node in _nodes(loader)]
     problems = tuple(
         f"{document.at(place)}: {show_place(place)}: {problem}"
         for document in documents
@@ -172,16 +173,16 @@ def _spans(node: yaml.Node, place: Place) -> Iterator[Span]:
             yield Span(place=place, value=node.value, start=start.index, end=end.index, line=start.line + 1)
 
 
-def _read_node(node: yaml.Node, document: Document, text: str) -> Document:
-    document.value = _Reader(document, text).read(node, ())
+def _read_node(node: yaml.Node, document: Document, lines: list[str]) -> Document:
+    document.value = _Reader(document, lines).read(node, ())
     return document
 
 
 class _Reader:
     """Converts nodes to values, and records their lines and texts in the document."""
 
-    def __init__(self, document: Document, text: str) -> None:
-        self._document, self._text = document, text
+    def __init__(self, document: Document, lines: list[str]) -> None:
+        self._document, self._lines = document, lines
         self._entries_by_node: dict[int, _Entries] = {}
 
     def read(self, node: yaml.Node, place: Place) -> Any:
@@ -207,7 +208,7 @@ class _Reader:
         https://yaml.org/spec/1.2.2/#example-single-pair-explicit-entry
         """
         start, end = node.start_mark, node.end_mark
-        line = split_lines(self._text)[start.line]
+        line = self._lines[start.line]
         is_item = node.flow_style and line[start.column : start.column + 1] == "?" and start.line == end.line
         return line[start.column : end.column].strip() if is_item else ""
 
@@ -284,7 +285,7 @@ class _Reader:
 
     def _advice(self, node: yaml.Node) -> str:
         """The correction of the line of a node that was not meant as what it is; empty when there is none."""
-        line = split_lines(self._text)[node.start_mark.line]
+        line = self._lines[node.start_mark.line]
         advice = advice_for_line(line) if len(line) <= LONGEST_LINE else ""
         return f"; {advice}" if advice else ""
 

@@ -13,7 +13,7 @@ from registry_sync.config.yaml_source import Place, show_place
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.kinds import LISTS_PUSH_TIMES, other_registry
-from registry_sync.routes.cycles import find_cycle, find_cycle_by_texts, find_possible_cycle
+from registry_sync.routes.cycles import find_cycle, find_cycle_by_texts, find_possible_cycle, hosts_before_cycles
 from registry_sync.routes.graph import (
     NamespaceRoutes,
     PlacedRoute,
@@ -220,13 +220,16 @@ def _conflict(first: PlacedRoute, route: Route) -> str:
 
 def _check_cycles(checked: CheckedFile) -> Iterator[Problem]:
     """Mirrors that lead back to where they started, and would overwrite what was just pushed there."""
-    cycles = _distinct(_cycles_of_examples(checked.routes))
-    cycles += _distinct(_cycles_by_texts(checked.routes, [path for _, path in cycles]))
+    hosts = hosts_before_cycles(checked.routes)
+    listed = [entry for entry in checked.routes.listed if entry.route.source.host in hosts]
+    namespaces = [namespace for namespace in checked.routes.namespaces if namespace.source.host in hosts]
+    cycles = _distinct(_cycles_of_examples(listed, namespaces, checked.routes))
+    cycles += _distinct(_cycles_by_texts(namespaces, checked.routes, [path for _, path in cycles]))
     for place, path in cycles:
         shown = " → ".join(map(str, path))
         yield Problem(place, f"these mirrors form a cycle: {shown}; remove one of them")
     reported = {place[:2] for place, _ in cycles}
-    for namespace in checked.routes.namespaces:
+    for namespace in namespaces:
         if _mirror_place(namespace) not in reported:
             yield from islice(_possible_cycles(namespace, checked.routes), 1)
 
@@ -245,18 +248,22 @@ def _distinct(cycles: Iterable[tuple[Place, _Path]]) -> list[tuple[Place, _Path]
     return distinct
 
 
-def _cycles_of_examples(routes: RouteMap) -> Iterator[tuple[Place, _Path]]:
+def _cycles_of_examples(
+    listed: Iterable[PlacedRoute], namespaces: Iterable[NamespaceRoutes], routes: RouteMap
+) -> Iterator[tuple[Place, _Path]]:
     """The first cycle of each listed route and each namespace."""
-    starts = [(entry.place, [entry.route.source_repository]) for entry in routes.listed]
-    starts += [(_mirror_place(namespace), _example_starts(namespace)) for namespace in routes.namespaces]
+    starts = [(entry.place, [entry.route.source_repository]) for entry in listed]
+    starts += [(_mirror_place(namespace), _example_starts(namespace)) for namespace in namespaces]
     for place, repositories in starts:
         if path := next(filter(None, (find_cycle(start, routes) for start in repositories)), ()):
             yield place, path
 
 
-def _cycles_by_texts(routes: RouteMap, reported: list[_Path]) -> Iterator[tuple[Place, _Path]]:
+def _cycles_by_texts(
+    namespaces: Iterable[NamespaceRoutes], routes: RouteMap, reported: list[_Path]
+) -> Iterator[tuple[Place, _Path]]:
     """Cycles of names that only the patterns of several mirrors together show, in other places than ``reported``."""
-    for namespace in routes.namespaces:
+    for namespace in namespaces:
         for pattern in namespace.included():
             hosts = {repositories.host for repositories in find_possible_cycle(namespace, pattern, routes)}
             is_new = hosts and not any(hosts <= _hosts(path) and _reads(namespace, path) for path in reported)

@@ -32,6 +32,18 @@ def find_cycle(start: Repository, routes: RouteMap) -> tuple[Repository, ...]:
     return ()
 
 
+def hosts_before_cycles(routes: RouteMap) -> frozenset[str]:
+    """The hosts from which rules lead into a cycle of hosts. Repositories of other hosts are on no cycle."""
+    steps = {(entry.route.source.host, entry.route.destination_repository.host) for entry in routes.listed}
+    steps |= {(namespace.source.host, namespace.destination.host) for namespace in routes.namespaces}
+    while True:
+        hosts = frozenset(host for host, _ in steps)
+        kept = {(host, following) for host, following in steps if following in hosts}
+        if kept == steps:
+            return hosts
+        steps = kept
+
+
 @dataclass(frozen=True, slots=True)
 class Repositories:
     """All repositories of a host whose names have all of the forms."""

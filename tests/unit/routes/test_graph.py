@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from registry_sync.oci.reference import Repository
-from registry_sync.routes.cycles import find_cycle
+from registry_sync.routes.cycles import find_cycle, hosts_before_cycles
 from registry_sync.routes.graph import RouteMap
 from registry_sync.routes.load import load_mirrors
 from tests.unit.routes.files import Write
@@ -68,3 +68,25 @@ def test_chain_of_mirrors_is_not_a_cycle(write: Write) -> None:
         "b: {source: acr, destinations: [hub], repositories: [{namespace: x}]}",
     )
     assert find_cycle(Repository("quay.io", "x/app"), routes) == ()
+
+
+QUAY_TO_ACR = "one: {source: quay, destinations: [acr], repositories: [{namespace: x}]}"
+
+
+@pytest.mark.parametrize(
+    ("mirrors", "hosts"),
+    [
+        ([QUAY_TO_ACR], set()),
+        ([QUAY_TO_ACR, "two: {source: acr, destinations: [hub], repositories: [x/app]}"], set()),
+        ([QUAY_TO_ACR, "two: {source: acr, destinations: [quay], repositories: [y/b]}"], {"quay.io", "acr.example"}),
+        (
+            [QUAY_TO_ACR, "two: {source: acr, destinations: [acr], repositories: [{repository: x/a, rename: y/b}]}"],
+            {"quay.io", "acr.example"},
+        ),
+    ],
+    ids=["one step", "a chain", "back, by other names", "within the second registry"],
+)
+def test_only_hosts_that_lead_into_a_cycle_are_searched_for_cycles(
+    write: Write, mirrors: list[str], hosts: set[str]
+) -> None:
+    assert hosts_before_cycles(graph(write, *mirrors)) == hosts
