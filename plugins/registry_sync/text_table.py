@@ -52,15 +52,22 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: froz
 
 
 def table_with_texts(
-    headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset()
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: frozenset[int] = frozenset(),
+    width: int = LINE_WIDTH,
+    narrowest: int = _NARROWEST_TEXT,
 ) -> str:
-    """A table whose last column is text, in lines of about :data:`LINE_WIDTH` characters.
+    """A table whose last column is text, in lines of about ``width`` characters.
 
     A longer text stands below the table, once for all rows that have it, and the rows have its number.
+
+    :param narrowest: width of that column, at the least, when the other columns leave less.
     """
     columns = range(len(headings) - 1)
     others = sum(max(len(row[column]) for row in (headings, *rows)) + len(_GAP) for column in columns)
-    room = max(LINE_WIDTH - others, _NARROWEST_TEXT)
+    room = max(width - others, narrowest)
     long = list(dict.fromkeys(row[-1] for row in rows if len(row[-1]) > room))
     numbers = {text: f"[{number}]" for number, text in enumerate(long, start=1)}
     short = [(*row[:-1], numbers.get(row[-1], row[-1])) for row in rows]

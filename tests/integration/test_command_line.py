@@ -75,18 +75,29 @@ def app(**options: Any) -> dict[str, Any]:
 
 def test_a_plan_is_printed_as_text(plan: Plan, source: RegistryProcess, destination: RegistryProcess) -> None:
     old, new = OLD.digest.short, NEW.digest.short
-    assert plan(app()) == (
+    source.clear_requests()
+    destination.clear_requests()
+    printed = plan(app())
+    requests = len(source.requests()) + len(destination.requests())
+    assert printed == (
         OK,
         (
             f"\n{source.host}/team/app → {destination.host}/copies/app\n"
             "listed 4 → exclude 3\n"
             "tag      decision   digest               reason\n"
-            "───────  ─────────  ───────────────────  "
-            "───────────────────────────────────────────────────────────────────────\n"
+            "───────  ─────────  ───────────────────  ──────────────────────────\n"
             f"missing  copy       {new}  missing at the destination\n"
-            f"moved    copy       {new}  changed to {new}, the destination has {old}\n"
+            f"moved    move       {new}  [1]\n"
             "old-dev  skip       -                    excluded by '*-dev'\n"
             f"same     unchanged  {new}  same digest\n"
+            "\n"
+            f"[1] changed to {new}, the destination has {old}\n"
+            "\n"
+            "Total of 1 route\n"
+            "tags      1 to copy, 1 to move, 1 to keep, 0 to delete\n"
+            "          1 not mirrored, 0 would fail\n"
+            "to send   nothing\n"
+            f"planning  {requests} requests\n"
         ),
         "",
     )
@@ -96,8 +107,10 @@ def test_a_plan_is_printed_as_json(plan: Plan, source: RegistryProcess, destinat
     code, printed, errors = plan(app(on_moved_tag="fail"), arguments=("--json", "--tag", "mo*", "--tag", "same"))
     moved = f"changed to {NEW.digest.short}, the destination has {OLD.digest.short}"
     assert (code, errors) == (FAILED, "")
-    assert json.loads(printed) == [
+    document = json.loads(printed)
+    assert document["routes"] == [
         {
+            "mirror": "team",
             "source": f"{source.host}/team/app",
             "destination": f"{destination.host}/copies/app",
             "selection": [
@@ -119,6 +132,21 @@ def test_a_plan_is_printed_as_json(plan: Plan, source: RegistryProcess, destinat
             "notes": [],
         }
     ]
+    assert document["totals"] == {
+        "copy": 0,
+        "move": 0,
+        "keep": 1,
+        "delete": 0,
+        "skip": 2,
+        "fail": 1,
+        "images": 0,
+        "sized": 0,
+        "size_bytes": 0,
+        "pulls": 0,
+        "unsized_pulls": 0,
+        "requests": 5,
+        "requested_pulls": 0,
+    }
 
 
 def test_a_plan_says_why_a_repository_takes_no_pushes(
@@ -139,7 +167,7 @@ def test_a_plan_says_why_a_repository_takes_no_pushes(
             file.write_text(json.dumps(document))
             assert main(["plan", str(file), "--mirror", "team"]) == OK
             state = "in the state MIRROR (Settings, Repository State), in which Quay takes no pushes\n"
-            assert capsys.readouterr().out.endswith(f"\n{quay.host}/copies/app is {state}") == is_said
+            assert (f"\n{quay.host}/copies/app is {state}" in capsys.readouterr().out) == is_said
 
 
 def test_a_plan_prints_notes_about_the_selection(
@@ -156,7 +184,7 @@ def test_a_plan_prints_notes_about_the_selection(
         mirror = {"source": "origin", "destinations": ["backup"], "repositories": [app(tags={"names": names})]}
         file.write_text(json.dumps({"registries": registries, "mirrors": {"team": mirror}}))
         main(["plan", str(file), "--mirror", "team", "--json"])
-        [planned] = json.loads(capsys.readouterr().out)
+        [planned] = json.loads(capsys.readouterr().out)["routes"]
         denied = "(not permitted with these credentials, or it does not exist)"
         refusal = f"GET {wire.url}/v2/team/app/tags/list answered 403 {denied}"
         assert planned["notes"] == [
@@ -184,25 +212,30 @@ def test_a_plan_says_why_nothing_is_pruned(plan: Plan, source: RegistryProcess, 
             "────  ─────────  ───────────────────  ───────────\n"
             f"same  unchanged  {NEW.digest.short}  same digest\n"
             f"{note}\n"
+            "\n"
+            "Total of 1 route\n"
+            "tags      0 to copy, 0 to move, 1 to keep, 0 to delete\n"
+            "to send   nothing\n"
+            "planning  4 requests\n"
         ),
         "",
     )
     _, printed, _ = plan(rule, arguments=("--json",))
-    assert [each["notes"] for each in json.loads(printed)] == [[note]]
+    assert [each["notes"] for each in json.loads(printed)["routes"]] == [[note]]
 
 
 def test_repository_globs_limit_the_plan(plan: Plan) -> None:
     code, printed, errors = plan(app(), "team/other", arguments=("--json", "--repository", "*/other"))
     assert (code, errors) == (OK, "")
-    assert [(tag["tag"], tag["decision"]) for document in json.loads(printed) for tag in document["tags"]] == [
-        ("v1", "copy")
-    ]
+    assert [
+        (tag["tag"], tag["decision"]) for document in json.loads(printed)["routes"] for tag in document["tags"]
+    ] == [("v1", "copy")]
 
 
 def test_a_namespace_is_expanded(plan: Plan, source: RegistryProcess) -> None:
     code, printed, _ = plan({"namespace": "team"}, arguments=("--json",))
     assert code == OK
-    assert [each["source"] for each in json.loads(printed)] == [
+    assert [each["source"] for each in json.loads(printed)["routes"]] == [
         f"{source.host}/team/app",
         f"{source.host}/team/other",
     ]
@@ -213,7 +246,8 @@ def test_a_route_that_cannot_be_read_does_not_hide_the_others(
 ) -> None:
     code, printed, errors = plan("team/gone", "team/other")
     assert (code, errors) == (FAILED, "\n1 of 2 routes would fail\n")
-    gone, other = printed.strip().split("\n\n")
+    gone, other, total = printed.strip().split("\n\n")
+    assert total.startswith("Total of the 1 of 2 routes that could be read\ntags      1 to copy, ")
     heading, problem = gone.split("\n")
     assert heading == f"{source.host}/team/gone → {destination.host}/team/gone"
     assert problem.startswith(
@@ -347,7 +381,7 @@ mirrors:
     command = [sys.executable, "-m", "registry_sync", "plan", str(file), "--mirror", "team", "--json"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (OK, "")
-    assert json.loads(ended.stdout)[0]["source"] == f"{source.host}/team/other"
+    assert json.loads(ended.stdout)["routes"][0]["source"] == f"{source.host}/team/other"
 
 
 def test_all_routes_of_a_plan_share_one_login(

@@ -7,6 +7,7 @@ place of standard output, which is kept for the command's own output.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, ExitStack, nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Self
 
@@ -40,7 +41,7 @@ class CommandConnections:
             except ModuleNotFoundError as error:
                 raise without_airflow(error) from error
             self._connections: Connections = HookConnections(task="command line")
-        self._clients: dict[str, RegistryClient] = {}
+        self._clients: dict[str, tuple[Registry, RegistryClient]] = {}
         self._opened = ExitStack()
 
     def __enter__(self) -> Self:
@@ -48,6 +49,11 @@ class CommandConnections:
 
     def __exit__(self, *_: object) -> None:
         self._opened.close()
+
+    @property
+    def clients(self) -> Iterable[tuple[Registry, RegistryClient]]:
+        """The clients that were opened so far, with their registries."""
+        return self._clients.values()
 
     def endpoint(self, registry: Registry, /) -> Endpoint:
         """Return the address and credentials of a registry."""
@@ -58,8 +64,9 @@ class CommandConnections:
         """Return the client of a registry. It stays open until the end of the command."""
         with redirect_stdout(sys.stderr):
             if registry.name not in self._clients:
-                self._clients[registry.name] = self._opened.enter_context(self._connections.client(registry))
-        return nullcontext(self._clients[registry.name])
+                client = self._opened.enter_context(self._connections.client(registry))
+                self._clients[registry.name] = registry, client
+        return nullcontext(self._clients[registry.name][1])
 
     def skopeo(self, options: SkopeoOptions, /) -> SkopeoProgram:
         """Return the skopeo of this machine, or one that runs in containers."""

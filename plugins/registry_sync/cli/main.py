@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from registry_sync.cli import plan, verify
 from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
 from registry_sync.cli.check_notifiers import check_notifiers
 from registry_sync.cli.check_registries import check_registries
@@ -18,9 +19,7 @@ from registry_sync.cli.connections import open_client, open_node_client
 from registry_sync.cli.explain import print_explanations
 from registry_sync.cli.nodes import add_nodes
 from registry_sync.cli.nodes_check import Clients
-from registry_sync.cli.plan import print_plans
 from registry_sync.cli.status import print_status
-from registry_sync.cli.verify import add_options
 from registry_sync.cli.where import print_where
 from registry_sync.config.model import MirrorsFile
 from registry_sync.errors import ConfigurationError, RegistrySyncError
@@ -70,15 +69,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_plan(commands: Commands, file: argparse.ArgumentParser) -> None:
-    plan = commands.add_parser(
+    parser = commands.add_parser(
         "plan", parents=[file], help="compare source and destination, and print what a run would do; copies nothing"
     )
-    plan.add_argument("--mirror", required=True, metavar="NAME", help="mirror to plan")
-    plan.add_argument("--repository", **_repeated("GLOB", "plan only matching source repositories"))
-    plan.add_argument("--destination", **_repeated("NAME", "plan only this destination"))
-    plan.add_argument("--tag", type=_glob, **_repeated("GLOB", "plan only matching tags"))
-    plan.add_argument("--json", action="store_true", help="print JSON")
-    plan.set_defaults(command=print_plans)
+    parser.add_argument("--repository", **_repeated("GLOB", "plan only matching source repositories"))
+    parser.add_argument("--destination", **_repeated("NAME", "plan only this destination"))
+    parser.add_argument("--tag", type=_glob, **_repeated("GLOB", "plan only matching tags"))
+    plan.add_options(parser)
 
 
 def _add_explain(commands: Commands, file: argparse.ArgumentParser) -> None:
@@ -95,16 +92,16 @@ def _add_explain(commands: Commands, file: argparse.ArgumentParser) -> None:
 
 
 def _add_verify(commands: Commands, file: argparse.ArgumentParser) -> None:
-    verify = commands.add_parser(
+    parser = commands.add_parser(
         "verify",
         parents=[file],
         help="check that the destinations hold every layer of the tags in sync, and send again what they lack",
     )
-    verify.add_argument("--mirror", **_repeated("NAME", "verify only this mirror"))
-    verify.add_argument("--repository", **_repeated("GLOB", "verify only matching source repositories"))
-    verify.add_argument("--destination", **_repeated("NAME", "verify only this destination"))
-    verify.add_argument("--tag", type=_glob, **_repeated("GLOB", "verify only matching tags"))
-    add_options(verify)
+    parser.add_argument("--mirror", **_repeated("NAME", "verify only this mirror"))
+    parser.add_argument("--repository", **_repeated("GLOB", "verify only matching source repositories"))
+    parser.add_argument("--destination", **_repeated("NAME", "verify only this destination"))
+    parser.add_argument("--tag", type=_glob, **_repeated("GLOB", "verify only matching tags"))
+    verify.add_options(parser)
 
 
 def _add_status(commands: Commands) -> None:

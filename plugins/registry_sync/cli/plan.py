@@ -5,110 +5,91 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, assert_never
 
-from registry_sync.cli.arguments import FAILED, OK, chosen_destinations, named_mirror
+from registry_sync.cli.arguments import FAILED, OK, named_mirror
 from registry_sync.cli.connections import CommandConnections
-from registry_sync.config.model import Mirror, MirrorsFile
-from registry_sync.errors import RegistrySyncError
+from registry_sync.cli.planning import PlannedRoute, PlanRequest, plan_all, plan_mirror
+from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Digest
-from registry_sync.routes.discovery import Discovery, expand_routes, select_routes
 from registry_sync.routes.load import load_mirrors
-from registry_sync.routes.route import Route
-from registry_sync.sync.execute import write_faults
-from registry_sync.sync.plan import CopyTag, Decision, DeleteTag, Failed, Locked, NotCompared, Plan, Skipped, Unchanged
-from registry_sync.sync.plan_route import plan_route
-from registry_sync.sync.reading.observation import Observation
-from registry_sync.sync.reading.observe import observe
-from registry_sync.sync.reading.source import repository_lister
+from registry_sync.sync.plan import CopyTag, Decision, DeleteTag, Failed, Locked, NotCompared, Skipped, Unchanged
 from registry_sync.sync.scope import RouteScope
-from registry_sync.sync.session import Connections, open_session
-from registry_sync.sync.summarize import selection_notes, selection_steps, selection_steps_note
+from registry_sync.sync.sizes import SIZES_MODES, total_requests
+from registry_sync.sync.summarize import selection_steps, selection_steps_note
+from registry_sync.sync.totals import PlanTotals, sum_totals, totals_text
 from registry_sync.tags.rules import only_tags
-from registry_sync.text_table import table_with_texts
+from registry_sync.text_table import human_bytes, table, table_with_texts
+
+WIDTH = 80
+"""Characters of a line of the tables, unless tags have long names."""
+
+MAX_PROBLEMS = 20
+"""Failures that ``plan --all`` prints."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedRoute:
-    """A route with its observation and plan, or with the error that prevented them.
-
-    :ivar source: the source repository, for people.
-    :ivar destination: the destination repository, or the registry's host when the repository gets no route.
-    """
-
-    source: str
-    destination: str
-    route: Route | None = None
-    observation: Observation | None = None
-    plan: Plan | None = None
-    notes: tuple[str, ...] = ()
-    error: RegistrySyncError | None = None
-
-    def would_fail(self) -> bool:
-        """True if the route could not be observed, or a tag of its plan fails."""
-        return self.plan is None or any(isinstance(decision, Failed) for decision in self.plan.decisions)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that only ``plan`` has."""
+    chosen = parser.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("--mirror", metavar="NAME", help="mirror to plan")
+    chosen.add_argument("--all", action="store_true", help="plan all mirrors, and print a line for each")
+    parser.add_argument(
+        "--sizes",
+        choices=SIZES_MODES,
+        default="auto",
+        help="manifests to read for the number of bytes: auto, which is up to 200 of a repository, and none at Docker "
+        "Hub, which counts them as pulls; all; or none (%(default)s)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(command=print_plans)
 
 
 def print_plans(arguments: argparse.Namespace) -> int:
-    """Plan the selected routes and print them as text or JSON."""
+    """Plan the selected routes and print them, with their totals, as text or JSON."""
+    _check_arguments(arguments)
     planned: list[PlannedRoute] = []
-    for entry in _plan_routes(arguments):
-        planned.append(entry)
-        if not arguments.json:
-            print(f"\n{_text(entry)}")
+    with CommandConnections() as connections:
+        for entry in _plan_routes(arguments, connections):
+            planned.append(entry)
+            if not arguments.json and not arguments.all:
+                print(f"\n{_text(entry)}")
+        totals = sum_totals(entry.totals for entry in planned) + total_requests(connections.clients)
     if arguments.json:
-        print(json.dumps([_document(entry) for entry in planned], indent=2, ensure_ascii=False))
+        document = {"routes": [_document(entry) for entry in planned], "totals": totals.to_json()}
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        parts = [_mirrors_text(planned)] if arguments.all else []
+        print("", "\n\n".join([*parts, _totals_text(planned, totals)]), sep="\n")
     failed = sum(entry.would_fail() for entry in planned)
     if failed and not arguments.json:
         print(f"\n{failed} of {len(planned)} routes would fail", file=sys.stderr)
     return FAILED if failed else OK
 
 
-def _plan_routes(arguments: argparse.Namespace) -> Iterator[PlannedRoute]:
+def _check_arguments(arguments: argparse.Namespace) -> None:
+    """:raises ConfigurationError: for an argument that goes with one mirror only."""
+    names = [name for name in ("repository", "destination") if getattr(arguments, name)]
+    if arguments.all and names:
+        raise ConfigurationError(f"--{' and --'.join(names)} go with --mirror NAME, not with --all")
+
+
+def _plan_routes(arguments: argparse.Namespace, connections: CommandConnections) -> Iterator[PlannedRoute]:
     file = load_mirrors(arguments.file)
-    mirror = named_mirror(file, arguments.mirror)
-    scope = RouteScope(tags=only_tags(arguments.tag))
-    destinations = chosen_destinations(mirror, arguments.destination)
-    with CommandConnections() as connections:
-        for destination in destinations:
-            registry = file.registries[destination]
-            found = find_routes(file, mirror, destination, arguments.repository, connections)
-            for entry in found.routes:
-                yield _plan(entry.route, scope, connections)
-            for failure in found.failures:
-                yield PlannedRoute(source=failure.source, destination=registry.host, error=failure.error)
-
-
-def find_routes(
-    file: MirrorsFile, mirror: Mirror, destination: str, globs: list[str], connections: Connections
-) -> Discovery:
-    """The routes of a mirror to one destination whose source repository matches one of ``globs``; without any, all."""
-    source = file.registries[mirror.source]
-    with connections.client(source) as client:
-        found = expand_routes(mirror, source, file.registries[destination], repository_lister(client))
-    return select_routes(found, globs)
-
-
-def _plan(route: Route, scope: RouteScope, connections: Connections) -> PlannedRoute:
-    planned = PlannedRoute(
-        source=str(route.source_repository), destination=str(route.destination_repository), route=route
+    request = PlanRequest(
+        scope=RouteScope(tags=only_tags(arguments.tag)),
+        destinations=arguments.destination,
+        globs=arguments.repository,
+        sizes=arguments.sizes,
     )
-    try:
-        with open_session(route, connections) as session:
-            observation = observe(session, scope)
-            plan = plan_route(observation, route.settings)
-            faults = write_faults(session) if plan.copies else ()
-    except RegistrySyncError as error:
-        return replace(planned, error=error)
-    notes = (*selection_notes(observation), *plan.notes, *faults)
-    return replace(planned, observation=observation, plan=plan, notes=notes)
+    if arguments.all:
+        return plan_all(file, request, connections)
+    return plan_mirror(file, named_mirror(file, arguments.mirror), request, connections)
 
 
 def _document(planned: PlannedRoute) -> dict[str, Any]:
     route, observation, plan = planned.route, planned.observation, planned.plan
-    ends = {"source": planned.source, "destination": planned.destination}
+    ends = {"mirror": planned.mirror, "source": planned.source, "destination": planned.destination}
     if route is None or plan is None or observation is None:
         return {**ends, "error": str(planned.error), "error_class": planned.error and planned.error.error_class}
     steps = observation.selection.steps if selection_steps(route, observation) else ()
@@ -124,17 +105,67 @@ def _decision_document(decision: Decision) -> dict[str, Any]:
 
 
 def _text(planned: PlannedRoute) -> str:
-    heading = f"{planned.source} → {planned.destination}"
+    heading = _heading(planned)
     if planned.route is None or planned.plan is None or planned.observation is None:
         return f"{heading}\n  FAILED: {planned.error}"
     steps = selection_steps_note(planned.route, planned.observation)
     rows = [_row(decision) for decision in planned.plan.decisions]
     if not rows:
         return "\n".join((heading, *steps, "  the source repository has no tags", *planned.notes))
-    return "\n".join((heading, *steps, table_with_texts(_HEADINGS, rows), *planned.notes))
+    tags = table_with_texts(_HEADINGS, rows, width=WIDTH, narrowest=_NARROWEST)
+    return "\n".join((heading, *steps, tags, *planned.notes))
+
+
+def _heading(planned: PlannedRoute) -> str:
+    line = f"{planned.source} → {planned.destination}"
+    return line if len(line) <= WIDTH else line.replace(" → ", "\n→ ")
+
+
+def _totals_text(planned: Sequence[PlannedRoute], totals: PlanTotals) -> str:
+    read = sum(entry.plan is not None for entry in planned)
+    whole = f"{read} route{'' if read == 1 else 's'}"
+    routes = whole if read == len(planned) else f"the {read} of {len(planned)} routes that could be read"
+    return f"Total of {routes}\n{totals_text(totals)}"
+
+
+def _mirrors_text(planned: Sequence[PlannedRoute]) -> str:
+    """A table with a row per mirror and destination, and the first failures."""
+    groups: dict[tuple[str, str], list[PlannedRoute]] = {}
+    for entry in planned:
+        groups.setdefault((entry.mirror, entry.to), []).append(entry)
+    rows = [_mirror_row(*names, routes) for names, routes in groups.items()]
+    problems = [line for entry in planned for line in _problems(entry)]
+    more = [f"… and {len(problems) - MAX_PROBLEMS} more"] if len(problems) > MAX_PROBLEMS else []
+    shown = ["\n  ".join(["Would fail:", *problems[:MAX_PROBLEMS], *more])] if problems else []
+    return "\n\n".join([table(_MIRROR_HEADINGS, rows, right=frozenset(range(2, len(_MIRROR_HEADINGS)))), *shown])
+
+
+_MIRROR_HEADINGS = ("mirror", "to", "routes", "copy", "move", "keep", "delete", "fail", "bytes")
+
+
+def _mirror_row(mirror: str, to: str, routes: Sequence[PlannedRoute]) -> tuple[str, ...]:
+    totals = sum_totals(entry.totals for entry in routes)
+    counts = (totals.copy, totals.move, totals.keep, totals.delete)
+    failed = sum(entry.would_fail() for entry in routes)
+    is_known = totals.sized == totals.images and all(entry.plan for entry in routes)
+    size = f"≤ {human_bytes(totals.size_bytes)}" if totals.sized else "0 B"
+    return mirror, f"→ {to}", str(len(routes)), *map(str, counts), str(failed), size if is_known else "?"
+
+
+def _problems(planned: PlannedRoute) -> Iterable[str]:
+    """A line for a route that could not be read, and for each tag that would fail."""
+    if planned.plan is None:
+        yield f"{planned.mirror}: {planned.source} → {planned.destination}: {planned.error}"
+        return
+    for decision in planned.plan.decisions:
+        if isinstance(decision, Failed | Locked):
+            yield f"{planned.mirror}: {planned.source}:{decision.tag} → {planned.destination}: {decision.reason}"
 
 
 _HEADINGS = ("tag", "decision", "digest", "reason")
+
+_NARROWEST = len("same digest")
+"""Width of the reasons beside tags with long names."""
 
 
 def _row(decision: Decision) -> tuple[str, str, str, str]:
@@ -151,8 +182,8 @@ def _digest(decision: Decision) -> Digest | None:
 def _describe(decision: Decision) -> tuple[str, str]:
     """Return the name of a decision, and its reason."""
     match decision:
-        case CopyTag(reason=reason):
-            return "copy", reason
+        case CopyTag(reason=reason, replaces=replaces):
+            return "move" if replaces else "copy", reason
         case Unchanged():
             return "unchanged", "same digest"
         case NotCompared(reason=reason):

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from registry_sync.cli.arguments import FAILED, OK, chosen_destinations, named_mirror
 from registry_sync.cli.connections import CommandConnections
-from registry_sync.cli.plan import find_routes
+from registry_sync.cli.planning import find_routes
 from registry_sync.config.deep_check import DEFAULT_READ_BYTES, parse_share, parse_size
 from registry_sync.config.model import Mirror, MirrorsFile
 from registry_sync.errors import ConfigurationError, RegistrySyncError

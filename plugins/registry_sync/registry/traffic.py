@@ -17,11 +17,13 @@ SHORTEST_WAIT_SECONDS = 0.05
 class Traffic:
     """Requests of our own, retries and redirects included. Those of skopeo are not counted.
 
+    :ivar manifests: manifests that GET requests returned. Docker Hub's pull limit counts them, and no HEAD.
     :ivar waits: how often a rate limit held something back: a pause after a 429, or ``requests_per_second``.
     :ivar wait_seconds: for how long, added up over threads that waited at the same time.
     """
 
     requests: int = 0
+    manifests: int = 0
     waits: int = 0
     wait_seconds: float = 0.0
 
@@ -29,6 +31,7 @@ class Traffic:
         """The traffic of both."""
         return Traffic(
             requests=self.requests + other.requests,
+            manifests=self.manifests + other.manifests,
             waits=self.waits + other.waits,
             wait_seconds=round(self.wait_seconds + other.wait_seconds, 3),
         )
@@ -52,6 +55,10 @@ class TrafficCounter:
     def add_request(self) -> None:
         """Count a request that is sent."""
         self._add(Traffic(requests=1))
+
+    def add_manifest(self) -> None:
+        """Count a manifest that a GET returned."""
+        self._add(Traffic(manifests=1))
 
     @contextmanager
     def waiting(self) -> Iterator[None]:

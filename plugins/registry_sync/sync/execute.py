@@ -55,7 +55,7 @@ def execute(session: Session, observation: Observation, plan: Plan) -> Execution
         if plan.copies and settings.transfer == "skopeo":
             session.skopeo.prepare()
         held = {digest for digest in observation.destination.values() if isinstance(digest, Digest)}
-        transfer = make_transfer(session, pool, _planned_indexes(observation, plan), expected=held)
+        transfer = make_transfer(session, pool, planned_indexes(observation, plan), expected=held)
         artifacts = AttachedArtifacts(session, transfer.without_policy(), observation)
         copy_artifacts = artifacts.copy_for if copies_artifacts else lambda _: None
         publisher = Publisher(session, transfer, copy_artifacts, observed_at=observation.observed_at)
@@ -128,7 +128,7 @@ def add_verification(
     )
 
 
-def _planned_indexes(observation: Observation, plan: Plan) -> dict[Digest, PlatformIndex]:
+def planned_indexes(observation: Observation, plan: Plan) -> dict[Digest, PlatformIndex]:
     """The platform indexes among the planned copies, with their manifests where these were read."""
     filtered = observation.source
     made = {copy.digest: PlatformIndex(source=copy.source_digest) for copy in plan.copies if copy.source_digest}

@@ -12,6 +12,7 @@ from registry_sync.oci.reference import Digest
 from registry_sync.registry.traffic import NO_TRAFFIC, Traffic
 from registry_sync.routes.route import Route, route_key
 from registry_sync.sync.run_state import PlannedDeletions
+from registry_sync.sync.totals import PlanTotals
 from registry_sync.sync.verification.damaged_images import DeepCheckResult
 
 Outcome = Literal[
@@ -134,6 +135,7 @@ class RouteReport:
     :ivar deep_check: set when this run verified content.
     :ivar selected: number of tags that the rules selected, if this run looked at all tags of the source.
     :ivar traffic: our requests to both registries, skopeo's excluded.
+    :ivar totals: of the plan, in a dry run.
     :ivar error: set when the route failed as a whole, before or between its tags.
     """
 
@@ -152,6 +154,7 @@ class RouteReport:
     planned_deletions: PlannedDeletions | None = None
     deep_check: DeepCheckResult | None = None
     selected: int | None = None
+    totals: PlanTotals | None = None
     error: str | None = None
     error_class: str | None = None
     retry_at: datetime | None = None
@@ -225,7 +228,7 @@ class RouteReport:
         fields = dict(document)
         traffic = Traffic(**fields.pop("traffic", {}))
         retry_at, planned = fields.pop("retry_at", None), fields.pop("planned_deletions", None)
-        deep_check = fields.pop("deep_check", None)
+        deep_check, totals = fields.pop("deep_check", None), fields.pop("totals", None)
         return cls(
             **{
                 **fields,
@@ -233,6 +236,7 @@ class RouteReport:
                 "notes": tuple(fields.pop("notes", ())),
                 "planned_deletions": PlannedDeletions.from_json(planned) if planned else None,
                 "deep_check": DeepCheckResult.from_json(deep_check) if deep_check else None,
+                "totals": PlanTotals(**totals) if totals else None,
                 "retry_at": datetime.fromisoformat(retry_at) if retry_at else None,
                 "traffic": traffic,
             }

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from registry_sync.sync.report import OUTCOMES, RouteReport, RunReport, TagResult
+from registry_sync.sync.totals import sum_totals, totals_text
 from registry_sync.text_table import human_bytes, table, table_with_texts
 
 MAX_FAILURES = 10
@@ -62,6 +63,8 @@ def report_table(routes: Sequence[RouteReport]) -> str:
     parts += _windows(routes)
     parts += _warnings(routes)
     parts += [f"{_arrow(each)}: {note}" for each in routes for note in each.notes]
+    if totals := [route.totals for route in routes if route.totals]:
+        parts.append(totals_text(sum_totals(totals)))
     if others := failures[MAX_FAILURES:]:
         parts.append("\n  ".join(["Failed too:", *others]))
     return "\n\n".join(parts)

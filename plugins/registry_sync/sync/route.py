@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from registry_sync.sync.execute import Execution, add_verification, execute, preview_plan
 from registry_sync.sync.plan import Plan
@@ -16,7 +16,9 @@ from registry_sync.sync.report import RouteReport
 from registry_sync.sync.report_text import report_table
 from registry_sync.sync.scope import RouteScope
 from registry_sync.sync.session import Session
+from registry_sync.sync.sizes import total_plan, total_requests
 from registry_sync.sync.summarize import log_plan, summarize
+from registry_sync.sync.totals import PlanTotals
 from registry_sync.sync.view import RouteView
 from registry_sync.sync.view_route import view_route
 
@@ -42,12 +44,19 @@ def sync_route(session: Session, scope: RouteScope) -> SyncedRoute:
     log_plan(plan)
     if scope.dry_run:
         execution = add_verification(session, observation, plan, preview_plan(session, plan), repairs=False)
+        totals = _preview_totals(session, observation, plan)
     else:
-        execution = execute(session, observation, plan)
-    report = _summarize(session, observation, plan, execution, started)
+        execution, totals = execute(session, observation, plan), None
+    report = replace(_summarize(session, observation, plan, execution, started), totals=totals)
     log.info("\n%s", report_table([report]))
     view = view_route(observation, plan, execution, session.route.settings.tags)
     return SyncedRoute(report=report, view=view)
+
+
+def _preview_totals(session: Session, observation: Observation, plan: Plan) -> PlanTotals:
+    route = session.route
+    clients = ((route.source, session.source), (route.destination, session.destination))
+    return total_plan(session, observation, plan) + total_requests(clients)
 
 
 def verify_route(session: Session, scope: RouteScope) -> RouteReport:

@@ -130,7 +130,7 @@ def test_commands_refuse_an_invalid_file(file: Path, command: list[str], capsys:
     ("arguments", "problem"),
     [
         ([], "python -m registry_sync: error: the following arguments are required: COMMAND"),
-        (["plan"], "python -m registry_sync plan: error: the following arguments are required: --mirror"),
+        (["plan"], "python -m registry_sync plan: error: one of the arguments --mirror --all is required"),
         (
             ["plan", "--mirror", "m", "--tag", ""],
             "python -m registry_sync plan: error: argument --tag: must not be empty",

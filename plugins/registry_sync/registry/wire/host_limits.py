@@ -42,9 +42,12 @@ class HostLimits:
         """The requests so far."""
         return self._traffic.total
 
-    def send(self, url: str, send: Callable[[], Response], *, pauses: bool = True) -> Response:
+    def send(
+        self, url: str, send: Callable[[], Response], *, gets_manifest: bool = False, pauses: bool = True
+    ) -> Response:
         """Call ``send``, which sends one request to ``url``, when its host allows it.
 
+        :param gets_manifest: a successful response is counted as a manifest.
         :param pauses: a 429 pauses other requests, too.
         :raises RateLimited: when pauses have left no time for the request.
         """
@@ -53,6 +56,8 @@ class HostLimits:
             sent_at = limiter.wait(self._patience_seconds)
         self._traffic.add_request()
         response = send()
+        if gets_manifest and response.status == 200:
+            self._traffic.add_manifest()
         if response.status == 429 and self._is_shared and pauses:
             delay = requested_delay(response, datetime.now(UTC))
             if delay is None or delay <= LONGEST_PAUSE_SECONDS:

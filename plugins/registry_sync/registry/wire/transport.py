@@ -361,7 +361,10 @@ class Transport:
 
     def _send_single(self, request: Request, authorization: str | None) -> Response:
         send = partial(self._exchange.send, request, authorization)
-        response = self._host_limits.send(request.url, send, pauses=not request.is_optional)
+        gets_manifest = request.method == "GET" and "/manifests/" in request.url
+        response = self._host_limits.send(
+            request.url, send, gets_manifest=gets_manifest, pauses=not request.is_optional
+        )
         if self._is_own(response.url):
             self._notices.log(response)
         return response

@@ -1,0 +1,131 @@
+"""Plan the routes of mirrors for the command ``plan``. An error of one route or mirror is its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from registry_sync.cli.arguments import chosen_destinations
+from registry_sync.config.model import Mirror, MirrorsFile
+from registry_sync.errors import ConfigurationError, RegistrySyncError
+from registry_sync.routes.discovery import Discovery, expand_routes, select_routes
+from registry_sync.routes.route import Route
+from registry_sync.sync.execute import write_faults
+from registry_sync.sync.plan import Failed, Locked, Plan
+from registry_sync.sync.plan_route import plan_route
+from registry_sync.sync.reading.observation import Observation
+from registry_sync.sync.reading.observe import observe
+from registry_sync.sync.reading.source import repository_lister
+from registry_sync.sync.scope import RouteScope
+from registry_sync.sync.session import Connections, open_session
+from registry_sync.sync.sizes import SizesMode, total_plan
+from registry_sync.sync.summarize import selection_notes
+from registry_sync.sync.totals import NO_TOTALS, PlanTotals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedRoute:
+    """A route with its observation and plan, or with the error that prevented them.
+
+    :ivar to: name of the destination in the mirrors file.
+    :ivar source: the source repository, or its registry when no route is known, for people.
+    :ivar destination: the destination repository, or the registry's host when the repository gets no route.
+    """
+
+    mirror: str
+    to: str
+    source: str
+    destination: str
+    route: Route | None = None
+    observation: Observation | None = None
+    plan: Plan | None = None
+    totals: PlanTotals = NO_TOTALS
+    notes: tuple[str, ...] = ()
+    error: RegistrySyncError | None = None
+
+    def would_fail(self) -> bool:
+        """True if the route could not be observed, or a tag of its plan fails."""
+        return self.plan is None or any(isinstance(decision, Failed | Locked) for decision in self.plan.decisions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRequest:
+    """The part of the mirrors file that is planned.
+
+    :ivar destinations: names of destinations; empty for all.
+    :ivar globs: source repositories; empty for all.
+    :ivar sizes: manifests that are read to know how many bytes a run would send.
+    """
+
+    scope: RouteScope
+    destinations: Sequence[str] = ()
+    globs: Sequence[str] = ()
+    sizes: SizesMode = "auto"
+
+
+def plan_mirror(
+    file: MirrorsFile, mirror: Mirror, request: PlanRequest, connections: Connections
+) -> Iterator[PlannedRoute]:
+    """Plan the routes of a mirror. A destination or repository that cannot be read does not stop the others.
+
+    :raises ConfigurationError: for a destination or repository that the mirror does not have, or a missing Connection.
+    """
+    for destination in chosen_destinations(mirror, request.destinations):
+        unrouted = PlannedRoute(
+            mirror=mirror.name,
+            to=destination,
+            source=file.registries[mirror.source].host,
+            destination=file.registries[destination].host,
+        )
+        try:
+            found = find_routes(file, mirror, destination, request.globs, connections)
+        except ConfigurationError:
+            raise
+        except RegistrySyncError as error:
+            yield replace(unrouted, error=error)
+            continue
+        for entry in found.routes:
+            yield _plan(entry.route, request, connections)
+        for failure in found.failures:
+            yield replace(unrouted, source=failure.source, error=failure.error)
+
+
+def plan_all(file: MirrorsFile, request: PlanRequest, connections: Connections) -> Iterator[PlannedRoute]:
+    """Plan all mirrors. A destination that cannot be planned for any reason does not stop the others."""
+    for mirror in file.mirrors.values():
+        for destination in mirror.destinations:
+            try:
+                yield from plan_mirror(file, mirror, replace(request, destinations=(destination,)), connections)
+            except ConfigurationError as error:
+                source, host = file.registries[mirror.source].host, file.registries[destination].host
+                yield PlannedRoute(mirror=mirror.name, to=destination, source=source, destination=host, error=error)
+
+
+def find_routes(
+    file: MirrorsFile, mirror: Mirror, destination: str, globs: Sequence[str], connections: Connections
+) -> Discovery:
+    """The routes of a mirror to one destination whose source repository matches one of ``globs``; without any, all."""
+    source = file.registries[mirror.source]
+    with connections.client(source) as client:
+        found = expand_routes(mirror, source, file.registries[destination], repository_lister(client))
+    return select_routes(found, globs)
+
+
+def _plan(route: Route, request: PlanRequest, connections: Connections) -> PlannedRoute:
+    planned = PlannedRoute(
+        mirror=route.mirror,
+        to=route.destination.name,
+        source=str(route.source_repository),
+        destination=str(route.destination_repository),
+        route=route,
+    )
+    try:
+        with open_session(route, connections) as session:
+            observation = observe(session, request.scope)
+            plan = plan_route(observation, route.settings)
+            faults = write_faults(session) if plan.copies else ()
+            totals = total_plan(session, observation, plan, request.sizes)
+    except RegistrySyncError as error:
+        return replace(planned, error=error)
+    notes = (*selection_notes(observation), *plan.notes, *faults)
+    return replace(planned, observation=observation, plan=plan, totals=totals, notes=notes)
