@@ -58,6 +58,7 @@ class TokenServer:
 
     Tokens are valid for ``lifetime_seconds``, to which docker-registry adds a minute of leeway. With
     ``states_expiry=False`` the answer leaves out ``expires_in``, for which the specification then assumes 60 seconds.
+    ``partial_status`` is the answer of a strict server to a request of which it does not grant every scope.
     """
 
     def __init__(
@@ -68,14 +69,16 @@ class TokenServer:
         anonymous: Rules | None = None,
         lifetime_seconds: int = 300,
         states_expiry: bool = True,
+        partial_status: int | None = None,
         service: str = "test-registry",
         issuer: str = "test-issuer",
     ) -> None:
         self._users = users
-        self._grants = grants
+        self.grants = grants
         self._anonymous = anonymous or {}
         self._lifetime_seconds = lifetime_seconds
         self._states_expiry = states_expiry
+        self._partial_status = partial_status
         self._service = service
         self._issuer = issuer
         self._directory = Path(tempfile.mkdtemp(prefix="token-server-"))
@@ -149,26 +152,31 @@ class TokenServer:
         user, password = _parse_basic(authorization)
         is_known = user is None or self._users.get(user) == password
         status = 200 if is_known else 401
+        if is_known and self._partial_status and not all(each["actions"] for each in self._grants_of(user, scopes)):
+            status = self._partial_status
         with self._lock:
             self._requests.append(TokenRequest(user=user, scopes=scopes, status=status))
-        if not is_known:
-            error = {"code": "UNAUTHORIZED", "message": "incorrect username or password", "detail": None}
-            return status, {"errors": [error]}
+        if status != 200:
+            message = "access forbidden" if is_known else "incorrect username or password"
+            return status, {"errors": [{"code": "UNAUTHORIZED", "message": message, "detail": None}]}
         return status, self._token_document(user, scopes)
 
     def _token_document(self, user: str | None, scopes: Iterable[str]) -> dict[str, Any]:
-        rules = self._rules_of(user)
-        access = [granted for each in scopes if (granted := _granted(each, rules))["actions"]]
+        access = [granted for granted in self._grants_of(user, scopes) if granted["actions"]]
         token = self.mint(user or "", access)
         document = {"token": token, "access_token": token, "issued_at": datetime.now(UTC).isoformat()}
         return {**document, "expires_in": self._lifetime_seconds} if self._states_expiry else document
 
+    def _grants_of(self, user: str | None, scopes: Iterable[str]) -> list[dict[str, Any]]:
+        rules = self._rules_of(user)
+        return [_granted(scope, rules) for scope in scopes]
+
     def _rules_of(self, user: str | None) -> Rules:
         if user is None:
             return self._anonymous
-        if self._grants is None:
+        if self.grants is None:
             return EVERYTHING
-        return self._grants.get(user, {})
+        return self.grants.get(user, {})
 
 
 class _Handler(LoopbackHandler):

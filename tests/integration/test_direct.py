@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 
 from registry_sync.registry import blob_copy, uploads
+from registry_sync.registry.endpoint import Credentials
 from registry_sync.sync.content import blob_copies
 from registry_sync.sync.session import Session
 from testkit import images
@@ -21,6 +22,7 @@ from testkit.registry import RegistryProcess
 from testkit.routes import asked, counted, make_route, result_of, run_route
 from testkit.scripted import Reply, ScriptedRequest, ScriptedServer
 from testkit.small_registry import SmallRegistry
+from testkit.token_server import ALL_ACTIONS, TokenServer
 from testkit.waiting import PATIENCE_SECONDS, wait_until
 from tests.integration.conftest import SkopeoLog
 from tests.integration.test_blobs import copy, described
@@ -97,6 +99,29 @@ def test_a_layer_is_mounted_from_another_repository(
         assert counted(report) == {"copied": 1}
         assert (report.sent_bytes > len(base.content)) is (part == "one")
         images.pull_whole(destination.url, f"{name}/{part}", "v1")
+
+
+@pytest.mark.parametrize(("status", "requests"), [(None, 2), (400, 1), (401, 1), (403, 1), (500, 3)])
+@pytest.mark.usefixtures("recorded_pauses")
+def test_a_layer_of_a_repository_that_may_not_be_read_is_sent(
+    source: RegistryProcess, name: str, status: int | None, requests: int
+) -> None:
+    """Token servers grant fewer rights, or refuse the whole request, as strict ones do."""
+    base, user = images.big_layer(300_000, seed=5), Credentials(username="robot", secret="password")
+    with (
+        TokenServer({user.username: user.secret}, grants={}, partial_status=status) as tokens,
+        RegistryProcess(auth=tokens.token_auth) as locked,
+    ):
+        for part in ("one", "two"):
+            tokens.grants = {user.username: {f"{name}/{part}": ALL_ACTIONS}}
+            images.push(source.url, f"{name}/{part}", "v1", images.image([base], labels={"part": part}))
+            route = make_route(source, locked, f"{name}/{part}", transfer="direct")
+            report = run_route(route, destination_credentials=user)
+            assert [(result.outcome, result.reason) for result in report.tags] == [
+                ("copied", "missing at the destination")
+            ]
+            assert report.sent_bytes > len(base.content)
+        assert sum(len(asked.scopes) == 2 for asked in tokens.requests()) == requests, "not once for each layer"
 
 
 def test_a_mount_that_is_confirmed_and_not_kept_is_sent(

@@ -159,10 +159,11 @@ class BlobCopies:
         place = self._place(blob) or own
         try:
             upload = self._uploads.mount(blob, place)
-        except (LoginRejected, RateLimited):
+        except RateLimited:
             raise
         except RegistrySyncError as error:
-            if error.status is None:
+            is_token_refused = isinstance(error, DeniedError) and place != own  # no token for the other repository
+            if error.status is None and not is_token_refused:
                 raise
             log.debug("%s is not mounted from %s: %s", blob.digest.short, place, error)
             self._mounts.refuse(is_own=place == own)
