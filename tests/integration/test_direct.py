@@ -8,9 +8,11 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from registry_sync.errors import ConfigurationError
 from registry_sync.registry import blob_copy, uploads
 from registry_sync.registry.endpoint import Credentials
 from registry_sync.sync.content import blob_copies
@@ -285,3 +287,18 @@ def test_no_skopeo_is_needed(
     assert counted(run_route(make_route(source, destination, name, transfer="direct"))) == {"copied": 1}
     assert images.resolve(destination.url, name, "v1") == content.digest
     images.pull_whole(destination.url, name, "v1")
+
+
+def test_a_policy_is_never_bypassed(
+    source: RegistryProcess, destination: RegistryProcess, name: str, tmp_path: Path
+) -> None:
+    """A mirrors file with both is refused; a route may also come from elsewhere."""
+    images.push(source.url, name, "v1", images.multi_arch(name))
+    policy = tmp_path / "policy.json"
+    policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+    with pytest.raises(ConfigurationError) as caught:
+        run_route(make_route(source, destination, name, transfer="direct", policy=policy))
+    assert str(caught.value) == (
+        "policy cannot be used with transfer: direct, because only skopeo checks policies; nothing was copied"
+    )
+    assert not [request for request in destination.requests() if name in request.path and request.method != "HEAD"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from concurrent.futures import Executor
 
+from registry_sync.errors import ConfigurationError
 from registry_sync.oci.platforms import PlatformIndex
 from registry_sync.oci.reference import Digest
 from registry_sync.sync.content.blob_copies import BlobCopies
@@ -28,8 +29,14 @@ def make_transfer(
     :param pool: sends requests for blobs beside the threads of the images.
     :param indexes: platform indexes by their digests.
     :param expected: digests that tags of the destination have. Direct transfer reads all others at the source at once.
+    :raises ConfigurationError: when direct transfer would bypass a policy. A mirrors file is refused before that.
     """
     is_direct = session.route.settings.transfer == "direct"
+    enforces_policy = session.route.settings.policy is not None
+    if is_direct and enforces_policy:
+        raise ConfigurationError(
+            "policy cannot be used with transfer: direct, because only skopeo checks policies; nothing was copied"
+        )
     manifests = RouteManifests(
         session=session,
         held=HeldContent(session.destination, session.route.destination_repository, pool),
@@ -39,6 +46,5 @@ def make_transfer(
     blobs = BlobCopies(session, pool)
     if is_direct:
         return Transfer(manifests=manifests, mover=DirectMover(manifests=manifests, blobs=blobs))
-    enforces_policy = session.route.settings.policy is not None
     mover = SkopeoMover(manifests=manifests, blobs=blobs, enforces_policy=enforces_policy)
     return Transfer(manifests=manifests, mover=mover)
