@@ -262,6 +262,26 @@ def test_a_download_goes_on_where_it_broke_off(
     images.pull_whole(destination.url, name, "v1")
 
 
+@pytest.mark.parametrize(("source_connections", "destination_connections"), [(2, 16), (16, 2), (1, 16)])
+def test_large_layers_take_no_more_connections_than_either_registry_allows(
+    source: RegistryProcess,
+    destination: RegistryProcess,
+    name: str,
+    source_connections: int,
+    destination_connections: int,
+) -> None:
+    layers = [images.big_layer(blob_copies.LARGE_BYTES, seed=number) for number in range(6)]
+    images.push(source.url, name, "v1", images.image(layers))
+    with Interceptor(source.url) as here, Interceptor(destination.url) as there:
+        here.slow("GET", "/blobs/", 10_000_000)
+        route = make_route(here, there, name, transfer="direct")
+        most = {"source": source_connections, "destination": destination_connections}
+        sides = {side: replace(getattr(route, side), max_connections=number) for side, number in most.items()}
+        assert counted(run_route(replace(route, **sides))) == {"copied": 1}
+        assert max(here.connections, there.connections) <= min(most.values())
+    images.pull_whole(destination.url, name, "v1")
+
+
 def test_a_stopped_task_ends_at_once(source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
     """Its connections are broken off, also while nothing arrives."""
     layer = images.big_layer(2_000_000, seed=13)

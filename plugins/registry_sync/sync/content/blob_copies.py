@@ -47,7 +47,8 @@ SLOW_SECONDS = 0.1
 class BlobCopies:
     """Copies blobs of one session. Safe to use from several threads.
 
-    :param pool: copies blobs beside the thread that asks for them. It bounds how many are copied at a time.
+    :param pool: copies blobs beside the thread that asks for them. A copy takes a connection to each registry, so the
+        smaller ``max_connections`` bounds how many are copied at a time.
     :ivar is_slow: a small blob has taken long, so that work at the same time pays.
     """
 
@@ -63,6 +64,7 @@ class BlobCopies:
         self._running: dict[int, BlobCopy] = {}
         self._finished_bytes = 0
         self._mounts = _Mounts()
+        self._slots = threading.BoundedSemaphore(min(route.source.max_connections, route.destination.max_connections))
         self.is_slow = False
 
     @property
@@ -116,7 +118,7 @@ class BlobCopies:
         """Copy a blob. Its failure is forgotten, so that another image tries again."""
         started = time.monotonic()
         try:
-            sent_bytes = send_between_pauses(self._session, lambda: self._copy(blob, ends))
+            sent_bytes = send_between_pauses(self._session, lambda: self._copy_in_slot(blob, ends))
         except BaseException:
             with self._lock:
                 del self._copied[blob.digest]
@@ -124,6 +126,10 @@ class BlobCopies:
         if blob.size_bytes < LARGE_BYTES and time.monotonic() - started > SLOW_SECONDS:
             self.is_slow = True
         return sent_bytes
+
+    def _copy_in_slot(self, blob: Descriptor, ends: float) -> int:
+        with self._slots:
+            return self._copy(blob, ends)
 
     def _copy(self, blob: Descriptor, ends: float) -> int:
         self._session.check_stopping()
