@@ -188,11 +188,16 @@ def test_children_are_there_before_their_index_and_an_image_before_its_signature
 
 
 class Chunked(ScriptedServer):
-    """A registry that takes parts of at least ``least`` bytes, and breaks off ``cuts`` uploads after the first part."""
+    """A registry that takes parts of at least ``least`` bytes, and breaks off an upload after ``cuts`` parts.
 
-    def __init__(self, *, least: int | None = None, cuts: int = 0, refuses_whole: bool = False) -> None:
+    :param claims: the bytes that it claims to have of a broken upload; by default those that it has.
+    """
+
+    def __init__(
+        self, *, least: int | None = None, cuts: int = 0, claims: int | None = None, refuses_whole: bool = False
+    ) -> None:
         super().__init__(self._reply)
-        self.least, self.cuts, self.refuses_whole = least, cuts, refuses_whole
+        self.least, self.cuts, self.claims, self.refuses_whole = least, cuts, claims, refuses_whole
         self.stored = b""
         self.ranges: list[str] = []
 
@@ -203,7 +208,11 @@ class Chunked(ScriptedServer):
             least = {"OCI-Chunk-Min-Length": str(self.least)} if self.least else {}
             return Reply(status=202, headers={**headers, **least})
         if request.method == "GET":
-            return Reply(status=204, headers=headers)
+            claimed = {"Range": f"0-{self.claims - 1}"} if self.claims else {}
+            return Reply(status=204, headers={**headers, **claimed})
+        if request.method in ("HEAD", "DELETE"):
+            self.stored = b""
+            return Reply(status=404)
         if request.method == "PUT" and self.refuses_whole and request.body:
             return Reply(status=413)
         if request.method in ("PATCH", "PUT"):
@@ -216,29 +225,39 @@ class Chunked(ScriptedServer):
         return Reply(status=202 if request.method == "PATCH" else 201, headers=stored)
 
 
+PARTS = ["PATCH 100000", "PATCH 100000", "PATCH 50000", "PUT 0"]
+
+
 @pytest.mark.parametrize(
     ("server", "ranges"),
     [
-        ({"least": 1000}, ["PATCH 1000", "PATCH 1000", "PATCH 500", "PUT 0"]),
-        ({"least": 2000}, ["PATCH 2000", "PATCH 500", "PUT 0"]),
-        ({"least": 3000}, ["PUT 2500"]),
-        ({"least": 1000, "cuts": 1}, ["PATCH 1000", "PATCH 1000", "PATCH 500", "PUT 0"]),
-        ({"refuses_whole": True}, ["PATCH 1000", "PATCH 1000", "PATCH 500", "PUT 0"]),
+        ({"least": 100_000}, PARTS),
+        ({"least": 200_000}, ["PATCH 200000", "PATCH 50000", "PUT 0"]),
+        ({"least": 300_000}, ["PUT 250000"]),
+        ({"least": 100_000, "cuts": 1}, PARTS),
+        ({"least": 100_000, "cuts": 3}, PARTS),
+        ({"least": 100_000, "cuts": 1, "claims": 200_000}, ["PATCH 100000", *PARTS]),
+        ({"least": 100_000, "cuts": 1, "claims": 250_000}, ["PATCH 100000", *PARTS]),
+        ({"least": 100_000, "cuts": 1, "claims": 250_001}, ["PATCH 100000", *PARTS]),
+        ({"refuses_whole": True}, PARTS),
     ],
 )
 def test_parts_and_resumes_of_an_upload(
     monkeypatch: pytest.MonkeyPatch, recorded_pauses: list[float], server: dict[str, int], ranges: list[str]
 ) -> None:
-    """A broken upload goes on with what the registry has of it; its Location is kept with its query."""
+    """A broken upload goes on with what the registry has of it; its Location is kept with its query.
+
+    However often it breaks off: only attempts in a row without progress are counted.
+    """
     for module in (uploads, blob_copy):
-        monkeypatch.setattr(module, "CHUNK_BYTES", 1000)
-    content = bytes(range(250)) * 10
+        monkeypatch.setattr(module, "CHUNK_BYTES", 100_000)
+    content = bytes(range(250)) * 1000
     with ScriptedServer(lambda _: Reply(body=content)) as source, Chunked(**server) as destination:  # type: ignore[arg-type]
         copy(source, destination, described(content))
         assert destination.stored == content
         assert destination.ranges == ranges
         assert all("state=a" in each.target for each in destination.shown if each.method in ("PATCH", "PUT", "GET"))
-    assert len(recorded_pauses) <= 1
+    assert len(recorded_pauses) == (1 if server.get("refuses_whole") else server.get("cuts", 0))
 
 
 @pytest.mark.parametrize("answer", ["206", "200", "416", "late"])

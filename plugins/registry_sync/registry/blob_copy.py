@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from registry_sync.errors import RateLimited, RefusedError, RegistrySyncError, ResponseTimeout, TemporaryError
@@ -33,6 +33,7 @@ class BlobCopy:
     check: Callable[[], object]
     is_present: Callable[[], bool] = lambda: False
     sent_bytes: int = 0
+    _offset: int = field(default=0, init=False)
 
     @property
     def blob(self) -> Descriptor:
@@ -41,11 +42,14 @@ class BlobCopy:
     def run(self, upload: Upload) -> int:
         """Send the blob into an upload that was begun. Returns the bytes sent. A failed upload is cancelled.
 
+        After :data:`CHUNK_BYTES` that the registry has kept, attempts are counted from the first again.
+
         :raises NotFound: when the source does not have the blob.
         :raises DamagedContent: when the source's bytes do not match the digest. The destination then has nothing new.
         """
         start, attempt = 0, 1
         while True:
+            self._offset = start
             try:
                 self.uploads.send(upload, self.blob, self._chunks(start), start=start)
                 return self.sent_bytes
@@ -56,7 +60,9 @@ class BlobCopy:
             continued = self._continue(upload)
             if continued is None:
                 return self.sent_bytes
-            (upload, start), attempt = continued, attempt + 1
+            upload, offset = continued
+            attempt = 1 if offset >= start + CHUNK_BYTES else attempt + 1
+            start = offset
 
     def _chunks(self, start: int) -> Iterable[bytes]:
         """The bytes from ``start`` on. The source is asked before the upload begins to send."""
@@ -69,6 +75,7 @@ class BlobCopy:
         for chunk in chunks:
             self.check()
             self.sent_bytes += len(chunk)
+            self._offset += len(chunk)
             yield chunk
 
     def _judge(self, upload: Upload, error: RegistrySyncError, attempt: int) -> Upload:
@@ -89,9 +96,12 @@ class BlobCopy:
         return replace(upload, chunk_bytes=CHUNK_BYTES) if is_too_large else upload
 
     def _continue(self, upload: Upload) -> tuple[Upload, int] | None:
-        """The upload where it broke off, or a new one from the first byte; ``None`` when only the response was lost."""
+        """The upload where it broke off, or a new one from the first byte; ``None`` when only the response was lost.
+
+        An upload that has more than was sent is not continued.
+        """
         found = self.uploads.find(upload, self.blob)
-        if found:
+        if found and found[1] <= self._offset:
             return found
         if self.is_present():
             return None
