@@ -210,7 +210,7 @@ def test_all_mirrors_are_planned_and_one_that_cannot_be_read_hides_none(
     assert lines[13:] == [
         "Total of the 2 of 4 routes that could be read",
         "tags      4 to copy, 0 to move, 1 to keep, 0 to delete",
-        "          2 not mirrored, 1 would fail",
+        "          1 not mirrored, 1 would fail",
         "to send   3 images; plan --sizes all tells how many bytes",
         lines[-1],
     ]
