@@ -5,12 +5,17 @@ Airflow imports this module in every process, also in each task, so it imports l
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
 from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
+import registry_sync
 from registry_sync.airflow.operator_links import LINKS
 from registry_sync.airflow.timetable import CronFromNextTick
+
+log = logging.getLogger(__name__)
 
 NAME = "registry_sync"
 PATH = "registry-sync"
@@ -55,3 +60,19 @@ class RegistrySyncPlugin(AirflowPlugin):
     external_views = VIEWS
     operator_extra_links = LINKS
     timetables = TIMETABLES
+
+
+def _installed_folder() -> Path | None:
+    """The folder of the installed package, when this file is a copy of it in the plugins folder."""
+    imported, own = (Path(file).resolve().parent for file in (registry_sync.__file__, __file__))
+    return imported if imported != own else None
+
+
+if _installed := _installed_folder():
+    # Airflow takes every plugin class that it finds here, and has that of the wheel by its entry point.
+    del RegistrySyncPlugin
+    log.warning(
+        "registry_sync is installed twice: the package in %s is used; remove the copy in %s",
+        _installed,
+        Path(__file__).resolve().parent,
+    )

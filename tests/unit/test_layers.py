@@ -14,7 +14,7 @@ from testkit.project import PROJECT
 
 PACKAGE = PROJECT / "plugins" / "registry_sync"
 
-ENTRIES = ("__init__", "__main__", "plugin")
+ENTRIES = ("__init__", "__main__", "plugin", "provider")
 """Modules that others run: Python, and Airflow."""
 
 BASE = ("errors", "text", "text_table")
@@ -58,7 +58,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "jinja2": ("tags.templates", "tags.backup_names", "nodes.render", "airflow.pages.rendering"),
     "fastapi": ("airflow.pages",),
     "starlette": ("airflow.pages",),
-    "airflow": ("airflow", "plugin"),
+    "airflow": ("airflow", "plugin", "cli.airflow_command", "cli.main"),
 }
 """Modules and packages that may import something from outside."""
 

@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from registry_sync import __version__
 from registry_sync.cli import plan, verify
 from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
 from registry_sync.cli.check_notifiers import check_notifiers
 from registry_sync.cli.check_registries import check_registries
 from registry_sync.cli.connections import open_client, open_node_client
 from registry_sync.cli.explain import print_explanations
+from registry_sync.cli.installed_copies import copies_problem, find_copies
 from registry_sync.cli.nodes import add_nodes
 from registry_sync.cli.nodes_check import Clients
 from registry_sync.cli.status import print_status
@@ -32,9 +34,12 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).resolve().parents[3]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command. 0: success; 1: something failed or would fail; 2: the mirrors file or an argument is not valid."""
-    arguments = _parser().parse_args(argv)
+def main(argv: Sequence[str] | None = None, program: str | None = None) -> int:
+    """Run a command. 0: success; 1: something failed or would fail; 2: the mirrors file or an argument is not valid.
+
+    :param program: name of the program in its help; by default that by which it was started.
+    """
+    arguments = _parser(program or _program()).parse_args(argv)
     try:
         return int(arguments.command(arguments))
     except ConfigurationError as error:
@@ -45,8 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m registry_sync", description="Mirror container images.")
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=program, description="Mirror container images.")
+    parser.add_argument("--version", action="version", version=f"registry-sync {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     default = mirrors_path(PROJECT)
     file = argparse.ArgumentParser(add_help=False)
@@ -66,6 +72,12 @@ def _parser() -> argparse.ArgumentParser:
     schema = commands.add_parser("schema", help="print the JSON Schema of the mirrors file")
     schema.set_defaults(command=_schema)
     return parser
+
+
+def _program() -> str:
+    """The name of the console script, or ``python -m registry_sync``."""
+    name = Path(sys.argv[0]).name
+    return name if name == "registry-sync" else "python -m registry_sync"
 
 
 def _add_plan(commands: Commands, file: argparse.ArgumentParser) -> None:
@@ -147,8 +159,16 @@ def _validate(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     file = load_mirrors(arguments.file)
+    _warn_of_copies()
     results = [_check_registries(file), _check_notifiers(file)]
     return OK if all(results) else FAILED
+
+
+def _warn_of_copies() -> None:
+    from airflow.configuration import conf
+
+    if problem := copies_problem(find_copies(Path(conf.get_mandatory_value("core", "plugins_folder")))):
+        print(f"warning: {problem}\n", file=sys.stderr)
 
 
 def _check_registries(file: MirrorsFile) -> bool:
@@ -185,8 +205,8 @@ def _schema(_: argparse.Namespace) -> int:
     return OK
 
 
-def run() -> int:
-    """Run the command of this process's arguments, with warnings on standard error.
+def run(argv: Sequence[str] | None = None, program: str | None = None) -> int:
+    """Run a command, by default that of this process's arguments, with warnings on standard error.
 
     Outside of tasks, Airflow 3 looks for Connections in the environment and in secrets backends. Only in processes that
     call themselves a server does it look in its database.
@@ -194,4 +214,4 @@ def run() -> int:
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("registry_sync").setLevel(logging.WARNING)  # Airflow sets the root logger to INFO
-    return main()
+    return main(argv, program)
