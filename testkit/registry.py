@@ -75,6 +75,8 @@ class RegistryProcess:
         storage: Path | None = None,
         auth: Auth | None = None,
         tls: Certificate | None = None,
+        client_ca: Path | None = None,
+        client: Certificate | None = None,
         read_only: bool = False,
         delete_enabled: bool = True,
         port: int | None = None,
@@ -84,6 +86,7 @@ class RegistryProcess:
         self._program = program
         self._auth = auth
         self._tls = tls
+        self._client_ca, self._client = client_ca, client
         self._read_only = read_only
         self._delete_enabled = delete_enabled
         self._port = port
@@ -255,7 +258,7 @@ class RegistryProcess:
     def _probe(self, port: int) -> bool:
         """Return whether the registry answers and has logged the request."""
         agent = f"{_PROBE_AGENT}/{secrets.token_hex(8)}"
-        if not _answers(port, agent, is_tls=self._tls is not None):
+        if not _answers(port, agent, is_tls=self._tls is not None, client=self._client):
             return False
         deadline = time.monotonic() + 1
         while self._is_running() and time.monotonic() < deadline:
@@ -295,6 +298,8 @@ class RegistryProcess:
         }
         if self._tls:
             config["http"]["tls"] = {"certificate": str(self._tls.cert_file), "key": str(self._tls.key_file)}
+        if self._client_ca:
+            config["http"]["tls"]["clientcas"] = [str(self._client_ca)]
         if self._auth:
             config["auth"] = self._auth_config(self._auth)
         return config
@@ -331,11 +336,13 @@ def _free_port() -> int:
         return port
 
 
-def _answers(port: int, agent: str, *, is_tls: bool) -> bool:
+def _answers(port: int, agent: str, *, is_tls: bool, client: Certificate | None) -> bool:
     """Return whether GET /v2/ has an HTTP answer. The certificate may be expired on purpose."""
     if is_tls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if client:
+            context.load_cert_chain(client.cert_file, client.key_file)
         connection: http.client.HTTPConnection = http.client.HTTPSConnection(LOOPBACK, port, timeout=2, context=context)
     else:
         connection = http.client.HTTPConnection(LOOPBACK, port, timeout=2)

@@ -43,7 +43,7 @@ class FakeApi:
     XComs of other runs, by DAG, run, task and key. ``stored`` are the values of the asset state store, by asset and
     key; with ``is_store_broken`` it refuses every value. The store of the task itself is that of :data:`THIS_TASK`.
     ``store_writes`` are the keys that were written and deleted. ``paused`` are the DAGs that Airflow knows, ``runs``
-    numbers of runs by DAG and state.
+    numbers of runs by DAG and state. With another ``connection_status`` than 200 every Connection is answered so.
     """
 
     dag_id: str
@@ -62,6 +62,7 @@ class FakeApi:
     others: dict[tuple[str, str, str, str], list[Any]] = field(default_factory=dict)
     stored: dict[tuple[str, str], Any] = field(default_factory=dict)
     is_store_broken: bool = False
+    connection_status: int = 200
     paused: Mapping[str, bool] = field(default_factory=dict)
     runs: Mapping[tuple[str, str], int] = field(default_factory=dict)
     store_writes: list[tuple[str, str]] = field(default_factory=list)
@@ -142,6 +143,8 @@ class FakeApi:
         return httpx.Response(200, json={**empty, "dag_id": dag_id, "is_paused": self.paused[dag_id], "tags": []})
 
     def _connection(self, name: str) -> httpx.Response:
+        if self.connection_status != 200:
+            return httpx.Response(self.connection_status, json={"detail": {"reason": "broken", "message": "try later"}})
         if name not in self.connections:
             return httpx.Response(404, json={"detail": {"reason": "not_found", "message": f"no {name}"}})
         empty = dict.fromkeys(("host", "schema", "login", "password", "port", "extra"))

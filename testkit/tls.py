@@ -20,7 +20,7 @@ PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """A server's certificate and its private key, both PEM."""
+    """A certificate of a server or a client, and its private key, both PEM."""
 
     cert_file: Path
     key_file: Path
@@ -48,15 +48,21 @@ class CertificateAuthority:
         ca_file.write_bytes(certificate.public_bytes(Encoding.PEM))
         return cls(directory=directory, ca_file=ca_file, certificate=certificate, key=key)
 
-    def issue(self, hosts: Sequence[str] = ("127.0.0.1", "localhost"), *, expired: bool = False) -> Certificate:
-        """A server certificate for ``hosts`` (names or addresses), valid now or, if ``expired``, until yesterday."""
+    def issue(
+        self, hosts: Sequence[str] = ("127.0.0.1", "localhost"), *, expired: bool = False, is_client: bool = False
+    ) -> Certificate:
+        """A server certificate for ``hosts`` (names or addresses), valid now or, if ``expired``, until yesterday.
+
+        With ``is_client`` it is the certificate of a client.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(hosts[0], self.certificate.subject, key.public_key(), expired=expired)
         builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(each) for each in hosts]), False)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
-        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)
+        usage = ExtendedKeyUsageOID.CLIENT_AUTH if is_client else ExtendedKeyUsageOID.SERVER_AUTH
+        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), False)
         certificate = _sign(builder, key.public_key(), self.key)
-        stem = f"server-{certificate.serial_number:x}"
+        stem = f"{'client' if is_client else 'server'}-{certificate.serial_number:x}"
         folder = self.directory / "servers"
         folder.mkdir(exist_ok=True)
         files = Certificate(cert_file=folder / f"{stem}.crt", key_file=folder / f"{stem}.key")

@@ -1,7 +1,7 @@
 """The description of the package for Airflow, which finds it by the entry point ``apache_airflow_provider``.
 
 Airflow reads it while Airflow itself is being imported, so this module imports neither
-Airflow nor anything else.
+Airflow nor anything that does.
 Schema: ``airflow/provider_info.schema.json``.
 """
 
@@ -10,11 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from registry_sync import __version__
+from registry_sync.connection_type import CONNECTION_TYPES
 
 INTEGRATION = "Container registries"
-
-CONNECTION_TYPES: list[dict[str, Any]] = []
-"""The types of Connections, each with its form and the class of its hook."""
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -26,7 +24,7 @@ def get_provider_info() -> dict[str, Any]:
         "versions": [__version__],
         "integrations": [{"integration-name": INTEGRATION, "tags": ["software"]}],
         "operators": [_modules("operators.mirror_repository")],
-        "hooks": [_modules("hooks.registry", "hooks.skopeo")],
+        "hooks": [_modules("hooks.oci_registry", "hooks.registry", "hooks.skopeo")],
         "triggers": [_modules("triggers.not_before")],
         "connection-types": CONNECTION_TYPES,
         "cli": ["registry_sync.cli.airflow_command.get_commands"],

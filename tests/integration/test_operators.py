@@ -329,8 +329,8 @@ class TestConnections:
     ) -> None:
         result = new_run(source, destination, "team/a", source={"connection": "at_origin"}).plan()
         assert failed_at_once(result, ConfigurationError) == (
-            "registry 'origin': no Airflow Connection named 'at_origin'; create it (type docker, with login and "
-            "password); of a registry that is only pulled from, anonymously, remove 'connection:'"
+            "registry 'origin': no Airflow Connection named 'at_origin'; create it (type oci_registry or docker, "
+            "with login and password); of a registry that is only pulled from, anonymously, remove 'connection:'"
         )
 
     def test_a_password_is_not_sent_to_another_host(

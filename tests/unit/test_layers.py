@@ -17,7 +17,7 @@ PACKAGE = PROJECT / "plugins" / "registry_sync"
 ENTRIES = ("__init__", "__main__", "plugin", "provider")
 """Modules that others run: Python, and Airflow."""
 
-BASE = ("errors", "text", "text_table")
+BASE = ("connection_type", "errors", "text", "text_table")
 """Modules beside the packages. They import only each other."""
 
 LAYERS: dict[str, tuple[str, ...]] = {

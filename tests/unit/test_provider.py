@@ -17,7 +17,8 @@ from airflow.triggers.base import BaseTrigger
 from jsonschema import Draft7Validator
 
 import registry_sync
-from registry_sync.provider import CONNECTION_TYPES, get_provider_info
+from registry_sync.connection_type import CONNECTION_TYPES
+from registry_sync.provider import get_provider_info
 from testkit.project import PROJECT
 
 SCHEMA = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text(encoding="utf-8"))
@@ -85,5 +86,6 @@ def test_description_and_commands_import_nothing() -> None:
         "registry_sync",
         "registry_sync.cli",
         "registry_sync.cli.airflow_command",
+        "registry_sync.connection_type",
         "registry_sync.provider",
     ]

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow.configuration import conf
-from airflow.sdk import Asset, BaseHook, BaseNotifier
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk import Asset, BaseNotifier
 
+from registry_sync.airflow.hooks.find_connection import find_connection
 from registry_sync.airflow.ids import dag_id
 from registry_sync.airflow.masking import masked_text
 from registry_sync.airflow.states.state_store import open_named_store, open_store
@@ -69,9 +69,7 @@ def notifier_fault(notifier: Notifier) -> str:
         return str(error)
     named = {name: value for name, value in vars(loaded).items() if name.endswith("conn_id") and isinstance(value, str)}
     for name, connection in named.items():
-        try:
-            BaseHook.get_connection(connection)
-        except AirflowNotFoundException:
+        if find_connection(connection) is None:
             return f"Airflow has no Connection {connection!r}; create it, or write the id of another as {name}"
     return ""
 

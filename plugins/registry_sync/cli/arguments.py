@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from registry_sync.config.model import Mirror, MirrorsFile
 from registry_sync.errors import ConfigurationError
 
-OK, FAILED, UNUSABLE = 0, 1, 2
-"""Exit codes: success; something failed, would fail or is unknown; the mirrors file or an argument is not valid."""
+OK, FAILED, UNUSABLE, UNANSWERED = 0, 1, 2, 3
+"""Exit codes: success; something failed, would fail or is lacking; the mirrors file or an argument is not valid; a
+registry, a secrets backend or Airflow's database did not respond, so that nothing is known."""
 
 WIDTH = 118
 """Characters of a line of text, so that terminals of 120 do not break it."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from registry_sync import __version__
 from registry_sync.cli import plan, verify
-from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
+from registry_sync.cli.arguments import FAILED, OK, UNANSWERED, UNUSABLE
 from registry_sync.cli.check_notifiers import check_notifiers
 from registry_sync.cli.check_registries import check_registries
 from registry_sync.cli.connections import open_client, open_node_client
@@ -35,7 +35,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 
 
 def main(argv: Sequence[str] | None = None, program: str | None = None) -> int:
-    """Run a command. 0: success; 1: something failed or would fail; 2: the mirrors file or an argument is not valid.
+    """Run a command, and return its exit code, of ``cli/arguments.py``.
 
     :param program: name of the program in its help; by default that by which it was started.
     """
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None, program: str | None = None) -> int:
         return UNUSABLE
     except RegistrySyncError as error:
         print(error, file=sys.stderr)
-        return FAILED
+        return FAILED if error.is_permanent else UNANSWERED
 
 
 def _parser(program: str) -> argparse.ArgumentParser:

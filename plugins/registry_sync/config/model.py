@@ -172,7 +172,7 @@ class RegistryEntry(Strict):
     connection: str | None = Field(
         None,
         min_length=1,
-        description="Airflow Connection of type docker with login and password; default: anonymous",
+        description="Airflow Connection of type oci_registry or docker with login and password; default: anonymous",
     )
     private: bool = Field(False, description="true: only we can push to it, so machines may use it as a mirror")
     tls: bool = Field(True, description="false: plain HTTP, for a registry on the same machine")

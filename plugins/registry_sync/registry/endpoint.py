@@ -27,15 +27,28 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCertificate:
+    """A certificate that a registry requires from its clients, with the certificates of its authorities, and its key.
+
+    Both are PEM.
+    """
+
+    certificate: str
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """The address and credentials of one registry.
 
-    ``tls=False`` is plain HTTP, ``ca_file`` a private CA, no credentials anonymous.
+    ``tls=False`` is plain HTTP, ``ca_file`` or ``ca_pem`` a private CA, no credentials anonymous.
     ``anonymous_by_design``: for machines that pull. Errors then do not suggest adding a connection.
     """
 
     host: str
     tls: bool = True
     ca_file: Path | None = None
+    ca_pem: str = ""
+    client_certificate: ClientCertificate | None = None
     credentials: Credentials | None = None
     anonymous_by_design: bool = False

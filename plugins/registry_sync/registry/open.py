@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 
 from registry_sync.registry.acr import AcrClient
 from registry_sync.registry.aliyun import AliyunClient
@@ -52,3 +53,17 @@ def open_as_node(endpoint: Endpoint, *, answer_seconds: float) -> PullClient:
     """
     limits = RequestLimits(connect_seconds=answer_seconds, read_seconds=answer_seconds, attempts=1, patience_seconds=0)
     return DistributionClient(endpoint, limits=limits)
+
+
+LOGIN_SECONDS = 10.0
+"""Timeout of connecting and of each read while somebody waits for :func:`check_login`."""
+
+
+def check_login(endpoint: Endpoint) -> None:
+    """Log in to a registry of any kind, without retries.
+
+    :raises RegistrySyncError: when it does not respond, is not a registry, or rejects the login.
+    """
+    limits = RequestLimits(connect_seconds=LOGIN_SECONDS, read_seconds=LOGIN_SECONDS, attempts=1, patience_seconds=0)
+    with closing(DistributionClient(endpoint, limits=limits)) as client:
+        client.ping()

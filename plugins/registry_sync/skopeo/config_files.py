@@ -50,7 +50,7 @@ _PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "http
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideFiles:
-    """Settings of skopeo for one registry. ``cert_dir`` is ``None`` without a CA file."""
+    """Settings of skopeo for one registry. ``cert_dir`` is ``None`` without certificates."""
 
     host: str
     tls: bool
@@ -152,17 +152,31 @@ def _write_side(directory: Path, endpoint: Endpoint) -> SideFiles:
     auths = {host: {"auth": endpoint.credentials.basic()}} if endpoint.credentials else {}
     auth_file = directory / "auth.json"
     _write_private(auth_file, {"auths": auths})
-    cert_dir = _write_certificate(directory / "certs", endpoint) if endpoint.ca_file else None
+    has_files = endpoint.ca_file or endpoint.ca_pem or endpoint.client_certificate
+    cert_dir = _write_certificates(directory / "certs", endpoint) if has_files else None
     return SideFiles(host=host, tls=endpoint.tls, auth_file=auth_file, cert_dir=cert_dir)
 
 
-def _write_certificate(directory: Path, endpoint: Endpoint) -> Path:
-    """Copy the CA file alone. Skopeo would also send client keys and certificates that lie beside it."""
-    if not endpoint.ca_file or not endpoint.ca_file.is_file():
-        raise ConfigurationError(f"{endpoint.host}: no CA file {str(endpoint.ca_file)!r} on this worker")
+def _write_certificates(directory: Path, endpoint: Endpoint) -> Path:
+    """Write the CA and the client certificate of one registry. containers-certs.d(5).
+
+    The CA file is copied alone: skopeo would also send client keys and certificates that lie beside it.
+    """
     directory.mkdir()
-    (directory / "ca.crt").write_bytes(endpoint.ca_file.read_bytes())
+    if authorities := _authorities(endpoint):
+        (directory / "ca.crt").write_bytes(authorities)
+    if endpoint.client_certificate:
+        (directory / "client.cert").write_text(endpoint.client_certificate.certificate, encoding="ascii")
+        _write_private_text(directory / "client.key", endpoint.client_certificate.key)
     return directory
+
+
+def _authorities(endpoint: Endpoint) -> bytes:
+    if not endpoint.ca_file:
+        return endpoint.ca_pem.encode("ascii")
+    if not endpoint.ca_file.is_file():
+        raise ConfigurationError(f"{endpoint.host}: no CA file {str(endpoint.ca_file)!r} on this worker")
+    return endpoint.ca_file.read_bytes()
 
 
 def _write_registries_conf(home: Path) -> None:
@@ -177,10 +191,15 @@ def _write_registries_conf(home: Path) -> None:
 
 
 def _write_private(path: Path, document: Any) -> None:
-    """Write JSON to a new file, which is created with mode 0600 whatever the umask."""
+    """Write JSON to a new private file."""
+    _write_private_text(path, json.dumps(document))
+
+
+def _write_private_text(path: Path, text: str) -> None:
+    """Write a new file, which is created with mode 0600 whatever the umask."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(document, file)
+        file.write(text)
 
 
 def _environment(home: Path) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.registry.endpoint import ClientCertificate, Credentials, Endpoint
 
 SECRET = "hunter2"
 
@@ -15,10 +15,12 @@ SECRET = "hunter2"
 def test_the_secret_is_in_no_text() -> None:
     credentials = Credentials(username="robot", secret=SECRET)
     endpoint = Endpoint(host="quay.io", ca_file=Path("/ca.pem"), credentials=credentials)
+    certificate = ClientCertificate(certificate="PEM", key=SECRET)
+    assert repr(certificate) == "ClientCertificate(certificate='PEM')"
     assert f"{credentials} {credentials!r}" == "Credentials(username='robot') Credentials(username='robot')"
     assert repr(endpoint) == (
-        "Endpoint(host='quay.io', tls=True, ca_file=PosixPath('/ca.pem'), credentials=Credentials(username='robot'), "
-        "anonymous_by_design=False)"
+        "Endpoint(host='quay.io', tls=True, ca_file=PosixPath('/ca.pem'), ca_pem='', client_certificate=None, "
+        "credentials=Credentials(username='robot'), anonymous_by_design=False)"
     )
 
 

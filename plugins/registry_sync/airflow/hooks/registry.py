@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from airflow.sdk import BaseHook, Connection
-from airflow.sdk.exceptions import AirflowNotFoundException
-from airflow.sdk.log import mask_secret
+from airflow.sdk import BaseHook
 
+from registry_sync.airflow.hooks.find_connection import find_connection
+from registry_sync.airflow.hooks.login import Login, bare_host, read_login
 from registry_sync.config.model import Registry
+from registry_sync.connection_type import CA, CLIENT_CERTIFICATE, CONNECTION_TYPE
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import parse_host, without_default_port
-from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.registry.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from registry_sync.registry.client import PullClient, RegistryClient
 
 
 class RegistryHook(BaseHook):
-    """Opens one registry with the credentials of its Airflow Connection, of the docker provider's type ``docker``.
+    """Opens one registry with the login of its Airflow Connection, of type ``oci_registry`` or ``docker``.
 
-    The hook uses the Connection's login and password. The Connection's host may be empty; any other host must be the
-    registry's own, to keep a password from being sent to a host that it was not stored for.
+    The Connection's host may be empty; any other host must be the registry's own, to keep a password from being sent
+    to a host that it was not stored for.
 
     :param registry: the entry of the mirrors file.
     """
-
-    conn_name_attr = "registry_conn_id"
-    conn_type = "docker"
-    hook_name = "Container registry"
 
     def __init__(self, registry: Registry) -> None:
         super().__init__()
@@ -63,46 +61,66 @@ class RegistryHook(BaseHook):
     def endpoint(self) -> Endpoint:
         """Address and credentials of the registry.
 
-        :raises ConfigurationError: when the Connection does not exist, or is for another host.
+        :raises ConfigurationError: when the Connection does not exist, or cannot be used for this registry.
+        :raises TemporaryError: when it was not found, and a place where Airflow looks for it does not respond.
         """
         registry = self.registry
-        credentials = read_credentials(registry) if registry.connection else None
-        return Endpoint(host=registry.host, tls=registry.tls, ca_file=registry.ca_file, credentials=credentials)
+        endpoint = Endpoint(host=registry.host, tls=registry.tls, ca_file=registry.ca_file)
+        if registry.connection is None:
+            return endpoint
+        login = read_registry_login(registry)
+        return replace(
+            endpoint,
+            credentials=login.credentials,
+            ca_pem=login.ca_pem,
+            client_certificate=login.client_certificate,
+        )
 
 
-def read_credentials(registry: Registry) -> Credentials | None:
-    """Login and password of the registry's Connection, from now on masked in all logs; ``None`` when it has neither.
+def read_registry_login(registry: Registry) -> Login:
+    """The login of the registry's Connection, whose secrets are from now on masked in all logs.
 
-    :raises ConfigurationError: when the Connection does not exist, or is for another host.
+    :raises ConfigurationError: when the Connection does not exist, or cannot be used for this registry.
+    :raises TemporaryError: when it was not found, and a place where Airflow looks for it does not respond.
     """
     name = registry.connection or ""
+    connection = find_connection(name)
+    if connection is None:
+        raise ConfigurationError(
+            f"registry {registry.name!r}: no Airflow Connection named {name!r}; create it (type {CONNECTION_TYPE} or "
+            "docker, with login and password); of a registry that is only pulled from, anonymously, remove "
+            "'connection:'"
+        )
     try:
-        connection = BaseHook.get_connection(name)
-    except AirflowNotFoundException as error:
-        advice = (
-            "create it (type docker, with login and password); of a registry that is only pulled from, anonymously, "
-            "remove 'connection:'"
-        )
-        raise ConfigurationError(
-            f"registry {registry.name!r}: no Airflow Connection named {name!r}; {advice}"
-        ) from error
-    _check_host(registry, connection)
-    if not connection.login and not connection.password:
-        return None
-    credentials = Credentials(username=connection.login or "", secret=connection.password or "")
-    mask_secret(credentials.secret)
-    mask_secret(credentials.basic())
-    return credentials
+        login = read_login(connection)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"registry {registry.name!r}: {error}") from error
+    _check_host(registry, login.host)
+    _check_tls(registry, login)
+    return login
 
 
-def _check_host(registry: Registry, connection: Connection) -> None:
+def _check_host(registry: Registry, written: str) -> None:
     """Compare hosts without scheme and path: Docker Hub is often stored as https://index.docker.io/v1/."""
-    written = (connection.host or "").removeprefix("https://").removeprefix("http://").partition("/")[0]
-    if connection.port and ":" not in written:
-        written = f"{written}:{connection.port}"
-    if written and without_default_port(parse_host(written), tls=registry.tls) != registry.host:
+    host = bare_host(written)
+    if host and without_default_port(parse_host(host), tls=registry.tls) != registry.host:
         raise ConfigurationError(
-            f"Connection {registry.connection!r} is for host {written!r}, but registry {registry.name!r} of the "
-            f"mirrors file is {registry.host!r}; its password was not sent. Correct the host of the Connection or of "
-            "the registry"
+            f"Connection {registry.connection!r} is for host {host!r}, but registry {registry.name!r} of the mirrors "
+            f"file is {registry.host!r}; its password was not sent. Correct the host of the Connection or of the "
+            "registry"
         )
+    if written.startswith("https://") and not registry.tls:
+        raise ConfigurationError(
+            f"Connection {registry.connection!r} is for {written!r}, but registry {registry.name!r} has tls: false; "
+            "its password was not sent in clear text. Correct the host of the Connection or tls: of the registry"
+        )
+
+
+def _check_tls(registry: Registry, login: Login) -> None:
+    """:raises ConfigurationError: for certificates that would have no effect."""
+    written = [field for field, value in ((CA, login.ca_pem), (CLIENT_CERTIFICATE, login.client_certificate)) if value]
+    where = f"Connection {registry.connection!r} has {' and '.join(written)}"
+    if written and not registry.tls:
+        raise ConfigurationError(f"{where}, but registry {registry.name!r} has tls: false; remove one of them")
+    if login.ca_pem and registry.ca_file:
+        raise ConfigurationError(f"{where}, and registry {registry.name!r} has ca_file; remove one of them")

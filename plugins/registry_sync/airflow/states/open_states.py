@@ -9,10 +9,10 @@ from pathlib import Path
 from airflow.configuration import conf
 from airflow.utils.session import create_session
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from registry_sync.airflow.states.stored_states import StoredStates
-from registry_sync.errors import ConfigurationError
+from registry_sync.errors import ConfigurationError, TemporaryError
 
 _ADVICE = "run this where Airflow's scheduler or API server runs, whose database it reads; workers have no access to it"
 
@@ -21,7 +21,8 @@ _ADVICE = "run this where Airflow's scheduler or API server runs, whose database
 def open_all_states() -> Iterator[StoredStates]:
     """The states of all mirrors, in one session of the database.
 
-    :raises ConfigurationError: when the database cannot be read here.
+    :raises ConfigurationError: when there is no such database here, or it has other tables.
+    :raises TemporaryError: when it does not respond.
     """
     address = make_url(conf.get("database", "sql_alchemy_conn"))
     shown = address.render_as_string(hide_password=True)
@@ -32,4 +33,7 @@ def open_all_states() -> Iterator[StoredStates]:
             yield StoredStates(session, None)
     except DBAPIError as error:
         reason = str(error.orig).strip().partition("\n")[0]
-        raise ConfigurationError(f"cannot read Airflow's database at {shown}: {reason}; {_ADVICE}") from error
+        is_down = isinstance(error, OperationalError) and address.get_backend_name() != "sqlite"  # a file is never down
+        raise (TemporaryError if is_down else ConfigurationError)(
+            f"cannot read Airflow's database at {shown}: {reason}; {_ADVICE}"
+        ) from error

@@ -16,22 +16,26 @@ from urllib3.util import make_headers
 from urllib3.util.ssl_ import create_urllib3_context
 
 from registry_sync.errors import ConfigurationError
+from registry_sync.registry.endpoint import ClientCertificate, Endpoint
 from registry_sync.registry.wire.deadline import OpenConnections, deadline_pools
 from registry_sync.registry.wire.proxies import proxy_of
 from registry_sync.registry.wire.urls import shown_url
+from registry_sync.worker.private_directory import private_directory, writing
 
 
 class Connections:
     """Pools of connections. Safe to use from ``max_connections`` threads at once.
 
-    Proxies are those of the environment. Certificates are checked against ``ca_file``, else against the bundle in
-    ``REQUESTS_CA_BUNDLE`` or ``CURL_CA_BUNDLE``, else against Mozilla's.
+    Proxies are those of the environment. Certificates are checked against the registry's own CA, else against the
+    bundle in ``REQUESTS_CA_BUNDLE`` or ``CURL_CA_BUNDLE``, else against Mozilla's. A client certificate is shown to the
+    registry itself only, not to a token service, a proxy, or the target of a redirect on another host.
     """
 
-    def __init__(self, ca_file: Path | None, *, max_connections: int) -> None:
-        self._bundle = ca_file or _bundle()
+    def __init__(self, endpoint: Endpoint, *, max_connections: int) -> None:
+        self._bundle = endpoint.ca_file or _bundle()
+        self._endpoint = endpoint
         self._max_connections = max_connections
-        self._managers: dict[tuple[str, str], PoolManager] = {}
+        self._managers: dict[tuple[str, str, bool], PoolManager] = {}
         self._proxies: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
         self._opened = OpenConnections()
@@ -50,7 +54,8 @@ class Connections:
 
         :raises ConfigurationError: for a proxy or a bundle of certificates that cannot be used.
         """
-        key = (urlsplit(url).scheme, self.proxy_of(url))
+        parts = urlsplit(url)
+        key = (parts.scheme, self.proxy_of(url), parts.netloc == self._endpoint.host)
         if key not in self._managers:
             with self._lock:
                 self._managers.setdefault(key, self._open(*key))
@@ -65,9 +70,9 @@ class Connections:
         """Break off all connections. Safe in a signal handler."""
         self._opened.abort()
 
-    def _open(self, scheme: str, proxy: str) -> PoolManager:
-        has_tls = scheme == "https" or proxy.startswith("https:")
-        context = _tls_context(self._bundle, _modified_at(self._bundle)) if has_tls else None
+    def _open(self, scheme: str, proxy: str, is_own: bool) -> PoolManager:
+        certificate = self._endpoint.client_certificate if is_own else None
+        context = self._tls_context(certificate) if scheme == "https" else None
         manager = self._open_proxy(proxy, context) if proxy else self._open_direct(context)
         manager.pool_classes_by_scheme = self._pools
         return manager
@@ -75,12 +80,17 @@ class Connections:
     def _open_direct(self, context: ssl.SSLContext | None) -> PoolManager:
         return PoolManager(maxsize=self._max_connections, ssl_context=context)
 
+    def _tls_context(self, certificate: ClientCertificate | None) -> ssl.SSLContext:
+        if self._endpoint.ca_pem:
+            return _tls_context(self._endpoint.ca_pem, 0, certificate)
+        return _tls_context(self._bundle, _modified_at(self._bundle), certificate)
+
     def _open_proxy(self, proxy: str, context: ssl.SSLContext | None) -> PoolManager:
         try:
             return ProxyManager(
                 proxy,
                 proxy_headers=_proxy_authorization(proxy),
-                proxy_ssl_context=context,
+                proxy_ssl_context=self._tls_context(None) if proxy.startswith("https:") else None,
                 maxsize=self._max_connections,
                 ssl_context=context,
             )
@@ -114,17 +124,37 @@ def _modified_at(bundle: Path) -> int:
 
 
 @lru_cache(maxsize=8)
-def _tls_context(bundle: Path, _modified_ns: int) -> ssl.SSLContext:
+def _tls_context(authorities: Path | str, _modified_ns: int, certificate: ClientCertificate | None) -> ssl.SSLContext:
     """Settings of TLS connections, shared by all clients of this process: reading a bundle takes 15 ms of CPU.
 
-    :raises ConfigurationError: when the bundle has no certificates.
+    :param authorities: a bundle of certificates, a directory of them, or PEM.
+    :raises ConfigurationError: when the bundle has no certificates, or the client certificate cannot be used.
     """
     context = create_urllib3_context()
     try:
-        if bundle.is_dir():
-            context.load_verify_locations(capath=str(bundle))
+        if isinstance(authorities, str):
+            context.load_verify_locations(cadata=authorities)
+        elif authorities.is_dir():
+            context.load_verify_locations(capath=str(authorities))
         else:
-            context.load_verify_locations(cafile=str(bundle))
+            context.load_verify_locations(cafile=str(authorities))
     except OSError as error:  # ssl.SSLError is one
-        raise ConfigurationError(f"the CA file {str(bundle)!r} cannot be used: {error}") from error
+        which = "the CA of the Connection" if isinstance(authorities, str) else f"the CA file {str(authorities)!r}"
+        raise ConfigurationError(f"{which} cannot be used: {error}") from error
+    if certificate:
+        _load_client_certificate(context, certificate)
     return context
+
+
+def _load_client_certificate(context: ssl.SSLContext, certificate: ClientCertificate) -> None:
+    """Load a client certificate by a file, the only way that Python has, in a directory that is then removed."""
+    with private_directory() as directory:
+        file = directory / "client.pem"
+        with writing():
+            file.write_text(certificate.certificate + certificate.key, encoding="ascii")
+        try:
+            context.load_cert_chain(file)
+        except OSError as error:  # ssl.SSLError is one
+            raise ConfigurationError(
+                f"the client certificate of the Connection cannot be used: {error}; does its key belong to it?"
+            ) from error

@@ -97,7 +97,7 @@ class Exchange:
 
     def __init__(self, endpoint: Endpoint, limits: RequestLimits, *, max_connections: int) -> None:
         self._limits = limits
-        self._connections = Connections(endpoint.ca_file, max_connections=max_connections)
+        self._connections = Connections(endpoint, max_connections=max_connections)
 
     def close(self) -> None:
         """Close the connections."""

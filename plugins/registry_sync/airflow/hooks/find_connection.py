@@ -1,0 +1,109 @@
+"""Find an Airflow Connection, and keep "it does not exist" apart from "a secrets backend does not respond".
+
+Airflow skips a secrets backend that raises an error, and then reports the Connection as missing
+(``_get_connection`` in ``airflow/sdk/execution_time/context.py``, version 3.3.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from airflow.sdk import BaseHook
+from airflow.sdk._shared.configuration.exceptions import AirflowConfigException
+from airflow.sdk.exceptions import AirflowNotFoundException, ErrorType
+
+from registry_sync.airflow.masking import masked_text
+from registry_sync.errors import ConfigurationError, TemporaryError
+from registry_sync.text import one_line
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+LONGEST_REASON = 300
+
+
+def find_connection(name: str) -> Connection | None:
+    """Read a Connection; ``None`` when every place where Airflow looks was asked and has none.
+
+    Tasks look in the environment, the workers' secrets backend and, by the API server, in the database. Commands look
+    in the environment, the secrets backend and the database.
+
+    :raises TemporaryError: when one of these places does not respond, and the others have none.
+    :raises ConfigurationError: when Airflow denies it to this task, or has no usable secrets backend.
+    """
+    try:
+        return BaseHook.get_connection(name)
+    except AirflowNotFoundException:
+        return _find_again(name)
+    except PermissionError as error:
+        raise ConfigurationError(f"Airflow denies this task the Connection {name!r}: {_reason(error)}") from error
+    except (ImportError, AttributeError, TypeError, ValueError, AirflowConfigException) as error:
+        raise ConfigurationError(
+            f"Airflow cannot read the Connection {name!r}: {_reason(error)}; correct it, or the settings of the "
+            "secrets backend"
+        ) from error
+    except Exception as error:  # a backend that cannot be opened, or Airflow's API server
+        raise TemporaryError(
+            _unknown(name, [f"Airflow's secrets backends could not be asked ({_reason(error)})"])
+        ) from error
+
+
+def _unknown(name: str, failures: Sequence[str]) -> str:
+    return (
+        f"it is unknown whether Airflow has a Connection {name!r}: {' and '.join(failures)}; it is looked for again at "
+        "the next try"
+    )
+
+
+def _find_again(name: str) -> Connection | None:
+    """Ask each place once more, without skipping errors."""
+    from airflow.sdk.execution_time.supervisor import ensure_secrets_backend_loaded
+
+    failures: list[str] = []
+    for backend in ensure_secrets_backend_loaded():
+        try:
+            found: Connection | None = backend.get_connection(conn_id=name)
+        except Exception as error:
+            failures.append(f"{_place(type(backend).__name__)} could not be asked ({_reason(error)})")
+            continue
+        if found:
+            return found
+    if failure := _api_failure(name):
+        failures.append(failure)
+    if failures:
+        raise TemporaryError(_unknown(name, failures))
+    return None
+
+
+_METASTORE = "MetastoreBackend"
+
+
+def _place(backend: str) -> str:
+    return "Airflow's database" if backend == _METASTORE else f"the secrets backend {backend}"
+
+
+def _api_failure(name: str) -> str:
+    """The reason that the API server did not say in a task whether it has a Connection; else empty.
+
+    Airflow's own backend for it takes every error for a missing Connection.
+    """
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.comms import ErrorResponse, GetConnection
+
+    supervisor = getattr(task_runner, "SUPERVISOR_COMMS", None)
+    if supervisor is None:
+        return ""
+    try:
+        answer = supervisor.send(GetConnection(conn_id=name))
+    except Exception as error:
+        return f"Airflow's API server could not be asked ({_reason(error)})"
+    if not isinstance(answer, ErrorResponse) or answer.error == ErrorType.CONNECTION_NOT_FOUND:
+        return ""
+    return f"Airflow's API server could not be asked ({answer.error.value}: {one_line(str(answer.detail), 200)})"
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of an error, such as one of SQLAlchemy, whose others are the statement and its parameters."""
+    first = str(error).strip().partition("\n")[0]
+    return one_line(masked_text(f"{type(error).__name__}: {first}" if first else type(error).__name__), LONGEST_REASON)

@@ -1,0 +1,167 @@
+"""Read an Airflow Connection as the login to a registry. What it cannot be used for is refused by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.log import mask_secret
+
+from registry_sync.connection_type import CA, CLIENT_CERTIFICATE, CLIENT_KEY, CONNECTION_TYPE, FIELDS
+from registry_sync.errors import ConfigurationError
+from registry_sync.registry.endpoint import ClientCertificate, Credentials
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+DOCKER = "docker"
+"""The docker provider's type, with host, login and password. Its other fields, reauth and email, are its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """The contents of a Connection. ``host`` as written, with the port; empty where none is."""
+
+    credentials: Credentials
+    host: str = ""
+    ca_pem: str = ""
+    client_certificate: ClientCertificate | None = None
+
+
+def read_login(connection: Connection) -> Login:
+    """The login of a Connection, whose secrets are from now on masked in all logs.
+
+    :raises ConfigurationError: for a Connection of another type, one without login or password, and one with a field
+        that means nothing here.
+    """
+    name = f"Connection {connection.conn_id!r}"
+    _check_type(connection, name)
+    credentials = _read_credentials(connection, name)
+    fields = _read_fields(connection, name)
+    return Login(
+        credentials=credentials,
+        host=_read_host(connection),
+        ca_pem=_read_pem(fields.get(CA), f"{CA} of {name}"),
+        client_certificate=_read_client_certificate(fields, name),
+    )
+
+
+def _check_type(connection: Connection, name: str) -> None:
+    if connection.conn_type not in (CONNECTION_TYPE, DOCKER):
+        has = f"has the type {connection.conn_type!r}" if connection.conn_type else "has no type"
+        raise ConfigurationError(
+            f"{name} {has}, which is not one of container registries, so nothing of it was sent; write the id of a "
+            f"Connection of type {CONNECTION_TYPE} or {DOCKER}, with the login and password that docs/connections.md "
+            "has for each registry"
+        )
+
+
+def _read_credentials(connection: Connection, name: str) -> Credentials:
+    lacking = [field for field in ("login", "password") if not getattr(connection, field)]
+    if lacking:
+        advice = "for access without a login, remove connection: from the registry in the mirrors file"
+        raise ConfigurationError(
+            f"{name} (type {connection.conn_type}) has no {' and no '.join(lacking)}; edit it. A token is the password "
+            f"(docs/connections.md has the login that goes with it); {advice}"
+        )
+    if ":" in str(connection.login):
+        raise ConfigurationError(
+            f"{name} has a ':' in its login, which no registry can read (RFC 7617): write what is before it as login, "
+            "and what follows as password"
+        )
+    credentials = Credentials(username=str(connection.login), secret=str(connection.password))
+    mask_secret(credentials.secret)
+    mask_secret(credentials.basic())
+    return credentials
+
+
+def _read_fields(connection: Connection, name: str) -> Mapping[str, str]:
+    """The extra fields that are written.
+
+    :raises ConfigurationError: for a field that is not of this type.
+    """
+    written = {key: value for key, value in _read_extra(connection, name).items() if value not in (None, "")}
+    own = [key for key in written if key in FIELDS]
+    if connection.conn_type == DOCKER:
+        if own:
+            raise ConfigurationError(
+                f"{name} is of type {DOCKER}, which has no {', '.join(own)}; give it the type {CONNECTION_TYPE}"
+            )
+        return {}
+    if unknown := [key for key in written if key not in FIELDS]:
+        raise ConfigurationError(
+            f"{name}: its extra has {', '.join(map(repr, unknown))}, but a Connection of type {CONNECTION_TYPE} has "
+            f"only {', '.join(FIELDS)}; remove what is not needed"
+        )
+    if connection.schema:
+        raise ConfigurationError(f"{name}: schema means nothing for a Connection of type {CONNECTION_TYPE}; remove it")
+    if wrong := [key for key in own if not isinstance(written[key], str)]:
+        raise ConfigurationError(f"{name}: {', '.join(wrong)} must be text: PEM, or the path of a file")
+    return written
+
+
+def _read_extra(connection: Connection, name: str) -> Mapping[str, Any]:
+    """The extra as JSON. Airflow's own reader takes a broken one for an empty one.
+
+    :raises ConfigurationError: when it is not a JSON object.
+    """
+    try:
+        extra = json.loads(connection.extra or "{}")
+    except (ValueError, RecursionError):
+        extra = None
+    if not isinstance(extra, dict):
+        raise ConfigurationError(f"{name}: its extra is not a JSON object; correct or empty it")
+    return extra
+
+
+def bare_host(written: str) -> str:
+    """The host of a Connection without scheme and path.
+
+    >>> bare_host("https://index.docker.io/v1/")
+    'index.docker.io'
+    """
+    return written.removeprefix("https://").removeprefix("http://").partition("/")[0]
+
+
+def _read_host(connection: Connection) -> str:
+    """The host as written, with the port."""
+    written = connection.host or ""
+    bare = bare_host(written)
+    if not connection.port or ":" in bare or not bare:
+        return written
+    return written.replace(bare, f"{bare}:{connection.port}", 1)
+
+
+def _read_client_certificate(fields: Mapping[str, str], name: str) -> ClientCertificate | None:
+    certificate, key = fields.get(CLIENT_CERTIFICATE), fields.get(CLIENT_KEY)
+    if bool(certificate) != bool(key):
+        lacking, has = (CLIENT_KEY, CLIENT_CERTIFICATE) if certificate else (CLIENT_CERTIFICATE, CLIENT_KEY)
+        raise ConfigurationError(f"{name} has {has}, but no {lacking}; write both, or none")
+    if not certificate:
+        return None
+    pem = _read_pem(key, f"{CLIENT_KEY} of {name}")
+    mask_secret(pem)
+    return ClientCertificate(certificate=_read_pem(certificate, f"{CLIENT_CERTIFICATE} of {name}"), key=pem)
+
+
+def _read_pem(value: str | None, what: str) -> str:
+    """The PEM of a field: the value itself, or the content of the file that it names."""
+    from registry_sync.registry.certificates import is_pem, parse_pem
+
+    if not value:
+        return ""
+    if is_pem(value):
+        return parse_pem(value, what)
+    path = Path(value.strip())
+    if not path.is_absolute():
+        raise ConfigurationError(f"{what} is neither PEM nor an absolute path of a file on the workers")
+    try:
+        content = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{what}: {str(path)!r} cannot be read on this worker: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigurationError(f"{what}: {str(path)!r} is not PEM") from error
+    return parse_pem(content, f"{what}, {str(path)!r},")

@@ -1,0 +1,72 @@
+"""The hook of the Connection type ``oci_registry``. Airflow calls it for the button *Test* of its Connection form."""
+
+from __future__ import annotations
+
+from airflow.sdk import BaseHook
+
+from registry_sync.airflow.hooks.find_connection import find_connection
+from registry_sync.airflow.hooks.login import Login, bare_host, read_login
+from registry_sync.airflow.masking import masked_text
+from registry_sync.connection_type import CONNECTION_TYPE, HOOK_NAME
+from registry_sync.errors import ConfigurationError, RegistrySyncError
+from registry_sync.oci.reference import parse_host, without_default_port
+from registry_sync.registry.endpoint import Endpoint
+
+
+class OciRegistryHook(BaseHook):
+    """A registry of which nothing is known but its Connection.
+
+    :param registry_conn_id: id of a Connection of type ``oci_registry`` or ``docker``.
+    """
+
+    conn_name_attr = "registry_conn_id"
+    default_conn_name = "oci_registry_default"
+    conn_type = CONNECTION_TYPE
+    hook_name = HOOK_NAME
+
+    def __init__(self, registry_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.registry_conn_id = registry_conn_id
+
+    def get_conn(self) -> Endpoint:
+        """The address and login of the registry.
+
+        :raises ConfigurationError: when the Connection does not exist, has no host, or cannot be used.
+        :raises TemporaryError: when it was not found, and a place where Airflow looks for it does not respond.
+        """
+        connection = find_connection(self.registry_conn_id)
+        if connection is None:
+            raise ConfigurationError(f"no Airflow Connection named {self.registry_conn_id!r}; create it")
+        login = read_login(connection)
+        if not login.host:
+            raise ConfigurationError(
+                "the Connection has no host, so there is no registry to log in to; the mirrors file has the host then: "
+                "run registry-sync check"
+            )
+        return _endpoint(login)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Log in, and return whether that worked and a sentence about it."""
+        from registry_sync.registry.open import check_login
+
+        try:
+            endpoint = self.get_conn()
+            check_login(endpoint)
+        except RegistrySyncError as error:
+            return False, masked_text(str(error))
+        user = endpoint.credentials.username if endpoint.credentials else ""
+        return True, f"logged in to {endpoint.host} as {user!r}"
+
+
+def _endpoint(login: Login) -> Endpoint:
+    """TLS is used unless the host begins with ``http://``."""
+    tls = not login.host.startswith("http://")
+    if not tls and (login.ca_pem or login.client_certificate):
+        raise ConfigurationError("the Connection's host begins with http://, but it has certificates; correct one")
+    return Endpoint(
+        host=without_default_port(parse_host(bare_host(login.host)), tls=tls),
+        tls=tls,
+        ca_pem=login.ca_pem,
+        client_certificate=login.client_certificate,
+        credentials=login.credentials,
+    )

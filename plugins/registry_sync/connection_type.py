@@ -1,0 +1,56 @@
+"""The Connection type ``oci_registry``: its fields, for the provider's metadata and for reading Connections.
+
+This module must not import Airflow, which reads the metadata of providers while it is being imported itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+CONNECTION_TYPE = "oci_registry"
+
+HOOK_NAME = "Container registry"
+"""The name of the type in Airflow's web UI."""
+
+HOOK_CLASS = "registry_sync.airflow.hooks.oci_registry.OciRegistryHook"
+
+CA, CLIENT_CERTIFICATE, CLIENT_KEY = "ca", "client_certificate", "client_private_key"
+"""Extra fields. Airflow hides the value of a field whose name contains ``private_key``."""
+
+FIELDS = (CA, CLIENT_CERTIFICATE, CLIENT_KEY)
+
+_TEXT = {"type": ["string", "null"]}
+
+CONNECTION_TYPES: list[dict[str, Any]] = [
+    {
+        "connection-type": CONNECTION_TYPE,
+        "hook-class-name": HOOK_CLASS,
+        "hook-name": HOOK_NAME,
+        "conn-fields": {
+            CA: {
+                "label": "CA",
+                "schema": {**_TEXT, "format": "multiline"},
+                "description": "Certificate of a private authority: PEM, or the path of a file on the workers.",
+            },
+            CLIENT_CERTIFICATE: {
+                "label": "Client certificate",
+                "schema": {**_TEXT, "format": "multiline"},
+                "description": "For registries that require one: PEM, or the path of a file on the workers.",
+            },
+            CLIENT_KEY: {
+                "label": "Client key",
+                "schema": {**_TEXT, "format": "password"},
+                "description": "Private key of the client certificate, not encrypted: PEM, or the path of a file.",
+            },
+        },
+        "ui-field-behaviour": {
+            "hidden-fields": ["schema"],
+            "relabeling": {"login": "User", "password": "Password or token"},
+            "placeholders": {"host": "quay.io", "login": "team+mirror"},
+        },
+    }
+]
+"""``connection-types`` of ``get_provider_info()``.
+
+https://airflow.apache.org/docs/apache-airflow-providers/howto/create-custom-providers.html
+"""

@@ -1,0 +1,450 @@
+"""Airflow Connections as logins: types, fields, where they are looked for, and the button *Test*."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.sdk import Connection
+from airflow.sdk.bases.hook import BaseHook
+from airflow.secrets import BaseSecretsBackend
+
+from registry_sync.airflow.hooks.connections import HookConnections
+from registry_sync.airflow.hooks.find_connection import find_connection
+from registry_sync.airflow.hooks.oci_registry import OciRegistryHook
+from registry_sync.airflow.hooks.registry import RegistryHook
+from registry_sync.airflow.mirror_dag import build_dag
+from registry_sync.config.model import Registry
+from registry_sync.connection_type import CONNECTION_TYPES
+from registry_sync.errors import ConfigurationError, TemporaryError
+from registry_sync.oci.reference import Repository
+from registry_sync.registry.endpoint import Endpoint
+from registry_sync.routes.load import load_mirrors
+from registry_sync.sync.scope import RouteScope
+from registry_sync.sync.session import open_session
+from registry_sync.sync.window import ALL_TAGS
+from testkit import images
+from testkit.registry import Htpasswd, RegistryProcess
+from testkit.routes import counted, make_route, sync_report
+from testkit.task_runner import FakeApi, run
+from testkit.tls import Certificate, CertificateAuthority
+
+if TYPE_CHECKING:
+    from airflow.sdk.execution_time.supervisor import TaskRunResult
+
+HOST = "registry.example"
+
+LOGIN = {"conn_type": "oci_registry", "login": "robot", "password": "of-the-robot-1"}
+
+
+def given(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
+    """Put a Connection ``team`` into the environment."""
+    monkeypatch.setenv("AIRFLOW_CONN_TEAM", json.dumps(fields))
+
+
+def endpoint(**options: Any) -> Endpoint:
+    return RegistryHook(Registry(name="acr", host=HOST, connection="team", **options)).endpoint
+
+
+def refusal(**options: Any) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        endpoint(**options)
+    return str(caught.value)
+
+
+OTHER_TYPE = (
+    "registry 'acr': Connection 'team' has {}, which is not one of container registries, so nothing of it was sent; "
+    "write the id of a Connection of type oci_registry or docker, with the login and password that docs/connections.md "
+    "has for each registry"
+)
+
+
+class TestTypes:
+    @pytest.mark.parametrize("conn_type", ["docker", "oci_registry"])
+    def test_those_of_registries_give_the_login(self, monkeypatch: pytest.MonkeyPatch, conn_type: str) -> None:
+        given(monkeypatch, **{**LOGIN, "conn_type": conn_type, "host": HOST})
+        credentials = endpoint().credentials
+        assert credentials is not None
+        assert (credentials.username, credentials.secret) == ("robot", "of-the-robot-1")
+
+    @pytest.mark.parametrize(
+        "conn_type", ["aws", "google_cloud_platform", "azure", "wasb", "http", "generic", "kubernetes", "oci"]
+    )
+    def test_others_are_refused_by_name(self, monkeypatch: pytest.MonkeyPatch, conn_type: str) -> None:
+        given(monkeypatch, **{**LOGIN, "conn_type": conn_type})
+        assert refusal() == OTHER_TYPE.format(f"the type {conn_type!r}")
+
+    def test_one_without_a_type_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        given(monkeypatch, login="robot", password="of-the-robot-1")
+        assert refusal() == OTHER_TYPE.format("no type")
+
+    def test_a_uri_is_read_alike(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AIRFLOW_CONN_TEAM", f"oci-registry://robot:of%2Fthe@{HOST}:443")
+        credentials = endpoint().credentials
+        assert credentials is not None
+        assert credentials.secret == "of/the"
+
+
+@pytest.mark.parametrize(
+    ("fields", "lacking"),
+    [
+        ({"login": ""}, "no login"),
+        ({"password": ""}, "no password"),
+        ({"login": None, "password": None}, "no login and no password"),
+    ],
+)
+@pytest.mark.parametrize("conn_type", ["docker", "oci_registry"])
+def test_a_connection_without_login_is_not_anonymous_access(
+    monkeypatch: pytest.MonkeyPatch, conn_type: str, fields: dict[str, Any], lacking: str
+) -> None:
+    given(monkeypatch, **{**LOGIN, "conn_type": conn_type, **fields})
+    assert refusal() == (
+        f"registry 'acr': Connection 'team' (type {conn_type}) has {lacking}; edit it. A token is the password "
+        "(docs/connections.md has the login that goes with it); for access without a login, remove connection: from "
+        "the registry in the mirrors file"
+    )
+
+
+PEM = "-----BEGIN CERTIFICATE-----\nTUlJ\n-----END CERTIFICATE-----\n"
+OF = "of Connection 'team'"
+
+
+@pytest.mark.parametrize(
+    ("fields", "options", "message"),
+    [
+        (
+            {"host": "other.example"},
+            {},
+            (
+                f"Connection 'team' is for host 'other.example', but registry 'acr' of the mirrors file is {HOST!r}; "
+                "its password was not sent. Correct the host of the Connection or of the registry"
+            ),
+        ),
+        (
+            {"host": f"https://{HOST}"},
+            {"tls": False},
+            (
+                f"Connection 'team' is for 'https://{HOST}', but registry 'acr' has tls: false; its password was not "
+                "sent in clear text. Correct the host of the Connection or tls: of the registry"
+            ),
+        ),
+        (
+            {"extra": {"ca": PEM}},
+            {"tls": False},
+            "Connection 'team' has ca, but registry 'acr' has tls: false; remove one of them",
+        ),
+        (
+            {"extra": {"ca": PEM}},
+            {"ca_file": Path("/x")},
+            "Connection 'team' has ca, and registry 'acr' has ca_file; remove one of them",
+        ),
+        (
+            {"login": "a:b"},
+            {},
+            (
+                "registry 'acr': Connection 'team' has a ':' in its login, which no registry can read (RFC 7617): "
+                "write what is before it as login, and what follows as password"
+            ),
+        ),
+        (
+            {"extra": {"role_arn": "arn:aws:iam::1:role/x"}},
+            {},
+            (
+                "registry 'acr': Connection 'team': its extra has 'role_arn', but a Connection of type oci_registry "
+                "has only ca, client_certificate, client_private_key; remove what is not needed"
+            ),
+        ),
+        (
+            {"extra": "[1]"},
+            {},
+            "registry 'acr': Connection 'team': its extra is not a JSON object; correct or empty it",
+        ),
+        (
+            {"schema": "x"},
+            {},
+            "registry 'acr': Connection 'team': schema means nothing for a Connection of type oci_registry; remove it",
+        ),
+        (
+            {"conn_type": "docker", "extra": {"ca": PEM}},
+            {},
+            "registry 'acr': Connection 'team' is of type docker, which has no ca; give it the type oci_registry",
+        ),
+        (
+            {"extra": {"client_certificate": PEM}},
+            {},
+            "registry 'acr': Connection 'team' has client_certificate, but no client_private_key; write both, or none",
+        ),
+        (
+            {"extra": {"ca": "ca.pem"}},
+            {},
+            f"registry 'acr': ca {OF} is neither PEM nor an absolute path of a file on the workers",
+        ),
+        (
+            {"extra": {"ca": "/nowhere/ca.pem"}},
+            {},
+            f"registry 'acr': ca {OF}: '/nowhere/ca.pem' cannot be read on this worker: No such file or directory",
+        ),
+        (
+            {"extra": {"ca": PEM[:40]}},
+            {},
+            f"registry 'acr': ca {OF} is not PEM: it has no whole block from -----BEGIN …----- to -----END …-----",
+        ),
+        (
+            {"extra": {"client_certificate": PEM, "client_private_key": PEM.replace("CERT", "ENCRYPTED CERT")}},
+            {},
+            (
+                f"registry 'acr': client_private_key {OF} is encrypted, and there is no field for its password; store "
+                "it decrypted"
+            ),
+        ),
+        ({"extra": {"ca": 5}}, {}, "registry 'acr': Connection 'team': ca must be text: PEM, or the path of a file"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused(
+    monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], options: dict[str, Any], message: str
+) -> None:
+    given(monkeypatch, **{**LOGIN, **fields})
+    assert refusal(**options) == message
+
+
+def test_fields_of_the_docker_provider_are_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, **{**LOGIN, "conn_type": "docker", "extra": {"reauth": False, "email": "a@example.org"}})
+    assert endpoint().credentials is not None
+
+
+class Down(BaseSecretsBackend):
+    """A secrets backend that does not respond."""
+
+    def get_connection(self, conn_id: str, team_name: str | None = None) -> Connection | None:  # noqa: ARG002 - as Airflow calls it
+        raise ConnectionError(f"vault.example:8200 refused {conn_id}")
+
+
+class Blinking(BaseSecretsBackend):
+    """A secrets backend that fails once."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def get_connection(self, conn_id: str, team_name: str | None = None) -> Connection | None:  # noqa: ARG002 - as Airflow calls it
+        self.calls += 1
+        if self.calls == 1:
+            raise TimeoutError
+        return Connection(conn_id=conn_id, conn_type="docker", login="robot", password="of-the-robot-1")
+
+
+BACKENDS = f"{__name__}."
+
+
+def with_backend(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("AIRFLOW__SECRETS__BACKEND", BACKENDS + name)
+    monkeypatch.setattr("airflow.sdk.configuration._secrets_backend_cache", {})
+
+
+class TestBackends:
+    def test_what_no_place_has_is_missing(self) -> None:
+        assert find_connection("team") is None
+        assert refusal() == (
+            "registry 'acr': no Airflow Connection named 'team'; create it (type oci_registry or docker, with login "
+            "and password); of a registry that is only pulled from, anonymously, remove 'connection:'"
+        )
+
+    def test_one_that_is_down_is_named_and_temporary(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with_backend(monkeypatch, "Down")
+        with pytest.raises(TemporaryError) as caught:
+            endpoint()
+        assert str(caught.value) == (
+            "it is unknown whether Airflow has a Connection 'team': the secrets backend Down could not be asked "
+            "(ConnectionError: vault.example:8200 refused team); it is looked for again at the next try"
+        )
+
+    def test_one_that_is_down_does_not_hide_others(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with_backend(monkeypatch, "Down")
+        given(monkeypatch, **LOGIN)
+        assert endpoint().credentials is not None
+
+    def test_one_that_blinks_is_asked_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with_backend(monkeypatch, "Blinking")
+        assert endpoint().credentials is not None
+
+    def test_one_that_does_not_exist_is_a_mistake_of_the_settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with_backend(monkeypatch, "Nowhere")
+        assert refusal().startswith("Airflow cannot read the Connection 'team': ")
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
+    return CertificateAuthority.create(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def client(authority: CertificateAuthority) -> Certificate:
+    return authority.issue(["robot"], is_client=True)
+
+
+@pytest.fixture(scope="module")
+def secure(authority: CertificateAuthority, client: Certificate) -> Iterator[RegistryProcess]:
+    """A registry with a private CA that requires a client certificate and a login."""
+    auth = Htpasswd(users={"robot": LOGIN["password"]})
+    with RegistryProcess(tls=authority.issue(), client_ca=authority.ca_file, client=client, auth=auth) as registry:
+        yield registry
+
+
+def certificates(authority: CertificateAuthority, client: Certificate, form: str) -> dict[str, str]:
+    files = {
+        "ca": authority.ca_file,
+        "client_certificate": client.cert_file,
+        "client_private_key": client.key_file,
+    }
+    texts = {name: file.read_text() for name, file in files.items()}
+    match form:
+        case "paths":
+            return {name: str(file) for name, file in files.items()}
+        case "one line":
+            return {name: text.replace("\n", " ") for name, text in texts.items()}
+        case "escaped":
+            return {name: text.replace("\n", "\\n") for name, text in texts.items()}
+    return texts
+
+
+class TestCertificates:
+    @pytest.mark.parametrize("form", ["PEM", "paths", "one line", "escaped"])
+    def test_they_reach_our_client(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        secure: RegistryProcess,
+        authority: CertificateAuthority,
+        client: Certificate,
+        form: str,
+    ) -> None:
+        given(monkeypatch, **LOGIN, host=secure.host, extra=certificates(authority, client, form))
+        hook = RegistryHook(Registry(name="own", host=secure.host, connection="team"))
+        opened = hook.get_conn()
+        opened.ping()
+        assert opened.head_manifest(Repository(secure.host, "team/none"), "v1") is None
+        opened.close()
+        assert OciRegistryHook("team").test_connection() == (True, f"logged in to {secure.host} as 'robot'")
+
+    def test_without_the_key_of_the_certificate_nothing_is_sent(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        secure: RegistryProcess,
+        authority: CertificateAuthority,
+        client: Certificate,
+    ) -> None:
+        extra = certificates(authority, client, "PEM") | {
+            "client_private_key": authority.issue(["other"], is_client=True).key_file.read_text()
+        }
+        given(monkeypatch, **LOGIN, host=secure.host, extra=extra)
+        is_well, message = OciRegistryHook("team").test_connection()
+        assert not is_well
+        assert message.startswith("the client certificate of the Connection cannot be used: ")
+        assert message.endswith("; does its key belong to it?")
+
+
+NO_HOST = (
+    "the Connection has no host, so there is no registry to log in to; the mirrors file has the host then: run "
+    "registry-sync check"
+)
+
+
+@pytest.fixture(scope="module")
+def locked() -> Iterator[RegistryProcess]:
+    with RegistryProcess(auth=Htpasswd(users={"robot": LOGIN["password"]})) as registry:
+        yield registry
+
+
+class TestButton:
+    """``Connection.test_connection``, which Airflow's API server and its workers call."""
+
+    @pytest.mark.parametrize("form", ["{host}", "{host}/v2/", "http://{host}/"])
+    def test_it_logs_in(self, monkeypatch: pytest.MonkeyPatch, locked: RegistryProcess, form: str) -> None:
+        given(monkeypatch, **LOGIN, host="http://" + form.format(host=locked.host).removeprefix("http://"))
+        assert OciRegistryHook("team").test_connection() == (True, f"logged in to {locked.host} as 'robot'")
+
+    def test_a_wrong_password_is_said_and_not_shown(
+        self, monkeypatch: pytest.MonkeyPatch, locked: RegistryProcess
+    ) -> None:
+        given(monkeypatch, **{**LOGIN, "password": "something-wrong"}, host=f"http://{locked.host}")
+        is_well, message = OciRegistryHook("team").test_connection()
+        assert not is_well
+        assert message.startswith(f"{locked.host} rejects the login of 'robot': GET {locked.url}/v2/ answered 401")
+        assert "something-wrong" not in message
+
+    def test_a_registry_that_is_down_is_asked_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        given(monkeypatch, **LOGIN, host="http://127.0.0.1:1")
+        is_well, message = OciRegistryHook("team").test_connection()
+        assert not is_well
+        assert message.startswith("http://127.0.0.1:1 cannot be reached: ")
+
+    def test_a_connection_without_host_cannot_be_tested(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        given(monkeypatch, **LOGIN)
+        assert OciRegistryHook("team").test_connection() == (
+            False,
+            NO_HOST,
+        )
+
+    def test_the_provider_names_this_hook(self) -> None:
+        """Airflow makes the hook with ``conn_name_attr`` as its only argument."""
+        (described,) = CONNECTION_TYPES
+        hook = OciRegistryHook
+        assert described["hook-class-name"] == f"{hook.__module__}.{hook.__name__}"
+        assert described["connection-type"] == hook.conn_type
+        assert described["hook-name"] == hook.hook_name
+        assert issubclass(hook, BaseHook)
+        assert hook(**{hook.conn_name_attr: "team"}).registry_conn_id == "team"
+
+
+@pytest.mark.parametrize("mover", ["skopeo", "direct"])
+def test_both_movers_use_the_certificates(
+    monkeypatch: pytest.MonkeyPatch,
+    source: RegistryProcess,
+    secure: RegistryProcess,
+    authority: CertificateAuthority,
+    client: Certificate,
+    mover: str,
+) -> None:
+    """Skopeo gets them by its ``--dest-cert-dir``."""
+    images.push(source.url, mover, "v1", images.multi_arch(mover))
+    given(monkeypatch, **LOGIN, extra=certificates(authority, client, "PEM"))
+    route = make_route(source, secure, mover, transfer=mover)
+    backup = Registry(name="backup", host=secure.host, connection="team")
+    with open_session(replace(route, destination=backup), HookConnections(task="a test")) as session:
+        report = sync_report(session, RouteScope(window=ALL_TAGS))
+    assert counted(report) == {"copied": 1}, report.error
+
+
+class TestTasks:
+    """Where a task looks: the environment, and Airflow's API server."""
+
+    def plan(self, tmp_path: Path, **api: Any) -> TaskRunResult:
+        registries = {"origin": {"host": "127.0.0.1:1", "tls": False, "connection": "team"}, "acr": {"host": HOST}}
+        mirror = {"source": "acr", "destinations": ["origin"], "repositories": ["team/app"]}
+        path = tmp_path / "mirrors.yaml"
+        path.write_text(json.dumps({"registries": registries, "mirrors": {"team": mirror}}))
+        file = load_mirrors(path)
+        dag = build_dag(file.mirrors["team"], file)
+        return run(dag, "routes_to_origin", FakeApi(dag_id=dag.dag_id, **api))
+
+    def test_another_type_fails_the_first_task(self, tmp_path: Path) -> None:
+        fields = {"conn_type": "aws", "login": "AKIA", "password": "the-secret-key"}
+        result = self.plan(tmp_path, connections={"team": fields})
+        assert (result.state, type(result.error)) == ("failed", ConfigurationError)
+        assert str(result.error) == OTHER_TYPE.format("the type 'aws'").replace("acr", "origin")
+
+    @pytest.mark.parametrize("status", [400, 409, 422])
+    def test_an_api_server_that_does_not_say_is_temporary(self, tmp_path: Path, status: int) -> None:
+        """A 5xx is alike, after half a minute of retries by Airflow."""
+        result = self.plan(tmp_path, connection_status=status)
+        assert (result.state, type(result.error)) == ("up_for_retry", TemporaryError)
+        assert str(result.error).startswith(
+            "it is unknown whether Airflow has a Connection 'team': Airflow's API server could not be asked ("
+        )
+
+    def test_a_denied_connection_is_not_missing(self, tmp_path: Path) -> None:
+        result = self.plan(tmp_path, connection_status=403)
+        assert (result.state, type(result.error)) == ("failed", ConfigurationError)
+        assert str(result.error).startswith("Airflow denies this task the Connection 'team': ")
