@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import zlib
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -191,14 +193,23 @@ class Chunked(ScriptedServer):
     """A registry that takes parts of at least ``least`` bytes, and breaks off an upload after ``cuts`` parts.
 
     :param claims: the bytes that it claims to have of a broken upload; by default those that it has.
+    :param refusals: the status and the code of its answers to some writes, by their number.
     """
 
     def __init__(
-        self, *, least: int | None = None, cuts: int = 0, claims: int | None = None, refuses_whole: bool = False
+        self,
+        *,
+        least: int | None = None,
+        cuts: int = 0,
+        claims: int | None = None,
+        refusals: Mapping[int, tuple[int, str]] | None = None,
+        refuses_whole: bool = False,
     ) -> None:
         super().__init__(self._reply)
         self.least, self.cuts, self.claims, self.refuses_whole = least, cuts, claims, refuses_whole
+        self.refusals = dict(refusals or {})
         self.stored = b""
+        self.writes = 0
         self.ranges: list[str] = []
 
     def _reply(self, request: ScriptedRequest) -> Reply:
@@ -216,6 +227,10 @@ class Chunked(ScriptedServer):
         if request.method == "PUT" and self.refuses_whole and request.body:
             return Reply(status=413)
         if request.method in ("PATCH", "PUT"):
+            self.writes += 1
+            if self.writes in self.refusals:
+                status, code = self.refusals[self.writes]
+                return Reply(status=status, body=f'{{"errors": [{{"code": "{code}"}}]}}'.encode())
             self.stored += request.body
             self.ranges.append(f"{request.method} {len(request.body)}")
             if self.cuts and request.method == "PATCH":
@@ -239,25 +254,30 @@ PARTS = ["PATCH 100000", "PATCH 100000", "PATCH 50000", "PUT 0"]
         ({"least": 100_000, "cuts": 1, "claims": 200_000}, ["PATCH 100000", *PARTS]),
         ({"least": 100_000, "cuts": 1, "claims": 250_000}, ["PATCH 100000", *PARTS]),
         ({"least": 100_000, "cuts": 1, "claims": 250_001}, ["PATCH 100000", *PARTS]),
+        ({"least": 100_000, "refusals": {2: (416, "BLOB_UPLOAD_INVALID")}}, PARTS),
+        ({"least": 100_000, "cuts": 1, "refusals": {2: (400, "BLOB_UPLOAD_INVALID")}}, ["PATCH 100000", *PARTS]),
+        ({"least": 100_000, "cuts": 1, "refusals": {2: (405, "UNSUPPORTED")}}, ["PATCH 100000", *PARTS]),
+        ({"least": 100_000, "refusals": {4: (400, "DIGEST_INVALID")}}, [*PARTS[:3], *PARTS]),
         ({"refuses_whole": True}, PARTS),
     ],
 )
 def test_parts_and_resumes_of_an_upload(
-    monkeypatch: pytest.MonkeyPatch, recorded_pauses: list[float], server: dict[str, int], ranges: list[str]
+    monkeypatch: pytest.MonkeyPatch, recorded_pauses: list[float], server: dict[str, Any], ranges: list[str]
 ) -> None:
     """A broken upload goes on with what the registry has of it; its Location is kept with its query.
 
-    However often it breaks off: only attempts in a row without progress are counted.
+    However often it breaks off: only attempts in a row without progress are counted. An upload whose bytes are wrong,
+    or that the registry does not continue, is begun again.
     """
     for module in (uploads, blob_copy):
         monkeypatch.setattr(module, "CHUNK_BYTES", 100_000)
     content = bytes(range(250)) * 1000
-    with ScriptedServer(lambda _: Reply(body=content)) as source, Chunked(**server) as destination:  # type: ignore[arg-type]
+    with ScriptedServer(lambda _: Reply(body=content)) as source, Chunked(**server) as destination:
         copy(source, destination, described(content))
         assert destination.stored == content
         assert destination.ranges == ranges
         assert all("state=a" in each.target for each in destination.shown if each.method in ("PATCH", "PUT", "GET"))
-    assert len(recorded_pauses) == (1 if server.get("refuses_whole") else server.get("cuts", 0))
+    assert len(recorded_pauses) == server.get("cuts", 0) + len(server.get("refusals", ())) + ("refuses_whole" in server)
 
 
 @pytest.mark.parametrize("answer", ["206", "200", "416", "late"])

@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
-from registry_sync.errors import RateLimited, RefusedError, RegistrySyncError, ResponseTimeout, TemporaryError
+from registry_sync.errors import (
+    DamagedContent,
+    RateLimited,
+    RefusedError,
+    RegistrySyncError,
+    ResponseTimeout,
+    TemporaryError,
+)
 from registry_sync.oci.manifest import Descriptor
 from registry_sync.registry.blobs import BlobReader
 from registry_sync.registry.uploads import CHUNK_BYTES, Upload, Uploads
@@ -33,7 +40,10 @@ class BlobCopy:
     check: Callable[[], object]
     is_present: Callable[[], bool] = lambda: False
     sent_bytes: int = 0
+    _start: int = field(default=0, init=False)
     _offset: int = field(default=0, init=False)
+    _failures: int = field(default=0, init=False)
+    _beginnings: int = field(default=1, init=False)
 
     @property
     def blob(self) -> Descriptor:
@@ -42,33 +52,32 @@ class BlobCopy:
     def run(self, upload: Upload) -> int:
         """Send the blob into an upload that was begun. Returns the bytes sent. A failed upload is cancelled.
 
-        After :data:`CHUNK_BYTES` that the registry has kept, attempts are counted from the first again.
+        After :data:`CHUNK_BYTES` that the registry has kept, failures are counted from the first again. It is begun
+        at its first byte :data:`ATTEMPTS` times at the most.
 
         :raises NotFound: when the source does not have the blob.
         :raises DamagedContent: when the source's bytes do not match the digest. The destination then has nothing new.
         """
-        start, attempt = 0, 1
         while True:
-            self._offset = start
             try:
-                self.uploads.send(upload, self.blob, self._chunks(start), start=start)
+                self.uploads.send(upload, self.blob, self._chunks(), start=self._start)
                 return self.sent_bytes
             except RegistrySyncError as error:
-                upload = self._judge(upload, error, attempt)
+                is_useless = self._is_useless(error)
+                upload = self._judge(upload, error, is_useless=is_useless)
                 log.warning("%s; sending blob %s again", error, self.blob.digest.short)
-                self.uploads.back_off(attempt)
-            continued = self._continue(upload)
-            if continued is None:
+                self.uploads.back_off(self._failures)
+            found = None if is_useless else self._find(upload)
+            if found is None and self.is_present():
                 return self.sent_bytes
-            upload, offset = continued
-            attempt = 1 if offset >= start + CHUNK_BYTES else attempt + 1
-            start = offset
+            upload = self._go_on(*found) if found else self._begin_again(upload)
 
-    def _chunks(self, start: int) -> Iterable[bytes]:
-        """The bytes from ``start`` on. The source is asked before the upload begins to send."""
-        if start == self.blob.size_bytes:
+    def _chunks(self) -> Iterable[bytes]:
+        """The bytes that are left. The source is asked before the upload begins to send."""
+        self._offset = self._start
+        if self._start == self.blob.size_bytes:
             return ()
-        chunks = self.reader.chunks(start)
+        chunks = self.reader.chunks(self._start)
         return self._counted(chain((next(chunks, b""),), chunks))
 
     def _counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -78,15 +87,21 @@ class BlobCopy:
             self._offset += len(chunk)
             yield chunk
 
-    def _judge(self, upload: Upload, error: RegistrySyncError, attempt: int) -> Upload:
+    def _is_useless(self, error: RegistrySyncError) -> bool:
+        """Return whether an upload cannot be continued: its bytes are wrong, or the registry continues no upload."""
+        return isinstance(error, DamagedContent) or (isinstance(error, RefusedError) and self._start > 0)
+
+    def _judge(self, upload: Upload, error: RegistrySyncError, *, is_useless: bool) -> Upload:
         """The upload to continue after an error. :raises RegistrySyncError: when there is none; it is cancelled."""
         is_whole = upload.chunk_bytes is None and self.blob.size_bytes > CHUNK_BYTES
         is_too_large = is_whole and isinstance(error, RefusedError) and error.status in _TOO_LARGE
+        self._failures += 1
+        is_last = max(self._failures, self._beginnings) >= ATTEMPTS
         try:
             self.check()
             is_of_source = self.reader.error is not None
             is_passing = isinstance(error, TemporaryError) and not isinstance(error, ResponseTimeout)
-            if is_of_source or attempt >= ATTEMPTS or not (is_too_large or is_passing):
+            if is_of_source or is_last or not (is_too_large or is_passing or is_useless):
                 raise error
         except RateLimited:
             raise  # a request to cancel the upload would have to wait as well
@@ -95,16 +110,22 @@ class BlobCopy:
             raise
         return replace(upload, chunk_bytes=CHUNK_BYTES) if is_too_large else upload
 
-    def _continue(self, upload: Upload) -> tuple[Upload, int] | None:
-        """The upload where it broke off, or a new one from the first byte; ``None`` when only the response was lost.
-
-        An upload that has more than was sent is not continued.
-        """
+    def _find(self, upload: Upload) -> tuple[Upload, int] | None:
+        """The upload where it broke off; ``None`` when the registry lost it, or claims to have more than was sent."""
         found = self.uploads.find(upload, self.blob)
-        if found and found[1] <= self._offset:
-            return found
-        if self.is_present():
-            return None
+        return found if found and found[1] <= self._offset else None
+
+    def _go_on(self, upload: Upload, start: int) -> Upload:
+        """Continue an upload at a byte."""
+        if start >= self._start + CHUNK_BYTES:
+            self._failures = 0
+        self._start = start
+        return upload
+
+    def _begin_again(self, upload: Upload) -> Upload:
+        """A new upload in place of one that cannot be continued."""
         self.uploads.cancel(upload)
         begun = self.uploads.begin(self.blob)
-        return replace(begun, chunk_bytes=begun.chunk_bytes or upload.chunk_bytes), 0
+        self._start = 0
+        self._beginnings += 1
+        return replace(begun, chunk_bytes=begun.chunk_bytes or upload.chunk_bytes)

@@ -9,6 +9,7 @@ import logging
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from registry_sync.errors import (
@@ -137,6 +138,8 @@ class Uploads:
         except RefusedError as error:
             if _WRONG_DIGEST in str(error):  # our bytes had the right one
                 raise DamagedContent(f"{error}; the bytes were damaged on their way") from error
+            if error.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                raise TemporaryError(f"{error}; the registry has other parts of the upload than were sent") from error
             raise
 
     def find(self, upload: Upload, blob: Descriptor) -> tuple[Upload, int] | None:
