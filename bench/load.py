@@ -10,81 +10,35 @@ import argparse
 import json
 import multiprocessing
 import resource
+import shutil
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import timedelta
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
+from bench.airflow_costs import API, TASKS, Costs
 from bench.clients import NOON, plan, registry, route
 from registry_sync.oci.reference import Digest
 from testkit.airflow import LocalAirflow
+from testkit.airflow_api import FINISHED
 from testkit.page_block import PageBlock
+from testkit.project import PROJECT
 from testkit.quay_api import QuayApi
 from testkit.registry import RegistryProcess
 
 BLOCK = PageBlock(page="reliability.md", command="python -m bench.load --write")
 LONGEST_RUN_SECONDS = 3600
-SAMPLE_SECONDS = 2.0
-
-
-@dataclass(kw_only=True)
-class Memory:
-    """Peak memory (PSS) of each part of an Airflow in megabytes, from ``with`` to the block's end."""
-
-    airflow: LocalAirflow
-    peaks: Counter[str] = field(default_factory=Counter)
-    _is_over: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._is_over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._is_over.wait(SAMPLE_SECONDS):
-            now: Counter[str] = Counter()
-            for part, megabytes in _parts(self.airflow):
-                now[part] += megabytes
-            self.peaks |= now
-
-
-def _parts(airflow: LocalAirflow) -> Iterator[tuple[str, int]]:
-    """Part and megabytes of each process of an Airflow."""
-    for component, root in airflow.pids.items():
-        part = _PARTS.get(component, component)
-        for pid in _tree(root):
-            with suppress(OSError, StopIteration):  # it has ended meanwhile
-                lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-                yield part, next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) // 1024
-
-
-def _tree(pid: int) -> Iterator[int]:
-    yield pid
-    with suppress(OSError):
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            yield from _tree(int(child))
-
-
-_PARTS: Mapping[str, str] = {
-    "scheduler": "scheduler, workers and tasks",
-    "api-server": "API servers",
-    "execution-api": "API servers",
-}
+POLL_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """Figures of several runs at once."""
+    """Figures of several runs at once. Without ``mirrors``, its tasks do nothing: that is Airflow's own share."""
 
     mirrors: int
     routes: int
@@ -93,11 +47,15 @@ class Load:
     seconds: float
     database_megabytes: float
     requests: int
-    peaks: Mapping[str, int]
+    costs: Costs
 
     @property
     def tasks(self) -> int:
-        return self.mirrors * (self.routes + 2)
+        return self.mirrors * (self.routes + 3) or self.routes + 1
+
+    @property
+    def cpu_ms_per_route(self) -> float:
+        return 1000 * sum(self.costs.cpu.values()) / (max(self.mirrors, 1) * self.routes)
 
 
 @contextmanager
@@ -112,41 +70,90 @@ def stand_ins(names: Sequence[str], tags: int) -> Iterator[tuple[QuayApi, QuayAp
         yield here, there
 
 
-def through_airflow(mirrors: int, routes: int, tags: int, folder: Path) -> Load:
-    """Runs of all mirrors, triggered at the same time."""
+def through_airflow(mirrors: int, routes: int, tags: int, folder: Path) -> list[Load]:
+    """A run of as many tasks that do nothing, then runs of all mirrors, triggered at the same time."""
     names = {
-        f"m{mirror:02}": [f"acme/m{mirror:02}-app{each:04}" for each in range(routes)] for mirror in range(mirrors)
+        f"m{mirror:02}": [f"acme/m{mirror:02}-app{number:04}" for number in range(routes)] for mirror in range(mirrors)
     }
-    with stand_ins([name for each in names.values() for name in each], tags) as (here, there):
+    with stand_ins([name for listed in names.values() for name in listed], tags) as (here, there):
         file = folder / "mirrors.yaml"
         file.write_text(json.dumps(_mirrors_file(names, here, there)))
-        settings = {
-            "AIRFLOW__CORE__MAX_MAP_LENGTH": "2000",
-            "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "64",
-            "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
-        }
-        airflow = LocalAirflow(folder / "home", mirrors_file=file, settings=settings)
-        with airflow, Memory(airflow=airflow) as memory:
-            for name in names:
-                airflow.api.wait_for_dag(f"mirror_{name}", seconds=300)
-            before, began = _database_bytes(airflow), time.monotonic()
-            runs = {f"mirror_{name}": airflow.api.trigger(f"mirror_{name}") for name in names}
-            states = Counter(
-                airflow.api.wait_for_run(dag_id, run_id, seconds=LONGEST_RUN_SECONDS)["state"]
-                for dag_id, run_id in runs.items()
+        with LocalAirflow(folder / "home", dags=_dags(folder), mirrors_file=file, settings=_SETTINGS) as airflow:
+            floor = Load(
+                mirrors=0, routes=mirrors * routes, tags=0, requests=0, **_run(airflow, ["floor"], mirrors * routes)
             )
-            seconds = time.monotonic() - began
-            grown = _database_bytes(airflow) - before
-        return Load(
-            mirrors=mirrors,
-            routes=routes,
-            tags=tags,
-            states=states,
-            seconds=seconds,
-            database_megabytes=grown / 1_000_000,
-            requests=len(here.requests()) + len(there.requests()),
-            peaks=memory.peaks,
-        )
+            measured = _run(airflow, [f"mirror_{name}" for name in names])
+            requests = len(here.requests()) + len(there.requests())
+    return [floor, Load(mirrors=mirrors, routes=routes, tags=tags, requests=requests, **measured)]
+
+
+_SETTINGS: Mapping[str, str] = {
+    "AIRFLOW__CORE__MAX_MAP_LENGTH": "5000",
+    "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "64",
+    "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+    "PYTHONDONTWRITEBYTECODE": "",  # as in production
+}
+
+_FLOOR = """
+from airflow.sdk import DAG, Param, task
+
+with DAG("floor", params={"tasks": Param(1, type="integer")}):
+
+    @task
+    def numbers(params):
+        return list(range(params["tasks"]))
+
+    @task
+    def nothing(number):
+        pass
+
+    nothing.expand(number=numbers())
+"""
+
+
+def _dags(folder: Path) -> Path:
+    """The project's DAG files, with one whose mapped task does nothing."""
+    dags = folder / "dags"
+    shutil.copytree(PROJECT / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
+    (dags / "floor.py").write_text(_FLOOR)
+    return dags
+
+
+def _run(airflow: LocalAirflow, dag_ids: Sequence[str], tasks: int | None = None) -> dict[str, Any]:
+    """Trigger the DAGs at the same time, and measure until all have ended."""
+    for dag_id in dag_ids:
+        airflow.api.wait_for_dag(dag_id, seconds=300)
+    before = _database_bytes(airflow)
+    with Costs(airflow=airflow) as costs:
+        for dag_id in dag_ids:
+            airflow.api.trigger(dag_id, {"tasks": tasks} if tasks else None)
+        runs = [_wait_for_end(airflow, dag_id) for dag_id in dag_ids]
+    begin, end = (
+        compare(_time(run, name) for run in runs) for compare, name in ((min, "queued_at"), (max, "end_date"))
+    )
+    return {
+        "states": Counter(run["state"] for run in runs),
+        "seconds": (end - begin).total_seconds(),
+        "database_megabytes": (_database_bytes(airflow) - before) / 1_000_000,
+        "costs": costs,
+    }
+
+
+def _wait_for_end(airflow: LocalAirflow, dag_id: str) -> dict[str, Any]:
+    """Wait for the only run of a DAG.
+
+    The details of a run with a thousand tasks cost the API server a tenth of a second, the list of runs little.
+    """
+    deadline = time.monotonic() + LONGEST_RUN_SECONDS
+    while (run := airflow.api.dag_runs(dag_id)[-1])["state"] not in FINISHED:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{dag_id} did not end in {LONGEST_RUN_SECONDS} seconds")
+        time.sleep(POLL_SECONDS)
+    return run
+
+
+def _time(run: Mapping[str, Any], name: str) -> datetime:
+    return datetime.fromisoformat(run[name])
 
 
 def _mirrors_file(names: Mapping[str, Sequence[str]], here: QuayApi, there: QuayApi) -> dict[str, Any]:
@@ -199,8 +206,8 @@ def _own_megabytes() -> float:
 
 
 _LOAD_HEADINGS = (
-    *("mirrors at once", "routes each", "tags each", "tasks", "ended as", "seconds", "tasks per second", "requests"),
-    *("database grew", "scheduler, workers, tasks", "API servers", "DAG processor", "triggerer"),
+    *("mirrors at once", "routes each", "tags each", "tasks", "ended as", "CPU per route", "of it tasks", "seconds"),
+    *("requests", "database grew", "memory", "scheduler, workers, tasks", "API servers", "DAG processor", "triggerer"),
 )
 
 
@@ -214,30 +221,33 @@ def render(loads: Sequence[Load], bigs: Sequence[Big]) -> str:
         "| tags in one repository | requests | CPU seconds | memory before | memory at the most |",
         "|---|---|---|---|---|",
     ]
-    for each in bigs:
-        memory = (f"{each.idle_megabytes:.0f} MB", f"{each.peak_megabytes:.0f} MB")
-        lines.append(f"| {' | '.join((f'{each.tags:,}', str(each.requests), f'{each.cpu_seconds:.1f}', *memory))} |")
+    for big in bigs:
+        memory = (f"{big.idle_megabytes:.0f} MB", f"{big.peak_megabytes:.0f} MB")
+        lines.append(f"| {' | '.join((f'{big.tags:,}', str(big.requests), f'{big.cpu_seconds:.1f}', *memory))} |")
     return "\n".join(lines)
 
 
 def _load_row(load: Load) -> str:
     states = ", ".join(f"{count} {state}" for state, count in sorted(load.states.items()))
-    shape = (str(load.mirrors), f"{load.routes:,}", str(load.tags), f"{load.tasks:,}", states)
-    speed = (f"{load.seconds:.0f}", f"{load.tasks / load.seconds:.1f}", f"{load.requests:,}")
-    parts = ("scheduler, workers and tasks", "API servers", "dag-processor", "triggerer")
-    memory = (f"{load.database_megabytes:.1f} MB", *(f"{load.peaks.get(each, 0)} MB" for each in parts))
-    return f"| {' | '.join((*shape, *speed, *memory))} |"
+    mirrors = str(load.mirrors) if load.mirrors else "tasks that do nothing"
+    shape = (mirrors, f"{load.routes:,}", str(load.tags or ""), f"{load.tasks:,}", states)
+    of_tasks = 1000 * load.costs.cpu[TASKS] / (max(load.mirrors, 1) * load.routes)
+    speed = (f"{load.cpu_ms_per_route:.0f} ms", f"{of_tasks:.0f} ms", f"{load.seconds:.0f}", f"{load.requests:,}")
+    parts = (TASKS, API, "dag-processor", "triggerer")
+    memory = (f"{load.costs.peak_megabytes:,} MB", *(f"{load.costs.peaks[part]} MB" for part in parts))
+    return f"| {' | '.join((*shape, *speed, f'{load.database_megabytes:.1f} MB', *memory))} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.load", description=__doc__)
-    parser.add_argument("--routes", type=int, default=1000, help="of the first run (1000)")
+    parser.add_argument("--routes", type=int, nargs="*", default=[100, 1000], help="of a mirror, by run (100 1000)")
     parser.add_argument("--write", action="store_true", help=f"put the tables into {BLOCK.page}")
     arguments = parser.parse_args()
-    loads = []
-    for mirrors, routes, tags in ((1, arguments.routes, 100), (20, 10, 10)):
+    loads = list[Load]()
+    many_mirrors = [] if arguments.routes != [100, 1000] else [(20, 10, 10)]
+    for mirrors, routes, tags in (*((1, count, 100) for count in arguments.routes), *many_mirrors):
         with tempfile.TemporaryDirectory(prefix="load-") as folder:
-            loads.append(through_airflow(mirrors, routes, tags, Path(folder)))
+            loads += through_airflow(mirrors, routes, tags, Path(folder))
     text = render(loads, [one_repository(count) for count in (100, 10_000)])
     print(text)
     if arguments.write:
