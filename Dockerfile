@@ -36,6 +36,8 @@ COPY --chown=50000:0 deploy/image/ /opt/registry_sync/
 COPY --chown=50000:0 dags/ /opt/airflow/dags/
 COPY --chown=50000:0 plugins/ /opt/airflow/plugins/
 COPY --chown=50000:0 include/ /opt/airflow/include/
+# Bytecode, so that no container and no pod of a task compiles the modules again.
+RUN python3 -m compileall -q /opt/airflow/plugins /opt/airflow/dags
 
 # Last, because they change with every build: --build-arg VERSION=... --build-arg REVISION="$(git rev-parse HEAD)"
 ARG VERSION=unreleased

@@ -1,11 +1,13 @@
 """The Airflow plugin: the Mirrors page, links to it, and the timetable of mirrors.
 
-Airflow imports this module in every process, also in each task, so it imports little.
+Airflow imports this module in every process, also in each task, so it imports little. Processes that tasks are forked
+from import the modules of tasks when the plugin is loaded.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from airflow.plugins_manager import AirflowPlugin
 
 import registry_sync
 from registry_sync.airflow.operator_links import LINKS
+from registry_sync.airflow.preload import preload
 from registry_sync.airflow.timetable import CronFromNextTick
 
 log = logging.getLogger(__name__)
@@ -60,6 +63,10 @@ class RegistrySyncPlugin(AirflowPlugin):
     external_views = VIEWS
     operator_extra_links = LINKS
     timetables = TIMETABLES
+
+    @classmethod
+    def on_load(cls, *_: Any, **__: Any) -> None:
+        preload(sys.argv)
 
 
 def _installed_folder() -> Path | None:

@@ -1,0 +1,53 @@
+"""Import the modules of tasks once, in the processes that tasks are forked from.
+
+A task is a fork of the scheduler (LocalExecutor), of a Celery worker or of an Edge worker, and a DAG file is parsed in
+a fork of the DAG processor. Each of them would import the package again, which takes a third of a second of CPU. A
+fork has the modules of its parent.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from importlib import import_module
+
+log = logging.getLogger(__name__)
+
+FORKING_COMMANDS = (("scheduler",), ("dag-processor",), ("celery", "worker"), ("edge", "worker"))
+"""The commands of Airflow whose processes fork tasks or parsers of DAG files."""
+
+MODULES = (
+    "airflow.metrics",
+    "airflow.mirror_dag",
+    "airflow.mirrors_file",
+    "airflow.notifications",
+    "airflow.readiness_dag",
+    "airflow.states.readiness_state",
+    "airflow.watch_dag",
+    "nodes.readiness.check",
+    "nodes.readiness.known_damage",
+    "nodes.readiness.plan",
+    "nodes.readiness.report",
+    "registry.open",
+    "skopeo.local",
+    "skopeo.policy",
+    "state.messages.known_destination",
+    "state.metrics",
+    "sync.route",
+    "tags.templates",
+)
+"""The modules of DAG files, and those that operators import when they run. What these import comes with them."""
+
+
+def preload(command: Sequence[str]) -> None:
+    """Import the modules of tasks, if the command forks tasks. Other processes import what they need.
+
+    :param command: the command line, such as ``["/usr/local/bin/airflow", "scheduler"]``.
+    """
+    if not any(tuple(command[1 : 1 + len(words)]) == words for words in FORKING_COMMANDS):
+        return
+    try:
+        for name in MODULES:
+            import_module(f"registry_sync.{name}")
+    except Exception:  # a plugin that fails here would be missing, with its timetable, and each task shows the error
+        log.exception("the modules of registry_sync are not preloaded: each task imports them, or fails likewise")

@@ -1,0 +1,77 @@
+"""The modules of tasks are imported before tasks are forked, and by no process that forks none."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from testkit.project import PROJECT
+
+PLUGINS = PROJECT / "plugins"
+
+PROGRAM = """
+import json, os, sys, threading
+from airflow.listeners.listener import get_listener_manager
+
+sys.argv = ["airflow", *sys.argv[1:]]
+get_listener_manager()
+own = [name for name in sys.modules if name.startswith("registry_sync.")]
+files = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+sockets = [name for name in files if os.path.exists(name) and os.readlink(name).startswith("socket:")]
+print(json.dumps({"modules": own, "threads": threading.active_count(), "sockets": sockets}))
+"""
+"""A component of Airflow up to the point where it loads plugins, which is before it forks anything."""
+
+NEVER_IN_TASKS = {
+    "registry_sync.airflow.linked_route",  # the API server shows links
+    "registry_sync.airflow.pages.app",  # the API server has the pages
+    "registry_sync.registry.web_pages",  # likewise
+    "registry_sync.skopeo.container",  # a task imports it where skopeo runs in containers
+}
+
+
+def loaded(home: Path, command: Sequence[str]) -> Any:
+    """The modules, threads and sockets of a component after it has loaded plugins."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(PLUGINS),
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(PLUGINS),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    }
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PROGRAM, *command],
+        env=environment,
+        cwd=home,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_scheduler_has_all_modules_of_tasks_before_it_forks_them(tmp_path: Path) -> None:
+    scheduler = loaded(tmp_path, ["scheduler", "--skip-serve-logs"])
+    later = {name for module in scheduler["modules"] for name in imported_later(module)}
+    assert later - set(scheduler["modules"]) - NEVER_IN_TASKS == set()
+    assert (scheduler["threads"], scheduler["sockets"]) == (1, [])
+
+
+def test_api_server_imports_no_modules_of_tasks(tmp_path: Path) -> None:
+    assert "registry_sync.airflow.mirror_dag" not in loaded(tmp_path, ["api-server"])["modules"]
+
+
+def imported_later(module: str) -> Iterator[str]:
+    """The modules of the package that the functions of a module import."""
+    file = PLUGINS.joinpath(*module.split(".")).with_suffix(".py")
+    tree = ast.parse(file.read_text(encoding="utf-8")) if file.exists() else ast.Module([], [])
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    for node in (inner for function in functions for inner in ast.walk(function)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("registry_sync."):
+            yield str(node.module)
