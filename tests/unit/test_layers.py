@@ -28,11 +28,15 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "tags": ("oci",),
     "config": ("oci", "tags", "registry.kinds"),
     "routes": ("oci", "tags", "config", "registry.kinds"),
+    "importing": ("oci", "tags", "config", "routes"),
     "sync": ("oci", "worker", "registry", "skopeo", "tags", "config", "routes"),
     "nodes": ("oci", "registry", "tags", "config", "routes"),
     "state": ("oci", "tags", "config", "routes", "sync", "nodes", "registry.web_pages"),
     "airflow": ("oci", "worker", "registry", "skopeo", "tags", "config", "routes", "sync", "nodes", "state"),
-    "cli": ("oci", "worker", "registry", "skopeo", "tags", "config", "routes", "sync", "nodes", "state", "airflow"),
+    "cli": (
+        *("oci", "worker", "registry", "skopeo", "tags", "config", "routes", "importing"),
+        *("sync", "nodes", "state", "airflow"),
+    ),
 }
 """The packages from the bottom up, each with what it may import beside :data:`BASE`: packages, or single modules."""
 

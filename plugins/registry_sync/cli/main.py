@@ -18,6 +18,7 @@ from registry_sync.cli.check_notifiers import check_notifiers
 from registry_sync.cli.check_registries import check_registries
 from registry_sync.cli.connections import open_client, open_node_client
 from registry_sync.cli.explain import print_explanations
+from registry_sync.cli.import_files import add_import
 from registry_sync.cli.installed_copies import copies_problem, find_copies
 from registry_sync.cli.nodes import add_nodes
 from registry_sync.cli.nodes_check import Clients
@@ -68,6 +69,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     check.set_defaults(command=_check)
     _add_status(commands)
     _add_where(commands, default)
+    add_import(commands)
     add_nodes(commands, default, Clients(source=open_client, node=open_node_client))
     schema = commands.add_parser("schema", help="print the JSON Schema of the mirrors file")
     schema.set_defaults(command=_schema)

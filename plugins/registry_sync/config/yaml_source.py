@@ -87,12 +87,13 @@ def show_place(place: Place) -> str:
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in place).removeprefix(".")
 
 
-def read_yaml(text: str, name: str) -> Document:
+def read_yaml(text: str, name: str, *, advises: bool = True) -> Document:
     """Read a text of one document. ``name`` is the file's name in messages.
 
+    :param advises: quote the corrected text of a line that is not valid YAML. Not for files that may hold passwords.
     :raises MirrorsFileError: with the line, when it is not valid YAML.
     """
-    with explained(text, name, advises=True), _loaded(_Loader(text)) as loader:
+    with explained(text, name, advises=advises), _loaded(_Loader(text)) as loader:
         document = Document(name)
         node = loader.get_single_node()
         return document if node is None else _read_node(node, document, split_lines(text))

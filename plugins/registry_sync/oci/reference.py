@@ -199,13 +199,13 @@ class Reference:
         """
         name, at, digest = text.partition("@")
         if at:
-            if _split_tag(name)[1] is not None:
+            if split_tag(name)[1] is not None:
                 raise ConfigurationError(f"{text!r} has a tag and a digest; write one of them")
             try:
                 return cls(Repository.parse(name), Digest.parse(digest))
             except ValueError as error:
                 raise ConfigurationError(f"{text!r}: {error}") from error
-        name, tag = _split_tag(text)
+        name, tag = split_tag(text)
         if tag is not None and not is_tag(tag):
             raise ConfigurationError(f"{text!r}: {tag!r} is not a tag")
         return cls(Repository.parse(name), tag or "latest")
@@ -215,7 +215,7 @@ class Reference:
         return f"{self.repository}{separator}{self.target}"
 
 
-def _split_tag(text: str) -> tuple[str, str | None]:
+def split_tag(text: str) -> tuple[str, str | None]:
     """Split ``host:port/name:tag`` into name and tag. The tag's colon is the last, with no slash after it."""
     name, colon, tag = text.rpartition(":")
     return (name, tag) if colon and "/" not in tag else (text, None)

@@ -20,6 +20,7 @@ from registry_sync.config.explain_errors import (
     problem_texts,
 )
 from registry_sync.config.model import MirrorsDocument, MirrorsFile
+from registry_sync.config.other_tools import foreign_file, recognize, recognize_text
 from registry_sync.config.variables import expand_variables
 from registry_sync.config.yaml_source import Document, Place, read_yaml
 from registry_sync.errors import MirrorsFileError
@@ -60,7 +61,7 @@ def parse_mirrors(text: str, path: Path, only: str | None = None) -> tuple[Mirro
     :param only: the name of one mirror; the others and the node pools are skipped, which is fast.
     :raises MirrorsFileError: when a problem concerns the whole file.
     """
-    document = read_yaml(text, path.name)
+    document = _read_document(text, path)
     _remove_extensions(document)
     if only is not None:
         _keep_one_mirror(document, only)
@@ -69,6 +70,16 @@ def parse_mirrors(text: str, path: Path, only: str | None = None) -> tuple[Mirro
     file = _build(entries, path)
     problems += _check(file, document, problems)
     return _without_broken(file, problems), problem_texts(problems, document)
+
+
+def _read_document(text: str, path: Path) -> Document:
+    """Read the YAML of a mirrors file. :raises MirrorsFileError: also when it is a file of another tool."""
+    if tool := recognize_text(text):
+        raise MirrorsFileError((f"{path.name}: {foreign_file(tool, path.name)}",))
+    document = read_yaml(text, path.name)
+    if tool := recognize(document.value):
+        raise MirrorsFileError((f"{path.name}: {foreign_file(tool, path.name)}",))
+    return document
 
 
 def json_schema() -> dict[str, Any]:

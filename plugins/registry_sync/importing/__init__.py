@@ -1,0 +1,1 @@
+"""Files of other mirroring tools, read and written as a mirrors file."""
