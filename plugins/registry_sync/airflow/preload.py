@@ -28,6 +28,7 @@ MODULES = (
     "nodes.readiness.known_damage",
     "nodes.readiness.plan",
     "nodes.readiness.report",
+    "registry.certificates",
     "registry.open",
     "skopeo.local",
     "skopeo.policy",

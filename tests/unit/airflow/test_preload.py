@@ -57,6 +57,7 @@ def loaded(home: Path, command: Sequence[str]) -> Any:
 
 
 def test_scheduler_has_all_modules_of_tasks_before_it_forks_them(tmp_path: Path) -> None:
+    """A module that an operator imports when it runs belongs to ``MODULES`` of the preload."""
     scheduler = loaded(tmp_path, ["scheduler", "--skip-serve-logs"])
     later = {name for module in scheduler["modules"] for name in imported_later(module)}
     assert later - set(scheduler["modules"]) - NEVER_IN_TASKS == set()
