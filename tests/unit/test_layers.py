@@ -43,7 +43,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
 ONLY_IN: dict[str, tuple[str, ...]] = {
     "requests": (),
     "urllib3": ("registry.wire", "skopeo.container"),
-    "http.client": ("registry.wire.deadline", "registry.wire.http_errors"),
+    "http.client": ("registry.wire.deadline", "registry.wire.http_errors", "registry.wire.response_head"),
     "urllib.request": ("registry.wire.proxies",),
     "socket": ("registry.wire.deadline",),
     "ssl": ("registry.wire.http_errors", "registry.wire.connections", "registry.wire.deadline"),

@@ -80,7 +80,7 @@ class Uploads:
             the blob itself.
         :raises RegistrySyncError: with a ``status``, when the registry takes no such mount.
         """
-        query = f"?{urlencode({'mount': str(blob.digest), 'from': source})}"
+        query = f"?{urlencode({'mount': str(blob.digest), 'from': source}, safe=':/')}"
         is_own = source == self._repository.name
         response = self._post(query, self._scope if is_own else f"{self._scope} repository:{source}:pull")
         return None if response.status == 201 else self._upload(response, blob)
@@ -175,6 +175,8 @@ class Uploads:
         :raises TemporaryError: without a usable ``Location``.
         """
         location = response.headers.get("Location", "")
+        if location.startswith(f"{self._transport.base_url}/v2/") and "#" not in location:
+            return location
         parts = urlsplit(join_url(response.url, location))
         if not location or not parts.path.strip("/"):
             raise TemporaryError(

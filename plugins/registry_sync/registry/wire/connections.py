@@ -7,10 +7,11 @@ import ssl
 import threading
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import certifi
-from urllib3 import PoolManager, ProxyManager
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager, ProxyManager
 from urllib3.exceptions import LocationValueError, ProxySchemeUnknown
 from urllib3.util import make_headers
 from urllib3.util.ssl_ import create_urllib3_context
@@ -19,7 +20,7 @@ from registry_sync.errors import ConfigurationError
 from registry_sync.registry.endpoint import ClientCertificate, Endpoint
 from registry_sync.registry.wire.deadline import OpenConnections, deadline_pools
 from registry_sync.registry.wire.proxies import proxy_of
-from registry_sync.registry.wire.urls import shown_url
+from registry_sync.registry.wire.urls import shown_url, split_origin
 from registry_sync.worker.private_directory import private_directory, writing
 
 
@@ -36,26 +37,37 @@ class Connections:
         self._endpoint = endpoint
         self._max_connections = max_connections
         self._managers: dict[tuple[str, str, bool], PoolManager] = {}
-        self._proxies: dict[tuple[str, str], str] = {}
+        self._pools: dict[str, HTTPConnectionPool] = {}
+        self._proxies: dict[str, str] = {}
         self._lock = threading.Lock()
         self._opened = OpenConnections()
-        self._pools = deadline_pools(self._opened)
+        self._pool_classes = deadline_pools(self._opened)
 
     def proxy_of(self, url: str) -> str:
         """The URL of the proxy for ``url``; empty without one. The environment is read once for each host."""
-        parts = urlsplit(url)
-        key = (parts.scheme, parts.netloc)
-        if key not in self._proxies:
-            self._proxies[key] = proxy_of(url)
-        return self._proxies[key]
+        origin, _ = split_origin(url)
+        if origin not in self._proxies:
+            self._proxies[origin] = proxy_of(url)
+        return self._proxies[origin]
 
-    def manager(self, url: str) -> PoolManager:
-        """The pools for the scheme and the proxy of ``url``.
+    def urlopen(self, method: str, url: str, **options: Any) -> BaseHTTPResponse:
+        """Send a request, and read the head of its response. Options are those of urllib3's pools.
+
+        A URL that needs no changes goes to the pool of its host, because urllib3 parses each URL twice otherwise.
 
         :raises ConfigurationError: for a proxy or a bundle of certificates that cannot be used.
         """
+        proxy, (origin, target) = self.proxy_of(url), split_origin(url)
+        if proxy or not target.startswith("/") or "/." in target or "#" in target:
+            return self._manager(url, proxy).urlopen(method, url, **options)
+        pool = self._pools.get(origin)
+        if pool is None:
+            pool = self._pools.setdefault(origin, self._manager(url, proxy).connection_from_url(origin))
+        return pool.urlopen(method, target, assert_same_host=False, **options)
+
+    def _manager(self, url: str, proxy: str) -> PoolManager:
         parts = urlsplit(url)
-        key = (parts.scheme, self.proxy_of(url), parts.netloc == self._endpoint.host)
+        key = (parts.scheme, proxy, parts.netloc == self._endpoint.host)
         if key not in self._managers:
             with self._lock:
                 self._managers.setdefault(key, self._open(*key))
@@ -65,6 +77,8 @@ class Connections:
         """Close the connections that are not in use."""
         for manager in list(self._managers.values()):
             manager.clear()
+        while self._pools:
+            self._pools.popitem()[1].close()
 
     def abort(self) -> None:
         """Break off all connections. Safe in a signal handler."""
@@ -74,7 +88,7 @@ class Connections:
         certificate = self._endpoint.client_certificate if is_own else None
         context = self._tls_context(certificate) if scheme == "https" else None
         manager = self._open_proxy(proxy, context) if proxy else self._open_direct(context)
-        manager.pool_classes_by_scheme = self._pools
+        manager.pool_classes_by_scheme = self._pool_classes
         return manager
 
     def _open_direct(self, context: ssl.SSLContext | None) -> PoolManager:

@@ -21,6 +21,8 @@ from typing import Any, ClassVar
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from registry_sync.registry.wire.response_head import read_head
+
 RESPONSE_SECONDS = 300
 """Time limit of a response, from its first byte to its last."""
 
@@ -74,13 +76,41 @@ class _DeadlineResponse(http.client.HTTPResponse):
         super().__init__(*args, **kwargs)
         self.fp: io.BufferedReader = io.BufferedReader(_DeadlineReader(self.fp.detach()))
 
-    def _read_status(self) -> tuple[str, int, str]:
-        """The status line. Python skips ``100 Continue`` only, and takes ``103 Early Hints`` for the response.
+    def begin(self) -> None:
+        """Read the head of the response: as Python does, but for 1xx responses and the parser of the fields.
 
-        The real response would then answer the next request on this connection, for another tag.
+        Python skips ``100 Continue`` only, and takes ``103 Early Hints`` for the response. The real response would then
+        answer the next request on this connection, for another tag.
         """
-        version, status, reason = super()._read_status()  # type: ignore[misc]
-        return version, http.HTTPStatus.CONTINUE if status < http.HTTPStatus.OK else status, reason
+        version, status, reason = self._read_status()  # type: ignore[attr-defined]
+        while status < http.HTTPStatus.OK:
+            read_head(self.fp)
+            version, status, reason = self._read_status()  # type: ignore[attr-defined]
+        self.code = self.status = status
+        self.reason = reason.strip()
+        self.version = 10 if version in ("HTTP/1.0", "HTTP/0.9") else 11
+        if self.version == 11 and not version.startswith("HTTP/1."):
+            raise http.client.UnknownProtocol(version)
+        self.headers = self.msg = read_head(self.fp)
+        self._frame()
+
+    def _frame(self) -> None:
+        """Find out how the body ends: https://www.rfc-editor.org/rfc/rfc9112#section-6.3."""
+        self.chunked = self.headers.get("transfer-encoding", "").lower() == "chunked"
+        self.chunk_left = None
+        has_no_body = self._method == "HEAD" or self.status in (204, 304)  # type: ignore[attr-defined]
+        self.length = 0 if has_no_body else self._content_length()
+        self.will_close = self._check_close()  # type: ignore[attr-defined]
+        if not self.chunked and self.length is None:
+            self.will_close = True
+
+    def _content_length(self) -> int | None:
+        """The length of a body that is not chunked; ``None`` for one that ends with the connection."""
+        text = self.headers.get("content-length", "")
+        try:
+            return int(text) if int(text) >= 0 and not self.chunked else None
+        except ValueError:
+            return None
 
 
 class OpenConnections:

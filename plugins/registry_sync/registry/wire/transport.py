@@ -139,7 +139,7 @@ class Transport:
         return self._send_handling_retries(
             Request(
                 method=method,
-                url=urljoin(self.base_url, path),
+                url=self._url(path),
                 scope=scope,
                 headers=headers or {},
                 body=body,
@@ -166,7 +166,7 @@ class Transport:
         :raises TemporaryError: also for a 401 with ``scope``: the token has expired since the calls before.
         :raises RegistrySyncError: as :meth:`call` does.
         """
-        url = urljoin(self.base_url, path)
+        url = self._url(path)
         request = Request(method=method, url=url, headers=headers, body=body, read_seconds=read_seconds)
         response = self._send_handling_redirects(request, self._authenticator.header(scope) if scope else None)
         if scope and response.status == 401:
@@ -192,7 +192,7 @@ class Transport:
         """
         request = Request(
             method="GET",
-            url=urljoin(self.base_url, path),
+            url=self._url(path),
             scope=scope,
             headers=headers or {},
             read_seconds=read_seconds,
@@ -218,7 +218,7 @@ class Transport:
         :raises RegistrySyncError: as :func:`~registry_sync.registry.wire.paging.read_pages` does.
         """
         get = partial(self.call, "GET", scope=scope)
-        return read_pages(get, urljoin(self.base_url, path), next_of or next_link)
+        return read_pages(get, self._url(path), next_of or next_link)
 
     def ping(self) -> None:
         """GET ``/v2/``, authenticated if we have credentials or the registry requires it.
@@ -243,11 +243,14 @@ class Transport:
 
     def _ask_for_challenges(self) -> Sequence[str]:
         """The challenges of an anonymous GET of ``/v2/``, also of a 200. Only those of the registry itself count."""
-        request = Request(method="GET", url=urljoin(self.base_url, _PING))
+        request = Request(method="GET", url=self._url(_PING))
         response = self._send_handling_redirects(request, None)
         if response.status == 429 or response.status in TRANSIENT_STATUSES:
             raise decode_error(response, request.method)
         return response.challenges if self._is_own(response.url) else ()
+
+    def _url(self, path: str) -> str:
+        return self.base_url + path if path.startswith(_PING) else urljoin(self.base_url, path)
 
     def _is_own(self, url: str) -> bool:
         return origin_of(url) == origin_of(self.base_url)
@@ -301,8 +304,7 @@ class Transport:
     def _decode(self, response: Response, request: Request) -> RegistrySyncError:
         """The error of a response. What another host answers after a redirect is not the registry's rate limit."""
         error = decode_error(response, request.method)
-        is_own = origin_of(response.url) == origin_of(self.base_url)
-        return error if is_own or not isinstance(error, RateLimited) else TemporaryError(str(error))
+        return error if self._is_own(response.url) or not isinstance(error, RateLimited) else TemporaryError(str(error))
 
     def _send_handling_auth(self, request: Request) -> Response:
         """Send a request, and repeat it once with the authorization that a 401 requires.

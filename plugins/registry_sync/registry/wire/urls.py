@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import urljoin, urlsplit
 
 from urllib3.util import parse_url
@@ -32,14 +33,38 @@ def join_url(base: str, address: str) -> str:
     return url
 
 
+def split_origin(url: str) -> tuple[str, str]:
+    """The text of a URL up to its path, and the rest.
+
+    >>> split_origin("https://quay.example:443/v2/?n=1")
+    ('https://quay.example:443', '/v2/?n=1')
+    """
+    match = _UP_TO_PATH.match(url)
+    return (match[0], url[match.end() :]) if match else (url, "")
+
+
+_UP_TO_PATH = re.compile(r"[^/?#]*//[^/?#]*")
+
+
 def origin_of(url: str) -> tuple[str, str, int | None]:
     """Scheme, host and port, compared as browsers do: https://www.rfc-editor.org/rfc/rfc6454."""
+    return _origin(split_origin(url)[0])
+
+
+@lru_cache(maxsize=256)
+def _origin(url: str) -> tuple[str, str, int | None]:
+    """The origin of a URL without its path. Splitting each URL anew took a tenth of the CPU of a copy."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}.get(parts.scheme)
 
 
 def host_of(url: str) -> str:
     """Host and port of a URL as it has them, without a user."""
+    return _host(split_origin(url)[0])
+
+
+@lru_cache(maxsize=256)
+def _host(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
 
 

@@ -1,0 +1,114 @@
+"""Heads are read as Python reads them, and bodies end where their heads say."""
+
+import http.client
+import io
+import socket
+
+import pytest
+from urllib3.util.response import assert_header_parsing
+
+from registry_sync.registry.wire.deadline import OpenConnections, deadline_pools
+from registry_sync.registry.wire.response_head import ResponseHead, read_head
+
+WELL_FORMED = (
+    b"\r\n",
+    b"\n",
+    b"Content-Length: 12\r\nDocker-Content-Digest: sha256:abc\r\n\r\n",
+    b'WWW-Authenticate: Basic\r\nwww-authenticate: Bearer realm="x: y"\r\n\r\n',
+    b"Location:/v2/x?_state=a%3D\r\nEmpty:\r\nSpaced: \t a b \t\r\n\r\n",
+    b"Latin: \xe9\xff\r\nBell: \x07\r\n\r\n",
+    b"Bare: newline\nX: y\n\n",
+)
+
+ODD = (
+    b"",
+    b"Link: <a>;\r\n rel=next\r\n\r\n",
+    b"Name : value\r\nX: y\r\n\r\n",
+    b"no colon\r\nX: y\r\n\r\n",
+    b": no name\r\n\r\n",
+    b"Carriage: a\rX: y\r\n\r\n",
+    b"Cut: off",
+    b"N\xc3\xa4me: x\r\nX: y\r\n\r\n",
+)
+
+
+@pytest.mark.parametrize("head", [*WELL_FORMED, *ODD])
+def test_fields_are_those_that_python_reads(head: bytes) -> None:
+    ours, python = read_head(io.BytesIO(head)), http.client.parse_headers(io.BytesIO(head))
+    assert isinstance(ours, ResponseHead) == (head in WELL_FORMED)
+    assert ours.items() == python.items()
+    assert [ours.get(name.lower()) for name in python] == [python.get(name) for name in python]
+    assert ours.get_all("WWW-Authenticate") == python.get_all("WWW-Authenticate")
+    assert (ours.get("absent"), ours.get("absent", "x")) == (None, "x")
+    assert ours.defects == [] or head in ODD
+
+
+@pytest.mark.parametrize("head", WELL_FORMED)
+def test_urllib3_finds_no_fault_in_a_well_formed_head(head: bytes) -> None:
+    assert_header_parsing(read_head(io.BytesIO(head)))
+
+
+def test_the_body_is_left_in_the_stream() -> None:
+    stream = io.BytesIO(b"X: y\r\n\r\nbody: z\r\n\r\n")
+    read_head(stream)
+    assert stream.read() == b"body: z\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        (b"X: " + b"a" * 65_536 + b"\r\n\r\n", "got more than 65536 bytes when reading header line"),
+        (b"X: y\r\n" * 101 + b"\r\n", "got more than 100 headers"),
+    ],
+)
+def test_heads_are_limited(head: bytes, message: str) -> None:
+    with pytest.raises(http.client.HTTPException) as ours:
+        read_head(io.BytesIO(head))
+    with pytest.raises(http.client.HTTPException) as python:
+        http.client.parse_headers(io.BytesIO(head))
+    assert (type(ours.value), str(ours.value)) == (type(python.value), message)
+    assert str(python.value) == message
+
+
+def read_whole(kind: type[http.client.HTTPResponse], method: str, answer: bytes) -> tuple[object, ...]:
+    """The response to a request, and the bytes that are left on the connection."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(answer)
+        theirs.shutdown(socket.SHUT_WR)
+        response = kind(ours, method=method)
+        try:
+            response.begin()
+            body = response.read()
+        except http.client.HTTPException as error:
+            return type(error), str(error)
+        seen = response.status, response.reason, response.version, response.chunked, response.length
+        return *seen, response.will_close, body, response.isclosed()
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbodymore",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbody",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nmore",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -4\r\n\r\nbody",
+        b"HTTP/1.1 200 OK\r\nContent-Length: four\r\n\r\nbody",
+        b"HTTP/1.1 200\r\n\r\nbody",
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\nbody",
+        b"HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 4\r\n\r\nbody",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\nContent-Length: 99\r\n\r\n4\r\nbody\r\n0\r\n\r\nmore",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nContent-Length: 4\r\n\r\nbody",
+        b"HTTP/1.1 204 No Content\r\nContent-Length: 4\r\n\r\nbody",
+        b"HTTP/1.1 304 Not Modified\r\n\r\nbody",
+        b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/2 200 OK\r\n\r\n",
+        b"SSH-2.0-OpenSSH\r\n",
+        b"",
+    ],
+)
+def test_a_body_ends_where_python_ends_it(method: str, answer: bytes) -> None:
+    ours = deadline_pools(OpenConnections())["http"].ConnectionCls.response_class  # type: ignore[attr-defined]
+    assert read_whole(ours, method, answer) == read_whole(http.client.HTTPResponse, method, answer)
