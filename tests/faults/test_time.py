@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import random
 import socketserver
+import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +19,7 @@ from registry_sync.airflow.mirror_dag import build_dag
 from registry_sync.errors import ConnectTimeout, ResponseTimeout
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.wire import deadline, transport
-from registry_sync.registry.wire.exchange import RequestLimits
+from registry_sync.registry.wire.exchange import Body, RequestLimits
 from registry_sync.registry.wire.transport import Transport
 from registry_sync.routes.load import load_mirrors
 from testkit import images
@@ -95,6 +97,54 @@ def test_a_trickle_within_one_read_is_ended(what: str, monkeypatch: pytest.Monke
         asked.close()
     assert type(error) is ResponseTimeout
     assert str(error) == f"http://{server.host}/v2/ was still answering after 0.5 s"
+
+
+class Reluctant(socketserver.StreamRequestHandler):
+    """Reads nothing of a body for ``seconds``, and then all of it."""
+
+    seconds = 0.0
+
+    def handle(self) -> None:
+        while (line := self.rfile.readline()) != b"\r\n":
+            if line.lower().startswith(b"content-length:"):
+                size_bytes = int(line.partition(b":")[2])
+        self.server.wait(self.seconds)  # type: ignore[attr-defined]
+        self.rfile.read(size_bytes)
+        self.wfile.write(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+
+
+@pytest.fixture
+def reluctant(request: pytest.FixtureRequest) -> Iterator[LoopbackServer]:
+    server, ended = LoopbackServer(type("Handler", (Reluctant,), {"seconds": request.param})), threading.Event()
+    server.wait = ended.wait  # type: ignore[attr-defined]
+    server.start()
+    yield server
+    ended.set()
+    server.stop()
+
+
+def upload(server: LoopbackServer, *, read_seconds: float) -> int:
+    """Send more than sockets hold, to a host whose connections take 0.2 s at the most."""
+    asked = Transport(Endpoint(host=server.host, tls=False), limits=RequestLimits(connect_seconds=0.2))
+    body = Body((bytes(64 * 1024) for _ in range(640)), 640 * 64 * 1024)
+    try:
+        return asked.call_once("PUT", "/upload", headers={}, body=body, read_seconds=read_seconds).status
+    finally:
+        asked.close()
+
+
+@pytest.mark.parametrize("reluctant", [0.8], indirect=True)
+def test_a_server_may_take_a_body_more_slowly_than_connections(reluctant: LoopbackServer) -> None:
+    assert upload(reluctant, read_seconds=PATIENCE_SECONDS) == 201
+
+
+@pytest.mark.parametrize("reluctant", [PATIENCE_SECONDS], indirect=True)
+def test_a_server_that_takes_no_more_of_a_body(reluctant: LoopbackServer) -> None:
+    with pytest.raises(ResponseTimeout) as caught:
+        upload(reluctant, read_seconds=0.3)
+    assert str(caught.value) == (
+        f"http://{reluctant.host} accepted a part of the request, and took no more before the timeout: timed out"
+    )
 
 
 @pytest.mark.parametrize(("written", "minutes"), [({}, 24 * 60), ({"task_timeout_minutes": 90}, 90)])

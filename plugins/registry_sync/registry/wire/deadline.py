@@ -42,6 +42,19 @@ def blob_deadline(seconds: float | None = None) -> Iterator[None]:
         _seconds.reset(token)
 
 
+_write_seconds: ContextVar[float | None] = ContextVar("write_seconds", default=None)
+
+
+@contextmanager
+def write_timeout(seconds: float) -> Iterator[None]:
+    """Give each write of this thread's requests ``seconds``. urllib3 gives it the timeout of connecting."""
+    token = _write_seconds.set(seconds)
+    try:
+        yield
+    finally:
+        _write_seconds.reset(token)
+
+
 class DeadlineExceeded(Exception):
     """A response was not complete in time."""
 
@@ -145,6 +158,7 @@ class _Noted:
 
     opened: ClassVar[OpenConnections]
     response_class = _DeadlineResponse
+    sock: socket.socket | None
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]
@@ -155,6 +169,8 @@ class _Noted:
 
         urllib3 reads that answer after the error of a plain connection, and not after that of TLS.
         """
+        if self.sock is not None:
+            self.sock.settimeout(_write_seconds.get() or self.sock.gettimeout())
         try:
             super().send(data)  # type: ignore[misc]
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:

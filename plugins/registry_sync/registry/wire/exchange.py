@@ -19,7 +19,7 @@ from registry_sync import __version__
 from registry_sync.errors import RefusedError, ResponseTimeout
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.wire.connections import Connections
-from registry_sync.registry.wire.deadline import DeadlineExceeded
+from registry_sync.registry.wire.deadline import DeadlineExceeded, write_timeout
 from registry_sync.registry.wire.http_errors import LONGEST_PROBLEM, decode_exception
 from registry_sync.registry.wire.rate_limit import PATIENCE_SECONDS
 from registry_sync.registry.wire.response import BodyStream, Response
@@ -132,17 +132,18 @@ class Exchange:
             headers["Authorization"] = authorization
         if isinstance(request.body, Body):
             headers["Content-Length"] = str(len(request.body))
-        limits = self._limits
-        return self._connections.urlopen(
-            request.method,
-            request.url,
-            redirect=False,
-            headers=headers,
-            body=request.body,
-            timeout=_timeout(limits.connect_seconds, request.read_seconds or limits.read_seconds),
-            retries=_NO_RETRIES,
-            preload_content=False,
-        )
+        connect_seconds, seconds = self._limits.connect_seconds, request.read_seconds or self._limits.read_seconds
+        with write_timeout(seconds):
+            return self._connections.urlopen(
+                request.method,
+                request.url,
+                redirect=False,
+                headers=headers,
+                body=request.body,
+                timeout=_timeout(connect_seconds, seconds),
+                retries=_NO_RETRIES,
+                preload_content=False,
+            )
 
 
 @lru_cache(maxsize=64)

@@ -15,6 +15,7 @@ from urllib3.exceptions import (
     HTTPError,
     LocationValueError,
     NewConnectionError,
+    ProtocolError,
     ReadTimeoutError,
 )
 
@@ -217,6 +218,8 @@ def decode_exception(error: HTTPError, url: str, proxy: str = "") -> RegistrySyn
     text = one_line(str(reason) or type(reason).__name__, LONGEST_PROBLEM)
     if isinstance(error, ReadTimeoutError):
         return ResponseTimeout(f"{where} accepted the request, but sent no response before the timeout: {text}")
+    if isinstance(error, ProtocolError) and isinstance(reason, TimeoutError):
+        return ResponseTimeout(f"{where} accepted a part of the request, and took no more before the timeout: {text}")
     if isinstance(error, ConnectTimeoutError) and not isinstance(error, NewConnectionError):
         return ConnectTimeout(f"{where} neither accepted nor refused the connection: {text}")
     return TemporaryError(f"{where} cannot be reached: {text}")
