@@ -23,7 +23,8 @@ from testkit.loopback import LoopbackHandler, LoopbackServer, Request
 from testkit.registry import RegistryProcess
 from testkit.waiting import PATIENCE_SECONDS
 
-MAX_PAGE = 100
+MAX_PAGE = 1000
+DEFAULT_PAGE = 100
 
 _TAGS = re.compile(r"/acr/v1/(.+)/_tags")
 _TAG = re.compile(r"/acr/v1/(.+)/_tags/([^/]+)")
@@ -149,7 +150,9 @@ class AcrApi:
         tag_directories = self._root.glob("**/_manifests/tags")
         names = sorted(str(each.parent.parent.relative_to(self._root)) for each in tag_directories)
         page, last = _page(names, options)
-        return _listing({"repositories": page}, "/acr/v1/_catalog", {"last": last, "n": options.get("n", "100")})
+        return _listing(
+            {"repositories": page}, "/acr/v1/_catalog", {"last": last, "n": options.get("n", str(DEFAULT_PAGE))}
+        )
 
     def _tags(self, name: str, options: Mapping[str, str]) -> _Answer:
         documents = {each.name: self._tag(name, each) for each in (self._root / name / "_manifests/tags").glob("*")}
@@ -160,7 +163,7 @@ class AcrApi:
         if order == "timedesc":
             names.sort(key=lambda tag: documents[tag]["lastUpdateTime"] or "", reverse=True)
         page, last = _page(names, options)
-        following = {"last": last, "n": options.get("n", "100")}
+        following = {"last": last, "n": options.get("n", str(DEFAULT_PAGE))}
         following |= {"orderby": "" if self._loses_order else order} if order else {}
         document = {"registry": self.host, "imageName": name, "tags": [documents[each] for each in page]}
         return _listing(document, f"/acr/v1/{name}/_tags", following)
@@ -242,7 +245,7 @@ def _page(names: list[str], options: Mapping[str, str]) -> tuple[list[str], str 
         names = names[names.index(last) + 1 :]
     elif last:
         names = [name for name in names if name > last]
-    page = names[: min(int(options.get("n", MAX_PAGE)), MAX_PAGE)]
+    page = names[: min(int(options.get("n", DEFAULT_PAGE)), MAX_PAGE)]
     return page, page[-1] if len(page) < len(names) else None
 
 

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -16,6 +17,7 @@ from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Credentials
 from testkit.clients import connect
 from testkit.interceptor import Interceptor
+from testkit.scripted import Reply, ScriptedRequest, ScriptedServer
 from testkit.sleeping_clock import SleepingClock
 from tests.contract.swagger import Swagger
 
@@ -148,7 +150,7 @@ def test_out_of_order_all_is_read_by_name(
     with client(wire) as asked:
         names = [each.name for each in asked.list_tags(app(wire), since=hours_ago(3))]
     assert sorted(names) == ["a", "b", "c", "d"]
-    assert queries(wire)[-2:] == ["n=100", "n=100&last=b"]
+    assert queries(wire)[-2:] == ["n=1000", "n=1000&last=b"]
     assert caplog.messages == [f"{app(wire)} does not list its tags newest first; all are read"]
 
 
@@ -183,7 +185,52 @@ def test_without_a_window_tags_are_read_by_name(wire: Interceptor) -> None:
     wire.answer("GET", TAGS_OF_APP, 200, page(tag("v2", None)))
     with client(wire) as asked:
         assert [each.name for each in asked.list_tags(app(wire))] == ["v1", "v2"]
-    assert queries(wire) == ["n=100", "n=100&last=v1"]
+    assert queries(wire) == ["n=1000", "n=1000&last=v1"]
+
+
+def serve(request: ScriptedRequest, count: int, *, most: int = 1000, refused: int = 0, has_links: bool = True) -> Reply:
+    """A page of ``count`` tags, with at most ``most`` on a page.
+
+    :param refused: status of the answer to an ``n`` above ``most``; 0 is none.
+    """
+    query = dict(parse_qsl(urlsplit(request.target).query))
+    if refused and int(query["n"]) > most:
+        return Reply(status=refused)
+    begin = int(query.get("last", "-1")) + 1
+    end = min(count, begin + min(int(query["n"]), most))
+    headers = link(f"{end - 1:04}", None) if has_links and end < count else {}
+    return Reply(body=page(*(tag(f"{number:04}", NOON) for number in range(begin, end))), headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("count", "options", "expected"),
+    [
+        (1000, {}, ["n=1000", "n=1000&last=0999"]),
+        (1500, {}, ["n=1000", "n=1000&last=0999"]),
+        (250, {"most": 100}, ["n=1000", "n=1000&last=0099", "n=1000&last=0199"]),
+        (250, {"most": 100, "has_links": False}, ["n=1000", "n=1000&last=0099", "n=1000&last=0199"]),
+        (250, {"most": 100, "refused": 400}, ["n=1000", "n=100", "n=100&last=0099", "n=100&last=0199"]),
+        (99, {"most": 100, "refused": 422, "has_links": False}, ["n=1000", "n=100"]),
+        (999, {"has_links": False}, ["n=1000"]),
+    ],
+    ids=[
+        "a full page",
+        "largest page",
+        "capped",
+        "capped without links",
+        "refused",
+        "refused without links",
+        "no links",
+    ],
+)
+def test_the_largest_page_is_asked_for(count: int, options: dict[str, Any], expected: list[str]) -> None:
+    """Every tag is read, whatever page the registry takes."""
+    with ScriptedServer(lambda request: serve(request, count, **options)) as server:
+        with connect(AcrClient, server) as asked:
+            names = [each.name for each in asked.list_tags(Repository(server.host, "team/app"))]
+        targets = [urlsplit(request.target).query for request in server.shown]
+    assert names == [f"{number:04}" for number in range(count)]
+    assert targets == expected
 
 
 def test_locked_tags_are_marked(wire: Interceptor) -> None:

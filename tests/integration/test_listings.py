@@ -16,7 +16,7 @@ from registry_sync.oci.reference import Repository
 from registry_sync.registry.acr import AcrClient
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.docker_hub import DockerHubClient
-from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.registry.google import GoogleClient
 from registry_sync.registry.harbor import HarborClient
 from registry_sync.registry.quay import QuayClient
@@ -306,7 +306,22 @@ class TestWithoutLink:
 
 
 class TestPageSize:
-    @pytest.mark.parametrize("status", [400, 405, 413, 416])
+    def test_quay_is_asked_for_no_more_than_it_returns(self) -> None:
+        """It reduces a larger size, and has answered 413 to it: google/go-containerregistry#1963."""
+        names = listing(numbered(250), cap=100, link=f"<{PATH}?{{query}}>; rel=next")
+
+        def answer(request: ScriptedRequest) -> Reply:
+            return names(request) if request.target.startswith(PATH) else Reply(status=401)
+
+        robot = Credentials(username="team+robot", secret="secret")
+        with ScriptedServer(answer) as server:
+            endpoint = Endpoint(host=server.host, tls=False, credentials=robot)
+            with closing(QuayClient(endpoint, api_url=server.url)) as asked:
+                assert [tag.name for tag in asked.list_tags(Repository(server.host, "team/app"))] == numbered(250)
+            pages = [urlsplit(request.target).query for request in server.shown if request.target.startswith(PATH)]
+            assert pages == ["n=100", "n=100&last=00099", "n=100&last=00199"]
+
+    @pytest.mark.parametrize("status", [400, 405, 413, 416, 422])
     def test_a_refused_size_is_made_smaller(self, status: int) -> None:
         names = listing(numbered(250), link=f"<{PATH}?{{query}}>; rel=next")
 
@@ -413,7 +428,7 @@ class TestVendors:
 
         with ScriptedServer(answer) as server, closing(AcrClient(Endpoint(host=server.host, tls=False))) as asked:
             assert [tag.name for tag in asked.list_tags(Repository(server.host, "team/app"))] == numbered(200)
-            assert queries(server) == ["n=100", "n=100&last=00099", "n=100&last=00199"]
+            assert queries(server) == ["n=1000", "n=1000&last=00099", "n=1000&last=00199"]
 
     def test_without_the_extension_a_google_listing_is_read_like_any_other(self) -> None:
         names = listing(numbered(250), cap=100)

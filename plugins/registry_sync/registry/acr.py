@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, quote, urlsplit
 
-from registry_sync.errors import DeniedError
+from registry_sync.errors import DeniedError, RefusedError
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.distribution import DistributionClient
@@ -24,8 +24,12 @@ from registry_sync.registry.wire.response import Response
 
 log = logging.getLogger(__name__)
 
-PAGE_SIZE = 100
-"""The page size of Azure's own command line. No larger maximum is documented."""
+PAGE_SIZE = 1000
+"""The largest page that Azure returns, whatever ``n`` is: https://github.com/Azure/acr/issues/749."""
+
+SMALL_PAGE_SIZE = 100
+"""The page size of Azure's own command line: for the newest tags, which are seldom more, and where a larger page is
+refused."""
 
 
 class AcrClient(DistributionClient):
@@ -82,8 +86,19 @@ class AcrClient(DistributionClient):
 
     def _by_name(self, repository: Repository) -> Iterator[ListedTag]:
         """Every tag, in an order that concurrent pushes do not change."""
-        path = _tags_path(repository)
-        for response in self._transport.pages(path, scope=_metadata(repository), next_of=partial(_next, path)):
+        is_begun = False
+        try:
+            for entry in self._pages_by_name(repository, PAGE_SIZE):
+                is_begun = True
+                yield entry
+        except RefusedError:
+            if is_begun:
+                raise
+            yield from self._pages_by_name(repository, SMALL_PAGE_SIZE)
+
+    def _pages_by_name(self, repository: Repository, size: int) -> Iterator[ListedTag]:
+        path = _tags_path(repository, size)
+        for response in self._transport.pages(path, scope=_metadata(repository), next_of=partial(_next, path, size)):
             yield from _entries(response)
 
     def _newest_first(self, repository: Repository, since: datetime) -> Iterator[ListedTag]:
@@ -91,8 +106,8 @@ class AcrClient(DistributionClient):
 
         Equal times show no direction, so they never end the reading.
         """
-        path, times = f"{_tags_path(repository)}&orderby=timedesc", list[datetime | None]()
-        next_of = partial(_next, path)
+        path, times = f"{_tags_path(repository, SMALL_PAGE_SIZE)}&orderby=timedesc", list[datetime | None]()
+        next_of = partial(_next, path, SMALL_PAGE_SIZE)
         for response in self._transport.pages(path, scope=_metadata(repository), next_of=next_of):
             entries = list(_entries(response))
             yield from entries
@@ -105,15 +120,18 @@ class AcrClient(DistributionClient):
                 return
 
 
-def _next(path: str, response: Response) -> str:
+def _next(path: str, size: int, response: Response) -> str:
     """Our own path with ``last`` from ``Link``, or with the last tag of a full page; empty after the last page.
+
+    A page of either size is full, because a registry may return fewer than ``size`` tags.
 
     Some links lack the order (``orderby=``). Following them, by name from there on, would skip tags. A proxy may drop
     the header.
     """
     link = next_link(response)
-    entries = [] if link else list(_entries(response))
-    following = parse_qs(urlsplit(link).query).get("last", [entry.name for entry in entries[PAGE_SIZE - 1 :]])
+    names = [] if link else [entry.name for entry in _entries(response)]
+    is_full = len(names) >= size or len(names) == SMALL_PAGE_SIZE
+    following = parse_qs(urlsplit(link).query).get("last", names if is_full else [])
     return f"{path}&last={quote(following[-1], safe='')}" if following else link
 
 
@@ -147,8 +165,8 @@ def _entry(row: dict[str, Any]) -> ListedTag:
     )
 
 
-def _tags_path(repository: Repository) -> str:
-    return f"/acr/v1/{repository.name}/_tags?n={PAGE_SIZE}"
+def _tags_path(repository: Repository, size: int) -> str:
+    return f"/acr/v1/{repository.name}/_tags?n={size}"
 
 
 def _metadata(repository: Repository) -> str:

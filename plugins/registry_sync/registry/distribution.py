@@ -37,7 +37,7 @@ from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.blobs import IDENTITY, BlobReader, blob_path, read_blob
 from registry_sync.registry.client import ListedRepository, ListedTag, limit_repositories, limit_tags
 from registry_sync.registry.endpoint import Endpoint
-from registry_sync.registry.name_listing import list_names
+from registry_sync.registry.name_listing import PAGE_SIZE, list_names
 from registry_sync.registry.referrers import read_referrers
 from registry_sync.registry.traffic import Traffic
 from registry_sync.registry.uploads import Uploads
@@ -67,6 +67,8 @@ class DistributionClient:
     """Pull-only credentials get "denied" for a missing repository. Credentials that may push get "not found"."""
     deletes_tags_alone: ClassVar[bool] = False
     may_proxy: ClassVar[bool] = False
+    names_per_page: ClassVar[int] = PAGE_SIZE
+    """The largest page of names that ``/v2`` returns, as far as that is known."""
     v2_requests_per_second: ClassVar[float | None] = None
     """Usual limit for ``/v2``."""
 
@@ -322,7 +324,7 @@ class DistributionClient:
     def _names(self, path: str, scope: str, key: str) -> Iterator[str]:
         """The names under ``key`` of a listing: see :func:`~registry_sync.registry.name_listing.list_names`."""
         get = partial(self._transport.call, "GET", scope=scope)
-        return list_names(get, urljoin(self._transport.base_url, path), key)
+        return list_names(get, urljoin(self._transport.base_url, path), key, self.names_per_page)
 
 
 def _pull(repository: Repository) -> str:

@@ -6,7 +6,7 @@ https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import urlencode
 
 from registry_sync.errors import RefusedError, TemporaryError
@@ -29,23 +29,25 @@ _USUAL_LIMITS = frozenset({50, 100, 200, 250, 500, 1000, 2000, 5000, 10_000})
 Get = Callable[[str], Response]
 
 
-def list_names(get: Get, url: str, key: str) -> Iterator[str]:
+def list_names(get: Get, url: str, key: str, page_size: int = PAGE_SIZE) -> Iterator[str]:
     """The names under ``key`` of every page, each once. A page must be an object with that key; ``null`` is empty.
 
     :param url: of the listing, without a query.
+    :param page_size: the largest page that the registry is known to return.
     :raises TemporaryError: for any other response, and for a listing that repeats itself.
     :raises RefusedError: when the registry has more names than it can be made to list.
     """
     seen = set[str]()
-    for size in (PAGE_SIZE, *_LARGER_SIZES):
-        listing = _Listing(get, url, key, size)
+    for size in (page_size, *_LARGER_SIZES):
+        smaller = tuple(each for each in _SMALLER_SIZES if each is None or each < size) if size == page_size else ()
+        listing = _Listing(get, url, key, size, smaller)
         try:
             for response in read_pages(listing.get, listing.url(), listing.next_of):
                 new = [name for name in dict.fromkeys(names_of_page(response, key)) if name not in seen]
                 seen.update(new)
                 yield from new
         except RefusedError:
-            if size == PAGE_SIZE:
+            if size == page_size:
                 raise
             break
         if not listing.is_cut:
@@ -57,17 +59,18 @@ def list_names(get: Get, url: str, key: str) -> Iterator[str]:
 
 
 class _Listing:
-    """One reading of a listing with pages of ``size`` names.
+    """One reading of a listing with pages of ``size`` names, or of one of ``smaller`` where that is refused.
 
     :ivar is_cut: names may follow, and the registry cannot be asked for them.
     """
 
-    def __init__(self, get: Get, url: str, key: str, size: int) -> None:
+    def __init__(self, get: Get, url: str, key: str, size: int, smaller: Sequence[int | None]) -> None:
         self.is_cut = False
         self._get_url = get
         self._base = url
         self._key = key
         self._size: int | None = size
+        self._smaller = smaller
         self._has_links = False
         self._after = ""
         self._seen = set[str]()
@@ -84,8 +87,7 @@ class _Listing:
 
     def get(self, url: str) -> Response:
         """GET a page. If the registry refuses the size of the first one, smaller sizes are tried."""
-        smaller = () if self._asked or self._size != PAGE_SIZE else _SMALLER_SIZES
-        for size in smaller:
+        for size in () if self._asked else self._smaller:
             try:
                 return self._get(url)
             except RefusedError:

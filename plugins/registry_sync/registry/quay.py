@@ -49,6 +49,7 @@ class QuayClient(VendorApiClient):
     lists_digests: ClassVar[bool] = True
     lists_push_times: ClassVar[bool] = True
     deletes_tags_alone: ClassVar[bool] = True
+    names_per_page: ClassVar[int] = PAGE_SIZE
     api_requests_per_second: ClassVar[float | None] = 4.0
     """quay.io allows 5 per second and IP address, with bursts of 25, and beyond that answers 429 without a delay:
     https://github.com/quay/quay/blob/master/conf/nginx/rate-limiting.conf.jnj"""
