@@ -42,8 +42,9 @@ class FakeApi:
     task goes on after that wait; with ``is_ended`` it learns at its next heartbeat that it has to end. ``others`` are
     XComs of other runs, by DAG, run, task and key. ``stored`` are the values of the asset state store, by asset and
     key; with ``is_store_broken`` it refuses every value. The store of the task itself is that of :data:`THIS_TASK`.
-    ``store_writes`` are the keys that were written and deleted. ``paused`` are the DAGs that Airflow knows, ``runs``
-    numbers of runs by DAG and state. With another ``connection_status`` than 200 every Connection is answered so.
+    ``store_writes`` are the keys that were written and deleted, ``pulled`` the keys of the XComs that were read, each
+    with its bytes. ``paused`` are the DAGs that Airflow knows, ``runs`` numbers of runs by DAG and state. With another
+    ``connection_status`` than 200 every Connection is answered so.
     """
 
     dag_id: str
@@ -66,6 +67,7 @@ class FakeApi:
     paused: Mapping[str, bool] = field(default_factory=dict)
     runs: Mapping[tuple[str, str], int] = field(default_factory=dict)
     store_writes: list[tuple[str, str]] = field(default_factory=list)
+    pulled: list[tuple[str, int]] = field(default_factory=list)
 
     def client(self) -> Client:
         return Client(base_url="http://in-memory", token="", transport=httpx.MockTransport(self._answer))
@@ -176,8 +178,10 @@ class FakeApi:
                 self.xcoms[task_id, map_index, key] = value
                 return httpx.Response(201, json={"ok": True})
             case "GET", ["slice"]:
+                self.pulled.append((key, len(json.dumps(found))))
                 return httpx.Response(200, json=found)
             case "GET", [] if (task_id, map_index, key) in self.xcoms:
+                self.pulled.append((key, len(json.dumps(self.xcoms[task_id, map_index, key]))))
                 return httpx.Response(200, json={"key": key, "value": self.xcoms[task_id, map_index, key]})
             case "GET", []:
                 return httpx.Response(404, json={"detail": {"reason": "not_found", "message": "no such XCom"}})

@@ -22,6 +22,7 @@ from registry_sync.state.metrics import METRICS
 from registry_sync.state.names import READINESS_ASSET, READINESS_KEY, asset_name
 from registry_sync.state.readiness import PoolStart, ReadinessState
 from registry_sync.sync.report import RouteReport
+from registry_sync.sync.scope import RouteScope, RouteTask
 from testkit.loopback import LOOPBACK
 from testkit.metrics_receivers import OUR_PREFIX, OtelReceiver, StatsdListener
 from testkit.states import synthetic_destination
@@ -72,7 +73,9 @@ class Reporter:
         conf = {"repositories": ["team/app"]}  # so that the run keeps what is stored about other repositories
         api = FakeApi(dag_id="mirror_team", conf=conf, states={ROUTES: "success", f"{COPY}_0": "success"})
         api.stored = {(asset_name("team", "backup"), key): value for key, value in _stored(datetime.now(UTC)).items()}
-        api.xcoms[ROUTES, -1, "return_value"] = [{"route": route.to_json(), "route_name": "team/app"}]
+        api.xcoms[ROUTES, -1, "return_value"] = [0]
+        work = RouteTask(route=route, scope=RouteScope(), name="team/app")
+        api.xcoms[ROUTES, -1, "routes_0"] = [work.to_json()]
         api.xcoms[COPY, 0, "report"] = RouteReport.of_route(route, **DONE).to_json()
         return self._run(api, settings, "registry_mirrors.py", "success")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import logging
 import os
@@ -23,7 +22,6 @@ from airflow.sdk.execution_time.supervisor import TaskRunResult
 
 from registry_sync.airflow.deferral import MAX_DEFERRALS
 from registry_sync.airflow.mirror_dag import build_dag
-from registry_sync.airflow.operators.mirror_repository import MirrorRepositoryOperator
 from registry_sync.airflow.triggers.not_before import NotBeforeTrigger
 from registry_sync.errors import (
     ConfigurationError,
@@ -78,8 +76,10 @@ class Run:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        rows = self.api.xcoms[PLAN, -1, "return_value"]
+        """The routes of the run, as JSON: at most one page of them."""
+        rows = self.api.xcoms[PLAN, -1, "routes_0"]
         assert isinstance(rows, list)
+        assert self.api.xcoms[PLAN, -1, "return_value"] == list(range(len(rows)))
         return rows
 
     def pushed(self, map_index: int = 0) -> dict[str, Any]:
@@ -162,13 +162,11 @@ def deferred(result: TaskRunResult) -> DeferTask:
 
 
 class TestPlanRoutes:
-    def test_rows_are_the_arguments_of_the_mapped_task(
+    def test_routes_are_pushed_for_the_mapped_task(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
     ) -> None:
         run = new_run(source, destination, "team/b", {"repository": "team/a", "rename": "copies/a"})
         assert run.plan().state == "success"
-        arguments = set(inspect.signature(MirrorRepositoryOperator.__init__).parameters) - {"self", "kwargs"}
-        assert [set(row) for row in run.rows] == [arguments, arguments]
         assert [row["route"]["label"] for row in run.rows] == ["team/a → backup/copies/a", "team/b → backup"]
         assert [(row["scope"]["tags"], row["scope"]["dry_run"]) for row in run.rows] == [([], False), ([], False)]
 
@@ -399,10 +397,37 @@ class TestMirrorRepository:
             (PLAN, -1, "found_repositories"),
             (PLAN, -1, "listed_routes"),
             (PLAN, -1, "return_value"),
+            (PLAN, -1, "routes_0"),
             (COPY, 0, "report"),
             (COPY, 0, "state"),
         }
         assert images.pull_whole(destination.url, name, "v1") == {"linux/amd64", "linux/arm64"}
+
+    def test_it_pulls_a_page_of_a_thousand_routes(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
+    ) -> None:
+        run = new_run(source, destination, *(f"team/app{number:04}" for number in range(1000)))
+        assert run.plan().state == "success"
+        run.api.pulled.clear()
+        failed_at_once(run.copy(map_index=777), ConfigurationError)
+        assert run.pushed(777)["source"] == f"{source.host}/team/app0777"
+        assert run.api.rendered == ["team/app0777 → backup"]
+        assert [key for key, _ in run.api.pulled] == ["return_value", "routes_38"]
+        assert sum(size for _, size in run.api.pulled) < 22_000  # the list of all routes has 760,000 bytes
+
+    def test_a_page_that_was_deleted_fails_its_routes(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
+    ) -> None:
+        """``airflow db clean`` deletes XComs of old runs, whose tasks can still be cleared."""
+        run = new_run(source, destination, "team/a")
+        assert run.plan().state == "success"
+        del run.api.xcoms[PLAN, -1, "routes_0"]
+        message = (
+            "Airflow no longer has the XCom 'routes_0' of the task routes_to_backup, with the routes of this run; "
+            "clear routes_to_backup, so that it lists them again, or trigger a new run"
+        )
+        assert failed_at_once(run.copy(), ConfigurationError) == message
+        assert str(run.report(**{PLAN: "success", f"{COPY}_0": "failed"}).error) == message
 
     def test_a_long_label_is_cut_to_airflows_column(
         self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun

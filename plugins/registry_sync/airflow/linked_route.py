@@ -12,6 +12,7 @@ from airflow.utils.session import create_session
 from sqlalchemy import select
 
 from registry_sync.airflow.ids import routes_task_of
+from registry_sync.airflow.route_pages import PAGE_LENGTH, page_key
 from registry_sync.routes.route import Route
 
 log = logging.getLogger(__name__)
@@ -29,14 +30,14 @@ class TaskKey(Protocol):
 def read_route(key: TaskKey) -> Route | None:
     """The route of a mapped task; ``None`` when Airflow no longer has it, or has it somewhere else.
 
-    A list of thousands of routes has megabytes: the database returns the one that is asked for.
+    The database returns the one that is asked for, of the page that has it.
     """
-    row = XComModel.value[key.map_index]
+    row = XComModel.value[key.map_index % PAGE_LENGTH]
     query = select(row).where(
         XComModel.dag_id == key.dag_id,
         XComModel.run_id == key.run_id,
         XComModel.task_id == routes_task_of(key.task_id),
-        XComModel.key == "return_value",
+        XComModel.key == page_key(key.map_index),
         XComModel.map_index == -1,
     )
     try:

@@ -22,7 +22,7 @@ from registry_sync.config.model import Mirror, MirrorsFile, Registry
 
 DEFAULT_START_DATE = datetime(2026, 1, 1, tzinfo=UTC)
 
-LABEL = "{{ (task.route.label)[:250] }}"
+LABEL = "{{ task.pull_work(ti).route.label[:250] }}"
 """Airflow's label of a mapped task. Its column holds 250 characters; a longer one fails the task on PostgreSQL."""
 
 
@@ -92,7 +92,11 @@ def _copy_to(destination: Registry, mirror: Mirror, source: Registry) -> MappedO
         task_id=routes_task(destination.name), mirror=mirror, source=source, destination=destination, **queue
     )
     copied = MirrorRepositoryOperator.partial(
-        task_id=copy_task(destination.name), pool=destination.pool, map_index_template=LABEL, **queue
-    ).expand_kwargs(listed.output)
+        task_id=copy_task(destination.name),
+        pool=destination.pool,
+        map_index_template=LABEL,
+        routes_task=listed.task_id,
+        **queue,
+    ).expand(number=listed.output)
     listed >> copied
     return copied

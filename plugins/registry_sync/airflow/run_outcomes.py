@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from registry_sync.airflow.ids import REPORT_KEY, copy_task, routes_task
+from registry_sync.airflow.route_pages import pull_routes
 from registry_sync.airflow.run_context import read_failed, read_notes
 from registry_sync.routes.route import Route, route_key
 from registry_sync.sync.report import RouteReport
@@ -57,8 +58,8 @@ def _read_outcome(context: Context, destination: str, listing_state: str | None)
         task = f"{routes_task(destination)} ({listing_state})"
         return DestinationOutcome(destination=destination, missing=(task,), listing_state=listing_state)
     ti = context["ti"]
-    rows = ti.xcom_pull(task_ids=routes_task(destination)) or []
-    routes = tuple(Route.from_json(row["route"]) for row in rows)
+    tasks = pull_routes(ti, routes_task(destination))
+    routes = tuple(task.route for task in tasks)
     states = _mapped_states(context, copy_task(destination), len(routes))
     pushed = ti.xcom_pull(task_ids=[copy_task(destination)], key=REPORT_KEY) or []
     reports, missing = match_reports(routes, pushed, states)
@@ -71,7 +72,7 @@ def _read_outcome(context: Context, destination: str, listing_state: str | None)
         finished=finished_routes(routes, reports, states),
         notes=tuple(read_notes(context, destination)),
         listing_state=listing_state,
-        names=tuple(row["route_name"] for row in rows),
+        names=tuple(task.name for task in tasks),
         unrouted=tuple(unrouted),
     )
 

@@ -75,7 +75,7 @@ class RouteTask:
     name: str
 
     def to_json(self) -> dict[str, Any]:
-        """The task as JSON-simple values, for XCom. Its keys are the arguments of ``MirrorRepositoryOperator``."""
+        """The task as JSON-simple values, for XCom."""
         return {"route": self.route.to_json(), "scope": self.scope.to_json(), "route_name": self.name}
 
     @classmethod

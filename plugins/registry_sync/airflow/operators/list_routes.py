@@ -23,6 +23,7 @@ from registry_sync.airflow.ids import (
 )
 from registry_sync.airflow.map_length import check_map_length
 from registry_sync.airflow.masking import masked, masked_text
+from registry_sync.airflow.route_pages import push_routes
 from registry_sync.airflow.run_context import (
     read_due_deletions,
     read_last_look,
@@ -83,19 +84,19 @@ class ListRoutesOperator(BaseOperator):
         context: Context,
         event: Mapping[str, Any] | None = None,  # noqa: ARG002 - of the trigger, after a deferral
         deferrals: int = 0,
-    ) -> list[dict[str, Any]]:
-        """Return the arguments of one :class:`MirrorRepositoryOperator` per route, in a stable order.
+    ) -> list[int]:
+        """Push the routes as XComs, in a stable order, and return the number of each, for the mapped task.
 
         :param deferrals: number of deferrals of this try so far.
         """
         try:
-            return self._list(context)
+            return push_routes(context["ti"], self._list(context))
         except RegistrySyncError as error:
             reason = {"error_class": error.error_class, "reason": masked_text(str(error))[:MAX_REASON_LENGTH]}
             context["ti"].xcom_push(LISTING_ERROR_KEY, reason)
             defer_or_raise(self, error, deferrals)
 
-    def _list(self, context: Context) -> list[dict[str, Any]]:
+    def _list(self, context: Context) -> list[RouteTask]:
         params, run = read_parameters(context), read_run_interval(context)
         window = window_of_run(run, read_window_request(params), self.mirror.full_check)
         if params["destinations"] and self.destination.name not in params["destinations"]:
@@ -121,7 +122,7 @@ class ListRoutesOperator(BaseOperator):
         check_map_length(len(work), f"mirror {self.mirror.name!r} has {len(work)} routes", "split the mirror")
         self._log_work(window, work, unmodified)
         deep_checks = self._deep_checks(context, rotation, work)
-        return self._rows(context, run, scope, work, deep_checks, last_look, watermark, names)
+        return self._tasks(context, run, scope, work, deep_checks, last_look, watermark, names)
 
     def _compare(
         self, context: Context, found: Discovery, names: Mapping[str, str], last_look: LastLook, window: Window
@@ -154,7 +155,7 @@ class ListRoutesOperator(BaseOperator):
         if reports:
             context["ti"].xcom_push(FAILED_KEY, [masked(report).to_json() for report in reports])
 
-    def _rows(
+    def _tasks(
         self,
         context: Context,
         run: RunInterval,
@@ -164,8 +165,8 @@ class ListRoutesOperator(BaseOperator):
         last_look: LastLook,
         watermark: Watermark | None,
         names: Mapping[str, str],
-    ) -> list[dict[str, Any]]:
-        """The arguments of the mapped tasks, with what earlier runs left about each route in XCom, and its name."""
+    ) -> list[RouteTask]:
+        """The work of the mapped tasks, with what earlier runs left about each route in XCom, and its name."""
         due = read_due_deletions(context, run, self.destination.name)
         tasks = []
         for (route, window), deep_check in zip(work, deep_checks, strict=True):
@@ -177,7 +178,7 @@ class ListRoutesOperator(BaseOperator):
                 compares_names=compares_names(run, window, route, watermark, self.mirror.full_check),
                 last_selected=last_look.repositories.get(str(route.source_repository)),
             )
-            tasks.append(RouteTask(route=route, scope=own, name=names[route_key(route)]).to_json())
+            tasks.append(RouteTask(route=route, scope=own, name=names[route_key(route)]))
         return tasks
 
     def _deep_checks(

@@ -12,17 +12,19 @@ from registry_sync.airflow.hooks.connections import HookConnections
 from registry_sync.airflow.ids import REPORT_KEY
 from registry_sync.airflow.masking import masked
 from registry_sync.airflow.retries import error_of_report
+from registry_sync.airflow.route_pages import pull_route
 from registry_sync.airflow.run_context import task_label
 from registry_sync.airflow.states.route_state import Try, record_try
 from registry_sync.errors import RegistrySyncError
 from registry_sync.registry.traffic import NO_TRAFFIC
 from registry_sync.routes.route import Route
 from registry_sync.sync.report import RouteReport
-from registry_sync.sync.scope import RouteScope
+from registry_sync.sync.scope import RouteScope, RouteTask
 from registry_sync.sync.view import RouteView
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
     from registry_sync.sync.route import SyncedRoute
     from registry_sync.sync.session import Session
@@ -33,19 +35,18 @@ class MirrorRepositoryOperator(BaseOperator):
 
     Each try observes both registries again and copies only what is still missing.
 
-    :param route: a :class:`~registry_sync.routes.route.Route` as JSON.
-    :param scope: the part of it that this run works on, a :class:`~registry_sync.sync.scope.RouteScope` as JSON.
-    :param route_name: the name of the route in the state. All three are the keys of ``RouteTask.to_json``.
+    :param routes_task: the task that listed the routes.
+    :param number: the number of the route, one of those that ``routes_task`` returned.
     """
 
     template_fields: Sequence[str] = ()
     ui_color = "#d5e8f7"
 
-    def __init__(self, *, route: Mapping[str, Any], scope: Mapping[str, Any], route_name: str, **kwargs: Any) -> None:
+    def __init__(self, *, routes_task: str, number: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.route = route
-        self.scope = scope
-        self.route_name = route_name
+        self.routes_task = routes_task
+        self.number = number
+        self._work: RouteTask | None = None
         self._session: Session | None = None
         self._traffic = NO_TRAFFIC
 
@@ -59,22 +60,30 @@ class MirrorRepositoryOperator(BaseOperator):
 
         :param deferrals: number of deferrals of this try so far.
         """
-        route = Route.from_json(self.route)
+        work = self.pull_work(context["ti"])
+        route = work.route
         error: RegistrySyncError | None
         seen: RouteView | RegistrySyncError
         try:
-            synced = self._sync(route, RouteScope.from_json(self.scope), task_label(context))
+            synced = self._sync(route, work.scope, task_label(context))
             report, error, seen = synced.report, error_of_report(synced.report), synced.view
         except RegistrySyncError as raised:
-            dry_run = bool(self.scope["dry_run"])
-            report = RouteReport.of_error(route, raised, dry_run=dry_run, traffic=self._traffic)
+            report = RouteReport.of_error(route, raised, dry_run=work.scope.dry_run, traffic=self._traffic)
             error = seen = raised
         context["ti"].xcom_push(REPORT_KEY, masked(report).to_json())
         if not report.dry_run:
             is_first = context["ti"].try_number == 1 and not deferrals
-            record_try(context, route, self.route_name, Try(seen=seen, is_first=is_first, is_last=error is None))
+            record_try(context, route, work.name, Try(seen=seen, is_first=is_first, is_last=error is None))
         if error is not None:
             defer_or_raise(self, error, deferrals)
+
+    def pull_work(self, ti: RuntimeTaskInstanceProtocol) -> RouteTask:
+        """The route and the scope of the run. The label of the instance reads it too, before the task executes.
+
+        :raises ConfigurationError: when Airflow no longer has it.
+        """
+        self._work = self._work or pull_route(ti, self.routes_task, self.number)
+        return self._work
 
     def on_kill(self) -> None:
         """End every running copy."""

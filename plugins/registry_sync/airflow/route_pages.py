@@ -1,0 +1,60 @@
+"""The routes of a run on their way from the task that lists them to the mapped task: pages of XCom.
+
+Airflow gives each mapped instance the whole list that the task is mapped over. A list of routes is half a megabyte for
+a thousand of them, and each instance would pull all of it to take one. So the task is mapped over small numbers, and an
+instance pulls the page of its route.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from registry_sync.errors import ConfigurationError
+from registry_sync.sync.scope import RouteTask
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import RuntimeTaskInstanceProtocol
+
+PAGE_LENGTH = 20
+"""Routes of a page. A larger page costs each instance more, a smaller one more requests when all are written."""
+
+
+def page_key(number: int) -> str:
+    """The XCom key of the page with this route.
+
+    >>> page_key(0), page_key(19), page_key(20)
+    ('routes_0', 'routes_0', 'routes_1')
+    """
+    return f"routes_{number // PAGE_LENGTH}"
+
+
+def push_routes(ti: RuntimeTaskInstanceProtocol, tasks: Sequence[RouteTask]) -> list[int]:
+    """Push the pages of all routes, and return what the next task is mapped over: the number of each."""
+    for start in range(0, len(tasks), PAGE_LENGTH):
+        page = [task.to_json() for task in tasks[start : start + PAGE_LENGTH]]
+        ti.xcom_push(page_key(start), page)
+    return list(range(len(tasks)))
+
+
+def pull_route(ti: RuntimeTaskInstanceProtocol, routes_task: str, number: int) -> RouteTask:
+    """The route with this number. :raises ConfigurationError: when its page was deleted."""
+    return RouteTask.from_json(_pull_page(ti, routes_task, page_key(number))[number % PAGE_LENGTH])
+
+
+def pull_routes(ti: RuntimeTaskInstanceProtocol, routes_task: str) -> list[RouteTask]:
+    """All routes, by number. :raises ConfigurationError: when a page was deleted."""
+    count = len(ti.xcom_pull(task_ids=routes_task, map_indexes=-1) or ())
+    pages = (_pull_page(ti, routes_task, page_key(start)) for start in range(0, count, PAGE_LENGTH))
+    return [RouteTask.from_json(row) for row in chain.from_iterable(pages)]
+
+
+def _pull_page(ti: RuntimeTaskInstanceProtocol, routes_task: str, key: str) -> list[Any]:
+    page: list[Any] | None = ti.xcom_pull(task_ids=routes_task, key=key, map_indexes=-1)
+    if page is None:
+        raise ConfigurationError(
+            f"Airflow no longer has the XCom {key!r} of the task {routes_task}, with the routes of this run; "
+            f"clear {routes_task}, so that it lists them again, or trigger a new run"
+        )
+    return page
