@@ -36,7 +36,7 @@ def database_session(airflow: LocalAirflow) -> Iterator[Session]:
 def write_readiness(session: Session, state: ReadinessState) -> None:
     """Write the result of a readiness check, as the task ``report`` of its DAG does."""
     if session.get(DagModel, READINESS_DAG) is None:
-        session.add(DagModel(dag_id=READINESS_DAG, bundle_name=BUNDLE, fileloc="/dags/mirror_readiness.py"))
+        session.add(DagModel(dag_id=READINESS_DAG, bundle_name=BUNDLE, fileloc="/dags/mirrors.py"))
     asset = AssetModel(name=READINESS_ASSET, uri="x-registry-sync://nodes", group=ASSET_GROUP)
     session.add(asset)
     session.flush()

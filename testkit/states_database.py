@@ -84,8 +84,8 @@ def _dag_fields(dag: str, stored: SyntheticDestination) -> dict[str, Any]:
     return {
         "dag_id": dag,
         "bundle_name": BUNDLE,
-        "fileloc": "/opt/airflow/dags/registry_mirrors.py",
-        "relative_fileloc": "registry_mirrors.py",
+        "fileloc": "/opt/airflow/dags/mirrors.py",
+        "relative_fileloc": "mirrors.py",
         "is_paused": stored.is_paused,
         "is_stale": False,
         "timetable_summary": "0 * * * *",

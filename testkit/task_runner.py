@@ -201,17 +201,15 @@ def run(dag: DAG, task_id: str, api: FakeApi, *, map_index: int = -1, try_number
         return run_task_in_process(ti, dag.task_dict[task_id], client=client)
 
 
-def supervise(
-    task_id: str, api: FakeApi, log_file: Path, *, map_index: int = -1, dag_file: str = "registry_mirrors.py"
-) -> str:
-    """Run a task of one of the project's DAG files in its own process, and return its log."""
+def supervise(task_id: str, api: FakeApi, log_file: Path, *, map_index: int = -1) -> str:
+    """Run a task of the project's DAG file in its own process, and return its log."""
     ti = _task_instance(api.dag_id, task_id, map_index, 1)
     with _signals_kept(), warnings.catch_warnings(), api.client() as client:
         warnings.simplefilter("ignore", ResourceWarning)  # the supervisor leaves its sockets to the garbage collector
         supervise_task(
             ti=ti,
             bundle_info=BundleInfo(name="dags-folder"),
-            dag_rel_path=dag_file,
+            dag_rel_path="mirrors.py",
             token="",
             client=client,
             log_path=str(log_file),

@@ -74,10 +74,10 @@ def test_a_task_that_waits_holds_no_worker_and_goes_on_in_time(tmp_path: Path) -
 
 
 def write_dag_file(folder: Path) -> None:
-    head, own, rest = (PROJECT / "dags" / "registry_mirrors.py").read_text().partition("_only = ")
-    assert own
+    text = (PROJECT / "dags" / "mirrors.py").read_text()
+    assert text.startswith("from registry_sync")
     folder.mkdir()
-    (folder / "registry_mirrors.py").write_text(f"{head}{_SHORTER}{own}{rest}")
+    (folder / "mirrors.py").write_text(f"{_SHORTER}{text}")
 
 
 def two_mirrors(source: str, backup: str) -> dict[str, Any]:

@@ -433,10 +433,10 @@ def test_a_broken_mirror_is_an_import_error_and_the_others_keep_running(stack: S
     api = stack.airflow.api
     stack.write(extra="  broken: {source: sauce, destinations: [open], repositories: [team/app], schedul: '@hourly'}\n")
     try:
-        wait_until(lambda: "registry_mirrors_check.py" in api.import_errors(), "the error is shown")
+        wait_until(lambda: "mirrors_check.py" in api.import_errors(), "the error is shown")
         shown = api.import_errors()
-        assert set(shown) == {"registry_mirrors_check.py"}
-        text, line = shown["registry_mirrors_check.py"], len(_MIRRORS.splitlines()) + 1
+        assert set(shown) == {"mirrors_check.py"}
+        text, line = shown["mirrors_check.py"], len(_MIRRORS.splitlines()) + 1
         assert f"mirrors.yaml:{line}: mirrors.broken.schedul: unknown key 'schedul'; did you mean 'schedule'?" in text
         assert not api.call("GET", "dags/mirror_hourly")["is_stale"]
     finally:
@@ -449,11 +449,11 @@ def test_invalid_yaml_is_an_import_error_while_runs_use_the_last_good_text(stack
     before = {each["dag_run_id"] for each in api.dag_runs("mirror_hourly")}
     stack.file.write_text("registries: {a: [\n")
     try:
-        wait_until(lambda: "registry_mirrors_check.py" in api.import_errors(), "the error is shown")
+        wait_until(lambda: "mirrors_check.py" in api.import_errors(), "the error is shown")
         shown = api.import_errors()
-        assert set(shown) == {"registry_mirrors_check.py"}
+        assert set(shown) == {"mirrors_check.py"}
         problem = "mirrors.yaml:2: this is not valid YAML: close the bracket of line 1"
-        assert problem in shown["registry_mirrors_check.py"]
+        assert problem in shown["mirrors_check.py"]
         run = trigger_and_wait(stack, dry_run=True)
         assert run["state"] == "success"
         note = api.xcom("mirror_by_hand", run["dag_run_id"], "report")["note"]

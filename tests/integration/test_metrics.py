@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from registry_sync.airflow.ids import READINESS_DAG as READINESS
 from registry_sync.airflow.ids import REPORT_TASK, copy_task, routes_task
-from registry_sync.airflow.readiness_dag import DAG_ID as READINESS
-from registry_sync.airflow.watch_dag import DAG_ID as WATCH
+from registry_sync.airflow.ids import WATCH_DAG as WATCH
 from registry_sync.airflow.watch_dag import WATCH_TASK
 from registry_sync.registry.traffic import Traffic
 from registry_sync.routes.load import PATH_VARIABLE, load_mirrors
@@ -77,24 +77,22 @@ class Reporter:
         work = RouteTask(route=route, scope=RouteScope(), name="team/app")
         api.xcoms[ROUTES, -1, "routes_0"] = [work.to_json()]
         api.xcoms[COPY, 0, "report"] = RouteReport.of_route(route, **DONE).to_json()
-        return self._run(api, settings, "registry_mirrors.py", "success")
+        return self._run(api, settings, "success")
 
     def report_readiness(self, settings: Mapping[str, str]) -> str:
         """Report checks that never took place, and return the log."""
-        return self._run(FakeApi(dag_id=READINESS), settings, "node_readiness.py", "failed")
+        return self._run(FakeApi(dag_id=READINESS), settings, "failed")
 
     def watch(self, stored: Mapping[str, Mapping[str, Any]], settings: Mapping[str, str]) -> str:
         """Look at what is stored, by asset, and return the log."""
         api = FakeApi(dag_id=WATCH)
         api.stored = {(asset, key): value for asset, documents in stored.items() for key, value in documents.items()}
-        return self._run(api, settings, "mirror_watch.py", "success", task=WATCH_TASK)
+        return self._run(api, settings, "success", task=WATCH_TASK)
 
-    def _run(
-        self, api: FakeApi, settings: Mapping[str, str], dag_file: str, state: str, *, task: str = REPORT_TASK
-    ) -> str:
+    def _run(self, api: FakeApi, settings: Mapping[str, str], state: str, *, task: str = REPORT_TASK) -> str:
         for name, value in settings.items():
             self._monkeypatch.setenv(name, value)
-        log = supervise(task, api, self._folder / "report.log", dag_file=dag_file)
+        log = supervise(task, api, self._folder / "report.log")
         assert api.messages[-1]["state"] == state, log
         return log
 

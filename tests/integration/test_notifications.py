@@ -85,7 +85,7 @@ def watch(tmp_path: Path, mail: MailServer, monkeypatch: pytest.MonkeyPatch) -> 
         path.write_text(json.dumps(a_file(list(notifiers) or [MAIL], schedule, mirrors)))
         file = load_mirrors(path)
         api = FakeApi(dag_id="mirror_watch", connections={"mail": mail.connection})
-        return Watch(file=file, dag=build_watch_dag(file, tmp_path / "dags" / "mirror_watch.py"), api=api, mail=mail)
+        return Watch(file=file, dag=build_watch_dag(file, tmp_path / "dags" / "mirrors.py"), api=api, mail=mail)
 
     return new
 
@@ -300,7 +300,7 @@ LONG_AGO = {"schedule": "@hourly", "since": "2026-01-01T00:00:00Z"}
         ({"mirror_one": True}, 1, "its DAG is paused"),
         ({"mirror_one": False}, 2, "2 queued runs do not start: is the scheduler running?"),
         ({"mirror_one": False}, 0, "is the scheduler running, and does the task report store its results?"),
-        ({}, 0, "Airflow does not know its DAG: see the import errors"),
+        ({}, 0, "Airflow does not know its DAG: see the import errors, or the DAG mirror_watch"),
     ],
 )
 def test_a_mirror_that_never_ran_is_told_once(watch: Any, paused: dict[str, bool], queued: int, cause: str) -> None:

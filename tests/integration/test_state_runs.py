@@ -70,7 +70,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("airflow")
     dags = folder / "dags"
     dags.mkdir()
-    shutil.copy(PROJECT / "dags" / "registry_mirrors.py", dags)
+    shutil.copy(PROJECT / "dags" / "mirrors.py", dags)
     (dags / "after_team.py").write_text(documented_dag())
     with ExitStack() as opened:
         source, destination = opened.enter_context(RegistryProcess()), opened.enter_context(RegistryProcess())

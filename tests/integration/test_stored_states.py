@@ -15,7 +15,7 @@ import pytest
 from airflow import settings
 from airflow.models.asset import AssetActive, AssetModel
 from airflow.models.asset_state_store import AssetStateStoreModel
-from airflow.models.dag import DagModel
+from airflow.models.dag import DagModel, DagTag
 from airflow.models.dagrun import DagRun
 from airflow.models.errors import ParseImportError
 from airflow.utils.state import DagRunState
@@ -23,6 +23,7 @@ from sqlalchemy import create_engine, delete, event, update
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
+from registry_sync.airflow.ids import MISTAKES_TAG, WATCH_DAG
 from registry_sync.airflow.states.stored_states import StoredStates
 from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
 from registry_sync.cli.main import main
@@ -234,7 +235,7 @@ def test_a_dry_run_does_not_hide_a_run_that_never_reported(session: Session) -> 
 def test_a_mirror_whose_dag_was_deleted_is_unknown(session: Session) -> None:
     session.execute(delete(DagModel).where(DagModel.dag_id == "mirror_kubernetes"))
     [row] = get_overview(reader(session), NOW, mirror="kubernetes")
-    assert "Airflow no longer has its DAG; see Airflow's import errors" in row.reasons
+    assert "Airflow no longer has its DAG; see Airflow's import errors, or the DAG mirror_watch" in row.reasons
 
 
 def _asset(session: Session, mirror: str, destination: str) -> int:
@@ -253,14 +254,31 @@ def test_a_removed_mirror_is_not_shown(session: Session) -> None:
     assert get_overview(reader(session), NOW, mirror="kubernetes") == []
 
 
-@pytest.mark.parametrize("file", ["registry_mirrors_check.py", "/opt/airflow/dags/registry_mirrors.py"])
+@pytest.mark.parametrize("file", ["mirrors_check.py", "/opt/airflow/dags/mirrors.py"])
 def test_a_mirror_that_is_gone_with_an_error_in_the_file_is_unknown(session: Session, file: str) -> None:
     _deactivate(session, "kubernetes", "acr")
     session.add(ParseImportError(timestamp=NOW, filename=file, bundle_name="dags-folder", stacktrace="mirrors.yaml:3"))
     session.flush()
     [row] = get_overview(reader(session), NOW, mirror="kubernetes")
     assert (row.status, row.reasons[0]) == ("failing", "2 routes failing")
-    assert "Airflow no longer has its DAG; see Airflow's import errors" in row.reasons
+    assert "Airflow no longer has its DAG; see Airflow's import errors, or the DAG mirror_watch" in row.reasons
+
+
+def test_an_error_of_the_mirrors_file_counts_in_a_dag_file_of_any_name(session: Session) -> None:
+    text = "Traceback …\nregistry_sync.errors.MirrorsFileError: mirrors.yaml:3: mirrors.a: 'source' is missing"
+    session.add(ParseImportError(timestamp=NOW, filename="team.py", bundle_name="dags-folder", stacktrace=text))
+    session.flush()
+    assert reader(session).has_file_errors()
+
+
+def test_mistakes_are_known_without_a_file_that_raises_them(session: Session) -> None:
+    session.add(DagModel(dag_id=WATCH_DAG, bundle_name="dags-folder", fileloc="/dags/mirrors.py"))
+    session.add(DagTag(dag_id=WATCH_DAG, name="registry_sync"))
+    session.flush()
+    assert not reader(session).has_file_errors()
+    session.add(DagTag(dag_id=WATCH_DAG, name=MISTAKES_TAG))
+    session.flush()
+    assert reader(session).has_file_errors()
 
 
 def test_errors_in_other_dag_files_do_not_count(session: Session) -> None:

@@ -21,6 +21,15 @@ def mirror_name(dag: str | None) -> str | None:
     return dag.removeprefix("mirror_") if dag is not None else None
 
 
+WATCH_DAG = "mirror_watch"
+"""The DAG that looks at all mirrors. routes/checks.py refuses a mirror of the name watch."""
+
+MISTAKES_TAG = "mistakes in the mirrors file"
+"""The tag that the DAG mirror_watch has while the mirrors file has mistakes."""
+
+READINESS_DAG = "mirror_readiness"
+"""The DAG that checks node pools. routes/checks.py refuses a mirror of the name readiness."""
+
 CHANGES_TASK = "changes"
 """The task of a mirror's DAG that emits asset events."""
 

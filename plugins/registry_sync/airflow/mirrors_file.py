@@ -34,7 +34,7 @@ def load_dag_mirrors(dag_file: Path, only: str | None = None) -> MirrorsFile:
         return _load_kept(dag_file, only, error)
     keep_text(_name_of_kept(dag_file), text)
     _log_missing(only, file, problems)
-    return file
+    return replace(file, problems=problems)
 
 
 def check_mirrors_file(dag_file: Path) -> None:
@@ -84,7 +84,7 @@ def _load_kept(dag_file: Path, only: str | None, error: MirrorsFileError) -> Mir
     note = f"the mirrors file has an error; runs use its text of {time} until it is corrected: {error.problems[0]}"
     log.warning("%s", note)
     _log_missing(only, file, problems)
-    return replace(file, note=note)
+    return replace(file, note=note, problems=error.problems)
 
 
 def _log_missing(only: str | None, file: MirrorsFile, problems: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param
 
-from registry_sync.airflow.ids import CHECK_TASK, LIST_IMAGES_TASK, REPORT_TASK, dag_id
+from registry_sync.airflow.ids import CHECK_TASK, LIST_IMAGES_TASK, READINESS_DAG, REPORT_TASK, dag_id
 from registry_sync.airflow.mirror_dag import DEFAULT_START_DATE
 from registry_sync.airflow.operators.readiness import (
     CheckEndpointOperator,
@@ -18,9 +18,6 @@ from registry_sync.airflow.retries import MirrorRetryPolicy
 from registry_sync.config.model import MirrorsFile
 from registry_sync.config.node_pools import NodePool
 
-DAG_ID = "mirror_readiness"
-"""No mirror may be called readiness: its DAG would have the same id. routes/checks.py refuses the name."""
-
 SCHEDULE = "45 * * * *"
 """Not on the hour, when most mirrors start: the check would miss the images that they are about to copy."""
 
@@ -30,7 +27,7 @@ LABEL = "{{ (task.check.label)[:250] }}"
 def build_readiness_dag(file: MirrorsFile) -> DAG:
     """The DAG over all pools of a mirrors file: list images, check each at each registry of its pool, report."""
     dag = DAG(
-        dag_id=DAG_ID,
+        dag_id=READINESS_DAG,
         description="Would nodes start now, with each single registry down?",
         doc_md=_describe(file),
         schedule=CronDataIntervalTimetable(SCHEDULE, timezone="UTC"),

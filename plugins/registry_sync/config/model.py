@@ -147,6 +147,7 @@ class MirrorsFile:
     """A whole mirrors file, checked; names are unique and every name that is used exists.
 
     :ivar note: says that this is an earlier text of the file, because the present one cannot be read; else empty.
+    :ivar problems: mistakes in the file, each as ``file:line: message``. Mirrors and node pools with one are left out.
     """
 
     path: Path
@@ -154,6 +155,7 @@ class MirrorsFile:
     mirrors: Mapping[str, Mirror]
     node_pools: Mapping[str, NodePool] = field(default_factory=dict)
     note: str = ""
+    problems: tuple[str, ...] = ()
 
 
 class RegistryEntry(Strict):

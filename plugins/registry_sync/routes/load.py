@@ -32,8 +32,16 @@ PATH_VARIABLE = "REGISTRY_SYNC_MIRRORS_FILE"
 
 
 def mirrors_path(project: Path) -> Path:
-    """The path of the mirrors file: from the environment, else ``include/mirrors.yaml`` in ``project``."""
-    return Path(os.environ.get(PATH_VARIABLE) or project / "include" / "mirrors.yaml")
+    """The path of the mirrors file: from the environment, else ``include/mirrors.yaml`` in a project or Airflow's home.
+
+    :param project: the folder with ``dags/`` or ``plugins/``. It comes first where it has the file: a DAG bundle has
+        that of its commit. Without a file it is still named where it has the folder ``include/``.
+    """
+    if named := os.environ.get(PATH_VARIABLE):
+        return Path(named)
+    home = Path(os.environ.get("AIRFLOW_HOME") or "~/airflow").expanduser()
+    own, at_home = (folder / "include" / "mirrors.yaml" for folder in (project, home))
+    return own if own.exists() or (own.parent.is_dir() and not at_home.exists()) else at_home
 
 
 def load_mirrors(path: Path) -> MirrorsFile:

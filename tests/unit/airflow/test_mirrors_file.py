@@ -41,7 +41,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def dag_file(path: Path) -> Path:
-    return path.parent.parent / "dags" / "registry_mirrors.py"
+    return path.parent.parent / "dags" / "mirrors.py"
 
 
 def shared() -> Path:
@@ -185,7 +185,7 @@ def test_text_is_found_where_each_commit_has_its_own_folder(tmp_path: Path) -> N
         (tmp_path / commit / "include" / "mirrors.yaml").write_text(text)
         link.unlink(missing_ok=True)
         link.symlink_to(tmp_path / commit)
-        file = load_dag_mirrors(link / "dags" / "registry_mirrors.py")
+        file = load_dag_mirrors(link / "dags" / "mirrors.py")
         assert list(file.mirrors) == ["a", "b"]
     assert file.note
 

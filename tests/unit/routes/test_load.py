@@ -15,7 +15,7 @@ import pytest
 from registry_sync.config.model import NamespaceRule, RepositoryRule
 from registry_sync.config.settings import RouteOptions
 from registry_sync.errors import MirrorsFileError
-from registry_sync.routes.load import load_healthy_mirrors, load_mirrors, mirrors_path, parse_mirrors
+from registry_sync.routes.load import load_healthy_mirrors, load_mirrors, parse_mirrors
 from registry_sync.tags.patterns import parse_pattern
 from testkit.settings import route_settings, tag_rules
 from tests.unit.routes.files import Write, flow, label, problems
@@ -1455,17 +1455,6 @@ def test_other_encodings_than_utf_8_are_refused(write: Write) -> None:
 )
 def test_byte_order_mark_and_crlf_are_accepted(write: Write, content: bytes) -> None:
     assert list(load_mirrors(write(content)).mirrors) == ["a", "b"]
-
-
-def test_mirrors_path_comes_from_the_environment_else_the_project(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.delenv("REGISTRY_SYNC_MIRRORS_FILE", raising=False)
-    assert mirrors_path(tmp_path) == tmp_path / "include" / "mirrors.yaml"
-    monkeypatch.setenv("REGISTRY_SYNC_MIRRORS_FILE", "")
-    assert mirrors_path(tmp_path) == tmp_path / "include" / "mirrors.yaml"
-    monkeypatch.setenv("REGISTRY_SYNC_MIRRORS_FILE", "/etc/mirrors.yaml")
-    assert mirrors_path(tmp_path) == Path("/etc/mirrors.yaml")
 
 
 PRUNED = "prune: {tags: gone_at_source}"

@@ -88,7 +88,7 @@ UNKNOWN_CAUSE = "is the scheduler running, and does the task report store its re
         (
             DagFacts(exists=False),
             None,
-            "none has ended yet; Airflow does not know its DAG: see the import errors",
+            "none has ended yet; Airflow does not know its DAG: see the import errors, or the DAG mirror_watch",
         ),
         (
             DagFacts(queued=2),

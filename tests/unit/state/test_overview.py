@@ -139,7 +139,7 @@ RUN_CASES: list[tuple[str, MirrorRuns, timedelta, tuple[str, tuple[str, ...]]]] 
         "gone",
         replace(RUNS, is_gone=True),
         timedelta(),
-        ("unknown", ("Airflow no longer has its DAG; see Airflow's import errors",)),
+        ("unknown", ("Airflow no longer has its DAG; see Airflow's import errors, or the DAG mirror_watch",)),
     ),
     (
         "a later run that failed early",

@@ -277,7 +277,7 @@ def test_the_overview_names_the_oldest_lacking_tag() -> None:
     assert oldest == [("quay.io/team/app", "v2"), None]
     assert overview_notes(READER) == ()
     assert overview_notes(MemoryStates([], file_errors=True)) == (
-        "the mirrors file has a mistake: mirrors may be missing here; see Airflow's import errors",
+        "the mirrors file has a mistake: mirrors may be missing; see Airflow's import errors, or the DAG mirror_watch",
     )
 
 

@@ -15,13 +15,14 @@ from typing import Any
 
 from airflow.models.asset import AssetActive, AssetEvent, AssetModel
 from airflow.models.asset_state_store import AssetStateStoreModel
-from airflow.models.dag import DagModel
+from airflow.models.dag import DagModel, DagTag
 from airflow.models.dagrun import DagRun
 from airflow.models.errors import ParseImportError
 from sqlalchemy import ColumnElement, Select, String, and_, cast, func, or_, select
 from sqlalchemy.orm import Session
 
-from registry_sync.airflow.ids import dag_id
+from registry_sync.airflow.ids import MISTAKES_TAG, WATCH_DAG, dag_id
+from registry_sync.errors import MirrorsFileError
 from registry_sync.state.document import StateError, read_document
 from registry_sync.state.names import (
     ASSET_GROUP,
@@ -38,8 +39,8 @@ _PART = re.compile(r"routes \d+")
 
 _ENDED, _OPEN = ("success", "failed"), ("running", "queued")
 
-_DAG_FILES = ("registry_mirrors.py", "registry_mirrors_check.py")
-"""The DAG files that end with an import error when the mirrors file has a mistake."""
+_DAG_FILES = ("mirrors.py", "mirrors_check.py")
+"""DAG files that end with an import error when the mirrors file has a mistake. A user may choose other names."""
 
 MAX_KEYS = 500
 """Values in one query: databases limit the number of parameters."""
@@ -108,7 +109,10 @@ class StoredStates:
     def has_file_errors(self) -> bool:
         """Return whether the mirrors file has a mistake, so that DAGs may be gone because of it."""
         names = [ParseImportError.filename.endswith(name, autoescape=True) for name in _DAG_FILES]
-        return self._session.scalar(select(ParseImportError.id).where(or_(*names)).limit(1)) is not None
+        is_told = or_(*names, ParseImportError.stacktrace.contains(MirrorsFileError.__name__))
+        is_tagged = and_(DagTag.dag_id == WATCH_DAG, DagTag.name == MISTAKES_TAG)
+        found = (select(ParseImportError.id).where(is_told), select(DagTag.dag_id).where(is_tagged))
+        return any(self._session.scalar(query.limit(1)) is not None for query in found)
 
     def runs(self) -> Mapping[str, MirrorRuns]:
         """The last run that ended, an open one, and the next one, of each mirror."""

@@ -86,7 +86,10 @@ def _judge_state(state: DestinationState, now: datetime) -> Iterator[Judgement]:
 
 def _judge_runs(runs: MirrorRuns, state: DestinationState | None, now: datetime) -> Iterator[Judgement]:
     if runs.is_gone:
-        yield Judgement(status="unknown", reason="Airflow no longer has its DAG; see Airflow's import errors")
+        yield Judgement(
+            status="unknown",
+            reason="Airflow no longer has its DAG; see Airflow's import errors, or the DAG mirror_watch",
+        )
     last = runs.last
     if last and last.state == "failed" and state and last.run_id != state.run_id and _ended_later(last.ended_at, state):
         yield Judgement(

@@ -35,7 +35,12 @@ def get_overview(reader: StateReader, now: datetime, *, mirror: str = "", destin
 def overview_notes(reader: StateReader) -> tuple[str, ...]:
     """Return remarks about rows that may be missing in the overview, for people."""
     if reader.has_file_errors():
-        return ("the mirrors file has a mistake: mirrors may be missing here; see Airflow's import errors",)
+        return (
+            (
+                "the mirrors file has a mistake: mirrors may be missing; see Airflow's import errors, or the DAG "
+                "mirror_watch"
+            ),
+        )
     return ()
 
 

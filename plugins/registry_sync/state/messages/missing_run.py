@@ -93,7 +93,7 @@ def missing_run(
 
 def _cause(dag: DagFacts) -> str:
     if not dag.exists:
-        return "Airflow does not know its DAG: see the import errors"
+        return "Airflow does not know its DAG: see the import errors, or the DAG mirror_watch"
     if dag.is_paused:
         return "its DAG is paused"
     if dag.running:

@@ -1,0 +1,3 @@
+from registry_sync.airflow import check_mirror_dags
+
+check_mirror_dags(globals())

@@ -1,0 +1,58 @@
+"""The DAGs of a DAG file. A task builds only the DAG that it belongs to, and imports only what that needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from airflow.sdk import DAG, get_parsing_context
+
+from registry_sync.airflow.ids import READINESS_DAG, WATCH_DAG, dag_id, mirror_name
+from registry_sync.airflow.mirrors_file import check_mirrors_file, load_dag_mirrors
+from registry_sync.config.model import MirrorsFile
+
+
+def build_dags(dag_file: Path) -> Mapping[str, DAG]:
+    """The DAGs of the mirrors file by their ids; in a task, its own DAG only.
+
+    :raises MirrorsFileError: when neither the file nor an earlier text of it can be read.
+    """
+    only = get_parsing_context().dag_id
+    match only:
+        case None:
+            file = load_dag_mirrors(dag_file)
+            return _mirrors(file) | _watch(file, dag_file) | _readiness(file)
+        case _ if only == WATCH_DAG:
+            return _watch(load_dag_mirrors(dag_file), dag_file)
+        case _ if only == READINESS_DAG:
+            return _readiness(load_dag_mirrors(dag_file))
+    return _mirrors(load_dag_mirrors(dag_file, only=mirror_name(only)))
+
+
+def check_dags(dag_file: Path) -> None:
+    """:raises MirrorsFileError: with all problems of the mirrors file, except while a task is parsed."""
+    if get_parsing_context().dag_id is None:
+        check_mirrors_file(dag_file)
+
+
+def _mirrors(file: MirrorsFile) -> dict[str, DAG]:
+    from registry_sync.airflow.mirror_dag import build_dag  # noqa: PLC0415
+
+    return {dag_id(mirror.name): build_dag(mirror, file) for mirror in file.mirrors.values()}
+
+
+def _watch(file: MirrorsFile, dag_file: Path) -> dict[str, DAG]:
+    """The DAG that looks at all mirrors, also at those that mistakes in the file have left out."""
+    if not file.mirrors and not file.problems:
+        return {}
+    from registry_sync.airflow.watch_dag import build_watch_dag  # noqa: PLC0415
+
+    return {WATCH_DAG: build_watch_dag(file, dag_file)}
+
+
+def _readiness(file: MirrorsFile) -> dict[str, DAG]:
+    if not file.node_pools:
+        return {}
+    from registry_sync.airflow.readiness_dag import build_readiness_dag  # noqa: PLC0415
+
+    return {READINESS_DAG: build_readiness_dag(file)}
