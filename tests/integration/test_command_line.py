@@ -125,11 +125,16 @@ def test_a_plan_is_printed_as_json(plan: Plan, source: RegistryProcess, destinat
                     "digest": None,
                     "reason": "matches none of 'mo*', 'same'",
                 },
-                {"tag": "moved", "decision": "fail", "digest": None, "reason": f"{moved}; on_moved_tag is fail"},
+                {
+                    "tag": "moved",
+                    "decision": "fail",
+                    "digest": str(NEW.digest),
+                    "reason": f"{moved}; on_moved_tag is fail",
+                },
                 {"tag": "old-dev", "decision": "skip", "digest": None, "reason": "excluded by '*-dev'"},
                 {"tag": "same", "decision": "unchanged", "digest": str(NEW.digest), "reason": "same digest"},
             ],
-            "notes": [],
+            "notes": [f"if a move is right, accept it in one run by hand: team/app:moved@{NEW.digest}"],
         }
     ]
     assert document["totals"] == {
@@ -147,6 +152,44 @@ def test_a_plan_is_printed_as_json(plan: Plan, source: RegistryProcess, destinat
         "requests": 5,
         "requested_pulls": 0,
     }
+
+
+def test_a_plan_shows_an_accepted_move(plan: Plan, source: RegistryProcess) -> None:
+    for entry in (f"{source.host}/team/app:moved@{NEW.digest}", f"team/app:moved@{NEW.digest}"):
+        code, printed, _ = plan(
+            app(on_moved_tag="fail"), "team/other", arguments=("--json", "--accept", entry, "--repository", "team/*")
+        )
+        document = json.loads(printed)
+        [moved] = [tag for tag in document["routes"][0]["tags"] if tag["tag"] == "moved"]
+        assert (code, moved["decision"], moved["digest"]) == (OK, "move", str(NEW.digest))
+        assert moved["reason"].endswith("; accepted, although on_moved_tag is fail")
+        assert (document["totals"]["move"], document["totals"]["fail"]) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ("moved@{digest}", "'moved@{digest}' names no repository, and this run has 2; write REPOSITORY:moved@{digest}"),
+        ("team/gone:moved@{digest}", "no repository of this run is 'team/gone'; it has team/app, team/other"),
+        (
+            "app:moved@sha256:12",
+            (
+                "'app:moved@sha256:12' is not a tag with its digest; write TAG@sha256: and 64 digits of 0-9 and a-f, "
+                "or REPOSITORY:TAG@sha256:…"
+            ),
+        ),
+    ],
+)
+def test_a_plan_refuses_to_accept_what_it_does_not_have(plan: Plan, entry: str, problem: str) -> None:
+    arguments = ("--accept", entry.format(digest=NEW.digest))
+    expected = f"accept: {problem.format(digest=NEW.digest)}\n"
+    assert plan(app(), "team/other", arguments=arguments) == (UNUSABLE, "", expected)
+
+
+def test_a_plan_refuses_two_accepted_digests_of_one_tag(plan: Plan, source: RegistryProcess) -> None:
+    arguments = ("--accept", f"moved@{NEW.digest}", "--accept", f"team/app:moved@{OLD.digest}")
+    problem = f"accept has two digests for the tag 'moved' of {source.host}/team/app; write one\n"
+    assert plan(app(), arguments=arguments) == (UNUSABLE, "", problem)
 
 
 def test_a_plan_says_why_a_repository_takes_no_pushes(

@@ -272,7 +272,7 @@ def test_an_unknown_parameter_is_refused(stack: Stack) -> None:
     run = trigger_and_wait(stack, repositorys=["team/app"])
     assert run["state"] == "failed"
     log = stack.airflow.api.log("mirror_by_hand", run["dag_run_id"], "routes_to_open")
-    assert "unknown parameters ['repositorys']; the parameters of this DAG are ['deep_check', 'destinations', " in log
+    assert "unknown parameters ['repositorys']; the parameters of this DAG are ['accept', 'deep_check', " in log
 
 
 def test_all_pages_of_tags_arrive_though_no_link_names_them(stack: Stack) -> None:

@@ -48,6 +48,7 @@ from tests.integration.conftest import SkopeoLog
 
 READER = Credentials(username="reader", secret="reads-only-7f3a")
 WRITER = Credentials(username="writer", secret="writes-too-9c1e")
+DIGEST = f"sha256:{64 * 'a'}"
 PLAN, COPY, REPORT = "routes_to_backup", "to_backup", "report"
 Server = RegistryProcess | Interceptor
 pytestmark = pytest.mark.usefixtures("minimal_jitter")
@@ -184,6 +185,40 @@ class TestPlanRoutes:
         assert [row["route"]["source_repository"] for row in run.rows] == ["team/a", "team/b"]
         assert [(row["scope"]["tags"], row["scope"]["dry_run"]) for row in run.rows] == 2 * [(["v1*", "v2"], True)]
 
+    def test_an_accepted_tag_reaches_its_row_only(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
+    ) -> None:
+        run = new_run(source, destination, "team/app", "team/web")
+        assert run.plan(accept=[f"team/web:v1@{DIGEST}", ""]).state == "success"
+        assert [row["scope"]["accepted"] for row in run.rows] == [{}, {"v1": DIGEST}]
+        later = new_run(source, destination, "team/app", "team/web")
+        assert later.plan().state == "success"
+        assert [row["scope"]["accepted"] for row in later.rows] == [{}, {}]
+
+    @pytest.mark.parametrize(
+        ("entry", "problem"),
+        [
+            (f"v1@{DIGEST}", f"accept: 'v1@{DIGEST}' names no repository, and this run has 2; write REPOSITORY:v1@"),
+            (f"team/api:v1@{DIGEST}", "accept: no repository of this run is 'team/api'; it has team/app, team/web"),
+        ],
+    )
+    def test_an_accepted_tag_of_no_route_is_refused(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun, entry: str, problem: str
+    ) -> None:
+        ended = new_run(source, destination, "team/app", "team/web").plan(accept=[entry])
+        assert isinstance(ended.error, ConfigurationError)
+        assert str(ended.error).startswith(problem)
+
+    def test_only_a_run_by_hand_accepts(
+        self, source: RegistryProcess, destination: RegistryProcess, new_run: NewRun
+    ) -> None:
+        """A backfill takes a conf, too."""
+        run = new_run(source, destination, "team/app")
+        run.api.interval = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
+        ended = run.plan(accept=[f"v1@{DIGEST}"])
+        assert isinstance(ended.error, ConfigurationError)
+        assert str(ended.error) == "accept is for a run by hand, and this is a scheduled run; trigger the DAG with it"
+
     def test_a_namespace_is_listed_at_the_registry(self, destination: RegistryProcess, new_run: NewRun) -> None:
         with RegistryProcess() as namespaced:
             for repository in ("team/app", "team/app-test", "team/db", "other/app"):
@@ -217,7 +252,7 @@ class TestPlanRoutes:
     ) -> None:
         result = new_run(source, destination, "team/a").plan(repositorys=["team/a"])
         assert failed_at_once(result, ConfigurationError) == (
-            "unknown parameters ['repositorys']; the parameters of this DAG are ['deep_check', "
+            "unknown parameters ['repositorys']; the parameters of this DAG are ['accept', 'deep_check', "
             "'destinations', 'dry_run', 'read_megabytes', 'repositories', 'tags', 'window', 'window_from', "
             "'window_to']"
         )
@@ -493,10 +528,11 @@ class TestMirrorRepository:
             "deep_check": None,
             "selects_none": False,
             "selected": None,
+            "totals": None,
             "error": message,
             "error_class": "configuration",
             "retry_at": None,
-            "traffic": {"requests": 1, "waits": 0, "wait_seconds": 0.0},
+            "traffic": {"requests": 1, "manifests": 0, "waits": 0, "wait_seconds": 0.0},
         }
 
     def test_a_timeout_stops_skopeo(

@@ -230,10 +230,10 @@ def test_all_mirrors_are_planned_and_one_that_cannot_be_read_hides_none(
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--repository", "x"], "--repository go with --mirror NAME, not with --all"),
+        (["--repository", "x"], "--repository: only with --mirror NAME, not with --all"),
         (
             ["--destination", "x", "--repository", "y"],
-            "--repository and --destination go with --mirror NAME, not with --all",
+            "--repository and --destination: only with --mirror NAME, not with --all",
         ),
     ],
 )

@@ -24,6 +24,7 @@ from registry_sync.state.document import read_document
 from registry_sync.state.run_row import RunRow
 from registry_sync.sync.run_state import DeletionPlans, LastLook, PlannedDeletions, Watermark
 from registry_sync.sync.window import RunInterval, WindowRequest
+from registry_sync.tags.accepted import AcceptedTag, parse_accepted
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -70,6 +71,19 @@ def read_window_request(params: Mapping[str, Any]) -> WindowRequest:
         start=_utc(datetime.fromisoformat(start)) if start else None,
         end=_utc(datetime.fromisoformat(end)) if end else None,
     )
+
+
+def read_accepted(params: Mapping[str, Any], run: RunInterval) -> Sequence[AcceptedTag]:
+    """The moved tags that the run's parameters accept.
+
+    :raises ConfigurationError: for an entry that is not a tag with its digest, and in a run that is not by hand.
+    """
+    accepted = [parse_accepted(text) for text in params["accept"] or ()]
+    if accepted and run.run_type != "manual":
+        raise ConfigurationError(
+            f"accept is for a run by hand, and this is a {run.run_type} run; trigger the DAG with it"
+        )
+    return accepted
 
 
 def _utc(time: datetime | None) -> datetime | None:

@@ -12,6 +12,7 @@ from typing import Any
 from airflow.sdk import Param
 
 from registry_sync.config.model import Mirror
+from registry_sync.tags.accepted import ACCEPTED_FORM
 
 _LINES: Mapping[str, Any] = {"type": ["null", "array"], "items": {"type": "string"}}
 
@@ -71,6 +72,15 @@ def parameters(mirror: Mirror) -> Mapping[str, Param]:
         ),
         "window_to": Param(
             None, title="Pushed before (UTC)", description="End of the push times, for the window from … to.", **_TIME
+        ),
+        "accept": Param(
+            None,
+            type=["null", "array"],
+            items={"type": "string", "pattern": rf"^\s*({ACCEPTED_FORM})?\s*$"},
+            title="Accept moved tags",
+            section="Accept moved tags",
+            description="Tags that on_moved_tag protects, and that moved rightly: one per line, TAG@sha256:… or "
+            "REPOSITORY:TAG@sha256:…, with the digest that the source has. Only this run moves them, and only to that.",
         ),
         "deep_check": Param(
             False,

@@ -19,6 +19,7 @@ from registry_sync.sync.scope import RouteScope
 from registry_sync.sync.sizes import SIZES_MODES, total_requests
 from registry_sync.sync.summarize import selection_steps, selection_steps_note
 from registry_sync.sync.totals import PlanTotals, sum_totals, totals_text
+from registry_sync.tags.accepted import parse_accepted
 from registry_sync.tags.rules import only_tags
 from registry_sync.text_table import human_bytes, table, table_with_texts
 
@@ -40,6 +41,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="manifests to read for the number of bytes: auto, which is up to 200 of a repository, and none at Docker "
         "Hub, which counts them as pulls; all; or none (%(default)s)",
+    )
+    parser.add_argument(
+        "--accept",
+        action="append",
+        default=[],
+        metavar="[REPOSITORY:]TAG@DIGEST",
+        help="plan as a run that accepts this move of a tag that on_moved_tag protects (may be repeated)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(command=print_plans)
@@ -69,9 +77,9 @@ def print_plans(arguments: argparse.Namespace) -> int:
 
 def _check_arguments(arguments: argparse.Namespace) -> None:
     """:raises ConfigurationError: for an argument that goes with one mirror only."""
-    names = [name for name in ("repository", "destination") if getattr(arguments, name)]
+    names = [f"--{name}" for name in ("repository", "destination", "accept") if getattr(arguments, name)]
     if arguments.all and names:
-        raise ConfigurationError(f"--{' and --'.join(names)} go with --mirror NAME, not with --all")
+        raise ConfigurationError(f"{' and '.join(names)}: only with --mirror NAME, not with --all")
 
 
 def _plan_routes(arguments: argparse.Namespace, connections: CommandConnections) -> Iterator[PlannedRoute]:
@@ -80,6 +88,7 @@ def _plan_routes(arguments: argparse.Namespace, connections: CommandConnections)
         scope=RouteScope(tags=only_tags(arguments.tag)),
         destinations=arguments.destination,
         globs=arguments.repository,
+        accepted=[parse_accepted(text) for text in arguments.accept],
         sizes=arguments.sizes,
     )
     if arguments.all:
@@ -175,8 +184,10 @@ def _row(decision: Decision) -> tuple[str, str, str, str]:
 
 
 def _digest(decision: Decision) -> Digest | None:
-    """The digest of a decision; ``None`` where it is unknown."""
-    return None if isinstance(decision, NotCompared | Skipped | Failed) else decision.digest
+    """The digest of a decision, at the source or of a tag to delete; ``None`` where it is unknown."""
+    if isinstance(decision, Skipped | Failed):
+        return decision.moved_to
+    return None if isinstance(decision, NotCompared) else decision.digest
 
 
 def _describe(decision: Decision) -> tuple[str, str]:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from registry_sync.cli.arguments import chosen_destinations
 from registry_sync.config.model import Mirror, MirrorsFile
 from registry_sync.errors import ConfigurationError, RegistrySyncError
+from registry_sync.routes.acceptance import assign_accepted
 from registry_sync.routes.discovery import Discovery, expand_routes, select_routes
-from registry_sync.routes.route import Route
+from registry_sync.routes.route import Route, route_key
+from registry_sync.sync.acceptance import acceptance_note
 from registry_sync.sync.execute import write_faults
 from registry_sync.sync.plan import Failed, Locked, Plan
 from registry_sync.sync.plan_route import plan_route
@@ -21,6 +23,7 @@ from registry_sync.sync.session import Connections, open_session
 from registry_sync.sync.sizes import SizesMode, total_plan
 from registry_sync.sync.summarize import selection_notes
 from registry_sync.sync.totals import NO_TOTALS, PlanTotals
+from registry_sync.tags.accepted import AcceptedTag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +57,14 @@ class PlanRequest:
 
     :ivar destinations: names of destinations; empty for all.
     :ivar globs: source repositories; empty for all.
+    :ivar accepted: moved tags to accept, of one mirror.
     :ivar sizes: manifests that are read to know how many bytes a run would send.
     """
 
     scope: RouteScope
     destinations: Sequence[str] = ()
     globs: Sequence[str] = ()
+    accepted: Sequence[AcceptedTag] = ()
     sizes: SizesMode = "auto"
 
 
@@ -84,8 +89,10 @@ def plan_mirror(
         except RegistrySyncError as error:
             yield replace(unrouted, error=error)
             continue
+        accepted = assign_accepted(request.accepted, [entry.route for entry in found.routes])
         for entry in found.routes:
-            yield _plan(entry.route, request, connections)
+            scope = replace(request.scope, accepted=accepted.get(route_key(entry.route), {}))
+            yield _plan(entry.route, replace(request, scope=scope), connections)
         for failure in found.failures:
             yield replace(unrouted, source=failure.source, error=failure.error)
 
@@ -127,5 +134,6 @@ def _plan(route: Route, request: PlanRequest, connections: Connections) -> Plann
             totals = total_plan(session, observation, plan, request.sizes)
     except RegistrySyncError as error:
         return replace(planned, error=error)
-    notes = (*selection_notes(observation), *plan.notes, *faults)
+    to_accept = acceptance_note(plan.decisions, route.source_repository)
+    notes = (*selection_notes(observation), *plan.notes, *faults, *to_accept)
     return replace(planned, observation=observation, plan=plan, totals=totals, notes=notes)

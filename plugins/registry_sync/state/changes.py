@@ -15,13 +15,17 @@ MAX_CHANGES = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One change. ``repository`` is the whole name at the destination, such as ``example.azurecr.io/team/app``."""
+    """One change. ``repository`` is the whole name at the destination, such as ``example.azurecr.io/team/app``.
+
+    ``accepted``: a tag that ``on_moved_tag`` protects was moved, because a person accepted that.
+    """
 
     repository: str
     tag: str
     kind: ChangeKind
     digest: str
     old_digest: str | None = None
+    accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +59,7 @@ def changes_of_view(repository: str, view: RouteView) -> Changes:
             kind=change.kind,
             digest=str(change.digest),
             old_digest=str(change.old_digest) if change.old_digest else None,
+            accepted=change.accepted,
         )
         for change in view.changes
     )

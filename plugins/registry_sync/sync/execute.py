@@ -139,8 +139,8 @@ def planned_indexes(observation: Observation, plan: Plan) -> dict[Digest, Platfo
 def preview(decision: Decision) -> TagResult:
     """A decision as a result, in a dry run or when it needs no work."""
     match decision:
-        case CopyTag(tag=tag, digest=digest, reason=reason):
-            return TagResult.would_copy(tag, digest, reason)
+        case CopyTag(tag=tag, digest=digest, reason=reason, accepted=accepted):
+            return TagResult.would_copy(tag, digest, reason, accepted=accepted)
         case Unchanged(tag=tag, digest=digest):
             return TagResult.unchanged(tag, digest)
         case NotCompared(tag=tag, reason=reason):
@@ -151,7 +151,7 @@ def preview(decision: Decision) -> TagResult:
             return TagResult.would_delete(tag, digest, reason)
         case Locked(tag=tag, digest=digest, reason=reason):
             return TagResult.locked(tag, reason, digest=digest)
-        case Failed(tag=tag, reason=reason, error_class=error_class):
-            return TagResult.failed(tag, reason, error_class)
+        case Failed(tag=tag, reason=reason, error_class=error_class, moved_to=digest):
+            return TagResult.failed(tag, reason, error_class, digest=digest)
         case _ as unreachable:
             assert_never(unreachable)

@@ -44,6 +44,7 @@ class CopyTag:
 
     :ivar replaces: digest that the destination's tag had when it was planned.
     :ivar source_digest: digest of the source's tag, where ``digest`` is a platform index made from it.
+    :ivar accepted: ``on_moved_tag`` protects the tag, and a person accepted this digest for this run.
     """
 
     tag: str
@@ -52,6 +53,7 @@ class CopyTag:
     replaces: Digest | None = None
     backup: Backup | None = None
     source_digest: Digest | None = None
+    accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,20 +77,26 @@ class Skipped:
     """The tag is not mirrored, by a rule or because it has no content.
 
     :ivar kept: digest of the destination's tag, which ``on_moved_tag`` keeps; ``None`` for any other reason.
+    :ivar moved_to: the digest that the source has instead.
     """
 
     tag: str
     reason: str
     kept: Digest | None = None
+    moved_to: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """The tag cannot be mirrored, or its policy forbids it."""
+    """The tag cannot be mirrored, or its policy forbids it.
+
+    :ivar moved_to: the digest that the source has, of a tag that must not be overwritten.
+    """
 
     tag: str
     reason: str
     error_class: str
+    moved_to: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import assert_never
 from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import ConfigurationError, RefusedError
 from registry_sync.oci.reference import Digest
+from registry_sync.sync.acceptance import accepted_states, refuse_unaccepted
 from registry_sync.sync.plan import (
     Backup,
     CopyTag,
@@ -34,11 +35,13 @@ MAX_TAGS_IN_NOTE = 10
 
 def plan_route(observation: Observation, settings: RouteSettings) -> Plan:
     """Decide for each tag that the source lists, and for each tag of the destination that pruning may delete."""
-    rules = overwriting(settings.on_moved_tag, settings.backup_tag, observation.locked, observation.read_at)
     filtered = observation.source
+    accepted = accepted_states(observation.scope.accepted, filtered)
+    rules = overwriting(settings.on_moved_tag, settings.backup_tag, observation.locked, observation.read_at, accepted)
     compared = observation.selection.without(observation.kept, "to compare")
     decisions = plan_tags(compared, filtered, observation.destination, rules)
-    decisions = _sorted((*decisions, *_keep(observation.kept, rules)))
+    decisions = (*decisions, *_keep(observation.kept, rules))
+    decisions = _sorted(refuse_unaccepted(decisions, accepted, filtered.states))
     notes = (
         *_kept_note(observation.kept),
         *_missing_platforms_note(filtered.missing),
@@ -147,15 +150,20 @@ def _hidden_note(destination: Mapping[str, TagState]) -> Iterable[str]:
 def _plan_changed(tag: str, source: Digest, destination: Digest, rules: OverwriteRules) -> Decision:
     changed = f"changed to {source.short}, the destination has {destination.short}"
     policy, written = policy_of(tag, rules.policies)
+    is_accepted = policy != "follow" and rules.accepted.get(tag) == source
+    if is_accepted:
+        policy, changed = "follow", f"{changed}; accepted, although {written}"
     match policy:
         case "follow" if tag in rules.locked:
             return Locked(tag=tag, digest=source, reason=f"{changed}, where it is locked")
         case "follow":
-            return _plan_overwrite(CopyTag(tag=tag, digest=source, reason=changed, replaces=destination), rules)
+            copy = CopyTag(tag=tag, digest=source, reason=changed, replaces=destination, accepted=is_accepted)
+            return _plan_overwrite(copy, rules)
         case "keep":
-            return Skipped(tag=tag, reason=f"{changed}; kept, because {written}", kept=destination)
+            return Skipped(tag=tag, reason=f"{changed}; kept, because {written}", kept=destination, moved_to=source)
         case "fail":
-            return Failed(tag=tag, reason=f"{changed}; {written}", error_class=RefusedError.error_class)
+            reason = f"{changed}; {written}"
+            return Failed(tag=tag, reason=reason, error_class=RefusedError.error_class, moved_to=source)
         case _ as unreachable:
             assert_never(unreachable)
 

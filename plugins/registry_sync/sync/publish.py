@@ -160,7 +160,9 @@ class Publisher:
             return self._explain(tag, transferred.explain(error), time.monotonic() - started)
         self._obstacle.reset()
         seconds = time.monotonic() - started
-        return TagResult.copied(tag.tag, tag.digest, tag.reason, sent_bytes=sent_bytes, seconds=seconds)
+        return TagResult.copied(
+            tag.tag, tag.digest, tag.reason, sent_bytes=sent_bytes, seconds=seconds, accepted=tag.accepted
+        )
 
     def _put(self, tag: str, transferred: Transferred) -> int:
         """Publish a tag. If the destination lacks content that it reported as present, send it and publish again.

@@ -28,6 +28,7 @@ class TagResult:
 
     :ivar digest: the source's digest; of a deleted tag, the digest that it had.
     :ivar error_class: set when the outcome is ``failed`` or ``locked``.
+    :ivar accepted: the tag moved although ``on_moved_tag`` protects it, because a person accepted that for this run.
     :ivar done_at: when a tag was published, aware UTC. It does not cross XCom.
     """
 
@@ -38,10 +39,20 @@ class TagResult:
     sent_bytes: int = 0
     seconds: float = 0.0
     error_class: str | None = None
+    accepted: bool = False
     done_at: datetime | None = field(default=None, compare=False)
 
     @classmethod
-    def copied(cls, tag: str, digest: Digest, reason: str, *, sent_bytes: int = 0, seconds: float = 0.0) -> Self:
+    def copied(
+        cls,
+        tag: str,
+        digest: Digest,
+        reason: str,
+        *,
+        sent_bytes: int = 0,
+        seconds: float = 0.0,
+        accepted: bool = False,
+    ) -> Self:
         return cls(
             tag=tag,
             outcome="copied",
@@ -49,6 +60,7 @@ class TagResult:
             digest=digest,
             sent_bytes=sent_bytes,
             seconds=round(seconds, 3),
+            accepted=accepted,
             done_at=datetime.now(UTC),
         )
 
@@ -69,8 +81,8 @@ class TagResult:
         return cls(tag=tag, outcome="unchanged", reason=reason)
 
     @classmethod
-    def would_copy(cls, tag: str, digest: Digest, reason: str) -> Self:
-        return cls(tag=tag, outcome="would_copy", reason=reason, digest=digest)
+    def would_copy(cls, tag: str, digest: Digest, reason: str, *, accepted: bool = False) -> Self:
+        return cls(tag=tag, outcome="would_copy", reason=reason, digest=digest, accepted=accepted)
 
     @classmethod
     def would_delete(cls, tag: str, digest: Digest, reason: str) -> Self:
@@ -112,6 +124,8 @@ class TagResult:
         """The result as JSON-simple values, for XCom."""
         document = {**asdict(self), "digest": str(self.digest) if self.digest else None}
         document.pop("done_at")
+        if not self.accepted:
+            document.pop("accepted")
         return document
 
     @classmethod

@@ -22,7 +22,12 @@ def run_summary(run: RunReport) -> str:
     if not run.routes and not run.missing:
         return f"{run.mirror}: nothing to do, no repository was selected"
     totals, without_tags = _totals(run.routes), _without_tags(run.routes)
-    others = _others(totals) + (f", {len(without_tags)} repositories without a selected tag" if without_tags else "")
+    accepted = sum(tag.accepted for route in run.routes for tag in route.tags)
+    others = (
+        (f", {accepted} of them accepted" if accepted else "")
+        + _others(totals)
+        + (f", {len(without_tags)} repositories without a selected tag" if without_tags else "")
+    )
     if run.is_failed:
         bad, all_routes = len(run.failed_routes) + len(run.missing), len(run.routes) + len(run.missing)
         return f"{run.mirror}: {bad} of {all_routes} routes failed, {_copied(totals)}{others}"

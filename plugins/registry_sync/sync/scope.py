@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
+from registry_sync.oci.reference import Digest
 from registry_sync.routes.route import Route
 from registry_sync.sync.run_state import PlannedDeletions
 from registry_sync.sync.verification.deep_check import DeepCheck
@@ -24,6 +25,7 @@ class RouteScope:
     :ivar deep_check: verify content at the destination after the copies; ``None`` does not.
     :ivar compares_names: tags that ``on_moved_tag`` keeps need no comparison of digests:
         :func:`~registry_sync.sync.window.compares_names`.
+    :ivar accepted: digests that moved tags may get in this run, whatever ``on_moved_tag`` says.
     :ivar last_selected: number of tags that the last complete look at this route selected; ``None``: unknown.
     """
 
@@ -33,6 +35,7 @@ class RouteScope:
     dry_run: bool = False
     deep_check: DeepCheck | None = None
     compares_names: bool = False
+    accepted: Mapping[str, Digest] = field(default_factory=dict)
     last_selected: int | None = None
 
     @property
@@ -48,6 +51,7 @@ class RouteScope:
             "dry_run": self.dry_run,
             "deep_check": self.deep_check.to_json() if self.deep_check else None,
             "compares_names": self.compares_names,
+            "accepted": {tag: str(digest) for tag, digest in self.accepted.items()},
             "last_selected": self.last_selected,
         }
 
@@ -62,6 +66,7 @@ class RouteScope:
             dry_run=document["dry_run"],
             deep_check=DeepCheck.from_json(deep_check) if deep_check else None,
             compares_names=document["compares_names"],
+            accepted={tag: Digest.parse(digest) for tag, digest in document["accepted"].items()},
             last_selected=document["last_selected"],
         )
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from registry_sync.registry.kinds import first_push_advice
 from registry_sync.registry.traffic import Traffic
 from registry_sync.routes.route import Route
+from registry_sync.sync.acceptance import acceptance_note
 from registry_sync.sync.execute import Execution
 from registry_sync.sync.plan import CopyTag, DeleteTag, Failed, Locked, NotCompared, Plan, Skipped, Unchanged
 from registry_sync.sync.prune import kept_tags_notes, undone_deletions
@@ -62,6 +63,7 @@ def summarize(
             *plan.notes,
             *execution.notes,
             *kept_tags_notes(plan, results),
+            *acceptance_note(plan.decisions, route.source_repository),
         ),
         selects_none=bool(observation.selection.warning),
         sent_bytes=execution.sent_bytes,

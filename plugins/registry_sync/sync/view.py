@@ -56,12 +56,16 @@ class SeenTag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagChange:
-    """One change at the destination. ``digest`` is that of a deleted tag, too."""
+    """One change at the destination. ``digest`` is that of a deleted tag, too.
+
+    ``accepted``: ``on_moved_tag`` protects the tag, and a person accepted the change.
+    """
 
     tag: str
     kind: ChangeKind
     digest: Digest
     old_digest: Digest | None = None
+    accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from registry_sync.sync.execute import Execution
 from registry_sync.sync.plan import CopyTag, Decision, DeleteTag, Failed, Locked, NotCompared, Plan, Skipped, Unchanged
 from registry_sync.sync.reading.observation import Observation
 from registry_sync.sync.report import TagResult
-from registry_sync.sync.view import Failure, RouteView, SeenTag, TagChange, TagStatus
+from registry_sync.sync.view import ChangeKind, Failure, RouteView, SeenTag, TagChange, TagStatus
 from registry_sync.tags.rules import TagRules
 
 
@@ -119,4 +119,5 @@ def _changes_of_copy(tag: str, digest: Digest, copy: CopyTag | None) -> Iterator
     replaced = copy.replaces if copy else None
     if copy and copy.backup:
         yield TagChange(tag=copy.backup.tag, kind="backed_up", digest=copy.backup.digest)
-    yield TagChange(tag=tag, kind="moved" if replaced else "arrived", digest=digest, old_digest=replaced)
+    kind: ChangeKind = "moved" if replaced else "arrived"
+    yield TagChange(tag=tag, kind=kind, digest=digest, old_digest=replaced, accepted=copy is not None and copy.accepted)

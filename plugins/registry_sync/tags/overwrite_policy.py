@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal, get_args
@@ -87,12 +87,14 @@ class OverwriteRules:
     """Rules for tags that name another digest at the destination.
 
     ``locked`` are the tags that the destination lists as immutable. ``backup_name`` returns the tag that keeps the old
-    digest of a tag, and raises ValueError when it cannot; ``None``: no backup.
+    digest of a tag, and raises ValueError when it cannot; ``None``: no backup. ``accepted`` are digests that tags may
+    move to whatever their policy is.
     """
 
     policies: OverwritePolicies = FOLLOW
     locked: frozenset[str] = frozenset()
     backup_name: Callable[[str, Digest], str] | None = None
+    accepted: Mapping[str, Digest] = field(default_factory=dict, hash=False)
 
 
 OVERWRITE_ALL = OverwriteRules()
@@ -100,8 +102,12 @@ OVERWRITE_ALL = OverwriteRules()
 
 
 def overwriting(
-    policies: OverwritePolicies, backup_tag: BackupTemplate | None, locked: Iterable[str], now: datetime
+    policies: OverwritePolicies,
+    backup_tag: BackupTemplate | None,
+    locked: Iterable[str],
+    now: datetime,
+    accepted: Mapping[str, Digest] | None = None,
 ) -> OverwriteRules:
     """The rules of a route at the time ``now``, which is in the names of backups."""
     name = partial(backup_tag.name, now=now) if backup_tag else None
-    return OverwriteRules(policies=policies, locked=frozenset(locked), backup_name=name)
+    return OverwriteRules(policies=policies, locked=frozenset(locked), backup_name=name, accepted=accepted or {})

@@ -6,14 +6,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from airflow.sdk.definitions.param import ParamsDict
+from airflow.sdk.exceptions import ParamValidationError
 
 from registry_sync.airflow.mirror_dag import build_dag
 from registry_sync.airflow.readiness_dag import parameters as readiness_parameters
 from registry_sync.airflow.run_context import read_parameters
 from registry_sync.airflow.trigger_form import parameters
 from registry_sync.config.model import Mirror
+from registry_sync.errors import ConfigurationError
 from registry_sync.routes.load import load_mirrors
+from registry_sync.tags.accepted import parse_accepted
+from registry_sync.text import quoted
 
 FILE = """
 registries: {quay: {host: quay.io}, acr: {host: acme.azurecr.io}, backup: {host: backup.example}}
@@ -30,6 +35,7 @@ DEFAULTS = {
     "window": "auto",
     "window_from": None,
     "window_to": None,
+    "accept": None,
     "deep_check": False,
     "read_megabytes": 2000.0,
 }
@@ -47,6 +53,7 @@ def test_the_dry_run_is_first_and_rare_fields_are_in_sections(tmp_path: Path) ->
     assert {name: field.schema["section"] for name, field in fields.items() if "section" in field.schema} == {
         "window_from": "Window from … to",
         "window_to": "Window from … to",
+        "accept": "Accept moved tags",
         "deep_check": "Deep check",
         "read_megabytes": "Deep check",
     }
@@ -57,6 +64,41 @@ def test_no_field_has_the_red_star_of_a_required_one(tmp_path: Path) -> None:
     fields = {**parameters(a_mirror(tmp_path)), **readiness_parameters()}
     assert [name for name, field in fields.items() if "null" not in field.schema["type"]] == []
     assert [name for name, field in fields.items() if "enum" in field.schema and None not in field.schema["enum"]] == []
+
+
+DIGEST = f"sha256:{64 * 'a'}"
+
+
+@pytest.mark.parametrize(
+    "entry", ["", " ", f"v1@{DIGEST}", f" team/app:v1@{DIGEST} ", f"quay.io:443/team/app:v1@sha512:{128 * '0'}"]
+)
+def test_an_accepted_tag_is_checked_when_the_run_is_triggered(tmp_path: Path, entry: str) -> None:
+    field = parameters(a_mirror(tmp_path))["accept"]
+    assert field.resolve([entry]) == [entry]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "v1",
+        f"@{DIGEST}",
+        DIGEST,
+        "v1@sha256:abc",
+        f"v1@{DIGEST}a",
+        f"v1@{DIGEST.upper()}",
+        f"v1 @{DIGEST}",
+        f"*@{DIGEST}",
+    ],
+)
+def test_an_accepted_tag_without_a_whole_digest_is_refused_there(tmp_path: Path, entry: str) -> None:
+    with pytest.raises(ParamValidationError):
+        parameters(a_mirror(tmp_path))["accept"].resolve([entry])
+    with pytest.raises(ConfigurationError) as caught:
+        parse_accepted(entry)
+    assert str(caught.value) == (
+        f"accept: {quoted(entry)} is not a tag with its digest; write TAG@sha256: and 64 digits of 0-9 and a-f, or "
+        "REPOSITORY:TAG@sha256:…"
+    )
 
 
 def test_every_choice_of_the_window_has_a_label(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_sync.oci.reference import Digest
+from registry_sync.sync.acceptance import refuse_unaccepted
 from registry_sync.sync.plan import (
     Backup,
     CopyTag,
@@ -29,7 +30,7 @@ from registry_sync.sync.plan_route import plan_tag, plan_tags
 from registry_sync.sync.prune_plan import add_deletions
 from registry_sync.sync.reading.platform_indexes import FilteredTags
 from registry_sync.tags.backup_names import parse_backup_tag
-from registry_sync.tags.overwrite_policy import OverwritePolicy, OverwriteRules, overwriting, parse_policies
+from registry_sync.tags.overwrite_policy import OverwritePolicy, OverwriteRules, overwriting, parse_policies, policy_of
 from registry_sync.tags.select import Selection
 
 OLD, NEW = Digest("sha256", 64 * "a"), Digest("sha256", 64 * "b")
@@ -116,9 +117,12 @@ def test_states_for_which_the_policy_does_not_matter(
     ("policy", "decision"),
     [
         (FOLLOW, CopyTag(tag="v1", digest=NEW, reason=CHANGED, replaces=OLD)),
-        (KEEP, Skipped(tag="v1", reason=f"{CHANGED}; kept, because on_moved_tag is keep", kept=OLD)),
-        (FAIL, Failed(tag="v1", reason=f"{CHANGED}; on_moved_tag is fail", error_class="refused")),
-        (BY_PATTERN, Failed(tag="v1", reason=f"{CHANGED}; on_moved_tag is fail for 'v*'", error_class="refused")),
+        (KEEP, Skipped(tag="v1", reason=f"{CHANGED}; kept, because on_moved_tag is keep", kept=OLD, moved_to=NEW)),
+        (FAIL, Failed(tag="v1", reason=f"{CHANGED}; on_moved_tag is fail", error_class="refused", moved_to=NEW)),
+        (
+            BY_PATTERN,
+            Failed(tag="v1", reason=f"{CHANGED}; on_moved_tag is fail for 'v*'", error_class="refused", moved_to=NEW),
+        ),
         (
             BACKED_UP,
             CopyTag(
@@ -135,12 +139,77 @@ def test_a_changed_tag_follows_the_overwrite_policy(policy: OverwriteRules, deci
     assert plan_tag("v1", NEW, OLD, policy) == decision
 
 
+OTHER = Digest("sha256", 64 * "c")
+
+
+@pytest.mark.parametrize("policy", [KEEP, FAIL, BY_PATTERN])
+def test_an_accepted_move_of_a_protected_tag_is_made(policy: OverwriteRules) -> None:
+    _, written = policy_of("v1", policy.policies)
+    rules = replace(policy, accepted={"v1": NEW})
+    reason = f"{CHANGED}; accepted, although {written}"
+    copy = CopyTag(tag="v1", digest=NEW, reason=reason, replaces=OLD, accepted=True)
+    assert plan_tag("v1", NEW, OLD, rules) == copy
+    locked = plan_tag("v1", NEW, OLD, replace(rules, locked=frozenset({"v1"})))
+    assert locked == Locked(tag="v1", digest=NEW, reason=f"{reason}, where it is locked")
+    assert plan_tag("v1", OTHER, OLD, rules) == plan_tag("v1", OTHER, OLD, policy)
+    assert plan_tag("v2", NEW, OLD, rules) == plan_tag("v2", NEW, OLD, policy)
+    assert plan_tag("v1", NEW, NEW, rules) == SAME
+    assert plan_tag("v1", NEW, None, rules) == MISSING
+
+
+def test_an_accepted_tag_that_is_followed_anyway_is_not_called_accepted() -> None:
+    assert plan_tag("v1", NEW, OLD, replace(FOLLOW, accepted={"v1": NEW})) == plan_tag("v1", NEW, OLD, FOLLOW)
+
+
+@pytest.mark.parametrize(
+    ("policy", "destination", "refused"),
+    [(FOLLOW, OLD, True), (KEEP, OLD, True), (FAIL, OLD, True), (FAIL, None, True), (FAIL, OTHER, False)],
+)
+def test_an_accepted_tag_that_moved_on_is_refused(
+    policy: OverwriteRules, destination: Digest | None, refused: bool
+) -> None:
+    """In sync it stays, whatever was accepted."""
+    decision = plan_tag("v1", OTHER, destination, replace(policy, accepted={"v1": NEW}))
+    assert list(refuse_unaccepted([decision], {"v1": NEW}, {"v1": OTHER})) == [
+        Failed(
+            tag="v1",
+            reason="the source has sha256:cccccccccccc and sha256:bbbbbbbbbbbb is accepted; nothing was written. Look "
+            f"at it, and accept {OTHER} if that is right",
+            error_class="refused",
+            moved_to=OTHER,
+        )
+        if refused
+        else decision
+    ]
+
+
+@pytest.mark.parametrize(
+    ("decisions", "why"),
+    [
+        ([], "the tag is not among those that this run compares"),
+        ([Skipped(tag="v1", reason="excluded by 'v*'")], "the tag is not mirrored: excluded by 'v*'"),
+        ([GONE], f"the tag is not mirrored: {GONE.reason}"),
+    ],
+)
+def test_an_accepted_tag_that_is_not_selected_fails(decisions: list[Decision], why: str) -> None:
+    reason = f"accept names sha256:bbbbbbbbbbbb, but {why}"
+    others: list[Decision] = [Unchanged(tag="v2", digest=OLD)]
+    assert list(refuse_unaccepted([*others, *decisions], {"v1": NEW}, {"v1": None})) == [
+        *others,
+        Failed(tag="v1", reason=reason, error_class="configuration"),
+    ]
+
+
+def test_a_failure_for_another_reason_stays() -> None:
+    assert list(refuse_unaccepted([SOURCE_UNREADABLE], {"v1": NEW}, {"v1": DOWN})) == [SOURCE_UNREADABLE]
+
+
 @pytest.mark.parametrize(
     ("policy", "decision"),
     [
         ("follow", Locked(tag="v1", digest=NEW, reason=f"{CHANGED}, where it is locked")),
-        ("keep", Skipped(tag="v1", reason=f"{CHANGED}; kept, because on_moved_tag is keep", kept=OLD)),
-        ("fail", Failed(tag="v1", reason=f"{CHANGED}; on_moved_tag is fail", error_class="refused")),
+        ("keep", Skipped(tag="v1", reason=f"{CHANGED}; kept, because on_moved_tag is keep", kept=OLD, moved_to=NEW)),
+        ("fail", Failed(tag="v1", reason=f"{CHANGED}; on_moved_tag is fail", error_class="refused", moved_to=NEW)),
     ],
 )
 def test_a_moved_tag_that_is_locked(policy: OverwritePolicy, decision: Decision) -> None:

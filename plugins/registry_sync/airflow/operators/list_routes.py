@@ -25,6 +25,7 @@ from registry_sync.airflow.map_length import check_map_length
 from registry_sync.airflow.masking import masked, masked_text
 from registry_sync.airflow.route_pages import push_routes
 from registry_sync.airflow.run_context import (
+    read_accepted,
     read_due_deletions,
     read_last_look,
     read_parameters,
@@ -35,7 +36,8 @@ from registry_sync.airflow.run_context import (
 )
 from registry_sync.config.model import Mirror, Registry
 from registry_sync.errors import ConfigurationError, RegistrySyncError
-from registry_sync.oci.reference import Repository
+from registry_sync.oci.reference import Digest, Repository
+from registry_sync.routes.acceptance import assign_accepted
 from registry_sync.routes.discovery import Discovery, FailedRepository, FoundRoute, expand_routes, select_routes
 from registry_sync.routes.gone import find_gone, gone_failure, gone_note
 from registry_sync.routes.route import Route, route_key
@@ -99,6 +101,7 @@ class ListRoutesOperator(BaseOperator):
     def _list(self, context: Context) -> list[RouteTask]:
         params, run = read_parameters(context), read_run_interval(context)
         window = window_of_run(run, read_window_request(params), self.mirror.full_check)
+        moved = read_accepted(params, run)
         if params["destinations"] and self.destination.name not in params["destinations"]:
             self.log.info("Destination %s is not selected in this run; nothing to do", self.destination.name)
             return []
@@ -110,6 +113,7 @@ class ListRoutesOperator(BaseOperator):
         if not params["repositories"]:
             found = self._compare(context, found, names, last_look, window)
         selected = select_routes(found, params["repositories"] or [])
+        accepted = assign_accepted(moved, [entry.route for entry in selected.routes])
         self._push_failures(context, selected.failures)
         watermark = read_watermark(context, self.destination.name) if run.run_type == "scheduled" else None
         rotation = rotation_of_run(run, self.mirror.deep_check, watermark.until if watermark else None)
@@ -117,12 +121,13 @@ class ListRoutesOperator(BaseOperator):
         if rotation:
             reason = f"deep check, {self.mirror.deep_check.schedule}"
             work, unmodified = widen_to_everything(work, unmodified, Window(reason=reason)), []
+        check_accepted_are_compared(accepted, unmodified)
         if unmodified:
             context["ti"].xcom_push(UNMODIFIED_KEY, [route_key(route) for route in unmodified])
         check_map_length(len(work), f"mirror {self.mirror.name!r} has {len(work)} routes", "split the mirror")
         self._log_work(window, work, unmodified)
         deep_checks = self._deep_checks(context, rotation, work)
-        return self._tasks(context, run, scope, work, deep_checks, last_look, watermark, names)
+        return self._tasks(context, run, scope, work, deep_checks, last_look, watermark, names, accepted)
 
     def _compare(
         self, context: Context, found: Discovery, names: Mapping[str, str], last_look: LastLook, window: Window
@@ -165,6 +170,7 @@ class ListRoutesOperator(BaseOperator):
         last_look: LastLook,
         watermark: Watermark | None,
         names: Mapping[str, str],
+        accepted: Mapping[str, Mapping[str, Digest]],
     ) -> list[RouteTask]:
         """The work of the mapped tasks, with what earlier runs left about each route in XCom, and its name."""
         due = read_due_deletions(context, run, self.destination.name)
@@ -176,6 +182,7 @@ class ListRoutesOperator(BaseOperator):
                 due_deletions=due.get(route_key(route)),
                 deep_check=deep_check,
                 compares_names=compares_names(run, window, route, watermark, self.mirror.full_check),
+                accepted=accepted.get(route_key(route), {}),
                 last_selected=last_look.repositories.get(str(route.source_repository)),
             )
             tasks.append(RouteTask(route=route, scope=own, name=names[route_key(route)]))
@@ -236,6 +243,16 @@ class ListRoutesOperator(BaseOperator):
             self.log.info("%d repositories skipped: no push in the window", len(unmodified))
         lines = [f"{route.label}: {own}" if own != window else route.label for route, own in work]
         self.log.info("%d routes:\n%s", len(work), "\n".join(lines))
+
+
+def check_accepted_are_compared(accepted: Mapping[str, Mapping[str, Digest]], unmodified: Iterable[Route]) -> None:
+    """:raises ConfigurationError: when a tag is accepted in a repository that the run does not look at."""
+    for route in unmodified:
+        if tags := accepted.get(route_key(route)):
+            raise ConfigurationError(
+                f"accept names {', '.join(tags)} of {route.source_repository}, which had no push in the window of this "
+                "run, so that it is not compared; write window: all"
+            )
 
 
 def widen_to_everything(
