@@ -62,8 +62,8 @@ format: $(VENV)/dev  ## format the code, and fix what ruff can fix
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-bench: $(VENV)/ready packages  ## count requests and time per tag
-	@$(VENV)/bin/python -m bench
+bench: $(VENV)/ready packages servers  ## measure costs beside the peers on PATH; ARGS=--write puts them into docs/performance.md
+	@$(VENV)/bin/python -m bench $(ARGS)
 
 load: $(VENV)/ready packages  ## measure a load of many mirrors, and write its table
 	@$(VENV)/bin/python -m bench.load --write
@@ -98,7 +98,8 @@ $(VENV)/dev: $(VENV)/ready requirements-dev.txt
 	@$(PIP) install -r requirements-dev.txt -c constraints.txt
 	@touch $@
 
-.servers/ready: scripts/build_servers.sh testkit/go_servers/go.mod testkit/go_servers/go.sum testkit/go_servers/ociserver/main.go | $(VENV)/ready
+.servers/ready: scripts/build_servers.sh testkit/go_servers/go.mod testkit/go_servers/go.sum testkit/go_servers/ociserver/main.go \
+		testkit/go_servers/countproxy/main.go | $(VENV)/ready
 	@PIP="$(abspath $(VENV)/bin/pip) --disable-pip-version-check --no-cache-dir --quiet" scripts/build_servers.sh "$(abspath .servers)"
 	@touch $@
 

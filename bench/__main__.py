@@ -1,119 +1,75 @@
-"""``python -m bench``: print the tables."""
+"""``python -m bench``: what this package costs, beside the peers on PATH; prints Markdown.
+
+``--write`` puts the tables and drawings of the scenarios that were run into ``docs/performance.md``, and the machine.
+"""
 
 from __future__ import annotations
 
+import argparse
 import logging
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
-from bench.heads import Head, measure_heads
-from bench.movers import Moved, measure_movers
-from bench.routes import Measured, measure
-from bench.selection import MeasuredSelection, measure_selections
-from bench.states import ROUTES, TAGS, Answered, measure_states
-from bench.vendors import Hourly, Pair, measure_pairs, measure_window
-from registry_sync.text_table import table
+from bench import big, cold, growth, heads, in_sync, machine, rig, selection, states, tools, vendors
+from bench.scope import Scope, Sizes
+from bench.tables import Findings
+from testkit.page_block import PageBlock
+from testkit.project import PROJECT
 
-_PASSES = (
-    "pass",
-    "routes",
-    "tags",
-    "copied",
-    "requests source",
-    "destination",
-    "writes",
-    "per 100 tags",
-    "wall s",
-    "CPU s",
-    "peak MB",
-)
-_PAIRS = ("source", "destination", "tags", "requests source", "destination", "per 100 tags")
-_WINDOW = ("repositories", "tags", "modified", "requests to read", "to copy", "copied")
+SCENARIOS: Mapping[str, Callable[[Scope], Findings]] = {
+    "rig": rig.measure,
+    "head": heads.measure,
+    "in-sync": in_sync.measure,
+    "cold": cold.measure,
+    "big": big.measure,
+    "growth": growth.measure,
+    "listings": vendors.measure,
+    "selection": selection.measure,
+    "states": states.measure,
+}
 
-
-def _pass_row(each: Measured) -> tuple[str, ...]:
-    return (
-        each.what,
-        str(each.routes),
-        str(each.tags),
-        str(each.copied),
-        str(each.source_requests),
-        str(each.destination_requests),
-        str(each.writes),
-        f"{each.requests_per_100_tags:.0f}",
-        f"{each.wall_seconds:.1f}",
-        f"{each.cpu_seconds:.1f}",
-        f"{each.peak_megabytes:.0f}",
-    )
-
-
-def _pair_row(each: Pair) -> tuple[str, ...]:
-    requests = (each.tags, each.source_requests, each.destination_requests)
-    return (each.source, each.destination, *map(str, requests), f"{each.per_100_tags:.1f}")
-
-
-def _window_row(each: Hourly) -> tuple[str, ...]:
-    numbers = (each.repositories, each.tags, each.modified, each.read_requests, each.copy_requests, each.copied)
-    return tuple(map(str, numbers))
-
-
-_SELECTIONS = ("tags", "names", "CPU s", "× no names")
-
-
-def _selection_row(measured: MeasuredSelection) -> tuple[str, ...]:
-    return (f"{measured.tags:,}", str(measured.names), f"{measured.cpu_seconds:.2f}", f"{measured.ratio:.1f}")
-
-
-_HEADS = ("600 HEADs by", "CPU ms each", "× the pool")
-
-
-def _head_row(head: Head) -> tuple[str, ...]:
-    return (head.what, f"{head.cpu_milliseconds:.2f}", f"{head.ratio:.1f}")
-
-
-_ANSWERS = ("query or page", "ms", "peak MB", "kB")
-
-
-def _answer_row(answered: Answered) -> tuple[str, ...]:
-    numbers = (answered.peak_megabytes, answered.kilobytes)
-    sizes = ("-" if number is None else f"{number:.1f}" for number in numbers)
-    return (answered.what, f"{answered.milliseconds:.0f}", *sizes)
-
-
-_MOVERS = ("cold copy of", "by", "same", "requests", "connections", "CPU s", "wall s", "peak MB")
-
-
-def _mover_row(what: str, moved: Moved) -> tuple[str, ...]:
-    costs = (moved.cpu_seconds, moved.wall_seconds)
-    counts = (f"{moved.same}/{moved.images}", str(moved.requests), str(moved.connections))
-    return (what, moved.tool, *counts, *(f"{seconds:.2f}" for seconds in costs), f"{moved.peak_megabytes:.0f}")
-
-
-_WORK = {"10 × 5 small images": (10, 5, 50_000), "1 × 4 images, 1.7 GB": (1, 4, 100_000_000)}
-"""Repositories, tags of each, and bytes of each layer."""
+PICTURES = PROJECT / "docs" / "images"
 
 
 def main() -> None:
-    """Measure and print: real copies between two plain registries, then what is in sync between the vendors' kinds."""
+    """Measure and print."""
+    arguments = _arguments()
     logging.disable(logging.WARNING)
-    print("A HEAD of one tag:\n")
-    print(table(_HEADS, [_head_row(each) for each in measure_heads(600)], right=frozenset((1, 2))))
-    rows = [_pass_row(each) for routes, tags in ((1, 100), (10, 20)) for each in measure(routes, tags)]
-    print("\nCopies between two registries of the OCI distribution spec:\n")
-    print(table(_PASSES, rows, right=frozenset(range(1, len(_PASSES)))))
-    rows = [
-        _mover_row(what, moved)
-        for what, (repositories, tags, size) in _WORK.items()
-        for moved in measure_movers(repositories, tags, layer_bytes=size)
-    ]
-    print("\nThe same images by both movers, and by the peers on PATH:\n")
-    print(table(_MOVERS, rows, right=frozenset(range(2, len(_MOVERS)))))
-    print("\nTags in sync, by the kinds of the registries (stand-ins with their APIs, on loopback):\n")
-    print(table(_PAIRS, [_pair_row(each) for each in measure_pairs(300)], right=frozenset(range(2, len(_PAIRS)))))
-    print("\nAn hourly window, quay to acr:\n")
-    print(table(_WINDOW, [_window_row(measure_window(1000, 300, 5))], right=frozenset(range(len(_WINDOW)))))
-    print("\nSelecting tags, by the number of names that the rules list:\n")
-    print(table(_SELECTIONS, [_selection_row(each) for each in measure_selections()], right=frozenset(range(4))))
-    print(f"\nQueries and pages over the states of {ROUTES:,} routes with {TAGS} tags each (SQLite):\n")
-    print(table(_ANSWERS, [_answer_row(each) for each in measure_states()], right=frozenset({1, 2, 3})))
+    sizes = replace(Sizes(), big_megabytes=arguments.big_megabytes)
+    scope = Scope(ours=tools.ours(), idle=tools.IDLE, peers=tools.peers(), raw=tools.RAW, sizes=sizes)
+    _show("machine", machine.describe(scope), is_written=arguments.write)
+    for name in arguments.scenarios or SCENARIOS:
+        began = time.monotonic()
+        print(f"{name}:", file=sys.stderr)
+        findings = SCENARIOS[name](scope)
+        print(f"{name} took {time.monotonic() - began:.0f} s", file=sys.stderr)
+        _show(name, findings, is_written=arguments.write)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"all by default: {', '.join(SCENARIOS)}")
+    parser.add_argument("--big-megabytes", type=int, default=Sizes().big_megabytes, help="size of each big layer (100)")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
+    arguments = parser.parse_args()
+    if unknown := [name for name in arguments.scenarios if name not in SCENARIOS]:
+        parser.error(f"unknown scenarios: {', '.join(unknown)}; write some of {', '.join(SCENARIOS)}")
+    return arguments
+
+
+def _show(name: str, findings: Findings, *, is_written: bool) -> None:
+    print(f"{findings.markdown()}\n", flush=True)
+    if is_written:
+        block(name).write(findings.markdown())
+        for file, drawing in findings.drawings.items():
+            (PICTURES / file).write_text(drawing, encoding="utf-8")
+
+
+def block(name: str) -> PageBlock:
+    """The part of the page with a scenario's tables, or with the machine."""
+    return PageBlock(page="performance.md", command=f"python -m bench --write {name}")
 
 
 if __name__ == "__main__":

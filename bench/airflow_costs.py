@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from bench.processes import process_tree
 from testkit.airflow import LocalAirflow
 
 SAMPLE_SECONDS = 2.0
@@ -69,15 +70,8 @@ def cpu_seconds(airflow: LocalAirflow) -> Mapping[str, float]:
 
 def _processes(airflow: LocalAirflow) -> Iterator[tuple[str, int]]:
     for component, root in airflow.pids.items():
-        for pid in _tree(root):
+        for pid in process_tree(root):
             yield _PARTS.get(component, component), pid
-
-
-def _tree(pid: int) -> Iterator[int]:
-    yield pid
-    with suppress(OSError):
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            yield from _tree(int(child))
 
 
 def _megabytes(pid: int) -> int:

@@ -10,6 +10,8 @@ import requests
 import urllib3
 
 from bench.clients import NAME
+from bench.scope import Scope
+from bench.tables import Findings, Row, Table
 from registry_sync.oci.manifest import ACCEPT
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.distribution import DistributionClient
@@ -28,6 +30,17 @@ class Head:
     what: str
     cpu_milliseconds: float
     ratio: float
+
+
+def measure(scope: Scope) -> Findings:
+    """The table."""
+    headings = (f"{scope.sizes.heads} HEADs by", "CPU ms each", "× the pool")
+    rows = [_row(head) for head in measure_heads(scope.sizes.heads)]
+    return Findings(tables=[Table(title="A HEAD of one tag:", headings=headings, rows=rows)])
+
+
+def _row(head: Head) -> Row:
+    return (head.what, f"{head.cpu_milliseconds:.2f}", f"{head.ratio:.1f}")
 
 
 def measure_heads(count: int) -> list[Head]:

@@ -15,6 +15,8 @@ from typing import Any
 import requests
 from sqlalchemy.orm import Session
 
+from bench.scope import Scope
+from bench.tables import Findings, Row, Table
 from registry_sync.airflow.states.stored_states import StoredStates
 from registry_sync.state.lookup.history import changes_since
 from registry_sync.state.lookup.queries import find, get_overview, get_repository, list_failing, list_routes
@@ -42,6 +44,19 @@ class Answered:
     milliseconds: float
     peak_megabytes: float | None = None
     kilobytes: float | None = None
+
+
+def measure(_: Scope) -> Findings:
+    """The table."""
+    title = f"Queries and pages over the states of {ROUTES:,} routes with {TAGS} tags each (SQLite):"
+    headings = ("query or page", "ms", "peak MB", "kB")
+    return Findings(tables=[Table(title=title, headings=headings, rows=[*map(_row, measure_states())])])
+
+
+def _row(answered: Answered) -> Row:
+    numbers = (answered.peak_megabytes, answered.kilobytes)
+    sizes = ("-" if number is None else f"{number:.1f}" for number in numbers)
+    return (answered.what, f"{answered.milliseconds:.0f}", *sizes)
 
 
 def measure_states() -> list[Answered]:

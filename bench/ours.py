@@ -1,0 +1,63 @@
+"""``python -m bench.ours JOB``: sync routes one after another, as one task slot does, without Airflow.
+
+JOB is the JSON of :func:`job`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from registry_sync.config.model import RegistryEntry
+from registry_sync.oci.reference import Repository
+from registry_sync.routes.route import Route
+from testkit.routes import DESTINATION, SOURCE, run_route
+from testkit.settings import route_settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Routes to sync.
+
+    :ivar ca_file: authority of both registries; ``None`` is plain HTTP.
+    :ivar keeps: tags at the destination are kept, and a scheduled run between two full checks compares names.
+    """
+
+    source: str
+    destination: str
+    ca_file: str | None
+    names: Sequence[str]
+    mover: str
+    keeps: bool = False
+
+
+def command(job: Job) -> list[str]:
+    """The command line that does the job."""
+    return [sys.executable, "-m", "bench.ours", json.dumps(asdict(job))]
+
+
+def main() -> None:
+    logging.disable(logging.WARNING)
+    job = Job(**json.loads(sys.argv[1]))
+    failed = [name for name in job.names if run_route(_route(job, name), compares_names=job.keeps).is_failed]
+    if failed:
+        raise SystemExit(f"{len(failed)} routes failed, such as {failed[0]}")
+
+
+def _route(job: Job, name: str) -> Route:
+    tls = {"tls": job.ca_file is not None, "ca_file": job.ca_file}
+    return Route(
+        mirror="bench",
+        source=RegistryEntry.model_validate({"host": job.source, **tls}).parse(SOURCE),
+        destination=RegistryEntry.model_validate({"host": job.destination, **tls}).parse(DESTINATION),
+        source_repository=Repository(job.source, name),
+        destination_repository=Repository(job.destination, name),
+        settings=route_settings(transfer=job.mover, on_moved_tag="keep" if job.keeps else "follow"),
+    )
+
+
+if __name__ == "__main__":
+    main()
