@@ -58,6 +58,12 @@ def connect(monkeypatch: pytest.MonkeyPatch, host: str, password: str) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_REGISTRY_BACKUP", json.dumps(fields))
 
 
+def rows(text: str, subject: str = "registry ") -> list[str]:
+    """The rows of the table about registries, or about another subject."""
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    return [line.removeprefix("registry ") for line in lines if line.startswith(subject)]
+
+
 def test_every_check_passes(
     source: RegistryProcess,
     locked: RegistryProcess,
@@ -71,15 +77,18 @@ def test_every_check_passes(
     locked.clear_requests()
     assert main(["check", file]) == OK
     printed = capsys.readouterr()
-    rows = [" ".join(line.split()) for line in printed.out.splitlines()]
-    assert rows[0] == "registry host check result"
-    assert rows[2:] == [
-        f"origin {source.host} anonymous access ok",
-        f"origin {source.host} list repositories of team (mirror team) ok",
-        f"origin {source.host} list tags of team/app (mirror team) ok",
-        f"backup {locked.host} log in ok",
-        f"backup {locked.host} read team/app (mirror team) ok",
+    assert rows(printed.out) == [
+        f"origin anonymous access ok, {source.host}",
+        "origin list repositories of team (mirror team) ok",
+        "origin list tags of team/app (mirror team) ok",
+        f"backup log in ok, {locked.host} as 'robot'",
+        "backup read team/app (mirror team) ok",
+        "backup push to team/app (mirror team) not checked: this registry tells at the first push",
     ]
+    assert rows(printed.out, "mirror team") == [
+        "mirror team max_map_length ok, 1 repositories and those of its namespaces of at most 1024"
+    ]
+    assert printed.err.endswith("nothing is missing\n")
     assert {each.method for each in (*source.requests(), *locked.requests())} <= {"GET", "HEAD"}
 
 
@@ -117,12 +126,13 @@ def test_each_failed_check_is_explained(
     file = write(tmp_path, source.host, locked.host, {"namespace": "taem"}, "team/none")
     assert main(["check", file]) == FAILED
     printed = capsys.readouterr()
-    assert [line.split()[-1] for line in printed.out.splitlines()[2:]] == ["ok", "FAILED", "FAILED", "FAILED"]
-    problems = [each for each in printed.err.split("\n\n") if each.strip()]
+    assert [line.split()[-1] for line in rows(printed.out)[1:]] == ["MISSING", "MISSING", "MISSING"]
+    problems = [each for each in printed.err.strip().split("\n\n") if each.startswith("MISSING")]
     assert "no repository found in namespace 'taem'; check its name, and that this user may list it" in problems[0]
     assert "answered 404 NAME_UNKNOWN" in problems[1]
     assert (
-        f"backup: log in: {locked.host} rejects the login of 'robot': GET {locked.url}/v2/ answered 401" in problems[2]
+        f"registry backup: log in: {locked.host} rejects the login of 'robot': GET {locked.url}/v2/ answered 401"
+        in problems[2]
     )
     assert "wrong" not in printed.out + printed.err
 
@@ -137,8 +147,9 @@ class TestDestinations:
             for method in ("HEAD", "GET"):
                 wire.answer(method, "/manifests/", status, b'{"errors": [{"code": "UNAUTHORIZED"}]}')
             assert main(["check", write(tmp_path, source.host, wire.host, "team/app", connection=None)]) == OK
-        rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-        assert rows[-1] == f"backup {wire.host} read team/app (mirror team) missing, or hidden from this user"
+        assert "backup read team/app (mirror team) ok, missing, or hidden from this user" in rows(
+            capsys.readouterr().out
+        )
 
     @pytest.mark.parametrize("rule", [{"namespace": "team"}, {"namespace": "team", "exclude": ["any"]}])
     def test_a_namespace_is_checked_by_a_repository_that_exists(
@@ -169,8 +180,8 @@ class TestDestinations:
             harbor.add_project("team")
             assert main(["check", write(tmp_path, source.host, harbor.host, rule, connection=None, kind=kind)]) == OK
             assert {each.method for each in harbor.requests()} <= {"GET", "HEAD"}
-        rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-        assert rows[-1].endswith(f"delete tags (mirror team) not tried; needs {privilege}")
+        shown = rows(capsys.readouterr().out)
+        assert f"backup delete tags (mirror team) not checked: needs {privilege}" in shown
 
     def test_a_robot_of_quay_cannot_prune(
         self, source: RegistryProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -180,10 +191,10 @@ class TestDestinations:
             quay.add("team/app")
             file = write(tmp_path, source.host, quay.host, rule, connection=None, kind="quay")
             assert main(["check", file]) == FAILED
-        assert capsys.readouterr().err.strip() == (
-            f"backup: delete tags (mirror team): deleting tags at {quay.host} needs '$oauthtoken' and an OAuth token "
-            "with the scope repo:write"
-        )
+        assert (
+            f"MISSING: registry backup: delete tags (mirror team): deleting tags at {quay.host} needs '$oauthtoken' "
+            "and an OAuth token with the scope repo:write"
+        ) in capsys.readouterr().err
 
 
 def test_a_missing_connection_is_reported(

@@ -32,10 +32,11 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "sync": ("oci", "worker", "registry", "skopeo", "tags", "config", "routes"),
     "nodes": ("oci", "registry", "tags", "config", "routes"),
     "state": ("oci", "tags", "config", "routes", "sync", "nodes", "registry.web_pages"),
-    "airflow": ("oci", "worker", "registry", "skopeo", "tags", "config", "routes", "sync", "nodes", "state"),
+    "checks": ("oci", "registry", "skopeo", "config", "routes", "sync"),
+    "airflow": ("oci", "worker", "registry", "skopeo", "tags", "config", "routes", "sync", "nodes", "state", "checks"),
     "cli": (
         *("oci", "worker", "registry", "skopeo", "tags", "config", "routes", "importing"),
-        *("sync", "nodes", "state", "airflow"),
+        *("sync", "nodes", "state", "checks", "airflow"),
     ),
 }
 """The packages from the bottom up, each with what it may import beside :data:`BASE`: packages, or single modules."""
@@ -58,11 +59,16 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "re2": ("tags.patterns",),
     "pydantic_core": ("config.explain_errors",),
     "croniter": ("config.schedule",),
-    "sqlalchemy": ("airflow.states.stored_states", "airflow.states.open_states", "airflow.linked_route"),
+    "sqlalchemy": (
+        "airflow.states.stored_states",
+        "airflow.states.open_states",
+        "airflow.linked_route",
+        "airflow.checks.database",
+    ),
     "jinja2": ("tags.templates", "tags.backup_names", "nodes.render", "airflow.pages.rendering"),
     "fastapi": ("airflow.pages",),
     "starlette": ("airflow.pages",),
-    "airflow": ("airflow", "plugin", "cli.airflow_command", "cli.main"),
+    "airflow": ("airflow", "plugin", "cli.airflow_command"),
 }
 """Modules and packages that may import something from outside."""
 

@@ -12,19 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from registry_sync import __version__
-from registry_sync.cli import plan, verify
+from registry_sync.cli import check, plan, verify
 from registry_sync.cli.arguments import FAILED, OK, UNANSWERED, UNUSABLE
-from registry_sync.cli.check_notifiers import check_notifiers
-from registry_sync.cli.check_registries import check_registries
 from registry_sync.cli.connections import open_client, open_node_client
 from registry_sync.cli.explain import print_explanations
 from registry_sync.cli.import_files import add_import
-from registry_sync.cli.installed_copies import copies_problem, find_copies
 from registry_sync.cli.nodes import add_nodes
 from registry_sync.cli.nodes_check import Clients
 from registry_sync.cli.status import print_status
 from registry_sync.cli.where import print_where
-from registry_sync.config.model import MirrorsFile
 from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.routes.load import json_schema, load_mirrors, mirrors_path
 from registry_sync.text_table import table
@@ -63,10 +59,10 @@ def _parser(program: str) -> argparse.ArgumentParser:
     _add_plan(commands, file)
     _add_explain(commands, file)
     _add_verify(commands, file)
-    check = commands.add_parser(
-        "check", parents=[file], help="check login and read access at each registry, and notifiers; writes nothing"
+    checking = commands.add_parser(
+        "check", parents=[file], help="check everything that a run needs, and print what to type; copies nothing"
     )
-    check.set_defaults(command=_check)
+    check.add_options(checking)
     _add_status(commands)
     _add_where(commands, default)
     add_import(commands)
@@ -157,49 +153,6 @@ def _validate(arguments: argparse.Namespace) -> int:
     if rows:
         print(table(("mirror", "source", "destinations", "rules", "schedule (UTC)"), rows, right=frozenset({3})))
     return OK
-
-
-def _check(arguments: argparse.Namespace) -> int:
-    file = load_mirrors(arguments.file)
-    _warn_of_copies()
-    results = [_check_registries(file), _check_notifiers(file)]
-    return OK if all(results) else FAILED
-
-
-def _warn_of_copies() -> None:
-    from airflow.configuration import conf
-
-    if problem := copies_problem(find_copies(Path(conf.get_mandatory_value("core", "plugins_folder")))):
-        print(f"warning: {problem}\n", file=sys.stderr)
-
-
-def _check_registries(file: MirrorsFile) -> bool:
-    """Print a table of all checks, and return whether they passed."""
-    checks = list(check_registries(file, open_client))
-    rows = [
-        (check.registry.name, check.registry.host, check.name, "FAILED" if check.problem else check.remark or "ok")
-        for check in checks
-    ]
-    print(table(("registry", "host", "check", "result"), rows))
-    failed = [check for check in checks if check.problem]
-    for check in failed:
-        print(f"\n{check.registry.name}: {check.name}: {check.problem}", file=sys.stderr)
-    return not failed
-
-
-def _check_notifiers(file: MirrorsFile) -> bool:
-    """Print a table of the notifiers, if there are any, and return whether they can send."""
-    checks = check_notifiers(file)
-    rows = [
-        (check.notifier.name, ", ".join(check.mirrors), "FAILED" if check.problem else "ok, nothing was sent")
-        for check in checks
-    ]
-    if rows:
-        print(f"\n{table(('notifier', 'mirrors', 'result'), rows)}")
-    failed = [check for check in checks if check.problem]
-    for check in failed:
-        print(f"\n{check.notifier.name} of {', '.join(check.mirrors)}: {check.problem}", file=sys.stderr)
-    return not failed
 
 
 def _schema(_: argparse.Namespace) -> int:

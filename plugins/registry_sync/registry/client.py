@@ -120,8 +120,20 @@ class RegistryClient(Protocol):
     def traffic(self) -> Traffic:
         """The requests so far."""
 
+    @property
+    def clock_skew_seconds(self) -> float | None:
+        """Seconds by which the registry's clock is ahead of ours, by its last response; ``None`` before the first."""
+
     def ping(self) -> None:
         """Check that the registry responds and accepts our credentials."""
+
+    def granted_actions(self, repository: Repository) -> frozenset[str] | None:
+        """The actions that the registry grants to these credentials when asked for pull and push.
+
+        ``None`` where it does not tell them before a push. Nothing is created.
+
+        :raises DeniedError: when it refuses to grant any.
+        """
 
     def list_repositories(self, namespace: str, *, include_private: bool = False) -> Iterator[ListedRepository]:
         """The repositories in ``namespace``, such as ``giantswarm/hyperkube`` in ``giantswarm``.

@@ -122,9 +122,18 @@ class DistributionClient:
         """The reason that these credentials cannot delete tags, as far as that is known without a try."""
         return ""
 
+    @property
+    def clock_skew_seconds(self) -> float | None:
+        """Seconds by which the registry's clock is ahead of ours, by its last response."""
+        return self._transport.clock_skew_seconds
+
     def ping(self) -> None:
         """Check that the registry responds and accepts our credentials."""
         self._transport.ping()
+
+    def granted_actions(self, repository: Repository) -> frozenset[str] | None:
+        """The actions that the token service grants when asked for pull and push; ``None`` where it does not tell."""
+        return self._transport.granted_actions(repository.name) if self._transport.endpoint.credentials else None
 
     def list_repositories(self, namespace: str, *, include_private: bool = False) -> Iterator[ListedRepository]:
         """The repositories in ``namespace``.

@@ -74,6 +74,9 @@ class QuayClient(VendorApiClient):
         else:
             self._ping_api()
 
+    def granted_actions(self, repository: Repository) -> None:
+        """Not asked for: Quay creates a repository when a token for pushing to it is requested."""
+
     def _ping_api(self) -> None:
         try:
             self._api.call("GET", f"/api/v1/repository?{urlencode({'namespace': 'library', 'public': 'true'})}")

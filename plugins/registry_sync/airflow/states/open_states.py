@@ -10,6 +10,7 @@ from airflow.configuration import conf
 from airflow.utils.session import create_session
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import Session
 
 from registry_sync.airflow.states.stored_states import StoredStates
 from registry_sync.errors import ConfigurationError, TemporaryError
@@ -24,13 +25,24 @@ def open_all_states() -> Iterator[StoredStates]:
     :raises ConfigurationError: when there is no such database here, or it has other tables.
     :raises TemporaryError: when it does not respond.
     """
+    with open_database() as session:
+        yield StoredStates(session, None)
+
+
+@contextmanager
+def open_database() -> Iterator[Session]:
+    """A session of Airflow's database, whose errors are ours in the whole block.
+
+    :raises ConfigurationError: when there is no such database here, or it has other tables.
+    :raises TemporaryError: when it does not respond.
+    """
     address = make_url(conf.get("database", "sql_alchemy_conn"))
     shown = address.render_as_string(hide_password=True)
     if address.get_backend_name() == "sqlite" and address.database and not Path(address.database).exists():
         raise ConfigurationError(f"there is no database of Airflow at {shown}; {_ADVICE}")
     try:
         with create_session() as session:
-            yield StoredStates(session, None)
+            yield session
     except DBAPIError as error:
         reason = str(error.orig).strip().partition("\n")[0]
         is_down = isinstance(error, OperationalError) and address.get_backend_name() != "sqlite"  # a file is never down

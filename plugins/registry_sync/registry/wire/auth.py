@@ -67,11 +67,33 @@ def _jwt_seconds(token: str) -> Any:
     https://www.rfc-editor.org/rfc/rfc7519#section-4.1; ``None`` for other tokens.
     """
     try:
+        return _claims(token)["exp"] - _claims(token)["iat"]
+    except (KeyError, TypeError):
+        return None
+
+
+def _claims(token: str) -> dict[str, Any]:
+    """The claims of a JWT, unverified; empty for other tokens."""
+    try:
         payload = token.split(".")[1]
         claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return claims["exp"] - claims["iat"]
-    except (IndexError, KeyError, TypeError, ValueError, RecursionError):
+    except (IndexError, ValueError, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+def granted_actions(token: str, repository: str) -> frozenset[str] | None:
+    """The actions on a repository that a token grants; ``None`` for one that does not say it.
+
+    https://distribution.github.io/distribution/spec/auth/jwt/. Azure writes the names of the fields with capitals.
+    """
+    claims = _claims(token)
+    if "access" not in claims:
         return None
+    entries = claims["access"] if isinstance(claims["access"], list) else []
+    named = [{str(key).lower(): value for key, value in entry.items()} for entry in entries if isinstance(entry, dict)]
+    found = [entry.get("actions") for entry in named if entry.get("name") == repository]
+    return frozenset(str(action) for actions in found if isinstance(actions, list) for action in actions)
 
 
 class Authenticator(Protocol):

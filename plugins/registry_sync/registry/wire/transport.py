@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -32,7 +33,7 @@ from registry_sync.oci.reference import DOCKER_HUB
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.kinds import api_url_fault
 from registry_sync.registry.traffic import Traffic
-from registry_sync.registry.wire.auth import Authenticator, ChallengeAuthenticator
+from registry_sync.registry.wire.auth import Authenticator, ChallengeAuthenticator, granted_actions
 from registry_sync.registry.wire.exchange import MAX_RESPONSE_BYTES, Body, Exchange, Request, RequestLimits
 from registry_sync.registry.wire.host_limits import HostLimits
 from registry_sync.registry.wire.http_errors import TRANSIENT_STATUSES, decode_error, first_problem
@@ -93,6 +94,7 @@ class Transport:
         )
         self._notices = Notices(endpoint.host)
         self._is_failing = False
+        self._last_date = ("", datetime.now(UTC))
         self._exchange = Exchange(endpoint, self._limits, max_connections=max_connections)
 
     @property
@@ -117,6 +119,29 @@ class Transport:
     def pause(self, sent_at: float) -> None:
         """Pause all requests to the registry, because it answered 429 to another program, started at ``sent_at``."""
         self._host_limits.pause(sent_at)
+
+    @property
+    def clock_skew_seconds(self) -> float | None:
+        """Seconds by which the registry's clock is ahead of ours, by ``Date`` of its last response.
+
+        ``None`` before the first, and where ``Date`` is missing or not valid. It has whole seconds.
+        https://www.rfc-editor.org/rfc/rfc9110#section-6.6.1
+        """
+        date, received_at = self._last_date
+        try:
+            return (parsedate_to_datetime(date) - received_at).total_seconds() if date else None
+        except (TypeError, ValueError):
+            return None
+
+    def granted_actions(self, repository: str) -> frozenset[str] | None:
+        """The actions that the token service grants when asked for pull and push of a repository.
+
+        ``None`` for a registry without tokens, and for tokens that do not say it.
+
+        :raises DeniedError: when it issues no token.
+        """
+        header = self._authenticator.header(f"repository:{repository}:pull,push") or ""
+        return granted_actions(header.removeprefix("Bearer "), repository)
 
     def call(
         self,
@@ -369,6 +394,7 @@ class Transport:
         )
         if self._is_own(response.url):
             self._notices.log(response)
+            self._last_date = (response.headers.get("Date", ""), datetime.now(UTC))
         return response
 
 

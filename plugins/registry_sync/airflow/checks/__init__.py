@@ -1,0 +1,1 @@
+"""Checks of Airflow: Connections, pools, queues, settings, notifiers; and all checks together."""

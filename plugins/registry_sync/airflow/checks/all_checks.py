@@ -1,0 +1,29 @@
+"""All checks, for the command ``check`` and for the tasks of the DAG ``mirrors_check``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from registry_sync.airflow.checks.database import check_database
+from registry_sync.airflow.checks.notifiers import check_notifiers
+from registry_sync.airflow.checks.settings import check_map_length, check_queues
+from registry_sync.checks.finding import Finding
+from registry_sync.checks.registries import check_registries
+from registry_sync.checks.worker import check_worker
+from registry_sync.config.model import MirrorsFile
+from registry_sync.sync.session import Connections
+
+
+def check_here(file: MirrorsFile, connections: Connections) -> Iterator[Finding]:
+    """Check what a task needs on the machine where it runs: registries, skopeo, files, notifiers."""
+    yield from check_worker(file, connections)
+    yield from check_registries(file, connections)
+    yield from check_notifiers(file)
+
+
+def check_everything(file: MirrorsFile, connections: Connections) -> Iterator[Finding]:
+    """Check what a run needs, by Airflow's database and settings, and on this machine."""
+    yield from check_database(file)
+    yield from check_map_length(file)
+    yield from check_queues(file)
+    yield from check_here(file, connections)

@@ -1,0 +1,85 @@
+"""Checks by Airflow's metadata database: pools, and the processes that runs need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from airflow.jobs.job import most_recent_job
+from airflow.models.pool import Pool
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from registry_sync.airflow.states.open_states import open_database
+from registry_sync.checks.finding import Finding
+from registry_sync.config.model import MirrorsFile
+from registry_sync.errors import ConfigurationError, RegistrySyncError, TemporaryError
+
+AIRFLOW = "Airflow"
+
+PROCESSES: Mapping[str, tuple[str, str, str]] = {
+    "SchedulerJob": ("scheduler", "no run starts", "airflow scheduler"),
+    "DagProcessorJob": (
+        "DAG processor",
+        "changes of the mirrors file and new mirrors are not seen",
+        "airflow dag-processor",
+    ),
+    "TriggererJob": ("triggerer", "a task that a registry rate-limits for long is never resumed", "airflow triggerer"),
+}
+"""Airflow's processes by the type of their job: name, effect of its absence, command."""
+
+_SKIPPED = ("pools", "scheduler, DAG processor, triggerer")
+
+
+def check_database(file: MirrorsFile) -> Sequence[Finding]:
+    """Check what only the database shows. Without one here, each check is skipped with the reason."""
+    try:
+        with open_database() as session:
+            return [*_check_backend(session), *_check_pools(file, session), *_check_processes(session)]
+    except ConfigurationError as error:
+        return [Finding(subject=AIRFLOW, check=check, verdict="skipped", text=str(error)) for check in _SKIPPED]
+    except (TemporaryError, RegistrySyncError) as error:
+        return [Finding.of_error(AIRFLOW, "database", error)]
+
+
+def _check_backend(session: Session) -> Iterator[Finding]:
+    backend = session.get_bind().dialect.name
+    if backend == "sqlite":
+        text = "SQLite: backfills, and several tasks at once, fail with 'database is locked'"
+        remedy = "use PostgreSQL (AIRFLOW__DATABASE__SQL_ALCHEMY_CONN) for more than a try"
+        yield Finding(subject=AIRFLOW, check="database", verdict="warning", text=text, remedy=remedy)
+    else:
+        yield Finding(subject=AIRFLOW, check="database", text=backend)
+
+
+def _check_pools(file: MirrorsFile, session: Session) -> Iterator[Finding]:
+    """Tasks of a pool that does not exist wait for ever, and only the scheduler's log says so."""
+    slots = {pool.pool: pool.slots for pool in session.scalars(select(Pool))}
+    users: dict[str, list[str]] = {}
+    for registry in file.registries.values():
+        if any(registry.name in mirror.destinations for mirror in file.mirrors.values()):
+            users.setdefault(registry.pool, []).append(registry.name)
+    for pool, registries in users.items():
+        yield _check_pool(pool, registries, slots.get(pool))
+
+
+def _check_pool(pool: str, registries: Sequence[str], slots: int | None) -> Finding:
+    subject, names = f"pool {pool}", ", ".join(registries)
+    command = f"airflow pools set {pool} 4 {names!r}"
+    if slots is None:
+        text = f"does not exist, so tasks to {names} would wait for ever"
+        return Finding(subject=subject, check="exists", verdict="missing", text=text, remedy=command)
+    if slots == 0:
+        text = f"has no slots, so tasks to {names} would wait for ever"
+        return Finding(subject=subject, check="exists", verdict="missing", text=text, remedy=command)
+    return Finding(subject=subject, check="exists", text="unlimited" if slots < 0 else f"{slots} slots")
+
+
+def _check_processes(session: Session) -> Iterator[Finding]:
+    for job_type, (name, effect, command) in PROCESSES.items():
+        job = most_recent_job(job_type, session=session)
+        if job is not None and job.is_alive():
+            yield Finding(subject=AIRFLOW, check=name, text="runs")
+            continue
+        seen = f"last seen {job.latest_heartbeat:%Y-%m-%d %H:%M} UTC" if job is not None else "never seen"
+        text, remedy = f"does not run ({seen}): {effect}", f"start it: {command}"
+        yield Finding(subject=AIRFLOW, check=name, verdict="missing", text=text, remedy=remedy)

@@ -1,0 +1,117 @@
+"""Checks of the way to a registry and of the login: proxy, TLS, clock, expiry."""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64decode
+from binascii import Error
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from typing import Any
+
+from registry_sync.checks.finding import Finding
+from registry_sync.errors import RegistrySyncError
+from registry_sync.registry.client import RegistryClient
+from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.wire.proxies import proxy_of
+from registry_sync.registry.wire.urls import shown_url
+from registry_sync.text_table import human_duration
+
+SKEW_SECONDS = 60.0
+"""Difference of clocks that is reported. Tokens are valid for minutes, and push times decide what a window contains."""
+
+EXPIRY_NOTICE = timedelta(days=14)
+"""A login that ends earlier is a warning."""
+
+
+def check_login(subject: str, endpoint: Endpoint, client: RegistryClient) -> Iterator[Finding]:
+    """Log in, and check what a login shows. The first finding says whether it worked."""
+    check = "log in" if endpoint.credentials else "anonymous access"
+    proxy = proxy_of(f"{'https' if endpoint.tls else 'http'}://{endpoint.host}")
+    try:
+        client.ping()
+    except RegistrySyncError as error:
+        yield Finding.of_error(subject, check, error)
+        return
+    user = f" as {endpoint.credentials.username!r}" if endpoint.credentials else ""
+    through = f" through the proxy {shown_url(proxy)}" if proxy else ""
+    yield Finding(subject=subject, check=check, text=f"{endpoint.host}{user}{through}")
+    yield from _check_tls(subject, endpoint)
+    yield from _check_clock(subject, client.clock_skew_seconds)
+    yield from _check_expiry(subject, endpoint, datetime.now(UTC))
+
+
+def _check_tls(subject: str, endpoint: Endpoint) -> Iterator[Finding]:
+    if not endpoint.tls and endpoint.credentials and not _is_this_machine(endpoint.host):
+        yield Finding(
+            subject=subject,
+            check="TLS",
+            verdict="warning",
+            text=f"tls: false sends the password to {endpoint.host} in clear text",
+            remedy="remove tls: false where the registry has a certificate",
+        )
+
+
+def _is_this_machine(host: str) -> bool:
+    name = host.partition(":")[0]
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
+
+
+def _check_clock(subject: str, skew_seconds: float | None) -> Iterator[Finding]:
+    if skew_seconds is None or abs(skew_seconds) <= SKEW_SECONDS:
+        return
+    way = "behind" if skew_seconds > 0 else "ahead of"
+    yield Finding(
+        subject=subject,
+        check="clock",
+        verdict="warning",
+        text=f"the clock of this machine is {human_duration(abs(skew_seconds))} {way} the registry's: tokens look "
+        "expired or not yet valid, and windows miss tags",
+        remedy="synchronize the clocks (NTP)",
+    )
+
+
+def _check_expiry(subject: str, endpoint: Endpoint, now: datetime) -> Iterator[Finding]:
+    end = expires_at(endpoint.credentials.secret) if endpoint.credentials else None
+    if end is None:
+        return
+    shown = f"{end:%Y-%m-%d %H:%M} UTC"
+    if end <= now:
+        text, remedy = f"the password is a token that ended at {shown}", "store a new one in the Connection"
+        yield Finding(subject=subject, check="end of the login", verdict="missing", text=text, remedy=remedy)
+    elif end - now < EXPIRY_NOTICE:
+        text = f"the password is a token that ends at {shown}, in {human_duration((end - now).total_seconds())}"
+        remedy = "store a new one before, or a login that does not end"
+        yield Finding(subject=subject, check="end of the login", verdict="warning", text=text, remedy=remedy)
+    else:
+        yield Finding(subject=subject, check="end of the login", text=shown)
+
+
+def expires_at(secret: str) -> datetime | None:
+    """The end of a password that says so itself: a JWT (Azure), or that of ``aws ecr get-login-password``.
+
+    https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4; ECR's is JSON in Base64 with ``expiration``. ``None`` for all
+    others, which is no promise that they do not end.
+    """
+    parts = secret.split(".")
+    document = _json(parts[1]) if len(parts) == 3 else _json(secret)
+    seconds = document.get("exp") or document.get("expiration")
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool):
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _json(encoded: str) -> dict[str, Any]:
+    try:
+        text = encoded.replace("+", "-").replace("/", "_").rstrip("=")
+        document = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (Error, ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}

@@ -1,0 +1,212 @@
+"""Check the access to each registry of a mirrors file: log in, list, read, and what the login may do.
+
+Nothing is written. At Quay, permission to push is not asked for, because Quay creates a repository when a token for
+pushing to it is requested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+
+from registry_sync.checks.finding import Finding
+from registry_sync.checks.logins import check_login
+from registry_sync.config.model import Mirror, MirrorsFile, NamespaceRule, Registry, RepositoryRule
+from registry_sync.errors import ConfigurationError, DeniedError, LoginRejected, RegistrySyncError
+from registry_sync.oci.reference import Digest, Repository
+from registry_sync.registry.client import RegistryClient
+from registry_sync.registry.kinds import deletion_privilege
+from registry_sync.routes.route import Route, route_of
+from registry_sync.sync.reading.named_tags import unpinned_names
+from registry_sync.sync.session import Connections
+
+MAX_REPOSITORIES = 100
+"""Repositories of a mirror that are read at each registry, one request each. ``plan`` reads all."""
+
+
+def check_registries(file: MirrorsFile, connections: Connections) -> Iterator[Finding]:
+    """Check each registry: log in, list and read at a source, read at a destination."""
+    for registry in file.registries.values():
+        yield from check_registry(registry, file, connections)
+
+
+def check_registry(registry: Registry, file: MirrorsFile, connections: Connections) -> Iterator[Finding]:
+    """Check one registry, and its part in each mirror."""
+    subject = f"registry {registry.name}"
+    try:
+        endpoint = connections.endpoint(registry)
+        opened = connections.client(registry)
+    except RegistrySyncError as error:
+        check = f"Connection {registry.connection}" if registry.connection else "address"
+        yield Finding.of_error(subject, check, error)
+        return
+    with opened as client:
+        login = list(check_login(subject, endpoint, client))
+        yield from login
+        if login[0].verdict == "ok":
+            yield from _check_mirrors(registry, file, client, connections)
+
+
+def _check_mirrors(
+    registry: Registry, file: MirrorsFile, client: RegistryClient, connections: Connections
+) -> Iterator[Finding]:
+    for mirror in file.mirrors.values():
+        if mirror.source == registry.name:
+            yield from _check_source(registry, mirror, client)
+        elif registry.name in mirror.destinations:
+            yield from _check_destination(registry, mirror, file.registries[mirror.source], client, connections)
+
+
+def _check_source(registry: Registry, mirror: Mirror, client: RegistryClient) -> Iterator[Finding]:
+    """List each namespace and each repository; a rule with ``names`` alone needs no listing, so its tag is read."""
+    subject = f"registry {registry.name}"
+    for rule in mirror.rules:
+        if isinstance(rule, NamespaceRule):
+            yield _checked(
+                subject,
+                f"list repositories of {rule.namespace} (mirror {mirror.name})",
+                lambda rule=rule: _require_one(client, rule),  # type: ignore[misc]
+            )
+    rules = [rule for rule in mirror.rules if isinstance(rule, RepositoryRule)]
+    findings = (_check_repository_rule(registry, mirror, rule, client) for rule in islice(rules, MAX_REPOSITORIES))
+    yield from _summarized(findings, mirror, len(rules))
+
+
+def _check_repository_rule(registry: Registry, mirror: Mirror, rule: RepositoryRule, client: RegistryClient) -> Finding:
+    subject, repository = f"registry {registry.name}", Repository.at(registry.host, rule.repository)
+    if rule.settings.tags.named and unpinned_names(rule.settings) is not None:
+        tag, pin = next(iter(rule.settings.tags.named.items()))
+        check = f"read {repository.name}:{tag} (mirror {mirror.name})"
+        return _checked(subject, check, lambda: _require_manifest(client, repository, pin or tag))
+    check = f"list tags of {repository.name} (mirror {mirror.name})"
+    return _checked(subject, check, lambda: next(iter(client.list_tags(repository)), None))
+
+
+def _summarized(findings: Iterable[Finding], mirror: Mirror, total: int) -> Iterator[Finding]:
+    """Failed checks of repositories one by one, and the others in one line. An outage ends the reading."""
+    passed: list[Finding] = []
+    for finding in findings:
+        if finding.verdict == "ok":
+            passed.append(finding)
+        else:
+            yield finding
+        if finding.verdict == "unknown":
+            break
+    if len(passed) == 1:
+        yield passed[0]
+    elif passed:
+        remarks = {finding.text for finding in passed if finding.text}
+        missing = sum(bool(finding.text) for finding in passed)
+        text = f"{missing} {remarks.pop()}" if len(remarks) == 1 else ""
+        yield replace(passed[0], check=f"read {len(passed)} repositories (mirror {mirror.name})", text=text)
+    if total > MAX_REPOSITORIES:
+        text = f"{total - MAX_REPOSITORIES} of {total} repositories; plan reads all"
+        check = f"read the other repositories (mirror {mirror.name})"
+        yield Finding(subject=f"mirror {mirror.name}", check=check, verdict="skipped", text=text)
+
+
+def _require_manifest(client: RegistryClient, repository: Repository, target: str | Digest) -> None:
+    """:raises ConfigurationError: when the source does not have it."""
+    if client.head_manifest(repository, target) is None:
+        raise ConfigurationError(f"{repository} does not have {str(target)!r}, which names lists; correct one of them")
+
+
+def _require_one(client: RegistryClient, rule: NamespaceRule) -> None:
+    """:raises ConfigurationError: when the listing is empty."""
+    listed = client.list_repositories(rule.namespace, include_private=rule.include_private)
+    if next(iter(listed), None) is None:
+        raise ConfigurationError(
+            f"no repository found in namespace {rule.namespace!r}; check its name, and that this user may list it"
+        )
+
+
+def _check_destination(
+    registry: Registry, mirror: Mirror, source: Registry, client: RegistryClient, connections: Connections
+) -> Iterator[Finding]:
+    """Read the repositories that the mirror writes, and check the privileges to push and delete where they are told."""
+    subject = f"registry {registry.name}"
+    routes, total = _routes(mirror, source, registry, connections)
+    findings = (_check_repository(subject, mirror, route.destination_repository, client) for route in routes)
+    yield from _summarized(findings, mirror, total)
+    if routes:
+        yield _check_push(subject, mirror, routes[0].destination_repository, client)
+    if any(rule.settings.deletes_tags for rule in mirror.rules):
+        check, fault = f"delete tags (mirror {mirror.name})", client.delete_fault()
+        if fault:
+            yield Finding(subject=subject, check=check, verdict="missing", text=fault)
+        else:
+            text = f"needs {deletion_privilege(registry.api_kind)}"
+            yield Finding(subject=subject, check=check, verdict="skipped", text=text)
+
+
+def _routes(
+    mirror: Mirror, source: Registry, destination: Registry, connections: Connections
+) -> tuple[list[Route], int]:
+    """Routes to a destination, and the number of repositories that are written by name.
+
+    Without one, a repository of a namespace that exists; none when the source lists none, which its check says.
+    """
+    rules = [rule for rule in mirror.rules if isinstance(rule, RepositoryRule)]
+    if rules:
+        chosen = rules[:MAX_REPOSITORIES]
+        return [route_of(mirror, rule, source, destination, rule.repository) for rule in chosen], len(rules)
+    try:
+        with connections.client(source) as client:
+            for rule in mirror.rules:
+                if isinstance(rule, NamespaceRule):
+                    listed = client.list_repositories(rule.namespace, include_private=rule.include_private)
+                    for name in (entry.name for entry in listed if rule.chooses(entry.name)):
+                        return [route_of(mirror, rule, source, destination, name)], 1
+    except RegistrySyncError:
+        return [], 0
+    return [], 0
+
+
+HIDDEN = "missing, or hidden from this user"
+"""Quay denies robot accounts what does not exist, also if they may create it."""
+
+
+def _check_repository(subject: str, mirror: Mirror, repository: Repository, client: RegistryClient) -> Finding:
+    """Send a HEAD."""
+    check, remark = f"read {repository.name} (mirror {mirror.name})", ""
+    try:
+        client.head_manifest(repository, "latest")
+    except LoginRejected as error:
+        return Finding.of_error(subject, check, error)
+    except DeniedError:
+        remark = HIDDEN
+    except RegistrySyncError as error:
+        return Finding.of_error(subject, check, error)
+    try:
+        fault = client.write_fault(repository)
+    except RegistrySyncError as error:
+        return Finding.of_error(subject, check, error)
+    if fault:
+        return Finding(subject=subject, check=check, verdict="missing", text=fault)
+    return Finding(subject=subject, check=check, text=remark)
+
+
+def _check_push(subject: str, mirror: Mirror, repository: Repository, client: RegistryClient) -> Finding:
+    """Compare what the token service grants with what a push needs. No repository is created by that."""
+    check = f"push to {repository.name} (mirror {mirror.name})"
+    try:
+        granted = client.granted_actions(repository)
+    except RegistrySyncError as error:
+        return Finding.of_error(subject, check, error)
+    if granted is None:
+        text = "this registry tells at the first push"
+        return Finding(subject=subject, check=check, verdict="skipped", text=text)
+    if "push" in granted or "*" in granted:
+        return Finding(subject=subject, check=check, text="granted")
+    text = f"the token service grants {', '.join(sorted(granted)) or 'nothing'} for {repository}, but not push"
+    remedy = "give the account of the Connection the right to push there (docs/registries.md has the least rights)"
+    return Finding(subject=subject, check=check, verdict="missing", text=text, remedy=remedy)
+
+
+def _checked(subject: str, check: str, call: Callable[[], object]) -> Finding:
+    try:
+        call()
+    except RegistrySyncError as error:
+        return Finding.of_error(subject, check, error)
+    return Finding(subject=subject, check=check)

@@ -1,0 +1,52 @@
+"""Findings as text: a table, and below it what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from registry_sync.checks.finding import Finding, worst
+from registry_sync.text import one_line
+from registry_sync.text_table import table
+
+_SHOWN = {"ok": "ok", "warning": "warning", "missing": "MISSING", "unknown": "UNKNOWN", "skipped": "not checked"}
+
+_LONGEST_REMARK = 70
+"""Longer remarks of checks that passed are cut, so that the table stays a table."""
+
+
+def findings_table(findings: Sequence[Finding]) -> str:
+    """One line for each finding. Texts that say what to do are in :func:`advice`."""
+    rows = [(finding.subject, finding.check, _result(finding)) for finding in findings]
+    return table(("subject", "check", "result"), rows)
+
+
+def advice(findings: Sequence[Finding]) -> str:
+    """A paragraph for each finding that needs attention: what was seen, and what to type. Empty for none."""
+    return "\n\n".join(_paragraphs(findings))
+
+
+def conclusion(findings: Sequence[Finding]) -> str:
+    """One sentence about all findings."""
+    counts = {verdict: sum(finding.verdict == verdict for finding in findings) for verdict in _SHOWN}
+    parts = [
+        f"{counts[verdict]} {words}"
+        for verdict, words in (("missing", "missing"), ("unknown", "could not be checked"), ("warning", "warnings"))
+        if counts[verdict]
+    ]
+    if worst(findings) == "ok":
+        return "nothing is missing" + (f"; {', '.join(parts)}" if parts else "")
+    return f"{', '.join(parts)}, of {len(findings)} checks"
+
+
+def _result(finding: Finding) -> str:
+    shown = _SHOWN[finding.verdict]
+    if finding.needs_attention or not finding.text:
+        return shown
+    return f"{shown}{': ' if finding.verdict == 'skipped' else ', '}{one_line(finding.text, _LONGEST_REMARK)}"
+
+
+def _paragraphs(findings: Sequence[Finding]) -> Iterator[str]:
+    for finding in findings:
+        if finding.needs_attention:
+            remedy = f"\n  → {finding.remedy}" if finding.remedy else ""
+            yield f"{_SHOWN[finding.verdict]}: {finding.subject}: {finding.check}: {finding.text}{remedy}"

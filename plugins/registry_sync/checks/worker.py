@@ -1,0 +1,63 @@
+"""Checks of the machine that copies: skopeo, policies, CA files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from registry_sync.checks.finding import Finding
+from registry_sync.config.model import Mirror, MirrorsFile
+from registry_sync.config.settings import RouteSettings, SkopeoOptions
+from registry_sync.errors import RegistrySyncError
+from registry_sync.skopeo.policy import check_policies
+from registry_sync.sync.session import Connections, policy_files_of
+
+
+def check_worker(file: MirrorsFile, connections: Connections) -> Iterator[Finding]:
+    """Check each skopeo that rules use, with their policies, and each CA file."""
+    yield from check_ca_files(file)
+    settings = [rule.settings for mirror in file.mirrors.values() for rule in mirror.rules]
+    for options in dict.fromkeys(each.skopeo for each in settings):
+        yield from _check_skopeo(options, [each for each in settings if each.skopeo == options], connections)
+
+
+def check_ca_files(file: MirrorsFile) -> Iterator[Finding]:
+    """Check that each ``ca_file`` can be read here."""
+    for registry in file.registries.values():
+        if registry.ca_file:
+            yield _check_file(f"registry {registry.name}", registry.ca_file)
+
+
+def _check_file(subject: str, path: Path) -> Finding:
+    try:
+        path.read_bytes()
+    except OSError as error:
+        text = f"{str(path)!r} cannot be read on this machine: {error.strerror}"
+        remedy = "copy it to every worker, readable by Airflow's user, or correct ca_file:"
+        return Finding(subject=subject, check="CA file", verdict="missing", text=text, remedy=remedy)
+    return Finding(subject=subject, check="CA file", text=str(path))
+
+
+def _check_skopeo(
+    options: SkopeoOptions, settings: Iterable[RouteSettings], connections: Connections
+) -> Iterator[Finding]:
+    subject = "skopeo" if options.runner == "local" else f"skopeo in {options.image}"
+    try:
+        skopeo = connections.skopeo(options)
+    except RegistrySyncError as error:
+        yield Finding.of_error(subject, "version", error)
+        return
+    yield Finding(subject=subject, check="version", text=f"{skopeo.version}, {skopeo.label}")
+    for policy in dict.fromkeys(map(policy_files_of, settings)):
+        if policy is not None:
+            try:
+                check_policies([policy], skopeo)
+            except RegistrySyncError as error:
+                yield Finding.of_error(subject, "policy", error)
+            else:
+                yield Finding(subject=subject, check="policy", text=str(policy.policy))
+
+
+def uses_registry(mirror: Mirror, name: str) -> bool:
+    """Return whether a mirror reads or writes a registry."""
+    return name == mirror.source or name in mirror.destinations

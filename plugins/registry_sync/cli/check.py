@@ -1,0 +1,59 @@
+"""The command ``check``: find out what a run would lack, and print what to type. Nothing is written at registries."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+
+from registry_sync.checks.finding import Finding, worst
+from registry_sync.checks.report_text import advice, conclusion, findings_table
+from registry_sync.cli.arguments import FAILED, OK, UNANSWERED
+from registry_sync.cli.connections import CommandConnections, without_airflow
+from registry_sync.cli.installed_copies import copies_problem, find_copies
+from registry_sync.config.model import MirrorsFile
+from registry_sync.routes.load import load_mirrors
+
+_EXIT_CODES = {"missing": FAILED, "unknown": UNANSWERED}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that only ``check`` has."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(command=print_check)
+
+
+def print_check(arguments: argparse.Namespace) -> int:
+    """Check everything that a run needs, and print a table and what to do.
+
+    Return 1 when something is missing, 3 when nothing is but something could not be checked.
+    """
+    file = load_mirrors(arguments.file)
+    findings = _check_all(file)
+    if arguments.json:
+        print(json.dumps([finding.to_json() for finding in findings], indent=2, ensure_ascii=False))
+    else:
+        print(findings_table(findings))
+        text = advice(findings)
+        print(f"\n{text}\n\n{conclusion(findings)}" if text else f"\n{conclusion(findings)}", file=sys.stderr)
+    return _EXIT_CODES.get(worst(findings), OK)
+
+
+def _check_all(file: MirrorsFile) -> list[Finding]:
+    with redirect_stdout(sys.stderr):
+        try:
+            from registry_sync.airflow.checks.all_checks import check_everything
+            from registry_sync.airflow.checks.settings import plugins_folder
+        except ModuleNotFoundError as error:
+            raise without_airflow(error) from error
+        with CommandConnections() as connections:
+            return [*_check_copies(plugins_folder()), *check_everything(file, connections)]
+
+
+def _check_copies(plugins_folder: Path) -> list[Finding]:
+    problem = copies_problem(find_copies(plugins_folder))
+    if not problem:
+        return []
+    return [Finding(subject="registry_sync", check="installed once", verdict="warning", text=problem)]

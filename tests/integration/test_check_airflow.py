@@ -1,0 +1,217 @@
+"""``check`` with a database of Airflow: pools, processes, settings, Connections."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow import settings
+from airflow.jobs.job import Job, JobState
+from airflow.models.connection import Connection
+from airflow.models.pool import Pool
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
+
+from registry_sync.airflow.checks.database import check_database
+from registry_sync.airflow.checks.settings import check_map_length, check_queues
+from registry_sync.airflow.hooks.find_connection import find_connection
+from registry_sync.checks.finding import Finding
+from registry_sync.checks.registries import MAX_REPOSITORIES, check_registries
+from registry_sync.cli.arguments import FAILED, UNANSWERED
+from registry_sync.cli.main import main
+from registry_sync.config.model import MirrorsFile
+from registry_sync.registry.endpoint import Credentials
+from registry_sync.routes.load import load_mirrors
+from testkit import images
+from testkit.airflow import LocalAirflow
+from testkit.registry import RegistryProcess
+from testkit.routes import LoopbackConnections
+from testkit.scripted import Reply, ScriptedServer
+from testkit.token_server import TokenServer
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    home = tmp_path_factory.mktemp("database")
+    LocalAirflow(home).migrate()
+    return f"sqlite:///{home}/airflow.db"
+
+
+@pytest.fixture
+def database(address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    """A session of the database that commands of this process use."""
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", address)
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")
+    engine = create_engine(address)
+    with Session(engine) as session:
+        monkeypatch.setattr(settings, "Session", lambda: Session(engine))
+        yield session
+        session.rollback()
+        for kind in (Job, Connection):
+            session.query(kind).delete()
+        session.query(Pool).filter(Pool.pool != "default_pool").delete()
+        session.commit()
+    engine.dispose()
+
+
+def mirrors(folder: Path, repositories: list[Any] | None = None, **backup: Any) -> MirrorsFile:
+    registries = {
+        "origin": {"host": "127.0.0.1:1", "tls": False},
+        "backup": {"host": "127.0.0.1:2", "tls": False, **backup},
+    }
+    mirror = {"source": "origin", "destinations": ["backup"], "repositories": repositories or ["team/app"]}
+    path = folder / "mirrors.yaml"
+    path.write_text(json.dumps({"registries": registries, "mirrors": {"team": mirror}}))
+    return load_mirrors(path)
+
+
+def of(found: list[Finding], subject: str) -> list[Finding]:
+    return [finding for finding in found if finding.subject == subject]
+
+
+class TestPools:
+    @pytest.mark.parametrize(
+        ("slots", "verdict", "text"),
+        [
+            (None, "missing", "does not exist, so tasks to backup would wait for ever"),
+            (0, "missing", "has no slots, so tasks to backup would wait for ever"),
+            (4, "ok", "4 slots"),
+            (-1, "ok", "unlimited"),
+        ],
+    )
+    def test_one_that_lets_tasks_wait_for_ever_is_missing(
+        self, database: Session, tmp_path: Path, slots: int | None, verdict: str, text: str
+    ) -> None:
+        if slots is not None:
+            database.add(Pool(pool="acr", slots=slots, include_deferred=False))
+            database.commit()
+        (found,) = of(list(check_database(mirrors(tmp_path, pool="acr"))), "pool acr")
+        assert (found.verdict, found.text) == (verdict, text)
+        assert found.remedy == ("airflow pools set acr 4 'backup'" if verdict == "missing" else "")
+
+    @pytest.mark.usefixtures("database")
+    def test_the_default_pool_is_there(self, tmp_path: Path) -> None:
+        (found,) = of(list(check_database(mirrors(tmp_path))), "pool default_pool")
+        assert found.verdict == "ok"
+
+
+class TestProcesses:
+    @pytest.mark.usefixtures("database")
+    def test_without_a_heartbeat_they_are_missing(self, tmp_path: Path) -> None:
+        found = {each.check: each for each in of(list(check_database(mirrors(tmp_path))), "Airflow")}
+        assert found["triggerer"] == Finding(
+            subject="Airflow",
+            check="triggerer",
+            verdict="missing",
+            text="does not run (never seen): a task that a registry rate-limits for long is never resumed",
+            remedy="start it: airflow triggerer",
+        )
+        assert {found[name].verdict for name in ("scheduler", "DAG processor")} == {"missing"}
+        assert found["database"].verdict == "warning"
+
+    @pytest.mark.parametrize(("age", "verdict"), [(0, "ok"), (3600, "missing")])
+    def test_the_age_of_the_heartbeat_counts(self, database: Session, tmp_path: Path, age: int, verdict: str) -> None:
+        job = Job(job_type="TriggererJob", state=JobState.RUNNING)
+        job.latest_heartbeat = datetime.now(UTC) - timedelta(seconds=age)
+        database.add(job)
+        database.commit()
+        (found,) = [each for each in check_database(mirrors(tmp_path)) if each.check == "triggerer"]
+        assert found.verdict == verdict
+
+
+def test_without_a_database_it_is_not_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", f"sqlite:///{tmp_path}/none.db")
+    found = check_database(mirrors(tmp_path))
+    assert {each.verdict for each in found} == {"skipped"}
+    assert found[0].text.startswith(f"there is no database of Airflow at sqlite:///{tmp_path}/none.db; run this where ")
+
+
+def test_a_mirror_with_too_many_repositories_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "2")
+    (found,) = check_map_length(mirrors(tmp_path, ["team/a", "team/b", "team/c"]))
+    assert (found.verdict, found.text, found.remedy) == (
+        "missing",
+        "the mirror has 3 repositories, but Airflow maps at most 2, as this machine is set",
+        "set AIRFLOW__CORE__MAX_MAP_LENGTH=103 or more for the API server and the workers",
+    )
+
+
+def test_a_queue_is_told_only_by_celery(tmp_path: Path) -> None:
+    (found,) = check_queues(mirrors(tmp_path, queue="acr"))
+    assert (found.subject, found.verdict) == ("queue acr", "skipped")
+    assert found.text.endswith(" does not tell which queues have workers; check --on-workers runs a task there")
+
+
+@pytest.mark.parametrize("command", [["check"], ["plan", "--mirror", "team"], ["verify"]])
+def test_commands_read_connections_of_the_database(
+    database: Session, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    """The type is one of another service, which only who has read the Connection can know."""
+    database.add(Connection(conn_id="stored", conn_type="aws", login="AKIA", password="the-secret-key"))
+    database.commit()
+    connection = find_connection("stored")
+    assert connection is not None
+    file = mirrors(tmp_path, connection="stored").path
+    with RegistryProcess() as origin:
+        images.push(origin.url, "team/app", "v1", images.image([]))
+        file.write_text(file.read_text().replace("127.0.0.1:1", origin.host))
+        assert main([command[0], str(file), *command[1:]]) == FAILED
+    printed = capsys.readouterr()
+    assert "Connection 'stored' has the type 'aws'" in printed.out + printed.err
+
+
+def test_what_could_not_be_asked_has_a_code_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AIRFLOW__SECRETS__BACKEND", "tests.integration.test_connection_types.Down")
+    monkeypatch.setattr("airflow.sdk.configuration._secrets_backend_cache", {})
+    file = mirrors(tmp_path, connection="stored").path
+    assert main(["check", str(file)]) == UNANSWERED
+    assert (
+        "UNKNOWN: registry backup: Connection stored: it is unknown whether Airflow has a Connection 'stored': the "
+        "secrets backend Down could not be asked (ConnectionError: vault.example:8200 refused stored)"
+    ) in capsys.readouterr().err
+
+
+class TestRights:
+    @pytest.mark.parametrize(
+        ("actions", "verdict", "text"),
+        [
+            (("pull", "push"), "ok", "granted"),
+            (("pull",), "missing", "the token service grants pull for {}/team/app, but not push"),
+        ],
+    )
+    def test_push_is_told_by_the_token(self, tmp_path: Path, actions: tuple[str, ...], verdict: str, text: str) -> None:
+        robot = Credentials(username="robot", secret="of-the-robot-1")
+        with (
+            TokenServer({"robot": robot.secret}, grants={"robot": {"team/app": actions}}) as tokens,
+            RegistryProcess(auth=tokens.token_auth) as locked,
+        ):
+            file = mirrors(tmp_path)
+            file.path.write_text(file.path.read_text().replace("127.0.0.1:2", locked.host))
+            connections = LoopbackConnections(credentials={"backup": robot})
+            found = list(check_registries(load_mirrors(file.path), connections))
+            assert {each.method for each in locked.requests()} <= {"GET", "HEAD"}
+        (push,) = [each for each in found if each.check.startswith("push ")]
+        assert (push.verdict, push.text) == (verdict, text.format(locked.host))
+
+
+class TestManyRepositories:
+    def test_each_is_read_up_to_a_limit(self, tmp_path: Path) -> None:
+        names = [f"team/app-{number}" for number in range(MAX_REPOSITORIES + 5)]
+        lacking, lists = f"/v2/{names[-6]}/tags/list", Reply(status=200, body=b'{"tags": ["v1"]}')
+        with ScriptedServer(lambda request: Reply(status=404) if lacking in request.target else lists) as origin:
+            file = mirrors(tmp_path, list(names))
+            file.path.write_text(file.path.read_text().replace("127.0.0.1:1", origin.host))
+            found = list(check_registries(load_mirrors(file.path), LoopbackConnections()))
+        asked = [each for each in origin.shown if "tags/list" in each.target]
+        assert len(asked) == MAX_REPOSITORIES
+        assert [(each.check, each.verdict, each.text) for each in of(found, "registry origin")][1:] == [
+            (f"list tags of {names[99]} (mirror team)", "missing", found[1].text),
+            ("read 99 repositories (mirror team)", "ok", ""),
+        ]
+        assert [each.text for each in of(found, "mirror team")] == ["5 of 105 repositories; plan reads all"]
