@@ -19,6 +19,7 @@ from registry_sync.airflow.states.destination_state import DestinationOfMirror
 from registry_sync.airflow.timetable import CronFromNextTick
 from registry_sync.airflow.trigger_form import parameters
 from registry_sync.config.model import Mirror, MirrorsFile, Registry
+from registry_sync.config.team_keys import OWN_TAG, access_for_airflow
 
 DEFAULT_START_DATE = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -35,12 +36,13 @@ def build_dag(mirror: Mirror, file: MirrorsFile) -> DAG:
         dag_id=dag_id(mirror.name),
         description=mirror.description or None,
         doc_md=describe(mirror, file),
-        schedule=CronFromNextTick(mirror.schedule, timezone="UTC") if mirror.schedule else None,
+        schedule=_schedule(mirror),
         start_date=mirror.start_date or DEFAULT_START_DATE,
         catchup=mirror.catchup,
         max_active_runs=1,
         params=parameters(mirror),
-        tags=["registry_sync"],
+        tags=[OWN_TAG, *(mirror.dag_tags or ())],
+        access_control=access_for_airflow(mirror.access_control) if mirror.access_control else None,
         default_args=_default_args(mirror),
     )
     with dag:
@@ -65,6 +67,16 @@ def build_dag(mirror: Mirror, file: MirrorsFile) -> DAG:
     return dag
 
 
+def _schedule(mirror: Mirror) -> CronFromNextTick | None:
+    """The timetable of a mirror; ``None`` while all of it is disabled.
+
+    Airflow reads the file again about every 30 seconds, so a mirror has its schedule again soon after its ``until``.
+    """
+    if mirror.schedule is None or mirror.is_disabled(datetime.now(UTC)):
+        return None
+    return CronFromNextTick(mirror.schedule, timezone="UTC")
+
+
 def _destination(mirror: Mirror, name: str, file: MirrorsFile) -> DestinationOfMirror:
     destination = file.registries[name]
     promise = destination.fresh_within or mirror.fresh_within
@@ -78,6 +90,7 @@ def _destination(mirror: Mirror, name: str, file: MirrorsFile) -> DestinationOfM
 
 def _default_args(mirror: Mirror) -> dict[str, Any]:
     return {
+        **({"owner": mirror.owner} if mirror.owner else {}),
         "retries": mirror.retries,
         "retry_delay": timedelta(minutes=1),
         "retry_policy": MirrorRetryPolicy(),

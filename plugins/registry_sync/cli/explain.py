@@ -24,6 +24,7 @@ from registry_sync.config.model import (
     Rule,
     rule_summary,
 )
+from registry_sync.config.team_keys import access_as_written
 from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import ListedTag, RegistryClient
@@ -226,6 +227,7 @@ def _settings(mirror: Mirror, rule_route: RuleRoute) -> Iterator[SettingOrigin]:
     values["skopeo"] = {"runner": skopeo.runner, **as_json(skopeo)} if as_json(skopeo) else skopeo.runner
     values |= {name: as_json(getattr(mirror, name)) for name in MIRROR_OPTIONS}
     values["deep_check"] = mirror.deep_check.as_written()
+    values["access_control"] = access_as_written(mirror.access_control)
     values["notify"] = [notifier.as_written() for notifier in mirror.notify]
     levels = (
         (place, rule.written_options),

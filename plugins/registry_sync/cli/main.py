@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from registry_sync import __version__
 from registry_sync.cli import check, plan, verify
 from registry_sync.cli.arguments import FAILED, OK, UNANSWERED, UNUSABLE
 from registry_sync.cli.connections import open_client, open_node_client
+from registry_sync.cli.disabled import remarks_about_disabled, schedule_text
 from registry_sync.cli.explain import print_explanations
 from registry_sync.cli.import_files import add_import
 from registry_sync.cli.nodes import add_nodes
@@ -146,12 +148,21 @@ def _glob(text: str) -> str:
 def _validate(arguments: argparse.Namespace) -> int:
     file = load_mirrors(arguments.file)
     print(f"{arguments.file} is valid")
+    now = datetime.now(UTC)
     rows = [
-        (mirror.name, mirror.source, ", ".join(mirror.destinations), str(len(mirror.rules)), mirror.schedule or "none")
+        (
+            mirror.name,
+            mirror.source,
+            ", ".join(mirror.destinations),
+            str(len(mirror.rules)),
+            schedule_text(mirror, now),
+        )
         for mirror in file.mirrors.values()
     ]
     if rows:
         print(table(("mirror", "source", "destinations", "rules", "schedule (UTC)"), rows, right=frozenset({3})))
+    for remark in remarks_about_disabled(file, now):
+        print(remark)
     return OK
 
 

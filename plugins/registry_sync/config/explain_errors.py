@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from registry_sync.config.deep_check import DeepCheckEntry
 from registry_sync.config.model import (
+    MIRROR_OPTIONS,
     MirrorEntry,
     MirrorOptions,
     MirrorsDocument,
@@ -201,6 +202,9 @@ def _unknown_key(place: Place, form: type[BaseModel] | None) -> str:
     name, colon, value = key.partition(":")
     if colon and name in allowed:
         return f"unknown key {quoted(key)}; write a space after the colon: '{name}: {value}'"
+    if _is_rule(place[:-1]) and key in MIRROR_OPTIONS:
+        advice = "a mirror is one DAG; write it at the mirror, or give this entry a mirror of its own"
+        return f"unknown key {quoted(key)} of a repository; {advice}"
     if place[0] == "defaults" and len(place) == 2 and key in MirrorEntry.model_fields:
         return f"unknown key {quoted(key)}; write it in each mirror, not in defaults"
     if len(place) == 1 and key in MirrorOptions.model_fields:
@@ -209,6 +213,11 @@ def _unknown_key(place: Place, form: type[BaseModel] | None) -> str:
     others = "" if place[:-1] else ", and x-... for anchors"
     advice = f"did you mean {quoted(close[0])}?" if close else f"allowed are {', '.join(allowed)}{others}"
     return f"unknown key {quoted(key)}; {advice}"
+
+
+def _is_rule(place: Place) -> bool:
+    """True for an entry of ``repositories``."""
+    return len(place) == 4 and place[0] == "mirrors" and place[2] == "repositories"
 
 
 _FORMS: Mapping[str | int, Mapping[str | int, type[BaseModel]]] = {

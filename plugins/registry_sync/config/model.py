@@ -27,6 +27,7 @@ from registry_sync.config.node_pools import NodePool, NodePoolEntry
 from registry_sync.config.notify import Notifier, WrittenNotifiers
 from registry_sync.config.settings import MoverName, RouteOptions, RouteSettings, written_options
 from registry_sync.config.tag_rules import Patterns, WrittenDuration
+from registry_sync.config.team_keys import AccessControl, DagTags, Owner, WrittenAccess
 from registry_sync.oci.reference import without_default_port
 from registry_sync.registry.kinds import CREATES_REPOSITORIES, OWN_API, Kind, api_url_fault, infer_kind
 from registry_sync.tags.patterns import Pattern, first_match
@@ -129,6 +130,9 @@ class Mirror:
     full_check: str | None = "@daily"
     deep_check: DeepCheckRules = DeepCheckRules()
     notify: tuple[Notifier, ...] = ()
+    owner: str | None = None
+    access_control: AccessControl | None = None
+    dag_tags: tuple[str, ...] | None = None
     start_date: datetime | None = None
     catchup: bool = False
     retries: int = 3
@@ -136,6 +140,15 @@ class Mirror:
     fresh_within: Duration | None = None
     written_options: frozenset[str] = frozenset()
     default_options: frozenset[str] = frozenset()
+
+    def is_disabled(self, now: datetime) -> bool:
+        """Return whether all of its rules are disabled at a time (aware UTC)."""
+        return all(rule.settings.is_disabled(now) for rule in self.rules)
+
+    @property
+    def disabled_until(self) -> datetime | None:
+        """The time at which the first of its rules is enabled again; ``None`` when no rule ever is."""
+        return min((rule.settings.until for rule in self.rules if rule.settings.until), default=None)
 
     def inherits(self, option: str) -> bool:
         """True if ``defaults:`` gives the mirror the option."""
@@ -354,6 +367,11 @@ class MirrorOptions(RouteOptions):
     notify: WrittenNotifiers | None = Field(
         None, description="Notifiers that get a message when something fails, is well again, or breaks a promise"
     )
+    owner: Owner | None = Field(None, description="Owner of the DAG in Airflow, such as a team; also in messages")
+    access_control: WrittenAccess | None = Field(
+        None, description="Airflow roles and what they may do with the DAG, such as {team-a: [can_read, can_edit]}"
+    )
+    dag_tags: DagTags | None = Field(None, description="Tags of the DAG in Airflow, besides registry_sync")
     start_date: UtcTime | None = Field(None, description="Start of the first scheduled interval, in UTC")
     catchup: bool = Field(False, description="true: also run for the intervals between start_date and now")
     retries: int = Field(3, ge=0, le=100, description="Number of times that Airflow retries a failed route")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -12,6 +13,7 @@ from registry_sync.config.fields import (
     NamePart,
     Platforms,
     Strict,
+    UtcTime,
     WorkerFile,
     check_docker_url,
     parsed_by,
@@ -155,6 +157,19 @@ class RouteOptions(Strict):
         "default: none",
     )
 
+    enabled: bool | None = Field(
+        None, description="false: nothing is copied or deleted, and the status is disabled; default: true"
+    )
+    until: UtcTime | None = Field(
+        None, description="With enabled: false: the time in UTC from which it is enabled again; default: never"
+    )
+
+    @model_validator(mode="after")
+    def _check_until(self) -> Self:
+        if self.until and self.enabled is not False:
+            raise ValueError("until needs enabled: false beside it; write it, or remove until")
+        return self
+
 
 def written_options(options: RouteOptions) -> frozenset[str]:
     """The options that one level writes, also as ``null``."""
@@ -181,6 +196,12 @@ class RouteSettings:
     copy_timeout_minutes: int = 60
     stall_timeout_seconds: int = 300
     fresh_within: Duration | None = None
+    enabled: bool = True
+    until: datetime | None = None
+
+    def is_disabled(self, now: datetime) -> bool:
+        """Return whether nothing may be copied or deleted at a time (aware UTC). From ``until`` on, it may again."""
+        return not self.enabled and (self.until is None or now < self.until)
 
     def overwrites(self, tag: str) -> bool:
         """True if a changed tag is overwritten at the destination without a backup."""
@@ -201,6 +222,8 @@ class RouteSettings:
         written: dict[str, Any] = {}
         for level in levels:
             written |= {name: getattr(level, name) for name in written_options(level)}
+            if "enabled" in written_options(level):
+                written["until"] = level.until
         return cls(**{name: _parse(value) for name, value in written.items() if value is not None})
 
 

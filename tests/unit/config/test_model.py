@@ -89,9 +89,18 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "copy_timeout_minutes": NUMBERS,
     "stall_timeout_seconds": NUMBERS,
     "fresh_within": st.sampled_from(["2h", "1d"]),
+    "enabled": st.booleans(),
+    "until": st.sampled_from(["2026-01-31", "2026-02-01T12:00Z"]),
 }
+
+
+def fitting(fields: dict[str, Any]) -> dict[str, Any]:
+    """The options without an ``until`` that has no ``enabled: false`` beside it."""
+    return {name: value for name, value in fields.items() if name != "until" or fields.get("enabled") is False}
+
+
 OPTIONS = st.fixed_dictionaries({}, optional={name: st.none() | each for name, each in FIELDS.items()}).map(
-    lambda fields: RouteOptions(**fields)
+    lambda fields: RouteOptions(**fitting(fields))
 )
 SETTINGS = OPTIONS.map(RouteSettings.resolve)
 REGISTRY_FIELDS: dict[str, st.SearchStrategy[Any]] = {
@@ -198,7 +207,8 @@ def test_tag_rules_are_replaced_and_not_merged() -> None:
 def test_each_option_comes_from_the_innermost_layer_that_has_it(layers: list[RouteOptions]) -> None:
     settings = RouteSettings.resolve(*layers)
     for name in FIELDS:
-        innermost = next((each for each in reversed(layers) if name in written_options(each)), RouteOptions())
+        key = "enabled" if name == "until" else name
+        innermost = next((each for each in reversed(layers) if key in written_options(each)), RouteOptions())
         assert getattr(settings, name) == getattr(RouteSettings.resolve(innermost), name)
 
 

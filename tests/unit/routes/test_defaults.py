@@ -21,6 +21,9 @@ DEFAULTS: dict[str, Any] = {
     "full_check": "@weekly",
     "deep_check": "@daily",
     "notify": [{"class": "a.B"}],
+    "owner": "team-a",
+    "access_control": {"team-a": ["can_read"]},
+    "dag_tags": ["prod"],
     "start_date": "2026-01-31",
     "catchup": True,
     "retries": 5,
@@ -50,6 +53,9 @@ def test_mirror_inherits_every_option(write: Write) -> None:
         "full_check": "@weekly",
         "deep_check": DeepCheckRules(schedule="@daily"),
         "notify": (Notifier(class_path="a.B"),),
+        "owner": "team-a",
+        "access_control": (("team-a", (("DAGs", ("can_read",)),)),),
+        "dag_tags": ("prod",),
         "start_date": datetime(2026, 1, 31, tzinfo=UTC),
         "catchup": True,
         "retries": 5,
@@ -65,6 +71,9 @@ OWN: dict[str, Any] = {
     "full_check": None,
     "deep_check": None,
     "notify": None,
+    "owner": None,
+    "access_control": None,
+    "dag_tags": None,
     "start_date": None,
     "catchup": False,
     "retries": 0,
@@ -78,6 +87,7 @@ def test_own_values_of_a_mirror_win_also_null(write: Write) -> None:
     assert options(mirror) == {**OWN, "destinations": ("acr",), "deep_check": DeepCheckRules(), "notify": ()}
 
 
+@pytest.mark.filterwarnings("ignore:The airflow.security.permissions module")  # Airflow's own, for access_control
 def test_dag_has_the_inherited_values(write: Write) -> None:
     file = load_mirrors(write(text(DEFAULTS, m={"destinations": ["acr"]})))
     dag = build_dag(file.mirrors["m"], file)
@@ -90,7 +100,7 @@ def test_rules_have_no_options_of_mirrors(write: Write) -> None:
     rule = {"repository": "team/app", "schedule": "@daily"}
     (problem,) = problems(write(text(DEFAULTS, m={"repositories": [rule]})))
     assert problem.startswith(
-        "mirrors.yaml:8: mirrors.m.repositories[0].schedule: unknown key 'schedule'; allowed are "
+        "mirrors.yaml:8: mirrors.m.repositories[0].schedule: unknown key 'schedule' of a repository; a mirror is "
     )
 
 

@@ -1,0 +1,35 @@
+"""Mirrors and rules with ``enabled: false``, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from registry_sync.config.model import Mirror, MirrorsFile, rule_summary
+
+
+def until_text(until: datetime | None) -> str:
+    """The time up to which something is disabled, in words.
+
+    >>> until_text(datetime(2026, 12, 24))
+    'disabled until 2026-12-24 00:00 UTC'
+    """
+    return f"disabled until {until:%Y-%m-%d %H:%M} UTC" if until else "disabled"
+
+
+def schedule_text(mirror: Mirror, now: datetime) -> str:
+    """The schedule of a mirror; while all of it is disabled, until when."""
+    return until_text(mirror.disabled_until) if mirror.is_disabled(now) else mirror.schedule or "none"
+
+
+def remarks_about_disabled(file: MirrorsFile, now: datetime) -> Iterator[str]:
+    """What is disabled in mirrors that run, and each ``until`` that has passed and can be removed."""
+    for mirror in file.mirrors.values():
+        for index, rule in enumerate(mirror.rules):
+            settings = rule.settings
+            place = f"mirrors.{mirror.name}.repositories[{index}] ({rule_summary(rule)})"
+            if settings.is_disabled(now) and not mirror.is_disabled(now):
+                yield f"{place}: {until_text(settings.until)}"
+            elif not settings.enabled and settings.until and not settings.is_disabled(now):
+                advice = "so it is enabled again; remove enabled: and until:"
+                yield f"{place}: until has passed, at {settings.until:%Y-%m-%d %H:%M} UTC, {advice}"
