@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 import pytest
 
@@ -287,3 +287,18 @@ class TestCredentialsComeFirst:
                 asked.call_once("PUT", f"{elsewhere.url}/upload", headers={}, body=b"", scope="repository:a:push")
                 asked.call("GET", f"{elsewhere.url}/next", scope="repository:a:pull")
             assert [request.authorization for request in elsewhere.shown] == [None, None]
+
+    @pytest.mark.parametrize("address", ["{evil}\\@{registry}/v2/", "{evil}\\.{registry}/", "{evil}/\\@{registry}/"])
+    def test_an_ambiguous_host_gets_no_authorization(self, address: str) -> None:
+        """Parsers of URLs differ about backslashes: a storage could pose as its registry."""
+        with (
+            ScriptedServer(lambda _: Reply(status=404)) as evil,
+            ScriptedServer(lambda _: Reply()) as storage,
+            ScriptedServer(visible_to(BASIC)) as server,
+        ):
+            location = f"http://{address.format(evil=evil.host, registry=server.host)}"
+            storage.script = lambda _: Reply(status=307, headers={"Location": location})
+            server.script = lambda _: Reply(status=307, headers={"Location": storage.url})
+            with client(server, ROBOT) as asked, suppress(RegistrySyncError):
+                asked.head_manifest(Repository(server.host, "team/app"), "v1")
+            assert {request.authorization for request in [*evil.shown, *storage.shown]} == {None}

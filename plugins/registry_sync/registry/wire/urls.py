@@ -23,14 +23,27 @@ def join_url(base: str, address: str) -> str:
     """
     try:
         url = urljoin(base, address)
-        _, host, _ = origin_of(url)
-        parse_url(url)
-        host.encode("idna")
+        _check_host(url)
     except ValueError as error:
         raise TemporaryError(
             f"{shown_url(base)} leads to {shown_url(address)!r}, which is not a valid URL ({error})"
         ) from error
     return url
+
+
+def _check_host(url: str) -> None:
+    r"""Check that both parsers find the same host. One decides who gets a password, the other who is connected to.
+
+    In ``https://evil.example\@quay.io/`` Python reads the host ``quay.io``, and urllib3 ``evil.example``.
+
+    :raises ValueError: when they do not, or it is not a valid host.
+    """
+    (scheme, host, port), parsed = origin_of(url), parse_url(url)
+    host.encode("idna")
+    default = {"https": 443, "http": 80}.get(scheme)
+    is_same = (parsed.host or "").strip("[]") == host and (parsed.port or default) == port
+    if host.isascii() and not is_same:
+        raise ValueError(f"its host is ambiguous: {host} or {parsed.host}")
 
 
 def split_origin(url: str) -> tuple[str, str]:
