@@ -60,6 +60,27 @@ def test_interim_responses_are_skipped(status: int) -> None:
         server.stop()
 
 
+def test_a_response_that_breaks_off_in_its_head_is_repeated(recorded_pauses: list[float]) -> None:
+    digests = [Digest.of(b"cut"), Digest.of(b"whole")]
+
+    class Handler(RawHandler):
+        def handle(self) -> None:
+            for _ in self.requests():
+                digest = digests[len(recorded_pauses)]
+                self.wfile.write(f"HTTP/1.1 200 OK\r\nDocker-Content-Digest: {digest}\r\nWarning:".encode())
+                if digest == digests[0]:
+                    return
+                self.wfile.write(b"\r\nContent-Length: 2\r\n\r\n")
+
+    server = LoopbackServer(Handler)
+    server.start()
+    try:
+        with connect(DistributionClient, server) as client:
+            assert client.head_manifest(Repository(server.host, NAME), "v1") == digests[1]
+    finally:
+        server.stop()
+
+
 class SmallBodies(RawHandler):
     """A registry behind a proxy that answers 413 to a large body without reading it, and closes, as nginx does."""
 

@@ -45,9 +45,12 @@ def read_head(stream: BinaryIO) -> http.client.HTTPMessage:
     >>> read_head(io.BytesIO(b"Range: 0-9\r\nrange: 1\r\n\r\n")).get("RANGE")
     '0-9'
 
-    :raises http.client.HTTPException: for a line or a number of fields beyond the limits.
+    :raises http.client.HTTPException: for a line or a number of fields beyond the limits, and for a head that breaks
+        off.
     """
     lines = _read_lines(stream)
+    if not lines[-1]:
+        raise http.client.IncompleteRead(b"".join(lines))
     text = b"".join(lines).decode("iso-8859-1")
     if _WELL_FORMED.fullmatch(text):
         return ResponseHead(_FIELD.findall(text))
