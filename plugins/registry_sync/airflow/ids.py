@@ -42,6 +42,7 @@ REPORT_KEY = "report"
 STATE_KEY = "state"
 """The XCom key of a route's row for the state of its destination. Dry runs push none."""
 
+DISABLED_KEY = "disabled_routes"
 LISTED_KEY = "listed_routes"
 """The XCom key of the names of all routes, of a run that listed them completely."""
 

@@ -6,15 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from registry_sync.config.model import Mirror, MirrorsFile, rule_summary
-
-
-def until_text(until: datetime | None) -> str:
-    """The time up to which something is disabled, in words.
-
-    >>> until_text(datetime(2026, 12, 24))
-    'disabled until 2026-12-24 00:00 UTC'
-    """
-    return f"disabled until {until:%Y-%m-%d %H:%M} UTC" if until else "disabled"
+from registry_sync.routes.disabled import until_text
 
 
 def schedule_text(mirror: Mirror, now: datetime) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from registry_sync.cli.arguments import chosen_destinations
 from registry_sync.config.model import Mirror, MirrorsFile
 from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.routes.acceptance import assign_accepted
+from registry_sync.routes.disabled import disabled_note, split_disabled
 from registry_sync.routes.discovery import Discovery, expand_routes, select_routes
 from registry_sync.routes.route import Route, route_key
 from registry_sync.sync.acceptance import acceptance_note
@@ -24,6 +27,8 @@ from registry_sync.sync.sizes import SizesMode, total_plan
 from registry_sync.sync.summarize import selection_notes
 from registry_sync.sync.totals import NO_TOTALS, PlanTotals
 from registry_sync.tags.accepted import AcceptedTag
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,11 +116,17 @@ def plan_all(file: MirrorsFile, request: PlanRequest, connections: Connections) 
 def find_routes(
     file: MirrorsFile, mirror: Mirror, destination: str, globs: Sequence[str], connections: Connections
 ) -> Discovery:
-    """The routes of a mirror to one destination whose source repository matches one of ``globs``; without any, all."""
+    """The routes of a mirror to one destination whose source repository matches one of ``globs``; without any, all.
+
+    Disabled routes are only named in a warning.
+    """
     source = file.registries[mirror.source]
     with connections.client(source) as client:
         found = expand_routes(mirror, source, file.registries[destination], repository_lister(client))
-    return select_routes(found, globs)
+    selected, disabled = split_disabled(select_routes(found, globs), datetime.now(UTC))
+    if disabled:
+        log.warning("%s → %s: %s", mirror.name, destination, disabled_note(disabled))
+    return selected
 
 
 def _plan(route: Route, request: PlanRequest, connections: Connections) -> PlannedRoute:

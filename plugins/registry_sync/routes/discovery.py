@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from registry_sync.config.model import Mirror, NamespaceRule, Registry, RepositoryRule
+from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError, RegistrySyncError
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.route import Route, name_problem, route_of
@@ -33,11 +34,13 @@ class FailedRepository:
 
     :ivar name: the name as the source lists it, for patterns.
     :ivar source: the repository with its host, for people.
+    :ivar settings: of the rule that finds it, where that is known.
     """
 
     name: str
     source: str
     error: RegistrySyncError
+    settings: RouteSettings | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +79,11 @@ def expand_routes(
     collisions = _collisions(written, found.routes)
     routes = [FoundRoute(route=route) for route in written]
     routes += [candidate for candidate in found.routes if candidate.route.source_repository.name not in collisions]
-    failures = [*found.failures, *(failed_repository(source, name, error) for name, error in collisions.items())]
+    settings = {candidate.route.source_repository.name: candidate.route.settings for candidate in found.routes}
+    failures = [
+        *found.failures,
+        *(failed_repository(source, name, error, settings[name]) for name, error in collisions.items()),
+    ]
     return Discovery(
         routes=tuple(sorted(routes, key=lambda candidate: candidate.route.label)),
         failures=tuple(sorted(failures, key=lambda failure: failure.name)),
@@ -97,14 +104,14 @@ def _find_in_namespaces(
         try:
             repositories = _discover(rule, source, list_repositories)
         except (ConfigurationError, DeniedError, RefusedError, NotFound) as error:
-            failures.append(failed_repository(source, rule.namespace, error))
+            failures.append(failed_repository(source, rule.namespace, error, rule.settings))
             unlisted.append(rule.namespace)
             continue
         for name in sorted(repositories.keys() - taken):
             try:
                 route = _discovered_route(mirror, rule, source, destination, name)
             except ConfigurationError as error:
-                failures.append(failed_repository(source, name, error))
+                failures.append(failed_repository(source, name, error, rule.settings))
             else:
                 routes.append(FoundRoute(route=route, modified_at=repositories[name]))
         taken |= repositories.keys()
@@ -153,9 +160,12 @@ def _collision(route: Route, other: Route) -> ConfigurationError:
     return ConfigurationError(f"{both} {route.destination_repository}, so {result}; {remedy}")
 
 
-def failed_repository(source: Registry, name: str, error: RegistrySyncError) -> FailedRepository:
+def failed_repository(
+    source: Registry, name: str, error: RegistrySyncError, settings: RouteSettings | None = None
+) -> FailedRepository:
     """The failure of a repository, or of a namespace, with the name that ``source`` lists."""
-    return FailedRepository(name=name, source=one_line(f"{source.host}/{name}", 300), error=error)
+    text = one_line(f"{source.host}/{name}", 300)
+    return FailedRepository(name=name, source=text, error=error, settings=settings)
 
 
 def listed_routes(mirror: Mirror, source: Registry, destination: Registry) -> Iterator[Route]:

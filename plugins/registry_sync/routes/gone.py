@@ -54,7 +54,7 @@ def gone_failure(gone: GoneRepository, source: Registry) -> FailedRepository:
         f"or the credentials lost their right to see it. Restore that right; if it is gone for good, "
         f"exclude {quoted(pattern)}"
     )
-    return failed_repository(source, gone.name, ConfigurationError(text))
+    return failed_repository(source, gone.name, ConfigurationError(text), gone.rule.settings)
 
 
 def gone_note(gone: Sequence[GoneRepository]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -14,6 +15,7 @@ from registry_sync.airflow.deferral import defer_or_raise
 from registry_sync.airflow.hooks.registry import RegistryHook
 from registry_sync.airflow.hooks.skopeo import SkopeoHook
 from registry_sync.airflow.ids import (
+    DISABLED_KEY,
     FAILED_KEY,
     FOUND_KEY,
     LISTED_KEY,
@@ -38,6 +40,7 @@ from registry_sync.config.model import Mirror, Registry
 from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.routes.acceptance import assign_accepted
+from registry_sync.routes.disabled import disabled_note, split_disabled, until_text
 from registry_sync.routes.discovery import Discovery, FailedRepository, FoundRoute, expand_routes, select_routes
 from registry_sync.routes.gone import find_gone, gone_failure, gone_note
 from registry_sync.routes.route import Route, route_key
@@ -99,11 +102,16 @@ class ListRoutesOperator(BaseOperator):
             defer_or_raise(self, error, deferrals)
 
     def _list(self, context: Context) -> list[RouteTask]:
+        self._notes: list[str] = []
         params, run = read_parameters(context), read_run_interval(context)
         window = window_of_run(run, read_window_request(params), self.mirror.full_check)
         moved = read_accepted(params, run)
         if params["destinations"] and self.destination.name not in params["destinations"]:
             self.log.info("Destination %s is not selected in this run; nothing to do", self.destination.name)
+            return []
+        if self.mirror.is_disabled(datetime.now(UTC)):
+            note = f"the mirror is {until_text(self.mirror.disabled_until)}; nothing is copied or deleted"
+            self._note(context, note)
             return []
         scope = RouteScope(tags=only_tags(params["tags"] or []), dry_run=params["dry_run"])
         self._check_skopeo(task_label(context))
@@ -112,7 +120,7 @@ class ListRoutesOperator(BaseOperator):
         last_look = read_last_look(context, self.destination.name)
         if not params["repositories"]:
             found = self._compare(context, found, names, last_look, window)
-        selected = select_routes(found, params["repositories"] or [])
+        selected = self._split_disabled(context, select_routes(found, params["repositories"] or []), names)
         accepted = assign_accepted(moved, [entry.route for entry in selected.routes])
         self._push_failures(context, selected.failures)
         watermark = read_watermark(context, self.destination.name) if run.run_type == "scheduled" else None
@@ -142,8 +150,7 @@ class ListRoutesOperator(BaseOperator):
         failures = [gone_failure(repository, self.source) for repository in private] if window.is_everything else []
         noted = [repository for repository in gone if not (repository in private and failures)]
         if noted:
-            self.log.warning("%s", gone_note(noted))
-            context["ti"].xcom_push(NOTES_KEY, [gone_note(noted)])
+            self._note(context, gone_note(noted))
         kept = {repository.name for repository in private}
         remembered = repositories_to_remember(found, earlier) | kept
         context["ti"].xcom_push(FOUND_KEY, sorted(str(Repository(self.source.host, name)) for name in remembered))
@@ -151,6 +158,23 @@ class ListRoutesOperator(BaseOperator):
             kept |= {failure.name for failure in found.failures}
             context["ti"].xcom_push(LISTED_KEY, {"names": sorted(names.values()), "kept_sources": sorted(kept)})
         return replace(found, failures=(*found.failures, *failures))
+
+    def _split_disabled(self, context: Context, found: Discovery, names: Mapping[str, str]) -> Discovery:
+        """The routes that are not disabled. Leaves the others, by their names in the state, for ``report``."""
+        enabled, disabled = split_disabled(found, datetime.now(UTC))
+        if disabled:
+            self._note(context, disabled_note(disabled))
+        until = {names[route_key(route)]: route.settings.until for route in disabled}
+        if until:
+            document = {name: time and time.isoformat() for name, time in until.items()}
+            context["ti"].xcom_push(DISABLED_KEY, document)
+        return enabled
+
+    def _note(self, context: Context, note: str) -> None:
+        """Log a remark, and leave it with earlier ones for the task ``report``."""
+        self.log.warning("%s", note)
+        self._notes.append(note)
+        context["ti"].xcom_push(NOTES_KEY, self._notes)
 
     def _push_failures(self, context: Context, failures: Sequence[FailedRepository]) -> None:
         """Log the repositories that get no mapped task, and leave their reports for the task ``report``."""
