@@ -809,6 +809,29 @@ class TestOnAWorker:
             for secret in (each.secret, each.basic()):
                 assert [text for text in told if secret in text] == []
 
+    def test_it_works_by_the_rules_that_were_planned(
+        self,
+        source: RegistryProcess,
+        destination: RegistryProcess,
+        new_run: NewRun,
+        name: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Someone changes the rules during the run, and makes a mistake in them. The next list of routes shows it."""
+        file = tmp_path / "mirrors.yaml"
+        monkeypatch.setenv(PATH_VARIABLE, str(file))
+        for tag in ("v1", "dev"):
+            images.push(source.url, name, tag, images.image([], labels={"tag": f"{name} {tag}"}))
+        run = new_run(source, destination, {"repository": name, "tags": {"include": ["v*"]}})
+        assert run.plan().state == "success"
+        file.write_text(file.read_text().replace('["v*"]', '["dev", "/(/"]'))
+        log = supervise(COPY, run.api, tmp_path / "copy.log", map_index=0)
+        assert (run.pushed()["counts"], run.api.messages[-1]["state"]) == (counts(copied=1, skipped=1), "success"), log
+        assert [images.resolve(destination.url, name, tag) is None for tag in ("v1", "dev")] == [False, True]
+        log = supervise(PLAN, run.api, tmp_path / "plan.log")
+        assert "the mirror 'team' cannot run on this machine: mirrors.yaml:1: mirrors.team.repositories[0]" in log
+
     def test_ending_a_task_stops_skopeo(
         self,
         source: RegistryProcess,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from airflow.sdk import DAG, get_parsing_context
 
-from registry_sync.airflow.ids import READINESS_DAG, WATCH_DAG, dag_id, mirror_name
+from registry_sync.airflow.ids import READINESS_DAG, WATCH_DAG, dag_id, mirror_name, reads_rules
 from registry_sync.airflow.mirrors_file import check_mirrors_file, load_dag_mirrors
 from registry_sync.config.model import MirrorsFile
 
@@ -17,7 +17,7 @@ def build_dags(dag_file: Path) -> Mapping[str, DAG]:
 
     :raises MirrorsFileError: when neither the file nor an earlier text of it can be read.
     """
-    only = get_parsing_context().dag_id
+    only, task = get_parsing_context()
     match only:
         case None:
             file = load_dag_mirrors(dag_file)
@@ -26,7 +26,7 @@ def build_dags(dag_file: Path) -> Mapping[str, DAG]:
             return _watch(load_dag_mirrors(dag_file), dag_file)
         case _ if only == READINESS_DAG:
             return _readiness(load_dag_mirrors(dag_file))
-    return _mirrors(load_dag_mirrors(dag_file, only=mirror_name(only)))
+    return _mirrors(load_dag_mirrors(dag_file, mirror_name(only), with_rules=reads_rules(task)))
 
 
 def check_dags(dag_file: Path) -> None:

@@ -21,6 +21,17 @@ def mirror_name(dag: str | None) -> str | None:
     return dag.removeprefix("mirror_") if dag is not None else None
 
 
+def reads_rules(task: str | None) -> bool:
+    """Return whether a task works by the rules of the mirrors file; ``True`` for ``None``, which is no task.
+
+    Only the tasks that list routes do. The others work on the routes that were listed, whatever the file says since.
+
+    >>> reads_rules(routes_task("acr")), reads_rules(copy_task("acr")), reads_rules(REPORT_TASK), reads_rules(None)
+    (True, False, False, True)
+    """
+    return task is None or task.startswith("routes_to_")
+
+
 WATCH_DAG = "mirror_watch"
 """The DAG that looks at all mirrors. routes/checks.py refuses a mirror of the name watch."""
 

@@ -19,19 +19,20 @@ from registry_sync.worker.kept_text import keep_text, read_kept_text
 log = logging.getLogger(__name__)
 
 
-def load_dag_mirrors(dag_file: Path, only: str | None = None) -> MirrorsFile:
+def load_dag_mirrors(dag_file: Path, only: str | None = None, *, with_rules: bool = True) -> MirrorsFile:
     """The healthy mirrors and node pools of the file, or of its last good text, whose ``note`` then says so.
 
     :param dag_file: a DAG file of the project.
     :param only: the name of one mirror; the others and the node pools are skipped.
+    :param with_rules: ``False`` skips the rules of mirrors, and what is wrong with them.
     :raises MirrorsFileError: when neither can be read.
     """
     path = _path(dag_file)
     try:
         text = read_mirrors_text(path)
-        file, problems = parse_mirrors(text, path, only)
+        file, problems = parse_mirrors(text, path, only, with_rules=with_rules)
     except MirrorsFileError as error:
-        return _load_kept(dag_file, only, error)
+        return _load_kept(dag_file, only, error, with_rules=with_rules)
     keep_text(_name_of_kept(dag_file), text)
     _log_missing(only, file, problems)
     return replace(file, problems=problems)
@@ -71,13 +72,13 @@ def _what_runs(dag_file: Path) -> tuple[str, ...]:
     return (note,) if note else ()
 
 
-def _load_kept(dag_file: Path, only: str | None, error: MirrorsFileError) -> MirrorsFile:
+def _load_kept(dag_file: Path, only: str | None, error: MirrorsFileError, *, with_rules: bool) -> MirrorsFile:
     """:raises MirrorsFileError: ``error``, when no usable text is kept."""
     kept = read_kept_text(_name_of_kept(dag_file))
     if kept is None:
         raise error from None
     try:
-        file, problems = parse_mirrors(kept.text, _path(dag_file), only)
+        file, problems = parse_mirrors(kept.text, _path(dag_file), only, with_rules=with_rules)
     except MirrorsFileError:
         raise error from None
     time = f"{kept.kept_at:%Y-%m-%d %H:%M} UTC"

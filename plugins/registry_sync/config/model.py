@@ -384,23 +384,19 @@ MIRROR_OPTIONS = tuple(name for name in MirrorOptions.model_fields if name not i
 """The options that no rule can have."""
 
 
-class MirrorEntry(MirrorOptions):
-    """A mirror, under its name in ``mirrors:``."""
+class MirrorHeader(MirrorOptions):
+    """A mirror without its rules, for tasks that work on rules that were read before."""
 
     description: str = Field("", description="Purpose of the mirror; shown in Airflow")
-    repositories: Annotated[tuple[WrittenRule, ...], Field(min_length=1)] = Field(
-        description="Repositories to mirror: names, or mappings with repository: or namespace:"
-    )
 
     def parse(self, name: str, defaults: RouteOptions = MirrorOptions()) -> Mirror:
         """The mirror as a value, with the settings of each rule."""
-        entries = (RepositoryEntry(repository=each) if isinstance(each, str) else each for each in self.repositories)
         options = {option: _in_force(option, self, defaults) for option in MIRROR_OPTIONS}
         deep_check, notify = options.pop("deep_check"), options.pop("notify")
         return Mirror(
             name=name,
             description=self.description,
-            rules=tuple(entry.parse((defaults, self)) for entry in entries),
+            rules=self._rules(defaults),
             written_options=frozenset(self.model_fields_set & MirrorOptions.model_fields.keys()),
             default_options=frozenset(defaults.model_fields_set),
             deep_check=deep_check.parse() if deep_check else DeepCheckRules(),
@@ -408,6 +404,21 @@ class MirrorEntry(MirrorOptions):
             notify=tuple(entry.parse() for entry in notify or ()),
             **options,
         )
+
+    def _rules(self, defaults: RouteOptions) -> tuple[Rule, ...]:  # noqa: ARG002 - of entries with rules
+        return ()
+
+
+class MirrorEntry(MirrorHeader):
+    """A mirror, under its name in ``mirrors:``."""
+
+    repositories: Annotated[tuple[WrittenRule, ...], Field(min_length=1)] = Field(
+        description="Repositories to mirror: names, or mappings with repository: or namespace:"
+    )
+
+    def _rules(self, defaults: RouteOptions) -> tuple[Rule, ...]:
+        entries = (RepositoryEntry(repository=rule) if isinstance(rule, str) else rule for rule in self.repositories)
+        return tuple(entry.parse((defaults, self)) for entry in entries)
 
 
 def _in_force(option: str, *levels: RouteOptions) -> Any:
@@ -444,3 +455,9 @@ class MirrorsDocument(BaseModel):
         description="Pools of machines, and the registries that they pull from",
         json_schema_extra={"additionalProperties": False},
     )
+
+
+class HeadersDocument(MirrorsDocument):
+    """A mirrors file without the rules of its mirrors."""
+
+    mirrors: Mapping[Slug, MirrorHeader]  # type: ignore[assignment]

@@ -19,7 +19,7 @@ from registry_sync.config.explain_errors import (
     is_echo,
     problem_texts,
 )
-from registry_sync.config.model import MirrorsDocument, MirrorsFile
+from registry_sync.config.model import HeadersDocument, MirrorsDocument, MirrorsFile
 from registry_sync.config.other_tools import foreign_file, recognize, recognize_text
 from registry_sync.config.variables import expand_variables
 from registry_sync.config.yaml_source import Document, Place, read_yaml
@@ -63,18 +63,23 @@ def load_healthy_mirrors(path: Path) -> tuple[MirrorsFile, tuple[str, ...]]:
     return parse_mirrors(read_mirrors_text(path), path)
 
 
-def parse_mirrors(text: str, path: Path, only: str | None = None) -> tuple[MirrorsFile, tuple[str, ...]]:
+def parse_mirrors(
+    text: str, path: Path, only: str | None = None, *, with_rules: bool = True
+) -> tuple[MirrorsFile, tuple[str, ...]]:
     """Parse the text of the mirrors file ``path``: what is healthy in it, and all problems as text.
 
     :param only: the name of one mirror; the others and the node pools are skipped, which is fast.
+    :param with_rules: ``False`` skips what is below ``repositories:``, with its problems: mirrors have no rules then.
     :raises MirrorsFileError: when a problem concerns the whole file.
     """
     document = _read_document(text, path)
     _remove_extensions(document)
     if only is not None:
         _keep_one_mirror(document, only)
+    if not with_rules:
+        _remove_rules(document)
     expand_variables(document, os.environ)
-    entries, problems = _validate(document)
+    entries, problems = _validate(document, MirrorsDocument if with_rules else HeadersDocument)
     file = _build(entries, path)
     problems += _check(file, document, problems)
     return _without_broken(file, problems), problem_texts(problems, document)
@@ -132,31 +137,42 @@ def _keep_one_mirror(document: Document, name: str) -> None:
         value.pop("nodes", None)
 
 
-def _validate(document: Document) -> tuple[MirrorsDocument, list[Problem]]:
+def _remove_rules(document: Document) -> None:
+    """Remove the rules of all mirrors. Checking them takes most of the time of reading a long file."""
+    if isinstance(document.value, dict) and isinstance(document.value.get("mirrors"), dict):
+        document.value["mirrors"] = {name: _without_rules(entry) for name, entry in document.value["mirrors"].items()}
+        document.problems = [problem for problem in document.problems if problem[0][2:3] != ("repositories",)]
+
+
+def _without_rules(entry: Any) -> Any:
+    return {key: value for key, value in entry.items() if key != "repositories"} if isinstance(entry, dict) else entry
+
+
+def _validate(document: Document, model: type[MirrorsDocument]) -> tuple[MirrorsDocument, list[Problem]]:
     """The valid entries of a document, and the problems of the others.
 
     pydantic returns no partial result. After a problem, the document is validated again without the broken entries.
 
     :raises MirrorsFileError: when a problem lies outside the entries of registries, mirrors and nodes.
     """
-    entries, problems = _parse(document)
+    entries, problems = _parse(document, model)
     if entries and not problems:
         return entries, problems
     broken = {problem.place[:2] for problem in problems} - {("nodes",)}
     if any(len(place) < 2 or place[0] not in _SECTIONS for place in broken):
         raise MirrorsFileError(problem_texts(problems, document))
-    return MirrorsDocument.model_validate(_without_entries(document.value, broken)), problems
+    return model.model_validate(_without_entries(document.value, broken)), problems
 
 
 _SECTIONS = SECTION_MODELS.keys() - {"defaults"}
 """The sections whose entries are independent: one with a problem leaves the others usable."""
 
 
-def _parse(document: Document) -> tuple[MirrorsDocument | None, list[Problem]]:
+def _parse(document: Document, model: type[MirrorsDocument]) -> tuple[MirrorsDocument | None, list[Problem]]:
     """The document as entries, if all of them are valid, and its problems, one for each place from each source."""
     entries, invalid = None, list[Problem]()
     try:
-        entries = MirrorsDocument.model_validate(document.value)
+        entries = model.model_validate(document.value)
     except ValidationError as error:
         invalid = [explain_error(each, document) for each in error.errors(include_url=False) if not is_echo(each)]
     problems = [Problem(place, text) for place, text in document.problems]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -150,6 +151,38 @@ def test_mirror_of_a_task_with_an_error_on_this_machine_only_is_logged(
         "the mirror 'a' cannot run on this machine: mirrors.yaml:4: mirrors.a.repositories[0]: ${TEAM}: the "
         "environment has no variable 'TEAM'; set it for the DAG processor, for every worker, and where you run commands"
     )
+
+
+def test_tasks_that_read_no_rules_go_on_when_rules_are_broken(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Such a task works on a route that was listed before."""
+    whole = load_dag_mirrors(dag_file(path), "a").mirrors["a"]
+    path.write_text(GOOD.replace("[team/app]", "[{repository: team/app, tags: {include: '/(/'}}, '${TEAM}']"))
+    file = load_dag_mirrors(dag_file(path), "a", with_rules=False)
+    assert (file.mirrors, file.note) == ({"a": replace(whole, rules=())}, "")
+    assert caplog.messages == []
+    assert load_dag_mirrors(dag_file(path), "a").mirrors == {}
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "problem"),
+    [
+        ("quay, dest", "quai, dest", "mirrors.a.source: no registry named 'quai'; did you mean 'quay'?"),
+        ("acr], rep", "acr], retries: x, rep", "mirrors.a.retries: expected a whole number, got 'x'"),
+    ],
+)
+def test_tasks_that_read_no_rules_stop_when_the_rest_of_their_mirror_is_broken(
+    path: Path, caplog: pytest.LogCaptureFixture, good: str, bad: str, problem: str
+) -> None:
+    path.write_text(GOOD.replace(good, bad, 1))
+    assert load_dag_mirrors(dag_file(path), "a", with_rules=False).mirrors == {}
+    assert caplog.messages == [f"the mirror 'a' cannot run on this machine: mirrors.yaml:3: {problem}"]
+
+
+def test_tasks_that_read_no_rules_use_the_last_good_text(path: Path) -> None:
+    path.write_text(GOOD[:-5])
+    file = load_dag_mirrors(dag_file(path), "b", with_rules=False)
+    assert (list(file.mirrors), file.mirrors["b"].rules) == (["b"], ())
+    assert file.note.startswith(NOTE.format("mirrors.yaml:4: this is not valid YAML: "))
 
 
 def test_corrected_file_is_kept_in_place_of_the_earlier_one(path: Path) -> None:
