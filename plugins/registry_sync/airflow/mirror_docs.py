@@ -34,7 +34,7 @@ def describe(mirror: Mirror, file: MirrorsFile) -> str:
             "One task per repository and destination copies the tags that are missing or changed, keeps their digests, "
             "and verifies them. To retry a failed task, clear it; it copies only what is still missing."
         ),
-        f"Defined in {_code(_short(file.path))}.",
+        f"Defined in {_code(_short(file.mirror_files.get(mirror.name, file.path), file.path))}.",
     )
     return "\n\n".join(part for part in parts if part)
 
@@ -189,6 +189,6 @@ def _bullets(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _short(path: Path) -> str:
-    """The file with its folder: enough to find it, and the same on every machine."""
-    return "/".join(path.parts[-2:])
+def _short(file: Path, path: Path) -> str:
+    """The file, or its folder and the file, with the folder above: enough to find it, and the same on every machine."""
+    return "/".join(file.parts[-2 - (file != path) :])

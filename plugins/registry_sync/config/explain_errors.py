@@ -45,8 +45,8 @@ class Problem:
 
 
 def problem_texts(problems: Iterable[Problem], document: Document) -> tuple[str, ...]:
-    """The problems as text in the order of their lines, without duplicates."""
-    in_order = sorted(problems, key=lambda problem: document.line(problem.place))
+    """The problems as text in the order of their files and lines, without duplicates."""
+    in_order = sorted(problems, key=lambda problem: (document.file(problem.place), document.line(problem.place)))
     return tuple(dict.fromkeys(problem.text(document) for problem in in_order))
 
 

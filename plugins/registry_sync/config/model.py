@@ -160,6 +160,8 @@ class MirrorsFile:
     """A whole mirrors file, checked; names are unique and every name that is used exists.
 
     :ivar note: says that this is an earlier text of the file, because the present one cannot be read; else empty.
+    :ivar path: of the file, or of the folder with several.
+    :ivar mirror_files: the file of each mirror.
     :ivar problems: mistakes in the file, each as ``file:line: message``. Mirrors and node pools with one are left out.
     """
 
@@ -169,6 +171,7 @@ class MirrorsFile:
     node_pools: Mapping[str, NodePool] = field(default_factory=dict)
     note: str = ""
     problems: tuple[str, ...] = ()
+    mirror_files: Mapping[str, Path] = field(default_factory=dict)
 
 
 class RegistryEntry(Strict):

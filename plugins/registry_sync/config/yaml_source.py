@@ -58,6 +58,7 @@ class Document:
     ``value`` consists of dicts, tuples and scalars. ``lines`` has the line of every place, ``texts`` every scalar as it
     is written: ``1.10`` is read as the number 1.1. ``problems`` are duplicate keys and the like, beside which the rest
     is readable. ``empty_variables`` has the places whose text uses a variable that is empty in the environment.
+    ``files`` has the file of every key at the top and of every entry below, in a document merged from several files.
     """
 
     name: str
@@ -66,6 +67,11 @@ class Document:
     texts: dict[Place, str] = field(default_factory=dict)
     problems: list[tuple[Place, str]] = field(default_factory=list)
     empty_variables: dict[Place, str] = field(default_factory=dict)
+    files: dict[Place, str] = field(default_factory=dict)
+
+    def file(self, place: Place) -> str:
+        """The name of the file that has a place; of a merged document, its folder's where no file has it."""
+        return self.files.get(place[:2]) or self.files.get(place[:1]) or self.name
 
     def line(self, place: Place) -> int:
         """The line of a place, or of the nearest enclosing place that exists."""
@@ -74,8 +80,13 @@ class Document:
         return self.lines.get(place, 1)
 
     def at(self, place: Place) -> str:
-        """``file:line`` of a place, or of the nearest enclosing place that exists."""
-        return f"{self.name}:{self.line(place)}"
+        """``file:line`` of a place, or of the nearest enclosing place that exists; only the name of a folder."""
+        file = self.file(place)
+        return file if self.files and file == self.name else f"{file}:{self.line(place)}"
+
+    def line_text(self, place: Place) -> str:
+        """A place in another part of the document: ``line 3``, and ``file:3`` where there are several files."""
+        return self.at(place) if self.files else f"line {self.line(place)}"
 
 
 def show_place(place: Place) -> str:

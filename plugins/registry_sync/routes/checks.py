@@ -31,13 +31,13 @@ class CheckedFile:
     """A mirrors file with its graph.
 
     ``registry_names``: all registries that are written in it, also those with a problem of their own.
-    ``line``: gives the line of a place.
+    ``line``: gives a place as text, such as ``line 3``.
     """
 
     file: MirrorsFile
     routes: RouteMap
     registry_names: Collection[str]
-    line: Callable[[Place], int]
+    line: Callable[[Place], str]
 
     def usable_mirrors(self) -> Iterator[Mirror]:
         """The mirrors whose registries exist."""
@@ -98,7 +98,7 @@ def _check_default_destinations(checked: CheckedFile) -> Iterator[Problem]:
             name := _same_host(mirror.source, mirror.destinations, checked.file.registries)
         ):
             line = checked.line(("defaults", "destinations", mirror.destinations.index(name)))
-            problem = f"the source is also a destination in defaults: (line {line}); write destinations: here"
+            problem = f"the source is also a destination in defaults: ({line}); write destinations: here"
             yield Problem(("mirrors", mirror.name), f"{mirror.source!r}: {problem}")
 
 

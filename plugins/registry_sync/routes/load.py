@@ -19,6 +19,7 @@ from registry_sync.config.explain_errors import (
     is_echo,
     problem_texts,
 )
+from registry_sync.config.mirrors_folder import join_texts, merge_documents, split_text
 from registry_sync.config.model import HeadersDocument, MirrorsDocument, MirrorsFile
 from registry_sync.config.other_tools import foreign_file, recognize, recognize_text
 from registry_sync.config.variables import expand_variables
@@ -72,27 +73,50 @@ def parse_mirrors(
     :param with_rules: ``False`` skips what is below ``repositories:``, with its problems: mirrors have no rules then.
     :raises MirrorsFileError: when a problem concerns the whole file.
     """
-    document = _read_document(text, path)
-    _remove_extensions(document)
-    if only is not None:
-        _keep_one_mirror(document, only)
-    if not with_rules:
-        _remove_rules(document)
-    expand_variables(document, os.environ)
+    texts = split_text(text, path.name)
+    document = merge_documents(_read_documents(texts, only, with_rules=with_rules), path.name)
     entries, problems = _validate(document, MirrorsDocument if with_rules else HeadersDocument)
-    file = _build(entries, path)
+    file = _build(entries, document, path)
     problems += _check(file, document, problems)
-    return _without_broken(file, problems), problem_texts(problems, document)
+    unread = tuple(_unread(name) for name, content in texts.items() if content is None)
+    return _without_broken(file, problems), (*problem_texts(problems, document), *unread)
 
 
-def _read_document(text: str, path: Path) -> Document:
+def _read_documents(texts: Mapping[str, str | None], only: str | None, *, with_rules: bool) -> list[Document]:
+    """Read each file by itself, as far as it is asked for: anchors and ``env:`` are its own.
+
+    :raises MirrorsFileError: with the problems of all that cannot be read.
+    """
+    documents, problems = list[Document](), list[str]()
+    for name, text in texts.items():
+        try:
+            documents += [_read_document(text, name)] if text is not None else []
+        except MirrorsFileError as error:
+            problems += error.problems
+    if problems:
+        raise MirrorsFileError(tuple(problems))
+    for document in documents:
+        _remove_extensions(document)
+        if only is not None:
+            _keep_one_mirror(document, only)
+        if not with_rules:
+            _remove_rules(document)
+        expand_variables(document, os.environ)
+    return documents
+
+
+def _read_document(text: str, name: str) -> Document:
     """Read the YAML of a mirrors file. :raises MirrorsFileError: also when it is a file of another tool."""
     if tool := recognize_text(text):
-        raise MirrorsFileError((f"{path.name}: {foreign_file(tool, path.name)}",))
-    document = read_yaml(text, path.name)
+        raise MirrorsFileError((f"{name}: {foreign_file(tool, name)}",))
+    document = read_yaml(text, name)
     if tool := recognize(document.value):
-        raise MirrorsFileError((f"{path.name}: {foreign_file(tool, path.name)}",))
+        raise MirrorsFileError((f"{name}: {foreign_file(tool, name)}",))
     return document
+
+
+def _unread(name: str) -> str:
+    return f"{name}: this file is not read, because its name does not end with .yaml; rename or remove it"
 
 
 def json_schema() -> dict[str, Any]:
@@ -101,7 +125,36 @@ def json_schema() -> dict[str, Any]:
 
 
 def read_mirrors_text(path: Path) -> str:
-    """:raises MirrorsFileError: when the file cannot be read, or is not UTF-8 text."""
+    """The text of a mirrors file, or of the files ``*.yaml`` of a folder in the order of their names.
+
+    :raises MirrorsFileError: when a file cannot be read, or is not UTF-8 text.
+    """
+    if not path.is_dir():
+        return _read_text(path, path.name)
+    files = {f"{path.name}/{file.name}": file for file in _files(path)}
+    return join_texts({name: _read_text(file, name) if _is_read(file) else None for name, file in files.items()})
+
+
+def _files(folder: Path) -> list[Path]:
+    """The YAML files of a folder by name. Hidden files are those of editors, of git, and of mounted ConfigMaps.
+
+    :raises MirrorsFileError: when the folder has none to read, or cannot be listed.
+    """
+    try:
+        files = [file for file in folder.iterdir() if file.suffix in (".yaml", ".yml") and not file.is_dir()]
+    except OSError as error:
+        raise MirrorsFileError((f"{folder}: cannot list the folder of mirrors files ({error})",)) from error
+    found = sorted(file for file in files if not file.name.startswith("."))
+    if not any(map(_is_read, found)):
+        raise MirrorsFileError((f"{folder} has no mirrors files; their names end with .yaml, such as team.yaml",))
+    return found
+
+
+def _is_read(file: Path) -> bool:
+    return file.suffix == ".yaml"
+
+
+def _read_text(path: Path, name: str) -> str:
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
@@ -114,7 +167,7 @@ def read_mirrors_text(path: Path) -> str:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        problem = f"{path.name}:{line}: this is not UTF-8 text ({error.reason}); save the file as UTF-8"
+        problem = f"{name}:{line}: this is not UTF-8 text ({error.reason}); save the file as UTF-8"
         raise MirrorsFileError((problem,)) from error
 
 
@@ -198,10 +251,12 @@ def _without_entries(value: Mapping[str, Any], broken: set[tuple[str | int, ...]
     return kept
 
 
-def _build(entries: MirrorsDocument, path: Path) -> MirrorsFile:
+def _build(entries: MirrorsDocument, document: Document, path: Path) -> MirrorsFile:
     """The values of a file, from its valid entries."""
+    files = {name: path.parent / document.file(("mirrors", name)) for name in entries.mirrors}
     return MirrorsFile(
         path=path,
+        mirror_files=files,
         registries={name: entry.parse(name) for name, entry in entries.registries.items()},
         mirrors={name: entry.parse(name, entries.defaults) for name, entry in entries.mirrors.items()},
         node_pools={name: entry.parse(name) for name, entry in entries.nodes.items()},
@@ -211,7 +266,7 @@ def _build(entries: MirrorsDocument, path: Path) -> MirrorsFile:
 def _check(file: MirrorsFile, document: Document, reported: Iterable[Problem]) -> list[Problem]:
     """The problems of a file that no entry shows by itself. ``reported`` are those of the entries."""
     names = document.value["registries"]
-    checked = CheckedFile(file=file, routes=RouteMap.of(file), registry_names=names, line=document.line)
+    checked = CheckedFile(file=file, routes=RouteMap.of(file), registry_names=names, line=document.line_text)
     problems = check_mirrors(checked)
     has_all_routes = all(problem.place[0] == "nodes" for problem in (*reported, *problems))
     return [*problems, *check_pools(checked, with_images=has_all_routes)]

@@ -1433,15 +1433,6 @@ def test_missing_file_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert problems(path) == [f"{path} does not exist (REGISTRY_SYNC_MIRRORS_FILE names it)"]
 
 
-def test_folder_instead_of_a_file_is_reported(tmp_path: Path) -> None:
-    assert problems(tmp_path) == [
-        (
-            f"{tmp_path}: cannot read the mirrors file ([Errno 21] Is a directory: '{tmp_path}'); "
-            "to use another file, set REGISTRY_SYNC_MIRRORS_FILE"
-        )
-    ]
-
-
 def test_other_encodings_than_utf_8_are_refused(write: Write) -> None:
     assert problems(write(GOOD.replace("Node images", "Nöde").encode("latin-1"))) == [
         "mirrors.yaml:11: this is not UTF-8 text (invalid start byte); save the file as UTF-8"
