@@ -53,6 +53,7 @@ class LocalAirflow:
     :param paused: whether new DAGs wait to be unpaused.
     :param port: of web UI and API; a free one unless given.
     :param people: roles of further people by name, such as ``{"vera": "viewer"}``.
+    :param python: interpreter of its environment.
     :param base_path: path of ``[api] base_url``, as behind a reverse proxy, such as ``/airflow``.
     """
 
@@ -69,8 +70,10 @@ class LocalAirflow:
         port: int | None = None,
         people: Mapping[str, str] | None = None,
         base_path: str = "",
+        python: str = sys.executable,
     ) -> None:
         self.home = home.resolve()
+        self._python = python
         self.base_path, self._people = base_path, dict(people or {})
         self.user, self.password = "admin", secrets.token_urlsafe(9)
         self._port, self._execution_port = port or _free_port(), _free_port()
@@ -236,7 +239,7 @@ class LocalAirflow:
     def _launch(self, arguments: Sequence[str], *, stdout: Any, stderr: Any) -> subprocess.Popen[bytes]:
         for name in ("user", "tmp", "output"):
             (self.home / name).mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "airflow", *arguments]
+        command = [self._python, "-m", "airflow", *arguments]
         return launch(command, environment=self.environment, folder=self.home, stdout=stdout, stderr=stderr)
 
     def _start_component(self, component: Component) -> None:
