@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
 import subprocess
 import sys
@@ -255,6 +256,20 @@ def test_commands_use_connections_of_the_database(stack: Stack, tmp_path: Path) 
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     rows = [re.split("  +", line) for line in done.stdout.splitlines()]
     assert ["registry locked", "log in", f"ok, {stack.locked.host} as 'robot'"] in rows, done.stderr
+
+
+def test_workers_are_checked(stack: Stack) -> None:
+    """``check --on-workers`` runs a DAG that is not paused, waits for it, and prints what its workers lack."""
+    stack.airflow.api.wait_for_dag("mirrors_check")
+    environment = {**stack.airflow.environment, "PYTHONPATH": str(PROJECT / "plugins")}
+    command = [sys.executable, "-m", "registry_sync", "check", str(stack.file), "--on-workers", "--wait", "120"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    rows = [re.split("  +", line) for line in done.stdout.splitlines()]
+    assert ["default queue, pool default_pool", "worker", f"ok, {platform.node()}"] in rows, done.stderr
+    assert ["registry locked", "log in", f"ok, {stack.locked.host} as 'robot'"] in rows
+    assert ["registry open", "anonymous access", f"ok, {stack.wire.host}"] in rows
+    assert "default queue, pool default_pool: running\n" in done.stderr
+    assert re.search(r"default queue, pool default_pool: (success|failed)\n", done.stderr)
 
 
 def test_a_manual_run_uses_its_parameters(stack: Stack) -> None:

@@ -64,6 +64,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
         "airflow.states.open_states",
         "airflow.linked_route",
         "airflow.checks.database",
+        "airflow.checks.on_workers",
     ),
     "jinja2": ("tags.templates", "tags.backup_names", "nodes.render", "airflow.pages.rendering"),
     "fastapi": ("airflow.pages",),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from airflow.sdk import DAG, get_parsing_context
 
-from registry_sync.airflow.ids import READINESS_DAG, WATCH_DAG, dag_id, mirror_name, reads_rules
+from registry_sync.airflow.ids import CHECK_DAG, READINESS_DAG, WATCH_DAG, dag_id, mirror_name, reads_rules
 from registry_sync.airflow.mirrors_file import check_mirrors_file, load_dag_mirrors
 from registry_sync.config.model import MirrorsFile
 
@@ -21,11 +21,13 @@ def build_dags(dag_file: Path) -> Mapping[str, DAG]:
     match only:
         case None:
             file = load_dag_mirrors(dag_file)
-            return _mirrors(file) | _watch(file, dag_file) | _readiness(file)
+            return _mirrors(file) | _watch(file, dag_file) | _readiness(file) | _check(file)
         case _ if only == WATCH_DAG:
             return _watch(load_dag_mirrors(dag_file), dag_file)
         case _ if only == READINESS_DAG:
             return _readiness(load_dag_mirrors(dag_file))
+        case _ if only == CHECK_DAG:
+            return _check(load_dag_mirrors(dag_file))
     return _mirrors(load_dag_mirrors(dag_file, mirror_name(only), with_rules=reads_rules(task)))
 
 
@@ -56,3 +58,11 @@ def _readiness(file: MirrorsFile) -> dict[str, DAG]:
     from registry_sync.airflow.readiness_dag import build_readiness_dag  # noqa: PLC0415
 
     return {READINESS_DAG: build_readiness_dag(file)}
+
+
+def _check(file: MirrorsFile) -> dict[str, DAG]:
+    if not file.mirrors:
+        return {}
+    from registry_sync.airflow.check_dag import build_check_dag  # noqa: PLC0415
+
+    return {CHECK_DAG: build_check_dag(file)}

@@ -41,6 +41,12 @@ MISTAKES_TAG = "mistakes in the mirrors file"
 READINESS_DAG = "mirror_readiness"
 """The DAG that checks node pools. routes/checks.py refuses a mirror of the name readiness."""
 
+CHECK_DAG = "mirrors_check"
+"""The DAG that checks what workers have. The ids of mirrors begin with mirror_, so none has this one."""
+
+FINDINGS_KEY = "findings"
+"""The XCom key of the findings of a check on a worker, with its host name."""
+
 CHANGES_TASK = "changes"
 """The task of a mirror's DAG that emits asset events."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from registry_sync.checks.finding import Finding
-from registry_sync.config.model import Mirror, MirrorsFile
+from registry_sync.config.model import MirrorsFile
 from registry_sync.config.settings import RouteSettings, SkopeoOptions
 from registry_sync.errors import RegistrySyncError
 from registry_sync.skopeo.policy import check_policies
@@ -56,8 +56,3 @@ def _check_skopeo(
                 yield Finding.of_error(subject, "policy", error)
             else:
                 yield Finding(subject=subject, check="policy", text=str(policy.policy))
-
-
-def uses_registry(mirror: Mirror, name: str) -> bool:
-    """Return whether a mirror reads or writes a registry."""
-    return name == mirror.source or name in mirror.destinations

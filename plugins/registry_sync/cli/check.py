@@ -21,6 +21,14 @@ _EXIT_CODES = {"missing": FAILED, "unknown": UNANSWERED}
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that only ``check`` has."""
+    parser.add_argument(
+        "--on-workers",
+        action="store_true",
+        help="run the checks on a worker of each queue and pool that the file names, by the DAG mirrors_check",
+    )
+    parser.add_argument(
+        "--wait", type=float, default=300.0, metavar="SECONDS", help="how long to wait for workers (%(default)g)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(command=print_check)
 
@@ -31,7 +39,7 @@ def print_check(arguments: argparse.Namespace) -> int:
     Return 1 when something is missing, 3 when nothing is but something could not be checked.
     """
     file = load_mirrors(arguments.file)
-    findings = _check_all(file)
+    findings = _check_on_workers(file, arguments.wait) if arguments.on_workers else _check_all(file)
     if arguments.json:
         print(json.dumps([finding.to_json() for finding in findings], indent=2, ensure_ascii=False))
     else:
@@ -50,6 +58,18 @@ def _check_all(file: MirrorsFile) -> list[Finding]:
             raise without_airflow(error) from error
         with CommandConnections() as connections:
             return [*_check_copies(plugins_folder()), *check_everything(file, connections)]
+
+
+def _check_on_workers(file: MirrorsFile, wait_seconds: float) -> list[Finding]:
+    """Check by Airflow's database and settings here, and everything else on the workers."""
+    with redirect_stdout(sys.stderr):
+        try:
+            from registry_sync.airflow.checks.all_checks import check_airflow
+            from registry_sync.airflow.checks.on_workers import check_on_workers
+        except ModuleNotFoundError as error:
+            raise without_airflow(error) from error
+        here = list(check_airflow(file))
+        return [*here, *check_on_workers(file, wait_seconds=wait_seconds, tell=lambda line: print(line, flush=True))]
 
 
 def _check_copies(plugins_folder: Path) -> list[Finding]:

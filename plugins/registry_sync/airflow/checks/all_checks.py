@@ -21,9 +21,14 @@ def check_here(file: MirrorsFile, connections: Connections) -> Iterator[Finding]
     yield from check_notifiers(file)
 
 
-def check_everything(file: MirrorsFile, connections: Connections) -> Iterator[Finding]:
-    """Check what a run needs, by Airflow's database and settings, and on this machine."""
+def check_airflow(file: MirrorsFile) -> Iterator[Finding]:
+    """Check what a run needs of Airflow, by its database and settings."""
     yield from check_database(file)
     yield from check_map_length(file)
     yield from check_queues(file)
+
+
+def check_everything(file: MirrorsFile, connections: Connections) -> Iterator[Finding]:
+    """Check what a run needs of Airflow, and what a task needs on this machine."""
+    yield from check_airflow(file)
     yield from check_here(file, connections)
