@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException
 
 from registry_sync.config.settings import SkopeoOptions
-from registry_sync.errors import TemporaryError
+from registry_sync.errors import ConfigurationError, TemporaryError
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -36,7 +37,7 @@ class SkopeoHook(BaseHook):
     def get_conn(self) -> SkopeoProgram:
         """Return a skopeo that was found to work.
 
-        :raises ConfigurationError: when skopeo is missing or too old.
+        :raises ConfigurationError: when skopeo is missing or too old, or the packages of the extra ``docker`` are.
         :raises TemporaryError: when the Docker daemon does not respond.
         """
         if self.options.runner == "local":
@@ -46,6 +47,11 @@ class SkopeoHook(BaseHook):
         return self._find_skopeo_image()
 
     def _find_skopeo_image(self) -> SkopeoProgram:
+        if missing := [name for name in ("docker", "airflow.providers.docker") if find_spec(name) is None]:
+            raise ConfigurationError(
+                f"skopeo cannot run in containers: this worker has no Python package {missing[0]!r}; install "
+                "registry-sync[docker], or requirements.txt"
+            )
         from registry_sync.skopeo.container import Docker, find_skopeo_image
 
         docker = Docker(
