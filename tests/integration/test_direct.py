@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import zlib
 from collections import Counter
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ import pytest
 from registry_sync.errors import ConfigurationError
 from registry_sync.registry import blob_copy, uploads
 from registry_sync.registry.endpoint import Credentials
+from registry_sync.sync import session as session_module
 from registry_sync.sync.content import blob_copies
 from registry_sync.sync.session import Session
 from testkit import images
@@ -51,6 +53,7 @@ class TestCosts:
     def near(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """However busy the machine is, the registries do not count as far away."""
         monkeypatch.setattr(blob_copies, "SLOW_SECONDS", float("inf"))
+        monkeypatch.setattr(session_module, "FAR_SECONDS", float("inf"))
 
     def test_a_small_image_costs_31_requests_and_no_process(
         self, source: RegistryProcess, destination: RegistryProcess, name: str, skopeo_log: SkopeoLog
@@ -299,6 +302,60 @@ def test_a_download_goes_on_where_it_broke_off(
     uploaded = [each for each in asked(destination, name) if each.startswith("PUT blobs/uploads")]
     assert len(uploaded) == 2, "the upload went on meanwhile"
     images.pull_whole(destination.url, name, "v1")
+
+
+class TestFarRegistries:
+    """Requests that wait for the network are sent at the same time, and no more of them."""
+
+    @pytest.fixture(autouse=True)
+    def far(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(session_module, "FAR_SECONDS", 0.0)
+
+    def test_images_cost_no_more_requests_than_between_near_ones(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
+        base = images.big_layer(50_000)
+        for number in range(5):
+            images.push(source.url, name, f"v{number}", small_image(f"{name} {number}", base))
+        source.clear_requests()
+        destination.clear_requests()
+        assert counted(run_route(make_route(source, destination, name, transfer="direct"))) == {"copied": 5}
+        read = kinds(source, name)
+        assert (read["GET manifests/* 200"], read["GET blobs/* 200"]) == (15, 31)
+        assert read["GET referrers/* 404"] == 15
+        sent = kinds(destination, name)
+        assert (sent["PUT blobs/uploads/* 201"], sent["PUT manifests/* 201"]) == (31, 10)
+        for number in range(5):
+            images.pull_whole(destination.url, name, f"v{number}")
+
+    def test_the_first_children_are_read_at_the_same_time(
+        self, source: RegistryProcess, destination: RegistryProcess, name: str
+    ) -> None:
+        """Each waits until the other one was asked for."""
+        content = small_image(name, images.big_layer(50_000))
+        images.push(source.url, name, "v1", content)
+        both = threading.Barrier(2, timeout=10)
+
+        def meet(_: object) -> None:
+            both.wait()
+
+        with Interceptor(source.url) as here:
+            for child in content.children:
+                here.after("GET", f"/manifests/{child.digest}", meet, times=1)
+            assert counted(run_route(make_route(here, destination, name, transfer="direct"))) == {"copied": 1}
+        assert not both.broken
+
+    def test_a_child_that_the_destination_refuses_fails_its_image(
+        self, source: RegistryProcess, wire: Interceptor, name: str
+    ) -> None:
+        content = small_image(name, images.big_layer(50_000))
+        images.push(source.url, name, "v1", content)
+        refused = content.children[1].digest
+        body = b'{"errors": [{"code": "MANIFEST_INVALID", "message": "no"}]}'
+        wire.answer("PUT", f"/manifests/{refused}", 400, body, {"Content-Type": "application/json"})
+        (result,) = run_route(make_route(source, wire, name, transfer="direct")).tags
+        assert (result.outcome, result.error_class) == ("failed", "refused")
+        assert kinds(wire, name)["PUT manifests/v1 201"] == 0
 
 
 @pytest.mark.parametrize(("source_connections", "destination_connections"), [(2, 16), (16, 2), (1, 16)])

@@ -124,6 +124,10 @@ class RegistryClient(Protocol):
     def clock_skew_seconds(self) -> float | None:
         """Seconds by which the registry's clock is ahead of ours, by its last response; ``None`` before the first."""
 
+    @property
+    def latency_seconds(self) -> float | None:
+        """Time of the quickest request to ``/v2`` so far; ``None`` before the first."""
+
     def ping(self) -> None:
         """Check that the registry responds and accepts our credentials."""
 

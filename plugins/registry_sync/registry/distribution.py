@@ -94,6 +94,11 @@ class DistributionClient:
         """The requests so far, to ``/v2`` and to an API of the kind's own."""
         return self._transport.traffic
 
+    @property
+    def latency_seconds(self) -> float | None:
+        """Time of the quickest request to ``/v2`` so far; ``None`` before the first."""
+        return self._transport.latency_seconds
+
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()

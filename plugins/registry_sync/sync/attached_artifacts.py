@@ -43,7 +43,7 @@ from registry_sync.sync.reading.observation import Observation
 from registry_sync.sync.reading.source import artifact_tag
 from registry_sync.sync.report import TagResult
 from registry_sync.sync.session import Session
-from registry_sync.sync.threads import thread_pool
+from registry_sync.sync.threads import each_at_once, thread_pool
 from registry_sync.sync.window import Window
 from registry_sync.tags.overwrite_policy import overwriting
 
@@ -112,12 +112,11 @@ class AttachedArtifacts:
         :raises TemporaryError: when a retry may copy what is missing.
         :raises RateLimited: when a registry rate-limits us.
         """
-        pending, seen = list(subjects), set[Digest]()
+        pending, seen = dict.fromkeys(subjects), set[Digest]()
         while pending:
-            subject = pending.pop(0)
-            if subject not in seen:
-                seen.add(subject)
-                pending += self._copy_once(subject)
+            seen.update(pending)
+            found = each_at_once(self._copy_once, list(pending), threads=self._session.threads(len(pending)))
+            pending = dict.fromkeys(digest for digests in found for digest in digests if digest not in seen)
 
     def _copy_once(self, subject: Digest) -> list[Digest]:
         """The copying thread never waits for another one, which rules out deadlock."""

@@ -71,7 +71,7 @@ class Publisher:
         return self._obstacle.retry_at
 
     def publish(self, plan: Plan) -> list[TagResult]:
-        """One result per tag to copy. The first digest goes alone, so that layers shared by all are sent once.
+        """One result per tag to copy. skopeo copies the first digest alone, so that layers of all are sent once.
 
         Backups are made first, one after the other, so that no digest is written twice at the same time.
         """
@@ -79,8 +79,9 @@ class Publisher:
         results = self._back_up(plan.copies)
         progress.add(results)
         groups = list(group_by_digest(plan.without(result.tag for result in results).copies).items())
-        for batch in (groups[:1], groups[1:]):
-            with thread_pool(self._transfer.mover.threads) as pool:
+        mover = self._transfer.mover
+        for batch in filter(None, (groups,) if mover.shares_blobs else (groups[:1], groups[1:])):
+            with thread_pool(mover.threads(len(batch))) as pool:
                 try:
                     for done in self._publish_batch(pool, batch, progress):
                         progress.add(done)

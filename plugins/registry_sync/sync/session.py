@@ -24,6 +24,11 @@ PING_AFTER_FAILURES = 5
 otherwise the work goes on, because the good tags may come after the bad ones."""
 
 
+FAR_SECONDS = 0.01
+"""Longest time of the quickest request to a near registry. To a farther one, several requests are sent at a time: each
+thread opens a connection, which pays for itself where requests mostly wait."""
+
+
 class Connections(Protocol):
     """Access to registries and skopeo. Tasks and the command line get it from Airflow's hooks."""
 
@@ -52,6 +57,16 @@ class Session:
     skopeo: Skopeo
     locks: WriteLocks
     blob_places: BlobPlaces
+
+    @property
+    def are_far(self) -> bool:
+        """Even the quickest request to one of the registries so far took long."""
+        return max(self.source.latency_seconds or 0.0, self.destination.latency_seconds or 0.0) > FAR_SECONDS
+
+    def threads(self, requests: int) -> int:
+        """The threads for requests that the work waits for, at most as many as both registries allow connections."""
+        most = min(self.route.source.max_connections, self.route.destination.max_connections)
+        return min(most, max(requests, 1)) if self.are_far else 1
 
     def stop(self) -> None:
         """End every copy and every request, and refuse new ones. Returns at once. Safe in a signal handler."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -34,6 +34,17 @@ def thread_pool(threads: int) -> Iterator[ThreadPoolExecutor]:
         yield pool
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def each_at_once(function: Callable[[First], Second], items: Collection[First], *, threads: int) -> list[Second]:
+    """Call a function with each item, by several threads. Returns the results in the order of the items.
+
+    The error of the first item that failed is raised.
+    """
+    if min(len(items), threads) < 2:
+        return list(map(function, items))
+    with thread_pool(min(len(items), threads)) as pool:
+        return list(pool.map(function, items))
 
 
 def at_once(first: Callable[[], First], second: Callable[[], Second]) -> tuple[First, Second]:

@@ -7,6 +7,7 @@ limit of the others.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -27,6 +28,7 @@ class HostLimits:
     :param lane: requests that share this rate with those of other transports to the same host.
     :param patience_seconds: time for which one request waits for pauses to end. With 0, requests neither heed nor
         begin pauses of other threads and tasks.
+    :ivar latency_seconds: time of the quickest request to the registry or API; ``None`` before the first.
     """
 
     def __init__(self, base_url: str, requests_per_second: float | None, *, lane: str, patience_seconds: float) -> None:
@@ -36,6 +38,7 @@ class HostLimits:
         self._own = RateLimiter(requests_per_second, server=self._host if self._is_shared else "", lane=lane)
         self._others: dict[str, RateLimiter] = {}
         self._traffic = TrafficCounter()
+        self.latency_seconds: float | None = None
 
     @property
     def traffic(self) -> Traffic:
@@ -55,7 +58,11 @@ class HostLimits:
         with self._traffic.waiting():
             sent_at = limiter.wait(self._patience_seconds)
         self._traffic.add_request()
+        began = time.monotonic()
         response = send()
+        if limiter is self._own:
+            seconds = time.monotonic() - began
+            self.latency_seconds = min(seconds, self.latency_seconds or seconds)
         if gets_manifest and response.status == 200:
             self._traffic.add_manifest()
         if response.status == 429 and self._is_shared and pauses:

@@ -102,6 +102,11 @@ class Transport:
         """The requests so far."""
         return self._host_limits.traffic
 
+    @property
+    def latency_seconds(self) -> float | None:
+        """Time of the quickest request so far; ``None`` before the first."""
+        return self._host_limits.latency_seconds
+
     def close(self) -> None:
         """Close the connections, and end the waits of other threads."""
         self._host_limits.close()

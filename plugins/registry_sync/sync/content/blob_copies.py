@@ -41,7 +41,7 @@ SMALLEST_PLACE_BYTES = 16 * 1024
 """Smaller blobs are not worth a login at another repository."""
 
 SLOW_SECONDS = 0.1
-"""Longest time of a small blob between near registries. After a slower one, several are copied at a time."""
+"""Longest time of a small blob between near registries. After a slower one, they count as far, too."""
 
 
 class BlobCopies:
@@ -49,7 +49,6 @@ class BlobCopies:
 
     :param pool: copies blobs beside the thread that asks for them. A copy takes a connection to each registry, so the
         smaller ``max_connections`` bounds how many are copied at a time.
-    :ivar is_slow: a small blob has taken long, so that work at the same time pays.
     """
 
     def __init__(self, session: Session, pool: Executor) -> None:
@@ -65,7 +64,12 @@ class BlobCopies:
         self._finished_bytes = 0
         self._mounts = _Mounts()
         self._slots = threading.BoundedSemaphore(min(route.source.max_connections, route.destination.max_connections))
-        self.is_slow = False
+        self._has_slow_blob = False
+
+    @property
+    def are_far(self) -> bool:
+        """Requests take long, so that work at the same time pays."""
+        return self._has_slow_blob or self._session.are_far
 
     @property
     def sent_bytes(self) -> int:
@@ -102,7 +106,7 @@ class BlobCopies:
         with self._lock:
             if blob.digest in self._copied:
                 return self._copied[blob.digest], False
-            if not is_only and (self.is_slow or blob.size_bytes >= LARGE_BYTES):
+            if not is_only and (blob.size_bytes >= LARGE_BYTES or self.are_far):
                 future = self._copied[blob.digest] = self._pool.submit(self._run, blob, ends)
                 return future, True
             future = self._copied[blob.digest] = Future()
@@ -124,7 +128,7 @@ class BlobCopies:
                 del self._copied[blob.digest]
             raise
         if blob.size_bytes < LARGE_BYTES and time.monotonic() - started > SLOW_SECONDS:
-            self.is_slow = True
+            self._has_slow_blob = True
         return sent_bytes
 
     def _copy_in_slot(self, blob: Descriptor, ends: float) -> int:

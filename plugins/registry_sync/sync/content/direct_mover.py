@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from registry_sync.errors import ManifestRefused, RefusedError, RegistrySyncError
 from registry_sync.oci.index_walk import walk_manifests
@@ -14,8 +16,16 @@ from registry_sync.sync.content.blob_copies import BlobCopies
 from registry_sync.sync.content.foreign_layers import explain_refusal
 from registry_sync.sync.content.manifests import RouteManifests
 from registry_sync.sync.content.transfer import Transferred
+from registry_sync.sync.threads import each_at_once
 
-_QUICK_THREADS = 2
+_IMAGES_PER_THREAD = 2
+"""Small images between near registries that each thread copies at least. Every thread opens connections."""
+
+_MOST_READ_AHEAD = 100
+"""Children that are read before the limits of an index are checked."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _REFUSALS_OF_A_MANIFEST = frozenset({400, 415, 422})
 
@@ -39,11 +49,16 @@ class DirectMover:
         return False
 
     @property
-    def threads(self) -> int:
-        """The number of digests at the same time: few while each is quick, because every thread opens connections."""
+    def shares_blobs(self) -> bool:
+        """A blob of several images is copied by one of them while the others wait."""
+        return True
+
+    def threads(self, images: int) -> int:
+        """The number of images to move at the same time, of ``images``: fewer between near registries."""
         route = self.manifests.session.route
         most = min(route.settings.parallel_copies, route.source.max_connections, route.destination.max_connections)
-        return most if self.blobs.is_slow else min(most, _QUICK_THREADS)
+        wanted = images if self.blobs.are_far else images // _IMAGES_PER_THREAD
+        return min(most, max(1, wanted))
 
     @property
     def sent_bytes(self) -> int:
@@ -59,15 +74,36 @@ class DirectMover:
 
         :raises RefusedError: also when the index is nested too deeply.
         """
-        parts = list(walk_manifests(manifest, self.manifests.read_source, enters=lambda child: not is_blob(child)))
+        parts = self._read_parts(manifest)
         sent_bytes = self.blobs.copy(blob for part in parts for blob in blobs_of(part))
-        for part in parts[:-1]:
-            self._put(part)
+        self._put_parts(parts[:-1])
         with self._lock:
             self._pending[manifest.digest] = manifest
         if manifest.digest.algorithm != "sha256":
             self.settle(manifest.digest)
         return Transferred(manifest=manifest, was_held=False, sent_bytes=sent_bytes)
+
+    def _read_parts(self, manifest: Manifest) -> list[Manifest]:
+        """All manifests below a manifest, children before the index that lists them, and itself last."""
+        children = {child.digest for child in manifest.children if not is_blob(child)}
+        early = dict[Digest, Manifest]()
+        if len(children) <= _MOST_READ_AHEAD:
+            early = {part.digest: part for part in self._for_each(self.manifests.read_source, list(children))}
+
+        def read(digest: Digest) -> Manifest:
+            return early.get(digest) or self.manifests.read_source(digest)
+
+        return list(walk_manifests(manifest, read, enters=lambda child: not is_blob(child)))
+
+    def _put_parts(self, parts: Sequence[Manifest]) -> None:
+        """PUT what is below a manifest: images first, then the indexes in their order."""
+        self._for_each(self._put, [part for part in parts if not part.is_index])
+        for part in parts:
+            if part.is_index:
+                self._put(part)
+
+    def _for_each(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        return each_at_once(function, items, threads=self.manifests.session.threads(len(items)))
 
     def settle(self, digest: Digest) -> None:
         """Publish by its digest a manifest that was sent."""

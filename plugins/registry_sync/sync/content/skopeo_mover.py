@@ -35,9 +35,13 @@ class SkopeoMover:
     enforces_policy: bool
 
     @property
-    def threads(self) -> int:
-        """The number of skopeos at the same time."""
-        return self.manifests.session.route.settings.parallel_copies
+    def shares_blobs(self) -> bool:
+        """Two skopeos send a blob twice."""
+        return False
+
+    def threads(self, images: int) -> int:
+        """The number of skopeos at the same time, for ``images``."""
+        return min(self.manifests.session.route.settings.parallel_copies, images)
 
     @property
     def sent_bytes(self) -> int:

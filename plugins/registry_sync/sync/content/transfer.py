@@ -50,8 +50,11 @@ class Mover(Protocol):
         """Content passes the route's policy. Content of unknown origin at the destination is then moved, too."""
 
     @property
-    def threads(self) -> int:
-        """The number of digests to move at the same time, as far as is known by now."""
+    def shares_blobs(self) -> bool:
+        """Images that are moved at the same time send a blob of several of them once."""
+
+    def threads(self, images: int) -> int:
+        """The number of images to move at the same time, of ``images``."""
 
     @property
     def sent_bytes(self) -> int:
