@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from registry_sync.errors import ConfigurationError
+from registry_sync.oci.manifest import OCI_MANIFEST
 from registry_sync.registry import blob_copy, uploads
 from registry_sync.registry.endpoint import Credentials
 from registry_sync.sync import session as session_module
@@ -24,6 +25,7 @@ from registry_sync.sync.session import Session
 from testkit import images
 from testkit.images import Image
 from testkit.interceptor import Interceptor
+from testkit.memory_source import MemorySource
 from testkit.registry import RegistryProcess
 from testkit.routes import asked, counted, make_route, result_of, run_route
 from testkit.scripted import Reply, ScriptedRequest, ScriptedServer
@@ -32,6 +34,7 @@ from testkit.token_server import ALL_ACTIONS, TokenServer
 from testkit.waiting import PATIENCE_SECONDS, wait_until
 from tests.integration.conftest import SkopeoLog
 from tests.integration.test_blobs import copy, described
+from tests.integration.test_shapes import FOREIGN, config, descriptor, layer, made
 
 pytestmark = pytest.mark.usefixtures("own_temporary_directory")
 
@@ -403,6 +406,30 @@ def test_no_skopeo_is_needed(
     assert counted(run_route(make_route(source, destination, name, transfer="direct"))) == {"copied": 1}
     assert images.resolve(destination.url, name, "v1") == content.digest
     images.pull_whole(destination.url, name, "v1")
+
+
+@pytest.mark.parametrize(
+    ("media_type", "is_at_source", "is_copied"),
+    [
+        (images.OCI_LAYER, True, True),
+        (images.OCI_LAYER, False, False),
+        (images.DOCKER_LAYER, True, True),
+        (FOREIGN, True, False),
+        ("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", True, False),
+    ],
+)
+def test_layers_with_urls(name: str, media_type: str, *, is_at_source: bool, is_copied: bool) -> None:
+    """Only foreign layers are not for registries. Machines may reach no URL, and a registry may have other layers."""
+    base, own, settings = layer(f"{name} base", media_type), layer(name), config(name)
+    entries = [descriptor(base, urls=["https://layers.example/base"]), descriptor(own)]
+    document = {"mediaType": OCI_MANIFEST, "config": descriptor(settings), "layers": entries}
+    held = (settings, own, base) if is_at_source else (settings, own)
+    with MemorySource() as source, SmallRegistry() as destination:
+        source.add(made(document, *held), "v1")
+        route = make_route(source, destination, name, transfer="direct", signatures=False)
+        assert counted(run_route(route)) == {"copied": 1}
+        assert (str(base.digest) in destination.blobs) is is_copied
+        assert str(own.digest) in destination.blobs
 
 
 def test_a_policy_is_never_bypassed(

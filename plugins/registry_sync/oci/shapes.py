@@ -75,6 +75,16 @@ def is_blob(child: Descriptor) -> bool:
     return not ("manifest" in media_type or "index" in media_type)
 
 
+def is_foreign(blob: Descriptor) -> bool:
+    """Return whether a layer is downloaded from its ``urls`` only, as those of Windows, and not from registries.
+
+    A layer of another type with ``urls`` may be downloaded from there as well:
+    https://github.com/opencontainers/image-spec/blob/v1.1.0/descriptor.md#properties.
+    """
+    media_type = _base_type(blob.media_type)
+    return bool(blob.urls) and ("foreign" in media_type or "nondistributable" in media_type)
+
+
 def blobs_of(manifest: Manifest) -> tuple[Descriptor, ...]:
     """The blobs that a manifest names itself: config and layers, and those that an index lists."""
     return (*manifest.blobs, *filter(is_blob, manifest.children))

@@ -24,6 +24,7 @@ from registry_sync.errors import (
 )
 from registry_sync.oci.manifest import Descriptor
 from registry_sync.oci.reference import Digest
+from registry_sync.oci.shapes import is_foreign
 from registry_sync.registry.blob_copy import BlobCopy
 from registry_sync.registry.damaged_blobs import removal_advice
 from registry_sync.registry.uploads import Upload
@@ -80,15 +81,15 @@ class BlobCopies:
     def copy(self, blobs: Iterable[Descriptor]) -> int:
         """Copy the blobs that the destination lacks. Returns the bytes sent by this call.
 
-        A blob that another thread is copying is waited for, and fails here as well when it fails there. Layers with
-        ``urls`` are left out: machines download them from there.
+        A blob that another thread is copying is waited for, and fails here as well when it fails there. Foreign layers
+        are left out, and other layers with ``urls`` where the source lacks them: machines download them from there.
 
-        :raises NotFound: when the source lacks one.
+        :raises NotFound: when the source lacks one without ``urls``.
         :raises DamagedContent: when the destination has one with another size.
         :raises TemporaryError: also when the task is being ended, or after the route's ``copy_timeout_minutes``.
         """
         ends = time.monotonic() + self._timeout_seconds
-        unique = {blob.digest: blob for blob in blobs if not blob.urls}
+        unique = {blob.digest: blob for blob in blobs if not is_foreign(blob)}
         ours, others = list[Future[int]](), list[Future[int]]()
         for blob in sorted(unique.values(), key=lambda blob: blob.size_bytes, reverse=True):
             future, is_ours = self._start(blob, ends, is_only=len(unique) == 1)
@@ -151,6 +152,11 @@ class BlobCopies:
             self._running[id(copy)] = copy
         try:
             sent_bytes = copy.run(upload)
+        except NotFound as error:
+            if not blob.urls:
+                raise
+            log.info("%s is left out; machines download it from the URLs in its manifest", error)
+            return 0
         finally:
             with self._lock:
                 self._finished_bytes += self._running.pop(id(copy)).sent_bytes
