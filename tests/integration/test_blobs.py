@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from registry_sync.errors import NotFound, RefusedError, RegistrySyncError, TemporaryError
+from registry_sync.errors import DeniedError, NotFound, RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.oci.manifest import Descriptor
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.blob_copy import BlobCopy
@@ -252,3 +253,31 @@ def test_a_blob_at_another_host_is_read_without_the_password(destination: Regist
             copy(server, destination, described(b"stored elsewhere"), source_credentials=ROBOT)
         assert [each.authorization for each in storage.shown] == [None]
     assert read(destination, Digest.of(b"stored elsewhere")) == b"stored elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "error"),
+    [
+        (404, "BLOB_UNKNOWN", NotFound),
+        (400, "DIGEST_INVALID", RefusedError),
+        (416, "RANGE_INVALID", RefusedError),
+        (403, "DENIED", DeniedError),
+        (503, "", TemporaryError),
+    ],
+)
+def test_what_the_source_answers_in_the_middle_is_not_about_the_upload(
+    destination: RegistryProcess, status: int, code: str, error: type[RegistrySyncError]
+) -> None:
+    content = bytes(200_000)
+
+    def script(_: ScriptedRequest) -> Reply:
+        if len(server.shown) == 1:
+            return Reply(headers={"Content-Length": str(len(content))}, body=[content[:150_000]])
+        return Reply(status=status, body=f'{{"errors": [{{"code": "{code}"}}]}}'.encode())
+
+    with ScriptedServer(script) as server, pytest.raises(error) as caught:
+        copy(server, destination, described(content))
+    assert type(caught.value) is error
+    path = f"{server.url}/v2/{NAME}/blobs/{described(content).digest}"
+    assert str(caught.value).startswith(f"GET {path} answered {status}")
+    assert not re.search("upload|damaged", str(caught.value))

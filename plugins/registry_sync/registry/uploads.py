@@ -133,14 +133,12 @@ class Uploads:
             return self._transport.call_once(
                 method, address, headers=headers, body=body, scope=self._scope, read_seconds=self._read_seconds
             )
-        except NotFound as error:
-            raise TemporaryError(f"{error}; the registry no longer knows the upload") from error
-        except RefusedError as error:
-            if _WRONG_DIGEST in str(error):  # our bytes had the right one
-                raise DamagedContent(f"{error}; the bytes were damaged on their way") from error
-            if error.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-                raise TemporaryError(f"{error}; the registry has other parts of the upload than were sent") from error
-            raise
+        except (NotFound, RefusedError) as error:
+            is_of_source = isinstance(body, Body) and body.error is error
+            explained = error if is_of_source else _explain(error)
+            if explained is error:
+                raise
+            raise explained from error
 
     def find(self, upload: Upload, blob: Descriptor) -> tuple[Upload, int] | None:
         """An upload that broke off, and the number of bytes that the registry has of it; ``None`` if it has none.
@@ -184,6 +182,17 @@ class Uploads:
             )
         own = urlsplit(self._transport.base_url)  # joining would take a path such as //v2/app for another host
         return urlunsplit((own.scheme, own.netloc, parts.path, parts.query, ""))
+
+
+def _explain(error: NotFound | RefusedError) -> RegistrySyncError:
+    """The error to report for a write that the registry did not accept."""
+    if isinstance(error, NotFound):
+        return TemporaryError(f"{error}; the registry no longer knows the upload")
+    if _WRONG_DIGEST in str(error):  # our bytes had the right one
+        return DamagedContent(f"{error}; the bytes were damaged on their way")
+    if error.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        return TemporaryError(f"{error}; the registry has other parts of the upload than were sent")
+    return error
 
 
 def _chunk_bytes(response: Response, blob: Descriptor) -> int | None:

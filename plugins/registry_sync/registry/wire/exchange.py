@@ -16,7 +16,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util.request import ACCEPT_ENCODING
 
 from registry_sync import __version__
-from registry_sync.errors import RefusedError, ResponseTimeout
+from registry_sync.errors import RefusedError, RegistrySyncError, ResponseTimeout
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.wire.connections import Connections
 from registry_sync.registry.wire.deadline import DeadlineExceeded, write_timeout
@@ -49,18 +49,26 @@ class RequestLimits:
 
 
 class Body:
-    """A request body that is read once, chunk by chunk."""
+    """A request body that is read once, chunk by chunk.
+
+    :ivar error: the error of the chunks, such as of the registry that they are read from.
+    """
 
     def __init__(self, chunks: Iterable[bytes], size_bytes: int) -> None:
         self._chunks = chunks
         self._size_bytes = size_bytes
+        self.error: RegistrySyncError | None = None
 
     def __len__(self) -> int:
         """The Content-Length."""
         return self._size_bytes
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._chunks)
+        try:
+            yield from self._chunks
+        except RegistrySyncError as error:
+            self.error = error
+            raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
