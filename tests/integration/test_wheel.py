@@ -173,14 +173,3 @@ def test_copy_in_the_plugins_folder_beside_the_wheel_is_told(installed: Installe
     assert plugin.startswith("registry-sync==")
     assert found["errors"] == {}
     assert COPIED.format(installed=installed.package, copied=copied) in printed
-    done = installed.run("registry-sync", "check")
-    problem = (
-        f"registry_sync is installed 2 times: this command is of the package in {installed.package}; keep one, and "
-        f"remove the others: {copied}"
-    )
-    assert problem.split() in windows(done.stderr.split(), len(problem.split())), done.stdout + done.stderr
-
-
-def windows(words: list[str], length: int) -> list[list[str]]:
-    """Each sequence of as many words: the command breaks lines."""
-    return [words[start : start + length] for start in range(len(words) - length + 1)]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from registry_sync.cli.check import _check_copies
 from registry_sync.cli.installed_copies import PACKAGE, copies_problem, find_copies
 from testkit.project import PROJECT
 
@@ -39,6 +40,17 @@ def test_copies_are_found_in_the_plugins_folder_and_where_python_looks(
         f"registry_sync is installed 3 times: this command is of the package in {PACKAGE}; keep one, and remove the "
         f"others: {installed}, {copied}"
     )
+
+
+def test_check_warns_of_a_copy(tmp_path: Path) -> None:
+    copied = copy_of_the_package(tmp_path / "plugins") / PACKAGE.name
+    [finding] = _check_copies(copied.parent)
+    assert (finding.check, finding.verdict, finding.text) == (
+        "installed once",
+        "warning",
+        copies_problem([PACKAGE, copied]),
+    )
+    assert _check_copies(PACKAGE.parent) == []
 
 
 def test_folder_of_another_package_is_no_copy(tmp_path: Path) -> None:
