@@ -78,4 +78,4 @@ def test_source_distribution_has_what_it_is_built_from() -> None:
 
 def test_changelog_has_this_version() -> None:
     text = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert re.search(rf"^## (Unreleased|{re.escape(registry_sync.__version__)} )", text, re.MULTILINE)
+    assert re.search(rf"^## {re.escape(registry_sync.__version__)} \(\d{{4}}-\d\d-\d\d\)$", text, re.MULTILINE)
