@@ -7,7 +7,15 @@ from pathlib import Path
 
 from airflow.sdk import DAG, get_parsing_context
 
-from registry_sync.airflow.ids import CHECK_DAG, READINESS_DAG, WATCH_DAG, dag_id, mirror_name, reads_rules
+from registry_sync.airflow.ids import (
+    CHECK_DAG,
+    READINESS_DAG,
+    WATCH_DAG,
+    dag_id,
+    is_copy_task,
+    mirror_name,
+    reads_rules,
+)
 from registry_sync.airflow.mirrors_file import check_mirrors_file, load_dag_mirrors
 from registry_sync.config.model import MirrorsFile
 
@@ -28,7 +36,8 @@ def build_dags(dag_file: Path) -> Mapping[str, DAG]:
             return _readiness(load_dag_mirrors(dag_file))
         case _ if only == CHECK_DAG:
             return _check(load_dag_mirrors(dag_file))
-    return _mirrors(load_dag_mirrors(dag_file, mirror_name(only), with_rules=reads_rules(task)))
+    file = load_dag_mirrors(dag_file, mirror_name(only), with_rules=reads_rules(task))
+    return _mirrors(file, with_parameters=not is_copy_task(task))
 
 
 def check_dags(dag_file: Path) -> None:
@@ -37,10 +46,11 @@ def check_dags(dag_file: Path) -> None:
         check_mirrors_file(dag_file)
 
 
-def _mirrors(file: MirrorsFile) -> dict[str, DAG]:
+def _mirrors(file: MirrorsFile, *, with_parameters: bool = True) -> dict[str, DAG]:
     from registry_sync.airflow.mirror_dag import build_dag  # noqa: PLC0415
 
-    return {dag_id(mirror.name): build_dag(mirror, file) for mirror in file.mirrors.values()}
+    mirrors = file.mirrors.values()
+    return {dag_id(mirror.name): build_dag(mirror, file, with_parameters=with_parameters) for mirror in mirrors}
 
 
 def _watch(file: MirrorsFile, dag_file: Path) -> dict[str, DAG]:

@@ -32,6 +32,15 @@ def reads_rules(task: str | None) -> bool:
     return task is None or task.startswith("routes_to_")
 
 
+def is_copy_task(task: str | None) -> bool:
+    """Return whether a task is the one that is mapped over the routes to a destination; ``False`` for ``None``.
+
+    >>> is_copy_task(copy_task("acr")), is_copy_task(routes_task("acr")), is_copy_task(REPORT_TASK), is_copy_task(None)
+    (True, False, False, False)
+    """
+    return task is not None and task.startswith("to_")
+
+
 WATCH_DAG = "mirror_watch"
 """The DAG that looks at all mirrors. routes/checks.py refuses a mirror of the name watch."""
 

@@ -125,3 +125,18 @@ def test_functions_are_imported_without_their_dags() -> None:
     environment: dict[str, Any] = {"PYTHONPATH": str(PROJECT / "plugins")}
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert ended.stdout == "['registry_sync.airflow']\n"
+
+
+@pytest.mark.parametrize(
+    ("task", "has_rules", "has_parameters"),
+    [("routes_to_acr", True, True), ("to_acr", False, False), ("changes", False, True), ("report", False, True)],
+)
+def test_task_has_what_it_uses(
+    home: Path, task: str, has_rules: bool, has_parameters: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rules are checked when they are read, and Airflow checks each parameter in each task that has it."""
+    monkeypatch.setenv(CONTEXT, "mirror_a")
+    monkeypatch.setenv(CONTEXT.replace("DAG_ID", "TASK_ID"), task)
+    dag = dags_of(home / "dags" / "mirrors.py")["mirror_a"]
+    assert bool(dag.task_dict["routes_to_acr"].mirror.rules) == has_rules  # type: ignore[union-attr]
+    assert bool(dag.params) == has_parameters
