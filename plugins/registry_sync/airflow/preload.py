@@ -17,6 +17,7 @@ FORKING_COMMANDS = (("scheduler",), ("dag-processor",), ("celery", "worker"), ("
 """The commands of Airflow whose processes fork tasks or parsers of DAG files."""
 
 MODULES = (
+    "airflow.check_dag",
     "airflow.dag_file",
     "airflow.metrics",
     "airflow.mirror_dag",
