@@ -10,6 +10,7 @@ from registry_sync.config.model import MirrorsFile
 from registry_sync.config.settings import RouteSettings, SkopeoOptions
 from registry_sync.errors import RegistrySyncError
 from registry_sync.skopeo.policy import check_policies
+from registry_sync.skopeo.runner import SkopeoProgram, speed_limit
 from registry_sync.sync.session import Connections, policy_files_of
 
 
@@ -38,6 +39,14 @@ def _check_file(subject: str, path: Path) -> Finding:
     return Finding(subject=subject, check="CA file", text=str(path))
 
 
+def _version_of(subject: str, skopeo: SkopeoProgram) -> Finding:
+    text, limit = f"{skopeo.version}, {skopeo.label}", speed_limit(skopeo.version)
+    if not limit:
+        return Finding(subject=subject, check="version", text=text)
+    remedy = "install a newer one, or write transfer: direct where no policy is needed"
+    return Finding(subject=subject, check="version", verdict="warning", text=f"{text}: {limit}", remedy=remedy)
+
+
 def _check_skopeo(
     options: SkopeoOptions, settings: Iterable[RouteSettings], connections: Connections
 ) -> Iterator[Finding]:
@@ -47,7 +56,7 @@ def _check_skopeo(
     except RegistrySyncError as error:
         yield Finding.of_error(subject, "version", error)
         return
-    yield Finding(subject=subject, check="version", text=f"{skopeo.version}, {skopeo.label}")
+    yield _version_of(subject, skopeo)
     for policy in dict.fromkeys(map(policy_files_of, settings)):
         if policy is not None:
             try:

@@ -29,6 +29,23 @@ class SkopeoVersion(NamedTuple):
 
 OLDEST_VERSION = SkopeoVersion(1, 9, 0)
 
+KEEPS_CONNECTIONS = SkopeoVersion(1, 12, 0)
+"""The first version that does not open a connection for each request: https://github.com/containers/image/pull/1867."""
+
+
+def speed_limit(version: SkopeoVersion) -> str:
+    """The reason why a version copies slowly; empty for a version that does not.
+
+    >>> speed_limit(SkopeoVersion(1, 11, 2))
+    'it opens a connection for each request, which versions from 1.12 on do not'
+    >>> speed_limit(SkopeoVersion(1, 12, 0))
+    ''
+    """
+    if version >= KEEPS_CONNECTIONS:
+        return ""
+    newer = f"{KEEPS_CONNECTIONS.major}.{KEEPS_CONNECTIONS.minor}"
+    return f"it opens a connection for each request, which versions from {newer} on do not"
+
 
 class RunningSkopeo(Protocol):
     """A running skopeo: its output, its traffic, and its end. Used by the thread that started it."""
