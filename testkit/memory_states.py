@@ -26,9 +26,11 @@ class MemoryStates:
         runs: Mapping[str, MirrorRuns] | None = None,
         *,
         file_errors: bool = False,
+        missing_pools: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._stored = {(each.mirror, each.destination): each for each in stored}
         self._runs, self._file_errors = dict(runs or {}), file_errors
+        self._missing_pools = dict(missing_pools or {})
         self.reads: list[frozenset[StoredKey]] = []
 
     def destinations(self) -> Mapping[tuple[str, str], Mapping[str, Any]]:
@@ -54,6 +56,9 @@ class MemoryStates:
 
     def has_file_errors(self) -> bool:
         return self._file_errors
+
+    def missing_pools(self) -> Mapping[str, Sequence[str]]:
+        return self._missing_pools
 
     def runs(self) -> Mapping[str, MirrorRuns]:
         return self._runs

@@ -90,7 +90,7 @@ def test_every_check_passes(
     assert rows(printed.out, "mirror team") == [
         "mirror team max_map_length ok, 1 repositories and those of its namespaces of at most 1024"
     ]
-    warning = "; 1 warnings" if speed_limit(find_skopeo().version) else ""
+    warning = "; 1 warning" if speed_limit(find_skopeo().version) else ""
     assert printed.err.endswith(f"nothing is missing{warning}\n")
     assert {each.method for each in (*source.requests(), *locked.requests())} <= {"GET", "HEAD"}
 

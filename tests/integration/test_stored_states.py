@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from airflow import settings
@@ -18,8 +19,10 @@ from airflow.models.asset_state_store import AssetStateStoreModel
 from airflow.models.dag import DagModel, DagTag
 from airflow.models.dagrun import DagRun
 from airflow.models.errors import ParseImportError
+from airflow.models.pool import Pool
+from airflow.models.taskinstance import TaskInstance
 from airflow.utils.state import DagRunState
-from sqlalchemy import create_engine, delete, event, update
+from sqlalchemy import create_engine, delete, event, insert, select, update
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
@@ -279,6 +282,21 @@ def test_mistakes_are_known_without_a_file_that_raises_them(session: Session) ->
     session.add(DagTag(dag_id=WATCH_DAG, name=MISTAKES_TAG))
     session.flush()
     assert reader(session).has_file_errors()
+
+
+def test_a_pool_that_does_not_exist_is_known_while_tasks_wait_for_it(session: Session) -> None:
+    run = session.scalars(select(DagRun).where(DagRun.dag_id == "mirror_giantswarm")).first()
+    assert run is not None
+    tasks = [("to_acr", "scheduled", "absent"), ("to_hub", "scheduled", "default_pool"), ("to_x", "success", "gone")]
+    own = {"dag_id": run.dag_id, "run_id": run.run_id, "try_number": 0, "max_tries": 0, "hostname": "", "unixname": ""}
+    own |= {"pool_slots": 1, "queue": "default", "priority_weight": 1, "executor_config": {}, "operator": ""}
+    rows = [{**own, "id": uuid4(), "task_id": task, "state": state, "pool": pool} for task, state, pool in tasks]
+    session.execute(insert(TaskInstance), rows)
+    assert reader(session).missing_pools() == {"absent": ["giantswarm"]}
+    assert reader(session, "kubernetes").missing_pools() == {}
+    session.add(Pool(pool="absent", slots=1, include_deferred=False))
+    session.flush()
+    assert reader(session).missing_pools() == {}
 
 
 def test_errors_in_other_dag_files_do_not_count(session: Session) -> None:

@@ -30,7 +30,11 @@ def conclusion(findings: Sequence[Finding]) -> str:
     counts = {verdict: sum(finding.verdict == verdict for finding in findings) for verdict in _SHOWN}
     parts = [
         f"{counts[verdict]} {words}"
-        for verdict, words in (("missing", "missing"), ("unknown", "could not be checked"), ("warning", "warnings"))
+        for verdict, words in (
+            ("missing", "missing"),
+            ("unknown", "could not be checked"),
+            ("warning", "warning" if counts["warning"] == 1 else "warnings"),
+        )
         if counts[verdict]
     ]
     if worst(findings) == "ok":

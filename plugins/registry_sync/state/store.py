@@ -56,6 +56,10 @@ class StateReader(Protocol):
         """Return whether Airflow met a mistake in the mirrors file, so that mirrors may be missing or old."""
         ...
 
+    def missing_pools(self) -> Mapping[str, Sequence[str]]:
+        """The pools that do not exist although tasks wait for them, each with the mirrors of these tasks."""
+        ...
+
     def runs(self) -> Mapping[str, MirrorRuns]:
         """The runs by mirror."""
         ...

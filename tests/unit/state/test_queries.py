@@ -279,6 +279,9 @@ def test_the_overview_names_the_oldest_lacking_tag() -> None:
     assert overview_notes(MemoryStates([], file_errors=True)) == (
         "the mirrors file has a mistake: mirrors may be missing; see Airflow's import errors, or the DAG mirror_watch",
     )
+    assert overview_notes(MemoryStates([], missing_pools={"acr": ["one", "two"]})) == (
+        "tasks of one, two wait for the pool acr, which does not exist; create it: airflow pools set acr 4 ''",
+    )
 
 
 def event(at: datetime, *names: str) -> ChangeEvent:

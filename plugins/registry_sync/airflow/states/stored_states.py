@@ -18,6 +18,8 @@ from airflow.models.asset_state_store import AssetStateStoreModel
 from airflow.models.dag import DagModel, DagTag
 from airflow.models.dagrun import DagRun
 from airflow.models.errors import ParseImportError
+from airflow.models.pool import Pool
+from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import ColumnElement, Select, String, and_, cast, func, or_, select
 from sqlalchemy.orm import Session
 
@@ -113,6 +115,19 @@ class StoredStates:
         is_tagged = and_(DagTag.dag_id == WATCH_DAG, DagTag.name == MISTAKES_TAG)
         found = (select(ParseImportError.id).where(is_told), select(DagTag.dag_id).where(is_tagged))
         return any(self._session.scalar(query.limit(1)) is not None for query in found)
+
+    def missing_pools(self) -> Mapping[str, Sequence[str]]:
+        """The pools that the scheduler does not find for tasks of mirrors. Only its log says so otherwise."""
+        mirrors = {dag_id(mirror): mirror for mirror, _ in self._assets}
+        waiting = select(TaskInstance.pool, TaskInstance.dag_id).where(
+            TaskInstance.state == "scheduled",
+            TaskInstance.dag_id.in_(mirrors),
+            TaskInstance.pool.not_in(select(Pool.pool)),
+        )
+        found: dict[str, list[str]] = {}
+        for pool, dag in self._session.execute(waiting.distinct().order_by(TaskInstance.pool, TaskInstance.dag_id)):
+            found.setdefault(pool, []).append(mirrors[dag])
+        return found
 
     def runs(self) -> Mapping[str, MirrorRuns]:
         """The last run that ended, an open one, and the next one, of each mirror."""

@@ -33,15 +33,16 @@ def get_overview(reader: StateReader, now: datetime, *, mirror: str = "", destin
 
 
 def overview_notes(reader: StateReader) -> tuple[str, ...]:
-    """Return remarks about rows that may be missing in the overview, for people."""
-    if reader.has_file_errors():
-        return (
-            (
-                "the mirrors file has a mistake: mirrors may be missing; see Airflow's import errors, or the DAG "
-                "mirror_watch"
-            ),
-        )
-    return ()
+    """Return remarks about rows that may be missing in the overview, and tasks that never start, for people."""
+    mistakes = (
+        "the mirrors file has a mistake: mirrors may be missing; see Airflow's import errors, or the DAG mirror_watch"
+    )
+    pools = (
+        f"tasks of {', '.join(mirrors)} wait for the pool {pool}, which does not exist; create it: airflow pools set "
+        f"{pool} 4 ''"
+        for pool, mirrors in sorted(reader.missing_pools().items())
+    )
+    return (*([mistakes] if reader.has_file_errors() else []), *pools)
 
 
 def list_routes(
