@@ -13,7 +13,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 74, 44
 _MARKS = ("circle", "square", "diamond", "triangle")
 
 _STYLE = """
-text { font: 15px system-ui, sans-serif; fill: #1f2328 } .small { font-size: 13px; fill: #59636e }
+text { font: 17px system-ui, sans-serif; fill: #1f2328 } .small { font-size: 15px; fill: #59636e }
 .title { font-weight: 600 } .paper { fill: #ffffff } .grid { stroke: #d8dee4 } .line { fill: none; stroke-width: 2.5 }
 .s0 { color: #0969da } .s1 { color: #bc4c00 } .s2 { color: #1a7f37 } .s3 { color: #8250df }
 .s0, .s1, .s2, .s3 { stroke: currentColor; fill: currentColor }
@@ -83,7 +83,7 @@ def _legend(lines: Mapping[str, Points]) -> list[str]:
     parts, x = list[str](), float(_LEFT)
     for number, name in enumerate(lines):
         parts += [_mark(number, x + 6, 46), f'<text class="small" x="{x + 18}" y="51">{escape(name)}</text>']
-        x += 18 + 7.5 * len(name) + 16
+        x += 18 + 8.3 * len(name) + 16
     return parts
 
 
@@ -125,11 +125,11 @@ def round_up(most: float) -> float:
     """The next value that four equal steps divide well.
 
     >>> round_up(1.7), round_up(960), round_up(4001)
-    (2.0, 1000.0, 6000.0)
+    (2.0, 1000.0, 5000.0)
     """
     unit = 1.0
     while unit * 10 <= most:
         unit *= 10
     while unit > most:
         unit /= 10
-    return next(unit * step for step in (1, 2, 4, 6, 8, 10) if unit * step >= most)
+    return next(unit * step for step in (1, 2, 3, 4, 5, 6, 8, 10) if unit * step >= most)

@@ -159,7 +159,7 @@ def _crane(program: str) -> Tool:
         insecure = [] if task.ca_file else ["--insecure"]
         return [[*copy, *insecure, f"{task.source}/{name}", f"{task.destination}/{name}"] for name in task.wanted]
 
-    return Tool(name=f"crane copy --all-tags {_version(program, 'version')}".strip(), commands=commands, keeps=True)
+    return Tool(name=f"crane {_version(program, 'version')}".strip(), commands=commands, keeps=True)
 
 
 def _image_syncer(program: str) -> Tool:
@@ -184,7 +184,7 @@ def _oras(program: str) -> Tool:
             for tag in tags
         ]
 
-    name = f"oras cp {_version(program, 'version')}"
+    name = f"oras {_version(program, 'version')}"
     return Tool(name=name, commands=commands, at_once=PARALLEL, compares_first=False)
 
 
