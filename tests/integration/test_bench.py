@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from bench import big, growth, raw
+from bench.__main__ import SCENARIOS, block
 from bench.contest import Contest, hold
 from bench.proxy import PROGRAM
 from bench.scope import Scope, Sizes
@@ -155,3 +156,8 @@ def test_scenarios_have_a_row_for_each_tool_and_size(scope: Scope) -> None:
     for drawing in findings.drawings.values():
         lines = ET.fromstring(drawing).iter("{http://www.w3.org/2000/svg}polyline")
         assert [len(str(line.get("points")).split()) for line in lines] == [2, 2]
+
+
+def test_the_page_has_the_tables_of_every_scenario() -> None:
+    for name in ("machine", *SCENARIOS):
+        assert block(name).read().count("\n| -"), f"run make bench ARGS=--write; {name} has no table"
