@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -39,13 +40,14 @@ def main() -> None:
     logging.disable(logging.WARNING)
     sizes = replace(Sizes(), big_megabytes=arguments.big_megabytes)
     scope = Scope(ours=tools.ours(), idle=tools.IDLE, peers=tools.peers(), raw=tools.RAW, sizes=sizes)
-    _show("machine", machine.describe(scope), is_written=arguments.write)
+    load_before = os.getloadavg()[0]
     for name in arguments.scenarios or SCENARIOS:
         began = time.monotonic()
         print(f"{name}:", file=sys.stderr)
         findings = SCENARIOS[name](scope)
         print(f"{name} took {time.monotonic() - began:.0f} s", file=sys.stderr)
         _show(name, findings, is_written=arguments.write)
+    _show("machine", machine.describe(scope, load_before), is_written=arguments.write)
 
 
 def _arguments() -> argparse.Namespace:

@@ -14,13 +14,13 @@ from bench.scope import Scope
 from bench.tables import Findings, Row, Table
 
 
-def describe(scope: Scope) -> Findings:
-    """Processor, memory, load, and versions."""
+def describe(scope: Scope, load_before: float) -> Findings:
+    """Processor, memory, load before and after, and versions."""
     rows: list[Row] = [
         ("measured", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {_commit()}"),
         ("processor", f"{os.cpu_count()} × {_processor()}"),
         ("memory", f"{_memory_gigabytes():.0f} GB; the registries' files are in memory"),
-        ("load before", f"{os.getloadavg()[0]:.1f} (0 is a quiet machine)"),
+        ("load", f"{load_before:.1f} before, {os.getloadavg()[0]:.1f} after; a quiet machine begins near 0"),
         ("system", f"Linux {platform.release()}, Python {platform.python_version()}, urllib3 {version('urllib3')}"),
         ("registry server", _output("docker-registry", "--version").replace("github.com/docker/distribution ", "")),
         ("tools", ", ".join(tool.name for tool in (*scope.ours, *scope.peers))),
