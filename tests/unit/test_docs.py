@@ -35,3 +35,10 @@ def test_every_threat_names_a_test() -> None:
     rows = [line for line in text.partition("## Threats")[2].splitlines() if line.startswith("| ")][1:]
     assert len(rows) > 30
     assert [row for row in rows if not NAMED.search(row)] == []
+
+
+def test_the_page_of_the_operator_shows_the_example_that_is_tested() -> None:
+    page = (PROJECT / "docs" / "operators.md").read_text(encoding="utf-8")
+    example = (PROJECT / "include" / "examples" / "own_dag.py").read_text(encoding="utf-8")
+    code = example[example.index("from __future__") :]
+    assert f"```python\n{code}```\n" in page

@@ -12,7 +12,7 @@ from registry_sync.airflow.ids import CHANGES_TASK, REPORT_TASK, copy_task, dag_
 from registry_sync.airflow.mirror_docs import describe
 from registry_sync.airflow.operators.changes import ChangesOperator
 from registry_sync.airflow.operators.list_routes import ListRoutesOperator
-from registry_sync.airflow.operators.mirror_repository import MirrorRepositoryOperator
+from registry_sync.airflow.operators.mirror_route import MirrorRouteOperator
 from registry_sync.airflow.operators.report import ReportOperator
 from registry_sync.airflow.retries import MirrorRetryPolicy
 from registry_sync.airflow.states.destination_state import DestinationOfMirror
@@ -107,7 +107,7 @@ def _copy_to(destination: Registry, mirror: Mirror, source: Registry) -> MappedO
     listed = ListRoutesOperator(
         task_id=routes_task(destination.name), mirror=mirror, source=source, destination=destination, **queue
     )
-    copied = MirrorRepositoryOperator.partial(
+    copied = MirrorRouteOperator.partial(
         task_id=copy_task(destination.name),
         pool=destination.pool,
         map_index_template=LABEL,

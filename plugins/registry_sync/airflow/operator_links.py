@@ -19,9 +19,9 @@ class _Operators:
     """The operators with these links, imported when Airflow reads the attribute."""
 
     def __get__(self, _: object, __: object = None) -> list[Any]:
-        from registry_sync.airflow.operators.mirror_repository import MirrorRepositoryOperator  # noqa: PLC0415
+        from registry_sync.airflow.operators.mirror_route import MirrorRouteOperator  # noqa: PLC0415
 
-        return [MirrorRepositoryOperator]
+        return [MirrorRouteOperator]
 
 
 class RouteLink(BaseOperatorLink):

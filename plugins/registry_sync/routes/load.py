@@ -75,11 +75,22 @@ def parse_mirrors(
     """
     texts = split_text(text, path.name)
     document = merge_documents(_read_documents(texts, only, with_rules=with_rules), path.name)
-    entries, problems = _validate(document, MirrorsDocument if with_rules else HeadersDocument)
+    file, problems = check_document(document, path, MirrorsDocument if with_rules else HeadersDocument)
+    unread = tuple(_unread(name) for name, content in texts.items() if content is None)
+    return file, (*problem_texts(problems, document), *unread)
+
+
+def check_document(
+    document: Document, path: Path, form: type[MirrorsDocument] = MirrorsDocument
+) -> tuple[MirrorsFile, list[Problem]]:
+    """Validate a document: what is healthy in it, and all problems with their places.
+
+    :raises MirrorsFileError: when a problem concerns the whole document.
+    """
+    entries, problems = _validate(document, form)
     file = _build(entries, document, path)
     problems += _check(file, document, problems)
-    unread = tuple(_unread(name) for name, content in texts.items() if content is None)
-    return _without_broken(file, problems), (*problem_texts(problems, document), *unread)
+    return _without_broken(file, problems), problems
 
 
 def _read_documents(texts: Mapping[str, str | None], only: str | None, *, with_rules: bool) -> list[Document]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException
 
-from registry_sync.config.settings import SkopeoOptions
+from registry_sync.config.settings import RouteSettings, SkopeoOptions
 from registry_sync.errors import ConfigurationError, TemporaryError
 
 if TYPE_CHECKING:
@@ -20,6 +21,23 @@ if TYPE_CHECKING:
 
 DOCKER_SECONDS = 60
 """Time limit for each response of the Docker daemon. A pull of the image sends progress all the time."""
+
+
+def check_skopeos(all_settings: Sequence[RouteSettings], task: str) -> list[SkopeoProgram]:
+    """Find each skopeo that some routes use, and check that it can enforce their policies.
+
+    :param task: label of the containers that may run skopeo.
+    :raises ConfigurationError: when a skopeo is missing or too old, or cannot enforce a policy.
+    """
+    from registry_sync.skopeo.policy import check_policies
+    from registry_sync.sync.session import policy_files_of
+
+    found = []
+    for options in dict.fromkeys(settings.skopeo for settings in all_settings):
+        skopeo = SkopeoHook(options, task=task).get_conn()
+        check_policies((policy_files_of(each) for each in all_settings if each.skopeo == options), skopeo)
+        found.append(skopeo)
+    return found
 
 
 class SkopeoHook(BaseHook):

@@ -13,7 +13,7 @@ from airflow.sdk import BaseOperator
 from registry_sync.airflow.damaged_images import read_damaged
 from registry_sync.airflow.deferral import defer_or_raise
 from registry_sync.airflow.hooks.registry import RegistryHook
-from registry_sync.airflow.hooks.skopeo import SkopeoHook
+from registry_sync.airflow.hooks.skopeo import check_skopeos
 from registry_sync.airflow.ids import (
     DISABLED_KEY,
     FAILED_KEY,
@@ -236,14 +236,8 @@ class ListRoutesOperator(BaseOperator):
 
     def _check_skopeo(self, task: str) -> None:
         """Find each skopeo that the mirror's rules use, and check that it can enforce their policies."""
-        from registry_sync.skopeo.policy import check_policies
-        from registry_sync.sync.session import policy_files_of
-
-        all_settings = [rule.settings for rule in self.mirror.rules]
-        for options in dict.fromkeys(settings.skopeo for settings in all_settings):
-            skopeo = SkopeoHook(options, task=task).get_conn()
+        for skopeo in check_skopeos([rule.settings for rule in self.mirror.rules], task):
             self.log.info("%s, version %s", skopeo.label, skopeo.version)
-            check_policies((policy_files_of(each) for each in all_settings if each.skopeo == options), skopeo)
 
     def _find_routes(self, window: Window) -> tuple[Discovery, Window]:
         """Log in to both registries, and list the routes to the destination.

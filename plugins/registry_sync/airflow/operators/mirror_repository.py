@@ -1,102 +1,133 @@
-"""The mapped task of a mirror's DAG: one repository to one destination."""
+"""The operator for anybody's DAG: one repository to another one, by plain arguments and without a mirrors file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-
-from registry_sync.airflow.deferral import defer_or_raise
-from registry_sync.airflow.hooks.connections import HookConnections
-from registry_sync.airflow.ids import REPORT_KEY
-from registry_sync.airflow.masking import masked
-from registry_sync.airflow.retries import error_of_report
-from registry_sync.airflow.route_pages import pull_route
+from registry_sync.airflow.hooks.skopeo import check_skopeos
+from registry_sync.airflow.operators.route_operator import RouteOperator
+from registry_sync.airflow.retries import MirrorRetryPolicy
 from registry_sync.airflow.run_context import task_label
-from registry_sync.airflow.states.route_state import Try, record_try
-from registry_sync.errors import RegistrySyncError
-from registry_sync.registry.traffic import NO_TRAFFIC
-from registry_sync.routes.route import Route
-from registry_sync.sync.report import RouteReport
-from registry_sync.sync.scope import RouteScope, RouteTask
-from registry_sync.sync.view import RouteView
+from registry_sync.errors import ConfigurationError
+from registry_sync.routes.single_route import RouteArguments, parse_route
+from registry_sync.sync.scope import RouteScope
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
-    from airflow.sdk.types import RuntimeTaskInstanceProtocol
+    from airflow.sdk import Context, RetryPolicy
 
     from registry_sync.sync.route import SyncedRoute
-    from registry_sync.sync.session import Session
+
+MAX_DIGESTS = 200
+"""Digests of tags in the value that a task returns, so that its XCom stays small."""
 
 
-class MirrorRepositoryOperator(BaseOperator):
-    """Sync one repository to one destination.
+class MirrorRepositoryOperator(RouteOperator):
+    """Copy the tags of a repository that another repository lacks, or has with other digests.
 
-    Each try observes both registries again and copies only what is still missing.
+    Unchanged tags cost no copy. A tag that fails does not stop the others; then the task fails. Temporary errors are
+    retried up to ``retries`` times, permanent ones are not, and a rate limit defers the task.
 
-    :param routes_task: the task that listed the routes.
-    :param number: the number of the route, one of those that ``routes_task`` returned.
+    The task returns ``source``, ``destination``, ``dry_run``, ``counts`` (tags by outcome) and ``digests`` (by tag, of
+    those in sync at the end; in a dry run, of those that would be), at most :data:`MAX_DIGESTS`; ``omitted`` counts
+    the others. The XCom ``report`` has the whole report, also of a task that fails. No state is recorded: the pages,
+    messages and metrics show the mirrors of a mirrors file.
+
+    :param source: repository to read, such as ``quay.io/org/app``; Docker Hub's may be short, such as ``alpine``.
+    :param destination: repository to write, such as ``docker.io/org/app``.
+    :param tags: names of tags, ``TAG@sha256:…`` to pin one; or rules as under ``tags:`` in a mirrors file, such as
+        ``{"semver": ">= 1.2", "newest": 5}``. ``None`` mirrors all tags.
+    :param source_conn_id: Airflow Connection of type ``oci_registry`` or ``docker``; ``None`` is anonymous.
+    :param destination_conn_id: Connection for the destination.
+    :param options: options of an entry of ``repositories:`` in a mirrors file, such as ``{"on_moved_tag": "fail"}``.
+        Not a template field, because ``backup_tag`` is a template of its own.
+    :param source_registry: options of an entry of ``registries:``, such as ``{"kind": "harbor"}``.
+    :param destination_registry: the same for the destination.
+    :param deep_check: also verify that the destination holds every layer of the tags in sync, and repair it.
+    :param dry_run: report what would be copied, and change nothing.
+    :param retry_policy: by default, permanent errors are not retried.
+    :raises ConfigurationError: when the task runs and an argument is not valid; the message names the argument.
+    :raises RegistrySyncError: one of its classes, when a tag or the whole repository cannot be mirrored.
     """
 
-    template_fields: Sequence[str] = ()
-    ui_color = "#d5e8f7"
+    template_fields: Sequence[str] = ("source", "destination", "tags", "source_conn_id", "destination_conn_id")
 
-    def __init__(self, *, routes_task: str, number: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.routes_task = routes_task
-        self.number = number
-        self._work: RouteTask | None = None
-        self._session: Session | None = None
-        self._traffic = NO_TRAFFIC
+    def __init__(
+        self,
+        *,
+        source: str,
+        destination: str,
+        tags: Sequence[str] | Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        source_conn_id: str | None = None,
+        destination_conn_id: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        source_registry: Mapping[str, Any] | None = None,
+        destination_registry: Mapping[str, Any] | None = None,
+        deep_check: bool = False,
+        dry_run: bool = False,
+        retry_policy: RetryPolicy | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(retry_policy=retry_policy or MirrorRetryPolicy(), **kwargs)
+        self.source = source
+        self.destination = destination
+        self.tags = tags
+        self.source_conn_id = source_conn_id
+        self.destination_conn_id = destination_conn_id
+        self.options = options
+        self.source_registry = source_registry
+        self.destination_registry = destination_registry
+        self.deep_check = deep_check
+        self.only_report = dry_run
 
     def execute(
         self,
         context: Context,
         event: Mapping[str, Any] | None = None,  # noqa: ARG002 - of the trigger, after a deferral
         deferrals: int = 0,
-    ) -> None:
-        """Sync the route, push its report, record its state, and only then fail, retry or defer.
+    ) -> dict[str, Any]:
+        """Mirror the repository, and return the counts and digests.
 
         :param deferrals: number of deferrals of this try so far.
         """
-        work = self.pull_work(context["ti"])
-        route = work.route
-        error: RegistrySyncError | None
-        seen: RouteView | RegistrySyncError
         try:
-            synced = self._sync(route, work.scope, task_label(context))
-            report, error, seen = synced.report, error_of_report(synced.report), synced.view
-        except RegistrySyncError as raised:
-            report = RouteReport.of_error(route, raised, dry_run=work.scope.dry_run, traffic=self._traffic)
-            error = seen = raised
-        context["ti"].xcom_push(REPORT_KEY, masked(report).to_json())
-        if not report.dry_run:
-            is_first = context["ti"].try_number == 1 and not deferrals
-            record_try(context, route, work.name, Try(seen=seen, is_first=is_first, is_last=error is None))
-        if error is not None:
-            defer_or_raise(self, error, deferrals)
+            route = parse_route(self._arguments(context))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{type(self).__name__} {self.task_id!r}: {error}") from error
+        check_skopeos([route.settings], task_label(context))
+        return outcome_of(self.sync(context, route, self._scope(), deferrals))
 
-    def pull_work(self, ti: RuntimeTaskInstanceProtocol) -> RouteTask:
-        """The route and the scope of the run. The label of the instance reads it too, before the task executes.
+    def _arguments(self, context: Context) -> RouteArguments:
+        return RouteArguments(
+            name=f"{context['ti'].dag_id}-{self.task_id}",
+            source=self.source,
+            destination=self.destination,
+            tags=self.tags,
+            source_conn_id=self.source_conn_id,
+            destination_conn_id=self.destination_conn_id,
+            options=self.options or {},
+            source_registry=self.source_registry or {},
+            destination_registry=self.destination_registry or {},
+        )
 
-        :raises ConfigurationError: when Airflow no longer has it.
-        """
-        self._work = self._work or pull_route(ti, self.routes_task, self.number)
-        return self._work
+    def _scope(self) -> RouteScope:
+        from registry_sync.config.deep_check import DEFAULT_READ_BYTES
+        from registry_sync.sync.verification.deep_check import DeepCheck
 
-    def on_kill(self) -> None:
-        """End every running copy."""
-        if self._session is not None:
-            self._session.stop()
+        deep_check = DeepCheck(reason="all images", read_bytes=DEFAULT_READ_BYTES) if self.deep_check else None
+        return RouteScope(dry_run=self.only_report, deep_check=deep_check)
 
-    def _sync(self, route: Route, scope: RouteScope, task: str) -> SyncedRoute:
-        from registry_sync.sync.route import sync_route
-        from registry_sync.sync.session import open_session
 
-        with open_session(route, HookConnections(task)) as session:
-            self._session = session
-            try:
-                return sync_route(session, scope)
-            finally:
-                self._traffic = session.traffic
+def outcome_of(synced: SyncedRoute) -> dict[str, Any]:
+    """The value that the task returns."""
+    report, seen = synced.report, synced.view.tags
+    known = {tag.tag: str(tag.digest) for tag in seen if tag.digest and (tag.status == "in_sync" or report.dry_run)}
+    shown = dict(sorted(known.items())[:MAX_DIGESTS])
+    return {
+        "source": report.source,
+        "destination": report.destination,
+        "dry_run": report.dry_run,
+        "counts": {outcome: count for outcome, count in report.counts.items() if count},
+        "digests": shown,
+        "omitted": len(known) - len(shown),
+    }
