@@ -25,8 +25,8 @@ from registry_sync.text import quoted
 
 _SOURCE, _DESTINATION = "source", "destination"
 
-_NOT_OPTIONS = frozenset({"tags", "prefix", "strip_prefix", "prune", "fresh_within"})
-"""Options of a rule that are arguments of their own, or need the state that the runs of a mirror leave."""
+_NOT_OPTIONS = frozenset({"tags", "prefix", "strip_prefix", "prune", "fresh_within", "enabled", "until"})
+"""Options of a rule that are arguments of their own, need the state that runs of a mirror leave, or are for a DAG."""
 
 OPTIONS = tuple(name for name in RouteOptions.model_fields if name not in _NOT_OPTIONS)
 """The options of one repository."""
