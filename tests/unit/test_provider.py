@@ -25,7 +25,9 @@ SCHEMA = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json"
 
 KINDS: dict[str, type] = {"operators": BaseOperator, "hooks": BaseHook, "triggers": BaseTrigger}
 
-UNLISTED = {"operators": {"changes", "check", "list_routes", "readiness", "report", "watch"}}
+UNLISTED = {
+    "operators": {"changes", "check", "list_routes", "mirror_route", "readiness", "report", "route_operator", "watch"}
+}
 """Operators of our own DAGs, which have no use in a DAG of somebody else."""
 
 
