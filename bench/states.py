@@ -91,7 +91,7 @@ def _queries(now: datetime) -> Mapping[str, Query]:
         "find a name and tag": lambda states: find(states, now, last),
         "find a tag": lambda states: find(states, now, ":v1.3"),
         "find a digest": lambda states: find(states, now, "sha256:0123456789ab"),
-        "failing": list_failing,
+        "failing": lambda states: list_failing(states, now),
         "changes in a week": lambda states: changes_since(states, week, offset=0, limit=100),
     }
 

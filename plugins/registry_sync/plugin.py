@@ -1,4 +1,4 @@
-"""The Airflow plugin: the Mirrors page, links to it, and the timetable of mirrors.
+"""The Airflow plugin: the Mirrors page, links to it, and the timetables of mirrors.
 
 Airflow imports this module in every process, also in each task, so it imports little. Processes that tasks are forked
 from import the modules of tasks when the plugin is loaded.
@@ -16,7 +16,7 @@ from airflow.plugins_manager import AirflowPlugin
 import registry_sync
 from registry_sync.airflow.operator_links import LINKS
 from registry_sync.airflow.preload import preload
-from registry_sync.airflow.timetable import CronFromNextTick
+from registry_sync.airflow.timetable import CronFromNextTick, DisabledTimetable
 
 log = logging.getLogger(__name__)
 
@@ -52,11 +52,11 @@ There is no tab on DAGs, because Airflow would show it on the DAGs of others too
 """
 
 
-TIMETABLES: list[Any] = [CronFromNextTick]
+TIMETABLES: list[Any] = [CronFromNextTick, DisabledTimetable]
 
 
 class RegistrySyncPlugin(AirflowPlugin):
-    """The pages, their entry in the navigation, the links on tasks, and the timetable that the scheduler needs."""
+    """The pages, their entry in the navigation, the links on tasks, and the timetables that the scheduler needs."""
 
     name = NAME
     fastapi_apps = APPS

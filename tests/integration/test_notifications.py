@@ -431,3 +431,20 @@ def test_a_mistake_in_the_file_is_told_once_to_each_notifier(watch: Any) -> None
     path.write_text(good)
     watching.run()
     assert [mail.subject for mail in watching.mail.take()] == ["The mirrors file recovered"]
+
+
+def test_a_disabled_mirror_is_told_nothing_and_begins_anew_when_it_is_enabled(watch: Any, tmp_path: Path) -> None:
+    watching = watch(schedule="@hourly")
+    watching.api.paused, watching.api.runs = {"mirror_one": False}, {}
+    watching.store(documents(FAILING, PROBLEM))
+    watching.api.stored[MESSAGES_ASSET, watched_key("one")] = LONG_AGO
+    path = tmp_path / "mirrors.yaml"
+    text = json.loads(path.read_text())
+    text["defaults"] |= {"enabled": False, "until": "2999-01-31"}
+    path.write_text(json.dumps(text))
+    watching.dag = build_watch_dag(load_mirrors(path), tmp_path / "dags" / "mirrors.py")
+    assert (watching.run().state, watching.mail.take()) == ("success", [])
+    assert (MESSAGES_ASSET, watched_key("one")) not in watching.api.stored
+    watching.dag = build_watch_dag(watching.file, tmp_path / "dags" / "mirrors.py")
+    assert watching.run().state == "success"
+    assert [mail.subject for mail in watching.mail.take()] == ["Mirror one fails: 1 problem"]

@@ -137,7 +137,7 @@ QUERIES: Answers = {
     "find by name": lambda states: _mirrors_of(find(states, NOW, "etcd")),
     "find by tag": lambda states: _mirrors_of(find(states, NOW, ":v1.1", limit=100)),
     "find by digest": lambda states: _mirrors_of(find(states, NOW, "sha256:" + _digest()[7:20])),
-    "failing": lambda states: [route.mirror for route in list_failing(states).items],
+    "failing": lambda states: [route.mirror for route in list_failing(states, NOW).items],
     "changes": lambda states: [
         each.mirror for each in changes_since(states, NOW - timedelta(days=9), offset=0, limit=500).page.items
     ],
@@ -239,6 +239,16 @@ def test_a_mirror_whose_dag_was_deleted_is_unknown(session: Session) -> None:
     session.execute(delete(DagModel).where(DagModel.dag_id == "mirror_kubernetes"))
     [row] = get_overview(reader(session), NOW, mirror="kubernetes")
     assert "Airflow no longer has its DAG; see Airflow's import errors, or the DAG mirror_watch" in row.reasons
+
+
+def test_a_disabled_mirror_is_known_by_its_schedule(session: Session) -> None:
+    text = "disabled until 2999-01-31 00:00 UTC"
+    disabled = {"timetable_summary": text, "next_dagrun_create_after": None}
+    session.execute(update(DagModel).where(DagModel.dag_id == "mirror_kubernetes").values(**disabled))
+    [row] = get_overview(reader(session), NOW, mirror="kubernetes")
+    assert (row.status, row.reasons[0], row.is_broken) == ("disabled", text, False)
+    others = get_overview(reader(session), NOW, mirror="giantswarm")
+    assert "disabled" not in {row.status for row in others}
 
 
 def _asset(session: Session, mirror: str, destination: str) -> int:

@@ -16,10 +16,11 @@ from registry_sync.airflow.operators.mirror_route import MirrorRouteOperator
 from registry_sync.airflow.operators.report import ReportOperator
 from registry_sync.airflow.retries import MirrorRetryPolicy
 from registry_sync.airflow.states.destination_state import DestinationOfMirror
-from registry_sync.airflow.timetable import CronFromNextTick
+from registry_sync.airflow.timetable import CronFromNextTick, DisabledTimetable
 from registry_sync.airflow.trigger_form import parameters
 from registry_sync.config.model import Mirror, MirrorsFile, Registry
 from registry_sync.config.team_keys import OWN_TAG, access_for_airflow
+from registry_sync.routes.disabled import until_text
 
 DEFAULT_START_DATE = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -70,14 +71,14 @@ def build_dag(mirror: Mirror, file: MirrorsFile, *, with_parameters: bool = True
     return dag
 
 
-def _schedule(mirror: Mirror) -> CronFromNextTick | None:
-    """The timetable of a mirror; ``None`` while all of it is disabled.
+def _schedule(mirror: Mirror) -> CronFromNextTick | DisabledTimetable | None:
+    """The timetable of a mirror; one without runs while all of it is disabled.
 
     Airflow reads the file again about every 30 seconds, so a mirror has its schedule again soon after its ``until``.
     """
-    if mirror.schedule is None or mirror.is_disabled(datetime.now(UTC)):
-        return None
-    return CronFromNextTick(mirror.schedule, timezone="UTC")
+    if mirror.is_disabled(datetime.now(UTC)):
+        return DisabledTimetable(until_text(mirror.disabled_until))
+    return CronFromNextTick(mirror.schedule, timezone="UTC") if mirror.schedule else None
 
 
 def _destination(mirror: Mirror, name: str, file: MirrorsFile) -> DestinationOfMirror:

@@ -7,11 +7,12 @@ who asks for a dry run of a new mirror would get a real run first.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 from airflow.sdk.timezone import coerce_datetime, utcnow
 from airflow.timetables.base import DagRunInfo
 from airflow.timetables.interval import CronDataIntervalTimetable
+from airflow.timetables.simple import NullTimetable
 
 if TYPE_CHECKING:
     from airflow.timetables.base import DataInterval, TimeRestriction
@@ -47,3 +48,29 @@ class CronFromNextTick(CronDataIntervalTimetable):
         if restriction.latest is not None and start > restriction.latest:
             return None
         return DagRunInfo.interval(start=start, end=self._get_next(start))
+
+
+class DisabledTimetable(NullTimetable):
+    """No runs, of a mirror that is disabled. Airflow shows the text in place of a schedule, and our pages read it.
+
+    :param text: such as ``disabled until 2026-12-24 06:00 UTC``.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._text = text
+        self.description = text
+
+    @property
+    def summary(self) -> str:
+        """The schedule in Airflow's list of DAGs."""
+        return self._text
+
+    def serialize(self) -> dict[str, Any]:
+        """The arguments of the timetable."""
+        return {"text": self._text}
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> Self:
+        """Read the result of :meth:`serialize`."""
+        return cls(data["text"])

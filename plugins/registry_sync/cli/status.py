@@ -44,7 +44,10 @@ def print_status(arguments: argparse.Namespace) -> int:
 
 def _read_failing(reader: StateReader, mirrors: Sequence[str] | None) -> list[FailingRoute]:
     """The routes that fail for the longest time."""
-    found = [list_failing(reader, mirror=mirror, offset=0, limit=_MAX_FAILING) for mirror in mirrors or [""]]
+    found = [
+        list_failing(reader, datetime.now(UTC), mirror=mirror, offset=0, limit=_MAX_FAILING)
+        for mirror in mirrors or [""]
+    ]
     routes = sorted((route for page in found for route in page.items), key=lambda route: route.since)
     return routes[:_MAX_FAILING]
 

@@ -6,6 +6,7 @@ All times are aware UTC.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from registry_sync.state.route import Problem, RouteState
 from registry_sync.state.times import Seconds, UtcTime
@@ -16,6 +17,8 @@ class RouteFigures:
     """The row of a route in the index: :class:`~registry_sync.state.route.RouteState` in numbers.
 
     :ivar failing_since: of its oldest problem.
+    :ivar is_disabled: the last run that listed the route left it out, because it was disabled.
+    :ivar disabled_until: the time from which it is not; ``None`` while it has no end.
     """
 
     looked_at: UtcTime
@@ -31,6 +34,13 @@ class RouteFigures:
     failing_since: UtcTime | None = None
     lag_seconds: Seconds | None = None
     fresh_within: Seconds | None = None
+    is_disabled: bool = False
+    disabled_until: UtcTime | None = None
+
+
+def disabled_at(figures: RouteFigures, now: datetime) -> bool:
+    """Return whether a route is disabled at a time (aware UTC)."""
+    return figures.is_disabled and (figures.disabled_until is None or now < figures.disabled_until)
 
 
 def figures_of(state: RouteState) -> RouteFigures:

@@ -26,6 +26,7 @@ class MirrorRuns:
     :ivar is_gone: Airflow no longer has the DAG, such as of a mirror with a mistake in the mirrors file.
     :ivar next_run_at: when Airflow starts the next run; in the past while the scheduler does not start it; ``None``
         without a schedule.
+    :ivar disabled: set while all of the mirror is disabled, such as ``disabled until 2026-12-24 06:00 UTC``.
     :ivar last: the last run that ended.
     :ivar running: a run that is queued or running now.
     """
@@ -34,6 +35,7 @@ class MirrorRuns:
     dag_id: str
     is_paused: bool = False
     is_gone: bool = False
+    disabled: str = ""
     next_run_at: datetime | None = None
     last: Run | None = None
     running: Run | None = None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from registry_sync.state.destination import DestinationState, RouteFigures, RouteIndex
+from registry_sync.state.destination import DestinationState, RouteFigures, RouteIndex, disabled_at
 from registry_sync.state.document import StateError, read_document
 from registry_sync.state.names import DESTINATION_KEY, index_key
 from registry_sync.state.store import StateReader
@@ -22,6 +23,7 @@ class StoredDestination:
     :ivar state: ``None`` when no run has written it, or when it cannot be read.
     :ivar figures: by the name of the route.
     :ivar faults: what cannot be read, for people.
+    :ivar disabled: set while all of the mirror is disabled, for people.
     """
 
     mirror: str
@@ -29,6 +31,13 @@ class StoredDestination:
     state: DestinationState | None = None
     figures: Mapping[str, RouteFigures]
     faults: tuple[str, ...] = ()
+    disabled: str = ""
+
+
+def due_figures(stored: StoredDestination, now: datetime) -> Mapping[str, RouteFigures]:
+    """The rows of the routes that are not disabled at a time (aware UTC)."""
+    rows = {} if stored.disabled else stored.figures
+    return {name: row for name, row in rows.items() if not disabled_at(row, now)}
 
 
 def read_destinations(reader: StateReader) -> list[StoredDestination]:

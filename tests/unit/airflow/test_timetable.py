@@ -10,7 +10,7 @@ from airflow.timetables.interval import CronDataIntervalTimetable
 from pendulum import DateTime
 
 from registry_sync.airflow import timetable
-from registry_sync.airflow.timetable import CronFromNextTick
+from registry_sync.airflow.timetable import CronFromNextTick, DisabledTimetable
 
 ANY_TIME = TimeRestriction(earliest=DateTime(2026, 1, 1, tzinfo=UTC), latest=None, catchup=False)
 
@@ -88,3 +88,11 @@ def test_it_comes_back_from_the_database() -> None:
     assert schedule.serialize() == {"expression": "30 1 * * *", "timezone": "UTC"}
     restored = CronFromNextTick.deserialize(schedule.serialize())
     assert (type(restored), restored.summary) == (CronFromNextTick, "30 1 * * *")
+
+
+def test_a_disabled_mirror_has_its_end_in_place_of_a_schedule() -> None:
+    schedule = DisabledTimetable("disabled until 2026-12-24 06:00 UTC")
+    assert schedule.next_dagrun_info(last_automated_data_interval=None, restriction=ANY_TIME) is None
+    restored = DisabledTimetable.deserialize(schedule.serialize())
+    assert (type(restored), restored.summary) == (DisabledTimetable, "disabled until 2026-12-24 06:00 UTC")
+    assert not restored.can_be_scheduled

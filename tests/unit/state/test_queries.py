@@ -185,7 +185,7 @@ def test_what_fails_is_listed_oldest_first() -> None:
             destination("ghcr", {"team/app": (tag("v1"),)}, problem=replace(whole, since=NOON - 6 * HOUR)),
         ]
     )
-    page = list_failing(reader)
+    page = list_failing(reader, NOON)
     assert page.total == 3
     assert [
         (route.destination, route.route, [(each.problem.tag, each.problem.error_class) for each in route.problems])
@@ -198,14 +198,14 @@ def test_what_fails_is_listed_oldest_first() -> None:
     assert [route.since for route in page.items] == [NOON - 9 * HOUR, NOON - 6 * HOUR, NOON - 5 * HOUR]
     assert [route.problem_count for route in page.items] == [2, 1, 2]
     assert (page.items[2].task_id, page.items[2].map_index) == ("to_acr", 3)
-    second = list_failing(reader, offset=1, limit=1)
+    second = list_failing(reader, NOON, offset=1, limit=1)
     assert ([route.destination for route in second.items], second.total) == (["ghcr"], 3)
-    assert [route.destination for route in list_failing(reader, destination="acr").items] == ["acr"]
+    assert [route.destination for route in list_failing(reader, NOON, destination="acr").items] == ["acr"]
 
 
 def test_a_failing_route_without_a_readable_state_stays_in_the_list() -> None:
     broken = replace(ACR, documents={**ACR.documents, "team/app": "text"})
-    [route] = list_failing(MemoryStates([broken])).items
+    [route] = list_failing(MemoryStates([broken]), NOON).items
     assert [each.problem.reason for each in route.problems] == [
         "the stored RouteState cannot be read: Input should be a dictionary or an instance of RouteState"
     ]
@@ -240,13 +240,13 @@ def test_no_route_is_better_than_its_destination() -> None:
 def test_lists_say_what_cannot_be_read(key: str) -> None:
     """An unreadable destination has no rows, which must not look as if nothing failed."""
     reader = MemoryStates([replace(ACR, documents={**ACR.documents, key: []}), HUB])
-    for page in (list_failing(reader), list_routes(reader, NOON)):
+    for page in (list_failing(reader, NOON), list_routes(reader, NOON)):
         assert [note.partition(" cannot be read")[0].rpartition(" ")[0] for note in page.notes] == [
             "team to acr: the stored"
             if key == DESTINATION_KEY
             else "team to acr: part 1 of 1 of the index of routes: the stored"
         ]
-    assert list_failing(reader, destination="hub").notes == ()
+    assert list_failing(reader, NOON, destination="hub").notes == ()
 
 
 def test_a_tag_that_was_selected_later_has_no_lag_before_that() -> None:

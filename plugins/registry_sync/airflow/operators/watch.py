@@ -17,6 +17,7 @@ from registry_sync.airflow.mirrors_file import list_file_problems
 from registry_sync.airflow.notifications import MESSAGES, SEND_SECONDS, Messenger
 from registry_sync.airflow.states.state_store import open_named_store, open_store
 from registry_sync.config.model import Mirror, MirrorsFile
+from registry_sync.routes.disabled import until_text
 from registry_sync.state.destination import DestinationState
 from registry_sync.state.document import as_document
 from registry_sync.state.messages.alerts import Alert, collect_alerts, file_alerts, in_order
@@ -98,6 +99,8 @@ class WatchOperator(BaseOperator):
     def _watch(self, mirror: Mirror, context: Context, messenger: Messenger) -> int:
         """Log and tell everything that is wrong with a mirror, send its gauges, and return the number of alerts."""
         known = [fetch_destination(open_store(mirror.name, name), mirror.name, name) for name in mirror.destinations]
+        if mirror.is_disabled(messenger.now):
+            return self._leave_disabled(mirror, known, messenger)
         missing = find_missing_run(context["ti"], mirror, known, messenger.store, messenger.now)
         alerts = in_order([*collect_alerts(known, messenger.now), *([missing] if missing else [])])
         for alert in alerts:
@@ -107,6 +110,18 @@ class WatchOperator(BaseOperator):
             send_metrics(destination_metrics(each.stored, messenger.now, overdue_since=overdue_since))
         messenger.tell(mirror.name, mirror.notify, alerts, last_run(known))
         return sum(alert.count for alert in alerts)
+
+    def _leave_disabled(self, mirror: Mirror, known: Sequence[KnownDestination], messenger: Messenger) -> int:
+        """Send the gauges of a mirror that is not due, and forget its schedule: it begins when it is enabled again.
+
+        Messages that were sent stay as they are. A mirror that is switched off is not well again.
+        """
+        text = until_text(mirror.disabled_until)
+        self.log.info("%s: %s", mirror.name, text)
+        messenger.store.delete(watched_key(mirror.name))
+        for each in known:
+            send_metrics(destination_metrics(replace(each.stored, disabled=text), messenger.now))
+        return 0
 
 
 def find_missing_run(

@@ -132,7 +132,7 @@ def failing(
     limit: Limit = 100,
 ) -> dict[str, Any]:
     """Failing routes and tags, with start and advice, the oldest first."""
-    page = queries.list_failing(states, mirror=mirror, destination=destination, offset=offset, limit=limit)
+    page = queries.list_failing(states, _now(), mirror=mirror, destination=destination, offset=offset, limit=limit)
     return {"notes": list(page.notes), **page_answer(page, failing_answer)}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
@@ -18,5 +20,5 @@ def failing(
     request: Request, _: Caller, states: States, mirror: str = "", destination: str = "", offset: Offset = 0
 ) -> HTMLResponse:
     """The page. Empty parameters select all."""
-    page = list_failing(states, mirror=mirror, destination=destination, offset=offset, limit=ROWS)
+    page = list_failing(states, datetime.now(UTC), mirror=mirror, destination=destination, offset=offset, limit=ROWS)
     return render(request, "failing.html", {"page": page, "mirror": mirror, "destination": destination})

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING
 
-from registry_sync.airflow.ids import LISTED_KEY, LISTING_ERROR_KEY, routes_task
+from registry_sync.airflow.ids import DISABLED_KEY, LISTED_KEY, LISTING_ERROR_KEY, routes_task
 from registry_sync.airflow.run_context import read_parameters, read_rows, read_run_interval
 from registry_sync.airflow.states.state_store import losing, open_store, parse_state, read_record, read_state
 from registry_sync.config.model import Registry
@@ -97,6 +97,7 @@ def _run(context: Context, ended: EndedRun, failed: dict[str, RouteFigures], now
         looks_at_all=_looks_at_all(context),
         rows=rows,
         failed=failed,
+        disabled=_disabled(context, place.destination.name) if ended.was_listed else {},
         unreported=[name for name in ended.worked_on if name not in reported],
         listing_failure=None if ended.was_listed else _listing_failure(context, ended),
         fresh_within=place.fresh_within,
@@ -109,6 +110,12 @@ def _listed(context: Context, destination: str) -> ListedRoutes | None:
     if document is None:
         return None
     return ListedRoutes(names=frozenset(document["names"]), kept_sources=frozenset(document["kept_sources"]))
+
+
+def _disabled(context: Context, destination: str) -> dict[str, datetime | None]:
+    """The routes that the run left out because they are disabled, and until when."""
+    document = context["ti"].xcom_pull(task_ids=routes_task(destination), key=DISABLED_KEY) or {}
+    return {name: datetime.fromisoformat(until) if until else None for name, until in document.items()}
 
 
 def _looks_at_all(context: Context) -> bool:

@@ -141,6 +141,7 @@ class StoredStates:
                 dag_id=dag.dag_id,
                 is_paused=bool(dag.is_paused),
                 is_gone=bool(dag.is_stale),
+                disabled=_disabled(dag.timetable_summary),
                 next_run_at=dag.next_dagrun_create_after,
                 last=last.get(dag.dag_id),
                 running=running.get(dag.dag_id),
@@ -238,6 +239,11 @@ def _shown(value: Any) -> Any:
     except UnicodeEncodeError:
         return None
     return value
+
+
+def _disabled(schedule: str | None) -> str:
+    """The schedule that Airflow shows, if it is that of a disabled mirror."""
+    return schedule if schedule and schedule.startswith("disabled") else ""
 
 
 def _in_parts(keys: list[str]) -> Iterable[list[str]]:

@@ -10,18 +10,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from registry_sync.state.destination import RouteFigures
+from registry_sync.routes.disabled import until_text
+from registry_sync.state.destination import RouteFigures, disabled_at
 from registry_sync.text_table import human_duration
 
-Status = Literal["failing", "stale", "unknown", "paused", "locked", "missing", "in_sync"]
+Status = Literal["failing", "stale", "unknown", "paused", "locked", "missing", "disabled", "in_sync"]
 """The status of a route or destination.
 
 ``failing``: a tag, the route or the listing of routes fails. ``stale``: a tag is behind the promise. ``unknown``: not
 compared, not looked at within the promise, or not readable. ``paused``: no runs start. ``locked``: the destination
-refuses to move a tag. ``missing``: tags are missing or changed, within the promise. ``in_sync``: none of these.
+refuses to move a tag. ``missing``: tags are missing or changed, within the promise. ``disabled``: the mirrors file has
+``enabled: false``, so it is not due, whatever it lacks. ``in_sync``: none of these.
 """
 
-SEVERITY: tuple[Status, ...] = ("failing", "stale", "unknown", "paused", "locked", "missing", "in_sync")
+SEVERITY: tuple[Status, ...] = ("failing", "stale", "unknown", "paused", "locked", "missing", "disabled", "in_sync")
 """All statuses, the worst first."""
 
 BROKEN: frozenset[Status] = frozenset({"failing", "stale", "unknown"})
@@ -76,6 +78,9 @@ def judge_route(figures: RouteFigures, listed_at: datetime | None, now: datetime
 
     :param listed_at: when a run last listed all routes; ``None`` for a route that its run lost.
     """
+    if disabled_at(figures, now):
+        yield Judgement(status="disabled", reason=until_text(figures.disabled_until))
+        return
     looked_at = last_look(figures, listed_at)
     if figures.failing or figures.failing_since:
         reason = f"{_tags(figures.failing)} cannot be copied" if figures.failing else "the route fails"

@@ -32,6 +32,9 @@ def judge_one(stored: StoredDestination, route: str, now: datetime) -> Judgement
 
 def judgements_of(stored: StoredDestination, route: str, now: datetime) -> Iterator[Judgement]:
     """All that is wrong with one route of a destination that has a state."""
+    if stored.disabled:
+        yield Judgement(status="disabled", reason=stored.disabled)
+        return
     yield from judge_route(stored.figures[route], listed_at(stored, route), now)
     if stored.state and route in stored.state.unreported:
         yield _LOST
@@ -47,7 +50,13 @@ _LOST = Judgement(status="unknown", reason="its last task left no result")
 
 
 def judge_whole(stored: StoredDestination, runs: MirrorRuns | None, now: datetime) -> Iterator[Judgement]:
-    """Judge what concerns a destination as a whole: its documents, its last run, and the next one."""
+    """Judge what concerns a destination as a whole: its documents, its last run, and the next one.
+
+    One that is disabled is not due: neither what it lacks nor a run that did not come is judged.
+    """
+    if disabled := stored.disabled or (runs.disabled if runs and not runs.is_gone else ""):
+        yield Judgement(status="disabled", reason=disabled)
+        return
     if runs is not None:
         yield from _judge_runs(runs, stored.state, now)
     for fault in stored.faults:
@@ -56,6 +65,11 @@ def judge_whole(stored: StoredDestination, runs: MirrorRuns | None, now: datetim
         yield Judgement(status="unknown", reason="no run has reported yet")
     if stored.state is not None:
         yield from _judge_state(stored.state, now)
+
+
+def as_disabled(stored: StoredDestination, runs: MirrorRuns | None) -> StoredDestination:
+    """The destination as disabled, if Airflow has its mirror as such."""
+    return replace(stored, disabled=runs.disabled) if runs and runs.disabled and not runs.is_gone else stored
 
 
 def judge_around(stored: StoredDestination, runs: MirrorRuns | None, now: datetime) -> list[Judgement]:

@@ -201,6 +201,8 @@ def _figures(figures: RouteFigures) -> Json:
         "failing_since": _time(figures.failing_since),
         "lag_seconds": figures.lag_seconds,
         "fresh_within_seconds": figures.fresh_within,
+        "is_disabled": figures.is_disabled,
+        "disabled_until": _time(figures.disabled_until),
     }
 
 
@@ -219,6 +221,7 @@ def _dag(runs: MirrorRuns) -> Json:
         "dag_id": runs.dag_id,
         "is_paused": runs.is_paused,
         "is_gone": runs.is_gone,
+        "disabled": runs.disabled or None,
         "next_run_at": _time(runs.next_run_at),
         "last_run": runs.last and _run(runs.last),
         "running": runs.running and _run(runs.running),

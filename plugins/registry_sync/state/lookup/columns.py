@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from registry_sync.state.judging.freshness import last_look, worst
-from registry_sync.state.judging.judge_destination import judge_around, judgements_of, listed_at
+from registry_sync.state.judging.judge_destination import as_disabled, judge_around, judgements_of, listed_at
 from registry_sync.state.lookup.tag_matrix import Column, with_documents
 from registry_sync.state.names import destination_of, source_of, tags_key
 from registry_sync.state.runs import MirrorRuns
@@ -59,7 +59,7 @@ def read_columns(
 
 
 def _column(place: RoutePlace, runs: MirrorRuns | None, now: datetime) -> Column:
-    stored = place.stored
+    stored = as_disabled(place.stored, runs)
     figures = stored.figures[place.route]
     judgements = (*judgements_of(stored, place.route, now), *judge_around(stored, runs, now))
     return Column(

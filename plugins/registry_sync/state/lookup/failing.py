@@ -13,7 +13,7 @@ from registry_sync.state.lookup.page import Page, page_of
 from registry_sync.state.names import destination_of, source_of
 from registry_sync.state.route import Problem, RouteState
 from registry_sync.state.store import StateReader
-from registry_sync.state.stored_destination import StoredDestination
+from registry_sync.state.stored_destination import StoredDestination, due_figures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +48,11 @@ class FailingRoute:
 
 
 def failing_routes(
-    reader: StateReader, stored: Iterable[StoredDestination], *, offset: int, limit: int
+    reader: StateReader, stored: Iterable[StoredDestination], now: datetime, *, offset: int, limit: int
 ) -> Page[FailingRoute]:
     """Read one page of what fails."""
     routes = sorted(
-        _all_failing(stored), key=lambda route: (route.since, route.source, route.mirror, route.destination)
+        _all_failing(stored, now), key=lambda route: (route.since, route.source, route.mirror, route.destination)
     )
     page = page_of(routes, offset, limit)
     keys = [(route.mirror, route.destination, route.route) for route in page.items if route.route]
@@ -63,10 +63,10 @@ def failing_routes(
     return replace(page, items=tuple(items))
 
 
-def _all_failing(stored: Iterable[StoredDestination]) -> Iterator[FailingRoute]:
+def _all_failing(stored: Iterable[StoredDestination], now: datetime) -> Iterator[FailingRoute]:
     for destination in stored:
         state = destination.state
-        if state is None:
+        if state is None or destination.disabled:
             continue
         if state.problem is not None:
             yield FailingRoute(
@@ -78,7 +78,7 @@ def _all_failing(stored: Iterable[StoredDestination]) -> Iterator[FailingRoute]:
                 problems=(_failing_tag(state.problem),),
                 run_id=state.run_id,
             )
-        for name, figures in destination.figures.items():
+        for name, figures in due_figures(destination, now).items():
             is_lost = name in state.unreported
             if not (figures.failing or figures.failing_since or is_lost):
                 continue

@@ -9,11 +9,11 @@ from datetime import datetime
 
 from registry_sync.state.destination import DestinationState, RouteFigures
 from registry_sync.state.judging.freshness import BROKEN, SEVERITY, Judgement, Status, age_seconds, last_look, worst
-from registry_sync.state.judging.judge_destination import judge_routes, judge_whole, listed_at
+from registry_sync.state.judging.judge_destination import as_disabled, judge_routes, judge_whole, listed_at
 from registry_sync.state.names import source_of
 from registry_sync.state.route import Problem
 from registry_sync.state.runs import MirrorRuns
-from registry_sync.state.stored_destination import StoredDestination
+from registry_sync.state.stored_destination import StoredDestination, due_figures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +100,7 @@ def _order(row: OverviewRow) -> tuple[int, float, str, str]:
 
 def overview_row(stored: StoredDestination, runs: MirrorRuns | None, now: datetime) -> OverviewRow:
     """The row of one destination."""
+    stored = as_disabled(stored, runs)
     judged = judge_routes(stored, now)
     by_status = _count(judgement.status for judgement in judged.values())
     problems = [*judge_whole(stored, runs, now), *_judge_together(by_status)]
@@ -114,15 +115,18 @@ def overview_row(stored: StoredDestination, runs: MirrorRuns | None, now: dateti
         routes_by_status=by_status,
         tags=_sum_tags(figures.values()),
         oldest_lacking=_oldest_lacking(stored, now),
-        failing_since=min((row.failing_since for row in figures.values() if row.failing_since), default=None),
+        failing_since=min(
+            (row.failing_since for row in due_figures(stored, now).values() if row.failing_since), default=None
+        ),
         arrival_seconds=_percentile([row.lag_seconds for row in figures.values() if row.lag_seconds is not None]),
         runs=runs,
     )
-    return _with_state(row, stored, state) if state else row
+    return _with_state(row, stored, state, now) if state else row
 
 
-def _with_state(row: OverviewRow, stored: StoredDestination, state: DestinationState) -> OverviewRow:
-    looks = (last_look(figures, listed_at(stored, name)) for name, figures in stored.figures.items())
+def _with_state(row: OverviewRow, stored: StoredDestination, state: DestinationState, now: datetime) -> OverviewRow:
+    due = due_figures(stored, now)
+    looks = (last_look(figures, listed_at(stored, name)) for name, figures in due.items())
     return replace(
         row,
         host=state.host,
@@ -151,6 +155,7 @@ _WORDS: Mapping[Status, str] = {
     "paused": "paused",
     "locked": "with locked tags",
     "missing": "with missing or changed tags",
+    "disabled": "disabled",
 }
 
 
@@ -173,7 +178,7 @@ def _sum_tags(figures: Iterable[RouteFigures]) -> TagCounts:
 
 
 def _oldest_lacking(stored: StoredDestination, now: datetime) -> OldestLacking | None:
-    times = [(row.oldest_lacking, name) for name, row in stored.figures.items() if row.oldest_lacking]
+    times = [(row.oldest_lacking, name) for name, row in due_figures(stored, now).items() if row.oldest_lacking]
     if not times or stored.state is None:
         return None
     since, route = min(times)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from registry_sync.state.document import StateError, read_document
+from registry_sync.state.judging.judge_destination import as_disabled
 from registry_sync.state.lookup.columns import read_columns, route_places
 from registry_sync.state.lookup.failing import FailingRoute, failing_routes
 from registry_sync.state.lookup.find import Finder, Found, unreadable
@@ -106,14 +107,16 @@ def find(
 
 
 def list_failing(
-    reader: StateReader, *, mirror: str = "", destination: str = "", offset: int = 0, limit: int = 100
+    reader: StateReader, now: datetime, *, mirror: str = "", destination: str = "", offset: int = 0, limit: int = 100
 ) -> Page[FailingRoute]:
-    """Answer what fails, since when, and what to do. The oldest first.
+    """Answer what fails, since when, and what to do. The oldest first. What is disabled is left out.
 
     :param mirror: only of this mirror; empty for all. ``destination`` likewise.
     """
     stored = _stored(reader, mirror, destination)
-    return replace(failing_routes(reader, stored, offset=offset, limit=limit), notes=tuple(unreadable(stored)))
+    runs = reader.runs()
+    due = [as_disabled(each, runs.get(each.mirror)) for each in stored]
+    return replace(failing_routes(reader, due, now, offset=offset, limit=limit), notes=tuple(unreadable(stored)))
 
 
 def _stored(reader: StateReader, mirror: str, destination: str) -> list[StoredDestination]:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from registry_sync.state.destination import RouteFigures
 from registry_sync.state.judging.freshness import SEVERITY, Status, worst
-from registry_sync.state.judging.judge_destination import judge_around, judge_routes
+from registry_sync.state.judging.judge_destination import as_disabled, judge_around, judge_routes
 from registry_sync.state.names import destination_of, source_of
 from registry_sync.state.runs import MirrorRuns
 from registry_sync.state.stored_destination import StoredDestination
@@ -42,6 +42,7 @@ def route_rows(stored: Iterable[StoredDestination], runs: Mapping[str, MirrorRun
 
 
 def _rows_of(stored: StoredDestination, runs: MirrorRuns | None, now: datetime) -> Iterator[RouteRow]:
+    stored = as_disabled(stored, runs)
     if stored.state is None:
         return
     around = worst(judge_around(stored, runs, now))

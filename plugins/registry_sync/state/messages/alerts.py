@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -13,7 +13,7 @@ from registry_sync.state.judging.judge_destination import listed_at
 from registry_sync.state.messages.known_destination import KnownDestination, failing_routes
 from registry_sync.state.names import destination_of, source_of
 from registry_sync.state.route import Problem, RouteState
-from registry_sync.state.stored_destination import StoredDestination
+from registry_sync.state.stored_destination import StoredDestination, due_figures
 from registry_sync.text_table import human_duration
 
 AlertKind = Literal["failed", "stale"]
@@ -66,9 +66,9 @@ def _of_destination(known: KnownDestination, now: datetime) -> Iterator[Alert]:
         yield _failure(
             f"{name} state {fault}", f"state of {name}", f"{fault}; the next full check writes it again", since
         )
-    if state is None:
+    if state is None or known.stored.disabled:
         return
-    failures = [*_of_last_run(name, state), *_of_routes(known)]
+    failures = [*_of_last_run(name, state, due_figures(known.stored, now)), *_of_routes(known, now)]
     if state.is_failed and not failures:
         failures = [_failure(f"{name} run", name, f"the last run failed: {state.summary}", state.run_ended)]
     yield from failures
@@ -79,17 +79,17 @@ def _failure(key: str, place: str, reason: str, since: datetime, *, count: int =
     return Alert(kind="failed", key=key, place=place, reason=reason, since=since, count=count)
 
 
-def _of_last_run(name: str, state: DestinationState) -> Iterator[Alert]:
+def _of_last_run(name: str, state: DestinationState, due: Mapping[str, RouteFigures]) -> Iterator[Alert]:
     """Failures of the last run that no route has: of the list of routes, and of tasks that were killed."""
     if state.problem:
         yield _alert(state.problem, f"{name} list", f"list of routes → {name}")
-    for route in state.unreported:
+    for route in (route for route in state.unreported if route in due):
         reason = "its task left no result (killed, out of memory, or rate-limited to the end?); see its log"
         yield _failure(f"{name} {route} task", _place(route, None, name), reason, state.run_ended)
 
 
-def _of_routes(known: KnownDestination) -> Iterator[Alert]:
-    name, figures = known.stored.destination, known.stored.figures
+def _of_routes(known: KnownDestination, now: datetime) -> Iterator[Alert]:
+    name, figures = known.stored.destination, due_figures(known.stored, now)
     for route in failing_routes(figures):
         details = known.details.get(route)
         for problem in details.problems if details else ():
@@ -122,7 +122,7 @@ def _place(route: str, tag: str | None, destination: str) -> str:
 def _broken_promises(stored: StoredDestination, now: datetime) -> Iterator[Alert]:
     """Routes that lack a tag for longer than promised, and the routes that no run looked at for longer."""
     unseen: list[tuple[datetime, float]] = []
-    for route, row in stored.figures.items():
+    for route, row in due_figures(stored, now).items():
         if row.fresh_within is None:
             continue
         if reason := broken_promise(row, now):

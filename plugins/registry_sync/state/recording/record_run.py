@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from registry_sync.state.destination import DestinationState, RouteFigures, RouteIndex
@@ -41,6 +41,7 @@ class RunOfDestination:
     :ivar looks_at_all: routes that it skipped have no push since their last look. Not so for a window in the past, or
         for some tags only.
     :ivar rows: of the tasks that left one; ``unreported`` are the names of routes of which nothing was stored.
+    :ivar disabled: routes that the run left out because they are disabled, and until when.
     :ivar failed: rows of repositories that have no route, by name.
     :ivar listing_failure: set when the routes could not be listed.
     """
@@ -58,6 +59,7 @@ class RunOfDestination:
     rows: Sequence[RunRow] = ()
     failed: Mapping[str, RouteFigures]
     unreported: Sequence[str] = ()
+    disabled: Mapping[str, datetime | None] = field(default_factory=dict)
     listing_failure: Failure | None = None
     fresh_within: float | None = None
 
@@ -82,6 +84,7 @@ def record_run(
     gone = _gone(run, parts)
     unreported = _unreported(run, before)
     rows = {row.route: row.figures for row in run.rows if row.figures} | dict(run.failed)
+    rows = dict(_switched(run, parts)) | rows
     updated = update_index(parts, rows, gone)
     is_complete = _is_complete(run)
     is_changed = any(row.changes.total for row in run.rows)
@@ -104,6 +107,17 @@ def record_run(
         fresh_within=run.fresh_within,
     )
     return DestinationRecord(state=state, parts=tuple(updated), gone=gone)
+
+
+def _switched(run: RunOfDestination, parts: Sequence[RouteIndex]) -> Iterator[tuple[str, RouteFigures]]:
+    """The rows of routes that are disabled, or that a run which listed all found to be enabled again."""
+    earlier = {name: row for part in parts for name, row in part.routes.items()}
+    for name, until in run.disabled.items():
+        row = earlier.get(name, RouteFigures(looked_at=run.ended_at))
+        yield name, replace(row, is_disabled=True, disabled_until=until)
+    for name, row in earlier.items():
+        if row.is_disabled and run.listed and name in run.listed.names and name not in run.disabled:
+            yield name, replace(row, is_disabled=False, disabled_until=None)
 
 
 def _nothing_known(run: RunOfDestination) -> DestinationState:
@@ -146,7 +160,9 @@ def _is_complete(run: RunOfDestination) -> bool:
     """Return whether the run compared all tags of all routes."""
     if run.listed is None or run.failed or run.unreported:
         return False
-    return {row.route for row in run.rows if row.is_complete and row.figures} >= run.listed.names
+    return {row.route for row in run.rows if row.is_complete and row.figures} >= (
+        run.listed.names - run.disabled.keys()
+    )
 
 
 def _problem(run: RunOfDestination, known: Problem | None) -> Problem | None:
