@@ -120,3 +120,17 @@ def test_the_command_line_leaves_it_out(
         ]
     main(["explain", "--mirror", "team", "--repository", "team/one", str(mirror.file)])
     assert "enabled" in capsys.readouterr().out
+
+
+def test_a_run_by_hand_of_a_disabled_mirror_marks_its_routes(
+    catalog: SmallRegistry, there: SmallRegistry, tmp_path: Path
+) -> None:
+    """Otherwise what it lacks would be told after that run."""
+    push(catalog, "team/one")
+    mirror = Mirror(tmp_path, {"host": catalog.host}, there, *of("team/one"))
+    mirror.run()
+    mirror.write(*of("team/one", enabled=False, until=AHEAD))
+    mirror.run()
+    (index,) = [value for (_, key), value in mirror.stored.items() if key == "routes 0"]
+    (row,) = index["routes"].values()
+    assert (row["is_disabled"], row["disabled_until"]) == (True, "2999-01-31T00:00:00Z")

@@ -44,6 +44,7 @@ class Mirror:
         self.file = folder / "mirrors.yaml"
         self._registries = {"here": {"tls": False, **source}, "there": {"host": there.host, "tls": False}}
         self._state: dict[tuple[str, int, str], Any] = {}
+        self.stored: dict[tuple[str, str], Any] = {}
         self.write(*rules)
 
     def write(self, *rules: dict[str, Any]) -> None:
@@ -59,6 +60,7 @@ class Mirror:
         file = load_mirrors(self.file)
         dag = build_dag(file.mirrors["team"], file)
         api = FakeApi(dag_id=dag.dag_id, conf=conf, logical_date="2026-01-01T00:00:00Z", xcoms=dict(self._state))
+        api.stored = self.stored
         assert run(dag, ROUTES, api).state == "success"
         rows = api.xcoms[ROUTES, -1, "return_value"]
         states = {ROUTES: "success"}

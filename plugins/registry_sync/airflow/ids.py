@@ -69,6 +69,7 @@ STATE_KEY = "state"
 """The XCom key of a route's row for the state of its destination. Dry runs push none."""
 
 DISABLED_KEY = "disabled_routes"
+ALL_ROUTES = "*"
 LISTED_KEY = "listed_routes"
 """The XCom key of the names of all routes, of a run that listed them completely."""
 

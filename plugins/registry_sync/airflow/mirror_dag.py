@@ -57,6 +57,7 @@ def build_dag(mirror: Mirror, file: MirrorsFile, *, with_parameters: bool = True
             has_deep_checks=mirror.deep_check.schedule is not None,
             note=file.note,
             notify=mirror.notify,
+            team=mirror.owner,
             retries=0,
         )
         changes = ChangesOperator(

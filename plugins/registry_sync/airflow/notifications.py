@@ -131,11 +131,19 @@ class Messenger:
     seconds: float = SEND_SECONDS
     failures: list[str] = field(default_factory=list)
 
-    def tell(self, mirror: str, notifiers: Sequence[Notifier], alerts: Sequence[Alert], run_id: str | None) -> None:
+    def tell(
+        self,
+        mirror: str,
+        notifiers: Sequence[Notifier],
+        alerts: Sequence[Alert],
+        run_id: str | None,
+        owner: str | None = None,
+    ) -> None:
         """Send each notifier of a mirror the message that is due, and remember those that were sent.
 
         :param mirror: its name; empty for the mirrors file.
         :param run_id: the last run, for its link.
+        :param owner: of the mirror, if it has one.
         """
         place = mirror or FILE_KEY
         notices = read_notices(self.store.get(place))
@@ -145,7 +153,7 @@ class Messenger:
             key = notifier_key(notifier)
             decision = decide(notifier, masked, told[key], self.now, limit=MAX_TOLD // len(notifiers))
             if isinstance(decision, Notice):
-                message = write_message(mirror, decision, links(mirror, run_id))
+                message = write_message(mirror, decision, links(mirror, run_id), owner or "")
                 told[key] = decision.told if self._deliver(notifier, message) else told[key]
             else:
                 told[key] = decision
@@ -171,6 +179,7 @@ def send_run_messages(
     destinations: Sequence[str],
     notifiers: Sequence[Notifier],
     seconds: float = SEND_SECONDS,
+    owner: str | None = None,
 ) -> None:
     """Send the messages that are due after a run has stored its results. Nothing that fails here fails the run.
 
@@ -182,7 +191,7 @@ def send_run_messages(
         now, store = datetime.now(UTC), open_named_store(MESSAGES_ASSET)
         known = [fetch_destination(open_store(mirror, name), mirror, name) for name in destinations]
         messenger = Messenger(context=context, store=store, now=now, seconds=seconds)
-        messenger.tell(mirror, notifiers, collect_alerts(known, now), context["ti"].run_id)
+        messenger.tell(mirror, notifiers, collect_alerts(known, now), context["ti"].run_id, owner)
     except Exception:
         log.exception("the messages of this run were not sent; the DAG mirror_watch sends them")
 

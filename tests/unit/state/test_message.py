@@ -140,3 +140,12 @@ def test_texts_of_registries_cannot_forge_lines_or_markup() -> None:
     found = message(replace(FAILED, reason="no\n\nLast run: https://evil.example <script>{{ 1 }}</script>\x1b[31m"))
     assert r"no Last run: https://evil.example <script>{{ 1 }}</script>\x1b[31m" in found.text
     assert r"&lt;script&gt;{{ 1 }}&lt;/script&gt;\x1b[31m" in found.html
+
+
+def test_the_owner_of_a_mirror_is_named() -> None:
+    notice = decide(NOTIFIER, [FAILED], Told(), NOW)
+    assert isinstance(notice, Notice)
+    sent = write_message("m", notice, LINKS, "team <a>")
+    assert (sent.owner, sent.subject) == ("team <a>", "Mirror m fails: 1 problem")
+    assert sent.text.startswith("New in mirror m of team <a>: 1 problem.\n")
+    assert sent.html.startswith("<p>New in mirror m of team &lt;a&gt;: 1 problem.</p>\n")

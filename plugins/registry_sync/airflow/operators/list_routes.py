@@ -15,6 +15,7 @@ from registry_sync.airflow.deferral import defer_or_raise
 from registry_sync.airflow.hooks.registry import RegistryHook
 from registry_sync.airflow.hooks.skopeo import check_skopeos
 from registry_sync.airflow.ids import (
+    ALL_ROUTES,
     DISABLED_KEY,
     FAILED_KEY,
     FOUND_KEY,
@@ -112,6 +113,8 @@ class ListRoutesOperator(BaseOperator):
         if self.mirror.is_disabled(datetime.now(UTC)):
             note = f"the mirror is {until_text(self.mirror.disabled_until)}; nothing is copied or deleted"
             self._note(context, note)
+            until = self.mirror.disabled_until
+            context["ti"].xcom_push(DISABLED_KEY, {ALL_ROUTES: until and until.isoformat()})
             return []
         scope = RouteScope(tags=only_tags(params["tags"] or []), dry_run=params["dry_run"])
         self._check_skopeo(task_label(context))

@@ -46,6 +46,7 @@ class ReportOperator(BaseOperator):
     :param note: a remark about the whole run, if not empty.
     :param notify: notifiers that are told when something fails, recovers, or breaks a promise.
     :param send_seconds: time limit of each notifier.
+    :param team: owner of the mirror, whom messages name.
     """
 
     template_fields: Sequence[str] = ()
@@ -60,6 +61,7 @@ class ReportOperator(BaseOperator):
         note: str = "",
         notify: Sequence[Notifier] = (),
         send_seconds: float = 60.0,
+        team: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(trigger_rule=TriggerRule.ALL_DONE, **kwargs)
@@ -69,6 +71,7 @@ class ReportOperator(BaseOperator):
         self.note = note
         self.notify = notify
         self.send_seconds = send_seconds
+        self.team = team
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the summary of the run. :raises AirflowFailException: when a route failed."""
@@ -139,7 +142,7 @@ class ReportOperator(BaseOperator):
 
         names = [place.destination.name for place in self.destinations]
         if not context["params"].get("dry_run"):
-            send_run_messages(context, self.mirror, names, self.notify, self.send_seconds)
+            send_run_messages(context, self.mirror, names, self.notify, self.send_seconds, self.team)
 
     def _log(self, run: RunReport) -> None:
         if run.routes:

@@ -108,7 +108,7 @@ class WatchOperator(BaseOperator):
         for each in known:
             overdue_since = missing.since if missing else None
             send_metrics(destination_metrics(each.stored, messenger.now, overdue_since=overdue_since))
-        messenger.tell(mirror.name, mirror.notify, alerts, last_run(known))
+        messenger.tell(mirror.name, mirror.notify, alerts, last_run(known), mirror.owner)
         return sum(alert.count for alert in alerts)
 
     def _leave_disabled(self, mirror: Mirror, known: Sequence[KnownDestination], messenger: Messenger) -> int:

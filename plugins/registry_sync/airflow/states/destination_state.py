@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING
 
-from registry_sync.airflow.ids import DISABLED_KEY, LISTED_KEY, LISTING_ERROR_KEY, routes_task
+from registry_sync.airflow.ids import ALL_ROUTES, DISABLED_KEY, LISTED_KEY, LISTING_ERROR_KEY, routes_task
 from registry_sync.airflow.run_context import read_parameters, read_rows, read_run_interval
 from registry_sync.airflow.states.state_store import losing, open_store, parse_state, read_record, read_state
 from registry_sync.config.model import Registry
@@ -76,11 +76,14 @@ def _record(context: Context, ended: EndedRun) -> None:
     if earlier and (earlier.host, earlier.source_host) != (place.destination.host, place.source.host):
         earlier, parts = None, []
     failed = dict(_unrouted_rows(context, store, ended, parts, now))
-    record = record_run(_run(context, ended, failed, now), earlier, parts)
+    known = [name for part in parts for name in part.routes]
+    record = record_run(_run(context, ended, failed, now, known), earlier, parts)
     _write(store, record, parts)
 
 
-def _run(context: Context, ended: EndedRun, failed: dict[str, RouteFigures], now: datetime) -> RunOfDestination:
+def _run(
+    context: Context, ended: EndedRun, failed: dict[str, RouteFigures], now: datetime, known: Sequence[str]
+) -> RunOfDestination:
     place = ended.place
     rows = read_rows(context, place.destination.name) if ended.was_listed else []
     reported = {row.route for row in rows if row.figures}
@@ -97,7 +100,7 @@ def _run(context: Context, ended: EndedRun, failed: dict[str, RouteFigures], now
         looks_at_all=_looks_at_all(context),
         rows=rows,
         failed=failed,
-        disabled=_disabled(context, place.destination.name) if ended.was_listed else {},
+        disabled=_disabled(context, place.destination.name, known) if ended.was_listed else {},
         unreported=[name for name in ended.worked_on if name not in reported],
         listing_failure=None if ended.was_listed else _listing_failure(context, ended),
         fresh_within=place.fresh_within,
@@ -112,9 +115,14 @@ def _listed(context: Context, destination: str) -> ListedRoutes | None:
     return ListedRoutes(names=frozenset(document["names"]), kept_sources=frozenset(document["kept_sources"]))
 
 
-def _disabled(context: Context, destination: str) -> dict[str, datetime | None]:
-    """The routes that the run left out because they are disabled, and until when."""
+def _disabled(context: Context, destination: str, known: Sequence[str]) -> dict[str, datetime | None]:
+    """The routes that the run left out because they are disabled, and until when.
+
+    :param known: the routes of the index: all that is known of a mirror that is disabled as a whole.
+    """
     document = context["ti"].xcom_pull(task_ids=routes_task(destination), key=DISABLED_KEY) or {}
+    if ALL_ROUTES in document:
+        document = dict.fromkeys(known, document[ALL_ROUTES])
     return {name: datetime.fromisoformat(until) if until else None for name, until in document.items()}
 
 

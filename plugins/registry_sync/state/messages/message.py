@@ -28,10 +28,12 @@ class Message:
     """A message, ready to be sent. Templates of the mirrors file use these names, such as ``registry_sync.subject``.
 
     :ivar mirror: empty when the message is about the mirrors file.
+    :ivar owner: the mirror's ``owner:``, such as a team; empty without one.
     :ivar severity: for services that want one: ``error``, ``warning`` or ``info``.
     """
 
     mirror: str
+    owner: str = ""
     event: Event
     severity: Severity
     subject: str
@@ -47,17 +49,19 @@ class Link:
     url: str
 
 
-def write_message(mirror: str, notice: Notice, links: Sequence[Link]) -> Message:
+def write_message(mirror: str, notice: Notice, links: Sequence[Link], owner: str = "") -> Message:
     """The message of a notice about a mirror, or about the mirrors file when ``mirror`` is empty."""
     name = f"mirror {mirror}" if mirror else "the mirrors file"
     sections = list(_sections(notice))
+    opening = _opening(f"{name} of {one_line(owner)}" if owner else name, notice)
     return Message(
         mirror=mirror,
+        owner=owner,
         event=notice.event,
         severity=_SEVERITIES[notice.event],
         subject=_subject(name, notice),
-        text=_text(_opening(name, notice), sections, links),
-        html=_html(_opening(name, notice), sections, links),
+        text=_text(opening, sections, links),
+        html=_html(opening, sections, links),
     )
 
 
