@@ -170,7 +170,12 @@ def test_what_could_not_be_asked_has_a_code_of_its_own(
     monkeypatch.setenv("AIRFLOW__SECRETS__BACKEND", "tests.integration.test_connection_types.Down")
     monkeypatch.setattr("airflow.sdk.configuration._secrets_backend_cache", {})
     file = mirrors(tmp_path, connection="stored").path
-    assert main(["check", str(file)]) == UNANSWERED
+    with RegistryProcess() as origin:
+        images.push(origin.url, "team/app", "v1", images.image([]))
+        file.write_text(file.read_text().replace("127.0.0.1:1", origin.host))
+        assert main(["plan", str(file), "--mirror", "team"]) == UNANSWERED
+        assert "the secrets backend Down could not be asked" in capsys.readouterr().out
+        assert main(["check", str(file)]) == UNANSWERED
     assert (
         "UNKNOWN: registry backup: Connection stored: it is unknown whether Airflow has a Connection 'stored': the "
         "secrets backend Down could not be asked (ConnectionError: vault.example:8200 refused stored)"

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, assert_never
 
-from registry_sync.cli.arguments import FAILED, OK, named_mirror
+from registry_sync.cli.arguments import FAILED, OK, UNANSWERED, named_mirror
 from registry_sync.cli.connections import CommandConnections
 from registry_sync.cli.planning import PlannedRoute, PlanRequest, plan_all, plan_mirror
 from registry_sync.errors import ConfigurationError
@@ -72,7 +72,16 @@ def print_plans(arguments: argparse.Namespace) -> int:
     failed = sum(entry.would_fail() for entry in planned)
     if failed and not arguments.json:
         print(f"\n{failed} of {len(planned)} routes would fail", file=sys.stderr)
-    return FAILED if failed else OK
+    return _exit_code(planned)
+
+
+def _exit_code(planned: Sequence[PlannedRoute]) -> int:
+    """``UNANSWERED`` when every route that would fail has met only something that does not respond."""
+    failing = [entry for entry in planned if entry.would_fail()]
+    if not failing:
+        return OK
+    is_unknown = all(entry.error is not None and not entry.error.is_permanent for entry in failing)
+    return UNANSWERED if is_unknown else FAILED
 
 
 def _check_arguments(arguments: argparse.Namespace) -> None:
