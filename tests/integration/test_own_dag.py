@@ -64,6 +64,7 @@ def mirror(filled: RegistryProcess, destination: RegistryProcess, name: str) -> 
     return mirror
 
 
+@pytest.mark.timeout(300)
 def test_the_documented_dag_mirrors_the_tag_of_the_day(tmp_path: Path) -> None:
     """A real run of the file itself: templates, two Connections with a CA, the digest in the next task."""
     authority = CertificateAuthority.create(tmp_path / "ca")
