@@ -51,13 +51,15 @@ def kinds(wire: RegistryProcess | Interceptor, name: str) -> Counter[str]:
     return Counter(re.sub(r"sha256:[0-9a-f]{64}|(?<=uploads/).*(?= )", "*", line) for line in asked(wire, name))
 
 
-class TestCosts:
-    @pytest.fixture(autouse=True)
-    def near(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """However busy the machine is, the registries do not count as far away."""
-        monkeypatch.setattr(blob_copies, "SLOW_SECONDS", float("inf"))
-        monkeypatch.setattr(session_module, "FAR_SECONDS", float("inf"))
+@pytest.fixture
+def near(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is, the registries do not count as far away."""
+    monkeypatch.setattr(blob_copies, "SLOW_SECONDS", float("inf"))
+    monkeypatch.setattr(session_module, "FAR_SECONDS", float("inf"))
 
+
+@pytest.mark.usefixtures("near")
+class TestCosts:
     def test_a_small_image_costs_31_requests_and_no_process(
         self, source: RegistryProcess, destination: RegistryProcess, name: str, skopeo_log: SkopeoLog
     ) -> None:
@@ -112,7 +114,7 @@ def test_a_layer_is_mounted_from_another_repository(
 
 
 @pytest.mark.parametrize(("status", "requests"), [(None, 2), (400, 1), (401, 1), (403, 1), (500, 3)])
-@pytest.mark.usefixtures("recorded_pauses")
+@pytest.mark.usefixtures("near", "recorded_pauses")
 def test_a_layer_of_a_repository_that_may_not_be_read_is_sent(
     source: RegistryProcess, name: str, status: int | None, requests: int
 ) -> None:
@@ -145,6 +147,7 @@ def test_a_mount_that_is_confirmed_and_not_kept_is_sent(
     images.pull_whole(destination.url, name, "v1")
 
 
+@pytest.mark.usefixtures("near")
 @pytest.mark.parametrize(("status", "times"), [(400, 1), (404, 1), (405, 1), (500, 3)])
 def test_a_registry_that_refuses_mounts_gets_plain_uploads(
     source: RegistryProcess,
