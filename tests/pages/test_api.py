@@ -11,7 +11,7 @@ from tests.pages.conftest import Person
 TAGS = {"selected", "in_sync", "missing", "changed", "failing", "locked", "kept"}
 ROUTE = {
     *("mirror", "destination", "route", "repository", "status", "reason", "since", "tags", "looked_at", "complete_at"),
-    *("oldest_lacking", "failing_since", "lag_seconds", "fresh_within_seconds"),
+    *("oldest_lacking", "failing_since", "lag_seconds", "fresh_within_seconds", "is_disabled", "disabled_until"),
 }
 COLUMN = ROUTE | {"page_url", "problem_count", "problems", "run_id", "task_id", "map_index", "faults"}
 PROBLEM = {"tag", "error_class", "reason", "since", "tries"}
@@ -38,7 +38,7 @@ def test_the_overview(viewer: Person) -> None:
     assert best["tags"] == {**dict.fromkeys(TAGS, 0), "selected": 1200, "in_sync": 1200}
     assert (best["routes"], best["routes_by_status"], best["oldest_lacking"]) == (40, {"in_sync": 40}, None)
     assert (best["fresh_within_seconds"], best["is_broken"], best["reasons"]) == (7200.0, False, [])
-    assert best["dag"].keys() == {"dag_id", "is_paused", "is_gone", "next_run_at", "last_run", "running"}
+    assert best["dag"].keys() == {"dag_id", "is_paused", "is_gone", "disabled", "next_run_at", "last_run", "running"}
     assert best["dag"]["last_run"].keys() == {"run_id", "state", "started_at", "ended_at"}
     assert rows[0]["oldest_lacking"].keys() == {"source", "route", "tag", "since", "age_seconds"}
     assert [row["mirror"] for row in items(viewer, "/api/overview?mirror=hub&destination=acr")] == ["hub"]
@@ -84,7 +84,7 @@ def test_changes(viewer: Person) -> None:
     assert (day["total"], week["total"], day["unreadable"]) == (20, 20, 0)
     event = week["items"][0]
     assert event.keys() == {"mirror", "destination", "host", "run_id", "at", "total", "changes"}
-    assert event["changes"][0].keys() == {"repository", "tag", "kind", "digest", "old_digest"}
+    assert event["changes"][0].keys() == {"repository", "tag", "kind", "digest", "old_digest", "accepted"}
     name = event["changes"][0]["repository"]
     for found in items(viewer, f"/api/changes?repository={name}&hours=168"):
         assert {change["repository"] for change in found["changes"]} == {name}
