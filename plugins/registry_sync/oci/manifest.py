@@ -134,14 +134,6 @@ def is_manifest(media_type: str) -> bool:
     return _strip_parameters(media_type) in INDEX_TYPES | MANIFEST_TYPES
 
 
-def is_foreign(blob: Descriptor) -> bool:
-    """Return whether a layer is one of Windows that machines download from Microsoft, and that a registry may lack.
-
-    https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md#non-distributable-layers
-    """
-    return "foreign" in blob.media_type or "nondistributable" in blob.media_type
-
-
 def _strip_parameters(media_type: str) -> str:
     return media_type.partition(";")[0].strip().lower()
 

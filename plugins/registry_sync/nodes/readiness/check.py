@@ -20,9 +20,10 @@ from registry_sync.errors import (
 from registry_sync.nodes.readiness.advice import advise
 from registry_sync.nodes.readiness.model import EndpointCheck, Expected, Fault, ImageReadiness
 from registry_sync.oci.index_walk import MAX_INDEX_DEPTH, MAX_INDEX_MANIFESTS, walk_manifests
-from registry_sync.oci.manifest import Descriptor, Manifest, is_foreign
+from registry_sync.oci.manifest import Descriptor, Manifest
 from registry_sync.oci.reference import Digest, Reference, Repository
 from registry_sync.oci.sample import choose_reads
+from registry_sync.oci.shapes import is_foreign
 from registry_sync.registry.client import PullClient
 from registry_sync.text_table import human_bytes
 
