@@ -15,6 +15,9 @@ from registry_sync.tags.rules import TagRules
 
 Runtime = Literal["docker", "containerd", "crio", "k3s", "talos"]
 
+ImageStore = Literal["classic", "containerd"]
+"""Where dockerd keeps images. With containerd's store it pulls, and falls back, as containerd does."""
+
 MirrorTrust = Literal["pull+resolve", "pull"]
 """The trust of a machine in a mirror: to resolve tags to digests and serve content (``pull+resolve``), or only to serve
 content by a digest that the registry itself returned (``pull``).
@@ -43,6 +46,7 @@ class NodePool:
     """A pool of machines.
 
     ``registry`` is the registry of image names. ``version`` is the text of ``versions``, if it is written.
+    ``image_store`` is that of dockerd, if it is written.
     ``pull_order``: the registries in the order in which machines try them, each with whether it resolves tags.
     """
 
@@ -54,6 +58,7 @@ class NodePool:
     runtime: Runtime | None = None
     version: str | None = None
     versions: Versions = Versions()
+    image_store: ImageStore | None = None
     pull_order: tuple[tuple[str, bool], ...] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -117,6 +122,11 @@ class NodePoolEntry(Strict):
     version: Annotated[str, checked_by(check_versions)] | None = Field(
         None, description="Versions of the runtime on the machines, such as '>=1.7' or '>=1.7, <2'"
     )
+    image_store: ImageStore | None = Field(
+        None,
+        description="Image store of runtime: docker: containerd, if its features have containerd-snapshotter: true, or "
+        "classic; default: containerd if the machines may have Docker 29 or later",
+    )
 
     def parse(self, name: str) -> NodePool:
         """The pool as a value."""
@@ -129,6 +139,7 @@ class NodePoolEntry(Strict):
             runtime=self.runtime,
             version=self.version,
             versions=Versions.parse(self.version) if self.version else Versions(),
+            image_store=self.image_store,
         )
 
 

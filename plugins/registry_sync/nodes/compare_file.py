@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from registry_sync.config.model import MirrorsFile
 from registry_sync.config.node_pools import NodePool, Runtime
 from registry_sync.config.runtime_versions import Versions
-from registry_sync.config.yaml_source import Place, read_all_yaml, show_place
+from registry_sync.config.yaml_source import Place, show_place
 from registry_sync.errors import ConfigurationError
+from registry_sync.nodes.containerd_config import advise_on_config_path, choose_form
+from registry_sync.nodes.image_store import FEATURE, feature_of, possible_store, written_store
 from registry_sync.nodes.render import render_pool
-from registry_sync.oci.reference import parse_host
+from registry_sync.nodes.runtime_files import FORMATS, choose_talos_versions
 
 Verdict = Literal["unknown", "missing", "different", "unexpected"]
 
@@ -64,8 +63,8 @@ EFFECTS: Mapping[str, str] = {
     "configs": "with config_path, containerd does not load its CRI plugin and the node is NotReady; remove it",
     "max-download-attempts": "dockerd before 20.10 does not start with it; give --version if all are later",
     "insecure-registries": "anyone on the network path can pose as the registry; remove it",
-    "io.containerd.cri.v1.images": "only version = 3 reads it: no mirror is used",
-    "io.containerd.grpc.v1.cri": "version = 3 does not read it: no mirror is used",
+    "io.containerd.cri.v1.images": "only version = 3 and 4 read it, from containerd 2 on: no mirror is used",
+    "io.containerd.grpc.v1.cri": "only version = 2 reads it: no mirror is used",
     "mirrors": "with config_path, containerd does not load its CRI plugin and the node is NotReady; remove it",
     "rewrite": "images are pulled under other names than those that mirrors copy them to; remove it",
     "skipFallback": "machines never fall back; remove it",
@@ -85,8 +84,6 @@ TABLES_OF_NAMES: frozenset[Place] = frozenset(
 )
 """The tables whose keys are names of hosts, plugins and registries."""
 
-PLUGINS = ("io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri")
-
 
 def compare_file(
     file: MirrorsFile, pool: NodePool, runtime: Runtime, versions: Versions, path: Path
@@ -96,17 +93,57 @@ def compare_file(
     :raises ConfigurationError: when the file cannot be read, or the runtime does not support the pool's configuration.
     """
     host = file.registries[pool.registry].host
-    format = _FORMATS[runtime]
+    format = FORMATS[runtime]
     document = format.parse(_read(path), path)
-    if runtime == "containerd" and _is_version_3(document) and versions == Versions():
-        versions = Versions(floor=(2,))
-    texts = {rendered.path.name: rendered.text for rendered in render_pool(file, pool, runtime, versions)}
-    name = "hosts.toml" if runtime == "containerd" and _is_hosts(document, path) else format.name
+    is_hosts = runtime == "containerd" and _is_hosts(document, path)
+    is_config = runtime == "containerd" and not is_hosts
+    if is_config:
+        rendered_for = choose_form(document, versions).versions
+    elif runtime == "talos":
+        rendered_for = choose_talos_versions(document, versions, host)
+    else:
+        rendered_for = versions
+    texts = {rendered.path.name: rendered.text for rendered in render_pool(file, pool, runtime, rendered_for)}
+    name = "hosts.toml" if is_hosts else format.name
     expected = format.relevant(format.parse(texts[name], Path(name)), host)
     found = format.relevant(document, host)
     if runtime == "docker" and not pool.pool_mirrors:
         found.pop("max-download-attempts", None)  # without mirrors any value is fine
-    return list(_compare(expected, found, (), KNOWN_KEYS[runtime]))
+    differences = list(_compare(expected, found, (), KNOWN_KEYS[runtime]))
+    if is_config:
+        return _with_advice_on_config_path(differences, document, versions)
+    if runtime == "docker":
+        differences += _compare_store(pool, document, versions)
+    return differences
+
+
+def _with_advice_on_config_path(differences: list[Difference], document: Any, versions: Versions) -> list[Difference]:
+    """Give the advice where ``config_path`` differs, or it or a table around it is missing."""
+    form = choose_form(document, versions)
+    advice = advise_on_config_path(document, form, versions)
+    place = ("plugins", form.plugin, "registry", "config_path")
+    keys = {show_place(place[: depth + 1]) for depth in range(len(place))}
+    return [
+        replace(difference, advice=advice)
+        if difference.key in keys and difference.verdict in ("different", "missing")
+        else difference
+        for difference in differences
+    ]
+
+
+def _compare_store(pool: NodePool, document: Any, versions: Versions) -> Iterator[Difference]:
+    """A difference where dockerd pulls in another way than ``nodes check`` predicts."""
+    expected, found = possible_store(pool, versions), written_store(document, versions)
+    if found in (None, expected) or (found == "classic" and pool.image_store is None):
+        return  # what holds for containerd's store holds for both
+    value = feature_of(document)
+    yield Difference(
+        key=f"features.{FEATURE}",
+        verdict="unexpected" if found == "containerd" else "missing" if value is None else "different",
+        found="" if value is None else _as_json(value),
+        expected="" if found == "containerd" else "true",
+        advice=f"dockerd has the {found} store, which falls back in its own way: set image_store: {found} at the pool",
+    )
 
 
 def _read(path: Path) -> str:
@@ -116,146 +153,8 @@ def _read(path: Path) -> str:
         raise ConfigurationError(f"{path}: cannot read it ({error})") from error
 
 
-def _is_version_3(document: Any) -> bool:
-    return bool(document.get("version") == 3)
-
-
 def _is_hosts(document: Any, path: Path) -> bool:
     return path.name == "hosts.toml" or bool(document.keys() & {"server", "host"})
-
-
-def _parse_json(text: str, path: Path) -> Any:
-    try:
-        document = json.loads(text, object_pairs_hook=partial(_check_unique, path))
-    except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{path}: not valid JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise ConfigurationError(f"{path}: expected a JSON object, {{...}}")
-    return document
-
-
-def _check_unique(path: Path, entries: list[tuple[str, Any]]) -> dict[str, Any]:
-    repeated = [key for key, count in Counter(key for key, _ in entries).items() if count > 1]
-    if repeated:
-        raise ConfigurationError(f"{path}: duplicate key {repeated[0]!r}, of which only one counts; keep one")
-    return dict(entries)
-
-
-def _parse_toml(text: str, path: Path) -> Any:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
-
-
-def _parse_yaml(text: str, path: Path) -> Any:
-    return [document for document in read_all_yaml(text, str(path)) if isinstance(document, dict)]
-
-
-def _docker(document: Any, host: str) -> Any:
-    """Entries of ``insecure-registries`` for other registries are ignored."""
-    keys = _similar(document, ("registry-mirrors", "max-download-attempts"))
-    insecure = document.get("insecure-registries")
-    is_insecure = isinstance(insecure, list) and host in insecure
-    return {**keys, "insecure-registries": [host]} if is_insecure else keys
-
-
-def _containerd(document: Any, _: str) -> Any:
-    """The whole of a hosts.toml; the registry tables of a config.toml."""
-    if "plugins" not in document and "version" not in document:
-        return document
-    keys = _similar(document, ("version", "plugins"))
-    plugins = {
-        name: _similar(plugin, ("registry",)) for name, plugin in _similar(document.get("plugins"), PLUGINS).items()
-    }
-    return {**keys, "plugins": {name: plugin for name, plugin in plugins.items() if plugin}}
-
-
-def _crio(document: Any, host: str) -> Any:
-    """The tables of one registry by their prefixes: its own, those of its namespaces, and those of matching patterns.
-
-    The first table with a prefix counts (observed with skopeo 1.9). Further ones get a number.
-    """
-    tables = document.get("registry")
-    relevant: dict[str, Any] = {}
-    counts = Counter[str]()
-    for table in (table for table in tables if isinstance(table, dict)) if isinstance(tables, list) else ():
-        prefix = str(table.get("prefix", table.get("location")))
-        if f"{prefix}/".startswith(f"{host}/") or _is_pattern_of(prefix, host):
-            counts[prefix] += 1
-            relevant[prefix if counts[prefix] == 1 else f"{prefix} ({counts[prefix]})"] = table
-    return {**_similar(document, ("registry",)), "registry": relevant}
-
-
-def _is_pattern_of(prefix: str, host: str) -> bool:
-    """Return whether a prefix such as ``*.io`` matches ``host``. The star stands for any number of names."""
-    return prefix.startswith("*.") and host.endswith(prefix.partition("/")[0].removeprefix("*"))
-
-
-def _k3s(documents: Any, host: str) -> Any:
-    merged = {key: value for document in documents for key, value in document.items()}
-    return {**_similar(merged, ("mirrors",)), "mirrors": _of_host(merged.get("mirrors"), host)}
-
-
-def _talos(documents: Any, host: str) -> Any:
-    """The mirrors of one registry in a machine configuration, in both forms, by the registry's name.
-
-    A registry without endpoints equals one that is not named at all.
-    """
-    configs: dict[str, Any] = {}
-    machine: dict[str, Any] = {}
-    for document in documents:
-        if document.get("kind") == "RegistryMirrorConfig" and document.get("endpoints"):
-            configs |= _of_host({str(document.get("name")): document}, host)
-        registries = _entries(_entries(document.get("machine")).get("registries"))
-        machine |= _similar(registries, ("mirrors",))
-        machine["mirrors"] = _of_host(registries.get("mirrors"), host)
-    return {"RegistryMirrorConfig": configs, "machine": {"registries": machine}}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _FileFormat:
-    """A runtime's file: its name as rendered, its parser, and the selection of the keys for one registry."""
-
-    name: str
-    parse: Callable[[str, Path], Any]
-    relevant: Callable[[Any, str], Any]
-
-
-_FORMATS: Mapping[Runtime, _FileFormat] = {
-    "docker": _FileFormat(name="daemon.json", parse=_parse_json, relevant=_docker),
-    "containerd": _FileFormat(name="config.toml", parse=_parse_toml, relevant=_containerd),
-    "crio": _FileFormat(name="registries.conf", parse=_parse_toml, relevant=_crio),
-    "k3s": _FileFormat(name="registries.yaml", parse=_parse_yaml, relevant=_k3s),
-    "talos": _FileFormat(name="registry-mirrors.yaml", parse=_parse_yaml, relevant=_talos),
-}
-
-
-def _entries(document: Any) -> Mapping[str, Any]:
-    """The mapping itself; empty for a value that is not a mapping."""
-    return document if isinstance(document, Mapping) else {}
-
-
-def _similar(document: Any, keys: Iterable[str]) -> dict[str, Any]:
-    """The entries under ``keys``, and under keys that look like a typo of one."""
-    entries = _entries(document).items()
-    return {key: value for key, value in entries if get_close_matches(key, list(keys), n=1, cutoff=0.8)}
-
-
-def _of_host(document: Any, host: str) -> dict[str, Any]:
-    """The entries of a registry under any of its names, those that look like a typo, and those for all registries."""
-    return {
-        name: value
-        for name, value in _entries(document).items()
-        if name == "*" or _normalize_host(name) == host or _similar({name: value}, (host,))
-    }
-
-
-def _normalize_host(name: str) -> str:
-    try:
-        return parse_host(name)
-    except ConfigurationError:
-        return name
 
 
 def _compare(expected: Any, found: Any, place: Place, known: frozenset[str]) -> Iterator[Difference]:

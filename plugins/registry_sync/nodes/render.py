@@ -18,6 +18,7 @@ from registry_sync.config.model import MirrorsFile, Registry
 from registry_sync.config.node_pools import NodePool, PoolMirror, Runtime
 from registry_sync.config.runtime_versions import Versions
 from registry_sync.errors import ConfigurationError
+from registry_sync.nodes.containerd_config import newest_form
 from registry_sync.oci.reference import DOCKER_HUB
 from registry_sync.routes.check_node_pools import runtime_problem
 
@@ -120,8 +121,9 @@ def _context(file: MirrorsFile, pool: NodePool, runtime: Runtime, versions: Vers
         "versions": str(versions),
         "limits_attempts": versions.are_at_least("20.10"),
         "is_2": versions.are_at_least("2"),
+        "form": newest_form(versions),
         "honours_dial_timeout": versions.are_at_least("2.1"),
-        "has_documents": runtime == "talos" and versions.are_at_least("1.12"),
+        "has_documents": runtime == "talos" and (versions == Versions() or versions.are_at_least("1.12")),
     }
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from registry_sync.config.node_pools import NodePool
-from registry_sync.config.runtime_versions import Versions
+from registry_sync.nodes.image_store import possible_store
 from registry_sync.nodes.readiness.model import Fault, ImageReadiness
 from registry_sync.text_table import table
 
@@ -74,20 +74,16 @@ class Failover:
         return tuple(endpoint.registry for endpoint in self.endpoints)
 
 
-_WITH_CONTAINERD_STORE = Versions.parse(">=29")
-
-
 def behaviour_of(pool: NodePool) -> Behaviour:
     """The behaviour of a pool's runtime that holds for every version in the pool.
 
-    Docker from 29 on keeps images in containerd's store by default, and then pulls as containerd does.
-    https://docs.docker.com/engine/storage/containerd/
+    Docker with containerd's image store pulls as containerd does.
     """
     match pool.runtime:
         case None:
             return "unknown"
         case "docker":
-            return "containerd" if pool.versions.meet(_WITH_CONTAINERD_STORE) else "docker"
+            return "containerd" if possible_store(pool, pool.versions) == "containerd" else "docker"
         case "containerd" | "k3s" | "talos":
             return "containerd"
         case "crio":

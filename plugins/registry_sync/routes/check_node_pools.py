@@ -111,6 +111,13 @@ def _check_version(pool: NodePool, _: CheckedFile) -> Iterator[Problem]:
         yield Problem(_place(pool, "version"), "version has no effect without runtime; add runtime:, or remove it")
 
 
+def _check_image_store(pool: NodePool, _: CheckedFile) -> Iterator[Problem]:
+    if pool.image_store and pool.runtime != "docker":
+        yield Problem(
+            _place(pool, "image_store"), "image_store has no effect without runtime: docker; add it, or remove this key"
+        )
+
+
 def _check_runtime(pool: NodePool, checked: CheckedFile) -> Iterator[Problem]:
     registry = checked.file.registries[pool.registry]
     if pool.runtime and (problem := runtime_problem(pool, registry, pool.runtime)):
@@ -197,6 +204,7 @@ def _advice(image: BootstrapImage, endpoint: Registry, routes: RouteMap) -> str:
 POOL_CHECKS: tuple[Callable[[NodePool, CheckedFile], Iterator[Problem]], ...] = (
     _check_mirrors,
     _check_version,
+    _check_image_store,
     _check_runtime,
 )
 """The checks of a pool whose registries exist, in the order in which their problems are shown."""

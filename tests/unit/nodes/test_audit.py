@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
 from registry_sync.cli.main import main
 from registry_sync.config.model import NamespaceRule
-from registry_sync.config.node_pools import BootstrapImage, Runtime
+from registry_sync.config.node_pools import BootstrapImage, ImageStore, Runtime
 from registry_sync.config.runtime_versions import Versions
 from registry_sync.errors import ConfigurationError
 from registry_sync.nodes.audit import audit_pool
@@ -358,7 +358,18 @@ OLD, NEW = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"
 
 
 @pytest.mark.parametrize(
-    ("version", "plugin", "given"), [(2, OLD, ""), (2, OLD, "1.7"), (3, NEW, ""), (3, NEW, ">=2"), (2, OLD, ">=1.7")]
+    ("version", "plugin", "given"),
+    [
+        (2, OLD, ""),
+        (2, OLD, "1.7"),
+        (3, NEW, ""),
+        (3, NEW, ">=2"),
+        (2, OLD, ">=1.7"),
+        (2, OLD, ">=2.4"),
+        (3, NEW, ">=2.4"),
+        (4, NEW, ""),
+        (4, NEW, ">=2.4"),
+    ],
 )
 def test_a_correct_config_toml_has_no_differences(machine: Path, version: int, plugin: str, given: str) -> None:
     path = machine / "config.toml"
@@ -366,20 +377,136 @@ def test_a_correct_config_toml_has_no_differences(machine: Path, version: int, p
     assert differences(path, "containerd", version=given) == []
 
 
-def test_the_old_plugin_id_with_version_3_is_found(machine: Path) -> None:
-    """Version 2 of containerd reads such a file without an error, and uses no mirror."""
+NO_PATH = "without it, containerd from 2.2 on has a list of two folders, and silently uses no mirror"
+
+
+@pytest.mark.parametrize(
+    ("version", "given", "advice"), [(3, "", NO_PATH), (4, "", NO_PATH), (4, "2.4", NO_PATH), (3, ">=2, <2.2", "")]
+)
+def test_the_old_plugin_id_with_a_newer_version_is_found(machine: Path, version: int, given: str, advice: str) -> None:
+    """Containerd 2 reads such a file without an error, and uses no mirror."""
     path = machine / "config.toml"
-    path.write_text(CONFIG.format(version=3, plugin=OLD, key="config_path"))
+    path.write_text(CONFIG.format(version=version, plugin=OLD, key="config_path"))
     registry = '{"registry": {"config_path": "/etc/containerd/certs.d"}}'
-    assert differences(path, "containerd") == [
-        Difference(key=f"plugins.{NEW}", verdict="missing", expected=registry),
+    assert differences(path, "containerd", version=given) == [
+        Difference(key=f"plugins.{NEW}", verdict="missing", expected=registry, advice=advice),
         Difference(
             key=f"plugins.{OLD}",
             verdict="unexpected",
             found=registry,
-            advice="version = 3 does not read it: no mirror is used",
+            advice="only version = 2 reads it: no mirror is used",
         ),
     ]
+
+
+def test_a_form_that_the_versions_do_not_read_is_found(machine: Path) -> None:
+    path = machine / "config.toml"
+    path.write_text(CONFIG.format(version=4, plugin=NEW, key="config_path"))
+    assert differences(path, "containerd", version=">=2.1") == [
+        Difference(key="version", verdict="different", found="4", expected="3")
+    ]
+
+
+LIST = "/etc/containerd/certs.d:/etc/docker/certs.d"
+BROKEN = (
+    "write one folder: with a list, containerd from 2.1 on silently uses no mirror, unless discard_unpacked_layers or "
+    "use_local_image_pull is true"
+)
+DISCARD = "discard_unpacked_layers"
+BESIDE = "write one folder: with a list, containerd from 2.1 on uses mirrors only as long as {} = true is set"
+
+
+@pytest.mark.parametrize(
+    ("version", "more", "given", "advice"),
+    [
+        (2, "", "", BROKEN),
+        (3, "", "", BROKEN),
+        (4, "", ">=2.4", BROKEN),
+        (3, "", ">=2.0", BROKEN),
+        (3, f'[plugins."{NEW}"]\n{DISCARD} = true', "2.2", BESIDE.format(DISCARD)),
+        (4, f'[plugins."{NEW}"]\nuse_local_image_pull = true', "", BESIDE.format("use_local_image_pull")),
+        (
+            2,
+            f'[plugins."{OLD}".containerd]\ndiscard_unpacked_layers = true',
+            "",
+            BESIDE.format("discard_unpacked_layers"),
+        ),
+        (3, f'[plugins."{NEW}"]\ndiscard_unpacked_layers = false', "", BROKEN),
+        (3, f'[plugins."{NEW}"]\ndiscard_unpacked_layers = "true"', "", BROKEN),
+        (2, "", "1.7", "write one folder: with a list, containerd from 2.1 on silently uses no mirror"),
+    ],
+)
+@pytest.mark.parametrize("folders", [LIST, "/etc/docker/certs.d:/etc/containerd/certs.d", "/etc/containerd/certs.d:"])
+def test_a_list_in_config_path_is_explained(
+    machine: Path, version: int, more: str, given: str, advice: str, folders: str
+) -> None:
+    """It turns mirrors off from containerd 2.1 on, without a line in the log."""
+    plugin = OLD if version == 2 else NEW
+    path = machine / "config.toml"
+    path.write_text(f'version = {version}\n[plugins."{plugin}".registry]\nconfig_path = "{folders}"\n{more}\n')
+    assert differences(path, "containerd", version=given) == [
+        Difference(
+            key=f"plugins.{plugin}.registry.config_path",
+            verdict="different",
+            found=f'"{folders}"',
+            expected='"/etc/containerd/certs.d"',
+            advice=advice,
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rest", "key"),
+    [
+        ("", f"plugins.{NEW}"),
+        (f'[plugins."{NEW}"]\nsnapshotter = "overlayfs"', f"plugins.{NEW}"),
+        (f'[plugins."{NEW}".registry.headers]\nx = ["y"]', f"plugins.{NEW}.registry.config_path"),
+    ],
+)
+def test_a_file_without_config_path_is_explained(machine: Path, rest: str, key: str) -> None:
+    path = machine / "config.toml"
+    path.write_text(f"version = 3\n{rest}\n")
+    found = {each.key: each for each in differences(path, "containerd", version="2.2")}
+    assert (found[key].verdict, found[key].advice) == ("missing", NO_PATH)
+
+
+STORE = "features.containerd-snapshotter"
+IN_CONTAINERD = (
+    "dockerd has the containerd store, which falls back in its own way: set image_store: containerd at the pool"
+)
+IN_CLASSIC = "dockerd has the classic store, which falls back in its own way: set image_store: classic at the pool"
+
+
+@pytest.mark.parametrize(
+    ("store", "version", "flag", "expected"),
+    [
+        (None, "28", "true", [Difference(key=STORE, verdict="unexpected", found="true", advice=IN_CONTAINERD)]),
+        ("classic", "29", "true", [Difference(key=STORE, verdict="unexpected", found="true", advice=IN_CONTAINERD)]),
+        ("containerd", "28", "", [Difference(key=STORE, verdict="missing", expected="true", advice=IN_CLASSIC)]),
+        (
+            "containerd",
+            "28",
+            "false",
+            [Difference(key=STORE, verdict="different", found="false", expected="true", advice=IN_CLASSIC)],
+        ),
+        ("containerd", "28", "true", []),
+        ("classic", "29", "", []),
+        (None, "28", "", []),
+        (None, ">=28", "true", []),
+        (None, "29", "false", []),
+        ("containerd", "29", "", []),
+    ],
+)
+def test_the_image_store_is_told_by_its_feature_flag(
+    machine: Path, store: ImageStore | None, version: str, flag: str, expected: list[Difference]
+) -> None:
+    """Docker with containerd's store falls back as containerd does: nodes check has to know it."""
+    path = machine / "daemon.json"
+    features = f', "features": {{"containerd-snapshotter": {flag}, "buildkit": true}}' if flag else ""
+    path.write_text(f'{{"registry-mirrors": []{features}}}')
+    file = load_mirrors(FILE)
+    pool = replace(file.node_pools["china"], runtime="docker", image_store=store)
+    assert compare_file(file, pool, "docker", Versions.parse(version), path) == expected
 
 
 def test_mirrors_beside_config_path_are_found(machine: Path) -> None:
@@ -558,6 +685,17 @@ def test_missing_mirrors_of_a_talos_machine_are_found(machine: Path) -> None:
     assert [(each.key, each.verdict) for each in differences(path, "talos", version="1.11")] == [
         ("machine.registries.mirrors.docker.io", "missing")
     ]
+
+
+@pytest.mark.parametrize("version", ["1.11", "1.12", ">=1.10"])
+def test_both_forms_of_talos_are_accepted_where_the_version_is_unknown(machine: Path, version: str) -> None:
+    path = machine / "worker.yaml"
+    form = "1.11" if version == ">=1.10" else version
+    text = (folder_of("talos", form, "outside_china") / "registry-mirrors.yaml").read_text()
+    path.write_text(f"{text}---\nkind: HostnameConfig\n")
+    assert differences(path, "talos") == []
+    path.write_text(text.replace("gsoci", "other"))
+    assert [each.verdict for each in differences(path, "talos")] == ["different"]
 
 
 @pytest.mark.parametrize("version", ["1.11", "1.12"])

@@ -39,6 +39,7 @@ CASES: tuple[tuple[Runtime, str, str], ...] = (
     ("containerd", "1.7", "bytes_only"),
     ("containerd", "2.0", "outside_china"),
     ("containerd", "2.1", "outside_china"),
+    ("containerd", "2.4", "outside_china"),
     ("containerd", "", "outside_china"),
     ("containerd", "1.7", "china"),
     ("containerd", "2.1", "china"),
@@ -50,6 +51,7 @@ CASES: tuple[tuple[Runtime, str, str], ...] = (
     ("talos", "1.11", "outside_china"),
     ("talos", "1.12", "outside_china"),
     ("talos", ">=1.10", "outside_china"),
+    ("talos", "", "outside_china"),
     ("talos", "1.11", "china"),
     ("talos", "1.12", "china"),
 )
@@ -163,6 +165,10 @@ def test_containerd_gets_the_mirrors_in_order(mirrors: list[tuple[Registry, Mirr
         (">=1.7, <3", (2, "io.containerd.grpc.v1.cri")),
         (">=2", (3, "io.containerd.cri.v1.images")),
         ("2.1.9", (3, "io.containerd.cri.v1.images")),
+        (">=2.3, <3", (3, "io.containerd.cri.v1.images")),
+        ("2.4", (4, "io.containerd.cri.v1.images")),
+        (">=2.4.2", (4, "io.containerd.cri.v1.images")),
+        (">=3", (4, "io.containerd.cri.v1.images")),
     ],
 )
 def test_the_plugin_id_of_containerd_fits_the_version(version: str, document: tuple[int, str]) -> None:
@@ -204,9 +210,11 @@ def test_talos_gets_the_mirrors_in_order(mirrors: list[tuple[Registry, MirrorTru
         "name": "docker.io",
         "endpoints": [{"url": url} for url in urls(mirrors)],
     }
-    older = yaml.safe_load(rendered(mirrors, "talos", ">=1.11")["registry-mirrors.yaml"])
+    assert yaml.safe_load(rendered(mirrors, "talos")["registry-mirrors.yaml"]) == newer
     wanted = {"docker.io": {"endpoints": urls(mirrors)}} if mirrors else {}
-    assert older == {"machine": {"registries": {"mirrors": wanted}}}
+    for version in (">=1.11", "1.11", "<2"):
+        older = yaml.safe_load(rendered(mirrors, "talos", version)["registry-mirrors.yaml"])
+        assert older == {"machine": {"registries": {"mirrors": wanted}}}
 
 
 def test_containerd_finds_a_registry_with_a_port() -> None:

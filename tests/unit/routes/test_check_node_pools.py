@@ -94,7 +94,7 @@ def test_nodes_are_optional(write: Write) -> None:
     assert load_mirrors(write(FILE.replace("nodes:\n", ""))).node_pools == {}
 
 
-KEYS = "description, registry, mirrors, bootstrap_images, runtime, version"
+KEYS = "description, registry, mirrors, bootstrap_images, runtime, version, image_store"
 NO_RANGE = "is not a version range; write one such as '>=1.7' or '>=1.7, <2'"
 
 
@@ -147,6 +147,18 @@ NO_RANGE = "is not a version range; write one such as '>=1.7' or '>=1.7, <2'"
             ".version: no version matches '<0'; fix one of its bounds",
         ),
         ({"version": "1.7"}, ".version: version has no effect without runtime; add runtime:, or remove it"),
+        (
+            {"runtime": "crio", "image_store": "classic"},
+            ".image_store: image_store has no effect without runtime: docker; add it, or remove this key",
+        ),
+        (
+            {"image_store": "containerd"},
+            ".image_store: image_store has no effect without runtime: docker; add it, or remove this key",
+        ),
+        (
+            {"runtime": "docker", "image_store": "overlay2"},
+            ".image_store: expected 'classic' or 'containerd', got 'overlay2'",
+        ),
         ({"mirors": ["acr"]}, ".mirors: unknown key 'mirors'; did you mean 'mirrors'?"),
         ({"xyz": 1}, f".xyz: unknown key 'xyz'; allowed are {KEYS}"),
     ],
