@@ -10,6 +10,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -151,6 +152,7 @@ class Interceptor:
         self._lock = threading.Lock()
         self._rules: list[_Rule] = []
         self._requests: list[Request] = []
+        self._in_flight = self._most_in_flight = 0
         self._stopped = threading.Event()
         self._server = LoopbackServer(partial(_Handler, self))
         if certificate:
@@ -198,6 +200,24 @@ class Interceptor:
     def connections(self) -> int:
         """Number of connections since the start."""
         return self._server.accepted
+
+    @property
+    def most_in_flight(self) -> int:
+        """The most requests at a time, each until the registry's answer, or another one, begins."""
+        with self._lock:
+            return self._most_in_flight
+
+    @contextmanager
+    def in_flight(self) -> Iterator[None]:
+        """Count a request as in flight."""
+        with self._lock:
+            self._in_flight += 1
+            self._most_in_flight = max(self._most_in_flight, self._in_flight)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_flight -= 1
 
     def clear_requests(self) -> None:
         with self._lock:
@@ -321,7 +341,8 @@ class _Handler(LoopbackHandler):
     def do_any(self) -> None:
         path = urlsplit(self.path).path
         course = self._interceptor.take_course(self.command, path, self.headers.get("User-Agent", ""))
-        self._interceptor.wait(course.delay_seconds)
+        with self._interceptor.in_flight():
+            self._interceptor.wait(course.delay_seconds)
         match course.ending:
             case Answer() as answer:
                 self._drain()
@@ -373,7 +394,8 @@ class _Handler(LoopbackHandler):
         upstream = self._interceptor.connect()
         try:
             try:
-                response = self._ask(upstream, course)
+                with self._interceptor.in_flight():
+                    response = self._ask(upstream, course)
             except ConnectionAbortedError:
                 raise
             except (OSError, http.client.HTTPException) as error:

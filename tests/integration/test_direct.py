@@ -149,6 +149,7 @@ def test_a_mount_that_is_confirmed_and_not_kept_is_sent(
 
 @pytest.mark.usefixtures("near")
 @pytest.mark.parametrize(("status", "times"), [(400, 1), (404, 1), (405, 1), (500, 3)])
+@pytest.mark.usefixtures("near")
 def test_a_registry_that_refuses_mounts_gets_plain_uploads(
     source: RegistryProcess,
     destination: RegistryProcess,
@@ -173,7 +174,7 @@ def test_a_registry_that_refuses_mounts_gets_plain_uploads(
 
 def test_a_registry_that_ignores_mounts_gets_no_large_blob_twice(source: RegistryProcess, name: str) -> None:
     """Crane's registry answers each mount as if it had nothing."""
-    layer = images.big_layer(blob_copies.LARGE_BYTES + 1, seed=7)
+    layer = images.big_layer(blob_copy.LARGE_BYTES + 1, seed=7)
     with SmallRegistry() as destination:
         for tag in ("v1", "v2"):
             images.push(source.url, name, tag, images.image([layer], labels={"tag": tag}))
@@ -364,6 +365,51 @@ class TestFarRegistries:
         assert kinds(wire, name)["PUT manifests/v1 201"] == 0
 
 
+@pytest.mark.parametrize("far_seconds", [0.0, float("inf")])
+@pytest.mark.parametrize("most", [1, 2, 8])
+def test_no_more_requests_are_in_flight_than_a_registry_allows(
+    source: RegistryProcess,
+    destination: RegistryProcess,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    most: int,
+    far_seconds: float,
+) -> None:
+    """Each kept connection has one request at a time. Images, children, referrers and layers share the limit."""
+    monkeypatch.setattr(session_module, "FAR_SECONDS", far_seconds)
+    base = images.big_layer(blob_copy.LARGE_BYTES, seed=3)
+    for number in range(4):
+        images.push(source.url, name, f"v{number}", small_image(f"{name} {number}", base))
+    with Interceptor(source.url) as here, Interceptor(destination.url) as there:
+        for wire in (here, there):
+            wire.delay("*", "/(blobs|referrers)/", 0.01)
+        route = make_route(here, there, name, transfer="direct", parallel_copies=8)
+        sides = {side: replace(getattr(route, side), max_connections=most) for side in ("source", "destination")}
+        assert counted(run_route(replace(route, **sides))) == {"copied": 4}
+        assert here.most_in_flight <= most >= there.most_in_flight
+        assert here.connections <= most >= there.connections
+    for number in range(4):
+        images.pull_whole(destination.url, name, f"v{number}")
+
+
+@pytest.mark.usefixtures("recorded_pauses")
+def test_copies_that_are_resumed_wait_for_no_slot_of_each_other(
+    source: RegistryProcess, destination: RegistryProcess, name: str
+) -> None:
+    """A download that breaks off is continued within its upload, while other layers wait for the only connections."""
+    layers = [images.big_layer(blob_copy.LARGE_BYTES, seed=number) for number in range(4)]
+    images.push(source.url, name, "v1", images.image(layers))
+    with Interceptor(source.url) as here, Interceptor(destination.url) as there:
+        for layer in layers:
+            here.truncate("GET", f"/blobs/{layer.digest}$", 600_000, times=1)
+        there.answer("PUT", "/blobs/uploads/", 502, times=2)
+        route = make_route(here, there, name, transfer="direct")
+        sides = {side: replace(getattr(route, side), max_connections=1) for side in ("source", "destination")}
+        assert counted(run_route(replace(route, **sides))) == {"copied": 1}
+        assert (here.most_in_flight, there.most_in_flight) == (1, 1)
+    images.pull_whole(destination.url, name, "v1")
+
+
 @pytest.mark.parametrize(("source_connections", "destination_connections"), [(2, 16), (16, 2), (1, 16)])
 def test_large_layers_take_no_more_connections_than_either_registry_allows(
     source: RegistryProcess,
@@ -372,7 +418,7 @@ def test_large_layers_take_no_more_connections_than_either_registry_allows(
     source_connections: int,
     destination_connections: int,
 ) -> None:
-    layers = [images.big_layer(blob_copies.LARGE_BYTES, seed=number) for number in range(6)]
+    layers = [images.big_layer(blob_copy.LARGE_BYTES, seed=number) for number in range(6)]
     images.push(source.url, name, "v1", images.image(layers))
     with Interceptor(source.url) as here, Interceptor(destination.url) as there:
         here.slow("GET", "/blobs/", 10_000_000)

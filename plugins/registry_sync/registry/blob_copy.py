@@ -1,9 +1,14 @@
-"""Copy a blob from one registry to another as a stream. A broken upload is continued, or begun again."""
+"""Copy a blob from one registry to another. A broken upload is continued, or begun again.
+
+A large blob is sent as it arrives, in a slot of each registry. A smaller one is read first, so that it needs a slot of
+one registry at a time.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
@@ -21,6 +26,9 @@ from registry_sync.registry.uploads import CHUNK_BYTES, Upload, Uploads
 from registry_sync.registry.wire.exchange import ATTEMPTS
 
 log = logging.getLogger(__name__)
+
+LARGE_BYTES = 1024 * 1024
+"""Size of the blobs that are sent as they arrive. Each thread holds one smaller blob in memory at the most."""
 
 _TOO_LARGE = frozenset({411, 413, 501})
 """Statuses of registries and proxies that do not take a blob in one request, and perhaps in parts."""
@@ -60,7 +68,7 @@ class BlobCopy:
         """
         while True:
             try:
-                self.uploads.send(upload, self.blob, self._chunks(), start=self._start)
+                self._send(upload)
                 return self.sent_bytes
             except RegistrySyncError as error:
                 is_useless = self._is_useless(error)
@@ -72,17 +80,32 @@ class BlobCopy:
                 return self.sent_bytes
             upload = self._go_on(*found) if found else self._begin_again(upload)
 
-    def _chunks(self) -> Iterable[bytes]:
-        """The bytes that are left. The source is asked before the upload begins to send."""
+    def _send(self, upload: Upload) -> None:
+        """Send what is left of the blob. The source is asked before the upload begins to send."""
         self._offset = self._start
-        if self._start == self.blob.size_bytes:
-            return ()
-        chunks = self.reader.chunks(self._start)
-        return self._counted(chain((next(chunks, b""),), chunks))
+        if self.blob.size_bytes < LARGE_BYTES:
+            with closing(self._chunks()) as chunks:
+                content = list(self._checked(chunks))
+            self.uploads.send(upload, self.blob, self._counted(content), start=self._start)
+            return
+        with self.reader.slots, self.uploads.slots, closing(self._chunks()) as chunks:
+            first = next(chunks, b"")
+            self.uploads.send(
+                upload, self.blob, self._counted(self._checked(chain((first,), chunks))), start=self._start
+            )
+
+    def _chunks(self) -> Generator[bytes, None, None]:
+        """The bytes that are left. Nothing is read where the registry has them all."""
+        if self._start < self.blob.size_bytes:
+            yield from self.reader.chunks(self._start)
+
+    def _checked(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self.check()
+            yield chunk
 
     def _counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
-            self.check()
             self.sent_bytes += len(chunk)
             self._offset += len(chunk)
             yield chunk

@@ -18,6 +18,7 @@ from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.wire.deadline import blob_deadline
 from registry_sync.registry.wire.exchange import ATTEMPTS
 from registry_sync.registry.wire.response import BodyStream, Response
+from registry_sync.registry.wire.slots import RequestSlots
 from registry_sync.registry.wire.transport import Transport
 from registry_sync.registry.wire.urls import shown_url
 
@@ -55,6 +56,11 @@ class BlobReader:
         self._read_seconds, self._seconds = read_seconds, seconds
         self._takes_ranges = True
         self._hashes = [(0, hashlib.new(blob.digest.algorithm))]
+
+    @property
+    def slots(self) -> RequestSlots:
+        """Slots of the registry."""
+        return self._transport.slots
 
     def chunks(self, start: int = 0) -> Iterator[bytes]:
         """The bytes from ``start`` on. The last chunk is given only when the digest and the size of all are right.

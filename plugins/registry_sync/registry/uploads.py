@@ -25,6 +25,7 @@ from registry_sync.oci.manifest import Descriptor
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.wire.exchange import Body
 from registry_sync.registry.wire.response import Response
+from registry_sync.registry.wire.slots import RequestSlots
 from registry_sync.registry.wire.transport import Transport
 from registry_sync.registry.wire.urls import join_url, shown_url
 
@@ -63,6 +64,11 @@ class Uploads:
         self._transport, self._repository = transport, repository
         self._read_seconds = read_seconds
         self._scope = f"repository:{repository.name}:pull,push"
+
+    @property
+    def slots(self) -> RequestSlots:
+        """Slots of the registry."""
+        return self._transport.slots
 
     def begin(self, blob: Descriptor) -> Upload:
         """Begin an upload. :raises RefusedError: also when the repository does not exist and has to be created."""

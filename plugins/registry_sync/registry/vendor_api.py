@@ -43,6 +43,7 @@ class VendorApiClient(DistributionClient, ABC):
             authenticator=self._api_authenticator(endpoint),
             requests_per_second=requests_per_second or self.api_requests_per_second,
             lane="" if requests_per_second else "api",
+            slots=self._transport.slots,
         )
 
     @abstractmethod

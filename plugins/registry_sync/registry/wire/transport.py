@@ -42,6 +42,7 @@ from registry_sync.registry.wire.paging import next_link, read_pages
 from registry_sync.registry.wire.rate_limit import LONGEST_PAUSE_SECONDS, lasting_limit
 from registry_sync.registry.wire.response import BodyStream, Response
 from registry_sync.registry.wire.retry_after import requested_delay
+from registry_sync.registry.wire.slots import RequestSlots
 from registry_sync.registry.wire.urls import host_of, join_url, origin_of, shown_url
 
 log = logging.getLogger(__name__)
@@ -62,8 +63,10 @@ DEFAULT_LIMITS = RequestLimits()
 
 
 class Transport:
-    """A session with one registry, or with a vendor's API. Safe to use from ``max_connections`` threads at once.
+    """A session with one registry, or with a vendor's API. Safe to use from several threads.
 
+    :param max_connections: requests in flight at once. Further ones wait.
+    :param slots: those of another transport to the same registry, whose ``max_connections`` holds for both.
     :param base_url: address of an API on another host than the registry, such as ``https://hub.docker.com``.
     :param authenticator: for an API that does not send challenges; the default follows the challenges of ``/v2``.
     :param requests_per_second: maximum rate; ``None`` is unlimited.
@@ -80,6 +83,7 @@ class Transport:
         requests_per_second: float | None = None,
         lane: str = "",
         limits: RequestLimits | None = None,
+        slots: RequestSlots | None = None,
     ) -> None:
         if endpoint.ca_file and not endpoint.ca_file.is_file():
             raise ConfigurationError(f"{endpoint.host}: no CA file {str(endpoint.ca_file)!r} on this worker")
@@ -92,6 +96,7 @@ class Transport:
         self._host_limits = HostLimits(
             self.base_url, requests_per_second, lane=lane, patience_seconds=self._limits.patience_seconds
         )
+        self.slots = slots or RequestSlots(max_connections)
         self._notices = Notices(endpoint.host)
         self._is_failing = False
         self._last_date = ("", datetime.now(UTC))
@@ -145,7 +150,8 @@ class Transport:
 
         :raises DeniedError: when it issues no token.
         """
-        header = self._authenticator.header(f"repository:{repository}:pull,push") or ""
+        with self.slots:
+            header = self._authenticator.header(f"repository:{repository}:pull,push") or ""
         return granted_actions(header.removeprefix("Bearer "), repository)
 
     def call(
@@ -198,7 +204,8 @@ class Transport:
         """
         url = self._url(path)
         request = Request(method=method, url=url, headers=headers, body=body, read_seconds=read_seconds)
-        response = self._send_handling_redirects(request, self._authenticator.header(scope) if scope else None)
+        with self.slots:
+            response = self._send_handling_redirects(request, self._authenticator.header(scope) if scope else None)
         if scope and response.status == 401:
             raise TemporaryError(f"{shown_url(request.url)} no longer accepted the login in the middle of an upload")
         return self._checked(request, response)
@@ -210,7 +217,8 @@ class Transport:
         """
         request = Request(method="GET", url=redirect.url, is_optional=True)
         target = replace(request, url=self._redirect_target(request, redirect))
-        return self._checked(target, self._send_handling_redirects(target, None))
+        with self.slots:
+            return self._checked(target, self._send_handling_redirects(target, None))
 
     @contextmanager
     def open_stream(
@@ -228,12 +236,13 @@ class Transport:
             read_seconds=read_seconds,
             is_streamed=True,
         )
-        response = self._checked(request, self._send_handling_auth(request))
-        stream = response.stream or BodyStream(iter((response.content,)), lambda: None)
-        try:
-            yield response, stream
-        finally:
-            stream.close()
+        with self.slots:
+            response = self._checked(request, self._send_handling_auth(request))
+            stream = response.stream or BodyStream(iter((response.content,)), lambda: None)
+            try:
+                yield response, stream
+            finally:
+                stream.close()
 
     def back_off(self, attempt: int) -> None:
         """Wait before another attempt of what is not retried here. :param attempt: number of attempts so far."""
@@ -291,7 +300,8 @@ class Transport:
         attempt, limited_until = 1, math.inf
         while True:
             try:
-                response = self._send_handling_auth(request)
+                with self.slots:
+                    response = self._send_handling_auth(request)
             except (TemporaryError, RateLimited) as raised:
                 error, wait_seconds = raised, _backoff_seconds(attempt)
             else:

@@ -25,7 +25,7 @@ from registry_sync.errors import (
 from registry_sync.oci.manifest import Descriptor
 from registry_sync.oci.reference import Digest
 from registry_sync.oci.shapes import is_foreign
-from registry_sync.registry.blob_copy import BlobCopy
+from registry_sync.registry.blob_copy import LARGE_BYTES, BlobCopy
 from registry_sync.registry.damaged_blobs import removal_advice
 from registry_sync.registry.uploads import Upload
 from registry_sync.sync.content.pauses import send_between_pauses
@@ -34,9 +34,6 @@ from registry_sync.sync.threads import PROGRESS_SECONDS
 from registry_sync.text_table import human_bytes
 
 log = logging.getLogger(__name__)
-
-LARGE_BYTES = 1024 * 1024
-"""A blob of this size is worth a thread of its own, and a HEAD before it is sent to a registry that takes no mounts."""
 
 SMALLEST_PLACE_BYTES = 16 * 1024
 """Smaller blobs are not worth a login at another repository."""
@@ -48,8 +45,8 @@ SLOW_SECONDS = 0.1
 class BlobCopies:
     """Copies blobs of one session. Safe to use from several threads.
 
-    :param pool: copies blobs beside the thread that asks for them. A copy takes a connection to each registry, so the
-        smaller ``max_connections`` bounds how many are copied at a time.
+    :param pool: copies blobs beside the thread that asks for them. The smaller ``max_connections`` of both registries
+        bounds how many are copied at a time.
     """
 
     def __init__(self, session: Session, pool: Executor) -> None:
@@ -64,7 +61,7 @@ class BlobCopies:
         self._running: dict[int, BlobCopy] = {}
         self._finished_bytes = 0
         self._mounts = _Mounts()
-        self._slots = threading.BoundedSemaphore(min(route.source.max_connections, route.destination.max_connections))
+        self._turns = threading.BoundedSemaphore(min(route.source.max_connections, route.destination.max_connections))
         self._has_slow_blob = False
 
     @property
@@ -121,20 +118,21 @@ class BlobCopies:
 
     def _run(self, blob: Descriptor, ends: float) -> int:
         """Copy a blob. Its failure is forgotten, so that another image tries again."""
-        started = time.monotonic()
         try:
-            sent_bytes = send_between_pauses(self._session, lambda: self._copy_in_slot(blob, ends))
+            return send_between_pauses(self._session, lambda: self._copy_in_turn(blob, ends))
         except BaseException:
             with self._lock:
                 del self._copied[blob.digest]
             raise
+
+    def _copy_in_turn(self, blob: Descriptor, ends: float) -> int:
+        """Copy a blob when others leave room for it: an upload that was begun should not wait long for a connection."""
+        with self._turns:
+            started = time.monotonic()
+            sent_bytes = self._copy(blob, ends)
         if blob.size_bytes < LARGE_BYTES and time.monotonic() - started > SLOW_SECONDS:
             self._has_slow_blob = True
         return sent_bytes
-
-    def _copy_in_slot(self, blob: Descriptor, ends: float) -> int:
-        with self._slots:
-            return self._copy(blob, ends)
 
     def _copy(self, blob: Descriptor, ends: float) -> int:
         self._session.check_stopping()
