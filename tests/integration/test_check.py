@@ -200,6 +200,29 @@ class TestDestinations:
         ) in capsys.readouterr().err
 
 
+class TestSkopeo:
+    """``transfer: direct`` runs without skopeo."""
+
+    @pytest.mark.parametrize("transfers", [("direct",), ("direct", "skopeo")])
+    def test_it_is_missing_only_where_it_moves_content(
+        self,
+        source: RegistryProcess,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        transfers: tuple[str, ...],
+    ) -> None:
+        names = {"direct": "team/app", "skopeo": "team/app-2"}
+        images.push(source.url, "team/app-2", "v1", images.multi_arch("app-2"))
+        rules = [{"repository": names[transfer], "transfer": transfer} for transfer in transfers]
+        with RegistryProcess() as registry:
+            is_needed = "skopeo" in transfers
+            file = write(tmp_path, source.host, registry.host, *rules, connection=None)
+            monkeypatch.setenv("PATH", "/nonexistent")
+            assert main(["check", file]) == (FAILED if is_needed else OK)
+        assert rows(capsys.readouterr().out, "skopeo") == (["skopeo version MISSING"] if is_needed else [])
+
+
 def test_a_missing_connection_is_reported(
     source: RegistryProcess, locked: RegistryProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -281,6 +281,24 @@ class TestPlanRoutes:
         assert message.startswith("skopeo not found on this worker's PATH; ")
         assert "apt-get install skopeo" in message
 
+    @pytest.mark.parametrize("place", ["mirror", "destination"])
+    def test_direct_transfer_needs_no_skopeo(
+        self,
+        source: RegistryProcess,
+        destination: RegistryProcess,
+        new_run: NewRun,
+        name: str,
+        monkeypatch: pytest.MonkeyPatch,
+        place: str,
+    ) -> None:
+        images.push(source.url, name, "v1", content := images.multi_arch(name))
+        direct: dict[str, Any] = {"transfer": "direct"}
+        options = direct if place == "mirror" else {"destination": direct}
+        run = new_run(source, destination, name, **options)
+        monkeypatch.setenv("PATH", "/nonexistent")
+        assert run.copy().state == "success"
+        assert images.resolve(destination.url, name, "v1") == content.digest
+
     def test_an_old_skopeo_is_refused(
         self,
         source: RegistryProcess,

@@ -9,17 +9,25 @@ from registry_sync.checks.finding import Finding
 from registry_sync.config.model import MirrorsFile
 from registry_sync.config.settings import RouteSettings, SkopeoOptions
 from registry_sync.errors import RegistrySyncError
+from registry_sync.routes.route import settings_at
 from registry_sync.skopeo.policy import check_policies
 from registry_sync.skopeo.runner import SkopeoProgram, speed_limit
 from registry_sync.sync.session import Connections, policy_files_of
 
 
 def check_worker(file: MirrorsFile, connections: Connections) -> Iterator[Finding]:
-    """Check each skopeo that rules use, with their policies, and each CA file."""
+    """Check each skopeo that rules need, with their policies, and each CA file."""
     yield from check_ca_files(file)
-    settings = [rule.settings for mirror in file.mirrors.values() for rule in mirror.rules]
+    settings = [each for each in _all_settings(file) if each.needs_skopeo]
     for options in dict.fromkeys(each.skopeo for each in settings):
         yield from _check_skopeo(options, [each for each in settings if each.skopeo == options], connections)
+
+
+def _all_settings(file: MirrorsFile) -> Iterator[RouteSettings]:
+    """The settings of each rule at each destination."""
+    for mirror in file.mirrors.values():
+        for rule in mirror.rules:
+            yield from (settings_at(rule, file.registries[name]) for name in mirror.destinations)
 
 
 def check_ca_files(file: MirrorsFile) -> Iterator[Finding]:

@@ -212,6 +212,11 @@ class RouteSettings:
         return self.prune is not None and self.prune.tags != "none"
 
     @property
+    def needs_skopeo(self) -> bool:
+        """False for direct transfer, which runs on workers without skopeo."""
+        return self.transfer != "direct"
+
+    @property
     def needs_digests(self) -> bool:
         """The digests of tags that exist at the destination matter, whatever ``on_moved_tag`` says."""
         return self.deletes_tags or bool(self.platforms) or self.policy is not None

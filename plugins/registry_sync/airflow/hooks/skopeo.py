@@ -24,18 +24,19 @@ DOCKER_SECONDS = 60
 
 
 def check_skopeos(all_settings: Sequence[RouteSettings], task: str) -> list[SkopeoProgram]:
-    """Find each skopeo that some routes use, and check that it can enforce their policies.
+    """Find each skopeo that some routes need, and check that it can enforce their policies.
 
+    :param all_settings: of routes; those of direct transfer need no skopeo.
     :param task: label of the containers that may run skopeo.
     :raises ConfigurationError: when a skopeo is missing or too old, or cannot enforce a policy.
     """
     from registry_sync.skopeo.policy import check_policies
     from registry_sync.sync.session import policy_files_of
 
-    found = []
-    for options in dict.fromkeys(settings.skopeo for settings in all_settings):
+    found, with_skopeo = [], [settings for settings in all_settings if settings.needs_skopeo]
+    for options in dict.fromkeys(settings.skopeo for settings in with_skopeo):
         skopeo = SkopeoHook(options, task=task).get_conn()
-        check_policies((policy_files_of(each) for each in all_settings if each.skopeo == options), skopeo)
+        check_policies((policy_files_of(each) for each in with_skopeo if each.skopeo == options), skopeo)
         found.append(skopeo)
     return found
 

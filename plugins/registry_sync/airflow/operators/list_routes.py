@@ -44,7 +44,7 @@ from registry_sync.routes.acceptance import assign_accepted
 from registry_sync.routes.disabled import disabled_note, split_disabled, until_text
 from registry_sync.routes.discovery import Discovery, FailedRepository, FoundRoute, expand_routes, select_routes
 from registry_sync.routes.gone import find_gone, gone_failure, gone_note
-from registry_sync.routes.route import Route, route_key
+from registry_sync.routes.route import Route, route_key, settings_at
 from registry_sync.state.names import route_names
 from registry_sync.state.recording.record import MAX_REASON_LENGTH
 from registry_sync.sync.report import RouteReport
@@ -238,8 +238,8 @@ class ListRoutesOperator(BaseOperator):
         return [deep_check_of_route(request, known.get(str(route.destination_repository), ())) for route, _ in work]
 
     def _check_skopeo(self, task: str) -> None:
-        """Find each skopeo that the mirror's rules use, and check that it can enforce their policies."""
-        for skopeo in check_skopeos([rule.settings for rule in self.mirror.rules], task):
+        """Find each skopeo that the mirror's rules need here, and check that it can enforce their policies."""
+        for skopeo in check_skopeos([settings_at(rule, self.destination) for rule in self.mirror.rules], task):
             self.log.info("%s, version %s", skopeo.label, skopeo.version)
 
     def _find_routes(self, window: Window) -> tuple[Discovery, Window]:
