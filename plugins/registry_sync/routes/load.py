@@ -140,10 +140,18 @@ def read_mirrors_text(path: Path) -> str:
 
     :raises MirrorsFileError: when a file cannot be read, or is not UTF-8 text.
     """
-    if not path.is_dir():
+    if not _is_folder(path):
         return _read_text(path, path.name)
     files = {f"{path.name}/{file.name}": file for file in _files(path)}
     return join_texts({name: _read_text(file, name) if _is_read(file) else None for name, file in files.items()})
+
+
+def _is_folder(path: Path) -> bool:
+    """Also ``False`` for a path that cannot be looked at. Reading it as a file then gives the reason."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _files(folder: Path) -> list[Path]:
@@ -152,7 +160,7 @@ def _files(folder: Path) -> list[Path]:
     :raises MirrorsFileError: when the folder has none to read, or cannot be listed.
     """
     try:
-        files = [file for file in folder.iterdir() if file.suffix in (".yaml", ".yml") and not file.is_dir()]
+        files = [file for file in folder.iterdir() if file.suffix.lower() in (".yaml", ".yml") and not file.is_dir()]
     except OSError as error:
         raise MirrorsFileError((f"{folder}: cannot list the folder of mirrors files ({error})",)) from error
     found = sorted(file for file in files if not file.name.startswith("."))
@@ -174,6 +182,9 @@ def _read_text(path: Path, name: str) -> str:
     except OSError as error:
         advice = f"to use another file, set {PATH_VARIABLE}"
         raise MirrorsFileError((f"{path}: cannot read the mirrors file ({error}); {advice}",)) from error
+    if b"\0" in content:  # such as of a file that a crash left behind
+        line = content.partition(b"\0")[0].count(b"\n") + 1
+        raise MirrorsFileError((f"{name}:{line}: this is not text, because it contains a zero byte; save it again",))
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

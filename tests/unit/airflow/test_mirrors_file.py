@@ -63,6 +63,8 @@ BROKEN = [
     (GOOD + "defaults: {retries: -1}\n", "mirrors.yaml:5: defaults.retries: expected 0 or more, got the number -1"),
     (GOOD + "mirrors: {}\n", "mirrors.yaml:5: mirrors: duplicate key 'mirrors', in line 2 and line 5; keep one"),
     (GOOD + "# \udcff\n", "mirrors.yaml:5: this is not UTF-8 text"),
+    ("\0" * len(GOOD), "mirrors.yaml:1: this is not text, because it contains a zero byte; save it again"),
+    (GOOD + "\0", "mirrors.yaml:5: this is not text, because it contains a zero byte; save it again"),
 ]
 
 

@@ -1433,6 +1433,15 @@ def test_missing_file_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert problems(path) == [f"{path} does not exist (REGISTRY_SYNC_MIRRORS_FILE names it)"]
 
 
+def test_path_that_cannot_be_looked_at_is_reported(tmp_path: Path) -> None:
+    path = tmp_path / ("long" * 100)
+    (problem,) = problems(path)
+    assert problem == (
+        f"{path}: cannot read the mirrors file ([Errno 36] File name too long: {str(path)!r}); to use another file, set "
+        "REGISTRY_SYNC_MIRRORS_FILE"
+    )
+
+
 def test_other_encodings_than_utf_8_are_refused(write: Write) -> None:
     assert problems(write(GOOD.replace("Node images", "Nöde").encode("latin-1"))) == [
         "mirrors.yaml:11: this is not UTF-8 text (invalid start byte); save the file as UTF-8"

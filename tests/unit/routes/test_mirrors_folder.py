@@ -199,9 +199,10 @@ def test_hidden_and_other_files_are_not_read(folder: Path) -> None:
     assert list(load_mirrors(folder).mirrors) == ["a", "b", "c"]
 
 
-def test_file_with_the_other_ending_is_told(folder: Path) -> None:
-    write(folder, {"c.yml": "mirrors: {c: {repositories: [c/app]}}\n"})
-    problem = "mirrors.d/c.yml: this file is not read, because its name does not end with .yaml; rename or remove it"
+@pytest.mark.parametrize("name", ["c.yml", "C.YAML", "c.Yml"])
+def test_file_with_the_other_ending_is_told(folder: Path, name: str) -> None:
+    write(folder, {name: "mirrors: {c: {repositories: [c/app]}}\n"})
+    problem = f"mirrors.d/{name}: this file is not read, because its name does not end with .yaml; rename or remove it"
     assert problems_of(folder) == [problem]
     assert list(load_healthy_mirrors(folder)[0].mirrors) == ["a", "b"]
 
