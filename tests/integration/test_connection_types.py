@@ -133,6 +133,37 @@ OF = "of Connection 'team'"
             ),
         ),
         (
+            {"host": f"HTTPS://{HOST}/v2/"},
+            {"tls": False},
+            (
+                f"Connection 'team' is for 'https://{HOST}', but registry 'acr' has tls: false; its password was not "
+                "sent in clear text. Correct the host of the Connection or tls: of the registry"
+            ),
+        ),
+        (
+            {"host": f"docker://{HOST}"},
+            {},
+            "registry 'acr': Connection 'team': its host begins with docker://; write the host alone",
+        ),
+        (
+            {"host": f"https://robot:s3cr3t-word@{HOST}"},
+            {},
+            (
+                "registry 'acr': Connection 'team' has an '@' in its host; write the host alone, and the login into "
+                "its fields"
+            ),
+        ),
+        (
+            {"host": f"{HOST}:443", "port": 444},
+            {},
+            f"registry 'acr': Connection 'team' has the host '{HOST}:443', and the port 444; correct one of them",
+        ),
+        (
+            {"port": 443},
+            {},
+            "registry 'acr': Connection 'team' has the port 443, but no host; write both, or none",
+        ),
+        (
             {"extra": {"ca": PEM}},
             {"tls": False},
             "Connection 'team' has ca, but registry 'acr' has tls: false; remove one of them",
@@ -209,6 +240,54 @@ def test_what_cannot_be_honoured_is_refused(
 ) -> None:
     given(monkeypatch, **{**LOGIN, **fields})
     assert refusal(**options) == message
+
+
+@pytest.mark.parametrize(
+    ("written", "host"),
+    [
+        ({"host": HOST}, HOST),
+        ({"host": HOST, "port": 443}, HOST),
+        ({"host": f"HTTPS://{HOST}:443/v2/", "port": 443}, HOST),
+        ({"host": f"http://{HOST}/"}, HOST),
+        ({"host": "http://t.t", "port": 5000}, "t.t:5000"),
+        ({"host": "https://index.docker.io/v1/"}, "docker.io"),
+    ],
+)
+def test_forms_of_a_host_that_are_its_own(monkeypatch: pytest.MonkeyPatch, written: dict[str, Any], host: str) -> None:
+    given(monkeypatch, **LOGIN, **written)
+    assert RegistryHook(Registry(name="acr", host=host, connection="team")).endpoint.credentials is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("oci-registry://robot:s3cr3t/word@registry.example", ""),
+        ("oci-registry://robot:s3cr3t#word@registry.example", ""),
+        ("oci-registry://robot:s3cr3t?word@registry.example", ""),
+        ("oci-registry://robot:[s3cr3t@registry.example", ""),
+        (json.dumps({**LOGIN, "password": "s3cr3t", "port": "s3cr3t"}), ""),
+        (
+            json.dumps(LOGIN)[:-1],
+            (
+                f" (JSONDecodeError: Expecting ',' delimiter: line 1 column {len(json.dumps(LOGIN))} (char "
+                f"{len(json.dumps(LOGIN)) - 1}))"
+            ),
+        ),
+        (
+            '{"conn_type": "docker", "passwd": "s3cr3t"}',
+            " (TypeError: Connection.__attrs_init__() got an unexpected keyword argument 'passwd')",
+        ),
+    ],
+)
+def test_a_text_that_is_no_connection_is_a_mistake_and_not_quoted(
+    monkeypatch: pytest.MonkeyPatch, text: str, reason: str
+) -> None:
+    """Python's error about the URI quotes the part of the password before the special character."""
+    monkeypatch.setenv("AIRFLOW_CONN_TEAM", text)
+    assert refusal() == (
+        f"the environment has a Connection 'team' that Airflow cannot read{reason}; correct its JSON, or "
+        "percent-encode the special characters of its URI (docs/connections.md)"
+    )
 
 
 def test_fields_of_the_docker_provider_are_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1437,8 +1437,8 @@ def test_path_that_cannot_be_looked_at_is_reported(tmp_path: Path) -> None:
     path = tmp_path / ("long" * 100)
     (problem,) = problems(path)
     assert problem == (
-        f"{path}: cannot read the mirrors file ([Errno 36] File name too long: {str(path)!r}); to use another file, set "
-        "REGISTRY_SYNC_MIRRORS_FILE"
+        f"{path}: cannot read the mirrors file ([Errno 36] File name too long: {str(path)!r}); to use another file, "
+        "set REGISTRY_SYNC_MIRRORS_FILE"
     )
 
 

@@ -7,6 +7,7 @@ Airflow skips a secrets backend that raises an error, and then reports the Conne
 from __future__ import annotations
 
 from collections.abc import Sequence
+from json import JSONDecodeError
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
@@ -19,6 +20,7 @@ from registry_sync.text import one_line
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
+    from airflow.sdk.bases.secrets_backend import BaseSecretsBackend
 
 LONGEST_REASON = 300
 
@@ -30,7 +32,7 @@ def find_connection(name: str) -> Connection | None:
     in the environment, the secrets backend and the database.
 
     :raises TemporaryError: when one of these places does not respond, and the others have none.
-    :raises ConfigurationError: when Airflow denies it to this task, or has no usable secrets backend.
+    :raises ConfigurationError: when Airflow denies it to this task, cannot read it, or has no usable secrets backend.
     """
     try:
         return BaseHook.get_connection(name)
@@ -65,6 +67,7 @@ def _find_again(name: str) -> Connection | None:
         try:
             found: Connection | None = backend.get_connection(conn_id=name)
         except Exception as error:
+            _check_text(backend, name, error)
             failures.append(f"{_place(type(backend).__name__)} could not be asked ({_reason(error)})")
             continue
         if found:
@@ -76,11 +79,31 @@ def _find_again(name: str) -> Connection | None:
     return None
 
 
-_METASTORE = "MetastoreBackend"
+def _check_text(backend: BaseSecretsBackend, name: str, error: Exception) -> None:
+    """Find out if a backend has a text of a Connection that Airflow cannot read.
+
+    The error is not quoted when it may contain a part of the text: in the URI ``oci-registry://user:pass/word@host``,
+    ``pass`` is taken for a port.
+
+    :raises ConfigurationError: when it has.
+    """
+    try:
+        text = backend.get_conn_value(conn_id=name)
+    except Exception:  # it does not respond, or has Connections in another form
+        return
+    if text:
+        reason = f" ({_reason(error)})" if isinstance(error, TypeError | JSONDecodeError) else ""
+        raise ConfigurationError(
+            f"{_place(type(backend).__name__)} has a Connection {name!r} that Airflow cannot read{reason}; correct its "
+            "JSON, or percent-encode the special characters of its URI (docs/connections.md)"
+        ) from None
+
+
+_PLACES = {"MetastoreBackend": "Airflow's database", "EnvironmentVariablesBackend": "the environment"}
 
 
 def _place(backend: str) -> str:
-    return "Airflow's database" if backend == _METASTORE else f"the secrets backend {backend}"
+    return _PLACES.get(backend, f"the secrets backend {backend}")
 
 
 def _api_failure(name: str) -> str:

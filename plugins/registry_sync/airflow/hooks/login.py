@@ -23,9 +23,14 @@ DOCKER = "docker"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """The contents of a Connection. ``host`` as written, with the port; empty where none is."""
+    """The contents of a Connection.
+
+    :ivar host: with the port, without a path; empty where none is written.
+    :ivar scheme: before the host: ``http``, ``https``, or empty.
+    """
 
     credentials: Credentials
+    scheme: str = ""
     host: str = ""
     ca_pem: str = ""
     client_certificate: ClientCertificate | None = None
@@ -41,9 +46,11 @@ def read_login(connection: Connection) -> Login:
     _check_type(connection, name)
     credentials = _read_credentials(connection, name)
     fields = _read_fields(connection, name)
+    scheme, host = _read_address(connection, name)
     return Login(
         credentials=credentials,
-        host=_read_host(connection),
+        scheme=scheme,
+        host=host,
         ca_pem=_read_pem(fields.get(CA), f"{CA} of {name}"),
         client_certificate=_read_client_certificate(fields, name),
     )
@@ -117,22 +124,26 @@ def _read_extra(connection: Connection, name: str) -> Mapping[str, Any]:
     return extra
 
 
-def bare_host(written: str) -> str:
-    """The host of a Connection without scheme and path.
+def _read_address(connection: Connection, name: str) -> tuple[str, str]:
+    """The scheme and the host, of which Docker Hub's is often stored as ``https://index.docker.io/v1/``.
 
-    >>> bare_host("https://index.docker.io/v1/")
-    'index.docker.io'
+    :raises ConfigurationError: for another scheme, for a login in the host, and for a port that has no effect.
     """
-    return written.removeprefix("https://").removeprefix("http://").partition("/")[0]
-
-
-def _read_host(connection: Connection) -> str:
-    """The host as written, with the port."""
-    written = connection.host or ""
-    bare = bare_host(written)
-    if not connection.port or ":" in bare or not bare:
-        return written
-    return written.replace(bare, f"{bare}:{connection.port}", 1)
+    written, _, rest = (connection.host or "").rpartition("://")
+    scheme, host = written.lower(), rest.partition("/")[0]
+    if scheme not in ("", "http", "https"):
+        raise ConfigurationError(f"{name}: its host begins with {written}://; write the host alone")
+    if "@" in host:  # not quoted: it may contain a password
+        raise ConfigurationError(f"{name} has an '@' in its host; write the host alone, and the login into its fields")
+    if not connection.port:
+        return scheme, host
+    if not host:
+        raise ConfigurationError(f"{name} has the port {connection.port}, but no host; write both, or none")
+    if ":" not in host:
+        return scheme, f"{host}:{connection.port}"
+    if not host.endswith(f":{connection.port}"):
+        raise ConfigurationError(f"{name} has the host {host!r}, and the port {connection.port}; correct one of them")
+    return scheme, host
 
 
 def _read_client_certificate(fields: Mapping[str, str], name: str) -> ClientCertificate | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.sdk import BaseHook
 
 from registry_sync.airflow.hooks.find_connection import find_connection
-from registry_sync.airflow.hooks.login import Login, bare_host, read_login
+from registry_sync.airflow.hooks.login import Login, read_login
 from registry_sync.airflow.masking import masked_text
 from registry_sync.connection_type import CONNECTION_TYPE, HOOK_NAME
 from registry_sync.errors import ConfigurationError, RegistrySyncError
@@ -60,11 +60,11 @@ class OciRegistryHook(BaseHook):
 
 def _endpoint(login: Login) -> Endpoint:
     """TLS is used unless the host begins with ``http://``."""
-    tls = not login.host.startswith("http://")
+    tls = login.scheme != "http"
     if not tls and (login.ca_pem or login.client_certificate):
         raise ConfigurationError("the Connection's host begins with http://, but it has certificates; correct one")
     return Endpoint(
-        host=without_default_port(parse_host(bare_host(login.host)), tls=tls),
+        host=without_default_port(parse_host(login.host), tls=tls),
         tls=tls,
         ca_pem=login.ca_pem,
         client_certificate=login.client_certificate,

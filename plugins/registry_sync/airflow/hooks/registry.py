@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk import BaseHook
 
 from registry_sync.airflow.hooks.find_connection import find_connection
-from registry_sync.airflow.hooks.login import Login, bare_host, read_login
+from registry_sync.airflow.hooks.login import Login, read_login
 from registry_sync.config.model import Registry
 from registry_sync.connection_type import CA, CLIENT_CERTIFICATE, CONNECTION_TYPE
 from registry_sync.errors import ConfigurationError
@@ -95,24 +95,24 @@ def read_registry_login(registry: Registry) -> Login:
         login = read_login(connection)
     except ConfigurationError as error:
         raise ConfigurationError(f"registry {registry.name!r}: {error}") from error
-    _check_host(registry, login.host)
+    _check_host(registry, login)
     _check_tls(registry, login)
     return login
 
 
-def _check_host(registry: Registry, written: str) -> None:
-    """Compare hosts without scheme and path: Docker Hub is often stored as https://index.docker.io/v1/."""
-    host = bare_host(written)
+def _check_host(registry: Registry, login: Login) -> None:
+    """:raises ConfigurationError: for another host, and for one with TLS where the registry has none."""
+    host = login.host
     if host and without_default_port(parse_host(host), tls=registry.tls) != registry.host:
         raise ConfigurationError(
             f"Connection {registry.connection!r} is for host {host!r}, but registry {registry.name!r} of the mirrors "
             f"file is {registry.host!r}; its password was not sent. Correct the host of the Connection or of the "
             "registry"
         )
-    if written.startswith("https://") and not registry.tls:
+    if login.scheme == "https" and not registry.tls:
         raise ConfigurationError(
-            f"Connection {registry.connection!r} is for {written!r}, but registry {registry.name!r} has tls: false; "
-            "its password was not sent in clear text. Correct the host of the Connection or tls: of the registry"
+            f"Connection {registry.connection!r} is for 'https://{host}', but registry {registry.name!r} has tls: "
+            "false; its password was not sent in clear text. Correct the host of the Connection or tls: of the registry"
         )
 
 
