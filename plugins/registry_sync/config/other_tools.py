@@ -28,7 +28,11 @@ def recognize_text(text: str) -> Tool | None:
     >>> recognize_text("crsync sync --src-name=quay.io --dst-name=docker.io")
     'crsync'
     """
-    return "crsync" if re.search(r"--(?:dst|src)-name\b", text) else None
+    return "crsync" if re.search(r"--(?:dst|src)-name\b", text) and not _SECTION.search(text) else None
+
+
+_SECTION = re.compile(r"""^\{?["']?(?:registries|mirrors|nodes|defaults)["']?\s*:""", re.MULTILINE)
+"""A section of a mirrors file, whose comments and descriptions may quote any command."""
 
 
 def foreign_file(tool: Tool, name: str) -> str:

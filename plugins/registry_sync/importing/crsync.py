@@ -87,7 +87,7 @@ def _registry(flags: Mapping[str, _Flag], side: str, file: str) -> ImportedRegis
         )
     host = parse_place(name.value, name.line).host
     user = flags.get(f"{side}-user")
-    login = read_login(host, user.value if user else "", f"${side.upper()}_REGISTRY_PASSWORD")
+    login = read_login(host, user.value if user else "", "", f"{side.upper()}_REGISTRY_PASSWORD")
     return ImportedRegistry(host=host, login=login)
 
 

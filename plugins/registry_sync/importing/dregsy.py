@@ -12,13 +12,15 @@ from datetime import timedelta
 
 from registry_sync.config.yaml_source import Document
 from registry_sync.errors import ConfigurationError
-from registry_sync.importing.expressions import whole_name_pattern, whole_pattern
+from registry_sync.importing.expressions import whole_pattern
 from registry_sync.importing.logins import read_login
 from registry_sync.importing.model import ALL_TAGS, Entry, Imported, ImportedRegistry, Remark, Rule, Value, Wish
 from registry_sync.importing.names import below, parse_place, parse_repository, tag_for
+from registry_sync.importing.namespaces import split_namespace, whole_name_pattern
 from registry_sync.importing.ranges import range_rule
 from registry_sync.importing.reading import CannotSay, Section, shown, unread_remarks, whole
 from registry_sync.importing.schedules import schedule_of_interval
+from registry_sync.importing.skopeo_sync import NUMBERS
 from registry_sync.oci.platforms import parse_platform
 from registry_sync.oci.reference import Digest, Repository, is_tag
 from registry_sync.text import quoted
@@ -147,8 +149,8 @@ def _mapping(mapping: Section, source: Repository, target: Repository) -> Entry:
 
 
 def _namespace(mapping: Section, expression: str, source: Repository, target: Repository) -> Entry:
-    namespace, slash, rest = expression.removeprefix("^").removesuffix("$").partition("/")
-    if not slash or not re.fullmatch(r"[a-z0-9]+(?:[_-]+[a-z0-9]+)*", namespace):
+    namespace, rest = split_namespace(expression)
+    if not namespace:
         text = f"{shown(expression)} begins with no namespace; write an entry {{namespace: NAME}} for each"
         raise mapping.cannot_say(text, "from")
     try:
@@ -158,7 +160,7 @@ def _namespace(mapping: Section, expression: str, source: Repository, target: Re
     return Entry(
         file=mapping.document.name,
         line=mapping.line,
-        source=Repository(source.host, namespace),
+        source=below(source, namespace),
         destination=target,
         is_namespace=True,
         include=include,
@@ -191,8 +193,9 @@ def _rules(mapping: Section) -> tuple[tuple[Rule, ...], tuple[Remark, ...]]:
         rules = [_narrowed(rule, keeps) for rule in filters]
     except (ConfigurationError, ValueError) as error:
         raise mapping.cannot_say(str(error), "tags") from error
-    remarks = list(_about_count(mapping, count, rules))
-    if count and len(rules) == 1:
+    remarks = list(_about_versions(mapping, rules))
+    if count:
+        remarks.append(_about_count(mapping, count, rules))
         rules = [replace(rules[0], newest=count, newest_by="semver")]
     names = _names(written)
     if generated := [tag for tag, digest in names if digest and tag == tag_for(digest)]:
@@ -201,13 +204,18 @@ def _rules(mapping: Section) -> tuple[tuple[Rule, ...], tuple[Remark, ...]]:
     return (*rules, *((Rule(names=tuple(names)),) if names else ())), tuple(remarks)
 
 
-def _about_count(mapping: Section, count: int, rules: Sequence[Rule]) -> Iterator[Remark]:
-    if count and len(rules) == 1:
+def _about_versions(mapping: Section, rules: Sequence[Rule]) -> Iterator[Remark]:
+    if any(rule.semver for rule in rules):
+        yield mapping.remark(NUMBERS, "tags", is_lost=False)
+
+
+def _about_count(mapping: Section, count: int, rules: Sequence[Rule]) -> Remark:
+    """:raises CannotSay: when the number is that of several filters together: each alone would mirror more."""
+    if len(rules) == 1:
         text = "becomes newest, which keeps no tags but versions; dregsy keeps all tags that are no versions"
-        yield mapping.remark(f"'keep: latest {count}' {text}", "tags", is_lost=False)
-    elif count:
-        text = "counts the tags of all filters together; newest counts those of one rule: write it in each"
-        yield mapping.remark(f"'keep: latest {count}' {text}", "tags")
+        return mapping.remark(f"'keep: latest {count}' {text}", "tags", is_lost=False)
+    text = "counts the tags of all items together; newest counts those of one rule: write it in each"
+    raise mapping.cannot_say(f"'keep: latest {count}' {text}", "tags")
 
 
 def _filter(text: str) -> Rule | None:

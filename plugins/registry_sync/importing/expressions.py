@@ -50,16 +50,6 @@ def found_pattern(expression: str) -> str:
     return _checked(found_within(parse_pattern(f"/{expression}/")))
 
 
-def whole_name_pattern(expression: str) -> str:
-    """The pattern of repositories that match an expression as a whole; a name that is plain stays as it is.
-
-    :raises ConfigurationError: when it is not an expression.
-    """
-    if re.fullmatch(r"[a-z0-9_/-]+", expression):
-        return expression
-    return parse_pattern(f"/{expression}/").text
-
-
 def _checked(pattern: str) -> str:
     return parse_tag_pattern(pattern).text
 

@@ -8,7 +8,10 @@ import shlex
 from registry_sync.importing.model import Login
 from registry_sync.importing.names import registry_name
 
-_ENV = re.compile(r"""\{\{-?\s*env\s+["']?(\w+)["']?\s*-?\}\}|\$\{(\w+)\}|\$([A-Z_][A-Z0-9_]*)""")
+_ENV = re.compile(r"""\{\{-?\s*env\s+["']?(\w+)["']?\s*-?\}\}|\$\{(\w+)\}""")
+"""A variable. A password may begin with ``$``, so that one without brackets is read as that of a user only."""
+
+_USER_ENV = re.compile(r"\$([A-Z_][A-Z0-9_]*)")
 
 _FILE = re.compile(r"""\{\{-?\s*file\s+["']([\w./-]+)["']\s*-?\}\}""")
 
@@ -25,6 +28,8 @@ def read_login(host: str, user: str, password: str, variable: str = "") -> Login
     """
     own = f"REGISTRY_{registry_name(host).upper().replace('-', '_')}"
     kept = shlex.quote(user) if _USER.fullmatch(user) else f'"${own}_USER"'
+    if variable_of_user := _USER_ENV.fullmatch(user.strip()):
+        kept = f'"${variable_of_user[1]}"'
     return Login(user=_source(user) or kept, password=_source(password) or f'"${variable or f"{own}_PASSWORD"}"')
 
 

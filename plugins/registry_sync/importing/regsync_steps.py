@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from registry_sync.errors import ConfigurationError
-from registry_sync.importing.expressions import is_whole, whole_name_pattern, whole_pattern
+from registry_sync.importing.expressions import is_whole, whole_pattern
 from registry_sync.importing.model import ALL_TAGS, Entry, Remark, Rule, Value
 from registry_sync.importing.names import ImageName, parse_image, parse_place, tag_for
+from registry_sync.importing.namespaces import pattern_within, split_namespace, whole_name_pattern
 from registry_sync.importing.ranges import range_rule
 from registry_sync.importing.reading import Section, shown, unread_remarks
 from registry_sync.importing.schedules import parse_cron, parse_go_duration, schedule_of_interval
+from registry_sync.importing.skopeo_sync import NUMBERS
 from registry_sync.oci.platforms import parse_platform
 from registry_sync.oci.reference import Repository
 from registry_sync.text import quoted
@@ -140,7 +142,7 @@ class Step:
         """A whole registry, of which a mirrors file can say the namespaces that ``repos`` allows."""
         place, to = parse_place(source, self.step.line), parse_place(target, self.step.line)
         repos = self.step.section("repos")
-        namespaces = {pattern: _within(pattern) for pattern in repos.texts("allow")}
+        namespaces = {pattern: split_namespace(pattern) for pattern in repos.texts("allow")}
         names = {namespace for namespace, _ in namespaces.values()}
         if len(names) != 1 or "" in names or place.name:
             text = "a whole registry cannot be mirrored; write an entry {namespace: NAME} for each namespace"
@@ -160,11 +162,9 @@ class Step:
         )
 
     def _denied(self, pattern: str, namespace: str, repos: Section) -> str:
-        if pattern.startswith(f"{namespace}/"):
-            return _name_pattern(pattern.removeprefix(f"{namespace}/"), repos)
-        if pattern.startswith(".*"):
-            return _name_pattern(pattern, repos)
-        raise repos.cannot_say(f"{shown(pattern)} is not a pattern within the namespace {namespace}", "deny")
+        if (within := pattern_within(namespace, pattern)) is None:
+            raise repos.cannot_say(f"{shown(pattern)} is not a pattern within the namespace {namespace}", "deny")
+        return _name_pattern(within, repos, "deny")
 
     def _schedule(self) -> tuple[str | None, tuple[Remark, ...]]:
         """The schedule of a step: its own, or that of the defaults."""
@@ -270,6 +270,7 @@ def _rule(section: Section) -> tuple[Rule, tuple[Remark, ...]]:
         if ranges
         else Rule()
     )
+    remarks += [section.remark(NUMBERS, "semverRange", is_lost=False)] if ranges else []
     patterns = {key: _patterns(section, key) for key in ("allow", "deny")}
     remarks += [remark for key in patterns for remark in _about_alternatives(section, key)]
     include = () if ".*" in section.texts("allow") else patterns["allow"]
@@ -297,12 +298,5 @@ def _part(section: Section, key: str, read: Callable[[], Read]) -> Read:
         raise section.cannot_say(str(error), key) from error
 
 
-def _within(pattern: str) -> tuple[str, str]:
-    """The namespace that an expression of repositories begins with, and the expression within it."""
-    namespace, slash, rest = pattern.removeprefix("^").removesuffix("$").partition("/")
-    is_literal = slash and re.fullmatch(r"[a-z0-9]+(?:[_-]+[a-z0-9]+)*", namespace)
-    return (namespace, rest) if is_literal else ("", pattern)
-
-
-def _name_pattern(expression: str, section: Section) -> str:
-    return _part(section, "allow", lambda: whole_name_pattern(expression))
+def _name_pattern(expression: str, section: Section, key: str = "allow") -> str:
+    return _part(section, key, lambda: whole_name_pattern(expression))

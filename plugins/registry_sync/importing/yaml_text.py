@@ -19,13 +19,13 @@ _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 def scalar(value: str | float | bool) -> str:
     """A scalar, in quotes where YAML would read it as something else, and with ``${`` as it is written in a value.
 
-    >>> scalar("v1.2"), scalar("1.10"), scalar("no"), scalar(4), scalar(True)
-    ('v1.2', "'1.10'", "'no'", '4', 'true')
+    >>> scalar("v1.2"), scalar("1.10"), scalar("no"), scalar(4), scalar(1234567.5), scalar(True)
+    ('v1.2', "'1.10'", "'no'", '4', '1234567.5', 'true')
     """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
-        return f"{value:g}"
+        return f"{value:.6f}".rstrip("0").rstrip(".")
     if _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
         return value
     return quoted(value.replace("${", "$${"))

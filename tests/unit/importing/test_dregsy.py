@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from registry_sync.importing.skopeo_sync import NUMBERS
 from tests.unit.importing.conftest import Run
 
 DIGEST = f"sha256:{64 * 'd'}"
@@ -96,6 +97,13 @@ def test_mappings(mapping: str, rule: Any, run: Run) -> None:
             "8: tasks[0].mappings[0].tags: 'v*' is neither a tag nor a filter; the mapping is left out",
         ),
         ("to: a/b", "8: tasks[0].mappings[0].from: is missing; the mapping is left out"),
+        (
+            "from: 'regex:team/.*|other/.*'",
+            (
+                "8: tasks[0].mappings[0].from: '.*|other/.*' has alternatives outside brackets; write an entry for "
+                "each; the mapping is left out"
+            ),
+        ),
     ],
 )
 def test_a_mapping_that_cannot_be_said_is_left_out(mapping: str, problem: str, run: Run) -> None:
@@ -103,16 +111,25 @@ def test_a_mapping_that_cannot_be_said_is_left_out(mapping: str, problem: str, r
     assert (done.lost, done.document["mirrors"]) == ([problem], {})
 
 
-def test_a_count_over_several_filters_is_told(run: Run) -> None:
-    done = run(tasks("from: a/b, tags: ['semver: >=1.0.0', 'regex: x.*', 'keep: latest 3']"))
+@pytest.mark.parametrize("filters", ["'semver: >=1.0.0', 'regex: x.*'", "'1.0', '1.1'"])
+def test_a_count_over_several_filters_leaves_the_mapping_out(filters: str, run: Run) -> None:
+    done = run(tasks(f"from: a/b, tags: [{filters}, 'keep: latest 3']"))
     assert done.lost == [
         (
-            "8: tasks[0].mappings[0].tags: 'keep: latest 3' counts the tags of all filters together; "
-            "newest counts those of "
-            "one rule: write it in each"
+            "8: tasks[0].mappings[0].tags: 'keep: latest 3' counts the tags of all items together; newest counts those "
+            "of one rule: write it in each; the mapping is left out"
         )
     ]
-    assert len(done.rules[0]["tags"]) == 2
+    assert done.document["mirrors"] == {}
+
+
+def test_numbers_that_dregsy_takes_for_versions_are_told(run: Run) -> None:
+    assert f"8: tasks[0].mappings[0].tags: {NUMBERS}" in run(tasks("from: a/b, tags: ['semver: >=1.0.0']")).noted
+
+
+def test_a_namespace_is_within_the_path_of_its_registry(run: Run) -> None:
+    done = run(tasks("from: 'regex:team/.*'").replace("registry: quay.example", "registry: quay.example/org"))
+    assert done.rules[0]["namespace"] == "org/team"
 
 
 @pytest.mark.parametrize(

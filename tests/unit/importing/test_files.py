@@ -8,7 +8,7 @@ import pytest
 
 from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
 from registry_sync.cli.main import main
-from registry_sync.config.other_tools import recognize
+from registry_sync.config.other_tools import recognize, recognize_text
 from registry_sync.config.yaml_source import read_yaml
 from registry_sync.errors import MirrorsFileError
 from registry_sync.importing import files
@@ -193,3 +193,9 @@ def test_validate_recognizes_files_of_other_tools(text: str, tool: str, source: 
 )
 def test_a_broken_mirrors_file_is_not_taken_for_another_tools(text: str) -> None:
     assert recognize(read_yaml(text, "a").value) is None
+
+
+@pytest.mark.parametrize("start", ["", "'registries': {}\n", '{"mirrors": {\n', "defaults: {}\n", "nodes: [\n"])
+def test_a_mirrors_file_may_quote_the_command_of_crsync(start: str) -> None:
+    text = "# made of crsync sync --src-name=quay.io --dst-name=docker.io\n"
+    assert recognize_text(f"{text}{start}") == (None if start else "crsync")

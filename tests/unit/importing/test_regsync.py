@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from registry_sync.importing.skopeo_sync import NUMBERS
 from tests.unit.importing.conftest import Run
 
 HEAD = "version: 1\ndefaults: {interval: 60m}\nsync:\n"
@@ -291,6 +292,66 @@ def test_a_whole_registry_is_left_out(repos: str, run: Run) -> None:
     done = run(f"sync:\n- {{type: registry, source: quay.example, target: x.example, repos: {repos}}}\n")
     advice = "write an entry {namespace: NAME} for each namespace; the entry is left out"
     assert done.lost == [f"2: sync[0].type: a whole registry cannot be mirrored; {advice}"]
+
+
+@pytest.mark.parametrize(
+    ("denied", "exclude"),
+    [
+        ("team/(a|b)", "/(a|b)/"),
+        (".*/old", "/(?:.*/)?old/"),
+        (".*-(rc|dev)", "/.*-(rc|dev)/"),
+        (".*-rc.*", "/.*-rc.*/"),
+    ],
+)
+def test_patterns_of_whole_names_become_patterns_within_the_namespace(denied: str, exclude: str, run: Run) -> None:
+    done = run(_registry_step(f"{{allow: ['team/.*'], deny: ['{denied}']}}"))
+    assert done.lost == []
+    assert done.rules == [{"namespace": "team", "exclude": [exclude]}]
+
+
+@pytest.mark.parametrize(
+    ("repos", "problem"),
+    [
+        (
+            "{allow: ['team/.*|other/.*']}",
+            "allow: '.*|other/.*' has alternatives outside brackets; write an entry for each",
+        ),
+        (
+            "{allow: ['team/.*'], deny: ['team/secret|x']}",
+            "deny: 'secret|x' has alternatives outside brackets; write an entry for each",
+        ),
+        ("{allow: ['team/.*'], deny: ['other']}", "deny: 'other' is not a pattern within the namespace team"),
+        ("{allow: ['team/.*'], deny: ['.*m.*']}", "deny: '.*m.*' is not a pattern within the namespace team"),
+        ("{allow: ['team/.*'], deny: ['.*m.old']}", "deny: '.*m.old' is not a pattern within the namespace team"),
+    ],
+)
+def test_patterns_that_reach_out_of_the_namespace_leave_the_step_out(repos: str, problem: str, run: Run) -> None:
+    """``^team/.*|other/.*$`` has names of two namespaces, and ``.*m.*`` also matches the namespace itself."""
+    done = run(_registry_step(repos))
+    assert (done.lost, done.document["mirrors"]) == ([f"2: sync[0].repos.{problem}; the entry is left out"], {})
+
+
+def _registry_step(repos: str) -> str:
+    return f"sync:\n- {{type: registry, source: quay.example, target: copies.example, repos: {repos}}}\n"
+
+
+def test_a_password_that_begins_with_a_dollar_is_no_variable(run: Run) -> None:
+    done = run(f"creds:\n- {{registry: quay.example, user: $ROBOT, pass: $HUNTER2}}\n{_registry_step(TEAM_ONLY)}")
+    assert '--conn-login "$ROBOT" --conn-password "$REGISTRY_QUAY_EXAMPLE_PASSWORD"\n' in done.errors
+    assert "HUNTER2" not in done.text + done.errors
+
+
+TEAM_ONLY = "{allow: ['team/.*']}"
+
+
+@pytest.mark.parametrize(("rate", "written"), [("1000000", 1000000), ("1234567.5", 1234567.5), ("0.25", 0.25)])
+def test_rates_are_written_as_numbers(rate: str, written: float, run: Run) -> None:
+    done = run(f"creds:\n- {{registry: quay.example, reqPerSec: {rate}}}\n{_registry_step(TEAM_ONLY)}")
+    assert done.document["registries"]["quay_example"]["requests_per_second"] == written
+
+
+def test_numbers_that_regsync_takes_for_versions_are_told(run: Run) -> None:
+    assert f"7: sync[0].tags.semverRange: {NUMBERS}" in run(step("  tags: {semverRange: ['>=1.2']}")).noted
 
 
 def test_logins_become_connections_without_their_passwords(run: Run) -> None:
