@@ -128,9 +128,9 @@ def _is_names(tags: Any) -> bool:
 
 
 def _tags(tags: Any) -> Any:
-    """The rules for tags. A list of texts has names."""
-    if _is_names(tags) and not tags:
-        raise ConfigurationError("tags: the list is empty; name a tag, or leave the argument out for all tags")
+    """The rules for tags. A list of texts has names. An empty value may be a template's mistake, and is refused."""
+    if isinstance(tags, list | tuple | Mapping) and not tags:
+        raise ConfigurationError("tags: it is empty; name a tag, or leave the argument out for all tags")
     return {"names": list(tags)} if _is_names(tags) else tags
 
 

@@ -1,10 +1,16 @@
-"""The value that the operator with plain arguments returns."""
+"""The operator with plain arguments: the value that it returns, and arguments that templates leave empty."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
 
-from registry_sync.airflow.operators.mirror_repository import MAX_DIGESTS, outcome_of
+import pytest
+from airflow.sdk import DAG
+
+from registry_sync.airflow.operators.mirror_repository import MAX_DIGESTS, MirrorRepositoryOperator, outcome_of
+from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Digest
 from registry_sync.sync.report import RouteReport
 from registry_sync.sync.route import SyncedRoute
@@ -36,3 +42,18 @@ def test_only_a_dry_run_has_digests_of_what_is_not_there() -> None:
     )
     assert list(outcome_of(synced(*tags))["digests"]) == ["v2"]
     assert list(outcome_of(synced(*tags, dry_run=True))["digests"]) == ["v1", "v2"]
+
+
+@pytest.mark.parametrize("argument", ["tags", "source_conn_id", "destination_conn_id"])
+def test_a_template_that_gives_none_does_not_mean_all_tags_or_anonymous(argument: str) -> None:
+    arguments: dict[str, Any] = {"source": "quay.io/org/app", "destination": "copies.example/app"}
+    with DAG("own", schedule=None, render_template_as_native_obj=True):
+        operator = MirrorRepositoryOperator(task_id="mirror", **{**arguments, argument: "{{ params.it }}"})
+    context: Any = {"params": {"it": None}, "ti": SimpleNamespace(dag_id="own")}
+    operator.render_template_fields(context)
+    with pytest.raises(ConfigurationError) as caught:
+        operator.execute(context)
+    assert str(caught.value) == (
+        f"MirrorRepositoryOperator 'mirror': {argument}: its template or XCom gave None; to mean that, leave the "
+        "argument out"
+    )

@@ -78,7 +78,8 @@ def test_one_registry_may_be_both_sides() -> None:
             {"destination": "quay.io/org/app"},
             "destination: quay.io/org/app would be mirrored to itself; choose another destination, or rename it",
         ),
-        ({"tags": []}, "tags: the list is empty; name a tag, or leave the argument out for all tags"),
+        ({"tags": []}, "tags: it is empty; name a tag, or leave the argument out for all tags"),
+        ({"tags": {}}, "tags: it is empty; name a tag, or leave the argument out for all tags"),
         ({"tags": "v1"}, "tags: expected a mapping (key: value), got 'v1'"),
         ({"tags": [1.1]}, 'tags[0]: expected a string, got the number 1.1 (quote it: "1.1")'),
         (

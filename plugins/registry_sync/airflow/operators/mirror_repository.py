@@ -79,6 +79,7 @@ class MirrorRepositoryOperator(RouteOperator):
         self.destination_registry = destination_registry
         self.deep_check = deep_check
         self.only_report = dry_run
+        self._written = tuple(name for name in self.template_fields if getattr(self, name) is not None)
 
     def execute(
         self,
@@ -98,6 +99,11 @@ class MirrorRepositoryOperator(RouteOperator):
         return outcome_of(self.sync(context, route, self._scope(), deferrals))
 
     def _arguments(self, context: Context) -> RouteArguments:
+        """:raises ConfigurationError: when a template or XCom gave ``None``, which would mean all tags or anonymous."""
+        if empty := [name for name in self._written if getattr(self, name) is None]:
+            raise ConfigurationError(
+                f"{empty[0]}: its template or XCom gave None; to mean that, leave the argument out"
+            )
         return RouteArguments(
             name=f"{context['ti'].dag_id}-{self.task_id}",
             source=self.source,
