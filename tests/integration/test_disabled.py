@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from registry_sync.cli.arguments import OK
 from registry_sync.cli.main import main
 from testkit.small_registry import SmallRegistry
 from tests.integration.test_namespaces import Mirror, first_line, push
@@ -120,6 +121,22 @@ def test_the_command_line_leaves_it_out(
         ]
     main(["explain", "--mirror", "team", "--repository", "team/one", str(mirror.file)])
     assert "enabled" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [["plan", "--mirror", "team"], ["plan", "--all"], ["verify"]])
+def test_the_command_line_sends_no_request_for_a_disabled_mirror(
+    command: list[str],
+    catalog: SmallRegistry,
+    there: SmallRegistry,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    mirror = Mirror(tmp_path, {"host": catalog.host}, there, {"namespace": "team", "enabled": False, "until": AHEAD})
+    assert main([*command, str(mirror.file)]) == OK
+    assert [*catalog.requests(), *there.requests()] == []
+    assert [record.getMessage() for record in caplog.records if "disabled" in record.getMessage()] == [
+        "team → there: the mirror is disabled until 2999-01-31 00:00 UTC"
+    ]
 
 
 def test_a_run_by_hand_of_a_disabled_mirror_marks_its_routes(

@@ -11,7 +11,7 @@ from registry_sync.cli.arguments import chosen_destinations
 from registry_sync.config.model import Mirror, MirrorsFile
 from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.routes.acceptance import assign_accepted
-from registry_sync.routes.disabled import disabled_note, split_disabled
+from registry_sync.routes.disabled import disabled_note, split_disabled, until_text
 from registry_sync.routes.discovery import Discovery, expand_routes, select_routes
 from registry_sync.routes.route import Route, route_key
 from registry_sync.sync.acceptance import acceptance_note
@@ -118,12 +118,15 @@ def find_routes(
 ) -> Discovery:
     """The routes of a mirror to one destination whose source repository matches one of ``globs``; without any, all.
 
-    Disabled routes are only named in a warning.
+    Disabled routes are only named in a warning. A mirror that is disabled as a whole costs no request.
     """
-    source = file.registries[mirror.source]
+    source, now = file.registries[mirror.source], datetime.now(UTC)
+    if mirror.is_disabled(now):
+        log.warning("%s → %s: the mirror is %s", mirror.name, destination, until_text(mirror.disabled_until))
+        return Discovery(routes=())
     with connections.client(source) as client:
-        found = expand_routes(mirror, source, file.registries[destination], repository_lister(client))
-    selected, disabled = split_disabled(select_routes(found, globs), datetime.now(UTC))
+        found = expand_routes(mirror, source, file.registries[destination], repository_lister(client), now)
+    selected, disabled = split_disabled(select_routes(found, globs), now)
     if disabled:
         log.warning("%s → %s: %s", mirror.name, destination, disabled_note(disabled))
     return selected

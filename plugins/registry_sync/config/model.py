@@ -89,6 +89,10 @@ class NamespaceRule:
             return False
         return not first_match(self.exclude or (), within)
 
+    def finds(self, repository: str) -> bool:
+        """Return whether ``repository``, any whole name, is in the namespace and chosen."""
+        return repository.startswith(f"{self.namespace}/") and self.chooses(repository)
+
 
 Rule = RepositoryRule | NamespaceRule
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from registry_sync.config.settings import RouteSettings
 from registry_sync.routes.discovery import Discovery
 from registry_sync.routes.route import Route
 
@@ -31,12 +30,8 @@ def split_disabled(found: Discovery, now: datetime) -> tuple[Discovery, tuple[Ro
     """
     enabled = tuple(entry for entry in found.routes if not entry.route.settings.is_disabled(now))
     disabled = tuple(entry.route for entry in found.routes if entry.route.settings.is_disabled(now))
-    failures = tuple(failure for failure in found.failures if not _is_disabled(failure.settings, now))
+    failures = tuple(failure for failure in found.failures if not failure.is_disabled(now))
     return replace(found, routes=enabled, failures=failures), disabled
-
-
-def _is_disabled(settings: RouteSettings | None, now: datetime) -> bool:
-    return settings is not None and settings.is_disabled(now)
 
 
 def disabled_note(routes: Sequence[Route]) -> str:

@@ -42,6 +42,10 @@ class FailedRepository:
     error: RegistrySyncError
     settings: RouteSettings | None = None
 
+    def is_disabled(self, now: datetime | None) -> bool:
+        """Return whether its rule is known to be disabled at a time (aware UTC)."""
+        return now is not None and self.settings is not None and self.settings.is_disabled(now)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discovery:
@@ -60,22 +64,30 @@ ListRepositories = Callable[[str, bool], Mapping[str, datetime | None]]
 
 
 def expand_routes(
-    mirror: Mirror, source: Registry, destination: Registry, list_repositories: ListRepositories
+    mirror: Mirror,
+    source: Registry,
+    destination: Registry,
+    list_repositories: ListRepositories,
+    now: datetime | None = None,
 ) -> Discovery:
-    """The routes of a mirror to one destination.
+    """The routes of a mirror to one destination, also those that are disabled.
 
-    A repository belongs to the rule that lists it by name, else to the first namespace rule that finds it.
+    A repository belongs to the rule that lists it by name, else to the first namespace rule that finds it, or that
+    would find it if its namespace could be listed.
 
     :param list_repositories: lists a namespace of the source.
+    :param now: the time (aware UTC) of which disabled rules fail alone, also for a temporary reason.
     :raises ConfigurationError: when two repositories that are listed by name would write one repository.
     :raises RegistrySyncError: when a namespace cannot be listed, for a temporary reason or because nothing can be.
     """
     written = list(listed_routes(mirror, source, destination))
     check_destinations(written)
     names = {route.source_repository.name for route in written}
-    found = _find_in_namespaces(mirror, source, destination, list_repositories, names)
-    if found.unlisted and not written and not found.routes:
-        raise next(failure.error for failure in found.failures if failure.name == found.unlisted[0])
+    found = _find_in_namespaces(mirror, source, destination, list_repositories, names, now)
+    unlisted = (failure for failure in found.failures if failure.name in found.unlisted)
+    failure = next((failure for failure in unlisted if not failure.is_disabled(now)), None)
+    if failure and not written and not found.routes:
+        raise failure.error
     collisions = _collisions(written, found.routes)
     routes = [FoundRoute(route=route) for route in written]
     routes += [candidate for candidate in found.routes if candidate.route.source_repository.name not in collisions]
@@ -97,16 +109,22 @@ def _find_in_namespaces(
     destination: Registry,
     list_repositories: ListRepositories,
     written: Collection[str],
+    now: datetime | None,
 ) -> Discovery:
     """The routes of the namespace rules. Repositories in ``written`` belong to a rule that lists them by name."""
-    taken, routes, failures, unlisted = set(written), list[FoundRoute](), list[FailedRepository](), list[str]()
+    taken, unlisted = set(written), list[NamespaceRule]()
+    routes, failures = list[FoundRoute](), list[FailedRepository]()
     for rule in (rule for rule in mirror.rules if isinstance(rule, NamespaceRule)):
+        is_disabled = now is not None and rule.settings.is_disabled(now)
         try:
             repositories = _discover(rule, source, list_repositories)
-        except (ConfigurationError, DeniedError, RefusedError, NotFound) as error:
+        except RegistrySyncError as error:
+            if not (is_disabled or isinstance(error, ConfigurationError | DeniedError | RefusedError | NotFound)):
+                raise
             failures.append(failed_repository(source, rule.namespace, error, rule.settings))
-            unlisted.append(rule.namespace)
+            unlisted.append(rule)
             continue
+        taken |= {name for name in repositories if any(other.finds(name) for other in unlisted)}
         for name in sorted(repositories.keys() - taken):
             try:
                 route = _discovered_route(mirror, rule, source, destination, name)
@@ -115,7 +133,9 @@ def _find_in_namespaces(
             else:
                 routes.append(FoundRoute(route=route, modified_at=repositories[name]))
         taken |= repositories.keys()
-    return Discovery(routes=tuple(routes), failures=tuple(failures), unlisted=tuple(unlisted))
+    return Discovery(
+        routes=tuple(routes), failures=tuple(failures), unlisted=tuple(rule.namespace for rule in unlisted)
+    )
 
 
 def _discovered_route(mirror: Mirror, rule: NamespaceRule, source: Registry, destination: Registry, name: str) -> Route:

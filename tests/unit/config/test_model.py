@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from registry_sync.config.model import (
     rule_summary,
 )
 from registry_sync.config.settings import RouteOptions, RouteSettings, written_options
-from registry_sync.errors import ConfigurationError, DeniedError
+from registry_sync.errors import ConfigurationError, DeniedError, RateLimited, RegistrySyncError, TemporaryError
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.discovery import (
     Discovery,
@@ -461,6 +461,23 @@ def test_a_namespace_that_cannot_be_listed_fails_alone() -> None:
     assert (failure.source, str(failure.error)) == ("quay.io/gone", "GET /api/v1/repository answered 403")
     with pytest.raises(DeniedError):
         expand_routes(a_mirror({"namespace": "gone"}), QUAY, ACR, listed)
+
+
+@pytest.mark.parametrize("error", [TemporaryError("GET answered 503"), RateLimited("429", retry_at=PUSHED)])
+def test_a_disabled_namespace_fails_alone_for_any_reason(error: RegistrySyncError) -> None:
+    """It may be disabled because its listing always fails. Other namespaces with its repositories leave them out."""
+
+    def listed(namespace: str, _private: bool) -> Mapping[str, datetime | None]:
+        if namespace == "a/big":
+            raise error
+        return {"a/b": None, "a/big/app": None, "a/big/web": None}
+
+    big = {"namespace": "a/big", "include": ("w*",), "enabled": False, "until": "2026-11-25"}
+    mirror = a_mirror(big, {"namespace": "a"})
+    found = expand_routes(mirror, QUAY, ACR, listed, PUSHED)
+    assert (labels(found), found.unlisted) == (["a/b → acr", "a/big/app → acr"], ("a/big",))
+    with pytest.raises(type(error)):
+        expand_routes(mirror, QUAY, ACR, listed, PUSHED + timedelta(days=1))
 
 
 def test_a_repository_must_not_be_mirrored_to_itself() -> None:

@@ -255,7 +255,8 @@ class ListRoutesOperator(BaseOperator):
             source.ping()
             if not window.is_everything and not source.lists_push_times:
                 window = Window(reason=f"{window.reason}; {self.source.host} does not report push times")
-            found = expand_routes(self.mirror, self.source, self.destination, repository_lister(source))
+            lister = repository_lister(source)
+            found = expand_routes(self.mirror, self.source, self.destination, lister, datetime.now(UTC))
             return found, window
 
     def _log_work(self, window: Window, work: Sequence[tuple[Route, Window]], unmodified: Sequence[Route]) -> None:
