@@ -9,16 +9,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from registry_sync.cli.arguments import FAILED, OK
+from registry_sync.cli.nodes_audit import add_audit
 from registry_sync.cli.nodes_check import Clients, add_check, find_pool
-from registry_sync.config.model import MirrorsFile
-from registry_sync.config.node_pools import NodePool, Runtime
-from registry_sync.config.runtime_versions import Versions
+from registry_sync.cli.nodes_prove import add_prove
+from registry_sync.cli.nodes_runtime import add_runtime, choose_runtime, choose_versions
 from registry_sync.errors import ConfigurationError
-from registry_sync.nodes.audit import PoolAudit, Supply, audit_pool
-from registry_sync.nodes.compare_file import compare_file
 from registry_sync.nodes.image_names import NameMap
 from registry_sync.nodes.render import render_pool, write_files
 from registry_sync.nodes.rewrite_manifests import rewrite
@@ -39,7 +37,16 @@ def add_nodes(commands: Commands, default_file: Path, clients: Clients) -> None:
     )
     _add_render(subcommands, file)
     _add_images(subcommands, file)
-    _add_audit(subcommands, file)
+    audit = subcommands.add_parser(
+        "audit",
+        parents=[file],
+        help="show which mirrors copy the images of pools, or compare the files of machines with the rendered ones",
+    )
+    add_audit(audit)
+    prove = subcommands.add_parser(
+        "prove", parents=[file], help="print the commands that show on a machine that the mirror served an image"
+    )
+    add_prove(prove)
     check = subcommands.add_parser(
         "check", parents=[file], help="check if machines would start now, and with each registry down"
     )
@@ -51,7 +58,7 @@ def _add_render(subcommands: Commands, file: argparse.ArgumentParser) -> None:
         "render", parents=[file], help="write the runtime's configuration files for the machines of a pool"
     )
     render.add_argument("--pool", required=True, metavar="NAME", help="the pool of machines")
-    _add_runtime(render)
+    add_runtime(render)
     render.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder to write to")
     render.add_argument("--force", action="store_true", help="replace existing files that differ")
     render.set_defaults(command=_render)
@@ -70,54 +77,14 @@ def _add_images(subcommands: Commands, file: argparse.ArgumentParser) -> None:
     images.set_defaults(command=_images)
 
 
-def _add_audit(subcommands: Commands, file: argparse.ArgumentParser) -> None:
-    audit = subcommands.add_parser(
-        "audit",
-        parents=[file],
-        help="show which mirrors copy the images of pools, or compare a machine's file with the rendered one",
-    )
-    audit.add_argument("--pool", metavar="NAME", help="only this pool")
-    audit.add_argument("--against", type=Path, metavar="FILE", help="a file from a machine, to compare key by key")
-    _add_runtime(audit)
-    audit.set_defaults(command=_audit)
-
-
-def _add_runtime(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--runtime", choices=get_args(Runtime), help="container runtime (default: the pool's runtime:)")
-    parser.add_argument(
-        "--version", metavar="V", help="its version, or a range such as '>=1.7' (default: the pool's version:)"
-    )
-
-
 def _render(arguments: argparse.Namespace) -> int:
     file = load_mirrors(arguments.mirrors_file)
     pool = find_pool(file, arguments.pool)
-    runtime = _runtime(pool, arguments.runtime)
-    files = render_pool(file, pool, runtime, _versions(pool, runtime, arguments.version))
+    runtime = choose_runtime(pool, arguments.runtime)
+    files = render_pool(file, pool, runtime, choose_versions(pool, runtime, arguments.version))
     for path, outcome in write_files(files, arguments.output, force=arguments.force).items():
         print(f"{path}: {outcome}")
     return OK
-
-
-def _runtime(pool: NodePool, given: Runtime | None) -> Runtime:
-    if runtime := given or pool.runtime:
-        return runtime
-    raise ConfigurationError(
-        f"the runtime of pool {pool.name!r} is unknown; give --runtime, or set runtime: of the pool"
-    )
-
-
-def _versions(pool: NodePool, runtime: Runtime, given: str | None) -> Versions:
-    """The versions given, or the pool's if they are of the same runtime."""
-    own = pool.versions if runtime == pool.runtime else Versions()
-    if given is None:
-        return own
-    versions = Versions.parse(given)
-    if not versions.meet(own):
-        raise ConfigurationError(
-            f"pool {pool.name!r} has {runtime} {pool.version}, which excludes {given!r}; fix --version or the pool"
-        )
-    return versions
 
 
 def _images(arguments: argparse.Namespace) -> int:
@@ -168,44 +135,3 @@ def _read(name: str) -> str:
         return (sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{name}: cannot read it ({error})") from error
-
-
-def _audit(arguments: argparse.Namespace) -> int:
-    file = load_mirrors(arguments.mirrors_file)
-    if arguments.against:
-        if not arguments.pool:
-            raise ConfigurationError("--against needs --pool: the pool of the machine that the file is from")
-        return _compare(file, find_pool(file, arguments.pool), arguments)
-    pools = [find_pool(file, arguments.pool)] if arguments.pool else list(file.node_pools.values())
-    audits = [audit_pool(file, pool) for pool in pools]
-    print("\n\n".join(map(_audit_text, audits)) or f"{file.path} has no nodes: section")
-    return FAILED if any(audit.problems for audit in audits) else OK
-
-
-def _compare(file: MirrorsFile, pool: NodePool, arguments: argparse.Namespace) -> int:
-    runtime = _runtime(pool, arguments.runtime)
-    path = arguments.against
-    differences = compare_file(file, pool, runtime, _versions(pool, runtime, arguments.version), path)
-    if not differences:
-        print(f"{path} is as rendered for pool {pool.name!r} and {runtime}")
-        return OK
-    rows = [(d.key, d.verdict, d.found or "-", d.expected or "-", d.advice or "-") for d in differences]
-    print(table(("key", "verdict", "found", "expected", "advice"), rows))
-    return FAILED
-
-
-def _audit_text(audit: PoolAudit) -> str:
-    pool = audit.pool
-    order = " → ".join([*(f"{mirror.registry} ({mirror.trust})" for mirror in pool.pool_mirrors), pool.registry])
-    rows = [_supply_row(supply) for supply in audit.supplies]
-    parts = [f"{pool.name}: {order}"]
-    if rows:
-        parts.append(table(("image", "pulled from", "copied by"), rows))
-    parts += [f"PROBLEM: {problem}" for problem in audit.problems]
-    parts += [f"note: {note}" for note in audit.notes]
-    return "\n".join(parts)
-
-
-def _supply_row(supply: Supply) -> tuple[str, str, str]:
-    mirrors = ", ".join(dict.fromkeys(f"{route.mirror} from {route.source_repository}" for route in supply.routes))
-    return supply.image.name, str(supply.repository), mirrors or ("pushed there" if supply.is_source else "NOTHING")

@@ -17,11 +17,10 @@ from registry_sync.config.model import MirrorsFile
 from registry_sync.config.node_pools import NodePool, Runtime
 from registry_sync.config.runtime_versions import Versions
 from registry_sync.config.yaml_source import Place, show_place
-from registry_sync.errors import ConfigurationError
 from registry_sync.nodes.containerd_config import advise_on_config_path, choose_form
 from registry_sync.nodes.image_store import FEATURE, feature_of, possible_store, written_store
 from registry_sync.nodes.render import render_pool
-from registry_sync.nodes.runtime_files import FORMATS, choose_talos_versions
+from registry_sync.nodes.runtime_files import FORMATS, choose_talos_versions, read_document
 
 Verdict = Literal["unknown", "missing", "different", "unexpected"]
 
@@ -92,10 +91,21 @@ def compare_file(
 
     :raises ConfigurationError: when the file cannot be read, or the runtime does not support the pool's configuration.
     """
+    document = read_document(path, runtime)
+    is_hosts = runtime == "containerd" and _is_hosts(document, path)
+    return compare_document(file, pool, runtime, versions, document, is_hosts=is_hosts)
+
+
+def compare_document(
+    file: MirrorsFile, pool: NodePool, runtime: Runtime, versions: Versions, document: Any, *, is_hosts: bool = False
+) -> list[Difference]:
+    """The same for a parsed file, or several that the runtime reads as one.
+
+    :param is_hosts: it is a hosts.toml of containerd, not a config.toml.
+    :raises ConfigurationError: when the runtime does not support the pool's configuration.
+    """
     host = file.registries[pool.registry].host
     format = FORMATS[runtime]
-    document = format.parse(_read(path), path)
-    is_hosts = runtime == "containerd" and _is_hosts(document, path)
     is_config = runtime == "containerd" and not is_hosts
     if is_config:
         rendered_for = choose_form(document, versions).versions
@@ -103,10 +113,12 @@ def compare_file(
         rendered_for = choose_talos_versions(document, versions, host)
     else:
         rendered_for = versions
-    texts = {rendered.path.name: rendered.text for rendered in render_pool(file, pool, runtime, rendered_for)}
+    texts = {written.path.name: written.text for written in render_pool(file, pool, runtime, rendered_for)}
     name = "hosts.toml" if is_hosts else format.name
-    expected = format.relevant(format.parse(texts[name], Path(name)), host)
-    found = format.relevant(document, host)
+    rendered = format.parse(texts[name], Path(name))
+    expected, found = (
+        (rendered, document) if is_hosts else (format.relevant(rendered, host), format.relevant(document, host))
+    )
     if runtime == "docker" and not pool.pool_mirrors:
         found.pop("max-download-attempts", None)  # without mirrors any value is fine
     differences = list(_compare(expected, found, (), KNOWN_KEYS[runtime]))
@@ -146,13 +158,6 @@ def _compare_store(pool: NodePool, document: Any, versions: Versions) -> Iterato
     )
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: cannot read it ({error})") from error
-
-
 def _is_hosts(document: Any, path: Path) -> bool:
     return path.name == "hosts.toml" or bool(document.keys() & {"server", "host"})
 
@@ -181,11 +186,12 @@ def _compare_keys(expected: Any, found: Any, place: Place, known: frozenset[str]
             yield from _compare(expected[key], found[key], (*place, key), known)
     for key in (key for key in found if key not in expected):
         yield _extra_key(key, found[key], place, missing, known)
-    if place == ("host",) and not missing and list(found) != list(expected) and found.keys() == expected.keys():
+    ordered = [key for key in found if key in expected]
+    if place == ("host",) and not missing and ordered != list(expected):
         yield Difference(
             key="host",
             verdict="different",
-            found=_as_json(list(found)),
+            found=_as_json(ordered),
             expected=_as_json(list(expected)),
             advice="put them in the expected order: containerd tries them in the order of the file",
         )

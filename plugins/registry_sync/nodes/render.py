@@ -87,6 +87,11 @@ def registry_url(registry: Registry) -> str:
     return DOCKER_HUB_URL if registry.host == DOCKER_HUB else _url(registry)
 
 
+def hosts_folder(host: str) -> str:
+    """The folder below ``certs.d`` with a registry's hosts.toml. A port stands between underscores."""
+    return re.sub(r":([0-9]+)$", r"_\1_", host)
+
+
 def render_pool(file: MirrorsFile, pool: NodePool, runtime: Runtime, versions: Versions) -> list[RenderedFile]:
     """The files that configure ``runtime`` for ``pool``, valid for all of ``versions``.
 
@@ -117,7 +122,7 @@ def _context(file: MirrorsFile, pool: NodePool, runtime: Runtime, versions: Vers
         "upstream": registry_url(registry),
         "mirrors": mirrors,
         "urls": [mirror.url for mirror in mirrors] + ([] if registry.tls else [registry_url(registry)]),
-        "folder": re.sub(r":([0-9]+)$", r"_\1_", registry.host),
+        "folder": hosts_folder(registry.host),
         "versions": str(versions),
         "limits_attempts": versions.are_at_least("20.10"),
         "is_2": versions.are_at_least("2"),

@@ -57,9 +57,7 @@ def _docker(document: Any, host: str) -> Any:
 
 
 def _containerd(document: Any, _: str) -> Any:
-    """The whole of a hosts.toml; the registry tables of a config.toml."""
-    if "plugins" not in document and "version" not in document:
-        return document
+    """The registry tables of a config.toml."""
     keys = _similar(document, ("version", "plugins"))
     plugins = {
         name: _similar(plugin, ("registry",))
@@ -153,6 +151,20 @@ def _normalize_host(name: str) -> str:
         return parse_host(name)
     except ConfigurationError:
         return name
+
+
+def read_document(path: Path, runtime: Runtime) -> Any:
+    """Read and parse a file. :raises ConfigurationError: when that is not possible."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: cannot read it ({error})") from error
+    return FORMATS[runtime].parse(text, path)
+
+
+def same_registry(name: str, host: str) -> bool:
+    """Return whether ``name`` is another name of a registry, such as registry-1.docker.io."""
+    return _normalize_host(name) == host
 
 
 def choose_talos_versions(documents: Any, versions: Versions, host: str) -> Versions:
