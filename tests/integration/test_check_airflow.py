@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -128,6 +130,37 @@ def test_without_a_database_it_is_not_checked(tmp_path: Path, monkeypatch: pytes
     found = check_database(mirrors(tmp_path))
     assert {each.verdict for each in found} == {"skipped"}
     assert found[0].text.startswith(f"there is no database of Airflow at sqlite:///{tmp_path}/none.db; run this where ")
+
+
+def test_a_database_without_our_tables_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = f"sqlite:///{tmp_path}/empty.db"
+    (tmp_path / "empty.db").touch()
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", address)
+    engine = create_engine(address)
+    monkeypatch.setattr(settings, "Session", lambda: Session(engine))
+    (found,) = check_database(mirrors(tmp_path))
+    engine.dispose()
+    assert (found.subject, found.check, found.verdict, found.remedy) == (
+        "Airflow",
+        "database",
+        "missing",
+        "airflow db migrate",
+    )
+    assert found.text.startswith(f"cannot read Airflow's database at {address}: no such table: slot_pool; run this ")
+
+
+def test_a_database_that_another_process_locks_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = f"sqlite:///{tmp_path}/locked.db"
+    (tmp_path / "locked.db").touch()
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", address)
+    engine = create_engine(address, connect_args={"timeout": 0})
+    monkeypatch.setattr(settings, "Session", lambda: Session(engine))
+    with closing(sqlite3.connect(tmp_path / "locked.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        (found,) = check_database(mirrors(tmp_path))
+    engine.dispose()
+    assert (found.subject, found.check, found.verdict) == ("Airflow", "database", "unknown")
+    assert found.text.startswith(f"cannot read Airflow's database at {address}: database is locked; run this ")
 
 
 def test_a_mirror_with_too_many_repositories_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from airflow.jobs.job import most_recent_job
 from airflow.models.pool import Pool
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from registry_sync.airflow.states.open_states import open_database
+from registry_sync.airflow.states.open_states import open_database, why_no_database
 from registry_sync.checks.finding import Finding
 from registry_sync.config.model import MirrorsFile
-from registry_sync.errors import ConfigurationError, RegistrySyncError, TemporaryError
+from registry_sync.errors import ConfigurationError, TemporaryError
 
 AIRFLOW = "Airflow"
 
@@ -32,13 +33,15 @@ _SKIPPED = ("pools", "scheduler, DAG processor, triggerer")
 
 def check_database(file: MirrorsFile) -> Sequence[Finding]:
     """Check what only the database shows. Without one here, each check is skipped with the reason."""
+    if reason := why_no_database():
+        return [Finding(subject=AIRFLOW, check=check, verdict="skipped", text=reason) for check in _SKIPPED]
     try:
         with open_database() as session:
             return [*_check_backend(session), *_check_pools(file, session), *_check_processes(session)]
-    except ConfigurationError as error:
-        return [Finding(subject=AIRFLOW, check=check, verdict="skipped", text=str(error)) for check in _SKIPPED]
-    except (TemporaryError, RegistrySyncError) as error:
+    except TemporaryError as error:
         return [Finding.of_error(AIRFLOW, "database", error)]
+    except ConfigurationError as error:
+        return [replace(Finding.of_error(AIRFLOW, "database", error), remedy="airflow db migrate")]
 
 
 def _check_backend(session: Session) -> Iterator[Finding]:

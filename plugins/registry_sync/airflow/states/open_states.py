@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from airflow.configuration import conf
 from airflow.utils.session import create_session
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -36,16 +37,36 @@ def open_database() -> Iterator[Session]:
     :raises ConfigurationError: when there is no such database here, or it has other tables.
     :raises TemporaryError: when it does not respond.
     """
-    address = make_url(conf.get("database", "sql_alchemy_conn"))
-    shown = address.render_as_string(hide_password=True)
-    if address.get_backend_name() == "sqlite" and address.database and not Path(address.database).exists():
-        raise ConfigurationError(f"there is no database of Airflow at {shown}; {_ADVICE}")
+    if reason := why_no_database():
+        raise ConfigurationError(reason)
     try:
         with create_session() as session:
             yield session
     except DBAPIError as error:
         reason = str(error.orig).strip().partition("\n")[0]
-        is_down = isinstance(error, OperationalError) and address.get_backend_name() != "sqlite"  # a file is never down
-        raise (TemporaryError if is_down else ConfigurationError)(
-            f"cannot read Airflow's database at {shown}: {reason}; {_ADVICE}"
+        raise (TemporaryError if _is_temporary(error) else ConfigurationError)(
+            f"cannot read Airflow's database at {_shown(_address())}: {reason}; {_ADVICE}"
         ) from error
+
+
+def why_no_database() -> str:
+    """The reason why this machine has no database of Airflow, as a worker; empty when it may have one."""
+    address = _address()
+    if address.get_backend_name() == "sqlite" and address.database and not Path(address.database).exists():
+        return f"there is no database of Airflow at {_shown(address)}; {_ADVICE}"
+    return ""
+
+
+def _address() -> URL:
+    return make_url(conf.get("database", "sql_alchemy_conn"))
+
+
+def _shown(address: URL) -> str:
+    return address.render_as_string(hide_password=True)
+
+
+def _is_temporary(error: DBAPIError) -> bool:
+    """True for a server that does not respond, and for SQLite's file while another process writes it."""
+    if isinstance(error.orig, sqlite3.Error):
+        return getattr(error.orig, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+    return isinstance(error, OperationalError)
