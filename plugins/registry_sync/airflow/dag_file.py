@@ -13,6 +13,7 @@ from registry_sync.airflow.ids import (
     WATCH_DAG,
     dag_id,
     is_copy_task,
+    is_of_mirror,
     mirror_name,
     reads_rules,
 )
@@ -21,7 +22,7 @@ from registry_sync.config.model import MirrorsFile
 
 
 def build_dags(dag_file: Path) -> Mapping[str, DAG]:
-    """The DAGs of the mirrors file by their ids; in a task, its own DAG only.
+    """The DAGs of the mirrors file by their ids; in a task, its own DAG only, and none for another DAG of the file.
 
     :raises MirrorsFileError: when neither the file nor an earlier text of it can be read.
     """
@@ -36,6 +37,8 @@ def build_dags(dag_file: Path) -> Mapping[str, DAG]:
             return _readiness(load_dag_mirrors(dag_file))
         case _ if only == CHECK_DAG:
             return _check(load_dag_mirrors(dag_file))
+        case _ if not is_of_mirror(only):
+            return {}
     file = load_dag_mirrors(dag_file, mirror_name(only), with_rules=reads_rules(task))
     return _mirrors(file, with_parameters=not is_copy_task(task))
 

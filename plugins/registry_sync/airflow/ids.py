@@ -12,6 +12,15 @@ def dag_id(mirror_name: str) -> str:
     return f"mirror_{mirror_name}"
 
 
+def is_of_mirror(dag: str) -> bool:
+    """Return whether a DAG may be that of a mirror, by its id.
+
+    >>> is_of_mirror(dag_id("quay_to_acr")), is_of_mirror("quay_to_acr")
+    (True, False)
+    """
+    return dag.startswith("mirror_")
+
+
 def mirror_name(dag: str | None) -> str | None:
     """The mirror whose DAG has this id; ``None`` for ``None``.
 

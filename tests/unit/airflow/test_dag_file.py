@@ -73,6 +73,15 @@ def test_task_builds_its_own_dag_only(home: Path, only: str, monkeypatch: pytest
     assert list(dags_of(home / "dags" / "mirrors.py")) == [only]
 
 
+@pytest.mark.parametrize("only", ["a", "own", "mirrors"])
+def test_task_of_another_dag_in_the_file_does_not_read_the_mirrors(
+    home: Path, only: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(home, "mirrors: [\n")
+    monkeypatch.setenv(CONTEXT, only)
+    assert dags_of(home / "dags" / "mirrors.py") == {}
+
+
 def test_file_without_mirrors_has_no_dags(home: Path) -> None:
     write(home, "registries: {}\nmirrors: {}\n")
     assert dags_of(home / "dags" / "mirrors.py") == {}
