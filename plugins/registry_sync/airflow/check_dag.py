@@ -14,7 +14,10 @@ from registry_sync.config.model import MirrorsFile
 
 
 def build_check_dag(file: MirrorsFile) -> DAG:
-    """The DAG with one task for each queue and pool of a destination. It runs when it is triggered."""
+    """The DAG with one task for each queue and pool of a destination. It runs when it is triggered.
+
+    Several runs may be active, because a task without a worker keeps a run active for an hour.
+    """
     places = list_places(file)
     dag = DAG(
         dag_id=CHECK_DAG,
@@ -28,7 +31,6 @@ def build_check_dag(file: MirrorsFile) -> DAG:
         schedule=None,
         start_date=DEFAULT_START_DATE,
         catchup=False,
-        max_active_runs=1,
         is_paused_upon_creation=False,
         dagrun_timeout=timedelta(hours=1),
         tags=["registry_sync"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 
 from registry_sync.config.model import Mirror, MirrorsFile
@@ -39,3 +40,11 @@ def chosen_destinations(mirror: Mirror, chosen: Sequence[str]) -> Sequence[str]:
         names = ", ".join(mirror.destinations)
         raise ConfigurationError(f"mirror {mirror.name!r} has no destination {unknown}; its destinations are {names}")
     return chosen or mirror.destinations
+
+
+def positive_seconds(text: str) -> float:
+    """A number of seconds above 0. :raises argparse.ArgumentTypeError: for another one, and for infinity."""
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number of seconds above 0, got {text!r}")
+    return seconds

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from registry_sync.checks.finding import Finding, worst
 from registry_sync.checks.report_text import advice, conclusion, findings_table
-from registry_sync.cli.arguments import FAILED, OK, UNANSWERED
+from registry_sync.cli.arguments import FAILED, OK, UNANSWERED, positive_seconds
 from registry_sync.cli.connections import CommandConnections, without_airflow
 from registry_sync.cli.installed_copies import copies_problem, find_copies
 from registry_sync.config.model import MirrorsFile
@@ -27,7 +27,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="run the checks on a worker of each queue and pool that the file names, by the DAG mirrors_check",
     )
     parser.add_argument(
-        "--wait", type=float, default=300.0, metavar="SECONDS", help="how long to wait for workers (%(default)g)"
+        "--wait",
+        type=positive_seconds,
+        default=300.0,
+        metavar="SECONDS",
+        help="how long to wait for workers (%(default)g)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(command=print_check)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from registry_sync.cli.arguments import FAILED, OK
+from registry_sync.cli.arguments import FAILED, OK, positive_seconds
 from registry_sync.config.model import MirrorsFile, Registry
 from registry_sync.config.node_pools import NodePool
 from registry_sync.errors import ConfigurationError
@@ -51,7 +51,7 @@ def add_check(parser: argparse.ArgumentParser, clients: Clients) -> None:
     )
     parser.add_argument(
         "--seconds",
-        type=_positive,
+        type=positive_seconds,
         default=default.request_seconds,
         metavar="S",
         help="time limit for each response of a registry, in seconds (%(default)g)",
@@ -126,10 +126,3 @@ def run_checks(checks: Sequence[EndpointCheck], clients: Clients, limits: Limits
 
     with ThreadPoolExecutor(CONCURRENT_CHECKS) as pool:
         return [result for results in pool.map(run, checks, opened) for result in results]
-
-
-def _positive(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number of seconds above 0, got {text!r}")
-    return seconds

@@ -135,6 +135,16 @@ def test_commands_refuse_an_invalid_file(file: Path, command: list[str], capsys:
             ["plan", "--mirror", "m", "--tag", ""],
             "python -m registry_sync plan: error: argument --tag: must not be empty",
         ),
+        *(
+            (
+                ["check", "--on-workers", "--wait", seconds],
+                (
+                    f"python -m registry_sync check: error: argument --wait: expected a number of seconds above 0, got "
+                    f"{seconds!r}"
+                ),
+            )
+            for seconds in ("nan", "inf", "0")
+        ),
         (["validate", "a", "b"], "python -m registry_sync: error: unrecognized arguments: b"),
     ],
 )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from airflow.api.common.trigger_dag import trigger_dag
+from airflow.configuration import conf
 from airflow.exceptions import DagNotFound, ParamValidationError
 from airflow.models.dag import DagModel
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
+from airflow.sdk.execution_time.xcom import XCom
 from airflow.utils.types import DagRunTriggeredByType
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -24,7 +27,23 @@ from registry_sync.errors import ConfigurationError
 
 POLL_SECONDS = 1.0
 
-_ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+NOT_IN_DAG = "not in the DAG"
+
+_ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed", NOT_IN_DAG})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenTask:
+    """A check task of the run, as Airflow made it from the mirrors file that its DAG processor read."""
+
+    state: str
+    queue: str | None
+    pool: str
+
+    def is_of(self, place: Place) -> bool:
+        """Return whether it runs in the queue and pool of a place."""
+        queue = place.queue or conf.get_mandatory_value("operators", "default_queue")
+        return (self.queue, self.pool) == (queue, place.pool)
 
 
 def check_on_workers(file: MirrorsFile, *, wait_seconds: float, tell: Callable[[str], None]) -> Sequence[Finding]:
@@ -39,10 +58,14 @@ def check_on_workers(file: MirrorsFile, *, wait_seconds: float, tell: Callable[[
     tasks = dict(zip(task_names(places), places, strict=True))
     run_id = _start()
     tell(f"run {run_id} of {CHECK_DAG}, {len(tasks)} tasks")
-    states = _wait(run_id, tasks, wait_seconds, tell)
+    seen = _wait(run_id, tasks, wait_seconds, tell)
     with open_database() as session:
         results = _read_results(session, run_id)
-    return [finding for task, place in tasks.items() for finding in _of_task(task, place, states, results)]
+    return [
+        finding
+        for task, place in tasks.items()
+        for finding in findings_of_task(task, place, seen.get(task), results.get(task))
+    ]
 
 
 def _start() -> str:
@@ -66,44 +89,61 @@ def _start() -> str:
 
 def _wait(
     run_id: str, tasks: Mapping[str, Place], wait_seconds: float, tell: Callable[[str], None]
-) -> Mapping[str, str]:
-    """Wait until each check task has ended, and return their states."""
+) -> Mapping[str, SeenTask]:
+    """Wait until each check task has ended, and return those that the run has."""
     states: dict[str, str] = {}
     deadline = time.monotonic() + wait_seconds
     while True:
         with open_database() as session:
-            now = _read_states(session, run_id)
+            seen = _read_tasks(session, run_id)
         for task, place in tasks.items():
-            state = now.get(task, "not yet scheduled")
+            state = seen[task].state if task in seen else NOT_IN_DAG
             if state != states.get(task):
                 tell(f"{place.label}: {state}")
             states[task] = state
         if all(state in _ENDED for state in states.values()) or time.monotonic() >= deadline:
-            return states
+            return seen
         time.sleep(POLL_SECONDS)
 
 
-def _read_states(session: Session, run_id: str) -> dict[str, str]:
-    rows = select(TaskInstance.task_id, TaskInstance.state).where(
+def _read_tasks(session: Session, run_id: str) -> dict[str, SeenTask]:
+    """The tasks of the run, which has all of its DAG from its start."""
+    rows = select(TaskInstance.task_id, TaskInstance.state, TaskInstance.queue, TaskInstance.pool).where(
         TaskInstance.dag_id == CHECK_DAG, TaskInstance.run_id == run_id
     )
-    return {task: str(state) for task, state in session.execute(rows) if state}
+    return {
+        task: SeenTask(state=str(state) if state else "not yet scheduled", queue=queue, pool=pool)
+        for task, state, queue, pool in session.execute(rows)
+    }
 
 
 def _read_results(session: Session, run_id: str) -> dict[str, Any]:
     rows = select(XComModel.task_id, XComModel.value).where(
         XComModel.dag_id == CHECK_DAG, XComModel.run_id == run_id, XComModel.key == FINDINGS_KEY
     )
-    return dict(session.execute(rows).tuples().all())
+    return {row.task_id: XCom.deserialize_value(row) for row in session.execute(rows)}
 
 
-def _of_task(task: str, place: Place, states: Mapping[str, str], results: Mapping[str, Any]) -> Sequence[Finding]:
-    """The findings of a task, or one that says why there are none."""
-    if task in results:
-        host, found = results[task]["host"], results[task]["findings"]
-        shown = [Finding.from_json(finding) for finding in found]
-        return [Finding(subject=place.label, check="worker", text=host), *shown]
-    return [_without_result(task, place, states[task])]
+def findings_of_task(task: str, place: Place, seen: SeenTask | None, result: Any) -> Sequence[Finding]:
+    """The findings of a task, or one that says why there are none.
+
+    :param seen: ``None`` for one that the run does not have.
+    :param result: the XCom of the task; ``None`` before it has ended.
+    """
+    if seen is None or not seen.is_of(place):
+        return [_of_another_file(task, place, seen)]
+    if result is None:
+        return [_without_result(task, place, seen.state)]
+    shown = [Finding.from_json(finding) for finding in result["findings"]]
+    return [Finding(subject=place.label, check="worker", text=result["host"]), *shown]
+
+
+def _of_another_file(task: str, place: Place, seen: SeenTask | None) -> Finding:
+    """The finding about a DAG that has another task for a place, or none."""
+    has = f"runs {task} in queue {seen.queue}, pool {seen.pool}" if seen else f"has no task {task}"
+    text = f"the DAG {CHECK_DAG} {has}: Airflow has not read this mirrors file yet, or reads another one"
+    remedy = "wait a minute and check again, with the mirrors file that Airflow reads"
+    return Finding(subject=place.label, check="worker", verdict="unknown", text=text, remedy=remedy)
 
 
 def _without_result(task: str, place: Place, state: str) -> Finding:
