@@ -1,4 +1,4 @@
-"""Tests named in documentation exist."""
+"""Pages, headings and tests that the documentation names exist, and each page is in the index."""
 
 from __future__ import annotations
 
@@ -42,3 +42,33 @@ def test_the_page_of_the_operator_shows_the_example_that_is_tested() -> None:
     example = (PROJECT / "include" / "examples" / "own_dag.py").read_text(encoding="utf-8")
     code = example[example.index("from __future__") :]
     assert f"```python\n{code}```\n" in page
+
+
+ALL_PAGES = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").glob("*.md"))]
+LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
+
+
+def text_of(page: Path) -> str:
+    """A page without its blocks of code."""
+    return re.sub(r"^ *```.*?^ *```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors_of(page: Path) -> set[str]:
+    """Anchors of headings, as GitHub makes them: https://github.com/gjtorikian/html-pipeline"""
+    headings = re.findall(r"^#+ (.+)$", text_of(page), re.MULTILINE)
+    plain = (re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower() for heading in headings)
+    return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: page.name)
+def test_each_link_leads_somewhere(page: Path) -> None:
+    for file, anchor in LINK.findall(text_of(page)):
+        target = page.parent / file if file else page
+        assert target.exists(), file
+        assert not anchor or anchor in anchors_of(target), f"{file}#{anchor}"
+
+
+def test_the_index_has_each_page_once() -> None:
+    index = (PROJECT / "docs" / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| \[[^]]+\]\((\S+\.md)\) \|", index, re.MULTILINE)
+    assert sorted(listed) == sorted({page.name for page in (PROJECT / "docs").glob("*.md")} - {"README.md"})

@@ -14,14 +14,14 @@ from testkit.project import PROJECT
 
 COMMANDS = documented_commands()
 
-RUN = {"registry-sync", "airflow", "mkdir", "cp", "rm", "ls", "cd", "skopeo"}
+RUN = {"registry-sync", "airflow", "mkdir", "cp", "rm", "ls", "cd", "skopeo", "umask", "printf"}
 """Programs whose commands ``tests/integration/test_documented_commands.py`` runs."""
 
 RUN_ELSEWHERE = {
     "tests/unit/importing/test_move_page.py": r"registry-sync (import .*|validate mirrors\.yaml)",
     "tests/integration/test_dag_runs.py": r"python -m registry_sync check --on-workers",
     "tests/integration/test_wheel.py": r"pip install \.|airflow dags test .*",
-    "tests/unit/nodes/test_audit.py": r"python -m registry_sync nodes audit .* --against daemon\.json",
+    "tests/unit/nodes/test_audit.py": r"python -m registry_sync nodes audit .*--(against|allow) .*",
 }
 """Tests that run commands, in the same form or in one that needs no network, and the commands."""
 
