@@ -54,7 +54,7 @@ def text_of(page: Path) -> str:
 
 
 def anchors_of(page: Path) -> set[str]:
-    """Anchors of headings, as GitHub makes them: https://github.com/gjtorikian/html-pipeline"""
+    """Anchors of headings as GitHub makes them: lower case, hyphens for spaces, without punctuation."""
     headings = re.findall(r"^#+ (.+)$", text_of(page), re.MULTILINE)
     plain = (re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower() for heading in headings)
     return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in plain}
