@@ -220,6 +220,7 @@ SPECIFICATION = (
         *(RETRY, RETRY, "published, but the destination's tag has sha256:923b80571104"),
     ),
     _row("wrong digest header", (*MANIFEST, *HELD, *WRITES, *PUT), SUCCESS, SUCCESS),
+    _row("200, HTML", PING, RETRY, SUCCESS, "answered 200 with a web page ('Please log in'), not like a registry"),
     _row("200, HTML", SKOPEO_PING, DENIED, SUCCESS, _NOT_PERMITTED),
     _row("200, HTML", LOG_IN, RETRY, SUCCESS, "answered 200 with text/html; charset=utf-8, not JSON"),
     _row("200, HTML", LISTINGS, RETRY, RETRY, "answered 200 with text/html; charset=utf-8, not JSON"),

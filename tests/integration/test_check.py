@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import registry_sync.airflow.hooks.registry  # noqa: F401 - Airflow binds its logging to what standard output is just now
-from registry_sync.cli.arguments import FAILED, OK
+from registry_sync.cli.arguments import FAILED, OK, UNANSWERED
 from registry_sync.cli.main import main
 from registry_sync.skopeo.local import find_skopeo
 from registry_sync.skopeo.runner import speed_limit
@@ -19,6 +19,7 @@ from testkit.harbor_api import HarborApi
 from testkit.interceptor import Interceptor
 from testkit.quay_api import QuayApi
 from testkit.registry import Htpasswd, RegistryProcess
+from testkit.scripted import Reply, ScriptedServer
 
 PASSWORD = "of-the-robot"
 
@@ -198,6 +199,40 @@ class TestDestinations:
             f"MISSING: registry backup: delete tags (mirror team): deleting tags at {quay.host} needs '$oauthtoken' "
             "and an OAuth token with the scope repo:write"
         ) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("page", [b"<!DOCTYPE html><title>Harbor</title>", b"\n<html><h1>Harbor</h1></html>"])
+def test_a_web_page_is_not_taken_for_a_registry(
+    source: RegistryProcess,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    page: bytes,
+) -> None:
+    """Many user interfaces answer 200 to every address."""
+    with ScriptedServer(lambda _: Reply(status=200, body=page)) as portal:
+        connect(monkeypatch, portal.host, PASSWORD)
+        assert main(["check", write(tmp_path, source.host, portal.host, "team/app")]) == UNANSWERED
+    assert (
+        f"UNKNOWN: registry backup: log in: http://{portal.host}/v2/ answered 200 with a web page ('Harbor'), not like "
+        f"a registry; is {portal.host} the right host?"
+    ) in capsys.readouterr().err
+
+
+def test_a_registry_that_is_source_and_destination_is_checked_as_both(
+    source: RegistryProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repositories = [{"repository": "team/app", "rename": "copy/app"}]
+    mirror = {"source": "own", "destinations": ["own"], "repositories": repositories}
+    file = tmp_path / "mirrors.yaml"
+    registries = {"own": {"host": source.host, "tls": False}}
+    file.write_text(json.dumps({"registries": registries, "mirrors": {"team": mirror}}))
+    assert main(["check", str(file)]) == OK
+    assert rows(capsys.readouterr().out)[1:] == [
+        "own list tags of team/app (mirror team) ok",
+        "own read copy/app (mirror team) ok",
+        "own push to copy/app (mirror team) not checked: this registry tells at the first push",
+    ]
 
 
 class TestSkopeo:

@@ -54,7 +54,7 @@ def _check_mirrors(
     for mirror in file.mirrors.values():
         if mirror.source == registry.name:
             yield from _check_source(registry, mirror, client)
-        elif registry.name in mirror.destinations:
+        if registry.name in mirror.destinations:
             yield from _check_destination(registry, mirror, file.registries[mirror.source], client, connections)
 
 

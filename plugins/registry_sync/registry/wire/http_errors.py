@@ -166,6 +166,11 @@ def first_problem(response: Response) -> tuple[str, str]:
         return "", one_line(_page_text(body), LONGEST_PROBLEM)
 
 
+def is_web_page(response: Response) -> bool:
+    """Return whether a response is a page for people, such as that of a portal or of a user interface."""
+    return bool(_MARKUP.match(response.content.decode("utf-8", "replace")))
+
+
 def _page_text(body: str) -> str:
     """The title of an HTML page without its status, else its text; any other body as it is.
 

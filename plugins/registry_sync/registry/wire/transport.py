@@ -36,7 +36,7 @@ from registry_sync.registry.traffic import Traffic
 from registry_sync.registry.wire.auth import Authenticator, ChallengeAuthenticator, granted_actions
 from registry_sync.registry.wire.exchange import MAX_RESPONSE_BYTES, Body, Exchange, Request, RequestLimits
 from registry_sync.registry.wire.host_limits import HostLimits
-from registry_sync.registry.wire.http_errors import TRANSIENT_STATUSES, decode_error, first_problem
+from registry_sync.registry.wire.http_errors import TRANSIENT_STATUSES, decode_error, first_problem, is_web_page
 from registry_sync.registry.wire.notices import Notices
 from registry_sync.registry.wire.paging import next_link, read_pages
 from registry_sync.registry.wire.rate_limit import LONGEST_PAUSE_SECONDS, lasting_limit
@@ -264,9 +264,10 @@ class Transport:
 
         :raises LoginRejected: when the registry rejects the credentials.
         :raises ConfigurationError: when the server is not a registry.
+        :raises TemporaryError: when it answers with a web page, as the portal of a network does for a while.
         """
         try:
-            self.call("GET", _PING)
+            response = self.call("GET", _PING)
         except (NotFound, RefusedError) as error:
             raise ConfigurationError(f"{self.base_url} does not answer like a registry: {error}") from error
         except LoginRejected:
@@ -275,6 +276,12 @@ class Transport:
             if not self.endpoint.credentials:
                 raise
             raise LoginRejected(f"{self.endpoint.host} rejects the login of {self._user()}: {error}") from error
+        if is_web_page(response):
+            text = first_problem(response)[1]
+            raise TemporaryError(
+                f"{shown_url(response.url)} answered {response.status} with a web page ({text!r}), not like a "
+                f"registry; is {self.endpoint.host} the right host?"
+            )
 
     def _user(self) -> str:
         credentials = self.endpoint.credentials
