@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from registry_sync.routes.load import load_mirrors
 from testkit.project import PROJECT
 
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::([\w:]+)`")
@@ -72,3 +73,12 @@ def test_the_index_has_each_page_once() -> None:
     index = (PROJECT / "docs" / "README.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| \[[^]]+\]\((\S+\.md)\) \|", index, re.MULTILINE)
     assert sorted(listed) == sorted({page.name for page in (PROJECT / "docs").glob("*.md")} - {"README.md"})
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/first-mirror.md", "docs/notifications.md"])
+def test_the_first_file_of_a_page_can_be_loaded(page: str, tmp_path: Path) -> None:
+    text = (PROJECT / page).read_text(encoding="utf-8")
+    (first, *_) = re.findall(r"^ *```yaml\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    path = tmp_path / "mirrors.yaml"
+    path.write_text(first)
+    assert load_mirrors(path).mirrors
