@@ -146,13 +146,18 @@ class Mirror:
     default_options: frozenset[str] = frozenset()
 
     def is_disabled(self, now: datetime) -> bool:
-        """Return whether all of its rules are disabled at a time (aware UTC)."""
-        return all(rule.settings.is_disabled(now) for rule in self.rules)
+        """Return whether all of its rules are disabled at a time (aware UTC). One without rules is not."""
+        return bool(self.rules) and all(rule.settings.is_disabled(now) for rule in self.rules)
 
     @property
     def disabled_until(self) -> datetime | None:
         """The time at which the first of its rules is enabled again; ``None`` when no rule ever is."""
         return min((rule.settings.until for rule in self.rules if rule.settings.until), default=None)
+
+    @property
+    def enabled_again_at(self) -> datetime | None:
+        """The time up to which all of the mirror is or was disabled; ``None`` where a rule never was, or always is."""
+        return None if any(rule.settings.enabled for rule in self.rules) else self.disabled_until
 
     def inherits(self, option: str) -> bool:
         """True if ``defaults:`` gives the mirror the option."""

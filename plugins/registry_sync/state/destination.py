@@ -43,6 +43,11 @@ def disabled_at(figures: RouteFigures, now: datetime) -> bool:
     return figures.is_disabled and (figures.disabled_until is None or now < figures.disabled_until)
 
 
+def enabled_again_at(figures: RouteFigures) -> datetime | None:
+    """The end of the time in which a route was disabled, if no run has looked at it since; else ``None``."""
+    return figures.disabled_until if figures.is_disabled else None
+
+
 def figures_of(state: RouteState) -> RouteFigures:
     """The row of a route."""
     return RouteFigures(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -38,6 +38,15 @@ def due_figures(stored: StoredDestination, now: datetime) -> Mapping[str, RouteF
     """The rows of the routes that are not disabled at a time (aware UTC)."""
     rows = {} if stored.disabled else stored.figures
     return {name: row for name, row in rows.items() if not disabled_at(row, now)}
+
+
+def enabled_since(stored: StoredDestination, time: datetime) -> StoredDestination:
+    """The destination of a mirror that was disabled up to a time, until a run has listed its routes again."""
+    if stored.state is None or (stored.state.listed_at and stored.state.listed_at >= time):
+        return stored
+    old = {name: row for name, row in stored.figures.items() if row.looked_at < time}
+    ended = {name: replace(row, is_disabled=True, disabled_until=time) for name, row in old.items()}
+    return replace(stored, figures={**stored.figures, **ended})
 
 
 def read_destinations(reader: StateReader) -> list[StoredDestination]:

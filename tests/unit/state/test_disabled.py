@@ -14,6 +14,7 @@ from registry_sync.state.lookup.route_list import route_rows
 from registry_sync.state.messages.alerts import collect_alerts
 from registry_sync.state.messages.known_destination import KnownDestination
 from registry_sync.state.metrics import destination_metrics
+from registry_sync.state.stored_destination import StoredDestination, enabled_since
 from tests.unit.state.test_overview import HOUR, IN_SYNC, NOON, RUNS, stored
 from tests.unit.state.test_record_run import after, figures, hour, listed, row, run
 
@@ -79,7 +80,40 @@ def alerts(figures: RouteFigures, now: datetime = NOON, **fields: Any) -> list[s
 def test_nobody_gets_a_message_about_what_is_disabled() -> None:
     assert alerts(BROKEN) == ["failed", "stale"]
     assert alerts(OFF) == alerts(UNTIL) == alerts(BROKEN, disabled=UNTIL_TEXT) == []
-    assert alerts(UNTIL, NOON + HOUR) == ["failed", "stale"]
+    assert alerts(UNTIL, NOON + HOUR) == ["failed"]
+    assert set(alerts(UNTIL, NOON + 3 * HOUR)) == {"failed", "stale"}
+
+
+WEEKS_AGO = NOON - 500 * HOUR
+IDLE = RouteFigures(looked_at=WEEKS_AGO, complete_at=WEEKS_AGO, selected=2, in_sync=2, fresh_within=7200.0)
+BEHIND = replace(IDLE, in_sync=1, missing=1, oldest_lacking=WEEKS_AGO)
+
+
+def told(stored: StoredDestination, now: datetime) -> set[str]:
+    return {alert.reason for alert in collect_alerts([KnownDestination(stored=stored)], now)}
+
+
+def test_the_promises_of_a_route_begin_again_when_it_is_enabled() -> None:
+    """Nobody is woken at ``until``, because the last look was weeks ago and the next run is to come."""
+    again = {"idle": replace(IDLE, is_disabled=True, disabled_until=NOON)}
+    again["behind"] = replace(BEHIND, is_disabled=True, disabled_until=NOON)
+    known = stored(again, listed_at=WEEKS_AGO)
+    assert [told(known, NOON + age) for age in (0 * HOUR, 2 * HOUR)] == [set(), set()]
+    assert told(known, NOON + 3 * HOUR) == {
+        "lacks 1 tag, and was enabled again 3 h ago; the promise is 2 h",
+        "not looked at for up to 3 h; the promise is 2 h",
+    }
+    rows = route_rows([known], {"team": replace(RUNS, next_run_at=NOON + 2 * HOUR)}, NOON + HOUR)
+    assert {row.route: row.status for row in rows} == {"idle": "in_sync", "behind": "missing"}
+
+
+def test_the_promises_of_a_whole_mirror_begin_again_until_a_run_has_listed_it() -> None:
+    known = stored({"behind": BEHIND}, listed_at=WEEKS_AGO)
+    assert len(told(known, NOON)) == 2
+    assert told(enabled_since(known, NOON - HOUR), NOON) == set()
+    assert len(told(enabled_since(known, NOON - 3 * HOUR), NOON)) == 2
+    looked_at = stored({"behind": BEHIND}, listed_at=NOON)
+    assert enabled_since(looked_at, NOON - HOUR) == looked_at
 
 
 def test_gauges_do_not_count_it_as_broken() -> None:

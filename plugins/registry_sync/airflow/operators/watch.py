@@ -26,6 +26,7 @@ from registry_sync.state.messages.missing_run import DagFacts, due_run, missing_
 from registry_sync.state.messages.notices import notifier_key
 from registry_sync.state.metrics import destination_metrics
 from registry_sync.state.names import MESSAGES_ASSET, READINESS_ASSET, WATCH_KEY, watched_key
+from registry_sync.state.stored_destination import enabled_since
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -101,6 +102,8 @@ class WatchOperator(BaseOperator):
         known = [fetch_destination(open_store(mirror.name, name), mirror.name, name) for name in mirror.destinations]
         if mirror.is_disabled(messenger.now):
             return self._leave_disabled(mirror, known, messenger)
+        if (enabled_at := mirror.enabled_again_at) and enabled_at <= messenger.now:
+            known = [replace(each, stored=enabled_since(each.stored, enabled_at)) for each in known]
         missing = find_missing_run(context["ti"], mirror, known, messenger.store, messenger.now)
         alerts = in_order([*collect_alerts(known, messenger.now), *([missing] if missing else [])])
         for alert in alerts:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from registry_sync.routes.disabled import until_text
-from registry_sync.state.destination import RouteFigures, disabled_at
+from registry_sync.state.destination import RouteFigures, disabled_at, enabled_again_at
 from registry_sync.text_table import human_duration
 
 Status = Literal["failing", "stale", "unknown", "paused", "locked", "missing", "disabled", "in_sync"]
@@ -73,6 +73,15 @@ def last_look(figures: RouteFigures, listed_at: datetime | None) -> datetime:
     return max(figures.looked_at, listed_at) if listed_at else figures.looked_at
 
 
+def due_since(figures: RouteFigures, listed_at: datetime | None) -> datetime:
+    """Return the time from which a route is due to be looked at: its last look, or the later end of its pause.
+
+    A route that was disabled for a month is not behind at the moment in which it is enabled again.
+    """
+    looked_at, enabled_at = last_look(figures, listed_at), enabled_again_at(figures)
+    return max(looked_at, enabled_at) if enabled_at else looked_at
+
+
 def judge_route(figures: RouteFigures, listed_at: datetime | None, now: datetime) -> Iterator[Judgement]:
     """Judge one route by its row in the index: all that is wrong with it, the worst first.
 
@@ -87,7 +96,7 @@ def judge_route(figures: RouteFigures, listed_at: datetime | None, now: datetime
         yield Judgement(status="failing", reason=reason, since=figures.failing_since)
     if reason := broken_promise(figures, now):
         yield Judgement(status="stale", reason=reason, since=figures.oldest_lacking)
-    if reason := _unknown(figures, looked_at, now):
+    if reason := _unknown(figures, looked_at, due_since(figures, listed_at), now):
         yield Judgement(status="unknown", reason=reason, since=looked_at)
     if figures.locked:
         yield Judgement(status="locked", reason=f"the destination refuses to move {_tags(figures.locked)}")
@@ -100,6 +109,10 @@ def broken_promise(figures: RouteFigures, now: datetime) -> str:
     if figures.fresh_within is None or not lacking(figures):
         return ""
     promise = human_duration(figures.fresh_within)
+    if enabled_at := enabled_again_at(figures):
+        age = age_seconds(enabled_at, now)
+        again = f"lacks {_tags(lacking(figures))}, and was enabled again {human_duration(age)} ago"
+        return f"{again}; the promise is {promise}" if age > figures.fresh_within else ""
     if figures.oldest_lacking is None or figures.oldest_lacking > now + CLOCK_SKEW:
         return f"lacks {_tags(lacking(figures))} of unknown age; the promise is {promise}"
     age = age_seconds(figures.oldest_lacking, now)
@@ -108,7 +121,7 @@ def broken_promise(figures: RouteFigures, now: datetime) -> str:
     return f"lacks a tag that the source has had for {human_duration(age)}; the promise is {promise}"
 
 
-def _unknown(figures: RouteFigures, looked_at: datetime, now: datetime) -> str:
+def _unknown(figures: RouteFigures, looked_at: datetime, due_since: datetime, now: datetime) -> str:
     """The reason why the state of a route is not known; empty when it is."""
     if looked_at > now + CLOCK_SKEW:
         return f"its last look is {human_duration((looked_at - now).total_seconds())} in the future; compare the clocks"
@@ -117,7 +130,7 @@ def _unknown(figures: RouteFigures, looked_at: datetime, now: datetime) -> str:
     compared = figures.in_sync + figures.kept + lacking(figures)
     if figures.selected > compared:
         return f"{_tags(figures.selected - compared)} of {figures.selected} were never compared"
-    if figures.fresh_within is not None and age_seconds(looked_at, now) > figures.fresh_within:
+    if figures.fresh_within is not None and age_seconds(due_since, now) > figures.fresh_within:
         age, promise = human_duration(age_seconds(looked_at, now)), human_duration(figures.fresh_within)
         return f"last looked at {age} ago; the promise is {promise}"
     return ""

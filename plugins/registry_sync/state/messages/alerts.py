@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from registry_sync.state.destination import DestinationState, RouteFigures
-from registry_sync.state.judging.freshness import age_seconds, broken_promise, last_look
+from registry_sync.state.judging.freshness import age_seconds, broken_promise, due_since
 from registry_sync.state.judging.judge_destination import listed_at
 from registry_sync.state.messages.known_destination import KnownDestination, failing_routes
 from registry_sync.state.names import destination_of, source_of
@@ -129,7 +129,7 @@ def _broken_promises(stored: StoredDestination, now: datetime) -> Iterator[Alert
             began = (row.oldest_lacking or row.looked_at) + timedelta(seconds=row.fresh_within)
             place, key = _place(route, None, stored.destination), f"{stored.destination} {route} stale"
             yield Alert(kind="stale", key=key, place=place, reason=reason, since=min(began, now))
-        seen = last_look(row, listed_at(stored, route))
+        seen = due_since(row, listed_at(stored, route))
         if age_seconds(seen, now) > row.fresh_within:
             unseen.append((seen, row.fresh_within))
     if unseen:
