@@ -36,9 +36,17 @@ def range_rule(text: str, *, takes_prereleases: bool | None = None) -> Rule:
     bounds = _UNEQUAL.sub(" ", text).replace(",", " ").replace("=>", ">=").replace("=<", "<=").replace("==", "=")
     bounds = " ".join(re.sub(r"([<>=~^])\s+", r"\1", bounds).split())
     bounds = re.sub(r"(?<![\w.])v(?=\d)", "", bounds).replace("~>", "~") or "*"
-    prereleases = bool(_PRERELEASE.search(text)) if takes_prereleases is None else takes_prereleases
+    prereleases = _takes_prereleases(text) if takes_prereleases is None else takes_prereleases
     return Rule(
         semver=parse_range(bounds, prereleases=prereleases).text,
         prereleases=prereleases,
         exclude=tuple(f"/v?{re.escape(version)}/" for version in unequal),
     )
+
+
+def _takes_prereleases(text: str) -> bool:
+    """:raises ConfigurationError: when only some parts take them; ``prereleases`` here is for all parts of a range."""
+    takes = {bool(_PRERELEASE.search(part)) for part in text.split("||")}
+    if len(takes) > 1:
+        raise ConfigurationError(f"{quoted(text)} takes pre-releases in some of its parts only; write a rule for each")
+    return takes.pop()

@@ -108,6 +108,13 @@ def test_logins_and_certificates(run: Run) -> None:
             "images-by-semver: {a/box: '1.0.0 || != 2.0.0'}",
             "quay.example.images-by-semver.a/box: '1.0.0 || != 2.0.0' has != beside ||",
         ),
+        (
+            "images-by-semver: {a/box: '>=1.0.0-0 <2 || >=3'}",
+            (
+                "quay.example.images-by-semver.a/box: '>=1.0.0-0 <2 || >=3' takes pre-releases in some of its parts "
+                "only; write a rule for each"
+            ),
+        ),
     ],
 )
 def test_an_image_that_cannot_be_said_is_left_out(written: str, problem: str, run: Run) -> None:
