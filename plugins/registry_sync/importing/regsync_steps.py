@@ -5,22 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from registry_sync.errors import ConfigurationError
-from registry_sync.importing.expressions import is_whole, whole_pattern
 from registry_sync.importing.model import ALL_TAGS, Entry, Remark, Rule, Value
 from registry_sync.importing.names import ImageName, parse_image, parse_place, tag_for
 from registry_sync.importing.namespaces import pattern_within, split_namespace, whole_name_pattern
-from registry_sync.importing.ranges import range_rule
 from registry_sync.importing.reading import Section, shown, unread_remarks
+from registry_sync.importing.regsync_filters import part, read_filter, refuse_unknown
 from registry_sync.importing.schedules import parse_cron, parse_go_duration, schedule_of_interval
-from registry_sync.importing.skopeo_sync import NUMBERS
 from registry_sync.oci.platforms import parse_platform
 from registry_sync.oci.reference import Repository
 from registry_sync.text import quoted
-
-Read = TypeVar("Read")
 
 TEMPLATE = "is a template, which is not evaluated here; 'regsync config' prints the file without templates: import that"
 
@@ -131,7 +126,7 @@ class Step:
     def _rules(self) -> tuple[tuple[Rule, ...], tuple[Remark, ...]]:
         """The rules of ``tags`` and ``tagSets``, of which a tag needs one; without any, all tags."""
         sections = [*self.step.sections("tagSets"), *([self.step.section("tags")] if self.step.has("tags") else [])]
-        read = [_rule(section) for section in sections]
+        read = [read_filter(section) for section in sections]
         rules = tuple(rule for rule, _ in read) or (ALL_TAGS,)
         remarks = tuple(remark for _, about in read for remark in about)
         if ALL_TAGS in rules:
@@ -152,13 +147,14 @@ class Step:
         entry = self._entry(Repository(place.host, namespace), Repository(to.host, to.name))
         include = tuple(_name_pattern(pattern, repos) for _, pattern in namespaces.values())
         exclude = tuple(self._denied(pattern, namespace, repos) for pattern in repos.texts("deny"))
+        refuse_unknown(repos)
         return replace(
             entry,
             is_namespace=True,
             include=() if any(pattern == ".*" for _, pattern in namespaces.values()) else include,
             exclude=exclude,
             rules=rules,
-            remarks=(*remarks, *unread_remarks(repos)),
+            remarks=remarks,
         )
 
     def _denied(self, pattern: str, namespace: str, repos: Section) -> str:
@@ -262,41 +258,5 @@ def _interval(section: Section, interval: str) -> tuple[str | None, tuple[Remark
     return schedule, () if is_same else (section.remark(text, "interval", is_lost=False),)
 
 
-def _rule(section: Section) -> tuple[Rule, tuple[Remark, ...]]:
-    """A rule of ``tags`` or ``tagSets``. :raises CannotSay: when a filter has no counterpart."""
-    ranges, remarks = section.texts("semverRange"), list[Remark]()
-    rule = (
-        _part(section, "semverRange", lambda: range_rule(" || ".join(ranges), takes_prereleases=True))
-        if ranges
-        else Rule()
-    )
-    remarks += [section.remark(NUMBERS, "semverRange", is_lost=False)] if ranges else []
-    patterns = {key: _patterns(section, key) for key in ("allow", "deny")}
-    remarks += [remark for key in patterns for remark in _about_alternatives(section, key)]
-    include = () if ".*" in section.texts("allow") else patterns["allow"]
-    return replace(rule, include=include, exclude=(*rule.exclude, *patterns["deny"])), (
-        *remarks,
-        *unread_remarks(section),
-    )
-
-
-def _patterns(section: Section, key: str) -> tuple[str, ...]:
-    return _part(section, key, lambda: tuple(map(whole_pattern, section.texts(key))))
-
-
-def _about_alternatives(section: Section, key: str) -> Iterator[Remark]:
-    for text in section.texts(key):
-        if not is_whole(text):
-            about = f"regsync reads {shown(text)} as {shown(f'^{text}$')}, without brackets; the pattern says the same"
-            yield section.remark(about, key, is_lost=False)
-
-
-def _part(section: Section, key: str, read: Callable[[], Read]) -> Read:
-    try:
-        return read()
-    except ConfigurationError as error:
-        raise section.cannot_say(str(error), key) from error
-
-
 def _name_pattern(expression: str, section: Section, key: str = "allow") -> str:
-    return _part(section, key, lambda: whole_name_pattern(expression))
+    return part(section, key, lambda: whole_name_pattern(expression))

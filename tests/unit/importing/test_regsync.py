@@ -39,6 +39,7 @@ def step(text: str) -> str:
             [{"include": ["latest"]}, {"semver": "^2.0.0", "prereleases": True}],
         ),
         ("  tagSets: [{allow: [latest]}, {}]", None),
+        ("  tags: {semverRange: ['']}", None),
         ("  tags: {allow: ['a${2}b'], deny: []}", {"include": ["/a$${2}b/"]}),
     ],
 )
@@ -47,6 +48,15 @@ def test_filters_of_tags_become_rules(written: str, tags: Any, run: Run) -> None
     assert done.lost == []
     (rule,) = done.rules
     assert (rule if isinstance(rule, dict) else {}).get("tags") == tags
+
+
+@pytest.mark.parametrize(
+    ("written", "place"), [("tags: {newest: 5}", "tags.newest"), ("tagSets: [{allow: [a], age: 5d}]", "tagSets[0].age")]
+)
+def test_an_unknown_filter_leaves_the_step_out(written: str, place: str, run: Run) -> None:
+    done = run(step(f"  {written}"))
+    problem = f"7: sync[0].{place}: this filter is unknown to the import; look up its meaning; the entry is left out"
+    assert (done.lost, done.document["mirrors"]) == ([problem], {})
 
 
 def test_no_filter_means_all_tags_and_is_told(run: Run) -> None:
@@ -320,6 +330,7 @@ def test_patterns_of_whole_names_become_patterns_within_the_namespace(denied: st
             "{allow: ['team/.*'], deny: ['team/secret|x']}",
             "deny: 'secret|x' has alternatives outside brackets; write an entry for each",
         ),
+        ("{allow: ['team/.*'], ignore: [x]}", "ignore: this filter is unknown to the import; look up its meaning"),
         ("{allow: ['team/.*'], deny: ['other']}", "deny: 'other' is not a pattern within the namespace team"),
         ("{allow: ['team/.*'], deny: ['.*m.*']}", "deny: '.*m.*' is not a pattern within the namespace team"),
         ("{allow: ['team/.*'], deny: ['.*m.old']}", "deny: '.*m.old' is not a pattern within the namespace team"),
