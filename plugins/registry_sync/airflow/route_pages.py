@@ -39,8 +39,16 @@ def push_routes(ti: RuntimeTaskInstanceProtocol, tasks: Sequence[RouteTask]) -> 
 
 
 def pull_route(ti: RuntimeTaskInstanceProtocol, routes_task: str, number: int) -> RouteTask:
-    """The route with this number. :raises ConfigurationError: when its page was deleted."""
-    return RouteTask.from_json(_pull_page(ti, routes_task, page_key(number))[number % PAGE_LENGTH])
+    """The route with this number.
+
+    :raises ConfigurationError: when its page was deleted, or is of a later list with fewer routes.
+    """
+    page = _pull_page(ti, routes_task, page_key(number))
+    if number % PAGE_LENGTH >= len(page):
+        raise ConfigurationError(
+            f"{routes_task} was cleared, and its list has no route with the number {number} any more; trigger a new run"
+        )
+    return RouteTask.from_json(page[number % PAGE_LENGTH])
 
 
 def pull_routes(ti: RuntimeTaskInstanceProtocol, routes_task: str) -> list[RouteTask]:
