@@ -5,6 +5,7 @@ This module must not import Airflow, which reads the metadata of providers while
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 CONNECTION_TYPE = "oci_registry"
@@ -13,6 +14,15 @@ HOOK_NAME = "Container registry"
 """The name of the type in Airflow's web UI."""
 
 HOOK_CLASS = "registry_sync.airflow.hooks.oci_registry.OciRegistryHook"
+
+
+def add_command(connection: str, host: str, user: str, password: str) -> str:
+    """The command that creates a Connection. ``user`` and ``password`` are shell words, such as ``"$PASSWORD"``."""
+    return (
+        f"airflow connections add {shlex.quote(connection)} --conn-type {CONNECTION_TYPE} "
+        f"--conn-host {shlex.quote(host)} --conn-login {user} --conn-password {password}"
+    )
+
 
 CA, CLIENT_CERTIFICATE, CLIENT_KEY = "ca", "client_certificate", "client_private_key"
 """Extra fields. Airflow hides the value of a field whose name contains ``private_key``."""

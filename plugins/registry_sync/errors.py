@@ -23,6 +23,7 @@
     │   └── NotCopyableWhole     a shape that skopeo cannot copy      -> transfer its parts
     ├── NotWhole                 content that stays damaged there     -> fail at once, and tell the readiness check
     └── ConfigurationError       mirrors file, worker, address, TLS   -> fail at once
+        ├── NoConnection         Airflow has none of this name        -> print the command that creates it
         └── MirrorsFileError     all problems of a mirrors file at once
 
 The core raises only these, never an exception of Airflow. ``airflow/retries.py`` maps them to fail, retry or defer.
@@ -160,6 +161,10 @@ class ConfigurationError(RegistrySyncError):
     """The mirrors file, a Connection or the worker must be changed before this can work."""
 
     error_class = "configuration"
+
+
+class NoConnection(ConfigurationError):
+    """Every place where Airflow looks for a Connection was asked, and none has one of this name."""
 
 
 class MirrorsFileError(ConfigurationError):

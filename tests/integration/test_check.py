@@ -138,6 +138,9 @@ def test_each_failed_check_is_explained(
         f"registry backup: log in: {locked.host} rejects the login of 'robot': GET {locked.url}/v2/ answered 401"
         in problems[2]
     )
+    assert problems[2].endswith(
+        "\n  → correct user and password of the Connection registry_backup (docs/registries.md has both for each kind)"
+    )
     assert "wrong" not in printed.out + printed.err
 
 
@@ -262,4 +265,9 @@ def test_a_missing_connection_is_reported(
     source: RegistryProcess, locked: RegistryProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["check", write(tmp_path, source.host, locked.host, "team/app")]) == FAILED
-    assert "registry 'backup': no Airflow Connection named 'registry_backup'; create it" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "registry 'backup': no Airflow Connection named 'registry_backup'; create it" in printed
+    assert (
+        f"\n  → airflow connections add registry_backup --conn-type oci_registry --conn-host {locked.host} "
+        '--conn-login "$USERNAME" --conn-password "$PASSWORD"\n'
+    ) in printed

@@ -80,7 +80,7 @@ def findings(headers: dict[str, str], secret: str) -> list[Finding]:
         endpoint = Endpoint(host=server.host, tls=False, credentials=Credentials(username="robot", secret=secret))
         client = DistributionClient(endpoint)
         try:
-            return list(check_login("registry acr", endpoint, client))
+            return list(check_login("registry acr", endpoint, client, connection="registry_acr"))
         finally:
             client.close()
 
@@ -117,7 +117,7 @@ def test_the_proxy_of_a_registry_is_named_without_its_password(monkeypatch: pyte
         monkeypatch.delenv("NO_PROXY", raising=False)
         endpoint = Endpoint(host="registry.example", tls=False, credentials=Credentials(username="u", secret="x"))
         client = DistributionClient(endpoint)
-        found = list(check_login("registry acr", endpoint, client))
+        found = list(check_login("registry acr", endpoint, client, connection="registry_acr"))
         client.close()
     assert found[0].text == f"registry.example as 'u' through the proxy http://…@{proxy.host}"
     assert [(each.check, each.verdict, each.text) for each in found[1:]] == [

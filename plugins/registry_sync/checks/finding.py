@@ -29,10 +29,10 @@ class Finding:
     remedy: str = ""
 
     @classmethod
-    def of_error(cls, subject: str, check: str, error: RegistrySyncError) -> Self:
+    def of_error(cls, subject: str, check: str, error: RegistrySyncError, *, remedy: str = "") -> Self:
         """The finding of an error: ``unknown`` for a temporary one."""
         verdict: Verdict = "missing" if error.is_permanent else "unknown"
-        return cls(subject=subject, check=check, verdict=verdict, text=str(error))
+        return cls(subject=subject, check=check, verdict=verdict, text=str(error), remedy=remedy)
 
     @property
     def needs_attention(self) -> bool:

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from registry_sync.checks.finding import Finding
-from registry_sync.errors import RegistrySyncError
+from registry_sync.errors import LoginRejected, RegistrySyncError
 from registry_sync.registry.client import RegistryClient
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.wire.proxies import proxy_of
@@ -25,12 +25,18 @@ EXPIRY_NOTICE = timedelta(days=14)
 """A login that ends earlier is a warning."""
 
 
-def check_login(subject: str, endpoint: Endpoint, client: RegistryClient) -> Iterator[Finding]:
+def check_login(
+    subject: str, endpoint: Endpoint, client: RegistryClient, *, connection: str | None
+) -> Iterator[Finding]:
     """Log in, and check what a login shows. The first finding says whether it worked."""
     check = "log in" if endpoint.credentials else "anonymous access"
     proxy = proxy_of(f"{'https' if endpoint.tls else 'http'}://{endpoint.host}")
     try:
         client.ping()
+    except LoginRejected as error:
+        remedy = f"correct user and password of the Connection {connection} (docs/registries.md has both for each kind)"
+        yield Finding.of_error(subject, check, error, remedy=remedy)
+        return
     except RegistrySyncError as error:
         yield Finding.of_error(subject, check, error)
         return

@@ -13,7 +13,8 @@ from itertools import islice
 from registry_sync.checks.finding import Finding
 from registry_sync.checks.logins import check_login
 from registry_sync.config.model import Mirror, MirrorsFile, NamespaceRule, Registry, RepositoryRule
-from registry_sync.errors import ConfigurationError, DeniedError, LoginRejected, RegistrySyncError
+from registry_sync.connection_type import add_command
+from registry_sync.errors import ConfigurationError, DeniedError, LoginRejected, NoConnection, RegistrySyncError
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import RegistryClient
 from registry_sync.registry.kinds import deletion_privilege
@@ -39,13 +40,20 @@ def check_registry(registry: Registry, file: MirrorsFile, connections: Connectio
         opened = connections.client(registry)
     except RegistrySyncError as error:
         check = f"Connection {registry.connection}" if registry.connection else "address"
-        yield Finding.of_error(subject, check, error)
+        yield Finding.of_error(subject, check, error, remedy=_creation(registry, error))
         return
     with opened as client:
-        login = list(check_login(subject, endpoint, client))
+        login = list(check_login(subject, endpoint, client, connection=registry.connection))
         yield from login
         if login[0].verdict == "ok":
             yield from _check_mirrors(registry, file, client, connections)
+
+
+def _creation(registry: Registry, error: RegistrySyncError) -> str:
+    """The command that creates the Connection, if there is none. Other errors say what to correct."""
+    if not isinstance(error, NoConnection) or registry.connection is None:
+        return ""
+    return add_command(registry.connection, registry.host, '"$USERNAME"', '"$PASSWORD"')
 
 
 def _check_mirrors(

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from registry_sync.connection_type import add_command
 from registry_sync.importing.grouping import MirrorDraft, group_entries
 from registry_sync.importing.model import Entry, Imported, ImportedRegistry, Remark, Rule
 from registry_sync.importing.names import registry_name
 from registry_sync.importing.remarks import grouped_lines
 from registry_sync.importing.yaml_text import block, flow, list_item, scalar
 from registry_sync.text import one_line
-
-CONNECTION_TYPE = "oci_registry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +66,7 @@ def _head(imported: Imported) -> Iterator[str]:
 def connection_commands(imported: Imported) -> list[str]:
     """The commands that create the Connections which the registries name."""
     return [
-        f"airflow connections add {connection_of(registry)} --conn-type {CONNECTION_TYPE} "
-        f"--conn-host {shlex.quote(registry.host)} --conn-login {login.user} --conn-password {login.password}"
+        add_command(connection_of(registry), registry.host, login.user, login.password)
         for registry in used_registries(imported)
         if (login := registry.login)
     ]

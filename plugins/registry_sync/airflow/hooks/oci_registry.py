@@ -8,7 +8,7 @@ from registry_sync.airflow.hooks.find_connection import find_connection
 from registry_sync.airflow.hooks.login import Login, read_login
 from registry_sync.airflow.masking import masked_text
 from registry_sync.connection_type import CONNECTION_TYPE, HOOK_NAME
-from registry_sync.errors import ConfigurationError, RegistrySyncError
+from registry_sync.errors import ConfigurationError, NoConnection, RegistrySyncError
 from registry_sync.oci.reference import parse_host, without_default_port
 from registry_sync.registry.endpoint import Endpoint
 
@@ -36,7 +36,7 @@ class OciRegistryHook(BaseHook):
         """
         connection = find_connection(self.registry_conn_id)
         if connection is None:
-            raise ConfigurationError(f"no Airflow Connection named {self.registry_conn_id!r}; create it")
+            raise NoConnection(f"no Airflow Connection named {self.registry_conn_id!r}; create it")
         login = read_login(connection)
         if not login.host:
             raise ConfigurationError(

@@ -12,7 +12,7 @@ from registry_sync.airflow.hooks.find_connection import find_connection
 from registry_sync.airflow.hooks.login import Login, read_login
 from registry_sync.config.model import Registry
 from registry_sync.connection_type import CA, CLIENT_CERTIFICATE, CONNECTION_TYPE
-from registry_sync.errors import ConfigurationError
+from registry_sync.errors import ConfigurationError, NoConnection
 from registry_sync.oci.reference import parse_host, without_default_port
 from registry_sync.registry.endpoint import Endpoint
 
@@ -61,7 +61,8 @@ class RegistryHook(BaseHook):
     def endpoint(self) -> Endpoint:
         """Address and credentials of the registry.
 
-        :raises ConfigurationError: when the Connection does not exist, or cannot be used for this registry.
+        :raises NoConnection: when the Connection does not exist.
+        :raises ConfigurationError: when it cannot be used for this registry.
         :raises TemporaryError: when it was not found, and a place where Airflow looks for it does not respond.
         """
         registry = self.registry
@@ -80,13 +81,14 @@ class RegistryHook(BaseHook):
 def read_registry_login(registry: Registry) -> Login:
     """The login of the registry's Connection, whose secrets are from now on masked in all logs.
 
-    :raises ConfigurationError: when the Connection does not exist, or cannot be used for this registry.
+    :raises NoConnection: when the Connection does not exist.
+    :raises ConfigurationError: when it cannot be used for this registry.
     :raises TemporaryError: when it was not found, and a place where Airflow looks for it does not respond.
     """
     name = registry.connection or ""
     connection = find_connection(name)
     if connection is None:
-        raise ConfigurationError(
+        raise NoConnection(
             f"registry {registry.name!r}: no Airflow Connection named {name!r}; create it (type {CONNECTION_TYPE} or "
             "docker, with login and password); of a registry that is only pulled from, anonymously, remove "
             "'connection:'"
