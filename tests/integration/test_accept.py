@@ -85,7 +85,10 @@ def test_a_tag_that_moved_on_is_refused_and_nothing_is_written(
             f"the source has {later.digest.short} and {new.digest.short} is accepted; nothing was written. Look at it, "
             f"and accept {later.digest} if that is right"
         )
-        assert report.notes[-1] == f"if a move is right, accept it in one run by hand: {name}:v1@{later.digest}"
+        assert (
+            report.notes[-1]
+            == f"if a move is right, trigger one run with the parameter accept: {name}:v1@{later.digest}"
+        )
     assert {each.method for each in wire.requests()} <= {"GET", "HEAD"}
     assert images.resolve(destination.url, name, "v1") == old.digest
 

@@ -134,7 +134,7 @@ def test_a_plan_is_printed_as_json(plan: Plan, source: RegistryProcess, destinat
                 {"tag": "old-dev", "decision": "skip", "digest": None, "reason": "excluded by '*-dev'"},
                 {"tag": "same", "decision": "unchanged", "digest": str(NEW.digest), "reason": "same digest"},
             ],
-            "notes": [f"if a move is right, accept it in one run by hand: team/app:moved@{NEW.digest}"],
+            "notes": [f"if a move is right, trigger one run with the parameter accept: team/app:moved@{NEW.digest}"],
         }
     ]
     assert document["totals"] == {

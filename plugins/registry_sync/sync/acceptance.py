@@ -64,4 +64,5 @@ def acceptance_note(decisions: Iterable[Decision], repository: Repository) -> It
     ]
     if entries:
         more = f" and {len(entries) - MAX_TAGS_IN_NOTE} more" if len(entries) > MAX_TAGS_IN_NOTE else ""
-        yield f"if a move is right, accept it in one run by hand: {', '.join(entries[:MAX_TAGS_IN_NOTE])}{more}"
+        shown = f"{', '.join(entries[:MAX_TAGS_IN_NOTE])}{more}"
+        yield f"if a move is right, trigger one run with the parameter accept: {shown}"
