@@ -55,7 +55,7 @@ def _parts(top: Section) -> tuple[Section | None, Section | None]:
 
 
 def _registries(logins: Section, remarks: list[Remark]) -> Iterator[ImportedRegistry]:
-    """The registries by host. A login for a part of a registry has no counterpart where the host has one too."""
+    """The registries by host. The first login for a part of a registry becomes that of the host, if it has none."""
     hosts: dict[str, ImportedRegistry] = {}
     for key in logins.value:
         try:
@@ -66,8 +66,14 @@ def _registries(logins: Section, remarks: list[Remark]) -> Iterator[ImportedRegi
         if place and registry.host in {*hosts, *_whole_hosts(logins)}:
             text = "a registry has one login for all its repositories; this one is not used"
             remarks.append(Remark(file=logins.document.name, line=logins.line_of(key), text=f"{quoted(key)}: {text}"))
-        else:
-            hosts[registry.host] = registry
+            continue
+        if place:
+            text = "is used for the whole registry, which has one login here"
+            remark = Remark(
+                file=logins.document.name, line=logins.line_of(key), text=f"{quoted(key)}: {text}", is_lost=False
+            )
+            remarks.append(remark)
+        hosts[registry.host] = registry
     return iter(hosts.values())
 
 

@@ -83,6 +83,19 @@ def test_logins_of_a_second_file(run: Run) -> None:
     assert "hunter" not in done.text + done.errors
 
 
+def test_the_login_of_a_part_is_used_for_the_registry_and_said(run: Run) -> None:
+    done = run(
+        "quay.example/team/b: copies.example/a/b\n",
+        "quay.example/team: {username: robot, password: hunter2}\n"
+        "quay.example/other: {username: x, password: hunter3}\n",
+    )
+    assert done.document["registries"]["quay_example"]["connection"] == "registry_quay_example"
+    assert "b:1: 'quay.example/team': is used for the whole registry, which has one login here" in done.errors
+    assert done.lost == [
+        "2: 'quay.example/other': a registry has one login for all its repositories; this one is not used"
+    ]
+
+
 @pytest.mark.parametrize(
     ("rules", "problem"),
     [
