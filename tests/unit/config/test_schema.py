@@ -17,8 +17,8 @@ from testkit.project import PROJECT
 
 SCHEMA_FILE = PROJECT / "include" / "mirrors.schema.json"
 FILES = sorted([PROJECT / "include" / "mirrors.yaml", *(PROJECT / "include" / "examples").glob("*.yaml")])
-PAGE = PROJECT / "docs" / "mirrors-file.md"
-EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+PAGES = [PROJECT / "docs" / name for name in ("mirrors-file.md", "tags.md")]
+EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", "".join(map(Path.read_text, PAGES)), re.MULTILINE | re.DOTALL)
 
 GOOD: dict[str, Any] = {
     "registries": {"quay": {"host": "quay.io"}, "acr": {"host": "acr.example"}},
