@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from testkit.harbor_api import HarborApi
 from testkit.interceptor import Interceptor
 from testkit.quay_api import QuayApi
 from testkit.registry import Htpasswd, RegistryProcess
-from testkit.scripted import Reply, ScriptedServer
+from testkit.scripted import Reply, ScriptedRequest, ScriptedServer
 
 PASSWORD = "of-the-robot"
 
@@ -202,6 +203,28 @@ class TestDestinations:
             f"MISSING: registry backup: delete tags (mirror team): deleting tags at {quay.host} needs '$oauthtoken' "
             "and an OAuth token with the scope repo:write"
         ) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_login_that_the_registry_quotes_is_masked(
+    source: RegistryProcess,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+) -> None:
+    def quote(request: ScriptedRequest) -> Reply:
+        sent = request.authorization or ""
+        body = f"not allowed: {sent}, password {PASSWORD}" if sent else ""
+        return Reply(status=401, body=body.encode(), headers={"WWW-Authenticate": "Basic realm=x"})
+
+    with ScriptedServer(quote) as registry:
+        connect(monkeypatch, registry.host, PASSWORD)
+        assert main(["check", write(tmp_path, source.host, registry.host, "team/app"), *options]) == FAILED
+    printed = "".join(capsys.readouterr())
+    assert "not allowed: Basic ***, password ***" in printed
+    assert PASSWORD not in printed
+    assert b64encode(f"robot:{PASSWORD}".encode()).decode() not in printed
 
 
 @pytest.mark.parametrize("page", [b"<!DOCTYPE html><title>Harbor</title>", b"\n<html><h1>Harbor</h1></html>"])

@@ -1,4 +1,4 @@
-"""Mask secrets in reports that cross XCom."""
+"""Mask secrets in what crosses XCom, and in what commands print."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from airflow.sdk.log import redact  # type: ignore[attr-defined]  # not among it
 from registry_sync.sync.report import RouteReport
 
 if TYPE_CHECKING:
+    from registry_sync.checks.finding import Finding
     from registry_sync.nodes.readiness.model import ImageReadiness
 
 
@@ -29,6 +30,11 @@ def masked(report: RouteReport) -> RouteReport:
     return replace(
         report, tags=tags, notes=notes, deep_check=checked, error=masked_text(report.error) if report.error else None
     )
+
+
+def masked_finding(finding: Finding) -> Finding:
+    """The finding of a check with secrets masked in its texts."""
+    return replace(finding, text=masked_text(finding.text), remedy=masked_text(finding.remedy))
 
 
 def masked_readiness(result: ImageReadiness) -> ImageReadiness:

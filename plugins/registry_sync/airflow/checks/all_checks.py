@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from registry_sync.airflow.checks.database import check_database
 from registry_sync.airflow.checks.notifiers import check_notifiers
 from registry_sync.airflow.checks.settings import check_map_length, check_queues
+from registry_sync.airflow.masking import masked_finding
 from registry_sync.checks.finding import Finding
 from registry_sync.checks.registries import check_registries
 from registry_sync.checks.worker import check_worker
@@ -15,10 +17,12 @@ from registry_sync.sync.session import Connections
 
 
 def check_here(file: MirrorsFile, connections: Connections) -> Iterator[Finding]:
-    """Check what a task needs on the machine where it runs: registries, skopeo, files, notifiers."""
-    yield from check_worker(file, connections)
-    yield from check_registries(file, connections)
-    yield from check_notifiers(file)
+    """Check what a task needs on the machine where it runs: registries, skopeo, files, notifiers.
+
+    Secrets are masked in the findings, which quote what registries answer.
+    """
+    found = (check_worker(file, connections), check_registries(file, connections), check_notifiers(file))
+    yield from map(masked_finding, chain.from_iterable(found))
 
 
 def check_airflow(file: MirrorsFile) -> Iterator[Finding]:

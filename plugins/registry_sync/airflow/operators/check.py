@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, TriggerRule
 
 from registry_sync.airflow.ids import FINDINGS_KEY
-from registry_sync.airflow.masking import masked_text
 from registry_sync.airflow.run_context import task_label
 from registry_sync.config.model import MirrorsFile
 from registry_sync.errors import ConfigurationError, TemporaryError
@@ -39,7 +37,7 @@ class CheckOperator(BaseOperator):
         from registry_sync.airflow.checks.all_checks import check_here
         from registry_sync.airflow.hooks.connections import HookConnections
 
-        found = [_masked(finding) for finding in check_here(self.file, HookConnections(task_label(context)))]
+        found = list(check_here(self.file, HookConnections(task_label(context))))
         findings = [finding.to_json() for finding in found]
         context["ti"].xcom_push(FINDINGS_KEY, {"host": platform.node(), "findings": findings})
         self.log.info("\n%s", "\n\n".join(_text(found)))
@@ -74,10 +72,6 @@ class CheckReportOperator(BaseOperator):
             self.log.info("%s, on %s\n%s", place, result["host"] if result else "no worker", "\n\n".join(_text(found)))
             everything += found
         _raise_worst(everything)
-
-
-def _masked(finding: Finding) -> Finding:
-    return replace(finding, text=masked_text(finding.text), remedy=masked_text(finding.remedy))
 
 
 def _text(found: Sequence[Finding]) -> list[str]:
