@@ -10,6 +10,7 @@ import pytest
 
 from registry_sync.cli.arguments import OK
 from registry_sync.cli.main import main
+from registry_sync.state.names import DESTINATION_KEY
 from testkit.small_registry import SmallRegistry
 from tests.integration.test_namespaces import Mirror, first_line, push
 
@@ -82,7 +83,10 @@ def test_a_disabled_namespace_that_cannot_be_listed_fails_nothing(
     result = Mirror(tmp_path, {"host": catalog.host}, there, *rules).run()
     assert first_line(result.error) == "team: 1 of 2 routes failed, 1 tags copied"
     rules = [*of("team/one"), {"namespace": "gone", "enabled": False}]
-    assert Mirror(tmp_path, {"host": catalog.host}, there, *rules).run().state == "success"
+    mirror = Mirror(tmp_path, {"host": catalog.host}, there, *rules)
+    assert mirror.run().state == "success"
+    (state,) = [value for (_, key), value in mirror.stored.items() if key == DESTINATION_KEY]
+    assert state["listed_at"] == state["complete_at"] == state["run_ended"]
 
 
 def test_the_name_of_a_disabled_repository_stays_taken(

@@ -157,8 +157,11 @@ class ListRoutesOperator(BaseOperator):
         kept = {repository.name for repository in private}
         remembered = repositories_to_remember(found, earlier) | kept
         context["ti"].xcom_push(FOUND_KEY, sorted(str(Repository(self.source.host, name)) for name in remembered))
-        if not found.unlisted:
+        now = datetime.now(UTC)
+        if all(failure.is_disabled(now) for failure in found.failures if failure.name in found.unlisted):
+            unlisted = tuple(f"{namespace}/" for namespace in found.unlisted)
             kept |= {failure.name for failure in found.failures}
+            kept |= {name for name in earlier if name.startswith(unlisted)}
             context["ti"].xcom_push(LISTED_KEY, {"names": sorted(names.values()), "kept_sources": sorted(kept)})
         return replace(found, failures=(*found.failures, *failures))
 
