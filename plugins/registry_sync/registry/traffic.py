@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
-from typing import Self
+from typing import Self, TypeVar
+
+T = TypeVar("T")
 
 SHORTEST_WAIT_SECONDS = 0.05
 """Shorter delays before a request are the spacing of requests and not worth counting as a wait."""
@@ -44,32 +45,38 @@ class TrafficCounter:
     """Counts from several threads."""
 
     def __init__(self) -> None:
-        self._total = Traffic()
+        self._requests = self._manifests = self._waits = 0
+        self._wait_seconds = 0.0
         self._lock = Lock()
 
     @property
     def total(self) -> Traffic:
         """The traffic so far."""
-        return self._total
+        with self._lock:
+            return Traffic(
+                requests=self._requests,
+                manifests=self._manifests,
+                waits=self._waits,
+                wait_seconds=round(self._wait_seconds, 3),
+            )
 
     def add_request(self) -> None:
         """Count a request that is sent."""
-        self._add(Traffic(requests=1))
+        with self._lock:
+            self._requests += 1
 
     def add_manifest(self) -> None:
         """Count a manifest that a GET returned."""
-        self._add(Traffic(manifests=1))
+        with self._lock:
+            self._manifests += 1
 
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Count the time in the block as a wait, also when it ends with an error."""
+    def wait(self, wait: Callable[[float], T], patience_seconds: float) -> T:
+        """Call ``wait``, and count its time, also when it ends with an error."""
         began = time.monotonic()
         try:
-            yield
+            return wait(patience_seconds)
         finally:
             if (seconds := time.monotonic() - began) >= SHORTEST_WAIT_SECONDS:
-                self._add(Traffic(waits=1, wait_seconds=seconds))
-
-    def _add(self, traffic: Traffic) -> None:
-        with self._lock:
-            self._total += traffic
+                with self._lock:
+                    self._waits += 1
+                    self._wait_seconds += seconds

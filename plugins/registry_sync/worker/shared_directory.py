@@ -15,8 +15,11 @@ def shared_directory() -> Path | None:
     """
     try:
         directory = Path(tempfile.gettempdir()) / f"registry_sync-{os.getuid()}"  # gettempdir tests for free space
-        directory.mkdir(mode=0o700, exist_ok=True)
-        status = directory.lstat()
+        try:
+            status = os.lstat(directory)
+        except FileNotFoundError:
+            directory.mkdir(mode=0o700, exist_ok=True)
+            status = os.lstat(directory)
     except OSError:
         return None
     is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import threading
 from functools import lru_cache
@@ -11,17 +12,20 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import certifi
-from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager, ProxyManager
+from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager
 from urllib3.exceptions import LocationValueError, ProxySchemeUnknown
 from urllib3.util import make_headers
 from urllib3.util.ssl_ import create_urllib3_context
 
 from registry_sync.errors import ConfigurationError
 from registry_sync.registry.endpoint import ClientCertificate, Endpoint
-from registry_sync.registry.wire.deadline import OpenConnections, deadline_pools
+from registry_sync.registry.wire.deadline import NO_RETRIES, OpenConnections, deadline_pools
 from registry_sync.registry.wire.proxies import proxy_of
 from registry_sync.registry.wire.urls import shown_url, split_origin
 from registry_sync.worker.private_directory import private_directory, writing
+
+_PLAIN_TARGET = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/?-]*")
+"""Path and query without characters that have to be encoded, or that are encoded already."""
 
 
 class Connections:
@@ -37,7 +41,7 @@ class Connections:
         self._endpoint = endpoint
         self._max_connections = max_connections
         self._managers: dict[tuple[str, str, bool], PoolManager] = {}
-        self._pools: dict[str, HTTPConnectionPool] = {}
+        self._pools: dict[str, Any] = {}
         self._proxies: dict[str, str] = {}
         self._lock = threading.Lock()
         self._opened = OpenConnections()
@@ -50,20 +54,23 @@ class Connections:
             self._proxies[origin] = proxy_of(url)
         return self._proxies[origin]
 
-    def urlopen(self, method: str, url: str, **options: Any) -> BaseHTTPResponse:
-        """Send a request, and read the head of its response. Options are those of urllib3's pools.
+    def send(self, method: str, url: str, **options: Any) -> BaseHTTPResponse:
+        """Send a request, and read the head of its response. Options are ``headers``, ``body`` and ``timeout``.
 
-        A URL that needs no changes goes to the pool of its host, because urllib3 parses each URL twice otherwise.
+        A URL that needs no changes goes to the pool of its host, because urllib3 parses each URL otherwise.
 
+        :raises HTTPError: one of urllib3's.
         :raises ConfigurationError: for a proxy or a bundle of certificates that cannot be used.
         """
         proxy, (origin, target) = self.proxy_of(url), split_origin(url)
-        if proxy or not target.startswith("/") or "/." in target or "#" in target:
+        if proxy or "/." in target or not _PLAIN_TARGET.fullmatch(target):
+            options |= {"redirect": False, "retries": NO_RETRIES, "preload_content": False}
             return self._manager(url, proxy).urlopen(method, url, **options)
         pool = self._pools.get(origin)
         if pool is None:
             pool = self._pools.setdefault(origin, self._manager(url, proxy).connection_from_url(origin))
-        return pool.urlopen(method, target, assert_same_host=False, **options)
+        response: BaseHTTPResponse = pool.send(method, target, **options)
+        return response
 
     def _manager(self, url: str, proxy: str) -> PoolManager:
         parts = urlsplit(url)

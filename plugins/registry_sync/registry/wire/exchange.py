@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
-from urllib3 import BaseHTTPResponse, Retry, Timeout
+from urllib3 import BaseHTTPResponse, Timeout
 from urllib3.exceptions import HTTPError
 from urllib3.util.request import ACCEPT_ENCODING
 
@@ -96,9 +96,6 @@ class Request:
 
 _HEADERS = {"User-Agent": f"registry_sync/{__version__}", "Accept": "*/*", "Accept-Encoding": ACCEPT_ENCODING}
 
-_NO_RETRIES = Retry(False, redirect=False)
-"""Errors are raised as they are. Retries, redirects and delays are decided above, by what they mean for a registry."""
-
 
 class Exchange:
     """Connections to the servers of one registry. Safe to use from ``max_connections`` threads at once."""
@@ -142,15 +139,12 @@ class Exchange:
             headers["Content-Length"] = str(len(request.body))
         connect_seconds, seconds = self._limits.connect_seconds, request.read_seconds or self._limits.read_seconds
         with write_timeout(seconds):
-            return self._connections.urlopen(
+            return self._connections.send(
                 request.method,
                 request.url,
-                redirect=False,
                 headers=headers,
                 body=request.body,
                 timeout=_timeout(connect_seconds, seconds),
-                retries=_NO_RETRIES,
-                preload_content=False,
             )
 
 

@@ -35,6 +35,7 @@ class HostLimits:
         self._is_shared = patience_seconds > 0
         self._patience_seconds = patience_seconds
         self._host = host_of(base_url)
+        self._prefix = f"{base_url}/"
         self._own = RateLimiter(requests_per_second, server=self._host if self._is_shared else "", lane=lane)
         self._others: dict[str, RateLimiter] = {}
         self._traffic = TrafficCounter()
@@ -54,9 +55,8 @@ class HostLimits:
         :param pauses: a 429 pauses other requests, too.
         :raises RateLimited: when pauses have left no time for the request.
         """
-        limiter = self._limiter_of(host_of(url))
-        with self._traffic.waiting():
-            sent_at = limiter.wait(self._patience_seconds)
+        limiter = self._own if url.startswith(self._prefix) else self._limiter_of(host_of(url))
+        sent_at = self._traffic.wait(limiter.wait, self._patience_seconds)
         self._traffic.add_request()
         began = time.monotonic()
         response = send()
@@ -73,8 +73,7 @@ class HostLimits:
 
     def wait_for_pause(self) -> None:
         """Sleep while the registry pauses this worker. :raises RateLimited: when that takes too long."""
-        with self._traffic.waiting():
-            self._own.wait_for_pause(self._patience_seconds)
+        self._traffic.wait(self._own.wait_for_pause, self._patience_seconds)
 
     def pause(self, sent_at: float) -> None:
         """Pause all requests to the registry after a 429 to another program, started at ``sent_at``."""

@@ -181,5 +181,7 @@ def _without_future(state: RateState, now: float) -> RateState:
     """The state without times that are too far ahead to be from this boot of the machine."""
     if state.paused_until > now + LONGEST_PAUSE_SECONDS or state.paused_at > now:
         state = replace(state, paused_at=0.0, paused_until=0.0)
+    if not state.lanes:
+        return state
     lanes = {name: lane for name, lane in state.lanes.items() if lane.next_start <= now + _FARTHEST_SECONDS}
     return state if len(lanes) == len(state.lanes) else replace(state, lanes=lanes)

@@ -36,6 +36,9 @@ class Lane:
     slower_gap_seconds: float = 0.0
 
 
+_NEW_LANE = Lane()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateState:
     """State of one host.
@@ -51,7 +54,7 @@ class RateState:
     lanes: Mapping[str, Lane] = field(default_factory=dict)
 
     def lane(self, name: str) -> Lane:
-        return self.lanes.get(name, Lane())
+        return self.lanes.get(name, _NEW_LANE)
 
 
 class SharedRateState:
@@ -67,6 +70,8 @@ class SharedRateState:
         path = self._file
         if path is None:
             return self._own
+        if not os.access(path, os.F_OK):
+            return self._own  # quicker than an exception
         try:
             with _open(path, os.O_RDONLY) as file:
                 fcntl.flock(file, fcntl.LOCK_SH)

@@ -89,6 +89,7 @@ class Transport:
             raise ConfigurationError(f"{endpoint.host}: no CA file {str(endpoint.ca_file)!r} on this worker")
         self.endpoint = endpoint
         self.base_url = _api_origin(endpoint, base_url) if base_url else _registry_origin(endpoint)
+        self._prefix = f"{self.base_url}/"
         self._authenticator = authenticator or ChallengeAuthenticator(
             endpoint, self._ask_for_challenges, self._fetch_token
         )
@@ -299,7 +300,7 @@ class Transport:
         return self.base_url + path if path.startswith(_PING) else urljoin(self.base_url, path)
 
     def _is_own(self, url: str) -> bool:
-        return origin_of(url) == origin_of(self.base_url)
+        return url.startswith(self._prefix) or origin_of(url) == origin_of(self.base_url)
 
     def _send_handling_retries(self, request: Request) -> Response:
         error: RegistrySyncError
