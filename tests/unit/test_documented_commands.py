@@ -6,6 +6,7 @@ import re
 import subprocess
 
 import pytest
+import yaml
 from airflow.configuration import conf
 from airflow.models.connection import Connection
 
@@ -99,3 +100,11 @@ def test_files_of_this_project_exist() -> None:
     missing = {path for path in named if not (PROJECT / path).exists()}
     assert len(named) > 15
     assert missing == {"secrets/connections.yaml", "secrets/pools.json", "deploy/mirrors-scheduler"}
+
+
+def test_the_stack_has_each_service_that_a_command_names() -> None:
+    text = "\n".join(command.text for command in COMMANDS)
+    named = re.findall(r"docker compose (?:stop|up -d|exec(?: -T)?) ([a-z-]+)", text)
+    services = yaml.safe_load((PROJECT / "docker-compose.yaml").read_text())["services"]
+    assert len(named) > 5
+    assert set(named) - services.keys() == set()
