@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import threading
 import zlib
 from collections import Counter
@@ -445,6 +446,40 @@ def test_a_stopped_task_ends_at_once(source: RegistryProcess, destination: Regis
         result = result_of(pending.result(timeout=PATIENCE_SECONDS), "v1")
     assert (result.error_class, result.reason) == ("temporary", "the task is being ended, so nothing more is sent")
     assert images.resolve(destination.url, name, "v1") is None
+
+
+class _Interrupted(BaseException):
+    """As Airflow raises it in a task that takes too long."""
+
+
+def _interrupt(*_: object) -> None:
+    raise _Interrupted
+
+
+def test_an_interrupted_task_leaves_no_thread(source: RegistryProcess, destination: RegistryProcess, name: str) -> None:
+    """Layers that wait for their turn are given up. A thread that waited for them would keep the process alive."""
+    layers = [images.big_layer(blob_copy.LARGE_BYTES, seed=number) for number in range(4)]
+    images.push(source.url, name, "v1", images.image(layers))
+    before, main = _threads(), threading.main_thread().ident or 0
+
+    def interrupt() -> None:
+        wait_until(lambda: sum("/blobs/" in each.path for each in wire.requests()) == 2, "two layers are asked for")
+        signal.pthread_kill(main, signal.SIGUSR1)
+
+    earlier = signal.signal(signal.SIGUSR1, _interrupt)
+    with Interceptor(source.url) as wire, ThreadPoolExecutor(1) as pool, ExitStack() as stack:
+        stack.callback(signal.signal, signal.SIGUSR1, earlier)
+        wire.hang("GET", "/blobs/")
+        route = make_route(wire, destination, name, transfer="direct", signatures=False)
+        sides = {side: replace(getattr(route, side), max_connections=2) for side in ("source", "destination")}
+        pool.submit(interrupt)
+        with pytest.raises(_Interrupted):
+            run_route(replace(route, **sides))
+        wait_until(lambda: _threads() <= before, "all threads end")
+
+
+def _threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith("registry_sync")}
 
 
 def test_no_skopeo_is_needed(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, CancelledError, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 PROGRESS_SECONDS = 15
@@ -39,12 +39,28 @@ def thread_pool(threads: int) -> Iterator[ThreadPoolExecutor]:
 def each_at_once(function: Callable[[First], Second], items: Collection[First], *, threads: int) -> list[Second]:
     """Call a function with each item, by several threads. Returns the results in the order of the items.
 
-    The error of the first item that failed is raised.
+    After an error no other call begins, and those that have begun are waited for: they may write what the caller has
+    locked. The error of the first item that failed is raised.
     """
     if min(len(items), threads) < 2:
         return list(map(function, items))
-    with thread_pool(min(len(items), threads)) as pool:
-        return list(pool.map(function, items))
+    pool = ThreadPoolExecutor(max_workers=min(len(items), threads), thread_name_prefix="registry_sync")
+    try:
+        calls = [pool.submit(function, item) for item in items]
+        wait(calls, return_when=FIRST_EXCEPTION)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return [call.result() for call in calls if not call.cancelled()]
+
+
+def wait_for_all(calls: Iterable[Future[Any]]) -> None:
+    """Wait until all calls have ended, or were cancelled because their pool was shut down.
+
+    ``concurrent.futures.wait`` never returns in the latter case.
+    """
+    for call in calls:
+        with suppress(CancelledError):
+            call.exception()
 
 
 def at_once(first: Callable[[], First], second: Callable[[], Second]) -> tuple[First, Second]:

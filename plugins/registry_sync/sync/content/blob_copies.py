@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
 from registry_sync.errors import (
@@ -30,7 +30,7 @@ from registry_sync.registry.damaged_blobs import removal_advice
 from registry_sync.registry.uploads import Upload
 from registry_sync.sync.content.pauses import send_between_pauses
 from registry_sync.sync.session import Session
-from registry_sync.sync.threads import PROGRESS_SECONDS
+from registry_sync.sync.threads import PROGRESS_SECONDS, wait_for_all
 from registry_sync.text_table import human_bytes
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,8 @@ class BlobCopies:
         for blob in sorted(unique.values(), key=lambda blob: blob.size_bytes, reverse=True):
             future, is_ours = self._start(blob, ends, is_only=len(unique) == 1)
             (ours if is_ours else others).append(future)
-        wait([*ours, *others])
+        wait_for_all([*ours, *others])
+        self._session.check_stopping()
         for future in others:
             future.result()
         return sum(future.result() for future in ours)
