@@ -44,6 +44,7 @@ class Result:
 
     :ivar requests: to both registries.
     :ivar connections: to both registries.
+    :ivar has_looked: both registries had a request, as far as requests are counted.
     :ivar right: tags that the destination has afterwards, with the source's digest and all content; of ``tags``.
     """
 
@@ -51,14 +52,16 @@ class Result:
     cost: Cost
     requests: int
     connections: int
+    has_looked: bool
     proxy_cpu_seconds: float
     right: int
     tags: int
 
     @property
     def is_done(self) -> bool:
-        """It ended by itself, with success, and everything is there."""
-        return not self.cost.is_stopped and self.cost.exit_code == 0 and self.right == self.tags
+        """It ended by itself, with success, and everything is there. What was in sync stays so without any work."""
+        is_success = not self.cost.is_stopped and self.cost.exit_code == 0
+        return is_success and self.has_looked and self.right == self.tags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +112,7 @@ def _run(contest: Contest, tool: Tool, source: RegistryProcess, here: CountingPr
         cost=cost,
         requests=sum(each.requests for each in counts),
         connections=sum(each.connections for each in counts),
+        has_looked=not contest.is_counted or all(each.requests for each in counts),
         proxy_cpu_seconds=sum(each.cpu_seconds for each in counts),
         right=right,
         tags=contest.source.tags,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -67,6 +68,7 @@ CHANGES_ONE = peer(
 FAILS = peer(
     "fails", lambda task, name, tags: [copy(task, name, tags[1:]), [sys.executable, "-c", "raise SystemExit(3)"]]
 )
+SLEEPS = peer("sleeps", lambda *_: [[sys.executable, "-c", ""]])
 HANGS = peer("hangs", lambda *_: [[sys.executable, "-c", "import time; time.sleep(600)"]])
 
 
@@ -92,6 +94,14 @@ def test_a_tool_that_leaves_something_out_is_shown_whatever_its_exit_code() -> N
     ratios = {row[0]: row[2] for row in table.rows}
     assert ratios["honest"] == "1.0"
     assert {ratios[name] for name in ("skips one", "changes one", "fails", "hangs")} == {"-"}
+
+
+def test_a_tool_that_looks_at_nothing_is_not_the_best_one() -> None:
+    """Where all is in sync already, the tags are right whatever it does."""
+    with big_images(2, layer_bytes=1000) as source:
+        slept, worked = hold(Contest(source=source, is_in_sync=True), [replace(SLEEPS, is_peer=True), ours()[0]])
+    assert (slept.right, slept.is_done, worked.right, worked.is_done) == (2, False, 2, True)
+    assert [row[2] for row in contest_table("work:", [slept, worked]).rows] == ["-", "-"]
 
 
 def test_requests_and_connections_are_counted_by_the_proxies() -> None:
