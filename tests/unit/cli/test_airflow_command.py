@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,17 @@ def run_in_airflow(*arguments: str) -> int:
     with pytest.raises(SystemExit) as ended:
         parsed.func(parsed)
     return int(str(ended.value.code))
+
+
+@pytest.fixture(autouse=True)
+def logging_kept() -> Iterator[None]:
+    """The logging of this process, which a command sets for its own."""
+    loggers = [logging.getLogger(), logging.getLogger("registry_sync")]
+    kept = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
+    yield
+    for logger, level, handlers in kept:
+        logger.setLevel(level)
+        logger.handlers = handlers
 
 
 @pytest.fixture
