@@ -57,3 +57,19 @@ def test_a_template_that_gives_none_does_not_mean_all_tags_or_anonymous(argument
         f"MirrorRepositoryOperator 'mirror': {argument}: its template or XCom gave None; to mean that, leave the "
         "argument out"
     )
+
+
+@pytest.mark.parametrize("argument", ["deep_check", "dry_run"])
+@pytest.mark.parametrize("value", ["{{ params.it }}", "false", 0])
+def test_a_switch_is_true_or_false(argument: str, value: Any) -> None:
+    """A text that is never rendered would be true: a dry run for ever, that is green and copies nothing."""
+    with DAG("own", schedule=None):
+        operator = MirrorRepositoryOperator(
+            task_id="mirror", source="quay.io/org/app", destination="copies.example/app", **{argument: value}
+        )
+    context: Any = {"ti": SimpleNamespace(dag_id="own")}
+    with pytest.raises(ConfigurationError) as caught:
+        operator.execute(context)
+    assert str(caught.value) == (
+        f"MirrorRepositoryOperator 'mirror': {argument}: expected True or False, got '{value}'; it is no template"
+    )

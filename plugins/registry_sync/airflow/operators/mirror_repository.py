@@ -12,6 +12,7 @@ from registry_sync.airflow.run_context import task_label
 from registry_sync.errors import ConfigurationError
 from registry_sync.routes.single_route import RouteArguments, parse_route
 from registry_sync.sync.scope import RouteScope
+from registry_sync.text import quoted
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, RetryPolicy
@@ -99,11 +100,14 @@ class MirrorRepositoryOperator(RouteOperator):
         return outcome_of(self.sync(context, route, self._scope(), deferrals))
 
     def _arguments(self, context: Context) -> RouteArguments:
-        """:raises ConfigurationError: when a template or XCom gave ``None``, which would mean all tags or anonymous."""
+        """:raises ConfigurationError: also when a template or XCom gave ``None``: all tags, or anonymous."""
         if empty := [name for name in self._written if getattr(self, name) is None]:
             raise ConfigurationError(
                 f"{empty[0]}: its template or XCom gave None; to mean that, leave the argument out"
             )
+        for name, value in (("deep_check", self.deep_check), ("dry_run", self.only_report)):
+            if not isinstance(value, bool):
+                raise ConfigurationError(f"{name}: expected True or False, got {quoted(str(value))}; it is no template")
         return RouteArguments(
             name=f"{context['ti'].dag_id}-{self.task_id}",
             source=self.source,
