@@ -11,6 +11,7 @@
     │   │   └── NotAManifest     a page or the like instead of one    -> find out what answers, delete nothing
     │   ├── ResponseTimeout      the response took too long           -> report it: every runtime keeps waiting
     │   └── ConnectTimeout       the connection attempt timed out     -> report it: runtimes wait long, then go on
+    │   │   └── HandshakeTimeout accepted, and without TLS             -> report it: runtimes wait less long, then go on
     ├── RateLimited              429 from the registry                -> pause everything, or defer until then
     ├── ReferrersUnavailable     an image's referrers are not listed  -> note it, and publish the image
     ├── DeniedError              missing permission                   -> fail at once
@@ -89,6 +90,10 @@ class ResponseTimeout(TemporaryError):
 
 class ConnectTimeout(TemporaryError):
     """The connection attempt timed out: the registry neither accepted nor refused it (packets dropped)."""
+
+
+class HandshakeTimeout(ConnectTimeout):
+    """The registry accepted the connection, and did not answer the TLS handshake (a load balancer without servers)."""
 
 
 class RateLimited(RegistrySyncError):

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from registry_sync.config.model import Registry
+from registry_sync.nodes.readiness.known_digests import KnownDigests
 from registry_sync.nodes.readiness.plan import plan_checks
 from registry_sync.registry.client import RegistryClient
 from registry_sync.registry.endpoint import Endpoint
@@ -48,7 +49,7 @@ def test_both_sources_arrive_and_later_runs_write_nothing(
 def test_nodes_compare_each_tag_with_its_own_source(source: RegistryProcess, name: str, tmp_path: Path) -> None:
     push_sources(source, name)
     file = load_mirrors(write_file(tmp_path, source.host, name))
-    plan = plan_checks(file, list(file.node_pools.values()), client_of, {})
+    plan = plan_checks(file, list(file.node_pools.values()), client_of, KnownDigests)
     rows = [(check.copied_by, tag.tag, tag.digest) for check in plan.checks for tag in check.tags]
     assert rows == [("a", "v1", OLD.digest), ("b", "v2", NEW.digest), ("b", "v3", NEW.digest)]
     assert plan.notes == []

@@ -144,11 +144,5 @@ CHECK_TASK = "check"
 RESULTS_KEY = "results"
 """The XCom key of the results of one readiness check. They are pushed whether the task then succeeds or fails."""
 
-DIGESTS_KEY = "digests"
-"""The XCom key of the digests that images have at their source. A later run uses them while the source is down."""
-
-READ_AT_KEY = "read_at"
-"""The XCom key of the times at which the sources of those digests were read."""
-
 NOTES_KEY = "notes"
 """The XCom key of the notes that go with a list of images or routes."""

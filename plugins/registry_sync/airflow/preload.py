@@ -34,6 +34,7 @@ MODULES = (
     "registry.open",
     "skopeo.local",
     "skopeo.policy",
+    "state.known_digests",
     "state.messages.known_destination",
     "state.metrics",
     "sync.route",

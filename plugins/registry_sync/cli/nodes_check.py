@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -12,12 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from registry_sync.cli.arguments import FAILED, OK, positive_seconds
+from registry_sync.cli.stored_states import recall_stored_digests
 from registry_sync.config.model import MirrorsFile, Registry
 from registry_sync.config.node_pools import NodePool
-from registry_sync.errors import ConfigurationError
+from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.nodes.readiness.check import Limits, check_endpoint
+from registry_sync.nodes.readiness.known_digests import KnownDigests
 from registry_sync.nodes.readiness.model import EndpointCheck, ImageReadiness
-from registry_sync.nodes.readiness.plan import Digests, OpenClient, plan_checks
+from registry_sync.nodes.readiness.plan import OpenClient, plan_checks
 from registry_sync.nodes.readiness.report import ReadinessReport
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.client import PullClient
@@ -47,7 +50,8 @@ def add_check(parser: argparse.ArgumentParser, clients: Clients) -> None:
         "--expect",
         type=Path,
         metavar="FILE",
-        help="output of an earlier check with --json: the digests to compare with while a source is down",
+        help="output of an earlier check with --json: digests to compare with while a source is down "
+        "(default: those that the DAG mirror_readiness read, where Airflow's database can be read)",
     )
     parser.add_argument(
         "--seconds",
@@ -71,13 +75,17 @@ def check(arguments: argparse.Namespace, clients: Clients) -> int:
     """Print if nodes would start, and each fault. Return 1 when some would not although their configuration says so."""
     file = load_mirrors(arguments.mirrors_file)
     pools = choose_pools(file, arguments.pool)
-    plan = plan_checks(file, pools, clients.source, read_digests(arguments.expect) if arguments.expect else {})
+    expected = read_digests(arguments.expect) if arguments.expect else None
+    plan = plan_checks(file, pools, clients.source, lambda: expected or _recall())
     limits = Limits(request_seconds=arguments.seconds, read_bytes=arguments.read_megabytes * 1_000_000)
     results = run_checks(plan.checks, clients, limits)
     report = ReadinessReport.of(pools, results, notes=plan.notes)
     if arguments.json:
-        digests = {name: str(digest) for name, digest in plan.digests.items()}
-        print(json.dumps({**report.to_json(), "digests": digests}, indent=2, ensure_ascii=False))
+        known = {
+            "digests": {name: str(digest) for name, digest in plan.digests.items()},
+            "read_at": {name: time.isoformat() for name, time in plan.read_at.items()},
+        }
+        print(json.dumps({**report.to_json(), **known}, indent=2, ensure_ascii=False))
     else:
         print(f"{report.text()}\n\n{report.summary}")
     return FAILED if report.is_failed else OK
@@ -101,18 +109,38 @@ def find_pool(file: MirrorsFile, name: str) -> NodePool:
     return file.node_pools[name]
 
 
-def read_digests(file: Path) -> Digests:
-    """The digests in the output of an earlier check.
+def _recall() -> KnownDigests:
+    """The digests that the DAG read earlier; none where Airflow's database cannot be read, which is said."""
+    try:
+        return recall_stored_digests()
+    except RegistrySyncError as error:
+        print(f"digests of earlier checks are not known here: {error}", file=sys.stderr)
+        return KnownDigests()
+
+
+def read_digests(file: Path) -> KnownDigests:
+    """The digests in the output of an earlier check, and when they were read.
 
     :raises ConfigurationError: when the file is not the output of ``nodes check --json``.
     """
     try:
-        digests = json.loads(file.read_bytes())["digests"]
-        return {str(name): Digest.parse(digest) for name, digest in digests.items()}
+        document = json.loads(file.read_bytes())
+        return KnownDigests(
+            digests={str(name): Digest.parse(digest) for name, digest in document["digests"].items()},
+            read_at={name: _parse_time(time) for name, time in document.get("read_at", {}).items()},
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigurationError(
             f"{file} is not the output of nodes check --json ({error!r}); write one while every source answers"
         ) from error
+
+
+def _parse_time(text: str) -> datetime:
+    """:raises ValueError: when it has no zone."""
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"{text!r} has no zone")
+    return time
 
 
 def run_checks(checks: Sequence[EndpointCheck], clients: Clients, limits: Limits) -> list[ImageReadiness]:

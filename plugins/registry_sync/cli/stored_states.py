@@ -7,7 +7,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 
 from registry_sync.cli.connections import without_airflow
+from registry_sync.nodes.readiness.known_digests import KnownDigests
 from registry_sync.state.store import StateReader
+
+
+def recall_stored_digests() -> KnownDigests:
+    """The digests that the DAG of the readiness checks last read at sources.
+
+    :raises ConfigurationError: when there is no Airflow, or no database of it, here.
+    :raises TemporaryError: when the database does not respond.
+    """
+    with redirect_stdout(sys.stderr):
+        try:
+            from registry_sync.airflow.states.open_states import open_database
+            from registry_sync.airflow.states.stored_states import read_known_digests
+        except ModuleNotFoundError as error:
+            raise without_airflow(error) from error
+        with open_database() as session:
+            return read_known_digests(session)
 
 
 @contextmanager

@@ -36,7 +36,9 @@ After other faults the pull fails, hangs, or gets another image. After a silent 
 MAX_WAIT_SECONDS = 30
 """The longest delay per image with which a node still counts as starting. Every image has the delay again."""
 
-_RESOLVING_FAULTS: frozenset[Fault] = frozenset({"absent", "silent", "slow", "wrong", "unreadable", "unchecked"})
+_RESOLVING_FAULTS: frozenset[Fault] = frozenset(
+    {"absent", "silent", "handshake", "slow", "wrong", "unreadable", "unchecked"}
+)
 """The faults that show when a tag is resolved to a digest. The others show when content is downloaded."""
 
 
@@ -52,13 +54,15 @@ class PullEndpoint:
 class Failover:
     """The registries that the nodes of a pool try, in order: its mirrors, and last the pool's own registry.
 
-    ``dial_seconds`` is the delay before a pull gives up on a silent registry and tries the next one.
+    ``dial_seconds`` is the delay before a pull gives up on a silent registry and tries the next one;
+    ``handshake_seconds`` that on one without a TLS handshake, ``None`` where it was not observed.
     """
 
     pool: str
     behaviour: Behaviour
     endpoints: tuple[PullEndpoint, ...]
     dial_seconds: int = 150
+    handshake_seconds: int | None = 50
 
     @classmethod
     def of(cls, pool: NodePool) -> Self:
@@ -66,7 +70,11 @@ class Failover:
         endpoints = tuple(PullEndpoint(registry=name, resolves=resolves) for name, resolves in pool.pull_order)
         behaviour = behaviour_of(pool)
         return cls(
-            pool=pool.name, behaviour=behaviour, endpoints=endpoints, dial_seconds=_dial_seconds(pool, behaviour)
+            pool=pool.name,
+            behaviour=behaviour,
+            endpoints=endpoints,
+            dial_seconds=_dial_seconds(pool, behaviour),
+            handshake_seconds=_HANDSHAKE_SECONDS[behaviour],
         )
 
     @property
@@ -88,6 +96,10 @@ def behaviour_of(pool: NodePool) -> Behaviour:
             return "containerd"
         case "crio":
             return "crio"
+
+
+_HANDSHAKE_SECONDS: Mapping[Behaviour, int | None] = {"docker": 10, "containerd": 50, "crio": None, "unknown": None}
+"""Observed with dockerd 28.5 and containerd 2.4: Go gives up on a TLS handshake after 10 s, containerd five times."""
 
 
 def _dial_seconds(pool: NodePool, behaviour: Behaviour) -> int:
@@ -112,14 +124,15 @@ class Verdict:
     """The verdict on the nodes of a pool while the registry ``down`` is unreachable (``None``: all are up).
 
     ``is_promised`` is false where nodes cannot start by the pool's configuration, such as a pool without mirrors whose
-    registry is down. ``missing`` are the ``images`` that a node would not get. ``wait_seconds`` is the longest delay
-    of an image by silent registries.
+    registry is down. ``missing`` are the ``images`` that a node would not get; ``unknown`` those of them that it might
+    get, because a check could not tell. ``wait_seconds`` is the longest delay of an image by silent registries.
     """
 
     pool: str
     down: str | None
     images: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
     is_promised: bool = True
     wait_seconds: int = 0
 
@@ -132,6 +145,11 @@ class Verdict:
         """True when somebody has to act: a node would not start although the pool's configuration promises it."""
         return self.is_promised and not self.starts
 
+    @property
+    def is_unknown(self) -> bool:
+        """True when it could not be told if a node would start. That counts as failed too."""
+        return self.is_failed and set(self.missing) == set(self.unknown)
+
     def to_json(self) -> dict[str, Any]:
         """For programs."""
         return {
@@ -142,6 +160,7 @@ class Verdict:
             "wait_seconds": self.wait_seconds,
             "images": list(self.images),
             "missing": list(self.missing),
+            "unknown": list(self.unknown),
         }
 
 
@@ -173,9 +192,10 @@ docker is not needed: dockerd gets every image that containerd gets, and has no 
 
 def _wait_by_behaviour(failover: Failover, faults: Mapping[str, Fault | None], behaviour: Behaviour) -> int | None:
     """Walk the registries twice, as a pull does: to resolve the tag, and to download the content."""
-    passable = FALLS_BACK[behaviour]
-    if failover.dial_seconds <= MAX_WAIT_SECONDS:
-        passable |= {"silent"}
+    delays: dict[Fault | None, int | None] = {"silent": failover.dial_seconds, "handshake": failover.handshake_seconds}
+    passable = FALLS_BACK[behaviour] | {
+        fault for fault, seconds in delays.items() if fault and seconds is not None and seconds <= MAX_WAIT_SECONDS
+    }
     endpoints = [endpoint for endpoint in failover.endpoints if endpoint.resolves or behaviour != "crio"]
     by_registry = {endpoint.registry: faults.get(endpoint.registry, "unchecked") for endpoint in endpoints}
     resolving = {
@@ -186,8 +206,7 @@ def _wait_by_behaviour(failover: Failover, faults: Mapping[str, Fault | None], b
     resolve_path, download_path = _path_to_image(resolving, passable), _path_to_image(by_registry, passable)
     if resolve_path is None or download_path is None:
         return None
-    silent = {registry for registry in (*resolve_path, *download_path) if by_registry[registry] == "silent"}
-    return len(silent) * failover.dial_seconds
+    return sum(delays.get(by_registry[registry]) or 0 for registry in {*resolve_path, *download_path})
 
 
 def _resolving_fault(fault: Fault | None) -> Fault | None:
@@ -220,14 +239,22 @@ def judge(failovers: Sequence[Failover], results: Iterable[ImageReadiness]) -> l
 
 def _verdict(failover: Failover, images: Mapping[str, Mapping[str, Fault | None]], down: str | None) -> Verdict:
     waits = {image: _wait_seconds(failover, faults, down) for image, faults in sorted(images.items())}
+    missing = tuple(image for image, wait in waits.items() if wait is None)
     return Verdict(
         pool=failover.pool,
         down=down,
         images=tuple(waits),
-        missing=tuple(image for image, wait in waits.items() if wait is None),
+        missing=missing,
+        unknown=tuple(image for image in missing if gets_image(failover, _at_best(failover, images[image]), down)),
         is_promised=gets_image(failover, dict.fromkeys(failover.registries), down),
         wait_seconds=max((wait for wait in waits.values() if wait is not None), default=0),
     )
+
+
+def _at_best(failover: Failover, faults: Mapping[str, Fault | None]) -> dict[str, Fault | None]:
+    """The faults of an image if it is ready wherever the check could not tell."""
+    by_registry = {registry: faults.get(registry, "unchecked") for registry in failover.registries}
+    return {registry: None if fault == "unchecked" else fault for registry, fault in by_registry.items()}
 
 
 def start_table(verdicts: Sequence[Verdict]) -> str:
@@ -247,4 +274,7 @@ def _cell(verdict: Verdict) -> str:
     if not verdict.is_promised:
         return "no, as configured"
     more = f" and {len(verdict.missing) - 1} more" if len(verdict.missing) > 1 else ""
-    return f"NO: {verdict.missing[0]}{more}"
+    if verdict.is_unknown:
+        return f"?: {verdict.missing[0]}{more}"
+    lost = next(image for image in verdict.missing if image not in verdict.unknown)
+    return f"NO: {lost}{more}"

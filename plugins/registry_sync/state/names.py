@@ -31,6 +31,8 @@ READINESS_ASSET = "registry_sync/nodes"
 
 READINESS_KEY = "readiness"
 
+DIGESTS_PREFIX = "digests "
+
 MESSAGES_ASSET = "registry_sync/messages"
 """The name of the asset that holds which messages were sent: under the name of each mirror what its notifiers were
 told, and under :func:`watched_key` since when its runs are expected."""
@@ -156,3 +158,8 @@ def index_key(number: int) -> str:
 def watched_key(mirror: str) -> str:
     """The key of the schedule of a mirror, among its messages."""
     return f"{mirror} schedule"
+
+
+def digests_key(number: int) -> str:
+    """The key of one part of the digests that readiness checks last read at sources, from 0."""
+    return f"{DIGESTS_PREFIX}{number}"

@@ -21,8 +21,8 @@ from registry_sync.text import one_line
 StartAnswer = Literal["starts", "does_not_start", "not_promised", "unknown", "no_images"]
 """The answer for a pool while a registry is down.
 
-``not_promised``: nodes do not start, and the pool's configuration cannot cover that outage. ``unknown``: they would not
-start by what is known, and some check ended without a result. ``no_images``: the pool has no bootstrap images.
+``not_promised``: nodes do not start, and the pool's configuration cannot cover that outage. ``unknown``: a check could
+not tell if they would start. ``no_images``: the pool has no bootstrap images.
 """
 
 MAX_REASONS = 3
@@ -90,21 +90,21 @@ def _pool_start(verdict: Verdict, images: Sequence[ImageReadiness]) -> PoolStart
     return PoolStart(
         pool=verdict.pool,
         down=verdict.down,
-        answer=_answer(verdict, faulty),
+        answer=_answer(verdict),
         wait_seconds=verdict.wait_seconds,
         missing=len(verdict.missing),
         reasons=tuple(one_line(reason, MAX_REASON_LENGTH) for reason in reasons[:MAX_REASONS]),
     )
 
 
-def _answer(verdict: Verdict, faulty: Sequence[ImageReadiness]) -> StartAnswer:
+def _answer(verdict: Verdict) -> StartAnswer:
     if not verdict.images:
         return "no_images"
     if verdict.starts:
         return "starts"
     if not verdict.is_promised:
         return "not_promised"
-    return "unknown" if any(image.fault == "unchecked" for image in faulty) else "does_not_start"
+    return "unknown" if verdict.is_unknown else "does_not_start"
 
 
 def _fitting(state: ReadinessState) -> ReadinessState:

@@ -66,6 +66,7 @@ WITH_A_FAULTY_MIRROR: Mapping[Fault, tuple[str, str, str, str]] = {
     "wrong": ("no", "no", "no", "no"),
     "slow": ("no", "no", "no", "no"),
     "silent": ("no", "no", "no", "no"),  # with the default delay, which is too long
+    "handshake": ("no", "no", "no", "no"),  # with containerd's delay, which is too long
     "unchecked": ("no", "no", "no", "no"),
 }
 
@@ -241,6 +242,7 @@ def test_registries_are_tried_in_the_order_of_the_mirrors_file() -> None:
         behaviour="crio",
         endpoints=(MIRROR, PullEndpoint(registry="ghcr", resolves=False), HUB),
         dial_seconds=60,
+        handshake_seconds=None,
     )
 
 
@@ -366,6 +368,7 @@ def test_the_report_for_programs_is_json() -> None:
             "is_promised": True,
             "images": ["team/app:v1"],
             "missing": ["team/app:v1"] if down == "acr" else [],
+            "unknown": [],
         }
         for down in (None, "acr", "hub")
     ]
@@ -499,3 +502,61 @@ class TestKnownDamage:
     def test_it_leaves_others_as_they_are(self, other: dict[str, Any]) -> None:
         result = replace(self.READY, **other)
         assert fault_damaged([result], [self.KNOWN]) == [result]
+
+
+@pytest.mark.parametrize(
+    ("fields", "cell"),
+    [
+        ({"runtime": "docker", "version": "<29"}, "yes, after 10 s"),
+        ({"runtime": "containerd"}, "NO: team/app:v1"),
+        ({"runtime": "docker", "version": "28", "image_store": "containerd"}, "NO: team/app:v1"),
+        ({"runtime": "crio"}, "NO: team/app:v1"),
+        ({}, "NO: team/app:v1"),
+    ],
+)
+def test_a_mirror_without_a_tls_handshake_delays_each_pull(fields: dict[str, Any], cell: str) -> None:
+    """Containerd goes on after 50 s for each image, which is too long."""
+    asked = pool(**fields)
+    report = ReadinessReport.of([asked], [result("acr", "handshake"), result("hub")])
+    assert start_table(report.verdicts).splitlines()[2].split("  ")[1:][0].strip() == cell
+
+
+@pytest.mark.parametrize(
+    ("faults", "cells", "summary"),
+    [
+        (
+            {"acr": "unchecked", "hub": "unchecked"},
+            "?: team/app:v1  ?: team/app:v1  ?: team/app:v1",
+            "it could not be told if nodes of outside would start now",
+        ),
+        (
+            {"acr": None, "hub": "unchecked"},
+            "yes             ?: team/app:v1  yes",
+            "it could not be told if nodes would start: outside with acr down",
+        ),
+        (
+            {"acr": "unchecked", "hub": "wrong"},
+            "?: team/app:v1  NO: team/app:v1  ?: team/app:v1",
+            "nodes would not start: outside with acr down; it could not be told if nodes of outside would start now",
+        ),
+    ],
+)
+def test_what_could_not_be_told_is_no_no(faults: dict[str, Fault | None], cells: str, summary: str) -> None:
+    results = [result(name, fault, problem="x") for name, fault in faults.items()]
+    report = ReadinessReport.of([pool(runtime="containerd")], results)
+    assert start_table(report.verdicts).splitlines()[2].split("  ", 1)[1].split() == cells.split()
+    assert (report.summary, report.is_failed) == (summary, True)
+
+
+def test_the_same_advice_is_said_once() -> None:
+    """Twenty images that a run of one mirror brings are one thing to do."""
+    run = "run the mirror 'm'"
+    images = [
+        replace(result("acr", "absent", problem=f"{name} not found; {run}"), image=name, advice=run)
+        for name in ("team/a:v1", "team/b:v1")
+    ]
+    other = result("hub", "slow", problem="too late; wait")
+    text = ReadinessReport.of([pool(runtime="docker")], [*images, replace(other, advice="wait")]).text()
+    assert f"\n\nacr, 2 images: {run}\n  outside: team/a:v1: team/a:v1 not found\n" in text
+    assert "  outside: team/b:v1: team/b:v1 not found\n\noutside: team/app:v1 from hub: too late; wait" in text
+    assert text.count(run) == 1

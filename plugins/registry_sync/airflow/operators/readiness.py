@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,8 @@ from registry_sync.airflow.damaged_images import read_damaged
 from registry_sync.airflow.hooks.registry import RegistryHook
 from registry_sync.airflow.ids import (
     CHECK_TASK,
-    DIGESTS_KEY,
     LIST_IMAGES_TASK,
     NOTES_KEY,
-    READ_AT_KEY,
     REPORT_KEY,
     RESULTS_KEY,
     copy_task,
@@ -29,7 +27,6 @@ from registry_sync.airflow.run_context import read_parameters
 from registry_sync.config.model import Mirror, MirrorsFile
 from registry_sync.config.node_pools import NodePool
 from registry_sync.errors import RefusedError, RegistrySyncError, TemporaryError
-from registry_sync.oci.reference import Digest
 from registry_sync.state.names import ASSET_GROUP, READINESS_ASSET
 from registry_sync.sync.report import RouteReport
 
@@ -37,8 +34,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from registry_sync.nodes.readiness.known_damage import KnownDamage
+    from registry_sync.nodes.readiness.known_digests import KnownDigests
     from registry_sync.nodes.readiness.model import ImageReadiness
-    from registry_sync.nodes.readiness.plan import MirroredDigest
+    from registry_sync.nodes.readiness.plan import MirroredDigest, ReadinessPlan
     from registry_sync.nodes.readiness.report import ReadinessReport
 
 
@@ -65,17 +63,15 @@ class ListImagesOperator(BaseOperator):
         from registry_sync.nodes.readiness.plan import plan_checks
 
         ti = context["ti"]
-        earlier = _pull_earlier(ti, DIGESTS_KEY)
-        read_at = _pull_earlier(ti, READ_AT_KEY)
+        known = _recall()
         plan = plan_checks(
             self.file,
             list(self.file.node_pools.values()),
             lambda registry: RegistryHook(registry).get_conn(),
-            {name: Digest.parse(digest) for name, digest in earlier.items()},
-            lambda: read_mirrored_digests(ti, self._unfiltered_mirrors(), earlier.keys(), read_at),
+            lambda: known,
+            lambda: read_mirrored_digests(ti, self._unfiltered_mirrors(), known),
         )
-        ti.xcom_push(DIGESTS_KEY, {name: str(digest) for name, digest in plan.digests.items()})
-        ti.xcom_push(READ_AT_KEY, {**read_at, **{name: time.isoformat() for name, time in plan.read_at.items()}})
+        _remember(plan, known)
         notes = [*filter(None, [self.file.note]), *plan.notes]
         ti.xcom_push(NOTES_KEY, [masked_text(note) for note in notes])
         for note in notes:
@@ -92,36 +88,51 @@ class ListImagesOperator(BaseOperator):
         }
 
 
-def _pull_earlier(ti: Any, key: str) -> dict[str, str]:
-    """The mapping that the last run of this task pushed; empty before the first run."""
-    pulled = ti.xcom_pull(task_ids=LIST_IMAGES_TASK, key=key, map_indexes=-1, include_prior_dates=True)
-    return dict(pulled or {})
+def _recall() -> KnownDigests:
+    """What earlier runs read at sources; nothing where the store fails, which is logged."""
+    from registry_sync.airflow.states.state_store import losing, open_named_store
+    from registry_sync.nodes.readiness.known_digests import KnownDigests
+    from registry_sync.state.known_digests import recall_digests
+
+    read = [KnownDigests()]
+    with losing("digests that earlier runs read are not known"):
+        read.append(recall_digests(open_named_store(READINESS_ASSET)))
+    return read[-1]
 
 
-def read_mirrored_digests(
-    ti: Any, mirrors: Mapping[str, Mirror], earlier: Iterable[str], read_at: Mapping[str, str]
-) -> dict[str, MirroredDigest]:
+def _remember(plan: ReadinessPlan, known: KnownDigests) -> None:
+    """Store what this run and earlier ones read, for runs and commands while a source is down."""
+    from registry_sync.airflow.states.state_store import losing, open_named_store
+    from registry_sync.nodes.readiness.known_digests import KnownDigests, repository_of
+    from registry_sync.state.known_digests import store_digests
+
+    read = {name: digest for name, digest in plan.digests.items() if repository_of(name) in plan.read_at}
+    if read:
+        with losing("digests are not stored for the time when a source is down"):
+            newer = KnownDigests(digests=read, read_at=plan.read_at)
+            store_digests(open_named_store(READINESS_ASSET), known.updated(newer))
+
+
+def read_mirrored_digests(ti: Any, mirrors: Mapping[str, Mirror], known: KnownDigests) -> dict[str, MirroredDigest]:
     """The digests that recent runs of mirrors copied, by the images' names at their sources.
 
-    A report has the digests of copied tags only. For an image of ``earlier``, a run counts when it began after the
+    A report has the digests of copied tags only. For an image that is known, a run counts when it began after the
     image's source was read.
 
     :param mirrors: by the ids of their DAGs.
-    :param earlier: names of the images whose digest an earlier run of this task read.
-    :param read_at: times at which that run read the sources, by repository.
+    :param known: what earlier runs of this task read.
     """
     from registry_sync.nodes.readiness.plan import MirroredDigest
 
-    names = frozenset(earlier)
     mirrored: dict[str, MirroredDigest] = {}
     for dag, mirror in mirrors.items():
         for run_id, began in list_recent_runs(ti, dag):
             for report in _pull_reports(ti, dag, mirror.destinations, run_id):
-                time = read_at.get(report.source)
-                is_later = time is not None and began >= datetime.fromisoformat(time)
+                time = known.read_at.get(report.source)
+                is_later = time is not None and began >= time
                 for tag in report.tags:
                     name = f"{report.source}:{tag.tag}"
-                    if tag.outcome == "copied" and tag.digest and (is_later or name not in names):
+                    if tag.outcome == "copied" and tag.digest and (is_later or name not in known.digests):
                         mirrored[name] = MirroredDigest(digest=tag.digest, run=f"the run {run_id} of {dag}")
     return mirrored
 

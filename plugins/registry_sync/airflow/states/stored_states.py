@@ -25,10 +25,13 @@ from sqlalchemy.orm import Session
 
 from registry_sync.airflow.ids import MISTAKES_TAG, WATCH_DAG, dag_id
 from registry_sync.errors import MirrorsFileError
+from registry_sync.nodes.readiness.known_digests import KnownDigests
 from registry_sync.state.document import StateError, read_document
+from registry_sync.state.known_digests import join_digests
 from registry_sync.state.names import (
     ASSET_GROUP,
     DESTINATION_KEY,
+    DIGESTS_PREFIX,
     READINESS_ASSET,
     READINESS_KEY,
     mirror_and_destination,
@@ -61,6 +64,16 @@ def read_readiness(session: Session) -> ReadinessState | None:
         return read_document(ReadinessState, _parse(value)) if value is not None else None
     except StateError:
         return None
+
+
+def read_known_digests(session: Session) -> KnownDigests:
+    """The digests that readiness checks last read at sources."""
+    rows = session.execute(
+        select(AssetStateStoreModel.key, AssetStateStoreModel.value)
+        .join(AssetModel, AssetModel.id == AssetStateStoreModel.asset_id)
+        .where(AssetModel.name == READINESS_ASSET, AssetStateStoreModel.key.like(f"{DIGESTS_PREFIX}%"))
+    )
+    return join_digests(_parse(value) for _, value in rows)
 
 
 class StoredStates:

@@ -21,7 +21,7 @@ def advise(fault: Fault, cause: RegistrySyncError | None, check: EndpointCheck, 
             return _advise_on_wrong_image(check, tag)
         case "unreadable":
             return "find out what answers instead of the registry, for example the log-in page of a proxy"
-        case "silent" | "slow":
+        case "silent" | "handshake" | "slow":
             return _advise_on_waiting(fault, check)
         case "unchecked":
             return "publish its images under an index with fewer levels"
@@ -49,10 +49,10 @@ def _advise_on_wrong_image(check: EndpointCheck, tag: str) -> str:
     return f"{_copy_again(check)}, and find out who else can push to {check.registry.name}"
 
 
-def _advise_on_waiting(fault: Literal["silent", "slow"], check: EndpointCheck) -> str:
+def _advise_on_waiting(fault: Literal["silent", "handshake", "slow"], check: EndpointCheck) -> str:
     """Only a mirror can be removed from its pool."""
     name = check.registry.name
-    recovered = f"{name} answers again" if fault == "silent" else f"{name} is fast again"
+    recovered = f"{name} is fast again" if fault == "slow" else f"{name} answers again"
     match check.role:
         case "sole":
             return f"until {recovered}, nodes cannot pull tags"
@@ -62,6 +62,11 @@ def _advise_on_waiting(fault: Literal["silent", "slow"], check: EndpointCheck) -
             return (
                 "each pull waits before it falls back (dockerd 15 s, CRI-O 60 s, containerd 150 s, or 10 s from 2.1 on "
                 f"as rendered): remove {name} from the pool's mirrors until it answers again"
+            )
+        case "mirror" if fault == "handshake":
+            return (
+                "each pull waits before it falls back (dockerd 10 s, containerd 50 s): is there a living server behind "
+                f"its load balancer? else remove {name} from the pool's mirrors until it answers again"
             )
         case "mirror":
             return f"no runtime falls back from that: remove {name} from the pool's mirrors until it is fast again"

@@ -12,6 +12,7 @@ from typing import TypeVar
 from registry_sync.errors import (
     ConnectTimeout,
     DamagedContent,
+    HandshakeTimeout,
     NotAManifest,
     RefusedError,
     RegistrySyncError,
@@ -61,19 +62,20 @@ def _check_image(check: EndpointCheck, expected: Expected, pull: _Pull, today: d
     if expected.problem:
         return ImageReadiness.unchecked(check, expected.tag, expected.problem)
     fault: Fault | None = None
-    problem = ""
+    problem = advice = ""
     try:
         pull.read_manifests(expected, by_tag=check.resolves)
         pull.check_blobs(today)
     except _FaultError as error:
-        fault = error.fault
-        problem = f"{error}; {advise(fault, error.cause, check, expected.tag)}"
+        fault, advice = error.fault, advise(error.fault, error.cause, check, expected.tag)
+        problem = f"{error}; {advice}"
     return ImageReadiness(
         pool=check.pool,
         image=check.image(expected.tag),
         registry=check.registry.name,
         fault=fault,
         problem=problem,
+        advice=advice,
         note="" if expected.digest else f"digest not compared: {expected.not_compared}",
         digest=pull.digest,
         platforms=tuple(sorted(pull.platforms)),
@@ -99,6 +101,7 @@ _FaultsByError = tuple[tuple[type[RegistrySyncError], Fault], ...]
 _COMMON_FAULTS: _FaultsByError = (
     (NotAManifest, "unreadable"),
     (ResponseTimeout, "slow"),
+    (HandshakeTimeout, "handshake"),
     (ConnectTimeout, "silent"),
     (DamagedContent, "damaged"),
 )
@@ -213,7 +216,7 @@ class _Pull:
         """:raises _FaultError: when the call took too long. A late error counts too: a node waits for it as well."""
         seconds = time.monotonic() - started
         self.slowest_seconds = max(self.slowest_seconds, seconds)
-        if seconds > self._limits.request_seconds and fault not in ("silent", "slow"):
+        if seconds > self._limits.request_seconds and fault not in ("silent", "handshake", "slow"):
             took = f"{action} took {seconds:.1f} s, more than {self._limits.request_seconds:g} s"
             raise _FaultError("slow", f"{took}, and failed: {error}" if error else took, error) from error
 

@@ -11,13 +11,14 @@ from registry_sync.config.model import Registry
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.tags.overwrite_policy import FOLLOW, OverwritePolicies, parse_policies
 
-Fault = Literal["absent", "silent", "incomplete", "unreadable", "damaged", "wrong", "slow", "unchecked"]
+Fault = Literal["absent", "silent", "handshake", "incomplete", "unreadable", "damaged", "wrong", "slow", "unchecked"]
 """A fault of an image at a registry. Runtimes react differently to each.
 
 absent: the registry quickly returns an error, or refuses the connection. silent: it neither accepts nor refuses the
-connection (packets dropped). incomplete: a platform or a blob is missing. unreadable: it returns something other than a
-manifest, such as a log-in page. damaged: bytes do not match their digest or size. wrong: the tag names another image.
-slow: a response takes too long, even if it is an error. unchecked: the check could not tell.
+connection (packets dropped). handshake: it accepts the connection, and never answers the TLS handshake (a load
+balancer without living servers). incomplete: a platform or a blob is missing. unreadable: it returns something other
+than a manifest, such as a log-in page. damaged: bytes do not match their digest or size. wrong: the tag names another
+image. slow: a response takes too long, even if it is an error. unchecked: the check could not tell.
 """
 
 PoolRole = Literal["mirror", "fallback", "sole"]
@@ -113,8 +114,9 @@ class EndpointCheck:
 class ImageReadiness:
     """The result for one image at one registry: ready, or the first fault that was found.
 
-    ``problem`` says what was seen and what to do, and is empty when the image is ready. ``note`` says what could not be
-    compared. ``size_bytes`` counts all blobs of the image; ``read_bytes`` of them were downloaded and hashed.
+    ``problem`` says what was seen and what to do, and is empty when the image is ready. Its end is ``advice``, what to
+    do, which is said once for several images. ``note`` says what could not be compared. ``size_bytes`` counts all blobs
+    of the image; ``read_bytes`` of them were downloaded and hashed.
     """
 
     pool: str
@@ -122,6 +124,7 @@ class ImageReadiness:
     registry: str
     fault: Fault | None = None
     problem: str = ""
+    advice: str = ""
     note: str = ""
     digest: Digest | None = None
     platforms: tuple[str, ...] = ()

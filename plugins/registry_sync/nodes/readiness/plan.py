@@ -13,6 +13,7 @@ from typing import TypeVar
 from registry_sync.config.model import MirrorsFile, Registry
 from registry_sync.config.node_pools import BootstrapImage, NodePool
 from registry_sync.errors import NotFound, RateLimited, RegistrySyncError, TemporaryError
+from registry_sync.nodes.readiness.known_digests import KnownDigests, Recall, when_read
 from registry_sync.nodes.readiness.model import EndpointCheck, Expected, PoolRole
 from registry_sync.oci.reference import Digest, Reference, Repository
 from registry_sync.registry.client import ListedTag, RegistryClient
@@ -25,9 +26,6 @@ from registry_sync.tags.select import PushTimes, rejection_reason, select_tags
 T = TypeVar("T")
 
 OpenClient = Callable[[Registry], RegistryClient]
-
-Digests = Mapping[str, Digest]
-"""Digests of images at their source, by name, such as ``quay.io/giantswarm/pause:3.9``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +58,16 @@ def plan_checks(
     file: MirrorsFile,
     pools: Sequence[NodePool],
     open_client: OpenClient,
-    earlier: Digests,
+    recall: Recall,
     read_mirrored: ReadMirroredDigests = dict,
 ) -> ReadinessPlan:
     """Read tags and digests of each bootstrap image at its source, and list the registries that must have them.
 
     :param open_client: opens a source with credentials, because nodes need not be able to read it.
-    :param earlier: ``digests`` of an earlier plan, for sources that are down.
-    :param read_mirrored: called when a source is down; its digests are newer than those of ``earlier``.
+    :param recall: called when a source is down: what earlier plans read.
+    :param read_mirrored: called when a source is down; its digests are newer than those.
     """
-    planner = _Planner(file, open_client, earlier, cache(read_mirrored))
+    planner = _Planner(file, open_client, cache(recall), cache(read_mirrored))
     for pool in pools:
         for image in pool.images:
             planner.add(pool, image)
@@ -101,9 +99,10 @@ def _routes_upstream(repository: Repository, routes: RouteMap, tags: Collection[
 
 class _Planner:
     def __init__(
-        self, file: MirrorsFile, open_client: OpenClient, earlier: Digests, read_mirrored: ReadMirroredDigests
+        self, file: MirrorsFile, open_client: OpenClient, recall: Recall, read_mirrored: ReadMirroredDigests
     ) -> None:
-        self._file, self._open_client, self._earlier, self._read_mirrored = file, open_client, earlier, read_mirrored
+        self._file, self._open_client = file, open_client
+        self._recall_known, self._read_mirrored = recall, read_mirrored
         self._routes = RouteMap.of(file)
         self._down: dict[str, RegistrySyncError] = {}
         self.plan = ReadinessPlan()
@@ -177,8 +176,9 @@ class _Planner:
             expected = self._read_source(source, repository, rules)
             self.plan.read_at[str(repository)] = read_at
         except RegistrySyncError as error:
-            self.plan.notes.append(f"cannot read digests from {repository}: {error}")
-            expected = self._recall(repository, rules)
+            known = self._recall_known()
+            self.plan.notes.append(f"cannot read digests from {repository}: {error}{_knowledge(repository, known)}")
+            expected = self._recall(repository, rules, known)
         self.plan.digests |= {str(Reference(repository, tag.tag)): tag.digest for tag in expected if tag.digest}
         return expected
 
@@ -193,17 +193,18 @@ class _Planner:
             self._down[source.name] = error
             raise
 
-    def _recall(self, repository: Repository, rules: TagRules) -> list[Expected]:
+    def _recall(self, repository: Repository, rules: TagRules, known: KnownDigests) -> list[Expected]:
         """The tags and digests of an earlier plan, updated by those that mirrors have copied since.
 
         Mirrors may copy tags that nodes do not need. They add a tag only without an earlier plan, or if ``rules`` name
         it.
         """
-        earlier = _tags_of(repository, self._earlier)
+        earlier = _tags_of(repository, known.digests)
+        read_at = known.read_at.get(str(repository))
         mirrored = _tags_of(repository, self._read_mirrored())
         names = dict.fromkeys([*(earlier or mirrored), *rules.by_name])
         chosen = [tag for tag in names if not rejection_reason(tag, rules)]
-        expected = [_recalled(repository, tag, earlier.get(tag), mirrored.get(tag)) for tag in chosen]
+        expected = [_recalled(repository, tag, earlier.get(tag), read_at, mirrored.get(tag)) for tag in chosen]
         problem = (
             f"its tags are unknown: {repository.host} does not answer, and there is no earlier check; list the tags by "
             "name, or pass the output of an earlier nodes check --json with --expect"
@@ -223,11 +224,19 @@ def _tags_of(repository: Repository, by_name: Mapping[str, T]) -> dict[str, T]:
     return {name.removeprefix(prefix): entry for name, entry in by_name.items() if name.startswith(prefix)}
 
 
-def _recalled(repository: Repository, tag: str, earlier: Digest | None, mirrored: MirroredDigest | None) -> Expected:
+def _knowledge(repository: Repository, known: KnownDigests) -> str:
+    """The age of what is compared with instead, as the end of a note; empty where nothing is known."""
+    read_at = known.read_at.get(str(repository))
+    return f"; compared with {when_read(repository.host, read_at, datetime.now(UTC))}" if read_at else ""
+
+
+def _recalled(
+    repository: Repository, tag: str, earlier: Digest | None, read_at: datetime | None, mirrored: MirroredDigest | None
+) -> Expected:
     if mirrored:
         return Expected(tag=tag, digest=mirrored.digest, said_by=f"{repository.host} in {mirrored.run}")
     if earlier:
-        return Expected(tag=tag, digest=earlier, said_by=f"{repository.host} when it last answered")
+        return Expected(tag=tag, digest=earlier, said_by=when_read(repository.host, read_at, datetime.now(UTC)))
     return Expected(tag=tag, not_compared=f"{repository.host} does not answer, and there is no earlier check")
 
 

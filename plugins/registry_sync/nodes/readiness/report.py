@@ -36,11 +36,15 @@ class ReadinessReport:
     @property
     def summary(self) -> str:
         """One sentence about all pools."""
-        failed = [verdict for verdict in self.verdicts if verdict.is_failed]
-        now = list(dict.fromkeys(verdict.pool for verdict in failed if verdict.down is None))
-        in_outage = [f"{verdict.pool} with {verdict.down} down" for verdict in failed if verdict.pool not in now]
-        parts = [f"nodes of {', '.join(now)} would not start now"] if now else []
-        parts += [f"nodes would not start: {', '.join(in_outage)}"] if in_outage else []
+        failed = [verdict for verdict in self.verdicts if verdict.is_failed and not verdict.is_unknown]
+        unknown = [verdict for verdict in self.verdicts if verdict.is_unknown]
+        lost, untold = _pools_now(failed), _pools_now(unknown)
+        parts = [f"nodes of {', '.join(lost)} would not start now"] if lost else []
+        in_outage = _in_outage(failed, lost)
+        parts += [f"nodes would not start: {in_outage}"] if in_outage else []
+        parts += [f"it could not be told if nodes of {', '.join(untold)} would start now"] if untold else []
+        in_outage = _in_outage(unknown, [*lost, *untold])
+        parts += [f"it could not be told if nodes would start: {in_outage}"] if in_outage else []
         return "; ".join(parts) or "nodes of every pool would start, as far as their configuration promises"
 
     def text(self) -> str:
@@ -48,11 +52,7 @@ class ReadinessReport:
         parts = [start_table(self.verdicts)] if self.verdicts else []
         if self.images:
             parts.append(table(_HEADINGS, [_row(image) for image in self.images], right=_RIGHT))
-        parts += [
-            f"{image.pool}: {image.image} from {image.registry}: {image.problem}"
-            for image in self.images
-            if image.fault
-        ]
+        parts += _problems([image for image in self.images if image.fault])
         parts += dict.fromkeys(
             f"{image.image} from {image.registry}: {image.note}" for image in self.images if image.note
         )
@@ -68,6 +68,35 @@ class ReadinessReport:
             "images": [image.to_json() for image in self.images],
             "notes": list(self.notes),
         }
+
+
+def _pools_now(verdicts: Sequence[Verdict]) -> list[str]:
+    return list(dict.fromkeys(verdict.pool for verdict in verdicts if verdict.down is None))
+
+
+def _in_outage(verdicts: Sequence[Verdict], named: Sequence[str]) -> str:
+    return ", ".join(f"{verdict.pool} with {verdict.down} down" for verdict in verdicts if verdict.pool not in named)
+
+
+def _problems(images: Sequence[ImageReadiness]) -> list[str]:
+    """A paragraph for each image; one for all images at a registry that need the same to be done."""
+    groups: dict[tuple[str, str], list[ImageReadiness]] = {}
+    for image in images:
+        groups.setdefault((image.registry, image.advice or f"{image.pool} {image.problem}"), []).append(image)
+    return [_problem(group) if len(group) == 1 else _common_problem(group) for group in groups.values()]
+
+
+def _problem(group: Sequence[ImageReadiness]) -> str:
+    return "\n".join(f"{image.pool}: {image.image} from {image.registry}: {image.problem}" for image in group)
+
+
+def _common_problem(group: Sequence[ImageReadiness]) -> str:
+    """The advice once, then each image with what was seen."""
+    first = group[0]
+    if not first.advice:
+        return _problem(group)
+    lines = [f"  {image.pool}: {image.image}: {image.problem.removesuffix(f'; {image.advice}')}" for image in group]
+    return "\n".join([f"{first.registry}, {len(group)} images: {first.advice}", *lines])
 
 
 def fault_conflicting(results: Sequence[ImageReadiness]) -> list[ImageReadiness]:

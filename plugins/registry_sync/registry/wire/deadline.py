@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 from urllib3 import BaseHTTPResponse, Retry, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ProtocolError, SSLError
+from urllib3.exceptions import ConnectTimeoutError, ProtocolError, SSLError
 
 from registry_sync.registry.wire.response_head import read_head
 
@@ -62,6 +62,10 @@ def write_timeout(seconds: float) -> AbstractContextManager[None]:
 
 class DeadlineExceeded(Exception):
     """A response was not complete in time."""
+
+
+class TLSTimeoutError(ConnectTimeoutError):
+    """A connection was accepted, and its TLS handshake not answered in time. urllib3 reports it as a late response."""
 
 
 class _DeadlineReader(io.RawIOBase):
@@ -166,7 +170,11 @@ class _Noted:
     sock: socket.socket | None
 
     def connect(self) -> None:
-        super().connect()  # type: ignore[misc]
+        """:raises TLSTimeoutError: when the connection is accepted, and then not answered."""
+        try:
+            super().connect()  # type: ignore[misc]
+        except TimeoutError as error:  # of the handshake: that of the connection is one of urllib3
+            raise TLSTimeoutError(self, str(error)) from error
         self.opened.add(self)  # type: ignore[arg-type]
 
     def send(self, data: Any) -> None:

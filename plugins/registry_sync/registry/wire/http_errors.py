@@ -24,6 +24,7 @@ from registry_sync.errors import (
     ConnectTimeout,
     DamagedContent,
     DeniedError,
+    HandshakeTimeout,
     LockedTag,
     MissingContent,
     NotFound,
@@ -33,6 +34,7 @@ from registry_sync.errors import (
     ResponseTimeout,
     TemporaryError,
 )
+from registry_sync.registry.wire.deadline import TLSTimeoutError
 from registry_sync.registry.wire.response import Response
 from registry_sync.registry.wire.retry_after import requested_delay
 from registry_sync.registry.wire.urls import host_of, shown_url
@@ -225,6 +227,8 @@ def decode_exception(error: HTTPError, url: str, proxy: str = "") -> RegistrySyn
         return ResponseTimeout(f"{where} accepted the request, but sent no response before the timeout: {text}")
     if isinstance(error, ProtocolError) and isinstance(reason, TimeoutError):
         return ResponseTimeout(f"{where} accepted a part of the request, and took no more before the timeout: {text}")
+    if isinstance(error, TLSTimeoutError):
+        return HandshakeTimeout(f"{where} accepted the connection, and did not answer the TLS handshake: {text}")
     if isinstance(error, ConnectTimeoutError) and not isinstance(error, NewConnectionError):
         return ConnectTimeout(f"{where} neither accepted nor refused the connection: {text}")
     return TemporaryError(f"{where} cannot be reached: {text}")
