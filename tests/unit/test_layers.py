@@ -54,7 +54,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "docker": ("skopeo.container", "airflow.hooks.skopeo"),
     "multiprocessing": (),
     "pty": (),
-    "yaml": ("config.yaml_source", "config.yaml_errors"),
+    "yaml": ("config.yaml_source", "config.yaml_errors", "nodes.roll_out"),
     "pydantic": ("config", "routes.load", "state.document", "state.times", "airflow.pages.run_again"),
     "re2": ("tags.patterns",),
     "pydantic_core": ("config.explain_errors",),

@@ -16,10 +16,12 @@ from registry_sync.cli.nodes_audit import add_audit
 from registry_sync.cli.nodes_check import Clients, add_check, find_pool
 from registry_sync.cli.nodes_prove import add_prove
 from registry_sync.cli.nodes_runtime import add_runtime, choose_runtime, choose_versions
+from registry_sync.config.runtime_versions import Versions
 from registry_sync.errors import ConfigurationError
 from registry_sync.nodes.image_names import NameMap
-from registry_sync.nodes.render import render_pool, write_files
+from registry_sync.nodes.render import RenderedFile, render_pool, write_files
 from registry_sync.nodes.rewrite_manifests import rewrite
+from registry_sync.nodes.roll_out import FORMS, render_as
 from registry_sync.routes.load import load_mirrors
 from registry_sync.text_table import table
 
@@ -60,6 +62,12 @@ def _add_render(subcommands: Commands, file: argparse.ArgumentParser) -> None:
     render.add_argument("--pool", required=True, metavar="NAME", help="the pool of machines")
     add_runtime(render)
     render.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder to write to")
+    render.add_argument(
+        "--as",
+        dest="form",
+        choices=FORMS,
+        help="write one file that brings the configuration onto machines, in this form",
+    )
     render.add_argument("--force", action="store_true", help="replace existing files that differ")
     render.set_defaults(command=_render)
 
@@ -80,8 +88,16 @@ def _add_images(subcommands: Commands, file: argparse.ArgumentParser) -> None:
 def _render(arguments: argparse.Namespace) -> int:
     file = load_mirrors(arguments.mirrors_file)
     pool = find_pool(file, arguments.pool)
+    if arguments.form:
+        runtime = arguments.runtime or pool.runtime
+        versions = choose_versions(pool, runtime, arguments.version) if runtime else Versions()
+        return _print_written([render_as(arguments.form, file, pool, runtime, versions)], arguments)
     runtime = choose_runtime(pool, arguments.runtime)
     files = render_pool(file, pool, runtime, choose_versions(pool, runtime, arguments.version))
+    return _print_written(files, arguments)
+
+
+def _print_written(files: Sequence[RenderedFile], arguments: argparse.Namespace) -> int:
     for path, outcome in write_files(files, arguments.output, force=arguments.force).items():
         print(f"{path}: {outcome}")
     return OK
