@@ -6,6 +6,7 @@ This module must not import Airflow, which reads the metadata of providers while
 from __future__ import annotations
 
 import shlex
+from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
 CONNECTION_TYPE = "oci_registry"
@@ -16,10 +17,26 @@ HOOK_NAME = "Container registry"
 HOOK_CLASS = "registry_sync.airflow.hooks.oci_registry.OciRegistryHook"
 
 
+DOCKER_TYPE = "docker"
+"""The type of the Docker provider: the same fields, without certificates."""
+
+
+def known_type() -> str:
+    """The type that Airflow's commands know here. They know ours if the package was installed by pip.
+
+    ``airflow connections add`` stores ``generic`` in place of a type that it does not know.
+    """
+    try:
+        distribution("registry-sync")
+    except PackageNotFoundError:
+        return DOCKER_TYPE
+    return CONNECTION_TYPE
+
+
 def add_command(connection: str, host: str, user: str, password: str) -> str:
     """The command that creates a Connection. ``user`` and ``password`` are shell words, such as ``"$PASSWORD"``."""
     return (
-        f"airflow connections add {shlex.quote(connection)} --conn-type {CONNECTION_TYPE} "
+        f"airflow connections add {shlex.quote(connection)} --conn-type {known_type()} "
         f"--conn-host {shlex.quote(host)} --conn-login {user} --conn-password {password}"
     )
 

@@ -13,6 +13,7 @@ import pytest
 import registry_sync.airflow.hooks.registry  # noqa: F401 - Airflow binds its logging to what standard output is just now
 from registry_sync.cli.arguments import FAILED, OK, UNANSWERED
 from registry_sync.cli.main import main
+from registry_sync.connection_type import known_type
 from registry_sync.skopeo.local import find_skopeo
 from registry_sync.skopeo.runner import speed_limit
 from testkit import images
@@ -291,6 +292,6 @@ def test_a_missing_connection_is_reported(
     printed = capsys.readouterr().err
     assert "registry 'backup': no Airflow Connection named 'registry_backup'; create it" in printed
     assert (
-        f"\n  → airflow connections add registry_backup --conn-type oci_registry --conn-host {locked.host} "
+        f"\n  → airflow connections add registry_backup --conn-type {known_type()} --conn-host {locked.host} "
         '--conn-login "$USERNAME" --conn-password "$PASSWORD"\n'
     ) in printed

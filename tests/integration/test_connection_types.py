@@ -72,11 +72,16 @@ class TestTypes:
         assert (credentials.username, credentials.secret) == ("robot", "of-the-robot-1")
 
     @pytest.mark.parametrize(
-        "conn_type", ["aws", "google_cloud_platform", "azure", "wasb", "http", "generic", "kubernetes", "oci"]
+        "conn_type", ["aws", "google_cloud_platform", "azure", "wasb", "http", "kubernetes", "oci"]
     )
     def test_others_are_refused_by_name(self, monkeypatch: pytest.MonkeyPatch, conn_type: str) -> None:
         given(monkeypatch, **{**LOGIN, "conn_type": conn_type})
         assert refusal() == OTHER_TYPE.format(f"the type {conn_type!r}")
+
+    def test_one_that_airflow_stored_for_an_unknown_type_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        given(monkeypatch, **{**LOGIN, "conn_type": "generic"})
+        stored = "(Airflow's command stores it in place of a type that it does not know)"
+        assert refusal() == OTHER_TYPE.format(f"the type 'generic' {stored}")
 
     def test_one_without_a_type_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         given(monkeypatch, login="robot", password="of-the-robot-1")

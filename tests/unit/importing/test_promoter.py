@@ -8,6 +8,7 @@ import pytest
 
 from registry_sync.cli.arguments import UNUSABLE
 from registry_sync.cli.main import main
+from registry_sync.connection_type import known_type
 from tests.unit.importing.conftest import Run
 
 ONE, TWO = (f"sha256:{64 * digit}" for digit in "12")
@@ -35,7 +36,9 @@ def test_a_plain_manifest_and_thin_ones(run: Run) -> None:
         (mirror,) = done.document["mirrors"].values()
         assert mirror["destinations"] == ["us_pkg_example", "eu_pkg_example"]
         assert done.document["defaults"] == {"on_moved_tag": "fail"}
-    assert "connections add registry_us_pkg_example --conn-type oci_registry --conn-host us.pkg.example" in done.errors
+    assert (
+        f"connections add registry_us_pkg_example --conn-type {known_type()} --conn-host us.pkg.example" in done.errors
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from registry_sync.connection_type import known_type
 from registry_sync.importing.skopeo_sync import NUMBERS
 from tests.unit.importing.conftest import Run
 
@@ -388,16 +389,16 @@ def test_logins_become_connections_without_their_passwords(run: Run) -> None:
     add = "airflow connections add"
     commands = [
         (
-            f"{add} registry_quay_example --conn-type oci_registry --conn-host quay.example --conn-login "
+            f"{add} registry_quay_example --conn-type {known_type()} --conn-host quay.example --conn-login "
             f"team+robot --conn-password "
             '"$REGISTRY_QUAY_EXAMPLE_PASSWORD"'
         ),
         (
-            f"{add} registry_docker_io --conn-type oci_registry --conn-host docker.io --conn-login "
+            f"{add} registry_docker_io --conn-type {known_type()} --conn-host docker.io --conn-login "
             '"$HUB_USER" --conn-password "$(cat /run/hub)"'
         ),
         (
-            f"{add} registry_copies_example --conn-type oci_registry --conn-host copies.example --conn-login "
+            f"{add} registry_copies_example --conn-type {known_type()} --conn-host copies.example --conn-login "
             '"$REGISTRY_COPIES_EXAMPLE_USER" --conn-password "$REGISTRY_COPIES_EXAMPLE_PASSWORD"'
         ),
     ]

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.log import mask_secret
 
-from registry_sync.connection_type import CA, CLIENT_CERTIFICATE, CLIENT_KEY, CONNECTION_TYPE, FIELDS
+from registry_sync.connection_type import CA, CLIENT_CERTIFICATE, CLIENT_KEY, CONNECTION_TYPE, DOCKER_TYPE, FIELDS
 from registry_sync.errors import ConfigurationError
 from registry_sync.registry.endpoint import ClientCertificate, Credentials
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-DOCKER = "docker"
 """The docker provider's type, with host, login and password. Its other fields, reauth and email, are its own."""
 
 
@@ -57,12 +56,14 @@ def read_login(connection: Connection) -> Login:
 
 
 def _check_type(connection: Connection, name: str) -> None:
-    if connection.conn_type not in (CONNECTION_TYPE, DOCKER):
+    if connection.conn_type not in (CONNECTION_TYPE, DOCKER_TYPE):
         has = f"has the type {connection.conn_type!r}" if connection.conn_type else "has no type"
+        if connection.conn_type == "generic":
+            has += " (Airflow's command stores it in place of a type that it does not know)"
         raise ConfigurationError(
             f"{name} {has}, which is not one of container registries, so nothing of it was sent; write the id of a "
-            f"Connection of type {CONNECTION_TYPE} or {DOCKER}, with the login and password that docs/connections.md "
-            "has for each registry"
+            f"Connection of type {CONNECTION_TYPE} or {DOCKER_TYPE}, with the login and password that "
+            "docs/connections.md has for each registry"
         )
 
 
@@ -92,10 +93,10 @@ def _read_fields(connection: Connection, name: str) -> Mapping[str, str]:
     """
     written = {key: value for key, value in _read_extra(connection, name).items() if value not in (None, "")}
     own = [key for key in written if key in FIELDS]
-    if connection.conn_type == DOCKER:
+    if connection.conn_type == DOCKER_TYPE:
         if own:
             raise ConfigurationError(
-                f"{name} is of type {DOCKER}, which has no {', '.join(own)}; give it the type {CONNECTION_TYPE}"
+                f"{name} is of type {DOCKER_TYPE}, which has no {', '.join(own)}; give it the type {CONNECTION_TYPE}"
             )
         return {}
     if unknown := [key for key in written if key not in FIELDS]:
