@@ -46,6 +46,11 @@ from testkit.registry import RegistryProcess
 from testkit.states import SyntheticDestination, synthetic_destination, synthetic_states
 from testkit.states_database import write_states
 
+DAG_GONE = (
+    "Airflow no longer has its DAG; if you removed the mirror, delete its history and state (docs/state.md), else see "
+    "Airflow's import errors"
+)
+
 NOW = datetime.now(UTC).replace(microsecond=0)
 STATES = synthetic_states(now=NOW, routes=30, tags=20)
 
@@ -174,7 +179,7 @@ def test_totals_do_not_count_other_mirrors(session: Session) -> None:
     assert states.runs().keys() == {"kubernetes"}
 
 
-@pytest.mark.parametrize(("name", "limit"), [*((name, 9) for name in QUERIES)])
+@pytest.mark.parametrize(("name", "limit"), [*((name, 10) for name in QUERIES)])
 def test_the_number_of_queries_does_not_depend_on_the_routes(session: Session, name: str, limit: int) -> None:
     statements: list[str] = []
 
@@ -238,7 +243,20 @@ def test_a_dry_run_does_not_hide_a_run_that_never_reported(session: Session) -> 
 def test_a_mirror_whose_dag_was_deleted_is_unknown(session: Session) -> None:
     session.execute(delete(DagModel).where(DagModel.dag_id == "mirror_kubernetes"))
     [row] = get_overview(reader(session), NOW, mirror="kubernetes")
-    assert "Airflow no longer has its DAG; see Airflow's import errors, or the DAG mirror_watch" in row.reasons
+    assert DAG_GONE in row.reasons
+
+
+@pytest.mark.parametrize(("has_dag", "has_mistake", "shown"), [(False, False, 0), (True, False, 1), (False, True, 1)])
+def test_a_mirror_is_removed_when_its_dag_was_deleted_and_its_state_was_reset(
+    session: Session, has_dag: bool, has_mistake: bool, shown: int
+) -> None:
+    asset = session.scalar(select(AssetModel.id).where(AssetModel.name == asset_name("kubernetes", "acr")))
+    session.execute(delete(AssetStateStoreModel).where(AssetStateStoreModel.asset_id == asset))
+    if not has_dag:
+        session.execute(delete(DagModel).where(DagModel.dag_id == "mirror_kubernetes"))
+    if has_mistake:
+        session.add(ParseImportError(filename="/opt/airflow/dags/mirrors_check.py", stacktrace="a mistake"))
+    assert len(get_overview(reader(session), NOW, mirror="kubernetes", destination="acr")) == shown
 
 
 def test_a_disabled_mirror_is_known_by_its_schedule(session: Session) -> None:
@@ -274,7 +292,7 @@ def test_a_mirror_that_is_gone_with_an_error_in_the_file_is_unknown(session: Ses
     session.flush()
     [row] = get_overview(reader(session), NOW, mirror="kubernetes")
     assert (row.status, row.reasons[0]) == ("failing", "2 routes failing")
-    assert "Airflow no longer has its DAG; see Airflow's import errors, or the DAG mirror_watch" in row.reasons
+    assert DAG_GONE in row.reasons
 
 
 def test_an_error_of_the_mirrors_file_counts_in_a_dag_file_of_any_name(session: Session) -> None:

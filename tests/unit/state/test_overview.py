@@ -139,7 +139,15 @@ RUN_CASES: list[tuple[str, MirrorRuns, timedelta, tuple[str, tuple[str, ...]]]] 
         "gone",
         replace(RUNS, is_gone=True),
         timedelta(),
-        ("unknown", ("Airflow no longer has its DAG; see Airflow's import errors, or the DAG mirror_watch",)),
+        (
+            "unknown",
+            (
+                (
+                    "Airflow no longer has its DAG; if you removed the mirror, delete its history and state "
+                    "(docs/state.md), else see Airflow's import errors"
+                ),
+            ),
+        ),
     ),
     (
         "a later run that failed early",

@@ -182,21 +182,33 @@ class StoredStates:
     def _assets(self) -> Mapping[tuple[str, str], int]:
         """The ids of the assets that the caller may read, by mirror and destination.
 
-        An asset is active while a DAG has it. The DAG of a mirror with a mistake in the mirrors file is gone, and
-        nothing must then look as if the mirror had been removed.
+        An asset is active while a DAG has it, and longer if it has events. The DAG of a mirror with a mistake in the
+        mirrors file is gone, and nothing must then look as if the mirror had been removed. Without such a mistake, a
+        mirror is removed when its DAG was deleted and its state was reset.
         """
         is_active = select(AssetActive.name).where(
             AssetActive.name == AssetModel.name, AssetActive.uri == AssetModel.uri
         )
-        assets = select(AssetModel.name, AssetModel.id, is_active.exists().label("is_active"))
-        newest_last = assets.where(AssetModel.group == ASSET_GROUP).order_by("is_active", AssetModel.id)
+        has_state = select(AssetStateStoreModel.key).where(AssetModel.id == _ASSET)
+        columns = (AssetModel.name, AssetModel.id, is_active.exists().label("is_active"), has_state.exists())
+        newest_last = select(*columns).where(AssetModel.group == ASSET_GROUP).order_by("is_active", AssetModel.id)
         shows_gone = self.has_file_errors()
         found: dict[tuple[str, str], int] = {}
-        for name, asset, active in self._session.execute(newest_last):
+        without_state = set[tuple[str, str]]()
+        for name, asset, active, stored in self._session.execute(newest_last):
             ends = mirror_and_destination(name)
             if ends and (active or shows_gone) and (self._readable is None or ends[0] in self._readable):
                 found[ends] = asset
-        return found
+                if not (stored or shows_gone):
+                    without_state.add(ends)
+        removed = self._without_dag(without_state)
+        return {ends: asset for ends, asset in found.items() if ends not in removed}
+
+    def _without_dag(self, all_ends: Collection[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+        """Those of mirrors whose DAG was deleted."""
+        dags = {dag_id(mirror) for mirror, _ in all_ends}
+        known = set(self._session.scalars(select(DagModel.dag_id).where(DagModel.dag_id.in_(dags)))) if dags else set()
+        return frozenset(ends for ends in all_ends if dag_id(ends[0]) not in known)
 
     @cached_property
     def _ends(self) -> Mapping[int, tuple[str, str]]:

@@ -102,7 +102,10 @@ def _judge_runs(runs: MirrorRuns, state: DestinationState | None, now: datetime)
     if runs.is_gone:
         yield Judgement(
             status="unknown",
-            reason="Airflow no longer has its DAG; see Airflow's import errors, or the DAG mirror_watch",
+            reason=(
+                "Airflow no longer has its DAG; if you removed the mirror, delete its history and state "
+                "(docs/state.md), else see Airflow's import errors"
+            ),
         )
     last = runs.last
     if last and last.state == "failed" and state and last.run_id != state.run_id and _ended_later(last.ended_at, state):
