@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -180,4 +181,10 @@ def run(argv: Sequence[str] | None = None, program: str | None = None) -> int:
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("registry_sync").setLevel(logging.WARNING)  # Airflow sets the root logger to INFO
-    return main(argv, program)
+    try:
+        status = main(argv, program)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has ended, such as ``head``
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would fail again when it ends
+        return 128 + signal.SIGPIPE
+    return status

@@ -171,3 +171,24 @@ def test_exit_codes_distinguish_valid_and_invalid_files(file: Path) -> None:
     file.write_text(BAD)
     ended = subprocess.run(command, env=environment, capture_output=True, check=False, text=True)
     assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (UNUSABLE, "", 2)
+
+
+@pytest.mark.parametrize("command", [["schema"], ["validate"]])
+def test_a_reader_that_ends_early_sees_no_traceback(command: list[str], file: Path) -> None:
+    """As with ``… | head``; the exit code is that of a process that SIGPIPE ended."""
+    arguments = [*command, str(file)] if command == ["validate"] else command
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT / "plugins")}
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "registry_sync", *arguments],
+            env=environment,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            check=False,
+            text=True,
+        )
+    finally:
+        os.close(writing)
+    assert (ended.returncode, ended.stderr) == (141, "")
