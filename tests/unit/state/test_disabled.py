@@ -53,7 +53,7 @@ def test_a_disabled_route_has_a_status_of_its_own(
 def test_a_destination_with_a_disabled_route_is_judged_by_the_others() -> None:
     rows = {"team/app": UNTIL, "team/web": IN_SYNC}
     row = overview_row(stored(rows), RUNS, NOON)
-    assert (row.status, row.reasons, row.is_broken) == ("disabled", ("1 route disabled",), False)
+    assert (row.status, row.reasons, row.is_broken) == ("disabled", ("1 of 2 routes disabled",), False)
     assert (row.oldest_lacking, row.failing_since, row.looked_at) == (None, None, NOON)
     worse = overview_row(stored({**rows, "team/web": BROKEN}), RUNS, NOON)
     assert worse.status == "failing"

@@ -143,9 +143,12 @@ def _with_state(row: OverviewRow, stored: StoredDestination, state: DestinationS
 
 def _judge_together(by_status: Mapping[Status, int]) -> Iterator[Judgement]:
     """One judgement for all routes of a status, without those in sync."""
+    routes = sum(by_status.values())
     for status, count in by_status.items():
+        is_part = status == "disabled" and count < routes  # it must not read as if all were off
+        counted = f"{count} of {routes} routes" if is_part else f"{count} route{'' if count == 1 else 's'}"
         if status != "in_sync":
-            yield Judgement(status=status, reason=f"{count} route{'' if count == 1 else 's'} {_WORDS[status]}")
+            yield Judgement(status=status, reason=f"{counted} {_WORDS[status]}")
 
 
 _WORDS: Mapping[Status, str] = {
