@@ -6,7 +6,9 @@ import atexit
 import os
 import random
 import shutil
+import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import is_dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -49,6 +51,14 @@ os.environ.update(
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{_OWN_HOME}/airflow.db",
     AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL="1",
 )
+
+
+@pytest.fixture(autouse=True)
+def secrets_forgotten() -> Iterator[None]:
+    """Passwords of a test are not masked in the texts of later ones, which have the same words."""
+    yield
+    if masker := sys.modules.get("airflow.sdk._shared.secrets_masker.secrets_masker"):
+        masker.reset_secrets_masker()
 
 
 @pytest.fixture
