@@ -23,7 +23,7 @@ _PARTS: Mapping[str, str] = {"scheduler": TASKS, "api-server": API, "execution-a
 
 @dataclass(kw_only=True)
 class Costs:
-    """What the parts of an Airflow take from ``with`` to the end of the block.
+    """CPU and memory of the parts of an Airflow from ``with`` to the end of the block.
 
     :ivar peaks: peak memory of each part in megabytes, with shared pages counted once (PSS).
     :ivar peak_megabytes: peak of all parts together.

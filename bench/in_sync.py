@@ -1,4 +1,4 @@
-"""What it costs to see that everything is in sync."""
+"""Measure what it costs to see that everything is in sync."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """What a run of the benchmarks measures.
+    """The part of the benchmarks that a run measures.
 
     :ivar ours: this package by each mover, and with each skopeo.
     :ivar idle: this package where nothing is to be copied, so that no mover matters.

@@ -38,7 +38,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """What a scenario found: tables, and SVG drawings by the name of their file."""
+    """The result of a scenario: tables, and SVG drawings by the name of their file."""
 
     tables: Sequence[Table]
     drawings: Mapping[str, str] = field(default_factory=dict)
@@ -84,7 +84,7 @@ def _ratio(result: Result, figure: float, best: float | None) -> str:
 
 
 def _right(result: Result) -> str:
-    """How many tags are right; bold where a tool ended with success although some are not."""
+    """The number of right tags; bold where a tool ended with success although some are not."""
     text = f"{result.right:,}/{result.tags:,}"
     is_hidden = result.right < result.tags and not result.cost.is_stopped and result.cost.exit_code == 0
     return f"**{text}**" if is_hidden else text

@@ -24,7 +24,7 @@ PARALLEL = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What a tool is to do: copy all tags of the repositories from one host to the other.
+    """The work of a tool: copy all tags of the repositories from one host to the other.
 
     :ivar ca_file: authority of both registries; ``None`` is plain HTTP.
     :ivar keeps: tags that the destination has need no comparison.

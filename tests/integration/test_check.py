@@ -13,7 +13,7 @@ import pytest
 import registry_sync.airflow.hooks.registry  # noqa: F401 - Airflow binds its logging to what standard output is just now
 from registry_sync.cli.arguments import FAILED, OK, UNANSWERED
 from registry_sync.cli.main import main
-from registry_sync.connection_type import known_type
+from registry_sync.config.connection_type import known_type
 from registry_sync.skopeo.local import find_skopeo
 from registry_sync.skopeo.runner import speed_limit
 from testkit import images

@@ -18,8 +18,8 @@ from registry_sync.airflow.hooks.find_connection import find_connection
 from registry_sync.airflow.hooks.oci_registry import OciRegistryHook
 from registry_sync.airflow.hooks.registry import RegistryHook
 from registry_sync.airflow.mirror_dag import build_dag
+from registry_sync.config.connection_type import CONNECTION_TYPES
 from registry_sync.config.model import Registry
-from registry_sync.connection_type import CONNECTION_TYPES
 from registry_sync.errors import ConfigurationError, TemporaryError
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.endpoint import Endpoint
@@ -430,7 +430,7 @@ class TestCertificates:
 
 
 NO_HOST = (
-    "the Connection has no host, so there is no registry to log in to; the mirrors file has the host then: run "
+    "the Connection has no host, so it does not say where to log in; the mirrors file has the host then: run "
     "registry-sync check"
 )
 

@@ -14,10 +14,10 @@ from testkit.project import PROJECT
 
 PACKAGE = PROJECT / "plugins" / "registry_sync"
 
-ENTRIES = ("__init__", "__main__", "plugin", "provider")
+ENTRIES = ("__init__", "__main__", "plugin")
 """Modules that others run: Python, and Airflow."""
 
-BASE = ("connection_type", "errors", "text", "text_table")
+BASE = ("errors", "text", "text_table")
 """Modules beside the packages. They import only each other."""
 
 LAYERS: dict[str, tuple[str, ...]] = {

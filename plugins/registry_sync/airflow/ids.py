@@ -31,7 +31,7 @@ def mirror_name(dag: str | None) -> str | None:
 
 
 def reads_rules(task: str | None) -> bool:
-    """Return whether a task works by the rules of the mirrors file; ``True`` for ``None``, which is no task.
+    """Return whether a task works by the rules of the mirrors file; ``True`` for ``None``, which is not a task.
 
     Only the tasks that list routes do. The others work on the routes that were listed, whatever the file says since.
 

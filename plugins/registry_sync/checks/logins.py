@@ -101,7 +101,7 @@ def expires_at(secret: str) -> datetime | None:
     """The end of a password that says so itself: a JWT (Azure), or that of ``aws ecr get-login-password``.
 
     https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4; ECR's is JSON in Base64 with ``expiration``. ``None`` for all
-    others, which is no promise that they do not end.
+    others, which does not promise that they do not end.
     """
     parts = secret.split(".")
     document = _json(parts[1]) if len(parts) == 3 else _json(secret)

@@ -15,7 +15,7 @@ def schedule_text(mirror: Mirror, now: datetime) -> str:
 
 
 def remarks_about_disabled(file: MirrorsFile, now: datetime) -> Iterator[str]:
-    """What is disabled in mirrors that run, and each ``until`` that has passed and can be removed."""
+    """Remarks about disabled parts of mirrors that run, and about each ``until`` that has passed."""
     for mirror in file.mirrors.values():
         for index, rule in enumerate(mirror.rules):
             settings = rule.settings

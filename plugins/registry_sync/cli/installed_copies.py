@@ -15,7 +15,7 @@ def find_copies(plugins_folder: Path) -> Sequence[Path]:
     :param plugins_folder: Airflow's, which it adds to the end of ``sys.path``.
     """
     folders = [Path(folder) / PACKAGE.name for folder in (*sys.path, str(plugins_folder))]
-    found = [folder.resolve() for folder in folders if (folder / "provider.py").is_file()]
+    found = [folder.resolve() for folder in folders if (folder / "plugin.py").is_file()]
     return list(dict.fromkeys([PACKAGE, *found]))
 
 

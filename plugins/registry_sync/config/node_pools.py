@@ -16,7 +16,7 @@ from registry_sync.tags.rules import TagRules
 Runtime = Literal["docker", "containerd", "crio", "k3s", "talos"]
 
 ImageStore = Literal["classic", "containerd"]
-"""Where dockerd keeps images. With containerd's store it pulls, and falls back, as containerd does."""
+"""The place where dockerd keeps images. With containerd's store it pulls, and falls back, as containerd does."""
 
 MirrorTrust = Literal["pull+resolve", "pull"]
 """The trust of a machine in a mirror: to resolve tags to digests and serve content (``pull+resolve``), or only to serve

@@ -45,7 +45,7 @@ def _parse_resources(role: str, written: Any) -> tuple[tuple[str, tuple[str, ...
     by_resource = written if isinstance(written, Mapping) else {"DAGs": written}
     if unknown := [name for name in by_resource if name not in RESOURCES]:
         raise ValueError(
-            f"{quoted(str(unknown[0]))} of role {quoted(role)} is no resource of DAGs; {_choices(RESOURCES)}"
+            f"{quoted(str(unknown[0]))} of role {quoted(role)} is not a resource of DAGs; {_choices(RESOURCES)}"
         )
     return tuple((name, _parse_actions(role, name, actions)) for name, actions in by_resource.items())
 
@@ -54,7 +54,7 @@ def _parse_actions(role: str, resource: str, written: Any) -> tuple[str, ...]:
     if not isinstance(written, list | tuple) or not written:
         raise ValueError(f"role {quoted(role)} has no list of actions on {resource}; {_choices(RESOURCES[resource])}")
     if unknown := [action for action in written if action not in RESOURCES[resource]]:
-        problem = f"role {quoted(role)} has {quoted(str(unknown[0]))}, which is no action on {resource}"
+        problem = f"role {quoted(role)} has {quoted(str(unknown[0]))}, which is not an action on {resource}"
         raise ValueError(f"{problem}; {_choices(RESOURCES[resource])}")
     return tuple(dict.fromkeys(written))
 

@@ -38,7 +38,7 @@ class _Flag:
 
 
 def read_crsync(texts: Sequence[tuple[str, str]], _wish: Wish) -> Imported:
-    """What commands of crsync say, one in each file. :raises CannotSay: when a file has no such command."""
+    """Read commands of crsync, one in each file. :raises CannotSay: when a file has no such command."""
     read = [_command(name, text) for name, text in texts]
     hosts = {registry.host: registry for command in read for registry in command.registries}
     return Imported(

@@ -30,7 +30,7 @@ _PROCESS = ("relay", "watch", "docker", "skopeo", "lister", "dockerhost", "api-v
 
 
 def read_dregsy(documents: tuple[Document, ...], _wish: Wish) -> Imported:
-    """What dregsy's files say. :raises CannotSay: when a file as a whole has another form."""
+    """Read dregsy's files. :raises CannotSay: when a file as a whole has another form."""
     registries: dict[str, ImportedRegistry] = {}
     entries, remarks = list[Entry](), list[Remark]()
     for document in documents:

@@ -10,7 +10,7 @@ from registry_sync.importing.names import registry_name
 from registry_sync.oci.reference import Digest
 
 Group = tuple[str, str | None, tuple[str, ...]]
-"""What the entries of a mirror have in common: the source's host, the schedule, and the destinations' hosts."""
+"""Fields that the entries of a mirror share: the source's host, the schedule, and the destinations' hosts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

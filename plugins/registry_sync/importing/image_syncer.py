@@ -17,7 +17,7 @@ from registry_sync.text import quoted
 
 
 def read_image_syncer(documents: tuple[Document, ...], _wish: Wish) -> Imported:
-    """What files of rules, of logins, or of both say. :raises CannotSay: when a file has another form."""
+    """Read files of rules, of logins, or of both. :raises CannotSay: when a file has another form."""
     registries, entries, remarks = list[ImportedRegistry](), list[Entry](), list[Remark]()
     for document in documents:
         top = whole(document)

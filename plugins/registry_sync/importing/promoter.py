@@ -25,7 +25,7 @@ class _Places:
 
 
 def read_promoter(documents: tuple[Document, ...], wish: Wish) -> Imported:
-    """What a manifest says, with the images of the same file or of others.
+    """Read a manifest, with the images of the same file or of others.
 
     :raises CannotSay: when no file has ``registries:``, or one has another form.
     """

@@ -19,7 +19,7 @@ _PROCESS: Mapping[str, str] = dict.fromkeys(
 
 
 def read_regsync(documents: tuple[Document, ...], _wish: Wish) -> Imported:
-    """What regsync's files say. :raises CannotSay: when a file as a whole has another form."""
+    """Read regsync's files. :raises CannotSay: when a file as a whole has another form."""
     entries: list[Entry] = []
     registries: list[ImportedRegistry] = []
     remarks: list[Remark] = []

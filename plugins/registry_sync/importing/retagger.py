@@ -24,7 +24,7 @@ DESTINATIONS = (
 
 
 def read_retagger(documents: tuple[Document, ...], wish: Wish) -> Imported:
-    """What retagger's files say. :raises CannotSay: when a file is not a list of images."""
+    """Read retagger's files. :raises CannotSay: when a file is not a list of images."""
     entries, remarks = list[Entry](), list[Remark]()
     for document in documents:
         if not isinstance(document.value, tuple):

@@ -24,7 +24,7 @@ NUMBERS = (
 
 
 def read_skopeo_sync(documents: tuple[Document, ...], wish: Wish) -> Imported:
-    """What files of skopeo sync say. :raises CannotSay: when a file as a whole has another form."""
+    """Read files of skopeo sync. :raises CannotSay: when a file as a whole has another form."""
     registries, entries, remarks = list[ImportedRegistry](), list[Entry](), list[Remark]()
     for document in documents:
         top = whole(document)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from registry_sync.connection_type import add_command
+from registry_sync.config.connection_type import add_command
 from registry_sync.importing.grouping import MirrorDraft, group_entries
 from registry_sync.importing.model import Entry, Imported, ImportedRegistry, Remark, Rule
 from registry_sync.importing.names import registry_name

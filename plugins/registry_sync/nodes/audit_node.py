@@ -20,7 +20,7 @@ from registry_sync.nodes.runtime_files import same_registry
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    """What nodes are compared with. ``allowed``: globs of keys that may be there though they are not rendered."""
+    """The pool that nodes are compared with. ``allowed``: globs of keys that may be there unrendered."""
 
     file: MirrorsFile
     pool: NodePool
@@ -80,7 +80,7 @@ def _compare_hosts(baseline: Baseline, node: NodeFolder) -> Iterator[Difference]
 
 
 def _other_folder(folder: str, host: str, own: str) -> Difference | None:
-    """A difference for a folder that is no other registry's."""
+    """A difference for a folder that is not another registry's."""
     key = f"certs.d/{folder}/hosts.toml"
     if folder == "_default":
         advice = "it applies to every registry without a folder of its own: their images are pulled from it; remove it"

@@ -1,4 +1,4 @@
-"""Where Docker keeps images: its own store, or containerd's, which also decides how it pulls.
+"""Docker's store of images: its own store, or containerd's, which also decides how it pulls.
 
 https://docs.docker.com/engine/storage/containerd/
 """

@@ -14,14 +14,14 @@ TARGETS: Mapping[Runtime, Mapping[str, str]] = {
     "crio": {"registries.conf": "/etc/containers/registries.conf.d/50-registry-sync.conf"},
     "k3s": {"registries.yaml": "/etc/rancher/{service}/registries.yaml"},
 }
-"""Where whole files of each runtime belong. containerd's config.toml is edited, not replaced."""
+"""Folder of whole files, by runtime. containerd's config.toml is edited, not replaced."""
 
 ACTIONS: Mapping[Runtime, str] = {
     "containerd": "systemctl restart containerd",
     "crio": "systemctl reload crio",
     "k3s": "systemctl restart k3s 2>/dev/null || systemctl restart k3s-agent",
 }
-"""What makes a runtime read a changed file. containerd needs it for config.toml only: it reads hosts.toml each time."""
+"""Commands that make a runtime read a changed file. containerd needs one for config.toml only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

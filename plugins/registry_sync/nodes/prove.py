@@ -20,7 +20,7 @@ from registry_sync.oci.reference import Repository, is_tag, split_tag
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeCommands:
-    """How a runtime shows its mirrors, pulls an image, and logs the registries that it left without one."""
+    """Commands by which a runtime shows its mirrors, pulls an image, and logs the registries that lack it."""
 
     shows: str
     pulls: str

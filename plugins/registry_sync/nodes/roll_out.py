@@ -17,7 +17,7 @@ from registry_sync.nodes.install_script import install_script, place_files
 from registry_sync.nodes.render import RenderedFile, render_pool
 
 INSTALLED = "/usr/local/sbin/registry-sync-mirrors"
-"""Where cloud-init, Butane and Ansible put the script on a machine."""
+"""Path to which cloud-init, Butane and Ansible write the script on a machine."""
 
 
 def _script(files: Sequence[RenderedFile], runtime: Runtime, _: NodePool) -> str:

@@ -50,7 +50,7 @@ def _is_stored(document: object) -> bool:
 
 
 def join_digests(documents: Iterable[object]) -> KnownDigests:
-    """What the parts know together. One that cannot be read is left out: its images count as unknown."""
+    """Join the parts. One that cannot be read is left out: its images count as unknown."""
     known = KnownDigests()
     for document in documents:
         try:

@@ -103,7 +103,7 @@ def _read_images(
 
 
 class _Reader:
-    """Reads manifests from several threads, until the budget is spent. ``None`` is no limit."""
+    """Reads manifests from several threads, until the budget is spent. ``None`` sets no limit."""
 
     def __init__(self, manifests: RouteManifests, budget: int | None) -> None:
         self._manifests = manifests

@@ -71,5 +71,5 @@ def test_a_switch_is_true_or_false(argument: str, value: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
         operator.execute(context)
     assert str(caught.value) == (
-        f"MirrorRepositoryOperator 'mirror': {argument}: expected True or False, got '{value}'; it is no template"
+        f"MirrorRepositoryOperator 'mirror': {argument}: expected True or False, got '{value}'; it is not a template"
     )

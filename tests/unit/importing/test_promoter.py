@@ -8,7 +8,7 @@ import pytest
 
 from registry_sync.cli.arguments import UNUSABLE
 from registry_sync.cli.main import main
-from registry_sync.connection_type import known_type
+from registry_sync.config.connection_type import known_type
 from tests.unit.importing.conftest import Run
 
 ONE, TWO = (f"sha256:{64 * digit}" for digit in "12")

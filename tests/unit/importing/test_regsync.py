@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from registry_sync.connection_type import known_type
+from registry_sync.config.connection_type import known_type
 from registry_sync.importing.skopeo_sync import NUMBERS
 from tests.unit.importing.conftest import Run
 

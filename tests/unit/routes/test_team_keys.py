@@ -58,7 +58,10 @@ ONE_DAG = "a mirror is one DAG; write it at the mirror, or give this entry a mir
     [
         (
             {"access_control": {"a": ["read"]}},
-            "access_control: role 'a' has 'read', which is no action on DAGs; there are can_read, can_edit, can_delete",
+            (
+                "access_control: role 'a' has 'read', which is not an action on DAGs; "
+                "there are can_read, can_edit, can_delete"
+            ),
         ),
         (
             {"access_control": {"a": []}},
@@ -70,7 +73,7 @@ ONE_DAG = "a mirror is one DAG; write it at the mirror, or give this entry a mir
         ),
         (
             {"access_control": {"a": {"Pools": ["can_read"]}}},
-            "access_control: 'Pools' of role 'a' is no resource of DAGs; there are DAGs, DAG Runs",
+            "access_control: 'Pools' of role 'a' is not a resource of DAGs; there are DAGs, DAG Runs",
         ),
         ({"access_control": ["a"]}, "access_control: expected a mapping of roles, such as {Viewer: [can_read]}"),
         ({"access_control": {}}, "access_control: expected a mapping of roles, such as {Viewer: [can_read]}"),

@@ -51,7 +51,7 @@ def check_on_workers(file: MirrorsFile, *, wait_seconds: float, tell: Callable[[
 
     :param wait_seconds: how long a task may take, from the start of the run.
     :param tell: gets a line for each change of a task's state.
-    :raises ConfigurationError: when Airflow has no such DAG, or it is paused, or there is no database here.
+    :raises ConfigurationError: when Airflow has no such DAG, or it is paused, or this machine has no database.
     :raises TemporaryError: when the database does not respond.
     """
     places = list_places(file)

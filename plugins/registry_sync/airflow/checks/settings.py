@@ -13,7 +13,7 @@ from registry_sync.config.model import Mirror, MirrorsFile, NamespaceRule
 from registry_sync.text import one_line
 
 INSPECT_SECONDS = 3.0
-"""How long Celery workers have to answer."""
+"""Time that Celery workers have to answer."""
 
 
 def plugins_folder() -> Path:

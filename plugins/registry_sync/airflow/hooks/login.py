@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.log import mask_secret
 
-from registry_sync.connection_type import CA, CLIENT_CERTIFICATE, CLIENT_KEY, CONNECTION_TYPE, DOCKER_TYPE, FIELDS
+from registry_sync.config.connection_type import (
+    CA,
+    CLIENT_CERTIFICATE,
+    CLIENT_KEY,
+    CONNECTION_TYPE,
+    DOCKER_TYPE,
+    FIELDS,
+)
 from registry_sync.errors import ConfigurationError
 from registry_sync.registry.endpoint import ClientCertificate, Credentials
 

@@ -7,7 +7,7 @@ from airflow.sdk import BaseHook
 from registry_sync.airflow.hooks.find_connection import find_connection
 from registry_sync.airflow.hooks.login import Login, read_login
 from registry_sync.airflow.masking import masked_text
-from registry_sync.connection_type import CONNECTION_TYPE, HOOK_NAME
+from registry_sync.config.connection_type import CONNECTION_TYPE, HOOK_NAME
 from registry_sync.errors import ConfigurationError, NoConnection, RegistrySyncError
 from registry_sync.oci.reference import parse_host, without_default_port
 from registry_sync.registry.endpoint import Endpoint
@@ -40,7 +40,7 @@ class OciRegistryHook(BaseHook):
         login = read_login(connection)
         if not login.host:
             raise ConfigurationError(
-                "the Connection has no host, so there is no registry to log in to; the mirrors file has the host then: "
+                "the Connection has no host, so it does not say where to log in; the mirrors file has the host then: "
                 "run registry-sync check"
             )
         return _endpoint(login)

@@ -107,7 +107,9 @@ class MirrorRepositoryOperator(RouteOperator):
             )
         for name, value in (("deep_check", self.deep_check), ("dry_run", self.only_report)):
             if not isinstance(value, bool):
-                raise ConfigurationError(f"{name}: expected True or False, got {quoted(str(value))}; it is no template")
+                raise ConfigurationError(
+                    f"{name}: expected True or False, got {quoted(str(value))}; it is not a template"
+                )
         return RouteArguments(
             name=f"{context['ti'].dag_id}-{self.task_id}",
             source=self.source,

@@ -89,7 +89,7 @@ class ListImagesOperator(BaseOperator):
 
 
 def _recall() -> KnownDigests:
-    """What earlier runs read at sources; nothing where the store fails, which is logged."""
+    """The digests that earlier runs read at sources; none where the store fails, which is logged."""
     from registry_sync.airflow.states.state_store import losing, open_named_store
     from registry_sync.nodes.readiness.known_digests import KnownDigests
     from registry_sync.state.known_digests import recall_digests

@@ -11,7 +11,7 @@ from registry_sync.oci.reference import Digest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownDigests:
-    """What earlier checks read.
+    """Digests that earlier checks read.
 
     :ivar digests: by the images' names at their sources, such as ``quay.io/giantswarm/pause:3.9``.
     :ivar read_at: when each source repository was read (aware UTC). It may be unknown.

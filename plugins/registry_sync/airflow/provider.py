@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from registry_sync import __version__
-from registry_sync.connection_type import CONNECTION_TYPES
+from registry_sync.config.connection_type import CONNECTION_TYPES
 
 INTEGRATION = "Container registries"
 

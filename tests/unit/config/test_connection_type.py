@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from registry_sync.connection_type import add_command
+from registry_sync.config.connection_type import add_command
 
 
 @pytest.mark.parametrize(("is_installed", "known"), [(True, "oci_registry"), (False, "docker")])

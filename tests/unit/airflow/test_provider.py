@@ -17,8 +17,8 @@ from airflow.triggers.base import BaseTrigger
 from jsonschema import Draft7Validator
 
 import registry_sync
-from registry_sync.connection_type import CONNECTION_TYPES
-from registry_sync.provider import get_provider_info
+from registry_sync.airflow.provider import get_provider_info
+from registry_sync.config.connection_type import CONNECTION_TYPES
 from testkit.project import PROJECT
 
 SCHEMA = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text(encoding="utf-8"))
@@ -67,7 +67,7 @@ def test_hook_of_a_connection_type_says_the_same() -> None:
 
 READ = """
 import importlib, json, sys
-from registry_sync.provider import get_provider_info
+from registry_sync.airflow.provider import get_provider_info
 for function in get_provider_info()["cli"]:
     importlib.import_module(function.rpartition(".")[0])
 heavy = ("airflow", "pydantic", "registry_sync")
@@ -86,8 +86,10 @@ def test_description_and_commands_import_nothing() -> None:
     )
     assert json.loads(ended.stdout) == [
         "registry_sync",
+        "registry_sync.airflow",
+        "registry_sync.airflow.provider",
         "registry_sync.cli",
         "registry_sync.cli.airflow_command",
-        "registry_sync.connection_type",
-        "registry_sync.provider",
+        "registry_sync.config",
+        "registry_sync.config.connection_type",
     ]
