@@ -12,9 +12,9 @@ import pytest
 
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, TemporaryError
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry.acr import AcrClient
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Credentials
+from registry_sync.registry.vendors.acr import AcrClient
 from testkit.clients import connect
 from testkit.interceptor import Interceptor
 from testkit.scripted import Reply, ScriptedRequest, ScriptedServer

@@ -10,9 +10,9 @@ import pytest
 from registry_sync.errors import ConfigurationError, DeniedError, RefusedError, UnsupportedArtifact
 from registry_sync.oci.manifest import OCI_MANIFEST, parse_manifest
 from registry_sync.oci.reference import Repository
-from registry_sync.registry.aliyun import AliyunClient
 from registry_sync.registry.client import ListedTag
 from registry_sync.registry.endpoint import Credentials
+from registry_sync.registry.vendors.aliyun import AliyunClient
 from testkit import images
 from testkit.clients import connect
 from testkit.interceptor import Interceptor

@@ -16,8 +16,8 @@ import pytest
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RateLimited, TemporaryError
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import ListedRepository, ListedTag
-from registry_sync.registry.docker_hub import API_URL, DockerHubClient
 from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.registry.vendors.docker_hub import API_URL, DockerHubClient
 from testkit.docker_hub_api import DockerHubApi
 from testkit.interceptor import Interceptor
 from tests.contract.openapi import OpenApi

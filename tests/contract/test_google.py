@@ -13,7 +13,7 @@ import pytest
 from registry_sync.errors import ConfigurationError, NotFound, TemporaryError
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import ListedRepository, ListedTag
-from registry_sync.registry.google import GoogleClient
+from registry_sync.registry.vendors.google import GoogleClient
 from testkit.clients import connect
 from testkit.interceptor import Interceptor
 

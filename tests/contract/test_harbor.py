@@ -15,7 +15,7 @@ from registry_sync.errors import ConfigurationError, DeniedError, NotFound, Temp
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Credentials, Endpoint
-from registry_sync.registry.harbor import HarborClient
+from registry_sync.registry.vendors.harbor import HarborClient
 from testkit.clients import connect
 from testkit.interceptor import Interceptor
 from testkit.loopback import LoopbackHandler, LoopbackServer

@@ -17,7 +17,7 @@ from registry_sync.errors import ConfigurationError, DeniedError, NotFound, Regi
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Credentials
-from registry_sync.registry.quay import OAUTH_USER, QuayClient
+from registry_sync.registry.vendors.quay import OAUTH_USER, QuayClient
 from testkit.clients import connect
 from testkit.quay_api import QuayApi
 from testkit.waiting import PATIENCE_SECONDS

@@ -11,9 +11,9 @@ import pytest
 from registry_sync.errors import NotFound
 from registry_sync.oci.manifest import parse_manifest
 from registry_sync.oci.reference import Repository
-from registry_sync.registry.acr import AcrClient
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Credentials
+from registry_sync.registry.vendors.acr import AcrClient
 from testkit import images
 from testkit.acr_api import AcrApi
 from testkit.clients import connect

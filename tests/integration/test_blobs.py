@@ -14,7 +14,7 @@ import requests
 from registry_sync.errors import DeniedError, NotFound, RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.oci.manifest import Descriptor
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry.blob_copy import BlobCopy
+from registry_sync.registry.content.blob_copy import BlobCopy
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Credentials
 from testkit import images

@@ -25,7 +25,7 @@ from registry_sync.config.settings import MoverName
 from registry_sync.errors import RegistrySyncError
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.endpoint import Endpoint
-from registry_sync.registry.quay import QuayClient
+from registry_sync.registry.vendors.quay import QuayClient
 from registry_sync.routes.discovery import FoundRoute
 from registry_sync.routes.route import Route, route_key
 from registry_sync.sync.report import RouteReport

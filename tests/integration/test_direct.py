@@ -18,7 +18,7 @@ import pytest
 
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.manifest import OCI_MANIFEST
-from registry_sync.registry import blob_copy, uploads
+from registry_sync.registry.content import blob_copy, uploads
 from registry_sync.registry.endpoint import Credentials
 from registry_sync.sync import session as session_module
 from registry_sync.sync.content import blob_copies

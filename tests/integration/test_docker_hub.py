@@ -14,8 +14,8 @@ import pytest
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RateLimited, RefusedError
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import ListedRepository, ListedTag
-from registry_sync.registry.docker_hub import DockerHubClient
 from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.registry.vendors.docker_hub import DockerHubClient
 from testkit import images
 from testkit.docker_hub_api import DockerHubApi
 from testkit.interceptor import ANY, Interceptor

@@ -12,7 +12,7 @@ import pytest
 
 from registry_sync.oci.manifest import Descriptor
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry.blob_copy import BlobCopy
+from registry_sync.registry.content.blob_copy import BlobCopy
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Endpoint
 from testkit import images

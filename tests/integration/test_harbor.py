@@ -10,7 +10,7 @@ import pytest
 from registry_sync.errors import ConfigurationError, DeniedError
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.endpoint import Credentials
-from registry_sync.registry.harbor import HarborClient
+from registry_sync.registry.vendors.harbor import HarborClient
 from registry_sync.routes.route import Route
 from testkit import images
 from testkit.clients import connect

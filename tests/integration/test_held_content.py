@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from registry_sync.registry.damaged_blobs import removal_advice
+from registry_sync.registry.content.damaged_blobs import removal_advice
 from testkit import images
 from testkit.images import Image
 from testkit.interceptor import Interceptor

@@ -13,13 +13,13 @@ import pytest
 
 from registry_sync.errors import DeniedError, RateLimited, RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.oci.reference import Repository
-from registry_sync.registry.acr import AcrClient
 from registry_sync.registry.distribution import DistributionClient
-from registry_sync.registry.docker_hub import DockerHubClient
 from registry_sync.registry.endpoint import Credentials, Endpoint
-from registry_sync.registry.google import GoogleClient
-from registry_sync.registry.harbor import HarborClient
-from registry_sync.registry.quay import QuayClient
+from registry_sync.registry.vendors.acr import AcrClient
+from registry_sync.registry.vendors.docker_hub import DockerHubClient
+from registry_sync.registry.vendors.google import GoogleClient
+from registry_sync.registry.vendors.harbor import HarborClient
+from registry_sync.registry.vendors.quay import QuayClient
 from testkit.scripted import Reply, ScriptedRequest, ScriptedServer
 
 PATH = "/v2/team/app/tags/list"

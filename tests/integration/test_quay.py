@@ -17,7 +17,7 @@ from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Credentials
-from registry_sync.registry.quay import OAUTH_USER, QuayClient
+from registry_sync.registry.vendors.quay import OAUTH_USER, QuayClient
 from registry_sync.registry.wire import rate_limit, transport
 from registry_sync.sync.window import Window
 from testkit import images

@@ -20,7 +20,7 @@ from registry_sync.oci.manifest import Descriptor
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Endpoint
-from registry_sync.registry.quay import QuayClient
+from registry_sync.registry.vendors.quay import QuayClient
 from registry_sync.registry.wire import rate_limit
 from testkit import images
 from testkit.clients import connect

@@ -29,7 +29,7 @@ from registry_sync.registry import client as registry_client
 from registry_sync.registry.client import MAX_REPOSITORIES, MAX_TAGS
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Credentials, Endpoint
-from registry_sync.registry.quay import OAUTH_USER
+from registry_sync.registry.vendors.quay import OAUTH_USER
 from registry_sync.registry.wire import paging
 from registry_sync.registry.wire.transport import Transport
 from registry_sync.routes.discovery import expand_routes

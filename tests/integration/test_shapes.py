@@ -13,7 +13,7 @@ import requests
 
 from registry_sync.oci.manifest import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from registry_sync.oci.reference import Digest
-from registry_sync.registry.damaged_blobs import removal_advice
+from registry_sync.registry.content.damaged_blobs import removal_advice
 from registry_sync.sync.content import blob_copies
 from testkit import images
 from testkit.images import Blob, Image

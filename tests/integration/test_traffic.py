@@ -9,8 +9,8 @@ import pytest
 from registry_sync.errors import RateLimited
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.distribution import DistributionClient
-from registry_sync.registry.quay import QuayClient
 from registry_sync.registry.traffic import Traffic
+from registry_sync.registry.vendors.quay import QuayClient
 from registry_sync.sync.report import RouteReport
 from testkit import images
 from testkit.clients import connect

@@ -235,9 +235,9 @@ def no_pauses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setattr("registry_sync.registry.wire.transport.time", clock)
         patch.setattr("registry_sync.registry.wire.rate_limit.time", clock)
         patch.setattr("registry_sync.registry.wire.paging.MAX_PAGES", 20)
-        patch.setattr("registry_sync.registry.google.MAX_PAGES", 20)
-        patch.setattr("registry_sync.registry.quay.MAX_PAGES", 20)
-        patch.setattr("registry_sync.registry.harbor.MAX_PAGES", 20)
+        patch.setattr("registry_sync.registry.vendors.google.MAX_PAGES", 20)
+        patch.setattr("registry_sync.registry.vendors.quay.MAX_PAGES", 20)
+        patch.setattr("registry_sync.registry.vendors.harbor.MAX_PAGES", 20)
         yield
 
 

@@ -10,9 +10,9 @@ from typing import ClassVar, Protocol, TypeVar
 from registry_sync.errors import RefusedError
 from registry_sync.oci.manifest import Descriptor, Manifest
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry.blobs import BlobReader
+from registry_sync.registry.content.blobs import BlobReader
+from registry_sync.registry.content.uploads import Uploads
 from registry_sync.registry.traffic import Traffic
-from registry_sync.registry.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

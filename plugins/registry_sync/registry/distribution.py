@@ -34,13 +34,13 @@ from registry_sync.oci.manifest import (
     parse_media_type,
 )
 from registry_sync.oci.reference import Digest, Repository
-from registry_sync.registry.blobs import IDENTITY, BlobReader, blob_path, read_blob
 from registry_sync.registry.client import ListedRepository, ListedTag, limit_repositories, limit_tags
+from registry_sync.registry.content.blobs import IDENTITY, BlobReader, blob_path, read_blob
+from registry_sync.registry.content.uploads import Uploads
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.name_listing import PAGE_SIZE, list_names
 from registry_sync.registry.referrers import read_referrers
 from registry_sync.registry.traffic import Traffic
-from registry_sync.registry.uploads import Uploads
 from registry_sync.registry.wire.exchange import RequestLimits
 from registry_sync.registry.wire.response import Response
 from registry_sync.registry.wire.transport import Transport

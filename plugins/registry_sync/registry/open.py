@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import closing
 
-from registry_sync.registry.acr import AcrClient
-from registry_sync.registry.aliyun import AliyunClient
 from registry_sync.registry.client import PullClient, RegistryClient
 from registry_sync.registry.distribution import DistributionClient
-from registry_sync.registry.docker_hub import DockerHubClient
 from registry_sync.registry.endpoint import Endpoint
-from registry_sync.registry.google import GoogleClient
-from registry_sync.registry.harbor import HarborClient
 from registry_sync.registry.kinds import infer_kind
-from registry_sync.registry.quay import QuayClient
+from registry_sync.registry.vendors.acr import AcrClient
+from registry_sync.registry.vendors.aliyun import AliyunClient
+from registry_sync.registry.vendors.docker_hub import DockerHubClient
+from registry_sync.registry.vendors.google import GoogleClient
+from registry_sync.registry.vendors.harbor import HarborClient
+from registry_sync.registry.vendors.quay import QuayClient
 from registry_sync.registry.wire.exchange import RequestLimits
 
 CLIENTS: Mapping[str, type[DistributionClient]] = {

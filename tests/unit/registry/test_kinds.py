@@ -21,8 +21,8 @@ from registry_sync.registry.kinds import (
     name_fault,
 )
 from registry_sync.registry.open import CLIENTS, open_client
-from registry_sync.registry.quay import QuayClient
-from registry_sync.registry.vendor_api import VendorApiClient
+from registry_sync.registry.vendors.quay import QuayClient
+from registry_sync.registry.vendors.vendor_api import VendorApiClient
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,9 @@ from registry_sync.errors import (
 from registry_sync.oci.manifest import Descriptor
 from registry_sync.oci.reference import Digest
 from registry_sync.oci.shapes import is_foreign
-from registry_sync.registry.blob_copy import LARGE_BYTES, BlobCopy
-from registry_sync.registry.damaged_blobs import removal_advice
-from registry_sync.registry.uploads import Upload
+from registry_sync.registry.content.blob_copy import LARGE_BYTES, BlobCopy
+from registry_sync.registry.content.damaged_blobs import removal_advice
+from registry_sync.registry.content.uploads import Upload
 from registry_sync.sync.content.pauses import send_between_pauses
 from registry_sync.sync.session import Session
 from registry_sync.sync.threads import PROGRESS_SECONDS, wait_for_all

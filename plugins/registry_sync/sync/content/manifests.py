@@ -11,7 +11,7 @@ from registry_sync.oci.manifest import Manifest
 from registry_sync.oci.platforms import PlatformIndex, filter_index
 from registry_sync.oci.reference import Digest
 from registry_sync.oci.reserved_tags import platform_cache_tag
-from registry_sync.registry.damaged_blobs import removal_advice
+from registry_sync.registry.content.damaged_blobs import removal_advice
 from registry_sync.sync.content.held_content import HeldContent
 from registry_sync.sync.reading.tag_states import head_if_visible
 from registry_sync.sync.session import Session

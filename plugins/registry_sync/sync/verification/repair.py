@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from registry_sync.oci.reference import Digest
-from registry_sync.registry.blob_copy import BlobCopy
-from registry_sync.registry.damaged_blobs import removal_advice
+from registry_sync.registry.content.blob_copy import BlobCopy
+from registry_sync.registry.content.damaged_blobs import removal_advice
 from registry_sync.sync.content.transfer import Transfer
 from registry_sync.sync.obstacle import Obstacle
 from registry_sync.sync.session import Session

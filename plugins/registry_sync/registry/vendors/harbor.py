@@ -19,7 +19,7 @@ from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.name_listing import names_of_page
 from registry_sync.registry.tag_pages import parse_digest, parse_time
-from registry_sync.registry.vendor_api import VendorApiClient
+from registry_sync.registry.vendors.vendor_api import VendorApiClient
 from registry_sync.registry.wire.auth import FixedAuthorization
 from registry_sync.registry.wire.paging import MAX_PAGES, get_page, next_link, too_many_pages
 from registry_sync.registry.wire.response import Response

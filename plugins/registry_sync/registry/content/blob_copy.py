@@ -21,8 +21,8 @@ from registry_sync.errors import (
     TemporaryError,
 )
 from registry_sync.oci.manifest import Descriptor
-from registry_sync.registry.blobs import BlobReader
-from registry_sync.registry.uploads import CHUNK_BYTES, Upload, Uploads
+from registry_sync.registry.content.blobs import BlobReader
+from registry_sync.registry.content.uploads import CHUNK_BYTES, Upload, Uploads
 from registry_sync.registry.wire.exchange import ATTEMPTS
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.registry.tag_pages import parse_digest, parse_time, read_tags
-from registry_sync.registry.vendor_api import VendorApiClient
+from registry_sync.registry.vendors.vendor_api import VendorApiClient
 from registry_sync.registry.wire.auth import Authenticator, FixedAuthorization, Token, parse_token
 from registry_sync.registry.wire.response import Response
 from registry_sync.registry.wire.transport import Transport

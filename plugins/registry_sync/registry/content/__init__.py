@@ -1,0 +1,1 @@
+"""Blobs: reading, uploading and copying them, and those that are damaged."""

@@ -1,0 +1,1 @@
+"""One client for each kind of registry that has rules or an API of its own."""
