@@ -77,6 +77,23 @@ def asset_uri(mirror: str, destination: str, host: str) -> str:
     return f"x-registry-sync://{host}/{mirror}/{destination}"
 
 
+def pushes_asset_name(mirror: str) -> str:
+    """The name of the asset whose events are pushes to the source of a mirror. No mirror and destination have it.
+
+    >>> mirror_and_destination(pushes_asset_name("quay_to_acr"))
+    """
+    return f"registry_sync pushes {mirror}"
+
+
+def pushes_asset_uri(mirror: str) -> str:
+    """The URI of that asset.
+
+    >>> pushes_asset_uri("quay_to_acr")
+    'x-registry-sync://pushes/quay_to_acr'
+    """
+    return f"x-registry-sync://pushes/{mirror}"
+
+
 def route_name(source: str, destination: str, number: int = 1) -> str:
     """The name of a route in the state.
 
