@@ -11,7 +11,8 @@ from typing import assert_never
 from registry_sync.errors import RegistrySyncError
 from registry_sync.oci.platforms import PlatformIndex
 from registry_sync.oci.reference import Digest
-from registry_sync.sync.attached_artifacts import AttachedArtifacts, skipped_artifacts_note
+from registry_sync.sync.artifacts.attached import AttachedArtifacts
+from registry_sync.sync.artifacts.outcomes import skipped_artifacts_note
 from registry_sync.sync.content.movers import make_transfer
 from registry_sync.sync.plan import CopyTag, Decision, DeleteTag, Failed, Locked, NotCompared, Plan, Skipped, Unchanged
 from registry_sync.sync.prune import delete_due
