@@ -15,7 +15,7 @@ from registry_sync.sync.artifacts.attached import AttachedArtifacts
 from registry_sync.sync.artifacts.outcomes import skipped_artifacts_note
 from registry_sync.sync.content.movers import make_transfer
 from registry_sync.sync.plan import CopyTag, Decision, DeleteTag, Failed, Locked, NotCompared, Plan, Skipped, Unchanged
-from registry_sync.sync.prune import delete_due
+from registry_sync.sync.pruning.delete import delete_due
 from registry_sync.sync.publish import Publisher
 from registry_sync.sync.reading.case_folding import fail_overwritten
 from registry_sync.sync.reading.observation import Observation

@@ -23,7 +23,7 @@ from registry_sync.sync.plan import (
     Unchanged,
     Unreadable,
 )
-from registry_sync.sync.prune_plan import NotPrunable, plan_deletions
+from registry_sync.sync.pruning.plan_deletions import NotPrunable, plan_deletions
 from registry_sync.sync.reading.observation import Observation
 from registry_sync.sync.reading.platform_cache import Dropped
 from registry_sync.sync.reading.platform_indexes import FilteredTags

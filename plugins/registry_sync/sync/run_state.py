@@ -43,7 +43,7 @@ def advance_watermark(previous: Watermark | None, end: datetime, finished: Colle
 class PlannedDeletions:
     """Deletions that a run of a route planned for the next one.
 
-    :ivar marks: :func:`~registry_sync.sync.prune_plan.deletion_mark` of each deletion.
+    :ivar marks: :func:`~registry_sync.sync.pruning.plan_deletions.deletion_mark` of each deletion.
     :ivar listed: number of tags that the source listed.
     """
 

@@ -12,7 +12,7 @@ from registry_sync.routes.route import Route
 from registry_sync.sync.acceptance import acceptance_note
 from registry_sync.sync.execute import Execution
 from registry_sync.sync.plan import CopyTag, DeleteTag, Failed, Locked, NotCompared, Plan, Skipped, Unchanged
-from registry_sync.sync.prune import kept_tags_notes, undone_deletions
+from registry_sync.sync.pruning.delete import kept_tags_notes, undone_deletions
 from registry_sync.sync.reading.observation import Observation
 from registry_sync.sync.report import OUTCOMES, RouteReport, TagResult
 from registry_sync.tags.select import steps_text

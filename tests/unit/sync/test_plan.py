@@ -27,7 +27,7 @@ from registry_sync.sync.plan import (
     group_by_digest,
 )
 from registry_sync.sync.plan_route import plan_tag, plan_tags
-from registry_sync.sync.prune_plan import add_deletions
+from registry_sync.sync.pruning.plan_deletions import add_deletions
 from registry_sync.sync.reading.platform_indexes import FilteredTags
 from registry_sync.tags.backup_names import parse_backup_tag
 from registry_sync.tags.overwrite_policy import OverwritePolicy, OverwriteRules, overwriting, parse_policies, policy_of

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from registry_sync.oci.artifact_tags import ArtifactTag
 from registry_sync.sync.plan import TagState
-from registry_sync.sync.prune_plan import BothSides, NotPrunable
+from registry_sync.sync.pruning.plan_deletions import BothSides, NotPrunable
 from registry_sync.sync.reading.platform_indexes import FilteredTags
 from registry_sync.sync.scope import RouteScope
 from registry_sync.tags.select import Selection

@@ -15,7 +15,7 @@ from registry_sync.oci.artifact_tags import ArtifactTag
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.client import ListedTag
 from registry_sync.sync.plan import TagState
-from registry_sync.sync.prune import observe_deletions
+from registry_sync.sync.pruning.observe_deletions import observe_deletions
 from registry_sync.sync.reading.case_folding import fail_folded_tags
 from registry_sync.sync.reading.destination import DestinationTags, explain_hidden, push_times, read_destination
 from registry_sync.sync.reading.kept_tags import find_kept

@@ -16,7 +16,7 @@ from registry_sync.config.prune_rules import PruneRules, PruneRulesEntry
 from registry_sync.oci.artifact_tags import is_artifact_tag
 from registry_sync.oci.reference import Digest
 from registry_sync.oci.reserved_tags import platform_cache_tag
-from registry_sync.sync.prune_plan import (
+from registry_sync.sync.pruning.plan_deletions import (
     BothSides,
     PrunePolicy,
     case_variants,

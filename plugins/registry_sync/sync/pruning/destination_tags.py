@@ -1,0 +1,43 @@
+"""The tags and manifests of a destination repository, as pruning reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from registry_sync.errors import (
+    NotFound,
+    RefusedError,
+)
+from registry_sync.oci.manifest import Manifest
+from registry_sync.oci.reference import Digest
+from registry_sync.registry.client import ListedTag
+from registry_sync.sync.session import Session
+from registry_sync.sync.threads import thread_pool
+
+
+def list_destination(session: Session) -> list[ListedTag]:
+    """All tags of the destination repository; none when the repository does not exist."""
+    repository = session.route.destination_repository
+    try:
+        return list(session.destination.list_tags(repository))
+    except NotFound:
+        return []
+
+
+def head_all(session: Session, tags: Sequence[str]) -> dict[str, Digest | None]:
+    """The digests of tags at the destination."""
+    with thread_pool(session.route.destination.max_connections) as pool:
+        return dict(zip(tags, pool.map(lambda tag: head(session, tag), tags), strict=True))
+
+
+def head(session: Session, target: str | Digest) -> Digest | None:
+    """The digest of a tag or manifest at the destination; ``None`` if there is none."""
+    return session.destination.head_manifest(session.route.destination_repository, target)
+
+
+def read_manifest(session: Session, digest: Digest) -> Manifest | None:
+    """A manifest at the destination; ``None`` when it does not exist or is refused."""
+    try:
+        return session.destination.get_manifest(session.route.destination_repository, digest)
+    except (NotFound, RefusedError):
+        return None
