@@ -12,7 +12,7 @@
     │   ├── ResponseTimeout      the response took too long           -> report it: every runtime keeps waiting
     │   └── ConnectTimeout       the connection attempt timed out     -> report it: runtimes wait long, then go on
     │   │   └── HandshakeTimeout accepted, and without TLS             -> report it: runtimes wait less long, then go on
-    ├── RateLimited              429 from the registry                -> pause everything, or defer until then
+    ├── RateLimited              429 (or 403) from the registry       -> pause everything, or defer until then
     ├── ReferrersUnavailable     an image's referrers are not listed  -> note it, and publish the image
     ├── DeniedError              missing permission                   -> fail at once
     │   └── LoginRejected        wrong user name or password          -> fail at once, whatever was asked for

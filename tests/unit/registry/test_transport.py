@@ -12,6 +12,7 @@ from urllib3 import HTTPHeaderDict
 
 from registry_sync.errors import (
     ConfigurationError,
+    DeniedError,
     LockedTag,
     RateLimited,
     RefusedError,
@@ -98,6 +99,32 @@ def test_a_429_without_a_time_is_a_rate_limit_that_may_end_now(
     error = error_of(429, headers)
     assert isinstance(error, RateLimited)
     assert error.retry_at == NOW
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "wait"),
+    [
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": unix(minutes=40)}, b"", timedelta(minutes=40)),
+        ({"X-RateLimit-Remaining": " 0 "}, b"", timedelta(minutes=1)),
+        ({"Retry-After": "90", "X-RateLimit-Remaining": "4000"}, b"", timedelta(seconds=90)),
+        ({"X-RateLimit-Remaining": "4000"}, b"You have exceeded a secondary rate limit.", timedelta(minutes=1)),
+    ],
+)
+def test_a_403_of_a_rate_limit_is_no_denial(
+    headers: dict[str, str], body: bytes, wait: timedelta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GitHub's primary and secondary limits answer 403 as well as 429."""
+    monkeypatch.setattr(http_errors, "datetime", Noon)
+    error = error_of(403, headers, body)
+    assert isinstance(error, RateLimited)
+    assert error.retry_at == NOW + wait
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"X-RateLimit-Remaining": "10"}, {"Retry-After": ""}, {"X-RateLimit-Reset": unix(hours=1)}]
+)
+def test_a_403_that_names_no_limit_is_a_denial(headers: dict[str, str]) -> None:
+    assert type(error_of(403, headers, b"requested access to the resource is denied")) is DeniedError
 
 
 def test_a_limit_on_another_answer_is_no_wish_to_wait() -> None:

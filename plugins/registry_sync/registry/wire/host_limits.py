@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from registry_sync.registry.traffic import Traffic, TrafficCounter
 from registry_sync.registry.wire.rate_limit import LONGEST_PAUSE_SECONDS, RateLimiter
 from registry_sync.registry.wire.response import Response
-from registry_sync.registry.wire.retry_after import requested_delay
+from registry_sync.registry.wire.retry_after import is_rate_limited, requested_delay
 from registry_sync.registry.wire.urls import host_of
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class HostLimits:
             self.latency_seconds = min(seconds, self.latency_seconds or seconds)
         if gets_manifest and response.status == 200:
             self._traffic.add_manifest()
-        if response.status == 429 and self._is_shared and pauses:
+        if self._is_shared and pauses and is_rate_limited(response):
             delay = requested_delay(response, datetime.now(UTC))
             if delay is None or delay <= LONGEST_PAUSE_SECONDS:
                 self._pause(limiter, host_of(url), sent_at, delay)

@@ -36,7 +36,7 @@ from registry_sync.errors import (
 )
 from registry_sync.registry.wire.deadline import TLSTimeoutError
 from registry_sync.registry.wire.response import Response
-from registry_sync.registry.wire.retry_after import requested_delay
+from registry_sync.registry.wire.retry_after import is_rate_limited, requested_delay
 from registry_sync.registry.wire.urls import host_of, shown_url
 from registry_sync.text import one_line
 
@@ -62,7 +62,7 @@ def _decode(response: Response, method: str) -> RegistrySyncError:
     code, text = first_problem(response)
     message = f"{method} {shown_url(response.url)} answered {response.status} {text}".rstrip()
     match response.status:
-        case 429:
+        case _ if is_rate_limited(response):
             delay_seconds = requested_delay(response, now := datetime.now(UTC)) or 0.0
             retry_at = now + timedelta(seconds=delay_seconds)
             return RateLimited(message, retry_at=retry_at, host=host_of(response.url))

@@ -1,4 +1,4 @@
-"""Delays that registries request in response headers."""
+"""Rate limits that responses report, and the delays that they request."""
 
 from __future__ import annotations
 
@@ -9,22 +9,41 @@ from email.utils import parsedate_to_datetime
 from registry_sync.registry.wire.response import Response
 
 
+def is_rate_limited(response: Response) -> bool:
+    """Return whether a response is the refusal of a rate limit: a 429, or a 403 that says so.
+
+    GitHub answers 403 as well as 429: with ``X-RateLimit-Remaining: 0``, with ``Retry-After``, or with neither and a
+    text about its secondary rate limit.
+    https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit
+    """
+    if response.status != 403:
+        return response.status == 429
+    headers = response.headers
+    is_used_up = headers.get("X-RateLimit-Remaining", "").strip() == "0"
+    return is_used_up or bool(headers.get("Retry-After", "").strip()) or b"secondary rate limit" in response.content
+
+
 def requested_delay(response: Response, now: datetime) -> float | None:
     """Requested delay in seconds, from the first header that gives one; capped at one day.
 
     ``Retry-After`` is a number or a date (https://www.rfc-editor.org/rfc/rfc9110#field.retry-after). Docker Hub's API
     has sent ``X-Retry-After`` and sends ``X-RateLimit-Reset``, both Unix times
-    (https://docs.docker.com/reference/api/hub/latest/). The latter is on every response, so it counts only on a 429.
+    (https://docs.docker.com/reference/api/hub/latest/), as GitHub does. The latter is on every response, so it counts
+    only where the limit is exceeded.
     """
     headers = response.headers
     delays = [_retry_after(headers.get("Retry-After", ""), now), _seconds_until(headers.get("X-Retry-After", ""), now)]
-    if response.status == 429:
+    if is_rate_limited(response):
         delays.append(_seconds_until(headers.get("X-RateLimit-Reset", ""), now))
         delays.append(_part_of_window(headers.get("RateLimit-Limit", "")))
+        delays.append(SECONDARY_LIMIT_SECONDS if response.status == 403 else None)
     return next((min(max(delay, 0.0), _MAX_DELAY_SECONDS) for delay in delays if delay is not None), None)
 
 
 _MAX_DELAY_SECONDS = 24 * 3600.0
+
+SECONDARY_LIMIT_SECONDS = 60.0
+"""Delay after a 403 of a rate limit that names none: the least that GitHub asks for, see :func:`is_rate_limited`."""
 
 _FIRST_UNIX_TIME = 1_000_000_000
 """Smaller numbers (times before 2001) are counts of seconds, or anything else."""

@@ -41,7 +41,7 @@ from registry_sync.registry.wire.notices import Notices
 from registry_sync.registry.wire.paging import next_link, read_pages
 from registry_sync.registry.wire.rate_limit import LONGEST_PAUSE_SECONDS, lasting_limit
 from registry_sync.registry.wire.response import BodyStream, Response
-from registry_sync.registry.wire.retry_after import requested_delay
+from registry_sync.registry.wire.retry_after import is_rate_limited, requested_delay
 from registry_sync.registry.wire.slots import RequestSlots
 from registry_sync.registry.wire.urls import host_of, join_url, origin_of, shown_url
 
@@ -292,7 +292,7 @@ class Transport:
         """The challenges of an anonymous GET of ``/v2/``, also of a 200. Only those of the registry itself count."""
         request = Request(method="GET", url=self._url(_PING))
         response = self._send_handling_redirects(request, None)
-        if response.status == 429 or response.status in TRANSIENT_STATUSES:
+        if is_rate_limited(response) or response.status in TRANSIENT_STATUSES:
             raise decode_error(response, request.method)
         return response.challenges if self._is_own(response.url) else ()
 
@@ -430,7 +430,7 @@ def _kind_hint(token_url: str) -> str:
 
 def _wait_after_response(response: Response, attempt: int) -> float | None:
     """Seconds to wait before a retry: the requested delay, else the back-off. ``None`` for errors that stay."""
-    if response.status != 429 and response.status not in TRANSIENT_STATUSES:
+    if not is_rate_limited(response) and response.status not in TRANSIENT_STATUSES:
         return None
     return requested_delay(response, datetime.now(UTC)) or _backoff_seconds(attempt)
 
