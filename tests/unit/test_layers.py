@@ -28,15 +28,19 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "tags": ("oci",),
     "config": ("oci", "tags", "registry.kinds"),
     "routes": ("oci", "tags", "config", "registry.kinds"),
+    "events": ("oci", "tags", "config", "routes"),
     "importing": ("oci", "tags", "config", "routes"),
     "sync": ("oci", "worker", "registry", "skopeo", "tags", "config", "routes"),
     "nodes": ("oci", "registry", "tags", "config", "routes"),
     "state": ("oci", "tags", "config", "routes", "sync", "nodes", "registry.web_pages"),
     "checks": ("oci", "registry", "skopeo", "config", "routes", "sync"),
-    "airflow": ("oci", "worker", "registry", "skopeo", "tags", "config", "routes", "sync", "nodes", "state", "checks"),
+    "airflow": (
+        *("oci", "worker", "registry", "skopeo", "tags", "config", "routes"),
+        *("events", "sync", "nodes", "state", "checks"),
+    ),
     "cli": (
         *("oci", "worker", "registry", "skopeo", "tags", "config", "routes", "importing"),
-        *("sync", "nodes", "state", "checks", "airflow"),
+        *("events", "sync", "nodes", "state", "checks", "airflow"),
     ),
 }
 """The packages from the bottom up, each with what it may import beside :data:`BASE`: packages, or single modules."""

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from registry_sync.config.deep_check import DeepCheckEntry
+from registry_sync.config.events import EventsEntry, WebhookEntry
 from registry_sync.config.model import (
     MIRROR_OPTIONS,
     MirrorEntry,
@@ -68,11 +69,15 @@ def _is_null(value: Any, place: Place) -> bool:
     return (value.get(place[-1], "") if isinstance(value, Mapping) else value[place[-1]]) is None
 
 
+_NULLABLE = ("schedule", "full_check", "notify", "start_date", "events")
+"""Options of mirrors, beside those of rules, that null turns off."""
+
+
 def _may_be_null(place: Place) -> bool:
     """True for the options that null turns off, where they may be written."""
     match place:
         case ("defaults", option) | ("mirrors", _, option):
-            return option in RouteOptions.model_fields or option in ("schedule", "full_check", "notify", "start_date")
+            return option in RouteOptions.model_fields or option in _NULLABLE
         case ("mirrors", _, "repositories", _, option):
             return option in RouteOptions.model_fields
     return False
@@ -118,8 +123,11 @@ def _place(location: tuple[str | int, ...]) -> Place:
     return tuple(parts)
 
 
-_DURATIONS = frozenset({"fresh_within", "repeat", "older_than", "younger_than"})
-"""Keys whose values are durations."""
+_UNITS: Mapping[str | int, tuple[str, ...]] = {
+    **dict.fromkeys(("fresh_within", "repeat", "older_than", "younger_than"), ("h", "d", "w")),
+    "settle": ("s", "m"),
+}
+"""Keys whose values are durations, with the units of each."""
 
 _EXPECTED = {
     "string_type": "a string",
@@ -167,8 +175,9 @@ def _expectation(error: ErrorDetails, document: Document, place: Place) -> str:
 def _how_to_write(error: ErrorDetails, place: Place, text: str | None) -> str:
     """The way to write a value where a string is expected, for values that YAML reads as something else."""
     match error["input"]:
-        case int() | float() if error["type"] == "string_type" and place[-1] in _DURATIONS:
-            return f" without a unit; write {error['input']}h, {error['input']}d or {error['input']}w"
+        case int() | float() if error["type"] == "string_type" and place[-1] in _UNITS:
+            *first, last = (f"{error['input']}{unit}" for unit in _UNITS[place[-1]])
+            return f" without a unit; write {', '.join(first)} or {last}"
         case int() | float() if error["type"] == "string_type":
             return f' (quote it: "{error["input"] if text is None else text}")'
         case None if error["type"] == "string_type" and text and isinstance(place[-1], int):
@@ -244,6 +253,8 @@ SECTION_MODELS: Mapping[str, type[BaseModel]] = {
 
 _OPTION_MODELS: Mapping[str | int, type[BaseModel]] = {
     "deep_check": DeepCheckEntry,
+    "events": EventsEntry,
+    "webhook": WebhookEntry,
     "notify": NotifierEntry,
     "tags": TagRuleEntry,
     "prune": PruneRulesEntry,

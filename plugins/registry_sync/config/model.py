@@ -11,6 +11,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from registry_sync.config.deep_check import DeepCheckRules, WrittenDeepCheck
+from registry_sync.config.events import EventRules, EventsEntry
 from registry_sync.config.fields import (
     Host,
     NamespaceName,
@@ -54,6 +55,7 @@ class Registry:
     pool: str = "default_pool"
     queue: str | None = None
     fresh_within: Duration | None = None
+    events: EventRules | None = None
     api_kind: Kind = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -122,7 +124,8 @@ class Mirror:
 
     ``written_options`` are the options that the mirror itself writes, ``default_options`` those of ``defaults:``.
     ``source`` and ``destinations`` are empty where neither writes them. ``fresh_within`` is the promise of the mirror
-    or of ``defaults:``; destinations and rules may have others.
+    or of ``defaults:``; destinations and rules may have others. ``events`` are the mirror's own, where it
+    ``writes_events``.
     """
 
     name: str
@@ -142,8 +145,14 @@ class Mirror:
     retries: int = 3
     task_timeout_minutes: int = 1440
     fresh_within: Duration | None = None
+    events: EventRules | None = None
+    writes_events: bool = False
     written_options: frozenset[str] = frozenset()
     default_options: frozenset[str] = frozenset()
+
+    def events_from(self, source: Registry) -> EventRules | None:
+        """The events that start it: its own where it writes some, or null, and those of its source elsewhere."""
+        return self.events if self.writes_events else source.events
 
     def is_disabled(self, now: datetime) -> bool:
         """Return whether all of its rules are disabled at a time (aware UTC). One without rules is not."""
@@ -235,6 +244,11 @@ class RegistryEntry(Strict):
         description="Promise for this registry as a destination, such as 6h; replaces that of defaults and mirrors, "
         "and a rule's own replaces it",
     )
+    events: EventsEntry | None = Field(
+        None,
+        description="Pushes to this registry start, within seconds, the copy of every mirror that reads from it; "
+        "default: none",
+    )
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
@@ -278,6 +292,7 @@ class RegistryEntry(Strict):
             pool=self.pool,
             queue=self.queue,
             fresh_within=self.fresh_within,
+            events=self.events.parse() if self.events else None,
         )
 
 
@@ -400,6 +415,9 @@ class MirrorHeader(MirrorOptions):
     """A mirror without its rules, for tasks that work on rules that were read before."""
 
     description: str = Field("", description="Purpose of the mirror; shown in Airflow")
+    events: EventsEntry | None = Field(
+        None, description="Events of this mirror alone, in place of those of its source; null: none"
+    )
 
     def parse(self, name: str, defaults: RouteOptions = MirrorOptions()) -> Mirror:
         """The mirror as a value, with the settings of each rule."""
@@ -414,6 +432,8 @@ class MirrorHeader(MirrorOptions):
             deep_check=deep_check.parse() if deep_check else DeepCheckRules(),
             fresh_within=RouteSettings.resolve(defaults, self).fresh_within,
             notify=tuple(entry.parse() for entry in notify or ()),
+            events=self.events.parse() if self.events else None,
+            writes_events="events" in self.model_fields_set,
             **options,
         )
 

@@ -31,7 +31,7 @@ _NOT_OPTIONS = frozenset({"tags", "prefix", "strip_prefix", "prune", "fresh_with
 OPTIONS = tuple(name for name in RouteOptions.model_fields if name not in _NOT_OPTIONS)
 """The options of one repository."""
 
-_NOT_OF_REGISTRIES = frozenset({"host", "connection", "private", "pool", "queue", "fresh_within", "transfer"})
+_NOT_OF_REGISTRIES = frozenset({"host", "connection", "private", "pool", "queue", "fresh_within", "transfer", "events"})
 """Options of a registry that are arguments of their own, or of the task, or mean nothing to one repository."""
 
 REGISTRY_OPTIONS = tuple(name for name in RegistryEntry.model_fields if name not in _NOT_OF_REGISTRIES)

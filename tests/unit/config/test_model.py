@@ -114,6 +114,9 @@ REGISTRY_FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "transfer": st.sampled_from(["skopeo", "direct"]),
     "ca_file": st.just(Path("/ca.pem")),
     "fresh_within": st.just("6h"),
+    "events": st.sampled_from(
+        [{"webhook": {"secret": "quay_events"}}, {"webhook": {"secret": "hooks/quay"}, "settle": "2m"}]
+    ),
 }
 
 
