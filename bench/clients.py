@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from registry_sync.config.model import Mirror, Registry, RegistryEntry, RepositoryRule
+from registry_sync.config.mirror import Mirror
+from registry_sync.config.registry import Registry, RegistryEntry
+from registry_sync.config.rules import RepositoryRule
 from registry_sync.routes.discovery import listed_routes
 from registry_sync.routes.route import Route
 from registry_sync.sync.plan_route import plan_route

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from registry_sync.config.model import RegistryEntry
+from registry_sync.config.registry import RegistryEntry
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.route import Route
 from testkit.routes import DESTINATION, SOURCE, run_route

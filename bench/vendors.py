@@ -12,7 +12,9 @@ from bench.clients import NAME, NOON, fill, hours_ago, plan, registry, route, sy
 from bench.scope import Scope
 from bench.tables import Findings, Row, Table
 from registry_sync.airflow.operators.list_routes import split_unmodified
-from registry_sync.config.model import Mirror, NamespaceRule, Registry
+from registry_sync.config.mirror import Mirror
+from registry_sync.config.registry import Registry
+from registry_sync.config.rules import NamespaceRule
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.open import open_client

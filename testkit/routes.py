@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from registry_sync.config.model import Registry, RegistryEntry
+from registry_sync.config.registry import Registry, RegistryEntry
 from registry_sync.config.settings import SkopeoOptions
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import RegistryClient

@@ -25,7 +25,7 @@ from registry_sync.checks.finding import Finding
 from registry_sync.checks.registries import MAX_REPOSITORIES, check_registries
 from registry_sync.cli.arguments import FAILED, UNANSWERED
 from registry_sync.cli.main import main
-from registry_sync.config.model import MirrorsFile
+from registry_sync.config.document import MirrorsFile
 from registry_sync.registry.endpoint import Credentials
 from registry_sync.routes.load import load_mirrors
 from testkit import images

@@ -19,7 +19,7 @@ from registry_sync.airflow.hooks.oci_registry import OciRegistryHook
 from registry_sync.airflow.hooks.registry import RegistryHook
 from registry_sync.airflow.mirror_dag import build_dag
 from registry_sync.config.connection_type import CONNECTION_TYPES
-from registry_sync.config.model import Registry
+from registry_sync.config.registry import Registry
 from registry_sync.errors import ConfigurationError, TemporaryError
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.endpoint import Endpoint

@@ -19,7 +19,7 @@ from registry_sync.airflow.mirror_dag import build_dag
 from registry_sync.airflow.operators.report import ReportOperator
 from registry_sync.airflow.operators.watch import WatchOperator
 from registry_sync.airflow.watch_dag import WATCH_TASK, build_watch_dag
-from registry_sync.config.model import MirrorsFile
+from registry_sync.config.document import MirrorsFile
 from registry_sync.routes.load import PATH_VARIABLE, load_mirrors
 from registry_sync.state.destination import DestinationState, RouteFigures, RouteIndex
 from registry_sync.state.document import as_document

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from registry_sync.config.model import Registry
+from registry_sync.config.registry import Registry
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.route import Route
 from registry_sync.sync.report import RouteReport

@@ -21,7 +21,7 @@ from registry_sync.airflow.hooks.registry import RegistryHook
 from registry_sync.airflow.readiness_dag import build_readiness_dag
 from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
 from registry_sync.cli.main import main
-from registry_sync.config.model import Registry
+from registry_sync.config.registry import Registry
 from registry_sync.nodes.readiness import check as readiness
 from registry_sync.nodes.readiness.check import Limits, check_endpoint
 from registry_sync.nodes.readiness.model import EndpointCheck, Expected, Fault, ImageReadiness

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from registry_sync.config.model import Registry
+from registry_sync.config.registry import Registry
 from registry_sync.nodes.readiness.known_digests import KnownDigests
 from registry_sync.nodes.readiness.plan import plan_checks
 from registry_sync.registry.client import RegistryClient

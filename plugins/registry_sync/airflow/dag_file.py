@@ -18,7 +18,7 @@ from registry_sync.airflow.ids import (
     reads_rules,
 )
 from registry_sync.airflow.mirrors_file import check_mirrors_file, load_dag_mirrors
-from registry_sync.config.model import MirrorsFile
+from registry_sync.config.document import MirrorsFile
 
 
 def build_dags(dag_file: Path) -> Mapping[str, DAG]:

@@ -18,7 +18,9 @@ from registry_sync.airflow.retries import MirrorRetryPolicy
 from registry_sync.airflow.states.destination_state import DestinationOfMirror
 from registry_sync.airflow.timetable import CronFromNextTick, DisabledTimetable
 from registry_sync.airflow.trigger_form import parameters
-from registry_sync.config.model import Mirror, MirrorsFile, Registry
+from registry_sync.config.document import MirrorsFile
+from registry_sync.config.mirror import Mirror
+from registry_sync.config.registry import Registry
 from registry_sync.config.team_keys import OWN_TAG, access_for_airflow
 from registry_sync.routes.disabled import until_text
 

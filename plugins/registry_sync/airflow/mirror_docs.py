@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from registry_sync.config.model import Mirror, MirrorsFile, Registry, Rule, rule_summary
+from registry_sync.config.document import MirrorsFile
+from registry_sync.config.mirror import Mirror
+from registry_sync.config.registry import Registry
+from registry_sync.config.rules import Rule, rule_summary
 from registry_sync.config.settings import RouteSettings
 from registry_sync.tags.overwrite_policy import OverwritePolicy
 from registry_sync.tags.rules import TagRule

@@ -15,7 +15,7 @@ from registry_sync.airflow.operators.readiness import (
     ReadinessReportOperator,
 )
 from registry_sync.airflow.retries import MirrorRetryPolicy
-from registry_sync.config.model import MirrorsFile
+from registry_sync.config.document import MirrorsFile
 from registry_sync.config.node_pools import NodePool
 
 SCHEDULE = "45 * * * *"

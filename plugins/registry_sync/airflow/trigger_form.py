@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow.sdk import Param
 
-from registry_sync.config.model import Mirror
+from registry_sync.config.mirror import Mirror
 from registry_sync.tags.accepted import ACCEPTED_FORM
 
 _LINES: Mapping[str, Any] = {"type": ["null", "array"], "items": {"type": "string"}}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from registry_sync.config.model import MirrorsFile
+from registry_sync.config.document import MirrorsFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

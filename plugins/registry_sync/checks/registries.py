@@ -13,7 +13,10 @@ from itertools import islice
 from registry_sync.checks.finding import Finding
 from registry_sync.checks.logins import check_login
 from registry_sync.config.connection_type import add_command
-from registry_sync.config.model import Mirror, MirrorsFile, NamespaceRule, Registry, RepositoryRule
+from registry_sync.config.document import MirrorsFile
+from registry_sync.config.mirror import Mirror
+from registry_sync.config.registry import Registry
+from registry_sync.config.rules import NamespaceRule, RepositoryRule
 from registry_sync.errors import ConfigurationError, DeniedError, LoginRejected, NoConnection, RegistrySyncError
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import RegistryClient

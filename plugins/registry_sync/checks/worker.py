@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from registry_sync.checks.finding import Finding
-from registry_sync.config.model import MirrorsFile
+from registry_sync.config.document import MirrorsFile
 from registry_sync.config.settings import RouteSettings, SkopeoOptions
 from registry_sync.errors import RegistrySyncError
 from registry_sync.routes.route import settings_at

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from registry_sync.config.model import Mirror, MirrorsFile
+from registry_sync.config.document import MirrorsFile
+from registry_sync.config.mirror import Mirror
 from registry_sync.errors import ConfigurationError
 
 OK, FAILED, UNUSABLE, UNANSWERED = 0, 1, 2, 3

@@ -13,7 +13,7 @@ from registry_sync.checks.report_text import advice, conclusion, findings_table
 from registry_sync.cli.arguments import FAILED, OK, UNANSWERED, positive_seconds
 from registry_sync.cli.connections import CommandConnections, without_airflow
 from registry_sync.cli.installed_copies import copies_problem, find_copies
-from registry_sync.config.model import MirrorsFile
+from registry_sync.config.document import MirrorsFile
 from registry_sync.routes.load import load_mirrors
 
 _EXIT_CODES = {"missing": FAILED, "unknown": UNANSWERED}

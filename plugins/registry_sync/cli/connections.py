@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager, ExitStack, nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Self
 
-from registry_sync.config.model import Registry
+from registry_sync.config.registry import Registry
 from registry_sync.config.settings import SkopeoOptions
 from registry_sync.errors import ConfigurationError
 from registry_sync.registry.client import PullClient, RegistryClient

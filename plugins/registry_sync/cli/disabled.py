@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from registry_sync.config.model import Mirror, MirrorsFile, rule_summary
+from registry_sync.config.document import MirrorsFile
+from registry_sync.config.mirror import Mirror
+from registry_sync.config.rules import rule_summary
 from registry_sync.routes.disabled import until_text
 
 

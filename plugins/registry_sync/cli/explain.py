@@ -14,16 +14,10 @@ from typing import Any
 from registry_sync.cli.arguments import OK, chosen_destinations, named_mirror
 from registry_sync.cli.connections import open_client
 from registry_sync.config.as_json import as_json
-from registry_sync.config.model import (
-    MIRROR_OPTIONS,
-    Mirror,
-    MirrorsFile,
-    NamespaceRule,
-    Registry,
-    RepositoryRule,
-    Rule,
-    rule_summary,
-)
+from registry_sync.config.document import MirrorsFile
+from registry_sync.config.mirror import MIRROR_OPTIONS, Mirror
+from registry_sync.config.registry import Registry
+from registry_sync.config.rules import NamespaceRule, RepositoryRule, Rule, rule_summary
 from registry_sync.config.team_keys import access_as_written
 from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.oci.reference import Repository

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from registry_sync.cli.arguments import FAILED, OK, positive_seconds
 from registry_sync.cli.stored_states import recall_stored_digests
-from registry_sync.config.model import MirrorsFile, Registry
+from registry_sync.config.document import MirrorsFile
 from registry_sync.config.node_pools import NodePool
+from registry_sync.config.registry import Registry
 from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.nodes.readiness.check import Limits, check_endpoint
 from registry_sync.nodes.readiness.known_digests import KnownDigests

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from registry_sync.cli.arguments import chosen_destinations
-from registry_sync.config.model import Mirror, MirrorsFile
+from registry_sync.config.document import MirrorsFile
+from registry_sync.config.mirror import Mirror
 from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.routes.acceptance import assign_accepted
 from registry_sync.routes.disabled import disabled_note, split_disabled, until_text

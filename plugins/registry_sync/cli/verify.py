@@ -13,7 +13,8 @@ from registry_sync.cli.arguments import FAILED, OK, chosen_destinations, named_m
 from registry_sync.cli.connections import CommandConnections
 from registry_sync.cli.planning import find_routes
 from registry_sync.config.deep_check import DEFAULT_READ_BYTES, parse_share, parse_size
-from registry_sync.config.model import Mirror, MirrorsFile
+from registry_sync.config.document import MirrorsFile
+from registry_sync.config.mirror import Mirror
 from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.routes.load import load_mirrors
 from registry_sync.routes.route import Route

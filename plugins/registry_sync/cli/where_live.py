@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from registry_sync.cli.connections import CommandConnections
-from registry_sync.config.model import MirrorsFile, Registry
+from registry_sync.config.document import MirrorsFile
+from registry_sync.config.registry import Registry
 from registry_sync.errors import RegistrySyncError
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.load import load_mirrors

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from registry_sync.config.model import Registry, RegistryEntry
+from registry_sync.config.registry import Registry, RegistryEntry
 from registry_sync.config.settings import RouteOptions, RouteSettings
 from registry_sync.tags.backup_names import BackupTemplate
 from registry_sync.tags.patterns import Pattern

@@ -11,19 +11,14 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from registry_sync.config.deep_check import DeepCheckEntry
+from registry_sync.config.document import MirrorsDocument
 from registry_sync.config.events import EventsEntry, WebhookEntry
-from registry_sync.config.model import (
-    MIRROR_OPTIONS,
-    MirrorEntry,
-    MirrorOptions,
-    MirrorsDocument,
-    NamespaceEntry,
-    RegistryEntry,
-    RepositoryEntry,
-)
+from registry_sync.config.mirror import MIRROR_OPTIONS, MirrorEntry, MirrorOptions
 from registry_sync.config.node_pools import BootstrapImageEntry, NodePoolEntry, PoolMirrorEntry
 from registry_sync.config.notify import NotifierEntry
 from registry_sync.config.prune_rules import PruneRulesEntry
+from registry_sync.config.registry import RegistryEntry
+from registry_sync.config.rules import NamespaceEntry, RepositoryEntry
 from registry_sync.config.settings import RouteOptions, SkopeoEntry
 from registry_sync.config.tag_rules import TagRuleEntry
 from registry_sync.config.yaml_source import Document, Place, show_place

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from registry_sync.config.model import MirrorsFile, Registry
+from registry_sync.config.document import MirrorsFile
 from registry_sync.config.node_pools import BootstrapImage, NodePool
+from registry_sync.config.registry import Registry
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.graph import RouteMap
 from registry_sync.routes.route import Route

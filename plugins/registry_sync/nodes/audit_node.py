@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from registry_sync.config.model import MirrorsFile
+from registry_sync.config.document import MirrorsFile
 from registry_sync.config.node_pools import NodePool, Runtime
 from registry_sync.config.runtime_versions import Versions
 from registry_sync.errors import ConfigurationError

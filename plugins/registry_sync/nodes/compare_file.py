@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from registry_sync.config.model import MirrorsFile
+from registry_sync.config.document import MirrorsFile
 from registry_sync.config.node_pools import NodePool, Runtime
 from registry_sync.config.runtime_versions import Versions
 from registry_sync.config.yaml_source import Place, show_place

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from registry_sync.config.model import MirrorsFile
+from registry_sync.config.document import MirrorsFile
 from registry_sync.config.node_pools import NodePool
 from registry_sync.oci.reference import Repository, without_default_port
 from registry_sync.routes.graph import NamespaceRoutes, RouteMap, why_not

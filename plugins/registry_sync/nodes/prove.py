@@ -11,8 +11,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from registry_sync.config.model import MirrorsFile, Registry
+from registry_sync.config.document import MirrorsFile
 from registry_sync.config.node_pools import NodePool, Runtime
+from registry_sync.config.registry import Registry
 from registry_sync.errors import ConfigurationError
 from registry_sync.nodes.render import hosts_folder
 from registry_sync.oci.reference import Repository, is_tag, split_tag

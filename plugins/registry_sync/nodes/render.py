@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from registry_sync.config.model import MirrorsFile, Registry
+from registry_sync.config.document import MirrorsFile
 from registry_sync.config.node_pools import NodePool, PoolMirror, Runtime
+from registry_sync.config.registry import Registry
 from registry_sync.config.runtime_versions import Versions
 from registry_sync.errors import ConfigurationError
 from registry_sync.nodes.containerd_config import newest_form

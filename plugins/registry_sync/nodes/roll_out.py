@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from registry_sync.config.model import MirrorsFile
+from registry_sync.config.document import MirrorsFile
 from registry_sync.config.node_pools import NodePool, Runtime
 from registry_sync.config.runtime_versions import Versions
 from registry_sync.errors import ConfigurationError

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from itertools import chain, islice
 
 from registry_sync.config.explain_errors import Problem
-from registry_sync.config.model import Registry
 from registry_sync.config.node_pools import BootstrapImage, NodePool, Runtime
+from registry_sync.config.registry import Registry
 from registry_sync.config.yaml_source import Place
 from registry_sync.oci.reference import DOCKER_HUB, Repository
 from registry_sync.routes.checks import CheckedFile, unknown_registries

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import chain, islice
 
+from registry_sync.config.document import MirrorsFile
 from registry_sync.config.explain_errors import Problem
-from registry_sync.config.model import Mirror, MirrorsFile, Registry
+from registry_sync.config.mirror import Mirror
+from registry_sync.config.registry import Registry
 from registry_sync.config.yaml_source import Place, show_place
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository

@@ -10,7 +10,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from registry_sync.config.model import Mirror, NamespaceRule, Registry, RepositoryRule
+from registry_sync.config.mirror import Mirror
+from registry_sync.config.registry import Registry
+from registry_sync.config.rules import NamespaceRule, RepositoryRule
 from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError, RegistrySyncError
 from registry_sync.oci.reference import Repository

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from registry_sync.config.model import Mirror, NamespaceRule, Registry
+from registry_sync.config.mirror import Mirror
+from registry_sync.config.registry import Registry
+from registry_sync.config.rules import NamespaceRule
 from registry_sync.errors import ConfigurationError
 from registry_sync.routes.discovery import Discovery, FailedRepository, failed_repository
 from registry_sync.text import quoted

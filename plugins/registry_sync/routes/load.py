@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from registry_sync.config.document import HeadersDocument, MirrorsDocument, MirrorsFile
 from registry_sync.config.explain_errors import (
     SECTION_MODELS,
     Problem,
@@ -20,7 +21,6 @@ from registry_sync.config.explain_errors import (
     problem_texts,
 )
 from registry_sync.config.mirrors_folder import join_texts, merge_documents, split_text
-from registry_sync.config.model import HeadersDocument, MirrorsDocument, MirrorsFile
 from registry_sync.config.other_tools import foreign_file, recognize, recognize_text
 from registry_sync.config.variables import expand_variables
 from registry_sync.config.yaml_source import Document, Place, read_yaml

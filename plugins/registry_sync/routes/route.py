@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from registry_sync.config.as_json import as_json, registry_from_json, settings_from_json
-from registry_sync.config.model import Mirror, Registry, Rule
+from registry_sync.config.mirror import Mirror
+from registry_sync.config.registry import Registry
 from registry_sync.config.renaming import Names, Naming, destination_name
+from registry_sync.config.rules import Rule
 from registry_sync.config.settings import RouteSettings
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.kinds import name_fault

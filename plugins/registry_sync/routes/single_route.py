@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from registry_sync.config.explain_errors import Problem
-from registry_sync.config.model import RegistryEntry
+from registry_sync.config.registry import RegistryEntry
 from registry_sync.config.settings import RouteOptions
 from registry_sync.config.yaml_source import Place, read_yaml, show_place
 from registry_sync.errors import ConfigurationError

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from registry_sync.config.model import Registry
+from registry_sync.config.registry import Registry
 from registry_sync.config.settings import RouteSettings, SkopeoOptions
 from registry_sync.registry.client import RegistryClient
 from registry_sync.registry.endpoint import Endpoint

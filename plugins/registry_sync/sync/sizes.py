@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Literal, get_args
 
-from registry_sync.config.model import Registry
+from registry_sync.config.registry import Registry
 from registry_sync.errors import RegistrySyncError
 from registry_sync.oci.index_walk import walk_manifests
 from registry_sync.oci.manifest import Manifest

@@ -10,7 +10,7 @@ from airflow.sdk.execution_time.supervisor import TaskRunResult
 
 from registry_sync.airflow.check_dag import build_check_dag
 from registry_sync.airflow.operators.check import CheckOperator
-from registry_sync.config.model import MirrorsFile
+from registry_sync.config.document import MirrorsFile
 from registry_sync.errors import ConfigurationError
 from registry_sync.routes.load import load_mirrors
 from testkit.task_runner import FakeApi, run

@@ -11,7 +11,7 @@ import pytest
 from registry_sync.airflow.damaged_images import push_damaged
 from registry_sync.airflow.ids import copy_task, routes_task
 from registry_sync.airflow.run_outcomes import match_reports
-from registry_sync.config.model import Registry
+from registry_sync.config.registry import Registry
 from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import DeniedError
 from registry_sync.oci.reference import Digest, Repository

@@ -14,7 +14,7 @@ from registry_sync.airflow.mirror_dag import build_dag
 from registry_sync.airflow.readiness_dag import parameters as readiness_parameters
 from registry_sync.airflow.run_context import read_parameters
 from registry_sync.airflow.trigger_form import parameters
-from registry_sync.config.model import Mirror
+from registry_sync.config.mirror import Mirror
 from registry_sync.errors import ConfigurationError
 from registry_sync.routes.load import load_mirrors
 from registry_sync.tags.accepted import parse_accepted

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
 from registry_sync.cli.main import main
-from registry_sync.config.model import NamespaceRule
 from registry_sync.config.node_pools import BootstrapImage, ImageStore, Runtime
+from registry_sync.config.rules import NamespaceRule
 from registry_sync.config.runtime_versions import Versions
 from registry_sync.errors import ConfigurationError
 from registry_sync.nodes.audit import audit_pool

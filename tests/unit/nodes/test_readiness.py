@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from registry_sync.airflow.operators.readiness import add_unchecked, error_of_results
 from registry_sync.airflow.readiness_dag import parameters
-from registry_sync.config.model import Registry
 from registry_sync.config.node_pools import NodePool, NodePoolEntry
+from registry_sync.config.registry import Registry
 from registry_sync.errors import RefusedError, TemporaryError
 from registry_sync.nodes.readiness.check import Limits
 from registry_sync.nodes.readiness.known_damage import KnownDamage, fault_damaged

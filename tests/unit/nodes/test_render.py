@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 
 from registry_sync.cli.arguments import OK, UNUSABLE
 from registry_sync.cli.main import main
-from registry_sync.config.model import MirrorsFile, Registry
+from registry_sync.config.document import MirrorsFile
 from registry_sync.config.node_pools import MirrorTrust, NodePool, PoolMirror, Runtime
+from registry_sync.config.registry import Registry
 from registry_sync.config.runtime_versions import Versions
 from registry_sync.errors import ConfigurationError
 from registry_sync.nodes.render import RUNTIMES, RenderedFile, render_pool, write_files

@@ -9,7 +9,7 @@ import pytest
 
 from registry_sync.airflow.mirror_dag import build_dag
 from registry_sync.config.deep_check import DeepCheckRules
-from registry_sync.config.model import MIRROR_OPTIONS, Mirror
+from registry_sync.config.mirror import MIRROR_OPTIONS, Mirror
 from registry_sync.config.notify import Notifier
 from registry_sync.routes.load import load_healthy_mirrors, load_mirrors
 from tests.unit.routes.files import Write, flow, problems

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from registry_sync.config.model import Mirror
+from registry_sync.config.mirror import Mirror
 from registry_sync.state.document import as_document
 from registry_sync.state.messages.missing_run import DagFacts, WatchedSchedule, due_run, missing_run, read_watched
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_sync.config.model import Registry
+from registry_sync.config.registry import Registry
 from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import DeniedError, RateLimited, RegistrySyncError
 from registry_sync.oci.reference import Digest, Repository

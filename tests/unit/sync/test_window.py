@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from registry_sync.airflow.operators.list_routes import split_unmodified
 from registry_sync.airflow.run_outcomes import finished_routes
-from registry_sync.config.model import Mirror, Registry, RepositoryRule
+from registry_sync.config.mirror import Mirror
+from registry_sync.config.registry import Registry
+from registry_sync.config.rules import RepositoryRule
 from registry_sync.errors import ConfigurationError
 from registry_sync.routes.discovery import FoundRoute, listed_routes
 from registry_sync.routes.route import Route, route_key

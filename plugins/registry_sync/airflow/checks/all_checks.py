@@ -12,7 +12,7 @@ from registry_sync.airflow.masking import masked_finding
 from registry_sync.checks.finding import Finding
 from registry_sync.checks.registries import check_registries
 from registry_sync.checks.worker import check_worker
-from registry_sync.config.model import MirrorsFile
+from registry_sync.config.document import MirrorsFile
 from registry_sync.sync.session import Connections
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from registry_sync.airflow.notifications import notifier_fault
 from registry_sync.checks.finding import Finding
-from registry_sync.config.model import MirrorsFile
+from registry_sync.config.document import MirrorsFile
 from registry_sync.config.notify import Notifier
 from registry_sync.errors import RegistrySyncError
 

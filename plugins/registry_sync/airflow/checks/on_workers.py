@@ -22,7 +22,7 @@ from registry_sync.airflow.ids import CHECK_DAG, FINDINGS_KEY
 from registry_sync.airflow.states.open_states import open_database
 from registry_sync.checks.finding import Finding
 from registry_sync.checks.places import Place, list_places, task_names
-from registry_sync.config.model import MirrorsFile
+from registry_sync.config.document import MirrorsFile
 from registry_sync.errors import ConfigurationError
 
 POLL_SECONDS = 1.0

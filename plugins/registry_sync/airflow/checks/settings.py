@@ -9,7 +9,9 @@ from typing import Any
 from airflow.configuration import conf
 
 from registry_sync.checks.finding import Finding
-from registry_sync.config.model import Mirror, MirrorsFile, NamespaceRule
+from registry_sync.config.document import MirrorsFile
+from registry_sync.config.mirror import Mirror
+from registry_sync.config.rules import NamespaceRule
 from registry_sync.text import one_line
 
 INSPECT_SECONDS = 3.0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from registry_sync.airflow.hooks.registry import RegistryHook
 from registry_sync.airflow.hooks.skopeo import SkopeoHook
-from registry_sync.config.model import Registry
+from registry_sync.config.registry import Registry
 from registry_sync.config.settings import SkopeoOptions
 from registry_sync.registry.endpoint import Endpoint
 

@@ -11,7 +11,7 @@ from airflow.sdk import BaseHook
 from registry_sync.airflow.hooks.find_connection import find_connection
 from registry_sync.airflow.hooks.login import Login, read_login
 from registry_sync.config.connection_type import CA, CLIENT_CERTIFICATE, CONNECTION_TYPE
-from registry_sync.config.model import Registry
+from registry_sync.config.registry import Registry
 from registry_sync.errors import ConfigurationError, NoConnection
 from registry_sync.oci.reference import parse_host, without_default_port
 from registry_sync.registry.endpoint import Endpoint

@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator, TriggerRule
 
 from registry_sync.airflow.run_context import read_rows
 from registry_sync.airflow.states.assets import destination_alias, destination_asset
-from registry_sync.config.model import Registry
+from registry_sync.config.registry import Registry
 from registry_sync.state.changes import NO_CHANGES, ChangeEvent, Changes
 from registry_sync.state.document import as_document
 from registry_sync.state.names import asset_name

@@ -37,7 +37,8 @@ from registry_sync.airflow.run_context import (
     read_window_request,
     task_label,
 )
-from registry_sync.config.model import Mirror, Registry
+from registry_sync.config.mirror import Mirror
+from registry_sync.config.registry import Registry
 from registry_sync.errors import ConfigurationError, RegistrySyncError
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.routes.acceptance import assign_accepted

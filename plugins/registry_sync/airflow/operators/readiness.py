@@ -24,7 +24,8 @@ from registry_sync.airflow.map_length import check_map_length
 from registry_sync.airflow.masking import masked_readiness, masked_text
 from registry_sync.airflow.recent_runs import list_recent_runs
 from registry_sync.airflow.run_context import read_parameters
-from registry_sync.config.model import Mirror, MirrorsFile
+from registry_sync.config.document import MirrorsFile
+from registry_sync.config.mirror import Mirror
 from registry_sync.config.node_pools import NodePool
 from registry_sync.errors import RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.state.names import ASSET_GROUP, READINESS_ASSET

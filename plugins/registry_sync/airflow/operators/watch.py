@@ -16,7 +16,8 @@ from registry_sync.airflow.metrics import send_metrics
 from registry_sync.airflow.mirrors_file import list_file_problems
 from registry_sync.airflow.notifications import MESSAGES, SEND_SECONDS, Messenger
 from registry_sync.airflow.states.state_store import open_named_store, open_store
-from registry_sync.config.model import Mirror, MirrorsFile
+from registry_sync.config.document import MirrorsFile
+from registry_sync.config.mirror import Mirror
 from registry_sync.routes.disabled import until_text
 from registry_sync.state.destination import DestinationState
 from registry_sync.state.document import as_document

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import Asset, AssetAlias
 
-from registry_sync.config.model import Registry
+from registry_sync.config.registry import Registry
 from registry_sync.state.names import ASSET_GROUP, asset_name, asset_uri
 
 

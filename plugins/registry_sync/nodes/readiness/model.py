@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 from registry_sync.config.as_json import as_json, registry_from_json
-from registry_sync.config.model import Registry
+from registry_sync.config.registry import Registry
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.tags.overwrite_policy import FOLLOW, OverwritePolicies, parse_policies
 

@@ -10,8 +10,9 @@ from functools import cache
 from itertools import chain
 from typing import TypeVar
 
-from registry_sync.config.model import MirrorsFile, Registry
+from registry_sync.config.document import MirrorsFile
 from registry_sync.config.node_pools import BootstrapImage, NodePool
+from registry_sync.config.registry import Registry
 from registry_sync.errors import NotFound, RateLimited, RegistrySyncError, TemporaryError
 from registry_sync.nodes.readiness.known_digests import KnownDigests, Recall, when_read
 from registry_sync.nodes.readiness.model import EndpointCheck, Expected, PoolRole

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from registry_sync.config.model import Mirror
+from registry_sync.config.mirror import Mirror
 from registry_sync.config.schedule import previous_tick
 from registry_sync.state.document import StateError, read_document
 from registry_sync.state.messages.alerts import Alert, minute

@@ -14,16 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_sync.config.as_json import as_json, registry_from_json, settings_from_json
-from registry_sync.config.model import (
-    Mirror,
-    MirrorEntry,
-    NamespaceEntry,
-    NamespaceRule,
-    Registry,
-    RegistryEntry,
-    RepositoryRule,
-    rule_summary,
-)
+from registry_sync.config.mirror import Mirror, MirrorEntry
+from registry_sync.config.registry import Registry, RegistryEntry
+from registry_sync.config.rules import NamespaceEntry, NamespaceRule, RepositoryRule, rule_summary
 from registry_sync.config.settings import RouteOptions, RouteSettings, written_options
 from registry_sync.errors import ConfigurationError, DeniedError, RateLimited, RegistrySyncError, TemporaryError
 from registry_sync.oci.reference import Repository

@@ -1,0 +1,152 @@
+"""An entry of ``registries:``: as it may be written, and its value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from registry_sync.config.events import EventRules, EventsEntry
+from registry_sync.config.fields import (
+    Host,
+    Strict,
+    WorkerFile,
+)
+from registry_sync.config.settings import MoverName
+from registry_sync.config.tag_rules import WrittenDuration
+from registry_sync.oci.reference import without_default_port
+from registry_sync.registry.kinds import CREATES_REPOSITORIES, OWN_API, Kind, api_url_fault, infer_kind
+from registry_sync.tags.rules import Duration
+from registry_sync.text import quoted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registry:
+    """A registry. ``api_kind`` is its ``kind``, inferred from the host where it is not written."""
+
+    name: str
+    host: str
+    kind: Kind | None = None
+    api_url: str | None = None
+    connection: str | None = None
+    private: bool = False
+    tls: bool = True
+    ca_file: Path | None = None
+    max_connections: int = 8
+    requests_per_second: float | None = None
+    create_repository: bool = False
+    transfer: MoverName | None = None
+    pool: str = "default_pool"
+    queue: str | None = None
+    fresh_within: Duration | None = None
+    events: EventRules | None = None
+    api_kind: Kind = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "api_kind", self.kind or infer_kind(self.host))
+
+
+class RegistryEntry(Strict):
+    """A registry, under its name in ``registries:``."""
+
+    host: Host = Field(description="host or host:port, such as quay.io; Docker Hub is docker.io")
+    kind: Kind | None = Field(
+        None,
+        description="API of the registry; default: known for well-known hosts, else distribution (any OCI registry)",
+    )
+    api_url: str | None = Field(
+        None,
+        min_length=1,
+        description="Address of the API, if it differs from the default; for quay, docker_hub and harbor",
+    )
+    connection: str | None = Field(
+        None,
+        min_length=1,
+        description="Airflow Connection of type oci_registry or docker with login and password; default: anonymous",
+    )
+    private: bool = Field(False, description="true: only we can push to it, so machines may use it as a mirror")
+    tls: bool = Field(True, description="false: plain HTTP, for a registry on the same machine")
+    ca_file: WorkerFile | None = Field(
+        None, description="PEM file on the workers, with the authority that signed the registry's certificate"
+    )
+    max_connections: int = Field(
+        8, ge=1, le=64, description="Maximum number of connections that one task opens to the registry"
+    )
+    requests_per_second: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        None,
+        description="Maximum rate of requests, to an API of its own and to /v2 together, of all tasks that share a "
+        "temporary directory; default: by kind",
+    )
+    create_repository: bool = Field(
+        False, description="true: create a public repository before the first push; for docker_hub"
+    )
+    transfer: MoverName | None = Field(
+        None,
+        description="skopeo (default) or direct: moves the content to this registry, where no mirror, rule or defaults "
+        "writes transfer",
+    )
+    pool: str = Field(
+        "default_pool", min_length=1, description="Airflow pool of the tasks that write to the registry; must exist"
+    )
+    queue: str | None = Field(
+        None,
+        min_length=1,
+        description="Celery queue of the workers that write to the registry; default: Airflow's default queue",
+    )
+    fresh_within: WrittenDuration | None = Field(
+        None,
+        description="Promise for this registry as a destination, such as 6h; replaces that of defaults and mirrors, "
+        "and a rule's own replaces it",
+    )
+    events: EventsEntry | None = Field(
+        None,
+        description="Pushes to this registry start, within seconds, the copy of every mirror that reads from it; "
+        "default: none",
+    )
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        if self.ca_file and not self.tls:
+            raise ValueError("ca_file is for TLS, which tls: false turns off; remove one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _check_api_url(self) -> Self:
+        if self.api_url and self._kind() not in OWN_API:
+            raise ValueError(f"a registry of kind {quoted(self._kind())} has no api_url; remove it")
+        if self.api_url and (fault := api_url_fault(self.api_url, tls=self.tls)):
+            raise ValueError(f"api_url: {fault}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_create_repository(self) -> Self:
+        if self.create_repository and self._kind() not in CREATES_REPOSITORIES:
+            which = f"only supported for kind {', '.join(CREATES_REPOSITORIES)}"
+            raise ValueError(f"create_repository is {which} (this registry is {quoted(self._kind())}); remove it")
+        return self
+
+    def _kind(self) -> Kind:
+        return self.kind or infer_kind(self.host)
+
+    def parse(self, name: str) -> Registry:
+        """The registry as a value."""
+        return Registry(
+            name=name,
+            host=without_default_port(self.host, tls=self.tls),
+            kind=self.kind,
+            api_url=self.api_url,
+            connection=self.connection,
+            private=self.private,
+            tls=self.tls,
+            ca_file=self.ca_file,
+            max_connections=self.max_connections,
+            requests_per_second=self.requests_per_second,
+            create_repository=self.create_repository,
+            transfer=self.transfer,
+            pool=self.pool,
+            queue=self.queue,
+            fresh_within=self.fresh_within,
+            events=self.events.parse() if self.events else None,
+        )
