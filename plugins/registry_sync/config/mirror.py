@@ -15,6 +15,7 @@ from registry_sync.config.fields import (
     UtcTime,
 )
 from registry_sync.config.notify import Notifier, WrittenNotifiers
+from registry_sync.config.registry import Registry
 from registry_sync.config.rules import RepositoryEntry, Rule, WrittenRule
 from registry_sync.config.settings import RouteOptions, RouteSettings
 from registry_sync.config.team_keys import AccessControl, DagTags, Owner, WrittenAccess

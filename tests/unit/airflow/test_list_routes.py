@@ -8,7 +8,7 @@ from registry_sync.airflow.operators.list_routes import split_unmodified, widen_
 from registry_sync.routes.discovery import FoundRoute
 from registry_sync.sync.window import Window
 from testkit.settings import route_settings
-from tests.unit.config.test_model import a_route
+from tests.unit.config.test_entries import a_route
 
 
 def test_a_repository_without_a_push_is_read_when_older_than_admits_its_tags_only_now() -> None:
