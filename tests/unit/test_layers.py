@@ -58,7 +58,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "docker": ("skopeo.container", "airflow.hooks.skopeo"),
     "multiprocessing": (),
     "pty": (),
-    "yaml": ("config.yaml_source", "config.yaml_errors", "nodes.roll_out"),
+    "yaml": ("config.yaml_source", "config.yaml_errors", "nodes.roll_out.yaml_text"),
     "pydantic": ("config", "routes.load", "state.document", "state.times", "airflow.pages.run_again"),
     "re2": ("tags.patterns",),
     "pydantic_core": ("config.explain_errors",),

@@ -21,7 +21,7 @@ from registry_sync.errors import ConfigurationError
 from registry_sync.nodes.image_names import NameMap
 from registry_sync.nodes.render import RenderedFile, render_pool, write_files
 from registry_sync.nodes.rewrite_manifests import rewrite
-from registry_sync.nodes.roll_out import FORMS, render_as
+from registry_sync.nodes.roll_out.forms import FORMS, render_as
 from registry_sync.routes.load import load_mirrors
 from registry_sync.text_table import table
 

@@ -103,11 +103,14 @@ def render_pool(file: MirrorsFile, pool: NodePool, runtime: Runtime, versions: V
         raise ConfigurationError(f"{pool.name}: {problem}")
     context = _context(file, pool, runtime, versions)
     return [
-        RenderedFile(
-            path=PurePosixPath(path.format_map(context)), text=_TEMPLATES.get_template(template).render(context)
-        )
+        RenderedFile(path=PurePosixPath(path.format_map(context)), text=render_template(template, **context))
         for path, template in RUNTIMES[runtime].items()
     ]
+
+
+def render_template(name: str, **context: object) -> str:
+    """The text of a template."""
+    return _TEMPLATES.get_template(name).render(context)
 
 
 def _context(file: MirrorsFile, pool: NodePool, runtime: Runtime, versions: Versions) -> dict[str, Any]:

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
-from registry_sync.cli.arguments import OK, UNUSABLE
+from registry_sync.cli.arguments import UNUSABLE
 from registry_sync.cli.main import main
+from registry_sync.config.document import MirrorsFile
 from registry_sync.config.node_pools import Runtime
 from registry_sync.config.runtime_versions import Versions
 from registry_sync.nodes.audit_node import audit_node
-from registry_sync.nodes.roll_out import FORMS, render_as
+from registry_sync.nodes.roll_out.forms import FORMS, render_as
 from registry_sync.routes.load import load_mirrors
 from tests.unit.nodes.test_audit_nodes import baseline
 from tests.unit.nodes.test_render import FILE
@@ -28,10 +29,13 @@ def rendered(form: str, runtime: Runtime | None = "containerd", pool: str = "out
     return render_as(form, file, file.node_pools[pool], runtime, Versions.parse("2.1") if runtime else Versions()).text
 
 
-def install(root: Path, runtime: Runtime = "containerd") -> tuple[int, list[str], str]:
-    """Run the script against a fake root. ``restarts`` has the commands that would run on the machine."""
+def install(root: Path, runtime: Runtime = "containerd", restart: str = "") -> tuple[int, list[str], str]:
+    """Run the script against a fake root. ``restarts`` has the commands that would run on the machine.
+
+    :param restart: the command that stands for a restart, instead of the one that records it.
+    """
     command = ["sh", "-c", rendered("script", runtime)]
-    environment = {"ROOT": str(root), "RESTART": f"{root}/record", "PATH": "/usr/bin:/bin"}
+    environment = {"ROOT": str(root), "RESTART": restart or f"{root}/record", "PATH": "/usr/bin:/bin"}
     root.mkdir(exist_ok=True)
     (root / "record").write_text(f'#!/bin/sh\necho "$1" >> {root}/restarts\n')
     (root / "record").chmod(0o755)
@@ -44,6 +48,7 @@ def restarts(root: Path) -> list[str]:
     return log.read_text().splitlines() if log.exists() else []
 
 
+ACR = "gsoci.azurecr.io"
 HOSTS = "/etc/containerd/certs.d/docker.io/hosts.toml"
 CONFIGS = {
     "list": (
@@ -64,7 +69,7 @@ def test_a_node_is_as_rendered_afterwards_and_restarted_once(tmp_path: Path, tex
     config = root / "etc" / "containerd" / "config.toml"
     left_over = config.parent / "certs.d" / "_default" / "hosts.toml"
     left_over.parent.mkdir(parents=True)
-    left_over.write_text("")
+    left_over.write_text('[host."https://gsoci.azurecr.io"]\n')
     config.write_text(text)
     written, edited = f"{HOSTS}: written", "/etc/containerd/config.toml: config_path written"
     removed = "/etc/containerd/certs.d/_default: removed"
@@ -75,10 +80,10 @@ def test_a_node_is_as_rendered_afterwards_and_restarted_once(tmp_path: Path, tex
     assert plugins[plugin]["registry"]["config_path"] == "/etc/containerd/certs.d"
     assert plugins.get("io.containerd.transfer.v1.local", {"config_path": ""}) == {"config_path": ""}
     assert install(root) == (0, [], "")
-    assert restarts(root) == ["systemctl restart containerd"]
+    assert restarts(root) == ["systemctl try-restart containerd"]
     (root / HOSTS.lstrip("/")).write_text("old")
     assert install(root) == (0, [written], "")
-    assert restarts(root) == ["systemctl restart containerd"]  # hosts.toml is read at every pull
+    assert restarts(root) == ["systemctl try-restart containerd"]  # hosts.toml is read at every pull
 
 
 @pytest.mark.parametrize(
@@ -103,8 +108,8 @@ def test_a_config_of_an_unknown_form_is_kept(tmp_path: Path, text: str | None, p
 @pytest.mark.parametrize(
     ("runtime", "action"),
     [
-        ("crio", "systemctl reload crio"),
-        ("k3s", "systemctl restart k3s 2>/dev/null || systemctl restart k3s-agent"),
+        ("crio", "systemctl try-reload-or-restart crio"),
+        ("k3s", 'systemctl try-restart "k3s*.service" "rke2-*.service"'),
     ],
 )
 def test_other_runtimes_get_their_file_and_one_restart(tmp_path: Path, runtime: Runtime, action: str) -> None:
@@ -112,6 +117,11 @@ def test_other_runtimes_get_their_file_and_one_restart(tmp_path: Path, runtime: 
     assert install(tmp_path, runtime) == (0, [], "")
     assert audit_node(baseline(runtime), tmp_path).differences == ()
     assert restarts(tmp_path) == [action]
+
+
+def test_rke2_has_a_home_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "etc" / "rancher" / "rke2").mkdir(parents=True)
+    assert install(tmp_path, "k3s") == (0, ["/etc/rancher/rke2/registries.yaml: written"], "")
 
 
 @pytest.mark.parametrize("form", ["cloud-init", "butane", "ansible", "daemonset"])
@@ -134,32 +144,74 @@ def test_eks_gets_one_folder_in_its_node_config() -> None:
     assert subprocess.run(["sh", "-n"], input=script.partition("\n\n")[2], text=True, check=False).returncode == 0
     node = yaml.safe_load(config.partition("\n\n")[2].removesuffix("--//--\n"))
     assert node["kind"] == "NodeConfig"
-    registry = tomllib.loads(node["spec"]["containerd"]["config"])["plugins"][IMAGES]["registry"]
-    assert registry == {"config_path": "/etc/containerd/certs.d"}
+    registry = {"registry": {"config_path": "/etc/containerd/certs.d"}}
+    assert tomllib.loads(node["spec"]["containerd"]["config"]) == {"plugins": {CRI: registry, IMAGES: registry}}
 
 
 def test_kind_mounts_hosts_toml() -> None:
     cluster = yaml.safe_load(rendered("kind"))
     assert cluster["nodes"][0]["extraMounts"] == [{"hostPath": "certs.d/docker.io/hosts.toml", "containerPath": HOSTS}]
-    assert tomllib.loads(cluster["containerdConfigPatches"][0])["version"] == 3
+    assert tomllib.loads(cluster["containerdConfigPatches"][0])["plugins"].keys() == {CRI, IMAGES}
 
 
 def test_buildkit_has_its_own_file() -> None:
-    assert tomllib.loads(rendered("buildkit", None)) == {
+    text = rendered("buildkit", None)
+    assert tomllib.loads(text) == {
         "registry": {
             "docker.io": {"mirrors": ["gsoci.azurecr.io", "mirror.internal.example:5000", "mirror.office.example"]},
             "mirror.internal.example:5000": {"http": True},
+            "mirror.office.example": {},
         }
     }
+    assert text.endswith('  # Its certificate is signed by your own authority: ca = ["/path/on/the/builder.pem"]\n')
 
 
-@pytest.mark.parametrize(
-    ("pool", "kinds"),
-    [("outside_china", ["ImageDigestMirrorSet", "ImageTagMirrorSet"]), ("bytes_only", ["ImageDigestMirrorSet"])],
-)
-def test_openshift_gets_tags_only_from_mirrors_that_are_trusted_with_them(pool: str, kinds: list[str]) -> None:
-    documents = list(yaml.safe_load_all(rendered("openshift", None, pool)))
-    assert [document["kind"] for document in documents] == kinds
+def with_nodes(tmp_path: Path, nodes: str) -> MirrorsFile:
+    path = tmp_path / "mirrors.yaml"
+    path.write_text(FILE.read_text().partition("nodes:")[0] + f"nodes: {{pool: {nodes}}}\n")
+    return load_mirrors(path)
+
+
+MIXED = "{registry: hub, mirrors: [acr, {registry: office, trust: pull}], runtime: containerd}"
+
+
+def render_mixed(tmp_path: Path, form: str) -> str:
+    """A pool with a mirror that is trusted with tags, and one that is not."""
+    file = with_nodes(tmp_path, MIXED)
+    return render_as(form, file, file.node_pools["pool"], None, Versions()).text
+
+
+def test_buildkit_gets_no_mirror_that_is_not_trusted_with_tags(tmp_path: Path) -> None:
+    assert tomllib.loads(render_mixed(tmp_path, "buildkit")) == {"registry": {"docker.io": {"mirrors": [ACR]}}}
+
+
+def test_gke_gets_the_trust_of_each_mirror(tmp_path: Path) -> None:
+    text = render_mixed(tmp_path, "gke")
+    pull, resolve = "HOST_CAPABILITY_PULL", "HOST_CAPABILITY_RESOLVE"
+    hosts = [
+        {"host": ACR, "capabilities": [pull, resolve], "dialTimeout": "2s"},
+        {"host": "mirror.office.example", "capabilities": [pull], "dialTimeout": "2s"},
+    ]
+    assert yaml.safe_load(text) == {"registryHosts": [{"server": "docker.io", "hosts": hosts}]}
+    assert "# mirror.office.example has its own authority: add ca:" in text
+
+
+def test_openshift_gets_tags_only_from_mirrors_that_are_trusted_with_them(tmp_path: Path) -> None:
+    by_digest, by_tag = yaml.safe_load_all(render_mixed(tmp_path, "openshift"))
+    assert (by_digest["kind"], by_tag["kind"]) == ("ImageDigestMirrorSet", "ImageTagMirrorSet")
+    source = {"source": "docker.io", "mirrorSourcePolicy": "AllowContactingSource"}
+    assert by_digest["spec"]["imageDigestMirrors"] == [{**source, "mirrors": [ACR, "mirror.office.example"]}]
+    assert by_tag["spec"]["imageTagMirrors"] == [{**source, "mirrors": [ACR]}]
+
+
+def test_a_daemon_set_updates_node_by_node() -> None:
+    """A new script has a ConfigMap of its own, so that running pods do not apply it before the update reaches them."""
+    config_map, daemon_set = yaml.safe_load_all(rendered("daemonset"))
+    pod = daemon_set["spec"]["template"]["spec"]
+    assert pod["volumes"][1]["configMap"]["name"] == config_map["metadata"]["name"]
+    other = next(yaml.safe_load_all(rendered("daemonset", "crio")))
+    assert config_map["metadata"]["name"] != other["metadata"]["name"]
+    assert pod["containers"][0]["readinessProbe"]["exec"]["command"] == ["test", "-e", "/run/as-rendered"]
 
 
 def render(tmp_path: Path, *arguments: str) -> int:
@@ -185,6 +237,27 @@ def render(tmp_path: Path, *arguments: str) -> int:
             ),
         ),
         (
+            ["--pool", "outside_china", "--as", "openshift"],
+            (
+                "pool 'outside_china': OpenShift's mirror set has no setting for plain HTTP, which mirror 'site' needs "
+                "(tls: false)"
+            ),
+        ),
+        (
+            ["--pool", "outside_china", "--as", "gke"],
+            (
+                "pool 'outside_china': GKE's registryHosts has no setting for plain HTTP, which mirror 'site' needs "
+                "(tls: false)"
+            ),
+        ),
+        (
+            ["--pool", "bytes_only", "--as", "buildkit"],
+            (
+                "pool 'bytes_only': BuildKit takes tags from its mirrors, and no mirror of the pool is trusted with "
+                "them (trust: pull+resolve)"
+            ),
+        ),
+        (
             ["--pool", "outside_china", "--runtime", "k3s", "--as", "kind"],
             "kind runs containerd; give --runtime containerd",
         ),
@@ -197,8 +270,8 @@ def test_forms_that_do_not_fit_are_refused(
     assert capsys.readouterr() == ("", f"{problem}\n")
 
 
-def test_a_form_is_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_form_is_one_file(tmp_path: Path) -> None:
+    file = with_nodes(tmp_path, MIXED)
     for form in FORMS:
-        assert render(tmp_path / form, "--pool", "outside_china", "--runtime", "containerd", "--as", form) == OK
-        assert len(list((tmp_path / form).iterdir())) == 1
-    assert capsys.readouterr().out.count(": written\n") == len(FORMS)
+        text = render_as(form, file, file.node_pools["pool"], "containerd", Versions()).text
+        assert text.endswith("\n")

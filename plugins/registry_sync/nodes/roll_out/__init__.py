@@ -1,0 +1,1 @@
+"""Forms in which rendered files reach machines and clusters: ``nodes render --as``."""
