@@ -91,7 +91,7 @@ class TestTypes:
         monkeypatch.setenv("AIRFLOW_CONN_TEAM", f"oci-registry://robot:of%2Fthe@{HOST}:443")
         credentials = endpoint().credentials
         assert credentials is not None
-        assert credentials.secret == "of/the"
+        assert credentials.current().secret == "of/the"
 
 
 @pytest.mark.parametrize(

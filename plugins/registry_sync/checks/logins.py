@@ -40,7 +40,7 @@ def check_login(
     except RegistrySyncError as error:
         yield Finding.of_error(subject, check, error)
         return
-    user = f" as {endpoint.credentials.username!r}" if endpoint.credentials else ""
+    user = f" as {endpoint.credentials.user}" if endpoint.credentials else ""
     through = f" through the proxy {shown_url(proxy)}" if proxy else ""
     yield Finding(subject=subject, check=check, text=f"{endpoint.host}{user}{through}")
     yield from _check_tls(subject, endpoint)
@@ -82,7 +82,7 @@ def _check_clock(subject: str, skew_seconds: float | None) -> Iterator[Finding]:
 
 
 def _check_expiry(subject: str, endpoint: Endpoint, now: datetime) -> Iterator[Finding]:
-    end = expires_at(endpoint.credentials.secret) if endpoint.credentials else None
+    end = expires_at(endpoint.credentials.current().secret) if endpoint.credentials else None
     if end is None:
         return
     shown = f"{end:%Y-%m-%d %H:%M} UTC"

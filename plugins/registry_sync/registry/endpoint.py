@@ -4,12 +4,36 @@ from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
+from typing import Protocol
+
+
+class CredentialSource(Protocol):
+    """Credentials that are asked for each time they are needed, because they may end. Safe to use from many threads."""
+
+    @property
+    def user(self) -> str:
+        """The user as messages name it. It is known without a request."""
+
+    def current(self) -> Credentials:
+        """Credentials that are valid now.
+
+        :raises RegistrySyncError: when none can be had; ``TemporaryError`` if a later call may work.
+        """
+
+    def renew(self, rejected: Credentials) -> Credentials:
+        """Credentials in place of those that the registry has rejected; the same where there are no others.
+
+        :raises RegistrySyncError: as :meth:`current` does.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """A user name (or robot account) and its secret (password or token).
+    """A user name (or robot account) and its secret (password or token). It is its own :class:`CredentialSource`.
+
+    ``expires_at`` is aware UTC; ``None`` where no end is known.
 
     >>> Credentials(username="robot", secret="hunter2")
     Credentials(username='robot')
@@ -17,6 +41,20 @@ class Credentials:
 
     username: str
     secret: str = field(repr=False)
+    expires_at: datetime | None = field(default=None, repr=False)
+
+    @property
+    def user(self) -> str:
+        """The user name, quoted."""
+        return repr(self.username)
+
+    def current(self) -> Credentials:
+        """Return itself: fixed credentials are not renewed."""
+        return self
+
+    def renew(self, rejected: Credentials) -> Credentials:  # noqa: ARG002 - there are no others
+        """Return itself: there are no others."""
+        return self
 
     def basic(self) -> str:
         """The value after ``Basic`` in an Authorization header, also used for ``auth`` in a containers auth file.
@@ -24,6 +62,16 @@ class Credentials:
         https://www.rfc-editor.org/rfc/rfc7617, containers-auth.json(5). It is as secret as the password itself.
         """
         return b64encode(f"{self.username}:{self.secret}".encode()).decode("ascii")
+
+
+class Identity(Protocol):
+    """An identity at a cloud, which issues credentials for registries."""
+
+    def describe(self) -> str:
+        """The identity as the cloud names it, such as the ARN of a role. The cloud is asked.
+
+        :raises RegistrySyncError: when it does not tell.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +89,8 @@ class ClientCertificate:
 class Endpoint:
     """The address and credentials of one registry.
 
-    ``tls=False`` is plain HTTP, ``ca_file`` or ``ca_pem`` a private CA, no credentials anonymous.
+    ``tls=False`` is plain HTTP, ``ca_file`` or ``ca_pem`` a private CA, no credentials anonymous. ``identity`` is the
+    one at a cloud that the credentials come from, for APIs of that cloud; ``None`` for credentials of a registry.
     ``anonymous_by_design``: for machines that pull. Errors then do not suggest adding a connection.
     """
 
@@ -50,5 +99,6 @@ class Endpoint:
     ca_file: Path | None = None
     ca_pem: str = ""
     client_certificate: ClientCertificate | None = None
-    credentials: Credentials | None = None
+    credentials: CredentialSource | None = None
+    identity: Identity | None = None
     anonymous_by_design: bool = False

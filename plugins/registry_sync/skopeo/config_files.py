@@ -149,7 +149,7 @@ def _write_side(directory: Path, endpoint: Endpoint) -> SideFiles:
     """
     directory.mkdir()
     host = skopeo_host(endpoint)
-    auths = {host: {"auth": endpoint.credentials.basic()}} if endpoint.credentials else {}
+    auths = {host: {"auth": endpoint.credentials.current().basic()}} if endpoint.credentials else {}
     auth_file = directory / "auth.json"
     _write_private(auth_file, {"auths": auths})
     has_files = endpoint.ca_file or endpoint.ca_pem or endpoint.client_certificate

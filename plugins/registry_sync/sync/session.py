@@ -107,7 +107,7 @@ def open_session(route: Route, connections: Connections) -> Iterator[Session]:
             destination=destination,
             skopeo=skopeo,
             locks=locks,
-            blob_places=BlobPlaces(f"{route.destination.host} {credentials.username if credentials else ''}"),
+            blob_places=BlobPlaces(f"{route.destination.host} {credentials.user if credentials else ''}"),
         )
 
 

@@ -20,7 +20,7 @@ def test_the_secret_is_in_no_text() -> None:
     assert f"{credentials} {credentials!r}" == "Credentials(username='robot') Credentials(username='robot')"
     assert repr(endpoint) == (
         "Endpoint(host='quay.io', tls=True, ca_file=PosixPath('/ca.pem'), ca_pem='', client_certificate=None, "
-        "credentials=Credentials(username='robot'), anonymous_by_design=False)"
+        "credentials=Credentials(username='robot'), identity=None, anonymous_by_design=False)"
     )
 
 

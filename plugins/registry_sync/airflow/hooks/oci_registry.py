@@ -54,8 +54,8 @@ class OciRegistryHook(BaseHook):
             check_login(endpoint)
         except RegistrySyncError as error:
             return False, masked_text(str(error))
-        user = endpoint.credentials.username if endpoint.credentials else ""
-        return True, f"logged in to {endpoint.host} as {user!r}"
+        user = endpoint.credentials.user if endpoint.credentials else "an anonymous user"
+        return True, f"logged in to {endpoint.host} as {user}"
 
 
 def _endpoint(login: Login) -> Endpoint:

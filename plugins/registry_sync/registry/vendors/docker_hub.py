@@ -50,7 +50,7 @@ class DockerHubClient(VendorApiClient):
     def _api_authenticator(self, endpoint: Endpoint) -> Authenticator:
         if endpoint.credentials is None:
             return FixedAuthorization(None)
-        return HubLogin(endpoint, endpoint.credentials, self._api_url or API_URL)
+        return HubLogin(endpoint, endpoint.credentials.current(), self._api_url or API_URL)
 
     def ping(self) -> None:
         """Check that the registry and the API respond and accept our credentials."""

@@ -47,7 +47,7 @@ class HarborClient(VendorApiClient):
 
     def _api_authenticator(self, endpoint: Endpoint) -> FixedAuthorization:
         credentials = endpoint.credentials
-        return FixedAuthorization(f"Basic {credentials.basic()}" if credentials else None)
+        return FixedAuthorization(f"Basic {credentials.current().basic()}" if credentials else None)
 
     def ping(self) -> None:
         """Check that Harbor responds and accepts our credentials.

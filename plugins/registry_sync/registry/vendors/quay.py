@@ -22,7 +22,7 @@ from registry_sync.errors import (
 )
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import ListedRepository, ListedTag
-from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.registry.endpoint import CredentialSource, Endpoint
 from registry_sync.registry.tag_pages import parse_digest, parse_time, read_tags
 from registry_sync.registry.vendors.vendor_api import VendorApiClient
 from registry_sync.registry.wire.auth import FixedAuthorization
@@ -246,7 +246,8 @@ class QuayClient(VendorApiClient):
         raise too_many_pages(f"tags of {repository}")
 
 
-def _oauth_token(credentials: Credentials | None) -> str | None:
+def _oauth_token(source: CredentialSource | None) -> str | None:
+    credentials = source.current() if source else None
     return credentials.secret if credentials and credentials.username == OAUTH_USER else None
 
 

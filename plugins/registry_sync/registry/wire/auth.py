@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from registry_sync.errors import ConfigurationError, DeniedError, TemporaryError
-from registry_sync.registry.endpoint import Endpoint
+from registry_sync.errors import ConfigurationError, DeniedError, LoginRejected, TemporaryError
+from registry_sync.registry.endpoint import Credentials, CredentialSource, Endpoint
 from registry_sync.registry.wire.challenges import Challenge, parse_challenges
 from registry_sync.registry.wire.urls import host_of
 
@@ -122,11 +122,29 @@ class FixedAuthorization:
         """Return nothing: no other header can be tried."""
 
 
+def renewed_basic(source: CredentialSource | None, sent: str | None) -> str | None:
+    """The Authorization by Basic in place of one that was rejected; ``None`` where there is no other.
+
+    :raises RegistrySyncError: when the credentials cannot be renewed.
+    """
+    if source is None or isinstance(source, Credentials) or not (sent or "").startswith("Basic "):
+        return None
+    current = source.current()
+    better = _basic(source.renew(current) if sent == _basic(current) else current)
+    return None if better == sent else better
+
+
+def _basic(credentials: Credentials) -> str:
+    return f"Basic {credentials.basic()}"
+
+
 _BASIC = Challenge(scheme="basic", parameters={})
 
 
 class ChallengeAuthenticator:
     """An :class:`Authenticator` for ``/v2``: Basic or Bearer, as the registry requires.
+
+    Credentials that the registry or its token service rejects are renewed once, if they can be.
 
     With credentials the login comes before the first request, because some registries answer anonymous requests with
     less instead of refusing them. Tokens and challenges are kept by scope. One thread fetches a token while the others
@@ -171,8 +189,8 @@ class ChallengeAuthenticator:
         if challenge is None:
             self._check_offer(offered)
             return None
-        if challenge.scheme == "basic" and sent == self._basic():
-            return None
+        if challenge.scheme == "basic" and sent and sent.startswith("Basic "):
+            return renewed_basic(self._endpoint.credentials, sent)
         with self._lock:
             self._challenges[scope] = challenge
             self._first = self._first or challenge
@@ -214,7 +232,7 @@ class ChallengeAuthenticator:
 
     def _basic(self) -> str | None:
         credentials = self._endpoint.credentials
-        return f"Basic {credentials.basic()}" if credentials else None
+        return _basic(credentials.current()) if credentials else None
 
     def _token(self, scope: str, challenge: Challenge) -> Token:
         with self._lock:
@@ -224,8 +242,15 @@ class ChallengeAuthenticator:
             return token
 
     def _fetch_token(self, scope: str, challenge: Challenge) -> Token:
-        url = token_url(self._endpoint, challenge, scope)
-        token = parse_token(self._fetch(url, self._basic()), now=time.monotonic())
+        url, sent = token_url(self._endpoint, challenge, scope), self._basic()
+        try:
+            document = self._fetch(url, sent)
+        except LoginRejected:
+            better = renewed_basic(self._endpoint.credentials, sent)
+            if better is None:
+                raise
+            document = self._fetch(url, better)
+        token = parse_token(document, now=time.monotonic())
         if token is None:
             raise TemporaryError(f"{host_of(url)} answered without a token for {self._endpoint.host}")
         return token

@@ -33,7 +33,7 @@ from registry_sync.oci.reference import DOCKER_HUB
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.kinds import api_url_fault
 from registry_sync.registry.traffic import Traffic
-from registry_sync.registry.wire.auth import Authenticator, ChallengeAuthenticator, granted_actions
+from registry_sync.registry.wire.auth import Authenticator, ChallengeAuthenticator, granted_actions, renewed_basic
 from registry_sync.registry.wire.exchange import MAX_RESPONSE_BYTES, Body, Exchange, Request, RequestLimits
 from registry_sync.registry.wire.host_limits import HostLimits
 from registry_sync.registry.wire.http_errors import TRANSIENT_STATUSES, decode_error, first_problem, is_web_page
@@ -286,7 +286,7 @@ class Transport:
 
     def _user(self) -> str:
         credentials = self.endpoint.credentials
-        return repr(credentials.username) if credentials else "an anonymous user"
+        return credentials.user if credentials else "an anonymous user"
 
     def _ask_for_challenges(self) -> Sequence[str]:
         """The challenges of an anonymous GET of ``/v2/``, also of a 200. Only those of the registry itself count."""
@@ -361,9 +361,12 @@ class Transport:
         """
         sent = self._authenticator.header(request.scope)
         response = self._send_handling_redirects(request, sent)
-        if response.status != 401 or not self._is_own(response.url):
+        if response.status not in (401, 403) or not self._is_own(response.url):
             return response
-        better = self._authenticator.learn(response.challenges, request.scope, sent=sent)
+        if response.status == 401:
+            better = self._authenticator.learn(response.challenges, request.scope, sent=sent)
+        else:  # ECR answers it to a login that has ended
+            better = renewed_basic(self.endpoint.credentials, sent)
         return response if better in (None, sent) else self._send_handling_redirects(request, better)
 
     def _send_handling_redirects(self, request: Request, authorization: str | None) -> Response:
