@@ -69,7 +69,7 @@ class TestTypes:
         given(monkeypatch, **{**LOGIN, "conn_type": conn_type, "host": HOST})
         credentials = endpoint().credentials
         assert credentials is not None
-        assert (credentials.username, credentials.secret) == ("robot", "of-the-robot-1")
+        assert (credentials.current().username, credentials.current().secret) == ("robot", "of-the-robot-1")
 
     @pytest.mark.parametrize(
         "conn_type", ["aws", "google_cloud_platform", "azure", "wasb", "http", "kubernetes", "oci"]
