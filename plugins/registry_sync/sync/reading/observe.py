@@ -132,8 +132,12 @@ def _list_source(session: Session, scope: RouteScope, now: datetime) -> _Listing
 
 
 def _push_times_note(session: Session, entries: Sequence[ListedTag], window: Window) -> tuple[str, ...]:
-    """A window without effect. Such as for a robot account of Quay, which may not use the API that has push times."""
-    has_times = not session.source.lists_push_times or any(entry.pushed_at for entry in entries)
+    """A window without effect. Such as for a robot account of Quay, which may not use the API that has push times.
+
+    Digests show that the API is used. Google and GitHub list times of images, which may all be before the window.
+    """
+    is_by_api = any(entry.pushed_at or entry.digest for entry in entries)
+    has_times = not session.source.lists_push_times or is_by_api
     if window.is_everything or not entries or has_times:
         return ()
     host = session.route.source.host
