@@ -197,7 +197,7 @@ class HarborClient(VendorApiClient):
             numbers = {"page": page, "page_size": page_size}
             url = f"/api/v2.0{path}?{urlencode({**query, **numbers})}"
             response = get_page(partial(self._api.call, "GET"), url, page)
-            items = _items(response)
+            items = response.items()
             if items and items == before:
                 raise TemporaryError(f"{shown_url(response.url)} answers the same page again")
             yield items
@@ -217,13 +217,6 @@ def _is_private(project: Item | None) -> bool | None:
 def _digest_without_accessories(artifact: Item) -> Digest | None:
     """The digest of an artifact to which nothing refers; ``None`` for others, and where Harbor does not report it."""
     return parse_digest(artifact.get("digest")) if artifact.get("accessories", ...) in (None, []) else None
-
-
-def _items(response: Response) -> list[Item]:
-    items = response.json()
-    if not (isinstance(items, list) and all(isinstance(item, dict) for item in items)):
-        raise TemporaryError(f"{shown_url(response.url)} answered {response.status} without a list")
-    return items
 
 
 def _has_next_page(response: Response, seen: int, *, is_full: bool) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 from registry_sync.registry.distribution import DistributionClient
@@ -63,3 +64,21 @@ class VendorApiClient(DistributionClient, ABC):
         """Break off every request, and send no more. Safe in a signal handler."""
         super().abort()
         self._api.abort()
+
+
+class BearerSecret:
+    """An :class:`~registry_sync.registry.wire.auth.Authenticator` that sends the password as a Bearer token."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._source = endpoint.credentials
+
+    def header(self, _scope: str, /) -> str | None:
+        """The header; ``None`` for anonymous users."""
+        return f"Bearer {self._source.current().secret}" if self._source else None
+
+    def learn(self, _challenges: Sequence[str], scope: str, /, *, sent: str | None) -> str | None:
+        """The header of renewed credentials; ``None`` where there are no others."""
+        if self._source and sent == self.header(scope):
+            self._source.renew(self._source.current())
+        better = self.header(scope)
+        return None if better == sent else better

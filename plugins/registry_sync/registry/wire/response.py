@@ -73,6 +73,16 @@ class Response:
             raise TemporaryError(f"{shown_url(self.url)} answered {self.status} without a list of {key}")
         return rows
 
+    def items(self, *fields: str) -> list[dict[str, Any]]:
+        """The objects of a JSON list. Each must have a string for each of ``fields``.
+
+        :raises TemporaryError: for any other body. An error page is never read as an empty list.
+        """
+        items = self.json()
+        if not isinstance(items, list) or not all(has_texts(item, fields) for item in items):
+            raise TemporaryError(f"{shown_url(self.url)} answered {self.status} without a list")
+        return items
+
 
 def has_texts(row: Any, fields: tuple[str, ...]) -> bool:
     """Return whether ``row`` is an object with a string for each of ``fields``."""
