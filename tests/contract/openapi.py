@@ -31,6 +31,11 @@ class OpenApi(Swagger):
         content = self.document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
         Draft4Validator({**content["schema"], "components": self.document["components"]}).validate(body)
 
+    def check_answer(self, path: str, body: bytes, status: str = "200") -> None:
+        """:raises jsonschema.ValidationError: when ``body`` is not a valid response to a GET of ``path``."""
+        content = self.document["paths"][path]["get"]["responses"][status]["content"]["application/json"]
+        Draft4Validator({**content["schema"], "components": self.document["components"]}).validate(json.loads(body))
+
     def example(self, path: str) -> bytes:
         """The definition's first example for a GET of ``path``."""
         content = self.document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]
@@ -42,5 +47,7 @@ class OpenApi(Swagger):
         return {name: each["example"] for name, each in properties.items() if "example" in each}
 
     def _parameters(self, operation: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        for each in super()._parameters(operation):
-            yield {**each["schema"], **each}
+        shared = self.document["components"].get("parameters", {})
+        for each in operation.get("parameters", ()):
+            parameter = shared[each["$ref"].rpartition("/")[2]] if "$ref" in each else each
+            yield {**parameter["schema"], **parameter}

@@ -27,6 +27,8 @@ PATHS = {
     "docker_hub": "/v2/repositories/team/app/tags/v1/",
     "harbor": "/api/v2.0/projects/team/repositories/app/artifacts/v1/tags/v1",
 }
+BY_TAG = sorted(CLIENTS.keys() - {"ghcr"})
+"""GitHub deletes images only, which needs no request to be known."""
 
 
 def delete_tag(kind: str, wire: Interceptor | RegistryProcess, credentials: Credentials | None = None) -> None:
@@ -55,7 +57,7 @@ def test_which_kinds_delete_tags_alone() -> None:
     assert alone == {"acr", "quay", "docker_hub", "harbor", "google"}
 
 
-@pytest.mark.parametrize("kind", CLIENTS)
+@pytest.mark.parametrize("kind", BY_TAG)
 @pytest.mark.parametrize("status", [200, 202, 204])
 def test_deletion_is_one_request(wire: Interceptor, kind: str, status: int) -> None:
     wire.answer("POST", "/v2/auth/token$", 200, json.dumps({"access_token": "t", "expires_in": 60}).encode())
@@ -64,7 +66,7 @@ def test_deletion_is_one_request(wire: Interceptor, kind: str, status: int) -> N
     assert asked(wire) == [f"DELETE {PATHS[kind]}"]
 
 
-@pytest.mark.parametrize("kind", CLIENTS)
+@pytest.mark.parametrize("kind", BY_TAG)
 def test_deleting_a_missing_tag_is_not_found(wire: Interceptor, kind: str) -> None:
     wire.answer("POST", "/v2/auth/token$", 200, json.dumps({"access_token": "t", "expires_in": 60}).encode())
     wire.answer("DELETE", f"^{PATHS[kind]}$", 404)

@@ -12,7 +12,7 @@ from registry_sync.errors import RefusedError
 from registry_sync.oci.reference import Repository
 from registry_sync.registry import client as registry_client
 from registry_sync.registry.client import RegistryClient
-from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.registry.open import CLIENTS, open_client
 from testkit.scripted import Reply, ScriptedRequest, ScriptedServer
 
@@ -20,6 +20,9 @@ LIMIT = 5
 
 KINDS_WITH_A_LISTING = sorted(CLIENTS.keys() - {"aliyun"})
 """Aliyun does not list repositories."""
+
+LOGINS = {"ghcr": Credentials(username="bot", secret="ghp_token")}
+"""Logins of the APIs that list nothing to anonymous users."""
 
 
 def documents(count: int) -> dict[str, Any]:
@@ -40,6 +43,10 @@ def documents(count: int) -> dict[str, Any]:
         "/api/v2.0/projects": [{"name": "team", "metadata": {"public": "true"}}],
         "/api/v2.0/projects/team/repositories": [{"name": f"team/{name}"} for name in names],
         "/api/v2.0/projects/team/repositories/app/artifacts": [{"tags": tags}],
+        "/api/v3/orgs/team/packages": [{"name": name, "visibility": "public"} for name in names],
+        "/api/v3/orgs/team/packages/container/app/versions": [
+            {"name": f"{name}", "metadata": {"container": {"tags": [name]}}} for name in names
+        ],
         **{f"/v2/team/{name}/tags/list": {"tags": ["latest"], "manifest": {}} for name in names},
     }
 
@@ -52,7 +59,7 @@ def server(count: int) -> ScriptedServer:
 
 
 def client(kind: str, registry: ScriptedServer) -> RegistryClient:
-    endpoint = Endpoint(host=registry.host, tls=False)
+    endpoint = Endpoint(host=registry.host, tls=False, credentials=LOGINS.get(kind))
     return open_client(kind, endpoint, max_connections=1, api_url=registry.url, requests_per_second=1000)
 
 

@@ -26,6 +26,7 @@ from registry_sync.oci.manifest import OCI_INDEX, OCI_MANIFEST, parse_manifest
 from registry_sync.oci.reference import Digest, Reference, Repository
 from registry_sync.registry.client import RegistryClient
 from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.registry.kinds import OWN_API
 from registry_sync.registry.open import CLIENTS, open_client
 from registry_sync.registry.tag_pages import parse_time
 from registry_sync.registry.wire.auth import parse_token, token_url
@@ -153,6 +154,10 @@ DOCUMENTS: Mapping[str, tuple[Any, ...]] = {
         [{"digest": DIGEST, "tags": [{"name": "v1", "push_time": WHEN, "immutable": False}]}],
         {"name": TEAM, "tags": ["v1"]},
     ),
+    "ghcr": (
+        [{"name": "app", "visibility": "public"}],
+        [{"id": 1, "name": DIGEST, "created_at": WHEN, "metadata": {"container": {"tags": ["v1"]}}}],
+    ),
 }
 DOCUMENTS = {**DOCUMENTS, "aliyun": DOCUMENTS["distribution"]}
 
@@ -213,7 +218,7 @@ class Wire:
     def client(self, kind: str, *, is_anonymous: bool) -> RegistryClient:
         credentials = None if is_anonymous else Credentials(username="$oauthtoken", secret="the-secret")
         endpoint = Endpoint(host=self.server.host, tls=False, credentials=credentials)
-        api_url = self.server.url if kind in ("quay", "docker_hub", "harbor") else None
+        api_url = self.server.url if kind in OWN_API else None
         return open_client(kind, endpoint, max_connections=1, api_url=api_url, requests_per_second=10**6)
 
 

@@ -59,7 +59,7 @@ class RegistryEntry(Strict):
     api_url: str | None = Field(
         None,
         min_length=1,
-        description="Address of the API, if it differs from the default; for quay, docker_hub and harbor",
+        description="Address of the API, if it differs from the default; for quay, docker_hub, harbor and ghcr",
     )
     connection: str | None = Field(
         None,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["distribution", "quay", "docker_hub", "acr", "aliyun", "harbor", "google"]
+Kind = Literal["distribution", "quay", "docker_hub", "acr", "aliyun", "harbor", "google", "ghcr"]
 
 HOSTS: tuple[tuple[Kind, str], ...] = (
     ("quay", r"quay\.io"),
@@ -18,16 +18,18 @@ HOSTS: tuple[tuple[Kind, str], ...] = (
     ("aliyun", r"[a-z0-9-]+\.[a-z0-9-]+\.personal\.cr\.aliyuncs\.com"),
     ("google", r"([a-z0-9-]+\.)?gcr\.io"),
     ("google", r"[a-z0-9-]+-docker\.pkg\.dev"),
+    ("ghcr", r"ghcr\.io"),
+    ("ghcr", r"containers\.[a-z0-9-]+\.ghe\.com"),
 )
 """Lower-case host patterns of the kinds that are services. Harbor is always self-hosted, so it has none."""
 
-OWN_API: frozenset[Kind] = frozenset({"quay", "docker_hub", "harbor"})
+OWN_API: frozenset[Kind] = frozenset({"quay", "docker_hub", "harbor", "ghcr"})
 """Kinds that support ``api_url``: their API may be at another address than the registry."""
 
 CREATES_REPOSITORIES: frozenset[Kind] = frozenset({"docker_hub"})
 """Kinds that support ``create_repository``: their API can create a repository."""
 
-LISTS_PUSH_TIMES: frozenset[Kind] = frozenset({"quay", "docker_hub", "acr", "harbor", "google"})
+LISTS_PUSH_TIMES: frozenset[Kind] = frozenset({"quay", "docker_hub", "acr", "harbor", "google", "ghcr"})
 """Kinds that list push times. Rules about push times need a source of one of these kinds."""
 
 UNKNOWN_PUSH_TIME_IS_OLD: frozenset[Kind] = frozenset({"docker_hub"})
@@ -84,6 +86,8 @@ _NAMES: Mapping[str, _Names] = {
     ),
     # https://goharbor.io/docs/main/working-with-projects/working-with-images/pulling-pushing-images/
     "harbor": _Names(title="Harbor", form="PROJECT/NAME", least_parts=2),
+    # https://docs.github.com/en/packages/working-with-a-github-packages-registry/working-with-the-container-registry
+    "ghcr": _Names(title="GitHub", form="OWNER/NAME", least_parts=2),
 }
 
 _FIRST_PUSH: Mapping[str, str] = {
@@ -92,6 +96,7 @@ _FIRST_PUSH: Mapping[str, str] = {
     "aliyun": "create the namespace {namespace!r}, and turn on Automatically Create Repository for it",
     "harbor": "create the project {namespace!r} (Projects, New Project), and let the account push to it",
     "google": "create the repository in Artifact Registry that {name!r} will be in",
+    "ghcr": "let the token's user create packages in {namespace!r} (Settings, Packages), with write:packages",
 }
 
 
@@ -111,6 +116,7 @@ _DELETION_PRIVILEGES: Mapping[str, str] = {
     "docker_hub": "an access token that may delete",
     "harbor": "Delete Tag of the robot account",
     "google": "the permission to delete tags",
+    "ghcr": "delete:packages of a classic personal access token, and the role Admin on the package",
 }
 
 
@@ -144,7 +150,7 @@ def name_fault(kind: str, name: str) -> str:
     return ""
 
 
-_OTHER_REGISTRIES = frozenset({"ghcr.io", "mcr.microsoft.com", "public.ecr.aws", "registry.k8s.io"})
+_OTHER_REGISTRIES = frozenset({"mcr.microsoft.com", "public.ecr.aws", "registry.k8s.io"})
 """Hosts of services without a kind of their own, as far as images' names often begin with them."""
 
 

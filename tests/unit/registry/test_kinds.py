@@ -57,7 +57,9 @@ from registry_sync.registry.vendors.vendor_api import VendorApiClient
         ("docker.pkg.dev", "distribution"),
         ("localhost:5000", "distribution"),
         ("harbor.example.org", "distribution"),
-        ("ghcr.io", "distribution"),
+        ("ghcr.io", "ghcr"),
+        ("containers.acme.ghe.com", "ghcr"),
+        ("containers.github.example", "distribution"),
     ],
 )
 def test_kinds_are_inferred_from_hosts(host: str, kind: str) -> None:

@@ -116,10 +116,10 @@ def test_one_registry_may_be_both_sides() -> None:
             "an argument has a value that a mirrors file cannot have: Object of type set is not JSON serializable",
         ),
         (
-            {"source_registry": {"kind": "artifactory"}},
+            {"source_registry": {"kind": "dtr"}},
             (
-                "source_registry.kind: expected 'distribution', 'quay', 'docker_hub', 'acr', 'aliyun', 'harbor' or "
-                "'google', got 'artifactory'"
+                "source_registry.kind: expected 'distribution', 'quay', 'docker_hub', 'acr', 'aliyun', 'harbor', "
+                "'google' or 'ghcr', got 'dtr'"
             ),
         ),
         (

@@ -47,6 +47,8 @@ _STEPS: Mapping[Kind, str] = {
         f"{_DELETE_ALL} (gcloud artifacts docker images delete NAME@DIGEST --delete-tags); Google removes layers at a "
         "time of its own"
     ),
+    # https://docs.github.com/en/packages/learn-github-packages/deleting-and-restoring-a-package
+    "ghcr": f"{_DELETE_ALL}; GitHub keeps deleted images for 30 days, so ask GitHub's support",
 }
 
 
