@@ -1,0 +1,82 @@
+"""The decision about one request: is it genuine, and which pushes does its body name."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+from registry_sync.events.proofs import Proof, find_proof
+from registry_sync.events.reported import Reported
+from registry_sync.events.senders.generic import is_generic
+from registry_sync.events.senders.table import GENERIC, Sender, sender_of
+from registry_sync.events.strict_json import BadJson, read_object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A request that is not genuine (401) or not readable (400), with a text for the response."""
+
+    status: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A request whose address is known.
+
+    :ivar headers: lines with names in lower case.
+    """
+
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+
+    def header(self, name: bytes) -> bytes:
+        """The first value of a header; empty without one."""
+        return next((value for known, value in self.headers if known == name), b"")
+
+
+NOT_GENUINE = Refused(status=401, message="the request does not prove that it is genuine")
+
+
+def read_request(request: Request, *, kind: str, host: str, secret: str) -> Reported | Refused:
+    """Read a request to the address of a registry of a kind.
+
+    The body is read as that of the kind's sender, or as the generic one, which needs a proof at every address.
+    """
+    proof = find_proof(request.headers, request.body, secret)
+    sender = sender_of(kind)
+    if proof is Proof.WRONG or (proof is Proof.NONE and sender.proves):
+        return NOT_GENUINE
+    try:
+        document = read_object(_json_of(request))
+    except BadJson as error:
+        return Refused(status=400, message=str(error))
+    return _read(document, sender, host, secret, proven=proof is Proof.VALID)
+
+
+def _read(
+    document: Mapping[str, Any], sender: Sender, host: str, secret: str, *, proven: bool
+) -> Reported | Refused:
+    """Read a body whose headers prove it, or whose sender has no headers for it: then a token in it must be right."""
+    token = document.get("token")
+    if "token" in document and not proven:
+        proven = isinstance(token, str) and hmac.compare_digest(token.encode("utf-8", "replace"), secret.encode())
+        if not proven:
+            return NOT_GENUINE
+    if is_generic({key: value for key, value in document.items() if key != "token"}):
+        return GENERIC.read(document, host) if proven else NOT_GENUINE
+    return sender.read(document, host)
+
+
+def _json_of(request: Request) -> bytes:
+    """The JSON of a body. GitHub sends it as the field ``payload`` of a form unless told otherwise."""
+    if not request.header(b"content-type").lower().startswith(b"application/x-www-form-urlencoded"):
+        return request.body
+    try:
+        fields = parse_qs(request.body.decode("ascii"), strict_parsing=True, max_num_fields=10)
+    except ValueError as error:
+        raise BadJson("the body is not a form") from error
+    return fields.get("payload", [""])[0].encode("utf-8", "replace")

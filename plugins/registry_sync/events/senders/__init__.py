@@ -1,0 +1,1 @@
+"""The senders of events: a module for each form of body."""

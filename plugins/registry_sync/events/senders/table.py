@@ -1,0 +1,64 @@
+"""The sender of each kind of registry: how to read its body, and whether it can prove that a request is genuine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from registry_sync.events.reported import Reported
+from registry_sync.events.senders import (
+    acr,
+    aliyun,
+    artifactory,
+    distribution,
+    docker_hub,
+    generic,
+    github,
+    harbor,
+    nexus,
+    quay,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """A sender of events.
+
+    :ivar read: reads a body, given the host of the registry.
+    :ivar proves: it sends the secret or a signature, so a request without a valid one is refused. The others prove
+        themselves by the address alone.
+    """
+
+    read: Callable[[Mapping[str, Any], str], Reported]
+    proves: bool = True
+
+
+def _of(read: Callable[[Mapping[str, Any]], Reported], *, proves: bool = True) -> Sender:
+    return Sender(read=lambda document, _: read(document), proves=proves)
+
+
+GENERIC = _of(generic.read)
+
+SENDERS: Mapping[str, Sender] = {
+    "quay": _of(quay.read, proves=False),
+    "docker_hub": _of(docker_hub.read, proves=False),
+    "aliyun": Sender(read=aliyun.read, proves=False),
+    "acr": _of(acr.read),
+    "harbor": _of(harbor.read),
+    "ghcr": _of(github.read),
+    "gitlab": _of(distribution.read),
+    "artifactory": _of(artifactory.read),
+    "nexus": _of(nexus.read),
+    "distribution": _of(distribution.read),
+}
+"""The senders by kind of registry. A kind that is not here has the generic one alone."""
+
+
+def sender_of(kind: str) -> Sender:
+    """The sender of a kind of registry.
+
+    >>> sender_of("quay").proves, sender_of("google") is GENERIC
+    (False, True)
+    """
+    return SENDERS.get(kind, GENERIC)

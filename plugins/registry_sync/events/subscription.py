@@ -1,0 +1,129 @@
+"""The mirrors that events of a registry start, as the receiver knows them.
+
+The API server may have no mirrors file: with DAGs from git, only the DAG processor and workers have it. So each
+mirror's asset for pushes carries what the receiver needs, and Airflow stores it whenever it reads the DAG files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from registry_sync.config.document import MirrorsFile
+from registry_sync.config.mirror import Mirror
+from registry_sync.config.registry import Registry
+from registry_sync.config.rules import NamespaceRule, RepositoryRule
+from registry_sync.events.addresses import Address
+from registry_sync.events.push import Push
+from registry_sync.events.reported import ReportedPush
+
+MAX_RULES = 300
+"""Most rules of a mirror that its asset carries. With more of them, every repository starts its DAG, which compares."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """A mirror that the receiver starts.
+
+    :ivar address: of the mirror's source, or of the mirror where it has events of its own.
+    :ivar secret: id of the Airflow Connection with the secret.
+    :ivar repositories: names that a mirror's rules write; ``None`` where there are too many to carry.
+    :ivar namespaces: namespaces that its rules choose from.
+    """
+
+    mirror: str
+    registry: str
+    host: str
+    kind: str
+    address: Address
+    secret: str
+    repositories: frozenset[str] | None = None
+    namespaces: frozenset[str] = frozenset()
+
+    def choose(self, pushes: Iterable[ReportedPush]) -> list[Push]:
+        """The pushes to repositories that the mirror may mirror, under the name that it writes for them."""
+        return [push for reported in pushes if (push := self._choose(reported))]
+
+    def _choose(self, reported: ReportedPush) -> Push | None:
+        found = (push for push in reported.candidates if self._may_have(push.repository))
+        return next(found, None)
+
+    def _may_have(self, name: str) -> bool:
+        if self.repositories is None or name in self.repositories:
+            return True
+        return any(name.startswith(f"{namespace}/") for namespace in self.namespaces)
+
+
+def subscription(mirror: Mirror, source: Registry) -> Subscription | None:
+    """The subscription of a mirror; ``None`` when no webhook starts it."""
+    rules = mirror.events_from(source)
+    if rules is None or rules.webhook is None:
+        return None
+    is_own = mirror.writes_events
+    return Subscription(
+        mirror=mirror.name,
+        registry=source.name,
+        host=source.host,
+        kind=source.api_kind,
+        address=Address(scope="mirror" if is_own else "registry", name=mirror.name if is_own else source.name),
+        secret=rules.webhook.secret,
+        repositories=_repositories(mirror, source),
+        namespaces=frozenset(rule.namespace for rule in mirror.rules if isinstance(rule, NamespaceRule)),
+    )
+
+
+def subscriptions(file: MirrorsFile) -> Iterator[Subscription]:
+    """The subscriptions of all mirrors of a file."""
+    for mirror in file.mirrors.values():
+        if (source := file.registries.get(mirror.source)) and (found := subscription(mirror, source)):
+            yield found
+
+
+def _repositories(mirror: Mirror, source: Registry) -> frozenset[str] | None:
+    if len(mirror.rules) > MAX_RULES:
+        return None
+    rules = (rule.repository for rule in mirror.rules if isinstance(rule, RepositoryRule))
+    return frozenset(name for rule in rules for name in _names(rule, source))
+
+
+def _names(repository: str, source: Registry) -> tuple[str, ...]:
+    """The names by which the source may call a repository: Docker Hub has ``library/alpine`` for ``alpine``."""
+    is_short = source.api_kind == "docker_hub" and "/" not in repository
+    return (repository, f"library/{repository}") if is_short else (repository,)
+
+
+def as_extra(found: Subscription | None) -> dict[str, Any]:
+    """The ``extra`` of a mirror's asset for pushes, in an order that does not change."""
+    if found is None:
+        return {}
+    return {
+        "mirror": found.mirror,
+        "registry": found.registry,
+        "host": found.host,
+        "kind": found.kind,
+        "scope": found.address.scope,
+        "secret": found.secret,
+        "repositories": None if found.repositories is None else sorted(found.repositories),
+        "namespaces": sorted(found.namespaces),
+    }
+
+
+def parse_subscription(extra: object) -> Subscription | None:
+    """Read the ``extra`` of an asset; ``None`` for one of another form, such as that of another version."""
+    if not isinstance(extra, Mapping):
+        return None
+    texts = {name: extra.get(name) for name in ("mirror", "registry", "host", "kind", "scope", "secret")}
+    repositories, namespaces = extra.get("repositories"), extra.get("namespaces")
+    if not all(isinstance(value, str) and value for value in texts.values()) or not isinstance(namespaces, list):
+        return None
+    scope = texts.pop("scope")
+    if scope not in ("mirror", "registry"):
+        return None
+    name = texts["mirror"] if scope == "mirror" else texts["registry"]
+    return Subscription(
+        **texts,
+        address=Address(scope=scope, name=name),
+        repositories=frozenset(map(str, repositories)) if isinstance(repositories, list) else None,
+        namespaces=frozenset(map(str, namespaces)),
+    )
