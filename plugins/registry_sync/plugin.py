@@ -1,4 +1,4 @@
-"""The Airflow plugin: the Mirrors page, links to it, and the timetables of mirrors.
+"""The Airflow plugin: the Mirrors page, links to it, the receiver of webhooks, and the timetables of mirrors.
 
 Airflow imports this module in every process, also in each task, so it imports little. Processes that tasks are forked
 from import the modules of tasks when the plugin is loaded.
@@ -33,7 +33,25 @@ class _LazyPages:
         await app(scope, receive, send)
 
 
-APPS: list[Any] = [{"app": _LazyPages(), "url_prefix": f"/{PATH}", "name": NAME}]
+class _LazyReceiver:
+    """The ASGI app that takes webhooks of registries, made at the first request like that of the pages."""
+
+    def __init__(self) -> None:
+        self._app: Any = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if self._app is None:
+            from registry_sync.airflow.receiver.app import build_receiver  # noqa: PLC0415 (as the class says)
+
+            self._app = build_receiver()
+        await self._app(scope, receive, send)
+
+
+APPS: list[Any] = [
+    {"app": _LazyPages(), "url_prefix": f"/{PATH}", "name": NAME},
+    {"app": _LazyReceiver(), "url_prefix": f"/{PATH}-events", "name": f"{NAME}_events"},
+]
+"""The pages need a login of Airflow; what takes webhooks needs none, so it is an app of its own."""
 
 VIEWS: list[Any] = [
     {

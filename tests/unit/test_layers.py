@@ -64,6 +64,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "pydantic_core": ("config.explain_errors",),
     "croniter": ("config.schedule",),
     "sqlalchemy": (
+        "airflow.receiver.database",
         "airflow.states.stored_states",
         "airflow.states.open_states",
         "airflow.linked_route",
@@ -72,7 +73,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     ),
     "jinja2": ("tags.templates", "tags.backup_names", "nodes.render", "airflow.pages.rendering"),
     "fastapi": ("airflow.pages",),
-    "starlette": ("airflow.pages",),
+    "starlette": ("airflow.pages", "airflow.receiver.app"),
     "airflow": ("airflow", "plugin", "cli.airflow_command"),
 }
 """Modules and packages that may import something from outside."""

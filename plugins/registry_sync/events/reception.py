@@ -57,9 +57,7 @@ def read_request(request: Request, *, kind: str, host: str, secret: str) -> Repo
     return _read(document, sender, host, secret, proven=proof is Proof.VALID)
 
 
-def _read(
-    document: Mapping[str, Any], sender: Sender, host: str, secret: str, *, proven: bool
-) -> Reported | Refused:
+def _read(document: Mapping[str, Any], sender: Sender, host: str, secret: str, *, proven: bool) -> Reported | Refused:
     """Read a body whose headers prove it, or whose sender has no headers for it: then a token in it must be right."""
     token = document.get("token")
     if "token" in document and not proven:

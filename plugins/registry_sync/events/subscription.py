@@ -113,17 +113,23 @@ def parse_subscription(extra: object) -> Subscription | None:
     """Read the ``extra`` of an asset; ``None`` for one of another form, such as that of another version."""
     if not isinstance(extra, Mapping):
         return None
-    texts = {name: extra.get(name) for name in ("mirror", "registry", "host", "kind", "scope", "secret")}
+    texts = {name: value for name in _TEXTS if isinstance(value := extra.get(name), str) and value}
     repositories, namespaces = extra.get("repositories"), extra.get("namespaces")
-    if not all(isinstance(value, str) and value for value in texts.values()) or not isinstance(namespaces, list):
+    if len(texts) < len(_TEXTS) or not isinstance(namespaces, list):
         return None
-    scope = texts.pop("scope")
-    if scope not in ("mirror", "registry"):
-        return None
-    name = texts["mirror"] if scope == "mirror" else texts["registry"]
+    match texts.pop("scope"):
+        case "mirror":
+            address = Address(scope="mirror", name=texts["mirror"])
+        case "registry":
+            address = Address(scope="registry", name=texts["registry"])
+        case _:
+            return None
     return Subscription(
         **texts,
-        address=Address(scope=scope, name=name),
+        address=address,
         repositories=frozenset(map(str, repositories)) if isinstance(repositories, list) else None,
         namespaces=frozenset(map(str, namespaces)),
     )
+
+
+_TEXTS = ("mirror", "registry", "host", "kind", "scope", "secret")

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from airflow.sdk import Asset
 
 from registry_sync.state.names import ASSET_GROUP, pushes_asset_name, pushes_asset_uri
 
 
-def pushes_asset(mirror: str) -> Asset:
-    """The asset of a mirror whose events name what was pushed to its source. It has no state of a destination."""
-    return Asset(name=pushes_asset_name(mirror), uri=pushes_asset_uri(mirror), group=ASSET_GROUP)
+def pushes_asset(mirror: str, extra: Mapping[str, Any] | None = None) -> Asset:
+    """The asset of a mirror whose events name what was pushed to its source. It has no state of a destination.
+
+    :param extra: what the receiver needs (:mod:`registry_sync.events.subscription`). Wherever a DAG file has the asset,
+        it needs the same: Airflow stores that of the last place.
+    """
+    name, uri = pushes_asset_name(mirror), pushes_asset_uri(mirror)
+    return Asset(name=name, uri=uri, group=ASSET_GROUP, extra=dict(extra or {}))

@@ -1,0 +1,203 @@
+"""The app that takes webhooks, mounted by Airflow's API server below ``/registry-sync-events``.
+
+It needs no login of Airflow, and gives access to nothing else: a request can only let a mirror look at a repository. A
+wrong address, a wrong token and a registry without a secret get the same answer.
+
+=====  =================================================================================
+200    genuine, but not a push of a tag that a mirror has
+202    genuine: the mirrors look at it within seconds
+400    not readable, or with a query
+401    not genuine
+404    no such address
+405    not a POST
+413    more than 1 MiB
+415    a compressed body
+429    too many requests, with ``Retry-After``
+=====  =================================================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from registry_sync.airflow.receiver.body import BodyTooLarge, SenderGone, read_body
+from registry_sync.airflow.receiver.database import read_subscriptions, store
+from registry_sync.airflow.receiver.emitter import Emitter
+from registry_sync.airflow.receiver.secrets import KeptSecrets, read_secret
+from registry_sync.events.addresses import Address
+from registry_sync.events.gathering import Batch
+from registry_sync.events.rate import Bucket
+from registry_sync.events.reception import Refused, Request, read_request
+from registry_sync.events.reported import Ignored, ReportedPush
+from registry_sync.events.subscription import Subscription
+
+log = logging.getLogger(__name__)
+
+KNOWN_SECONDS = 5.0
+"""Time after which the mirrors are read again from the database."""
+
+MAX_READING = 64
+"""Bodies that are read at the same time."""
+
+Subscriptions = Mapping[Address, tuple[Subscription, ...]]
+
+
+class Answered(Exception):
+    """The end of a request, with its status and a text for the person who set up the webhook."""
+
+    def __init__(self, status: int, detail: str, retry_after: int = 0) -> None:
+        super().__init__(detail)
+        self.status, self.detail = status, detail
+        self.headers = {"Retry-After": str(retry_after)} if retry_after else {}
+
+
+class Receiver:
+    """Takes the requests of senders.
+
+    :param emitter: makes asset events of pushes.
+    :param read: reads the mirrors that events start. It runs in a thread.
+    :param secrets: the secrets of their addresses.
+    """
+
+    def __init__(self, emitter: Emitter, read: Callable[[], Subscriptions], secrets: KeptSecrets) -> None:
+        self._emitter, self._read, self._secrets = emitter, read, secrets
+        self._known: Subscriptions = {}
+        self._known_at = float("-inf")
+        self._buckets: dict[Address, Bucket] = {}
+        self._reading = 0
+
+    async def answer(self, request: HttpRequest) -> JSONResponse:
+        """Take a request, and say what becomes of it. The access log gets the path without its token."""
+        try:
+            return await self._answer(request)
+        except Answered as end:
+            return JSONResponse({"detail": end.detail}, end.status, end.headers)
+        finally:
+            hide_token(request.scope)
+
+    async def _answer(self, request: HttpRequest) -> JSONResponse:
+        address, token = _address(request.path_params)
+        mirrors = await asyncio.to_thread(self._mirrors, address)
+        secret = await asyncio.to_thread(self._secrets.get, mirrors[0].secret) if mirrors else None
+        is_right = address.has_token(token, secret or "")
+        if not (mirrors and secret and is_right):
+            raise _not_found()
+        _check_form(request)
+        if seconds := self._buckets.setdefault(address, Bucket()).take(monotonic()):
+            raise Answered(429, "too many requests", seconds)
+        body = await self._body(request)
+        found = read_request(
+            Request(headers=request.headers.raw, body=body), kind=mirrors[0].kind, host=mirrors[0].host, secret=secret
+        )
+        return self._respond(address, mirrors, found)
+
+    def _respond(
+        self, address: Address, mirrors: Sequence[Subscription], found: tuple[ReportedPush, ...] | Ignored | Refused
+    ) -> JSONResponse:
+        if isinstance(found, Refused):
+            log.warning("A request for events of %s %s is refused: %s", address.scope, address.name, found.message)
+            raise Answered(found.status, found.message)
+        if isinstance(found, Ignored):
+            return JSONResponse({"detail": f"ignored: {found.reason}"}, 200)
+        batches = list(_batches(mirrors, found))
+        if not batches:
+            return JSONResponse({"detail": "ignored: no mirror has this repository"}, 200)
+        if not self._emitter.add(batches):
+            raise Answered(429, "too many repositories wait", 5)
+        return JSONResponse({"detail": "accepted", "mirrors": [batch.mirror for batch in batches]}, 202)
+
+    def _mirrors(self, address: Address) -> tuple[Subscription, ...]:
+        """The mirrors of an address. What was read last stays valid while the database does not respond."""
+        now = monotonic()
+        if now - self._known_at >= KNOWN_SECONDS:
+            self._known_at = now
+            try:
+                self._known = self._read()
+            except Exception:
+                log.exception("The mirrors that events start cannot be read")
+        return self._known.get(address, ())
+
+    async def _body(self, request: HttpRequest) -> bytes:
+        if self._reading >= MAX_READING:
+            raise Answered(429, "too many requests at the same time", 1)
+        self._reading += 1
+        try:
+            return await read_body(request.receive, request.headers.get("content-length", "").encode())
+        except BodyTooLarge:
+            raise Answered(413, "the body has more than 1 MiB") from None
+        except TimeoutError:
+            raise Answered(408, "the body was not complete in time") from None
+        except SenderGone:
+            raise Answered(400, "the body is not complete") from None
+        finally:
+            self._reading -= 1
+
+
+def _not_found() -> Answered:
+    """The answer to a wrong address, a wrong token and a registry without a secret alike."""
+    return Answered(404, "not found")
+
+
+def _address(path: Mapping[str, Any]) -> tuple[Address, str]:
+    """The address that a path names, and its token."""
+    if path["scope"] not in ("registry", "mirror"):
+        raise _not_found()
+    return Address(scope=path["scope"], name=path["name"]), path["token"]
+
+
+def _check_form(request: HttpRequest) -> None:
+    """Refuse what no sender of ours sends. A query ends in the logs of every proxy, so a secret must not be in it."""
+    if request.method != "POST":
+        raise Answered(405, "this address takes POST requests of registries")
+    if request.url.query:
+        raise Answered(400, "the address has a query, which proxies log; send the secret in a header")
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise Answered(415, "the body is compressed")
+
+
+def _batches(mirrors: Sequence[Subscription], found: Sequence[ReportedPush]) -> Iterator[Batch]:
+    now = datetime.now(UTC)
+    for mirror in mirrors:
+        if pushes := mirror.choose(found):
+            yield Batch(mirror=mirror.mirror, registry=mirror.registry, received_at=now, pushes=tuple(pushes))
+
+
+def hide_token(scope: Any) -> None:
+    """Take the token out of the path of a request that has ended, where Airflow's access log reads it.
+
+    ``HttpAccessLogMiddleware`` of Airflow 3.3 logs the path of the same scope after the app has returned.
+    """
+    head, slash, _ = str(scope["path"]).rpartition("/")
+    scope["path"] = f"{head}{slash}***"
+
+
+def build_app(receiver: Receiver) -> Starlette:
+    """The app with its one route. It redirects nothing, and shows no error."""
+    methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+    route = Route("/{scope}/{name}/{token}", receiver.answer, methods=methods)
+    app = Starlette(routes=[route, Route("/{path:path}", _answer_other, methods=methods)])
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _answer_other(request: HttpRequest) -> JSONResponse:
+    hide_token(request.scope)
+    return JSONResponse({"detail": _not_found().detail}, 404)
+
+
+def build_receiver() -> Starlette:
+    """The app over Airflow's database and Connections."""
+    emitter = Emitter(store)
+    atexit.register(emitter.store_waiting)
+    return build_app(Receiver(emitter, read_subscriptions, KeptSecrets(read_secret, monotonic)))

@@ -1,0 +1,59 @@
+"""Make asset events of pushes in the background, so that a sender waits for nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from time import monotonic
+
+from registry_sync.events.gathering import Batch, Gathering
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 10.0
+"""Time after which a batch is stored again that the database did not take."""
+
+
+class Emitter:
+    """Gathers pushes, and stores each batch when it is due.
+
+    :param store: stores a batch in Airflow's database. It runs in a thread.
+    """
+
+    def __init__(self, store: Callable[[Batch], None], clock: Callable[[], float] = monotonic) -> None:
+        self._store, self._clock = store, clock
+        self._gathering = Gathering()
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, batches: Iterable[Batch]) -> bool:
+        """Let pushes wait, and see that they are stored. ``False`` when a mirror has too many already."""
+        taken = [self._gathering.add(batch) for batch in batches]
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._store_all())
+        return all(taken)
+
+    def store_waiting(self) -> None:
+        """Store at once what waits, when the process ends."""
+        for batch in self._gathering.take_due(float("inf")):
+            try:
+                self._store(batch)
+            except Exception:
+                log.exception("Pushes to mirror %s were not stored before the end", batch.mirror)
+
+    async def _store_all(self) -> None:
+        """Store batches until none waits."""
+        while (due := self._gathering.next_due()) is not None:
+            await asyncio.sleep(max(0.0, due - self._clock()))
+            for batch in self._gathering.take_due(self._clock()):
+                await self._store_one(batch)
+
+    async def _store_one(self, batch: Batch) -> None:
+        """Store a batch; keep it where that fails, whatever the reason: the sender was told that it is accepted."""
+        try:
+            await asyncio.to_thread(self._store, batch)
+        except Exception as error:
+            reason = type(error).__name__
+            log.warning("Pushes to mirror %s are not stored (%s), and wait for another try", batch.mirror, reason)
+            self._gathering.add(batch)
+            self._gathering.postpone([batch.mirror], self._clock() + RETRY_SECONDS)

@@ -1,0 +1,289 @@
+"""The app that takes webhooks: what it answers, and what it stores."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator, MutableMapping
+from datetime import UTC, datetime
+from time import monotonic, sleep
+from typing import Any
+
+import httpx
+import pytest
+from starlette.testclient import TestClient
+
+from registry_sync.airflow.receiver import body
+from registry_sync.airflow.receiver.app import Receiver, build_app, hide_token
+from registry_sync.airflow.receiver.body import MAX_BYTES, BodyTooLarge, SenderGone, read_body
+from registry_sync.airflow.receiver.emitter import Emitter
+from registry_sync.airflow.receiver.secrets import KEPT_SECONDS, KeptSecrets
+from registry_sync.errors import TemporaryError
+from registry_sync.events import rate
+from registry_sync.events.addresses import Address
+from registry_sync.events.gathering import Batch
+from registry_sync.events.push import Push
+from registry_sync.events.subscription import Subscription
+from testkit.webhooks import SECRET, load_requests
+
+QUAY, HARBOR, OPEN = (Address(scope="registry", name=name) for name in ("quay", "harbor", "open"))
+OWN = Address(scope="mirror", name="own")
+
+
+def known(mirror: str, address: Address, kind: str, secret: str = "events") -> Subscription:
+    names = frozenset({"team/app", "hooked/demo/app"})
+    return Subscription(
+        mirror=mirror, registry=kind, host="h.example", kind=kind, address=address, secret=secret, repositories=names
+    )
+
+
+MIRRORS = {
+    QUAY: (known("one", QUAY, "quay"), known("two", QUAY, "quay")),
+    HARBOR: (known("three", HARBOR, "harbor"),),
+    OWN: (known("own", OWN, "quay"),),
+    OPEN: (known("four", OPEN, "quay", secret="nothing"),),
+}
+
+
+class Store:
+    """Where batches go; ``broken`` refuses them."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+        self.broken, self.failures = False, 0
+
+    def __call__(self, batch: Batch) -> None:
+        if self.broken:
+            self.failures += 1
+            raise ConnectionError
+        self.batches.append(batch)
+
+    def wait(self, number: int) -> list[Batch]:
+        deadline = monotonic() + 30
+        while len(self.batches) < number and monotonic() < deadline:
+            sleep(0.01)
+        return self.batches
+
+    def wait_for_failures(self, number: int) -> None:
+        deadline = monotonic() + 30
+        while self.failures < number and monotonic() < deadline:
+            sleep(0.01)
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def client(store: Store) -> Iterator[TestClient]:
+    secrets = KeptSecrets({"events": SECRET, "nothing": None}.get, monotonic)
+    app = build_app(Receiver(Emitter(store), lambda: MIRRORS, secrets))
+    with TestClient(app, follow_redirects=False) as client:
+        yield client
+
+
+def path(address: Address, secret: str = SECRET) -> str:
+    return f"/{address.scope}/{address.name}/{address.token(secret)}"
+
+
+def push(*tags: str, repository: str = "team/app") -> dict[str, Any]:
+    return {"repository": repository, "updated_tags": list(tags)}
+
+
+def told(answer: httpx.Response) -> tuple[int, Any]:
+    return answer.status_code, answer.json()
+
+
+def test_a_push_starts_every_mirror_of_the_registry(client: TestClient, store: Store) -> None:
+    answer = client.post(path(QUAY), json=push("v2", "v1"))
+    assert told(answer) == (202, {"detail": "accepted", "mirrors": ["one", "two"]})
+    batches = store.wait(2)
+    assert [(batch.mirror, batch.registry) for batch in batches] == [("one", "quay"), ("two", "quay")]
+    assert batches[0].pushes == (Push(repository="team/app", tags=("v1", "v2")),)
+
+
+def test_a_mirror_may_have_an_address_of_its_own(client: TestClient, store: Store) -> None:
+    assert told(client.post(path(OWN), json=push("v1")))[1]["mirrors"] == ["own"]
+    assert [batch.mirror for batch in store.wait(1)] == ["own"]
+
+
+def test_what_no_mirror_has_is_ignored(client: TestClient, store: Store) -> None:
+    answer = client.post(path(QUAY), json=push("v1", repository="team/other"))
+    assert told(answer) == (200, {"detail": "ignored: no mirror has this repository"})
+    answer = client.post(path(QUAY), json={"zen": "x"})
+    assert told(answer) == (200, {"detail": "ignored: it is not a Quay notification of a push"})
+    assert store.batches == []
+
+
+def test_what_is_not_genuine_is_refused(client: TestClient, store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    sent = next(sent for sent in load_requests("another secret") if sent.kind == "harbor")
+    answer = client.post(path(HARBOR), content=sent.body, headers=dict(sent.headers))
+    assert told(answer) == (401, {"detail": "the request does not prove that it is genuine"})
+    assert store.batches == []
+    expected = "A request for events of registry harbor is refused: the request does not prove that it is genuine"
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("registry_sync")] == [expected]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "/",
+        "/registry",
+        "/registry/quay",
+        "/registry/quay/",
+        f"/registry/quay/{40 * '0'}",
+        f"{path(QUAY)}/",
+        f"{path(QUAY)}/more",
+        f"/{path(QUAY)}",
+        path(QUAY).replace("registry", "mirror"),
+        path(QUAY).replace("quay", "harbor"),
+        path(QUAY, "another secret"),
+        path(OPEN, ""),
+        path(Address(scope="registry", name="unknown")),
+        path(Address(scope="registry", name="unknown"), ""),
+        path(QUAY).replace("/registry/", "/registry/%2e%2e/registry/"),
+        "/../registry-sync/api/overview",
+    ],
+)
+@pytest.mark.parametrize("method", ["POST", "GET", "OPTIONS"])
+def test_every_wrong_address_gets_the_same_answer(client: TestClient, wrong: str, method: str) -> None:
+    answer = client.request(method, wrong, content=b"{", headers={"Content-Length": "1"})
+    assert told(answer) == (404, {"detail": "not found"})
+
+
+@pytest.mark.parametrize("query", ["secret=x", f"secret={SECRET}", "a", "token=&x=1"])
+def test_a_secret_in_the_query_is_refused(client: TestClient, query: str) -> None:
+    answer = client.post(f"{path(QUAY)}?{query}", json=push("v1"))
+    message = "the address has a query, which proxies log; send the secret in a header"
+    assert told(answer) == (400, {"detail": message})
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_only_post_is_taken(client: TestClient, method: str) -> None:
+    answer = client.request(method, path(QUAY))
+    assert told(answer) == (405, {"detail": "this address takes POST requests of registries"})
+
+
+def test_odd_bodies_are_refused(client: TestClient) -> None:
+    assert told(client.post(path(QUAY), content=b"{"))[0] == 400
+    assert told(client.post(path(QUAY), content=b"{}", headers={"Content-Encoding": "gzip"}))[0] == 415
+    large = client.post(path(QUAY), content=b"[" * (MAX_BYTES + 1))
+    assert told(large) == (413, {"detail": "the body has more than 1 MiB"})
+    full = json.dumps({**push("v1"), "x": ""}).encode()
+    assert client.post(path(QUAY), content=full.ljust(MAX_BYTES)).status_code == 202
+
+
+def test_a_storm_becomes_few_batches_and_loses_nothing(client: TestClient, store: Store) -> None:
+    for number in range(300):
+        assert client.post(path(OWN), json=push(f"v{number % 40}")).status_code == 202
+    assert client.post(path(OWN), json=push("last")).status_code == 202
+    deadline = monotonic() + 30
+    tags: set[str] = set()
+    while "last" not in tags and monotonic() < deadline:
+        tags = {tag for batch in list(store.batches) for push in batch.pushes for tag in push.tags or ()}
+        sleep(0.05)
+    assert tags == {"last", *(f"v{number}" for number in range(40))}
+    assert len(store.batches) <= 10
+
+
+def test_requests_beyond_the_rate_are_to_come_later(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each address has a rate of its own, and what is refused counts too."""
+    monkeypatch.setattr(rate, "CAPACITY", 2)
+    monkeypatch.setattr(rate, "REQUESTS_PER_SECOND", 0.01)
+    statuses = [client.post(path(QUAY), content=body).status_code for body in (b"{", b"{}", b"{}", b"{}")]
+    assert statuses == [400, 200, 429, 429]
+    answer = client.post(path(QUAY), json=push("v1"))
+    assert (told(answer), answer.headers["retry-after"]) == ((429, {"detail": "too many requests"}), "100")
+    assert client.post(path(OWN), json=push("v1")).status_code == 202
+
+
+def test_what_the_database_does_not_take_is_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("registry_sync.airflow.receiver.emitter.RETRY_SECONDS", 0.05)
+
+    async def run() -> None:
+        emitter, store.broken = Emitter(store), True
+        emitter.add([batch("v1")])
+        await asyncio.to_thread(store.wait_for_failures, 2)
+        store.broken = False
+        await asyncio.to_thread(store.wait, 1)
+
+    asyncio.run(run())
+    assert store.batches == [batch("v1")]
+
+
+def test_what_waits_is_stored_when_the_process_ends(store: Store) -> None:
+    emitter = Emitter(store)
+
+    async def run() -> None:
+        emitter.add([batch("v1")])
+
+    asyncio.run(run())
+    emitter.store_waiting()
+    assert [found.pushes[0].tags for found in store.batches] == [("v1",)]
+
+
+def batch(tag: str) -> Batch:
+    pushes = (Push(repository="team/app", tags=(tag,)),)
+    return Batch(mirror="m", registry="quay", received_at=datetime(2026, 11, 29, tzinfo=UTC), pushes=pushes)
+
+
+def chunks(*parts: bytes, end: bool = True) -> Callable[[], Any]:
+    """A connection that has these parts of a body, and then ends or stays silent."""
+    messages: list[MutableMapping[str, Any]] = [
+        {"type": "http.request", "body": part, "more_body": True} for part in parts
+    ]
+
+    async def receive() -> MutableMapping[str, Any]:
+        if messages:
+            return messages.pop(0)
+        if end:
+            return {"type": "http.disconnect"}
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    return receive
+
+
+def test_a_body_without_a_length_is_cut_off_at_the_limit() -> None:
+    parts = [b"x" * 65536] * (MAX_BYTES // 65536)
+    with pytest.raises(BodyTooLarge):
+        asyncio.run(read_body(chunks(*parts, b"x"), b""))
+    with pytest.raises(SenderGone):
+        asyncio.run(read_body(chunks(*parts), b""))
+
+
+@pytest.mark.parametrize("length", [b"1048577", 30 * b"9"])
+def test_a_length_beyond_the_limit_is_refused_before_reading(length: bytes) -> None:
+    with pytest.raises(BodyTooLarge):
+        asyncio.run(read_body(chunks(end=False), length))
+
+
+def test_a_slow_body_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body, "READ_SECONDS", 0.05)
+    with pytest.raises(TimeoutError):
+        asyncio.run(read_body(chunks(b"{", end=False), b""))
+
+
+def test_a_secret_is_read_again_and_kept_while_it_cannot_be() -> None:
+    answers: list[str | Exception | None] = ["first", TemporaryError("the backend is down"), None, "second"]
+    now = [0.0]
+
+    def read(_: str) -> str | None:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    secrets = KeptSecrets(read, lambda: now[0])
+    found = []
+    for _ in range(4):
+        found += [secrets.get("events"), secrets.get("events")]
+        now[0] += KEPT_SECONDS
+    assert found == ["first", "first", "first", "first", None, None, "second", "second"]
+
+
+def test_the_token_is_not_in_the_path_that_is_logged() -> None:
+    scope = {"path": f"/airflow/registry-sync-events{path(QUAY)}"}
+    hide_token(scope)
+    assert scope == {"path": "/airflow/registry-sync-events/registry/quay/***"}
