@@ -64,7 +64,7 @@ def execute(session: Session, observation: Observation, plan: Plan) -> Execution
             session.destination.create_repository(session.route.destination_repository)
         copied = fail_overwritten(session, plan, publisher.publish(plan))
         if copies_artifacts and not publisher.retry_at:
-            artifacts.copy_added_later(observation.scope.window)
+            artifacts.copy_added_later(observation.scope)
         cache = observation.source.cache
         notes = write_platform_cache(session.destination, session.route, cache) if cache else ()
         others = [preview(each) for each in plan.decisions if not isinstance(each, CopyTag | DeleteTag)]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from registry_sync.oci.artifact_tags import subject_of
 from registry_sync.oci.reference import Digest
 from registry_sync.routes.route import Route
 from registry_sync.sync.run_state import PlannedDeletions
@@ -18,7 +19,8 @@ from registry_sync.tags.rules import TagRule, only_tags
 class RouteScope:
     """The part of a route that one run works on.
 
-    :ivar tags: patterns from the run's parameters. They narrow the selection of the route's own rules.
+    :ivar tags: patterns from the run's parameters, or the tags that were pushed. They narrow the selection of the
+        route's own rules. The tag of a signature stands for the image that it belongs to.
     :ivar window: push times of the tags to work on.
     :ivar due_deletions: deletions planned by earlier scheduled runs; ``None`` deletes nothing.
     :ivar dry_run: report what would be copied or deleted, and change nothing.
@@ -41,6 +43,12 @@ class RouteScope:
     @property
     def is_everything(self) -> bool:
         return self.window.is_everything and not self.tags.applies
+
+    @property
+    def subjects(self) -> frozenset[Digest]:
+        """The images whose signatures or other artifacts ``tags`` name."""
+        named = (subject_of(pattern.text) for pattern in self.tags.include or ())
+        return frozenset(subject for subject in named if subject)
 
     def to_json(self) -> dict[str, Any]:
         """The scope as JSON-simple values."""

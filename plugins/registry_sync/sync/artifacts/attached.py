@@ -26,9 +26,9 @@ from registry_sync.sync.content.transfer import Transfer
 from registry_sync.sync.reading.hidden_tags import HiddenTags
 from registry_sync.sync.reading.observation import Observation
 from registry_sync.sync.report import TagResult
+from registry_sync.sync.scope import RouteScope
 from registry_sync.sync.session import Session
 from registry_sync.sync.threads import each_at_once, thread_pool
-from registry_sync.sync.window import Window
 
 
 class AttachedArtifacts:
@@ -106,13 +106,14 @@ class AttachedArtifacts:
         except TemporaryError as error:
             raise TemporaryError(f"the artifacts attached to {subject.short} were not copied: {error}") from error
 
-    def copy_added_later(self, window: Window) -> None:
+    def copy_added_later(self, scope: RouteScope) -> None:
         """Copy artifacts that were pushed to the source later than their image.
 
-        These are the artifact tags pushed in the window; in a full check all artifact tags, and the referrers of all
-        images in sync.
+        These are the artifact tags that the scope names, and those pushed in its window; in a full check all artifact
+        tags, and the referrers of all images in sync.
         """
-        late = {*self._tags.subjects_in(window), *(self._in_sync if window.is_full_check else ())}
+        in_sync = self._in_sync if scope.window.is_full_check else frozenset[Digest]()
+        late = {*self._tags.subjects_in(scope.window), *scope.subjects, *in_sync}
         with thread_pool(self._session.route.settings.parallel_copies) as pool:
             for _ in pool.map(self._copy_late, sorted(late - self._copied.keys())):
                 continue

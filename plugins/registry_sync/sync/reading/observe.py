@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -36,7 +36,7 @@ from registry_sync.sync.scope import RouteScope
 from registry_sync.sync.session import Session
 from registry_sync.sync.threads import at_once, needed_threads, thread_pool
 from registry_sync.sync.window import Window
-from registry_sync.tags.rules import LOST_PIN, TagRules
+from registry_sync.tags.rules import LOST_PIN, TagRules, only_tags
 from registry_sync.tags.select import Selection, steps_text
 
 log = logging.getLogger(__name__)
@@ -179,9 +179,11 @@ def _read_named(session: Session, names: Sequence[str], note: str = "") -> Sourc
     return named_tags(route, states, note)
 
 
-def _narrow(chosen: Selection, listed: Iterable[ListedTag], rules: TagRules, scope: RouteScope) -> Selection:
+def _narrow(chosen: Selection, listed: Sequence[ListedTag], rules: TagRules, scope: RouteScope) -> Selection:
     """Restrict the selection to the scope's patterns and window. The window never changes which tags are selected."""
-    narrowed = chosen.narrow(scope.tags)
+    subjects = scope.subjects
+    signed = [entry.name for entry in listed if entry.digest in subjects] if subjects else []
+    narrowed = chosen.narrow(only_tags([*map(str, scope.tags.include or ()), *signed]) if signed else scope.tags)
     if scope.window.is_everything:
         return narrowed
     outside = {entry.name for entry in listed if not is_in_window(entry, rules, scope.window)}
