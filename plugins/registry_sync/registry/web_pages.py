@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
+from registry_sync.registry.ecr_host import ECR_HOST
 from registry_sync.registry.kinds import infer_kind
 
 
@@ -68,9 +69,10 @@ def _github(_host: re.Match[str], name: str, _tag: str | None) -> str:
 
 
 def _ecr(host: re.Match[str], name: str, _tag: str | None) -> str:
-    account, region, china = host.groups()
-    console = f"{region}.console.amazonaws.cn" if china else f"{region}.console.aws.amazon.com"
-    return f"https://{console}/ecr/repositories/private/{account}/{name}?region={region}"
+    account, _, _, region = host.groups()
+    domains = {"cn": "amazonaws.cn", "us-gov": "amazonaws-us-gov.com"}
+    domain = next((domain for part, domain in domains.items() if region.startswith(f"{part}-")), "aws.amazon.com")
+    return f"https://{region}.console.{domain}/ecr/repositories/private/{account}/{name}?region={region}"
 
 
 def _ecr_public(_host: re.Match[str], name: str, _tag: str | None) -> str:
@@ -88,7 +90,7 @@ def _microsoft(_host: re.Match[str], name: str, _tag: str | None) -> str:
 
 _BY_HOST: Mapping[str, Callable[[re.Match[str], str, str | None], str]] = {
     r"ghcr\.io": _github,
-    r"(\d{12})\.dkr\.ecr(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?": _ecr,
+    ECR_HOST: _ecr,
     r"public\.ecr\.aws": _ecr_public,
     r"registry\.([a-z0-9-]+)\.aliyuncs\.com": _aliyun,
     r"mcr\.microsoft\.com": _microsoft,

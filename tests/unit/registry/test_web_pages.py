@@ -44,6 +44,13 @@ APP = "team/app"
             None,
             "https://cn-north-1.console.amazonaws.cn/ecr/repositories/private/123456789012/team/app?region=cn-north-1",
         ),
+        (
+            "123456789012.dkr-ecr-fips.us-gov-west-1.on.aws",
+            "app",
+            None,
+            None,
+            "https://us-gov-west-1.console.amazonaws-us-gov.com/ecr/repositories/private/123456789012/app?region=us-gov-west-1",
+        ),
         ("public.ecr.aws", APP, None, None, "https://gallery.ecr.aws/team/app"),
         ("mcr.microsoft.com", "azure-cli", None, None, "https://mcr.microsoft.com/artifact/mar/azure-cli/tags"),
         ("registry.example", APP, None, None, None),
