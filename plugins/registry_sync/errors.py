@@ -20,6 +20,7 @@
     │   ├── LockedTag            an immutable tag at the destination  -> report the tag as locked
     │   ├── UnsupportedArtifact  type not supported there             -> skip the tag
     │   ├── ManifestRefused      its type or fields are not accepted  -> of an attached artifact: skip it
+    │   ├── NeededImage          an index has the image of a tag      -> keep the tag that was to be deleted
     │   ├── NotTrusted           rejected by the trust policy         -> never publish it
     │   └── NotCopyableWhole     a shape that skopeo cannot copy      -> transfer its parts
     ├── NotWhole                 content that stays damaged there     -> fail at once, and tell the readiness check
@@ -146,6 +147,10 @@ class UnsupportedArtifact(RefusedError):
 
 class ManifestRefused(RefusedError):
     """The destination does not accept this manifest: its type, or a field such as ``subject``."""
+
+
+class NeededImage(RefusedError):
+    """A tag is not deleted, because its image would be deleted with it, and an index at the destination has it."""
 
 
 class NotTrusted(RefusedError):

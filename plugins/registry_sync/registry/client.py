@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Protocol, TypeVar
@@ -151,6 +151,12 @@ class RegistryClient(Protocol):
 
         :raises NotFound: when the repository does not exist.
         :raises RefusedError: when there are more than :data:`MAX_TAGS`.
+        """
+
+    def locked_tags(self, repository: Repository, tags: Collection[str]) -> frozenset[str]:
+        """The tags among ``tags`` that settings of the repository lock, where listings do not tell which are locked.
+
+        :raises DeniedError: when these credentials may not read the settings.
         """
 
     def head_manifest(self, repository: Repository, target: str | Digest, *, is_listed: bool = False) -> Digest | None:

@@ -7,7 +7,7 @@ HEAD per tag, and push times are unknown.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -184,6 +184,10 @@ class DistributionClient:
         """All tags, by name only. :raises NotFound: when the repository does not exist."""
         for name in self._names(f"/v2/{repository.name}/tags/list", _pull(repository), "tags"):
             yield ListedTag(name=name)
+
+    def locked_tags(self, repository: Repository, tags: Collection[str]) -> frozenset[str]:  # noqa: ARG002 - used by kinds with an API of their own
+        """The tags among ``tags`` that settings of the repository lock, where listings do not tell which are locked."""
+        return frozenset()
 
     def head_manifest(self, repository: Repository, target: str | Digest, *, is_listed: bool = False) -> Digest | None:
         """The digest of a tag (or digest), or ``None`` when it does not exist.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from registry_sync.errors import (
     DeniedError,
     LockedTag,
+    NeededImage,
     NotFound,
     RateLimited,
     RefusedError,
@@ -102,6 +103,8 @@ class _Deleter:
         except (RateLimited, UnknownNeeds) as error:
             self.obstacle = error
             result = _postponed(deletion, f"{deletion.reason}; postponed: {error}")
+        except NeededImage as error:
+            result = TagResult.skipped(deletion.tag, str(error), digest=deletion.digest)
         except RegistrySyncError as error:
             self.obstacle = error if isinstance(error, DeniedError | _TooMuchDeleted) else None
             seconds, reason = time.monotonic() - started, f"not deleted: {error}"

@@ -52,13 +52,14 @@ def observe_deletions(
 
 def _list_both_sides(session: Session, policy: PrunePolicy, listed: Collection[str], selection: Selection) -> BothSides:
     entries = list_destination(session)
+    locked = session.destination.locked_tags(session.route.destination_repository, [entry.name for entry in entries])
     unknown = [entry.name for entry in entries if entry.digest is None and _needs_digest(entry.name, policy, listed)]
     return BothSides(
         listed=frozenset(listed),
         selected=frozenset((*selection.selected, *selection.failed)),
         rejected={tag: reason for tag, reason in selection.rejected.items() if tag not in selection.not_yet},
         destination={**{entry.name: entry.digest for entry in entries}, **head_all(session, unknown)},
-        locked=frozenset(entry.name for entry in entries if entry.is_locked),
+        locked=locked.union(entry.name for entry in entries if entry.is_locked),
         deletes_tags_alone=session.destination.deletes_tags_alone,
     )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError
+from registry_sync.oci.reference import Digest
 from registry_sync.registry.client import ListedTag
 from registry_sync.sync.plan import TagState, Unreadable
 from registry_sync.sync.reading.tag_states import read_states
@@ -80,6 +81,23 @@ def read_destination(
         published_at=push_times(found, listed),
         is_listed=True,
     )
+
+
+def find_locked(session: Session, source: Mapping[str, TagState], destination: DestinationTags) -> frozenset[str]:
+    """The tags that the destination does not let anybody overwrite, as far as it tells. A push finds out the others.
+
+    Settings of the repository itself cost a request, so they are read only when a tag is to be overwritten.
+    """
+    states = destination.states
+    changed = [tag for tag, state in source.items() if isinstance(states.get(tag), Digest) and states[tag] != state]
+    if not changed:
+        return destination.locked
+    try:
+        locked = session.destination.locked_tags(session.route.destination_repository, changed)
+    except DeniedError as error:
+        log.info("it is not known which tags are locked (%s)", error)
+        return destination.locked
+    return destination.locked | locked
 
 
 def push_times(entries: Iterable[ListedTag], tags: Container[str]) -> Mapping[str, datetime]:

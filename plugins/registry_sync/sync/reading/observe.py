@@ -17,7 +17,13 @@ from registry_sync.registry.client import ListedTag
 from registry_sync.sync.plan import TagState
 from registry_sync.sync.pruning.observe_deletions import observe_deletions
 from registry_sync.sync.reading.case_folding import fail_folded_tags
-from registry_sync.sync.reading.destination import DestinationTags, explain_hidden, push_times, read_destination
+from registry_sync.sync.reading.destination import (
+    DestinationTags,
+    explain_hidden,
+    find_locked,
+    push_times,
+    read_destination,
+)
 from registry_sync.sync.reading.kept_tags import find_kept
 from registry_sync.sync.reading.lost_source import check_source_has_tags
 from registry_sync.sync.reading.named_tags import MAX_NAMED_HEADS, named_tags, unpinned_names
@@ -86,7 +92,7 @@ def observe(session: Session, scope: RouteScope, *, now: datetime | None = None)
         selection=selection,
         source=source,
         destination=destination,
-        locked=there.locked,
+        locked=find_locked(session, source.states, there),
         kept=kept,
         in_sync=in_sync,
         artifacts=listing.artifacts,
