@@ -6,6 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.message import Message
 from functools import partial
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
@@ -23,6 +24,7 @@ class Asked:
     query: Mapping[str, str]
     bearer: str | None
     body: bytes
+    headers: Message
 
 
 class ApiServer(Interceptor, ABC):
@@ -62,7 +64,7 @@ class _ApiHandler(_Handler):
         query = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
         bearer, body = token if scheme == "Bearer" else None, b"".join(self._request_body() or ())
         answer = self._api.answer_api(
-            Asked(method=self.command, path=parts.path, query=query, bearer=bearer, body=body)
+            Asked(method=self.command, path=parts.path, query=query, bearer=bearer, body=body, headers=self.headers)
         )
         request = Request(method=self.command, path=parts.path, query=parts.query, status=answer.status)
         for callback in course.callbacks:

@@ -78,6 +78,7 @@ def sleeping_clock(
     monkeypatch.setattr("registry_sync.registry.wire.transport.time", clock)
     monkeypatch.setattr("registry_sync.registry.wire.rate_limit.time", clock)
     monkeypatch.setattr("registry_sync.registry.traffic.time", clock)
+    monkeypatch.setattr("registry_sync.registry.vendors.ecr.api.time", clock)
     return clock
 
 

@@ -27,8 +27,8 @@ PATHS = {
     "docker_hub": "/v2/repositories/team/app/tags/v1/",
     "harbor": "/api/v2.0/projects/team/repositories/app/artifacts/v1/tags/v1",
 }
-BY_TAG = sorted(CLIENTS.keys() - {"ghcr"})
-"""GitHub deletes images only, which needs no request to be known."""
+BY_TAG = sorted(CLIENTS.keys() - {"ghcr", "ecr"})
+"""GitHub deletes images only, which needs no request to be known. ECR's API is in ``test_ecr.py``."""
 
 
 def delete_tag(kind: str, wire: Interceptor | RegistryProcess, credentials: Credentials | None = None) -> None:
@@ -54,7 +54,7 @@ def asked(wire: Interceptor) -> list[str]:
 
 def test_which_kinds_delete_tags_alone() -> None:
     alone = {kind for kind, client in CLIENTS.items() if client.deletes_tags_alone}
-    assert alone == {"acr", "quay", "docker_hub", "harbor", "google"}
+    assert alone == {"acr", "quay", "docker_hub", "harbor", "google", "ecr"}
 
 
 @pytest.mark.parametrize("kind", BY_TAG)
@@ -75,7 +75,7 @@ def test_deleting_a_missing_tag_is_not_found(wire: Interceptor, kind: str) -> No
     assert str(caught.value) == f"DELETE {wire.url}{PATHS[kind]} answered 404"
 
 
-@pytest.mark.parametrize("kind", [kind for kind, client in CLIENTS.items() if client.deletes_tags_alone])
+@pytest.mark.parametrize("kind", [kind for kind in PATHS if CLIENTS[kind].deletes_tags_alone])
 def test_a_refused_deletion_deletes_no_image(wire: Interceptor, kind: str) -> None:
     wire.answer("POST", "/v2/auth/token$", 200, json.dumps({"access_token": "t", "expires_in": 60}).encode())
     wire.answer("DELETE", f"^{PATHS[kind]}$", 412, b"it is immutable")
@@ -91,6 +91,7 @@ def test_a_refused_deletion_deletes_no_image(wire: Interceptor, kind: str) -> No
         ("quay", None, "needs '$oauthtoken' and an OAuth token with the scope repo:write"),
         ("quay", USER, "needs '$oauthtoken' and an OAuth token with the scope repo:write"),
         ("docker_hub", None, "needs a Docker ID and an access token that may delete"),
+        ("ecr", USER, "needs an identity of AWS: a connection of type aws, or identity: ambient"),
     ],
 )
 def test_deletion_needs_the_right_credentials(

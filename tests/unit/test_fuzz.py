@@ -39,6 +39,7 @@ from registry_sync.skopeo.errors import decode_failure, last_words
 from registry_sync.skopeo.image_copy import ImageCopy
 from registry_sync.text import LONGEST_TEXT
 from testkit import images
+from testkit.aws import ENVIRONMENT, AwsKeys
 from testkit.interceptor import ANY, Interceptor
 from testkit.sleeping_clock import SleepingClock
 from tests.conftest import IS_LONG
@@ -158,6 +159,13 @@ DOCUMENTS: Mapping[str, tuple[Any, ...]] = {
         [{"name": "app", "visibility": "public"}],
         [{"id": 1, "name": DIGEST, "created_at": WHEN, "metadata": {"container": {"tags": ["v1"]}}}],
     ),
+    "ecr": (
+        {"imageDetails": [{"imageDigest": DIGEST, "imageTags": ["v1"], "imagePushedAt": 1700000000.5}]},
+        {"repositories": [{"repositoryName": TEAM, "imageTagMutability": "IMMUTABLE_WITH_EXCLUSION"}]},
+        {"imageIds": [{"imageDigest": DIGEST, "imageTag": "v1"}], "failures": []},
+        {"__type": "ThrottlingException", "message": "Rate exceeded"},
+        {"failures": [{"failureCode": "ImageNotFound", "failureReason": "gone"}]},
+    ),
 }
 DOCUMENTS = {**DOCUMENTS, "aliyun": DOCUMENTS["distribution"]}
 
@@ -202,6 +210,8 @@ CALLS: Mapping[str, Callable[[RegistryClient, Repository], Any]] = {
     "put_manifest": lambda client, repository: client.put_manifest(
         repository, "v1", parse_manifest(IMAGE.content, IMAGE.media_type)
     ),
+    "locked_tags": lambda client, repository: client.locked_tags(repository, ["v1"]),
+    "delete_tag": lambda client, repository: client.delete_tag(repository, "v1"),
 }
 
 
@@ -217,7 +227,8 @@ class Wire:
 
     def client(self, kind: str, *, is_anonymous: bool) -> RegistryClient:
         credentials = None if is_anonymous else Credentials(username="$oauthtoken", secret="the-secret")
-        endpoint = Endpoint(host=self.server.host, tls=False, credentials=credentials)
+        identity = None if is_anonymous else AwsKeys("AKIATEST")
+        endpoint = Endpoint(host=self.server.host, tls=False, credentials=credentials, identity=identity)
         api_url = self.server.url if kind in OWN_API else None
         return open_client(kind, endpoint, max_connections=1, api_url=api_url, requests_per_second=10**6)
 
@@ -243,6 +254,10 @@ def no_pauses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setattr("registry_sync.registry.vendors.google.MAX_PAGES", 20)
         patch.setattr("registry_sync.registry.vendors.quay.MAX_PAGES", 20)
         patch.setattr("registry_sync.registry.vendors.harbor.MAX_PAGES", 20)
+        patch.setattr("registry_sync.registry.vendors.ecr.api.MAX_PAGES", 20)
+        patch.setattr("registry_sync.registry.vendors.ecr.api.time", clock)
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
         yield
 
 

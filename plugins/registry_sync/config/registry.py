@@ -59,7 +59,7 @@ class RegistryEntry(Strict):
     api_url: str | None = Field(
         None,
         min_length=1,
-        description="Address of the API, if it differs from the default; for quay, docker_hub, harbor and ghcr",
+        description="Address of the API, if it differs from the default; for quay, docker_hub, harbor, ghcr and ecr",
     )
     connection: str | None = Field(
         None,
@@ -80,7 +80,7 @@ class RegistryEntry(Strict):
         "temporary directory; default: by kind",
     )
     create_repository: bool = Field(
-        False, description="true: create a public repository before the first push; for docker_hub"
+        False, description="true: create a repository before the first push; for docker_hub (public) and ecr (private)"
     )
     transfer: MoverName | None = Field(
         None,
@@ -123,7 +123,7 @@ class RegistryEntry(Strict):
     @model_validator(mode="after")
     def _check_create_repository(self) -> Self:
         if self.create_repository and self._kind() not in CREATES_REPOSITORIES:
-            which = f"only supported for kind {', '.join(CREATES_REPOSITORIES)}"
+            which = f"only supported for kind {', '.join(sorted(CREATES_REPOSITORIES))}"
             raise ValueError(f"create_repository is {which} (this registry is {quoted(self._kind())}); remove it")
         return self
 

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["distribution", "quay", "docker_hub", "acr", "aliyun", "harbor", "google", "ghcr"]
+from registry_sync.registry.ecr_host import ECR_HOST
+
+Kind = Literal["distribution", "quay", "docker_hub", "acr", "aliyun", "harbor", "google", "ghcr", "ecr"]
 
 HOSTS: tuple[tuple[Kind, str], ...] = (
     ("quay", r"quay\.io"),
@@ -20,16 +22,17 @@ HOSTS: tuple[tuple[Kind, str], ...] = (
     ("google", r"[a-z0-9-]+-docker\.pkg\.dev"),
     ("ghcr", r"ghcr\.io"),
     ("ghcr", r"containers\.[a-z0-9-]+\.ghe\.com"),
+    ("ecr", ECR_HOST),
 )
 """Lower-case host patterns of the kinds that are services. Harbor is always self-hosted, so it has none."""
 
-OWN_API: frozenset[Kind] = frozenset({"quay", "docker_hub", "harbor", "ghcr"})
+OWN_API: frozenset[Kind] = frozenset({"quay", "docker_hub", "harbor", "ghcr", "ecr"})
 """Kinds that support ``api_url``: their API may be at another address than the registry."""
 
-CREATES_REPOSITORIES: frozenset[Kind] = frozenset({"docker_hub"})
+CREATES_REPOSITORIES: frozenset[Kind] = frozenset({"docker_hub", "ecr"})
 """Kinds that support ``create_repository``: their API can create a repository."""
 
-LISTS_PUSH_TIMES: frozenset[Kind] = frozenset({"quay", "docker_hub", "acr", "harbor", "google", "ghcr"})
+LISTS_PUSH_TIMES: frozenset[Kind] = frozenset({"quay", "docker_hub", "acr", "harbor", "google", "ghcr", "ecr"})
 """Kinds that list push times. Rules about push times need a source of one of these kinds."""
 
 UNKNOWN_PUSH_TIME_IS_OLD: frozenset[Kind] = frozenset({"docker_hub"})
@@ -64,7 +67,7 @@ def api_url_fault(address: str, *, tls: bool) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Names:
-    """Rules for names beyond the OCI grammar. ``first`` and ``others``: minimum and maximum length of those parts."""
+    """Rules for names beyond the OCI grammar. ``first``, ``others``, ``whole``: the lengths of such parts."""
 
     title: str
     form: str
@@ -72,6 +75,7 @@ class _Names:
     most_parts: int | None = None
     first: tuple[int, int] = (1, 255)
     others: tuple[int, int] = (1, 255)
+    whole: tuple[int, int] = (1, 511)
 
 
 _NAMES: Mapping[str, _Names] = {
@@ -88,6 +92,8 @@ _NAMES: Mapping[str, _Names] = {
     "harbor": _Names(title="Harbor", form="PROJECT/NAME", least_parts=2),
     # https://docs.github.com/en/packages/working-with-a-github-packages-registry/working-with-the-container-registry
     "ghcr": _Names(title="GitHub", form="OWNER/NAME", least_parts=2),
+    # https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html
+    "ecr": _Names(title="ECR", form="NAME", least_parts=1, others=(0, 255), whole=(2, 256)),
 }
 
 _FIRST_PUSH: Mapping[str, str] = {
@@ -97,6 +103,10 @@ _FIRST_PUSH: Mapping[str, str] = {
     "harbor": "create the project {namespace!r} (Projects, New Project), and let the account push to it",
     "google": "create the repository in Artifact Registry that {name!r} will be in",
     "ghcr": "let the token's user create packages in {namespace!r} (Settings, Packages), with write:packages",
+    "ecr": (
+        "create it (aws ecr create-repository), write create_repository: true for the registry, or make a repository "
+        "creation template for CREATE_ON_PUSH"
+    ),
 }
 
 
@@ -117,6 +127,7 @@ _DELETION_PRIVILEGES: Mapping[str, str] = {
     "harbor": "Delete Tag of the robot account",
     "google": "the permission to delete tags",
     "ghcr": "delete:packages of a classic personal access token, and the role Admin on the package",
+    "ecr": "ecr:BatchDeleteImage",
 }
 
 
@@ -147,6 +158,9 @@ def name_fault(kind: str, name: str) -> str:
         if not least <= len(part) <= most:
             seen = f"{part!r} in {name!r} has {len(part)}"
             return f"{rules.title} names have parts of {least} to {most} characters; {seen}"
+    least, most = rules.whole
+    if not least <= len(name) <= most:
+        return f"{rules.title} names have {least} to {most} characters; {name!r} has {len(name)}"
     return ""
 
 

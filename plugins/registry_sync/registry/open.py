@@ -12,6 +12,7 @@ from registry_sync.registry.kinds import infer_kind
 from registry_sync.registry.vendors.acr import AcrClient
 from registry_sync.registry.vendors.aliyun import AliyunClient
 from registry_sync.registry.vendors.docker_hub import DockerHubClient
+from registry_sync.registry.vendors.ecr.client import EcrClient
 from registry_sync.registry.vendors.ghcr import GhcrClient
 from registry_sync.registry.vendors.google import GoogleClient
 from registry_sync.registry.vendors.harbor import HarborClient
@@ -27,6 +28,7 @@ CLIENTS: Mapping[str, type[DistributionClient]] = {
     "harbor": HarborClient,
     "google": GoogleClient,
     "ghcr": GhcrClient,
+    "ecr": EcrClient,
 }
 
 

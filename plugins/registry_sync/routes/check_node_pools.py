@@ -33,11 +33,6 @@ PUBLIC_HOSTS = (
 )
 """Public registries, as regular expressions of whole hosts without a port: anyone can register names there."""
 
-ECR_HOST = r"\d{12}\.dkr[.-]ecr(-fips)?\.[a-z0-9-]+\.(amazonaws\.com(\.cn)?|on\.aws)"
-"""Private registries of AWS; every request needs a token, which is valid for twelve hours.
-https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html
-"""
-
 WHOLE_TRUST_ONLY: tuple[Runtime, ...] = ("docker", "k3s", "talos")
 """Runtimes whose configuration cannot limit a mirror to content by digest."""
 
@@ -86,7 +81,7 @@ def mirror_problem(mirror: Registry, registry: Registry) -> str:
         return f"{mirror.host} is the registry of the pool, which machines use after the mirrors anyway; remove it"
     if any(re.fullmatch(each, host) for each in PUBLIC_HOSTS):
         return f"{mirror.host} is a public registry: {_squatting(registry)}; use a registry that only you can push to"
-    if re.fullmatch(ECR_HOST, host):
+    if mirror.api_kind == "ecr":
         return (
             f"{mirror.host} requires a token, which runtimes do not send to a mirror, and every pull would skip it; "
             "use a registry that allows anonymous reads"

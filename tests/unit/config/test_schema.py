@@ -107,7 +107,7 @@ def test_valid_files_match_the_schema(document: Any) -> None:
         (with_registry(tls="no"), ["$.registries.quay.tls"]),
         (with_registry(max_connections=65), ["$.registries.quay.max_connections"]),
         (with_registry(hosts="x"), ["$.registries.quay"]),
-        (with_registry(kind="ecr"), ["$.registries.quay.kind"]),
+        (with_registry(kind="nowhere"), ["$.registries.quay.kind"]),
         (with_mirror(destinations=[]), ["$.mirrors.m.destinations"]),
         (with_mirror(destinations="acr"), ["$.mirrors.m.destinations"]),
         (with_mirror(repositories=[{"repository": "a/b", "namespace": "a"}]), ["$.mirrors.m.repositories[0]"]),

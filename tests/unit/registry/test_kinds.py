@@ -60,6 +60,10 @@ from registry_sync.registry.vendors.vendor_api import VendorApiClient
         ("ghcr.io", "ghcr"),
         ("containers.acme.ghe.com", "ghcr"),
         ("containers.github.example", "distribution"),
+        ("123456789012.dkr.ecr.eu-west-1.amazonaws.com", "ecr"),
+        ("123456789012.dkr.ecr.eu-west-1.amazonaws.com:443", "ecr"),
+        ("123456789012.dkr-ecr.eu-west-1.on.aws", "ecr"),
+        ("public.ecr.aws", "distribution"),
     ],
 )
 def test_kinds_are_inferred_from_hosts(host: str, kind: str) -> None:
@@ -86,7 +90,8 @@ def test_api_url_moves_the_api(kind: str) -> None:
 
 
 def test_the_kinds_with_an_api_are_those_whose_clients_open_one() -> None:
-    assert {kind for kind, client in CLIENTS.items() if issubclass(client, VendorApiClient)} == OWN_API
+    """ECR's needs an identity."""
+    assert {kind for kind, client in CLIENTS.items() if issubclass(client, VendorApiClient)} == OWN_API - {"ecr"}
 
 
 def test_usual_rate_limits() -> None:
@@ -117,6 +122,11 @@ def test_what_is_told_of_kinds_is_what_their_clients_do() -> None:
             "Aliyun names have parts of 2 to 120 characters; 't' in 't/app' has 1",
         ),
         ("harbor", "project/nested/app", ""),
+        ("ecr", "app", ""),
+        ("ecr", "team/nested/app", ""),
+        ("ecr", "a", "ECR names have 2 to 256 characters; 'a' has 1"),
+        ("ecr", f"team/{'a' * 251}", ""),
+        ("ecr", f"team/{'a' * 252}", f"ECR names have 2 to 256 characters; 'team/{'a' * 252}' has 257"),
     ],
 )
 def test_names_that_a_kind_cannot_hold_have_a_fault(kind: str, name: str, fault: str) -> None:

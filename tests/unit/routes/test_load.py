@@ -943,7 +943,7 @@ def test_create_repository_is_refused_for_other_kinds(write: Write) -> None:
     assert problems(write(with_registry(create_repository=True))) == [
         (
             "mirrors.yaml:3: registries.acr: create_repository is only supported for kind "
-            "docker_hub (this registry is 'distribution'); remove it"
+            "docker_hub, ecr (this registry is 'distribution'); remove it"
         )
     ]
     file = load_mirrors(

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from registry_sync.errors import DeniedError, NotFound, RateLimited, RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.registry.wire.response import Response
 from registry_sync.registry.wire.urls import join_url, shown_url
+
+Page = TypeVar("Page")
 
 MAX_PAGES = 10_000
 """Most pages of one listing. With a hundred entries each, that is a million entries."""
@@ -38,14 +41,15 @@ def read_pages(get: Callable[[str], Response], url: str, next_of: Callable[[Resp
             raise TemporaryError(f"{shown_url(response.url)}: the pages of this listing form a loop")
 
 
-def get_page(get: Callable[[str], Response], url: str, number: int) -> Response:
+def get_page(get: Callable[[str], Page], address: str, number: int) -> Page:
     """GET a page of a listing.
 
+    :param address: a URL, or the token of a page.
     :param number: of the page, from 1. An error on a later page says nothing about what is listed.
     :raises TemporaryError: when a page after the first is missing or refused.
     """
     try:
-        return get(url)
+        return get(address)
     except RegistrySyncError as error:
         if number == 1:
             raise

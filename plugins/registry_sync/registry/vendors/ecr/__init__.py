@@ -1,0 +1,1 @@
+"""Amazon ECR: its API, the errors of it, and the client."""
