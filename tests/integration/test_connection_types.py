@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 from airflow.sdk import Connection
 from airflow.sdk.bases.hook import BaseHook
 from airflow.secrets import BaseSecretsBackend
@@ -17,13 +18,16 @@ from registry_sync.airflow.hooks.connections import HookConnections
 from registry_sync.airflow.hooks.find_connection import find_connection
 from registry_sync.airflow.hooks.oci_registry import OciRegistryHook
 from registry_sync.airflow.hooks.registry import RegistryHook
+from registry_sync.airflow.masking import masked_text
 from registry_sync.airflow.mirror_dag import build_dag
 from registry_sync.config.connection_type import CONNECTION_TYPES
 from registry_sync.config.registry import Registry
-from registry_sync.errors import ConfigurationError, TemporaryError
+from registry_sync.errors import ConfigurationError, NoConnection, TemporaryError
 from registry_sync.oci.reference import Repository
-from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.endpoint import Credentials, Endpoint, Proxy
+from registry_sync.registry.proxies import with_login
 from registry_sync.routes.load import load_mirrors
+from registry_sync.skopeo.config_files import write_skopeo_files
 from registry_sync.sync.scope import RouteScope
 from registry_sync.sync.session import open_session
 from registry_sync.sync.window import ALL_TAGS
@@ -32,6 +36,7 @@ from testkit.registry import Htpasswd, RegistryProcess
 from testkit.routes import counted, make_route, sync_report
 from testkit.task_runner import FakeApi, run
 from testkit.tls import Certificate, CertificateAuthority
+from testkit.waiting import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from airflow.sdk.execution_time.supervisor import TaskRunResult
@@ -427,6 +432,144 @@ class TestCertificates:
         assert not is_well
         assert message.startswith("the client certificate of the Connection cannot be used: ")
         assert message.endswith("; does its key belong to it?")
+
+
+ONE = images.multi_arch("behind a client certificate")
+
+
+def shown(client: Certificate) -> requests.Session:
+    """A session that shows a client certificate."""
+    session = requests.Session()
+    session.cert = (str(client.cert_file), str(client.key_file))
+    return session
+
+
+class TestCertificatesOfTheFile:
+    """``client_certificate`` and ``client_key`` of a registry, for access without a Connection too."""
+
+    def test_they_reach_our_client_and_skopeo(
+        self, authority: CertificateAuthority, client: Certificate, tmp_path: Path
+    ) -> None:
+        with RegistryProcess(tls=authority.issue(), client_ca=authority.ca_file, client=client) as anonymous:
+            digest = images.push(anonymous.url, "team/app", "v1", ONE, ca_file=authority.ca_file, session=shown(client))
+            options: dict[str, Any] = {"client_certificate": client.cert_file, "client_key": client.key_file}
+            own = Registry(name="own", host=anonymous.host, ca_file=authority.ca_file, **options)
+            for opened in (RegistryHook(own).get_conn(), RegistryHook(own).get_node_conn(PATIENCE_SECONDS)):
+                assert opened.head_manifest(Repository(anonymous.host, "team/app"), "v1") == digest
+                opened.close()
+            files = write_skopeo_files(
+                tmp_path, source=RegistryHook(own).endpoint, destination=Endpoint(host="b.example")
+            )
+            directory = files.source.cert_dir
+            assert directory is not None
+            assert (directory / "client.cert").read_text() == client.cert_file.read_text()
+            assert (directory / "client.key").read_text() == client.key_file.read_text()
+            assert (directory / "client.key").stat().st_mode & 0o777 == 0o600
+
+    def test_they_stand_beside_a_login(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        secure: RegistryProcess,
+        authority: CertificateAuthority,
+        client: Certificate,
+    ) -> None:
+        given(monkeypatch, **LOGIN)
+        files: dict[str, Any] = {
+            "client_certificate": client.cert_file,
+            "client_key": client.key_file,
+            "ca_file": authority.ca_file,
+        }
+        opened = RegistryHook(Registry(name="own", host=secure.host, connection="team", **files)).get_conn()
+        opened.ping()
+        opened.close()
+
+    def test_both_places_are_a_mistake(
+        self, monkeypatch: pytest.MonkeyPatch, authority: CertificateAuthority, client: Certificate
+    ) -> None:
+        extra = certificates(authority, client, "paths")
+        del extra["ca"]
+        given(monkeypatch, **LOGIN, extra=extra)
+        assert refusal(client_certificate=client.cert_file, client_key=client.key_file) == (
+            "Connection 'team' has client_certificate, and registry 'acr' has client_certificate; remove one of them"
+        )
+
+    def test_files_that_cannot_be_used_are_named(
+        self, authority: CertificateAuthority, client: Certificate, tmp_path: Path
+    ) -> None:
+        missing, other = tmp_path / "none.key", authority.issue(["other"], is_client=True)
+        page = tmp_path / "page.key"
+        page.write_text("<html>")
+        for key, start in (
+            (missing, f"client_key of registry 'own': '{missing}' cannot be read on this worker: No such file or"),
+            (page, f"client_key of registry 'own', '{page}', is not PEM: it has no whole block from"),
+            (other.key_file, "the client certificate of registry 'own' cannot be used: "),
+        ):
+            own = Registry(name="own", host=HOST, client_certificate=client.cert_file, client_key=key)
+            with pytest.raises(ConfigurationError) as caught:
+                RegistryHook(own).get_conn().ping()
+            assert str(caught.value).startswith(start)
+
+
+PROXY = "http://proxy.example:3128"
+
+
+class TestProxies:
+    """``proxy`` and ``proxy_connection`` of a registry."""
+
+    def proxy(self, **options: Any) -> Proxy | None:
+        return RegistryHook(Registry(name="acr", host=HOST, **options)).endpoint.proxy
+
+    def test_the_address_is_that_of_the_file(self) -> None:
+        assert self.proxy() is None
+        assert self.proxy(proxy="none") == Proxy(url="")
+        assert self.proxy(proxy=PROXY) == Proxy(url=PROXY)
+
+    @pytest.mark.parametrize("host", ["", "proxy.example", "proxy.example:3128", "http://proxy.example:3128/"])
+    @pytest.mark.parametrize("conn_type", ["http", "generic"])
+    def test_the_login_is_that_of_the_connection(
+        self, monkeypatch: pytest.MonkeyPatch, host: str, conn_type: str
+    ) -> None:
+        given(monkeypatch, **{**LOGIN, "conn_type": conn_type, "host": host})
+        proxy = self.proxy(proxy=PROXY, proxy_connection="team")
+        assert proxy == Proxy(url=PROXY, credentials=Credentials(username="robot", secret="of-the-robot-1"))
+        assert proxy is not None
+        assert masked_text(with_login(proxy)) == "http://***@proxy.example:3128"
+
+    @pytest.mark.parametrize(
+        ("fields", "problem"),
+        [
+            (
+                {"host": "other.example"},
+                (
+                    "Connection 'team' is for host 'other.example', but the proxy is 'http://proxy.example:3128'; its "
+                    "password was not sent. Correct one of them, or leave the host of the Connection empty"
+                ),
+            ),
+            ({"password": ""}, "Connection 'team' has no login and password; edit it"),
+            (
+                {"conn_type": "aws"},
+                (
+                    "Connection 'team' has the type 'aws', so nothing of it was sent; write the id of a Connection of "
+                    "type http"
+                ),
+            ),
+        ],
+    )
+    def test_what_cannot_be_used_is_refused(
+        self, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], problem: str
+    ) -> None:
+        given(monkeypatch, **{**LOGIN, "conn_type": "http", **fields})
+        with pytest.raises(ConfigurationError) as caught:
+            self.proxy(proxy=PROXY, proxy_connection="team")
+        assert str(caught.value) == f"registry 'acr': proxy_connection: {problem}"
+
+    def test_one_that_does_not_exist_is_named(self) -> None:
+        with pytest.raises(NoConnection) as caught:
+            self.proxy(proxy=PROXY, proxy_connection="nobody")
+        assert str(caught.value) == (
+            "registry 'acr': proxy_connection: no Airflow Connection named 'nobody'; create it (type http, with login "
+            "and password)"
+        )
 
 
 NO_HOST = (

@@ -5,9 +5,8 @@ from __future__ import annotations
 import socket
 import socketserver
 import threading
-from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from registry_sync.errors import ConfigurationError, NotFound, RefusedError, Reg
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.wire.exchange import MAX_ERROR_BYTES, RequestLimits
 from registry_sync.registry.wire.transport import Transport
+from testkit.proxy import ForwardProxy
 from testkit.scripted import Reply, ScriptedRequest, ScriptedServer
 from testkit.tls import CertificateAuthority
 from testkit.waiting import PATIENCE_SECONDS
@@ -108,47 +108,6 @@ class TestKeptConnections:
         assert not any("cookie" in head.lower() for head in seen)
 
 
-class _Tunnel(socketserver.StreamRequestHandler):
-    """A proxy that keeps the head of each request, and connects every name to one server, or answers ``refusal``."""
-
-    heads: list[str]
-    refusal: bytes = b""
-    target: tuple[str, int]
-
-    def handle(self) -> None:
-        head = list(iter(lambda: self.rfile.readline().decode().strip(), ""))
-        self.heads += ["\n".join(head)]
-        if self.refusal:
-            self.wfile.write(self.refusal)
-            return
-        with socket.create_connection(self.target) as upstream:
-            self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
-            back = threading.Thread(target=_pour, args=(upstream, self.request), daemon=True)
-            back.start()
-            _pour(self.request, upstream)
-            back.join(PATIENCE_SECONDS)
-
-
-def _pour(origin: socket.socket, other: socket.socket) -> None:
-    with suppress(OSError):
-        while piece := origin.recv(1 << 16):
-            other.sendall(piece)
-        other.shutdown(socket.SHUT_WR)
-
-
-@contextmanager
-def tunnel(target: ScriptedServer | None = None, *, refusal: bytes = b"") -> Iterator[tuple[str, list[str]]]:
-    """The address of a proxy, and the heads of its requests."""
-    heads = list[str]()
-    there = ("127.0.0.1", int(target.host.rpartition(":")[2])) if target else None
-    handler = type("Handler", (_Tunnel,), {"heads": heads, "target": there, "refusal": refusal})
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as proxy:
-        proxy.daemon_threads = True
-        threading.Thread(target=proxy.serve_forever, args=(0.01,), daemon=True).start()
-        yield f"127.0.0.1:{proxy.server_address[1]}", heads
-        proxy.shutdown()
-
-
 @pytest.fixture
 def dead() -> Iterator[str]:
     """An address that refuses connections."""
@@ -158,6 +117,8 @@ def dead() -> Iterator[str]:
 
 
 class TestProxies:
+    """Proxies of the environment."""
+
     def test_plain_http_is_sent_to_the_proxy_with_its_password(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with ScriptedServer(lambda _: Reply()) as proxy:
             monkeypatch.setenv("http_proxy", f"http://me:p%40ss@{proxy.host}")
@@ -175,22 +136,24 @@ class TestProxies:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         authority = CertificateAuthority.create(tmp_path)
-        with ScriptedServer(lambda _: Reply(), tls=authority.issue(["registry.example"])) as registry:
-            with tunnel(registry) as (address, heads):
-                monkeypatch.setenv("HTTPS_PROXY", f"http://me:p%40ss@{address}")
-                with transport("registry.example", tls=True, ca_file=authority.ca_file) as asked:
-                    asked.call("GET", "/v2/")
-                    asked.call("GET", "/v2/")
-                with transport("registry.example", tls=True) as asked:
-                    error = error_of(asked)
+        with (
+            ScriptedServer(lambda _: Reply(), tls=authority.issue(["registry.example"])) as registry,
+            ForwardProxy({"registry.example:443": registry.host}, login="me:p@ss") as proxy,
+        ):
+            monkeypatch.setenv("HTTPS_PROXY", f"http://me:p%40ss@{proxy.host}")
+            with transport("registry.example", tls=True, ca_file=authority.ca_file) as asked:
+                asked.call("GET", "/v2/")
+                asked.call("GET", "/v2/")
+            with transport("registry.example", tls=True) as asked:
+                error = error_of(asked)
             assert [each.target for each in registry.shown] == ["/v2/", "/v2/"]
-        assert len(heads) == 2, "one tunnel for each client"
-        assert all(head.startswith("CONNECT registry.example:443 HTTP/1.") for head in heads)
-        assert all(f"proxy-authorization: Basic {b64encode(b'me:p@ss').decode()}" in head for head in heads)
+        assert len(proxy.heads) == 2, "one tunnel for each client"
+        assert proxy.targets == {"registry.example:443"}
         assert type(error) is ConfigurationError
         assert str(error) == (
-            f"https://registry.example (through the proxy http://…@{address}) shows a certificate that is not accepted "
-            "(unable to get local issuer certificate); give its registry a ca_file, or have the certificate renewed"
+            f"https://registry.example (through the proxy http://…@{proxy.host}) shows a certificate that is not "
+            "accepted (unable to get local issuer certificate); give its registry a ca_file, or have the certificate "
+            "renewed"
         )
 
     @pytest.mark.parametrize("tls", [False, True])
@@ -202,18 +165,8 @@ class TestProxies:
             error = error_of(asked)
         assert type(error) is TemporaryError
         assert str(error) == (
-            f"{'https' if tls else 'http'}://registry.example (through the proxy http://…@{dead}) cannot be reached: "
-            "[Errno 111] Connection refused"
-        )
-
-    def test_one_that_refuses_the_tunnel_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        with tunnel(refusal=b"HTTP/1.1 407 Who are you\r\nContent-Length: 0\r\n\r\n") as (address, _):
-            monkeypatch.setenv("https_proxy", f"http://{address}")
-            with transport("registry.example", tls=True) as asked:
-                error = error_of(asked)
-        assert str(error) == (
-            f"https://registry.example (through the proxy http://{address}) cannot be reached: Tunnel connection "
-            "failed: 407 Who are you"
+            f"the proxy http://…@{dead}, which leads to {'https' if tls else 'http'}://registry.example, cannot be "
+            "reached: [Errno 111] Connection refused"
         )
 
     def test_a_host_in_no_proxy_is_reached_directly(self, dead: str, monkeypatch: pytest.MonkeyPatch) -> None:

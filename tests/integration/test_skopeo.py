@@ -5,14 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-import select
 import signal
-import socket
-import socketserver
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +48,7 @@ from testkit import images
 from testkit.dockerd import Dockerd, require_dockerd
 from testkit.interceptor import Interceptor
 from testkit.processes import is_alive
+from testkit.proxy import ForwardProxy
 from testkit.registry import Htpasswd, RegistryProcess
 from testkit.tls import CertificateAuthority
 from testkit.token_server import TokenServer
@@ -369,28 +366,6 @@ def test_a_registry_without_tls_is_reported(source: RegistryProcess, destination
     )
 
 
-class _Tunnel(socketserver.BaseRequestHandler):
-    """CONNECT of an HTTP proxy that connects every name to one registry on this machine."""
-
-    asked: list[str]
-    registry: tuple[str, int]
-
-    def handle(self) -> None:
-        with self.request.makefile("rb") as lines:
-            self.asked.append(lines.readline().decode().split()[1])
-            while lines.readline().strip():
-                continue
-        with socket.create_connection(self.registry) as upstream:
-            self.request.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-            other = {self.request: upstream, upstream: self.request}
-            while True:
-                for each in select.select(list(other), [], [])[0]:
-                    piece = each.recv(1 << 16)
-                    if not piece:
-                        return
-                    other[each].sendall(piece)
-
-
 @pytest.mark.usefixtures("runner")
 def test_docker_hub_is_reached_through_a_proxy(
     source: RegistryProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -401,17 +376,13 @@ def test_docker_hub_is_reached_through_a_proxy(
     users = Htpasswd(users={ROBOT.username: ROBOT.secret})
     with (
         RegistryProcess(tls=hub_certificate, auth=users) as hub,
-        socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Tunnel) as proxy,
+        ForwardProxy({"registry-1.docker.io:443": hub.host}) as proxy,
     ):
-        proxy.daemon_threads = True
-        _Tunnel.asked, _Tunnel.registry = [], ("127.0.0.1", int(hub.host.rpartition(":")[2]))
-        threading.Thread(target=proxy.serve_forever, daemon=True).start()
-        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.server_address[1]}")
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         copy_once(plain(source), Endpoint(host="docker.io", ca_file=authority.ca_file, credentials=ROBOT))
-        proxy.shutdown()
         session = robot_session()
         assert images.pull_whole(hub.url, TO, IMAGE.digest, session=session, ca_file=authority.ca_file) == BOTH
-    assert set(_Tunnel.asked) == {"registry-1.docker.io:443"}
+    assert proxy.targets == {"registry-1.docker.io:443"}
 
 
 @pytest.mark.usefixtures("runner")

@@ -14,8 +14,7 @@ from registry_sync.checks.finding import Finding
 from registry_sync.errors import LoginRejected, RegistrySyncError
 from registry_sync.registry.client import RegistryClient
 from registry_sync.registry.endpoint import Endpoint
-from registry_sync.registry.wire.proxies import proxy_of
-from registry_sync.registry.wire.urls import shown_url
+from registry_sync.registry.proxies import proxy_of_registry, shown_proxy
 from registry_sync.text_table import human_duration
 
 SKEW_SECONDS = 60.0
@@ -30,7 +29,7 @@ def check_login(
 ) -> Iterator[Finding]:
     """Log in, and check what a login shows. The first finding says whether it worked."""
     check = "log in" if endpoint.credentials else "anonymous access"
-    proxy = proxy_of(f"{'https' if endpoint.tls else 'http'}://{endpoint.host}")
+    proxy = proxy_of_registry(endpoint)
     try:
         client.ping()
     except LoginRejected as error:
@@ -41,7 +40,7 @@ def check_login(
         yield Finding.of_error(subject, check, error)
         return
     user = f" as {endpoint.credentials.user}" if endpoint.credentials else ""
-    through = f" through the proxy {shown_url(proxy)}" if proxy else ""
+    through = f" through the proxy {shown_proxy(proxy)}" if proxy else ""
     yield Finding(subject=subject, check=check, text=f"{endpoint.host}{user}{through}")
     yield from _check_tls(subject, endpoint)
     yield from _check_clock(subject, client.clock_skew_seconds)

@@ -16,8 +16,8 @@ from registry_sync.sync.session import Connections, policy_files_of
 
 
 def check_worker(file: MirrorsFile, connections: Connections) -> Iterator[Finding]:
-    """Check each skopeo that rules need, with their policies, and each CA file."""
-    yield from check_ca_files(file)
+    """Check each skopeo that rules need, with their policies, and each file of registries."""
+    yield from check_files(file)
     settings = [each for each in _all_settings(file) if each.needs_skopeo]
     for options in dict.fromkeys(each.skopeo for each in settings):
         yield from _check_skopeo(options, [each for each in settings if each.skopeo == options], connections)
@@ -30,21 +30,27 @@ def _all_settings(file: MirrorsFile) -> Iterator[RouteSettings]:
             yield from (settings_at(rule, file.registries[name]) for name in mirror.destinations)
 
 
-def check_ca_files(file: MirrorsFile) -> Iterator[Finding]:
-    """Check that each ``ca_file`` can be read here."""
+def check_files(file: MirrorsFile) -> Iterator[Finding]:
+    """Check that each CA, client certificate and key can be read here."""
     for registry in file.registries.values():
-        if registry.ca_file:
-            yield _check_file(f"registry {registry.name}", registry.ca_file)
+        files = (
+            ("CA file", "ca_file", registry.ca_file),
+            ("client certificate", "client_certificate", registry.client_certificate),
+            ("client key", "client_key", registry.client_key),
+        )
+        for check, key, path in files:
+            if path:
+                yield _check_file(f"registry {registry.name}", check, key, path)
 
 
-def _check_file(subject: str, path: Path) -> Finding:
+def _check_file(subject: str, check: str, key: str, path: Path) -> Finding:
     try:
         path.read_bytes()
     except OSError as error:
         text = f"{str(path)!r} cannot be read on this machine: {error.strerror}"
-        remedy = "copy it to every worker, readable by Airflow's user, or correct ca_file:"
-        return Finding(subject=subject, check="CA file", verdict="missing", text=text, remedy=remedy)
-    return Finding(subject=subject, check="CA file", text=str(path))
+        remedy = f"copy it to every worker, readable by Airflow's user, or correct {key}:"
+        return Finding(subject=subject, check=check, verdict="missing", text=text, remedy=remedy)
+    return Finding(subject=subject, check=check, text=str(path))
 
 
 def _version_of(subject: str, skopeo: SkopeoProgram) -> Finding:

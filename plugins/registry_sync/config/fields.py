@@ -101,6 +101,29 @@ def check_docker_url(url: str) -> str:
     return url
 
 
+NO_PROXY = "none"
+"""Written for a registry that is reached directly, whatever proxies the environment has."""
+
+
+def check_proxy(address: str) -> str:
+    """Return the address of a proxy without a slash at its end, or :data:`NO_PROXY`.
+
+    :raises ValueError: for another scheme or a path, and for a login, which is not quoted.
+    """
+    if address == NO_PROXY or re.fullmatch(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?/?", address):
+        return address.rstrip("/")
+    expected = f"write http://host:port, https://host:port, or {NO_PROXY}"
+    if "@" in address:
+        raise ValueError(
+            f"a proxy's user and password do not belong into this file; {expected}, and as proxy_connection the id of "
+            "an Airflow Connection that has them"
+        )
+    raise ValueError(f"{quoted(address)} is not the address of a proxy; {expected}")
+
+
+ProxyAddress = Annotated[str, AfterValidator(check_proxy)]
+
+
 def _check_absolute(path: Path) -> Path:
     if not path.is_absolute():
         raise ValueError(f"expected an absolute path, because tasks run in any directory, got {quoted(str(path))}")

@@ -9,11 +9,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from registry_sync.config.events import EventRules, EventsEntry
-from registry_sync.config.fields import (
-    Host,
-    Strict,
-    WorkerFile,
-)
+from registry_sync.config.fields import NO_PROXY, Host, ProxyAddress, Strict, WorkerFile
 from registry_sync.config.settings import MoverName
 from registry_sync.config.tag_rules import WrittenDuration
 from registry_sync.oci.reference import without_default_port
@@ -24,7 +20,10 @@ from registry_sync.text import quoted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:
-    """A registry. ``api_kind`` is its ``kind``, inferred from the host where it is not written."""
+    """A registry. ``api_kind`` is its ``kind``, inferred from the host where it is not written.
+
+    ``proxy``: its URL, :data:`~registry_sync.config.fields.NO_PROXY`, or ``None`` for the proxies of the environment.
+    """
 
     name: str
     host: str
@@ -34,6 +33,10 @@ class Registry:
     private: bool = False
     tls: bool = True
     ca_file: Path | None = None
+    client_certificate: Path | None = None
+    client_key: Path | None = None
+    proxy: str | None = None
+    proxy_connection: str | None = None
     max_connections: int = 8
     requests_per_second: float | None = None
     create_repository: bool = False
@@ -70,6 +73,20 @@ class RegistryEntry(Strict):
     tls: bool = Field(True, description="false: plain HTTP, for a registry on the same machine")
     ca_file: WorkerFile | None = Field(
         None, description="PEM file on the workers, with the authority that signed the registry's certificate"
+    )
+    client_certificate: WorkerFile | None = Field(
+        None, description="PEM file on the workers, with the certificate that the registry requires from its clients"
+    )
+    client_key: WorkerFile | None = Field(
+        None, description="PEM file on the workers, with the private key of client_certificate, not encrypted"
+    )
+    proxy: ProxyAddress | None = Field(
+        None,
+        description="http://host:port or https://host:port of the proxy through which the registry is reached; none: "
+        "directly; default: the proxies of the environment",
+    )
+    proxy_connection: str | None = Field(
+        None, min_length=1, description="Airflow Connection of type http with the user and password of the proxy"
     )
     max_connections: int = Field(
         8, ge=1, le=64, description="Maximum number of connections that one task opens to the registry"
@@ -108,8 +125,19 @@ class RegistryEntry(Strict):
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
-        if self.ca_file and not self.tls:
-            raise ValueError("ca_file is for TLS, which tls: false turns off; remove one of them")
+        written = (name for name in ("ca_file", "client_certificate", "client_key") if getattr(self, name))
+        if (name := next(written, "")) and not self.tls:
+            raise ValueError(f"{name} is for TLS, which tls: false turns off; remove one of them")
+        if bool(self.client_certificate) != bool(self.client_key):
+            names = ("client_certificate", "client_key")
+            has, lacking = names if self.client_certificate else reversed(names)
+            raise ValueError(f"{has} needs {lacking}; write both, or none")
+        return self
+
+    @model_validator(mode="after")
+    def _check_proxy(self) -> Self:
+        if self.proxy_connection and self.proxy in (None, NO_PROXY):
+            raise ValueError("proxy_connection has the login of the proxy, so it needs proxy: http://host:port")
         return self
 
     @model_validator(mode="after")
@@ -141,6 +169,10 @@ class RegistryEntry(Strict):
             private=self.private,
             tls=self.tls,
             ca_file=self.ca_file,
+            client_certificate=self.client_certificate,
+            client_key=self.client_key,
+            proxy=self.proxy,
+            proxy_connection=self.proxy_connection,
             max_connections=self.max_connections,
             requests_per_second=self.requests_per_second,
             create_repository=self.create_repository,

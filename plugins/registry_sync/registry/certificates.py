@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from registry_sync.errors import ConfigurationError
 
@@ -32,6 +33,21 @@ def parse_pem(text: str, what: str) -> str:
     if any("ENCRYPTED" in block[0] for block in blocks):
         raise ConfigurationError(f"{what} is encrypted, and there is no field for its password; store it decrypted")
     return "".join(_wrapped(block[1], "".join(block[2].split())) for block in blocks)
+
+
+def read_pem_file(path: Path, what: str) -> str:
+    """The PEM of a file of this worker.
+
+    :param what: names the text in the message, such as ``client_key of registry 'quay'``.
+    :raises ConfigurationError: when the file cannot be read, or :func:`parse_pem` refuses its content.
+    """
+    try:
+        content = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{what}: {str(path)!r} cannot be read on this worker: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigurationError(f"{what}: {str(path)!r} is not PEM") from error
+    return parse_pem(content, f"{what}, {str(path)!r},")
 
 
 def _wrapped(label: str, content: str) -> str:

@@ -128,6 +128,10 @@ class RegistryClient(Protocol):
     def latency_seconds(self) -> float | None:
         """Time of the quickest request to ``/v2`` so far; ``None`` before the first."""
 
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The hosts, without ports, that requests to ``/v2`` have led to so far, such as a token service."""
+
     def ping(self) -> None:
         """Check that the registry responds and accepts our credentials."""
 

@@ -99,6 +99,11 @@ class DistributionClient:
         """Time of the quickest request to ``/v2`` so far; ``None`` before the first."""
         return self._transport.latency_seconds
 
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The hosts, without ports, that requests to ``/v2`` have led to so far."""
+        return self._transport.hosts
+
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()

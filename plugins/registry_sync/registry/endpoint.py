@@ -78,11 +78,20 @@ class Identity(Protocol):
 class ClientCertificate:
     """A certificate that a registry requires from its clients, with the certificates of its authorities, and its key.
 
-    Both are PEM.
+    Both are PEM. ``place`` says in messages where they are written.
     """
 
     certificate: str
     key: str = field(repr=False)
+    place: str = "of the Connection"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
+    """The proxy of one registry, in place of those of the environment. With an empty ``url`` connections are direct."""
+
+    url: str
+    credentials: Credentials | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +101,7 @@ class Endpoint:
     ``tls=False`` is plain HTTP, ``ca_file`` or ``ca_pem`` a private CA, no credentials anonymous. ``identity`` is the
     one at a cloud that the credentials come from, for APIs of that cloud; ``None`` for credentials of a registry.
     ``anonymous_by_design``: for machines that pull. Errors then do not suggest adding a connection.
+    ``proxy``: of all requests that the registry leads to; ``None`` is that of the environment.
     """
 
     host: str
@@ -102,3 +112,4 @@ class Endpoint:
     credentials: CredentialSource | None = None
     identity: Identity | None = None
     anonymous_by_design: bool = False
+    proxy: Proxy | None = None

@@ -9,6 +9,7 @@ from itertools import chain, islice
 
 from registry_sync.config.document import MirrorsFile
 from registry_sync.config.explain_errors import Problem
+from registry_sync.config.fields import NO_PROXY
 from registry_sync.config.mirror import Mirror
 from registry_sync.config.registry import Registry
 from registry_sync.config.yaml_source import Place, show_place
@@ -393,6 +394,27 @@ def _check_mover(checked: CheckedFile) -> Iterator[Problem]:
                 yield Problem(rule_place(mirror, index), problem)
 
 
+def _check_proxies(checked: CheckedFile) -> Iterator[Problem]:
+    """A source and a destination whose written proxies one skopeo cannot use both: it has one environment."""
+    registries = checked.file.registries
+    for mirror in checked.usable_mirrors():
+        source, known = registries[mirror.source], [registries[name] for name in mirror.destinations]
+        for index, rule in enumerate(mirror.rules):
+            copied = (to for to in known if settings_at(rule, to).needs_skopeo and _need_two_proxies(source, to))
+            if destination := next(copied, None):
+                problem = (
+                    f"source {source.name!r} has proxy: {source.proxy} and destination {destination.name!r} proxy: "
+                    f"{destination.proxy}, but one skopeo cannot use both; write transfer: direct, or the same proxy"
+                )
+                yield Problem(rule_place(mirror, index), problem)
+
+
+def _need_two_proxies(source: Registry, destination: Registry) -> bool:
+    if source.proxy is None or destination.proxy in (None, NO_PROXY):
+        return False
+    return (source.proxy, source.proxy_connection) != (destination.proxy, destination.proxy_connection)
+
+
 CHECKS: tuple[Callable[[CheckedFile], Iterator[Problem]], ...] = (
     _check_registry_names,
     _check_destinations_differ,
@@ -409,5 +431,6 @@ CHECKS: tuple[Callable[[CheckedFile], Iterator[Problem]], ...] = (
     _check_pruning,
     _check_signature_lookup,
     _check_mover,
+    _check_proxies,
 )
 """Every check of mirrors. Problems are shown by line, and in this order within a line."""

@@ -36,16 +36,13 @@ class Workspace:
     """Directory, environment and files for one run of skopeo.
 
     :param directory: readable by this user only.
-    :param environment: all variables that skopeo gets.
+    :param environment: all variables that skopeo gets, apart from those of proxies.
     :param outside: files outside of ``directory`` that skopeo reads too.
     """
 
     directory: Path
     environment: Mapping[str, str]
     outside: tuple[Path, ...] = ()
-
-
-_PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,9 +205,8 @@ def _environment(home: Path) -> dict[str, str]:
     XDG_DATA_HOME outlives the task. Skopeo caches there which repository has which layer, and mounts a layer from
     another repository of the destination instead of sending it. Run by root, skopeo uses a system-wide cache.
     """
-    kept = {name: os.environ[name] for name in ("PATH", *_PROXY_VARIABLES) if name in os.environ}
     return {
-        **kept,
+        **({"PATH": os.environ["PATH"]} if "PATH" in os.environ else {}),
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "XDG_CONFIG_HOME": str(home / ".config"),

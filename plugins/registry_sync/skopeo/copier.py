@@ -8,18 +8,20 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
 from registry_sync.errors import TemporaryError
 from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.proxies import shown_proxy
 from registry_sync.skopeo.command import copy_argv
 from registry_sync.skopeo.config_files import PolicyFiles, SkopeoFiles, write_skopeo_files
 from registry_sync.skopeo.errors import decode_failure, redact
 from registry_sync.skopeo.image_copy import ImageCopy
+from registry_sync.skopeo.proxies import proxy_variables
 from registry_sync.skopeo.runner import RunningSkopeo, SkopeoProgram
 from registry_sync.text import one_line
 from registry_sync.worker.private_directory import private_directory, writing
@@ -51,6 +53,7 @@ class Skopeo:
     Skopeo is looked for, and its files are written, by :meth:`prepare`, else by the first copy.
 
     :param find: returns the skopeo to run.
+    :param destination_hosts: returns the hosts that the destination has led our own client to.
     :param policy_files: the policy that images must pass before they are copied; ``None`` accepts any image.
     :param copy_timeout_seconds: timeout of one copy.
     :param stall_timeout_seconds: a copy fails when it moves no bytes for this long. Only Linux has the counters for
@@ -65,12 +68,14 @@ class Skopeo:
         destination: Endpoint,
         copy_timeout_seconds: float,
         stall_timeout_seconds: float,
+        destination_hosts: Callable[[], Collection[str]] = tuple,
         policy_files: PolicyFiles | None = None,
     ) -> None:
         self._find = find
         self.policy_files = policy_files
         self._source = source
         self._destination = destination
+        self._destination_hosts = destination_hosts
         self._copy_timeout_seconds = copy_timeout_seconds
         self._stall_timeout_seconds = stall_timeout_seconds
         self._ready: tuple[SkopeoProgram, SkopeoFiles] | None = None
@@ -99,7 +104,7 @@ class Skopeo:
     def prepare(self) -> None:
         """Look for skopeo, and write its files.
 
-        :raises ConfigurationError: when there is none, or it is too old.
+        :raises ConfigurationError: when there is none, it is too old, or the registries need two proxies.
         """
         with self._starting:
             self._prepare()
@@ -143,7 +148,8 @@ class Skopeo:
         if child.code:
             self.check_stopping()
             policy = self.policy_files.policy if self.policy_files else None
-            raise decode_failure(child.code, lines, image, policy)
+            proxy = shown_proxy(self._proxies().get("HTTPS_PROXY", ""))
+            raise decode_failure(child.code, lines, image, policy, proxy)
         return CopyResult(sent_bytes=child.sent_bytes)
 
     def _start(self, image: ImageCopy) -> RunningSkopeo:
@@ -152,12 +158,14 @@ class Skopeo:
             self.check_stopping()
             program, files = self._prepare()
             limit = self._copy_timeout_seconds + ORPHAN_SECONDS
-            child = program.start(copy_argv(program, files, image, timeout_seconds=limit), files.workspace)
+            workspace = replace(files.workspace, environment={**files.workspace.environment, **self._proxies()})
+            child = program.start(copy_argv(program, files, image, timeout_seconds=limit), workspace)
             self._running[child] = None
         return child
 
     def _prepare(self) -> tuple[SkopeoProgram, SkopeoFiles]:
         if self._ready is None:
+            self._proxies()
             program = self._find()
             directory = self._cleanup.enter_context(private_directory())
             sides = {"source": self._source, "destination": self._destination}
@@ -165,6 +173,10 @@ class Skopeo:
                 files = write_skopeo_files(directory, **sides, policy_files=self.policy_files)
             self._ready = program, files
         return self._ready
+
+    def _proxies(self) -> Mapping[str, str]:
+        """:raises ConfigurationError: when one skopeo cannot reach both registries as their proxies say."""
+        return proxy_variables(self._source, self._destination, self._destination_hosts())
 
     def _follow(self, child: RunningSkopeo, image: ImageCopy) -> Sequence[str]:
         """Log the output and check the timeouts until skopeo ends. Returns the last lines."""

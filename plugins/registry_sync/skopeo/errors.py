@@ -31,6 +31,7 @@ from registry_sync.errors import (
 )
 from registry_sync.oci.reference import Reference
 from registry_sync.skopeo.image_copy import ImageCopy
+from registry_sync.skopeo.proxy_errors import decode_proxy_failure
 
 Side = Literal["source", "destination"]
 
@@ -120,11 +121,6 @@ _CASES = (
         "first record does not look like a tls handshake|server gave http response to https client",
         ConfigurationError,
         "does not speak TLS; if that is right, write tls: false for its registry",
-    ),
-    _case(
-        "proxy authentication required",
-        ConfigurationError,
-        "is behind a proxy that requires a password; add it to the proxy variables of this worker",
     ),
     _case(
         "trust policy|policy\\.json|unknown flag|unknown command|invalid reference format|unknown transport"
@@ -265,12 +261,15 @@ def last_words(lines: Sequence[str]) -> str:
     return text if len(text) <= _MAX_TEXT_LENGTH else f"{text[: _MAX_TEXT_LENGTH - 1]}…"
 
 
-def decode_failure(code: int, lines: Sequence[str], image: ImageCopy, policy: Path | None = None) -> RegistrySyncError:
+def decode_failure(
+    code: int, lines: Sequence[str], image: ImageCopy, policy: Path | None = None, proxy: str = ""
+) -> RegistrySyncError:
     """Translate a failed run of skopeo into an error.
 
     :param code: exit code, negative for a signal.
     :param lines: the last lines of its output.
     :param policy: the policy that was applied.
+    :param proxy: the address of its proxy, without the login.
     """
     source, destination = image.source, image.destination
     if code < 0:
@@ -287,6 +286,8 @@ def decode_failure(code: int, lines: Sequence[str], image: ImageCopy, policy: Pa
     if _NOT_COPYABLE.search(text) or (side != "destination" and _UNREADABLE.search(text)):
         return NotCopyableWhole(f"skopeo cannot copy {source} as it is (skopeo: {words})")
     who = _name_side(side, source, destination)
+    if failure := decode_proxy_failure(text, who, words, proxy):
+        return failure
     for case in _CASES:
         if case.side in (None, side) and case.pattern.search(text):
             return _error(case, f"{who} {case.meaning} (skopeo: {words})", _host(side, source, destination))

@@ -97,6 +97,7 @@ def open_session(route: Route, connections: Connections) -> Iterator[Session]:
             destination=connections.endpoint(route.destination),
             copy_timeout_seconds=settings.copy_timeout_minutes * 60,
             stall_timeout_seconds=settings.stall_timeout_seconds,
+            destination_hosts=lambda: destination.hosts,
             policy_files=policy_files_of(settings),
         )
         locks = WriteLocks(str(route.destination_repository), skopeo.check_stopping)

@@ -210,7 +210,10 @@ def test_each_option_comes_from_the_innermost_layer_that_has_it(layers: list[Rou
 
 def test_the_strategies_know_every_option() -> None:
     assert FIELDS.keys() == RouteOptions.model_fields.keys()
-    assert REGISTRY_FIELDS.keys() == RegistryEntry.model_fields.keys() - {"host", "api_url", "tls", "create_repository"}
+    assert REGISTRY_FIELDS.keys() == RegistryEntry.model_fields.keys() - {
+        *("host", "api_url", "tls", "create_repository"),
+        *("client_certificate", "client_key", "proxy", "proxy_connection"),
+    }
 
 
 @given(SETTINGS)
@@ -231,6 +234,9 @@ def test_a_registry_comes_back_from_what_is_written(options: dict[str, Any]) -> 
         {"kind": "quay", "api_url": "https://api.example"},
         {"tls": False},
         {"host": "docker.io", "create_repository": True},
+        {"client_certificate": "/etc/ssl/mirror.crt", "client_key": "/etc/ssl/mirror.key"},
+        {"proxy": "none"},
+        {"proxy": "https://proxy.example:3129", "proxy_connection": "corporate_proxy"},
     ],
 )
 def test_the_other_fields_of_a_registry_come_back(options: dict[str, Any]) -> None:

@@ -16,11 +16,12 @@ def test_the_secret_is_in_no_text() -> None:
     credentials = Credentials(username="robot", secret=SECRET)
     endpoint = Endpoint(host="quay.io", ca_file=Path("/ca.pem"), credentials=credentials)
     certificate = ClientCertificate(certificate="PEM", key=SECRET)
-    assert repr(certificate) == "ClientCertificate(certificate='PEM')"
+    assert repr(certificate) == "ClientCertificate(certificate='PEM', place='of the Connection')"
     assert f"{credentials} {credentials!r}" == "Credentials(username='robot') Credentials(username='robot')"
     assert repr(endpoint) == (
         "Endpoint(host='quay.io', tls=True, ca_file=PosixPath('/ca.pem'), ca_pem='', client_certificate=None, "
-        "credentials=Credentials(username='robot'), identity=None, anonymous_by_design=False)"
+        "credentials=Credentials(username='robot'), identity=None, anonymous_by_design=False, "
+        "proxy=None)"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry_sync.registry.wire.proxies import proxy_of
+from registry_sync.registry.proxies import proxy_of
 
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "REQUEST_METHOD")
 PROXY = "http://proxy.example:3128"

@@ -116,6 +116,10 @@ GRAMMAR = "only a-z, 0-9 and single '.', '_', '-' or '__' between them, in parts
 NO_HOST = "is not a registry host; write host or host:port, without https:// or a path"
 
 
+NO_PROXY = "is not the address of a proxy; write http://host:port, https://host:port, or none"
+NO_ADDRESS = "proxy_connection has the login of the proxy, so it needs proxy: http://host:port"
+
+
 @pytest.mark.parametrize(
     ("entry", "problem"),
     [
@@ -150,6 +154,27 @@ NO_HOST = "is not a registry host; write host or host:port, without https:// or 
             ".ca_file: expected an absolute path, because tasks run in any directory, got 'ca.pem'",
         ),
         ({"ca_file": 1.1}, ".ca_file: expected a string, got the number 1.1"),
+        (
+            {"client_certificate": "/mirror.crt"},
+            ": client_certificate needs client_key; write both, or none",
+        ),
+        ({"client_key": "/mirror.key"}, ": client_key needs client_certificate; write both, or none"),
+        (
+            {"tls": False, "client_certificate": "/mirror.crt", "client_key": "/mirror.key"},
+            ": client_certificate is for TLS, which tls: false turns off; remove one of them",
+        ),
+        (
+            {"proxy": "http://me:secret@proxy.example:3128"},
+            (
+                ".proxy: a proxy's user and password do not belong into this file; write http://host:port, "
+                "https://host:port, or none, and as proxy_connection the id of an Airflow Connection that has them"
+            ),
+        ),
+        ({"proxy": "socks5://proxy.example:1080"}, f".proxy: 'socks5://proxy.example:1080' {NO_PROXY}"),
+        ({"proxy": "proxy.example:3128"}, f".proxy: 'proxy.example:3128' {NO_PROXY}"),
+        ({"proxy": "http://proxy.example/path"}, f".proxy: 'http://proxy.example/path' {NO_PROXY}"),
+        ({"proxy_connection": "corporate"}, f": {NO_ADDRESS}"),
+        ({"proxy": "none", "proxy_connection": "corporate"}, f": {NO_ADDRESS}"),
         ({"connection": ""}, ".connection: it is empty; write a value, or remove it"),
         ({"max_connections": 0}, ".max_connections: expected 1 or more, got the number 0"),
         ({"max_connections": 65}, ".max_connections: expected 64 or less, got the number 65"),

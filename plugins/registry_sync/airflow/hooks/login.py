@@ -168,7 +168,7 @@ def _read_client_certificate(fields: Mapping[str, str], name: str) -> ClientCert
 
 def _read_pem(value: str | None, what: str) -> str:
     """The PEM of a field: the value itself, or the content of the file that it names."""
-    from registry_sync.registry.certificates import is_pem, parse_pem
+    from registry_sync.registry.certificates import is_pem, parse_pem, read_pem_file
 
     if not value:
         return ""
@@ -177,10 +177,4 @@ def _read_pem(value: str | None, what: str) -> str:
     path = Path(value.strip())
     if not path.is_absolute():
         raise ConfigurationError(f"{what} is neither PEM nor an absolute path of a file on the workers")
-    try:
-        content = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"{what}: {str(path)!r} cannot be read on this worker: {error.strerror}") from error
-    except ValueError as error:
-        raise ConfigurationError(f"{what}: {str(path)!r} is not PEM") from error
-    return parse_pem(content, f"{what}, {str(path)!r},")
+    return read_pem_file(path, what)

@@ -7,14 +7,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
+from airflow.sdk.log import mask_secret
 
 from registry_sync.airflow.hooks.find_connection import find_connection
 from registry_sync.airflow.hooks.login import Login, read_login
+from registry_sync.airflow.hooks.proxy import read_proxy
 from registry_sync.config.connection_type import CA, CLIENT_CERTIFICATE, CONNECTION_TYPE
 from registry_sync.config.registry import Registry
 from registry_sync.errors import ConfigurationError, NoConnection
 from registry_sync.oci.reference import parse_host, without_default_port
-from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.endpoint import ClientCertificate, Endpoint
 
 if TYPE_CHECKING:
     from registry_sync.registry.client import PullClient, RegistryClient
@@ -53,9 +55,19 @@ class RegistryHook(BaseHook):
         """
         from registry_sync.registry.open import open_as_node
 
+        return open_as_node(replace(self._anonymous, anonymous_by_design=True), answer_seconds=answer_seconds)
+
+    @cached_property
+    def _anonymous(self) -> Endpoint:
+        """The registry by the mirrors file alone, with the login of its proxy."""
         registry = self.registry
-        endpoint = Endpoint(host=registry.host, tls=registry.tls, ca_file=registry.ca_file, anonymous_by_design=True)
-        return open_as_node(endpoint, answer_seconds=answer_seconds)
+        return Endpoint(
+            host=registry.host,
+            tls=registry.tls,
+            ca_file=registry.ca_file,
+            client_certificate=_read_client_certificate(registry),
+            proxy=read_proxy(registry),
+        )
 
     @cached_property
     def endpoint(self) -> Endpoint:
@@ -65,17 +77,29 @@ class RegistryHook(BaseHook):
         :raises ConfigurationError: when it cannot be used for this registry.
         :raises TemporaryError: when it was not found, and a place where Airflow looks for it does not respond.
         """
-        registry = self.registry
-        endpoint = Endpoint(host=registry.host, tls=registry.tls, ca_file=registry.ca_file)
-        if registry.connection is None:
-            return endpoint
-        login = read_registry_login(registry)
+        if self.registry.connection is None:
+            return self._anonymous
+        login = read_registry_login(self.registry)
         return replace(
-            endpoint,
+            self._anonymous,
             credentials=login.credentials,
             ca_pem=login.ca_pem,
-            client_certificate=login.client_certificate,
+            client_certificate=login.client_certificate or self._anonymous.client_certificate,
         )
+
+
+def _read_client_certificate(registry: Registry) -> ClientCertificate | None:
+    """The client certificate that the mirrors file names, whose key is from now on masked in all logs."""
+    if registry.client_certificate is None or registry.client_key is None:
+        return None
+    from registry_sync.registry.certificates import read_pem_file
+
+    where = f"of registry {registry.name!r}"
+    key = read_pem_file(registry.client_key, f"client_key {where}")
+    mask_secret(key)
+    return ClientCertificate(
+        certificate=read_pem_file(registry.client_certificate, f"client_certificate {where}"), key=key, place=where
+    )
 
 
 def read_registry_login(registry: Registry) -> Login:
@@ -126,3 +150,5 @@ def _check_tls(registry: Registry, login: Login) -> None:
         raise ConfigurationError(f"{where}, but registry {registry.name!r} has tls: false; remove one of them")
     if login.ca_pem and registry.ca_file:
         raise ConfigurationError(f"{where}, and registry {registry.name!r} has ca_file; remove one of them")
+    if login.client_certificate and registry.client_certificate:
+        raise ConfigurationError(f"{where}, and registry {registry.name!r} has client_certificate; remove one of them")

@@ -19,8 +19,8 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from registry_sync.errors import ConfigurationError
 from registry_sync.registry.endpoint import ClientCertificate, Endpoint
+from registry_sync.registry.proxies import proxy_of
 from registry_sync.registry.wire.deadline import NO_RETRIES, OpenConnections, deadline_pools
-from registry_sync.registry.wire.proxies import proxy_of
 from registry_sync.registry.wire.urls import shown_url, split_origin
 from registry_sync.worker.private_directory import private_directory, writing
 
@@ -31,9 +31,10 @@ _PLAIN_TARGET = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/?-]*")
 class Connections:
     """Pools of connections. Safe to use from ``max_connections`` threads at once.
 
-    Proxies are those of the environment. Certificates are checked against the registry's own CA, else against the
-    bundle in ``REQUESTS_CA_BUNDLE`` or ``CURL_CA_BUNDLE``, else against Mozilla's. A client certificate is shown to the
-    registry itself only, not to a token service, a proxy, or the target of a redirect on another host.
+    The proxy is the registry's own, also for a token service and targets of redirects, else that of the environment.
+    Certificates are checked against the registry's own CA, else against the bundle in ``REQUESTS_CA_BUNDLE`` or
+    ``CURL_CA_BUNDLE``, else against Mozilla's. A client certificate is shown to the registry itself only, not to a
+    token service, a proxy, or the target of a redirect on another host.
     """
 
     def __init__(self, endpoint: Endpoint, *, max_connections: int) -> None:
@@ -51,8 +52,13 @@ class Connections:
         """The URL of the proxy for ``url``; empty without one. The environment is read once for each host."""
         origin, _ = split_origin(url)
         if origin not in self._proxies:
-            self._proxies[origin] = proxy_of(url)
+            self._proxies[origin] = proxy_of(url, self._endpoint.proxy)
         return self._proxies[origin]
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The hosts, without ports, that requests were sent to so far."""
+        return frozenset(filter(None, (urlsplit(origin).hostname for origin in list(self._proxies))))
 
     def send(self, method: str, url: str, **options: Any) -> BaseHTTPResponse:
         """Send a request, and read the head of its response. Options are ``headers``, ``body`` and ``timeout``.
@@ -177,5 +183,5 @@ def _load_client_certificate(context: ssl.SSLContext, certificate: ClientCertifi
             context.load_cert_chain(file)
         except OSError as error:  # ssl.SSLError is one
             raise ConfigurationError(
-                f"the client certificate of the Connection cannot be used: {error}; does its key belong to it?"
+                f"the client certificate {certificate.place} cannot be used: {error}; does its key belong to it?"
             ) from error

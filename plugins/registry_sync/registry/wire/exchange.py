@@ -21,6 +21,7 @@ from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.wire.connections import Connections
 from registry_sync.registry.wire.deadline import DeadlineExceeded, write_timeout
 from registry_sync.registry.wire.http_errors import LONGEST_PROBLEM, decode_exception
+from registry_sync.registry.wire.proxy_errors import decode_proxy_response
 from registry_sync.registry.wire.rate_limit import PATIENCE_SECONDS
 from registry_sync.registry.wire.response import BodyStream, Response
 from registry_sync.registry.wire.urls import shown_url, without_query
@@ -104,6 +105,11 @@ class Exchange:
         self._limits = limits
         self._connections = Connections(endpoint, max_connections=max_connections)
 
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The hosts, without ports, that requests were sent to so far."""
+        return self._connections.hosts
+
     def close(self) -> None:
         """Close the connections."""
         self._connections.close()
@@ -122,6 +128,7 @@ class Exchange:
             if request.is_streamed and raw.status in (200, 206):
                 return _response(raw, request, stream=BodyStream(_stream(raw, request.url), partial(_give_back, raw)))
             try:
+                self._check_proxy(raw, request.url)
                 return _response(raw, request, content=_read(raw, request))
             finally:
                 _give_back(raw)
@@ -129,6 +136,12 @@ class Exchange:
             raise ResponseTimeout(f"{shown_url(request.url)} {error}") from None
         except HTTPError as error:  # its text has the query, which can be a signature
             raise decode_exception(error, request.url, self._connections.proxy_of(request.url)) from None
+
+    def _check_proxy(self, raw: BaseHTTPResponse, url: str) -> None:
+        """:raises RegistrySyncError: when a proxy answered in place of the server. Through TLS it cannot."""
+        proxy = self._connections.proxy_of(url) if raw.status >= 400 and url.startswith("http:") else ""
+        if proxy and (error := decode_proxy_response(raw, url, proxy)):
+            raise error
 
     def _open(self, request: Request, authorization: str | None) -> BaseHTTPResponse:
         """Send a request, and read the head of its response."""

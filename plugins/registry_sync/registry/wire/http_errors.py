@@ -16,6 +16,7 @@ from urllib3.exceptions import (
     LocationValueError,
     NewConnectionError,
     ProtocolError,
+    ProxyError,
     ReadTimeoutError,
 )
 
@@ -35,6 +36,7 @@ from registry_sync.errors import (
     TemporaryError,
 )
 from registry_sync.registry.wire.deadline import TLSTimeoutError
+from registry_sync.registry.wire.proxy_errors import decode_proxy_error, innermost
 from registry_sync.registry.wire.response import Response
 from registry_sync.registry.wire.retry_after import is_rate_limited, requested_delay
 from registry_sync.registry.wire.urls import host_of, shown_url
@@ -208,9 +210,11 @@ def decode_exception(error: HTTPError, url: str, proxy: str = "") -> RegistrySyn
 
     :param proxy: the URL of the proxy through which it was sent.
     """
+    if isinstance(error, ProxyError):
+        return decode_proxy_error(error, url, proxy)
     through = f" (through the proxy {shown_url(proxy)})" if proxy else ""
     where = f"{urlsplit(url).scheme}://{host_of(url)}{through}"
-    reason = _innermost(error)
+    reason = innermost(error)
     if isinstance(reason, ssl.SSLCertVerificationError):
         advice = "give its registry a ca_file, or have the certificate renewed"
         return ConfigurationError(
@@ -232,15 +236,3 @@ def decode_exception(error: HTTPError, url: str, proxy: str = "") -> RegistrySyn
     if isinstance(error, ConnectTimeoutError) and not isinstance(error, NewConnectionError):
         return ConnectTimeout(f"{where} neither accepted nor refused the connection: {text}")
     return TemporaryError(f"{where} cannot be reached: {text}")
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """Unwrap an error of urllib3, which keeps the cause in ``args`` or ``reason``."""
-    for _ in range(10):
-        inner = getattr(error, "reason", None)
-        if not isinstance(inner, BaseException):
-            inner = next((arg for arg in error.args if isinstance(arg, BaseException)), error.__cause__)
-        if inner is None:
-            break
-        error = inner
-    return error

@@ -113,6 +113,11 @@ class Transport:
         """Time of the quickest request so far; ``None`` before the first."""
         return self._host_limits.latency_seconds
 
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The hosts, without ports, that requests were sent to so far: the registry and those that it leads to."""
+        return self._exchange.hosts
+
     def close(self) -> None:
         """Close the connections, and end the waits of other threads."""
         self._host_limits.close()

@@ -1,0 +1,72 @@
+"""The proxy of a registry, with the login of its Airflow Connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from airflow.sdk.log import mask_secret
+
+from registry_sync.airflow.hooks.find_connection import find_connection
+from registry_sync.config.fields import NO_PROXY
+from registry_sync.config.registry import Registry
+from registry_sync.errors import ConfigurationError, NoConnection
+from registry_sync.registry.endpoint import Credentials, Proxy
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+_TYPES = ("http", "generic")
+"""Airflow's own types for a host with a login. Its command stores ``generic`` where the HTTP provider is missing."""
+
+
+def read_proxy(registry: Registry) -> Proxy | None:
+    """The proxy of a registry, whose password is from now on masked in all logs; ``None`` for the environment's.
+
+    :raises NoConnection: when its Connection does not exist.
+    :raises ConfigurationError: when its Connection has no login, or is for another host.
+    :raises TemporaryError: when it was not found, and a place where Airflow looks for it does not respond.
+    """
+    from registry_sync.registry.proxies import with_login
+
+    if registry.proxy is None:
+        return None
+    if registry.proxy_connection is None:
+        return Proxy(url="" if registry.proxy == NO_PROXY else registry.proxy)
+    proxy = Proxy(
+        url=registry.proxy, credentials=_read_credentials(registry, registry.proxy, registry.proxy_connection)
+    )
+    mask_secret(with_login(proxy).partition("://")[2].rpartition("@")[0])
+    return proxy
+
+
+def _read_credentials(registry: Registry, proxy: str, name: str) -> Credentials:
+    where = f"registry {registry.name!r}: proxy_connection"
+    connection = find_connection(name)
+    if connection is None:
+        raise NoConnection(
+            f"{where}: no Airflow Connection named {name!r}; create it (type http, with login and password)"
+        )
+    if connection.conn_type not in _TYPES:
+        raise ConfigurationError(
+            f"{where}: Connection {name!r} has the type {connection.conn_type!r}, so nothing of it was sent; write the "
+            "id of a Connection of type http"
+        )
+    if not connection.login or not connection.password:
+        raise ConfigurationError(f"{where}: Connection {name!r} has no login and password; edit it")
+    _check_host(where, proxy, connection)
+    credentials = Credentials(username=str(connection.login), secret=str(connection.password))
+    mask_secret(credentials.secret)
+    mask_secret(credentials.basic())
+    return credentials
+
+
+def _check_host(where: str, proxy: str, connection: Connection) -> None:
+    """:raises ConfigurationError: for a Connection with the host of another server than the proxy."""
+    parts = urlsplit(proxy)
+    host = (connection.host or "").rpartition("://")[2].rstrip("/").rpartition("@")[2]
+    if host and host not in (parts.hostname, parts.netloc):
+        raise ConfigurationError(
+            f"{where}: Connection {connection.conn_id!r} is for host {host!r}, but the proxy is {proxy!r}; its "
+            "password was not sent. Correct one of them, or leave the host of the Connection empty"
+        )
