@@ -34,7 +34,7 @@ def load_dag_mirrors(dag_file: Path, only: str | None = None, *, with_rules: boo
     except MirrorsFileError as error:
         return _load_kept(dag_file, only, error, with_rules=with_rules)
     keep_text(_name_of_kept(dag_file), text)
-    _log_missing(only, file, problems)
+    _log_problems(only, file, problems)
     return replace(file, problems=problems)
 
 
@@ -84,12 +84,18 @@ def _load_kept(dag_file: Path, only: str | None, error: MirrorsFileError, *, wit
     time = f"{kept.kept_at:%Y-%m-%d %H:%M} UTC"
     note = f"the mirrors file has an error; runs use its text of {time} until it is corrected: {error.problems[0]}"
     log.warning("%s", note)
-    _log_missing(only, file, problems)
+    _log_problems(only, file, problems)
     return replace(file, note=note, problems=error.problems)
 
 
-def _log_missing(only: str | None, file: MirrorsFile, problems: Sequence[str]) -> None:
-    """Log the reason why a task finds no DAG: its mirror has an error on this machine, or is not in an earlier text."""
+def _log_problems(only: str | None, file: MirrorsFile, problems: Sequence[str]) -> None:
+    """Log the reason why a task finds no DAG: its mirror has an error on this machine, or is not in an earlier text.
+
+    A mirror that runs without pruning, beside one with a mistake, has a problem as well.
+    """
     if only is not None and only not in file.mirrors:
         reason = "; ".join(problems) or "the text of the mirrors file does not have it"
         log.error("the mirror %r cannot run on this machine: %s", only, reason)
+    elif only is not None:
+        for problem in (problem for problem in problems if f": mirrors.{only}: " in problem):
+            log.warning("%s", problem)

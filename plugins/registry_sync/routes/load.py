@@ -28,6 +28,7 @@ from registry_sync.errors import MirrorsFileError
 from registry_sync.routes.check_node_pools import check_pools
 from registry_sync.routes.checks import CheckedFile, check_mirrors
 from registry_sync.routes.graph import RouteMap, uses_known_registries
+from registry_sync.routes.unread_mirrors import prunes, stop_pruning
 
 PATH_VARIABLE = "REGISTRY_SYNC_MIRRORS_FILE"
 
@@ -69,10 +70,19 @@ def parse_mirrors(
 ) -> tuple[MirrorsFile, tuple[str, ...]]:
     """Parse the text of the mirrors file ``path``: what is healthy in it, and all problems as text.
 
-    :param only: the name of one mirror; the others and the node pools are skipped, which is fast.
+    :param only: the name of one mirror; the others and the node pools are skipped, which is fast. All are read for one
+        that prunes.
     :param with_rules: ``False`` skips what is below ``repositories:``, with its problems: mirrors have no rules then.
     :raises MirrorsFileError: when a problem concerns the whole file.
     """
+    file, problems = _parse_text(text, path, only, with_rules=with_rules)
+    if only is None or not prunes(file, only):
+        return file, problems
+    file, problems = _parse_text(text, path, None, with_rules=True)  # the others may write what it would prune
+    return replace(file, mirrors={name: file.mirrors[name] for name in (only,) if name in file.mirrors}), problems
+
+
+def _parse_text(text: str, path: Path, only: str | None, *, with_rules: bool) -> tuple[MirrorsFile, tuple[str, ...]]:
     texts = split_text(text, path.name)
     document = merge_documents(_read_documents(texts, only, with_rules=with_rules), path.name)
     file, problems = check_document(document, path, MirrorsDocument if with_rules else HeadersDocument)
@@ -88,9 +98,10 @@ def check_document(
     :raises MirrorsFileError: when a problem concerns the whole document.
     """
     entries, problems = _validate(document, form)
-    file = _build(entries, document, path)
-    problems += _check(file, document, problems)
-    return _without_broken(file, problems), problems
+    built = _build(entries, document, path)
+    problems += _check(built, document, problems)
+    file, stopped = stop_pruning(_without_broken(built, problems), built, document)
+    return file, [*problems, *stopped]
 
 
 def _read_documents(texts: Mapping[str, str | None], only: str | None, *, with_rules: bool) -> list[Document]:
