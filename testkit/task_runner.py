@@ -12,7 +12,7 @@ import re
 import signal
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -44,7 +44,9 @@ class FakeApi:
     key; with ``is_store_broken`` it refuses every value. The store of the task itself is that of :data:`THIS_TASK`.
     ``store_writes`` are the keys that were written and deleted, ``pulled`` the keys of the XComs that were read, each
     with its bytes. ``paused`` are the DAGs that Airflow knows, ``runs`` numbers of runs by DAG and state. With another
-    ``connection_status`` than 200 every Connection is answered so.
+    ``connection_status`` than 200 every Connection is answered so. ``triggering`` are the asset events that started
+    the run, each from :func:`asset_event`; ``asset_events`` those of an asset, by its name. ``skipped`` are the tasks
+    that a task skipped.
     """
 
     dag_id: str
@@ -68,6 +70,9 @@ class FakeApi:
     runs: Mapping[tuple[str, str], int] = field(default_factory=dict)
     store_writes: list[tuple[str, str]] = field(default_factory=list)
     pulled: list[tuple[str, int]] = field(default_factory=list)
+    triggering: Sequence[Mapping[str, Any]] = ()
+    asset_events: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
 
     def client(self) -> Client:
         return Client(base_url="http://in-memory", token="", transport=httpx.MockTransport(self._answer))
@@ -82,6 +87,8 @@ class FakeApi:
             case "GET", ["dag-runs", "count"]:
                 dag_id, states = request.url.params["dag_id"], request.url.params.get_list("states")
                 return httpx.Response(200, json=sum(self.runs.get((dag_id, state), 0) for state in states))
+            case "GET", ["asset-events", "by-asset"]:
+                return self._asset_events(request)
             case "GET", ["connections", name]:
                 return self._connection(name)
             case "GET", ["xcoms", dag_id, run_id, task_id, key, "slice"] if (dag_id, run_id) != (self.dag_id, RUN_ID):
@@ -104,6 +111,9 @@ class FakeApi:
             case ("PUT", [_, "rtif"]) | ("PATCH", [_, "rendered-map-index"]):
                 self.rendered.append(body)
                 return httpx.Response(201, json={"ok": True})
+            case "PATCH", [_, "skip-downstream"]:
+                self.skipped += (body or {})["tasks"]
+                return httpx.Response(204)
             case "PUT", [_, "heartbeat"]:
                 return httpx.Response(409, json=_ENDED) if self.is_ended else httpx.Response(204)
             case "GET", [_, "validate-inlets-and-outlets"]:
@@ -127,7 +137,9 @@ class FakeApi:
                 "data_interval_end": end,
                 "logical_date": start,
             }
-        run |= {"conf": dict(self.conf), "consumed_asset_events": []}
+        if self.triggering:
+            run |= {"run_type": "asset_triggered"}
+        run |= {"conf": dict(self.conf), "consumed_asset_events": list(map(_as_reference, self.triggering))}
         context: dict[str, Any] = {"dag_run": run, "max_tries": self.max_tries, "should_retry": self.should_retry}
         if self.resume:
             kwargs = {**dict(self.resume.next_kwargs or {}), "event": {"resume_at": "as the trigger says"}}
@@ -137,6 +149,13 @@ class FakeApi:
     def _states(self, request: httpx.Request) -> dict[str, str]:
         asked = request.url.params.get_list("task_ids")
         return {name: state for name, state in self.states.items() if re.sub(r"_\d+$", "", name) in asked}
+
+    def _asset_events(self, request: httpx.Request) -> httpx.Response:
+        after = datetime.fromisoformat(request.url.params["after"])
+        events = self.asset_events.get(request.url.params["name"], ())
+        found = [event for event in events if datetime.fromisoformat(event["timestamp"]) >= after]
+        limit = int(request.url.params["limit"])
+        return httpx.Response(200, json={"asset_events": found[:limit]})
 
     def _dag(self, dag_id: str) -> httpx.Response:
         if dag_id not in self.paused:
@@ -186,6 +205,24 @@ class FakeApi:
             case "GET", []:
                 return httpx.Response(404, json={"detail": {"reason": "not_found", "message": "no such XCom"}})
         raise AssertionError(f"the fake of Airflow's API does not know {method} {request.url}")
+
+
+def asset_event(name: str, uri: str, extra: Any, at: datetime, *, task: str | None = None) -> dict[str, Any]:
+    """An event of an asset as the execution API returns it.
+
+    :param task: the task that emitted it; ``None``: it came from outside.
+    """
+    asset = {"id": 1, "name": name, "uri": uri, "group": "asset", "extra": {}}
+    source = dict.fromkeys(("source_dag_id", "source_run_id", "source_map_index"))
+    event = {"id": 1, "timestamp": at.isoformat(), "extra": extra, "asset": asset, "created_dagruns": []}
+    return {**event, **source, "source_task_id": task}
+
+
+def _as_reference(event: Mapping[str, Any]) -> dict[str, Any]:
+    """An event among those that started a run has fewer fields."""
+    asset = {name: event["asset"][name] for name in ("name", "uri", "extra")}
+    own = {name: value for name, value in event.items() if name not in ("id", "created_dagruns")}
+    return {**own, "asset": asset, "source_aliases": []}
 
 
 _NOW = "2026-01-01T00:00:00Z"

@@ -8,13 +8,16 @@ from pathlib import Path
 from airflow.sdk import DAG, get_parsing_context
 
 from registry_sync.airflow.ids import (
+    CHANGES_TASK,
     CHECK_DAG,
     READINESS_DAG,
     WATCH_DAG,
     dag_id,
     is_copy_task,
     is_of_mirror,
+    is_of_pushes,
     mirror_name,
+    pushes_dag_id,
     reads_rules,
 )
 from registry_sync.airflow.mirrors_file import check_mirrors_file, load_dag_mirrors
@@ -39,8 +42,9 @@ def build_dags(dag_file: Path) -> Mapping[str, DAG]:
             return _check(load_dag_mirrors(dag_file))
         case _ if not is_of_mirror(only):
             return {}
-    file = load_dag_mirrors(dag_file, mirror_name(only), with_rules=reads_rules(task))
-    return _mirrors(file, with_parameters=not is_copy_task(task))
+    read = mirror_name(only) if task != CHANGES_TASK else None  # it tells other mirrors, and reads no rules of them
+    file = load_dag_mirrors(dag_file, read, with_rules=reads_rules(task))
+    return _of_mirror(file, only, with_parameters=not is_copy_task(task))
 
 
 def check_dags(dag_file: Path) -> None:
@@ -49,11 +53,26 @@ def check_dags(dag_file: Path) -> None:
         check_mirrors_file(dag_file)
 
 
-def _mirrors(file: MirrorsFile, *, with_parameters: bool = True) -> dict[str, DAG]:
-    from registry_sync.airflow.mirror_dag import build_dag  # noqa: PLC0415
+def _mirrors(file: MirrorsFile) -> dict[str, DAG]:
+    """The DAGs of all mirrors: one of each, and one for pushes of those that have events."""
+    ids = [name for mirror in file.mirrors for name in (dag_id(mirror), pushes_dag_id(mirror))]
+    return {name: dag for each in ids for name, dag in _of_mirror(file, each).items()}
 
-    mirrors = file.mirrors.values()
-    return {dag_id(mirror.name): build_dag(mirror, file, with_parameters=with_parameters) for mirror in mirrors}
+
+def _of_mirror(file: MirrorsFile, dag: str, *, with_parameters: bool = True) -> dict[str, DAG]:
+    """One DAG of a mirror; empty when the file does not have it."""
+    mirror = file.mirrors.get(mirror_name(dag) or "")
+    if mirror is None:
+        return {}
+    if not is_of_pushes(dag):
+        from registry_sync.airflow.mirror_dag import build_dag  # noqa: PLC0415
+
+        return {dag: build_dag(mirror, file, with_parameters=with_parameters)}
+    if mirror.events_from(file.registries[mirror.source]) is None:
+        return {}
+    from registry_sync.airflow.pushes.dag import build_pushes_dag  # noqa: PLC0415
+
+    return {dag: build_pushes_dag(mirror, file, with_parameters=with_parameters)}
 
 
 def _watch(file: MirrorsFile, dag_file: Path) -> dict[str, DAG]:

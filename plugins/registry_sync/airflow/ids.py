@@ -12,6 +12,38 @@ def dag_id(mirror_name: str) -> str:
     return f"mirror_{mirror_name}"
 
 
+_PUSHES = "_pushes"
+
+
+def pushes_dag_id(mirror_name: str) -> str:
+    """The id of the DAG that copies what was pushed to the source of a mirror. No mirror has a name with this ending.
+
+    >>> pushes_dag_id("quay_to_acr")
+    'mirror_quay_to_acr_pushes'
+    """
+    return f"{dag_id(mirror_name)}{_PUSHES}"
+
+
+def is_of_pushes(dag: str | None) -> bool:
+    """Return whether a DAG of a mirror is the one for pushes, by its id.
+
+    >>> is_of_pushes(pushes_dag_id("quay_to_acr")), is_of_pushes(dag_id("quay_to_acr")), is_of_pushes(None)
+    (True, False, False)
+    """
+    return dag is not None and dag.endswith(_PUSHES)
+
+
+def dag_of_run(mirror_name: str, run_id: str) -> str:
+    """The id of the DAG that a run of a mirror belongs to. Airflow starts the ids of its runs with their type.
+
+    >>> dag_of_run("quay_to_acr", "asset_triggered__2026-11-29T10:00:00+00:00_x7Kq")
+    'mirror_quay_to_acr_pushes'
+    >>> dag_of_run("quay_to_acr", "scheduled__2026-11-29T10:00:00+00:00")
+    'mirror_quay_to_acr'
+    """
+    return (pushes_dag_id if run_id.startswith("asset_triggered__") else dag_id)(mirror_name)
+
+
 def is_of_mirror(dag: str) -> bool:
     """Return whether a DAG may be that of a mirror, by its id.
 
@@ -22,23 +54,24 @@ def is_of_mirror(dag: str) -> bool:
 
 
 def mirror_name(dag: str | None) -> str | None:
-    """The mirror whose DAG has this id; ``None`` for ``None``.
+    """The mirror that a DAG with this id belongs to; ``None`` for ``None``.
 
-    >>> mirror_name("mirror_quay_to_acr")
-    'quay_to_acr'
+    >>> mirror_name("mirror_quay_to_acr"), mirror_name("mirror_quay_to_acr_pushes")
+    ('quay_to_acr', 'quay_to_acr')
     """
-    return dag.removeprefix("mirror_") if dag is not None else None
+    return dag.removeprefix("mirror_").removesuffix(_PUSHES) if dag is not None else None
 
 
 def reads_rules(task: str | None) -> bool:
     """Return whether a task works by the rules of the mirrors file; ``True`` for ``None``, which is not a task.
 
-    Only the tasks that list routes do. The others work on the routes that were listed, whatever the file says since.
+    Only the tasks that list routes do, and the one that reads the pushes. The others work on the routes that were
+    listed, whatever the file says since.
 
     >>> reads_rules(routes_task("acr")), reads_rules(copy_task("acr")), reads_rules(REPORT_TASK), reads_rules(None)
     (True, False, False, True)
     """
-    return task is None or task.startswith("routes_to_")
+    return task is None or task == PUSHES_TASK or task.startswith("routes_to_")
 
 
 def is_copy_task(task: str | None) -> bool:
@@ -64,6 +97,12 @@ CHECK_DAG = "mirrors_check"
 
 FINDINGS_KEY = "findings"
 """The XCom key of the findings of a check on a worker, with its host name."""
+
+PUSHES_TASK = "pushes"
+"""The first task of the DAG for pushes: it reads the events of its run, and waits until the pushes have settled."""
+
+PUSHED_KEY = "pushed"
+"""The XCom key of the repositories that were pushed to, each with its tags."""
 
 CHANGES_TASK = "changes"
 """The task of a mirror's DAG that emits asset events."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Asset
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 from registry_sync.airflow.ids import CHANGES_TASK, REPORT_TASK, copy_task, dag_id, routes_task
@@ -14,6 +14,8 @@ from registry_sync.airflow.operators.changes import ChangesOperator
 from registry_sync.airflow.operators.list_routes import ListRoutesOperator
 from registry_sync.airflow.operators.mirror_route import MirrorRouteOperator
 from registry_sync.airflow.operators.report import ReportOperator
+from registry_sync.airflow.pushes.assets import subscribed_asset
+from registry_sync.airflow.pushes.chain import downstream_mirrors
 from registry_sync.airflow.retries import MirrorRetryPolicy
 from registry_sync.airflow.states.destination_state import DestinationOfMirror
 from registry_sync.airflow.timetable import CronFromNextTick, DisabledTimetable
@@ -45,33 +47,59 @@ def build_dag(mirror: Mirror, file: MirrorsFile, *, with_parameters: bool = True
         schedule=_schedule(mirror),
         start_date=mirror.start_date or DEFAULT_START_DATE,
         catchup=mirror.catchup,
-        max_active_runs=1,
         params=parameters(mirror) if with_parameters else None,
-        tags=[OWN_TAG, *(mirror.dag_tags or ())],
-        access_control=access_for_airflow(mirror.access_control) if mirror.access_control else None,
-        default_args=_default_args(mirror),
+        default_args=default_arguments(mirror),
+        **dag_arguments(mirror),
     )
     with dag:
-        report = ReportOperator(
-            task_id=REPORT_TASK,
-            mirror=mirror.name,
-            destinations=[_destination(mirror, name, file) for name in mirror.destinations],
-            has_deep_checks=mirror.deep_check.schedule is not None,
-            note=file.note,
-            notify=mirror.notify,
-            team=mirror.owner,
-            retries=0,
-        )
-        changes = ChangesOperator(
-            task_id=CHANGES_TASK,
-            mirror=mirror.name,
-            destinations=[file.registries[name] for name in mirror.destinations],
-            retries=1,
-        )
-        for name in mirror.destinations:
-            _copy_to(file.registries[name], mirror, file.registries[mirror.source]) >> [changes, report]
-        changes >> report
+        source = file.registries[mirror.source]
+        pushes = subscribed_asset(mirror, source) if mirror.events_from(source) else None
+        add_tasks(mirror, file, ListRoutesOperator, pushes=pushes)
     return dag
+
+
+def dag_arguments(mirror: Mirror) -> dict[str, Any]:
+    """The arguments that all DAGs of a mirror have in common."""
+    return {
+        "max_active_runs": 1,
+        "tags": [OWN_TAG, *(mirror.dag_tags or ())],
+        "access_control": access_for_airflow(mirror.access_control) if mirror.access_control else None,
+    }
+
+
+def add_tasks(
+    mirror: Mirror, file: MirrorsFile, listing: type[ListRoutesOperator], *, pushes: Asset | None = None
+) -> list[ListRoutesOperator]:
+    """Add the tasks of a mirror to the DAG of this context, and return the first of each destination.
+
+    :param listing: the operator that lists the routes.
+    :param pushes: the asset whose events should have named what the DAG finds by itself.
+    """
+    report = ReportOperator(
+        task_id=REPORT_TASK,
+        mirror=mirror.name,
+        destinations=[_destination(mirror, name, file) for name in mirror.destinations],
+        has_deep_checks=mirror.deep_check.schedule is not None,
+        note=file.note,
+        notify=mirror.notify,
+        team=mirror.owner,
+        retries=0,
+    )
+    changes = ChangesOperator(
+        task_id=CHANGES_TASK,
+        mirror=mirror.name,
+        destinations=[file.registries[name] for name in mirror.destinations],
+        downstream=downstream_mirrors(mirror, file),
+        pushes=pushes,
+        retries=1,
+    )
+    first = []
+    for name in mirror.destinations:
+        listed, copied = _copy_to(file.registries[name], mirror, file.registries[mirror.source], listing)
+        copied >> [changes, report]
+        first.append(listed)
+    changes >> report
+    return first
 
 
 def _schedule(mirror: Mirror) -> CronFromNextTick | DisabledTimetable | None:
@@ -95,7 +123,8 @@ def _destination(mirror: Mirror, name: str, file: MirrorsFile) -> DestinationOfM
     )
 
 
-def _default_args(mirror: Mirror) -> dict[str, Any]:
+def default_arguments(mirror: Mirror) -> dict[str, Any]:
+    """The arguments of all tasks of a mirror."""
     return {
         **({"owner": mirror.owner} if mirror.owner else {}),
         "retries": mirror.retries,
@@ -105,10 +134,12 @@ def _default_args(mirror: Mirror) -> dict[str, Any]:
     }
 
 
-def _copy_to(destination: Registry, mirror: Mirror, source: Registry) -> MappedOperator:
+def _copy_to(
+    destination: Registry, mirror: Mirror, source: Registry, listing: type[ListRoutesOperator]
+) -> tuple[ListRoutesOperator, MappedOperator]:
     """The two tasks of a destination. Both run on its queue: the first logs in to the destination too."""
     queue = {"queue": destination.queue} if destination.queue else {}
-    listed = ListRoutesOperator(
+    listed = listing(
         task_id=routes_task(destination.name), mirror=mirror, source=source, destination=destination, **queue
     )
     copied = MirrorRouteOperator.partial(
@@ -119,4 +150,4 @@ def _copy_to(destination: Registry, mirror: Mirror, source: Registry) -> MappedO
         **queue,
     ).expand(number=listed.output)
     listed >> copied
-    return copied
+    return listed, copied

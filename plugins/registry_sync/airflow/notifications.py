@@ -20,7 +20,7 @@ from airflow.configuration import conf
 from airflow.sdk import Asset, BaseNotifier
 
 from registry_sync.airflow.hooks.find_connection import find_connection
-from registry_sync.airflow.ids import dag_id
+from registry_sync.airflow.ids import dag_of_run
 from registry_sync.airflow.masking import masked_text
 from registry_sync.airflow.states.state_store import open_named_store, open_store
 from registry_sync.config.known_notifiers import KNOWN_NOTIFIERS
@@ -199,5 +199,7 @@ def send_run_messages(
 def links(mirror: str, run_id: str | None) -> list[Link]:
     """Links below a message: the last run in Airflow's UI, and the page of the mirrors."""
     base = str(conf.get("api", "base_url", fallback="http://localhost:8080")).rstrip("/")
-    run = [Link(title="Last run", url=f"{base}/dags/{dag_id(mirror)}/runs/{quote(run_id)}")] if run_id else []
+    run = (
+        [Link(title="Last run", url=f"{base}/dags/{dag_of_run(mirror, run_id)}/runs/{quote(run_id)}")] if run_id else []
+    )
     return [*run, Link(title="Mirrors", url=f"{base}/plugin/registry_sync")]

@@ -35,6 +35,10 @@ CREATES_REPOSITORIES: frozenset[Kind] = frozenset({"docker_hub", "ecr"})
 LISTS_PUSH_TIMES: frozenset[Kind] = frozenset({"quay", "docker_hub", "acr", "harbor", "google", "ghcr", "ecr"})
 """Kinds that list push times. Rules about push times need a source of one of these kinds."""
 
+NAMES_TELL_ALL: frozenset[Kind] = frozenset({"distribution"})
+"""Kinds whose list of a namespace tells no more than the names: not which repositories are private. A repository that
+is not there has no tags, and is not a failure."""
+
 UNKNOWN_PUSH_TIME_IS_OLD: frozenset[Kind] = frozenset({"docker_hub"})
 """Kinds where a tag without a push time is older than all others. Docker Hub has lost those of tags that were last
 pushed more than eight years ago: https://github.com/docker/hub-feedback/issues/2344."""

@@ -128,8 +128,17 @@ _RESERVED = {
 """Names that a mirror cannot have because their DAG exists, each with the message."""
 
 
+_RESERVED_END = "_pushes"
+
+
 def _check_reserved_names(checked: CheckedFile) -> Iterator[Problem]:
-    return (Problem(("mirrors", name), _RESERVED[name]) for name in checked.file.mirrors if name in _RESERVED)
+    for name in checked.file.mirrors:
+        if name in _RESERVED:
+            yield Problem(("mirrors", name), _RESERVED[name])
+        if name.endswith(_RESERVED_END):
+            other = name.removesuffix(_RESERVED_END) or "NAME"
+            problem = f"the DAG mirror_{name} is for pushes to the source of a mirror {other}"
+            yield Problem(("mirrors", name), f"names that end with {_RESERVED_END} are reserved: {problem}; rename it")
 
 
 def _check_repository_names(checked: CheckedFile) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from registry_sync.state.judging.freshness import age_seconds
 from registry_sync.state.lookup.overview import OverviewRow, overview_row
+from registry_sync.state.pushes import LastEvents
 from registry_sync.state.readiness import PoolStart, ReadinessState, StartAnswer
 from registry_sync.state.stored_destination import StoredDestination
 from registry_sync.sync.report import RouteReport
@@ -54,6 +55,8 @@ _COUNTERS = (
 METRICS: Mapping[str, Metric] = {
     **{name: Metric(kind="gauge", labels=_PER_DESTINATION) for name in _GAUGES},
     **{name: Metric(kind="counter", labels=_PER_DESTINATION) for name in _COUNTERS},
+    "lost_events": Metric(kind="counter", labels=("mirror",)),
+    "event_age_seconds": Metric(kind="gauge", labels=("mirror",)),
     "pool_start": Metric(kind="gauge", labels=("pool", "down")),
     "readiness_age_seconds": Metric(kind="gauge", labels=()),
 }
@@ -104,6 +107,17 @@ def run_metrics(mirror: str, destination: str, reports: Sequence[RouteReport]) -
         "rate_limit_wait_seconds": sum(each.wait_seconds for each in traffic),
     }
     return _values(figures, (mirror, destination))
+
+
+def lost_events_metrics(mirror: str, count: int) -> list[MetricValue]:
+    """The counter of tags that a run found, and that no event had named."""
+    return _values({"lost_events": count}, (mirror,))
+
+
+def events_metrics(mirror: str, events: LastEvents | None, now: datetime) -> list[MetricValue]:
+    """The age of the last event from the registry of a mirror's source; nothing before the first."""
+    received_at = events.received_at if events else None
+    return _values({"event_age_seconds": _age(received_at, now)}, (mirror,))
 
 
 def readiness_metrics(state: ReadinessState, now: datetime) -> list[MetricValue]:

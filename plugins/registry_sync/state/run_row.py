@@ -6,6 +6,17 @@ from dataclasses import dataclass
 
 from registry_sync.state.changes import NO_CHANGES, Changes
 from registry_sync.state.destination import RouteFigures
+from registry_sync.state.times import UtcTime
+
+MAX_FOUND = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundTag:
+    """A tag that came to the source, and when: its push, or the last look at the route before it."""
+
+    tag: str
+    since: UtcTime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +25,8 @@ class RunRow:
 
     :ivar route: its name in the state.
     :ivar is_complete: the run compared all selected tags.
+    :ivar found: tags that came to the source after an earlier complete look at the route, and that this run published;
+        at most :data:`MAX_FOUND`.
     :ivar figures: ``None`` when the state could not be stored: the earlier figures stay.
     """
 
@@ -21,3 +34,4 @@ class RunRow:
     is_complete: bool = False
     figures: RouteFigures | None = None
     changes: Changes = NO_CHANGES
+    found: tuple[FoundTag, ...] = ()

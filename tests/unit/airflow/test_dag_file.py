@@ -73,6 +73,50 @@ def test_task_builds_its_own_dag_only(home: Path, only: str, monkeypatch: pytest
     assert list(dags_of(home / "dags" / "mirrors.py")) == [only]
 
 
+EVENTS = FILE.replace("{host: quay.io}", "{host: quay.io, events: {webhook: {secret: quay_webhook}}}").replace(
+    "b: {source", "b: {events: null, source"
+)
+
+
+def test_a_mirror_with_events_has_a_dag_for_pushes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(home, EVENTS)
+    dags = dags_of(home / "dags" / "mirrors.py")
+    assert set(dags) == {"mirror_a", "mirror_a_pushes", "mirror_b", "mirror_watch", "mirrors_check"}
+    for only, expected in {
+        "mirror_a_pushes": ["mirror_a_pushes"],
+        "mirror_a": ["mirror_a"],
+        "mirror_b_pushes": [],
+    }.items():
+        monkeypatch.setenv(CONTEXT, only)
+        assert list(dags_of(home / "dags" / "mirrors.py")) == expected
+
+
+CHAIN = FILE + "  next: {source: acr, destinations: [quay], repositories: [team/app], events: {webhook: {secret: w}}}\n"
+
+
+def test_the_task_that_tells_other_mirrors_knows_them(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task reads its own mirror only, and this one needs to know which mirrors read from its destinations."""
+    write(home, CHAIN)
+    monkeypatch.setenv(CONTEXT, "mirror_a")
+    for task, expected in {"changes": ["registry_sync/a/acr", "registry_sync pushes next"], "report": []}.items():
+        monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_TASK_ID", task)
+        dags = dags_of(home / "dags" / "mirrors.py")
+        assert list(dags) == ["mirror_a"]
+        if expected:
+            assert [alias.name for alias in dags["mirror_a"].task_dict["changes"].outlets] == expected
+
+
+def test_names_of_dags_for_pushes_are_reserved(home: Path) -> None:
+    write(home, FILE.replace("  b: {", "  a_pushes: {"))
+    (home / "dags" / "mirrors_check.py").touch()
+    with pytest.raises(MirrorsFileError) as caught:
+        dags_of(home / "dags" / "mirrors_check.py")
+    assert str(caught.value) == (
+        "mirrors.yaml:4: mirrors.a_pushes: names that end with _pushes are reserved: the DAG mirror_a_pushes is for "
+        "pushes to the source of a mirror a; rename it"
+    )
+
+
 @pytest.mark.parametrize("only", ["a", "own", "mirrors"])
 def test_task_of_another_dag_in_the_file_does_not_read_the_mirrors(
     home: Path, only: str, monkeypatch: pytest.MonkeyPatch

@@ -9,23 +9,26 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from airflow.triggers.base import TriggerEvent
+from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
 from registry_sync.airflow.triggers.not_before import NotBeforeTrigger
 
 RESUME_AT = "2026-11-24T12:00:00+00:00"
 
 
-def fire(resume_at: datetime) -> list[TriggerEvent]:
+def fire(resume_at: datetime, *, ends_task: bool = False) -> list[TriggerEvent]:
     async def collect() -> list[TriggerEvent]:
-        return [event async for event in NotBeforeTrigger(resume_at=resume_at.isoformat()).run()]
+        trigger = NotBeforeTrigger(resume_at=resume_at.isoformat(), ends_task=ends_task)
+        return [event async for event in trigger.run()]
 
     return asyncio.run(collect())
 
 
-def test_serialising_and_loading_returns_the_same_trigger() -> None:
-    path, arguments = json.loads(json.dumps(NotBeforeTrigger(resume_at=RESUME_AT).serialize()))
-    assert arguments == {"resume_at": RESUME_AT}
+@pytest.mark.parametrize("ends_task", [False, True])
+def test_serialising_and_loading_returns_the_same_trigger(*, ends_task: bool) -> None:
+    trigger = NotBeforeTrigger(resume_at=RESUME_AT, ends_task=ends_task)
+    path, arguments = json.loads(json.dumps(trigger.serialize()))
+    assert arguments == {"resume_at": RESUME_AT, "ends_task": ends_task}
     module, _, name = path.rpartition(".")
     again = getattr(importlib.import_module(module), name)(**arguments)
     assert type(again) is NotBeforeTrigger
@@ -36,6 +39,10 @@ def test_serialising_and_loading_returns_the_same_trigger() -> None:
 def test_a_time_in_the_past_fires_at_once(ago: timedelta) -> None:
     resume_at = datetime.now(UTC) - ago
     assert fire(resume_at) == [TriggerEvent({"resume_at": resume_at.isoformat()})]
+
+
+def test_it_ends_the_task_without_a_worker() -> None:
+    assert fire(datetime.now(UTC), ends_task=True) == [TaskSuccessEvent()]
 
 
 def test_it_does_not_fire_early() -> None:

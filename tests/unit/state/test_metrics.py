@@ -15,9 +15,12 @@ from registry_sync.state.metrics import (
     PREFIX,
     MetricValue,
     destination_metrics,
+    events_metrics,
+    lost_events_metrics,
     readiness_metrics,
     run_metrics,
 )
+from registry_sync.state.pushes import LastEvents
 from registry_sync.state.readiness import PoolStart, ReadinessState
 from registry_sync.state.stored_destination import StoredDestination
 from registry_sync.sync.report import RouteReport
@@ -97,7 +100,8 @@ def test_ages_grow_while_no_run_comes() -> None:
     before = by_name(destination_metrics(STORED, NOON, overdue_since=NOON))
     after = by_name(destination_metrics(STORED, NOON + timedelta(hours=1), overdue_since=NOON))
     grown = {name for name in before if after[name] == before[name] + 3600}
-    ages = {name for name in METRICS if name.endswith(("_age_seconds", "_overdue_seconds"))} - {"readiness_age_seconds"}
+    own = {name for name, metric in METRICS.items() if metric.labels == ("mirror", "destination")}
+    ages = {name for name in own if name.endswith(("_age_seconds", "_overdue_seconds"))}
     assert grown == {*ages, "oldest_unsynced_seconds", "failing_seconds"}
 
 
@@ -153,7 +157,8 @@ def test_a_run_is_counted_over_its_routes() -> None:
 def test_a_run_without_work_counts_zeros() -> None:
     """A counter that begins with its first copy has no increase that Prometheus could see."""
     values = by_name(run_metrics("quay_to_acr", "acr", []))
-    assert set(values) == {name for name, metric in METRICS.items() if metric.kind == "counter"}
+    own = {name for name, metric in METRICS.items() if metric.labels == ("mirror", "destination")}
+    assert set(values) == {name for name in own if METRICS[name].kind == "counter"}
     assert set(values.values()) == {0}
 
 
@@ -184,3 +189,13 @@ def test_readiness_in_numbers() -> None:
 def test_the_longest_names_are_short_enough_for_airflow() -> None:
     """Airflow drops a StatsD name of more than 250 characters. Names in the mirrors file have at most 100."""
     assert max(len(f"{PREFIX}.{name}") + 101 * len(metric.labels) for name, metric in METRICS.items()) <= 250
+
+
+def test_a_mirror_has_the_age_of_its_last_event_and_the_count_of_lost_ones() -> None:
+    events = LastEvents(received_at=NOON, chained_at=NOON + timedelta(hours=1))
+    labels = ("quay_to_acr",)
+    age = MetricValue(name="event_age_seconds", labels=labels, value=7200)
+    assert events_metrics("quay_to_acr", events, NOON + timedelta(hours=2)) == [age]
+    assert events_metrics("quay_to_acr", LastEvents(chained_at=NOON), NOON) == []
+    assert events_metrics("quay_to_acr", None, NOON) == []
+    assert lost_events_metrics("quay_to_acr", 3) == [MetricValue(name="lost_events", labels=labels, value=3)]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator, TriggerRule
+from airflow.sdk import Asset, BaseOperator, TriggerRule
 
+from registry_sync.airflow.pushes.assets import pushes_alias
 from registry_sync.airflow.run_context import read_rows
 from registry_sync.airflow.states.assets import destination_alias, destination_asset
 from registry_sync.config.registry import Registry
@@ -28,30 +29,56 @@ class ChangesOperator(BaseOperator):
 
     :param mirror: name of the mirror.
     :param destinations: its destinations.
+    :param downstream: names of the mirrors that read from a destination and have ``events:``, by its name. They are
+        told what the run changed there.
+    :param pushes: the asset whose events should have named what the run found. Tags that none named are counted.
     """
 
     template_fields: Sequence[str] = ()
     ui_color = "#e8e8e8"
 
-    def __init__(self, *, mirror: str, destinations: Sequence[Registry], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        mirror: str,
+        destinations: Sequence[Registry],
+        downstream: Mapping[str, Sequence[str]],
+        pushes: Asset | None = None,
+        **kwargs: Any,
+    ) -> None:
+        chained = dict.fromkeys(name for names in downstream.values() for name in names)
+        own = [pushes] if pushes else []
         super().__init__(
             trigger_rule=TriggerRule.ALL_DONE,
-            inlets=[destination_asset(mirror, destination) for destination in destinations],
-            outlets=[destination_alias(mirror, destination.name) for destination in destinations],
+            inlets=[*(destination_asset(mirror, destination) for destination in destinations), *own],
+            outlets=[
+                *(destination_alias(mirror, destination.name) for destination in destinations),
+                *map(pushes_alias, chained),
+            ],
             **kwargs,
         )
         self.mirror = mirror
         self.destinations = destinations
+        self.downstream = downstream
+        self.pushes = pushes
 
     def execute(self, context: Context) -> None:
-        """Add one event per destination that was changed."""
+        """Add one event per destination that was changed, and tell the mirrors that read from it."""
+        from registry_sync.airflow.pushes.chain import emit_pushes
+        from registry_sync.airflow.pushes.lost import count_lost
+
+        rows = {destination.name: read_rows(context, destination.name) for destination in self.destinations}
         for destination in self.destinations:
             changes = NO_CHANGES
-            for row in read_rows(context, destination.name):
+            for row in rows[destination.name]:
                 changes = changes.plus(row.changes)
             if changes.total:
                 self.log.info("%s: %d changes", asset_name(self.mirror, destination.name), changes.total)
                 self._emit(context, destination, changes)
+            for mirror in self.downstream.get(destination.name, ()):
+                emit_pushes(context, mirror, destination, rows[destination.name])
+        if self.pushes:
+            count_lost(context, self.mirror, [row for found in rows.values() for row in found])
 
     def _emit(self, context: Context, destination: Registry, changes: Changes) -> None:
         event = ChangeEvent(

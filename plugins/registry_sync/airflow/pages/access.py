@@ -16,7 +16,7 @@ from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.models.dag import DagModel
 from fastapi import Depends, HTTPException
 
-from registry_sync.airflow.ids import dag_id, mirror_name
+from registry_sync.airflow.ids import dag_id, is_of_pushes, mirror_name
 from registry_sync.airflow.states.stored_states import StoredStates
 
 
@@ -38,7 +38,8 @@ class Reader:
     @property
     def mirrors(self) -> frozenset[str]:
         """Names of the mirrors whose DAGs they may read."""
-        return frozenset(name for dag in self.readable if (name := mirror_name(dag)) and name != dag)
+        dags = (dag for dag in self.readable if not is_of_pushes(dag))
+        return frozenset(name for dag in dags if (name := mirror_name(dag)) and name != dag)
 
     def may_read(self, mirror: str) -> bool:
         """Return whether they may read the DAG of this mirror."""

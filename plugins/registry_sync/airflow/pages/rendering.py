@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from registry_sync.airflow.ids import dag_id
+from registry_sync.airflow.ids import dag_of_run
 from registry_sync.airflow.pages.wording import cut, exact, number, relative, short_digest, short_name
 from registry_sync.registry.web_pages import web_page
 from registry_sync.text import one_line
@@ -65,7 +65,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"dag_id": dag_id, "registry_page": _registry_page}
+    environment.globals |= {"dag_of_run": dag_of_run, "registry_page": _registry_page}
     environment.filters |= {
         "cut": cut,
         "digest": short_digest,

@@ -1,12 +1,15 @@
-"""The Airflow asset of a mirror whose events are pushes to its source."""
+"""The Airflow asset of a mirror whose events are pushes to its source, and its alias."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from airflow.sdk import Asset
+from airflow.sdk import Asset, AssetAlias
 
+from registry_sync.config.mirror import Mirror
+from registry_sync.config.registry import Registry
+from registry_sync.events.subscription import as_extra, subscription
 from registry_sync.state.names import ASSET_GROUP, pushes_asset_name, pushes_asset_uri
 
 
@@ -18,3 +21,13 @@ def pushes_asset(mirror: str, extra: Mapping[str, Any] | None = None) -> Asset:
     """
     name, uri = pushes_asset_name(mirror), pushes_asset_uri(mirror)
     return Asset(name=name, uri=uri, group=ASSET_GROUP, extra=dict(extra or {}))
+
+
+def subscribed_asset(mirror: Mirror, source: Registry) -> Asset:
+    """The same asset with what the receiver needs, for DAG files."""
+    return pushes_asset(mirror.name, as_extra(subscription(mirror, source)))
+
+
+def pushes_alias(mirror: str) -> AssetAlias:
+    """The alias of the same name, through which tasks emit events: an outlet emits one by itself, an alias does not."""
+    return AssetAlias(pushes_asset_name(mirror))

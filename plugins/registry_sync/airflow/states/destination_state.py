@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING
 
-from registry_sync.airflow.ids import ALL_ROUTES, DISABLED_KEY, LISTED_KEY, LISTING_ERROR_KEY, routes_task
+from registry_sync.airflow.ids import ALL_ROUTES, DISABLED_KEY, LISTED_KEY, LISTING_ERROR_KEY, is_of_pushes, routes_task
 from registry_sync.airflow.run_context import read_parameters, read_rows, read_run_interval
 from registry_sync.airflow.states.state_store import losing, open_store, parse_state, read_record, read_state
 from registry_sync.config.registry import Registry
@@ -104,6 +104,7 @@ def _run(
         unreported=[name for name in ended.worked_on if name not in reported],
         listing_failure=None if ended.was_listed else _listing_failure(context, ended),
         fresh_within=place.fresh_within,
+        is_of_pushes=is_of_pushes(context["ti"].dag_id),
     )
 
 

@@ -15,8 +15,9 @@ from registry_sync.state.changes import NO_CHANGES, Changes, changes_of_view
 from registry_sync.state.destination import figures_of
 from registry_sync.state.document import as_document, read_document
 from registry_sync.state.names import tags_key
+from registry_sync.state.recording.found_tags import found_tags
 from registry_sync.state.recording.record import Look, RouteRecord, record_failure, record_view
-from registry_sync.state.run_row import RunRow
+from registry_sync.state.run_row import FoundTag, RunRow
 from registry_sync.state.store import StateStore
 from registry_sync.sync.view import Failure, RouteView
 
@@ -51,15 +52,20 @@ def record_try(context: Context, route: Route, name: str, done: Try) -> None:
         return
     row = RunRow(route=name, is_complete=isinstance(done.seen, RouteView) and done.seen.is_complete)
     with losing(f"The state of {route.label} stays as it was"):
-        record = _merge(context, route, name, done.seen)
-        row = replace(row, figures=figures_of(record.state))
+        record, found = _merge(context, route, name, done.seen)
+        row = replace(row, figures=figures_of(record.state), found=found)
     with losing(f"The event of this run lacks changes of {route.label}"):
         row = replace(row, changes=_all_changes(context, route, done))
     context["ti"].xcom_push(STATE_KEY, as_document(row))
 
 
-def _merge(context: Context, route: Route, name: str, seen: RouteView | RegistrySyncError) -> RouteRecord:
-    """Read, merge and write the state of a route. The tags are written only if they changed."""
+def _merge(
+    context: Context, route: Route, name: str, seen: RouteView | RegistrySyncError
+) -> tuple[RouteRecord, tuple[FoundTag, ...]]:
+    """Read, merge and write the state of a route, and return it with the tags that are new at the source.
+
+    The tags are written only if they changed.
+    """
     store, look = open_store(route.mirror, route.destination.name), _look(context, route, name)
     earlier = read_record(store, name)
     if earlier and (earlier.state.source, earlier.state.destination) != (look.source, look.destination):
@@ -72,7 +78,7 @@ def _merge(context: Context, route: Route, name: str, seen: RouteView | Registry
     problems = tuple(replace(problem, reason=masked_text(problem.reason)) for problem in record.state.problems)
     record = replace(record, state=replace(record.state, problems=problems))
     _write(store, record, earlier)
-    return record
+    return record, found_tags(seen, earlier) if isinstance(seen, RouteView) else ()
 
 
 def _look(context: Context, route: Route, name: str) -> Look:

@@ -44,6 +44,7 @@ class RunOfDestination:
     :ivar disabled: routes that the run left out because they are disabled, and until when.
     :ivar failed: rows of repositories that have no route, by name.
     :ivar listing_failure: set when the routes could not be listed.
+    :ivar is_of_pushes: events started it, so that it says nothing about the schedule or about all routes.
     """
 
     mirror: str
@@ -62,6 +63,7 @@ class RunOfDestination:
     disabled: Mapping[str, datetime | None] = field(default_factory=dict)
     listing_failure: Failure | None = None
     fresh_within: float | None = None
+    is_of_pushes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,9 +88,30 @@ def record_run(
     rows = {row.route: row.figures for row in run.rows if row.figures} | dict(run.failed)
     rows = dict(_switched(run, parts)) | rows
     updated = update_index(parts, rows, gone)
-    is_complete = _is_complete(run)
     is_changed = any(row.changes.total for row in run.rows)
-    state = DestinationState(
+    changed_at = run.ended_at if is_changed else before.changed_at
+    if run.is_of_pushes and earlier:
+        state = _after_pushes(run, earlier, unreported)
+    else:
+        state = _after_run(run, before, unreported)
+    state = replace(
+        state, index_parts=len(updated), unreported=tuple(unreported[:MAX_UNREPORTED]), changed_at=changed_at
+    )
+    return DestinationRecord(state=state, parts=tuple(updated), gone=gone)
+
+
+def _after_pushes(run: RunOfDestination, before: DestinationState, unreported: Sequence[str]) -> DestinationState:
+    """The summary after a run for pushes. The last run stays the last one that looked at all pushes.
+
+    Otherwise nobody would notice that the schedule starts none. A failure to list the routes is known till its end.
+    """
+    problem = _problem(run, before.problem) if run.listing_failure else before.problem
+    return replace(before, listed_at=_listed_at(run, before, unreported), problem=problem)
+
+
+def _after_run(run: RunOfDestination, before: DestinationState, unreported: Sequence[str]) -> DestinationState:
+    is_complete = _is_complete(run)
+    return DestinationState(
         mirror=run.mirror,
         destination=run.destination,
         host=run.host,
@@ -100,13 +123,9 @@ def record_run(
         listed_at=_listed_at(run, before, unreported),
         complete_run_id=run.run_id if is_complete else before.complete_run_id,
         complete_at=run.ended_at if is_complete else before.complete_at,
-        index_parts=len(updated),
-        unreported=tuple(unreported[:MAX_UNREPORTED]),
         problem=_problem(run, before.problem),
-        changed_at=run.ended_at if is_changed else before.changed_at,
         fresh_within=run.fresh_within,
     )
-    return DestinationRecord(state=state, parts=tuple(updated), gone=gone)
 
 
 def _switched(run: RunOfDestination, parts: Sequence[RouteIndex]) -> Iterator[tuple[str, RouteFigures]]:

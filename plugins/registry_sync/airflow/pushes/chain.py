@@ -1,0 +1,51 @@
+"""Pushes of our own that start other mirrors: those that read from a destination."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from registry_sync.airflow.pushes.assets import pushes_alias, pushes_asset
+from registry_sync.config.document import MirrorsFile
+from registry_sync.config.mirror import Mirror
+from registry_sync.config.registry import Registry
+from registry_sync.events.event_extra import MAX_PUSHES, to_extra
+from registry_sync.events.push import Push, merge_pushes
+from registry_sync.state.names import destination_of
+from registry_sync.state.run_row import RunRow
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+_NEW_TAGS = frozenset({"arrived", "moved", "backed_up"})
+"""Kinds of change that another mirror may have to copy. One that is deleted is left to pruning."""
+
+
+def downstream_mirrors(mirror: Mirror, file: MirrorsFile) -> Mapping[str, Sequence[str]]:
+    """The mirrors that read from a destination of a mirror and have ``events:``, by the name of the destination."""
+    having = [other for other in file.mirrors.values() if other.events_from(file.registries[other.source])]
+    found = {name: [other.name for other in having if other.source == name] for name in mirror.destinations}
+    return {name: mirrors for name, mirrors in found.items() if mirrors}
+
+
+def emit_pushes(context: Context, mirror: str, registry: Registry, rows: Iterable[RunRow]) -> None:
+    """Add events for a mirror that reads from a registry, with what a run changed there.
+
+    A loop of mirrors ends by itself: a tag in sync is not changed again.
+    """
+    pushes, now = merge_pushes(pushes_of(rows, registry.host)), datetime.now(UTC)
+    for start in range(0, len(pushes), MAX_PUSHES):
+        alias = context["outlet_events"][pushes_alias(mirror)]
+        alias.add(pushes_asset(mirror), extra=to_extra(registry.name, pushes[start : start + MAX_PUSHES], now))
+
+
+def pushes_of(rows: Iterable[RunRow], host: str) -> Iterator[Push]:
+    """The pushes that a run made to a registry. A row that does not have all its changes stands for all tags."""
+    for row in rows:
+        if row.changes.total > len(row.changes.changes):
+            yield Push(repository=destination_of(row.route), tags=None)
+            continue
+        for change in row.changes.changes:
+            if change.kind in _NEW_TAGS:
+                yield Push(repository=change.repository.removeprefix(f"{host}/"), tags=(change.tag,))

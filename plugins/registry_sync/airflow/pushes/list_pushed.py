@@ -1,0 +1,85 @@
+"""The task of a mirror's DAG for pushes that lists the routes of what was pushed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from registry_sync.airflow.hooks.registry import RegistryHook
+from registry_sync.airflow.map_length import check_map_length
+from registry_sync.airflow.operators.list_routes import ListRoutesOperator
+from registry_sync.airflow.pushes.received import pull_pushed
+from registry_sync.airflow.run_context import task_label
+from registry_sync.oci.artifact_tags import subject_of
+from registry_sync.routes.discovery import Discovery
+from registry_sync.routes.pushed import expand_pushed
+from registry_sync.routes.route import Route, route_key
+from registry_sync.state.names import route_names
+from registry_sync.sync.scope import RouteScope, RouteTask
+from registry_sync.sync.window import Window
+from registry_sync.tags.rules import TagRule, only_tags
+from registry_sync.tags.select import rejection_reason
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+PUSHED = Window(reason="pushed")
+
+
+class ListPushedRoutesOperator(ListRoutesOperator):
+    """List the routes of what was pushed, after checking skopeo and both registries. Each looks at its tags only."""
+
+    def _list(self, context: Context) -> list[RouteTask]:
+        self._notes: list[str] = []
+        pushed = pull_pushed(context)
+        self._check_skopeo(task_label(context))
+        found = self._find_pushed(pushed)
+        names = route_names(entry.route for entry in found.routes)
+        selected = self._split_disabled(context, found, names)
+        self._push_failures(context, selected.failures)
+        routes = [entry.route for entry in selected.routes]
+        self._log_left_out(pushed, [entry.route for entry in found.routes])
+        tasks = [
+            RouteTask(route=route, scope=RouteScope(tags=tags, window=PUSHED), name=names[route_key(route)])
+            for route in routes
+            if (tags := self._tags(route, pushed[route.source_repository.name])) is not None
+        ]
+        check_map_length(len(tasks), f"{len(tasks)} routes were pushed to", "split the mirror")
+        self._log_work(PUSHED, [(task.route, PUSHED) for task in tasks], [])
+        return tasks
+
+    def _find_pushed(self, pushed: Mapping[str, tuple[str, ...] | None]) -> Discovery:
+        """Log in to both registries, and find the routes to the destination."""
+        from registry_sync.sync.reading.source import repository_lister
+
+        with closing(RegistryHook(self.destination).get_conn()) as destination:
+            destination.ping()
+        with closing(RegistryHook(self.source).get_conn()) as source:
+            source.ping()
+            lister = repository_lister(source)
+            return expand_pushed(self.mirror, self.source, self.destination, pushed, lister, datetime.now(UTC))
+
+    def _log_left_out(self, pushed: Mapping[str, tuple[str, ...] | None], routes: Sequence[Route]) -> None:
+        found = {route.source_repository.name for route in routes}
+        for name in sorted(pushed.keys() - found):
+            self.log.info("%s is left out: its namespace does not list it, or it cannot be mirrored", name)
+
+    def _tags(self, route: Route, tags: tuple[str, ...] | None) -> TagRule | None:
+        """The tags of a route to look at; ``None`` when its rules select none with these names."""
+        if tags is None:
+            return TagRule()
+        reasons = {tag: _reason_against(route, tag) for tag in tags}
+        for tag, reason in reasons.items():
+            if reason:
+                self.log.info("%s:%s is not selected: %s", route.source_repository, tag, reason)
+        wanted = [tag for tag, reason in reasons.items() if not reason]
+        return only_tags(wanted) if wanted else None
+
+
+def _reason_against(route: Route, tag: str) -> str:
+    """The reason that a tag of this name is never copied. A signature belongs to its image, and is copied with it."""
+    if route.settings.signatures and subject_of(tag) and tag not in route.settings.tags.named:
+        return ""
+    return rejection_reason(tag, route.settings.tags)

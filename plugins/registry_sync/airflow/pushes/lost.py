@@ -1,0 +1,88 @@
+"""Count the tags that a run found by polling, and that no event had named."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from registry_sync.airflow.metrics import send_metrics
+from registry_sync.airflow.pushes.assets import pushes_asset
+from registry_sync.airflow.states.state_store import losing, open_named_store, read_state
+from registry_sync.events.event_extra import parse_extra
+from registry_sync.state.document import as_document
+from registry_sync.state.metrics import lost_events_metrics
+from registry_sync.state.names import pushes_asset_name, source_of
+from registry_sync.state.pushes import LOST_KEY, LostEvents, LostTag
+from registry_sync.state.run_row import FoundTag, RunRow
+from registry_sync.sync.window import CLOCK_SKEW
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+log = logging.getLogger(__name__)
+
+GRACE = timedelta(minutes=5)
+"""The time that an event has to arrive after a push. A tag that is younger is not counted."""
+
+MAX_EVENTS = 5_000
+"""Events that are read. If there are more, nothing can be told, and nothing is counted."""
+
+
+def count_lost(context: Context, mirror: str, rows: Iterable[RunRow]) -> None:
+    """Store and send the number of tags that a run found, and that no event had named since they came."""
+    now = datetime.now(UTC)
+    found = {(source_of(row.route), tag.tag): tag for row in rows for tag in row.found if _is_due(tag, now)}
+    lost: list[LostTag] = []
+    with losing("Lost events of this run are not counted"):
+        named = _named_tags(context, mirror, min(tag.since for tag in found.values()) - CLOCK_SKEW) if found else []
+        lost = [
+            LostTag(repository=repository, tag=tag, found_at=now.replace(microsecond=0))
+            for (repository, tag), each in sorted(found.items())
+            if not _is_named(repository, tag, each.since - CLOCK_SKEW, named)
+        ]
+        if lost:
+            _add(mirror, lost)
+    send_metrics(lost_events_metrics(mirror, len(lost)))
+
+
+def _is_due(tag: FoundTag, now: datetime) -> bool:
+    return tag.since <= now - GRACE
+
+
+Named = tuple[datetime, str, frozenset[str] | None]
+"""The time of an event, and a repository that it names, with the tags."""
+
+
+def _named_tags(context: Context, mirror: str, since: datetime) -> list[Named]:
+    """What the events since a time name.
+
+    :raises LookupError: when there are too many events to read them.
+    """
+    events: Any = context["inlet_events"][pushes_asset(mirror)]
+    read = list(islice(events.after(since.isoformat()).limit(MAX_EVENTS), MAX_EVENTS))
+    if len(read) == MAX_EVENTS:
+        raise LookupError(f"there are more than {MAX_EVENTS} events")
+    return list(_names(read))
+
+
+def _names(events: Iterable[Any]) -> Iterator[Named]:
+    for each in events:
+        event = parse_extra(each.extra)
+        for push in event.pushes if event else ():
+            yield each.timestamp, push.repository, None if push.tags is None else frozenset(push.tags)
+
+
+def _is_named(repository: str, tag: str, since: datetime, named: Sequence[Named]) -> bool:
+    return any(at >= since and name == repository and (tags is None or tag in tags) for at, name, tags in named)
+
+
+def _add(mirror: str, lost: Sequence[LostTag]) -> None:
+    """Add lost tags to those that are stored, and log them."""
+    shown = ", ".join(f"{each.repository}:{each.tag}" for each in lost[:10])
+    log.warning("No event named %d tags that this run found: %s%s", len(lost), shown, ", …" if len(lost) > 10 else "")
+    store = open_named_store(pushes_asset_name(mirror))
+    earlier = read_state(store, LOST_KEY, LostEvents) or LostEvents()
+    store.set(LOST_KEY, as_document(earlier.plus(lost)))

@@ -1,0 +1,76 @@
+"""The events that started a run, and what they name."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from registry_sync.airflow.ids import PUSHED_KEY, PUSHES_TASK
+from registry_sync.airflow.pushes.assets import pushes_asset
+from registry_sync.errors import ConfigurationError
+from registry_sync.events.event_extra import PushEvent, parse_extra
+from registry_sync.events.push import Push
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+log = logging.getLogger(__name__)
+
+MAX_TAGS = 200
+"""Tags of a repository that are looked at one by one. With more, all are compared, which costs no more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedEvent:
+    """An event that started a run.
+
+    :ivar at: when Airflow received it.
+    :ivar is_own: a task emitted it, after all that belongs to its tags was there.
+    """
+
+    event: PushEvent
+    at: datetime
+    is_own: bool
+
+
+def read_events(context: Context, mirror: str) -> list[ReceivedEvent]:
+    """The events of pushes that started this run. Anything else among them is logged, and left out.
+
+    Whoever may edit assets in Airflow can write an event.
+    """
+    found: Sequence[Any] = context["triggering_asset_events"].get(pushes_asset(mirror), ())
+    received = []
+    for entry in found:
+        event = parse_extra(entry.extra)
+        if event is None:
+            log.warning("The event of %s is not one of pushes, and is left out", entry.timestamp.isoformat())
+        else:
+            received.append(ReceivedEvent(event=event, at=entry.timestamp, is_own=bool(entry.source_task_id)))
+    return received
+
+
+def push_pushed(context: Context, pushes: Iterable[Push]) -> None:
+    """Leave the pushes for the tasks that list routes."""
+    document = {push.repository: None if push.tags is None else list(push.tags) for push in pushes}
+    context["ti"].xcom_push(PUSHED_KEY, document)
+
+
+def pull_pushed(context: Context) -> Mapping[str, tuple[str, ...] | None]:
+    """The repositories that were pushed to, each with its tags, or ``None`` for all of them.
+
+    :raises ConfigurationError: when Airflow no longer has them.
+    """
+    document = context["ti"].xcom_pull(task_ids=PUSHES_TASK, key=PUSHED_KEY)
+    if document is None:
+        raise ConfigurationError(
+            f"Airflow no longer has the XCom {PUSHED_KEY!r} of the task {PUSHES_TASK}, with what was pushed; "
+            f"clear {PUSHES_TASK}, so that it reads the events of this run again"
+        )
+    return {name: _bounded(tags) for name, tags in document.items()}
+
+
+def _bounded(tags: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if tags is None or len(tags) > MAX_TAGS else tuple(tags)

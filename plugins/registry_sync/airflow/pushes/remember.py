@@ -1,0 +1,24 @@
+"""Remember the last events of a mirror, for the pages and for metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from registry_sync.airflow.pushes.received import ReceivedEvent
+from registry_sync.airflow.states.state_store import losing, open_named_store, read_state
+from registry_sync.state.document import as_document
+from registry_sync.state.names import pushes_asset_name
+from registry_sync.state.pushes import EVENTS_KEY, LastEvents, after_events
+
+
+def remember_events(mirror: str, received: Sequence[ReceivedEvent]) -> None:
+    """Store when the last events of a mirror came."""
+    if not received:
+        return
+    with losing(f"The last events of {mirror} stay as they were"):
+        store = open_named_store(pushes_asset_name(mirror))
+        earlier = read_state(store, EVENTS_KEY, LastEvents)
+        last = after_events(
+            earlier, [each.at for each in received if not each.is_own], [each.at for each in received if each.is_own]
+        )
+        store.set(EVENTS_KEY, as_document(last))

@@ -1,0 +1,91 @@
+"""The state of pushes to a mirror's source: the last events, and the tags that no event named. Values for showing.
+
+They are the values of the asset :func:`~registry_sync.state.names.pushes_asset_name`, under the keys below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from registry_sync.state.document import StateError, read_document
+from registry_sync.state.times import UtcTime
+
+EVENTS_KEY = "events"
+"""The key of :class:`LastEvents`, which the DAG for pushes writes."""
+
+LOST_KEY = "lost"
+"""The key of :class:`LostEvents`, which the mirror's other DAG writes."""
+
+MAX_LOST = 20
+"""Lost tags that are kept by name, the newest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastEvents:
+    """The events that came last.
+
+    :ivar received_at: of the last event from the registry.
+    :ivar chained_at: of the last event from our own tasks, which copied something to the source.
+    """
+
+    received_at: UtcTime | None = None
+    chained_at: UtcTime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostTag:
+    """A tag that polling found, and no event had named. ``repository`` is its name at the source."""
+
+    repository: str
+    tag: str
+    found_at: UtcTime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostEvents:
+    """The tags that no event had named: the number of all so far, and the last :data:`MAX_LOST`."""
+
+    total: int = 0
+    tags: tuple[LostTag, ...] = ()
+
+    def plus(self, found: Sequence[LostTag]) -> LostEvents:
+        """These, and some that were found now."""
+        return LostEvents(total=self.total + len(found), tags=(*found, *self.tags)[:MAX_LOST])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushesState:
+    """All that is known about pushes to the source of a mirror. ``events`` is ``None`` before the first event."""
+
+    events: LastEvents | None = None
+    lost: LostEvents = LostEvents()
+
+
+def read_pushes(documents: Mapping[str, Any]) -> PushesState:
+    """The state of the values under the keys of this module. One that cannot be read is as if it had never been."""
+    return PushesState(
+        events=_read(LastEvents, documents.get(EVENTS_KEY)),
+        lost=_read(LostEvents, documents.get(LOST_KEY)) or LostEvents(),
+    )
+
+
+def _read(kind: type[Any], document: Any) -> Any:
+    try:
+        return None if document is None else read_document(kind, document)
+    except StateError:
+        return None
+
+
+def after_events(earlier: LastEvents | None, received: Iterable[datetime], chained: Iterable[datetime]) -> LastEvents:
+    """The last events after some more. Airflow may give them in any order.
+
+    :param received: when events came from the registry; ``chained`` likewise, from our own tasks.
+    """
+    before = earlier or LastEvents()
+    return LastEvents(
+        received_at=max(filter(None, [before.received_at, *received]), default=None),
+        chained_at=max(filter(None, [before.chained_at, *chained]), default=None),
+    )
