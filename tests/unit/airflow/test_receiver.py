@@ -285,5 +285,5 @@ def test_a_secret_is_read_again_and_kept_while_it_cannot_be() -> None:
 
 def test_the_token_is_not_in_the_path_that_is_logged() -> None:
     scope = {"path": f"/airflow/registry-sync-events{path(QUAY)}"}
-    hide_token(scope)
-    assert scope == {"path": "/airflow/registry-sync-events/registry/quay/***"}
+    hide_token(scope, "/registry/quay/")
+    assert scope == {"path": "/registry-sync-events/registry/quay/***"}

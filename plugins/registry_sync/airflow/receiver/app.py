@@ -35,7 +35,7 @@ from registry_sync.airflow.receiver.body import BodyTooLarge, SenderGone, read_b
 from registry_sync.airflow.receiver.database import read_subscriptions, store
 from registry_sync.airflow.receiver.emitter import Emitter
 from registry_sync.airflow.receiver.secrets import KeptSecrets, read_secret
-from registry_sync.events.addresses import Address
+from registry_sync.events.addresses import PREFIX, Address
 from registry_sync.events.gathering import Batch
 from registry_sync.events.rate import Bucket
 from registry_sync.events.reception import Refused, Request, read_request
@@ -84,7 +84,7 @@ class Receiver:
         except Answered as end:
             return JSONResponse({"detail": end.detail}, end.status, end.headers)
         finally:
-            hide_token(request.scope)
+            hide_token(request.scope, f"/{request.path_params['scope']}/{request.path_params['name']}/")
 
     async def _answer(self, request: HttpRequest) -> JSONResponse:
         address, token = _address(request.path_params)
@@ -173,13 +173,14 @@ def _batches(mirrors: Sequence[Subscription], found: Sequence[ReportedPush]) -> 
             yield Batch(mirror=mirror.mirror, registry=mirror.registry, received_at=now, pushes=tuple(pushes))
 
 
-def hide_token(scope: Any) -> None:
+def hide_token(scope: Any, shown: str) -> None:
     """Take the token out of the path of a request that has ended, where Airflow's access log reads it.
 
     ``HttpAccessLogMiddleware`` of Airflow 3.3 logs the path of the same scope after the app has returned.
+
+    :param shown: the part of the path below the prefix that may be logged.
     """
-    head, slash, _ = str(scope["path"]).rpartition("/")
-    scope["path"] = f"{head}{slash}***"
+    scope["path"] = f"{PREFIX}{shown}***"
 
 
 def build_app(receiver: Receiver) -> Starlette:
@@ -192,7 +193,7 @@ def build_app(receiver: Receiver) -> Starlette:
 
 
 async def _answer_other(request: HttpRequest) -> JSONResponse:
-    hide_token(request.scope)
+    hide_token(request.scope, "/")
     return JSONResponse({"detail": _not_found().detail}, 404)
 
 
