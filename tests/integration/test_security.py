@@ -584,7 +584,7 @@ def test_an_address_with_a_signature_is_in_no_exception(caplog: pytest.LogCaptur
 
 
 def test_malformed_headers_are_no_way_into_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """urllib3 warns of them, with the address they came from, and with a traceback that repeats them."""
+    """urllib3 would warn of them, with the address they came from, and with a traceback that repeats them."""
     caplog.set_level(logging.DEBUG)
     evil = "no colon\x1b[31m " + "x" * 5000
     reply = Reply(headers={f"X: y\r\n{evil}\r\nZ": ""}, body=[b"{}"])
@@ -592,8 +592,8 @@ def test_malformed_headers_are_no_way_into_the_log(caplog: pytest.LogCaptureFixt
         asked = Transport(Endpoint(host=registry.host, tls=False))
         asked.call("GET", f"/v2/?X-Amz-Signature={SIGNATURE}")
         asked.close()
-    (warning,) = (each for each in caplog.records if each.levelno == logging.WARNING)
-    assert warning.name == "urllib3.connection"
-    assert warning.getMessage().isprintable()
-    assert len(caplog.text) < 2000
+        host = registry.host.partition(":")[0]
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+    assert "no colon" not in caplog.text
     assert SIGNATURE not in caplog.text
+    assert f'{host} "GET /v2/?…" 200' in caplog.text

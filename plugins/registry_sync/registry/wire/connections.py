@@ -6,13 +6,14 @@ import os
 import re
 import ssl
 import threading
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import certifi
-from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager
+from urllib3 import PoolManager, ProxyManager, Timeout
 from urllib3.exceptions import LocationValueError, ProxySchemeUnknown
 from urllib3.util import make_headers
 from urllib3.util.ssl_ import create_urllib3_context
@@ -20,12 +21,14 @@ from urllib3.util.ssl_ import create_urllib3_context
 from registry_sync.errors import ConfigurationError
 from registry_sync.registry.endpoint import ClientCertificate, Endpoint
 from registry_sync.registry.proxies import proxy_of
-from registry_sync.registry.wire.deadline import NO_RETRIES, OpenConnections, deadline_pools
+from registry_sync.registry.wire.plain_request import Body
+from registry_sync.registry.wire.pools import NO_RETRIES, OpenConnections, deadline_pools
+from registry_sync.registry.wire.raw_response import DecodedResponse, RawResponse
 from registry_sync.registry.wire.urls import shown_url, split_origin
 from registry_sync.worker.private_directory import private_directory, writing
 
-_PLAIN_TARGET = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/?-]*")
-"""Path and query without characters that have to be encoded, or that are encoded already."""
+_PLAIN_TARGET = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-F]{2})*")
+"""Path and query without characters that have to be encoded, and with those that are, in capitals."""
 
 
 class Connections:
@@ -60,8 +63,17 @@ class Connections:
         """The hosts, without ports, that requests were sent to so far."""
         return frozenset(filter(None, (urlsplit(origin).hostname for origin in list(self._proxies))))
 
-    def send(self, method: str, url: str, **options: Any) -> BaseHTTPResponse:
-        """Send a request, and read the head of its response. Options are ``headers``, ``body`` and ``timeout``.
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: Body,
+        connect_seconds: float,
+        read_seconds: float,
+    ) -> RawResponse:
+        """Send a request, and read the head of its response.
 
         A URL that needs no changes goes to the pool of its host, because urllib3 parses each URL otherwise.
 
@@ -70,12 +82,16 @@ class Connections:
         """
         proxy, (origin, target) = self.proxy_of(url), split_origin(url)
         if proxy or "/." in target or not _PLAIN_TARGET.fullmatch(target):
+            timeout = Timeout(connect=connect_seconds, read=read_seconds)
+            options: Any = {"headers": headers, "body": body, "timeout": timeout}
             options |= {"redirect": False, "retries": NO_RETRIES, "preload_content": False}
-            return self._manager(url, proxy).urlopen(method, url, **options)
+            return DecodedResponse(self._manager(url, proxy).urlopen(method, url, **options))
         pool = self._pools.get(origin)
         if pool is None:
             pool = self._pools.setdefault(origin, self._manager(url, proxy).connection_from_url(origin))
-        response: BaseHTTPResponse = pool.send(method, target, **options)
+        response: RawResponse = pool.send(
+            method, target, headers=headers, body=body, connect_seconds=connect_seconds, read_seconds=read_seconds
+        )
         return response
 
     def _manager(self, url: str, proxy: str) -> PoolManager:

@@ -6,24 +6,13 @@ a body does not see the clock in between. The deadline is therefore checked at t
 
 from __future__ import annotations
 
-import errno
 import http
 import http.client
 import io
-import socket
-import ssl
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from typing import Any, ClassVar
-
-from urllib3 import BaseHTTPResponse, Retry, Timeout
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, ProtocolError, SSLError
-
-from registry_sync.registry.wire.response_head import read_head
+from typing import Any, BinaryIO
 
 RESPONSE_SECONDS = 300
 """Time limit of a response, from its first byte to its last."""
@@ -34,7 +23,7 @@ BLOB_SECONDS = 3600
 _seconds: ContextVar[float | None] = ContextVar("seconds", default=None)
 
 
-class _Within:
+class Within:
     """Gives a variable a value within a block. Each request needs one, and a generator would cost more."""
 
     def __init__(self, variable: ContextVar[float | None], seconds: float) -> None:
@@ -49,23 +38,11 @@ class _Within:
 
 def blob_deadline(seconds: float | None = None) -> AbstractContextManager[None]:
     """Give responses to this thread's requests ``seconds``, else those of an outer block or :data:`BLOB_SECONDS`."""
-    return _Within(_seconds, seconds or _seconds.get() or BLOB_SECONDS)
-
-
-_write_seconds: ContextVar[float | None] = ContextVar("write_seconds", default=None)
-
-
-def write_timeout(seconds: float) -> AbstractContextManager[None]:
-    """Give each write of this thread's requests ``seconds``. urllib3 gives it the timeout of connecting."""
-    return _Within(_write_seconds, seconds)
+    return Within(_seconds, seconds or _seconds.get() or BLOB_SECONDS)
 
 
 class DeadlineExceeded(Exception):
     """A response was not complete in time."""
-
-
-class TLSTimeoutError(ConnectTimeoutError):
-    """A connection was accepted, and its TLS handshake not answered in time. urllib3 reports it as a late response."""
 
 
 class _DeadlineReader(io.RawIOBase):
@@ -93,27 +70,34 @@ class _DeadlineReader(io.RawIOBase):
         super().close()
 
 
-class _DeadlineResponse(http.client.HTTPResponse):
+class DeadlineResponse(http.client.HTTPResponse):
+    """A response that has to be complete by the deadline."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fp: io.BufferedReader = io.BufferedReader(_DeadlineReader(self.fp.detach()))
+        self.fp: Any = io.BufferedReader(_DeadlineReader(self.fp.detach()))
+
+    @staticmethod
+    def read_fields(stream: BinaryIO) -> Any:
+        """Read the header fields up to the empty line."""
+        return http.client.parse_headers(stream)
 
     def begin(self) -> None:
-        """Read the head of the response: as Python does, but for 1xx responses and the parser of the fields.
+        """Read the head of the response: as Python does, but for 1xx responses.
 
         Python skips ``100 Continue`` only, and takes ``103 Early Hints`` for the response. The real response would then
         answer the next request on this connection, for another tag.
         """
         version, status, reason = self._read_status()  # type: ignore[attr-defined]
         while status < http.HTTPStatus.OK:
-            read_head(self.fp)
+            self.read_fields(self.fp)
             version, status, reason = self._read_status()  # type: ignore[attr-defined]
         self.code = self.status = status
         self.reason = reason.strip()
         self.version = 10 if version in ("HTTP/1.0", "HTTP/0.9") else 11
         if self.version == 11 and not version.startswith("HTTP/1."):
             raise http.client.UnknownProtocol(version)
-        self.headers = self.msg = read_head(self.fp)
+        self.headers = self.msg = self.read_fields(self.fp)
         self._frame()
 
     def _frame(self) -> None:
@@ -128,121 +112,12 @@ class _DeadlineResponse(http.client.HTTPResponse):
 
     def _content_length(self) -> int | None:
         """The length of a body that is not chunked; ``None`` for one that ends with the connection."""
-        text = self.headers.get("content-length", "")
+        texts = ",".join(self.headers.get_all("content-length", ())).split(",")
         try:
-            return int(text) if int(text) >= 0 and not self.chunked else None
+            lengths = set(map(int, texts))
         except ValueError:
             return None
-
-
-class OpenConnections:
-    """The open connections of one client, which another thread or a signal handler can break off."""
-
-    def __init__(self) -> None:
-        self._connections = set[HTTPConnection]()
-        self._is_aborted = False
-
-    def add(self, connection: HTTPConnection) -> None:
-        """Note a connection that was opened. :raises OSError: after :meth:`abort`."""
-        self._connections.add(connection)
-        if self._is_aborted:
-            connection.close()
-            raise ConnectionAbortedError("the task is being ended")
-
-    def remove(self, connection: HTTPConnection) -> None:
-        """Forget a connection that was closed."""
-        self._connections.discard(connection)
-
-    def abort(self) -> None:
-        """Break off every connection, so that whoever waits for it goes on at once. Takes no lock."""
-        self._is_aborted = True
-        for connection in list(self._connections):
-            if isinstance(connection.sock, socket.socket):
-                with suppress(OSError):
-                    socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)  # not TLS's own, which waits
-
-
-class _Noted:
-    """A connection that is noted while it is open."""
-
-    opened: ClassVar[OpenConnections]
-    response_class = _DeadlineResponse
-    sock: socket.socket | None
-
-    def connect(self) -> None:
-        """:raises TLSTimeoutError: when the connection is accepted, and then not answered."""
-        try:
-            super().connect()  # type: ignore[misc]
-        except TimeoutError as error:  # of the handshake: that of the connection is one of urllib3
-            raise TLSTimeoutError(self, str(error)) from error
-        self.opened.add(self)  # type: ignore[arg-type]
-
-    def send(self, data: Any) -> None:
-        """Send a part of a request. A server that refuses a body may answer and close before it has read it all.
-
-        urllib3 reads that answer after the error of a plain connection, and not after that of TLS.
-        """
-        if self.sock is not None:
-            self.sock.settimeout(_write_seconds.get() or self.sock.gettimeout())
-        try:
-            super().send(data)  # type: ignore[misc]
-        except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
-            raise BrokenPipeError(errno.EPIPE, str(error)) from error
-
-    def close(self) -> None:
-        self.opened.remove(self)  # type: ignore[arg-type]
-        super().close()  # type: ignore[misc]
-
-
-class _Plain:
-    """A pool that also takes requests that need none of urllib3's changes: of their target, host, and proxy."""
-
-    def send(
-        self, method: str, target: str, *, headers: Mapping[str, str], body: Any, timeout: Timeout
-    ) -> BaseHTTPResponse:
-        """Send a request, and read the head of its response. It raises what ``urlopen`` does.
-
-        ``urlopen`` parses and encodes each address character by character, which took a tenth of the CPU of a copy.
-
-        :param target: path and query, encoded.
-        """
-        pool: Any = self
-        connection = pool._get_conn()  # noqa: SLF001 - as ``urlopen`` does
-        try:
-            response: BaseHTTPResponse = pool._make_request(  # noqa: SLF001
-                connection,
-                method,
-                target,
-                headers=headers,
-                body=body,
-                timeout=timeout,
-                retries=NO_RETRIES,
-                response_conn=connection,
-                preload_content=False,
-            )
-        except BaseException as error:
-            connection.close()
-            pool._put_conn(None)  # noqa: SLF001
-            if isinstance(error, ssl.SSLError):
-                raise SSLError(error) from error
-            if isinstance(error, OSError | http.client.HTTPException):
-                raise ProtocolError("Connection aborted.", error) from error
-            raise
-        return response
-
-
-NO_RETRIES = Retry(False, redirect=False)
-"""Errors are raised as they are. Retries, redirects and delays are decided above, by what they mean for a registry."""
-
-
-def deadline_pools(opened: OpenConnections) -> dict[str, type]:
-    """Classes of pools, by scheme, whose responses raise :class:`DeadlineExceeded` when they take too long.
-
-    :param opened: notes the connections, also to a proxy.
-    """
-    plain = type("_Connection", (_Noted, HTTPConnection), {"opened": opened})
-    tls = type("_TLSConnection", (_Noted, HTTPSConnection), {"opened": opened})
-    return {
-        "http": type("_Pool", (_Plain, HTTPConnectionPool), {"ConnectionCls": plain}),
-        "https": type("_TLSPool", (_Plain, HTTPSConnectionPool), {"ConnectionCls": tls}),
-    }
+        if len(lengths) > 1:
+            raise http.client.HTTPException(f"got several values of Content-Length: {', '.join(texts)}")
+        (length,) = lengths
+        return length if length >= 0 and not self.chunked else None

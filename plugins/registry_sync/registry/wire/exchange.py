@@ -9,9 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
 
-from urllib3 import BaseHTTPResponse, Timeout
 from urllib3.exceptions import HTTPError
 from urllib3.util.request import ACCEPT_ENCODING
 
@@ -19,10 +17,12 @@ from registry_sync import __version__
 from registry_sync.errors import RefusedError, RegistrySyncError, ResponseTimeout
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.wire.connections import Connections
-from registry_sync.registry.wire.deadline import DeadlineExceeded, write_timeout
+from registry_sync.registry.wire.deadline import DeadlineExceeded
 from registry_sync.registry.wire.http_errors import LONGEST_PROBLEM, decode_exception
+from registry_sync.registry.wire.pools import write_timeout
 from registry_sync.registry.wire.proxy_errors import decode_proxy_response
 from registry_sync.registry.wire.rate_limit import PATIENCE_SECONDS
+from registry_sync.registry.wire.raw_response import RawResponse
 from registry_sync.registry.wire.response import BodyStream, Response
 from registry_sync.registry.wire.urls import shown_url, without_query
 from registry_sync.text import one_line
@@ -126,74 +126,63 @@ class Exchange:
         try:
             raw = self._open(request, authorization)
             if request.is_streamed and raw.status in (200, 206):
-                return _response(raw, request, stream=BodyStream(_stream(raw, request.url), partial(_give_back, raw)))
+                return _response(raw, request, stream=BodyStream(_stream(raw, request.url), raw.give_back))
             try:
                 self._check_proxy(raw, request.url)
                 return _response(raw, request, content=_read(raw, request))
             finally:
-                _give_back(raw)
+                raw.give_back()
         except DeadlineExceeded as error:
             raise ResponseTimeout(f"{shown_url(request.url)} {error}") from None
         except HTTPError as error:  # its text has the query, which can be a signature
             raise decode_exception(error, request.url, self._connections.proxy_of(request.url)) from None
 
-    def _check_proxy(self, raw: BaseHTTPResponse, url: str) -> None:
+    def _check_proxy(self, raw: RawResponse, url: str) -> None:
         """:raises RegistrySyncError: when a proxy answered in place of the server. Through TLS it cannot."""
         proxy = self._connections.proxy_of(url) if raw.status >= 400 and url.startswith("http:") else ""
         if proxy and (error := decode_proxy_response(raw, url, proxy)):
             raise error
 
-    def _open(self, request: Request, authorization: str | None) -> BaseHTTPResponse:
+    def _open(self, request: Request, authorization: str | None) -> RawResponse:
         """Send a request, and read the head of its response."""
         headers = {**_HEADERS, **request.headers}
         if authorization:
             headers["Authorization"] = authorization
         if isinstance(request.body, Body):
             headers["Content-Length"] = str(len(request.body))
-        connect_seconds, seconds = self._limits.connect_seconds, request.read_seconds or self._limits.read_seconds
+        seconds = request.read_seconds or self._limits.read_seconds
         with write_timeout(seconds):
             return self._connections.send(
                 request.method,
                 request.url,
                 headers=headers,
                 body=request.body,
-                timeout=_timeout(connect_seconds, seconds),
+                connect_seconds=self._limits.connect_seconds,
+                read_seconds=seconds,
             )
 
 
-@lru_cache(maxsize=64)
-def _timeout(connect_seconds: float, read_seconds: float) -> Timeout:
-    """A timeout, which urllib3 copies for each request. Making one costs as much as five of its header fields."""
-    return Timeout(connect=connect_seconds, read=read_seconds)
-
-
 def _response(
-    raw: BaseHTTPResponse, request: Request, *, content: bytes = b"", stream: BodyStream | None = None
+    raw: RawResponse, request: Request, *, content: bytes = b"", stream: BodyStream | None = None
 ) -> Response:
     return Response(
         status=raw.status,
         headers=raw.headers,
         content=content,
         url=request.url,
-        challenges=tuple(raw.headers.getlist("WWW-Authenticate")),
+        challenges=raw.challenges,
         stream=stream,
     )
 
 
-def _give_back(raw: BaseHTTPResponse) -> None:
-    """Close a response. A connection whose response was read whole is kept."""
-    raw.close()
-    raw.release_conn()
-
-
-def _read(raw: BaseHTTPResponse, request: Request) -> bytes:
+def _read(raw: RawResponse, request: Request) -> bytes:
     """Read the whole body. Error bodies are cut at :data:`MAX_ERROR_BYTES`.
 
     :raises RefusedError: when the body of a successful response exceeds ``max_bytes``.
     """
     content, is_error = bytearray(), raw.status >= 400
     max_bytes = MAX_ERROR_BYTES if is_error else request.max_bytes
-    for chunk in _chunks(raw):
+    for chunk in raw.chunks():
         content += chunk
         if len(content) > max_bytes:
             if is_error:
@@ -202,16 +191,10 @@ def _read(raw: BaseHTTPResponse, request: Request) -> bytes:
     return bytes(content[:max_bytes])
 
 
-def _chunks(raw: BaseHTTPResponse) -> Iterator[bytes]:
-    """The body in chunks as they arrive, without waiting for more."""
-    while chunk := raw.read1(64 * 1024, decode_content=True):
-        yield chunk
-
-
-def _stream(raw: BaseHTTPResponse, url: str) -> Iterator[bytes]:
-    """:func:`_chunks` with our own errors. Who sends them on must not report them as errors of the receiver."""
+def _stream(raw: RawResponse, url: str) -> Iterator[bytes]:
+    """The chunks of a body with our own errors. Who sends them on must not report them as errors of the receiver."""
     try:
-        yield from _chunks(raw)
+        yield from raw.chunks()
     except DeadlineExceeded as error:
         raise ResponseTimeout(f"{shown_url(url)} {error}") from None
     except HTTPError as error:

@@ -35,7 +35,7 @@ from registry_sync.errors import (
     ResponseTimeout,
     TemporaryError,
 )
-from registry_sync.registry.wire.deadline import TLSTimeoutError
+from registry_sync.registry.wire.pools import TLSTimeoutError
 from registry_sync.registry.wire.proxy_errors import decode_proxy_error, innermost
 from registry_sync.registry.wire.response import Response
 from registry_sync.registry.wire.retry_after import is_rate_limited, requested_delay

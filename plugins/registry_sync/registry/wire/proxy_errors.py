@@ -6,11 +6,11 @@ import re
 import ssl
 from urllib.parse import urlsplit
 
-from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import ProxyError
 
 from registry_sync.errors import ConfigurationError, RegistrySyncError, TemporaryError
 from registry_sync.registry.proxies import shown_proxy
+from registry_sync.registry.wire.raw_response import RawResponse
 from registry_sync.registry.wire.urls import host_of
 from registry_sync.text import one_line
 
@@ -41,7 +41,7 @@ def decode_proxy_error(error: ProxyError, url: str, proxy: str) -> RegistrySyncE
     return TemporaryError(f"{name}, which leads to {_origin(url)}, cannot be reached: {_text(reason)}")
 
 
-def decode_proxy_response(raw: BaseHTTPResponse, url: str, proxy: str) -> RegistrySyncError | None:
+def decode_proxy_response(raw: RawResponse, url: str, proxy: str) -> RegistrySyncError | None:
     """The error of a response that a proxy made, to a request for plain HTTP; ``None`` for one of the registry.
 
     A proxy marks its own by 407, by ``Proxy-Status`` with an error, or as Squid does by ``X-Squid-Error``.

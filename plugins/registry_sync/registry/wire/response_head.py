@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 _LONGEST_LINE_BYTES, _MOST_FIELDS = 65_536, 100
@@ -17,33 +17,42 @@ _WELL_FORMED = re.compile(r"(?:[!-9;-~]+:[^\r\n]*\r?\n)*\r?\n")
 _FIELD = re.compile(r"([!-9;-~]+):[ \t]*([^\r\n]*)\r?\n")
 
 
-class ResponseHead(http.client.HTTPMessage):
-    """Well-formed header fields. Lookup ignores case and returns the first value of a name."""
+class HeaderFields(Mapping[str, str]):
+    """Header fields. Lookup ignores case, and joins the values of a repeated field by commas."""
 
     def __init__(self, fields: Iterable[tuple[str, str]]) -> None:
-        super().__init__()
         self._fields = tuple(fields)
-        self._first = {name.lower(): value for name, value in reversed(self._fields)}
+        self._values: dict[str, str] = {}
         for name, value in self._fields:
-            self.set_raw(name, value)
+            key = name.lower()
+            self._values[key] = f"{self._values[key]}, {value}" if key in self._values else value
 
-    def get(self, name: str, failobj: Any = None) -> Any:
-        """The first value of a field."""
-        return self._first.get(name.lower(), failobj)
+    def __getitem__(self, name: str) -> str:
+        return self._values[name.lower()]
 
-    def items(self) -> list[tuple[str, str]]:
-        """All fields in their order."""
-        return list(self._fields)
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value of a field."""
+        return self._values.get(name.lower(), default)
 
-    def get_payload(self, *_: Any, **__: Any) -> None:
-        """Return nothing: the body is not part of the head."""
+    def get_all(self, name: str, default: Any = None) -> Any:
+        """The values of a field, one by one."""
+        return [value for key, value in self._fields if key.lower() == name.lower()] or default
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower() in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
 
 
-def read_head(stream: BinaryIO) -> http.client.HTTPMessage:
+def read_head(stream: BinaryIO) -> HeaderFields:
     r"""Read header fields up to the empty line. A head that is not well-formed is parsed by Python.
 
     >>> read_head(io.BytesIO(b"Range: 0-9\r\nrange: 1\r\n\r\n")).get("RANGE")
-    '0-9'
+    '0-9, 1'
 
     :raises http.client.HTTPException: for a line or a number of fields beyond the limits, and for a head that breaks
         off.
@@ -53,8 +62,9 @@ def read_head(stream: BinaryIO) -> http.client.HTTPMessage:
         raise http.client.IncompleteRead(b"".join(lines))
     text = b"".join(lines).decode("iso-8859-1")
     if _WELL_FORMED.fullmatch(text):
-        return ResponseHead(_FIELD.findall(text))
-    return http.client.parse_headers(io.BytesIO(b"".join(lines)))
+        return HeaderFields(_FIELD.findall(text))
+    parsed = http.client.parse_headers(io.BytesIO(b"".join(lines)))
+    return HeaderFields((name, str(value)) for name, value in parsed.items())
 
 
 def _read_lines(stream: BinaryIO) -> list[bytes]:
