@@ -40,32 +40,19 @@ def mirrors_file() -> str:
     lines += ["  silent: {host: silent.example, events: {webhook: {secret: missing}}}", "mirrors:"]
     for kind in (*KINDS, "silent"):
         lines.append(f"  of_{kind}: {{source: {kind}, destinations: [goal], prefix: {kind}/, repositories: {NAMES}}}")
-    own = "events: {webhook: {secret: events}, settle: 0s}"
-    lines.append(f"  own: {{source: quay, destinations: [goal], prefix: own/, repositories: [{{namespace: team}}], {own}}}")
+    own = "prefix: own/, events: {webhook: {secret: events}, settle: 0s}"
+    lines.append(f"  own: {{source: quay, destinations: [goal], repositories: [{{namespace: team}}], {own}}}")
     return "\n".join(lines)
-
-
-DAGS = """\
-
-from airflow.sdk import DAG
-from registry_sync.airflow.pushes.assets import pushes_asset
-from registry_sync.events.subscription import as_extra, subscriptions
-from registry_sync.routes.load import load_mirrors
-
-for found in subscriptions(load_mirrors(Path(__file__).parent.parent / "mirrors.yaml")):
-    name = f"mirror_{found.mirror}_pushes"
-    globals()[name] = DAG(name, schedule=[pushes_asset(found.mirror, as_extra(found))])
-"""
 
 
 @pytest.fixture(scope="module")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     home = tmp_path_factory.mktemp("receiver")
     (home / "mirrors.yaml").write_text(mirrors_file())
-    (home / "dags").mkdir()
-    (home / "dags" / "pushes.py").write_text(DAGS)
     connections = {"events": {"conn_type": "generic", "password": SECRET}}
-    local = LocalAirflow(home / "airflow", dags=home / "dags", connections=connections, base_path="/airflow")
+    local = LocalAirflow(
+        home / "airflow", mirrors_file=home / "mirrors.yaml", connections=connections, base_path="/airflow"
+    )
     local.migrate()
     done = local.run("dags", "reserialize")
     assert "Error loading" not in done.stdout, done.stdout
