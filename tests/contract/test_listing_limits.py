@@ -47,6 +47,11 @@ def documents(count: int) -> dict[str, Any]:
         "/api/v3/orgs/team/packages/container/app/versions": [
             {"name": f"{name}", "metadata": {"container": {"tags": [name]}}} for name in names
         ],
+        "/api/v4/groups/team/registry/repositories": [{"path": f"team/{name}", "project_id": 1} for name in names],
+        "/api/v4/groups/team/projects": [
+            {"id": 1, "visibility": "public", "container_registry_access_level": "enabled"}
+        ],
+        "/gitlab/v1/repositories/team/app/tags/list/": tags,
         **{f"/v2/team/{name}/tags/list": {"tags": ["latest"], "manifest": {}} for name in names},
     }
 

@@ -166,6 +166,11 @@ DOCUMENTS: Mapping[str, tuple[Any, ...]] = {
         {"__type": "ThrottlingException", "message": "Rate exceeded"},
         {"failures": [{"failureCode": "ImageNotFound", "failureReason": "gone"}]},
     ),
+    "gitlab": (
+        [{"name": "v1", "digest": DIGEST, "created_at": WHEN, "published_at": WHEN}],
+        [{"path": TEAM, "project_id": 1}],
+        [{"id": 1, "visibility": "public", "container_registry_access_level": "enabled"}],
+    ),
 }
 DOCUMENTS = {**DOCUMENTS, "aliyun": DOCUMENTS["distribution"]}
 

@@ -62,7 +62,7 @@ class RegistryEntry(Strict):
     api_url: str | None = Field(
         None,
         min_length=1,
-        description="Address of the API, if it differs from the default; for quay, docker_hub, harbor, ghcr and ecr",
+        description="Address of the API, if it differs from the default; for kinds with an API of their own",
     )
     connection: str | None = Field(
         None,

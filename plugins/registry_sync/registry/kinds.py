@@ -9,7 +9,7 @@ from typing import Literal
 
 from registry_sync.registry.ecr_host import ECR_HOST
 
-Kind = Literal["distribution", "quay", "docker_hub", "acr", "aliyun", "harbor", "google", "ghcr", "ecr"]
+Kind = Literal["distribution", "quay", "docker_hub", "acr", "aliyun", "harbor", "google", "ghcr", "ecr", "gitlab"]
 
 HOSTS: tuple[tuple[Kind, str], ...] = (
     ("quay", r"quay\.io"),
@@ -23,16 +23,19 @@ HOSTS: tuple[tuple[Kind, str], ...] = (
     ("ghcr", r"ghcr\.io"),
     ("ghcr", r"containers\.[a-z0-9-]+\.ghe\.com"),
     ("ecr", ECR_HOST),
+    ("gitlab", r"registry\.gitlab\.com"),
 )
 """Lower-case host patterns of the kinds that are services. Harbor is always self-hosted, so it has none."""
 
-OWN_API: frozenset[Kind] = frozenset({"quay", "docker_hub", "harbor", "ghcr", "ecr"})
+OWN_API: frozenset[Kind] = frozenset({"quay", "docker_hub", "harbor", "ghcr", "ecr", "gitlab"})
 """Kinds that support ``api_url``: their API may be at another address than the registry."""
 
 CREATES_REPOSITORIES: frozenset[Kind] = frozenset({"docker_hub", "ecr"})
 """Kinds that support ``create_repository``: their API can create a repository."""
 
-LISTS_PUSH_TIMES: frozenset[Kind] = frozenset({"quay", "docker_hub", "acr", "harbor", "google", "ghcr", "ecr"})
+LISTS_PUSH_TIMES: frozenset[Kind] = frozenset(
+    {"quay", "docker_hub", "acr", "harbor", "google", "ghcr", "ecr", "gitlab"}
+)
 """Kinds that list push times. Rules about push times need a source of one of these kinds."""
 
 NAMES_TELL_ALL: frozenset[Kind] = frozenset({"distribution"})
@@ -98,6 +101,8 @@ _NAMES: Mapping[str, _Names] = {
     "ghcr": _Names(title="GitHub", form="OWNER/NAME", least_parts=2),
     # https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html
     "ecr": _Names(title="ECR", form="NAME", least_parts=1, others=(0, 255), whole=(2, 256)),
+    # https://docs.gitlab.com/user/packages/container_registry/#naming-convention-for-your-container-images
+    "gitlab": _Names(title="GitLab", form="GROUP/PROJECT", least_parts=2),
 }
 
 _FIRST_PUSH: Mapping[str, str] = {
@@ -111,6 +116,7 @@ _FIRST_PUSH: Mapping[str, str] = {
         "create it (aws ecr create-repository), write create_repository: true for the registry, or make a repository "
         "creation template for CREATE_ON_PUSH"
     ),
+    "gitlab": "create the project that {name!r} belongs to, with its container registry, and let the account push",
 }
 
 
@@ -132,6 +138,7 @@ _DELETION_PRIVILEGES: Mapping[str, str] = {
     "google": "the permission to delete tags",
     "ghcr": "delete:packages of a classic personal access token, and the role Admin on the package",
     "ecr": "ecr:BatchDeleteImage",
+    "gitlab": "an access token with write_registry and the role Developer, not a deploy token",
 }
 
 

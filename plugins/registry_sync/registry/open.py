@@ -14,6 +14,7 @@ from registry_sync.registry.vendors.aliyun import AliyunClient
 from registry_sync.registry.vendors.docker_hub import DockerHubClient
 from registry_sync.registry.vendors.ecr.client import EcrClient
 from registry_sync.registry.vendors.ghcr import GhcrClient
+from registry_sync.registry.vendors.gitlab import GitlabClient
 from registry_sync.registry.vendors.google import GoogleClient
 from registry_sync.registry.vendors.harbor import HarborClient
 from registry_sync.registry.vendors.quay import QuayClient
@@ -29,6 +30,7 @@ CLIENTS: Mapping[str, type[DistributionClient]] = {
     "google": GoogleClient,
     "ghcr": GhcrClient,
     "ecr": EcrClient,
+    "gitlab": GitlabClient,
 }
 
 

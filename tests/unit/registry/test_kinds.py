@@ -64,6 +64,8 @@ from registry_sync.registry.vendors.vendor_api import VendorApiClient
         ("123456789012.dkr.ecr.eu-west-1.amazonaws.com:443", "ecr"),
         ("123456789012.dkr-ecr.eu-west-1.on.aws", "ecr"),
         ("public.ecr.aws", "distribution"),
+        ("registry.gitlab.com", "gitlab"),
+        ("registry.gitlab.example.com", "distribution"),
     ],
 )
 def test_kinds_are_inferred_from_hosts(host: str, kind: str) -> None:

@@ -49,6 +49,11 @@ _STEPS: Mapping[Kind, str] = {
     ),
     # https://docs.github.com/en/packages/learn-github-packages/deleting-and-restoring-a-package
     "ghcr": f"{_DELETE_ALL}; GitHub keeps deleted images for 30 days, so ask GitHub's support",
+    # https://docs.gitlab.com/administration/packages/container_registry/#container-registry-garbage-collection
+    "gitlab": (
+        f"{_DELETE_ALL}; then wait a day for GitLab's online garbage collection, or run gitlab-ctl "
+        "registry-garbage-collect where the registry has no metadata database"
+    ),
 }
 
 

@@ -70,7 +70,7 @@ class GhcrClient(VendorApiClient):
         hidden, listed = 0, 0
         for item in self._packages(namespace):
             entry = _repository(namespace, item)
-            if not f"{entry.name}/".startswith(f"{namespace}/"):
+            if not entry.name.startswith(f"{namespace}/"):
                 continue
             if entry.is_private and not include_private:
                 hidden += 1
