@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -38,6 +38,7 @@ from testkit import images
 from testkit.airflow import LocalAirflow
 from testkit.interceptor import Interceptor
 from testkit.loopback import Blackhole
+from testkit.notifiers import KeepingNotifier
 from testkit.registry import Htpasswd, RegistryProcess
 from testkit.scripted import Reply, ScriptedRequest, ScriptedServer
 from testkit.task_runner import FakeApi, run
@@ -508,7 +509,7 @@ class Stack:
             images.push(each.url, NAME, "v1-dev", OTHER)
         self.write()
 
-    def write(self, *, tags: Mapping[str, Any] | None = None) -> None:
+    def write(self, *, tags: Mapping[str, Any] | None = None, notify: Sequence[Mapping[str, Any]] = ()) -> None:
         registries = {
             "quay": {"host": self.source.host, "tls": False},
             "hub": {"host": self.hub.host, "tls": False},
@@ -518,7 +519,8 @@ class Stack:
         image = {"repository": NAME, "tags": tags or {"exclude": ["*-dev"]}}
         pool = {"registry": "hub", "runtime": "containerd", "bootstrap_images": [image]}
         nodes = {"outside": {**pool, "mirrors": ["acr"]}, "alone": pool}
-        document = {"registries": registries, "mirrors": {"quay_to_world": mirror}, "nodes": nodes}
+        document: dict[str, Any] = {"registries": registries, "mirrors": {"quay_to_world": mirror}, "nodes": nodes}
+        document |= {"defaults": {"notify": list(notify)}} if notify else {}
         self.file.write_text(json.dumps(document))
 
 
@@ -884,6 +886,33 @@ class TestDag:
         )
         assert stored(dag).starts[1].answer == "unknown"
 
+    def test_flips_send_messages(self, stack: Stack) -> None:
+        """Ready, not ready, not ready, not told, ready: each change is one message, also in another process."""
+        KeepingNotifier.kept.clear()
+        stack.write(notify=[{"class": "testkit.notifiers.KeepingNotifier"}])
+        dag = Dag(stack.file)
+        dag.run()
+        assert dag.report().state == "success"
+        stack.acr.forget_tag(NAME, "v1")
+        for _ in range(2):
+            dag.run()
+            assert dag.report().state == "failed"
+        del dag.api.xcoms["check", 0, "results"]
+        assert dag.report().state == "failed"
+        images.push(stack.acr.url, NAME, "v1", IMAGE)
+        dag.run()
+        assert dag.report().state == "success"
+        sent = [(message.about, message.event, message.subject) for message in KeepingNotifier.kept]
+        assert sent == [
+            ("nodes outside", "failed", "Node pool outside fails: 1 problem"),
+            ("nodes outside", "failed", "Node pool outside fails: 2 problems"),
+            ("nodes outside", "recovered", "Node pool outside recovered"),
+        ]
+        seen = "outside with hub down: nodes would not start: team/pause:v1 from acr: "
+        assert f"New in node pool outside: 1 problem.\n\nFailing: 1\n\n{seen}" in KeepingNotifier.kept[0].text
+        assert "it could not be told if nodes would start" in KeepingNotifier.kept[1].text
+        assert "/dags/mirror_readiness/runs/" in KeepingNotifier.kept[0].text
+
     def test_a_store_that_fails_does_not_change_the_result(self, stack: Stack) -> None:
         dag = Dag(stack.file)
         dag.run()
@@ -911,7 +940,7 @@ class TestDag:
         assert re.fullmatch(
             rf"{stack.source.host} at \d{{4}}-\d\d-\d\d \d\d:\d\d UTC, 1 minute ago", tag.pop("said_by")
         )
-        assert tag == {"tag": "v1", "digest": str(IMAGE.digest), "not_compared": "", "problem": ""}
+        assert tag == {"tag": "v1", "digest": str(IMAGE.digest), "not_compared": "", "problem": "", "advice": ""}
 
     def test_a_store_that_fails_makes_digests_unknown(self, stack: Stack) -> None:
         """The run itself goes on: the next one reads the source again."""
@@ -940,6 +969,7 @@ class TestDag:
                 "said_by": f"{stack.source.host} in {run_id}",
                 "not_compared": "",
                 "problem": "",
+                "advice": "",
             }
         ]
 
@@ -952,9 +982,7 @@ class TestDag:
         states, rows = dag.run()
         assert states == ["success"] * 3
         said_by = f"{stack.source.host} in the run {run_id} of mirror_quay_to_world"
-        assert rows[0]["check"]["tags"] == [
-            {"tag": "v1", "digest": str(IMAGE.digest), "said_by": said_by, "not_compared": "", "problem": ""}
-        ]
+        assert rows[0]["check"]["tags"] == [Expected(tag="v1", digest=IMAGE.digest, said_by=said_by).to_json()]
 
 
 def stored(dag: Dag) -> ReadinessState:

@@ -31,7 +31,8 @@ from registry_sync.state.messages.alerts import Alert, collect_alerts
 from registry_sync.state.messages.known_destination import fetch_destination
 from registry_sync.state.messages.message import Link, Message, write_message
 from registry_sync.state.messages.notices import MAX_TOLD, Notice, Told, decide, notifier_key, read_notices
-from registry_sync.state.names import ASSET_GROUP, FILE_KEY, MESSAGES_ASSET
+from registry_sync.state.messages.subject import Subject
+from registry_sync.state.names import ASSET_GROUP, MESSAGES_ASSET
 from registry_sync.state.store import StateStore
 
 if TYPE_CHECKING:
@@ -133,33 +134,30 @@ class Messenger:
 
     def tell(
         self,
-        mirror: str,
+        subject: Subject,
         notifiers: Sequence[Notifier],
         alerts: Sequence[Alert],
-        run_id: str | None,
+        links: Sequence[Link],
         owner: str | None = None,
     ) -> None:
-        """Send each notifier of a mirror the message that is due, and remember those that were sent.
+        """Send each notifier the message that is due, and remember those that were sent.
 
-        :param mirror: its name; empty for the mirrors file.
-        :param run_id: the last run, for its link.
         :param owner: of the mirror, if it has one.
         """
-        place = mirror or FILE_KEY
-        notices = read_notices(self.store.get(place))
+        notices = read_notices(self.store.get(subject.key))
         told = {notifier_key(notifier): Told() for notifier in notifiers} | dict(notices.told)
         masked = [replace(alert, reason=masked_text(alert.reason)) for alert in alerts]
         for notifier in notifiers:
             key = notifier_key(notifier)
             decision = decide(notifier, masked, told[key], self.now, limit=MAX_TOLD // len(notifiers))
             if isinstance(decision, Notice):
-                message = write_message(mirror, decision, links(mirror, run_id), owner or "")
+                message = write_message(subject, decision, links, owner or "")
                 told[key] = decision.told if self._deliver(notifier, message) else told[key]
             else:
                 told[key] = decision
         after = replace(notices, told={key: told[key] for key in map(notifier_key, notifiers) if told[key] != Told()})
         if after != notices:
-            self.store.set(place, as_document(after))
+            self.store.set(subject.key, as_document(after))
 
     def _deliver(self, notifier: Notifier, message: Message) -> bool:
         """Return whether a message was sent."""
@@ -191,15 +189,19 @@ def send_run_messages(
         now, store = datetime.now(UTC), open_named_store(MESSAGES_ASSET)
         known = [fetch_destination(open_store(mirror, name), mirror, name) for name in destinations]
         messenger = Messenger(context=context, store=store, now=now, seconds=seconds)
-        messenger.tell(mirror, notifiers, collect_alerts(known, now), context["ti"].run_id, owner)
+        links = mirror_links(mirror, context["ti"].run_id)
+        messenger.tell(Subject.of_mirror(mirror), notifiers, collect_alerts(known, now), links, owner)
     except Exception:
         log.exception("the messages of this run were not sent; the DAG mirror_watch sends them")
 
 
-def links(mirror: str, run_id: str | None) -> list[Link]:
-    """Links below a message: the last run in Airflow's UI, and the page of the mirrors."""
+def mirror_links(mirror: str, run_id: str | None) -> list[Link]:
+    """Links below a message about a mirror."""
+    return run_links(dag_of_run(mirror, run_id) if run_id else "", run_id)
+
+
+def run_links(dag: str, run_id: str | None) -> list[Link]:
+    """Links below a message: the last run of a DAG in Airflow's UI, if there is one, and the page of the mirrors."""
     base = str(conf.get("api", "base_url", fallback="http://localhost:8080")).rstrip("/")
-    run = (
-        [Link(title="Last run", url=f"{base}/dags/{dag_of_run(mirror, run_id)}/runs/{quote(run_id)}")] if run_id else []
-    )
+    run = [Link(title="Last run", url=f"{base}/dags/{dag}/runs/{quote(run_id)}")] if run_id else []
     return [*run, Link(title="Mirrors", url=f"{base}/plugin/registry_sync")]

@@ -27,6 +27,7 @@ MODULES = (
     "airflow.pushes.dag",
     "airflow.pushes.lost",
     "airflow.readiness_dag",
+    "airflow.readiness_messages",
     "airflow.states.readiness_state",
     "airflow.watch_dag",
     "nodes.readiness.check",

@@ -49,7 +49,7 @@ KNOWN_NOTIFIERS: Mapping[str, KnownNotifier] = {
             "summary": SUBJECT,
             "severity": "{{ registry_sync.severity }}",
             "action": "{{ 'resolve' if registry_sync.event == 'recovered' else 'trigger' }}",
-            "dedup_key": "registry_sync/{{ registry_sync.mirror }}",
+            "dedup_key": "registry_sync/{{ registry_sync.about }}",
             "custom_details": TEXT,
         },
     ),

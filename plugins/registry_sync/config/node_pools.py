@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Discriminator, Field, Tag
 
 from registry_sync.config.fields import RepositoryName, Strict, checked_by
+from registry_sync.config.notify import Notifier, WrittenNotifiers
 from registry_sync.config.runtime_versions import Versions, check_versions
 from registry_sync.config.tag_rules import WrittenTags
 from registry_sync.tags.rules import TagRules
@@ -46,7 +47,7 @@ class NodePool:
     """A pool of machines.
 
     ``registry`` is the registry of image names. ``version`` is the text of ``versions``, if it is written.
-    ``image_store`` is that of dockerd, if it is written.
+    ``image_store`` is that of dockerd, if it is written. ``notify`` are told when machines would not start.
     ``pull_order``: the registries in the order in which machines try them, each with whether it resolves tags.
     """
 
@@ -59,6 +60,7 @@ class NodePool:
     version: str | None = None
     versions: Versions = Versions()
     image_store: ImageStore | None = None
+    notify: tuple[Notifier, ...] = ()
     pull_order: tuple[tuple[str, bool], ...] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -127,9 +129,15 @@ class NodePoolEntry(Strict):
         description="Image store of runtime: docker: containerd, if its features have containerd-snapshotter: true, or "
         "classic; default: containerd if the machines may have Docker 29 or later",
     )
+    notify: WrittenNotifiers | None = Field(
+        None,
+        description="Notifiers that get a message when machines would not start, when that cannot be told, and when "
+        "they would again; default: those of defaults:",
+    )
 
-    def parse(self, name: str) -> NodePool:
-        """The pool as a value."""
+    def parse(self, name: str, notify: WrittenNotifiers | None = None) -> NodePool:
+        """The pool as a value. ``notify`` are the notifiers of ``defaults:``."""
+        notifiers = self.notify if "notify" in self.model_fields_set else notify
         return NodePool(
             name=name,
             description=self.description,
@@ -140,6 +148,7 @@ class NodePoolEntry(Strict):
             version=self.version,
             versions=Versions.parse(self.version) if self.version else Versions(),
             image_store=self.image_store,
+            notify=tuple(entry.parse() for entry in notifiers or ()),
         )
 
 

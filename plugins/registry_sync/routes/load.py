@@ -292,7 +292,7 @@ def _build(entries: MirrorsDocument, document: Document, path: Path) -> MirrorsF
         mirror_files=files,
         registries={name: entry.parse(name) for name, entry in entries.registries.items()},
         mirrors={name: entry.parse(name, entries.defaults) for name, entry in entries.mirrors.items()},
-        node_pools={name: entry.parse(name) for name, entry in entries.nodes.items()},
+        node_pools={name: entry.parse(name, entries.defaults.notify) for name, entry in entries.nodes.items()},
     )
 
 

@@ -177,6 +177,11 @@ def watched_key(mirror: str) -> str:
     return f"{mirror} schedule"
 
 
+def pool_key(pool: str) -> str:
+    """The key of what notifiers were told about a pool of nodes. No mirror has a space in its name."""
+    return f"nodes {pool}"
+
+
 def digests_key(number: int) -> str:
     """The key of one part of the digests that readiness checks last read at sources, from 0."""
     return f"{DIGESTS_PREFIX}{number}"

@@ -16,6 +16,7 @@ from registry_sync.nodes.readiness.report import ReadinessReport, explain_limit
 from registry_sync.nodes.runtime_failover import Verdict
 from registry_sync.state.document import as_document
 from registry_sync.state.names import MAX_VALUE_BYTES
+from registry_sync.state.times import UtcTime
 from registry_sync.text import one_line
 
 StartAnswer = Literal["starts", "does_not_start", "not_promised", "unknown", "no_images"]
@@ -38,6 +39,7 @@ class PoolStart:
     :ivar wait_seconds: the longest delay of an image by silent registries.
     :ivar reasons: at most three, each ``IMAGE from REGISTRY: PROBLEM``, or why the outage cannot be covered.
     :ivar missing: number of images that nodes do not get.
+    :ivar since: the first check that gave this answer; ``None`` where no earlier one stored it.
     """
 
     pool: str
@@ -46,6 +48,7 @@ class PoolStart:
     wait_seconds: int = 0
     missing: int = 0
     reasons: tuple[str, ...] = ()
+    since: UtcTime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,15 +68,24 @@ class ReadinessState:
     starts: tuple[PoolStart, ...] = ()
 
 
-def readiness_state(report: ReadinessReport, *, read_at: datetime, run_id: str) -> ReadinessState:
-    """The state after a check, with as many reasons as fit into the store."""
+def readiness_state(
+    report: ReadinessReport, *, read_at: datetime, run_id: str, before: ReadinessState | None = None
+) -> ReadinessState:
+    """The state after a check, with as many reasons as fit into the store.
+
+    :param before: the state after the check before it.
+    """
+    earlier = {(start.pool, start.down, start.answer): start.since for start in before.starts} if before else {}
+    starts = [_pool_start(verdict, report.images) for verdict in report.verdicts]
     return _fitting(
         ReadinessState(
             read_at=read_at,
             run_id=run_id,
             is_failed=report.is_failed,
             summary=one_line(report.summary, 10 * MAX_REASON_LENGTH),
-            starts=tuple(_pool_start(verdict, report.images) for verdict in report.verdicts),
+            starts=tuple(
+                replace(start, since=earlier.get((start.pool, start.down, start.answer)) or read_at) for start in starts
+            ),
         )
     )
 

@@ -167,7 +167,7 @@ def test_the_page_names_the_arguments_that_are_filled_in() -> None:
 
 
 MESSAGE = SimpleNamespace(
-    mirror="m", event="recovered", severity="info", subject="Mirror m recovered", text="a <b> & c", html="<p>a</p>"
+    about="m", event="recovered", severity="info", subject="Mirror m recovered", text="a <b> & c", html="<p>a</p>"
 )
 
 

@@ -94,7 +94,7 @@ def test_nodes_are_optional(write: Write) -> None:
     assert load_mirrors(write(FILE.replace("nodes:\n", ""))).node_pools == {}
 
 
-KEYS = "description, registry, mirrors, bootstrap_images, runtime, version, image_store"
+KEYS = "description, registry, mirrors, bootstrap_images, runtime, version, image_store, notify"
 NO_RANGE = "is not a version range; write one such as '>=1.7' or '>=1.7, <2'"
 
 

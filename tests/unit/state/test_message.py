@@ -11,6 +11,7 @@ from registry_sync.config.notify import Notifier
 from registry_sync.state.messages.alerts import Alert
 from registry_sync.state.messages.message import Link, Message, write_message
 from registry_sync.state.messages.notices import Notice, Told, decide
+from registry_sync.state.messages.subject import Subject
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 NOTIFIER = Notifier(class_path="a.B")
@@ -38,7 +39,7 @@ STALE = Alert(
 def message(*alerts: Alert, told: Told | None = None) -> Message:
     notice = decide(NOTIFIER, alerts, told or Told(), NOW)
     assert isinstance(notice, Notice)
-    return write_message("m", notice, LINKS)
+    return write_message(Subject.of_mirror("m"), notice, LINKS)
 
 
 def told(*alerts: Alert, hours: int) -> Told:
@@ -49,6 +50,7 @@ def told(*alerts: Alert, hours: int) -> Told:
 
 def test_a_failure_and_a_broken_promise() -> None:
     assert message(FAILED, STALE) == Message(
+        about="m",
         mirror="m",
         event="failed",
         severity="error",
@@ -145,7 +147,7 @@ def test_texts_of_registries_cannot_forge_lines_or_markup() -> None:
 def test_the_owner_of_a_mirror_is_named() -> None:
     notice = decide(NOTIFIER, [FAILED], Told(), NOW)
     assert isinstance(notice, Notice)
-    sent = write_message("m", notice, LINKS, "team <a>")
+    sent = write_message(Subject.of_mirror("m"), notice, LINKS, "team <a>")
     assert (sent.owner, sent.subject) == ("team <a>", "Mirror m fails: 1 problem")
     assert sent.text.startswith("New in mirror m of team <a>: 1 problem.\n")
     assert sent.html.startswith("<p>New in mirror m of team &lt;a&gt;: 1 problem.</p>\n")

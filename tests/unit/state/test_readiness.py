@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from registry_sync.config.node_pools import NodePool
 from registry_sync.nodes.readiness.model import Fault, ImageReadiness
@@ -44,22 +44,23 @@ def test_a_fault_is_the_reason_where_another_registry_is_down() -> None:
         is_failed=True,
         summary="nodes would not start: outside with hub down",
         starts=(
-            PoolStart(pool="outside", answer="starts"),
-            PoolStart(pool="outside", down="acr", answer="starts"),
-            PoolStart(pool="outside", down="hub", answer="does_not_start", missing=1, reasons=(reason,)),
+            PoolStart(since=NOON, pool="outside", answer="starts"),
+            PoolStart(since=NOON, pool="outside", down="acr", answer="starts"),
+            PoolStart(since=NOON, pool="outside", down="hub", answer="does_not_start", missing=1, reasons=(reason,)),
         ),
     )
 
 
 def test_a_silent_registry_delays_the_start() -> None:
     state = state_of([image("acr", "silent", "no answer"), image("hub")], OUTSIDE)
-    assert state.starts[0] == PoolStart(pool="outside", answer="starts", wait_seconds=10)
+    assert state.starts[0] == PoolStart(since=NOON, pool="outside", answer="starts", wait_seconds=10)
 
 
 def test_an_outage_that_the_configuration_cannot_cover_is_not_promised() -> None:
     state = state_of([image("hub", pool="alone")], ALONE)
     assert not state.is_failed
     assert state.starts[1] == PoolStart(
+        since=NOON,
         pool="alone",
         down="hub",
         answer="not_promised",
@@ -108,3 +109,11 @@ def test_a_pool_of_the_mirrors_file_has_an_answer_for_each_registry() -> None:
     pool = NodePool(name="outside", registry="hub")
     report = ReadinessReport.of([pool], [])
     assert [start.down for start in readiness_state(report, read_at=NOON, run_id="run").starts] == [None, "hub"]
+
+
+def test_an_answer_keeps_the_time_of_the_check_that_gave_it_first() -> None:
+    report = ReadinessReport(verdicts=tuple(judge([OUTSIDE], [image("acr"), image("hub")])), images=())
+    later = NOON + timedelta(hours=1)
+    before = state_of([image("acr", "absent", "gone"), image("hub")], OUTSIDE)
+    after = readiness_state(report, read_at=later, run_id="next", before=before)
+    assert [(start.down, start.since) for start in after.starts] == [(None, NOON), ("acr", NOON), ("hub", later)]

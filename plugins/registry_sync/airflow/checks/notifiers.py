@@ -13,16 +13,17 @@ from registry_sync.errors import RegistrySyncError
 
 def check_notifiers(file: MirrorsFile) -> Iterator[Finding]:
     """Check each notifier once: its class can be imported, accepts the arguments, and its Connection exists."""
-    notifiers: list[tuple[Notifier, list[str]]] = []
-    for mirror in file.mirrors.values():
-        for notifier in mirror.notify:
-            known = next((mirrors for other, mirrors in notifiers if other == notifier), None)
-            if known is None:
-                notifiers.append((notifier, [mirror.name]))
-            else:
-                known.append(mirror.name)
-    for notifier, mirrors in notifiers:
-        yield _check(notifier, f"mirrors {', '.join(mirrors)}")
+    notifiers: list[tuple[Notifier, dict[str, list[str]]]] = []
+    for kind, entries in (("mirrors", file.mirrors), ("nodes", file.node_pools)):
+        for entry in entries.values():
+            for notifier in entry.notify:
+                known = next((users for other, users in notifiers if other == notifier), None)
+                if known is None:
+                    known = {}
+                    notifiers.append((notifier, known))
+                known.setdefault(kind, []).append(entry.name)
+    for notifier, users in notifiers:
+        yield _check(notifier, "; ".join(f"{kind} {', '.join(names)}" for kind, names in users.items()))
 
 
 def _check(notifier: Notifier, check: str) -> Finding:

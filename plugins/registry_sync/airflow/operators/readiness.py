@@ -22,6 +22,7 @@ from registry_sync.airflow.ids import (
 )
 from registry_sync.airflow.map_length import check_map_length
 from registry_sync.airflow.masking import masked_readiness, masked_text
+from registry_sync.airflow.notifications import MESSAGES, SEND_SECONDS
 from registry_sync.airflow.recent_runs import list_recent_runs
 from registry_sync.airflow.run_context import read_parameters
 from registry_sync.config.document import MirrorsFile
@@ -205,14 +206,23 @@ class ReadinessReportOperator(BaseOperator):
     :param pools: the pools that were checked.
     :param dag_ids: the DAG of each mirror, by the mirror's name. Images that their deep checks found damaged count as
         damaged, without being read again.
+    :param send_seconds: time limit of each notifier.
     """
 
     template_fields: Sequence[str] = ()
     ui_color = "#e8e8e8"
 
-    def __init__(self, *, pools: Sequence[NodePool], dag_ids: Mapping[str, str], **kwargs: Any) -> None:
-        super().__init__(trigger_rule=TriggerRule.ALL_DONE, inlets=[READINESS], **kwargs)
+    def __init__(
+        self,
+        *,
+        pools: Sequence[NodePool],
+        dag_ids: Mapping[str, str],
+        send_seconds: float = SEND_SECONDS,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(trigger_rule=TriggerRule.ALL_DONE, inlets=[READINESS, MESSAGES], **kwargs)
         self.pools = pools
+        self.send_seconds = send_seconds
         self.dag_ids = dag_ids
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -241,14 +251,17 @@ class ReadinessReportOperator(BaseOperator):
         return ReadinessReport.of(self.pools, images, notes=notes)
 
     def _store(self, context: Context, report: ReadinessReport) -> None:
-        """Store the result for the page, and send it as metrics. Whatever fails there, the run's own result stays."""
+        """Store the result for the page, and send metrics and messages. The result of the run stays if that fails."""
+        from registry_sync.airflow.readiness_messages import send_readiness_messages
         from registry_sync.airflow.states.readiness_state import publish_readiness
 
         store = context["asset_state_store"][READINESS]
         try:
-            publish_readiness(store, report, run_id=context["ti"].run_id, now=datetime.now(UTC))
+            state = publish_readiness(store, report, run_id=context["ti"].run_id, now=datetime.now(UTC))
         except Exception as error:
             self.log.warning("the result could not be stored; the page shows an earlier one: %s", error)
+        else:
+            send_readiness_messages(context, self.pools, state, self.send_seconds)
 
 
 def read_known_damage(ti: Any, dag_ids: Mapping[str, str]) -> list[KnownDamage]:

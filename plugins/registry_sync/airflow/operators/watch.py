@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError
 from registry_sync.airflow.ids import dag_id
 from registry_sync.airflow.metrics import send_metrics
 from registry_sync.airflow.mirrors_file import list_file_problems
-from registry_sync.airflow.notifications import MESSAGES, SEND_SECONDS, Messenger
+from registry_sync.airflow.notifications import MESSAGES, SEND_SECONDS, Messenger, mirror_links, run_links
 from registry_sync.airflow.states.state_store import open_named_store, open_store
 from registry_sync.config.document import MirrorsFile
 from registry_sync.config.mirror import Mirror
@@ -25,6 +25,7 @@ from registry_sync.state.messages.alerts import Alert, collect_alerts, file_aler
 from registry_sync.state.messages.known_destination import KnownDestination, fetch_destination
 from registry_sync.state.messages.missing_run import DagFacts, due_run, missing_run, read_watched
 from registry_sync.state.messages.notices import notifier_key
+from registry_sync.state.messages.subject import MIRRORS_FILE, Subject
 from registry_sync.state.metrics import destination_metrics
 from registry_sync.state.names import MESSAGES_ASSET, READINESS_ASSET, WATCH_KEY, watched_key
 from registry_sync.state.stored_destination import enabled_since
@@ -68,7 +69,7 @@ class WatchOperator(BaseOperator):
             except Exception as error:
                 self.log.exception("mirror %s could not be looked at", mirror.name)
                 messenger.failures.append(f"mirror {mirror.name} could not be looked at: {error}")
-        self._resend_readiness(messenger.now)
+        self._watch_nodes(messenger)
         if messenger.failures:
             raise AirflowFailException("\n  ".join(["not all messages were sent:", *messenger.failures]))
         return {"alerts": counts}
@@ -85,18 +86,24 @@ class WatchOperator(BaseOperator):
                 f"no message is sent, because Airflow's asset state store cannot remember it: {error}"
             ) from error
 
-    def _resend_readiness(self, now: datetime) -> None:
-        from registry_sync.airflow.states.readiness_state import resend_readiness
+    def _watch_nodes(self, messenger: Messenger) -> None:
+        """Send the stored result of the readiness checks again as metrics, and the messages that are due about it."""
+        from registry_sync.airflow.readiness_messages import tell_pools
+        from registry_sync.airflow.states.readiness_state import stored_readiness
+        from registry_sync.state.metrics import readiness_metrics
 
-        if self.file.node_pools:
-            resend_readiness(open_named_store(READINESS_ASSET), now)
+        pools = list(self.file.node_pools.values())
+        state = stored_readiness(open_named_store(READINESS_ASSET)) if pools else None
+        if state:
+            send_metrics(readiness_metrics(state, messenger.now))
+            tell_pools(messenger, pools, state)
 
     def _watch_file(self, messenger: Messenger) -> None:
         """Tell the problems of the mirrors file to all its notifiers: a mirror with a mistake does not run."""
         alerts = file_alerts(list_file_problems(self.dag_file), messenger.now)
         notifiers = [notifier for mirror in self.file.mirrors.values() for notifier in mirror.notify]
         unique = {notifier_key(notifier): notifier for notifier in notifiers}
-        messenger.tell("", list(unique.values()), alerts, None)
+        messenger.tell(MIRRORS_FILE, list(unique.values()), alerts, run_links("", None))
 
     def _watch(self, mirror: Mirror, context: Context, messenger: Messenger) -> int:
         """Log and tell everything that is wrong with a mirror, send its gauges, and return the number of alerts."""
@@ -112,7 +119,8 @@ class WatchOperator(BaseOperator):
         for each in known:
             overdue_since = missing.since if missing else None
             send_metrics(destination_metrics(each.stored, messenger.now, overdue_since=overdue_since))
-        messenger.tell(mirror.name, mirror.notify, alerts, last_run(known), mirror.owner)
+        links = mirror_links(mirror.name, last_run(known))
+        messenger.tell(Subject.of_mirror(mirror.name), mirror.notify, alerts, links, mirror.owner)
         return sum(alert.count for alert in alerts)
 
     def _leave_disabled(self, mirror: Mirror, known: Sequence[KnownDestination], messenger: Messenger) -> int:

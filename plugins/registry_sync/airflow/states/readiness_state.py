@@ -13,17 +13,17 @@ from registry_sync.state.readiness import ReadinessState, readiness_state
 from registry_sync.state.store import StateStore
 
 
-def publish_readiness(store: StateStore, report: ReadinessReport, *, run_id: str, now: datetime) -> None:
-    """Send what a run saw as metrics, and store it."""
-    state = readiness_state(report, read_at=now, run_id=run_id)
+def publish_readiness(store: StateStore, report: ReadinessReport, *, run_id: str, now: datetime) -> ReadinessState:
+    """Send what a run saw as metrics, store it, and return it."""
+    state = readiness_state(report, read_at=now, run_id=run_id, before=stored_readiness(store))
     send_metrics(readiness_metrics(state, now))
     store.set(READINESS_KEY, as_document(state))
+    return state
 
 
-def resend_readiness(store: StateStore, now: datetime) -> None:
-    """Send the stored result as metrics again, with its age. Nothing is sent before the first check."""
+def stored_readiness(store: StateStore) -> ReadinessState | None:
+    """The stored result; ``None`` before the first check, and when it cannot be read."""
     try:
-        state = read_document(ReadinessState, store.get(READINESS_KEY))
+        return read_document(ReadinessState, store.get(READINESS_KEY))
     except StateError:
-        return
-    send_metrics(readiness_metrics(state, now))
+        return None

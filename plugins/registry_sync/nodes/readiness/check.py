@@ -60,7 +60,7 @@ def check_endpoint(check: EndpointCheck, client: PullClient, limits: Limits, tod
 
 def _check_image(check: EndpointCheck, expected: Expected, pull: _Pull, today: date) -> ImageReadiness:
     if expected.problem:
-        return ImageReadiness.unchecked(check, expected.tag, expected.problem)
+        return ImageReadiness.unchecked(check, expected.tag, expected.problem, expected.advice)
     fault: Fault | None = None
     problem = advice = ""
     try:

@@ -35,7 +35,7 @@ class Expected:
 
     ``digest`` is ``None`` when it cannot be compared; ``not_compared`` is then the reason. ``said_by`` is the registry
     that the digest is from, and when. ``problem``, if not empty, is why the tag cannot be checked at all, such as a tag
-    that its source does not have.
+    that its source does not have; ``advice`` is its end, as in :class:`ImageReadiness`.
     """
 
     tag: str
@@ -43,6 +43,12 @@ class Expected:
     said_by: str = ""
     not_compared: str = ""
     problem: str = ""
+    advice: str = ""
+
+    @classmethod
+    def unknown(cls, tag: str, seen: str, advice: str) -> Self:
+        """A tag that cannot be checked."""
+        return cls(tag=tag, problem=f"{seen}; {advice}", advice=advice)
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "digest": _to_text(self.digest)}
@@ -148,10 +154,15 @@ class ImageReadiness:
         return cls(**{**document, **parsed})
 
     @classmethod
-    def unchecked(cls, check: EndpointCheck, tag: str, problem: str) -> Self:
+    def unchecked(cls, check: EndpointCheck, tag: str, problem: str, advice: str = "") -> Self:
         """An image that was not checked."""
         return cls(
-            pool=check.pool, image=check.image(tag), registry=check.registry.name, fault="unchecked", problem=problem
+            pool=check.pool,
+            image=check.image(tag),
+            registry=check.registry.name,
+            fault="unchecked",
+            problem=problem,
+            advice=advice,
         )
 
 

@@ -206,11 +206,9 @@ class _Planner:
         names = dict.fromkeys([*(earlier or mirrored), *rules.by_name])
         chosen = [tag for tag in names if not rejection_reason(tag, rules)]
         expected = [_recalled(repository, tag, earlier.get(tag), read_at, mirrored.get(tag)) for tag in chosen]
-        problem = (
-            f"its tags are unknown: {repository.host} does not answer, and there is no earlier check; list the tags by "
-            "name, or pass the output of an earlier nodes check --json with --expect"
-        )
-        return expected or [_without_tags(problem)]
+        seen = f"its tags are unknown: {repository.host} does not answer, and there is no earlier check"
+        advice = "list the tags by name, or pass the output of an earlier nodes check --json with --expect"
+        return expected or [Expected.unknown(ANY_TAG, seen, advice)]
 
 
 def _role(pool: NodePool, registry: Registry) -> PoolRole:
@@ -245,10 +243,6 @@ ANY_TAG = "*"
 """Stands for the tags of an image when none is known."""
 
 
-def _without_tags(problem: str) -> Expected:
-    return Expected(tag=ANY_TAG, problem=problem)
-
-
 def _read_expected(client: RegistryClient, repository: Repository, rules: TagRules) -> list[Expected]:
     """The tags that the rules choose, and their digests. Tags are listed only if the rules do not name all of them."""
     entries = {name: ListedTag(name=name) for name in rules.by_name}
@@ -259,8 +253,8 @@ def _read_expected(client: RegistryClient, repository: Repository, rules: TagRul
     digests = {**{name: entry.digest for name, entry in entries.items()}, **selection.pins}
     expected = [_resolve(client, repository, tag, digests.get(tag)) for tag in selection.selected]
     expected += [Expected(tag=tag, problem=reason) for tag, reason in selection.failed.items()]
-    unmatched = f"tags: of the bootstrap image matches none of the {len(listed)} tags of {repository}; fix its rules"
-    return expected or [_without_tags(unmatched)]
+    unmatched = f"tags: of the bootstrap image matches none of the {len(listed)} tags of {repository}"
+    return expected or [Expected.unknown(ANY_TAG, unmatched, "fix its rules")]
 
 
 def _list_tags(client: RegistryClient, repository: Repository) -> dict[str, ListedTag]:
@@ -276,4 +270,4 @@ def _resolve(client: RegistryClient, repository: Repository, tag: str, listed: D
     if digest:
         return Expected(tag=tag, digest=digest, said_by=repository.host)
     missing = f"{Reference(repository, tag)} not found at the source, so the right digest is unknown"
-    return Expected(tag=tag, problem=f"{missing}; push it, or fix tags: of the bootstrap image")
+    return Expected.unknown(tag, missing, "push it, or fix tags: of the bootstrap image")

@@ -10,6 +10,7 @@ from typing import Literal
 from registry_sync.config.notify import Event
 from registry_sync.state.messages.alerts import Alert, AlertKind, minute
 from registry_sync.state.messages.notices import Notice
+from registry_sync.state.messages.subject import Subject
 from registry_sync.text import one_line
 
 MAX_SHOWN = 10
@@ -27,12 +28,14 @@ _SEVERITIES: dict[Event, Severity] = {"failed": "error", "stale": "warning", "re
 class Message:
     """A message, ready to be sent. Templates of the mirrors file use these names, such as ``registry_sync.subject``.
 
-    :ivar mirror: empty when the message is about the mirrors file.
+    :ivar about: identifies what the message is about: the mirror's name, ``mirrors file`` or ``nodes POOL``.
+    :ivar mirror: empty when the message is not about a mirror.
     :ivar owner: the mirror's ``owner:``, such as a team; empty without one.
     :ivar severity: for services that want one: ``error``, ``warning`` or ``info``.
     """
 
-    mirror: str
+    about: str
+    mirror: str = ""
     owner: str = ""
     event: Event
     severity: Severity
@@ -49,13 +52,14 @@ class Link:
     url: str
 
 
-def write_message(mirror: str, notice: Notice, links: Sequence[Link], owner: str = "") -> Message:
-    """The message of a notice about a mirror, or about the mirrors file when ``mirror`` is empty."""
-    name = f"mirror {mirror}" if mirror else "the mirrors file"
+def write_message(subject: Subject, notice: Notice, links: Sequence[Link], owner: str = "") -> Message:
+    """The message of a notice."""
+    name = subject.name
     sections = list(_sections(notice))
     opening = _opening(f"{name} of {one_line(owner)}" if owner else name, notice)
     return Message(
-        mirror=mirror,
+        about=subject.key,
+        mirror=subject.mirror,
         owner=owner,
         event=notice.event,
         severity=_SEVERITIES[notice.event],
