@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 from registry_sync.cli.arguments import FAILED, OK
 from registry_sync.cli.nodes_audit import add_audit
 from registry_sync.cli.nodes_check import Clients, add_check, find_pool
+from registry_sync.cli.nodes_collect import add_collect
 from registry_sync.cli.nodes_prove import add_prove
 from registry_sync.cli.nodes_runtime import add_runtime, choose_runtime, choose_versions
 from registry_sync.config.runtime_versions import Versions
 from registry_sync.errors import ConfigurationError
-from registry_sync.nodes.image_names import NameMap
 from registry_sync.nodes.render import RenderedFile, render_pool, write_files
 from registry_sync.nodes.rewrite_manifests import rewrite
 from registry_sync.nodes.roll_out.forms import FORMS, render_as
+from registry_sync.routes.image_names import NameMap
 from registry_sync.routes.load import load_mirrors
 from registry_sync.text_table import table
 
@@ -39,6 +40,10 @@ def add_nodes(commands: Commands, default_file: Path, clients: Clients) -> None:
     )
     _add_render(subcommands, file)
     _add_images(subcommands, file)
+    collect = subcommands.add_parser(
+        "collect", help="write the images of manifests, charts or running pods into a list for the mirrors file"
+    )
+    add_collect(collect)
     audit = subcommands.add_parser(
         "audit",
         parents=[file],

@@ -16,7 +16,7 @@ from registry_sync.config.fields import (
 )
 from registry_sync.config.notify import Notifier, WrittenNotifiers
 from registry_sync.config.registry import Registry
-from registry_sync.config.rules import RepositoryEntry, Rule, WrittenRule
+from registry_sync.config.rules import RepositoryEntry, Rule, WrittenRule, or_list
 from registry_sync.config.settings import RouteOptions, RouteSettings
 from registry_sync.config.team_keys import AccessControl, DagTags, Owner, WrittenAccess
 from registry_sync.tags.rules import Duration
@@ -149,7 +149,8 @@ class MirrorEntry(MirrorHeader):
     """A mirror, under its name in ``mirrors:``."""
 
     repositories: Annotated[tuple[WrittenRule, ...], Field(min_length=1)] = Field(
-        description="Repositories to mirror: names, or mappings with repository: or namespace:"
+        description="Repositories to mirror: names, or mappings with repository: or namespace:",
+        json_schema_extra=or_list("images_from"),
     )
 
     def _rules(self, defaults: RouteOptions) -> tuple[Rule, ...]:

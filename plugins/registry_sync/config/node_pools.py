@@ -9,9 +9,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Discriminator, Field, Tag
 
 from registry_sync.config.fields import RepositoryName, Strict, checked_by
+from registry_sync.config.image_lists import split_image
 from registry_sync.config.notify import Notifier, WrittenNotifiers
+from registry_sync.config.rules import or_list
 from registry_sync.config.runtime_versions import Versions, check_versions
 from registry_sync.config.tag_rules import WrittenTags
+from registry_sync.oci.reference import Reference
 from registry_sync.tags.rules import TagRules
 
 Runtime = Literal["docker", "containerd", "crio", "k3s", "talos"]
@@ -36,10 +39,23 @@ class PoolMirror:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BootstrapImage:
-    """An image that a machine needs to start. ``tags`` are the rules for its tags, ``None``: all of them."""
+    """An image that a machine needs to start. ``tags`` are the rules for its tags, ``None``: all of them.
+
+    ``is_named``: it is named as manifests name it. A list has the images of other teams too: one that no route brings
+    to a mirror is a finding of the audit and of the readiness checks, and does not make the file invalid.
+    """
 
     repository: str
     tags: TagRules | None = None
+    is_named: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedImage:
+    """A bootstrap image by its whole name, at any registry."""
+
+    name: str
+    tag: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +63,7 @@ class NodePool:
     """A pool of machines.
 
     ``registry`` is the registry of image names. ``version`` is the text of ``versions``, if it is written.
+    ``named_images`` are among ``images`` by their names at ``registry``, but for the ``unplaced`` ones.
     ``image_store`` is that of dockerd, if it is written. ``notify`` are told when machines would not start.
     ``pull_order``: the registries in the order in which machines try them, each with whether it resolves tags.
     """
@@ -56,6 +73,8 @@ class NodePool:
     description: str = ""
     pool_mirrors: tuple[PoolMirror, ...] = ()
     images: tuple[BootstrapImage, ...] = ()
+    named_images: tuple[NamedImage, ...] = ()
+    unplaced: tuple[str, ...] = ()
     runtime: Runtime | None = None
     version: str | None = None
     versions: Versions = Versions()
@@ -87,6 +106,28 @@ class BootstrapImageEntry(Strict):
     tags: WrittenTags | None = Field(None, description="Tags that machines need; default: all")
 
 
+def check_image(text: str) -> str:
+    """Return ``text`` if it is the name of an image. :raises ConfigurationError: when it is not."""
+    name, _, tag = split_image(text)
+    Reference.parse(f"{name}:{tag}")
+    return text
+
+
+class NamedImageEntry(Strict):
+    """An image that a machine needs to start, as manifests name it."""
+
+    image: Annotated[str, checked_by(check_image)] = Field(
+        description="Name with registry and tag, such as quay.io/giantswarm/pause:3.9; routes give its name at the "
+        "pool's registry"
+    )
+
+
+def _image_form(written: Any) -> str | None:
+    if isinstance(written, NamedImageEntry) or (isinstance(written, Mapping) and "image" in written):
+        return "image"
+    return _form(written)
+
+
 def _form(written: Any) -> str | None:
     """The form of an entry of ``mirrors:`` or ``bootstrap_images:``: a bare name, or a mapping."""
     match written:
@@ -103,8 +144,10 @@ WrittenMirror = Annotated[
 ]
 
 WrittenImage = Annotated[
-    Annotated[RepositoryName, Tag("name")] | Annotated[BootstrapImageEntry, Tag("mapping")],
-    Discriminator(_form, "form", "expected a repository name, or a mapping with repository:"),
+    Annotated[RepositoryName, Tag("name")]
+    | Annotated[BootstrapImageEntry, Tag("mapping")]
+    | Annotated[NamedImageEntry, Tag("image")],
+    Discriminator(_image_form, "form", "expected a repository name, or a mapping with repository: or image:"),
 ]
 
 
@@ -119,6 +162,7 @@ class NodePoolEntry(Strict):
     bootstrap_images: tuple[WrittenImage, ...] = Field(
         (),
         description="Images that a machine needs to start; each must be mirrored to every registry that serves it",
+        json_schema_extra=or_list("from"),
     )
     runtime: Runtime | None = Field(None, description="Container runtime of the machines")
     version: Annotated[str, checked_by(check_versions)] | None = Field(
@@ -143,7 +187,12 @@ class NodePoolEntry(Strict):
             description=self.description,
             registry=self.registry,
             pool_mirrors=tuple(map(_parse_mirror, self.mirrors)),
-            images=tuple(map(_parse_image, self.bootstrap_images)),
+            images=tuple(
+                _parse_image(image) for image in self.bootstrap_images if not isinstance(image, NamedImageEntry)
+            ),
+            named_images=tuple(
+                _parse_named(image) for image in self.bootstrap_images if isinstance(image, NamedImageEntry)
+            ),
             runtime=self.runtime,
             version=self.version,
             versions=Versions.parse(self.version) if self.version else Versions(),
@@ -157,6 +206,11 @@ def _parse_mirror(written: str | PoolMirrorEntry) -> PoolMirror:
     if isinstance(written, str):
         return PoolMirror(registry=written)
     return PoolMirror(registry=written.registry, trust=written.trust)
+
+
+def _parse_named(entry: NamedImageEntry) -> NamedImage:
+    name, _, tag = split_image(entry.image)
+    return NamedImage(name=name, tag=tag)
 
 
 def _parse_image(written: str | BootstrapImageEntry) -> BootstrapImage:

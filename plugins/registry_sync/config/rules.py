@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
@@ -73,6 +73,19 @@ def _code(patterns: tuple[Pattern, ...]) -> str:
 
 MAX_PATTERNS = 10
 """Patterns of a namespace that its summary names."""
+
+
+def or_list(key: str) -> Callable[[dict[str, Any]], None]:
+    """Add to the schema of a list that a mapping with ``key`` may name files with images instead."""
+
+    def extend(schema: dict[str, Any]) -> None:
+        files = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+        described = {**files, "description": "File with images, beside the mirrors file; or several"}
+        entries = {name: schema.pop(name) for name in ("items", "minItems", "type") if name in schema}
+        mapping = {"type": "object", "required": [key], "properties": {key: described}}
+        schema |= {"if": {"type": "object"}, "then": mapping, "else": entries}
+
+    return extend
 
 
 class RepositoryEntry(RouteOptions):

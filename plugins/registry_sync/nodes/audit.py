@@ -76,8 +76,20 @@ def _supply(image: Repository, tags: tuple[str, ...], endpoint: Registry, routes
 
 
 def _problems(file: MirrorsFile, pool: NodePool, supplies: tuple[Supply, ...], routes: RouteMap) -> Iterator[str]:
-    """Problems of the pool's own registry, the fallback. Its mirrors were checked when the file was loaded."""
+    """Problems of the pool's own registry, the fallback; and of images that a list names, at its mirrors.
+
+    Images that the file itself names were checked at the mirrors when it was loaded.
+    """
     registry = file.registries[pool.registry]
+    for image in pool.unplaced:
+        yield f"{image}: nothing brings it to {registry.name!r} ({registry.host}); mirror it there"
+    listed = {Repository.at(registry.host, image.repository) for image in pool.images if image.is_named}
+    for supply in supplies:
+        if supply.image in listed and supply.endpoint is not registry and not supply.is_fed:
+            yield (
+                f"no route copies {supply.image} to {supply.endpoint.name!r}: machines find it only at the registries "
+                "after it; mirror it there"
+            )
     for fallback in (supply for supply in supplies if supply.endpoint is registry):
         if not fallback.is_fed:
             yield (

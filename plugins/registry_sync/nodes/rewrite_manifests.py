@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from registry_sync.config.yaml_source import Place, Span, read_spans
+from registry_sync.config.image_lists import find_images, split_image
+from registry_sync.config.yaml_source import Span
 from registry_sync.errors import ConfigurationError
-from registry_sync.nodes.image_names import NameMap
 from registry_sync.oci.reference import Reference, Repository
-
-_LIST_LINE = re.compile(r"\s*(?:(?P<image>[^\s#\"'{}\[\]]*[^\s#\"'{}\[\]:])(?:\s+#.*)?|#.*)?\s*")
-"""A line of an image list: a single word that does not end in a colon, a comment, or an empty line."""
+from registry_sync.routes.image_names import NameMap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +28,7 @@ def rewrite(text: str, name: str, names: NameMap) -> Rewritten:
     :param name: the text's name in messages.
     :raises ConfigurationError: when ``text`` is neither.
     """
-    spans = _list_spans(text) if _is_list(text) else _manifest_spans(text, name)
+    spans = find_images(text, name)
     parts, problems, end, renamed = [], [], 0, 0
     for span in spans:
         new, problem = _rename(span, names)
@@ -47,46 +43,12 @@ def rewrite(text: str, name: str, names: NameMap) -> Rewritten:
     return Rewritten(text="".join([*parts, text[end:]]), renamed=renamed, problems=tuple(problems))
 
 
-def _is_list(text: str) -> bool:
-    lines = text.splitlines()
-    return all(_LIST_LINE.fullmatch(line) and line.strip() != "---" for line in lines)
-
-
-def _list_spans(text: str) -> Iterator[Span]:
-    offset = 0
-    for number, line in enumerate(text.splitlines(keepends=True), 1):
-        match = _LIST_LINE.fullmatch(line)
-        if match and match["image"]:
-            start, end = match.span("image")
-            yield Span(place=(), value=match["image"], start=offset + start, end=offset + end, line=number)
-        offset += len(line)
-
-
-def _manifest_spans(text: str, name: str) -> Iterable[Span]:
-    spans = read_spans(text, name)
-    if any(span.value and not span.place for span in spans):
-        raise ConfigurationError(f"{name}: expected a list with one image a line, or YAML with Kubernetes manifests")
-    by_start = {span.start: span for span in spans if _is_image(span.place)}  # an alias has the place of its anchor
-    return [by_start[start] for start in sorted(by_start)]
-
-
-def _is_image(place: Place) -> bool:
-    """Return whether the value at ``place`` is an image.
-
-    https://kubernetes.io/docs/concepts/containers/images/ and https://kubernetes.io/docs/concepts/storage/volumes/#image
-    """
-    match place:
-        case (*_, "image") | (*_, "image", "reference" | "repository") | (*_, "images", int()) | (int(),):
-            return True
-    return False
-
-
 def _rename(span: Span, names: NameMap) -> tuple[str, str]:
     """The image's name at the pool's registry, and the problem if it has none there."""
     image = span.value
     if span.place[-1:] == ("repository",):
         return image, f"{image!r} is only a part of an image's name, as in Helm values; render the chart first"
-    name, suffix, tag = _split(image)
+    name, suffix, tag = split_image(image)
     try:
         repository = names.parse(name)
         Reference.parse(f"{name}:{tag}")
@@ -100,16 +62,3 @@ def _rename(span: Span, names: NameMap) -> tuple[str, str]:
         return image, f"{image}: no route copies {repository} to {registry}; mirror it there"
     problem = renamed.why_not_copied(tag) if "@" not in suffix else ""
     return f"{renamed.repository}{suffix}", problem and f"{image}: {problem}"
-
-
-def _split(image: str) -> tuple[str, str, str]:
-    """Split an image into its name, the rest as it is written, and its tag (``latest`` if it has none).
-
-    >>> _split("quay.io/a/b:v1@sha256:00")
-    ('quay.io/a/b', ':v1@sha256:00', 'v1')
-    """
-    before = image.partition("@")[0]
-    name, colon, tag = before.rpartition(":")
-    if not colon or "/" in tag:
-        name, tag = before, ""
-    return name, image[len(name) :], tag or "latest"

@@ -139,7 +139,7 @@ def _check_images(pool: NodePool, checked: CheckedFile) -> Iterator[Problem]:
     registry = checked.file.registries[pool.registry]
     names = [entry.registry for entry in pool.pool_mirrors] or [pool.registry]
     endpoints = [checked.file.registries[name] for name in names]
-    for index, image in enumerate(pool.images):
+    for index, image in enumerate(image for image in pool.images if not image.is_named):
         problems = _image_problems(image, registry, endpoints, checked.routes)
         yield from (Problem(_place(pool, "bootstrap_images", index), problem) for problem in problems)
 

@@ -20,11 +20,13 @@ from registry_sync.config.explain_errors import (
     is_echo,
     problem_texts,
 )
+from registry_sync.config.listed_images import expand_image_lists
 from registry_sync.config.mirrors_folder import join_texts, merge_documents, split_text
 from registry_sync.config.other_tools import foreign_file, recognize, recognize_text
 from registry_sync.config.variables import expand_variables
 from registry_sync.config.yaml_source import Document, Place, read_yaml
 from registry_sync.errors import MirrorsFileError
+from registry_sync.routes.bootstrap_images import place_images
 from registry_sync.routes.check_node_pools import check_pools
 from registry_sync.routes.checks import CheckedFile, check_mirrors
 from registry_sync.routes.graph import RouteMap, uses_known_registries
@@ -85,6 +87,7 @@ def parse_mirrors(
 def _parse_text(text: str, path: Path, only: str | None, *, with_rules: bool) -> tuple[MirrorsFile, tuple[str, ...]]:
     texts = split_text(text, path.name)
     document = merge_documents(_read_documents(texts, only, with_rules=with_rules), path.name)
+    expand_image_lists(document, path.parent)
     file, problems = check_document(document, path, MirrorsDocument if with_rules else HeadersDocument)
     unread = tuple(_unread(name) for name, content in texts.items() if content is None)
     return file, (*problem_texts(problems, document), *unread)
@@ -287,13 +290,14 @@ def _without_entries(value: Mapping[str, Any], broken: set[tuple[str | int, ...]
 def _build(entries: MirrorsDocument, document: Document, path: Path) -> MirrorsFile:
     """The values of a file, from its valid entries."""
     files = {name: path.parent / document.file(("mirrors", name)) for name in entries.mirrors}
-    return MirrorsFile(
+    file = MirrorsFile(
         path=path,
         mirror_files=files,
         registries={name: entry.parse(name) for name, entry in entries.registries.items()},
         mirrors={name: entry.parse(name, entries.defaults) for name, entry in entries.mirrors.items()},
         node_pools={name: entry.parse(name, entries.defaults.notify) for name, entry in entries.nodes.items()},
     )
+    return place_images(file)
 
 
 def _check(file: MirrorsFile, document: Document, reported: Iterable[Problem]) -> list[Problem]:

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
 from registry_sync.cli.main import main
 from registry_sync.errors import ConfigurationError
-from registry_sync.nodes.image_names import NameMap
 from registry_sync.nodes.rewrite_manifests import rewrite
 from registry_sync.oci.reference import Repository
+from registry_sync.routes.image_names import NameMap
 from registry_sync.routes.load import load_mirrors
 
 MIRRORS = """\

@@ -117,7 +117,10 @@ NO_RANGE = "is not a version range; write one such as '>=1.7' or '>=1.7, <2'"
         ),
         (
             {"bootstrap_images": [1.1]},
-            ".bootstrap_images[0]: expected a repository name, or a mapping with repository:, got the number 1.1",
+            (
+                ".bootstrap_images[0]: expected a repository name, or a mapping with repository: or image:, got the "
+                "number 1.1"
+            ),
         ),
         (
             {"bootstrap_images": ["Infra/base"]},

@@ -70,9 +70,23 @@ def plan_checks(
     """
     planner = _Planner(file, open_client, cache(recall), cache(read_mirrored))
     for pool in pools:
+        planner.plan.notes += _unplaced_note(file, pool)
         for image in pool.images:
             planner.add(pool, image)
     return replace(planner.plan, notes=list(dict.fromkeys(planner.plan.notes)))
+
+
+MAX_UNPLACED = 10
+"""Images that a note names; ``nodes audit`` names all."""
+
+
+def _unplaced_note(file: MirrorsFile, pool: NodePool) -> list[str]:
+    """A note about images of a list that nothing brings to the pool's registry: machines pull them elsewhere."""
+    if not pool.unplaced:
+        return []
+    more = f" and {len(pool.unplaced) - MAX_UNPLACED} more" if len(pool.unplaced) > MAX_UNPLACED else ""
+    names, host = ", ".join(pool.unplaced[:MAX_UNPLACED]), file.registries[pool.registry].host
+    return [f"{pool.name}: not checked, because nothing brings them to {host}: {names}{more}"]
 
 
 def find_source(
