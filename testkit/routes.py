@@ -11,7 +11,7 @@ from registry_sync.config.registry import Registry, RegistryEntry
 from registry_sync.config.settings import SkopeoOptions
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import RegistryClient
-from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.registry.endpoint import Credentials, Endpoint, Identity
 from registry_sync.registry.open import open_client
 from registry_sync.routes.route import Route
 from registry_sync.skopeo.local import find_skopeo
@@ -68,14 +68,24 @@ def make_route(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopbackConnections:
-    """Connections without Airflow: the credentials of each registry by its name, and an API's address."""
+    """Connections without Airflow: the credentials of each registry by its name, and an API's address.
+
+    ``identity`` is that of both registries.
+    """
 
     credentials: Mapping[str, Credentials | None] = field(default_factory=dict)
     api_url: str | None = None
+    identity: Identity | None = None
 
     def endpoint(self, registry: Registry, /) -> Endpoint:
         credentials = self.credentials.get(registry.name)
-        return Endpoint(host=registry.host, tls=registry.tls, ca_file=registry.ca_file, credentials=credentials)
+        return Endpoint(
+            host=registry.host,
+            tls=registry.tls,
+            ca_file=registry.ca_file,
+            credentials=credentials,
+            identity=self.identity,
+        )
 
     def client(self, registry: Registry, /) -> AbstractContextManager[RegistryClient]:
         client = open_client(
@@ -105,6 +115,7 @@ def run_route(
     window: Window = ALL_TAGS,
     planned: PlannedDeletions | None = None,
     api_url: str | None = None,
+    identity: Identity | None = None,
     dry_run: bool = False,
     deep_check: DeepCheck | None = None,
     compares_names: bool = False,
@@ -117,6 +128,7 @@ def run_route(
     :param destination_credentials: credentials of the Airflow Connection of the destination.
     :param planned: deletions that an earlier run planned.
     :param api_url: address of the source's own API.
+    :param identity: identity at a cloud, of both registries.
     :param compares_names: the run is a scheduled one between two full checks.
     :param run: what to do with the route; ``verify_route`` copies nothing.
     :param on_start: gets the session before the work begins, for a test that stops it as Airflow's ``on_kill`` does.
@@ -124,6 +136,7 @@ def run_route(
     connections = LoopbackConnections(
         credentials={route.source.name: source_credentials, route.destination.name: destination_credentials},
         api_url=api_url,
+        identity=identity,
     )
     scope = RouteScope(
         tags=only_tags,
