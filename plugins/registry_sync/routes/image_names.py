@@ -28,12 +28,13 @@ class RenamedImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameRow:
-    """A line of the map: a name, or with ``*`` all names of a namespace except those of ``excluded``."""
+    """A line of the map: a name, or with ``*`` all names of ``namespace`` except those of ``excluded`` within it."""
 
     image: str
     becomes: str
     mirrors: tuple[str, ...]
     excluded: tuple[str, ...] = ()
+    namespace: str = ""
 
 
 class NameMap:
@@ -98,6 +99,7 @@ class NameMap:
                             becomes=_with_glob(str(renamed.repository), routes.rule.namespace, example, glob),
                             mirrors=_mirrors(renamed),
                             excluded=tuple(map(str, routes.rule.exclude or ())),
+                            namespace=routes.rule.namespace,
                         )
 
 

@@ -107,6 +107,7 @@ def test_the_map_is_printed_as_json(path: Path, capsys: pytest.CaptureFixture[st
         "becomes": "cn.example/flat/team-tool",
         "mirrors": ["china"],
         "excluded": [],
+        "namespace": "",
     }
 
 

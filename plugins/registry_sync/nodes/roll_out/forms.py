@@ -10,6 +10,7 @@ from registry_sync.config.node_pools import NodePool, Runtime
 from registry_sync.config.runtime_versions import Versions
 from registry_sync.nodes.render import RenderedFile
 from registry_sync.nodes.roll_out.daemon_set import daemon_set
+from registry_sync.nodes.roll_out.kyverno import kyverno
 from registry_sync.nodes.roll_out.machines import ansible, butane, cloud_init, script
 from registry_sync.nodes.roll_out.merged_config import eks, kind
 from registry_sync.nodes.roll_out.products import buildkit, gke, openshift
@@ -25,6 +26,7 @@ FORMS: Mapping[str, tuple[str, Callable[[RollOut], str]]] = {
     "gke": ("containerd-config.yaml", gke),
     "kind": ("kind.yaml", kind),
     "buildkit": ("buildkitd.toml", buildkit),
+    "kyverno": ("kyverno.yaml", kyverno),
     "openshift": ("mirror-sets.yaml", openshift),
 }
 """The name of the file, and the function that writes it, by the name of the form."""
