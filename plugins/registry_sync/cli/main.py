@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from registry_sync import __version__
-from registry_sync.cli import check, plan, verify
+from registry_sync.cli import check, events, plan, verify
 from registry_sync.cli.arguments import FAILED, OK, UNANSWERED, UNUSABLE
 from registry_sync.cli.connections import open_client, open_node_client
 from registry_sync.cli.disabled import remarks_about_disabled, schedule_text
@@ -66,6 +66,10 @@ def _parser(program: str) -> argparse.ArgumentParser:
         "check", parents=[file], help="check everything that a run needs, and print what to type; copies nothing"
     )
     check.add_options(checking)
+    receiving = commands.add_parser(
+        "events", parents=[file], help="print the address that each registry reports pushes to, and how to enter it"
+    )
+    events.add_options(receiving)
     _add_status(commands)
     _add_where(commands, default)
     add_import(commands)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from registry_sync.airflow.checks.database import check_database
+from registry_sync.airflow.checks.events import check_events
 from registry_sync.airflow.checks.notifiers import check_notifiers
 from registry_sync.airflow.checks.settings import check_map_length, check_queues
 from registry_sync.airflow.masking import masked_finding
@@ -30,6 +31,7 @@ def check_airflow(file: MirrorsFile) -> Iterator[Finding]:
     yield from check_database(file)
     yield from check_map_length(file)
     yield from check_queues(file)
+    yield from check_events(file)
 
 
 def check_everything(file: MirrorsFile, connections: Connections) -> Iterator[Finding]:

@@ -1,0 +1,71 @@
+"""The command ``events``: print the addresses of the receiver, and what to enter at each registry."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+
+from registry_sync.cli.arguments import FAILED, OK
+from registry_sync.cli.connections import without_airflow
+from registry_sync.config.document import MirrorsFile
+from registry_sync.errors import ConfigurationError
+from registry_sync.events.addresses import Address
+from registry_sync.events.instructions import describe, describe_missing
+from registry_sync.events.subscription import Subscription, subscriptions
+from registry_sync.routes.load import load_mirrors
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that only ``events`` has."""
+    parser.add_argument(
+        "--url", metavar="URL", help="address at which registries reach Airflow; default: [api] base_url of Airflow"
+    )
+    parser.add_argument("--show-secrets", action="store_true", help="print the secrets too")
+    parser.set_defaults(command=print_events)
+
+
+def print_events(arguments: argparse.Namespace) -> int:
+    """Print a paragraph for each address. Return 1 when the secret of one is missing."""
+    file = load_mirrors(arguments.file)
+    addresses = _addresses(file)
+    if not addresses:
+        raise ConfigurationError(_advice(arguments.file))
+    read_secret, airflow_url = _of_airflow()
+    with redirect_stdout(sys.stderr):
+        secrets = {mirrors[0].secret: read_secret(mirrors[0].secret) for mirrors in addresses.values()}
+    texts = [
+        describe(mirrors, secret, arguments.url or airflow_url, shows_secret=arguments.show_secrets)
+        if (secret := secrets[mirrors[0].secret])
+        else describe_missing(mirrors)
+        for mirrors in addresses.values()
+    ]
+    print("\n\n".join(texts))
+    return OK if all(secrets.values()) else FAILED
+
+
+def _addresses(file: MirrorsFile) -> Mapping[Address, Sequence[Subscription]]:
+    found: dict[Address, list[Subscription]] = {}
+    for each in subscriptions(file):
+        found.setdefault(each.address, []).append(each)
+    return found
+
+
+def _advice(path: Path) -> str:
+    return (
+        f"{path}: no webhook starts a mirror; write events: {{webhook: {{secret: CONNECTION_ID}}}} at a registry that "
+        "a mirror reads from"
+    )
+
+
+def _of_airflow() -> tuple[Callable[[str], str | None], str]:
+    """How to read a secret, and Airflow's own address."""
+    with redirect_stdout(sys.stderr):
+        try:
+            from registry_sync.airflow.receiver.base_url import base_url
+            from registry_sync.airflow.receiver.secrets import read_secret
+        except ModuleNotFoundError as error:
+            raise without_airflow(error) from error
+        return read_secret, base_url()
