@@ -19,6 +19,7 @@ RUN = {"registry-sync", "airflow", "mkdir", "cp", "rm", "ls", "cd", "skopeo", "u
 """Programs whose commands ``tests/integration/test_documented_commands.py`` runs."""
 
 RUN_ELSEWHERE = {
+    "tests/unit/cli/test_events.py": r"python -m registry_sync events .*",
     "tests/unit/importing/test_move_page.py": r"registry-sync (import .*|validate mirrors\.yaml)",
     "tests/integration/test_dag_runs.py": r"python -m registry_sync check --on-workers",
     "tests/integration/test_wheel.py": r"pip install \.|airflow dags test .*",
