@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 from registry_sync.oci.reference import Digest
 from testkit.api_server import ApiServer, Asked, json_answer
 from testkit.interceptor import Answer
+from testkit.loopback import Request
 
 MAX_PAGE_SIZE = 100
 DEFAULT_PAGE_SIZE = 10
@@ -76,6 +77,27 @@ class DockerHubApi(ApiServer):
         self._tokens = set[str]()
         self._repositories: dict[str, _Repository] = {}
         self._table = threading.RLock()
+        self._limit: int | None = None
+        self._used, self._window_seconds = 0, 0
+
+    def limit_pulls(self, limit: int, *, used: int = 0, window_seconds: int = 21600) -> None:
+        """Report a pull limit with every manifest, of which ``used`` pulls are used up. Nothing is refused."""
+        self._limit, self._used, self._window_seconds = limit, used, window_seconds
+
+    @property
+    def pulls(self) -> int:
+        """GETs of manifests that the limit would count."""
+        gets = (each for each in self.requests() if each.method == "GET" and each.status == 200)
+        return sum("/manifests/" in each.path for each in gets)
+
+    def extra_headers(self, request: Request) -> Mapping[str, str]:
+        """The header fields of Docker Hub's pull limit: https://docs.docker.com/docker-hub/usage/pulls/."""
+        if self._limit is None or "/manifests/" not in request.path:
+            return {}
+        with self._table:
+            self._used += request.method == "GET" and request.status == 200
+            left, window = max(self._limit - self._used, 0), f"w={self._window_seconds}"
+        return {"ratelimit-limit": f"{self._limit};{window}", "ratelimit-remaining": f"{left};{window}"}
 
     def add(self, repository: str, *, is_private: bool = False, kind: str | None = "image") -> None:
         """Add a repository ``namespace/name`` without tags. ``kind`` is image, plugin or ``None``."""

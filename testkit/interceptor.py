@@ -326,6 +326,10 @@ class Interceptor:
             return http.client.HTTPSConnection(host, port, timeout=PATIENCE_SECONDS, context=self._tls)
         return http.client.HTTPConnection(host, port, timeout=PATIENCE_SECONDS)
 
+    def extra_headers(self, request: Request) -> Mapping[str, str]:  # noqa: ARG002 - used by servers of a kind
+        """Header fields that the registry's answer to a request gets besides its own."""
+        return {}
+
     def own_location(self, location: str) -> str:
         """``location`` with this server's address instead of the registry's."""
         return location.replace(f"{self._upstream.scheme}://{self._upstream.netloc}/", f"{self.url}/", 1)
@@ -408,7 +412,7 @@ class _Handler(LoopbackHandler):
             if course.is_lost:
                 self._reset()
             else:
-                self._return(response, course)
+                self._return(response, course, self._interceptor.extra_headers(request))
         finally:
             upstream.close()
 
@@ -444,7 +448,7 @@ class _Handler(LoopbackHandler):
         while self.rfile.readline().strip():
             continue
 
-    def _return(self, response: http.client.HTTPResponse, course: _Course) -> None:
+    def _return(self, response: http.client.HTTPResponse, course: _Course, extra: Mapping[str, str]) -> None:
         has_body = self.command != "HEAD" and response.status not in _BODYLESS
         is_chunked = has_body and response.length is None
         self.send_response_only(response.status, response.reason)
@@ -453,6 +457,8 @@ class _Handler(LoopbackHandler):
                 is_location = name.lower() == "location"
                 own = self._interceptor.own_location(value) if is_location else value
                 self.send_header(name, course.headers.get(name, own))
+        for name, value in extra.items():
+            self.send_header(name, value)
         if is_chunked:
             self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()

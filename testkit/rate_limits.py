@@ -6,7 +6,8 @@ from registry_sync.worker.shared_directory import shared_directory
 
 
 def forget_rate_limits() -> None:
-    """Forget every pause and pace of this worker."""
+    """Forget every pause, every pace, and the pulls that are left to this worker."""
     directory = shared_directory()
-    for file in directory.glob("rate-*") if directory else ():
-        file.unlink(missing_ok=True)
+    for pattern in ("rate-*", "pulls-*"):
+        for file in directory.glob(pattern) if directory else ():
+            file.unlink(missing_ok=True)

@@ -94,6 +94,7 @@ class LoopbackConnections:
             max_connections=registry.max_connections,
             api_url=registry.api_url or (self.api_url if registry.name == SOURCE else None),
             requests_per_second=registry.requests_per_second,
+            keep_pulls=registry.keep_pulls,
         )
         return closing(client)
 

@@ -44,7 +44,7 @@ MIRRORS: Mapping[str, Mapping[str, Any]] = {
 DONE: dict[str, Any] = {
     "counts": {"copied": 2, "unchanged": 1},
     "sent_bytes": 1234,
-    "traffic": Traffic(requests=9, waits=1, wait_seconds=2.4),
+    "traffic": Traffic(requests=9, pulls=3, waits=1, wait_seconds=2.4),
 }
 """A route of which two tags were copied, in nine requests."""
 
@@ -53,6 +53,7 @@ COUNTERS = {
     "copied_bytes": 1234,
     "deleted_tags": 0,
     "requests": 9,
+    "pulls": 3,
     "rate_limit_waits": 1,
     "rate_limit_wait_seconds": 2,
 }

@@ -13,7 +13,7 @@ from registry_sync.config.fields import NO_PROXY, Host, ProxyAddress, Strict, Wo
 from registry_sync.config.settings import MoverName
 from registry_sync.config.tag_rules import WrittenDuration
 from registry_sync.oci.reference import without_default_port
-from registry_sync.registry.kinds import CREATES_REPOSITORIES, OWN_API, Kind, api_url_fault, infer_kind
+from registry_sync.registry.kinds import CREATES_REPOSITORIES, LIMITS_PULLS, OWN_API, Kind, api_url_fault, infer_kind
 from registry_sync.tags.rules import Duration
 from registry_sync.text import quoted
 
@@ -39,6 +39,7 @@ class Registry:
     proxy_connection: str | None = None
     max_connections: int = 8
     requests_per_second: float | None = None
+    keep_pulls: int | None = None
     create_repository: bool = False
     transfer: MoverName | None = None
     pool: str = "default_pool"
@@ -96,6 +97,12 @@ class RegistryEntry(Strict):
         description="Maximum rate of requests, to an API of its own and to /v2 together, of all tasks that share a "
         "temporary directory; default: by kind",
     )
+    keep_pulls: int | None = Field(
+        None,
+        ge=1,
+        description="Pulls of each window of the registry's pull limit that are left to machines: copies wait before "
+        "fewer are left; for docker_hub; default: none",
+    )
     create_repository: bool = Field(
         False, description="true: create a repository before the first push; for docker_hub (public) and ecr (private)"
     )
@@ -149,6 +156,13 @@ class RegistryEntry(Strict):
         return self
 
     @model_validator(mode="after")
+    def _check_keep_pulls(self) -> Self:
+        if self.keep_pulls and self._kind() not in LIMITS_PULLS:
+            which = f"only supported for kind {', '.join(LIMITS_PULLS)}, which reports its pull limit"
+            raise ValueError(f"keep_pulls is {which} (this registry is {quoted(self._kind())}); remove it")
+        return self
+
+    @model_validator(mode="after")
     def _check_create_repository(self) -> Self:
         if self.create_repository and self._kind() not in CREATES_REPOSITORIES:
             which = f"only supported for kind {', '.join(sorted(CREATES_REPOSITORIES))}"
@@ -175,6 +189,7 @@ class RegistryEntry(Strict):
             proxy_connection=self.proxy_connection,
             max_connections=self.max_connections,
             requests_per_second=self.requests_per_second,
+            keep_pulls=self.keep_pulls,
             create_repository=self.create_repository,
             transfer=self.transfer,
             pool=self.pool,

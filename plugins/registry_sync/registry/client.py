@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Protocol, TypeVar
@@ -239,6 +240,17 @@ class RegistryClient(Protocol):
 
     def delete_fault(self) -> str:
         """The reason that these credentials cannot delete tags, as far as that is known without a try; else empty."""
+
+    @property
+    def pull_note(self) -> str:
+        """Says that no pull limit is known of which pulls could be kept for machines; else empty."""
+
+    def hold_pulls(self, repository: Repository, digest: Digest, count: int) -> AbstractContextManager[object]:
+        """Reserve pulls of the registry's limit for a block in which skopeo reads ``count`` manifests.
+
+        :raises RateLimited: when fewer pulls would be left than the mirrors file keeps for machines.
+        :raises RefusedError: when the limit never allows so many.
+        """
 
     def wait_for_pause(self) -> None:
         """Sleep while the registry's rate limit pauses this worker. For requests that skopeo will send."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -111,6 +112,15 @@ class DistributionClient:
     def abort(self) -> None:
         """Break off every request, and send no more. Safe in a signal handler."""
         self._transport.abort()
+
+    @property
+    def pull_note(self) -> str:
+        """Nothing: the registry has no limit of pulls."""
+        return ""
+
+    def hold_pulls(self, repository: Repository, digest: Digest, count: int) -> AbstractContextManager[object]:  # noqa: ARG002 - used by kinds with a pull limit
+        """Reserve nothing: the registry has no limit of pulls."""
+        return nullcontext()
 
     def wait_for_pause(self) -> None:
         """Sleep while the registry's rate limit pauses this worker."""

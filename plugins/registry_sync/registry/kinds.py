@@ -33,6 +33,9 @@ OWN_API: frozenset[Kind] = frozenset({"quay", "docker_hub", "harbor", "ghcr", "e
 CREATES_REPOSITORIES: frozenset[Kind] = frozenset({"docker_hub", "ecr"})
 """Kinds that support ``create_repository``: their API can create a repository."""
 
+LIMITS_PULLS: frozenset[Kind] = frozenset({"docker_hub"})
+"""Kinds that support ``keep_pulls``: their responses say how many pulls are left."""
+
 LISTS_PUSH_TIMES: frozenset[Kind] = frozenset(
     {"quay", "docker_hub", "acr", "harbor", "google", "ghcr", "ecr", "gitlab"}
 )

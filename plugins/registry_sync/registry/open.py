@@ -41,15 +41,22 @@ def open_client(
     max_connections: int,
     api_url: str | None = None,
     requests_per_second: float | None = None,
+    keep_pulls: int | None = None,
 ) -> RegistryClient:
     """The client for a registry of ``kind``, a key of :data:`CLIENTS`. Nothing is sent yet.
 
     :param kind: ``None`` is inferred from the host.
     :param api_url: address of the kind's own API; by default its usual one. Kinds without an API ignore it.
     :param requests_per_second: overrides the kind's usual limit.
+    :param keep_pulls: pulls of each window of a pull limit that are left to machines. Kinds without one ignore it.
     """
-    client = CLIENTS[kind or infer_kind(endpoint.host)]
-    return client(endpoint, max_connections=max_connections, api_url=api_url, requests_per_second=requests_per_second)
+    kind_of_client = CLIENTS[kind or infer_kind(endpoint.host)]
+    client = kind_of_client(
+        endpoint, max_connections=max_connections, api_url=api_url, requests_per_second=requests_per_second
+    )
+    if keep_pulls is not None and isinstance(client, DockerHubClient):
+        client.keep_pulls(keep_pulls)
+    return client
 
 
 def open_as_node(endpoint: Endpoint, *, answer_seconds: float) -> PullClient:

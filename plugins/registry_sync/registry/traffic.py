@@ -18,13 +18,16 @@ SHORTEST_WAIT_SECONDS = 0.05
 class Traffic:
     """Requests of our own, retries and redirects included. Those of skopeo are not counted.
 
-    :ivar manifests: manifests that GET requests returned. Docker Hub's pull limit counts them, and no HEAD.
+    :ivar manifests: manifests that GET requests returned.
+    :ivar pulls: manifests of a registry with a pull limit, Docker Hub, that were read by us and by skopeo. The limit
+        counts them, and no HEAD.
     :ivar waits: how often a rate limit held something back: a pause after a 429, or ``requests_per_second``.
     :ivar wait_seconds: for how long, added up over threads that waited at the same time.
     """
 
     requests: int = 0
     manifests: int = 0
+    pulls: int = 0
     waits: int = 0
     wait_seconds: float = 0.0
 
@@ -33,6 +36,7 @@ class Traffic:
         return Traffic(
             requests=self.requests + other.requests,
             manifests=self.manifests + other.manifests,
+            pulls=self.pulls + other.pulls,
             waits=self.waits + other.waits,
             wait_seconds=round(self.wait_seconds + other.wait_seconds, 3),
         )

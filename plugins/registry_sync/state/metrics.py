@@ -49,7 +49,7 @@ _GAUGES = (
 
 _COUNTERS = (
     *("copied_tags", "copied_bytes", "deleted_tags"),
-    *("requests", "rate_limit_waits", "rate_limit_wait_seconds"),
+    *("requests", "pulls", "rate_limit_waits", "rate_limit_wait_seconds"),
 )
 
 METRICS: Mapping[str, Metric] = {
@@ -103,6 +103,7 @@ def run_metrics(mirror: str, destination: str, reports: Sequence[RouteReport]) -
         "copied_bytes": sum(report.sent_bytes for report in reports),
         "deleted_tags": sum(report.counts.get("deleted", 0) for report in reports),
         "requests": sum(each.requests for each in traffic),
+        "pulls": sum(each.pulls for each in traffic),
         "rate_limit_waits": sum(each.waits for each in traffic),
         "rate_limit_wait_seconds": sum(each.wait_seconds for each in traffic),
     }

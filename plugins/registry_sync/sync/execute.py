@@ -76,6 +76,7 @@ def execute(session: Session, observation: Observation, plan: Plan) -> Execution
                 *artifacts.notes,
                 *skipped_artifacts_note(artifacts.results),
                 *_registry_notes(session, copied),
+                *filter(None, [session.source.pull_note]),
             ),
             sent_bytes=transfer.mover.sent_bytes,
             retry_at=publisher.retry_at or artifacts.retry_at,

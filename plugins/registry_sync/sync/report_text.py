@@ -66,6 +66,7 @@ def report_table(routes: Sequence[RouteReport]) -> str:
     if rows:
         parts.append(table_with_texts(_TAG_HEADINGS, rows, right=_TAG_RIGHT))
     parts += _windows(routes)
+    parts += _pulls(routes)
     parts += _warnings(routes)
     parts += [f"{_arrow(each)}: {note}" for each in routes for note in each.notes]
     if totals := [route.totals for route in routes if route.totals]:
@@ -127,6 +128,13 @@ def _windows(routes: Sequence[RouteReport]) -> list[str]:
     if len(counts) == 1 and counts.total() == len(routes):
         return [f"Looked at {next(iter(counts))}"]
     return ["\n".join(f"{count} routes looked at {window}" for window, count in counts.items())] if counts else []
+
+
+def _pulls(routes: Sequence[RouteReport]) -> list[str]:
+    """The pulls of this run that a pull limit counts; nothing without any."""
+    pulls = sum(each.traffic.pulls for each in routes)
+    manifests = "1 manifest" if pulls == 1 else f"{pulls} manifests"
+    return [f"Docker Hub's pull limit counted {manifests}"] if pulls else []
 
 
 _COLUMNS = ("copied", "unchanged", "repaired", "skipped", "deleted", "locked", "failed", "digests", "sent", "seconds")

@@ -212,7 +212,7 @@ def test_the_strategies_know_every_option() -> None:
     assert FIELDS.keys() == RouteOptions.model_fields.keys()
     assert REGISTRY_FIELDS.keys() == RegistryEntry.model_fields.keys() - {
         *("host", "api_url", "tls", "create_repository"),
-        *("client_certificate", "client_key", "proxy", "proxy_connection"),
+        *("client_certificate", "client_key", "proxy", "proxy_connection", "keep_pulls"),
     }
 
 
@@ -234,6 +234,7 @@ def test_a_registry_comes_back_from_what_is_written(options: dict[str, Any]) -> 
         {"kind": "quay", "api_url": "https://api.example"},
         {"tls": False},
         {"host": "docker.io", "create_repository": True},
+        {"host": "docker.io", "keep_pulls": 50},
         {"client_certificate": "/etc/ssl/mirror.crt", "client_key": "/etc/ssl/mirror.key"},
         {"proxy": "none"},
         {"proxy": "https://proxy.example:3129", "proxy_connection": "corporate_proxy"},

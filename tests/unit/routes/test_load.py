@@ -174,6 +174,14 @@ NO_ADDRESS = "proxy_connection has the login of the proxy, so it needs proxy: ht
         ({"proxy": "proxy.example:3128"}, f".proxy: 'proxy.example:3128' {NO_PROXY}"),
         ({"proxy": "http://proxy.example/path"}, f".proxy: 'http://proxy.example/path' {NO_PROXY}"),
         ({"proxy_connection": "corporate"}, f": {NO_ADDRESS}"),
+        (
+            {"keep_pulls": 50},
+            (
+                ": keep_pulls is only supported for kind docker_hub, which reports its pull limit (this registry is "
+                "'distribution'); remove it"
+            ),
+        ),
+        ({"keep_pulls": 0}, ".keep_pulls: expected 1 or more, got the number 0"),
         ({"proxy": "none", "proxy_connection": "corporate"}, f": {NO_ADDRESS}"),
         ({"connection": ""}, ".connection: it is empty; write a value, or remove it"),
         ({"max_connections": 0}, ".max_connections: expected 1 or more, got the number 0"),

@@ -140,7 +140,7 @@ def report(**fields: object) -> RouteReport:
 
 def test_a_run_is_counted_over_its_routes() -> None:
     reports = [
-        report(counts={"copied": 3, "unchanged": 4}, sent_bytes=1000, traffic=Traffic(requests=7)),
+        report(counts={"copied": 3, "unchanged": 4}, sent_bytes=1000, traffic=Traffic(requests=7, pulls=5)),
         report(counts={"copied": 1, "deleted": 2}, sent_bytes=500),
         report(error="it is down", traffic=Traffic(requests=2, waits=1, wait_seconds=30.4)),
     ]
@@ -149,6 +149,7 @@ def test_a_run_is_counted_over_its_routes() -> None:
         "copied_bytes": 1500,
         "deleted_tags": 2,
         "requests": 9,
+        "pulls": 5,
         "rate_limit_waits": 1,
         "rate_limit_wait_seconds": 30,
     }

@@ -46,6 +46,7 @@ class RegistryHook(BaseHook):
             max_connections=registry.max_connections,
             api_url=registry.api_url,
             requests_per_second=registry.requests_per_second,
+            keep_pulls=registry.keep_pulls,
         )
 
     def get_node_conn(self, answer_seconds: float) -> PullClient:

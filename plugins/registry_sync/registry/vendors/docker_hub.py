@@ -10,19 +10,22 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar
 from urllib.parse import quote
 
 from registry_sync.errors import ConfigurationError, DeniedError, NotFound, RefusedError, TemporaryError
-from registry_sync.oci.reference import Repository
+from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.registry.tag_pages import parse_digest, parse_time, read_tags
+from registry_sync.registry.traffic import Traffic
 from registry_sync.registry.vendors.vendor_api import VendorApiClient
 from registry_sync.registry.wire.auth import Authenticator, FixedAuthorization, Token, parse_token
+from registry_sync.registry.wire.pull_budget import Held, PullBudget
 from registry_sync.registry.wire.response import Response
 from registry_sync.registry.wire.transport import Transport
 from registry_sync.registry.wire.urls import shown_url
@@ -46,6 +49,51 @@ class DockerHubClient(VendorApiClient):
     denies_what_is_missing: ClassVar[bool] = True
     deletes_tags_alone: ClassVar[bool] = True
     default_api_url: ClassVar[str | None] = API_URL
+    _budget: PullBudget | None = None
+    _pulls_by_skopeo = 0
+
+    def keep_pulls(self, keep: int) -> None:
+        """Leave ``keep`` pulls of each window of the pull limit to machines."""
+        account = self._credentials.current().username if self._credentials else ""
+        self._budget = PullBudget(self._host, account, keep)
+
+    @property
+    def traffic(self) -> Traffic:
+        """The requests so far, with the pulls of skopeo that were announced."""
+        total = super().traffic
+        return replace(total, pulls=total.manifests + self._pulls_by_skopeo)
+
+    @property
+    def pull_note(self) -> str:
+        """Says that no pull limit is known of which pulls could be kept for machines; else empty."""
+        return self._budget.unknown_note if self._budget else ""
+
+    @contextmanager
+    def hold_pulls(self, repository: Repository, digest: Digest, count: int) -> Iterator[None]:
+        """Reserve pulls for skopeo, and count them."""
+        with self._hold(repository, digest, count):
+            self._pulls_by_skopeo += count
+            yield
+
+    def _manifest_call(self, method: str, repository: Repository, target: str | Digest) -> Response:
+        if method != "GET":
+            return super()._manifest_call(method, repository, target)
+        with self._hold(repository, target, 1) as held:
+            response = super()._manifest_call(method, repository, target)
+            held.reported = response.headers
+        return response
+
+    def _hold(self, repository: Repository, target: str | Digest, count: int) -> AbstractContextManager[Held]:
+        if self._budget is None:
+            return nullcontext(Held())
+        return self._budget.hold(count, lambda: self._ask_for_limit(repository, target))
+
+    def _ask_for_limit(self, repository: Repository, target: str | Digest) -> Mapping[str, str]:
+        """The headers of a HEAD, which does not count; none where it fails, as the GET then will."""
+        try:
+            return super()._manifest_call("HEAD", repository, target).headers
+        except (NotFound, DeniedError, RefusedError):
+            return {}
 
     def _api_authenticator(self, endpoint: Endpoint) -> Authenticator:
         if endpoint.credentials is None:

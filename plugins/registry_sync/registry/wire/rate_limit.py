@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from registry_sync.errors import RateLimited, TemporaryError
-from registry_sync.registry.wire.rate_state import Lane, RateState, SharedRateState
+from registry_sync.registry.wire.rate_state import Lane, RateState, shared_rate_state
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 """Pause after a 429 without a delay, and the limit up to which it doubles while 429s go on.
@@ -57,7 +57,7 @@ class RateLimiter:
     def __init__(self, requests_per_second: float | None, *, server: str = "", lane: str = "") -> None:
         self._gap_seconds = 1 / requests_per_second if requests_per_second else 0.0
         self._server = server
-        self._state = SharedRateState(server)
+        self._state = shared_rate_state(server)
         self._lane = lane
         self._is_closed = False
 

@@ -1,27 +1,17 @@
-"""Rate limit of one host, as the tasks of one user on one machine have seen it, in a file that they share.
+"""The state of a host's rate limit, which all tasks of one user on one machine share.
 
-Registries count requests per address, so all tasks of a machine use up one limit. Times are those of
-``time.monotonic()``, a clock that all processes of a machine share.
+Times are ``time.monotonic()``, a clock that all processes of a machine share.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
-import os
-import re
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any
 
-from registry_sync.worker.shared_directory import shared_directory
-
-_MAX_STATE_LENGTH = 4096
-
-T = TypeVar("T")
+from registry_sync.registry.wire.shared_state import SharedState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,60 +47,9 @@ class RateState:
         return self.lanes.get(name, _NEW_LANE)
 
 
-class SharedRateState:
-    """The state of ``server``; of this process only without a usable shared directory, or on a full disk."""
-
-    def __init__(self, server: str) -> None:
-        self._file = _state_file(server) if server else None
-        self._own = RateState()
-        self._lock = threading.Lock()
-
-    def read(self) -> RateState:
-        """The state. A host without a state has no file, and costs one failed system call."""
-        path = self._file
-        if path is None:
-            return self._own
-        if not os.access(path, os.F_OK):
-            return self._own  # quicker than an exception
-        try:
-            with _open(path, os.O_RDONLY) as file:
-                fcntl.flock(file, fcntl.LOCK_SH)
-                return _parse(file.read(_MAX_STATE_LENGTH))
-        except FileNotFoundError:
-            return RateState()
-        except OSError:
-            return self._own
-
-    def update(self, change: Callable[[RateState], tuple[RateState, T]]) -> T:
-        """Replace the state by what ``change`` makes of it, and return its second value. Nobody sleeps meanwhile."""
-        with self._lock:
-            if self._file:
-                try:
-                    return self._update_file(self._file, change)
-                except OSError:
-                    self._file = None  # a file that cannot be written, or is gone, holds no pause
-            self._own, result = change(self._own)
-            return result
-
-    def _update_file(self, path: Path, change: Callable[[RateState], tuple[RateState, T]]) -> T:
-        with _open(path, os.O_RDWR | os.O_CREAT) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            state, result = change(_parse(file.read(_MAX_STATE_LENGTH)))
-            file.seek(0)
-            file.write(_text(state))
-            file.truncate()  # afterwards, so that a full disk does not take the state from other tasks
-        return result
-
-
-def _open(path: Path, flags: int) -> TextIO:
-    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    return os.fdopen(descriptor, "r+" if flags & os.O_RDWR else "r", encoding="ascii", errors="replace")
-
-
-def _state_file(server: str) -> Path | None:
-    """The file for ``server``; ``None`` without a usable shared directory."""
-    directory = shared_directory()
-    return directory / f"rate-{re.sub('[^a-zA-Z0-9.-]', '_', server)}" if directory else None
+def shared_rate_state(server: str) -> SharedState[RateState]:
+    """The state of ``server``; of the returned object only where it is empty."""
+    return SharedState(f"rate-{server}" if server else "", RateState(), _parse, _text)
 
 
 def _text(state: RateState) -> str:

@@ -123,7 +123,9 @@ class SkopeoMover:
             format=manifest.format,
             enforces_policy=self.enforces_policy,
         )
-        return send_between_pauses(session, lambda: session.skopeo.copy(image)).sent_bytes
+        pulls = 1 + len(manifest.children)
+        with session.source.hold_pulls(route.source_repository, manifest.digest, pulls):
+            return send_between_pauses(session, lambda: session.skopeo.copy(image)).sent_bytes
 
     def _send_parts(self, index: Manifest) -> Transferred:
         """Send an index in parts: children first, then the index's own bytes. Works for every shape of index.

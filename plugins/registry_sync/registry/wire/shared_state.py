@@ -1,0 +1,81 @@
+"""A small state that all tasks of one user on one machine share, in a file under a lock."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, TextIO, TypeVar
+
+from registry_sync.worker.shared_directory import shared_directory
+
+_MAX_STATE_LENGTH = 4096
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+class SharedState(Generic[S]):
+    """The state ``name``; of this process only without a usable shared directory, or on a full disk.
+
+    :param name: of the file; empty for a state of this object only.
+    :param new: the state without a file.
+    :param parse: reads a text, also one that is not valid.
+    :param text: writes a state in ASCII.
+    """
+
+    def __init__(self, name: str, new: S, parse: Callable[[str], S], text: Callable[[S], str]) -> None:
+        self._file = _state_file(name) if name else None
+        self._own = self._new = new
+        self._parse, self._text = parse, text
+        self._lock = threading.Lock()
+
+    def read(self) -> S:
+        """The state. One without a file costs one failed system call."""
+        path = self._file
+        if path is None:
+            return self._own
+        if not os.access(path, os.F_OK):
+            return self._own  # quicker than an exception
+        try:
+            with _open(path, os.O_RDONLY) as file:
+                fcntl.flock(file, fcntl.LOCK_SH)
+                return self._parse(file.read(_MAX_STATE_LENGTH))
+        except FileNotFoundError:
+            return self._new
+        except OSError:
+            return self._own
+
+    def update(self, change: Callable[[S], tuple[S, T]]) -> T:
+        """Replace the state by what ``change`` makes of it, and return its second value. Nobody sleeps meanwhile."""
+        with self._lock:
+            if self._file:
+                try:
+                    return self._update_file(self._file, change)
+                except OSError:
+                    self._file = None  # a file that cannot be written, or is gone, holds nothing
+            self._own, result = change(self._own)
+            return result
+
+    def _update_file(self, path: Path, change: Callable[[S], tuple[S, T]]) -> T:
+        with _open(path, os.O_RDWR | os.O_CREAT) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            state, result = change(self._parse(file.read(_MAX_STATE_LENGTH)))
+            file.seek(0)
+            file.write(self._text(state))
+            file.truncate()  # afterwards, so that a full disk does not take the state from other tasks
+        return result
+
+
+def _open(path: Path, flags: int) -> TextIO:
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    return os.fdopen(descriptor, "r+" if flags & os.O_RDWR else "r", encoding="ascii", errors="replace")
+
+
+def _state_file(name: str) -> Path | None:
+    """The file of a state; ``None`` without a usable shared directory."""
+    directory = shared_directory()
+    return directory / re.sub("[^a-zA-Z0-9.-]", "_", name) if directory else None
