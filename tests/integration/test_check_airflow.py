@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import pytest
 from airflow import settings
 from airflow.jobs.job import Job, JobState
 from airflow.models.connection import Connection
+from airflow.models.dag import DagModel
+from airflow.models.dagbundle import DagBundleModel
 from airflow.models.pool import Pool
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
@@ -26,6 +29,7 @@ from registry_sync.checks.registries import MAX_REPOSITORIES, check_registries
 from registry_sync.cli.arguments import FAILED, UNANSWERED
 from registry_sync.cli.main import main
 from registry_sync.config.document import MirrorsFile
+from registry_sync.config.events import EventRules, Webhook
 from registry_sync.registry.endpoint import Credentials
 from registry_sync.routes.load import load_mirrors
 from testkit import images
@@ -99,6 +103,26 @@ class TestPools:
     def test_the_default_pool_is_there(self, tmp_path: Path) -> None:
         (found,) = of(list(check_database(mirrors(tmp_path))), "pool default_pool")
         assert found.verdict == "ok"
+
+
+@pytest.mark.parametrize("is_paused", [True, False])
+def test_a_paused_dag_for_pushes_is_told(database: Session, tmp_path: Path, is_paused: bool) -> None:
+    file = mirrors(tmp_path)
+    events = EventRules(webhook=Webhook(secret="events"))
+    registries = {**file.registries, "origin": replace(file.registries["origin"], events=events)}
+    database.merge(DagBundleModel(name="bundle"))
+    database.flush()
+    database.merge(DagModel(dag_id="mirror_team_pushes", bundle_name="bundle", is_paused=is_paused))
+    database.commit()
+    found = of(list(check_database(replace(file, registries=registries))), "mirror_team_pushes")
+    paused = Finding(
+        subject="mirror_team_pushes",
+        check="runs",
+        verdict="warning",
+        text="is paused, so pushes start nothing",
+        remedy="airflow dags unpause mirror_team_pushes",
+    )
+    assert found == ([paused] if is_paused else [])
 
 
 class TestProcesses:

@@ -235,6 +235,19 @@ def test_a_repeated_request_costs_one_more_look(airflow: LocalAirflow, sender: r
         assert len(session.scalars(select(AssetDagRunQueue)).all()) == 1
 
 
+def test_the_page_tells_why_events_start_nothing(airflow: LocalAirflow, sender: requests.Session) -> None:
+    def page() -> str:
+        headers = {"Authorization": f"Bearer {airflow.api.token}"}
+        return sender.get(f"{airflow.url}/registry-sync/", headers=headers, timeout=PATIENCE_SECONDS).text
+
+    refused = "Events of registry silent are refused: the Connection missing does not exist, or has no password."
+    paused = "mirror_own_pushes is paused, so pushes start nothing."
+    assert (page().count('class="note bad"'), refused in page(), paused in page()) == (1, True, False)
+    airflow.api.unpause("mirror_own_pushes", paused=True)
+    assert (page().count('class="note bad"'), refused in page(), paused in page()) == (2, True, True)
+    airflow.api.unpause("mirror_own_pushes")
+
+
 def test_secrets_and_tokens_are_not_logged(airflow: LocalAirflow) -> None:
     output = airflow.output("api-server")
     assert "/registry-sync-events/registry/quay/***" in output

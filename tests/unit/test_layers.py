@@ -78,6 +78,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "croniter": ("config.schedule",),
     "sqlalchemy": (
         "airflow.receiver.database",
+        "airflow.receiver.problems",
         "airflow.states.stored_states",
         "airflow.states.open_states",
         "airflow.linked_route",

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from airflow.jobs.job import most_recent_job
 from airflow.models.pool import Pool
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from registry_sync.airflow.ids import pushes_dag_id
+from registry_sync.airflow.receiver.database import list_paused
 from registry_sync.airflow.states.open_states import open_database, why_no_database
 from registry_sync.checks.finding import Finding
 from registry_sync.config.document import MirrorsFile
 from registry_sync.errors import ConfigurationError, TemporaryError
+from registry_sync.events.subscription import subscriptions
 
 AIRFLOW = "Airflow"
 
@@ -37,11 +41,20 @@ def check_database(file: MirrorsFile) -> Sequence[Finding]:
         return [Finding(subject=AIRFLOW, check=check, verdict="skipped", text=reason) for check in _SKIPPED]
     try:
         with open_database() as session:
-            return [*_check_backend(session), *_check_pools(file, session), *_check_processes(session)]
+            found = (_check_backend(session), _check_pools(file, session), _check_processes(session))
+            return [*chain.from_iterable(found), *_check_paused(file, session)]
     except TemporaryError as error:
         return [Finding.of_error(AIRFLOW, "database", error)]
     except ConfigurationError as error:
         return [replace(Finding.of_error(AIRFLOW, "database", error), remedy="airflow db migrate")]
+
+
+def _check_paused(file: MirrorsFile, session: Session) -> Iterator[Finding]:
+    """A paused DAG collects events, and starts no run."""
+    for mirror in list_paused(session, [found.mirror for found in subscriptions(file)]):
+        dag = pushes_dag_id(mirror)
+        text = "is paused, so pushes start nothing"
+        yield Finding(subject=dag, check="runs", verdict="warning", text=text, remedy=f"airflow dags unpause {dag}")
 
 
 def _check_backend(session: Session) -> Iterator[Finding]:

@@ -34,7 +34,7 @@ from starlette.routing import Route
 from registry_sync.airflow.receiver.body import BodyTooLarge, SenderGone, read_body
 from registry_sync.airflow.receiver.database import read_subscriptions, store
 from registry_sync.airflow.receiver.emitter import Emitter
-from registry_sync.airflow.receiver.secrets import KeptSecrets, read_secret
+from registry_sync.airflow.receiver.secrets import KEPT, KeptSecrets
 from registry_sync.events.addresses import PREFIX, Address
 from registry_sync.events.gathering import Batch
 from registry_sync.events.rate import Bucket
@@ -201,4 +201,4 @@ def build_receiver() -> Starlette:
     """The app over Airflow's database and Connections."""
     emitter = Emitter(store)
     atexit.register(emitter.store_waiting)
-    return build_app(Receiver(emitter, read_subscriptions, KeptSecrets(read_secret, monotonic)))
+    return build_app(Receiver(emitter, read_subscriptions, KEPT))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from airflow.assets.manager import asset_manager
 from airflow.models.asset import AssetModel
+from airflow.models.dag import DagModel
 from airflow.serialization.definitions.assets import SerializedAssetUniqueKey
 from airflow.utils.session import create_session
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
+from registry_sync.airflow.ids import pushes_dag_id
 from registry_sync.events.addresses import Address
 from registry_sync.events.gathering import Batch
 from registry_sync.events.subscription import Subscription, parse_subscription
@@ -19,17 +22,28 @@ from registry_sync.state.names import ASSET_GROUP, pushes_asset_name, pushes_ass
 log = logging.getLogger(__name__)
 
 
-def read_subscriptions() -> Mapping[Address, tuple[Subscription, ...]]:
-    """The mirrors that each address starts, by the assets of the DAG files that Airflow read last."""
+def list_subscriptions(session: Session) -> list[Subscription]:
+    """The mirrors that webhooks start, by the assets of the DAG files that Airflow read last."""
     query = select(AssetModel.name, AssetModel.extra).where(AssetModel.group == ASSET_GROUP, AssetModel.active.has())
-    found: dict[Address, tuple[Subscription, ...]] = {}
+    read = ((name, parse_subscription(extra)) for name, extra in session.execute(query))
+    return [known for name, known in read if known and name == pushes_asset_name(known.mirror)]
+
+
+def read_subscriptions() -> Mapping[Address, tuple[Subscription, ...]]:
+    """The mirrors that each address starts."""
     with create_session() as session:
-        rows = session.execute(query).all()
-    for name, extra in rows:
-        known = parse_subscription(extra)
-        if known is not None and name == pushes_asset_name(known.mirror):
-            found[known.address] = (*found.get(known.address, ()), known)
+        known = list_subscriptions(session)
+    found: dict[Address, tuple[Subscription, ...]] = {}
+    for each in known:
+        found[each.address] = (*found.get(each.address, ()), each)
     return found
+
+
+def list_paused(session: Session, mirrors: Iterable[str]) -> list[str]:
+    """Those of the mirrors whose DAG for pushes is paused."""
+    dags = {pushes_dag_id(mirror): mirror for mirror in mirrors}
+    paused = session.scalars(select(DagModel.dag_id).where(DagModel.dag_id.in_(dags), DagModel.is_paused))
+    return sorted(dags[dag] for dag in paused)
 
 
 def store(batch: Batch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import monotonic
 
 from registry_sync.airflow.hooks.find_connection import find_connection
 from registry_sync.errors import ConfigurationError, TemporaryError
@@ -48,3 +49,7 @@ class KeptSecrets:
             log.warning("Events are refused: the Connection %r has no secret (registry-sync events)", connection)
         self._kept[connection] = (now, found)
         return found
+
+
+KEPT = KeptSecrets(read_secret, monotonic)
+"""The secrets of this process, for the receiver and the pages."""
