@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,7 @@ from registry_sync.registry.vendors.ecr.client import EcrClient
 from testkit import images
 from testkit.aws import ENVIRONMENT, AwsKeys
 from testkit.ecr_api import EcrServer
+from testkit.project import PROJECT
 from testkit.registry import RegistryProcess
 from testkit.sleeping_clock import SleepingClock
 from tests.contract.aws_definition import AwsDefinition
@@ -142,8 +144,8 @@ class TestListing:
         ecr.page_size = 2
         with connect(ecr) as client:
             assert list(client.list_repositories("team")) == [
-                ListedRepository(name="team/app", is_private=True),
-                ListedRepository(name="team/other", is_private=True),
+                ListedRepository(name="team/app"),
+                ListedRepository(name="team/other"),
             ]
         assert ecr.actions() == ["DescribeRepositories"] * 2
 
@@ -489,3 +491,32 @@ def test_a_push_to_a_missing_repository_is_refused(ecr: EcrServer) -> None:
     manifest = parse_manifest(IMAGES[0].content, IMAGES[0].media_type)
     with connect(ecr) as client, pytest.raises(RefusedError, match="create it at the registry first"):
         client.put_manifest(app(ecr, "team/none"), "v1", manifest)
+
+
+@pytest.mark.parametrize(
+    ("heading", "expected"),
+    [
+        ("source", {"DescribeImages", "DescribeRepositories"}),
+        ("destination", {"DescribeImages", "DescribeRepositories"}),
+        (
+            "destination with create_repository or prune",
+            {
+                *("DescribeImages", "DescribeRepositories", "DescribeRepositoryCreationTemplates"),
+                *("CreateRepository", "BatchDeleteImage"),
+            },
+        ),
+    ],
+)
+def test_the_documented_policies_allow_what_is_called(heading: str, expected: set[str]) -> None:
+    text = (PROJECT / "docs" / "registries.md").read_text()
+    section = text.partition(f"#### Policy of a {heading}\n")[2]
+    policy = json.loads(section.partition("```json\n")[2].partition("```")[0])
+    actions = [action for each in policy["Statement"] for action in listed(each["Action"])]
+    called = {action.removeprefix("ecr:") for action in actions} & ECR.document["operations"].keys()
+    assert called == expected | {"GetAuthorizationToken"}
+    known = set(boto3.client("ecr", region_name="eu-west-1").meta.service_model.operation_names)
+    assert {action.removeprefix("ecr:") for action in actions} <= known
+
+
+def listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value

@@ -92,7 +92,7 @@ class TestMoto:
                 "latest": IMAGES[1].digest,
             }
             assert all(entry.pushed_at and began <= entry.pushed_at for entry in entries)
-            assert list(client.list_repositories("listing")) == [ListedRepository(name="listing/app", is_private=True)]
+            assert list(client.list_repositories("listing")) == [ListedRepository(name="listing/app")]
             with pytest.raises(NotFound, match="answered RepositoryNotFoundException: The repository with name"):
                 list(client.list_tags(Repository(HOST, "listing/none")))
 
@@ -207,7 +207,8 @@ class TestRoutes:
         (note,) = third.notes
         assert note == (
             "v1-amd64 is not deleted: an index there still has its image (ecr:BatchDeleteImage of "
-            f"{ecr.host}/{name}:v1-amd64 failed with ImageReferencedByManifestList: Requested image referenced by manifest list)"
+            f"{ecr.host}/{name}:v1-amd64 failed with ImageReferencedByManifestList: Requested image referenced by "
+            "manifest list)"
         )
         assert images.resolve(ecr.registry.url, name, "kept") == IMAGES[3].digest
 

@@ -84,7 +84,7 @@ class EcrClient(DistributionClient):
             self._api.abort()
 
     def _list_repositories(self, namespace: str, *, include_private: bool) -> Iterator[ListedRepository]:
-        """The repositories of the registry that are in ``namespace``. All are private.
+        """The repositories of the registry that are in ``namespace``. A registry is private as a whole.
 
         :raises DeniedError: when the identity may not list them.
         """
@@ -94,7 +94,7 @@ class EcrClient(DistributionClient):
         for rows in self._api.pages("DescribeRepositories", "repositories", self._host, **self._api.account):
             for row in rows:
                 if (name := _text(row, "repositoryName")).startswith(f"{namespace}/"):
-                    yield ListedRepository(name=name, is_private=True)
+                    yield ListedRepository(name=name)
 
     def _list_tags(self, repository: Repository, *, since: datetime | None) -> Iterator[ListedTag]:
         """All tags. With ``since``, tags of earlier content have an unknown push time.
