@@ -31,7 +31,7 @@ connections:  ## load Connections and pools of the running stack from the files 
 	@$(COMPOSE) run --rm init
 
 test: $(VENV)/dev packages drill-packages stack-packages servers  ## run all tests, with real registries, skopeo and Airflow; as root also with real Docker and containerd
-	@scripts/install_packages.sh gpg=gnupg chromium=chromium
+	@scripts/install_packages.sh gpg=gnupg chromium=chromium redis-server=redis-server
 	$(VENV)/bin/python -m pytest $(ARGS)
 
 unit: $(VENV)/dev  ## run the unit tests and doctests (one minute)

@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ import requests
 
 from testkit.airflow_api import AirflowApi, AirflowApiError
 from testkit.kept_process import end, launch
-from testkit.loopback import LOOPBACK
+from testkit.loopback import LOOPBACK, free_port
 from testkit.project import PROJECT
 from testkit.waiting import PATIENCE_SECONDS
 
@@ -76,7 +75,7 @@ class LocalAirflow:
         self._python = python
         self.base_path, self._people = base_path, dict(people or {})
         self.user, self.password = "admin", secrets.token_urlsafe(9)
-        self._port, self._execution_port = port or _free_port(), _free_port()
+        self._port, self._execution_port = port or free_port(), free_port()
         self._dags, self._plugins, self._mirrors_file, self._paused = dags, plugins, mirrors_file, paused
         self._connections, self._settings = dict(connections or {}), dict(settings or {})
         self._passwords = {name: secrets.token_urlsafe(9) for name in self._people}
@@ -321,10 +320,3 @@ class AirflowOutput:
 
 def _children(pid: int) -> list[int]:
     return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port

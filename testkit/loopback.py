@@ -16,6 +16,14 @@ from typing import Any, Self
 LOOPBACK = "127.0.0.1"
 
 
+def free_port() -> int:
+    """A port of loopback on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A request to a test server. ``status`` is that of the answer, or 0 when the connection was closed instead."""

@@ -8,7 +8,6 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import ssl
 import subprocess
 import tempfile
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from registry_sync.oci.reference import Digest
-from testkit.loopback import LOOPBACK, Request
+from testkit.loopback import LOOPBACK, Request, free_port
 from testkit.tls import Certificate
 from testkit.waiting import PATIENCE_SECONDS
 
@@ -120,7 +119,7 @@ class RegistryProcess:
         self.storage.mkdir(parents=True, exist_ok=True)
         attempts = PORT_ATTEMPTS if self._port is None else 1
         for remaining in reversed(range(attempts)):
-            port = self._port or _free_port()
+            port = self._port or free_port()
             try:
                 self._launch(port)
             except RegistryStartError as error:
@@ -327,13 +326,6 @@ def tied_to_parent(argv: Sequence[str]) -> list[str]:
     """A command that the kernel kills when the thread that started it ends, where ``setpriv`` can ask for it."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL", *argv] if setpriv else list(argv)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _answers(port: int, agent: str, *, is_tls: bool, client: Certificate | None) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -41,7 +40,7 @@ from testkit import images
 from testkit.airflow import LocalAirflow
 from testkit.given_states import destination as given
 from testkit.given_states import tag
-from testkit.loopback import LOOPBACK
+from testkit.loopback import LOOPBACK, free_port
 from testkit.registry import RegistryProcess
 from testkit.states import SyntheticDestination, synthetic_destination, synthetic_states
 from testkit.states_database import write_states
@@ -611,6 +610,4 @@ def _hex(digest: Digest) -> str:
 
 def unused_host() -> str:
     """A host and port of loopback on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return f"{LOOPBACK}:{probe.getsockname()[1]}"
+    return f"{LOOPBACK}:{free_port()}"

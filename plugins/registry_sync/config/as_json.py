@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from registry_sync.config.events import Queue
 from registry_sync.config.registry import Registry, RegistryEntry
 from registry_sync.config.settings import RouteOptions, RouteSettings
 from registry_sync.tags.backup_names import BackupTemplate
@@ -37,6 +38,8 @@ def as_json(value: Any, *, with_defaults: bool = False) -> Any:
             rest = _fields_as_json(value, with_defaults)
             rest.pop("named", None)
             return {**({"names": names} if names else {}), **rest}
+        case Queue():
+            return {"scheme": value.scheme, "with": dict(value.arguments)}
         case tuple():
             return [as_json(item, with_defaults=with_defaults) for item in value]
         case _ if is_dataclass(value):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from registry_sync.config.fields import Strict, checked_by, parsed_by
+from registry_sync.config.secret_arguments import find_secret
 from registry_sync.errors import ConfigurationError
 from registry_sync.tags.rules import Duration
 from registry_sync.text import quoted
@@ -30,6 +33,18 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """A message queue that Airflow's triggerer reads.
+
+    :ivar scheme: selects the trigger among those of the installed Airflow providers, such as ``sqs``.
+    :ivar arguments: of that trigger, JSON-simple.
+    """
+
+    scheme: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventRules:
     """The ways in which a registry reports pushes.
 
@@ -37,6 +52,7 @@ class EventRules:
     """
 
     webhook: Webhook | None = None
+    queue: Queue | None = None
     settle: Duration = DEFAULT_SETTLE
 
 
@@ -80,11 +96,54 @@ class WebhookEntry(Strict):
         return Webhook(secret=self.secret)
 
 
+def check_scheme(text: str) -> str:
+    """Return ``text`` if it has the form of a queue's scheme, such as ``redis+pubsub``.
+
+    :raises ConfigurationError: when it has not.
+    """
+    if re.fullmatch(r"[a-z][a-z0-9+.-]{0,49}", text):
+        return text
+    raise ConfigurationError(f"expected the name of a kind of queue, such as sqs or kafka, got {quoted(text)}")
+
+
+class QueueEntry(Strict):
+    """Keys under ``queue:``."""
+
+    scheme: Annotated[str, checked_by(check_scheme)] = Field(
+        description="Kind of the queue, as the Airflow provider that reads it names it, such as sqs or kafka"
+    )
+    arguments: Mapping[str, Any] = Field(
+        {},
+        alias="with",
+        description="Arguments of the provider's trigger, without secrets: these are in the Airflow Connection whose "
+        "id is an argument",
+    )
+
+    @model_validator(mode="after")
+    def _check_arguments(self) -> Self:
+        if taken := self.arguments.keys() & {"queue", "scheme"}:
+            raise ValueError(f"the argument {quoted(min(taken))} is written as scheme:, beside with:; remove it")
+        if name := find_secret(self.arguments):
+            raise ValueError(
+                f"the argument {quoted(name)} looks like a secret, which must not be in this file; put it into an "
+                "Airflow Connection, and write its id in the argument that the trigger has for it, such as aws_conn_id"
+            )
+        return self
+
+    def parse(self) -> Queue:
+        """The queue as a value."""
+        arguments: dict[str, Any] = json.loads(json.dumps(self.arguments))  # lists instead of tuples
+        return Queue(scheme=self.scheme, arguments=arguments)
+
+
 class EventsEntry(Strict):
     """Keys under ``events:``."""
 
     webhook: WebhookEntry | None = Field(
         None, description="The registry reports pushes by requests to Airflow; see docs/events.md"
+    )
+    queue: QueueEntry | None = Field(
+        None, description="The registry reports pushes to a message queue, which Airflow's triggerer reads"
     )
     settle: Annotated[Duration, parsed_by(parse_settle)] = Field(
         DEFAULT_SETTLE,
@@ -94,10 +153,14 @@ class EventsEntry(Strict):
 
     @model_validator(mode="after")
     def _check_ways(self) -> Self:
-        if self.webhook is None:
-            raise ValueError("it has no way for events to arrive; write webhook: {secret: CONNECTION_ID}")
+        if self.webhook is None and self.queue is None:
+            raise ValueError("it has no way for events to arrive; write webhook: {secret: CONNECTION_ID}, or queue:")
         return self
 
     def parse(self) -> EventRules:
         """The rules as values."""
-        return EventRules(webhook=self.webhook.parse() if self.webhook else None, settle=self.settle)
+        return EventRules(
+            webhook=self.webhook.parse() if self.webhook else None,
+            queue=self.queue.parse() if self.queue else None,
+            settle=self.settle,
+        )

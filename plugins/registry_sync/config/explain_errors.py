@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from registry_sync.config.deep_check import DeepCheckEntry
 from registry_sync.config.document import MirrorsDocument
-from registry_sync.config.events import EventsEntry, WebhookEntry
+from registry_sync.config.events import EventsEntry, QueueEntry, WebhookEntry
 from registry_sync.config.mirror import MIRROR_OPTIONS, MirrorEntry, MirrorOptions
 from registry_sync.config.node_pools import BootstrapImageEntry, NodePoolEntry, PoolMirrorEntry
 from registry_sync.config.notify import NotifierEntry
@@ -250,6 +250,7 @@ _OPTION_MODELS: Mapping[str | int, type[BaseModel]] = {
     "deep_check": DeepCheckEntry,
     "events": EventsEntry,
     "webhook": WebhookEntry,
+    "queue": QueueEntry,
     "notify": NotifierEntry,
     "tags": TagRuleEntry,
     "prune": PruneRulesEntry,

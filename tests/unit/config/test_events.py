@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from registry_sync.config.events import DEFAULT_SETTLE, EventRules, Webhook
+from registry_sync.config.as_json import as_json, registry_from_json
+from registry_sync.config.events import DEFAULT_SETTLE, EventRules, Queue, Webhook
+from registry_sync.config.registry import Registry
 from registry_sync.errors import MirrorsFileError
 from registry_sync.routes.load import parse_mirrors
 from registry_sync.tags.rules import Duration
@@ -35,6 +38,7 @@ def parse(registry: str = "", mirror: str = "") -> tuple[EventRules | None, tupl
 
 
 QUAY = EventRules(webhook=Webhook(secret="quay_events"))
+QUEUED = EventRules(queue=Queue(scheme="sqs", arguments={"sqs_queue": "https://sqs.example/1/q", "n": [1]}))
 OWN = EventRules(webhook=Webhook(secret="own"), settle=Duration("2m", timedelta(minutes=2)))
 
 
@@ -47,6 +51,7 @@ OWN = EventRules(webhook=Webhook(secret="own"), settle=Duration("2m", timedelta(
         ("", "events: {webhook: {secret: own}, settle: 2m}", OWN),
         ("events: {webhook: {secret: quay_events}}", "events: null", None),
         ("events: null", "", None),
+        ("events: {queue: {scheme: sqs, with: {sqs_queue: https://sqs.example/1/q, n: [1]}}}", "", QUEUED),
     ],
 )
 def test_a_mirror_has_its_own_events_or_those_of_its_source(
@@ -62,17 +67,43 @@ NOT_AN_ID = (
 )
 
 
+SECRET_ARGUMENT = (
+    "the argument 'brokers' looks like a secret, which must not be in this file; put it into an Airflow Connection, "
+    "and write its id in the argument that the trigger has for it, such as aws_conn_id"
+)
+
+
 @pytest.mark.parametrize(
     ("written", "key", "problem"),
     [
-        ("{}", "", "it has no way for events to arrive; write webhook: {secret: CONNECTION_ID}"),
-        ("{settle: 10s}", "", "it has no way for events to arrive; write webhook: {secret: CONNECTION_ID}"),
+        ("{}", "", "it has no way for events to arrive; write webhook: {secret: CONNECTION_ID}, or queue:"),
+        ("{settle: 10s}", "", "it has no way for events to arrive; write webhook: {secret: CONNECTION_ID}, or queue:"),
         ("true", "", "expected a mapping (key: value), got the boolean true"),
         ("{webhook: quay_events}", ".webhook", "expected a mapping (key: value), got 'quay_events'"),
         ("{webhook: {}}", ".webhook", "'secret' is missing"),
         ("{webhook: {secret: ''}}", ".webhook.secret", NOT_AN_ID),
         ("{webhook: {secret: 'c2VjcmV0IG9mIG91cnM='}}", ".webhook.secret", NOT_AN_ID),
         ("{webhook: {secret: 7}}", ".webhook.secret", 'expected a string, got the number 7 (quote it: "7")'),
+        (
+            "{queue: {scheme: SQS}}",
+            ".queue.scheme",
+            "expected the name of a kind of queue, such as sqs or kafka, got 'SQS'",
+        ),
+        (
+            "{queue: {scheme: sqs, arguments: {}}}",
+            ".queue.arguments",
+            "unknown key 'arguments'; allowed are scheme, with",
+        ),
+        (
+            "{queue: {scheme: sqs, with: {scheme: kafka}}}",
+            ".queue",
+            "the argument 'scheme' is written as scheme:, beside with:; remove it",
+        ),
+        (
+            "{queue: {scheme: kafka, with: {brokers: 'kafka://me:hunter2@broker:9092'}}}",
+            ".queue",
+            SECRET_ARGUMENT,
+        ),
         ("{webhook: {secret: a, token: b}}", ".webhook.token", "unknown key 'token'; allowed are secret"),
         ("{webhok: {secret: a}}", ".webhok", "unknown key 'webhok'; did you mean 'webhook'?"),
         (
@@ -118,3 +149,9 @@ def test_an_empty_key_is_a_mistake() -> None:
     assert parse(mirror="events:")[1] == (
         "mirrors.yaml:11: mirrors.m.events: it is empty; write null to turn off the inherited value, or remove it",
     )
+
+
+def test_a_queue_crosses_xcom() -> None:
+    """A route holds its registries as JSON."""
+    registry = Registry(name="quay", host="quay.io", events=QUEUED)
+    assert registry_from_json(json.loads(json.dumps(as_json(registry)))) == registry

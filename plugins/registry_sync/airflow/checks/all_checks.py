@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from registry_sync.airflow.checks.database import check_database
+from registry_sync.airflow.checks.event_queues import check_event_queues
 from registry_sync.airflow.checks.events import check_events
 from registry_sync.airflow.checks.notifiers import check_notifiers
 from registry_sync.airflow.checks.settings import check_map_length, check_queues
@@ -32,6 +33,7 @@ def check_airflow(file: MirrorsFile) -> Iterator[Finding]:
     yield from check_map_length(file)
     yield from check_queues(file)
     yield from check_events(file)
+    yield from check_event_queues(file)
 
 
 def check_everything(file: MirrorsFile, connections: Connections) -> Iterator[Finding]:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from registry_sync.airflow.ids import PUSHED_KEY, PUSHES_TASK
 from registry_sync.airflow.pushes.assets import pushes_asset
+from registry_sync.config.registry import Registry
 from registry_sync.errors import ConfigurationError
 from registry_sync.events.event_extra import PushEvent, parse_extra
 from registry_sync.events.push import Push
+from registry_sync.events.queue_message import pushes_of_message
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -36,7 +38,7 @@ class ReceivedEvent:
     is_own: bool
 
 
-def read_events(context: Context, mirror: str) -> list[ReceivedEvent]:
+def read_events(context: Context, mirror: str, source: Registry) -> list[ReceivedEvent]:
     """The events of pushes that started this run. Anything else among them is logged, and left out.
 
     Whoever may edit assets in Airflow can write an event.
@@ -44,12 +46,21 @@ def read_events(context: Context, mirror: str) -> list[ReceivedEvent]:
     found: Sequence[Any] = context["triggering_asset_events"].get(pushes_asset(mirror), ())
     received = []
     for entry in found:
-        event = parse_extra(entry.extra)
+        event = parse_extra(entry.extra) or _read_message(entry, source)
         if event is None:
             log.warning("The event of %s is not one of pushes, and is left out", entry.timestamp.isoformat())
         else:
             received.append(ReceivedEvent(event=event, at=entry.timestamp, is_own=bool(entry.source_task_id)))
     return received
+
+
+def _read_message(entry: Any, source: Registry) -> PushEvent | None:
+    """The pushes of a message that the triggerer took from the mirror's queue; ``None`` for any other event."""
+    extra = entry.extra
+    if not isinstance(extra, Mapping) or not extra.get("from_trigger"):
+        return None
+    pushes = pushes_of_message(extra.get("payload"), source.api_kind, source.host)
+    return PushEvent(registry=source.name, received_at=entry.timestamp, pushes=pushes)
 
 
 def push_pushed(context: Context, pushes: Iterable[Push]) -> None:

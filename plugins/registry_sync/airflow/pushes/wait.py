@@ -46,7 +46,7 @@ class PushesOperator(BaseOperator):
 
     def execute(self, context: Context, event: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002 - of a trigger
         """Leave the pushes for the next tasks, and wait."""
-        received = self._of_source(read_events(context, self.mirror.name))
+        received = self._of_source(read_events(context, self.mirror.name, self.source))
         remember_events(self.mirror.name, received)
         chosen = self._choose(merge_pushes(push for each in received for push in each.event.pushes))
         now = datetime.now(UTC)

@@ -1,24 +1,33 @@
-"""The sender of each kind of registry: how to read its body, and whether it can prove that a request is genuine."""
+"""The sender of each kind of registry: how to read its body, and whether it can prove that a request is genuine.
+
+In a queue, a registry may send other forms than in requests.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from registry_sync.events.reported import Reported
+from registry_sync.events.reported import Ignored, Reported
 from registry_sync.events.senders import (
     acr,
     aliyun,
     artifactory,
     distribution,
     docker_hub,
+    ecr,
+    event_grid,
     generic,
     github,
+    google,
     harbor,
     nexus,
     quay,
 )
+
+Reader = Callable[[Mapping[str, Any], str], Reported]
+"""A reader of a body, given the host of the registry."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +39,7 @@ class Sender:
         themselves by the address alone.
     """
 
-    read: Callable[[Mapping[str, Any], str], Reported]
+    read: Reader
     proves: bool = True
 
 
@@ -62,3 +71,16 @@ def sender_of(kind: str) -> Sender:
     (False, True)
     """
     return SENDERS.get(kind, GENERIC)
+
+
+_IN_QUEUES: Mapping[str, Reader] = {"acr": event_grid.read, "ecr": ecr.read, "google": google.read}
+"""Forms that clouds send to their queues. That of Azure holds its webhook's form, which is then not read by itself."""
+
+
+def readers_of_messages(kind: str) -> Iterator[Reader]:
+    """Readers of a message in a queue, for the forms that a registry of ``kind`` may send there."""
+    yield _IN_QUEUES.get(kind, sender_of(kind).read)
+    yield lambda document, _: generic.read(document) if generic.is_generic(document) else NOT_GENERIC
+
+
+NOT_GENERIC = Ignored(reason="it is not an event of one's own CI")
