@@ -35,6 +35,11 @@ log = logging.getLogger(__name__)
 PAGE_SIZE = 1000
 """The maximum. ECR refuses more."""
 
+REQUESTS_PER_SECOND = 10.0
+"""Rate of ``PutImage``, the quota of an account and region. Those of the listings are not published.
+
+https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html"""
+
 Row = Mapping[str, Any]
 
 _UNREADABLE = (ValueError, TypeError, AttributeError, LookupError)
@@ -62,6 +67,7 @@ class EcrApi:
 
     :param registry: the session with ``/v2``, whose ``max_connections`` holds for the API too.
     :param api_url: address of the API, such as of a VPC endpoint; by default that of the region.
+    :param requests_per_second: one limit for the API and ``/v2``, where both are at one host; by default the usual one.
     """
 
     def __init__(
@@ -77,7 +83,8 @@ class EcrApi:
         self._identity = identity
         self._host = parse_ecr_host(registry.endpoint.host)
         self._api_url = api_url
-        self._requests_per_second = requests_per_second
+        self._requests_per_second = requests_per_second or REQUESTS_PER_SECOND
+        self._lane = "" if requests_per_second else "api"
         self._request_limits = RequestLimits()
         self._exchange = Exchange(registry.endpoint, self._request_limits, max_connections=max_connections)
         self._session: _Session | None = None
@@ -202,7 +209,7 @@ class EcrApi:
         limits = HostLimits(
             client.meta.endpoint_url,
             self._requests_per_second,
-            lane="api",
+            lane=self._lane,
             patience_seconds=self._request_limits.patience_seconds,
         )
         client.meta.events.register_first("before-send.ecr", partial(self._send, limits))

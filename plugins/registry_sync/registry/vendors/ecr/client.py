@@ -22,15 +22,11 @@ from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.tag_pages import parse_digest
 from registry_sync.registry.traffic import Traffic
-from registry_sync.registry.vendors.ecr.api import EcrApi, Row, SdkIdentity
+from registry_sync.registry.vendors.ecr.api import REQUESTS_PER_SECOND, EcrApi, Row, SdkIdentity
 from registry_sync.registry.vendors.ecr.errors import deletion_error
 from registry_sync.registry.wire.rate_limit import RateLimiter
 
 log = logging.getLogger(__name__)
-
-REQUESTS_PER_SECOND = 10.0
-"""Rate of ``PutImage``, the quota of an account and region: https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html.
-The quotas of the listings are not published; the same rate is used for them."""
 
 
 class EcrClient(DistributionClient):
@@ -62,7 +58,7 @@ class EcrClient(DistributionClient):
                 identity,
                 api_url=api_url,
                 max_connections=max_connections,
-                requests_per_second=requests_per_second or REQUESTS_PER_SECOND,
+                requests_per_second=requests_per_second,
             )
 
     @property
