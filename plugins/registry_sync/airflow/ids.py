@@ -84,13 +84,13 @@ def is_copy_task(task: str | None) -> bool:
 
 
 WATCH_DAG = "mirror_watch"
-"""The DAG that looks at all mirrors. routes/checks.py refuses a mirror of the name watch."""
+"""The DAG that looks at all mirrors. routes/checks/names.py refuses a mirror of the name watch."""
 
 MISTAKES_TAG = "mistakes in the mirrors file"
 """The tag that the DAG mirror_watch has while the mirrors file has mistakes."""
 
 READINESS_DAG = "mirror_readiness"
-"""The DAG that checks node pools. routes/checks.py refuses a mirror of the name readiness."""
+"""The DAG that checks node pools. routes/checks/names.py refuses a mirror of the name readiness."""
 
 CHECK_DAG = "mirrors_check"
 """The DAG that checks what workers have. The ids of mirrors begin with mirror_, so none has this one."""

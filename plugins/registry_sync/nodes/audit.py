@@ -1,7 +1,7 @@
 """Audit the pools of a mirrors file: where each bootstrap image comes from, and how that works in an outage.
 
 Loading the file already refuses wrong configurations, such as a mirror that others can push to:
-``routes/check_node_pools.py``.
+``routes/checks/node_pools.py``.
 """
 
 from __future__ import annotations

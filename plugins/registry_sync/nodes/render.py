@@ -21,7 +21,7 @@ from registry_sync.config.runtime_versions import Versions
 from registry_sync.errors import ConfigurationError
 from registry_sync.nodes.containerd_config import newest_form
 from registry_sync.oci.reference import DOCKER_HUB
-from registry_sync.routes.check_node_pools import runtime_problem
+from registry_sync.routes.checks.node_pools import runtime_problem
 
 RUNTIMES: Mapping[Runtime, Mapping[str, str]] = {
     "docker": {"daemon.json": "daemon.json.j2", "daemon.json.md": "daemon.json.md.j2"},

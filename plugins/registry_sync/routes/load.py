@@ -27,8 +27,9 @@ from registry_sync.config.variables import expand_variables
 from registry_sync.config.yaml_source import Document, Place, read_yaml
 from registry_sync.errors import MirrorsFileError
 from registry_sync.routes.bootstrap_images import place_images
-from registry_sync.routes.check_node_pools import check_pools
-from registry_sync.routes.checks import CheckedFile, check_mirrors
+from registry_sync.routes.checks.all_checks import check_mirrors
+from registry_sync.routes.checks.checked_file import CheckedFile
+from registry_sync.routes.checks.node_pools import check_pools
 from registry_sync.routes.graph import RouteMap, uses_known_registries
 from registry_sync.routes.unread_mirrors import prunes, stop_pruning
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from registry_sync.oci.reference import Repository
-from registry_sync.routes.cycles import find_cycle, hosts_before_cycles
+from registry_sync.routes.checks.find_cycles import find_cycle, hosts_before_cycles
 from registry_sync.routes.graph import RouteMap
 from registry_sync.routes.load import load_mirrors
 from tests.unit.routes.files import Write

@@ -11,7 +11,8 @@ from registry_sync.config.node_pools import BootstrapImage, NodePool, Runtime
 from registry_sync.config.registry import Registry
 from registry_sync.config.yaml_source import Place
 from registry_sync.oci.reference import DOCKER_HUB, Repository
-from registry_sync.routes.checks import CheckedFile, unknown_registries
+from registry_sync.routes.checks.checked_file import CheckedFile
+from registry_sync.routes.checks.registries import unknown_registries
 from registry_sync.routes.graph import RouteMap, why_not
 from registry_sync.routes.route import Route
 

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from registry_sync.config.node_pools import BootstrapImage, NodePool, PoolMirror
 from registry_sync.config.runtime_versions import Versions
 from registry_sync.errors import ConfigurationError
-from registry_sync.routes.check_node_pools import mirror_problem
+from registry_sync.routes.checks.node_pools import mirror_problem
 from registry_sync.routes.load import json_schema, load_healthy_mirrors, load_mirrors, parse_mirrors
 from testkit.settings import tag_rules
 from tests.unit.routes.files import Write, flow, label, problems

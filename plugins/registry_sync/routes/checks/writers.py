@@ -1,0 +1,108 @@
+"""Repositories that two rules write, or that one prunes and another writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from registry_sync.config.explain_errors import Problem
+from registry_sync.config.yaml_source import Place, show_place
+from registry_sync.routes.checks.checked_file import CheckedFile, mirror_place
+from registry_sync.routes.graph import (
+    NamespaceRoutes,
+    PlacedRoute,
+    RouteMap,
+)
+from registry_sync.routes.route import Route
+from registry_sync.routes.sharing import sharing_problem
+
+
+def check_writers(checked: CheckedFile) -> Iterator[Problem]:
+    """Repositories that two rules write."""
+    for writers in checked.routes.by_destination.values():
+        for index, entry in enumerate(writers):
+            earlier = (writer for writer in writers[:index] if writer.place != entry.place)
+            if problem := next(filter(None, (_conflict(writer, entry.route) for writer in earlier)), ""):
+                yield Problem(entry.place, problem)
+
+
+def _conflict(first: PlacedRoute, route: Route) -> str:
+    """The reason that ``route`` must not write the repository of ``first``; empty when it may."""
+    place, other = show_place(first.place), first.route
+    if other.source_repository != route.source_repository:
+        remedy = sharing_problem(other, route)
+        source = f"{other.source_repository} ({place})"
+        problem = f"{source} is also mirrored to {route.destination_repository} and would overwrite it; {remedy}"
+        return problem if remedy else ""
+    if other.mirror == route.mirror:
+        return (
+            f"{route.source_repository} is listed twice, first as {place}; keep one, whose tags: may be a list of rules"
+        )
+    has_same_tags = other.settings.tags == route.settings.tags
+    if has_same_tags and set(other.settings.platforms) != set(route.settings.platforms):
+        both = f"{place} copies the same tags to {route.destination_repository} with other platforms"
+        return f"{both}, and each would overwrite the other's images; rename one, or select other tags"
+    return ""
+
+
+def check_namespaces_onto_themselves(checked: CheckedFile) -> Iterator[Problem]:
+    """Namespaces that would be mirrored to themselves."""
+    for namespace in checked.routes.namespaces:
+        if namespace.maps_onto_itself():
+            problem = f"namespace {namespace.rule.namespace!r} would be mirrored to itself; choose another destination"
+            yield Problem(mirror_place(namespace), problem)
+
+
+def check_pruning(checked: CheckedFile) -> Iterator[Problem]:
+    """Repositories that one rule prunes and another writes: it would delete the other's tags."""
+    for entry in checked.routes.listed:
+        if entry.route.settings.deletes_tags:
+            others = _other_writers(entry, checked.routes)
+            yield from _pruned_by_two(entry.place, str(entry.route.destination_repository), others)
+    for namespace in checked.routes.namespaces:
+        if namespace.rule.settings.deletes_tags:
+            name = f"namespace {namespace.rule.namespace!r}"
+            others = _other_writers_of_namespace(namespace, checked.routes)
+            problems = [*_pruned_by_two(mirror_place(namespace), name, others)]
+            yield from problems or _perhaps_pruned_by_two(namespace, checked.routes)
+
+
+def _other_writers(entry: PlacedRoute, routes: RouteMap) -> Iterator[str]:
+    route = entry.route
+    for other in routes.by_destination[route.destination_repository]:
+        if other.place != entry.place:
+            yield show_place(other.place)
+    for namespace in routes.namespaces:
+        if namespace.mirror.name != route.mirror and namespace.may_write(route):
+            yield _show_namespace(namespace)
+
+
+def _other_writers_of_namespace(namespace: NamespaceRoutes, routes: RouteMap) -> Iterator[str]:
+    name = namespace.mirror.name
+    for entry in routes.listed:
+        if entry.route.mirror != name and namespace.may_write(entry.route):
+            yield show_place(entry.place)
+    for other in routes.namespaces:
+        if other.mirror.name != name and namespace.meets(other):
+            yield _show_namespace(other)
+
+
+def _perhaps_pruned_by_two(namespace: NamespaceRoutes, routes: RouteMap) -> Iterator[Problem]:
+    """A problem when the patterns of another mirror's namespace do not rule out that it writes a repository too."""
+    mirrors = (other for other in routes.namespaces if other.mirror.name != namespace.mirror.name)
+    if other := next(filter(namespace.may_meet, mirrors), None):
+        problem = (
+            f"namespace {namespace.rule.namespace!r} is pruned here, and {_show_namespace(other)} may write the same "
+            "repositories; separate them by globs, such as include: ['a-*'] here and exclude: ['a-*'] there, give it "
+            "a destination of its own, or set prune: {tags: none} for it"
+        )
+        yield Problem(mirror_place(namespace), problem)
+
+
+def _show_namespace(namespace: NamespaceRoutes) -> str:
+    return f"namespace {namespace.rule.namespace!r} of mirrors.{namespace.mirror.name}"
+
+
+def _pruned_by_two(place: Place, name: str, others: Iterator[str]) -> Iterator[Problem]:
+    if other := next(others, None):
+        advice = "give it a destination of its own, or set prune: {tags: none} for it"
+        yield Problem(place, f"{name} is pruned here but also written by {other}; {advice}")
