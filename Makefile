@@ -8,7 +8,7 @@ export PYTHONPATH := plugins:.
 # Compose is a plug-in of docker, or a separate command.
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
-.PHONY: help demo ui screenshot env connections test unit drill stack reliability registries servers lint format bench load \
+.PHONY: help demo ui screenshot env connections test unit drill drill-new stack reliability registries servers lint format bench load \
 	schema venv dev packages drill-packages stack-packages clean
 
 help:  ## list the targets
@@ -47,6 +47,14 @@ registries: $(VENV)/dev packages servers  ## run every case with every registry 
 
 drill: $(VENV)/dev packages drill-packages  ## run the failover drill: a real Docker and containerd while registries are down
 	$(VENV)/bin/python -m pytest tests/drill -n 0 -v $(ARGS)
+
+drill-new: $(VENV)/dev packages drill-packages  ## run the drill with newer runtimes, unpacked into .runtimes (weekly), and write the table of docs/nodes.md
+	@scripts/install_packages.sh mmdebstrap=mmdebstrap go=golang-go
+	scripts/install_new_runtimes.sh "$(abspath .runtimes)"
+	@rm -rf .runtimes/results
+	PATH="$(abspath .runtimes)/debian:$$PATH" DRILL=new $(VENV)/bin/python -m pytest tests/drill -n 0 -v $(ARGS)
+	PATH="$(abspath .runtimes)/go:$$PATH" DRILL=new $(VENV)/bin/python -m pytest tests/drill -n 0 -v -k "not docker" $(ARGS)
+	@$(VENV)/bin/python -m tests.drill.table
 
 stack: $(VENV)/dev packages stack-packages  ## build, start and remove the stack of docker-compose.yaml, and kill a worker of it
 	$(VENV)/bin/python -m pytest tests/stack -n 0 -v $(ARGS)
@@ -103,5 +111,5 @@ $(VENV)/dev: $(VENV)/ready requirements-dev.txt
 	@PIP="$(abspath $(VENV)/bin/pip) --disable-pip-version-check --no-cache-dir --quiet" scripts/build_servers.sh "$(abspath .servers)"
 	@touch $@
 
-clean:  ## remove Python environments, caches, built servers and the demo
-	rm -rf .venv .venv-* .demo .servers .pytest_cache .mypy_cache .ruff_cache
+clean:  ## remove Python environments, caches, built servers, unpacked runtimes and the demo
+	rm -rf .venv .venv-* .demo .servers .runtimes .pytest_cache .mypy_cache .ruff_cache

@@ -19,9 +19,11 @@ from testkit.skipping import skip_or_fail
 from testkit.tls import CertificateAuthority
 from tests.drill.registries import DrillRegistry
 from tests.drill.runtimes import Containerd, Dockerd, Runtime, version_of
+from tests.drill.table import is_wanted
 
-Pool = Literal["docker", "containerd", "containerd_pull_only"]
-POOLS: tuple[Pool, ...] = get_args(Pool)
+Pool = Literal["docker", "containerd", "containerd_pull_only", "docker_containerd_store"]
+POOLS: tuple[Pool, ...] = get_args(Pool)[: None if is_wanted() else 3]
+"""With newer runtimes, Docker with the containerd image store too, the default of new installations of Docker 29."""
 
 HUB_HOSTS = ("registry-1.docker.io", "auth.docker.io", "index.docker.io", "docker.io")
 MIRROR_HOST = "acme.azurecr.io"
@@ -30,8 +32,12 @@ HUB_ADDRESS, MIRROR_ADDRESS = "10.77.0.1", "10.77.0.2"
 
 @dataclass(frozen=True, kw_only=True)
 class Lab:
-    """A daemon that is configured by our rendered files, Docker Hub, and a mirror of it. Both registries are down."""
+    """A daemon that is configured by our rendered files, Docker Hub, and a mirror of it. Both registries are down.
 
+    ``name``: of the runtime with its version, for people.
+    """
+
+    name: str
     pool: NodePool
     runtime: Runtime
     hub: DrillRegistry
@@ -54,7 +60,7 @@ def running_lab(request: pytest.FixtureRequest, possible: None) -> Iterator[Lab]
         mirror = DrillRegistry(namespace, "mirror", MIRROR_ADDRESS, authority.issue([MIRROR_HOST]))
         pool = render(request.param, namespace.folder)
         with start(pool, namespace, authority.ca_file) as runtime, hub.pushing(), mirror.pushing():
-            yield Lab(pool=pool, runtime=runtime, hub=hub, mirror=mirror)
+            yield Lab(name=runtime_name(request.param), pool=pool, runtime=runtime, hub=hub, mirror=mirror)
 
 
 @pytest.fixture
@@ -69,17 +75,39 @@ def lab(running_lab: Lab) -> Iterator[Lab]:
 
 def render(name: Pool, folder: Path) -> NodePool:
     """Write the files of a pool for the installed version to ``folder/containerd`` or ``folder/docker``."""
-    runtime: Literal["docker", "containerd"] = "docker" if name == "docker" else "containerd"
+    runtime: Literal["docker", "containerd"] = "docker" if name.startswith("docker") else "containerd"
     mirror = {"registry": "acme", "trust": "pull" if name == "containerd_pull_only" else "pull+resolve"}
     version = version_of({"docker": "dockerd"}.get(runtime, runtime))
-    nodes = {name: {"registry": "hub", "mirrors": [mirror], "runtime": runtime, "version": version}}
+    entry = {"registry": "hub", "mirrors": [mirror], "runtime": runtime, "version": version}
+    store = "containerd" if name == "docker_containerd_store" else "classic"
+    nodes = {name: {**entry, "image_store": store} if runtime == "docker" else entry}
     registries = {"hub": {"host": "docker.io"}, "acme": {"host": MIRROR_HOST, "private": True}}
     path = folder / "mirrors.yaml"
     path.write_text(json.dumps({"registries": registries, "mirrors": {}, "nodes": nodes}))
     file = load_mirrors(path)
     pool = file.node_pools[name]
     write_files(render_pool(file, pool, runtime, pool.versions), folder / runtime, force=False)
+    if is_wanted() and runtime == "docker":
+        choose_store(folder / runtime / "daemon.json", store)
     return pool
+
+
+def choose_store(config: Path, store: str) -> None:
+    """Choose the image store of dockerd: https://docs.docker.com/engine/storage/containerd/."""
+    document = json.loads(config.read_text())
+    document["features"] = {"containerd-snapshotter": store == "containerd"}
+    config.write_text(json.dumps(document))
+
+
+def runtime_name(pool: Pool) -> str:
+    """The runtime of a pool with its version, as the table names it."""
+    version = version_of("dockerd" if pool.startswith("docker") else "containerd")
+    return {
+        "docker": f"dockerd {version}",
+        "docker_containerd_store": f"Docker {version}, containerd store",
+        "containerd": f"containerd {version}",
+        "containerd_pull_only": f"containerd {version}, trust: pull",
+    }[pool]
 
 
 @contextmanager
