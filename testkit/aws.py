@@ -34,7 +34,7 @@ class AwsKeys:
         self._key_ids = list(key_ids or ("AKIATEST",))
         self.opened = 0
 
-    def describe(self) -> str:
+    def describe(self, _: object) -> str:
         return f"keys of {ACCOUNT}"
 
     def client(self, service: str, region: str | None, **options: Any) -> Any:

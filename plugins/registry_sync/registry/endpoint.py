@@ -67,8 +67,8 @@ class Credentials:
 class Identity(Protocol):
     """An identity at a cloud, which issues credentials for registries."""
 
-    def describe(self) -> str:
-        """The identity as the cloud names it, such as the ARN of a role. The cloud is asked.
+    def describe(self, endpoint: Endpoint, /) -> str:
+        """The identity as the cloud names it, such as the ARN of a role. The cloud of the registry is asked.
 
         :raises RegistrySyncError: when it does not tell.
         """

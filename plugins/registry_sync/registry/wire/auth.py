@@ -5,11 +5,9 @@ https://distribution.github.io/distribution/spec/auth/token/.
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 import time
-from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -17,6 +15,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from registry_sync.errors import ConfigurationError, DeniedError, LoginRejected, TemporaryError
 from registry_sync.registry.endpoint import Credentials, CredentialSource, Endpoint
+from registry_sync.registry.jwt_claims import jwt_claims
 from registry_sync.registry.wire.challenges import Challenge, parse_challenges
 from registry_sync.registry.wire.urls import host_of
 
@@ -67,19 +66,9 @@ def _jwt_seconds(token: str) -> Any:
     https://www.rfc-editor.org/rfc/rfc7519#section-4.1; ``None`` for other tokens.
     """
     try:
-        return _claims(token)["exp"] - _claims(token)["iat"]
+        return jwt_claims(token)["exp"] - jwt_claims(token)["iat"]
     except (KeyError, TypeError):
         return None
-
-
-def _claims(token: str) -> dict[str, Any]:
-    """The claims of a JWT, unverified; empty for other tokens."""
-    try:
-        payload = token.split(".")[1]
-        claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError, RecursionError):
-        return {}
-    return claims if isinstance(claims, dict) else {}
 
 
 def granted_actions(token: str, repository: str) -> frozenset[str] | None:
@@ -87,7 +76,7 @@ def granted_actions(token: str, repository: str) -> frozenset[str] | None:
 
     https://distribution.github.io/distribution/spec/auth/jwt/. Azure writes the names of the fields with capitals.
     """
-    claims = _claims(token)
+    claims = jwt_claims(token)
     if "access" not in claims:
         return None
     entries = claims["access"] if isinstance(claims["access"], list) else []

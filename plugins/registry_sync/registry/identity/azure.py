@@ -1,0 +1,190 @@
+"""Identities at Azure: of the environment (workload or managed identity), or an application with its secret.
+
+A token of Entra ID is exchanged for a refresh token of the registry, which is the password of a user with the id zero:
+https://github.com/Azure/acr/blob/main/docs/AAD-OAuth.md.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+from registry_sync.errors import (
+    ConfigurationError,
+    DeniedError,
+    LoginRejected,
+    RateLimited,
+    RefusedError,
+    TemporaryError,
+)
+from registry_sync.registry.clouds import Cloud
+from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.registry.identity.extras import require
+from registry_sync.registry.jwt_claims import jwt_claims, time_of
+from registry_sync.registry.wire.auth import FixedAuthorization
+from registry_sync.registry.wire.exchange import RequestLimits
+from registry_sync.registry.wire.transport import Transport
+
+USER = "00000000-0000-0000-0000-000000000000"
+
+CONNECT_SECONDS, READ_SECONDS = 5, 20
+
+_OF_SDK = {"connection_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS, "retry_total": 2}
+"""Options of the SDK. Its own timeouts are minutes, and its retries are ten."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sovereignty:
+    """Where an Azure cloud issues tokens, and for what. The scope of the public cloud is that of registries alone."""
+
+    authority: str
+    scope: str
+
+
+_CLOUDS: Mapping[str, _Sovereignty] = {
+    "io": _Sovereignty(authority="login.microsoftonline.com", scope="https://containerregistry.azure.net/.default"),
+    "cn": _Sovereignty(authority="login.chinacloudapi.cn", scope="https://management.chinacloudapi.cn/.default"),
+    "us": _Sovereignty(authority="login.microsoftonline.us", scope="https://management.usgovcloudapi.net/.default"),
+}
+"""By the end of the registry's host. The authorities are those of the SDK's ``AzureAuthorityHosts``, the scopes those
+of ``KnownContainerRegistryAudience``: https://learn.microsoft.com/javascript/api/@azure/container-registry."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AzureSecret:
+    """An application (service principal) with its secret."""
+
+    tenant_id: str
+    client_id: str
+    client_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AzureIdentity:
+    """An identity at Azure. Without ``secret`` it is that of the environment.
+
+    The environment has an application (``AZURE_CLIENT_SECRET`` or ``AZURE_CLIENT_CERTIFICATE_PATH``), else a workload
+    identity (``AZURE_FEDERATED_TOKEN_FILE``), else the managed identity of the machine.
+
+    :ivar origin: the place that the identity is written in, for messages.
+    :ivar client_id: of a managed or workload identity; by default that of the environment, else the machine's own.
+    :ivar tenant_id: of a workload identity; by default that of the environment.
+    """
+
+    cloud: ClassVar[Cloud] = "azure"
+
+    origin: str
+    secret: AzureSecret | None = None
+    client_id: str | None = None
+    tenant_id: str | None = None
+    _found: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False, compare=False)
+
+    def log_in(self, endpoint: Endpoint) -> Credentials:
+        """The login of one registry. It is valid for three hours.
+
+        :raises LoginRejected: when Entra ID or the registry denies it.
+        :raises ConfigurationError: when there is no identity.
+        :raises TemporaryError: when Azure does not respond.
+        """
+        token = self._token(endpoint)
+        return _exchange(token, endpoint, self.origin)
+
+    def describe(self, endpoint: Endpoint) -> str:
+        """The client id and the tenant, out of the token."""
+        claims = jwt_claims(self._token(endpoint))
+        client = claims.get("appid") or claims.get("azp") or claims.get("oid")
+        name = f"client {client}" if client else f"the identity of {self.origin}"
+        return f"{name} of tenant {claims['tid']}" if claims.get("tid") else name
+
+    def _token(self, endpoint: Endpoint) -> str:
+        """A token of Entra ID, which the SDK keeps until it ends."""
+        cloud = _CLOUDS.get(endpoint.host.rpartition(".")[2])
+        if cloud is None:
+            raise ConfigurationError(f"{endpoint.host} is not a host of Azure Container Registry; nothing was sent")
+        with self._lock, self._decoded_errors():
+            if cloud.scope not in self._found:
+                self._found[cloud.scope] = self._open(cloud)
+            return str(self._found[cloud.scope].get_token(cloud.scope).token)
+
+    def _open(self, cloud: _Sovereignty) -> Any:
+        """A credential of the SDK. One that is configured is used alone, so that its error is the one that is shown."""
+        from azure import identity
+
+        options: dict[str, Any] = {"authority": os.environ.get("AZURE_AUTHORITY_HOST") or cloud.authority, **_OF_SDK}
+        if self.secret:
+            secret = self.secret
+            return identity.ClientSecretCredential(secret.tenant_id, secret.client_id, secret.client_secret, **options)
+        if os.environ.get("AZURE_CLIENT_SECRET") or os.environ.get("AZURE_CLIENT_CERTIFICATE_PATH"):
+            return identity.EnvironmentCredential(**options)
+        if os.environ.get("AZURE_FEDERATED_TOKEN_FILE"):
+            return identity.WorkloadIdentityCredential(tenant_id=self.tenant_id, client_id=self.client_id, **options)
+        client_id = self.client_id or os.environ.get("AZURE_CLIENT_ID")
+        # By the option the SDK looks within a second if there is a metadata server. Else it takes half a minute.
+        return identity.ManagedIdentityCredential(client_id=client_id, _enable_imds_probe=True)
+
+    @contextmanager
+    def _decoded_errors(self) -> Iterator[None]:
+        """Raise errors of the SDK as our own."""
+        require("azure.identity", "azure-identity", "azure")
+        from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+        from azure.identity import CredentialUnavailableError
+
+        try:
+            yield
+        except CredentialUnavailableError as error:
+            raise ConfigurationError(self._unavailable(error)) from error
+        except ClientAuthenticationError as error:
+            if (error.status_code or 0) >= 500 or error.status_code == 429:
+                raise TemporaryError(f"Entra ID did not issue a token to {self.origin}: {error.message}") from error
+            raise LoginRejected(f"Entra ID denies a token to {self.origin}: {error.message}") from error
+        except HttpResponseError as error:
+            raise TemporaryError(f"Entra ID did not issue a token to {self.origin}: {error.message}") from error
+        except AzureError as error:
+            raise TemporaryError(f"Entra ID cannot be asked for a token of {self.origin}: {error.message}") from error
+        except ValueError as error:
+            raise ConfigurationError(f"{self.origin} has no usable Azure identity: {error}") from error
+
+    def _unavailable(self, error: Any) -> str:
+        return (
+            f"{self.origin} has no Azure identity: none in the environment (AZURE_CLIENT_SECRET, "
+            "AZURE_CLIENT_CERTIFICATE_PATH, AZURE_FEDERATED_TOKEN_FILE), and no managed identity (IDENTITY_ENDPOINT, "
+            f"or the metadata server of the machine): {error.message}"
+        )
+
+
+def _exchange(token: str, endpoint: Endpoint, origin: str) -> Credentials:
+    """Exchange a token of Entra ID for the registry's own refresh token. It is sent to the registry alone.
+
+    :raises LoginRejected: when the identity has no role at the registry.
+    :raises TemporaryError: for an outage, and for a rate limit of the exchange.
+    """
+    fields = {"grant_type": "access_token", "service": endpoint.host, "access_token": token}
+    if tenant := jwt_claims(token).get("tid"):
+        fields["tenant"] = str(tenant)
+    limits = RequestLimits(connect_seconds=CONNECT_SECONDS, read_seconds=READ_SECONDS, attempts=1)
+    with closing(Transport(endpoint, authenticator=FixedAuthorization(None), limits=limits)) as transport:
+        try:
+            response = transport.call_once(
+                "POST",
+                "/oauth2/exchange",
+                headers={"Content-Type": "application/x-www-form-urlencoded"},
+                body=urlencode(fields).encode(),
+            )
+        except (DeniedError, RefusedError) as error:
+            advice = "give it a role at the registry, such as AcrPull or AcrPush"
+            raise LoginRejected(
+                f"{endpoint.host} does not accept the identity of {origin}: {error}; {advice}"
+            ) from error
+        except RateLimited as error:
+            raise TemporaryError(f"{endpoint.host} does not exchange tokens now: {error}") from error
+    document = response.json()
+    secret = document.get("refresh_token") if isinstance(document, dict) else None
+    if not isinstance(secret, str) or not secret:
+        raise TemporaryError(f"{endpoint.host} answered /oauth2/exchange without a token")
+    return Credentials(username=USER, secret=secret, expires_at=time_of(jwt_claims(secret).get("exp")))

@@ -1,0 +1,135 @@
+"""Identities at Google Cloud: of the environment (ADC), of a key or configuration, or a service account to act for.
+
+https://cloud.google.com/docs/authentication/application-default-credentials. Registries take the access token as the
+password of ``oauth2accesstoken``: https://cloud.google.com/artifact-registry/docs/docker/authentication#token.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC
+from functools import partial
+from typing import Any, ClassVar
+
+from registry_sync.errors import ConfigurationError, LoginRejected, TemporaryError
+from registry_sync.registry.clouds import Cloud
+from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.registry.identity.extras import require
+
+USER = "oauth2accesstoken"
+
+SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
+"""The scope that Artifact Registry requires for writing."""
+
+READ_SECONDS = 20
+"""Time limit for each response. The SDK's is two minutes, and three seconds for the metadata server."""
+
+PLACES = (
+    "GOOGLE_APPLICATION_CREDENTIALS, the login of gcloud (application_default_credentials.json), and the metadata "
+    "server (GCE_METADATA_HOST, by default metadata.google.internal)"
+)
+"""Where the SDK looks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoogleIdentity:
+    """An identity at Google Cloud. Without ``info`` and ``file`` it is that of the environment.
+
+    :ivar origin: the place that the identity is written in, for messages.
+    :ivar info: a key of a service account, or a configuration for workload identity federation.
+    :ivar file: path of a file with one.
+    :ivar chain: service accounts, each of which acts for the next; the last one is used.
+    """
+
+    cloud: ClassVar[Cloud] = "google"
+
+    origin: str
+    info: Mapping[str, Any] | None = field(default=None, repr=False)
+    file: str | None = None
+    chain: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = SCOPES
+    _found: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False, compare=False)
+
+    def log_in(self, endpoint: Endpoint) -> Credentials:  # noqa: ARG002 - the token is for all registries
+        """The login of all registries of Google Cloud. It is valid for an hour.
+
+        :raises LoginRejected: when Google denies it.
+        :raises ConfigurationError: when there is no identity.
+        :raises TemporaryError: when Google or the metadata server does not respond.
+        """
+        with self._lock, self._decoded_errors():
+            credentials = self._credentials()
+            credentials.refresh(_request())
+            if not credentials.token:
+                raise TemporaryError(f"Google answered {self.origin} without a token")
+            end = credentials.expiry.replace(tzinfo=UTC) if credentials.expiry else None
+            return Credentials(username=USER, secret=credentials.token, expires_at=end)
+
+    def describe(self, endpoint: Endpoint) -> str:  # noqa: ARG002 - it is the same for all registries
+        """The e-mail address of the service account; else the kind of identity."""
+        with self._lock, self._decoded_errors():
+            credentials = self._credentials()
+            if not credentials.token:
+                credentials.refresh(_request())
+            for name in ("service_account_email", "account"):
+                if text := getattr(credentials, name, None):
+                    return str(text)
+            return f"{type(credentials).__module__.rpartition('.')[2]} credentials of {self.origin}"
+
+    def _credentials(self) -> Any:
+        """Credentials of the SDK. Where the environment has them is looked for once."""
+        if "credentials" not in self._found:
+            self._found["credentials"] = self._find()
+        return self._found["credentials"]
+
+    def _find(self) -> Any:
+        require("google.auth", "google-auth", "google")
+        require("requests", "requests", "google")
+        import google.auth
+        from google.auth import impersonated_credentials
+
+        if self.info is not None:
+            found, _ = google.auth.load_credentials_from_dict(dict(self.info), scopes=self.scopes, request=_request())
+        elif self.file is not None:
+            found, _ = google.auth.load_credentials_from_file(self.file, scopes=self.scopes, request=_request())
+        else:
+            found, _ = google.auth.default(scopes=self.scopes, request=_request())
+        if not self.chain:
+            return found
+        return impersonated_credentials.Credentials(
+            source_credentials=found,
+            target_principal=self.chain[-1],
+            delegates=list(self.chain[:-1]),
+            target_scopes=list(self.scopes),
+        )
+
+    @contextmanager
+    def _decoded_errors(self) -> Iterator[None]:
+        """Raise errors of the SDK as our own."""
+        require("google.auth", "google-auth", "google")
+        from google.auth import exceptions
+
+        try:
+            yield
+        except exceptions.DefaultCredentialsError as error:
+            where = f"none in {PLACES}" if self.info is None and self.file is None else str(error)
+            raise ConfigurationError(f"{self.origin} has no usable Google identity: {where}") from error
+        except exceptions.TransportError as error:
+            raise TemporaryError(f"Google cannot be asked for a token of {self.origin}: {error}") from error
+        except exceptions.GoogleAuthError as error:
+            if error.retryable or isinstance(error.__cause__, exceptions.TransportError):
+                raise TemporaryError(f"Google did not issue a token to {self.origin}: {error}") from error
+            raise LoginRejected(f"Google denies a token to {self.origin}: {error}") from error
+        except (ValueError, OSError) as error:
+            raise ConfigurationError(f"{self.origin} has no usable Google identity: {error}") from error
+
+
+def _request() -> Any:
+    """The SDK's transport with a shorter timeout."""
+    from google.auth.transport.requests import Request
+
+    return partial(Request(), timeout=READ_SECONDS)
