@@ -146,12 +146,29 @@ def _write_side(directory: Path, endpoint: Endpoint) -> SideFiles:
     """
     directory.mkdir()
     host = skopeo_host(endpoint)
-    auths = {host: {"auth": endpoint.credentials.current().basic()}} if endpoint.credentials else {}
     auth_file = directory / "auth.json"
-    _write_private(auth_file, {"auths": auths})
+    _write_private_text(auth_file, _auth_text(endpoint))
     has_files = endpoint.ca_file or endpoint.ca_pem or endpoint.client_certificate
     cert_dir = _write_certificates(directory / "certs", endpoint) if has_files else None
     return SideFiles(host=host, tls=endpoint.tls, auth_file=auth_file, cert_dir=cert_dir)
+
+
+def _auth_text(endpoint: Endpoint) -> str:
+    host = skopeo_host(endpoint)
+    auths = {host: {"auth": endpoint.credentials.current().basic()}} if endpoint.credentials else {}
+    return json.dumps({"auths": auths})
+
+
+def renew_auth_file(side: SideFiles, endpoint: Endpoint) -> None:
+    """Write the auth file of one registry again if its credentials have changed. A running skopeo has read its own.
+
+    :raises RegistrySyncError: when the credentials cannot be renewed.
+    """
+    text = _auth_text(endpoint)
+    if text != side.auth_file.read_text(encoding="utf-8"):
+        new = side.auth_file.with_suffix(".new")
+        _write_private_text(new, text)
+        new.replace(side.auth_file)
 
 
 def _write_certificates(directory: Path, endpoint: Endpoint) -> Path:

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
-from registry_sync.errors import TemporaryError
-from registry_sync.registry.endpoint import Endpoint
+from registry_sync.errors import DeniedError, TemporaryError
+from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.registry.proxies import shown_proxy
 from registry_sync.skopeo.command import copy_argv
-from registry_sync.skopeo.config_files import PolicyFiles, SkopeoFiles, write_skopeo_files
+from registry_sync.skopeo.config_files import PolicyFiles, SkopeoFiles, renew_auth_file, write_skopeo_files
 from registry_sync.skopeo.errors import decode_failure, redact
 from registry_sync.skopeo.image_copy import ImageCopy
 from registry_sync.skopeo.proxies import proxy_variables
@@ -48,7 +48,8 @@ class Skopeo:
     """Copies between two registries within a ``with`` block. Safe to use from several threads.
 
     Secrets are written to private files that are deleted at the end. They never appear in arguments, environment or
-    logs. No copy outlives its call.
+    logs. No copy outlives its call. Each copy starts with logins that are valid, and starts once more with new ones if
+    a registry has rejected those.
 
     Skopeo is looked for, and its files are written, by :meth:`prepare`, else by the first copy.
 
@@ -138,6 +139,27 @@ class Skopeo:
         :raises TemporaryError: also after a timeout, a stall, or :meth:`stop`.
         :raises RegistrySyncError: other classes, by skopeo's error message.
         """
+        used = self._current_logins()
+        try:
+            return self._copy(image)
+        except DeniedError as error:
+            if not self._renew_logins(used):
+                raise
+            log.info("%s; the copy is started again with a new login", error)
+            return self._copy(image)
+
+    def _current_logins(self) -> Mapping[int, Credentials]:
+        """The credentials of both sides, by the side's number. They are renewed here if they end soon."""
+        sources = (self._source.credentials, self._destination.credentials)
+        return {number: source.current() for number, source in enumerate(sources) if source}
+
+    def _renew_logins(self, rejected: Mapping[int, Credentials]) -> bool:
+        """Renew credentials that either registry may have rejected. Return whether there are new ones."""
+        sources = (self._source.credentials, self._destination.credentials)
+        renewed = {number: source.renew(rejected[number]) for number, source in enumerate(sources) if source}
+        return renewed != rejected
+
+    def _copy(self, image: ImageCopy) -> CopyResult:
         self.check_stopping()
         child = self._start(image)
         try:
@@ -172,7 +194,14 @@ class Skopeo:
             with writing():
                 files = write_skopeo_files(directory, **sides, policy_files=self.policy_files)
             self._ready = program, files
+        else:
+            self._renew_files(self._ready[1])
         return self._ready
+
+    def _renew_files(self, files: SkopeoFiles) -> None:
+        with writing():
+            renew_auth_file(files.source, self._source)
+            renew_auth_file(files.destination, self._destination)
 
     def _proxies(self) -> Mapping[str, str]:
         """:raises ConfigurationError: when one skopeo cannot reach both registries as their proxies say."""
