@@ -176,6 +176,7 @@ class TestListing:
             (b'{"imageDetails": {"a": 1}}', ""),
             (b'{"imageDetails": [{"imageTags": ["v1"], "imagePushedAt": "soon"}]}', ""),
             (b'{"imageDetails": [], "nextToken": "x"}', "the pages of this listing form a loop"),
+            (b'{"imageDetails": [], "nextToken": ["x"]}', "the pages of this listing form a loop"),
         ],
     )
     def test_what_is_not_a_listing_is_never_an_empty_one(self, ecr: EcrServer, body: bytes, problem: str) -> None:
@@ -281,6 +282,12 @@ class TestCreation:
         ecr.fail(action, code, "no")
         with connect(ecr) as client, pytest.raises(error, match=f"^ecr:{action} of .* answered {code}: no"):
             client.create_repository(app(ecr, "team/new"))
+
+    def test_an_answer_without_the_repository_is_not_a_success(self, ecr: EcrServer) -> None:
+        ecr.answer_with("CreateRepository", {})
+        with connect(ecr) as client, pytest.raises(TemporaryError) as caught:
+            client.create_repository(app(ecr, "team/new"))
+        assert str(caught.value) == f"ecr:CreateRepository of {ecr.host}/team/new answered without the repository"
 
     def test_creation_needs_an_identity(self, ecr: EcrServer) -> None:
         with closing(EcrClient(Endpoint(host=ecr.host, tls=False))) as client, pytest.raises(DeniedError) as caught:

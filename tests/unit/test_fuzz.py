@@ -160,7 +160,7 @@ DOCUMENTS: Mapping[str, tuple[Any, ...]] = {
         [{"id": 1, "name": DIGEST, "created_at": WHEN, "metadata": {"container": {"tags": ["v1"]}}}],
     ),
     "ecr": (
-        {"imageDetails": [{"imageDigest": DIGEST, "imageTags": ["v1"], "imagePushedAt": 1700000000.5}]},
+        {"imageDetails": [{"imageDigest": DIGEST, "imageTags": ["v1"], "imagePushedAt": 1.7e9}], "nextToken": "a"},
         {"repositories": [{"repositoryName": TEAM, "imageTagMutability": "IMMUTABLE_WITH_EXCLUSION"}]},
         {"imageIds": [{"imageDigest": DIGEST, "imageTag": "v1"}], "failures": []},
         {"__type": "ThrottlingException", "message": "Rate exceeded"},

@@ -137,7 +137,7 @@ class EcrApi:
             token = page.get("nextToken") or ""
             if not token:
                 return
-            if token in seen:
+            if not isinstance(token, str) or token in seen:
                 raise TemporaryError(f"ecr:{action} of {subject}: the pages of this listing form a loop")
         raise too_many_pages(f"ecr:{action} of {subject}")
 

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from registry_sync.errors import DeniedError, NotFound, RefusedError, TemporaryError
+from registry_sync.errors import DeniedError, NotFound, TemporaryError
 from registry_sync.oci.manifest import Manifest
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import ListedRepository, ListedTag
@@ -23,7 +23,7 @@ from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.tag_pages import parse_digest
 from registry_sync.registry.traffic import Traffic
 from registry_sync.registry.vendors.ecr.api import REQUESTS_PER_SECOND, EcrApi, Row, SdkIdentity
-from registry_sync.registry.vendors.ecr.errors import deletion_error
+from registry_sync.registry.vendors.ecr.errors import AlreadyExists, deletion_error
 from registry_sync.registry.wire.rate_limit import RateLimiter
 
 log = logging.getLogger(__name__)
@@ -156,10 +156,12 @@ class EcrClient(DistributionClient):
             return
         arguments = {**self._api.account, "repositoryName": repository.name}
         try:
-            self._api.call("CreateRepository", str(repository), **arguments)
-        except RefusedError as error:
-            if "RepositoryAlreadyExistsException" not in str(error):
-                raise
+            answer = self._api.call("CreateRepository", str(repository), **arguments)
+        except AlreadyExists as error:
+            log.info("%s", error)
+            return
+        if not isinstance(answer.get("repository"), Mapping):
+            raise TemporaryError(f"ecr:CreateRepository of {repository} answered without the repository")
 
     def _has_template(self, api: EcrApi, repository: Repository) -> bool:
         """Return whether a push creates the repository by a template of the registry."""

@@ -48,6 +48,10 @@ class ExpiredToken(LoginRejected):
     """The temporary credentials of the identity have ended. New ones may be accepted."""
 
 
+class AlreadyExists(RefusedError):
+    """What was to be created exists."""
+
+
 def with_status(response: Response) -> Response:
     """The response with the status 429 for a throttled call and 503 for an outage, whatever its own status is."""
     if response.status < 400:
@@ -90,6 +94,8 @@ def response_error(error: Mapping[str, Any], action: str, subject: str) -> Regis
         return DeniedError(f"{message}; allow {action} in the policy of the identity")
     if _MISSING.fullmatch(code):
         return NotFound(message)
+    if code == "RepositoryAlreadyExistsException":
+        return AlreadyExists(message)
     return RefusedError(message)
 
 
