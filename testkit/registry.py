@@ -53,6 +53,19 @@ class TokenAuth:
 Auth = Htpasswd | TokenAuth
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notified:
+    """Receiver of a registry's notifications: its address, and the headers of each request."""
+
+    url: str
+    headers: Mapping[str, str]
+
+    def config(self) -> dict[str, Any]:
+        """https://distribution.github.io/distribution/about/notifications/"""
+        headers = {name: [value] for name, value in self.headers.items()}
+        return {"name": "events", "url": self.url, "headers": headers, "timeout": "5s", "threshold": 5, "backoff": "1s"}
+
+
 class RegistryStartError(Exception):
     """The registry did not start. The message ends with the tail of its log."""
 
@@ -78,6 +91,7 @@ class RegistryProcess:
         client: Certificate | None = None,
         read_only: bool = False,
         delete_enabled: bool = True,
+        notifies: Notified | None = None,
         port: int | None = None,
     ) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="registry-"))
@@ -88,6 +102,7 @@ class RegistryProcess:
         self._client_ca, self._client = client_ca, client
         self._read_only = read_only
         self._delete_enabled = delete_enabled
+        self._notifies = notifies
         self._port = port
         self._secret = secrets.token_hex(16)
         self._process: subprocess.Popen[bytes] | None = None
@@ -299,6 +314,8 @@ class RegistryProcess:
             config["http"]["tls"] = {"certificate": str(self._tls.cert_file), "key": str(self._tls.key_file)}
         if self._client_ca:
             config["http"]["tls"]["clientcas"] = [str(self._client_ca)]
+        if self._notifies:
+            config["notifications"] = {"endpoints": [self._notifies.config()]}
         if self._auth:
             config["auth"] = self._auth_config(self._auth)
         return config

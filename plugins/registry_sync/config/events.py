@@ -48,11 +48,13 @@ class Queue:
 class EventRules:
     """The ways in which a registry reports pushes.
 
+    :ivar chain: mirrors that copy to the registry also start those that read from it.
     :ivar settle: time to wait after a push, so that all parts of an image and its signatures have arrived.
     """
 
     webhook: Webhook | None = None
     queue: Queue | None = None
+    chain: bool = True
     settle: Duration = DEFAULT_SETTLE
 
 
@@ -145,6 +147,11 @@ class EventsEntry(Strict):
     queue: QueueEntry | None = Field(
         None, description="The registry reports pushes to a message queue, which Airflow's triggerer reads"
     )
+    chain: bool = Field(
+        True,
+        description="Runs that copy to this registry start the mirrors that read from it, whether it has a webhook or "
+        "not",
+    )
     settle: Annotated[Duration, parsed_by(parse_settle)] = Field(
         DEFAULT_SETTLE,
         description="Time to wait after a push for the other parts of an image and its signatures, such as 10s or 2m",
@@ -153,8 +160,11 @@ class EventsEntry(Strict):
 
     @model_validator(mode="after")
     def _check_ways(self) -> Self:
-        if self.webhook is None and self.queue is None:
-            raise ValueError("it has no way for events to arrive; write webhook: {secret: CONNECTION_ID}, or queue:")
+        if not (self.webhook or self.queue or (self.chain and "chain" in self.model_fields_set)):
+            raise ValueError(
+                "it has no way for events to arrive; write webhook: {secret: CONNECTION_ID}, queue:, or chain: true for "
+                "pushes of other mirrors alone"
+            )
         return self
 
     def parse(self) -> EventRules:
@@ -162,5 +172,6 @@ class EventsEntry(Strict):
         return EventRules(
             webhook=self.webhook.parse() if self.webhook else None,
             queue=self.queue.parse() if self.queue else None,
+            chain=self.chain,
             settle=self.settle,
         )

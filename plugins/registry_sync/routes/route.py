@@ -45,8 +45,8 @@ class Route:
         return {
             "label": self.label,
             "mirror": self.mirror,
-            "source": as_json(self.source),
-            "destination": as_json(self.destination),
+            "source": _without_events(self.source),
+            "destination": _without_events(self.destination),
             "source_repository": self.source_repository.name,
             "destination_repository": self.destination_repository.name,
             "settings": as_json(self.settings),
@@ -66,6 +66,11 @@ class Route:
             settings=settings_from_json(document["settings"]),
             is_discovered=document["is_discovered"],
         )
+
+
+def _without_events(registry: Registry) -> Any:
+    """A registry as JSON. Events start runs; a route that runs has no use for them."""
+    return as_json(replace(registry, events=None))
 
 
 def route_of(mirror: Mirror, rule: Rule, source: Registry, destination: Registry, repository: str) -> Route:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -37,6 +38,10 @@ def parse(registry: str = "", mirror: str = "") -> tuple[EventRules | None, tupl
     return found, problems
 
 
+NO_WAY = (
+    "it has no way for events to arrive; write webhook: {secret: CONNECTION_ID}, queue:, or chain: true for pushes of "
+    "other mirrors alone"
+)
 QUAY = EventRules(webhook=Webhook(secret="quay_events"))
 QUEUED = EventRules(queue=Queue(scheme="sqs", arguments={"sqs_queue": "https://sqs.example/1/q", "n": [1]}))
 OWN = EventRules(webhook=Webhook(secret="own"), settle=Duration("2m", timedelta(minutes=2)))
@@ -50,6 +55,8 @@ OWN = EventRules(webhook=Webhook(secret="own"), settle=Duration("2m", timedelta(
         ("events: {webhook: {secret: quay_events}}", "events: {webhook: {secret: own}, settle: 2m}", OWN),
         ("", "events: {webhook: {secret: own}, settle: 2m}", OWN),
         ("events: {webhook: {secret: quay_events}}", "events: null", None),
+        ("events: {chain: true}", "", EventRules()),
+        ("events: {webhook: {secret: quay_events}, chain: false}", "", replace(QUAY, chain=False)),
         ("events: null", "", None),
         ("events: {queue: {scheme: sqs, with: {sqs_queue: https://sqs.example/1/q, n: [1]}}}", "", QUEUED),
     ],
@@ -76,8 +83,9 @@ SECRET_ARGUMENT = (
 @pytest.mark.parametrize(
     ("written", "key", "problem"),
     [
-        ("{}", "", "it has no way for events to arrive; write webhook: {secret: CONNECTION_ID}, or queue:"),
-        ("{settle: 10s}", "", "it has no way for events to arrive; write webhook: {secret: CONNECTION_ID}, or queue:"),
+        ("{}", "", NO_WAY),
+        ("{settle: 10s}", "", NO_WAY),
+        ("{chain: false}", "", NO_WAY),
         ("true", "", "expected a mapping (key: value), got the boolean true"),
         ("{webhook: quay_events}", ".webhook", "expected a mapping (key: value), got 'quay_events'"),
         ("{webhook: {}}", ".webhook", "'secret' is missing"),

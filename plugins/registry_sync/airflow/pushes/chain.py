@@ -23,10 +23,15 @@ _NEW_TAGS = frozenset({"arrived", "moved", "backed_up"})
 
 
 def downstream_mirrors(mirror: Mirror, file: MirrorsFile) -> Mapping[str, Sequence[str]]:
-    """The mirrors that read from a destination of a mirror and have ``events:``, by the name of the destination."""
-    having = [other for other in file.mirrors.values() if other.events_from(file.registries[other.source])]
-    found = {name: [other.name for other in having if other.source == name] for name in mirror.destinations}
+    """The mirrors that read from a destination of a mirror and whose events chain, by the name of the destination."""
+    told = [other for other in file.mirrors.values() if _is_told(other, file)]
+    found = {name: [other.name for other in told if other.source == name] for name in mirror.destinations}
     return {name: mirrors for name, mirrors in found.items() if mirrors}
+
+
+def _is_told(mirror: Mirror, file: MirrorsFile) -> bool:
+    rules = mirror.events_from(file.registries[mirror.source])
+    return rules is not None and rules.chain
 
 
 def emit_pushes(context: Context, mirror: str, registry: Registry, rows: Iterable[RunRow]) -> None:
