@@ -27,10 +27,12 @@ class MemoryStates:
         *,
         file_errors: bool = False,
         missing_pools: Mapping[str, Sequence[str]] | None = None,
+        pushes: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self._stored = {(each.mirror, each.destination): each for each in stored}
         self._runs, self._file_errors = dict(runs or {}), file_errors
         self._missing_pools = dict(missing_pools or {})
+        self._pushes = dict(pushes or {})
         self.reads: list[frozenset[StoredKey]] = []
 
     def destinations(self) -> Mapping[tuple[str, str], Mapping[str, Any]]:
@@ -62,6 +64,9 @@ class MemoryStates:
 
     def runs(self) -> Mapping[str, MirrorRuns]:
         return self._runs
+
+    def pushes(self) -> Mapping[str, Mapping[str, Any]]:
+        return self._pushes
 
     def events(
         self, since: datetime, *, mirror: str = "", destination: str = "", text: str = "", offset: int, limit: int

@@ -61,7 +61,7 @@ class Notified:
     headers: Mapping[str, str]
 
     def config(self) -> dict[str, Any]:
-        """https://distribution.github.io/distribution/about/notifications/"""
+        """The endpoint as in https://distribution.github.io/distribution/about/notifications/ ."""
         headers = {name: [value] for name, value in self.headers.items()}
         return {"name": "events", "url": self.url, "headers": headers, "timeout": "5s", "threshold": 5, "backoff": "1s"}
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,7 +95,11 @@ def a_mirrors_file(origin: RegistryProcess, hub: RegistryProcess, last: Registry
             "last": {"host": last.host, "tls": False},
         },
         "mirrors": {
-            "first": {"source": "origin", "destinations": ["hub"], "repositories": [{"namespace": "team"}, "storm/app"]},
+            "first": {
+                "source": "origin",
+                "destinations": ["hub"],
+                "repositories": [{"namespace": "team"}, "storm/app"],
+            },
             "second": {"source": "hub", "destinations": ["last"], "repositories": [{"namespace": "team"}]},
         },
     }
@@ -114,6 +117,21 @@ def test_a_push_goes_through_three_registries(world: World) -> None:
     tasks = world.airflow.api.task_instances("mirror_first_pushes", first["dag_run_id"], "pushes")
     assert [task["state"] for task in tasks] == ["success"]
     assert "team/app: v1" in world.airflow.api.log("mirror_first_pushes", first["dag_run_id"], "pushes")
+
+
+def test_the_page_has_the_age_of_the_last_event(world: World) -> None:
+    headers = {"Authorization": f"Bearer {world.airflow.api.token}"}
+    rows = requests.get(f"{world.airflow.url}/registry-sync/api/overview", headers=headers, timeout=30).json()["items"]
+    events = {row["mirror"]: row["events"] for row in rows}
+    assert events["first"]["received_at"]
+    assert not events["first"]["chained_at"]
+    assert events["second"]["chained_at"]
+    assert not events["second"]["received_at"]
+    assert events["first"]["lost_total"] == 0
+    page = requests.get(f"{world.airflow.url}/registry-sync/", headers=headers, timeout=30).text
+    assert "last event: <time" in page
+    assert ">none yet<" in page
+    assert ", of another mirror: <time" in page
 
 
 def test_a_person_is_told_to_trigger_the_other_dag(world: World) -> None:
@@ -135,7 +153,9 @@ def test_a_forged_event_changes_nothing(world: World) -> None:
     assert world.send(body).status_code == 202
     last = world.wait_for_runs("first", count + 1)[-1]
     assert last["state"] == "success"
-    assert "unchanged 1" in world.airflow.api.log("mirror_first_pushes", last["dag_run_id"], "report")
+    assert "everything is in sync, nothing was copied (1 tags unchanged)" in world.airflow.api.log(
+        "mirror_first_pushes", last["dag_run_id"], "report"
+    )
     assert requests.get(f"{world.hub.url}/v2/_catalog", timeout=30).json() == before
     assert tags_of(world.hub, "team/app") == ["v1"]
 

@@ -33,7 +33,16 @@ from registry_sync.oci.reference import Digest
 from registry_sync.state.document import read_document
 from registry_sync.state.lookup.history import changes_since
 from registry_sync.state.lookup.queries import find, get_overview, get_repository, list_failing, list_routes
-from registry_sync.state.names import ASSET_GROUP, DESTINATION_KEY, asset_name, index_key, tags_key
+from registry_sync.state.names import (
+    ASSET_GROUP,
+    DESTINATION_KEY,
+    asset_name,
+    index_key,
+    pushes_asset_name,
+    pushes_asset_uri,
+    tags_key,
+)
+from registry_sync.state.pushes import LOST_KEY, LostEvents, PushesState
 from registry_sync.state.route import KnownTag, TagTable
 from registry_sync.state.runs import Run
 from testkit import images
@@ -191,6 +200,24 @@ def test_the_number_of_queries_does_not_depend_on_the_routes(session: Session, n
     finally:
         event.remove(session.get_bind(), "before_cursor_execute", count)
     assert len(statements) <= limit
+
+
+def test_mirrors_that_events_start_have_their_last_events(session: Session) -> None:
+    """One without a stored value is among them, so that the page says that no event came yet."""
+    for mirror in ("giantswarm", "hub", "removed"):
+        name, uri = pushes_asset_name(mirror), pushes_asset_uri(mirror)
+        asset = AssetModel(name=name, uri=uri, group=ASSET_GROUP)
+        session.add(asset)
+        session.flush()
+        session.add(AssetActive(name=name, uri=uri))
+        if mirror == "hub":
+            session.add(AssetStateStoreModel(asset_id=asset.id, key=LOST_KEY, value='{"total": 3}'))
+    assert reader(session).pushes() == {"giantswarm": {}, "hub": {LOST_KEY: {"total": 3}}}
+    assert reader(session, "giantswarm").pushes() == {"giantswarm": {}}
+    rows = {row.mirror: row.pushes for row in get_overview(reader(session), NOW)}
+    assert rows["giantswarm"] == PushesState()
+    assert rows["hub"] == PushesState(lost=LostEvents(total=3))
+    assert rows["kubernetes"] is None
 
 
 def test_a_search_for_wildcards_finds_nothing(session: Session) -> None:
@@ -452,6 +479,7 @@ def test_status_prints_json(command: Command) -> None:
         "problem": None,
         "unreported": [],
         "dag": None,
+        "events": None,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from textwrap import wrap
 
@@ -16,6 +16,7 @@ from registry_sync.state.lookup.answers import overview_answer
 from registry_sync.state.lookup.failing import FailingRoute
 from registry_sync.state.lookup.overview import OverviewRow
 from registry_sync.state.lookup.queries import get_overview, list_failing, overview_notes
+from registry_sync.state.pushes import PushesState
 from registry_sync.state.store import StateReader
 from registry_sync.text import one_line
 from registry_sync.text_table import human_duration, table
@@ -83,6 +84,7 @@ def _text(rows: Sequence[OverviewRow], notes: Sequence[str], now: datetime) -> I
         yield "Airflow has no mirrors: it has read no DAG of a mirrors file"
     for row in rows:
         yield from _reasons(row)
+    yield from event_lines({row.mirror: row.pushes for row in rows if row.pushes}, now)
     yield from (line for note in notes for line in wrap(f"note: {note}", WIDTH))
 
 
@@ -99,6 +101,21 @@ def _row(row: OverviewRow, now: datetime) -> tuple[str, ...]:
         human_duration(row.oldest_lacking.age_seconds) if row.oldest_lacking else "-",
         f"{human_duration(age_seconds(row.looked_at, now))} ago" if row.looked_at else "never",
     )
+
+
+def event_lines(pushes: Mapping[str, PushesState], now: datetime) -> Iterator[str]:
+    """Yield when the last event came for each mirror that events start, and how many tags no event has named."""
+    if pushes:
+        yield "\nEvents:"
+    for mirror, state in sorted(pushes.items()):
+        received_at = state.events.received_at if state.events else None
+        age = f"{human_duration(age_seconds(received_at, now))} ago" if received_at else "none yet"
+        lost = state.lost.tags[0] if state.lost.tags else None
+        named = f", the last {lost.repository}:{lost.tag}" if lost else ""
+        tags = f"; tags that no event named: {state.lost.total}{named}" if state.lost.total else ""
+        yield from wrap(
+            one_line(f"{mirror}: last event {age}{tags}"), WIDTH, initial_indent="  ", subsequent_indent="    "
+        )
 
 
 def _reasons(row: OverviewRow) -> Iterator[str]:

@@ -162,8 +162,8 @@ class EventsEntry(Strict):
     def _check_ways(self) -> Self:
         if not (self.webhook or self.queue or (self.chain and "chain" in self.model_fields_set)):
             raise ValueError(
-                "it has no way for events to arrive; write webhook: {secret: CONNECTION_ID}, queue:, or chain: true for "
-                "pushes of other mirrors alone"
+                "it has no way for events to arrive; write webhook: {secret: CONNECTION_ID}, queue:, or chain: true "
+                "for pushes of other mirrors alone"
             )
         return self
 

@@ -64,6 +64,10 @@ class StateReader(Protocol):
         """The runs by mirror."""
         ...
 
+    def pushes(self) -> Mapping[str, Mapping[str, Any]]:
+        """The values of :mod:`registry_sync.state.pushes` of each mirror that events start, by its name."""
+        ...
+
     def events(
         self, since: datetime, *, mirror: str, destination: str, text: str, offset: int, limit: int
     ) -> tuple[int, list[Any]]:

@@ -26,8 +26,9 @@ from registry_sync.state.messages.known_destination import KnownDestination, fet
 from registry_sync.state.messages.missing_run import DagFacts, due_run, missing_run, read_watched
 from registry_sync.state.messages.notices import notifier_key
 from registry_sync.state.messages.subject import MIRRORS_FILE, Subject
-from registry_sync.state.metrics import destination_metrics
-from registry_sync.state.names import MESSAGES_ASSET, READINESS_ASSET, WATCH_KEY, watched_key
+from registry_sync.state.metrics import destination_metrics, events_metrics
+from registry_sync.state.names import MESSAGES_ASSET, READINESS_ASSET, WATCH_KEY, pushes_asset_name, watched_key
+from registry_sync.state.pushes import EVENTS_KEY, read_pushes
 from registry_sync.state.stored_destination import enabled_since
 
 if TYPE_CHECKING:
@@ -119,9 +120,16 @@ class WatchOperator(BaseOperator):
         for each in known:
             overdue_since = missing.since if missing else None
             send_metrics(destination_metrics(each.stored, messenger.now, overdue_since=overdue_since))
+        self._send_event_age(mirror, messenger.now)
         links = mirror_links(mirror.name, last_run(known))
         messenger.tell(Subject.of_mirror(mirror.name), mirror.notify, alerts, links, mirror.owner)
         return sum(alert.count for alert in alerts)
+
+    def _send_event_age(self, mirror: Mirror, now: datetime) -> None:
+        """Send how long ago the last event of a mirror came, so that silence shows."""
+        if mirror.events_from(self.file.registries[mirror.source]):
+            store = open_named_store(pushes_asset_name(mirror.name))
+            send_metrics(events_metrics(mirror.name, read_pushes({EVENTS_KEY: store.get(EVENTS_KEY)}).events, now))
 
     def _leave_disabled(self, mirror: Mirror, known: Sequence[KnownDestination], messenger: Messenger) -> int:
         """Send the gauges of a mirror that is not due, and forget its schedule: it begins when it is enabled again.

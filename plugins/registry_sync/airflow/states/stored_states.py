@@ -35,6 +35,7 @@ from registry_sync.state.names import (
     READINESS_ASSET,
     READINESS_KEY,
     mirror_and_destination,
+    pushes_asset_name,
 )
 from registry_sync.state.readiness import ReadinessState
 from registry_sync.state.runs import MirrorRuns, Run
@@ -161,6 +162,21 @@ class StoredStates:
             )
             for dag in dags
         }
+
+    def pushes(self) -> Mapping[str, Mapping[str, Any]]:
+        """The stored values about pushes to the source of each mirror that events start."""
+        mirrors = {pushes_asset_name(mirror): mirror for mirror, _ in self._assets}
+        rows = (
+            select(AssetModel.name, AssetStateStoreModel.key, AssetStateStoreModel.value)
+            .outerjoin(AssetStateStoreModel, AssetStateStoreModel.asset_id == AssetModel.id)
+            .where(AssetModel.name.in_(mirrors), AssetModel.active.has())
+        )
+        found: dict[str, dict[str, Any]] = {}
+        for name, key, value in self._session.execute(rows):
+            stored = found.setdefault(mirrors[name], {})
+            if key is not None:
+                stored[key] = _parse(value)
+        return found
 
     def events(
         self, since: datetime, *, mirror: str = "", destination: str = "", text: str = "", offset: int, limit: int

@@ -21,6 +21,7 @@ from registry_sync.state.lookup.page import Page
 from registry_sync.state.lookup.queries import RepositoryView
 from registry_sync.state.lookup.route_list import RouteRow
 from registry_sync.state.lookup.tag_matrix import Cell, Column, TagRow
+from registry_sync.state.pushes import PushesState
 from registry_sync.state.route import Problem
 from registry_sync.state.runs import MirrorRuns, Run
 
@@ -65,6 +66,16 @@ def overview_answer(row: OverviewRow) -> Json:
         "problem": row.problem and _problem(row.problem),
         "unreported": list(row.unreported),
         "dag": row.runs and _dag(row.runs),
+        "events": row.pushes and _pushes(row.pushes),
+    }
+
+
+def _pushes(pushes: PushesState) -> Json:
+    return {
+        "received_at": _time(pushes.events.received_at if pushes.events else None),
+        "chained_at": _time(pushes.events.chained_at if pushes.events else None),
+        "lost_total": pushes.lost.total,
+        "lost": [{**asdict(tag), "found_at": _time(tag.found_at)} for tag in pushes.lost.tags],
     }
 
 

@@ -11,6 +11,7 @@ from registry_sync.state.destination import DestinationState, RouteFigures
 from registry_sync.state.judging.freshness import BROKEN, SEVERITY, Judgement, Status, age_seconds, last_look, worst
 from registry_sync.state.judging.judge_destination import as_disabled, judge_routes, judge_whole, listed_at
 from registry_sync.state.names import source_of
+from registry_sync.state.pushes import PushesState
 from registry_sync.state.route import Problem
 from registry_sync.state.runs import MirrorRuns
 from registry_sync.state.stored_destination import StoredDestination, due_figures
@@ -58,6 +59,7 @@ class OverviewRow:
     :ivar complete_at: when the last run ended that compared all tags of all routes.
     :ivar problem: set when the last run could not list the routes.
     :ivar unreported: routes whose tasks ended without a report in the last run.
+    :ivar pushes: the last events about the mirror's source, and the tags that none named; ``None`` without ``events:``.
     """
 
     mirror: str
@@ -80,6 +82,7 @@ class OverviewRow:
     problem: Problem | None = None
     unreported: tuple[str, ...] = ()
     runs: MirrorRuns | None = None
+    pushes: PushesState | None = None
 
     @property
     def is_broken(self) -> bool:

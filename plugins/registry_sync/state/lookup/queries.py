@@ -20,6 +20,7 @@ from registry_sync.state.lookup.route_list import RouteRow, route_rows
 from registry_sync.state.lookup.search_text import parse_search
 from registry_sync.state.lookup.tag_matrix import Column, TagRow, tag_rows
 from registry_sync.state.names import tags_key
+from registry_sync.state.pushes import read_pushes
 from registry_sync.state.route import LACKING, TagTable, due_since
 from registry_sync.state.store import StateReader
 from registry_sync.state.stored_destination import StoredDestination, read_destinations
@@ -30,7 +31,9 @@ def get_overview(reader: StateReader, now: datetime, *, mirror: str = "", destin
 
     :param mirror: only of this mirror; empty for all. ``destination`` likewise.
     """
-    return _with_oldest_tags(reader, overview(_stored(reader, mirror, destination), reader.runs(), now))
+    rows = overview(_stored(reader, mirror, destination), reader.runs(), now)
+    pushes = {name: read_pushes(documents) for name, documents in reader.pushes().items()}
+    return _with_oldest_tags(reader, [replace(row, pushes=pushes.get(row.mirror)) for row in rows])
 
 
 def overview_notes(reader: StateReader) -> tuple[str, ...]:

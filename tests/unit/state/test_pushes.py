@@ -1,0 +1,56 @@
+"""The state of pushes: the last events, and the tags that none named."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from registry_sync.cli.status import event_lines
+from registry_sync.state.pushes import (
+    EVENTS_KEY,
+    LOST_KEY,
+    MAX_LOST,
+    LastEvents,
+    LostEvents,
+    LostTag,
+    PushesState,
+    after_events,
+    read_pushes,
+)
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+LOST = [LostTag(repository="team/app", tag=f"v{number}", found_at=NOON) for number in range(MAX_LOST + 5)]
+
+
+def test_the_newest_events_stay_in_whatever_order_they_come() -> None:
+    first = after_events(None, [NOON, NOON - timedelta(hours=1)], [])
+    assert first == LastEvents(received_at=NOON)
+    assert after_events(first, [NOON - timedelta(days=1)], [NOON]) == LastEvents(received_at=NOON, chained_at=NOON)
+
+
+def test_the_last_lost_tags_have_names_and_all_are_counted() -> None:
+    lost = LostEvents().plus(LOST[:3]).plus(LOST[3:])
+    assert lost.total == MAX_LOST + 5
+    assert lost.tags == tuple(LOST[3 : MAX_LOST + 3])
+
+
+@pytest.mark.parametrize(
+    "document", [None, [], {"received_at": "noon"}, {"received_at": 1e99, "total": "many"}, "text"]
+)
+def test_what_cannot_be_read_is_unknown(document: Any) -> None:
+    assert read_pushes({EVENTS_KEY: document, LOST_KEY: document}) == PushesState()
+
+
+def test_the_command_status_names_them() -> None:
+    pushes = {
+        "b": PushesState(),
+        "a": PushesState(events=LastEvents(received_at=NOON), lost=LostEvents(total=2, tags=tuple(LOST[:1]))),
+    }
+    assert list(event_lines(pushes, NOON + timedelta(minutes=5))) == [
+        "\nEvents:",
+        "  a: last event 5 min ago; tags that no event named: 2, the last team/app:v0",
+        "  b: last event none yet",
+    ]
+    assert list(event_lines({}, NOON)) == []
