@@ -52,6 +52,7 @@ def read_node_folder(folder: Path, runtime: Runtime) -> NodeFolder:
     :raises ConfigurationError: when a file cannot be read, or the folder has no file of the runtime.
     """
     home = _find_home(folder, runtime)
+    _refuse_links_outside(folder, home)
     match runtime:
         case "containerd":
             return NodeFolder(main=_read_containerd(folder, home), hosts=_find_hosts(home / "certs.d"))
@@ -70,6 +71,19 @@ def _find_home(folder: Path, runtime: Runtime) -> Path:
             return home
     files = [f"{home}/{name}" for home in HOMES[runtime] or (".",) for name in MAIN_FILES[runtime]]
     raise ConfigurationError(f"{folder}: it has no file of {runtime}, such as {' or '.join(files)}")
+
+
+_SUFFIXES = frozenset({".toml", ".json", ".conf", ".yaml", ".yml"})
+
+
+def _refuse_links_outside(folder: Path, home: Path) -> None:
+    """:raises ConfigurationError: for a link that leads out of the folder: to a file of this machine, or to none."""
+    root = folder.resolve()
+    for path in (home, *home.rglob("*")):
+        is_read = path.suffix in _SUFFIXES or path.is_dir()
+        if path.is_symlink() and is_read and not path.resolve().is_relative_to(root):
+            target = path.readlink()
+            raise ConfigurationError(f"{path}: a symbolic link to {target}, which leads out of {folder}; copy by cp -L")
 
 
 def _find_hosts(certs: Path) -> dict[str, Path]:

@@ -275,3 +275,16 @@ def test_only_additions_can_be_allowed(nodes: Path) -> None:
 def test_a_difference_is_a_value() -> None:
     """Nodes with the same differences are shown once."""
     assert len({Difference(key="a", verdict="missing"), Difference(key="a", verdict="missing")}) == 1
+
+
+@pytest.mark.parametrize("link", ["config.toml", "certs.d", "certs.d/docker.io/hosts.toml"])
+def test_a_link_out_of_the_copy_is_not_followed(tmp_path: Path, link: str) -> None:
+    """It would be a file of this machine, not of the node."""
+    node, path = tmp_path / "n1", tmp_path / "n1" / "etc" / "containerd" / link
+    (node / "etc" / "containerd" / "certs.d" / "docker.io").mkdir(parents=True)
+    (node / "etc" / "containerd" / "config.toml").write_text("version = 2\n")
+    (node / "etc" / "containerd" / "certs.d" / "docker.io" / "hosts.toml").write_text("")
+    outside = path.rename(tmp_path / "outside")
+    path.symlink_to(outside)
+    problem = f"{path}: a symbolic link to {outside}, which leads out of {node}; copy by cp -L"
+    assert audit_node(baseline("containerd"), node).problem == problem
