@@ -64,7 +64,7 @@ def refusal(**options: Any) -> str:
 OTHER_TYPE = (
     "registry 'acr': Connection 'team' has {}, which is not one of container registries, so nothing of it was sent; "
     "write the id of a Connection of type oci_registry or docker, with the login and password that docs/connections.md "
-    "has for each registry"
+    "has for each registry, or of type aws, google_cloud_platform or azure for a registry of that cloud"
 )
 
 
@@ -76,9 +76,7 @@ class TestTypes:
         assert credentials is not None
         assert (credentials.current().username, credentials.current().secret) == ("robot", "of-the-robot-1")
 
-    @pytest.mark.parametrize(
-        "conn_type", ["aws", "google_cloud_platform", "azure", "wasb", "http", "kubernetes", "oci"]
-    )
+    @pytest.mark.parametrize("conn_type", ["azure_container_registry", "wasb", "http", "kubernetes", "oci"])
     def test_others_are_refused_by_name(self, monkeypatch: pytest.MonkeyPatch, conn_type: str) -> None:
         given(monkeypatch, **{**LOGIN, "conn_type": conn_type})
         assert refusal() == OTHER_TYPE.format(f"the type {conn_type!r}")
@@ -196,7 +194,7 @@ OF = "of Connection 'team'"
             {},
             (
                 "registry 'acr': Connection 'team': its extra has 'role_arn', but a Connection of type oci_registry "
-                "has only ca, client_certificate, client_private_key; remove what is not needed"
+                "has only role, ca, client_certificate, client_private_key; remove what is not needed"
             ),
         ),
         (
@@ -657,10 +655,19 @@ class TestTasks:
         return run(dag, "routes_to_origin", FakeApi(dag_id=dag.dag_id, **api))
 
     def test_another_type_fails_the_first_task(self, tmp_path: Path) -> None:
+        fields = {"conn_type": "wasb", "login": "AKIA", "password": "the-secret-key"}
+        result = self.plan(tmp_path, connections={"team": fields})
+        assert (result.state, type(result.error)) == ("failed", ConfigurationError)
+        assert str(result.error) == OTHER_TYPE.format("the type 'wasb'").replace("acr", "origin")
+
+    def test_a_cloud_s_identity_for_another_registry_fails_the_first_task(self, tmp_path: Path) -> None:
         fields = {"conn_type": "aws", "login": "AKIA", "password": "the-secret-key"}
         result = self.plan(tmp_path, connections={"team": fields})
         assert (result.state, type(result.error)) == ("failed", ConfigurationError)
-        assert str(result.error) == OTHER_TYPE.format("the type 'aws'").replace("acr", "origin")
+        assert str(result.error) == (
+            "registry 'origin': Connection 'team' has an identity of AWS, but 127.0.0.1:1 is not a host of a registry "
+            "of AWS; nothing was sent. Write a Connection that belongs to this registry"
+        )
 
     @pytest.mark.parametrize("status", [400, 409, 422])
     def test_an_api_server_that_does_not_say_is_temporary(self, tmp_path: Path, status: int) -> None:

@@ -26,7 +26,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "registry": ("oci", "worker"),
     "skopeo": ("oci", "worker", "registry.endpoint", "registry.proxies"),
     "tags": ("oci",),
-    "config": ("oci", "tags", "registry.kinds"),
+    "config": ("oci", "tags", "registry.kinds", "registry.clouds"),
     "routes": ("oci", "tags", "config", "registry.kinds"),
     "events": ("oci", "tags", "config", "routes"),
     "importing": ("oci", "tags", "config", "routes"),

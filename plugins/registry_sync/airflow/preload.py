@@ -19,6 +19,7 @@ FORKING_COMMANDS = (("scheduler",), ("dag-processor",), ("celery", "worker"), ("
 MODULES = (
     "airflow.check_dag",
     "airflow.dag_file",
+    "airflow.hooks.identities.read",
     "airflow.metrics",
     "airflow.mirror_dag",
     "airflow.mirrors_file",

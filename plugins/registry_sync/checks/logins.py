@@ -14,6 +14,7 @@ from registry_sync.checks.finding import Finding
 from registry_sync.errors import LoginRejected, RegistrySyncError
 from registry_sync.registry.client import RegistryClient
 from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.jwt_claims import time_of
 from registry_sync.registry.proxies import proxy_of_registry, shown_proxy
 from registry_sync.text_table import human_duration
 
@@ -33,18 +34,33 @@ def check_login(
     try:
         client.ping()
     except LoginRejected as error:
-        remedy = f"correct user and password of the Connection {connection} (docs/registries.md has both for each kind)"
+        remedy = "give this identity the rights that docs/registries.md has for the registry"
+        if endpoint.identity is None:
+            remedy = (
+                f"correct user and password of the Connection {connection} (docs/registries.md has both for each kind)"
+            )
         yield Finding.of_error(subject, check, error, remedy=remedy)
         return
     except RegistrySyncError as error:
         yield Finding.of_error(subject, check, error)
         return
-    user = f" as {endpoint.credentials.user}" if endpoint.credentials else ""
+    user = f" as {_user(endpoint)}" if endpoint.credentials else ""
     through = f" through the proxy {shown_proxy(proxy)}" if proxy else ""
     yield Finding(subject=subject, check=check, text=f"{endpoint.host}{user}{through}")
     yield from _check_tls(subject, endpoint)
     yield from _check_clock(subject, client.clock_skew_seconds)
     yield from _check_expiry(subject, endpoint, datetime.now(UTC))
+
+
+def _user(endpoint: Endpoint) -> str:
+    """The user, or the identity as its cloud names it."""
+    name = endpoint.credentials.user if endpoint.credentials else ""
+    if endpoint.identity is None:
+        return name
+    try:
+        return f"{endpoint.identity.describe(endpoint)} ({name})"
+    except RegistrySyncError as error:
+        return f"{name}, whose name is not known: {error}"
 
 
 def _check_tls(subject: str, endpoint: Endpoint) -> Iterator[Finding]:
@@ -81,11 +97,18 @@ def _check_clock(subject: str, skew_seconds: float | None) -> Iterator[Finding]:
 
 
 def _check_expiry(subject: str, endpoint: Endpoint, now: datetime) -> Iterator[Finding]:
-    end = expires_at(endpoint.credentials.current().secret) if endpoint.credentials else None
+    credentials = endpoint.credentials.current() if endpoint.credentials else None
+    if credentials is None:
+        return
+    end = credentials.expires_at or expires_at(credentials.secret)
     if end is None:
         return
     shown = f"{end:%Y-%m-%d %H:%M} UTC"
-    if end <= now:
+    if endpoint.identity:
+        rest = human_duration((end - now).total_seconds())
+        text = f"the token is valid until {shown}, for {rest}, and is renewed before"
+        yield Finding(subject=subject, check="end of the login", text=text)
+    elif end <= now:
         text, remedy = f"the password is a token that ended at {shown}", "store a new one in the Connection"
         yield Finding(subject=subject, check="end of the login", verdict="missing", text=text, remedy=remedy)
     elif end - now < EXPIRY_NOTICE:
@@ -104,13 +127,7 @@ def expires_at(secret: str) -> datetime | None:
     """
     parts = secret.split(".")
     document = _json(parts[1]) if len(parts) == 3 else _json(secret)
-    seconds = document.get("exp") or document.get("expiration")
-    if not isinstance(seconds, int | float) or isinstance(seconds, bool):
-        return None
-    try:
-        return datetime.fromtimestamp(seconds, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
+    return time_of(document.get("exp") or document.get("expiration"))
 
 
 def _json(encoded: str) -> dict[str, Any]:

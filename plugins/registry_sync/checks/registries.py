@@ -42,7 +42,7 @@ def check_registry(registry: Registry, file: MirrorsFile, connections: Connectio
         endpoint = connections.endpoint(registry)
         opened = connections.client(registry)
     except RegistrySyncError as error:
-        check = f"Connection {registry.connection}" if registry.connection else "address"
+        check = f"Connection {registry.connection}" if registry.connection else registry.identity or "address"
         yield Finding.of_error(subject, check, error, remedy=_creation(registry, error))
         return
     with opened as client:

@@ -41,10 +41,10 @@ def add_command(connection: str, host: str, user: str, password: str) -> str:
     )
 
 
-CA, CLIENT_CERTIFICATE, CLIENT_KEY = "ca", "client_certificate", "client_private_key"
+CA, CLIENT_CERTIFICATE, CLIENT_KEY, ROLE = "ca", "client_certificate", "client_private_key", "role"
 """Extra fields. Airflow hides the value of a field whose name contains ``private_key``."""
 
-FIELDS = (CA, CLIENT_CERTIFICATE, CLIENT_KEY)
+FIELDS = (ROLE, CA, CLIENT_CERTIFICATE, CLIENT_KEY)
 
 _TEXT = {"type": ["string", "null"]}
 
@@ -54,6 +54,12 @@ CONNECTION_TYPES: list[dict[str, Any]] = [
         "hook-class-name": HOOK_CLASS,
         "hook-name": HOOK_NAME,
         "conn-fields": {
+            ROLE: {
+                "label": "Role",
+                "schema": _TEXT,
+                "description": "In place of user and password, for registries of AWS, Google Cloud and Azure: the ARN "
+                "of a role, the e-mail address of a service account, or the client id of a managed identity.",
+            },
             CA: {
                 "label": "CA",
                 "schema": {**_TEXT, "format": "multiline"},

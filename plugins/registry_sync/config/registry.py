@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,7 @@ from registry_sync.config.fields import NO_PROXY, Host, ProxyAddress, Strict, Wo
 from registry_sync.config.settings import MoverName
 from registry_sync.config.tag_rules import WrittenDuration
 from registry_sync.oci.reference import without_default_port
+from registry_sync.registry.clouds import cloud_of
 from registry_sync.registry.kinds import CREATES_REPOSITORIES, LIMITS_PULLS, OWN_API, Kind, api_url_fault, infer_kind
 from registry_sync.tags.rules import Duration
 from registry_sync.text import quoted
@@ -30,6 +31,7 @@ class Registry:
     kind: Kind | None = None
     api_url: str | None = None
     connection: str | None = None
+    identity: Literal["ambient"] | None = None
     private: bool = False
     tls: bool = True
     ca_file: Path | None = None
@@ -68,7 +70,13 @@ class RegistryEntry(Strict):
     connection: str | None = Field(
         None,
         min_length=1,
-        description="Airflow Connection of type oci_registry or docker with login and password; default: anonymous",
+        description="Airflow Connection of type oci_registry or docker with login and password, or of type aws, "
+        "google_cloud_platform or azure for a registry of that cloud; default: anonymous",
+    )
+    identity: Literal["ambient"] | None = Field(
+        None,
+        description="ambient: the identity that the worker has at the registry's cloud, in place of a connection; for "
+        "hosts of AWS, Google Cloud and Azure",
     )
     private: bool = Field(False, description="true: only we can push to it, so machines may use it as a mirror")
     tls: bool = Field(True, description="false: plain HTTP, for a registry on the same machine")
@@ -169,6 +177,19 @@ class RegistryEntry(Strict):
             raise ValueError(f"create_repository is {which} (this registry is {quoted(self._kind())}); remove it")
         return self
 
+    @model_validator(mode="after")
+    def _check_identity(self) -> Self:
+        if self.identity is None:
+            return self
+        if self.connection:
+            raise ValueError("identity: ambient replaces a connection; remove one of them")
+        if cloud_of(self.host) is None:
+            hosts = "identity is for registries of AWS, Google Cloud and Azure"
+            raise ValueError(f"{hosts}, and {quoted(self.host)} is not a host of one; write a connection")
+        if not self.tls:
+            raise ValueError("tls: false would send tokens of the identity in clear text; remove it")
+        return self
+
     def _kind(self) -> Kind:
         return self.kind or infer_kind(self.host)
 
@@ -180,6 +201,7 @@ class RegistryEntry(Strict):
             kind=self.kind,
             api_url=self.api_url,
             connection=self.connection,
+            identity=self.identity,
             private=self.private,
             tls=self.tls,
             ca_file=self.ca_file,

@@ -211,7 +211,7 @@ def test_each_option_comes_from_the_innermost_layer_that_has_it(layers: list[Rou
 def test_the_strategies_know_every_option() -> None:
     assert FIELDS.keys() == RouteOptions.model_fields.keys()
     assert REGISTRY_FIELDS.keys() == RegistryEntry.model_fields.keys() - {
-        *("host", "api_url", "tls", "create_repository"),
+        *("host", "api_url", "tls", "create_repository", "identity"),
         *("client_certificate", "client_key", "proxy", "proxy_connection", "keep_pulls"),
     }
 
@@ -238,6 +238,7 @@ def test_a_registry_comes_back_from_what_is_written(options: dict[str, Any]) -> 
         {"client_certificate": "/etc/ssl/mirror.crt", "client_key": "/etc/ssl/mirror.key"},
         {"proxy": "none"},
         {"proxy": "https://proxy.example:3129", "proxy_connection": "corporate_proxy"},
+        {"host": "gsoci.azurecr.io", "identity": "ambient"},
     ],
 )
 def test_the_other_fields_of_a_registry_come_back(options: dict[str, Any]) -> None:

@@ -125,8 +125,8 @@ def test_one_registry_may_be_both_sides() -> None:
         (
             {"destination_registry": {"host": "quay.io"}},
             (
-                "destination_registry: no option 'host'; it takes kind, api_url, tls, ca_file, client_certificate, "
-                "client_key, proxy, proxy_connection, max_connections, requests_per_second, "
+                "destination_registry: no option 'host'; it takes kind, api_url, identity, tls, ca_file, "
+                "client_certificate, client_key, proxy, proxy_connection, max_connections, requests_per_second, "
                 "keep_pulls, create_repository"
             ),
         ),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow.sdk.log import mask_secret
 
+from registry_sync.airflow.hooks.extra import read_extra
 from registry_sync.config.connection_type import (
     CA,
     CLIENT_CERTIFICATE,
@@ -17,6 +17,7 @@ from registry_sync.config.connection_type import (
     CONNECTION_TYPE,
     DOCKER_TYPE,
     FIELDS,
+    ROLE,
 )
 from registry_sync.errors import ConfigurationError
 from registry_sync.registry.endpoint import ClientCertificate, Credentials
@@ -31,11 +32,14 @@ if TYPE_CHECKING:
 class Login:
     """The contents of a Connection.
 
+    :ivar credentials: ``None`` for a role.
+    :ivar role: to take on at the registry's cloud, in place of a user and password.
     :ivar host: with the port, without a path; empty where none is written.
     :ivar scheme: before the host: ``http``, ``https``, or empty.
     """
 
-    credentials: Credentials
+    credentials: Credentials | None = None
+    role: str = ""
     scheme: str = ""
     host: str = ""
     ca_pem: str = ""
@@ -50,11 +54,12 @@ def read_login(connection: Connection) -> Login:
     """
     name = f"Connection {connection.conn_id!r}"
     _check_type(connection, name)
-    credentials = _read_credentials(connection, name)
     fields = _read_fields(connection, name)
+    role = fields.get(ROLE, "")
     scheme, host = _read_address(connection, name)
     return Login(
-        credentials=credentials,
+        credentials=_read_credentials(connection, name, role=role),
+        role=role,
         scheme=scheme,
         host=host,
         ca_pem=_read_pem(fields.get(CA), f"{CA} of {name}"),
@@ -70,11 +75,17 @@ def _check_type(connection: Connection, name: str) -> None:
         raise ConfigurationError(
             f"{name} {has}, which is not one of container registries, so nothing of it was sent; write the id of a "
             f"Connection of type {CONNECTION_TYPE} or {DOCKER_TYPE}, with the login and password that "
-            "docs/connections.md has for each registry"
+            "docs/connections.md has for each registry, or of type aws, google_cloud_platform or azure for a registry "
+            "of that cloud"
         )
 
 
-def _read_credentials(connection: Connection, name: str) -> Credentials:
+def _read_credentials(connection: Connection, name: str, *, role: str) -> Credentials | None:
+    """The login and password; ``None`` where a role replaces them."""
+    if role and not (connection.login or connection.password):
+        return None
+    if role:
+        raise ConfigurationError(f"{name} has a role, and a login or password; remove one of them")
     lacking = [field for field in ("login", "password") if not getattr(connection, field)]
     if lacking:
         advice = "for access without a login, remove connection: from the registry in the mirrors file"
@@ -98,7 +109,7 @@ def _read_fields(connection: Connection, name: str) -> Mapping[str, str]:
 
     :raises ConfigurationError: for a field that is not of this type.
     """
-    written = {key: value for key, value in _read_extra(connection, name).items() if value not in (None, "")}
+    written = {key: value for key, value in read_extra(connection, name).items() if value not in (None, "")}
     own = [key for key in written if key in FIELDS]
     if connection.conn_type == DOCKER_TYPE:
         if own:
@@ -116,20 +127,6 @@ def _read_fields(connection: Connection, name: str) -> Mapping[str, str]:
     if wrong := [key for key in own if not isinstance(written[key], str)]:
         raise ConfigurationError(f"{name}: {', '.join(wrong)} must be text: PEM, or the path of a file")
     return written
-
-
-def _read_extra(connection: Connection, name: str) -> Mapping[str, Any]:
-    """The extra as JSON. Airflow's own reader takes a broken one for an empty one.
-
-    :raises ConfigurationError: when it is not a JSON object.
-    """
-    try:
-        extra = json.loads(connection.extra or "{}")
-    except (ValueError, RecursionError):
-        extra = None
-    if not isinstance(extra, dict):
-        raise ConfigurationError(f"{name}: its extra is not a JSON object; correct or empty it")
-    return extra
 
 
 def _read_address(connection: Connection, name: str) -> tuple[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -19,11 +21,13 @@ from registry_sync.oci.reference import parse_host, without_default_port
 from registry_sync.registry.endpoint import ClientCertificate, Endpoint
 
 if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
     from registry_sync.registry.client import PullClient, RegistryClient
 
 
 class RegistryHook(BaseHook):
-    """Opens one registry with the login of its Airflow Connection, of type ``oci_registry`` or ``docker``.
+    """Opens one registry with the login of its Airflow Connection, or with an identity of its cloud.
 
     The Connection's host may be empty; any other host must be the registry's own, to keep a password from being sent
     to a host that it was not stored for.
@@ -78,15 +82,10 @@ class RegistryHook(BaseHook):
         :raises ConfigurationError: when it cannot be used for this registry.
         :raises TemporaryError: when it was not found, and a place where Airflow looks for it does not respond.
         """
-        if self.registry.connection is None:
-            return self._anonymous
-        login = read_registry_login(self.registry)
-        return replace(
-            self._anonymous,
-            credentials=login.credentials,
-            ca_pem=login.ca_pem,
-            client_certificate=login.client_certificate or self._anonymous.client_certificate,
-        )
+        registry = self.registry
+        if registry.connection:
+            return _with_connection(self._anonymous, registry, _find(registry.connection, registry))
+        return _with_worker(self._anonymous, registry) if registry.identity else self._anonymous
 
 
 def _read_client_certificate(registry: Registry) -> ClientCertificate | None:
@@ -103,14 +102,50 @@ def _read_client_certificate(registry: Registry) -> ClientCertificate | None:
     )
 
 
-def read_registry_login(registry: Registry) -> Login:
-    """The login of the registry's Connection, whose secrets are from now on masked in all logs.
+def _with_worker(endpoint: Endpoint, registry: Registry) -> Endpoint:
+    """The endpoint with the identity of the worker."""
+    from registry_sync.airflow.hooks.identities.read import ambient_identity
+    from registry_sync.registry.identity.cloud import with_identity
 
-    :raises NoConnection: when the Connection does not exist.
-    :raises ConfigurationError: when it cannot be used for this registry.
-    :raises TemporaryError: when it was not found, and a place where Airflow looks for it does not respond.
-    """
-    name = registry.connection or ""
+    with _named(registry):
+        return with_identity(endpoint, ambient_identity(registry.host), mask_secret)
+
+
+def _with_connection(endpoint: Endpoint, registry: Registry, connection: Connection) -> Endpoint:
+    """The endpoint with the identity of a Connection of a cloud, or with the login or role of one of a registry."""
+    from registry_sync.airflow.hooks.identities.read import ambient_identity, read_identity
+    from registry_sync.registry.identity.cloud import with_identity
+
+    with _named(registry):
+        identity = read_identity(connection)
+        if identity:
+            return with_identity(endpoint, identity, mask_secret)
+        login = read_login(connection)
+    _check_host(registry, login)
+    _check_tls(registry, login)
+    endpoint = replace(
+        endpoint,
+        credentials=login.credentials,
+        ca_pem=login.ca_pem,
+        client_certificate=login.client_certificate or endpoint.client_certificate,
+    )
+    if not login.role:
+        return endpoint
+    with _named(registry):
+        identity = ambient_identity(registry.host, role=login.role, origin=f"Connection {registry.connection!r}")
+        return with_identity(endpoint, identity, mask_secret)
+
+
+@contextmanager
+def _named(registry: Registry) -> Iterator[None]:
+    """Name the registry in errors about its Connection."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise ConfigurationError(f"registry {registry.name!r}: {error}") from error
+
+
+def _find(name: str, registry: Registry) -> Connection:
     connection = find_connection(name)
     if connection is None:
         raise NoConnection(
@@ -118,13 +153,7 @@ def read_registry_login(registry: Registry) -> Login:
             "docker, with login and password); of a registry that is only pulled from, anonymously, remove "
             "'connection:'"
         )
-    try:
-        login = read_login(connection)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"registry {registry.name!r}: {error}") from error
-    _check_host(registry, login)
-    _check_tls(registry, login)
-    return login
+    return connection
 
 
 def _check_host(registry: Registry, login: Login) -> None:
