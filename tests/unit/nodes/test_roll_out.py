@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,16 @@ def test_a_daemon_set_updates_node_by_node() -> None:
     other = next(yaml.safe_load_all(rendered("daemonset", "crio")))
     assert config_map["metadata"]["name"] != other["metadata"]["name"]
     assert pod["containers"][0]["readinessProbe"]["exec"]["command"] == ["test", "-e", "/run/as-rendered"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("Outside_China", "outside-china"), ("_a-", "a"), ("x" * 99, "x" * 40), ("_", "pool")]
+)
+def test_names_are_those_that_kubernetes_accepts(tmp_path: Path, name: str, expected: str) -> None:
+    file = with_nodes(tmp_path, MIXED)
+    pool = replace(file.node_pools["pool"], name=name)
+    text = render_as("daemonset", file, pool, "containerd", Versions()).text
+    assert list(yaml.safe_load_all(text))[1]["metadata"]["name"] == f"registry-mirrors-{expected}"
 
 
 def render(tmp_path: Path, *arguments: str) -> int:

@@ -29,8 +29,8 @@ class RollOut:
 
     @property
     def name(self) -> str:
-        """The pool's name as Kubernetes accepts it."""
-        return self.pool.name.lower().replace("_", "-")
+        """The pool's name as Kubernetes accepts it, with room for what stands around it."""
+        return self.pool.name.lower().replace("_", "-").strip("-")[:40].strip("-") or "pool"
 
     @property
     def mirrors(self) -> list[Registry]:
