@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from urllib3.exceptions import HTTPError
 from urllib3.util.request import ACCEPT_ENCODING
@@ -24,6 +24,7 @@ from registry_sync.registry.wire.proxy_errors import decode_proxy_response
 from registry_sync.registry.wire.rate_limit import PATIENCE_SECONDS
 from registry_sync.registry.wire.raw_response import RawResponse
 from registry_sync.registry.wire.response import BodyStream, Response
+from registry_sync.registry.wire.sent_secrets import SentSecrets
 from registry_sync.registry.wire.urls import shown_url, without_query
 from registry_sync.text import one_line
 
@@ -104,11 +105,16 @@ class Exchange:
     def __init__(self, endpoint: Endpoint, limits: RequestLimits, *, max_connections: int) -> None:
         self._limits = limits
         self._connections = Connections(endpoint, max_connections=max_connections)
+        self._secrets = SentSecrets(endpoint)
 
     @property
     def hosts(self) -> frozenset[str]:
         """The hosts, without ports, that requests were sent to so far."""
         return self._connections.hosts
+
+    def redact(self, text: str) -> str:
+        """A text of a server without the secrets that were sent to it."""
+        return self._secrets.redact(text)
 
     def close(self) -> None:
         """Close the connections."""
@@ -119,7 +125,7 @@ class Exchange:
         self._connections.abort()
 
     def send(self, request: Request, authorization: str | None) -> Response:
-        """Send a request.
+        """Send a request. What quotes a secret of it in an error, a page or a challenge is masked.
 
         :raises RegistrySyncError: one of its classes, for a failed connection. A status of 400 or more is returned.
         """
@@ -129,13 +135,22 @@ class Exchange:
                 return _response(raw, request, stream=BodyStream(_stream(raw, request.url), raw.give_back))
             try:
                 self._check_proxy(raw, request.url)
-                return _response(raw, request, content=_read(raw, request))
+                return self._complete(raw, request)
             finally:
                 raw.give_back()
         except DeadlineExceeded as error:
             raise ResponseTimeout(f"{shown_url(request.url)} {error}") from None
         except HTTPError as error:  # its text has the query, which can be a signature
-            raise decode_exception(error, request.url, self._connections.proxy_of(request.url)) from None
+            proxy = self._connections.proxy_of(request.url)
+            raise decode_exception(error, request.url, proxy, self._secrets.redact) from None
+
+    def _complete(self, raw: RawResponse, request: Request) -> Response:
+        """The response with its body, which is shown to people if it is an error or a page."""
+        content = _read(raw, request)
+        if raw.status >= 400 or content[:1] == b"<":
+            content = self._secrets.redact_bytes(content)
+        response = _response(raw, request, content=content)
+        return replace(response, challenges=tuple(map(self._secrets.redact, raw.challenges)))
 
     def _check_proxy(self, raw: RawResponse, url: str) -> None:
         """:raises RegistrySyncError: when a proxy answered in place of the server. Through TLS it cannot."""
@@ -145,6 +160,7 @@ class Exchange:
 
     def _open(self, request: Request, authorization: str | None) -> RawResponse:
         """Send a request, and read the head of its response."""
+        self._secrets.note(authorization, request.headers, request.body if request.method == "POST" else None)
         headers = {**_HEADERS, **request.headers}
         if authorization:
             headers["Authorization"] = authorization

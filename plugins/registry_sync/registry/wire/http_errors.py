@@ -6,6 +6,7 @@ import html
 import json
 import re
 import ssl
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from http.client import IncompleteRead
 from urllib.parse import urlsplit
@@ -205,13 +206,16 @@ _TEXTS = ("detail", "message", "error")
 LONGEST_PROBLEM = 300
 
 
-def decode_exception(error: HTTPError, url: str, proxy: str = "") -> RegistrySyncError:
+def decode_exception(
+    error: HTTPError, url: str, proxy: str = "", redact: Callable[[str], str] = str
+) -> RegistrySyncError:
     """Map a failed exchange to an error: wrong addresses and certificates are permanent, the rest is temporary.
 
     :param proxy: the URL of the proxy through which it was sent.
+    :param redact: masks the secrets of a text, because the error may quote what a server sent.
     """
     if isinstance(error, ProxyError):
-        return decode_proxy_error(error, url, proxy)
+        return decode_proxy_error(error, url, proxy, redact)
     through = f" (through the proxy {shown_url(proxy)})" if proxy else ""
     where = f"{urlsplit(url).scheme}://{host_of(url)}{through}"
     reason = innermost(error)
@@ -226,7 +230,7 @@ def decode_exception(error: HTTPError, url: str, proxy: str = "") -> RegistrySyn
         return ConfigurationError(f"{where} is not a usable address: {shown_url(str(error))}")
     if isinstance(reason, IncompleteRead):
         return DamagedContent(f"{where}: the response ended early: {one_line(str(reason), LONGEST_PROBLEM)}")
-    text = one_line(str(reason) or type(reason).__name__, LONGEST_PROBLEM)
+    text = one_line(redact(str(reason)) or type(reason).__name__, LONGEST_PROBLEM)
     if isinstance(error, ReadTimeoutError):
         return ResponseTimeout(f"{where} accepted the request, but sent no response before the timeout: {text}")
     if isinstance(error, ProtocolError) and isinstance(reason, TimeoutError):

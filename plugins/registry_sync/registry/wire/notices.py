@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+from collections.abc import Callable
 
 from registry_sync.registry.wire.response import Response
 from registry_sync.text import one_line
@@ -21,17 +22,17 @@ _MOST, _LONGEST = 20, 300
 
 
 class Notices:
-    """Logs each notice of one registry once."""
+    """Logs each notice of one registry once. :param redact: masks the secrets of a text."""
 
-    def __init__(self, host: str) -> None:
-        self._host = host
+    def __init__(self, host: str, redact: Callable[[str], str]) -> None:
+        self._host, self._redact = host, redact
         self._logged = set[str]()
         self._lock = threading.Lock()
 
     def log(self, response: Response) -> None:
         """Log the notices of a response that are new."""
         for quoted, plain in _NOTICE.findall(response.headers.get("Warning", "")[:4096]):
-            notice = one_line(re.sub(r"\\(.)", r"\1", quoted) or plain.strip(), _LONGEST)
+            notice = one_line(self._redact(re.sub(r"\\(.)", r"\1", quoted) or plain.strip()), _LONGEST)
             with self._lock:
                 is_new = notice not in self._logged and len(self._logged) < _MOST
                 if is_new:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from urllib3.exceptions import ProxyError
@@ -26,11 +27,17 @@ _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF_WHILE
 """Reasons of OpenSSL for a server that answers a TLS handshake with something else, or closes."""
 
 
-def decode_proxy_error(error: ProxyError, url: str, proxy: str) -> RegistrySyncError:
-    """Map a failure before a connection through the proxy stands. :param proxy: its URL, whose login is not shown."""
+def decode_proxy_error(
+    error: ProxyError, url: str, proxy: str, redact: Callable[[str], str] = str
+) -> RegistrySyncError:
+    """Map a failure before a connection through the proxy stands.
+
+    :param proxy: its URL, whose login is not shown.
+    :param redact: masks the secrets of a text that the proxy sent.
+    """
     name, reason = f"the proxy {shown_proxy(proxy)}", innermost(error)
     if refused := _REFUSED_TUNNEL.fullmatch(str(reason)):
-        return _refusal(int(refused[1]), refused[2], url, proxy)
+        return _refusal(int(refused[1]), redact(refused[2]), url, proxy)
     if isinstance(reason, ssl.SSLCertVerificationError):
         return ConfigurationError(
             f"{name} shows a certificate that is not accepted ({reason.verify_message}); its authority must be in the "

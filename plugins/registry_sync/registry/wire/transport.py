@@ -98,7 +98,7 @@ class Transport:
             self.base_url, requests_per_second, lane=lane, patience_seconds=self._limits.patience_seconds
         )
         self.slots = slots or RequestSlots(max_connections)
-        self._notices = Notices(endpoint.host)
+        self._notices = Notices(endpoint.host, self._redact)
         self._is_failing = False
         self._last_date = ("", datetime.now(UTC))
         self._exchange = Exchange(endpoint, self._limits, max_connections=max_connections)
@@ -289,6 +289,10 @@ class Transport:
                 f"registry; is {self.endpoint.host} the right host?"
             )
 
+    def _redact(self, text: str) -> str:
+        """A text of the registry without the secrets that were sent to it."""
+        return self._exchange.redact(text)
+
     def _user(self) -> str:
         credentials = self.endpoint.credentials
         return credentials.user if credentials else "an anonymous user"
@@ -394,9 +398,8 @@ class Transport:
             )
         url = join_url(response.url, response.headers.get("Location", ""))
         if urlsplit(url).scheme not in ({"https"} if self.endpoint.tls else {"https", "http"}):
-            raise ConfigurationError(
-                f"{shown_url(request.url)} redirects to {shown_url(url)}, which is not https; not followed"
-            )
+            shown = self._redact(shown_url(url))
+            raise ConfigurationError(f"{shown_url(request.url)} redirects to {shown}, which is not https; not followed")
         return url
 
     def _fetch_token(self, url: str, authorization: str | None) -> Any:
@@ -412,7 +415,8 @@ class Transport:
             raise error
         problem = f"{response.status} {first_problem(response)[1]}".rstrip()
         if response.status in _REDIRECTS:
-            problem += f", a redirect to {shown_url(response.headers.get('Location', ''))!r}, which is not followed"
+            shown = self._redact(shown_url(response.headers.get("Location", "")))
+            problem += f", a redirect to {shown!r}, which is not followed"
         where, hint = host_of(url), "" if authorization else _kind_hint(url)
         message = f"{where} rejects the login of {self._user()} to {self.endpoint.host}: {problem}{hint}"
         raise LoginRejected(message) if authorization and response.status == 401 else DeniedError(message)
