@@ -27,7 +27,10 @@ from testkit.webhooks import SECRET, Sent, load_requests
 
 REQUESTS = load_requests()
 KINDS = [kind for kind in SENDERS if kind in get_args(Kind)]
-OTHER_HOST = {"aliyun": "example-registry.cn-shanghai.cr.aliyuncs.com"}
+OTHER_HOST = {
+    "aliyun": "example-registry.cn-shanghai.cr.aliyuncs.com",
+    "ecr": "123456789012.dkr.ecr.eu-west-1.amazonaws.com",
+}
 NAMES = "[team/app, library/app, team/base, docker-local/team/app, docker-hosted/team/app, hooked/demo/app]"
 
 

@@ -36,6 +36,10 @@ SETTINGS: Mapping[str, Setting] = {
         place="registry, Services, Webhooks, Add: Service URI is the address; actions: push",
         proof="custom header: Authorization: Bearer {secret}",
     ),
+    "ecr": Setting(
+        place="EventBridge: a rule for source aws.ecr, detail type ECR Image Action; target: an API destination",
+        proof="connection with an API key: Authorization, Bearer {secret}",
+    ),
     "harbor": Setting(
         place="project, Webhooks, New webhook: type http; event: Artifact pushed; Endpoint URL is the address",
         proof="Auth header: {secret}",

@@ -14,7 +14,10 @@ from registry_sync.events.reported import Ignored, Reported
 from registry_sync.events.senders.table import SENDERS
 from testkit.webhooks import SECRET, Sent, load_requests, signed
 
-HOST = "example-registry.cn-shanghai.cr.aliyuncs.com"
+HOSTS = {
+    "aliyun": "example-registry.cn-shanghai.cr.aliyuncs.com",
+    "ecr": "123456789012.dkr.ecr.eu-west-1.amazonaws.com",
+}
 REQUESTS = load_requests()
 FORGED = "0123456789abcdef-secret-of-an-attacker"
 
@@ -25,7 +28,7 @@ def request(headers: Mapping[str, str], body: bytes) -> Request:
 
 
 def receive(headers: Mapping[str, str], body: bytes, kind: str = "quay") -> Reported | Refused:
-    return read_request(request(headers, body), kind=kind, host=HOST, secret=SECRET)
+    return read_request(request(headers, body), kind=kind, host=HOSTS.get(kind, "registry.example"), secret=SECRET)
 
 
 def named(found: Reported | Refused) -> list[tuple[str, tuple[str, ...] | None]]:
@@ -176,9 +179,10 @@ def test_bodies_of_another_form_are_ignored(kind: str, body: dict[str, Any]) -> 
     assert isinstance(receive(headers, json.dumps(body).encode(), kind), Ignored)
 
 
-def test_a_host_of_ones_own_has_no_region() -> None:
-    sent = next(sent for sent in REQUESTS if sent.name == "another region")
-    found = read_request(request({}, sent.body), kind="aliyun", host="images.example.com", secret=SECRET)
+@pytest.mark.parametrize("name", ["another region", "other region of AWS", "other account"])
+def test_a_host_of_ones_own_has_no_region(name: str) -> None:
+    sent = next(sent for sent in REQUESTS if sent.name == name)
+    found = read_request(request(sent.headers, sent.body), kind=sent.kind, host="images.example.com", secret=SECRET)
     assert named(found) == [("team/app", ("v1.2.3",))]
 
 

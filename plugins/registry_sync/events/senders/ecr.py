@@ -1,4 +1,4 @@
-"""The event *ECR Image Action* of Amazon EventBridge, from a queue of SQS.
+"""The event *ECR Image Action* of Amazon EventBridge, from a queue of SQS, or from an API destination with a header.
 
 EventBridge delivers events of ECR by best effort. An index sends one for each of its images, without a tag.
 

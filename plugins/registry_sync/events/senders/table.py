@@ -54,6 +54,7 @@ SENDERS: Mapping[str, Sender] = {
     "docker_hub": _of(docker_hub.read, proves=False),
     "aliyun": Sender(read=aliyun.read, proves=False),
     "acr": _of(acr.read),
+    "ecr": Sender(read=ecr.read),
     "harbor": _of(harbor.read),
     "ghcr": _of(github.read),
     "gitlab": _of(distribution.read),
@@ -73,7 +74,7 @@ def sender_of(kind: str) -> Sender:
     return SENDERS.get(kind, GENERIC)
 
 
-_IN_QUEUES: Mapping[str, Reader] = {"acr": event_grid.read, "ecr": ecr.read, "google": google.read}
+_IN_QUEUES: Mapping[str, Reader] = {"acr": event_grid.read, "google": google.read}
 """Forms that clouds send to their queues. That of Azure holds its webhook's form, which is then not read by itself."""
 
 
