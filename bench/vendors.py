@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 
 from bench.clients import NAME, NOON, fill, hours_ago, plan, registry, route, sync
 from bench.scope import Scope
@@ -25,7 +27,12 @@ from registry_sync.sync.run_state import Watermark
 from registry_sync.sync.window import Window
 from testkit import images
 from testkit.acr_api import AcrApi
+from testkit.artifactory_api import ArtifactoryApi
+from testkit.aws import ENVIRONMENT
 from testkit.docker_hub_api import DockerHubApi
+from testkit.ecr_api import EcrServer
+from testkit.ghcr_api import GhcrApi
+from testkit.gitlab_api import GitlabApi
 from testkit.interceptor import Interceptor
 from testkit.quay_api import QuayApi
 from testkit.registry import RegistryProcess
@@ -36,6 +43,12 @@ PAIRS = (
     ("docker_hub", "acr"),
     ("quay", "aliyun"),
     ("quay", "distribution"),
+    ("quay", "ecr"),
+    ("quay", "ghcr"),
+    ("ghcr", "acr"),
+    ("ecr", "acr"),
+    ("gitlab", "acr"),
+    ("artifactory", "acr"),
     ("distribution", "distribution"),
 )
 
@@ -88,7 +101,8 @@ def measure_pairs(tags: int) -> list[Pair]:
     with RegistryProcess() as here, RegistryProcess() as there:
         contents = fill(here, NAME, tags)
         fill(there, NAME, tags)
-        return [_pair(kinds, here, there, contents) for kinds in PAIRS]
+        with patch.dict(os.environ, ENVIRONMENT):
+            return [_pair(kinds, here, there, contents) for kinds in PAIRS]
 
 
 def _pair(kinds: tuple[str, str], here: RegistryProcess, there: RegistryProcess, tags: dict[str, images.Image]) -> Pair:
@@ -113,12 +127,26 @@ def stand_in(kind: str, server: RegistryProcess, tags: dict[str, images.Image]) 
         "quay": lambda: QuayApi(server.url),
         "docker_hub": lambda: DockerHubApi(server.url),
         "acr": lambda: AcrApi(server),
+        "ecr": lambda: EcrServer(server),
+        "ghcr": lambda: GhcrApi(server.url),
+        "gitlab": lambda: GitlabApi(server.url),
+        "artifactory": lambda: ArtifactoryApi(server.url),
     }
     with makers.get(kind, lambda: Interceptor(server.url))() as api:
-        if kind in ("quay", "docker_hub"):
+        if isinstance(api, QuayApi | DockerHubApi | GhcrApi | GitlabApi | ArtifactoryApi):
             for age, (tag, image) in enumerate(reversed(tags.items())):
                 api.push(NAME, tag, hours_ago(age + 1), image.digest)
+        if isinstance(api, GhcrApi):
+            _push_platforms(api, len(tags))
+        if isinstance(api, EcrServer):
+            api.create(NAME)
         yield api
+
+
+def _push_platforms(api: GhcrApi, tags: int) -> None:
+    """List as many images as tags with an image of their own have, each for two platforms."""
+    for number in range(3 * tags - min(tags, 10)):
+        api.push(NAME, None, hours_ago(1), Digest.of(f"platform {number}".encode()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,8 @@ PATHS = {
     "aliyun": "/v2/team/app/manifests/v1",
     "google": "/v2/team/app/manifests/v1",
     "gitlab": "/v2/team/app/manifests/v1",
+    "artifactory": "/v2/team/app/manifests/v1",
+    "nexus": "/v2/team/app/manifests/v1",
     "acr": "/acr/v1/team/app/_tags/v1",
     "quay": "/api/v1/repository/team/app/tag/v1",
     "docker_hub": "/v2/repositories/team/app/tags/v1/",

@@ -52,6 +52,7 @@ def documents(count: int) -> dict[str, Any]:
             {"id": 1, "visibility": "public", "container_registry_access_level": "enabled"}
         ],
         "/gitlab/v1/repositories/team/app/tags/list/": tags,
+        "/artifactory/api/docker/team/v2/_catalog": {"repositories": names},
         **{f"/v2/team/{name}/tags/list": {"tags": ["latest"], "manifest": {}} for name in names},
     }
 

@@ -10,6 +10,10 @@ def test_a_tag_in_sync_costs_what_is_promised() -> None:
     per_100_tags = {(each.source, each.destination): each.per_100_tags for each in measure_pairs(200)}
     for pair in (("quay", "acr"), ("quay", "docker_hub"), ("docker_hub", "acr")):
         assert per_100_tags[pair] <= 4
+    for pair in (("quay", "ecr"), ("ecr", "acr"), ("gitlab", "acr"), ("artifactory", "acr")):
+        assert per_100_tags[pair] <= 4
+    for pair in (("quay", "ghcr"), ("ghcr", "acr")):  # GitHub lists a hundred images at once, platforms too
+        assert per_100_tags[pair] <= 5
     for destination in ("aliyun", "distribution"):
         assert 100 <= per_100_tags["quay", destination] <= 104
 

@@ -166,13 +166,18 @@ DOCUMENTS: Mapping[str, tuple[Any, ...]] = {
         {"__type": "ThrottlingException", "message": "Rate exceeded"},
         {"failures": [{"failureCode": "ImageNotFound", "failureReason": "gone"}]},
     ),
+    "artifactory": (
+        {"name": TEAM, "tags": ["v1"], "results": [{"repo": "team", "path": "app/v1", "name": "manifest.json"}]},
+        [{"key": "team", "type": "LOCAL"}],
+        {"repositories": ["app"]},
+    ),
     "gitlab": (
         [{"name": "v1", "digest": DIGEST, "created_at": WHEN, "published_at": WHEN}],
         [{"path": TEAM, "project_id": 1}],
         [{"id": 1, "visibility": "public", "container_registry_access_level": "enabled"}],
     ),
 }
-DOCUMENTS = {**DOCUMENTS, "aliyun": DOCUMENTS["distribution"]}
+DOCUMENTS = {**DOCUMENTS, "aliyun": DOCUMENTS["distribution"], "nexus": DOCUMENTS["distribution"]}
 
 HEADER_TEXTS = st.sampled_from(
     [each for each in HOSTILE_TEXTS if each.isprintable() and len(each) < 10_000 and each.isascii()]

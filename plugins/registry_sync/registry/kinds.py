@@ -9,7 +9,20 @@ from typing import Literal
 
 from registry_sync.registry.ecr_host import ECR_HOST
 
-Kind = Literal["distribution", "quay", "docker_hub", "acr", "aliyun", "harbor", "google", "ghcr", "ecr", "gitlab"]
+Kind = Literal[
+    "distribution",
+    "quay",
+    "docker_hub",
+    "acr",
+    "aliyun",
+    "harbor",
+    "google",
+    "ghcr",
+    "ecr",
+    "gitlab",
+    "artifactory",
+    "nexus",
+]
 
 HOSTS: tuple[tuple[Kind, str], ...] = (
     ("quay", r"quay\.io"),
@@ -24,10 +37,11 @@ HOSTS: tuple[tuple[Kind, str], ...] = (
     ("ghcr", r"containers\.[a-z0-9-]+\.ghe\.com"),
     ("ecr", ECR_HOST),
     ("gitlab", r"registry\.gitlab\.com"),
+    ("artifactory", r"[a-z0-9-]+\.jfrog\.io"),
 )
 """Lower-case host patterns of the kinds that are services. Harbor is always self-hosted, so it has none."""
 
-OWN_API: frozenset[Kind] = frozenset({"quay", "docker_hub", "harbor", "ghcr", "ecr", "gitlab"})
+OWN_API: frozenset[Kind] = frozenset({"quay", "docker_hub", "harbor", "ghcr", "ecr", "gitlab", "artifactory"})
 """Kinds that support ``api_url``: their API may be at another address than the registry."""
 
 CREATES_REPOSITORIES: frozenset[Kind] = frozenset({"docker_hub", "ecr"})
@@ -37,7 +51,7 @@ LIMITS_PULLS: frozenset[Kind] = frozenset({"docker_hub"})
 """Kinds that support ``keep_pulls``: their responses say how many pulls are left."""
 
 LISTS_PUSH_TIMES: frozenset[Kind] = frozenset(
-    {"quay", "docker_hub", "acr", "harbor", "google", "ghcr", "ecr", "gitlab"}
+    {"quay", "docker_hub", "acr", "harbor", "google", "ghcr", "ecr", "gitlab", "artifactory"}
 )
 """Kinds that list push times. Rules about push times need a source of one of these kinds."""
 
@@ -120,6 +134,14 @@ _FIRST_PUSH: Mapping[str, str] = {
         "creation template for CREATE_ON_PUSH"
     ),
     "gitlab": "create the project that {name!r} belongs to, with its container registry, and let the account push",
+    "artifactory": (
+        "create the Docker repository whose key {namespace!r} is, or that the host stands for, and give the account "
+        "Deploy/Cache there"
+    ),
+    "nexus": (
+        "create a hosted Docker repository behind this host and port, and give the account its privileges read, add "
+        "and edit"
+    ),
 }
 
 
@@ -142,6 +164,8 @@ _DELETION_PRIVILEGES: Mapping[str, str] = {
     "ghcr": "delete:packages of a classic personal access token, and the role Admin on the package",
     "ecr": "ecr:BatchDeleteImage",
     "gitlab": "an access token with write_registry and the role Developer, not a deploy token",
+    "artifactory": "Delete/Overwrite on the repository",
+    "nexus": "the privilege nx-repository-view-docker-NAME-delete",
 }
 
 

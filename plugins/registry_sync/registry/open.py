@@ -11,12 +11,14 @@ from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.kinds import infer_kind
 from registry_sync.registry.vendors.acr import AcrClient
 from registry_sync.registry.vendors.aliyun import AliyunClient
+from registry_sync.registry.vendors.artifactory import ArtifactoryClient
 from registry_sync.registry.vendors.docker_hub import DockerHubClient
 from registry_sync.registry.vendors.ecr.client import EcrClient
 from registry_sync.registry.vendors.ghcr import GhcrClient
 from registry_sync.registry.vendors.gitlab import GitlabClient
 from registry_sync.registry.vendors.google import GoogleClient
 from registry_sync.registry.vendors.harbor import HarborClient
+from registry_sync.registry.vendors.nexus import NexusClient
 from registry_sync.registry.vendors.quay import QuayClient
 from registry_sync.registry.wire.exchange import RequestLimits
 
@@ -31,6 +33,8 @@ CLIENTS: Mapping[str, type[DistributionClient]] = {
     "ghcr": GhcrClient,
     "ecr": EcrClient,
     "gitlab": GitlabClient,
+    "artifactory": ArtifactoryClient,
+    "nexus": NexusClient,
 }
 
 

@@ -65,6 +65,10 @@ from registry_sync.registry.vendors.vendor_api import VendorApiClient
         ("123456789012.dkr-ecr.eu-west-1.on.aws", "ecr"),
         ("public.ecr.aws", "distribution"),
         ("registry.gitlab.com", "gitlab"),
+        ("acme.jfrog.io", "artifactory"),
+        ("acme-docker-local.jfrog.io", "artifactory"),
+        ("jfrog.io", "distribution"),
+        ("nexus.example.com:8082", "distribution"),
         ("registry.gitlab.example.com", "distribution"),
     ],
 )

@@ -119,7 +119,7 @@ def test_one_registry_may_be_both_sides() -> None:
             {"source_registry": {"kind": "dtr"}},
             (
                 "source_registry.kind: expected 'distribution', 'quay', 'docker_hub', 'acr', 'aliyun', 'harbor', "
-                "'google', 'ghcr', 'ecr' or 'gitlab', got 'dtr'"
+                "'google', 'ghcr', 'ecr', 'gitlab', 'artifactory' or 'nexus', got 'dtr'"
             ),
         ),
         (

@@ -54,6 +54,13 @@ _STEPS: Mapping[Kind, str] = {
         f"{_DELETE_ALL}; then wait a day for GitLab's online garbage collection, or run gitlab-ctl "
         "registry-garbage-collect where the registry has no metadata database"
     ),
+    # https://jfrog.com/help/r/jfrog-artifactory-documentation/garbage-collection
+    "artifactory": f"{_DELETE_ALL}; then empty the trash can, and run Artifactory's garbage collection (Maintenance)",
+    # https://help.sonatype.com/en/cleaning-up-docker-repositories.html
+    "nexus": (
+        f"{_DELETE_ALL}; then run the tasks 'Docker - Delete unused manifests and images' and 'Admin - Compact blob "
+        "store'"
+    ),
 }
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.traffic import Traffic
-from registry_sync.registry.wire.auth import Authenticator
+from registry_sync.registry.wire.auth import Authenticator, renewed_basic
 from registry_sync.registry.wire.transport import Transport
 
 
@@ -64,6 +64,21 @@ class VendorApiClient(DistributionClient, ABC):
         """Break off every request, and send no more. Safe in a signal handler."""
         super().abort()
         self._api.abort()
+
+
+class BasicLogin:
+    """An :class:`~registry_sync.registry.wire.auth.Authenticator` that sends user name and password by Basic."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._source = endpoint.credentials
+
+    def header(self, _scope: str, /) -> str | None:
+        """The header; ``None`` for anonymous users."""
+        return f"Basic {self._source.current().basic()}" if self._source else None
+
+    def learn(self, _challenges: Sequence[str], _scope: str, /, *, sent: str | None) -> str | None:
+        """The header of renewed credentials; ``None`` where there are no others."""
+        return renewed_basic(self._source, sent)
 
 
 class BearerSecret:
