@@ -358,6 +358,12 @@ class TestLostEvents:
         team.changes([an_event(an_extra({"repository": repository or name, "tags": tags}), at)])
         assert self.lost(team).total == total
 
+    def test_a_message_of_a_queue_counts_too(self, team: World, name: str) -> None:
+        assert team.poll() == ["success"]
+        events = [{"action": "push", "target": {"repository": name, "tag": tag}} for tag in ("v2", "v3")]
+        team.changes([an_event({"from_trigger": True, "payload": {"events": events}})])
+        assert self.lost(team).total == 0
+
     def test_first_run_of_a_route_finds_none(
         self, source: RegistryProcess, wire: Interceptor, new_world: NewWorld, name: str
     ) -> None:

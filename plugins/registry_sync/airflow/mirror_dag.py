@@ -88,6 +88,7 @@ def add_tasks(
     changes = ChangesOperator(
         task_id=CHANGES_TASK,
         mirror=mirror.name,
+        source=file.registries[mirror.source],
         destinations=[file.registries[name] for name in mirror.destinations],
         downstream=downstream_mirrors(mirror, file),
         pushes=pushes,

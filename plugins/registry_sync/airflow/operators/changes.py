@@ -28,6 +28,7 @@ class ChangesOperator(BaseOperator):
     state stores that other tasks write.
 
     :param mirror: name of the mirror.
+    :param source: its source.
     :param destinations: its destinations.
     :param downstream: names of the mirrors that read from a destination and have ``events:``, by its name. They are
         told what the run changed there.
@@ -41,6 +42,7 @@ class ChangesOperator(BaseOperator):
         self,
         *,
         mirror: str,
+        source: Registry,
         destinations: Sequence[Registry],
         downstream: Mapping[str, Sequence[str]],
         pushes: Asset | None = None,
@@ -58,6 +60,7 @@ class ChangesOperator(BaseOperator):
             **kwargs,
         )
         self.mirror = mirror
+        self.source = source
         self.destinations = destinations
         self.downstream = downstream
         self.pushes = pushes
@@ -78,7 +81,7 @@ class ChangesOperator(BaseOperator):
             for mirror in self.downstream.get(destination.name, ()):
                 emit_pushes(context, mirror, destination, rows[destination.name])
         if self.pushes:
-            count_lost(context, self.mirror, [row for found in rows.values() for row in found])
+            count_lost(context, self.mirror, self.source, [row for found in rows.values() for row in found])
 
     def _emit(self, context: Context, destination: Registry, changes: Changes) -> None:
         event = ChangeEvent(

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from registry_sync.airflow.metrics import send_metrics
 from registry_sync.airflow.pushes.assets import pushes_asset
+from registry_sync.airflow.pushes.received import read_event
 from registry_sync.airflow.states.state_store import losing, open_named_store, read_state
-from registry_sync.events.event_extra import parse_extra
+from registry_sync.config.registry import Registry
 from registry_sync.state.document import as_document
 from registry_sync.state.metrics import lost_events_metrics
 from registry_sync.state.names import pushes_asset_name, source_of
@@ -31,13 +32,14 @@ MAX_EVENTS = 5_000
 """Events that are read. If there are more, nothing can be told, and nothing is counted."""
 
 
-def count_lost(context: Context, mirror: str, rows: Iterable[RunRow]) -> None:
+def count_lost(context: Context, mirror: str, source: Registry, rows: Iterable[RunRow]) -> None:
     """Store and send the number of tags that a run found, and that no event had named since they came."""
     now = datetime.now(UTC)
     found = {(source_of(row.route), tag.tag): tag for row in rows for tag in row.found if _is_due(tag, now)}
     lost: list[LostTag] = []
     with losing("Lost events of this run are not counted"):
-        named = _named_tags(context, mirror, min(tag.since for tag in found.values()) - CLOCK_SKEW) if found else []
+        since = min((tag.since for tag in found.values()), default=now) - CLOCK_SKEW
+        named = _named_tags(context, mirror, source, since) if found else []
         lost = [
             LostTag(repository=repository, tag=tag, found_at=now.replace(microsecond=0))
             for (repository, tag), each in sorted(found.items())
@@ -56,7 +58,7 @@ Named = tuple[datetime, str, frozenset[str] | None]
 """The time of an event, and a repository that it names, with the tags."""
 
 
-def _named_tags(context: Context, mirror: str, since: datetime) -> list[Named]:
+def _named_tags(context: Context, mirror: str, source: Registry, since: datetime) -> list[Named]:
     """What the events since a time name.
 
     :raises LookupError: when there are too many events to read them.
@@ -65,12 +67,12 @@ def _named_tags(context: Context, mirror: str, since: datetime) -> list[Named]:
     read = list(islice(events.after(since.isoformat()).limit(MAX_EVENTS), MAX_EVENTS))
     if len(read) == MAX_EVENTS:
         raise LookupError(f"there are more than {MAX_EVENTS} events")
-    return list(_names(read))
+    return list(_names(read, source))
 
 
-def _names(events: Iterable[Any]) -> Iterator[Named]:
+def _names(events: Iterable[Any], source: Registry) -> Iterator[Named]:
     for each in events:
-        event = parse_extra(each.extra)
+        event = read_event(each, source)
         for push in event.pushes if event else ():
             yield each.timestamp, push.repository, None if push.tags is None else frozenset(push.tags)
 

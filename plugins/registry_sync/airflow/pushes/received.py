@@ -46,12 +46,17 @@ def read_events(context: Context, mirror: str, source: Registry) -> list[Receive
     found: Sequence[Any] = context["triggering_asset_events"].get(pushes_asset(mirror), ())
     received = []
     for entry in found:
-        event = parse_extra(entry.extra) or _read_message(entry, source)
+        event = read_event(entry, source)
         if event is None:
             log.warning("The event of %s is not one of pushes, and is left out", entry.timestamp.isoformat())
         else:
             received.append(ReceivedEvent(event=event, at=entry.timestamp, is_own=bool(entry.source_task_id)))
     return received
+
+
+def read_event(entry: Any, source: Registry) -> PushEvent | None:
+    """The pushes of an event of the asset; ``None`` when it is not one of pushes."""
+    return parse_extra(entry.extra) or _read_message(entry, source)
 
 
 def _read_message(entry: Any, source: Registry) -> PushEvent | None:
