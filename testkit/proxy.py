@@ -119,7 +119,7 @@ class _Handler(socketserver.StreamRequestHandler):
             if head.startswith("CONNECT "):
                 self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             else:
-                upstream.sendall(_direct(head))
+                upstream.sendall(_direct(head) + self.rfile.read(_length(head)))
             back = threading.Thread(target=_pour, args=(upstream, self.request), daemon=True)
             back.start()
             _pour(self.request, upstream)
@@ -133,6 +133,12 @@ def _direct(head: str) -> bytes:
     path = "/" + target.removeprefix("http://").partition("/")[2]
     kept = [line for line in fields.split("\n") if not line.lower().startswith(("proxy-", "connection:"))]
     return "\r\n".join((f"{method} {path} {version}", *kept, "Connection: close", "", "")).encode()
+
+
+def _length(head: str) -> int:
+    """The length of the body of a request."""
+    fields = dict(line.lower().split(": ", 1) for line in head.split("\n")[1:] if ": " in line)
+    return int(fields.get("content-length", 0))
 
 
 def _pour(origin: socket.socket, other: socket.socket) -> None:

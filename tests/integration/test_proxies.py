@@ -15,6 +15,8 @@ from registry_sync.oci.manifest import Descriptor
 from registry_sync.oci.reference import Digest, Reference, Repository
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Credentials, Endpoint, Proxy
+from registry_sync.registry.identity.aws import AwsIdentity
+from registry_sync.registry.identity.aws_sessions import AwsKeys
 from registry_sync.registry.wire.exchange import RequestLimits
 from registry_sync.registry.wire.transport import Transport
 from registry_sync.skopeo.copier import Skopeo
@@ -348,3 +350,35 @@ class TestSkopeo:
                     "cannot do both; write transfer: direct, or the same proxy: for both registries"
                 )
             assert one.heads == other.heads == []
+
+
+CALLER = b"""<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>
+<Arn>arn:aws:iam::123456789012:user/mirror</Arn></GetCallerIdentityResult></GetCallerIdentityResponse>"""
+
+
+class TestAws:
+    """Calls of an identity at AWS, through the proxy of its registry."""
+
+    def caller(self, url: str, proxy: Proxy | None) -> str:
+        keys = AwsKeys(access_key_id="AKIAEXAMPLE", secret_access_key="only-for-tests")
+        identity = AwsIdentity(origin="a test", keys=keys, endpoint_urls={"sts": url}, proxy=proxy)
+        return str(identity.client("sts", "eu-central-1").get_caller_identity()["Arn"])
+
+    @pytest.mark.parametrize("login", [None, LOGIN])
+    def test_its_calls_go_through_the_proxy(
+        self, login: Credentials | None, dead: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("http_proxy", f"http://{dead}")
+        required = f"{login.username}:{login.secret}" if login else ""
+        with (
+            ScriptedServer(lambda _: Reply(body=CALLER, headers={"Content-Type": "text/xml"})) as sts,
+            ForwardProxy({"sts.example:80": sts.host}, login=required) as proxy,
+        ):
+            own = Proxy(url=proxy.url, credentials=login)
+            assert self.caller("http://sts.example", own) == "arn:aws:iam::123456789012:user/mirror"
+            assert proxy.targets == {"sts.example:80"}
+
+    def test_none_is_direct(self, dead: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("http_proxy", f"http://{dead}")
+        with ScriptedServer(lambda _: Reply(body=CALLER, headers={"Content-Type": "text/xml"})) as sts:
+            assert self.caller(sts.url, Proxy(url="")) == "arn:aws:iam::123456789012:user/mirror"

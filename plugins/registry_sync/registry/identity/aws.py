@@ -17,10 +17,11 @@ from urllib.parse import urlsplit
 from registry_sync.errors import ConfigurationError, TemporaryError
 from registry_sync.registry.clouds import ECR_PUBLIC, Cloud
 from registry_sync.registry.ecr_host import EcrHost, parse_ecr_host
-from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.registry.endpoint import Credentials, Endpoint, Proxy
 from registry_sync.registry.identity.aws_errors import decoded_errors
 from registry_sync.registry.identity.aws_sessions import AwsKeys, AwsRole, assume_role, open_session
 from registry_sync.registry.identity.extras import require
+from registry_sync.registry.proxies import with_login
 
 CONNECT_SECONDS, READ_SECONDS = 5, 20
 
@@ -42,6 +43,7 @@ class AwsIdentity:
     :ivar region: of STS, where the role is assumed; by default that of the registry.
     :ivar endpoint_urls: addresses of services by their names, in place of AWS' own.
     :ivar options: of botocore's ``Config``, in place of ours.
+    :ivar proxy: that of the registry, for the calls to AWS too; ``None`` is that of the environment.
     :ivar verify: the bundle of certificates for AWS' services; ``None`` is the SDK's own.
     """
 
@@ -55,6 +57,7 @@ class AwsIdentity:
     endpoint_urls: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     verify: str | None = None
+    proxy: Proxy | None = None
     _sessions: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False, compare=False)
 
@@ -147,11 +150,17 @@ class AwsIdentity:
             "connect_timeout": CONNECT_SECONDS,
             "read_timeout": READ_SECONDS,
             "retries": {"mode": "standard", "total_max_attempts": ATTEMPTS},
+            **({"proxies": _proxies(self.proxy)} if self.proxy else {}),
         }
         try:
             return Config(**{**ours, **self.options})
         except (TypeError, ValueError) as error:
             raise ConfigurationError(f"{self.origin}: its config_kwargs cannot be used: {error}") from error
+
+
+def _proxies(proxy: Proxy) -> Mapping[str, str]:
+    """Proxies as the SDK takes them. None at all are direct connections, whatever the environment has."""
+    return dict.fromkeys(("http", "https"), with_login(proxy)) if proxy.url else {}
 
 
 def _variants(host: EcrHost) -> Any:

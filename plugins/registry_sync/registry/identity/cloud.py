@@ -9,6 +9,7 @@ from typing import ClassVar, Protocol
 from registry_sync.errors import ConfigurationError
 from registry_sync.registry.clouds import TITLES, Cloud, cloud_of
 from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.registry.identity.aws import AwsIdentity
 from registry_sync.registry.identity.renewal import RenewedCredentials
 
 
@@ -53,6 +54,8 @@ def with_identity(endpoint: Endpoint, identity: CloudIdentity, mask: Callable[[s
             f"{endpoint.host} has tls: false, which would send the token of {identity.origin} in clear text; nothing "
             "was sent. Remove tls: false"
         )
+    if isinstance(identity, AwsIdentity):
+        identity = replace(identity, proxy=endpoint.proxy)
     without_login = replace(endpoint, credentials=None, identity=None)
     credentials = RenewedCredentials(
         f"the {ours} identity of {identity.origin}", lambda: identity.log_in(without_login), mask
