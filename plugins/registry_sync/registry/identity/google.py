@@ -6,12 +6,14 @@ password of ``oauth2accesstoken``: https://cloud.google.com/artifact-registry/do
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 from registry_sync.errors import ConfigurationError, LoginRejected, TemporaryError
@@ -23,6 +25,8 @@ USER = "oauth2accesstoken"
 
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 """The scope that Artifact Registry requires for writing."""
+
+_OF_AWS = "urn:ietf:params:aws:token-type:aws4_request"
 
 READ_SECONDS = 20
 """Time limit for each response. The SDK's is two minutes, and three seconds for the metadata server."""
@@ -92,10 +96,8 @@ class GoogleIdentity:
         import google.auth
         from google.auth import impersonated_credentials
 
-        if self.info is not None:
-            found, _ = google.auth.load_credentials_from_dict(dict(self.info), scopes=self.scopes, request=_request())
-        elif self.file is not None:
-            found, _ = google.auth.load_credentials_from_file(self.file, scopes=self.scopes, request=_request())
+        if info := self._configuration():
+            found = _load(info, self.scopes, self.origin)
         else:
             found, _ = google.auth.default(scopes=self.scopes, request=_request())
         if not self.chain:
@@ -106,6 +108,12 @@ class GoogleIdentity:
             delegates=list(self.chain[:-1]),
             target_scopes=list(self.scopes),
         )
+
+    def _configuration(self) -> Mapping[str, Any] | None:
+        if self.file is None:
+            return self.info
+        document = json.loads(Path(self.file).read_text(encoding="utf-8"))
+        return document if isinstance(document, dict) else {}
 
     @contextmanager
     def _decoded_errors(self) -> Iterator[None]:
@@ -126,6 +134,29 @@ class GoogleIdentity:
             raise LoginRejected(f"Google denies a token to {self.origin}: {error}") from error
         except (ValueError, OSError) as error:
             raise ConfigurationError(f"{self.origin} has no usable Google identity: {error}") from error
+
+
+def _load(info: Mapping[str, Any], scopes: tuple[str, ...], origin: str) -> Any:
+    """The credentials of a key or a configuration. Types that run a program of their own are refused.
+
+    :raises ConfigurationError: for another type.
+    """
+    from google.auth import aws, identity_pool
+    from google.oauth2 import credentials, service_account
+
+    kind, options = info.get("type"), {"scopes": scopes}
+    if kind == "service_account":
+        return service_account.Credentials.from_service_account_info(info, **options)
+    if kind == "external_account" and info.get("subject_token_type") == _OF_AWS:
+        return aws.Credentials.from_info(info, **options)
+    if kind == "external_account" and "executable" not in (info.get("credential_source") or {}):
+        return identity_pool.Credentials.from_info(info, **options)
+    if kind == "authorized_user":
+        return credentials.Credentials.from_authorized_user_info(info, **options)
+    raise ConfigurationError(
+        f"{origin} has a Google configuration of type {kind!r}; service_account, external_account (without an "
+        "executable) and authorized_user are supported"
+    )
 
 
 def _request() -> Any:

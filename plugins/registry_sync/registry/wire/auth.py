@@ -160,6 +160,7 @@ class ChallengeAuthenticator:
         """The Authorization header. An anonymous user has none until the registry has required one."""
         with self._lock:
             if self._first is None and self._endpoint.credentials:
+                self._endpoint.credentials.current()  # nothing is sent to a registry that no login is issued for
                 self._first = self._first_challenge(parse_challenges(self._ask()))
             challenge = self._challenges.get(scope, self._first)
         return self._answer(challenge, scope) if challenge else None
