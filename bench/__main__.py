@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from bench import big, cold, growth, heads, in_sync, machine, rig, selection, states, tools, vendors
+from bench import big, cold, growth, heads, in_sync, machine, pushes, rig, selection, states, tools, vendors
 from bench.scope import Scope, Sizes
 from bench.tables import Findings
 from testkit.page_block import PageBlock
@@ -29,6 +29,7 @@ SCENARIOS: Mapping[str, Callable[[Scope], Findings]] = {
     "listings": vendors.measure,
     "selection": selection.measure,
     "states": states.measure,
+    "pushes": pushes.measure,
 }
 
 PICTURES = PROJECT / "docs" / "images"
