@@ -18,7 +18,7 @@ from registry_sync.sync.scope import RouteScope
 from registry_sync.sync.session import open_session
 from registry_sync.sync.window import ALL_TAGS, Window
 from testkit import images
-from testkit.aws import AwsKeys
+from testkit.aws import shared_keys
 from testkit.registry import RegistryProcess
 from testkit.routes import LoopbackConnections
 
@@ -61,7 +61,7 @@ def _connections(work: Route) -> LoopbackConnections:
     registries = (work.source, work.destination)
     logins = {registry.name: LOGINS.get(registry.api_kind) for registry in registries}
     has_ecr = any(registry.api_kind == "ecr" for registry in registries)
-    return LoopbackConnections(credentials=logins, identity=AwsKeys() if has_ecr else None)
+    return LoopbackConnections(credentials=logins, identity=shared_keys() if has_ecr else None)
 
 
 def fill(server: RegistryProcess, repository: str, count: int) -> dict[str, images.Image]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,10 +28,13 @@ from registry_sync.oci.manifest import parse_manifest
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.registry.identity.aws import AwsIdentity
+from registry_sync.registry.identity.aws_sessions import AwsRole
 from registry_sync.registry.vendors.ecr.client import EcrClient
 from testkit import images
-from testkit.aws import ENVIRONMENT, AwsKeys
+from testkit.aws import ENVIRONMENT, NOWHERE, shared_keys
 from testkit.ecr_api import EcrServer
+from testkit.interceptor import Interceptor
 from testkit.project import PROJECT
 from testkit.registry import RegistryProcess
 from testkit.sleeping_clock import SleepingClock
@@ -67,8 +72,13 @@ def ecr(registry: RegistryProcess) -> Iterator[EcrServer]:
 
 
 def connect(ecr: EcrServer, identity: Any = None, **options: Any) -> Any:
-    endpoint = Endpoint(host=ecr.host, tls=False, identity=identity or AwsKeys())
+    endpoint = Endpoint(host=ecr.host, tls=False, identity=identity or shared_keys())
     return closing(EcrClient(endpoint, api_url=ecr.url, **options))
+
+
+def set_keys(monkeypatch: pytest.MonkeyPatch, key_id: str) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
 
 
 def app(ecr: EcrServer, name: str = "team/app") -> Repository:
@@ -118,7 +128,7 @@ class TestListing:
 
     def test_the_account_is_that_of_the_host(self, ecr: EcrServer) -> None:
         """A proxy in front shows the host of ECR; the API is at its own address."""
-        endpoint = Endpoint(host="123456789012.dkr.ecr.eu-west-1.amazonaws.com", identity=AwsKeys())
+        endpoint = Endpoint(host="123456789012.dkr.ecr.eu-west-1.amazonaws.com", identity=shared_keys())
         repository = Repository(endpoint.host, "team/app")
         with closing(EcrClient(endpoint, api_url=ecr.url)) as client:
             list(client.list_tags(repository))
@@ -395,27 +405,53 @@ class TestErrors:
             assert len(list(client.list_tags(app(ecr)))) == 3
 
     @pytest.mark.parametrize("code", ["ExpiredTokenException", "ExpiredToken"])
-    def test_a_session_that_has_ended_is_renewed_once(self, ecr: EcrServer, code: str) -> None:
-        keys = AwsKeys("ASIAFIRST", "ASIASECOND")
-        ecr.fail("DescribeImages", code, "The security token included in the request is expired", times=1)
-        with connect(ecr, keys) as client:
+    def test_credentials_that_have_ended_are_read_anew_once(
+        self, ecr: EcrServer, monkeypatch: pytest.MonkeyPatch, code: str
+    ) -> None:
+        set_keys(monkeypatch, "ASIAFIRST")
+        with connect(ecr, AwsIdentity(origin="the worker")) as client:
+            list(client.list_tags(app(ecr)))
+            set_keys(monkeypatch, "ASIASECOND")
+            ecr.fail("DescribeImages", code, "The security token included in the request is expired", times=1)
             assert len(list(client.list_tags(app(ecr)))) == 3
-            assert client.traffic.requests == 2
-        assert [call.key_id for call in ecr.calls] == ["ASIAFIRST", "ASIASECOND"]
+            assert client.traffic.requests == 3
+        assert [call.key_id for call in ecr.calls] == ["ASIAFIRST", "ASIAFIRST", "ASIASECOND"]
 
-    def test_a_session_that_ends_between_two_pages(self, ecr: EcrServer) -> None:
+    def test_credentials_that_end_between_two_pages(self, ecr: EcrServer, monkeypatch: pytest.MonkeyPatch) -> None:
         ecr.page_size = 1
-        with connect(ecr, AwsKeys("ASIAFIRST", "ASIASECOND")) as client:
+        set_keys(monkeypatch, "ASIAFIRST")
+        with connect(ecr, AwsIdentity(origin="the worker")) as client:
             entries = client.list_tags(app(ecr))
             first = next(entries)
+            set_keys(monkeypatch, "ASIASECOND")
             ecr.expired.add("ASIAFIRST")
             assert sorted([first.name, *(entry.name for entry in entries)]) == ["latest", "v1", "v2"]
 
-    def test_an_identity_without_a_valid_session_is_rejected(self, ecr: EcrServer) -> None:
-        ecr.expired |= {"ASIAFIRST", "ASIASECOND"}
-        with connect(ecr, AwsKeys("ASIAFIRST", "ASIASECOND")) as client, pytest.raises(LoginRejected):
+    def test_an_identity_without_valid_credentials_is_rejected(
+        self, ecr: EcrServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        set_keys(monkeypatch, "ASIAFIRST")
+        ecr.expired.add("ASIAFIRST")
+        with connect(ecr, AwsIdentity(origin="the worker")) as client, pytest.raises(LoginRejected) as caught:
             list(client.list_tags(app(ecr)))
+        assert str(caught.value) == (
+            f"ecr:DescribeImages of {ecr.host}/team/app answered ExpiredTokenException: The security token included in "
+            "the request is expired"
+        )
         assert ecr.actions() == ["DescribeImages"] * 2
+
+    def test_a_role_that_may_not_be_assumed(self, ecr: EcrServer, wire: Interceptor) -> None:
+        text = b"<Error><Code>AccessDenied</Code><Message>not authorized to perform: sts:AssumeRole</Message></Error>"
+        wire.answer("POST", "^/$", 403, b"<ErrorResponse>" + text + b"</ErrorResponse>")
+        role = AwsRole(arn="arn:aws:iam::123456789012:role/mirror")
+        identity = replace(shared_keys(), role=role, endpoint_urls={"sts": wire.url})
+        with connect(ecr, identity) as client, pytest.raises(LoginRejected) as caught:
+            list(client.list_tags(app(ecr)))
+        assert str(caught.value) == (
+            "AWS denies sts:AssumeRole to the keys of the test (AccessDenied: not authorized to perform: "
+            "sts:AssumeRole)"
+        )
+        assert ecr.calls == []
 
     @pytest.mark.parametrize(
         ("code", "error"),
@@ -443,10 +479,15 @@ class TestErrors:
     def test_no_credentials_are_a_mistake_of_the_worker(self, ecr: EcrServer, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
             monkeypatch.delenv(name, raising=False)
-        with connect(ecr, boto3.session.Session()) as client, pytest.raises(ConfigurationError) as caught:
+        with connect(ecr, AwsIdentity(origin="the worker")) as client, pytest.raises(ConfigurationError) as caught:
             list(client.list_tags(app(ecr)))
-        assert str(caught.value) == (f"ecr:DescribeImages of {ecr.host}/team/app failed: Unable to locate credentials")
+        assert str(caught.value).startswith("the worker has no AWS identity: none in the environment (")
         assert ecr.calls == []
+
+    def test_a_worker_without_the_sdk(self, ecr: EcrServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "boto3", None)
+        with connect(ecr) as client, pytest.raises(ConfigurationError, match=r"pip install 'registry-sync\[amazon\]'"):
+            list(client.list_tags(app(ecr)))
 
     def test_an_abort_ends_the_waiting(self, ecr: EcrServer) -> None:
         with connect(ecr) as client:
@@ -461,27 +502,31 @@ class TestErrors:
     ("host", "address"),
     [
         ("123456789012.dkr.ecr.eu-west-1.amazonaws.com", "https://api.ecr.eu-west-1.amazonaws.com"),
-        ("123456789012.dkr.ecr-fips.us-east-1.amazonaws.com", "https://ecr-fips.us-east-1.amazonaws.com"),
+        ("123456789012.dkr.ecr-fips.us-east-1.amazonaws.com", "https://api.ecr-fips.us-east-1.amazonaws.com"),
         ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", "https://api.ecr.cn-north-1.amazonaws.com.cn"),
         ("123456789012.dkr-ecr.eu-west-1.on.aws", "https://ecr.eu-west-1.api.aws"),
         ("123456789012.dkr-ecr-fips.us-east-1.on.aws", "https://ecr-fips.us-east-1.api.aws"),
     ],
 )
 def test_the_api_of_a_host(host: str, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client is opened, and ends before it sends anything."""
+    """A proxy that is not there keeps the request on this machine."""
     monkeypatch.delenv("AWS_ENDPOINT_URL")
-    opened: list[str] = []
-
-    class Watching(AwsKeys):
-        def client(self, service: str, region: str | None, **options: Any) -> Any:
-            client = super().client(service, region, **options)
-            opened.append(client.meta.endpoint_url)
-            raise TemporaryError("nothing is sent")
-
-    client = EcrClient(Endpoint(host=host, identity=Watching()))
-    with closing(client), pytest.raises(TemporaryError):
+    monkeypatch.setenv("https_proxy", NOWHERE)
+    monkeypatch.delenv("no_proxy", raising=False)
+    client = EcrClient(Endpoint(host=host, identity=shared_keys()))
+    with closing(client), pytest.raises(TemporaryError) as caught:
         list(client.list_tags(Repository(host, "team/app")))
-    assert set(opened) == {address}
+    assert str(caught.value) == (
+        f"the proxy {NOWHERE}, which leads to {address}, cannot be reached: [Errno 111] Connection refused"
+    )
+
+
+def test_the_api_is_called_ten_times_a_second(ecr: EcrServer, sleeping_clock: SleepingClock) -> None:
+    with connect(ecr) as client:
+        began = sleeping_clock.monotonic()
+        for _ in range(11):
+            list(client.list_tags(app(ecr)))
+    assert sleeping_clock.monotonic() - began >= 1.0
 
 
 def test_manifests_are_put_ten_times_a_second(ecr: EcrServer, sleeping_clock: SleepingClock) -> None:

@@ -25,7 +25,7 @@ from registry_sync.registry.vendors.ecr.client import EcrClient
 from registry_sync.routes.route import Route
 from registry_sync.sync.window import Window
 from testkit import images
-from testkit.aws import ACCOUNT, ENVIRONMENT, AwsKeys
+from testkit.aws import ACCOUNT, ENVIRONMENT, shared_keys
 from testkit.ecr_api import EcrServer
 from testkit.registry import RegistryProcess
 from testkit.routes import counted, make_route, result_of, run_route
@@ -33,7 +33,7 @@ from testkit.routes import counted, make_route, result_of, run_route
 HOST = f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com"
 IMAGES = [images.image([], labels={"number": str(number)}) for number in range(4)]
 GONE = {"tags": "gone_at_source", "max_percent": 100, "dry_run": False}
-KEYS = AwsKeys()
+KEYS = shared_keys()
 
 
 @pytest.fixture(autouse=True)

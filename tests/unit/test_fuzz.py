@@ -39,7 +39,7 @@ from registry_sync.skopeo.errors import decode_failure, last_words
 from registry_sync.skopeo.image_copy import ImageCopy
 from registry_sync.text import LONGEST_TEXT
 from testkit import images
-from testkit.aws import ENVIRONMENT, AwsKeys
+from testkit.aws import ENVIRONMENT, shared_keys
 from testkit.interceptor import ANY, Interceptor
 from testkit.sleeping_clock import SleepingClock
 from tests.conftest import IS_LONG
@@ -237,7 +237,7 @@ class Wire:
 
     def client(self, kind: str, *, is_anonymous: bool) -> RegistryClient:
         credentials = None if is_anonymous else Credentials(username="$oauthtoken", secret="the-secret")
-        identity = None if is_anonymous else AwsKeys("AKIATEST")
+        identity = None if is_anonymous else shared_keys()
         endpoint = Endpoint(host=self.server.host, tls=False, credentials=credentials, identity=identity)
         api_url = self.server.url if kind in OWN_API else None
         return open_client(kind, endpoint, max_connections=1, api_url=api_url, requests_per_second=10**6)

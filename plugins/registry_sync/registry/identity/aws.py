@@ -76,6 +76,11 @@ class AwsIdentity:
             session = boto3.Session(botocore_session=self._session(region))
             return session.client(service, **self._client_options(service, region, options))
 
+    def forget_sessions(self) -> None:
+        """Read the credentials anew for the next client, because AWS takes the present ones for expired."""
+        with self._lock:
+            self._sessions.clear()
+
     def log_in(self, endpoint: Endpoint) -> Credentials:
         """The login of a private registry, or of ECR Public. It is valid for twelve hours.
 

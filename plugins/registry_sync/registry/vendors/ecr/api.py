@@ -13,15 +13,17 @@ import math
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from registry_sync.errors import RateLimited, TemporaryError
 from registry_sync.registry.ecr_host import EcrHost, parse_ecr_host
+from registry_sync.registry.identity.aws import AwsIdentity
+from registry_sync.registry.identity.aws_errors import decoded_errors
+from registry_sync.registry.identity.extras import require
 from registry_sync.registry.traffic import NO_TRAFFIC, Traffic
-from registry_sync.registry.vendors.ecr.errors import ExpiredToken, response_error, sdk_error, with_status
+from registry_sync.registry.vendors.ecr.errors import ExpiredToken, response_error, with_status
 from registry_sync.registry.wire.exchange import ATTEMPTS, Exchange, Request, RequestLimits
 from registry_sync.registry.wire.host_limits import HostLimits
 from registry_sync.registry.wire.http_errors import decode_error
@@ -29,6 +31,7 @@ from registry_sync.registry.wire.paging import MAX_PAGES, get_page, too_many_pag
 from registry_sync.registry.wire.rate_limit import LONGEST_PAUSE_SECONDS, lasting_limit
 from registry_sync.registry.wire.response import Response
 from registry_sync.registry.wire.transport import Transport
+from registry_sync.registry.wire.urls import split_origin
 
 log = logging.getLogger(__name__)
 
@@ -46,22 +49,6 @@ _UNREADABLE = (ValueError, TypeError, AttributeError, LookupError)
 """Errors of the SDK's parsers for a document of another shape, such as a text in place of a list."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Session:
-    """A client of the SDK, and the rate limit of the host that it sends to."""
-
-    client: Any
-    limits: HostLimits
-
-
-@runtime_checkable
-class SdkIdentity(Protocol):
-    """An identity of AWS, which opens clients of the SDK."""
-
-    def client(self, service: str, region: str | None, **options: Any) -> Any:
-        """A client for a service. ``region``: ``None`` is that of the identity. ``options`` are those of the SDK."""
-
-
 class EcrApi:
     """The API of one registry. Safe to use from several threads.
 
@@ -73,7 +60,7 @@ class EcrApi:
     def __init__(
         self,
         registry: Transport,
-        identity: SdkIdentity,
+        identity: AwsIdentity,
         *,
         api_url: str | None,
         max_connections: int,
@@ -87,8 +74,8 @@ class EcrApi:
         self._lane = "" if requests_per_second else "api"
         self._request_limits = RequestLimits()
         self._exchange = Exchange(registry.endpoint, self._request_limits, max_connections=max_connections)
-        self._session: _Session | None = None
-        self._spent = NO_TRAFFIC
+        self._client: Any = None
+        self._limits: HostLimits | None = None
         self._lock = threading.Lock()
         self._is_closed = False
 
@@ -100,8 +87,7 @@ class EcrApi:
     @property
     def traffic(self) -> Traffic:
         """The requests so far."""
-        session = self._session
-        return self._spent + session.limits.traffic if session else self._spent
+        return self._limits.traffic if self._limits else NO_TRAFFIC
 
     def close(self) -> None:
         """Close the connections, and end the waits of other threads."""
@@ -115,8 +101,8 @@ class EcrApi:
 
     def _end_waits(self) -> None:
         self._is_closed = True
-        if self._session:
-            self._session.limits.close()
+        if self._limits:
+            self._limits.close()
 
     def pages(self, action: str, key: str, subject: str, **parameters: Any) -> Iterator[list[Row]]:
         """The rows under ``key`` of every page. A page without such a list is an error, and never an empty one.
@@ -164,7 +150,7 @@ class EcrApi:
                 if has_renewed:
                     raise
                 has_renewed = True
-                self._forget_session()
+                self._forget_client()
             except TemporaryError as error:
                 if attempt >= ATTEMPTS or self._is_closed:
                     raise
@@ -180,48 +166,55 @@ class EcrApi:
             raise lasting_limit(str(error), self._request_limits.patience_seconds)
 
     def _call_once(self, action: str, subject: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Call an action once. Beside its own error there can be that of AssumeRole, before it."""
+        require("boto3", "boto3", "amazon")
         from botocore import xform_name
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import ClientError
 
-        try:
-            answer: Mapping[str, Any] = getattr(self._open().client, xform_name(action))(**parameters)
-        except ClientError as error:
-            raise response_error(error.response.get("Error", {}), f"ecr:{action}", subject) from error
-        except BotoCoreError as error:
-            raise sdk_error(error, f"ecr:{action}", subject) from error
-        except _UNREADABLE as error:
-            raise TemporaryError(f"ecr:{action} of {subject} answered what cannot be read: {error}") from error
+        with decoded_errors(f"ecr:{action}", self._identity.origin):
+            client = self._open()
+            try:
+                answer: Mapping[str, Any] = getattr(client, xform_name(action))(**parameters)
+            except ClientError as error:
+                if error.operation_name != action:
+                    raise
+                raise response_error(error.response.get("Error", {}), f"ecr:{action}", subject) from error
+            except _UNREADABLE as error:
+                raise TemporaryError(f"ecr:{action} of {subject} answered what cannot be read: {error}") from error
         return answer
 
-    def _open(self) -> _Session:
-        """The session, which is opened at the first call. The SDK's clients may be shared by threads, once made."""
-        with self._lock:
-            if self._session is None:
-                self._session = self._open_session()
-            return self._session
-
-    def _open_session(self) -> _Session:
+    def _open(self) -> Any:
+        """The client of the SDK, which is opened at the first call. Threads may share it, once it is made."""
         from botocore.config import Config
 
-        region = self._host.region if self._host else None
-        config = Config(**_options(self._host))
-        client = self._identity.client("ecr", region, endpoint_url=self._api_url, config=config)
-        limits = HostLimits(
-            client.meta.endpoint_url,
-            self._requests_per_second,
-            lane=self._lane,
-            patience_seconds=self._request_limits.patience_seconds,
-        )
-        client.meta.events.register_first("before-send.ecr", partial(self._send, limits))
-        return _Session(client=client, limits=limits)
-
-    def _forget_session(self) -> None:
         with self._lock:
-            if self._session:
-                self._spent += self._session.limits.traffic
-            self._session = None
+            if self._client is None:
+                region = self._host.region if self._host else None
+                config = Config(**_options(self._host))
+                client = self._identity.client("ecr", region, endpoint_url=self._api_url, config=config)
+                client.meta.events.register_first("before-send.ecr", self._send)
+                self._client = client
+            return self._client
 
-    def _send(self, limits: HostLimits, request: Any, **_: Any) -> Any:
+    def _forget_client(self) -> None:
+        """Open a new client for the next call, with credentials that are read anew."""
+        with self._lock:
+            self._client = None
+        self._identity.forget_sessions()
+
+    def _limits_of(self, url: str) -> HostLimits:
+        """The rate limit of the host that the SDK chose for its first request."""
+        with self._lock:
+            if self._limits is None:
+                self._limits = HostLimits(
+                    split_origin(url)[0],
+                    self._requests_per_second,
+                    lane=self._lane,
+                    patience_seconds=self._request_limits.patience_seconds,
+                )
+            return self._limits
+
+    def _send(self, request: Any, **_: Any) -> Any:
         """Send a signed request. The SDK reads the response, as if it had sent the request itself.
 
         :raises RateLimited: when the API throttles us.
@@ -233,7 +226,7 @@ class EcrApi:
             name: value.decode() if isinstance(value, bytes) else value for name, value in request.headers.items()
         }
         asked = Request(method=request.method, url=request.url, headers=headers, body=request.body)
-        response = limits.send(request.url, lambda: with_status(self._exchange.send(asked, None)))
+        response = self._limits_of(request.url).send(request.url, lambda: with_status(self._exchange.send(asked, None)))
         if response.status == 429 or response.status >= 500:
             raise decode_error(response, request.method)
         return AWSResponse(response.url, response.status, response.headers, _Body(response))

@@ -20,9 +20,10 @@ from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.identity.aws import AwsIdentity
 from registry_sync.registry.tag_pages import parse_digest
 from registry_sync.registry.traffic import Traffic
-from registry_sync.registry.vendors.ecr.api import REQUESTS_PER_SECOND, EcrApi, Row, SdkIdentity
+from registry_sync.registry.vendors.ecr.api import REQUESTS_PER_SECOND, EcrApi, Row
 from registry_sync.registry.vendors.ecr.errors import AlreadyExists, deletion_error
 from registry_sync.registry.wire.rate_limit import RateLimiter
 
@@ -51,11 +52,10 @@ class EcrClient(DistributionClient):
         self._puts = RateLimiter(REQUESTS_PER_SECOND, server=endpoint.host, lane="put")
         self._mutability: dict[Repository, Row] = {}
         self._api: EcrApi | None = None
-        identity: object = endpoint.identity
-        if isinstance(identity, SdkIdentity):
+        if isinstance(endpoint.identity, AwsIdentity):
             self._api = EcrApi(
                 self._transport,
-                identity,
+                endpoint.identity,
                 api_url=api_url,
                 max_connections=max_connections,
                 requests_per_second=requests_per_second,

@@ -1,4 +1,4 @@
-"""Errors of Amazon ECR's API and of the AWS SDK, as the classes of ``errors.py``.
+"""Errors of Amazon ECR's API, as the classes of ``errors.py``.
 
 https://docs.aws.amazon.com/AmazonECR/latest/APIReference/CommonErrors.html. The API answers most errors with the status
 400, and names them in the body.
@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from registry_sync.errors import (
-    ConfigurationError,
     DeniedError,
     LoginRejected,
     NeededImage,
@@ -97,21 +96,6 @@ def response_error(error: Mapping[str, Any], action: str, subject: str) -> Regis
     if code == "RepositoryAlreadyExistsException":
         return AlreadyExists(message)
     return RefusedError(message)
-
-
-def sdk_error(error: Exception, action: str, subject: str) -> RegistrySyncError:
-    """The error for a call that the SDK did not send."""
-    from botocore import exceptions
-
-    message = f"{action} of {subject} failed: {one_line(str(error), _LONGEST_TEXT)}"
-    match error:
-        case exceptions.ParamValidationError():
-            return RefusedError(message)
-        case exceptions.CredentialRetrievalError() | exceptions.TokenRetrievalError() | exceptions.SSOError():
-            return LoginRejected(message)
-        case exceptions.HTTPClientError() | exceptions.MetadataRetrievalError():
-            return TemporaryError(message)
-    return ConfigurationError(message)
 
 
 def deletion_error(failure: Mapping[str, Any], subject: str) -> RegistrySyncError:
