@@ -6,7 +6,6 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,6 @@ from registry_sync.checks.registries import MAX_REPOSITORIES, check_registries
 from registry_sync.cli.arguments import FAILED, UNANSWERED
 from registry_sync.cli.main import main
 from registry_sync.config.document import MirrorsFile
-from registry_sync.config.events import EventRules, Webhook
 from registry_sync.registry.endpoint import Credentials
 from registry_sync.routes.load import load_mirrors
 from testkit import images
@@ -105,16 +103,14 @@ class TestPools:
         assert found.verdict == "ok"
 
 
-@pytest.mark.parametrize("is_paused", [True, False])
-def test_a_paused_dag_for_pushes_is_told(database: Session, tmp_path: Path, is_paused: bool) -> None:
-    file = mirrors(tmp_path)
-    events = EventRules(webhook=Webhook(secret="events"))
-    registries = {**file.registries, "origin": replace(file.registries["origin"], events=events)}
+@pytest.mark.parametrize(("is_paused", "is_stale"), [(True, False), (False, False), (True, True)])
+def test_a_paused_dag_for_pushes_is_told(database: Session, tmp_path: Path, is_paused: bool, is_stale: bool) -> None:
+    """A stale one is that of a mirror that has no events any more."""
     database.merge(DagBundleModel(name="bundle"))
     database.flush()
-    database.merge(DagModel(dag_id="mirror_team_pushes", bundle_name="bundle", is_paused=is_paused))
+    database.merge(DagModel(dag_id="mirror_team_pushes", bundle_name="bundle", is_paused=is_paused, is_stale=is_stale))
     database.commit()
-    found = of(list(check_database(replace(file, registries=registries))), "mirror_team_pushes")
+    found = of(list(check_database(mirrors(tmp_path))), "mirror_team_pushes")
     paused = Finding(
         subject="mirror_team_pushes",
         check="runs",
@@ -122,7 +118,7 @@ def test_a_paused_dag_for_pushes_is_told(database: Session, tmp_path: Path, is_p
         text="is paused, so pushes start nothing",
         remedy="airflow dags unpause mirror_team_pushes",
     )
-    assert found == ([paused] if is_paused else [])
+    assert found == ([paused] if is_paused and not is_stale else [])
 
 
 class TestProcesses:

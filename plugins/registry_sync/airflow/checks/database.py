@@ -17,7 +17,6 @@ from registry_sync.airflow.states.open_states import open_database, why_no_datab
 from registry_sync.checks.finding import Finding
 from registry_sync.config.document import MirrorsFile
 from registry_sync.errors import ConfigurationError, TemporaryError
-from registry_sync.events.subscription import subscriptions
 
 AIRFLOW = "Airflow"
 
@@ -51,7 +50,7 @@ def check_database(file: MirrorsFile) -> Sequence[Finding]:
 
 def _check_paused(file: MirrorsFile, session: Session) -> Iterator[Finding]:
     """A paused DAG collects events, and starts no run."""
-    for mirror in list_paused(session, [found.mirror for found in subscriptions(file)]):
+    for mirror in list_paused(session, file.mirrors):
         dag = pushes_dag_id(mirror)
         text = "is paused, so pushes start nothing"
         yield Finding(subject=dag, check="runs", verdict="warning", text=text, remedy=f"airflow dags unpause {dag}")

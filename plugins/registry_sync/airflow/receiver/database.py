@@ -40,10 +40,10 @@ def read_subscriptions() -> Mapping[Address, tuple[Subscription, ...]]:
 
 
 def list_paused(session: Session, mirrors: Iterable[str]) -> list[str]:
-    """Those of the mirrors whose DAG for pushes is paused."""
+    """Those of the mirrors whose DAG for pushes is paused. The DAGs of mirrors without events are gone (stale)."""
     dags = {pushes_dag_id(mirror): mirror for mirror in mirrors}
-    paused = session.scalars(select(DagModel.dag_id).where(DagModel.dag_id.in_(dags), DagModel.is_paused))
-    return sorted(dags[dag] for dag in paused)
+    query = select(DagModel.dag_id).where(DagModel.dag_id.in_(dags), DagModel.is_paused, ~DagModel.is_stale)
+    return sorted(dags[dag] for dag in session.scalars(query))
 
 
 def store(batch: Batch) -> None:

@@ -20,5 +20,5 @@ def event_problems(session: Session, mirrors: Collection[str], secrets: KeptSecr
         "password."
         for address, connection in without
     )
-    paused = list_paused(session, [each.mirror for each in known])
+    paused = list_paused(session, mirrors)
     return [*refused, *(f"{pushes_dag_id(mirror)} is paused, so pushes start nothing." for mirror in paused)]
