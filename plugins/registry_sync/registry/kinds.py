@@ -39,7 +39,7 @@ HOSTS: tuple[tuple[Kind, str], ...] = (
     ("gitlab", r"registry\.gitlab\.com"),
     ("artifactory", r"[a-z0-9-]+\.jfrog\.io"),
 )
-"""Lower-case host patterns of the kinds that are services. Harbor is always self-hosted, so it has none."""
+"""Lower-case host patterns of the kinds that are services. Harbor and Nexus are self-hosted, so they have none."""
 
 OWN_API: frozenset[Kind] = frozenset({"quay", "docker_hub", "harbor", "ghcr", "ecr", "gitlab", "artifactory"})
 """Kinds that support ``api_url``: their API may be at another address than the registry."""

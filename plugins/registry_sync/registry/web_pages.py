@@ -54,12 +54,18 @@ def _google(host: str, name: str, _tag: str | None) -> str:
     return f"https://{host}/{name}"
 
 
+def _artifactory(host: str, name: str, tag: str | None) -> str:
+    """The tree of Artifactory's own repository, whose key the name begins with."""
+    return f"https://{host}/ui/repos/tree/General/{name}{f'/{tag}' if tag else ''}"
+
+
 _BY_KIND: Mapping[str, Callable[[str, str, str | None], str]] = {
     "quay": _quay,
     "docker_hub": _docker_hub,
     "harbor": _harbor,
     "acr": _acr,
     "google": _google,
+    "artifactory": _artifactory,
 }
 
 

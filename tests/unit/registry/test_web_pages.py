@@ -13,6 +13,9 @@ APP = "team/app"
     ("host", "name", "tag", "kind", "page"),
     [
         ("quay.io", APP, None, None, "https://quay.io/repository/team/app?tab=tags"),
+        ("acme.jfrog.io", APP, "v1", None, "https://acme.jfrog.io/ui/repos/tree/General/team/app/v1"),
+        ("art.example", APP, None, "artifactory", "https://art.example/ui/repos/tree/General/team/app"),
+        ("registry.gitlab.com", APP, None, None, None),
         ("quay.example:8443", APP, "v1", "quay", "https://quay.example:8443/repository/team/app?tab=tags&tag=v1"),
         ("docker.io", APP, None, None, "https://hub.docker.com/r/team/app/tags"),
         ("docker.io", "library/alpine", "3.20", None, "https://hub.docker.com/_/alpine/tags?name=3.20"),

@@ -19,8 +19,7 @@ from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.name_listing import names_of_page
 from registry_sync.registry.tag_pages import parse_digest, parse_time
-from registry_sync.registry.vendors.vendor_api import VendorApiClient
-from registry_sync.registry.wire.auth import FixedAuthorization
+from registry_sync.registry.vendors.vendor_api import BasicLogin, VendorApiClient
 from registry_sync.registry.wire.paging import MAX_PAGES, get_page, next_link, too_many_pages
 from registry_sync.registry.wire.response import Response
 from registry_sync.registry.wire.urls import shown_url
@@ -45,9 +44,8 @@ class HarborClient(VendorApiClient):
         self._pull_refusals: dict[Repository, str] = {}
         self._without_accessories: dict[Repository, set[Digest]] = {}
 
-    def _api_authenticator(self, endpoint: Endpoint) -> FixedAuthorization:
-        credentials = endpoint.credentials
-        return FixedAuthorization(f"Basic {credentials.current().basic()}" if credentials else None)
+    def _api_authenticator(self, endpoint: Endpoint) -> BasicLogin:
+        return BasicLogin(endpoint)
 
     def ping(self) -> None:
         """Check that Harbor responds and accepts our credentials.
