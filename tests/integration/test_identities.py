@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
+from registry_sync.airflow.hooks.oci_registry import OciRegistryHook
+from registry_sync.checks.logins import check_login
 from registry_sync.config.registry import Registry, RegistryEntry
 from registry_sync.config.settings import SkopeoOptions
 from registry_sync.errors import ConfigurationError, LoginRejected, RegistrySyncError, TemporaryError
@@ -358,6 +360,23 @@ class TestAzure:
         assert ["client_id=of-the-identity" in request.target for request in metadata.shown] == [True]
         assert cloud.proxy.refused == []
 
+    def test_the_button_test_says_who_and_until_when(self, monkeypatch: pytest.MonkeyPatch, cloud: Cloud) -> None:
+        token = acr_token(10800)
+        cloud.registries[ACR].answers = {"/oauth2/exchange": lambda body: _exchanged([], body, token)}
+        cloud.registries[ACR].accept("00000000-0000-0000-0000-000000000000", token)
+        extra = {"role": "11111111-2222-3333-4444-555555555555", "ca": str(cloud.ca_file)}
+        fields = {"conn_type": "oci_registry", "host": ACR, "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_TEAM", json.dumps(fields))
+        end = jwt.decode(token, options={"verify_signature": False})["exp"]
+        with managed_identity(monkeypatch):
+            assert OciRegistryHook("team").test_connection() == (
+                True,
+                (
+                    f"logged in to {ACR} as client the-client of tenant the-tenant, until "
+                    f"{datetime.fromtimestamp(end, UTC):%Y-%m-%d %H:%M} UTC"
+                ),
+            )
+
     def test_an_identity_without_a_role_is_told_so(self, monkeypatch: pytest.MonkeyPatch, cloud: Cloud) -> None:
         refused = Answer(status=401, body=b'{"errors":[{"code":"UNAUTHORIZED","message":"no role"}]}', headers={})
         cloud.registries[ACR].answers = {"/oauth2/exchange": lambda _: refused}
@@ -530,6 +549,19 @@ def test_ecr_s_answer_to_a_login_that_has_ended_renews_it(cloud: Cloud) -> None:
         cloud.registries[ECR].reject_all()
         client.ping()
     assert (len(logins.issued), cloud.registries[ECR].rejected) == (2, 1)
+
+
+def test_check_says_who_we_are_and_until_when(cloud: Cloud) -> None:
+    logins = Logins(cloud="azure", origin="client the-client of tenant the-tenant", registry=cloud.registries[ACR])
+    endpoint = with_identity(cloud.endpoint(ACR), logins, lambda _: None)  # type: ignore[arg-type]
+    with closing(open_client("distribution", endpoint, max_connections=1)) as client:
+        findings = list(check_login("registry acr", endpoint, client, connection=None))
+    end = logins.issued[0].expires_at
+    who = f"{ACR} as {logins.origin} (the Azure identity of {logins.origin}) through the proxy "
+    assert findings[0].text.startswith(who)
+    assert [(finding.check, finding.verdict) for finding in findings] == [("log in", "ok"), ("end of the login", "ok")]
+    assert findings[1].text.startswith(f"the token is valid until {end:%Y-%m-%d %H:%M} UTC, for ")
+    assert findings[1].text.endswith(", and is renewed before")
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,9 @@ NOT_RUN = {
     "makes secrets for Kubernetes": r"random\(\) .*",
     "changes the owner of a file, as root": r"sudo chown .*",
     "changes .env of the stack, which tests/stack starts with other values": r"echo WORKERS=.*",
-    "changes packages of the environment that runs the tests": r"pip (install -r requirements\.txt|uninstall .*)",
+    "changes packages of the environment that runs the tests": (
+        r"pip (install (-r requirements\.txt|'registry-sync.*)|uninstall .*)"
+    ),
     "needs the API server of an Airflow; tests/pages and tests/integration/test_operator_states.py send the same": (
         r"(token=\$\()?curl .*|url=.*"
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow.sdk import BaseHook
+from airflow.sdk.log import mask_secret
 
 from registry_sync.airflow.hooks.find_connection import find_connection
 from registry_sync.airflow.hooks.login import Login, read_login
@@ -52,9 +53,9 @@ class OciRegistryHook(BaseHook):
         try:
             endpoint = self.get_conn()
             check_login(endpoint)
+            user = _user(endpoint)
         except RegistrySyncError as error:
             return False, masked_text(str(error))
-        user = endpoint.credentials.user if endpoint.credentials else "an anonymous user"
         return True, f"logged in to {endpoint.host} as {user}"
 
 
@@ -63,10 +64,29 @@ def _endpoint(login: Login) -> Endpoint:
     tls = login.scheme != "http"
     if not tls and (login.ca_pem or login.client_certificate):
         raise ConfigurationError("the Connection's host begins with http://, but it has certificates; correct one")
-    return Endpoint(
+    endpoint = Endpoint(
         host=without_default_port(parse_host(login.host), tls=tls),
         tls=tls,
         ca_pem=login.ca_pem,
         client_certificate=login.client_certificate,
         credentials=login.credentials,
     )
+    return _with_role(endpoint, login.role) if login.role else endpoint
+
+
+def _with_role(endpoint: Endpoint, role: str) -> Endpoint:
+    from registry_sync.airflow.hooks.identities.read import ambient_identity
+    from registry_sync.registry.identity.cloud import with_identity
+
+    identity = ambient_identity(endpoint.host, role=role, origin="the Connection")
+    return with_identity(endpoint, identity, mask_secret)
+
+
+def _user(endpoint: Endpoint) -> str:
+    """The user; of an identity, its name at the cloud, and the end of its token."""
+    credentials = endpoint.credentials
+    if credentials is None or endpoint.identity is None:
+        return credentials.user if credentials else "an anonymous user"
+    end = credentials.current().expires_at
+    name = endpoint.identity.describe(endpoint)
+    return f"{name}, until {end:%Y-%m-%d %H:%M} UTC" if end else name
