@@ -207,7 +207,7 @@ def _ocync(program: str) -> Tool:
 
 
 def _skopeo_sync(program: str, version: str) -> Tool:
-    """One process for each repository; it copies one tag after another."""
+    """One process for each repository; it copies one tag after another. Several give it as many images at once."""
 
     def commands(task: Task) -> list[list[str]]:
         options = ["--all", "--preserve-digests"]
@@ -218,7 +218,7 @@ def _skopeo_sync(program: str, version: str) -> Tool:
             [*sync, f"{task.source}/{name}", f"{task.destination}/{name.rpartition('/')[0]}"] for name in task.wanted
         ]
 
-    return Tool(name=f"skopeo sync {version}", commands=commands, compares_first=False)
+    return Tool(name=f"skopeo sync {version}", commands=commands, at_once=PARALLEL, compares_first=False)
 
 
 _PEERS: Mapping[str, Callable[[str], Tool]] = {
