@@ -3,15 +3,23 @@
 # Works with any Debian or Ubuntu base image that has Python 3.11 to 3.13 and pip; Airflow is installed if missing:
 #   docker build --build-arg AIRFLOW_IMAGE=python:3.11-slim-bookworm -t registry-sync .
 ARG AIRFLOW_IMAGE=apache/airflow:slim-3.3.2-python3.11
+# An image with a skopeo to use in place of Debian's. It must run in the base image: linked statically, or built for it.
+ARG SKOPEO_IMAGE=${AIRFLOW_IMAGE}
+
+FROM ${SKOPEO_IMAGE} AS skopeo
+USER root
+RUN mkdir /skopeo && if command -v skopeo >/dev/null; then cp "$(command -v skopeo)" /skopeo/; fi
+
 FROM ${AIRFLOW_IMAGE}
 
 # Skip the installation if the base image already has skopeo and the user: then this step needs no network.
 USER root
-RUN command -v skopeo >/dev/null || { \
+COPY --from=skopeo /skopeo/ /usr/local/bin/
+RUN if command -v skopeo >/dev/null; then skopeo --version; else \
         apt-get update \
         && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends skopeo ca-certificates \
         && rm -rf /var/lib/apt/lists/*; \
-    } \
+    fi \
     && { id airflow >/dev/null 2>&1 || useradd --uid 50000 --gid 0 --create-home airflow; } \
     && install -d -o airflow -g 0 -m 0775 /opt/airflow /opt/airflow/logs /opt/airflow/state
 USER 50000
