@@ -6,7 +6,8 @@ import socket
 import socketserver
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from registry_sync.registry.wire.transport import Transport
 from testkit.proxy import ForwardProxy
 from testkit.scripted import Reply, ScriptedRequest, ScriptedServer
 from testkit.tls import CertificateAuthority
-from testkit.waiting import PATIENCE_SECONDS
+from testkit.waiting import PATIENCE_SECONDS, wait_until
 
 UNSUPPORTED = "Proxy URL had unsupported scheme socks5, should use http:// or https://"
 """urllib3's words."""
@@ -238,3 +239,46 @@ def test_a_redirect_to_no_address_is_the_failure_of_that_request(location: str) 
             error = error_of(asked)
     assert type(error) is TemporaryError
     assert str(error).startswith(f"{registry.url}/v2/ leads to {location!r}, which is not a valid URL (")
+
+
+class TestOpenedAhead:
+    def test_they_are_used_by_the_requests_to_come(self) -> None:
+        arrived = threading.Barrier(3, timeout=PATIENCE_SECONDS)
+
+        def meet(_: ScriptedRequest) -> Reply:
+            arrived.wait()
+            return Reply()
+
+        with ScriptedServer(meet) as server, transport(server.host) as asked:
+            asked.open_connections(3)
+            wait_until(lambda: server.connections == 3, "three connections are open")
+            with ThreadPoolExecutor(3) as pool:
+                answers = list(pool.map(lambda _: asked.call("GET", "/v2/"), range(3)))
+            assert [answer.status for answer in answers] == [200] * 3
+            assert server.connections == 3
+
+    def test_no_more_than_the_registry_allows(self) -> None:
+        with ScriptedServer(sized) as server, ExitStack() as stack:
+            endpoint = Endpoint(host=server.host, tls=False)
+            asked = stack.enter_context(closing(Transport(endpoint, max_connections=2)))
+            asked.open_connections(50)
+            for _ in range(20):
+                asked.call("GET", "/200/10")
+            assert server.connections <= 2
+
+    def test_a_failure_is_left_to_the_request_that_meets_it(self, recwarn: pytest.WarningsRecorder) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            host = f"127.0.0.1:{closed.getsockname()[1]}"
+        with transport(host) as asked:
+            asked.open_connections(3)
+            assert str(error_of(asked)) == f"http://{host} cannot be reached: [Errno 111] Connection refused"
+        assert not recwarn.list
+
+    def test_none_after_the_end(self) -> None:
+        with ScriptedServer(sized) as server:
+            with transport(server.host) as asked:
+                pass
+            asked.open_connections(3)
+            for thread in [each for each in threading.enumerate() if each.name == "registry_sync"]:
+                thread.join(PATIENCE_SECONDS)
+            assert server.connections == 0

@@ -353,6 +353,31 @@ class TestFarRegistries:
             assert counted(run_route(make_route(here, destination, name, transfer="direct"))) == {"copied": 1}
         assert not both.broken
 
+    @pytest.mark.parametrize(("images_to_copy", "most", "expected"), [(1, 8, 4), (3, 8, 8), (3, 2, 2)])
+    def test_connections_are_opened_before_they_are_needed(
+        self,
+        source: RegistryProcess,
+        destination: RegistryProcess,
+        name: str,
+        images_to_copy: int,
+        most: int,
+        expected: int,
+    ) -> None:
+        """Before the first manifest of an image is read, whose response waits for them."""
+        for number in range(images_to_copy):
+            images.push(source.url, name, f"v{number}", small_image(f"{name} {number}", images.big_layer(50_000)))
+        with Interceptor(source.url) as here, Interceptor(destination.url) as there:
+
+            def wait_for_both(_: object) -> None:
+                wait_until(lambda: min(here.connections, there.connections) >= expected, "they are opened")
+
+            here.after("GET", "/manifests/sha256:", wait_for_both)
+            route = make_route(here, there, name, transfer="direct")
+            sides = {side: replace(getattr(route, side), max_connections=most) for side in ("source", "destination")}
+            assert counted(run_route(replace(route, **sides))) == {"copied": images_to_copy}
+            assert expected <= min(here.connections, there.connections)
+            assert max(here.connections, there.connections) <= most
+
     def test_a_child_that_the_destination_refuses_fails_its_image(
         self, source: RegistryProcess, wire: Interceptor, name: str
     ) -> None:
@@ -427,7 +452,8 @@ def test_large_layers_take_no_more_connections_than_either_registry_allows(
         most = {"source": source_connections, "destination": destination_connections}
         sides = {side: replace(getattr(route, side), max_connections=number) for side, number in most.items()}
         assert counted(run_route(replace(route, **sides))) == {"copied": 1}
-        assert max(here.connections, there.connections) <= min(most.values())
+        least = min(most.values())
+        assert max(here.connections, there.connections) <= least + least // 2, "the config is sent beside layers"
     images.pull_whole(destination.url, name, "v1")
 
 

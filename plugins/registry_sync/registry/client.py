@@ -252,6 +252,9 @@ class RegistryClient(Protocol):
         :raises RefusedError: when the limit never allows so many.
         """
 
+    def open_connections(self, count: int) -> None:
+        """Have ``count`` connections, opened in the background, for requests that will be sent at the same time."""
+
     def wait_for_pause(self) -> None:
         """Sleep while the registry's rate limit pauses this worker. For requests that skopeo will send."""
 

@@ -122,6 +122,10 @@ class DistributionClient:
         """Reserve nothing: the registry has no limit of pulls."""
         return nullcontext()
 
+    def open_connections(self, count: int) -> None:
+        """Have ``count`` connections, opened in the background."""
+        self._transport.open_connections(count)
+
     def wait_for_pause(self) -> None:
         """Sleep while the registry's rate limit pauses this worker."""
         self._transport.wait_for_pause()

@@ -28,6 +28,9 @@ from registry_sync.sync.verification.verify import verify_content
 
 log = logging.getLogger(__name__)
 
+_CONNECTIONS_PER_IMAGE = 4
+"""Manifests and layers of one image that are sent at the same time. To open a connection takes as long as requests."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
@@ -56,6 +59,8 @@ def execute(session: Session, observation: Observation, plan: Plan) -> Execution
         if plan.copies and settings.transfer == "skopeo":
             session.skopeo.prepare()
         held = {digest for digest in observation.destination.values() if isinstance(digest, Digest)}
+        if settings.transfer == "direct" and session.are_far:
+            session.open_connections(_CONNECTIONS_PER_IMAGE * len(plan.copies))
         transfer = make_transfer(session, pool, planned_indexes(observation, plan), expected=held)
         artifacts = AttachedArtifacts(session, transfer.without_policy(), observation)
         copy_artifacts = artifacts.copy_for if copies_artifacts else lambda _: None

@@ -68,6 +68,12 @@ class Session:
         most = min(self.route.source.max_connections, self.route.destination.max_connections)
         return min(most, max(requests, 1)) if self.are_far else 1
 
+    def open_connections(self, count: int) -> None:
+        """Have ``count`` connections to each registry, opened in the background, at most as many as both allow."""
+        count = min(count, self.route.source.max_connections, self.route.destination.max_connections)
+        self.source.open_connections(count)
+        self.destination.open_connections(count)
+
     def stop(self) -> None:
         """End every copy and every request, and refuse new ones. Returns at once. Safe in a signal handler."""
         self.skopeo.stop()

@@ -11,19 +11,24 @@ PROGRESS_SECONDS = 15
 """Pause between two log lines about long work."""
 
 _REQUESTS_PER_THREAD = 8
-"""Each thread opens a connection, which costs as much as several requests."""
+"""Each thread opens a connection, which costs as much CPU as several requests."""
+
+_FAR_REQUESTS_PER_THREAD = 2
+"""Where requests mostly wait, a connection takes the time of two or three."""
 
 First = TypeVar("First")
 Second = TypeVar("Second")
 
 
-def needed_threads(requests: int, most: int) -> int:
-    """The threads for a number of short requests, at most ``most``.
+def needed_threads(requests: int, most: int, *, are_far: bool = False) -> int:
+    """The threads for a number of short requests, at most ``most``: more to registries that are far.
 
     >>> [needed_threads(requests, 8) for requests in (0, 10, 20, 64, 1000)]
     [1, 1, 2, 8, 8]
+    >>> [needed_threads(requests, 8, are_far=True) for requests in (0, 3, 5, 10, 20)]
+    [1, 1, 2, 5, 8]
     """
-    return min(most, max(1, requests // _REQUESTS_PER_THREAD))
+    return min(most, max(1, requests // (_FAR_REQUESTS_PER_THREAD if are_far else _REQUESTS_PER_THREAD)))
 
 
 @contextmanager

@@ -48,6 +48,7 @@ class Connections:
         self._pools: dict[str, Any] = {}
         self._proxies: dict[str, str] = {}
         self._lock = threading.Lock()
+        self._is_closed = False
         self._opened = OpenConnections()
         self._pool_classes = deadline_pools(self._opened)
 
@@ -86,13 +87,29 @@ class Connections:
             options: Any = {"headers": headers, "body": body, "timeout": timeout}
             options |= {"redirect": False, "retries": NO_RETRIES, "preload_content": False}
             return DecodedResponse(self._manager(url, proxy).urlopen(method, url, **options))
-        pool = self._pools.get(origin)
-        if pool is None:
-            pool = self._pools.setdefault(origin, self._manager(url, proxy).connection_from_url(origin))
-        response: RawResponse = pool.send(
+        response: RawResponse = self._pool(origin, url).send(
             method, target, headers=headers, body=body, connect_seconds=connect_seconds, read_seconds=read_seconds
         )
         return response
+
+    def count(self, url: str) -> int:
+        """The connections to the host of a URL that were opened so far."""
+        pool = self._pools.get(split_origin(url)[0])
+        return pool.num_connections if pool else 0
+
+    def connect(self, url: str, seconds: float) -> None:
+        """Open one connection more to the host of a URL. None through a proxy, and none that would not be kept.
+
+        :raises HTTPError: one of urllib3's.
+        """
+        if not (self._is_closed or self.proxy_of(url)):
+            self._pool(split_origin(url)[0], url).connect(seconds)
+
+    def _pool(self, origin: str, url: str) -> Any:
+        """The pool of a host that is reached without a proxy."""
+        if origin not in self._pools:
+            self._pools.setdefault(origin, self._manager(url, "").connection_from_url(origin))
+        return self._pools[origin]
 
     def _manager(self, url: str, proxy: str) -> PoolManager:
         parts = urlsplit(url)
@@ -104,6 +121,7 @@ class Connections:
 
     def close(self) -> None:
         """Close the connections that are not in use."""
+        self._is_closed = True
         for manager in list(self._managers.values()):
             manager.clear()
         while self._pools:

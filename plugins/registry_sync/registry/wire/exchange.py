@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from urllib3.exceptions import HTTPError
@@ -124,6 +125,15 @@ class Exchange:
         """Break off all connections. Safe in a signal handler."""
         self._connections.abort()
 
+    def connections(self, url: str) -> int:
+        """The connections to the host of a URL that were opened so far."""
+        return self._connections.count(url)
+
+    def connect(self, url: str) -> None:
+        """Open one connection more for requests to come. An error is left to the request that will meet it."""
+        with suppress(HTTPError, RegistrySyncError):
+            self._connections.connect(url, self._limits.connect_seconds)
+
     def send(self, request: Request, authorization: str | None) -> Response:
         """Send a request. What quotes a secret of it in an error, a page or a challenge is masked.
 
@@ -187,6 +197,7 @@ def _response(
         content=content,
         url=request.url,
         challenges=raw.challenges,
+        seconds=raw.seconds,
         stream=stream,
     )
 

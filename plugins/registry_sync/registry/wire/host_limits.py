@@ -61,7 +61,7 @@ class HostLimits:
         began = time.monotonic()
         response = send()
         if limiter is self._own:
-            seconds = time.monotonic() - began
+            seconds = response.seconds or time.monotonic() - began
             self.latency_seconds = min(seconds, self.latency_seconds or seconds)
         if gets_manifest and response.status == 200:
             self._traffic.add_manifest()

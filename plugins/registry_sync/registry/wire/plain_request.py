@@ -10,7 +10,9 @@ import errno
 import http.client
 import logging
 import ssl
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from urllib3 import HTTPHeaderDict, HTTPResponse
@@ -46,6 +48,20 @@ class PlainHTTPResponse(DeadlineResponse):
 class PlainPool:
     """A pool of urllib3 that also takes requests which need none of its changes: of their target, host, and proxy."""
 
+    def connect(self, seconds: float) -> None:
+        """Open one connection more for requests to come, unless as many are open as the pool keeps.
+
+        :raises HTTPError: what ``urlopen`` raises.
+        """
+        pool: Any = self
+        queue = pool.pool
+        if queue is None or not _take_empty_place(queue):
+            return
+        connection = pool._new_conn()  # noqa: SLF001 - as ``urlopen`` does
+        with _closed_after_errors(pool, connection):
+            _connect(connection, seconds)
+        pool._put_conn(connection)  # noqa: SLF001
+
     def send(
         self,
         method: str,
@@ -64,25 +80,47 @@ class PlainPool:
         """
         pool: Any = self
         connection = pool._get_conn()  # noqa: SLF001 - as ``urlopen`` does
-        try:
-            if connection.sock is None:
-                connection.timeout = connect_seconds
-                connection.connect()
+        with _closed_after_errors(pool, connection):
+            _connect(connection, connect_seconds)
+            began = time.monotonic()
             _write(connection, request_head(connection, method, target, headers, body), body)
             response = _read_head(pool, connection, method, target, read_seconds)
-        except BaseException as error:
-            connection.close()
-            pool._put_conn(None)  # noqa: SLF001
-            if isinstance(error, ssl.SSLError):
-                raise SSLError(error) from error
-            if isinstance(error, OSError | http.client.HTTPException):
-                raise ProtocolError("Connection aborted.", error) from error
-            raise
+            seconds = time.monotonic() - began
         if log.isEnabledFor(logging.DEBUG):
             log.debug('%s "%s %s" %d', pool.host, method, without_query(target), response.status)
         if response.headers.get("Content-Encoding"):
             return _decoded(pool, connection, response, method)
-        return PlainResponse(pool, connection, response)
+        return PlainResponse(pool, connection, response, seconds)
+
+
+def _take_empty_place(queue: Any) -> bool:
+    """Take one of the places of a pool that have no connection yet. Its queue has ``None`` for each."""
+    with queue.mutex:
+        is_found = None in queue.queue
+        if is_found:
+            queue.queue.remove(None)
+    return is_found
+
+
+@contextmanager
+def _closed_after_errors(pool: Any, connection: http.client.HTTPConnection) -> Iterator[None]:
+    """Give a connection up after an error, which is raised as urllib3 raises it."""
+    try:
+        yield
+    except BaseException as error:
+        connection.close()
+        pool._put_conn(None)  # noqa: SLF001 - as ``urlopen`` does
+        if isinstance(error, ssl.SSLError):
+            raise SSLError(error) from error
+        if isinstance(error, OSError | http.client.HTTPException):
+            raise ProtocolError("Connection aborted.", error) from error
+        raise
+
+
+def _connect(connection: http.client.HTTPConnection, seconds: float) -> None:
+    if connection.sock is None:
+        connection.timeout = seconds
+        connection.connect()
 
 
 def request_head(

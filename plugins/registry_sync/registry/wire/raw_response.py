@@ -32,6 +32,10 @@ class RawResponse(Protocol):
     def challenges(self) -> tuple[str, ...]:
         """The ``WWW-Authenticate`` lines, one by one."""
 
+    @property
+    def seconds(self) -> float | None:
+        """Time from the request to the head of its response, without that of connecting, as far as it is known."""
+
     def chunks(self) -> Iterator[bytes]:
         """The decoded body in chunks as they arrive, without waiting for more. :raises HTTPError: one of urllib3's."""
 
@@ -45,7 +49,8 @@ class PlainResponse:
     :param response: has read its head.
     """
 
-    def __init__(self, pool: Any, connection: HTTPConnection, response: HTTPResponse) -> None:
+    def __init__(self, pool: Any, connection: HTTPConnection, response: HTTPResponse, seconds: float) -> None:
+        self.seconds: float | None = seconds
         self.status: int = response.status
         self.reason = response.reason
         self.headers: Any = response.headers
@@ -98,6 +103,8 @@ def _reading_error(error: HTTPException | OSError, pool: Any) -> HTTPError:
 
 class DecodedResponse:
     """A response that urllib3 reads and decodes."""
+
+    seconds: float | None = None
 
     def __init__(self, response: BaseHTTPResponse) -> None:
         self.status = response.status

@@ -32,6 +32,7 @@ class Response:
     """A response of a registry, complete but for its ``stream``. Lookup in ``headers`` ignores case.
 
     :ivar challenges: the ``WWW-Authenticate`` lines, one by one.
+    :ivar seconds: time that the registry took, without that of connecting, as far as it is known.
     :ivar stream: the body, when the request asked for a stream; ``content`` is empty then.
     """
 
@@ -41,6 +42,7 @@ class Response:
     url: str
     challenges: tuple[str, ...] = ()
     stream: BodyStream | None = None
+    seconds: float | None = None
 
     def digest(self) -> Digest | None:
         """The digest in ``Docker-Content-Digest``; ``None`` when the header is absent or not a digest.

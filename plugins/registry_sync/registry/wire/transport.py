@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -98,6 +99,7 @@ class Transport:
             self.base_url, requests_per_second, lane=lane, patience_seconds=self._limits.patience_seconds
         )
         self.slots = slots or RequestSlots(max_connections)
+        self._max_connections = max_connections
         self._notices = Notices(endpoint.host, self._redact)
         self._is_failing = False
         self._last_date = ("", datetime.now(UTC))
@@ -127,6 +129,15 @@ class Transport:
         """Break off every request, and send no more. Safe in a signal handler."""
         self._host_limits.close()
         self._exchange.abort()
+
+    def open_connections(self, count: int) -> None:
+        """Have ``count`` connections, opened in the background, for requests that will be sent at the same time."""
+        for _ in range(min(count, self._max_connections) - self._exchange.connections(self.base_url)):
+            threading.Thread(target=self._open_connection, daemon=True, name="registry_sync").start()
+
+    def _open_connection(self) -> None:
+        with self.slots:
+            self._exchange.connect(self.base_url)
 
     def wait_for_pause(self) -> None:
         """Sleep while the registry's rate limit pauses this worker. For requests that another program will send."""

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import Executor, Future
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from registry_sync.errors import (
@@ -61,7 +62,8 @@ class BlobCopies:
         self._running: dict[int, BlobCopy] = {}
         self._finished_bytes = 0
         self._mounts = _Mounts()
-        self._turns = threading.BoundedSemaphore(min(route.source.max_connections, route.destination.max_connections))
+        most = min(route.source.max_connections, route.destination.max_connections)
+        self._large_turns, self._turns = threading.BoundedSemaphore(most), threading.BoundedSemaphore(most + most // 2)
         self._has_slow_blob = False
 
     @property
@@ -127,8 +129,11 @@ class BlobCopies:
             raise
 
     def _copy_in_turn(self, blob: Descriptor, ends: float) -> int:
-        """Copy a blob when others leave room for it: an upload that was begun should not wait long for a connection."""
-        with self._turns:
+        """Copy a blob when others leave room for it: an upload that was begun should not wait long for a connection.
+
+        A small blob uses one registry at a time, so that more of them keep both at work.
+        """
+        with self._turns, nullcontext() if blob.size_bytes < LARGE_BYTES else self._large_turns:
             started = time.monotonic()
             sent_bytes = self._copy(blob, ends)
         if blob.size_bytes < LARGE_BYTES and time.monotonic() - started > SLOW_SECONDS:

@@ -207,8 +207,8 @@ def _read_sides(
     """
     route, unknown = session.route, sum(digest is None for digest in selected.values())
     with (
-        thread_pool(needed_threads(unknown, route.source.max_connections)) as here,
-        thread_pool(needed_threads(len(selected), route.destination.max_connections)) as there,
+        thread_pool(needed_threads(unknown, route.source.max_connections, are_far=session.are_far)) as here,
+        thread_pool(needed_threads(len(selected), route.destination.max_connections, are_far=session.are_far)) as there,
     ):
         read_source = partial(_observe_source, session, selected, here, is_everything=is_everything)
         read_there = partial(read_destination, session, pool=there, listing_size=listing_size)
