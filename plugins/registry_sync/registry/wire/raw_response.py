@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError, IncompleteRead, ProtocolError, ReadTimeoutError, SSLError
 
-CHUNK_BYTES = 64 * 1024
+CHUNK_BYTES = 256 * 1024
 """Longest chunk of a body."""
 
 
