@@ -5,7 +5,6 @@ Runtimes silently skip unknown keys, so a typo stays hidden until the day on whi
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from registry_sync.nodes.containerd_config import advise_on_config_path, choose_
 from registry_sync.nodes.image_store import FEATURE, feature_of, possible_store, written_store
 from registry_sync.nodes.render import render_pool
 from registry_sync.nodes.runtime_files import FORMATS, choose_talos_versions, read_document
+from registry_sync.nodes.shown_values import hide_users, show_value
 
 Verdict = Literal["unknown", "missing", "different", "unexpected"]
 
@@ -152,7 +152,7 @@ def _compare_store(pool: NodePool, document: Any, versions: Versions) -> Iterato
     yield Difference(
         key=f"features.{FEATURE}",
         verdict="unexpected" if found == "containerd" else "missing" if value is None else "different",
-        found="" if value is None else _as_json(value),
+        found="" if value is None else show_value(FEATURE, value),
         expected="" if found == "containerd" else "true",
         advice=f"dockerd has the {found} store, which falls back in its own way: set image_store: {found} at the pool",
     )
@@ -171,9 +171,7 @@ def _compare(expected: Any, found: Any, place: Place, known: frozenset[str]) -> 
                 tables = [{index: side[index]} if index < len(side) else {} for side in (expected, found)]
                 yield from _compare_keys(tables[0], tables[1], place, known)
         case _ if _normalize(expected) != _normalize(found):
-            yield Difference(
-                key=show_place(place), verdict="different", found=_as_json(found), expected=_as_json(expected)
-            )
+            yield _difference(place, "different", found=found, expected=expected)
 
 
 def _compare_keys(expected: Any, found: Any, place: Place, known: frozenset[str]) -> Iterator[Difference]:
@@ -181,30 +179,39 @@ def _compare_keys(expected: Any, found: Any, place: Place, known: frozenset[str]
     missing = [key for key in expected if key not in found]
     for key in expected:
         if key in missing:
-            yield Difference(key=show_place((*place, key)), verdict="missing", expected=_as_json(expected[key]))
+            yield _difference((*place, key), "missing", expected=expected[key])
         else:
             yield from _compare(expected[key], found[key], (*place, key), known)
     for key in (key for key in found if key not in expected):
         yield _extra_key(key, found[key], place, missing, known)
     ordered = [key for key in found if key in expected]
     if place == ("host",) and not missing and ordered != list(expected):
-        yield Difference(
-            key="host",
-            verdict="different",
-            found=_as_json(ordered),
-            expected=_as_json(list(expected)),
-            advice="put them in the expected order: containerd tries them in the order of the file",
-        )
+        advice = "put them in the expected order: containerd tries them in the order of the file"
+        yield _difference(place, "different", found=ordered, expected=list(expected), advice=advice)
 
 
 def _extra_key(key: Any, value: Any, place: Place, missing: list[Any], known: frozenset[str]) -> Difference:
     """A key that is not rendered: the runtime ignores it, or it changes the runtime's behaviour."""
-    full_key, text = show_place((*place, key)), _as_json(value)
     if key in known or place in TABLES_OF_NAMES or isinstance(key, int):
-        return Difference(key=full_key, verdict="unexpected", found=text, advice=_effect(key, place))
+        return _difference((*place, key), "unexpected", found=value, advice=_effect(key, place))
     close = get_close_matches(str(key), [*missing, *sorted(known)], n=1)
     advice = f"did you mean {close[0]!r}?" if close else "the runtime ignores it; remove it"
-    return Difference(key=full_key, verdict="unknown", found=text, advice=advice)
+    return _difference((*place, key), "unknown", found=value, advice=advice)
+
+
+_NOTHING = object()
+
+
+def _difference(
+    place: Place, verdict: Verdict, *, found: Any = _NOTHING, expected: Any = _NOTHING, advice: str = ""
+) -> Difference:
+    """A difference at ``place``, without the secrets of the machine's file."""
+    shown = {
+        side: show_value(place[-1] if place else "", value)
+        for side, value in (("found", found), ("expected", expected))
+        if value is not _NOTHING
+    }
+    return Difference(key=hide_users(show_place(place)), verdict=verdict, advice=advice, **shown)
 
 
 def _effect(key: Any, place: Place) -> str:
@@ -224,7 +231,3 @@ def _normalize(value: Any) -> Any:
         values = [_normalize(item) for item in value]
         return sorted(values) if {"pull", "resolve", "push"} >= set(map(str, values)) else values
     return value
-
-
-def _as_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)

@@ -523,6 +523,33 @@ def test_mirrors_beside_config_path_are_found(machine: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("runtime", "name", "text"),
+    [
+        ("containerd", "config.toml", f'[plugins."{OLD}".registry.configs."a.example".auth]\npassword = "hunter2"'),
+        ("containerd", "config.toml", f'[plugins."{OLD}".registry.confgs."a.example".auth]\npassword = "hunter2"'),
+        ("containerd", "config.toml", f'[plugins."{NEW}".registry.auths."https://a.example"]\nauth = "hunter2"'),
+        ("containerd", "config.toml", f'[plugins."{OLD}".registry.headers]\nX-Key = ["hunter2"]'),
+        ("containerd", "hosts.toml", '[host."https://gsoci.azurecr.io".header]\nX-Key = "hunter2"'),
+        ("containerd", "hosts.toml", '[host."https://gsoci.azurecr.io"]\nauthorization = "hunter2"'),
+        ("containerd", "hosts.toml", 'server = "https://robot:hunter2@registry-1.docker.io"'),
+        ("containerd", "hosts.toml", '[host."https://robot:hunter2@gsoci.azurecr.io"]'),
+        ("docker", "daemon.json", '{"registry-mirrors": ["https://robot:hunter2@gsoci.azurecr.io"]}'),
+        ("k3s", "registries.yaml", 'mirrors: {docker.io: {endpoint: ["https://robot:hunter2@gsoci.azurecr.io"]}}'),
+        ("crio", "a.conf", '[[registry]]\nprefix = "docker.io"\npassword = "hunter2"'),
+    ],
+)
+def test_secrets_of_machines_are_not_shown(
+    machine: Path, capsys: pytest.CaptureFixture[str], runtime: Runtime, name: str, text: str
+) -> None:
+    (machine / name).write_text(text)
+    command = ["nodes", "audit", "--mirrors-file", str(FILE), "--pool", "outside_china", "--runtime", runtime]
+    assert main([*command, "--against", str(machine / name)]) == FAILED
+    shown = capsys.readouterr().out
+    assert "***" in shown
+    assert "hunter2" not in shown
+
+
 def test_a_typo_of_config_path_is_found(machine: Path) -> None:
     path = machine / "config.toml"
     path.write_text(CONFIG.format(version=2, plugin=OLD, key="config_pat"))
