@@ -7,13 +7,13 @@ again is looked at after its last push.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from registry_sync.events.event_extra import MAX_PUSHES, to_extra
-from registry_sync.events.push import Push, merge_pushes
+from registry_sync.events.event_extra import MAX_PUSHES, MAX_TAGS, to_extra
+from registry_sync.events.push import Push
 
 INTERVAL_SECONDS = 2.0
 """Least time between two batches of one mirror."""
@@ -41,34 +41,60 @@ class Batch:
 
 
 @dataclass(slots=True)
+class _Waiting:
+    """The waiting pushes of one mirror: the tags of each repository, or ``None`` for all of them."""
+
+    registry: str
+    received_at: datetime
+    tags: dict[str, set[str] | None] = field(default_factory=dict)
+
+    def add(self, batch: Batch) -> None:
+        self.registry, self.received_at = batch.registry, min(self.received_at, batch.received_at)
+        for push in batch.pushes:
+            known = self.tags.setdefault(push.repository, set())
+            merged = None if known is None or push.tags is None else known.union(push.tags)
+            self.tags[push.repository] = None if merged is None or len(merged) > MAX_TAGS else merged
+
+    def batch(self, mirror: str) -> Batch:
+        pushes = (
+            Push(repository=name, tags=None if tags is None else tuple(sorted(tags)))
+            for name, tags in self.tags.items()
+        )
+        return Batch(mirror=mirror, registry=self.registry, received_at=self.received_at, pushes=tuple(pushes))
+
+
+@dataclass(slots=True)
 class Gathering:
     """The waiting pushes of all mirrors, and when each mirror had its last batch. Times are monotonic seconds."""
 
-    _waiting: dict[str, Batch] = field(default_factory=dict)
+    _waiting: dict[str, _Waiting] = field(default_factory=dict)
     _last: dict[str, float] = field(default_factory=dict)
 
     def add(self, batch: Batch) -> bool:
-        """Let pushes wait. ``False`` when the mirror has too many already."""
-        earlier = self._waiting.get(batch.mirror)
-        if earlier is None:
-            self._waiting[batch.mirror] = batch
-            return True
-        merged = merge_pushes((*earlier.pushes, *batch.pushes))
-        if len(merged) > MAX_REPOSITORIES:
-            return False
-        self._waiting[batch.mirror] = Batch(
-            mirror=batch.mirror,
-            registry=batch.registry,
-            received_at=min(earlier.received_at, batch.received_at),
-            pushes=merged,
-        )
+        """Let pushes wait. ``False`` when the mirror has too many already.
+
+        The first batch waits whatever its size, because its sender would repeat a request that is refused for ever.
+        """
+        waiting = self._waiting.get(batch.mirror)
+        if waiting:
+            new = {push.repository for push in batch.pushes} - waiting.tags.keys()
+            if len(waiting.tags) + len(new) > MAX_REPOSITORIES:
+                return False
+        self.restore(batch)
         return True
 
-    def take_due(self, now: float) -> list[Batch]:
-        """Take the batches whose time has come."""
-        due = [mirror for mirror in self._waiting if self._due_at(mirror) <= now]
-        self._last |= dict.fromkeys(due, now)
-        return [self._waiting.pop(mirror) for mirror in due]
+    def restore(self, batch: Batch) -> None:
+        """Let pushes wait that were accepted before, however many there are."""
+        waiting = self._waiting.setdefault(
+            batch.mirror, _Waiting(registry=batch.registry, received_at=batch.received_at)
+        )
+        waiting.add(batch)
+
+    def take_due(self, now: float) -> Iterator[Batch]:
+        """Take the batches whose time has come. Each waits until the one before it has been dealt with."""
+        for mirror in [mirror for mirror in self._waiting if self._due_at(mirror) <= now]:
+            self._last[mirror] = now
+            yield self._waiting.pop(mirror).batch(mirror)
 
     def next_due(self) -> float | None:
         """The time at which the next batch is due; ``None`` when nothing waits."""

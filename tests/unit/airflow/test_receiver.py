@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator, MutableMapping
 from datetime import UTC, datetime
+from threading import Event
 from time import monotonic, sleep
 from typing import Any
 
@@ -223,9 +224,34 @@ def test_what_waits_is_stored_when_the_process_ends(store: Store) -> None:
     assert [found.pushes[0].tags for found in store.batches] == [("v1",)]
 
 
-def batch(tag: str) -> Batch:
+def test_what_is_being_stored_when_the_server_ends_is_stored_again(store: Store) -> None:
+    """The event loop ends while a thread still works, and the other batches that are due have not been begun."""
+    begun, ends, calls = Event(), Event(), 0
+
+    def broken_at_first(found: Batch) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            begun.set()
+            ends.wait(30)
+            raise ConnectionError
+        store(found)
+
+    emitter = Emitter(broken_at_first)
+
+    async def run() -> None:
+        emitter.add([batch("v1"), batch("v2", mirror="n")])
+        await asyncio.to_thread(begun.wait, 30)
+        asyncio.get_running_loop().call_soon(ends.set)
+
+    asyncio.run(run())
+    emitter.store_waiting()
+    assert {(found.mirror, found.pushes[0].tags) for found in store.batches} == {("m", ("v1",)), ("n", ("v2",))}
+
+
+def batch(tag: str, mirror: str = "m") -> Batch:
     pushes = (Push(repository="team/app", tags=(tag,)),)
-    return Batch(mirror="m", registry="quay", received_at=datetime(2026, 11, 29, tzinfo=UTC), pushes=pushes)
+    return Batch(mirror=mirror, registry="quay", received_at=datetime(2026, 11, 29, tzinfo=UTC), pushes=pushes)
 
 
 def chunks(*parts: bytes, end: bool = True) -> Callable[[], Any]:

@@ -52,8 +52,11 @@ class Emitter:
         """Store a batch; keep it where that fails, whatever the reason: the sender was told that it is accepted."""
         try:
             await asyncio.to_thread(self._store, batch)
+        except asyncio.CancelledError:  # the server ends while the thread works: rather stored twice than not
+            self._gathering.restore(batch)
+            raise
         except Exception as error:
             reason = type(error).__name__
             log.warning("Pushes to mirror %s are not stored (%s), and wait for another try", batch.mirror, reason)
-            self._gathering.add(batch)
+            self._gathering.restore(batch)
             self._gathering.postpone([batch.mirror], self._clock() + RETRY_SECONDS)
