@@ -16,7 +16,7 @@ from registry_sync.config.document import MirrorsFile
 from registry_sync.config.node_pools import NodePool, Runtime
 from registry_sync.config.runtime_versions import Versions
 from registry_sync.config.yaml_source import Place, show_place
-from registry_sync.nodes.containerd_config import advise_on_config_path, choose_form
+from registry_sync.nodes.containerd_config import advise_on_config_path, advise_on_configs, choose_form
 from registry_sync.nodes.image_store import FEATURE, feature_of, possible_store, written_store
 from registry_sync.nodes.render import render_pool
 from registry_sync.nodes.runtime_files import FORMATS, choose_talos_versions, read_document
@@ -59,7 +59,7 @@ https://docs.siderolabs.com/talos/v1.12/reference/configuration/cri/registrymirr
 EFFECTS: Mapping[str, str] = {
     "*": "it applies to every registry: images of others are pulled from this one's mirrors; remove it",
     "blocked": "machines never fall back; remove it",
-    "configs": "with config_path, containerd does not load its CRI plugin and the node is NotReady; remove it",
+    "headers": "they are sent to every registry, also to mirrors",
     "max-download-attempts": "dockerd before 20.10 does not start with it; give --version if all are later",
     "insecure-registries": "anyone on the network path can pose as the registry; remove it",
     "io.containerd.cri.v1.images": "only version = 3 and 4 read it, from containerd 2 on: no mirror is used",
@@ -123,22 +123,23 @@ def compare_document(
         found.pop("max-download-attempts", None)  # without mirrors any value is fine
     differences = list(_compare(expected, found, (), KNOWN_KEYS[runtime]))
     if is_config:
-        return _with_advice_on_config_path(differences, document, versions)
+        return _with_advice_on_config(differences, document, versions)
     if runtime == "docker":
         differences += _compare_store(pool, document, versions)
     return differences
 
 
-def _with_advice_on_config_path(differences: list[Difference], document: Any, versions: Versions) -> list[Difference]:
-    """Give the advice where ``config_path`` differs, or it or a table around it is missing."""
+def _with_advice_on_config(differences: list[Difference], document: Any, versions: Versions) -> list[Difference]:
+    """Give the advice where ``config_path`` differs, or it or a table around it is missing; and on ``configs``."""
     form = choose_form(document, versions)
-    advice = advise_on_config_path(document, form, versions)
-    place = ("plugins", form.plugin, "registry", "config_path")
+    registry = ("plugins", form.plugin, "registry")
+    place = (*registry, "config_path")
+    on_path, on_configs = (advise(document, form, versions) for advise in (advise_on_config_path, advise_on_configs))
     keys = {show_place(place[: depth + 1]) for depth in range(len(place))}
+    advice = {(key, verdict): on_path for key in keys for verdict in ("different", "missing")}
+    advice[show_place((*registry, "configs")), "unexpected"] = on_configs
     return [
-        replace(difference, advice=advice)
-        if difference.key in keys and difference.verdict in ("different", "missing")
-        else difference
+        replace(difference, advice=advice.get((difference.key, difference.verdict), difference.advice))
         for difference in differences
     ]
 

@@ -5,7 +5,8 @@ https://github.com/containerd/containerd/blob/main/docs/cri/registry.md
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,10 +36,27 @@ FORMS = (
 LIST_BREAKS_FROM = Versions(floor=(2, 1))
 LIST_IS_DEFAULT_FROM = Versions(floor=(2, 2))
 
-LOCAL_PULL_SETTINGS = ("discard_unpacked_layers", "use_local_image_pull")
+_USUAL_LOCAL_PULL_SETTINGS = ("discard_unpacked_layers", "use_local_image_pull")
+
+_LOCAL_PULL_SETTINGS: Mapping[str, Callable[[Any], bool]] = {
+    "discard_unpacked_layers": lambda value: value is True,
+    "use_local_image_pull": lambda value: value is True,
+    "image_pull_with_sync_fs": lambda value: value is True,
+    "max_concurrent_downloads": lambda value: type(value) is int and value != 3,
+    "disable_snapshot_annotations": lambda value: value is False,
+}
 """Settings with which containerd from 2.1 on pulls as before, and reads a list in ``config_path`` again.
 
-containerd/containerd#12415, #12636, #12808; observed with 2.1.9 and 2.4.2.
+``CheckLocalImagePullConfigs`` in
+https://github.com/containerd/containerd/blob/main/internal/cri/config/config.go, containerd/containerd#12415, #12636,
+#12808; observed with 2.1.9 and 2.4.2. Log-ins under ``registry`` do the same.
+"""
+
+_MIGRATED = ("image_pull_with_sync_fs", "max_concurrent_downloads")
+_MIGRATED_BESIDE_RUNTIMES = ("discard_unpacked_layers", "disable_snapshot_annotations")
+"""Settings that containerd takes over from version 2, from the plugin's table and from ``containerd`` below it.
+
+It takes over the latter only if that table has ``runtimes`` (observed with 2.1.9 and 2.4.2).
 """
 
 
@@ -69,15 +87,26 @@ def advise_on_config_path(document: Mapping[str, Any], form: ConfigForm, version
         return ""
     if not known.meet(LIST_BREAKS_FROM):
         return "write one folder: with a list, containerd from 2.1 on silently uses no mirror"
-    if settings := sorted(_true_settings(plugins.values())):
+    if settings := [*_local_pull_settings(_table(plugins.get(form.plugin)), form)]:
         return (
-            f"write one folder: with a list, containerd from 2.1 on uses mirrors only as long as {settings[0]} = true "
-            "is set"
+            f"write one folder: with a list, containerd from 2.1 on uses mirrors only as long as {settings[0]} is set"
         )
     return (
         "write one folder: with a list, containerd from 2.1 on silently uses no mirror, unless "
-        f"{' or '.join(LOCAL_PULL_SETTINGS)} is true"
+        f"{' or '.join(_USUAL_LOCAL_PULL_SETTINGS)} is true"
     )
+
+
+def advise_on_configs(document: Mapping[str, Any], form: ConfigForm, versions: Versions) -> str:
+    """Say what ``registry.configs`` does beside ``config_path``. containerd 2 ignores ``tls`` in it (observed)."""
+    registry = _table(_table(_table(document.get("plugins")).get(form.plugin)).get("registry"))
+    has_tls = any("tls" in _table(config) for config in _table(registry.get("configs")).values())
+    if has_tls and not _narrow(versions, form).are_at_least("2"):
+        return (
+            "with tls in it and config_path, containerd before 2.0 does not load its CRI plugin and the node is "
+            "NotReady; remove it"
+        )
+    return "mirrors do not need it; with it, containerd from 2.1 on pulls as containerd 2.0 does"
 
 
 def _narrow(versions: Versions, form: ConfigForm) -> Versions:
@@ -86,11 +115,23 @@ def _narrow(versions: Versions, form: ConfigForm) -> Versions:
     return Versions(floor=floor or None, ceiling=versions.ceiling)
 
 
-def _true_settings(plugins: Iterable[Any]) -> Iterator[str]:
-    """Settings of local pulls, in a plugin's table, or below its ``containerd`` as version 2 has them."""
-    for plugin in map(_table, plugins):
-        for table in (plugin, _table(plugin.get("containerd"))):
-            yield from (name for name in LOCAL_PULL_SETTINGS if table.get(name) is True)
+def _local_pull_settings(plugin: Mapping[str, Any], form: ConfigForm) -> Iterator[str]:
+    """The settings of a plugin's table that keep a list in ``config_path`` working, as they are written."""
+    read = dict(plugin)
+    if form.number == 2:
+        containerd = _table(plugin.get("containerd"))
+        beside = _MIGRATED_BESIDE_RUNTIMES if "runtimes" in containerd else ()
+        read = {
+            key: table[key]
+            for table, keys in ((containerd, beside), (plugin, _MIGRATED))
+            for key in keys
+            if key in table
+        }
+    for key, keeps in _LOCAL_PULL_SETTINGS.items():
+        if key in read and keeps(read[key]):
+            yield f"{key} = {json.dumps(read[key])}"
+    registry = _table(plugin.get("registry"))
+    yield from (f"registry.{key}" for key in ("configs", "auths") if _table(registry.get(key)))
 
 
 def _table(value: Any) -> Mapping[str, Any]:

@@ -57,13 +57,20 @@ def _docker(document: Any, host: str) -> Any:
 
 
 def _containerd(document: Any, _: str) -> Any:
-    """The registry tables of a config.toml."""
+    """The registry tables of a config.toml.
+
+    Empty tables in them have no effect. ``containerd config default`` of 1.x writes them for all old settings.
+    """
     keys = _similar(document, ("version", "plugins"))
     plugins = {
-        name: _similar(plugin, ("registry",))
+        name: {key: _without_empty_tables(value) for key, value in _similar(plugin, ("registry",)).items()}
         for name, plugin in _similar(document.get("plugins"), IMAGES_PLUGINS).items()
     }
     return {**keys, "plugins": {name: plugin for name, plugin in plugins.items() if plugin}}
+
+
+def _without_empty_tables(value: Any) -> Any:
+    return {key: item for key, item in value.items() if item != {}} if isinstance(value, dict) else value
 
 
 def _crio(document: Any, host: str) -> Any:

@@ -413,7 +413,8 @@ BROKEN = (
     "use_local_image_pull is true"
 )
 DISCARD = "discard_unpacked_layers"
-BESIDE = "write one folder: with a list, containerd from 2.1 on uses mirrors only as long as {} = true is set"
+BESIDE = "write one folder: with a list, containerd from 2.1 on uses mirrors only as long as {} is set"
+RUNTIMES = f'[plugins."{OLD}".containerd.runtimes.runc]\nruntime_type = "io.containerd.runc.v2"'
 
 
 @pytest.mark.parametrize(
@@ -423,14 +424,21 @@ BESIDE = "write one folder: with a list, containerd from 2.1 on uses mirrors onl
         (3, "", "", BROKEN),
         (4, "", ">=2.4", BROKEN),
         (3, "", ">=2.0", BROKEN),
-        (3, f'[plugins."{NEW}"]\n{DISCARD} = true', "2.2", BESIDE.format(DISCARD)),
-        (4, f'[plugins."{NEW}"]\nuse_local_image_pull = true', "", BESIDE.format("use_local_image_pull")),
+        (3, f'[plugins."{NEW}"]\n{DISCARD} = true', "2.2", BESIDE.format(f"{DISCARD} = true")),
+        (4, f'[plugins."{NEW}"]\nuse_local_image_pull = true', "", BESIDE.format("use_local_image_pull = true")),
+        (2, f'[plugins."{OLD}".containerd]\n{DISCARD} = true\n{RUNTIMES}', "", BESIDE.format(f"{DISCARD} = true")),
+        (2, f'[plugins."{OLD}".containerd]\n{DISCARD} = true', "", BROKEN),  # not taken over without runtimes
+        (2, f'[plugins."{OLD}"]\nuse_local_image_pull = true', "", BROKEN),
+        (2, f'[plugins."{OLD}"]\nmax_concurrent_downloads = 5', "", BESIDE.format("max_concurrent_downloads = 5")),
+        (3, f'[plugins."{NEW}"]\nmax_concurrent_downloads = 3', "", BROKEN),
+        (3, f'[plugins."{NEW}"]\nimage_pull_with_sync_fs = true', "", BESIDE.format("image_pull_with_sync_fs = true")),
         (
-            2,
-            f'[plugins."{OLD}".containerd]\ndiscard_unpacked_layers = true',
+            3,
+            f'[plugins."{NEW}"]\ndisable_snapshot_annotations = false',
             "",
-            BESIDE.format("discard_unpacked_layers"),
+            BESIDE.format("disable_snapshot_annotations = false"),
         ),
+        (3, f'[plugins."{NEW}".registry.auths]', "", BROKEN),
         (3, f'[plugins."{NEW}"]\ndiscard_unpacked_layers = false', "", BROKEN),
         (3, f'[plugins."{NEW}"]\ndiscard_unpacked_layers = "true"', "", BROKEN),
         (2, "", "1.7", "write one folder: with a list, containerd from 2.1 on silently uses no mirror"),
@@ -521,6 +529,44 @@ def test_mirrors_beside_config_path_are_found(machine: Path) -> None:
             advice="with config_path, containerd does not load its CRI plugin and the node is NotReady; remove it",
         )
     ]
+
+
+NOT_READY = (
+    "with tls in it and config_path, containerd before 2.0 does not load its CRI plugin and the node is NotReady; "
+    "remove it"
+)
+OLDER_WAY = "mirrors do not need it; with it, containerd from 2.1 on pulls as containerd 2.0 does"
+
+
+@pytest.mark.parametrize(
+    ("version", "given", "setting", "advice"),
+    [
+        (2, "1.7", "tls", NOT_READY),
+        (2, "", "tls", NOT_READY),
+        (2, ">=1.7", "tls", NOT_READY),
+        (2, ">=2.0", "tls", OLDER_WAY),
+        (3, "", "tls", OLDER_WAY),
+        (2, "1.7", "auth", OLDER_WAY),
+    ],
+)
+def test_the_effect_of_configs_depends_on_what_is_in_it(
+    machine: Path, version: int, given: str, setting: str, advice: str
+) -> None:
+    """Observed with containerd 1.6, 2.1 and 2.4: only ``tls`` disables the plugin, and only in 1.x."""
+    path, plugin = machine / "config.toml", OLD if version == 2 else NEW
+    config = CONFIG.format(version=version, plugin=plugin, key="config_path")
+    path.write_text(f'{config}[plugins."{plugin}".registry.configs."a.example".{setting}]\n')
+    (difference,) = differences(path, "containerd", version=given)
+    assert (difference.key, difference.verdict) == (f"plugins.{plugin}.registry.configs", "unexpected")
+    assert difference.advice == advice
+
+
+def test_empty_tables_of_containerds_default_are_no_difference(machine: Path) -> None:
+    path = machine / "config.toml"
+    config = CONFIG.format(version=2, plugin=OLD, key="config_path")
+    tables = "".join(f'[plugins."{OLD}".registry.{key}]\n' for key in ("auths", "configs", "headers", "mirrors"))
+    path.write_text(f"{config}{tables}")
+    assert differences(path, "containerd", version="1.7") == []
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,7 @@ LEGACY = (
     "hosts.toml files first"
 )
 MIRRORS = LEGACY.format(key="registry.mirrors")
+TLS = LEGACY.format(key="registry.configs.*.tls")
 TABLE = f'write the registry settings as a table, [plugins."{CRI}".registry]'
 
 
@@ -88,10 +89,12 @@ TABLE = f'write the registry settings as a table, [plugins."{CRI}".registry]'
         (f'[plugins."{CRI}".registry.mirrors."docker.io"]\n  endpoint = ["https://x"]\n', MIRRORS),
         (f'[plugins."{CRI}".registry.mirrors]\n"docker.io" = {{endpoint = ["https://x"]}}\n', MIRRORS),
         (f'[plugins."{CRI}".registry]\nmirrors."docker.io".endpoint = ["https://x"]\n', MIRRORS),
-        (
-            f'[plugins."{CRI}".registry.configs."a.example".tls]\n  ca_file = "/ca"\n',
-            LEGACY.format(key="registry.configs.*.tls"),
-        ),
+        (f'[plugins."{CRI}".registry.configs."a.example".tls]\n  ca_file = "/ca"\n', TLS),
+        (f'[plugins."{CRI}".registry.configs."a.example"]\n  tls = {{ca_file = "/ca"}}\n', TLS),
+        (f'[plugins."{CRI}".registry.configs."a.example"]\n  tls.ca_file = "/ca"\n', TLS),
+        (f'[plugins."{CRI}".registry.configs]\n  "a.example".tls.ca_file = "/ca"\n', TLS),
+        (f'[plugins."{CRI}".registry.configs]\n  "a.example" = {{ tls = {{ca_file = "/ca"}} }}\n', TLS),
+        (f'[plugins."{CRI}".registry]\n  configs."a.example" = {{auth = {{}}, tls.ca_file = "/ca"}}\n', TLS),
         (f'[plugins."{CRI}"]\nregistry.config_path = "/a:/b"\n', f"line 3: {TABLE}"),
         (f'[plugins."{CRI}"]\nregistry = {{config_path = "/a"}}\n', f"line 3: {TABLE}"),
         (f'[plugins]\n"{CRI}" = {{registry = {{config_path = "/a"}}}}\n', f"line 3: {TABLE}"),
@@ -213,3 +216,10 @@ def test_an_empty_or_earlier_file_of_k3s_is_replaced(tmp_path: Path, text: str) 
     path.parent.mkdir(parents=True)
     path.write_text(text)
     assert install(tmp_path, "k3s") == (0, [f"{REGISTRIES}: written"], "")
+
+
+def test_settings_that_containerd_2_ignores_do_not_stop_the_script(tmp_path: Path) -> None:
+    config = machine(tmp_path, f'version = 3\n[plugins."{IMAGES}".registry.configs."a.example".tls]\nca_file = "/ca"\n')
+    assert install(tmp_path)[0] == 0
+    registry = tomllib.loads(config.read_text())["plugins"][IMAGES]["registry"]
+    assert registry["config_path"] == "/etc/containerd/certs.d"
