@@ -86,7 +86,7 @@ def app(ecr: EcrServer, name: str = "team/app") -> Repository:
 
 
 def tag(name: str, number: int, pushed_at: datetime | None) -> ListedTag:
-    return ListedTag(name=name, digest=IMAGES[number].digest, pushed_at=pushed_at)
+    return ListedTag(name=name, digest=IMAGES[number].digest, pushed_at=pushed_at, is_image_time=True)
 
 
 def test_our_requests_and_the_stand_in_are_what_the_definition_says(ecr: EcrServer, registry: RegistryProcess) -> None:
@@ -142,11 +142,12 @@ class TestListing:
             assert sorted(entry.name for entry in client.list_tags(app(ecr))) == ["latest", "v1", "v2"]
             assert client.traffic.requests == 2
 
-    def test_a_window_does_not_believe_the_time_of_earlier_content(self, ecr: EcrServer) -> None:
+    def test_a_time_is_that_of_the_image(self, ecr: EcrServer) -> None:
         """A tag that was moved just now may have an image that was pushed long ago."""
         with connect(ecr) as client:
             entries = {entry.name: entry for entry in client.list_tags(app(ecr), since=NOON - timedelta(hours=1))}
-        assert entries == {"v1": tag("v1", 0, NOON), "v2": tag("v2", 1, None), "latest": tag("latest", 1, None)}
+        earlier = NOON - timedelta(hours=2)
+        assert entries == {"v1": tag("v1", 0, NOON), "v2": tag("v2", 1, earlier), "latest": tag("latest", 1, earlier)}
 
     def test_repositories_of_a_namespace(self, ecr: EcrServer) -> None:
         for name in ("team", "team/other", "teams/app"):

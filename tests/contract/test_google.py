@@ -41,22 +41,27 @@ def manifest(uploaded_ms: Any, *names: str) -> dict[str, Any]:
 def test_the_example_is_read(wire: Interceptor) -> None:
     wire.answer("GET", EXAMPLE["request"]["path"], 200, body(EXAMPLE["body"]))
     digest = Digest.parse("sha256:70da357c73147325f935de07c372a01609c5c60979fac58f9a78fac4f4249a96")
-    assert tags(wire) == [ListedTag(name=name, digest=digest, pushed_at=UPLOADED) for name in ("latest", "v1.0.0")]
+    assert tags(wire) == [
+        ListedTag(name=name, digest=digest, pushed_at=UPLOADED, is_image_time=True) for name in ("latest", "v1.0.0")
+    ]
     assert [(each.path, each.query) for each in wire.requests()] == [(EXAMPLE["request"]["path"], "n=10000")]
 
 
 @pytest.mark.parametrize("uploaded", ["0", "", "-1", None, 0, "1e9", "9" * 30, "1234"])
 def test_a_time_that_is_none_is_unknown(wire: Interceptor, uploaded: Any) -> None:
     wire.answer("GET", PATH, 200, body({"manifest": {A: manifest(uploaded, "v1")}, "tags": ["v1"]}))
-    assert tags(wire) == [ListedTag(name="v1", digest=Digest.parse(A))]
+    assert tags(wire) == [ListedTag(name="v1", digest=Digest.parse(A), is_image_time=True)]
 
 
-def test_content_from_before_a_window_tells_no_push_time(wire: Interceptor) -> None:
-    """``stable`` may just have been moved to this content."""
+def test_a_time_is_that_of_the_content(wire: Interceptor) -> None:
+    """``stable`` may just have been moved to this content, in a window that begins later."""
     manifests = {A: manifest("1795458920000", "new"), B: manifest("1795458919999", "stable")}
     wire.answer("GET", PATH, 200, body({"manifest": manifests, "tags": ["new", "stable"]}))
-    assert [(each.name, each.pushed_at) for each in tags(wire, since=UPLOADED)] == [("new", UPLOADED), ("stable", None)]
-    assert {each.pushed_at for each in tags(wire)} == {UPLOADED, UPLOADED.replace(second=19, microsecond=999000)}
+    earlier = UPLOADED.replace(second=19, microsecond=999000)
+    assert [(entry.name, entry.pushed_at, entry.is_image_time) for entry in tags(wire, since=UPLOADED)] == [
+        ("new", UPLOADED, True),
+        ("stable", earlier, True),
+    ]
 
 
 def test_without_the_extension_tags_have_names(wire: Interceptor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,28 @@ def test_a_window_holds_new_images_and_tags_that_moved_back(
     assert counted(report) == {"copied": 2, "unchanged": 2}
     assert (report.notes, len(listings)) == ((), 2)  # the second time for tags of signatures of what was copied
     assert images.resolve(destination.url, name, "latest") == old.digest
+
+
+@pytest.mark.parametrize("rules", [{"younger_than": "90d"}, {"newest": 2}, {"older_than": "1h"}])
+def test_rules_of_time_judge_images_and_windows_hold_tags_that_moved_back(
+    source: RegistryProcess, destination: RegistryProcess, name: str, rules: dict[str, Any]
+) -> None:
+    """The time of an image from before the window is known to the rules, and is not the time of the tag's push."""
+    now, images_there = datetime.now(UTC), {}
+    with GhcrApi(source.url) as github:
+        for tag, hours in (("v2", 99), ("latest", 9), ("v1", 9999)):
+            images_there[tag] = images.multi_arch(f"{name} {tag}")
+            images.push(source.url, name, tag, images_there[tag])
+            github.push(name, tag, now - timedelta(hours=hours), images_there[tag].digest)
+        route = make_route(github, destination, name, source_kind="ghcr", tags=rules)
+        selected = 3 if "older_than" in rules else 2
+        assert counted(run_route(route, source_credentials=LOGIN))["copied"] == selected
+        images.push(source.url, name, "latest", images_there["v2"])
+        github.push(name, "latest", now, images_there["v2"].digest)
+        window = Window(reason="scheduled", start=now - timedelta(hours=1), end=now)
+        report = run_route(route, source_credentials=LOGIN, window=window)
+    assert (report.is_failed, report.counts["copied"]) == (False, 1)
+    assert images.resolve(destination.url, name, "latest") == images_there["v2"].digest
 
 
 def test_a_window_without_a_push_has_no_note(source: RegistryProcess, destination: RegistryProcess, name: str) -> None:

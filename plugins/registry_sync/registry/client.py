@@ -33,6 +33,7 @@ class ListedRepository:
 class ListedTag:
     """A tag in a listing. ``digest`` and ``pushed_at`` (aware UTC) are ``None`` where the registry omits them.
 
+    ``is_image_time``: ``pushed_at`` is the push of the image. A tag that moved to an earlier image was pushed later.
     ``is_locked``: the registry refuses to overwrite the tag.
     ``has_image``: set by who read that a tag named after a digest has an image, and not the list of its referrers.
     """
@@ -40,6 +41,7 @@ class ListedTag:
     name: str
     digest: Digest | None = None
     pushed_at: datetime | None = None
+    is_image_time: bool = False
     is_locked: bool = False
     has_image: bool = False
 

@@ -48,11 +48,15 @@ class Window:
         """The earliest push time that a listing has to reach."""
         return self.start - CLOCK_SKEW if self.start else None
 
-    def holds(self, pushed_at: datetime | None) -> bool:
-        """Return whether a tag is in the window. A tag without a push time always is."""
+    def holds(self, pushed_at: datetime | None, *, is_image_time: bool = False) -> bool:
+        """Return whether a tag may be in the window. A tag without a push time always is.
+
+        :param is_image_time: the tag was pushed then or later.
+        """
         if pushed_at is None:
             return True
-        return (self.since is None or pushed_at >= self.since) and (self.end is None or pushed_at < self.end)
+        is_too_early = self.since is not None and pushed_at < self.since and not is_image_time
+        return not is_too_early and (self.end is None or pushed_at < self.end)
 
     def __str__(self) -> str:
         if self.is_everything:

@@ -106,6 +106,11 @@ class TestWindow:
         assert window.holds(at(13) - CLOCK_SKEW)
         assert not window.holds(at(13) - CLOCK_SKEW - timedelta(microseconds=1))
 
+    def test_the_time_of_an_image_is_the_earliest_of_its_tags(self) -> None:
+        window = scheduled(13, 14)
+        assert window.holds(at(2), is_image_time=True)
+        assert not window.holds(at(14), is_image_time=True)
+
     def test_it_ends_before_its_end(self) -> None:
         assert scheduled(13, 14).holds(at(14) - timedelta(microseconds=1))
         assert not scheduled(13, 14).holds(at(14))

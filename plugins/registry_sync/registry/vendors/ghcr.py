@@ -93,11 +93,8 @@ class GhcrClient(VendorApiClient):
         for response in pages:
             yield from response.items("name", "visibility")
 
-    def _list_tags(self, repository: Repository, *, since: datetime | None) -> Iterator[ListedTag]:
-        """All tags. With ``since``, tags of images that were pushed earlier have an unknown push time.
-
-        GitHub lists the time at which an image was pushed first. Moving a tag to an earlier image does not change it,
-        so it is only the earliest possible push time.
+    def _list_tags(self, repository: Repository, *, since: datetime | None) -> Iterator[ListedTag]:  # noqa: ARG002 - the times are those of images
+        """All tags, each with the time at which its image was pushed first.
 
         :raises NotFound: when the repository does not exist.
         """
@@ -107,7 +104,7 @@ class GhcrClient(VendorApiClient):
             return
         seen = set[str]()
         for version in self._read_versions(repository, pages):
-            for entry in _entries(version, since):
+            for entry in _entries(version):
                 if entry.name not in seen:
                     seen.add(entry.name)
                     yield entry
@@ -275,15 +272,14 @@ def _repository(namespace: str, item: Item) -> ListedRepository:
     return ListedRepository(name=f"{owner}/{item['name']}", is_private=item["visibility"] != "public")
 
 
-def _entries(version: Item, since: datetime | None) -> Iterator[ListedTag]:
+def _entries(version: Item) -> Iterator[ListedTag]:
     """The tags of a version.
 
     :raises TemporaryError: when it does not say which tags it has.
     """
     created_at = parse_time(version.get("created_at"))
-    pushed_at = None if created_at and since and created_at < since else created_at
     for tag in _tags(version):
-        yield ListedTag(name=tag, digest=parse_digest(version["name"]), pushed_at=pushed_at)
+        yield ListedTag(name=tag, digest=parse_digest(version["name"]), pushed_at=created_at, is_image_time=True)
 
 
 def _tags(version: Item) -> list[str]:

@@ -52,10 +52,7 @@ class GoogleClient(DistributionClient):
                 yield ListedRepository(name=name)
 
     def _list_tags(self, repository: Repository, *, since: datetime | None) -> Iterator[ListedTag]:
-        """All tags. With ``since``, tags of earlier content have an unknown push time.
-
-        Google lists upload times of the content. Moving a tag to older content does not change them, so an upload time
-        is only the earliest possible push time.
+        """All tags, each with the upload time of its content.
 
         :raises NotFound: when the repository does not exist, or only contains other repositories.
         """
@@ -64,7 +61,7 @@ class GoogleClient(DistributionClient):
             if number == 0 and not {"manifest", "child"} & page.keys():
                 yield from super()._list_tags(repository, since=since)
                 return
-            entries = _entries(page, since)
+            entries = _entries(page)
             if not (seen or entries) and (children := _children(repository.name, [page])):
                 shown = ", ".join(map(repr, children[:3]))
                 raise NotFound(f"{repository} holds no images itself, only the repositories {shown}")
@@ -101,14 +98,13 @@ def _children(parent: str, pages: list[Page]) -> list[str]:
     return [f"{parent}/{name}" for page in pages for name in page.get("child") or ()]
 
 
-def _entries(page: Page, since: datetime | None) -> dict[str, ListedTag]:
+def _entries(page: Page) -> dict[str, ListedTag]:
     """Tags by name. Tags outside ``manifest`` have no digest and no time."""
     entries = {name: ListedTag(name=name) for name in page.get("tags") or ()}
     for text, raw in (page.get("manifest") or {}).items():
-        digest, uploaded_at = parse_digest(text), _uploaded_at(raw)
-        pushed_at = None if uploaded_at and since and uploaded_at < since else uploaded_at
-        names = raw.get("tag") or ()
-        entries.update({name: ListedTag(name=name, digest=digest, pushed_at=pushed_at) for name in names})
+        digest, pushed_at = parse_digest(text), _uploaded_at(raw)
+        for name in raw.get("tag") or ():
+            entries[name] = ListedTag(name=name, digest=digest, pushed_at=pushed_at, is_image_time=True)
     return entries
 
 

@@ -33,6 +33,7 @@ from registry_sync.sync.reading.source import (
     SourceTags,
     check_selection,
     choose_tags,
+    hide_image_times,
     is_in_window,
     list_tags,
     split_artifact_tags,
@@ -129,7 +130,7 @@ def _list_source(session: Session, scope: RouteScope, now: datetime) -> _Listing
     selection = replace(selection, notes=(*notes, *selection.notes))
     log.info("%s: %s; %s", route.source_repository, steps_text(selection), scope.window)
     return _Listing(
-        entries=tags.entries,
+        entries=hide_image_times(tags.entries, since),
         artifacts=tags.artifacts,
         selection=selection,
         left_out=frozenset(chosen.selected).difference(selection.selected),

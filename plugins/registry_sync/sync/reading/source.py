@@ -97,7 +97,8 @@ def _is_artifact(entry: ListedTag) -> bool:
 
 def artifact_tag(entry: ListedTag) -> ArtifactTag:
     """A listed tag as the tag of an attached artifact."""
-    return ArtifactTag(name=entry.name, digest=entry.digest, pushed_at=entry.pushed_at)
+    pushed_at = None if entry.is_image_time else entry.pushed_at
+    return ArtifactTag(name=entry.name, digest=entry.digest, pushed_at=pushed_at)
 
 
 def choose_tags(
@@ -150,7 +151,18 @@ def is_in_window(entry: ListedTag, rules: TagRules, window: Window) -> bool:
 
     Tags in ``names`` enter the window when they are pushed; ``older_than`` does not apply to them.
     """
-    return any(map(window.holds, rules.entry_times(entry.name, entry.pushed_at)))
+    times = rules.entry_times(entry.name, entry.pushed_at)
+    return any(window.holds(time, is_image_time=entry.is_image_time) for time in times)
+
+
+def hide_image_times(entries: Iterable[ListedTag], since: datetime | None) -> list[ListedTag]:
+    """The tags without the times of images from before ``since``: such a tag may have moved there since then."""
+    return [
+        replace(entry, pushed_at=None)
+        if since and entry.is_image_time and entry.pushed_at and entry.pushed_at < since
+        else entry
+        for entry in entries
+    ]
 
 
 def explain_artifact_tags(selection: Selection, artifacts: Iterable[ArtifactTag]) -> Selection:

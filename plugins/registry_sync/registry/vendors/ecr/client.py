@@ -93,10 +93,7 @@ class EcrClient(DistributionClient):
                     yield ListedRepository(name=name)
 
     def _list_tags(self, repository: Repository, *, since: datetime | None) -> Iterator[ListedTag]:
-        """All tags. With ``since``, tags of earlier content have an unknown push time.
-
-        ECR keeps the push time of the image. Moving a tag to an older image does not change it, so it is only the
-        earliest possible push time of the tag. Archived images cannot be pulled, and are left out.
+        """All tags, each with the push time of its image. Archived images cannot be pulled, and are left out.
 
         :raises NotFound: when the repository does not exist.
         :raises DeniedError: when the identity may not list images.
@@ -106,7 +103,7 @@ class EcrClient(DistributionClient):
             return
         seen = set[str]()
         for rows in self._images(self._api, repository):
-            for entry in (entry for row in rows for entry in _entries(row, since)):
+            for entry in (entry for row in rows for entry in _entries(row)):
                 if entry.name not in seen:
                     seen.add(entry.name)
                     yield entry
@@ -220,15 +217,13 @@ def _text(row: Row, key: str) -> str:
     return text
 
 
-def _entries(row: Row, since: datetime | None) -> Iterator[ListedTag]:
+def _entries(row: Row) -> Iterator[ListedTag]:
     """The tags of an image. ``imageDigest`` is the index's for multi-platform images."""
     digest, pushed_at = parse_digest(row.get("imageDigest")), _time(row.get("imagePushedAt"))
-    if pushed_at and since and pushed_at < since:
-        pushed_at = None
     for name in row.get("imageTags") or ():
         if not isinstance(name, str):
             raise TemporaryError("ECR returned an image without a valid list of tags")
-        yield ListedTag(name=name, digest=digest, pushed_at=pushed_at)
+        yield ListedTag(name=name, digest=digest, pushed_at=pushed_at, is_image_time=True)
 
 
 def _time(raw: Any) -> datetime | None:
