@@ -15,11 +15,17 @@ import pytest
 from starlette.testclient import TestClient
 
 from registry_sync.airflow.receiver import body
-from registry_sync.airflow.receiver.app import Receiver, build_app, hide_token
+from registry_sync.airflow.receiver.app import Receiver, build_app
 from registry_sync.airflow.receiver.body import MAX_BYTES, BodyTooLarge, SenderGone, read_body
 from registry_sync.airflow.receiver.emitter import Emitter
-from registry_sync.airflow.receiver.secrets import KEPT_SECONDS, KeptSecrets
-from registry_sync.errors import TemporaryError
+from registry_sync.airflow.receiver.secrets import (
+    KEPT_SECONDS,
+    UNKNOWN_SECONDS,
+    KeptSecrets,
+    SecretUnknown,
+    read_secret,
+)
+from registry_sync.errors import ConfigurationError, TemporaryError
 from registry_sync.events import rate
 from registry_sync.events.addresses import Address
 from registry_sync.events.gathering import Batch
@@ -309,7 +315,107 @@ def test_a_secret_is_read_again_and_kept_while_it_cannot_be() -> None:
     assert found == ["first", "first", "first", "first", None, None, "second", "second"]
 
 
-def test_the_token_is_not_in_the_path_that_is_logged() -> None:
-    scope = {"path": f"/airflow/registry-sync-events{path(QUAY)}"}
-    hide_token(scope, "/registry/quay/")
-    assert scope == {"path": "/registry-sync-events/registry/quay/***"}
+@pytest.mark.parametrize(("password", "secret"), [("s3cret\n", "s3cret"), (" s3cret\r\n", "s3cret"), (" \n", None)])
+def test_the_line_end_of_a_stored_secret_is_not_of_it(
+    monkeypatch: pytest.MonkeyPatch, password: str, secret: str | None
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_EVENTS", json.dumps({"conn_type": "generic", "password": password}))
+    assert read_secret("events") == secret
+
+
+def test_a_secret_that_was_never_read_is_not_taken_for_a_missing_one(caplog: pytest.LogCaptureFixture) -> None:
+    answers: list[str | Exception] = [TemporaryError("the backend is down"), ConfigurationError("odd"), "secret"]
+    now = [0.0]
+
+    def read(_: str) -> str:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    secrets = KeptSecrets(read, lambda: now[0])
+    for _ in range(2):
+        for _ in range(3):
+            with pytest.raises(SecretUnknown):
+                secrets.get("events")
+        now[0] += UNKNOWN_SECONDS
+    assert secrets.get("events") == "secret"
+    assert [record.getMessage() for record in caplog.records] == [
+        "The secret of a webhook cannot be read: the backend is down",
+        "The secret of a webhook cannot be read: odd",
+    ]
+
+
+def test_the_first_requests_wait_until_the_mirrors_are_read(store: Store) -> None:
+    """A server that has just started reads them once. A genuine request meanwhile is not refused."""
+    reads = []
+
+    def read() -> dict[Address, tuple[Subscription, ...]]:
+        reads.append(1)
+        sleep(0.2)
+        return MIRRORS
+
+    async def run() -> list[int]:
+        app = build_app(Receiver(Emitter(store), read, KeptSecrets({"events": SECRET}.get, monotonic)))
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            answers = await asyncio.gather(*(client.post(path(QUAY), json=push(f"v{number}")) for number in range(20)))
+        return [answer.status_code for answer in answers]
+
+    assert (asyncio.run(run()), len(reads)) == (20 * [202], 1)
+
+
+@pytest.mark.parametrize("missing", ["mirrors", "secret"])
+def test_an_outage_at_the_start_is_told_as_one(store: Store, missing: str) -> None:
+    def read() -> dict[Address, tuple[Subscription, ...]]:
+        if missing == "mirrors":
+            raise ConnectionError
+        return MIRRORS
+
+    def read_secret(_: str) -> str:
+        raise TemporaryError("the backend is down")
+
+    with TestClient(build_app(Receiver(Emitter(store), read, KeptSecrets(read_secret, monotonic)))) as client:
+        answer = client.post(path(QUAY), json=push("v1"))
+    text = {
+        "mirrors": "the mirrors that events start cannot be read yet",
+        "secret": "the secret of this address cannot be read yet",
+    }
+    assert (told(answer), answer.headers["retry-after"]) == ((503, {"detail": text[missing]}), "5")
+
+
+def test_mirrors_that_were_read_stay_valid(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("registry_sync.airflow.receiver.app.KNOWN_SECONDS", 0.0)
+    answers: list[dict[Address, tuple[Subscription, ...]]] = [MIRRORS]
+    secrets = KeptSecrets({"events": SECRET}.get, monotonic)
+    with TestClient(build_app(Receiver(Emitter(store), lambda: answers.pop(0), secrets))) as client:
+        assert [client.post(path(QUAY), json=push("v1")).status_code for _ in range(3)] == 3 * [202]
+
+
+@pytest.mark.parametrize("encoding", ["identity", "Identity", ""])
+def test_a_body_that_is_not_compressed_may_say_so(client: TestClient, encoding: str) -> None:
+    headers = {"Content-Encoding": encoding}
+    assert client.post(path(QUAY), json=push("v1"), headers=headers).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("asked", "logged"),
+    [
+        (path(QUAY), "/registry/quay/***"),
+        (f"{path(QUAY)}?key={SECRET}", "/registry/quay/***"),
+        (f"/registry/quay%0ARefused%20x/{40 * '0'}", "/***"),
+        (f"/registry/{40 * '1'}/x", "/***"),
+        (f"{path(QUAY)}/", "/***"),
+        (f"/x?key={SECRET}", "/***"),
+    ],
+)
+def test_the_access_log_gets_no_token_no_query_and_no_name_of_a_stranger(store: Store, asked: str, logged: str) -> None:
+    scopes: list[Any] = []
+    app = build_app(Receiver(Emitter(store), lambda: MIRRORS, KeptSecrets({"events": SECRET}.get, monotonic)))
+
+    async def kept(scope: Any, receive: Any, send: Any) -> None:
+        scopes.append(scope)
+        await app(scope, receive, send)
+
+    TestClient(kept).post(asked, json=push("v1"))
+    assert (scopes[-1]["path"], scopes[-1]["query_string"]) == (f"/registry-sync-events{logged}", b"")

@@ -13,6 +13,7 @@ wrong address, a wrong token and a registry without a secret get the same answer
 413    more than 1 MiB
 415    a compressed body
 429    too many requests, with ``Retry-After``
+503    the mirrors or the secret could not be read since the start, with ``Retry-After``
 =====  =================================================================================
 """
 
@@ -21,8 +22,10 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -34,7 +37,7 @@ from starlette.routing import Route
 from registry_sync.airflow.receiver.body import BodyTooLarge, SenderGone, read_body
 from registry_sync.airflow.receiver.database import read_subscriptions, store
 from registry_sync.airflow.receiver.emitter import Emitter
-from registry_sync.airflow.receiver.secrets import KEPT, KeptSecrets
+from registry_sync.airflow.receiver.secrets import KEPT, UNKNOWN_SECONDS, KeptSecrets, SecretUnknown
 from registry_sync.events.addresses import PREFIX, Address
 from registry_sync.events.gathering import Batch
 from registry_sync.events.rate import Bucket
@@ -62,18 +65,24 @@ class Answered(Exception):
         self.headers = {"Retry-After": str(retry_after)} if retry_after else {}
 
 
+LARGE_BYTES = 32 * 1024
+"""Size from which a body is read in a thread. One of 1 MiB takes half a second, for which no other request waits."""
+
+
 class Receiver:
     """Takes the requests of senders.
 
     :param emitter: makes asset events of pushes.
-    :param read: reads the mirrors that events start. It runs in a thread.
+    :param read: reads the mirrors that events start. It runs in a thread. What it returned last stays valid while it
+        fails.
     :param secrets: the secrets of their addresses.
     """
 
     def __init__(self, emitter: Emitter, read: Callable[[], Subscriptions], secrets: KeptSecrets) -> None:
         self._emitter, self._read, self._secrets = emitter, read, secrets
-        self._known: Subscriptions = {}
-        self._known_at = float("-inf")
+        self._known: Subscriptions | None = None
+        self._read_at = float("-inf")
+        self._is_read = asyncio.Lock()
         self._buckets: dict[Address, Bucket] = {}
         self._reading = 0
 
@@ -84,12 +93,12 @@ class Receiver:
         except Answered as end:
             return JSONResponse({"detail": end.detail}, end.status, end.headers)
         finally:
-            hide_token(request.scope, f"/{request.path_params['scope']}/{request.path_params['name']}/")
+            hide_token(request.scope, self._shown(request.path_params))
 
     async def _answer(self, request: HttpRequest) -> JSONResponse:
         address, token = _address(request.path_params)
-        mirrors = await asyncio.to_thread(self._mirrors, address)
-        secret = await asyncio.to_thread(self._secrets.get, mirrors[0].secret) if mirrors else None
+        mirrors = (await self._mirrors_by_address()).get(address, ())
+        secret = await self._secret(mirrors[0].secret) if mirrors else None
         is_right = address.has_token(token, secret or "")
         if not (mirrors and secret and is_right):
             raise _not_found()
@@ -97,10 +106,14 @@ class Receiver:
         if seconds := self._buckets.setdefault(address, Bucket()).take(monotonic()):
             raise Answered(429, "too many requests", seconds)
         body = await self._body(request)
-        found = read_request(
-            Request(headers=request.headers.raw, body=body), kind=mirrors[0].kind, host=mirrors[0].host, secret=secret
+        read = partial(
+            read_request,
+            Request(headers=request.headers.raw, body=body),
+            kind=mirrors[0].kind,
+            host=mirrors[0].host,
+            secret=secret,
         )
-        return self._respond(address, mirrors, found)
+        return self._respond(address, mirrors, await asyncio.to_thread(read) if len(body) > LARGE_BYTES else read())
 
     def _respond(
         self, address: Address, mirrors: Sequence[Subscription], found: tuple[ReportedPush, ...] | Ignored | Refused
@@ -117,16 +130,36 @@ class Receiver:
             raise Answered(429, "too many repositories wait", 5)
         return JSONResponse({"detail": "accepted", "mirrors": [batch.mirror for batch in batches]}, 202)
 
-    def _mirrors(self, address: Address) -> tuple[Subscription, ...]:
-        """The mirrors of an address. What was read last stays valid while the database does not respond."""
-        now = monotonic()
-        if now - self._known_at >= KNOWN_SECONDS:
-            self._known_at = now
+    async def _mirrors_by_address(self) -> Subscriptions:
+        """The mirrors of each address. One request reads them again, and others wait for it only if none are known."""
+        if monotonic() - self._read_at >= KNOWN_SECONDS or self._known is None:
+            await self._read_again()
+        if self._known is None:
+            raise Answered(503, "the mirrors that events start cannot be read yet", math.ceil(KNOWN_SECONDS))
+        return self._known
+
+    async def _read_again(self) -> None:
+        if self._known is not None and self._is_read.locked():
+            return
+        async with self._is_read:
+            if monotonic() - self._read_at < KNOWN_SECONDS:
+                return
             try:
-                self._known = self._read()
+                self._known = await asyncio.to_thread(self._read)
             except Exception:
                 log.exception("The mirrors that events start cannot be read")
-        return self._known.get(address, ())
+            self._read_at = monotonic()
+
+    async def _secret(self, connection: str) -> str | None:
+        try:
+            return await asyncio.to_thread(self._secrets.get, connection)
+        except SecretUnknown:
+            raise Answered(503, "the secret of this address cannot be read yet", math.ceil(UNKNOWN_SECONDS)) from None
+
+    def _shown(self, path: Mapping[str, Any]) -> str:
+        """The part of a path that may be logged: of an address that exists, all but its token."""
+        address = Address(scope=path["scope"], name=path["name"])
+        return f"/{address.scope}/{address.name}/" if address in (self._known or ()) else "/"
 
     async def _body(self, request: HttpRequest) -> bytes:
         if self._reading >= MAX_READING:
@@ -162,7 +195,7 @@ def _check_form(request: HttpRequest) -> None:
         raise Answered(405, "this address takes POST requests of registries")
     if request.url.query:
         raise Answered(400, "the address has a query, which proxies log; send the secret in a header")
-    if request.headers.get("content-encoding", "identity") != "identity":
+    if request.headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
         raise Answered(415, "the body is compressed")
 
 
@@ -174,13 +207,13 @@ def _batches(mirrors: Sequence[Subscription], found: Sequence[ReportedPush]) -> 
 
 
 def hide_token(scope: Any, shown: str) -> None:
-    """Take the token out of the path of a request that has ended, where Airflow's access log reads it.
+    """Take the token, and a query, out of a request that has ended, where Airflow's access log reads them.
 
-    ``HttpAccessLogMiddleware`` of Airflow 3.3 logs the path of the same scope after the app has returned.
+    ``HttpAccessLogMiddleware`` of Airflow 3.3 logs both of the same scope after the app has returned.
 
     :param shown: the part of the path below the prefix that may be logged.
     """
-    scope["path"] = f"{PREFIX}{shown}***"
+    scope["path"], scope["query_string"] = f"{PREFIX}{shown}***", b""
 
 
 def build_app(receiver: Receiver) -> Starlette:

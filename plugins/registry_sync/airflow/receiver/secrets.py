@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 
 from registry_sync.airflow.hooks.find_connection import find_connection
@@ -16,14 +16,33 @@ KEPT_SECONDS = 30.0
 """Time after which a Connection is read again: a new secret is valid after it at the latest."""
 
 
+UNKNOWN_SECONDS = 5.0
+"""Time after which a Connection is read again that could not be read, and of which no secret is known."""
+
+
+class SecretUnknown(Exception):
+    """A Connection cannot be read, and no earlier secret of it is known."""
+
+
 def read_secret(connection: str) -> str | None:
     """The password of a Connection; ``None`` when there is no such Connection, or it has no password.
+
+    Files and secret stores often have a line end after it, which no header can have.
 
     :raises TemporaryError: when the place where Airflow looks for it does not respond.
     :raises ConfigurationError: when Airflow cannot read it.
     """
     found = find_connection(connection)
-    return (found.password or None) if found else None
+    return ((found.password or "").strip() or None) if found else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """The result of reading a Connection, and the time until which it is not read again."""
+
+    secret: str | None
+    is_known: bool
+    until: float
 
 
 @dataclass(slots=True)
@@ -32,23 +51,31 @@ class KeptSecrets:
 
     read: Callable[[str], str | None]
     clock: Callable[[], float]
-    _kept: dict[str, tuple[float, str | None]] = field(default_factory=dict)
+    _kept: dict[str, _Kept] = field(default_factory=dict)
 
     def get(self, connection: str) -> str | None:
-        """The secret of a Connection, or ``None``: then its addresses do not exist."""
-        now = self.clock()
-        read_at, kept = self._kept.get(connection, (float("-inf"), None))
-        if now - read_at < KEPT_SECONDS:
-            return kept
+        """The secret of a Connection, or ``None``: then its addresses do not exist.
+
+        :raises SecretUnknown: when the Connection cannot be read, and no secret of it is known.
+        """
+        kept = self._kept.get(connection)
+        if kept is None or self.clock() >= kept.until:
+            kept = self._kept[connection] = self._read_again(connection, kept)
+        if not kept.is_known:
+            raise SecretUnknown
+        return kept.secret
+
+    def _read_again(self, connection: str, earlier: _Kept | None) -> _Kept:
         try:
-            found = self.read(connection)
+            secret = self.read(connection)
         except (TemporaryError, ConfigurationError) as error:
             log.warning("The secret of a webhook cannot be read: %s", error)
-            found = kept
-        if found is None:
+            if earlier and earlier.is_known:
+                return replace(earlier, until=self.clock() + KEPT_SECONDS)
+            return _Kept(secret=None, is_known=False, until=self.clock() + UNKNOWN_SECONDS)
+        if secret is None:
             log.warning("Events are refused: the Connection %r has no secret (registry-sync events)", connection)
-        self._kept[connection] = (now, found)
-        return found
+        return _Kept(secret=secret, is_known=True, until=self.clock() + KEPT_SECONDS)
 
 
 KEPT = KeptSecrets(read_secret, monotonic)
