@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -89,22 +89,24 @@ def _parse_text(text: str, path: Path, only: str | None, *, with_rules: bool) ->
     texts = split_text(text, path.name)
     document = merge_documents(_read_documents(texts, only, with_rules=with_rules), path.name)
     expand_image_lists(document, path.parent)
-    file, problems = check_document(document, path, MirrorsDocument if with_rules else HeadersDocument)
-    unread = tuple(_unread(name) for name, content in texts.items() if content is None)
-    return file, (*problem_texts(problems, document), *unread)
+    unread = [name for name, content in texts.items() if content is None]
+    form = MirrorsDocument if with_rules else HeadersDocument
+    file, problems = check_document(document, path, form, unread_files=unread)
+    return file, (*problem_texts(problems, document), *map(_unread, unread))
 
 
 def check_document(
-    document: Document, path: Path, form: type[MirrorsDocument] = MirrorsDocument
+    document: Document, path: Path, form: type[MirrorsDocument] = MirrorsDocument, *, unread_files: Sequence[str] = ()
 ) -> tuple[MirrorsFile, list[Problem]]:
     """Validate a document: what is healthy in it, and all problems with their places.
 
+    :param unread_files: files beside it that may have further mirrors.
     :raises MirrorsFileError: when a problem concerns the whole document.
     """
     entries, problems = _validate(document, form)
     built = _build(entries, document, path)
     problems += _check(built, document, problems)
-    file, stopped = stop_pruning(_without_broken(built, problems), built, document)
+    file, stopped = stop_pruning(_without_broken(built, problems), built, document, unread_files)
     return file, [*problems, *stopped]
 
 

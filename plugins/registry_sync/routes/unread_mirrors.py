@@ -6,13 +6,13 @@ tags.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from registry_sync.config.document import MirrorsFile
 from registry_sync.config.explain_errors import Problem
-from registry_sync.config.mirror import Mirror
+from registry_sync.config.mirror import Mirror, MirrorEntry
 from registry_sync.config.registry import Registry
 from registry_sync.config.rules import Rule
 from registry_sync.config.yaml_source import Document
@@ -21,9 +21,13 @@ from registry_sync.routes.graph import uses_known_registries
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnreadMirror:
-    """A mirror with a mistake. ``hosts`` are those of its destinations; ``None`` where they are unknown."""
+    """A mirror with a mistake, or the mirrors of a file that is not read.
 
-    name: str
+    :ivar remedy: ends it, such as ``mirrors.a is correct``.
+    :ivar hosts: those of its destinations; ``None`` where they are unknown.
+    """
+
+    remedy: str
     hosts: frozenset[str] | None
 
     def may_write(self, registry: Registry) -> bool:
@@ -31,19 +35,20 @@ class UnreadMirror:
         return self.hosts is None or registry.host in self.hosts
 
 
-def stop_pruning(file: MirrorsFile, built: MirrorsFile, document: Document) -> tuple[MirrorsFile, list[Problem]]:
+def stop_pruning(
+    file: MirrorsFile, built: MirrorsFile, document: Document, unread_files: Sequence[str]
+) -> tuple[MirrorsFile, list[Problem]]:
     """The file without pruning to registries that unread mirrors may write, and a problem for each mirror concerned.
 
     :param built: the file with all mirrors that could be read.
     """
-    unread = list(_find_unread(built, document))
+    unread = [*_find_unread(built, document)]
+    unread += (UnreadMirror(remedy=f"{name} is renamed or removed", hosts=None) for name in unread_files)
     mirrors, problems = dict(file.mirrors), list[Problem]()
     for name, mirror in file.mirrors.items():
         if _prunes(mirror) and (writer := _first_writer(mirror, unread, file.registries)):
             mirrors[name] = replace(mirror, rules=tuple(map(_without_pruning, mirror.rules)))
-            text = (
-                f"nothing is pruned until mirrors.{writer.name} is correct, because it may write the same repositories"
-            )
+            text = f"nothing is pruned until {writer.remedy}, because it may write the same repositories"
             problems.append(Problem(("mirrors", name), text))
     return replace(file, mirrors=mirrors), problems
 
@@ -73,17 +78,30 @@ def _find_unread(built: MirrorsFile, document: Document) -> Iterator[UnreadMirro
     twice = {place for place, _ in document.problems}
     for name, written in document.value["mirrors"].items():
         mirror = built.mirrors.get(name)
-        if ("mirrors", name) in twice:
-            yield UnreadMirror(name=name, hosts=None)
+        if twice & {("mirrors", name), ("mirrors", name, "destinations")}:
+            yield UnreadMirror(remedy=f"mirrors.{name} is correct", hosts=None)
         elif mirror is None or not uses_known_registries(mirror, built.registries):
-            yield UnreadMirror(name=name, hosts=_hosts(written, built.registries, document.value.get("defaults")))
+            hosts = _hosts(written, built.registries, document.value.get("defaults"))
+            yield UnreadMirror(remedy=f"mirrors.{name} is correct", hosts=hosts)
 
 
 def _hosts(written: Any, registries: Mapping[str, Registry], defaults: Any) -> frozenset[str] | None:
     """The hosts that the destinations of an entry name, or those that it inherits; ``None`` where one is unknown."""
-    levels = (level for level in (written, defaults) if isinstance(level, Mapping) and "destinations" in level)
-    names = next(levels, {}).get("destinations")
+    names = _destinations(written, defaults)
     if not isinstance(names, tuple | list) or not names:
         return None
     known = [registries[name].host for name in names if isinstance(name, str) and name in registries]
     return frozenset(known) if len(known) == len(names) else None
+
+
+def _destinations(written: Any, defaults: Any) -> Any:
+    """The destinations of an entry as they are written. One with an unknown key may have meant that, and inherits none.
+
+    ``destinatons: [acr]`` beside ``defaults: {destinations: [other]}`` is such an entry.
+    """
+    if not isinstance(written, Mapping):
+        return None
+    if "destinations" in written:
+        return written["destinations"]
+    inherits = isinstance(defaults, Mapping) and written.keys() <= MirrorEntry.model_fields.keys()
+    return defaults.get("destinations") if inherits else None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from registry_sync.errors import MirrorsFileError
-from registry_sync.routes.load import load_healthy_mirrors, load_mirrors, parse_mirrors
+from registry_sync.routes.load import load_healthy_mirrors, load_mirrors, parse_mirrors, read_mirrors_text
 from tests.unit.routes.files import Write
 
 REGISTRIES = """registries:
@@ -33,6 +35,7 @@ BROKEN = (
     "b: {source: hub, repositories: [lib/x]}",
     "b: [lib/x]",
     "b:",
+    "b: {source: hub, destinations: [acr], destinations: [other], repositories: [lib/x]}",
     (
         "b: {source: hub, destinations: [other], repositories: [lib/x]}\n"
         "  b: {source: hub, destinations: [other], repositories: [lib/y]}"
@@ -71,6 +74,37 @@ def test_destinations_that_it_inherits_count(write: Write) -> None:
     broken = "b: {source: hub, repositories: [{repository: lib/x, tags: 5}]}"
     file, _ = load_healthy_mirrors(write(text(broken, defaults="defaults: {destinations: [acr]}\n")))
     assert [rule.settings.prune for rule in file.mirrors["a"].rules] == [None]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "b: {source: hub, destinatons: [acr], repositories: [lib/x]}",
+        "b: {source: hub, Destinations: [acr], repositories: [lib/x]}",
+        "b: {source: hub, to: [acr], repositories: [lib/x]}",
+        "b: [{source: hub, destinations: [acr], repositories: [lib/x]}]",
+        "b: hub",
+    ],
+)
+def test_a_mirror_whose_destinations_are_misspelt_may_write_any_registry(write: Write, broken: str) -> None:
+    """It does not inherit those of ``defaults:``, which it was meant to replace."""
+    file, _ = load_healthy_mirrors(write(text(broken, defaults="defaults: {destinations: [other]}\n")))
+    assert [rule.settings.prune for rule in file.mirrors["a"].rules] == [None]
+
+
+def test_a_file_that_is_not_read_may_have_a_mirror_that_writes(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(f"{REGISTRIES}mirrors:\n{PRUNES}")
+    (tmp_path / "b.yml").write_text("mirrors: {b: {source: hub, destinations: [acr], repositories: [lib/x]}}\n")
+    file, problems = load_healthy_mirrors(tmp_path)
+    assert [rule.settings.prune for rule in file.mirrors["a"].rules] == [None]
+    name = f"{tmp_path.name}/b.yml"
+    stopped = STOPPED.replace("mirrors.b is correct", f"{name} is renamed or removed")
+    assert problems == (
+        f"{tmp_path.name}/a.yaml:8: mirrors.a: {stopped}",
+        f"{name}: this file is not read, because its name does not end with .yaml; rename or remove it",
+    )
+    alone, _ = parse_mirrors(read_mirrors_text(tmp_path), tmp_path, "a")
+    assert alone.mirrors == file.mirrors
 
 
 def test_a_registry_that_cannot_be_read_may_be_any(write: Write) -> None:
