@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -146,6 +147,40 @@ def test_an_account_without_a_limit_is_asked_once_a_minute(budget: PullBudget) -
             held.reported = {}
     assert len(asked) == 1
     assert budget.unknown_note == "docker.io reports no pull limit for user 'acme', so keep_pulls keeps nothing"
+
+
+def test_an_error_about_one_image_is_no_news_of_the_account(budget: PullBudget) -> None:
+    """The limit is asked for again by the next pull, and what was known of it before remains."""
+    hub = Hub(100, used=45)
+    for _ in range(2):
+        with budget.hold(1, lambda: None) as held:
+            held.reported = None
+    hub.pull(budget)
+    assert (hub.used, hub.asked) == (46, 1)
+
+
+def test_a_response_without_a_limit_does_not_end_a_known_one(budget: PullBudget, clock: SimpleNamespace) -> None:
+    """Such as one of a cache on the way. A HEAD without a limit does, a minute later."""
+    hub = Hub(100, used=48)
+    for _ in range(2):
+        with budget.hold(1, hub.ask) as held:
+            hub.used += 1
+            held.reported = {}
+    with pytest.raises(RateLimited, match="has 50 of 100 pulls in 6 h left"):
+        hub.pull(budget)
+    clock.now += 61
+    with budget.hold(500, dict) as held:
+        held.reported = {}
+    assert hub.used == 50
+
+
+def test_many_tasks_hold_pulls_at_once(budget: PullBudget) -> None:
+    hub = Hub(1000)
+    with ExitStack() as stack:
+        for _ in range(950):
+            stack.enter_context(budget.hold(1, hub.ask))
+        with pytest.raises(RateLimited, match="has 50 of 1000 pulls in 6 h left"):
+            hub.pull(budget)
 
 
 def test_states_of_two_names_have_two_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,12 +88,12 @@ class DockerHubClient(VendorApiClient):
             return nullcontext(Held())
         return self._budget.hold(count, lambda: self._ask_for_limit(repository, target))
 
-    def _ask_for_limit(self, repository: Repository, target: str | Digest) -> Mapping[str, str]:
-        """The headers of a HEAD, which does not count; none where it fails, as the GET then will."""
+    def _ask_for_limit(self, repository: Repository, target: str | Digest) -> Mapping[str, str] | None:
+        """The headers of a HEAD, which does not count; ``None`` where it fails, as the GET then will."""
         try:
             return super()._manifest_call("HEAD", repository, target).headers
         except (NotFound, DeniedError, RefusedError):
-            return {}
+            return None
 
     def _api_authenticator(self, endpoint: Endpoint) -> Authenticator:
         if endpoint.credentials is None:

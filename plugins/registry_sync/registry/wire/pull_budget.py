@@ -94,10 +94,11 @@ class PullBudget:
         """Says that the registry has reported no limit, so that nothing is kept; else empty."""
 
     @contextmanager
-    def hold(self, count: int, ask: Callable[[], Mapping[str, str]]) -> Iterator[Held]:
+    def hold(self, count: int, ask: Callable[[], Mapping[str, str] | None]) -> Iterator[Held]:
         """Reserve ``count`` pulls for a block, which sends them.
 
-        :param ask: sends a request that does not count, and returns the headers of the response.
+        :param ask: sends a request that does not count, and returns the headers of the response; ``None`` for an error,
+            which tells nothing about the account.
         :raises RateLimited: when fewer pulls than ``keep`` would be left. The task goes on when the window has moved.
         :raises RefusedError: when the whole limit is too small for that.
         """
@@ -111,7 +112,7 @@ class PullBudget:
         finally:
             self._settle(name, count, held.reported, began)
 
-    def _reserve(self, count: int, ask: Callable[[], Mapping[str, str]]) -> str:
+    def _reserve(self, count: int, ask: Callable[[], Mapping[str, str] | None]) -> str:
         """Reserve pulls, and return the name under which they are held. What others know too little of is asked for."""
         is_asked = not self._state.read().is_fresh(time.monotonic())
         if is_asked:
@@ -145,9 +146,11 @@ class PullBudget:
 
         return self._state.update(lambda state: reserve(_without_lost(state, time.monotonic())))
 
-    def _ask(self, ask: Callable[[], Mapping[str, str]]) -> None:
-        sent_at = time.monotonic()
-        reported = parse_pull_limit(ask())
+    def _ask(self, ask: Callable[[], Mapping[str, str] | None]) -> None:
+        sent_at, headers = time.monotonic(), ask()
+        if headers is None:
+            return
+        reported = parse_pull_limit(headers)
         note = f"{self._host} reports no pull limit for {self._who}, so keep_pulls keeps nothing"
         if reported is None and not self.unknown_note:
             log.info("%s", note)
@@ -155,12 +158,15 @@ class PullBudget:
         self._state.update(lambda state: (_with_report(state, reported, sent_at), None))
 
     def _settle(self, name: str, count: int, headers: Mapping[str, str] | None, sent_at: float) -> None:
-        """End a reservation. Without a response of our own, its pulls are taken as used."""
+        """End a reservation. Its pulls are taken as used, unless a response of our own says how many are left.
+
+        One without a limit ends none that is known: only the request that asks for the limit does.
+        """
         reported = parse_pull_limit(headers) if headers is not None else None
 
         def settled(state: BudgetState) -> tuple[BudgetState, None]:
             state = replace(state, held={key: value for key, value in state.held.items() if key != name})
-            if headers is not None:
+            if reported is not None:
                 return _with_report(state, reported, sent_at), None
             if state.known is None:
                 return state, None

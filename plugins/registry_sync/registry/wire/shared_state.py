@@ -12,7 +12,8 @@ from typing import Generic, TextIO, TypeVar
 
 from registry_sync.worker.shared_directory import shared_directory
 
-_MAX_STATE_LENGTH = 4096
+_MAX_STATE_LENGTH = 64 * 1024
+"""A state that is cut off could not be parsed. Pulls that many tasks reserve take 40 characters each."""
 
 S = TypeVar("S")
 T = TypeVar("T")
