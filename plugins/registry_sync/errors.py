@@ -28,7 +28,8 @@
         ├── NoConnection         Airflow has none of this name        -> print the command that creates it
         └── MirrorsFileError     all problems of a mirrors file at once
 
-The core raises only these, never an exception of Airflow. ``airflow/retries.py`` maps them to fail, retry or defer.
+The core raises only these, never an exception of Airflow. ``airflow/runs/retries.py`` maps them to fail, retry or
+defer.
 """
 
 from __future__ import annotations

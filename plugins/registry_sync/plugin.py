@@ -14,9 +14,9 @@ from typing import Any
 from airflow.plugins_manager import AirflowPlugin
 
 import registry_sync
+from registry_sync.airflow.dags.timetable import CronFromNextTick, DisabledTimetable
 from registry_sync.airflow.operator_links import LINKS
 from registry_sync.airflow.preload import preload
-from registry_sync.airflow.timetable import CronFromNextTick, DisabledTimetable
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from airflow.sdk.execution_time.comms import DeferTask
 
-from registry_sync.airflow.retries import JITTER_SECONDS
+from registry_sync.airflow.runs.retries import JITTER_SECONDS
 from testkit import images
 from testkit.airflow import LocalAirflow
 from testkit.interceptor import Interceptor
@@ -27,7 +27,7 @@ from tests.faults.world import COPY, MirrorRun, World, a_world
 WAIT_SECONDS = 40
 SPREAD_OF_TEST_SECONDS = 2
 _SHORTER = f"""\
-from registry_sync.airflow import retries
+from registry_sync.airflow.runs import retries
 retries.JITTER_SECONDS = {SPREAD_OF_TEST_SECONDS}
 """
 """Code added to the DAG file, which every task reads first: waits short enough for a test."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
-from registry_sync.airflow.mirror_dag import build_dag
+from registry_sync.airflow.dags.mirror import build_dag
 from registry_sync.errors import ConnectTimeout, ResponseTimeout
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.wire import deadline, transport

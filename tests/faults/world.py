@@ -13,7 +13,7 @@ from airflow.sdk import DAG
 from airflow.sdk.execution_time.comms import DeferTask, RetryTask
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 
-from registry_sync.airflow.mirror_dag import build_dag
+from registry_sync.airflow.dags.mirror import build_dag
 from registry_sync.config.settings import MoverName
 from registry_sync.errors import RegistrySyncError
 from registry_sync.oci.reference import Digest

@@ -14,12 +14,12 @@ from airflow.sdk import Connection
 from airflow.sdk.bases.hook import BaseHook
 from airflow.secrets import BaseSecretsBackend
 
+from registry_sync.airflow.dags.mirror import build_dag
 from registry_sync.airflow.hooks.connections import HookConnections
 from registry_sync.airflow.hooks.find_connection import find_connection
 from registry_sync.airflow.hooks.oci_registry import OciRegistryHook
 from registry_sync.airflow.hooks.registry import RegistryHook
 from registry_sync.airflow.masking import masked_text
-from registry_sync.airflow.mirror_dag import build_dag
 from registry_sync.config.connection_type import CONNECTION_TYPES
 from registry_sync.config.registry import Registry
 from registry_sync.errors import ConfigurationError, NoConnection, TemporaryError

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from registry_sync.airflow.dags.watch import WATCH_TASK
 from registry_sync.airflow.ids import READINESS_DAG as READINESS
 from registry_sync.airflow.ids import REPORT_TASK, copy_task, routes_task
 from registry_sync.airflow.ids import WATCH_DAG as WATCH
-from registry_sync.airflow.watch_dag import WATCH_TASK
 from registry_sync.registry.traffic import Traffic
 from registry_sync.routes.load import PATH_VARIABLE, load_mirrors
 from registry_sync.routes.route import Route, route_of

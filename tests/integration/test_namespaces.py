@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 
-from registry_sync.airflow.mirror_dag import build_dag
+from registry_sync.airflow.dags.mirror import build_dag
 from registry_sync.cli.main import main
 from registry_sync.routes.load import load_mirrors
 from testkit import images

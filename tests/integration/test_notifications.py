@@ -14,11 +14,11 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 
+from registry_sync.airflow.dags.mirror import build_dag
+from registry_sync.airflow.dags.watch import WATCH_TASK, build_watch_dag
 from registry_sync.airflow.ids import REPORT_TASK
-from registry_sync.airflow.mirror_dag import build_dag
 from registry_sync.airflow.operators.report import ReportOperator
 from registry_sync.airflow.operators.watch import WatchOperator
-from registry_sync.airflow.watch_dag import WATCH_TASK, build_watch_dag
 from registry_sync.config.document import MirrorsFile
 from registry_sync.routes.load import PATH_VARIABLE, load_mirrors
 from registry_sync.state.destination import DestinationState, RouteFigures, RouteIndex

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from registry_sync.airflow.mirror_dag import build_dag
+from registry_sync.airflow.dags.mirror import build_dag
 from registry_sync.routes.load import load_mirrors
 from registry_sync.state.changes import Change, Changes
 from registry_sync.state.destination import DestinationState, RouteFigures, RouteIndex

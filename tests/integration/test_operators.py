@@ -20,8 +20,8 @@ from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.execution_time.comms import DeferTask, RetryTask
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 
-from registry_sync.airflow.deferral import MAX_DEFERRALS
-from registry_sync.airflow.mirror_dag import build_dag
+from registry_sync.airflow.dags.mirror import build_dag
+from registry_sync.airflow.runs.deferral import MAX_DEFERRALS
 from registry_sync.airflow.triggers.not_before import NotBeforeTrigger
 from registry_sync.errors import (
     ConfigurationError,

@@ -17,7 +17,7 @@ from airflow.sdk.execution_time.supervisor import TaskRunResult
 
 from registry_sync.airflow import operators
 from registry_sync.airflow.operators import MirrorRepositoryOperator
-from registry_sync.airflow.retries import MirrorRetryPolicy
+from registry_sync.airflow.runs.retries import MirrorRetryPolicy
 from registry_sync.errors import ConfigurationError, DeniedError, RefusedError
 from testkit import images
 from testkit.airflow import LocalAirflow

@@ -15,8 +15,8 @@ from airflow.sdk import DAG
 from airflow.sdk.execution_time.comms import DeferTask
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 
+from registry_sync.airflow.dags.mirror import build_dag
 from registry_sync.airflow.ids import dag_id, pushes_dag_id
-from registry_sync.airflow.mirror_dag import build_dag
 from registry_sync.airflow.pushes.assets import pushes_asset
 from registry_sync.airflow.pushes.dag import build_pushes_dag
 from registry_sync.events.event_extra import parse_extra

@@ -17,8 +17,8 @@ import pytest
 from airflow.sdk import DAG
 
 import registry_sync.airflow.hooks.registry  # noqa: F401 - Airflow binds its logging to what standard output is just now
+from registry_sync.airflow.dags.readiness import build_readiness_dag
 from registry_sync.airflow.hooks.registry import RegistryHook
-from registry_sync.airflow.readiness_dag import build_readiness_dag
 from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
 from registry_sync.cli.main import main
 from registry_sync.config.registry import Registry

@@ -14,8 +14,8 @@ import pytest
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 
 from registry_sync.airflow import hooks
+from registry_sync.airflow.dags.mirror import build_dag
 from registry_sync.airflow.hooks.skopeo import SkopeoHook
-from registry_sync.airflow.mirror_dag import build_dag
 from registry_sync.config.settings import SkopeoOptions
 from registry_sync.errors import ConfigurationError, RefusedError, TemporaryError
 from registry_sync.routes.load import load_mirrors

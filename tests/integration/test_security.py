@@ -21,7 +21,7 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from registry_sync.airflow.mirror_dag import build_dag
+from registry_sync.airflow.dags.mirror import build_dag
 from registry_sync.cli.main import main
 from registry_sync.errors import ConfigurationError, DeniedError, RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.oci.reference import Repository

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry_sync.config import yaml_source
+from registry_sync.config.reading import yaml_source
 
 
 @pytest.fixture

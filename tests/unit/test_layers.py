@@ -71,10 +71,10 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "docker": ("skopeo.container", "airflow.hooks.skopeo"),
     "multiprocessing": (),
     "pty": (),
-    "yaml": ("config.yaml_source", "config.yaml_errors", "nodes.roll_out.yaml_text"),
+    "yaml": ("config.reading.yaml_source", "config.reading.yaml_errors", "nodes.roll_out.yaml_text"),
     "pydantic": ("config", "routes.load", "state.document", "state.times", "airflow.pages.run_again"),
     "re2": ("tags.patterns",),
-    "pydantic_core": ("config.explain_errors",),
+    "pydantic_core": ("config.reading.explain_errors",),
     "croniter": ("config.schedule",),
     "sqlalchemy": (
         "airflow.receiver.database",
@@ -217,5 +217,5 @@ def test_what_a_task_needs_imports_little() -> None:
 
 def test_modules_that_need_airflow_say_so() -> None:
     """The error shows that the previous test finds such imports."""
-    ended = run_without_airflow("registry_sync.airflow.retries")
+    ended = run_without_airflow("registry_sync.airflow.runs.retries")
     assert ended.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'airflow'"

@@ -65,7 +65,7 @@ def _of_mirror(file: MirrorsFile, dag: str, *, with_parameters: bool = True) -> 
     if mirror is None:
         return {}
     if not is_of_pushes(dag):
-        from registry_sync.airflow.mirror_dag import build_dag  # noqa: PLC0415
+        from registry_sync.airflow.dags.mirror import build_dag  # noqa: PLC0415
 
         return {dag: build_dag(mirror, file, with_parameters=with_parameters)}
     if mirror.events_from(file.registries[mirror.source]) is None:
@@ -79,7 +79,7 @@ def _watch(file: MirrorsFile, dag_file: Path) -> dict[str, DAG]:
     """The DAG that looks at all mirrors, also at those that mistakes in the file have left out."""
     if not file.mirrors and not file.problems:
         return {}
-    from registry_sync.airflow.watch_dag import build_watch_dag  # noqa: PLC0415
+    from registry_sync.airflow.dags.watch import build_watch_dag  # noqa: PLC0415
 
     return {WATCH_DAG: build_watch_dag(file, dag_file)}
 
@@ -87,7 +87,7 @@ def _watch(file: MirrorsFile, dag_file: Path) -> dict[str, DAG]:
 def _readiness(file: MirrorsFile) -> dict[str, DAG]:
     if not file.node_pools:
         return {}
-    from registry_sync.airflow.readiness_dag import build_readiness_dag  # noqa: PLC0415
+    from registry_sync.airflow.dags.readiness import build_readiness_dag  # noqa: PLC0415
 
     return {READINESS_DAG: build_readiness_dag(file)}
 
@@ -95,6 +95,6 @@ def _readiness(file: MirrorsFile) -> dict[str, DAG]:
 def _check(file: MirrorsFile) -> dict[str, DAG]:
     if not file.mirrors:
         return {}
-    from registry_sync.airflow.check_dag import build_check_dag  # noqa: PLC0415
+    from registry_sync.airflow.dags.check import build_check_dag  # noqa: PLC0415
 
     return {CHECK_DAG: build_check_dag(file)}

@@ -12,7 +12,7 @@ from airflow.utils.session import create_session
 from sqlalchemy import select
 
 from registry_sync.airflow.ids import routes_task_of
-from registry_sync.airflow.route_pages import PAGE_LENGTH, page_key
+from registry_sync.airflow.runs.route_pages import PAGE_LENGTH, page_key
 from registry_sync.routes.route import Route
 
 log = logging.getLogger(__name__)

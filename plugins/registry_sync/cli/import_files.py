@@ -19,7 +19,7 @@ from registry_sync.importing.write import connection_commands
 from registry_sync.oci.reference import Repository
 
 if TYPE_CHECKING:
-    from registry_sync.cli.nodes import Commands
+    from registry_sync.cli.nodes.command import Commands
 
 
 def add_import(commands: Commands) -> None:

@@ -20,8 +20,8 @@ from registry_sync.cli.connections import open_client, open_node_client
 from registry_sync.cli.disabled import remarks_about_disabled, schedule_text
 from registry_sync.cli.explain import print_explanations
 from registry_sync.cli.import_files import add_import
-from registry_sync.cli.nodes import add_nodes
-from registry_sync.cli.nodes_check import Clients
+from registry_sync.cli.nodes.check import Clients
+from registry_sync.cli.nodes.command import add_nodes
 from registry_sync.cli.status import print_status
 from registry_sync.cli.where import print_where
 from registry_sync.errors import ConfigurationError, RegistrySyncError
@@ -29,7 +29,7 @@ from registry_sync.routes.load import json_schema, load_mirrors, mirrors_path
 from registry_sync.text_table import table
 
 if TYPE_CHECKING:
-    from registry_sync.cli.nodes import Commands
+    from registry_sync.cli.nodes.command import Commands
 
 PROJECT = Path(__file__).resolve().parents[3]
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from registry_sync.config.yaml_source import Place, Span, read_spans
+from registry_sync.config.reading.yaml_source import Place, Span, read_spans
 from registry_sync.errors import ConfigurationError
 
 _LIST_LINE = re.compile(r"\s*(?:(?P<image>[^\s#\"'{}\[\]]*[^\s#\"'{}\[\]:])(?:\s+#.*)?|#.*)?\s*")

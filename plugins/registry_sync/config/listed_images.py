@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from registry_sync.config.image_lists import images_in_use, split_image
-from registry_sync.config.yaml_source import Document, Place
+from registry_sync.config.reading.yaml_source import Document, Place
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository, parse_host, without_default_port
 from registry_sync.text import quoted

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from registry_sync.config.yaml_source import Document
+from registry_sync.config.reading.yaml_source import Document
 from registry_sync.errors import ConfigurationError
 from registry_sync.importing.expressions import whole_pattern
 from registry_sync.importing.logins import read_login

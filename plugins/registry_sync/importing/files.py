@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from registry_sync.config.other_tools import Tool, recognize, recognize_text
-from registry_sync.config.yaml_source import Document, read_yaml
+from registry_sync.config.reading.other_tools import Tool, recognize, recognize_text
+from registry_sync.config.reading.yaml_source import Document, read_yaml
 from registry_sync.errors import ConfigurationError
 from registry_sync.importing.crsync import read_crsync
 from registry_sync.importing.dregsy import read_dregsy

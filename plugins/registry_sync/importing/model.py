@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from registry_sync.config.other_tools import Tool
+from registry_sync.config.reading.other_tools import Tool
 from registry_sync.oci.reference import Digest, Repository
 
 Value = str | int | float | bool | tuple[str, ...]

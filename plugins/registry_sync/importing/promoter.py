@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from registry_sync.config.yaml_source import Document
+from registry_sync.config.reading.yaml_source import Document
 from registry_sync.importing.logins import read_login
 from registry_sync.importing.model import Entry, Imported, ImportedRegistry, Remark, Rule, Wish
 from registry_sync.importing.names import below, parse_place, parse_repository, tag_for

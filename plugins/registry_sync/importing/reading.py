@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from registry_sync.config.yaml_source import Document, Place, show_place
+from registry_sync.config.reading.yaml_source import Document, Place, show_place
 from registry_sync.importing.model import Remark
 from registry_sync.text import one_line, quoted
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from registry_sync.config.yaml_source import Document
+from registry_sync.config.reading.yaml_source import Document
 from registry_sync.importing.logins import read_login
 from registry_sync.importing.model import Entry, Imported, ImportedRegistry, Remark, Value, Wish
 from registry_sync.importing.names import parse_place

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from registry_sync.config.yaml_source import Document
+from registry_sync.config.reading.yaml_source import Document
 from registry_sync.errors import ConfigurationError
 from registry_sync.importing.expressions import found_pattern, version_part
 from registry_sync.importing.model import Entry, Imported, Remark, Rule, Wish

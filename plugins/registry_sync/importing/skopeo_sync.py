@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from registry_sync.config.yaml_source import Document
+from registry_sync.config.reading.yaml_source import Document
 from registry_sync.errors import ConfigurationError
 from registry_sync.importing.expressions import found_pattern
 from registry_sync.importing.logins import read_login

@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from registry_sync.config.document import MirrorsFile
 from registry_sync.config.node_pools import NodePool, Runtime
+from registry_sync.config.reading.yaml_source import Place, show_place
 from registry_sync.config.runtime_versions import Versions
-from registry_sync.config.yaml_source import Place, show_place
 from registry_sync.nodes.containerd_config import advise_on_config_path, advise_on_configs, choose_form
 from registry_sync.nodes.image_store import FEATURE, feature_of, possible_store, written_store
 from registry_sync.nodes.render import render_pool

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from registry_sync.config.node_pools import Runtime
+from registry_sync.config.reading.yaml_source import read_all_yaml
 from registry_sync.config.runtime_versions import Versions
-from registry_sync.config.yaml_source import read_all_yaml
 from registry_sync.errors import ConfigurationError
 from registry_sync.nodes.containerd_config import IMAGES_PLUGINS
 from registry_sync.oci.reference import parse_host

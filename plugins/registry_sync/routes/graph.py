@@ -11,11 +11,11 @@ from itertools import chain, islice, takewhile
 from typing import Self
 
 from registry_sync.config.document import MirrorsFile
-from registry_sync.config.explain_errors import Problem
 from registry_sync.config.mirror import Mirror
+from registry_sync.config.reading.explain_errors import Problem
+from registry_sync.config.reading.yaml_source import Place
 from registry_sync.config.registry import Registry
 from registry_sync.config.rules import NamespaceRule, RepositoryRule
-from registry_sync.config.yaml_source import Place
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.route import Route, route_of

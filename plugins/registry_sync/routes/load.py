@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from registry_sync.config.document import HeadersDocument, MirrorsDocument, MirrorsFile
-from registry_sync.config.explain_errors import (
+from registry_sync.config.listed_images import expand_image_lists
+from registry_sync.config.reading.explain_errors import (
     SECTION_MODELS,
     Problem,
     explain_error,
@@ -20,11 +21,10 @@ from registry_sync.config.explain_errors import (
     is_echo,
     problem_texts,
 )
-from registry_sync.config.listed_images import expand_image_lists
-from registry_sync.config.mirrors_folder import join_texts, merge_documents, split_text
-from registry_sync.config.other_tools import foreign_file, recognize, recognize_text
-from registry_sync.config.variables import expand_variables
-from registry_sync.config.yaml_source import Document, Place, read_yaml
+from registry_sync.config.reading.mirrors_folder import join_texts, merge_documents, split_text
+from registry_sync.config.reading.other_tools import foreign_file, recognize, recognize_text
+from registry_sync.config.reading.variables import expand_variables
+from registry_sync.config.reading.yaml_source import Document, Place, read_yaml
 from registry_sync.errors import MirrorsFileError
 from registry_sync.routes.bootstrap_images import place_images
 from registry_sync.routes.checks.all_checks import check_mirrors

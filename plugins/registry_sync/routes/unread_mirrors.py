@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from registry_sync.config.document import MirrorsFile
-from registry_sync.config.explain_errors import Problem
 from registry_sync.config.mirror import Mirror, MirrorEntry
+from registry_sync.config.reading.explain_errors import Problem
+from registry_sync.config.reading.yaml_source import Document
 from registry_sync.config.registry import Registry
 from registry_sync.config.rules import Rule
-from registry_sync.config.yaml_source import Document
 from registry_sync.routes.graph import uses_known_registries
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 
-from registry_sync.airflow.check_dag import build_check_dag
+from registry_sync.airflow.dags.check import build_check_dag
 from registry_sync.airflow.operators.check import CheckOperator
 from registry_sync.config.document import MirrorsFile
 from registry_sync.errors import ConfigurationError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry_sync.airflow.map_length import check_map_length
+from registry_sync.airflow.runs.map_length import check_map_length
 from registry_sync.errors import ConfigurationError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from registry_sync.airflow.mirror_dag import build_dag
+from registry_sync.airflow.dags.mirror import build_dag
 from registry_sync.routes.load import load_mirrors
 
 FILE = """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from registry_sync.airflow.mirror_docs import describe
+from registry_sync.airflow.dags.mirror_docs import describe
 from registry_sync.routes.load import load_mirrors
 
 REGISTRIES = """\

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from registry_sync.airflow.mirror_dag import build_dag
+from registry_sync.airflow.dags.mirror import build_dag
 from registry_sync.airflow.mirrors_file import check_mirrors_file, load_dag_mirrors
 from registry_sync.errors import MirrorsFileError
 from registry_sync.worker import kept_text

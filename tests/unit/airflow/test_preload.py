@@ -68,7 +68,7 @@ def test_scheduler_has_all_modules_of_tasks_before_it_forks_them(tmp_path: Path)
 
 
 def test_api_server_imports_no_modules_of_tasks(tmp_path: Path) -> None:
-    assert "registry_sync.airflow.mirror_dag" not in loaded(tmp_path, ["api-server"])["modules"]
+    assert "registry_sync.airflow.dags.mirror" not in loaded(tmp_path, ["api-server"])["modules"]
 
 
 def imported_later(module: str) -> Iterator[str]:

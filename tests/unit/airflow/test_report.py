@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from registry_sync.airflow.damaged_images import push_damaged
 from registry_sync.airflow.ids import copy_task, routes_task
-from registry_sync.airflow.run_outcomes import match_reports
+from registry_sync.airflow.runs.damaged_images import push_damaged
+from registry_sync.airflow.runs.outcomes import match_reports
 from registry_sync.config.registry import Registry
 from registry_sync.config.settings import RouteSettings
 from registry_sync.errors import DeniedError

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from airflow.sdk import RetryAction
 
-from registry_sync.airflow.retries import MirrorRetryPolicy, deferral_end, error_of_report
+from registry_sync.airflow.runs.retries import MirrorRetryPolicy, deferral_end, error_of_report
 from registry_sync.errors import (
     ConfigurationError,
     DeniedError,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from registry_sync.airflow.route_pages import page_key, pull_route
+from registry_sync.airflow.runs.route_pages import page_key, pull_route
 from registry_sync.errors import ConfigurationError
 
 

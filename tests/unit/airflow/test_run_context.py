@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from registry_sync.airflow.run_context import read_parameters
+from registry_sync.airflow.runs.context import read_parameters
 from registry_sync.errors import ConfigurationError
 
 DECLARED: dict[str, Any] = {"repositories": None, "destinations": [], "tags": None, "dry_run": False}

@@ -9,8 +9,8 @@ from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction
 from airflow.timetables.interval import CronDataIntervalTimetable
 from pendulum import DateTime
 
-from registry_sync.airflow import timetable
-from registry_sync.airflow.timetable import CronFromNextTick, DisabledTimetable
+from registry_sync.airflow.dags import timetable
+from registry_sync.airflow.dags.timetable import CronFromNextTick, DisabledTimetable
 
 ANY_TIME = TimeRestriction(earliest=DateTime(2026, 1, 1, tzinfo=UTC), latest=None, catchup=False)
 

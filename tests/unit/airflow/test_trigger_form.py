@@ -10,10 +10,10 @@ import pytest
 from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import ParamValidationError
 
-from registry_sync.airflow.mirror_dag import build_dag
-from registry_sync.airflow.readiness_dag import parameters as readiness_parameters
-from registry_sync.airflow.run_context import read_parameters
-from registry_sync.airflow.trigger_form import parameters
+from registry_sync.airflow.dags.mirror import build_dag
+from registry_sync.airflow.dags.readiness import parameters as readiness_parameters
+from registry_sync.airflow.dags.trigger_form import parameters
+from registry_sync.airflow.runs.context import read_parameters
 from registry_sync.config.mirror import Mirror
 from registry_sync.errors import ConfigurationError
 from registry_sync.routes.load import load_mirrors

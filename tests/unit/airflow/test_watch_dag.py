@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from airflow.sdk import CronTriggerTimetable
 
-from registry_sync.airflow.watch_dag import WATCH_TASK, build_watch_dag
+from registry_sync.airflow.dags.watch import WATCH_TASK, build_watch_dag
 from registry_sync.errors import MirrorsFileError
 from registry_sync.routes.load import load_mirrors
 

@@ -11,7 +11,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from registry_sync.cli.main import main
-from registry_sync.config.yaml_source import read_yaml
+from registry_sync.config.reading.yaml_source import read_yaml
 from registry_sync.routes.load import json_schema, load_mirrors
 from testkit.project import PROJECT
 

@@ -11,8 +11,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_sync.config.yaml_slips import advice_for_line, advice_for_space
-from registry_sync.config.yaml_source import Document, Place, read_all_yaml, read_yaml, show_place
+from registry_sync.config.reading.yaml_slips import advice_for_line, advice_for_space
+from registry_sync.config.reading.yaml_source import Document, Place, read_all_yaml, read_yaml, show_place
 from registry_sync.errors import MirrorsFileError
 from testkit.project import PROJECT
 

@@ -8,8 +8,8 @@ import pytest
 
 from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
 from registry_sync.cli.main import main
-from registry_sync.config.other_tools import recognize, recognize_text
-from registry_sync.config.yaml_source import read_yaml
+from registry_sync.config.reading.other_tools import recognize, recognize_text
+from registry_sync.config.reading.yaml_source import read_yaml
 from registry_sync.errors import MirrorsFileError
 from registry_sync.importing import files
 from registry_sync.routes.load import load_mirrors

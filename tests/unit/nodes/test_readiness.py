@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry_sync.airflow.dags.readiness import parameters
 from registry_sync.airflow.operators.readiness import add_unchecked, error_of_results
-from registry_sync.airflow.readiness_dag import parameters
 from registry_sync.config.node_pools import NodePool, NodePoolEntry
 from registry_sync.config.registry import Registry
 from registry_sync.errors import RefusedError, TemporaryError
@@ -466,7 +466,7 @@ def test_the_trigger_form_has_the_default_limits() -> None:
 
 PARSED = """
 import sys
-import registry_sync.airflow.readiness_dag
+import registry_sync.airflow.dags.readiness
 packages = ("registry_sync.registry.", "registry_sync.nodes.", "registry_sync.skopeo.")
 print(*sorted(name for name in sys.modules if name.startswith(packages)))
 """

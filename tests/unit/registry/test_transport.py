@@ -132,7 +132,7 @@ def test_a_limit_on_another_answer_is_no_wish_to_wait() -> None:
 
 
 def test_waits_of_a_window_cover_it() -> None:
-    from registry_sync.airflow.deferral import MAX_DEFERRALS  # noqa: PLC0415 - imports Airflow
+    from registry_sync.airflow.runs.deferral import MAX_DEFERRALS  # noqa: PLC0415 - imports Airflow
 
     assert MAX_DEFERRALS >= WINDOW_PARTS
 

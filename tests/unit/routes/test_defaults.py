@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from registry_sync.airflow.mirror_dag import build_dag
+from registry_sync.airflow.dags.mirror import build_dag
 from registry_sync.config.deep_check import DeepCheckRules
 from registry_sync.config.mirror import MIRROR_OPTIONS, Mirror
 from registry_sync.config.notify import Notifier

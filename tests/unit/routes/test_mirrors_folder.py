@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from registry_sync.airflow.mirror_docs import describe
+from registry_sync.airflow.dags.mirror_docs import describe
 from registry_sync.airflow.mirrors_file import check_mirrors_file, load_dag_mirrors
 from registry_sync.cli.main import main
 from registry_sync.errors import MirrorsFileError

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_sync.airflow.operators.list_routes import split_unmodified
-from registry_sync.airflow.run_outcomes import finished_routes
+from registry_sync.airflow.runs.outcomes import finished_routes
 from registry_sync.config.mirror import Mirror
 from registry_sync.config.registry import Registry
 from registry_sync.config.rules import RepositoryRule

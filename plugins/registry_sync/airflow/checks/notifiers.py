@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from registry_sync.airflow.notifications import notifier_fault
+from registry_sync.airflow.messages.notifications import notifier_fault
 from registry_sync.checks.finding import Finding
 from registry_sync.config.document import MirrorsFile
 from registry_sync.config.notify import Notifier

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Asset, BaseOperator, TriggerRule
 
 from registry_sync.airflow.pushes.assets import pushes_alias
-from registry_sync.airflow.run_context import read_rows
+from registry_sync.airflow.runs.context import read_rows
 from registry_sync.airflow.states.assets import destination_alias, destination_asset
 from registry_sync.config.registry import Registry
 from registry_sync.state.changes import NO_CHANGES, ChangeEvent, Changes

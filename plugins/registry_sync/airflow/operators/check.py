@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator, TriggerRule
 
 from registry_sync.airflow.ids import FINDINGS_KEY
-from registry_sync.airflow.run_context import task_label
+from registry_sync.airflow.runs.context import task_label
 from registry_sync.config.document import MirrorsFile
 from registry_sync.errors import ConfigurationError, TemporaryError
 

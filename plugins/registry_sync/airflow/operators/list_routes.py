@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from registry_sync.airflow.damaged_images import read_damaged
-from registry_sync.airflow.deferral import defer_or_raise
 from registry_sync.airflow.hooks.registry import RegistryHook
 from registry_sync.airflow.hooks.skopeo import check_skopeos
 from registry_sync.airflow.ids import (
@@ -24,10 +22,8 @@ from registry_sync.airflow.ids import (
     NOTES_KEY,
     UNMODIFIED_KEY,
 )
-from registry_sync.airflow.map_length import check_map_length
 from registry_sync.airflow.masking import masked, masked_text
-from registry_sync.airflow.route_pages import push_routes
-from registry_sync.airflow.run_context import (
+from registry_sync.airflow.runs.context import (
     read_accepted,
     read_due_deletions,
     read_last_look,
@@ -37,6 +33,10 @@ from registry_sync.airflow.run_context import (
     read_window_request,
     task_label,
 )
+from registry_sync.airflow.runs.damaged_images import read_damaged
+from registry_sync.airflow.runs.deferral import defer_or_raise
+from registry_sync.airflow.runs.map_length import check_map_length
+from registry_sync.airflow.runs.route_pages import push_routes
 from registry_sync.config.mirror import Mirror
 from registry_sync.config.registry import Registry
 from registry_sync.errors import ConfigurationError, RegistrySyncError

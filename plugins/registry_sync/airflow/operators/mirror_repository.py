@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from registry_sync.airflow.hooks.skopeo import check_skopeos
 from registry_sync.airflow.operators.route_operator import RouteOperator
-from registry_sync.airflow.retries import MirrorRetryPolicy
-from registry_sync.airflow.run_context import task_label
+from registry_sync.airflow.runs.context import task_label
+from registry_sync.airflow.runs.retries import MirrorRetryPolicy
 from registry_sync.errors import ConfigurationError
 from registry_sync.routes.single_route import RouteArguments, parse_route
 from registry_sync.sync.scope import RouteScope

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from registry_sync.airflow.operators.route_operator import RouteOperator
-from registry_sync.airflow.route_pages import pull_route
+from registry_sync.airflow.runs.route_pages import pull_route
 from registry_sync.airflow.states.route_state import Try, record_try
 from registry_sync.routes.route import Route
 from registry_sync.sync.scope import RouteTask

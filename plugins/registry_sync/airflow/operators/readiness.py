@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Asset, BaseOperator, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException
 
-from registry_sync.airflow.damaged_images import read_damaged
 from registry_sync.airflow.hooks.registry import RegistryHook
 from registry_sync.airflow.ids import (
     CHECK_TASK,
@@ -20,11 +19,12 @@ from registry_sync.airflow.ids import (
     RESULTS_KEY,
     copy_task,
 )
-from registry_sync.airflow.map_length import check_map_length
 from registry_sync.airflow.masking import masked_readiness, masked_text
-from registry_sync.airflow.notifications import MESSAGES, SEND_SECONDS
-from registry_sync.airflow.recent_runs import list_recent_runs
-from registry_sync.airflow.run_context import read_parameters
+from registry_sync.airflow.messages.notifications import MESSAGES, SEND_SECONDS
+from registry_sync.airflow.runs.context import read_parameters
+from registry_sync.airflow.runs.damaged_images import read_damaged
+from registry_sync.airflow.runs.map_length import check_map_length
+from registry_sync.airflow.runs.recent_runs import list_recent_runs
 from registry_sync.config.document import MirrorsFile
 from registry_sync.config.mirror import Mirror
 from registry_sync.config.node_pools import NodePool
@@ -252,7 +252,7 @@ class ReadinessReportOperator(BaseOperator):
 
     def _store(self, context: Context, report: ReadinessReport) -> None:
         """Store the result for the page, and send metrics and messages. The result of the run stays if that fails."""
-        from registry_sync.airflow.readiness_messages import send_readiness_messages
+        from registry_sync.airflow.messages.readiness_messages import send_readiness_messages
         from registry_sync.airflow.states.readiness_state import publish_readiness
 
         store = context["asset_state_store"][READINESS]

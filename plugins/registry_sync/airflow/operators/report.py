@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException
 
-from registry_sync.airflow.damaged_images import push_damaged
 from registry_sync.airflow.ids import (
     deletion_plans_key,
     last_look_key,
     watermark_key,
 )
-from registry_sync.airflow.run_context import (
+from registry_sync.airflow.runs.context import (
     leaves_last_look,
     read_deletion_plans,
     read_found,
@@ -25,7 +24,8 @@ from registry_sync.airflow.run_context import (
     read_watermark,
     scheduled_end,
 )
-from registry_sync.airflow.run_outcomes import DestinationOutcome, read_outcomes
+from registry_sync.airflow.runs.damaged_images import push_damaged
+from registry_sync.airflow.runs.outcomes import DestinationOutcome, read_outcomes
 from registry_sync.airflow.states.destination_state import DestinationOfMirror, EndedRun, record_destinations
 from registry_sync.config.notify import Notifier
 from registry_sync.routes.route import route_key
@@ -138,7 +138,7 @@ class ReportOperator(BaseOperator):
 
     def _send_messages(self, context: Context) -> None:
         """Send the messages that are due. Dry runs have changed nothing that is stored."""
-        from registry_sync.airflow.notifications import send_run_messages
+        from registry_sync.airflow.messages.notifications import send_run_messages
 
         names = [place.destination.name for place in self.destinations]
         if not context["params"].get("dry_run"):

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from registry_sync.airflow.deferral import defer_or_raise
 from registry_sync.airflow.hooks.connections import HookConnections
 from registry_sync.airflow.ids import REPORT_KEY
 from registry_sync.airflow.masking import masked
-from registry_sync.airflow.retries import error_of_report
-from registry_sync.airflow.run_context import task_label
+from registry_sync.airflow.runs.context import task_label
+from registry_sync.airflow.runs.deferral import defer_or_raise
+from registry_sync.airflow.runs.retries import error_of_report
 from registry_sync.airflow.states.route_state import Try
 from registry_sync.errors import RegistrySyncError
 from registry_sync.registry.traffic import NO_TRAFFIC

@@ -12,9 +12,9 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError
 
 from registry_sync.airflow.ids import dag_id
+from registry_sync.airflow.messages.notifications import MESSAGES, SEND_SECONDS, Messenger, mirror_links, run_links
 from registry_sync.airflow.metrics import send_metrics
 from registry_sync.airflow.mirrors_file import list_file_problems
-from registry_sync.airflow.notifications import MESSAGES, SEND_SECONDS, Messenger, mirror_links, run_links
 from registry_sync.airflow.states.state_store import open_named_store, open_store
 from registry_sync.config.document import MirrorsFile
 from registry_sync.config.mirror import Mirror
@@ -89,7 +89,7 @@ class WatchOperator(BaseOperator):
 
     def _watch_nodes(self, messenger: Messenger) -> None:
         """Send the stored result of the readiness checks again as metrics, and the messages that are due about it."""
-        from registry_sync.airflow.readiness_messages import tell_pools
+        from registry_sync.airflow.messages.readiness_messages import tell_pools
         from registry_sync.airflow.states.readiness_state import stored_readiness
         from registry_sync.state.metrics import readiness_metrics
 

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from registry_sync.airflow.hooks.registry import RegistryHook
-from registry_sync.airflow.map_length import check_map_length
 from registry_sync.airflow.operators.list_routes import ListRoutesOperator
 from registry_sync.airflow.pushes.received import pull_pushed
-from registry_sync.airflow.run_context import task_label
+from registry_sync.airflow.runs.context import task_label
+from registry_sync.airflow.runs.map_length import check_map_length
 from registry_sync.oci.artifact_tags import subject_of
 from registry_sync.routes.discovery import Discovery
 from registry_sync.routes.pushed import expand_pushed

@@ -9,7 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from registry_sync.airflow.ids import ALL_ROUTES, DISABLED_KEY, LISTED_KEY, LISTING_ERROR_KEY, is_of_pushes, routes_task
-from registry_sync.airflow.run_context import read_parameters, read_rows, read_run_interval
+from registry_sync.airflow.runs.context import read_parameters, read_rows, read_run_interval
 from registry_sync.airflow.states.state_store import losing, open_store, parse_state, read_record, read_state
 from registry_sync.config.registry import Registry
 from registry_sync.errors import TemporaryError

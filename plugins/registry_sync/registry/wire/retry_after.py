@@ -52,7 +52,7 @@ WINDOW_PARTS = 12
 """Docker Hub's pull limit is a number of pulls per window (``100;w=21600``), without the time of the next free pull.
 
 Twelve waits of a twelfth each cover the window. A task defers that often before it fails (``MAX_DEFERRALS`` in
-``airflow/deferral.py``). https://docs.docker.com/docker-hub/usage/pulls/
+``airflow/runs/deferral.py``). https://docs.docker.com/docker-hub/usage/pulls/
 """
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import chain
 
-from registry_sync.config.explain_errors import Problem
+from registry_sync.config.reading.explain_errors import Problem
 from registry_sync.routes.checks.check_cycles import check_cycles
 from registry_sync.routes.checks.checked_file import CheckedFile
 from registry_sync.routes.checks.names import check_namespace_names, check_repository_names, check_reserved_names

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from registry_sync.config.explain_errors import Problem
-from registry_sync.config.yaml_source import Place
+from registry_sync.config.reading.explain_errors import Problem
+from registry_sync.config.reading.yaml_source import Place
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.checks.checked_file import CheckedFile, mirror_place
 from registry_sync.routes.checks.find_cycles import (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from registry_sync.config.document import MirrorsFile
 from registry_sync.config.mirror import Mirror
-from registry_sync.config.yaml_source import Place
+from registry_sync.config.reading.yaml_source import Place
 from registry_sync.routes.graph import (
     NamespaceRoutes,
     RouteMap,

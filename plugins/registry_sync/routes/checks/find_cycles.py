@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from registry_sync.config.yaml_source import Place
+from registry_sync.config.reading.yaml_source import Place
 from registry_sync.oci.reference import Repository
 from registry_sync.routes.graph import Forms, NamespaceRoutes, PlacedRoute, RouteMap
 from registry_sync.tags.name_forms import NamePattern, form_text, forms_meet, forms_of, literal_form, literal_texts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from registry_sync.config.explain_errors import Problem
+from registry_sync.config.reading.explain_errors import Problem
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository
 from registry_sync.registry.kinds import other_registry

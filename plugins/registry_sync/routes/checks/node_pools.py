@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
 
-from registry_sync.config.explain_errors import Problem
 from registry_sync.config.node_pools import BootstrapImage, NodePool, Runtime
+from registry_sync.config.reading.explain_errors import Problem
+from registry_sync.config.reading.yaml_source import Place
 from registry_sync.config.registry import Registry
-from registry_sync.config.yaml_source import Place
 from registry_sync.oci.reference import DOCKER_HUB, Repository
 from registry_sync.routes.checks.checked_file import CheckedFile
 from registry_sync.routes.checks.registries import unknown_registries

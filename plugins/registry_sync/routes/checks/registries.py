@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 
-from registry_sync.config.explain_errors import Problem
+from registry_sync.config.reading.explain_errors import Problem
+from registry_sync.config.reading.yaml_source import Place
 from registry_sync.config.registry import Registry
-from registry_sync.config.yaml_source import Place
 from registry_sync.routes.checks.checked_file import CheckedFile, option_place
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from registry_sync.config.explain_errors import Problem
-from registry_sync.config.yaml_source import Place, show_place
+from registry_sync.config.reading.explain_errors import Problem
+from registry_sync.config.reading.yaml_source import Place, show_place
 from registry_sync.routes.checks.checked_file import CheckedFile, mirror_place
 from registry_sync.routes.graph import (
     NamespaceRoutes,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from registry_sync.airflow.ids import READINESS_DAG
-from registry_sync.airflow.notifications import SEND_SECONDS, Messenger, run_links
+from registry_sync.airflow.messages.notifications import SEND_SECONDS, Messenger, run_links
 from registry_sync.airflow.states.state_store import open_named_store
 from registry_sync.config.node_pools import NodePool
 from registry_sync.state.messages.pool_alerts import pool_alerts

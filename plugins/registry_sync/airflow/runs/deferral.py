@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from airflow.sdk import BaseOperator
 
-from registry_sync.airflow.retries import deferral_end
+from registry_sync.airflow.runs.retries import deferral_end
 from registry_sync.airflow.triggers.not_before import NotBeforeTrigger
 from registry_sync.errors import RegistrySyncError
 

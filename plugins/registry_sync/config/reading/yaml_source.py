@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from registry_sync.config.yaml_errors import LONGEST_LINE, Loader, explained, split_lines
-from registry_sync.config.yaml_slips import advice_for_line
+from registry_sync.config.reading.yaml_errors import LONGEST_LINE, Loader, explained, split_lines
+from registry_sync.config.reading.yaml_slips import advice_for_line
 from registry_sync.errors import MirrorsFileError
 from registry_sync.text import quoted
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from registry_sync.airflow.ids import REPORT_KEY, copy_task, routes_task
-from registry_sync.airflow.route_pages import pull_routes
-from registry_sync.airflow.run_context import read_failed, read_notes
+from registry_sync.airflow.runs.context import read_failed, read_notes
+from registry_sync.airflow.runs.route_pages import pull_routes
 from registry_sync.routes.route import Route, route_key
 from registry_sync.sync.report import RouteReport
 

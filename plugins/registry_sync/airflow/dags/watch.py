@@ -7,8 +7,8 @@ from pathlib import Path
 
 from airflow.sdk import DAG, CronTriggerTimetable
 
+from registry_sync.airflow.dags.mirror import DEFAULT_START_DATE
 from registry_sync.airflow.ids import MISTAKES_TAG, WATCH_DAG
-from registry_sync.airflow.mirror_dag import DEFAULT_START_DATE
 from registry_sync.airflow.operators.watch import WatchOperator
 from registry_sync.config.document import MirrorsFile
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from registry_sync.airflow.ids import DAMAGED_KEY, REPORT_TASK
-from registry_sync.airflow.recent_runs import list_recent_runs
+from registry_sync.airflow.runs.recent_runs import list_recent_runs
 from registry_sync.sync.verification.damaged_images import DamagedImage, update_damaged
 
 if TYPE_CHECKING:

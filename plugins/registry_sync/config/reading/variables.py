@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from registry_sync.config.yaml_source import Document, Place
+from registry_sync.config.reading.yaml_source import Document, Place
 from registry_sync.text import quoted
 
 

@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from registry_sync.config.explain_errors import SECTION_MODELS, Problem, problem_texts
-from registry_sync.config.yaml_source import Document, Place
+from registry_sync.config.reading.explain_errors import SECTION_MODELS, Problem, problem_texts
+from registry_sync.config.reading.yaml_source import Document, Place
 from registry_sync.errors import MirrorsFileError
 
 _MARK = "\0"

@@ -17,11 +17,11 @@ from registry_sync.config.mirror import MIRROR_OPTIONS, MirrorEntry, MirrorOptio
 from registry_sync.config.node_pools import BootstrapImageEntry, NodePoolEntry, PoolMirrorEntry
 from registry_sync.config.notify import NotifierEntry
 from registry_sync.config.prune_rules import PruneRulesEntry
+from registry_sync.config.reading.yaml_source import Document, Place, show_place
 from registry_sync.config.registry import RegistryEntry
 from registry_sync.config.rules import NamespaceEntry, RepositoryEntry
 from registry_sync.config.settings import RouteOptions, SkopeoEntry
 from registry_sync.config.tag_rules import TagRuleEntry
-from registry_sync.config.yaml_source import Document, Place, show_place
 from registry_sync.text import quoted
 
 

@@ -8,18 +8,18 @@ from typing import Any
 from airflow.sdk import DAG, Asset
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
+from registry_sync.airflow.dags.mirror_docs import describe
+from registry_sync.airflow.dags.timetable import CronFromNextTick, DisabledTimetable
+from registry_sync.airflow.dags.trigger_form import parameters
 from registry_sync.airflow.ids import CHANGES_TASK, REPORT_TASK, copy_task, dag_id, routes_task
-from registry_sync.airflow.mirror_docs import describe
 from registry_sync.airflow.operators.changes import ChangesOperator
 from registry_sync.airflow.operators.list_routes import ListRoutesOperator
 from registry_sync.airflow.operators.mirror_route import MirrorRouteOperator
 from registry_sync.airflow.operators.report import ReportOperator
 from registry_sync.airflow.pushes.assets import subscribed_asset
 from registry_sync.airflow.pushes.chain import downstream_mirrors
-from registry_sync.airflow.retries import MirrorRetryPolicy
+from registry_sync.airflow.runs.retries import MirrorRetryPolicy
 from registry_sync.airflow.states.destination_state import DestinationOfMirror
-from registry_sync.airflow.timetable import CronFromNextTick, DisabledTimetable
-from registry_sync.airflow.trigger_form import parameters
 from registry_sync.config.document import MirrorsFile
 from registry_sync.config.mirror import Mirror
 from registry_sync.config.registry import Registry

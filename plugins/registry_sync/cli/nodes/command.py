@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from registry_sync.cli.arguments import FAILED, OK
-from registry_sync.cli.nodes_audit import add_audit
-from registry_sync.cli.nodes_check import Clients, add_check, find_pool
-from registry_sync.cli.nodes_collect import add_collect
-from registry_sync.cli.nodes_prove import add_prove
-from registry_sync.cli.nodes_runtime import add_runtime, choose_runtime, choose_versions
+from registry_sync.cli.nodes.audit import add_audit
+from registry_sync.cli.nodes.check import Clients, add_check, find_pool
+from registry_sync.cli.nodes.collect import add_collect
+from registry_sync.cli.nodes.prove import add_prove
+from registry_sync.cli.nodes.runtime import add_runtime, choose_runtime, choose_versions
 from registry_sync.config.runtime_versions import Versions
 from registry_sync.errors import ConfigurationError
 from registry_sync.nodes.render import RenderedFile, render_pool, write_files

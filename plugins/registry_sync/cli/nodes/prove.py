@@ -6,8 +6,8 @@ import argparse
 from datetime import UTC, datetime
 
 from registry_sync.cli.arguments import OK
-from registry_sync.cli.nodes_check import find_pool
-from registry_sync.cli.nodes_runtime import add_runtime, choose_runtime
+from registry_sync.cli.nodes.check import find_pool
+from registry_sync.cli.nodes.runtime import add_runtime, choose_runtime
 from registry_sync.nodes.prove import proof
 from registry_sync.routes.load import load_mirrors
 

@@ -14,7 +14,7 @@ try:
 except ImportError:  # PyYAML without libyaml: the same, slower
     from yaml import SafeLoader as Loader  # type: ignore[assignment]
 
-from registry_sync.config.yaml_slips import advice_for_line, advice_for_space
+from registry_sync.config.reading.yaml_slips import advice_for_line, advice_for_space
 from registry_sync.errors import MirrorsFileError
 
 __all__ = ("LONGEST_LINE", "Loader", "explained", "split_lines")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
-from registry_sync.cli.nodes_check import find_pool
-from registry_sync.cli.nodes_runtime import add_runtime, choose_runtime, choose_versions
+from registry_sync.cli.nodes.check import find_pool
+from registry_sync.cli.nodes.runtime import add_runtime, choose_runtime, choose_versions
 from registry_sync.config.document import MirrorsFile
 from registry_sync.config.node_pools import NodePool
 from registry_sync.errors import ConfigurationError

@@ -1,0 +1,1 @@
+"""The DAGs that a DAG file gets, their schedules, forms and documentation."""

@@ -1,0 +1,1 @@
+"""Messages through Airflow's notifiers."""

@@ -1,0 +1,1 @@
+"""One run: its parameters, its work on the way between tasks, its errors and outcome."""

@@ -1,0 +1,1 @@
+"""Reading a mirrors file as YAML, and explaining its mistakes by line."""
