@@ -68,7 +68,7 @@ class GitlabClient(VendorApiClient):
         hidden, listed = 0, 0
         rows, public = self._repositories(namespace, include_private=include_private)
         for row in rows:
-            is_private = None if public is None else row.get("project_id") not in public
+            is_private = None if public is None else _number(row, "project_id") not in public
             if not row["path"].startswith(f"{namespace}/"):
                 continue
             if is_private:
@@ -79,7 +79,7 @@ class GitlabClient(VendorApiClient):
         if not listed:
             raise ConfigurationError(f"namespace {namespace!r} of {self._host} has no {_missing_repositories(hidden)}")
 
-    def _repositories(self, namespace: str, *, include_private: bool) -> tuple[Iterator[Item], set[Any] | None]:
+    def _repositories(self, namespace: str, *, include_private: bool) -> tuple[Iterator[Item], set[int] | None]:
         """The repositories of a namespace, and the numbers of its public projects, if only those are wanted.
 
         :raises ConfigurationError: when GitLab does not list them to us.
@@ -97,17 +97,17 @@ class GitlabClient(VendorApiClient):
                 f"one ({error})"
             ) from error
 
-    def _read(self, path: str, kind: str, *, include_private: bool) -> tuple[Iterator[Item], set[Any] | None]:
+    def _read(self, path: str, kind: str, *, include_private: bool) -> tuple[Iterator[Item], set[int] | None]:
         rows = self._rows(f"/api/v4/{kind}/{path}/registry/repositories?", "path")
         return rows, None if include_private else self._public_projects(f"/api/v4/{kind}/{path}", kind)
 
-    def _public_projects(self, path: str, kind: str) -> set[Any]:
+    def _public_projects(self, path: str, kind: str) -> set[int]:
         """The numbers of the projects of a group, or of one project, whose registry everybody may read."""
         if kind == "projects":
             projects: Iterable[Any] = [self._api.call("GET", path).json()]
         else:
             projects = self._rows(f"{path}/projects?include_subgroups=true&visibility=public&")
-        return {project.get("id") for project in projects if _is_public(project)}
+        return {number for project in projects if _is_public(project) and (number := _number(project, "id"))}
 
     def _rows(self, path: str, *fields: str) -> Iterator[Item]:
         """The objects of all pages. The first page is read at once."""
@@ -160,6 +160,11 @@ def _next(path: str, response: Response) -> str:
     link = next_link(response)
     following = parse_qs(urlsplit(link).query).get("last", [])
     return f"{path}&last={quote(following[-1], safe='')}" if following else link
+
+
+def _number(row: Item, field: str) -> int | None:
+    number = row.get(field)
+    return number if isinstance(number, int) else None
 
 
 def _is_public(project: Any) -> bool:
