@@ -40,6 +40,7 @@ NOT_RUN = {
         r"(token=\$\()?curl .*|url=.*"
     ),
     "changes a git checkout": r"git pull",
+    "gives rights in an account of a cloud": r"(az|gcloud) .*",
 }
 """Reasons why commands are not run, and the commands."""
 
