@@ -16,9 +16,10 @@ from airflow.sdk.execution_time.comms import DeferTask
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 
 from registry_sync.airflow.dags.mirror import build_dag
-from registry_sync.airflow.ids import dag_id, pushes_dag_id
+from registry_sync.airflow.ids import PUSHED_KEY, dag_id, pushes_dag_id
 from registry_sync.airflow.pushes.assets import pushes_asset
 from registry_sync.airflow.pushes.dag import build_pushes_dag
+from registry_sync.airflow.pushes.received import MAX_TAGS
 from registry_sync.events.event_extra import parse_extra
 from registry_sync.routes.load import load_mirrors
 from registry_sync.state.document import as_document, read_document
@@ -204,6 +205,38 @@ def test_the_wait_counts_from_the_last_event_and_takes_no_worker(
     assert arguments == {"resume_at": (now + timedelta(seconds=10)).isoformat(), "ends_task": True}
     own = team.receive(an_event(extra, now, task="changes"))
     assert own.state == "success", "our own tasks push the tag last"
+
+
+def test_an_event_of_the_future_does_not_wait_for_it(
+    source: RegistryProcess, wire: Interceptor, new_world: NewWorld, name: str
+) -> None:
+    """The clock of an API server may be ahead of that of a worker."""
+    team = new_world(source, wire, name)
+    before = datetime.now(UTC)
+    event = an_event(an_extra({"repository": name, "tags": ["v1"]}), before + timedelta(days=1))
+    result = team.receive(event)
+    after = datetime.now(UTC)
+    assert isinstance(result.msg, DeferTask)
+    resume_at = datetime.fromisoformat(str(trigger_arguments(result.msg)["resume_at"]))
+    assert before + timedelta(seconds=10) <= resume_at <= after + timedelta(seconds=10)
+    stored = read_document(LastEvents, team.stored[pushes_asset_name("team"), EVENTS_KEY])
+    assert stored.received_at is not None
+    assert stored.received_at <= after
+
+
+def test_more_tags_than_are_looked_at_singly_are_not_kept(
+    source: RegistryProcess, wire: Interceptor, new_world: NewWorld, name: str
+) -> None:
+    team = new_world(source, wire, name)
+    tags = [f"v{number}" for number in range(MAX_TAGS + 1)]
+    few, many = tags[:MAX_TAGS], tags[MAX_TAGS - 1 :]
+    events = [
+        an_event(an_extra({"repository": name, "tags": few[start : start + 50]})) for start in range(0, MAX_TAGS, 50)
+    ]
+    assert team.receive(*events).state == "success"
+    assert team.api.xcoms[PUSHES, -1, PUSHED_KEY] == {name: sorted(few)}
+    assert team.receive(*events, an_event(an_extra({"repository": name, "tags": many}))).state == "success"
+    assert team.api.xcoms[PUSHES, -1, PUSHED_KEY] == {name: None}
 
 
 def test_a_signature_stands_for_its_image(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from registry_sync.airflow.ids import PUSHED_KEY, PUSHES_TASK
@@ -29,7 +29,7 @@ MAX_TAGS = 200
 class ReceivedEvent:
     """An event that started a run.
 
-    :ivar at: when Airflow received it.
+    :ivar at: when Airflow received it, by the clock of the process that did. A time in the future is taken as now.
     :ivar is_own: a task emitted it, after all that belongs to its tags was there.
     """
 
@@ -44,13 +44,14 @@ def read_events(context: Context, mirror: str, source: Registry) -> list[Receive
     Whoever may edit assets in Airflow can write an event.
     """
     found: Sequence[Any] = context["triggering_asset_events"].get(pushes_asset(mirror), ())
-    received = []
+    received, now = [], datetime.now(UTC)
     for entry in found:
         event = read_event(entry, source)
         if event is None:
             log.warning("The event of %s is not one of pushes, and is left out", entry.timestamp.isoformat())
         else:
-            received.append(ReceivedEvent(event=event, at=entry.timestamp, is_own=bool(entry.source_task_id)))
+            at = min(entry.timestamp, now)
+            received.append(ReceivedEvent(event=event, at=at, is_own=bool(entry.source_task_id)))
     return received
 
 
@@ -70,7 +71,7 @@ def _read_message(entry: Any, source: Registry) -> PushEvent | None:
 
 def push_pushed(context: Context, pushes: Iterable[Push]) -> None:
     """Leave the pushes for the tasks that list routes."""
-    document = {push.repository: None if push.tags is None else list(push.tags) for push in pushes}
+    document = {push.repository: _bounded(push.tags) for push in pushes}
     context["ti"].xcom_push(PUSHED_KEY, document)
 
 
@@ -85,8 +86,8 @@ def pull_pushed(context: Context) -> Mapping[str, tuple[str, ...] | None]:
             f"Airflow no longer has the XCom {PUSHED_KEY!r} of the task {PUSHES_TASK}, with what was pushed; "
             f"clear {PUSHES_TASK}, so that it reads the events of this run again"
         )
-    return {name: _bounded(tags) for name, tags in document.items()}
+    return {name: None if tags is None else tuple(tags) for name, tags in document.items()}
 
 
-def _bounded(tags: Sequence[str] | None) -> tuple[str, ...] | None:
-    return None if tags is None or len(tags) > MAX_TAGS else tuple(tags)
+def _bounded(tags: Sequence[str] | None) -> list[str] | None:
+    return None if tags is None or len(tags) > MAX_TAGS else list(tags)
