@@ -61,7 +61,7 @@ def _advice(path: Path) -> str:
 
 
 def _of_airflow() -> tuple[Callable[[str], str | None], str]:
-    """How to read a secret, and Airflow's own address."""
+    """A reader of secrets, and Airflow's own address."""
     with redirect_stdout(sys.stderr):
         try:
             from registry_sync.airflow.receiver.base_url import base_url

@@ -59,7 +59,7 @@ Named = tuple[datetime, str, frozenset[str] | None]
 
 
 def _named_tags(context: Context, mirror: str, source: Registry, since: datetime) -> list[Named]:
-    """What the events since a time name.
+    """The names in the events since a time.
 
     :raises LookupError: when there are too many events to read them.
     """

@@ -39,17 +39,17 @@ _OF_SDK = {"connection_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS, 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Sovereignty:
-    """Where an Azure cloud issues tokens, and for what. The scope of the public cloud is that of registries alone."""
+class _AzureCloud:
+    """The place where an Azure cloud issues tokens, and their scope. That of the public cloud is for registries alone."""
 
     authority: str
     scope: str
 
 
-_CLOUDS: Mapping[str, _Sovereignty] = {
-    "io": _Sovereignty(authority="login.microsoftonline.com", scope="https://containerregistry.azure.net/.default"),
-    "cn": _Sovereignty(authority="login.chinacloudapi.cn", scope="https://management.chinacloudapi.cn/.default"),
-    "us": _Sovereignty(authority="login.microsoftonline.us", scope="https://management.usgovcloudapi.net/.default"),
+_CLOUDS: Mapping[str, _AzureCloud] = {
+    "io": _AzureCloud(authority="login.microsoftonline.com", scope="https://containerregistry.azure.net/.default"),
+    "cn": _AzureCloud(authority="login.chinacloudapi.cn", scope="https://management.chinacloudapi.cn/.default"),
+    "us": _AzureCloud(authority="login.microsoftonline.us", scope="https://management.usgovcloudapi.net/.default"),
 }
 """By the end of the registry's host. The authorities are those of the SDK's ``AzureAuthorityHosts``, the scopes those
 of ``KnownContainerRegistryAudience``: https://learn.microsoft.com/javascript/api/@azure/container-registry."""
@@ -112,7 +112,7 @@ class AzureIdentity:
                 self._found[cloud.scope] = self._open(cloud)
             return str(self._found[cloud.scope].get_token(cloud.scope).token)
 
-    def _open(self, cloud: _Sovereignty) -> Any:
+    def _open(self, cloud: _AzureCloud) -> Any:
         """A credential of the SDK. One that is configured is used alone, so that its error is the one that is shown."""
         from azure import identity
 

@@ -1,4 +1,4 @@
-"""What became of the attached artifacts of a route: results for its report, and notes about what could not be read."""
+"""The outcome for attached artifacts: results for the report of a route, and notes about what could not be read."""
 
 from __future__ import annotations
 

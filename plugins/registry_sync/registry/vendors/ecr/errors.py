@@ -48,7 +48,7 @@ class ExpiredToken(LoginRejected):
 
 
 class AlreadyExists(RefusedError):
-    """What was to be created exists."""
+    """The repository, or another thing to create, exists already."""
 
 
 def with_status(response: Response) -> Response:
