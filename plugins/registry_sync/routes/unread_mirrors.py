@@ -97,7 +97,7 @@ def _hosts(written: Any, registries: Mapping[str, Registry], defaults: Any) -> f
 def _destinations(written: Any, defaults: Any) -> Any:
     """The destinations of an entry as they are written. One with an unknown key may have meant that, and inherits none.
 
-    ``destinatons: [acr]`` beside ``defaults: {destinations: [other]}`` is such an entry.
+    A misspelt ``destinations: [acr]`` beside ``defaults: {destinations: [other]}`` is such an entry.
     """
     if not isinstance(written, Mapping):
         return None

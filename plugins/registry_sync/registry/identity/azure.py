@@ -40,7 +40,7 @@ _OF_SDK = {"connection_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _AzureCloud:
-    """The place where an Azure cloud issues tokens, and their scope. That of the public cloud is for registries alone."""
+    """The place where an Azure cloud issues tokens, and their scope; for registries alone at the public cloud."""
 
     authority: str
     scope: str
