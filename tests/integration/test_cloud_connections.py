@@ -168,6 +168,11 @@ def test_the_identity_of_the_worker() -> None:
             f"{NAME}: verify: false is not supported; write the path of a bundle, or remove it",
         ),
         (
+            ECR,
+            {"conn_type": "aws", "login": "key", "password": "secret", "extra": {"aws_session_token": ["token"]}},
+            f"{NAME}: aws_access_key_id, aws_secret_access_key and aws_session_token must be text",
+        ),
+        (
             GAR,
             {"conn_type": "google_cloud_platform", "extra": {"is_anonymous": True}},
             (

@@ -18,7 +18,7 @@ from registry_sync.errors import ConfigurationError, TemporaryError
 from registry_sync.registry.clouds import ECR_PUBLIC, Cloud
 from registry_sync.registry.ecr_host import EcrHost, parse_ecr_host
 from registry_sync.registry.endpoint import Credentials, Endpoint, Proxy
-from registry_sync.registry.identity.aws_errors import decoded_errors
+from registry_sync.registry.identity.aws_errors import decoded_errors, decoded_settings
 from registry_sync.registry.identity.aws_sessions import AwsKeys, AwsRole, assume_role, open_session
 from registry_sync.registry.identity.extras import require
 from registry_sync.registry.proxies import with_login
@@ -72,7 +72,11 @@ class AwsIdentity:
         import boto3
 
         region = region or self.region
-        with self._lock, decoded_errors(f"the service {service}", self.origin):
+        with (
+            self._lock,
+            decoded_errors(f"the service {service}", self.origin),
+            decoded_settings(service, self.origin),
+        ):
             session = boto3.Session(botocore_session=self._session(region))
             return session.client(service, **self._client_options(service, region, options))
 
@@ -102,7 +106,7 @@ class AwsIdentity:
         client = self.client("ecr", host.region, config=_variants(host))
         with decoded_errors("ecr:GetAuthorizationToken", self.origin):
             answer = client.get_authorization_token(registryIds=[host.account])
-        token: Mapping[str, Any] = next(iter(answer["authorizationData"]), {})
+            token: Mapping[str, Any] = answer["authorizationData"][0]
         issued_for = str(token.get("proxyEndpoint"))
         found = parse_ecr_host(urlsplit(issued_for).netloc)
         if found is None or (found.account, found.region) != (host.account, host.region):
@@ -159,7 +163,7 @@ class AwsIdentity:
         }
         try:
             return Config(**{**ours, **self.options})
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, AttributeError) as error:
             raise ConfigurationError(f"{self.origin}: its config_kwargs cannot be used: {error}") from error
 
 

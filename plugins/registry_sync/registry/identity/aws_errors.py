@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from registry_sync.errors import ConfigurationError, LoginRejected, RegistrySyncError, TemporaryError
+from registry_sync.registry.identity.answers import read_answer, unusable_answer
 
 _THROTTLED = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"})
 """Codes of errors that pass, whatever their status."""
@@ -20,22 +21,38 @@ PLACES = (
 
 @contextmanager
 def decoded_errors(action: str, origin: str) -> Iterator[None]:
-    """Raise errors of the SDK as our own.
+    """Call AWS, and raise errors of the SDK as our own.
 
     :param action: the call, such as ``ecr:GetAuthorizationToken``.
     :param origin: the place that the identity is written in.
     :raises LoginRejected: when AWS denies the call.
     :raises ConfigurationError: when there is no identity, or its settings are wrong.
-    :raises TemporaryError: when AWS, or the place that issues the credentials, does not respond.
+    :raises TemporaryError: when AWS, or the place that issues the credentials, does not respond as it should.
     """
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     try:
-        yield
+        with read_answer("AWS", action, origin):
+            yield
     except ClientError as error:
         raise _of_response(error, action, origin) from error
     except BotoCoreError as error:
         raise _of_sdk(error, action, origin) from error
+    except ResponseParserError as error:  # it quotes the whole answer
+        raise unusable_answer("AWS", action, origin) from error
+
+
+@contextmanager
+def decoded_settings(service: str, origin: str) -> Iterator[None]:
+    """Raise errors of the SDK about settings as our own: it checks few of them, and each in its own way.
+
+    :raises ConfigurationError: when a client cannot be made with these settings.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise ConfigurationError(f"{origin} cannot be used for the service {service}: {error}") from error
 
 
 def _of_response(error: Any, action: str, origin: str) -> RegistrySyncError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,13 @@ METADATA_ATTEMPTS = 2
 
 SESSION_NAME = "registry_sync"
 """Name of the session of a role, which AWS' logs show."""
+
+
+_TELLS_SECRETS = ("botocore.parsers", "botocore.endpoint", "botocore.auth")
+"""Loggers of the SDK that write whole requests and answers at level debug: tokens, and keys of roles."""
+
+for _name in _TELLS_SECRETS:
+    logging.getLogger(_name).setLevel(logging.INFO)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ from registry_sync.errors import (
 )
 from registry_sync.registry.clouds import Cloud
 from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.registry.identity.answers import read_answer
 from registry_sync.registry.identity.extras import require
 from registry_sync.registry.jwt_claims import jwt_claims, time_of
 from registry_sync.registry.wire.auth import FixedAuthorization
@@ -110,7 +111,8 @@ class AzureIdentity:
         with self._lock, self._decoded_errors():
             if cloud.scope not in self._found:
                 self._found[cloud.scope] = self._open(cloud)
-            return str(self._found[cloud.scope].get_token(cloud.scope).token)
+            with read_answer("Azure", "a request for a token", self.origin):
+                return str(self._found[cloud.scope].get_token(cloud.scope).token)
 
     def _open(self, cloud: _AzureCloud) -> Any:
         """A credential of the SDK. One that is configured is used alone, so that its error is the one that is shown."""

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 from registry_sync.errors import ConfigurationError, LoginRejected, TemporaryError
 from registry_sync.registry.clouds import Cloud
 from registry_sync.registry.endpoint import Credentials, Endpoint
+from registry_sync.registry.identity.answers import read_answer, unusable_answer
 from registry_sync.registry.identity.extras import require
 
 USER = "oauth2accesstoken"
@@ -67,9 +68,7 @@ class GoogleIdentity:
         """
         with self._lock, self._decoded_errors():
             credentials = self._credentials()
-            credentials.refresh(_request())
-            if not credentials.token:
-                raise TemporaryError(f"Google answered {self.origin} without a token")
+            self._refresh(credentials)
             end = credentials.expiry.replace(tzinfo=UTC) if credentials.expiry else None
             return Credentials(username=USER, secret=credentials.token, expires_at=end)
 
@@ -78,11 +77,19 @@ class GoogleIdentity:
         with self._lock, self._decoded_errors():
             credentials = self._credentials()
             if not credentials.token:
-                credentials.refresh(_request())
+                self._refresh(credentials)
             for name in ("service_account_email", "account"):
                 if text := getattr(credentials, name, None):
                     return str(text)
             return f"{type(credentials).__module__.rpartition('.')[2]} credentials of {self.origin}"
+
+    def _refresh(self, credentials: Any) -> None:
+        """Fetch a token. :raises TemporaryError: also for an answer without one."""
+        action = "a request for a token"
+        with read_answer("Google", action, self.origin):
+            credentials.refresh(_request())
+        if not isinstance(credentials.token, str) or not credentials.token:
+            raise unusable_answer("Google", action, self.origin)
 
     def _credentials(self) -> Any:
         """Credentials of the SDK. Where the environment has them is looked for once."""

@@ -58,6 +58,8 @@ def _read_keys(connection: Connection, fields: ExtraFields, session: Mapping[str
     if not login:
         return None
     token = written.get(_TOKEN)
+    if not all(isinstance(value, str) for value in (login, password, token or "")):
+        raise ConfigurationError(f"{fields.name}: {_KEY_ID}, {_SECRET} and {_TOKEN} must be text")
     for secret in filter(None, (password, token)):
         mask_secret(secret)
     return AwsKeys(access_key_id=str(login), secret_access_key=str(password), session_token=token)
