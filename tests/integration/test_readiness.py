@@ -142,6 +142,18 @@ def test_a_mirror_for_bytes_only_is_checked_by_digest(shared: RegistryProcess) -
     )
 
 
+def test_a_pinned_image_is_checked_by_its_digest(own: RegistryProcess) -> None:
+    """Nodes pull it by its digest, also at a mirror that they trust with tags."""
+    pinned = Expected(tag="v1", digest=IMAGE.digest, said_by="its pin", is_pinned=True)
+    check = replace(check_at(own.host), tags=(pinned, replace(pinned, digest=OTHER.digest)))
+    images.push(own.url, NAME, "v1", images.multi_arch("moved on"))
+    with closing(RegistryHook(check.registry).get_node_conn(30.0)) as client:
+        there, gone = check_endpoint(check, client, PATIENT, TODAY)
+    assert (there.fault, there.image) == (None, f"team/pause:v1@{str(IMAGE.digest)[:19]}")
+    assert (gone.fault, gone.image) == ("absent", f"team/pause:v1@{str(OTHER.digest)[:19]}")
+    assert gone.problem.startswith(f"{own.host}/{NAME}@{OTHER.digest} not found; ")
+
+
 def test_an_unknown_digest_is_not_compared(shared: RegistryProcess) -> None:
     found = look(check_at(shared.host, None, resolves=False))
     assert (found.fault, found.digest) == (None, IMAGE.digest)
@@ -940,7 +952,14 @@ class TestDag:
         assert re.fullmatch(
             rf"{stack.source.host} at \d{{4}}-\d\d-\d\d \d\d:\d\d UTC, 1 minute ago", tag.pop("said_by")
         )
-        assert tag == {"tag": "v1", "digest": str(IMAGE.digest), "not_compared": "", "problem": "", "advice": ""}
+        assert tag == {
+            "tag": "v1",
+            "digest": str(IMAGE.digest),
+            "not_compared": "",
+            "problem": "",
+            "advice": "",
+            "is_pinned": False,
+        }
 
     def test_a_store_that_fails_makes_digests_unknown(self, stack: Stack) -> None:
         """The run itself goes on: the next one reads the source again."""
@@ -970,6 +989,7 @@ class TestDag:
                 "not_compared": "",
                 "problem": "",
                 "advice": "",
+                "is_pinned": False,
             }
         ]
 

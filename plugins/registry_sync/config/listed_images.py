@@ -69,11 +69,12 @@ class _Expander:
             raise ConfigurationError(f"{quoted(taken[0])} cannot be beside images_from:, which names images")
         host, tls = self._source(entry)
         tags: dict[str, dict[str, None]] = defaultdict(dict)
-        for repository, tag in map(_parse, images):
+        repositories = {image: Repository.parse(split_image(image)[0]) for image in images}
+        for image, repository in repositories.items():
             if without_default_port(repository.host, tls=tls) == host:
-                tags[repository.name][tag] = None
+                tags[repository.name][_tag_with_pin(image)] = None
         if not tags and host:
-            others = ", ".join(sorted({repository.host for repository, _ in map(_parse, images)}))
+            others = ", ".join(sorted({repository.host for repository in repositories.values()}))
             raise ConfigurationError(f"the list has no image of {host}, the source; it has images of {others}")
         return tuple(
             {**options, "repository": name, "tags": {"names": tuple(names)}} for name, names in sorted(tags.items())
@@ -125,10 +126,10 @@ def _read_list(base: Path, name: str) -> Iterator[str]:
     yield from images
 
 
-def _parse(image: str) -> tuple[Repository, str]:
-    """The repository and the tag, with the digest that pins it. :raises ConfigurationError: when it has no tag."""
-    name, suffix, tag = split_image(image)
+def _tag_with_pin(image: str) -> str:
+    """The tag, with the digest that pins it. :raises ConfigurationError: when it has no tag."""
+    _, suffix, tag = split_image(image)
     before, at, digest = suffix.partition("@")
     if at and not before:
         raise ConfigurationError(f"{quoted(image)} has a digest and no tag; write NAME:TAG@{digest}")
-    return Repository.parse(name), f"{tag}{at}{digest}"
+    return f"{tag}{at}{digest}"

@@ -14,8 +14,10 @@ from registry_sync.config.notify import Notifier, WrittenNotifiers
 from registry_sync.config.rules import or_list
 from registry_sync.config.runtime_versions import Versions, check_versions
 from registry_sync.config.tag_rules import WrittenTags
-from registry_sync.oci.reference import Reference
+from registry_sync.errors import ConfigurationError
+from registry_sync.oci.reference import Digest, Reference
 from registry_sync.tags.rules import TagRules
+from registry_sync.text import quoted
 
 Runtime = Literal["docker", "containerd", "crio", "k3s", "talos"]
 
@@ -52,10 +54,15 @@ class BootstrapImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedImage:
-    """A bootstrap image by its whole name, at any registry."""
+    """A bootstrap image by its whole name, at any registry. ``tag`` is empty where only a digest is written."""
 
     name: str
     tag: str
+    digest: Digest | None = None
+
+    def __str__(self) -> str:
+        tag, digest = (f"{mark}{part}" if part else "" for mark, part in ((":", self.tag), ("@", self.digest)))
+        return f"{self.name}{tag}{digest}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +70,8 @@ class NodePool:
     """A pool of machines.
 
     ``registry`` is the registry of image names. ``version`` is the text of ``versions``, if it is written.
-    ``named_images`` are among ``images`` by their names at ``registry``, but for the ``unplaced`` ones.
+    ``named_images`` are among ``images`` by their names at ``registry``, but for the ``unplaced`` ones, which
+    no route brings there, or which have no tag.
     ``image_store`` is that of dockerd, if it is written. ``notify`` are told when machines would not start.
     ``pull_order``: the registries in the order in which machines try them, each with whether it resolves tags.
     """
@@ -74,7 +82,7 @@ class NodePool:
     pool_mirrors: tuple[PoolMirror, ...] = ()
     images: tuple[BootstrapImage, ...] = ()
     named_images: tuple[NamedImage, ...] = ()
-    unplaced: tuple[str, ...] = ()
+    unplaced: tuple[NamedImage, ...] = ()
     runtime: Runtime | None = None
     version: str | None = None
     versions: Versions = Versions()
@@ -106,10 +114,22 @@ class BootstrapImageEntry(Strict):
     tags: WrittenTags | None = Field(None, description="Tags that machines need; default: all")
 
 
+def parse_image(text: str) -> NamedImage:
+    """Read the name of an image. :raises ConfigurationError: when it is not one."""
+    name, suffix, tag = split_image(text)
+    before, at, digest = suffix.partition("@")
+    Reference.parse(f"{name}:{tag}")
+    try:
+        return NamedImage(name=name, tag="" if at and not before else tag, digest=Digest.parse(digest) if at else None)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{quoted(text)}: {error}; a digest is sha256: and 64 digits of 0-9 and a-f"
+        ) from error
+
+
 def check_image(text: str) -> str:
     """Return ``text`` if it is the name of an image. :raises ConfigurationError: when it is not."""
-    name, _, tag = split_image(text)
-    Reference.parse(f"{name}:{tag}")
+    parse_image(text)
     return text
 
 
@@ -191,7 +211,7 @@ class NodePoolEntry(Strict):
                 _parse_image(image) for image in self.bootstrap_images if not isinstance(image, NamedImageEntry)
             ),
             named_images=tuple(
-                _parse_named(image) for image in self.bootstrap_images if isinstance(image, NamedImageEntry)
+                parse_image(image.image) for image in self.bootstrap_images if isinstance(image, NamedImageEntry)
             ),
             runtime=self.runtime,
             version=self.version,
@@ -206,11 +226,6 @@ def _parse_mirror(written: str | PoolMirrorEntry) -> PoolMirror:
     if isinstance(written, str):
         return PoolMirror(registry=written)
     return PoolMirror(registry=written.registry, trust=written.trust)
-
-
-def _parse_named(entry: NamedImageEntry) -> NamedImage:
-    name, _, tag = split_image(entry.image)
-    return NamedImage(name=name, tag=tag)
 
 
 def _parse_image(written: str | BootstrapImageEntry) -> BootstrapImage:

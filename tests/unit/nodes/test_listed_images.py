@@ -13,6 +13,7 @@ from registry_sync.cli.arguments import FAILED, OK, UNUSABLE
 from registry_sync.cli.main import main
 from registry_sync.config.document import MirrorsFile
 from registry_sync.config.rules import RepositoryRule
+from registry_sync.oci.reference import Digest
 from registry_sync.routes.load import load_healthy_mirrors, load_mirrors
 
 DIGEST = f"sha256:{'a' * 64}"
@@ -74,8 +75,42 @@ def test_bootstrap_images_are_placed_by_routes(file: MirrorsFile) -> None:
         ("library/alpine", ("3.20",)),
         ("library/busybox", ("latest",)),
     ]
-    assert outside.unplaced == ("registry.k8s.io/pause:3.10",)
-    assert ([image.repository for image in china.images], china.unplaced) == (["team/app"], ("ghcr.io/a/b:v1",))
+    assert list(map(str, outside.unplaced)) == ["registry.k8s.io/pause:3.10"]
+    assert [image.repository for image in china.images] == ["team/app"]
+    assert list(map(str, china.unplaced)) == ["ghcr.io/a/b:v1"]
+
+
+def test_digests_of_a_list_are_what_nodes_pull(tmp_path: Path) -> None:
+    """Nodes pull a digest whatever the tag beside it names, and may run several images of one tag."""
+    other = f"sha256:{'b' * 64}"
+    names = ["app:v1", f"app:v1@{DIGEST}", f"app:v1@{other}", f"app:v2@{DIGEST}"]
+    entries = ", ".join(f'{{image: "quay.io/team/{name}"}}' for name in names)
+    text = FILE.replace("{from: lists/nodes.txt}", f"[{entries}]")
+    outside = load_mirrors(write(tmp_path, text)).node_pools["outside"]
+    pins = [dict(image.tags.named) for image in outside.images if image.tags]
+    a, b = map(Digest.parse, (DIGEST, other))
+    assert pins == [{"v1": None, "v2": a}, {"v1": a}, {"v1": b}]
+
+
+@pytest.mark.parametrize("host", ["ghcr.io", "docker.io"])
+def test_a_digest_alone_is_named_and_disturbs_nothing_else(
+    tmp_path: Path, host: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path, images=f"{LIST}{host}/a/b@{DIGEST}\n")
+    assert len(load_mirrors(path).mirrors["world"].rules) == 2
+    assert main(["nodes", "audit", "--mirrors-file", str(path), "--pool", "outside"]) == FAILED
+    assert (
+        f"PROBLEM: {host}/a/b@{DIGEST}: a digest without a tag cannot be mirrored or checked; name it as "
+        f"NAME:TAG@{DIGEST}"
+    ) in capsys.readouterr().out.splitlines()
+
+
+def test_a_wrong_digest_is_refused(tmp_path: Path) -> None:
+    _, problems = load_healthy_mirrors(write(tmp_path, FILE.replace("ghcr.io/a/b:v1", "ghcr.io/a/b:v1@sha256:0")))
+    assert problems == (
+        "mirrors.yaml:14: nodes.china.bootstrap_images[1].image: 'ghcr.io/a/b:v1@sha256:0': 'sha256:0' is not a "
+        "sha256 or sha512 digest; a digest is sha256: and 64 digits of 0-9 and a-f",
+    )
 
 
 def test_a_folder_of_mirrors_files_has_its_lists_beside_them(tmp_path: Path) -> None:
@@ -187,6 +222,16 @@ def test_collect_reads_pods_charts_and_lists(
         "# Images that nodes run, written by nodes collect. One a line.\nbusybox:1.36\nquay.io/team/agent:v2\n"
         "quay.io/team/app:v1\nquay.io/team/data:v1\nregistry.k8s.io/pause:3.10\n"
     )
+
+
+def test_a_reader_of_the_list_never_sees_half_of_it(tmp_path: Path) -> None:
+    source, output = tmp_path / "in", tmp_path / "out"
+    source.write_text("quay.io/team/app:v1\n")
+    output.write_text("quay.io/team/old:v1\n")
+    with output.open() as reader:
+        assert main(["nodes", "collect", "--output", str(output), str(source)]) == OK
+        assert reader.read() == "quay.io/team/old:v1\n"
+    assert {path.name for path in tmp_path.iterdir()} == {"in", "out"}
 
 
 @pytest.mark.parametrize(

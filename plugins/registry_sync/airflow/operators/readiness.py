@@ -312,8 +312,8 @@ def add_unchecked(listed: Sequence[Mapping[str, Any]], results: Sequence[ImageRe
     checks = (EndpointCheck.from_json(row["check"]) for row in listed)
     problem = f"not checked: its task {CHECK_TASK} ended without a result; see its log"
     return [
-        by_key.get((check.pool, check.image(expected.tag), check.registry.name))
-        or ImageReadiness.unchecked(check, expected.tag, problem)
+        by_key.get((check.pool, check.image(expected), check.registry.name))
+        or ImageReadiness.unchecked(check, expected, problem)
         for check in checks
         for expected in check.tags
     ]

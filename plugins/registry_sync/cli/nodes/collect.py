@@ -30,14 +30,25 @@ def add_collect(parser: argparse.ArgumentParser) -> None:
 def _collect(arguments: argparse.Namespace) -> int:
     images = sorted({image for name in arguments.files for image in _read(name)})
     existing = _existing(arguments.output)
-    try:
-        arguments.output.write_text("\n".join([HEAD, *images, ""]), encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"{arguments.output}: cannot write it ({error})") from error
+    _write(arguments.output, "\n".join([HEAD, *images, ""]))
     for sign, names in (("+", set(images) - existing), ("-", existing - set(images))):
         print(*(f"{sign} {name}\n" for name in sorted(names)), sep="", end="")
     print(f"{arguments.output}: {len(images)} images")
     return OK
+
+
+def _write(path: Path, text: str) -> None:
+    """Write the list at once: Airflow may read it at any time, and half a list would end the other images' mirrors.
+
+    :raises ConfigurationError: when that is not possible.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise ConfigurationError(f"{path}: cannot write it ({error})") from error
 
 
 def _read(name: str) -> Sequence[str]:

@@ -60,18 +60,18 @@ def check_endpoint(check: EndpointCheck, client: PullClient, limits: Limits, tod
 
 def _check_image(check: EndpointCheck, expected: Expected, pull: _Pull, today: date) -> ImageReadiness:
     if expected.problem:
-        return ImageReadiness.unchecked(check, expected.tag, expected.problem, expected.advice)
+        return ImageReadiness.unchecked(check, expected, expected.problem, expected.advice)
     fault: Fault | None = None
     problem = advice = ""
     try:
-        pull.read_manifests(expected, by_tag=check.resolves)
+        pull.read_manifests(expected, by_tag=check.resolves and not expected.is_pinned)
         pull.check_blobs(today)
     except _FaultError as error:
         fault, advice = error.fault, advise(error.fault, error.cause, check, expected.tag)
         problem = f"{error}; {advice}"
     return ImageReadiness(
         pool=check.pool,
-        image=check.image(expected.tag),
+        image=check.image(expected),
         registry=check.registry.name,
         fault=fault,
         problem=problem,

@@ -31,6 +31,6 @@ def fault_damaged(results: Iterable[ImageReadiness], known: Sequence[KnownDamage
 
 
 def _fault(result: ImageReadiness, problems: dict[tuple[str, str, Digest], str]) -> ImageReadiness:
-    repository = result.image.rpartition(":")[0]
+    repository = result.image.partition("@")[0].rpartition(":")[0]
     problem = problems.get((result.registry, repository, result.digest)) if result.digest else None
     return replace(result, fault="damaged", problem=problem) if problem else result

@@ -29,13 +29,18 @@ that is trusted with tags. sole: it is the pool's own registry and the only one 
 """
 
 
+PIN_LENGTH = len("sha256:") + 12
+"""Characters of a digest in tables."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
     """A tag that nodes need, and the digest that it should have.
 
     ``digest`` is ``None`` when it cannot be compared; ``not_compared`` is then the reason. ``said_by`` is the registry
-    that the digest is from, and when. ``problem``, if not empty, is why the tag cannot be checked at all, such as a tag
-    that its source does not have; ``advice`` is its end, as in :class:`ImageReadiness`.
+    that the digest is from, and when. ``is_pinned``: nodes pull the digest, whatever the tag names. ``problem``, if not
+    empty, is why the tag cannot be checked at all, such as a tag that its source does not have; ``advice`` is its end,
+    as in :class:`ImageReadiness`.
     """
 
     tag: str
@@ -44,6 +49,7 @@ class Expected:
     not_compared: str = ""
     problem: str = ""
     advice: str = ""
+    is_pinned: bool = False
 
     @classmethod
     def unknown(cls, tag: str, seen: str, advice: str) -> Self:
@@ -82,9 +88,13 @@ class EndpointCheck:
         """The name of the check in Airflow's UI: ``outside_china: giantswarm/pause from acr``."""
         return f"{self.pool}: {self.repository.name} from {self.registry.name}"
 
-    def image(self, tag: str) -> str:
-        """The name of an image in tables: without its registry, because every registry should have the same image."""
-        return f"{self.repository.name}:{tag}"
+    def image(self, expected: Expected) -> str:
+        """The name of an image in tables: without its registry, because every registry should have the same image.
+
+        A pinned one has the beginning of its digest: nodes may run several images of one tag.
+        """
+        pin = f"@{str(expected.digest)[:PIN_LENGTH]}" if expected.is_pinned else ""
+        return f"{self.repository.name}:{expected.tag}{pin}"
 
     def to_json(self) -> dict[str, Any]:
         """The check as JSON-simple values, for XCom."""
@@ -154,11 +164,11 @@ class ImageReadiness:
         return cls(**{**document, **parsed})
 
     @classmethod
-    def unchecked(cls, check: EndpointCheck, tag: str, problem: str, advice: str = "") -> Self:
+    def unchecked(cls, check: EndpointCheck, expected: Expected, problem: str, advice: str = "") -> Self:
         """An image that was not checked."""
         return cls(
             pool=check.pool,
-            image=check.image(tag),
+            image=check.image(expected),
             registry=check.registry.name,
             fault="unchecked",
             problem=problem,

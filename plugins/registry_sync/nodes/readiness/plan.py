@@ -21,7 +21,7 @@ from registry_sync.registry.client import ListedTag, RegistryClient
 from registry_sync.routes.graph import RouteMap
 from registry_sync.routes.route import Route
 from registry_sync.tags.overwrite_policy import FOLLOW
-from registry_sync.tags.rules import TagRules, only_tags
+from registry_sync.tags.rules import TagRule, TagRules
 from registry_sync.tags.select import PushTimes, rejection_reason, select_tags
 
 T = TypeVar("T")
@@ -82,11 +82,18 @@ MAX_UNPLACED = 10
 
 def _unplaced_note(file: MirrorsFile, pool: NodePool) -> list[str]:
     """A note about images of a list that nothing brings to the pool's registry: machines pull them elsewhere."""
-    if not pool.unplaced:
-        return []
-    more = f" and {len(pool.unplaced) - MAX_UNPLACED} more" if len(pool.unplaced) > MAX_UNPLACED else ""
-    names, host = ", ".join(pool.unplaced[:MAX_UNPLACED]), file.registries[pool.registry].host
-    return [f"{pool.name}: not checked, because nothing brings them to {host}: {names}{more}"]
+    host = file.registries[pool.registry].host
+    reasons = {True: f"nothing brings them to {host}", False: "they have a digest and no tag"}
+    return [
+        f"{pool.name}: not checked, because {reason}: {_some([str(image) for image in images])}"
+        for has_tag, reason in reasons.items()
+        if (images := [image for image in pool.unplaced if bool(image.tag) is has_tag])
+    ]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_UNPLACED} more" if len(names) > MAX_UNPLACED else ""
+    return f"{', '.join(names[:MAX_UNPLACED])}{more}"
 
 
 def find_source(
@@ -144,7 +151,7 @@ class _Planner:
         for tag in written:
             sources = (source for repository in shared for source in self._sources(repository, (tag,)))
             groups.setdefault(tuple(sources), []).append(tag)
-        return [TagRules((only_tags(tags),)) for tags in groups.values()] or [rules]
+        return [_named(tags, rules) for tags in groups.values()] or [rules]
 
     def _sources(self, repository: Repository, tags: Collection[str]) -> list[Repository]:
         return list(dict.fromkeys(route.source_repository for route in self._routes.into(repository, tags)))
@@ -160,7 +167,8 @@ class _Planner:
         repository, tags = Repository(registry.host, name), [tag.tag for tag in expected]
         if resolves and (reason := self._why_not_comparable(repository, tags)):
             expected = [
-                tag if tag.problem else replace(tag, digest=None, said_by="", not_compared=reason) for tag in expected
+                tag if tag.problem or tag.is_pinned else replace(tag, digest=None, said_by="", not_compared=reason)
+                for tag in expected
             ]
         route = next(chain(self._routes.into(repository, tags), self._routes.into(repository)), None)
         return EndpointCheck(
@@ -189,12 +197,15 @@ class _Planner:
         read_at = datetime.now(UTC)
         try:
             expected = self._read_source(source, repository, rules)
-            self.plan.read_at[str(repository)] = read_at
+            if not all(tag.is_pinned for tag in expected):  # nothing is read for pins
+                self.plan.read_at[str(repository)] = read_at
         except RegistrySyncError as error:
             known = self._recall_known()
             self.plan.notes.append(f"cannot read digests from {repository}: {error}{_knowledge(repository, known)}")
             expected = self._recall(repository, rules, known)
-        self.plan.digests |= {str(Reference(repository, tag.tag)): tag.digest for tag in expected if tag.digest}
+        self.plan.digests |= {
+            str(Reference(repository, tag.tag)): tag.digest for tag in expected if tag.digest and not tag.is_pinned
+        }
         return expected
 
     def _read_source(self, source: Registry, repository: Repository, rules: TagRules) -> list[Expected]:
@@ -219,7 +230,12 @@ class _Planner:
         mirrored = _tags_of(repository, self._read_mirrored())
         names = dict.fromkeys([*(earlier or mirrored), *rules.by_name])
         chosen = [tag for tag in names if not rejection_reason(tag, rules)]
-        expected = [_recalled(repository, tag, earlier.get(tag), read_at, mirrored.get(tag)) for tag in chosen]
+        expected = [
+            _pinned(tag, pin)
+            if (pin := rules.named.get(tag))
+            else _recalled(repository, tag, earlier.get(tag), read_at, mirrored.get(tag))
+            for tag in chosen
+        ]
         seen = f"its tags are unknown: {repository.host} does not answer, and there is no earlier check"
         advice = "list the tags by name, or pass the output of an earlier nodes check --json with --expect"
         return expected or [Expected.unknown(ANY_TAG, seen, advice)]
@@ -253,6 +269,16 @@ def _recalled(
     return Expected(tag=tag, not_compared=f"{repository.host} does not answer, and there is no earlier check")
 
 
+def _pinned(tag: str, digest: Digest) -> Expected:
+    """Nodes pull the digest, so a registry that has moved the tag since serves them too."""
+    return Expected(tag=tag, digest=digest, said_by="its pin", is_pinned=True)
+
+
+def _named(tags: Sequence[str], rules: TagRules) -> TagRules:
+    """The rules for some tags of ``rules``, with their pins."""
+    return TagRules((TagRule(named={tag: rules.named.get(tag) for tag in tags}),))
+
+
 ANY_TAG = "*"
 """Stands for the tags of an image when none is known."""
 
@@ -264,8 +290,12 @@ def _read_expected(client: RegistryClient, repository: Repository, rules: TagRul
     entries |= listed
     push_times = PushTimes(are_listed=client.lists_push_times and not rules.is_all_by_name)
     selection = select_tags(entries.values(), rules, now=datetime.now(UTC), push_times=push_times)
-    digests = {**{name: entry.digest for name, entry in entries.items()}, **selection.pins}
-    expected = [_resolve(client, repository, tag, digests.get(tag)) for tag in selection.selected]
+    expected = [
+        _pinned(tag, pin)
+        if (pin := selection.pins.get(tag))
+        else _resolve(client, repository, tag, entries[tag].digest)
+        for tag in selection.selected
+    ]
     expected += [Expected(tag=tag, problem=reason) for tag, reason in selection.failed.items()]
     unmatched = f"tags: of the bootstrap image matches none of the {len(listed)} tags of {repository}"
     return expected or [Expected.unknown(ANY_TAG, unmatched, "fix its rules")]
