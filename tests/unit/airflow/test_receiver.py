@@ -153,7 +153,7 @@ def test_what_is_not_genuine_is_refused(client: TestClient, store: Store, caplog
         "/../registry-sync/api/overview",
     ],
 )
-@pytest.mark.parametrize("method", ["POST", "GET", "OPTIONS"])
+@pytest.mark.parametrize("method", ["POST", "GET", "OPTIONS", "TRACE", "PROPFIND"])
 def test_every_wrong_address_gets_the_same_answer(client: TestClient, wrong: str, method: str) -> None:
     answer = client.request(method, wrong, content=b"{", headers={"Content-Length": "1"})
     assert told(answer) == (404, {"detail": "not found"})
@@ -166,7 +166,7 @@ def test_a_secret_in_the_query_is_refused(client: TestClient, query: str) -> Non
     assert told(answer) == (400, {"detail": message})
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
 def test_only_post_is_taken(client: TestClient, method: str) -> None:
     answer = client.request(method, path(QUAY))
     assert told(answer) == (405, {"detail": "this address takes POST requests of registries"})

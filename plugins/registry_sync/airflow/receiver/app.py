@@ -23,7 +23,7 @@ import asyncio
 import atexit
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
@@ -218,11 +218,16 @@ def hide_token(scope: Any, shown: str) -> None:
 
 def build_app(receiver: Receiver) -> Starlette:
     """The app with its one route. It redirects nothing, and shows no error."""
-    methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-    route = Route("/{scope}/{name}/{token}", receiver.answer, methods=methods)
-    app = Starlette(routes=[route, Route("/{path:path}", _answer_other, methods=methods)])
+    app = Starlette(routes=[_route("/{scope}/{name}/{token}", receiver.answer), _route("/{path:path}", _answer_other)])
     app.router.redirect_slashes = False
     return app
+
+
+def _route(path: str, endpoint: Callable[[HttpRequest], Awaitable[JSONResponse]]) -> Route:
+    """A route for every method: Starlette would answer the others itself, and leave the token to the access log."""
+    route = Route(path, endpoint)
+    route.methods = None
+    return route
 
 
 async def _answer_other(request: HttpRequest) -> JSONResponse:
