@@ -118,16 +118,18 @@ def new_world(tmp_path: Path) -> NewWorld:
         destination: RegistryProcess | Interceptor,
         *repositories: Any,
         others: Mapping[str, Any] | None = None,
+        registries: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> World:
         events = {"webhook": {"secret": "origin_webhook"}}
-        registries = {
+        named = {
+            **(registries or {}),
             "origin": {"host": source.host, "tls": False, "events": events},
             "backup": {"host": destination.host, "tls": False},
         }
         mirror = {"source": "origin", "destinations": ["backup"], "repositories": list(repositories), **options}
         path = tmp_path / "mirrors.yaml"
-        path.write_text(json.dumps({"registries": registries, "mirrors": {"team": mirror, **(others or {})}}))
+        path.write_text(json.dumps({"registries": named, "mirrors": {"team": mirror, **(others or {})}}))
         file = load_mirrors(path)
         team = file.mirrors["team"]
         return World(polls=build_dag(team, file), pushes=build_pushes_dag(team, file))
@@ -342,6 +344,24 @@ class TestChain:
         assert event is not None
         assert [(push.repository, push.tags) for push in event.pushes] == [(name, ("v1", "v2"))]
         assert event.registry == "backup"
+
+    def test_a_registry_with_two_names_is_one(
+        self, source: RegistryProcess, wire: Interceptor, new_world: NewWorld, name: str
+    ) -> None:
+        """Teams have a login to write to a registry, and another one to read from it."""
+        push(source, name, "v1")
+        registries = {"reader": {"host": wire.host, "tls": False, "events": {"chain": True}}}
+        after = {
+            "source": "reader",
+            "destinations": ["origin"],
+            "repositories": [{"repository": name, "rename": "x/y"}],
+        }
+        team = new_world(source, wire, name, others={"told": after}, registries=registries)
+        assert team.receive(an_event(an_extra({"repository": name, "tags": ["v1"]}))).state == "success"
+        assert team.go_on() == ["success"]
+        told = [event for event in team.changes() if event["dest_asset_key"]["name"] == pushes_asset_name("told")]
+        events = [parse_extra(event["extra"]) for event in told]
+        assert [event and (event.registry, event.pushes[0].repository) for event in events] == [("reader", name)]
 
     def test_a_loop_ends_when_nothing_changes(
         self, source: RegistryProcess, wire: Interceptor, new_world: NewWorld, name: str

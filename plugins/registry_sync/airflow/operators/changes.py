@@ -30,8 +30,8 @@ class ChangesOperator(BaseOperator):
     :param mirror: name of the mirror.
     :param source: its source.
     :param destinations: its destinations.
-    :param downstream: names of the mirrors that read from a destination and have ``events:``, by its name. They are
-        told what the run changed there.
+    :param downstream: the mirrors that read from a destination and have ``events:``, by its name, each with the name of
+        its source. They are told what the run changed there.
     :param pushes: the asset whose events should have named what the run found. Tags that none named are counted.
     """
 
@@ -44,7 +44,7 @@ class ChangesOperator(BaseOperator):
         mirror: str,
         source: Registry,
         destinations: Sequence[Registry],
-        downstream: Mapping[str, Sequence[str]],
+        downstream: Mapping[str, Mapping[str, str]],
         pushes: Asset | None = None,
         **kwargs: Any,
     ) -> None:
@@ -78,8 +78,8 @@ class ChangesOperator(BaseOperator):
             if changes.total:
                 self.log.info("%s: %d changes", asset_name(self.mirror, destination.name), changes.total)
                 self._emit(context, destination, changes)
-            for mirror in self.downstream.get(destination.name, ()):
-                emit_pushes(context, mirror, destination, rows[destination.name])
+            for mirror, source in self.downstream.get(destination.name, {}).items():
+                emit_pushes(context, mirror, source, destination.host, rows[destination.name])
         if self.pushes:
             count_lost(context, self.mirror, self.source, [row for found in rows.values() for row in found])
 

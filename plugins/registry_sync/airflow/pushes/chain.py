@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from registry_sync.airflow.pushes.assets import pushes_alias, pushes_asset
 from registry_sync.config.document import MirrorsFile
 from registry_sync.config.mirror import Mirror
-from registry_sync.config.registry import Registry
 from registry_sync.events.event_extra import MAX_PUSHES, to_extra
 from registry_sync.events.push import Push, merge_pushes
 from registry_sync.state.names import destination_of
@@ -22,10 +21,21 @@ _NEW_TAGS = frozenset({"arrived", "moved", "backed_up"})
 """Kinds of change that another mirror may have to copy. One that is deleted is left to pruning."""
 
 
-def downstream_mirrors(mirror: Mirror, file: MirrorsFile) -> Mapping[str, Sequence[str]]:
-    """The mirrors that read from a destination of a mirror and whose events chain, by the name of the destination."""
+Downstream = Mapping[str, Mapping[str, str]]
+"""By the name of a destination, the mirrors that read from it, each with the name of its source."""
+
+
+def downstream_mirrors(mirror: Mirror, file: MirrorsFile) -> Downstream:
+    """The mirrors that read from a destination of a mirror and whose events chain.
+
+    One registry may have two names, each with a login of its own: to write, and to read.
+    """
     told = [other for other in file.mirrors.values() if _is_told(other, file)]
-    found = {name: [other.name for other in told if other.source == name] for name in mirror.destinations}
+    hosts = {name: registry.host for name, registry in file.registries.items()}
+    found = {
+        name: {other.name: other.source for other in told if hosts[other.source] == hosts[name]}
+        for name in mirror.destinations
+    }
     return {name: mirrors for name, mirrors in found.items() if mirrors}
 
 
@@ -34,15 +44,17 @@ def _is_told(mirror: Mirror, file: MirrorsFile) -> bool:
     return rules is not None and rules.chain
 
 
-def emit_pushes(context: Context, mirror: str, registry: Registry, rows: Iterable[RunRow]) -> None:
+def emit_pushes(context: Context, mirror: str, source: str, host: str, rows: Iterable[RunRow]) -> None:
     """Add events for a mirror that reads from a registry, with what a run changed there.
 
     A loop of mirrors ends by itself: a tag in sync is not changed again.
+
+    :param source: the name of the registry as the source of ``mirror``.
     """
-    pushes, now = merge_pushes(pushes_of(rows, registry.host)), datetime.now(UTC)
+    pushes, now = merge_pushes(pushes_of(rows, host)), datetime.now(UTC)
     for start in range(0, len(pushes), MAX_PUSHES):
         alias = context["outlet_events"][pushes_alias(mirror)]
-        alias.add(pushes_asset(mirror), extra=to_extra(registry.name, pushes[start : start + MAX_PUSHES], now))
+        alias.add(pushes_asset(mirror), extra=to_extra(source, pushes[start : start + MAX_PUSHES], now))
 
 
 def pushes_of(rows: Iterable[RunRow], host: str) -> Iterator[Push]:
