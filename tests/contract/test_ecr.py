@@ -197,6 +197,14 @@ class TestListing:
         assert problem in str(caught.value)
         assert str(caught.value).startswith(f"ecr:DescribeImages of {ecr.host}/team/app")
 
+    @pytest.mark.parametrize("tags", [b"null", b"[]", b"[null]"])
+    def test_an_image_without_tags_among_those_with_tags_is_an_error(self, ecr: EcrServer, tags: bytes) -> None:
+        row = b'{"imageDigest": "%s", "imageTags": %s}' % (str(IMAGES[0].digest).encode(), tags)
+        ecr.answer("POST", "^/$", 200, b'{"imageDetails": [' + row + b"]}")
+        with connect(ecr) as client, pytest.raises(TemporaryError) as caught:
+            list(client.list_tags(app(ecr)))
+        assert str(caught.value) == f"ECR returned an image without a valid list of tags: {IMAGES[0].digest}"
+
     def test_without_an_identity_names_are_listed(self, ecr: EcrServer) -> None:
         endpoint = Endpoint(host=ecr.host, tls=False, credentials=Credentials(username="AWS", secret="token"))
         with closing(EcrClient(endpoint, api_url=ecr.url)) as client:

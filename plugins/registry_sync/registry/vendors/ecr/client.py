@@ -218,11 +218,15 @@ def _text(row: Row, key: str) -> str:
 
 
 def _entries(row: Row) -> Iterator[ListedTag]:
-    """The tags of an image. ``imageDigest`` is the index's for multi-platform images."""
+    """The tags of an image. ``imageDigest`` is the index's for multi-platform images.
+
+    :raises TemporaryError: when it has none, because only images with tags are asked for.
+    """
     digest, pushed_at = parse_digest(row.get("imageDigest")), _time(row.get("imagePushedAt"))
-    for name in row.get("imageTags") or ():
-        if not isinstance(name, str):
-            raise TemporaryError("ECR returned an image without a valid list of tags")
+    names = row.get("imageTags")
+    if not names or not all(isinstance(name, str) for name in names):
+        raise TemporaryError(f"ECR returned an image without a valid list of tags: {digest}")
+    for name in names:
         yield ListedTag(name=name, digest=digest, pushed_at=pushed_at, is_image_time=True)
 
 
