@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import requests
 
-from registry_sync.errors import ConfigurationError, DeniedError, NotFound, TemporaryError
+from registry_sync.errors import ConfigurationError, DeniedError, LockedTag, NotFound, TemporaryError
+from registry_sync.oci.manifest import parse_manifest
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Credentials
@@ -201,6 +202,32 @@ def test_a_rejected_login_does_not_fall_back_to_names() -> None:
         with pytest.raises(DeniedError, match="rejects the login of 'mirror'"):
             list(asked.list_tags(image(api)))
         assert [request.path for request in api.requests()] == ["/v2/"]
+
+
+@pytest.mark.parametrize("word", ["protected", "immutable"])
+def test_a_tag_that_gitlab_protects_is_locked_and_not_a_rejected_login(word: str) -> None:
+    """GitLab's registry answers 401 for it, to a login that it has accepted."""
+    detail = f'tag "v1" is {word}'
+    body = json.dumps({"errors": [{"code": "X", "message": "m", "detail": detail}]}).encode()
+    with (
+        TokenServer({LOGIN.username: LOGIN.secret}) as tokens,
+        RegistryProcess(auth=tokens.token_auth) as registry,
+        GitlabApi(registry.url) as api,
+        client(api, credentials=LOGIN) as asked,
+    ):
+        for method in ("PUT", "DELETE"):
+            api.answer(method, f"^/v2/{NAME}/manifests/v1$", 401, body)
+        content = images.image([])
+        manifest = parse_manifest(content.content, content.media_type)
+        for method, call in (
+            ("PUT", partial(asked.put_manifest, image(api), "v1", manifest)),
+            ("DELETE", partial(asked.delete_tag, image(api), "v1")),
+        ):
+            with pytest.raises(LockedTag) as caught:
+                call()
+            assert str(caught.value) == f"{method} {api.url}/v2/{NAME}/manifests/v1 answered 401 X: m: " + json.dumps(
+                detail
+            )
 
 
 class TestNamespaces:

@@ -222,6 +222,8 @@ def test_a_refused_push_is_explained(method: str, path: str, status: int, body: 
         (400, b'{"errors": [{"code": "UNKNOWN", "message": "Image Tag \'v1\' already exists"}]}'),
         (409, b'{"errors": [{"code": "CONFLICT", "message": "It exists, and overwriting is not allowed"}]}'),
         (405, b'{"errors": [{"code": "REGISTRY_DISALLOWED_OPERATION", "message": "locked"}]}'),
+        (401, b'{"errors": [{"code": "PROTECTED_TAG", "message": "m", "detail": "tag \\"v1\\" is protected"}]}'),
+        (401, b'{"errors": [{"code": "IMMUTABLE_TAG", "message": "m", "detail": "tag \\"v1\\" is immutable"}]}'),
         (412, b""),
     ],
 )

@@ -121,7 +121,9 @@ def _is_locked(response: Response, code: str, text: str) -> bool:
     (https://github.com/moby/buildkit/issues/3776); ACR 405 REGISTRY_DISALLOWED_OPERATION, also for a locked repository
     (https://github.com/Azure/acr-cli/issues/70); Aliyun "The requested tag already exists and cannot be overwritten";
     Nexus 400 "Repository does not allow updating assets" (https://github.com/GoogleContainerTools/jib/issues/3057);
-    Artifactory 403 "Not enough permissions to delete/overwrite artifact"; others "overwriting is not allowed".
+    Artifactory 403 "Not enough permissions to delete/overwrite artifact"; GitLab 401 'tag "v1" is protected'
+    (https://docs.gitlab.com/user/packages/container_registry/protected_container_tags/); others "overwriting is not
+    allowed".
     """
     is_tag = re.search("/manifests/[^/:]+$", shown_url(response.url)) is not None
     names_lock = response.status == 412 or _LOCKED.search(f"{code} {text}") is not None
@@ -132,8 +134,10 @@ _READ_ONLY_MODE = re.compile(r"\bread.only mode\b", re.IGNORECASE)
 """Harbor's switch for garbage collection, backups and migrations, which passes by itself:
 https://goharbor.io/docs/main/administration/garbage-collection/."""
 
+_PROTECTED = r"\btag\b.{0,140}\bis protected"
+
 _LOCKED = re.compile(
-    r"TAG_INVALID|immutab|REGISTRY_DISALLOWED_OPERATION|cannot be overwrit|tag is locked|"
+    rf"{_PROTECTED}|TAG_INVALID|immutab|REGISTRY_DISALLOWED_OPERATION|cannot be overwrit|tag is locked|"
     r"\btag\b.{0,140}already exists|not allow (updating|redeploy)|overwrit\w* (is )?not allowed|"
     r"permissions? to (delete/?(or )?)?overwrite",
     re.IGNORECASE,
@@ -141,11 +145,12 @@ _LOCKED = re.compile(
 
 
 def _is_locked_against_deletion(response: Response, code: str, text: str) -> bool:
-    """Return whether a DELETE was refused because the tag is locked: Harbor 412, ACR 405, others by text.
+    """Return whether a DELETE was refused because the tag is locked: Harbor 412, ACR 405, GitLab 401, others by text.
 
     TAG_INVALID does not count: a registry that only deletes by digest may answer it for any tag.
     """
-    words = re.search(r"immutab|REGISTRY_DISALLOWED_OPERATION|\blocked\b", f"{code} {text}", re.IGNORECASE)
+    locks = rf"{_PROTECTED}|immutab|REGISTRY_DISALLOWED_OPERATION|\blocked\b"
+    words = re.search(locks, f"{code} {text}", re.IGNORECASE)
     return 400 <= response.status < 500 and (response.status == 412 or words is not None)
 
 
