@@ -522,7 +522,9 @@ class TestProxies:
         assert self.proxy(proxy="none") == Proxy(url="")
         assert self.proxy(proxy=PROXY) == Proxy(url=PROXY)
 
-    @pytest.mark.parametrize("host", ["", "proxy.example", "proxy.example:3128", "http://proxy.example:3128/"])
+    @pytest.mark.parametrize(
+        "host", ["", "proxy.example", "Proxy.Example", "proxy.example:3128", "http://proxy.example:3128/"]
+    )
     @pytest.mark.parametrize("conn_type", ["http", "generic"])
     def test_the_login_is_that_of_the_connection(
         self, monkeypatch: pytest.MonkeyPatch, host: str, conn_type: str
@@ -540,9 +542,34 @@ class TestProxies:
                 {"host": "other.example"},
                 (
                     "Connection 'team' is for host 'other.example', but the proxy is 'http://proxy.example:3128'; its "
-                    "password was not sent. Correct one of them, or leave the host of the Connection empty"
+                    "password was not sent. Correct one of them, or leave the host and port of the Connection empty"
                 ),
             ),
+            (
+                {"host": "proxy.example:8080"},
+                (
+                    "Connection 'team' is for host 'proxy.example:8080', but the proxy is 'http://proxy.example:3128'; "
+                    "its password was not sent. Correct one of them, or leave the host and port of the Connection empty"
+                ),
+            ),
+            (
+                {"host": "proxy.example", "port": 8080},
+                (
+                    "Connection 'team' is for port 8080, but the proxy is 'http://proxy.example:3128'; its password "
+                    "was not sent. Correct one of them, or leave the host and port of the Connection empty"
+                ),
+            ),
+            *(
+                (
+                    fields,
+                    (
+                        "Connection 'team' is for https, but the proxy is 'http://proxy.example:3128'; its password "
+                        "was not sent in clear text. Correct one of them"
+                    ),
+                )
+                for fields in ({"host": "https://proxy.example"}, {"host": "proxy.example", "schema": "https"})
+            ),
+            ({"login": "a:b"}, "Connection 'team' has a ':' in its login, which no proxy can read"),
             ({"password": ""}, "Connection 'team' has no login and password; edit it"),
             (
                 {"conn_type": "aws"},

@@ -54,6 +54,8 @@ def _read_credentials(registry: Registry, proxy: str, name: str) -> Credentials:
         )
     if not connection.login or not connection.password:
         raise ConfigurationError(f"{where}: Connection {name!r} has no login and password; edit it")
+    if ":" in str(connection.login):
+        raise ConfigurationError(f"{where}: Connection {name!r} has a ':' in its login, which no proxy can read")
     _check_host(where, proxy, connection)
     credentials = Credentials(username=str(connection.login), secret=str(connection.password))
     mask_secret(credentials.secret)
@@ -62,11 +64,19 @@ def _read_credentials(registry: Registry, proxy: str, name: str) -> Credentials:
 
 
 def _check_host(where: str, proxy: str, connection: Connection) -> None:
-    """:raises ConfigurationError: for a Connection with the host of another server than the proxy."""
-    parts = urlsplit(proxy)
-    host = (connection.host or "").rpartition("://")[2].rstrip("/").rpartition("@")[2]
-    if host and host not in (parts.hostname, parts.netloc):
+    """:raises ConfigurationError: for a Connection of another server, port, or scheme than the proxy has."""
+    parts, (scheme, _, rest) = urlsplit(proxy), (connection.host or "").lower().rpartition("://")
+    host, _, port = rest.rstrip("/").rpartition("@")[2].partition(":")
+    port = port or str(connection.port or "")
+    is_other = host and host != parts.hostname
+    if is_other or (port and port != str(parts.port)):
+        shown = f"host {connection.host!r}" if is_other or not connection.port else f"port {connection.port}"
         raise ConfigurationError(
-            f"{where}: Connection {connection.conn_id!r} is for host {host!r}, but the proxy is {proxy!r}; its "
-            "password was not sent. Correct one of them, or leave the host of the Connection empty"
+            f"{where}: Connection {connection.conn_id!r} is for {shown}, but the proxy is {proxy!r}; its password was "
+            "not sent. Correct one of them, or leave the host and port of the Connection empty"
+        )
+    if "https" in (scheme, connection.schema) and parts.scheme != "https":
+        raise ConfigurationError(
+            f"{where}: Connection {connection.conn_id!r} is for https, but the proxy is {proxy!r}; its password was "
+            "not sent in clear text. Correct one of them"
         )
