@@ -141,6 +141,27 @@ def test_a_role_of_a_registry_s_connection(
     assert endpoint(monkeypatch, host, {"conn_type": "oci_registry", "extra": {"role": role}}).identity == identity
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [{"conn_type": "google_cloud_platform"}, {"conn_type": "oci_registry", "extra": {"role": "a@b.example"}}, None],
+)
+def test_an_api_elsewhere_gets_no_token_of_a_cloud(
+    monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any] | None
+) -> None:
+    """It is good for more than one registry. The SDK of AWS signs its calls, so it may call an API at a VPC endpoint."""
+    api = "https://api.example"
+    with pytest.raises(ConfigurationError) as caught:
+        if fields:
+            endpoint(monkeypatch, GAR, fields, kind="harbor", api_url=api)
+        else:
+            _ = RegistryHook(Registry(name="r", host=GAR, identity="ambient", kind="harbor", api_url=api)).endpoint
+    assert str(caught.value) == (
+        f"registry 'r': {GAR} is reached with an identity of its cloud, whose token api_url '{api}' would get; nothing "
+        "was sent. Remove api_url"
+    )
+    assert endpoint(monkeypatch, ECR, {"conn_type": "aws"}, api_url=api).identity == AwsIdentity(origin=NAME)
+
+
 def test_the_identity_of_the_worker() -> None:
     found = RegistryHook(Registry(name="r", host=ACR, identity="ambient")).endpoint
     assert found.identity == AzureIdentity(origin="this worker")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 import jwt
 import pytest
@@ -28,6 +28,7 @@ from registry_sync.config.registry import Registry, RegistryEntry
 from registry_sync.config.settings import SkopeoOptions
 from registry_sync.errors import ConfigurationError, LoginRejected, RegistrySyncError, TemporaryError
 from registry_sync.registry.client import RegistryClient
+from registry_sync.registry.clouds import cloud_of
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.registry.identity.aws import AwsIdentity
 from registry_sync.registry.identity.aws_sessions import AwsKeys, AwsRole
@@ -487,8 +488,9 @@ def run_between_clouds(cloud: Cloud, identities: Mapping[str, Any], **settings: 
     connections = CloudConnections(
         endpoints={host: with_identity(cloud.endpoint(host), identities[host], masked.append) for host in identities}
     )
+    written = next(host for host in identities if host != GAR)
     source, destination = (
-        RegistryEntry(host=host, ca_file=cloud.ca_file, identity="ambient").parse(host) for host in (GAR, ACR)
+        RegistryEntry(host=host, ca_file=cloud.ca_file, identity="ambient").parse(host) for host in (GAR, written)
     )
     route = replace(
         make_route(cloud.upstreams[GAR], cloud.upstreams[ACR], "project/app", **settings),
@@ -498,7 +500,7 @@ def run_between_clouds(cloud: Cloud, identities: Mapping[str, Any], **settings: 
     route = replace(
         route,
         source_repository=replace(route.source_repository, host=GAR),
-        destination_repository=replace(route.destination_repository, host=ACR),
+        destination_repository=replace(route.destination_repository, host=written),
     )
     with open_session(route, connections) as session:
         report = sync_report(session, RouteScope(window=ALL_TAGS))
@@ -507,19 +509,23 @@ def run_between_clouds(cloud: Cloud, identities: Mapping[str, Any], **settings: 
     return counted(report)
 
 
+@pytest.mark.parametrize("at", ["/manifests/", "/blobs/uploads/"])
+@pytest.mark.parametrize(("written", "name"), [(ACR, "azure"), (ECR, "aws")])
 @pytest.mark.parametrize("transfer", ["skopeo", "direct"])
-def test_logins_that_are_revoked_in_mid_run_are_renewed(cloud: Cloud, transfer: str) -> None:
-    """After the first manifest that arrives, neither registry accepts the logins that the run began with."""
+def test_logins_that_are_revoked_in_mid_run_are_renewed(
+    cloud: Cloud, transfer: str, written: str, name: str, at: str
+) -> None:
+    """After the first content that arrives, neither registry accepts the logins that the run began with."""
     identities = {
         GAR: Logins(cloud="google", origin="this worker", registry=cloud.registries[GAR]),
-        ACR: Logins(cloud="azure", origin="this worker", registry=cloud.registries[ACR]),
+        written: Logins(cloud=name, origin="this worker", registry=cloud.registries[written]),
     }
 
     def revoke(_: object) -> None:
-        for registry in (cloud.registries[GAR], cloud.registries[ACR]):
+        for registry in (cloud.registries[GAR], cloud.registries[written]):
             registry.reject_all()
 
-    cloud.registries[ACR].after("PUT", "/manifests/", revoke, times=1)
+    cloud.registries[written].after("PUT" if at == "/manifests/" else "POST", at, revoke, times=1)
     outcome = run_between_clouds(cloud, identities, transfer=transfer, parallel_copies=1)
     assert outcome == {"copied": len(IMAGES)}
     assert [len(identity.issued) for identity in identities.values()] == [2, 2]
@@ -562,6 +568,70 @@ def test_check_says_who_we_are_and_until_when(cloud: Cloud) -> None:
     assert [(finding.check, finding.verdict) for finding in findings] == [("log in", "ok"), ("end of the login", "ok")]
     assert findings[1].text.startswith(f"the token is valid until {end:%Y-%m-%d %H:%M} UTC, for ")
     assert findings[1].text.endswith(", and is renewed before")
+
+
+@pytest.mark.parametrize(
+    ("host", "realm", "is_asked"),
+    [
+        (GAR, f"https://{GAR}/v2/token", True),
+        ("eu.gcr.io", "https://gcr.io/v2/token", True),
+        (GAR, "https://token.example/v2/token", False),
+        (GAR, f"https://{GAR}.evil.example/token", False),
+        (GAR, f"https://{GAR}@evil.example/token", False),
+        (GAR, f"https://{ACR}/oauth2/token", False),
+        (ACR, f"https://{GAR}/v2/token", False),
+        (ACR, "https://mirror.azurecr.io.evil.example/oauth2/token", False),
+    ],
+)
+def test_a_token_service_of_another_cloud_gets_no_token(
+    cloud: Cloud, tmp_path: Path, host: str, realm: str, is_asked: bool
+) -> None:
+    authority = CertificateAuthority.create(tmp_path / "other")
+    asked = urlsplit(realm).hostname or ""
+
+    def script(request: ScriptedRequest) -> Reply:
+        if "token" in request.target:
+            return Reply(body=b'{"token": "of-the-registry"}')
+        challenge = {"WWW-Authenticate": f'Bearer realm="{realm}",service="s"'}
+        return Reply() if request.authorization else Reply(status=401, headers=challenge)
+
+    logins = Logins(cloud=str(cloud_of(host)), origin="c", registry=cloud.registries[GAR])
+    with ScriptedServer(script, tls=authority.issue((host, asked))) as server:
+        cloud.proxy.servers |= {host: server.host, asked: server.host}
+        endpoint = with_identity(Endpoint(host=host, ca_file=authority.ca_file), logins, lambda _: None)  # type: ignore[arg-type]
+        with closing(open_client("distribution", endpoint, max_connections=1)) as client:
+            if is_asked:
+                client.ping()
+            else:
+                with pytest.raises(ConfigurationError) as caught:
+                    client.ping()
+                assert str(caught.value) == (
+                    f"{host} sends logins to {realm!r}, which is not an https URL, or not one of the cloud that issued "
+                    "them; nothing was sent there"
+                )
+    assert any("token" in request.target for request in server.shown) == is_asked
+
+
+def test_a_token_service_may_reject_an_ended_login_by_403(cloud: Cloud, tmp_path: Path) -> None:
+    """As that of ECR Public does: "Your authorization token has expired"."""
+    authority = CertificateAuthority.create(tmp_path / "other")
+    seen = list[str | None]()
+
+    def script(request: ScriptedRequest) -> Reply:
+        if "/token" in request.target:
+            seen.append(request.authorization)
+            return Reply(status=403) if len(seen) == 1 else Reply(body=b'{"token": "of-the-registry"}')
+        challenge = {"WWW-Authenticate": f'Bearer realm="https://{GAR}/token",service="s"'}
+        return Reply() if request.authorization else Reply(status=401, headers=challenge)
+
+    logins = Logins(cloud="google", origin="c", registry=cloud.registries[GAR])
+    with ScriptedServer(script, tls=authority.issue((GAR,))) as server:
+        cloud.proxy.servers[GAR] = server.host
+        endpoint = with_identity(Endpoint(host=GAR, ca_file=authority.ca_file), logins, lambda _: None)  # type: ignore[arg-type]
+        with closing(open_client("distribution", endpoint, max_connections=1)) as client:
+            client.ping()
+    assert seen == [f"Basic {credentials.basic()}" for credentials in logins.issued]
+    assert len(seen) == 2
 
 
 @pytest.mark.parametrize(

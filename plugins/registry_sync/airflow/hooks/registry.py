@@ -108,6 +108,7 @@ def _with_worker(endpoint: Endpoint, registry: Registry) -> Endpoint:
     from registry_sync.registry.identity.cloud import with_identity
 
     with _named(registry):
+        _check_api(registry)
         return with_identity(endpoint, ambient_identity(registry.host), mask_secret)
 
 
@@ -119,6 +120,7 @@ def _with_connection(endpoint: Endpoint, registry: Registry, connection: Connect
     with _named(registry):
         identity = read_identity(connection)
         if identity:
+            _check_api(registry)
             return with_identity(endpoint, identity, mask_secret)
         login = read_login(connection)
     _check_host(registry, login)
@@ -132,6 +134,7 @@ def _with_connection(endpoint: Endpoint, registry: Registry, connection: Connect
     if not login.role:
         return endpoint
     with _named(registry):
+        _check_api(registry)
         identity = ambient_identity(registry.host, role=login.role, origin=f"Connection {registry.connection!r}")
         return with_identity(endpoint, identity, mask_secret)
 
@@ -143,6 +146,15 @@ def _named(registry: Registry) -> Iterator[None]:
         yield
     except ConfigurationError as error:
         raise ConfigurationError(f"registry {registry.name!r}: {error}") from error
+
+
+def _check_api(registry: Registry) -> None:
+    """:raises ConfigurationError: for an API elsewhere that would get the token. ECR's is called by AWS' SDK."""
+    if registry.api_url and registry.api_kind != "ecr":
+        raise ConfigurationError(
+            f"{registry.host} is reached with an identity of its cloud, whose token api_url {registry.api_url!r} would "
+            "get; nothing was sent. Remove api_url"
+        )
 
 
 def _find(name: str, registry: Registry) -> Connection:

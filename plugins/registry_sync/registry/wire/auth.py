@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from registry_sync.errors import ConfigurationError, DeniedError, LoginRejected, TemporaryError
+from registry_sync.errors import ConfigurationError, DeniedError, TemporaryError
+from registry_sync.registry.clouds import cloud_of
 from registry_sync.registry.endpoint import Credentials, CredentialSource, Endpoint
 from registry_sync.registry.jwt_claims import jwt_claims
 from registry_sync.registry.wire.challenges import Challenge, parse_challenges
@@ -235,7 +236,7 @@ class ChallengeAuthenticator:
         url, sent = token_url(self._endpoint, challenge, scope), self._basic()
         try:
             document = self._fetch(url, sent)
-        except LoginRejected:
+        except DeniedError:  # 401, or 403 as ECR answers to a login that has ended
             better = renewed_basic(self._endpoint.credentials, sent)
             if better is None:
                 raise
@@ -249,14 +250,15 @@ class ChallengeAuthenticator:
 def token_url(endpoint: Endpoint, challenge: Challenge, scope: str) -> str:
     """The URL of a token for ``scope``: one or several, divided by spaces (empty: to log in only).
 
-    :raises ConfigurationError: when the realm is not a URL, or plain HTTP although the registry has TLS.
+    :raises ConfigurationError: when the realm is not a URL that may receive a password.
     """
     realm = realm_of(endpoint, challenge)
     if realm is None:
         shown = challenge.parameters.get("realm", "")
-        raise ConfigurationError(
-            f"{endpoint.host} sends logins to {shown!r}, which is not an https URL; nothing was sent there"
+        fault = (
+            "not an https URL, or not one of the cloud that issued them" if endpoint.identity else "not an https URL"
         )
+        raise ConfigurationError(f"{endpoint.host} sends logins to {shown!r}, which is {fault}; nothing was sent there")
     service = challenge.parameters.get("service")
     scopes = [("scope", part) for part in scope.split()]
     query = urlencode(([("service", service)] if service else []) + scopes)
@@ -264,11 +266,16 @@ def token_url(endpoint: Endpoint, challenge: Challenge, scope: str) -> str:
 
 
 def realm_of(endpoint: Endpoint, challenge: Challenge) -> str | None:
-    """The address of the token service; ``None`` if it is not a URL that may receive a password."""
+    """The address of the token service; ``None`` if it is not a URL that may receive a password.
+
+    Tokens of an identity at a cloud are good for more than one registry, so only hosts of that cloud receive them.
+    """
     realm = challenge.parameters.get("realm", "")
     try:
         parts = urlsplit(realm if _URL.fullmatch(realm) else "")
     except ValueError:
         return None
     is_usable = parts.scheme in ({"https"} if endpoint.tls else {"https", "http"}) and bool(parts.hostname)
+    if endpoint.identity and cloud_of(host_of(realm)) != cloud_of(endpoint.host):
+        return None
     return urlunsplit((parts.scheme, host_of(realm), parts.path, parts.query, "")) if is_usable else None

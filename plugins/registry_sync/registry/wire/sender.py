@@ -117,6 +117,11 @@ class Sender:
             response = self._send_single(replace(request, url=url), authorization if self.is_own(url) else None)
         raise TemporaryError(f"{shown_url(request.url)} redirects more than {_MAX_REDIRECTS} times")
 
+    def has_login_ended(self, response: Response, sent: str | None) -> bool:
+        """Return whether a response rejects the login, and a new one may be accepted. ECR answers 403 then."""
+        is_403 = response.status == 403 and self.is_own(response.url)
+        return response.status == 401 or (is_403 and renewed_basic(self._endpoint.credentials, sent) is not None)
+
     def redirect_target(self, request: Request, response: Response) -> str:
         """The address that a redirect leads to.
 

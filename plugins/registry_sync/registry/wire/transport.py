@@ -199,14 +199,16 @@ class Transport:
         With ``scope`` it is sent with the authorization of the calls before it, else anonymously. The call that needs
         a login is retried.
 
-        :raises TemporaryError: also for a 401 with ``scope``: the token has expired since the calls before.
+        :raises TemporaryError: also when the login has ended since the calls before: a 401, or a 403 as ECR answers
+            where there is a new login.
         :raises RegistrySyncError: as :meth:`call` does.
         """
         url = self._sender.url(path)
         request = Request(method=method, url=url, headers=headers, body=body, read_seconds=read_seconds)
         with self.slots:
-            response = self._sender.send_as(request, self._sender.authorization(scope) if scope else None)
-        if scope and response.status == 401:
+            sent = self._sender.authorization(scope) if scope else None
+            response = self._sender.send_as(request, sent)
+        if scope and self._sender.has_login_ended(response, sent):
             raise TemporaryError(f"{shown_url(request.url)} no longer accepted the login in the middle of an upload")
         return self._sender.checked(request, response)
 
