@@ -14,9 +14,11 @@ from registry_sync.config.document import MirrorsFile
 from registry_sync.config.mirror import Mirror
 from registry_sync.config.registry import Registry
 from registry_sync.config.rules import NamespaceRule, RepositoryRule
+from registry_sync.errors import ConfigurationError
 from registry_sync.events.addresses import Address
 from registry_sync.events.push import Push
 from registry_sync.events.reported import ReportedPush
+from registry_sync.oci.reference import Repository, parse_host
 
 MAX_RULES = 300
 """Most rules of a mirror that its asset carries. With more of them, every repository starts its DAG, which compares."""
@@ -28,7 +30,8 @@ class Subscription:
 
     :ivar address: of the mirror's source, or of the mirror where it has events of its own.
     :ivar secret: id of the Airflow Connection with the secret.
-    :ivar repositories: names that a mirror's rules write; ``None`` where there are too many to carry.
+    :ivar repositories: names that a mirror's rules write, such as ``library/alpine`` for ``alpine`` of Docker Hub;
+        ``None`` where there are too many to carry.
     :ivar namespaces: namespaces that its rules choose from.
     """
 
@@ -42,17 +45,14 @@ class Subscription:
     namespaces: frozenset[str] = frozenset()
 
     def choose(self, pushes: Iterable[ReportedPush]) -> list[Push]:
-        """The pushes to repositories that the mirror may mirror, under the name that it writes for them."""
-        return [push for reported in pushes if (push := self._choose(reported))]
-
-    def _choose(self, reported: ReportedPush) -> Push | None:
-        found = (push for push in reported.candidates if self._may_have(push.repository))
-        return next(found, None)
+        """The pushes to repositories that the mirror may mirror, under each name that it may have for them."""
+        return [push for reported in pushes for push in reported.candidates if self._may_have(push.repository)]
 
     def _may_have(self, name: str) -> bool:
-        if self.repositories is None or name in self.repositories:
+        whole = Repository.at(self.host, name).name
+        if self.repositories is None or whole in self.repositories:
             return True
-        return any(name.startswith(f"{namespace}/") for namespace in self.namespaces)
+        return any(whole.startswith(f"{namespace}/") for namespace in self.namespaces)
 
 
 def subscription(mirror: Mirror, source: Registry) -> Subscription | None:
@@ -84,13 +84,7 @@ def _repositories(mirror: Mirror, source: Registry) -> frozenset[str] | None:
     if len(mirror.rules) > MAX_RULES:
         return None
     rules = (rule.repository for rule in mirror.rules if isinstance(rule, RepositoryRule))
-    return frozenset(name for rule in rules for name in _names(rule, source))
-
-
-def _names(repository: str, source: Registry) -> tuple[str, ...]:
-    """The names by which the source may call a repository: Docker Hub has ``library/alpine`` for ``alpine``."""
-    is_short = source.api_kind == "docker_hub" and "/" not in repository
-    return (repository, f"library/{repository}") if is_short else (repository,)
+    return frozenset(Repository.at(source.host, name).name for name in rules)
 
 
 def as_extra(found: Subscription | None) -> dict[str, Any]:
@@ -115,7 +109,7 @@ def parse_subscription(extra: object) -> Subscription | None:
         return None
     texts = {name: value for name in _TEXTS if isinstance(value := extra.get(name), str) and value}
     repositories, namespaces = extra.get("repositories"), extra.get("namespaces")
-    if len(texts) < len(_TEXTS) or not isinstance(namespaces, list):
+    if len(texts) < len(_TEXTS) or not isinstance(namespaces, list) or not _is_host(texts["host"]):
         return None
     match texts.pop("scope"):
         case "mirror":
@@ -130,6 +124,13 @@ def parse_subscription(extra: object) -> Subscription | None:
         repositories=frozenset(map(str, repositories)) if isinstance(repositories, list) else None,
         namespaces=frozenset(map(str, namespaces)),
     )
+
+
+def _is_host(text: str) -> bool:
+    try:
+        return bool(parse_host(text))
+    except ConfigurationError:
+        return False
 
 
 _TEXTS = ("mirror", "registry", "host", "kind", "scope", "secret")

@@ -26,7 +26,8 @@ mirrors:
   off: {source: quay, prefix: off/, repositories: [team/app], events: null}
   silent: {source: silent, prefix: silent/, repositories: [team/app]}
   also: {source: silent, prefix: also/, repositories: [team/app], events: {webhook: {secret: ghcr_events}}}
-  hub: {source: hub, prefix: hub/, repositories: [alpine, team/app]}
+  hub: {source: hub, prefix: hub/, repositories: [alpine, library/debian, team/app]}
+  official: {source: hub, prefix: official/, repositories: [{namespace: library}]}
 """
 
 
@@ -43,6 +44,7 @@ def test_a_mirror_is_started_by_its_own_address_or_by_that_of_its_source() -> No
         "own": (Address(scope="mirror", name="own"), "own_events"),
         "also": (Address(scope="mirror", name="also"), "ghcr_events"),
         "hub": (Address(scope="registry", name="hub"), "hub_events"),
+        "official": (Address(scope="registry", name="hub"), "hub_events"),
     }
     assert found["first"] == Subscription(
         mirror="first",
@@ -65,7 +67,9 @@ def test_a_subscription_is_read_as_it_is_written() -> None:
 OWN = as_extra(load()["own"])
 
 
-@pytest.mark.parametrize("extra", [None, {}, [], {"mirror": "m"}, {**OWN, "scope": "all"}, {**OWN, "secret": ""}])
+@pytest.mark.parametrize(
+    "extra", [None, {}, [], {"mirror": "m"}, {**OWN, "scope": "all"}, {**OWN, "secret": ""}, {**OWN, "host": "a b"}]
+)
 def test_another_extra_is_not_a_subscription(extra: object) -> None:
     assert parse_subscription(extra) is None
 
@@ -80,7 +84,12 @@ def test_another_extra_is_not_a_subscription(extra: object) -> None:
         ("first", ["docker-local/team/app", "team/app"], "team/app"),
         ("hub", ["library/alpine"], "library/alpine"),
         ("hub", ["alpine"], "alpine"),
+        ("hub", ["debian"], "debian"),
+        ("hub", ["library/debian"], "library/debian"),
         ("hub", ["library/busybox"], None),
+        ("hub", ["app"], None),
+        ("official", ["alpine"], "alpine"),
+        ("official", ["library/alpine"], "library/alpine"),
     ],
 )
 def test_only_what_a_mirror_may_have_starts_it(mirror: str, names: list[str], chosen: str | None) -> None:
@@ -96,6 +105,8 @@ def test_very_many_rules_are_not_carried() -> None:
     assert found.repositories is None
     assert found.choose([ReportedPush(candidates=(Push(repository="x/y", tags=None),))])
     assert len(json.dumps(as_extra(found))) < 1_000
+    either = tuple(Push(repository=name, tags=("v1",)) for name in ("docker-local/team/app1", "team/app1"))
+    assert found.choose([ReportedPush(candidates=either)]) == list(either), "the run knows which of them is mirrored"
 
 
 def test_an_address_cannot_be_guessed_from_another() -> None:
