@@ -74,10 +74,21 @@ def _github(_host: re.Match[str], name: str, _tag: str | None) -> str:
     return f"https://ghcr.io/{name}"
 
 
-def _ecr(host: re.Match[str], name: str, _tag: str | None) -> str:
+_CONSOLES: Mapping[str, str] = {
+    r"cn-.*": "amazonaws.cn",
+    r"us-gov-.*": "amazonaws-us-gov.com",
+    r"eusc-.*": "amazonaws-eusc.eu",
+    r"(us|eu)-iso.*": "",
+    r".*": "aws.amazon.com",
+}
+"""Domains of AWS' consoles, by region; the first match counts. Those of isolated regions are not public."""
+
+
+def _ecr(host: re.Match[str], name: str, _tag: str | None) -> str | None:
     account, _, _, region = host.groups()
-    domains = {"cn": "amazonaws.cn", "us-gov": "amazonaws-us-gov.com"}
-    domain = next((domain for part, domain in domains.items() if region.startswith(f"{part}-")), "aws.amazon.com")
+    domain = next(domain for pattern, domain in _CONSOLES.items() if re.fullmatch(pattern, region))
+    if not domain:
+        return None
     return f"https://{region}.console.{domain}/ecr/repositories/private/{account}/{name}?region={region}"
 
 
@@ -94,7 +105,7 @@ def _microsoft(_host: re.Match[str], name: str, _tag: str | None) -> str:
     return f"https://mcr.microsoft.com/artifact/mar/{name}/tags"
 
 
-_BY_HOST: Mapping[str, Callable[[re.Match[str], str, str | None], str]] = {
+_BY_HOST: Mapping[str, Callable[[re.Match[str], str, str | None], str | None]] = {
     r"ghcr\.io": _github,
     ECR_HOST: _ecr,
     r"public\.ecr\.aws": _ecr_public,
