@@ -209,13 +209,13 @@ _OTHER_REGISTRIES = frozenset({"mcr.microsoft.com", "public.ecr.aws", "registry.
 def other_registry(kind: str, name: str) -> str:
     """The registry that a repository's name begins with, where the kind has no such name; empty otherwise.
 
-    Docker Hub's namespaces have no dot. Quay's may have one, but are not named after a registry. Other registries hold
-    copies and caches under such names.
+    Namespaces of Docker Hub and GitHub have no dot. Quay's may have one, but are not named after a registry. Other
+    registries hold copies and caches under such names.
 
     >>> other_registry("docker_hub", "quay.io/cilium/certgen"), other_registry("harbor", "quay.io/cilium/certgen")
     ('quay.io', '')
     """
     first, _, rest = name.partition("/")
     is_host = infer_kind(first) != "distribution" or first in _OTHER_REGISTRIES
-    is_foreign = (kind == "docker_hub" and "." in first) or (kind == "quay" and is_host)
+    is_foreign = (kind in {"docker_hub", "ghcr"} and "." in first) or (kind == "quay" and is_host)
     return first if rest and is_foreign else ""

@@ -734,6 +734,7 @@ def test_name_that_the_destination_does_not_support_is_refused(
         ("quay.io", "docker.io/library/nginx", "docker.io/library/nginx", "docker.io"),
         ("quay.io", "registry.k8s.io/pause", "registry.k8s.io/pause", "registry.k8s.io"),
         ("quay.io", "acme.azurecr.io/app", "acme.azurecr.io/app", "acme.azurecr.io"),
+        ("ghcr.io", "docker.io/library/nginx", "docker.io/library/nginx", "docker.io"),
     ],
     ids=label,
 )
