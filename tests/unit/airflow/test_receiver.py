@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from datetime import UTC, datetime
 from threading import Event
 from time import monotonic, sleep
@@ -382,6 +382,32 @@ def test_an_outage_at_the_start_is_told_as_one(store: Store, missing: str) -> No
         "secret": "the secret of this address cannot be read yet",
     }
     assert (told(answer), answer.headers["retry-after"]) == ((503, {"detail": text[missing]}), "5")
+
+
+def test_slow_senders_at_one_address_hold_up_no_other(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("registry_sync.airflow.receiver.app.MAX_READING", 2)
+    app = build_app(Receiver(Emitter(store), lambda: MIRRORS, KeptSecrets({"events": SECRET}.get, monotonic)))
+    whole = json.dumps(push("v1")).encode()
+
+    async def run() -> list[int]:
+        go_on, reading = asyncio.Event(), asyncio.Semaphore(0)
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield whole[:5]
+            reading.release()
+            await go_on.wait()
+            yield whole[5:]
+
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://localhost") as client:
+            slow_ones = [asyncio.create_task(client.post(path(QUAY), content=slow())) for _ in range(2)]
+            for _ in slow_ones:
+                await reading.acquire()
+            answers = [await client.post(path(address), content=whole) for address in (QUAY, OWN)]
+            go_on.set()
+            answers += [await task for task in slow_ones]
+        return [answer.status_code for answer in answers]
+
+    assert asyncio.run(run()) == [429, 202, 202, 202]
 
 
 def test_mirrors_that_were_read_stay_valid(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

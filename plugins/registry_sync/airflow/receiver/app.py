@@ -23,6 +23,7 @@ import asyncio
 import atexit
 import logging
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -51,7 +52,7 @@ KNOWN_SECONDS = 5.0
 """Time after which the mirrors are read again from the database."""
 
 MAX_READING = 64
-"""Bodies that are read at the same time."""
+"""Bodies of one address that are read at the same time. Slow senders at one hold up none at another."""
 
 Subscriptions = Mapping[Address, tuple[Subscription, ...]]
 
@@ -84,7 +85,7 @@ class Receiver:
         self._read_at = float("-inf")
         self._is_read = asyncio.Lock()
         self._buckets: dict[Address, Bucket] = {}
-        self._reading = 0
+        self._reading = Counter[Address]()
 
     async def answer(self, request: HttpRequest) -> JSONResponse:
         """Take a request, and say what becomes of it. The access log gets the path without its token."""
@@ -105,7 +106,7 @@ class Receiver:
         _check_form(request)
         if seconds := self._buckets.setdefault(address, Bucket()).take(monotonic()):
             raise Answered(429, "too many requests", seconds)
-        body = await self._body(request)
+        body = await self._body(address, request)
         read = partial(
             read_request,
             Request(headers=request.headers.raw, body=body),
@@ -161,10 +162,10 @@ class Receiver:
         address = Address(scope=path["scope"], name=path["name"])
         return f"/{address.scope}/{address.name}/" if address in (self._known or ()) else "/"
 
-    async def _body(self, request: HttpRequest) -> bytes:
-        if self._reading >= MAX_READING:
+    async def _body(self, address: Address, request: HttpRequest) -> bytes:
+        if self._reading[address] >= MAX_READING:
             raise Answered(429, "too many requests at the same time", 1)
-        self._reading += 1
+        self._reading[address] += 1
         try:
             return await read_body(request.receive, request.headers.get("content-length", "").encode())
         except BodyTooLarge:
@@ -174,7 +175,7 @@ class Receiver:
         except SenderGone:
             raise Answered(400, "the body is not complete") from None
         finally:
-            self._reading -= 1
+            self._reading[address] -= 1
 
 
 def _not_found() -> Answered:
