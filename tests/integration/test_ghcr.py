@@ -8,11 +8,16 @@ from typing import Any
 import pytest
 
 from registry_sync.registry.endpoint import Credentials
+from registry_sync.sync.reading.observation import Observation
+from registry_sync.sync.reading.observe import observe
+from registry_sync.sync.report import RouteReport
+from registry_sync.sync.scope import RouteScope
+from registry_sync.sync.session import Session
 from registry_sync.sync.window import Window
 from testkit import images
 from testkit.ghcr_api import GhcrApi
 from testkit.registry import RegistryProcess
-from testkit.routes import counted, make_route, run_route
+from testkit.routes import counted, make_route, run_route, sync_report
 
 LOGIN = Credentials(username="bot", secret="ghp_token")
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -51,7 +56,12 @@ def test_rules_of_time_judge_images_and_windows_hold_tags_that_moved_back(
     source: RegistryProcess, destination: RegistryProcess, name: str, rules: dict[str, Any]
 ) -> None:
     """The time of an image from before the window is known to the rules, and is not the time of the tag's push."""
-    now, images_there = datetime.now(UTC), {}
+    now, images_there, observed = datetime.now(UTC), {}, list[Observation]()
+
+    def run(session: Session, scope: RouteScope) -> RouteReport:
+        observed.append(observe(session, scope))
+        return sync_report(session, scope)
+
     with GhcrApi(source.url) as github:
         for tag, hours in (("v2", 99), ("latest", 9), ("v1", 9999)):
             images_there[tag] = images.multi_arch(f"{name} {tag}")
@@ -63,8 +73,9 @@ def test_rules_of_time_judge_images_and_windows_hold_tags_that_moved_back(
         images.push(source.url, name, "latest", images_there["v2"])
         github.push(name, "latest", now, images_there["v2"].digest)
         window = Window(reason="scheduled", start=now - timedelta(hours=1), end=now)
-        report = run_route(route, source_credentials=LOGIN, window=window)
+        report = run_route(route, source_credentials=LOGIN, window=window, run=run)
     assert (report.is_failed, report.counts["copied"]) == (False, 1)
+    assert ("latest" in observed[0].pushed_at) == ("older_than" in rules)  # it was not pushed 99 hours ago
     assert images.resolve(destination.url, name, "latest") == images_there["v2"].digest
 
 

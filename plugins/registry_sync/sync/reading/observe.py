@@ -129,8 +129,9 @@ def _list_source(session: Session, scope: RouteScope, now: datetime) -> _Listing
     notes = (*tags.notes, *_push_times_note(session, tags.entries, scope.window))
     selection = replace(selection, notes=(*notes, *selection.notes))
     log.info("%s: %s; %s", route.source_repository, steps_text(selection), scope.window)
+    hidden_before = None if "older_than" in rules.push_time_keys else scope.window.since
     return _Listing(
-        entries=hide_image_times(tags.entries, since),
+        entries=hide_image_times(tags.entries, hidden_before),
         artifacts=tags.artifacts,
         selection=selection,
         left_out=frozenset(chosen.selected).difference(selection.selected),
