@@ -148,7 +148,7 @@ def test_a_role_of_a_registry_s_connection(
 def test_an_api_elsewhere_gets_no_token_of_a_cloud(
     monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any] | None
 ) -> None:
-    """It is good for more than one registry. The SDK of AWS signs its calls, so it may call an API at a VPC endpoint."""
+    """It is good for more than one registry. AWS' SDK signs its calls, so it may call an API at a VPC endpoint."""
     api = "https://api.example"
     with pytest.raises(ConfigurationError) as caught:
         if fields:
