@@ -259,7 +259,7 @@ def test_a_new_repository_of_a_namespace_is_copied_without_a_listing(
     source: RegistryProcess, wire: Interceptor, new_world: NewWorld, name: str
 ) -> None:
     namespace = name.partition("/")[2]
-    push(source, f"{namespace}/new", "v1")
+    push(source, f"{namespace}/new", "v0", "v1")
     push(source, f"{namespace}/secret", "v1")
     with Interceptor(source.url) as front:
         team = new_world(front, wire, {"namespace": namespace, "exclude": ["secret"]})
@@ -268,7 +268,14 @@ def test_a_new_repository_of_a_namespace_is_copied_without_a_listing(
         assert team.go_on() == ["success", "success"]
         assert sorted(team.looked_at) == [f"{namespace}/gone", f"{namespace}/new"]
         assert [request.path for request in front.requests() if "_catalog" in request.path] == []
-    assert tags_of(wire.url, f"{namespace}/new") == ["v1"]
+        assert tags_of(wire.url, f"{namespace}/new") == ["v0", "v1"]
+        assert team.report().state == "success"
+        rows = team.stored[asset_name("team", "backup"), "routes 0"]["routes"]
+        assert {row["complete_at"] is not None for row in rows.values()} == {True}, "pages show no unknown state"
+        push(source, f"{namespace}/new", "v2", "v3")
+        assert team.receive(an_event(an_extra({"repository": f"{namespace}/new", "tags": ["v2"]}))).state == "success"
+        assert team.go_on() == ["success"]
+    assert tags_of(wire.url, f"{namespace}/new") == ["v0", "v1", "v2"]
 
 
 def test_a_renamed_namespace_is_listed(

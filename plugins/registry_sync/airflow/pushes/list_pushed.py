@@ -12,6 +12,8 @@ from registry_sync.airflow.operators.list_routes import ListRoutesOperator
 from registry_sync.airflow.pushes.received import pull_pushed
 from registry_sync.airflow.runs.context import task_label
 from registry_sync.airflow.runs.map_length import check_map_length
+from registry_sync.airflow.states.destination_state import read_index
+from registry_sync.airflow.states.state_store import losing, open_store
 from registry_sync.oci.artifact_tags import subject_of
 from registry_sync.routes.discovery import Discovery
 from registry_sync.routes.pushed import expand_pushed
@@ -29,7 +31,11 @@ PUSHED = Window(reason="pushed")
 
 
 class ListPushedRoutesOperator(ListRoutesOperator):
-    """List the routes of what was pushed, after checking skopeo and both registries. Each looks at its tags only."""
+    """List the routes of what was pushed, after checking skopeo and both registries. Each looks at its tags only.
+
+    A repository that is new in a namespace is looked at as a whole. Pages would otherwise show its state as unknown
+    until the next scheduled run.
+    """
 
     def _list(self, context: Context) -> list[RouteTask]:
         self._notes: list[str] = []
@@ -41,10 +47,12 @@ class ListPushedRoutesOperator(ListRoutesOperator):
         self._push_failures(context, selected.failures)
         routes = [entry.route for entry in selected.routes]
         self._log_left_out(pushed, [entry.route for entry in found.routes])
+        new = self._new_routes([names[route_key(route)] for route in routes if route.is_discovered])
         tasks = [
             RouteTask(route=route, scope=RouteScope(tags=tags, window=PUSHED), name=names[route_key(route)])
             for route in routes
-            if (tags := self._tags(route, pushed[route.source_repository.name])) is not None
+            if (tags := self._tags(route, pushed[route.source_repository.name], names[route_key(route)] in new))
+            is not None
         ]
         check_map_length(len(tasks), f"{len(tasks)} routes were pushed to", "split the mirror")
         self._log_work(PUSHED, [(task.route, PUSHED) for task in tasks], [])
@@ -66,7 +74,15 @@ class ListPushedRoutesOperator(ListRoutesOperator):
         for name in sorted(pushed.keys() - found):
             self.log.info("%s is left out: its namespace does not list it, or it cannot be mirrored", name)
 
-    def _tags(self, route: Route, tags: tuple[str, ...] | None) -> TagRule | None:
+    def _new_routes(self, names: Sequence[str]) -> frozenset[str]:
+        """Those of some routes, by name, that no run has looked at. While the store does not respond, none of them."""
+        if names:
+            with losing("New repositories are not told from others"):
+                parts = read_index(open_store(self.mirror.name, self.destination.name))
+                return frozenset(names).difference(*(part.routes for part in parts))
+        return frozenset()
+
+    def _tags(self, route: Route, tags: tuple[str, ...] | None, is_new: bool) -> TagRule | None:
         """The tags of a route to look at; ``None`` when its rules select none with these names."""
         if tags is None:
             return TagRule()
@@ -75,7 +91,9 @@ class ListPushedRoutesOperator(ListRoutesOperator):
             if reason:
                 self.log.info("%s:%s is not selected: %s", route.source_repository, tag, reason)
         wanted = [tag for tag, reason in reasons.items() if not reason]
-        return only_tags(wanted) if wanted else None
+        if not wanted:
+            return None
+        return TagRule() if is_new else only_tags(wanted)
 
 
 def _reason_against(route: Route, tag: str) -> str:

@@ -71,7 +71,7 @@ def _record(context: Context, ended: EndedRun) -> None:
     """Read, merge and write the state of one destination. Only the parts of the index that changed are written."""
     place, now = ended.place, datetime.now(UTC).replace(microsecond=0)
     store = open_store(place.mirror, place.destination.name)
-    parts = list(_read_index(store))
+    parts = list(read_index(store))
     earlier = read_state(store, DESTINATION_KEY, DestinationState)
     if earlier and (earlier.host, earlier.source_host) != (place.destination.host, place.source.host):
         earlier, parts = None, []
@@ -181,7 +181,7 @@ def _record_unrouted(
     return figures_of(state)
 
 
-def _read_index(store: StateStore) -> Iterator[RouteIndex]:
+def read_index(store: StateStore) -> Iterator[RouteIndex]:
     """The parts of the index. One that cannot be read is empty: its rows come back when their routes are looked at."""
     for number in count():
         key = index_key(number)
