@@ -9,17 +9,23 @@ from base64 import b64encode
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
 
 from registry_sync.errors import RegistrySyncError
-from registry_sync.oci.reference import Repository
+from registry_sync.oci.reference import Reference, Repository
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Credentials, Endpoint, Proxy
 from registry_sync.registry.vendors.docker_hub import DockerHubClient
 from registry_sync.registry.wire.exchange import RequestLimits
+from registry_sync.skopeo.copier import Skopeo
+from registry_sync.skopeo.image_copy import ImageCopy
+from registry_sync.skopeo.local import find_skopeo
+from testkit import images
 from testkit.proxy import ForwardProxy, refuse
+from testkit.registry import RegistryProcess
 from testkit.scripted import Reply, ScriptedRequest, ScriptedServer
 from testkit.waiting import PATIENCE_SECONDS
 
@@ -49,7 +55,7 @@ def quoting(body: bytes, status: int) -> Callable[[ScriptedRequest], Reply]:
     def answer(request: ScriptedRequest) -> Reply:
         if request.target == "/v2/":
             return Reply(status=401, headers={"WWW-Authenticate": "Basic"})
-        return Reply(status=status, body=body)
+        return Reply(status=404) if request.method == "HEAD" else Reply(status=status, body=body)
 
     return answer
 
@@ -197,3 +203,29 @@ def test_contents_are_what_they_are() -> None:
         client = DistributionClient(Endpoint(host=server.host, tls=False, credentials=user), limits=ONCE)
         with closing(client):
             assert [tag.name for tag in client.list_tags(Repository(server.host, "team/app"))] == ["hunter2-as-a-tag"]
+
+
+@pytest.mark.parametrize("encoding", [name for name in ENCODINGS if name != "URL in lower case"])
+@pytest.mark.parametrize("side", ["source", "destination"])
+def test_what_skopeo_quotes(side: str, encoding: str, caplog: pytest.LogCaptureFixture) -> None:
+    """In its messages, which become errors, and in its output, which is logged."""
+    caplog.set_level(logging.DEBUG)
+    secret = ENCODINGS[encoding](SECRET)
+    body = json.dumps({"errors": [{"code": "DENIED", "message": f"bad login {secret} of a user"}]})
+    with RegistryProcess() as healthy, ScriptedServer(quoting(body.encode(), 403)) as quotes:
+        image = images.image([])
+        images.push(healthy.url, "team/app", "v1", image)
+        hosts = {"source": healthy.host, "destination": healthy.host, side: quotes.host}
+        ends: Any = {name: Endpoint(host=host, tls=False, credentials=USER) for name, host in hosts.items()}
+        with Skopeo(find_skopeo, **ends, copy_timeout_seconds=60, stall_timeout_seconds=60) as skopeo:
+            with pytest.raises(RegistrySyncError) as caught:
+                skopeo.copy(
+                    ImageCopy(
+                        source=Reference(Repository(hosts["source"], "team/app"), image.digest),
+                        destination=Reference(Repository(hosts["destination"], "team/app"), image.digest),
+                        is_index=False,
+                        format="oci",
+                    )
+                )
+    assert "bad login" in str(caught.value)
+    assert leaks(str(caught.value)) == leaks(caplog.text) == []

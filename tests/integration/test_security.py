@@ -546,7 +546,7 @@ class TestEndlessAnswers:
         with ScriptedServer(answers(reply)) as registry, closing(client(registry)) as asked:
             with pytest.raises(RegistrySyncError) as caught:
                 list(asked.list_tags(at(registry)))
-        assert next(sent) < 1000, "chunks of 64 kB"
+        assert next(sent) < 3000, "chunks of 64 kB; buffers of connections hold many of them"
         assert time.monotonic() - started < 20
         assert len(str(caught.value)) < 1000
 

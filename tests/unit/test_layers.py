@@ -24,7 +24,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "oci": (),
     "worker": (),
     "registry": ("oci", "worker"),
-    "skopeo": ("oci", "worker", "registry.endpoint", "registry.proxies"),
+    "skopeo": ("oci", "worker", "registry.endpoint", "registry.proxies", "registry.sent_secrets"),
     "tags": ("oci",),
     "config": ("oci", "tags", "registry.kinds", "registry.clouds"),
     "routes": ("oci", "tags", "config", "registry.kinds"),

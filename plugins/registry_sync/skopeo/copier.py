@@ -17,6 +17,7 @@ from typing import Self
 from registry_sync.errors import DeniedError, TemporaryError
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.registry.proxies import shown_proxy
+from registry_sync.registry.sent_secrets import SentSecrets
 from registry_sync.skopeo.command import copy_argv
 from registry_sync.skopeo.config_files import PolicyFiles, SkopeoFiles, renew_auth_file, write_skopeo_files
 from registry_sync.skopeo.errors import decode_failure, redact
@@ -48,8 +49,8 @@ class Skopeo:
     """Copies between two registries within a ``with`` block. Safe to use from several threads.
 
     Secrets are written to private files that are deleted at the end. They never appear in arguments, environment or
-    logs. No copy outlives its call. Each copy starts with logins that are valid, and starts once more with new ones if
-    a registry has rejected those.
+    logs, also where a registry quotes them. No copy outlives its call. Each copy starts with logins that are valid, and
+    starts once more with new ones if a registry has rejected those.
 
     Skopeo is looked for, and its files are written, by :meth:`prepare`, else by the first copy.
 
@@ -79,6 +80,7 @@ class Skopeo:
         self._destination_hosts = destination_hosts
         self._copy_timeout_seconds = copy_timeout_seconds
         self._stall_timeout_seconds = stall_timeout_seconds
+        self._secrets = SentSecrets(source), SentSecrets(destination)
         self._ready: tuple[SkopeoProgram, SkopeoFiles] | None = None
         self._cleanup = ExitStack()
         self._running: dict[RunningSkopeo, None] = {}
@@ -151,13 +153,26 @@ class Skopeo:
     def _current_logins(self) -> Mapping[int, Credentials]:
         """The credentials of both sides, by the side's number. They are renewed here if they end soon."""
         sources = (self._source.credentials, self._destination.credentials)
-        return {number: source.current() for number, source in enumerate(sources) if source}
+        current = {number: source.current() for number, source in enumerate(sources) if source}
+        self._note(current)
+        return current
 
     def _renew_logins(self, rejected: Mapping[int, Credentials]) -> bool:
         """Renew credentials that either registry may have rejected. Return whether there are new ones."""
         sources = (self._source.credentials, self._destination.credentials)
         renewed = {number: source.renew(rejected[number]) for number, source in enumerate(sources) if source}
+        self._note(renewed)
         return renewed != rejected
+
+    def _note(self, logins: Mapping[int, Credentials]) -> None:
+        for number, credentials in logins.items():
+            self._secrets[number].note(f"Basic {credentials.basic()}", {}, None)
+
+    def _redact(self, line: str) -> str:
+        """A line of skopeo, which quotes what registries answer, without secrets."""
+        for secrets in self._secrets:
+            line = secrets.redact(line)
+        return redact(line)
 
     def _copy(self, image: ImageCopy) -> CopyResult:
         self.check_stopping()
@@ -212,7 +227,7 @@ class Skopeo:
         name = getattr(image.source.target, "short", str(image.source.target))
         kept: deque[str] = deque(maxlen=_MAX_KEPT_LINES)
         while (lines := child.read_lines()) is not None:
-            for line in (one_line(redact(raw_line)) for raw_line in lines):
+            for line in (one_line(self._redact(raw_line)) for raw_line in lines):
                 kept.append(line)
                 if line:
                     log.log(_level(line), "%s: %s", name, line)

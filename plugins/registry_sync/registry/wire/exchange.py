@@ -17,6 +17,7 @@ from urllib3.util.request import ACCEPT_ENCODING
 from registry_sync import __version__
 from registry_sync.errors import RefusedError, RegistrySyncError, ResponseTimeout
 from registry_sync.registry.endpoint import Endpoint
+from registry_sync.registry.sent_secrets import SentSecrets
 from registry_sync.registry.wire.connections import Connections
 from registry_sync.registry.wire.deadline import DeadlineExceeded
 from registry_sync.registry.wire.http_errors import LONGEST_PROBLEM, decode_exception
@@ -25,7 +26,6 @@ from registry_sync.registry.wire.proxy_errors import decode_proxy_response
 from registry_sync.registry.wire.rate_limit import PATIENCE_SECONDS
 from registry_sync.registry.wire.raw_response import RawResponse
 from registry_sync.registry.wire.response import BodyStream, Response
-from registry_sync.registry.wire.sent_secrets import SentSecrets
 from registry_sync.registry.wire.urls import shown_url, without_query
 from registry_sync.text import one_line
 

@@ -76,11 +76,15 @@ class SentSecrets:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """A secret as it is, in JSON, in HTML, in a URL, and in Base64, where it may also follow a user's name."""
+    """A secret as it is, in JSON, in HTML, in a URL, and in Base64, where it may also follow a user's name.
+
+    In JSON also as skopeo logs it, which quotes what it quotes.
+    """
     yield secret
-    yield json.dumps(secret)[1:-1]
-    yield (in_utf_8 := json.dumps(secret, ensure_ascii=False)[1:-1])
-    yield in_utf_8.replace("/", "\\/")
+    for is_ascii in (True, False):
+        yield (escaped := json.dumps(secret, ensure_ascii=is_ascii)[1:-1])
+        yield escaped.replace("/", "\\/")
+        yield json.dumps(escaped, ensure_ascii=False)[1:-1]
     yield html.escape(secret)
     yield html.escape(secret).replace("&#x27;", "&#39;")
     for encoded in (quote(secret, safe=""), quote(secret), quote_plus(secret)):
