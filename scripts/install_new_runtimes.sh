@@ -10,6 +10,7 @@ containerd=v2.4.2
 mkdir -p "$folder"
 if [ ! -e "$folder/debian/dockerd" ]; then
     echo "Unpacking dockerd and containerd of Debian's unstable suite"
+    rm -rf "$folder/root" # of an interrupted run
     # A mirror of Debian may be older than its lists are valid.
     mmdebstrap --quiet --variant=extract --aptopt='Acquire::Check-Valid-Until "false"' \
         --include=docker.io,containerd --format=directory sid "$folder/root"

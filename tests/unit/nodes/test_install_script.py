@@ -150,10 +150,36 @@ def test_an_imported_file_that_overrides_the_folder_is_named(tmp_path: Path) -> 
         "/etc/containerd/conf.d/99-other.toml: it sets config_path too, and overrides config.toml where it is "
         "imported; remove it there\n"
     )
+    before = config.read_text()
     assert install(tmp_path)[::2] == (1, problem)
+    assert config.read_text() == before
     other.write_text(f'[plugins."{CRI}".registry]\n  config_path = "/etc/containerd/certs.d"\n')
-    assert install(tmp_path) == (0, [], "")
+    assert install(tmp_path) == (0, [f"{CONFIG}: config_path written"], "")
     assert restarts(tmp_path) == RESTARTED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '.registry.mirrors."docker.io"]\n  endpoint = ["https://x"]',
+        '.registry]\n  mirrors."a".endpoint = ["https://x"]',
+    ],
+)
+def test_mirrors_of_an_imported_file_are_named(tmp_path: Path, text: str) -> None:
+    """With config_path beside them, the node would be NotReady."""
+    config = machine(tmp_path, 'version = 2\nimports = ["/etc/containerd/conf.d/*.toml"]\n')
+    other = config.parent / "conf.d" / "mirrors.toml"
+    other.parent.mkdir()
+    other.write_text(f'version = 2\n[plugins."{CRI}"{text}\n')
+    before = config.read_text()
+    problem = (
+        "/etc/containerd/conf.d/mirrors.toml: it sets registry.mirrors, with which containerd drops its CRI plugin "
+        "beside config_path, where it is imported; move them to hosts.toml files first\n"
+    )
+    assert install(tmp_path)[::2] == (1, problem)
+    assert (config.read_text(), restarts(tmp_path)) == (before, [])
+    other.write_text(f'version = 2\n[plugins."{CRI}".registry.mirrors]\n')
+    assert install(tmp_path)[0] == 0
 
 
 def test_a_link_within_the_machine_is_followed(tmp_path: Path) -> None:
