@@ -13,6 +13,7 @@ from registry_sync.airflow.pushes.assets import pushes_asset
 from registry_sync.airflow.pushes.received import read_event
 from registry_sync.airflow.states.state_store import losing, open_named_store, read_state
 from registry_sync.config.registry import Registry
+from registry_sync.oci.reference import Repository
 from registry_sync.state.document import as_document
 from registry_sync.state.metrics import lost_events_metrics
 from registry_sync.state.names import pushes_asset_name, source_of
@@ -67,14 +68,16 @@ def _named_tags(context: Context, mirror: str, source: Registry, since: datetime
     read = list(islice(events.after(since.isoformat()).limit(MAX_EVENTS), MAX_EVENTS))
     if len(read) == MAX_EVENTS:
         raise LookupError(f"there are more than {MAX_EVENTS} events")
-    return list(_names(read, source))
+    return list(names_of(read, source))
 
 
-def _names(events: Iterable[Any], source: Registry) -> Iterator[Named]:
-    for each in events:
-        event = read_event(each, source)
+def names_of(events: Iterable[Any], source: Registry) -> Iterator[Named]:
+    """The names in some events, each as the source has it: ``library/alpine`` for ``alpine`` of Docker Hub."""
+    for entry in events:
+        event = read_event(entry, source)
         for push in event.pushes if event else ():
-            yield each.timestamp, push.repository, None if push.tags is None else frozenset(push.tags)
+            name = Repository.at(source.host, push.repository).name
+            yield entry.timestamp, name, None if push.tags is None else frozenset(push.tags)
 
 
 def _is_named(repository: str, tag: str, since: datetime, named: Sequence[Named]) -> bool:
