@@ -77,12 +77,14 @@ class RenewedCredentials:
             held, now = self._held, time.monotonic()
             if held and now < held.renew_at:
                 return held.credentials
+            failures = self._failures
             try:
                 return self._renew(now)
             except RegistrySyncError as error:
-                if held is None or now >= held.ends_at:
+                if held is None or time.monotonic() >= held.ends_at:  # the failure may have taken its time
                     raise
-                log.warning("the credentials of %s are not renewed: %s", self._user, error)
+                if self._failures > failures:  # the issuer was asked
+                    log.warning("the credentials of %s are not renewed: %s", self._user, error)
                 return held.credentials
 
     def renew(self, rejected: Credentials) -> Credentials:
@@ -96,8 +98,9 @@ class RenewedCredentials:
                 return held.credentials
             if now < self._rejection_at + REJECTION_SECONDS:
                 return rejected
+            renewed = self._renew(now)
             self._rejection_at = now
-            return self._renew(now)
+            return renewed
 
     def _renew(self, now: float) -> Credentials:
         if self._failure and now < self._retry_at:

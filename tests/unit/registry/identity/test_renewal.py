@@ -131,7 +131,7 @@ def test_valid_credentials_are_used_while_the_issuer_fails(clock: Clock, caplog:
     assert source.current().secret == "token-1"
     issuer.error, clock.seconds = TemporaryError("STS does not respond"), 3300
     with caplog.at_level(logging.WARNING):
-        assert source.current().secret == "token-1"
+        assert [source.current().secret for _ in range(5)] == ["token-1"] * 5
     assert caplog.messages == [
         "the credentials of the AWS identity of this worker are not renewed: STS does not respond"
     ]
@@ -174,6 +174,39 @@ class TestRejection:
         issuer.error = LoginRejected("AWS denies it")
         with pytest.raises(LoginRejected, match=r"^AWS denies it$"):
             source.renew(rejected)
+
+
+def test_a_rejection_while_the_issuer_fails_is_a_failure_of_the_issuer(clock: Clock) -> None:
+    """Not of the identity: the rejected credentials are not given back, which would end the task for good."""
+    issuer = Issuer(clock, 3600)
+    source = issuer.source()
+    rejected = source.current()
+    issuer.error = TemporaryError("no answer")
+    for _ in range(3):
+        with pytest.raises(TemporaryError, match="no answer"):
+            source.renew(rejected)
+    assert issuer.asked == 2
+    issuer.error = None
+    clock.seconds += 2
+    assert source.renew(rejected).secret == "token-2"
+
+
+def test_credentials_that_end_while_the_issuer_is_asked_are_not_used(clock: Clock) -> None:
+    def time_out() -> Credentials:
+        clock.seconds += 400
+        raise TemporaryError("no answer")
+
+    issuer = Issuer(clock, 3600)
+    fetches = [time_out, issuer.issue]
+
+    def fetch() -> Credentials:
+        return fetches.pop()()
+
+    source = RenewedCredentials("the AWS identity of this worker", fetch, issuer.masked.append)
+    source.current()
+    clock.seconds += 3400
+    with pytest.raises(TemporaryError, match="no answer"):
+        source.current()
 
 
 def test_fixed_credentials_are_their_own_source() -> None:
