@@ -18,17 +18,23 @@ from registry_sync.airflow.dags.mirror import build_dag
 from registry_sync.airflow.hooks.skopeo import SkopeoHook
 from registry_sync.config.settings import SkopeoOptions
 from registry_sync.errors import ConfigurationError, RefusedError, TemporaryError
+from registry_sync.oci.reference import Reference, Repository
+from registry_sync.registry.endpoint import Credentials, Endpoint, Proxy
 from registry_sync.routes.load import load_mirrors
 from registry_sync.skopeo import container as skopeo_container
 from registry_sync.skopeo.container import TASK_LABEL
+from registry_sync.skopeo.copier import Skopeo
+from registry_sync.skopeo.image_copy import ImageCopy
 from registry_sync.skopeo.local import find_skopeo
 from registry_sync.skopeo.policy import can_verify_sigstore
 from testkit import images
 from testkit.dockerd import Dockerd, require_dockerd
 from testkit.interceptor import Interceptor
 from testkit.loopback import Request
+from testkit.proxy import ForwardProxy
 from testkit.registry import RegistryProcess
 from testkit.task_runner import RUN_ID, FakeApi, run
+from testkit.tls import CertificateAuthority
 
 NAME = "team/app"
 ROUTES, COPY = "routes_to_backup", "to_backup"
@@ -215,6 +221,45 @@ def leave_a_container(daemon: Dockerd, task: str) -> str:
     with closing(daemon.client()) as client:
         created = client.create_container("skopeo-of-this-machine", ["skopeo"], labels={TASK_LABEL: task})
     return str(created["Id"])
+
+
+def test_a_container_reaches_registries_by_their_proxy_alone(
+    daemon: Dockerd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the proxies of the environment nor those of docker's configuration count."""
+    proxies = {"default": {"httpsProxy": "http://127.0.0.1:1", "noProxy": "from.example"}}
+    (tmp_path / "config.json").write_text(json.dumps({"proxies": proxies}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    authority = CertificateAuthority.create(tmp_path / "ca")
+    login = Credentials(username="me", secret="of-the-proxy/1")
+    with ExitStack() as stack:
+        names = ("from.example", "to.example")
+        servers = [stack.enter_context(RegistryProcess(tls=authority.issue([name, "127.0.0.1"]))) for name in names]
+        images.push(servers[0].url, NAME, "v1", IMAGE, ca_file=authority.ca_file)
+        hosts = {f"{name}:443": server.host for name, server in zip(names, servers, strict=True)}
+        proxy = stack.enter_context(ForwardProxy(hosts, login=f"{login.username}:{login.secret}"))
+        own = Proxy(url=proxy.url, credentials=login)
+        source, destination = (Endpoint(host=name, ca_file=authority.ca_file, proxy=own) for name in names)
+        docker = skopeo_container.Docker(
+            connect=daemon.client, url=daemon.url, image="skopeo-of-this-machine", network="host", task="t"
+        )
+        with Skopeo(
+            lambda: skopeo_container.find_skopeo_image(docker),
+            source=source,
+            destination=destination,
+            copy_timeout_seconds=60,
+            stall_timeout_seconds=60,
+        ) as skopeo:
+            skopeo.copy(
+                ImageCopy(
+                    source=Reference(Repository(names[0], NAME), IMAGE.digest),
+                    destination=Reference(Repository(names[1], NAME), IMAGE.digest),
+                    is_index=True,
+                    format="oci",
+                )
+            )
+        assert proxy.targets == set(hosts)
 
 
 def test_a_policy_is_copied_into_the_container(mirror: Mirror) -> None:

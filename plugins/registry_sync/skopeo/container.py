@@ -146,6 +146,7 @@ class SkopeoContainer:
             entrypoint=argv[:1],
             command=list(argv[1:]),
             environment=_environment(workspace),
+            use_config_proxy=False,  # of ~/.docker/config.json: our own requests know nothing of it
             user=f"{os.getuid()}:{os.getgid()}",
             labels={TASK_LABEL: self._docker.task},
             host_config=self._client.create_host_config(
