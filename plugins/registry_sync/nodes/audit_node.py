@@ -13,6 +13,7 @@ from registry_sync.config.node_pools import NodePool, Runtime
 from registry_sync.config.runtime_versions import Versions
 from registry_sync.errors import ConfigurationError
 from registry_sync.nodes.compare_file import Difference, compare_document, compare_file
+from registry_sync.nodes.containerd_config import CRI_PLUGIN, cri_plugin_of
 from registry_sync.nodes.node_folder import NodeFolder, read_node_folder
 from registry_sync.nodes.render import hosts_folder
 from registry_sync.nodes.runtime_files import same_registry
@@ -61,7 +62,29 @@ def _compare_node(baseline: Baseline, path: Path) -> Iterator[Difference]:
     document = {} if node.main is None else node.main
     yield from compare_document(baseline.file, baseline.pool, baseline.runtime, baseline.versions, document)
     if baseline.runtime == "containerd":
+        yield from _replaced_plugin(baseline, node, path)
         yield from _compare_hosts(baseline, node)
+
+
+def _replaced_plugin(baseline: Baseline, node: NodeFolder, folder: Path) -> Iterator[Difference]:
+    """A difference where an imported file replaces the registry settings without naming them.
+
+    containerd before 2.0 takes the whole table of a plugin from the last file that has one (observed with 1.6; later
+    ones join the tables).
+    """
+    number = node.main.get("version") if node.main else None
+    if number != 2 or baseline.versions.are_at_least("2"):
+        return
+    last = [
+        (path, plugin) for path, document in node.imported.items() if (plugin := cri_plugin_of(document)) is not None
+    ]
+    if last and not last[-1][1].get("registry"):
+        yield Difference(
+            key=f"{last[-1][0].relative_to(folder)}: plugins.{CRI_PLUGIN}",
+            verdict="different",
+            advice="containerd before 2.0 takes the whole table of the plugin from this imported file, and uses no "
+            "mirror: repeat the registry table in it",
+        )
 
 
 def _compare_hosts(baseline: Baseline, node: NodeFolder) -> Iterator[Difference]:

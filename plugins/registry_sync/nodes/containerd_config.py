@@ -134,5 +134,11 @@ def _local_pull_settings(plugin: Mapping[str, Any], form: ConfigForm) -> Iterato
     yield from (f"registry.{key}" for key in ("configs", "auths") if _table(registry.get(key)))
 
 
+def cri_plugin_of(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The table of the CRI plugin in a file of version 2; ``None`` where it has none."""
+    plugins = _table(document.get("plugins"))
+    return _table(plugins[CRI_PLUGIN]) if CRI_PLUGIN in plugins else None
+
+
 def _table(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}

@@ -6,7 +6,7 @@ The folder is a copy of ``/``, of ``/etc``, or of the runtime's own folder below
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,13 @@ class NodeFolder:
     """The files of a node.
 
     ``main``: the settings of all its files but hosts.toml, as if in one file; ``None`` where it has none.
-    ``hosts``: for containerd, the folders below ``certs.d`` that have a hosts.toml.
+    ``hosts``: for containerd, the folders below ``certs.d`` that have a hosts.toml. ``imported``: the files that its
+    config.toml imports, in their order.
     """
 
     main: Any
     hosts: Mapping[str, Path]
+    imported: Mapping[Path, Any] = field(default_factory=dict)
 
 
 def read_node_folder(folder: Path, runtime: Runtime) -> NodeFolder:
@@ -55,7 +57,8 @@ def read_node_folder(folder: Path, runtime: Runtime) -> NodeFolder:
     _refuse_links_outside(folder, home)
     match runtime:
         case "containerd":
-            return NodeFolder(main=_read_containerd(folder, home), hosts=_find_hosts(home / "certs.d"))
+            main, imported = _read_containerd(folder, home)
+            return NodeFolder(main=main, hosts=_find_hosts(home / "certs.d"), imported=imported)
         case "crio":
             return NodeFolder(main=_read_crio(home), hosts={})
         case "talos":
@@ -90,17 +93,22 @@ def _find_hosts(certs: Path) -> dict[str, Path]:
     return {path.parent.name: path for path in sorted(certs.glob("*/hosts.toml"))}
 
 
-def _read_containerd(root: Path, home: Path) -> Any:
-    """The ``config.toml`` with the files that it imports, which override it (``imports``, from containerd 1.3 on)."""
+def _read_containerd(root: Path, home: Path) -> tuple[Any, dict[Path, Any]]:
+    """The ``config.toml`` with the files that it imports, which override it (``imports``, from containerd 1.3 on).
+
+    And those files alone: containerd before 2.0 does not join tables of one plugin.
+    """
     path = home / "config.toml"
+    read: dict[Path, Any] = {}
     if not path.exists():
-        return None
+        return None, read
     document = read_document(path, "containerd")
     imports = document.get("imports")
     for pattern in imports if isinstance(imports, Sequence) and not isinstance(imports, str) else ():
         for imported in _find_imports(str(pattern), root, home):
-            document = _merge(document, _as_version_of(document, read_document(imported, "containerd")))
-    return document
+            read[imported] = read_document(imported, "containerd")
+            document = _merge(document, _as_version_of(document, read[imported]))
+    return document, read
 
 
 def _find_imports(pattern: str, root: Path, home: Path) -> list[Path]:

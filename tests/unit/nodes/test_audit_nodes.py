@@ -288,3 +288,32 @@ def test_a_link_out_of_the_copy_is_not_followed(tmp_path: Path, link: str) -> No
     path.symlink_to(outside)
     problem = f"{path}: a symbolic link to {outside}, which leads out of {node}; copy by cp -L"
     assert audit_node(baseline("containerd"), node).problem == problem
+
+
+@pytest.mark.parametrize(
+    ("version", "text", "is_replaced"),
+    [
+        ("1.7", f'[plugins."{CRI}".containerd.runtimes.nvidia]', True),
+        ("", f'[plugins."{CRI}".containerd.runtimes.nvidia]', True),
+        (">=2.0", f'[plugins."{CRI}".containerd.runtimes.nvidia]', False),
+        ("1.7", f'[plugins."{CRI}".registry]\nconfig_path = "/etc/containerd/certs.d"', False),
+        ("1.7", '[plugins."io.containerd.gc.v1.scheduler"]', False),
+    ],
+)
+def test_an_imported_file_that_replaces_the_plugin_is_found(
+    node: Path, version: str, text: str, is_replaced: bool
+) -> None:
+    """With such a file, containerd 1.6 used no mirror; 2.1 and 2.4 did."""
+    folder = node / "etc" / "containerd"
+    shutil.copy(folder_of("containerd", "1.7", "china") / "config.toml", folder / "config.toml")
+    config = (folder / "config.toml").read_text()
+    (folder / "config.toml").write_text(f'imports = ["/etc/containerd/conf.d/*.toml"]\n{config}')
+    (folder / "conf.d").mkdir()
+    (folder / "conf.d" / "99-nvidia.toml").write_text(f"version = 2\n{text}\n")
+    advice = (
+        "containerd before 2.0 takes the whole table of the plugin from this imported file, and uses no mirror: repeat "
+        "the registry table in it"
+    )
+    expected = [(f"etc/containerd/conf.d/99-nvidia.toml: plugins.{CRI}", "different", advice)] if is_replaced else []
+    assert [each for each in found("containerd", node, version) if "conf.d" in each[0]] == expected
+    assert not [each for each in found("containerd", node, version) if each[0].startswith("plugins")]
