@@ -182,6 +182,34 @@ def test_mirrors_of_an_imported_file_are_named(tmp_path: Path, text: str) -> Non
     assert install(tmp_path)[0] == 0
 
 
+def test_an_imported_file_that_replaces_the_plugin_is_named(tmp_path: Path) -> None:
+    """With such a file, containerd 1.6 used no mirror; 2.1 and 2.4 did."""
+    config = machine(tmp_path, 'version = 2\nimports = ["/etc/containerd/conf.d/*.toml"]\n')
+    other = config.parent / "conf.d" / "99-nvidia.toml"
+    other.parent.mkdir()
+    other.write_text(f'version = 2\n[plugins."{CRI}".containerd.runtimes.nvidia]\n')
+    before = config.read_text()
+    assert install(tmp_path, version="1.7")[::2] == (
+        1,
+        (
+            "/etc/containerd/conf.d/99-nvidia.toml: containerd before 2.0 takes the whole table of its CRI plugin from "
+            "it, and would use no mirror. Repeat the registry table in it, or, for containerd 2, render with --version "
+            "'>=2'\n"
+        ),
+    )
+    assert config.read_text() == before
+    with other.open("a") as file:
+        file.write(f'[plugins."{CRI}".registry]\nconfig_path = "/etc/containerd/certs.d"\n')
+    assert install(tmp_path, version="1.7")[0] == 0
+
+
+def test_an_imported_file_is_joined_by_containerd_2(tmp_path: Path) -> None:
+    config = machine(tmp_path, 'version = 2\nimports = ["/etc/containerd/conf.d/*.toml"]\n')
+    (config.parent / "conf.d").mkdir()
+    (config.parent / "conf.d" / "a.toml").write_text(f'[plugins."{CRI}".containerd.runtimes.nvidia]\n')
+    assert install(tmp_path)[0] == 0
+
+
 def test_a_link_within_the_machine_is_followed(tmp_path: Path) -> None:
     config = machine(tmp_path)
     real = config.rename(config.with_name("real.toml"))

@@ -25,17 +25,22 @@ from tests.unit.nodes.test_render import FILE
 IMAGES, CRI = "io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri"
 
 
-def rendered(form: str, runtime: Runtime | None = "containerd", pool: str = "outside_china") -> str:
+def rendered(
+    form: str, runtime: Runtime | None = "containerd", pool: str = "outside_china", version: str = "2.1"
+) -> str:
     file = load_mirrors(FILE)
-    return render_as(form, file, file.node_pools[pool], runtime, Versions.parse("2.1") if runtime else Versions()).text
+    versions = Versions.parse(version) if runtime else Versions()
+    return render_as(form, file, file.node_pools[pool], runtime, versions).text
 
 
-def install(root: Path, runtime: Runtime = "containerd", restart: str = "") -> tuple[int, list[str], str]:
+def install(
+    root: Path, runtime: Runtime = "containerd", restart: str = "", version: str = "2.1"
+) -> tuple[int, list[str], str]:
     """Run the script against a fake root. ``restarts`` has the commands that would run on the machine.
 
     :param restart: the command that stands for a restart, instead of the one that records it.
     """
-    command = ["sh", "-c", rendered("script", runtime)]
+    command = ["sh", "-c", rendered("script", runtime, version=version)]
     environment = {"ROOT": str(root), "RESTART": restart or f"{root}/record", "PATH": "/usr/bin:/bin"}
     root.mkdir(exist_ok=True)
     (root / "record").write_text(f'#!/bin/sh\necho "$1" >> {root}/restarts\n')

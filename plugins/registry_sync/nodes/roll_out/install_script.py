@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from registry_sync.config.node_pools import Runtime
+from registry_sync.config.runtime_versions import Versions
 from registry_sync.errors import ConfigurationError
 from registry_sync.nodes.containerd_config import CRI_PLUGIN, IMAGES_PLUGIN
 from registry_sync.nodes.render import RenderedFile, render_template
@@ -60,9 +61,10 @@ def place_files(files: Sequence[RenderedFile], runtime: Runtime) -> list[PlacedF
     ]
 
 
-def install_script(files: Sequence[RenderedFile], runtime: Runtime, mirrors: Sequence[str]) -> str:
+def install_script(files: Sequence[RenderedFile], runtime: Runtime, versions: Versions, mirrors: Sequence[str]) -> str:
     """The script.
 
+    :param versions: of the runtime on the machines.
     :param mirrors: hosts of the pool's mirrors; a left-over ``_default/`` is known by them.
     :raises ConfigurationError: as :func:`place_files` does.
     """
@@ -70,6 +72,7 @@ def install_script(files: Sequence[RenderedFile], runtime: Runtime, mirrors: Seq
     return render_template(
         "install.sh.j2",
         runtime=runtime,
+        is_2=versions.are_at_least("2"),
         files=placed,
         hosts=mirrors,
         home=HOMES[runtime],

@@ -62,7 +62,7 @@ class RollOut:
 
     def script(self) -> str:
         """The script that installs the files."""
-        return install_script(self.files(), self.runtime, [mirror.host for mirror in self.mirrors])
+        return install_script(self.files(), self.runtime, self.versions, [mirror.host for mirror in self.mirrors])
 
     def refuse_plain_http(self, product: str) -> None:
         """:raises ConfigurationError: when a mirror has no TLS, for products that cannot be told so."""
