@@ -315,6 +315,21 @@ def test_a_secret_is_read_again_and_kept_while_it_cannot_be() -> None:
     assert found == ["first", "first", "first", "first", None, None, "second", "second"]
 
 
+def test_one_request_reads_a_secret_again_and_others_go_on_with_the_last() -> None:
+    now, seen = [0.0], []
+
+    def read(connection: str) -> str:
+        if now[0]:
+            seen.append(secrets.get(connection))
+        return f"secret at {now[0]}"
+
+    secrets = KeptSecrets(read, lambda: now[0])
+    assert secrets.get("events") == "secret at 0.0"
+    now[0] = KEPT_SECONDS
+    assert secrets.get("events") == f"secret at {KEPT_SECONDS}"
+    assert seen == ["secret at 0.0"]
+
+
 @pytest.mark.parametrize(("password", "secret"), [("s3cret\n", "s3cret"), (" s3cret\r\n", "s3cret"), (" \n", None)])
 def test_the_line_end_of_a_stored_secret_is_not_of_it(
     monkeypatch: pytest.MonkeyPatch, password: str, secret: str | None

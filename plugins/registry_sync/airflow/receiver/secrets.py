@@ -60,6 +60,8 @@ class KeptSecrets:
         """
         kept = self._kept.get(connection)
         if kept is None or self.clock() >= kept.until:
+            if kept:  # other requests do not read it too, nor wait for a secrets backend that is slow
+                self._kept[connection] = replace(kept, until=self.clock() + UNKNOWN_SECONDS)
             kept = self._kept[connection] = self._read_again(connection, kept)
         if not kept.is_known:
             raise SecretUnknown
