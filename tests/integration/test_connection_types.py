@@ -536,6 +536,19 @@ class TestProxies:
         assert masked_text(with_login(proxy)) == "http://***@proxy.example:3128"
 
     @pytest.mark.parametrize(
+        "fields",
+        [
+            *({"host": host} for host in ("[fd00::1]", "[fd00::1]:3128", "fd00::1", "FD00::1", "http://[fd00::1]/")),
+            {"host": "fd00::1", "port": 3128, "schema": "http"},
+        ],
+    )
+    def test_an_address_of_ipv6_may_be_the_host(self, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]) -> None:
+        given(monkeypatch, **{**LOGIN, "conn_type": "http", **fields})
+        proxy = self.proxy(proxy="http://[fd00::1]:3128", proxy_connection="team")
+        assert proxy is not None
+        assert proxy.credentials is not None
+
+    @pytest.mark.parametrize(
         ("fields", "problem"),
         [
             (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -65,8 +66,8 @@ def _read_credentials(registry: Registry, proxy: str, name: str) -> Credentials:
 
 def _check_host(where: str, proxy: str, connection: Connection) -> None:
     """:raises ConfigurationError: for a Connection of another server, port, or scheme than the proxy has."""
-    parts, (scheme, _, rest) = urlsplit(proxy), (connection.host or "").lower().rpartition("://")
-    host, _, port = rest.rstrip("/").rpartition("@")[2].partition(":")
+    parts, (scheme, _, address) = urlsplit(proxy), (connection.host or "").lower().rpartition("://")
+    host, port = _split(address.rstrip("/"))
     port = port or str(connection.port or "")
     is_other = host and host != parts.hostname
     if is_other or (port and port != str(parts.port)):
@@ -80,3 +81,9 @@ def _check_host(where: str, proxy: str, connection: Connection) -> None:
             f"{where}: Connection {connection.conn_id!r} is for https, but the proxy is {proxy!r}; its password was "
             "not sent in clear text. Correct one of them"
         )
+
+
+def _split(address: str) -> tuple[str, str]:
+    """Host and port of ``host``, ``host:port``, ``[::1]:port``, or ``::1``."""
+    match = re.fullmatch(r"\[(.*)\](?::(\d+))?|([^:]*)(?::(\d+))?", address)
+    return (match[1] or match[3] or "", match[2] or match[4] or "") if match else (address, "")
