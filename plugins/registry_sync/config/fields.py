@@ -23,6 +23,7 @@ from registry_sync.config.schedule import check_schedule
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.platforms import parse_platform
 from registry_sync.oci.reference import parse_host, parse_repository_name
+from registry_sync.registry.kinds import is_reachable
 from registry_sync.text import quoted
 
 
@@ -110,7 +111,8 @@ def check_proxy(address: str) -> str:
 
     :raises ValueError: for another scheme or a path, and for a login, which is not quoted.
     """
-    if address == NO_PROXY or re.fullmatch(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?/?", address):
+    form = r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?/?"
+    if address == NO_PROXY or (re.fullmatch(form, address) and is_reachable(address)):
         return address.rstrip("/")
     expected = f"write http://host:port, https://host:port, or {NO_PROXY}"
     if "@" in address:

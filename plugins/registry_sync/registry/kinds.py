@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Literal
+from urllib.parse import urlsplit
 
 from registry_sync.registry.ecr_host import ECR_HOST
 
@@ -83,10 +85,25 @@ def api_url_fault(address: str, *, tls: bool) -> str:
     ''
     """
     schemes = "https" if tls else "https?"
-    if re.fullmatch(rf"{schemes}://([a-zA-Z0-9.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{{1,5}})?/?", address):
+    form = rf"{schemes}://([a-zA-Z0-9.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{{1,5}})?/?"
+    if re.fullmatch(form, address) and is_reachable(address):
         return ""
     shown = re.sub("//[^/]*@", "//…@", address)
     return f"{shown!r} is not a valid API address; write https://host or https://host:port"
+
+
+def is_reachable(address: str) -> bool:
+    """Return whether a URL has a port that exists, and an address of IPv6 that is one.
+
+    >>> is_reachable("https://quay.example:8443"), is_reachable("https://quay.example:99999")
+    (True, False)
+    """
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname or ""
+        return parts.port != 0 and (":" not in host or bool(ip_address(host)))
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -173,6 +173,10 @@ NO_ADDRESS = "proxy_connection has the login of the proxy, so it needs proxy: ht
         ({"proxy": "socks5://proxy.example:1080"}, f".proxy: 'socks5://proxy.example:1080' {NO_PROXY}"),
         ({"proxy": "proxy.example:3128"}, f".proxy: 'proxy.example:3128' {NO_PROXY}"),
         ({"proxy": "http://proxy.example/path"}, f".proxy: 'http://proxy.example/path' {NO_PROXY}"),
+        *(
+            ({"proxy": proxy}, f".proxy: '{proxy}' {NO_PROXY}")
+            for proxy in ("http://proxy.example:99999", "http://proxy.example:0", "https://[::::]:3128")
+        ),
         ({"proxy_connection": "corporate"}, f": {NO_ADDRESS}"),
         (
             {"keep_pulls": 50},
@@ -959,6 +963,10 @@ def test_namespace_that_rereads_its_own_copies_is_refused(write: Write) -> None:
         (
             {"kind": "harbor", "api_url": "https://me:secret@harbor.example"},
             "api_url: 'https://…@harbor.example' is not a valid API address; write https://host or https://host:port",
+        ),
+        (
+            {"kind": "quay", "api_url": "https://quay.example:99999"},
+            "api_url: 'https://quay.example:99999' is not a valid API address; write https://host or https://host:port",
         ),
         (
             {"kind": "quay", "api_url": "http://quay.example"},
