@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from registry_sync.errors import LoginRejected, RegistrySyncError, TemporaryError
+from registry_sync.errors import ConfigurationError, LoginRejected, RegistrySyncError, TemporaryError
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.registry.identity.aws_sessions import AwsRole
 from registry_sync.registry.identity.azure import AzureIdentity
@@ -18,6 +18,8 @@ from testkit.scripted import Reply, ScriptedServer
 from tests.integration.test_identities import ACR, ECR, GAR, KEYS, MY_AWS, _loopback, aws, ecr_answer, google_key
 
 __all__ = ["_loopback"]
+
+OF_AWS = "urn:ietf:params:aws:token-type:aws4_request"
 
 BODIES = (
     b"<html><body>Please log in</body></html>",
@@ -94,6 +96,32 @@ def test_settings_of_aws_that_cannot_be_used_name_their_connection(settings: dic
     with pytest.raises(RegistrySyncError) as caught:
         replace(MY_AWS, **settings).log_in(Endpoint(host=ECR))
     assert "Connection 'my_aws'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"credential_source": "x"},
+        {"credential_source": {"certificate": "x"}},
+        {"credential_source": "x", "subject_token_type": OF_AWS},
+        {
+            "credential_source": {"environment_id": 5},
+            "subject_token_type": "urn:ietf:params:aws:token-type:aws4_request",
+        },
+        {"type": "service_account", "client_email": 5, "token_uri": 5, "private_key": 5},
+        {"type": "authorized_user"},
+        {"type": ["service_account"]},
+    ],
+)
+def test_configurations_of_google_that_cannot_be_used_name_their_connection(fields: dict[str, Any]) -> None:
+    federation = {
+        "type": "external_account",
+        "audience": "a",
+        "subject_token_type": "x",
+        "token_url": "https://sts.x/v1",
+    }
+    with pytest.raises(ConfigurationError, match=r"^Connection 'my_gcp' has "):
+        GoogleIdentity(origin="Connection 'my_gcp'", info={**federation, **fields}).log_in(Endpoint(host=GAR))
 
 
 def test_the_sdk_of_aws_logs_no_secrets(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -139,7 +139,7 @@ class GoogleIdentity:
             if error.retryable or isinstance(error.__cause__, exceptions.TransportError):
                 raise TemporaryError(f"Google did not issue a token to {self.origin}: {error}") from error
             raise LoginRejected(f"Google denies a token to {self.origin}: {error}") from error
-        except (ValueError, OSError) as error:
+        except (ValueError, TypeError, AttributeError, LookupError, OSError) as error:  # the SDK checks no types
             raise ConfigurationError(f"{self.origin} has no usable Google identity: {error}") from error
 
 

@@ -42,6 +42,8 @@ def read_google(connection: Connection, name: str) -> GoogleIdentity:
     configuration = fields.values.get("credential_config_file")
     is_path = isinstance(configuration, str) and not configuration.lstrip().startswith("{")
     info = key or ({} if is_path else fields.mapping("credential_config_file"))
+    for secret in filter(None, (info.get(name) for name in ("refresh_token", "client_secret"))):
+        mask_secret(str(secret))
     return GoogleIdentity(
         origin=name,
         info=info or None,
