@@ -16,6 +16,7 @@ from registry_sync.config.registry import Registry
 from registry_sync.errors import NotFound, RateLimited, RegistrySyncError, TemporaryError
 from registry_sync.nodes.readiness.known_digests import KnownDigests, Recall, when_read
 from registry_sync.nodes.readiness.model import EndpointCheck, Expected, PoolRole
+from registry_sync.nodes.readiness.unplaced import unplaced_notes
 from registry_sync.oci.reference import Digest, Reference, Repository
 from registry_sync.registry.client import ListedTag, RegistryClient
 from registry_sync.routes.graph import RouteMap
@@ -70,30 +71,10 @@ def plan_checks(
     """
     planner = _Planner(file, open_client, cache(recall), cache(read_mirrored))
     for pool in pools:
-        planner.plan.notes += _unplaced_note(file, pool)
+        planner.plan.notes += unplaced_notes(file, pool)
         for image in pool.images:
             planner.add(pool, image)
     return replace(planner.plan, notes=list(dict.fromkeys(planner.plan.notes)))
-
-
-MAX_UNPLACED = 10
-"""Images that a note names; ``nodes audit`` names all."""
-
-
-def _unplaced_note(file: MirrorsFile, pool: NodePool) -> list[str]:
-    """A note about images of a list that nothing brings to the pool's registry: machines pull them elsewhere."""
-    host = file.registries[pool.registry].host
-    reasons = {True: f"nothing brings them to {host}", False: "they have a digest and no tag"}
-    return [
-        f"{pool.name}: not checked, because {reason}: {_some([str(image) for image in images])}"
-        for has_tag, reason in reasons.items()
-        if (images := [image for image in pool.unplaced if bool(image.tag) is has_tag])
-    ]
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MAX_UNPLACED} more" if len(names) > MAX_UNPLACED else ""
-    return f"{', '.join(names[:MAX_UNPLACED])}{more}"
 
 
 def find_source(
