@@ -436,7 +436,7 @@ def test_a_missing_sdk_names_its_extra() -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
         f"this worker has no Python package {package!r}, which a registry with this identity needs; install it in the "
-        f"environment of Airflow: pip install 'registry-sync[{extra}]', or pip install {package}"
+        f"environment of Airflow: pip install {package}, or the extra [{extra}] of registry-sync (docs/install.md)"
         for package, extra in (("boto3", "amazon"), ("google-auth", "google"), ("azure-identity", "azure"))
     ]
 

@@ -34,7 +34,7 @@ NOT_RUN = {
     "changes the owner of a file, as root": r"sudo chown .*",
     "changes .env of the stack, which tests/stack starts with other values": r"echo WORKERS=.*",
     "changes packages of the environment that runs the tests": (
-        r"pip (install (-r requirements\.txt|'registry-sync.*)|uninstall .*)"
+        r"pip (install (-r requirements\.txt|'\.\[.*)|uninstall .*)"
     ),
     "needs the API server of an Airflow; tests/pages and tests/integration/test_operator_states.py send the same": (
         r"(token=\$\()?curl .*|url=.*"

@@ -24,5 +24,6 @@ def require(module: str, package: str, extra: str) -> None:
     if not is_there:
         raise ConfigurationError(
             f"this worker has no Python package {package!r}, which a registry with this identity needs; install it in "
-            f"the environment of Airflow: pip install 'registry-sync[{extra}]', or pip install {package}"
+            f"the environment of Airflow: pip install {package}, or the extra [{extra}] of registry-sync "
+            "(docs/install.md)"
         )
