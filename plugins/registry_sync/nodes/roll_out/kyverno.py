@@ -77,7 +77,14 @@ def kyverno(roll_out: RollOut) -> str:
 
     Pods only: their controllers keep the names that people wrote. Updates are left alone, because another name in a
     running pod would restart its container. https://kyverno.io/docs/policy-types/mutating-policy/
+
+    :raises ConfigurationError: when the pool has mirrors, which are for the names that pods have, or no route to it.
     """
+    if roll_out.mirrors:
+        raise ConfigurationError(
+            f"pool {roll_out.pool.name!r} has mirrors, which machines would no longer ask for renamed images; kyverno "
+            "is for a pool without mirrors"
+        )
     names = NameMap(roll_out.file, roll_out.pool)
     rules = rewrite_rules(names)
     if not rules:
