@@ -642,7 +642,7 @@ class TestCommand:
         code, printed, _ = check()
         assert code == OK
         unknown = f"{stack.source.host} does not answer, and there is no earlier check"
-        assert f"team/pause:v1 from acr: digest not compared: {unknown}" in printed.splitlines()
+        assert f"team/pause:v1 from acr, hub: digest not compared: {unknown}" in printed.splitlines()
         images.push(stack.acr.url, NAME, "v1", OTHER)
         code, printed, _ = check("--json")
         assert code == FAILED

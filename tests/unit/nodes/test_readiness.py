@@ -348,6 +348,18 @@ def test_the_report_as_text_has_tables_then_faults_then_notes() -> None:
     )
 
 
+def test_a_note_of_many_images_is_said_once() -> None:
+    """Without a network, no digest is compared, for the same reason."""
+    quay, ghcr = (f"digest not compared: {host} does not answer" for host in ("quay.io", "ghcr.io"))
+    images = [
+        result(registry, image=image, note=note)
+        for registry in ("acr", "hub")
+        for image, note in (("team/app:v1", quay), ("team/app:v2", quay), ("team/pause:v1", ghcr))
+    ]
+    report = ReadinessReport.of([pool(runtime="docker")], images)
+    assert report.text().split("\n\n")[2:] == [f"2 images: {quay}", f"team/pause:v1 from acr, hub: {ghcr}"]
+
+
 def test_the_report_explains_a_pool_that_promises_less() -> None:
     report = ReadinessReport.of([POOLS[2]], [result("aliyun", pool="china")])
     assert report.text().split("\n\n")[-1] == (

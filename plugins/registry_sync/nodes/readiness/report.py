@@ -53,9 +53,7 @@ class ReadinessReport:
         if self.images:
             parts.append(table(_HEADINGS, [_row(image) for image in self.images], right=_RIGHT))
         parts += _problems([image for image in self.images if image.fault])
-        parts += dict.fromkeys(
-            f"{image.image} from {image.registry}: {image.note}" for image in self.images if image.note
-        )
+        parts += _image_notes([image for image in self.images if image.note])
         parts += [explain_limit(each) for each in self.verdicts if each.images and not each.is_promised]
         return "\n\n".join([*parts, *self.notes])
 
@@ -84,6 +82,22 @@ def _problems(images: Sequence[ImageReadiness]) -> list[str]:
     for image in images:
         groups.setdefault((image.registry, image.advice or f"{image.pool} {image.problem}"), []).append(image)
     return [_problem(group) if len(group) == 1 else _common_problem(group) for group in groups.values()]
+
+
+def _image_notes(images: Sequence[ImageReadiness]) -> list[str]:
+    """The notes of images. A note of several images is said once, with their number."""
+    groups: dict[str, list[ImageReadiness]] = {}
+    for image in images:
+        groups.setdefault(image.note, []).append(image)
+    return [_image_note(note, group) for note, group in groups.items()]
+
+
+def _image_note(note: str, group: Sequence[ImageReadiness]) -> str:
+    names = {image.image for image in group}
+    if len(names) > 1:
+        return f"{len(names)} images: {note}"
+    registries = dict.fromkeys(image.registry for image in group)
+    return f"{group[0].image} from {', '.join(registries)}: {note}"
 
 
 def _problem(group: Sequence[ImageReadiness]) -> str:
