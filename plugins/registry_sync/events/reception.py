@@ -10,14 +10,14 @@ from urllib.parse import parse_qs
 
 from registry_sync.events.proofs import Proof, find_proof
 from registry_sync.events.reported import Reported
-from registry_sync.events.senders.generic import is_generic
+from registry_sync.events.senders.generic import find_mistake, is_generic, is_meant
 from registry_sync.events.senders.table import GENERIC, Sender, sender_of
 from registry_sync.events.strict_json import BadJson, read_object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """A request that is not genuine (401) or not readable (400), with a text for the response."""
+    """A request that is not genuine (401), not readable (400) or has a mistake (422), with a text for the response."""
 
     status: int
     message: str
@@ -55,12 +55,15 @@ def read_request(request: Request, *, kind: str, host: str, secret: str) -> Repo
 
 def _read(document: Mapping[str, Any], sender: Sender, host: str, secret: str, *, proven: bool) -> Reported | Refused:
     """Read a body whose headers prove it, or whose sender has no headers for it: then a token in it must be right."""
+    generic = {key: value for key, value in document.items() if key != "token"}
+    if proven and (sender is GENERIC or is_meant(generic)) and (mistake := find_mistake(generic, host)):
+        return Refused(status=422, message=mistake)
     token = document.get("token")
     if "token" in document and not proven:
         proven = isinstance(token, str) and hmac.compare_digest(token.encode("utf-8", "replace"), secret.encode())
         if not proven:
             return NOT_GENUINE
-    if is_generic({key: value for key, value in document.items() if key != "token"}):
+    if is_generic(generic):
         return GENERIC.read(document, host) if proven else NOT_GENUINE
     return sender.read(document, host)
 

@@ -158,11 +158,13 @@ def test_github_may_send_a_form() -> None:
     assert receive({}, b"payload=&other=1", "quay") == Refused(status=400, message="the body is not valid JSON")
 
 
-@pytest.mark.parametrize("kind", [*SENDERS, "google"])
+@pytest.mark.parametrize("kind", SENDERS)
 @pytest.mark.parametrize(
     "body",
     [
         {},
+        {"action": "ping", "id": "1", "timestamp": "2026-11-29T10:00:00Z"},
+        {"repository": "team/app", "docker_url": "quay.io/team/app", "build_id": "1", "homepage": ""},
         {"repository": {"repo_name": 7}, "push_data": []},
         {"repository": "../../etc", "updated_tags": ["v1"]},
         {"type": "PUSH_ARTIFACT", "event_data": {"resources": [7, None], "repository": "x"}},
@@ -177,6 +179,54 @@ def test_github_may_send_a_form() -> None:
 def test_bodies_of_another_form_are_ignored(kind: str, body: dict[str, Any]) -> None:
     headers = {"X-Registry-Sync-Secret": SECRET}
     assert isinstance(receive(headers, json.dumps(body).encode(), kind), Ignored)
+
+
+EXAMPLE = 'write {"repository": "team/app", "tags": ["v1"]}'
+NO_NAME = "is not the name of a repository, without the registry, tag and digest"
+
+
+@pytest.mark.parametrize("kind", [*SENDERS, "google"])
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"repo": "team/app", "tags": ["v1"]}, f"the key 'repo' is not known; {EXAMPLE}"),
+        ({"repository": "team/app", "Tags": ["v1"]}, f"the key 'Tags' is not known; {EXAMPLE}"),
+        ({"tags": ["v1"]}, f"repository is not a text; {EXAMPLE}"),
+        ({"repository": ["team/app"]}, f"repository is not a text; {EXAMPLE}"),
+        ({"repository": "team/app", "tags": "v1"}, f"tags is not a list; {EXAMPLE}"),
+        ({"repository": "team/app", "tags": {"v1": 1}}, f"tags is not a list; {EXAMPLE}"),
+        (
+            {"repository": "team/app", "tags": []},
+            "tags is empty; name the tags, or leave the key out to have all tags looked at",
+        ),
+        ({"repository": "team/app", "tags": ["v1", ""]}, f"'' is not a tag; {EXAMPLE}"),
+        ({"repository": "team/app", "tags": [["v1"]]}, f"one that is not a text is not a tag; {EXAMPLE}"),
+        ({"repository": "team/app", "tag": ["v1"]}, f"one that is not a text is not a tag; {EXAMPLE}"),
+        ({"repository": "team/app", "tag": "v1", "tags": ["v2"]}, f"it has both tag and tags; {EXAMPLE}"),
+        ({"repository": "HOST/team/app"}, f"'HOST/team/app' {NO_NAME}; write 'team/app'"),
+        ({"repository": "HOST/team/app:v1"}, f"'HOST/team/app:v1' {NO_NAME}; write 'team/app', and the tag in tags"),
+        ({"repository": "https://HOST/team/app"}, f"'https://HOST/team/app' {NO_NAME}; write 'team/app'"),
+        ({"repository": "team/app:v1"}, f"'team/app:v1' {NO_NAME}; write 'team/app', and the tag in tags"),
+        ({"repository": "Team/App"}, f"'Team/App' {NO_NAME}; {EXAMPLE}"),
+        ({"repository": ""}, f"'' {NO_NAME}; {EXAMPLE}"),
+    ],
+    ids=str,
+)
+def test_a_slip_of_ones_own_ci_is_refused(kind: str, body: dict[str, Any], message: str) -> None:
+    """``curl --fail`` then fails the job. A stranger learns nothing of it."""
+    host = HOSTS.get(kind, "registry.example")
+    sent, expected = json.dumps(body).replace("HOST", host).encode(), message.replace("HOST", host)
+    for headers in ({"Authorization": f"Bearer {SECRET}"}, signed({"X-Hub-Signature-256": "sha256=SHA256"}, sent)):
+        assert receive(headers, sent, kind) == Refused(status=422, message=expected)
+    assert receive({"X-Registry-Sync-Secret": FORGED}, sent, kind) == NOT_GENUINE
+    assert not isinstance(receive({}, sent, kind), tuple)
+
+
+def test_a_tag_alone_is_looked_at_alone() -> None:
+    body = {"repository": "team/app", "tag": "v1", "token": SECRET}
+    for kind in ("quay", "google"):
+        found = receive({"Authorization": SECRET}, json.dumps(body).encode(), kind)
+        assert named(found) == [("team/app", ("v1",))]
 
 
 @pytest.mark.parametrize("name", ["another region", "other region of AWS", "other account"])

@@ -12,6 +12,7 @@ wrong address, a wrong token and a registry without a secret get the same answer
 405    not a POST
 413    more than 1 MiB
 415    a compressed body
+422    genuine, with a mistake of one's own CI in it
 429    too many requests, with ``Retry-After``
 503    the mirrors or the secret could not be read since the start, with ``Retry-After``
 =====  =================================================================================
