@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 from registry_sync.errors import RegistrySyncError
+from registry_sync.text import one_line
 
 Verdict = Literal["ok", "warning", "missing", "unknown", "skipped"]
 """``warning``: works, with a limit. ``unknown``: could not be checked now. ``skipped``: cannot be checked here."""
@@ -52,3 +53,16 @@ def worst(findings: Iterable[Finding]) -> Verdict:
     """``missing`` if anything is missing, else ``unknown`` if something could not be checked, else ``ok``."""
     verdicts = {finding.verdict for finding in findings}
     return "missing" if "missing" in verdicts else "unknown" if "unknown" in verdicts else "ok"
+
+
+LONGEST_PROBLEM = 300
+
+
+def guarded(subject: str, check: str, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """The findings; an error that no check expects is a finding of its own, so that the others are not lost."""
+    try:
+        yield from findings
+    except Exception as error:
+        text = f"this check ended unexpectedly: {type(error).__name__}: {one_line(str(error), LONGEST_PROBLEM)}"
+        remedy = "this is a defect of registry_sync, or of a library that it uses; please report it with this text"
+        yield Finding(subject=subject, check=check, verdict="unknown", text=text, remedy=remedy)

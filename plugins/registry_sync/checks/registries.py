@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
-from registry_sync.checks.finding import Finding
+from registry_sync.checks.finding import Finding, guarded
 from registry_sync.checks.logins import check_login
 from registry_sync.config.connection_type import add_command
 from registry_sync.config.document import MirrorsFile
@@ -32,7 +32,7 @@ MAX_REPOSITORIES = 100
 def check_registries(file: MirrorsFile, connections: Connections) -> Iterator[Finding]:
     """Check each registry: log in, list and read at a source, read at a destination."""
     for registry in file.registries.values():
-        yield from check_registry(registry, file, connections)
+        yield from guarded(f"registry {registry.name}", "address", check_registry(registry, file, connections))
 
 
 def check_registry(registry: Registry, file: MirrorsFile, connections: Connections) -> Iterator[Finding]:
@@ -46,7 +46,7 @@ def check_registry(registry: Registry, file: MirrorsFile, connections: Connectio
         yield Finding.of_error(subject, check, error, remedy=_creation(registry, error))
         return
     with opened as client:
-        login = list(check_login(subject, endpoint, client, connection=registry.connection))
+        login = list(guarded(subject, "log in", check_login(subject, endpoint, client, connection=registry.connection)))
         yield from login
         if login[0].verdict == "ok":
             yield from _check_mirrors(registry, file, client, connections)
@@ -62,11 +62,14 @@ def _creation(registry: Registry, error: RegistrySyncError) -> str:
 def _check_mirrors(
     registry: Registry, file: MirrorsFile, client: RegistryClient, connections: Connections
 ) -> Iterator[Finding]:
+    subject = f"registry {registry.name}"
     for mirror in file.mirrors.values():
         if mirror.source == registry.name:
-            yield from _check_source(registry, mirror, client)
+            reading = _check_source(registry, mirror, client)
+            yield from guarded(subject, f"read (mirror {mirror.name})", reading)
         if registry.name in mirror.destinations:
-            yield from _check_destination(registry, mirror, file.registries[mirror.source], client, connections)
+            writing = _check_destination(registry, mirror, file.registries[mirror.source], client, connections)
+            yield from guarded(subject, f"read and write (mirror {mirror.name})", writing)
 
 
 def _check_source(registry: Registry, mirror: Mirror, client: RegistryClient) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from registry_sync.airflow.checks.events import check_events
 from registry_sync.airflow.checks.notifiers import check_notifiers
 from registry_sync.airflow.checks.settings import check_map_length, check_queues
 from registry_sync.airflow.masking import masked_finding
-from registry_sync.checks.finding import Finding
+from registry_sync.checks.finding import Finding, guarded
 from registry_sync.checks.registries import check_registries
 from registry_sync.checks.worker import check_worker
 from registry_sync.config.document import MirrorsFile
@@ -23,17 +23,24 @@ def check_here(file: MirrorsFile, connections: Connections) -> Iterator[Finding]
 
     Secrets are masked in the findings, which quote what registries answer.
     """
-    found = (check_worker(file, connections), check_registries(file, connections), check_notifiers(file))
+    found = (
+        guarded("this machine", "skopeo and files", check_worker(file, connections)),
+        check_registries(file, connections),
+        guarded("notifiers", "configuration", check_notifiers(file)),
+    )
     yield from map(masked_finding, chain.from_iterable(found))
 
 
 def check_airflow(file: MirrorsFile) -> Iterator[Finding]:
     """Check what a run needs of Airflow, by its database and settings."""
-    yield from check_database(file)
-    yield from check_map_length(file)
-    yield from check_queues(file)
-    yield from check_events(file)
-    yield from check_event_queues(file)
+    found = (
+        guarded("Airflow", "database", check_database(file)),
+        guarded("Airflow", "map length", check_map_length(file)),
+        guarded("Airflow", "queues", check_queues(file)),
+        guarded("Airflow", "events", check_events(file)),
+        guarded("Airflow", "event queues", check_event_queues(file)),
+    )
+    yield from map(masked_finding, chain.from_iterable(found))
 
 
 def check_everything(file: MirrorsFile, connections: Connections) -> Iterator[Finding]:

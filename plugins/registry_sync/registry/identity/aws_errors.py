@@ -8,6 +8,7 @@ from typing import Any
 
 from registry_sync.errors import ConfigurationError, LoginRejected, RegistrySyncError, TemporaryError
 from registry_sync.registry.identity.answers import read_answer, unusable_answer
+from registry_sync.registry.identity.files import decode_os_error
 
 _THROTTLED = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"})
 """Codes of errors that pass, whatever their status."""
@@ -26,7 +27,7 @@ def decoded_errors(action: str, origin: str) -> Iterator[None]:
     :param action: the call, such as ``ecr:GetAuthorizationToken``.
     :param origin: the place that the identity is written in.
     :raises LoginRejected: when AWS denies the call.
-    :raises ConfigurationError: when there is no identity, or its settings are wrong.
+    :raises ConfigurationError: when there is no identity, its settings are wrong, or its file cannot be read.
     :raises TemporaryError: when AWS, or the place that issues the credentials, does not respond as it should.
     """
     from botocore.exceptions import BotoCoreError, ClientError
@@ -41,6 +42,8 @@ def decoded_errors(action: str, origin: str) -> Iterator[None]:
         raise _of_sdk(error, action, origin) from error
     except ResponseParserError as error:  # it quotes the whole answer
         raise unusable_answer("AWS", action, origin) from error
+    except OSError as error:  # after those of the SDK, of which some derive from it
+        raise decode_os_error(error, "AWS", origin) from error
 
 
 @contextmanager

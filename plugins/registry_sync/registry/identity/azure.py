@@ -26,6 +26,7 @@ from registry_sync.registry.clouds import Cloud
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.registry.identity.answers import read_answer
 from registry_sync.registry.identity.extras import require
+from registry_sync.registry.identity.files import decode_os_error
 from registry_sync.registry.jwt_claims import jwt_claims, time_of
 from registry_sync.registry.wire.auth import FixedAuthorization
 from registry_sync.registry.wire.exchange import RequestLimits
@@ -149,6 +150,8 @@ class AzureIdentity:
             raise TemporaryError(f"Entra ID did not issue a token to {self.origin}: {error.message}") from error
         except AzureError as error:
             raise TemporaryError(f"Entra ID cannot be asked for a token of {self.origin}: {error.message}") from error
+        except OSError as error:
+            raise decode_os_error(error, "Azure", self.origin) from error
         except ValueError as error:
             raise ConfigurationError(f"{self.origin} has no usable Azure identity: {error}") from error
 

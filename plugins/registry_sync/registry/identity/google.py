@@ -7,6 +7,7 @@ password of ``oauth2accesstoken``: https://cloud.google.com/artifact-registry/do
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from registry_sync.registry.clouds import Cloud
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.registry.identity.answers import read_answer, unusable_answer
 from registry_sync.registry.identity.extras import require
+from registry_sync.registry.identity.files import check_readable, decode_os_error
 
 USER = "oauth2accesstoken"
 
@@ -106,7 +108,10 @@ class GoogleIdentity:
         if info := self._configuration():
             found = _load(info, self.scopes, self.origin)
         else:
+            if path := os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
+                check_readable(path)
             found, _ = google.auth.default(scopes=self.scopes, request=_request())
+        _check_token_file(found)
         if not self.chain:
             return found
         return impersonated_credentials.Credentials(
@@ -131,7 +136,8 @@ class GoogleIdentity:
         try:
             yield
         except exceptions.DefaultCredentialsError as error:
-            where = f"none in {PLACES}" if self.info is None and self.file is None else str(error)
+            is_named = self.info or self.file or os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
+            where = str(error) if is_named else f"none in {PLACES}"
             raise ConfigurationError(f"{self.origin} has no usable Google identity: {where}") from error
         except exceptions.TransportError as error:
             raise TemporaryError(f"Google cannot be asked for a token of {self.origin}: {error}") from error
@@ -139,7 +145,9 @@ class GoogleIdentity:
             if error.retryable or isinstance(error.__cause__, exceptions.TransportError):
                 raise TemporaryError(f"Google did not issue a token to {self.origin}: {error}") from error
             raise LoginRejected(f"Google denies a token to {self.origin}: {error}") from error
-        except (ValueError, TypeError, AttributeError, LookupError, OSError) as error:  # the SDK checks no types
+        except OSError as error:
+            raise decode_os_error(error, "Google", self.origin) from error
+        except (ValueError, TypeError, AttributeError, LookupError) as error:  # the SDK checks no types
             raise ConfigurationError(f"{self.origin} has no usable Google identity: {error}") from error
 
 
@@ -164,6 +172,14 @@ def _load(info: Mapping[str, Any], scopes: tuple[str, ...], origin: str) -> Any:
         f"{origin} has a Google configuration of type {kind!r}; service_account, external_account (without an "
         "executable) and authorized_user are supported"
     )
+
+
+def _check_token_file(credentials: Any) -> None:
+    """:raises OSError: when the token of a workload identity is in a file that cannot be read."""
+    info = getattr(credentials, "info", None)
+    source = info.get("credential_source") if isinstance(info, Mapping) else None
+    if isinstance(source, Mapping) and isinstance(file := source.get("file"), str):
+        check_readable(file)
 
 
 def _request() -> Any:
