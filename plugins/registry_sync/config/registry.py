@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from registry_sync.config.events import EventRules, EventsEntry
 from registry_sync.config.fields import NO_PROXY, Host, ProxyAddress, Strict, WorkerFile
 from registry_sync.config.settings import MoverName
 from registry_sync.config.tag_rules import WrittenDuration
+from registry_sync.config.web_sites import check_is_registry
 from registry_sync.oci.reference import without_default_port
 from registry_sync.registry.clouds import cloud_of
 from registry_sync.registry.kinds import CREATES_REPOSITORIES, LIMITS_PULLS, OWN_API, Kind, api_url_fault, infer_kind
@@ -57,7 +58,9 @@ class Registry:
 class RegistryEntry(Strict):
     """A registry, under its name in ``registries:``."""
 
-    host: Host = Field(description="host or host:port, such as quay.io; Docker Hub is docker.io")
+    host: Annotated[Host, AfterValidator(check_is_registry)] = Field(
+        description="host or host:port, such as quay.io; Docker Hub is docker.io"
+    )
     kind: Kind | None = Field(
         None,
         description="API of the registry; default: known for well-known hosts, else distribution (any OCI registry)",
@@ -175,6 +178,11 @@ class RegistryEntry(Strict):
         if self.create_repository and self._kind() not in CREATES_REPOSITORIES:
             which = f"only supported for kind {', '.join(sorted(CREATES_REPOSITORIES))}"
             raise ValueError(f"create_repository is {which} (this registry is {quoted(self._kind())}); remove it")
+        if self.create_repository and self._kind() == "ecr" and not (self.connection or self.identity):
+            raise ValueError(
+                "create_repository needs an identity of AWS at ECR; write identity: ambient, or connection: with the "
+                "id of a Connection of type aws"
+            )
         return self
 
     @model_validator(mode="after")

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from typing import Literal
 
 from registry_sync.registry.ecr_host import parse_ecr_host
-from registry_sync.registry.kinds import infer_kind
+from registry_sync.registry.kinds import ECR_PUBLIC, infer_kind
 
 Cloud = Literal["aws", "google", "azure"]
-
-ECR_PUBLIC = "public.ecr.aws"
 
 TITLES: Mapping[Cloud, str] = {"aws": "AWS", "google": "Google Cloud", "azure": "Azure"}
 

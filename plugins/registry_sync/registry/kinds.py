@@ -43,6 +43,9 @@ HOSTS: tuple[tuple[Kind, str], ...] = (
 )
 """Lower-case host patterns of the kinds that are services. Harbor and Nexus are self-hosted, so they have none."""
 
+ECR_PUBLIC = "public.ecr.aws"
+"""Host of ECR's public registry."""
+
 OWN_API: frozenset[Kind] = frozenset({"quay", "docker_hub", "harbor", "ghcr", "ecr", "gitlab", "artifactory"})
 """Kinds that support ``api_url``: their API may be at another address than the registry."""
 
@@ -219,7 +222,7 @@ def name_fault(kind: str, name: str) -> str:
     return ""
 
 
-_OTHER_REGISTRIES = frozenset({"mcr.microsoft.com", "public.ecr.aws", "registry.k8s.io"})
+_OTHER_REGISTRIES = frozenset({"mcr.microsoft.com", ECR_PUBLIC, "registry.k8s.io"})
 """Hosts of services without a kind of their own, as far as images' names often begin with them."""
 
 

@@ -109,7 +109,10 @@ OF_OTHERS = "its id in the argument that the class has for it, or {{ conn.ID.pas
         ),
         ("[{class: a.B, args: {to: a}}]", ["[0].args: unknown key 'args'; allowed are class, with, on, repeat"]),
         ("[{clas: a.B}]", ["[0].clas: unknown key 'clas'; did you mean 'class'?", "[0]: 'class' is missing"]),
-        ("[{class: a.B, on: [fails]}]", ["[0].on[0]: expected 'failed', 'recovered' or 'stale', got 'fails'"]),
+        (
+            "[{class: a.B, on: [fails]}]",
+            ["[0].on[0]: expected 'failed', 'recovered' or 'stale', got 'fails'; did you mean 'failed'?"],
+        ),
         ("[{class: a.B, on: failed}]", ["[0].on: expected a list, such as [a, b], got 'failed'"]),
         ("[{class: a.B, on: []}]", ["[0].on: it is empty; write a value, or remove it"]),
         (

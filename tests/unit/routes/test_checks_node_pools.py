@@ -109,7 +109,7 @@ NO_RANGE = "is not a version range; write one such as '>=1.7' or '>=1.7, <2'"
         ({"mirrors": [{"trust": "pull"}]}, ".mirrors[0]: 'registry' is missing"),
         (
             {"mirrors": [{"registry": "acr", "trust": "resolve"}]},
-            ".mirrors[0].trust: expected 'pull+resolve' or 'pull', got 'resolve'",
+            ".mirrors[0].trust: expected 'pull+resolve' or 'pull', got 'resolve'; did you mean 'pull+resolve'?",
         ),
         (
             {"mirrors": [{"registry": "acr", "trsut": "pull"}]},

@@ -17,6 +17,7 @@ from registry_sync.config.mirror import MIRROR_OPTIONS, MirrorEntry, MirrorOptio
 from registry_sync.config.node_pools import BootstrapImageEntry, NodePoolEntry, PoolMirrorEntry
 from registry_sync.config.notify import NotifierEntry
 from registry_sync.config.prune_rules import PruneRulesEntry
+from registry_sync.config.reading.close_names import did_you_mean
 from registry_sync.config.reading.yaml_source import Document, Place, show_place
 from registry_sync.config.registry import RegistryEntry
 from registry_sync.config.rules import NamespaceEntry, RepositoryEntry
@@ -149,7 +150,8 @@ def _expectation(error: ErrorDetails, document: Document, place: Place) -> str:
         case "value_error":
             return str(error["ctx"]["error"])
         case "literal_error":
-            return f"expected {error['ctx']['expected']}, got {got}"
+            expected = error["ctx"]["expected"]
+            return f"expected {expected}, got {got}{did_you_mean(error['input'], expected)}"
         case "too_short" if place[-1] == "notify":
             return "it is empty; write a notifier, or null for no messages"
         case "too_short" | "string_too_short":
@@ -213,10 +215,23 @@ def _unknown_key(place: Place, form: type[BaseModel] | None) -> str:
         return f"unknown key {quoted(key)}; write it in each mirror, not in defaults"
     if len(place) == 1 and key in MirrorOptions.model_fields:
         return f"unknown key {quoted(key)}; write it under defaults: for all mirrors, or in a mirror"
+    if key in _OF_CONNECTIONS and "connection" in allowed:
+        advice = "it belongs into the Airflow Connection whose id is connection: (docs/connections.md)"
+        return f"unknown key {quoted(key)} of a registry; {advice}"
     close = get_close_matches(key, allowed, n=1)
     others = "" if place[:-1] else ", and x-... for anchors"
     advice = f"did you mean {quoted(close[0])}?" if close else f"allowed are {', '.join(allowed)}{others}"
     return f"unknown key {quoted(key)}; {advice}"
+
+
+_OF_CONNECTIONS = frozenset(
+    {
+        *("user", "username", "login", "password", "token", "secret", "credentials", "auth", "role", "role_arn"),
+        *("access_key", "secret_key", "profile", "region", "region_name", "key_path", "tenant_id", "client_id"),
+        *("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "client_secret", "service_account"),
+    }
+)
+"""Keys that people write for the login to a registry."""
 
 
 def _is_rule(place: Place) -> bool:

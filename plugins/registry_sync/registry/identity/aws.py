@@ -15,12 +15,13 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from registry_sync.errors import ConfigurationError, TemporaryError
-from registry_sync.registry.clouds import ECR_PUBLIC, Cloud
+from registry_sync.registry.clouds import Cloud
 from registry_sync.registry.ecr_host import EcrHost, parse_ecr_host
 from registry_sync.registry.endpoint import Credentials, Endpoint, Proxy
 from registry_sync.registry.identity.aws_errors import decoded_errors, decoded_settings
 from registry_sync.registry.identity.aws_sessions import AwsKeys, AwsRole, assume_role, open_session
 from registry_sync.registry.identity.extras import require
+from registry_sync.registry.kinds import ECR_PUBLIC
 from registry_sync.registry.proxies import with_login
 
 CONNECT_SECONDS, READ_SECONDS = 5, 20

@@ -20,6 +20,7 @@ from registry_sync.routes.checks.options import (
 from registry_sync.routes.checks.registries import (
     check_default_destinations,
     check_destinations_differ,
+    check_public_destinations,
     check_registry_names,
 )
 from registry_sync.routes.checks.writers import check_namespaces_onto_themselves, check_pruning, check_writers
@@ -34,6 +35,7 @@ CHECKS: tuple[Callable[[CheckedFile], Iterator[Problem]], ...] = (
     check_registry_names,
     check_destinations_differ,
     check_default_destinations,
+    check_public_destinations,
     check_catchup,
     check_deep_check,
     check_reserved_names,

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from registry_sync.config.reading.explain_errors import Problem
 from registry_sync.config.reading.yaml_source import Place
 from registry_sync.config.registry import Registry
+from registry_sync.registry.kinds import ECR_PUBLIC
 from registry_sync.routes.checks.checked_file import CheckedFile, option_place
 
 
@@ -41,6 +42,17 @@ def check_destinations_differ(checked: CheckedFile) -> Iterator[Problem]:
             elif other := _same_host(name, earlier, checked.file.registries):
                 host = checked.file.registries[name].host
                 yield Problem(place, f"{other!r} and {name!r} are the same registry, {host}; keep one")
+
+
+def check_public_destinations(checked: CheckedFile) -> Iterator[Problem]:
+    """Destinations at ECR Public without a login. Everybody may pull there, and nobody push anonymously."""
+    for mirror in checked.usable_mirrors():
+        for index, name in enumerate(mirror.destinations):
+            registry = checked.file.registries[name]
+            if registry.host == ECR_PUBLIC and not (registry.connection or registry.identity):
+                place = (*option_place(mirror, "destinations"), index)
+                advice = "write identity: ambient, or connection: with the id of a Connection of type aws"
+                yield Problem(place, f"{name!r} is {ECR_PUBLIC}, where nobody can push anonymously; {advice}")
 
 
 def _same_host(name: str, others: Iterable[str], registries: Mapping[str, Registry]) -> str | None:
