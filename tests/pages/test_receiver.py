@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic, sleep
@@ -258,7 +261,21 @@ def test_the_page_tells_why_events_start_nothing(airflow: LocalAirflow, sender: 
     assert (page().count('class="note bad"'), refused in page(), paused in page()) == (1, True, False)
     airflow.api.unpause("mirror_own_pushes", paused=True)
     assert (page().count('class="note bad"'), refused in page(), paused in page()) == (2, True, True)
+    assert {refused, paused} <= set(notes_of_status(airflow))
+    assert refused not in notes_of_status(airflow, "own")
     airflow.api.unpause("mirror_own_pushes")
+
+
+def notes_of_status(airflow: LocalAirflow, *mirrors: str) -> list[str]:
+    chosen = [word for mirror in mirrors for word in ("--mirror", mirror)]
+    command = [sys.executable, "-m", "registry_sync", "status", "--json", *chosen]
+    environment = {**airflow.environment, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
+    assert done.stdout, done.stderr
+    notes: list[str] = json.loads(done.stdout)["notes"]
+    return notes
 
 
 def test_secrets_and_tokens_are_not_logged(airflow: LocalAirflow, sender: requests.Session) -> None:

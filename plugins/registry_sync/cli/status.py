@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from textwrap import wrap
 
 from registry_sync.cli.arguments import FAILED, OK, WIDTH, cut_name
-from registry_sync.cli.stored_states import open_states
+from registry_sync.cli.stored_states import event_notes, open_states
 from registry_sync.errors import ConfigurationError
 from registry_sync.state.judging.freshness import age_seconds
 from registry_sync.state.lookup.answers import overview_answer
@@ -35,11 +35,12 @@ def print_status(arguments: argparse.Namespace) -> int:
         failing = _read_failing(reader, arguments.mirror)
     if arguments.mirror:
         rows = _of_mirrors(rows, arguments.mirror)
+    shown = [*notes, *event_notes({row.mirror for row in rows})]
     if arguments.json:
         items = [overview_answer(row) for row in rows]
-        print(json.dumps({"notes": list(notes), "total": len(items), "items": items}, indent=2, ensure_ascii=False))
+        print(json.dumps({"notes": shown, "total": len(items), "items": items}, indent=2, ensure_ascii=False))
     else:
-        print("\n".join([*_text(rows, notes, now), *_failing_lines(failing, now)]))
+        print("\n".join([*_text(rows, shown, now), *_failing_lines(failing, now)]))
     return FAILED if notes or not rows or any(row.is_broken for row in rows) else OK
 
 
@@ -108,14 +109,24 @@ def event_lines(pushes: Mapping[str, PushesState], now: datetime) -> Iterator[st
     if pushes:
         yield "\nEvents:"
     for mirror, state in sorted(pushes.items()):
-        received_at = state.events.received_at if state.events else None
-        age = f"{human_duration(age_seconds(received_at, now))} ago" if received_at else "none yet"
         lost = state.lost.tags[0] if state.lost.tags else None
         named = f", the last {lost.repository}:{lost.tag}" if lost else ""
         tags = f"; tags that no event named: {state.lost.total}{named}" if state.lost.total else ""
         yield from wrap(
-            one_line(f"{mirror}: last event {age}{tags}"), WIDTH, initial_indent="  ", subsequent_indent="    "
+            one_line(f"{mirror}: last event {_last_event(state, now)}{tags}"),
+            WIDTH,
+            initial_indent="  ",
+            subsequent_indent="    ",
         )
+
+
+def _last_event(state: PushesState, now: datetime) -> str:
+    """The ages of the last event from the registry, and of the last from another mirror."""
+    times = (state.events.received_at, state.events.chained_at) if state.events else (None, None)
+    received, chained = (f"{human_duration(age_seconds(time, now))} ago" if time else "" for time in times)
+    if chained:
+        return f"{received}, from another mirror {chained}" if received else f"from another mirror, {chained}"
+    return received or "none yet"
 
 
 def _reasons(row: OverviewRow) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, redirect_stdout
 
 from registry_sync.cli.connections import without_airflow
@@ -25,6 +25,23 @@ def recall_stored_digests() -> KnownDigests:
             raise without_airflow(error) from error
         with open_database() as session:
             return read_known_digests(session)
+
+
+def event_notes(mirrors: Collection[str]) -> list[str]:
+    """The reasons why events start nothing, as the page of mirrors has them.
+
+    :raises ConfigurationError: when there is no Airflow, or no database of it, here.
+    :raises TemporaryError: when the database does not respond.
+    """
+    with redirect_stdout(sys.stderr):
+        try:
+            from registry_sync.airflow.receiver.problems import event_problems
+            from registry_sync.airflow.receiver.secrets import KEPT
+            from registry_sync.airflow.states.open_states import open_database
+        except ModuleNotFoundError as error:
+            raise without_airflow(error) from error
+        with open_database() as session:
+            return event_problems(session, mirrors, KEPT)
 
 
 @contextmanager

@@ -46,11 +46,15 @@ def test_what_cannot_be_read_is_unknown(document: Any) -> None:
 def test_the_command_status_names_them() -> None:
     pushes = {
         "b": PushesState(),
+        "c": PushesState(events=LastEvents(chained_at=NOON)),
+        "d": PushesState(events=LastEvents(received_at=NOON - timedelta(hours=1), chained_at=NOON)),
         "a": PushesState(events=LastEvents(received_at=NOON), lost=LostEvents(total=2, tags=tuple(LOST[:1]))),
     }
     assert list(event_lines(pushes, NOON + timedelta(minutes=5))) == [
         "\nEvents:",
         "  a: last event 5 min ago; tags that no event named: 2, the last team/app:v0",
         "  b: last event none yet",
+        "  c: last event from another mirror, 5 min ago",
+        "  d: last event 1 h 5 min ago, from another mirror 5 min ago",
     ]
     assert list(event_lines({}, NOON)) == []
