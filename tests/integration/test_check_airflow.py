@@ -152,9 +152,25 @@ def test_without_a_database_it_is_not_checked(tmp_path: Path, monkeypatch: pytes
     assert found[0].text.startswith(f"there is no database of Airflow at sqlite:///{tmp_path}/none.db; run this where ")
 
 
-def test_a_database_without_our_tables_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    address = f"sqlite:///{tmp_path}/empty.db"
-    (tmp_path / "empty.db").touch()
+@pytest.mark.parametrize("tables", ["", "CREATE TABLE notes (text TEXT)"], ids=["empty", "of others"])
+def test_a_database_without_tables_of_airflow_is_not_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tables: str
+) -> None:
+    """Looking for a Connection leaves an empty file where there was none."""
+    address = f"sqlite:///{tmp_path}/not ours.db"
+    with closing(sqlite3.connect(tmp_path / "not ours.db")) as other:
+        other.execute(tables)
+    (tmp_path / "not ours.db").touch()
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", address)
+    found = check_database(mirrors(tmp_path))
+    assert {each.verdict for each in found} == {"skipped"}
+    assert found[0].text.startswith(f"there is no database of Airflow at {address}; run this where ")
+
+
+def test_a_database_of_another_revision_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = f"sqlite:///{tmp_path}/old.db"
+    with closing(sqlite3.connect(tmp_path / "old.db")) as other:
+        other.execute("CREATE TABLE alembic_version (version_num TEXT)")
     monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", address)
     engine = create_engine(address)
     monkeypatch.setattr(settings, "Session", lambda: Session(engine))
@@ -214,7 +230,7 @@ def test_commands_read_connections_of_the_database(
         file.write_text(file.read_text().replace("127.0.0.1:1", origin.host))
         assert main([command[0], str(file), *command[1:]]) == FAILED
     printed = capsys.readouterr()
-    assert "Connection 'stored' has the type 'aws'" in printed.out + printed.err
+    assert "Connection 'stored' has an identity of AWS" in printed.out + printed.err
 
 
 def test_what_could_not_be_asked_has_a_code_of_its_own(

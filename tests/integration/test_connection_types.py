@@ -345,7 +345,7 @@ class TestBackends:
             endpoint()
         assert str(caught.value) == (
             "it is unknown whether Airflow has a Connection 'team': the secrets backend Down could not be asked "
-            "(ConnectionError: vault.example:8200 refused team); it is looked for again at the next try"
+            "(ConnectionError: vault.example:8200 refused team); each new try looks for it again"
         )
 
     def test_one_that_is_down_does_not_hide_others(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -534,9 +536,12 @@ ADVICE = "run this where Airflow's scheduler or API server runs, whose database 
 def test_without_a_database_the_commands_say_where_to_run_them(command: Command, tmp_path: Path) -> None:
     absent, empty = f"sqlite:///{tmp_path}/absent.db", f"sqlite:///{tmp_path}/empty.db"
     (tmp_path / "empty.db").touch()
-    no_file = f"there is no database of Airflow at {absent}; {ADVICE}\n"
+    no_file, no_tables = (f"there is no database of Airflow at {address}; {ADVICE}\n" for address in (absent, empty))
     assert command("status", address=absent) == command("where", "etcd", address=absent) == (UNUSABLE, "", no_file)
     assert not (tmp_path / "absent.db").exists()
+    assert command("status", address=empty) == (UNUSABLE, "", no_tables)
+    with closing(sqlite3.connect(tmp_path / "empty.db")) as other:
+        other.execute("CREATE TABLE alembic_version (version_num TEXT)")
     no_table = f"cannot read Airflow's database at {empty}: no such table: import_error; {ADVICE}\n"
     assert command("status", address=empty) == (UNUSABLE, "", no_table)
 

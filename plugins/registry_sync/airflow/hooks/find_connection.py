@@ -53,8 +53,8 @@ def find_connection(name: str) -> Connection | None:
 
 def _unknown(name: str, failures: Sequence[str]) -> str:
     return (
-        f"it is unknown whether Airflow has a Connection {name!r}: {' and '.join(failures)}; it is looked for again at "
-        "the next try"
+        f"it is unknown whether Airflow has a Connection {name!r}: {' and '.join(failures)}; each new try looks for it "
+        "again"
     )
 
 

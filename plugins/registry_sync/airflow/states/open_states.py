@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from airflow.configuration import conf
@@ -52,9 +52,24 @@ def open_database() -> Iterator[Session]:
 def why_no_database() -> str:
     """The reason why this machine has no database of Airflow, as a worker; empty when it may have one."""
     address = _address()
-    if address.get_backend_name() == "sqlite" and address.database and not Path(address.database).exists():
+    if address.get_backend_name() == "sqlite" and address.database and not _has_tables(Path(address.database)):
         return f"there is no database of Airflow at {_shown(address)}; {_ADVICE}"
     return ""
+
+
+def _has_tables(path: Path) -> bool:
+    """Return whether a file of SQLite has a revision of Airflow's tables, or cannot be read now.
+
+    Airflow makes an empty file where it looks for a Connection and finds no database.
+    """
+    if not path.exists():
+        return False
+    query = "SELECT count(*) FROM sqlite_master WHERE name IN ('alembic_version', 'slot_pool')"
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", timeout=0, uri=True)) as file:
+            return bool(file.execute(query).fetchone()[0])
+    except sqlite3.Error:
+        return True
 
 
 def _address() -> URL:
