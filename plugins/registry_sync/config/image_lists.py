@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from registry_sync.config.reading.yaml_source import Place, Span, read_spans
 from registry_sync.errors import ConfigurationError
@@ -22,53 +20,11 @@ def find_images(text: str, name: str) -> Iterable[Span]:
     :param name: the text's name in messages.
     :raises ConfigurationError: when it is neither a list nor YAML with manifests.
     """
-    return _list_spans(text) if _is_list(text) else _manifest_spans(text, name)
+    return _list_spans(text) if is_list(text) else image_spans(read_manifest_spans(text, name))
 
 
-def images_in_use(text: str, name: str) -> list[str]:
-    """The images that a text names, each once, in its order. Those under ``status:`` are left out.
-
-    The status of a pod names images as the runtime stores them, such as by the digest of their configuration.
-
-    :raises ConfigurationError: when it is neither a list nor YAML or JSON with manifests, or only a part of a name is
-        given, as in Helm values.
-    """
-    document = _read_json(text)
-    if document is None:
-        found = [(span.place, span.value) for span in find_images(text, name)]
-    else:
-        found = [(place, value) for place, value in _values(document, ()) if is_image(place)]
-    parts = [value for place, value in found if place[-1:] == ("repository",)]
-    if parts:
-        raise ConfigurationError(
-            f"{name}: {parts[0]!r} is only a part of an image's name, as in Helm values; render the chart first"
-        )
-    return list(dict.fromkeys(value for place, value in found if "status" not in place and value))
-
-
-def _read_json(text: str) -> Any:
-    """The value of a JSON object; ``None`` for other texts. The pods of a cluster are too long for a YAML parser."""
-    if not text.lstrip().startswith("{"):
-        return None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _values(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
-    match value:
-        case str():
-            yield place, value
-        case Mapping():
-            for key, item in value.items():
-                yield from _values(item, (*place, key))
-        case list():
-            for index, item in enumerate(value):
-                yield from _values(item, (*place, index))
-
-
-def _is_list(text: str) -> bool:
+def is_list(text: str) -> bool:
+    """Return whether each line of a text is an image, a comment, or empty."""
     lines = text.splitlines()
     return all(_LIST_LINE.fullmatch(line) and line.strip() != "---" for line in lines)
 
@@ -83,10 +39,16 @@ def _list_spans(text: str) -> Iterator[Span]:
         offset += len(line)
 
 
-def _manifest_spans(text: str, name: str) -> Iterable[Span]:
+def read_manifest_spans(text: str, name: str) -> list[Span]:
+    """Every scalar of YAML with Kubernetes manifests. :raises ConfigurationError: when it is something else."""
     spans = read_spans(text, name)
     if any(span.value and not span.place for span in spans):
         raise ConfigurationError(f"{name}: expected a list with one image a line, or YAML with Kubernetes manifests")
+    return spans
+
+
+def image_spans(spans: Iterable[Span]) -> list[Span]:
+    """The images among the scalars of YAML with Kubernetes manifests."""
     by_start = {span.start: span for span in spans if is_image(span.place)}  # an alias has the place of its anchor
     return [by_start[start] for start in sorted(by_start)]
 

@@ -6,12 +6,14 @@ The lists are files beside the mirrors file. Nothing is run and no network is us
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from registry_sync.config.image_lists import images_in_use, split_image
+from registry_sync.config.image_lists import split_image
+from registry_sync.config.images_in_use import images_in_use
+from registry_sync.config.node_pools import check_image
 from registry_sync.config.reading.yaml_source import Document, Place
 from registry_sync.errors import ConfigurationError
 from registry_sync.oci.reference import Repository, parse_host, without_default_port
@@ -54,30 +56,43 @@ class _Expander:
                     self.document.problems.append((place, str(error)))
                     entry[key] = ()
 
-    def _read(self, written: Any, place: Place) -> list[str]:
-        """The images of one file, or of several. :raises ConfigurationError: when one has none, or cannot be read."""
+    def _read(self, written: Any, place: Place) -> Mapping[str, str]:
+        """The images of one file, or of several, with their ``FILE:LINE``.
+
+        :raises ConfigurationError: when one has none, or cannot be read.
+        """
         files = (written,) if isinstance(written, str) else written
         if not files or not isinstance(files, tuple) or not all(isinstance(file, str) for file in files):
             raise ConfigurationError("expected the name of a file with images, or a list of them")
         base = (self.folder / self.document.file(place)).parent
-        return list(dict.fromkeys(image for file in files for image in _read_list(base, file)))
+        images: dict[str, str] = {}
+        for file in files:
+            images = {**images, **{image: at for image, at in _read_list(base, file).items() if image not in images}}
+        return images
 
-    def _rules(self, written: Mapping[str, Any], images: list[str], entry: Mapping[str, Any]) -> tuple[Any, ...]:
+    def _rules(
+        self, written: Mapping[str, Any], images: Mapping[str, str], entry: Mapping[str, Any]
+    ) -> tuple[Any, ...]:
         """A rule for each repository of the mirror's source. Images of other registries are for other mirrors."""
         options = {key: value for key, value in written.items() if key != "images_from"}
         if taken := sorted(options.keys() & {"tags", "repository", "namespace", "rename"}):
             raise ConfigurationError(f"{quoted(taken[0])} cannot be beside images_from:, which names images")
         host, tls = self._source(entry)
-        tags: dict[str, dict[str, None]] = defaultdict(dict)
+        pins: dict[str, dict[str, str]] = defaultdict(dict)
         repositories = {image: Repository.parse(split_image(image)[0]) for image in images}
         for image, repository in repositories.items():
             if without_default_port(repository.host, tls=tls) == host:
-                tags[repository.name][_tag_with_pin(image)] = None
-        if not tags and host:
+                _add_tag(pins[repository.name], image, images[image])
+        if not pins and host:
             others = ", ".join(sorted({repository.host for repository in repositories.values()}))
             raise ConfigurationError(f"the list has no image of {host}, the source; it has images of {others}")
         return tuple(
-            {**options, "repository": name, "tags": {"names": tuple(names)}} for name, names in sorted(tags.items())
+            {
+                **options,
+                "repository": name,
+                "tags": {"names": tuple(f"{tag}{pin and f'@{pin}'}" for tag, pin in tags.items())},
+            }
+            for name, tags in sorted(pins.items())
         )
 
     def _source(self, entry: Mapping[str, Any]) -> tuple[str, bool]:
@@ -96,13 +111,13 @@ class _Expander:
             return "", True
 
 
-def _named(written: Mapping[str, Any], images: list[str]) -> tuple[Any, ...]:
+def _named(written: Mapping[str, Any], images: Mapping[str, str]) -> tuple[Any, ...]:
     if others := sorted(written.keys() - {"from"}):
         raise ConfigurationError(f"unknown key {quoted(others[0])} beside from:")
     return tuple({"image": image} for image in images)
 
 
-def _read_list(base: Path, name: str) -> Iterator[str]:
+def _read_list(base: Path, name: str) -> Mapping[str, str]:
     if "://" in name:
         raise ConfigurationError(
             f"{quoted(name)} is not a file; render a chart by helm template into nodes collect, and name the list"
@@ -121,15 +136,36 @@ def _read_list(base: Path, name: str) -> Iterator[str]:
         images = images_in_use(content.decode("utf-8"), name)
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{quoted(name)} is not UTF-8 text") from error
-    if not images:
+    if images.left_out:
+        raise ConfigurationError(f"{next(iter(images.left_out.values()))}, and write a list by nodes collect")
+    if not images.places:
         raise ConfigurationError(f"{quoted(name)} names no image")
-    yield from images
+    for image, at in images.places.items():
+        _check(image, at)
+    return images.places
 
 
-def _tag_with_pin(image: str) -> str:
-    """The tag, with the digest that pins it. :raises ConfigurationError: when it has no tag."""
-    _, suffix, tag = split_image(image)
-    before, at, digest = suffix.partition("@")
-    if at and not before:
-        raise ConfigurationError(f"{quoted(image)} has a digest and no tag; write NAME:TAG@{digest}")
-    return f"{tag}{at}{digest}"
+def _check(image: str, at: str) -> None:
+    try:
+        check_image(image)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{at}: {error}") from error
+
+
+def _add_tag(pins: dict[str, str], image: str, at: str) -> None:
+    """Add the tag of an image to those of its repository, with the digest that pins it, empty if none does.
+
+    :raises ConfigurationError: when it has no tag, or another digest than the same tag before.
+    """
+    name, suffix, tag = split_image(image)
+    before, sign, digest = suffix.partition("@")
+    if sign and not before:
+        raise ConfigurationError(
+            f"{at}: {quoted(image)} has a digest and no tag; write {name}:TAG@{digest}, or remove it"
+        )
+    if digest and pins.get(tag, digest) not in ("", digest):
+        raise ConfigurationError(
+            f"{at}: {quoted(image)} has another digest than the same tag before, {pins[tag]}; a mirror copies one: "
+            "remove the other"
+        )
+    pins[tag] = digest or pins.get(tag, "")

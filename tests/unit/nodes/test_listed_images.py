@@ -16,7 +16,7 @@ from registry_sync.config.rules import RepositoryRule
 from registry_sync.oci.reference import Digest
 from registry_sync.routes.load import load_healthy_mirrors, load_mirrors
 
-DIGEST = f"sha256:{'a' * 64}"
+DIGEST, OTHER = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
 LIST = f"""\
 # kubeadm config images list
 registry.k8s.io/pause:3.10
@@ -181,12 +181,57 @@ def test_a_list_that_cannot_be_used_is_a_problem_of_its_entry(tmp_path: Path, ol
 def test_a_list_without_usable_images_is_refused(tmp_path: Path, images: str) -> None:
     _, problems = load_healthy_mirrors(write(tmp_path, images=images))
     expected = (
-        f"mirrors.yaml:10: mirrors.world.repositories: 'quay.io/team/app@{DIGEST}' has a digest and no tag; write "
-        f"NAME:TAG@{DIGEST}"
+        f"mirrors.yaml:10: mirrors.world.repositories: lists/nodes.txt:1: 'quay.io/team/app@{DIGEST}' has a digest and "
+        f"no tag; write quay.io/team/app:TAG@{DIGEST}, or remove it"
         if images.startswith("quay")
         else "mirrors.yaml:10: mirrors.world.repositories: 'lists/nodes.txt' names no image"
     )
     assert problems[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("image", "problem"),
+    [
+        (
+            f"quay.io/team/app:v2@{OTHER}",
+            (
+                f"'quay.io/team/app:v2@{OTHER}' has another digest than the same tag before, {DIGEST}; a mirror copies "
+                "one: remove the other"
+            ),
+        ),
+        (
+            "quay.io/Team/app:v1",
+            "'Team/app' is not a repository name: upper-case letters are not allowed; write 'team/app'",
+        ),
+        (
+            "quay.io/team/app:v1@sha256:0",
+            (
+                "'quay.io/team/app:v1@sha256:0': 'sha256:0' is not a sha256 or sha512 digest; a digest is sha256: and "
+                "64 digits of 0-9 and a-f"
+            ),
+        ),
+    ],
+)
+def test_a_problem_of_a_list_names_its_line(tmp_path: Path, image: str, problem: str) -> None:
+    _, problems = load_healthy_mirrors(write(tmp_path, images=f"{LIST}{image}\n"))
+    assert problems[0] == f"mirrors.yaml:10: mirrors.world.repositories: lists/nodes.txt:8: {problem}"
+
+
+@pytest.mark.parametrize("names", [("app:v1", f"app:v1@{DIGEST}"), (f"app:v1@{DIGEST}", "app:v1")])
+def test_a_mirror_takes_the_pinned_one_of_two_names(tmp_path: Path, names: tuple[str, str]) -> None:
+    path = write(tmp_path, images="".join(f"quay.io/team/{name}\n" for name in names))
+    (rule,) = load_mirrors(path).mirrors["world"].rules
+    assert isinstance(rule, RepositoryRule)
+    assert dict(rule.settings.tags.named) == {"v1": Digest.parse(DIGEST)}
+
+
+def test_a_custom_resource_without_a_tag_is_a_problem_of_a_list(tmp_path: Path) -> None:
+    resource = "apiVersion: v1\nkind: App\nimage: {repository: quay.io/team/a}\n"
+    _, problems = load_healthy_mirrors(write(tmp_path, images=resource))
+    assert problems[0] == (
+        "mirrors.yaml:10: mirrors.world.repositories: lists/nodes.txt:3: 'quay.io/team/a' is not a whole image with "
+        "the tag beside it; list the image by name, and write a list by nodes collect"
+    )
 
 
 PODS = {
@@ -224,6 +269,93 @@ def test_collect_reads_pods_charts_and_lists(
     )
 
 
+def collect(tmp_path: Path, text: str) -> tuple[int, Path, Path]:
+    source, output = tmp_path / "in", tmp_path / "out"
+    source.write_text(text)
+    return main(["nodes", "collect", "--output", str(output), str(source)]), source, output
+
+
+def written(output: Path) -> list[str]:
+    return output.read_text().splitlines()[1:]
+
+
+def test_collect_leaves_out_a_digest_without_a_tag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mirror refuses it, with all other images of its list."""
+    code, source, output = collect(tmp_path, f"quay.io/team/app:v1\nquay.io/team/pause@{DIGEST}\n")
+    reason = (
+        f"quay.io/team/pause@{DIGEST} has a digest and no tag; name it as quay.io/team/pause:TAG@{DIGEST} in another "
+        "input"
+    )
+    assert (code, capsys.readouterr().err) == (FAILED, f"{source}:2: left out: {reason}\n")
+    assert written(output) == ["quay.io/team/app:v1", f"# left out: {reason}"]
+    lists = tmp_path / "mirrors"
+    lists.mkdir()
+    assert load_mirrors(write(lists, images=f"{LIST}{output.read_text()}")).mirrors["world"]
+
+
+def test_collect_takes_the_tag_of_a_digest_from_another_image(tmp_path: Path) -> None:
+    image = f"quay.io/team/pause:v1@{DIGEST}"
+    code, _, output = collect(tmp_path, f"{image}\nquay.io/team/pause@{DIGEST}\n")
+    assert (code, written(output)) == (OK, [image])
+
+
+def test_collect_writes_the_tag_that_machines_pull_without_one(tmp_path: Path) -> None:
+    code, _, output = collect(tmp_path, "nginx\nnginx:latest\nquay.io:443/team/app\n")
+    assert (code, written(output)) == (OK, ["nginx:latest", "quay.io:443/team/app:latest"])
+
+
+def test_collect_creates_the_folder_of_its_list(tmp_path: Path) -> None:
+    source, output = tmp_path / "in", tmp_path / "lists" / "new" / "out"
+    source.write_text("quay.io/team/app:v1\n")
+    assert main(["nodes", "collect", "--output", str(output), str(source)]) == OK
+    assert written(output) == ["quay.io/team/app:v1"]
+
+
+CUSTOM = """\
+image: quay.io/team/plain:v1
+---
+apiVersion: example.org/v1
+kind: App
+spec:
+  a: {image: {repository: quay.io/team/a, tag: 1.10}}
+  b: {image: {registry: quay.io, repository: team/b, tag: v2, digest: %s}}
+  c: {image: {repository: quay.io/team/c}}
+  d: {image: {repository: quay.io/team/d, tag: null}}
+  e: {image: {repository: quay.io/team/e, tag: "{{ version }}"}}
+status: {image: {repository: quay.io/team/f}}
+"""
+
+
+def test_collect_reads_images_of_custom_resources(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One that has no tag beside its repository is named, and the others are written."""
+    code, source, output = collect(tmp_path, CUSTOM % DIGEST)
+    assert (code, written(output)) == (
+        FAILED,
+        ["quay.io/team/a:1.10", f"quay.io/team/b:v2@{DIGEST}", "quay.io/team/plain:v1"],
+    )
+    assert capsys.readouterr().err.splitlines() == [
+        f"{source}:{line}: 'quay.io/team/{name}' is not a whole image with the tag beside it; list the image by name"
+        for line, name in ((8, "c"), (9, "d"), (10, "e"))
+    ]
+
+
+def test_collect_takes_the_tag_of_a_custom_resource_from_another_image(tmp_path: Path) -> None:
+    """Such as from the running pods: the operator knows the tag."""
+    resource = "apiVersion: v1\nkind: App\nimage: {registry: quay.io, repository: team/a}\n"
+    code, _, output = collect(tmp_path, f"{resource}---\nimage: quay.io/team/a:v1\n")
+    assert (code, written(output)) == (OK, ["quay.io/team/a:v1"])
+
+
+def test_collect_reads_images_of_custom_resources_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = [{"repository": "quay.io/team/a", "tag": "v1"}, {"repository": "quay.io/team/b"}]
+    items = [{"apiVersion": "example.org/v1", "kind": "App", "spec": {"image": image}} for image in images]
+    code, source, output = collect(tmp_path, json.dumps({"items": items}))
+    assert (code, written(output)) == (FAILED, ["quay.io/team/a:v1"])
+    assert capsys.readouterr().err == (
+        f"{source}: 'quay.io/team/b' is not a whole image with the tag beside it; list the image by name\n"
+    )
+
+
 def test_a_reader_of_the_list_never_sees_half_of_it(tmp_path: Path) -> None:
     source, output = tmp_path / "in", tmp_path / "out"
     source.write_text("quay.io/team/app:v1\n")
@@ -234,15 +366,30 @@ def test_a_reader_of_the_list_never_sees_half_of_it(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"in", "out"}
 
 
+PART = ": 'quay.io/team/app' is only a part of an image's name, as in Helm values; render the chart first\n"
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "it names no image; nothing was written"),
+        ("", ": it names no image; nothing was written\n"),
+        ("image: {repository: quay.io/team/app, tag: v1}\n", PART),
+        ("apiVersion: v2\nname: chart\nimage: {repository: quay.io/team/app, tag: v1}\n", PART),
+        ('{"image": {"repository": "quay.io/team/app", "tag": "v1"}}', PART),
         (
-            "image: {repository: quay.io/team/app, tag: v1}\n",
-            "'quay.io/team/app' is only a part of an image's name, as in Helm values; render the chart first",
+            "image: 'quay.io/Team/app:v1'\n",
+            (
+                ":1: 'quay.io/Team/app:v1' is not a valid image name: 'Team/app' is not a repository name: upper-case "
+                "letters are not allowed; write 'team/app'; nothing was written\n"
+            ),
         ),
-        ("image: 'quay.io/Team/app:v1'\n", "'quay.io/Team/app:v1' is not a valid image name: "),
+        (
+            f"# head\nquay.io/team/app@{DIGEST}\n",
+            (
+                f":2: left out: quay.io/team/app@{DIGEST} has a digest and no tag; name it as "
+                f"quay.io/team/app:TAG@{DIGEST} in another input\nno image is left; nothing was written\n"
+            ),
+        ),
     ],
 )
 def test_collect_never_writes_a_list_of_nothing(
@@ -253,5 +400,5 @@ def test_collect_never_writes_a_list_of_nothing(
     source.write_text(text)
     output.write_text("quay.io/team/app:v1\n")
     assert main(["nodes", "collect", "--output", str(output), str(source)]) == UNUSABLE
-    assert capsys.readouterr().err.startswith(f"{source}: {problem}")
+    assert capsys.readouterr().err == f"{source}{problem}"
     assert output.read_text() == "quay.io/team/app:v1\n"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
-from registry_sync.cli.arguments import OK
-from registry_sync.config.image_lists import images_in_use, split_image
+from registry_sync.cli.arguments import FAILED, OK
+from registry_sync.config.image_lists import split_image
+from registry_sync.config.images_in_use import ImagesInUse, images_in_use
+from registry_sync.config.node_pools import check_image
 from registry_sync.errors import ConfigurationError
-from registry_sync.oci.reference import Reference
 
 HEAD = "# Images that nodes run, written by nodes collect. One a line."
 
@@ -28,13 +29,44 @@ def add_collect(parser: argparse.ArgumentParser) -> None:
 
 
 def _collect(arguments: argparse.Namespace) -> int:
-    images = sorted({image for name in arguments.files for image in _read(name)})
+    """Write the list. Return 1 when an image was left out, which would end the other images' mirrors."""
+    found = [_read(name) for name in arguments.files]
+    places = {image: at for each in found for image, at in each.places.items()}
+    images = sorted({_with_tag(image) for image in places if not _has_digest_alone(image)})
+    untagged = _untagged(places, images)
+    names = {split_image(image)[0] for image in images}
+    problems = [problem for each in found for name, problem in each.left_out.items() if name not in names]
+    problems += [f"{places[image]}: left out: {_no_tag(image)}" for image in untagged]
+    print(*(f"{problem}\n" for problem in problems), sep="", end="", file=sys.stderr)
+    if not images:
+        raise ConfigurationError("no image is left; nothing was written")
     existing = _existing(arguments.output)
-    _write(arguments.output, "\n".join([HEAD, *images, ""]))
+    _write(arguments.output, "\n".join([HEAD, *images, *(f"# left out: {_no_tag(image)}" for image in untagged), ""]))
     for sign, names in (("+", set(images) - existing), ("-", existing - set(images))):
         print(*(f"{sign} {name}\n" for name in sorted(names)), sep="", end="")
     print(f"{arguments.output}: {len(images)} images")
-    return OK
+    return FAILED if problems else OK
+
+
+def _with_tag(image: str) -> str:
+    """The image with the tag that machines pull where none is written, ``latest``."""
+    return image if split_image(image)[1] else f"{image}:latest"
+
+
+def _has_digest_alone(image: str) -> bool:
+    return split_image(image)[1].startswith("@")
+
+
+def _untagged(images: Iterable[str], listed: Iterable[str]) -> list[str]:
+    """The images by digest alone that no input names with a tag as well."""
+    known = {(split_image(image)[0], image.partition("@")[2]) for image in listed}
+    alone = (image for image in images if _has_digest_alone(image))
+    return sorted(image for image in alone if tuple(image.split("@", 1)) not in known)
+
+
+def _no_tag(image: str) -> str:
+    name, _, digest = image.partition("@")
+    return f"{image} has a digest and no tag; name it as {name}:TAG@{digest} in another input"
 
 
 def _write(path: Path, text: str) -> None:
@@ -44,6 +76,7 @@ def _write(path: Path, text: str) -> None:
     """
     part = path.with_name(f".{path.name}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(text, encoding="utf-8")
         part.replace(path)
     except OSError as error:
@@ -51,7 +84,7 @@ def _write(path: Path, text: str) -> None:
         raise ConfigurationError(f"{path}: cannot write it ({error})") from error
 
 
-def _read(name: str) -> Sequence[str]:
+def _read(name: str) -> ImagesInUse:
     """The images of one input, checked. Without one, the command before the pipe has failed.
 
     :raises ConfigurationError: when it cannot be read, or names no image.
@@ -61,26 +94,23 @@ def _read(name: str) -> Sequence[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{name}: cannot read it ({error})") from error
     images = images_in_use(text, name)
-    if not images:
+    if not images.places and not images.left_out:
         raise ConfigurationError(f"{name}: it names no image; nothing was written")
-    for image in images:
-        _check(image, name)
+    for image, at in images.places.items():
+        _check(image, at)
     return images
 
 
-def _check(image: str, name: str) -> None:
-    before, _, tag = split_image(image)
+def _check(image: str, at: str) -> None:
     try:
-        Reference.parse(f"{before}:{tag}")
+        check_image(image)
     except ConfigurationError as error:
-        raise ConfigurationError(
-            f"{name}: {image!r} is not a valid image name: {error}; nothing was written"
-        ) from error
+        raise ConfigurationError(f"{at}: {image!r} is not a valid image name: {error}; nothing was written") from error
 
 
 def _existing(path: Path) -> set[str]:
     """The images of the list that is replaced; none where it cannot be read."""
     try:
-        return set(images_in_use(path.read_text(encoding="utf-8"), str(path))) if path.exists() else set()
+        return set(images_in_use(path.read_text(encoding="utf-8"), str(path)).places) if path.exists() else set()
     except (OSError, UnicodeDecodeError, ConfigurationError):
         return set()

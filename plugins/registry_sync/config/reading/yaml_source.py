@@ -130,13 +130,17 @@ def read_all_yaml(text: str, name: str) -> list[Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """A scalar and its position in the text: the characters from ``start`` up to ``end``, with quotes."""
+    """A scalar and its position in the text: the characters from ``start`` up to ``end``, with quotes.
+
+    ``document`` is the number of its document in the text, from 0.
+    """
 
     place: Place
     value: str
     start: int
     end: int
     line: int
+    document: int = 0
 
 
 def read_spans(text: str, name: str) -> list[Span]:
@@ -146,7 +150,7 @@ def read_spans(text: str, name: str) -> list[Span]:
     """
     # PyYAML's own loader: libyaml does not count a byte order mark
     with explained(text, name), _loaded(yaml.SafeLoader(text)) as loader:
-        spans = list(islice((span for node in _nodes(loader) for span in _spans(node, ())), MAX_VALUES + 1))
+        spans = list(islice(_all_spans(loader), MAX_VALUES + 1))
     if len(spans) > MAX_VALUES:
         raise MirrorsFileError((_too_many(f"{name}:1"),))
     return spans
@@ -169,20 +173,32 @@ def _nodes(loader: Any) -> Iterator[yaml.Node]:
         yield loader.get_node()
 
 
-def _spans(node: yaml.Node, place: Place) -> Iterator[Span]:
+def _all_spans(loader: Any) -> Iterator[Span]:
+    for document, node in enumerate(_nodes(loader)):
+        yield from _spans(node, (), document)
+
+
+def _spans(node: yaml.Node, place: Place, document: int) -> Iterator[Span]:
     match node:
         case yaml.MappingNode():
             for key, value in node.value:
                 if not isinstance(key, yaml.ScalarNode):
                     problem = "a key must be a plain string (if this is a template, render it first)"
                     raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-                yield from _spans(value, (*place, key.value))
+                yield from _spans(value, (*place, key.value), document)
         case yaml.SequenceNode():
             for index, item in enumerate(node.value):
-                yield from _spans(item, (*place, index))
+                yield from _spans(item, (*place, index), document)
         case yaml.ScalarNode():
             start, end = node.start_mark, node.end_mark
-            yield Span(place=place, value=node.value, start=start.index, end=end.index, line=start.line + 1)
+            yield Span(
+                place=place,
+                value=node.value,
+                start=start.index,
+                end=end.index,
+                line=start.line + 1,
+                document=document,
+            )
 
 
 def _read_node(node: yaml.Node, document: Document, lines: list[str]) -> Document:
