@@ -23,6 +23,7 @@ RUN_ELSEWHERE = {
     "tests/unit/importing/test_move_page.py": r"registry-sync (import .*|validate mirrors\.yaml)",
     "tests/integration/test_dag_runs.py": r"python -m registry_sync check --on-workers",
     "tests/integration/test_wheel.py": r"pip install \.|airflow dags test .*",
+    "tests/integration/test_push_queue.py": r"redis-cli .* publish .*",
     "tests/unit/nodes/test_audit.py": r"python -m registry_sync nodes audit .*--(against|allow) .*",
 }
 """Tests that run commands, in the same form or in one that needs no network, and the commands."""

@@ -49,6 +49,24 @@ def test_a_queue_that_cannot_be_read_is_named(queue: Queue, message: str, caplog
     assert f"Mirror 'team' reads no queue: {message}" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("scheme", "meant"),
+    [
+        ("redis", "'redis+pubsub'"),
+        ("redis+pubsu", "'redis+pubsub'"),
+        ("pubsub", "'redis+pubsub' or 'google+pubsub'"),
+        ("azure+service-bus", "'azure+servicebus'"),
+        ("kafka2", "'kafka'"),
+        ("amqp", ""),
+    ],
+)
+def test_a_slip_in_a_scheme_is_corrected(scheme: str, meant: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        queue_trigger(Queue(scheme=scheme, arguments={"channels": ["pushes"]}))
+    advice = str(caught.value).partition("); ")[2]
+    assert advice == (f"did you mean {meant}?" if meant else NOT_INSTALLED.partition("); ")[2])
+
+
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "airflow.providers.common.messaging.triggers.msg_queue"
     missing: Any = None

@@ -6,6 +6,7 @@ https://airflow.apache.org/docs/apache-airflow/stable/authoring-and-scheduling/e
 from __future__ import annotations
 
 import logging
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from airflow.sdk import AssetWatcher, get_parsing_context
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PACKAGE = "apache-airflow-providers-common-messaging"
+
+_SCHEMES = ("sqs", "kafka", "redis+pubsub", "google+pubsub", "azure+servicebus")
+"""Schemes of Airflow's own providers."""
 
 
 def queue_watchers(mirror: str, rules: EventRules | None) -> list[AssetWatcher]:
@@ -54,9 +58,21 @@ def queue_trigger(queue: Queue) -> BaseEventTrigger:
         trigger.serialize()
     except (ImportError, ValueError) as error:
         raise ConfigurationError(
-            f"queue {queue.scheme!r}: no installed provider of Airflow reads such queues ({error}); install the one "
-            "that does, such as apache-airflow-providers-amazon for sqs, on the DAG processor and on triggerers"
+            f"queue {queue.scheme!r}: no installed provider of Airflow reads such queues ({error}); "
+            f"{_advice(queue.scheme)}"
         ) from error
     except TypeError as error:
         raise ConfigurationError(f"queue {queue.scheme!r}: its trigger does not accept with: ({error})") from error
     return trigger
+
+
+def _advice(scheme: str) -> str:
+    """What to do about a scheme that no provider knows."""
+    likely = [known for known in _SCHEMES if known.startswith(scheme) or known.endswith(scheme)]
+    found = likely or get_close_matches(scheme, _SCHEMES, n=1)
+    if found and scheme not in _SCHEMES:
+        return f"did you mean {' or '.join(map(repr, found))}?"
+    return (
+        "install the one that does, such as apache-airflow-providers-amazon for sqs, on the DAG processor and on "
+        "triggerers"
+    )
