@@ -1,11 +1,21 @@
-"""Answers of clouds that their SDKs cannot read. The SDKs raise Python's own errors for them."""
+"""Answers of clouds that their SDKs cannot read, or that do not come, and the time limits for both.
+
+The SDKs raise Python's own errors for answers that they cannot read, and have time limits of minutes.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from registry_sync.errors import TemporaryError
+
+CONNECT_SECONDS, READ_SECONDS = 5, 10
+"""Time limits of an attempt, for a connection and for each answer."""
+
+ATTEMPTS = 2
+"""Attempts of an SDK for each call, so that a cloud that does not respond takes about twenty seconds."""
 
 
 @contextmanager
@@ -26,4 +36,15 @@ def unusable_answer(cloud: str, action: str, origin: str) -> TemporaryError:
     """The error of an answer without what it should have. The answer is not quoted: it may have a token."""
     return TemporaryError(
         f"{cloud} answered {action} of {origin} with something else; does a proxy answer in its place?"
+    )
+
+
+def no_answer(cloud: str, action: str, origin: str, started: float) -> TemporaryError:
+    """The error of a call whose time limit is over.
+
+    :param started: time of the call, by ``time.monotonic``.
+    """
+    return TemporaryError(
+        f"{cloud} did not answer {action} of {origin} in {time.monotonic() - started:.0f} seconds; does a firewall, a "
+        "network policy or a proxy hold back the requests of this worker?"
     )

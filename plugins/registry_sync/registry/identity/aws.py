@@ -18,16 +18,12 @@ from registry_sync.errors import ConfigurationError, TemporaryError
 from registry_sync.registry.clouds import Cloud
 from registry_sync.registry.ecr_host import EcrHost, parse_ecr_host
 from registry_sync.registry.endpoint import Credentials, Endpoint, Proxy
+from registry_sync.registry.identity.answers import ATTEMPTS, CONNECT_SECONDS, READ_SECONDS
 from registry_sync.registry.identity.aws_errors import decoded_errors, decoded_settings
 from registry_sync.registry.identity.aws_sessions import AwsKeys, AwsRole, assume_role, open_session
 from registry_sync.registry.identity.extras import require
 from registry_sync.registry.kinds import ECR_PUBLIC
 from registry_sync.registry.proxies import with_login
-
-CONNECT_SECONDS, READ_SECONDS = 5, 20
-
-ATTEMPTS = 3
-"""Attempts of the SDK for each call."""
 
 PUBLIC_REGION = "us-east-1"
 """The only region of the API of ECR Public."""
@@ -128,7 +124,7 @@ class AwsIdentity:
         """The session of the role, or of the identity itself."""
         name = "role" if self.role else "base"
         if "base" not in self._sessions:
-            self._sessions["base"] = open_session(self.keys, self.profile)
+            self._sessions["base"] = open_session(self.keys, self.profile, self._config)
         if self.role and "role" not in self._sessions:
             base = self._sessions["base"]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from registry_sync.errors import ConfigurationError, LoginRejected, RegistrySyncError, TemporaryError
-from registry_sync.registry.identity.answers import read_answer, unusable_answer
+from registry_sync.registry.identity.answers import no_answer, read_answer, unusable_answer
 from registry_sync.registry.identity.files import decode_os_error
 
 _THROTTLED = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"})
@@ -30,14 +31,17 @@ def decoded_errors(action: str, origin: str) -> Iterator[None]:
     :raises ConfigurationError: when there is no identity, its settings are wrong, or its file cannot be read.
     :raises TemporaryError: when AWS, or the place that issues the credentials, does not respond as it should.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError
     from botocore.parsers import ResponseParserError
 
+    started = time.monotonic()
     try:
         with read_answer("AWS", action, origin):
             yield
     except ClientError as error:
         raise _of_response(error, action, origin) from error
+    except (ConnectTimeoutError, ReadTimeoutError) as error:
+        raise no_answer("AWS", action, origin, started) from error
     except BotoCoreError as error:
         raise _of_sdk(error, action, origin) from error
     except ResponseParserError as error:  # it quotes the whole answer

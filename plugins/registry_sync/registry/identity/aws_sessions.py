@@ -46,11 +46,16 @@ class AwsRole:
     token_file: str | None = None
 
 
-def open_session(keys: AwsKeys | None, profile: str | None) -> Any:
-    """A botocore session with keys, of a profile, or, without both, of the environment."""
+def open_session(keys: AwsKeys | None, profile: str | None, config: Any) -> Any:
+    """A botocore session with keys, of a profile, or, without both, of the environment.
+
+    :param config: for the clients by which the SDK itself fetches credentials, such as for a web identity; their own
+        time limits are minutes.
+    """
     from botocore.session import Session
 
     session = Session(profile=profile)
+    session.set_default_client_config(config)
     if "AWS_METADATA_SERVICE_NUM_ATTEMPTS" not in os.environ:
         session.set_config_variable("metadata_service_num_attempts", METADATA_ATTEMPTS)
     if keys:

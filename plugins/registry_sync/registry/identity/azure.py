@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from registry_sync.errors import (
 )
 from registry_sync.registry.clouds import Cloud
 from registry_sync.registry.endpoint import Credentials, Endpoint
-from registry_sync.registry.identity.answers import read_answer
+from registry_sync.registry.identity.answers import ATTEMPTS, CONNECT_SECONDS, READ_SECONDS, no_answer, read_answer
 from registry_sync.registry.identity.extras import require
 from registry_sync.registry.identity.files import decode_os_error
 from registry_sync.registry.jwt_claims import jwt_claims, time_of
@@ -34,10 +35,15 @@ from registry_sync.registry.wire.transport import Transport
 
 USER = "00000000-0000-0000-0000-000000000000"
 
-CONNECT_SECONDS, READ_SECONDS = 5, 20
-
-_OF_SDK = {"connection_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS, "retry_total": 2}
+SDK_LIMITS: dict[str, Any] = {
+    "connection_timeout": CONNECT_SECONDS,
+    "read_timeout": READ_SECONDS,
+    "retry_total": ATTEMPTS - 1,
+}
 """Options of the SDK. Its own timeouts are minutes, and its retries are ten."""
+
+METADATA_LIMITS: dict[str, Any] = {"connection_timeout": 2, "read_timeout": 5, "retry_total": 3}
+"""The same for a managed identity, whose server is near, and which asks for retries while it starts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +125,7 @@ class AzureIdentity:
         """A credential of the SDK. One that is configured is used alone, so that its error is the one that is shown."""
         from azure import identity
 
-        options: dict[str, Any] = {"authority": os.environ.get("AZURE_AUTHORITY_HOST") or cloud.authority, **_OF_SDK}
+        options: dict[str, Any] = {"authority": os.environ.get("AZURE_AUTHORITY_HOST") or cloud.authority, **SDK_LIMITS}
         if self.secret:
             secret = self.secret
             return identity.ClientSecretCredential(secret.tenant_id, secret.client_id, secret.client_secret, **options)
@@ -129,18 +135,25 @@ class AzureIdentity:
             return identity.WorkloadIdentityCredential(tenant_id=self.tenant_id, client_id=self.client_id, **options)
         client_id = self.client_id or os.environ.get("AZURE_CLIENT_ID")
         # By the option the SDK looks within a second if there is a metadata server. Else it takes half a minute.
-        return identity.ManagedIdentityCredential(client_id=client_id, _enable_imds_probe=True)
+        return identity.ManagedIdentityCredential(client_id=client_id, _enable_imds_probe=True, **METADATA_LIMITS)
 
     @contextmanager
     def _decoded_errors(self) -> Iterator[None]:
         """Raise errors of the SDK as our own."""
         require("azure.identity", "azure-identity", "azure")
         from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+        from azure.core.exceptions import ServiceRequestTimeoutError as NoConnection
+        from azure.core.exceptions import ServiceResponseTimeoutError as NoResponse
         from azure.identity import CredentialUnavailableError
 
+        started, action = time.monotonic(), "a request for a token"
         try:
             yield
+        except (NoConnection, NoResponse) as error:
+            raise no_answer("Azure", action, self.origin, started) from error
         except CredentialUnavailableError as error:
+            if isinstance(error.__cause__, NoResponse):  # a metadata server that is there
+                raise no_answer("Azure", action, self.origin, started) from error
             raise ConfigurationError(self._unavailable(error)) from error
         except ClientAuthenticationError as error:
             if (error.status_code or 0) >= 500 or error.status_code == 429:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +21,13 @@ from typing import Any, ClassVar
 from registry_sync.errors import ConfigurationError, LoginRejected, TemporaryError
 from registry_sync.registry.clouds import Cloud
 from registry_sync.registry.endpoint import Credentials, Endpoint
-from registry_sync.registry.identity.answers import read_answer, unusable_answer
+from registry_sync.registry.identity.answers import (
+    CONNECT_SECONDS,
+    READ_SECONDS,
+    no_answer,
+    read_answer,
+    unusable_answer,
+)
 from registry_sync.registry.identity.extras import require
 from registry_sync.registry.identity.files import check_readable, decode_os_error
 
@@ -31,8 +38,8 @@ SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 
 _OF_AWS = "urn:ietf:params:aws:token-type:aws4_request"
 
-READ_SECONDS = 20
-"""Time limit for each response. The SDK's is two minutes, and three seconds for the metadata server."""
+_TIMEOUTS = ("ConnectTimeout", "ReadTimeout")
+"""Errors of the library ``requests``, by which the SDK asks."""
 
 PLACES = (
     "GOOGLE_APPLICATION_CREDENTIALS, the login of gcloud (application_default_credentials.json), and the metadata "
@@ -133,6 +140,7 @@ class GoogleIdentity:
         require("google.auth", "google-auth", "google")
         from google.auth import exceptions
 
+        started = time.monotonic()
         try:
             yield
         except exceptions.DefaultCredentialsError as error:
@@ -140,6 +148,8 @@ class GoogleIdentity:
             where = str(error) if is_named else f"none in {PLACES}"
             raise ConfigurationError(f"{self.origin} has no usable Google identity: {where}") from error
         except exceptions.TransportError as error:
+            if type(error.__cause__).__name__ in _TIMEOUTS:
+                raise no_answer("Google", "a request for a token", self.origin, started) from error
             raise TemporaryError(f"Google cannot be asked for a token of {self.origin}: {error}") from error
         except exceptions.GoogleAuthError as error:
             if error.retryable or isinstance(error.__cause__, exceptions.TransportError):
@@ -183,7 +193,7 @@ def _check_token_file(credentials: Any) -> None:
 
 
 def _request() -> Any:
-    """The SDK's transport with a shorter timeout."""
+    """The SDK's transport with shorter timeouts: its own are two minutes, and three seconds for metadata."""
     from google.auth.transport.requests import Request
 
-    return partial(Request(), timeout=READ_SECONDS)
+    return partial(Request(), timeout=(CONNECT_SECONDS, READ_SECONDS))
