@@ -94,7 +94,7 @@ def test_every_check_passes(
         "mirror team max_map_length ok, 1 repositories and those of its namespaces of at most 1024"
     ]
     warning = "; 1 warning" if speed_limit(find_skopeo().version) else ""
-    assert printed.err.endswith(f"nothing is missing{warning}\n")
+    assert printed.out.endswith(f"\nnothing is missing{warning}\n")
     assert {each.method for each in (*source.requests(), *locked.requests())} <= {"GET", "HEAD"}
 
 
@@ -117,7 +117,7 @@ def test_a_repository_of_names_only_is_not_listed(
     assert main(["check", file]) == (FAILED if problem else OK)
     printed = capsys.readouterr()
     assert f"read team/app:{tag} (mirror team)" in printed.out
-    assert problem.format(f"{source.host}/team/app") in printed.err
+    assert problem.format(f"{source.host}/team/app") in printed.out
     assert [each.path for each in source.requests() if "tags/list" in each.path] == []
 
 
@@ -133,7 +133,7 @@ def test_each_failed_check_is_explained(
     assert main(["check", file]) == FAILED
     printed = capsys.readouterr()
     assert [line.split()[-1] for line in rows(printed.out)[1:]] == ["MISSING", "MISSING", "MISSING"]
-    problems = [each for each in printed.err.strip().split("\n\n") if each.startswith("MISSING")]
+    problems = [each for each in printed.out.strip().split("\n\n") if each.startswith("MISSING")]
     assert "no repository found in namespace 'taem'; check its name, and that this user may list it" in problems[0]
     assert "answered 404 NAME_UNKNOWN" in problems[1]
     assert (
@@ -175,7 +175,7 @@ class TestDestinations:
         with RegistryProcess() as registry:
             assert main(["check", write(tmp_path, source.host, registry.host, rule, connection=None)]) == FAILED
             assert {each.path for each in registry.requests()} == {"/v2/"}
-        assert "no repository found in namespace 'taem'" in capsys.readouterr().err
+        assert "no repository found in namespace 'taem'" in capsys.readouterr().out
 
     @pytest.mark.parametrize(
         ("kind", "privilege"),
@@ -203,7 +203,7 @@ class TestDestinations:
         assert (
             f"MISSING: registry backup: delete tags (mirror team): deleting tags at {quay.host} needs '$oauthtoken' "
             "and an OAuth token with the scope repo:write"
-        ) in capsys.readouterr().err
+        ) in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
@@ -243,7 +243,7 @@ def test_a_web_page_is_not_taken_for_a_registry(
     assert (
         f"UNKNOWN: registry backup: log in: http://{portal.host}/v2/ answered 200 with a web page ('Harbor'), not like "
         f"a registry; is {portal.host} the right host?"
-    ) in capsys.readouterr().err
+    ) in capsys.readouterr().out
 
 
 def test_a_registry_that_is_source_and_destination_is_checked_as_both(
@@ -289,7 +289,7 @@ def test_a_missing_connection_is_reported(
     source: RegistryProcess, locked: RegistryProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["check", write(tmp_path, source.host, locked.host, "team/app")]) == FAILED
-    printed = capsys.readouterr().err
+    printed = capsys.readouterr().out
     assert "registry 'backup': no Airflow Connection named 'registry_backup'; create it" in printed
     assert (
         f"\n  → airflow connections add registry_backup --conn-type {known_type()} --conn-host {locked.host} "

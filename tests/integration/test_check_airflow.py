@@ -248,7 +248,7 @@ def test_what_could_not_be_asked_has_a_code_of_its_own(
     assert (
         "UNKNOWN: registry backup: Connection stored: it is unknown whether Airflow has a Connection 'stored': the "
         "secrets backend Down could not be asked (ConnectionError: vault.example:8200 refused stored)"
-    ) in capsys.readouterr().err
+    ) in capsys.readouterr().out
 
 
 class TestRights:

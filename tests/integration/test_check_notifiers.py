@@ -79,7 +79,7 @@ def test_what_is_wrong_is_said(
         f"{name} mirrors one MISSING",
         "KeepingNotifier mirrors two ok, nothing was sent",
     ]
-    assert f"\n\nMISSING: notifier {name}: mirrors one: {problem}\n\n" in printed.err
+    assert f"\n\nMISSING: notifier {name}: mirrors one: {problem}\n\n" in printed.out
 
 
 def test_a_file_without_notifiers_has_no_such_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -284,12 +284,23 @@ def test_a_namespace_is_expanded(plan: Plan, source: RegistryProcess) -> None:
     ]
 
 
+@pytest.mark.parametrize("gone", [("team/gone",), ("team/gone", "team/none")], ids=len)
+def test_without_any_route_there_is_no_total(plan: Plan, gone: tuple[str, ...]) -> None:
+    code, printed, errors = plan(*gone)
+    assert (code, errors) == (FAILED, "")
+    assert printed.strip().split("\n\n")[len(gone) :] == [
+        "No route could be read, so nothing is known about what a run would copy",
+        f"{len(gone)} of {len(gone)} routes would fail",
+    ]
+
+
 def test_a_route_that_cannot_be_read_does_not_hide_the_others(
     plan: Plan, source: RegistryProcess, destination: RegistryProcess
 ) -> None:
     code, printed, errors = plan("team/gone", "team/other")
-    assert (code, errors) == (FAILED, "\n1 of 2 routes would fail\n")
-    gone, other, total = printed.strip().split("\n\n")
+    assert (code, errors) == (FAILED, "")
+    gone, other, total, conclusion = printed.strip().split("\n\n")
+    assert conclusion == "1 of 2 routes would fail"
     assert total.startswith("Total of the 1 of 2 routes that could be read\ntags      1 to copy, ")
     heading, problem = gone.split("\n")
     assert heading == f"{source.host}/team/gone → {destination.host}/team/gone"

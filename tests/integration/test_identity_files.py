@@ -203,4 +203,4 @@ class TestCheck:
         assert (
             "UNKNOWN: registry azure: log in: this check ended unexpectedly: RuntimeError: cannot use *** here\n"
             "  → this is a defect of registry_sync, or of a library that it uses; please report it with this text"
-        ) in printed.err
+        ) in printed.out

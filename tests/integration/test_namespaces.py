@@ -137,7 +137,7 @@ class TestOddNames:
         shown = capsys.readouterr()
         assert f"{catalog.host}/team/one → {there.host}/team/one\n" in shown.out
         assert f"{catalog.host}/team/a___b → {there.host}\n  FAILED: 'team/a___b' is not a repository name" in shown.out
-        assert shown.err.endswith("1 of 2 routes would fail\n")
+        assert shown.out.endswith("\n1 of 2 routes would fail\n")
 
 
 class TestGone:

@@ -47,9 +47,8 @@ def print_check(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([finding.to_json() for finding in findings], indent=2, ensure_ascii=False))
     else:
-        print(findings_table(findings))
-        text = advice(findings)
-        print(f"\n{text}\n\n{conclusion(findings)}" if text else f"\n{conclusion(findings)}", file=sys.stderr)
+        texts = (findings_table(findings), advice(findings), conclusion(findings))
+        print("\n\n".join(text for text in texts if text))
     return _EXIT_CODES.get(worst(findings), OK)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, assert_never
 
@@ -71,7 +70,7 @@ def print_plans(arguments: argparse.Namespace) -> int:
         print("", "\n\n".join([*parts, _totals_text(planned, totals)]), sep="\n")
     failed = sum(entry.would_fail() for entry in planned)
     if failed and not arguments.json:
-        print(f"\n{failed} of {len(planned)} routes would fail", file=sys.stderr)
+        print(f"\n{failed} of {len(planned)} routes would fail")
     return _exit_code(planned)
 
 
@@ -141,6 +140,8 @@ def _heading(planned: PlannedRoute) -> str:
 
 def _totals_text(planned: Sequence[PlannedRoute], totals: PlanTotals) -> str:
     read = sum(entry.plan is not None for entry in planned)
+    if planned and not read:
+        return "No route could be read, so nothing is known about what a run would copy"
     whole = f"{read} route{'' if read == 1 else 's'}"
     routes = whole if read == len(planned) else f"the {read} of {len(planned)} routes that could be read"
     return f"Total of {routes}\n{totals_text(totals)}"
