@@ -138,15 +138,17 @@ def new_world(tmp_path: Path) -> NewWorld:
 
 
 def test_a_run_copies_the_pushed_tags_alone(
-    source: RegistryProcess, wire: Interceptor, new_world: NewWorld, name: str
+    source: RegistryProcess, wire: Interceptor, new_world: NewWorld, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     push(source, name, "v1", "v2", "v3")
     team = new_world(source, wire, name)
     one, two = ({"repository": name, "tags": [tag]} for tag in ("v1", "v3"))
-    assert team.receive(an_event(an_extra(one)), an_event(an_extra(two, one))).state == "success"
+    gone = {"repository": name, "tags": ["gone"]}
+    assert team.receive(an_event(an_extra(one)), an_event(an_extra(two, one, gone))).state == "success"
     assert team.go_on() == ["success"]
-    assert team.looked_at == {name: ["v1", "v3"]}
+    assert team.looked_at == {name: ["gone", "v1", "v3"]}
     assert tags_of(wire.url, name) == ["v1", "v3"]
+    assert f"{source.host}/{name}: the source does not have the pushed tags gone" in caplog.messages
 
 
 def test_no_names_of_tags_are_all_tags(
@@ -196,7 +198,7 @@ def test_tags_that_the_rules_do_not_select_are_left_out(
 
 
 def test_the_wait_counts_from_the_last_event_and_takes_no_worker(
-    source: RegistryProcess, wire: Interceptor, new_world: NewWorld, name: str
+    source: RegistryProcess, wire: Interceptor, new_world: NewWorld, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = datetime.now(UTC)
     team = new_world(source, wire, name)
@@ -205,6 +207,8 @@ def test_the_wait_counts_from_the_last_event_and_takes_no_worker(
     assert isinstance(result.msg, DeferTask)
     arguments = trigger_arguments(result.msg)
     assert arguments == {"resume_at": (now + timedelta(seconds=10)).isoformat(), "ends_task": True}
+    until = f"{now + timedelta(seconds=10):%H:%M:%S}"
+    assert f"The run waits until {until} UTC for what belongs to the pushes" in capsys.readouterr().out
     own = team.receive(an_event(extra, now, task="changes"))
     assert own.state == "success", "our own tasks push the tag last"
 

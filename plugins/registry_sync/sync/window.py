@@ -59,6 +59,8 @@ class Window:
         return not is_too_early and (self.end is None or pushed_at < self.end)
 
     def __str__(self) -> str:
+        if self == PUSHED:
+            return "the pushed tags"
         if self.is_everything:
             return f"everything ({self.reason})"
         return f"tags pushed {_format_range(self.start, self.end)} ({self.reason})"
@@ -84,6 +86,9 @@ class Window:
 
 
 ALL_TAGS = Window(reason="all tags")
+
+PUSHED = Window(reason="pushed")
+"""The window of runs for pushes, whose tags are chosen by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

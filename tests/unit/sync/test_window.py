@@ -23,6 +23,7 @@ from registry_sync.sync.report import RouteReport, TagResult
 from registry_sync.sync.run_state import Watermark, advance_watermark
 from registry_sync.sync.window import (
     CLOCK_SKEW,
+    PUSHED,
     RunInterval,
     Window,
     WindowRequest,
@@ -76,6 +77,9 @@ class TestOfRun:
     def test_what_it_looks_at(self, run: str, asked: dict[str, Any], full_check: str | None, expected: str) -> None:
         window = window_of_run(RunInterval(run_type=run, start=at(13), end=at(14)), WindowRequest(**asked), full_check)
         assert str(window) == expected
+
+    def test_a_run_for_pushes_looks_at_tags_by_name(self) -> None:
+        assert str(Window.from_json(PUSHED.to_json())) == "the pushed tags"
 
     @pytest.mark.parametrize(("start", "end"), [(None, None), (at(13), at(13))])
     def test_without_an_interval_it_is_everything(self, start: datetime | None, end: datetime | None) -> None:

@@ -20,14 +20,12 @@ from registry_sync.routes.pushed import expand_pushed
 from registry_sync.routes.route import Route, route_key
 from registry_sync.state.names import route_names
 from registry_sync.sync.scope import RouteScope, RouteTask
-from registry_sync.sync.window import Window
+from registry_sync.sync.window import PUSHED
 from registry_sync.tags.rules import TagRule, only_tags
 from registry_sync.tags.select import rejection_reason
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-PUSHED = Window(reason="pushed")
 
 
 class ListPushedRoutesOperator(ListRoutesOperator):

@@ -57,7 +57,7 @@ class PushesOperator(BaseOperator):
         push_pushed(context, chosen)
         resume_at = settled_at(received, self.settle)
         if resume_at > now:
-            self.log.info("The pushes have settled at %s", resume_at.isoformat())
+            self.log.info("The run waits until %s UTC for what belongs to the pushes", f"{resume_at:%H:%M:%S}")
             trigger = NotBeforeTrigger(resume_at=resume_at.isoformat(), ends_task=True)
             self.defer(trigger=trigger, method_name="execute")
 

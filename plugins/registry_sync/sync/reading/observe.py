@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from registry_sync.errors import RateLimited, RegistrySyncError
-from registry_sync.oci.artifact_tags import ArtifactTag
+from registry_sync.oci.artifact_tags import ArtifactTag, subject_of
 from registry_sync.oci.reference import Digest
 from registry_sync.registry.client import ListedTag
 from registry_sync.sync.plan import TagState
@@ -42,7 +42,7 @@ from registry_sync.sync.reading.tag_states import raise_if_all_denied, read_stat
 from registry_sync.sync.scope import RouteScope
 from registry_sync.sync.session import Session
 from registry_sync.sync.threads import at_once, needed_threads, thread_pool
-from registry_sync.sync.window import Window
+from registry_sync.sync.window import PUSHED, Window
 from registry_sync.tags.rules import LOST_PIN, TagRules, only_tags
 from registry_sync.tags.select import Selection, steps_text
 
@@ -125,6 +125,7 @@ def _list_source(session: Session, scope: RouteScope, now: datetime) -> _Listing
         chosen = check_selection(route, chosen, [entry.name for entry in tags.entries])
     if tags.artifacts is None:
         chosen = chosen.found_by_name()
+    _log_absent(session, scope, tags)
     selection = _narrow(chosen, tags.entries, rules, scope)
     notes = (*tags.notes, *_push_times_note(session, tags.entries, scope.window))
     selection = replace(selection, notes=(*notes, *selection.notes))
@@ -137,6 +138,15 @@ def _list_source(session: Session, scope: RouteScope, now: datetime) -> _Listing
         left_out=frozenset(chosen.selected).difference(selection.selected),
         is_complete=tags.is_complete,
     )
+
+
+def _log_absent(session: Session, scope: RouteScope, tags: SourceTags) -> None:
+    """Log the pushed tags that the source does not list. Somebody deleted them since, or the event named others."""
+    listed = {entry.name for entry in tags.entries}
+    pushed = [pattern.text for pattern in scope.tags.include or ()] if scope.window == PUSHED else []
+    absent = [tag for tag in pushed if tag not in listed and not subject_of(tag)]
+    if absent and tags.is_complete and tags.artifacts is not None:
+        log.info("%s: the source does not have the pushed tags %s", session.route.source_repository, ", ".join(absent))
 
 
 def _push_times_note(session: Session, entries: Sequence[ListedTag], window: Window) -> tuple[str, ...]:
