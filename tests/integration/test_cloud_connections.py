@@ -250,6 +250,27 @@ def test_what_cannot_be_honoured_is_refused(
             ),
         ),
         (
+            "{host: 12345678901.dkr.ecr.eu-west-1.amazonaws.com, identity: ambient}",
+            (
+                "'12345678901.dkr.ecr.eu-west-1.amazonaws.com' looks like ECR, but its hosts have "
+                "the form ACCOUNT.dkr.ecr.REGION.amazonaws.com, with an ACCOUNT of 12 digits; correct it"
+            ),
+        ),
+        (
+            "{host: 123456789012.dkr.ecr.amazonaws.com, identity: ambient}",
+            (
+                "'123456789012.dkr.ecr.amazonaws.com' looks like ECR, but its hosts have "
+                "the form ACCOUNT.dkr.ecr.REGION.amazonaws.com, with an ACCOUNT of 12 digits; correct it"
+            ),
+        ),
+        (
+            "{host: 123456789012.ecr.eu-west-1.amazonaws.com, identity: ambient}",
+            (
+                "'123456789012.ecr.eu-west-1.amazonaws.com' looks like ECR, but its hosts have "
+                "the form ACCOUNT.dkr.ecr.REGION.amazonaws.com, with an ACCOUNT of 12 digits; correct it"
+            ),
+        ),
+        (
             "{host: mirror.azurecr.io, identity: ambient, connection: team}",
             "identity: ambient replaces a connection; remove one of them",
         ),
@@ -275,3 +296,37 @@ def test_a_wrong_identity_is_shown_with_its_line(tmp_path: Path, entry: str, mes
     with pytest.raises(MirrorsFileError) as caught:
         load_mirrors(path)
     assert str(caught.value) == f"mirrors.yaml:3: registries.r: {message}"
+
+
+@pytest.mark.parametrize(
+    ("host", "kind", "slip", "meant"),
+    [
+        (ECR, "aws", "rolearn", "role_arn"),
+        (ECR, "aws", "role-arn", "role_arn"),
+        (ECR, "aws", "region_nam", "region_name"),
+        (GAR, "google_cloud_platform", "keypath", "key_path"),
+        (GAR, "google_cloud_platform", "impersonation_chains", "impersonation_chain"),
+        (ACR, "azure", "tenant_id", "tenantId"),
+    ],
+)
+def test_a_slip_in_the_name_of_a_field(
+    monkeypatch: pytest.MonkeyPatch, host: str, kind: str, slip: str, meant: str
+) -> None:
+    """The identity would be another one, such as that of the worker in place of a role."""
+    with pytest.raises(ConfigurationError) as caught:
+        endpoint(monkeypatch, host, {"conn_type": kind, "extra": {slip: "x"}})
+    assert str(caught.value) == f"registry 'r': {NAME}: its extra has {slip!r}; did you mean {meant!r}?"
+
+
+@pytest.mark.parametrize(
+    ("host", "kind", "field"),
+    [
+        (ECR, "aws", "aws_account_id"),
+        (ECR, "aws", "external_id"),
+        (ECR, "aws", "team"),
+        (GAR, "google_cloud_platform", "num_retries"),
+        (ACR, "azure", "subscriptionId"),
+    ],
+)
+def test_other_fields_have_no_effect(monkeypatch: pytest.MonkeyPatch, host: str, kind: str, field: str) -> None:
+    assert endpoint(monkeypatch, host, {"conn_type": kind, "extra": {field: "x"}}).identity

@@ -209,6 +209,26 @@ class TestAws:
             "(AWS_CONTAINER_CREDENTIALS_FULL_URI), and the instance's metadata"
         )
 
+    @pytest.mark.parametrize("role", ["", f"arn:aws:iam::{ACCOUNT}:role/mirror"])
+    def test_metadata_that_is_turned_off_is_not_said_to_be_asked(
+        self, monkeypatch: pytest.MonkeyPatch, role: str
+    ) -> None:
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        identity = AwsIdentity(origin="Connection 'my_aws'", role=AwsRole(arn=role) if role else None)
+        with pytest.raises(ConfigurationError) as caught:
+            identity.log_in(Endpoint(host=ECR))
+        message = (
+            "Connection 'my_aws' has no AWS identity: none in the environment (AWS_ACCESS_KEY_ID, or AWS_ROLE_ARN with "
+            "AWS_WEB_IDENTITY_TOKEN_FILE), the shared config and credentials files, the container's credentials "
+            "(AWS_CONTAINER_CREDENTIALS_FULL_URI); the instance's metadata was not asked, because "
+            "AWS_EC2_METADATA_DISABLED is true"
+        )
+        needed = (
+            f". To assume role {role}, credentials of an identity that may do so are needed: an access key as login "
+            "and password of the Connection, or one of these places"
+        )
+        assert str(caught.value) == message + (needed if role else "")
+
     def test_roles_of_moto(self, monkeypatch: pytest.MonkeyPatch) -> None:
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         server.start()

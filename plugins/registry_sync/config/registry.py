@@ -14,7 +14,7 @@ from registry_sync.config.settings import MoverName
 from registry_sync.config.tag_rules import WrittenDuration
 from registry_sync.config.web_sites import check_is_registry
 from registry_sync.oci.reference import without_default_port
-from registry_sync.registry.clouds import cloud_of
+from registry_sync.registry.clouds import cloud_of, incomplete_host
 from registry_sync.registry.kinds import CREATES_REPOSITORIES, LIMITS_PULLS, OWN_API, Kind, api_url_fault, infer_kind
 from registry_sync.tags.rules import Duration
 from registry_sync.text import quoted
@@ -192,6 +192,8 @@ class RegistryEntry(Strict):
         if self.connection:
             raise ValueError("identity: ambient replaces a connection; remove one of them")
         if cloud_of(self.host) is None:
+            if fault := incomplete_host(self.host):
+                raise ValueError(f"{quoted(self.host)} {fault}; correct it")
             hosts = "identity is for registries of AWS, Google Cloud and Azure"
             raise ValueError(f"{hosts}, and {quoted(self.host)} is not a host of one; write a connection")
         if not self.tls:

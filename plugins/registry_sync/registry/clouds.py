@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -11,6 +12,8 @@ from registry_sync.registry.kinds import ECR_PUBLIC, infer_kind
 Cloud = Literal["aws", "google", "azure"]
 
 TITLES: Mapping[Cloud, str] = {"aws": "AWS", "google": "Google Cloud", "azure": "Azure"}
+
+_LIKE_ECR = r".*(?:\.dkr[.-]ecr\b|\becr\..*amazonaws\.).*"
 
 _CLOUDS: Mapping[str, Cloud] = {"google": "google", "acr": "azure"}
 
@@ -22,3 +25,18 @@ def cloud_of(host: str) -> Cloud | None:
     ('azure', 'google', None)
     """
     return "aws" if host == ECR_PUBLIC or parse_ecr_host(host) else _CLOUDS.get(infer_kind(host))
+
+
+def incomplete_host(host: str) -> str:
+    """The fault of a host that is meant for ECR, and has no account of twelve digits or no region; empty for others.
+
+    >>> incomplete_host("12345678901.dkr.ecr.eu-west-1.amazonaws.com")
+    'looks like ECR, but its hosts have the form ACCOUNT.dkr.ecr.REGION.amazonaws.com, with an ACCOUNT of 12 digits'
+    >>> incomplete_host("quay.io")
+    ''
+    """
+    if cloud_of(host) or not re.fullmatch(_LIKE_ECR, host.lower()):
+        return ""
+    return (
+        "looks like ECR, but its hosts have the form ACCOUNT.dkr.ecr.REGION.amazonaws.com, with an ACCOUNT of 12 digits"
+    )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from registry_sync.errors import ConfigurationError
@@ -70,8 +71,24 @@ class ExtraFields:
             raise ConfigurationError(f"{self.name}: {field} must be a JSON object")
         return value
 
+    def refuse_slips(self, read: Iterable[str], others: Iterable[str] = ()) -> None:
+        """Refuse a slip in the name of a field that is read, without which the identity would be another one.
+
+        :param others: fields that the provider's hook knows, and that say nothing about an identity.
+        :raises ConfigurationError: with the name that is meant. Unknown fields that are like none have no effect.
+        """
+        names = {_plain(name): name for name in read}
+        for key in self.values.keys() - {*names.values(), *others}:
+            close = get_close_matches(_plain(key), names, n=1, cutoff=0.85)
+            if close and names[close[0]] not in self.values:
+                raise ConfigurationError(f"{self.name}: its extra has {key!r}; did you mean {names[close[0]]!r}?")
+
     def refuse(self, fields: Mapping[str, str]) -> None:
         """:raises ConfigurationError: for fields that mean another identity here; ``fields`` say why."""
         for field, reason in fields.items():
             if self.values.get(field):
                 raise ConfigurationError(f"{self.name}: {field} is not supported for registries: {reason}")
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")

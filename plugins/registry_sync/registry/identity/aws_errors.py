@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ _THROTTLED = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceed
 
 PLACES = (
     "the environment (AWS_ACCESS_KEY_ID, or AWS_ROLE_ARN with AWS_WEB_IDENTITY_TOKEN_FILE), the shared config and "
-    "credentials files, the container's credentials (AWS_CONTAINER_CREDENTIALS_FULL_URI), and the instance's metadata"
+    "credentials files, the container's credentials (AWS_CONTAINER_CREDENTIALS_FULL_URI)"
 )
 """Where boto3 looks. https://docs.aws.amazon.com/boto3/latest/guide/credentials.html"""
 
@@ -92,4 +93,8 @@ def _of_sdk(error: Any, action: str, origin: str) -> RegistrySyncError:
 
 def no_identity(origin: str) -> str:
     """The message where boto3 found nothing."""
-    return f"{origin} has no AWS identity: none in {PLACES}"
+    if os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
+        metadata = "; the instance's metadata was not asked, because AWS_EC2_METADATA_DISABLED is true"
+    else:
+        metadata = ", and the instance's metadata"
+    return f"{origin} has no AWS identity: none in {PLACES}{metadata}"

@@ -95,7 +95,10 @@ def _of_identity(session: Any, role: AwsRole, open_sts: Callable[..., Any], orig
 
     source = session.get_credentials()
     if source is None:
-        raise ConfigurationError(no_identity(origin))
+        raise ConfigurationError(
+            f"{no_identity(origin)}. To assume role {role.arn}, credentials of an identity that may do so are needed: "
+            "an access key as login and password of the Connection, or one of these places"
+        )
     return AssumeRoleCredentialFetcher(
         open_sts, source, role.arn, extra_args=_arguments(role), mfa_prompter=refuse_prompt
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import ClassVar, Protocol
 
 from registry_sync.errors import ConfigurationError
-from registry_sync.registry.clouds import TITLES, Cloud, cloud_of
+from registry_sync.registry.clouds import TITLES, Cloud, cloud_of, incomplete_host
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.registry.identity.aws import AwsIdentity
 from registry_sync.registry.identity.renewal import RenewedCredentials
@@ -45,6 +45,8 @@ def with_identity(endpoint: Endpoint, identity: CloudIdentity, mask: Callable[[s
     cloud, ours = cloud_of(endpoint.host), TITLES[identity.cloud]
     if cloud != identity.cloud:
         whose = f"is a registry of {TITLES[cloud]}" if cloud else f"is not a host of a registry of {ours}"
+        if fault := incomplete_host(endpoint.host):
+            raise ConfigurationError(f"{endpoint.host} {fault}; nothing was sent. Correct the host of the registry")
         raise ConfigurationError(
             f"{identity.origin} has an identity of {ours}, but {endpoint.host} {whose}; nothing was sent. Write a "
             "Connection that belongs to this registry"

@@ -22,6 +22,20 @@ if TYPE_CHECKING:
 _KEY_ID, _SECRET, _TOKEN = "aws_access_key_id", "aws_secret_access_key", "aws_session_token"
 
 
+_READ = (
+    *(_KEY_ID, _SECRET, _TOKEN, "profile_name", "region_name", "role_arn", "assume_role_method", "assume_role_kwargs"),
+    "assume_role_with_web_identity_federation",
+    "assume_role_with_web_identity_token_file",
+    *("endpoint_url", "service_config", "config_kwargs", "session_kwargs", "verify"),
+)
+
+_OTHERS = (
+    *("assume_role_with_web_identity_federation_audience", "assume_role_with_saml", "aws_account_id", "aws_iam_role"),
+    *("external_id", "host", "region", "service_name", "s3_config_file", "s3_config_format"),
+)
+"""Further fields that the provider's hook has or had."""
+
+
 def read_aws(connection: Connection, name: str) -> AwsIdentity:
     """The identity of a Connection. Without keys, profile and role it is that of the environment.
 
@@ -29,6 +43,7 @@ def read_aws(connection: Connection, name: str) -> AwsIdentity:
     :raises ConfigurationError: for fields that cannot be used.
     """
     fields = ExtraFields.read(connection, name)
+    fields.refuse_slips(_READ, _OTHERS)
     session = fields.mapping("session_kwargs")
     if fields.values.get("verify") is False:
         raise ConfigurationError(f"{name}: verify: false is not supported; write the path of a bundle, or remove it")

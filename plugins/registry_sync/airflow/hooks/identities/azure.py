@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
 
+_READ = ("tenantId", "key_json", "key_path", "managed_identity_client_id", "workload_identity_tenant_id")
+
+
 def read_azure(connection: Connection, name: str) -> AzureIdentity:
     """The identity of a Connection. Without an application and its secret it is that of the environment.
 
@@ -27,6 +30,7 @@ def read_azure(connection: Connection, name: str) -> AzureIdentity:
     :raises ConfigurationError: for fields that cannot be used.
     """
     fields = ExtraFields.read(connection, name)
+    fields.refuse_slips(_READ)
     key = _read_key(fields)
     parts = {
         "client id (login)": connection.login or key.get("clientId"),

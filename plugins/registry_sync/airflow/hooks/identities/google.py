@@ -32,6 +32,7 @@ def read_google(connection: Connection, name: str) -> GoogleIdentity:
     :raises ConfigurationError: for fields that cannot be used.
     """
     fields = ExtraFields.read(connection, name)
+    fields.refuse_slips((*_SOURCES, "impersonation_chain", "scope"), _REFUSED)
     fields.refuse(_REFUSED)
     if len(written := [field for field in _SOURCES if fields.values.get(field)]) > 1:
         raise ConfigurationError(f"{name} has {' and '.join(written)}; keep one of them")

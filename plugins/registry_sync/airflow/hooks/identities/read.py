@@ -10,7 +10,7 @@ from registry_sync.airflow.hooks.identities.aws import read_aws
 from registry_sync.airflow.hooks.identities.azure import read_azure
 from registry_sync.airflow.hooks.identities.google import read_google
 from registry_sync.errors import ConfigurationError
-from registry_sync.registry.clouds import TITLES, Cloud, cloud_of
+from registry_sync.registry.clouds import TITLES, Cloud, cloud_of, incomplete_host
 from registry_sync.registry.identity.aws import AwsIdentity
 from registry_sync.registry.identity.aws_sessions import AwsRole
 from registry_sync.registry.identity.azure import AzureIdentity
@@ -51,6 +51,8 @@ def ambient_identity(host: str, *, role: str = "", origin: str = "this worker") 
     :raises ConfigurationError: for a registry without a cloud, and a role that is not one of its cloud.
     """
     cloud = cloud_of(host)
+    if fault := incomplete_host(host):
+        raise ConfigurationError(f"{host} {fault}; correct the host of the registry")
     if cloud is None:
         raise ConfigurationError(f"{host} is not a registry of {', '.join(TITLES.values())}, so it has no identities")
     if role:
