@@ -23,7 +23,17 @@ from registry_sync.config.document import MirrorsFile
 from registry_sync.routes.load import PATH_VARIABLE, load_mirrors
 from registry_sync.state.destination import DestinationState, RouteFigures, RouteIndex
 from registry_sync.state.document import as_document
-from registry_sync.state.names import DESTINATION_KEY, MESSAGES_ASSET, asset_name, index_key, watched_key
+from registry_sync.state.names import (
+    DESTINATION_KEY,
+    MESSAGES_ASSET,
+    READINESS_ASSET,
+    READINESS_KEY,
+    UNCHECKED_KEY,
+    asset_name,
+    index_key,
+    watched_key,
+)
+from registry_sync.state.readiness import PoolStart, ReadinessState
 from registry_sync.state.route import Problem, RouteState
 from testkit.mail import LOGIN, Mail, MailServer
 from testkit.notifiers import KeepingNotifier
@@ -80,9 +90,11 @@ def watch(tmp_path: Path, mail: MailServer, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", f"{BASE_URL}/")
     monkeypatch.setenv(PATH_VARIABLE, str(tmp_path / "mirrors.yaml"))
 
-    def new(*notifiers: Mapping[str, Any], schedule: str | None = None, mirrors: tuple[str, ...] = ("one",)) -> Watch:
+    def new(
+        *notifiers: Mapping[str, Any], schedule: str | None = None, mirrors: tuple[str, ...] = ("one",), **parts: Any
+    ) -> Watch:
         path = tmp_path / "mirrors.yaml"
-        path.write_text(json.dumps(a_file(list(notifiers) or [MAIL], schedule, mirrors)))
+        path.write_text(json.dumps({**a_file(list(notifiers) or [MAIL], schedule, mirrors), **parts}))
         file = load_mirrors(path)
         api = FakeApi(dag_id="mirror_watch", connections={"mail": mail.connection})
         return Watch(file=file, dag=build_watch_dag(file, tmp_path / "dags" / "mirrors.py"), api=api, mail=mail)
@@ -277,6 +289,29 @@ def test_a_state_that_cannot_be_read_is_told(watch: Any) -> None:
     one, two = watching.mail.take()
     assert (one.subject, two.subject) == ("Mirror one fails: 1 problem", "Mirror two fails: 1 problem")
     assert "<b>state of acr</b>: the stored DestinationState cannot be read: " in one.html
+
+
+def test_nodes_that_were_never_checked_are_told_once(watch: Any) -> None:
+    """A new DAG is paused, and nothing else would tell that mirror_readiness does not run."""
+    watching = watch(nodes={"outside": {"registry": "acr", "bootstrap_images": ["one/app"]}})
+    watching.store(documents(WELL))
+    assert (watching.run().state, watching.mail.take()) == ("success", [])
+    key = (MESSAGES_ASSET, UNCHECKED_KEY)
+    assert datetime.fromisoformat(watching.api.stored[key]) > NOW - HOUR
+    watching.api.stored[key] = (NOW - 4 * HOUR).isoformat()
+    assert watching.run().state == "success"
+    (sent,) = watching.mail.take()
+    assert sent.subject == "Node pool outside fails: 1 problem"
+    assert (
+        "<b>first check</b>: no check of nodes has stored a result yet; find out why the DAG mirror_readiness does not "
+        "run, or trigger it<br>"
+    ) in sent.html
+    assert (watching.run().state, watching.mail.take()) == ("success", [])
+    checked = ReadinessState(read_at=NOW, run_id=RUN_ID, starts=(PoolStart(pool="outside", answer="starts"),))
+    watching.api.stored[READINESS_ASSET, READINESS_KEY] = as_document(checked)
+    assert watching.run().state == "success"
+    assert [sent.subject for sent in watching.mail.take()] == ["Node pool outside recovered"]
+    assert key not in watching.api.stored
 
 
 def test_a_secret_in_a_reason_is_masked(watch: Any) -> None:

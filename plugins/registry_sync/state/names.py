@@ -43,6 +43,9 @@ FILE_KEY = "mirrors file"
 WATCH_KEY = "last watch"
 """The key of the time at which ``mirror_watch`` ran last, among the messages."""
 
+UNCHECKED_KEY = "nodes are unchecked since"
+"""The key of the time at which ``mirror_watch`` first found no result of a readiness check, among the messages."""
+
 MAX_VALUE_BYTES = 60_000
 """The largest value that is stored, as JSON. Airflow's own limit is 65,536 bytes ([state_store])."""
 

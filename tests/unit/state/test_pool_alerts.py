@@ -11,7 +11,7 @@ from registry_sync.config.notify import Notifier
 from registry_sync.state.messages.alerts import Alert
 from registry_sync.state.messages.message import write_message
 from registry_sync.state.messages.notices import Notice, Told, decide
-from registry_sync.state.messages.pool_alerts import pool_alerts
+from registry_sync.state.messages.pool_alerts import pool_alerts, unchecked_alerts, unchecked_since
 from registry_sync.state.messages.subject import Subject
 from registry_sync.state.readiness import PoolStart, ReadinessState, StartAnswer
 
@@ -62,6 +62,25 @@ def test_a_result_that_nobody_renews_is_told() -> None:
         ),
         since=NOON + 3 * HOUR,
     )
+
+
+@pytest.mark.parametrize(("hours", "count"), [(0, 0), (3, 0), (4, 1)])
+def test_a_check_that_never_ran_is_told_once_it_is_late(hours: int, count: int) -> None:
+    alert = Alert(
+        kind="failed",
+        key="unchecked",
+        place="first check",
+        reason="no check of nodes has stored a result yet; find out why the DAG mirror_readiness does not run, or "
+        "trigger it",
+        since=NOON,
+    )
+    assert unchecked_alerts(NOON, NOON + hours * HOUR) == [alert] * count
+
+
+@pytest.mark.parametrize("stored", [None, "", "yesterday", 5, "2026-11-29T12:00:00"])
+def test_the_first_look_counts_without_a_stored_time(stored: object) -> None:
+    assert unchecked_since(stored, NOON) == NOON
+    assert unchecked_since(NOON.isoformat(), NOON + HOUR) == NOON
 
 
 def test_flips_are_told_and_nothing_else() -> None:

@@ -10,9 +10,9 @@ from registry_sync.airflow.ids import READINESS_DAG
 from registry_sync.airflow.messages.notifications import SEND_SECONDS, Messenger, run_links
 from registry_sync.airflow.states.state_store import open_named_store
 from registry_sync.config.node_pools import NodePool
-from registry_sync.state.messages.pool_alerts import pool_alerts
+from registry_sync.state.messages.pool_alerts import pool_alerts, unchecked_alerts, unchecked_since
 from registry_sync.state.messages.subject import Subject
-from registry_sync.state.names import MESSAGES_ASSET
+from registry_sync.state.names import MESSAGES_ASSET, UNCHECKED_KEY
 from registry_sync.state.readiness import ReadinessState
 
 if TYPE_CHECKING:
@@ -27,6 +27,16 @@ def tell_pools(messenger: Messenger, pools: Sequence[NodePool], state: Readiness
     for pool in pools:
         if pool.notify:
             messenger.tell(Subject.of_pool(pool.name), pool.notify, pool_alerts(state, pool.name, messenger.now), links)
+
+
+def tell_unchecked_pools(messenger: Messenger, pools: Sequence[NodePool]) -> None:
+    """Send the message that is due about each pool while no check has stored a result, such as in a paused DAG."""
+    since = unchecked_since(messenger.store.get(UNCHECKED_KEY), messenger.now)
+    messenger.store.set(UNCHECKED_KEY, since.isoformat())
+    alerts = unchecked_alerts(since, messenger.now)
+    for pool in pools:
+        if pool.notify and alerts:
+            messenger.tell(Subject.of_pool(pool.name), pool.notify, alerts, run_links(READINESS_DAG, None))
 
 
 def send_readiness_messages(

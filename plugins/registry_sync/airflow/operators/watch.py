@@ -27,7 +27,14 @@ from registry_sync.state.messages.missing_run import DagFacts, due_run, missing_
 from registry_sync.state.messages.notices import notifier_key
 from registry_sync.state.messages.subject import MIRRORS_FILE, Subject
 from registry_sync.state.metrics import destination_metrics, events_metrics
-from registry_sync.state.names import MESSAGES_ASSET, READINESS_ASSET, WATCH_KEY, pushes_asset_name, watched_key
+from registry_sync.state.names import (
+    MESSAGES_ASSET,
+    READINESS_ASSET,
+    UNCHECKED_KEY,
+    WATCH_KEY,
+    pushes_asset_name,
+    watched_key,
+)
 from registry_sync.state.pushes import EVENTS_KEY, read_pushes
 from registry_sync.state.stored_destination import enabled_since
 
@@ -89,7 +96,7 @@ class WatchOperator(BaseOperator):
 
     def _watch_nodes(self, messenger: Messenger) -> None:
         """Send the stored result of the readiness checks again as metrics, and the messages that are due about it."""
-        from registry_sync.airflow.messages.readiness_messages import tell_pools
+        from registry_sync.airflow.messages.readiness_messages import tell_pools, tell_unchecked_pools
         from registry_sync.airflow.states.readiness_state import stored_readiness
         from registry_sync.state.metrics import readiness_metrics
 
@@ -98,6 +105,9 @@ class WatchOperator(BaseOperator):
         if state:
             send_metrics(readiness_metrics(state, messenger.now))
             tell_pools(messenger, pools, state)
+            messenger.store.delete(UNCHECKED_KEY)
+        elif pools:
+            tell_unchecked_pools(messenger, pools)
 
     def _watch_file(self, messenger: Messenger) -> None:
         """Tell the problems of the mirrors file to all its notifiers: a mirror with a mistake does not run."""

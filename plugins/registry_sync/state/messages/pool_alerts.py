@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import Any
 
 from registry_sync.state.messages.alerts import Alert, in_order, minute
 from registry_sync.state.readiness import PoolStart, ReadinessState
@@ -49,3 +50,31 @@ def _of_age(state: ReadinessState, now: datetime) -> Iterator[Alert]:
             "what is known may be wrong; find out why the DAG mirror_readiness does not run",
             since=state.read_at + MAX_AGE,
         )
+
+
+def unchecked_alerts(since: datetime, now: datetime) -> list[Alert]:
+    """The alert of every pool while no readiness check has stored a result.
+
+    :param since: when that was noticed first.
+    """
+    if now - since <= MAX_AGE:
+        return []
+    return [
+        Alert(
+            kind="failed",
+            key="unchecked",
+            place="first check",
+            reason="no check of nodes has stored a result yet; find out why the DAG mirror_readiness does not run, or "
+            "trigger it",
+            since=since,
+        )
+    ]
+
+
+def unchecked_since(stored: Any, now: datetime) -> datetime:
+    """The time that was stored when no result was found first; now without a usable one."""
+    try:
+        since = datetime.fromisoformat(stored)
+    except (TypeError, ValueError):
+        return now
+    return since if since.tzinfo else now
