@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from registry_sync.cli.arguments import FAILED, OK
 from registry_sync.cli.connections import without_airflow
@@ -21,7 +22,10 @@ from registry_sync.routes.load import load_mirrors
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that only ``events`` has."""
     parser.add_argument(
-        "--url", metavar="URL", help="address at which registries reach Airflow; default: [api] base_url of Airflow"
+        "--url",
+        metavar="URL",
+        type=_http_url,
+        help="address at which registries reach Airflow; default: [api] base_url of Airflow",
     )
     parser.add_argument("--show-secrets", action="store_true", help="print the secrets too")
     parser.set_defaults(command=print_events)
@@ -31,6 +35,9 @@ def print_events(arguments: argparse.Namespace) -> int:
     """Print a paragraph for each address. Return 1 when the secret of one is missing."""
     file = load_mirrors(arguments.file)
     addresses = _addresses(file)
+    if not addresses and (names := _without_webhook(file)):
+        print(f"No webhook starts a mirror. Queues or other mirrors start {', '.join(names)}, which need no address.")
+        return OK
     if not addresses:
         raise ConfigurationError(_advice(arguments.file))
     read_secret, airflow_url = _of_airflow()
@@ -51,6 +58,28 @@ def _addresses(file: MirrorsFile) -> Mapping[Address, Sequence[Subscription]]:
     for each in subscriptions(file):
         found.setdefault(each.address, []).append(each)
     return found
+
+
+def _without_webhook(file: MirrorsFile) -> Sequence[str]:
+    """The mirrors that a queue or another mirror starts, and no webhook."""
+    rules = {
+        mirror.name: mirror.events_from(source)
+        for mirror in file.mirrors.values()
+        if (source := file.registries.get(mirror.source))
+    }
+    return sorted(name for name, found in rules.items() if found and found.webhook is None)
+
+
+def _http_url(text: str) -> str:
+    """The value of ``--url``. The path of an address is put behind it."""
+    try:
+        url = urlsplit(text)
+        is_right = url.scheme in ("http", "https") and url.hostname and (url.port is None or url.port > 0)
+    except ValueError:
+        is_right = False
+    if not is_right or "?" in text or "#" in text or "@" in text or not text.isprintable() or " " in text:
+        raise argparse.ArgumentTypeError(f"expected http(s)://host[:port][/path] without a query, got {text!r}")
+    return text
 
 
 def _advice(path: Path) -> str:

@@ -85,8 +85,8 @@ def describe(mirrors: Sequence[Subscription], secret: str, base_url: str, *, sho
         f"  proof    {setting.proof.format(secret=shown) if setting.proof else 'none; keep the address secret'}",
         f"  try      {_command(first, secret, base_url, shown)}",
     ]
-    if not shows_secret:
-        lines.append(f"  secret   the password of the Connection {first.secret} (--show-secrets prints it)")
+    hint = f"the password of the Connection {first.secret} (--show-secrets prints it)"
+    lines.append(f"  secret   {secret if shows_secret else hint}")
     return "\n".join(lines)
 
 
@@ -94,7 +94,11 @@ def describe_missing(mirrors: Sequence[Subscription]) -> str:
     """The text for an address without a secret."""
     first = mirrors[0]
     problem = f"the Connection {first.secret} does not exist, or has no password"
-    return f"{_title(first.address)} has no address yet: {problem}\n  create   {create_command(first.secret)}"
+    create = f"  create   {create_command(first.secret)}\n{_IF_IT_EXISTS}"
+    return f"{_title(first.address)} has no address yet: {problem}\n{create}"
+
+
+_IF_IT_EXISTS = "           (one that exists: set its password instead, in Admin, Connections)"
 
 
 def create_command(connection: str) -> str:
@@ -111,4 +115,6 @@ def _command(mirror: Subscription, secret: str, base_url: str, shown: str) -> st
     names = sorted(mirror.repositories or ()) or [f"{name}/app" for name in sorted(mirror.namespaces)] or ["team/app"]
     body = json.dumps({"repository": names[0], "tags": ["latest"]})
     url = f"{base_url.rstrip('/')}{mirror.address.path(secret)}"
-    return f'curl -H "Authorization: Bearer {shown}" -d {shlex.quote(body)} {url}'
+    header = f"Authorization: Bearer {shown}"
+    quoted = f'"{header}"' if shown == SECRET else shlex.quote(header)
+    return f"curl -H {quoted} -d {shlex.quote(body)} {shlex.quote(url)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
@@ -78,6 +79,59 @@ def test_secrets_are_printed_when_asked_for(file: Path, capsys: pytest.CaptureFi
     printed = capsys.readouterr().out
     assert f"  proof    Auth header: {SECRET}\n" in printed
     assert "$SECRET" not in printed
+    assert printed.count(f"  secret   {SECRET}\n") == 2
+
+
+ODD = """it's $(rm) "x" `y` !z"""
+
+
+def test_a_secret_is_quoted_for_the_shell(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_QUAY_EVENTS", json.dumps({"conn_type": "generic", "password": ODD}))
+    assert main(["events", str(file), "--show-secrets", "--url", "https://hooks.example/a(b)"]) == OK
+    lines = capsys.readouterr().out.splitlines()
+    words = shlex.split(next(line for line in lines if line.startswith("  try")))
+    assert words[3] == f"Authorization: Bearer {ODD}"
+    assert words[-1].startswith("https://hooks.example/a(b)/registry-sync-events/registry/quay/")
+    assert f"  secret   {ODD}" in lines
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "hooks.example",
+        "ftp://hooks.example",
+        "https://",
+        "https://h.example/?a=b",
+        "https://h.example:x",
+        "http://h/#a",
+    ],
+)
+def test_an_address_that_no_registry_can_reach_is_refused(
+    file: Path, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["events", str(file), "--url", url])
+    assert ended.value.code == UNUSABLE
+    expected = f"argument --url: expected http(s)://host[:port][/path] without a query, got {url!r}\n"
+    assert capsys.readouterr().err.endswith(expected)
+
+
+@pytest.mark.parametrize("events", ["{chain: true}", "{queue: {scheme: sqs}}"])
+def test_a_mirror_without_a_webhook_needs_no_address(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], events: str
+) -> None:
+    path = tmp_path / "mirrors.yaml"
+    path.write_text(
+        FILE.replace("{webhook: {secret: quay_events}}", events).replace(
+            ", events: {webhook: {secret: harbor_events}}", ""
+        )
+    )
+    assert main(["events", str(path)]) == OK
+    assert capsys.readouterr().out == (
+        "No webhook starts a mirror. Queues or other mirrors start one, two, which need no address.\n"
+    )
 
 
 def test_the_command_that_is_printed_is_genuine(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,6 +154,7 @@ def test_a_missing_secret_says_how_to_create_it(
     assert printed.endswith(f"""
 registry harbor has no address yet: the Connection harbor_events does not exist, or has no password
   create   {CREATE}
+           (one that exists: set its password instead, in Admin, Connections)
 """)
 
 
@@ -119,7 +174,7 @@ def test_the_check_finds_missing_and_weak_secrets(file: Path, monkeypatch: pytes
     findings = check_events(load_mirrors(file))
     found = [(each.subject, each.check, each.verdict, each.text, each.remedy) for each in findings]
     weak = "the secret has 5 characters; 16 or more cannot be found by trying"
-    missing = "does not exist, or has no password, so every event is refused"
+    missing = "does not exist, or has no password, so every event is refused; create it, or set its password"
     unused = "has no effect: no mirror reads from this registry"
     assert found == [
         ("events of registry quay", "Connection quay_events", "warning", weak, ""),

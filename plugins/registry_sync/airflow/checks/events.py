@@ -36,7 +36,7 @@ def _check_secret(connection: str, addresses: str) -> Finding:
     except RegistrySyncError as error:
         return Finding.of_error(subject, check, error)
     if secret is None:
-        text = "does not exist, or has no password, so every event is refused"
+        text = "does not exist, or has no password, so every event is refused; create it, or set its password"
         return Finding(subject=subject, check=check, verdict="missing", text=text, remedy=create_command(connection))
     if len(secret) < SHORTEST_SECRET:
         text = f"the secret has {len(secret)} characters; {SHORTEST_SECRET} or more cannot be found by trying"
