@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,12 +23,15 @@ from registry_sync.registry.identity.aws_sessions import AwsRole
 from registry_sync.registry.identity.azure import METADATA_LIMITS, AzureIdentity
 from registry_sync.registry.identity.google import GoogleIdentity
 from testkit.aws import ACCOUNT
-from tests.integration.test_identities import ACR, ECR, GAR, MY_AWS, _loopback, google_key
+from testkit.project import PROJECT
+from tests.integration.test_identities import ACR, ECR, GAR, MY_AWS, _loopback, google_key, serve_json
 
 __all__ = ["_loopback"]
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/mirror"
 ADVICE = "does a firewall, a network policy or a proxy hold back the requests of this worker?"
+
+SDK_LINES = r"Found (endpoint|credentials)|Traceback|Refreshing temporary|Request (URL|method|headers)|\.get_token"
 
 
 def without_time(error: TemporaryError) -> str:
@@ -113,3 +120,32 @@ def test_the_token_service_of_google(silent: Silent) -> None:
         f"Google did not answer a request for a token of Connection 'my_gcp' in N seconds; {ADVICE}"
     )
     assert silent.connections() == 1
+
+
+def test_commands_print_no_lines_of_the_sdks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have requests, headers and places at level info, and tracebacks of errors that are raised too."""
+    token = tmp_path / "token"
+    token.write_text("of-the-pod")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    registries = {"aws": {"host": ECR, "identity": "ambient"}, "azure": {"host": ACR, "identity": "ambient"}}
+    mirror = {"source": "azure", "destinations": ["aws"], "repositories": ["team/app"]}
+    file = tmp_path / "mirrors.yaml"
+    file.write_text(json.dumps({"registries": registries, "mirrors": {"team": mirror}}))
+    with serve_json(lambda _: (400, {"error": "invalid_request"})) as clouds:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(PROJECT / "plugins"),
+            "AIRFLOW_HOME": str(tmp_path),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/none.db",
+            "AWS_ENDPOINT_URL": clouds.url,
+            "AWS_ROLE_ARN": ROLE,
+            "AWS_WEB_IDENTITY_TOKEN_FILE": str(token),
+            "IDENTITY_ENDPOINT": f"{clouds.url}/msi/token",
+            "IDENTITY_HEADER": "secret-of-the-app",
+        }
+        command = [sys.executable, "-m", "registry_sync", "check", str(file)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert len(clouds.shown) >= 2
+    assert "registry aws" in done.stdout
+    assert [line for line in done.stderr.splitlines() if re.search(SDK_LINES, line)] == []

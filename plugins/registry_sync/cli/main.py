@@ -31,6 +31,15 @@ from registry_sync.text_table import table
 if TYPE_CHECKING:
     from registry_sync.cli.nodes.command import Commands
 
+_SDKS = ("azure", "boto3", "botocore", "google.auth", "msal", "urllib3")
+"""Loggers of the SDKs of clouds, which write requests, headers and places at level info."""
+
+_LEVELS = {
+    **dict.fromkeys(("registry_sync", *_SDKS), logging.WARNING),
+    **dict.fromkeys(("azure.identity", "botocore.credentials"), logging.ERROR),
+}
+"""Levels of loggers in commands. The last two warn of errors that are raised too, one of them with a traceback."""
+
 PROJECT = Path(__file__).resolve().parents[3]
 
 
@@ -184,7 +193,8 @@ def run(argv: Sequence[str] | None = None, program: str | None = None) -> int:
     """
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("registry_sync").setLevel(logging.WARNING)  # Airflow sets the root logger to INFO
+    for name, level in _LEVELS.items():  # Airflow sets the root logger to INFO
+        logging.getLogger(name).setLevel(level)
     try:
         status = main(argv, program)
         sys.stdout.flush()
