@@ -44,7 +44,8 @@ class RegistrySyncError(Exception):
     """Base class of all errors of this package. The message says what was seen, where, and what to do.
 
     ``error_class`` is the name shown in reports. ``is_permanent``: a retry would fail in the same way. ``status``: of
-    the HTTP response that the error stands for; ``None`` without one.
+    the HTTP response that the error stands for; ``None`` without one. ``part``: the part of a registry's settings that
+    is wrong, such as ``client certificate``; empty where nobody named it.
 
     A message may contain text from a registry, so it is made safe to display here.
     """
@@ -52,6 +53,7 @@ class RegistrySyncError(Exception):
     error_class: ClassVar[str] = "error"
     is_permanent: ClassVar[bool] = True
     status: int | None = None
+    part: str = ""
 
     def __init__(self, message: str) -> None:
         super().__init__(harmless(message))

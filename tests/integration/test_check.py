@@ -290,8 +290,67 @@ def test_a_missing_connection_is_reported(
 ) -> None:
     assert main(["check", write(tmp_path, source.host, locked.host, "team/app")]) == FAILED
     printed = capsys.readouterr().out
-    assert "registry 'backup': no Airflow Connection named 'registry_backup'; create it" in printed
+    assert (
+        "MISSING: registry backup: Connection registry_backup: no Airflow Connection named 'registry_backup'; create it"
+    ) in printed
     assert (
         f"\n  → airflow connections add registry_backup --conn-type {known_type()} --conn-host {locked.host} "
         '--conn-login "$USERNAME" --conn-password "$PASSWORD"\n'
     ) in printed
+
+
+PROXY = {"proxy": "http://proxy.example:3128", "proxy_connection": "corporate"}
+
+PAIR = {"tls": True, "client_certificate": "/absent.crt", "client_key": "/absent.key"}
+
+
+@pytest.mark.parametrize(
+    ("options", "proxy", "line"),
+    [
+        (
+            {"connection": "registry_backup", **PROXY},
+            None,
+            (
+                "proxy Connection corporate: no Airflow Connection named 'corporate'; create it (type http, with login "
+                "and password)\n  → airflow connections add corporate --conn-type http "
+                '--conn-login "$USERNAME" --conn-password "$PASSWORD"\n'
+            ),
+        ),
+        (PROXY, {"login": "a"}, "proxy Connection corporate: has no login and password; edit it\n"),
+        (
+            {"connection": "registry_backup", **PAIR},
+            None,
+            "client certificate: client_key: '/absent.key' cannot be read on this worker: No such file or directory\n",
+        ),
+        (
+            {"connection": "registry_backup", "tls": True, "ca_file": "/absent.pem"},
+            None,
+            "CA file: backup.example:5000: no CA file '/absent.pem' on this worker\n",
+        ),
+        (
+            {"connection": "corporate"},
+            {"host": "backup.example:5000", "login": "a"},
+            "Connection corporate: has the type 'http', which is not one of container registries, ",
+        ),
+    ],
+    ids=["no proxy Connection", "proxy Connection", "client certificate", "CA file", "Connection"],
+)
+def test_the_part_that_is_wrong_is_named_once(
+    source: RegistryProcess,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: dict[str, Any],
+    proxy: dict[str, str] | None,
+    line: str,
+) -> None:
+    connect(monkeypatch, "backup.example:5000", PASSWORD)
+    if proxy:
+        monkeypatch.setenv("AIRFLOW_CONN_CORPORATE", json.dumps({"conn_type": "http", **proxy}))
+    file = Path(write(tmp_path, source.host, "backup.example:5000", "team/app", connection=None))
+    document = json.loads(file.read_text())
+    document["registries"]["backup"].update(options)
+    document["mirrors"]["team"]["transfer"] = "direct"
+    file.write_text(json.dumps(document))
+    assert main(["check", str(file)]) == FAILED
+    assert f"MISSING: registry backup: {line}" in capsys.readouterr().out

@@ -40,10 +40,13 @@ def check_registry(registry: Registry, file: MirrorsFile, connections: Connectio
     subject = f"registry {registry.name}"
     try:
         endpoint = connections.endpoint(registry)
+    except RegistrySyncError as error:
+        yield _unusable(registry, error)
+        return
+    try:
         opened = connections.client(registry)
     except RegistrySyncError as error:
-        check = f"Connection {registry.connection}" if registry.connection else registry.identity or "address"
-        yield Finding.of_error(subject, check, error, remedy=_creation(registry, error))
+        yield Finding.of_error(subject, error.part or "address", error)
         return
     with opened as client:
         login = list(guarded(subject, "log in", check_login(subject, endpoint, client, connection=registry.connection)))
@@ -52,10 +55,27 @@ def check_registry(registry: Registry, file: MirrorsFile, connections: Connectio
             yield from _check_mirrors(registry, file, client, connections)
 
 
+def _unusable(registry: Registry, error: RegistrySyncError) -> Finding:
+    """The finding of a registry whose settings cannot be used. Its line has the names that the error begins with."""
+    whole = f"Connection {registry.connection}" if registry.connection else registry.identity or "address"
+    finding = Finding.of_error(
+        f"registry {registry.name}", error.part or whole, error, remedy=_creation(registry, error)
+    )
+    text = finding.text.removeprefix(f"registry {registry.name!r}: ").removeprefix("proxy_connection: ")
+    text = text.replace(f" of registry {registry.name!r}", "", 1)
+    name = registry.proxy_connection if error.part else registry.connection
+    for end in (" ", ": "):
+        text = text.removeprefix(f"Connection {name!r}{end}")
+    return replace(finding, text=text)
+
+
 def _creation(registry: Registry, error: RegistrySyncError) -> str:
     """The command that creates the Connection, if there is none. Other errors say what to correct."""
-    if not isinstance(error, NoConnection) or registry.connection is None:
+    if not isinstance(error, NoConnection):
         return ""
+    if error.part or registry.connection is None:
+        login = '--conn-login "$USERNAME" --conn-password "$PASSWORD"'
+        return f"airflow connections add {registry.proxy_connection} --conn-type http {login}"
     return add_command(registry.connection, registry.host, '"$USERNAME"', '"$PASSWORD"')
 
 

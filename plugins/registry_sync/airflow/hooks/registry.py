@@ -16,7 +16,7 @@ from registry_sync.airflow.hooks.login import Login, read_login
 from registry_sync.airflow.hooks.proxy import read_proxy
 from registry_sync.config.connection_type import CA, CLIENT_CERTIFICATE, CONNECTION_TYPE
 from registry_sync.config.registry import Registry
-from registry_sync.errors import ConfigurationError, NoConnection
+from registry_sync.errors import ConfigurationError, NoConnection, RegistrySyncError
 from registry_sync.oci.reference import parse_host, without_default_port
 from registry_sync.registry.endpoint import ClientCertificate, Endpoint
 
@@ -66,12 +66,16 @@ class RegistryHook(BaseHook):
     def _anonymous(self) -> Endpoint:
         """The registry by the mirrors file alone, with the login of its proxy."""
         registry = self.registry
+        with _part("client certificate"):
+            certificate = _read_client_certificate(registry)
+        with _part(f"proxy Connection {registry.proxy_connection}"):
+            proxy = read_proxy(registry)
         return Endpoint(
             host=registry.host,
             tls=registry.tls,
             ca_file=registry.ca_file,
-            client_certificate=_read_client_certificate(registry),
-            proxy=read_proxy(registry),
+            client_certificate=certificate,
+            proxy=proxy,
         )
 
     @cached_property
@@ -146,6 +150,16 @@ def _named(registry: Registry) -> Iterator[None]:
         yield
     except ConfigurationError as error:
         raise ConfigurationError(f"registry {registry.name!r}: {error}") from error
+
+
+@contextmanager
+def _part(name: str) -> Iterator[None]:
+    """Name the part of the registry's settings in errors about it."""
+    try:
+        yield
+    except RegistrySyncError as error:
+        error.part = name
+        raise
 
 
 def _check_api(registry: Registry) -> None:

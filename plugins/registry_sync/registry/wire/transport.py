@@ -77,7 +77,9 @@ class Transport:
         slots: RequestSlots | None = None,
     ) -> None:
         if endpoint.ca_file and not endpoint.ca_file.is_file():
-            raise ConfigurationError(f"{endpoint.host}: no CA file {str(endpoint.ca_file)!r} on this worker")
+            error = ConfigurationError(f"{endpoint.host}: no CA file {str(endpoint.ca_file)!r} on this worker")
+            error.part = "CA file"
+            raise error
         self.endpoint = endpoint
         self.base_url = _api_origin(endpoint, base_url) if base_url else _registry_origin(endpoint)
         self._limits = limits or DEFAULT_LIMITS
