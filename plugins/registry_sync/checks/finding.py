@@ -62,6 +62,8 @@ def guarded(subject: str, check: str, findings: Iterable[Finding]) -> Iterator[F
     """The findings; an error that no check expects is a finding of its own, so that the others are not lost."""
     try:
         yield from findings
+    except RegistrySyncError as error:
+        yield Finding.of_error(subject, check, error)
     except Exception as error:
         text = f"this check ended unexpectedly: {type(error).__name__}: {one_line(str(error), LONGEST_PROBLEM)}"
         remedy = "this is a defect of registry_sync, or of a library that it uses; please report it with this text"
