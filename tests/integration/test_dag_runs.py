@@ -268,7 +268,6 @@ def test_workers_are_checked(stack: Stack) -> None:
     assert ["default queue, pool default_pool", "worker", f"ok, {platform.node()}"] in rows, done.stderr
     assert ["registry locked", "log in", f"ok, {stack.locked.host} as 'robot'"] in rows
     assert ["registry open", "anonymous access", f"ok, {stack.wire.host}"] in rows
-    assert "default queue, pool default_pool: running\n" in done.stderr
     assert re.search(r"default queue, pool default_pool: (success|failed)\n", done.stderr)
 
 

@@ -362,7 +362,8 @@ class TestBrokenOff:
         names = listing(numbered(1500), link=link)
 
         def answer(request: ScriptedRequest) -> Reply:
-            return Reply(status=status, headers={"Retry-After": "60"}) if "last=" in request.target else names(request)
+            headers = {"Retry-After": "60"} if status == 429 else {}
+            return Reply(status=status, headers=headers) if "last=" in request.target else names(request)
 
         with ScriptedServer(answer) as server:
             with pytest.raises(RegistrySyncError) as caught:
