@@ -550,7 +550,7 @@ class TestMirrorRepository:
             "error": message,
             "error_class": "configuration",
             "retry_at": None,
-            "traffic": {"requests": 1, "manifests": 0, "waits": 0, "wait_seconds": 0.0},
+            "traffic": {"requests": 1, "manifests": 0, "pulls": 0, "waits": 0, "wait_seconds": 0.0},
         }
 
     def test_a_timeout_stops_skopeo(
