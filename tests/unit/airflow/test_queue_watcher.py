@@ -29,7 +29,7 @@ NOT_INSTALLED = (
 
 NOT_ACCEPTED = (
     "queue 'redis+pubsub': its trigger does not accept with: (AwaitMessageTrigger.__init__() got an unexpected keyword "
-    "argument 'channel')"
+    "argument 'unknown')"
 )
 
 
@@ -37,7 +37,7 @@ NOT_ACCEPTED = (
     ("queue", "message"),
     [
         (Queue(scheme="sqs", arguments={"sqs_queue": "https://sqs.example/1/q"}), NOT_INSTALLED),
-        (Queue(scheme="redis+pubsub", arguments={"channel": "pushes"}), NOT_ACCEPTED),
+        (Queue(scheme="redis+pubsub", arguments={"unknown": "pushes"}), NOT_ACCEPTED),
     ],
 )
 def test_a_queue_that_cannot_be_read_is_named(queue: Queue, message: str, caplog: pytest.LogCaptureFixture) -> None:
