@@ -16,7 +16,7 @@ explain() {
     echo "  skopeo (1.9 or later)    https://github.com/containers/skopeo/blob/main/install.md" >&2
     echo "  docker-registry (2.8+)   https://github.com/distribution/distribution/releases, as 'docker-registry' on PATH" >&2
     echo "  dockerd, containerd      https://docs.docker.com/engine/install/" >&2
-    echo "  docker-compose, slirp4netns, mmdebstrap, gnupg, chromium, prometheus: your distribution's packages" >&2
+    echo "  docker-compose, slirp4netns, mmdebstrap, gnupg, chromium, prometheus, redis: your distribution's packages" >&2
     exit 1
 }
 
