@@ -28,7 +28,7 @@ HUB = OpenApi("docker-hub.yaml")
 REPOSITORIES = "/v2/namespaces/{namespace}/repositories"
 TAGS = "/v2/namespaces/{namespace}/repositories/{repository}/tags"
 DEBIAN_TAGS, WIDGET_TAGS = (
-    f"/v2/namespaces/{each}/tags" for each in ("library/repositories/debian", "a/repositories/b")
+    f"/v2/namespaces/{each}/tags" for each in ("library/repositories/busybox", "a/repositories/b")
 )
 LOGIN = "/v2/auth/token"
 ROBOT = Credentials(username="acme", secret="dckr_pat_secret")
@@ -55,7 +55,7 @@ def page(rows: list[Mapping[str, Any]], following: str | None = None) -> dict[st
 def test_tags_with_digest_and_time() -> None:
     body = {**RECORDED["tags_page"]["body"], "next": None}
     with serve(at(DEBIAN_TAGS, "tags_page", body=body)) as server, client(server) as asked:
-        entries = list(asked.list_tags(Repository(server.host, "library/debian")))
+        entries = list(asked.list_tags(Repository(server.host, "library/busybox")))
         assert requests_of(server) == [f"{DEBIAN_TAGS}?page_size=100"]
     assert entries == [
         ListedTag(name="unstable-slim", digest=DEBIAN, pushed_at=datetime(2023, 6, 13, 4, 58, 31, 821511, tzinfo=UTC)),
@@ -70,7 +70,7 @@ def test_tags_with_digest_and_time() -> None:
 def test_a_next_page_on_another_host_is_read_on_our_own() -> None:
     last = at(DEBIAN_TAGS, "tags_page", body=page([{"name": "old", "last_updated": None}]))
     with serve(at(DEBIAN_TAGS, "tags_page"), last) as server, client(server) as asked:
-        names = [entry.name for entry in asked.list_tags(Repository(server.host, "library/debian"))]
+        names = [entry.name for entry in asked.list_tags(Repository(server.host, "library/busybox"))]
         assert requests_of(server) == [f"{DEBIAN_TAGS}?page_size=100", f"{DEBIAN_TAGS}?page=2&page_size=2"]
     assert names == ["unstable-slim", "unstable-20230612-slim", "old"]
 
@@ -80,7 +80,7 @@ def test_a_page_beyond_the_end_is_the_end_when_all_were_seen(count: int) -> None
     body = {**RECORDED["tags_page"]["body"], "count": count, "next": f"{DEBIAN_TAGS}?page=2&page_size=100"}
     first = at(DEBIAN_TAGS, "tags_page", body=body)
     with serve(first, at(DEBIAN_TAGS, "tags_page_beyond_end"), first) as server, client(server) as asked:
-        listing = asked.list_tags(Repository(server.host, "library/debian"))
+        listing = asked.list_tags(Repository(server.host, "library/busybox"))
         if count == 2:
             assert len(list(listing)) == 2
         else:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from registry_sync.config.events import Queue
 from registry_sync.config.registry import Registry, RegistryEntry
 from registry_sync.config.settings import RouteOptions, RouteSettings
 from registry_sync.tags.backup_names import BackupTemplate
@@ -38,8 +37,6 @@ def as_json(value: Any, *, with_defaults: bool = False) -> Any:
             rest = _fields_as_json(value, with_defaults)
             rest.pop("named", None)
             return {**({"names": names} if names else {}), **rest}
-        case Queue():
-            return {"scheme": value.scheme, "with": dict(value.arguments)}
         case tuple():
             return [as_json(item, with_defaults=with_defaults) for item in value]
         case _ if is_dataclass(value):
@@ -59,8 +56,13 @@ def _default(field: Field[Any]) -> Any:
     return field.default if field.default_factory is MISSING else field.default_factory()
 
 
+def registry_as_json(registry: Registry) -> dict[str, Any]:
+    """A registry as JSON, without its events: they start runs, and what runs has no use for them."""
+    return _fields_as_json(replace(registry, events=None), with_defaults=False)
+
+
 def registry_from_json(document: Mapping[str, Any]) -> Registry:
-    """Read a registry that :func:`as_json` wrote."""
+    """Read a registry that :func:`registry_as_json` wrote."""
     entry = {key: value for key, value in document.items() if key != "name"}
     return RegistryEntry.model_validate(entry, strict=False).parse(document["name"])
 

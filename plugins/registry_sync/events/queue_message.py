@@ -24,6 +24,10 @@ MAX_VALUES = 20_000
 """Values of a message that are looked at. One with more is read up to there, and polling finds the rest."""
 
 
+MAX_TEXT_BYTES = 1 << 20
+"""Longest text of a message that is read as JSON, as long as the longest body of a webhook."""
+
+
 def pushes_of_message(payload: object, kind: str, host: str) -> tuple[Push, ...]:
     """The pushes that a message names; none where it has no document that a sender of ``kind`` sends.
 
@@ -70,7 +74,9 @@ def _within(value: object) -> list[object]:
 
 
 def _parsed(text: bytes) -> list[object]:
-    """The JSON of a text, or of its Base64; empty for any other text."""
+    """The JSON of a text, or of its Base64; empty for any other text, and for one that is too long."""
+    if len(text) > MAX_TEXT_BYTES:
+        return []
     if text[:1] not in (b"{", b"["):
         try:
             text = b64decode(text, validate=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from registry_sync.config.as_json import as_json, registry_from_json, settings_from_json
+from registry_sync.config.as_json import as_json, registry_as_json, registry_from_json, settings_from_json
 from registry_sync.config.mirror import Mirror
 from registry_sync.config.registry import Registry
 from registry_sync.config.renaming import Names, Naming, destination_name
@@ -45,8 +45,8 @@ class Route:
         return {
             "label": self.label,
             "mirror": self.mirror,
-            "source": _without_events(self.source),
-            "destination": _without_events(self.destination),
+            "source": registry_as_json(self.source),
+            "destination": registry_as_json(self.destination),
             "source_repository": self.source_repository.name,
             "destination_repository": self.destination_repository.name,
             "settings": as_json(self.settings),
@@ -66,11 +66,6 @@ class Route:
             settings=settings_from_json(document["settings"]),
             is_discovered=document["is_discovered"],
         )
-
-
-def _without_events(registry: Registry) -> Any:
-    """A registry as JSON. Events start runs; a route that runs has no use for them."""
-    return as_json(replace(registry, events=None))
 
 
 def route_of(mirror: Mirror, rule: Rule, source: Registry, destination: Registry, repository: str) -> Route:

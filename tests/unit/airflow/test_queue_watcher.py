@@ -28,8 +28,8 @@ NOT_INSTALLED = (
 )
 
 NOT_ACCEPTED = (
-    "queue 'redis+pubsub': its trigger does not accept with: (AwaitMessageTrigger.__init__() got an unexpected keyword "
-    "argument 'unknown')"
+    "queue 'redis+pubsub': its trigger does not accept the arguments in 'with' (AwaitMessageTrigger.__init__() got an "
+    "unexpected keyword argument 'unknown')"
 )
 
 

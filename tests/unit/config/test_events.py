@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from registry_sync.config.as_json import as_json, registry_from_json
+from registry_sync.config.as_json import registry_as_json, registry_from_json
 from registry_sync.config.events import DEFAULT_SETTLE, EventRules, Queue, Webhook
 from registry_sync.config.registry import Registry
 from registry_sync.errors import MirrorsFileError
@@ -159,7 +159,9 @@ def test_an_empty_key_is_a_mistake() -> None:
     )
 
 
-def test_a_queue_crosses_xcom() -> None:
-    """A route holds its registries as JSON."""
-    registry = Registry(name="quay", host="quay.io", events=QUEUED)
-    assert registry_from_json(json.loads(json.dumps(as_json(registry)))) == registry
+@pytest.mark.parametrize("events", [QUAY, QUEUED, EventRules(chain=True), None])
+def test_events_do_not_cross_xcom(events: EventRules | None) -> None:
+    """Routes and readiness checks hold registries as JSON. Events start runs, and are of no use in them."""
+    registry = Registry(name="quay", host="quay.io", events=events)
+    document = json.loads(json.dumps(registry_as_json(registry)))
+    assert registry_from_json(document) == Registry(name="quay", host="quay.io")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from registry_sync.events.push import Push
-from registry_sync.events.queue_message import MAX_VALUES, pushes_of_message
+from registry_sync.events.queue_message import MAX_TEXT_BYTES, MAX_VALUES, pushes_of_message
 
 ECR_HOST = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 
@@ -97,3 +97,10 @@ def test_a_deep_message_ends() -> None:
     for _ in range(10_000):
         payload = [payload]
     assert pushes_of_message(payload, "quay", "quay.io") == ()
+
+
+def test_a_text_that_is_too_long_is_not_read() -> None:
+    text = json.dumps(GENERIC)
+    longest = text + " " * (MAX_TEXT_BYTES - len(text))
+    assert pushes_of_message(longest, "quay", "quay.io")
+    assert pushes_of_message(longest + " ", "quay", "quay.io") == ()

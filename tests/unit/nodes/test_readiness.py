@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from registry_sync.airflow.dags.readiness import parameters
 from registry_sync.airflow.operators.readiness import add_unchecked, error_of_results
+from registry_sync.config.events import EventRules
 from registry_sync.config.node_pools import NodePool, NodePoolEntry
 from registry_sync.config.registry import Registry
 from registry_sync.errors import RefusedError, TemporaryError
@@ -423,6 +424,11 @@ def test_a_check_crosses_xcom() -> None:
     document = json.loads(json.dumps(CHECK.to_json()))
     assert document["label"] == "outside: team/app from acr"
     assert EndpointCheck.from_json(document) == CHECK
+
+
+def test_a_check_of_a_registry_whose_pushes_start_mirrors_crosses_xcom() -> None:
+    check = replace(CHECK, registry=replace(CHECK.registry, events=EventRules(chain=True)))
+    assert EndpointCheck.from_json(json.loads(json.dumps(check.to_json()))) == CHECK
 
 
 @given(fault=st.sampled_from([None, *FAULTS]), texts=st.lists(st.text(), min_size=3, max_size=3), number=st.integers(0))

@@ -62,12 +62,14 @@ def queue_trigger(queue: Queue) -> BaseEventTrigger:
             f"{_advice(queue.scheme)}"
         ) from error
     except TypeError as error:
-        raise ConfigurationError(f"queue {queue.scheme!r}: its trigger does not accept with: ({error})") from error
+        raise ConfigurationError(
+            f"queue {queue.scheme!r}: its trigger does not accept the arguments in 'with' ({error})"
+        ) from error
     return trigger
 
 
 def _advice(scheme: str) -> str:
-    """What to do about a scheme that no provider knows."""
+    """Advice about a scheme that no provider knows."""
     likely = [known for known in _SCHEMES if known.startswith(scheme) or known.endswith(scheme)]
     found = likely or get_close_matches(scheme, _SCHEMES, n=1)
     if found and scheme not in _SCHEMES:

@@ -25,7 +25,7 @@ class SecretUnknown(Exception):
 
 
 def read_secret(connection: str) -> str | None:
-    """The password of a Connection; ``None`` when there is no such Connection, or it has no password.
+    """The password of a Connection; ``None`` when it does not exist, or has no password.
 
     Files and secret stores often have a line end after it, which no header can have.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
-from registry_sync.config.as_json import as_json, registry_from_json
+from registry_sync.config.as_json import as_json, registry_as_json, registry_from_json
 from registry_sync.config.registry import Registry
 from registry_sync.oci.reference import Digest, Repository
 from registry_sync.tags.overwrite_policy import FOLLOW, OverwritePolicies, parse_policies
@@ -101,7 +101,7 @@ class EndpointCheck:
         return {
             "label": self.label,
             "pool": self.pool,
-            "registry": as_json(self.registry),
+            "registry": registry_as_json(self.registry),
             "repository": self.repository.name,
             "tags": [expected.to_json() for expected in self.tags],
             "resolves": self.resolves,

@@ -86,7 +86,7 @@ class AwsIdentity:
         """The login of a private registry, or of ECR Public. It is valid for twelve hours.
 
         :raises LoginRejected: when AWS denies it.
-        :raises ConfigurationError: when there is no identity, or the token is for another registry.
+        :raises ConfigurationError: without an identity, and when the token is for another registry.
         :raises TemporaryError: when AWS does not respond.
         """
         host = parse_ecr_host(endpoint.host)

@@ -29,7 +29,7 @@ def decoded_errors(action: str, origin: str) -> Iterator[None]:
     :param action: the call, such as ``ecr:GetAuthorizationToken``.
     :param origin: the place that the identity is written in.
     :raises LoginRejected: when AWS denies the call.
-    :raises ConfigurationError: when there is no identity, its settings are wrong, or its file cannot be read.
+    :raises ConfigurationError: without an identity, and when its settings are wrong or its file cannot be read.
     :raises TemporaryError: when AWS, or the place that issues the credentials, does not respond as it should.
     """
     from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError

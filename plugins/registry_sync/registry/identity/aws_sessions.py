@@ -68,7 +68,7 @@ def assume_role(session: Any, role: AwsRole, open_sts: Callable[..., Any], origi
 
     :param session: of the identity that assumes the role.
     :param open_sts: opens a client, with the arguments of ``create_client``.
-    :raises ConfigurationError: when there is no identity that could assume it.
+    :raises ConfigurationError: without an identity that could assume it.
     """
     from botocore.credentials import CredentialResolver, DeferredRefreshableCredentials
     from botocore.session import Session

@@ -97,7 +97,7 @@ class AzureIdentity:
         """The login of one registry. It is valid for three hours.
 
         :raises LoginRejected: when Entra ID or the registry denies it.
-        :raises ConfigurationError: when there is no identity.
+        :raises ConfigurationError: without an identity.
         :raises TemporaryError: when Azure does not respond.
         """
         token = self._token(endpoint)

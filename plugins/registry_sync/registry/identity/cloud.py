@@ -28,7 +28,7 @@ class CloudIdentity(Protocol):
         """New credentials for a registry of this cloud.
 
         :raises LoginRejected: when the cloud denies them.
-        :raises ConfigurationError: when there is no such identity, or the SDK is not installed.
+        :raises ConfigurationError: without such an identity, and when the SDK is not installed.
         :raises TemporaryError: when the cloud does not respond.
         """
 

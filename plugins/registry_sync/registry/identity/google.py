@@ -72,7 +72,7 @@ class GoogleIdentity:
         """The login of all registries of Google Cloud. It is valid for an hour.
 
         :raises LoginRejected: when Google denies it.
-        :raises ConfigurationError: when there is no identity.
+        :raises ConfigurationError: without an identity.
         :raises TemporaryError: when Google or the metadata server does not respond.
         """
         with self._lock, self._decoded_errors():

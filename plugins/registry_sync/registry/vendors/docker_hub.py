@@ -23,7 +23,7 @@ from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Credentials, Endpoint
 from registry_sync.registry.tag_pages import parse_digest, parse_time, read_tags
 from registry_sync.registry.traffic import Traffic
-from registry_sync.registry.vendors.vendor_api import VendorApiClient
+from registry_sync.registry.vendors.vendor_api import VendorApiClient, nothing_listed
 from registry_sync.registry.wire.auth import Authenticator, FixedAuthorization, Token, parse_token
 from registry_sync.registry.wire.pull_budget import Held, PullBudget
 from registry_sync.registry.wire.response import Response
@@ -125,7 +125,7 @@ class DockerHubClient(VendorApiClient):
                 seen.add(entry.name)
                 yield entry
         if not seen:
-            raise ConfigurationError(f"namespace {namespace!r} of {self._host} has no {_missing_repositories(hidden)}")
+            raise nothing_listed(namespace, self._host, hidden, advice="that its repositories are public or ours")
 
     def _list_tags(self, repository: Repository, *, since: datetime | None) -> Iterator[ListedTag]:
         """All tags; with ``since``, only as far as needed if Hub lists the newest first: see :func:`read_tags`.
@@ -279,12 +279,6 @@ def _next(response: Response) -> str:
     if url is None or (isinstance(url, str) and url):
         return url or ""
     raise TemporaryError(f"{shown_url(response.url)} answered {response.status} without the address of the next page")
-
-
-def _missing_repositories(hidden: int) -> str:
-    if hidden:
-        return f"public repository, and {hidden} private ones; write include_private: true to mirror those"
-    return "repository that we may see; check its name, and that its repositories are public or ours"
 
 
 def _repository(row: dict[str, Any]) -> ListedRepository:

@@ -20,7 +20,7 @@ from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.tag_pages import parse_digest, parse_time, read_tags
-from registry_sync.registry.vendors.vendor_api import BearerSecret, VendorApiClient
+from registry_sync.registry.vendors.vendor_api import BearerSecret, VendorApiClient, nothing_listed
 from registry_sync.registry.wire.http_errors import is_web_page
 from registry_sync.registry.wire.paging import next_link
 from registry_sync.registry.wire.response import Response
@@ -77,7 +77,7 @@ class GitlabClient(VendorApiClient):
                 listed += 1
                 yield ListedRepository(name=row["path"], is_private=is_private)
         if not listed:
-            raise ConfigurationError(f"namespace {namespace!r} of {self._host} has no {_missing_repositories(hidden)}")
+            raise nothing_listed(namespace, self._host, hidden, advice="the role of the token in it")
 
     def _repositories(self, namespace: str, *, include_private: bool) -> tuple[Iterator[Item], set[int] | None]:
         """The repositories of a namespace, and the numbers of its public projects, if only those are wanted.
@@ -174,12 +174,6 @@ def _is_public(project: Any) -> bool:
     """
     wanted = {"visibility": "public", "container_registry_access_level": "enabled"}
     return isinstance(project, dict) and all(project.get(key) == value for key, value in wanted.items())
-
-
-def _missing_repositories(hidden: int) -> str:
-    if hidden:
-        return f"public repository, and {hidden} private ones; write include_private: true to mirror those"
-    return "repository that we may see; check its name, and the role of the token in it"
 
 
 def _entry(row: Item) -> ListedTag:

@@ -24,7 +24,7 @@ from registry_sync.oci.reference import Repository
 from registry_sync.registry.client import ListedRepository, ListedTag
 from registry_sync.registry.endpoint import CredentialSource, Endpoint
 from registry_sync.registry.tag_pages import parse_digest, parse_time, read_tags
-from registry_sync.registry.vendors.vendor_api import VendorApiClient
+from registry_sync.registry.vendors.vendor_api import VendorApiClient, nothing_listed
 from registry_sync.registry.wire.auth import FixedAuthorization
 from registry_sync.registry.wire.paging import MAX_PAGES, get_page, too_many_pages
 from registry_sync.registry.wire.response import Response
@@ -101,7 +101,9 @@ class QuayClient(VendorApiClient):
                 listed += 1
                 yield entry
         if not listed:
-            raise ConfigurationError(f"namespace {namespace!r} of {self._host} has no {_missing_repositories(hidden)}")
+            raise nothing_listed(
+                namespace, self._host, hidden, advice="that its repositories are public or the token may read them"
+            )
 
     def _list_tags(self, repository: Repository, *, since: datetime | None) -> Iterator[ListedTag]:
         """All tags; with ``since``, newest first and only as far as needed: see :func:`read_tags`.
@@ -249,12 +251,6 @@ class QuayClient(VendorApiClient):
 def _oauth_token(source: CredentialSource | None) -> str | None:
     credentials = source.current() if source else None
     return credentials.secret if credentials and credentials.username == OAUTH_USER else None
-
-
-def _missing_repositories(hidden: int) -> str:
-    if hidden:
-        return f"public repository, and {hidden} private ones; write include_private: true to mirror those"
-    return "repository that we may see; check its name, and that its repositories are public or the token may read them"
 
 
 def _repository(row: dict[str, Any]) -> ListedRepository:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
+from registry_sync.errors import ConfigurationError
 from registry_sync.registry.distribution import DistributionClient
 from registry_sync.registry.endpoint import Endpoint
 from registry_sync.registry.traffic import Traffic
@@ -97,3 +98,16 @@ class BearerSecret:
             self._source.renew(self._source.current())
         better = self.header(scope)
         return None if better == sent else better
+
+
+def nothing_listed(namespace: str, host: str, hidden: int, *, advice: str) -> ConfigurationError:
+    """The error of a namespace in which a listing shows nothing to mirror.
+
+    :param hidden: its repositories that are not public, and were left out for that.
+    :param advice: completes "check its name, and …", where there are none of those.
+    """
+    if hidden:
+        lacking = f"public repository, and {hidden} private ones; write include_private: true to mirror those"
+    else:
+        lacking = f"repository that we may see; check its name, and {advice}"
+    return ConfigurationError(f"namespace {namespace!r} of {host} has no {lacking}")

@@ -22,6 +22,7 @@ from registry_sync.sync.artifacts.cosign_tags import CosignTags
 from registry_sync.sync.artifacts.outcomes import ArtifactOutcomes
 from registry_sync.sync.artifacts.referrers import Referrers
 from registry_sync.sync.artifacts.source_tags import SourceArtifactTags
+from registry_sync.sync.artifacts.work import ArtifactWork
 from registry_sync.sync.content.transfer import Transfer
 from registry_sync.sync.reading.hidden_tags import HiddenTags
 from registry_sync.sync.reading.observation import Observation
@@ -49,10 +50,14 @@ class AttachedArtifacts:
         self._retry_at: datetime | None = None
         self._outcomes = ArtifactOutcomes()
         self._tags = SourceArtifactTags(session, observation, self._outcomes)
-        copies = ArtifactCopies(session, transfer)
-        destination = HiddenTags(session.destination, session.route.destination_repository)
-        self._cosign_tags = CosignTags(session, copies, self._tags, destination, self._outcomes)
-        self._referrers = Referrers(session, copies, self._tags, destination, self._outcomes)
+        work = ArtifactWork(
+            session=session,
+            copies=ArtifactCopies(session, transfer),
+            tags=self._tags,
+            destination=HiddenTags(session.destination, session.route.destination_repository),
+            outcomes=self._outcomes,
+        )
+        self._cosign_tags, self._referrers = CosignTags(work), Referrers(work)
 
     @property
     def retry_at(self) -> datetime | None:

@@ -8,36 +8,26 @@ from datetime import UTC, datetime
 from registry_sync.errors import DeniedError, NotFound, RateLimited, RefusedError, RegistrySyncError, TemporaryError
 from registry_sync.oci.artifact_tags import COSIGN_SUFFIXES
 from registry_sync.oci.reference import Digest
-from registry_sync.sync.artifacts.copies import ArtifactCopies
-from registry_sync.sync.artifacts.outcomes import ArtifactOutcomes, copied, refused
-from registry_sync.sync.artifacts.source_tags import SourceArtifactTags
+from registry_sync.sync.artifacts.outcomes import copied, refused
+from registry_sync.sync.artifacts.work import ArtifactWork
 from registry_sync.sync.backup import backup_failure, keep_backup
 from registry_sync.sync.plan import CopyTag, Decision, Failed, Unchanged
 from registry_sync.sync.plan_route import plan_tag
 from registry_sync.sync.publish import is_fresh, is_published
-from registry_sync.sync.reading.hidden_tags import HiddenTags
 from registry_sync.sync.report import TagResult
-from registry_sync.sync.session import Session
 from registry_sync.tags.overwrite_policy import overwriting
 
 
 class CosignTags:
     """Copies the cosign tags of images. They obey ``on_moved_tag`` as any tag. Safe to use from several threads."""
 
-    def __init__(
-        self,
-        session: Session,
-        copies: ArtifactCopies,
-        tags: SourceArtifactTags,
-        destination: HiddenTags,
-        outcomes: ArtifactOutcomes,
-    ) -> None:
-        self._session = session
-        self._copies = copies
-        self._tags = tags
-        self._destination = destination
-        self._outcomes = outcomes
-        settings = session.route.settings
+    def __init__(self, work: ArtifactWork) -> None:
+        self._session = work.session
+        self._copies = work.copies
+        self._tags = work.tags
+        self._destination = work.destination
+        self._outcomes = work.outcomes
+        settings = work.session.route.settings
         self._rules = overwriting(settings.on_moved_tag, settings.backup_tag, frozenset(), datetime.now(UTC))
 
     def copy(self, subject: Digest) -> list[Digest]:

@@ -19,12 +19,9 @@ from registry_sync.errors import (
 from registry_sync.oci.artifact_tags import referrers_tag
 from registry_sync.oci.manifest import Manifest, merge_indexes, select_children
 from registry_sync.oci.reference import Digest
-from registry_sync.sync.artifacts.copies import ArtifactCopies
-from registry_sync.sync.artifacts.outcomes import ArtifactOutcomes, copied, refused
-from registry_sync.sync.artifacts.source_tags import SourceArtifactTags
+from registry_sync.sync.artifacts.outcomes import copied, refused
+from registry_sync.sync.artifacts.work import ArtifactWork
 from registry_sync.sync.content.transfer import Transferred
-from registry_sync.sync.reading.hidden_tags import HiddenTags
-from registry_sync.sync.session import Session
 
 log = logging.getLogger(__name__)
 
@@ -32,19 +29,12 @@ log = logging.getLogger(__name__)
 class Referrers:
     """Copies the referrers of images, and lists them under a tag where the destination has no API for that."""
 
-    def __init__(
-        self,
-        session: Session,
-        copies: ArtifactCopies,
-        tags: SourceArtifactTags,
-        destination: HiddenTags,
-        outcomes: ArtifactOutcomes,
-    ) -> None:
-        self._session = session
-        self._copies = copies
-        self._tags = tags
-        self._destination = destination
-        self._outcomes = outcomes
+    def __init__(self, work: ArtifactWork) -> None:
+        self._session = work.session
+        self._copies = work.copies
+        self._tags = work.tags
+        self._destination = work.destination
+        self._outcomes = work.outcomes
 
     def copy(self, subject: Digest) -> list[Digest]:
         """Copy the referrers of an image. Returns the digests of those that the destination has now."""
