@@ -1,4 +1,4 @@
-"""``python -m registry_sync``."""
+"""Entry point of ``python -m registry_sync``."""
 
 import sys
 

@@ -6,26 +6,26 @@
     ├── NotFound                 404 from the registry                -> at the source: skip the tag
     ├── TemporaryError           outage, timeout, reset, corruption   -> retry
     │   ├── MissingContent       a manifest's blob or child is absent -> copy its content again
-    │   ├── ManifestNotStored    a manifest's PUT ended in a 5xx       -> see whether foreign layers are the reason
+    │   ├── ManifestNotStored    a manifest's PUT ended in a 5xx      -> see whether foreign layers are the reason
     │   ├── DamagedContent       content does not match its digest    -> report it: some runtimes stop here
-    │   │   └── NotAManifest     a page or the like instead of one    -> find out what answers, delete nothing
+    │   │   └── NotAManifest     something else, such as a web page   -> find out what answers, delete nothing
     │   ├── ResponseTimeout      the response took too long           -> report it: every runtime keeps waiting
     │   └── ConnectTimeout       the connection attempt timed out     -> report it: runtimes wait long, then go on
-    │   │   └── HandshakeTimeout accepted, and without TLS             -> report it: runtimes wait less long, then go on
+    │       └── HandshakeTimeout accepted, and no TLS handshake       -> report it: runtimes wait less long, then go on
     ├── RateLimited              429 (or 403) from the registry       -> pause everything, or defer until then
     ├── ReferrersUnavailable     an image's referrers are not listed  -> note it, and publish the image
     ├── DeniedError              missing permission                   -> fail at once
     │   └── LoginRejected        wrong user name or password          -> fail at once, whatever was asked for
     ├── RefusedError             type, quota, policy, read-only       -> fail at once
     │   ├── LockedTag            an immutable tag at the destination  -> report the tag as locked
-    │   ├── UnsupportedArtifact  type not supported there             -> skip the tag
+    │   ├── UnsupportedArtifact  a type that it does not support      -> skip the tag
     │   ├── ManifestRefused      its type or fields are not accepted  -> of an attached artifact: skip it
-    │   ├── NeededImage          an index has the image of a tag      -> keep the tag that was to be deleted
+    │   ├── NeededImage          an index lists the image of the tag  -> keep the tag that was to be deleted
     │   ├── NotTrusted           rejected by the trust policy         -> never publish it
     │   └── NotCopyableWhole     a shape that skopeo cannot copy      -> transfer its parts
-    ├── NotWhole                 content that stays damaged there     -> fail at once, and tell the readiness check
+    ├── NotWhole                 published content, not repairable    -> fail at once, and tell the readiness check
     └── ConfigurationError       mirrors file, worker, address, TLS   -> fail at once
-        ├── NoConnection         Airflow has none of this name        -> print the command that creates it
+        ├── NoConnection         no Connection of this name           -> print the command that creates it
         └── MirrorsFileError     all problems of a mirrors file at once
 
 The core raises only these, never an exception of Airflow. ``airflow/runs/retries.py`` maps them to fail, retry or
@@ -116,7 +116,7 @@ class RateLimited(RegistrySyncError):
 
 
 class ReferrersUnavailable(RegistrySyncError):
-    """The registry did not list the referrers of a digest, whatever its reason. Images do not depend on them."""
+    """The registry did not list the referrers of a digest, for any reason. Images do not depend on them."""
 
     error_class = "referrers_unavailable"
     is_permanent = False
@@ -129,7 +129,7 @@ class DeniedError(RegistrySyncError):
 
 
 class LoginRejected(DeniedError):
-    """The registry or its token service rejects the user name or password, so nothing else there can work."""
+    """The registry or its token service rejects the user name or password, so no other request there can succeed."""
 
 
 class RefusedError(RegistrySyncError):
@@ -153,7 +153,7 @@ class ManifestRefused(RefusedError):
 
 
 class NeededImage(RefusedError):
-    """A tag is not deleted, because its image would be deleted with it, and an index at the destination has it."""
+    """A tag is kept: deleting it would delete its image too, which an index at the destination lists."""
 
 
 class NotTrusted(RefusedError):
@@ -177,7 +177,7 @@ class ConfigurationError(RegistrySyncError):
 
 
 class NoConnection(ConfigurationError):
-    """Every place where Airflow looks for a Connection was asked, and none has one of this name."""
+    """Airflow has no Connection of this name in any of the places where it looks for one."""
 
 
 class MirrorsFileError(ConfigurationError):

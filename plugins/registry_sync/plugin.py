@@ -1,7 +1,7 @@
 """The Airflow plugin: the Mirrors page, links to it, the receiver of webhooks, and the timetables of mirrors.
 
-Airflow imports this module in every process, also in each task, so it imports little. Processes that tasks are forked
-from import the modules of tasks when the plugin is loaded.
+Airflow imports this module in every process, also in each task, so it imports little. Processes from which tasks are
+forked import the modules of tasks when the plugin is loaded.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PATH = "registry-sync"
 
 
 class _LazyPages:
-    """The ASGI app of the pages. FastAPI and the package are imported at the first request: only in the API server."""
+    """The ASGI app of the pages. It imports FastAPI and the package at the first request, so only in the API server."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         from registry_sync.airflow.pages.app import app  # noqa: PLC0415 (as the class says)
@@ -34,7 +34,7 @@ class _LazyPages:
 
 
 class _LazyReceiver:
-    """The ASGI app that takes webhooks of registries, made at the first request like that of the pages."""
+    """The ASGI app that receives webhooks of registries. It is made at the first request, like that of the pages."""
 
     def __init__(self) -> None:
         self._app: Any = None
@@ -51,7 +51,7 @@ APPS: list[Any] = [
     {"app": _LazyPages(), "url_prefix": f"/{PATH}", "name": NAME},
     {"app": _LazyReceiver(), "url_prefix": f"/{PATH}-events", "name": f"{NAME}_events"},
 ]
-"""The pages need a login of Airflow; what takes webhooks needs none, so it is an app of its own."""
+"""The pages need a login of Airflow. The receiver of webhooks needs none, so it is a separate app."""
 
 VIEWS: list[Any] = [
     {
@@ -94,7 +94,7 @@ def _installed_folder() -> Path | None:
 
 
 if _installed := _installed_folder():
-    # Airflow takes every plugin class that it finds here, and has that of the wheel by its entry point.
+    # Airflow loads every plugin class that it finds here, and that of the installed package by its entry point.
     del RegistrySyncPlugin
     log.warning(
         "registry_sync is installed twice: the package in %s is used; remove the copy in %s",

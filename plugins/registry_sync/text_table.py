@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 LINE_WIDTH = 120
-"""Tables with texts are at most as wide, unless their other columns leave too little room."""
+"""Maximum width of tables with texts. Wide columns beside the texts may exceed it."""
 
 _NARROWEST_TEXT = 72
 
@@ -59,11 +59,11 @@ def table_with_texts(
     width: int = LINE_WIDTH,
     narrowest: int = _NARROWEST_TEXT,
 ) -> str:
-    """A table whose last column is text, in lines of about ``width`` characters.
+    """Format a table whose last column is text, in lines of about ``width`` characters.
 
     A longer text stands below the table, once for all rows that have it, and the rows have its number.
 
-    :param narrowest: width of that column, at the least, when the other columns leave less.
+    :param narrowest: minimum width of that column, even when the other columns leave less.
     """
     columns = range(len(headings) - 1)
     others = sum(max(len(row[column]) for row in (headings, *rows)) + len(_GAP) for column in columns)

@@ -57,7 +57,7 @@ def _default(field: Field[Any]) -> Any:
 
 
 def registry_as_json(registry: Registry) -> dict[str, Any]:
-    """A registry as JSON, without its events: they start runs, and what runs has no use for them."""
+    """A registry as JSON, without its events: they start runs, and a run that has started does not need them."""
     return _fields_as_json(replace(registry, events=None), with_defaults=False)
 
 

@@ -22,7 +22,7 @@ DOCKER_TYPE = "docker"
 
 
 def known_type() -> str:
-    """The type that Airflow's commands know here. They know ours if the package was installed by pip.
+    """The Connection type for Airflow's commands. They know ours only if the package was installed by pip.
 
     ``airflow connections add`` stores ``generic`` in place of a type that it does not know.
     """

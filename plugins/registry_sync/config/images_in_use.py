@@ -25,7 +25,7 @@ _Values = Mapping[tuple[int, Place], str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagesInUse:
-    """The images of a text, each once and in its order, with its ``FILE:LINE``; in JSON, which has no lines, its file.
+    """The images of a text in its order, each once, with ``FILE:LINE``; of JSON, which has no lines, with the file.
 
     ``left_out`` says by their names which images could not be read, and why.
     """

@@ -24,7 +24,7 @@ MAX_LIST_BYTES = 2_000_000
 
 
 def expand_image_lists(document: Document, folder: Path) -> None:
-    """Replace the lists of a document by rules of mirrors, and by images of pools. What cannot be read is a problem.
+    """Replace the lists of a document by rules of mirrors and images of pools. An unreadable list becomes a problem.
 
     :param folder: of the mirrors file, or of the folder with several.
     """

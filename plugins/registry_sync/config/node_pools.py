@@ -69,11 +69,11 @@ class NamedImage:
 class NodePool:
     """A pool of machines.
 
-    ``registry`` is the registry of image names. ``version`` is the text of ``versions``, if it is written.
-    ``named_images`` are among ``images`` by their names at ``registry``, but for the ``unplaced`` ones, which
-    no route brings there, or which have no tag.
-    ``image_store`` is that of dockerd, if it is written. ``notify`` are told when machines would not start.
-    ``pull_order``: the registries in the order in which machines try them, each with whether it resolves tags.
+    ``registry`` is the registry of image names. ``version`` is the text of ``versions``, if it is written. ``images``
+    has the ``named_images`` too, by their names at ``registry``, except the ``unplaced`` ones: no route brings those
+    there, or they have no tag. ``image_store`` is that of dockerd, if it is written. ``notify`` are the notifiers for
+    machines that would not start. ``pull_order``: the registries in the order in which machines try them, each with
+    whether it resolves tags.
     """
 
     name: str

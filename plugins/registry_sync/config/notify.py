@@ -1,4 +1,4 @@
-"""``notify:`` of a mirrors file: notifiers of Airflow, with the events that each is told about."""
+"""``notify:`` of a mirrors file: notifiers of Airflow, each with the events that it sends."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Notifier:
 
     :ivar class_path: of a subclass of Airflow's ``BaseNotifier``. It is imported when a message is sent.
     :ivar arguments: of the class, JSON-simple.
-    :ivar on: events that it is told about.
+    :ivar on: the events for which it sends a message.
     :ivar repeat: time after which a message about unchanged problems is sent again.
     """
 
@@ -97,7 +97,7 @@ class NotifierEntry(Strict):
 
     @model_validator(mode="after")
     def _check_events(self) -> Self:
-        """A recovery is told to those who were told of the problem."""
+        """Refuse ``recovered`` alone: a recovery is reported to those who got the message about the problem."""
         if set(self.on) == {"recovered"}:
             raise ValueError("a recovery is told after a failure or a broken promise only; add failed or stale to on")
         return self

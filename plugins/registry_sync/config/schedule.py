@@ -52,7 +52,7 @@ def ticks_within(schedule: str, start: datetime, end: datetime) -> bool:
 def last_ticks(schedule: str, start: datetime, end: datetime) -> tuple[datetime, datetime] | None:
     """The tick before the interval from ``start`` to ``end``, and the last tick in it; ``None`` without a tick in it.
 
-    The spans of intervals that follow each other meet, and leave out no time. All times are aware UTC.
+    Consecutive intervals give consecutive spans, so that no time is left out. All times are aware UTC.
 
     >>> night, morning = datetime(2026, 11, 24, 23, tzinfo=UTC), datetime(2026, 11, 25, 1, tzinfo=UTC)
     >>> [f"{tick:%d %H:%M}" for tick in last_ticks("@daily", night, morning) or ()]

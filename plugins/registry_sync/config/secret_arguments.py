@@ -1,4 +1,4 @@
-"""Recognize secrets among the arguments of a notifier or a queue, which belong into an Airflow Connection."""
+"""Recognize secrets among the arguments of a notifier or a queue. They belong in an Airflow Connection."""
 
 from __future__ import annotations
 

@@ -218,12 +218,12 @@ class RouteSettings:
 
     @property
     def needs_digests(self) -> bool:
-        """The digests of tags that exist at the destination matter, whatever ``on_moved_tag`` says."""
+        """True if the digests of tags at the destination are needed, whatever ``on_moved_tag`` says."""
         return self.deletes_tags or bool(self.platforms) or self.policy is not None
 
     @classmethod
     def resolve(cls, *levels: RouteOptions) -> Self:
-        """The settings that ``levels`` result in, outermost first. A later level overrides an earlier one by key."""
+        """The settings that result from ``levels``, outermost first. A later level overrides an earlier one by key."""
         written: dict[str, Any] = {}
         for level in levels:
             written |= {name: getattr(level, name) for name in written_options(level)}

@@ -1,4 +1,4 @@
-"""Hosts of web sites and APIs that are taken for registries: people copy them from the address of a page."""
+"""Hosts of web sites and APIs that people mistake for registries, because they copy the address of a page."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _REGISTRIES: tuple[tuple[str, str], ...] = (
 
 
 def check_is_registry(host: str) -> str:
-    """Return ``host`` if it is not known to be something else than a registry.
+    """Return ``host`` unless it is known to belong to a web site or API.
 
-    :raises ValueError: when it is, with the host to write.
+    :raises ValueError: when it does; the message has the registry's host.
     """
     name = host.removesuffix(":443")
     for pattern, registry in _REGISTRIES:

@@ -1,1 +1,1 @@
-"""Files of other mirroring tools, read and written as a mirrors file."""
+"""Files of other mirroring tools: a reader for each tool, and the mirrors file that is written from them. Pure."""

@@ -1,4 +1,4 @@
-"""The command of crsync, in a script or among the ``args:`` of a Deployment: https://github.com/giantswarm/crsync."""
+"""Read the command of crsync in a script or in ``args:`` of a Deployment: https://github.com/giantswarm/crsync."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from registry_sync.oci.reference import Repository
 from registry_sync.text import quoted
 
 NAMESPACE = "giantswarm"
-"""The namespace, which stands in crsync's code."""
+"""The namespace, which is fixed in crsync's code."""
 
 _VALUES = (
     *("dst-name", "dst-user", "dst-password", "src-name", "src-user", "src-password"),

@@ -210,7 +210,7 @@ def _about_versions(mapping: Section, rules: Sequence[Rule]) -> Iterator[Remark]
 
 
 def _about_count(mapping: Section, count: int, rules: Sequence[Rule]) -> Remark:
-    """:raises CannotSay: when the number is that of several filters together: each alone would mirror more."""
+    """:raises CannotSay: when the number counts the tags of several filters together: each alone would mirror more."""
     if len(rules) == 1:
         text = "becomes newest, which keeps no tags but versions; dregsy keeps all tags that are no versions"
         return mapping.remark(f"'keep: latest {count}' {text}", "tags", is_lost=False)
@@ -247,7 +247,7 @@ def _keeps(written: Sequence[str]) -> tuple[list[Rule], int]:
 
 
 def _narrowed(rule: Rule, keeps: Sequence[Rule]) -> Rule:
-    """A rule with what ``keep:`` wants too. :raises ValueError: when two expressions would have to match."""
+    """A rule narrowed by ``keep:``. :raises ValueError: when a tag would have to match two expressions."""
     for keep in keeps:
         if keep.include and rule.include:
             raise ValueError("keep: beside regex: or another keep: needs two expressions to match; write one for both")

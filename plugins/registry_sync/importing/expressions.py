@@ -22,7 +22,7 @@ _PART = re.compile(r"\\Q.*?\\E|\\.|\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\]|.", r
 def whole_pattern(expression: str) -> str:
     r"""The pattern of tags that match an expression between ``^`` and ``$``, as regsync and dregsy write it.
 
-    Without brackets around it, ``^a|b$`` are tags that begin with a, and tags that end with b.
+    Without brackets around the alternatives, ``^a|b$`` matches tags that begin with a and tags that end with b.
 
     >>> whole_pattern("latest"), whole_pattern(r"3\.\d+"), whole_pattern("a|b")
     ('latest', '/3\\.\\d+/', '/a.*|.*b/')
@@ -60,7 +60,7 @@ def is_whole(expression: str) -> bool:
 
 
 def alternatives(expression: str) -> Iterator[str]:
-    """The parts of an expression between each ``|`` that is in no group."""
+    """The alternatives of an expression: its parts between each ``|`` outside of groups."""
     depth, part = 0, ""
     for piece in _PART.findall(expression):
         depth += {"(": 1, ")": -1}.get(piece, 0)

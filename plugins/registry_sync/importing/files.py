@@ -1,4 +1,4 @@
-"""Import files of another tool: read them, recognize the tool, and write a mirrors file."""
+"""Import the files of another tool: read them, recognize the tool, and make the text of a mirrors file."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Import:
 
 
 def import_files(paths: Sequence[Path], wish: Wish, tool: Tool | None = None) -> Import:
-    """Read the files of one tool, by default of the one that they are recognized as.
+    """Read the files of one tool. By default the tool is recognized by their content.
 
     :raises ConfigurationError: when they cannot be read, or belong to no known tool or to several.
     """
@@ -107,7 +107,7 @@ def _recognized(documents: Sequence[Document]) -> Tool:
 
 
 def _problems(document: Document) -> list[Remark]:
-    """Duplicate keys and other things in a file that its own tool may read otherwise. Values may be secrets."""
+    """Remarks about duplicate keys and the like, which the other tool may read differently. Values may be secrets."""
     return [
         Remark(
             file=document.name,

@@ -1,4 +1,4 @@
-"""Sort entries into mirrors: one source, one schedule and the same destinations each."""
+"""Group entries into mirrors: each has one source, one schedule and the same destinations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Group = tuple[str, str | None, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MirrorDraft:
-    """A mirror to write. ``entries`` go to all ``destinations``; of those of an entry, only the name counts."""
+    """A mirror to write. ``entries`` go to all ``destinations``; the host in an entry's own destination is ignored."""
 
     name: str
     source: str
@@ -66,7 +66,7 @@ def _merged(entries: Iterable[Entry]) -> Iterator[Entry]:
 
 
 def identity(entry: Entry) -> Entry:
-    """The entry without what entries of one repository to one name may differ in: lines, rules, registries, remarks."""
+    """The entry without the parts in which mergeable entries may differ: lines, rules, registries, remarks."""
     name = entry.destination if entry.is_alone else replace(entry.destination, host="")
     return replace(entry, file="", line=0, rules=(), remarks=(), destination=name, is_left_out=False)
 

@@ -104,7 +104,7 @@ def unread_remarks_of_login(section: Section) -> tuple[Remark, ...]:
 
 
 def _entries(rules: Section, key: str) -> Iterator[Entry]:
-    """A rule, for each of its destinations. :raises CannotSay: when one cannot be told."""
+    """The entries of a rule, one for each destination. :raises CannotSay: when one has no counterpart."""
     line = rules.line_of(key)
     if not (targets := rules.texts(key)):
         raise rules.cannot_say("has no destination", key)

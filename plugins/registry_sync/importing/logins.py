@@ -9,7 +9,7 @@ from registry_sync.importing.model import Login
 from registry_sync.importing.names import registry_name
 
 _ENV = re.compile(r"""\{\{-?\s*env\s+["']?(\w+)["']?\s*-?\}\}|\$\{(\w+)\}""")
-"""A variable. A password may begin with ``$``, so that one without brackets is read as that of a user only."""
+"""A variable. ``$NAME`` without brackets counts for users only, because a password may begin with ``$``."""
 
 _USER_ENV = re.compile(r"\$([A-Z_][A-Z0-9_]*)")
 

@@ -1,4 +1,4 @@
-"""Values of a file of another tool, as far as a mirrors file can say them."""
+"""Values of another tool's file, as far as a mirrors file can express them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Value = str | int | float | bool | tuple[str, ...]
 class Remark:
     """A sentence about a line of the other tool's file.
 
-    :ivar is_lost: the line means something that the mirrors file does not say.
+    :ivar is_lost: the line means something that the mirrors file does not express.
     """
 
     file: str
@@ -53,7 +53,7 @@ class Entry:
     :ivar destination: its host and whole name; of a namespace, the host and the prefix, which may be empty.
     :ivar rules: of which a tag needs one.
     :ivar is_alone: write it for this destination alone, because another may be the reason that it is refused.
-    :ivar is_left_out: write it as a comment only, because a remark tells why it cannot be said.
+    :ivar is_left_out: write it as a comment only; a remark has the reason.
     """
 
     file: str
@@ -107,7 +107,7 @@ class Imported:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """Options of the command line: where to mirror to, for tools whose files do not say it."""
+    """Options of the command line: the destinations, for tools whose files do not name them."""
 
     destinations: tuple[Repository, ...] = ()
     paths: tuple[str, ...] = field(default=())

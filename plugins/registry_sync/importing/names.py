@@ -1,4 +1,4 @@
-"""Names of images and registries, as other tools write them."""
+"""Parse names of images and registries as other tools write them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from registry_sync.oci.reference import Digest, Repository, is_tag, parse_host, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageName:
-    """The name of a repository, with what is written behind it."""
+    """The name of a repository, with the tag and digest behind it."""
 
     repository: Repository
     tag: str = ""

@@ -1,4 +1,4 @@
-"""Expressions of whole repository names as a namespace, and patterns of the names within it."""
+"""Split expressions of whole repository names into a namespace and patterns of the names within it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _MAY_MATCH_A_SLASH = re.compile(r"(?<!\\)\.|/|\[\^|\\[A-Z]")
 
 
 def pattern_within(namespace: str, expression: str) -> str | None:
-    """The expression of names within a namespace, for one of whole names; ``None`` where it cannot be told.
+    """The expression of names within a namespace, from an expression of whole names; ``None`` where there is none.
 
     >>> pattern_within("team", "team/web-.*"), pattern_within("team", ".*/web"), pattern_within("team", ".*-rc")
     ('web-.*', '(?:.*/)?web', '.*-rc')

@@ -20,7 +20,7 @@ _PRERELEASE = re.compile(r"\d+\.\d+\.\d+-[0-9A-Za-z]")
 
 
 def range_rule(text: str, *, takes_prereleases: bool | None = None) -> Rule:
-    r"""The rule that a range is.
+    r"""The tag rule with the same meaning as a range.
 
     Masterminds/semver compares pre-releases where a version of the range has one.
 

@@ -31,7 +31,7 @@ def without_login(text: str) -> str:
 
 
 class CannotSay(Exception):
-    """An entry cannot be said in a mirrors file. ``line`` and the text are those of its remark."""
+    """An entry has no counterpart in a mirrors file. ``line`` and the text are those of its remark."""
 
     def __init__(self, line: int, text: str) -> None:
         super().__init__(text)
@@ -73,7 +73,7 @@ class Section:
         return default if value is None else self._scalar((*self.place, key), value)
 
     def required(self, key: str) -> str:
-        """A scalar that has to be there. :raises CannotSay: when it is not."""
+        """A required scalar. :raises CannotSay: when it is absent."""
         if text := self.text(key):
             return text
         raise self.cannot_say("is missing", key)
@@ -125,11 +125,11 @@ class Section:
         return items(self.document, (*self.place, key), value)
 
     def unread(self) -> Iterator[str]:
-        """The keys that were not read, but those for anchors."""
+        """The keys that were not read, except those for anchors."""
         return (key for key in self.value if key not in self._read and not key.startswith("x-"))
 
     def remark(self, text: str, key: str = "", *, is_lost: bool = True) -> Remark:
-        """A remark at the section, or at a key of it, which it then begins with."""
+        """A remark at the section, or at a key of it; the remark then begins with the key."""
         if not key:
             return Remark(file=self.document.name, line=self.line, text=text, is_lost=is_lost)
         return Remark(
@@ -137,7 +137,7 @@ class Section:
         )
 
     def cannot_say(self, text: str, key: str = "") -> CannotSay:
-        """The error for a section that a mirrors file cannot say, with a remark at a key."""
+        """The error for a section without a counterpart in a mirrors file, with a remark at a key."""
         remark = self.remark(text, key)
         return CannotSay(remark.line, remark.text)
 

@@ -87,7 +87,7 @@ def _parallel(defaults: Section, remarks: list[Remark]) -> dict[str, Value]:
 
 
 def _about_keys(section: Section, texts: Mapping[str, str]) -> Iterator[Remark]:
-    """Remarks for keys that are only remarked upon, not lost."""
+    """Remarks for keys whose meaning is not lost."""
     return (section.remark(text, key, is_lost=False) for key, text in texts.items() if section.has(key))
 
 

@@ -134,7 +134,7 @@ class Step:
         return rules, remarks
 
     def _namespace(self, source: str, target: str) -> Entry:
-        """A whole registry, of which a mirrors file can say the namespaces that ``repos`` allows."""
+        """A whole registry: a mirrors file can have the namespaces that ``repos`` allows."""
         place, to = parse_place(source, self.step.line), parse_place(target, self.step.line)
         repos = self.step.section("repos")
         namespaces = {pattern: split_namespace(pattern) for pattern in repos.texts("allow")}

@@ -1,4 +1,4 @@
-"""Remarks as lines of text: the same sentence of many lines stands there once."""
+"""Remarks as lines of text: a sentence about many lines is printed once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def all_remarks(imported: Imported) -> list[Remark]:
 
 
 def grouped_lines(remarks: Iterable[Remark]) -> Iterator[str]:
-    """``FILE:LINE: NOT SAID: text`` for each sentence that something is lost by; ``FILE:LINE: text`` for the others."""
+    """``FILE:LINE: NOT SAID: text`` for each remark about a loss; ``FILE:LINE: text`` for the others."""
     places: dict[tuple[str, bool, str], list[int]] = {}
     for remark in remarks:
         places.setdefault((remark.file, remark.is_lost, remark.text), []).append(remark.line)

@@ -1,4 +1,7 @@
-"""Files of retagger with images to rename: https://github.com/giantswarm/retagger. Its others are of skopeo sync."""
+"""Files of retagger with images to rename. Its other files are those of skopeo sync.
+
+https://github.com/giantswarm/retagger
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,7 @@ def _general(wish: Wish, entries: list[Entry]) -> Iterator[str]:
 
 
 def _entries(section: Section, destinations: tuple[Repository, ...]) -> list[Entry]:
-    """An image for each destination. :raises CannotSay: when its tags cannot be told."""
+    """The entries of an image, one for each destination. :raises CannotSay: when its tags have no counterpart."""
     image = parse_image(section.required("image"), section.line)
     name = section.text("override_repo_name") or image.repository.name.rpartition("/")[2]
     rule, is_renamed = _rule(section)

@@ -28,7 +28,7 @@ def parse_go_duration(text: str) -> timedelta | None:
 
 
 def schedule_of_interval(interval: timedelta) -> tuple[str, bool]:
-    """The schedule nearest to an interval, not longer than it where possible, and whether it is the same.
+    """The schedule nearest to an interval, where possible not longer than it, and whether both are equal.
 
     >>> schedule_of_interval(timedelta(minutes=60)), schedule_of_interval(timedelta(minutes=45))
     (('@hourly', True), ('*/30 * * * *', False))
@@ -49,13 +49,13 @@ _SCHEDULES = {
     24 * 60: "@daily",
     7 * 24 * 60: "@weekly",
 }
-"""Schedules whose ticks have one distance, by its minutes."""
+"""Schedules with equal distances between ticks, by that distance in minutes."""
 
 _DESCRIPTORS = {"@midnight": "@daily", "@annually": "@yearly"}
 
 
 def parse_cron(text: str) -> tuple[str, str]:
-    """The schedule that an expression of Go's cron library is, and what differs; an empty schedule when there is none.
+    """The schedule of an expression of Go's cron library, and the difference; an empty schedule when there is none.
 
     https://pkg.go.dev/github.com/robfig/cron/v3
 
@@ -75,7 +75,7 @@ def parse_cron(text: str) -> tuple[str, str]:
 
 
 def _every(text: str) -> tuple[str, str]:
-    """The schedule nearest to a duration, and what differs."""
+    """The schedule nearest to a duration, and the difference."""
     interval = parse_go_duration(text)
     if interval is None:
         return "", ""

@@ -1,4 +1,4 @@
-"""Make a written mirrors file valid: an entry that ``validate`` refuses becomes a comment, with the reason."""
+"""Make an imported mirrors file valid: an entry that ``validate`` refuses becomes a comment, with the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write what was read as the text of a mirrors file, with a comment at each line that means something else."""
+"""Write imported values as the text of a mirrors file, with a comment at each line whose meaning differs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Written:
 
     text: str
     entries: Mapping[int, Entry]
-    """The first of the lines of an entry and all others, to the entry."""
+    """The entry of each line: its first line and all others."""
     mirrors: Mapping[int, MirrorDraft]
 
 
@@ -147,6 +147,6 @@ def _rule(rule: Rule) -> dict[str, Any]:
 
 
 def _comments(remarks: Sequence[Remark], indent: str) -> Iterator[str]:
-    """Remarks as comments. A remark of several lines stands there once."""
+    """Remarks as comments. A remark about several lines is written once."""
     for line in grouped_lines(remarks):
         yield f"{indent}# {line}"

@@ -17,7 +17,7 @@ _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 
 
 def scalar(value: str | float | bool) -> str:
-    """A scalar, in quotes where YAML would read it as something else, and with ``${`` as it is written in a value.
+    """A scalar, in quotes where YAML would read it as something else, and with ``${`` escaped as ``$${``.
 
     >>> scalar("v1.2"), scalar("1.10"), scalar("no"), scalar(4), scalar(1234567.5), scalar(True)
     ('v1.2', "'1.10'", "'no'", '4', '1234567.5', 'true')

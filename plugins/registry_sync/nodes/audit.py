@@ -40,7 +40,7 @@ class Supply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolAudit:
-    """The findings about a pool: ``problems`` have to be fixed, ``notes`` are good to know."""
+    """The findings about a pool: ``problems`` have to be fixed, ``notes`` are for information."""
 
     pool: NodePool
     supplies: tuple[Supply, ...]
@@ -61,7 +61,7 @@ def audit_pool(file: MirrorsFile, pool: NodePool) -> PoolAudit:
 
 
 def _supplies(bootstrap: BootstrapImage, file: MirrorsFile, pool: NodePool, routes: RouteMap) -> list[Supply]:
-    """The supplies of one image, in the order in which machines try them."""
+    """The registries that supply one image, in the order in which machines try them."""
     registry, rules = file.registries[pool.registry], bootstrap.tags
     image = Repository.at(registry.host, bootstrap.repository)
     tags = rules.by_name if rules and rules.is_all_by_name else ()

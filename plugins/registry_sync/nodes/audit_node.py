@@ -1,4 +1,4 @@
-"""Compare all files of a node with the rendered ones, also folders below ``certs.d`` that should not be there."""
+"""Compare all files of a node with the rendered ones, and find folders below ``certs.d`` that were not rendered."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from registry_sync.nodes.runtime_files import same_registry
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    """The pool that nodes are compared with. ``allowed``: globs of keys that may be there unrendered."""
+    """The pool that nodes are compared with. ``allowed``: globs of keys that nodes may have besides."""
 
     file: MirrorsFile
     pool: NodePool
@@ -50,7 +50,7 @@ def audit_node(baseline: Baseline, path: Path) -> NodeAudit:
 
 
 def _is_allowed(difference: Difference, allowed: Sequence[str]) -> bool:
-    """Only additions can be allowed: what is missing, different or a typo breaks what is rendered."""
+    """Only additional keys can be allowed: missing keys, other values and typos break the rendered configuration."""
     return difference.verdict == "unexpected" and any(fnmatchcase(difference.key, pattern) for pattern in allowed)
 
 
@@ -88,7 +88,7 @@ def _replaced_plugin(baseline: Baseline, node: NodeFolder, folder: Path) -> Iter
 
 
 def _compare_hosts(baseline: Baseline, node: NodeFolder) -> Iterator[Difference]:
-    """Compare the registry's own folder below ``certs.d``, and find folders that act for it or on others."""
+    """Compare the registry's own folder below ``certs.d``, and find other folders that affect any registry."""
     host = baseline.file.registries[baseline.pool.registry].host
     own = hosts_folder(host)
     used = own if own in node.hosts else host

@@ -1,6 +1,6 @@
 """Compare a configuration file from a machine with the rendered one, key by key.
 
-Runtimes silently skip unknown keys, so a typo stays hidden until the day on which the mirror is needed.
+Runtimes silently ignore unknown keys, so a typo stays hidden until the mirror is needed.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def compare_document(
 
 
 def _with_advice_on_config(differences: list[Difference], document: Any, versions: Versions) -> list[Difference]:
-    """Give the advice where ``config_path`` differs, or it or a table around it is missing; and on ``configs``."""
+    """Add advice to differences in ``config_path``, also where a table around it is missing, and in ``configs``."""
     form = choose_form(document, versions)
     registry = ("plugins", form.plugin, "registry")
     place = (*registry, "config_path")

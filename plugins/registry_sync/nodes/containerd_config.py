@@ -77,7 +77,7 @@ def _reads(versions: Versions, form: ConfigForm) -> bool:
 
 
 def advise_on_config_path(document: Mapping[str, Any], form: ConfigForm, versions: Versions) -> str:
-    """Say what a list in ``config_path``, or a file without the key, does to mirrors; empty where that is obvious."""
+    """The effect on mirrors of a list in ``config_path``, or of a file without the key; empty where that is obvious."""
     plugins = _table(document.get("plugins"))
     path = _table(_table(plugins.get(form.plugin)).get("registry")).get("config_path")
     known = _narrow(versions, form)
@@ -98,7 +98,7 @@ def advise_on_config_path(document: Mapping[str, Any], form: ConfigForm, version
 
 
 def advise_on_configs(document: Mapping[str, Any], form: ConfigForm, versions: Versions) -> str:
-    """Say what ``registry.configs`` does beside ``config_path``. containerd 2 ignores ``tls`` in it (observed)."""
+    """The effect of ``registry.configs`` beside ``config_path``. containerd 2 ignores ``tls`` in it (observed)."""
     registry = _table(_table(_table(document.get("plugins")).get(form.plugin)).get("registry"))
     has_tls = any("tls" in _table(config) for config in _table(registry.get("configs")).values())
     if has_tls and not _narrow(versions, form).are_at_least("2"):

@@ -18,7 +18,7 @@ FEATURE = "containerd-snapshotter"
 
 
 def possible_store(pool: NodePool, versions: Versions) -> ImageStore:
-    """The store of a pool's machines. Where only the versions are known, the one that falls back less often."""
+    """The store of a pool's machines. Where only the versions are known, the store that falls back less often."""
     return pool.image_store or ("containerd" if versions.meet(CONTAINERD_BY_DEFAULT) else "classic")
 
 

@@ -96,7 +96,7 @@ def _find_hosts(certs: Path) -> dict[str, Path]:
 def _read_containerd(root: Path, home: Path) -> tuple[Any, dict[Path, Any]]:
     """The ``config.toml`` with the files that it imports, which override it (``imports``, from containerd 1.3 on).
 
-    And those files alone: containerd before 2.0 does not join tables of one plugin.
+    Also returns the imported files by themselves, because containerd before 2.0 does not join tables of one plugin.
     """
     path = home / "config.toml"
     read: dict[Path, Any] = {}

@@ -1,7 +1,7 @@
-"""Commands that show on a live machine that a mirror served an image. Pure: nothing is run.
+"""Commands that prove on a live machine that a mirror served an image. Pure: nothing is run.
 
-Machines do not record which registry an image came from. Two things show it: the runtime's log names each registry that
-it left without the image, and the registry's own log has the request. So the commands first pull an image that does not
+Machines do not record which registry an image came from. Two logs show it: the runtime's log names each registry that
+did not have the image, and the registry's own log has the request. So the commands first pull an image that does not
 exist.
 """
 

@@ -125,7 +125,7 @@ class Verdict:
 
     ``is_promised`` is false where nodes cannot start by the pool's configuration, such as a pool without mirrors whose
     registry is down. ``missing`` are the ``images`` that a node would not get; ``unknown`` those of them that it might
-    get, because a check could not tell. ``wait_seconds`` is the longest delay of an image by silent registries.
+    get, because a check had no result. ``wait_seconds`` is the longest delay of an image by silent registries.
     """
 
     pool: str
@@ -147,7 +147,7 @@ class Verdict:
 
     @property
     def is_unknown(self) -> bool:
-        """True when it could not be told if a node would start. That counts as failed too."""
+        """True when the checks could not show if a node would start. That counts as failed too."""
         return self.is_failed and set(self.missing) == set(self.unknown)
 
     def to_json(self) -> dict[str, Any]:
@@ -252,7 +252,7 @@ def _verdict(failover: Failover, images: Mapping[str, Mapping[str, Fault | None]
 
 
 def _at_best(failover: Failover, faults: Mapping[str, Fault | None]) -> dict[str, Fault | None]:
-    """The faults of an image if it is ready wherever the check could not tell."""
+    """The faults of an image, taken as ready wherever the check had no result."""
     by_registry = {registry: faults.get(registry, "unchecked") for registry in failover.registries}
     return {registry: None if fault == "unchecked" else fault for registry, fault in by_registry.items()}
 

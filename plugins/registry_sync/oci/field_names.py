@@ -1,4 +1,4 @@
-"""Names of JSON fields that clients read in different ways. Such a document would be another one for each of them.
+"""Refuse names of JSON fields that clients read in different ways, so that all of them see the same document.
 
 Registries, skopeo and the runtimes are written in Go, whose JSON reads ``Manifests`` as ``manifests``, takes the last
 of several, and merges repeated objects: https://pkg.go.dev/encoding/json#Unmarshal. A list of images that is checked

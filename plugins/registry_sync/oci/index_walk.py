@@ -62,7 +62,7 @@ def walk_manifests(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Level:
-    """A manifest on the way down, and its children that were not looked at yet."""
+    """A manifest on the path from the root, and its children that are still to be read."""
 
     manifest: Manifest
     rest: Iterator[Descriptor]

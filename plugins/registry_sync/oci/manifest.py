@@ -120,8 +120,9 @@ def parse_manifest(content: bytes, media_type: str) -> Manifest:
 
 
 def _check_unambiguous(document: Mapping[str, Any], *, is_index: bool) -> None:
-    """:raises ValueError: when a document has fields of the other kind. Clients would read it in different ways.
+    """:raises ValueError: when an index has fields of an image manifest, or an image manifest those of an index.
 
+    Clients read such a document in different ways:
     https://github.com/opencontainers/image-spec/security/advisories/GHSA-77vh-xpmg-72qh
     """
     foreign = [name for name in (("config", "layers") if is_index else ("manifests",)) if name in document]

@@ -61,7 +61,7 @@ def parse_host(text: str) -> str:
 
 
 def without_default_port(host: str, *, tls: bool) -> str:
-    """``host`` without the port that its scheme has anyway, so that a registry has one name.
+    """``host`` without the default port of its scheme, so that a registry has one name.
 
     >>> without_default_port("quay.io:443", tls=True), without_default_port("registry:80", tls=False)
     ('quay.io', 'registry:80')

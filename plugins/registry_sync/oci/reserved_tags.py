@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 PLATFORM_CACHE_PREFIX = "registry_sync-platforms"
-"""Prefix of the tags under which a destination stores platform caches: which index was made of which source digest."""
+"""Prefix of the tags of platform caches at a destination. A cache maps source digests to the indexes made from them."""
 
 RESERVED_TAG_REASON = "a platform cache of registry_sync, not an image"
 """The reason for which a reserved tag is not mirrored."""

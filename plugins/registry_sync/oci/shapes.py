@@ -70,7 +70,7 @@ _DOCKER_LAYERS = frozenset(
 
 
 def is_blob(child: Descriptor) -> bool:
-    """Return whether an entry of an index is a layer or a config, as in the caches of BuildKit, and no manifest."""
+    """Return whether an entry of an index is a layer or a config (as in BuildKit's caches) instead of a manifest."""
     media_type = _base_type(child.media_type)
     return not ("manifest" in media_type or "index" in media_type)
 

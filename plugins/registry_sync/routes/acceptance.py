@@ -1,4 +1,4 @@
-"""Assign the moved tags that a run accepts to its routes. None is left out: that would shorten what was asked for."""
+"""Assign the moved tags that a run accepts to its routes. An entry that fits no route is an error, never ignored."""
 
 from __future__ import annotations
 

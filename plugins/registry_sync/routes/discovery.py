@@ -78,7 +78,8 @@ def expand_routes(
     would find it if its namespace could be listed.
 
     :param list_repositories: lists a namespace of the source.
-    :param now: the time (aware UTC) of which disabled rules fail alone, also for a temporary reason.
+    :param now: the time (aware UTC) at which rules count as disabled. An error of a disabled rule fails that rule
+        alone, even a temporary error.
     :raises ConfigurationError: when two repositories that are listed by name would write one repository.
     :raises RegistrySyncError: when a namespace cannot be listed, for a temporary reason or because nothing can be.
     """

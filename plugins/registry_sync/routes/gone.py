@@ -1,7 +1,7 @@
 """Repositories that an earlier run found in a namespace, and that the source does not list any more. Pure.
 
 A repository disappears when it is deleted or renamed, and also when it becomes private, or when a token loses its
-rights: the listing is shorter then, and nothing else tells.
+rights: the listing is shorter then, and nothing else shows it.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ class NamespaceRoutes:
         return any(one and two and one.destination_repository == two.destination_repository for one, two in pairs)
 
     def may_meet(self, other: NamespaceRoutes) -> bool:
-        """True if both rules may write the same repository, unless their patterns rule it out."""
+        """True unless the patterns of both rules rule out that they write the same repository."""
         if not self._is_beside(other):
             return False
         excluded = (*self.excluded(), *other.excluded())

@@ -111,7 +111,7 @@ def check_document(
 
 
 def _read_documents(texts: Mapping[str, str | None], only: str | None, *, with_rules: bool) -> list[Document]:
-    """Read each file by itself, as far as it is asked for: anchors and ``env:`` are its own.
+    """Read the requested parts of each file by itself, because anchors and ``env:`` belong to one file.
 
     :raises MirrorsFileError: with the problems of all that cannot be read.
     """

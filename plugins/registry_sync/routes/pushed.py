@@ -57,7 +57,8 @@ def expand_pushed(
 
     :param names: whole names at the source, those of :func:`chosen_names`.
     :param list_repositories: lists a namespace of the source.
-    :param now: the time (aware UTC) of which disabled rules fail alone.
+    :param now: the time (aware UTC) at which rules count as disabled. An error of a disabled rule fails that rule
+        alone.
     :raises RegistrySyncError: as :func:`~registry_sync.routes.discovery.expand_routes`.
     """
     finding = tuple(_finding(mirror, frozenset(names) - _written(mirror, source)))
@@ -88,7 +89,7 @@ def _keeps_names(mirror: Mirror) -> bool:
 
 
 def _only(names: Collection[str]) -> ListRepositories:
-    """A list of namespaces that has nothing but these names."""
+    """A lister of namespaces that finds these names only."""
 
     def list_repositories(namespace: str, include_private: bool) -> Mapping[str, datetime | None]:  # noqa: ARG001
         return {name: None for name in names if name.startswith(f"{namespace}/")}

@@ -1,4 +1,4 @@
-"""Decide if two routes may write one repository: where their tags differ for certain, as the file alone shows."""
+"""Decide if two routes may write one repository: only if the file alone shows that they have no tag in common."""
 
 from __future__ import annotations
 

@@ -112,9 +112,9 @@ _Item = tuple[str, str]
 
 
 def _items(text: str) -> list[_Item]:
-    """The parts of an expression with their counts; empty when it has other syntax.
+    """The parts of an expression with their counts; empty for other syntax.
 
-    Without the anchors at its ends, and the parentheses around it.
+    Anchors at the ends, and parentheses around the whole expression, are left out.
     """
     expression = text[1:-1]
     matches = list(_ITEM.finditer(expression))
@@ -167,7 +167,7 @@ def _alternative_form(items: list[_Item], with_counts: bool) -> Form:
 
 
 def _least(count: str) -> int:
-    """The least number of times that an atom with this count occurs."""
+    """The minimum number of times that an atom with this count occurs."""
     number = re.match(r"\{(\d+)", count)
     return int(number[1]) if number else int(not count or count.startswith("+"))
 
@@ -195,7 +195,7 @@ def may_begin_with(form: Form, text: str) -> bool:
 
 
 def form_covers(outer: Form, inner: Form) -> bool:
-    """Return whether every name of the form ``inner`` has the form ``outer`` too; False when that is not plain.
+    """Return whether every name of the form ``inner`` has the form ``outer`` too; False when that is not certain.
 
     >>> form_covers(literal_form("a") + (ANY_TEXT,), literal_form("ab"))
     True
@@ -242,7 +242,7 @@ class NamePattern:
         return (literal_form(self.base) + form for form in forms_of(self.pattern))
 
     def covers(self, form: Form) -> bool:
-        """Return whether every name of a form matches; False when that is not plain."""
+        """Return whether every name of a form matches; False when that is not certain."""
         if (name := _only_name(form)) is not None:
             return self.matches(name)
         return has_exact_forms(self.pattern) and any(form_covers(outer, form) for outer in self.forms())

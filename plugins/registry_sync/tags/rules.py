@@ -44,9 +44,9 @@ class TagRule:
     ``named`` maps the tags in ``names`` to the digests that they are pinned to. ``min_tags`` is ``None`` where it is
     not written: then the filters must leave a tag.
 
-    Derived: ``order`` is what ``newest`` goes by. ``filters`` are the filters that apply to tags outside ``names``, and
-    ``push_time_keys`` those of them that need push times. ``by_name`` are the tags that ``names`` and ``include`` write
-    out; with ``is_all_by_name`` no others can be selected. ``applies``: there is a filter or a name.
+    Derived: ``order`` is the order in which ``newest`` counts. ``filters`` are the filters that apply to tags outside
+    ``names``, and ``push_time_keys`` those of them that need push times. ``by_name`` are the tags that ``names`` and
+    ``include`` write out; with ``is_all_by_name`` no others can be selected. ``applies``: there is a filter or a name.
     ``needs_whole_listing``: old tags affect the selection, so a windowed listing is not enough.
     """
 

@@ -60,7 +60,7 @@ class Selection:
 
     @property
     def drops_tags(self) -> bool:
-        """A filter rejected one of the tags that it was given, or a tag is outside the run's window."""
+        """True if a filter rejected a tag, or a tag is outside the run's window."""
         return min(step.tags for step in self.steps) < self.judged
 
     def narrow(self, only: TagRule) -> Selection:
@@ -78,7 +78,7 @@ class Selection:
         )
 
     def found_by_name(self) -> Selection:
-        """The same selection, whose tags were not listed but looked up by their names."""
+        """The same selection, for tags that were looked up by their names and not listed."""
         first, *others = self.steps
         first = replace(first, what="found by name" if first.what == "listed" else first.what)
         by_rule = tuple(part.found_by_name() for part in self.by_rule)
@@ -129,7 +129,10 @@ def _joined(reasons: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushTimes:
-    """The push times of a listing: ``are_listed``, as far as known; an unknown one means old, if ``unknown_is_old``."""
+    """Knowledge of the push times of a listing.
+
+    ``are_listed``: the source lists them. ``unknown_is_old``: a tag without one counts as older than all others.
+    """
 
     are_listed: bool = True
     unknown_is_old: bool = False
@@ -187,7 +190,7 @@ def _select_by(rule: TagRule, listing: _Listing) -> Selection:
 
 
 def _filter(listed: Sequence[Entry], rule: TagRule, listing: _Listing) -> Selection:
-    """Apply the filters one after the other. Without filters, ``names`` alone select no other tag."""
+    """Apply the filters one after the other. A rule with ``names`` and no filter rejects every other tag."""
     if rule.named and not rule.has_filters:
         return Selection(selected=(), rejected={entry.name: NOT_NAMED for entry in listed})
     left, steps, notes = listed, list[SelectionStep](), tuple[str, ...]()
@@ -233,7 +236,7 @@ def _unknown_push_time(key: Filter) -> str:
 
 
 def _join_failures(selection: Selection) -> Selection:
-    """One failure for all tags that fail because a filter needs their push times. Pruning spares the others, too."""
+    """Join tags that fail without a push time into one failure. The others become ``not_yet``: pruning spares them."""
     failed, rejected, joined = dict(selection.failed), dict(selection.rejected), set[str]()
     for key in FILTERS:
         unknown = [tag for tag, reason in selection.failed.items() if reason == _unknown_push_time(key)]

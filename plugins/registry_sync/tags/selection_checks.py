@@ -1,4 +1,4 @@
-"""Checks of a selection: too few tags, and filters that leave none, which is nearly always a mistake in them. Pure."""
+"""Check a selection: too few tags, or filters that leave none, which are nearly always a mistake. Pure."""
 
 from __future__ import annotations
 

@@ -42,14 +42,14 @@ class Version:
 
     @classmethod
     def of(cls, major: int, minor: int, patch: int, prerelease: str = "") -> Self:
-        """:raises ValueError: when a number is too large."""
+        """Make a version of its parts. :raises ValueError: when a number is too large."""
         if max(major, minor, patch) > MAX_NUMBER:
             raise ValueError(f"numbers go up to {MAX_NUMBER}")
         return cls(major, minor, patch, not prerelease, tuple(map(_identifier, filter(None, prerelease.split(".")))))
 
 
 def _identifier(text: str) -> _Identifier:
-    """Numbers come before words, and compare as numbers."""
+    """A key by which numbers come before words and compare as numbers."""
     return (0, int(text), "") if text.isdigit() else (1, 0, text)
 
 
@@ -243,7 +243,7 @@ def _version(numbers: tuple[int, ...], prerelease: str) -> Version:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Parser:
-    """Reads ranges into bounds, as ``classes/range.js`` of node-semver does."""
+    """Parser of ranges into bounds, like ``classes/range.js`` of node-semver."""
 
     prereleases: bool
 

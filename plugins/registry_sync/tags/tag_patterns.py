@@ -40,7 +40,7 @@ def _faults(pattern: Pattern) -> list[str]:
 
 
 def _has_foreign_part(form: Form) -> bool:
-    """True if a character of the form is none that tags have."""
+    """True if the form has a character that tags cannot have."""
     return any(part is not None and not part & _OTHERS for part in form)
 
 

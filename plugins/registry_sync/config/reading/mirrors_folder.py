@@ -69,7 +69,7 @@ def _whole_file_problems(document: Document, merged: Document) -> Sequence[str]:
 
 
 def _add(document: Document, merged: Document) -> None:
-    """Add a document to those before it. Of an entry that they have already, its problem is all that is added."""
+    """Add a document to those before it. For an entry that they already have, only a problem is added."""
     new_places: dict[Place, Place] = {}
     for key, value in document.value.items():
         merged.files.setdefault((key,), document.name)

@@ -23,7 +23,7 @@ def recognize(value: Any) -> Tool | None:
 
 
 def recognize_text(text: str) -> Tool | None:
-    """The tool that a text belongs to which is not read as YAML: the command of crsync.
+    """The tool that a command line belongs to: crsync has no configuration file. ``None`` for other texts.
 
     >>> recognize_text("crsync sync --src-name=quay.io --dst-name=docker.io")
     'crsync'

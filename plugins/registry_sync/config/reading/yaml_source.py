@@ -312,7 +312,7 @@ class _Reader:
         self._document.problems.append((place, f"the YAML tag {_shown(node.tag)} is not supported{advice}"))
 
     def _advice(self, node: yaml.Node) -> str:
-        """The correction of the line of a node that was not meant as what it is; empty when there is none."""
+        """The correction of a line that YAML reads as another kind of value than meant; empty when there is none."""
         line = self._lines[node.start_mark.line]
         advice = advice_for_line(line) if len(line) <= LONGEST_LINE else ""
         return f"; {advice}" if advice else ""

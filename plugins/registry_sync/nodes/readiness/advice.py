@@ -10,7 +10,7 @@ from registry_sync.tags.overwrite_policy import policy_of
 
 
 def advise(fault: Fault, cause: RegistrySyncError | None, check: EndpointCheck, tag: str) -> str:
-    """The second half of a problem's text, after what was seen.
+    """The second half of a problem's text, which follows the observation.
 
     :param cause: the registry's error, ``None`` where its answer was not an error.
     """

@@ -25,7 +25,7 @@ class KnownDamage:
 
 
 def fault_damaged(results: Iterable[ImageReadiness], known: Sequence[KnownDamage]) -> list[ImageReadiness]:
-    """Mark images as damaged that are ready by what was read of them, and that are known to be damaged."""
+    """Mark images as damaged that look ready by the bytes that were read, and are known to be damaged."""
     problems = {(damage.registry, damage.repository, damage.digest): damage.problem for damage in known}
     return [_fault(result, problems) if result.is_ready else result for result in results]
 

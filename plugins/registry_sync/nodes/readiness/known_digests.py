@@ -1,4 +1,4 @@
-"""The digests of bootstrap images as they were last read at their sources, for the time while a source is down."""
+"""The digests of bootstrap images that were last read at their sources. They are used while a source is down."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class KnownDigests:
     read_at: Mapping[str, datetime] = field(default_factory=dict)
 
     def updated(self, newer: KnownDigests) -> KnownDigests:
-        """These with ``newer`` ones, which replace all that is known of a repository that was read."""
+        """These digests, updated by ``newer`` ones, which replace all digests of each repository that was read."""
         kept = {name: digest for name, digest in self.digests.items() if repository_of(name) not in newer.read_at}
         return KnownDigests(digests={**kept, **newer.digests}, read_at={**self.read_at, **newer.read_at})
 
@@ -40,7 +40,7 @@ def repository_of(image: str) -> str:
 
 
 def when_read(host: str, read_at: datetime | None, now: datetime) -> str:
-    """Say when a registry last answered, and how long ago that is.
+    """The time at which a registry last answered, and its age.
 
     >>> from datetime import UTC
     >>> when_read("quay.io", datetime(2026, 11, 28, 9, 45, tzinfo=UTC), datetime(2026, 11, 29, 12, 50, tzinfo=UTC))

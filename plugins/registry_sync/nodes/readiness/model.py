@@ -18,7 +18,7 @@ absent: the registry quickly returns an error, or refuses the connection. silent
 connection (packets dropped). handshake: it accepts the connection, and never answers the TLS handshake (a load
 balancer without living servers). incomplete: a platform or a blob is missing. unreadable: it returns something other
 than a manifest, such as a log-in page. damaged: bytes do not match their digest or size. wrong: the tag names another
-image. slow: a response takes too long, even if it is an error. unchecked: the check could not tell.
+image. slow: a response takes too long, even if it is an error. unchecked: the check had no result.
 """
 
 PoolRole = Literal["mirror", "fallback", "sole"]
@@ -39,8 +39,8 @@ class Expected:
 
     ``digest`` is ``None`` when it cannot be compared; ``not_compared`` is then the reason. ``said_by`` is the registry
     that the digest is from, and when. ``is_pinned``: nodes pull the digest, whatever the tag names. ``problem``, if not
-    empty, is why the tag cannot be checked at all, such as a tag that its source does not have; ``advice`` is its end,
-    as in :class:`ImageReadiness`.
+    empty, is the reason that the tag cannot be checked at all, such as a tag that its source does not have; ``advice``
+    is the end of that text, as in :class:`ImageReadiness`.
     """
 
     tag: str
@@ -67,7 +67,7 @@ class Expected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointCheck:
-    """A bootstrap image of a pool, to be checked at one registry that the pool pulls from. One mapped task each.
+    """A bootstrap image of a pool, to be checked at one registry that the pool pulls from, by one mapped task.
 
     ``resolves``: nodes take tags from the registry, and not only bytes whose digest they know. ``copied_by`` is the
     mirror that copies the image there, ``None`` where it is pushed. ``on_moved_tag`` is that mirror's policy for tags
@@ -130,8 +130,8 @@ class EndpointCheck:
 class ImageReadiness:
     """The result for one image at one registry: ready, or the first fault that was found.
 
-    ``problem`` says what was seen and what to do, and is empty when the image is ready. Its end is ``advice``, what to
-    do, which is said once for several images. ``note`` says what could not be compared. ``size_bytes`` counts all blobs
+    ``problem`` says what was seen and what to do, and is empty when the image is ready. It ends with ``advice``, which
+    a report prints once for several images. ``note`` says what could not be compared. ``size_bytes`` counts all blobs
     of the image; ``read_bytes`` of them were downloaded and hashed.
     """
 

@@ -190,7 +190,7 @@ class _Planner:
         return expected
 
     def _read_source(self, source: Registry, repository: Repository, rules: TagRules) -> list[Expected]:
-        """A source that did not answer once is not tried again for its other images."""
+        """Read the tags and digests of a source. After a source did not answer, its other images are not tried."""
         if source.name in self._down:
             raise self._down[source.name]
         try:
@@ -235,7 +235,7 @@ def _tags_of(repository: Repository, by_name: Mapping[str, T]) -> dict[str, T]:
 
 
 def _knowledge(repository: Repository, known: KnownDigests) -> str:
-    """The age of what is compared with instead, as the end of a note; empty where nothing is known."""
+    """The age of the digests that are used instead, as the end of a note; empty where none are known."""
     read_at = known.read_at.get(str(repository))
     return f"; compared with {when_read(repository.host, read_at, datetime.now(UTC))}" if read_at else ""
 
@@ -251,7 +251,7 @@ def _recalled(
 
 
 def _pinned(tag: str, digest: Digest) -> Expected:
-    """Nodes pull the digest, so a registry that has moved the tag since serves them too."""
+    """The expectation of a pinned tag. Nodes pull the digest, so a registry that has moved the tag serves them too."""
     return Expected(tag=tag, digest=digest, said_by="its pin", is_pinned=True)
 
 

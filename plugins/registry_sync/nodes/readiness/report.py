@@ -1,4 +1,4 @@
-"""The readiness report: whether nodes would start now, and otherwise the faults, where they are and what to do."""
+"""The readiness report: the verdict on each pool, then the faults, where they are, and what to do."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _in_outage(verdicts: Sequence[Verdict], named: Sequence[str]) -> str:
 
 
 def _problems(images: Sequence[ImageReadiness]) -> list[str]:
-    """A paragraph for each image; one for all images at a registry that need the same to be done."""
+    """A paragraph for each image, or one for all images at a registry that need the same action."""
     groups: dict[tuple[str, str], list[ImageReadiness]] = {}
     for image in images:
         groups.setdefault((image.registry, image.advice or f"{image.pool} {image.problem}"), []).append(image)
@@ -85,7 +85,7 @@ def _problems(images: Sequence[ImageReadiness]) -> list[str]:
 
 
 def _image_notes(images: Sequence[ImageReadiness]) -> list[str]:
-    """The notes of images. A note of several images is said once, with their number."""
+    """The notes of images. A note of several images is printed once, with their number."""
     groups: dict[str, list[ImageReadiness]] = {}
     for image in images:
         groups.setdefault(image.note, []).append(image)

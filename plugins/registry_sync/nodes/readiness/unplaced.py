@@ -12,7 +12,7 @@ MAX_UNPLACED = 10
 
 
 def unplaced_notes(file: MirrorsFile, pool: NodePool) -> list[str]:
-    """A note for each reason: nothing brings images to the pool's registry, or they have no tag."""
+    """A note for each reason: no route brings the images to the pool's registry, or they have no tag."""
     host = file.registries[pool.registry].host
     reasons = {True: f"nothing brings them to {host}", False: "they have a digest and no tag"}
     return [

@@ -1,4 +1,4 @@
-"""A DaemonSet whose pods run the script against the file system of their node, again every ten minutes."""
+"""A DaemonSet whose pods run the script on the file system of their node every ten minutes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ IMAGE = "busybox:1.36"
 DONE = "/run/as-rendered"
 
 LOOP = f"while :; do if sh /script/install.sh; then touch {DONE}; else rm -f {DONE}; fi; sleep 600; done"
-"""A pod is ready as long as its node is as rendered. So an update stops at the first node on which the script fails."""
+"""A pod is ready as long as its node has the rendered files, so an update stops at the first node that fails."""
 
 
 def daemon_set(roll_out: RollOut) -> str:

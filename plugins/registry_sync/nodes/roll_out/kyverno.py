@@ -1,4 +1,4 @@
-"""A Kyverno policy that renames the images of pods, for pools that pull from another registry outright."""
+"""A Kyverno policy that renames the images of pods, for pools that pull only from another registry."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def _glob_part(part: str) -> str:
 def kyverno(roll_out: RollOut) -> str:
     """Two policies: for the containers of new pods, and for those that ``kubectl debug`` adds.
 
-    Pods only: their controllers keep the names that people wrote. Updates are left alone, because another name in a
-    running pod would restart its container. https://kyverno.io/docs/policy-types/mutating-policy/
+    The policy changes pods only: their controllers keep the names that people wrote. It ignores updates, because
+    another name in a running pod would restart its container. https://kyverno.io/docs/policy-types/mutating-policy/
 
     :raises ConfigurationError: when the pool has mirrors, which are for the names that pods have, or no route to it.
     """
@@ -105,7 +105,7 @@ def kyverno(roll_out: RollOut) -> str:
 
 
 def _left_out(roll_out: RollOut, names: NameMap) -> Iterator[str]:
-    """Patterns that are expressions: names cannot be derived from them."""
+    """Patterns of the mirrors file that the policy leaves out: names cannot be derived from regular expressions."""
     for routes in RouteMap.of(roll_out.file).namespaces:
         patterns = [*(routes.rule.include or ()), *(routes.rule.exclude or ())]
         for pattern in (pattern for pattern in patterns if pattern.is_expression):

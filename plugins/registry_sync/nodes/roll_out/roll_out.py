@@ -1,4 +1,4 @@
-"""The value that every form of a roll-out is written from."""
+"""The value from which every form of a roll-out is made."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class RollOut:
         return install_script(self.files(), self.runtime, self.versions, [mirror.host for mirror in self.mirrors])
 
     def refuse_plain_http(self, product: str) -> None:
-        """:raises ConfigurationError: when a mirror has no TLS, for products that cannot be told so."""
+        """:raises ConfigurationError: when a mirror has no TLS, and the product cannot be configured for plain HTTP."""
         for mirror in (mirror for mirror in self.mirrors if not mirror.tls):
             raise ConfigurationError(
                 f"pool {self.pool.name!r}: {product} has no setting for plain HTTP, which mirror {mirror.name!r} needs "

@@ -9,7 +9,7 @@ import yaml
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as blocks."""
+    """A YAML dumper that writes texts of several lines as blocks."""
 
 
 def _represent(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:

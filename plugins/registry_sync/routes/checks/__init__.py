@@ -1,1 +1,1 @@
-"""Problems of a mirrors file that no entry shows by itself: unknown names, and routes that disturb each other."""
+"""Checks of a mirrors file across its entries: unknown names, cycles, two writers of one repository, node pools."""

@@ -1,4 +1,4 @@
-"""All checks of a mirrors file over several entries: what no entry shows by itself."""
+"""All checks of a mirrors file across its entries, in one list."""
 
 from __future__ import annotations
 

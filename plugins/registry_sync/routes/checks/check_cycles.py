@@ -24,7 +24,7 @@ from registry_sync.text import quoted
 
 
 def check_cycles(checked: CheckedFile) -> Iterator[Problem]:
-    """Mirrors that lead back to where they started, and would overwrite what was just pushed there."""
+    """Check for cycles of mirrors. A copy that comes back would overwrite a tag that was just pushed."""
     hosts = hosts_before_cycles(checked.routes)
     listed = [entry for entry in checked.routes.listed if entry.route.source.host in hosts]
     namespaces = [namespace for namespace in checked.routes.namespaces if namespace.source.host in hosts]
@@ -67,7 +67,7 @@ def _cycles_of_examples(
 def _cycles_by_texts(
     namespaces: Iterable[NamespaceRoutes], routes: RouteMap, reported: list[_Path]
 ) -> Iterator[tuple[Place, _Path]]:
-    """Cycles of names that only the patterns of several mirrors together show, in other places than ``reported``."""
+    """Cycles that only show in the patterns of several mirrors together, at places that are not ``reported`` yet."""
     for namespace in namespaces:
         for pattern in namespace.included():
             hosts = {repositories.host for repositories in find_possible_cycle(namespace, pattern, routes)}

@@ -61,7 +61,7 @@ def _prefix_problem(route: Route) -> str:
 
 
 def check_namespace_names(checked: CheckedFile) -> Iterator[Problem]:
-    """Namespaces whose repositories would have no valid name at a destination, or one for all."""
+    """Namespaces whose repositories would have no valid name at a destination, or all the same one."""
     for namespace in checked.routes.namespaces:
         try:
             if problem := _prefix_problem(namespace.make_route(f"{namespace.rule.namespace}/any")):

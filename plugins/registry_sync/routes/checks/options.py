@@ -1,4 +1,4 @@
-"""Options of mirrors and rules that have no effect, or do not fit each other."""
+"""Options of mirrors and rules that have no effect, or contradict each other."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from registry_sync.config.reading.explain_errors import Problem
 from registry_sync.config.registry import Registry
 from registry_sync.registry.kinds import LISTS_PUSH_TIMES
 from registry_sync.routes.checks.checked_file import CheckedFile
-from registry_sync.routes.graph import (
-    rule_place,
-)
+from registry_sync.routes.graph import rule_place
 from registry_sync.routes.route import settings_at
 
 
 def check_catchup(checked: CheckedFile) -> Iterator[Problem]:
-    """``catchup`` without what it starts from."""
+    """``catchup`` without a schedule or a start date."""
     for mirror in checked.file.mirrors.values():
         if mirror.catchup and not (mirror.schedule and mirror.start_date):
             here = "; write catchup: false here" if mirror.inherits("catchup") else ""
@@ -26,7 +24,7 @@ def check_catchup(checked: CheckedFile) -> Iterator[Problem]:
 
 
 def check_deep_check(checked: CheckedFile) -> Iterator[Problem]:
-    """Only scheduled runs do deep checks. A mirror without a schedule may inherit one from ``defaults``."""
+    """``deep_check`` of a mirror without a schedule, unless ``defaults`` has it: only scheduled runs do deep checks."""
     for mirror in checked.file.mirrors.values():
         if mirror.deep_check.schedule and not mirror.schedule and not mirror.inherits("deep_check"):
             problem = "deep_check needs a schedule, because only scheduled runs do it; write one, or remove it"
@@ -79,7 +77,7 @@ def check_mover(checked: CheckedFile) -> Iterator[Problem]:
 
 
 def check_proxies(checked: CheckedFile) -> Iterator[Problem]:
-    """A source and a destination whose written proxies one skopeo cannot use both: it has one environment."""
+    """A source and a destination with different proxies, which one skopeo cannot use: it has one environment."""
     registries = checked.file.registries
     for mirror in checked.usable_mirrors():
         source, known = registries[mirror.source], [registries[name] for name in mirror.destinations]
