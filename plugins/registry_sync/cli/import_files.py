@@ -13,7 +13,7 @@ from registry_sync.errors import ConfigurationError
 from registry_sync.importing.files import TOOLS, Import, import_files
 from registry_sync.importing.model import Wish
 from registry_sync.importing.names import parse_place
-from registry_sync.importing.reading import CannotSay
+from registry_sync.importing.reading import NoCounterpart
 from registry_sync.importing.remarks import all_remarks, grouped_lines
 from registry_sync.importing.write import connection_commands
 from registry_sync.oci.reference import Repository
@@ -47,7 +47,7 @@ def add_import(commands: Commands) -> None:
 def _place(text: str) -> Repository:
     try:
         return parse_place(text, 0)
-    except CannotSay as error:
+    except NoCounterpart as error:
         raise argparse.ArgumentTypeError(error.text) from error
 
 
@@ -74,18 +74,18 @@ def _write(path: Path, text: str, *, overwrites: bool) -> None:
 
 
 def _report(done: Import, output: Path | None) -> int:
-    """Print what could not be said, and what to do next, to standard error. Return the exit code."""
+    """Print the losses, the differences and the next steps to standard error. Return the exit code."""
     remarks = all_remarks(done.imported)
     lost = [remark for remark in remarks if remark.is_lost]
     others = [remark for remark in remarks if not remark.is_lost]
     sections = [
-        ("Not said in the mirrors file:", list(grouped_lines(lost))),
-        ("Said, but read this:", list(grouped_lines(others))),
+        ("Not imported:", list(grouped_lines(lost))),
+        ("Imported with a difference:", list(grouped_lines(others))),
         ("Create these Connections; the variables hold the passwords:", connection_commands(done.imported)),
     ]
     for title, lines in sections:
         if lines:
-            print(title, *(f"  {line.replace('NOT SAID: ', '', 1)}" for line in lines), "", sep="\n", file=sys.stderr)
+            print(title, *(f"  {line}" for line in lines), "", sep="\n", file=sys.stderr)
     if output:
         print(f"{output} is written; next: registry-sync validate {output}", file=sys.stderr)
     return FAILED if lost else OK

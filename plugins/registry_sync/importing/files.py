@@ -9,15 +9,15 @@ from pathlib import Path
 from registry_sync.config.reading.other_tools import Tool, recognize, recognize_text
 from registry_sync.config.reading.yaml_source import Document, read_yaml
 from registry_sync.errors import ConfigurationError
-from registry_sync.importing.crsync import read_crsync
-from registry_sync.importing.dregsy import read_dregsy
-from registry_sync.importing.image_syncer import read_image_syncer
 from registry_sync.importing.model import Imported, Remark, Wish
-from registry_sync.importing.promoter import read_promoter
-from registry_sync.importing.reading import CannotSay
-from registry_sync.importing.regsync import read_regsync
-from registry_sync.importing.retagger import read_retagger
-from registry_sync.importing.skopeo_sync import read_skopeo_sync
+from registry_sync.importing.reading import NoCounterpart
+from registry_sync.importing.tools.crsync import read_crsync
+from registry_sync.importing.tools.dregsy import read_dregsy
+from registry_sync.importing.tools.image_syncer import read_image_syncer
+from registry_sync.importing.tools.promoter import read_promoter
+from registry_sync.importing.tools.regsync import read_regsync
+from registry_sync.importing.tools.retagger import read_retagger
+from registry_sync.importing.tools.skopeo_sync import read_skopeo_sync
 from registry_sync.importing.validate import write_valid
 
 MAX_BYTES = 50 * 1024 * 1024
@@ -53,7 +53,7 @@ def import_files(paths: Sequence[Path], wish: Wish, tool: Tool | None = None) ->
     texts = [(path.name, read_text(path)) for path in paths]
     try:
         imported, text = write_valid(_read(texts, wish, tool))
-    except CannotSay as error:
+    except NoCounterpart as error:
         raise ConfigurationError(f"{texts[0][0]}:{error.line}: {error.text}") from error
     return Import(text, imported)
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from registry_sync.errors import ConfigurationError
-from registry_sync.importing.reading import CannotSay, shown, without_login
+from registry_sync.importing.reading import NoCounterpart, shown, without_login
 from registry_sync.oci.reference import Digest, Repository, is_tag, parse_host, split_tag
 
 
@@ -20,33 +20,33 @@ class ImageName:
 
 
 def parse_image(text: str, line: int) -> ImageName:
-    """Parse ``[host/]name[:tag][@digest]``. :raises CannotSay: when it is not one."""
+    """Parse ``[host/]name[:tag][@digest]``. :raises NoCounterpart: when it is not one."""
     name, at, digest = text.partition("@")
     name, tag = split_tag(name)
     if tag is not None and not is_tag(tag):
-        raise CannotSay(line, f"{shown(text)}: {shown(tag)} is not a tag")
+        raise NoCounterpart(line, f"{shown(text)}: {shown(tag)} is not a tag")
     try:
         pin = Digest.parse(digest) if at else None
     except ValueError as error:
-        raise CannotSay(line, f"{shown(text)} has no sha256 or sha512 digest behind its @") from error
+        raise NoCounterpart(line, f"{shown(text)} has no sha256 or sha512 digest behind its @") from error
     return ImageName(repository=parse_repository(name, line), tag=tag or "", digest=pin)
 
 
 def parse_repository(text: str, line: int, host: str = "") -> Repository:
-    """Parse ``[host/]name``, or the name of a repository at ``host``. :raises CannotSay: when it is not one."""
+    """Parse ``[host/]name``, or the name of a repository at ``host``. :raises NoCounterpart: when it is not one."""
     try:
         return Repository.at(host, text) if host else Repository.parse(text)
     except ConfigurationError as error:
-        raise CannotSay(line, without_login(str(error))) from error
+        raise NoCounterpart(line, without_login(str(error))) from error
 
 
 def parse_place(text: str, line: int) -> Repository:
-    """Parse ``host`` or ``host/path``; the name may be empty. :raises CannotSay: when it is not one."""
+    """Parse ``host`` or ``host/path``; the name may be empty. :raises NoCounterpart: when it is not one."""
     host, _, path = text.strip("/").partition("/")
     try:
         return Repository(parse_host(host), Repository.at("registry.example", path).name if path else "")
     except ConfigurationError as error:
-        raise CannotSay(line, without_login(str(error))) from error
+        raise NoCounterpart(line, without_login(str(error))) from error
 
 
 def below(place: Repository, name: str) -> Repository:

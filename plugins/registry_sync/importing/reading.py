@@ -30,7 +30,7 @@ def without_login(text: str) -> str:
     return _USER_INFO.sub("…@", text)
 
 
-class CannotSay(Exception):
+class NoCounterpart(Exception):
     """An entry has no counterpart in a mirrors file. ``line`` and the text are those of its remark."""
 
     def __init__(self, line: int, text: str) -> None:
@@ -65,7 +65,7 @@ class Section:
         return self.value.get(key) is not None
 
     def text(self, key: str, default: str = "") -> str:
-        """A scalar as it is written. :raises CannotSay: when it is a list or a mapping."""
+        """A scalar as it is written. :raises NoCounterpart: when it is a list or a mapping."""
         self._read.add(key)
         value = self.value.get(key)
         if isinstance(value, Mapping | tuple):
@@ -73,13 +73,13 @@ class Section:
         return default if value is None else self._scalar((*self.place, key), value)
 
     def required(self, key: str) -> str:
-        """A required scalar. :raises CannotSay: when it is absent."""
+        """A required scalar. :raises NoCounterpart: when it is absent."""
         if text := self.text(key):
             return text
-        raise self.cannot_say("is missing", key)
+        raise self.no_counterpart("is missing", key)
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """A list of scalars; a scalar alone is a list of one. :raises CannotSay: when it is something else."""
+        """A list of scalars; a scalar alone is a list of one. :raises NoCounterpart: when it is something else."""
         self._read.add(key)
         value = self.value.get(key)
         if isinstance(value, Mapping) or (
@@ -91,14 +91,14 @@ class Section:
         return tuple(self._scalar((*self.place, key, index), item) for index, item in enumerate(value))
 
     def flag(self, key: str) -> bool | None:
-        """A boolean, also as YAML 1.1 writes it; ``None`` when it is absent. :raises CannotSay: for other values."""
+        """A boolean, also as YAML 1.1 writes it; ``None`` without one. :raises NoCounterpart: for other values."""
         text = self.text(key).lower()
         if text in ("", "true", "yes", "on", "false", "no", "off"):
             return text in ("true", "yes", "on") if text else None
         raise self._wrong(key, "true or false", self.value.get(key))
 
     def number(self, key: str) -> float | None:
-        """A number; ``None`` when it is absent. :raises CannotSay: for other values."""
+        """A number; ``None`` when it is absent. :raises NoCounterpart: for other values."""
         text = self.text(key)
         if not text:
             return None
@@ -107,7 +107,7 @@ class Section:
         return float(text)
 
     def section(self, key: str) -> Section:
-        """A mapping, empty when it is absent. :raises CannotSay: when it is something else."""
+        """A mapping, empty when it is absent. :raises NoCounterpart: when it is something else."""
         self._read.add(key)
         value = self.value.get(key)
         if value is not None and not isinstance(value, Mapping):
@@ -115,7 +115,7 @@ class Section:
         return Section(self.document, (*self.place, key), value or {})
 
     def sections(self, key: str) -> tuple[Section, ...]:
-        """A list of mappings, empty when it is absent. :raises CannotSay: when it is something else."""
+        """A list of mappings, empty when it is absent. :raises NoCounterpart: when it is something else."""
         self._read.add(key)
         value = self.value.get(key)
         if value is None:
@@ -136,16 +136,16 @@ class Section:
             file=self.document.name, line=self.line_of(key), text=f"{self.name_of(key)}: {text}", is_lost=is_lost
         )
 
-    def cannot_say(self, text: str, key: str = "") -> CannotSay:
+    def no_counterpart(self, text: str, key: str = "") -> NoCounterpart:
         """The error for a section without a counterpart in a mirrors file, with a remark at a key."""
         remark = self.remark(text, key)
-        return CannotSay(remark.line, remark.text)
+        return NoCounterpart(remark.line, remark.text)
 
     def _scalar(self, place: Place, value: Any) -> str:
         return self.document.texts.get(place, str(value))
 
-    def _wrong(self, key: str, expected: str, value: Any) -> CannotSay:
-        return self.cannot_say(f"expected {expected}, got {_kind_of(key, value)}", key)
+    def _wrong(self, key: str, expected: str, value: Any) -> NoCounterpart:
+        return self.no_counterpart(f"expected {expected}, got {_kind_of(key, value)}", key)
 
 
 def _kind_of(key: str, value: Any) -> str:
@@ -159,20 +159,20 @@ def _kind_of(key: str, value: Any) -> str:
 
 
 def items(document: Document, place: Place, value: tuple[Any, ...]) -> tuple[Section, ...]:
-    """The mappings of a list. :raises CannotSay: when one is something else."""
+    """The mappings of a list. :raises NoCounterpart: when one is something else."""
     sections = []
     for index, item in enumerate(value):
         if not isinstance(item, Mapping):
             here = (*place, index)
-            raise CannotSay(document.line(here), f"{show_place(here)}: expected a mapping, got something else")
+            raise NoCounterpart(document.line(here), f"{show_place(here)}: expected a mapping, got something else")
         sections.append(Section(document, (*place, index), item))
     return tuple(sections)
 
 
 def whole(document: Document) -> Section:
-    """The mapping that a document is. :raises CannotSay: when it is something else."""
+    """The mapping that a document is. :raises NoCounterpart: when it is something else."""
     if not isinstance(document.value, Mapping):
-        raise CannotSay(1, "expected a mapping, got something else")
+        raise NoCounterpart(1, "expected a mapping, got something else")
     return Section(document, (), document.value)
 
 

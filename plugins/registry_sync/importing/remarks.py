@@ -21,12 +21,12 @@ def all_remarks(imported: Imported) -> list[Remark]:
     return sorted(dict.fromkeys(remarks), key=lambda remark: (remark.file, remark.line))
 
 
-def grouped_lines(remarks: Iterable[Remark]) -> Iterator[str]:
-    """``FILE:LINE: NOT SAID: text`` for each remark about a loss; ``FILE:LINE: text`` for the others."""
+def grouped_lines(remarks: Iterable[Remark], lost_mark: str = "") -> Iterator[str]:
+    """``FILE:LINE: text`` for each sentence, with ``lost_mark`` before the text of a loss."""
     places: dict[tuple[str, bool, str], list[int]] = {}
     for remark in remarks:
         places.setdefault((remark.file, remark.is_lost, remark.text), []).append(remark.line)
     for (file, is_lost, text), lines in places.items():
         others = f" and {len(lines) - MAX_LINES} more lines" if len(lines) > MAX_LINES else ""
         numbers = ", ".join(str(line) for line in sorted(set(lines))[:MAX_LINES])
-        yield one_line(f"{file}:{numbers}{others}: {'NOT SAID: ' if is_lost else ''}{text}", 2000)
+        yield one_line(f"{file}:{numbers}{others}: {lost_mark if is_lost else ''}{text}", 2000)

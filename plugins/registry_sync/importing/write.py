@@ -148,5 +148,5 @@ def _rule(rule: Rule) -> dict[str, Any]:
 
 def _comments(remarks: Sequence[Remark], indent: str) -> Iterator[str]:
     """Remarks as comments. A remark about several lines is written once."""
-    for line in grouped_lines(remarks):
+    for line in grouped_lines(remarks, lost_mark="NOT IMPORTED: "):
         yield f"{indent}# {line}"

@@ -16,7 +16,7 @@ from registry_sync.cli.main import main
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an import printed. ``mirrors`` is the parsed file, which is valid."""
+    """The output of an import. ``document`` is the parsed mirrors file, which is valid."""
 
     code: int
     text: str
@@ -30,12 +30,12 @@ class Outcome:
 
     @property
     def lost(self) -> list[str]:
-        """What could not be said, without the names of files."""
-        return self._listed("Not said in the mirrors file:")
+        """The losses, without the names of files."""
+        return self._listed("Not imported:")
 
     @property
     def noted(self) -> list[str]:
-        return self._listed("Said, but read this:")
+        return self._listed("Imported with a difference:")
 
     def _listed(self, title: str) -> list[str]:
         found = self.errors.partition(f"{title}\n")[2].partition("\n\n")[0]

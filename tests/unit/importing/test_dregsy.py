@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from registry_sync.importing.skopeo_sync import NUMBERS
+from registry_sync.importing.tools.skopeo_sync import NUMBERS
 from tests.unit.importing.conftest import Run
 
 DIGEST = f"sha256:{64 * 'd'}"

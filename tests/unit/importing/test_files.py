@@ -134,9 +134,7 @@ def test_a_key_that_is_written_twice_is_told(source: Path, capsys: pytest.Captur
     source.write_text(f"creds: [{{registry: quay.example, pass: hunter2, pass: hunter3}}]\n{REGSYNC}")
     assert main(["import", str(source)]) == FAILED
     out, errors = capsys.readouterr()
-    assert errors.startswith(
-        "Not said in the mirrors file:\n  a:1: duplicate key 'pass', in line 1 and line 1; keep one\n\n"
-    )
+    assert errors.startswith("Not imported:\n  a:1: duplicate key 'pass', in line 1 and line 1; keep one\n\n")
     assert "hunter" not in out + errors
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from registry_sync.config.connection_type import known_type
-from registry_sync.importing.skopeo_sync import NUMBERS
+from registry_sync.importing.tools.skopeo_sync import NUMBERS
 from tests.unit.importing.conftest import Run
 
 HEAD = "version: 1\ndefaults: {interval: 60m}\nsync:\n"
@@ -96,7 +96,7 @@ def test_an_image_that_gets_another_tag_is_a_comment_with_the_remedy(run: Run) -
         "the digest that 'v1' has"
     )
     assert (done.lost, done.document["mirrors"]) == ([f"4: {problem}"], {})
-    assert f"      # a:4: NOT SAID: {problem}\n      # - a/b\n" in done.text
+    assert f"      # a:4: NOT IMPORTED: {problem}\n      # - a/b\n" in done.text
 
 
 def test_destinations_of_one_entry_share_a_mirror(run: Run) -> None:
@@ -117,7 +117,7 @@ def test_destinations_of_one_entry_share_a_mirror(run: Run) -> None:
         (
             "interval: 1h30m",
             "@hourly",
-            ["2: defaults.interval: '1h30m' is not the distance of a schedule; '@hourly' is the nearest"],
+            ["2: defaults.interval: no schedule runs every '1h30m'; '@hourly' is the nearest"],
         ),
         (
             "schedule: '15 01 * * *'",

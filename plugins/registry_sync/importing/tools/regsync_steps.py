@@ -11,8 +11,8 @@ from registry_sync.importing.model import ALL_TAGS, Entry, Remark, Rule, Value
 from registry_sync.importing.names import ImageName, parse_image, parse_place, tag_for
 from registry_sync.importing.namespaces import pattern_within, split_namespace, whole_name_pattern
 from registry_sync.importing.reading import Section, shown, unread_remarks
-from registry_sync.importing.regsync_filters import part, read_filter, refuse_unknown
 from registry_sync.importing.schedules import parse_cron, parse_go_duration, schedule_of_interval
+from registry_sync.importing.tools.regsync_filters import part, read_filter, refuse_unknown
 from registry_sync.oci.platforms import parse_platform
 from registry_sync.oci.reference import Repository
 from registry_sync.text import quoted
@@ -61,7 +61,7 @@ class Step:
     defaults: Section
 
     def read(self) -> Entry:
-        """The entry of a step. :raises CannotSay: when a mirrors file cannot have it."""
+        """The entry of a step. :raises NoCounterpart: when a mirrors file cannot have it."""
         step = self.step
         source, target = (self._name(key) for key in ("source", "target"))
         schedule, remarks = self._schedule()
@@ -74,7 +74,7 @@ class Step:
         }
         kind = step.text("type")
         if kind not in readers:
-            raise step.cannot_say(f"expected image, repository or registry, got {shown(kind)}", "type")
+            raise step.no_counterpart(f"expected image, repository or registry, got {shown(kind)}", "type")
         entry = readers[kind](source, target)
         return replace(
             entry,
@@ -90,9 +90,9 @@ class Step:
     def _name(self, key: str) -> str:
         text = self.step.required(key)
         if "{{" in text:
-            raise self.step.cannot_say(TEMPLATE, key)
+            raise self.step.no_counterpart(TEMPLATE, key)
         if text.startswith(("ocidir://", "ocifile://")):
-            raise self.step.cannot_say("is a folder; a mirror reads and writes registries only", key)
+            raise self.step.no_counterpart("is a folder; a mirror reads and writes registries only", key)
         return text
 
     def _entry(self, source: Repository, destination: Repository) -> Entry:
@@ -141,7 +141,7 @@ class Step:
         names = {namespace for namespace, _ in namespaces.values()}
         if len(names) != 1 or "" in names or place.name:
             text = "a whole registry cannot be mirrored; write an entry {namespace: NAME} for each namespace"
-            raise self.step.cannot_say(text, "type")
+            raise self.step.no_counterpart(text, "type")
         namespace = names.pop()
         rules, remarks = self._rules()
         entry = self._entry(Repository(place.host, namespace), Repository(to.host, to.name))
@@ -159,7 +159,7 @@ class Step:
 
     def _denied(self, pattern: str, namespace: str, repos: Section) -> str:
         if (within := pattern_within(namespace, pattern)) is None:
-            raise repos.cannot_say(f"{shown(pattern)} is not a pattern within the namespace {namespace}", "deny")
+            raise repos.no_counterpart(f"{shown(pattern)} is not a pattern within the namespace {namespace}", "deny")
         return _name_pattern(within, repos, "deny")
 
     def _schedule(self) -> tuple[str | None, tuple[Remark, ...]]:
@@ -195,7 +195,7 @@ class Step:
         try:
             options["platforms"] = tuple(dict.fromkeys(map(parse_platform, written)))
         except ConfigurationError as error:
-            raise self.step.cannot_say(str(error), "platform") from error
+            raise self.step.no_counterpart(str(error), "platform") from error
         text = (
             "the destination gets an index of these platforms, whose digest differs from what regsync wrote; "
             "an image that has none of them fails"
@@ -254,7 +254,7 @@ def _interval(section: Section, interval: str) -> tuple[str | None, tuple[Remark
         text = f"{shown(interval)} is not a duration such as 60m; write schedule:"
         return None, (section.remark(text, "interval"),)
     schedule, is_same = schedule_of_interval(length)
-    text = f"{shown(interval)} is not the distance of a schedule; {quoted(schedule)} is the nearest"
+    text = f"no schedule runs every {shown(interval)}; {quoted(schedule)} is the nearest"
     return schedule, () if is_same else (section.remark(text, "interval", is_lost=False),)
 
 

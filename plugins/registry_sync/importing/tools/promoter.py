@@ -12,7 +12,7 @@ from registry_sync.config.reading.yaml_source import Document
 from registry_sync.importing.logins import read_login
 from registry_sync.importing.model import Entry, Imported, ImportedRegistry, Remark, Rule, Wish
 from registry_sync.importing.names import below, parse_place, parse_repository, tag_for
-from registry_sync.importing.reading import CannotSay, Section, items, shown, unread_remarks, whole
+from registry_sync.importing.reading import NoCounterpart, Section, items, shown, unread_remarks, whole
 from registry_sync.oci.reference import Digest, Repository, is_tag
 
 
@@ -27,14 +27,14 @@ class _Places:
 def read_promoter(documents: tuple[Document, ...], wish: Wish) -> Imported:
     """Read a manifest, with the images of the same file or of others.
 
-    :raises CannotSay: when no file has ``registries:``, or one has another form.
+    :raises NoCounterpart: when no file has ``registries:``, or one has another form.
     """
     tops = [whole(document) for document in documents if isinstance(document.value, Mapping)]
     manifests = [top for top in tops if top.has("registries")]
     if not manifests:
-        raise CannotSay(1, "has no registries:; import it together with its promoter-manifest.yaml")
+        raise NoCounterpart(1, "has no registries:; import it together with its promoter-manifest.yaml")
     if len(manifests) > 1:
-        raise CannotSay(1, "there are two manifests with registries:; import one at a time")
+        raise NoCounterpart(1, "there are two manifests with registries:; import one at a time")
     registries = manifests[0].sections("registries")
     images = [image for top in tops for image in top.sections("images")]
     for document in documents:
@@ -73,7 +73,7 @@ def _places(registries: tuple[Section, ...], manifest: Section, wish: Wish) -> _
     sources = [parse_place(each.required("name"), each.line) for each in registries if each.flag("src")]
     others = tuple(parse_place(each.required("name"), each.line) for each in registries if not each.flag("src"))
     if len(sources) != 1 or not (others or wish.destinations):
-        raise manifest.cannot_say("expected one registry with src: true, and another one", "registries")
+        raise manifest.no_counterpart("expected one registry with src: true, and another one", "registries")
     return _Places(sources[0], wish.destinations or others)
 
 
@@ -98,7 +98,7 @@ def _all_entries(images: list[Section], places: _Places, remarks: list[Remark]) 
     for image in images:
         try:
             entries += _entries(image, places)
-        except CannotSay as error:
+        except NoCounterpart as error:
             text = f"{error.text}; the entry is left out"
             remarks.append(Remark(file=image.document.name, line=error.line, text=text))
         remarks += unread_remarks(image)
@@ -116,14 +116,14 @@ def _entries(image: Section, places: _Places) -> Iterator[Entry]:
         digest = _digest(text, dmap)
         tags = dmap.texts(text)
         if wrong := [tag for tag in tags if not is_tag(tag)]:
-            raise dmap.cannot_say(f"{shown(wrong[0])} is not a tag", text)
+            raise dmap.no_counterpart(f"{shown(wrong[0])} is not a tag", text)
         if not tags:
             notes.append(
-                dmap.remark(f"has no tag there; it gets {tag_for(digest)}, for want of another", text, is_lost=False)
+                dmap.remark(f"has no tag there; it gets {tag_for(digest)}, because it has none", text, is_lost=False)
             )
         names += [(tag, digest) for tag in tags or (tag_for(digest),)]
     if not names:
-        raise image.cannot_say("has no digests under dmap:")
+        raise image.no_counterpart("has no digests under dmap:")
     for place in places.destinations:
         yield Entry(
             file=image.document.name,
@@ -139,4 +139,4 @@ def _digest(text: str, dmap: Section) -> Digest:
     try:
         return Digest.parse(text)
     except ValueError as error:
-        raise dmap.cannot_say(f"{shown(text)} is not a digest", text) from error
+        raise dmap.no_counterpart(f"{shown(text)} is not a digest", text) from error

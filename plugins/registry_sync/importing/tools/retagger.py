@@ -15,8 +15,8 @@ from registry_sync.importing.expressions import found_pattern, version_part
 from registry_sync.importing.model import Entry, Imported, Remark, Rule, Wish
 from registry_sync.importing.names import below, parse_image
 from registry_sync.importing.ranges import range_rule
-from registry_sync.importing.reading import CannotSay, Section, items, shown, unread_remarks
-from registry_sync.importing.skopeo_sync import NUMBERS
+from registry_sync.importing.reading import NoCounterpart, Section, items, shown, unread_remarks
+from registry_sync.importing.tools.skopeo_sync import NUMBERS
 from registry_sync.oci.reference import Digest, Repository, is_tag
 
 DESTINATIONS = (
@@ -27,15 +27,15 @@ DESTINATIONS = (
 
 
 def read_retagger(documents: tuple[Document, ...], wish: Wish) -> Imported:
-    """Read retagger's files. :raises CannotSay: when a file is not a list of images."""
+    """Read retagger's files. :raises NoCounterpart: when a file is not a list of images."""
     entries, remarks = list[Entry](), list[Remark]()
     for document in documents:
         if not isinstance(document.value, tuple):
-            raise CannotSay(1, "expected a list of images, got something else")
+            raise NoCounterpart(1, "expected a list of images, got something else")
         for section in items(document, (), document.value):
             try:
                 entries += _entries(section, wish.destinations or DESTINATIONS)
-            except CannotSay as error:
+            except NoCounterpart as error:
                 text = f"{error.text}; the entry is left out"
                 remarks.append(Remark(file=document.name, line=error.line, text=text))
         remarks += [Remark(file=document.name, line=1, text=text, is_lost=False) for text in _general(wish, entries)]
@@ -53,7 +53,7 @@ def _general(wish: Wish, entries: list[Entry]) -> Iterator[str]:
 
 
 def _entries(section: Section, destinations: tuple[Repository, ...]) -> list[Entry]:
-    """The entries of an image, one for each destination. :raises CannotSay: when its tags have no counterpart."""
+    """The entries of an image, one for each destination. :raises NoCounterpart: when its tags have no counterpart."""
     image = parse_image(section.required("image"), section.line)
     name = section.text("override_repo_name") or image.repository.name.rpartition("/")[2]
     rule, is_renamed = _rule(section)
@@ -87,7 +87,7 @@ def _rule(section: Section) -> tuple[Rule, bool]:
             return Rule(names=(_pin(section, pattern, suffix, sha),)), False
         rule = _by_version(section, semver) if semver else _by_pattern(section, pattern)
     except ConfigurationError as error:
-        raise section.cannot_say(str(error), "semver" if semver else "tag_or_pattern") from error
+        raise section.no_counterpart(str(error), "semver" if semver else "tag_or_pattern") from error
     return rule, bool(suffix or strips)
 
 
@@ -95,11 +95,11 @@ def _pin(section: Section, tag: str, suffix: str, sha: str) -> tuple[str, Digest
     """The tag that a digest gets, with its suffix."""
     name = f"{tag}-{suffix}" if suffix else tag
     if not is_tag(name):
-        raise section.cannot_say(f"{shown(name)} is not a tag", "tag_or_pattern")
+        raise section.no_counterpart(f"{shown(name)} is not a tag", "tag_or_pattern")
     try:
         return name, Digest.parse(f"sha256:{sha.removeprefix('sha256:')}")
     except ValueError as error:
-        raise section.cannot_say("is not the 64 digits of a sha256 digest", "sha") from error
+        raise section.no_counterpart("is not the 64 digits of a sha256 digest", "sha") from error
 
 
 def _by_version(section: Section, semver: str) -> Rule:
@@ -112,7 +112,7 @@ def _by_version(section: Section, semver: str) -> Rule:
 
 def _by_pattern(section: Section, expression: str) -> Rule:
     if not expression:
-        raise section.cannot_say("has none of tag_or_pattern, sha and semver")
+        raise section.no_counterpart("has none of tag_or_pattern, sha and semver")
     if re.fullmatch(r"\^?\(?\.[*+]\)?\$?", expression):
         return Rule()
     return Rule(include=(found_pattern(expression),))

@@ -11,13 +11,13 @@ from registry_sync.importing.expressions import is_whole, whole_pattern
 from registry_sync.importing.model import Remark, Rule
 from registry_sync.importing.ranges import range_rule
 from registry_sync.importing.reading import Section, shown
-from registry_sync.importing.skopeo_sync import NUMBERS
+from registry_sync.importing.tools.skopeo_sync import NUMBERS
 
 Read = TypeVar("Read")
 
 
 def read_filter(section: Section) -> tuple[Rule, tuple[Remark, ...]]:
-    """A rule of ``tags`` or ``tagSets``. :raises CannotSay: when a filter has no counterpart."""
+    """A rule of ``tags`` or ``tagSets``. :raises NoCounterpart: when a filter has no counterpart."""
     ranges, remarks = tuple(filter(None, section.texts("semverRange"))), list[Remark]()
     rule = (
         part(section, "semverRange", lambda: range_rule(" || ".join(ranges), takes_prereleases=True))
@@ -33,9 +33,9 @@ def read_filter(section: Section) -> tuple[Rule, tuple[Remark, ...]]:
 
 
 def refuse_unknown(section: Section) -> None:
-    """:raises CannotSay: for an unknown key of a filter: without it, more would be mirrored."""
+    """:raises NoCounterpart: for an unknown key of a filter: without it, more would be mirrored."""
     for key in section.unread():
-        raise section.cannot_say("this filter is unknown to the import; look up its meaning", key)
+        raise section.no_counterpart("this filter is unknown to the import; look up its meaning", key)
 
 
 def _patterns(section: Section, key: str) -> tuple[str, ...]:
@@ -50,8 +50,8 @@ def _about_alternatives(section: Section, key: str) -> Iterator[Remark]:
 
 
 def part(section: Section, key: str, read: Callable[[], Read]) -> Read:
-    """Read a part of a section. :raises CannotSay: for what a mirrors file cannot have, at the key."""
+    """Read a part of a section. :raises NoCounterpart: for what a mirrors file cannot have, at the key."""
     try:
         return read()
     except ConfigurationError as error:
-        raise section.cannot_say(str(error), key) from error
+        raise section.no_counterpart(str(error), key) from error

@@ -12,7 +12,7 @@ from registry_sync.importing.logins import read_login
 from registry_sync.importing.model import ALL_TAGS, Entry, Imported, ImportedRegistry, Remark, Rule, Wish
 from registry_sync.importing.names import below, parse_place, parse_repository, tag_for
 from registry_sync.importing.ranges import range_rule
-from registry_sync.importing.reading import CannotSay, Section, shown, unread_remarks, whole
+from registry_sync.importing.reading import NoCounterpart, Section, shown, unread_remarks, whole
 from registry_sync.oci.reference import Digest, Repository, is_tag
 
 PLACEHOLDER = Repository("registry.example.com", "")
@@ -24,7 +24,7 @@ NUMBERS = (
 
 
 def read_skopeo_sync(documents: tuple[Document, ...], wish: Wish) -> Imported:
-    """Read files of skopeo sync. :raises CannotSay: when a file as a whole has another form."""
+    """Read files of skopeo sync. :raises NoCounterpart: when a file as a whole has another form."""
     registries, entries, remarks = list[ImportedRegistry](), list[Entry](), list[Remark]()
     for document in documents:
         top = whole(document)
@@ -81,7 +81,7 @@ def _entries(
         for name in images.value:
             try:
                 yield from _entry(images, name, place, destinations, wish, _read_rule(read, images, name))
-            except CannotSay as error:
+            except NoCounterpart as error:
                 text = f"{error.text}; the entry is left out"
                 remarks.append(Remark(file=section.document.name, line=error.line, text=text))
 
@@ -90,7 +90,7 @@ def _read_rule(read: Callable[[Section, str], Rule], images: Section, name: str)
     try:
         return read(images, name)
     except ConfigurationError as error:
-        raise images.cannot_say(str(error), name) from error
+        raise images.no_counterpart(str(error), name) from error
 
 
 def _entry(
@@ -104,7 +104,7 @@ def _entry(
     if rule == ALL_TAGS:
         remarks.append(images.remark("has no list of tags, so all tags are mirrored", name, is_lost=False))
     if pinned := [tag for tag, digest in rule.names if digest]:
-        text = f"a digest has no tag there; it gets {', '.join(pinned)}, for want of another"
+        text = f"a digest has no tag there; it gets {', '.join(pinned)}, because it has none"
         remarks.append(images.remark(text, name, is_lost=False))
     entry = Entry(
         file=images.document.name,
@@ -130,5 +130,5 @@ def _named(text: str, images: Section, name: str) -> tuple[str, Digest | None]:
     try:
         digest = Digest.parse(text)
     except ValueError as error:
-        raise images.cannot_say(f"{shown(text)} is neither a tag nor a digest", name) from error
+        raise images.no_counterpart(f"{shown(text)} is neither a tag nor a digest", name) from error
     return tag_for(digest), digest

@@ -10,7 +10,7 @@ from datetime import timedelta
 from registry_sync.importing.logins import read_login
 from registry_sync.importing.model import Entry, Imported, ImportedRegistry, Remark, Wish
 from registry_sync.importing.names import parse_place
-from registry_sync.importing.reading import CannotSay, shown
+from registry_sync.importing.reading import NoCounterpart, shown
 from registry_sync.importing.schedules import parse_go_duration, schedule_of_interval
 from registry_sync.oci.reference import Repository
 from registry_sync.text import quoted
@@ -38,7 +38,7 @@ class _Flag:
 
 
 def read_crsync(texts: Sequence[tuple[str, str]], _wish: Wish) -> Imported:
-    """Read commands of crsync, one in each file. :raises CannotSay: when a file has no such command."""
+    """Read commands of crsync, one in each file. :raises NoCounterpart: when a file has no such command."""
     read = [_command(name, text) for name, text in texts]
     hosts = {registry.host: registry for command in read for registry in command.registries}
     return Imported(
@@ -80,9 +80,9 @@ def _flags(name: str, text: str) -> Iterator[_Flag]:
 def _registry(flags: Mapping[str, _Flag], side: str, file: str) -> ImportedRegistry:
     name = flags.get(f"{side}-name")
     if name is None or not name.value:
-        raise CannotSay(1, f"{file} has no --{side}-name=HOST")
+        raise NoCounterpart(1, f"{file} has no --{side}-name=HOST")
     if re.search(r"[{$]", name.value):
-        raise CannotSay(
+        raise NoCounterpart(
             name.line, f"--{side}-name is a template or variable; write its value, and import the file again"
         )
     host = parse_place(name.value, name.line).host
@@ -111,7 +111,7 @@ def _schedule(flags: Mapping[str, _Flag], at: _Flag) -> tuple[str | None, tuple[
 
 def _about_flags(flags: Mapping[str, _Flag]) -> Iterator[Remark]:
     source = flags["src-name"]
-    yield _remark(source, f"the namespace {NAMESPACE} stands in crsync's code, so it is written here")
+    yield _remark(source, f"the namespace {NAMESPACE} is fixed in crsync's code, so it is written here")
     yield _remark(source, "crsync never looks at tags that exist; on_moved_tag: follow would copy changed tags as well")
     if window := flags.get("last-modified"):
         length = parse_go_duration(window.value)

@@ -11,13 +11,13 @@ from registry_sync.importing.expressions import found_pattern
 from registry_sync.importing.logins import read_login
 from registry_sync.importing.model import ALL_TAGS, Entry, Imported, ImportedRegistry, Remark, Rule, Value, Wish
 from registry_sync.importing.names import ImageName, parse_image, parse_place, tag_for
-from registry_sync.importing.reading import CannotSay, Section, shown, unread_remarks, whole
+from registry_sync.importing.reading import NoCounterpart, Section, shown, unread_remarks, whole
 from registry_sync.oci.reference import is_tag
 from registry_sync.text import quoted
 
 
 def read_image_syncer(documents: tuple[Document, ...], _wish: Wish) -> Imported:
-    """Read files of rules, of logins, or of both. :raises CannotSay: when a file has another form."""
+    """Read files of rules, of logins, or of both. :raises NoCounterpart: when a file has another form."""
     registries, entries, remarks = list[ImportedRegistry](), list[Entry](), list[Remark]()
     for document in documents:
         top = whole(document)
@@ -25,7 +25,7 @@ def read_image_syncer(documents: tuple[Document, ...], _wish: Wish) -> Imported:
         for key in rules.value if rules else ():
             try:
                 entries += _entries(rules, key) if rules else ()
-            except CannotSay as error:
+            except NoCounterpart as error:
                 text = f"{error.text}; the entry is left out"
                 remarks.append(Remark(file=document.name, line=error.line, text=text))
         registries += _registries(logins, remarks) if logins else ()
@@ -60,7 +60,7 @@ def _registries(logins: Section, remarks: list[Remark]) -> Iterator[ImportedRegi
     for key in logins.value:
         try:
             place, registry = _registry(logins, key)
-        except CannotSay as error:
+        except NoCounterpart as error:
             remarks.append(Remark(file=logins.document.name, line=error.line, text=error.text))
             continue
         if place and registry.host in {*hosts, *_whole_hosts(logins)}:
@@ -104,10 +104,10 @@ def unread_remarks_of_login(section: Section) -> tuple[Remark, ...]:
 
 
 def _entries(rules: Section, key: str) -> Iterator[Entry]:
-    """The entries of a rule, one for each destination. :raises CannotSay: when one has no counterpart."""
+    """The entries of a rule, one for each destination. :raises NoCounterpart: when one has no counterpart."""
     line = rules.line_of(key)
     if not (targets := rules.texts(key)):
-        raise rules.cannot_say("has no destination", key)
+        raise rules.no_counterpart("has no destination", key)
     name, rule = _source(key, line)
     for text in targets:
         target, wanted = _target(text, line)
@@ -124,11 +124,11 @@ def _source(text: str, line: int) -> tuple[ImageName, Rule]:
         try:
             return parse_image(name, line), Rule(include=(found_pattern(expression[:-1]),))
         except ConfigurationError as error:
-            raise CannotSay(line, f"{shown(text)}: {error}") from error
+            raise NoCounterpart(line, f"{shown(text)}: {error}") from error
     first, *others = text.split(",")
     image = parse_image(first, line)
     if wrong := [tag for tag in others if not is_tag(tag)]:
-        raise CannotSay(line, f"{shown(text)}: {shown(wrong[0])} is not a tag")
+        raise NoCounterpart(line, f"{shown(text)}: {shown(wrong[0])} is not a tag")
     if image.digest:
         return image, Rule(names=((tag_for(image.digest), image.digest),))
     return image, Rule(names=tuple((tag, None) for tag in (image.tag, *others) if tag))
@@ -137,7 +137,7 @@ def _source(text: str, line: int) -> tuple[ImageName, Rule]:
 def _target(text: str, line: int) -> tuple[ImageName, tuple[str, ...]]:
     """A destination, and the tags that it names."""
     if "$" in text:
-        raise CannotSay(line, f"{shown(text)} has a variable; write its value, and import the file again")
+        raise NoCounterpart(line, f"{shown(text)} has a variable; write its value, and import the file again")
     first, *others = text.split(",")
     image = parse_image(first, line)
     return image, tuple(filter(None, (image.tag, *others)))
@@ -149,7 +149,7 @@ def _with_tags(entry: Entry, source: ImageName, wanted: tuple[str, ...], at: Rem
     if source.digest and wanted:
         return replace(entry, rules=(Rule(names=((wanted[0], source.digest),)),))
     if source.digest:
-        text = f"{at.text}a digest has no tag there; it gets {rule.names[0][0]}, for want of another"
+        text = f"{at.text}a digest has no tag there; it gets {rule.names[0][0]}, because it has none"
         return replace(entry, remarks=(replace(at, text=text, is_lost=False),))
     if wanted and wanted != tuple(tag for tag, _ in rule.names):
         text = (

@@ -18,9 +18,9 @@ from registry_sync.importing.model import ALL_TAGS, Entry, Imported, ImportedReg
 from registry_sync.importing.names import below, parse_place, parse_repository, tag_for
 from registry_sync.importing.namespaces import split_namespace, whole_name_pattern
 from registry_sync.importing.ranges import range_rule
-from registry_sync.importing.reading import CannotSay, Section, shown, unread_remarks, whole
+from registry_sync.importing.reading import NoCounterpart, Section, shown, unread_remarks, whole
 from registry_sync.importing.schedules import schedule_of_interval
-from registry_sync.importing.skopeo_sync import NUMBERS
+from registry_sync.importing.tools.skopeo_sync import NUMBERS
 from registry_sync.oci.platforms import parse_platform
 from registry_sync.oci.reference import Digest, Repository, is_tag
 from registry_sync.text import quoted
@@ -30,7 +30,7 @@ _PROCESS = ("relay", "watch", "docker", "skopeo", "lister", "dockerhost", "api-v
 
 
 def read_dregsy(documents: tuple[Document, ...], _wish: Wish) -> Imported:
-    """Read dregsy's files. :raises CannotSay: when a file as a whole has another form."""
+    """Read dregsy's files. :raises NoCounterpart: when a file as a whole has another form."""
     registries: dict[str, ImportedRegistry] = {}
     entries, remarks = list[Entry](), list[Remark]()
     for document in documents:
@@ -43,7 +43,7 @@ def read_dregsy(documents: tuple[Document, ...], _wish: Wish) -> Imported:
         for task in top.sections("tasks"):
             try:
                 entries += _task(task, registries, remarks)
-            except CannotSay as error:
+            except NoCounterpart as error:
                 text = f"{error.text}; the task is left out"
                 remarks.append(Remark(file=document.name, line=error.line, text=text))
         remarks += unread_remarks(top)
@@ -69,7 +69,7 @@ def _task(task: Section, registries: dict[str, ImportedRegistry], remarks: list[
         try:
             entry = _mapping(mapping, *places)
             entries.append(replace(entry, schedule=schedule, remarks=(*about, *entry.remarks)))
-        except CannotSay as error:
+        except NoCounterpart as error:
             text = f"{error.text}; the mapping is left out"
             remarks.append(Remark(file=task.document.name, line=error.line, text=text))
     task.text("name")
@@ -84,7 +84,7 @@ def _schedule(task: Section) -> tuple[str | None, tuple[Remark, ...]]:
         text = "has no interval: dregsy runs it once at its start, and here it runs only by hand; write schedule:"
         return None, (task.remark(text, is_lost=False),)
     schedule, is_same = schedule_of_interval(timedelta(seconds=seconds))
-    text = f"{seconds:g} seconds are not the distance of a schedule; {quoted(schedule)} is the nearest"
+    text = f"no schedule runs every {seconds:g} seconds; {quoted(schedule)} is the nearest"
     return schedule, () if is_same else (task.remark(text, "interval", is_lost=False),)
 
 
@@ -130,7 +130,7 @@ def _mapping(mapping: Section, source: Repository, target: Repository) -> Entry:
     origin, to = mapping.required("from"), mapping.text("to")
     if to.startswith("regex:"):
         text = f"{shown(to)} replaces by an expression; write rename:, a template such as 'copies/{{{{ name }}}}'"
-        raise mapping.cannot_say(text, "to")
+        raise mapping.no_counterpart(text, "to")
     if origin.startswith("regex:"):
         entry = _namespace(mapping, origin.removeprefix("regex:"), source, below(target, to.strip("/")))
     else:
@@ -152,11 +152,11 @@ def _namespace(mapping: Section, expression: str, source: Repository, target: Re
     namespace, rest = split_namespace(expression)
     if not namespace:
         text = f"{shown(expression)} begins with no namespace; write an entry {{namespace: NAME}} for each"
-        raise mapping.cannot_say(text, "from")
+        raise mapping.no_counterpart(text, "from")
     try:
         include = () if rest in (".*", ".+") else (whole_name_pattern(rest),)
     except ConfigurationError as error:
-        raise mapping.cannot_say(str(error), "from") from error
+        raise mapping.no_counterpart(str(error), "from") from error
     return Entry(
         file=mapping.document.name,
         line=mapping.line,
@@ -177,7 +177,7 @@ def _platform(mapping: Section) -> tuple[tuple[tuple[str, Value], ...], tuple[Re
     try:
         options = (("platforms", (parse_platform(platform),)),)
     except ConfigurationError as error:
-        raise mapping.cannot_say(str(error), "platform") from error
+        raise mapping.no_counterpart(str(error), "platform") from error
     text = "the destination gets an index of this platform; an image that lacks it fails"
     return options, (mapping.remark(text, "platform", is_lost=False),)
 
@@ -192,14 +192,14 @@ def _rules(mapping: Section) -> tuple[tuple[Rule, ...], tuple[Remark, ...]]:
         filters = [rule for text in written if (rule := _filter(text))] or ([] if _names(written) else [ALL_TAGS])
         rules = [_narrowed(rule, keeps) for rule in filters]
     except (ConfigurationError, ValueError) as error:
-        raise mapping.cannot_say(str(error), "tags") from error
+        raise mapping.no_counterpart(str(error), "tags") from error
     remarks = list(_about_versions(mapping, rules))
     if count:
         remarks.append(_about_count(mapping, count, rules))
         rules = [replace(rules[0], newest=count, newest_by="semver")]
     names = _names(written)
     if generated := [tag for tag, digest in names if digest and tag == tag_for(digest)]:
-        text = f"a digest has no tag there; it gets {', '.join(generated)}, for want of another"
+        text = f"a digest has no tag there; it gets {', '.join(generated)}, because it has none"
         remarks.append(mapping.remark(text, "tags", is_lost=False))
     return (*rules, *((Rule(names=tuple(names)),) if names else ())), tuple(remarks)
 
@@ -210,12 +210,12 @@ def _about_versions(mapping: Section, rules: Sequence[Rule]) -> Iterator[Remark]
 
 
 def _about_count(mapping: Section, count: int, rules: Sequence[Rule]) -> Remark:
-    """:raises CannotSay: when the number counts the tags of several filters together: each alone would mirror more."""
+    """:raises NoCounterpart: when the number counts tags of several filters together: each alone would mirror more."""
     if len(rules) == 1:
         text = "becomes newest, which keeps no tags but versions; dregsy keeps all tags that are no versions"
         return mapping.remark(f"'keep: latest {count}' {text}", "tags", is_lost=False)
     text = "counts the tags of all items together; newest counts those of one rule: write it in each"
-    raise mapping.cannot_say(f"'keep: latest {count}' {text}", "tags")
+    raise mapping.no_counterpart(f"'keep: latest {count}' {text}", "tags")
 
 
 def _filter(text: str) -> Rule | None:

@@ -9,8 +9,8 @@ from registry_sync.config.reading.yaml_source import Document
 from registry_sync.importing.logins import read_login
 from registry_sync.importing.model import Entry, Imported, ImportedRegistry, Remark, Value, Wish
 from registry_sync.importing.names import parse_place
-from registry_sync.importing.reading import CannotSay, Section, unread_remarks, whole
-from registry_sync.importing.regsync_steps import STEP_DEFAULTS, TEMPLATE, Step
+from registry_sync.importing.reading import NoCounterpart, Section, unread_remarks, whole
+from registry_sync.importing.tools.regsync_steps import STEP_DEFAULTS, TEMPLATE, Step
 
 _PROCESS: Mapping[str, str] = dict.fromkeys(
     ("blobLimit", "cacheCount", "cacheTime", "skipDockerConfig", "userAgent"),
@@ -19,7 +19,7 @@ _PROCESS: Mapping[str, str] = dict.fromkeys(
 
 
 def read_regsync(documents: tuple[Document, ...], _wish: Wish) -> Imported:
-    """Read regsync's files. :raises CannotSay: when a file as a whole has another form."""
+    """Read regsync's files. :raises NoCounterpart: when a file as a whole has another form."""
     entries: list[Entry] = []
     registries: list[ImportedRegistry] = []
     remarks: list[Remark] = []
@@ -33,7 +33,7 @@ def read_regsync(documents: tuple[Document, ...], _wish: Wish) -> Imported:
         for step in top.sections("sync"):
             try:
                 entries.append(Step(step, defaults).read())
-            except CannotSay as error:
+            except NoCounterpart as error:
                 remarks.append(Remark(file=document.name, line=error.line, text=f"{error.text}; the entry is left out"))
         remarks += [*_about_keys(defaults, _PROCESS), *_unread_defaults(defaults), *unread_remarks(top)]
     entries, inherited = _without_inherited(entries)
@@ -101,7 +101,7 @@ def _registries(top: Section, remarks: list[Remark]) -> Iterator[ImportedRegistr
     for section in top.sections("creds"):
         try:
             yield _registry(section)
-        except CannotSay as error:
+        except NoCounterpart as error:
             remarks.append(Remark(file=section.document.name, line=error.line, text=error.text))
 
 
@@ -124,7 +124,7 @@ def _registry(section: Section) -> ImportedRegistry:
     """An item of ``creds:``. Passwords and tokens are not kept."""
     name = section.required("registry")
     if "{{" in name:
-        raise section.cannot_say(TEMPLATE, "registry")
+        raise section.no_counterpart(TEMPLATE, "registry")
     host = parse_place(section.text("hostname") or name, section.line).host
     remarks = [section.remark(text, key) for key, text in _LOST_OF_REGISTRIES.items() if section.has(key)]
     remarks += _about_keys(section, _NEEDLESS_OF_REGISTRIES)

@@ -1,0 +1,1 @@
+"""The formats of other mirroring tools: a reader for each, which returns the values of ``importing/model.py``."""
