@@ -1,1 +1,1 @@
-"""Checks of everything that a run needs, each with what to type where it is lacking."""
+"""Checks of everything that a run needs. Each finding has the command or the setting that corrects it."""

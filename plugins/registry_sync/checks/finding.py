@@ -1,4 +1,4 @@
-"""One finding of a check: its subject, its verdict, and what to do."""
+"""One finding of a check: its subject, its verdict, and the remedy."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ LONGEST_PROBLEM = 300
 
 
 def guarded(subject: str, check: str, findings: Iterable[Finding]) -> Iterator[Finding]:
-    """The findings; an error that no check expects is a finding of its own, so that the others are not lost."""
+    """The findings of a check. An unexpected error becomes a finding too, so that the others are not lost."""
     try:
         yield from findings
     except RegistrySyncError as error:

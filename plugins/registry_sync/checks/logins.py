@@ -19,7 +19,7 @@ from registry_sync.registry.proxies import proxy_of_registry, shown_proxy
 from registry_sync.text_table import human_duration
 
 SKEW_SECONDS = 60.0
-"""Difference of clocks that is reported. Tokens are valid for minutes, and push times decide what a window contains."""
+"""Minimum difference of clocks that is reported. Tokens are valid for minutes, and windows go by push times."""
 
 EXPIRY_NOTICE = timedelta(days=14)
 """A login that ends earlier is a warning."""
@@ -120,10 +120,10 @@ def _check_expiry(subject: str, endpoint: Endpoint, now: datetime) -> Iterator[F
 
 
 def expires_at(secret: str) -> datetime | None:
-    """The end of a password that says so itself: a JWT (Azure), or that of ``aws ecr get-login-password``.
+    """The expiry in a password: of a JWT (Azure), or of the output of ``aws ecr get-login-password``.
 
     https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4; ECR's is JSON in Base64 with ``expiration``. ``None`` for all
-    others, which does not promise that they do not end.
+    others, which may expire all the same.
     """
     parts = secret.split(".")
     document = _json(parts[1]) if len(parts) == 3 else _json(secret)

@@ -1,6 +1,6 @@
-"""Check the access to each registry of a mirrors file: log in, list, read, and what the login may do.
+"""Check the access to each registry of a mirrors file: log in, list, read, and the rights of the login.
 
-Nothing is written. At Quay, permission to push is not asked for, because Quay creates a repository when a token for
+Nothing is written. Quay is not asked for the permission to push, because it creates a repository when a token for
 pushing to it is requested.
 """
 
@@ -56,7 +56,7 @@ def check_registry(registry: Registry, file: MirrorsFile, connections: Connectio
 
 
 def _unusable(registry: Registry, error: RegistrySyncError) -> Finding:
-    """The finding of a registry whose settings cannot be used. Its line has the names that the error begins with."""
+    """The finding of a registry with unusable settings. The names at the start of the error move to its subject."""
     whole = f"Connection {registry.connection}" if registry.connection else registry.identity or "address"
     finding = Finding.of_error(
         f"registry {registry.name}", error.part or whole, error, remedy=_creation(registry, error)
@@ -118,7 +118,7 @@ def _check_repository_rule(registry: Registry, mirror: Mirror, rule: RepositoryR
 
 
 def _summarized(findings: Iterable[Finding], mirror: Mirror, total: int) -> Iterator[Finding]:
-    """Failed checks of repositories one by one, and the others in one line. An outage ends the reading."""
+    """Failed checks of repositories one by one, and the passed ones in one line. An outage ends the reading."""
     passed: list[Finding] = []
     for finding in findings:
         if finding.verdict == "ok":
@@ -158,7 +158,7 @@ def _require_one(client: RegistryClient, rule: NamespaceRule) -> None:
 def _check_destination(
     registry: Registry, mirror: Mirror, source: Registry, client: RegistryClient, connections: Connections
 ) -> Iterator[Finding]:
-    """Read the repositories that the mirror writes, and check the privileges to push and delete where they are told."""
+    """Read the repositories that the mirror writes, and check the rights to push and delete where they are shown."""
     subject = f"registry {registry.name}"
     routes, total = _routes(mirror, source, registry, connections)
     findings = (_check_repository(subject, mirror, route.destination_repository, client) for route in routes)
@@ -179,7 +179,8 @@ def _routes(
 ) -> tuple[list[Route], int]:
     """Routes to a destination, and the number of repositories that are written by name.
 
-    Without one, a repository of a namespace that exists; none when the source lists none, which its check says.
+    Without such repositories, one of a namespace; none when the source lists none, which the check of the source
+    reports.
     """
     rules = [rule for rule in mirror.rules if isinstance(rule, RepositoryRule)]
     if rules:
@@ -198,7 +199,7 @@ def _routes(
 
 
 HIDDEN = "missing, or hidden from this user"
-"""Quay denies robot accounts what does not exist, also if they may create it."""
+"""Quay denies robot accounts access to a repository that does not exist, even if they may create it."""
 
 
 def _check_repository(subject: str, mirror: Mirror, repository: Repository, client: RegistryClient) -> Finding:

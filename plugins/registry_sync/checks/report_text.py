@@ -1,4 +1,4 @@
-"""Findings as text: a table, and below it what to do."""
+"""Findings as text: a table, and below it the remedies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from registry_sync.text_table import table
 _SHOWN = {"ok": "ok", "warning": "warning", "missing": "MISSING", "unknown": "UNKNOWN", "skipped": "not checked"}
 
 _LONGEST_REMARK = 70
-"""Longer remarks of checks that passed are cut, so that the table stays a table."""
+"""Maximum length of a remark of a passed check. Longer ones are cut to keep the table readable."""
 
 
 def findings_table(findings: Sequence[Finding]) -> str:
@@ -21,7 +21,7 @@ def findings_table(findings: Sequence[Finding]) -> str:
 
 
 def advice(findings: Sequence[Finding]) -> str:
-    """A paragraph for each finding that needs attention: what was seen, and what to type. Empty for none."""
+    """A paragraph for each finding that needs attention: the observation and the remedy. Empty without any."""
     return "\n\n".join(_paragraphs(findings))
 
 

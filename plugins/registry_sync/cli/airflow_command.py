@@ -1,4 +1,4 @@
-"""``airflow registry-sync``: the command line as a command of Airflow, which asks for it by the provider's description.
+"""``airflow registry-sync``: the command line as a command of Airflow, which finds it in the provider's description.
 
 Airflow builds the arguments of all its commands whenever one of them runs, so nothing is imported before this one runs.
 """

@@ -10,7 +10,7 @@ from registry_sync.config.mirror import Mirror
 from registry_sync.errors import ConfigurationError
 
 OK, FAILED, UNUSABLE, UNANSWERED = 0, 1, 2, 3
-"""Exit codes: success; something failed, would fail or is lacking; the mirrors file or an argument is not valid; a
+"""Exit codes: success; something failed, would fail or is missing; the mirrors file or an argument is not valid; a
 registry, a secrets backend or Airflow's database did not respond, so that nothing is known."""
 
 WIDTH = 118

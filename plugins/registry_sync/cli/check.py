@@ -1,4 +1,4 @@
-"""The command ``check``: find out what a run would lack, and print what to type. Nothing is written at registries."""
+"""The command ``check``: find what a run would lack, and print the remedies. Nothing is written to registries."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def print_check(arguments: argparse.Namespace) -> int:
-    """Check everything that a run needs, and print a table and what to do.
+    """Check everything that a run needs, and print a table with the remedies.
 
     Return 1 when something is missing, 3 when nothing is but something could not be checked.
     """

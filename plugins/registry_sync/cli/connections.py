@@ -1,4 +1,4 @@
-"""Connections of the command line. They use Airflow's hooks, so a plan reads the registries as a run would.
+"""Connections of the command line. They use Airflow's hooks, so a plan reads the registries like a run.
 
 Airflow logs to the standard output of its first import. Each call of Airflow therefore runs with standard error in
 place of standard output, which is kept for the command's own output.

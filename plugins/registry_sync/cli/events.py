@@ -71,7 +71,7 @@ def _without_webhook(file: MirrorsFile) -> Sequence[str]:
 
 
 def _http_url(text: str) -> str:
-    """The value of ``--url``. The path of an address is put behind it."""
+    """The value of ``--url``, to which the path of an address is appended."""
     try:
         url = urlsplit(text)
         is_right = url.scheme in ("http", "https") and url.hostname and (url.port is None or url.port > 0)

@@ -1,4 +1,4 @@
-"""``import``: write a mirrors file that says what the files of another tool say."""
+"""The command ``import``: write a mirrors file with the meaning of another tool's files."""
 
 from __future__ import annotations
 

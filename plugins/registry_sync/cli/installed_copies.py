@@ -1,4 +1,4 @@
-"""Find out if the package is installed twice, as by pip and as a copy in Airflow's plugins folder."""
+"""Find out if the package is installed twice: by pip, and as a copy in Airflow's plugins folder."""
 
 from __future__ import annotations
 

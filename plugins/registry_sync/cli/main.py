@@ -1,4 +1,4 @@
-"""``python -m registry_sync``: validate a mirrors file, check its registries, print what runs would do and did."""
+"""The commands of ``python -m registry_sync``: their arguments, and the function that runs each."""
 
 from __future__ import annotations
 

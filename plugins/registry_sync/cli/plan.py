@@ -75,7 +75,7 @@ def print_plans(arguments: argparse.Namespace) -> int:
 
 
 def _exit_code(planned: Sequence[PlannedRoute]) -> int:
-    """``UNANSWERED`` when every route that would fail has met only something that does not respond."""
+    """``UNANSWERED`` when every failure is a registry or service that does not respond."""
     failing = [entry for entry in planned if entry.would_fail()]
     if not failing:
         return OK
@@ -84,7 +84,7 @@ def _exit_code(planned: Sequence[PlannedRoute]) -> int:
 
 
 def _check_arguments(arguments: argparse.Namespace) -> None:
-    """:raises ConfigurationError: for an argument that goes with one mirror only."""
+    """:raises ConfigurationError: for an argument that needs a single mirror."""
     names = [f"--{name}" for name in ("repository", "destination", "accept") if getattr(arguments, name)]
     if arguments.all and names:
         raise ConfigurationError(f"{' and '.join(names)}: only with --mirror NAME, not with --all")

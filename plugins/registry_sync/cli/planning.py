@@ -1,4 +1,4 @@
-"""Plan the routes of mirrors for the command ``plan``. An error of one route or mirror is its own."""
+"""Plan the routes of mirrors for the command ``plan``. An error of one route or mirror does not stop the others."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class PlanRequest:
     :ivar destinations: names of destinations; empty for all.
     :ivar globs: source repositories; empty for all.
     :ivar accepted: moved tags to accept, of one mirror.
-    :ivar sizes: manifests that are read to know how many bytes a run would send.
+    :ivar sizes: the manifests to read for the number of bytes that a run would send.
     """
 
     scope: RouteScope

@@ -105,7 +105,7 @@ def _row(row: OverviewRow, now: datetime) -> tuple[str, ...]:
 
 
 def event_lines(pushes: Mapping[str, PushesState], now: datetime) -> Iterator[str]:
-    """Yield when the last event came for each mirror that events start, and how many tags no event has named."""
+    """Yield a line for each mirror that events start: the age of its last event, and the number of tags without one."""
     if pushes:
         yield "\nEvents:"
     for mirror, state in sorted(pushes.items()):

@@ -80,7 +80,7 @@ def print_verification(arguments: argparse.Namespace) -> int:
 
 
 def _conclude(reports: Sequence[RouteReport], *, has_filter: bool) -> tuple[bool, str]:
-    """The outcome of all routes, and a sentence about it. A mistyped tag must not look like a success."""
+    """The outcome of all routes, with a sentence. A mistyped tag must not look like a success."""
     failed, total = sum(map(_is_not_whole, reports)), len(reports)
     if failed:
         return True, f"{failed} of {total} repositories are not whole, not in sync, or could not be verified"

@@ -1,4 +1,4 @@
-"""The command ``where``: where an image is, and where it is lacking. ``--live`` asks the registries as well."""
+"""The command ``where``: print where an image is, and where it is missing. ``--live`` reads the registries as well."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from registry_sync.text import one_line
 from registry_sync.text_table import human_duration, table
 
 MAX_REPOSITORIES = 50
-"""Source repositories in an answer. More need a longer name."""
+"""Maximum number of source repositories in an answer. A longer name finds fewer."""
 
 _NAME, _TAG, _SHORT = 44, 24, 12
 """Widths of columns: whole names of repositories, tags, and the hexadecimal digits of short digests."""
@@ -107,7 +107,7 @@ def _is_bad(column: Column, cell: Cell) -> bool:
 
 
 def _document(answer: Answer) -> dict[str, Any]:
-    """The answer of the page's twin, and what the registries say."""
+    """The JSON of the page, with the digests that the registries returned."""
     document = find_answer(answer.text, answer.found)
     live = [
         {"repository": repository, "tag": tag, "digest": now.digest, "error": now.error, "verdict": now.verdict}
@@ -188,7 +188,7 @@ def _minute(time: datetime | None) -> str:
 
 
 def _lag(cell: Cell) -> str:
-    """The lag. From a first sight it is the least that it can be."""
+    """The lag. Counted from a first sight, it is a lower bound."""
     if cell.lag_seconds is None:
         return "-"
     return f"{'' if cell.pushed_at else '≥ '}{human_duration(cell.lag_seconds)}"
@@ -203,7 +203,7 @@ def _reasons(item: FoundRepository) -> Iterator[str]:
 
 
 def _problems(answer: Answer, item: FoundRepository) -> Iterator[str]:
-    """Yield the problems of tags, and the answers of registries that gave no digest."""
+    """Yield the problems of tags, and the errors of registries that returned no digest."""
     for row in item.rows:
         for column, cell in _pairs(item, row):
             if problem := cell.problem:

@@ -1,4 +1,4 @@
-"""Ask the registries for the digests that tags have now, and compare them with the state."""
+"""Read the digests that tags have now from the registries, and compare them with the state."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _read_item(
 
 
 def _registry(file: MirrorsFile, column: Column, *, is_source: bool) -> Registry | None:
-    """The registry of a column; ``None`` when the mirrors file has another one by now."""
+    """The registry of a column; ``None`` when the mirrors file names another one now."""
     mirror = file.mirrors.get(column.mirror)
     name = mirror and (mirror.source if is_source else column.destination)
     registry = file.registries.get(name) if name else None
@@ -77,11 +77,11 @@ def _read(registry: Registry | None, repository: str, tag: str, connections: Con
 
 
 def _judge(live: LiveDigest, cell: Cell) -> LiveDigest:
-    """Compare with what the state says: the digest that a tag should have, and whether it has it."""
+    """Compare a digest with the state: the digest that a tag should have, and its status."""
     if live.error or cell.status in {"unknown", "not_selected"} or cell.digest is None:
         return live
     is_as_wanted = live.digest == cell.digest
     is_right = is_as_wanted == (cell.status == "in_sync")
     if is_right and cell.status in {"changed", "locked", "kept"}:
-        is_right = live.digest is not None  # another image should be there
+        is_right = live.digest is not None  # another image is expected
     return LiveDigest(digest=live.digest, verdict="same" if is_right else "differs")

@@ -1,7 +1,7 @@
-"""The addresses of the receiver: one per registry and per mirror with events of its own. Nobody can guess them.
+"""The addresses of the receiver: one for each registry, and for each mirror with its own events. Nobody can guess them.
 
-An address ends with a token: the HMAC of the secret over the name. So it changes with the secret, and one address tells
-nothing about another.
+An address ends with a token: the HMAC of the secret over the name. So it changes with the secret, and does not reveal
+any other address.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 PREFIX = "/registry-sync-events"
-"""The path below which the API server has the receiver, and nothing else. A reverse proxy can expose it alone."""
+"""The path of the API server that has the receiver and nothing else. A reverse proxy can expose it alone."""
 
 Scope = Literal["registry", "mirror"]
 

@@ -19,10 +19,10 @@ from typing import Any
 from registry_sync.events.push import Push
 
 MAX_PUSHES = 50
-"""Most repositories of one event. The receiver emits another event for more."""
+"""Maximum number of repositories in one event. The receiver emits another event for more."""
 
 MAX_TAGS = 50
-"""Most tags that an event names for a repository. With more of them, it names none: all are looked at."""
+"""Maximum number of tags that an event names for a repository. With more, it names none, and all tags are compared."""
 
 MAX_REGISTRY_LENGTH = 100
 """Longest name of a registry in a mirrors file."""

@@ -16,10 +16,10 @@ from registry_sync.events.event_extra import MAX_PUSHES, MAX_TAGS, to_extra
 from registry_sync.events.push import Push
 
 INTERVAL_SECONDS = 2.0
-"""Least time between two batches of one mirror."""
+"""Minimum time between two batches of one mirror."""
 
 MAX_REPOSITORIES = 1_000
-"""Repositories that wait for one mirror. The sender of further ones is asked to send them later."""
+"""Maximum number of repositories that wait for one mirror. Senders of more get the answer to send them later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ class Gathering:
         return min(map(self._due_at, self._waiting), default=None)
 
     def postpone(self, mirrors: Iterable[str], until: float) -> None:
-        """Let mirrors have no batch before a time: what went wrong may be well again then."""
+        """Let mirrors have no batch before a time, because the fault may have passed by then."""
         self._last |= dict.fromkeys(mirrors, until - INTERVAL_SECONDS)
 
     def _due_at(self, mirror: str) -> float:

@@ -65,7 +65,7 @@ SETTINGS: Mapping[str, Setting] = {
         proof="headers: Authorization: [Bearer {secret}]",
     ),
 }
-"""The settings by kind of registry. Those of the kinds that are not here are made by one's own CI."""
+"""The settings by kind of registry. For any other kind, your own CI sends the events."""
 
 OWN_CI = Setting(place="your CI, after the push: the command below", proof="header: Authorization: Bearer {secret}")
 

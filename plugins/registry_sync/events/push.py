@@ -1,4 +1,4 @@
-"""A push that a registry reports. It is a hint where to look, so it has names and no digest."""
+"""A push that a registry reports. It is a hint about what to compare, so it has names and no digest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Push:
 
     @classmethod
     def of(cls, repository: object, tags: object) -> Push | None:
-        """The push with the valid names of a body or a document; ``None`` when none is left to look at.
+        """The push with the valid names of a body or a document; ``None`` when it has none.
 
         :param tags: a list, or ``None`` where the sender does not name them.
 

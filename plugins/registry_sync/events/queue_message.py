@@ -21,7 +21,7 @@ MAX_DEPTH = 24
 """Levels of a message, those within texts included."""
 
 MAX_VALUES = 20_000
-"""Values of a message that are looked at. One with more is read up to there, and polling finds the rest."""
+"""Maximum number of values that are read from a message. Polling finds what stands behind them."""
 
 
 MAX_TEXT_BYTES = 1 << 20
@@ -35,7 +35,7 @@ def pushes_of_message(payload: object, kind: str, host: str) -> tuple[Push, ...]
 
     :param payload: JSON values, as the trigger of the queue yields them.
     :param kind: of the registry.
-    :param host: of the registry. What another one reports is left out, where the sender says so.
+    :param host: of the registry. Pushes to another registry are left out, where the sender names it.
     """
     found: list[Push] = []
     for document in _documents(payload):

@@ -1,4 +1,4 @@
-"""The decision about one request: is it genuine, and which pushes does its body name."""
+"""The decision about one request: accepted with the pushes that its body names, or refused."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def read_request(request: Request, *, kind: str, host: str, secret: str) -> Repo
 
 
 def _read(document: Mapping[str, Any], sender: Sender, host: str, secret: str, *, proven: bool) -> Reported | Refused:
-    """Read a body whose headers prove it, or whose sender has no headers for it: then a token in it must be right."""
+    """Read a body whose headers prove it. Of a sender without such headers, a token in the body must be right."""
     generic = {key: value for key, value in document.items() if key != "token"}
     if proven and (sender is GENERIC or is_meant(generic)) and (mistake := find_mistake(generic, host)):
         return Refused(status=422, message=mistake)
@@ -71,7 +71,7 @@ def _read(document: Mapping[str, Any], sender: Sender, host: str, secret: str, *
 def _json_of(request: Request) -> bytes:
     """The JSON of a body. GitHub sends it as the field ``payload`` of a form unless told otherwise.
 
-    ``curl -d`` names the type of a form for every body, so it is not asked for.
+    The Content-Type is not checked, because ``curl -d`` sends that of a form with every body.
     """
     if not request.body.startswith(b"payload="):
         return request.body

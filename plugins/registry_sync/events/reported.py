@@ -1,4 +1,4 @@
-"""The result of reading a body: pushes under the names that the sender has for them, or a reason to ignore it."""
+"""The result of reading a body: pushes under their possible names, or a reason to ignore it."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ def reported(names: Iterable[object], tags: object) -> Reported:
 
 
 def text(value: object) -> str:
-    """``value`` if it is a text, else an empty one."""
+    """``value`` if it is a text, else an empty text."""
     return value if isinstance(value, str) else ""
 
 
 def mapping(value: object) -> dict[str, Any]:
-    """``value`` if it is an object, else an empty one."""
+    """``value`` if it is an object, else an empty object."""
     return value if isinstance(value, dict) else {}
 
 
 def listing(value: object) -> list[Any]:
-    """``value`` if it is a list, else an empty one."""
+    """``value`` if it is a list, else an empty list."""
     return value if isinstance(value, list) else []

@@ -7,11 +7,11 @@ import math
 from typing import Any
 
 MAX_DEPTH = 32
-"""Nesting of a body. That of GitHub, the deepest of the senders, has ten levels."""
+"""Maximum nesting of a body. GitHub's bodies, the deepest of all senders, have ten levels."""
 
 
 class BadJson(ValueError):
-    """A body that is not the JSON object that it should be. The message quotes nothing of it."""
+    """A body that is not a valid JSON object. The message quotes nothing of it."""
 
 
 def read_object(body: bytes) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from registry_sync.events.reported import ReportedPush
 from registry_sync.oci.reference import Repository, parse_host
 
 MAX_RULES = 300
-"""Most rules of a mirror that its asset carries. With more of them, every repository starts its DAG, which compares."""
+"""Maximum number of rules that a mirror's asset carries. With more, a push to any repository starts its DAG."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ def copy_argv(program: SkopeoProgram, files: SkopeoFiles, image: ImageCopy, *, t
         *("--tmpdir", str(files.temporary)),
         "copy",
         *(("--all", "--preserve-digests", "--format", image.format) if image.is_index else ("--preserve-digests",)),
-        # Signatures are verified, and copied by us as tags: registries have no other place for them.
+        # skopeo verifies signatures, and our own client copies them as tags.
         *(("--remove-signatures",) if policy_files else ()),
         *_side_arguments("src", files.source),
         *_side_arguments("dest", files.destination),

@@ -55,7 +55,7 @@ class Skopeo:
     Skopeo is looked for, and its files are written, by :meth:`prepare`, else by the first copy.
 
     :param find: returns the skopeo to run.
-    :param destination_hosts: returns the hosts that the destination has led our own client to.
+    :param destination_hosts: returns the hosts to which the destination has redirected our own client.
     :param policy_files: the policy that images must pass before they are copied; ``None`` accepts any image.
     :param copy_timeout_seconds: timeout of one copy.
     :param stall_timeout_seconds: a copy fails when it moves no bytes for this long. Only Linux has the counters for
@@ -169,7 +169,7 @@ class Skopeo:
             self._secrets[number].note(f"Basic {credentials.basic()}", {}, None)
 
     def _redact(self, line: str) -> str:
-        """A line of skopeo, which quotes what registries answer, without secrets."""
+        """A line of skopeo's output without secrets. It may quote what registries answer."""
         for secrets in self._secrets:
             line = secrets.redact(line)
         return redact(line)
@@ -219,7 +219,7 @@ class Skopeo:
             renew_auth_file(files.destination, self._destination)
 
     def _proxies(self) -> Mapping[str, str]:
-        """:raises ConfigurationError: when one skopeo cannot reach both registries as their proxies say."""
+        """:raises ConfigurationError: when one skopeo cannot use the proxies of both registries."""
         return proxy_variables(self._source, self._destination, self._destination_hosts())
 
     def _follow(self, child: RunningSkopeo, image: ImageCopy) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""Translates the error message of a failed skopeo into one of our errors. Pure functions.
+"""Translate the error message of a failed skopeo into one of our errors. Pure.
 
 Skopeo exits with 1 for everything from a wrong password to a full disk, so only the text tells the cause. The patterns
 were collected by injecting each fault into skopeo 1.9.3, 1.18 and 1.22; a test contains the texts.

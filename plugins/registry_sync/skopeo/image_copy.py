@@ -1,4 +1,4 @@
-"""One copy by digest: the order that skopeo gets."""
+"""The value of one copy by digest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The proxy variables of a skopeo, which has one environment for both registries.
+"""The proxy variables for skopeo, which has one environment for both registries.
 
 Go reads them: https://pkg.go.dev/golang.org/x/net/http/httpproxy#Config. Go never uses a proxy for this machine.
 """
@@ -16,12 +16,12 @@ _VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_prox
 
 
 def proxy_variables(source: Endpoint, destination: Endpoint, destination_hosts: Collection[str]) -> Mapping[str, str]:
-    """The proxy variables with which skopeo reaches both registries as their own settings say.
+    """The proxy variables with which skopeo reaches both registries by their own settings.
 
     A source through a proxy with a direct destination is possible, because a push needs only the hosts that our own
-    client has been led to. A direct source is not: the hosts that its blobs are redirected to are not known before.
+    client has met. A direct source is not: the hosts to which its blobs are redirected are not known in advance.
 
-    :param destination_hosts: hosts that the destination has led our own client to, such as its token service.
+    :param destination_hosts: hosts that our own client has met at the destination, such as its token service.
     :raises ConfigurationError: when one environment cannot express it.
     """
     if source.proxy is None and destination.proxy is None:

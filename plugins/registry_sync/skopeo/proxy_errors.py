@@ -51,7 +51,7 @@ _CASES: tuple[tuple[str, type[RegistrySyncError], str], ...] = (
 
 
 def decode_proxy_failure(text: str, who: str, words: str, proxy: str) -> RegistrySyncError | None:
-    """The error of a proxy; ``None`` for a failure that is not one of a proxy.
+    """The error of a proxy; ``None`` for any other failure.
 
     :param text: skopeo's message in lower case, without addresses.
     :param who: the registry that was to be reached, such as ``source quay.io/a/b``.

@@ -34,7 +34,7 @@ KEEPS_CONNECTIONS = SkopeoVersion(1, 12, 0)
 
 
 def speed_limit(version: SkopeoVersion) -> str:
-    """The reason why a version copies slowly; empty for a version that does not.
+    """The reason why a version copies slowly; empty for a version that copies fast.
 
     >>> speed_limit(SkopeoVersion(1, 11, 2))
     'it opens a connection for each request, which versions from 1.12 on do not'

@@ -1,7 +1,7 @@
 """Places of blobs: a repository of a registry that has a blob, for all tasks of one user on one machine.
 
-A registry takes a blob over from another of its repositories without a transfer, if a client names that repository.
-Each repository is mirrored by a task of its own, so they share what they know: in one file of fixed size, whose entries
+A registry mounts a blob from another of its repositories without a transfer, if a client names that repository. Each
+repository is mirrored by a task of its own, so they share what they know: in one file of fixed size, whose entries
 replace each other. An entry that is wrong costs nothing, because the registry decides.
 """
 
@@ -28,7 +28,7 @@ _LONGEST_NAME = 234
 class BlobPlaces:
     """Places of blobs in the repositories of one registry. Safe to use from several threads and tasks.
 
-    :param registry: the registry and the user: with other credentials other repositories may be read.
+    :param registry: the registry and the user, because another user may read other repositories.
     """
 
     def __init__(self, registry: str) -> None:
@@ -51,7 +51,7 @@ class BlobPlaces:
         return name[:length].decode("utf-8", "replace") if is_right and length else None
 
     def note(self, digest: str, repository: str) -> None:
-        """Note that a repository has a blob. What was noted in its place before is forgotten."""
+        """Note that a repository has a blob. This replaces the entry that was in its place."""
         name = repository.encode()
         if len(name) > _LONGEST_NAME:
             return

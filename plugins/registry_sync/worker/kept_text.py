@@ -1,4 +1,4 @@
-"""The last good text of a file, in the shared directory, to go on with while the file has an error."""
+"""Keep the last good text of a file in the shared directory, for the time while the file has an error."""
 
 from __future__ import annotations
 

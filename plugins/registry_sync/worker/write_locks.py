@@ -48,7 +48,7 @@ class WriteLocks:
     def acquire(self, names: Iterable[str]) -> Iterator[bool]:
         """Acquire the locks on all digests or tags atomically, so that no deadlock can arise.
 
-        Yields whether that took a wait for another thread or task, which may have done the same work meanwhile.
+        Yields ``True`` after a wait for another thread or task, which may have done the same work meanwhile.
         """
         wanted = set(names)
         with self._changed:

@@ -1,4 +1,4 @@
-"""``python -m registry_sync nodes audit``: where images come from, and if machines have the rendered files."""
+"""``python -m registry_sync nodes audit``: print the origin of images, and the differences of machines' files."""
 
 from __future__ import annotations
 

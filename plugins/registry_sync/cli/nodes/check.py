@@ -111,7 +111,7 @@ def find_pool(file: MirrorsFile, name: str) -> NodePool:
 
 
 def _recall() -> KnownDigests:
-    """The digests that the DAG read earlier; none where Airflow's database cannot be read, which is said."""
+    """The digests that the DAG read earlier; none, with a warning, where Airflow's database cannot be read."""
     try:
         return recall_stored_digests()
     except RegistrySyncError as error:

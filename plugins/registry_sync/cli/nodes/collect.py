@@ -29,7 +29,7 @@ def add_collect(parser: argparse.ArgumentParser) -> None:
 
 
 def _collect(arguments: argparse.Namespace) -> int:
-    """Write the list. Return 1 when an image was left out, which would end the other images' mirrors."""
+    """Write the list. Return 1 when an image was left out."""
     found = [_read(name) for name in arguments.files]
     places = {image: at for each in found for image, at in each.places.items()}
     images = sorted({_with_tag(image) for image in places if not _has_digest_alone(image)})
@@ -70,7 +70,7 @@ def _no_tag(image: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write the list at once: Airflow may read it at any time, and half a list would end the other images' mirrors.
+    """Write the list atomically: Airflow may read it at any time, and half a list would remove images from mirrors.
 
     :raises ConfigurationError: when that is not possible.
     """

@@ -1,6 +1,6 @@
 """Notifications of CNCF Distribution (docker-registry), of GitLab's container registry, and of others built on it.
 
-A body has several events, also of layers and of pulls. Events of one repository are merged by who takes them.
+A body has several events, also of layers and of pulls. The receiver merges events of one repository.
 
 https://distribution.github.io/distribution/about/notifications
 https://docs.gitlab.com/administration/packages/container_registry/#configure-container-registry-notifications

@@ -1,4 +1,4 @@
-"""Events of one's own CI: ``{"repository": "team/app", "tags": ["v1"]}``. Without ``tags``, all tags are looked at."""
+"""Events of your own CI: ``{"repository": "team/app", "tags": ["v1"]}``. Without ``tags``, all tags are compared."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def is_generic(document: Mapping[str, Any]) -> bool:
 
 
 def is_meant(document: Mapping[str, Any]) -> bool:
-    """Return whether a body is more likely a slip in this form than a registry's own, whose bodies have objects.
+    """Return whether a body is more likely a mistake in this form than a registry's own form, which has objects.
 
     >>> is_meant({"repo": "team/app", "tags": ["v1"]}), is_meant({"repository": {"name": "app"}, "action": "deleted"})
     (True, False)

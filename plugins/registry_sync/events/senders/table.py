@@ -35,8 +35,8 @@ class Sender:
     """A sender of events.
 
     :ivar read: reads a body, given the host of the registry.
-    :ivar proves: it sends the secret or a signature, so a request without a valid one is refused. The others prove
-        themselves by the address alone.
+    :ivar proves: it sends the secret or a signature, so a request without a valid one is refused. For other senders the
+        address alone is the proof.
     """
 
     read: Reader
@@ -62,7 +62,7 @@ SENDERS: Mapping[str, Sender] = {
     "nexus": _of(nexus.read),
     "distribution": _of(distribution.read),
 }
-"""The senders by kind of registry. A kind that is not here has the generic one alone."""
+"""The senders by kind of registry. Any other kind has the generic sender only."""
 
 
 def sender_of(kind: str) -> Sender:
@@ -75,7 +75,7 @@ def sender_of(kind: str) -> Sender:
 
 
 _IN_QUEUES: Mapping[str, Reader] = {"acr": event_grid.read, "google": google.read}
-"""Forms that clouds send to their queues. That of Azure holds its webhook's form, which is then not read by itself."""
+"""Forms that clouds send to their queues. Azure's form contains its webhook's form, which is then not read again."""
 
 
 def readers_of_messages(kind: str) -> Iterator[Reader]:
