@@ -40,6 +40,12 @@ def error_of(asked: Transport, path: str = "/v2/", **options: Any) -> RegistrySy
     return caught.value
 
 
+def join_openers() -> None:
+    """Wait for the threads that open connections ahead."""
+    for thread in [thread for thread in threading.enumerate() if thread.name == "registry_sync"]:
+        thread.join(PATIENCE_SECONDS)
+
+
 def sized(request: ScriptedRequest) -> Reply:
     """A body of the size in the path, with the status before it."""
     _, status, size = request.target.rsplit("/", 2)
@@ -242,16 +248,24 @@ def test_a_redirect_to_no_address_is_the_failure_of_that_request(location: str) 
 
 
 class TestOpenedAhead:
-    def test_they_are_used_by_the_requests_to_come(self) -> None:
+    @pytest.mark.parametrize("has_tls", [False, True])
+    def test_they_are_used_by_the_requests_to_come(self, tmp_path: Path, *, has_tls: bool) -> None:
+        """Session tickets of TLS 1.3, which arrive before any request, do not end a connection."""
+        authority = CertificateAuthority.create(tmp_path)
+        certificate = authority.issue() if has_tls else None
         arrived = threading.Barrier(3, timeout=PATIENCE_SECONDS)
 
         def meet(_: ScriptedRequest) -> Reply:
             arrived.wait()
             return Reply()
 
-        with ScriptedServer(meet) as server, transport(server.host) as asked:
+        with (
+            ScriptedServer(meet, tls=certificate) as server,
+            transport(server.host, tls=has_tls, ca_file=authority.ca_file) as asked,
+        ):
             asked.open_connections(3)
             wait_until(lambda: server.connections == 3, "three connections are open")
+            join_openers()
             with ThreadPoolExecutor(3) as pool:
                 answers = list(pool.map(lambda _: asked.call("GET", "/v2/"), range(3)))
             assert [answer.status for answer in answers] == [200] * 3
@@ -279,6 +293,5 @@ class TestOpenedAhead:
             with transport(server.host) as asked:
                 pass
             asked.open_connections(3)
-            for thread in [each for each in threading.enumerate() if each.name == "registry_sync"]:
-                thread.join(PATIENCE_SECONDS)
+            join_openers()
             assert server.connections == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socketserver
-import ssl
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -60,6 +59,36 @@ def test_interim_responses_are_skipped(status: int) -> None:
         server.stop()
 
 
+@pytest.mark.parametrize("size_bytes", [2, 12_000])
+@pytest.mark.parametrize("has_tls", [False, True])
+def test_bytes_behind_a_response_are_not_the_next_one(
+    tmp_path: Path, recorded_pauses: list[float], size_bytes: int, *, has_tls: bool
+) -> None:
+    """A broken server answers HEAD with a body. What of it is late arrives when the next request was sent."""
+
+    class Handler(RawHandler):
+        def handle(self) -> None:
+            late = b""
+            for _, path, _ in self.requests():
+                head = f"HTTP/1.1 200 OK\r\nDocker-Content-Digest: {Digest.of(path.encode())}\r\n\r\n"
+                self.wfile.write(late + head.encode() + b"{" * size_bytes)
+                late = b"}"
+
+    authority = CertificateAuthority.create(tmp_path)
+    server = LoopbackServer(Handler)
+    server.tls = authority.issue().server_context() if has_tls else None
+    server.start()
+    endpoint = Endpoint(host=server.host, tls=has_tls, ca_file=authority.ca_file)
+    try:
+        with closing(DistributionClient(endpoint)) as client:
+            for tag in ("v1", "v2", "v3"):
+                expected = Digest.of(f"/v2/{NAME}/manifests/{tag}".encode())
+                assert client.head_manifest(Repository(server.host, NAME), tag) == expected
+        assert (server.accepted, recorded_pauses) == (3, [])
+    finally:
+        server.stop()
+
+
 def test_a_response_that_breaks_off_in_its_head_is_repeated(recorded_pauses: list[float]) -> None:
     digests = [Digest.of(b"cut"), Digest.of(b"whole")]
 
@@ -104,10 +133,7 @@ def test_a_refusal_is_read_although_the_server_has_closed(
     authority = CertificateAuthority.create(tmp_path / "authority")
     stored = bytearray()
     server = LoopbackServer(type("Handler", (SmallBodies,), {"stored": stored}))
-    if has_tls:
-        certificate = authority.issue()
-        server.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        server.tls.load_cert_chain(certificate.cert_file, certificate.key_file)
+    server.tls = authority.issue().server_context() if has_tls else None
     server.start()
     endpoint = Endpoint(host=server.host, tls=has_tls, ca_file=authority.ca_file)
     blob = Descriptor(media_type=images.OCI_LAYER, digest=Digest.of(content), size_bytes=len(content))

@@ -56,7 +56,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
         "registry.wire.response_head",
     ),
     "urllib.request": ("registry.proxies",),
-    "socket": ("registry.wire.pools",),
+    "socket": ("registry.wire.sockets",),
     "ssl": (
         "registry.wire.connections",
         "registry.wire.http_errors",
@@ -64,6 +64,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
         "registry.wire.pools",
         "registry.wire.proxy_errors",
         "registry.wire.raw_response",
+        "registry.wire.sockets",
     ),
     "httpx": (),
     "aiohttp": (),

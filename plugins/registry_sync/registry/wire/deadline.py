@@ -14,6 +14,8 @@ from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any, BinaryIO
 
+from registry_sync.registry.wire.sockets import break_off
+
 RESPONSE_SECONDS = 300
 """Time limit of a response, from its first byte to its last."""
 
@@ -52,6 +54,11 @@ class _DeadlineReader(io.RawIOBase):
         self._reads = reads
         self._seconds = _seconds.get() or RESPONSE_SECONDS
         self._deadline = time.monotonic() + self._seconds
+        self._is_over = False
+
+    def end(self) -> None:
+        """Read nothing more."""
+        self._is_over = True
 
     def readable(self) -> bool:
         return True
@@ -60,6 +67,8 @@ class _DeadlineReader(io.RawIOBase):
         return self._reads.fileno()
 
     def readinto(self, buffer: Any, /) -> int | None:
+        if self._is_over:
+            return 0
         if time.monotonic() > self._deadline:
             raise DeadlineExceeded(f"was still answering after {self._seconds} s")
         count: int | None = self._reads.readinto(buffer)
@@ -73,9 +82,21 @@ class _DeadlineReader(io.RawIOBase):
 class DeadlineResponse(http.client.HTTPResponse):
     """A response that has to be complete by the deadline."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fp: Any = io.BufferedReader(_DeadlineReader(self.fp.detach()))
+    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self._connected = sock
+        self._reader = _DeadlineReader(self.fp.detach())
+        self.fp: Any = io.BufferedReader(self._reader)
+
+    def _close_conn(self) -> None:
+        """Close the response. A connection with bytes behind it, such as the body of a HEAD, is broken off.
+
+        The rest of them would arrive as the response to the next request.
+        """
+        self._reader.end()
+        if self.fp.peek(1):
+            break_off(self._connected)
+        super()._close_conn()  # type: ignore[misc]
 
     @staticmethod
     def read_fields(stream: BinaryIO) -> Any:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import errno
-import socket
 import ssl
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any, ClassVar
 
@@ -16,6 +15,7 @@ from urllib3.exceptions import ConnectTimeoutError
 
 from registry_sync.registry.wire.deadline import DeadlineResponse, Within
 from registry_sync.registry.wire.plain_request import PlainPool
+from registry_sync.registry.wire.sockets import break_off, is_idle
 
 _write_seconds: ContextVar[float | None] = ContextVar("write_seconds", default=None)
 
@@ -51,9 +51,8 @@ class OpenConnections:
         """Break off every connection, so that whoever waits for it goes on at once. Takes no lock."""
         self._is_aborted = True
         for connection in list(self._connections):
-            if isinstance(connection.sock, socket.socket):
-                with suppress(OSError):
-                    socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)  # not TLS's own, which waits
+            if (connected := connection.sock) is not None:
+                break_off(connected)
 
 
 class _Noted:
@@ -61,7 +60,16 @@ class _Noted:
 
     opened: ClassVar[OpenConnections]
     response_class = DeadlineResponse
-    sock: socket.socket | None
+    sock: Any
+
+    @property
+    def is_connected(self) -> bool:
+        """The server has neither closed the connection nor sent anything that was not read.
+
+        urllib3 counts the session tickets of TLS 1.3, too, which follow the handshake and are read with the first
+        response. It would give up every connection that was opened ahead.
+        """
+        return self.sock is not None and is_idle(self.sock)
 
     def connect(self) -> None:
         """:raises TLSTimeoutError: when the connection is accepted, and then not answered."""
