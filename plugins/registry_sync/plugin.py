@@ -46,12 +46,45 @@ class _LazyReceiver:
             self._app = build_receiver()
         await self._app(scope, receive, send)
 
+    async def end(self) -> None:
+        """Store what waits, before the server ends."""
+        if self._app is not None:
+            await self._app.state.end()
+
+
+RECEIVER = _LazyReceiver()
 
 APPS: list[Any] = [
     {"app": _LazyPages(), "url_prefix": f"/{PATH}", "name": NAME},
-    {"app": _LazyReceiver(), "url_prefix": f"/{PATH}-events", "name": f"{NAME}_events"},
+    {"app": RECEIVER, "url_prefix": f"/{PATH}-events", "name": f"{NAME}_events"},
 ]
 """The pages need a login of Airflow. The receiver of webhooks needs none, so it is a separate app."""
+
+
+class EndOfServer:
+    """ASGI middleware of the API server that lets a receiver store what waits before the server's process ends.
+
+    A server tells its end to the root app alone. Workers of uvicorn end by a signal afterwards, without calling what
+    ``atexit`` has: ``Server.capture_signals``, https://github.com/Kludex/uvicorn/blob/main/uvicorn/server.py
+    """
+
+    def __init__(self, app: Any, receiver: Any) -> None:
+        self._app, self._receiver = app, receiver
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._app(scope, self._told(receive) if scope["type"] == "lifespan" else receive, send)
+
+    def _told(self, receive: Any) -> Any:
+        async def told() -> Any:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                await self._receiver.end()
+            return message
+
+        return told
+
+
+MIDDLEWARES: list[Any] = [{"middleware": EndOfServer, "kwargs": {"receiver": RECEIVER}, "name": f"{NAME}_end"}]
 
 VIEWS: list[Any] = [
     {
@@ -78,6 +111,7 @@ class RegistrySyncPlugin(AirflowPlugin):
 
     name = NAME
     fastapi_apps = APPS
+    fastapi_root_middlewares = MIDDLEWARES
     external_views = VIEWS
     operator_extra_links = LINKS
     timetables = TIMETABLES

@@ -288,3 +288,14 @@ def test_secrets_and_tokens_are_not_logged(airflow: LocalAirflow, sender: reques
     assert [secret for secret in (*tokens, SECRET, "hooked/demo/app") if secret in output] == []
     warnings = {line for line in output.splitlines() if "A request for events of registry" in line}
     assert warnings
+
+
+def test_what_waits_is_stored_when_the_server_ends(airflow: LocalAirflow, sender: requests.Session) -> None:
+    """The last test of this file: the server ends. Each of its processes is told, as is that of the unit tests."""
+    tags = [f"end{number}" for number in range(10)]
+    bodies = [json.dumps({"repository": "team/app", "updated_tags": [tag]}) for tag in tags]
+    address = url(airflow, "own", "mirror")
+    assert [sender.post(address, data=body, timeout=PATIENCE_SECONDS).status_code for body in bodies] == 10 * [202]
+    airflow.stop()
+    named = {tag for event in events(airflow, "own") for push in event.pushes for tag in push.tags or ()}
+    assert set(tags) <= named

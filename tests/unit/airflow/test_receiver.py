@@ -6,12 +6,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from datetime import UTC, datetime
+from functools import partial
 from threading import Event
 from time import monotonic, sleep
 from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from registry_sync.airflow.receiver import body
@@ -85,9 +87,15 @@ def store() -> Store:
 @pytest.fixture
 def client(store: Store) -> Iterator[TestClient]:
     secrets = KeptSecrets({"events": SECRET, "nothing": None}.get, monotonic)
-    app = build_app(Receiver(Emitter(store), lambda: MIRRORS, secrets))
+    emitter = Emitter(store)
+    app = build_app(Receiver(emitter, lambda: MIRRORS, secrets), emitter.end)
     with TestClient(app, follow_redirects=False) as client:
         yield client
+
+
+def app_of(receiver: Receiver) -> Starlette:
+    """The app without an end: what these tests send is stored before."""
+    return build_app(receiver, partial(asyncio.sleep, 0))
 
 
 def path(address: Address, secret: str = SECRET) -> str:
@@ -219,19 +227,19 @@ def test_what_the_database_does_not_take_is_kept(store: Store, monkeypatch: pyte
     assert store.batches == [batch("v1")]
 
 
-def test_what_waits_is_stored_when_the_process_ends(store: Store) -> None:
+def test_what_waits_is_stored_when_the_server_ends(store: Store) -> None:
     emitter = Emitter(store)
 
     async def run() -> None:
         emitter.add([batch("v1")])
+        await emitter.end()
 
     asyncio.run(run())
-    emitter.store_waiting()
     assert [found.pushes[0].tags for found in store.batches] == [("v1",)]
 
 
 def test_what_is_being_stored_when_the_server_ends_is_stored_again(store: Store) -> None:
-    """The event loop ends while a thread still works, and the other batches that are due have not been begun."""
+    """The server ends while a thread still works, and the other batches that are due have not been begun."""
     begun, ends, calls = Event(), Event(), 0
 
     def broken_at_first(found: Batch) -> None:
@@ -248,10 +256,10 @@ def test_what_is_being_stored_when_the_server_ends_is_stored_again(store: Store)
     async def run() -> None:
         emitter.add([batch("v1"), batch("v2", mirror="n")])
         await asyncio.to_thread(begun.wait, 30)
-        asyncio.get_running_loop().call_soon(ends.set)
+        await emitter.end()
+        ends.set()
 
     asyncio.run(run())
-    emitter.store_waiting()
     assert {(found.mirror, found.pushes[0].tags) for found in store.batches} == {("m", ("v1",)), ("n", ("v2",))}
 
 
@@ -371,7 +379,7 @@ def test_the_first_requests_wait_until_the_mirrors_are_read(store: Store) -> Non
         return MIRRORS
 
     async def run() -> list[int]:
-        app = build_app(Receiver(Emitter(store), read, KeptSecrets({"events": SECRET}.get, monotonic)))
+        app = app_of(Receiver(Emitter(store), read, KeptSecrets({"events": SECRET}.get, monotonic)))
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             answers = await asyncio.gather(*(client.post(path(QUAY), json=push(f"v{number}")) for number in range(20)))
@@ -390,7 +398,7 @@ def test_an_outage_at_the_start_is_told_as_one(store: Store, missing: str) -> No
     def read_secret(_: str) -> str:
         raise TemporaryError("the backend is down")
 
-    with TestClient(build_app(Receiver(Emitter(store), read, KeptSecrets(read_secret, monotonic)))) as client:
+    with TestClient(app_of(Receiver(Emitter(store), read, KeptSecrets(read_secret, monotonic)))) as client:
         answer = client.post(path(QUAY), json=push("v1"))
     text = {
         "mirrors": "the mirrors that events start cannot be read yet",
@@ -401,7 +409,7 @@ def test_an_outage_at_the_start_is_told_as_one(store: Store, missing: str) -> No
 
 def test_slow_senders_at_one_address_hold_up_no_other(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("registry_sync.airflow.receiver.app.MAX_READING", 2)
-    app = build_app(Receiver(Emitter(store), lambda: MIRRORS, KeptSecrets({"events": SECRET}.get, monotonic)))
+    app = app_of(Receiver(Emitter(store), lambda: MIRRORS, KeptSecrets({"events": SECRET}.get, monotonic)))
     whole = json.dumps(push("v1")).encode()
 
     async def run() -> list[int]:
@@ -429,7 +437,7 @@ def test_mirrors_that_were_read_stay_valid(store: Store, monkeypatch: pytest.Mon
     monkeypatch.setattr("registry_sync.airflow.receiver.app.KNOWN_SECONDS", 0.0)
     answers: list[dict[Address, tuple[Subscription, ...]]] = [MIRRORS]
     secrets = KeptSecrets({"events": SECRET}.get, monotonic)
-    with TestClient(build_app(Receiver(Emitter(store), lambda: answers.pop(0), secrets))) as client:
+    with TestClient(app_of(Receiver(Emitter(store), lambda: answers.pop(0), secrets))) as client:
         assert [client.post(path(QUAY), json=push("v1")).status_code for _ in range(3)] == 3 * [202]
 
 
@@ -452,7 +460,7 @@ def test_a_body_that_is_not_compressed_may_say_so(client: TestClient, encoding: 
 )
 def test_the_access_log_gets_no_token_no_query_and_no_name_of_a_stranger(store: Store, asked: str, logged: str) -> None:
     scopes: list[Any] = []
-    app = build_app(Receiver(Emitter(store), lambda: MIRRORS, KeptSecrets({"events": SECRET}.get, monotonic)))
+    app = app_of(Receiver(Emitter(store), lambda: MIRRORS, KeptSecrets({"events": SECRET}.get, monotonic)))
 
     async def kept(scope: Any, receive: Any, send: Any) -> None:
         scopes.append(scope)

@@ -21,7 +21,6 @@ wrong address, a wrong token and a registry without a secret get the same answer
 from __future__ import annotations
 
 import asyncio
-import atexit
 import logging
 import math
 from collections import Counter
@@ -218,10 +217,14 @@ def hide_token(scope: Any, shown: str) -> None:
     scope["path"], scope["query_string"] = f"{PREFIX}{shown}***", b""
 
 
-def build_app(receiver: Receiver) -> Starlette:
-    """The app with its one route. It redirects nothing, and shows no error."""
+def build_app(receiver: Receiver, end: Callable[[], Awaitable[None]]) -> Starlette:
+    """The app with its one route. It redirects nothing, and shows no error.
+
+    :param end: stores what waits. The server calls it as ``app.state.end`` before it ends.
+    """
     app = Starlette(routes=[_route("/{scope}/{name}/{token}", receiver.answer), _route("/{path:path}", _answer_other)])
     app.router.redirect_slashes = False
+    app.state.end = end
     return app
 
 
@@ -240,5 +243,4 @@ async def _answer_other(request: HttpRequest) -> JSONResponse:
 def build_receiver() -> Starlette:
     """The app over Airflow's database and Connections."""
     emitter = Emitter(store)
-    atexit.register(emitter.store_waiting)
-    return build_app(Receiver(emitter, read_subscriptions, KEPT))
+    return build_app(Receiver(emitter, read_subscriptions, KEPT), emitter.end)

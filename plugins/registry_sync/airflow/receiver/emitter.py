@@ -33,8 +33,14 @@ class Emitter:
             self._task = asyncio.get_running_loop().create_task(self._store_all())
         return all(taken)
 
-    def store_waiting(self) -> None:
-        """Store at once what waits, when the process ends."""
+    async def end(self) -> None:
+        """Store at once what waits, when the server ends. A batch that is being stored then is rather stored twice."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await asyncio.to_thread(self._store_waiting)
+
+    def _store_waiting(self) -> None:
         for batch in self._gathering.take_due(float("inf")):
             try:
                 self._store(batch)
